@@ -1,0 +1,1 @@
+"""A peer of the run's DHT."""

@@ -1,0 +1,86 @@
+"""Where a record lives in the DHT: its key and its subkey.
+
+Every key is a dictionary. The subkey of a volunteer's record starts with its signer, so that nobody can write
+another's place; the validator holds both.
+
+    paris_v1_{run}_run              run
+    paris_v1_{run}_tasks            {task_id}
+    paris_v1_{run}_manifest_{k}     {part}
+    paris_v1_{run}_leases           {task_id}.{attempt}
+    paris_v1_{run}_verdicts         {lease_id}
+    paris_v1_{run}_registry         {task_id}
+    paris_v1_{run}_want_{b}         {signer}
+    paris_v1_{run}_heartbeat_{b}    {signer}.{lease_id}
+    paris_v1_{run}_submission_{b}   {signer}.{lease_id}
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from paris.protocol.limits import MAX_CLUSTERS, MAX_NUM_BUCKETS
+from paris.protocol.records import (
+    Heartbeat,
+    Lease,
+    ManifestChunk,
+    Payload,
+    Registration,
+    Submission,
+    Task,
+    Verdict,
+)
+
+_PLURALS = {"run": "run", "task": "tasks", "lease": "leases", "verdict": "verdicts", "registration": "registry"}
+BUCKETED = ("want", "heartbeat", "submission")
+
+
+def dht_key(run_id: str, kind: str, part: int | None = None) -> str:
+    """The DHT key of a kind.
+
+    Args:
+        run_id: The run.
+        kind: A key of `RECORDS`.
+        part: Cluster for manifests, bucket for volunteers' kinds, None for the others.
+    """
+    name = _PLURALS.get(kind, kind)
+    return f"paris_v1_{run_id}_{name}" if part is None else f"paris_v1_{run_id}_{name}_{part}"
+
+
+def bucket_of(signer: str, num_buckets: int) -> int:
+    """Which bucket a volunteer's records go to: 0 to num_buckets - 1, by hash of the public key."""
+    return int.from_bytes(hashlib.sha256(bytes.fromhex(signer)).digest()[:8], "big") % num_buckets
+
+
+def subkey_of(payload: Payload, signer: str) -> str:
+    """The only subkey under which this record may stand."""
+    match payload:
+        case Task() | Registration():
+            return payload.task_id
+        case ManifestChunk():
+            return str(payload.part)
+        case Lease():
+            return f"{payload.task_id}.{payload.attempt}"
+        case Verdict():
+            return payload.lease_id
+        case Heartbeat() | Submission():
+            return f"{signer}.{payload.lease_id}"
+        case _:
+            return signer
+
+
+def part_of(payload: Payload, signer: str, num_buckets: int) -> int | None:
+    """Cluster or bucket in the DHT key of this record; None where the kind has one key."""
+    if isinstance(payload, ManifestChunk):
+        return payload.cluster
+    if type(payload).kind in BUCKETED:  # type: ignore[attr-defined]
+        return bucket_of(signer, num_buckets)
+    return None
+
+
+def all_keys(run_id: str) -> dict[str, tuple[str, int | None]]:
+    """Every key that a run can have, with its kind and part: the closed world of the validator."""
+    keys: dict[str, tuple[str, int | None]] = {dht_key(run_id, kind): (kind, None) for kind in _PLURALS}
+    keys |= {dht_key(run_id, "manifest", k): ("manifest", k) for k in range(MAX_CLUSTERS)}
+    for kind in BUCKETED:
+        keys |= {dht_key(run_id, kind, b): (kind, b) for b in range(MAX_NUM_BUCKETS)}
+    return keys

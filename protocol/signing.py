@@ -1,0 +1,98 @@
+"""Ed25519 identities: one key file a volunteer, one a run.
+
+    run.key / identity.key     32 raw private bytes as 64 hex digits and a newline, mode 0600
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from paris.protocol.errors import IdentityError, SignatureError
+
+
+class Identity:
+    """A private key and what may be shown of it.
+
+    Args:
+        private_key: The Ed25519 key; it never leaves this object but into its own file.
+    """
+
+    def __init__(self, private_key: Ed25519PrivateKey) -> None:
+        self._private_key = private_key
+        self.public_key = private_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
+        """64 hex digits: how this signer is named in every record."""
+
+    @classmethod
+    def generate(cls) -> Identity:
+        """Make a new identity from the system's randomness."""
+        return cls(Ed25519PrivateKey.generate())
+
+    @classmethod
+    def load(cls, path: Path) -> Identity:
+        """Read an identity file.
+
+        Raises:
+            IdentityError: The file is missing or does not hold 64 hex digits.
+        """
+        try:
+            raw = bytes.fromhex(path.read_text("ascii").strip())
+            return cls(Ed25519PrivateKey.from_private_bytes(raw))
+        except (OSError, ValueError) as error:
+            raise IdentityError(
+                f"The identity file {path} cannot be used: {error}.",
+                "Restore it from a copy, or move it away to start with a new identity.",
+            ) from error
+
+    @classmethod
+    def load_or_create(cls, path: Path) -> Identity:
+        """Read an identity file, or create it with mode 0600 where there is none.
+
+        Raises:
+            IdentityError: The file exists but cannot be used; it is left as it is.
+        """
+        if path.exists():
+            return cls.load(path)
+        identity = cls.generate()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        secret = identity._private_key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption()).hex()
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return cls.load(path)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secret + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        return identity
+
+    def sign(self, message: bytes) -> str:
+        """Sign bytes; 128 hex digits."""
+        return self._private_key.sign(message).hex()
+
+
+def verify_signature(public_key: str, message: bytes, signature: str) -> None:
+    """Check a signature.
+
+    Args:
+        public_key: 64 hex digits.
+        message: The signed bytes.
+        signature: 128 hex digits.
+
+    Raises:
+        SignatureError: It does not hold, or one of the two is not even well-formed.
+    """
+    try:
+        _public_key(public_key).verify(bytes.fromhex(signature), message)
+    except (InvalidSignature, ValueError) as error:
+        raise SignatureError(f"The signature of {public_key[:12]}... does not hold.") from error
+
+
+@lru_cache(maxsize=4096)
+def _public_key(public_key: str) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))
