@@ -42,7 +42,9 @@ def parse_json(data: bytes, *, max_bytes: int) -> Any:
         raise RecordError(f"The record has {len(data)} bytes, at most {max_bytes} are allowed.")
     try:
         return json.loads(data.decode("utf-8"), object_pairs_hook=_no_repeats, parse_constant=_no_constants)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except RecordError:
+        raise
+    except (ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON, or an integer of thousands of digits
         raise RecordError(f"The record is not JSON: {error}.") from error
 
 

@@ -60,7 +60,7 @@ class Envelope(Generic[P]):
     @property
     def kind(self) -> str:
         """Name of the record kind, a key of `RECORDS`."""
-        return type(self.payload).kind  # type: ignore[attr-defined, no-any-return]
+        return self.payload.kind
 
 
 def seal(payload: P, identity: Identity, *, run_id: str, sequence: int, issued_at: float, expires_at: float) -> Envelope[P]:
@@ -77,7 +77,7 @@ def seal(payload: P, identity: Identity, *, run_id: str, sequence: int, issued_a
     Raises:
         RecordError: The record is larger than its kind allows.
     """
-    kind: str = type(payload).kind  # type: ignore[attr-defined]
+    kind = payload.kind
     body = {
         "kind": kind,
         "version": PROTOCOL_VERSION,

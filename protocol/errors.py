@@ -65,3 +65,27 @@ class IdentityError(ParisError):
     """An identity file is missing, unreadable, or in use by another process."""
 
     exit_code = 10
+
+
+class ClockError(ParisError):
+    """This machine's clock and the swarm's are too far apart."""
+
+    exit_code = 11
+
+
+class UnreachableError(ParisError, ConnectionError):
+    """Other peers cannot open a connection to this one, which wants to hold records for them."""
+
+    exit_code = 12
+
+
+class AddressError(ParisError, ValueError):
+    """A multiaddr cannot be used."""
+
+    exit_code = 13
+
+
+class DaemonError(ParisError):
+    """The libp2p daemon (p2pd) did not start."""
+
+    exit_code = 14

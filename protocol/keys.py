@@ -72,7 +72,7 @@ def part_of(payload: Payload, signer: str, num_buckets: int) -> int | None:
     """Cluster or bucket in the DHT key of this record; None where the kind has one key."""
     if isinstance(payload, ManifestChunk):
         return payload.cluster
-    if type(payload).kind in BUCKETED:  # type: ignore[attr-defined]
+    if payload.kind in BUCKETED:
         return bucket_of(signer, num_buckets)
     return None
 

@@ -38,6 +38,8 @@ class Payload(BaseModel):
     """Base of every payload: frozen, closed, strict."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    kind: ClassVar[str]
+    """Name of the record kind; parts of records (Shard, Rung, SubmittedFile) have none."""
 
 
 class RunSpec(Payload):

@@ -1,0 +1,176 @@
+"""`paris-coord`: the organiser's command. Each command's work lives in a module of its own, imported when it runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from paris.coordinator.console import fail_clearly, print_json, say
+
+app = typer.Typer(
+    name="paris-coord",
+    help="Organise a Paris run: prepare data, publish tasks, serve, verify, release.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The run directory.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+
+
+@app.command()
+def init(
+    run: RunArgument,
+    recipe: Annotated[str, typer.Option(help="What to start from; `paris-coord recipes` lists them.")] = "emoji",
+    name: Annotated[str | None, typer.Option(help="The run's name; part of its id.")] = None,
+    hub: Annotated[str | None, typer.Option(help="Endpoint of a Hub; without it the recipe's.")] = None,
+) -> None:
+    """Make a run directory: settings in run.toml, a new signing key, free ports."""
+    from paris.coordinator.init import create_run
+
+    made = create_run(run, recipe=recipe, name=name, hub_endpoint=hub)
+    say(f"Made run {made.run_id} in {run}. Settings: {run / 'run.toml'}. Next: paris-coord prepare {run}")
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes that `init` can start from."""
+    from paris.coordinator.config import recipe_names
+
+    for name in recipe_names():
+        print(name)
+
+
+@app.command()
+def prepare(run: RunArgument, as_json: JsonOption = False) -> None:
+    """Cut the data into clusters, shards and manifests."""
+    from paris.coordinator.preparing import prepare_run
+    from paris.coordinator.rundir import RunDir
+
+    prepare_run(RunDir.open(run), as_json=as_json)
+
+
+@app.command()
+def publish_tasks(run: RunArgument) -> None:
+    """Open one task an expert; a running `serve` publishes them at once, a later one when it starts."""
+    from paris.coordinator.publishing import open_tasks
+    from paris.coordinator.rundir import RunDir
+
+    opened = open_tasks(RunDir.open(run))
+    say(f"{opened} tasks are open. Next: paris-coord serve {run}")
+
+
+@app.command()
+def serve(
+    run: RunArgument,
+    as_json: JsonOption = False,
+    lifeline: Annotated[bool, typer.Option("--lifeline", hidden=True, help="End when standard input closes.")] = False,
+) -> None:
+    """Serve the run: DHT peer, leases, verification, registration, and the embedded Hub where run.toml has one."""
+    from paris.coordinator.console import event_printer
+    from paris.coordinator.rundir import RunDir
+    from paris.coordinator.serving import serve as run_service
+    from paris.coordinator.serving import stop_on_signals
+
+    if lifeline:
+        from paris.protocol.lifeline import end_with_parent
+
+        end_with_parent()
+    stop = stop_on_signals()
+    run_service(RunDir.open(run), event_printer(as_json), stop)
+
+
+@app.command()
+def hub(
+    data: Annotated[Path, typer.Option(help="Where the repos are kept.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8484,
+) -> None:
+    """Serve an embedded Hub: the stock huggingface_hub client and `hf` work against it."""
+    from paris.coordinator.hub.server import serve as serve_hub
+
+    serve_hub(data, host=host, port=port)
+
+
+@app.command()
+def status(run: RunArgument, as_json: JsonOption = False, watch: Annotated[bool, typer.Option(help="Keep showing.")] = False) -> None:
+    """Show tasks, volunteers, verdicts."""
+    from paris.coordinator.rundir import RunDir
+    from paris.coordinator.status import print_status, read_status
+
+    opened = RunDir.open(run)
+    if as_json:
+        print_json(read_status(opened))
+    else:
+        print_status(opened, watch=watch)
+
+
+@app.command()
+def train_router(run: RunArgument) -> None:
+    """Train the router that joins the experts."""
+    from paris.coordinator.router_job import train_run_router
+    from paris.coordinator.rundir import RunDir
+
+    train_run_router(RunDir.open(run))
+
+
+@app.command()
+def release(run: RunArgument, tag: Annotated[str | None, typer.Option(help="Tag the release on the Hub.")] = None) -> None:
+    """Assemble the sampleable model from the registered experts and the router, here and on the Hub."""
+    from paris.coordinator.release import release_run
+    from paris.coordinator.rundir import RunDir
+
+    say(f"Released to {release_run(RunDir.open(run), tag)}. Next: paris-coord sample \"a red heart\" --model {run / 'release'}")
+
+
+@app.command()
+def sample(
+    prompt: Annotated[list[str], typer.Argument(help="What to draw; several make a grid.")],
+    model: Annotated[str, typer.Option(help="A release folder, or org/repo on a Hub.")],
+    out: Annotated[Path, typer.Option(help="The picture to write.")] = Path("sample.png"),
+    seeds: Annotated[int, typer.Option(help="Pictures a prompt.", min=1)] = 4,
+    seed: Annotated[int, typer.Option(help="First seed.", min=0)] = 0,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.", min=1)] = None,
+    guidance: Annotated[float | None, typer.Option(help="Guidance scale; 1 is none.", min=0)] = None,
+    routing: Annotated[str | None, typer.Option(help="top1, top2 or full.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="The Hub's endpoint, for org/repo.")] = None,
+) -> None:
+    """Draw pictures from a release."""
+    from paris.coordinator.sampling import sample_to_file
+
+    sample_to_file(prompt, model=model, out=out, seeds=list(range(seed, seed + seeds)), steps=steps, guidance=guidance, routing=routing, endpoint=endpoint)
+    say(f"Wrote {out}.")
+
+
+@app.command()
+def report(run: RunArgument, out: Annotated[Path, typer.Option(help="Folder for pictures and tables.")] = Path("report")) -> None:
+    """Draw what a run learned and what it cost: samples.png, clusters.png, training.png, report.json, report.md."""
+    from paris.coordinator.report.build import build_report
+    from paris.coordinator.rundir import RunDir
+
+    build_report(RunDir.open(run), out)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the run and its report; must not exist yet.")] = Path("demo"),
+    quick: Annotated[bool, typer.Option(help="Under 90 seconds, less well trained.")] = False,
+    volunteers: Annotated[int, typer.Option(help="How many paris-node processes.", min=1)] = 3,
+    overwrite: Annotated[bool, typer.Option(help="Remove what an earlier demo left in the folder.")] = False,
+) -> None:
+    """See it all on one machine: Hub, coordinator, volunteers, four experts, router, release, pictures."""
+    from paris.coordinator.demo.run import run_demo
+
+    run_demo(out, recipe="emoji-quick" if quick else "emoji", num_volunteers=volunteers, overwrite=overwrite)
+
+
+def main() -> None:
+    """Entry point: errors become one clear line and an exit code."""
+    fail_clearly(app, sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""The organiser's settings of a run: `run.toml` in the run directory, one pydantic model a table.
+
+    run.toml         what this module reads
+    keys/            run.key signs records; peer.key is the DHT peer's identity
+    data/            what `prepare` made
+    state.sqlite     the coordinator's memory
+    run.json         the signed RunSpec with the present peers: what volunteers join
+    hub/             the embedded Hub's repos, where there is one
+    router/ release/ what `train-router` and `release` made
+    logs/ verify/    one log and one work folder a child process
+"""
+
+from __future__ import annotations
+
+import tomllib
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from paris.coordinator.errors import ConfigError, RunDirError
+
+Settings = dict[str, bool | int | float | str]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RunTable(_Table):
+    """[run]: what the run is."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
+    """Lower-case letters, digits, inner hyphens; the run id adds the key's fingerprint."""
+    num_experts: Annotated[int, Field(ge=1, le=256)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    licence: str = "cc-by-4.0"
+    attribution: str = ""
+    num_buckets: Annotated[int, Field(ge=1, le=64)] = 16
+    """Over how many DHT keys the volunteers' records are spread; 1 is enough for tens of volunteers."""
+
+
+class HubTable(_Table):
+    """[hub]: where bytes travel."""
+
+    endpoint: str = "https://huggingface.co"
+    embedded: bool = False
+    """Serve the Hub from this run directory at the endpoint's host and port."""
+    model_repo: str
+    data_repo: str
+
+
+class DhtTable(_Table):
+    """[dht]: how the coordinator's peer is reached."""
+
+    listen: list[str] = ["/ip4/127.0.0.1/tcp/0"]
+    initial_peers: list[str] = []
+    nat_port_map: bool = False
+    """Ask the router for a port (UPnP, NAT-PMP): sends packets to the gateway."""
+    auto_nat: bool = False
+    use_relay: bool = False
+
+
+class TaskTable(_Table):
+    """[tasks]: what each expert costs, and how patient the coordinator is."""
+
+    steps: Annotated[int, Field(ge=1)]
+    deadline_s: Annotated[float, Field(gt=0)]
+    grace_s: Annotated[float, Field(ge=0)] = 600.0
+    lease_s: Annotated[float, Field(gt=0)] = 3600.0
+    heartbeat_every_s: Annotated[float, Field(gt=0)] = 60.0
+    min_memory_bytes: Annotated[int, Field(ge=0)] = 0
+    min_disk_bytes: Annotated[int, Field(ge=0)] = 0
+    tick_every_s: Annotated[float, Field(gt=0)] = 5.0
+
+
+class RouterTable(_Table):
+    """[router]: the model that joins the experts."""
+
+    preset: str
+    overrides: Settings = {}
+    steps: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)] = 64
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    train_after: Annotated[int, Field(ge=0)] = 0
+    """Start by itself when so many experts are registered; 0: only by `paris-coord train-router`."""
+
+
+class SamplingTable(_Table):
+    """[sampling]: the release's defaults, and what the report draws."""
+
+    num_steps: Annotated[int, Field(ge=1)] = 50
+    guidance_scale: Annotated[float, Field(ge=0)] = 7.5
+    routing: str = "top2"
+    prompts: list[str] = []
+    seeds: list[int] = [0, 1, 2, 3]
+
+
+class ModelTable(_Table):
+    """[model]: the expert's preset and what differs from it."""
+
+    preset: str
+    overrides: Settings = {}
+
+
+class RunConfig(_Table):
+    """The whole of run.toml."""
+
+    run: RunTable
+    hub: HubTable
+    dht: DhtTable = DhtTable()
+    tasks: TaskTable
+    model: ModelTable
+    training: Settings = {}
+    """Fields of TrainingConfig but `steps`, which [tasks] gives."""
+    router: RouterTable
+    text: Settings
+    """Fields of TextConfig that preparation does not fill in itself."""
+    codec: Settings
+    data: dict[str, Any]
+    """Fields of PrepareConfig."""
+    verify: Settings = {}
+    """Bounds of the verification ladder that differ from their defaults."""
+    sampling: SamplingTable = SamplingTable()
+
+
+def parse_config(text: str, source: str) -> RunConfig:
+    """Read a run.toml.
+
+    Args:
+        text: The TOML text.
+        source: Where it came from, for the message.
+
+    Raises:
+        ConfigError: Not TOML, an unknown or missing field, or a value out of range; the first such is named.
+    """
+    try:
+        return RunConfig.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{source} is not TOML: {error}.", "Mend that line and try again.") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(
+            f"{source}: {where}: {first['msg']} (value: {first.get('input')!r}).", "Mend or remove that field and try again."
+        ) from error
+
+
+def load_config(run_dir: Path) -> RunConfig:
+    """Read `run_dir/run.toml`.
+
+    Raises:
+        RunDirError: There is none.
+        ConfigError: It does not hold a valid configuration.
+    """
+    path = run_dir / "run.toml"
+    if not path.is_file():
+        raise RunDirError(f"{run_dir} is not a run directory: it has no run.toml.", f"Make one: paris-coord init {run_dir}")
+    return parse_config(path.read_text("utf-8"), str(path))
+
+
+def dump_config(config: RunConfig) -> str:
+    """Write a configuration as TOML."""
+    return tomli_w.dumps(config.model_dump(mode="json"))
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that `init` can start from."""
+    return sorted(item.name.removesuffix(".toml") for item in _recipes().iterdir() if item.name.endswith(".toml"))
+
+
+def load_recipe(name: str) -> RunConfig:
+    """Read a packaged recipe.
+
+    Raises:
+        ConfigError: No recipe has this name.
+    """
+    if name not in recipe_names():
+        raise ConfigError(f"There is no recipe {name!r}.", f"Known recipes: {', '.join(recipe_names())}.")
+    return parse_config(_recipes().joinpath(f"{name}.toml").read_text("utf-8"), f"recipe {name}")
+
+
+def _recipes() -> Any:
+    return files("paris.coordinator").joinpath("recipes")

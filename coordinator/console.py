@@ -1,0 +1,64 @@
+"""What the commands say: data on stdout, talk on stderr, errors as one clear line."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import typer
+
+    from paris.coordinator.observations import Event
+
+_INTERRUPTED = 130
+
+
+def say(text: str) -> None:
+    """Talk to the person at the terminal."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """Print data for programs."""
+    print(json.dumps(value), flush=True)
+
+
+def event_printer(as_json: bool) -> Callable[[Event], None]:
+    """How the service's events are shown: JSON lines on stdout, or a line with the time on stderr."""
+
+    def as_line(event: Event) -> None:
+        say(f"{time.strftime('%H:%M:%S')} {event.kind:<10} {event.text}")
+
+    def as_object(event: Event) -> None:
+        print_json({"at": time.time(), "event": event.kind, "text": event.text})
+
+    return as_object if as_json else as_line
+
+
+def fail_clearly(app: typer.Typer, arguments: list[str]) -> None:
+    """Run a command line; what a person can act on is one line and an exit code, never a traceback.
+
+    Every error of ours carries `what`, `next_step` and `exit_code`. PARIS_DEBUG=1 shows tracebacks.
+    """
+    try:
+        app(arguments)
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
+    except Exception as error:
+        if os.environ.get("PARIS_DEBUG") == "1":
+            raise
+        what, next_step, code = _describe(error)
+        say(f"Error: {what}" + (f"\n  {next_step}" if next_step else ""))
+        sys.exit(code)
+
+
+def _describe(error: Exception) -> tuple[str, str, int]:
+    if hasattr(error, "exit_code") and hasattr(error, "next_step"):
+        return str(getattr(error, "what", error)), str(error.next_step), int(error.exit_code)
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}: {error.filename or ''}".strip(": "), "", 74
+    return f"{type(error).__name__}: {error}", "This is a defect: set PARIS_DEBUG=1 for the details and report it.", 70

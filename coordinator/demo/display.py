@@ -1,0 +1,67 @@
+"""The demo's progress bars."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+_STAGE_NAMES = {
+    "prepare": "Preparing: pictures, features, clusters, shards",
+    "start": "Starting the Hub, the coordinator and the volunteers",
+    "train": "Training: each expert alone, then the router",
+    "release": "Releasing the model",
+    "report": "Sampling and measuring",
+}
+
+
+class Display:
+    """Bars on stderr; plain lines where it is not a terminal."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._bars: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def stage(self, name: str) -> None:
+        """A stage begins."""
+        self._console.print(f"[bold]{_STAGE_NAMES[name]}[/bold]")
+
+    def refresh(self) -> None:
+        """Keep the clock going."""
+        self._progress.refresh()
+
+    def prepared(self, event: dict[str, Any]) -> None:
+        """A step of `prepare`: stage, done, total."""
+        if event.get("event") == "progress":
+            self._bar(f"prepare/{event['stage']}", str(event["stage"]), float(event["done"]), float(event["total"]), "")
+
+    def training(self, status: dict[str, Any]) -> None:
+        """One bar an expert and one for the router, from the coordinator's memory."""
+        for task in status["tasks"]:
+            note = f"{task['state']:<10} {task['volunteer']:<12}" + (f" loss {task['loss']:.4f}" if task["loss"] is not None else "")
+            step = task["steps"] if task["state"] in ("submitted", "registered") else task["step"]
+            self._bar(task["task_id"], task["task_id"], step, task["steps"], note)
+        if status["router"]["phase"] != "waiting":
+            done = float(status["router"]["phase"] == "done")
+            self._bar("router", "router", done, 1.0, status["router"]["phase"])
+
+    def _bar(self, key: str, text: str, done: float, total: float, note: str) -> None:
+        if key not in self._bars:
+            self._bars[key] = self._progress.add_task(text, total=total, note=note)
+        self._progress.update(self._bars[key], completed=done, total=total, note=note)

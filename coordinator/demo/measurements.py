@@ -1,0 +1,39 @@
+"""What only the demo's parent can measure: stage times, memory, and what each volunteer's process counted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from paris.coordinator.demo.journal import Journal
+from paris.coordinator.rundir import write_whole
+
+
+def write_measurements(path: Path, *, stages_s: dict[str, float], peak_memory_bytes: int, journals: dict[str, Journal]) -> None:
+    """Write `measurements.json`, which `paris-coord report` includes where it finds it.
+
+    Args:
+        path: Where.
+        stages_s: Seconds a stage.
+        peak_memory_bytes: Sum of proportional set sizes of all processes, at its peak.
+        journals: Each volunteer's events.
+    """
+    measured = {
+        "stages_s": {name: round(value, 2) for name, value in stages_s.items()},
+        "peak_memory_bytes": peak_memory_bytes,
+        "volunteers": {name: _volunteer(journal) for name, journal in journals.items()},
+    }
+    write_whole(path, json.dumps(measured, indent=1).encode())
+
+
+def _volunteer(journal: Journal) -> dict[str, Any]:
+    """Sums over one volunteer's events."""
+    first_step = next(iter(journal.all("training")), {})
+    traffic = journal.last("traffic") or {}
+    return {
+        "join_to_first_step_s": first_step.get("since_join_s"),
+        "control_plane_bytes": traffic.get("control_plane_bytes"),
+        "trainer_bytes": traffic.get("trainer_bytes"),
+        "tasks": [event.get("task_id") for event in journal.all("leased")],
+    }

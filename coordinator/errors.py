@@ -1,0 +1,35 @@
+"""What can go wrong for an organiser, each with a next step and an exit code of its own."""
+
+from __future__ import annotations
+
+from paris.protocol.errors import ParisError
+
+
+class ConfigError(ParisError, ValueError):
+    """The run's configuration is missing, malformed, or has an unknown field."""
+
+    exit_code = 20
+
+
+class RunDirError(ParisError):
+    """The run directory is not in the state that this command needs."""
+
+    exit_code = 21
+
+
+class HubError(ParisError, ConnectionError):
+    """The Hub refused or did not answer."""
+
+    exit_code = 22
+
+
+class WorkerError(ParisError, RuntimeError):
+    """A child process that computes ended without a result."""
+
+    exit_code = 23
+
+
+class NotReadyError(ParisError):
+    """Something that this step builds on is not there yet."""
+
+    exit_code = 24

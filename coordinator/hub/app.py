@@ -1,0 +1,168 @@
+"""The Hub as one ASGI application: find the handler, know the user, bound the body, count the bytes, word the refusal."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import sqlite3
+import time
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import cast
+
+from anyio import to_thread
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Message, Receive, Scope, Send
+
+from paris.coordinator.hub.addresses import ROUTES
+from paris.coordinator.hub.auth import ANONYMOUS, Users, admin_token
+from paris.coordinator.hub.blobs import BlobStore
+from paris.coordinator.hub.context import Call, Hub
+from paris.coordinator.hub.errors import Refusal
+from paris.coordinator.hub.limits import HubLimits
+from paris.coordinator.hub.routing import Route, find_route
+from paris.coordinator.hub.store import Store
+from paris.coordinator.hub.sweep import sweep_at_start
+from paris.coordinator.hub.tickets import TicketOffice, load_secret
+from paris.coordinator.hub.traffic import Traffic
+
+log = logging.getLogger(__name__)
+
+
+class HubApp:
+    """The application; also works mounted below a path of another one.
+
+    Args:
+        hub: The parts, from `create_app`.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        meter = _Meter(receive, send)
+        request = Request(scope, meter.receive)
+        call = Call(self.hub, request, {}, ANONYMOUS)
+        try:
+            response = await self._answer(call)
+        except ClientDisconnect:
+            return
+        except Refusal as refusal:
+            response = refuse(refusal)
+        except OSError as error:
+            response = _out_of_space(error)
+        except sqlite3.OperationalError as error:
+            response = _database_full(error)
+        try:
+            await response(scope, meter.receive, meter.send)
+        finally:
+            await self._count(call, meter)
+
+    async def _answer(self, call: Call) -> Response:
+        route, call.params = find_route(ROUTES, call.request.method, _raw_path(call.request.scope))
+        call.user = await to_thread.run_sync(self.hub.users.identify, call.request.headers.get("authorization"))
+        if route.streams:
+            return await cast(Awaitable[Response], route.handler(call))
+        call.body = await self._body(call.request, route)
+        return cast(Response, await to_thread.run_sync(route.handler, call))
+
+    async def _body(self, request: Request, route: Route) -> bytes:
+        limits = self.hub.limits
+        most = limits.max_commit_bytes if route.is_commit else limits.max_request_bytes
+        too_large = Refusal(413, f"The request is larger than {most} bytes.", headers={"Connection": "close"})
+        announced = request.headers.get("content-length", "0")
+        if announced.isdigit() and int(announced) > most:
+            raise too_large
+        chunks: list[bytes] = []
+        num_bytes = 0
+        async for chunk in request.stream():
+            num_bytes += len(chunk)
+            if num_bytes > most:
+                raise too_large
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    async def _count(self, call: Call, meter: _Meter) -> None:
+        traffic = self.hub.traffic
+        key = (call.traffic_user or call.user.name, call.repo_label, call.part_label)
+        traffic.add(key, meter.received_bytes, meter.sent_bytes)
+        if traffic.is_due(call.now):
+            await to_thread.run_sync(traffic.save, call.now)
+
+    def close(self) -> None:
+        """Save the traffic account and close the database."""
+        self.hub.traffic.save(self.hub.clock())
+        self.hub.store.close()
+
+
+class _Meter:
+    """Counts the body bytes of one request and its answer."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self.received_bytes = 0
+        self.sent_bytes = 0
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self.received_bytes += len(message.get("body", b""))
+        return message
+
+    async def send(self, message: Message) -> None:
+        await self._send(message)
+        self.sent_bytes += len(message.get("body", b""))
+
+
+def create_app(data_dir: Path, *, open_registration: bool = False, limits: HubLimits | None = None) -> HubApp:
+    """Open a data folder and build the application on it.
+
+    Only one process may do so at a time (`HubServer` holds the folder's lock); call `close()` on the result at the end.
+
+    Args:
+        data_dir: Database, contents, keys and tokens; made when absent, with an administrator's token in `admin.token`.
+        open_registration: Whether an unknown well-formed token makes a volunteer (auth.py).
+        limits: Bounds on requests and storage.
+    """
+    limits = limits or HubLimits()
+    data_dir.mkdir(parents=True, exist_ok=True)
+    admin_token(data_dir)
+    store = Store(data_dir / "hub.sqlite3")
+    blobs = BlobStore(data_dir)
+    sweep_at_start(store, blobs, time.time(), limits.pending_life_s)
+    users = Users(data_dir, store, open_registration=open_registration, max_volunteers=limits.max_volunteers)
+    tickets = TicketOffice(load_secret(data_dir / "tickets.key"))
+    return HubApp(Hub(store, blobs, users, tickets, Traffic(store), limits))
+
+
+def refuse(refusal: Refusal) -> Response:
+    """A refusal as the stock client reads it: headers for the exception, JSON for the person."""
+    message = refusal.what.encode("ascii", "replace").decode().replace("\n", " ").replace("\r", " ")[:500]
+    headers = {"X-Error-Message": message, **refusal.headers}
+    if refusal.code:
+        headers["X-Error-Code"] = refusal.code
+    return JSONResponse({"error": refusal.what}, refusal.status, headers)
+
+
+def _raw_path(scope: Scope) -> str:
+    root = scope.get("root_path", "")
+    path = cast(bytes, scope.get("raw_path") or scope["path"].encode()).decode("latin-1").partition("?")[0]
+    return path.removeprefix(root)
+
+
+def _out_of_space(error: OSError) -> Response:
+    """A full disk is said once: 507 is not among the statuses that the client tries again."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        raise error
+    log.error("the Hub's disk is full: %s", error)
+    return refuse(Refusal(507, "The Hub's disk is full; nothing was kept. Tell its administrator."))
+
+
+def _database_full(error: sqlite3.OperationalError) -> Response:
+    if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+        raise error
+    return _out_of_space(OSError(errno.ENOSPC, str(error)))

@@ -1,0 +1,165 @@
+"""Contents as files named by their sha256, and the two ways in which they arrive.
+
+    blobs/3f/3f79bb...         a content; present means whole and checked
+    incoming/<random>          one that is still arriving; swept at every start
+    parts/<user>-<sha256>      one that arrives in parts, each written at its offset; kept over a restart for a day
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import time
+from pathlib import Path
+
+from paris.coordinator.hub.errors import bad_request
+
+_COPY_BYTES = 1024**2
+
+
+class BlobStore:
+    """The contents below one folder.
+
+    Args:
+        root: Folder for `blobs/`, `incoming/` and `parts/`; made when absent.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._blobs = root / "blobs"
+        self._incoming = root / "incoming"
+        self._parts = root / "parts"
+        for folder in (self._blobs, self._incoming, self._parts):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, sha256: str) -> Path:
+        """Where a content lies, or would lie. The name must have been checked to be 64 hex digits."""
+        return self._blobs / sha256[:2] / sha256
+
+    def size_bytes(self, sha256: str) -> int | None:
+        """Bytes of a content, None when it is not here."""
+        try:
+            return self.path(sha256).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def read(self, sha256: str) -> bytes:
+        """A whole content; for small ones."""
+        return self.path(sha256).read_bytes()
+
+    def incoming(self) -> Incoming:
+        """Begin to receive a content."""
+        return Incoming(self, self._incoming / secrets.token_hex(16))
+
+    def put(self, data: bytes) -> str:
+        """Keep a small content and return its sha256."""
+        sha256 = hashlib.sha256(data).hexdigest()
+        if self.size_bytes(sha256) is None:
+            incoming = self.incoming()
+            try:
+                incoming.write(data)
+                incoming.finish(sha256, len(data))
+            finally:
+                incoming.discard()
+        return sha256
+
+    def part_file(self, user: str, sha256: str) -> Path:
+        """The file that collects a content's parts; one for each user, so that nobody spoils another's upload."""
+        return self._parts / f"{user}-{sha256}"
+
+    def join_parts(self, user: str, sha256: str, size_bytes: int) -> None:
+        """Check a content that arrived in parts, and keep it.
+
+        Raises:
+            Refusal: 400, the parts do not make the promised content; they are thrown away.
+        """
+        part_file = self.part_file(user, sha256)
+        if not part_file.exists():
+            # A client that did not hear our first answer asks again.
+            if self.size_bytes(sha256) == size_bytes:
+                return
+            raise bad_request("No part of this object has arrived.")
+        digest = hashlib.sha256()
+        with part_file.open("rb") as file:
+            while chunk := file.read(_COPY_BYTES):
+                digest.update(chunk)
+            os.fsync(file.fileno())
+            arrived_bytes = file.tell()
+        if digest.hexdigest() != sha256 or arrived_bytes != size_bytes:
+            part_file.unlink()
+            raise bad_request(f"The parts ({arrived_bytes} bytes) do not make the object {sha256} of {size_bytes} bytes.")
+        self.adopt(part_file, sha256)
+
+    def adopt(self, file: Path, sha256: str) -> None:
+        """Move a checked, synced file to its place."""
+        target = self.path(sha256)
+        target.parent.mkdir(exist_ok=True)
+        file.replace(target)
+        _sync_folder(target.parent)
+
+    def delete(self, sha256: str) -> int:
+        """Remove a content that nothing refers to; returns the bytes freed."""
+        size = self.size_bytes(sha256) or 0
+        self.path(sha256).unlink(missing_ok=True)
+        return size
+
+    def sweep(self, older_than_s: float) -> int:
+        """Remove what a killed server left: all of `incoming/`, and parts not touched for `older_than_s`.
+
+        Returns:
+            How many files were removed. Only to be called while nothing is arriving.
+        """
+        oldest = time.time() - older_than_s
+        swept = [*self._incoming.iterdir(), *(f for f in self._parts.iterdir() if f.stat().st_mtime < oldest)]
+        for file in swept:
+            file.unlink()
+        return len(swept)
+
+    def older_than(self, age_s: float) -> list[str]:
+        """Contents that arrived more than `age_s` ago."""
+        oldest = time.time() - age_s
+        return [file.name for file in self._blobs.glob("??/*") if file.stat().st_mtime < oldest]
+
+
+class Incoming:
+    """A content that is arriving: hashed as it streams, renamed only when it is what was promised."""
+
+    def __init__(self, store: BlobStore, path: Path) -> None:
+        self._store = store
+        self._path = path
+        self._file = path.open("xb")
+        self._digest = hashlib.sha256()
+        self.num_bytes = 0
+
+    def write(self, chunk: bytes) -> None:
+        """Append bytes."""
+        self._file.write(chunk)
+        self._digest.update(chunk)
+        self.num_bytes += len(chunk)
+
+    def finish(self, sha256: str, size_bytes: int) -> None:
+        """Keep the content.
+
+        Raises:
+            Refusal: 400, the bytes are not those promised; nothing is kept.
+        """
+        if self.num_bytes != size_bytes or self._digest.hexdigest() != sha256:
+            raise bad_request(f"Got {self.num_bytes} bytes with sha256 {self._digest.hexdigest()}, not {sha256}.")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._store.adopt(self._path, sha256)
+
+    def discard(self) -> None:
+        """Forget whatever was not kept; harmless after `finish`."""
+        self._file.close()
+        self._path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

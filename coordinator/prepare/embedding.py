@@ -1,0 +1,146 @@
+"""First pass over the pictures: decode, filter, embed; nothing is kept of a picture but its features.
+
+    embedding-<key>/part-00000.parquet    index, reason, sha256, features     one file a part of the items
+    embedding-<key>/features.npy          float16 [N, D]                      of the rows that can be used
+
+A part that is on disk is not computed again, so that a killed preparation goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from paris.coordinator.prepare.config import PrepareConfig
+from paris.coordinator.prepare.engine import daft, result_batches
+from paris.coordinator.prepare.functions import DecodePictures, EmbedPictures
+from paris.coordinator.prepare.pictures import DUPLICATE, PictureLimits
+from paris.experts.files import whole_file
+
+Report = Callable[[str, int, int], None]
+
+_PART_ROWS = 65536
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Rows that can be used, and what became of the others. N rows, D features."""
+
+    index: np.ndarray
+    """int64 `[N]`: their places in the item table, ascending."""
+    features: np.ndarray
+    """float16 `[N, D]`, memory-mapped: mean removed, unit length."""
+    dropped: dict[str, int]
+    """How many were dropped, by reason."""
+
+
+def embed_items(table: pa.Table, config: PrepareConfig, folder: Path, report: Report) -> Embedded:
+    """Decode and embed all items, or take up what an earlier call left in `folder`.
+
+    Args:
+        table: The items.
+        config: Embedder, sizes, limits.
+        folder: Where the parts are kept; it must belong to these items and settings alone.
+        report: Told the rows done.
+
+    Raises:
+        DiskFullError: No room; finished parts stay.
+        ExpertError: The embedder cannot be loaded.
+        EngineError: Daft failed.
+    """
+    paths = [folder / f"part-{part:05d}.parquet" for part in range(-(-table.num_rows // _PART_ROWS))]
+    for part, path in enumerate(paths):
+        start = part * _PART_ROWS
+        report("embed", start, table.num_rows)
+        if not path.exists():
+            rows = table.slice(start, _PART_ROWS)
+            _embed_part(rows, config, path, lambda done, start=start: report("embed", start + done, table.num_rows))
+    report("embed", table.num_rows, table.num_rows)
+    index, dropped = _usable(paths)
+    features = _normalised(paths, index, folder / "features.npy")
+    return Embedded(index, features, dropped)
+
+
+def decoded(frame: daft.DataFrame, size: int, config: PrepareConfig) -> daft.DataFrame:
+    """Add the column `decoded` (reason, sha256, pixels) to items."""
+    limits = PictureLimits(config.min_side_px, config.max_image_pixels)
+    # Threads, not processes: Pillow and torch leave the interpreter's lock while they compute.
+    decode = daft.cls(use_process=False)(DecodePictures)(size, limits)
+    frame = frame.with_column("data", frame["location"].download(on_error="null"))
+    return frame.with_column("decoded", decode.decode(frame["data"]))
+
+
+def _embed_part(rows: pa.Table, config: PrepareConfig, path: Path, done: Callable[[int], None]) -> None:
+    embed = daft.cls(use_process=False)(EmbedPictures)(config.view_px, (config.embedder,))
+    frame = decoded(daft.from_arrow(rows.select(["index", "location"])), config.view_px, config)
+    frame = frame.with_column("features", embed.embed(frame["decoded"].get("pixels")))
+    frame = frame.select(
+        "index",
+        frame["decoded"].get("reason").alias("reason"),
+        frame["decoded"].get("sha256").alias("sha256"),
+        "features",
+    )
+    batches, count = [], 0
+    for batch in result_batches(frame):
+        batches.append(batch)
+        count += batch.num_rows
+        done(count)
+    with whole_file(path) as partial:
+        pq.write_table(pa.Table.from_batches(batches).sort_by("index"), partial, compression="zstd")
+
+
+def _usable(paths: list[Path]) -> tuple[np.ndarray, dict[str, int]]:
+    """Places of the rows that can be used: no reason against them, and the first of those with the same bytes."""
+    kept: list[int] = []
+    seen: set[bytes] = set()
+    dropped: Counter[str] = Counter()
+    for path in paths:
+        columns = pq.read_table(path, columns=["index", "reason", "sha256"]).to_pydict()
+        for index, reason, sha256 in zip(columns["index"], columns["reason"], columns["sha256"], strict=True):
+            if reason is None and sha256 in seen:
+                reason = DUPLICATE
+            if reason is None:
+                seen.add(sha256)
+                kept.append(index)
+            else:
+                dropped[reason] += 1
+    return np.asarray(kept, np.int64), dict(sorted(dropped.items()))
+
+
+def _parts(paths: list[Path], index: np.ndarray) -> Iterator[np.ndarray]:
+    """Features of the wanted rows, float32 `[n, D]` a part, in order."""
+    for path in paths:
+        table = pq.read_table(path, columns=["index", "features"])
+        mask = np.isin(table["index"].to_numpy(), index, assume_unique=True)
+        if mask.any():
+            rows = table["features"].filter(pa.array(mask)).to_pylist()
+            yield np.stack([np.frombuffer(row, np.float16) for row in rows]).astype(np.float32)
+
+
+def _normalised(paths: list[Path], index: np.ndarray, path: Path) -> np.ndarray:
+    """Features without their common mean, at unit length: what is left tells pictures apart.
+
+    Supervised networks give all pictures of one style (icons on white) a large common part, which would otherwise
+    decide the clusters by how strongly it is expressed.
+    """
+    total: np.ndarray | None = None
+    for part in _parts(paths, index):
+        summed = part.astype(np.float64).sum(axis=0)
+        total = summed if total is None else total + summed
+    if total is None:
+        return np.zeros((0, 1), np.float16)
+    mean = (total / len(index)).astype(np.float32)
+    shape = {"descr": "<f2", "fortran_order": False, "shape": (len(index), len(mean))}
+    with whole_file(path) as partial, partial.open("wb") as file:  # not a memory map: a full disk would be a SIGBUS
+        np.lib.format.write_array_header_1_0(file, shape)
+        for part in _parts(paths, index):
+            centred = part - mean
+            centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
+            file.write(centred.astype("<f2").tobytes())
+    return np.asarray(np.load(path, mmap_mode="r"))

@@ -1,0 +1,84 @@
+"""From a picture file's bytes to a square of pixels, or to the reason why not.
+
+White stands behind transparent parts; the orientation that a camera wrote down is followed; the centre is cropped
+square and scaled with Lanczos. H = W = the size asked for.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps
+
+MISSING = "missing file"
+UNREADABLE = "unreadable picture"
+TOO_SMALL = "too small"
+TOO_LARGE = "too large"
+DUPLICATE = "same bytes as another picture"
+NO_CAPTION = "no caption"
+
+
+class DroppedPicture(Exception):  # noqa: N818 - not an error: a picture that is counted and left out
+    """This picture cannot be used; `reason` is one of the module's constants."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+@dataclass(frozen=True)
+class PictureLimits:
+    """Which pictures are taken."""
+
+    min_side_px: int
+    max_image_pixels: int
+
+
+def decode_picture(data: bytes | None, size: int, limits: PictureLimits) -> np.ndarray:
+    """Decode one picture.
+
+    Args:
+        data: The file's bytes; None where it could not be read.
+        size: Side of the square, pixels.
+        limits: Which pictures are taken; checked before anything is decoded.
+
+    Returns:
+        uint8 `[3, H, W]`.
+
+    Raises:
+        DroppedPicture: It cannot be used.
+    """
+    if data is None:
+        raise DroppedPicture(MISSING)
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            _check_size(image, limits)
+            return _to_square(image, size)
+    except DroppedPicture:
+        raise
+    except (Image.DecompressionBombError, MemoryError) as error:
+        raise DroppedPicture(TOO_LARGE) from error
+    except Exception as error:  # Pillow's decoders raise whatever broken bytes lead them to
+        raise DroppedPicture(UNREADABLE) from error
+
+
+def _check_size(image: Image.Image, limits: PictureLimits) -> None:
+    width, height = image.size
+    if width * height > limits.max_image_pixels:
+        raise DroppedPicture(TOO_LARGE)
+    if min(width, height) < limits.min_side_px:
+        raise DroppedPicture(TOO_SMALL)
+
+
+def _to_square(image: Image.Image, size: int) -> np.ndarray:
+    image.draft("RGB", (size, size))  # JPEG alone: decodes at a half, quarter or eighth, never below the size
+    upright = ImageOps.exif_transpose(image)
+    if upright.has_transparency_data:
+        coloured = upright.convert("RGBA")
+        ground = Image.new("RGBA", coloured.size, "white")
+        ground.alpha_composite(coloured)
+        upright = ground
+    square = ImageOps.fit(upright.convert("RGB"), (size, size), Image.Resampling.LANCZOS)
+    return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))

@@ -1,0 +1,89 @@
+"""What a run's files say: tasks, losses, verdicts, bytes. No torch."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from paris.coordinator.rundir import RunDir
+from paris.coordinator.status import read_status
+from paris.coordinator.store import Store
+
+_VERSIONS = ("paris-swarm", "torch", "hivemind", "huggingface_hub", "daft", "pydantic")
+
+
+def gather_facts(run: RunDir) -> dict[str, Any]:
+    """Everything of the report that needs no model.
+
+    Args:
+        run: A run directory; the service may be running or not.
+
+    Returns:
+        Plain data, the top of report.json.
+    """
+    status = read_status(run)
+    measured = _read_json(run.path / "measurements.json")
+    return {
+        "run_id": status["run_id"],
+        "machine": machine(),
+        "stages_s": measured.get("stages_s", {}),
+        "peak_memory_bytes": measured.get("peak_memory_bytes"),
+        "experts": _experts(run, status),
+        "curves": loss_curves(run),
+        "router": _read_json(run.router / "report.json"),
+        "verdicts": [s["verdict"] | {"volunteer_name": s["volunteer"]} for s in status["submissions"] if s["verdict"]],
+        "volunteers": measured.get("volunteers", {}),
+        "hub_bytes": _read_json(run.hub_data / "traffic.json"),
+        "bytes_between_experts": _bytes_between_experts(measured),
+        "clusters": _read_json(run.data / "clusters.json"),
+        "attribution": run.config.run.attribution,
+    }
+
+
+def machine() -> dict[str, Any]:
+    """The machine and the versions that the figures were measured with."""
+    return {
+        "system": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in _VERSIONS},
+    }
+
+
+def loss_curves(run: RunDir) -> dict[str, list[tuple[int, float]]]:
+    """Step and loss of each task, as the heartbeats told."""
+    store = Store(run.state_file)
+    try:
+        return store.curves()
+    finally:
+        store.close()
+
+
+def _experts(run: RunDir, status: dict[str, Any]) -> list[dict[str, Any]]:
+    clusters = {c["cluster"]: c for c in _read_json(run.data / "clusters.json").get("clusters", [])}
+    wanted = ("task_id", "cluster", "state", "attempt", "steps", "volunteer", "sha256")
+    losses = {s["task_id"]: _skill(s["verdict"]) for s in status["submissions"] if s["phase"] == "registered"}
+    return [
+        {name: task[name] for name in wanted}
+        | {"rows": clusters.get(task["cluster"], {}).get("rows"), "skill": losses.get(task["task_id"])}
+        for task in status["tasks"]
+    ]
+
+
+def _skill(verdict: dict[str, Any]) -> dict[str, Any] | None:
+    return next((rung for rung in verdict["rungs"] if rung["rung"] == "skill"), None)
+
+
+def _bytes_between_experts(measured: dict[str, Any]) -> int | None:
+    """Sum of what the trainers counted on network sockets, which they may not open; None where nobody counted."""
+    counts = [v.get("trainer_bytes") for v in measured.get("volunteers", {}).values()]
+    return sum(counts) if counts and None not in counts else None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}

@@ -1,0 +1,106 @@
+"""samples.png and training.png. (clusters.png comes from `prepare`, which has the pictures.)"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from numpy.typing import NDArray
+
+mpl.use("Agg")
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+Pictures = NDArray[np.uint8]
+_CELL_INCHES = 0.9
+_DPI = 130
+_SMOOTHING = 0.2
+
+
+def draw_samples(path: Path, *, prompts: list[str], seeds: list[int], samples: Pictures, originals: Pictures, marks: list[str]) -> None:
+    """Draw the captioned grid.
+
+    Args:
+        path: The PNG to write.
+        prompts: One a row.
+        seeds: One a column.
+        samples: uint8 `[prompts, seeds, H, W, 3]`.
+        originals: uint8 `[prompts, H, W, 3]`, the training picture that each prompt names.
+        marks: One a row, such as "4/4": how many of its seeds are nearest to the prompt's own picture.
+    """
+    rows, columns = len(prompts), len(seeds) + 1
+    size = (columns * _CELL_INCHES + 2.2, rows * _CELL_INCHES + 0.5)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+    for row, prompt in enumerate(prompts):
+        for column in range(len(seeds)):
+            _show(axes[row, column], samples[row, column])
+        _show(axes[row, -1], originals[row])
+        axes[row, 0].set_ylabel(f"{prompt}\n{marks[row]}", rotation=0, ha="right", va="center", fontsize=8, labelpad=6)
+    for column, seed in enumerate(seeds):
+        axes[0, column].set_title(f"seed {seed}", fontsize=8)
+    axes[0, -1].set_title("training\npicture", fontsize=8)
+    figure.subplots_adjust(left=2.0 / size[0], right=0.99, top=1 - 0.45 / size[1], bottom=0.02, wspace=0.05, hspace=0.05)
+    _save(figure, path)
+
+
+def draw_training(path: Path, curves: dict[str, list[tuple[int, float]]], router: dict[str, Any]) -> None:
+    """Draw each expert's loss, the router's loss, and the router's accuracy by noise level.
+
+    Args:
+        path: The PNG to write.
+        curves: Step and loss of each expert.
+        router: The router's report; empty where none is trained.
+    """
+    figure, axes = plt.subplots(1, 3, figsize=(13, 3.8))
+    for name, curve in sorted(curves.items()):
+        steps, losses = zip(*curve, strict=True)
+        axes[0].plot(steps, losses, label=name, linewidth=1.4)
+    _label(axes[0], "Experts, each alone on its cluster", "step", "flow-matching loss")
+    if router:
+        axes[1].plot([s for s, _ in router["losses"]], _smooth([v for _, v in router["losses"]]), color="black", label="router")
+        axes[1].axhline(math.log(router["num_clusters"]), linestyle=":", color="grey", label="guessing")
+        bins = router["accuracy_by_noise"]
+        middles = [(low + high) / 2 for low, high, _ in bins]
+        axes[2].bar(middles, [accuracy for _, _, accuracy in bins], width=0.09, color="tab:blue")
+        axes[2].axhline(1 / router["num_clusters"], linestyle=":", color="grey", label="guessing")
+        axes[2].set_ylim(0, 1)
+    _label(axes[1], "Router", "step", "cross-entropy")
+    _label(axes[2], "Router on held-out rows", "noise level t (0 data, 1 noise)", "accuracy")
+    figure.tight_layout()
+    _save(figure, path)
+
+
+def _show(axis: Axes, picture: Pictures) -> None:
+    axis.imshow(picture, interpolation="nearest")
+    axis.set_xticks([])
+    axis.set_yticks([])
+
+
+def _label(axis: Axes, title: str, x: str, y: str) -> None:
+    axis.set_title(title, fontsize=10)
+    axis.set_xlabel(x)
+    axis.set_ylabel(y)
+    axis.grid(alpha=0.3)
+    if axis.get_legend_handles_labels()[0]:
+        axis.legend(fontsize=8)
+
+
+def _smooth(values: list[float]) -> list[float]:
+    """Exponential moving average, started at the first value."""
+    smoothed, level = [], values[0] if values else 0.0
+    for value in values:
+        level += _SMOOTHING * (value - level)
+        smoothed.append(level)
+    return smoothed
+
+
+def _save(figure: Any, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.part")
+    figure.savefig(temporary, dpi=_DPI, format="png")
+    plt.close(figure)
+    temporary.replace(path)

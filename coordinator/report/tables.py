@@ -1,0 +1,135 @@
+"""report.json, report.md, and the summary on the terminal: the same facts, three times."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, TextIO
+
+from paris.coordinator.rundir import write_whole
+
+
+def write_report_files(out: Path, report: dict[str, Any]) -> None:
+    """Write report.json and report.md.
+
+    Args:
+        out: The folder.
+        report: As `build_report` made it.
+    """
+    write_whole(out / "report.json", json.dumps(report, indent=1).encode())
+    write_whole(out / "report.md", _markdown(report).encode())
+
+
+def print_summary(report: dict[str, Any], stream: TextIO) -> None:
+    """The report's figures as a table for the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"Run {report['run_id']}", show_header=False)
+    for name, value in summary_rows(report):
+        table.add_row(name, value)
+    Console(file=stream).print(table)
+
+
+def summary_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a person looks for first, name and value."""
+    rows = []
+    recognition = report.get("recognition", {})
+    if recognition:
+        rate, chance, count = recognition["nearest_is_own"], recognition["chance"], recognition["num_names"]
+        rows.append(("samples nearest to their own picture", f"{rate:.0%} of {count} names (chance {chance:.1%})"))
+        good = sum(prompt["recognised"] for prompt in recognition["prompts"])
+        rows.append(("prompts of the grid recognised", f"{good} of {len(recognition['prompts'])}"))
+    rows += [(e["task_id"], _expert_line(e, report["curves"].get(e["task_id"], []))) for e in report["experts"]]
+    router = report.get("router", {})
+    if router:
+        rows.append(("router accuracy", f"{router['accuracy']:.0%} over all noise levels"))
+    accepted = sum(verdict["accepted"] for verdict in report["verdicts"])
+    rows.append(("verdicts", f"{accepted} accepted, {len(report['verdicts']) - accepted} rejected"))
+    rows.append(("bytes between experts in training", _bytes(report.get("bytes_between_experts"))))
+    for name, volunteer in report.get("volunteers", {}).items():
+        first = volunteer["join_to_first_step_s"]
+        shown = "-" if first is None else f"{first:.1f} s"
+        rows.append((name, f"join to first step {shown}, control plane {_bytes(volunteer['control_plane_bytes'])}"))
+    if report.get("peak_memory_bytes"):
+        rows.append(("peak memory of all processes", f"{report['peak_memory_bytes'] / 2**30:.2f} GiB (proportional set sizes)"))
+    times = ", ".join(f"{name} {value:.0f} s" for name, value in report.get("stages_s", {}).items())
+    if times:
+        rows.append(("time", times))
+    return rows
+
+
+def _expert_line(expert: dict[str, Any], curve: list[Any]) -> str:
+    loss = f", loss {curve[0][1]:.3f} to {curve[-1][1]:.3f}" if curve else ""
+    return f"{expert['rows']} rows, {expert['steps']} steps by {expert['volunteer']}, {expert['state']}{loss}"
+
+
+def _bytes(count: float | None) -> str:
+    if count is None:
+        return "not measured"
+    if count < 10_000:
+        return f"{count:.0f} B"
+    return f"{count / 1e3:.0f} kB" if count < 1e7 else f"{count / 1e6:.1f} MB"
+
+
+def _markdown(report: dict[str, Any]) -> str:
+    machine = report["machine"]
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    lines = [
+        f"# Run {report['run_id']}",
+        "",
+        f"Measured on {machine['system']}, {machine['cores']} cores, Python {machine['python']}; {versions}.",
+        "",
+        *_table(("", ""), summary_rows(report)),
+        "",
+        "## Pictures",
+        "",
+        "![samples](samples.png)",
+        "![clusters](clusters.png)",
+        "![training](training.png)",
+        "",
+        *_verdict_lines(report),
+        *_router_lines(report),
+        *_hub_lines(report),
+        *_prompt_lines(report),
+        report.get("attribution", ""),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _verdict_lines(report: dict[str, Any]) -> list[str]:
+    rows = [
+        (verdict["task_id"], verdict["volunteer_name"], rung["rung"], "yes" if rung["passed"] else "no")
+        + (f"{rung['figure']:.4g}", f"{rung['bound']:.4g}", rung["note"])
+        for verdict in report["verdicts"]
+        for rung in verdict["rungs"]
+    ]
+    return ["## Verdicts", "", *_table(("task", "volunteer", "rung", "passed", "figure", "bound", "what"), rows), ""]
+
+
+def _router_lines(report: dict[str, Any]) -> list[str]:
+    bins = report.get("router", {}).get("accuracy_by_noise", [])
+    if not bins:
+        return []
+    rows = [(f"{low:.1f} to {high:.1f}", f"{accuracy:.0%}") for low, high, accuracy in bins]
+    return ["## Router", "", "Held-out rows whose cluster it names, by noise level t (0 data, 1 noise).", "", *_table(("t", "accuracy"), rows), ""]
+
+
+def _hub_lines(report: dict[str, Any]) -> list[str]:
+    users = report.get("hub_bytes", {}).get("users", {})
+    if not users:
+        return []
+    rows = [(user, _bytes(counts["downloaded_bytes"]), _bytes(counts["uploaded_bytes"])) for user, counts in users.items()]
+    return ["## Bytes through the Hub", "", *_table(("user", "downloaded", "uploaded"), rows), ""]
+
+
+def _prompt_lines(report: dict[str, Any]) -> list[str]:
+    prompts = report.get("recognition", {}).get("prompts", [])
+    rows = [(p["prompt"], p["caption"], f"{p['rate']:.0%}", "yes" if p["recognised"] else "no") for p in prompts]
+    return ["## Prompts of the grid", "", *_table(("prompt", "picture", "seeds nearest to it", "recognised"), rows), ""] if rows else []
+
+
+def _table(head: tuple[str, ...], rows: list[Any]) -> list[str]:
+    lines = ["| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |"]
+    return lines + ["| " + " | ".join(str(cell).replace("|", "/") for cell in row) + " |" for row in rows]

@@ -1,0 +1,123 @@
+"""Where things stand in a run directory, and how files get there: whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from paris.coordinator.config import RunConfig, load_config
+from paris.coordinator.errors import RunDirError
+from paris.protocol.runid import make_run_id
+from paris.protocol.signing import Identity
+
+
+@dataclass(frozen=True)
+class RunDir:
+    """A run's folder with its configuration and key loaded."""
+
+    path: Path
+    config: RunConfig
+    identity: Identity
+
+    @classmethod
+    def open(cls, path: Path) -> RunDir:
+        """Load a run directory.
+
+        Raises:
+            RunDirError: It has no run.toml.
+            ConfigError: run.toml is not valid.
+            IdentityError: The run's key is missing or unreadable.
+        """
+        config = load_config(path)
+        return cls(path.resolve(), config, Identity.load(path / "keys" / "run.key"))
+
+    @property
+    def run_id(self) -> str:
+        """The run's id, which vouches for its key."""
+        return make_run_id(self.config.run.name, self.identity.public_key)
+
+    @property
+    def run_json(self) -> Path:
+        """The signed RunSpec that volunteers join."""
+        return self.path / "run.json"
+
+    @property
+    def data(self) -> Path:
+        """What `prepare` made."""
+        return self.path / "data"
+
+    @property
+    def state_file(self) -> Path:
+        """The coordinator's SQLite file."""
+        return self.path / "state.sqlite"
+
+    @property
+    def peer_key(self) -> Path:
+        """The DHT peer's identity."""
+        return self.path / "keys" / "peer.key"
+
+    @property
+    def hub_data(self) -> Path:
+        """The embedded Hub's files."""
+        return self.path / "hub"
+
+    @property
+    def router(self) -> Path:
+        """The trained router and its report."""
+        return self.path / "router"
+
+    @property
+    def release(self) -> Path:
+        """The assembled, sampleable model."""
+        return self.path / "release"
+
+    @property
+    def logs(self) -> Path:
+        """One log file a child process."""
+        return self.path / "logs"
+
+    def require_prepared(self) -> Path:
+        """The prepared data's closing record.
+
+        Raises:
+            RunDirError: `prepare` has not finished here.
+        """
+        path = self.data / "prepared.json"
+        if not path.is_file():
+            raise RunDirError(f"{self.data} holds no prepared data.", f"Run: paris-coord prepare {self.path}")
+        return path
+
+
+def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write a file so that a reader sees the old bytes or the new, never a part.
+
+    Args:
+        path: Where; its folder is made if need be.
+        data: The whole content.
+        mode: Permission bits.
+
+    Raises:
+        OSError: The disk is full or the place is not writable; the old file is unchanged.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def require_empty(path: Path) -> None:
+    """Refuse to make a run where something already is.
+
+    Raises:
+        RunDirError: The folder exists and is not empty; nothing is changed.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise RunDirError(f"{path} already exists and is not empty.", "Choose another folder, or remove it first.")

@@ -1,0 +1,103 @@
+"""`paris-coord serve`: the loop around `tick`. It observes the DHT, saves, acts, publishes.
+
+Killed anywhere and started again it goes on: the state is on disk before anything acts on it, and every action may
+be asked for twice.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import cast
+
+from paris.coordinator.executor import Executor
+from paris.coordinator.observations import Beaten, Event, Observation, RouterWanted, Submitted, Wanted
+from paris.coordinator.policy import Policy
+from paris.coordinator.publications import Publisher, wanted_records
+from paris.coordinator.state import State
+from paris.coordinator.store import Store
+from paris.coordinator.tick import tick
+from paris.protocol.dht.peer import Peer
+from paris.protocol.envelope import Envelope
+from paris.protocol.manifest import Manifest
+from paris.protocol.records import Heartbeat, Payload, RunSpec, Submission, Want
+
+ROUTER_FLAG = "train-router"
+
+
+class Service:
+    """One coordinator at work.
+
+    Args:
+        spec: The run's description, as published.
+        manifests: The shard lists, as published.
+        peer: Our DHT peer.
+        store: The state on disk.
+        executor: Carries out actions.
+        publisher: Seals records.
+        policy: The numbers to decide by.
+        clock: UTC seconds.
+        log: Receives each event as it happens.
+    """
+
+    def __init__(
+        self,
+        *,
+        spec: RunSpec,
+        manifests: list[Manifest],
+        peer: Peer,
+        store: Store,
+        executor: Executor,
+        publisher: Publisher,
+        policy: Policy,
+        clock: Callable[[], float],
+        log: Callable[[Event], None],
+    ) -> None:
+        self.spec, self.manifests = spec, manifests
+        self._peer, self._store, self._executor, self._publisher = peer, store, executor, publisher
+        self._policy, self._clock, self._log = policy, clock, log
+        self.state: State = store.load()
+
+    def step(self) -> None:
+        """Observe, decide, save, act, publish: once."""
+        now = self._clock()
+        observations = [*self._executor.results(), *self._flags(), *self._observe()]
+        self._adopt_new_tasks()
+        decision = tick(self.state, observations, self._policy, now)
+        self._store.save(self.state, decision.state, decision.events, now)
+        self.state = decision.state
+        for event in decision.events:
+            self._log(event)
+        self._executor.start(decision.actions, self.state)
+        self._publish()
+
+    def run(self, stop: threading.Event, every_s: float) -> None:
+        """Step until told to stop."""
+        while not stop.is_set():
+            self.step()
+            stop.wait(every_s)
+
+    def _observe(self) -> Iterable[Observation]:
+        buckets = self.spec.num_buckets
+        for envelope in self._peer.read_all("want", buckets):
+            yield Wanted(cast(Envelope[Want], envelope))
+        for envelope in self._peer.read_all("heartbeat", buckets):
+            yield Beaten(cast(Envelope[Heartbeat], envelope))
+        for envelope in self._peer.read_all("submission", buckets):
+            yield Submitted(cast(Envelope[Submission], envelope))
+
+    def _flags(self) -> Iterable[Observation]:
+        if self._store.take_flag(ROUTER_FLAG) is not None:
+            yield RouterWanted()
+
+    def _adopt_new_tasks(self) -> None:
+        """Take in tasks that `publish-tasks` wrote beside the running service."""
+        for task_id, task in self._store.load().tasks.items():
+            if task_id not in self.state.tasks:
+                self.state = self.state.with_task(task)
+
+    def _publish(self) -> None:
+        records: list[Payload] = wanted_records(self.spec, self.manifests if self.state.tasks else [], self.state)
+        envelopes = self._publisher.due(records, self._clock())
+        failed = [e for e, stored in zip(envelopes, self._peer.publish_many(envelopes, self.spec.num_buckets), strict=True) if not stored]
+        self._publisher.forget(failed)

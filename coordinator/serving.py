@@ -1,0 +1,169 @@
+"""Bringing a coordinator up and down: lock, Hub, DHT peer, published description, then the loop."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from paris.coordinator.children import Children
+from paris.coordinator.errors import HubError, RunDirError
+from paris.coordinator.executor import Executor
+from paris.coordinator.hub_client import RunHub
+from paris.coordinator.observations import Event
+from paris.coordinator.publications import Publisher
+from paris.coordinator.rundir import RunDir, write_whole
+from paris.coordinator.service import Service
+from paris.coordinator.spec import load_manifests, make_policy, make_spec
+from paris.coordinator.store import Store
+from paris.coordinator.work import Work
+from paris.protocol.dht.peer import Peer
+from paris.protocol.envelope import seal
+from paris.protocol.manifest import Manifest
+from paris.protocol.records import RunSpec
+
+_HUB_START_TIMEOUT_S = 60.0
+_RUN_JSON_LIFE_S = 7 * 86400.0
+_NO_COMMIT = "0" * 40
+
+
+def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> None:
+    """Run the coordinator until `stop` is set.
+
+    Args:
+        run: A prepared run directory.
+        log: Receives events for people.
+        stop: Set by a signal handler.
+
+    Raises:
+        RunDirError: Another coordinator serves this directory, or nothing is prepared.
+        PortTakenError: The DHT's or the embedded Hub's port is in use.
+        HubError: The Hub does not answer or refuses.
+    """
+    run.require_prepared()
+    children = Children(run.logs)
+    with _locked(run.path / "serve.lock"):
+        try:
+            hub = connect_hub(run, children)
+            hub.ensure_repos()
+            _serve_with(run, hub, children, log, stop)
+        finally:
+            children.stop()
+
+
+def connect_hub(run: RunDir, children: Children) -> RunHub:
+    """The run's Hub; where it is embedded, started first as a child process.
+
+    Raises:
+        HubError: No token, or the embedded Hub did not come up.
+    """
+    table = run.config.hub
+    if table.embedded:
+        _start_embedded(run, children)
+    return RunHub(table.endpoint, organiser_token(run), table.model_repo, table.data_repo)
+
+
+def organiser_token(run: RunDir) -> str:
+    """From PARIS_HUB_TOKEN, or the embedded Hub's own file.
+
+    Raises:
+        HubError: There is none.
+    """
+    token_file = run.hub_data / "admin.token"
+    token = os.environ.get("PARIS_HUB_TOKEN") or (token_file.read_text("ascii").strip() if token_file.is_file() else "")
+    if not token:
+        raise HubError("No token for the Hub.", "Set PARIS_HUB_TOKEN to a token with write access to the run's repos.")
+    return token
+
+
+def _start_embedded(run: RunDir, children: Children) -> None:
+    from paris.coordinator.hub.client_probe import wait_until_ready
+
+    url = urlsplit(run.config.hub.endpoint)
+    child = children.spawn("hub", "paris.coordinator.hub", "--data", str(run.hub_data), "--host", str(url.hostname), "--port", str(url.port))
+    wait_until_ready(run.config.hub.endpoint, child, run.logs / "hub.log", timeout_s=_HUB_START_TIMEOUT_S)
+
+
+def _serve_with(run: RunDir, hub: RunHub, children: Children, log: Callable[[Event], None], stop: threading.Event) -> None:
+    store = Store(run.state_file)
+    peer = Peer.start(
+        run_id=run.run_id,
+        coordinator=run.identity.public_key,
+        listen=run.config.dht.listen,
+        initial_peers=run.config.dht.initial_peers,
+        identity_path=run.peer_key,
+    )
+    executor: Executor | None = None
+    try:
+        spec = make_spec(run, peer.addresses)
+        manifests = _publish_data(run, hub, log)
+        _publish_run_json(run, hub, spec)
+        log(Event("serving", f"Run {run.run_id}: join with  paris-node join {run.run_json}"))
+        executor = Executor(Work(run, spec, hub, children), lambda text: log(Event("problem", text)))
+        service = Service(
+            spec=spec,
+            manifests=manifests,
+            peer=peer,
+            store=store,
+            executor=executor,
+            publisher=Publisher(run.identity, run.run_id),
+            policy=make_policy(run),
+            clock=time.time,
+            log=log,
+        )
+        service.run(stop, run.config.tasks.tick_every_s)
+    finally:
+        if executor is not None:
+            executor.stop()
+        peer.stop()
+        store.close()
+
+
+def _publish_data(run: RunDir, hub: RunHub, log: Callable[[Event], None]) -> list[Manifest]:
+    """Upload the prepared data once; `published.json` remembers the commit."""
+    record = run.data / "published.json"
+    digests = [manifest.sha256 for manifest in load_manifests(run, _NO_COMMIT)]
+    known = json.loads(record.read_text("utf-8")) if record.is_file() else {}
+    if known.get("manifests") != digests or known.get("repo") != hub.data_repo:
+        revision = hub.upload_data(run.data)
+        known = {"repo": hub.data_repo, "revision": revision, "manifests": digests}
+        write_whole(record, json.dumps(known, indent=1).encode())
+        log(Event("uploaded", f"Shards and manifests are on the Hub at {revision[:12]}."))
+    return load_manifests(run, known["revision"])
+
+
+def _publish_run_json(run: RunDir, hub: RunHub, spec: RunSpec) -> None:
+    """Sign the description with the present peers, for files and for the Hub."""
+    now = time.time()
+    envelope = seal(
+        spec, run.identity, run_id=run.run_id, sequence=int(now * 1000), issued_at=now, expires_at=now + _RUN_JSON_LIFE_S
+    )
+    hub.upload_file("run.json", envelope.data, "Run description with the present peers")
+    write_whole(run.run_json, envelope.data)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a file lock; the system lets go of it when the process ends, however it ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunDirError(f"Another coordinator already serves {path.parent}.", "Stop it first (Ctrl-C in its terminal).") from error
+        yield
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that Ctrl-C and SIGTERM set."""
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop

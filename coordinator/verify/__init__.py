@@ -1,0 +1,38 @@
+"""The verification ladder: is this submission the expert that its lease asked for? Cheapest check first.
+
+    case.py            what a verification needs: VerificationCase, CASE.json
+    report.py          what it found: checks, rungs, Report, OUT.json
+    bounds.py          every threshold, with its reason
+    hub_reads.py       reading a pull request at one commit
+    envelope_rung.py   1  who signed what; sizes before bytes
+    header.py             safetensors headers, read without loading
+    tensor_reads.py       one tensor at a time from a checked file
+    structure_rung.py  2  exactly the model's tensors, finite, of sane size
+    novelty_rung.py    3  neither the initial weights nor somebody else's
+    skill_rung.py      4  good at its own cluster, and at its own most
+    statistics.py         the paired bootstrap
+    ladder.py          rung after rung, until one refuses
+    __main__.py        the child process: python -m paris.coordinator.verify CASE.json OUT.json
+
+Importing this package imports no torch; `ladder` does.
+"""
+
+from __future__ import annotations
+
+from paris.coordinator.verify.bounds import VerificationBounds
+from paris.coordinator.verify.case import OtherCheckpoint, VerificationCase, read_case, submission_folder, write_case
+from paris.coordinator.verify.report import Check, Report, RungReport, read_report, write_report
+
+__all__ = [
+    "Check",
+    "OtherCheckpoint",
+    "Report",
+    "RungReport",
+    "VerificationBounds",
+    "VerificationCase",
+    "read_case",
+    "read_report",
+    "submission_folder",
+    "write_case",
+    "write_report",
+]

@@ -1,0 +1,100 @@
+"""What a verification needs to know, as one file that the coordinator writes and the child process reads.
+
+    CASE.json    VerificationCase, mode 0600: it holds the Hub token and the seed of the secret draws
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from paris.coordinator.errors import ConfigError
+from paris.coordinator.rundir import write_whole
+from paris.coordinator.verify.bounds import VerificationBounds
+from paris.protocol.records import Lease, PublicKey, RunSpec, Sha256, Task, TaskId
+
+SUBMISSION_RECORD = "submission.json"
+EXPERT_FILE = "expert.safetensors"
+
+
+class OtherCheckpoint(BaseModel):
+    """A registered or pending checkpoint of the run that came in before the one that is judged."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    task_id: TaskId
+    cluster: Annotated[int, Field(ge=0)]
+    sha256: Sha256
+    volunteer: PublicKey
+    path: Path | None = None
+    """Its verified file here; None while it has not been downloaded: then only the digest is compared."""
+    registered: bool = False
+    """Whether it is an expert of the run; only those serve as yardsticks of skill."""
+
+
+class VerificationCase(BaseModel):
+    """One submission and everything it is judged by."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    run_id: str
+    coordinator: PublicKey
+    """The run's public key."""
+    run: RunSpec
+    task: Task
+    lease: Lease
+    submission: str
+    """The sealed Submission record, as text, exactly as it came from the DHT or the Hub."""
+    received_at: float
+    """When the coordinator first saw the submission, UTC seconds by its own clock."""
+    hub_endpoint: str
+    token: str | None = Field(default=None, repr=False)
+    work_dir: Path
+    """The verified file stays here as `candidate/expert.safetensors`."""
+    heldout: tuple[Path, ...]
+    """Secret rows, one shard file a cluster, in the order of the clusters."""
+    shards: tuple[Path, ...] = ()
+    """Published shards of the task's own cluster; without them the claimed loss is not checked."""
+    text_folder: Path
+    others: tuple[OtherCheckpoint, ...] = ()
+    """Only those that came in before this one: of two equal submissions the first is the original."""
+    seed: Annotated[int, Field(ge=0, lt=2**63, repr=False)]
+    """Secret: decides which rows, times and noises are drawn. The same for all submissions of a run, so that they
+    are comparable; never published."""
+    bounds: VerificationBounds = VerificationBounds()
+    device: str = "cpu"
+    num_threads: Annotated[int, Field(ge=1)] | None = None
+    """CPU threads of the child; None leaves it to torch."""
+
+    @property
+    def candidate(self) -> Path:
+        """Where the submission's file is put once its size and digest are known to be right."""
+        return self.work_dir / "candidate" / EXPERT_FILE
+
+
+def submission_folder(task_id: str, attempt: int, public_key: str) -> str:
+    """The only folder of the model repo that a submission may write to.
+
+    Args:
+        task_id: The task.
+        attempt: The lease's fencing token.
+        public_key: The volunteer's, 64 hex digits.
+    """
+    return f"submissions/{task_id}-{attempt}-{public_key[:8]}"
+
+
+def write_case(case: VerificationCase, path: Path) -> None:
+    """Write a case for the child process, readable by its owner alone."""
+    write_whole(path, case.model_dump_json(indent=1).encode(), mode=0o600)
+
+
+def read_case(path: Path) -> VerificationCase:
+    """Read a case.
+
+    Raises:
+        ConfigError: The file is missing, or is not a case.
+    """
+    try:
+        return VerificationCase.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ConfigError(f"{path} is not a verification case: {error}.") from error

@@ -1,0 +1,151 @@
+"""Reading a pull request at one commit: what stands there, how large it is, and its bytes under a hard cap.
+
+Nothing here follows a moving ref but the one question where the pull request's head is now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi, RepoFile, hf_hub_url
+from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HTTPError, RevisionNotFoundError
+from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_stream_backoff
+
+from paris.coordinator.errors import HubError
+
+_TIMEOUT_S = 30.0
+_CHUNK_BYTES = 1 << 20
+
+
+class MissingOnHub(LookupError):  # noqa: N818 - an answer of the Hub, for the rung to judge
+    """The Hub says that this commit or file does not exist."""
+
+
+class TooLarge(ValueError):  # noqa: N818 - a finding, for the rung to judge
+    """The Hub sent more bytes than it announced."""
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file as the Hub describes it, before any byte of it is here."""
+
+    path: str
+    num_bytes: int
+    blob_id: str
+    sha256: str | None
+    """Digest of the content; None for a file that is not kept by content."""
+
+
+class HubReads:
+    """The questions that verification asks of the run's model repo.
+
+    Args:
+        endpoint: The Hub's address.
+        token: The organiser's token, or None for a public repo.
+        repo: `org/name`.
+    """
+
+    def __init__(self, endpoint: str, token: str | None, repo: str) -> None:
+        self._api = HfApi(endpoint=endpoint, token=token or False)
+        self._endpoint = endpoint
+        self._headers: dict[str, str] = build_hf_headers(token=token or False)
+        self._repo = repo
+
+    def head_of(self, pull_request: int) -> str | None:
+        """The commit that a pull request points to now, 40 hex digits; None where there is no such pull request."""
+        with self._answers(f"the refs of {self._repo}"):
+            refs = self._api.list_repo_refs(self._repo, include_pull_requests=True)
+        heads = {ref.ref: ref.target_commit for ref in refs.pull_requests or ()}
+        return heads.get(f"refs/pr/{pull_request}")
+
+    def base_of(self, commit: str) -> str | None:
+        """The newest commit of the main branch that this commit builds on; None where they share no history."""
+        with self._answers(f"the history of {commit[:12]}"):
+            main = {step.commit_id for step in self._api.list_repo_commits(self._repo, revision="main")}
+            steps = [step.commit_id for step in self._api.list_repo_commits(self._repo, revision=commit)]
+        return next((step for step in steps if step in main), None)
+
+    def is_ancestor(self, commit: str, head: str) -> bool:
+        """Whether a commit is part of the history of another."""
+        with self._answers(f"the history of {head[:12]}"):
+            return any(step.commit_id == commit for step in self._api.list_repo_commits(self._repo, revision=head))
+
+    def files_at(self, commit: str) -> dict[str, RemoteFile]:
+        """Every file of the repo at a commit, by path.
+
+        Raises:
+            MissingOnHub: There is no such commit.
+            HubError: The Hub does not answer, or refuses.
+        """
+        with self._answers(f"the files at {commit[:12]}"):
+            entries = list(self._api.list_repo_tree(self._repo, recursive=True, revision=commit))
+        return {entry.path: _remote(entry) for entry in entries if isinstance(entry, RepoFile)}
+
+    def download(self, path: str, commit: str, target: Path, *, max_bytes: int) -> str:
+        """Stream a file to disk, stopping at the first byte beyond the cap.
+
+        Args:
+            path: Within the repo.
+            commit: 40 hex digits.
+            target: Where to; written whole or not at all.
+            max_bytes: The cap, whatever the Hub announced.
+
+        Returns:
+            The SHA-256 of the bytes that arrived.
+
+        Raises:
+            MissingOnHub: There is no such file.
+            TooLarge: More than `max_bytes` came; nothing is kept.
+            HubError: The Hub does not answer, refuses, or breaks off; nothing is kept.
+        """
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.part")
+        try:
+            with self._answers(path):
+                found = self._stream(path, commit, partial, max_bytes)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+        return found
+
+    def _stream(self, path: str, commit: str, partial: Path, max_bytes: int) -> str:
+        url = hf_hub_url(self._repo, path, revision=commit, endpoint=self._endpoint)
+        # identity: a compressed answer could be small on the wire and huge on disk.
+        headers = {**self._headers, "accept-encoding": "identity"}
+        hasher, received = hashlib.sha256(), 0
+        request = http_stream_backoff("GET", url, max_retries=2, headers=headers, timeout=_TIMEOUT_S, follow_redirects=True)
+        with request as response, partial.open("wb") as file:
+            hf_raise_for_status(response)
+            for chunk in response.iter_raw(_CHUNK_BYTES):
+                received += len(chunk)
+                if received > max_bytes:
+                    raise TooLarge(f"{path} sent more than {max_bytes} bytes.")
+                hasher.update(chunk)
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        return hasher.hexdigest()
+
+    @contextmanager
+    def _answers(self, what: str) -> Iterator[None]:
+        """Sort the client's errors into findings about the submission and trouble with the Hub."""
+        try:
+            yield
+        except (RevisionNotFoundError, EntryNotFoundError) as error:
+            raise MissingOnHub(f"The Hub does not have {what}.") from error
+        except (HfHubHTTPError, HTTPError) as error:
+            raise HubError(
+                f"The Hub at {self._endpoint} did not give {what}: {error}.",
+                "Check the endpoint, the repo and the token; verification is tried again.",
+            ) from error
+
+
+def _remote(entry: Any) -> RemoteFile:
+    sha256 = entry.lfs.sha256 if entry.lfs else None
+    return RemoteFile(entry.path, entry.lfs.size if entry.lfs else entry.size, entry.blob_id, sha256)

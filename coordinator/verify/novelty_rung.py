@@ -1,0 +1,139 @@
+"""Rung 3: the weights moved away from the start, and not to where somebody else's are.
+
+All experts of a run start from the same weights w0, so what an expert learned is its delta w - w0. Two trainings on
+different clusters go different ways; a copy goes the same way, and some noise on top turns it only a little.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from paris.coordinator.verify.case import OtherCheckpoint, VerificationCase
+from paris.coordinator.verify.report import Checks
+from paris.coordinator.verify.tensor_reads import TensorFile, open_trusted
+from paris.experts.seeding import generator_for
+
+_BLOCK = 4096
+
+
+@dataclass
+class Overlap:
+    """Sums from which the cosine of two deltas follows, tensor by tensor."""
+
+    dot: float = 0.0
+    square: float = 0.0
+
+    def cosine(self, own_square: float) -> float:
+        """Cosine with a delta of this squared norm; 0 where either has no length."""
+        length = math.sqrt(self.square * own_square)
+        return self.dot / length if length > 0 else 0.0
+
+
+def climb_novelty(
+    case: VerificationCase, file: TensorFile, initial: Mapping[str, Tensor], sha256: str, checks: Checks
+) -> None:
+    """Carry out rung 3.
+
+    Args:
+        case: The case, with the other checkpoints.
+        file: The submitted weights.
+        initial: The run's initial weights.
+        sha256: Digest of the submitted file.
+        checks: Receives what is measured.
+
+    Raises:
+        Refused: A check does not pass.
+        NotReadyError: Another checkpoint's file is missing.
+    """
+    bounds = case.bounds
+    copied, repeated = _split(case)
+    twins = [_named(other) for other in copied if other.sha256 == sha256]
+    checks.none("same-file", twins, "other submissions with the very same file")
+    distance = relative_distance(file, initial)
+    checks.at_least("distance", distance, bounds.min_distance, "distance to the initial weights, relative to them")
+    checks.at_most("distance", distance, bounds.max_distance, "distance to the initial weights, relative to them")
+    compared = [other for other in (*copied, *repeated) if other.path is not None]
+    found = cosines(case, file, initial, compared)
+    by_task = {id(other): cosine for other, cosine in zip(compared, found, strict=True)}
+    nearest = max((by_task.get(id(other), -1.0), _named(other)) for other in copied) if copied else (-1.0, "none")
+    checks.at_most("copy", nearest[0], bounds.max_cosine, f"cosine of the way from the start with that of {nearest[1]}")
+    for other in repeated:
+        if other.sha256 == sha256 or by_task.get(id(other), -1.0) > bounds.max_cosine:
+            checks.remark(f"equals {_named(other)}: deterministic training makes that expected")
+
+
+def relative_distance(file: TensorFile, initial: Mapping[str, Tensor]) -> float:
+    """`||w - w0|| / ||w0||` over all weights."""
+    moved = sum(float((file.read(name) - start).double().square().sum()) for name, start in initial.items())
+    return math.sqrt(moved / sum(float(start.double().square().sum()) for start in initial.values()))
+
+
+def cosines(
+    case: VerificationCase, file: TensorFile, initial: Mapping[str, Tensor], others: list[OtherCheckpoint]
+) -> list[float]:
+    """How alike each other checkpoint's delta is: the larger of the cosine over all weights and the median over tensors.
+
+    The median holds where a copy has its noise put into few tensors.
+
+    Args:
+        case: The case; its secret seed draws the blocks of large models.
+        file: The submitted weights.
+        initial: The run's initial weights.
+        others: Checkpoints with files.
+    """
+    opened = [open_trusted(other.path, case.bounds) for other in others if other.path is not None]
+    sums = [Overlap() for _ in opened]
+    parts: list[list[float]] = [[] for _ in opened]
+    total = 0.0
+    for name, start in initial.items():
+        own_square, local = 0.0, [Overlap() for _ in opened]
+        for begin, count in _blocks(case, name, start.numel(), sum(w.numel() for w in initial.values())):
+            origin = start.reshape(-1)[begin : begin + count]
+            own = file.read_block(name, begin, count) - origin
+            own_square += float(own.double().square().sum())
+            for overlap, other in zip(local, opened, strict=True):
+                theirs = other.read_block(name, begin, count) - origin
+                overlap.dot += float((own.double() * theirs.double()).sum())
+                overlap.square += float(theirs.double().square().sum())
+        total += own_square
+        for overlap, whole, part in zip(local, sums, parts, strict=True):
+            whole.dot += overlap.dot
+            whole.square += overlap.square
+            part.append(overlap.cosine(own_square))
+    return [max(whole.cosine(total), _median(part)) for whole, part in zip(sums, parts, strict=True)]
+
+
+def _split(case: VerificationCase) -> tuple[list[OtherCheckpoint], list[OtherCheckpoint]]:
+    """Whose equality is a copy, and whose is repeated honest work: the volunteer's own, or another's on the same task."""
+    copied, repeated = [], []
+    for other in case.others:
+        same_task = other.task_id == case.task.task_id
+        own = other.volunteer == case.lease.volunteer
+        tolerated = same_task and (own or not case.bounds.same_task_is_copy)
+        (repeated if tolerated else copied).append(other)
+    return copied, repeated
+
+
+def _blocks(case: VerificationCase, name: str, size: int, total: int) -> Iterator[tuple[int, int]]:
+    """Which stretches of a tensor are compared: all of it, or in large models its share in blocks drawn in secret."""
+    share = case.bounds.max_compared_values / total
+    if share >= 1 or size <= _BLOCK:
+        yield 0, size
+        return
+    blocks = math.ceil(size / _BLOCK)
+    drawn = torch.randperm(blocks, generator=generator_for(case.seed, "novelty", name))[: math.ceil(blocks * share)]
+    for block in sorted(drawn.tolist()):
+        yield block * _BLOCK, min(_BLOCK, size - block * _BLOCK)
+
+
+def _median(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2] if values else -1.0
+
+
+def _named(other: OtherCheckpoint) -> str:
+    return f"{other.task_id} by {other.volunteer[:12]}"

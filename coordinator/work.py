@@ -1,0 +1,112 @@
+"""The heavy work behind the actions: verification and router training, each in a child process that imports torch."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from paris.coordinator.children import Children
+from paris.coordinator.hub_client import RunHub
+from paris.coordinator.registering import weights_file
+from paris.coordinator.rundir import RunDir
+from paris.coordinator.spec import load_manifests
+from paris.coordinator.state import State, SubmissionState
+from paris.coordinator.verify import (
+    OtherCheckpoint,
+    VerificationBounds,
+    VerificationCase,
+    read_report,
+    write_case,
+)
+from paris.protocol.records import RunSpec, Verdict
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the actions need.
+
+    Args:
+        run: The run directory.
+        spec: The published RunSpec.
+        hub: The run's repos.
+        children: Where child processes are started.
+    """
+
+    run: RunDir
+    spec: RunSpec
+    hub: RunHub
+    children: Children
+
+    def verify(self, state: State, lease_id: str) -> Verdict:
+        """Run the ladder on a submission in a child process.
+
+        Args:
+            state: Holds the submission, its lease, and the other checkpoints.
+            lease_id: Names the submission.
+
+        Raises:
+            WorkerError: The child could not verify (the Hub was down, say); nothing is decided.
+        """
+        folder = self.run.path / "verify" / lease_id
+        case_file, report_file = folder / "case.json", folder / "report.json"
+        write_case(self._case(state, state.submissions[lease_id], folder), case_file)
+        self.children.run(f"verify-{lease_id[:8]}", "paris.coordinator.verify", str(case_file), str(report_file))
+        return read_report(report_file).verdict()
+
+    def train_router(self) -> str:
+        """Train the router in a child process; returns the sentence for the log.
+
+        Raises:
+            WorkerError: The child failed.
+        """
+        self.children.run("router", "paris.coordinator.router_job", str(self.run.path))
+        return (self.run.router / "summary.txt").read_text("utf-8").strip()
+
+    def _case(self, state: State, known: SubmissionState, folder: Path) -> VerificationCase:
+        lease = state.leases[known.submission.lease_id].lease
+        task = state.tasks[known.submission.task_id].task
+        manifest = load_manifests(self.run, "0" * 40)[task.cluster]
+        clusters = range(self.run.config.run.num_experts)
+        return VerificationCase(
+            run_id=self.run.run_id,
+            coordinator=self.run.identity.public_key,
+            run=self.spec,
+            task=task,
+            lease=lease,
+            submission=known.envelope,
+            received_at=known.seen_at,
+            hub_endpoint=self.hub.endpoint,
+            token=self.hub.token,
+            work_dir=folder,
+            heldout=tuple(self.run.data / "heldout" / f"cluster-{k:03d}.parquet" for k in clusters),
+            shards=tuple(self.run.data / shard.path for shard in manifest.shards),
+            text_folder=self.run.data,
+            others=self._others(state, known),
+            seed=_secret_seed(self.run),
+            bounds=VerificationBounds.model_validate(self.run.config.verify),
+        )
+
+    def _others(self, state: State, judged: SubmissionState) -> tuple[OtherCheckpoint, ...]:
+        """Checkpoints that came in before the one that is judged; of two equal ones the first is the original."""
+        others = []
+        for known in state.submissions.values():
+            if known is judged or known.seen_at > judged.seen_at or known.phase in ("rejected", "closed"):
+                continue
+            candidate = self.run.path / "verify" / known.submission.lease_id / "candidate" / "expert.safetensors"
+            other = OtherCheckpoint(
+                task_id=known.submission.task_id,
+                cluster=state.tasks[known.submission.task_id].task.cluster,
+                sha256=weights_file(known).sha256,
+                volunteer=known.signer,
+                path=candidate if candidate.is_file() else None,
+                registered=known.phase in ("accepted", "registered"),
+            )
+            others.append(other)
+        return tuple(others)
+
+
+def _secret_seed(run: RunDir) -> int:
+    """Derived from the run's private key: the same after a restart, known to nobody else."""
+    secret = (run.path / "keys" / "run.key").read_bytes()
+    return int.from_bytes(hashlib.sha256(b"verification\n" + secret).digest()[:7], "big")

@@ -1,0 +1,176 @@
+"""Weights in and out of safetensors: exactly the names, shapes and types that are expected, nothing else.
+
+`expert.safetensors`, the EMA weights under the model's own names, is what a submission holds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from paris.experts.errors import CheckpointError
+from paris.experts.files import file_sha256, whole_file
+
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+}
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """What one tensor must be.
+
+    Args:
+        shape: Its shape.
+        dtype: Its type.
+    """
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype = torch.float32
+
+
+def specs_of(tensors: Mapping[str, Tensor]) -> dict[str, TensorSpec]:
+    """What a file must hold to fill these tensors.
+
+    Args:
+        tensors: For example a model's `state_dict()`; on the meta device too.
+    """
+    return {name: TensorSpec(tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
+    """Write tensors as one safetensors file. The same tensors make the same bytes.
+
+    Args:
+        path: The file to make or replace.
+        tensors: Any device; a tensor that shares memory with another is written out in full.
+
+    Returns:
+        SHA-256 of the file, 64 hex digits.
+
+    Raises:
+        DiskFullError: No space; `path` is as it was.
+    """
+    with whole_file(path) as partial:
+        try:
+            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, partial)
+        except SafetensorError as error:
+            raise _as_os_error(error) from error
+        return file_sha256(partial)
+
+
+def read_specs(path: Path) -> dict[str, TensorSpec]:
+    """What a safetensors file says it holds, from its header alone: no tensor is read.
+
+    Raises:
+        CheckpointError: Not a safetensors file, cut off, or with a type that no model here has.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            return {
+                name: TensorSpec(tuple(part.get_shape()), _DTYPES[part.get_dtype()]) for name, part in slices.items()
+            }
+    except KeyError as error:
+        raise CheckpointError(f"{path.name} holds a tensor of type {error}, which no model here has.") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path.name} is not a readable safetensors file: {error}.") from error
+
+
+def check_specs(found: Mapping[str, TensorSpec], expected: Mapping[str, TensorSpec], name: str) -> None:
+    """Refuse any difference between what a file holds and what it must hold.
+
+    Args:
+        found: From `read_specs`.
+        expected: From `specs_of`.
+        name: What the file is called in the message.
+
+    Raises:
+        CheckpointError: A tensor is missing, unknown, or of another shape or type; the message names the first.
+    """
+    missing = sorted(expected.keys() - found.keys())
+    unknown = sorted(found.keys() - expected.keys())
+    if missing or unknown:
+        first = f"lacks {missing[0]!r}" if missing else f"has {unknown[0]!r}, which the model does not know"
+        raise CheckpointError(f"{name} {first} ({len(missing)} missing, {len(unknown)} unknown in all).")
+    for key, spec in expected.items():
+        if found[key] != spec:
+            raise CheckpointError(
+                f"{name}: {key!r} is {found[key].dtype} {list(found[key].shape)}, not {spec.dtype} {list(spec.shape)}."
+            )
+
+
+def load_tensors(path: Path, expected: Mapping[str, TensorSpec]) -> dict[str, Tensor]:
+    """Read a file that holds exactly the expected tensors, all of them finite.
+
+    Args:
+        path: A safetensors file.
+        expected: Name to shape and type.
+
+    Returns:
+        Tensors on the CPU, in memory of their own.
+
+    Raises:
+        CheckpointError: Not readable, other names, shapes or types than expected, or not finite.
+    """
+    check_specs(read_specs(path), expected, path.name)
+    tensors = {}
+    with safe_open(path, framework="pt") as file:
+        for name in expected:
+            # A copy: what safetensors returns lies on the mapped file, where another process could change it.
+            tensors[name] = file.get_tensor(name).clone()
+    check_finite(tensors, path.name)
+    return tensors
+
+
+def check_finite(tensors: Mapping[str, Tensor], name: str) -> None:
+    """Refuse NaN and infinity.
+
+    Raises:
+        CheckpointError: A tensor is not finite; the message names the first.
+    """
+    for key, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{name}: {key!r} holds a value that is not finite.")
+
+
+def save_weights(path: Path, model: nn.Module) -> str:
+    """Write a model's weights under its own names.
+
+    Returns:
+        SHA-256 of the file, 64 hex digits.
+
+    Raises:
+        DiskFullError: No space; `path` is as it was.
+    """
+    return save_tensors(path, model.state_dict())
+
+
+def load_weights(path: Path, model: nn.Module) -> None:
+    """Fill a model from a file that holds exactly its weights.
+
+    Args:
+        path: A safetensors file.
+        model: Any device; unchanged where loading fails.
+
+    Raises:
+        CheckpointError: Not readable, not this model's, or not finite.
+    """
+    model.load_state_dict(load_tensors(path, specs_of(model.state_dict())))
+
+
+def _as_os_error(error: SafetensorError) -> Exception:
+    """The system's error inside a safetensors error, which carries its number in the text alone."""
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(number[1]), str(error)) if number else error

@@ -1,0 +1,106 @@
+"""A model being learned: its weights, AdamW's state and the moving average, in step with each other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from paris.experts.checkpoint import TensorSpec, specs_of
+from paris.experts.ema import Ema
+from paris.experts.training_config import OptimizerConfig
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class Learner:
+    """Applies gradients, and can be saved and restored exactly.
+
+    Args:
+        model: What is learned, on its device, with gradients.
+        config: How.
+    """
+
+    def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
+        self.model = model
+        self.step = 0
+        self._config = config
+        self._parameters = dict(model.named_parameters())
+        self._ema = Ema(model.state_dict(), config.ema_decay)
+        self._optimizer = torch.optim.AdamW(
+            self._parameters.values(),
+            lr=config.learning_rate,
+            betas=(config.beta1, config.beta2),
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+        self._fill_moments({})
+
+    def apply_gradients(self) -> None:
+        """Do one optimizer step with the gradients that are there, and clear them."""
+        if self._config.grad_clip is not None:
+            nn.utils.clip_grad_norm_(self._parameters.values(), self._config.grad_clip)
+        self._optimizer.param_groups[0]["lr"] = self._config.learning_rate_at(self.step)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self._ema.update(self.step)
+        self.step += 1
+
+    @property
+    def average(self) -> dict[str, Tensor]:
+        """The EMA weights under the model's own names; the live tensors, not copies."""
+        return self._ema.average
+
+    def parts(self) -> dict[str, dict[str, Tensor]]:
+        """All state, as a snapshot holds it: `weights`, `ema`, `optimizer`."""
+        state = self._optimizer.state
+        moments = {f"{kind}.{name}": state[p][kind] for kind in _MOMENTS for name, p in self._parameters.items()}
+        return {"weights": self.model.state_dict(), "ema": self._ema.average, "optimizer": moments}
+
+    def specs(self) -> dict[str, dict[str, TensorSpec]]:
+        """What `restore` takes."""
+        return {name: specs_of(tensors) for name, tensors in self.parts().items()}
+
+    def restore(self, step: int, parts: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Continue from a snapshot as if training had never stopped.
+
+        Args:
+            step: Optimizer steps done.
+            parts: As `parts` returns them, with exactly the tensors that `specs` names.
+        """
+        self.step = step
+        self.model.load_state_dict(parts["weights"])
+        for name, average in self._ema.average.items():
+            average.copy_(parts["ema"][name])
+        self._fill_moments(parts["optimizer"])
+
+    def _fill_moments(self, saved: Mapping[str, Tensor]) -> None:
+        """Set AdamW's state; where nothing is saved, to what it starts with."""
+        for name, parameter in self._parameters.items():
+            moments = {kind: torch.zeros_like(parameter) for kind in _MOMENTS}
+            for kind in _MOMENTS:
+                if f"{kind}.{name}" in saved:
+                    moments[kind].copy_(saved[f"{kind}.{name}"])
+            # Fused AdamW wants its own count of steps as float32 beside the parameter.
+            count = torch.tensor(float(self.step), dtype=torch.float32, device=parameter.device)
+            self._optimizer.state[parameter] = {"step": count, **moments}
+
+
+def make_deterministic(device: torch.device, num_threads: int) -> None:
+    """Settings of the whole process under which the same sums come out the same.
+
+    Equal bits need equal hardware, an equal version of torch, and an equal number of threads, because threads decide
+    in which order a sum is taken.
+
+    Args:
+        device: Where the model computes.
+        num_threads: CPU threads of torch.
+    """
+    torch.set_num_threads(num_threads)
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+        # Kernels without a deterministic form warn: a volunteer's GPU should train rather than refuse.
+        torch.use_deterministic_algorithms(True, warn_only=True)

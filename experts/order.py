@@ -1,0 +1,89 @@
+"""Which rows make batch s: a function of (run seed, task, s) alone.
+
+An epoch takes all shards in a shuffled order, a window of them at a time, and the rows of a window in a shuffled
+order. So training can begin when the first window's shards are there, and never needs more than two windows at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from paris.experts.errors import TrainingError
+from paris.experts.seeding import generator_for
+
+
+class RowOrder:
+    """The order in which a task sees its rows, epoch after epoch.
+
+    Args:
+        seed: The run's seed.
+        task_id: The task, such as "expert-3".
+        shard_rows: Rows of each shard, in the order of the manifest.
+        window_shards: Over how many shards rows are mixed.
+
+    Raises:
+        TrainingError: There are no rows.
+    """
+
+    def __init__(self, seed: int, task_id: str, shard_rows: Sequence[int], window_shards: int) -> None:
+        if not shard_rows or min(shard_rows) < 1 or window_shards < 1:
+            raise TrainingError(f"Task {task_id} has no rows to train on: {list(shard_rows)} rows a shard.")
+        self._seed, self._task_id = seed, task_id
+        self._shard_rows = tuple(shard_rows)
+        self._window_shards = window_shards
+        self.num_rows = sum(shard_rows)
+        # Two of each, because a batch may lie across the end of a window or of an epoch.
+        self._epoch = lru_cache(maxsize=2)(self._make_epoch)
+        self._window = lru_cache(maxsize=2)(self._make_window)
+
+    def first_shards(self) -> list[int]:
+        """All shards in the order in which the first epoch needs them; the first window's come first."""
+        return [shard for window in self._epoch(0)[0] for shard in window]
+
+    def batch(self, step: int, batch_size: int) -> list[tuple[int, int]]:
+        """The rows of one batch.
+
+        Args:
+            step: Number of the batch, from 0.
+            batch_size: Rows of every batch of this task.
+
+        Returns:
+            Pairs of shard number and row number; a row comes twice only where two epochs meet.
+        """
+        rows: list[tuple[int, int]] = []
+        position = step * batch_size
+        while len(rows) < batch_size:
+            part = self._from(position, batch_size - len(rows))
+            rows += map(tuple, part.tolist())
+            position += len(part)
+        return rows
+
+    def _from(self, position: int, most: int) -> np.ndarray:
+        """At most `most` rows from a place in the endless sequence, within one window `[n, 2]`."""
+        epoch, offset = divmod(position, self.num_rows)
+        _, starts = self._epoch(epoch)
+        window = int(np.searchsorted(starts, offset, side="right")) - 1
+        begin = offset - int(starts[window])
+        return self._window(epoch, window)[begin : begin + most]
+
+    def _make_epoch(self, epoch: int) -> tuple[list[list[int]], np.ndarray]:
+        """An epoch's windows of shards, and where each begins, in rows."""
+        shards = self._shuffled(len(self._shard_rows), "shards", epoch).tolist()
+        windows = [shards[i : i + self._window_shards] for i in range(0, len(shards), self._window_shards)]
+        sizes = [sum(self._shard_rows[shard] for shard in window) for window in windows]
+        return windows, np.cumsum([0, *sizes[:-1]])
+
+    def _make_window(self, epoch: int, window: int) -> np.ndarray:
+        """The rows of one window in their order `[n, 2]`."""
+        shards = self._epoch(epoch)[0][window]
+        rows = [np.stack([np.full(self._shard_rows[s], s), np.arange(self._shard_rows[s])], axis=1) for s in shards]
+        every = np.concatenate(rows)
+        return every[self._shuffled(len(every), "rows", epoch, window)]
+
+    def _shuffled(self, count: int, *what: str | int) -> np.ndarray:
+        generator = generator_for(self._seed, "order", self._task_id, *what)
+        return torch.randperm(count, generator=generator).numpy()

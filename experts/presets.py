@@ -1,0 +1,121 @@
+"""Shapes of experts and routers, and the named ones.
+
+`dit-xl-2` and `router-b-2` are the published Paris shapes. `dit-b-2` here has text cross-attention like its larger
+sibling (118.6M parameters); the papers' 129M is a B/2 without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from paris.experts.errors import SettingsError
+from paris.experts.settings import Settings
+
+Count = Annotated[int, Field(ge=1, le=65536)]
+
+
+class _Transformer(Settings):
+    """What experts and routers have in common."""
+
+    image_size: Count
+    """Height and width of what the model sees: pixels or latents, px."""
+    in_channels: Count
+    """Channels of what the model sees, and of the velocity."""
+    patch_size: Count
+    """Side of one patch, px; a patch is one token."""
+    hidden_size: Count
+    """Width of a token."""
+    num_layers: Count
+    num_heads: Count
+    mlp_ratio: Annotated[float, Field(gt=0, le=16)] = 4.0
+    """Width of the MLP's middle over `hidden_size`."""
+
+    @property
+    def num_patches(self) -> int:
+        """Tokens of one picture."""
+        return (self.image_size // self.patch_size) ** 2
+
+    @property
+    def mlp_size(self) -> int:
+        """Width of the MLP's middle."""
+        return int(self.hidden_size * self.mlp_ratio)
+
+    @model_validator(mode="after")
+    def _divisible(self) -> Self:
+        if self.image_size % self.patch_size:
+            raise ValueError(f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
+        if self.hidden_size % self.num_heads:
+            raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of num_heads {self.num_heads}")
+        if self.hidden_size % 4:
+            raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of 4, which the positions need")
+        return self
+
+
+class ModelConfig(_Transformer):
+    """The shape of a `DiTExpert`."""
+
+    text_embed_dim: Count
+    """Width of one text state."""
+    max_text_tokens: Count
+    """Longest prompt, tokens; the weights do not depend on it."""
+
+
+class RouterConfig(_Transformer):
+    """The shape of a `Router`."""
+
+    num_clusters: Count
+    """How many experts it chooses from."""
+
+
+_LATENT = {"image_size": 32, "in_channels": 4, "patch_size": 2}
+_CLIP_L = {"text_embed_dim": 768, "max_text_tokens": 77}
+_EMOJI = {"image_size": 32, "in_channels": 3, "patch_size": 4}
+
+PRESETS: dict[str, ModelConfig] = {
+    "dit-xl-2": ModelConfig(**_LATENT, **_CLIP_L, hidden_size=1152, num_layers=28, num_heads=16),
+    "dit-l-2": ModelConfig(**_LATENT, **_CLIP_L, hidden_size=1024, num_layers=24, num_heads=16),
+    "dit-b-2": ModelConfig(**_LATENT, **_CLIP_L, hidden_size=768, num_layers=12, num_heads=12),
+    "dit-s-2": ModelConfig(**_LATENT, **_CLIP_L, hidden_size=384, num_layers=12, num_heads=6),
+    "dit-emoji-4": ModelConfig(
+        **_EMOJI, hidden_size=160, num_layers=6, num_heads=4, text_embed_dim=64, max_text_tokens=8
+    ),
+}
+
+ROUTER_PRESETS: dict[str, RouterConfig] = {
+    "router-b-2": RouterConfig(**_LATENT, hidden_size=768, num_layers=12, num_heads=12, num_clusters=8),
+    "router-emoji-4": RouterConfig(**_EMOJI, hidden_size=96, num_layers=3, num_heads=3, num_clusters=4),
+}
+
+
+def model_preset(name: str) -> ModelConfig:
+    """The expert shape called `name`.
+
+    Raises:
+        SettingsError: No preset has this name.
+    """
+    if name not in PRESETS:
+        raise SettingsError(f"Unknown model preset {name!r}.", f"Known presets: {', '.join(PRESETS)}.")
+    return PRESETS[name]
+
+
+def router_preset(name: str, num_clusters: int) -> RouterConfig:
+    """The router shape called `name`, for `num_clusters` experts.
+
+    Raises:
+        SettingsError: No preset has this name.
+    """
+    if name not in ROUTER_PRESETS:
+        raise SettingsError(f"Unknown router preset {name!r}.", f"Known presets: {', '.join(ROUTER_PRESETS)}.")
+    return RouterConfig.from_settings({**ROUTER_PRESETS[name].to_settings(), "num_clusters": num_clusters})
+
+
+def model_config_from_settings(settings: Mapping[str, Any]) -> ModelConfig:
+    """The expert shape that a run's description carries.
+
+    Raises:
+        SettingsError: A field is unknown, missing or out of range; the message names it.
+    """
+    return ModelConfig.from_settings(settings)

@@ -1,0 +1,197 @@
+"""Training one expert: resumable after any end, and the same to the last bit as if it had never ended.
+
+<work_dir>/snapshots/...          see snapshots.py
+<work_dir>/expert.safetensors     the EMA weights, once all steps are done: what is submitted
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from paris.experts.batches import Batch, Batches
+from paris.experts.checkpoint import check_finite, save_tensors
+from paris.experts.codec import load_codec
+from paris.experts.ema import ema_decay_at
+from paris.experts.errors import CheckpointError, ShardError, TrainingError
+from paris.experts.flow import flow_loss
+from paris.experts.learner import Learner, make_deterministic
+from paris.experts.model import initial_expert
+from paris.experts.shards import ClusterData
+from paris.experts.snapshots import SnapshotState, SnapshotStore
+from paris.experts.text import load_text_encoder
+from paris.experts.training_config import Finished, Progress, TrainingConfig, TrainingTask
+
+_LOSS_DECAY = 0.98
+_GO_BACK = "Start the same command again: it goes on from the last good snapshot."
+
+__all__ = ["ExpertTraining", "Finished", "Progress", "TrainingConfig", "TrainingTask"]
+
+
+class ExpertTraining:
+    """One task on one machine. Takes the process for itself: threads and determinism are set for all of it.
+
+    The result is the same to the last bit on the same hardware, version of torch and number of threads, however
+    often training was stopped or killed on the way.
+
+    Args:
+        task: What is trained.
+        work_dir: Where snapshots and the result go; to be given again to go on.
+        shard_path: The file of shard i of the manifest; may block until it is there (`wait_for_shard`).
+        parts_folder: Where the text encoder's and the codec's files are.
+        device: "cpu", "cuda", "cuda:1", "mps".
+        num_threads: CPU threads of torch.
+        report_every: Steps between two reports.
+    """
+
+    def __init__(
+        self,
+        task: TrainingTask,
+        work_dir: Path,
+        shard_path: Callable[[int], Path],
+        parts_folder: Path,
+        device: str = "cpu",
+        num_threads: int = 1,
+        report_every: int = 10,
+    ) -> None:
+        self._task, self._work_dir = task, work_dir
+        self._shard_path, self._parts_folder = shard_path, parts_folder
+        self._device = torch.device(device)
+        self._num_threads, self._report_every = num_threads, report_every
+        self._last: SnapshotState | None = None
+        self._loss: float | None = None
+
+    def run(self, report: Callable[[Progress], None], should_stop: Callable[[], bool]) -> Finished:
+        """Train from the newest good snapshot to the end.
+
+        Args:
+            report: Called at the start, every `report_every` steps, and after each scheduled snapshot.
+            should_stop: Asked after each step; True saves a snapshot and returns.
+
+        Returns:
+            How it ended, and where the weights are.
+
+        Raises:
+            TrainingError: The loss is not finite; the message names the step, the last snapshot is kept.
+            DiskFullError: No space for a snapshot or the result; earlier snapshots are kept.
+            SnapshotError: The snapshots in `work_dir` are of another task; nothing is changed.
+            ShardError: A shard cannot be read.
+        """
+        make_deterministic(self._device, self._num_threads)
+        learner = Learner(initial_expert(self._task.model, self._task.seed).to(self._device), self._task.training)
+        store = SnapshotStore(self._work_dir / "snapshots", self._task.digest, learner.specs())
+        if snapshot := store.latest():
+            self._last, self._loss = snapshot.state, snapshot.state.loss
+            learner.restore(snapshot.state.step, snapshot.tensors)
+        report(self._progress(learner.step, 0.0, " ".join(store.notes)))
+        try:
+            self._train(learner, store, report, should_stop)
+        except ShardError:
+            # Told to stop while it waited for a shard: not an error, but nothing new to save either.
+            if not should_stop():
+                raise
+        return self._finish(learner, store)
+
+    def _train(
+        self,
+        learner: Learner,
+        store: SnapshotStore,
+        report: Callable[[Progress], None],
+        should_stop: Callable[[], bool],
+    ) -> None:
+        task, config = self._task, self._task.training
+        batches = self._batches() if learner.step < task.steps else None
+        losses: list[Tensor] = []
+        began = time.monotonic()
+        while batches and learner.step < task.steps:
+            losses.append(self._step(learner, batches.batch(learner.step).to(self._device)))
+            is_scheduled = learner.step % config.snapshot_every == 0 or learner.step == task.steps
+            is_stop = not is_scheduled and should_stop()
+            if not (is_scheduled or is_stop or learner.step % self._report_every == 0):
+                continue
+            # Losses are looked at here alone: each look makes the CPU wait for the device.
+            self._loss = _smoothed(self._loss, losses, learner.step - len(losses))
+            speed = len(losses) / (time.monotonic() - began)
+            if is_scheduled or is_stop:
+                _check_weights(learner)
+                self._last = store.save(learner.step, self._loss, learner.parts(), self._last, scheduled=is_scheduled)
+            report(self._progress(learner.step, speed))
+            losses, began = [], time.monotonic()
+            if is_stop or should_stop():
+                return
+
+    def _batches(self) -> Batches:
+        task = self._task
+        data = ClusterData.arriving(self._shard_path, len(task.shard_rows), max_open=task.training.window_shards)
+        codec = load_codec(task.codec, self._parts_folder)
+        return Batches(task, data, codec, load_text_encoder(task.text, self._parts_folder, self._device))
+
+    def _step(self, learner: Learner, batch: Batch) -> Tensor:
+        """One optimizer step; the batch's mean loss `[]`, still on the device."""
+        config = self._task.training
+        total = torch.zeros((), device=self._device)
+        for piece in batch.pieces(config.micro_batch_size or len(batch)):
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+                output = learner.model(piece.x_t, piece.t, piece.text, piece.text_mask)
+            loss = flow_loss(output, piece.x0, piece.noise) * (len(piece) / len(batch))
+            loss.backward()
+            total += loss.detach()
+        learner.apply_gradients()
+        return total
+
+    def _progress(self, step: int, steps_per_s: float, note: str = "") -> Progress:
+        commitment, commitment_step = self._chain()
+        return Progress(step, self._task.steps, self._loss, steps_per_s, commitment, commitment_step, note)
+
+    def _chain(self) -> tuple[str | None, int]:
+        """The last commitment and its step; None and 0 before the first."""
+        if self._last is None or self._last.commitment_step == 0:
+            return None, 0
+        return self._last.commitment, self._last.commitment_step
+
+    def _finish(self, learner: Learner, store: SnapshotStore) -> Finished:
+        is_complete = learner.step == self._task.steps
+        path = self._work_dir / "expert.safetensors" if is_complete else None
+        sha256 = save_tensors(path, learner.average) if path else None
+        commitment, commitment_step = self._chain()
+        return Finished(
+            step=learner.step,
+            is_complete=is_complete,
+            weights_path=path,
+            weights_sha256=sha256,
+            final_loss=self._loss,
+            commitment=commitment,
+            commitment_step=commitment_step,
+            notes=tuple(store.notes),
+        )
+
+
+def _smoothed(loss: float | None, losses: list[Tensor], first_step: int) -> float:
+    """Take the losses of some steps into the running mean, whose memory is some 50 steps.
+
+    Raises:
+        TrainingError: One of them is not finite.
+    """
+    for step, value in enumerate(torch.stack(losses).tolist(), first_step):
+        if not math.isfinite(value):
+            raise TrainingError(f"The loss of step {step} is {value}: training diverged.", _GO_BACK)
+        keep = ema_decay_at(step, _LOSS_DECAY)
+        loss = value if loss is None else keep * loss + (1.0 - keep) * value
+    return loss
+
+
+def _check_weights(learner: Learner) -> None:
+    """Refuse to save weights that the last gradient broke although the loss was still finite.
+
+    Raises:
+        TrainingError: A weight is not finite.
+    """
+    try:
+        check_finite(learner.model.state_dict(), f"the model after step {learner.step - 1}")
+    except CheckpointError as error:
+        raise TrainingError(f"{error.what} Training diverged.", _GO_BACK) from error

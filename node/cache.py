@@ -1,0 +1,101 @@
+"""Downloaded files by content hash, within a byte limit.
+
+    cache/<sha256>         a whole, verified file; its mtime is when it was last used
+    cache/<sha256>.part    a download on its way; kept over restarts
+
+Paths from the network never reach this folder: a name here is always 64 hex digits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+from paris.node.errors import DiskFullError
+
+_NAME = re.compile(r"^[0-9a-f]{64}$")
+_SPARE_BYTES = 64 * 2**20
+"""Left free on the disk, so that the machine stays usable."""
+
+
+class Cache:
+    """The cache folder.
+
+    Args:
+        path: Folder; created.
+        limit_bytes: Upper bound of all files together; None means the free disk alone decides.
+    """
+
+    def __init__(self, path: Path, limit_bytes: int | None = None) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.limit_bytes = limit_bytes
+
+    def file(self, sha256: str) -> Path:
+        """Where a file with this content stands, or will stand.
+
+        Raises:
+            ValueError: Not a SHA-256 in hex.
+        """
+        if not _NAME.match(sha256):
+            raise ValueError(f"{sha256!r} is not a SHA-256.")
+        return self.path / sha256
+
+    def part(self, sha256: str) -> Path:
+        """Where a download of this content grows."""
+        return self.file(sha256).with_suffix(".part")
+
+    def find(self, sha256: str, num_bytes: int) -> Path | None:
+        """The cached file after reading it through, or None; one with other content is removed."""
+        path = self.file(sha256)
+        if not path.exists():
+            return None
+        if path.stat().st_size != num_bytes or file_sha256(path) != sha256:
+            path.unlink()
+            return None
+        os.utime(path)
+        return path
+
+    def make_room(self, num_bytes: int, keep: Collection[str]) -> None:
+        """Remove what was used longest ago until so many more bytes fit.
+
+        Args:
+            num_bytes: Bytes about to arrive.
+            keep: Hashes that the current task needs.
+
+        Raises:
+            DiskFullError: They do not fit even then; nothing that the task needs was removed.
+        """
+        for path in self._oldest_first(keep):
+            if self._missing_bytes(num_bytes) <= 0:
+                return
+            path.unlink(missing_ok=True)
+        missing = self._missing_bytes(num_bytes)
+        if missing > 0:
+            raise DiskFullError(
+                f"{num_bytes} more bytes of data do not fit in {self.path}: {missing} bytes are missing.",
+                "Free some space or raise cache_limit_bytes, and run the same command again.",
+            )
+
+    def num_bytes(self) -> int:
+        """Bytes of everything in the folder."""
+        return sum(path.stat().st_size for path in self.path.iterdir() if path.is_file())
+
+    def _missing_bytes(self, num_bytes: int) -> int:
+        on_disk = num_bytes + _SPARE_BYTES - shutil.disk_usage(self.path).free
+        in_limit = -1 if self.limit_bytes is None else self.num_bytes() + num_bytes - self.limit_bytes
+        return max(on_disk, in_limit)
+
+    def _oldest_first(self, keep: Collection[str]) -> list[Path]:
+        files = [path for path in self.path.iterdir() if path.is_file() and path.stem not in keep]
+        return sorted(files, key=lambda path: path.stat().st_mtime)
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content, 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,143 @@
+"""The volunteer's settings: default < config.toml < PARIS_NODE_* environment < command-line flag.
+
+    home/config.toml
+        name = "ada"
+        device = "cuda"
+        cache_limit_bytes = 200_000_000_000
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from paris.node.errors import SettingsError
+
+_ENV_PREFIX = "PARIS_NODE_"
+
+
+class NodeConfig(BaseModel):
+    """What the volunteer may decide about their own machine."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field("", max_length=80)
+    """Shown beside the contributions; empty takes `volunteer-` and six digits of the public key."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """What to train on; auto takes the first GPU there is."""
+    threads: int | None = Field(None, ge=1, le=1024)
+    """CPU threads of the trainer; None takes one for each physical core."""
+    nice: int = Field(5, ge=0, le=19)
+    """How far the trainer stands back behind the machine's other programs."""
+    memory_limit_bytes: int | None = Field(None, ge=2**20)
+    """Declare no more memory than this; None declares what the device has."""
+    cache_limit_bytes: int | None = Field(None, ge=2**20)
+    """Bytes that downloaded shards may take; None leaves it to the free disk."""
+    parallel_downloads: int = Field(4, ge=1, le=32)
+    """Shards fetched at the same time."""
+    max_tries: int = Field(8, ge=1, le=1000)
+    """Tries without any progress before a download gives up."""
+    host_dht: bool = False
+    """Store records for others too; off means this node only dials out."""
+    listen: tuple[str, ...] = ("/ip4/127.0.0.1/tcp/0",)
+    """Addresses to listen on, as multiaddrs; matters only with `host_dht`."""
+    use_relay: bool = False
+    """Let the transport use relays and hole punching."""
+    startup_timeout_s: float = Field(60, gt=0, le=600)
+    """Seconds to wait for the first peer."""
+    hub_endpoint: str = ""
+    """Hub to read `org/repo` from; empty takes the run's own, or the public Hub."""
+    hub_token_file: Path | None = None
+    """File that holds the Hub token; the environment's PARIS_HUB_TOKEN comes first."""
+
+
+def load_config(home: Path, environ: Mapping[str, str], flags: Mapping[str, Any]) -> NodeConfig:
+    """Put the settings together.
+
+    Args:
+        home: Folder that may hold config.toml.
+        environ: The process environment.
+        flags: Values from the command line; None means not given.
+
+    Raises:
+        SettingsError: A field is unknown or out of range; the message names it and its source.
+    """
+    path = home / "config.toml"
+    values = _from_toml(path)
+    sources = {name: str(path) for name in values}
+    for name, text in environ.items():
+        if name.startswith(_ENV_PREFIX):
+            field = name.removeprefix(_ENV_PREFIX).lower()
+            values[field], sources[field] = _from_text(text), name
+    for field, value in flags.items():
+        if value is not None:
+            values[field], sources[field] = value, "--" + field.replace("_", "-")
+    try:
+        return NodeConfig.model_validate(values)
+    except ValidationError as error:
+        raise _settings_error(error, sources) from error
+
+
+def hub_token(home: Path, config: NodeConfig, environ: Mapping[str, str], endpoint: str) -> str | None:
+    """The token for the run's Hub, or None.
+
+    The login of the `hf` command is used for the public Hub alone: a run's own endpoint never gets to see it.
+
+    Raises:
+        SettingsError: `hub_token_file` cannot be read.
+    """
+    if token := environ.get("PARIS_HUB_TOKEN", "").strip():
+        return token
+    path = config.hub_token_file or home / "hub_token"
+    if config.hub_token_file is not None or path.exists():
+        try:
+            return path.read_text("utf-8").strip() or None
+        except OSError as error:
+            raise SettingsError(f"The token file {path} cannot be read: {error}.", "Correct hub_token_file.") from error
+    if endpoint.rstrip("/") == "https://huggingface.co":
+        from huggingface_hub import get_token
+
+        return get_token()
+    return None
+
+
+def _from_toml(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path} is not readable TOML: {error}.", "Correct the file, or move it away.") from error
+
+
+def _from_text(text: str) -> Any:
+    """An environment value as TOML where it reads as such (numbers, true, lists), as plain text otherwise."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _settings_error(error: ValidationError, sources: Mapping[str, str]) -> SettingsError:
+    first = error.errors()[0]
+    field = str(first["loc"][0]) if first["loc"] else "?"
+    known = ", ".join(sorted(NodeConfig.model_fields))
+    if first["type"] == "extra_forbidden":
+        return SettingsError(f"Unknown setting {field!r} from {sources.get(field, '?')}.", f"Known settings: {known}.")
+    return SettingsError(
+        f"Setting {field} = {first['input']!r} from {sources.get(field, '?')} does not hold: {first['msg']}.", "Correct it there."
+    )
+
+
+def default_home() -> Path:
+    """PARIS_HOME, or this system's place for a user's data."""
+    if home := os.environ.get("PARIS_HOME"):
+        return Path(home).expanduser()
+    from platformdirs import user_data_path
+
+    return user_data_path("paris-node", appauthor=False)

@@ -1,0 +1,127 @@
+"""Errors of the node, and the one table that turns any error into message, next step and exit code."""
+
+from __future__ import annotations
+
+import errno
+
+from paris.protocol.errors import ParisError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class ResolveError(ParisError):
+    """RUN leads nowhere: no such file, no such address, nothing there that reads as a run."""
+
+    exit_code = 20
+
+
+class HubUnreachableError(ParisError):
+    """The Hub did not answer, or answered with its own trouble, longer than this node is willing to wait."""
+
+    exit_code = 21
+
+
+class TransientHubError(ParisError):
+    """The Hub, or the way to it, is in trouble now; the same request may work later.
+
+    Args:
+        what: One sentence.
+        retry_after_s: What the server asked for, or None.
+    """
+
+    exit_code = 21
+
+    def __init__(self, what: str, retry_after_s: float | None = None) -> None:
+        super().__init__(what, "Check the network; the node tries again by itself.")
+        self.retry_after_s = retry_after_s
+
+
+class HubRefusedError(ParisError):
+    """The Hub said no, and will say no again: wrong token, no right, no such repo."""
+
+    exit_code = 22
+
+
+class WrongHashError(ParisError):
+    """A file arrived twice with other content than its signed manifest names."""
+
+    exit_code = 23
+
+
+class DiskFullError(ParisError):
+    """The disk, or the volunteer's own limit, has no room. What is there stays."""
+
+    exit_code = 24
+
+
+class TaskTooBigError(ParisError):
+    """The leased task asks for more memory or disk than this machine has."""
+
+    exit_code = 25
+
+
+class TrainerError(ParisError):
+    """The trainer ended again and again without progress, or said that it can never succeed."""
+
+    exit_code = 26
+
+
+class SettingsError(ParisError):
+    """A setting is unknown or out of range."""
+
+    exit_code = 27
+
+
+class NoTaskError(ParisError):
+    """No task was leased within the time that `--task-wait-s` gave."""
+
+    exit_code = 28
+
+
+class StoppedError(ParisError):
+    """The volunteer asked the node to stop; everything on disk is resumable."""
+
+    exit_code = 130
+
+
+class LeaseLostError(ParisError):
+    """The coordinator took the lease back. The files stay; the node waits for other work."""
+
+    exit_code = 29
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an OSError says that the disk, the quota or the file size limit is used up."""
+    return isinstance(error, OSError) and error.errno in _FULL
+
+
+def disk_full(doing: str, where: object) -> DiskFullError:
+    """The error for a disk that filled up.
+
+    Args:
+        doing: What was being written, as "fetching shards/cluster-000/shard-00001.parquet".
+        where: The folder on the full disk.
+    """
+    return DiskFullError(
+        f"The disk is full while {doing} (in {where}).", "Free some space and run the same command again: it goes on where it stopped."
+    )
+
+
+def explain(error: BaseException) -> tuple[str, str, int]:
+    """Turn any error into what was wrong, what to do next, and the exit code.
+
+    Errors of `paris.experts` are not ParisErrors but have the same three attributes.
+    """
+    what = getattr(error, "what", None)
+    if isinstance(what, str):
+        return what, str(getattr(error, "next_step", "")), int(getattr(error, "exit_code", 1))
+    if isinstance(error, KeyboardInterrupt):
+        return "Stopped.", "Run the same command again to go on.", StoppedError.exit_code
+    if is_disk_full(error):
+        full = disk_full("writing", getattr(error, "filename", None) or "the home folder")
+        return full.what, full.next_step, full.exit_code
+    if isinstance(error, MemoryError):
+        return "This machine ran out of memory.", "Close other programs, or join with a task that fits.", TaskTooBigError.exit_code
+    if isinstance(error, OSError):
+        return f"The system refused: {error}.", "Check the path and its permissions.", 1
+    return f"Unexpected {type(error).__name__}: {error}.", "Run again with PARIS_DEBUG=1 and report what it prints.", 1

@@ -1,0 +1,146 @@
+"""The Hub client of a node: the stock huggingface_hub with an endpoint, and what its failures mean.
+
+Nothing heavy at import: huggingface_hub comes in when the first client is made.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from paris.node.errors import HubRefusedError, TransientHubError
+from paris.protocol.errors import ParisError
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+PUBLIC_HUB = "https://huggingface.co"
+_TRANSIENT = (408, 425, 429, 500, 502, 503, 504, 509, 520, 521, 522, 523, 524)
+_READ_TIMEOUT_S = 60.0
+
+
+class Hub:
+    """One Hub endpoint with one token.
+
+    Args:
+        endpoint: http(s) address without a trailing slash, as in the RunSpec.
+        token: Sent to this endpoint only; None for none.
+    """
+
+    def __init__(self, endpoint: str, token: str | None) -> None:
+        import huggingface_hub
+        from huggingface_hub.utils import disable_progress_bars
+
+        self.endpoint = endpoint.rstrip("/") or PUBLIC_HUB
+        self.token = token
+        if self.endpoint != PUBLIC_HUB:
+            # Read at call time by huggingface_hub; hubs without Xet have no other way to make it use LFS.
+            huggingface_hub.constants.HF_HUB_DISABLE_XET = True
+        disable_progress_bars()
+        self.api: HfApi = huggingface_hub.HfApi(endpoint=self.endpoint, token=token or False, library_name="paris-node")
+
+    def url(self, repo: str, path: str, *, repo_type: str, revision: str) -> str:
+        """Address of one file at one revision."""
+        from huggingface_hub import hf_hub_url
+
+        return hf_hub_url(repo, path, repo_type=repo_type, revision=revision, endpoint=self.endpoint)
+
+    @contextmanager
+    def stream(self, url: str, offset: int) -> Iterator[Any]:
+        """Open a GET from a byte offset; the body is read by `iter_raw`.
+
+        Args:
+            url: From `url`.
+            offset: First byte wanted.
+
+        Raises:
+            TransientHubError: Try again later.
+            HubRefusedError: Never try again.
+        """
+        from huggingface_hub.utils import build_hf_headers, get_session
+
+        headers = build_hf_headers(token=self.token or False, library_name="paris-node")
+        headers["Accept-Encoding"] = "identity"  # compressed ranges would not add up
+        if offset:
+            headers["Range"] = f"bytes={offset}-"
+        with translated(f"GET {url}"), get_session().stream("GET", url, headers=headers, timeout=_READ_TIMEOUT_S) as response:
+            if response.status_code >= 400 and response.status_code != 416:
+                response.read()
+                raise status_error(f"GET {url}", response)
+            yield response
+
+    def read_small(self, url: str, max_bytes: int) -> bytes:
+        """A whole small file.
+
+        Raises:
+            TransientHubError: Try again later.
+            HubRefusedError: Never try again, or larger than `max_bytes`.
+        """
+        data = bytearray()
+        with self.stream(url, 0) as response:
+            for piece in response.iter_raw():
+                data += piece
+                if len(data) > max_bytes:
+                    raise HubRefusedError(f"{url} has more than {max_bytes} bytes.", "This is not the file it should be.")
+        return bytes(data)
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turn huggingface_hub's and its HTTP library's errors into transient and permanent ones.
+
+    Raises:
+        TransientHubError: No answer, a cut connection, 408, 429, 5xx.
+        HubRefusedError: Any other status.
+    """
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError
+
+    try:
+        yield
+    except HfHubHTTPError as error:
+        raise status_error(doing, error.response) from error
+    except (HTTPError, ConnectionError, TimeoutError) as error:
+        reason = str(error) or type(error).__name__
+        raise TransientHubError(f"{doing}: no answer ({reason}).") from error
+
+
+def status_error(doing: str, response: Any) -> ParisError:
+    """The typed error for an HTTP status of 400 or more.
+
+    Args:
+        doing: The request in words.
+        response: huggingface_hub's response object.
+    """
+    status = response.status_code
+    said = response.headers.get("X-Error-Message") or ""
+    what = f"{doing}: the Hub answered {status}{f' ({said})' if said else ''}."
+    if status in _TRANSIENT:
+        return TransientHubError(what, retry_after_s(response.headers.get("Retry-After"), time.time()))
+    next_steps = {
+        401: "Give a valid token: PARIS_HUB_TOKEN=... or the file hub_token in the node's home.",
+        403: "The token may not do this; ask the organiser, or make a token that may write pull requests.",
+        404: "Check the run's repos, and whether the token may see them.",
+        413: "The Hub takes no file of this size; tell the organiser.",
+    }
+    return HubRefusedError(what, next_steps.get(status, "Tell the organiser of the run."))
+
+
+def retry_after_s(value: str | None, now: float) -> float | None:
+    """Seconds meant by a Retry-After header (a number, or an HTTP date), None where it says nothing.
+
+    Args:
+        value: The header.
+        now: UTC seconds.
+    """
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        try:
+            return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
+        except ValueError:
+            return None

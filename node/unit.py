@@ -1,0 +1,154 @@
+"""One leased task on disk: a small state machine, each step resumable after kill -9.
+
+    leased -> fetching -> training -> uploading -> awaiting-verdict -> done
+    (any of these) -> dropped            the lease was taken back, or the task cannot be done here
+
+    <task>-<attempt>/
+        unit.json        this file's model; replaced whole, never edited
+        work/            snapshots and the finished expert.safetensors
+        submission.json  the signed copy that stands in the pull request
+        trainer.log      what the trainer printed
+
+A node that is `joined` and waits has no unit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from paris.node.errors import disk_full, is_disk_full
+from paris.protocol.errors import RecordError
+from paris.protocol.records import Lease, Shard, Submission, Task, Verdict
+
+State = Literal["leased", "fetching", "training", "uploading", "awaiting-verdict", "done", "dropped"]
+FINAL: tuple[State, ...] = ("done", "dropped")
+_NEXT: dict[State, tuple[State, ...]] = {
+    "leased": ("fetching",),
+    "fetching": ("training",),
+    "training": ("uploading",),
+    "uploading": ("awaiting-verdict",),
+    "awaiting-verdict": ("done", "uploading"),
+    "done": (),
+    "dropped": (),
+}
+
+
+class Finished(BaseModel):
+    """What the trainer left behind, as the submission will state it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    steps: int
+    final_loss: float
+    commitment: str
+    sha256: str
+    bytes: int
+
+
+class Unit(BaseModel):
+    """One leased task and how far it got. Frozen: `UnitFolder.advance` makes and saves the next one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    format: Literal[1] = 1
+    run_id: str
+    task: Task
+    lease: Lease
+    state: State = "leased"
+    repo: str = ""
+    revision: str = ""
+    shards: tuple[Shard, ...] = ()
+    finished: Finished | None = None
+    submission: Submission | None = None
+    verdict: Verdict | None = None
+    reason: str = ""
+    history: tuple[tuple[State, Annotated[float, Field(ge=0)]], ...] = ()
+    """When each state was entered, UTC seconds."""
+
+    @property
+    def label(self) -> str:
+        """Task and attempt, as in folder names and pull requests."""
+        return f"{self.task.task_id}-{self.lease.attempt}"
+
+
+class UnitFolder:
+    """The folder of one unit.
+
+    Args:
+        path: `runs/<run_id>/<task>-<attempt>` in the node's home.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.work = path / "work"
+        self.log = path / "trainer.log"
+        self.submission = path / "submission.json"
+
+    def load(self) -> Unit | None:
+        """The saved unit, or None where there is none.
+
+        Raises:
+            RecordError: unit.json cannot be read; nothing is changed.
+        """
+        path = self.path / "unit.json"
+        if not path.exists():
+            return None
+        try:
+            return Unit.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise RecordError(
+                f"{path} cannot be read: {str(error).splitlines()[0]}.", f"Move {self.path} away; the task will be leased again."
+            ) from error
+
+    def save(self, unit: Unit) -> Unit:
+        """Write the unit so that a crash leaves the old or the new one, never half of one.
+
+        Raises:
+            DiskFullError: No room; the saved unit stays as it was.
+        """
+        self.work.mkdir(parents=True, exist_ok=True)
+        write_whole(self.path / "unit.json", unit.model_dump_json(indent=1).encode("utf-8"))
+        return unit
+
+    def advance(self, unit: Unit, state: State, **changes: object) -> Unit:
+        """Go to another state, with other fields changed along, and save.
+
+        Raises:
+            ValueError: The state machine has no such arrow; nothing is saved.
+            DiskFullError: No room; the saved unit stays as it was.
+        """
+        allowed = state == unit.state or state in _NEXT[unit.state] or (state == "dropped" and unit.state not in FINAL)
+        if not allowed:
+            raise ValueError(f"A unit cannot go from {unit.state} to {state}.")
+        history = unit.history if state == unit.state else (*unit.history, (state, time.time()))
+        return self.save(unit.model_copy(update={**changes, "state": state, "history": history}))
+
+    def delete_big_files(self) -> None:
+        """Remove snapshots and weights, keep unit.json, the signed submission and the log."""
+        shutil.rmtree(self.work, ignore_errors=True)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Replace a file in one step: temporary name, fsync, rename.
+
+    Raises:
+        DiskFullError: No room; the old file stays.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):  # the disk is in trouble already; the first error is the one to tell
+            temporary.unlink(missing_ok=True)
+        if is_disk_full(error):
+            raise disk_full(f"saving {path.name}", path.parent) from error
+        raise

@@ -1,0 +1,168 @@
+"""What the volunteer sees: progress at a terminal, plain lines in a log, or one JSON object an event for programs.
+
+    {"event": "training", "at": 1760000000.1, "since_join_s": 41.2, "task": "expert-3", "step": 120, "loss": 0.31, ...}
+
+Events: joined, waiting, leased, fetching, fetched, training, snapshot, restarting, uploading, retrying, submitted,
+awaiting-verdict, verdict, lease-lost, dht, done, error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import IO, TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+_LINE_EVERY_S = 10.0
+
+_SENTENCES: dict[str, str] = {
+    "joined": "Joined run {run_id} as {name} on {hardware}.",
+    "waiting": "{text}",
+    "leased": "Leased {task}, attempt {attempt}: {steps} steps on cluster {cluster}.",
+    "fetching": "Fetching {num_files} files, {num_bytes} bytes.",
+    "fetched": "All data is here and verified ({bytes_received} bytes fetched).",
+    "training": "{task}: step {step} of {steps}, loss {loss}, {steps_per_s:.2f} steps/s, {eta_s:.0f} s to go.",
+    "snapshot": "{task}: snapshot at step {step}, commitment {commitment}.",
+    "restarting": "The trainer ended (code {code}); it starts again from the last snapshot.",
+    "uploading": "{task}: training is done; uploading {num_bytes} bytes.",
+    "retrying": "{text} Next try in {wait_s:.0f} s.",
+    "submitted": "{task}: submitted as pull request {pull_request} of {repo}.",
+    "awaiting-verdict": "{task}: waiting for the verdict.",
+    "verdict": "{text}",
+    "lease-lost": "{task}: the lease was taken back: {reason} The files stay.",
+    "dht": "{text}",
+    "done": "{text}",
+    "error": "Error: {what}",
+}
+
+
+class View(Protocol):
+    """Takes the node's events."""
+
+    def event(self, name: str, **fields: Any) -> None:
+        """Show one event."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+
+def make_view(*, as_json: bool, clock: Callable[[], float] = time.time) -> View:
+    """The view that fits: JSON when asked for, progress at a terminal, lines otherwise.
+
+    Args:
+        as_json: From `--json`.
+        clock: UTC seconds; its value now is the moment of joining.
+    """
+    if as_json:
+        return JsonView(sys.stdout, clock)
+    return ProgressView() if sys.stderr.isatty() else PlainView(sys.stderr, clock)
+
+
+class JsonView:
+    """One JSON object an event, each a line.
+
+    Args:
+        out: Where to.
+        clock: UTC seconds.
+    """
+
+    def __init__(self, out: IO[str], clock: Callable[[], float] = time.time) -> None:
+        self._out, self._clock = out, clock
+        self._joined_at = clock()
+
+    def event(self, name: str, **fields: Any) -> None:
+        """Write the event."""
+        now = self._clock()
+        line = {"event": name, "at": round(now, 3), "since_join_s": round(now - self._joined_at, 3), **fields}
+        self._out.write(json.dumps(line) + "\n")
+        self._out.flush()
+
+    def close(self) -> None:
+        """Nothing to clean up."""
+
+
+class PlainView:
+    """One sentence an event, training at most every ten seconds.
+
+    Args:
+        out: Where to.
+        clock: UTC seconds.
+    """
+
+    def __init__(self, out: IO[str], clock: Callable[[], float] = time.time) -> None:
+        self._out, self._clock = out, clock
+        self._last_line_at = 0.0
+
+    def event(self, name: str, **fields: Any) -> None:
+        """Write the event's sentence."""
+        now = self._clock()
+        if name == "training":
+            if now - self._last_line_at < _LINE_EVERY_S:
+                return
+            self._last_line_at = now
+        stamp = time.strftime("%H:%M:%S", time.localtime(now))
+        self._out.write(f"{stamp} {sentence(name, fields)}\n")
+        self._out.flush()
+
+    def close(self) -> None:
+        """Nothing to clean up."""
+
+
+class ProgressView:
+    """A bar for the training, sentences above it, and a quiet spinner while there is nothing to do."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        self._progress: Progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._bar: TaskID = self._progress.add_task("joining", total=1, note="")
+        self._progress.start()
+
+    def event(self, name: str, **fields: Any) -> None:
+        """Move the bar, or print the event's sentence."""
+        if name == "training":
+            note = f"loss {fields['loss']}  {fields['steps_per_s']:.2f} steps/s  last heartbeat {_ago(fields.get('heartbeat_at'))}"
+            self._progress.update(
+                self._bar, description=f"training {fields['task']}", total=fields["steps"], completed=fields["step"], note=note
+            )
+            return
+        if name != "snapshot":
+            self._progress.console.print(sentence(name, fields), highlight=False, markup=False)
+        self._progress.update(self._bar, description=name, note="")
+
+    def close(self) -> None:
+        """Remove the bar."""
+        self._progress.stop()
+
+
+def sentence(name: str, fields: dict[str, Any]) -> str:
+    """An event in words.
+
+    Args:
+        name: The event.
+        fields: What `View.event` was given; floats of losses are shortened.
+    """
+    shown = dict(fields)
+    if isinstance(shown.get("loss"), float):
+        shown["loss"] = f"{shown['loss']:.4f}"
+    if isinstance(shown.get("commitment"), str):
+        shown["commitment"] = shown["commitment"][:12]
+    text = _SENTENCES[name].format(**shown)
+    return f"{text} {shown['next_step']}".strip() if name == "error" else text
+
+
+def _ago(instant: float | None) -> str:
+    return "not yet accepted" if instant is None else f"{max(0.0, time.time() - instant):.0f} s ago"

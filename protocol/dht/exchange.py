@@ -1,0 +1,150 @@
+"""Storing records with proof that others hold them, and reading what the swarm holds.
+
+What `DHTNode.store` returns is the word of whichever replica answered last. Here every replica's word counts, and where
+they do not agree, the replicas are asked for the record itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+
+from hivemind.dht.routing import DHTID
+from hivemind.p2p import PeerID
+from hivemind.utils.serializer import MSGPackSerializer
+
+from paris.protocol.dht.node import RunNode
+from paris.protocol.envelope import Envelope
+from paris.protocol.records import Payload
+from paris.protocol.validator import Accepted, Refused
+
+_log = logging.getLogger(__name__)
+_RECORDS_PER_CALL = 128
+"""Records of at most 4 KiB: a call stays far below the daemon's message limit of 4 MiB."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An envelope and where it belongs."""
+
+    key: str
+    subkey: str
+    envelope: Envelope[Payload]
+
+
+async def store_records(node: RunNode, records: list[Placed]) -> list[bool]:
+    """Store records on the peers nearest to their keys.
+
+    Args:
+        node: The peer that stores.
+        records: What to store where; records that this peer's own judge refuses are not sent.
+
+    Returns:
+        For each record whether the swarm holds exactly it: with neighbours, other peers do; without any, this peer does.
+    """
+    results = [False] * len(records)
+    batches: dict[str, list[int]] = defaultdict(list)
+    for index, record in enumerate(records):
+        if _own_judge_accepts(node, record):
+            batches[record.key].append(index)
+    jobs = [
+        (key, indices[start : start + _RECORDS_PER_CALL])
+        for key, indices in batches.items()
+        for start in range(0, len(indices), _RECORDS_PER_CALL)
+    ]
+    answers = await asyncio.gather(*(_store_batch(node, key, [records[i] for i in part]) for key, part in jobs))
+    for (_, part), answer in zip(jobs, answers, strict=True):
+        for index, held in zip(part, answer, strict=True):
+            results[index] = held
+    return results
+
+
+async def read_records(node: RunNode, keys: list[str]) -> dict[str, list[Envelope[Payload]]]:
+    """Read keys, all at once, from every replica that answers.
+
+    Returns:
+        For each key its checked records, in the order of their subkeys; an empty list where nothing was found.
+    """
+    # An infinite expiry is never found, so that the search asks all replicas and merges what they hold.
+    found = await node.dht.get_many(keys, sufficient_expiration_time=math.inf)
+    return {key: _checked(node, key, found.get(key)) for key in keys}
+
+
+def _own_judge_accepts(node: RunNode, record: Placed) -> bool:
+    envelope = record.envelope
+    verdict = node.judge.judge(record.key, record.subkey, envelope.data, envelope.expires_at)
+    if isinstance(verdict, Refused):
+        _log.warning("Not published under %s: %s: %s", record.key, verdict.reason, verdict.sentence)
+    return isinstance(verdict, Accepted)
+
+
+async def _store_batch(node: RunNode, key: str, records: list[Placed]) -> list[bool]:
+    """Store records of one key on its replicas."""
+    key_id = DHTID.generate(source=key)
+    packed = [MSGPackSerializer.dumps(record.envelope.data) for record in records]
+    if not node.options.client_mode:
+        for record, value in zip(records, packed, strict=True):
+            node.protocol.storage.store(key_id, value, record.envelope.expires_at, subkey=record.subkey)
+    replicas = await _replicas(node, key_id)
+    words = await asyncio.gather(*(_store_at(node, peer, key_id, records, packed) for peer in replicas))
+    answered = [word for word in words if word is not None]
+    node.protocol.traffic.sent(records=len(records) * len(answered))
+    if not answered:
+        alone = node.num_neighbours == 0 and not node.options.client_mode
+        return [alone] * len(records)
+    unanimous = [all(column) for column in zip(*answered, strict=True)]
+    if all(unanimous):
+        return unanimous
+    held = await _held_by(node, replicas, key_id)
+    return [
+        yes or record.envelope.data in held.get(record.subkey, set())
+        for yes, record in zip(unanimous, records, strict=True)
+    ]
+
+
+async def _replicas(node: RunNode, key_id: DHTID) -> list[PeerID]:
+    if node.num_neighbours == 0:
+        return []
+    nearest = await node.dht.find_nearest_nodes([key_id], k_nearest=node.dht.num_replicas, exclude_self=True)
+    return list(nearest[key_id].values())
+
+
+async def _store_at(
+    node: RunNode, peer: PeerID, key_id: DHTID, records: list[Placed], packed: list[bytes]
+) -> list[bool] | None:
+    """One replica's word on each record; None when it does not answer in full."""
+    word = await node.protocol.call_store(
+        peer,
+        keys=[key_id] * len(records),
+        values=packed,
+        expiration_time=[record.envelope.expires_at for record in records],
+        subkeys=[record.subkey for record in records],
+    )
+    return list(word) if word is not None and len(word) == len(records) else None
+
+
+async def _held_by(node: RunNode, replicas: list[PeerID], key_id: DHTID) -> dict[str, set[bytes]]:
+    """The bytes that other peers return for a key, by subkey."""
+    held: dict[str, set[bytes]] = defaultdict(set)
+    for found in await asyncio.gather(*(node.protocol.call_find(peer, [key_id]) for peer in replicas)):
+        item = None if found is None else found[key_id][0]
+        if item is not None:
+            for subkey, record in item.value.data.items():
+                held[subkey].add(MSGPackSerializer.loads(record.value))
+    return held
+
+
+def _checked(node: RunNode, key: str, found: object) -> list[Envelope[Payload]]:
+    dictionary = getattr(found, "value", None)
+    if not isinstance(dictionary, dict):
+        return []
+    envelopes = []
+    for subkey, item in sorted(dictionary.items(), key=lambda entry: str(entry[0])):
+        verdict = node.judge.judge(key, subkey, item.value, item.expiration_time)
+        if isinstance(verdict, Accepted):
+            envelopes.append(verdict.envelope)
+    node.protocol.traffic.received(records=len(envelopes))
+    return envelopes

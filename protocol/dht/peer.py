@@ -1,0 +1,226 @@
+"""The synchronous face of a DHT peer: what the node, the coordinator and the commands use.
+
+    peer = Peer.start(run_id=..., coordinator=..., initial_peers=[...], client_mode=True)
+    peer.publish(envelope, num_buckets)      # True: other peers hold exactly this record
+    peer.read("lease")                       # checked envelopes, possibly none
+    peer.stop()
+
+Everything that can go wrong while starting is a typed error. After that, network trouble shows as False or an empty
+list, never as an exception: one missing answer proves nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from paris.protocol.dht.loop import LoopThread
+from paris.protocol.dht.options import NetworkOptions, PeerOptions, Traffic
+from paris.protocol.envelope import Envelope
+from paris.protocol.errors import DaemonError
+from paris.protocol.keys import dht_key, part_of, subkey_of
+from paris.protocol.records import Payload
+from paris.protocol.runid import require_run_id
+from paris.protocol.validator import RecordJudge
+
+if TYPE_CHECKING:
+    from paris.protocol.dht.node import RunNode
+
+_log = logging.getLogger(__name__)
+_LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
+_STOP_TIMEOUT_S = 10.0
+Place = tuple[str, int | None]
+"""A record kind, and the cluster or bucket for kinds that have parts."""
+
+
+class Peer:
+    """One peer of one run's DHT, in a thread of its own. Use `start`; safe to call from any thread."""
+
+    def __init__(self, thread: LoopThread, node: RunNode, addresses: list[str]) -> None:
+        self._thread = thread
+        self._node = node
+        self._addresses = addresses
+        self._stopped = False
+
+    @classmethod
+    def start(
+        cls,
+        *,
+        run_id: str,
+        coordinator: str | None,
+        listen: Sequence[str] = _LOOPBACK,
+        initial_peers: Sequence[str] = (),
+        client_mode: bool = False,
+        identity_path: Path | None = None,
+        startup_timeout_s: float = 60.0,
+        network: NetworkOptions | None = None,
+    ) -> Peer:
+        """Start a peer and join the run's swarm.
+
+        Args:
+            run_id: The run; this peer stores and believes records of no other.
+            coordinator: The run's pinned public key; None trusts the key that the run id vouches for.
+            listen: Multiaddrs to listen on, port 0 for any; not used in client mode.
+            initial_peers: Full multiaddrs of peers to join by; empty for the first peer of a swarm. One that answers is
+                enough.
+            client_mode: Dial out only, and hold nothing for others: what volunteers do by default.
+            identity_path: libp2p key file, made if there is none; None for a new peer id at each start.
+            startup_timeout_s: Bound on all of it.
+            network: What else the peer may do on the network; nothing by default.
+
+        Raises:
+            RecordError: `run_id` is not a run id.
+            PortTakenError, IdentityError, AddressError, DaemonError, NoPeersError, ClockError, UnreachableError: As
+                their messages say; nothing is left running.
+        """
+        require_run_id(run_id)
+        options = PeerOptions(
+            run_id=run_id,
+            coordinator=coordinator,
+            listen=tuple(listen),
+            initial_peers=tuple(initial_peers),
+            client_mode=client_mode,
+            identity_path=identity_path,
+            startup_timeout_s=startup_timeout_s,
+            network=network or NetworkOptions(),
+        )
+        thread = LoopThread(f"dht-{run_id}")
+        try:
+            return cls(thread, *thread.call(_start(options), timeout_s=startup_timeout_s))
+        except TimeoutError as error:
+            thread.close()
+            raise DaemonError(f"The DHT peer did not start within {startup_timeout_s:.0f} s.", "Try again.") from error
+        except BaseException:
+            thread.close()
+            raise
+
+    @property
+    def addresses(self) -> list[str]:
+        """Full multiaddrs with `/p2p/ID`, IPv4 first; empty for a client."""
+        return list(self._addresses)
+
+    @property
+    def peer_id(self) -> str:
+        """Base58 libp2p peer id."""
+        return self._node.peer_id
+
+    @property
+    def traffic(self) -> Traffic:
+        """What was exchanged since the start."""
+        return self._node.traffic
+
+    @property
+    def refusals(self) -> dict[str, int]:
+        """Records refused since the start, by reason code (`validator.Reason`)."""
+        return self._node.judge.refusals
+
+    @property
+    def num_neighbours(self) -> int:
+        """Peers that this one knows."""
+        return self._node.num_neighbours
+
+    def publish(self, envelope: Envelope[Any], num_buckets: int, *, timeout_s: float = 15.0) -> bool:
+        """Store one record; see `publish_many`."""
+        return self.publish_many([envelope], num_buckets, timeout_s=timeout_s)[0]
+
+    def publish_many(
+        self, envelopes: Sequence[Envelope[Any]], num_buckets: int, *, timeout_s: float = 30.0
+    ) -> list[bool]:
+        """Store records, each under its own key and subkey, until its own expiry.
+
+        Args:
+            envelopes: Sealed records of this run.
+            num_buckets: The run's bucket count (`RunSpec.num_buckets`).
+            timeout_s: Bound on all of it.
+
+        Returns:
+            For each record whether other peers are known to hold exactly it (or, with no other peer in the swarm, this
+            one does). False means: publish again later. Never raises on network trouble.
+        """
+        from paris.protocol.dht.exchange import Placed, store_records
+
+        records = [
+            Placed(
+                dht_key(envelope.run_id, envelope.kind, part_of(envelope.payload, envelope.signer, num_buckets)),
+                subkey_of(envelope.payload, envelope.signer),
+                envelope,
+            )
+            for envelope in envelopes
+        ]
+        try:
+            return self._thread.call(store_records(self._node, records), timeout_s=timeout_s)
+        except TimeoutError:
+            _log.warning("%d records were not confirmed within %.0f s.", len(records), timeout_s)
+            return [False] * len(records)
+
+    def read(self, kind: str, part: int | None = None, *, timeout_s: float = 10.0) -> list[Envelope[Payload]]:
+        """Read all records of a kind; see `read_many`."""
+        return self.read_many([(kind, part)], timeout_s=timeout_s)[(kind, part)]
+
+    def read_all(self, kind: str, num_buckets: int, *, timeout_s: float = 20.0) -> list[Envelope[Payload]]:
+        """Read all buckets of a volunteers' kind, concurrently."""
+        found = self.read_many([(kind, bucket) for bucket in range(num_buckets)], timeout_s=timeout_s)
+        return [envelope for envelopes in found.values() for envelope in envelopes]
+
+    def read_many(
+        self, places: Iterable[Place], *, timeout_s: float = 20.0
+    ) -> dict[Place, list[Envelope[Payload]]]:
+        """Read several keys concurrently, from all replicas, newest records first chosen.
+
+        Args:
+            places: Kinds, each with its cluster or bucket, or None.
+            timeout_s: Bound on all of it.
+
+        Returns:
+            For each place its checked records, ordered by subkey; an empty list where nothing was found in time. An
+            empty list proves nothing: look again before you act on it.
+        """
+        from paris.protocol.dht.exchange import read_records
+
+        keys = {place: dht_key(self._node.options.run_id, *place) for place in places}
+        try:
+            found = self._thread.call(read_records(self._node, list(keys.values())), timeout_s=timeout_s)
+        except TimeoutError:
+            _log.warning("%d keys were not read within %.0f s.", len(keys), timeout_s)
+            return {place: [] for place in keys}
+        return {place: found[key] for place, key in keys.items()}
+
+    def healthy(self, timeout_s: float = 10.0) -> bool:
+        """Whether a round trip through another peer works, or, for the only peer of a swarm, to its own daemon.
+
+        A dead daemon shows nowhere else: hivemind goes on answering from memory.
+        """
+        try:
+            return self._thread.call(self._node.is_healthy(), timeout_s=timeout_s)
+        except TimeoutError:
+            return False
+
+    def stop(self) -> None:
+        """Leave the swarm and end the daemon. A second call does nothing."""
+        if self._stopped:
+            return
+        self._stopped = True
+        try:
+            self._thread.call(self._node.stop(), timeout_s=_STOP_TIMEOUT_S)
+        finally:
+            self._thread.close()
+
+    def __enter__(self) -> Peer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+async def _start(options: PeerOptions) -> tuple[RunNode, list[str]]:
+    # Imported here: hivemind imports torch, which takes seconds that no `--help` should wait for.
+    from paris.protocol.dht.node import start_node
+
+    logging.getLogger("hivemind").setLevel(logging.WARNING)
+    node = await start_node(options, RecordJudge(options.run_id, options.coordinator))
+    return node, await node.addresses()

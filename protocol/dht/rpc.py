@@ -1,0 +1,160 @@
+"""The RPC layer of a peer: hivemind's protocol, made to refuse record by record, and counted.
+
+hivemind drops a whole dictionary for one bad subkey in it, stops storing a dictionary at the first subkey that is not
+new, and believes the expiry that an answer claims for a dictionary. Each would let one stale or hostile peer hide the
+records of all others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hivemind.dht.protocol import DHTProtocol
+from hivemind.dht.storage import DictionaryDHTValue
+from hivemind.p2p import P2PContext, PeerID
+from hivemind.proto import dht_pb2
+from hivemind.utils.timed_storage import ValueWithExpiration
+
+from paris.protocol.dht.options import Traffic
+
+
+class TrafficCounter:
+    """Adds up what a peer exchanges; read from any thread."""
+
+    def __init__(self) -> None:
+        self.total = Traffic()
+
+    def sent(self, *, records: int = 0, num_bytes: int = 0) -> None:
+        """Count what left this peer."""
+        total = self.total
+        self.total = replace(
+            total, records_sent=total.records_sent + records, bytes_sent=total.bytes_sent + num_bytes
+        )
+
+    def received(self, *, records: int = 0, num_bytes: int = 0) -> None:
+        """Count what came to this peer."""
+        total = self.total
+        self.total = replace(
+            total, records_received=total.records_received + records, bytes_received=total.bytes_received + num_bytes
+        )
+
+
+class _CountedStub:
+    """Another peer's RPCs, with the bytes of each call counted."""
+
+    def __init__(self, stub: Any, traffic: TrafficCounter) -> None:
+        self._stub = stub
+        self._traffic = traffic
+
+    async def rpc_ping(self, request: Any, timeout: float | None = None) -> Any:
+        return await self._call(self._stub.rpc_ping, request, timeout)
+
+    async def rpc_store(self, request: Any, timeout: float | None = None) -> Any:
+        return await self._call(self._stub.rpc_store, request, timeout)
+
+    async def rpc_find(self, request: Any, timeout: float | None = None) -> Any:
+        return await self._call(self._stub.rpc_find, request, timeout)
+
+    async def _call(self, method: Any, request: Any, timeout: float | None) -> Any:
+        self._traffic.sent(num_bytes=request.ByteSize())
+        response = await method(request, timeout=timeout)
+        self._traffic.received(num_bytes=response.ByteSize())
+        return response
+
+
+class RunProtocol(DHTProtocol):  # type: ignore[misc]  # hivemind is untyped
+    """The DHT protocol of one run's peer; it speaks with plain hivemind peers, too."""
+
+    # hivemind caches its handlers on the class: without these the base's cache would be used, and named wrongly.
+    _rpc_handlers = None
+    _stub_type = None
+
+    def __init__(self, *, _initialized_with_create: bool = False) -> None:
+        super().__init__(_initialized_with_create=_initialized_with_create)
+        self.traffic = TrafficCounter()
+
+    @classmethod
+    def _get_handle_name(cls, namespace: str | None, method_name: str) -> str:
+        return str(DHTProtocol._get_handle_name(namespace, method_name))
+
+    def get_stub(self, peer: PeerID) -> _CountedStub:
+        """Another peer's RPCs."""
+        return _CountedStub(super().get_stub(peer), self.traffic)
+
+    async def rpc_ping(self, request: dht_pb2.PingRequest, context: P2PContext) -> dht_pb2.PingResponse:
+        """Somebody asks whether we are there."""
+        response = await super().rpc_ping(request, context)
+        self._count_served(request, response)
+        return response
+
+    async def rpc_find(self, request: dht_pb2.FindRequest, context: P2PContext) -> dht_pb2.FindResponse:
+        """Somebody asks for records and neighbours."""
+        response = await super().rpc_find(request, context)
+        self._count_served(request, response)
+        return response
+
+    async def rpc_store(self, request: dht_pb2.StoreRequest, context: P2PContext) -> dht_pb2.StoreResponse:
+        """Somebody wants records kept; whole dictionaries are taken apart and judged record by record."""
+        flat = dht_pb2.StoreRequest(peer=request.peer)
+        sizes = [
+            _append_flat(flat, row)
+            for row in zip(
+                request.keys, request.subkeys, request.values, request.expiration_time, request.in_cache, strict=True
+            )
+        ]
+        answers = iter((await super().rpc_store(flat, context)).store_ok)
+        store_ok = [all([next(answers) for _ in range(size)]) for size in sizes]
+        response = dht_pb2.StoreResponse(store_ok=store_ok, peer=self.node_info)
+        self._count_served(request, response)
+        return response
+
+    async def call_find(self, peer: PeerID, keys: Any) -> Any:
+        """Ask a peer for records; what it claims about their expiry is replaced by what was signed."""
+        found = await super().call_find(peer, keys)
+        if found is None:
+            return None
+        return {key: (_with_signed_expiry(item), nearest) for key, (item, nearest) in found.items()}
+
+    def _validate_dictionary(self, key_bytes: bytes, dictionary: DictionaryDHTValue) -> bool:
+        """Take what is refused out of a dictionary, and keep the rest."""
+        for subkey, item in list(dictionary.data.items()):
+            packed = self.serializer.dumps(subkey)
+            if not self._validate_record(key_bytes, packed, item.value, item.expiration_time):
+                del dictionary[subkey]
+        return True
+
+    def _count_served(self, request: Any, response: Any) -> None:
+        self.traffic.received(num_bytes=request.ByteSize())
+        self.traffic.sent(num_bytes=response.ByteSize())
+
+
+def _append_flat(flat: dht_pb2.StoreRequest, row: tuple[bytes, bytes, bytes, float, bool]) -> int:
+    """Add one row of a store request, a dictionary as one row for each of its records; return how many."""
+    key, tag, value, expiration_time, in_cache = row
+    if tag != DHTProtocol.IS_DICTIONARY:
+        rows = [(tag, value, expiration_time)]
+    else:
+        dictionary = DHTProtocol.serializer.loads(value)
+        items = dictionary.data.items() if isinstance(dictionary, DictionaryDHTValue) else ()
+        rows = [(DHTProtocol.serializer.dumps(name), item.value, item.expiration_time) for name, item in items]
+    for subkey, record, record_expiration_time in rows:
+        flat.keys.append(key)
+        flat.subkeys.append(subkey)
+        flat.values.append(record)
+        flat.expiration_time.append(record_expiration_time)
+        flat.in_cache.append(in_cache)
+    return len(rows)
+
+
+def _with_signed_expiry(item: ValueWithExpiration | None) -> ValueWithExpiration | None:
+    """A dictionary with the latest expiry of the records in it; None when no record was left.
+
+    A peer that claims an infinite expiry would otherwise end the search with its own answer.
+    """
+    if item is None or not isinstance(item.value, DictionaryDHTValue) or not item.value.data:
+        return None
+    latest = max(record.expiration_time for record in item.value.data.values())
+    return ValueWithExpiration(item.value, latest)
+
+

@@ -1,0 +1,59 @@
+"""The judge as hivemind's record validator: it runs on every peer that stores, and on every peer that reads."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from hivemind.dht.routing import DHTID
+from hivemind.dht.validation import DHTRecord, RecordValidatorBase
+from hivemind.utils.serializer import MSGPackSerializer
+
+from paris.protocol.keys import all_keys
+from paris.protocol.limits import MAX_RECORD_BYTES, MAX_SUBKEY_CHARS
+from paris.protocol.validator import Accepted, RecordJudge, Refused
+
+_log = logging.getLogger(__name__)
+_PACKING_BYTES = 8
+
+
+class JudgeValidator(RecordValidatorBase):  # type: ignore[misc]  # hivemind is untyped
+    """Asks a `RecordJudge`; hivemind hashes keys, so the closed world is looked up by hash here.
+
+    Args:
+        judge: The judge of this peer.
+        run_id: The run.
+    """
+
+    def __init__(self, judge: RecordJudge, run_id: str) -> None:
+        self._judge = judge
+        self._names = {DHTID.generate(source=key).to_bytes(): key for key in all_keys(run_id)}
+
+    def validate(self, record: DHTRecord) -> bool:
+        """Whether hivemind may store or return this record. Never raises: that would fail the whole batch it came in."""
+        try:
+            verdict = self._verdict(record)
+        except Exception:  # the one place that turns our own bug into a refusal instead of a dead RPC handler
+            _log.exception("The judge failed on a record of %d bytes.", len(record.value))
+            return False
+        if isinstance(verdict, Refused):
+            _log.debug("Refused a record: %s: %s", verdict.reason, verdict.sentence)
+        return isinstance(verdict, Accepted)
+
+    def _verdict(self, record: DHTRecord) -> Accepted | Refused:
+        subkey = _unpacked(record.subkey, MAX_SUBKEY_CHARS * 4 + _PACKING_BYTES)
+        value = _unpacked(record.value, MAX_RECORD_BYTES + _PACKING_BYTES)
+        return self._judge.judge(self._names.get(record.key), subkey, value, record.expiration_time)
+
+
+class _NotPacked:
+    """Stands for bytes that are not msgpack; the judge refuses it as it refuses any foreign type."""
+
+
+def _unpacked(data: bytes, max_bytes: int) -> Any:
+    if len(data) > max_bytes:
+        return data  # not unpacked at all: as a value it is oversized, as a subkey of the wrong type
+    try:
+        return MSGPackSerializer.loads(data)
+    except Exception:  # msgpack and its extension hooks raise what they like on foreign bytes
+        return _NotPacked()

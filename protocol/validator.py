@@ -1,0 +1,216 @@
+"""The closed world: what a peer stores and what it believes.
+
+Pure: no hivemind, no network, no torch. `dht/validator_adapter.py` puts a judge into every peer; the same judge checks
+records that came by a file or a Hub repo. A refusal is a value with a reason, counted, never an exception.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from paris.protocol.canonical import digest
+from paris.protocol.envelope import Envelope, open_envelope
+from paris.protocol.errors import ExpiredError, ParisError, SignatureError, VersionError
+from paris.protocol.keys import BUCKETED, all_keys, bucket_of, subkey_of
+from paris.protocol.limits import MAX_NUM_BUCKETS, MAX_SUBKEY_CHARS
+from paris.protocol.records import RECORDS, ManifestChunk, Payload, RunSpec
+
+
+class Reason(StrEnum):
+    """Why a record was refused: the codes of logs, metrics and docs/protocol.md."""
+
+    UNKNOWN_KEY = "unknown-key"
+    PLAIN_VALUE = "plain-value"
+    MALFORMED = "malformed"
+    OVERSIZED = "oversized"
+    WRONG_VERSION = "wrong-version"
+    BAD_SIGNATURE = "bad-signature"
+    EXPIRED = "expired"
+    EXPIRY_MISMATCH = "expiry-mismatch"
+    WRONG_KIND = "wrong-kind"
+    WRONG_SUBKEY = "wrong-subkey"
+    WRONG_PART = "wrong-part"
+    WRONG_BUCKET = "wrong-bucket"
+    STALE_SEQUENCE = "stale-sequence"
+    EXPIRY_NOT_LATER = "expiry-not-later"
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The record holds; `envelope` is its checked form."""
+
+    envelope: Envelope[Payload]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The record does not hold."""
+
+    reason: Reason
+    sentence: str
+
+
+class _Refusal(Exception):
+    """Carries a refusal to `RecordJudge.judge`, which turns it into a value."""
+
+    def __init__(self, reason: Reason, sentence: str) -> None:
+        self.refused = Refused(reason, sentence)
+        super().__init__(sentence)
+
+
+@dataclass(frozen=True)
+class _Known:
+    envelope: Envelope[Payload]
+    data_digest: str
+
+
+class RecordJudge:
+    """Judges records of one run, and remembers the newest of each place.
+
+    Not thread-safe but for `refusals`: it belongs to the event loop of one peer.
+
+    Args:
+        run_id: The run.
+        coordinator: The run's pinned public key; None accepts the key that the run id vouches for.
+        clock: UTC seconds now.
+        memory: How many places (key and subkey) to remember; the least recently judged is forgotten first.
+    """
+
+    def __init__(
+        self, run_id: str, coordinator: str | None, clock: Callable[[], float] = time.time, *, memory: int = 16384
+    ) -> None:
+        self._run_id = run_id
+        self._coordinator = coordinator
+        self._clock = clock
+        self._keys = all_keys(run_id)
+        self._num_buckets: int | None = None
+        self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
+        self._memory = memory
+        self._refusals: Counter[Reason] = Counter()
+
+    @property
+    def refusals(self) -> dict[str, int]:
+        """How many records were refused so far, by reason code."""
+        return {str(reason): count for reason, count in self._refusals.items()}
+
+    @property
+    def num_buckets(self) -> int | None:
+        """Buckets of the volunteers' kinds, learned from the newest RunSpec that was judged; None before that."""
+        return self._num_buckets
+
+    def judge(self, key: str | None, subkey: object, value: object, expires_at: float) -> Accepted | Refused:
+        """Judge one record that somebody wants stored, or that somebody says is stored.
+
+        Args:
+            key: Name of the DHT key (`keys.dht_key`); None if the peer knows no name for it.
+            subkey: Whatever stands where the subkey should.
+            value: Whatever stands where the envelope's bytes should.
+            expires_at: When the DHT would drop it, UTC seconds.
+
+        Returns:
+            Accepted with the checked envelope, or Refused with a reason. Never raises; a refusal leaves the memory as
+            it was.
+        """
+        try:
+            return Accepted(self._check(key, subkey, value, expires_at))
+        except _Refusal as refusal:
+            self._refusals[refusal.refused.reason] += 1
+            return refusal.refused
+
+    def _check(self, key: str | None, subkey: object, value: object, expires_at: float) -> Envelope[Payload]:
+        if key is None or key not in self._keys:
+            raise _Refusal(Reason.UNKNOWN_KEY, f"Run {self._run_id!r} has no such key.")
+        kind, part = self._keys[key]
+        if subkey is None:
+            raise _Refusal(Reason.PLAIN_VALUE, f"{key} is a dictionary; a plain value would wipe it.")
+        if not isinstance(subkey, str) or len(subkey) > MAX_SUBKEY_CHARS:
+            raise _Refusal(Reason.WRONG_SUBKEY, f"The subkey is not a string of at most {MAX_SUBKEY_CHARS} characters.")
+        if not isinstance(value, bytes):
+            raise _Refusal(Reason.MALFORMED, "The value is not a byte string.")
+        if len(value) > RECORDS[kind].max_bytes:
+            raise _Refusal(Reason.OVERSIZED, f"{len(value)} bytes, a {kind} record has at most {RECORDS[kind].max_bytes}.")
+        now = self._clock()
+        known = self._recall((key, subkey), now)
+        data_digest = digest(value)
+        if known is not None and known.data_digest == data_digest:
+            _require_expiry(known.envelope, expires_at)
+            return known.envelope
+        envelope = self._open(value, now)
+        _require_expiry(envelope, expires_at)
+        self._require_place(envelope, kind, part, subkey)
+        if known is not None:
+            _require_newer(envelope, known.envelope)
+        self._remember((key, subkey), _Known(envelope, data_digest))
+        return envelope
+
+    def _open(self, data: bytes, now: float) -> Envelope[Payload]:
+        try:
+            return open_envelope(data, run_id=self._run_id, coordinator=self._coordinator, now=now)
+        except ParisError as error:
+            raise _Refusal(_reason_of(error), error.what) from error
+
+    def _require_place(self, envelope: Envelope[Payload], kind: str, part: int | None, subkey: str) -> None:
+        """Refuse a good record in a place where it does not belong."""
+        payload = envelope.payload
+        if envelope.kind != kind:
+            raise _Refusal(Reason.WRONG_KIND, f"A {envelope.kind} record stands under a key for {kind} records.")
+        if subkey != subkey_of(payload, envelope.signer):
+            raise _Refusal(Reason.WRONG_SUBKEY, f"A {kind} record of {envelope.signer[:12]}... stands in a foreign subkey.")
+        if isinstance(payload, ManifestChunk) and payload.cluster != part:
+            raise _Refusal(Reason.WRONG_PART, f"A part of cluster {payload.cluster} stands under cluster {part}.")
+        if kind in BUCKETED and not self._may_be_in(envelope.signer, part):
+            raise _Refusal(Reason.WRONG_BUCKET, f"{envelope.signer[:12]}... does not belong to bucket {part}.")
+
+    def _may_be_in(self, signer: str, bucket: int | None) -> bool:
+        if self._num_buckets is not None:
+            return bucket == bucket_of(signer, self._num_buckets)
+        return any(bucket == bucket_of(signer, count) for count in range(1, MAX_NUM_BUCKETS + 1))
+
+    def _recall(self, place: tuple[str, str], now: float) -> _Known | None:
+        known = self._known.get(place)
+        if known is None:
+            return None
+        if known.envelope.expires_at <= now:
+            del self._known[place]
+            return None
+        self._known.move_to_end(place)
+        return known
+
+    def _remember(self, place: tuple[str, str], known: _Known) -> None:
+        if isinstance(known.envelope.payload, RunSpec):
+            self._num_buckets = known.envelope.payload.num_buckets
+        self._known[place] = known
+        while len(self._known) > self._memory:
+            self._known.popitem(last=False)
+
+
+def _require_expiry(envelope: Envelope[Payload], expires_at: float) -> None:
+    # The DHT lets the later expiry win: a free choice of it would let anybody hold a place for ever.
+    if envelope.expires_at != expires_at:
+        raise _Refusal(Reason.EXPIRY_MISMATCH, "The DHT's expiry is not the one that was signed.")
+
+
+def _require_newer(envelope: Envelope[Payload], known: Envelope[Payload]) -> None:
+    if envelope.sequence <= known.sequence:
+        raise _Refusal(
+            Reason.STALE_SEQUENCE, f"Sequence {envelope.sequence} is not newer than the known {known.sequence}."
+        )
+    # Sequence and expiry must agree on which record is newer: peers without this memory go by expiry alone.
+    if envelope.expires_at <= known.expires_at:
+        raise _Refusal(Reason.EXPIRY_NOT_LATER, f"Sequence {envelope.sequence} is newer but expires no later.")
+
+
+def _reason_of(error: ParisError) -> Reason:
+    match error:
+        case VersionError():
+            return Reason.WRONG_VERSION
+        case SignatureError():
+            return Reason.BAD_SIGNATURE
+        case ExpiredError():
+            return Reason.EXPIRED
+        case _:
+            return Reason.MALFORMED
