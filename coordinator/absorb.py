@@ -41,7 +41,9 @@ def absorb(state: State, observation: Observation, policy: Policy, now: float, e
             return _closed(state, lease_id)
         case RouterTrained(ok, note):
             events.append(Event("router", note))
-            return state.with_router(state.router.model_copy(update={"phase": "done" if ok else "failed", "note": note}))
+            return state.with_router(
+                state.router.model_copy(update={"phase": "done" if ok else "failed", "note": note})
+            )
         case RouterWanted():
             if state.router.phase == "training":
                 return state
@@ -52,9 +54,13 @@ def _wanted(state: State, seen: Wanted, now: float, events: list[Event]) -> Stat
     want, key = seen.envelope.payload, seen.envelope.signer
     known = state.volunteers.get(key)
     if known is None:
-        events.append(Event("joined", f"{want.name} ({key[:8]}) joined: {want.device}, {want.memory_bytes / 2**30:.1f} GiB."))
+        events.append(
+            Event("joined", f"{want.name} ({key[:8]}) joined: {want.device}, {want.memory_bytes / 2**30:.1f} GiB.")
+        )
         return state.with_volunteer(
-            VolunteerState(public_key=key, want=want, seen_at=now, want_sequence=seen.envelope.sequence, waiting_since=now)
+            VolunteerState(
+                public_key=key, want=want, seen_at=now, want_sequence=seen.envelope.sequence, waiting_since=now
+            )
         )
     if seen.envelope.sequence <= known.want_sequence:
         return state
@@ -85,7 +91,9 @@ def _submitted(state: State, seen: Submitted, now: float, events: list[Event]) -
         return state
     if held.lease.task_id != submission.task_id:
         return state
-    events.append(Event("submitted", f"{submission.task_id}: {submission.name} submitted pull request {submission.pull_request}."))
+    events.append(
+        Event("submitted", f"{submission.task_id}: {submission.name} submitted pull request {submission.pull_request}.")
+    )
     state = state.with_submission(
         SubmissionState(submission=submission, signer=signer, envelope=seen.envelope.data.decode(), seen_at=now)
     )
@@ -100,7 +108,9 @@ def _judged(state: State, verdict: Verdict, events: list[Event]) -> State:
         return state
     task = state.tasks[verdict.task_id]
     if verdict.accepted and task.registration is not None:
-        reason = f"{verdict.task_id} was registered from another volunteer while this was judged; the work itself passed."
+        reason = (
+            f"{verdict.task_id} was registered from another volunteer while this was judged; the work itself passed."
+        )
         verdict = verdict.model_copy(update={"accepted": False, "reason": reason})
     word = "accepted" if verdict.accepted else "rejected"
     events.append(Event(word, f"{verdict.task_id}: {known.submission.name} {word}. {verdict.reason}"))
@@ -132,7 +142,11 @@ def _judging_failed(state: State, failed: JudgingFailed, policy: Policy, now: fl
         )
         return _judged(state, verdict, events)
     wait_s = min(policy.retry_s * 2 ** (tries - 1), _LONGEST_RETRY_S)
-    events.append(Event("retry", f"{known.submission.task_id}: verification will be tried again in {wait_s:.0f} s: {failed.reason}"))
+    events.append(
+        Event(
+            "retry", f"{known.submission.task_id}: verification will be tried again in {wait_s:.0f} s: {failed.reason}"
+        )
+    )
     return state.with_submission(known.model_copy(update={"num_tries": tries, "retry_at": now + wait_s}))
 
 
@@ -141,13 +155,22 @@ def _registered(state: State, registration: Registration, events: list[Event]) -
     known = state.submissions.get(registration.lease_id)
     if task is None or known is None or task.registration is not None:
         return state
-    events.append(Event("registered", f"{registration.task_id}: registered {registration.sha256[:12]} from {registration.volunteer_name}."))
+    events.append(
+        Event(
+            "registered",
+            f"{registration.task_id}: registered {registration.sha256[:12]} from {registration.volunteer_name}.",
+        )
+    )
     other = state.leases.get(task.lease_id or "")
     if other is not None and other.lease.lease_id != registration.lease_id:
-        revoked = other.lease.model_copy(update={"state": "revoked", "reason": "An earlier volunteer's work was registered."})
+        revoked = other.lease.model_copy(
+            update={"state": "revoked", "reason": "An earlier volunteer's work was registered."}
+        )
         state = state.with_lease(other.model_copy(update={"lease": revoked}))
     closed_task = task.task.model_copy(update={"state": "registered"})
-    state = state.with_task(task.model_copy(update={"task": closed_task, "registration": registration, "lease_id": None}))
+    state = state.with_task(
+        task.model_copy(update={"task": closed_task, "registration": registration, "lease_id": None})
+    )
     return state.with_submission(known.model_copy(update={"phase": "registered"}))
 
 
@@ -162,4 +185,6 @@ def _reopen(state: State, task_id: str) -> State:
     task = state.tasks[task_id]
     if task.registration is not None:
         return state
-    return state.with_task(task.model_copy(update={"task": task.task.model_copy(update={"state": "open"}), "lease_id": None}))
+    return state.with_task(
+        task.model_copy(update={"task": task.task.model_copy(update={"state": "open"}), "lease_id": None})
+    )

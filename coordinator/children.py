@@ -30,7 +30,9 @@ class Children:
         self._lock = threading.Lock()
         self.is_stopping = False
 
-    def spawn(self, name: str, module: str, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+    def spawn(
+        self, name: str, module: str, *arguments: str, env: dict[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         """Start `python -m module arguments` with its output in `log_dir/name.log`."""
         self._log_dir.mkdir(parents=True, exist_ok=True)
         with self._lock, (self._log_dir / f"{name}.log").open("ab") as log:
@@ -57,7 +59,9 @@ class Children:
         with self._lock:
             self._running.discard(child)
         if code != 0:
-            raise WorkerError(f"{name} ended with code {code}: {self._last_line(name)}", f"See {self._log_dir / name}.log")
+            raise WorkerError(
+                f"{name} ended with code {code}: {self._last_line(name)}", f"See {self._log_dir / name}.log"
+            )
 
     def stop(self) -> None:
         """End every child: first by closing its lifeline, after a while by force."""

@@ -96,7 +96,9 @@ def hub(
 
 
 @app.command()
-def status(run: RunArgument, as_json: JsonOption = False, watch: Annotated[bool, typer.Option(help="Keep showing.")] = False) -> None:
+def status(
+    run: RunArgument, as_json: JsonOption = False, watch: Annotated[bool, typer.Option(help="Keep showing.")] = False
+) -> None:
     """Show tasks, volunteers, verdicts."""
     from paris.coordinator.rundir import RunDir
     from paris.coordinator.status import print_status, read_status
@@ -118,12 +120,16 @@ def train_router(run: RunArgument) -> None:
 
 
 @app.command()
-def release(run: RunArgument, tag: Annotated[str | None, typer.Option(help="Tag the release on the Hub.")] = None) -> None:
+def release(
+    run: RunArgument, tag: Annotated[str | None, typer.Option(help="Tag the release on the Hub.")] = None
+) -> None:
     """Assemble the sampleable model from the registered experts and the router, here and on the Hub."""
     from paris.coordinator.release import release_run
     from paris.coordinator.rundir import RunDir
 
-    say(f"Released to {release_run(RunDir.open(run), tag)}. Next: paris-coord sample \"a red heart\" --model {run / 'release'}")
+    say(
+        f'Released to {release_run(RunDir.open(run), tag)}. Next: paris-coord sample "a red heart" --model {run / "release"}'
+    )
 
 
 @app.command()
@@ -141,12 +147,23 @@ def sample(
     """Draw pictures from a release."""
     from paris.coordinator.sampling import sample_to_file
 
-    sample_to_file(prompt, model=model, out=out, seeds=list(range(seed, seed + seeds)), steps=steps, guidance=guidance, routing=routing, endpoint=endpoint)
+    sample_to_file(
+        prompt,
+        model=model,
+        out=out,
+        seeds=list(range(seed, seed + seeds)),
+        steps=steps,
+        guidance=guidance,
+        routing=routing,
+        endpoint=endpoint,
+    )
     say(f"Wrote {out}.")
 
 
 @app.command()
-def report(run: RunArgument, out: Annotated[Path, typer.Option(help="Folder for pictures and tables.")] = Path("report")) -> None:
+def report(
+    run: RunArgument, out: Annotated[Path, typer.Option(help="Folder for pictures and tables.")] = Path("report")
+) -> None:
     """Draw what a run learned and what it cost: samples.png, clusters.png, training.png, report.json, report.md."""
     from paris.coordinator.report.build import build_report
     from paris.coordinator.rundir import RunDir

@@ -1,13 +1,13 @@
 """The organiser's settings of a run: `run.toml` in the run directory, one pydantic model a table.
 
-    run.toml         what this module reads
-    keys/            run.key signs records; peer.key is the DHT peer's identity
-    data/            what `prepare` made
-    state.sqlite     the coordinator's memory
-    run.json         the signed RunSpec with the present peers: what volunteers join
-    hub/             the embedded Hub's repos, where there is one
-    router/ release/ what `train-router` and `release` made
-    logs/ verify/    one log and one work folder a child process
+run.toml         what this module reads
+keys/            run.key signs records; peer.key is the DHT peer's identity
+data/            what `prepare` made
+state.sqlite     the coordinator's memory
+run.json         the signed RunSpec with the present peers: what volunteers join
+hub/             the embedded Hub's repos, where there is one
+router/ release/ what `train-router` and `release` made
+logs/ verify/    one log and one work folder a child process
 """
 
 from __future__ import annotations
@@ -84,6 +84,10 @@ class RouterTable(_Table):
     steps: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)] = 64
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    training: Settings = {}
+    """Further fields of RouterTrainingConfig."""
+    num_threads: Annotated[int, Field(ge=1)] | None = None
+    """CPU threads; None leaves it to torch."""
     train_after: Annotated[int, Field(ge=0)] = 0
     """Start by itself when so many experts are registered; 0: only by `paris-coord train-router`."""
 
@@ -144,7 +148,8 @@ def parse_config(text: str, source: str) -> RunConfig:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigError(
-            f"{source}: {where}: {first['msg']} (value: {first.get('input')!r}).", "Mend or remove that field and try again."
+            f"{source}: {where}: {first['msg']} (value: {first.get('input')!r}).",
+            "Mend or remove that field and try again.",
         ) from error
 
 
@@ -157,13 +162,15 @@ def load_config(run_dir: Path) -> RunConfig:
     """
     path = run_dir / "run.toml"
     if not path.is_file():
-        raise RunDirError(f"{run_dir} is not a run directory: it has no run.toml.", f"Make one: paris-coord init {run_dir}")
+        raise RunDirError(
+            f"{run_dir} is not a run directory: it has no run.toml.", f"Make one: paris-coord init {run_dir}"
+        )
     return parse_config(path.read_text("utf-8"), str(path))
 
 
 def dump_config(config: RunConfig) -> str:
     """Write a configuration as TOML."""
-    return tomli_w.dumps(config.model_dump(mode="json"))
+    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
 
 
 def recipe_names() -> list[str]:

@@ -44,8 +44,20 @@ def fail_clearly(app: typer.Typer, arguments: list[str]) -> None:
 
     Every error of ours carries `what`, `next_step` and `exit_code`. PARIS_DEBUG=1 shows tracebacks.
     """
+    _run_clearly(lambda: app(arguments))
+
+
+def fail_worker(work: Callable[[], None]) -> None:
+    """Run a child process's work: ends with its parent, and says its errors as the commands do."""
+    from paris.protocol.lifeline import end_with_parent
+
+    end_with_parent(at_once=True)
+    _run_clearly(work)
+
+
+def _run_clearly(work: Callable[[], object]) -> None:
     try:
-        app(arguments)
+        work()
     except KeyboardInterrupt:
         sys.exit(_INTERRUPTED)
     except Exception as error:

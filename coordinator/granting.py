@@ -29,7 +29,9 @@ def grant_open_tasks(state: State, policy: Policy, now: float, events: list[Even
             continue
         candidates.remove(chosen)
         state = _grant(state, task, chosen, policy, now)
-        events.append(Event("leased", f"{task.task.task_id}: leased to {chosen.want.name}, attempt {task.task.attempt + 1}."))
+        events.append(
+            Event("leased", f"{task.task.task_id}: leased to {chosen.want.name}, attempt {task.task.attempt + 1}.")
+        )
     return state
 
 
@@ -62,7 +64,9 @@ def take_back_leases(state: State, policy: Policy, now: float, events: list[Even
         events.append(Event("revoked", f"{task.task.task_id}: lease {held.lease.lease_id[:8]} taken back: {reason}"))
         revoked = held.lease.model_copy(update={"state": "revoked", "reason": reason})
         state = state.with_lease(held.model_copy(update={"lease": revoked}))
-        state = state.with_task(task.model_copy(update={"task": task.task.model_copy(update={"state": "open"}), "lease_id": None}))
+        state = state.with_task(
+            task.model_copy(update={"task": task.task.model_copy(update={"state": "open"}), "lease_id": None})
+        )
         volunteer = state.volunteers.get(held.lease.volunteer)
         if volunteer is not None:
             update = {"num_revoked": volunteer.num_revoked + 1}
@@ -79,7 +83,9 @@ def _reason_to_revoke(held: LeaseState, task: Task, volunteer: VolunteerState | 
         return None if held.lease.expires_at > now else "the finished work did not arrive before the lease ended."
     if overdue(held.lease, task, held.heartbeat, now):
         step = 0 if held.heartbeat is None else held.heartbeat.step
-        return f"step {step} of {task.steps} is behind the deadline curve and the grace of {task.grace_s:.0f} s is over."
+        return (
+            f"step {step} of {task.steps} is behind the deadline curve and the grace of {task.grace_s:.0f} s is over."
+        )
     return None
 
 

@@ -40,11 +40,13 @@ class RunHub:
     @cached_property
     def api(self) -> HfApi:
         """The stock client for this endpoint."""
-        import huggingface_hub
+        from huggingface_hub import HfApi, constants
+        from huggingface_hub.utils import disable_progress_bars
 
         if self.endpoint != PUBLIC_ENDPOINT:
-            huggingface_hub.constants.HF_HUB_DISABLE_XET = True
-        return huggingface_hub.HfApi(endpoint=self.endpoint, token=self.token)
+            constants.HF_HUB_DISABLE_XET = True
+        disable_progress_bars()
+        return HfApi(endpoint=self.endpoint, token=self.token)
 
     def ensure_repos(self) -> None:
         """Create the two repos where they do not exist.
@@ -68,7 +70,14 @@ class RunHub:
                 repo_id=self.data_repo,
                 repo_type="dataset",
                 folder_path=folder,
-                allow_patterns=["shards/**", "manifests/*.json", "vocab.json", "attribution.parquet", "text_encoder/**", "README.md"],
+                allow_patterns=[
+                    "shards/**",
+                    "manifests/*.json",
+                    "vocab.json",
+                    "attribution.parquet",
+                    "text_encoder/**",
+                    "README.md",
+                ],
                 commit_message="Prepared data",
             )
             return str(commit.oid)
@@ -76,7 +85,9 @@ class RunHub:
     def upload_file(self, path_in_repo: str, data: bytes, message: str) -> None:
         """Put one small file on the model repo's main branch, if it is not there already with these bytes."""
         with hub_errors(self.endpoint):
-            self.api.upload_file(path_or_fileobj=data, path_in_repo=path_in_repo, repo_id=self.model_repo, commit_message=message)
+            self.api.upload_file(
+                path_or_fileobj=data, path_in_repo=path_in_repo, repo_id=self.model_repo, commit_message=message
+            )
 
     def register(self, submission: Submission, source: str, destination: str, message: str) -> str:
         """Copy the verified file onto main, pinned to the verified commit; never a merge, which can be raced.
@@ -121,11 +132,37 @@ class RunHub:
 
     def find_registered(self, path: str) -> tuple[str, int] | None:
         """What stands on main at a path: its sha256 and size; None where nothing does."""
+        from huggingface_hub import RepoFile
+
         with hub_errors(self.endpoint):
             infos = self.api.get_paths_info(self.model_repo, [path])
-            if not infos or getattr(infos[0], "lfs", None) is None:
+            file = infos[0] if infos else None
+            if not isinstance(file, RepoFile) or file.lfs is None:
                 return None
-            return str(infos[0].lfs.sha256), int(infos[0].size)
+            return str(file.lfs.sha256), int(file.size)
+
+    def upload_release(self, folder: Path, leave_out: list[str], tag: str | None) -> str:
+        """Upload a release folder to main.
+
+        Args:
+            folder: The release.
+            leave_out: Paths that stand on main already.
+            tag: Tag the commit so; a tag of this name is moved.
+
+        Returns:
+            The tag, or the commit, 40 hex digits.
+        """
+        with hub_errors(self.endpoint):
+            commit = self.api.upload_folder(
+                repo_id=self.model_repo, folder_path=folder, ignore_patterns=leave_out, commit_message="Release"
+            )
+            if tag is None:
+                return str(commit.oid)
+            tags = [ref.name for ref in self.api.list_repo_refs(self.model_repo).tags]
+            if tag in tags:
+                self.api.delete_tag(self.model_repo, tag=tag)
+            self.api.create_tag(self.model_repo, tag=tag, revision=commit.oid)
+            return tag
 
     def head(self) -> str:
         """The commit of main, 40 hex digits."""
@@ -148,9 +185,15 @@ def verdict_text(verdict: Verdict, registration: Registration | None) -> str:
     lines = [f"**{'Accepted' if verdict.accepted else 'Rejected'}**: {verdict.reason}", ""]
     if verdict.rungs:
         lines += ["| rung | passed | figure | bound | note |", "| --- | --- | --- | --- | --- |"]
-        lines += [f"| {r.rung} | {'yes' if r.passed else 'no'} | {r.figure:.4g} | {r.bound:.4g} | {r.note} |" for r in verdict.rungs]
+        lines += [
+            f"| {r.rung} | {'yes' if r.passed else 'no'} | {r.figure:.4g} | {r.bound:.4g} | {r.note} |"
+            for r in verdict.rungs
+        ]
     if registration is not None:
-        lines += ["", f"Registered as `{registration.path}` at `{registration.commit[:12]}`, sha256 `{registration.sha256}`."]
+        lines += [
+            "",
+            f"Registered as `{registration.path}` at `{registration.commit[:12]}`, sha256 `{registration.sha256}`.",
+        ]
     return "\n".join(lines)
 
 
@@ -164,7 +207,13 @@ def hub_errors(endpoint: str) -> Iterator[None]:
         yield
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
-        advice = "Check the token's rights." if status in (401, 403) else "It will work again when the Hub does; nothing is lost."
+        advice = (
+            "Check the token's rights."
+            if status in (401, 403)
+            else "It will work again when the Hub does; nothing is lost."
+        )
         raise HubError(f"The Hub at {endpoint} answered {status}: {error.server_message or error}.", advice) from error
     except (httpx2.HTTPError, OSError) as error:
-        raise HubError(f"The Hub at {endpoint} does not answer: {error}.", "Check that it runs and the address is right.") from error
+        raise HubError(
+            f"The Hub at {endpoint} does not answer: {error}.", "Check that it runs and the address is right."
+        ) from error

@@ -39,7 +39,9 @@ def _adapt(config: RunConfig, name: str | None, hub_endpoint: str | None) -> Run
         try:
             run = type(run).model_validate(fields)
         except ValueError as error:
-            raise ConfigError(f"{name!r} cannot be a run's name.", "Use 1 to 40 lower-case letters, digits and inner hyphens.") from error
+            raise ConfigError(
+                f"{name!r} cannot be a run's name.", "Use 1 to 40 lower-case letters, digits and inner hyphens."
+            ) from error
     if hub_endpoint is not None:
         hub = hub.model_copy(update={"endpoint": hub_endpoint.rstrip("/"), "embedded": False})
     elif hub.embedded and urlsplit(hub.endpoint).port == 0:

@@ -99,5 +99,9 @@ class Service:
     def _publish(self) -> None:
         records: list[Payload] = wanted_records(self.spec, self.manifests if self.state.tasks else [], self.state)
         envelopes = self._publisher.due(records, self._clock())
-        failed = [e for e, stored in zip(envelopes, self._peer.publish_many(envelopes, self.spec.num_buckets), strict=True) if not stored]
+        failed = [
+            e
+            for e, stored in zip(envelopes, self._peer.publish_many(envelopes, self.spec.num_buckets), strict=True)
+            if not stored
+        ]
         self._publisher.forget(failed)

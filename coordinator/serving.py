@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from paris.coordinator.children import Children
+from paris.coordinator.embedded_hub import organiser_token, start_embedded_hub
 from paris.coordinator.errors import HubError, RunDirError
 from paris.coordinator.executor import Executor
 from paris.coordinator.hub_client import RunHub
@@ -29,7 +29,6 @@ from paris.protocol.envelope import seal
 from paris.protocol.manifest import Manifest
 from paris.protocol.records import RunSpec
 
-_HUB_START_TIMEOUT_S = 60.0
 _RUN_JSON_LIFE_S = 7 * 86400.0
 _NO_COMMIT = "0" * 40
 
@@ -58,40 +57,35 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
             children.stop()
 
 
-def connect_hub(run: RunDir, children: Children) -> RunHub:
+def connect_hub(run: RunDir, children: Children, *, start_embedded: bool = True) -> RunHub:
     """The run's Hub; where it is embedded, started first as a child process.
+
+    Args:
+        run: The run directory.
+        children: Where the embedded Hub is started.
+        start_embedded: False where a running `serve` has it up already.
 
     Raises:
         HubError: No token, or the embedded Hub did not come up.
     """
     table = run.config.hub
-    if table.embedded:
-        _start_embedded(run, children)
-    return RunHub(table.endpoint, organiser_token(run), table.model_repo, table.data_repo)
+    if table.embedded and start_embedded:
+        start_embedded_hub(run, children)
+    return RunHub(table.endpoint, _token(run), table.model_repo, table.data_repo)
 
 
-def organiser_token(run: RunDir) -> str:
-    """From PARIS_HUB_TOKEN, or the embedded Hub's own file.
-
-    Raises:
-        HubError: There is none.
-    """
-    token_file = run.hub_data / "admin.token"
-    token = os.environ.get("PARIS_HUB_TOKEN") or (token_file.read_text("ascii").strip() if token_file.is_file() else "")
+def _token(run: RunDir) -> str:
+    if run.config.hub.embedded:
+        return organiser_token(run)
+    token = os.environ.get("PARIS_HUB_TOKEN", "")
     if not token:
         raise HubError("No token for the Hub.", "Set PARIS_HUB_TOKEN to a token with write access to the run's repos.")
     return token
 
 
-def _start_embedded(run: RunDir, children: Children) -> None:
-    from paris.coordinator.hub.client_probe import wait_until_ready
-
-    url = urlsplit(run.config.hub.endpoint)
-    child = children.spawn("hub", "paris.coordinator.hub", "--data", str(run.hub_data), "--host", str(url.hostname), "--port", str(url.port))
-    wait_until_ready(run.config.hub.endpoint, child, run.logs / "hub.log", timeout_s=_HUB_START_TIMEOUT_S)
-
-
-def _serve_with(run: RunDir, hub: RunHub, children: Children, log: Callable[[Event], None], stop: threading.Event) -> None:
+def _serve_with(
+    run: RunDir, hub: RunHub, children: Children, log: Callable[[Event], None], stop: threading.Event
+) -> None:
     store = Store(run.state_file)
     peer = Peer.start(
         run_id=run.run_id,
@@ -143,10 +137,24 @@ def _publish_run_json(run: RunDir, hub: RunHub, spec: RunSpec) -> None:
     """Sign the description with the present peers, for files and for the Hub."""
     now = time.time()
     envelope = seal(
-        spec, run.identity, run_id=run.run_id, sequence=int(now * 1000), issued_at=now, expires_at=now + _RUN_JSON_LIFE_S
+        spec,
+        run.identity,
+        run_id=run.run_id,
+        sequence=int(now * 1000),
+        issued_at=now,
+        expires_at=now + _RUN_JSON_LIFE_S,
     )
     hub.upload_file("run.json", envelope.data, "Run description with the present peers")
     write_whole(run.run_json, envelope.data)
+
+
+def is_served(run: RunDir) -> bool:
+    """Whether a coordinator serves this directory now."""
+    try:
+        with _locked(run.path / "serve.lock"):
+            return False
+    except RunDirError:
+        return True
 
 
 @contextmanager
@@ -157,7 +165,9 @@ def _locked(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise RunDirError(f"Another coordinator already serves {path.parent}.", "Stop it first (Ctrl-C in its terminal).") from error
+            raise RunDirError(
+                f"Another coordinator already serves {path.parent}.", "Stop it first (Ctrl-C in its terminal)."
+            ) from error
         yield
 
 

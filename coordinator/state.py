@@ -86,7 +86,7 @@ class State:
     leases: dict[str, LeaseState] = field(default_factory=dict)
     volunteers: dict[str, VolunteerState] = field(default_factory=dict)
     submissions: dict[str, SubmissionState] = field(default_factory=dict)
-    router: RouterState = RouterState()
+    router: RouterState = field(default_factory=RouterState)
 
     def with_task(self, task: TaskState) -> State:
         """A copy in which this task stands so."""

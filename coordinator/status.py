@@ -71,7 +71,9 @@ def _task_status(state: State, task: TaskState) -> dict[str, Any]:
         "loss": beat.loss if beat is not None else None,
         "phase": beat.state if beat is not None else "",
         "heartbeat_at": held.heartbeat_at if held is not None else None,
-        "volunteer": volunteer.want.name if volunteer is not None else (registration.volunteer_name if registration else ""),
+        "volunteer": volunteer.want.name
+        if volunteer is not None
+        else (registration.volunteer_name if registration else ""),
         "sha256": registration.sha256 if registration is not None else None,
     }
 

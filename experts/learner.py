@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from paris.experts.checkpoint import TensorSpec, specs_of
-from paris.experts.ema import Ema
+from paris.experts.checkpoint import TensorSpec, check_finite, specs_of
+from paris.experts.ema import Ema, ema_decay_at
+from paris.experts.errors import CheckpointError, TrainingError
 from paris.experts.training_config import OptimizerConfig
 
+_LOSS_DECAY = 0.98
+_GO_BACK = "Start the same command again: it goes on from the last good snapshot."
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -104,3 +108,35 @@ def make_deterministic(device: torch.device, num_threads: int) -> None:
         torch.backends.cudnn.benchmark = False
         # Kernels without a deterministic form warn: a volunteer's GPU should train rather than refuse.
         torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def smoothed_loss(loss: float | None, losses: Sequence[Tensor], first_step: int) -> float:
+    """Take the losses of some steps into a running mean, whose memory is some 50 steps.
+
+    Args:
+        loss: The mean so far; None before the first step.
+        losses: One `[]` a step, at least one; reading them makes the CPU wait for the device.
+        first_step: Number of the first of them, from 0.
+
+    Raises:
+        TrainingError: One of them is not finite; the message names its step.
+    """
+    mean = 0.0 if loss is None else loss
+    for step, value in enumerate(torch.stack(list(losses)).tolist(), first_step):
+        if not math.isfinite(value):
+            raise TrainingError(f"The loss of step {step} is {value}: training diverged.", _GO_BACK)
+        keep = 0.0 if step == 0 else ema_decay_at(step, _LOSS_DECAY)
+        mean = keep * mean + (1.0 - keep) * value
+    return mean
+
+
+def check_weights(learner: Learner) -> None:
+    """Refuse weights that the last gradient broke although the loss was still finite.
+
+    Raises:
+        TrainingError: A weight is not finite; the message names the step.
+    """
+    try:
+        check_finite(learner.model.state_dict(), f"The model after step {learner.step - 1}")
+    except CheckpointError as error:
+        raise TrainingError(f"{error.what} Training diverged.", _GO_BACK) from error

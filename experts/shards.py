@@ -168,21 +168,24 @@ class ClusterData:
 
     def __init__(self, paths: Sequence[Path], max_open: int | None = None) -> None:
         self._path: Callable[[int], Path] = paths.__getitem__
+        self._expected_rows: Sequence[int] | None = None
         self._max_open = max_open or len(paths)
         self._open: OrderedDict[int, ShardFile] = OrderedDict()
         self.num_shards = len(paths)
 
     @classmethod
-    def arriving(cls, shard_path: Callable[[int], Path], num_shards: int, max_open: int | None = None) -> ClusterData:
+    def arriving(
+        cls, shard_path: Callable[[int], Path], shard_rows: Sequence[int], max_open: int | None = None
+    ) -> ClusterData:
         """A cluster whose files may still be on their way.
 
         Args:
             shard_path: The file of shard i; may block until it is there.
-            num_shards: How many there will be.
+            shard_rows: How many rows each will have, in the order of the manifest.
             max_open: How many shards stay decoded; None: all.
         """
-        data = cls([], max_open or num_shards)
-        data._path, data.num_shards = shard_path, num_shards
+        data = cls([], max_open or len(shard_rows))
+        data._path, data._expected_rows, data.num_shards = shard_path, tuple(shard_rows), len(shard_rows)
         return data
 
     @property
@@ -194,16 +197,13 @@ class ClusterData:
         """One shard, opened when first asked for; the one unused for longest is closed for it.
 
         Raises:
-            ShardError: Not a shard, or its latents have another shape or dtype than the others'.
+            ShardError: Not a shard, with other rows than the manifest says, or unlike the cluster's others.
         """
         if index in self._open:
             self._open.move_to_end(index)
             return self._open[index]
         shard = ShardFile(self._path(index))
-        for other in self._open.values():
-            if (shard.shape, shard.dtype) != (other.shape, other.dtype):
-                raise ShardError(f"{shard.path} holds {shard.dtype} {list(shard.shape)}, {other.path} does not.")
-            break
+        self._check(index, shard)
         self._open[index] = shard
         while len(self._open) > self._max_open:
             self._open.popitem(last=False)
@@ -220,6 +220,16 @@ class ClusterData:
     def captions(self, rows: Sequence[tuple[int, int]]) -> list[str]:
         """Captions of some rows."""
         return [self.shard(shard).captions[row] for shard, row in rows]
+
+    def _check(self, index: int, shard: ShardFile) -> None:
+        if self._expected_rows and shard.num_rows != self._expected_rows[index]:
+            said = f"the manifest says {self._expected_rows[index]}"
+            raise ShardError(f"{shard.path} has {shard.num_rows} rows, {said}.", _FETCH_AGAIN)
+        other = next(iter(self._open.values()), shard)
+        if (shard.shape, shard.dtype) != (other.shape, other.dtype):
+            raise ShardError(
+                f"{shard.path} holds {shard.dtype} {list(shard.shape)}, {other.path} {other.dtype} {list(other.shape)}."
+            )
 
 
 def wait_for_shard(path: Path, should_stop: Callable[[], bool]) -> Path:

@@ -27,6 +27,7 @@ from paris.experts.seeding import generator_for
 from paris.experts.settings import Settings
 
 _WORD = re.compile(r"\w+")
+_ARTICLES = frozenset({"a", "an", "the"})
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 InnerPath = Annotated[str, StringConstraints(max_length=200, pattern=rf"^{_PART}(/{_PART})*$")]
 
@@ -134,8 +135,8 @@ def load_text_encoder(config: TextConfig, folder: Path, device: torch.device | s
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a text: runs of letters and digits, case folded."""
-    return _WORD.findall(text.casefold())
+    """The words of a text: runs of letters and digits, case folded; articles say nothing of a picture."""
+    return [word for word in _WORD.findall(text.casefold()) if word not in _ARTICLES]
 
 
 def build_vocabulary(captions: Iterable[str]) -> list[str]:

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,20 +14,16 @@ import torch
 from torch import Tensor
 
 from paris.experts.batches import Batch, Batches
-from paris.experts.checkpoint import check_finite, save_tensors
+from paris.experts.checkpoint import save_tensors
 from paris.experts.codec import load_codec
-from paris.experts.ema import ema_decay_at
-from paris.experts.errors import CheckpointError, ShardError, TrainingError
+from paris.experts.errors import ShardError
 from paris.experts.flow import flow_loss
-from paris.experts.learner import Learner, make_deterministic
+from paris.experts.learner import Learner, check_weights, make_deterministic, smoothed_loss
 from paris.experts.model import initial_expert
 from paris.experts.shards import ClusterData
 from paris.experts.snapshots import SnapshotState, SnapshotStore
 from paris.experts.text import load_text_encoder
 from paris.experts.training_config import Finished, Progress, TrainingConfig, TrainingTask
-
-_LOSS_DECAY = 0.98
-_GO_BACK = "Start the same command again: it goes on from the last good snapshot."
 
 __all__ = ["ExpertTraining", "Finished", "Progress", "TrainingConfig", "TrainingTask"]
 
@@ -111,23 +106,23 @@ class ExpertTraining:
         while batches and learner.step < task.steps:
             losses.append(self._step(learner, batches.batch(learner.step).to(self._device)))
             is_scheduled = learner.step % config.snapshot_every == 0 or learner.step == task.steps
-            is_stop = not is_scheduled and should_stop()
+            is_stop = should_stop()
             if not (is_scheduled or is_stop or learner.step % self._report_every == 0):
                 continue
             # Losses are looked at here alone: each look makes the CPU wait for the device.
-            self._loss = _smoothed(self._loss, losses, learner.step - len(losses))
+            self._loss = smoothed_loss(self._loss, losses, learner.step - len(losses))
             speed = len(losses) / (time.monotonic() - began)
             if is_scheduled or is_stop:
-                _check_weights(learner)
+                check_weights(learner)
                 self._last = store.save(learner.step, self._loss, learner.parts(), self._last, scheduled=is_scheduled)
             report(self._progress(learner.step, speed))
             losses, began = [], time.monotonic()
-            if is_stop or should_stop():
+            if is_stop:
                 return
 
     def _batches(self) -> Batches:
         task = self._task
-        data = ClusterData.arriving(self._shard_path, len(task.shard_rows), max_open=task.training.window_shards)
+        data = ClusterData.arriving(self._shard_path, task.shard_rows, max_open=task.training.window_shards)
         codec = load_codec(task.codec, self._parts_folder)
         return Batches(task, data, codec, load_text_encoder(task.text, self._parts_folder, self._device))
 
@@ -169,29 +164,3 @@ class ExpertTraining:
             commitment_step=commitment_step,
             notes=tuple(store.notes),
         )
-
-
-def _smoothed(loss: float | None, losses: list[Tensor], first_step: int) -> float:
-    """Take the losses of some steps into the running mean, whose memory is some 50 steps.
-
-    Raises:
-        TrainingError: One of them is not finite.
-    """
-    for step, value in enumerate(torch.stack(losses).tolist(), first_step):
-        if not math.isfinite(value):
-            raise TrainingError(f"The loss of step {step} is {value}: training diverged.", _GO_BACK)
-        keep = ema_decay_at(step, _LOSS_DECAY)
-        loss = value if loss is None else keep * loss + (1.0 - keep) * value
-    return loss
-
-
-def _check_weights(learner: Learner) -> None:
-    """Refuse to save weights that the last gradient broke although the loss was still finite.
-
-    Raises:
-        TrainingError: A weight is not finite.
-    """
-    try:
-        check_finite(learner.model.state_dict(), f"the model after step {learner.step - 1}")
-    except CheckpointError as error:
-        raise TrainingError(f"{error.what} Training diverged.", _GO_BACK) from error

@@ -1,9 +1,9 @@
 """The volunteer's settings: default < config.toml < PARIS_NODE_* environment < command-line flag.
 
-    home/config.toml
-        name = "ada"
-        device = "cuda"
-        cache_limit_bytes = 200_000_000_000
+home/config.toml
+    name = "ada"
+    device = "cuda"
+    cache_limit_bytes = 200_000_000_000
 """
 
 from __future__ import annotations
@@ -130,7 +130,8 @@ def _settings_error(error: ValidationError, sources: Mapping[str, str]) -> Setti
     if first["type"] == "extra_forbidden":
         return SettingsError(f"Unknown setting {field!r} from {sources.get(field, '?')}.", f"Known settings: {known}.")
     return SettingsError(
-        f"Setting {field} = {first['input']!r} from {sources.get(field, '?')} does not hold: {first['msg']}.", "Correct it there."
+        f"Setting {field} = {first['input']!r} from {sources.get(field, '?')} does not hold: {first['msg']}.",
+        "Correct it there.",
     )
 
 

@@ -12,13 +12,13 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class ResolveError(ParisError):
     """RUN leads nowhere: no such file, no such address, nothing there that reads as a run."""
 
-    exit_code = 20
+    exit_code = 40
 
 
 class HubUnreachableError(ParisError):
     """The Hub did not answer, or answered with its own trouble, longer than this node is willing to wait."""
 
-    exit_code = 21
+    exit_code = 41
 
 
 class TransientHubError(ParisError):
@@ -29,7 +29,7 @@ class TransientHubError(ParisError):
         retry_after_s: What the server asked for, or None.
     """
 
-    exit_code = 21
+    exit_code = 41
 
     def __init__(self, what: str, retry_after_s: float | None = None) -> None:
         super().__init__(what, "Check the network; the node tries again by itself.")
@@ -39,43 +39,43 @@ class TransientHubError(ParisError):
 class HubRefusedError(ParisError):
     """The Hub said no, and will say no again: wrong token, no right, no such repo."""
 
-    exit_code = 22
+    exit_code = 42
 
 
 class WrongHashError(ParisError):
     """A file arrived twice with other content than its signed manifest names."""
 
-    exit_code = 23
+    exit_code = 43
 
 
 class DiskFullError(ParisError):
     """The disk, or the volunteer's own limit, has no room. What is there stays."""
 
-    exit_code = 24
+    exit_code = 44
 
 
 class TaskTooBigError(ParisError):
     """The leased task asks for more memory or disk than this machine has."""
 
-    exit_code = 25
+    exit_code = 45
 
 
 class TrainerError(ParisError):
     """The trainer ended again and again without progress, or said that it can never succeed."""
 
-    exit_code = 26
+    exit_code = 46
 
 
 class SettingsError(ParisError):
     """A setting is unknown or out of range."""
 
-    exit_code = 27
+    exit_code = 47
 
 
 class NoTaskError(ParisError):
     """No task was leased within the time that `--task-wait-s` gave."""
 
-    exit_code = 28
+    exit_code = 48
 
 
 class StoppedError(ParisError):
@@ -87,7 +87,7 @@ class StoppedError(ParisError):
 class LeaseLostError(ParisError):
     """The coordinator took the lease back. The files stay; the node waits for other work."""
 
-    exit_code = 29
+    exit_code = 49
 
 
 def is_disk_full(error: BaseException) -> bool:
@@ -103,7 +103,8 @@ def disk_full(doing: str, where: object) -> DiskFullError:
         where: The folder on the full disk.
     """
     return DiskFullError(
-        f"The disk is full while {doing} (in {where}).", "Free some space and run the same command again: it goes on where it stopped."
+        f"The disk is full while {doing} (in {where}).",
+        "Free some space and run the same command again: it goes on where it stopped.",
     )
 
 
@@ -121,7 +122,11 @@ def explain(error: BaseException) -> tuple[str, str, int]:
         full = disk_full("writing", getattr(error, "filename", None) or "the home folder")
         return full.what, full.next_step, full.exit_code
     if isinstance(error, MemoryError):
-        return "This machine ran out of memory.", "Close other programs, or join with a task that fits.", TaskTooBigError.exit_code
+        return (
+            "This machine ran out of memory.",
+            "Close other programs, or join with a task that fits.",
+            TaskTooBigError.exit_code,
+        )
     if isinstance(error, OSError):
         return f"The system refused: {error}.", "Check the path and its permissions.", 1
     return f"Unexpected {type(error).__name__}: {error}.", "Run again with PARIS_DEBUG=1 and report what it prints.", 1

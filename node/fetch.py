@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from paris.node.cache import Cache, file_sha256
-from paris.node.errors import HubUnreachableError, StoppedError, TransientHubError, WrongHashError, disk_full, is_disk_full
+from paris.node.errors import (
+    HubUnreachableError,
+    StoppedError,
+    TransientHubError,
+    WrongHashError,
+    disk_full,
+    is_disk_full,
+)
 from paris.node.hub import Hub, translated
 from paris.node.retry import Backoff, Wait
 
@@ -56,7 +63,9 @@ class Fetcher:
     """Body bytes read so far, by all downloads of this object."""
     _is_cancelled: bool = False
 
-    def fetch_all(self, files: Sequence[Wanted], on_ready: Callable[[int, Path], None], check: Callable[[], None]) -> None:
+    def fetch_all(
+        self, files: Sequence[Wanted], on_ready: Callable[[int, Path], None], check: Callable[[], None]
+    ) -> None:
         """Fetch files, the first ones first, several at once.
 
         Args:

@@ -50,7 +50,9 @@ def detect(config: NodeConfig, home: Path) -> Hardware:
                 device, label, memory = name, found[0], found[1]
                 break
             if config.device == name:
-                raise SettingsError(f"No {name} device was found.", "Join with --device cpu, or install the driver and its torch build.")
+                raise SettingsError(
+                    f"No {name} device was found.", "Join with --device cpu, or install the driver and its torch build."
+                )
     if config.memory_limit_bytes is not None:
         memory = min(memory, config.memory_limit_bytes)
     existing = next(path for path in (home, *home.absolute().parents) if path.exists())
@@ -66,7 +68,10 @@ def require_fit(task: Task, hardware: Hardware) -> None:
     Raises:
         TaskTooBigError: It asks for more memory or disk than there is; nothing was fetched.
     """
-    rows = (("memory", task.min_memory_bytes, hardware.memory_bytes), ("free disk", task.min_disk_bytes, hardware.disk_bytes))
+    rows = (
+        ("memory", task.min_memory_bytes, hardware.memory_bytes),
+        ("free disk", task.min_disk_bytes, hardware.disk_bytes),
+    )
     for what, needed, there in rows:
         if needed > there:
             raise TaskTooBigError(

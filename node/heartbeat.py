@@ -119,7 +119,9 @@ class Announcer:
             self._last_sequence = max(self._last_sequence + 1, int(now * 1000))
             sequence = self._last_sequence
         life_s = min(max(_MIN_LIFE_S, _LIVES * self._every_s), RECORDS[_kind(payload)].max_life_s)
-        return seal(payload, self._identity, run_id=self._run_id, sequence=sequence, issued_at=now, expires_at=now + life_s)
+        return seal(
+            payload, self._identity, run_id=self._run_id, sequence=sequence, issued_at=now, expires_at=now + life_s
+        )
 
 
 def _kind(payload: Payload) -> str:

@@ -1,11 +1,12 @@
 """The folder that remembers everything about this volunteer.
 
-    home/
-        identity.key  config.toml  hub_token  lock
-        cache/<sha256>                      downloaded files by content
-        runs/<run_id>/run.json              the newest signed RunSpec seen
-        runs/<run_id>/coordinator.pub       the run's key, pinned at the first join
-        runs/<run_id>/<task>-<attempt>/     one unit (`unit.py`)
+home/
+    identity.key  config.toml  hub_token  lock
+    cache/<sha256>                      downloaded files by content
+    runs/<run_id>/run.json              the newest signed RunSpec seen
+    runs/<run_id>/coordinator.pub       the run's key, pinned at the first join
+    runs/<run_id>/text/                 the run's frozen text encoder
+    runs/<run_id>/<task>-<attempt>/     one unit (`unit.py`)
 """
 
 from __future__ import annotations
@@ -38,6 +39,10 @@ class Home:
         require_run_id(run_id)
         return self.path / "runs" / run_id
 
+    def text_folder(self, run_id: str) -> Path:
+        """Where a run's text encoder stands."""
+        return self.run_folder(run_id) / "text"
+
     def pin(self, run_id: str, public_key: str) -> None:
         """Remember a run's key at the first join, and hold every later one to it.
 
@@ -49,7 +54,8 @@ class Home:
             pinned = path.read_text("ascii").strip()
             if pinned != public_key:
                 raise SignatureError(
-                    f"Run {run_id} was joined with key {pinned[:12]}..., but this RunSpec is signed by {public_key[:12]}....",
+                    f"Run {run_id} was joined with key {pinned[:12]}..., "
+                    f"but this RunSpec is signed by {public_key[:12]}....",
                     "Do not trust this source; get the run's address again from its organiser.",
                 )
             return

@@ -66,7 +66,10 @@ class Hub:
         headers["Accept-Encoding"] = "identity"  # compressed ranges would not add up
         if offset:
             headers["Range"] = f"bytes={offset}-"
-        with translated(f"GET {url}"), get_session().stream("GET", url, headers=headers, timeout=_READ_TIMEOUT_S) as response:
+        with (
+            translated(f"GET {url}"),
+            get_session().stream("GET", url, headers=headers, timeout=_READ_TIMEOUT_S) as response,
+        ):
             if response.status_code >= 400 and response.status_code != 416:
                 response.read()
                 raise status_error(f"GET {url}", response)
@@ -84,7 +87,9 @@ class Hub:
             for piece in response.iter_raw():
                 data += piece
                 if len(data) > max_bytes:
-                    raise HubRefusedError(f"{url} has more than {max_bytes} bytes.", "This is not the file it should be.")
+                    raise HubRefusedError(
+                        f"{url} has more than {max_bytes} bytes.", "This is not the file it should be."
+                    )
         return bytes(data)
 
 

@@ -90,7 +90,9 @@ def _manifest_on_hub(hub: Hub, spec: RunSpec, task: Task) -> Manifest:
     except (ValidationError, KeyError, TypeError) as error:
         raise RecordError(f"{path} in {spec.data_repo} is not a manifest.", "Tell the organiser.") from error
     if shards_digest(shards) != task.manifest_sha256:
-        raise RecordError(f"{path} in {spec.data_repo} is not the manifest that {task.task_id} names.", "Tell the organiser.")
+        raise RecordError(
+            f"{path} in {spec.data_repo} is not the manifest that {task.task_id} names.", "Tell the organiser."
+        )
     return Manifest(task.cluster, spec.data_repo, revision, shards)
 
 
@@ -100,10 +102,12 @@ def find_verdict(verdicts: Iterable[Envelope[Any]], lease_id: str) -> Verdict | 
     return max(found, key=lambda envelope: envelope.sequence).payload if found else None
 
 
-def verdict_on_hub(hub: Hub, repo: str, pull_request: int, *, run_id: str, coordinator: str, lease_id: str) -> Verdict | None:
+def verdict_on_hub(
+    hub: Hub, repo: str, pull_request: int, *, run_id: str, coordinator: str, lease_id: str
+) -> Verdict | None:
     """The verdict from the pull request's comments: the way that works while the DHT does not.
 
-    A comment counts when one of its lines is `paris-verdict: <sealed record>` signed by the run's key, whoever posted it.
+    A comment counts when one of its lines is `paris-verdict: <sealed record>` signed by the run's key.
 
     Args:
         hub: The run's Hub.
@@ -133,4 +137,3 @@ def _open_verdict(data: bytes, run_id: str, coordinator: str) -> Verdict | None:
     except ParisError:
         return None  # anybody may write a comment; one that is not signed by the run says nothing
     return envelope.payload if isinstance(envelope.payload, Verdict) else None
-

@@ -1,9 +1,9 @@
 """RUN -> the signed RunSpec, checked against the run id and the pinned key.
 
-    path/to/run.json, https://host/run.json    the signed RunSpec in a file
-    org/repo                                   its copy `run.json` in the run's model repo on a Hub
-    <run id>                                   a run that this home joined before
-    /ip4/.../p2p/... with --run ID             read from the DHT
+path/to/run.json, https://host/run.json    the signed RunSpec in a file
+org/repo                                   its copy `run.json` in the run's model repo on a Hub
+<run id>                                   a run that this home joined before
+/ip4/.../p2p/... with --run ID             read from the DHT
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ def newest(specs: list[Envelope[RunSpec]], run_id: str) -> Envelope[RunSpec]:
     alive = [spec for spec in specs if spec.expires_at > time.time()]
     if not alive:
         raise UnknownRunError(
-            f"No peer knows the run {run_id}.", "Check the run id and the address; the coordinator may be down: ask the organiser."
+            f"No peer knows the run {run_id}.",
+            "Check the run id and the address; the coordinator may be down: ask the organiser.",
         )
     return max(alive, key=lambda spec: spec.sequence)
 

@@ -94,7 +94,8 @@ def persist(
             failures += 1
             if max_tries is not None and failures >= max_tries:
                 raise HubUnreachableError(
-                    f"{failures} tries failed. Last: {error.what}", "Check the network and the run's Hub; run the same command again."
+                    f"{failures} tries failed. Last: {error.what}",
+                    "Check the network and the run's Hub; run the same command again.",
                 ) from error
             wait_s = backoff.wait_s(failures, error.retry_after_s)
             on_wait(error, wait_s)

@@ -43,7 +43,9 @@ def title_of(unit: Unit, name: str) -> str:
     return f"{unit.task.task_id} attempt {unit.lease.attempt} by {name} ({unit.lease.lease_id})"
 
 
-def make_submission(unit: Unit, folder: UnitFolder, identity: Identity, *, name: str, repo: str, now: float) -> Submission:
+def make_submission(
+    unit: Unit, folder: UnitFolder, identity: Identity, *, name: str, repo: str, now: float
+) -> Submission:
     """Write the signed submission.json, once: a later try sends the very same bytes.
 
     Args:
@@ -67,7 +69,9 @@ def make_submission(unit: Unit, folder: UnitFolder, identity: Identity, *, name:
             return sealed.payload
     weights = folder.work / WEIGHTS
     if unit.finished is None or not weights.is_file() or file_sha256(weights) != unit.finished.sha256:
-        raise TrainerError(f"{weights} is not the file that training finished with.", f"Move {folder.path} away and join again.")
+        raise TrainerError(
+            f"{weights} is not the file that training finished with.", f"Move {folder.path} away and join again."
+        )
     payload = Submission(
         lease_id=unit.lease.lease_id,
         task_id=unit.task.task_id,
@@ -78,14 +82,18 @@ def make_submission(unit: Unit, folder: UnitFolder, identity: Identity, *, name:
         commit=None,
         files=(
             SubmittedFile(
-                path=f"{folder_in_repo(unit, identity.public_key)}/{WEIGHTS}", sha256=unit.finished.sha256, bytes=unit.finished.bytes
+                path=f"{folder_in_repo(unit, identity.public_key)}/{WEIGHTS}",
+                sha256=unit.finished.sha256,
+                bytes=unit.finished.bytes,
             ),
         ),
         steps=unit.finished.steps,
         final_loss=unit.finished.final_loss,
         commitment=unit.finished.commitment,
     )
-    envelope = seal(payload, identity, run_id=unit.run_id, sequence=int(now * 1000), issued_at=now, expires_at=now + _LIFE_S)
+    envelope = seal(
+        payload, identity, run_id=unit.run_id, sequence=int(now * 1000), issued_at=now, expires_at=now + _LIFE_S
+    )
     write_whole(folder.submission, envelope.data)
     return payload
 
@@ -146,7 +154,10 @@ def _complete_commit(hub: Hub, submission: Submission, place: str, number: int, 
     weights = submission.files[0]
     with translated(f"looking at pull request {number}"):
         paths = [weights.path, f"{place}/submission.json"]
-        found = {info.path: info for info in hub.api.get_paths_info(submission.repo, paths, revision=revision, repo_type="model")}
+        found = {
+            info.path: info
+            for info in hub.api.get_paths_info(submission.repo, paths, revision=revision, repo_type="model")
+        }
         head = hub.api.repo_info(submission.repo, repo_type="model", revision=revision).sha
     if set(found) != set(paths):
         return None

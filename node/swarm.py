@@ -1,4 +1,4 @@
-"""This node's DHT peer, kept alive: a transport that dies is started again, and a dead DHT stops nothing."""
+"""The node's DHT peer, kept alive: a transport that dies is started again, and a dead DHT stops nothing."""
 
 from __future__ import annotations
 
@@ -132,6 +132,7 @@ def peer_starter(run_id: str, coordinator: str | None, config: NodeConfig) -> Ca
     """
 
     def start(initial_peers: tuple[str, ...]) -> Peer:
+        from paris.protocol.dht.options import NetworkOptions
         from paris.protocol.dht.peer import Peer
 
         return Peer.start(
@@ -141,6 +142,8 @@ def peer_starter(run_id: str, coordinator: str | None, config: NodeConfig) -> Ca
             initial_peers=list(initial_peers),
             client_mode=not config.host_dht,
             startup_timeout_s=config.startup_timeout_s,
+            # Relays and hole punching send packets of their own, so only when the volunteer says so.
+            network=NetworkOptions(use_relay=config.use_relay, auto_nat=config.use_relay),
         )
 
     return start

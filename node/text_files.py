@@ -76,7 +76,9 @@ def _fetch_entry(hub: Hub, fetcher: Fetcher, spec: RunSpec, revision: str, entry
     partial.replace(target)
 
 
-def _fetch_small(hub: Hub, repo: str, revision: str, path: str, folder: Path, *, sha256: str, blob_id: str = "") -> None:
+def _fetch_small(
+    hub: Hub, repo: str, revision: str, path: str, folder: Path, *, sha256: str, blob_id: str = ""
+) -> None:
     target = folder / path
     if target.exists() and _is_right(target.read_bytes(), sha256, blob_id):
         return
@@ -104,9 +106,13 @@ def _safe(path: str) -> str:
         HubRefusedError: It would not.
     """
     if not path or not all(_PART.match(part) for part in path.split("/")):
-        raise HubRefusedError(f"The run names the text file {path!r}, which is not a plain relative path.", "Do not join this run.")
+        raise HubRefusedError(
+            f"The run names the text file {path!r}, which is not a plain relative path.", "Do not join this run."
+        )
     return path
 
 
 def _wrong(path: str, repo: str) -> WrongHashError:
-    return WrongHashError(f"{path} of {repo} has other content than the run signs for it.", "Tell the organiser of the run.")
+    return WrongHashError(
+        f"{path} of {repo} has other content than the run signs for it.", "Tell the organiser of the run."
+    )

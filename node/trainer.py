@@ -1,7 +1,7 @@
 """The trainer: torch, and no network. A process of its own: `python -m paris.node.trainer`.
 
     agent -> stdin     one JSON line: the order (see `training_process.Order`); later {"stop": true}
-    trainer -> stdout  one JSON line an event: ready, progress, finished, error
+    trainer -> stdout  one JSON line an event: ready, progress, finished, stopped, error
     trainer -> stderr  everything else, which the agent writes to trainer.log
 
 End of stdin means that the agent is gone: the trainer ends at once. It forbids itself every internet socket before
@@ -15,10 +15,16 @@ import os
 import signal
 import sys
 import threading
-from pathlib import Path
 from typing import IO, Any
 
-_FORBIDDEN = ("socket.connect", "socket.bind", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo", "socket.gethostbyname")
+_FORBIDDEN = (
+    "socket.connect",
+    "socket.bind",
+    "socket.sendto",
+    "socket.sendmsg",
+    "socket.getaddrinfo",
+    "socket.gethostbyname",
+)
 _PR_SET_PDEATHSIG = 1
 _AGENT_IS_GONE = 3
 
@@ -107,7 +113,7 @@ def _train(order: dict[str, Any], wire: Wire, stop: StopWish, guard: NetworkGuar
     from paris.node.trainer_task import device_of, finished_fields, make_training
 
     device = device_of(order["device"])
-    training = make_training(order, device)
+    training = make_training(order, device, stop.is_set)
     wire.send("ready", device=device, threads=order["threads"])
 
     def report(progress: Any) -> None:
@@ -118,10 +124,13 @@ def _train(order: dict[str, Any], wire: Wire, stop: StopWish, guard: NetworkGuar
             steps_per_s=progress.steps_per_s,
             commitment=progress.commitment,
             commitment_step=progress.commitment_step,
+            note=progress.note,
         )
 
     finished = training.run(report, stop.is_set)
-    wire.send("finished", **finished_fields(finished, Path(order["work"])), network_refused=guard.num_refused, sockets=_num_sockets())
+    fields = finished_fields(finished)
+    network = {"network_refused": guard.num_refused, "sockets": _num_sockets()}
+    wire.send("finished" if fields else "stopped", **fields, **network)
 
 
 def _report(error: Exception, wire: Wire) -> None:
@@ -132,7 +141,9 @@ def _report(error: Exception, wire: Wire) -> None:
     traceback.print_exc()
     what, next_step, exit_code = explain(error)
     is_typed = isinstance(getattr(error, "what", None), str) or isinstance(error, MemoryError)
-    wire.send("error", type=type(error).__name__, what=what, next_step=next_step, exit_code=exit_code, is_permanent=is_typed)
+    wire.send(
+        "error", type=type(error).__name__, what=what, next_step=next_step, exit_code=exit_code, is_permanent=is_typed
+    )
 
 
 def _num_sockets() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,13 @@ import torch
 
 from paris.experts.codec import CodecConfig
 from paris.experts.presets import model_config_from_settings
+from paris.experts.shards import wait_for_shard
 from paris.experts.text import TextConfig
-from paris.experts.training import ExpertTraining, TrainingConfig, TrainingTask
-from paris.node.cache import file_sha256
-from paris.node.submit import WEIGHTS
+from paris.experts.training import ExpertTraining, Finished, TrainingConfig, TrainingTask
 
 
 def device_of(wanted: str) -> str:
-    """What torch calls the device; a GPU that this torch cannot use becomes the CPU only where it was left open.
+    """What torch calls the device; left open, it is the first GPU that this torch can use.
 
     Args:
         wanted: "auto", "cpu", "cuda" or "mps".
@@ -29,46 +29,55 @@ def device_of(wanted: str) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def make_training(order: dict[str, Any], device: str) -> ExpertTraining:
+def make_training(order: dict[str, Any], device: str, should_stop: Callable[[], bool]) -> ExpertTraining:
     """Build the training that the order describes; every setting is checked here.
 
     Args:
         order: `training_process.Order` as plain JSON.
         device: From `device_of`.
+        should_stop: Asked while a shard is waited for.
 
     Raises:
         ExpertError: A setting is unknown or out of range.
     """
     training = {**order["training"], "steps": order["steps"], "batch_size": order["batch_size"]}
-    task = TrainingTask(
-        run_id=order["run_id"],
-        seed=order["seed"],
-        task_id=order["task_id"],
-        steps=order["steps"],
-        model=model_config_from_settings(order["model"]),
-        training=TrainingConfig.from_settings(training),
-        text=TextConfig.from_settings(order["text"]),
-        codec=CodecConfig.from_settings(order["codec"]),
-        shard_paths=tuple(Path(shard["path"]) for shard in order["shards"]),
-        shard_rows=tuple(shard["rows"] for shard in order["shards"]),
-        text_folder=Path(order["text_folder"]),
+    task = TrainingTask.from_settings(
+        {
+            "run_id": order["run_id"],
+            "seed": order["seed"],
+            "task_id": order["task_id"],
+            "model": model_config_from_settings(order["model"]),
+            "training": TrainingConfig.from_settings(training),
+            "text": TextConfig.from_settings(order["text"]),
+            "codec": CodecConfig.from_settings(order["codec"]),
+            "shard_rows": tuple(shard["rows"] for shard in order["shards"]),
+        }
     )
-    threads = order["threads"] or os.cpu_count() or 1
-    return ExpertTraining(task, Path(order["work"]), device, threads)
+    paths = [Path(shard["path"]) for shard in order["shards"]]
+    return ExpertTraining(
+        task,
+        Path(order["work"]),
+        lambda index: wait_for_shard(paths[index], should_stop),
+        Path(order["text_folder"]),
+        device,
+        order["threads"] or _num_cores(),
+    )
 
 
-def finished_fields(finished: Any, work: Path) -> dict[str, Any]:
-    """What the submission will state, or {"stopped": True} for a training that was told to stop.
-
-    Args:
-        finished: What `ExpertTraining.run` returned.
-        work: Its folder.
-    """
-    weights = work / WEIGHTS
+def finished_fields(finished: Finished) -> dict[str, Any]:
+    """What the submission will state; empty for a training that was told to stop."""
+    if not finished.is_complete or finished.weights_path is None:
+        return {}
     return {
-        "steps": finished.steps,
+        "steps": finished.step,
         "final_loss": finished.final_loss,
         "commitment": finished.commitment,
-        "sha256": file_sha256(weights),
-        "bytes": weights.stat().st_size,
+        "sha256": finished.weights_sha256,
+        "bytes": finished.weights_path.stat().st_size,
     }
+
+
+def _num_cores() -> int:
+    import psutil
+
+    return psutil.cpu_count(logical=False) or os.cpu_count() or 1

@@ -174,8 +174,9 @@ def supervise(
         deaths = 1 if life.last_step > best_step else deaths + 1
         best_step = max(best_step, life.last_step)
         if deaths >= _MAX_QUICK_DEATHS:
+            last = f"exit code {life.code}: {process.log_tail()}"
             raise TrainerError(
-                f"The trainer of {order.task_id} ended {deaths} times without progress (exit code {life.code}: {process.log_tail()}).",
+                f"The trainer of {order.task_id} ended {deaths} times without progress ({last}).",
                 f"See {log}; with too little memory, close other programs or join with --device cpu.",
             )
         on_event({"event": "restarting", "deaths": deaths, "code": life.code})

@@ -102,7 +102,8 @@ class UnitFolder:
             return Unit.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
             raise RecordError(
-                f"{path} cannot be read: {str(error).splitlines()[0]}.", f"Move {self.path} away; the task will be leased again."
+                f"{path} cannot be read: {str(error).splitlines()[0]}.",
+                f"Move {self.path} away; the task will be leased again.",
             ) from error
 
     def save(self, unit: Unit) -> Unit:

@@ -3,7 +3,7 @@
     {"event": "training", "at": 1760000000.1, "since_join_s": 41.2, "task": "expert-3", "step": 120, "loss": 0.31, ...}
 
 Events: joined, waiting, leased, fetching, fetched, training, snapshot, restarting, uploading, retrying, submitted,
-awaiting-verdict, verdict, lease-lost, dht, done, error.
+awaiting-verdict, verdict, lease-lost, dht, note, done, error.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ _SENTENCES: dict[str, str] = {
     "verdict": "{text}",
     "lease-lost": "{task}: the lease was taken back: {reason} The files stay.",
     "dht": "{text}",
+    "note": "{text}",
     "done": "{text}",
     "error": "Error: {what}",
 }
@@ -43,7 +44,7 @@ _SENTENCES: dict[str, str] = {
 class View(Protocol):
     """Takes the node's events."""
 
-    def event(self, name: str, **fields: Any) -> None:
+    def event(self, name: str, /, **fields: Any) -> None:
         """Show one event."""
 
     def close(self) -> None:
@@ -74,7 +75,7 @@ class JsonView:
         self._out, self._clock = out, clock
         self._joined_at = clock()
 
-    def event(self, name: str, **fields: Any) -> None:
+    def event(self, name: str, /, **fields: Any) -> None:
         """Write the event."""
         now = self._clock()
         line = {"event": name, "at": round(now, 3), "since_join_s": round(now - self._joined_at, 3), **fields}
@@ -97,7 +98,7 @@ class PlainView:
         self._out, self._clock = out, clock
         self._last_line_at = 0.0
 
-    def event(self, name: str, **fields: Any) -> None:
+    def event(self, name: str, /, **fields: Any) -> None:
         """Write the event's sentence."""
         now = self._clock()
         if name == "training":
@@ -131,12 +132,17 @@ class ProgressView:
         self._bar: TaskID = self._progress.add_task("joining", total=1, note="")
         self._progress.start()
 
-    def event(self, name: str, **fields: Any) -> None:
+    def event(self, name: str, /, **fields: Any) -> None:
         """Move the bar, or print the event's sentence."""
         if name == "training":
-            note = f"loss {fields['loss']}  {fields['steps_per_s']:.2f} steps/s  last heartbeat {_ago(fields.get('heartbeat_at'))}"
+            beat = _ago(fields.get("heartbeat_at"))
+            note = f"loss {fields['loss']}  {fields['steps_per_s']:.2f} steps/s  last heartbeat {beat}"
             self._progress.update(
-                self._bar, description=f"training {fields['task']}", total=fields["steps"], completed=fields["step"], note=note
+                self._bar,
+                description=f"training {fields['task']}",
+                total=fields["steps"],
+                completed=fields["step"],
+                note=note,
             )
             return
         if name != "snapshot":

@@ -44,7 +44,10 @@ def parse_json(data: bytes, *, max_bytes: int) -> Any:
         return json.loads(data.decode("utf-8"), object_pairs_hook=_no_repeats, parse_constant=_no_constants)
     except RecordError:
         raise
-    except (ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON, or an integer of thousands of digits
+    except (
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError: not UTF-8, not JSON, or an integer of thousands of digits
         raise RecordError(f"The record is not JSON: {error}.") from error
 
 

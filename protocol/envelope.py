@@ -62,8 +62,15 @@ class Envelope(Generic[P]):
         """Name of the record kind, a key of `RECORDS`."""
         return self.payload.kind
 
+    @property
+    def due_again_at(self) -> float:
+        """When its publisher should store it again, with a later expiry: a third of its life is over, UTC seconds."""
+        return self.issued_at + (self.expires_at - self.issued_at) / 3
 
-def seal(payload: P, identity: Identity, *, run_id: str, sequence: int, issued_at: float, expires_at: float) -> Envelope[P]:
+
+def seal(
+    payload: P, identity: Identity, *, run_id: str, sequence: int, issued_at: float, expires_at: float
+) -> Envelope[P]:
     """Sign a payload.
 
     Args:
@@ -91,7 +98,9 @@ def seal(payload: P, identity: Identity, *, run_id: str, sequence: int, issued_a
     signature = identity.sign(_DOMAIN + canonical_bytes(body))
     data = canonical_bytes({**body, "signature": signature})
     if len(data) > RECORDS[kind].max_bytes:
-        raise RecordError(f"The {kind} record would have {len(data)} bytes, at most {RECORDS[kind].max_bytes} are allowed.")
+        raise RecordError(
+            f"The {kind} record would have {len(data)} bytes, at most {RECORDS[kind].max_bytes} are allowed."
+        )
     return Envelope(payload, run_id, float(issued_at), float(expires_at), sequence, identity.public_key, data)
 
 

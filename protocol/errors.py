@@ -68,7 +68,7 @@ class IdentityError(ParisError):
 
 
 class ClockError(ParisError):
-    """This machine's clock and the swarm's are too far apart."""
+    """The clock of this machine and the swarm's are too far apart."""
 
     exit_code = 11
 

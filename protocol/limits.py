@@ -10,6 +10,6 @@ MAX_CLOCK_SKEW_S = 3.0
 """hivemind refuses peers whose clock differs by more; the same bound holds for issued_at."""
 MAX_SUBKEY_CHARS = 128
 MAX_DICTIONARY_BYTES = 3 * 2**20
-"""All records under one DHT key together. Above 4 MiB, the daemon's message limit, nobody could read the key any more."""
+"""All records under one DHT key. Above 4 MiB, the daemon's message limit, nobody could read the key any more."""
 MAX_SUBKEYS_PER_SIGNER = 64
 """Under one DHT key, so that one volunteer cannot fill a bucket with invented leases."""

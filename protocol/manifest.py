@@ -1,6 +1,7 @@
 """A cluster's shard list: whole on the Hub, in signed parts of at most 4 KiB in the DHT.
 
-    manifests/cluster-000.json    {"cluster":0,"repo":"org/data","revision":"<40 hex>","shards":[{path,sha256,bytes,rows},...]}
+    manifests/cluster-000.json
+    {"cluster":0,"repo":"org/data","revision":"<40 hex>","shards":[{path,sha256,bytes,rows},...]}
 
 `manifest_sha256` is the digest of the canonical bytes of the shard list alone, so that it is the same on every
 machine that prepared the same data, wherever it was uploaded.

@@ -25,12 +25,16 @@ PublicKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 RepoId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")]
 TaskId = Annotated[str, StringConstraints(pattern=r"^(expert-[0-9]{1,3}|router)$")]
 LeaseId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
-RelativePath = Annotated[str, StringConstraints(max_length=200, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")]
+RelativePath = Annotated[
+    str, StringConstraints(max_length=200, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")
+]
 Text = Annotated[str, StringConstraints(max_length=300)]
 ShortText = Annotated[str, StringConstraints(max_length=80)]
 Bytes = Annotated[int, Field(ge=0, le=2**50)]
 Steps = Annotated[int, Field(ge=0, le=10**9)]
 Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
+Instant = Annotated[float, Field(ge=0, le=10**11, allow_inf_nan=False)]
+"""UTC seconds since 1970."""
 Figure = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -119,8 +123,8 @@ class Lease(Payload):
     task_id: TaskId
     attempt: Annotated[int, Field(ge=1, le=10**6)]
     volunteer: PublicKey
-    granted_at: Seconds
-    expires_at: Seconds
+    granted_at: Instant
+    expires_at: Instant
     state: Literal["granted", "released", "revoked"] = "granted"
     reason: Text = ""
 

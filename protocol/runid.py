@@ -11,7 +11,7 @@ import re
 from paris.protocol.errors import RecordError
 
 _FINGERPRINT_DIGITS = 16
-_RUN_ID = re.compile(r"^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?-[0-9a-f]{16}$")
+_RUN_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?-[0-9a-f]{16}")
 
 
 def make_run_id(name: str, public_key: str) -> str:
@@ -35,9 +35,10 @@ def require_run_id(run_id: str) -> None:
     Raises:
         RecordError: It is not `<name>-<16 hex digits>`.
     """
-    if not _RUN_ID.match(run_id):
+    if not _RUN_ID.fullmatch(run_id):
         raise RecordError(
-            f"{run_id!r} is not a run id.", "It reads <name>-<16 hex digits>, with a name of lower-case letters, digits and hyphens."
+            f"{run_id!r} is not a run id.",
+            "It reads <name>-<16 hex digits>, with a name of lower-case letters, digits and hyphens.",
         )
 
 

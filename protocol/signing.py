@@ -1,6 +1,6 @@
 """Ed25519 identities: one key file a volunteer, one a run.
 
-    run.key / identity.key     32 raw private bytes as 64 hex digits and a newline, mode 0600
+run.key / identity.key     32 raw private bytes as 64 hex digits and a newline, mode 0600
 """
 
 from __future__ import annotations

@@ -132,7 +132,9 @@ class RecordJudge:
         if not isinstance(value, bytes):
             raise _Refusal(Reason.MALFORMED, "The value is not a byte string.")
         if len(value) > RECORDS[kind].max_bytes:
-            raise _Refusal(Reason.OVERSIZED, f"{len(value)} bytes, a {kind} record has at most {RECORDS[kind].max_bytes}.")
+            raise _Refusal(
+                Reason.OVERSIZED, f"{len(value)} bytes, a {kind} record has at most {RECORDS[kind].max_bytes}."
+            )
         now = self._clock()
         known = self._recall((key, subkey), now)
         data_digest = digest(value)
@@ -159,7 +161,9 @@ class RecordJudge:
         if envelope.kind != kind:
             raise _Refusal(Reason.WRONG_KIND, f"A {envelope.kind} record stands under a key for {kind} records.")
         if subkey != subkey_of(payload, envelope.signer):
-            raise _Refusal(Reason.WRONG_SUBKEY, f"A {kind} record of {envelope.signer[:12]}... stands in a foreign subkey.")
+            raise _Refusal(
+                Reason.WRONG_SUBKEY, f"A {kind} record of {envelope.signer[:12]}... stands in a foreign subkey."
+            )
         if isinstance(payload, ManifestChunk) and payload.cluster != part:
             raise _Refusal(Reason.WRONG_PART, f"A part of cluster {payload.cluster} stands under cluster {part}.")
         if kind in BUCKETED and not self._may_be_in(envelope.signer, part):

@@ -54,7 +54,9 @@ class Display:
     def training(self, status: dict[str, Any]) -> None:
         """One bar an expert and one for the router, from the coordinator's memory."""
         for task in status["tasks"]:
-            note = f"{task['state']:<10} {task['volunteer']:<12}" + (f" loss {task['loss']:.4f}" if task["loss"] is not None else "")
+            note = f"{task['state']:<10} {task['volunteer']:<12}" + (
+                f" loss {task['loss']:.4f}" if task["loss"] is not None else ""
+            )
             step = task["steps"] if task["state"] in ("submitted", "registered") else task["step"]
             self._bar(task["task_id"], task["task_id"], step, task["steps"], note)
         if status["router"]["phase"] != "waiting":

@@ -10,7 +10,9 @@ from paris.coordinator.demo.journal import Journal
 from paris.coordinator.rundir import write_whole
 
 
-def write_measurements(path: Path, *, stages_s: dict[str, float], peak_memory_bytes: int, journals: dict[str, Journal]) -> None:
+def write_measurements(
+    path: Path, *, stages_s: dict[str, float], peak_memory_bytes: int, journals: dict[str, Journal]
+) -> None:
     """Write `measurements.json`, which `paris-coord report` includes where it finds it.
 
     Args:

@@ -50,7 +50,9 @@ class Processes:
         self._running[name] = process
         return process
 
-    def run(self, name: str, *command: str, while_waiting: Callable[[], None], env: dict[str, str] | None = None) -> None:
+    def run(
+        self, name: str, *command: str, while_waiting: Callable[[], None], env: dict[str, str] | None = None
+    ) -> None:
         """Start a process and wait for its end.
 
         Raises:
@@ -80,7 +82,9 @@ class Processes:
         """
         code = self._running[name].poll()
         if code != 0:
-            raise WorkerError(f"{name} failed with code {code}: {self.last_words(name)}", f"See {self._log_dir / name}.log")
+            raise WorkerError(
+                f"{name} failed with code {code}: {self.last_words(name)}", f"See {self._log_dir / name}.log"
+            )
 
     def has_ended(self, name: str) -> bool:
         """Whether a process is over, well or not."""

@@ -67,7 +67,7 @@ class Demo:
         self.stages_s[name] = time.monotonic() - started
 
     def prepare(self, display: Display) -> None:
-        """init, prepare, publish-tasks."""
+        """Run init, prepare and publish-tasks."""
         run = str(self.run_dir)
         with self.stage("prepare", display):
             self.processes.run("init", _COORD, "init", run, "--recipe", self.recipe, while_waiting=display.refresh)
@@ -81,7 +81,7 @@ class Demo:
             self.processes.run("publish", _COORD, "publish-tasks", run, while_waiting=display.refresh)
 
     def train(self, display: Display) -> None:
-        """serve and the volunteers, until every expert is registered and the router is trained."""
+        """Start `serve` and the volunteers, and wait until every expert is registered and the router is trained."""
         with self.stage("start", display):
             self.processes.start("coordinator", _COORD, "serve", str(self.run_dir), "--json", "--lifeline")
             self._wait_for_run_json(display)
@@ -94,7 +94,7 @@ class Demo:
             self._wait_until_complete(display)
 
     def finish(self, display: Display) -> None:
-        """release and report."""
+        """Release the model and draw the report."""
         run = str(self.run_dir)
         with self.stage("release", display):
             self.processes.run("release", _COORD, "release", run, "--tag", "v1", while_waiting=display.refresh)
@@ -108,7 +108,10 @@ class Demo:
         while not (self.run_dir / "run.json").is_file():
             self.processes.require_alive("coordinator")
             if time.monotonic() > deadline:
-                raise NotReadyError(f"The coordinator was not up after {_READY_TIMEOUT_S:.0f} s.", f"See {self.out}/logs/coordinator.log")
+                raise NotReadyError(
+                    f"The coordinator was not up after {_READY_TIMEOUT_S:.0f} s.",
+                    f"See {self.out}/logs/coordinator.log",
+                )
             display.refresh()
             time.sleep(_POLL_S)
 
@@ -177,7 +180,9 @@ def _make_room(out: Path, overwrite: bool) -> None:
         return
     is_demo = (out / "run").is_dir() and (out / "logs").is_dir()
     if not (overwrite and is_demo):
-        raise RunDirError(f"{out} already exists.", "Choose another with --out, or add --overwrite to replace an earlier demo.")
+        raise RunDirError(
+            f"{out} already exists.", "Choose another with --out, or add --overwrite to replace an earlier demo."
+        )
     shutil.rmtree(out)
     out.mkdir(parents=True)
 

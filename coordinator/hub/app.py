@@ -1,4 +1,4 @@
-"""The Hub as one ASGI application: find the handler, know the user, bound the body, count the bytes, word the refusal."""
+"""The Hub as one ASGI application: find the handler, know the user, bound the body, count bytes, word refusals."""
 
 from __future__ import annotations
 

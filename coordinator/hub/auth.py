@@ -1,11 +1,12 @@
 """Who asks: bearer tokens and the users behind them.
 
-    <data>/tokens.json   {"<sha256 of a token>": {"name": "ada", "role": "user", "orgs": ["lab"]}}; read again when it changes
+    <data>/tokens.json   {"<sha256 of a token>": {"name": "ada", "role": "user", "orgs": ["lab"]}}; read when it changed
     <data>/admin.token   the administrator's token, made at the first start, readable by its owner only
 
-Roles: `admin` may do everything; `user` owns the repositories under its name and its organisations; `volunteer` may read, upload,
-comment and open pull requests, but owns no repository. With open registration any unknown token of 20 to 200 letters, digits,
-`_`, `-` or `.` makes a volunteer named `user-<8 hex>` after the token's hash: the volunteer's token is its account.
+Roles: `admin` may do everything; `user` owns the repositories under its name and its organisations; `volunteer` may
+read, upload, comment and open pull requests, but owns no repository. With open registration any unknown token of 20 to
+200 letters, digits, `_`, `-` or `.` makes a volunteer named `user-<8 hex>` after the token's hash: the token is the
+volunteer's account.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ class _Account(BaseModel):
 _ACCOUNTS = TypeAdapter(dict[str, _Account])
 
 
-def add_user(data_dir: Path, name: str, token: str, orgs: list[str] | None = None, *, role: Literal["admin", "user"] = "user") -> None:
+def add_user(
+    data_dir: Path, name: str, token: str, orgs: list[str] | None = None, *, role: Literal["admin", "user"] = "user"
+) -> None:
     """Give a token an account; a running Hub sees it at the next request.
 
     Args:
@@ -79,9 +82,13 @@ def add_user(data_dir: Path, name: str, token: str, orgs: list[str] | None = Non
         HubStartError: The name or the token will not do; nothing is changed.
     """
     if not is_owner(name) or name.startswith(_VOLUNTEER_PREFIX) or not all(is_owner(org) for org in orgs or []):
-        raise HubStartError(f"{name!r} cannot be a user's name.", "Use letters, digits, - and _; names on user- are the volunteers'.")
+        raise HubStartError(
+            f"{name!r} cannot be a user's name.", "Use letters, digits, - and _; names on user- are the volunteers'."
+        )
     if not _TOKEN.fullmatch(token):
-        raise HubStartError("The token is not 20 to 200 letters, digits, _, - or .", "Make one with `openssl rand -hex 20`.")
+        raise HubStartError(
+            "The token is not 20 to 200 letters, digits, _, - or .", "Make one with `openssl rand -hex 20`."
+        )
     data_dir.mkdir(parents=True, exist_ok=True)
     path = data_dir / "tokens.json"
     with (data_dir / "tokens.lock").open("w") as lock:
@@ -180,7 +187,9 @@ def _read_accounts(path: Path) -> dict[str, _Account]:
     try:
         return _ACCOUNTS.validate_json(path.read_bytes())
     except ValidationError as error:
-        raise HubStartError(f"{path} is not a list of accounts: {error.errors()[0]['msg']}.", "Mend or remove it.") from error
+        raise HubStartError(
+            f"{path} is not a list of accounts: {error.errors()[0]['msg']}.", "Mend or remove it."
+        ) from error
 
 
 def _write_private(path: Path, text: str) -> None:

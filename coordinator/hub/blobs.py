@@ -1,8 +1,8 @@
 """Contents as files named by their sha256, and the two ways in which they arrive.
 
-    blobs/3f/3f79bb...         a content; present means whole and checked
-    incoming/<random>          one that is still arriving; swept at every start
-    parts/<user>-<sha256>      one that arrives in parts, each written at its offset; kept over a restart for a day
+blobs/3f/3f79bb...         a content; present means whole and checked
+incoming/<random>          one that is still arriving; swept at every start
+parts/<user>-<sha256>      one that arrives in parts, each written at its offset; kept over a restart for a day
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ class BlobStore:
             arrived_bytes = file.tell()
         if digest.hexdigest() != sha256 or arrived_bytes != size_bytes:
             part_file.unlink()
-            raise bad_request(f"The parts ({arrived_bytes} bytes) do not make the object {sha256} of {size_bytes} bytes.")
+            raise bad_request(
+                f"The parts ({arrived_bytes} bytes) do not make the object {sha256} of {size_bytes} bytes."
+            )
         self.adopt(part_file, sha256)
 
     def adopt(self, file: Path, sha256: str) -> None:

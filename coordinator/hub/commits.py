@@ -31,7 +31,20 @@ from paris.coordinator.hub.repos import (
 from paris.coordinator.hub.threads import add_event
 from paris.coordinator.hub.trees import FileEntry, lfs_entry, regular_entry, write_tree
 
-_ALWAYS_LFS = (".safetensors", ".parquet", ".bin", ".npz", ".npy", ".arrow", ".zip", ".gz", ".tar", ".png", ".jpg", ".webp")
+_ALWAYS_LFS = (
+    ".safetensors",
+    ".parquet",
+    ".bin",
+    ".npz",
+    ".npy",
+    ".arrow",
+    ".zip",
+    ".gz",
+    ".tar",
+    ".png",
+    ".jpg",
+    ".webp",
+)
 
 
 class _Candidate(BaseModel):
@@ -158,7 +171,7 @@ def _require_parent(header: Header, head: str) -> None:
 
 
 def _open_for_commit(call: Call, db: sqlite3.Connection, repo: Repo, ref: str, header: Header) -> str:
-    """Open the pull request that a commit with create_pr=1 asks for; it stands on the given parent, else on the head."""
+    """Open the pull request that create_pr=1 asks for; it stands on the given parent, else on the branch's head."""
     if not ref.startswith(BRANCH):
         raise bad_request("A pull request is opened against a branch.")
     base = resolve(db, repo, header.parentCommit).oid if header.parentCommit else get_ref(db, repo, ref) or ""

@@ -115,14 +115,28 @@ class Call:
             where = ".".join(str(part) for part in first["loc"]) or "body"
             raise bad_request(f"{where}: {first['msg']}.") from error
 
-    def page(self, items: list[Any], *, size: int, start: int) -> JSONResponse:
-        """One page of a listing, with the Link header that the client follows to the next."""
+    def window(self, size: int) -> tuple[int, int]:
+        """First index and number of the entries on the page asked for: `size` of them, or fewer where `limit` says so.
+
+        Raises:
+            Refusal: 400, not numbers.
+        """
+        return self.number("cursor", 0, 10**9), max(self.number("limit", size, size), 1)
+
+    def page(self, items: list[Any], *, start: int, size: int, total: int) -> JSONResponse:
+        """One page of a listing, with the Link header that the client follows to the next.
+
+        Args:
+            items: The entries of this page.
+            start: Index of the first of them.
+            size: Entries that a page holds.
+            total: Entries of the whole listing.
+        """
         headers = {}
-        if start + size < len(items):
+        if start + size < total:
             query = urlencode({**self.query, "cursor": [str(start + size)]}, doseq=True)
-            address = self.request.url.replace(query=query)
-            headers["Link"] = f'<{address}>; rel="next"'
-        return JSONResponse(items[start : start + size], headers=headers)
+            headers["Link"] = f'<{self.request.url.replace(query=query)}>; rel="next"'
+        return JSONResponse(items, headers=headers)
 
 
 def timestamp(at: float) -> str:

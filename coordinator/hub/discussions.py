@@ -32,7 +32,7 @@ _MAX_TEXT = 64 * 1024
 class _Opening(BaseModel):
     title: str = Field(min_length=3, max_length=200)
     description: str = Field(default="", max_length=_MAX_TEXT)
-    pullRequest: bool = False  # noqa: N815
+    pullRequest: bool = False
 
 
 class _Comment(BaseModel):
@@ -121,7 +121,14 @@ def post_discussion(call: Call) -> Response:
             )
         else:
             num = open_thread(
-                db, repo, title=opening.title, author=user.name, status="open", base_ref=None, base_oid=None, at=call.now
+                db,
+                repo,
+                title=opening.title,
+                author=user.name,
+                status="open",
+                base_ref=None,
+                base_oid=None,
+                at=call.now,
             )
             data = comment_data(opening.description, user.name, call.now)
             add_event(db, repo, num, "comment", user.name, data, call.now)

@@ -1,7 +1,7 @@
 """Large files: the LFS batch, the uploads themselves in one piece or in parts, and the check afterwards.
 
-An object is "already there" only for someone who may see it: a repository that the user reads refers to it, or the user sent it.
-Knowing a sha256 alone gives no access to the content behind it.
+An object is "already there" only for someone who may see it: a repository that the user reads refers to it, or the user
+sent it. Knowing a sha256 alone gives no access to the content behind it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Batch(BaseModel):
 
 
 class _Part(BaseModel):
-    partNumber: int = Field(ge=1)  # noqa: N815
+    partNumber: int = Field(ge=1)
     etag: str
 
 
@@ -48,7 +48,9 @@ class _Completion(BaseModel):
 
 def may_name(call: Call, sha256: str) -> bool:
     """Whether the user may put this content into a commit: it was sent by them, or they can read it already."""
-    sent = call.reader.execute("SELECT 1 FROM uploads WHERE sha256 = ? AND user = ?", (sha256, call.user.name)).fetchone()
+    sent = call.reader.execute(
+        "SELECT 1 FROM uploads WHERE sha256 = ? AND user = ?", (sha256, call.user.name)
+    ).fetchone()
     if sent:
         return True
     labels = call.reader.execute(
@@ -76,7 +78,9 @@ def post_batch(call: Call) -> Response:
         error = _objection(call, repo, item, pending)
         pending += item.size
         answers.append({**item.model_dump(), "error": error} if error else _offer(call, repo, item))
-    return JSONResponse({"transfer": "multipart" if _any_parts(answers) else "basic", "objects": answers}, media_type=_LFS_TYPE)
+    return JSONResponse(
+        {"transfer": "multipart" if _any_parts(answers) else "basic", "objects": answers}, media_type=_LFS_TYPE
+    )
 
 
 def _any_parts(answers: list[dict[str, Any]]) -> bool:

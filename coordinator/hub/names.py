@@ -21,7 +21,9 @@ _MAX_PATH_SEGMENTS = 32
 def is_name(text: str) -> bool:
     """Whether a user, organisation or repository may be called so."""
     dull = text.lower()
-    return bool(_NAME.fullmatch(text)) and ".." not in text and "--" not in text and not dull.endswith((".git", ".ipynb"))
+    return (
+        bool(_NAME.fullmatch(text)) and ".." not in text and "--" not in text and not dull.endswith((".git", ".ipynb"))
+    )
 
 
 def is_owner(text: str) -> bool:

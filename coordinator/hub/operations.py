@@ -19,7 +19,7 @@ class Header(BaseModel):
 
     summary: str = Field(min_length=1, max_length=2000)
     description: str = Field(default="", max_length=100_000)
-    parentCommit: str | None = Field(default=None, pattern=r"^[0-9a-f]{5,40}$")  # noqa: N815
+    parentCommit: str | None = Field(default=None, pattern=r"^[0-9a-f]{5,40}$")
 
 
 class SmallFile(BaseModel):

@@ -153,8 +153,8 @@ def merge(db: sqlite3.Connection, repo: Repo, thread: Thread, user: User, at: fl
     if conflicts:
         raise Refusal(409, f"Both sides changed {', '.join(conflicts[:5])}.")
     changed = _changes(base, head)
-    files = {path: entry for path, entry in {**target, **head}.items() if path in (head if path in changed else target)}
-    files = {path: head[path] if path in changed else target[path] for path in files}
+    files = {path: entry for path, entry in target.items() if path not in changed}
+    files.update({path: head[path] for path in changed if path in head})
     oid = add_commit(
         db,
         repo,

@@ -107,7 +107,9 @@ def find_own_repo(call: Call) -> Repo:
     return repo
 
 
-def create_repo(db: sqlite3.Connection, kind: str, owner: str, name: str, *, private: bool, author: str, at: float) -> Repo:
+def create_repo(
+    db: sqlite3.Connection, kind: str, owner: str, name: str, *, private: bool, author: str, at: float
+) -> Repo:
     """Insert a repository with an empty first commit on `main`."""
     row = db.execute(
         "INSERT INTO repos (kind, owner, name, private, created_at) VALUES (?, ?, ?, ?, ?) RETURNING *",
@@ -121,7 +123,15 @@ def create_repo(db: sqlite3.Connection, kind: str, owner: str, name: str, *, pri
 
 
 def add_commit(
-    db: sqlite3.Connection, repo: Repo, *, parent: str | None, tree: str, author: str, title: str, message: str, at: float
+    db: sqlite3.Connection,
+    repo: Repo,
+    *,
+    parent: str | None,
+    tree: str,
+    author: str,
+    title: str,
+    message: str,
+    at: float,
 ) -> str:
     """Insert a commit and return its name: the sha1 of what git would have written."""
     parent_line = f"parent {parent}\n" if parent else ""

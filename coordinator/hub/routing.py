@@ -1,4 +1,4 @@
-"""From an address to a handler, on the raw path: `refs%2Fpr%2F1` is one segment, and every decoded path would lose that."""
+"""From an address to a handler, on the raw path: `refs%2Fpr%2F1` is one segment, which a decoded path would lose."""
 
 from __future__ import annotations
 
@@ -91,5 +91,7 @@ def find_route(routes: list[Route], method: str, raw_path: str) -> tuple[Route, 
                 return route, params
             allowed.add(route.method)
     if allowed:
-        raise Refusal(405, f"{method} is not one of {', '.join(sorted(allowed))}.", headers={"Allow": ", ".join(sorted(allowed))})
+        raise Refusal(
+            405, f"{method} is not one of {', '.join(sorted(allowed))}.", headers={"Allow": ", ".join(sorted(allowed))}
+        )
     raise Refusal(404, "This Hub knows no such address.")

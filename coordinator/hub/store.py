@@ -1,14 +1,14 @@
 """The Hub's database: one SQLite file in WAL mode, one writer at a time, readers in any thread.
 
-    repos        kind/owner/name, visibility
-    refs         refs/heads/*, refs/tags/*, refs/pr/N -> commit
-    commits      40-hex commit -> parent, tree, author, message
-    trees        40-hex git tree -> its entries as JSON, shared by all commits in which the folder did not change
-    repo_blobs   which contents a repository refers to: who may read the repository may name them
-    uploads      contents that a user sent and no commit named yet
-    discussions, events   discussions and pull requests
-    users        volunteers who registered themselves: sha256 of the token -> name
-    traffic      bytes by user, repository and part
+repos        kind/owner/name, visibility
+refs         refs/heads/*, refs/tags/*, refs/pr/N -> commit
+commits      40-hex commit -> parent, tree, author, message
+trees        40-hex git tree -> its entries as JSON, shared by all commits in which the folder did not change
+repo_blobs   which contents a repository refers to: who may read the repository may name them
+uploads      contents that a user sent and no commit named yet
+discussions, events   discussions and pull requests
+users        volunteers who registered themselves: sha256 of the token -> name
+traffic      bytes by user, repository and part
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Store:
 
     @property
     def reader(self) -> sqlite3.Connection:
-        """This thread's own connection, for reading outside of a transaction."""
+        """The calling thread's own connection, for reading outside of a transaction."""
         db: sqlite3.Connection | None = getattr(self._local, "db", None)
         if db is None:
             db = self._local.db = self._open()

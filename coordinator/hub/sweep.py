@@ -70,8 +70,8 @@ def repo_contents(db: sqlite3.Connection, repo: Repo) -> set[str]:
 def delete_unnamed(db: sqlite3.Connection, blobs: BlobStore, sha256s: set[str]) -> int:
     """Delete those contents that no repository and no pending upload names.
 
-    Called inside a transaction: whoever is about to name a content has first noted it as a pending upload in a transaction
-    of its own, so nothing that is still wanted can go.
+    Called inside a transaction: whoever is about to name a content has first noted it as a pending upload, in a
+    transaction of its own, so nothing that is still wanted can go.
 
     Returns:
         Bytes freed.
@@ -79,7 +79,8 @@ def delete_unnamed(db: sqlite3.Connection, blobs: BlobStore, sha256s: set[str]) 
     freed_bytes = 0
     for sha256 in sha256s:
         named = db.execute(
-            "SELECT 1 FROM repo_blobs WHERE sha256 = :it UNION ALL SELECT 1 FROM uploads WHERE sha256 = :it", {"it": sha256}
+            "SELECT 1 FROM repo_blobs WHERE sha256 = :it UNION ALL SELECT 1 FROM uploads WHERE sha256 = :it",
+            {"it": sha256},
         ).fetchone()
         if named is None:
             freed_bytes += blobs.delete(sha256)

@@ -97,7 +97,12 @@ def set_status(db: sqlite3.Connection, repo: Repo, thread: Thread, status: str, 
 
 def comment_data(text: str, author: str, at: float) -> dict[str, Any]:
     """The data of a comment event; the text is shown as it is, never as HTML of its author's."""
-    latest = {"raw": text, "html": f"<p>{html.escape(text)}</p>", "updatedAt": timestamp(at), "author": {"name": author}}
+    latest = {
+        "raw": text,
+        "html": f"<p>{html.escape(text)}</p>",
+        "updatedAt": timestamp(at),
+        "author": {"name": author},
+    }
     return {"edited": False, "hidden": False, "latest": latest, "history": []}
 
 

@@ -1,7 +1,7 @@
 """Folders as git has them: each tree named by its sha1, so that commits share what did not change.
 
-A file's `git_oid` is the git blob's sha1, or for LFS that of its pointer file, as on the public Hub. The stock client compares
-these names (ETag, `oid`, `blobId`) over many calls, so each is computed here and nowhere else.
+A file's `git_oid` is the git blob's sha1, or for LFS that of its pointer file, as on the public Hub. The stock client
+compares these names (ETag, `oid`, `blobId`) over many calls, so each is computed here and nowhere else.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def _write_folder(db: sqlite3.Connection, repo_id: int, folder: dict[str, Any]) 
     rows: list[list[object]] = []
     git = b""
     # git sorts a folder as if its name ended in a slash.
-    for name, item in sorted(folder.items(), key=lambda pair: pair[0] + ("" if isinstance(pair[1], FileEntry) else "/")):
+    for name, item in sorted(
+        folder.items(), key=lambda pair: pair[0] + ("" if isinstance(pair[1], FileEntry) else "/")
+    ):
         if isinstance(item, FileEntry):
             rows.append([name, item.git_oid, item.size, item.sha256, item.is_lfs])
             git += b"100644 %s\0" % name.encode() + bytes.fromhex(item.git_oid)

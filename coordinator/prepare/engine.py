@@ -43,7 +43,8 @@ def start_engine(ray_address: str | None) -> None:
         daft.set_runner_ray(address=ray_address, noop_if_initialized=True)
     except Exception as error:  # Ray and Daft raise unrelated types here
         raise EngineError(
-            f"The Ray cluster {ray_address} cannot be used: {error}.", "Check that it runs: ray status --address ADDRESS."
+            f"The Ray cluster {ray_address} cannot be used: {error}.",
+            "Check that it runs: ray status --address ADDRESS.",
         ) from error
 
 

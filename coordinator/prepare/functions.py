@@ -83,7 +83,7 @@ class EmbedPictures(_OnPictures):
         return self._apply(pixels)
 
     def _model(self, pictures: np.ndarray) -> np.ndarray:
-        features = load_embedder_once(*self._load).embed(pictures).astype(np.float32)
+        features = np.asarray(load_embedder_once(*self._load).embed(pictures), np.float32)
         length = np.linalg.norm(features, axis=1, keepdims=True)
         # float16 also takes away the last digits, in which machines differ.
         return np.asarray(features / np.maximum(length, 1e-12), np.float16)

@@ -22,6 +22,7 @@ _BLOCK_ROWS = 65536
 _ROWS_PER_FINE = 256
 _FEW_ROWS = 2048
 _ROUNDS = 20
+_ROUNDS_OF_MANY = 4
 _RESTARTS = 8
 
 
@@ -106,17 +107,20 @@ def two_stage_centroids(features: np.ndarray, num_clusters: int, num_fine: int, 
 def distances(features: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     """Squared Euclidean distances, float32 `[N, K]`, block by block."""
     out = np.empty((len(features), len(centroids)), np.float32)
-    norms = (centroids.astype(np.float32) ** 2).sum(axis=1)
+    centroids = np.asarray(centroids, np.float32)
+    norms = (centroids**2).sum(axis=1)
     for start in range(0, len(features), _BLOCK_ROWS):
         block = np.asarray(features[start : start + _BLOCK_ROWS], np.float32)
         out[start : start + len(block)] = (block**2).sum(axis=1)[:, None] + norms - 2 * block @ centroids.T
     return np.maximum(out, 0, out=out)
 
 
-def _refined(features: np.ndarray, centroids: np.ndarray, balance: float | None) -> tuple[np.ndarray, np.ndarray, float]:
+def _refined(
+    features: np.ndarray, centroids: np.ndarray, balance: float | None
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Assign and average in turn until nothing changes; returns labels, centroids, mean squared distance."""
     labels = np.full(len(features), -1)
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS if len(features) <= _FEW_ROWS else _ROUNDS_OF_MANY):
         away = distances(features, centroids)
         new = np.argmin(away, axis=1) if balance is None else balanced_labels(away, balance)
         cost = float(away[np.arange(len(new)), new].mean())
@@ -131,7 +135,7 @@ def _means(features: np.ndarray, labels: np.ndarray, before: np.ndarray) -> np.n
     sums = np.zeros(before.shape, np.float64)
     for start in range(0, len(features), _BLOCK_ROWS):
         block = np.asarray(features[start : start + _BLOCK_ROWS], np.float64)
-        np.add.at(sums, labels[start : start + len(block)], block)
+        sums += np.eye(len(before))[labels[start : start + len(block)]].T @ block
     sizes = np.bincount(labels, minlength=len(before))[:, None]
     return np.where(sizes > 0, sums / np.maximum(sizes, 1), before).astype(np.float32)
 

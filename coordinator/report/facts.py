@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from paris.coordinator.embedded_hub import read_traffic
 from paris.coordinator.rundir import RunDir
 from paris.coordinator.status import read_status
 from paris.coordinator.store import Store
@@ -37,7 +38,7 @@ def gather_facts(run: RunDir) -> dict[str, Any]:
         "router": _read_json(run.router / "report.json"),
         "verdicts": [s["verdict"] | {"volunteer_name": s["volunteer"]} for s in status["submissions"] if s["verdict"]],
         "volunteers": measured.get("volunteers", {}),
-        "hub_bytes": _read_json(run.hub_data / "traffic.json"),
+        "hub_bytes": _hub_bytes(run),
         "bytes_between_experts": _bytes_between_experts(measured),
         "clusters": _read_json(run.data / "clusters.json"),
         "attribution": run.config.run.attribution,
@@ -83,6 +84,16 @@ def _bytes_between_experts(measured: dict[str, Any]) -> int | None:
     """Sum of what the trainers counted on network sockets, which they may not open; None where nobody counted."""
     counts = [v.get("trainer_bytes") for v in measured.get("volunteers", {}).values()]
     return sum(counts) if counts and None not in counts else None
+
+
+def _hub_bytes(run: RunDir) -> dict[str, dict[str, int]]:
+    """Bytes by user through the embedded Hub."""
+    users: dict[str, dict[str, int]] = {}
+    for entry in read_traffic(run) if run.config.hub.embedded else []:
+        counts = users.setdefault(entry["user"], {"uploaded_bytes": 0, "downloaded_bytes": 0})
+        for name in counts:
+            counts[name] += entry[name]
+    return users
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -21,7 +21,9 @@ _DPI = 130
 _SMOOTHING = 0.2
 
 
-def draw_samples(path: Path, *, prompts: list[str], seeds: list[int], samples: Pictures, originals: Pictures, marks: list[str]) -> None:
+def draw_samples(
+    path: Path, *, prompts: list[str], seeds: list[int], samples: Pictures, originals: Pictures, marks: list[str]
+) -> None:
     """Draw the captioned grid.
 
     Args:
@@ -43,7 +45,9 @@ def draw_samples(path: Path, *, prompts: list[str], seeds: list[int], samples: P
     for column, seed in enumerate(seeds):
         axes[0, column].set_title(f"seed {seed}", fontsize=8)
     axes[0, -1].set_title("training\npicture", fontsize=8)
-    figure.subplots_adjust(left=2.0 / size[0], right=0.99, top=1 - 0.45 / size[1], bottom=0.02, wspace=0.05, hspace=0.05)
+    figure.subplots_adjust(
+        left=2.0 / size[0], right=0.99, top=1 - 0.45 / size[1], bottom=0.02, wspace=0.05, hspace=0.05
+    )
     _save(figure, path)
 
 
@@ -61,7 +65,9 @@ def draw_training(path: Path, curves: dict[str, list[tuple[int, float]]], router
         axes[0].plot(steps, losses, label=name, linewidth=1.4)
     _label(axes[0], "Experts, each alone on its cluster", "step", "flow-matching loss")
     if router:
-        axes[1].plot([s for s, _ in router["losses"]], _smooth([v for _, v in router["losses"]]), color="black", label="router")
+        axes[1].plot(
+            [s for s, _ in router["losses"]], _smooth([v for _, v in router["losses"]]), color="black", label="router"
+        )
         axes[1].axhline(math.log(router["num_clusters"]), linestyle=":", color="grey", label="guessing")
         bins = router["accuracy_by_noise"]
         middles = [(low + high) / 2 for low, high, _ in bins]

@@ -52,7 +52,9 @@ def summary_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
         shown = "-" if first is None else f"{first:.1f} s"
         rows.append((name, f"join to first step {shown}, control plane {_bytes(volunteer['control_plane_bytes'])}"))
     if report.get("peak_memory_bytes"):
-        rows.append(("peak memory of all processes", f"{report['peak_memory_bytes'] / 2**30:.2f} GiB (proportional set sizes)"))
+        rows.append(
+            ("peak memory of all processes", f"{report['peak_memory_bytes'] / 2**30:.2f} GiB (proportional set sizes)")
+        )
     times = ", ".join(f"{name} {value:.0f} s" for name, value in report.get("stages_s", {}).items())
     if times:
         rows.append(("time", times))
@@ -113,21 +115,34 @@ def _router_lines(report: dict[str, Any]) -> list[str]:
     if not bins:
         return []
     rows = [(f"{low:.1f} to {high:.1f}", f"{accuracy:.0%}") for low, high, accuracy in bins]
-    return ["## Router", "", "Held-out rows whose cluster it names, by noise level t (0 data, 1 noise).", "", *_table(("t", "accuracy"), rows), ""]
+    return [
+        "## Router",
+        "",
+        "Held-out rows whose cluster it names, by noise level t (0 data, 1 noise).",
+        "",
+        *_table(("t", "accuracy"), rows),
+        "",
+    ]
 
 
 def _hub_lines(report: dict[str, Any]) -> list[str]:
-    users = report.get("hub_bytes", {}).get("users", {})
+    users = report.get("hub_bytes", {})
     if not users:
         return []
-    rows = [(user, _bytes(counts["downloaded_bytes"]), _bytes(counts["uploaded_bytes"])) for user, counts in users.items()]
+    rows = [
+        (user, _bytes(counts["downloaded_bytes"]), _bytes(counts["uploaded_bytes"])) for user, counts in users.items()
+    ]
     return ["## Bytes through the Hub", "", *_table(("user", "downloaded", "uploaded"), rows), ""]
 
 
 def _prompt_lines(report: dict[str, Any]) -> list[str]:
     prompts = report.get("recognition", {}).get("prompts", [])
     rows = [(p["prompt"], p["caption"], f"{p['rate']:.0%}", "yes" if p["recognised"] else "no") for p in prompts]
-    return ["## Prompts of the grid", "", *_table(("prompt", "picture", "seeds nearest to it", "recognised"), rows), ""] if rows else []
+    return (
+        ["## Prompts of the grid", "", *_table(("prompt", "picture", "seeds nearest to it", "recognised"), rows), ""]
+        if rows
+        else []
+    )
 
 
 def _table(head: tuple[str, ...], rows: list[Any]) -> list[str]:

@@ -10,6 +10,7 @@
     structure_rung.py  2  exactly the model's tensors, finite, of sane size
     novelty_rung.py    3  neither the initial weights nor somebody else's
     skill_rung.py      4  good at its own cluster, and at its own most
+    scoring.py            losses on secret rows and on training batches
     statistics.py         the paired bootstrap
     ladder.py          rung after rung, until one refuses
     __main__.py        the child process: python -m paris.coordinator.verify CASE.json OUT.json

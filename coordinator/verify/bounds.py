@@ -58,7 +58,7 @@ class VerificationBounds(BaseModel):
     """Times and noises a row; the same for every model, so that differences between models have little noise."""
     min_gain: Share = 0.1
     """Smallest relative fall of the held-out loss on its own cluster, against the initial weights."""
-    min_peer_gain_share: Share = 0.5
+    min_peer_gain_share: Share = 0.6
     """Smallest share of the registered experts' median gain (each on its own cluster) that this one must reach."""
     confidence: Share = 0.99
     """One-sided confidence of the paired bootstrap, which must exclude chance before an expert is refused."""
@@ -66,9 +66,11 @@ class VerificationBounds(BaseModel):
     """Resamplings of the rows."""
     max_foreign_advantage: Share = 0.1
     """By how much the gain on another cluster may exceed the gain on its own: some clusters are easier than others."""
-    min_identity: Share = 0.02
-    """Smallest specialisation against each registered expert of another cluster, as a difference of log losses: how much
-    better this one is on its own cluster plus how much worse on the other's."""
+    min_identity: Share = 0.01
+    """Smallest specialisation against each registered expert of another cluster, as a difference of log losses: how
+    much better this one is on its own cluster plus how much worse on the other's."""
+    min_identity_share: Share = 0.1
+    """Smallest specialisation against any one of them, as a share of the median over all of them."""
     max_claim_ratio: Annotated[float, Field(gt=1)] = 2.0
     """Largest ratio, either way, between the training loss that the volunteer claims and the loss on its shards."""
     claim_rows: Annotated[int, Field(ge=8)] = 256

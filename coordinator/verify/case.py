@@ -1,6 +1,6 @@
 """What a verification needs to know, as one file that the coordinator writes and the child process reads.
 
-    CASE.json    VerificationCase, mode 0600: it holds the Hub token and the seed of the secret draws
+CASE.json    VerificationCase, mode 0600: it holds the Hub token and the seed of the secret draws
 """
 
 from __future__ import annotations

@@ -48,7 +48,9 @@ def climb_envelope(case: VerificationCase, checks: Checks, max_bytes: int) -> Ju
     _held_lease(case, envelope, checks)
     declared = _declared(case, submission, checks, max_bytes)
     commit, pull_request = submission.commit, submission.pull_request
-    checks.require("pinned", commit is not None and pull_request is not None, "the submission names no pull request and commit")
+    checks.require(
+        "pinned", commit is not None and pull_request is not None, "the submission names no pull request and commit"
+    )
     if commit is None or pull_request is None:
         raise ValueError("A submission without a commit passed the check that demands one.")
     hub = HubReads(case.hub_endpoint, case.token, case.run.model_repo)
@@ -66,10 +68,12 @@ def _signed(data: bytes, case: VerificationCase, checks: Checks) -> Envelope[Sub
     """Open a sealed submission; any flaw is a refusal, not an error."""
     try:
         envelope = open_envelope(data, run_id=case.run_id, coordinator=case.coordinator, now=None)
-    except ParisError as error:
-        checks.require("signature", False, f"the record is not valid: {error.what}")
+    except (ParisError, ValueError) as error:
+        checks.require("signature", False, f"the record is not valid: {str(error)[:120]}")
         raise
-    checks.require("kind", isinstance(envelope.payload, Submission), f"the record is a {envelope.kind}, not a submission")
+    checks.require(
+        "kind", isinstance(envelope.payload, Submission), f"the record is a {envelope.kind}, not a submission"
+    )
     return envelope  # type: ignore[return-value]
 
 
@@ -82,12 +86,16 @@ def _held_lease(case: VerificationCase, envelope: Envelope[Submission], checks: 
     checks.require("task", submission.task_id == lease.task_id == task.task_id, f"the lease is for {lease.task_id}")
     note = f"the lease is attempt {lease.attempt}, the submission says {submission.attempt}"
     checks.require("attempt", submission.attempt == lease.attempt, note)
-    checks.at_most("from-the-future", envelope.issued_at - case.received_at, MAX_CLOCK_SKEW_S, "seconds signed ahead of time")
+    checks.at_most(
+        "from-the-future", envelope.issued_at - case.received_at, MAX_CLOCK_SKEW_S, "seconds signed ahead of time"
+    )
     late_s = max(0.0, case.received_at - lease.expires_at)
     allowed_s = 0.0 if task.state == "registered" else case.bounds.max_late_s
     checks.at_most("late", late_s, allowed_s, "seconds after the end of the lease")
     if late_s > 0 or lease.state != "granted":
-        checks.remark(f"late work: the lease was {lease.state}, ended {late_s:.0f} s before; the task has no expert yet")
+        checks.remark(
+            f"late work: the lease was {lease.state}, ended {late_s:.0f} s before; the task has no expert yet"
+        )
     checks.at_least("steps", submission.steps, task.steps, "training steps that the volunteer claims")
     checks.require("repo", submission.repo == case.run.model_repo, f"the run's models stand in {case.run.model_repo}")
 
@@ -164,7 +172,9 @@ def _fetch(
         raise
     if found != declared.sha256:
         case.candidate.unlink()
-    checks.require("digest", found == declared.sha256, f"the bytes have digest {found[:12]}, signed was {declared.sha256[:12]}")
+    checks.require(
+        "digest", found == declared.sha256, f"the bytes have digest {found[:12]}, signed was {declared.sha256[:12]}"
+    )
 
 
 def _inner_record(

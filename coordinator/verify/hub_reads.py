@@ -23,11 +23,11 @@ _TIMEOUT_S = 30.0
 _CHUNK_BYTES = 1 << 20
 
 
-class MissingOnHub(LookupError):  # noqa: N818 - an answer of the Hub, for the rung to judge
+class MissingOnHub(LookupError):
     """The Hub says that this commit or file does not exist."""
 
 
-class TooLarge(ValueError):  # noqa: N818 - a finding, for the rung to judge
+class TooLarge(ValueError):
     """The Hub sent more bytes than it announced."""
 
 
@@ -119,7 +119,9 @@ class HubReads:
         # identity: a compressed answer could be small on the wire and huge on disk.
         headers = {**self._headers, "accept-encoding": "identity"}
         hasher, received = hashlib.sha256(), 0
-        request = http_stream_backoff("GET", url, max_retries=2, headers=headers, timeout=_TIMEOUT_S, follow_redirects=True)
+        request = http_stream_backoff(
+            "GET", url, max_retries=2, headers=headers, timeout=_TIMEOUT_S, follow_redirects=True
+        )
         with request as response, partial.open("wb") as file:
             hf_raise_for_status(response)
             for chunk in response.iter_raw(_CHUNK_BYTES):

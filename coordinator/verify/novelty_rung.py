@@ -76,7 +76,7 @@ def relative_distance(file: TensorFile, initial: Mapping[str, Tensor]) -> float:
 def cosines(
     case: VerificationCase, file: TensorFile, initial: Mapping[str, Tensor], others: list[OtherCheckpoint]
 ) -> list[float]:
-    """How alike each other checkpoint's delta is: the larger of the cosine over all weights and the median over tensors.
+    """How alike each other checkpoint's delta is: the cosine over all weights, or the tensors' median if that is larger.
 
     The median holds where a copy has its noise put into few tensors.
 
@@ -109,7 +109,7 @@ def cosines(
 
 
 def _split(case: VerificationCase) -> tuple[list[OtherCheckpoint], list[OtherCheckpoint]]:
-    """Whose equality is a copy, and whose is repeated honest work: the volunteer's own, or another's on the same task."""
+    """Whose equality is a copy, and whose is honest work done twice: the volunteer's own, or another's on its task."""
     copied, repeated = [], []
     for other in case.others:
         same_task = other.task_id == case.task.task_id

@@ -1,6 +1,6 @@
 """What verification found: single checks, gathered to rungs, gathered to a report.
 
-    OUT.json     Report
+OUT.json     Report
 """
 
 from __future__ import annotations
@@ -34,11 +34,15 @@ class Check(BaseModel):
 
     def sentence(self) -> str:
         """The note with the figure and the bound."""
+        return self.note + self.figures()
+
+    def figures(self) -> str:
+        """The figure and the bound in words."""
         demand = "allowed" if self.sense == "at most" else "asked for"
-        return f"{self.note}: {self.figure:.6g}, {self.sense} {self.bound:.6g} is {demand}"
+        return f": {self.figure:.6g}, {self.sense} {self.bound:.6g} is {demand}"
 
 
-class Refused(Exception):  # noqa: N818 - a finding that ends the climb, not an error of ours
+class Refused(Exception):
     """A check did not pass; carries it to the ladder."""
 
     def __init__(self, check: Check) -> None:
@@ -59,7 +63,9 @@ class Checks:
         Raises:
             Refused: It is larger.
         """
-        self._add(Check(name=name, passed=figure <= bound, figure=_finite(figure), bound=bound, sense="at most", note=note))
+        self._add(
+            Check(name=name, passed=figure <= bound, figure=_finite(figure), bound=bound, sense="at most", note=note)
+        )
 
     def at_least(self, name: str, figure: float, bound: float, note: str) -> None:
         """Hold a figure against a lower bound. Not a number counts as too small.
@@ -92,6 +98,9 @@ class Checks:
         self.remarks.append(text)
 
     def _add(self, check: Check) -> None:
+        # Notes quote names from the submission: no control characters, no half surrogates that JSON cannot carry.
+        note = "".join(letter if letter.isprintable() else "?" for letter in check.note)
+        check = check.model_copy(update={"note": note})
         self.made.append(check)
         if not check.passed:
             raise Refused(check)
@@ -112,7 +121,9 @@ class RungReport(BaseModel):
     def record(self) -> Rung:
         """The rung as it stands in the signed verdict."""
         note = "; ".join((self.headline.note, *self.remarks))[:_MAX_TEXT]
-        return Rung(rung=self.name, passed=self.passed, figure=self.headline.figure, bound=self.headline.bound, note=note)
+        return Rung(
+            rung=self.name, passed=self.passed, figure=self.headline.figure, bound=self.headline.bound, note=note
+        )
 
 
 class Report(BaseModel):
@@ -157,7 +168,8 @@ class Report(BaseModel):
 
 def rejection(rung: str, check: Check) -> str:
     """The reason of a refusal, cut to what a record holds."""
-    return f"{rung}/{check.name}: {check.sentence()}."[:_MAX_TEXT]
+    code, figures = f"{rung}/{check.name}: ", f"{check.figures()}."
+    return code + check.note[: _MAX_TEXT - len(code) - len(figures)] + figures
 
 
 def write_report(report: Report, path: Path) -> None:

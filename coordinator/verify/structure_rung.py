@@ -59,12 +59,17 @@ def climb_structure(
 
 
 def _same_table(
-    entries: Mapping[str, TensorEntry], shapes: Mapping[str, tuple[int, ...]], bounds: VerificationBounds, checks: Checks
+    entries: Mapping[str, TensorEntry],
+    shapes: Mapping[str, tuple[int, ...]],
+    bounds: VerificationBounds,
+    checks: Checks,
 ) -> None:
     checks.none("missing-tensors", sorted(shapes.keys() - entries.keys()), "tensors of the model that are missing")
     checks.none("extra-tensors", sorted(entries.keys() - shapes.keys()), "tensors that the model does not have")
     wrong = [
-        f"{name} is {list(entry.shape)}, not {list(shapes[name])}" for name, entry in entries.items() if entry.shape != shapes[name]
+        f"{name} is {list(entry.shape)}, not {list(shapes[name])}"
+        for name, entry in entries.items()
+        if entry.shape != shapes[name]
     ]
     checks.none("shapes", wrong, "tensors of another shape")
     odd = [f"{name} is {entry.dtype}" for name, entry in entries.items() if entry.dtype not in bounds.dtypes]

@@ -1,4 +1,4 @@
-"""One tensor at a time from a file whose header has been checked: memory stays at one tensor, whatever the file's size."""
+"""One tensor at a time from a file whose header has been checked: memory stays at one tensor, however many there are."""
 
 from __future__ import annotations
 
@@ -71,5 +71,7 @@ def open_trusted(path: Path, bounds: VerificationBounds) -> TensorFile:
     try:
         entries = read_header(path, Checks(), max_bytes=bounds.max_header_bytes, max_depth=bounds.max_header_depth)
     except (OSError, Refused) as error:
-        raise NotReadyError(f"The kept checkpoint {path} cannot be read: {error}.", "Fetch it again from the registry.") from error
+        raise NotReadyError(
+            f"The kept checkpoint {path} cannot be read: {error}.", "Fetch it again from the registry."
+        ) from error
     return TensorFile(path, entries)

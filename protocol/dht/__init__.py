@@ -9,7 +9,8 @@ Only modules that are imported when a peer starts import hivemind (3 s, because 
     guard.py               ends the daemon when this process dies, however it dies
     addresses.py           multiaddrs: order, parts, whether a port is free
     identity.py            the libp2p key file, locked while it is in use
-    node.py          (*)   starts the daemon and the DHT node, joins, keeps joined
+    daemon.py        (*)   the libp2p daemon: start, dial, end
+    node.py          (*)   the DHT node over it: join, stay joined, health
     exchange.py      (*)   storing with proof, reading
     rpc.py           (*)   the RPC layer: refuses record by record, counts bytes
     storage.py       (*)   what a peer holds: a refused write changes nothing

@@ -9,7 +9,7 @@ import time
 
 from paris.protocol.errors import AddressError, PortTakenError
 
-_PORT_RELEASE_S = 3.0
+_PORT_RELEASE_S = 2.0
 _FAMILIES = {"ip4": socket.AF_INET, "ip6": socket.AF_INET6}
 
 
@@ -25,7 +25,8 @@ def split_peer_address(address: str) -> tuple[str, str]:
     where, separator, peer_id = address.strip().rpartition("/p2p/")
     if not separator or not where.startswith("/") or not peer_id or "/" in peer_id:
         raise AddressError(
-            f"{address!r} is not the address of a peer.", "It reads /ip4/HOST/tcp/PORT/p2p/PEER-ID, as the coordinator prints it."
+            f"{address!r} is not the address of a peer.",
+            "It reads /ip4/HOST/tcp/PORT/p2p/PEER-ID, as the coordinator prints it.",
         )
     return where, peer_id
 

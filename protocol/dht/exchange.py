@@ -16,7 +16,7 @@ from hivemind.dht.routing import DHTID
 from hivemind.p2p import PeerID
 from hivemind.utils.serializer import MSGPackSerializer
 
-from paris.protocol.dht.node import RunNode
+from paris.protocol.dht.node import NUM_REPLICAS, RunNode
 from paris.protocol.envelope import Envelope
 from paris.protocol.records import Payload
 from paris.protocol.validator import Accepted, Refused
@@ -43,8 +43,9 @@ async def store_records(node: RunNode, records: list[Placed]) -> list[bool]:
         records: What to store where; records that this peer's own judge refuses are not sent.
 
     Returns:
-        For each record whether the swarm holds exactly it: with neighbours, other peers do; without any, this peer does.
+        For each record whether other peers hold exactly it; in a swarm of one, whether this peer does.
     """
+    await node.rejoin_if_alone()
     results = [False] * len(records)
     batches: dict[str, list[int]] = defaultdict(list)
     for index, record in enumerate(records):
@@ -68,6 +69,7 @@ async def read_records(node: RunNode, keys: list[str]) -> dict[str, list[Envelop
     Returns:
         For each key its checked records, in the order of their subkeys; an empty list where nothing was found.
     """
+    await node.rejoin_if_alone()
     # An infinite expiry is never found, so that the search asks all replicas and merges what they hold.
     found = await node.dht.get_many(keys, sufficient_expiration_time=math.inf)
     return {key: _checked(node, key, found.get(key)) for key in keys}
@@ -93,7 +95,7 @@ async def _store_batch(node: RunNode, key: str, records: list[Placed]) -> list[b
     answered = [word for word in words if word is not None]
     node.protocol.traffic.sent(records=len(records) * len(answered))
     if not answered:
-        alone = node.num_neighbours == 0 and not node.options.client_mode
+        alone = not replicas and not node.options.client_mode
         return [alone] * len(records)
     unanimous = [all(column) for column in zip(*answered, strict=True)]
     if all(unanimous):
@@ -108,7 +110,7 @@ async def _store_batch(node: RunNode, key: str, records: list[Placed]) -> list[b
 async def _replicas(node: RunNode, key_id: DHTID) -> list[PeerID]:
     if node.num_neighbours == 0:
         return []
-    nearest = await node.dht.find_nearest_nodes([key_id], k_nearest=node.dht.num_replicas, exclude_self=True)
+    nearest = await node.dht.find_nearest_nodes([key_id], k_nearest=NUM_REPLICAS, exclude_self=True)
     return list(nearest[key_id].values())
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from paris.protocol.dht.guard import DaemonGuard
 
 T = TypeVar("T")
+_REAP_EVERY_S = 0.01
 
 
 class DaemonLoop(asyncio.SelectorEventLoop):
@@ -25,12 +26,21 @@ class DaemonLoop(asyncio.SelectorEventLoop):
     def __init__(self, guard: DaemonGuard) -> None:
         super().__init__()
         self._guard = guard
+        self._processes: list[asyncio.SubprocessTransport] = []
 
     async def subprocess_exec(self, protocol_factory: Any, program: Any, *args: Any, **kwargs: Any) -> Any:
         """Start a process in a session of its own: Ctrl-C must reach us, not the daemon we still say goodbye with."""
         started = await super().subprocess_exec(protocol_factory, program, *args, start_new_session=True, **kwargs)
         self._guard.watch(started[0].get_pid(), _socket_paths(args))
+        self._processes.append(started[0])
         return started
+
+    async def close_processes(self) -> None:
+        """Close the pipes of all processes, and kill those that still run: a start that was cut off leaves one."""
+        for transport in self._processes:
+            transport.close()
+        while any(transport.get_returncode() is None for transport in self._processes):
+            await asyncio.sleep(_REAP_EVERY_S)
 
 
 def _socket_paths(args: tuple[Any, ...]) -> tuple[str, ...]:
@@ -65,8 +75,9 @@ class LoopThread:
             raise
 
     def close(self) -> None:
-        """Cancel what still runs, end the loop, and let the guard go."""
+        """Cancel what still runs, end processes that were left, and end the loop."""
         self.call(_cancel_others(), timeout_s=10)
+        self.call(self._loop.close_processes(), timeout_s=10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -12,10 +12,11 @@ list, never as an exception: one missing answer proves nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
+from concurrent.futures import CancelledError
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from paris.protocol.dht.loop import LoopThread
 from paris.protocol.dht.options import NetworkOptions, PeerOptions, Traffic
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
 _STOP_TIMEOUT_S = 10.0
+T = TypeVar("T")
 Place = tuple[str, int | None]
 """A record kind, and the cluster or bucket for kinds that have parts."""
 
@@ -105,7 +107,7 @@ class Peer:
     @property
     def peer_id(self) -> str:
         """Base58 libp2p peer id."""
-        return self._node.peer_id
+        return self._node.daemon.peer_id
 
     @property
     def traffic(self) -> Traffic:
@@ -150,11 +152,7 @@ class Peer:
             )
             for envelope in envelopes
         ]
-        try:
-            return self._thread.call(store_records(self._node, records), timeout_s=timeout_s)
-        except TimeoutError:
-            _log.warning("%d records were not confirmed within %.0f s.", len(records), timeout_s)
-            return [False] * len(records)
+        return self._call(store_records(self._node, records), [False] * len(records), timeout_s)
 
     def read(self, kind: str, part: int | None = None, *, timeout_s: float = 10.0) -> list[Envelope[Payload]]:
         """Read all records of a kind; see `read_many`."""
@@ -165,10 +163,8 @@ class Peer:
         found = self.read_many([(kind, bucket) for bucket in range(num_buckets)], timeout_s=timeout_s)
         return [envelope for envelopes in found.values() for envelope in envelopes]
 
-    def read_many(
-        self, places: Iterable[Place], *, timeout_s: float = 20.0
-    ) -> dict[Place, list[Envelope[Payload]]]:
-        """Read several keys concurrently, from all replicas, newest records first chosen.
+    def read_many(self, places: Iterable[Place], *, timeout_s: float = 20.0) -> dict[Place, list[Envelope[Payload]]]:
+        """Read several keys concurrently, from all replicas; of each record the newest.
 
         Args:
             places: Kinds, each with its cluster or bucket, or None.
@@ -181,11 +177,8 @@ class Peer:
         from paris.protocol.dht.exchange import read_records
 
         keys = {place: dht_key(self._node.options.run_id, *place) for place in places}
-        try:
-            found = self._thread.call(read_records(self._node, list(keys.values())), timeout_s=timeout_s)
-        except TimeoutError:
-            _log.warning("%d keys were not read within %.0f s.", len(keys), timeout_s)
-            return {place: [] for place in keys}
+        nothing: dict[str, list[Envelope[Payload]]] = {key: [] for key in keys.values()}
+        found = self._call(read_records(self._node, list(keys.values())), nothing, timeout_s)
         return {place: found[key] for place, key in keys.items()}
 
     def healthy(self, timeout_s: float = 10.0) -> bool:
@@ -193,10 +186,7 @@ class Peer:
 
         A dead daemon shows nowhere else: hivemind goes on answering from memory.
         """
-        try:
-            return self._thread.call(self._node.is_healthy(), timeout_s=timeout_s)
-        except TimeoutError:
-            return False
+        return self._call(self._node.is_healthy(), False, timeout_s)
 
     def stop(self) -> None:
         """Leave the swarm and end the daemon. A second call does nothing."""
@@ -207,6 +197,17 @@ class Peer:
             self._thread.call(self._node.stop(), timeout_s=_STOP_TIMEOUT_S)
         finally:
             self._thread.close()
+
+    def _call(self, coroutine: Coroutine[Any, Any, T], otherwise: T, timeout_s: float) -> T:
+        """Run a coroutine in the peer's loop; `otherwise` when it takes too long or the peer stops meanwhile."""
+        if self._stopped:
+            coroutine.close()
+            return otherwise
+        try:
+            return self._thread.call(coroutine, timeout_s=timeout_s)
+        except (TimeoutError, CancelledError):
+            _log.warning("The DHT did not answer within %.0f s.", timeout_s)
+            return otherwise
 
     def __enter__(self) -> Peer:
         return self

@@ -8,6 +8,7 @@ records of all others.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 from hivemind.dht.protocol import DHTProtocol
@@ -28,9 +29,7 @@ class TrafficCounter:
     def sent(self, *, records: int = 0, num_bytes: int = 0) -> None:
         """Count what left this peer."""
         total = self.total
-        self.total = replace(
-            total, records_sent=total.records_sent + records, bytes_sent=total.bytes_sent + num_bytes
-        )
+        self.total = replace(total, records_sent=total.records_sent + records, bytes_sent=total.bytes_sent + num_bytes)
 
     def received(self, *, records: int = 0, num_bytes: int = 0) -> None:
         """Count what came to this peer."""
@@ -103,8 +102,9 @@ class RunProtocol(DHTProtocol):  # type: ignore[misc]  # hivemind is untyped
                 request.keys, request.subkeys, request.values, request.expiration_time, request.in_cache, strict=True
             )
         ]
-        answers = iter((await super().rpc_store(flat, context)).store_ok)
-        store_ok = [all([next(answers) for _ in range(size)]) for size in sizes]
+        kept = list((await super().rpc_store(flat, context)).store_ok)
+        ends = list(accumulate(sizes))
+        store_ok = [all(kept[end - size : end]) for size, end in zip(sizes, ends, strict=True)]
         response = dht_pb2.StoreResponse(store_ok=store_ok, peer=self.node_info)
         self._count_served(request, response)
         return response
@@ -156,5 +156,3 @@ def _with_signed_expiry(item: ValueWithExpiration | None) -> ValueWithExpiration
         return None
     latest = max(record.expiration_time for record in item.value.data.values())
     return ValueWithExpiration(item.value, latest)
-
-

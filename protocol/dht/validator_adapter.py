@@ -30,7 +30,7 @@ class JudgeValidator(RecordValidatorBase):  # type: ignore[misc]  # hivemind is 
         self._names = {DHTID.generate(source=key).to_bytes(): key for key in all_keys(run_id)}
 
     def validate(self, record: DHTRecord) -> bool:
-        """Whether hivemind may store or return this record. Never raises: that would fail the whole batch it came in."""
+        """Whether hivemind may store or return a record. Never raises: that would fail the whole batch."""
         try:
             verdict = self._verdict(record)
         except Exception:  # the one place that turns our own bug into a refusal instead of a dead RPC handler

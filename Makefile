@@ -1,0 +1,42 @@
+# Everything a fresh machine needs is Python >= 3.11 and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+
+.PHONY: demo quick test lint types check suite clean help
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[coordinator,demo,dev]'
+	touch $(STAMP)
+
+install: $(STAMP)  ## make .venv and install everything into it
+
+demo: $(STAMP)  ## a whole run on this machine, with pictures in demo/
+	$(BIN)/paris-coord demo --overwrite
+
+quick: $(STAMP)  ## the same in under 90 seconds, less well trained
+	$(BIN)/paris-coord demo --quick --overwrite
+
+test: check suite  ## everything that must be green
+
+check: lint types  ## ruff, mypy, import-linter
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+# mypy follows the packages under the names they are installed as: see tests/house/types.sh
+types: $(STAMP)
+	MYPY=$(abspath $(BIN)/mypy) sh tests/house/types.sh
+
+suite: $(STAMP)
+	$(BIN)/python -m pytest
+
+clean:  ## remove .venv and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache demo build *.egg-info

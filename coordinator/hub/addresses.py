@@ -1,0 +1,68 @@
+"""Every address that the Hub answers, in one table."""
+
+from __future__ import annotations
+
+from paris.coordinator.hub import admin, browse, commits, discussions, infos, lfs, page, resolve
+from paris.coordinator.hub.routing import Route
+
+_API = "api/{kind}/{owner}/{name}"
+_THREAD = _API + "/discussions/{num}"
+_LFS = "{owner}/{name}.git/info/lfs"
+
+_ABOUT_REPOS = [
+    Route("GET", "api/whoami-v2", admin.get_whoami),
+    Route("POST", "api/repos/create", admin.post_create_repo),
+    Route("DELETE", "api/repos/delete", admin.delete_repo),
+    Route("POST", "api/validate-yaml", infos.post_validate_yaml),
+    Route("GET", "api/paris/traffic", admin.get_traffic),
+    Route("GET", "api/{kind}", infos.get_list),
+    Route("GET", "api/{kind}/{name}", admin.get_short_name),
+    Route("GET", _API, infos.get_info),
+    Route("GET", _API + "/revision/{rev}", infos.get_info),
+    Route("GET", _API + "/auth-check", infos.get_auth_check),
+    Route("GET", _API + "/auth-check/{right}", infos.get_auth_check),
+    Route("PUT", _API + "/settings", admin.put_settings),
+]
+_REVISIONS = [
+    Route("GET", _API + "/tree/{rev}", browse.get_tree),
+    Route("GET", _API + "/tree/{rev}/{path*}", browse.get_tree),
+    Route("POST", _API + "/paths-info/{rev}", browse.post_paths_info),
+    Route("GET", _API + "/commits/{rev}", browse.get_commits),
+    Route("GET", _API + "/refs", browse.get_refs),
+    Route("POST", _API + "/branch/{branch}", admin.post_branch),
+    Route("DELETE", _API + "/branch/{branch}", admin.delete_branch),
+    Route("POST", _API + "/tag/{rev}", admin.post_tag),
+    Route("DELETE", _API + "/tag/{tag}", admin.delete_tag),
+    Route("POST", _API + "/preupload/{rev}", commits.post_preupload),
+    Route("POST", _API + "/commit/{rev}", commits.post_commit, is_commit=True),
+]
+_DISCUSSIONS = [
+    Route("GET", _API + "/discussions", discussions.get_discussions),
+    Route("POST", _API + "/discussions", discussions.post_discussion),
+    Route("GET", _THREAD, discussions.get_discussion),
+    Route("POST", _THREAD + "/comment", discussions.post_comment),
+    Route("POST", _THREAD + "/status", discussions.post_status),
+    Route("POST", _THREAD + "/title", discussions.post_title),
+    Route("POST", _THREAD + "/merge", discussions.post_merge),
+    Route("DELETE", _THREAD + "/ref", discussions.delete_pull_request_ref),
+]
+_BYTES = [
+    Route("PUT", "lfs/objects/{oid}", lfs.put_object),
+    Route("POST", "lfs/objects/{oid}", lfs.post_completion),
+    Route("POST", _LFS + "/objects/batch", lfs.post_batch),
+    Route("POST", "{kind}/" + _LFS + "/objects/batch", lfs.post_batch),
+    Route("POST", _LFS + "/verify", lfs.post_verify),
+    Route("POST", "{kind}/" + _LFS + "/verify", lfs.post_verify),
+    Route("GET", "{kind}/{owner}/{name}/resolve/{rev}/{path*}", resolve.get_file),
+    Route("GET", "{owner}/{name}/resolve/{rev}/{path*}", resolve.get_file),
+]
+_PAGES = [
+    Route("GET", "", page.get_index),
+    Route("GET", "{kind}/{owner}/{name}/discussions/{num}", page.get_thread_page),
+    Route("GET", "{owner}/{name}/discussions/{num}", page.get_thread_page),
+    Route("GET", "{kind}/{owner}/{name}", page.get_repo_page),
+    Route("GET", "{owner}/{name}", page.get_repo_page),
+]
+
+ROUTES = [*_ABOUT_REPOS, *_REVISIONS, *_DISCUSSIONS, *_BYTES, *_PAGES]
+"""Tried in this order."""

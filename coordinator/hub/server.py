@@ -1,0 +1,184 @@
+"""The Hub as a server: bind, lock the data folder, say when ready, stop cleanly."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+import uvicorn
+
+from paris.coordinator.hub.app import HubApp, create_app
+from paris.coordinator.hub.errors import HubStartError
+from paris.coordinator.hub.limits import HubLimits
+from paris.protocol.errors import PortTakenError
+
+_GRACE_S = 3
+_BACKLOG = 256
+
+
+class HubServer:
+    """One Hub on one port; binds at once, serves from `run` (here) or `start` (in a thread of its own).
+
+    Args:
+        data_dir: Where everything is kept; only one server at a time may use it.
+        host: Address to listen at.
+        port: Port, 0 for any free one.
+        open_registration: Whether an unknown token makes a volunteer.
+        limits: Bounds on requests and storage.
+
+    Raises:
+        PortTakenError: Something listens there already.
+        HubStartError: Another server uses the data folder, or the address cannot be had.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        open_registration: bool = False,
+        limits: HubLimits | None = None,
+    ) -> None:
+        self._closing = contextlib.ExitStack()
+        with contextlib.ExitStack() as undo:
+            self._socket = undo.enter_context(_bind(host, port))
+            undo.enter_context(_only_server_of(data_dir))
+            self.app: HubApp = create_app(data_dir, open_registration=open_registration, limits=limits)
+            undo.callback(self.app.close)
+            self._closing = undo.pop_all()
+        self.port: int = self._socket.getsockname()[1]
+        shown = f"[{host}]" if ":" in host else host
+        self.url = f"http://{shown}:{self.port}"
+        config = uvicorn.Config(
+            self.app,
+            lifespan="off",
+            ws="none",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_S,
+        )
+        self._server = _ReadyServer(config)
+        self._thread: threading.Thread | None = None
+
+    def run(self, on_ready: Callable[[str], None] | None = None) -> None:
+        """Serve until a signal (SIGTERM, SIGINT) or `stop`; then close everything.
+
+        Args:
+            on_ready: Called once with the address when requests are answered.
+        """
+        if on_ready is not None:
+            self._server.on_ready = lambda: on_ready(self.url)
+        with self._closing, _signals_end_the_server_only():
+            self._server.run(sockets=[self._socket])
+
+    def start(self) -> HubServer:
+        """Serve from a thread; returns when requests are answered."""
+        ready = threading.Event()
+        self._thread = threading.Thread(target=self.run, args=(lambda _url: ready.set(),), name="hub", daemon=True)
+        self._thread.start()
+        while not ready.wait(0.05):
+            if not self._thread.is_alive():
+                raise HubStartError("The Hub ended before it was ready.", "Its log says why.")
+        return self
+
+    def stop(self) -> None:
+        """End `run`, from any thread; waits when the Hub was started with `start`."""
+        self._server.should_exit = True
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def __enter__(self) -> HubServer:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class _ReadyServer(uvicorn.Server):
+    """A server that says when it listens."""
+
+    on_ready: Callable[[], None] = staticmethod(lambda: None)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer, then say so."""
+        await super().startup(sockets)
+        self.on_ready()
+
+
+def serve(
+    data_dir: Path,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    *,
+    open_registration: bool = False,
+    limits: HubLimits | None = None,
+    on_ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve a Hub until SIGTERM or SIGINT; arguments and errors as for `HubServer`.
+
+    Args:
+        on_ready: Called once with the address; by default a line `hub ready at http://...` is printed.
+    """
+    server = HubServer(data_dir, host, port, open_registration=open_registration, limits=limits)
+    server.run(on_ready or print_ready)
+
+
+def print_ready(url: str) -> None:
+    """The line for which a parent process waits."""
+    print(f"hub ready at {url}", flush=True)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            what = f"Port {port} of {host} is in use."
+            raise PortTakenError(what, "Choose another with --port, or 0 for any free one.") from error
+        raise HubStartError(
+            f"Cannot listen at {host} port {port}: {error.strerror or error}.", "Choose another."
+        ) from error
+
+
+@contextlib.contextmanager
+def _only_server_of(data_dir: Path) -> Iterator[None]:
+    """Hold the data folder's lock; the system gives it back when the process ends, however it ends."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = (data_dir / "hub.lock").open("w")
+    except OSError as error:
+        raise HubStartError(f"Cannot use {data_dir}: {error.strerror}.", "Choose another folder.") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise HubStartError(
+                f"Another Hub is using {data_dir}.", "Stop it first, or choose another folder."
+            ) from error
+        yield
+
+
+@contextlib.contextmanager
+def _signals_end_the_server_only() -> Iterator[None]:
+    """Swallow the signal that uvicorn raises once more at its end: it would end us before the database is closed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kept = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)

@@ -1,0 +1,154 @@
+"""Second pass over the pictures: decode, encode, write the shards and the held-out parts.
+
+Rows of several files go through one query and are put where they belong as they come back, whatever their order, so
+that no more pictures are in memory than a few files hold. A file that is there is whole (it was renamed into place) and
+is not made again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from paris.coordinator.prepare.config import PrepareConfig
+from paris.coordinator.prepare.embedding import Report, decoded
+from paris.coordinator.prepare.engine import daft, result_batches
+from paris.coordinator.prepare.errors import PrepareError
+from paris.coordinator.prepare.functions import EncodePictures, load_codec_once
+from paris.coordinator.prepare.plan import Plan
+from paris.experts.shards import Row, write_shard
+
+_GROUP_ROWS = 8192
+_TEXT = ("row_id", "caption", "source", "url", "author", "licence", "caption_origin")
+
+
+@dataclass(frozen=True)
+class Target:
+    """One Parquet file to write."""
+
+    path: Path
+    rows: np.ndarray
+    """int64: places in the item table, in the order of the file."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What one stored picture is."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def shard_path(cluster: int, shard: int) -> str:
+    """Path of a shard in the data repo."""
+    return f"shards/cluster-{cluster:03d}/shard-{shard:05d}.parquet"
+
+
+def heldout_path(cluster: int) -> str:
+    """Path of a cluster's secret rows; never uploaded."""
+    return f"heldout/cluster-{cluster:03d}.parquet"
+
+
+def targets(plan: Plan, config: PrepareConfig, out_dir: Path) -> list[Target]:
+    """All files that the plan asks for."""
+    found = []
+    for part in plan.clusters:
+        for number, rows in enumerate(part.shards(config.rows_per_shard)):
+            found.append(Target(out_dir / shard_path(part.cluster, number), rows))
+        found.append(Target(out_dir / heldout_path(part.cluster), part.heldout))
+    return found
+
+
+def encode_targets(
+    table: pa.Table, wanted: list[Target], config: PrepareConfig, codec_folder: Path, report: Report
+) -> Stored:
+    """Write every file that is not there yet.
+
+    Args:
+        table: All items.
+        wanted: The files.
+        config: Codec, sizes.
+        codec_folder: Where a VAE's folder is.
+        report: Told the rows done.
+
+    Returns:
+        Shape and type of what a row stores.
+
+    Raises:
+        DiskFullError: No room; finished files stay.
+        PrepareError: A picture that could be read before cannot be read any more.
+        ExpertError: The codec cannot be loaded.
+        EngineError: Daft failed.
+    """
+    codec = (tuple(sorted(config.codec.items())), str(codec_folder))
+    stored = _probe(codec, config.image_size)
+    total = sum(len(target.rows) for target in wanted)
+    missing = [target for target in wanted if not target.path.exists()]
+    done = total - sum(len(target.rows) for target in missing)
+    report("encode", done, total)
+    for group in _groups(missing):
+        _encode_group(table, group, config, codec, stored, lambda rows, done=done: report("encode", done + rows, total))
+        done += sum(len(target.rows) for target in group)
+    return stored
+
+
+def _probe(codec: tuple[Any, ...], image_size: int) -> Stored:
+    """Encode one black picture, to learn what a row stores."""
+    made = load_codec_once(*codec).encode(np.zeros((1, 3, image_size, image_size), np.uint8))
+    return Stored(tuple(made.shape[1:]), str(made.dtype))
+
+
+def _groups(files: list[Target]) -> Iterator[list[Target]]:
+    """Cut the list into runs of files with about `_GROUP_ROWS` rows each."""
+    group: list[Target] = []
+    for target in files:
+        group.append(target)
+        if sum(len(member.rows) for member in group) >= _GROUP_ROWS:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _encode_group(
+    table: pa.Table,
+    group: list[Target],
+    config: PrepareConfig,
+    codec: tuple[Any, ...],
+    stored: Stored,
+    done: Callable[[int], None],
+) -> None:
+    items = table.take(np.concatenate([target.rows for target in group]))
+    places = pa.array(range(items.num_rows), pa.int64())
+    frame = daft.from_arrow(pa.table({"place": places, "location": items["location"]}))
+    encode = daft.cls(use_process=False)(EncodePictures)(config.image_size, codec)
+    frame = decoded(frame, config.image_size, config)
+    frame = frame.with_column("latent", encode.encode(frame["decoded"].get("pixels")))
+    frame = frame.select("place", frame["decoded"].get("reason").alias("reason"), "latent")
+    starts = np.cumsum([0] + [len(target.rows) for target in group])
+    waiting: list[dict[int, bytes]] = [{} for _ in group]
+    count = 0
+    for batch in result_batches(frame):
+        for place, reason, latent in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            if reason is not None:
+                name = items["row_id"][place].as_py()
+                raise PrepareError(f"The picture {name} changed while it was prepared: {reason}.", "Prepare again.")
+            member = int(np.searchsorted(starts, place, side="right")) - 1
+            waiting[member][place] = latent
+            if len(waiting[member]) == len(group[member].rows):
+                _write(group[member].path, items.slice(starts[member], len(waiting[member])), waiting[member], stored)
+                waiting[member] = {}
+        count += batch.num_rows
+        done(count)
+
+
+def _write(path: Path, items: pa.Table, latents: dict[int, bytes], stored: Stored) -> None:
+    arrays = (np.frombuffer(latents[place], stored.dtype).reshape(stored.shape) for place in sorted(latents))
+    texts = zip(*(items[name].to_pylist() for name in _TEXT), strict=True)
+    rows = [Row(latent=array, **dict(zip(_TEXT, text, strict=True))) for array, text in zip(arrays, texts, strict=True)]
+    write_shard(path, rows, stored.shape, stored.dtype)

@@ -1,0 +1,153 @@
+"""The small files beside the shards: manifests, vocabulary, credits, the description of the clusters."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from paris.coordinator.prepare.config import PrepareConfig
+from paris.coordinator.prepare.encoding import heldout_path, shard_path
+from paris.coordinator.prepare.items import SourceInfo
+from paris.coordinator.prepare.plan import ClusterPlan, Plan
+from paris.coordinator.prepare.prepared import PreparedCluster
+from paris.experts.files import file_sha256, whole_file, write_whole
+from paris.protocol.canonical import canonical_bytes
+from paris.protocol.manifest import shards_digest
+from paris.protocol.records import Shard
+
+_CREDITS = ("row_id", "caption", "source", "url", "author", "licence", "caption_origin")
+_CREDIT_ROWS = 65536
+_EXAMPLES = 12
+_WORDS = 8
+_FILLERS = frozenset("a an and at by for from in is it of on or the to with without".split())
+
+
+def write_manifest(part: ClusterPlan, config: PrepareConfig, out_dir: Path) -> PreparedCluster:
+    """Hash a cluster's shards and write their list."""
+    shards = []
+    for number, rows in enumerate(part.shards(config.rows_per_shard)):
+        name = shard_path(part.cluster, number)
+        path = out_dir / name
+        shards.append(Shard(path=name, sha256=file_sha256(path), bytes=path.stat().st_size, rows=len(rows)))
+    name = f"manifests/cluster-{part.cluster:03d}.json"
+    listed = {"cluster": part.cluster, "shards": [shard.model_dump(mode="json") for shard in shards]}
+    write_whole(out_dir / name, canonical_bytes(listed))
+    return PreparedCluster(
+        cluster=part.cluster,
+        rows=len(part.training),
+        data_bytes=sum(shard.bytes for shard in shards),
+        num_shards=len(shards),
+        manifest=name,
+        manifest_sha256=shards_digest(tuple(shards)),
+        heldout=heldout_path(part.cluster),
+        heldout_rows=len(part.heldout),
+        heldout_sha256=file_sha256(out_dir / heldout_path(part.cluster)),
+    )
+
+
+def count_words(table: pa.Table, plan: Plan) -> list[Counter[str]]:
+    """How often each word stands in the training captions of each cluster, words of its most typical rows first.
+
+    Held-out captions are not counted: they are secret too.
+    """
+    from paris.experts.text import split_words
+
+    counts = []
+    for part in plan.clusters:
+        counter: Counter[str] = Counter()
+        for start in range(0, len(part.typical), _CREDIT_ROWS):
+            for caption in table["caption"].take(part.typical[start : start + _CREDIT_ROWS]).to_pylist():
+                counter.update(split_words(caption))
+        counts.append(counter)
+    return counts
+
+
+def write_words(counts: list[Counter[str]], max_words: int, path: Path) -> str:
+    """Write vocab.json: the most frequent words of all training captions; returns its digest."""
+    from paris.experts.text import write_vocabulary
+
+    total: Counter[str] = sum(counts, Counter())
+    ranked = sorted(total, key=lambda word: (-total[word], word))
+    return write_vocabulary(path, ranked[:max_words])
+
+
+def write_attribution(table: pa.Table, plan: Plan, path: Path) -> None:
+    """Write who made each published picture and under which terms, in the order of the shards."""
+    schema = pa.schema([("cluster", pa.int32()), *((name, pa.string()) for name in _CREDITS)])
+    with whole_file(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+        for part in plan.clusters:
+            for start in range(0, len(part.training), _CREDIT_ROWS):
+                rows = table.select(list(_CREDITS)).take(part.training[start : start + _CREDIT_ROWS])
+                cluster = pa.array([part.cluster] * rows.num_rows, pa.int32())
+                writer.write_table(rows.add_column(0, "cluster", cluster).cast(schema))
+
+
+def write_card(info: SourceInfo, num_rows: int, config: PrepareConfig, path: Path) -> None:
+    """Write the data repo's card: licence and credit line where a reader looks first."""
+    lines = [
+        "---",
+        f"license: {info.licence}",
+        "---",
+        f"# {info.name}: {num_rows} captioned pictures in {config.num_clusters} clusters",
+        "",
+        f"{config.image_size}x{config.image_size} pixels, stored as {config.codec.get('kind', 'pixels')}; split by "
+        f"{config.embedder} features. Prepared by paris-coord; `attribution.parquet` names the source, author and "
+        "licence of every row.",
+        "",
+        info.attribution,
+    ]
+    write_whole(path, ("\n".join(lines).rstrip() + "\n").encode("utf-8"))
+
+
+def frequent_words(counts: list[Counter[str]], cluster: int) -> list[str]:
+    """Words that are frequent in a cluster and rare elsewhere, the most telling first; the typical rows break ties.
+
+    A word's weight is its count times the log of (its share of this cluster's words over its share of all words).
+    """
+    here = counts[cluster]
+    total: Counter[str] = sum(counts, Counter())
+    all_here, all_words = max(1, here.total()), max(1, total.total())
+
+    def weight(word: str) -> float:
+        return here[word] * math.log((here[word] / all_here) / (total[word] / all_words) + 1.0)
+
+    ranked = sorted((word for word in here if word not in _FILLERS), key=lambda word: -weight(word))
+    return ranked[:_WORDS]
+
+
+def write_clusters(
+    table: pa.Table,
+    plan: Plan,
+    counts: list[Counter[str]],
+    prepared: list[PreparedCluster],
+    config: PrepareConfig,
+    path: Path,
+) -> None:
+    """Write clusters.json: what each cluster is about, and how well they are told apart."""
+    found = plan.clustering
+    clusters = []
+    for part, files in zip(plan.clusters, prepared, strict=True):
+        examples = table.select(["row_id", "caption"]).take(part.typical[:_EXAMPLES]).to_pylist()
+        clusters.append(
+            {
+                "cluster": part.cluster,
+                "rows": files.rows,
+                "heldout_rows": files.heldout_rows,
+                "bytes": files.data_bytes,
+                "silhouette": found.silhouette.by_cluster[part.cluster],
+                "frequent_words": frequent_words(counts, part.cluster),
+                "examples": examples,
+            }
+        )
+    described = {
+        "embedder": config.embedder,
+        "silhouette": round(found.silhouette.mean, 6),
+        "silhouette_before_balancing": round(found.silhouette_before, 6),
+        "sizes_before_balancing": found.sizes_before,
+        "clusters": clusters,
+    }
+    write_whole(path, canonical_bytes(described))

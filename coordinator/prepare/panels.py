@@ -1,0 +1,120 @@
+"""clusters.png: one panel a cluster, its pictures in a captioned grid, the most typical first."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image, ImageDraw, ImageFont
+
+from paris.coordinator.prepare.config import PrepareConfig
+from paris.coordinator.prepare.embedding import decoded
+from paris.coordinator.prepare.engine import daft, result_batches
+from paris.coordinator.prepare.outputs import frequent_words
+from paris.coordinator.prepare.plan import Plan
+from paris.experts.files import whole_file
+
+_PICTURES = 28
+_PICTURE_PX = 96
+_CELL_WIDTH_PX = 118
+_CELL_HEIGHT_PX = 138
+_TITLE_PX = 74
+_MARGIN_PX = 24
+_CAPTION_LINES = 2
+_CAPTION_CHARS = 18
+_COLUMNS = 7
+_INK, _FAINT, _RULE, _GROUND, _PAGE = "#1c1c1e", "#6b6b70", "#d9d9de", "#ffffff", "#f2f2f5"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One cluster as it is shown."""
+
+    title: str
+    words: str
+    pictures: list[np.ndarray]
+    """uint8 `[3, H, W]` each."""
+    captions: list[str]
+
+
+def make_panels(table: pa.Table, plan: Plan, counts: list[Counter[str]], config: PrepareConfig) -> list[Panel]:
+    """Decode each cluster's most typical training pictures, at the size that its expert sees or smaller.
+
+    Args:
+        table: All items.
+        plan: The clusters.
+        counts: Words of each cluster's captions.
+        config: Sizes and limits.
+    """
+    size = min(config.image_size, _PICTURE_PX)
+    rows = [part.typical[:_PICTURES] for part in plan.clusters]
+    places = np.concatenate(rows)
+    frame = daft.from_arrow(pa.table({"place": places, "location": table["location"].take(places)}))
+    frame = decoded(frame, size, config)
+    pixels: dict[int, np.ndarray] = {}
+    for batch in result_batches(frame.select("place", frame["decoded"].get("pixels").alias("pixels"))):
+        for place, data in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            if data is not None:
+                pixels[place] = np.frombuffer(data, np.uint8).reshape(3, size, size)
+    panels = []
+    for part, chosen in zip(plan.clusters, rows, strict=True):
+        shown = [place for place in chosen.tolist() if place in pixels]
+        panels.append(
+            Panel(
+                title=f"Cluster {part.cluster}: {len(part.training)} pictures",
+                words=", ".join(frequent_words(counts, part.cluster)),
+                pictures=[pixels[place] for place in shown],
+                captions=table["caption"].take(pa.array(shown, pa.int64())).to_pylist(),
+            )
+        )
+    return panels
+
+
+def draw_panels(panels: list[Panel], path: Path) -> None:
+    """Draw the panels side by side, two a row.
+
+    Args:
+        panels: One a cluster, each with at least one picture.
+        path: The PNG to write.
+
+    Raises:
+        DiskFullError: No room; `path` is as it was.
+    """
+    per_row = 1 if len(panels) == 1 else 2
+    rows = max(math.ceil(len(panel.pictures) / _COLUMNS) for panel in panels)
+    width = _COLUMNS * _CELL_WIDTH_PX + 2 * _MARGIN_PX
+    height = _TITLE_PX + rows * _CELL_HEIGHT_PX + _MARGIN_PX
+    page_rows = math.ceil(len(panels) / per_row)
+    page = Image.new(
+        "RGB", (per_row * (width + _MARGIN_PX) + _MARGIN_PX, page_rows * (height + _MARGIN_PX) + _MARGIN_PX), _PAGE
+    )
+    draw = ImageDraw.Draw(page)
+    for number, panel in enumerate(panels):
+        left = _MARGIN_PX + (number % per_row) * (width + _MARGIN_PX)
+        top = _MARGIN_PX + (number // per_row) * (height + _MARGIN_PX)
+        draw.rounded_rectangle((left, top, left + width, top + height), 14, _GROUND, _RULE)
+        _draw_panel(page, draw, panel, left + _MARGIN_PX, top)
+    with whole_file(path) as partial:
+        page.save(partial, format="PNG", optimize=False, compress_level=6)
+
+
+def _draw_panel(page: Image.Image, draw: ImageDraw.ImageDraw, panel: Panel, left: int, top: int) -> None:
+    draw.text((left, top + 16), panel.title, _INK, ImageFont.load_default(24))
+    draw.text((left, top + 46), panel.words, _FAINT, ImageFont.load_default(15))
+    font = ImageFont.load_default(12)
+    for number, (picture, caption) in enumerate(zip(panel.pictures, panel.captions, strict=True)):
+        x = left + (number % _COLUMNS) * _CELL_WIDTH_PX
+        y = top + _TITLE_PX + (number // _COLUMNS) * _CELL_HEIGHT_PX
+        shown = Image.fromarray(picture.transpose(1, 2, 0)).resize((_PICTURE_PX, _PICTURE_PX), Image.Resampling.NEAREST)
+        page.paste(shown, (x + (_CELL_WIDTH_PX - _PICTURE_PX) // 2, y))
+        for line, text in enumerate(_wrapped(caption)):
+            draw.text((x + _CELL_WIDTH_PX // 2, y + _PICTURE_PX + 4 + 14 * line), text, _FAINT, font, anchor="ma")
+
+
+def _wrapped(caption: str) -> list[str]:
+    return textwrap.wrap(caption, _CAPTION_CHARS, max_lines=_CAPTION_LINES, placeholder="...")

@@ -1,0 +1,126 @@
+"""Losses of any set of weights on the secret rows, and on batches of the task's own training.
+
+Shapes: N rows of a cluster, L text tokens, E text width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from paris.coordinator.errors import NotReadyError
+from paris.coordinator.verify.case import VerificationCase
+from paris.experts.batches import Batches
+from paris.experts.codec import CodecConfig, load_codec
+from paris.experts.evaluate import heldout_losses
+from paris.experts.flow import flow_loss
+from paris.experts.model import DiTExpert
+from paris.experts.presets import ModelConfig
+from paris.experts.seeding import generator_for, seed_for
+from paris.experts.shards import ClusterData, ShardFile
+from paris.experts.text import TextConfig, load_text_encoder
+from paris.experts.training_config import TrainingConfig, TrainingTask
+
+Losses = dict[int, Tensor]
+"""Cluster to the losses of its secret rows `[N]`."""
+_LATE_SHARE = 0.5
+
+
+class Scoring:
+    """Scores weights, all on the same rows with the same times and noises.
+
+    Args:
+        case: Where the rows are, and the secret seed.
+        config: The run's model.
+
+    Raises:
+        NotReadyError: A file of secret rows is missing.
+    """
+
+    def __init__(self, case: VerificationCase, config: ModelConfig) -> None:
+        self._case, self._config = case, config
+        self._device = torch.device(case.device)
+        self._text = TextConfig.from_settings(case.run.text)
+        self._codec_config = CodecConfig.from_settings(case.run.codec)
+        self._codec = load_codec(self._codec_config, case.text_folder, self._device)
+        self._encoder = load_text_encoder(self._text, case.text_folder, self._device)
+        missing = [path for path in (*case.heldout, *case.shards) if not path.is_file()]
+        if missing or case.task.cluster >= len(case.heldout):
+            what = missing[0] if missing else f"the held-out rows of cluster {case.task.cluster}"
+            raise NotReadyError(f"{what} is missing.", "Prepare the run's data again, or restore the file.")
+        self._rows = {cluster: self._chosen(cluster, path) for cluster, path in enumerate(case.heldout)}
+
+    @property
+    def clusters(self) -> list[int]:
+        """All clusters of the run."""
+        return list(self._rows)
+
+    def losses(self, weights: Mapping[str, Tensor], clusters: Iterable[int]) -> Losses:
+        """Score weights on some clusters.
+
+        Args:
+            weights: Exactly the model's tensors, float32.
+            clusters: Which.
+        """
+        model = self._model(weights)
+        found = {}
+        for cluster in clusters:
+            x0, states, mask = self._rows[cluster]
+            seed = seed_for(self._case.seed, "heldout-draws", cluster)
+            scored = heldout_losses(model, x0, (states, mask), seed=seed, num_draws=self._case.bounds.heldout_draws)
+            found[cluster] = scored.cpu()
+        return found
+
+    @torch.no_grad()
+    def training_loss(self, weights: Mapping[str, Tensor]) -> float:
+        """Mean loss on batches of the second half of the task's own training, steps drawn in secret.
+
+        They are the very batches, times and noises that the volunteer's training saw.
+        """
+        model, task = self._model(weights), self._training_task
+        batches = Batches(task, ClusterData(self._case.shards), self._codec, self._encoder)
+        first = int(task.steps * _LATE_SHARE)
+        count = max(1, self._case.bounds.claim_rows // task.training.batch_size)
+        generator = generator_for(self._case.seed, "claimed-loss", self._case.lease.lease_id)
+        steps = torch.randint(first, task.steps, (count,), generator=generator).tolist()
+        total = 0.0
+        for step in steps:
+            batch = batches.batch(step).to(self._device)
+            pieces = batch.pieces(task.training.micro_batch_size or len(batch))
+            outputs = [(flow_loss(model(p.x_t, p.t, p.text, p.text_mask), p.x0, p.noise), len(p)) for p in pieces]
+            total += sum(float(loss) * rows for loss, rows in outputs) / len(batch)
+        return total / count
+
+    def _model(self, weights: Mapping[str, Tensor]) -> DiTExpert:
+        with torch.device("meta"):
+            model = DiTExpert(self._config)
+        model.load_state_dict(dict(weights), assign=True)
+        return model.to(self._device).eval().requires_grad_(False)
+
+    def _chosen(self, cluster: int, path: Path) -> tuple[Tensor, Tensor, Tensor]:
+        """Secret rows of a cluster as the model sees them: `[N, C, H, W]`, text `[N, L, E]` and mask `[N, L]`."""
+        shard = ShardFile(path)
+        generator = generator_for(self._case.seed, "heldout-rows", cluster)
+        most = self._case.bounds.heldout_rows
+        rows = sorted(torch.randperm(shard.num_rows, generator=generator)[:most].tolist())
+        states, mask = self._encoder.encode([shard.caption(row) for row in rows])
+        return self._codec.to_model(shard.latents[rows]), states, mask
+
+    @cached_property
+    def _training_task(self) -> TrainingTask:
+        case = self._case
+        settings = {**case.run.training, "steps": case.task.steps, "batch_size": case.task.batch_size}
+        return TrainingTask(
+            run_id=case.run_id,
+            seed=case.run.seed,
+            task_id=case.task.task_id,
+            model=self._config,
+            training=TrainingConfig.from_settings(settings),
+            text=self._text,
+            codec=self._codec_config,
+            shard_rows=ClusterData(case.shards).shard_rows,
+        )

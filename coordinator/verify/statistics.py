@@ -1,0 +1,62 @@
+"""The paired bootstrap: how sure a difference between models is, given the rows that happened to be drawn.
+
+All models are scored on the same rows with the same noise. A resampling draws rows with replacement, the same for
+every model, so that what is hard about a row cancels out of differences.
+
+Shapes: N rows of a cluster, S resamplings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from paris.experts.seeding import generator_for
+
+
+class Resampled:
+    """Mean losses under resampling of the rows.
+
+    Args:
+        num_rows: Rows of each cluster.
+        seed: Decides the resamplings.
+        samples: S.
+    """
+
+    def __init__(self, num_rows: Mapping[int, int], seed: int, samples: int) -> None:
+        self._drawn = {
+            cluster: torch.randint(rows, (samples, rows), generator=generator_for(seed, "bootstrap", cluster))
+            for cluster, rows in num_rows.items()
+        }
+
+    def log_means(self, losses: Tensor, cluster: int) -> Tensor:
+        """Logarithm of the mean loss: the one of all rows first, then of each resampling.
+
+        Args:
+            losses: Losses of one model on the cluster's rows `[N]`.
+            cluster: The cluster.
+
+        Returns:
+            `[1 + S]`, float64.
+        """
+        exact = losses.double()
+        return torch.cat([exact.mean()[None], exact[self._drawn[cluster]].mean(1)]).log()
+
+
+def lower_bound(values: Tensor, confidence: float) -> float:
+    """What the quantity exceeds with this one-sided confidence.
+
+    Args:
+        values: From statistics on `log_means`, `[1 + S]`.
+        confidence: In [0, 1].
+
+    Source: the percentile bootstrap (Efron and Tibshirani, 1993, chapter 13).
+    """
+    return float(torch.quantile(values[1:], 1.0 - confidence))
+
+
+def upper_bound(values: Tensor, confidence: float) -> float:
+    """What the quantity stays below with this one-sided confidence. Arguments as for `lower_bound`."""
+    return float(torch.quantile(values[1:], confidence))

@@ -1,0 +1,54 @@
+# syntax=docker/dockerfile:1.7
+# paris-node for one volunteer. Build from the repository's root:
+#
+#   CPU     docker build -f docker/volunteer.Dockerfile -t paris-volunteer .
+#   CUDA    docker build -f docker/volunteer.Dockerfile -t paris-volunteer:cuda \
+#             --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu126 .
+#
+# cu126 needs NVIDIA driver 525 or newer, cu130 driver 580 or newer. The driver's own libraries come from the host
+# (`docker run --gpus all`), everything else of CUDA from torch's wheels, so one base image serves both variants.
+
+# Tag and multi-platform digest. To move on: docker buildx imagetools inspect python:3.11-slim-bookworm
+ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
+
+# hadolint ignore=DL3006
+FROM ${PYTHON_IMAGE}
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+ENV PYTHONUNBUFFERED=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_ROOT_USER_ACTION=ignore \
+    PARIS_HOME=/data
+
+# The home is the volume: identity, settings, cache and unfinished work outlive the container.
+RUN useradd --uid 10001 --create-home --home-dir /data --shell /usr/sbin/nologin volunteer
+
+WORKDIR /opt/paris
+# torch is nine tenths of the bytes and stands in a layer of its own. It alone comes from TORCH_INDEX (--no-deps), so
+# that no other package can be taken from there.
+COPY constraints.txt ./
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip install --constraint constraints.txt --no-deps --index-url "$TORCH_INDEX" torch
+
+# The dependencies' layer is made again when pyproject.toml or the pins change, not with every line of code.
+COPY pyproject.toml ./
+RUN --mount=type=cache,target=/root/.cache/pip \
+    python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["dependencies"], sep="\n")' > requirements.txt \
+    && pip install --constraint constraints.txt --requirement requirements.txt
+
+COPY LICENSE README.md ./
+COPY protocol protocol
+COPY experts experts
+COPY node node
+COPY coordinator coordinator
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip install --constraint constraints.txt --no-deps .
+
+USER 10001
+WORKDIR /data
+VOLUME /data
+STOPSIGNAL SIGTERM
+# No HEALTHCHECK: the node starts its own trainer again, and ends with a code and one clear line on what it cannot
+# mend; `--restart on-failure` does the rest.
+ENTRYPOINT ["paris-node"]
+CMD ["--help"]

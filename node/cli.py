@@ -1,0 +1,188 @@
+"""`paris-node`: the volunteer's command. What a command does is imported when it runs: --help stays quick."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="paris-node",
+    help="Give a machine's time to a Paris run: `paris-node join RUN`, and nothing else to learn.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+identity_app = typer.Typer(help="The key that your contributions are signed with.", no_args_is_help=True)
+app.add_typer(identity_app, name="identity")
+
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="run.json (path or URL), org/repo, a run joined before, or a multiaddr.")
+]
+HomeOption = Annotated[
+    Path | None, typer.Option("--home", help="Folder that remembers everything.", show_default="your user data folder")
+]
+RunIdOption = Annotated[str | None, typer.Option("--run", help="Run id; needed where RUN is a multiaddr.")]
+HubOption = Annotated[str | None, typer.Option("--hub-endpoint", help="Hub to use instead of the run's own.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+
+
+@app.command()
+def join(
+    run: RunArgument,
+    home: HomeOption = None,
+    run_id: RunIdOption = None,
+    name: Annotated[str | None, typer.Option(help="Shown beside your contributions.")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", show_default="auto")] = None,
+    threads: Annotated[int | None, typer.Option(help="CPU threads to train with.")] = None,
+    hub_endpoint: HubOption = None,
+    max_tasks: Annotated[int | None, typer.Option(min=1, help="Leave after so many tasks.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Leave after one task.")] = False,
+    task_wait_s: Annotated[
+        float | None, typer.Option(min=0, help="Leave when no task comes for so many seconds.")
+    ] = None,
+    as_json: JsonOption = False,
+    lifeline: Annotated[bool, typer.Option("--lifeline", hidden=True, help="End when standard input closes.")] = False,
+) -> None:
+    """Join a run: wait for tasks, train them, submit them. Run the same command again to go on after any end."""
+    from paris.node.view import make_view
+
+    view = make_view(as_json=as_json)
+    if lifeline:
+        from paris.protocol.lifeline import end_with_parent
+
+        end_with_parent()
+    flags = {"name": name, "device": device, "threads": threads, "hub_endpoint": hub_endpoint}
+    with _clear_errors(view):
+        from paris.node.joining import Request
+        from paris.node.joining import join as join_run
+
+        request = Request(run, _home(home), run_id, flags)
+        join_run(request, view, max_tasks=1 if once else max_tasks, task_wait_s=task_wait_s)
+
+
+@app.command()
+def leave(run: RunArgument, home: HomeOption = None, run_id: RunIdOption = None) -> None:
+    """Give back the task at hand, so that another volunteer gets it at once."""
+    from paris.node.view import make_view
+
+    view = make_view(as_json=False)
+    with _clear_errors(view):
+        from paris.node.agent import give_back
+        from paris.node.joining import Request, running_node
+        from paris.node.retry import StopSignal
+
+        with running_node(Request(run, _home(home), run_id, {}), view, StopSignal()) as node:
+            view.event("done", text=f"Left; {give_back(node)} unfinished tasks were given back.")
+
+
+@app.command()
+def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Show the runs and tasks that this machine has worked on."""
+    with _clear_errors():
+        from paris.node.home import Home
+
+        node_home = Home(_home(home))
+        rows = [_row(run_id, unit) for run_id in node_home.run_ids() for _, unit in node_home.units(run_id)]
+        if as_json:
+            print(json.dumps(rows))
+        elif not rows:
+            print("No tasks yet. Begin with: paris-node join RUN")
+        for row in [] if as_json else rows:
+            print("  ".join(str(row[key]) for key in ("run_id", "task", "attempt", "state", "outcome")).rstrip())
+
+
+@app.command()
+def check(
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="As for join; without it the machine alone is checked.")
+    ] = None,
+    home: HomeOption = None,
+    run_id: RunIdOption = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", show_default="auto")] = None,
+    hub_endpoint: HubOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check hardware, disk, peers, Hub and token: one line each."""
+    with _clear_errors():
+        from paris.node.check import check as look
+
+        all_passed = True
+        for line in look(run, _home(home), run_id, {"device": device, "hub_endpoint": hub_endpoint}):
+            all_passed &= line.passed
+            verdict = {"check": line.name, "passed": line.passed, "text": line.text}
+            print(
+                json.dumps(verdict) if as_json else f"{'ok  ' if line.passed else 'FAIL'}  {line.name}: {line.text}",
+                flush=True,
+            )
+        if not all_passed:
+            raise typer.Exit(1)
+
+
+@identity_app.command("show")
+def identity_show(home: HomeOption = None) -> None:
+    """Print the public key; make the identity if there is none."""
+    with _clear_errors():
+        from paris.node.home import Home
+        from paris.protocol.signing import Identity
+
+        print(Identity.load_or_create(Home(_home(home)).identity).public_key)
+
+
+def main() -> None:
+    """Entry point of `paris-node`."""
+    app()
+
+
+def _home(home: Path | None) -> Path:
+    if home is not None:
+        return home.expanduser()
+    from paris.node.config import default_home
+
+    return default_home()
+
+
+def _row(run_id: str, unit: Any) -> dict[str, Any]:
+    outcome = unit.reason
+    if unit.verdict is not None:
+        outcome = "accepted" if unit.verdict.accepted else f"rejected: {unit.verdict.reason}"
+    return {
+        "run_id": run_id,
+        "task": unit.task.task_id,
+        "attempt": unit.lease.attempt,
+        "state": unit.state,
+        "outcome": outcome,
+    }
+
+
+@contextlib.contextmanager
+def _clear_errors(view: Any = None) -> Iterator[None]:
+    """Any error becomes one line, a next step and an exit code; PARIS_DEBUG=1 shows the traceback."""
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except BaseException as error:
+        if os.environ.get("PARIS_DEBUG") == "1" or isinstance(error, SystemExit):
+            raise
+        from paris.node.errors import explain
+
+        what, next_step, exit_code = explain(error)
+        fields = {"type": type(error).__name__, "what": what, "next_step": next_step, "exit_code": exit_code}
+        if view is None:
+            print(f"Error: {what} {next_step}".strip(), file=sys.stderr)
+        else:
+            view.event("error", **fields)
+        raise typer.Exit(exit_code) from None
+    finally:
+        if view is not None:
+            view.close()
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""leased -> fetching -> training -> uploading: from the lease to the finished weights."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from paris.node.background_fetch import BackgroundFetch
+from paris.node.errors import HubRefusedError
+from paris.node.fetch import Fetcher, Wanted
+from paris.node.hardware import require_fit
+from paris.node.hub import translated
+from paris.node.leasing import read_manifest
+from paris.node.text_files import fetch_text_files
+from paris.node.training_process import Order, ShardFile, supervise
+from paris.node.unit import Finished
+from paris.node.work import UnitWork
+
+_WINDOW_SHARDS = 8
+"""Where the run does not say; the default of TrainingConfig, which this process must not import."""
+
+
+def accept(work: UnitWork) -> None:
+    """From leased to fetching: the task fits, the token is good, the shard list is known.
+
+    Raises:
+        TaskTooBigError: The task asks for more than this machine has.
+        HubRefusedError: The token cannot submit; told now, not after days of training.
+    """
+    node, task = work.node, work.unit.task
+    require_fit(task, node.hardware)
+    work.beat("fetching")
+    work.persist(lambda: _check_token(work))
+    manifest = work.persist(lambda: read_manifest(node.swarm, node.hub, node.spec, task))
+    work.advance("fetching", repo=manifest.repo, revision=manifest.revision, shards=manifest.shards)
+
+
+def train(work: UnitWork) -> None:
+    """From fetching by way of training to uploading: the trainer starts when the first shard of its order is in.
+
+    Raises:
+        TrainerError: The trainer cannot finish here.
+        WrongHashError, HubRefusedError, HubUnreachableError, DiskFullError: The data does not come.
+        LeaseLostError, StoppedError: Somebody said no; snapshots and shards stay.
+    """
+    work.beat("fetching")
+    fetch = _start_fetch(work)
+    fetch.wait_first(work.check)
+    if work.unit.state == "fetching":
+        work.advance("training")
+    listener = _TrainerListener(work)
+    end = supervise(_order(work), work.folder.log, on_event=listener.hear, check=work.check, pause=work.node.stop.pause)
+    finished = Finished.model_validate({name: end[name] for name in Finished.model_fields})
+    work.progress |= {"step": finished.steps, "loss": finished.final_loss}
+    work.advance("uploading", finished=finished)
+    # What the trainer could have sent to others while it trained: nothing, by its own count and the system's.
+    work.event("uploading", num_bytes=finished.bytes, network_refused=end["network_refused"], sockets=end["sockets"])
+
+
+def _check_token(work: UnitWork) -> None:
+    hub, repo = work.node.hub, work.node.spec.model_repo
+    if hub.token is None:
+        raise HubRefusedError(
+            f"A contribution is a pull request on {repo}, which needs a token of the Hub {hub.endpoint}.",
+            "Set PARIS_HUB_TOKEN=..., or put the token into the file hub_token in the node's home.",
+        )
+    with translated("checking the token"):
+        hub.api.whoami()
+        hub.api.repo_info(repo, repo_type="model")
+
+
+def _start_fetch(work: UnitWork) -> BackgroundFetch:
+    from paris.experts.order import RowOrder  # torch; hivemind has imported it already
+
+    node, unit = work.node, work.unit
+    config = node.config
+    fetcher = Fetcher(node.hub, node.cache, node.stop.pause, config.parallel_downloads, config.max_tries, node.backoff)
+    text = node.home.text_folder(unit.run_id)
+    work.persist(lambda: fetch_text_files(node.hub, fetcher, node.spec, unit.revision, text))
+    window = int(node.spec.training.get("window_shards", _WINDOW_SHARDS))
+    rows = [shard.rows for shard in unit.shards]
+    shards = [unit.shards[i] for i in RowOrder(node.spec.seed, unit.task.task_id, rows, window).first_shards()]
+    files = [Wanted(unit.repo, unit.revision, shard.path, shard.sha256, shard.bytes) for shard in shards]
+    work.event("fetching", num_files=len(files), num_bytes=sum(file.num_bytes for file in files))
+
+    def on_ready(num_ready: int) -> None:
+        if num_ready == len(files):
+            work.event("fetched", bytes_received=fetcher.bytes_received)
+
+    work.fetch = BackgroundFetch(fetcher, files, on_ready)
+    work.fetch.start()
+    return work.fetch
+
+
+def _order(work: UnitWork) -> Order:
+    node, unit, spec = work.node, work.unit, work.node.spec
+    return Order(
+        run_id=unit.run_id,
+        task_id=unit.task.task_id,
+        seed=spec.seed,
+        steps=unit.task.steps,
+        batch_size=unit.task.batch_size,
+        model=spec.model,
+        training=spec.training,
+        text=spec.text,
+        codec=spec.codec,
+        shards=tuple(ShardFile(path=str(node.cache.file(s.sha256).absolute()), rows=s.rows) for s in unit.shards),
+        text_folder=str(node.home.text_folder(unit.run_id).absolute()),
+        work=str(work.folder.work.absolute()),
+        device=node.hardware.device,
+        threads=node.config.threads,
+        nice=node.config.nice,
+    )
+
+
+class _TrainerListener:
+    """Turns what the trainer says into heartbeats and events.
+
+    Args:
+        work: The unit that is trained.
+    """
+
+    def __init__(self, work: UnitWork) -> None:
+        self._work = work
+        self._commitment_step = 0
+
+    def hear(self, event: dict[str, Any]) -> None:
+        """Take one event of the trainer."""
+        if event["event"] == "restarting":
+            self._work.event("restarting", code=event["code"], deaths=event["deaths"])
+        if event["event"] == "progress":
+            self._progress(event)
+
+    def _progress(self, event: dict[str, Any]) -> None:
+        work, steps, speed = self._work, self._work.unit.task.steps, float(event["steps_per_s"])
+        loss = event["loss"] if event["loss"] is not None and math.isfinite(event["loss"]) else None
+        names = ("step", "steps_per_s", "commitment", "commitment_step")
+        work.progress = {name: event[name] for name in names} | {"loss": loss}
+        work.beat("training")
+        traffic = work.node.swarm.traffic()
+        work.event(
+            "training",
+            step=event["step"],
+            steps=steps,
+            loss=loss,
+            steps_per_s=speed,
+            eta_s=(steps - event["step"]) / speed if speed > 0 else 0.0,
+            heartbeat_at=work.node.announcer.last_accepted_at,
+            control_bytes_sent=traffic.bytes_sent,
+            control_bytes_received=traffic.bytes_received,
+        )
+        if event["note"]:
+            work.event("note", text=event["note"])
+        if event["commitment_step"] > self._commitment_step:
+            self._commitment_step = event["commitment_step"]
+            work.event("snapshot", step=event["commitment_step"], commitment=event["commitment"])

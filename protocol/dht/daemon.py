@@ -1,0 +1,138 @@
+"""The libp2p daemon (p2pd) under a peer: its start, its identity, dialling by it, its end."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from hivemind.p2p import P2P, PeerID
+from hivemind.p2p.p2p_daemon_bindings.control import P2PDaemonError
+from hivemind.p2p.p2p_daemon_bindings.utils import ControlFailure
+from hivemind.utils.multiaddr import Multiaddr
+
+from paris.protocol.dht.addresses import ipv4_first, port_taken, require_free_port, split_peer_address
+from paris.protocol.dht.identity import IdentityLock
+from paris.protocol.dht.options import PeerOptions
+from paris.protocol.errors import AddressError, DaemonError, NoPeersError
+
+_DIAL_TIMEOUT_S = 15.0
+_ANSWER_TIMEOUT_S = 3.0
+
+
+class Daemon:
+    """A running p2pd and the identity it uses. Made by `start_daemon`."""
+
+    def __init__(self, p2p: P2P, lock: IdentityLock | None) -> None:
+        self.p2p = p2p
+        self._lock = lock
+
+    @property
+    def peer_id(self) -> str:
+        """Who this peer is, base58."""
+        return str(self.p2p.peer_id.to_base58())
+
+    async def addresses(self) -> list[str]:
+        """Full multiaddrs that it listens on or announces, IPv4 first. A daemon that does not listen has none."""
+        return ipv4_first([str(address) for address in await self.p2p.get_visible_maddrs(latest=True)])
+
+    async def dial(self, address: str) -> PeerID:
+        """Open a connection to a peer.
+
+        Args:
+            address: Full multiaddr with a peer id.
+
+        Raises:
+            AddressError: It is not one.
+            NoPeersError: Nobody, or somebody else, answers there.
+        """
+        where, peer_id = split_peer_address(address)
+        try:
+            peer, maddr = PeerID.from_base58(peer_id), Multiaddr(where)
+        except ValueError as error:
+            raise AddressError(f"{address!r} is not the address of a peer: {last_line(error)}.") from error
+        try:
+            # P2P has no public dial, and its `initial_peers` fail as a whole, after seconds, without a reason.
+            await asyncio.wait_for(self.p2p._client.connect(peer, [maddr]), _DIAL_TIMEOUT_S)
+        except TimeoutError as error:
+            raise NoPeersError(f"{address}: no connection within {_DIAL_TIMEOUT_S:.0f} s.") from error
+        except (ControlFailure, OSError) as error:
+            raise NoPeersError(f"{address}: {last_line(error)}.") from error
+        return peer
+
+    async def answers(self) -> bool:
+        """Whether the daemon itself is alive."""
+        try:
+            await asyncio.wait_for(self.p2p._client.identify(), _ANSWER_TIMEOUT_S)
+        except (TimeoutError, OSError, ControlFailure, asyncio.IncompleteReadError):
+            return False
+        return True
+
+    async def stop(self) -> None:
+        """End the daemon, dead or alive, and free the identity."""
+        await self.p2p.shutdown()
+        if self._lock is not None:
+            self._lock.release()
+
+
+async def start_daemon(options: PeerOptions) -> Daemon:
+    """Start p2pd, alone: joining is done peer by peer afterwards.
+
+    Raises:
+        PortTakenError: A listen port is in use.
+        IdentityError: The identity file is in use or unreadable.
+        AddressError: An address to listen on cannot be used.
+        DaemonError: It did not start for another reason. In every case nothing is left running.
+    """
+    if not options.client_mode:
+        for listen in options.listen:
+            require_free_port(listen)
+    lock = _locked_identity(options.identity_path)
+    try:
+        return Daemon(await _create(options), lock)
+    except BaseException:
+        if lock is not None:
+            lock.release()
+        raise
+
+
+async def _create(options: PeerOptions) -> P2P:
+    network = options.network
+    try:
+        return await P2P.create(
+            host_maddrs=None if options.client_mode else list(options.listen),
+            announce_maddrs=list(network.announce) or None,
+            no_listen=options.client_mode,
+            dht_mode="client" if options.client_mode else "server",
+            identity_path=None if options.identity_path is None else str(options.identity_path),
+            # Its check starts a second daemon with hivemind's defaults, port mapping included; ours is a file lock.
+            check_if_identity_free=False,
+            startup_timeout=options.startup_timeout_s,
+            nat_port_map=network.nat_port_map,
+            auto_nat=network.auto_nat,
+            use_relay=network.use_relay,
+        )
+    except P2PDaemonError as error:
+        if "address already in use" in str(error):
+            raise port_taken(" or ".join(options.listen)) from error
+        raise DaemonError(
+            f"The libp2p daemon did not start: {last_line(error)}.",
+            "Check the listen addresses, that /tmp is writable, and that p2pd may run.",
+        ) from error
+
+
+def _locked_identity(path: Path | None) -> IdentityLock | None:
+    if path is None:
+        return None
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.partial")
+        partial.unlink(missing_ok=True)
+        P2P.generate_identity(str(partial))
+        partial.rename(path)
+    return IdentityLock(path)
+
+
+def last_line(error: BaseException) -> str:
+    """The last line of a message, where libp2p puts the cause; the type where there is no message."""
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip().rstrip(".") if lines else type(error).__name__

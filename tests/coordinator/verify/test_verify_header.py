@@ -1,0 +1,96 @@
+"""Safetensors headers written by hand, sound and hostile."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from paris.coordinator.verify.header import read_header
+from paris.coordinator.verify.report import Checks, Refused
+
+F32 = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+
+
+def write(path: Path, header: dict | bytes, body: int, length: int | None = None) -> Path:
+    raw = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes((len(raw) if length is None else length).to_bytes(8, "little") + raw + bytes(body))
+    return path
+
+
+def read(path: Path, max_bytes: int = 1 << 16):
+    return read_header(path, Checks(), max_bytes=max_bytes, max_depth=3)
+
+
+def test_a_file_of_the_library_is_read_with_every_tensor_where_the_library_put_it(tmp_path):
+    tensors = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(5, dtype=torch.bfloat16), "c": torch.tensor(2.0)}
+    save_file(tensors, tmp_path / "x.safetensors", metadata={"format": "pt"})
+    entries = read(tmp_path / "x.safetensors")
+    assert {name: entry.shape for name, entry in entries.items()} == {"a": (2, 3), "b": (5,), "c": ()}
+    raw = (tmp_path / "x.safetensors").read_bytes()
+    assert raw[entries["a"].begin : entries["a"].end] == tensors["a"].numpy().tobytes()
+
+
+HOSTILE = {
+    "cut-prefix": (b"", 0, None, "header-prefix"),
+    "claims-exabytes": (b"{}", 0, 2**63, "header-size"),
+    "claims-more-than-the-file": (b"{}", 0, 999, "header-size"),
+    "bomb": (b'{"' + b"a" * (1 << 17) + b'":1}', 0, None, "header-size"),
+    "deep": (b"[" * 5000 + b"]" * 5000, 0, None, "header-depth"),
+    "deep-behind-a-string": (b'{"a\\"[":' + b"[" * 9 + b"]" * 9 + b"}", 0, None, "header-depth"),
+    "pickle": (b"\x80\x04\x95cposix\nsystem\n.", 0, None, "header-json"),
+    "zip-of-a-torch-file": (b"PK\x03\x04archive/data.pkl", 0, None, "header-json"),
+    "not-a-table": (b"[1]", 0, None, "header-json"),
+    "same-key-twice": (b'{"a":{},"a":{}}', 0, None, "header-json"),
+    "huge-number": (b'{"a":' + b"9" * 5000 + b"}", 0, None, "header-json"),
+    "not-finite": (b'{"a":NaN}', 0, None, "header-json"),
+    "metadata-not-texts": ({"__metadata__": {"a": 1}}, 0, None, "header-metadata"),
+    "metadata-without-end": ({"__metadata__": {str(i): "" for i in range(99)}}, 0, None, "header-metadata"),
+    "extra-field": ({"a": {**F32, "code": "x"}}, 8, None, "header-entry"),
+    "unknown-dtype": ({"a": {**F32, "dtype": "OBJECT"}}, 8, None, "header-dtype"),
+    "dtype-not-text": ({"a": {**F32, "dtype": ["F32"]}}, 8, None, "header-dtype"),
+    "negative-shape": ({"a": {**F32, "shape": [-2]}}, 8, None, "header-shape"),
+    "boolean-shape": ({"a": {**F32, "shape": [True, 2]}}, 8, None, "header-shape"),
+    "many-dimensions": ({"a": {**F32, "shape": [1] * 9 + [2]}}, 8, None, "header-shape"),
+    "fractional-offset": ({"a": {**F32, "data_offsets": [0, 8.0]}}, 8, None, "header-offsets"),
+    "three-offsets": ({"a": {**F32, "data_offsets": [0, 4, 8]}}, 8, None, "header-offsets"),
+    "backwards": ({"a": {**F32, "data_offsets": [8, 0]}}, 8, None, "header-span"),
+    "shape-larger-than-span": ({"a": {**F32, "shape": [2**40]}}, 8, None, "header-span"),
+    "overlap": ({"a": F32, "b": {**F32, "data_offsets": [4, 12]}}, 12, None, "header-tiling"),
+    "same-bytes-twice": ({"a": F32, "b": F32}, 8, None, "header-tiling"),
+    "hole": ({"a": F32, "b": {**F32, "data_offsets": [12, 20]}}, 20, None, "header-tiling"),
+    "starts-late": ({"a": {**F32, "data_offsets": [4, 12]}}, 12, None, "header-tiling"),
+    "bytes-behind": ({"a": F32}, 9, None, "header-end"),
+    "cut-off": ({"a": F32}, 7, None, "header-end"),
+}
+
+
+@pytest.mark.parametrize(("header", "body", "length", "check"), HOSTILE.values(), ids=HOSTILE)
+def test_a_hostile_header_is_refused_with_its_reason(tmp_path, header, body, length, check):
+    path = tmp_path / "x.safetensors"
+    if check == "header-prefix":
+        path.write_bytes(b"abc")
+    else:
+        write(path, header, body, length)
+    with pytest.raises(Refused) as refused:
+        read(path)
+    assert refused.value.check.name == check
+
+
+def test_no_flipped_byte_of_a_header_raises_anything_but_a_refusal(tmp_path):
+    save_file({"a": torch.ones(3), "b": torch.ones(2, 2)}, tmp_path / "x.safetensors")
+    sound, dice = (tmp_path / "x.safetensors").read_bytes(), random.Random(0)
+    refused = 0
+    for _ in range(400):
+        broken = bytearray(sound)
+        broken[dice.randrange(len(sound) - 28)] = dice.randrange(256)
+        (tmp_path / "y.safetensors").write_bytes(broken)
+        try:
+            read(tmp_path / "y.safetensors")
+        except Refused:
+            refused += 1
+    assert refused > 300

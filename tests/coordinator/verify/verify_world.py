@@ -1,0 +1,336 @@
+"""A small run with really trained experts, an embedded Hub, and volunteers that submit to it, honest or not."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from huggingface_hub import CommitOperationAdd, HfApi
+
+from paris.coordinator.verify import OtherCheckpoint, Report, VerificationBounds, VerificationCase, submission_folder
+from paris.coordinator.verify.ladder import verify
+from paris.experts.codec import CodecConfig
+from paris.experts.model import initial_expert
+from paris.experts.presets import ModelConfig
+from paris.experts.shards import Row, write_shard
+from paris.experts.text import TextConfig, build_vocabulary, write_vocabulary
+from paris.experts.training import ExpertTraining, TrainingConfig, TrainingTask
+from paris.protocol.envelope import seal
+from paris.protocol.records import Lease, RunSpec, Submission, SubmittedFile, Task
+from paris.protocol.runid import make_run_id
+from paris.protocol.signing import Identity
+
+NOW = 1_800_000_000.0
+SIZE = 16
+SHAPE = (3, SIZE, SIZE)
+REPO = "org/shapes"
+STEPS = 120
+NUM_CLUSTERS = 3
+NAMES = ("red circle", "green square", "blue bar")
+COLOURS = ((220, 40, 40), (40, 180, 60), (50, 70, 220))
+MODEL = ModelConfig(
+    image_size=SIZE,
+    in_channels=3,
+    patch_size=4,
+    hidden_size=48,
+    num_layers=2,
+    num_heads=4,
+    text_embed_dim=8,
+    max_text_tokens=4,
+)
+TRAINING = TrainingConfig(
+    steps=STEPS,
+    batch_size=16,
+    learning_rate=3e-3,
+    warmup_steps=10,
+    ema_decay=0.95,
+    snapshot_every=1000,
+    window_shards=2,
+)
+BOUNDS = VerificationBounds(bootstrap_samples=400)
+
+
+def picture(cluster: int, dice: np.random.Generator) -> np.ndarray:
+    """A shape of the cluster's kind and about its colour, somewhere on white."""
+    radius = int(dice.integers(3, 6))
+    x, y = dice.integers(radius, SIZE - radius, 2)
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    inside = (
+        (columns - x) ** 2 + (rows - y) ** 2 <= radius**2,
+        (abs(columns - x) <= radius) & (abs(rows - y) <= radius),
+        abs(columns - x) <= radius // 2,
+    )[cluster]
+    image = np.full(SHAPE, 255, np.uint8)
+    image[:, inside] = np.clip(np.array(COLOURS[cluster]) + dice.integers(-25, 26, 3), 0, 255)[:, None]
+    return image
+
+
+def make_data(folder: Path) -> None:
+    """Two published shards and one secret one a cluster, and the vocabulary."""
+    dice = np.random.default_rng(0)
+    for cluster, name in enumerate(NAMES):
+        for file, count in (("shard-0", 40), ("shard-1", 40), ("heldout", 32)):
+            rows = [
+                Row(f"{cluster}-{file}-{i}", picture(cluster, dice), f"a {name}", "drawn", "", "", "CC0-1.0", "by hand")
+                for i in range(count)
+            ]
+            write_shard(folder / f"cluster-{cluster}" / f"{file}.parquet", rows, SHAPE, "uint8")
+    write_vocabulary(folder / "vocab.json", build_vocabulary(f"a {name}" for name in NAMES))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a volunteer has after training, or says it has."""
+
+    weights: bytes
+    final_loss: float
+    commitment: str
+
+
+@dataclass
+class World:
+    """The run, its data, its Hub."""
+
+    folder: Path
+    endpoint: str
+    admin_token: str
+    run_key: Identity = field(default_factory=Identity.generate)
+    _trained: dict[tuple[int, int, int], Trained] = field(default_factory=dict)
+    _num_leases: int = 0
+
+    @property
+    def run_id(self) -> str:
+        return make_run_id("shapes", self.run_key.public_key)
+
+    @property
+    def text(self) -> TextConfig:
+        return TextConfig(kind="vocabulary", dim=8, max_tokens=4)
+
+    @property
+    def spec(self) -> RunSpec:
+        return RunSpec(
+            name="shapes",
+            num_experts=NUM_CLUSTERS,
+            hub_endpoint=self.endpoint,
+            data_repo="org/shapes-data",
+            model_repo=REPO,
+            seed=7,
+            model=MODEL.to_settings(),
+            training={name: value for name, value in TRAINING.to_settings().items() if value is not None},
+            text=self.text.to_settings(),
+            codec=CodecConfig().to_settings(),
+            heartbeat_every_s=60.0,
+            lease_s=3600.0,
+            licence="CC0-1.0",
+        )
+
+    def shards(self, cluster: int) -> list[Path]:
+        return [self.folder / f"cluster-{cluster}" / f"shard-{i}.parquet" for i in range(2)]
+
+    def train(self, cluster: int, *, steps: int = STEPS, as_task: int | None = None) -> Trained:
+        """Really train on a cluster's shards, by the very code that a node runs; once for each set of arguments.
+
+        Args:
+            cluster: Whose shards.
+            steps: How many.
+            as_task: The task whose order and noise are used; a cheat may take another cluster's shards for it.
+        """
+        task_number = cluster if as_task is None else as_task
+        if (cluster, steps, task_number) not in self._trained:
+            task = TrainingTask(
+                run_id=self.run_id,
+                seed=7,
+                task_id=f"expert-{task_number}",
+                model=MODEL,
+                training=TRAINING.model_copy(update={"steps": steps}),
+                text=self.text,
+                codec=CodecConfig(),
+                shard_rows=(40, 40),
+            )
+            work = self.folder / f"work-{cluster}-{steps}-{task_number}"
+            training = ExpertTraining(task, work, self.shards(cluster).__getitem__, self.folder)
+            finished = training.run(lambda progress: None, lambda: False)
+            weights = (work / "expert.safetensors").read_bytes()
+            self._trained[cluster, steps, task_number] = Trained(
+                weights, float(finished.final_loss), finished.commitment
+            )
+        return self._trained[cluster, steps, task_number]
+
+    def initial(self) -> dict[str, torch.Tensor]:
+        return {name: value.clone() for name, value in initial_expert(MODEL, 7).state_dict().items()}
+
+    def task(self, cluster: int, **changes) -> Task:
+        fields = {
+            "task_id": f"expert-{cluster}",
+            "cluster": cluster,
+            "steps": STEPS,
+            "batch_size": 16,
+            "manifest_sha256": "0" * 64,
+            "data_bytes": 1,
+            "min_memory_bytes": 0,
+            "min_disk_bytes": 0,
+            "deadline_s": 600.0,
+            "grace_s": 60.0,
+            "state": "submitted",
+            "attempt": 1,
+        }
+        return Task(**{**fields, **changes})
+
+    def lease(self, cluster: int, volunteer: Identity, **changes) -> Lease:
+        self._num_leases += 1
+        fields = {
+            "lease_id": f"{self._num_leases:032x}",
+            "task_id": f"expert-{cluster}",
+            "attempt": 1,
+            "volunteer": volunteer.public_key,
+            "granted_at": NOW - 1000.0,
+            "expires_at": NOW + 1000.0,
+        }
+        return Lease(**{**fields, **changes})
+
+    def other(self, cluster: int, *, registered: bool = True) -> OtherCheckpoint:
+        """An honest expert of the run, by somebody else."""
+        weights = self.train(cluster).weights
+        path = self.folder / f"other-{cluster}.safetensors"
+        path.write_bytes(weights)
+        return OtherCheckpoint(
+            task_id=f"expert-{cluster}",
+            cluster=cluster,
+            sha256=hashlib.sha256(weights).hexdigest(),
+            volunteer="f" * 64,
+            path=path,
+            registered=registered,
+        )
+
+
+@dataclass
+class Attempt:
+    """One submission on its way to the ladder. Attackers change fields before `submit`."""
+
+    world: World
+    cluster: int
+    volunteer: Identity
+    lease: Lease
+    task: Task
+    weights: bytes
+    final_loss: float
+    commitment: str
+    files: dict[str, bytes] = field(default_factory=dict)
+    """More files of the pull request, by path in the repo."""
+    facts: dict = field(default_factory=dict)
+    """What the outer record says instead of the truth."""
+    inner_facts: dict = field(default_factory=dict)
+    signer: Identity | None = None
+    weights_on_hub: bytes | None = None
+    pushed_later: bytes | None = None
+    """What is put over the weights after the commit was signed."""
+    leave_out: tuple[str, ...] = ()
+    record: str | None = None
+    """The outer record as it is handed in, if not the honest one."""
+
+    @classmethod
+    def honest(cls, world: World, cluster: int, **lease_changes) -> Attempt:
+        volunteer = Identity.generate()
+        trained = world.train(cluster)
+        lease = world.lease(cluster, volunteer, **lease_changes)
+        return cls(
+            world,
+            cluster,
+            volunteer,
+            lease,
+            world.task(cluster),
+            trained.weights,
+            trained.final_loss,
+            trained.commitment,
+        )
+
+    @property
+    def place(self) -> str:
+        return submission_folder(f"expert-{self.cluster}", self.lease.attempt, self.volunteer.public_key)
+
+    def submit(self, others=(), *, received_at: float = NOW, **case_changes) -> VerificationCase:
+        """Make the pull request and the signed record; the case that the coordinator would write."""
+        api = HfApi(endpoint=self.world.endpoint, token=f"volunteer-{self.volunteer.public_key[:24]}")
+        payload = self._payload()
+        inner = payload.model_copy(update=self.inner_facts)
+        contents = {
+            f"{self.place}/expert.safetensors": self.weights if self.weights_on_hub is None else self.weights_on_hub,
+            f"{self.place}/submission.json": self._sealed(inner, 1).encode(),
+            **self.files,
+        }
+        contents = {path: data for path, data in contents.items() if path not in self.leave_out}
+        operations = [CommitOperationAdd(path, data) for path, data in contents.items()]
+        made = api.create_commit(REPO, operations, commit_message="An expert", create_pr=True)
+        if self.pushed_later is not None:
+            over = CommitOperationAdd(f"{self.place}/expert.safetensors", self.pushed_later)
+            api.create_commit(REPO, [over], commit_message="Better", revision=f"refs/pr/{made.pr_num}")
+        outer = payload.model_copy(update={"pull_request": made.pr_num, "commit": made.oid, **self.facts})
+        return self._case(self.record or self._sealed(outer, 2), others, received_at, case_changes)
+
+    def judge(self, others=(), **kwargs) -> Report:
+        """Submit, and climb the ladder."""
+        return verify(self.submit(others, **kwargs), lambda line: None)
+
+    def _payload(self) -> Submission:
+        digest = hashlib.sha256(self.weights).hexdigest()
+        file = SubmittedFile(path=f"{self.place}/expert.safetensors", sha256=digest, bytes=len(self.weights))
+        return Submission(
+            lease_id=self.lease.lease_id,
+            task_id=self.task.task_id,
+            attempt=self.lease.attempt,
+            name="ada",
+            repo=REPO,
+            pull_request=None,
+            commit=None,
+            files=(file,),
+            steps=STEPS,
+            final_loss=self.final_loss,
+            commitment=self.commitment,
+        )
+
+    def _sealed(self, payload: Submission, sequence: int) -> str:
+        signer = self.signer or self.volunteer
+        sealed = seal(
+            payload, signer, run_id=self.world.run_id, sequence=sequence, issued_at=NOW - 10, expires_at=NOW + 9999
+        )
+        return sealed.data.decode()
+
+    def _case(self, record: str, others, received_at: float, changes: dict) -> VerificationCase:
+        world = self.world
+        fields = {
+            "run_id": world.run_id,
+            "coordinator": world.run_key.public_key,
+            "run": world.spec,
+            "task": self.task,
+            "lease": self.lease,
+            "submission": record,
+            "received_at": received_at,
+            "hub_endpoint": world.endpoint,
+            "token": world.admin_token,
+            "work_dir": world.folder / "verify" / self.lease.lease_id,
+            "heldout": tuple(world.folder / f"cluster-{k}" / "heldout.parquet" for k in range(NUM_CLUSTERS)),
+            "shards": tuple(world.shards(self.cluster)),
+            "text_folder": world.folder,
+            "others": tuple(others),
+            "seed": 99,
+            "bounds": BOUNDS,
+            "num_threads": 1,
+        }
+        return VerificationCase(**{**fields, **changes})
+
+
+def with_weights(attempt: Attempt, weights: bytes, final_loss: float | None = None) -> Attempt:
+    """The same attempt with other weights, rightly declared."""
+    return replace(attempt, weights=weights, final_loss=attempt.final_loss if final_loss is None else final_loss)
+
+
+def figures(report: Report) -> dict[str, list[float]]:
+    """All figures of a report by "rung/check", in the order in which they were measured."""
+    found: dict[str, list[float]] = {}
+    for rung in report.rungs:
+        for check in rung.checks:
+            found.setdefault(f"{rung.name}/{check.name}", []).append(check.figure)
+    return found

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+import torch
+
+from paris.experts.codec import CodecConfig, load_codec
+from paris.experts.errors import CodecError
+
+
+def pictures(count=2, size=16):
+    return np.random.default_rng(0).integers(0, 256, (count, 3, size, size), dtype=np.uint8)
+
+
+def test_pixels_come_back_exactly_and_span_minus_one_to_one(tmp_path):
+    codec = load_codec(CodecConfig(), tmp_path)
+    images = pictures()
+    stored = codec.encode(images)
+    assert stored.dtype == np.uint8
+    x = codec.to_model(stored)
+    assert x.dtype == torch.float32
+    assert x.min() >= -1
+    assert x.max() <= 1
+    assert torch.equal(codec.to_model(np.array([[[[0, 255]]]], dtype=np.uint8)).flatten(), torch.tensor([-1.0, 1.0]))
+    assert np.array_equal(codec.decode(x), images.transpose(0, 2, 3, 1))
+    assert codec.decode(torch.tensor([[[[9.0]], [[-9.0]], [[0.0]]]])).tolist() == [[[[255, 0, 128]]]]
+
+
+def test_to_model_leaves_what_is_stored_as_it_is(tmp_path):
+    codec = load_codec(CodecConfig(), tmp_path)
+    stored = pictures()
+    before = stored.copy()
+    codec.to_model(stored)
+    assert np.array_equal(stored, before)
+
+
+@pytest.mark.parametrize("images", [np.zeros((1, 3, 8, 8), np.float32), np.zeros((3, 8, 8), np.uint8)])
+def test_pictures_of_another_kind_are_refused(images, tmp_path):
+    with pytest.raises(CodecError, match=r"uint8 \[B, 3, H, W\]"):
+        load_codec(CodecConfig(), tmp_path).encode(images)
+
+
+def test_a_missing_vae_is_named(tmp_path):
+    with pytest.raises(CodecError, match=r"no VAE in .*vae: config.json is missing"):
+        load_codec(CodecConfig(kind="vae"), tmp_path)
+
+
+@pytest.fixture(scope="module")
+def vae_folder(tmp_path_factory):
+    from diffusers import AutoencoderKL
+
+    folder = tmp_path_factory.mktemp("codec")
+    torch.manual_seed(0)
+    vae = AutoencoderKL(
+        block_out_channels=(8, 8),
+        down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
+        up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+        sample_size=16,
+    )
+    vae.eval().save_pretrained(folder / "vae")
+    return folder
+
+
+def test_latents_are_the_vae_s_means_scaled_for_the_model_and_decoded_back(vae_folder):
+    from diffusers import AutoencoderKL
+
+    codec, images = load_codec(CodecConfig(kind="vae"), vae_folder), pictures()
+    stored = codec.encode(images)
+    assert stored.dtype == np.float16
+    assert stored.shape == (2, 4, 8, 8)
+    vae = AutoencoderKL.from_pretrained(vae_folder / "vae").eval()
+    with torch.no_grad():
+        mean = vae.encode(torch.from_numpy(images).float() / 127.5 - 1).latent_dist.mean
+        torch.testing.assert_close(codec.to_model(stored), 0.18215 * mean, atol=1e-3, rtol=2e-3)
+        expected = ((vae.decode(mean).sample.clamp(-1, 1) + 1) * 127.5).permute(0, 2, 3, 1).numpy()
+    made = codec.decode(0.18215 * mean)
+    assert made.dtype == np.uint8
+    assert made.shape == (2, 16, 16, 3)
+    assert np.abs(made - expected).max() <= 0.51
+
+
+def test_a_broken_vae_is_named(tmp_path):
+    (tmp_path / "vae").mkdir()
+    (tmp_path / "vae" / "config.json").write_text('{"_class_name": "AutoencoderKL"}')
+    with pytest.raises(CodecError, match=r"The VAE in .*vae cannot be loaded"):
+        load_codec(CodecConfig(kind="vae"), tmp_path)

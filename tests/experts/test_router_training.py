@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_training import SHAPE, make_rows
+
+from paris.experts.codec import CodecConfig, load_codec
+from paris.experts.errors import TrainingError
+from paris.experts.presets import RouterConfig
+from paris.experts.router import Router
+from paris.experts.router_training import RouterReport, RouterTrainingConfig, calibration_error, train_router
+from paris.experts.shards import ClusterData, write_shard
+
+CONFIG = RouterConfig(
+    image_size=8, in_channels=3, patch_size=4, hidden_size=32, num_layers=2, num_heads=2, num_clusters=2
+)
+TRAINING = RouterTrainingConfig(steps=60, batch_size=32, learning_rate=5e-3, warmup_steps=5, ema_decay=0.95)
+
+
+@pytest.fixture(scope="module")
+def clusters(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[ClusterData], list[ClusterData]]:
+    """Dark pictures and, half as many, bright ones."""
+    folder: Path = tmp_path_factory.mktemp("router")
+    train, heldout = [], []
+    for cluster, (low, high, shard_rows) in enumerate([(0, 130, [20, 20]), (126, 256, [12, 8])]):
+        paths = [folder / f"{cluster}-{index}.parquet" for index in range(3)]
+        for index, count in enumerate([*shard_rows, 20 - 10 * cluster]):
+            write_shard(paths[index], make_rows(count, 10 * cluster + index, low=low, high=high), SHAPE, "uint8")
+        train.append(ClusterData(paths[:2]))
+        heldout.append(ClusterData(paths[2:]))
+    return train, heldout
+
+
+Trained = tuple[Router, RouterReport, list[tuple[int, float]]]
+
+
+def train(clusters: tuple[list[ClusterData], list[ClusterData]]) -> Trained:
+    heard: list[tuple[int, float]] = []
+    router, report = train_router(
+        CONFIG,
+        *clusters,
+        load_codec(CodecConfig(), Path()),
+        TRAINING,
+        seed=3,
+        on_progress=lambda *said: heard.append(said),
+    )
+    return router, report, heard
+
+
+@pytest.fixture(scope="module")
+def trained(clusters: tuple[list[ClusterData], list[ClusterData]]) -> Trained:
+    return train(clusters)
+
+
+def test_a_router_tells_clusters_apart_in_data_and_not_in_noise(trained: Trained) -> None:
+    _, report, _ = trained
+    assert len(report.accuracy_by_noise) == 10
+    assert report.accuracy_by_noise[0] > 0.95
+    assert report.accuracy_by_noise[9] < 0.9
+    assert report.accuracy == pytest.approx(sum(report.accuracy_by_noise) / 10)
+    assert (report.num_rows, report.num_heldout) == (60, 30)
+    assert report.chance == pytest.approx(2 / 3)
+    assert 0 <= report.calibration_error < 0.3
+
+
+def test_in_pure_noise_the_router_says_the_natural_proportions(trained: Trained) -> None:
+    noise = torch.randn(64, *SHAPE, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        posterior = trained[0](noise, torch.ones(64)).softmax(1).mean(0)
+    assert posterior[0].item() == pytest.approx(2 / 3, abs=0.15)
+
+
+def test_progress_is_reported_and_the_loss_falls(trained: Trained) -> None:
+    _, report, heard = trained
+    assert [step for step, _ in heard] == [10, 20, 30, 40, 50, 60]
+    assert list(report.losses) == heard
+    assert heard[-1][1] < 0.75 * heard[0][1]
+
+
+def test_the_same_arguments_make_the_same_router(
+    clusters: tuple[list[ClusterData], list[ClusterData]], trained: Trained
+) -> None:
+    router, report, _ = train(clusters)
+    assert report == trained[1]
+    assert all(torch.equal(a, b) for a, b in zip(router.parameters(), trained[0].parameters(), strict=True))
+
+
+def test_a_router_for_another_number_of_clusters_is_refused(
+    clusters: tuple[list[ClusterData], list[ClusterData]],
+) -> None:
+    with pytest.raises(TrainingError, match="has 2 clusters, 1 training and 1 held-out"):
+        train((clusters[0][:1], clusters[1][:1]))
+
+
+def test_the_calibration_error_is_the_gap_between_what_is_said_and_what_holds() -> None:
+    said = torch.tensor([0.9] * 10 + [0.5] * 10, dtype=torch.float64)
+    right = torch.tensor([1.0] * 7 + [0.0] * 3 + [1.0] * 6 + [0.0] * 4, dtype=torch.float64)
+    assert calibration_error(said, right) == pytest.approx(0.5 * 0.2 + 0.5 * 0.1)
+    assert calibration_error(torch.ones(4), torch.ones(4)) == 0.0

@@ -1,0 +1,246 @@
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from tiny_models import tiny_expert, tiny_router
+
+from paris.experts.errors import SamplingError
+from paris.experts.model import TextContext
+from paris.experts.routing import routing_weights
+from paris.experts.sampler import initial_noise, sample
+
+
+class Closed:
+    """An expert whose velocity is known in closed form; counts the rows that it is asked about."""
+
+    config = SimpleNamespace(in_channels=2, image_size=3)
+
+    def __init__(self, velocity):
+        self.velocity = velocity
+        self.rows_asked = []
+
+    def project_text(self, text, text_mask=None):
+        return TextContext((text,), (), None)
+
+    def __call__(self, x, t, context):
+        self.rows_asked.append(len(x))
+        return self.velocity(x, t.reshape(-1, 1, 1, 1), context)
+
+
+def gaussian(mean, deviation):
+    """E[noise - x0 | x_t = x] for data N(mean, deviation^2)."""
+
+    def velocity(x, t, _context=None):
+        a = 1 - t
+        variance = a**2 * deviation**2 + t**2
+        return (t - a * deviation**2) / variance * (x - a * mean) - mean
+
+    return Closed(velocity)
+
+
+def text(rows):
+    return torch.zeros(rows, 1, 4)
+
+
+def test_a_single_data_point_is_reached_in_any_number_of_steps():
+    for steps in (1, 3):
+        x = sample([gaussian(0.3, 0.0)], None, text(4), seeds=range(4), num_steps=steps)
+        torch.testing.assert_close(x, torch.full((4, 2, 3, 3), 0.3), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("solver", "order"), [("euler", 1), ("heun", 2)])
+def test_the_error_on_a_gaussian_falls_with_the_solver_s_order(solver, order):
+    # The exact flow carries noise z to mean + deviation * z.
+    mean, deviation, seeds = 0.7, 0.4, range(5)
+    exact = mean + deviation * initial_noise(seeds, (2, 3, 3))
+    errors = []
+    for steps in (32, 64, 128):
+        made = sample([gaussian(mean, deviation)], None, text(5), seeds=seeds, num_steps=steps, solver=solver)
+        errors.append((made - exact).abs().max().item())
+    for coarse, fine in zip(errors[:-1], errors[1:], strict=True):
+        assert math.log2(coarse / fine) == pytest.approx(order, abs=0.25)
+
+
+def test_experts_weighed_by_the_posterior_move_as_the_score_of_the_whole_data_says():
+    # Two clusters, N(-1, 0.3^2) and N(1.5, 0.2^2), of weights 0.7 and 0.3 over all pixels together.
+    clusters = [(-1.0, 0.3, 0.7), (1.5, 0.2, 0.3)]
+
+    def log_densities(x, t):
+        columns = []
+        for mean, deviation, weight in clusters:
+            variance = (1 - t) ** 2 * deviation**2 + t**2
+            squares = (x - (1 - t) * mean).square().flatten(1).sum(1)
+            columns.append(math.log(weight) - 0.5 * squares / variance - x[0].numel() / 2 * torch.log(variance))
+        return torch.stack(columns, dim=1)
+
+    path = []
+    sample(
+        [gaussian(mean, deviation) for mean, deviation, _ in clusters],
+        log_densities,
+        text(6),
+        seeds=range(6),
+        num_steps=40,
+        routing="full",
+        on_step=path.append,
+    )
+    for before, after in zip(path[5:30], path[6:31], strict=True):
+        x = before.x.clone().requires_grad_()
+        t = torch.full((6,), before.t)
+        (score,) = torch.autograd.grad(log_densities(x, t).logsumexp(1).sum(), x)
+        expected = (-before.t * score - x) / (1 - before.t)
+        moved = (after.x - before.x) / (after.t - before.t)
+        torch.testing.assert_close(moved, expected.detach(), atol=2e-3, rtol=2e-3)
+
+
+def test_weights_sum_to_one_and_keep_the_order_and_ratio_of_the_router_s():
+    logits = torch.randn(50, 6) * 3
+    for num_best in (1, 2, 5, None, 9):
+        weights = routing_weights(logits, num_best)
+        torch.testing.assert_close(weights.sum(1), torch.ones(50))
+        assert ((weights > 0).sum(1) == min(num_best or 6, 6)).all()
+    top2 = routing_weights(logits, 2)
+    best = logits.topk(2, dim=1)
+    ratio = top2.gather(1, best.indices).log()
+    torch.testing.assert_close(ratio[:, 0] - ratio[:, 1], best.values[:, 0] - best.values[:, 1], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("routing", ["top1", "top2", "full"])
+def test_identical_experts_sample_as_one(routing):
+    expert, states, mask = tiny_expert(), torch.randn(4, 5, 10), torch.ones(4, 5, dtype=torch.bool)
+    settings = {"seeds": range(4), "num_steps": 3}
+    one = sample([expert], None, states, mask, **settings)
+    many = sample([expert] * 3, tiny_router(), states, mask, routing=routing, **settings)
+    torch.testing.assert_close(many, one, atol=1e-5, rtol=1e-5)
+
+
+def guided_settings():
+    negative = (torch.randn(1, 5, 10, generator=torch.Generator().manual_seed(5)), torch.ones(1, 5, dtype=torch.bool))
+    return {"num_steps": 4, "guidance_scale": 4.0, "negative": negative}
+
+
+def test_a_picture_does_not_depend_on_its_neighbours():
+    experts, router = [tiny_expert(k) for k in range(3)], tiny_router()
+    states = torch.randn(6, 5, 10, generator=torch.Generator().manual_seed(2))
+    mask = torch.arange(5) < torch.tensor([5, 1, 3, 2, 4, 5])[:, None]
+    together = sample(experts, router, states, mask, seeds=range(6), **guided_settings())
+    for row in (0, 3, 5):
+        alone = sample(experts, router, states[[row]], mask[[row]], seeds=[row], **guided_settings())
+        torch.testing.assert_close(alone[0], together[row], atol=1e-4, rtol=1e-4)
+
+
+def test_each_expert_runs_once_a_step_on_the_rows_that_chose_it():
+    experts = [gaussian(float(k), 0.5) for k in range(3)]
+    choice = torch.tensor([0, 0, 2, 0])
+    logits = torch.nn.functional.one_hot(choice, 3) * 10.0
+    sample(experts, lambda x, t: logits, text(4), seeds=range(4), num_steps=2, routing="top1")
+    assert [expert.rows_asked for expert in experts] == [[3, 3], [], [1, 1]]
+
+
+def test_guidance_of_one_is_no_guidance_and_costs_nothing():
+    expert = gaussian(0.2, 0.5)
+    plain = sample([expert], None, text(3), seeds=range(3), num_steps=2)
+    negative = (torch.ones(1, 1, 4), None)
+    guided = sample([expert], None, text(3), seeds=range(3), num_steps=2, guidance_scale=1.0, negative=negative)
+    assert torch.equal(plain, guided)
+    assert set(expert.rows_asked) == {3}
+
+
+@pytest.mark.parametrize("num_negative", [1, 2])
+def test_guidance_leads_from_the_negative_to_the_prompt_and_beyond(num_negative):
+    expert = Closed(lambda x, t, context: context.keys[0][:, :1, :1, None].expand_as(x))
+    states = torch.tensor([1.0, 3.0]).reshape(2, 1, 1).expand(2, 1, 4)
+    away = torch.tensor([0.5, -1.0])[:num_negative]
+    negative = (away.reshape(-1, 1, 1).expand(-1, 1, 4), None)
+    x = sample([expert], None, states, seeds=[1, 2], num_steps=1, guidance_scale=3.0, negative=negative)
+    velocity = away + 3.0 * (torch.tensor([1.0, 3.0]) - away)
+    expected = initial_noise([1, 2], (2, 3, 3)) - velocity.reshape(2, 1, 1, 1)
+    torch.testing.assert_close(x, expected)
+    assert expert.rows_asked == [4]
+
+
+def test_masks_of_prompt_and_negative_may_differ_or_be_absent():
+    expert, states = tiny_expert(), torch.randn(2, 5, 10)
+    every = torch.ones(2, 5, dtype=torch.bool)
+    for mask, away_mask in ((None, None), (every, None), (None, every[:1]), (every, every[:1])):
+        made = sample(
+            [expert],
+            None,
+            states,
+            mask,
+            seeds=[0, 1],
+            num_steps=1,
+            guidance_scale=2.0,
+            negative=(states[:1], away_mask),
+        )
+        if mask is None and away_mask is None:
+            first = made
+        torch.testing.assert_close(made, first)
+
+
+def test_experts_that_are_not_at_hand_leave_their_weight_to_the_others():
+    present = {0: gaussian(1.0, 0.0), 2: gaussian(-1.0, 0.0)}
+    logits = torch.tensor([[0.0, 50.0, 1.0]])
+    steps = []
+    sample(present, lambda x, t: logits, text(1), seeds=[0], num_steps=1, routing="full", on_step=steps.append)
+    torch.testing.assert_close(steps[0].weights, torch.tensor([[0.0, 1.0]]).softmax(1))
+
+
+def test_what_the_prompt_says_is_added_to_what_the_router_says():
+    steps = []
+    experts = [gaussian(0.0, 0.5)] * 3
+    logits, evidence = torch.tensor([[0.1, 0.2, 0.3]]), torch.tensor([[2.0, -1.0, 0.0]])
+    settings = {"seeds": [0], "num_steps": 1, "routing": "full", "on_step": steps.append}
+    sample(experts, lambda x, t: logits, text(1), prompt_evidence=evidence, **settings)
+    expected = logits.softmax(1) * evidence.exp()
+    torch.testing.assert_close(steps[0].weights, expected / expected.sum())
+
+
+def test_steps_are_told_in_order_down_to_zero_and_an_error_in_them_ends_the_sampling():
+    steps = []
+    made = sample([gaussian(0.0, 0.5)], None, text(2), seeds=[0, 1], num_steps=4, on_step=steps.append)
+    assert [step.index for step in steps] == [0, 1, 2, 3]
+    assert [step.t for step in steps] == [0.75, 0.5, 0.25, 0.0]
+    assert torch.equal(steps[-1].x, made)
+
+    def stop(step):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sample([gaussian(0.0, 0.5)], None, text(2), seeds=[0, 1], on_step=stop)
+
+
+def test_seeds_may_be_generators_and_equal_seeds_make_equal_noise():
+    noise = initial_noise([4, 5, 4], (2, 3))
+    assert torch.equal(noise[0], noise[2])
+    assert not torch.equal(noise[0], noise[1])
+    drawn = initial_noise([torch.Generator().manual_seed(9)], (2, 3))
+    assert torch.equal(drawn[0], torch.randn(2, 3, generator=torch.Generator().manual_seed(9)))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"routing": "top3"}, "'top3'.*top1, top2, full"),
+        ({"solver": "rk4"}, "'rk4'.*euler, heun"),
+        ({"num_steps": 0}, "num_steps is 0"),
+        ({"seeds": [1]}, "1 seeds for 2 rows"),
+        ({"seeds": []}, "0 seeds for 2 rows"),
+        ({"guidance_scale": 2.0}, "guidance_scale 2.0 needs"),
+        ({"guidance_scale": 2.0, "negative": (torch.zeros(3, 1, 4), None)}, "3 negative prompts for 2 rows"),
+    ],
+)
+def test_a_bad_argument_is_named(change, message):
+    settings = {"seeds": [1, 2], "num_steps": 1} | change
+    with pytest.raises(SamplingError, match=message):
+        sample([gaussian(0.0, 0.5)], None, text(2), **settings)
+
+
+def test_experts_and_router_that_do_not_fit_are_named():
+    three = [gaussian(0.0, 0.5)] * 3
+    with pytest.raises(SamplingError, match="3 experts need a router"):
+        sample(three, None, text(1), seeds=[0])
+    with pytest.raises(SamplingError, match="no expert to sample"):
+        sample({}, None, text(1), seeds=[0])
+    with pytest.raises(SamplingError, match="router knows 2 experts, there is no expert 2"):
+        sample(three, lambda x, t: torch.zeros(len(x), 2), text(1), seeds=[0], num_steps=1)

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tiny_training import SHAPE, make_rows
+
+from paris.experts.errors import ShardError
+from paris.experts.shards import ClusterData, ShardFile, wait_for_shard, write_shard
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float16"])
+def test_a_shard_gives_back_the_rows_that_were_written(tmp_path: Path, dtype: str) -> None:
+    rows = [replace(row, latent=row.latent.astype(dtype)) for row in make_rows(5, seed=1)]
+    write_shard(tmp_path / "a.parquet", rows, SHAPE, dtype)
+    shard = ShardFile(tmp_path / "a.parquet")
+    assert (shard.num_rows, shard.shape, shard.dtype) == (5, SHAPE, np.dtype(dtype))
+    for index, row in enumerate(rows):
+        np.testing.assert_array_equal(shard.latent(index), row.latent)
+        assert shard.caption(index) == row.caption
+    assert shard.texts("url") == [row.url for row in rows]
+    assert shard.texts("caption_origin") == ["test"] * 5
+
+
+def test_the_same_rows_make_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_shard(tmp_path / name, make_rows(5, seed=1), SHAPE, "uint8")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_other_parquet_readers_see_plain_columns(tmp_path: Path) -> None:
+    write_shard(tmp_path / "a.parquet", make_rows(2, seed=1), SHAPE, "uint8")
+    table = pq.read_table(tmp_path / "a.parquet")
+    assert len(table["latent"][0].as_py()) == 3 * 8 * 8
+    assert table.schema.metadata[b"paris.shape"] == b"3,8,8"
+    assert table.schema.metadata[b"paris.dtype"] == b"uint8"
+
+
+def test_a_row_of_another_shape_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    rows = [*make_rows(2, seed=1), *make_rows(1, seed=2, shape=(3, 4, 4))]
+    with pytest.raises(ShardError, match=r"Row '2-0' is uint8 \[3, 4, 4\]"):
+        write_shard(tmp_path / "a.parquet", rows, SHAPE, "uint8")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_shard_without_rows_and_one_of_an_unknown_type_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ShardError, match="without rows"):
+        write_shard(tmp_path / "a.parquet", [], SHAPE, "uint8")
+    with pytest.raises(ShardError, match="not float64"):
+        write_shard(tmp_path / "a.parquet", make_rows(1, seed=1), SHAPE, "float64")
+
+
+def test_a_file_that_is_cut_off_is_refused_with_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_shard(path, make_rows(4, seed=1), SHAPE, "uint8")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ShardError, match=r"a\.parquet is not a readable shard"):
+        ShardFile(path)
+
+
+def test_parquet_that_is_no_shard_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"latent": pa.array([b"x"])}), path)
+    with pytest.raises(ShardError, match="lacks column 'row_id'"):
+        ShardFile(path)
+
+
+def test_a_latent_that_is_too_short_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_shard(path, make_rows(2, seed=1), SHAPE, "uint8")
+    table = pq.read_table(path)
+    short = pa.array([bytes(192), bytes(191)], pa.binary())
+    pq.write_table(table.set_column(1, "latent", short), path)
+    with pytest.raises(ShardError, match="192 bytes"):
+        _ = ShardFile(path).latents
+
+
+@pytest.mark.parametrize(
+    "metadata", [{}, {"paris.shape": "3,0,8", "paris.dtype": "uint8"}, {"paris.shape": "3,8,8", "paris.dtype": "O"}]
+)
+def test_metadata_that_says_no_shape_is_refused(tmp_path: Path, metadata: dict[str, str]) -> None:
+    path = tmp_path / "a.parquet"
+    write_shard(path, make_rows(2, seed=1), SHAPE, "uint8")
+    pq.write_table(pq.read_table(path).replace_schema_metadata(metadata), path)
+    with pytest.raises(ShardError, match="shape and type"):
+        ShardFile(path)
+
+
+def test_a_cluster_keeps_no_more_shards_decoded_than_it_may(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{i}.parquet" for i in range(4)]
+    for index, path in enumerate(paths):
+        write_shard(path, make_rows(3, seed=index), SHAPE, "uint8")
+    data = ClusterData(paths, max_open=2)
+    rows = [(3, 1), (0, 2), (2, 0), (3, 0)]
+    expected = [make_rows(3, seed=shard)[row] for shard, row in rows]
+    np.testing.assert_array_equal(data.latents(rows), np.stack([row.latent for row in expected]))
+    assert data.captions(rows) == [row.caption for row in expected]
+    assert data.shard_rows == (3, 3, 3, 3)
+    assert len(data._open) == 2
+
+
+def test_a_shard_with_other_rows_than_the_manifest_says_is_refused(tmp_path: Path) -> None:
+    write_shard(tmp_path / "0", make_rows(3, seed=0), SHAPE, "uint8")
+    data = ClusterData.arriving(lambda index: tmp_path / str(index), [4])
+    with pytest.raises(ShardError, match="has 3 rows, the manifest says 4"):
+        data.shard(0)
+
+
+def test_shards_of_one_cluster_must_hold_the_same_shape(tmp_path: Path) -> None:
+    write_shard(tmp_path / "0", make_rows(3, seed=0), SHAPE, "uint8")
+    write_shard(tmp_path / "1", make_rows(3, seed=1, shape=(3, 4, 4)), (3, 4, 4), "uint8")
+    data = ClusterData([tmp_path / "0", tmp_path / "1"])
+    data.shard(0)
+    with pytest.raises(ShardError, match=r"uint8 \[3, 4, 4\]"):
+        data.shard(1)
+
+
+def test_waiting_for_a_shard_ends_when_it_arrives(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    asked = []
+
+    def arrives_when_asked_twice() -> bool:
+        asked.append(1)
+        if len(asked) == 2:
+            write_shard(path, make_rows(3, seed=0), SHAPE, "uint8")
+        return False
+
+    assert wait_for_shard(path, arrives_when_asked_twice) == path
+    assert len(asked) == 2
+
+
+def test_waiting_for_a_shard_ends_when_told_to_stop(tmp_path: Path) -> None:
+    with pytest.raises(ShardError, match=r"waiting for a\.parquet"):
+        wait_for_shard(tmp_path / "a.parquet", lambda: True)

@@ -1,0 +1,92 @@
+"""Documents say what is there: commands exist as written, links lead somewhere, nothing is left undocumented."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+import pytest
+from command_lines import all_commands, lines_in, programs, why_not_a_command
+from documents import ROOT, SHELL, anchors, blocks, inline_code, links, markdown_files
+
+DOCUMENTS = markdown_files()
+NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
+every_document = pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
+
+
+def test_the_guides_are_there():
+    wanted = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md"} | {
+        f"docs/{name}.md" for name in ("architecture", "protocol", "volunteers", "organisers", "glossary")
+    }
+    assert wanted - set(NAMES) == set()
+
+
+@every_document
+def test_every_command_in_a_code_block_parses(path):
+    lines = [line for block in blocks(path) if block.language in SHELL for line in lines_in(block.text)]
+    assert [why for line in lines if (why := why_not_a_command(line)) is not None] == []
+
+
+@every_document
+def test_every_command_in_a_sentence_exists(path):
+    named = [re.match(r"(paris-(?:node|coord)) ([a-z-]+)", code) for code in inline_code(path)]
+    unknown = [
+        found[0]
+        for found in named
+        if found and not found[2].startswith("-") and found[2] not in programs()[found[1]].commands
+    ]
+    assert unknown == []
+
+
+@every_document
+def test_every_relative_link_leads_somewhere(path):
+    broken = []
+    for link in links(path):
+        if re.match(r"[a-z]+:", link):
+            continue
+        target, _, anchor = link.partition("#")
+        file = (path.parent / target).resolve() if target else path
+        if not file.exists() or (anchor and file.suffix == ".md" and anchor not in anchors(file)):
+            broken.append(link)
+    assert broken == []
+
+
+def test_every_command_is_documented():
+    text = "\n".join(path.read_text("utf-8") for path in DOCUMENTS)
+    assert [words for words, _ in all_commands() if not re.search(rf"{words}\b", text)] == []
+
+
+def test_every_option_is_documented():
+    text = "\n".join(path.read_text("utf-8") for path in DOCUMENTS)
+    options = {
+        p.opts[0]
+        for _, command in all_commands()
+        for p in command.params
+        if p.param_type_name == "option" and not p.hidden
+    }
+    assert sorted(option for option in options if not re.search(rf"{option}(?![\w-])", text)) == []
+
+
+def test_every_dependency_has_its_reason_in_the_architecture():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [
+        *project["dependencies"],
+        *(name for extra in project["optional-dependencies"].values() for name in extra),
+    ]
+    names = {re.split(r"[<>=!~;\[ ]", requirement)[0] for requirement in wanted}
+    table = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    assert sorted(name for name in names if f"| `{name}` |" not in table) == []
+
+
+def test_every_toml_block_parses():
+    texts = [block.text for path in DOCUMENTS for block in blocks(path) if block.language == "toml"]
+    assert all(isinstance(tomllib.loads(text), dict) for text in texts)
+
+
+def test_documents_are_plain_about_where_they_were_written():
+    """No path of one machine, in any document."""
+    assert [
+        name
+        for name, path in zip(NAMES, DOCUMENTS, strict=True)
+        if re.search(r"/(home|root|work|Users)/\w", path.read_text("utf-8"))
+    ] == []

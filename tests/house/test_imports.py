@@ -1,0 +1,61 @@
+"""What each part of the house may bring with it when it is imported, looked at in a fresh interpreter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPUTES = ("torch", "transformers", "diffusers")
+TRAVELS = ("hivemind", "huggingface_hub", "starlette")
+
+NEEDS_NO_TORCH = {
+    "protocol": ("paris.protocol", COMPUTES + TRAVELS),
+    "protocol.dht": ("paris.protocol.dht", COMPUTES + TRAVELS),
+    "protocol.dht.peer": ("paris.protocol.dht.peer", COMPUTES + TRAVELS),
+    "coordinator.service": ("paris.coordinator.service", COMPUTES),
+    "coordinator.serving": ("paris.coordinator.serving", COMPUTES),
+    "coordinator.tick": ("paris.coordinator.tick", (*COMPUTES, *TRAVELS, "sqlalchemy")),
+    "coordinator.status": ("paris.coordinator.status", COMPUTES + TRAVELS),
+    "coordinator.hub.app": ("paris.coordinator.hub.app", (*COMPUTES, "hivemind", "huggingface_hub")),
+    "coordinator.demo.run": ("paris.coordinator.demo.run", COMPUTES + TRAVELS),
+    "node.agent": ("paris.node.agent", (*COMPUTES, "hivemind")),
+    "node.joining": ("paris.node.joining", (*COMPUTES, "hivemind")),
+    "experts": ("paris.experts", COMPUTES + TRAVELS),
+}
+
+
+def modules_after(*imports: str) -> set[str]:
+    """Names of all modules that a new interpreter holds after these imports."""
+    probe = (
+        "import sys, importlib\nfor name in sys.argv[1:]: importlib.import_module(name)\nprint(*sys.modules, sep='\\n')"
+    )
+    answer = subprocess.run([sys.executable, "-c", probe, *imports], capture_output=True, text=True, timeout=120)
+    assert answer.returncode == 0, answer.stderr
+    return set(answer.stdout.split())
+
+
+@pytest.mark.parametrize("case", NEEDS_NO_TORCH)
+def test_what_only_decides_or_talks_brings_nothing_that_computes(case: str):
+    module, forbidden = NEEDS_NO_TORCH[case]
+    assert sorted(modules_after(module) & set(forbidden)) == []
+
+
+def test_every_protocol_module_imports_without_torch_and_without_the_hub():
+    protocol = ROOT / "protocol"
+    names = [".".join(path.relative_to(protocol).with_suffix("").parts) for path in sorted(protocol.rglob("*.py"))]
+    # These run inside a started peer, which is where hivemind (and with it torch) comes in.
+    running = {f"dht.{name}" for name in ("daemon", "exchange", "node", "rpc", "storage", "validator_adapter")}
+    imports = [
+        f"paris.protocol.{name}".removesuffix(".__init__").removesuffix(".") for name in names if name not in running
+    ]
+    assert sorted(modules_after(*imports) & {"torch", "hivemind", "huggingface_hub"}) == []
+
+
+def test_importing_a_package_writes_nothing_and_starts_no_thread():
+    probe = "import threading, paris.protocol, paris.node, paris.coordinator, paris.experts; print(threading.active_count())"
+    answer = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=120, check=True)
+    assert (answer.stdout.split(), answer.stderr) == (["1"], "")

@@ -1,0 +1,155 @@
+"""A small real HTTP server that speaks as much Hub as a download needs, and can misbehave on demand."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+import time
+from collections import defaultdict
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from paris.node.cache import Cache
+from paris.node.fetch import Fetcher, Wanted
+from paris.node.hub import Hub
+from paris.node.retry import Backoff
+from paris.protocol.envelope import seal
+from paris.protocol.records import RunSpec
+from paris.protocol.runid import make_run_id
+from paris.protocol.signing import Identity
+
+REVISION = "1" * 40
+
+
+class FileHub(ThreadingHTTPServer):
+    """Serves files with ranges. `faults[path]` is a list of what goes wrong next, one a request."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.files: dict[str, bytes] = {}
+        self.faults: dict[str, list] = defaultdict(list)
+        self.requests: list[tuple[str, str | None]] = []
+        self.tokens: list[str | None] = []
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def add(self, path: str, data: bytes) -> Wanted:
+        self.files[path] = data
+        return Wanted("org/data", REVISION, path, hashlib.sha256(data).hexdigest(), len(data))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: FileHub
+
+    def do_GET(self) -> None:
+        path = re.sub(r"^/(datasets/)?org/[a-z]+/resolve/[^/]+/", "", self.path)
+        self.server.requests.append((path, self.headers.get("Range")))
+        self.server.tokens.append(self.headers.get("Authorization"))
+        fault = self.server.faults[path].pop(0) if self.server.faults[path] else None
+        data = self.server.files.get(path)
+        if data is None:
+            return self._answer(404, b"", {"X-Error-Code": "EntryNotFound"})
+        if isinstance(fault, int):
+            return self._answer(fault, b"busy", {"Retry-After": "7"} if fault == 429 else {})
+        if fault == "wrong":
+            data = bytes(len(data))
+        start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+        body, status, headers = data[start:], 200, {}
+        if fault == "no-range":
+            body = data
+        elif start:
+            status, headers = 206, {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
+        if fault == "cut":
+            return self._answer(status, body[: len(body) // 2], headers, length=len(body))
+        return self._answer(status, body, headers)
+
+    def _answer(self, status: int, body: bytes, headers: dict, length: int | None = None) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        self.end_headers()
+        self.wfile.write(body)
+        if length is not None:
+            self.wfile.flush()
+            self.close_connection = True
+            self.connection.shutdown(1)
+
+    def log_message(self, *args: object) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def file_hub():
+    server = FileHub()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def waits() -> list[float]:
+    """What the code under test wanted to wait, in seconds."""
+    return []
+
+
+@pytest.fixture
+def fetcher(file_hub, tmp_path, waits) -> Fetcher:
+    cache = Cache(tmp_path / "cache")
+    return Fetcher(Hub(file_hub.endpoint, "secret"), cache, waits.append, parallel=3, max_tries=4, backoff=Backoff())
+
+
+@pytest.fixture
+def coordinator() -> Identity:
+    return Identity.generate()
+
+
+@pytest.fixture
+def make_spec(coordinator):
+    """Seals a RunSpec; keyword arguments replace its fields."""
+
+    def make(*, identity=coordinator, run_id=None, sequence=1, **fields):
+        values = {
+            "name": "tiny",
+            "num_experts": 1,
+            "hub_endpoint": "http://127.0.0.1:9",
+            "data_repo": "org/data",
+            "model_repo": "org/model",
+            "initial_peers": ("/ip4/127.0.0.1/tcp/9/p2p/12D3KooWGRUVh2RdAyn2vKTA7kZzRbdLh8FdLuwuMjyJPDzBq1mR",),
+            "seed": 3,
+            "model": {},
+            "training": {},
+            "text": {},
+            "codec": {},
+            "heartbeat_every_s": 1.0,
+            "lease_s": 600.0,
+            "licence": "CC-BY-4.0",
+        }
+        run_id = run_id or make_run_id("tiny", coordinator.public_key)
+        now = time.time()
+        spec = RunSpec.model_validate({**values, **fields})
+        return seal(spec, identity, run_id=run_id, sequence=sequence, issued_at=now, expires_at=now + 3600)
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch, tmp_path):
+    """No setting of the machine reaches a test."""
+    import os
+
+    for name in list(os.environ):
+        if name.startswith(("PARIS_", "HF_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("PARIS_HOME", str(tmp_path / "default-home"))
+    monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+

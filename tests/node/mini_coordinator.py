@@ -1,0 +1,195 @@
+"""A coordinator of fifty lines for one node: real DHT peer, real embedded Hub, real shards; it grants and judges as told."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+from huggingface_hub import HfApi, constants
+
+from paris.coordinator.hub import HubServer, admin_token
+from paris.experts.shards import Row, write_shard
+from paris.experts.text import write_vocabulary
+from paris.protocol.dht.peer import Peer
+from paris.protocol.envelope import seal
+from paris.protocol.manifest import Manifest, split_manifest
+from paris.protocol.records import Lease, RunSpec, Rung, Shard, Task, Verdict
+from paris.protocol.runid import make_run_id
+from paris.protocol.signing import Identity
+
+SHARD_ROWS = (7, 5, 6)
+MODEL = {
+    "image_size": 8,
+    "in_channels": 3,
+    "patch_size": 4,
+    "hidden_size": 32,
+    "num_layers": 2,
+    "num_heads": 2,
+    "mlp_ratio": 4.0,
+    "text_embed_dim": 8,
+    "max_text_tokens": 4,
+}
+TRAINING = {"learning_rate": 3e-3, "ema_decay": 0.9, "snapshot_every": 10, "window_shards": 1}
+
+
+def write_cluster(folder: Path, cluster: int) -> tuple[Shard, ...]:
+    """Real shards of random pixels; returns the manifest's entries."""
+    shards = []
+    for index, count in enumerate(SHARD_ROWS):
+        rng = np.random.default_rng(100 * cluster + index)
+        rows = [
+            Row(f"{index}-{i}", rng.integers(0, 256, (3, 8, 8), dtype=np.uint8), "red cat", "", "", "", "cc0-1.0", "")
+            for i in range(count)
+        ]
+        path = f"shards/cluster-{cluster:03d}/shard-{index:05d}.parquet"
+        write_shard(folder / path, rows, (3, 8, 8), "uint8")
+        data = (folder / path).read_bytes()
+        shards.append(Shard(path=path, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data), rows=count))
+    return tuple(shards)
+
+
+class MiniCoordinator:
+    """Grants each open task to whoever wants one; judges by `verdicts[(task, attempt)]`, accepting by default."""
+
+    def __init__(self, folder: Path, steps: tuple[int, ...]) -> None:
+        self.folder = folder
+        self.identity = Identity.generate()
+        self.run_id = make_run_id("tiny", self.identity.public_key)
+        self.verdicts: dict[tuple[str, int], bool] = {}
+        self.submissions: dict[str, object] = {}
+        self.heartbeats: list[object] = []
+        self.wants: list[object] = []
+        self.leases: dict[str, Lease] = {}
+        self.judged: dict[str, Verdict] = {}
+        self.is_granting = True
+        self.hub = HubServer(folder / "hub", open_registration=False).start()
+        self.api = HfApi(endpoint=self.hub.url, token=admin_token(folder / "hub"))
+        self.peer = Peer.start(run_id=self.run_id, coordinator=self.identity.public_key)
+        self._prepare(steps)
+        self._sequence = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _prepare(self, steps: tuple[int, ...]) -> None:
+        constants.HF_HUB_DISABLE_XET = True
+        data = self.folder / "data"
+        shards = [write_cluster(data, k) for k in range(len(steps))]
+        vocab = write_vocabulary(data / "vocab.json", ["cat", "red"])
+        self.api.create_repo("org/data", repo_type="dataset")
+        self.api.create_repo("org/model")
+        revision = self.api.upload_folder(repo_id="org/data", repo_type="dataset", folder_path=data).oid
+        self.spec = RunSpec(
+            name="tiny",
+            num_experts=len(steps),
+            num_buckets=2,
+            hub_endpoint=self.hub.url,
+            data_repo="org/data",
+            model_repo="org/model",
+            initial_peers=tuple(self.peer.addresses),
+            seed=3,
+            model=MODEL,
+            training=TRAINING,
+            text={"kind": "vocabulary", "dim": 8, "max_tokens": 4, "path": "vocab.json", "sha256": vocab},
+            codec={"kind": "pixels"},
+            heartbeat_every_s=0.5,
+            lease_s=600.0,
+            licence="CC0-1.0",
+        )
+        self.manifests = [Manifest(k, "org/data", revision, shards[k]) for k in range(len(steps))]
+        self.tasks = {f"expert-{k}": self._task(k, count) for k, count in enumerate(steps)}
+
+    def _task(self, cluster: int, steps: int) -> Task:
+        manifest = self.manifests[cluster]
+        return Task(
+            task_id=f"expert-{cluster}",
+            cluster=cluster,
+            steps=steps,
+            batch_size=4,
+            manifest_sha256=manifest.sha256,
+            data_bytes=manifest.num_bytes,
+            min_memory_bytes=1000,
+            min_disk_bytes=1000,
+            deadline_s=600.0,
+            grace_s=60.0,
+            state="open",
+        )
+
+    def sealed(self, payload, life_s: float = 120.0):
+        """Seal a record with a growing sequence."""
+        self._sequence = max(self._sequence + 1, int(time.time() * 1000))
+        now = time.time()
+        return seal(
+            payload, self.identity, run_id=self.run_id, sequence=self._sequence, issued_at=now, expires_at=now + life_s
+        )
+
+    def publish(self) -> None:
+        """Put everything into the DHT, again and always with a later expiry."""
+        records = [self.spec, *self.tasks.values(), *self.leases.values(), *self.judged.values()]
+        records += [chunk for manifest in self.manifests for chunk in split_manifest(manifest)]
+        self.peer.publish_many([self.sealed(record) for record in records], self.spec.num_buckets)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            if self.is_granting:
+                self._grant()
+            self.heartbeats += [e.payload for e in self.peer.read_all("heartbeat", self.spec.num_buckets)]
+            for envelope in self.peer.read_all("submission", self.spec.num_buckets):
+                self._judge(envelope.payload, envelope.signer)
+            self.publish()
+            self._stop.wait(0.2)
+
+    def _grant(self) -> None:
+        for envelope in self.peer.read_all("want", self.spec.num_buckets):
+            self.wants.append(envelope.payload)
+            held = [v for v in self.leases.values() if v.lease_id not in self.judged and v.state == "granted"]
+            task = next((task for task in self.tasks.values() if task.state == "open"), None)
+            if envelope.payload.state == "waiting" and task is not None and not held:
+                attempt = task.attempt + 1
+                self.tasks[task.task_id] = task.model_copy(update={"state": "leased", "attempt": attempt})
+                lease_id = hashlib.sha256(f"{task.task_id}{attempt}".encode()).hexdigest()[:32]
+                self.leases[lease_id] = Lease(
+                    lease_id=lease_id,
+                    task_id=task.task_id,
+                    attempt=attempt,
+                    volunteer=envelope.signer,
+                    granted_at=time.time(),
+                    expires_at=time.time() + 600,
+                )
+
+    def _judge(self, submission, signer: str) -> None:
+        if submission.lease_id in self.judged:
+            return
+        accepted = self.verdicts.get((submission.task_id, submission.attempt), True)
+        self.submissions[submission.lease_id] = submission
+        rung = Rung(rung="skill", passed=accepted, figure=1.5, bound=1.0, note="held-out loss")
+        self.judged[submission.lease_id] = Verdict(
+            lease_id=submission.lease_id,
+            task_id=submission.task_id,
+            attempt=submission.attempt,
+            volunteer=signer,
+            accepted=accepted,
+            reason="All rungs passed." if accepted else "It learned too little.",
+            rungs=(rung,),
+        )
+        state = "registered" if accepted else "open"
+        self.tasks[submission.task_id] = self.tasks[submission.task_id].model_copy(update={"state": state})
+
+    def revoke(self, lease_id: str) -> None:
+        """Take a lease back, as if the deadline were missed; nobody else gets the task."""
+        self.is_granting = False
+        self.leases[lease_id] = self.leases[lease_id].model_copy(update={"state": "revoked", "reason": "too late."})
+
+    def restart_hub(self) -> None:
+        """Start the Hub again where it was."""
+        self.hub = HubServer(self.folder / "hub", port=self.hub.port).start()
+
+    def stop(self) -> None:
+        """End everything."""
+        self._stop.set()
+        self._thread.join(30)
+        self.peer.stop()
+        self.hub.stop()

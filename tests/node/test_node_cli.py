@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from paris.node.errors import ResolveError
+from paris.protocol.errors import NoPeersError
+
+COMMAND = [sys.executable, "-c", "from paris.node.cli import main; main()"]
+
+
+def run_node(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *arguments], capture_output=True, text=True, timeout=60, env={**os.environ, **environ}, check=False
+    )
+
+
+def test_help_comes_in_half_a_second_and_imports_nothing_heavy():
+    times = []
+    for _ in range(3):
+        began = time.monotonic()
+        done = run_node("--help")
+        times.append(time.monotonic() - began)
+        assert "join" in done.stdout
+    assert min(times) < 0.5
+    probe = "import sys, paris.node.cli; print([m for m in ('torch', 'hivemind', 'huggingface_hub', 'pydantic') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_an_error_is_one_line_with_a_next_step_and_an_exit_code(tmp_path):
+    done = run_node("join", "no-such-run", "--home", str(tmp_path))
+    assert done.returncode == ResolveError.exit_code
+    assert "Error: 'no-such-run' is neither" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "Traceback" in run_node("join", "no-such-run", "--home", str(tmp_path), PARIS_DEBUG="1").stderr
+
+
+def test_with_json_the_error_is_an_event_on_stdout(tmp_path):
+    done = run_node("join", "no-such-run", "--home", str(tmp_path), "--json")
+    event = json.loads(done.stdout.splitlines()[-1])
+    assert (event["event"], event["type"]) == ("error", "ResolveError")
+    assert event["exit_code"] == done.returncode
+
+
+def test_no_peer_that_answers_is_a_clear_error_and_loses_nothing(tmp_path, make_spec):
+    (tmp_path / "run.json").write_bytes(make_spec().data)
+    home = tmp_path / "home"
+    done = run_node("join", str(tmp_path / "run.json"), "--home", str(home))
+    assert done.returncode == NoPeersError.exit_code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert (home / "identity.key").exists()
+
+
+def test_identity_show_makes_one_and_then_shows_the_same(tmp_path):
+    shown = [run_node("identity", "show", "--home", str(tmp_path)).stdout for _ in range(2)]
+    assert shown[0] == shown[1]
+    assert len(shown[0].strip()) == 64
+
+
+def test_status_without_runs_says_how_to_begin(tmp_path):
+    assert "paris-node join RUN" in run_node("status", "--home", str(tmp_path)).stdout
+    assert json.loads(run_node("status", "--home", str(tmp_path), "--json").stdout) == []
+
+
+def test_check_gives_one_verdict_a_line_and_fails_when_a_peer_is_dead(tmp_path, make_spec):
+    (tmp_path / "run.json").write_bytes(make_spec().data)
+    done = run_node("check", str(tmp_path / "run.json"), "--home", str(tmp_path / "home"), "--json", "--device", "cpu")
+    lines = {line["check"].split()[0]: line for line in map(json.loads, done.stdout.splitlines())}
+    assert done.returncode == 1
+    assert lines["device"]["passed"]
+    assert lines["run"]["passed"]
+    assert not lines["peer"]["passed"]
+    assert not lines["hub"]["passed"]
+    assert "Traceback" not in done.stderr
+
+
+def test_the_options_of_join_are_a_decision():
+    from typer.main import get_command
+
+    from paris.node.cli import app
+
+    join = get_command(app).commands["join"]
+    names = sorted(option for parameter in join.params for option in parameter.opts)
+    assert names == [
+        "--device",
+        "--home",
+        "--hub-endpoint",
+        "--json",
+        "--lifeline",
+        "--max-tasks",
+        "--name",
+        "--once",
+        "--run",
+        "--task-wait-s",
+        "--threads",
+        "run",
+    ]
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_device_that_is_not_there_is_said(tmp_path, device):
+    done = run_node("check", "--home", str(tmp_path), "--device", device)
+    if done.returncode == 0:
+        pytest.skip(f"this machine has {device}")
+    assert f"FAIL  device: No {device} device was found." in done.stdout

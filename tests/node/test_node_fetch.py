@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import errno
+import resource
+import signal
+
+import pytest
+
+from paris.node.cache import Cache
+from paris.node.errors import (
+    DiskFullError,
+    HubRefusedError,
+    HubUnreachableError,
+    StoppedError,
+    WrongHashError,
+    explain,
+)
+from paris.node.fetch import Fetcher
+from paris.node.hub import Hub, retry_after_s
+from paris.node.retry import Backoff
+
+MIB = 2**20
+
+
+@pytest.fixture
+def file_size_limit():
+    """Files of this process end at 64 KiB, as on a full disk; SIGXFSZ becomes EFBIG."""
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, old[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    signal.signal(signal.SIGXFSZ, before)
+
+
+def random_bytes(seed: int, size: int = MIB) -> bytes:
+    import random
+
+    return random.Random(seed).randbytes(size)
+
+
+def test_a_download_cut_in_the_middle_goes_on_from_where_it_was(file_hub, fetcher, waits):
+    wanted = file_hub.add("shards/a.parquet", random_bytes(1))
+    file_hub.faults["shards/a.parquet"] = ["cut", "cut"]
+    assert fetcher.fetch(wanted).read_bytes() == file_hub.files["shards/a.parquet"]
+    starts = [int(r.removeprefix("bytes=").removesuffix("-")) for _, r in file_hub.requests if r]
+    assert len(file_hub.requests) == 3
+    assert starts == sorted(starts)
+    assert starts[0] >= MIB // 4
+    assert len(waits) == 2
+
+
+def test_a_part_from_an_earlier_life_is_gone_on_with(file_hub, fetcher):
+    wanted = file_hub.add("a", random_bytes(2))
+    fetcher.cache.part(wanted.sha256).write_bytes(file_hub.files["a"][:700_000])
+    fetcher.fetch(wanted)
+    assert file_hub.requests == [("a", "bytes=700000-")]
+    assert fetcher.bytes_received == MIB - 700_000
+
+
+def test_a_server_without_ranges_is_read_from_the_start(file_hub, fetcher):
+    wanted = file_hub.add("a", random_bytes(3))
+    fetcher.cache.part(wanted.sha256).write_bytes(b"x" * 1000)
+    file_hub.faults["a"] = ["no-range"]
+    assert fetcher.fetch(wanted).read_bytes() == file_hub.files["a"]
+
+
+def test_a_wrong_hash_is_fetched_again_once_and_a_right_one_then_taken(file_hub, fetcher):
+    wanted = file_hub.add("a", random_bytes(4))
+    file_hub.faults["a"] = ["wrong"]
+    assert fetcher.fetch(wanted).read_bytes() == file_hub.files["a"]
+    assert len(file_hub.requests) == 2
+
+
+def test_a_hash_wrong_twice_is_refused_and_nothing_stays_in_the_cache(file_hub, fetcher):
+    wanted = file_hub.add("shards/a.parquet", random_bytes(5))
+    file_hub.faults["shards/a.parquet"] = ["wrong", "wrong"]
+    with pytest.raises(WrongHashError, match=r"shards/a\.parquet of org/data arrived twice"):
+        fetcher.fetch(wanted)
+    assert list(fetcher.cache.path.iterdir()) == []
+
+
+def test_an_endless_body_never_fills_the_disk(file_hub, fetcher):
+    wanted = file_hub.add("a", random_bytes(6, 1000))
+    file_hub.files["a"] = random_bytes(6, 3 * MIB)
+    with pytest.raises(WrongHashError):
+        fetcher.fetch(wanted)
+
+
+def test_a_busy_hub_is_waited_for_as_long_as_it_asks(file_hub, fetcher, waits):
+    wanted = file_hub.add("a", random_bytes(7, 1000))
+    file_hub.faults["a"] = [503, 429, 500]
+    fetcher.fetch(wanted)
+    assert len(waits) == 3
+    assert waits[1] >= 7.0
+    assert waits[0] < 2.0
+
+
+def test_a_hub_that_stays_busy_ends_in_a_typed_error(file_hub, fetcher, waits):
+    wanted = file_hub.add("a", random_bytes(8, 1000))
+    file_hub.faults["a"] = [503] * 10
+    with pytest.raises(HubUnreachableError, match="4 tries without progress"):
+        fetcher.fetch(wanted)
+    assert len(waits) == 3
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_a_refusal_is_never_tried_again(file_hub, fetcher, waits, status):
+    wanted = file_hub.add("a", b"x")
+    file_hub.faults["a"] = [status]
+    with pytest.raises(HubRefusedError, match=str(status)) as caught:
+        fetcher.fetch(wanted)
+    assert waits == []
+    assert caught.value.next_step
+
+
+def test_a_hub_that_is_down_ends_in_a_typed_error(tmp_path, waits):
+    import socket
+
+    with socket.socket() as taken:  # bound but not listening: connections are refused
+        taken.bind(("127.0.0.1", 0))
+        hub = Hub(f"http://127.0.0.1:{taken.getsockname()[1]}", None)
+        fetcher = Fetcher(hub, Cache(tmp_path / "cache"), waits.append, max_tries=2, backoff=Backoff())
+        from paris.node.fetch import Wanted
+
+        with pytest.raises(HubUnreachableError, match="no answer"):
+            fetcher.fetch(Wanted("org/data", "1" * 40, "a", "0" * 64, 1))
+
+
+def test_a_full_disk_is_said_and_the_part_is_kept(file_hub, fetcher, file_size_limit):
+    wanted = file_hub.add("shards/a.parquet", random_bytes(9))
+    with pytest.raises(DiskFullError, match=r"disk is full while fetching shards/a\.parquet"):
+        fetcher.fetch(wanted)
+    assert 0 < fetcher.cache.part(wanted.sha256).stat().st_size <= 2**16
+
+
+def test_many_files_come_the_first_first_and_are_all_reported(file_hub, fetcher):
+    files = [file_hub.add(f"s{i}", random_bytes(i, 5000)) for i in range(8)]
+    ready: dict[int, bytes] = {}
+    fetcher.fetch_all(files, lambda i, path: ready.__setitem__(i, path.read_bytes()), lambda: None)
+    assert ready == {i: file_hub.files[f"s{i}"] for i in range(8)}
+    assert {path for path, _ in file_hub.requests[:3]} == {"s0", "s1", "s2"}
+
+
+def test_what_is_cached_is_not_fetched_again_unless_it_rotted(file_hub, fetcher):
+    wanted = file_hub.add("a", random_bytes(10, 5000))
+    path = fetcher.fetch(wanted)
+    fetcher.fetch(wanted)
+    assert len(file_hub.requests) == 1
+    path.write_bytes(bytes(5000))
+    assert fetcher.fetch(wanted).read_bytes() == file_hub.files["a"]
+    assert len(file_hub.requests) == 2
+
+
+def test_a_stop_ends_the_fetch_and_keeps_the_parts(file_hub, fetcher):
+    files = [file_hub.add(f"s{i}", random_bytes(i, 5000)) for i in range(2)]
+    file_hub.faults["s0"], file_hub.faults["s1"] = ["cut"] * 9, ["cut"] * 9
+
+    def stop() -> None:
+        raise StoppedError("Stopped.")
+
+    fetcher.max_tries = 3
+    with pytest.raises((StoppedError, HubUnreachableError)):
+        fetcher.fetch_all(files, lambda i, path: None, stop)
+
+
+def test_the_token_goes_to_the_hub_as_a_bearer(file_hub, fetcher):
+    fetcher.fetch(file_hub.add("a", b"x"))
+    assert file_hub.tokens == ["Bearer secret"]
+
+
+def test_the_cache_keeps_its_limit_and_what_the_task_needs(file_hub, fetcher):
+    import os
+
+    fetcher.cache.limit_bytes = 2500
+    old, kept, new = (file_hub.add(name, random_bytes(ord(name), 1000)) for name in "okn")
+    os.utime(fetcher.fetch(old), (1, 1))
+    fetcher.fetch(kept)
+    fetcher.fetch_all([kept, new], lambda i, path: None, lambda: None)
+    assert not fetcher.cache.file(old.sha256).exists()
+    assert fetcher.cache.num_bytes() == 2000
+    with pytest.raises(DiskFullError, match="cache_limit_bytes"):
+        fetcher.cache.make_room(2000, {kept.sha256, new.sha256})
+
+
+def test_a_cache_name_is_always_a_hash(tmp_path):
+    with pytest.raises(ValueError, match="not a SHA-256"):
+        Cache(tmp_path).file("../../etc/passwd")
+
+
+def test_back_off_grows_to_its_cap_and_a_greedy_retry_after_is_capped():
+    backoff = Backoff(first_s=1.0, cap_s=8.0, retry_after_cap_s=60.0)
+    for n, whole in [(1, 1.0), (2, 2.0), (3, 4.0), (4, 8.0), (50, 8.0)]:
+        assert whole / 2 <= backoff.wait_s(n) <= whole
+    assert backoff.wait_s(1, retry_after_s=10**9) == 60.0
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("12", 12.0), (None, None), ("soon", None), ("Thu, 01 Jan 1970 00:01:40 GMT", 100.0), ("-3", 0.0)],
+)
+def test_retry_after_is_read_as_seconds_or_a_date(header, seconds):
+    assert retry_after_s(header, now=0.0) == seconds
+
+
+def test_a_full_disk_reads_the_same_wherever_it_shows():
+    what, next_step, code = explain(OSError(errno.ENOSPC, "No space left on device", "/x"))
+    assert "disk is full" in what
+    assert "Free some space" in next_step
+    assert code == DiskFullError.exit_code

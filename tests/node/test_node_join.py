@@ -1,0 +1,175 @@
+"""A real node against a small real coordinator: DHT, Hub, trainer, all of them processes or sockets on loopback."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+
+import pytest
+from mini_coordinator import MODEL, SHARD_ROWS, TRAINING, MiniCoordinator
+from node_process import NodeProcess, all_gone
+
+from paris.coordinator.hub import add_user
+from paris.node.errors import HubRefusedError, NoTaskError, StoppedError
+from paris.protocol.envelope import open_envelope
+from paris.protocol.errors import UnknownRunError
+
+pytestmark = pytest.mark.slow
+TOKEN = "volunteer-token-of-the-tests"
+
+
+@pytest.fixture
+def make_coordinator(tmp_path):
+    made = []
+
+    def make(*steps: int) -> MiniCoordinator:
+        coordinator = MiniCoordinator(tmp_path, steps)
+        made.append(coordinator)
+        add_user(tmp_path / "hub", "volunteer", TOKEN)
+        (tmp_path / "run.json").write_bytes(coordinator.sealed(coordinator.spec).data)
+        return coordinator
+
+    yield make
+    for coordinator in made:
+        coordinator.stop()
+
+
+@pytest.fixture
+def start(tmp_path):
+    nodes = []
+
+    def start(*arguments: str, token: str | None = TOKEN, run: str | None = None) -> NodeProcess:
+        node = NodeProcess(tmp_path / "home", run or str(tmp_path / "run.json"), *arguments, token=token)
+        nodes.append(node)
+        return node
+
+    yield start
+    for node in nodes:
+        node.close()
+
+
+def undisturbed_weights(coordinator: MiniCoordinator, cluster: int, folder) -> str:
+    """SHA-256 of the weights that this task ends with when nothing ever interrupts it, by the other package alone."""
+    from paris.experts.codec import CodecConfig
+    from paris.experts.presets import ModelConfig
+    from paris.experts.text import TextConfig
+    from paris.experts.training import ExpertTraining, TrainingConfig, TrainingTask
+
+    task = coordinator.tasks[f"expert-{cluster}"]
+    training = TrainingTask(
+        run_id=coordinator.run_id,
+        seed=coordinator.spec.seed,
+        task_id=task.task_id,
+        model=ModelConfig(**MODEL),
+        training=TrainingConfig(**TRAINING, steps=task.steps, batch_size=task.batch_size),
+        text=TextConfig(**coordinator.spec.text),
+        codec=CodecConfig(kind="pixels"),
+        shard_rows=SHARD_ROWS,
+    )
+    data = coordinator.folder / "data"
+    shards = coordinator.manifests[cluster].shards
+    finished = ExpertTraining(training, folder, lambda i: data / shards[i].path, data).run(lambda p: None, lambda: False)
+    return finished.weights_sha256
+
+
+def test_a_volunteer_does_a_whole_run_through_a_rejection_and_a_hub_that_goes_down(make_coordinator, start, tmp_path):
+    coordinator = make_coordinator(20, 40)
+    coordinator.verdicts["expert-1", 1] = False
+    node = start("--name", "ada")
+    joined = node.wait_for("joined")
+    assert joined["name"] == "ada"
+    assert joined["run_id"] == coordinator.run_id
+    submitted = node.wait_for("submitted", task="expert-0")
+    assert node.wait_for("verdict", task="expert-0")["accepted"]
+
+    node.wait_for("fetched", task="expert-1")
+    coordinator.hub.stop()
+    node.wait_for("retrying", task="expert-1")
+    coordinator.restart_hub()
+    rejected = node.wait_for("verdict", task="expert-1")
+    assert "rejected at rung skill (1.5, the bound is 1)" in rejected["text"]
+    assert node.wait_for("verdict", task="expert-1", attempt=2)["accepted"]
+    done = node.wait_for("done")
+    assert "run is complete" in done["text"]
+    assert done["control_bytes_sent"] > 0
+    assert node.wait_end() == 0
+
+    for event in node.of("uploading"):
+        assert (event["network_refused"], event["sockets"]) == (0, 0)
+    submission = coordinator.submissions[node.of("leased")[0]["lease_id"]]
+    assert (submission.pull_request, submission.commit) == (submitted["pull_request"], submitted["commit"])
+    weights = submission.files[0]
+    fetched = coordinator.api.hf_hub_download(
+        "org/model", weights.path, revision=submission.commit, local_dir=tmp_path / "check"
+    )
+    with open(fetched, "rb") as file:
+        assert hashlib.file_digest(file, "sha256").hexdigest() == weights.sha256
+    assert weights.sha256 == undisturbed_weights(coordinator, 0, tmp_path / "alone")
+    path = weights.path.replace("expert.safetensors", "submission.json")
+    with open(
+        coordinator.api.hf_hub_download("org/model", path, revision=submission.commit, local_dir=tmp_path / "check"), "rb"
+    ) as file:
+        sealed = open_envelope(file.read(), run_id=coordinator.run_id, coordinator=None, now=None)
+    assert sealed.payload == submission.model_copy(update={"pull_request": None, "commit": None})
+    assert {beat.state for beat in coordinator.heartbeats} >= {"training", "waiting-verdict"}
+    assert not (tmp_path / "home" / "runs" / coordinator.run_id / "expert-0-1" / "work").exists()
+    assert (tmp_path / "home" / "runs" / coordinator.run_id / "expert-1-1" / "work").exists()
+
+
+def test_a_killed_node_leaves_no_process_and_ends_with_the_same_weights(make_coordinator, start, tmp_path):
+    coordinator = make_coordinator(300)
+    first = start("--run", coordinator.run_id, run=coordinator.peer.addresses[0])
+    first.wait_for("snapshot")
+    children = first.children()
+    assert len(children) >= 2
+    first.kill()
+    assert all_gone(children) == []
+
+    second = start("--once", run=coordinator.run_id)
+    assert second.wait_for("training")["step"] >= 10
+    trainer = next(child for child in second.children() if "paris.node.trainer" in child.cmdline())
+    second.wait_for("snapshot")
+    trainer.kill()
+    second.wait_for("restarting")
+    assert second.wait_for("verdict")["accepted"]
+    assert second.wait_end() == 0
+    assert len({beat.lease_id for beat in coordinator.heartbeats}) == 1
+    submission = next(iter(coordinator.submissions.values()))
+    assert submission.files[0].sha256 == undisturbed_weights(coordinator, 0, tmp_path / "alone")
+
+
+def test_a_lease_taken_back_stops_the_task_and_keeps_its_files(make_coordinator, start, tmp_path):
+    coordinator = make_coordinator(100_000)
+    node = start()
+    node.wait_for("snapshot")
+    lease_id = node.of("leased")[0]["lease_id"]
+    coordinator.revoke(lease_id)
+    lost = node.wait_for("lease-lost")
+    assert "too late" in lost["reason"]
+    node.wait_for("waiting")
+    assert list((tmp_path / "home" / "runs" / coordinator.run_id / "expert-0-1" / "work" / "snapshots").glob("step-*"))
+    children = node.children()
+    node.process.send_signal(signal.SIGINT)
+    assert node.wait_end() == StoppedError.exit_code
+    assert all_gone(children) == []
+    assert node.of("error")[0]["what"] == "Stopped."
+
+
+def test_bad_beginnings_are_told_apart(make_coordinator, start, tmp_path):
+    coordinator = make_coordinator(20)
+    coordinator.is_granting = False
+    unknown = start("--run", "other-0123456789abcdef", run=coordinator.peer.addresses[0])
+    idle = NodeProcess(tmp_path / "idle", str(tmp_path / "run.json"), "--task-wait-s", "1", token=TOKEN)
+    assert "waiting for the coordinator" in idle.wait_for("waiting")["text"]
+    assert idle.wait_end() == NoTaskError.exit_code
+    assert unknown.wait_end() == UnknownRunError.exit_code
+
+    coordinator.is_granting = True
+    refused = start(token="not-a-token-of-this-hub")
+    assert refused.wait_end() == HubRefusedError.exit_code
+    error = refused.of("error")[0]
+    assert "401" in error["what"]
+    assert "PARIS_HUB_TOKEN" in error["next_step"]
+    assert refused.of("training") == []
+    assert json.dumps(error).count("not-a-token-of-this-hub") == 0

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from paris.node.config import NodeConfig, hub_token, load_config
+from paris.node.errors import ResolveError, SettingsError
+from paris.node.home import Home
+from paris.node.joining import require_new_enough
+from paris.node.resolve import newest, remember, resolve
+from paris.protocol.canonical import canonical_bytes
+from paris.protocol.errors import RecordError, SignatureError, UnknownRunError, VersionError
+from paris.protocol.signing import Identity
+
+PEER = "/ip4/127.0.0.1/tcp/9/p2p/12D3KooWGRUVh2RdAyn2vKTA7kZzRbdLh8FdLuwuMjyJPDzBq1mR"
+
+
+@pytest.fixture
+def home(tmp_path) -> Home:
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def find(home):
+    def find(run: str, run_id: str | None = None, **settings):
+        return resolve(run, home=home, config=NodeConfig(**settings), run_id=run_id, token=None)
+
+    return find
+
+
+def test_a_file_resolves_to_its_spec_and_peers(find, make_spec, tmp_path):
+    spec = make_spec()
+    path = tmp_path / "run.json"
+    path.write_bytes(spec.data + b"\n")
+    for run in (str(path), str(tmp_path)):
+        address = find(run)
+        assert address.spec == spec
+        assert address.initial_peers == spec.payload.initial_peers
+
+
+def test_a_url_and_a_hub_repo_resolve_too(find, make_spec, file_hub):
+    spec = make_spec()
+    file_hub.add("run.json", spec.data)
+    assert find(f"{file_hub.endpoint}/org/model/resolve/main/run.json").spec == spec
+    assert find("org/model", hub_endpoint=file_hub.endpoint).spec == spec
+
+
+def test_a_run_joined_before_resolves_by_its_id(find, home, make_spec):
+    spec = make_spec()
+    remember(home, spec)
+    assert find(spec.run_id).spec == spec
+
+
+def test_a_multiaddr_needs_the_run_id(find, make_spec):
+    with pytest.raises(ResolveError, match="Add --run ID"):
+        find(PEER)
+    run_id = make_spec().run_id
+    address = find(PEER, run_id)
+    assert (address.run_id, address.spec, address.initial_peers) == (run_id, None, (PEER,))
+    with pytest.raises(RecordError, match="not a run id"):
+        find(PEER, "../etc")
+
+
+def test_a_spec_signed_by_another_key_is_refused(find, make_spec, tmp_path):
+    path = tmp_path / "run.json"
+    path.write_bytes(make_spec(identity=Identity.generate()).data)
+    with pytest.raises(SignatureError, match="not the key of run") as caught:
+        find(str(path))
+    assert "organiser" in caught.value.next_step
+
+
+def test_a_changed_spec_is_refused(find, make_spec, tmp_path):
+    raw = json.loads(make_spec().data)
+    raw["payload"]["seed"] = 4
+    path = tmp_path / "run.json"
+    path.write_bytes(canonical_bytes(raw))
+    with pytest.raises(SignatureError, match="does not hold"):
+        find(str(path))
+
+
+@pytest.mark.parametrize(("version", "side"), [(99, "Update this side"), (0, "other side must update")])
+def test_another_protocol_version_says_which_side_must_update(find, make_spec, tmp_path, version, side):
+    raw = json.loads(make_spec().data)
+    raw["version"] = version
+    path = tmp_path / "run.json"
+    path.write_bytes(canonical_bytes(raw))
+    with pytest.raises(VersionError, match=side):
+        find(str(path))
+
+
+def test_a_run_that_asks_for_a_newer_node_says_so(make_spec):
+    require_new_enough(make_spec().payload)
+    with pytest.raises(VersionError, match=r"asks for paris-node 99\.0\.0"):
+        require_new_enough(make_spec(min_node_version="99.0.0").payload)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"a":1}', b"\xff\xfe", b"x" * 9999])
+def test_a_file_that_is_no_run_is_a_clear_error(find, tmp_path, data):
+    path = tmp_path / "run.json"
+    path.write_bytes(data)
+    with pytest.raises(RecordError):
+        find(str(path))
+
+
+def test_what_is_nothing_at_all_lists_what_it_could_be(find):
+    with pytest.raises(ResolveError, match="neither a file"):
+        find("no-such-run")
+
+
+def test_a_missing_repo_names_the_hub(find, file_hub):
+    with pytest.raises(ResolveError, match=r"gives no run\.json of org/none"):
+        find("org/none", hub_endpoint=file_hub.endpoint)
+
+
+def test_the_spec_of_another_run_is_refused(find, make_spec, tmp_path):
+    path = tmp_path / "run.json"
+    path.write_bytes(make_spec().data)
+    with pytest.raises(ResolveError, match="not of other-0123456789abcdef"):
+        find(str(path), "other-0123456789abcdef")
+
+
+def test_the_newest_spec_is_kept_and_an_older_one_never_comes_back(home, make_spec):
+    new, old = make_spec(sequence=5, seed=5), make_spec(sequence=4, seed=4)
+    assert remember(home, new) == new
+    assert remember(home, old) == new
+    assert newest([old, new], new.run_id) == new
+
+
+def test_a_run_that_no_peer_knows_is_an_unknown_run(make_spec):
+    with pytest.raises(UnknownRunError, match="No peer knows the run"):
+        newest([], make_spec().run_id)
+
+
+def test_settings_come_from_file_environment_and_flags_in_that_order(tmp_path):
+    (tmp_path / "config.toml").write_text('name = "file"\nthreads = 1\nnice = 1\n', "utf-8")
+    environ = {"PARIS_NODE_THREADS": "2", "PARIS_NODE_NICE": "2", "PARIS_NODE_DEVICE": "cpu", "OTHER": "x"}
+    config = load_config(tmp_path, environ, {"nice": 3, "name": None})
+    assert (config.name, config.threads, config.nice, config.device) == ("file", 2, 3, "cpu")
+
+
+def test_an_unknown_setting_is_named_with_where_it_stands(tmp_path):
+    (tmp_path / "config.toml").write_text("treads = 1\n", "utf-8")
+    with pytest.raises(SettingsError, match=r"Unknown setting 'treads' from .*config\.toml") as caught:
+        load_config(tmp_path, {}, {})
+    assert "threads" in caught.value.next_step
+    with pytest.raises(SettingsError, match="from PARIS_NODE_NO"):
+        load_config(tmp_path / "none", {"PARIS_NODE_NO": "1"}, {})
+
+
+def test_a_setting_out_of_range_quotes_its_value(tmp_path):
+    with pytest.raises(SettingsError, match="nice = 99 from --nice"):
+        load_config(tmp_path, {}, {"nice": 99})
+
+
+def test_the_token_comes_from_the_environment_then_a_file_and_is_never_printed(tmp_path):
+    config = NodeConfig()
+    assert hub_token(tmp_path, config, {}, "http://x") is None
+    (tmp_path / "hub_token").write_text("from-file\n", "utf-8")
+    assert hub_token(tmp_path, config, {}, "http://x") == "from-file"
+    assert hub_token(tmp_path, config, {"PARIS_HUB_TOKEN": "from-env"}, "http://x") == "from-env"
+    with pytest.raises(SettingsError, match="cannot be read"):
+        hub_token(tmp_path, NodeConfig(hub_token_file=tmp_path / "none"), {}, "http://x")

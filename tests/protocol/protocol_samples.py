@@ -1,0 +1,208 @@
+"""Fixed keys, fixed times and one sample payload a record kind, shared by the tests of this folder."""
+
+import hashlib
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from paris.protocol.canonical import canonical_bytes
+from paris.protocol.envelope import Envelope, seal
+from paris.protocol.records import (
+    Heartbeat,
+    Lease,
+    ManifestChunk,
+    Payload,
+    Registration,
+    Rung,
+    RunSpec,
+    Shard,
+    Submission,
+    SubmittedFile,
+    Task,
+    Verdict,
+    Want,
+)
+from paris.protocol.runid import make_run_id
+from paris.protocol.signing import Identity
+
+GOLDEN = Path(__file__).parent / "golden"
+NOW = 1_800_000_000.0
+LIFE_S = 600.0
+
+
+def fixed_identity(name: str) -> Identity:
+    """The same key for the same name, always."""
+    return Identity(Ed25519PrivateKey.from_private_bytes(hashlib.sha256(name.encode()).digest()))
+
+
+COORDINATOR = fixed_identity("coordinator")
+VOLUNTEER = fixed_identity("volunteer")
+STRANGER = fixed_identity("stranger")
+RUN_ID = make_run_id("cabins", COORDINATOR.public_key)
+
+
+def hex_of(name: str, digits: int = 64) -> str:
+    """Some hex digits that stand for a hash."""
+    return hashlib.sha256(name.encode()).hexdigest()[:digits]
+
+
+LEASE_ID = hex_of("lease", 32)
+
+RUN = RunSpec(
+    name="Cabins",
+    num_experts=4,
+    num_buckets=4,
+    hub_endpoint="https://huggingface.co",
+    data_repo="cabins/data",
+    model_repo="cabins/model",
+    initial_peers=("/ip4/203.0.113.7/tcp/31337/p2p/12D3KooWDD9CfZNQaVRiD8YEV53FBrdHiNVGSSkVNVmx9m2M9p1T",),
+    seed=7,
+    model={"preset": "dit-b-2", "image_size": 32},
+    training={"steps": 1000, "learning_rate": 0.0001},
+    text={"kind": "vocabulary", "dim": 64},
+    codec={"kind": "pixels"},
+    heartbeat_every_s=60.0,
+    lease_s=3600.0,
+    licence="CC-BY-4.0",
+    attribution="Cabins by their photographers",
+)
+TASK = Task(
+    task_id="expert-0",
+    cluster=0,
+    steps=1000,
+    batch_size=16,
+    manifest_sha256=hex_of("manifest"),
+    data_bytes=5_000_000,
+    min_memory_bytes=2_000_000_000,
+    min_disk_bytes=6_000_000,
+    deadline_s=7200.0,
+    grace_s=600.0,
+    state="open",
+)
+MANIFEST = ManifestChunk(
+    cluster=0,
+    part=0,
+    num_parts=1,
+    manifest_sha256=hex_of("manifest"),
+    repo="cabins/data",
+    revision=hex_of("revision", 40),
+    shards=(Shard(path="shards/cluster-000/shard-00000.parquet", sha256=hex_of("shard"), bytes=5_000_000, rows=512),),
+)
+LEASE = Lease(
+    lease_id=LEASE_ID,
+    task_id="expert-0",
+    attempt=1,
+    volunteer=VOLUNTEER.public_key,
+    granted_at=NOW,
+    expires_at=NOW + 3600.0,
+)
+VERDICT = Verdict(
+    lease_id=LEASE_ID,
+    task_id="expert-0",
+    attempt=1,
+    volunteer=VOLUNTEER.public_key,
+    accepted=False,
+    reason="skill: held-out loss 0.91 is not below 0.40",
+    rungs=(
+        Rung(rung="envelope", passed=True, figure=0.0, bound=0.0),
+        Rung(rung="skill", passed=False, figure=0.91, bound=0.4, note="64 secret rows"),
+    ),
+)
+REGISTRATION = Registration(
+    task_id="expert-0",
+    cluster=0,
+    repo="cabins/model",
+    commit=hex_of("commit", 40),
+    path="experts/expert_0/expert.safetensors",
+    sha256=hex_of("weights"),
+    bytes=474_000_000,
+    steps=1000,
+    volunteer=VOLUNTEER.public_key,
+    volunteer_name="ada",
+    lease_id=LEASE_ID,
+)
+WANT = Want(
+    name="ada",
+    device="NVIDIA A40",
+    memory_bytes=48_000_000_000,
+    disk_bytes=100_000_000_000,
+    state="waiting",
+    node_version="0.1.0",
+)
+HEARTBEAT = Heartbeat(
+    lease_id=LEASE_ID,
+    task_id="expert-0",
+    attempt=1,
+    state="training",
+    step=250,
+    loss=0.5,
+    steps_per_s=2.5,
+    commitment=hex_of("commitment"),
+    commitment_step=200,
+)
+SUBMISSION = Submission(
+    lease_id=LEASE_ID,
+    task_id="expert-0",
+    attempt=1,
+    name="ada",
+    repo="cabins/model",
+    pull_request=3,
+    commit=hex_of("pull request", 40),
+    files=(SubmittedFile(path="expert.safetensors", sha256=hex_of("weights"), bytes=474_000_000),),
+    steps=1000,
+    final_loss=0.31,
+    commitment=hex_of("last commitment"),
+)
+
+SAMPLES: dict[str, tuple[Payload, Identity]] = {
+    "run": (RUN, COORDINATOR),
+    "task": (TASK, COORDINATOR),
+    "manifest": (MANIFEST, COORDINATOR),
+    "lease": (LEASE, COORDINATOR),
+    "verdict": (VERDICT, COORDINATOR),
+    "registration": (REGISTRATION, COORDINATOR),
+    "want": (WANT, VOLUNTEER),
+    "heartbeat": (HEARTBEAT, VOLUNTEER),
+    "submission": (SUBMISSION, VOLUNTEER),
+}
+
+
+def sealed(
+    payload: Payload,
+    identity: Identity | None = None,
+    *,
+    sequence: int = 1,
+    issued_at: float = NOW,
+    life_s: float = LIFE_S,
+    run_id: str = RUN_ID,
+) -> Envelope:
+    """Seal a payload with its usual signer, at the fixed time."""
+    signer = identity or SAMPLES[payload.kind][1]
+    return seal(payload, signer, run_id=run_id, sequence=sequence, issued_at=issued_at, expires_at=issued_at + life_s)
+
+
+def signed_bytes(body: dict, identity: Identity) -> bytes:
+    """Sign any body at all, also one that `seal` would never make. Written out apart from `seal`."""
+    signature = identity.sign(b"paris-record-v1\n" + canonical_bytes(body))
+    return canonical_bytes({**body, "signature": signature})
+
+
+def body_of(envelope: Envelope, **changes: object) -> dict:
+    """The unsigned body of an envelope, with changes."""
+    body = {
+        "kind": envelope.kind,
+        "version": 1,
+        "run_id": envelope.run_id,
+        "issued_at": envelope.issued_at,
+        "expires_at": envelope.expires_at,
+        "sequence": envelope.sequence,
+        "payload": envelope.payload.model_dump(mode="json"),
+        "signer": envelope.signer,
+    }
+    return body | changes
+
+
+def golden_bytes(name: str) -> bytes:
+    """A golden record; the file has a newline more, for editors."""
+    data = (GOLDEN / f"{name}.json").read_bytes()
+    return data.removesuffix(b"\n")

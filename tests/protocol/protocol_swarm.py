@@ -1,0 +1,165 @@
+"""Real peers for the tests of this folder: honest ones, a lawless one, and ones in child processes."""
+
+import os
+import select
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from hivemind.dht.node import DHTNode
+from hivemind.dht.routing import DHTID
+from hivemind.p2p import P2P, PeerID
+from protocol_samples import COORDINATOR, RUN_ID, sealed
+
+from paris.protocol.dht.loop import LoopThread
+from paris.protocol.dht.peer import Peer
+from paris.protocol.keys import dht_key, part_of, subkey_of
+
+NO_NAT = {"nat_port_map": False, "auto_nat": False, "use_relay": False}
+
+
+def start_peer(**options):
+    """An honest peer of the sample run."""
+    return Peer.start(**({"run_id": RUN_ID, "coordinator": COORDINATOR.public_key} | options))
+
+
+def sealed_now(payload, identity=None, *, sequence=None, life_s=120.0):
+    """A record that is alive by the real clock, newer than those before it if no sequence is given."""
+    number = time.time_ns() // 1000 if sequence is None else sequence
+    return sealed(payload, identity, sequence=number, issued_at=time.time(), life_s=life_s)
+
+
+def place_of(envelope, num_buckets=1):
+    """Key and subkey where a record belongs."""
+    part = part_of(envelope.payload, envelope.signer, num_buckets)
+    return dht_key(RUN_ID, envelope.kind, part), subkey_of(envelope.payload, envelope.signer)
+
+
+def held_by(peer, envelope):
+    """The bytes that a peer's own storage holds in the place of a record; None for nothing."""
+
+    async def look():
+        key, subkey = place_of(envelope)
+        found = peer._node.protocol.storage.get(DHTID.generate(source=key))
+        item = None if found is None else found.value.get(subkey)
+        return None if item is None else peer._node.protocol.serializer.loads(item.value)
+
+    return peer._thread.call(look(), timeout_s=5)
+
+
+def eventually(condition, *, timeout_s=20.0):
+    """Wait until a condition holds; its last value."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        value = condition()
+        if value or time.monotonic() > deadline:
+            return value
+        select.select([], [], [], 0.05)
+
+
+class Rogue:
+    """A plain hivemind peer without any validator: it stores, sends and serves whatever it likes."""
+
+    def __init__(self, initial_peers):
+        self._thread = LoopThread("rogue")
+        self.p2p = self._run(P2P.create(initial_peers=initial_peers, **NO_NAT))
+        self.node = self._run(DHTNode.create(p2p=self.p2p, initial_peers=initial_peers, cache_locally=False))
+
+    def _run(self, coroutine):
+        return self._thread.call(coroutine, timeout_s=30)
+
+    @property
+    def addresses(self):
+        return [str(address) for address in self._run(self.p2p.get_visible_maddrs())]
+
+    def store(self, key, value, expiration_time, subkey=None):
+        """hivemind's own store, to whom it may concern."""
+        return self._run(self.node.store(key, value, expiration_time, subkey=subkey))
+
+    def keep(self, key, value, expiration_time, subkey=None):
+        """Put something into its own storage only."""
+
+        async def put():
+            return self.node.protocol.storage.store(DHTID.generate(source=key), value, expiration_time, subkey=subkey)
+
+        return self._run(put())
+
+    def send(self, peer, key, value, expiration_time, subkey=None):
+        """One store request, straight to one peer; its answer."""
+        return self._run(
+            self.node.protocol.call_store(
+                PeerID.from_base58(peer.peer_id),
+                keys=[DHTID.generate(source=key)],
+                values=[value],
+                expiration_time=[expiration_time],
+                subkeys=[subkey],
+            )
+        )
+
+    def stop(self):
+        self._run(self.p2p.shutdown())
+        self._thread.close()
+
+
+def daemons_of(pid=None):
+    """Command lines of the p2pd processes that a process has started, by pid; zombies left out."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                command = (entry / "cmdline").read_text().split("\0")
+            except (OSError, ValueError):
+                continue  # the process ended while we looked
+            if parent == (pid or os.getpid()) and command[0].endswith("p2pd"):
+                found[int(entry.name)] = command
+    return found
+
+
+def is_running(pid):
+    """Whether a process is alive, a zombie not being."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class Child:
+    """A Python child process that holds a peer; it prints lines, and ends when its input closes.
+
+    Args:
+        script: Python source; `peer` is a peer started with `options`, `say` prints a line at once.
+    """
+
+    def __init__(self, script, *, before="", **options):
+        source = f"""
+import sys
+{before}
+from paris.protocol.dht.peer import Peer
+def say(*words):
+    print(*words, flush=True)
+peer = Peer.start(run_id={RUN_ID!r}, coordinator={COORDINATOR.public_key!r}, **{options!r})
+{script}
+"""
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", source],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def line(self, timeout_s=60.0):
+        """Its next line."""
+        ready, _, _ = select.select([self.process.stdout], [], [], timeout_s)
+        if not ready:
+            raise TimeoutError("The child said nothing.")
+        return self.process.stdout.readline().strip()
+
+    def end(self):
+        """End it, if it has not ended, and return what it said on standard error."""
+        if self.process.poll() is None:
+            self.process.kill()
+        return self.process.communicate(timeout=30)[1]

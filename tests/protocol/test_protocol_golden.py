@@ -1,0 +1,46 @@
+import pytest
+from protocol_samples import COORDINATOR, GOLDEN, NOW, RUN_ID, SAMPLES, golden_bytes, sealed
+from write_golden import DOC, golden_records, samples_in_doc, with_samples
+
+from paris.protocol.envelope import open_envelope
+from paris.protocol.errors import VersionError
+from paris.protocol.records import RECORDS
+
+
+def test_there_is_a_golden_record_of_every_kind():
+    assert set(SAMPLES) == set(RECORDS)
+    assert {path.stem for path in GOLDEN.glob("*.json")} == set(golden_records())
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_sealing_again_gives_the_same_bytes(kind):
+    payload, identity = SAMPLES[kind]
+    assert sealed(payload, identity).data == golden_bytes(kind)
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_a_golden_record_opens_to_its_payload(kind):
+    envelope = open_envelope(golden_bytes(kind), run_id=RUN_ID, coordinator=COORDINATOR.public_key, now=NOW + 1)
+    assert envelope.payload == SAMPLES[kind][0]
+    assert envelope.kind == kind
+    assert envelope.data == golden_bytes(kind)
+
+
+def test_a_record_of_a_newer_version_says_that_this_side_must_update():
+    with pytest.raises(VersionError) as caught:
+        open_envelope(golden_bytes("newer-version"), run_id=RUN_ID, coordinator=COORDINATOR.public_key, now=NOW)
+    assert caught.value.what == "The record speaks protocol version 2, this software speaks 1."
+    assert "Update this side" in caught.value.next_step
+
+
+def test_a_record_of_an_older_version_says_that_the_other_side_must_update():
+    with pytest.raises(VersionError) as caught:
+        open_envelope(golden_bytes("older-version"), run_id=RUN_ID, coordinator=COORDINATOR.public_key, now=NOW)
+    assert caught.value.what == "The record speaks protocol version 0, this software speaks 1."
+    assert "The other side must update" in caught.value.next_step
+
+
+def test_the_document_shows_every_golden_record_as_it_is():
+    text = DOC.read_text("utf-8")
+    assert set(samples_in_doc(text)) == set(golden_records())
+    assert with_samples(text) == text
