@@ -24,7 +24,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout."
 @app.command()
 def init(
     run: RunArgument,
-    recipe: Annotated[str, typer.Option(help="What to start from; `paris-coord recipes` lists them.")] = "emoji",
+    recipe: Annotated[str, typer.Option(help="A name that `paris-coord recipes` lists, or a .toml file.")] = "emoji",
     name: Annotated[str | None, typer.Option(help="The run's name; part of its id.")] = None,
     hub: Annotated[str | None, typer.Option(help="Endpoint of a Hub; without it the recipe's.")] = None,
 ) -> None:

@@ -179,13 +179,19 @@ def recipe_names() -> list[str]:
 
 
 def load_recipe(name: str) -> RunConfig:
-    """Read a packaged recipe.
+    """Read a recipe.
+
+    Args:
+        name: A packaged one's name, or the path of a TOML file with the same tables.
 
     Raises:
-        ConfigError: No recipe has this name.
+        ConfigError: No recipe has this name, or the file does not hold a valid one.
     """
+    if name.endswith(".toml") and Path(name).is_file():
+        return parse_config(Path(name).read_text("utf-8"), name)
     if name not in recipe_names():
-        raise ConfigError(f"There is no recipe {name!r}.", f"Known recipes: {', '.join(recipe_names())}.")
+        known = ", ".join(recipe_names())
+        raise ConfigError(f"There is no recipe {name!r}.", f"Known recipes: {known}; or give the path of a .toml file.")
     return parse_config(_recipes().joinpath(f"{name}.toml").read_text("utf-8"), f"recipe {name}")
 
 

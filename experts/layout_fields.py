@@ -1,16 +1,16 @@
 """The fields of a model folder's JSON files: the published names, and what they mean here.
 
-The published ones are those of the Paris weights (arXiv 2510.03434). "text", "codec" and "prompt_router" in config.json
-and "image_size" in router/config.json are ours; where the first two are absent, the published model's text encoder and
-VAE are meant.
+The published ones are those of the Paris weights (arXiv 2510.03434). "text", "codec", "prompt_router" and "sampling"
+in config.json and "image_size" in router/config.json are ours; where they are absent, the published model's text
+encoder, VAE and way of sampling are meant, and no prompt router.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from paris.experts.codec import CodecConfig
 from paris.experts.errors import LayoutError
@@ -32,6 +32,15 @@ _TEXT = {
 }
 
 
+class SamplingSettings(Settings):
+    """What a model is sampled with where nothing else is asked for; the published model's, if it does not say."""
+
+    num_steps: Annotated[int, Field(ge=1, le=10_000)] = 50
+    guidance_scale: Annotated[float, Field(ge=0, le=100)] = 7.5
+    routing: Literal["top1", "top2", "full"] = "top2"
+    solver: Literal["euler", "heun"] = "euler"
+
+
 class Layout(Settings):
     """All that a model's folder says besides its weights."""
 
@@ -43,6 +52,7 @@ class Layout(Settings):
     text: TextConfig
     codec: CodecConfig
     prompt_router: PromptRouterConfig | None = None
+    sampling: SamplingSettings = SamplingSettings()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -97,6 +107,8 @@ def layout_of(root: Fields, experts: Sequence[Fields], router: Fields) -> Layout
             "router": {**size, **_taken(router, (*_SHAPE, "num_clusters"))},
             "text": text,
             "codec": root.get("codec") or {"kind": "vae" if root.get("use_latents") else "pixels"},
+            "prompt_router": root.get("prompt_router"),
+            "sampling": root.get("sampling") or {},
         }
     )
 
@@ -115,6 +127,7 @@ def root_fields(layout: Layout) -> Fields:
         "text": layout.text.to_settings(),
         "codec": layout.codec.to_settings(),
         "prompt_router": layout.prompt_router and layout.prompt_router.to_settings(),
+        "sampling": layout.sampling.to_settings(),
     }
 
 

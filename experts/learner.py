@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from paris.experts.checkpoint import TensorSpec, check_finite, specs_of
 from paris.experts.ema import Ema, ema_decay_at
@@ -16,14 +17,18 @@ from paris.experts.training_config import OptimizerConfig
 
 _LOSS_DECAY = 0.98
 _GO_BACK = "Start the same command again: it goes on from the last good snapshot."
+_EPSILON = 1e-8
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class Learner:
     """Applies gradients, and can be saved and restored exactly.
 
+    AdamW is torch's own, in its functional form: the optimizer classes import torch's whole compiler, which would
+    cost every trainer process a second and 90 MB.
+
     Args:
-        model: What is learned, on its device, with gradients.
+        model: What is learned, on its device; every parameter takes part in its output.
         config: How.
     """
 
@@ -33,22 +38,38 @@ class Learner:
         self._config = config
         self._parameters = dict(model.named_parameters())
         self._ema = Ema(model.state_dict(), config.ema_decay)
-        self._optimizer = torch.optim.AdamW(
-            self._parameters.values(),
-            lr=config.learning_rate,
-            betas=(config.beta1, config.beta2),
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
-        self._fill_moments({})
+        self._moments = {
+            kind: {name: torch.zeros_like(parameter) for name, parameter in self._parameters.items()}
+            for kind in _MOMENTS
+        }
+        self._counts = self._new_counts()
 
+    @torch.no_grad()
     def apply_gradients(self) -> None:
-        """Do one optimizer step with the gradients that are there, and clear them."""
-        if self._config.grad_clip is not None:
-            nn.utils.clip_grad_norm_(self._parameters.values(), self._config.grad_clip)
-        self._optimizer.param_groups[0]["lr"] = self._config.learning_rate_at(self.step)
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        """Do one optimizer step with the gradients that are there, and clear them.
+
+        Source: AdamW, Loshchilov and Hutter, arXiv 1711.05101, algorithm 2.
+        """
+        config, parameters = self._config, list(self._parameters.values())
+        if config.grad_clip is not None:
+            nn.utils.clip_grad_norm_(parameters, config.grad_clip)
+        adamw(
+            parameters,
+            [parameter.grad for parameter in parameters],
+            *(list(self._moments[kind].values()) for kind in _MOMENTS),
+            max_exp_avg_sqs=[],
+            state_steps=self._counts,
+            fused=True,
+            amsgrad=False,
+            beta1=config.beta1,
+            beta2=config.beta2,
+            lr=config.learning_rate_at(self.step),
+            weight_decay=config.weight_decay,
+            eps=_EPSILON,
+            maximize=False,
+        )
+        for parameter in parameters:
+            parameter.grad = None
         self._ema.update(self.step)
         self.step += 1
 
@@ -58,15 +79,15 @@ class Learner:
         return self._ema.average
 
     def parts(self) -> dict[str, dict[str, Tensor]]:
-        """All state, as a snapshot holds it: `weights`, `ema`, `optimizer`."""
-        state = self._optimizer.state
-        moments = {f"{kind}.{name}": state[p][kind] for kind in _MOMENTS for name, p in self._parameters.items()}
+        """All state, as a snapshot holds it: `weights`, `ema`, `optimizer`; the live tensors, not copies."""
+        moments = {f"{kind}.{name}": moment for kind in _MOMENTS for name, moment in self._moments[kind].items()}
         return {"weights": self.model.state_dict(), "ema": self._ema.average, "optimizer": moments}
 
     def specs(self) -> dict[str, dict[str, TensorSpec]]:
         """What `restore` takes."""
         return {name: specs_of(tensors) for name, tensors in self.parts().items()}
 
+    @torch.no_grad()
     def restore(self, step: int, parts: Mapping[str, Mapping[str, Tensor]]) -> None:
         """Continue from a snapshot as if training had never stopped.
 
@@ -75,21 +96,15 @@ class Learner:
             parts: As `parts` returns them, with exactly the tensors that `specs` names.
         """
         self.step = step
-        self.model.load_state_dict(parts["weights"])
-        for name, average in self._ema.average.items():
-            average.copy_(parts["ema"][name])
-        self._fill_moments(parts["optimizer"])
+        for part, tensors in self.parts().items():
+            for name, tensor in tensors.items():
+                tensor.copy_(parts[part][name])
+        self._counts = self._new_counts()
 
-    def _fill_moments(self, saved: Mapping[str, Tensor]) -> None:
-        """Set AdamW's state; where nothing is saved, to what it starts with."""
-        for name, parameter in self._parameters.items():
-            moments = {kind: torch.zeros_like(parameter) for kind in _MOMENTS}
-            for kind in _MOMENTS:
-                if f"{kind}.{name}" in saved:
-                    moments[kind].copy_(saved[f"{kind}.{name}"])
-            # Fused AdamW wants its own count of steps as float32 beside the parameter.
-            count = torch.tensor(float(self.step), dtype=torch.float32, device=parameter.device)
-            self._optimizer.state[parameter] = {"step": count, **moments}
+    def _new_counts(self) -> list[Tensor]:
+        """AdamW's own count of steps, one beside each parameter, as its kernel wants it."""
+        step = float(self.step)
+        return [torch.tensor(step, dtype=torch.float32, device=p.device) for p in self._parameters.values()]
 
 
 def make_deterministic(device: torch.device, num_threads: int) -> None:

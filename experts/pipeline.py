@@ -19,7 +19,7 @@ from torch import Tensor
 from paris.experts.codec import Codec, load_codec
 from paris.experts.errors import LayoutError, SamplingError
 from paris.experts.layout import load_expert, load_prompt_part, load_router, read_layout
-from paris.experts.layout_fields import Layout
+from paris.experts.layout_fields import Layout, SamplingSettings
 from paris.experts.model import DiTExpert
 from paris.experts.prompt_router import PromptRouter, combine_with_prompt
 from paris.experts.router import Router
@@ -52,6 +52,7 @@ class ParisPipeline:
         codec: From what the experts make to pictures.
         device: Where experts and router are.
         prompt_router: Which expert a prompt belongs to; None where the noisy picture alone decides.
+        sampling: What a call uses where nothing else is asked for.
     """
 
     def __init__(
@@ -62,7 +63,9 @@ class ParisPipeline:
         codec: Codec,
         device: torch.device | str = "cpu",
         prompt_router: PromptRouter | None = None,
+        sampling: SamplingSettings | None = None,
     ) -> None:
+        self.sampling = sampling or SamplingSettings()
         self.prompt_router = prompt_router
         self.experts = list(experts)
         self.router = router
@@ -105,26 +108,27 @@ class ParisPipeline:
             load_codec(layout.codec, folder, place),
             place,
             load_prompt_part(folder, layout),
+            layout.sampling,
         )
 
     def __call__(
         self,
         prompt: str | Sequence[str],
-        num_inference_steps: int = 50,
-        guidance_scale: float = 7.5,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
         negative_prompt: str | Sequence[str] | None = None,
         num_images_per_prompt: int = 1,
         generator: int | torch.Generator | Sequence[int | torch.Generator] | None = None,
-        routing: str = "top2",
+        routing: str | None = None,
         output_type: str = "pil",
-        solver: str = "euler",
+        solver: str | None = None,
         on_step: Callable[[Step], None] | None = None,
     ) -> ParisPipelineOutput:
         """Draw pictures.
 
         Args:
             prompt: One text or several.
-            num_inference_steps: Steps from noise to picture.
+            num_inference_steps: Steps from noise to picture; None, here and below: as the model says.
             guidance_scale: How much more the text counts than it does by itself; 1 is no guidance.
             negative_prompt: To be led away from; one for all, or one a prompt. None: the null prompt.
             num_images_per_prompt: Pictures of each prompt.
@@ -140,12 +144,14 @@ class ParisPipeline:
         """
         if output_type not in OUTPUT_TYPES:
             raise SamplingError(f"Unknown output_type {output_type!r}.", f"Choose one of {', '.join(OUTPUT_TYPES)}.")
+        default = self.sampling
+        scale = default.guidance_scale if guidance_scale is None else guidance_scale
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         if not prompts or num_images_per_prompt < 1:
             raise SamplingError(f"{len(prompts)} prompts of {num_images_per_prompt} pictures each make no picture.")
         states, mask = (part.repeat_interleave(num_images_per_prompt, dim=0) for part in self._encode(prompts))
         negative = None
-        if guidance_scale != 1.0:
+        if scale != 1.0:
             negative = self._negative(negative_prompt, len(prompts), num_images_per_prompt)
         made = sample(
             self.experts,
@@ -155,10 +161,10 @@ class ParisPipeline:
             seeds=_seeds(generator, len(states)),
             negative=negative,
             prompt_evidence=self._prompt_evidence(states, mask),
-            num_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
-            routing=routing,
-            solver=solver,
+            num_steps=default.num_steps if num_inference_steps is None else num_inference_steps,
+            guidance_scale=scale,
+            routing=routing or default.routing,
+            solver=solver or default.solver,
             on_step=on_step,
         )
         return ParisPipelineOutput(_as_output(self.codec.decode(made), output_type))

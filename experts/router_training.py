@@ -9,7 +9,7 @@ Shapes: B rows, K clusters.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -165,7 +165,8 @@ def _judge(
     router: Router, heldout: Sequence[ClusterData], codec: Codec, seed: int, batch_size: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Posteriors `[N, 10, K]` of held-out rows, one in each noise bin, and their clusters `[N]`."""
-    posteriors, labels = [], []
+    posteriors: list[Tensor] = []
+    labels: list[int] = []
     per_chunk = max(1, batch_size // NOISE_BINS)
     for k, data in enumerate(heldout):
         for shard in range(data.num_shards):
@@ -181,7 +182,7 @@ def _judge(
     return torch.cat(posteriors), torch.tensor(labels)
 
 
-def _figures(posteriors: Tensor, labels: Tensor) -> dict[str, float | tuple[float, ...]]:
+def _figures(posteriors: Tensor, labels: Tensor) -> dict[str, Any]:
     confidence, choice = posteriors.max(2)
     right = (choice == labels[:, None]).double()
     return {

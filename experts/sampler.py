@@ -39,7 +39,7 @@ class VelocityModel(Protocol):
 class Step(NamedTuple):
     """What `on_step` is told after each step."""
 
-    index: int
+    number: int
     """From 0 to `num_steps - 1`."""
     t: float
     """Flow time that was reached."""
@@ -97,14 +97,14 @@ def sample(
     x = initial_noise(seeds, (config.in_channels, config.image_size, config.image_size)).to(text_states.device)
     times = torch.linspace(1.0, 0.0, num_steps + 1, dtype=torch.float64).tolist()
     with torch.no_grad():
-        for index, (t, t_next) in enumerate(pairwise(times)):
+        for number, (t, t_next) in enumerate(pairwise(times)):
             velocity, weights = field.at(x, t)
             if solver == "heun":
                 ahead, _ = field.at(x + (t_next - t) * velocity, t_next)
                 velocity = (velocity + ahead) / 2
             x = x + (t_next - t) * velocity
             if on_step is not None:
-                on_step(Step(index, t_next, x, weights))
+                on_step(Step(number, t_next, x, weights))
     return x
 
 

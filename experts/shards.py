@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from paris.experts.errors import ShardError
 from paris.experts.files import whole_file
 
-DTYPES = {"uint8": np.dtype("uint8"), "float16": np.dtype("<f2")}
+DTYPES: dict[str, np.dtype] = {"uint8": np.dtype("uint8"), "float16": np.dtype("<f2")}
 _TEXT_COLUMNS = ("row_id", "caption", "source", "url", "author", "licence", "caption_origin")
 _FETCH_AGAIN = "Fetch or prepare it again."
 _POLL_S = 0.2

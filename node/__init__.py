@@ -20,6 +20,7 @@ submission_stage.py  uploading -> awaiting-verdict -> done
 swarm.py             this node's DHT peer, kept alive
 heartbeat.py         what this node says again and again
 leasing.py           what the coordinator says to this node
+account.py           which token a Hub gets to see
 hub.py               the Hub client; transient and permanent failures told apart
 retry.py             one bounded back-off
 fetch.py             resumable, verified downloads

@@ -72,7 +72,7 @@ class Agent:
             finish(work)
         except LeaseLostError as error:
             folder.advance(work.unit, "dropped", reason=error.what)
-            node.view.event("lease-lost", task=unit.task.task_id, reason=error.what)
+            node.view.event("lease-lost", task_id=unit.task.task_id, reason=error.what)
             return 0
         except _GIVE_UP as error:
             work.give_up(error.what)
@@ -117,7 +117,7 @@ class Agent:
         unit = folder.save(Unit(run_id=node.run.run_id, task=task, lease=lease, history=(("leased", time.time()),)))
         node.view.event(
             "leased",
-            task=task.task_id,
+            task_id=task.task_id,
             attempt=lease.attempt,
             steps=task.steps,
             cluster=task.cluster,
@@ -137,7 +137,7 @@ class Agent:
 
     def _traffic(self) -> dict[str, int]:
         traffic = self._node.swarm.traffic()
-        return {"control_bytes_sent": traffic.bytes_sent, "control_bytes_received": traffic.bytes_received}
+        return {"control_plane_bytes": traffic.bytes_sent + traffic.bytes_received}
 
 
 def give_back(node: Node) -> int:

@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paris.node.config import hub_token, load_config
+from paris.node.account import hub_token, own_token
+from paris.node.config import load_config
 from paris.node.errors import explain
 from paris.node.hardware import detect, gib
 from paris.node.home import Home
 from paris.node.hub import PUBLIC_HUB, Hub, translated
 from paris.node.resolve import Address, resolve
 from paris.protocol.errors import NoPeersError, ParisError, RecordError
+from paris.protocol.signing import Identity
 
 _CONNECT_TIMEOUT_S = 5.0
 _MIN_FREE_BYTES = 2 * 2**30
@@ -69,7 +71,8 @@ def check(run: str | None, home_path: Path, run_id: str | None, flags: dict[str,
         yield _line(f"peer {address}", lambda address=address: _dial(address))  # type: ignore[misc]
     if found[0].spec is not None:
         endpoint = config.hub_endpoint or found[0].spec.payload.hub_endpoint
-        hub = Hub(endpoint, hub_token(home_path, config, os.environ, endpoint))
+        identity = Identity.load_or_create(home.identity)
+        hub = Hub(endpoint, hub_token(home_path, config, os.environ, endpoint) or own_token(identity, endpoint))
         repo = found[0].spec.payload.data_repo
         yield _line("hub", lambda: _hub(hub, repo))
         yield _line("token", lambda: _token(hub))

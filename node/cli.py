@@ -184,5 +184,6 @@ def _clear_errors(view: Any = None) -> Iterator[None]:
         if view is not None:
             view.close()
 
+
 if __name__ == "__main__":
     main()

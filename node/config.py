@@ -83,29 +83,6 @@ def load_config(home: Path, environ: Mapping[str, str], flags: Mapping[str, Any]
         raise _settings_error(error, sources) from error
 
 
-def hub_token(home: Path, config: NodeConfig, environ: Mapping[str, str], endpoint: str) -> str | None:
-    """The token for the run's Hub, or None.
-
-    The login of the `hf` command is used for the public Hub alone: a run's own endpoint never gets to see it.
-
-    Raises:
-        SettingsError: `hub_token_file` cannot be read.
-    """
-    if token := environ.get("PARIS_HUB_TOKEN", "").strip():
-        return token
-    path = config.hub_token_file or home / "hub_token"
-    if config.hub_token_file is not None or path.exists():
-        try:
-            return path.read_text("utf-8").strip() or None
-        except OSError as error:
-            raise SettingsError(f"The token file {path} cannot be read: {error}.", "Correct hub_token_file.") from error
-    if endpoint.rstrip("/") == "https://huggingface.co":
-        from huggingface_hub import get_token
-
-        return get_token()
-    return None
-
-
 def _from_toml(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}

@@ -11,14 +11,16 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, cast
 
+from paris.node.account import hub_token, own_token
 from paris.node.agent import Agent
 from paris.node.cache import Cache
-from paris.node.config import NodeConfig, hub_token, load_config
+from paris.node.config import NodeConfig, load_config
 from paris.node.errors import StoppedError
 from paris.node.hardware import detect
 from paris.node.heartbeat import Announcer
 from paris.node.home import Home
 from paris.node.hub import PUBLIC_HUB, Hub
+from paris.node.hub_account import own_token
 from paris.node.lock import home_lock
 from paris.node.node import Node
 from paris.node.resolve import Address, newest, remember, resolve
@@ -99,7 +101,8 @@ def _assemble(
     hardware = detect(config, home.path)
     endpoint = config.hub_endpoint or run.payload.hub_endpoint
     name = config.name or f"volunteer-{identity.public_key[:6]}"
-    hub = Hub(endpoint, hub_token(home.path, config, os.environ, endpoint))
+    token = hub_token(home.path, config, os.environ, endpoint) or own_token(identity, endpoint)
+    hub = Hub(endpoint, token)
     cache = Cache(home.cache, config.cache_limit_bytes)
     view.event(
         "joined",

@@ -166,4 +166,6 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # all files are closed; the interpreter's own clean-up after torch takes seconds for nothing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -98,7 +99,7 @@ class TrainingProcess:
     def stop(self, timeout_s: float = _STOP_TIMEOUT_S) -> None:
         """Ask it to save and end; end it by force when it does not."""
         process = self._process
-        if process is None or process.poll() is not None:
+        if process is None:
             return
         self._write('{"stop": true}')
         try:
@@ -106,6 +107,9 @@ class TrainingProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if process.stdin is not None:
+            with contextlib.suppress(OSError):  # closing flushes; nobody is there to read
+                process.stdin.close()
 
     def log_tail(self) -> str:
         """The last lines that it wrote, for a message."""
@@ -126,8 +130,10 @@ class TrainingProcess:
             return  # it is dead; `_listen` says so
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
-        if process.stdout is not None:
-            for line in process.stdout:
+        if process.stdout is None:
+            return
+        with process.stdout as lines:
+            for line in lines:
                 try:
                     self.events.put(dict(json.loads(line)))
                 except ValueError:

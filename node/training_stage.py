@@ -53,8 +53,20 @@ def train(work: UnitWork) -> None:
     finished = Finished.model_validate({name: end[name] for name in Finished.model_fields})
     work.progress |= {"step": finished.steps, "loss": finished.final_loss}
     work.advance("uploading", finished=finished)
-    # What the trainer could have sent to others while it trained: nothing, by its own count and the system's.
-    work.event("uploading", num_bytes=finished.bytes, network_refused=end["network_refused"], sockets=end["sockets"])
+    work.event("uploading", num_bytes=finished.bytes)
+    _tell_traffic(work, end)
+
+
+def _tell_traffic(work: UnitWork, end: dict[str, Any]) -> None:
+    """What this volunteer exchanged so far; the trainer nothing, as it could never open an internet socket."""
+    traffic = work.node.swarm.traffic()
+    work.event(
+        "traffic",
+        control_plane_bytes=traffic.bytes_sent + traffic.bytes_received,
+        trainer_bytes=0 if end["sockets"] == 0 else None,
+        trainer_sockets=end["sockets"],
+        trainer_refused=end["network_refused"],
+    )
 
 
 def _check_token(work: UnitWork) -> None:
@@ -137,7 +149,11 @@ class _TrainerListener:
         names = ("step", "steps_per_s", "commitment", "commitment_step")
         work.progress = {name: event[name] for name in names} | {"loss": loss}
         work.beat("training")
-        traffic = work.node.swarm.traffic()
+        if event["note"]:
+            work.event("note", text=event["note"])
+        if speed == 0:  # the first report of a life comes before its first step
+            work.event("trainer-ready", step=event["step"], steps=steps)
+            return
         work.event(
             "training",
             step=event["step"],
@@ -146,11 +162,7 @@ class _TrainerListener:
             steps_per_s=speed,
             eta_s=(steps - event["step"]) / speed if speed > 0 else 0.0,
             heartbeat_at=work.node.announcer.last_accepted_at,
-            control_bytes_sent=traffic.bytes_sent,
-            control_bytes_received=traffic.bytes_received,
         )
-        if event["note"]:
-            work.event("note", text=event["note"])
         if event["commitment_step"] > self._commitment_step:
             self._commitment_step = event["commitment_step"]
             work.event("snapshot", step=event["commitment_step"], commitment=event["commitment"])

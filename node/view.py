@@ -1,9 +1,9 @@
 """What the volunteer sees: progress at a terminal, plain lines in a log, or one JSON object an event for programs.
 
-    {"event": "training", "at": 1760000000.1, "since_join_s": 41.2, "task": "expert-3", "step": 120, "loss": 0.31, ...}
+    {"event": "training", "at": 1760000000.1, "since_join_s": 41.2, "task_id": "expert-3", "step": 120, "loss": 0.31, ...}
 
-Events: joined, waiting, leased, fetching, fetched, training, snapshot, restarting, uploading, retrying, submitted,
-awaiting-verdict, verdict, lease-lost, dht, note, done, error.
+Events: joined, waiting, leased, fetching, fetched, trainer-ready, training, snapshot, restarting, uploading, retrying,
+submitted, awaiting-verdict, verdict, traffic, lease-lost, dht, note, done, error.
 """
 
 from __future__ import annotations
@@ -22,20 +22,22 @@ _LINE_EVERY_S = 10.0
 _SENTENCES: dict[str, str] = {
     "joined": "Joined run {run_id} as {name} on {hardware}.",
     "waiting": "{text}",
-    "leased": "Leased {task}, attempt {attempt}: {steps} steps on cluster {cluster}.",
+    "leased": "Leased {task_id}, attempt {attempt}: {steps} steps on cluster {cluster}.",
     "fetching": "Fetching {num_files} files, {num_bytes} bytes.",
     "fetched": "All data is here and verified ({bytes_received} bytes fetched).",
-    "training": "{task}: step {step} of {steps}, loss {loss}, {steps_per_s:.2f} steps/s, {eta_s:.0f} s to go.",
-    "snapshot": "{task}: snapshot at step {step}, commitment {commitment}.",
+    "training": "{task_id}: step {step} of {steps}, loss {loss}, {steps_per_s:.2f} steps/s, {eta_s:.0f} s to go.",
+    "trainer-ready": "{task_id}: the trainer is ready at step {step} of {steps}.",
+    "snapshot": "{task_id}: snapshot at step {step}, commitment {commitment}.",
     "restarting": "The trainer ended (code {code}); it starts again from the last snapshot.",
-    "uploading": "{task}: training is done; uploading {num_bytes} bytes.",
+    "uploading": "{task_id}: training is done; uploading {num_bytes} bytes.",
     "retrying": "{text} Next try in {wait_s:.0f} s.",
-    "submitted": "{task}: submitted as pull request {pull_request} of {repo}.",
-    "awaiting-verdict": "{task}: waiting for the verdict.",
+    "submitted": "{task_id}: submitted as pull request {pull_request} of {repo}.",
+    "awaiting-verdict": "{task_id}: waiting for the verdict.",
     "verdict": "{text}",
-    "lease-lost": "{task}: the lease was taken back: {reason} The files stay.",
+    "lease-lost": "{task_id}: the lease was taken back: {reason} The files stay.",
     "dht": "{text}",
     "note": "{text}",
+    "traffic": "Control plane: {control_plane_bytes} bytes. Trainer: {trainer_bytes} bytes.",
     "done": "{text}",
     "error": "Error: {what}",
 }
@@ -139,7 +141,7 @@ class ProgressView:
             note = f"loss {fields['loss']}  {fields['steps_per_s']:.2f} steps/s  last heartbeat {beat}"
             self._progress.update(
                 self._bar,
-                description=f"training {fields['task']}",
+                description=f"training {fields['task_id']}",
                 total=fields["steps"],
                 completed=fields["step"],
                 note=note,

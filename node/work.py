@@ -57,7 +57,7 @@ class UnitWork:
 
     def event(self, name: str, /, **fields: Any) -> None:
         """Show an event of this task."""
-        self.node.view.event(name, task=self.unit.task.task_id, **fields)
+        self.node.view.event(name, task_id=self.unit.task.task_id, **fields)
 
     def check(self) -> None:
         """Whether to go on: the volunteer, the fetch and the coordinator may each say no.

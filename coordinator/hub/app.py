@@ -141,7 +141,7 @@ def create_app(data_dir: Path, *, open_registration: bool = False, limits: HubLi
 
 def refuse(refusal: Refusal) -> Response:
     """A refusal as the stock client reads it: headers for the exception, JSON for the person."""
-    message = refusal.what.encode("ascii", "replace").decode().replace("\n", " ").replace("\r", " ")[:500]
+    message = "".join(char if " " <= char <= "~" else "?" for char in refusal.what[:500])
     headers = {"X-Error-Message": message, **refusal.headers}
     if refusal.code:
         headers["X-Error-Code"] = refusal.code

@@ -14,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
 import secrets
@@ -28,6 +29,7 @@ from paris.coordinator.hub.errors import HubStartError, Refusal, forbidden
 from paris.coordinator.hub.names import is_owner
 from paris.coordinator.hub.store import Store
 
+log = logging.getLogger(__name__)
 Role = Literal["admin", "user", "volunteer", "anonymous"]
 _TOKEN = re.compile(r"[A-Za-z0-9_.-]{20,200}")
 _VOLUNTEER_PREFIX = "user-"
@@ -152,8 +154,11 @@ class Users:
             return {}
         seen = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
         if seen != self._seen:
-            self._accounts = _read_accounts(self._path)
             self._seen = seen
+            try:
+                self._accounts = _read_accounts(self._path)
+            except HubStartError as error:
+                log.error("%s The accounts read before go on to hold.", error)
         return self._accounts
 
     def _volunteer(self, token_sha256: str) -> str:

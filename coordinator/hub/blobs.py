@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shutil
 import time
 from pathlib import Path
 
@@ -62,6 +63,14 @@ class BlobStore:
             finally:
                 incoming.discard()
         return sha256
+
+    def free_bytes(self) -> int:
+        """Bytes left on the disk."""
+        return shutil.disk_usage(self._blobs).free
+
+    def parts_bytes(self, user: str) -> int:
+        """Bytes of a user's unfinished uploads in parts, as they take up space on the disk."""
+        return sum(file.stat().st_blocks * 512 for file in self._parts.glob(f"{user}-*"))
 
     def part_file(self, user: str, sha256: str) -> Path:
         """The file that collects a content's parts; one for each user, so that nobody spoils another's upload."""

@@ -16,7 +16,6 @@ from paris.coordinator.hub.repos import BRANCH, TAG, Commit, Repo, find_repo, hi
 from paris.coordinator.hub.trees import FileEntry, Listing, lfs_pointer
 
 _MAX_COMMITS_SEARCHED = 1000
-_MAX_COMMITS_LISTED = 100_000
 _EXPANDED_PAGE = 50
 
 
@@ -121,8 +120,9 @@ def get_commits(call: Call) -> Response:
     """GET commits/{rev}: a revision's history, newest first."""
     repo = find_repo(call)
     head = resolve(call.reader, repo, call.params["rev"])
-    commits = history(call.reader, repo, head.oid, _MAX_COMMITS_LISTED)
     start, size = call.window(call.hub.limits.page_entries)
+    # One more than the page holds, which tells that there is a next one.
+    commits = history(call.reader, repo, head.oid, start + size + 1)
     page = [
         {
             "id": commit.oid,

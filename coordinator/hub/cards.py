@@ -15,18 +15,8 @@ from paris.coordinator.hub.trees import Listing
 
 _FRONT_MATTER = re.compile(r"\A\ufeff?\s*---[ \t]*\r?\n(.*?)^---[ \t]*\r?$", re.DOTALL | re.MULTILINE)
 _MAX_CARD_BYTES = 1024**2
+_MAX_METADATA_CHARS = 64 * 1024
 _MAX_TAGS = 200
-
-
-class _CardLoader(yaml.SafeLoader):  # type: ignore[misc]
-    """A YAML loader without anchors, whose expansion could fill the memory."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """One node; a reference to another is refused."""
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("anchors and references are not allowed in a card")
-        node: yaml.Node | None = super().compose_node(parent, index)
-        return node
 
 
 def split_card(text: str) -> tuple[str | None, str]:
@@ -44,8 +34,13 @@ def parse_card(text: str) -> tuple[dict[str, Any], list[str]]:
     front, _ = split_card(text)
     if front is None:
         return {}, []
+    if len(front) > _MAX_METADATA_CHARS:
+        return {}, [f"The metadata is longer than {_MAX_METADATA_CHARS} characters."]
     try:
-        data = yaml.load(front, _CardLoader)
+        # References are looked for before anything is built: unfolded, they could fill the memory.
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(front, Loader=yaml.SafeLoader)):
+            return {}, ["The metadata holds anchors and references, which are not allowed in a card."]
+        data = yaml.safe_load(front)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         return {}, [f"The metadata is not YAML: {error}"]
     if data is None:
@@ -53,10 +48,19 @@ def parse_card(text: str) -> tuple[dict[str, Any], list[str]]:
     if not isinstance(data, dict):
         return {}, ["The metadata is not a mapping of names to values."]
     try:
-        plain: dict[str, Any] = json.loads(json.dumps({str(key): value for key, value in data.items()}, default=_plain))
+        plain: dict[str, Any] = plain_json({str(key): value for key, value in data.items()})
     except (TypeError, ValueError, RecursionError):
         return {}, ["The metadata holds something that JSON cannot say."]
     return plain, []
+
+
+def plain_json(data: Any) -> Any:
+    """Strangers' data as any answer of ours can carry it: no NaN, no broken Unicode, dates as text.
+
+    Raises:
+        ValueError, TypeError: It holds something else.
+    """
+    return json.loads(json.dumps(data, allow_nan=False, ensure_ascii=False, default=_plain).encode())
 
 
 def _plain(value: object) -> str:

@@ -28,7 +28,7 @@ from paris.coordinator.hub.repos import (
     resolve,
     set_ref,
 )
-from paris.coordinator.hub.threads import add_event
+from paris.coordinator.hub.threads import add_event, require_room_in
 from paris.coordinator.hub.trees import FileEntry, lfs_entry, regular_entry, write_tree
 
 _ALWAYS_LFS = (
@@ -161,6 +161,7 @@ def _require_push(call: Call, db: sqlite3.Connection, repo: Repo, ref: str) -> N
     number = pull_request_number(ref)
     if number:
         require_push_to_pull_request(db, repo, number, call.user)
+        require_room_in(db, repo, number, call.user, call.hub.limits.max_thread_events)
     elif not call.user.owns(repo.owner):
         raise forbidden(f"{call.user.name} may not push to {repo.full_name}; open a pull request (create_pr=True)")
 
@@ -185,7 +186,7 @@ def _open_for_commit(call: Call, db: sqlite3.Connection, repo: Repo, ref: str, h
         base_oid=base,
         is_draft=False,
         at=call.now,
-        most_open=call.hub.limits.max_open_pull_requests,
+        most_open=call.hub.limits.max_open_threads,
     )
     return f"refs/pr/{number}"
 

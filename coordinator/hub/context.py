@@ -71,7 +71,9 @@ class Call:
     @property
     def base_url(self) -> str:
         """The address under which the client reached us, without a slash at the end."""
-        return str(self.request.base_url).rstrip("/")
+        # Not `request.base_url`, which leaves out the path below which another application has mounted us.
+        url = self.request.url
+        return f"{url.scheme}://{url.netloc}{self.request.scope.get('root_path', '')}"
 
     def flag(self, name: str) -> bool:
         """A yes-or-no parameter."""

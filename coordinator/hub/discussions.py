@@ -21,6 +21,8 @@ from paris.coordinator.hub.threads import (
     events_of,
     get_thread,
     open_thread,
+    require_room,
+    require_room_in,
     require_voice,
     set_status,
 )
@@ -117,9 +119,10 @@ def post_discussion(call: Call) -> Response:
                 base_oid=get_ref(db, repo, MAIN) or "",
                 is_draft=True,
                 at=call.now,
-                most_open=call.hub.limits.max_open_pull_requests,
+                most_open=call.hub.limits.max_open_threads,
             )
         else:
+            require_room(db, repo, user, call.hub.limits.max_open_threads)
             num = open_thread(
                 db,
                 repo,
@@ -141,6 +144,7 @@ def post_comment(call: Call) -> Response:
     user = call.require_login()
     comment = call.parse(_Comment).comment
     with call.hub.store.write() as db:
+        require_room_in(db, repo, thread.num, user, call.hub.limits.max_thread_events)
         data = comment_data(comment, user.name, call.now)
         event = add_event(db, repo, thread.num, "comment", user.name, data, call.now)
     return JSONResponse({"newMessage": event})

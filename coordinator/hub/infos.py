@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
 from paris.coordinator.hub.blobs import BlobStore
-from paris.coordinator.hub.cards import derive_tags, parse_card, read_card
+from paris.coordinator.hub.cards import derive_tags, parse_card, plain_json, read_card
 from paris.coordinator.hub.context import Call, timestamp
 from paris.coordinator.hub.repos import (
     MAIN,
@@ -90,7 +90,7 @@ def _config(blobs: BlobStore, listing: Listing) -> dict[str, Any]:
         if entry is None or entry.is_lfs:
             continue
         try:
-            config = json.loads(blobs.read(entry.sha256))
+            config = plain_json(json.loads(blobs.read(entry.sha256)))
         except (ValueError, RecursionError):
             continue
         if isinstance(config, dict):

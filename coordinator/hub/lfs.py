@@ -72,12 +72,16 @@ def post_batch(call: Call) -> Response:
     repo = find_repo(call)
     call.require_login()
     batch = call.parse(_Batch)
-    pending = call.reader.execute("SELECT SUM(size) FROM uploads WHERE user = ?", (call.user.name,)).fetchone()[0] or 0
-    answers = []
+    limited = not call.user.owns(repo.owner)
+    answers: list[dict[str, Any]] = []
+    asked_bytes = 0
     for item in batch.objects:
-        error = _objection(call, repo, item, pending)
-        pending += item.size
-        answers.append({**item.model_dump(), "error": error} if error else _offer(call, repo, item))
+        asked_bytes += item.size
+        try:
+            _require_room(call, call.user.name, item.size, asked_bytes, limited=limited)
+            answers.append(_offer(call, repo, item, limited=limited))
+        except Refusal as refusal:
+            answers.append({**item.model_dump(), "error": {"code": refusal.status, "message": refusal.what}})
     return JSONResponse(
         {"transfer": "multipart" if _any_parts(answers) else "basic", "objects": answers}, media_type=_LFS_TYPE
     )
@@ -87,16 +91,24 @@ def _any_parts(answers: list[dict[str, Any]]) -> bool:
     return any("header" in answer.get("actions", {}).get("upload", {}) for answer in answers)
 
 
-def _objection(call: Call, repo: Repo, item: _Object, pending_bytes: int) -> dict[str, object] | None:
-    limits = call.hub.limits
-    if item.size > limits.max_object_bytes:
-        return {"code": 413, "message": f"{item.size} bytes are more than this Hub takes ({limits.max_object_bytes})."}
-    if not call.user.owns(repo.owner) and pending_bytes + item.size > limits.max_pending_bytes:
-        return {"code": 413, "message": f"More than {limits.max_pending_bytes} bytes are uploaded and not committed."}
-    return None
+def _require_room(call: Call, user: str, size: int, asked_bytes: int, *, limited: bool) -> None:
+    """Asked when an address is given out and again when bytes come to it, for many may have been given out.
+
+    Raises:
+        Refusal: 413, too large or too much pending; 507, the disk is nearly full.
+    """
+    limits, blobs = call.hub.limits, call.hub.blobs
+    if size > limits.max_object_bytes:
+        raise Refusal(413, f"{size} bytes are more than this Hub takes ({limits.max_object_bytes}).")
+    if blobs.free_bytes() - asked_bytes < limits.min_free_bytes:
+        raise Refusal(507, "The Hub's disk is nearly full; tell its administrator.")
+    if limited:
+        pending = call.reader.execute("SELECT SUM(size) FROM uploads WHERE user = ?", (user,)).fetchone()[0] or 0
+        if pending + blobs.parts_bytes(user) + asked_bytes > limits.max_pending_bytes:
+            raise Refusal(413, f"More than {limits.max_pending_bytes} bytes are uploaded and not committed.")
 
 
-def _offer(call: Call, repo: Repo, item: _Object) -> dict[str, Any]:
+def _offer(call: Call, repo: Repo, item: _Object, *, limited: bool) -> dict[str, Any]:
     answer: dict[str, Any] = item.model_dump()
     if call.hub.blobs.size_bytes(item.oid) == item.size and may_name(call, item.oid):
         note_uploads(call, call.user.name, {item.oid: item.size})
@@ -111,6 +123,7 @@ def _offer(call: Call, repo: Repo, item: _Object) -> dict[str, Any]:
         size=item.size,
         user=call.user.name,
         repo=repo.label,
+        limited=limited,
         part_bytes=part_bytes,
         expires=int(call.now + limits.upload_url_life_s),
     )
@@ -137,6 +150,10 @@ def _ticket(call: Call) -> Ticket:
     return ticket
 
 
+def _require_room_for(call: Call, ticket: Ticket) -> None:
+    _require_room(call, ticket.user, ticket.size, ticket.size, limited=ticket.limited)
+
+
 async def put_object(call: Call) -> Response:
     """PUT of an object's bytes, or of one part's, to a signed address; no token comes along."""
     ticket = _ticket(call)
@@ -144,6 +161,7 @@ async def put_object(call: Call) -> Response:
         return await _put_part(call, ticket)
     if ticket.part_bytes:
         raise bad_request("This object comes in parts.")
+    await to_thread.run_sync(_require_room_for, call, ticket)
     incoming = call.hub.blobs.incoming()
     try:
         async for chunk in _bounded(call, ticket.size):
@@ -159,6 +177,8 @@ async def _put_part(call: Call, ticket: Ticket) -> Response:
     """Write one part at its offset; whether the whole is right is checked when it is complete."""
     offset = (ticket.part - 1) * ticket.part_bytes
     size = min(ticket.part_bytes, ticket.size - offset)
+    if not call.hub.blobs.part_file(ticket.user, ticket.oid).exists():
+        await to_thread.run_sync(_require_room_for, call, ticket)
     descriptor = os.open(call.hub.blobs.part_file(ticket.user, ticket.oid), os.O_WRONLY | os.O_CREAT, 0o644)
     try:
         num_bytes = 0

@@ -33,8 +33,12 @@ class HubLimits(BaseModel):
     """Bytes of one part."""
     max_pending_bytes: int = Field(default=100 * GIB, gt=0)
     """Bytes that a user without write access may have uploaded and not yet committed."""
-    max_open_pull_requests: int = Field(default=64, gt=0)
-    """Pull requests that a user without write access may have open in one repository."""
+    max_open_threads: int = Field(default=64, gt=0)
+    """Discussions and pull requests that a user without write access may have open in one repository."""
+    max_thread_events: int = Field(default=1000, gt=0)
+    """Comments and commits after which a discussion takes no more from users without write access."""
+    min_free_bytes: int = Field(default=256 * MIB, ge=0)
+    """Bytes of the disk that uploads leave free."""
     max_volunteers: int = Field(default=100_000, gt=0)
     """Users that may register themselves."""
     upload_url_life_s: float = Field(default=6 * 3600, gt=0)

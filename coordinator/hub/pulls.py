@@ -12,7 +12,16 @@ from paris.coordinator.hub.blobs import BlobStore
 from paris.coordinator.hub.errors import Refusal, bad_request, forbidden
 from paris.coordinator.hub.repos import PULL, Repo, add_commit, get_commit, get_ref, listing_at, note_blobs, set_ref
 from paris.coordinator.hub.sweep import collect_repo, delete_unnamed
-from paris.coordinator.hub.threads import LIVE, Thread, add_event, comment_data, get_thread, open_thread, set_status
+from paris.coordinator.hub.threads import (
+    LIVE,
+    Thread,
+    add_event,
+    comment_data,
+    get_thread,
+    open_thread,
+    require_room,
+    set_status,
+)
 from paris.coordinator.hub.trees import FileEntry, lfs_pointer, write_tree
 
 _MAX_DIFFED_BYTES = 32 * 1024
@@ -44,10 +53,7 @@ def open_pull_request(
     Raises:
         Refusal: 403, a stranger has too many open.
     """
-    if not user.owns(repo.owner):
-        sql = "SELECT COUNT(*) FROM discussions WHERE repo = ? AND author = ? AND status IN ('open', 'draft')"
-        if db.execute(sql, (repo.id, user.name)).fetchone()[0] >= most_open:
-            raise forbidden(f"{user.name} has {most_open} open pull requests in {repo.full_name}; close one first")
+    require_room(db, repo, user, most_open)
     status = "draft" if is_draft else "open"
     num = open_thread(
         db, repo, title=title, author=user.name, status=status, base_ref=base_ref, base_oid=base_oid, at=at

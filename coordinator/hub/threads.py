@@ -89,6 +89,28 @@ def require_voice(repo: Repo, thread: Thread, user: User) -> None:
         raise forbidden(f"Only {thread.author} and the owner of {repo.full_name} may change #{thread.num}")
 
 
+def require_room(db: sqlite3.Connection, repo: Repo, user: User, most_open: int) -> None:
+    """A stranger may have so many discussions and pull requests open at a time.
+
+    Raises:
+        Refusal: 403.
+    """
+    sql = "SELECT COUNT(*) FROM discussions WHERE repo = ? AND author = ? AND status IN ('open', 'draft')"
+    if not user.owns(repo.owner) and db.execute(sql, (repo.id, user.name)).fetchone()[0] >= most_open:
+        raise forbidden(f"{user.name} has {most_open} open discussions in {repo.full_name}; close one first")
+
+
+def require_room_in(db: sqlite3.Connection, repo: Repo, num: int, user: User, most_events: int) -> None:
+    """A thread takes so many comments and commits from strangers.
+
+    Raises:
+        Refusal: 403.
+    """
+    sql = "SELECT COUNT(*) FROM events WHERE repo = ? AND num = ?"
+    if not user.owns(repo.owner) and db.execute(sql, (repo.id, num)).fetchone()[0] >= most_events:
+        raise forbidden(f"Discussion {num} of {repo.full_name} is full")
+
+
 def set_status(db: sqlite3.Connection, repo: Repo, thread: Thread, status: str, user: str, at: float) -> None:
     """Change a thread's state and say so in its events."""
     db.execute("UPDATE discussions SET status = ? WHERE repo = ? AND num = ?", (status, repo.id, thread.num))

@@ -27,6 +27,8 @@ class Ticket(BaseModel):
     """Whose upload it is."""
     repo: str
     """kind/owner/name, for the traffic account."""
+    limited: bool = False
+    """Whether the user's pending bytes are bounded."""
     part_bytes: int = 0
     """Bytes of each part but the last; 0 when the object comes in one piece."""
     part: int = 0

@@ -63,10 +63,12 @@ def priced_labels(distances: np.ndarray, low: int, high: int) -> np.ndarray:
     step = float(np.std(sample)) + 1e-12
     for round_number in range(_PRICE_ROUNDS):
         sizes = np.bincount(np.argmin(sample + prices, axis=1), minlength=len(prices)) / share
-        wrong = sizes - np.clip(sizes, low, high)
-        if not wrong.any():
+        # A price may stand only where its bound is reached: raised at the upper, lowered at the lower.
+        bound = np.where(prices > 0, high, np.where(prices < 0, low, np.clip(sizes, low, high)))
+        if np.array_equal(sizes, bound):
             break
-        prices += step / math.sqrt(1 + round_number) * wrong / (len(distances) / len(prices))
+        moved = prices + step / (1 + round_number) ** 0.75 * (sizes - bound) / (len(distances) / len(prices))
+        prices = np.where(prices * moved < 0, 0.0, moved)
     priced = distances + prices.astype(distances.dtype)
     return _moved(priced, np.argmin(priced, axis=1).astype(np.int64), low, high)
 

@@ -36,7 +36,7 @@ class TwemojiSource(_Closed):
 
 
 class FolderSource(_Closed):
-    """A folder of pictures with captions: `x.png` beside `x.txt`, or metadata.csv / metadata.jsonl (Hub imagefolder)."""
+    """A folder of pictures with captions: `x.png` beside `x.txt`, or the Hub's imagefolder with metadata files."""
 
     kind: Literal["folder"] = "folder"
     path: Path
@@ -66,12 +66,12 @@ class PrepareConfig(_Closed):
     num_fine_centroids: Annotated[int, Field(ge=1, le=2**16)] = 1024
     """Centroids of the first k-means; at most a third of the rows are used."""
     balance: Annotated[float, Field(ge=1.0, le=2.0)] | Literal["free"] = 1.1
-    """Largest cluster over the mean size, and likewise the smallest; "free" leaves the sizes as the features give them."""
+    """Largest cluster over the mean size, and likewise the smallest; "free": sizes as the features give them."""
     embedder: str = "efficientnet-lite0"
     """Name or folder of the frozen picture embedder, as `paris.experts.features.load_embedder` takes it."""
     view_px: Annotated[int, Field(ge=16, le=1024)] = 128
     """Side in pixels of the picture that the embedder looks at."""
-    codec: dict[str, Scalar] = Field(default_factory=lambda: {"kind": "pixels"})
+    codec: dict[str, Scalar] = {"kind": "pixels"}
     """Fields of `paris.experts.codec.CodecConfig`: pixels, or the latents of a VAE."""
     heldout_rows: Annotated[int, Field(ge=1)] | None = None
     """Secret rows of each cluster that are never published; 12 where neither this nor the fraction is set."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -61,13 +62,16 @@ def embed_items(table: pa.Table, config: PrepareConfig, folder: Path, report: Re
         start = part * _PART_ROWS
         report("embed", start, table.num_rows)
         if not path.exists():
-            rows = table.slice(start, _PART_ROWS)
-            _embed_part(rows, config, path, lambda done, start=start: report("embed", start + done, table.num_rows))
+            _embed_part(table.slice(start, _PART_ROWS), config, path, partial(_ahead, report, start, table.num_rows))
     report("embed", table.num_rows, table.num_rows)
     index, dropped = _usable(paths)
     learned_from = index[pc.not_equal(table["role"], "heldout").to_numpy()[index]]
     features = _normalised(paths, index, learned_from, folder / "features.npy")
     return Embedded(index, features, dropped)
+
+
+def _ahead(report: Report, start: int, total: int, done: int) -> None:
+    report("embed", start + done, total)
 
 
 def decoded(frame: daft.DataFrame, size: int, config: PrepareConfig) -> daft.DataFrame:
@@ -94,8 +98,8 @@ def _embed_part(rows: pa.Table, config: PrepareConfig, path: Path, done: Callabl
         batches.append(batch)
         count += batch.num_rows
         done(count)
-    with whole_file(path) as partial:
-        pq.write_table(pa.Table.from_batches(batches).sort_by("index"), partial, compression="zstd")
+    with whole_file(path) as unfinished:
+        pq.write_table(pa.Table.from_batches(batches).sort_by("index"), unfinished, compression="zstd")
 
 
 def _usable(paths: list[Path]) -> tuple[np.ndarray, dict[str, int]]:
@@ -140,7 +144,10 @@ def _normalised(paths: list[Path], index: np.ndarray, learned_from: np.ndarray, 
         return np.zeros((0, 1), np.float16)
     mean = (total / len(learned_from)).astype(np.float32)
     shape = {"descr": "<f2", "fortran_order": False, "shape": (len(index), len(mean))}
-    with whole_file(path) as partial, partial.open("wb") as file:  # not a memory map: a full disk would be a SIGBUS
+    with (
+        whole_file(path) as unfinished,
+        unfinished.open("wb") as file,
+    ):  # not a memory map: a full disk would be a SIGBUS
         np.lib.format.write_array_header_1_0(file, shape)
         for part in _parts(paths, index):
             centred = part - mean

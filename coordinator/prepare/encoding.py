@@ -7,10 +7,10 @@ is not made again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -41,7 +41,7 @@ class Stored:
     """What one stored picture is."""
 
     shape: tuple[int, ...]
-    dtype: str
+    dtype: Literal["uint8", "float16"]
 
 
 def shard_path(cluster: int, shard: int) -> str:
@@ -92,15 +92,17 @@ def encode_targets(
     done = total - sum(len(target.rows) for target in missing)
     report("encode", done, total)
     for group in _groups(missing):
-        _encode_group(table, group, config, codec, stored, lambda rows, done=done: report("encode", done + rows, total))
-        done += sum(len(target.rows) for target in group)
+        for count in _encode_group(table, group, config, codec, stored):
+            done += count
+            report("encode", done, total)
     return stored
 
 
 def _probe(codec: tuple[Any, ...], image_size: int) -> Stored:
     """Encode one black picture, to learn what a row stores."""
-    made = load_codec_once(*codec).encode(np.zeros((1, 3, image_size, image_size), np.uint8))
-    return Stored(tuple(made.shape[1:]), str(made.dtype))
+    encoder = load_codec_once(*codec)
+    made = encoder.encode(np.zeros((1, 3, image_size, image_size), np.uint8))
+    return Stored(tuple(made.shape[1:]), encoder.dtype)
 
 
 def _groups(files: list[Target]) -> Iterator[list[Target]]:
@@ -121,8 +123,8 @@ def _encode_group(
     config: PrepareConfig,
     codec: tuple[Any, ...],
     stored: Stored,
-    done: Callable[[int], None],
-) -> None:
+) -> Iterator[int]:
+    """Write one group's files; gives the rows of each batch that came back."""
     items = table.take(np.concatenate([target.rows for target in group]))
     places = pa.array(range(items.num_rows), pa.int64())
     frame = daft.from_arrow(pa.table({"place": places, "location": items["location"]}))
@@ -132,7 +134,6 @@ def _encode_group(
     frame = frame.select("place", frame["decoded"].get("reason").alias("reason"), "latent")
     starts = np.cumsum([0] + [len(target.rows) for target in group])
     waiting: list[dict[int, bytes]] = [{} for _ in group]
-    count = 0
     for batch in result_batches(frame):
         for place, reason, latent in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             if reason is not None:
@@ -143,8 +144,7 @@ def _encode_group(
             if len(waiting[member]) == len(group[member].rows):
                 _write(group[member].path, items.slice(starts[member], len(waiting[member])), waiting[member], stored)
                 waiting[member] = {}
-        count += batch.num_rows
-        done(count)
+        yield batch.num_rows
 
 
 def _write(path: Path, items: pa.Table, latents: dict[int, bytes], stored: Stored) -> None:

@@ -4,8 +4,8 @@
     pictures/metadata.csv     file_name,text[,url,author,licence]
     pictures/metadata.jsonl   {"file_name": "dog.png", "text": "a dog"}
 
-`file_name` is relative to the metadata file; "caption" may stand for "text" and "license" for "licence". Where a picture
-has both, the metadata holds. Pictures without a caption are counted and left out.
+`file_name` is relative to the metadata file; "caption" may stand for "text" and "license" for "licence". Where a
+picture has both, the metadata holds. Pictures without a caption are counted and left out.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     items.arrow    index, row_id, location, caption, source, url, author, licence, caption_origin, role, version
 
-Kept as one uncompressed Arrow file that is memory-mapped, so that eleven million rows cost address space and not memory,
-and any shard's rows can be picked out of it. `version` is the size and change time of the picture's file; it only decides
-whether an interrupted preparation may go on, and reaches no output.
+Kept as one uncompressed Arrow file that is memory-mapped, so that eleven million rows cost address space and not
+memory, and any shard's rows can be picked out of it. `version` is the size and change time of the picture's file; it
+only decides whether an interrupted preparation may go on, and reaches no output.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal, cast
 
@@ -73,7 +74,7 @@ def make_table(items: Iterable[Item], *, max_images: int | None, seed: int) -> p
     ordered = sorted(items, key=lambda item: item.row_id)
     if not ordered:
         raise EmptySourceError("The source holds no picture.", "Check the source's path and its list of names.")
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in pairwise(ordered):
         if before.row_id == after.row_id:
             raise SourceFormatError(f"The source names the picture {after.row_id!r} twice.", "Remove one of the two.")
     usable = [i for i, item in enumerate(ordered) if item.role != "heldout"]

@@ -100,7 +100,7 @@ def two_stage_centroids(features: np.ndarray, num_clusters: int, num_fine: int, 
     fine.train(sample)
     sizes = np.bincount(fine.index.search(sample, 1)[1].ravel(), minlength=num_fine).astype(np.float32)
     coarse = faiss.Kmeans(width, num_clusters, niter=50, nredo=10, seed=seed % 2**31, **options)
-    coarse.train(fine.centroids, weights=sizes)
+    coarse.train(np.asarray(fine.centroids, np.float32), weights=sizes)
     return np.asarray(coarse.centroids, np.float32)
 
 

@@ -23,7 +23,7 @@ _CREDITS = ("row_id", "caption", "source", "url", "author", "licence", "caption_
 _CREDIT_ROWS = 65536
 _EXAMPLES = 12
 _WORDS = 8
-_FILLERS = frozenset("a an and at by for from in is it of on or the to with without".split())
+_FILLERS = frozenset({"a", "an", "and", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"})
 
 
 def write_manifest(part: ClusterPlan, config: PrepareConfig, out_dir: Path) -> PreparedCluster:

@@ -20,8 +20,8 @@ DUPLICATE = "same bytes as another picture"
 NO_CAPTION = "no caption"
 
 
-class DroppedPicture(Exception):  # noqa: N818 - not an error: a picture that is counted and left out
-    """This picture cannot be used; `reason` is one of the module's constants."""
+class DroppedPicture(Exception):
+    """The picture is counted and left out; `reason` is one of the module's constants."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason

@@ -100,8 +100,8 @@ def _from_pool(
     """Held-out rows from those named for it: the least total margin, each cluster its number.
 
     A row's margin for a cluster is its distance to the nearest training row there less that to the nearest one anywhere
-    else: the clearer it belongs, the more negative. An expert that has learned its cluster knows such rows' kin; unclear
-    rows would say little about which cluster it has learned.
+    else: the clearer it belongs, the more negative. An expert that has learned its cluster knows such rows' kin;
+    unclear rows would say little about which cluster it has learned.
     """
     wanted = config.heldout_per_cluster(sum(map(len, members)) // config.num_clusters)
     if len(pool) < wanted * config.num_clusters:

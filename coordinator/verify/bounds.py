@@ -64,12 +64,13 @@ class VerificationBounds(BaseModel):
     """One-sided confidence of the paired bootstrap, which must exclude chance before an expert is refused."""
     bootstrap_samples: Annotated[int, Field(ge=100)] = 1000
     """Resamplings of the rows."""
-    max_foreign_advantage: Share = 0.1
-    """By how much the gain on another cluster may exceed the gain on its own: some clusters are easier than others."""
+    max_foreign_advantage: Share = 0.25
+    """By how much the gain on a cluster that has no registered expert may exceed the gain on its own: some clusters are
+    easier than others for every model."""
     min_identity: Share = 0.01
     """Smallest specialisation against each registered expert of another cluster, as a difference of log losses: how
     much better this one is on its own cluster plus how much worse on the other's."""
-    min_identity_share: Share = 0.1
+    min_identity_share: Share = 0.15
     """Smallest specialisation against any one of them, as a share of the median over all of them."""
     max_claim_ratio: Annotated[float, Field(gt=1)] = 2.0
     """Largest ratio, either way, between the training loss that the volunteer claims and the loss on its shards."""

@@ -97,4 +97,5 @@ def read_case(path: Path) -> VerificationCase:
     try:
         return VerificationCase.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise ConfigError(f"{path} is not a verification case: {error}.") from error
+        one_line = " ".join(str(error).split())[:300]
+        raise ConfigError(f"{path} is not a verification case: {one_line}.") from error

@@ -76,7 +76,7 @@ def relative_distance(file: TensorFile, initial: Mapping[str, Tensor]) -> float:
 def cosines(
     case: VerificationCase, file: TensorFile, initial: Mapping[str, Tensor], others: list[OtherCheckpoint]
 ) -> list[float]:
-    """How alike each other checkpoint's delta is: the cosine over all weights, or the tensors' median if that is larger.
+    """How alike each other checkpoint's delta is: the larger of the cosine over all weights and the tensors' median.
 
     The median holds where a copy has its noise put into few tensors.
 
@@ -110,7 +110,8 @@ def cosines(
 
 def _split(case: VerificationCase) -> tuple[list[OtherCheckpoint], list[OtherCheckpoint]]:
     """Whose equality is a copy, and whose is honest work done twice: the volunteer's own, or another's on its task."""
-    copied, repeated = [], []
+    copied: list[OtherCheckpoint] = []
+    repeated: list[OtherCheckpoint] = []
     for other in case.others:
         same_task = other.task_id == case.task.task_id
         own = other.volunteer == case.lease.volunteer

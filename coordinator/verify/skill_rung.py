@@ -14,7 +14,7 @@ from statistics import median
 
 from torch import Tensor
 
-from paris.coordinator.verify.case import VerificationCase
+from paris.coordinator.verify.case import OtherCheckpoint, VerificationCase
 from paris.coordinator.verify.report import Checks
 from paris.coordinator.verify.scoring import Losses, Scoring
 from paris.coordinator.verify.statistics import Resampled, lower_bound, upper_bound
@@ -71,18 +71,27 @@ def _gain(resampled: Resampled, losses: Losses, start: Losses, cluster: int) -> 
 
 
 def _at_home(case: VerificationCase, resampled: Resampled, losses: Losses, start: Losses, checks: Checks) -> None:
-    """Without yardsticks: no other cluster may gain far more than its own, beyond what chance explains."""
+    """Where no yardstick stands: the other cluster may not gain far more than its own, beyond what chance explains.
+
+    Honest experts of small, unlike clusters do gain up to 0.14 more on an easier one, so the bound is wide.
+    """
     own, bounds = case.task.cluster, case.bounds
     gain = _gain(resampled, losses, start, own)
-    found = [
-        (lower_bound(_gain(resampled, losses, start, cluster) - gain, bounds.confidence), cluster)
-        for cluster in losses
-        if cluster != own
-    ]
+    measured = {own, *(other.cluster for other in _registered(case))}
+    found = []
+    for cluster in losses.keys() - measured:
+        advantage = _gain(resampled, losses, start, cluster) - gain
+        found.append((lower_bound(advantage, bounds.confidence), cluster))
     if found:
         worst, cluster = max(found)
         note = f"by how much cluster {cluster} gains more than its own {own}, at {bounds.confidence:.0%} confidence"
         checks.at_most("home-cluster", worst, bounds.max_foreign_advantage, note)
+
+
+def _registered(case: VerificationCase) -> list[OtherCheckpoint]:
+    """The registered experts of other clusters whose files are here, by cluster."""
+    usable = [o for o in case.others if o.registered and o.path is not None and o.cluster != case.task.cluster]
+    return sorted(usable, key=lambda other: other.cluster)
 
 
 @dataclass(frozen=True)
@@ -109,8 +118,8 @@ def _yardsticks(
     """
     own, confidence = case.task.cluster, case.bounds.confidence
     found = []
-    for peer in sorted(case.others, key=lambda other: other.cluster):
-        if not peer.registered or peer.path is None or peer.cluster == own:
+    for peer in _registered(case):
+        if peer.path is None:
             continue
         theirs = scoring.losses(open_trusted(peer.path, case.bounds).state(), [own, peer.cluster])
         ahead = resampled.log_means(theirs[own], own) - resampled.log_means(losses[own], own)

@@ -1,4 +1,4 @@
-"""One tensor at a time from a file whose header has been checked: memory stays at one tensor, however many there are."""
+"""One tensor at a time from a file whose header has been checked: memory stays at one tensor of many."""
 
 from __future__ import annotations
 

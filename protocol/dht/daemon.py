@@ -31,6 +31,11 @@ class Daemon:
         """Who this peer is, base58."""
         return str(self.p2p.peer_id.to_base58())
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is there. Calls to a dead one do not fail; they time out."""
+        return self.p2p._child.returncode is None
+
     async def addresses(self) -> list[str]:
         """Full multiaddrs that it listens on or announces, IPv4 first. A daemon that does not listen has none."""
         return ipv4_first([str(address) for address in await self.p2p.get_visible_maddrs(latest=True)])

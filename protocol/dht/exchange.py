@@ -23,7 +23,8 @@ from paris.protocol.validator import Accepted, Refused
 
 _log = logging.getLogger(__name__)
 _RECORDS_PER_CALL = 128
-"""Records of at most 4 KiB: a call stays far below the daemon's message limit of 4 MiB."""
+"""At most 4 KiB each: far below the daemon's message limit of 4 MiB, and judged long before the call times out."""
+_KEYS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -45,20 +46,20 @@ async def store_records(node: RunNode, records: list[Placed]) -> list[bool]:
     Returns:
         For each record whether other peers hold exactly it; in a swarm of one, whether this peer does.
     """
+    if not node.daemon.is_running:
+        return [False] * len(records)
     await node.rejoin_if_alone()
     results = [False] * len(records)
-    batches: dict[str, list[int]] = defaultdict(list)
+    by_key: dict[str, list[int]] = defaultdict(list)
     for index, record in enumerate(records):
         if _own_judge_accepts(node, record):
-            batches[record.key].append(index)
-    jobs = [
-        (key, indices[start : start + _RECORDS_PER_CALL])
-        for key, indices in batches.items()
-        for start in range(0, len(indices), _RECORDS_PER_CALL)
-    ]
-    answers = await asyncio.gather(*(_store_batch(node, key, [records[i] for i in part]) for key, part in jobs))
-    for (_, part), answer in zip(jobs, answers, strict=True):
-        for index, held in zip(part, answer, strict=True):
+            by_key[record.key].append(index)
+    turns = asyncio.Semaphore(_KEYS_AT_ONCE)
+    answers = await asyncio.gather(
+        *(_store_key(node, turns, key, [records[index] for index in indices]) for key, indices in by_key.items())
+    )
+    for indices, answer in zip(by_key.values(), answers, strict=True):
+        for index, held in zip(indices, answer, strict=True):
             results[index] = held
     return results
 
@@ -69,6 +70,8 @@ async def read_records(node: RunNode, keys: list[str]) -> dict[str, list[Envelop
     Returns:
         For each key its checked records, in the order of their subkeys; an empty list where nothing was found.
     """
+    if not node.daemon.is_running:
+        return {key: [] for key in keys}
     await node.rejoin_if_alone()
     # An infinite expiry is never found, so that the search asks all replicas and merges what they hold.
     found = await node.dht.get_many(keys, sufficient_expiration_time=math.inf)
@@ -83,20 +86,28 @@ def _own_judge_accepts(node: RunNode, record: Placed) -> bool:
     return isinstance(verdict, Accepted)
 
 
-async def _store_batch(node: RunNode, key: str, records: list[Placed]) -> list[bool]:
-    """Store records of one key on its replicas."""
+async def _store_key(node: RunNode, turns: asyncio.Semaphore, key: str, records: list[Placed]) -> list[bool]:
+    """Store records of one key, batch after batch: replicas need time to judge each, and must stay answering."""
     key_id = DHTID.generate(source=key)
+    async with turns:
+        replicas = await _replicas(node, key_id)
+        results: list[bool] = []
+        for start in range(0, len(records), _RECORDS_PER_CALL):
+            results += await _store_batch(node, replicas, key_id, records[start : start + _RECORDS_PER_CALL])
+        return results
+
+
+async def _store_batch(node: RunNode, replicas: list[PeerID], key_id: DHTID, records: list[Placed]) -> list[bool]:
+    """Store records of one key on its replicas."""
     packed = [MSGPackSerializer.dumps(record.envelope.data) for record in records]
     if not node.options.client_mode:
         for record, value in zip(records, packed, strict=True):
             node.protocol.storage.store(key_id, value, record.envelope.expires_at, subkey=record.subkey)
-    replicas = await _replicas(node, key_id)
     words = await asyncio.gather(*(_store_at(node, peer, key_id, records, packed) for peer in replicas))
     answered = [word for word in words if word is not None]
     node.protocol.traffic.sent(records=len(records) * len(answered))
     if not answered:
-        alone = not replicas and not node.options.client_mode
-        return [alone] * len(records)
+        return [not replicas and not node.options.client_mode] * len(records)
     unanimous = [all(column) for column in zip(*answered, strict=True)]
     if all(unanimous):
         return unanimous
@@ -108,10 +119,14 @@ async def _store_batch(node: RunNode, key: str, records: list[Placed]) -> list[b
 
 
 async def _replicas(node: RunNode, key_id: DHTID) -> list[PeerID]:
+    """The peers that should hold a key."""
     if node.num_neighbours == 0:
         return []
-    nearest = await node.dht.find_nearest_nodes([key_id], k_nearest=NUM_REPLICAS, exclude_self=True)
-    return list(nearest[key_id].values())
+    # Its neighbour in the id space: the same peers are nearest to it, and nothing is stored there. A search for the key
+    # itself would bring the whole dictionary along from each of them.
+    beside = DHTID(int(key_id) ^ 1)
+    nearest = await node.dht.find_nearest_nodes([beside], k_nearest=NUM_REPLICAS, exclude_self=True)
+    return list(nearest[beside].values())
 
 
 async def _store_at(

@@ -22,7 +22,8 @@ _log = logging.getLogger(__name__)
 _BUCKET_SIZE = 20
 _DEPTH_MODULO = 5
 NUM_REPLICAS = 5
-_RPC_TIMEOUT_S = 3.0
+_RPC_TIMEOUT_S = 5.0
+_PING_TRIES = 3
 _REJOIN_PATIENCE_S = 3.0
 _KEEP_JOINED_EVERY_S = 30.0
 
@@ -93,6 +94,8 @@ class RunNode:
 
     async def is_healthy(self) -> bool:
         """Whether a round trip works: to any neighbour, or, for a peer that is the first, to its own daemon."""
+        if not self.daemon.is_running:
+            return False
         await self.rejoin_if_alone()
         if self.num_neighbours == 0:
             return not self._others and await self.daemon.answers()
@@ -113,12 +116,14 @@ class RunNode:
         """Dial one initial peer and exchange pings; what went wrong, or None."""
         try:
             peer = await self.daemon.dial(address)
-            answer = await self.protocol.call_ping(peer, validate=True, strict=True)
+            for _ in range(_PING_TRIES):  # a peer that is just busy must not look like one that is gone
+                if await self.protocol.call_ping(peer, validate=True, strict=True) is not None:
+                    return None
         except ParisError as error:
             return error
         except ValidationError as error:
             return _clock_or_reach(error, address)
-        return None if answer is not None else NoPeersError(f"{address}: connected, but it runs no DHT.")
+        return NoPeersError(f"{address}: connected, but its DHT does not answer.")
 
     async def _try_join(self) -> None:
         try:

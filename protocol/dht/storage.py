@@ -7,7 +7,9 @@ known before anything changes.
 
 from __future__ import annotations
 
+import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,7 +20,52 @@ from hivemind.utils.timed_storage import ValueWithExpiration
 from paris.protocol.limits import MAX_DICTIONARY_BYTES, MAX_SUBKEYS_PER_SIGNER
 
 _PUBLIC_KEY_DIGITS = 64
-_Dictionary = dict[str, ValueWithExpiration]
+
+
+class _Shelf:
+    """The records under one key, with what is needed to bound them without looking at each."""
+
+    def __init__(self) -> None:
+        self.records: dict[str, ValueWithExpiration] = {}
+        self._used_bytes = 0
+        self._per_signer: Counter[str] = Counter()
+        self._next_expiry = math.inf
+        """No record expires before; it may be too early after a renewal."""
+
+    def put(self, subkey: str, item: ValueWithExpiration) -> None:
+        self.drop(subkey)
+        self.records[subkey] = item
+        self._used_bytes += len(subkey) + len(item.value)
+        self._per_signer[_signer_of(subkey)] += 1
+        self._next_expiry = min(self._next_expiry, item.expiration_time)
+
+    def drop(self, subkey: str) -> None:
+        item = self.records.pop(subkey, None)
+        if item is not None:
+            self._used_bytes -= len(subkey) + len(item.value)
+            self._per_signer[_signer_of(subkey)] -= 1
+
+    def drop_expired(self, now: float) -> None:
+        if now < self._next_expiry:
+            return
+        for subkey in [subkey for subkey, item in self.records.items() if item.expiration_time <= now]:
+            self.drop(subkey)
+        self._next_expiry = min((item.expiration_time for item in self.records.values()), default=math.inf)
+
+    def has_room(self, subkey: str, value: bytes) -> bool:
+        """Whether a record fits under the key, and under its signer's share of the key."""
+        current = self.records.get(subkey)
+        freed_bytes = 0 if current is None else len(subkey) + len(current.value)
+        if self._used_bytes - freed_bytes + len(subkey) + len(value) > MAX_DICTIONARY_BYTES:
+            return False
+        signer = _signer_of(subkey)
+        return current is not None or signer == "" or self._per_signer[signer] < MAX_SUBKEYS_PER_SIGNER
+
+
+def _signer_of(subkey: str) -> str:
+    """The volunteer whose records are many under one key; empty for all other subkeys."""
+    signer, separator, _ = subkey.partition(".")
+    return signer if separator and len(signer) == _PUBLIC_KEY_DIGITS else ""
 
 
 class RecordStorage(DHTLocalStorage):  # type: ignore[misc]  # hivemind is untyped
@@ -33,7 +80,7 @@ class RecordStorage(DHTLocalStorage):  # type: ignore[misc]  # hivemind is untyp
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         super().__init__()
         self._clock = clock
-        self._dictionaries: dict[DHTID, _Dictionary] = {}
+        self._shelves: dict[DHTID, _Shelf] = {}
 
     def store(self, key: DHTID, value: Any, expiration_time: float, subkey: str | None = None) -> bool:
         """Keep a record if it expires later than the one in its place.
@@ -49,76 +96,65 @@ class RecordStorage(DHTLocalStorage):  # type: ignore[misc]  # hivemind is untyp
         """The same as `store`, as hivemind's RPCs call it."""
         if expiration_time <= self._clock():
             return False
-        dictionary = self._alive(key)
-        current = dictionary.get(subkey)
+        shelf = self._alive(key) or _Shelf()
+        current = shelf.records.get(subkey)
         if current is not None and current.expiration_time >= expiration_time:
             return False
-        if not _has_room(dictionary, subkey, value):
+        if not shelf.has_room(subkey, value):
             return False
-        dictionary[subkey] = ValueWithExpiration(value, expiration_time)
-        self._dictionaries[key] = dictionary
+        shelf.put(subkey, ValueWithExpiration(value, expiration_time))
+        self._shelves[key] = shelf
         return True
 
     def get(self, key: DHTID) -> ValueWithExpiration | None:
         """A copy of the dictionary under a key, with the latest expiry in it; None if nothing is alive there."""
-        dictionary = self._alive(key)
-        if not dictionary:
+        shelf = self._alive(key)
+        if shelf is None:
             return None
         copy = DictionaryDHTValue()
         with copy.freeze():
-            for subkey, (value, expiration_time) in dictionary.items():
+            for subkey, (value, expiration_time) in shelf.records.items():
                 copy.store(subkey, value, expiration_time)
         return ValueWithExpiration(copy, copy.latest_expiration_time)
 
     def items(self) -> Iterator[tuple[DHTID, ValueWithExpiration]]:
         """Copies of all dictionaries that are alive."""
-        for key in list(self._dictionaries):
+        for key in list(self._shelves):
             found = self.get(key)
             if found is not None:
                 yield key, found
 
     def num_records(self) -> int:
         """How many records are alive, over all keys."""
-        return sum(len(self._alive(key)) for key in list(self._dictionaries))
+        shelves = [self._alive(key) for key in list(self._shelves)]
+        return sum(len(shelf.records) for shelf in shelves if shelf is not None)
 
     def clear(self) -> None:
         """Drop everything."""
-        self._dictionaries.clear()
+        self._shelves.clear()
 
     def __contains__(self, key: DHTID) -> bool:
-        return bool(self._alive(key))
+        return self._alive(key) is not None
 
     def __len__(self) -> int:
-        return sum(1 for key in list(self._dictionaries) if self._alive(key))
+        return sum(1 for key in list(self._shelves) if key in self)
 
     def __bool__(self) -> bool:
         return len(self) > 0
 
     def __delitem__(self, key: DHTID) -> None:
-        self._dictionaries.pop(key, None)
+        self._shelves.pop(key, None)
 
     def __repr__(self) -> str:
         return f"RecordStorage({self.num_records()} records)"
 
-    def _alive(self, key: DHTID) -> _Dictionary:
-        """The live dictionary itself, after dropping what has expired; an unattached empty one if there is none."""
-        dictionary = self._dictionaries.get(key)
-        if dictionary is None:
-            return {}
-        now = self._clock()
-        for subkey in [subkey for subkey, item in dictionary.items() if item.expiration_time <= now]:
-            del dictionary[subkey]
-        if not dictionary:
-            del self._dictionaries[key]
-        return dictionary
-
-
-def _has_room(dictionary: _Dictionary, subkey: str, value: bytes) -> bool:
-    """Whether a record still fits under a key, and under its signer's share of the key."""
-    used_bytes = sum(len(name) + len(item.value) for name, item in dictionary.items() if name != subkey)
-    if used_bytes + len(subkey) + len(value) > MAX_DICTIONARY_BYTES:
-        return False
-    signer, separator, _ = subkey.partition(".")
-    if not separator or len(signer) != _PUBLIC_KEY_DIGITS or subkey in dictionary:
-        return True
-    return sum(name.startswith(f"{signer}.") for name in dictionary) < MAX_SUBKEYS_PER_SIGNER
+    def _alive(self, key: DHTID) -> _Shelf | None:
+        """The shelf itself, after dropping what has expired; None if nothing is left."""
+        shelf = self._shelves.get(key)
+        if shelf is None:
+            return None
+        shelf.drop_expired(self._clock())
+        if not shelf.records:
+            del self._shelves[key]
+            return None
+        return shelf

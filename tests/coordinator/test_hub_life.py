@@ -1,84 +1,33 @@
-"""Starting, stopping, being killed, and freeing what nobody needs."""
+"""Starting, stopping, accounts, and freeing what nobody needs."""
 
 import hashlib
+import socket
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import uvicorn
 from hub_process import (
     OTHER_TOKEN,
     OWNER_TOKEN,
-    SMALL_PARTS,
     STRANGER_TOKEN,
     HubProcess,
     Wire,
-    client_environment,
     lfs_file,
     small_file,
 )
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
-from paris.coordinator.hub import HubLimits, HubServer, HubStartError, add_user, admin_token
+from paris.coordinator.hub import HubLimits, HubServer, HubStartError, add_user, admin_token, create_app
 from paris.coordinator.hub.blobs import BlobStore
 from paris.coordinator.hub.store import Store
 from paris.coordinator.hub.sweep import sweep_at_start
 from paris.protocol.errors import PortTakenError
-
-UPLOADER = """
-import io, os, sys
-import huggingface_hub as hf
-
-class Halting(io.BytesIO):
-    # The first pass hashes the bytes; the second, which sends them, halts in the middle until it is told to go on.
-    num_read = 0
-    def read(self, *args):
-        chunk = super().read(*args)
-        before, self.num_read = self.num_read, self.num_read + len(chunk)
-        if before < 1.5 * SIZE <= self.num_read:
-            print("halfway", flush=True)
-            sys.stdin.readline()
-        return chunk
-
-SIZE = int(sys.argv[1])
-api = hf.HfApi(token=os.environ["OWNER_TOKEN"])
-api.create_repo("lab/cut")
-api.upload_file(repo_id="lab/cut", path_or_fileobj=Halting(bytes(SIZE)), path_in_repo="weights.bin")
-"""
-
-
-def wait_until(holds, deadline_s=10.0):
-    ends_at = time.monotonic() + deadline_s
-    pause = threading.Event()
-    while not holds():
-        assert time.monotonic() < ends_at, "it did not happen in time"
-        pause.wait(0.01)
-
-
-@pytest.mark.parametrize(("size", "left_in"), [(1_900_000, "incoming"), (3_500_000, "parts")])
-def test_an_upload_cut_by_a_killed_server_is_finished_by_the_clients_own_retry(tmp_path, size, left_in):
-    data_dir = tmp_path / "hub"
-    hub = HubProcess(data_dir, limits=SMALL_PARTS)
-    uploader = subprocess.Popen(
-        [sys.executable, "-c", UPLOADER, str(size)],
-        env=client_environment(hub.url, tmp_path / "home"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert uploader.stdout.readline() == b"halfway\n"
-    wait_until(lambda: any(file.stat().st_size > 0 for file in (data_dir / left_in).iterdir()))
-    hub.kill()
-    assert len(list((data_dir / left_in).iterdir())) == 1
-    hub = HubProcess(data_dir, port=hub.port, limits=SMALL_PARTS)
-    assert list((data_dir / "incoming").iterdir()) == [], "swept at the start"
-    _, said = uploader.communicate(b"\n", timeout=30)
-    assert uploader.returncode == 0, said.decode()
-    answer = Wire(hub.port).ask("HEAD", "/lab/cut/resolve/main/weights.bin")
-    assert answer.headers["ETag"].strip('"') == hashlib.sha256(bytes(size)).hexdigest()
-    assert hub.stop() == 0
-    assert list((data_dir / "parts").iterdir()) == []
 
 
 def test_a_taken_port_a_used_folder_and_a_bad_host_are_one_clear_line(tmp_path):
@@ -182,6 +131,15 @@ def test_a_commit_that_fails_changes_nothing(wire):
     assert wire.ask("GET", "/api/models/lab/run/discussions").json()["count"] == 0
 
 
+def test_of_commits_on_the_same_parent_exactly_one_is_taken(wire):
+    head = wire.ask("GET", "/api/models/lab/run").json()["sha"]
+    header = {"key": "header", "value": {"summary": "mine", "parentCommit": head}}
+    with ThreadPoolExecutor(8) as pool:
+        racing = [pool.submit(wire.commit, "lab/run", header, small_file(f"{n}.txt", b"x")) for n in range(8)]
+    assert sorted(future.result().status for future in racing) == [200, *[412] * 7]
+    assert len(wire.ask("GET", "/api/models/lab/run/commits/main").json()) == 2
+
+
 def test_forgotten_uploads_are_swept_after_a_day_and_fresh_ones_are_not(tmp_path):
     store, blobs = Store(tmp_path / "hub.sqlite3"), BlobStore(tmp_path)
     forgotten = blobs.put(b"forgotten")
@@ -223,3 +181,22 @@ def test_without_open_registration_unknown_tokens_are_strangers_to_the_hub(tmp_p
     with HubServer(tmp_path, open_registration=True, limits=HubLimits(max_volunteers=1)) as hub:
         assert Wire(hub.port).ask("GET", "/api/whoami-v2", token=STRANGER_TOKEN).status == 200
         assert Wire(hub.port).ask("GET", "/api/whoami-v2", token=OTHER_TOKEN).status == 403
+
+
+def test_mounted_below_a_path_the_hub_gives_out_addresses_below_it(tmp_path):
+    add_user(tmp_path, "lab", OWNER_TOKEN)
+    app = create_app(tmp_path)
+    config = uvicorn.Config(Starlette(routes=[Mount("/hub", app)]), log_config=None, lifespan="off")
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        wire = Wire(listener.getsockname()[1])
+        body = {"name": "run", "organization": "lab"}
+        made = wire.ask("POST", "/hub/api/repos/create", body, token=OWNER_TOKEN).json()
+        assert made["url"] == f"http://127.0.0.1:{wire.port}/hub/lab/run"
+        assert wire.ask("GET", "/hub/api/models/lab/run/tree/refs%2Fheads%2Fmain").json() == []
+        assert wire.ask("GET", "/hub/").status == 200
+        server.should_exit = True
+        thread.join()
+    app.close()

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from tiny_pretrained import write_vae
 
 from paris.experts.codec import CodecConfig, load_codec
 from paris.experts.errors import CodecError
@@ -45,20 +46,8 @@ def test_a_missing_vae_is_named(tmp_path):
 
 @pytest.fixture(scope="module")
 def vae_folder(tmp_path_factory):
-    from diffusers import AutoencoderKL
-
     folder = tmp_path_factory.mktemp("codec")
-    torch.manual_seed(0)
-    vae = AutoencoderKL(
-        block_out_channels=(8, 8),
-        down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
-        up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
-        layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=4,
-        sample_size=16,
-    )
-    vae.eval().save_pretrained(folder / "vae")
+    write_vae(folder)
     return folder
 
 

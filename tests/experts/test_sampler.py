@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -58,7 +59,7 @@ def test_the_error_on_a_gaussian_falls_with_the_solver_s_order(solver, order):
     for steps in (32, 64, 128):
         made = sample([gaussian(mean, deviation)], None, text(5), seeds=seeds, num_steps=steps, solver=solver)
         errors.append((made - exact).abs().max().item())
-    for coarse, fine in zip(errors[:-1], errors[1:], strict=True):
+    for coarse, fine in pairwise(errors):
         assert math.log2(coarse / fine) == pytest.approx(order, abs=0.25)
 
 
@@ -70,7 +71,7 @@ def test_experts_weighed_by_the_posterior_move_as_the_score_of_the_whole_data_sa
         columns = []
         for mean, deviation, weight in clusters:
             variance = (1 - t) ** 2 * deviation**2 + t**2
-            squares = (x - (1 - t) * mean).square().flatten(1).sum(1)
+            squares = (x - ((1 - t) * mean).reshape(-1, 1, 1, 1)).square().flatten(1).sum(1)
             columns.append(math.log(weight) - 0.5 * squares / variance - x[0].numel() / 2 * torch.log(variance))
         return torch.stack(columns, dim=1)
 
@@ -84,7 +85,7 @@ def test_experts_weighed_by_the_posterior_move_as_the_score_of_the_whole_data_sa
         routing="full",
         on_step=path.append,
     )
-    for before, after in zip(path[5:30], path[6:31], strict=True):
+    for before, after in pairwise(path[5:31]):
         x = before.x.clone().requires_grad_()
         t = torch.full((6,), before.t)
         (score,) = torch.autograd.grad(log_densities(x, t).logsumexp(1).sum(), x)
@@ -199,7 +200,7 @@ def test_what_the_prompt_says_is_added_to_what_the_router_says():
 def test_steps_are_told_in_order_down_to_zero_and_an_error_in_them_ends_the_sampling():
     steps = []
     made = sample([gaussian(0.0, 0.5)], None, text(2), seeds=[0, 1], num_steps=4, on_step=steps.append)
-    assert [step.index for step in steps] == [0, 1, 2, 3]
+    assert [step.number for step in steps] == [0, 1, 2, 3]
     assert [step.t for step in steps] == [0.75, 0.5, 0.25, 0.0]
     assert torch.equal(steps[-1].x, made)
 

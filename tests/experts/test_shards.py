@@ -7,9 +7,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from test_checkpoint import largest_file
 from tiny_training import SHAPE, make_rows
 
 from paris.experts.errors import ShardError
+from paris.experts.files import DiskFullError
 from paris.experts.shards import ClusterData, ShardFile, wait_for_shard, write_shard
 
 
@@ -52,6 +54,16 @@ def test_a_shard_without_rows_and_one_of_an_unknown_type_are_refused(tmp_path: P
         write_shard(tmp_path / "a.parquet", [], SHAPE, "uint8")
     with pytest.raises(ShardError, match="not float64"):
         write_shard(tmp_path / "a.parquet", make_rows(1, seed=1), SHAPE, "float64")
+
+
+def test_a_full_disk_leaves_the_old_shard(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_shard(path, make_rows(1, seed=1), SHAPE, "uint8")
+    before = path.read_bytes()
+    with largest_file(4096), pytest.raises(DiskFullError, match="No space left"):
+        write_shard(path, make_rows(100, seed=2), SHAPE, "uint8")
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["a.parquet"]
 
 
 def test_a_file_that_is_cut_off_is_refused_with_its_name(tmp_path: Path) -> None:

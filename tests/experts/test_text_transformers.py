@@ -1,41 +1,19 @@
 import importlib.util
-import json
 import warnings
 from pathlib import Path
 
 import pytest
 import torch
+from tiny_pretrained import write_clip
 
 from paris.experts.errors import TextError
 from paris.experts.text import PromptWarning, TextConfig, load_text_encoder
 
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
-
 
 @pytest.fixture(scope="module")
 def clip_folder(tmp_path_factory):
-    """A CLIP text encoder of two layers and its tokenizer of single letters, as transformers saves them."""
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-
     folder = tmp_path_factory.mktemp("clip")
-    words = ["<|startoftext|>", "<|endoftext|>", *LETTERS, *(f"{letter}</w>" for letter in LETTERS)]
-    (folder / "vocab.json").write_text(json.dumps({word: number for number, word in enumerate(words)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n")
-    tokenizer = CLIPTokenizer.from_pretrained(folder)
-    tokenizer.save_pretrained(folder / "tokenizer")
-    torch.manual_seed(0)
-    config = CLIPTextConfig(
-        vocab_size=len(words),
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=12,
-        projection_dim=16,
-        bos_token_id=0,
-        eos_token_id=1,
-    )
-    CLIPTextModel(config).eval().save_pretrained(folder / "text_encoder")
+    write_clip(folder, dim=16, max_tokens=12)
     return folder
 
 
@@ -86,7 +64,7 @@ def test_a_prompt_longer_than_the_window_is_cut_with_our_warning_alone(clip_fold
 
 
 def test_a_missing_folder_another_width_another_digest_and_a_missing_class_are_named(clip_folder, tmp_path):
-    with pytest.raises(TextError, match="no text encoder folder.*nowhere"):
+    with pytest.raises(TextError, match=r"no text encoder folder.*nowhere"):
         load_text_encoder(clip_config(path="nowhere"), clip_folder)
     with pytest.raises(TextError, match="width 16, not 32"):
         load_text_encoder(clip_config(dim=32), clip_folder)

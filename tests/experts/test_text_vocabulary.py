@@ -51,7 +51,8 @@ def test_another_process_makes_the_same_vectors(tmp_path, encoder):
     code = (
         "import sys, pathlib, hashlib; from paris.experts.text import *;"
         "encoder = load_text_encoder(TextConfig(kind='vocabulary', dim=16, max_tokens=3), pathlib.Path(sys.argv[1]));"
-        "print(hashlib.sha256(encoder.encode(['red dog', ''])[0].numpy().tobytes()).hexdigest(), 'transformers' in sys.modules)"
+        "states = encoder.encode(['red dog', ''])[0].numpy().tobytes();"
+        "print(hashlib.sha256(states).hexdigest(), 'transformers' in sys.modules)"
     )
     answer = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True).stdout
     here = hashlib.sha256(encoder.encode(["red dog", ""])[0].numpy().tobytes()).hexdigest()
@@ -100,7 +101,7 @@ def test_a_bad_vocabulary_is_named(tmp_path, content, message):
 
 def test_a_vocabulary_of_another_digest_is_refused(tmp_path):
     write_vocabulary(tmp_path / "vocab.json", WORDS)
-    with pytest.raises(TextError, match="the run says 000000000000.*fetch it again"):
+    with pytest.raises(TextError, match=r"the run says 000000000000.*fetch it again"):
         load_text_encoder(config(sha256="0" * 64), tmp_path)
 
 

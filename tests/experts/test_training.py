@@ -15,17 +15,13 @@ import torch
 from test_checkpoint import largest_file
 from tiny_training import SHARD_ROWS, make_data, make_rows, make_task, make_training, shard_path
 
-from paris.experts.batches import Batch, Batches, draw_times
 from paris.experts.checkpoint import load_weights
-from paris.experts.codec import load_codec
-from paris.experts.errors import SettingsError, ShardError, SnapshotError, TrainingError
+from paris.experts.errors import ShardError, SnapshotError, TrainingError
 from paris.experts.files import DiskFullError, file_sha256
-from paris.experts.learner import smoothed_loss
 from paris.experts.model import DiTExpert
 from paris.experts.order import RowOrder
-from paris.experts.shards import ClusterData, wait_for_shard, write_shard
-from paris.experts.text import load_text_encoder
-from paris.experts.training import ExpertTraining, Finished, Progress, TrainingConfig
+from paris.experts.shards import wait_for_shard, write_shard
+from paris.experts.training import ExpertTraining, Finished, Progress
 
 
 def never() -> bool:
@@ -267,69 +263,3 @@ def test_a_stop_while_waiting_for_a_shard_is_a_stop_and_no_error(folder: Path, t
     training = ExpertTraining(task, tmp_path, lambda index: wait_for_shard(tmp_path / "never", should_stop), folder)
     finished = training.run(lambda _: None, should_stop)
     assert (finished.step, finished.is_complete, finished.final_loss) == (0, False, None)
-
-
-def make_batches(folder: Path, **training: object) -> Batches:
-    task = make_task(**training)
-    data = ClusterData([shard_path(folder, index) for index in range(len(SHARD_ROWS))])
-    return Batches(task, data, load_codec(task.codec, folder), load_text_encoder(task.text, folder))
-
-
-def fields(batch: Batch) -> tuple[torch.Tensor, ...]:
-    return batch.x0, batch.noise, batch.t, batch.text, batch.text_mask
-
-
-def test_a_batch_is_a_function_of_its_step_alone(folder: Path) -> None:
-    used = make_batches(folder)
-    for step in (9, 0, 9, 4):
-        for one, other in zip(fields(used.batch(step)), fields(make_batches(folder).batch(step)), strict=True):
-            assert torch.equal(one, other)
-    assert not torch.equal(used.batch(0).noise, used.batch(1).noise)
-
-
-def test_captions_are_the_same_whether_cached_or_not(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cached = make_batches(folder)
-    monkeypatch.setattr("paris.experts.batches._CACHE_BYTES", 0)
-    direct = make_batches(folder)
-    for step in range(4):
-        assert torch.equal(cached.batch(step).text, direct.batch(step).text)
-        assert torch.equal(cached.batch(step).text_mask, direct.batch(step).text_mask)
-
-
-def test_captions_are_dropped_as_often_as_configured(folder: Path) -> None:
-    for rate in (0.0, 0.5, 1.0):
-        batches = make_batches(folder, caption_dropout=rate, batch_size=64)
-        null = torch.cat([(batches.batch(step).text == 0).all(2).all(1) for step in range(8)])
-        assert null.double().mean().item() == pytest.approx(rate, abs=0.1)
-
-
-def test_times_have_the_distribution_that_is_asked_for() -> None:
-    generator = torch.Generator().manual_seed(0)
-    uniform = draw_times(20_000, "uniform", generator)
-    assert uniform.mean().item() == pytest.approx(0.5, abs=0.01)
-    assert uniform.var().item() == pytest.approx(1 / 12, abs=0.005)
-    middle = draw_times(20_000, "logit-normal", generator)
-    logits = torch.log(middle / (1 - middle))
-    assert (logits.mean().item(), logits.std().item()) == (pytest.approx(0, abs=0.03), pytest.approx(1, abs=0.03))
-
-
-def test_the_learning_rate_warms_up_and_falls_to_its_end() -> None:
-    config = TrainingConfig(steps=110, batch_size=1, learning_rate=0.2, warmup_steps=10, final_learning_rate=0.1)
-    rates = [config.learning_rate_at(step) for step in range(111)]
-    assert rates[0] == pytest.approx(0.02)
-    assert rates[9] == rates[10] == pytest.approx(0.2)
-    assert rates[60] == pytest.approx(0.2 * (0.1 + 0.9 / 2))
-    assert rates[110] == pytest.approx(0.02)
-    assert TrainingConfig(steps=9, batch_size=1, learning_rate=0.2).learning_rate_at(8) == 0.2
-
-
-def test_an_unknown_training_field_is_named() -> None:
-    with pytest.raises(SettingsError, match="unknown field 'learning_rat'"):
-        TrainingConfig.from_settings({"steps": 1, "batch_size": 1, "learning_rat": 0.1})
-
-
-def test_the_smoothed_loss_does_not_depend_on_where_it_is_cut() -> None:
-    losses = list(torch.rand(30, generator=torch.Generator().manual_seed(0)))
-    whole = smoothed_loss(None, losses, 0)
-    assert smoothed_loss(smoothed_loss(None, losses[:11], 0), losses[11:], 11) == whole
-    assert smoothed_loss(None, [torch.tensor(0.75)] * 30, 0) == pytest.approx(0.75)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import typer.main
@@ -18,6 +19,7 @@ from typer.exceptions import TyperException
 _ASSIGNMENT = re.compile(r"^[A-Z][A-Z0-9_]*=")
 
 
+@cache
 def programs() -> dict[str, Any]:
     """The command groups by the name of their program."""
     from paris.coordinator.cli import app as coordinator

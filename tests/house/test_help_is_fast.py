@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -28,13 +28,14 @@ HEAVY = (
 
 @pytest.mark.parametrize("program", ["paris-node", "paris-coord"])
 def test_help_takes_less_than_half_a_second(program: str):
-    """The best of several runs: other programs on the machine are not what is measured."""
+    """The best of several runs, in processor seconds: what else runs on this machine is not what is measured."""
     command = [str(Path(sys.executable).with_name(program)), "--help"]
     best_s = float("inf")
     for _ in range(TRIES):
-        started = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-        best_s = min(best_s, time.perf_counter() - started)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        best_s = min(best_s, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         if best_s < LIMIT_S:
             break
     assert "Usage" in answer.stdout

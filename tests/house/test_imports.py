@@ -56,6 +56,7 @@ def test_every_protocol_module_imports_without_torch_and_without_the_hub():
 
 
 def test_importing_a_package_writes_nothing_and_starts_no_thread():
-    probe = "import threading, paris.protocol, paris.node, paris.coordinator, paris.experts; print(threading.active_count())"
+    packages = "paris.protocol, paris.experts, paris.node, paris.coordinator"
+    probe = f"import threading, {packages}; print(threading.active_count())"
     answer = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=120, check=True)
     assert (answer.stdout.split(), answer.stderr) == (["1"], "")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import re
+import sys
 import tomllib
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, packages_distributions
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,6 +41,24 @@ def test_every_data_file_is_packaged():
     assert left_out == []
 
 
+def test_every_imported_distribution_is_declared():
+    """A package that comes along with another may go with it."""
+    optional = PROJECT["project"]["optional-dependencies"]
+    base = {_normal(name) for name in PROJECT["project"]["dependencies"]}
+    more = {_normal(name) for extra in ("coordinator", "demo") for name in optional[extra]}
+    owners = packages_distributions()
+    missing = []
+    for top in TOP:
+        allowed = base | more if top == "coordinator" else base
+        # experts has parts that only the coordinator's machine uses; they are imported where they are called.
+        allowed |= more if top == "experts" else set()
+        for path in sorted((ROOT / top).rglob("*.py")):
+            for module in sorted(_imported(path) - set(sys.stdlib_module_names) - {"paris"}):
+                if not allowed & {_normal(name) for name in owners.get(module, [module])}:
+                    missing.append(f"{path.relative_to(ROOT)} imports {module}")
+    assert missing == []
+
+
 def test_every_package_is_typed():
     assert [name for name in TOP if not (ROOT / name / "py.typed").is_file()] == []
 
@@ -52,3 +73,19 @@ def test_the_two_commands_are_installed():
 def _owner(path: Path) -> Path:
     """The nearest folder above that holds code."""
     return next(folder for folder in path.parents if any(folder.glob("*.py")))
+
+
+def _normal(requirement: str) -> str:
+    """A distribution's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[<>=!~;\[ ]", requirement)[0]).lower()
+
+
+def _imported(path: Path) -> set[str]:
+    """Top-level names that a module imports, anywhere in it."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names.add(node.module.split(".")[0])
+    return names

@@ -152,4 +152,3 @@ def clean_environment(monkeypatch, tmp_path):
             monkeypatch.delenv(name)
     monkeypatch.setenv("PARIS_HOME", str(tmp_path / "default-home"))
     monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
-

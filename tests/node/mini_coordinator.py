@@ -1,4 +1,4 @@
-"""A coordinator of fifty lines for one node: real DHT peer, real embedded Hub, real shards; it grants and judges as told."""
+"""A small coordinator for one node: real DHT peer, embedded Hub and shards; it grants and judges as it is told."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from paris.experts.text import write_vocabulary
 from paris.protocol.dht.peer import Peer
 from paris.protocol.envelope import seal
 from paris.protocol.manifest import Manifest, split_manifest
-from paris.protocol.records import Lease, RunSpec, Rung, Shard, Task, Verdict
+from paris.protocol.records import Lease, Rung, RunSpec, Shard, Task, Verdict
 from paris.protocol.runid import make_run_id
 from paris.protocol.signing import Identity
 

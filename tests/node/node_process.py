@@ -20,8 +20,9 @@ class NodeProcess:
 
     def __init__(self, home: Path, *arguments: str, token: str | None = None) -> None:
         environ = {**os.environ, "PARIS_HUB_TOKEN": token} if token else dict(os.environ)
+        command = [sys.executable, "-m", "paris.node.cli", "join", *arguments]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "paris.node.cli", "join", *arguments, "--home", str(home), "--json", "--threads", "1"],
+            [*command, "--home", str(home), "--json", "--threads", "1"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -45,7 +46,7 @@ class NodeProcess:
         while True:
             event = self._queue.get(timeout=max(0.1, deadline - time.monotonic()))
             if event is None:
-                raise AssertionError(f"no {name}; ended after {self.events[-3:]}; stderr: {''.join(self._stderr)[-3000:]}")
+                raise AssertionError(f"no {name}; ended after {self.events[-3:]}; {''.join(self._stderr)[-3000:]}")
             self.events.append(event)
             if event["event"] == name and all(event[key] == value for key, value in fields.items()):
                 return event

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import signal
+from pathlib import Path
 
 import pytest
 from mini_coordinator import MODEL, SHARD_ROWS, TRAINING, MiniCoordinator
 from node_process import NodeProcess, all_gone
 
 from paris.coordinator.hub import add_user
+from paris.node.cache import file_sha256
 from paris.node.errors import HubRefusedError, NoTaskError, StoppedError
 from paris.protocol.envelope import open_envelope
 from paris.protocol.errors import UnknownRunError
@@ -69,56 +70,54 @@ def undisturbed_weights(coordinator: MiniCoordinator, cluster: int, folder) -> s
     )
     data = coordinator.folder / "data"
     shards = coordinator.manifests[cluster].shards
-    finished = ExpertTraining(training, folder, lambda i: data / shards[i].path, data).run(lambda p: None, lambda: False)
+    alone = ExpertTraining(training, folder, lambda i: data / shards[i].path, data)
+    finished = alone.run(lambda progress: None, lambda: False)
     return finished.weights_sha256
 
 
 def test_a_volunteer_does_a_whole_run_through_a_rejection_and_a_hub_that_goes_down(make_coordinator, start, tmp_path):
-    coordinator = make_coordinator(20, 40)
-    coordinator.verdicts["expert-1", 1] = False
+    coordinator = make_coordinator(20)
+    coordinator.verdicts["expert-0", 1] = False
     node = start("--name", "ada")
     joined = node.wait_for("joined")
     assert joined["name"] == "ada"
     assert joined["run_id"] == coordinator.run_id
-    submitted = node.wait_for("submitted", task="expert-0")
-    assert node.wait_for("verdict", task="expert-0")["accepted"]
-
-    node.wait_for("fetched", task="expert-1")
+    node.wait_for("fetched")
     coordinator.hub.stop()
-    node.wait_for("retrying", task="expert-1")
+    node.wait_for("retrying")
     coordinator.restart_hub()
-    rejected = node.wait_for("verdict", task="expert-1")
+    rejected = node.wait_for("verdict")
     assert "rejected at rung skill (1.5, the bound is 1)" in rejected["text"]
-    assert node.wait_for("verdict", task="expert-1", attempt=2)["accepted"]
+    submitted = node.wait_for("submitted")
+    assert node.wait_for("verdict", attempt=2)["accepted"]
     done = node.wait_for("done")
     assert "run is complete" in done["text"]
-    assert done["control_bytes_sent"] > 0
+    assert done["control_plane_bytes"] > 0
     assert node.wait_end() == 0
 
-    for event in node.of("uploading"):
-        assert (event["network_refused"], event["sockets"]) == (0, 0)
-    submission = coordinator.submissions[node.of("leased")[0]["lease_id"]]
+    assert [event["trainer_bytes"] for event in node.of("traffic")] == [0, 0]
+    assert [event["trainer_refused"] for event in node.of("traffic")] == [0, 0]
+    submission = coordinator.submissions[node.of("leased")[1]["lease_id"]]
     assert (submission.pull_request, submission.commit) == (submitted["pull_request"], submitted["commit"])
     weights = submission.files[0]
     fetched = coordinator.api.hf_hub_download(
         "org/model", weights.path, revision=submission.commit, local_dir=tmp_path / "check"
     )
-    with open(fetched, "rb") as file:
-        assert hashlib.file_digest(file, "sha256").hexdigest() == weights.sha256
+    assert file_sha256(Path(fetched)) == weights.sha256
     assert weights.sha256 == undisturbed_weights(coordinator, 0, tmp_path / "alone")
     path = weights.path.replace("expert.safetensors", "submission.json")
-    with open(
-        coordinator.api.hf_hub_download("org/model", path, revision=submission.commit, local_dir=tmp_path / "check"), "rb"
-    ) as file:
-        sealed = open_envelope(file.read(), run_id=coordinator.run_id, coordinator=None, now=None)
+    fetched = coordinator.api.hf_hub_download(
+        "org/model", path, revision=submission.commit, local_dir=tmp_path / "check"
+    )
+    sealed = open_envelope(Path(fetched).read_bytes(), run_id=coordinator.run_id, coordinator=None, now=None)
     assert sealed.payload == submission.model_copy(update={"pull_request": None, "commit": None})
     assert {beat.state for beat in coordinator.heartbeats} >= {"training", "waiting-verdict"}
-    assert not (tmp_path / "home" / "runs" / coordinator.run_id / "expert-0-1" / "work").exists()
-    assert (tmp_path / "home" / "runs" / coordinator.run_id / "expert-1-1" / "work").exists()
+    assert not (tmp_path / "home" / "runs" / coordinator.run_id / "expert-0-2" / "work").exists()
+    assert (tmp_path / "home" / "runs" / coordinator.run_id / "expert-0-1" / "work").exists()
 
 
 def test_a_killed_node_leaves_no_process_and_ends_with_the_same_weights(make_coordinator, start, tmp_path):
-    coordinator = make_coordinator(300)
+    coordinator = make_coordinator(120)
     first = start("--run", coordinator.run_id, run=coordinator.peer.addresses[0])
     first.wait_for("snapshot")
     children = first.children()
@@ -127,7 +126,7 @@ def test_a_killed_node_leaves_no_process_and_ends_with_the_same_weights(make_coo
     assert all_gone(children) == []
 
     second = start("--once", run=coordinator.run_id)
-    assert second.wait_for("training")["step"] >= 10
+    assert second.wait_for("trainer-ready")["step"] >= 10
     trainer = next(child for child in second.children() if "paris.node.trainer" in child.cmdline())
     second.wait_for("snapshot")
     trainer.kill()

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from paris.node.config import NodeConfig, hub_token, load_config
+from paris.node.account import hub_token, own_token
+from paris.node.config import NodeConfig, load_config
 from paris.node.errors import ResolveError, SettingsError
 from paris.node.home import Home
 from paris.node.joining import require_new_enough
@@ -161,3 +162,12 @@ def test_the_token_comes_from_the_environment_then_a_file_and_is_never_printed(t
     assert hub_token(tmp_path, config, {"PARIS_HUB_TOKEN": "from-env"}, "http://x") == "from-env"
     with pytest.raises(SettingsError, match="cannot be read"):
         hub_token(tmp_path, NodeConfig(hub_token_file=tmp_path / "none"), {}, "http://x")
+
+
+def test_a_token_of_ones_own_differs_by_hub_and_by_volunteer_and_never_goes_to_the_public_hub():
+    ada, ben = Identity.generate(), Identity.generate()
+    tokens = {own_token(who, hub) for who in (ada, ben) for hub in ("http://a:1", "http://b:1")}
+    assert len(tokens) == 4
+    assert own_token(ada, "http://a:1/") in tokens
+    assert own_token(ada, "https://huggingface.co") is None
+    assert all(20 <= len(token) <= 200 for token in tokens)

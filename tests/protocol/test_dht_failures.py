@@ -179,12 +179,10 @@ def test_a_peer_whose_daemon_was_killed_says_so_and_can_be_stopped(first):
     peer = start_peer(initial_peers=first.addresses)
     assert peer.publish(sealed_now(WANT, VOLUNTEER), 4)
     os.kill(peer._node.daemon.p2p._child.pid, signal.SIGKILL)
-    started = time.monotonic()
+    assert eventually(lambda: not peer.healthy())
     assert not peer.publish(sealed_now(WANT, STRANGER), 4)
-    assert not peer.healthy()
-    assert isinstance(peer.read("lease"), list)
+    assert peer.read("want", 0) == []
     peer.stop()
-    assert time.monotonic() - started < 40
 
 
 @pytest.mark.slow
@@ -193,7 +191,7 @@ def test_a_peer_that_was_cut_off_publishes_again_afterwards(first):
         daemon = cut_off._node.daemon.p2p._child.pid
         os.kill(daemon, signal.SIGSTOP)
         try:
-            assert not cut_off.publish(sealed_now(WANT), 4, timeout_s=5)
+            assert not cut_off.publish(sealed_now(WANT), 4, timeout_s=2)
             elsewhere = sealed_now(LEASE.model_copy(update={"attempt": 9}))
             first.publish(elsewhere, 1)
         finally:

@@ -129,13 +129,12 @@ def wrong_cluster(*yardsticks: int, **bounds) -> Attack:
     return attack
 
 
-def too_few_steps(steps: int) -> Attack:
+def too_few_steps(steps: int, **bounds) -> Attack:
     """Stopped early, with the loss that an honest training would have claimed."""
 
     def attack(world: World) -> tuple[Attempt, dict]:
-        return with_weights(honest(world), world.train(0, steps=steps).weights), {
-            "others": [world.other(1), world.other(2)]
-        }
+        how = {"others": [world.other(1), world.other(2)], "bounds": BOUNDS.model_copy(update=bounds)}
+        return with_weights(honest(world), world.train(0, steps=steps).weights), how
 
     return attack
 
@@ -203,12 +202,11 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     "copy with noise in one tensor": (copied(noise_in_one), "novelty/copy"),
     "another start": (weights(lambda world, t: dict(initial_expert(MODEL, 8).state_dict())), "skill/gain"),
     "random weights": (weights(scaled_noise), "skill/gain"),
-    "wrong cluster": (wrong_cluster(1, 2), "skill/home-cluster"),
-    "wrong cluster, nobody there yet": (wrong_cluster(), "skill/home-cluster"),
-    "wrong cluster, and an easy one": (wrong_cluster(1, 2, max_foreign_advantage=1.0), "skill/identity"),
+    "wrong cluster": (wrong_cluster(1, 2), "skill/identity"),
+    "wrong cluster, nobody there yet, strict": (wrong_cluster(max_foreign_advantage=0.1), "skill/home-cluster"),
     "tenth of the steps": (too_few_steps(12), "skill/ahead-of-peers"),
-    "quarter of the steps": (too_few_steps(30), "skill/gain-of-peers"),
-    "half of the steps": (too_few_steps(60), "skill/claimed-loss"),
+    "quarter of the steps": (too_few_steps(30), "skill/ahead-of-peers"),
+    "half of the steps, strict organiser": (too_few_steps(60, min_peer_gain_share=0.8), "skill/gain-of-peers"),
     "invented loss": (changed(final_loss=0.05), "skill/claimed-loss"),
 }
 

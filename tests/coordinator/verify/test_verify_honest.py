@@ -1,25 +1,100 @@
-"""Honest experts pass, and with room to spare to every bound."""
+"""Honest work passes, with room to every bound; what the ladder notes without refusing; what it does not see."""
 
 from __future__ import annotations
 
 import pytest
-from verify_world import NUM_CLUSTERS, Attempt, figures
+import torch
+from safetensors.torch import load, save
+from torch.nn.functional import cosine_similarity
+from verify_world import BOUNDS, NOW, NUM_CLUSTERS, Attempt, figures, with_weights
+
+from paris.coordinator.verify.novelty_rung import cosines
+from paris.coordinator.verify.statistics import Resampled, lower_bound, upper_bound
+from paris.coordinator.verify.tensor_reads import open_trusted
 
 
-def figure(report, rung, check):
-    made = next(r for r in report.rungs if r.name == rung).checks
-    return [c.figure for c in made if c.name == check]
+def remarks(report):
+    return " ".join(remark for rung in report.rungs for remark in rung.remarks)
 
 
 @pytest.mark.parametrize("cluster", range(NUM_CLUSTERS))
 def test_an_honest_expert_passes_among_the_others_with_room_to_every_bound(world, cluster):
-    others = [world.other(k) for k in range(NUM_CLUSTERS) if k != cluster]
-    report = Attempt.honest(world, cluster).judge(others)
-    print(figures(report))
-    assert report.accepted, report.reason
+    report = Attempt.honest(world, cluster).judge([world.other(k) for k in range(NUM_CLUSTERS) if k != cluster])
+    assert report.accepted, f"{report.reason}\n{figures(report)}"
+    found = figures(report)
+    assert found["structure/smallest-norm"][0] > 2 * BOUNDS.min_rms_ratio
+    assert found["structure/largest-norm"][0] < BOUNDS.max_rms_ratio / 2
+    assert found["novelty/distance"][0] > 10 * BOUNDS.min_distance
+    assert found["novelty/copy"][0] < BOUNDS.max_cosine - 0.3
+    assert found["skill/gain"][0] > 4 * BOUNDS.min_gain
+    assert found["skill/ahead-of-peers"][0] > 0.3
+    assert found["skill/identity"][0] > 0.5
+    assert found["skill/claimed-loss"][0] < 1.5
     assert [rung.name for rung in report.rungs] == ["envelope", "structure", "novelty", "skill"]
+    assert len(report.verdict().rungs) == 4
+    assert report.local_path.read_bytes() == world.train(cluster).weights
 
 
 def test_the_first_honest_expert_passes_without_any_yardstick(world):
     report = Attempt.honest(world, 0).judge()
     assert report.accepted, report.reason
+    assert figures(report)["skill/home-cluster"][0] < 0
+
+
+def test_half_precision_of_an_honest_expert_passes(world):
+    halves = {name: value.bfloat16() for name, value in load(world.train(0).weights).items()}
+    report = with_weights(Attempt.honest(world, 0), save(halves)).judge()
+    assert report.accepted, report.reason
+
+
+def test_late_work_for_a_task_without_an_expert_is_judged_and_noted(world):
+    report = Attempt.honest(world, 0, expires_at=NOW - 500.0, state="revoked").judge()
+    assert report.accepted, report.reason
+    assert "late work" in report.rungs[0].record().note
+
+
+def test_the_same_work_by_two_volunteers_on_one_task_passes_with_a_remark_unless_the_organiser_refuses_it(world):
+    first = world.other(0)
+    report = Attempt.honest(world, 0).judge([first])
+    assert report.accepted, report.reason
+    assert "deterministic" in remarks(report)
+    strict = BOUNDS.model_copy(update={"same_task_is_copy": True})
+    assert Attempt.honest(world, 0).judge([first], bounds=strict).reason.startswith("novelty/same-file")
+
+
+def test_a_later_push_by_a_stranger_does_not_hurt_where_the_organiser_judges_the_signed_commit(world):
+    attempt = Attempt.honest(world, 0)
+    attempt.pushed_later = world.train(1).weights
+    report = attempt.judge(bounds=BOUNDS.model_copy(update={"allow_moved_head": True}))
+    assert report.accepted, report.reason
+    assert report.local_path.read_bytes() == attempt.weights
+    assert "the signed commit was judged" in remarks(report)
+
+
+def test_half_of_the_steps_pass_rungs_1_to_4_which_is_why_there_is_a_fifth(world):
+    lazy = with_weights(Attempt.honest(world, 0), world.train(0, steps=60).weights)
+    assert lazy.judge([world.other(1), world.other(2)]).accepted
+
+
+def test_cosines_from_blocks_are_those_of_all_weights(world):
+    attempt = Attempt.honest(world, 0)
+    case = attempt.submit([world.other(1)])
+    case.candidate.parent.mkdir(parents=True)
+    case.candidate.write_bytes(attempt.weights)
+    file, initial = open_trusted(case.candidate, BOUNDS), world.initial()
+    exact = cosines(case, file, initial, list(case.others))[0]
+    one, two = load(world.train(0).weights), load(world.train(1).weights)
+    pairs = [((one[n] - w0).flatten().double(), (two[n] - w0).flatten().double()) for n, w0 in initial.items()]
+    whole = cosine_similarity(torch.cat([a for a, _ in pairs]), torch.cat([b for _, b in pairs]), dim=0)
+    parts = sorted(float(cosine_similarity(a, b, dim=0)) for a, b in pairs)
+    assert exact == pytest.approx(max(float(whole), parts[len(parts) // 2]), abs=1e-6)
+    few = case.model_copy(update={"bounds": BOUNDS.model_copy(update={"max_compared_values": 60000})})
+    assert cosines(few, file, initial, list(case.others))[0] == pytest.approx(exact, abs=0.08)
+
+
+def test_the_bootstrap_bounds_agree_with_the_normal_approximation():
+    losses = torch.rand(400, generator=torch.Generator().manual_seed(0)) + 1.0
+    values = Resampled({0: 400}, seed=1, samples=4000).log_means(losses, 0)
+    deviation = float(losses.double().std() / losses.double().mean()) / 400**0.5
+    assert upper_bound(values, 0.975) - float(values[0]) == pytest.approx(1.96 * deviation, rel=0.1)
+    assert float(values[0]) - lower_bound(values, 0.975) == pytest.approx(1.96 * deviation, rel=0.1)

@@ -1,0 +1,84 @@
+"""What a demo measured: `python -m benchmarks.demo_report` prints it; `--keep` makes it the README's.
+
+    python -m benchmarks.demo_report                  figures of demo/
+    python -m benchmarks.demo_report --keep           also: benchmarks/results/demo.json, docs/pictures/, README.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+_ROOT = Path(__file__).resolve().parents[1]
+_BEGIN, _END = "<!-- demo figures: python -m benchmarks.demo_report --keep -->", "<!-- end of demo figures -->"
+_PICTURES = ("samples.png", "clusters.png", "training.png")
+_WIDEST_PX = 1100
+
+
+def rows_of(report: dict[str, Any]) -> list[tuple[str, str]]:
+    """The figures, name and value."""
+    recognition, stages = report["recognition"], report["stages_s"]
+    prompts = recognition["prompts"]
+    volunteers = report["volunteers"]
+    firsts = [v["join_to_first_step_s"] for v in volunteers.values() if v["join_to_first_step_s"] is not None]
+    control = [v["control_plane_bytes"] for v in volunteers.values() if v["control_plane_bytes"] is not None]
+    return [
+        ("samples whose nearest training picture is their prompt's own", _rate(recognition)),
+        ("prompts of the grid recognised", f"{sum(p['recognised'] for p in prompts)} of {len(prompts)}"),
+        ("bytes exchanged between experts during training", str(report["bytes_between_experts"])),
+        ("control-plane bytes a volunteer", ", ".join(f"{count / 1e3:.0f} kB" for count in control)),
+        ("from join to the first training step", ", ".join(f"{value:.1f} s" for value in firsts)),
+        ("router accuracy on held-out rows", f"{report['router']['accuracy']:.0%} (chance {report['router']['chance']:.0%})"),
+        ("submissions accepted", f"{sum(v['accepted'] for v in report['verdicts'])} of {len(report['verdicts'])}"),
+        ("time", ", ".join(f"{name} {seconds:.0f} s" for name, seconds in stages.items())),
+        ("peak memory, sum of proportional set sizes", f"{report['peak_memory_bytes'] / 2**30:.2f} GiB"),
+        ("machine", f"{report['machine']['cores']} cores, torch {report['machine']['versions']['torch']}"),
+    ]
+
+
+def keep(demo: Path, report: dict[str, Any]) -> None:
+    """Put the figures and pictures where the README shows them."""
+    from PIL import Image
+
+    results = _ROOT / "benchmarks" / "results"
+    results.mkdir(exist_ok=True)
+    kept = {name: value for name, value in report.items() if name not in ("curves", "clusters")}
+    (results / "demo.json").write_text(json.dumps(kept, indent=1) + "\n")
+    for name in _PICTURES:
+        picture = Image.open(demo / name).convert("RGB")
+        picture.thumbnail((_WIDEST_PX, 4 * _WIDEST_PX))
+        picture.quantize(128).save(_ROOT / "docs" / "pictures" / name, optimize=True)
+    readme = _ROOT / "README.md"
+    text = readme.read_text("utf-8")
+    before, rest = text.split(_BEGIN, 1)
+    table = ["| measured by `make demo` | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows_of(report))]
+    readme.write_text("\n".join([before + _BEGIN, *table, _END]) + rest.split(_END, 1)[1], "utf-8")
+
+
+def main() -> int:
+    """Print, and keep where asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("demo", nargs="?", type=Path, default=Path("demo"), help="folder of a finished demo")
+    parser.add_argument("--keep", action="store_true", help="make these the README's figures and pictures")
+    options = parser.parse_args()
+    path = options.demo / "report.json"
+    if not path.is_file():
+        print(f"There is no {path}. Make one: make demo", file=sys.stderr)
+        return 1
+    report = json.loads(path.read_text("utf-8"))
+    for name, value in rows_of(report):
+        print(f"{name}: {value}")
+    if options.keep:
+        keep(options.demo, report)
+    return 0
+
+
+def _rate(recognition: dict[str, Any]) -> str:
+    return f"{recognition['nearest_is_own']:.0%} of {recognition['num_names']} names (chance {recognition['chance']:.1%})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""run.toml and recipes: what is wrong is named, nothing is half made."""
+
+from __future__ import annotations
+
+import pytest
+
+from paris.coordinator.config import dump_config, load_config, load_recipe, parse_config, recipe_names
+from paris.coordinator.errors import ConfigError, RunDirError
+from paris.coordinator.init import create_run
+from paris.coordinator.rundir import RunDir
+from paris.protocol.runid import key_belongs_to_run
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_parses_and_survives_being_written(name):
+    config = load_recipe(name)
+    assert parse_config(dump_config(config), "again") == config
+
+
+def test_an_unknown_field_is_named_with_its_place(tmp_path):
+    text = dump_config(load_recipe("emoji")).replace("[tasks]", "[tasks]\nstepz = 3")
+    with pytest.raises(ConfigError, match=r"tasks\.stepz.*Extra inputs"):
+        parse_config(text, "run.toml")
+
+
+def test_a_value_out_of_range_is_named_with_the_value():
+    text = dump_config(load_recipe("emoji")).replace("num_experts = 4", "num_experts = 0")
+    with pytest.raises(ConfigError, match=r"run\.num_experts.*value: 0"):
+        parse_config(text, "run.toml")
+
+
+def test_broken_toml_is_said_with_its_line():
+    with pytest.raises(ConfigError, match="line 2"):
+        parse_config("[run]\nname = =\n", "run.toml")
+
+
+def test_an_unknown_recipe_names_the_known_ones():
+    with pytest.raises(ConfigError, match="emoji"):
+        load_recipe("no-such")
+
+
+def test_init_makes_a_run_whose_id_vouches_for_its_key(tmp_path):
+    made = create_run(tmp_path / "run", recipe="emoji", name="my-run", hub_endpoint=None)
+    assert made.run_id.startswith("my-run-")
+    assert key_belongs_to_run(made.identity.public_key, made.run_id)
+    assert RunDir.open(tmp_path / "run").run_id == made.run_id
+    assert (tmp_path / "run" / "keys" / "run.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_init_with_another_hub_embeds_none(tmp_path):
+    made = create_run(tmp_path / "run", recipe="emoji", name=None, hub_endpoint="https://hub.example/")
+    assert made.config.hub.endpoint == "https://hub.example"
+    assert not made.config.hub.embedded
+
+
+def test_init_leaves_a_folder_with_something_in_it_alone(tmp_path):
+    (tmp_path / "mine").write_text("precious")
+    with pytest.raises(RunDirError, match="not empty"):
+        create_run(tmp_path, recipe="emoji", name=None, hub_endpoint=None)
+    assert [p.name for p in tmp_path.iterdir()] == ["mine"]
+
+
+def test_init_refuses_a_name_that_cannot_be_in_a_run_id_and_makes_nothing(tmp_path):
+    with pytest.raises(ConfigError, match="My Run"):
+        create_run(tmp_path / "run", recipe="emoji", name="My Run", hub_endpoint=None)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_without_run_toml_is_not_a_run(tmp_path):
+    with pytest.raises(RunDirError, match=r"no run\.toml"):
+        load_config(tmp_path)

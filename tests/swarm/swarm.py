@@ -1,0 +1,97 @@
+"""Real processes of a small run: started as a person would, waited for with deadlines, ended by pid."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+TINY = Path(__file__).with_name("tiny.toml")
+_POLL_S = 0.1
+
+
+def command(*arguments: str, timeout_s: float = 120, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run `paris-coord` or `paris-node` to its end; the first argument says which."""
+    module = {"paris-coord": "paris.coordinator.cli", "paris-node": "paris.node.cli"}[arguments[0]]
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments[1:]],
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        env={**os.environ, **(env or {})},
+        check=False,
+    )
+
+
+def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
+    """Look again and again until something is true; fail with `what` at the deadline."""
+    pause = threading.Event()
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        pause.wait(_POLL_S)
+    raise AssertionError(f"not within {timeout_s:.0f} s: {what}")
+
+
+class Process:
+    """One long-running command with its output in files."""
+
+    def __init__(self, folder: Path, name: str, *arguments: str) -> None:
+        module = {"paris-coord": "paris.coordinator.cli", "paris-node": "paris.node.cli"}[arguments[0]]
+        self.stdout, self.stderr = folder / f"{name}.jsonl", folder / f"{name}.log"
+        with self.stdout.open("ab") as out, self.stderr.open("ab") as err:
+            self.popen = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments[1:]], stdin=subprocess.PIPE, stdout=out, stderr=err
+            )
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The JSON lines so far."""
+        lines = self.stdout.read_text("utf-8").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+
+    def event(self, name: str) -> dict[str, Any] | None:
+        """The newest event of a kind."""
+        return next((e for e in reversed(self.events) if e["event"] == name), None)
+
+    def tree(self) -> list[psutil.Process]:
+        """This process and all below it."""
+        try:
+            top = psutil.Process(self.popen.pid)
+            return [top, *top.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def kill(self) -> None:
+        """kill -9, and nothing else."""
+        self.popen.send_signal(signal.SIGKILL)
+        self.popen.wait()
+
+    def stop(self, timeout_s: float = 30) -> int:
+        """SIGTERM, and wait."""
+        if self.popen.poll() is None:
+            self.popen.terminate()
+        return self.popen.wait(timeout_s)
+
+
+def all_gone(processes: list[psutil.Process]) -> bool:
+    """Whether none of these still runs; a zombie that nobody reaped counts as gone."""
+    return not [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def status(run: Path) -> dict[str, Any]:
+    """`paris-coord status RUN --json`."""
+    result = command("paris-coord", "status", str(run), "--json")
+    if result.returncode != 0:
+        raise AssertionError(result.stderr)
+    return dict(json.loads(result.stdout))

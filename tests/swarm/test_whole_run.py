@@ -1,0 +1,123 @@
+"""A whole run by the commands that a person types, with the accidents that real runs have."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from swarm import TINY, Process, all_gone, command, status, wait_until
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("whole-run")
+
+
+@pytest.fixture(scope="module")
+def prepared(folder):
+    run = folder / "run"
+    for arguments in (("init", str(run), "--recipe", str(TINY)), ("prepare", str(run))):
+        result = command("paris-coord", *arguments)
+        assert result.returncode == 0, result.stderr
+    return run
+
+
+@pytest.fixture(scope="module")
+def crew(folder):
+    """Starts the long-running commands of this module, and ends them whatever happened."""
+    started: list[Process] = []
+
+    def start(name: str, *arguments: str) -> Process:
+        started.append(Process(folder, name, *arguments))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.stop()
+
+
+@pytest.fixture(scope="module")
+def finished(folder, prepared, crew):
+    """Everything until both experts are registered: a volunteer that waits for tasks and is killed and started again,
+    another that is left alone, and a coordinator that is killed and started again."""
+    run, serve = prepared, ("paris-coord", "serve", str(prepared), "--json")
+    join = ("paris-node", "join", str(run / "run.json"), "--threads", "1", "--device", "cpu", "--json")
+    ada_joins = (*join, "--home", str(folder / "ada"), "--name", "ada")
+    coordinator = crew("coordinator", *serve)
+    wait_until(run.joinpath("run.json").is_file, 90, "run.json")
+    ada = crew("ada", *ada_joins)
+    waited = wait_until(lambda: ada.event("waiting"), 60, "ada waits for a task")
+    assert command("paris-coord", "publish-tasks", str(run)).returncode == 0
+    ben = crew("ben", *join, "--home", str(folder / "ben"), "--name", "ben")
+    wait_until(lambda: (ada.event("snapshot") or {}).get("step", 0) >= 30, 90, "ada's first snapshot")
+    for process in (ada, coordinator):
+        lost = process.tree()
+        process.kill()
+        wait_until(lambda lost=lost: all_gone(lost), 30, "trainer, daemon and Hub end with their parent")
+    coordinator = crew("coordinator", *serve)
+    ada = crew("ada", *ada_joins)
+    wait_until(lambda: status(run)["complete"], 180, "both experts registered")
+    wait_until(lambda: status(run)["router"]["phase"] == "done", 60, "the router trained")
+    return {"run": run, "coordinator": coordinator, "ada": ada, "ben": ben, "waited": waited, "folder": folder}
+
+
+def test_a_join_without_an_open_task_waits_and_says_so(finished):
+    assert "task" in finished["waited"]["text"]
+
+
+def test_a_killed_volunteer_and_a_restarted_coordinator_finish_the_run_with_one_attempt_each(finished):
+    now = status(finished["run"])
+    assert [task["state"] for task in now["tasks"]] == ["registered", "registered"]
+    assert [task["attempt"] for task in now["tasks"]] == [1, 1]
+    assert {task["volunteer"] for task in now["tasks"]} == {"ada", "ben"}
+    assert all(s["verdict"]["accepted"] for s in now["submissions"])
+    assert {rung["rung"] for s in now["submissions"] for rung in s["verdict"]["rungs"]} == {
+        "envelope",
+        "structure",
+        "novelty",
+        "skill",
+    }
+
+
+def test_volunteers_end_by_themselves_when_the_run_is_complete(finished):
+    for name in ("ada", "ben"):
+        assert finished[name].popen.wait(60) == 0
+        assert finished[name].event("done")
+
+
+def test_the_trainer_opened_no_network_socket(finished):
+    uploading = finished["ben"].event("uploading")
+    assert uploading["sockets"] == 0
+
+
+def test_a_second_coordinator_on_one_run_is_refused(finished):
+    result = command("paris-coord", "serve", str(finished["run"]))
+    assert result.returncode == 21
+    assert "already serves" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_release_is_made_loaded_and_sampled_from(finished):
+    run, out = finished["run"], finished["folder"] / "heart.png"
+    released = command("paris-coord", "release", str(run), "--tag", "v1")
+    assert released.returncode == 0, released.stderr
+    card = (run / "release" / "README.md").read_text("utf-8")
+    assert "license: cc-by-4.0" in card
+    sampled = command("paris-coord", "sample", "a red heart", "--model", str(run / "release"), "--out", str(out))
+    assert sampled.returncode == 0, sampled.stderr
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_report_measures_what_it_says(finished):
+    out = finished["folder"] / "report"
+    result = command("paris-coord", "report", str(finished["run"]), "--out", str(out))
+    assert result.returncode == 0, result.stderr
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    assert report["recognition"]["num_names"] == 16
+    assert report["recognition"]["chance"] == pytest.approx(1 / 16)
+    assert len(report["router"]["accuracy_by_noise"]) == 10
+    assert set(report["curves"]) == {"expert-0", "expert-1"}
+    assert all((out / name).read_bytes().startswith(b"\x89PNG") for name in ("samples.png", "training.png", "clusters.png"))
+    assert "| expert-0 |" in (out / "report.md").read_text("utf-8")
