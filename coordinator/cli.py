@@ -88,11 +88,15 @@ def hub(
     data: Annotated[Path, typer.Option(help="Where the repos are kept.")],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8484,
+    open_registration: Annotated[
+        bool, typer.Option("--open-registration", help="Unknown tokens make volunteers, who may open pull requests.")
+    ] = False,
 ) -> None:
     """Serve an embedded Hub: the stock huggingface_hub client and `hf` work against it."""
-    from paris.coordinator.hub.server import serve as serve_hub
+    from paris.coordinator.hub import serve as serve_hub
 
-    serve_hub(data, host=host, port=port)
+    say(f"The administrator's token is in {data / 'admin.token'}.")
+    serve_hub(data, host=host, port=port, open_registration=open_registration)
 
 
 @app.command()

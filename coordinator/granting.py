@@ -52,13 +52,18 @@ def renew_leases(state: State, policy: Policy, now: float) -> State:
     return state
 
 
-def take_back_leases(state: State, policy: Policy, now: float, events: list[Event]) -> State:
-    """Revoke what is given up, or behind the deadline curve with the grace over; the task reopens."""
+def take_back_leases(state: State, now: float, watching_since: float, events: list[Event]) -> State:
+    """Revoke what is given up, or behind the deadline curve with the grace over; the task reopens.
+
+    Nobody is late before the coordinator has watched for a whole grace.
+    """
     for task in list(state.tasks.values()):
         held = state.leases.get(task.lease_id or "")
         if held is None or task.task.state != "leased":
             continue
-        reason = _reason_to_revoke(held, task.task, state.volunteers.get(held.lease.volunteer), now)
+        volunteer = state.volunteers.get(held.lease.volunteer)
+        may_be_late = now - watching_since > task.task.grace_s
+        reason = _reason_to_revoke(held, task.task, volunteer, now, may_be_late)
         if reason is None:
             continue
         events.append(Event("revoked", f"{task.task.task_id}: lease {held.lease.lease_id[:8]} taken back: {reason}"))
@@ -67,25 +72,26 @@ def take_back_leases(state: State, policy: Policy, now: float, events: list[Even
         state = state.with_task(
             task.model_copy(update={"task": task.task.model_copy(update={"state": "open"}), "lease_id": None})
         )
-        volunteer = state.volunteers.get(held.lease.volunteer)
         if volunteer is not None:
             update = {"num_revoked": volunteer.num_revoked + 1}
             state = state.with_volunteer(volunteer.model_copy(update=update))
     return state
 
 
-def _reason_to_revoke(held: LeaseState, task: Task, volunteer: VolunteerState | None, now: float) -> str | None:
+def _reason_to_revoke(
+    held: LeaseState, task: Task, volunteer: VolunteerState | None, now: float, may_be_late: bool
+) -> str | None:
     if held.heartbeat is not None and held.heartbeat.state == "failed":
         return "the volunteer gave it up."
     if volunteer is not None and volunteer.want.state == "leaving":
         return "the volunteer is leaving."
+    if not may_be_late:
+        return None
     if held.heartbeat is not None and held.heartbeat.state in ("uploading", "waiting-verdict"):
         return None if held.lease.expires_at > now else "the finished work did not arrive before the lease ended."
     if overdue(held.lease, task, held.heartbeat, now):
         step = 0 if held.heartbeat is None else held.heartbeat.step
-        return (
-            f"step {step} of {task.steps} is behind the deadline curve and the grace of {task.grace_s:.0f} s is over."
-        )
+        return f"step {step} of {task.steps} is behind the deadline curve and the grace of {task.grace_s:.0f} s is over."
     return None
 
 

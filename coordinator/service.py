@@ -56,6 +56,7 @@ class Service:
         self.spec, self.manifests = spec, manifests
         self._peer, self._store, self._executor, self._publisher = peer, store, executor, publisher
         self._policy, self._clock, self._log = policy, clock, log
+        self._watching_since = clock()
         self.state: State = store.load()
 
     def step(self) -> None:
@@ -63,7 +64,7 @@ class Service:
         now = self._clock()
         observations = [*self._executor.results(), *self._flags(), *self._observe()]
         self._adopt_new_tasks()
-        decision = tick(self.state, observations, self._policy, now)
+        decision = tick(self.state, observations, self._policy, now, self._watching_since)
         self._store.save(self.state, decision.state, decision.events, now)
         self.state = decision.state
         for event in decision.events:

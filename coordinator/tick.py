@@ -26,7 +26,9 @@ class Decision:
     events: tuple[Event, ...]
 
 
-def tick(state: State, observations: Iterable[Observation], policy: Policy, now: float) -> Decision:
+def tick(
+    state: State, observations: Iterable[Observation], policy: Policy, now: float, watching_since: float = 0.0
+) -> Decision:
     """Take in what was seen and decide what to do.
 
     Args:
@@ -34,6 +36,8 @@ def tick(state: State, observations: Iterable[Observation], policy: Policy, now:
         observations: What came in since, in any order; anything seen before is harmless.
         policy: The numbers to decide by.
         now: UTC seconds.
+        watching_since: Since when this coordinator is up, UTC seconds: while it was down it saw nothing, and nobody
+            pays for that.
 
     Returns:
         The new state, the work to be done now, and what people should read of it.
@@ -41,7 +45,7 @@ def tick(state: State, observations: Iterable[Observation], policy: Policy, now:
     events: list[Event] = []
     for observation in observations:
         state = absorb(state, observation, policy, now, events)
-    state = take_back_leases(state, policy, now, events)
+    state = take_back_leases(state, now, watching_since, events)
     state = renew_leases(state, policy, now)
     state = grant_open_tasks(state, policy, now, events)
     state = _start_router(state, policy, events)

@@ -21,6 +21,8 @@ from paris.experts.routing import num_chosen, routing_weights
 from paris.experts.seeding import generator_for
 
 SOLVERS = ("euler", "heun")
+MAX_ROWS = 256
+"""Rows that go through an expert together, twice as many with guidance: bounds the memory of large batches."""
 
 
 class VelocityModel(Protocol):
@@ -174,8 +176,8 @@ class _Field:
         velocity = torch.zeros_like(x)
         chosen = (weights > 0).cpu()
         for place in range(len(self._models)):
-            rows = chosen[:, place].nonzero()[:, 0].to(x.device)
-            if len(rows):
+            every = chosen[:, place].nonzero()[:, 0].to(x.device)
+            for rows in every.split(MAX_ROWS) if len(every) else ():
                 share = weights[rows, place].reshape(-1, 1, 1, 1)
                 velocity.index_add_(0, rows, share * self._guided(place, x[rows], times[rows], rows))
         return velocity, weights

@@ -60,6 +60,7 @@ class ExpertTraining:
         self._num_threads, self._report_every = num_threads, report_every
         self._last: SnapshotState | None = None
         self._loss: float | None = None
+        self._unseen: list[Tensor] = []
 
     def run(self, report: Callable[[Progress], None], should_stop: Callable[[], bool]) -> Finished:
         """Train from the newest good snapshot to the end.
@@ -87,9 +88,12 @@ class ExpertTraining:
         try:
             self._train(learner, store, report, should_stop)
         except ShardError:
-            # Told to stop while it waited for a shard: not an error, but nothing new to save either.
             if not should_stop():
                 raise
+            # Told to stop while it waited for a shard: a stop like any other.
+            if learner.step > (self._last.step if self._last else 0):
+                self._look_at_losses(learner)
+                self._save(learner, store, scheduled=False)
         return self._finish(learner, store)
 
     def _train(
@@ -101,24 +105,32 @@ class ExpertTraining:
     ) -> None:
         task, config = self._task, self._task.training
         batches = self._batches() if learner.step < task.steps else None
-        losses: list[Tensor] = []
         began = time.monotonic()
         while batches and learner.step < task.steps:
-            losses.append(self._step(learner, batches.batch(learner.step).to(self._device)))
+            self._unseen.append(self._step(learner, batches.batch(learner.step).to(self._device)))
             is_scheduled = learner.step % config.snapshot_every == 0 or learner.step == task.steps
             is_stop = should_stop()
             if not (is_scheduled or is_stop or learner.step % self._report_every == 0):
                 continue
-            # Losses are looked at here alone: each look makes the CPU wait for the device.
-            self._loss = smoothed_loss(self._loss, losses, learner.step - len(losses))
-            speed = len(losses) / (time.monotonic() - began)
+            num_steps = len(self._unseen)
+            self._look_at_losses(learner)
+            speed = num_steps / (time.monotonic() - began)
             if is_scheduled or is_stop:
-                check_weights(learner)
-                self._last = store.save(learner.step, self._loss, learner.parts(), self._last, scheduled=is_scheduled)
+                self._save(learner, store, scheduled=is_scheduled)
             report(self._progress(learner.step, speed))
-            losses, began = [], time.monotonic()
+            began = time.monotonic()
             if is_stop:
                 return
+
+    def _look_at_losses(self, learner: Learner) -> None:
+        """Read the losses since the last look; each look makes the CPU wait for the device."""
+        if self._unseen:
+            self._loss = smoothed_loss(self._loss, self._unseen, learner.step - len(self._unseen))
+            self._unseen = []
+
+    def _save(self, learner: Learner, store: SnapshotStore, *, scheduled: bool) -> None:
+        check_weights(learner)
+        self._last = store.save(learner.step, self._loss, learner.parts(), self._last, scheduled=scheduled)
 
     def _batches(self) -> Batches:
         task = self._task

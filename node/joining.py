@@ -20,7 +20,6 @@ from paris.node.hardware import detect
 from paris.node.heartbeat import Announcer
 from paris.node.home import Home
 from paris.node.hub import PUBLIC_HUB, Hub
-from paris.node.hub_account import own_token
 from paris.node.lock import home_lock
 from paris.node.node import Node
 from paris.node.resolve import Address, newest, remember, resolve

@@ -81,7 +81,7 @@ def read_manifest(swarm: Swarm, hub: Hub, spec: RunSpec, task: Task) -> Manifest
 
 def _manifest_on_hub(hub: Hub, spec: RunSpec, task: Task) -> Manifest:
     with translated(f"looking up {spec.data_repo}"):
-        revision = hub.api.repo_info(spec.data_repo, repo_type="dataset").sha
+        revision = str(hub.api.repo_info(spec.data_repo, repo_type="dataset").sha)
     path = f"manifests/cluster-{task.cluster:03d}.json"
     url = hub.url(spec.data_repo, path, repo_type="dataset", revision=revision)
     raw = parse_json(hub.read_small(url, _MAX_MANIFEST_BYTES), max_bytes=_MAX_MANIFEST_BYTES)

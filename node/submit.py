@@ -16,7 +16,7 @@ from typing import Any
 from paris.node.cache import file_sha256
 from paris.node.errors import TrainerError
 from paris.node.hub import Hub, translated
-from paris.node.unit import Unit, UnitFolder, write_whole
+from paris.node.unit import Finished, Unit, UnitFolder, write_whole
 from paris.protocol.envelope import open_envelope, seal
 from paris.protocol.records import Submission, SubmittedFile
 from paris.protocol.signing import Identity
@@ -63,16 +63,27 @@ def make_submission(
         TrainerError: The weights on disk are not those that the trainer finished.
         DiskFullError: No room for submission.json.
     """
-    if folder.submission.exists():
-        sealed = open_envelope(folder.submission.read_bytes(), run_id=unit.run_id, coordinator=None, now=None)
-        if isinstance(sealed.payload, Submission) and sealed.payload.lease_id == unit.lease.lease_id:
-            return sealed.payload
     weights = folder.work / WEIGHTS
     if unit.finished is None or not weights.is_file() or file_sha256(weights) != unit.finished.sha256:
         raise TrainerError(
             f"{weights} is not the file that training finished with.", f"Move {folder.path} away and join again."
         )
-    payload = Submission(
+    if folder.submission.exists():
+        sealed = open_envelope(folder.submission.read_bytes(), run_id=unit.run_id, coordinator=None, now=None)
+        if isinstance(sealed.payload, Submission) and sealed.payload.lease_id == unit.lease.lease_id:
+            return sealed.payload
+    path = f"{folder_in_repo(unit, identity.public_key)}/{WEIGHTS}"
+    payload = _payload(unit, unit.finished, path, name=name, repo=repo)
+    expires_at = now + _LIFE_S
+    envelope = seal(
+        payload, identity, run_id=unit.run_id, sequence=int(now * 1000), issued_at=now, expires_at=expires_at
+    )
+    write_whole(folder.submission, envelope.data)
+    return payload
+
+
+def _payload(unit: Unit, finished: Finished, path: str, *, name: str, repo: str) -> Submission:
+    return Submission(
         lease_id=unit.lease.lease_id,
         task_id=unit.task.task_id,
         attempt=unit.lease.attempt,
@@ -80,22 +91,11 @@ def make_submission(
         repo=repo,
         pull_request=None,
         commit=None,
-        files=(
-            SubmittedFile(
-                path=f"{folder_in_repo(unit, identity.public_key)}/{WEIGHTS}",
-                sha256=unit.finished.sha256,
-                bytes=unit.finished.bytes,
-            ),
-        ),
-        steps=unit.finished.steps,
-        final_loss=unit.finished.final_loss,
-        commitment=unit.finished.commitment,
+        files=(SubmittedFile(path=path, sha256=finished.sha256, bytes=finished.bytes),),
+        steps=finished.steps,
+        final_loss=finished.final_loss,
+        commitment=finished.commitment,
     )
-    envelope = seal(
-        payload, identity, run_id=unit.run_id, sequence=int(now * 1000), issued_at=now, expires_at=now + _LIFE_S
-    )
-    write_whole(folder.submission, envelope.data)
-    return payload
 
 
 def upload(hub: Hub, unit: Unit, folder: UnitFolder, submission: Submission, public_key: str) -> PullRequest:
@@ -154,7 +154,7 @@ def _complete_commit(hub: Hub, submission: Submission, place: str, number: int, 
     weights = submission.files[0]
     with translated(f"looking at pull request {number}"):
         paths = [weights.path, f"{place}/submission.json"]
-        found = {
+        found: dict[str, Any] = {
             info.path: info
             for info in hub.api.get_paths_info(submission.repo, paths, revision=revision, repo_type="model")
         }

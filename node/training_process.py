@@ -180,13 +180,16 @@ def supervise(
         deaths = 1 if life.last_step > best_step else deaths + 1
         best_step = max(best_step, life.last_step)
         if deaths >= _MAX_QUICK_DEATHS:
-            last = f"exit code {life.code}: {process.log_tail()}"
-            raise TrainerError(
-                f"The trainer of {order.task_id} ended {deaths} times without progress ({last}).",
-                f"See {log}; with too little memory, close other programs or join with --device cpu.",
-            )
+            raise _crash_loop(order.task_id, log, f"exit code {life.code}: {process.log_tail()}")
         on_event({"event": "restarting", "deaths": deaths, "code": life.code})
         pause(backoff.wait_s(deaths))
+
+
+def _crash_loop(task_id: str, log: Path, last: str) -> TrainerError:
+    return TrainerError(
+        f"The trainer of {task_id} ended {_MAX_QUICK_DEATHS} times without progress ({last}).",
+        f"See {log}; with too little memory, close other programs or join with --device cpu.",
+    )
 
 
 class _Life:

@@ -1,6 +1,6 @@
 """What the volunteer sees: progress at a terminal, plain lines in a log, or one JSON object an event for programs.
 
-    {"event": "training", "at": 1760000000.1, "since_join_s": 41.2, "task_id": "expert-3", "step": 120, "loss": 0.31, ...}
+    {"event": "training", "at": 1760000000.1, "since_join_s": 41.2, "task_id": "expert-3", "step": 120, ...}
 
 Events: joined, waiting, leased, fetching, fetched, trainer-ready, training, snapshot, restarting, uploading, retrying,
 submitted, awaiting-verdict, verdict, traffic, lease-lost, dht, note, done, error.

@@ -12,7 +12,7 @@ import math
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-_EXACT_ROWS = 2048
+_EXACT_ROWS = 512
 _PRICE_ROWS = 262144
 _PRICE_ROUNDS = 300
 

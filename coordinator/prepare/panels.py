@@ -26,7 +26,7 @@ _CELL_HEIGHT_PX = 138
 _TITLE_PX = 74
 _MARGIN_PX = 24
 _CAPTION_LINES = 2
-_CAPTION_CHARS = 18
+_CAPTION_CHARS = 17
 _COLUMNS = 7
 _INK, _FAINT, _RULE, _GROUND, _PAGE = "#1c1c1e", "#6b6b70", "#d9d9de", "#ffffff", "#f2f2f5"
 
@@ -104,9 +104,9 @@ def draw_panels(panels: list[Panel], path: Path) -> None:
 
 
 def _draw_panel(page: Image.Image, draw: ImageDraw.ImageDraw, panel: Panel, left: int, top: int) -> None:
-    draw.text((left, top + 16), panel.title, _INK, ImageFont.load_default(24))
-    draw.text((left, top + 46), panel.words, _FAINT, ImageFont.load_default(15))
-    font = ImageFont.load_default(12)
+    draw.text((left, top + 16), panel.title, _INK, _font(22))
+    draw.text((left, top + 46), panel.words, _FAINT, _font(14))
+    font = _font(11)
     for number, (picture, caption) in enumerate(zip(panel.pictures, panel.captions, strict=True)):
         x = left + (number % _COLUMNS) * _CELL_WIDTH_PX
         y = top + _TITLE_PX + (number // _COLUMNS) * _CELL_HEIGHT_PX
@@ -114,6 +114,13 @@ def _draw_panel(page: Image.Image, draw: ImageDraw.ImageDraw, panel: Panel, left
         page.paste(shown, (x + (_CELL_WIDTH_PX - _PICTURE_PX) // 2, y))
         for line, text in enumerate(_wrapped(caption)):
             draw.text((x + _CELL_WIDTH_PX // 2, y + _PICTURE_PX + 4 + 14 * line), text, _FAINT, font, anchor="ma")
+
+
+def _font(size_px: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans as Matplotlib carries it: captions are in many alphabets, and Pillow's own font knows one."""
+    from matplotlib import get_data_path
+
+    return ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size_px)
 
 
 def _wrapped(caption: str) -> list[str]:

@@ -39,7 +39,7 @@ class Check(BaseModel):
     def figures(self) -> str:
         """The figure and the bound in words."""
         demand = "allowed" if self.sense == "at most" else "asked for"
-        return f": {self.figure:.6g}, {self.sense} {self.bound:.6g} is {demand}"
+        return f": {_shown(self.figure):.12g}, {self.sense} {_shown(self.bound):.12g} is {demand}"
 
 
 class Refused(Exception):
@@ -121,9 +121,8 @@ class RungReport(BaseModel):
     def record(self) -> Rung:
         """The rung as it stands in the signed verdict."""
         note = "; ".join((self.headline.note, *self.remarks))[:_MAX_TEXT]
-        return Rung(
-            rung=self.name, passed=self.passed, figure=self.headline.figure, bound=self.headline.bound, note=note
-        )
+        figure, bound = _shown(self.headline.figure), _shown(self.headline.bound)
+        return Rung(rung=self.name, passed=self.passed, figure=figure, bound=bound, note=note)
 
 
 class Report(BaseModel):
@@ -187,6 +186,11 @@ def read_report(path: Path) -> Report:
         return Report.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise WorkerError(f"Verification left no report in {path}: {error}.", "It will be tried again.") from error
+
+
+def _shown(figure: float) -> float:
+    """A count as it is; a measurement to four digits, so that verdicts tell little about the secret rows."""
+    return figure if figure.is_integer() else float(f"{figure:.4g}")
 
 
 def _finite(figure: float) -> float:

@@ -99,7 +99,8 @@ class Scoring:
         with torch.device("meta"):
             model = DiTExpert(self._config)
         model.load_state_dict(dict(weights), assign=True)
-        return model.to(self._device).eval().requires_grad_(False)
+        model.to(self._device).eval().requires_grad_(False)
+        return model
 
     def _chosen(self, cluster: int, path: Path) -> tuple[Tensor, Tensor, Tensor]:
         """Secret rows of a cluster as the model sees them: `[N, C, H, W]`, text `[N, L, E]` and mask `[N, L]`."""

@@ -18,11 +18,11 @@ while read -r word value; do
     case "$word" in
         pid) pids="$pids $value" ;;
         socket) sockets="$sockets $value" ;;
-        done) exit 0 ;;
+        done) pids=; break ;;
     esac
 done
 for pid in $pids; do kill "$pid"; done
-sleep 1
+[ -z "$pids" ] || sleep 1
 for pid in $pids; do kill -9 "$pid"; done
 for socket in $sockets; do rm -f "$socket"; done
 """
@@ -46,7 +46,7 @@ class DaemonGuard:
         self._tell(f"pid {pid}", *(f"socket {path}" for path in sockets))
 
     def release(self) -> None:
-        """The daemon has ended in good order: the guard goes without killing anything."""
+        """The daemon has ended: the guard removes what sockets are left, and goes without killing anything."""
         self._tell("done")
         if self._shell.stdin is not None:
             with contextlib.suppress(BrokenPipeError):  # the shell went first

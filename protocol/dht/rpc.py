@@ -62,7 +62,7 @@ class _CountedStub:
         return response
 
 
-class RunProtocol(DHTProtocol):  # type: ignore[misc]  # hivemind is untyped
+class RunProtocol(DHTProtocol):
     """The DHT protocol of one run's peer; it speaks with plain hivemind peers, too."""
 
     # hivemind caches its handlers on the class: without these the base's cache would be used, and named wrongly.

@@ -68,7 +68,7 @@ def _signer_of(subkey: str) -> str:
     return signer if separator and len(signer) == _PUBLIC_KEY_DIGITS else ""
 
 
-class RecordStorage(DHTLocalStorage):  # type: ignore[misc]  # hivemind is untyped
+class RecordStorage(DHTLocalStorage):
     """The records of one peer. Every key is a dictionary; plain values have no place.
 
     Whatever is handed out is a copy: hivemind merges what other peers say into the objects it gets here.

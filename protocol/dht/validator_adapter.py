@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 _PACKING_BYTES = 8
 
 
-class JudgeValidator(RecordValidatorBase):  # type: ignore[misc]  # hivemind is untyped
+class JudgeValidator(RecordValidatorBase):
     """Asks a `RecordJudge`; hivemind hashes keys, so the closed world is looked up by hash here.
 
     Args:

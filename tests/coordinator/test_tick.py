@@ -176,6 +176,15 @@ def test_a_silent_volunteer_loses_the_lease_only_when_the_curve_is_missed_and_th
     assert gone.tasks["expert-0"].task.attempt == 1
 
 
+def test_a_coordinator_that_was_down_gives_everyone_a_whole_grace_before_anyone_is_late():
+    state = step(run_of(1), START, want(0, START)).state
+    back_at = START + 5000
+    soon = tick(state, [], POLICY, back_at + 50, watching_since=back_at)
+    assert soon.state.tasks["expert-0"].task.state == "leased"
+    later = tick(state, [], POLICY, back_at + 101, watching_since=back_at)
+    assert later.state.tasks["expert-0"].task.state == "open"
+
+
 def test_progress_keeps_and_renews_the_lease():
     state = step(run_of(1), START, want(0, START)).state
     for minute in range(1, 15):

@@ -138,6 +138,13 @@ def test_each_expert_runs_once_a_step_on_the_rows_that_chose_it():
     assert [expert.rows_asked for expert in experts] == [[3, 3], [], [1, 1]]
 
 
+def test_a_large_batch_goes_through_an_expert_in_parts_and_comes_out_the_same():
+    large, small = gaussian(0.5, 0.4), gaussian(0.5, 0.4)
+    made = sample([large], None, text(600), seeds=range(600), num_steps=2)
+    assert large.rows_asked == [256, 256, 88] * 2
+    torch.testing.assert_close(made[590:], sample([small], None, text(10), seeds=range(590, 600), num_steps=2))
+
+
 def test_guidance_of_one_is_no_guidance_and_costs_nothing():
     expert = gaussian(0.2, 0.5)
     plain = sample([expert], None, text(3), seeds=range(3), num_steps=2)

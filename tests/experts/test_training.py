@@ -263,3 +263,23 @@ def test_a_stop_while_waiting_for_a_shard_is_a_stop_and_no_error(folder: Path, t
     training = ExpertTraining(task, tmp_path, lambda index: wait_for_shard(tmp_path / "never", should_stop), folder)
     finished = training.run(lambda _: None, should_stop)
     assert (finished.step, finished.is_complete, finished.final_loss) == (0, False, None)
+
+
+def test_a_stop_while_waiting_for_a_later_shard_loses_no_step(
+    folder: Path, tmp_path: Path, undisturbed: Undisturbed
+) -> None:
+    task, first_window = make_task(), make_task().training.window_shards
+    order = RowOrder(task.seed, task.task_id, task.shard_rows, first_window).first_shards()
+    waits: list[int] = []
+
+    def path_of(index: int) -> Path:
+        if index in order[:first_window]:
+            return shard_path(folder, index)
+        waits.append(index)
+        return wait_for_shard(tmp_path / "never", lambda: True)
+
+    training = ExpertTraining(task, tmp_path, path_of, folder)
+    stopped = training.run(lambda _: None, lambda: bool(waits))
+    rows_there = sum(task.shard_rows[index] for index in order[:first_window])
+    assert stopped.step == rows_there // task.training.batch_size
+    assert is_same(make_training(folder, tmp_path).run(lambda _: None, never), undisturbed)

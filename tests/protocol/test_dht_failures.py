@@ -178,11 +178,14 @@ def test_records_survive_the_peer_that_published_them(first):
 def test_a_peer_whose_daemon_was_killed_says_so_and_can_be_stopped(first):
     peer = start_peer(initial_peers=first.addresses)
     assert peer.publish(sealed_now(WANT, VOLUNTEER), 4)
+    unix_socket = Path(peer._node.daemon.p2p._daemon_listen_maddr["unix"])
     os.kill(peer._node.daemon.p2p._child.pid, signal.SIGKILL)
     assert eventually(lambda: not peer.healthy())
     assert not peer.publish(sealed_now(WANT, STRANGER), 4)
     assert peer.read("want", 0) == []
+    assert unix_socket.exists()
     peer.stop()
+    assert not unix_socket.exists()
 
 
 @pytest.mark.slow

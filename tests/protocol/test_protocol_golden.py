@@ -4,7 +4,9 @@ from write_golden import DOC, golden_records, samples_in_doc, with_samples
 
 from paris.protocol.envelope import open_envelope
 from paris.protocol.errors import VersionError
+from paris.protocol.keys import all_keys
 from paris.protocol.records import RECORDS
+from paris.protocol.validator import Reason
 
 
 def test_there_is_a_golden_record_of_every_kind():
@@ -44,3 +46,24 @@ def test_the_document_shows_every_golden_record_as_it_is():
     text = DOC.read_text("utf-8")
     assert set(samples_in_doc(text)) == set(golden_records())
     assert with_samples(text) == text
+
+
+def rows_of_table(text, heading):
+    """The first cells of a table in the document, without their back-ticks."""
+    lines = text.split(f"| {heading} |", 1)[1].splitlines()[2:]
+    return [line.split("|")[1].strip(" `") for line in lines[: lines.index("")]]
+
+
+def test_the_document_lists_every_kind_with_its_signer_and_size():
+    text = DOC.read_text("utf-8")
+    assert rows_of_table(text, "kind | signed by") == list(RECORDS)
+    for kind, rule in RECORDS.items():
+        assert f"| `{kind}` | {rule.signer} | {rule.max_bytes} " in text
+
+
+def test_the_document_lists_every_reason_code():
+    assert set(rows_of_table(DOC.read_text("utf-8"), "code")) == set(Reason)
+
+
+def test_the_document_counts_the_keys_of_a_run():
+    assert f" {len(all_keys(RUN_ID))} of them are the whole world of a run" in DOC.read_text("utf-8")

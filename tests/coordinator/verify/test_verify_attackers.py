@@ -10,7 +10,8 @@ from collections.abc import Callable
 import pytest
 import torch
 from safetensors.torch import load, save
-from verify_world import BOUNDS, MODEL, NOW, Attempt, World, figures, with_weights
+from verify_attempt import Attempt, figures, with_weights
+from verify_world import BOUNDS, MODEL, NOW, World
 
 from paris.experts.model import initial_expert
 from paris.protocol.records import SubmittedFile
@@ -218,7 +219,8 @@ def test_the_ladder_refuses_the_attacker_with_rung_figure_and_bound(world, attac
     assert not report.accepted
     assert report.reason.startswith(f"{reason}: "), f"{report.reason}\n{figures(report)}"
     refused = report.rungs[-1]
-    assert f"{refused.headline.figure:.6g}" in report.reason
-    assert f"{refused.headline.bound:.6g}" in report.reason
+    record = refused.record()
+    assert f": {record.figure:.12g}, " in report.reason
+    assert f" {record.bound:.12g} is " in report.reason
     assert not report.verdict().rungs[-1].passed
     assert all(rung.passed for rung in report.rungs[:-1])

@@ -6,7 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load, save
 from torch.nn.functional import cosine_similarity
-from verify_world import BOUNDS, NOW, NUM_CLUSTERS, Attempt, figures, with_weights
+from verify_attempt import Attempt, figures, with_weights
+from verify_world import BOUNDS, NOW, NUM_CLUSTERS
 
 from paris.coordinator.verify.novelty_rung import cosines
 from paris.coordinator.verify.statistics import Resampled, lower_bound, upper_bound

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from verify_world import Attempt
+from verify_attempt import Attempt
 
 from paris.coordinator.errors import WorkerError
 from paris.coordinator.verify import read_report, write_case
