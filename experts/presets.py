@@ -80,7 +80,7 @@ PRESETS: dict[str, ModelConfig] = {
     "dit-b-2": ModelConfig(**_LATENT, **_CLIP_L, hidden_size=768, num_layers=12, num_heads=12),
     "dit-s-2": ModelConfig(**_LATENT, **_CLIP_L, hidden_size=384, num_layers=12, num_heads=6),
     "dit-emoji-4": ModelConfig(
-        **_EMOJI, hidden_size=160, num_layers=6, num_heads=4, text_embed_dim=64, max_text_tokens=8
+        **_EMOJI, hidden_size=96, num_layers=4, num_heads=4, text_embed_dim=64, max_text_tokens=8
     ),
 }
 

@@ -35,6 +35,9 @@ class FileHub(ThreadingHTTPServer):
         self.requests: list[tuple[str, str | None]] = []
         self.tokens: list[str | None] = []
 
+    def handle_error(self, request, client_address) -> None:
+        """A client that hangs up in the middle is part of the tests."""
+
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.server_port}"
