@@ -1,7 +1,7 @@
 """What a demo measured: `python -m benchmarks.demo_report` prints it; `--keep` makes it the README's.
 
-    python -m benchmarks.demo_report                  figures of demo/
-    python -m benchmarks.demo_report --keep           also: benchmarks/results/demo.json, docs/pictures/, README.md
+python -m benchmarks.demo_report                  figures of demo/
+python -m benchmarks.demo_report --keep           also: benchmarks/results/demo.json, docs/pictures/, README.md
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ def rows_of(report: dict[str, Any]) -> list[tuple[str, str]]:
         ("bytes exchanged between experts during training", str(report["bytes_between_experts"])),
         ("control-plane bytes a volunteer", ", ".join(f"{count / 1e3:.0f} kB" for count in control)),
         ("from join to the first training step", ", ".join(f"{value:.1f} s" for value in firsts)),
-        ("router accuracy on held-out rows", f"{report['router']['accuracy']:.0%} (chance {report['router']['chance']:.0%})"),
+        (
+            "router accuracy on held-out rows",
+            f"{report['router']['accuracy']:.0%} (chance {report['router']['chance']:.0%})",
+        ),
         ("submissions accepted", f"{sum(v['accepted'] for v in report['verdicts'])} of {len(report['verdicts'])}"),
         ("time", ", ".join(f"{name} {seconds:.0f} s" for name, seconds in stages.items())),
         ("peak memory, sum of proportional set sizes", f"{report['peak_memory_bytes'] / 2**30:.2f} GiB"),
@@ -54,7 +57,11 @@ def keep(demo: Path, report: dict[str, Any]) -> None:
     readme = _ROOT / "README.md"
     text = readme.read_text("utf-8")
     before, rest = text.split(_BEGIN, 1)
-    table = ["| measured by `make demo` | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows_of(report))]
+    table = [
+        "| measured by `make demo` | |",
+        "| --- | --- |",
+        *(f"| {name} | {value} |" for name, value in rows_of(report)),
+    ]
     readme.write_text("\n".join([before + _BEGIN, *table, _END]) + rest.split(_END, 1)[1], "utf-8")
 
 
@@ -77,7 +84,9 @@ def main() -> int:
 
 
 def _rate(recognition: dict[str, Any]) -> str:
-    return f"{recognition['nearest_is_own']:.0%} of {recognition['num_names']} names (chance {recognition['chance']:.1%})"
+    return (
+        f"{recognition['nearest_is_own']:.0%} of {recognition['num_names']} names (chance {recognition['chance']:.1%})"
+    )
 
 
 if __name__ == "__main__":

@@ -1,31 +1,31 @@
 """The organiser's tool and service. The service imports no torch: what computes runs in child processes.
 
-    cli.py             the commands; each imports its module when it runs
-    console.py         what commands say; errors as one line
-    config.py          run.toml; recipes/ has ready ones
-    rundir.py          where things stand in a run directory
-    init.py            a new run directory
-    preparing.py       prepare/: data to clusters, shards, manifests
-    publishing.py      opens the tasks
-    spec.py            settings and data to RunSpec, tasks, manifests
+cli.py             the commands; each imports its module when it runs
+console.py         what commands say; errors as one line
+config.py          run.toml; recipes/ has ready ones
+rundir.py          where things stand in a run directory
+init.py            a new run directory
+preparing.py       prepare/: data to clusters, shards, manifests
+publishing.py      opens the tasks
+spec.py            settings and data to RunSpec, tasks, manifests
 
-    serving.py         brings the service up and down
-    service.py         the loop: observe, tick, save, act, publish
-    observations.py    what tick is told and what it asks for
-    state.py           the memory, as frozen values
-    policy.py          the numbers to decide by
-    tick.py            the decisions, pure: absorb.py takes in, granting.py leases
-    publications.py    what the DHT should hold
-    store.py           the memory on disk
-    executor.py        carries actions out; work.py and children.py run what computes
-    hub_client.py      the run's repos on a Hub; registering.py copies what was verified onto main
-    embedded_hub.py    hub/: a Hub of our own
-    verify/            the ladder
+serving.py         brings the service up and down
+service.py         the loop: observe, tick, save, act, publish
+observations.py    what tick is told and what it asks for
+state.py           the memory, as frozen values
+policy.py          the numbers to decide by
+tick.py            the decisions, pure: absorb.py takes in, granting.py leases
+publications.py    what the DHT should hold
+store.py           the memory on disk
+executor.py        carries actions out; work.py and children.py run what computes
+hub_client.py      the run's repos on a Hub; registering.py copies what was verified onto main
+embedded_hub.py    hub/: a Hub of our own
+verify/            the ladder
 
-    router_job.py      trains the router
-    release.py         assembles the model; card.py describes it
-    sampling.py        pictures from a release
-    status.py          what the memory says
-    report/            pictures and tables of a run
-    demo/              all of it on one machine
+router_job.py      trains the router
+release.py         assembles the model; card.py describes it
+sampling.py        pictures from a release
+status.py          what the memory says
+report/            pictures and tables of a run
+demo/              all of it on one machine
 """

@@ -74,11 +74,12 @@ def _beaten(state: State, seen: Beaten, now: float, events: list[Event]) -> Stat
     held = state.leases.get(beat.lease_id)
     if held is None or held.lease.volunteer != seen.envelope.signer or held.lease.attempt != beat.attempt:
         return state
-    if held.heartbeat == beat:
+    if seen.envelope.sequence <= held.heartbeat_sequence:
         return state
     if held.heartbeat is not None and beat.step < held.heartbeat.step and beat.state == "training":
         events.append(Event("resumed", f"{beat.task_id}: back at step {beat.step} from a snapshot."))
-    return state.with_lease(held.model_copy(update={"heartbeat": beat, "heartbeat_at": now}))
+    update = {"heartbeat": beat, "heartbeat_at": now, "heartbeat_sequence": seen.envelope.sequence}
+    return state.with_lease(held.model_copy(update=update))
 
 
 def _submitted(state: State, seen: Submitted, now: float, events: list[Event]) -> State:

@@ -48,7 +48,10 @@ def model_card(run: RunDir, registrations: list[Registration]) -> str:
         "",
         "| expert | steps | volunteer | sha256 |",
         "| --- | --- | --- | --- |",
-        *(f"| {r.cluster} | {r.steps} | {r.volunteer_name} (`{r.volunteer[:12]}`) | `{r.sha256}` |" for r in registrations),
+        *(
+            f"| {r.cluster} | {r.steps} | {r.volunteer_name} (`{r.volunteer[:12]}`) | `{r.sha256}` |"
+            for r in registrations
+        ),
         "",
         f"Run `{run.run_id}`, signed by `{run.identity.public_key}`. Data: `{config.hub.data_repo}`; the source, author and",
         "licence of every picture stand in `ATTRIBUTION.parquet`.",

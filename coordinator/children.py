@@ -6,13 +6,13 @@ the system closes the pipe and the child ends itself (`lifeline.py` of the proto
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 from paris.coordinator.errors import WorkerError
+from paris.protocol.lifeline import child_environment
 
 _STOP_TIMEOUT_S = 15.0
 
@@ -43,7 +43,7 @@ class Children:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **(env or {})},
+                env=child_environment(env),
             )
             self._running.add(child)
         return child

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from paris.protocol.lifeline import end_with_parent_if_asked
 from paris.coordinator.console import fail_clearly, print_json, say
 
 app = typer.Typer(
@@ -67,7 +68,6 @@ def publish_tasks(run: RunArgument) -> None:
 def serve(
     run: RunArgument,
     as_json: JsonOption = False,
-    lifeline: Annotated[bool, typer.Option("--lifeline", hidden=True, help="End when standard input closes.")] = False,
 ) -> None:
     """Serve the run: DHT peer, leases, verification, registration, and the embedded Hub where run.toml has one."""
     from paris.coordinator.console import event_printer
@@ -75,10 +75,6 @@ def serve(
     from paris.coordinator.serving import serve as run_service
     from paris.coordinator.serving import stop_on_signals
 
-    if lifeline:
-        from paris.protocol.lifeline import end_with_parent
-
-        end_with_parent()
     stop = stop_on_signals()
     run_service(RunDir.open(run), event_printer(as_json), stop)
 
@@ -190,6 +186,7 @@ def demo(
 
 def main() -> None:
     """Entry point: errors become one clear line and an exit code."""
+    end_with_parent_if_asked()
     fail_clearly(app, sys.argv[1:])
 
 

@@ -86,10 +86,16 @@ class RouterTable(_Table):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     training: Settings = {}
     """Further fields of RouterTrainingConfig."""
-    num_threads: Annotated[int, Field(ge=1)] | None = None
-    """CPU threads; None leaves it to torch."""
     train_after: Annotated[int, Field(ge=0)] = 0
     """Start by itself when so many experts are registered; 0: only by `paris-coord train-router`."""
+
+
+class ComputeTable(_Table):
+    """[compute]: what the organiser's own machine gives to verification and router training."""
+
+    device: str = "cpu"
+    num_threads: Annotated[int, Field(ge=1)] | None = None
+    """CPU threads of each child process; None leaves it to torch. Fewer where volunteers share the machine."""
 
 
 class SamplingTable(_Table):
@@ -127,6 +133,7 @@ class RunConfig(_Table):
     """Fields of PrepareConfig."""
     verify: Settings = {}
     """Bounds of the verification ladder that differ from their defaults."""
+    compute: ComputeTable = ComputeTable()
     sampling: SamplingTable = SamplingTable()
 
 

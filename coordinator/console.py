@@ -49,9 +49,9 @@ def fail_clearly(app: typer.Typer, arguments: list[str]) -> None:
 
 def fail_worker(work: Callable[[], None]) -> None:
     """Run a child process's work: ends with its parent, and says its errors as the commands do."""
-    from paris.protocol.lifeline import end_with_parent
+    from paris.protocol.lifeline import end_with_parent_if_asked
 
-    end_with_parent(at_once=True)
+    end_with_parent_if_asked()
     _run_clearly(work)
 
 

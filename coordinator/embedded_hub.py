@@ -31,7 +31,7 @@ def start_embedded_hub(run: RunDir, children: Children) -> None:
     """
     url = urlsplit(run.config.hub.endpoint)
     address = ("--host", str(url.hostname), "--port", str(url.port))
-    options = ("--data", str(run.hub_data), *address, "--open-registration", "--until-stdin-closes")
+    options = ("--data", str(run.hub_data), *address, "--open-registration")
     child = children.spawn("hub", "paris.coordinator.hub", *options)
     deadline = time.monotonic() + _START_TIMEOUT_S
     while not _answers(run.config.hub.endpoint):

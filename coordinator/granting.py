@@ -91,7 +91,9 @@ def _reason_to_revoke(
         return None if held.lease.expires_at > now else "the finished work did not arrive before the lease ended."
     if overdue(held.lease, task, held.heartbeat, now):
         step = 0 if held.heartbeat is None else held.heartbeat.step
-        return f"step {step} of {task.steps} is behind the deadline curve and the grace of {task.grace_s:.0f} s is over."
+        return (
+            f"step {step} of {task.steps} is behind the deadline curve and the grace of {task.grace_s:.0f} s is over."
+        )
     return None
 
 

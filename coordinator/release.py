@@ -51,7 +51,9 @@ def _complete_state(run: RunDir) -> State:
         store.close()
     missing = [task_id for task_id, task in state.tasks.items() if task.registration is None]
     if missing or not state.tasks:
-        raise NotReadyError(f"Not registered yet: {', '.join(missing) or 'any task'}.", f"See paris-coord status {run.path}")
+        raise NotReadyError(
+            f"Not registered yet: {', '.join(missing) or 'any task'}.", f"See paris-coord status {run.path}"
+        )
     if not (run.router / "config.json").is_file():
         raise NotReadyError("The router is not trained yet.", f"Run: paris-coord train-router {run.path}")
     return state

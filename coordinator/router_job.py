@@ -64,7 +64,8 @@ def train_run_router(run: RunDir) -> None:
         codec,
         training,
         seed=spec.seed,
-        num_threads=table.num_threads or torch.get_num_threads(),
+        device=run.config.compute.device,
+        num_threads=run.config.compute.num_threads or torch.get_num_threads(),
         on_progress=show,
     )
     encoder = load_text_encoder(TextConfig.from_settings(spec.text), run.data)

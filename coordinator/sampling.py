@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 
-
 def sample_to_file(
     prompts: list[str],
     *,

@@ -35,6 +35,7 @@ class LeaseState(Row):
     heartbeat: Heartbeat | None = None
     heartbeat_at: float | None = None
     """When the coordinator saw it, by its own clock."""
+    heartbeat_sequence: int = 0
 
 
 class VolunteerState(Row):

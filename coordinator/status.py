@@ -27,7 +27,7 @@ def read_status(run: RunDir) -> dict[str, Any]:
         "run_id": run.run_id,
         "complete": state.is_complete,
         "router": state.router.model_dump(),
-        "tasks": [_task_status(state, task) for task in state.tasks.values()],
+        "tasks": [_task_status(state, task) for task in sorted(state.tasks.values(), key=lambda t: t.task.cluster)],
         "volunteers": [
             {
                 "name": v.want.name,

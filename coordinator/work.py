@@ -85,6 +85,8 @@ class Work:
             others=self._others(state, known),
             seed=_secret_seed(self.run),
             bounds=VerificationBounds.model_validate(self.run.config.verify),
+            device=self.run.config.compute.device,
+            num_threads=self.run.config.compute.num_threads,
         )
 
     def _others(self, state: State, judged: SubmissionState) -> tuple[OtherCheckpoint, ...]:

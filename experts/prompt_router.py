@@ -62,7 +62,13 @@ class PromptRouter(nn.Module):
 
 
 def train_prompt_router(
-    encoder: TextEncoder, captions: Sequence[str], clusters: Sequence[int], num_clusters: int, *, seed: int, steps: int = 300
+    encoder: TextEncoder,
+    captions: Sequence[str],
+    clusters: Sequence[int],
+    num_clusters: int,
+    *,
+    seed: int,
+    steps: int = 300,
 ) -> PromptRouter:
     """Learn from captions which cluster they belong to; the null prompt learns the clusters' proportions.
 

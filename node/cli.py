@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from paris.protocol.lifeline import end_with_parent_if_asked
+
 app = typer.Typer(
     name="paris-node",
     help="Give a machine's time to a Paris run: `paris-node join RUN`, and nothing else to learn.",
@@ -48,16 +50,11 @@ def join(
         float | None, typer.Option(min=0, help="Leave when no task comes for so many seconds.")
     ] = None,
     as_json: JsonOption = False,
-    lifeline: Annotated[bool, typer.Option("--lifeline", hidden=True, help="End when standard input closes.")] = False,
 ) -> None:
     """Join a run: wait for tasks, train them, submit them. Run the same command again to go on after any end."""
     from paris.node.view import make_view
 
     view = make_view(as_json=as_json)
-    if lifeline:
-        from paris.protocol.lifeline import end_with_parent
-
-        end_with_parent()
     flags = {"name": name, "device": device, "threads": threads, "hub_endpoint": hub_endpoint}
     with _clear_errors(view):
         from paris.node.joining import Request
@@ -137,6 +134,7 @@ def identity_show(home: HomeOption = None) -> None:
 
 def main() -> None:
     """Entry point of `paris-node`."""
+    end_with_parent_if_asked()
     app()
 
 

@@ -2,6 +2,9 @@
 
 The parent keeps the write end of a pipe that is the child's standard input. When the parent dies, the system closes
 it, the child reads the end of file and ends itself. Works on every system, needs no privilege, survives kill -9.
+
+The parent starts the child with `stdin=PIPE` and `child_environment()`; the child calls `end_with_parent_if_asked()`
+first thing in its main.
 """
 
 from __future__ import annotations
@@ -10,26 +13,31 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 
+_VARIABLE = "PARIS_LIFELINE"
 _FORCE_AFTER_S = 20.0
 
 
-def end_with_parent(*, at_once: bool = False) -> None:
-    """Watch standard input from a thread and end this process when it closes.
+def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Environment for a child that shall end with this process; its standard input must be a pipe of ours."""
+    return {**os.environ, _VARIABLE: "stdin", **(extra or {})}
 
-    Called once, first thing in a child's main.
 
-    Args:
-        at_once: End without clean-up; otherwise as by SIGTERM, and by force if that takes too long.
+def end_with_parent_if_asked() -> None:
+    """Watch standard input from a thread, where the parent asked for it, and end this process when it closes.
+
+    The end is that by SIGTERM, and by force if that takes too long. What is started from here without a lifeline of
+    its own is not asked.
     """
-    threading.Thread(target=_watch, args=(at_once,), daemon=True, name="lifeline").start()
+    if os.environ.pop(_VARIABLE, None) is not None:
+        threading.Thread(target=_watch, args=(sys.stdin.fileno(),), daemon=True, name="lifeline").start()
 
 
-def _watch(at_once: bool) -> None:
-    descriptor = sys.stdin.fileno()
+def _watch(descriptor: int) -> None:
     while os.read(descriptor, 4096):
         continue
-    if at_once:
-        os._exit(1)
-    threading.Timer(_FORCE_AFTER_S, os._exit, args=(1,)).start()
+    force = threading.Timer(_FORCE_AFTER_S, os._exit, args=(1,))
+    force.daemon = True
+    force.start()
     os.kill(os.getpid(), signal.SIGTERM)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Self
 
 from rich.console import Console
@@ -14,6 +15,9 @@ _STAGE_NAMES = {
     "release": "Releasing the model",
     "report": "Sampling and measuring",
 }
+
+
+_LINE_EVERY_S = 20.0
 
 
 class Display:
@@ -30,6 +34,7 @@ class Display:
             disable=not self._console.is_terminal,
         )
         self._bars: dict[str, TaskID] = {}
+        self._next_line_at = 0.0
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -53,6 +58,7 @@ class Display:
 
     def training(self, status: dict[str, Any]) -> None:
         """One bar an expert and one for the router, from the coordinator's memory."""
+        self._say_line(status)
         for task in status["tasks"]:
             note = f"{task['state']:<10} {task['volunteer']:<12}" + (
                 f" loss {task['loss']:.4f}" if task["loss"] is not None else ""
@@ -62,6 +68,14 @@ class Display:
         if status["router"]["phase"] != "waiting":
             done = float(status["router"]["phase"] == "done")
             self._bar("router", "router", done, 1.0, status["router"]["phase"])
+
+    def _say_line(self, status: dict[str, Any]) -> None:
+        """Where there are no bars, a line now and then."""
+        if self._console.is_terminal or time.monotonic() < self._next_line_at:
+            return
+        self._next_line_at = time.monotonic() + _LINE_EVERY_S
+        parts = [f"{task['task_id']} {task['step']}/{task['steps']} {task['state']}" for task in status["tasks"]]
+        self._console.print("  " + ", ".join(parts), soft_wrap=True)
 
     def _bar(self, key: str, text: str, done: float, total: float, note: str) -> None:
         if key not in self._bars:

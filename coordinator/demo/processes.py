@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
@@ -14,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from paris.coordinator.errors import WorkerError
+from paris.protocol.lifeline import child_environment
 
 _END_TIMEOUT_S = 20.0
 
@@ -44,7 +44,7 @@ class Processes:
                 stdin=subprocess.PIPE,
                 stdout=data,
                 stderr=talk,
-                env={**os.environ, **(env or {})},
+                env=child_environment(env),
                 start_new_session=True,
             )
         self._running[name] = process

@@ -83,11 +83,11 @@ class Demo:
     def train(self, display: Display) -> None:
         """Start `serve` and the volunteers, and wait until every expert is registered and the router is trained."""
         with self.stage("start", display):
-            self.processes.start("coordinator", _COORD, "serve", str(self.run_dir), "--json", "--lifeline")
+            self.processes.start("coordinator", _COORD, "serve", str(self.run_dir), "--json")
             self._wait_for_run_json(display)
             for name in self.volunteer_names:
                 home = str(self.out / "volunteers" / name)
-                options = ("--home", home, "--name", name, "--threads", "1", "--device", "cpu", "--json", "--lifeline")
+                options = ("--home", home, "--name", name, "--threads", "1", "--device", "cpu", "--json")
                 self.processes.start(name, _NODE, "join", str(self.run_dir / "run.json"), *options)
                 self.journals[name] = Journal(self.out / "logs" / f"{name}.jsonl")
         with self.stage("train", display):

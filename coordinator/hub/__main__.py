@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import threading
 from pathlib import Path
 
 from paris.coordinator.hub.limits import HubLimits
 from paris.coordinator.hub.server import HubServer, print_ready
 from paris.protocol.errors import ParisError
+from paris.protocol.lifeline import end_with_parent_if_asked
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,8 +20,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=0, help="port (default: any free one)")
     parser.add_argument("--open-registration", action="store_true", help="unknown tokens make volunteers")
     parser.add_argument("--limits", default="{}", help="bounds as JSON, e.g. '{\"max_commit_bytes\": 1000000}'")
-    parser.add_argument("--until-stdin-closes", action="store_true", help="stop when the parent process is gone")
     options = parser.parse_args(arguments)
+    end_with_parent_if_asked()
     try:
         limits = HubLimits.model_validate_json(options.limits)
     except ValueError as error:
@@ -34,17 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     except ParisError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    if options.until_stdin_closes:
-        threading.Thread(target=_stop_at_end_of_input, args=(server,), daemon=True).start()
     server.run(print_ready)
     return 0
-
-
-def _stop_at_end_of_input(server: HubServer) -> None:
-    # Not through sys.stdin: a thread that waits inside its lock makes the interpreter abort at its end.
-    while os.read(0, 4096):
-        continue
-    server.stop()
 
 
 if __name__ == "__main__":

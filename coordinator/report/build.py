@@ -43,4 +43,3 @@ def build_report(run: RunDir, out: Path) -> None:
     else:
         say(f"{run.path} has no release yet: the report goes without samples.")
     write_report_files(out, report)
-

@@ -115,4 +115,6 @@ def _caption_of(prompt: str, captions: list[str]) -> str:
     from paris.experts.text import split_words
 
     words = set(split_words(prompt))
-    return max(captions, key=lambda caption: len(words & set(split_words(caption))) / len(words | set(split_words(caption))))
+    return max(
+        captions, key=lambda caption: len(words & set(split_words(caption))) / len(words | set(split_words(caption)))
+    )

@@ -12,6 +12,7 @@ from pathlib import Path
 from paris.coordinator.verify.case import read_case
 from paris.coordinator.verify.report import write_report
 from paris.protocol.errors import ParisError
+from paris.protocol.lifeline import end_with_parent_if_asked
 
 _USAGE_EXIT = 2
 
@@ -28,6 +29,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 2:
         _say("Usage: python -m paris.coordinator.verify CASE.json OUT.json")
         return _USAGE_EXIT
+    end_with_parent_if_asked()
     case_file, report_file = map(Path, arguments)
     try:
         case = read_case(case_file)

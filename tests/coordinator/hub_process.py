@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from paris.coordinator.hub import add_user
+from paris.protocol.lifeline import child_environment
 
 OWNER_TOKEN = "owner_token_owner_token"
 STRANGER_TOKEN = "stranger_token_stranger_token"
@@ -28,8 +29,10 @@ class HubProcess:
         self.data_dir = data_dir
         add_user(data_dir, "lab", OWNER_TOKEN, ["guild"])
         command = [sys.executable, "-m", "paris.coordinator.hub", "--data", str(data_dir), "--port", str(port)]
-        command += ["--open-registration", "--until-stdin-closes", "--limits", json.dumps(limits or {})]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        command += ["--open-registration", "--limits", json.dumps(limits or {})]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=child_environment()
+        )
         line = self.process.stdout.readline().decode()
         assert line.startswith("hub ready at http://127.0.0.1:"), self.process.stderr.read().decode()
         self.url = line.split()[-1]

@@ -27,9 +27,7 @@ TASK = Task(
     grace_s=1,
     state="open",
 )
-LEASE = Lease(
-    lease_id="a" * 32, task_id="expert-0", attempt=1, volunteer="b" * 64, granted_at=1.0, expires_at=2.0
-)
+LEASE = Lease(lease_id="a" * 32, task_id="expert-0", attempt=1, volunteer="b" * 64, granted_at=1.0, expires_at=2.0)
 
 
 def beat(step: int, loss: float | None = 0.5) -> Heartbeat:

@@ -78,29 +78,6 @@ def test_check_gives_one_verdict_a_line_and_fails_when_a_peer_is_dead(tmp_path, 
     assert "Traceback" not in done.stderr
 
 
-def test_the_options_of_join_are_a_decision():
-    from typer.main import get_command
-
-    from paris.node.cli import app
-
-    join = get_command(app).commands["join"]
-    names = sorted(option for parameter in join.params for option in parameter.opts)
-    assert names == [
-        "--device",
-        "--home",
-        "--hub-endpoint",
-        "--json",
-        "--lifeline",
-        "--max-tasks",
-        "--name",
-        "--once",
-        "--run",
-        "--task-wait-s",
-        "--threads",
-        "run",
-    ]
-
-
 @pytest.mark.parametrize("device", ["cuda", "mps"])
 def test_a_device_that_is_not_there_is_said(tmp_path, device):
     done = run_node("check", "--home", str(tmp_path), "--device", device)

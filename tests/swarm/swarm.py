@@ -19,7 +19,9 @@ TINY = Path(__file__).with_name("tiny.toml")
 _POLL_S = 0.1
 
 
-def command(*arguments: str, timeout_s: float = 120, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def command(
+    *arguments: str, timeout_s: float = 120, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run `paris-coord` or `paris-node` to its end; the first argument says which."""
     module = {"paris-coord": "paris.coordinator.cli", "paris-node": "paris.node.cli"}[arguments[0]]
     return subprocess.run(

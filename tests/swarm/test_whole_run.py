@@ -119,5 +119,7 @@ def test_the_report_measures_what_it_says(finished):
     assert report["recognition"]["chance"] == pytest.approx(1 / 16)
     assert len(report["router"]["accuracy_by_noise"]) == 10
     assert set(report["curves"]) == {"expert-0", "expert-1"}
-    assert all((out / name).read_bytes().startswith(b"\x89PNG") for name in ("samples.png", "training.png", "clusters.png"))
+    assert all(
+        (out / name).read_bytes().startswith(b"\x89PNG") for name in ("samples.png", "training.png", "clusters.png")
+    )
     assert "| expert-0 |" in (out / "report.md").read_text("utf-8")
