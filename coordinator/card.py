@@ -34,8 +34,8 @@ def model_card(run: RunDir, registrations: list[Registration]) -> str:
     body = [
         f"# {config.run.name}",
         "",
-        f"{len(registrations)} diffusion experts ({config.model.preset}), each trained alone by one volunteer on one cluster of the",
-        "data, joined by a router when sampling. No gradient, weight or activation ever passed between them.",
+        f"{len(registrations)} diffusion experts ({config.model.preset}), each trained alone by one volunteer on one",
+        "cluster of the data, joined by a router when sampling. No gradient, weight or activation passed between them.",
         "",
         "```python",
         "from paris.experts import ParisPipeline",
@@ -53,8 +53,8 @@ def model_card(run: RunDir, registrations: list[Registration]) -> str:
             for r in registrations
         ),
         "",
-        f"Run `{run.run_id}`, signed by `{run.identity.public_key}`. Data: `{config.hub.data_repo}`; the source, author and",
-        "licence of every picture stand in `ATTRIBUTION.parquet`.",
+        f"Run `{run.run_id}`, signed by `{run.identity.public_key}`. Data: `{config.hub.data_repo}`; the source,",
+        "author and licence of every picture stand in `ATTRIBUTION.parquet`.",
         "",
         config.run.attribution,
     ]

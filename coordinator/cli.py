@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from paris.protocol.lifeline import end_with_parent_if_asked
 from paris.coordinator.console import fail_clearly, print_json, say
+from paris.protocol.lifeline import end_with_parent_if_asked
 
 app = typer.Typer(
     name="paris-coord",
@@ -28,11 +28,15 @@ def init(
     recipe: Annotated[str, typer.Option(help="A name that `paris-coord recipes` lists, or a .toml file.")] = "emoji",
     name: Annotated[str | None, typer.Option(help="The run's name; part of its id.")] = None,
     hub: Annotated[str | None, typer.Option(help="Endpoint of a Hub; without it the recipe's.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="IPv4 address that volunteers reach this machine at.", show_default="loopback")
+    ] = None,
+    hub_port: Annotated[int, typer.Option(help="Port of the embedded Hub; 0 takes a free one.", min=0)] = 0,
 ) -> None:
     """Make a run directory: settings in run.toml, a new signing key, free ports."""
     from paris.coordinator.init import create_run
 
-    made = create_run(run, recipe=recipe, name=name, hub_endpoint=hub)
+    made = create_run(run, recipe=recipe, name=name, hub_endpoint=hub, host=host, hub_port=hub_port)
     say(f"Made run {made.run_id} in {run}. Settings: {run / 'run.toml'}. Next: paris-coord prepare {run}")
 
 
@@ -127,9 +131,8 @@ def release(
     from paris.coordinator.release import release_run
     from paris.coordinator.rundir import RunDir
 
-    say(
-        f'Released to {release_run(RunDir.open(run), tag)}. Next: paris-coord sample "a red heart" --model {run / "release"}'
-    )
+    where = release_run(RunDir.open(run), tag)
+    say(f'Released to {where}. Next: paris-coord sample "a red heart" --model {run / "release"}')
 
 
 @app.command()

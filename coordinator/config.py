@@ -57,6 +57,8 @@ class DhtTable(_Table):
 
     listen: list[str] = ["/ip4/127.0.0.1/tcp/0"]
     initial_peers: list[str] = []
+    announce: list[str] = []
+    """Multiaddrs that volunteers can dial, where they differ from `listen`, such as behind a port forwarding."""
     nat_port_map: bool = False
     """Ask the router for a port (UPnP, NAT-PMP): sends packets to the gateway."""
     auto_nat: bool = False

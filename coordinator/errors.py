@@ -8,28 +8,28 @@ from paris.protocol.errors import ParisError
 class ConfigError(ParisError, ValueError):
     """The run's configuration is missing, malformed, or has an unknown field."""
 
-    exit_code = 20
+    exit_code = 60
 
 
 class RunDirError(ParisError):
     """The run directory is not in the state that this command needs."""
 
-    exit_code = 21
+    exit_code = 61
 
 
 class HubError(ParisError, ConnectionError):
     """The Hub refused or did not answer."""
 
-    exit_code = 22
+    exit_code = 62
 
 
 class WorkerError(ParisError, RuntimeError):
     """A child process that computes ended without a result."""
 
-    exit_code = 23
+    exit_code = 63
 
 
 class NotReadyError(ParisError):
     """Something that this step builds on is not there yet."""
 
-    exit_code = 24
+    exit_code = 64

@@ -74,6 +74,10 @@ class Publisher:
         for envelope in envelopes:
             self._sealed.pop((envelope.kind, _place(envelope.payload, envelope.signer)), None)
 
+    def forget_all(self) -> None:
+        """Have everything sealed again at the next call: our peer was started anew and holds nothing."""
+        self._sealed.clear()
+
     def _next_sequence(self, now: float) -> int:
         """Milliseconds, so that a restarted coordinator goes on above what it wrote before."""
         self._last_sequence = max(self._last_sequence + 1, int(now * 1000))

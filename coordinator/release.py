@@ -84,7 +84,8 @@ def _registered_file(run: RunDir, hub: RunHub, registration: Registration) -> Pa
     sha256 = file_sha256(path)
     if sha256 != registration.sha256:
         raise HubError(
-            f"{registration.path} at {registration.commit[:12]} has sha256 {sha256[:12]}..., registered was {registration.sha256[:12]}...",
+            f"{registration.path} at {registration.commit[:12]} has sha256 {sha256[:12]}..., "
+            f"registered was {registration.sha256[:12]}...",
             "The Hub's copy was changed after registration: find out by whom before you release.",
         )
     return path

@@ -33,11 +33,16 @@ def sample_to_file(
     from paris.experts.pipeline import ParisPipeline
 
     pipeline = ParisPipeline.from_pretrained(model, endpoint=endpoint)
-    options = {"num_inference_steps": steps, "guidance_scale": guidance, "routing": routing}
-    given = {name: value for name, value in options.items() if value is not None}
     rows = [prompt for prompt in prompts for _ in seeds]
-    images = pipeline(rows, generator=seeds * len(prompts), **given).images
-    _grid(images, columns=len(seeds)).save(out, format="PNG")
+    made = pipeline(
+        rows,
+        generator=seeds * len(prompts),
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        routing=routing,
+        output_type="pil",
+    )
+    _grid(list(made.images), columns=len(seeds)).save(out, format="PNG")
 
 
 def _grid(images: list[Any], columns: int) -> Any:

@@ -23,6 +23,7 @@ from paris.protocol.manifest import Manifest
 from paris.protocol.records import Heartbeat, Payload, RunSpec, Submission, Want
 
 ROUTER_FLAG = "train-router"
+_HEALTH_EVERY_S = 30.0
 
 
 class Service:
@@ -32,6 +33,7 @@ class Service:
         spec: The run's description, as published.
         manifests: The shard lists, as published.
         peer: Our DHT peer.
+        restart_peer: Starts it anew after its daemon died.
         store: The state on disk.
         executor: Carries out actions.
         publisher: Seals records.
@@ -46,6 +48,7 @@ class Service:
         spec: RunSpec,
         manifests: list[Manifest],
         peer: Peer,
+        restart_peer: Callable[[Peer], Peer],
         store: Store,
         executor: Executor,
         publisher: Publisher,
@@ -56,12 +59,19 @@ class Service:
         self.spec, self.manifests = spec, manifests
         self._peer, self._store, self._executor, self._publisher = peer, store, executor, publisher
         self._policy, self._clock, self._log = policy, clock, log
-        self._watching_since = clock()
+        self._restart_peer = restart_peer
+        self._watching_since = self._healthy_at = clock()
         self.state: State = store.load()
+
+    @property
+    def peer(self) -> Peer:
+        """Our DHT peer as it is now."""
+        return self._peer
 
     def step(self) -> None:
         """Observe, decide, save, act, publish: once."""
         now = self._clock()
+        self._keep_peer_alive(now)
         observations = [*self._executor.results(), *self._flags(), *self._observe()]
         self._adopt_new_tasks()
         decision = tick(self.state, observations, self._policy, now, self._watching_since)
@@ -77,6 +87,16 @@ class Service:
         while not stop.is_set():
             self.step()
             stop.wait(every_s)
+
+    def _keep_peer_alive(self, now: float) -> None:
+        """A dead daemon shows nowhere else: hivemind goes on answering from memory."""
+        if now - self._healthy_at < _HEALTH_EVERY_S:
+            return
+        self._healthy_at = now
+        if not self._peer.healthy():
+            self._log(Event("problem", "The DHT peer does not answer; it is started anew."))
+            self._peer = self._restart_peer(self._peer)
+            self._publisher.forget_all()
 
     def _observe(self) -> Iterable[Observation]:
         buckets = self.spec.num_buckets

@@ -24,6 +24,7 @@ from paris.coordinator.service import Service
 from paris.coordinator.spec import load_manifests, make_policy, make_spec
 from paris.coordinator.store import Store
 from paris.coordinator.work import Work
+from paris.protocol.dht.options import NetworkOptions
 from paris.protocol.dht.peer import Peer
 from paris.protocol.envelope import seal
 from paris.protocol.manifest import Manifest
@@ -87,14 +88,9 @@ def _serve_with(
     run: RunDir, hub: RunHub, children: Children, log: Callable[[Event], None], stop: threading.Event
 ) -> None:
     store = Store(run.state_file)
-    peer = Peer.start(
-        run_id=run.run_id,
-        coordinator=run.identity.public_key,
-        listen=run.config.dht.listen,
-        initial_peers=run.config.dht.initial_peers,
-        identity_path=run.peer_key,
-    )
+    service: Service | None = None
     executor: Executor | None = None
+    peer = start_peer(run)
     try:
         spec = make_spec(run, peer.addresses)
         manifests = _publish_data(run, hub, log)
@@ -105,6 +101,7 @@ def _serve_with(
             spec=spec,
             manifests=manifests,
             peer=peer,
+            restart_peer=lambda dead: restart_peer(run, dead),
             store=store,
             executor=executor,
             publisher=Publisher(run.identity, run.run_id),
@@ -116,8 +113,36 @@ def _serve_with(
     finally:
         if executor is not None:
             executor.stop()
-        peer.stop()
+        (service.peer if service is not None else peer).stop()
         store.close()
+
+
+def start_peer(run: RunDir) -> Peer:
+    """The coordinator's DHT peer: the run's own key and port, so that it is found where it was.
+
+    Raises:
+        PortTakenError: Its port is in use.
+    """
+    table = run.config.dht
+    return Peer.start(
+        run_id=run.run_id,
+        coordinator=run.identity.public_key,
+        listen=table.listen,
+        initial_peers=table.initial_peers,
+        identity_path=run.peer_key,
+        network=NetworkOptions(
+            nat_port_map=table.nat_port_map,
+            auto_nat=table.auto_nat,
+            use_relay=table.use_relay,
+            announce=tuple(table.announce),
+        ),
+    )
+
+
+def restart_peer(run: RunDir, dead: Peer) -> Peer:
+    """A new peer in the place of one whose daemon died."""
+    dead.stop()
+    return start_peer(run)
 
 
 def _publish_data(run: RunDir, hub: RunHub, log: Callable[[Event], None]) -> list[Manifest]:

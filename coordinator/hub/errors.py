@@ -8,7 +8,7 @@ from paris.protocol.errors import ParisError
 class HubStartError(ParisError):
     """The Hub cannot start on this data folder."""
 
-    exit_code = 20
+    exit_code = 65
 
 
 class Refusal(ParisError):

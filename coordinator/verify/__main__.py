@@ -7,6 +7,7 @@ could not be verified (the Hub did not answer, something of the organiser's is m
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 
 from paris.coordinator.verify.case import read_case
@@ -41,7 +42,10 @@ def main(arguments: list[str]) -> int:
 
     from paris.coordinator.verify.ladder import verify
     from paris.experts.errors import ExpertError
+    from paris.experts.text import PromptWarning
 
+    # Held-out captions have words that no volunteer was shown; that is meant so.
+    warnings.simplefilter("ignore", PromptWarning)
     if case.num_threads is not None:
         torch.set_num_threads(case.num_threads)
     try:

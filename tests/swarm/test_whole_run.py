@@ -94,7 +94,7 @@ def test_the_trainer_opened_no_network_socket(finished):
 
 def test_a_second_coordinator_on_one_run_is_refused(finished):
     result = command("paris-coord", "serve", str(finished["run"]))
-    assert result.returncode == 21
+    assert result.returncode == 61
     assert "already serves" in result.stderr
     assert "Traceback" not in result.stderr
 

@@ -76,7 +76,7 @@ def test_a_broken_case_file_is_named_in_one_line(tmp_path):
         str(tmp_path / "out.json"),
     ]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == 20
+    assert ended.returncode == 60
     assert "Traceback" not in ended.stderr
     assert str(tmp_path / "case.json") in ended.stderr
 
