@@ -178,13 +178,17 @@ def report(
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the run and its report; must not exist yet.")] = Path("demo"),
     quick: Annotated[bool, typer.Option(help="Under 90 seconds, less well trained.")] = False,
+    recipe: Annotated[
+        str | None, typer.Option(help="Another recipe than `emoji`: a name or a .toml file.", show_default=False)
+    ] = None,
     volunteers: Annotated[int, typer.Option(help="How many paris-node processes.", min=1)] = 3,
     overwrite: Annotated[bool, typer.Option(help="Remove what an earlier demo left in the folder.")] = False,
 ) -> None:
     """See it all on one machine: Hub, coordinator, volunteers, four experts, router, release, pictures."""
     from paris.coordinator.demo.run import run_demo
 
-    run_demo(out, recipe="emoji-quick" if quick else "emoji", num_volunteers=volunteers, overwrite=overwrite)
+    chosen = recipe or ("emoji-quick" if quick else "emoji")
+    run_demo(out, recipe=chosen, num_volunteers=volunteers, overwrite=overwrite)
 
 
 def main() -> None:

@@ -72,7 +72,7 @@ class RouterConfig(_Transformer):
 
 _LATENT = {"image_size": 32, "in_channels": 4, "patch_size": 2}
 _CLIP_L = {"text_embed_dim": 768, "max_text_tokens": 77}
-_EMOJI = {"image_size": 32, "in_channels": 3, "patch_size": 4}
+_EMOJI = {"image_size": 24, "in_channels": 3, "patch_size": 4}
 
 PRESETS: dict[str, ModelConfig] = {
     "dit-xl-2": ModelConfig(**_LATENT, **_CLIP_L, hidden_size=1152, num_layers=28, num_heads=16),

@@ -53,7 +53,7 @@ class Process:
         self.stdout, self.stderr = folder / f"{name}.jsonl", folder / f"{name}.log"
         with self.stdout.open("ab") as out, self.stderr.open("ab") as err:
             self.popen = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments[1:]], stdin=subprocess.PIPE, stdout=out, stderr=err
+                [sys.executable, "-m", module, *arguments[1:]], stdin=subprocess.DEVNULL, stdout=out, stderr=err
             )
 
     @property
