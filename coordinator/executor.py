@@ -86,9 +86,9 @@ class Executor:
             case Verify(lease_id):
                 return Judged(self._work.verify(state, lease_id))
             case Register(lease_id):
-                return Registered(register_submission(self._work.hub, state, lease_id))
+                return Registered(register_submission(self._work.hub, state, lease_id, self._work.seal_verdict))
             case Reject(lease_id):
-                reject_submission(self._work.hub, state, lease_id)
+                reject_submission(self._work.hub, state, lease_id, self._work.seal_verdict)
                 return Closed(lease_id)
             case TrainRouter():
                 return RouterTrained(True, self._work.train_router())

@@ -180,8 +180,8 @@ def expert_path(registration_cluster: int) -> str:
     return f"expert_{registration_cluster}/diffusion_pytorch_model.safetensors"
 
 
-def verdict_text(verdict: Verdict, registration: Registration | None) -> str:
-    """The verdict as a comment for the volunteer."""
+def verdict_text(verdict: Verdict, registration: Registration | None, sealed: str) -> str:
+    """The verdict as a comment: for the volunteer to read, and signed, for the node to read where the DHT is silent."""
     lines = [f"**{'Accepted' if verdict.accepted else 'Rejected'}**: {verdict.reason}", ""]
     if verdict.rungs:
         lines += ["| rung | passed | figure | bound | note |", "| --- | --- | --- | --- | --- |"]
@@ -194,6 +194,7 @@ def verdict_text(verdict: Verdict, registration: Registration | None) -> str:
             "",
             f"Registered as `{registration.path}` at `{registration.commit[:12]}`, sha256 `{registration.sha256}`.",
         ]
+    lines += ["", f"paris-verdict: {sealed}"]
     return "\n".join(lines)
 
 

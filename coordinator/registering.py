@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from paris.coordinator.errors import HubError
 from paris.coordinator.hub_client import RunHub, expert_path, verdict_text
 from paris.coordinator.state import State, SubmissionState
 from paris.protocol.records import Registration, SubmittedFile, Verdict
 
+Sealer = Callable[[Verdict], str]
+"""Signs a verdict; the volunteer's node reads it in the comment when the DHT is silent."""
 
-def register_submission(hub: RunHub, state: State, lease_id: str) -> Registration:
+
+def register_submission(hub: RunHub, state: State, lease_id: str, seal: Sealer) -> Registration:
     """Copy an accepted submission's weights onto main and close its pull request.
 
     Doing it again after a crash finds the bytes in place and goes on from there.
@@ -17,6 +22,7 @@ def register_submission(hub: RunHub, state: State, lease_id: str) -> Registratio
         hub: The run's repos.
         state: Holds the submission.
         lease_id: Names it.
+        seal: Signs the verdict.
 
     Raises:
         HubError: The Hub did not answer, refused, or holds other bytes after the copy than were verified.
@@ -45,11 +51,11 @@ def register_submission(hub: RunHub, state: State, lease_id: str) -> Registratio
         volunteer_name=submission.name,
         lease_id=lease_id,
     )
-    hub.close_pull_request(_number(known), verdict, verdict_text(verdict, registration))
+    hub.close_pull_request(_number(known), verdict, verdict_text(verdict, registration, seal(verdict)))
     return registration
 
 
-def reject_submission(hub: RunHub, state: State, lease_id: str) -> None:
+def reject_submission(hub: RunHub, state: State, lease_id: str, seal: Sealer) -> None:
     """Tell the volunteer why, close the pull request and free its storage.
 
     Raises:
@@ -58,7 +64,7 @@ def reject_submission(hub: RunHub, state: State, lease_id: str) -> None:
     known = state.submissions[lease_id]
     if known.verdict is None:
         raise HubError(f"Submission {lease_id[:8]} has no verdict yet.")
-    hub.close_pull_request(_number(known), known.verdict, verdict_text(known.verdict, None))
+    hub.close_pull_request(_number(known), known.verdict, verdict_text(known.verdict, None, seal(known.verdict)))
 
 
 def weights_file(known: SubmissionState) -> SubmittedFile:

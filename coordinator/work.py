@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from paris.coordinator.verify import (
     read_report,
     write_case,
 )
-from paris.protocol.records import RunSpec, Verdict
+from paris.protocol.envelope import seal
+from paris.protocol.records import RECORDS, RunSpec, Verdict
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,19 @@ class Work:
         """
         self.children.run("router", "paris.coordinator.router_job", str(self.run.path))
         return (self.run.router / "summary.txt").read_text("utf-8").strip()
+
+    def seal_verdict(self, verdict: Verdict) -> str:
+        """The verdict as a signed record, as text."""
+        now = time.time()
+        envelope = seal(
+            verdict,
+            self.run.identity,
+            run_id=self.run.run_id,
+            sequence=int(now * 1000),
+            issued_at=now,
+            expires_at=now + RECORDS["verdict"].max_life_s,
+        )
+        return envelope.data.decode()
 
     def _case(self, state: State, known: SubmissionState, folder: Path) -> VerificationCase:
         lease = state.leases[known.submission.lease_id].lease
