@@ -3,14 +3,14 @@
 #
 #   docker build -f docker/coordinator.Dockerfile -t paris-coordinator .
 #
-# Verification and router training may use a GPU: --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu126
+# --build-arg TORCH_INDEX=... takes another build of torch than pip's own default; see volunteer.Dockerfile.
 
 # Tag and multi-platform digest. To move on: docker buildx imagetools inspect python:3.11-slim-bookworm
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
 
 # hadolint ignore=DL3006
 FROM ${PYTHON_IMAGE}
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+ARG TORCH_INDEX=""
 
 ENV PYTHONUNBUFFERED=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -22,7 +22,7 @@ RUN useradd --uid 10002 --create-home --home-dir /data --shell /usr/sbin/nologin
 WORKDIR /opt/paris
 COPY constraints.txt ./
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --constraint constraints.txt --no-deps --index-url "$TORCH_INDEX" torch
+    pip install --constraint constraints.txt --no-deps ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch
 
 # `demo` brings the pictures and the embedder of the emoji recipes.
 COPY pyproject.toml ./

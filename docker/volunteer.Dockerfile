@@ -1,19 +1,19 @@
 # syntax=docker/dockerfile:1.7
 # paris-node for one volunteer. Build from the repository's root:
 #
-#   CPU     docker build -f docker/volunteer.Dockerfile -t paris-volunteer .
-#   CUDA    docker build -f docker/volunteer.Dockerfile -t paris-volunteer:cuda \
-#             --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu126 .
+#   CUDA    docker build -f docker/volunteer.Dockerfile -t paris-volunteer:cuda .
+#   CPU     docker build -f docker/volunteer.Dockerfile -t paris-volunteer --build-arg TORCH_INDEX=$TORCH_INDEX .
 #
-# cu126 needs NVIDIA driver 525 or newer, cu130 driver 580 or newer. The driver's own libraries come from the host
-# (`docker run --gpus all`), everything else of CUDA from torch's wheels, so one base image serves both variants.
+# with TORCH_INDEX set to the address of the CPU wheels that pytorch.org's "Get started" page names (or of another
+# CUDA's, or ROCm's). Without it pip's own default is taken, which on Linux is the CUDA build. The driver's libraries
+# come from the host (`docker run --gpus all`), the rest of CUDA from torch's wheels: one base image serves all.
 
 # Tag and multi-platform digest. To move on: docker buildx imagetools inspect python:3.11-slim-bookworm
 ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
 
 # hadolint ignore=DL3006
 FROM ${PYTHON_IMAGE}
-ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+ARG TORCH_INDEX=""
 
 ENV PYTHONUNBUFFERED=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -28,7 +28,7 @@ WORKDIR /opt/paris
 # that no other package can be taken from there.
 COPY constraints.txt ./
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --constraint constraints.txt --no-deps --index-url "$TORCH_INDEX" torch
+    pip install --constraint constraints.txt --no-deps ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch
 
 # The dependencies' layer is made again when pyproject.toml or the pins change, not with every line of code.
 COPY pyproject.toml ./
