@@ -28,7 +28,7 @@ def rows_of(report: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("samples whose nearest training picture is their prompt's own", _rate(recognition)),
         ("prompts of the grid recognised", f"{sum(p['recognised'] for p in prompts)} of {len(prompts)}"),
-        ("bytes exchanged between experts during training", str(report["bytes_between_experts"])),
+        ("bytes exchanged between experts during training", _between(report)),
         ("control-plane bytes a volunteer", ", ".join(f"{count / 1e3:.0f} kB" for count in control)),
         ("from join to the first training step", ", ".join(f"{value:.1f} s" for value in firsts)),
         (
@@ -81,6 +81,14 @@ def main() -> int:
     if options.keep:
         keep(options.demo, report)
     return 0
+
+
+def _between(report: dict[str, Any]) -> str:
+    sockets = report["sockets"]
+    what = "no internet socket in any trainer, no connection between volunteers"
+    if report["bytes_between_experts"] != 0:
+        what = f"{sockets['trainer_sockets']} sockets in trainers, {sockets['between_volunteers']} between volunteers"
+    return f"{report['bytes_between_experts']} ({what}, in {sockets['looks']} looks)"
 
 
 def _rate(recognition: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ hub_client.py      the run's repos on a Hub; registering.py copies what was veri
 embedded_hub.py    hub/: a Hub of our own
 verify/            the ladder
 
-router_job.py      trains the router
+router_job.py      trains the router; routing_request.py has the service do it, or does it here
 release.py         assembles the model; card.py describes it
 sampling.py        pictures from a release
 status.py          what the memory says

@@ -117,10 +117,10 @@ def status(
 @app.command()
 def train_router(run: RunArgument) -> None:
     """Train the router that joins the experts."""
-    from paris.coordinator.router_job import train_run_router
+    from paris.coordinator.routing_request import train_router_now
     from paris.coordinator.rundir import RunDir
 
-    train_run_router(RunDir.open(run))
+    train_router_now(RunDir.open(run))
 
 
 @app.command()
@@ -176,7 +176,9 @@ def report(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the run and its report; must not exist yet.")] = Path("demo"),
+    out: Annotated[
+        Path, typer.Option(help="Folder for the run and its report: new or empty, unless --overwrite.")
+    ] = Path("demo"),
     quick: Annotated[bool, typer.Option(help="Under 90 seconds, less well trained.")] = False,
     recipe: Annotated[
         str | None, typer.Option(help="Another recipe than `emoji`: a name or a .toml file.", show_default=False)

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paris.coordinator.console import fail_worker, say
+from paris.coordinator.console import fail_worker
 from paris.coordinator.rundir import RunDir, write_whole
 from paris.coordinator.spec import load_manifests, make_spec
 
@@ -27,11 +27,14 @@ _PROGRESS_EVERY = 50
 _NO_COMMIT = "0" * 40
 
 
-def train_run_router(run: RunDir) -> None:
+def train_run_router(run: RunDir) -> str:
     """Train the run's two routers on its prepared data.
 
     Args:
         run: A prepared run directory.
+
+    Returns:
+        One sentence on what the router learned.
 
     Raises:
         RunDirError: Nothing is prepared.
@@ -51,8 +54,9 @@ def train_run_router(run: RunDir) -> None:
     write_whole(run.router / "prompt_router.json", json.dumps(prompt_router.config.to_settings()).encode())
     rate = f"{report.accuracy:.0%} of held-out rows over all noise levels (chance {report.chance:.0%})"
     write_whole(run.router / "report.json", json.dumps(_plain(report, spec.num_experts), indent=1).encode())
-    write_whole(run.router / "summary.txt", f"The router names the cluster of {rate}.".encode())
-    say(f"The router names the cluster of {rate}.")
+    summary = f"The router names the cluster of {rate}."
+    write_whole(run.router / "summary.txt", summary.encode())
+    return summary
 
 
 def _train_router(run: RunDir, spec: RunSpec, clusters: list[ClusterData]) -> tuple[Router, RouterReport]:

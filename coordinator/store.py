@@ -144,6 +144,11 @@ class Store:
             connection.execute(_FLAGS.delete().where(_FLAGS.c.name == name))
             connection.execute(_FLAGS.insert().values(name=name, value=value))
 
+    def has_flag(self, name: str) -> bool:
+        """Whether a word still waits to be read."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(_FLAGS.c.value).where(_FLAGS.c.name == name)).scalar() is not None
+
     def take_flag(self, name: str) -> str | None:
         """Read and clear a word; None where there is none."""
         with self._engine.begin() as connection:

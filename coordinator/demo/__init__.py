@@ -2,6 +2,8 @@
 
 run.py         the stages, in order
 processes.py   starting, watching and ending the processes; memory of all together
+sockets.py     who was connected to whom
 journal.py     what each process says, kept and summed up
+measurements.py  what only the parent can measure, for the report
 display.py     progress bars
 """

@@ -11,7 +11,12 @@ from paris.coordinator.rundir import write_whole
 
 
 def write_measurements(
-    path: Path, *, stages_s: dict[str, float], peak_memory_bytes: int, journals: dict[str, Journal]
+    path: Path,
+    *,
+    stages_s: dict[str, float],
+    peak_memory_bytes: int,
+    sockets: dict[str, int],
+    journals: dict[str, Journal],
 ) -> None:
     """Write `measurements.json`, which `paris-coord report` includes where it finds it.
 
@@ -19,23 +24,25 @@ def write_measurements(
         path: Where.
         stages_s: Seconds a stage.
         peak_memory_bytes: Sum of proportional set sizes of all processes, at its peak.
+        sockets: What `SocketWatch` counted.
         journals: Each volunteer's events.
     """
     measured = {
         "stages_s": {name: round(value, 2) for name, value in stages_s.items()},
         "peak_memory_bytes": peak_memory_bytes,
+        "sockets": sockets,
         "volunteers": {name: _volunteer(journal) for name, journal in journals.items()},
     }
     write_whole(path, json.dumps(measured, indent=1).encode())
 
 
 def _volunteer(journal: Journal) -> dict[str, Any]:
-    """Sums over one volunteer's events."""
+    """One volunteer's first step, and its traffic when it last told."""
     first_step = next(iter(journal.all("training")), {})
     traffic = journal.last("traffic") or {}
     return {
         "join_to_first_step_s": first_step.get("since_join_s"),
         "control_plane_bytes": traffic.get("control_plane_bytes"),
-        "trainer_bytes": traffic.get("trainer_bytes"),
+        "refused_by_trainers": sum(event["trainer_refused"] for event in journal.all("traffic")),
         "tasks": [event.get("task_id") for event in journal.all("leased")],
     }

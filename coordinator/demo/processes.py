@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from paris.coordinator.demo.sockets import SocketWatch
 from paris.coordinator.errors import WorkerError
 from paris.protocol.lifeline import child_environment
 
@@ -32,6 +33,7 @@ class Processes:
         self._log_dir = log_dir
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self.peak_memory_bytes = 0
+        self.sockets = SocketWatch()
 
     def start(self, name: str, *command: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         """Start `python -m command...`; its output goes to `log_dir/name.log`, JSON lines to `name.jsonl`."""
@@ -111,13 +113,19 @@ class Processes:
                 process.wait()
 
     @contextmanager
-    def measured(self, every_s: float = 2.0) -> Iterator[None]:
-        """Measure the memory of this process and all below it, as the sum of proportional set sizes."""
+    def measured(self, volunteers: list[str], every_s: float = 2.0) -> Iterator[None]:
+        """Measure the memory of this process and all below it, as the sum of proportional set sizes, and watch sockets.
+
+        Args:
+            volunteers: Names of the processes that are volunteers.
+            every_s: Time between two looks.
+        """
         stop = threading.Event()
 
         def watch() -> None:
             while not stop.wait(every_s):
                 self.peak_memory_bytes = max(self.peak_memory_bytes, memory_of_tree_bytes())
+                self.sockets.look({name: self._running[name].pid for name in volunteers if name in self._running})
 
         thread = threading.Thread(target=watch, daemon=True, name="memory")
         thread.start()

@@ -142,6 +142,7 @@ class Demo:
             self.run_dir / "measurements.json",
             stages_s=self.stages_s,
             peak_memory_bytes=self.processes.peak_memory_bytes,
+            sockets=self.processes.sockets.as_dict(),
             journals=self.journals,
         )
 
@@ -151,7 +152,7 @@ def run_demo(out: Path, *, recipe: str, num_volunteers: int, overwrite: bool) ->
 
     Args:
         out: Folder for the run and its report.
-        recipe: The packaged recipe.
+        recipe: A packaged recipe's name, or a .toml file.
         num_volunteers: How many volunteer processes.
         overwrite: Remove an earlier demo there first.
 
@@ -163,7 +164,7 @@ def run_demo(out: Path, *, recipe: str, num_volunteers: int, overwrite: bool) ->
     _make_room(out, overwrite)
     demo = Demo(out.resolve(), recipe, num_volunteers)
     _end_on_signals()
-    with Display() as display, demo.processes.measured():
+    with Display() as display, demo.processes.measured(demo.volunteer_names):
         try:
             demo.prepare(display)
             demo.train(display)

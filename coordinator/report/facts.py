@@ -39,7 +39,8 @@ def gather_facts(run: RunDir) -> dict[str, Any]:
         "verdicts": [s["verdict"] | {"volunteer_name": s["volunteer"]} for s in status["submissions"] if s["verdict"]],
         "volunteers": measured.get("volunteers", {}),
         "hub_bytes": _hub_bytes(run),
-        "bytes_between_experts": _bytes_between_experts(measured),
+        "sockets": measured.get("sockets", {}),
+        "bytes_between_experts": _bytes_between_experts(measured.get("sockets", {})),
         "clusters": _read_json(run.data / "clusters.json"),
         "attribution": run.config.run.attribution,
     }
@@ -80,10 +81,10 @@ def _skill(verdict: dict[str, Any]) -> dict[str, Any] | None:
     return next((rung for rung in verdict["rungs"] if rung["rung"] == "skill"), None)
 
 
-def _bytes_between_experts(measured: dict[str, Any]) -> int | None:
-    """Sum of what the trainers counted on network sockets, which they may not open; None where nobody counted."""
-    counts = [v.get("trainer_bytes") for v in measured.get("volunteers", {}).values()]
-    return sum(counts) if counts and None not in counts else None
+def _bytes_between_experts(sockets: dict[str, int]) -> int | None:
+    """0 where trainers were watched and nothing was there to carry a byte; None where it cannot be said."""
+    watched = sockets.get("looks", 0) > 0
+    return 0 if watched and sockets["trainer_sockets"] == sockets["between_volunteers"] == 0 else None
 
 
 def _hub_bytes(run: RunDir) -> dict[str, dict[str, int]]:

@@ -46,7 +46,7 @@ def summary_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("router accuracy", f"{router['accuracy']:.0%} over all noise levels"))
     accepted = sum(verdict["accepted"] for verdict in report["verdicts"])
     rows.append(("verdicts", f"{accepted} accepted, {len(report['verdicts']) - accepted} rejected"))
-    rows.append(("bytes between experts in training", _bytes(report.get("bytes_between_experts"))))
+    rows += _socket_rows(report)
     for name, volunteer in report.get("volunteers", {}).items():
         first = volunteer["join_to_first_step_s"]
         shown = "-" if first is None else f"{first:.1f} s"
@@ -59,6 +59,18 @@ def summary_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
     if times:
         rows.append(("time", times))
     return rows
+
+
+def _socket_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
+    sockets = report.get("sockets", {})
+    if not sockets:
+        return []
+    seen = f"{sockets['trainer_sockets']} sockets in trainers, {sockets['between_volunteers']} between volunteers"
+    between = "unknown" if report["bytes_between_experts"] is None else f"{report['bytes_between_experts']} B"
+    return [
+        ("bytes between experts in training", f"{between} ({seen}, in {sockets['looks']} looks)"),
+        ("connections off loopback", str(sockets["off_loopback"])),
+    ]
 
 
 def _expert_line(expert: dict[str, Any], curve: list[Any]) -> str:
