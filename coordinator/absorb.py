@@ -39,6 +39,8 @@ def absorb(state: State, observation: Observation, policy: Policy, now: float, e
             return _registered(state, registration, events)
         case Closed(lease_id):
             return _closed(state, lease_id)
+        case RouterTrained() if state.router.phase != "training":
+            return state
         case RouterTrained(ok, note):
             events.append(Event("router", note))
             return state.with_router(
@@ -52,6 +54,8 @@ def absorb(state: State, observation: Observation, policy: Policy, now: float, e
 
 def _wanted(state: State, seen: Wanted, now: float, events: list[Event]) -> State:
     want, key = seen.envelope.payload, seen.envelope.signer
+    # A record may have lain in the DHT while nobody looked: it tells of the time when it was written.
+    seen_at = min(now, seen.envelope.issued_at)
     known = state.volunteers.get(key)
     if known is None:
         events.append(
@@ -59,13 +63,13 @@ def _wanted(state: State, seen: Wanted, now: float, events: list[Event]) -> Stat
         )
         return state.with_volunteer(
             VolunteerState(
-                public_key=key, want=want, seen_at=now, want_sequence=seen.envelope.sequence, waiting_since=now
+                public_key=key, want=want, seen_at=seen_at, want_sequence=seen.envelope.sequence, waiting_since=now
             )
         )
     if seen.envelope.sequence <= known.want_sequence:
         return state
     waiting_since = known.waiting_since if known.want.state == "waiting" else now
-    update = {"want": want, "seen_at": now, "want_sequence": seen.envelope.sequence, "waiting_since": waiting_since}
+    update = {"want": want, "seen_at": seen_at, "want_sequence": seen.envelope.sequence, "waiting_since": waiting_since}
     return state.with_volunteer(known.model_copy(update=update))
 
 
@@ -73,6 +77,8 @@ def _beaten(state: State, seen: Beaten, now: float, events: list[Event]) -> Stat
     beat = seen.envelope.payload
     held = state.leases.get(beat.lease_id)
     if held is None or held.lease.volunteer != seen.envelope.signer or held.lease.attempt != beat.attempt:
+        return state
+    if beat.task_id != held.lease.task_id or beat.step > state.tasks[beat.task_id].task.steps:
         return state
     if seen.envelope.sequence <= held.heartbeat_sequence:
         return state
@@ -108,10 +114,8 @@ def _judged(state: State, verdict: Verdict, events: list[Event]) -> State:
     if known is None or known.phase != "seen":
         return state
     task = state.tasks[verdict.task_id]
-    if verdict.accepted and task.registration is not None:
-        reason = (
-            f"{verdict.task_id} was registered from another volunteer while this was judged; the work itself passed."
-        )
+    if verdict.accepted and (task.registration is not None or _has_accepted(state, verdict)):
+        reason = f"Other work for {verdict.task_id} was accepted while this was judged; this work itself passed."
         verdict = verdict.model_copy(update={"accepted": False, "reason": reason})
     word = "accepted" if verdict.accepted else "rejected"
     events.append(Event(word, f"{verdict.task_id}: {known.submission.name} {word}. {verdict.reason}"))
@@ -123,6 +127,15 @@ def _judged(state: State, verdict: Verdict, events: list[Event]) -> State:
     if not verdict.accepted and task.lease_id == verdict.lease_id:
         state = _reopen(state, verdict.task_id)
     return state
+
+
+def _has_accepted(state: State, verdict: Verdict) -> bool:
+    """Whether other work for this task is on its way to registration: two copies onto one path would undo each other."""
+    return any(
+        s.submission.task_id == verdict.task_id and s.phase in ("accepted", "registered")
+        for lease_id, s in state.submissions.items()
+        if lease_id != verdict.lease_id
+    )
 
 
 def _judging_failed(state: State, failed: JudgingFailed, policy: Policy, now: float, events: list[Event]) -> State:

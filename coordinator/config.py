@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from paris.coordinator.errors import ConfigError, RunDirError
 
@@ -137,6 +137,14 @@ class RunConfig(_Table):
     """Bounds of the verification ladder that differ from their defaults."""
     compute: ComputeTable = ComputeTable()
     sampling: SamplingTable = SamplingTable()
+
+    @model_validator(mode="after")
+    def _router_waits_for_experts_that_exist(self) -> RunConfig:
+        if self.router.train_after > self.run.num_experts:
+            raise ValueError(
+                f"router.train_after is {self.router.train_after}, there are {self.run.num_experts} experts"
+            )
+        return self
 
 
 def parse_config(text: str, source: str) -> RunConfig:

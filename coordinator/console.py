@@ -47,7 +47,7 @@ def fail_clearly(app: typer.Typer, arguments: list[str]) -> None:
     _run_clearly(lambda: app(arguments))
 
 
-def fail_worker(work: Callable[[], None]) -> None:
+def fail_worker(work: Callable[[], object]) -> None:
     """Run a child process's work: ends with its parent, and says its errors as the commands do."""
     from paris.protocol.lifeline import end_with_parent_if_asked
 

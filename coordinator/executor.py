@@ -1,7 +1,6 @@
 """Carries out what `tick` decided, each piece of work once at a time, and reports back as observations.
 
-Light work (Hub calls) runs in threads; what computes runs in child processes that import torch, so that this one
-never does.
+Each runs in a thread; what computes is a child process that imports torch, so that this one never does.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 from paris.coordinator.observations import (
     Action,
@@ -29,6 +29,16 @@ from paris.coordinator.state import State
 from paris.coordinator.work import Work
 from paris.protocol.errors import ParisError
 
+_FIRST_WAIT_S = 2.0
+_LONGEST_WAIT_S = 600.0
+
+
+class _Wait(NamedTuple):
+    """Until when an action that failed is left alone."""
+
+    failures: int
+    until: float
+
 
 class Executor:
     """Runs actions in the background.
@@ -36,30 +46,37 @@ class Executor:
     Args:
         work: What the actions need: run directory, Hub, child processes.
         log: Receives a line for people when something must be tried again.
+        clock: UTC seconds.
     """
 
-    def __init__(self, work: Work, log: Callable[[str], None]) -> None:
-        self._work = work
-        self._log = log
+    def __init__(self, work: Work, log: Callable[[str], None], clock: Callable[[], float]) -> None:
+        self._work, self._log, self._clock = work, log, clock
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="action")
-        self._in_flight: set[Action] = set()
         self._lock = threading.Lock()
-        self._results: queue.SimpleQueue[Observation] = queue.SimpleQueue()
+        self._in_flight: set[Action] = set()
+        self._waiting: dict[Action, _Wait] = {}
+        self._ended: queue.SimpleQueue[tuple[Action, Observation | None]] = queue.SimpleQueue()
 
     def start(self, actions: tuple[Action, ...], state: State) -> None:
-        """Begin the actions that are not under way already."""
+        """Begin the actions that are neither under way nor waiting after a failure."""
         for action in actions:
-            with self._lock:
-                if action in self._in_flight:
-                    continue
-                self._in_flight.add(action)
+            waiting = self._waiting.get(action)
+            if action in self._in_flight or (waiting is not None and waiting.until > self._clock()):
+                continue
+            self._in_flight.add(action)
             self._pool.submit(self._run, action, state)
 
     def results(self) -> list[Observation]:
-        """What has ended since the last call."""
+        """What has ended since the last call.
+
+        Only here an action stops to be under way: whoever reads its result decides with it, and so does not ask again.
+        """
         found = []
-        while not self._results.empty():
-            found.append(self._results.get())
+        while not self._ended.empty():
+            action, observation = self._ended.get()
+            self._in_flight.discard(action)
+            if observation is not None:
+                found.append(observation)
         return found
 
     def stop(self) -> None:
@@ -68,18 +85,20 @@ class Executor:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _run(self, action: Action, state: State) -> None:
-        """The one place that catches broadly: whatever fails is said, and asked for again by the next tick."""
+        """The one place that catches broadly: whatever fails is said, and asked for again after a while."""
+        observation: Observation | None = None
         try:
-            self._results.put(self._carry_out(action, state))
-        except ParisError as error:
-            self._log(f"{action}: {error}")
-            self._report_failure(action, str(error))
+            observation = self._carry_out(action, state)
+            self._waiting.pop(action, None)
         except Exception as error:
-            self._log(f"{action}: unexpected {type(error).__name__}: {error}")
-            self._report_failure(action, f"{type(error).__name__}: {error}")
+            what = str(error) if isinstance(error, ParisError) else f"unexpected {type(error).__name__}: {error}"
+            self._log(f"{action}: {what}")
+            observation = self._failure(action, what)
+            failures = self._waiting[action].failures + 1 if action in self._waiting else 1
+            wait_s = min(_FIRST_WAIT_S * 2 ** (failures - 1), _LONGEST_WAIT_S)
+            self._waiting[action] = _Wait(failures, self._clock() + wait_s)
         finally:
-            with self._lock:
-                self._in_flight.discard(action)
+            self._ended.put((action, observation))
 
     def _carry_out(self, action: Action, state: State) -> Observation:
         match action:
@@ -89,12 +108,14 @@ class Executor:
                 return Registered(register_submission(self._work.hub, state, lease_id, self._work.seal_verdict))
             case Reject(lease_id):
                 reject_submission(self._work.hub, state, lease_id, self._work.seal_verdict)
+                self._work.forget(lease_id)
                 return Closed(lease_id)
             case TrainRouter():
                 return RouterTrained(True, self._work.train_router())
 
-    def _report_failure(self, action: Action, reason: str) -> None:
+    def _failure(self, action: Action, reason: str) -> Observation | None:
         if isinstance(action, Verify):
-            self._results.put(JudgingFailed(action.lease_id, reason))
-        elif isinstance(action, TrainRouter) and not self._work.children.is_stopping:
-            self._results.put(RouterTrained(False, reason))
+            return JudgingFailed(action.lease_id, reason)
+        if isinstance(action, TrainRouter) and not self._work.children.is_stopping:
+            return RouterTrained(False, reason)
+        return None

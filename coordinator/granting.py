@@ -88,7 +88,8 @@ def _reason_to_revoke(
     if not may_be_late:
         return None
     if held.heartbeat is not None and held.heartbeat.state in ("uploading", "waiting-verdict"):
-        return None if held.lease.expires_at > now else "the finished work did not arrive before the lease ended."
+        latest = held.lease.granted_at + task.deadline_s + 2 * task.grace_s
+        return None if now < latest else "the finished work did not arrive in time."
     if overdue(held.lease, task, held.heartbeat, now):
         step = 0 if held.heartbeat is None else held.heartbeat.step
         return (

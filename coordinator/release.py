@@ -54,7 +54,7 @@ def _complete_state(run: RunDir) -> State:
         raise NotReadyError(
             f"Not registered yet: {', '.join(missing) or 'any task'}.", f"See paris-coord status {run.path}"
         )
-    if not (run.router / "config.json").is_file():
+    if not (run.router / "summary.txt").is_file():
         raise NotReadyError("The router is not trained yet.", f"Run: paris-coord train-router {run.path}")
     return state
 

@@ -2,7 +2,8 @@
 
 router/config.json  pytorch_model.safetensors     the router, as in a release
 router/prompt_router.safetensors                  p(k | prompt), trained beside it
-router/report.json  summary.txt                   accuracy by noise level, losses
+router/report.json                                accuracy by noise level, losses
+router/summary.txt                                one sentence, written last: then all of it is there
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from paris.protocol.records import RunSpec
 
 _PROGRESS_EVERY = 50
-_NO_COMMIT = "0" * 40
 
 
 def train_run_router(run: RunDir) -> str:
@@ -45,10 +45,11 @@ def train_run_router(run: RunDir) -> str:
     from paris.experts.shards import ClusterData
 
     spec = make_spec(run, [])
-    manifests = load_manifests(run, _NO_COMMIT)
+    manifests = load_manifests(run)
     clusters = [ClusterData([run.data / shard.path for shard in manifest.shards]) for manifest in manifests]
     router, report = _train_router(run, spec, clusters)
     prompt_router = _train_prompt_router(run, spec, clusters)
+    (run.router / "summary.txt").unlink(missing_ok=True)
     write_router(run.router, router)
     save_prompt_router(run.router / "prompt_router.safetensors", prompt_router)
     write_whole(run.router / "prompt_router.json", json.dumps(prompt_router.config.to_settings()).encode())

@@ -83,9 +83,12 @@ class Service:
         self._publish()
 
     def run(self, stop: threading.Event, every_s: float) -> None:
-        """Step until told to stop."""
+        """Step until told to stop; what goes wrong in one step (a full disk, say) is said, and tried again."""
         while not stop.is_set():
-            self.step()
+            try:
+                self.step()
+            except Exception as error:
+                self._log(Event("problem", f"{type(error).__name__}: {error}"))
             stop.wait(every_s)
 
     def _keep_peer_alive(self, now: float) -> None:
@@ -113,9 +116,8 @@ class Service:
 
     def _adopt_new_tasks(self) -> None:
         """Take in tasks that `publish-tasks` wrote beside the running service."""
-        for task_id, task in self._store.load().tasks.items():
-            if task_id not in self.state.tasks:
-                self.state = self.state.with_task(task)
+        for task_id in self._store.task_ids() - self.state.tasks.keys():
+            self.state = self.state.with_task(self._store.load().tasks[task_id])
 
     def _publish(self) -> None:
         records: list[Payload] = wanted_records(self.spec, self.manifests if self.state.tasks else [], self.state)

@@ -31,7 +31,6 @@ from paris.protocol.manifest import Manifest
 from paris.protocol.records import RunSpec
 
 _RUN_JSON_LIFE_S = 7 * 86400.0
-_NO_COMMIT = "0" * 40
 
 
 def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> None:
@@ -96,7 +95,7 @@ def _serve_with(
         manifests = _publish_data(run, hub, log)
         _publish_run_json(run, hub, spec)
         log(Event("serving", f"Run {run.run_id}: join with  paris-node join {run.run_json}"))
-        executor = Executor(Work(run, spec, hub, children), lambda text: log(Event("problem", text)))
+        executor = Executor(Work(run, spec, hub, children), lambda text: log(Event("problem", text)), time.time)
         service = Service(
             spec=spec,
             manifests=manifests,
@@ -148,7 +147,7 @@ def restart_peer(run: RunDir, dead: Peer) -> Peer:
 def _publish_data(run: RunDir, hub: RunHub, log: Callable[[Event], None]) -> list[Manifest]:
     """Upload the prepared data once; `published.json` remembers the commit."""
     record = run.data / "published.json"
-    digests = [manifest.sha256 for manifest in load_manifests(run, _NO_COMMIT)]
+    digests = [manifest.sha256 for manifest in load_manifests(run)]
     known = json.loads(record.read_text("utf-8")) if record.is_file() else {}
     if known.get("manifests") != digests or known.get("repo") != hub.data_repo:
         revision = hub.upload_data(run.data)

@@ -22,12 +22,12 @@ def prepared_record(run: RunDir) -> dict[str, Any]:
     return dict(json.loads(run.require_prepared().read_text("utf-8")))
 
 
-def load_manifests(run: RunDir, revision: str) -> list[Manifest]:
+def load_manifests(run: RunDir, revision: str = "0" * 40) -> list[Manifest]:
     """Read the prepared manifests, one a cluster.
 
     Args:
         run: The run directory.
-        revision: Commit of the data repo that holds the shards, 40 hex digits.
+        revision: Commit of the data repo that holds the shards, 40 hex digits; zeros where it does not matter.
 
     Raises:
         NotReadyError: A cluster has none.
@@ -50,7 +50,7 @@ def _read_manifest(path: Path, cluster: int, repo: str, revision: str) -> Manife
 def make_tasks(run: RunDir) -> list[TaskState]:
     """One open task an expert."""
     tasks, table = [], run.config.tasks
-    for manifest in load_manifests(run, revision="0" * 40):
+    for manifest in load_manifests(run):
         task = Task(
             task_id=f"expert-{manifest.cluster}",
             cluster=manifest.cluster,

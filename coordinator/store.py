@@ -97,6 +97,11 @@ class Store:
         router = found.pop("router").get("router", RouterState())
         return State(**found, router=router)
 
+    def task_ids(self) -> set[str]:
+        """Which tasks there are."""
+        with self._engine.connect() as connection:
+            return set(connection.execute(select(_TABLES["tasks"][0].c.id)).scalars())
+
     def save(self, old: State, new: State, events: Iterable[Event], now: float) -> None:
         """Write what differs between two states, and the events, in one transaction.
 
@@ -131,7 +136,9 @@ class Store:
         """Step and loss of each task's last attempt, as the heartbeats told."""
         with self._engine.connect() as connection:
             rows = connection.execute(select(_CURVES).order_by(_CURVES.c.id)).all()
-        newest = {row.task_id: row.attempt for row in rows}
+        newest: dict[str, int] = {}
+        for row in rows:
+            newest[row.task_id] = max(row.attempt, newest.get(row.task_id, 0))
         curves: dict[str, list[tuple[int, float]]] = {}
         for row in rows:
             if row.attempt == newest[row.task_id]:
@@ -151,6 +158,8 @@ class Store:
 
     def take_flag(self, name: str) -> str | None:
         """Read and clear a word; None where there is none."""
+        if not self.has_flag(name):
+            return None
         with self._engine.begin() as connection:
             value = connection.execute(select(_FLAGS.c.value).where(_FLAGS.c.name == name)).scalar()
             connection.execute(_FLAGS.delete().where(_FLAGS.c.name == name))

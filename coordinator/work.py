@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +54,17 @@ class Work:
         folder = self.run.path / "verify" / lease_id
         case_file, report_file = folder / "case.json", folder / "report.json"
         write_case(self._case(state, state.submissions[lease_id], folder), case_file)
-        self.children.run(f"verify-{lease_id[:8]}", "paris.coordinator.verify", str(case_file), str(report_file))
-        return read_report(report_file).verdict()
+        try:
+            files, token = (str(case_file), str(report_file)), {"PARIS_HUB_TOKEN": self.hub.token}
+            self.children.run(f"verify-{lease_id[:8]}", "paris.coordinator.verify", *files, env=token)
+            return read_report(report_file).verdict()
+        finally:
+            case_file.unlink(missing_ok=True)
+
+    def forget(self, lease_id: str) -> None:
+        """Free the disk that a rejected checkpoint took; its report stays."""
+        candidate = self.run.path / "verify" / lease_id / "candidate"
+        shutil.rmtree(candidate, ignore_errors=True)
 
     def train_router(self) -> str:
         """Train the router in a child process; returns the sentence for the log.
@@ -81,7 +91,7 @@ class Work:
     def _case(self, state: State, known: SubmissionState, folder: Path) -> VerificationCase:
         lease = state.leases[known.submission.lease_id].lease
         task = state.tasks[known.submission.task_id].task
-        manifest = load_manifests(self.run, "0" * 40)[task.cluster]
+        manifest = load_manifests(self.run)[task.cluster]
         clusters = range(self.run.config.run.num_experts)
         return VerificationCase(
             run_id=self.run.run_id,
@@ -92,7 +102,6 @@ class Work:
             submission=known.envelope,
             received_at=known.seen_at,
             hub_endpoint=self.hub.endpoint,
-            token=self.hub.token,
             work_dir=folder,
             heldout=tuple(self.run.data / "heldout" / f"cluster-{k:03d}.parquet" for k in clusters),
             shards=tuple(self.run.data / shard.path for shard in manifest.shards),
@@ -105,10 +114,13 @@ class Work:
         )
 
     def _others(self, state: State, judged: SubmissionState) -> tuple[OtherCheckpoint, ...]:
-        """Checkpoints that came in before the one that is judged; of two equal ones the first is the original."""
+        """Checkpoints that were verified before the one that is judged; of two equal ones the first is the original.
+
+        One that is only announced counts for nothing: anybody can sign the digest of a stranger's file.
+        """
         others = []
         for known in state.submissions.values():
-            if known is judged or known.seen_at > judged.seen_at or known.phase in ("rejected", "closed"):
+            if known is judged or known.phase not in ("accepted", "registered"):
                 continue
             candidate = self.run.path / "verify" / known.submission.lease_id / "candidate" / "expert.safetensors"
             other = OtherCheckpoint(
@@ -117,7 +129,7 @@ class Work:
                 sha256=weights_file(known).sha256,
                 volunteer=known.signer,
                 path=candidate if candidate.is_file() else None,
-                registered=known.phase in ("accepted", "registered"),
+                registered=True,
             )
             others.append(other)
         return tuple(others)

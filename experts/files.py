@@ -61,9 +61,11 @@ def full_disk_named(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in _FULL:
             raise
-        raise DiskFullError(
+        full = DiskFullError(
             f"No space left to write {path}: {error.strerror}.", "Free some space, then start the same command again."
-        ) from error
+        )
+        full.errno = error.errno  # so that whoever knows OSErrors alone knows this one too
+        raise full from error
 
 
 def write_whole(path: Path, data: bytes) -> None:

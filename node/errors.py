@@ -61,7 +61,7 @@ class TaskTooBigError(ParisError):
 
 
 class TrainerError(ParisError):
-    """The trainer ended again and again without progress, or said that it can never succeed."""
+    """The trainer ended again and again without progress, or said that it can never succeed here."""
 
     exit_code = 46
 
@@ -91,7 +91,7 @@ class LeaseLostError(ParisError):
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an OSError says that the disk, the quota or the file size limit is used up."""
+    """Whether an OSError, those of `paris.experts` included, says that the disk, quota or file size limit is used up."""
     return isinstance(error, OSError) and error.errno in _FULL
 
 
@@ -115,7 +115,8 @@ def explain(error: BaseException) -> tuple[str, str, int]:
     """
     what = getattr(error, "what", None)
     if isinstance(what, str):
-        return what, str(getattr(error, "next_step", "")), int(getattr(error, "exit_code", 1))
+        code = DiskFullError.exit_code if is_disk_full(error) else int(getattr(error, "exit_code", 1))
+        return what, str(getattr(error, "next_step", "")), code
     if isinstance(error, KeyboardInterrupt):
         return "Stopped.", "Run the same command again to go on.", StoppedError.exit_code
     if is_disk_full(error):

@@ -29,6 +29,7 @@ from paris.protocol.runid import require_run_id
 
 _REPO = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")
 _URL_TIMEOUT_S = 30
+_GET_AGAIN = "Get run.json again from the organiser."
 
 
 @dataclass(frozen=True)
@@ -70,19 +71,28 @@ def open_run(data: bytes, run_id: str | None) -> Envelope[RunSpec]:
     """Check the bytes of a run.json; an expired one still says where the run was, so expiry is not looked at.
 
     Raises:
-        SignatureError, VersionError, RecordError: As `open_envelope`.
+        SignatureError, VersionError, RecordError: As `open_envelope`, with a next step.
         ResolveError: Of another run than asked for.
     """
+    try:
+        return _open_run(data, run_id)
+    except RecordError as error:
+        if error.next_step:
+            raise
+        raise RecordError(f"This is not a signed RunSpec: {error.what}", _GET_AGAIN) from error
+
+
+def _open_run(data: bytes, run_id: str | None) -> Envelope[RunSpec]:
     raw = parse_json(data.strip(), max_bytes=MAX_RECORD_BYTES)
     found = raw.get("run_id") if isinstance(raw, dict) else None
     if not isinstance(found, str):
-        raise RecordError("This is not a signed RunSpec: it names no run.", "Get run.json again from the organiser.")
+        raise RecordError("This is not a signed RunSpec: it names no run.", _GET_AGAIN)
     if run_id is not None and found != run_id:
         raise ResolveError(f"This RunSpec is of run {found}, not of {run_id}.", "Check --run and RUN.")
     require_run_id(found)
     envelope = open_envelope(data.strip(), run_id=found, coordinator=None, now=None)
     if not isinstance(envelope.payload, RunSpec):
-        raise RecordError(f"This is a {envelope.kind} record, not a RunSpec.", "Get run.json again from the organiser.")
+        raise RecordError(f"This is a {envelope.kind} record, not a RunSpec.", _GET_AGAIN)
     return envelope  # type: ignore[return-value]
 
 
@@ -94,15 +104,26 @@ def remember(home: Home, spec: Envelope[RunSpec]) -> Envelope[RunSpec]:
 
     Raises:
         SignatureError: Another key is pinned for this run.
+        RecordError: The kept one is damaged; nothing is changed.
     """
     home.pin(spec.run_id, spec.signer)
     path = home.run_folder(spec.run_id) / "run.json"
     if path.exists():
-        kept = open_run(path.read_bytes(), spec.run_id)
+        kept = _open_kept(path, spec.run_id)
         if kept.sequence >= spec.sequence:
             return kept
     write_whole(path, spec.data)
     return spec
+
+
+def _open_kept(path: Path, run_id: str) -> Envelope[RunSpec]:
+    try:
+        return open_run(path.read_bytes(), run_id)
+    except RecordError as error:
+        raise RecordError(
+            f"{path} is damaged. {error.what}",
+            "Move it away and join by run.json, org/repo or a peer's address; unfinished work stays.",
+        ) from error
 
 
 def newest(specs: list[Envelope[RunSpec]], run_id: str) -> Envelope[RunSpec]:
@@ -130,7 +151,7 @@ def _read(run: str, *, home: Home, config: NodeConfig, token: str | None) -> byt
     if run.startswith(("http://", "https://")):
         return _read_url(run)
     if run in home.run_ids():
-        return (home.run_folder(run) / "run.json").read_bytes()
+        return _open_kept(home.run_folder(run) / "run.json", run).data
     if _REPO.match(run) and not run.endswith(".json"):
         return _read_repo(run, config.hub_endpoint or PUBLIC_HUB, token)
     raise ResolveError(

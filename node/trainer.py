@@ -10,6 +10,7 @@ anything of a run is loaded, and reports what was refused: that is how "nothing 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -96,7 +97,8 @@ def main() -> int:
     stop = StopWish(sys.stdin)
     stop.listen()
     _die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the agent decides
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # Ctrl-C and `timeout` reach the whole group; the agent decides
     if hasattr(os, "nice"):
         os.nice(order["nice"])
     guard = NetworkGuard()
@@ -136,14 +138,22 @@ def _train(order: dict[str, Any], wire: Wire, stop: StopWish, guard: NetworkGuar
 def _report(error: Exception, wire: Wire) -> None:
     import traceback
 
-    from paris.node.errors import explain
+    from paris.node.errors import explain, is_disk_full
 
-    traceback.print_exc()
     what, next_step, exit_code = explain(error)
+    is_full = is_disk_full(error)
     is_typed = isinstance(getattr(error, "what", None), str) or isinstance(error, MemoryError)
     wire.send(
-        "error", type=type(error).__name__, what=what, next_step=next_step, exit_code=exit_code, is_permanent=is_typed
+        "error",
+        type=type(error).__name__,
+        what=what,
+        next_step=next_step,
+        exit_code=exit_code,
+        is_disk_full=is_full,
+        is_permanent=is_typed and not is_full,
     )
+    with contextlib.suppress(OSError):  # the log stands on the disk that may be full
+        traceback.print_exc()
 
 
 def _num_sockets() -> int:
@@ -167,5 +177,6 @@ def _die_with_parent() -> None:
 
 if __name__ == "__main__":
     code = main()
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # as above: the log may stand on a full disk
+        sys.stderr.flush()
     os._exit(code)  # all files are closed; the interpreter's own clean-up after torch takes seconds for nothing

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from paris.node.errors import TrainerError
+from paris.node.errors import DiskFullError, TrainerError
 from paris.node.retry import Backoff, Wait
 from paris.protocol.records import Settings
 
@@ -165,6 +165,7 @@ def supervise(
 
     Raises:
         TrainerError: It died three times in a row without a new step, or said itself that trying again is no use.
+        DiskFullError: It could not save. The snapshots before stay, and the same order goes on from them.
     """
     backoff = backoff or Backoff(first_s=1.0)
     deaths, best_step = 0, -1
@@ -177,6 +178,7 @@ def supervise(
             process.stop()
         if life.finished is not None:
             return life.finished
+        check()  # a signal to the whole group ends both: no death to tell of, and no new life
         deaths = 1 if life.last_step > best_step else deaths + 1
         best_step = max(best_step, life.last_step)
         if deaths >= _MAX_QUICK_DEATHS:
@@ -217,13 +219,22 @@ def _live(process: TrainingProcess, on_event: Callable[[dict[str, Any]], None], 
                 life.last_step = max(life.last_step, int(event["step"]))
             case "finished":
                 life.finished = event
-            case "error" if event["is_permanent"]:
+            case "error" if event["is_permanent"] or event["is_disk_full"]:
                 raise trainer_error(event)
         on_event(event)
 
 
-def trainer_error(event: dict[str, Any]) -> TrainerError:
-    """The trainer's own typed error, with its message, next step and exit code."""
-    error = TrainerError(str(event["what"]), str(event["next_step"]))
+def trainer_error(event: dict[str, Any]) -> TrainerError | DiskFullError:
+    """The trainer's own typed error, with its message, next step and exit code.
+
+    A full disk is for the volunteer to mend, and the task waits. Snapshots of another task or of settings that the run
+    has changed since are for nobody to mend: that lease is given back, the files stay, and the next one starts anew.
+    """
+    what, next_step = str(event["what"]), str(event["next_step"])
+    if event["is_disk_full"]:
+        return DiskFullError(what, next_step)
+    if event["type"] == "SnapshotError":
+        next_step = "The lease is given back and the files stay; run the same command again for a new lease."
+    error = TrainerError(what, next_step)
     error.exit_code = int(event["exit_code"])
     return error

@@ -40,7 +40,8 @@ def train(work: UnitWork) -> None:
 
     Raises:
         TrainerError: The trainer cannot finish here.
-        WrongHashError, HubRefusedError, HubUnreachableError, DiskFullError: The data does not come.
+        DiskFullError: No room for data or for a snapshot; the unit stays, and goes on when there is.
+        WrongHashError, HubRefusedError, HubUnreachableError: The data does not come.
         LeaseLostError, StoppedError: Somebody said no; snapshots and shards stay.
     """
     work.beat("fetching")

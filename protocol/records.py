@@ -29,7 +29,8 @@ RelativePath = Annotated[
     str, StringConstraints(max_length=200, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")
 ]
 Text = Annotated[str, StringConstraints(max_length=300)]
-ShortText = Annotated[str, StringConstraints(max_length=80)]
+ShortText = Annotated[str, StringConstraints(max_length=80, pattern=r"^[^\x00-\x1f\x7f-\x9f<>|`\[\]]*$")]
+"""Shown in terminals and model cards: no control characters, no markup."""
 Bytes = Annotated[int, Field(ge=0, le=2**50)]
 Steps = Annotated[int, Field(ge=0, le=10**9)]
 Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]

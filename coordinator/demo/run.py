@@ -25,7 +25,7 @@ from paris.coordinator.status import read_status
 _COORD = "paris.coordinator.cli"
 _NODE = "paris.node.cli"
 _READY_TIMEOUT_S = 120.0
-_POLL_S = 0.25
+_POLL_S = 0.5
 
 
 @dataclass

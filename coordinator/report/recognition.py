@@ -16,6 +16,8 @@ from paris.coordinator.spec import load_manifests, prepared_record
 
 Pictures = NDArray[np.uint8]
 _MOST_NAMES = 512
+_FEW_NAMES = 8
+"""Prompts of the grid where the run names none."""
 _VIEW_PX = 128
 
 
@@ -50,7 +52,7 @@ def measure_recognition(run: RunDir) -> tuple[dict[str, Any], Grid]:
     captions, pictures = _training_pictures(run, pipeline)
     embedder = load_embedder(prepared_record(run)["config"]["embedder"])
     table = run.config.sampling
-    prompts = [(prompt, _caption_of(prompt, captions)) for prompt in table.prompts]
+    prompts = [(prompt, _caption_of(prompt, captions)) for prompt in table.prompts or captions[:_FEW_NAMES]]
     train_features = embedder.embed(_enlarged(pictures))
     samples = _draw(pipeline, captions, list(range(len(captions))))
     rows = [prompt for prompt, _ in prompts for _ in table.seeds]
@@ -74,7 +76,7 @@ def measure_recognition(run: RunDir) -> tuple[dict[str, Any], Grid]:
         ],
     }
     shape = (len(prompts), len(table.seeds), *grid.shape[1:])
-    originals = np.stack([pictures[captions.index(caption)] for _, caption in prompts])
+    originals = pictures[[captions.index(caption) for _, caption in prompts]]
     return figures, Grid(grid.reshape(shape), originals, [prompt for prompt, _ in prompts])
 
 
@@ -84,7 +86,9 @@ def _training_pictures(run: RunDir, pipeline: Any) -> tuple[list[str], Pictures]
 
     captions: list[str] = []
     stored = []
-    for manifest in load_manifests(run, "0" * 40):
+    for manifest in load_manifests(run):
+        if len(captions) >= _MOST_NAMES:
+            break
         data = ClusterData([run.data / shard.path for shard in manifest.shards])
         for index in range(data.num_shards):
             shard = data.shard(index)

@@ -21,6 +21,7 @@ from paris.protocol.runid import make_run_id
 from paris.protocol.signing import Identity
 
 REVISION = "1" * 40
+TOKEN = "volunteer-token-of-the-tests"
 
 
 class FileHub(ThreadingHTTPServer):
@@ -155,3 +156,41 @@ def clean_environment(monkeypatch, tmp_path):
             monkeypatch.delenv(name)
     monkeypatch.setenv("PARIS_HOME", str(tmp_path / "default-home"))
     monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
+@pytest.fixture
+def make_coordinator(tmp_path):
+    """Starts a MiniCoordinator with one expert for each number of steps, and writes its run.json."""
+    from mini_coordinator import MiniCoordinator
+
+    from paris.coordinator.hub import add_user
+
+    made = []
+
+    def make(*steps: int) -> MiniCoordinator:
+        coordinator = MiniCoordinator(tmp_path, steps)
+        made.append(coordinator)
+        add_user(tmp_path / "hub", "volunteer", TOKEN)
+        (tmp_path / "run.json").write_bytes(coordinator.sealed(coordinator.spec).data)
+        return coordinator
+
+    yield make
+    for coordinator in made:
+        coordinator.stop()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts `paris-node join` for that run."""
+    from node_process import NodeProcess
+
+    nodes = []
+
+    def start(*arguments: str, token: str = TOKEN, run: str | None = None, home: str = "home") -> NodeProcess:
+        node = NodeProcess(tmp_path / home, run or str(tmp_path / "run.json"), *arguments, token=token)
+        nodes.append(node)
+        return node
+
+    yield start
+    for node in nodes:
+        node.close()

@@ -28,6 +28,7 @@ class NodeProcess:
             stderr=subprocess.PIPE,
             text=True,
             env=environ,
+            start_new_session=True,  # a group of its own, so that a signal to the group spares the tests
         )
         self.events: list[dict] = []
         self._queue: queue.Queue[dict | None] = queue.Queue()
@@ -65,6 +66,10 @@ class NodeProcess:
     def children(self) -> list[psutil.Process]:
         """Every process below it."""
         return psutil.Process(self.process.pid).children(recursive=True)
+
+    def trainer(self) -> psutil.Process:
+        """The training process below it."""
+        return next(child for child in self.children() if "paris.node.trainer" in child.cmdline())
 
     def kill(self) -> None:
         """kill -9, of this process alone."""

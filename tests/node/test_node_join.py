@@ -8,46 +8,14 @@ from pathlib import Path
 
 import pytest
 from mini_coordinator import MODEL, SHARD_ROWS, TRAINING, MiniCoordinator
-from node_process import NodeProcess, all_gone
+from node_process import all_gone
 
-from paris.coordinator.hub import add_user
 from paris.node.cache import file_sha256
 from paris.node.errors import HubRefusedError, NoTaskError, StoppedError
 from paris.protocol.envelope import open_envelope
 from paris.protocol.errors import UnknownRunError
 
 pytestmark = pytest.mark.slow
-TOKEN = "volunteer-token-of-the-tests"
-
-
-@pytest.fixture
-def make_coordinator(tmp_path):
-    made = []
-
-    def make(*steps: int) -> MiniCoordinator:
-        coordinator = MiniCoordinator(tmp_path, steps)
-        made.append(coordinator)
-        add_user(tmp_path / "hub", "volunteer", TOKEN)
-        (tmp_path / "run.json").write_bytes(coordinator.sealed(coordinator.spec).data)
-        return coordinator
-
-    yield make
-    for coordinator in made:
-        coordinator.stop()
-
-
-@pytest.fixture
-def start(tmp_path):
-    nodes = []
-
-    def start(*arguments: str, token: str = TOKEN, run: str | None = None, home: str = "home") -> NodeProcess:
-        node = NodeProcess(tmp_path / home, run or str(tmp_path / "run.json"), *arguments, token=token)
-        nodes.append(node)
-        return node
-
-    yield start
-    for node in nodes:
-        node.close()
 
 
 def undisturbed_weights(coordinator: MiniCoordinator, cluster: int, folder) -> str:
@@ -127,9 +95,8 @@ def test_a_killed_node_leaves_no_process_and_ends_with_the_same_weights(make_coo
 
     second = start("--once", run=coordinator.run_id)
     assert second.wait_for("trainer-ready")["step"] >= 10
-    trainer = next(child for child in second.children() if "paris.node.trainer" in child.cmdline())
     second.wait_for("snapshot")
-    trainer.kill()
+    second.trainer().kill()
     second.wait_for("restarting")
     assert second.wait_for("verdict")["accepted"]
     assert second.wait_end() == 0
