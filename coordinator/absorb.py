@@ -124,13 +124,13 @@ def _judged(state: State, verdict: Verdict, events: list[Event]) -> State:
     if volunteer is not None:
         count = "num_accepted" if verdict.accepted else "num_rejected"
         state = state.with_volunteer(volunteer.model_copy(update={count: getattr(volunteer, count) + 1}))
-    if not verdict.accepted and task.lease_id == verdict.lease_id:
+    if not verdict.accepted and task.lease_id == verdict.lease_id and not _has_accepted(state, verdict):
         state = _reopen(state, verdict.task_id)
     return state
 
 
 def _has_accepted(state: State, verdict: Verdict) -> bool:
-    """Whether other work for this task is on its way to registration: two copies onto one path would undo each other."""
+    """Whether other work for this task is on its way to registration: two copies would undo each other."""
     return any(
         s.submission.task_id == verdict.task_id and s.phase in ("accepted", "registered")
         for lease_id, s in state.submissions.items()

@@ -44,6 +44,8 @@ class Children:
                 stdout=log,
                 stderr=log,
                 env=child_environment(env),
+                # Ctrl-C is for us alone: we end our children in order.
+                start_new_session=True,
             )
             self._running.add(child)
         return child

@@ -52,7 +52,8 @@ class Executor:
     def __init__(self, work: Work, log: Callable[[str], None], clock: Callable[[], float]) -> None:
         self._work, self._log, self._clock = work, log, clock
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="action")
-        self._lock = threading.Lock()
+        self._registering = threading.Lock()
+        """One copy onto main at a time: two would refuse each other's parent commit."""
         self._in_flight: set[Action] = set()
         self._waiting: dict[Action, _Wait] = {}
         self._ended: queue.SimpleQueue[tuple[Action, Observation | None]] = queue.SimpleQueue()
@@ -105,7 +106,8 @@ class Executor:
             case Verify(lease_id):
                 return Judged(self._work.verify(state, lease_id))
             case Register(lease_id):
-                return Registered(register_submission(self._work.hub, state, lease_id, self._work.seal_verdict))
+                with self._registering:
+                    return Registered(register_submission(self._work.hub, state, lease_id, self._work.seal_verdict))
             case Reject(lease_id):
                 reject_submission(self._work.hub, state, lease_id, self._work.seal_verdict)
                 self._work.forget(lease_id)

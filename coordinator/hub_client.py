@@ -121,6 +121,16 @@ class RunHub:
             if not verdict.accepted:
                 self._delete_ref(number)
 
+    def pull_request_holds(self, number: int, path: str) -> bool:
+        """Whether a pull request is there and has a file of this path: whose it is must not rest on its number alone."""
+        from huggingface_hub.errors import RevisionNotFoundError
+
+        with hub_errors(self.endpoint):
+            try:
+                return bool(self.api.get_paths_info(self.model_repo, [path], revision=f"refs/pr/{number}"))
+            except RevisionNotFoundError:
+                return False
+
     def _delete_ref(self, number: int) -> None:
         """The stock client has no method for it; the public API does."""
         from huggingface_hub.utils import get_session, hf_raise_for_status
@@ -175,9 +185,9 @@ class RunHub:
             return Path(self.api.hf_hub_download(self.model_repo, path, revision=revision, local_dir=folder))
 
 
-def expert_path(registration_cluster: int) -> str:
+def expert_path(cluster: int) -> str:
     """Where expert k's weights stand in the model repo, as in the published layout."""
-    return f"expert_{registration_cluster}/diffusion_pytorch_model.safetensors"
+    return f"expert_{cluster}/diffusion_pytorch_model.safetensors"
 
 
 def verdict_text(verdict: Verdict, registration: Registration | None, sealed: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from paris.coordinator.errors import HubError
 from paris.coordinator.hub_client import RunHub, expert_path, verdict_text
 from paris.coordinator.state import State, SubmissionState
+from paris.coordinator.verify.case import SUBMISSION_RECORD, submission_folder
 from paris.protocol.records import Registration, SubmittedFile, Verdict
 
 Sealer = Callable[[Verdict], str]
@@ -64,7 +65,11 @@ def reject_submission(hub: RunHub, state: State, lease_id: str, seal: Sealer) ->
     known = state.submissions[lease_id]
     if known.verdict is None:
         raise HubError(f"Submission {lease_id[:8]} has no verdict yet.")
-    hub.close_pull_request(_number(known), known.verdict, verdict_text(known.verdict, None, seal(known.verdict)))
+    submission = known.submission
+    own_record = f"{submission_folder(submission.task_id, submission.attempt, known.signer)}/{SUBMISSION_RECORD}"
+    # The number is the submitter's word: a pull request that does not hold its submission is somebody else's.
+    if hub.pull_request_holds(_number(known), own_record):
+        hub.close_pull_request(_number(known), known.verdict, verdict_text(known.verdict, None, seal(known.verdict)))
 
 
 def weights_file(known: SubmissionState) -> SubmittedFile:

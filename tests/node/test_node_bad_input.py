@@ -112,14 +112,12 @@ def test_a_dead_peer_beside_a_live_one_stops_nobody_and_a_task_that_does_not_fit
     make_coordinator, start, tmp_path, home, monkeypatch
 ):
     coordinator = make_coordinator(20)
-    coordinator.is_granting = False
     coordinator.tasks = {
         name: task.model_copy(update={"min_memory_bytes": 2**50}) for name, task in coordinator.tasks.items()
     }
     peers = (DEAD_PEER, *coordinator.peer.addresses)
     spec = coordinator.spec.model_copy(update={"initial_peers": peers})
     (tmp_path / "run.json").write_bytes(coordinator.sealed(spec).data)
-    coordinator.is_granting = True
 
     node = start()
     node.wait_for("joined")
