@@ -58,12 +58,18 @@ class Children:
         """
         child = self.spawn(name, module, *arguments, env=env)
         code = child.wait()
-        with self._lock:
-            self._running.discard(child)
+        self.forget(child)
         if code != 0:
             raise WorkerError(
                 f"{name} ended with code {code}: {self._last_line(name)}", f"See {self._log_dir / name}.log"
             )
+
+    def forget(self, child: subprocess.Popen[bytes]) -> None:
+        """Let go of a child that has ended, and of the pipe to it."""
+        with self._lock:
+            self._running.discard(child)
+        if child.stdin is not None:
+            child.stdin.close()
 
     def stop(self) -> None:
         """End every child: first by closing its lifeline, after a while by force."""

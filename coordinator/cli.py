@@ -31,7 +31,7 @@ def init(
     host: Annotated[
         str | None, typer.Option(help="IPv4 address that volunteers reach this machine at.", show_default="loopback")
     ] = None,
-    hub_port: Annotated[int, typer.Option(help="Port of the embedded Hub; 0 takes a free one.", min=0)] = 0,
+    hub_port: Annotated[int, typer.Option(help="Port of the embedded Hub; 0 takes a free one.", min=0, max=65535)] = 0,
 ) -> None:
     """Make a run directory: settings in run.toml, a new signing key, free ports."""
     from paris.coordinator.init import create_run

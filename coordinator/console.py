@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from paris.coordinator.observations import Event
 
+_FAILED = 1
 _INTERRUPTED = 130
 
 
@@ -72,5 +73,6 @@ def _describe(error: Exception) -> tuple[str, str, int]:
     if hasattr(error, "exit_code") and hasattr(error, "next_step"):
         return str(getattr(error, "what", error)), str(error.next_step), int(error.exit_code)
     if isinstance(error, OSError):
-        return f"{error.strerror or error}: {error.filename or ''}".strip(": "), "", 74
-    return f"{type(error).__name__}: {error}", "This is a defect: set PARIS_DEBUG=1 for the details and report it.", 70
+        return f"{error.strerror or error}: {error.filename or ''}".strip(": "), "", _FAILED
+    what = f"{type(error).__name__}: {error}"
+    return what, "This is a defect: set PARIS_DEBUG=1 for the details and report it.", _FAILED

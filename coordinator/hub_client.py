@@ -9,16 +9,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from json import JSONDecodeError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paris.coordinator.errors import HubError
+from paris.experts.files import full_disk_named
 from paris.protocol.records import Registration, Submission, Verdict
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 PUBLIC_ENDPOINT = "https://huggingface.co"
+_LATER = "It will work again when the Hub does; nothing is lost."
+_NOT_YOURS = "Check the token in PARIS_HUB_TOKEN: it must have write access to the run's repos."
+_ADVICE = {
+    401: _NOT_YOURS,
+    403: _NOT_YOURS,
+    404: "Check model_repo and data_repo in [hub] of run.toml, and that the token may see them.",
+    412: "Somebody else wrote to main in this moment: do it again.",
+    413: "This Hub takes nothing so large.",
+    507: "Make room on the Hub.",
+}
 
 
 @dataclass(frozen=True)
@@ -122,7 +134,7 @@ class RunHub:
                 self._delete_ref(number)
 
     def pull_request_holds(self, number: int, path: str) -> bool:
-        """Whether a pull request is there and has a file of this path: whose it is must not rest on its number alone."""
+        """Whether a pull request is there and has a file of this path: its number alone says nothing of whose it is."""
         from huggingface_hub.errors import RevisionNotFoundError
 
         with hub_errors(self.endpoint):
@@ -210,21 +222,33 @@ def verdict_text(verdict: Verdict, registration: Registration | None, sealed: st
 
 @contextmanager
 def hub_errors(endpoint: str) -> Iterator[None]:
-    """Turn what the client raises into one typed error that says what to do."""
+    """Turn what the client raises into one typed error that says what to do.
+
+    Args:
+        endpoint: The Hub that is spoken to, for the message.
+
+    Raises:
+        HubError: The Hub refused, did not answer, or what answers is no Hub.
+        DiskFullError: No space here for what came from it.
+        OSError: Any other trouble with local files, as it came.
+    """
     import httpx2
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import FileMetadataError, HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         yield
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
-        advice = (
-            "Check the token's rights."
-            if status in (401, 403)
-            else "It will work again when the Hub does; nothing is lost."
-        )
-        raise HubError(f"The Hub at {endpoint} answered {status}: {error.server_message or error}.", advice) from error
-    except (httpx2.HTTPError, OSError) as error:
+        said = (error.server_message or str(error)).strip().rstrip(".")
+        raise HubError(f"The Hub at {endpoint} answered {status}: {said}.", _ADVICE.get(status, _LATER)) from error
+    except (FileMetadataError, JSONDecodeError) as error:
+        raise HubError(f"What answers at {endpoint} is no Hub.", "Mend [hub] endpoint in run.toml.") from error
+    except (httpx2.HTTPError, ConnectionError, TimeoutError, LocalEntryNotFoundError) as error:
+        # A download that gets no answer says that the file is not in the local cache; the cause is below it.
+        reason = error.__cause__ if isinstance(error, LocalEntryNotFoundError) and error.__cause__ else error
         raise HubError(
-            f"The Hub at {endpoint} does not answer: {error}.", "Check that it runs and the address is right."
+            f"The Hub at {endpoint} does not answer: {reason}.", "Check that it runs and the address is right."
         ) from error
+    except OSError as error:
+        with full_disk_named(Path(error.filename or "what the Hub sent")):
+            raise

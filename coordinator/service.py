@@ -19,6 +19,7 @@ from paris.coordinator.store import Store
 from paris.coordinator.tick import tick
 from paris.protocol.dht.peer import Peer
 from paris.protocol.envelope import Envelope
+from paris.protocol.errors import ParisError
 from paris.protocol.manifest import Manifest
 from paris.protocol.records import Heartbeat, Payload, RunSpec, Submission, Want
 
@@ -34,6 +35,7 @@ class Service:
         manifests: The shard lists, as published.
         peer: Our DHT peer.
         restart_peer: Starts it anew after its daemon died.
+        keep_hub_alive: Starts the embedded Hub anew where it died, and says whether it had to.
         store: The state on disk.
         executor: Carries out actions.
         publisher: Seals records.
@@ -49,6 +51,7 @@ class Service:
         manifests: list[Manifest],
         peer: Peer,
         restart_peer: Callable[[Peer], Peer],
+        keep_hub_alive: Callable[[], bool],
         store: Store,
         executor: Executor,
         publisher: Publisher,
@@ -59,7 +62,7 @@ class Service:
         self.spec, self.manifests = spec, manifests
         self._peer, self._store, self._executor, self._publisher = peer, store, executor, publisher
         self._policy, self._clock, self._log = policy, clock, log
-        self._restart_peer = restart_peer
+        self._restart_peer, self._keep_hub_alive = restart_peer, keep_hub_alive
         self._watching_since = self._healthy_at = clock()
         self.state: State = store.load()
 
@@ -71,6 +74,7 @@ class Service:
     def step(self) -> None:
         """Observe, decide, save, act, publish: once."""
         now = self._clock()
+        self._keep_embedded_hub_alive()
         self._keep_peer_alive(now)
         observations = [*self._executor.results(), *self._flags(), *self._observe()]
         self._adopt_new_tasks()
@@ -90,6 +94,14 @@ class Service:
             except Exception as error:
                 self._log(Event("problem", f"{type(error).__name__}: {error}"))
             stop.wait(every_s)
+
+    def _keep_embedded_hub_alive(self) -> None:
+        """Without it nobody fetches or uploads; volunteers try again until it is back."""
+        try:
+            if self._keep_hub_alive():
+                self._log(Event("problem", "The embedded Hub had ended; it was started anew."))
+        except ParisError as error:
+            self._log(Event("problem", str(error)))
 
     def _keep_peer_alive(self, now: float) -> None:
         """A dead daemon shows nowhere else: hivemind goes on answering from memory."""

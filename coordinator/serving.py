@@ -45,14 +45,16 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
         RunDirError: Another coordinator serves this directory, or nothing is prepared.
         PortTakenError: The DHT's or the embedded Hub's port is in use.
         HubError: The Hub does not answer or refuses.
+        ConfigError: The embedded Hub's endpoint names no host and port.
     """
     run.require_prepared()
     children = Children(run.logs)
     with _locked(run.path / "serve.lock"):
         try:
-            hub = connect_hub(run, children)
+            embedded = start_embedded_hub(run, children) if run.config.hub.embedded else None
+            hub = connect_hub(run, children, start_embedded=False)
             hub.ensure_repos()
-            _serve_with(run, hub, children, log, stop)
+            _serve_with(run, hub, children, log, stop, embedded.keep_alive if embedded else lambda: False)
         finally:
             children.stop()
 
@@ -84,7 +86,12 @@ def _token(run: RunDir) -> str:
 
 
 def _serve_with(
-    run: RunDir, hub: RunHub, children: Children, log: Callable[[Event], None], stop: threading.Event
+    run: RunDir,
+    hub: RunHub,
+    children: Children,
+    log: Callable[[Event], None],
+    stop: threading.Event,
+    keep_hub_alive: Callable[[], bool],
 ) -> None:
     store = Store(run.state_file)
     service: Service | None = None
@@ -101,6 +108,7 @@ def _serve_with(
             manifests=manifests,
             peer=peer,
             restart_peer=lambda dead: restart_peer(run, dead),
+            keep_hub_alive=keep_hub_alive,
             store=store,
             executor=executor,
             publisher=Publisher(run.identity, run.run_id),

@@ -75,14 +75,13 @@ def make_spec(run: RunDir, initial_peers: list[str]) -> RunSpec:
         RunDirError: The data is not prepared yet.
         ExpertError: The model's settings are not valid.
     """
-    from paris.experts.presets import PRESETS, model_config_from_settings
+    from paris.experts.presets import model_config_from_settings, model_preset
 
     config, prepared = run.config, prepared_record(run)
     text = {**config.text, **prepared.get("text", {})}
-    preset = config.model.preset
-    base = PRESETS[preset].model_dump() if preset in PRESETS else {"preset": preset}
-    fields = {**base, "text_embed_dim": text["dim"], "max_text_tokens": text["max_tokens"], **config.model.overrides}
-    model = model_config_from_settings(fields).model_dump()
+    base = model_preset(config.model.preset).to_settings()
+    of_text = {"text_embed_dim": text["dim"], "max_text_tokens": text["max_tokens"]}
+    model = model_config_from_settings({**base, **of_text, **config.model.overrides}).to_settings()
     return RunSpec(
         name=config.run.name,
         num_experts=config.run.num_experts,

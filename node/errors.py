@@ -91,7 +91,7 @@ class LeaseLostError(ParisError):
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an OSError, those of `paris.experts` included, says that the disk, quota or file size limit is used up."""
+    """Whether an OSError (those of `paris.experts` too) says that disk, quota or file size limit is used up."""
     return isinstance(error, OSError) and error.errno in _FULL
 
 

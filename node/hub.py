@@ -105,10 +105,14 @@ def translated(doing: str) -> Iterator[None]:
 
     try:
         yield
-    except HfHubHTTPError as error:
-        raise status_error(doing, error.response) from error
-    except (HTTPError, ConnectionError, TimeoutError) as error:
-        reason = str(error) or type(error).__name__
+    except (HTTPError, ConnectionError, TimeoutError, RuntimeError) as error:
+        # The stock client puts what went wrong with an LFS upload behind a bare RuntimeError.
+        cause = error.__cause__ if type(error) is RuntimeError else error
+        if isinstance(cause, HfHubHTTPError):
+            raise status_error(doing, cause.response) from error
+        if not isinstance(cause, HTTPError | ConnectionError | TimeoutError):
+            raise
+        reason = str(cause) or type(cause).__name__
         raise TransientHubError(f"{doing}: no answer ({reason}).") from error
 
 

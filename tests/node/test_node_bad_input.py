@@ -67,7 +67,9 @@ def test_a_run_that_asks_for_a_newer_node_says_how_to_update(home, run_json, mak
     assert "pip install --upgrade" in refused(run_json, home, VersionError)
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:100], lambda data: data.replace(b":3", b":NaN"), lambda _: b"\0"])
+@pytest.mark.parametrize(
+    "damage", [lambda data: data[:100], lambda data: data.replace(b":3", b":NaN"), lambda _: b"\0"]
+)
 def test_a_damaged_run_json_is_to_be_got_again(home, run_json, damage):
     run_json.write_bytes(damage(run_json.read_bytes()))
     line = refused(run_json, home, RecordError)

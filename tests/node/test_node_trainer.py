@@ -78,7 +78,9 @@ def test_a_trainer_dies_with_its_agent(make_order, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_stop_saves_a_snapshot_and_a_wrong_setting_is_never_tried_again(make_order, tmp_path):
+def test_a_stop_saves_a_snapshot_and_wrong_settings_or_those_of_another_task_are_never_tried_again(
+    make_order, tmp_path
+):
     seen: list[dict] = []
 
     def check() -> None:
@@ -95,6 +97,13 @@ def test_a_stop_saves_a_snapshot_and_a_wrong_setting_is_never_tried_again(make_o
         supervise(wrong, tmp_path / "log", on_event=seen.append, check=lambda: None, pause=no_wait)
     assert caught.value.next_step
     assert seen == []
+
+    with pytest.raises(TrainerError, match="of another task or of other settings") as caught:
+        supervise(
+            make_order(100_000, seed=4), tmp_path / "log", on_event=seen.append, check=lambda: None, pause=no_wait
+        )
+    assert "given back" in caught.value.next_step
+    assert list((tmp_path / "work" / "snapshots").glob("pause-*"))
 
 
 def test_a_trainer_that_dies_three_times_without_a_step_is_given_up(make_order, tmp_path, monkeypatch):

@@ -46,8 +46,8 @@ class HubProcess:
         )
         self.port = urlsplit(self.process.stdout.readline().split()[-1]).port
 
-    def end(self, number: int = signal.SIGKILL) -> None:
-        self.process.send_signal(number)
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
         self.process.wait(20)
         self.process.stdin.close()
         self.process.stdout.close()
@@ -57,7 +57,7 @@ class HubProcess:
 def hub(tmp_path):
     process = HubProcess(tmp_path / "hub")
     yield process
-    process.end(signal.SIGTERM)
+    process.kill()
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_an_upload_that_is_cut_in_the_middle_ends_in_one_pull_request(hub, finis
     def cut() -> None:
         if hub_dies:
             proxy.is_down = True
-            hub.end()
+            hub.kill()
 
     def pause(seconds: float) -> None:
         waits.append(seconds)

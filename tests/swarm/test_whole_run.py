@@ -7,6 +7,8 @@ import json
 import pytest
 from swarm import TINY, Process, all_gone, command, status, wait_until
 
+from paris.coordinator.config import load_config
+
 pytestmark = pytest.mark.slow
 
 
@@ -64,7 +66,7 @@ def finished(folder, prepared, crew):
 
 
 def test_a_join_without_an_open_task_waits_and_says_so(finished):
-    assert "task" in finished["waited"]["text"]
+    assert finished["waited"]["text"].startswith("The coordinator has published no task yet")
 
 
 def test_a_killed_volunteer_and_a_restarted_coordinator_finish_the_run_with_one_attempt_each(finished):
@@ -88,8 +90,8 @@ def test_volunteers_end_by_themselves_when_the_run_is_complete(finished):
 
 
 def test_the_trainer_opened_no_network_socket(finished):
-    uploading = finished["ben"].event("uploading")
-    assert uploading["sockets"] == 0
+    told = finished["ben"].event("traffic")
+    assert (told["trainer_sockets"], told["trainer_refused"]) == (0, 0)
 
 
 def test_a_second_coordinator_on_one_run_is_refused(finished):
@@ -108,6 +110,26 @@ def test_a_release_is_made_loaded_and_sampled_from(finished):
     sampled = command("paris-coord", "sample", "a red heart", "--model", str(run / "release"), "--out", str(out))
     assert sampled.returncode == 0, sampled.stderr
     assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_release_is_sampled_from_over_the_hub_too(finished):
+    run, out = finished["run"], finished["folder"] / "bus.png"
+    endpoint = load_config(run).hub.endpoint
+    cache = {"HF_HOME": str(finished["folder"] / "hf")}
+    remote = ("--model", "paris/tiny", "--endpoint", endpoint, "--seeds", "1")
+    sampled = command("paris-coord", "sample", "a bus", *remote, "--out", str(out), env=cache)
+    assert sampled.returncode == 0, sampled.stderr
+    local = finished["folder"] / "local.png"
+    command("paris-coord", "sample", "a bus", "--model", str(run / "release"), "--seeds", "1", "--out", str(local))
+    assert out.read_bytes() == local.read_bytes()
+
+
+def test_the_router_is_trained_again_by_the_running_service_when_asked(finished):
+    before = (finished["run"] / "router" / "report.json").stat().st_mtime_ns
+    result = command("paris-coord", "train-router", str(finished["run"]))
+    assert result.returncode == 0, result.stderr
+    assert "The running service trains the router." in result.stderr
+    assert (finished["run"] / "router" / "report.json").stat().st_mtime_ns > before
 
 
 def test_the_report_measures_what_it_says(finished):

@@ -1,0 +1,238 @@
+"""The organiser's client against a real Hub: what fails is named, what is done twice is harmless."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import socket
+import time
+
+import pytest
+from huggingface_hub import CommitOperationAdd
+from hub_gate import MODELS, STRANGER_TOKEN, WEIGHTS, Gate, run_hub, running_hub, wait_until
+
+from paris.coordinator.children import Children
+from paris.coordinator.errors import HubError
+from paris.coordinator.executor import Executor
+from paris.coordinator.hub_client import hub_errors
+from paris.coordinator.init import create_run
+from paris.coordinator.observations import Observation, Register, Registered
+from paris.coordinator.policy import Policy
+from paris.coordinator.registering import register_submission, reject_submission
+from paris.coordinator.state import State, SubmissionState, TaskState
+from paris.coordinator.tick import tick
+from paris.coordinator.verify.case import SUBMISSION_RECORD, submission_folder
+from paris.coordinator.work import Work
+from paris.experts.files import DiskFullError
+from paris.node.hub import Hub
+from paris.node.leasing import verdict_on_hub
+from paris.protocol.records import Rung, Submission, SubmittedFile, Task, Verdict
+
+VOLUNTEER = "a" * 64
+EXPERT = "expert_1/diffusion_pytorch_model.safetensors"
+POLICY = Policy(lease_s=600, heartbeat_every_s=10, want_life_s=60, train_router_after=0)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with running_hub(tmp_path_factory.mktemp("hub")) as server:
+        run_hub(server.url).ensure_repos()
+        yield server
+
+
+@pytest.fixture
+def gate(server):
+    with Gate(server.port) as gate:
+        yield gate
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return create_run(tmp_path_factory.mktemp("run"), recipe="emoji")
+
+
+@pytest.fixture(scope="module")
+def work(run, server):
+    """What the service's threads work with; the run's description plays no part in what is tested here."""
+    return Work(run, None, run_hub(server.url), Children(run.logs))
+
+
+def judged(server, accepted: bool, lease: str, data: bytes = WEIGHTS) -> State:
+    """A state in which a stranger's real pull request has its verdict."""
+    stranger = run_hub(server.url, STRANGER_TOKEN)
+    record = f"{submission_folder('expert-1', 1, VOLUNTEER)}/{SUBMISSION_RECORD}"
+    operations = [CommitOperationAdd("expert.safetensors", data), CommitOperationAdd(record, b"{}")]
+    commit = stranger.api.create_commit(MODELS, operations, commit_message="Submit", create_pr=True)
+    lease_id, number = lease * 32, int(commit.pr_num)
+    task = Task(
+        task_id="expert-1", cluster=1, steps=10, batch_size=1, manifest_sha256="0" * 64, data_bytes=1,
+        min_memory_bytes=0, min_disk_bytes=0, deadline_s=10, grace_s=1, state="submitted", attempt=1,
+    )  # fmt: skip
+    file = SubmittedFile(path="expert.safetensors", sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
+    submission = Submission(
+        lease_id=lease_id, task_id="expert-1", attempt=1, name="ada", repo=MODELS, pull_request=number,
+        commit=commit.oid, files=(file,), steps=10, final_loss=0.5, commitment="0" * 64,
+    )  # fmt: skip
+    verdict = Verdict(
+        lease_id=lease_id, task_id="expert-1", attempt=1, volunteer=VOLUNTEER, accepted=accepted, reason="as measured",
+        rungs=(Rung(rung="skill", passed=accepted, figure=0.9, bound=0.5),),
+    )  # fmt: skip
+    phase = "accepted" if accepted else "rejected"
+    known = SubmissionState(
+        submission=submission, signer=VOLUNTEER, envelope="", seen_at=1.0, phase=phase, verdict=verdict
+    )
+    return State(tasks={"expert-1": TaskState(task=task)}, submissions={lease_id: known})
+
+
+def pull_refs(server) -> list[str]:
+    refs = run_hub(server.url).api.list_repo_refs(MODELS, include_pull_requests=True)
+    return [ref.ref for ref in refs.pull_requests]
+
+
+def comments(server, number: int) -> list[str]:
+    events = run_hub(server.url).api.get_discussion_details(MODELS, number).events
+    return [event.content for event in events if event.type == "comment" and "paris-verdict" in event.content]
+
+
+def read_as_node(server, run, number: int, lease_id: str) -> Verdict | None:
+    hub = Hub(server.url, STRANGER_TOKEN)
+    return verdict_on_hub(
+        hub, MODELS, number, run_id=run.run_id, coordinator=run.identity.public_key, lease_id=lease_id
+    )
+
+
+def test_a_closed_port_is_a_hub_that_does_not_answer():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, not listening: refused, and nobody else can have it
+        hub = run_hub(f"http://127.0.0.1:{taken.getsockname()[1]}")
+        for call in (hub.ensure_repos, hub.head):
+            with pytest.raises(HubError, match=rf"{hub.endpoint} does not answer.*Check that it runs") as caught:
+                call()
+            assert caught.value.exit_code == 62
+
+
+def test_a_download_without_an_answer_is_the_hubs_fault_and_leaves_no_file(tmp_path, server):
+    api = run_hub(server.url).api
+    with pytest.raises(HubError, match="does not answer"), hub_errors(server.url):
+        api.hf_hub_download(MODELS, "run.json", local_dir=tmp_path, local_files_only=True)
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_a_wrong_token_is_refused_with_the_advice_to_check_it(server):
+    head = run_hub(server.url).head()
+    wrong = run_hub(server.url, "a_token_that_nobody_has")
+    with pytest.raises(HubError, match=rf"{server.url} answered 401.*PARIS_HUB_TOKEN"):
+        wrong.upload_file("run.json", b"{}", "not mine")
+    assert run_hub(server.url).head() == head
+
+
+def test_a_strangers_token_may_not_write(server):
+    head = run_hub(server.url).head()
+    stranger = run_hub(server.url, STRANGER_TOKEN)
+    with pytest.raises(HubError, match=rf"{server.url} answered 403.*write access"):
+        stranger.upload_file("run.json", b"{}", "not mine")
+    with pytest.raises(HubError, match="403"):
+        run_hub(server.url, STRANGER_TOKEN, "lab/other").ensure_repos()
+    assert run_hub(server.url).head() == head
+    assert not run_hub(server.url).api.repo_exists("lab/other")
+
+
+def test_a_missing_repo_is_named_with_where_it_is_set(server):
+    with pytest.raises(HubError, match=r"404.*lab/nowhere.*model_repo"):
+        run_hub(server.url, model_repo="lab/nowhere").head()
+
+
+def test_what_answers_but_is_no_hub_is_called_so():
+    with Gate(None) as gate:
+        gate.instead = lambda method, path: 200
+        with pytest.raises(HubError, match=rf"{gate.url} is no Hub.*endpoint"):
+            run_hub(gate.url).head()
+
+
+def test_a_hub_that_is_busy_once_is_asked_again(gate, server):
+    hub, busy = run_hub(gate.url), [503]
+    gate.instead = lambda method, path: busy.pop() if busy and "preupload" in path else None
+    hub.upload_file("busy.txt", b"arrived", "after all")
+    assert [path for _, path in gate.seen if "preupload" in path][1:]
+    assert run_hub(server.url).api.file_exists(MODELS, "busy.txt")
+
+
+def test_a_hub_that_stays_busy_is_an_error_soon_and_nothing_is_half_done(gate, server):
+    hub, head = run_hub(gate.url), run_hub(server.url).head()
+    gate.instead = lambda method, path: 503 if "/commit/" in path or method == "GET" else None
+    began = time.monotonic()
+    with pytest.raises(HubError, match=r"answered 503.*work again when the Hub does"):
+        hub.head()
+    with pytest.raises(HubError, match="503"):
+        hub.upload_file("half.txt", b"half", "half")
+    assert time.monotonic() - began < 10
+    assert run_hub(server.url).head() == head
+    gate.instead = lambda method, path: None
+    hub.upload_file("half.txt", b"half", "whole")
+    assert hub.head() != head
+
+
+def test_a_full_disk_is_not_blamed_on_the_hub():
+    with pytest.raises(DiskFullError, match=r"/data/x.*Free some space"), hub_errors("http://hub"):
+        raise OSError(errno.ENOSPC, "No space left on device", "/data/x")
+
+
+def test_a_missing_local_file_is_not_blamed_on_the_hub(tmp_path):
+    with pytest.raises(FileNotFoundError), hub_errors("http://hub"):
+        (tmp_path / "nothing").read_bytes()
+
+
+def test_registering_twice_finds_the_bytes_in_place(server, run, work):
+    state = judged(server, True, "1")
+    first = register_submission(work.hub, state, "1" * 32, work.seal_verdict)
+    head = work.hub.head()
+    again = register_submission(work.hub, state, "1" * 32, work.seal_verdict)
+    number = state.submissions["1" * 32].submission.pull_request
+    assert again == first
+    assert (first.commit, first.path, work.hub.head()) == (head, EXPERT, head)
+    assert work.hub.find_registered(EXPERT) == (hashlib.sha256(WEIGHTS).hexdigest(), len(WEIGHTS))
+    assert len(comments(server, number)) == 1
+    verdict = read_as_node(server, run, number, "1" * 32)
+    assert verdict == state.submissions["1" * 32].verdict
+
+
+def test_a_head_that_moved_is_refused_and_the_next_tick_registers(server, run, gate):
+    data, said, mover = WEIGHTS + bytes(8), [], run_hub(server.url)
+    state = judged(server, True, "2", data)
+
+    def move_head_once(method: str, path: str) -> None:
+        if method == "POST" and "/commit/main" in path:
+            gate.instead = lambda *_: None
+            mover.upload_file("run.json", json.dumps({"at": time.time()}).encode(), "moved")
+
+    gate.instead = move_head_once
+    new, before = (hashlib.sha256(data).hexdigest(), len(data)), mover.find_registered(EXPERT)
+    results: list[Observation] = []
+    for expected in (before, new):
+        decision = tick(state, results, POLICY, 100.0)
+        assert decision.actions == (Register("2" * 32),)
+        executor = Executor(Work(run, None, run_hub(gate.url), Children(run.logs)), said.append, time.time)
+        executor.start(decision.actions, state)
+        results = wait_until(lambda e=executor, n=len(said): e.results() or [None] * len(said[n:]), 20, "an end")
+        results = [result for result in results if result is not None]
+        executor.stop()
+        assert mover.find_registered(EXPERT) == expected
+    assert len(said) == 1
+    assert f"{gate.url} answered 412" in said[0]
+    assert [type(result) for result in results] == [Registered]
+    assert tick(state, results, POLICY, 100.0).actions == ()
+
+
+def test_a_rejected_pull_request_loses_its_ref_and_may_be_closed_twice(server, run, work):
+    state = judged(server, False, "3", b"\0" * 80)
+    number = state.submissions["3" * 32].submission.pull_request
+    assert f"refs/pr/{number}" in pull_refs(server)
+    for _ in range(2):
+        reject_submission(work.hub, state, "3" * 32, work.seal_verdict)
+        assert f"refs/pr/{number}" not in pull_refs(server)
+    assert work.hub.api.get_discussion_details(MODELS, number).status == "closed"
+    assert len(comments(server, number)) == 1
+    assert "| skill | no | 0.9 | 0.5 |" in comments(server, number)[0]
+    assert read_as_node(server, run, number, "3" * 32) == state.submissions["3" * 32].verdict
+    assert read_as_node(server, run, number, "4" * 32) is None
