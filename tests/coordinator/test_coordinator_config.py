@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from paris.coordinator.config import dump_config, load_config, load_recipe, parse_config, recipe_names
@@ -69,3 +71,50 @@ def test_init_refuses_a_name_that_cannot_be_in_a_run_id_and_makes_nothing(tmp_pa
 def test_a_folder_without_run_toml_is_not_a_run(tmp_path):
     with pytest.raises(RunDirError, match=r"no run\.toml"):
         load_config(tmp_path)
+
+
+@pytest.fixture
+def fixed_recipe(tmp_path):
+    """A recipe in which every address is decided."""
+    text = dump_config(load_recipe("emoji")).replace("127.0.0.1:0", "127.0.0.2:8484")
+    path = tmp_path / "mine.toml"
+    path.write_text(text.replace("/ip4/127.0.0.1/tcp/0", "/ip4/0.0.0.0/tcp/31337"))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("asked", "endpoint", "listen"),
+    [
+        ({}, "http://127.0.0.2:8484", "/ip4/0.0.0.0/tcp/31337"),
+        ({"hub_port": 8585}, "http://127.0.0.2:8585", "/ip4/0.0.0.0/tcp/31337"),
+        ({"host": "127.0.0.1"}, "http://127.0.0.1:8484", "/ip4/127.0.0.1/tcp/31337"),
+        ({"host": "127.0.0.1", "hub_port": 65535}, "http://127.0.0.1:65535", "/ip4/127.0.0.1/tcp/31337"),
+    ],
+)
+def test_init_changes_of_a_recipes_addresses_what_is_asked_and_nothing_else(
+    tmp_path, fixed_recipe, asked, endpoint, listen
+):
+    made = create_run(tmp_path / "run", recipe=fixed_recipe, **asked)
+    assert (made.config.hub.endpoint, made.config.dht.listen) == (endpoint, [listen])
+    assert RunDir.open(tmp_path / "run").config == made.config
+
+
+def test_init_fills_in_free_ports_where_the_recipe_leaves_them_open(tmp_path):
+    made = create_run(tmp_path / "run", recipe="emoji")
+    assert re.fullmatch(r"http://127\.0\.0\.1:[1-9]\d+", made.config.hub.endpoint)
+    assert re.fullmatch(r"/ip4/127\.0\.0\.1/tcp/[1-9]\d+", made.config.dht.listen[0])
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"host": "my-machine"}, "'my-machine' is not an IPv4 address"),
+        ({"host": "192.0.2.7"}, "cannot listen at 192.0.2.7.*an address of this machine"),
+        ({"hub_endpoint": "hub.example"}, "'hub.example' is not a Hub's endpoint"),
+        ({"hub_endpoint": "https://hub.example", "hub_port": 8484}, "--hub-port 8484.*elsewhere: https://hub.example"),
+    ],
+)
+def test_init_refuses_an_address_that_cannot_be_used_and_makes_nothing(tmp_path, asked, said):
+    with pytest.raises(ConfigError, match=said):
+        create_run(tmp_path / "run", recipe="emoji", **asked)
+    assert not (tmp_path / "run").exists()

@@ -9,8 +9,8 @@ import socket
 import time
 
 import pytest
-from huggingface_hub import CommitOperationAdd
 from hub_gate import MODELS, STRANGER_TOKEN, WEIGHTS, Gate, run_hub, running_hub, wait_until
+from huggingface_hub import CommitOperationAdd
 
 from paris.coordinator.children import Children
 from paris.coordinator.errors import HubError
@@ -197,6 +197,13 @@ def test_registering_twice_finds_the_bytes_in_place(server, run, work):
     assert verdict == state.submissions["1" * 32].verdict
 
 
+def ended(executor: Executor, failed: list[str]) -> list[Observation]:
+    """Wait until the one action has brought a result or failed."""
+    found: list[Observation] = []
+    wait_until(lambda: found.extend(executor.results()) or found or failed, 20, "the action ended")
+    return found
+
+
 def test_a_head_that_moved_is_refused_and_the_next_tick_registers(server, run, gate):
     data, said, mover = WEIGHTS + bytes(8), [], run_hub(server.url)
     state = judged(server, True, "2", data)
@@ -212,11 +219,12 @@ def test_a_head_that_moved_is_refused_and_the_next_tick_registers(server, run, g
     for expected in (before, new):
         decision = tick(state, results, POLICY, 100.0)
         assert decision.actions == (Register("2" * 32),)
-        executor = Executor(Work(run, None, run_hub(gate.url), Children(run.logs)), said.append, time.time)
+        failed: list[str] = []
+        executor = Executor(Work(run, None, run_hub(gate.url), Children(run.logs)), failed.append, time.time)
         executor.start(decision.actions, state)
-        results = wait_until(lambda e=executor, n=len(said): e.results() or [None] * len(said[n:]), 20, "an end")
-        results = [result for result in results if result is not None]
+        results = ended(executor, failed)
         executor.stop()
+        said += failed
         assert mover.find_registered(EXPERT) == expected
     assert len(said) == 1
     assert f"{gate.url} answered 412" in said[0]
