@@ -21,6 +21,7 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from paris.coordinator.errors import ConfigError, RunDirError
+from paris.protocol.records import RepoId
 
 Settings = dict[str, bool | int | float | str]
 
@@ -48,8 +49,8 @@ class HubTable(_Table):
     endpoint: str = "https://huggingface.co"
     embedded: bool = False
     """Serve the Hub from this run directory at the endpoint's host and port."""
-    model_repo: str
-    data_repo: str
+    model_repo: RepoId
+    data_repo: RepoId
 
 
 class DhtTable(_Table):

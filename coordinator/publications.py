@@ -8,11 +8,12 @@ from paris.coordinator.state import State
 from paris.protocol.envelope import Envelope, seal
 from paris.protocol.keys import subkey_of
 from paris.protocol.manifest import Manifest, split_manifest
-from paris.protocol.records import Payload, RunSpec
+from paris.protocol.records import Lease, Payload, RunSpec, Verdict
 from paris.protocol.signing import Identity
 
 LIFE_S = 900.0
 """Life of a coordinator's record in the DHT; it is stored again at a third of it."""
+_KEPT_ATTEMPTS = 3
 
 
 def wanted_records(spec: RunSpec, manifests: list[Manifest], state: State) -> list[Payload]:
@@ -21,10 +22,15 @@ def wanted_records(spec: RunSpec, manifests: list[Manifest], state: State) -> li
     for manifest in manifests:
         records += split_manifest(manifest)
     records += [task.task for task in state.tasks.values()]
-    records += [held.lease for held in state.leases.values()]
-    records += [s.verdict for s in state.submissions.values() if s.verdict is not None]
+    records += [held.lease for held in state.leases.values() if _is_recent(held.lease, state)]
+    records += [s.verdict for s in state.submissions.values() if s.verdict is not None and _is_recent(s.verdict, state)]
     records += [task.registration for task in state.tasks.values() if task.registration is not None]
     return records
+
+
+def _is_recent(record: Lease | Verdict, state: State) -> bool:
+    """Of a task's attempts the last few: older ones nobody waits for, and a dictionary in the DHT is sent whole."""
+    return record.attempt > state.tasks[record.task_id].task.attempt - _KEPT_ATTEMPTS
 
 
 @dataclass

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from paris.node.errors import SettingsError
+from paris.protocol.records import ShortText
 
 _ENV_PREFIX = "PARIS_NODE_"
 
@@ -26,7 +27,7 @@ class NodeConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field("", max_length=80)
+    name: ShortText = ""
     """Shown beside the contributions; empty takes `volunteer-` and six digits of the public key."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """What to train on; auto takes the first GPU there is."""

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from paris.coordinator.observations import Event
-from paris.coordinator.publications import LIFE_S, Publisher
+from paris.coordinator.publications import LIFE_S, Publisher, wanted_records
 from paris.coordinator.state import LeaseState, RouterState, State, TaskState, VolunteerState
 from paris.coordinator.store import Store
 from paris.protocol.envelope import open_envelope
@@ -102,6 +102,16 @@ def test_records_are_sealed_again_at_a_third_of_their_life_always_later():
     assert again[0].sequence > first[0].sequence
     opened = open_envelope(again[0].data, run_id=run_id, coordinator=identity.public_key, now=1000.0 + LIFE_S / 2)
     assert opened.payload == TASK
+
+
+def test_only_the_last_attempts_are_published():
+    leases = {f"{n:032x}": LEASE.model_copy(update={"lease_id": f"{n:032x}", "attempt": n}) for n in range(1, 8)}
+    state = State(
+        tasks={"expert-0": TaskState(task=TASK.model_copy(update={"attempt": 7}))},
+        leases={lease_id: LeaseState(lease=lease) for lease_id, lease in leases.items()},
+    )
+    published = [record.attempt for record in wanted_records(None, [], state) if isinstance(record, Lease)]
+    assert published == [5, 6, 7]
 
 
 def test_a_change_and_a_failed_store_are_published_at_once():

@@ -4,141 +4,32 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tick_world import (
+    PEOPLE,
+    POLICY,
+    START,
+    beat,
+    lease_of,
+    registration,
+    run_of,
+    step,
+    submission,
+    verdict,
+    want,
+)
 
 from paris.coordinator.observations import (
-    Beaten,
     Closed,
-    Judged,
     JudgingFailed,
     Observation,
     Register,
-    Registered,
     Reject,
     RouterTrained,
-    Submitted,
     TrainRouter,
     Verify,
-    Wanted,
 )
-from paris.coordinator.policy import Policy
-from paris.coordinator.state import State, TaskState
-from paris.coordinator.tick import Decision, tick
-from paris.protocol.envelope import seal
-from paris.protocol.records import (
-    Heartbeat,
-    Lease,
-    Payload,
-    Registration,
-    Rung,
-    Submission,
-    SubmittedFile,
-    Task,
-    Verdict,
-    Want,
-)
-from paris.protocol.signing import Identity
-
-POLICY = Policy(lease_s=600, heartbeat_every_s=10, want_life_s=60, train_router_after=2)
-START = 1_000_000.0
-PEOPLE = [Identity.generate() for _ in range(4)]
-
-
-def task(number: int, min_memory_bytes: int = 0) -> TaskState:
-    return TaskState(
-        task=Task(
-            task_id=f"expert-{number}",
-            cluster=number,
-            steps=1000,
-            batch_size=8,
-            manifest_sha256="0" * 64,
-            data_bytes=1,
-            min_memory_bytes=min_memory_bytes,
-            min_disk_bytes=0,
-            deadline_s=1000,
-            grace_s=100,
-            state="open",
-        )
-    )
-
-
-def run_of(num_tasks: int, **fields: int) -> State:
-    return State(tasks={f"expert-{k}": task(k, **fields) for k in range(num_tasks)})
-
-
-def sealed(payload: Payload, who: Identity, now: float, sequence: int = 0):
-    return seal(payload, who, run_id="r", sequence=sequence or int(now * 1000), issued_at=now, expires_at=now + 60)
-
-
-def want(who: int, now: float, state: str = "waiting", memory_bytes: int = 10**9) -> Wanted:
-    payload = Want(
-        name=f"v{who}", device="cpu", memory_bytes=memory_bytes, disk_bytes=10**9, state=state, node_version="0.1.0"
-    )
-    return Wanted(sealed(payload, PEOPLE[who], now))
-
-
-def beat(lease: Lease, who: int, now: float, step: int, state: str = "training") -> Beaten:
-    payload = Heartbeat(
-        lease_id=lease.lease_id, task_id=lease.task_id, attempt=lease.attempt, state=state, step=step, loss=1.0
-    )
-    return Beaten(sealed(payload, PEOPLE[who], now))
-
-
-def submission(lease: Lease, who: int, now: float) -> Submitted:
-    payload = Submission(
-        lease_id=lease.lease_id,
-        task_id=lease.task_id,
-        attempt=lease.attempt,
-        name=f"v{who}",
-        repo="a/b",
-        pull_request=7,
-        commit="0" * 40,
-        files=(SubmittedFile(path="submissions/x/expert.safetensors", sha256="1" * 64, bytes=10),),
-        steps=1000,
-        final_loss=0.1,
-        commitment="2" * 64,
-    )
-    return Submitted(sealed(payload, PEOPLE[who], now))
-
-
-def verdict(lease: Lease, accepted: bool) -> Judged:
-    rungs = (Rung(rung="envelope", passed=accepted, figure=0.0, bound=0.0),)
-    return Judged(
-        Verdict(
-            lease_id=lease.lease_id,
-            task_id=lease.task_id,
-            attempt=lease.attempt,
-            volunteer=lease.volunteer,
-            accepted=accepted,
-            reason="because",
-            rungs=rungs,
-        )
-    )
-
-
-def registration(lease: Lease) -> Registered:
-    return Registered(
-        Registration(
-            task_id=lease.task_id,
-            cluster=0,
-            repo="a/b",
-            commit="0" * 40,
-            path="expert_0/x.safetensors",
-            sha256="1" * 64,
-            bytes=10,
-            steps=1000,
-            volunteer=lease.volunteer,
-            volunteer_name="v",
-            lease_id=lease.lease_id,
-        )
-    )
-
-
-def step(state: State, now: float, *seen: Observation) -> Decision:
-    return tick(state, seen, POLICY, now)
-
-
-def lease_of(state: State, task_id: str = "expert-0") -> Lease:
-    return state.leases[state.tasks[task_id].lease_id].lease
+from paris.coordinator.state import RouterState, State
+from paris.coordinator.tick import tick
 
 
 def test_an_open_task_goes_to_the_volunteer_that_waits_longest():
@@ -332,3 +223,37 @@ def test_whatever_happens_the_books_stay_in_order(story):
             assert (after.task.state == "registered") == (after.registration is not None)
             assert (after.task.state in ("leased", "submitted")) == (after.lease_id is not None)
         assert step(state, now).state == state, "a tick that sees nothing new changes nothing"
+
+
+def test_of_two_good_submissions_for_one_task_only_the_first_is_registered():
+    state = step(run_of(1), START, want(0, START)).state
+    first = lease_of(state)
+    now = START + 300
+    state = step(state, now, want(1, now)).state
+    second = lease_of(state)
+    state = step(state, now + 1, submission(first, 0, now + 1), submission(second, 1, now + 1)).state
+    state = step(state, now + 2, verdict(second, True)).state
+    decision = step(state, now + 3, verdict(first, True))
+    assert set(decision.actions) == {Register(second.lease_id), Reject(first.lease_id)}
+    assert "Other work" in decision.state.submissions[first.lease_id].verdict.reason
+
+
+def test_a_heartbeat_cannot_speak_of_another_task_or_of_more_steps_than_there_are():
+    state = step(run_of(2), START, want(0, START)).state
+    lease = lease_of(state)
+    lies = [beat(lease.model_copy(update={"task_id": "expert-1"}), 0, START + 1, 5), beat(lease, 0, START + 2, 1001)]
+    assert step(state, START + 3, *lies).state.leases == state.leases
+
+
+def test_finished_work_is_waited_for_but_not_for_ever():
+    state = step(run_of(1), START, want(0, START)).state
+    for now in (START + 1100, START + 1199):
+        state = step(state, now, beat(lease_of(state), 0, now, 1000, state="uploading")).state
+        assert state.tasks["expert-0"].task.state == "leased"
+    gone = step(state, START + 1201).state
+    assert gone.tasks["expert-0"].task.state == "open"
+
+
+def test_a_second_word_of_the_routers_end_changes_nothing():
+    state = State().with_router(RouterState(phase="done", note="good"))
+    assert step(state, START, RouterTrained(False, "late failure")).state == state

@@ -92,7 +92,9 @@ def test_every_toml_block_is_a_valid_setting():
 
 
 def test_every_message_in_the_troubleshooting_table_is_one_that_the_node_says():
-    source = "\n".join(path.read_text("utf-8") for top in ("node", "protocol") for path in (ROOT / top).rglob("*.py"))
+    source = "\n".join(
+        path.read_text("utf-8") for top in ("node", "protocol", "experts") for path in (ROOT / top).rglob("*.py")
+    )
     said = re.sub(r'"\s*\n\s*f?"', "", source)
     text = (ROOT / "docs" / "volunteers.md").read_text("utf-8")
     rows = re.findall(r"^\| (.+?) \| [\d, -]+ \|", text[text.index("## Troubleshooting") :], re.MULTILINE)

@@ -1,0 +1,124 @@
+"""A run's records as a coordinator sees them, for tests of its decisions."""
+
+from __future__ import annotations
+
+from paris.coordinator.observations import Beaten, Judged, Observation, Registered, Submitted, Wanted
+from paris.coordinator.policy import Policy
+from paris.coordinator.state import State, TaskState
+from paris.coordinator.tick import Decision, tick
+from paris.protocol.envelope import seal
+from paris.protocol.records import (
+    Heartbeat,
+    Lease,
+    Payload,
+    Registration,
+    Rung,
+    Submission,
+    SubmittedFile,
+    Task,
+    Verdict,
+    Want,
+)
+from paris.protocol.signing import Identity
+
+POLICY = Policy(lease_s=600, heartbeat_every_s=10, want_life_s=60, train_router_after=2)
+START = 1_000_000.0
+PEOPLE = [Identity.generate() for _ in range(4)]
+
+
+def task(number: int, min_memory_bytes: int = 0) -> TaskState:
+    return TaskState(
+        task=Task(
+            task_id=f"expert-{number}",
+            cluster=number,
+            steps=1000,
+            batch_size=8,
+            manifest_sha256="0" * 64,
+            data_bytes=1,
+            min_memory_bytes=min_memory_bytes,
+            min_disk_bytes=0,
+            deadline_s=1000,
+            grace_s=100,
+            state="open",
+        )
+    )
+
+
+def run_of(num_tasks: int, **fields: int) -> State:
+    return State(tasks={f"expert-{k}": task(k, **fields) for k in range(num_tasks)})
+
+
+def sealed(payload: Payload, who: Identity, now: float, sequence: int = 0):
+    return seal(payload, who, run_id="r", sequence=sequence or int(now * 1000), issued_at=now, expires_at=now + 60)
+
+
+def want(who: int, now: float, state: str = "waiting", memory_bytes: int = 10**9) -> Wanted:
+    payload = Want(
+        name=f"v{who}", device="cpu", memory_bytes=memory_bytes, disk_bytes=10**9, state=state, node_version="0.1.0"
+    )
+    return Wanted(sealed(payload, PEOPLE[who], now))
+
+
+def beat(lease: Lease, who: int, now: float, step: int, state: str = "training") -> Beaten:
+    payload = Heartbeat(
+        lease_id=lease.lease_id, task_id=lease.task_id, attempt=lease.attempt, state=state, step=step, loss=1.0
+    )
+    return Beaten(sealed(payload, PEOPLE[who], now))
+
+
+def submission(lease: Lease, who: int, now: float) -> Submitted:
+    payload = Submission(
+        lease_id=lease.lease_id,
+        task_id=lease.task_id,
+        attempt=lease.attempt,
+        name=f"v{who}",
+        repo="a/b",
+        pull_request=7,
+        commit="0" * 40,
+        files=(SubmittedFile(path="submissions/x/expert.safetensors", sha256="1" * 64, bytes=10),),
+        steps=1000,
+        final_loss=0.1,
+        commitment="2" * 64,
+    )
+    return Submitted(sealed(payload, PEOPLE[who], now))
+
+
+def verdict(lease: Lease, accepted: bool) -> Judged:
+    rungs = (Rung(rung="envelope", passed=accepted, figure=0.0, bound=0.0),)
+    return Judged(
+        Verdict(
+            lease_id=lease.lease_id,
+            task_id=lease.task_id,
+            attempt=lease.attempt,
+            volunteer=lease.volunteer,
+            accepted=accepted,
+            reason="because",
+            rungs=rungs,
+        )
+    )
+
+
+def registration(lease: Lease) -> Registered:
+    return Registered(
+        Registration(
+            task_id=lease.task_id,
+            cluster=0,
+            repo="a/b",
+            commit="0" * 40,
+            path="expert_0/x.safetensors",
+            sha256="1" * 64,
+            bytes=10,
+            steps=1000,
+            volunteer=lease.volunteer,
+            volunteer_name="v",
+            lease_id=lease.lease_id,
+        )
+    )
+
+
+def step(state: State, now: float, *seen: Observation) -> Decision:
+    return tick(state, seen, POLICY, now)
+
+
+def lease_of(state: State, task_id: str = "expert-0") -> Lease:
+    return state.leases[state.tasks[task_id].lease_id].lease
