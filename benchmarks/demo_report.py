@@ -46,14 +46,15 @@ def keep(demo: Path, report: dict[str, Any]) -> None:
     """Put the figures and pictures where the README shows them."""
     from PIL import Image
 
-    results = _ROOT / "benchmarks" / "results"
+    results, pictures = _ROOT / "benchmarks" / "results", _ROOT / "docs" / "pictures"
     results.mkdir(exist_ok=True)
+    pictures.mkdir(exist_ok=True)
     kept = {name: value for name, value in report.items() if name not in ("curves", "clusters")}
     (results / "demo.json").write_text(json.dumps(kept, indent=1) + "\n")
     for name in _PICTURES:
         picture = Image.open(demo / name).convert("RGB")
         picture.thumbnail((_WIDEST_PX, 4 * _WIDEST_PX))
-        picture.quantize(128).save(_ROOT / "docs" / "pictures" / name, optimize=True)
+        picture.quantize(128).save(pictures / name, optimize=True)
     readme = _ROOT / "README.md"
     text = readme.read_text("utf-8")
     before, rest = text.split(_BEGIN, 1)
