@@ -32,7 +32,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/codespell --ignore-words-list ba,fo,nd,hart --skip .venv,.git,demo,runs .
+	$(BIN)/codespell .
 
 # mypy follows the packages under the names they are installed as: see tests/house/types.sh
 types: $(STAMP)

@@ -15,7 +15,7 @@ from typing import Any
 _ROOT = Path(__file__).resolve().parents[1]
 _BEGIN, _END = "<!-- demo figures: python -m benchmarks.demo_report --keep -->", "<!-- end of demo figures -->"
 _PICTURES = ("samples.png", "clusters.png", "training.png")
-_WIDEST_PX = 1100
+_WIDEST_PX = 900
 
 
 def rows_of(report: dict[str, Any]) -> list[tuple[str, str]]:
@@ -54,7 +54,7 @@ def keep(demo: Path, report: dict[str, Any]) -> None:
     for name in _PICTURES:
         picture = Image.open(demo / name).convert("RGB")
         picture.thumbnail((_WIDEST_PX, 4 * _WIDEST_PX))
-        picture.quantize(128).save(pictures / name, optimize=True)
+        picture.quantize(256, kmeans=2).save(pictures / name, optimize=True)
     readme = _ROOT / "README.md"
     text = readme.read_text("utf-8")
     before, rest = text.split(_BEGIN, 1)
