@@ -39,7 +39,7 @@ types: $(STAMP)
 	MYPY=$(abspath $(BIN)/mypy) sh tests/house/types.sh
 
 suite: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache demo build *.egg-info

@@ -107,7 +107,9 @@ async def _store_batch(node: RunNode, replicas: list[PeerID], key_id: DHTID, rec
     answered = [word for word in words if word is not None]
     node.protocol.traffic.sent(records=len(records) * len(answered))
     if not answered:
-        return [not replicas and not node.options.client_mode] * len(records)
+        # A peer that was given others to join by is never a swarm of one: that it finds nobody means it is cut off.
+        is_sole_peer = not replicas and not node.options.client_mode and not node.options.initial_peers
+        return [is_sole_peer] * len(records)
     unanimous = [all(column) for column in zip(*answered, strict=True)]
     if all(unanimous):
         return unanimous
