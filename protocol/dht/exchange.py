@@ -108,7 +108,7 @@ async def _store_batch(node: RunNode, replicas: list[PeerID], key_id: DHTID, rec
     node.protocol.traffic.sent(records=len(records) * len(answered))
     if not answered:
         # A peer that was given others to join by is never a swarm of one: that it finds nobody means it is cut off.
-        is_sole_peer = not replicas and not node.options.client_mode and not node.options.initial_peers
+        is_sole_peer = not replicas and not node.options.client_mode and node.is_first
         return [is_sole_peer] * len(records)
     unanimous = [all(column) for column in zip(*answered, strict=True)]
     if all(unanimous):

@@ -80,6 +80,11 @@ class RunNode:
             raise _worst(failures)
         await self.dht.find_nearest_nodes([self.dht.node_id])
 
+    @property
+    def is_first(self) -> bool:
+        """Whether this peer was given no other to join by."""
+        return not self._others
+
     async def rejoin_if_alone(self) -> None:
         """Dial the initial peers again when nobody is left; gives up waiting soon, but goes on trying."""
         if self.num_neighbours > 0 or not self._others:
@@ -98,7 +103,7 @@ class RunNode:
             return False
         await self.rejoin_if_alone()
         if self.num_neighbours == 0:
-            return not self._others and await self.daemon.answers()
+            return self.is_first and await self.daemon.answers()
         neighbours = list(self.protocol.routing_table.uid_to_peer_id.values())[:NUM_REPLICAS]
         answers = await asyncio.gather(*(self.protocol.call_ping(peer) for peer in neighbours))
         return any(answer is not None for answer in answers)
