@@ -1,6 +1,7 @@
 """What a verification needs to know, as one file that the coordinator writes and the child process reads.
 
-CASE.json    VerificationCase, mode 0600: it holds the Hub token and the seed of the secret draws
+CASE.json    VerificationCase, mode 0600: it holds the seed of the secret draws. The service hands the Hub token
+             over in the environment and removes the file afterwards
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ EXPERT_FILE = "expert.safetensors"
 
 
 class OtherCheckpoint(BaseModel):
-    """A registered or pending checkpoint of the run that came in before the one that is judged."""
+    """A checkpoint of the run that was accepted before the one that is judged."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     task_id: TaskId
