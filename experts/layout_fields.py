@@ -8,14 +8,15 @@ encoder, VAE and way of sampling are meant, and no prompt router.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from paris.experts.codec import CodecConfig
 from paris.experts.errors import LayoutError
 from paris.experts.presets import ModelConfig, RouterConfig
 from paris.experts.prompt_router import PromptRouterConfig
+from paris.experts.sampling_settings import SamplingSettings
 from paris.experts.settings import Settings
 from paris.experts.text import TextConfig
 
@@ -30,15 +31,6 @@ _TEXT = {
     "model_class": "CLIPTextModel",
     "attend_padding": True,
 }
-
-
-class SamplingSettings(Settings):
-    """What a model is sampled with where nothing else is asked for; the published model's, if it does not say."""
-
-    num_steps: Annotated[int, Field(ge=1, le=10_000)] = 50
-    guidance_scale: Annotated[float, Field(ge=0, le=100)] = 7.5
-    routing: Literal["top1", "top2", "full"] = "top2"
-    solver: Literal["euler", "heun"] = "euler"
 
 
 class Layout(Settings):

@@ -19,11 +19,12 @@ from torch import Tensor
 from paris.experts.codec import Codec, load_codec
 from paris.experts.errors import LayoutError, SamplingError
 from paris.experts.layout import load_expert, load_prompt_part, load_router, read_layout
-from paris.experts.layout_fields import Layout, SamplingSettings
+from paris.experts.layout_fields import Layout
 from paris.experts.model import DiTExpert
 from paris.experts.prompt_router import PromptRouter, combine_with_prompt
 from paris.experts.router import Router
 from paris.experts.sampler import Step, sample
+from paris.experts.sampling_settings import SamplingSettings
 from paris.experts.text import TextEncoder, load_text_encoder
 
 if TYPE_CHECKING:

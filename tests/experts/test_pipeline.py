@@ -7,8 +7,9 @@ from paris.experts import ParisPipeline
 from paris.experts.codec import CodecConfig, PixelCodec
 from paris.experts.errors import LayoutError, SamplingError
 from paris.experts.layout import write_layout
-from paris.experts.layout_fields import Layout, SamplingSettings
+from paris.experts.layout_fields import Layout
 from paris.experts.prompt_router import PromptRouter, PromptRouterConfig
+from paris.experts.sampling_settings import SamplingSettings
 from paris.experts.text import TextConfig, VocabularyEncoder, write_vocabulary
 
 WORDS = ["blue", "dog", "red"]
