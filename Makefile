@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: install demo quick test lint types check suite clean help
+.PHONY: install demo quick test test-long lint types check suite clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -25,6 +25,9 @@ quick: $(STAMP)  ## the same in under 90 seconds, less well trained
 	$(BIN)/paris-coord demo --quick --overwrite
 
 test: check suite  ## everything that must be green
+
+test-long: $(STAMP)  ## what `make test` shows in a shorter form
+	$(BIN)/python -m pytest -m long
 
 check: lint types  ## ruff, mypy, import-linter
 

@@ -182,7 +182,14 @@ class Build:
 
 
 @pytest.mark.slow
-@each_image
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=[pytest.mark.long] if path.name.startswith("coordinator") else [])
+        for path in DOCKERFILES
+    ],
+    ids=NAMES,
+)
 def test_the_install_and_entry_lines_work_in_a_fresh_environment(path: Path, tmp_path: Path):
     """Runs, as written and in order: every COPY, every `RUN ... pip install`, then ENTRYPOINT with CMD.
 

@@ -22,7 +22,9 @@ def names(processes: list[psutil.Process]) -> str:
     return " ".join(words)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=[pytest.mark.slow, pytest.mark.long]), signal.SIGKILL]
+)
 def test_no_process_is_left_behind(tmp_path, number):
     out = tmp_path / "demo"
     demo = Process(
