@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from paris.coordinator.config import ObjectivesTable
 from paris.coordinator.rundir import RunDir
 from paris.protocol.records import Registration
 
@@ -17,8 +18,9 @@ def model_card(run: RunDir, registrations: list[Registration]) -> str:
         Markdown with the Hub's YAML head.
     """
     config = run.config
+    learned = ["flow-matching", *(["ddpm"] if config.objectives.epsilon_clusters else [])]
     experts = [f"expert:{r.cluster}" for r in registrations]
-    tags = ["paris", "decentralized-training", "text-to-image", "flow-matching", f"run:{run.run_id}", *experts]
+    tags = ["paris", "decentralized-training", "text-to-image", *learned, f"run:{run.run_id}", *experts]
     head = [
         "---",
         f"license: {config.run.licence}",
@@ -36,6 +38,7 @@ def model_card(run: RunDir, registrations: list[Registration]) -> str:
         "",
         f"{len(registrations)} diffusion experts ({config.model.preset}), each trained alone by one volunteer on one",
         "cluster of the data, joined by a router when sampling. No gradient, weight or activation passed between them.",
+        _learned(config.objectives),
         "",
         "```python",
         "from paris.experts import ParisPipeline",
@@ -59,3 +62,14 @@ def model_card(run: RunDir, registrations: list[Registration]) -> str:
         config.run.attribution,
     ]
     return "\n".join([*head, *body]).rstrip() + "\n"
+
+
+def _learned(objectives: ObjectivesTable) -> str:
+    """What the experts learned to predict, as a sentence."""
+    if not objectives.epsilon_clusters:
+        return "They learned to predict the velocity (flow matching)."
+    numbers = ", ".join(str(cluster) for cluster in sorted(objectives.epsilon_clusters))
+    return (
+        f"Epsilon experts ({numbers}) learned to predict the noise (DDPM, {objectives.schedule} schedule), the others\n"
+        "the velocity (flow matching); sampling asks all of them for velocities."
+    )

@@ -15,7 +15,7 @@ from __future__ import annotations
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -102,20 +102,42 @@ class ComputeTable(_Table):
 
 
 class SamplingTable(_Table):
-    """[sampling]: the release's defaults, and what the report draws."""
+    """[sampling]: the release's defaults (the fields of SamplingSettings), and what the report draws."""
 
     num_steps: Annotated[int, Field(ge=1)] = 50
     guidance_scale: Annotated[float, Field(ge=0)] = 7.5
     routing: str = "top2"
+    solver: str = "euler"
+    time_shift: Annotated[float, Field(gt=0)] = 1.0
+    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    guidance_every: Annotated[int, Field(ge=1)] = 1
+    routing_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
+    sure_above: Annotated[float, Field(ge=0, le=1)] = 1.0
+    router_every: Annotated[int, Field(ge=1)] = 1
     prompts: list[str] = []
     seeds: list[int] = [0, 1, 2, 3]
 
 
 class ModelTable(_Table):
-    """[model]: the expert's preset and what differs from it."""
+    """[model]: the expert's preset, what differs from it, and what training starts from."""
 
     preset: str
     overrides: Settings = {}
+    imagenet_weights: str | None = None
+    """A DiT trained on ImageNet that all experts start from: a safetensors file, absolute or relative to the run
+    directory. Without it they start from the run's seed."""
+
+
+class ObjectivesTable(_Table):
+    """[objectives]: which experts learn to predict the noise (DDPM); all others learn the velocity (flow matching)."""
+
+    epsilon_clusters: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    schedule: Literal["cosine", "linear"] = "cosine"
+    """How the noise of the epsilon experts grows over time."""
+
+    def of(self, cluster: int) -> Settings:
+        """Fields of the Objective of one cluster's expert; empty for flow matching."""
+        return {"kind": "epsilon", "schedule": self.schedule} if cluster in self.epsilon_clusters else {}
 
 
 class RunConfig(_Table):
@@ -126,6 +148,7 @@ class RunConfig(_Table):
     dht: DhtTable = DhtTable()
     tasks: TaskTable
     model: ModelTable
+    objectives: ObjectivesTable = ObjectivesTable()
     training: Settings = {}
     """Fields of TrainingConfig but `steps`, which [tasks] gives."""
     router: RouterTable
@@ -144,6 +167,15 @@ class RunConfig(_Table):
         if self.router.train_after > self.run.num_experts:
             raise ValueError(
                 f"router.train_after is {self.router.train_after}, there are {self.run.num_experts} experts"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _epsilon_clusters_exist(self) -> RunConfig:
+        unknown = [cluster for cluster in self.objectives.epsilon_clusters if cluster >= self.run.num_experts]
+        if unknown:
+            raise ValueError(
+                f"objectives.epsilon_clusters names cluster {unknown[0]}, there are {self.run.num_experts}, from 0"
             )
         return self
 

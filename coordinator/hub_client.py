@@ -87,6 +87,7 @@ class RunHub:
                     "shards/**",
                     "manifests/*.json",
                     "vocab.json",
+                    "initial_weights.safetensors",
                     "attribution.parquet",
                     "text_encoder/**",
                     "README.md",

@@ -6,9 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from paris.coordinator.console import print_json, say
-from paris.coordinator.rundir import RunDir
+from paris.coordinator.rundir import RunDir, write_whole
+from paris.coordinator.spec import model_config
+from paris.protocol.records import PartFile
 
 Report = Callable[[str, int, int], None]
 
@@ -35,7 +38,29 @@ def prepare_run(run: RunDir, *, as_json: bool, ray_address: str | None = None) -
     settings.setdefault("seed", config.run.seed)
     with _json_lines() if as_json else _bars() as report:
         prepare(prepare_config(settings), run.data, report, ray_address=ray_address, codec_folder=run.data)
+    if config.model.imagenet_weights is not None:
+        convert_initial_weights(run, run.path / config.model.imagenet_weights)
     say(f"Prepared {run.data}. Look at {run.data / 'clusters.png'}. Next: paris-coord publish-tasks {run.path}")
+
+
+def convert_initial_weights(run: RunDir, checkpoint: Path) -> PartFile:
+    """Make what all experts start from out of a DiT that was trained on ImageNet; it travels with the run's data.
+
+    Args:
+        run: A prepared run directory.
+        checkpoint: A safetensors file with DiT's own names, or those of diffusers.
+
+    Raises:
+        CheckpointError: The file is missing, or no DiT of the run's shape; earlier initial weights are as they were.
+        DiskFullError: No space for the converted weights.
+    """
+    from paris.experts.imagenet import from_imagenet_dit
+    from paris.experts.initial_weights import write_initial_weights
+
+    expert = from_imagenet_dit(checkpoint, model_config(run), run.config.run.seed)
+    weights = PartFile.model_validate(write_initial_weights(run.data, expert).to_settings())
+    write_whole(run.initial_weights, weights.model_dump_json().encode())
+    return weights
 
 
 @contextmanager

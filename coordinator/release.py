@@ -63,17 +63,17 @@ def _assemble(run: RunDir, hub: RunHub, state: State) -> None:
     """Write the release folder from the registered bytes, and load it once as a user would."""
     from paris.experts.layout import write_layout
     from paris.experts.layout_fields import Layout
-    from paris.experts.pipeline import ParisPipeline
+    from paris.experts.parts import load_parts
 
     registrations = [task.registration for task in sorted(state.tasks.values(), key=lambda t: t.task.cluster)]
     found = [_registered_file(run, hub, r) for r in registrations if r is not None]
-    layout = Layout.from_settings(_layout_fields(run))
+    layout = Layout.from_settings(_layout_fields(run, state))
     prompt_router = run.router / "prompt_router.safetensors"
     write_layout(run.release, layout, found, run.router / "pytorch_model.safetensors", run.data, prompt_router)
     card = model_card(run, [r for r in registrations if r is not None])
     write_whole(run.release / "README.md", card.encode())
     shutil.copyfile(run.data / "attribution.parquet", run.release / "ATTRIBUTION.parquet")
-    ParisPipeline.from_pretrained(run.release)
+    load_parts(run.release)
 
 
 def _registered_file(run: RunDir, hub: RunHub, registration: Registration) -> Path:
@@ -91,28 +91,24 @@ def _registered_file(run: RunDir, hub: RunHub, registration: Registration) -> Pa
     return path
 
 
-def _layout_fields(run: RunDir) -> dict[str, Any]:
+def _layout_fields(run: RunDir, state: State) -> dict[str, Any]:
     import json
 
     from paris.experts.layout import read_router
 
     spec = make_spec(run, [])
-    sampling = run.config.sampling
     prompt_fields = json.loads((run.router / "prompt_router.json").read_text("utf-8"))
     return {
         "name": spec.name,
         "dataset_name": spec.data_repo,
         "num_experts": spec.num_experts,
         "model": spec.model,
+        "objectives": tuple(t.task.objective for t in sorted(state.tasks.values(), key=lambda t: t.task.cluster)),
         "router": read_router(run.router).config.to_settings(),
         "text": spec.text,
         "codec": spec.codec,
         "prompt_router": prompt_fields,
-        "sampling": {
-            "num_steps": sampling.num_steps,
-            "guidance_scale": sampling.guidance_scale,
-            "routing": sampling.routing,
-        },
+        "sampling": run.config.sampling.model_dump(exclude={"prompts", "seeds"}),
     }
 
 

@@ -2,7 +2,7 @@
 
 router/config.json  pytorch_model.safetensors     the router, as in a release
 router/prompt_router.safetensors                  p(k | prompt), trained beside it
-router/report.json                                accuracy by noise level, losses
+router/report.json                                accuracy and calibration by noise level, losses
 router/summary.txt                                one sentence, written last: then all of it is there
 """
 
@@ -110,9 +110,13 @@ def _captions(data: ClusterData) -> list[str]:
 
 
 def _plain(report: RouterReport, num_clusters: int) -> dict[str, Any]:
-    bins = len(report.accuracy_by_noise)
-    by_noise = [(i / bins, (i + 1) / bins, accuracy) for i, accuracy in enumerate(report.accuracy_by_noise)]
-    return {**report.model_dump(mode="json"), "accuracy_by_noise": by_noise, "num_clusters": num_clusters}
+    """The report as JSON; figures by noise level become (from, to, figure)."""
+    plain = report.model_dump(mode="json")
+    for name, figures in plain.items():
+        if name.endswith("_by_noise"):
+            count = len(figures)
+            plain[name] = [(i / count, (i + 1) / count, figure) for i, figure in enumerate(figures)]
+    return {**plain, "num_clusters": num_clusters}
 
 
 if __name__ == "__main__":

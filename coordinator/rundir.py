@@ -48,6 +48,11 @@ class RunDir:
         return self.path / "data"
 
     @property
+    def initial_weights(self) -> Path:
+        """Names the converted initial weights among the data; absent where the run starts from its seed."""
+        return self.data / "initial_weights.json"
+
+    @property
     def state_file(self) -> Path:
         """The coordinator's SQLite file."""
         return self.path / "state.sqlite"

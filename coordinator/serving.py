@@ -21,7 +21,7 @@ from paris.coordinator.observations import Event
 from paris.coordinator.publications import Publisher
 from paris.coordinator.rundir import RunDir, write_whole
 from paris.coordinator.service import Service
-from paris.coordinator.spec import load_manifests, make_policy, make_spec
+from paris.coordinator.spec import initial_weights, load_manifests, make_policy, make_spec
 from paris.coordinator.store import Store
 from paris.coordinator.work import Work
 from paris.protocol.dht.options import NetworkOptions
@@ -156,6 +156,8 @@ def _publish_data(run: RunDir, hub: RunHub, log: Callable[[Event], None]) -> lis
     """Upload the prepared data once; `published.json` remembers the commit."""
     record = run.data / "published.json"
     digests = [manifest.sha256 for manifest in load_manifests(run)]
+    start = initial_weights(run)
+    digests += [start.sha256] if start else []
     known = json.loads(record.read_text("utf-8")) if record.is_file() else {}
     if known.get("manifests") != digests or known.get("repo") != hub.data_repo:
         revision = hub.upload_data(run.data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paris.coordinator.errors import NotReadyError
 from paris.coordinator.policy import Policy
@@ -12,7 +12,10 @@ from paris.coordinator.rundir import RunDir
 from paris.coordinator.state import TaskState
 from paris.protocol.canonical import parse_json
 from paris.protocol.manifest import Manifest
-from paris.protocol.records import RunSpec, Shard, Task
+from paris.protocol.records import PartFile, RunSpec, Shard, Task
+
+if TYPE_CHECKING:
+    from paris.experts.presets import ModelConfig
 
 _MAX_MANIFEST_BYTES = 64 * 2**20
 
@@ -50,6 +53,7 @@ def _read_manifest(path: Path, cluster: int, repo: str, revision: str) -> Manife
 def make_tasks(run: RunDir) -> list[TaskState]:
     """One open task an expert."""
     tasks, table = [], run.config.tasks
+    start = initial_weights(run)
     for manifest in load_manifests(run):
         task = Task(
             task_id=f"expert-{manifest.cluster}",
@@ -59,9 +63,10 @@ def make_tasks(run: RunDir) -> list[TaskState]:
             manifest_sha256=manifest.sha256,
             data_bytes=manifest.num_bytes,
             min_memory_bytes=table.min_memory_bytes,
-            min_disk_bytes=table.min_disk_bytes + manifest.num_bytes,
+            min_disk_bytes=table.min_disk_bytes + manifest.num_bytes + (start.bytes if start else 0),
             deadline_s=table.deadline_s,
             grace_s=table.grace_s,
+            objective=run.config.objectives.of(manifest.cluster),
             state="open",
         )
         tasks.append(TaskState(task=task))
@@ -75,13 +80,7 @@ def make_spec(run: RunDir, initial_peers: list[str]) -> RunSpec:
         RunDirError: The data is not prepared yet.
         ExpertError: The model's settings are not valid.
     """
-    from paris.experts.presets import model_config_from_settings, model_preset
-
-    config, prepared = run.config, prepared_record(run)
-    text = {**config.text, **prepared.get("text", {})}
-    base = model_preset(config.model.preset).to_settings()
-    of_text = {"text_embed_dim": text["dim"], "max_text_tokens": text["max_tokens"]}
-    model = model_config_from_settings({**base, **of_text, **config.model.overrides}).to_settings()
+    config, text = run.config, _text_settings(run)
     return RunSpec(
         name=config.run.name,
         num_experts=config.run.num_experts,
@@ -91,15 +90,48 @@ def make_spec(run: RunDir, initial_peers: list[str]) -> RunSpec:
         model_repo=config.hub.model_repo,
         initial_peers=tuple(initial_peers),
         seed=config.run.seed,
-        model=model,
+        model=model_config(run).to_settings(),
         training={**config.training, "steps": config.tasks.steps},
         text=text,
         codec=config.codec,
+        initial_weights=initial_weights(run),
         heartbeat_every_s=config.tasks.heartbeat_every_s,
         lease_s=config.tasks.lease_s,
         licence=config.run.licence,
         attribution=config.run.attribution,
     )
+
+
+def model_config(run: RunDir) -> ModelConfig:
+    """The shape of the run's experts.
+
+    Raises:
+        RunDirError: The data is not prepared yet.
+        ExpertError: The model's settings are not valid.
+    """
+    from paris.experts.presets import model_config_from_settings, model_preset
+
+    table, text = run.config.model, _text_settings(run)
+    base = model_preset(table.preset).to_settings()
+    of_text = {"text_embed_dim": text["dim"], "max_text_tokens": text["max_tokens"]}
+    return model_config_from_settings({**base, **of_text, **table.overrides})
+
+
+def _text_settings(run: RunDir) -> dict[str, Any]:
+    return {**run.config.text, **prepared_record(run).get("text", {})}
+
+
+def initial_weights(run: RunDir) -> PartFile | None:
+    """The file that all experts start from, as `prepare` made it; None where the run has none.
+
+    Raises:
+        NotReadyError: run.toml names a checkpoint, and `prepare` has not converted it.
+    """
+    if run.config.model.imagenet_weights is None:
+        return None
+    if not run.initial_weights.is_file():
+        raise NotReadyError("The initial weights are not converted yet.", f"Run: paris-coord prepare {run.path}")
+    return PartFile.model_validate_json(run.initial_weights.read_bytes())
 
 
 def make_policy(run: RunDir) -> Policy:

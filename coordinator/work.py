@@ -126,6 +126,7 @@ class Work:
             other = OtherCheckpoint(
                 task_id=known.submission.task_id,
                 cluster=state.tasks[known.submission.task_id].task.cluster,
+                objective=state.tasks[known.submission.task_id].task.objective,
                 sha256=weights_file(known).sha256,
                 volunteer=known.signer,
                 path=candidate if candidate.is_file() else None,

@@ -11,6 +11,10 @@ initial.py            initial weights from a seed
 model.py              the expert: a diffusion transformer with text cross-attention
 router.py             the router: which cluster a noisy picture comes from
 flow.py               flow matching: path, velocity, loss
+schedules.py          DDPM: signal and noise over time
+objectives.py         what an expert learns, and how all are sampled as one
+initial_weights.py    what training starts from: a seed, or a file of the run
+imagenet.py           such a file from a DiT trained on ImageNet
 text.py               frozen text encoders: a vocabulary
 text_transformers.py  frozen text encoders: a pretrained transformer
 codec.py              pixels, or a VAE's latents
@@ -27,7 +31,13 @@ features.py           picture features by a pretrained network
 
 sampler.py            from noise to pictures, several experts as one model
 layout.py             the published folder layout
-pipeline.py           prompts in, pictures out
+parts.py              all parts of a model, from a folder or a Hub repo
+parts_writing.py      all parts of a model, back into a folder
+drawing.py            rules, prompts and noise of a sampling run; drawing without diffusers
+routing_plot.py       a picture of which expert drew what
+pipeline.py           prompts in, pictures out, as a pipeline of diffusers
+pipeline_*.py         its files, placement, steps, callbacks and output
+scheduler_files.py    its scheduler in a model's folder
 """
 
 from __future__ import annotations

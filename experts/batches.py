@@ -5,13 +5,14 @@ Shapes: B rows, L text tokens, E text width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from paris.experts.codec import Codec
-from paris.experts.flow import interpolate
+from paris.experts.objectives import Objective
 from paris.experts.order import RowOrder
 from paris.experts.seeding import generator_for
 from paris.experts.shards import ClusterData
@@ -20,6 +21,7 @@ from paris.experts.training_config import TrainingTask
 
 _CACHE_BYTES = 256 << 20
 _CHUNK_ROWS = 64
+_TOKENS_MULTIPLE = 8
 
 
 @dataclass(frozen=True)
@@ -31,34 +33,57 @@ class Batch:
         noise: Standard normal `[B, C, H, W]`.
         t: Flow times `[B]` in [0, 1].
         text: Text states `[B, L, E]`.
-        text_mask: True where a token counts `[B, L]`.
+        text_mask: True where a token counts `[B, L]`; None where all do.
     """
 
     x0: Tensor
     noise: Tensor
     t: Tensor
     text: Tensor
-    text_mask: Tensor
+    text_mask: Tensor | None
 
     def __len__(self) -> int:
         return len(self.x0)
 
-    @property
-    def x_t(self) -> Tensor:
-        """The noisy rows `[B, C, H, W]`."""
-        return interpolate(self.x0, self.noise, self.t)
+    def loss(self, model: nn.Module, objective: Objective) -> Tensor:
+        """The mean loss `[]`, float32, of a model on these rows.
+
+        Args:
+            model: On the batch's device; called with noised rows, times, text and its mask.
+            objective: What it learns to predict.
+        """
+        output = model(objective.noised(self.x0, self.noise, self.t), self.t, self.text, self.text_mask)
+        return objective.loss(output, self.x0, self.noise)
 
     def pieces(self, most: int) -> list[Batch]:
         """Cut into parts of at most `most` rows."""
-        parts = [part.split(most) for part in (self.x0, self.noise, self.t, self.text, self.text_mask)]
-        return [Batch(*fields) for fields in zip(*parts, strict=True)]
+        return [self._each(lambda field, at=at: field[at : at + most]) for at in range(0, len(self), most)]
+
+    def pinned(self, device: torch.device) -> Batch:
+        """The same in memory from which a GPU fetches by itself; unchanged for other devices."""
+        return self._each(Tensor.pin_memory) if device.type == "cuda" else self
 
     def to(self, device: torch.device) -> Batch:
-        """The same on a device; to a GPU without waiting for what it still computes."""
-        fields = (self.x0, self.noise, self.t, self.text, self.text_mask)
-        if device.type == "cuda":
-            return Batch(*(field.pin_memory().to(device, non_blocking=True) for field in fields))
-        return Batch(*(field.to(device) for field in fields))
+        """The same on a device; to a GPU, from pinned memory, without waiting for what it still computes."""
+        return self._each(lambda field: field.to(device, non_blocking=device.type == "cuda"))
+
+    def without_padding(self) -> Batch:
+        """The same without the text tokens that count in no row, rounded up to a multiple of 8.
+
+        What is left out has no weight in any attention. The multiple keeps the number of different shapes small.
+        """
+        if self.text_mask is None or self.text_mask.all():
+            return replace(self, text_mask=None)
+        used = int(self.text_mask.any(0).nonzero().max()) + 1
+        length = min(-(-used // _TOKENS_MULTIPLE) * _TOKENS_MULTIPLE, self.text.shape[1])
+        mask = self.text_mask[:, :length]
+        return replace(
+            self, text=self.text[:, :length].contiguous(), text_mask=None if mask.all() else mask.contiguous()
+        )
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        mask = None if self.text_mask is None else change(self.text_mask)
+        return Batch(*(change(field) for field in (self.x0, self.noise, self.t, self.text)), mask)
 
 
 class Captions:
@@ -124,7 +149,7 @@ class Batches:
         self._captions = Captions(encoder, data, self._order.num_rows)
 
     def batch(self, step: int) -> Batch:
-        """The input of one step, on the CPU.
+        """The input of one step, on the CPU, without text tokens that are padding in every row.
 
         Args:
             step: Number of the step, from 0.
@@ -140,7 +165,7 @@ class Batches:
         t = draw_times(len(rows), config.time_sampling, generator)
         dropped = torch.rand(len(rows), generator=generator) < config.caption_dropout
         noise = torch.randn(x0.shape, generator=generator)
-        return Batch(x0, noise, t, *self._captions.states(rows, dropped))
+        return Batch(x0, noise, t, *self._captions.states(rows, dropped)).without_padding()
 
 
 def draw_times(count: int, sampling: str, generator: torch.Generator) -> Tensor:

@@ -24,6 +24,7 @@ _DTYPES = {
     "F16": torch.float16,
     "BF16": torch.bfloat16,
     "I64": torch.int64,
+    "U8": torch.uint8,
 }
 
 

@@ -55,7 +55,8 @@ class _CpuGelu(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (slope,) = ctx.saved_tensors
-        return gradient * slope
+        # In place: the slope is needed once, and torch refuses a second backward pass over what was changed.
+        return slope.mul_(gradient)
 
 
 def _blocks(x: Tensor) -> tuple[Tensor, ...]:

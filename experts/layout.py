@@ -129,7 +129,7 @@ def write_layout(
 
 
 def load_expert(folder: Path, layout: Layout, number: int, dtype: torch.dtype = torch.float32) -> DiTExpert:
-    """One expert with its weights, on the CPU, ready to sample.
+    """One expert with its weights, on the CPU; sampling asks it as `as_velocity(expert, layout.objectives[number])`.
 
     Args:
         folder: A model's folder.

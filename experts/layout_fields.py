@@ -1,8 +1,8 @@
 """The fields of a model folder's JSON files: the published names, and what they mean here.
 
 The published ones are those of the Paris weights (arXiv 2510.03434). "text", "codec", "prompt_router" and "sampling"
-in config.json and "image_size" in router/config.json are ours; where they are absent, the published model's text
-encoder, VAE and way of sampling are meant, and no prompt router.
+in config.json, "objective" in expert_k/config.json and "image_size" in router/config.json are ours; where they are
+absent, the published model's text encoder, VAE and way of sampling are meant, flow matching, and no prompt router.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pydantic import model_validator
 
 from paris.experts.codec import CodecConfig
 from paris.experts.errors import LayoutError
+from paris.experts.objectives import Objective
 from paris.experts.presets import ModelConfig, RouterConfig
 from paris.experts.prompt_router import PromptRouterConfig
 from paris.experts.sampling_settings import SamplingSettings
@@ -40,15 +41,26 @@ class Layout(Settings):
     dataset_name: str = ""
     num_experts: int
     model: ModelConfig
+    objectives: tuple[Objective, ...] = ()
+    """What each expert learned to predict, in order; flow matching where nothing is said."""
     router: RouterConfig
     text: TextConfig
     codec: CodecConfig
     prompt_router: PromptRouterConfig | None = None
     sampling: SamplingSettings = SamplingSettings()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _flow_matching_unless_said(cls, values: Any) -> Any:
+        if isinstance(values, dict) and not values.get("objectives") and isinstance(values.get("num_experts"), int):
+            return {**values, "objectives": (Objective(),) * values["num_experts"]}
+        return values
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         model, router = self.model, self.router
+        if len(self.objectives) != self.num_experts:
+            raise ValueError(f"there are {len(self.objectives)} objectives for {self.num_experts} experts")
         if router.num_clusters != self.num_experts:
             raise ValueError(f"the router knows {router.num_clusters} experts, the model has {self.num_experts}")
         if (router.image_size, router.in_channels) != (model.image_size, model.in_channels):
@@ -96,6 +108,7 @@ def layout_of(root: Fields, experts: Sequence[Fields], router: Fields) -> Layout
                 **_taken(first, (*_SHAPE, "text_embed_dim")),
                 "max_text_tokens": text.max_tokens,
             },
+            "objectives": tuple(Objective.from_settings(expert.get("objective") or {}) for expert in experts),
             "router": {**size, **_taken(router, (*_SHAPE, "num_clusters"))},
             "text": text,
             "codec": root.get("codec") or {"kind": "vae" if root.get("use_latents") else "pixels"},
@@ -151,6 +164,7 @@ def expert_fields(layout: Layout, number: int) -> Fields:
         "use_class_conditioning": False,
         "use_dit_time_embed": True,
         "use_adaln_single": True,
+        "objective": layout.objectives[number].to_settings(),
     }
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.optim.adamw import adamw
 
+from paris.experts.adamw import make_optimizer
 from paris.experts.checkpoint import TensorSpec, check_finite, specs_of
 from paris.experts.ema import Ema, ema_decay_at
 from paris.experts.errors import CheckpointError, TrainingError
@@ -17,15 +17,11 @@ from paris.experts.training_config import OptimizerConfig
 
 _LOSS_DECAY = 0.98
 _GO_BACK = "Start the same command again: it goes on from the last good snapshot."
-_EPSILON = 1e-8
-_MOMENTS = ("exp_avg", "exp_avg_sq")
+_SWEEP_BYTES = 2 << 20
 
 
 class Learner:
     """Applies gradients, and can be saved and restored exactly.
-
-    AdamW is torch's own, in its functional form: the optimizer classes import torch's whole compiler, which would
-    cost every trainer process a second and some 35 MB.
 
     Args:
         model: What is learned, on its device; every parameter takes part in its output.
@@ -38,40 +34,31 @@ class Learner:
         self._config = config
         self._parameters = dict(model.named_parameters())
         self._ema = Ema(model.state_dict(), config.ema_decay)
-        self._moments = {
-            kind: {name: torch.zeros_like(parameter) for name, parameter in self._parameters.items()}
-            for kind in _MOMENTS
-        }
-        self._counts = self._new_counts()
+        self._optimizer = make_optimizer(self._parameters, config)
+        self._sweeps = _sweeps(model.state_dict())
 
     @torch.no_grad()
     def apply_gradients(self) -> None:
-        """Do one optimizer step with the gradients that are there, and clear them.
-
-        Source: AdamW, Loshchilov and Hutter, arXiv 1711.05101, algorithm 2.
-        """
-        config, parameters = self._config, list(self._parameters.values())
-        if config.grad_clip is not None:
-            nn.utils.clip_grad_norm_(parameters, config.grad_clip)
-        adamw(
-            parameters,
-            [parameter.grad for parameter in parameters],
-            *(list(self._moments[kind].values()) for kind in _MOMENTS),
-            max_exp_avg_sqs=[],
-            state_steps=self._counts,
-            fused=True,
-            amsgrad=False,
-            beta1=config.beta1,
-            beta2=config.beta2,
-            lr=config.learning_rate_at(self.step),
-            weight_decay=config.weight_decay,
-            eps=_EPSILON,
-            maximize=False,
-        )
-        for parameter in parameters:
-            parameter.grad = None
-        self._ema.update(self.step)
+        """Do one optimizer step with the gradients that are there, and clear them."""
+        divisor = self._divisor()
+        self._ema.wait()
+        for names in self._sweeps:
+            self._optimizer.update([name for name in names if name in self._parameters], self.step, divisor)
+            self._ema.update(self.step, names)
+        self.drop_gradients()
         self.step += 1
+
+    def drop_gradients(self) -> None:
+        """Forget the gradients that are there."""
+        for parameter in self._parameters.values():
+            parameter.grad = None
+
+    def _divisor(self) -> Tensor | None:
+        """What clipping divides the gradients by `[]`, at least 1; None where they are not clipped."""
+        if self._config.grad_clip is None:
+            return None
+        gradients = [parameter.grad for parameter in self._parameters.values() if parameter.grad is not None]
+        return (nn.utils.get_total_norm(gradients) / self._config.grad_clip).clamp(min=1.0)
 
     @property
     def average(self) -> dict[str, Tensor]:
@@ -80,8 +67,7 @@ class Learner:
 
     def parts(self) -> dict[str, dict[str, Tensor]]:
         """All state, as a snapshot holds it: `weights`, `ema`, `optimizer`; the live tensors, not copies."""
-        moments = {f"{kind}.{name}": moment for kind in _MOMENTS for name, moment in self._moments[kind].items()}
-        return {"weights": self.model.state_dict(), "ema": self._ema.average, "optimizer": moments}
+        return {"weights": self.model.state_dict(), "ema": self._ema.average, "optimizer": self._optimizer.state}
 
     def specs(self) -> dict[str, dict[str, TensorSpec]]:
         """What `restore` takes."""
@@ -99,12 +85,22 @@ class Learner:
         for part, tensors in self.parts().items():
             for name, tensor in tensors.items():
                 tensor.copy_(parts[part][name])
-        self._counts = self._new_counts()
 
-    def _new_counts(self) -> list[Tensor]:
-        """AdamW's own count of steps, one beside each parameter, as its kernel wants it."""
-        step = float(self.step)
-        return [torch.tensor(step, dtype=torch.float32, device=p.device) for p in self._parameters.values()]
+
+def _sweeps(weights: Mapping[str, Tensor]) -> list[list[str]]:
+    """Groups of tensors that optimizer and average go over together.
+
+    On a CPU a group's weights are still in the cache when the average reads them; a GPU takes all at once.
+    """
+    groups: list[list[str]] = []
+    size = _SWEEP_BYTES
+    for name, weight in weights.items():
+        if size >= _SWEEP_BYTES and (weight.device.type == "cpu" or not groups):
+            groups.append([])
+            size = 0
+        groups[-1].append(name)
+        size += weight.nbytes
+    return groups
 
 
 def make_deterministic(device: torch.device, num_threads: int) -> None:

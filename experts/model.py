@@ -10,6 +10,7 @@ from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from paris.experts.errors import SamplingError
 from paris.experts.initial import fill
@@ -27,11 +28,11 @@ class TextContext(NamedTuple):
     bias: Tensor | None
     """`[B, 1, 1, L]`: 0 for a token, minus infinity for padding; None where all tokens count."""
 
-    def rows(self, index: Tensor) -> TextContext:
+    def rows(self, index: Tensor | slice) -> TextContext:
         """The context of some rows.
 
         Args:
-            index: Row numbers `[R]`.
+            index: Row numbers `[R]`, or a slice: then nothing is copied.
         """
         bias = None if self.bias is None else self.bias[index]
         return TextContext(tuple(k[index] for k in self.keys), tuple(v[index] for v in self.values), bias)
@@ -93,6 +94,8 @@ class DiTExpert(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.checkpointing = False
+        """Keep only what goes into each layer for the backward pass, and compute the rest again then."""
         d = config.hidden_size
         self.patch_embed = PatchEmbed(config.in_channels, d, config.patch_size)
         self.pos_embed = nn.Parameter(torch.empty(1, config.num_patches, d))
@@ -142,7 +145,11 @@ class DiTExpert(nn.Module):
         time = self.time_embed(t)
         modulation = self.t_block(time).unflatten(1, (6, -1))
         for layer, keys, values in zip(self.layers, context.keys, context.values, strict=True):
-            tokens = layer(tokens, modulation, keys, values, context.bias)
+            if self.checkpointing and torch.is_grad_enabled():
+                inputs = (tokens, modulation, keys, values, context.bias)
+                tokens = checkpoint(layer, *inputs, use_reentrant=False, preserve_rng_state=False)
+            else:
+                tokens = layer(tokens, modulation, keys, values, context.bias)
         patches = self.final_layer(tokens, time)
         return unpatchify(patches, self.config.patch_size, self.config.in_channels).to(x.dtype)
 

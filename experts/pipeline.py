@@ -1,117 +1,137 @@
-"""Prompts in, pictures out: a whole model from a folder or a Hub repo.
+"""Prompts in, pictures out: a whole model from a folder or a Hub repo, as a pipeline of diffusers.
 
 pipeline = ParisPipeline.from_pretrained("org/model")
 pipeline("a cozy cabin", generator=0).images[0].save("cabin.png")
+
+Importing this imports diffusers, which takes seconds; `parts.py` and `drawing.py` do without.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from diffusers.utils import BaseOutput
+from torch import Tensor, nn
 
-from paris.experts.codec import Codec, load_codec
+from paris.experts.codec import Codec
+from paris.experts.drawing import Generators, Prompted, Rules, initial_latents, read_prompts, rules_of
 from paris.experts.errors import LayoutError, SamplingError
-from paris.experts.layout import load_expert, load_prompt_part, load_router, read_layout
-from paris.experts.layout_fields import Layout
-from paris.experts.model import DiTExpert
-from paris.experts.prompt_router import PromptRouter, combine_with_prompt
+from paris.experts.field import VelocityField
+from paris.experts.parts import Experts
+from paris.experts.pipeline_callbacks import Callbacks
+from paris.experts.pipeline_files import StoredPipeline
+from paris.experts.pipeline_output import as_output, check_output_type
+from paris.experts.pipeline_steps import SchedulerSteps, SolverSteps, Steps
+from paris.experts.prompt_router import PromptRouter
+from paris.experts.residency import ExpertBank
 from paris.experts.router import Router
-from paris.experts.sampler import Step, sample
+from paris.experts.routing import Routing
 from paris.experts.sampling_settings import SamplingSettings
-from paris.experts.text import TextEncoder, load_text_encoder
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
-OUTPUT_TYPES = ("pil", "np", "pt")
+from paris.experts.solvers import flow_times
+from paris.experts.text import TextEncoder
+from paris.experts.trace import RoutingTrace, TraceRecorder
 
 
-@dataclass(frozen=True)
-class ParisPipelineOutput:
+@dataclass
+class ParisPipelineOutput(BaseOutput):
     """What a call returns."""
 
-    images: list[Image] | np.ndarray | Tensor
+    images: Any
     """Pictures in the order of the prompts, each prompt's together: PIL images; float32 `[B, H, W, 3]` in [0, 1] for
-    "np"; float32 `[B, 3, H, W]` in [0, 1] for "pt"."""
+    "np"; float32 `[B, 3, H, W]` in [0, 1] for "pt"; the model's own float32 `[B, C, H, W]` for "latent"."""
+    routing: RoutingTrace | None = None
+    """Which expert drew which picture, when, and how much it counted; where it was asked for."""
 
 
-class ParisPipeline:
+class ParisPipeline(StoredPipeline):
     """A router, its experts, their text encoder and codec.
 
+    With `scheduler` set to a flow-match scheduler of diffusers, that one makes the steps; without, a solver of ours.
+
     Args:
-        experts: All, in order.
+        experts: All, in order, as `as_velocity` makes them of any objective; or a bank of them.
         router: Chooses among them.
         text_encoder: From prompts to states.
         codec: From what the experts make to pictures.
-        device: Where experts and router are.
         prompt_router: Which expert a prompt belongs to; None where the noisy picture alone decides.
-        sampling: What a call uses where nothing else is asked for.
+        scheduler: Of diffusers; None for the solver that the settings name.
+        sampling: What a call uses where nothing else is asked for; settings, or their fields.
+        name: What the model is called.
+        dataset_name: What it was trained on.
+
+    Raises:
+        LayoutError: The router is for another number of experts.
     """
+
+    _optional_components = ["prompt_router", "scheduler"]  # noqa: RUF012 - as the base class has it
+    _callback_tensor_inputs = ("latents", "weights")
 
     def __init__(
         self,
-        experts: Sequence[DiTExpert],
+        experts: Sequence[nn.Module] | Experts | ExpertBank,
         router: Router,
         text_encoder: TextEncoder,
         codec: Codec,
-        device: torch.device | str = "cpu",
         prompt_router: PromptRouter | None = None,
-        sampling: SamplingSettings | None = None,
+        scheduler: Any = None,
+        sampling: SamplingSettings | Mapping[str, Any] | None = None,
+        name: str = "Paris",
+        dataset_name: str = "",
     ) -> None:
-        self.sampling = sampling or SamplingSettings()
-        self.prompt_router = prompt_router
-        self.experts = list(experts)
-        self.router = router
-        self.text_encoder = text_encoder
-        self.codec = codec
-        self.device = torch.device(device)
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        path_or_repo: str | Path,
-        revision: str | None = None,
-        endpoint: str | None = None,
-        device: torch.device | str | None = None,
-        dtype: torch.dtype = torch.float32,
-    ) -> ParisPipeline:
-        """Load a model in the published layout. Only JSON and safetensors are read; nothing is executed.
-
-        Args:
-            path_or_repo: A folder, or a Hub repo such as `org/model`.
-            revision: Branch, tag or commit of the repo; None for its main branch.
-            endpoint: URL of another Hub than the public one.
-            device: None for a GPU where there is one.
-            dtype: What experts and router compute in.
-
-        Raises:
-            LayoutError: No such folder or repo, or a part of it is missing or contradicts another.
-            CheckpointError: Weights are not those of the model that the folder describes, or not finite.
-            TextError: The text encoder cannot be loaded.
-            CodecError: The VAE cannot be loaded.
-        """
-        folder = _local_folder(path_or_repo, revision, endpoint)
-        layout: Layout = read_layout(folder)
-        place = torch.device(device or _best_device())
-        experts = [load_expert(folder, layout, number, dtype).to(place) for number in range(layout.num_experts)]
-        return cls(
-            experts,
-            load_router(folder, layout, dtype).to(place),
-            load_text_encoder(layout.text, folder, place),
-            load_codec(layout.codec, folder, place),
-            place,
-            load_prompt_part(folder, layout),
-            layout.sampling,
+        super().__init__()
+        experts = Experts(experts) if isinstance(experts, Sequence) else experts
+        _check_count(experts, router)
+        fields = sampling if isinstance(sampling, Mapping) else (sampling or SamplingSettings()).to_settings()
+        self.register_modules(
+            experts=experts,
+            router=router,
+            text_encoder=text_encoder,
+            codec=codec,
+            prompt_router=prompt_router,
+            scheduler=scheduler,
         )
+        self.register_to_config(sampling=dict(fields), name=name, dataset_name=dataset_name)
+        self._interrupt = False
+        self._num_timesteps = 0
+        self._guidance_scale = self.sampling.guidance_scale
 
+    @property
+    def sampling(self) -> SamplingSettings:
+        """What a call uses where nothing else is asked for."""
+        return SamplingSettings.from_settings(self.config.sampling)
+
+    @sampling.setter
+    def sampling(self, settings: SamplingSettings) -> None:
+        self.register_to_config(sampling=settings.to_settings())
+
+    @property
+    def guidance_scale(self) -> float:
+        """That of the present or last call."""
+        return self._guidance_scale
+
+    @property
+    def do_classifier_free_guidance(self) -> bool:
+        """Whether the present or last call is guided."""
+        return self._guidance_scale != 1.0
+
+    @property
+    def num_timesteps(self) -> int:
+        """Steps of the present or last call."""
+        return self._num_timesteps
+
+    @property
+    def interrupt(self) -> bool:
+        """Set it from a callback to end the call after this step: its pictures are then what is there."""
+        return self._interrupt
+
+    @interrupt.setter
+    def interrupt(self, value: bool) -> None:
+        self._interrupt = value
+
+    @torch.no_grad()
     def __call__(
         self,
         prompt: str | Sequence[str],
@@ -119,12 +139,20 @@ class ParisPipeline:
         guidance_scale: float | None = None,
         negative_prompt: str | Sequence[str] | None = None,
         num_images_per_prompt: int = 1,
-        generator: int | torch.Generator | Sequence[int | torch.Generator] | None = None,
-        routing: str | None = None,
+        generator: Generators = None,
+        latents: Tensor | None = None,
         output_type: str = "pil",
+        return_dict: bool = True,
+        callback_on_step_end: Callable[[Any, int, Any, dict[str, Any]], Mapping[str, Any]] | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
+        *,
+        routing: str | Routing | None = None,
+        max_experts: int | None = None,
+        routing_threshold: float | None = None,
         solver: str | None = None,
-        on_step: Callable[[Step], None] | None = None,
-    ) -> ParisPipelineOutput:
+        sampling: SamplingSettings | None = None,
+        return_routing: bool = False,
+    ) -> ParisPipelineOutput | tuple[Any, ...]:
         """Draw pictures.
 
         Args:
@@ -135,106 +163,102 @@ class ParisPipeline:
             num_images_per_prompt: Pictures of each prompt.
             generator: A seed, of which picture i takes `seed + i`; a seed or generator a picture; one generator for
                 all; or None for fresh pictures.
-            routing: "top1", "top2" or "full".
-            output_type: "pil", "np" or "pt".
-            solver: "euler" or "heun".
-            on_step: Told after each step, see `sampler.Step`.
+            latents: Noise to start from `[B, C, H, W]`; the generator is then not drawn from.
+            output_type: "pil", "np", "pt" or "latent".
+            return_dict: False for a plain tuple: the images, and the trace where it is asked for.
+            callback_on_step_end: Called after each step as `f(pipeline, step, timestep, tensors)`, timestep being that
+                at which the step began, in [0, 1000]; returns a dictionary, whose "latents" are gone on from.
+            callback_on_step_end_tensor_inputs: What `tensors` holds, of "latents" and "weights" `[B, K]`.
+            routing: "top1", "top2" and so on, "full", "threshold", or a `Routing`.
+            max_experts: Experts a picture uses at most at a step, in place of the routing's.
+            routing_threshold: Experts less probable than this are left out, in place of the routing's.
+            solver: A name of `solvers.SOLVERS`; only without a scheduler.
+            sampling: Settings in place of the model's own; what is given above goes before them.
+            return_routing: Say which expert drew what.
 
         Raises:
             SamplingError: An argument is unknown, out of range, or does not fit the others.
+            SettingsError: A number is out of range.
         """
-        if output_type not in OUTPUT_TYPES:
-            raise SamplingError(f"Unknown output_type {output_type!r}.", f"Choose one of {', '.join(OUTPUT_TYPES)}.")
-        default = self.sampling
-        scale = default.guidance_scale if guidance_scale is None else guidance_scale
-        prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-        if not prompts or num_images_per_prompt < 1:
-            raise SamplingError(f"{len(prompts)} prompts of {num_images_per_prompt} pictures each make no picture.")
-        states, mask = (part.repeat_interleave(num_images_per_prompt, dim=0) for part in self._encode(prompts))
-        negative = None
-        if scale != 1.0:
-            negative = self._negative(negative_prompt, len(prompts), num_images_per_prompt)
-        made = sample(
+        check_output_type(output_type)
+        callbacks = Callbacks.of(self, callback_on_step_end, callback_on_step_end_tensor_inputs)
+        if solver is not None and self.scheduler is not None:
+            raise SamplingError(f"A scheduler is set, so solver {solver!r} would not be used.", "Set scheduler = None.")
+        rules = rules_of(
+            sampling or self.sampling,
+            num_steps=num_inference_steps,
+            guidance_scale=guidance_scale,
+            routing=routing,
+            max_experts=max_experts,
+            routing_threshold=routing_threshold,
+            solver=solver,
+        )
+        self._guidance_scale = rules.guidance.scale
+        text = read_prompts(
+            self.text_encoder,
+            self.prompt_router,
+            [prompt] if isinstance(prompt, str) else list(prompt),
+            negative=negative_prompt,
+            num_images=num_images_per_prompt,
+            is_guided=self.do_classifier_free_guidance,
+            device=self.device,
+        )
+        field = self._field(text, rules)
+        x, generators = self._noise(field, len(text.states), generator, latents)
+        made, trace = self._run(self._steps(field, rules, generators), x, callbacks, TraceRecorder(field.numbers))
+        images = made if output_type == "latent" else as_output(self.codec.decode(made), output_type)
+        routed = trace.trace() if return_routing else None
+        if not return_dict:
+            return (images,) if routed is None else (images, routed)
+        return ParisPipelineOutput(images=images, routing=routed)
+
+    def _field(self, text: Prompted, rules: Rules) -> VelocityField:
+        return VelocityField(
             self.experts,
             self.router,
-            states,
-            mask,
-            seeds=_seeds(generator, len(states)),
-            negative=negative,
-            prompt_evidence=self._prompt_evidence(states, mask),
-            num_steps=default.num_steps if num_inference_steps is None else num_inference_steps,
-            guidance_scale=scale,
-            routing=routing or default.routing,
-            solver=solver or default.solver,
-            on_step=on_step,
+            text.states,
+            text.mask,
+            negative=text.negative,
+            prompt_evidence=text.evidence,
+            guidance=rules.guidance,
+            routing=rules.routing,
         )
-        return ParisPipelineOutput(_as_output(self.codec.decode(made), output_type))
 
-    def _encode(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        states, mask = self.text_encoder.encode(prompts)
-        return states.to(self.device), mask.to(self.device)
+    def _noise(
+        self, field: VelocityField, num_rows: int, generator: Generators, latents: Tensor | None
+    ) -> tuple[Tensor, torch.Generator | list[torch.Generator]]:
+        shape = (num_rows, *field.picture_shape)
+        drawn, generators = initial_latents(generator, shape, self.device)
+        if latents is None:
+            return drawn, generators
+        if tuple(latents.shape) != shape:
+            raise SamplingError(f"The latents have shape {list(latents.shape)}, {list(shape)} is needed.")
+        return latents.to(self.device, torch.float32), generators
 
-    @torch.no_grad()
-    def _prompt_evidence(self, states: Tensor, mask: Tensor) -> Tensor | None:
-        if self.prompt_router is None:
-            return None
-        says, prior = (
-            self.prompt_router(*(part.cpu() for part in text)) for text in ((states, mask), self._encode([""]))
-        )
-        return combine_with_prompt(torch.zeros_like(says), says, prior).to(self.device)
+    def _steps(self, field: VelocityField, rules: Rules, generators: torch.Generator | list[torch.Generator]) -> Steps:
+        times = flow_times(rules.num_steps, rules.time_shift)
+        if self.scheduler is None:
+            return SolverSteps(field, rules.solver, times)
+        num_patches = self.experts[field.numbers[0]].config.num_patches
+        return SchedulerSteps(field, self.scheduler, times[:-1], num_patches, generators, self.device)
 
-    def _negative(self, prompt: str | Sequence[str] | None, num_prompts: int, num_images: int) -> tuple[Tensor, Tensor]:
-        if prompt is None or isinstance(prompt, str):
-            return self._encode([prompt or ""])
-        if len(prompt) != num_prompts:
-            raise SamplingError(f"There are {len(prompt)} negative prompts for {num_prompts} prompts.")
-        states, mask = self._encode(prompt)
-        return states.repeat_interleave(num_images, dim=0), mask.repeat_interleave(num_images, dim=0)
-
-
-def _local_folder(path_or_repo: str | Path, revision: str | None, endpoint: str | None) -> Path:
-    path = Path(path_or_repo)
-    if path.is_dir():
-        return path
-    name = str(path_or_repo)
-    if isinstance(path_or_repo, Path) or name.startswith((".", "/", "~")) or name.count("/") != 1:
-        raise LayoutError(f"There is no folder {name}.", "Give a model's folder, or a Hub repo such as org/model.")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(name, revision=revision, endpoint=endpoint, allow_patterns=_FILES))
-    except (HfHubHTTPError, LocalEntryNotFoundError) as error:
-        first_line = str(error).strip().splitlines()[0]
-        raise LayoutError(f"{name} cannot be fetched from the Hub: {first_line}", "Check name and revision.") from error
+    def _run(self, steps: Steps, x: Tensor, callbacks: Callbacks, trace: TraceRecorder) -> tuple[Tensor, TraceRecorder]:
+        self._interrupt, self._num_timesteps, shown = False, len(steps.timesteps), 0
+        times = (steps.timesteps / 1000.0).tolist()
+        with self.progress_bar(total=steps.num_steps) as bar:
+            for number, t in enumerate(times):
+                x, weights = steps.step(number, x)
+                trace.add(t, weights)
+                x = callbacks(number, steps.timesteps[number], x, weights)
+                done = (number + 1) * steps.num_steps // len(times)
+                bar.update(done - shown)
+                shown = done
+                if self._interrupt:
+                    break
+        return x, trace
 
 
-def _best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def _seeds(
-    generator: int | torch.Generator | Sequence[int | torch.Generator] | None, num_pictures: int
-) -> Sequence[int | torch.Generator]:
-    if generator is None:
-        return [secrets.randbits(63) for _ in range(num_pictures)]
-    if isinstance(generator, int):
-        return [generator + number for number in range(num_pictures)]
-    if isinstance(generator, torch.Generator):
-        return [generator] * num_pictures
-    return list(generator)
-
-
-def _as_output(pictures: np.ndarray, output_type: str) -> Any:
-    """uint8 `[B, H, W, 3]` in the form that was asked for."""
-    if output_type == "np":
-        return pictures.astype(np.float32) / 255.0
-    if output_type == "pt":
-        return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255.0
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise SamplingError("output_type 'pil' needs Pillow.", "Run pip install pillow, or ask for 'np'.") from error
-    return [Image.fromarray(picture) for picture in pictures]
+def _check_count(experts: Experts | ExpertBank, router: Router) -> None:
+    config = getattr(router, "config", None)
+    if config is not None and config.num_clusters != len(experts):
+        raise LayoutError(f"The router knows {config.num_clusters} experts, there are {len(experts)}.")

@@ -57,6 +57,11 @@ class RouterReport(Settings):
     """Ten bins of flow time, from data to noise."""
     calibration_error: float
     """Expected calibration error of the chosen cluster's probability, 15 bins."""
+    calibration_by_noise: tuple[float, ...]
+    """The same in each bin of flow time; of few rows it comes out too large, as each bin's own chance adds up."""
+    brier: float
+    """Mean squared distance of the posterior from the truth, 0 to 2: accuracy and calibration in one."""
+    brier_by_noise: tuple[float, ...]
     chance: float
     """Accuracy of always naming the largest cluster."""
 
@@ -183,12 +188,22 @@ def _judge(
 
 
 def _figures(posteriors: Tensor, labels: Tensor) -> dict[str, Any]:
+    """The report's figures from posteriors `[N, 10, K]` and clusters `[N]`.
+
+    Source: Brier score, Brier, Monthly Weather Review 78 (1950), equation 2.
+    """
     confidence, choice = posteriors.max(2)
     right = (choice == labels[:, None]).double()
+    truth = F.one_hot(labels, posteriors.shape[2])[:, None]
+    brier = (posteriors - truth).square().sum(2)
+    by_noise = zip(confidence.unbind(1), right.unbind(1), strict=True)
     return {
         "accuracy": right.mean().item(),
         "accuracy_by_noise": tuple(right.mean(0).tolist()),
         "calibration_error": calibration_error(confidence.flatten(), right.flatten()),
+        "calibration_by_noise": tuple(calibration_error(*one) for one in by_noise),
+        "brier": brier.mean().item(),
+        "brier_by_noise": tuple(brier.mean(0).tolist()),
         "chance": labels.bincount().max().item() / len(labels),
     }
 

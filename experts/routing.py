@@ -5,40 +5,149 @@ Shapes: B rows, K experts.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Sequence
+from typing import Annotated, NamedTuple, Self
+
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from paris.experts.errors import SamplingError
+from paris.experts.settings import Settings
 
-ROUTINGS: dict[str, int | None] = {"top1": 1, "top2": 2, "full": None}
-"""Name to the number of experts a row uses; None: all."""
+THRESHOLD = 0.1
+"""What "threshold" means where no probability is given: the best of arXiv 2501.05450, table 1."""
+_TOP = re.compile(r"top([1-9][0-9]{0,3})")
 
 
-def num_chosen(routing: str) -> int | None:
-    """How many experts a row uses.
+class Routing(Settings):
+    """Which experts a row uses; the most probable one always, and the others only where every rule lets them."""
+
+    max_experts: Annotated[int, Field(ge=1)] | None = 2
+    """Experts a row uses at most; None: all."""
+    threshold: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Experts less probable than this are left out."""
+    sure_above: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """The best expert runs alone where it is more probable than this."""
+    router_every: Annotated[int, Field(ge=1, le=1000)] = 1
+    """The router is asked at every n-th evaluation of the velocity; in between the weights stay."""
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """The routing of a name: "top1", "top2" and so on, "full", or "threshold".
+
+        Raises:
+            SamplingError: No routing has this name.
+        """
+        if name == "full":
+            return cls(max_experts=None)
+        if name == "threshold":
+            return cls(max_experts=None, threshold=THRESHOLD)
+        top = _TOP.fullmatch(name)
+        if top is None:
+            raise SamplingError(f"Unknown routing {name!r}.", "Choose one of top1, top2, top3 ..., full, threshold.")
+        return cls(max_experts=int(top[1]))
+
+    def weights(self, logits: Tensor) -> Tensor:
+        """How much each expert counts: the chosen ones, weighed by their probabilities.
+
+        Args:
+            logits: The router's `[B, K]`.
+
+        Returns:
+            float32 `[B, K]`; rows sum to one, and are zero for experts not chosen.
+
+        Source: arXiv 2510.03434 (top-1, top-2, full); arXiv 2501.05450, equation 7 (the posterior, renormalised over
+        the chosen) and table 1 (threshold). `sure_above` is ours.
+        """
+        probabilities = logits.float().softmax(dim=1)
+        at_most = min(self.max_experts or logits.shape[1], logits.shape[1])
+        best, index = probabilities.topk(at_most, dim=1)
+        others = best[:, 1:]
+        others.mul_((others >= self.threshold) & (best[:, :1] <= self.sure_above))
+        return probabilities.zero_().scatter_(1, index, best / best.sum(dim=1, keepdim=True))
+
+
+def as_routing(routing: Routing | str) -> Routing:
+    """A routing, or the one of this name.
 
     Raises:
         SamplingError: No routing has this name.
     """
-    if routing not in ROUTINGS:
-        raise SamplingError(f"Unknown routing {routing!r}.", f"Choose one of {', '.join(ROUTINGS)}.")
-    return ROUTINGS[routing]
+    return Routing.named(routing) if isinstance(routing, str) else routing
 
 
-def routing_weights(logits: Tensor, num_best: int | None) -> Tensor:
-    """How much each expert counts: the most probable ones, weighed by their probabilities.
+class Chosen(NamedTuple):
+    """Which experts run on which rows."""
+
+    weights: Tensor
+    """Weight of each expert at hand, float32 `[B, K]`; rows sum to one."""
+    rows: dict[int, Tensor | None]
+    """Number of each expert that runs, in order, to its rows `[R]`; None: all rows."""
+
+
+class RoutedRun:
+    """Routing over one sampling run: asks the router when it is due, and remembers what it said.
 
     Args:
-        logits: The router's `[B, K]`.
-        num_best: Experts a row uses; None for all.
+        numbers: Numbers of the experts at hand, in order; the others are left out, and the weights shared among these.
+        router: `(x [B, C, H, W], t [B])` to logits `[B, K]`; None where there is one expert alone.
+        evidence: `log p(k | prompt) - log p(k)` up to a constant, `[B, K]`: added to the router's logits.
+        routing: The rule.
 
-    Returns:
-        `[B, K]`; rows sum to one, and are zero for experts not chosen.
-
-    Source: arXiv 2510.03434 (top-1, top-2, full); the renormalised posterior of arXiv 2501.05450, equation 7.
+    Raises:
+        SamplingError: There are several experts and no router.
     """
-    probabilities = logits.float().softmax(dim=1)
-    if num_best is None or num_best >= logits.shape[1]:
-        return probabilities
-    best, index = probabilities.topk(num_best, dim=1)
-    return torch.zeros_like(probabilities).scatter_(1, index, best / best.sum(dim=1, keepdim=True))
+
+    def __init__(
+        self,
+        numbers: Sequence[int],
+        router: Callable[[Tensor, Tensor], Tensor] | None,
+        evidence: Tensor | None,
+        routing: Routing,
+    ) -> None:
+        if router is None and len(numbers) > 1:
+            raise SamplingError(f"{len(numbers)} experts need a router.")
+        self._numbers, self._router, self._evidence, self._routing = list(numbers), router, evidence, routing
+        self._last: Chosen | None = None
+        self._age = 0
+        self.num_asked = 0
+        """How often the router was asked."""
+
+    def __call__(self, x: Tensor, times: Tensor) -> Chosen:
+        """Which experts run on `x` at flow time `times`. Ask once an evaluation.
+
+        Raises:
+            SamplingError: The router knows fewer experts than there are, or says something that is not finite.
+        """
+        if self._last is None or self._age == self._routing.router_every:
+            weights = self._weights(x, times)
+            self._last, self._age = Chosen(weights, _rows_of(self._numbers, weights)), 0
+        self._age += 1
+        return self._last
+
+    def _weights(self, x: Tensor, times: Tensor) -> Tensor:
+        if self._router is None:
+            return torch.ones(len(x), 1, device=x.device)
+        self.num_asked += 1
+        logits = self._router(x, times)
+        if self._numbers[-1] >= logits.shape[1]:
+            raise SamplingError(f"The router knows {logits.shape[1]} experts, there is no expert {self._numbers[-1]}.")
+        if self._evidence is not None:
+            # Bayes: p(k | x, prompt) is proportional to p(k | x) p(k | prompt) / p(k), given k each alone.
+            logits = logits + self._evidence
+        return self._routing.weights(logits[:, self._numbers])
+
+
+def _rows_of(numbers: list[int], weights: Tensor) -> dict[int, Tensor | None]:
+    # One copy to the host for all experts: on a GPU each would wait for the device.
+    chosen = (weights > 0).cpu()
+    if not chosen.any(dim=1).all():
+        raise SamplingError("The router's answer is not finite.", "Check its weights and the latents.")
+    rows: dict[int, Tensor | None] = {}
+    for number, column in zip(numbers, chosen.unbind(1), strict=True):
+        index = column.nonzero()[:, 0]
+        if len(index):
+            rows[number] = None if len(index) == len(column) else index.to(weights.device)
+    return rows

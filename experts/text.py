@@ -71,6 +71,12 @@ class TextEncoder(Protocol):
             States float32 `[B, L, E]`, and a mask bool `[B, L]`, True where a token counts, at least once a row.
         """
 
+    def to(self, device: torch.device | str) -> None:
+        """Compute on another device from now on; the answers come back to the CPU."""
+
+    def save(self, folder: Path) -> TextConfig:
+        """Write the encoder's files into `folder`; what names them there."""
+
 
 class VocabularyEncoder:
     """A fixed random vector for each known word; word order is not seen.
@@ -85,6 +91,7 @@ class VocabularyEncoder:
 
     def __init__(self, config: TextConfig, words: Sequence[str]) -> None:
         self.config = config
+        self.words = list(words)
         self._index = {word: number for number, word in enumerate(words, start=1)}
         vectors = [_word_vector(word, config.dim) for word in words]
         self._vectors = torch.stack([torch.zeros(config.dim), *vectors])
@@ -114,6 +121,14 @@ class VocabularyEncoder:
             mask[row, : len(known)] = True
         _warn(unknown, too_long, length)
         return self._vectors[tokens], mask
+
+    def to(self, device: torch.device | str) -> None:
+        """Nothing to move: looking words up is no work."""
+
+    def save(self, folder: Path) -> TextConfig:
+        """Write the word list as `folder/vocab.json`."""
+        sha256 = write_vocabulary(folder / "vocab.json", self.words)
+        return self.config.model_copy(update={"path": "vocab.json", "sha256": sha256})
 
 
 def load_text_encoder(config: TextConfig, folder: Path, device: torch.device | str = "cpu") -> TextEncoder:

@@ -1,6 +1,7 @@
 """Training one expert: resumable after any end, and the same to the last bit as if it had never ended.
 
 <work_dir>/snapshots/...          see snapshots.py
+<work_dir>/micro_batch.json       how many rows fit into memory, see micro_batch.py
 <work_dir>/expert.safetensors     the EMA weights, once all steps are done: what is submitted
 """
 
@@ -13,13 +14,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from paris.experts.batches import Batch, Batches
+from paris.experts.batches import Batches
 from paris.experts.checkpoint import save_tensors
 from paris.experts.codec import load_codec
 from paris.experts.errors import ShardError
-from paris.experts.flow import flow_loss
+from paris.experts.gradients import Gradients
+from paris.experts.initial_weights import starting_expert
 from paris.experts.learner import Learner, check_weights, make_deterministic, smoothed_loss
-from paris.experts.model import initial_expert
+from paris.experts.loader import Loader
+from paris.experts.machine import MachineSettings, check_precision, keep_freed_memory, prepare
 from paris.experts.shards import ClusterData
 from paris.experts.snapshots import SnapshotState, SnapshotStore
 from paris.experts.text import load_text_encoder
@@ -42,6 +45,7 @@ class ExpertTraining:
         device: "cpu", "cuda", "cuda:1", "mps".
         num_threads: CPU threads of torch.
         report_every: Steps between two reports.
+        machine: What this machine's owner chose; nothing of it is part of the task.
     """
 
     def __init__(
@@ -53,11 +57,13 @@ class ExpertTraining:
         device: str = "cpu",
         num_threads: int = 1,
         report_every: int = 10,
+        machine: MachineSettings | None = None,
     ) -> None:
         self._task, self._work_dir = task, work_dir
         self._shard_path, self._parts_folder = shard_path, parts_folder
         self._device = torch.device(device)
         self._num_threads, self._report_every = num_threads, report_every
+        self._machine = machine or MachineSettings()
         self._last: SnapshotState | None = None
         self._loss: float | None = None
         self._unseen: list[Tensor] = []
@@ -73,13 +79,15 @@ class ExpertTraining:
             How it ended, and where the weights are.
 
         Raises:
-            TrainingError: The loss is not finite; the message names the step, the last snapshot is kept.
+            TrainingError: The loss is not finite, which the message tells with its step, or not even one row fits
+                into memory, or the run asks for a library that is not installed; the last snapshot is kept.
+            SettingsError: The device cannot compute in the run's precision.
             DiskFullError: No space for a snapshot or the result; earlier snapshots are kept.
             SnapshotError: The snapshots in `work_dir` are of another task; nothing is changed.
             ShardError: A shard cannot be read.
         """
         make_deterministic(self._device, self._num_threads)
-        learner = Learner(initial_expert(self._task.model, self._task.seed).to(self._device), self._task.training)
+        learner = self._learner()
         store = SnapshotStore(self._work_dir / "snapshots", self._task.digest, learner.specs())
         if snapshot := store.latest():
             self._last, self._loss = snapshot.state, snapshot.state.loss
@@ -96,6 +104,13 @@ class ExpertTraining:
                 self._save(learner, store, scheduled=False)
         return self._finish(learner, store)
 
+    def _learner(self) -> Learner:
+        task = self._task
+        check_precision(self._device, task.training.precision)
+        model = starting_expert(task.model, task.seed, task.initial_weights, self._parts_folder).to(self._device)
+        prepare(model, self._machine)
+        return Learner(model, task.training)
+
     def _train(
         self,
         learner: Learner,
@@ -103,11 +118,29 @@ class ExpertTraining:
         report: Callable[[Progress], None],
         should_stop: Callable[[], bool],
     ) -> None:
+        if learner.step == self._task.steps:
+            return
+        if self._device.type == "cpu":
+            keep_freed_memory()
+        gradients = Gradients(learner, self._task, self._device, self._machine, self._work_dir)
+        source, ahead = self._batches().batch, self._machine.batches_ahead
+        with Loader(source, learner.step, self._task.steps, ahead, self._device) as loader:
+            self._steps(learner, gradients, loader, store, report, should_stop)
+
+    def _steps(
+        self,
+        learner: Learner,
+        gradients: Gradients,
+        loader: Loader,
+        store: SnapshotStore,
+        report: Callable[[Progress], None],
+        should_stop: Callable[[], bool],
+    ) -> None:
         task, config = self._task, self._task.training
-        batches = self._batches() if learner.step < task.steps else None
         began = time.monotonic()
-        while batches and learner.step < task.steps:
-            self._unseen.append(self._step(learner, batches.batch(learner.step).to(self._device)))
+        while learner.step < task.steps:
+            self._unseen.append(gradients.of(loader.next()))
+            learner.apply_gradients()
             is_scheduled = learner.step % config.snapshot_every == 0 or learner.step == task.steps
             is_stop = should_stop()
             if not (is_scheduled or is_stop or learner.step % self._report_every == 0):
@@ -137,19 +170,6 @@ class ExpertTraining:
         data = ClusterData.arriving(self._shard_path, task.shard_rows, max_open=task.training.window_shards)
         codec = load_codec(task.codec, self._parts_folder)
         return Batches(task, data, codec, load_text_encoder(task.text, self._parts_folder, self._device))
-
-    def _step(self, learner: Learner, batch: Batch) -> Tensor:
-        """One optimizer step; the batch's mean loss `[]`, still on the device."""
-        config = self._task.training
-        total = torch.zeros((), device=self._device)
-        for piece in batch.pieces(config.micro_batch_size or len(batch)):
-            with torch.autocast(self._device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-                output = learner.model(piece.x_t, piece.t, piece.text, piece.text_mask)
-            loss = flow_loss(output, piece.x0, piece.noise) * (len(piece) / len(batch))
-            loss.backward()
-            total += loss.detach()
-        learner.apply_gradients()
-        return total
 
     def _progress(self, step: int, steps_per_s: float, note: str = "") -> Progress:
         commitment, commitment_step = self._chain()

@@ -12,6 +12,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from paris.experts.codec import CodecConfig
+from paris.experts.initial_weights import InitialWeights
+from paris.experts.objectives import Objective
 from paris.experts.presets import ModelConfig
 from paris.experts.settings import Settings
 from paris.experts.text import TextConfig
@@ -39,6 +41,8 @@ class OptimizerConfig(Settings):
     grad_clip: Annotated[float, Field(gt=0)] | None = 1.0
     """Largest norm of the gradient; None: not clipped."""
     ema_decay: Fraction = 0.9999
+    moments: Literal["float32", "8bit"] = "float32"
+    """How AdamW keeps its moments; 8 bits take a quarter of the memory, and the library bitsandbytes on every node."""
 
     def learning_rate_at(self, step: int) -> float:
         """The learning rate of one step.
@@ -58,6 +62,8 @@ class OptimizerConfig(Settings):
 class TrainingConfig(OptimizerConfig):
     """How an expert is trained."""
 
+    objective: Objective = Objective()
+    """What the expert learns to predict."""
     micro_batch_size: Annotated[int, Field(ge=1)] | None = None
     """Rows that are in memory together; None: the whole batch. Changes rounding, nothing else."""
     caption_dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
@@ -86,6 +92,8 @@ class TrainingTask(Settings):
     codec: CodecConfig
     shard_rows: tuple[Annotated[int, Field(ge=1)], ...]
     """Rows of each shard, in the order of the manifest."""
+    initial_weights: InitialWeights | None = None
+    """The file that all experts of the run start from; None: the weights of the run's seed."""
 
     @property
     def steps(self) -> int:

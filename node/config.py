@@ -37,6 +37,12 @@ class NodeConfig(BaseModel):
     """How far the trainer stands back behind the machine's other programs."""
     memory_limit_bytes: int | None = Field(None, ge=2**20)
     """Declare no more memory than this; None declares what the device has."""
+    micro_batch_size: int | None = Field(None, ge=1)
+    """Rows in the device's memory together; None finds out how many fit."""
+    checkpointing: bool = False
+    """Compute layers twice to need far less memory: for a GPU that is too small otherwise."""
+    compile: bool = False
+    """Compile the model before the first step: a minute or so, and needs a C++ compiler; faster from then on."""
     cache_limit_bytes: int | None = Field(None, ge=2**20)
     """Bytes that downloaded shards may take; None leaves it to the free disk."""
     parallel_downloads: int = Field(4, ge=1, le=32)

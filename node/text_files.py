@@ -1,6 +1,6 @@
-"""The run's frozen text encoder: its files from the data repo, at the pinned revision, into one folder.
+"""What a run's experts share: text encoder and initial weights, from the data repo, at the pinned revision.
 
-    runs/<run_id>/text/<path>        as the run's TextConfig names it, ready for `load_text_encoder`
+    runs/<run_id>/text/<path>        as the run's description names it, ready for `load_text_encoder`
 
 Only data is fetched: JSON, plain vocabularies and safetensors; nothing that a loader would execute or unpickle.
 """
@@ -32,7 +32,7 @@ def fetch_text_files(hub: Hub, fetcher: Fetcher, spec: RunSpec, revision: str, f
     Args:
         hub: The run's Hub.
         fetcher: For the large files.
-        spec: Gives the data repo and the TextConfig.
+        spec: Gives the data repo, the TextConfig and the initial weights.
         revision: Commit of the data repo that the manifest pins.
         folder: Receives the files under their own names.
 
@@ -40,6 +40,10 @@ def fetch_text_files(hub: Hub, fetcher: Fetcher, spec: RunSpec, revision: str, f
         WrongHashError: A file has other content than the signed settings, or the pinned tree, name.
         HubRefusedError, TransientHubError, DiskFullError: As the requests go.
     """
+    if spec.initial_weights is not None:
+        start = spec.initial_weights
+        wanted = Wanted(spec.data_repo, revision, _safe(start.path), start.sha256, start.bytes)
+        _fetch_large(fetcher, wanted, folder / start.path)
     text = spec.text
     if text.get("kind") == "vocabulary":
         path = _safe(str(text.get("path", "vocab.json")))
@@ -66,10 +70,13 @@ def _fetch_entry(hub: Hub, fetcher: Fetcher, spec: RunSpec, revision: str, entry
     sha256 = str(entry.lfs.sha256)
     if signed and sha256 != signed:
         raise _wrong(path, spec.data_repo)
-    target = folder / path
-    if target.exists() and target.stat().st_size == entry.size and file_sha256(target) == sha256:
+    _fetch_large(fetcher, Wanted(spec.data_repo, revision, path, sha256, int(entry.size)), folder / path)
+
+
+def _fetch_large(fetcher: Fetcher, wanted: Wanted, target: Path) -> None:
+    if target.exists() and target.stat().st_size == wanted.num_bytes and file_sha256(target) == wanted.sha256:
         return
-    cached = fetcher.fetch(Wanted(spec.data_repo, revision, path, sha256, int(entry.size)))
+    cached = fetcher.fetch(wanted)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".part")
     shutil.copyfile(cached, partial)
@@ -107,7 +114,7 @@ def _safe(path: str) -> str:
     """
     if not path or not all(_PART.match(part) for part in path.split("/")):
         raise HubRefusedError(
-            f"The run names the text file {path!r}, which is not a plain relative path.", "Do not join this run."
+            f"The run names the file {path!r}, which is not a plain relative path.", "Do not join this run."
         )
     return path
 

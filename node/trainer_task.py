@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from paris.experts.codec import CodecConfig
+from paris.experts.machine import MachineSettings
 from paris.experts.presets import model_config_from_settings
 from paris.experts.shards import wait_for_shard
 from paris.experts.text import TextConfig
@@ -29,19 +30,17 @@ def device_of(wanted: str) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def make_training(order: dict[str, Any], device: str, should_stop: Callable[[], bool]) -> ExpertTraining:
-    """Build the training that the order describes; every setting is checked here.
+def task_of(order: dict[str, Any]) -> TrainingTask:
+    """What the order says is to be trained; every setting is checked here.
 
     Args:
         order: `training_process.Order` as plain JSON.
-        device: From `device_of`.
-        should_stop: Asked while a shard is waited for.
 
     Raises:
         ExpertError: A setting is unknown or out of range.
     """
-    training = {**order["training"], "steps": order["steps"], "batch_size": order["batch_size"]}
-    task = TrainingTask.from_settings(
+    training = {**order["training"], **{name: order[name] for name in ("steps", "batch_size", "objective")}}
+    return TrainingTask.from_settings(
         {
             "run_id": order["run_id"],
             "seed": order["seed"],
@@ -51,16 +50,31 @@ def make_training(order: dict[str, Any], device: str, should_stop: Callable[[], 
             "text": TextConfig.from_settings(order["text"]),
             "codec": CodecConfig.from_settings(order["codec"]),
             "shard_rows": tuple(shard["rows"] for shard in order["shards"]),
+            "initial_weights": order["initial_weights"],
         }
     )
+
+
+def make_training(order: dict[str, Any], device: str, should_stop: Callable[[], bool]) -> ExpertTraining:
+    """Build the training that the order describes.
+
+    Args:
+        order: As `task_of` takes it.
+        device: From `device_of`.
+        should_stop: Asked while a shard is waited for.
+
+    Raises:
+        ExpertError: A setting is unknown or out of range.
+    """
     paths = [Path(shard["path"]) for shard in order["shards"]]
     return ExpertTraining(
-        task,
+        task_of(order),
         Path(order["work"]),
         lambda index: wait_for_shard(paths[index], should_stop),
         Path(order["text_folder"]),
         device,
         order["threads"] or _num_cores(),
+        machine=MachineSettings.from_settings(order.get("machine", {})),
     )
 
 

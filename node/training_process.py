@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from paris.node.errors import DiskFullError, TrainerError
 from paris.node.retry import Backoff, Wait
-from paris.protocol.records import Settings
+from paris.protocol.records import PartFile, Settings
 
 _MAX_QUICK_DEATHS = 3
 _POLL_S = 0.5
@@ -45,14 +45,18 @@ class Order(BaseModel):
     batch_size: int
     model: Settings
     training: Settings
+    objective: Settings = {}
     text: Settings
     codec: Settings
+    initial_weights: PartFile | None = None
     shards: tuple[ShardFile, ...]
     text_folder: str
     work: str
     device: str
     threads: int | None
     nice: int = 0
+    machine: Settings = {}
+    """Fields of `paris.experts.machine.MachineSettings`: what this volunteer chose."""
 
 
 class TrainingProcess:

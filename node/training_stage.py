@@ -11,6 +11,7 @@ from paris.node.fetch import Fetcher, Wanted
 from paris.node.hardware import require_fit
 from paris.node.hub import translated
 from paris.node.leasing import read_manifest
+from paris.node.node import Node
 from paris.node.text_files import fetch_text_files
 from paris.node.training_process import Order, ShardFile, supervise
 from paris.node.unit import Finished
@@ -115,15 +116,25 @@ def _order(work: UnitWork) -> Order:
         batch_size=unit.task.batch_size,
         model=spec.model,
         training=spec.training,
+        objective=unit.task.objective,
         text=spec.text,
         codec=spec.codec,
+        initial_weights=spec.initial_weights,
         shards=tuple(ShardFile(path=str(node.cache.file(s.sha256).absolute()), rows=s.rows) for s in unit.shards),
         text_folder=str(node.home.text_folder(unit.run_id).absolute()),
         work=str(work.folder.work.absolute()),
         device=node.hardware.device,
         threads=node.config.threads,
         nice=node.config.nice,
+        machine=_machine(node),
     )
+
+
+def _machine(node: Node) -> dict[str, Any]:
+    """What the volunteer chose, and how much memory there is where the device does not say when it is full."""
+    chosen = {name: getattr(node.config, name) for name in ("micro_batch_size", "checkpointing", "compile")}
+    limit = {"memory_limit_bytes": node.hardware.memory_bytes} if node.hardware.device == "cpu" else {}
+    return {name: value for name, value in (chosen | limit).items() if value is not None}
 
 
 class _TrainerListener:

@@ -47,6 +47,14 @@ class Payload(BaseModel):
     """Name of the record kind; parts of records (Shard, Rung, SubmittedFile) have none."""
 
 
+class PartFile(Payload):
+    """One file that every volunteer of a run needs, in the data repo beside the text encoder's."""
+
+    path: RelativePath
+    sha256: Sha256
+    bytes: Bytes
+
+
 class RunSpec(Payload):
     """What is trained: the run's one public description. Its signer is the run's key."""
 
@@ -67,6 +75,8 @@ class RunSpec(Payload):
     """Fields of `paris.experts.text.TextConfig`: which frozen text encoder, by files and hashes."""
     codec: Settings
     """Fields of `paris.experts.codec.CodecConfig`: pixels, or a VAE's latents."""
+    initial_weights: PartFile | None = None
+    """What all experts start from; None: the weights of `seed`."""
     heartbeat_every_s: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
     lease_s: Annotated[float, Field(gt=0, le=30 * 86400, allow_inf_nan=False)]
     licence: ShortText
@@ -90,6 +100,8 @@ class Task(Payload):
     deadline_s: Seconds
     """Time from the grant in which an honest volunteer finishes; also the slope of the deadline curve."""
     grace_s: Seconds
+    objective: Settings = {}
+    """Fields of `paris.experts.objectives.Objective`: what this expert learns to predict; empty: flow matching."""
     state: Literal["open", "leased", "submitted", "registered"]
     attempt: Annotated[int, Field(ge=0, le=10**6)] = 0
 

@@ -52,7 +52,7 @@ def draw_samples(
 
 
 def draw_training(path: Path, curves: dict[str, list[tuple[int, float]]], router: dict[str, Any]) -> None:
-    """Draw each expert's loss, the router's loss, and the router's accuracy by noise level.
+    """Draw each expert's loss, the router's loss, and the router's accuracy and calibration by noise level.
 
     Args:
         path: The PNG to write.
@@ -63,7 +63,7 @@ def draw_training(path: Path, curves: dict[str, list[tuple[int, float]]], router
     for name, curve in sorted(curves.items()):
         steps, losses = zip(*curve, strict=True)
         axes[0].plot(steps, losses, label=name, linewidth=1.4)
-    _label(axes[0], "Experts, each alone on its cluster", "step", "flow-matching loss")
+    _label(axes[0], "Experts, each alone on its cluster", "step", "training loss")
     if router:
         axes[1].plot(
             [s for s, _ in router["losses"]], _smooth([v for _, v in router["losses"]]), color="black", label="router"
@@ -71,11 +71,13 @@ def draw_training(path: Path, curves: dict[str, list[tuple[int, float]]], router
         axes[1].axhline(math.log(router["num_clusters"]), linestyle=":", color="grey", label="guessing")
         bins = router["accuracy_by_noise"]
         middles = [(low + high) / 2 for low, high, _ in bins]
-        axes[2].bar(middles, [accuracy for _, _, accuracy in bins], width=0.09, color="tab:blue")
+        axes[2].bar(middles, [accuracy for _, _, accuracy in bins], width=0.09, color="tab:blue", label="accuracy")
+        off = [figure for _, _, figure in router["calibration_by_noise"]]
+        axes[2].plot(middles, off, color="tab:red", marker="o", markersize=3, label="calibration error")
         axes[2].axhline(1 / router["num_clusters"], linestyle=":", color="grey", label="guessing")
         axes[2].set_ylim(0, 1)
     _label(axes[1], "Router", "step", "cross-entropy")
-    _label(axes[2], "Router on held-out rows", "noise level t (0 data, 1 noise)", "accuracy")
+    _label(axes[2], "Router on held-out rows", "noise level t (0 data, 1 noise)", "share of rows")
     figure.tight_layout()
     _save(figure, path)
 

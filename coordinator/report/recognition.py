@@ -46,17 +46,17 @@ def measure_recognition(run: RunDir) -> tuple[dict[str, Any], Grid]:
     """
     from paris.experts.evaluate import nearest_is_own
     from paris.experts.features import load_embedder
-    from paris.experts.pipeline import ParisPipeline
+    from paris.experts.parts import load_parts
 
-    pipeline = ParisPipeline.from_pretrained(run.release)
-    captions, pictures = _training_pictures(run, pipeline)
+    parts = load_parts(run.release)
+    captions, pictures = _training_pictures(run, parts)
     embedder = load_embedder(prepared_record(run)["config"]["embedder"])
     table = run.config.sampling
     prompts = [(prompt, _caption_of(prompt, captions)) for prompt in table.prompts or captions[:_FEW_NAMES]]
     train_features = embedder.embed(_enlarged(pictures))
-    samples = _draw(pipeline, captions, list(range(len(captions))))
+    samples = _draw(parts, captions, list(range(len(captions))))
     rows = [prompt for prompt, _ in prompts for _ in table.seeds]
-    grid = _draw(pipeline, rows, table.seeds * len(prompts))
+    grid = _draw(parts, rows, table.seeds * len(prompts))
     own = [captions.index(caption) for _, caption in prompts for _ in table.seeds]
 
     import torch
@@ -80,7 +80,7 @@ def measure_recognition(run: RunDir) -> tuple[dict[str, Any], Grid]:
     return figures, Grid(grid.reshape(shape), originals, [prompt for prompt, _ in prompts])
 
 
-def _training_pictures(run: RunDir, pipeline: Any) -> tuple[list[str], Pictures]:
+def _training_pictures(run: RunDir, parts: Any) -> tuple[list[str], Pictures]:
     """Captions, and the pictures as the codec shows them, uint8 `[N, H, W, 3]`; the first rows where there are many."""
     from paris.experts.shards import ClusterData
 
@@ -95,13 +95,14 @@ def _training_pictures(run: RunDir, pipeline: Any) -> tuple[list[str], Pictures]
             captions += shard.captions
             stored.append(np.array(shard.latents))
     rows = np.concatenate(stored)[:_MOST_NAMES]
-    return captions[:_MOST_NAMES], pipeline.codec.decode(pipeline.codec.to_model(rows))
+    return captions[:_MOST_NAMES], parts.codec.decode(parts.codec.to_model(rows))
 
 
-def _draw(pipeline: Any, prompts: list[str], seeds: list[int]) -> Pictures:
+def _draw(parts: Any, prompts: list[str], seeds: list[int]) -> Pictures:
     """One picture a prompt with the release's own settings, uint8 `[N, H, W, 3]`."""
-    images = pipeline(prompts, generator=seeds, output_type="np").images
-    return np.asarray((images * 255).round().astype(np.uint8))
+    from paris.experts.drawing import draw
+
+    return np.asarray(draw(parts, prompts, seeds))
 
 
 def _enlarged(pictures: Pictures) -> Pictures:

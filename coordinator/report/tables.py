@@ -44,6 +44,7 @@ def summary_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
     router = report.get("router", {})
     if router:
         rows.append(("router accuracy", f"{router['accuracy']:.0%} over all noise levels"))
+        rows.append(("router calibration error", f"{router['calibration_error']:.3f} over all noise levels"))
     accepted = sum(verdict["accepted"] for verdict in report["verdicts"])
     rows.append(("verdicts", f"{accepted} accepted, {len(report['verdicts']) - accepted} rejected"))
     rows += _socket_rows(report)
@@ -123,16 +124,24 @@ def _verdict_lines(report: dict[str, Any]) -> list[str]:
 
 
 def _router_lines(report: dict[str, Any]) -> list[str]:
-    bins = report.get("router", {}).get("accuracy_by_noise", [])
-    if not bins:
+    router = report.get("router", {})
+    columns = (
+        [router[name] for name in ("accuracy_by_noise", "calibration_by_noise", "brier_by_noise")] if router else []
+    )
+    if not columns:
         return []
-    rows = [(f"{low:.1f} to {high:.1f}", f"{accuracy:.0%}") for low, high, accuracy in bins]
+    rows = [
+        (f"{low:.1f} to {high:.1f}", f"{accuracy:.0%}", f"{calibration[2]:.3f}", f"{brier[2]:.3f}")
+        for (low, high, accuracy), calibration, brier in zip(*columns, strict=True)
+    ]
     return [
         "## Router",
         "",
-        "Held-out rows whose cluster it names, by noise level t (0 data, 1 noise).",
+        "Held-out rows by noise level t (0 data, 1 noise): how often it names their cluster, how far its stated",
+        "probability of that is off (expected calibration error), and the squared distance of its posterior from the",
+        "truth (Brier score).",
         "",
-        *_table(("t", "accuracy"), rows),
+        *_table(("t", "accuracy", "calibration error", "Brier score"), rows),
         "",
     ]
 

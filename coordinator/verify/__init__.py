@@ -10,6 +10,7 @@
     structure_rung.py  2  exactly the model's tensors, finite, of sane size
     novelty_rung.py    3  neither the initial weights nor somebody else's
     skill_rung.py      4  good at its own cluster, and at its own most
+    yardsticks.py         experts of other clusters, of the same objective or another
     scoring.py            losses on secret rows and on training batches
     statistics.py         the paired bootstrap
     ladder.py          rung after rung, until one refuses

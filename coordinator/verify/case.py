@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from paris.coordinator.errors import ConfigError
 from paris.coordinator.rundir import write_whole
 from paris.coordinator.verify.bounds import VerificationBounds
-from paris.protocol.records import Lease, PublicKey, RunSpec, Sha256, Task, TaskId
+from paris.protocol.records import Lease, PublicKey, RunSpec, Settings, Sha256, Task, TaskId
 
 SUBMISSION_RECORD = "submission.json"
 EXPERT_FILE = "expert.safetensors"
@@ -30,6 +30,8 @@ class OtherCheckpoint(BaseModel):
     volunteer: PublicKey
     path: Path | None = None
     """Its verified file here; None while it has not been downloaded: then only the digest is compared."""
+    objective: Settings = {}
+    """What it learned to predict, as its task says; empty: flow matching."""
     registered: bool = False
     """Whether it is an expert of the run; only those serve as yardsticks of skill."""
 
@@ -57,6 +59,7 @@ class VerificationCase(BaseModel):
     shards: tuple[Path, ...] = ()
     """Published shards of the task's own cluster; without them the claimed loss is not checked."""
     text_folder: Path
+    """The run's parts: text encoder, codec, initial weights."""
     others: tuple[OtherCheckpoint, ...] = ()
     """Only those that came in before this one: of two equal submissions the first is the original."""
     seed: Annotated[int, Field(ge=0, lt=2**63, repr=False)]

@@ -14,7 +14,7 @@ from paris.coordinator.verify.novelty_rung import climb_novelty
 from paris.coordinator.verify.report import Check, Checks, Refused, Report, RungName, RungReport, rejection
 from paris.coordinator.verify.skill_rung import climb_skill
 from paris.coordinator.verify.structure_rung import climb_structure, largest_file
-from paris.experts.model import initial_expert
+from paris.experts.initial_weights import InitialWeights, starting_expert
 from paris.experts.presets import ModelConfig, model_config_from_settings
 
 T = TypeVar("T")
@@ -70,7 +70,10 @@ class _Climb:
         case, judged = self._case, self._judged
         if judged is None:
             raise ValueError("Rung 1 passed without naming what is judged.")
-        initial: Mapping[str, Tensor] = initial_expert(self._config, case.run.seed).state_dict()
+        named = case.run.initial_weights
+        weights = InitialWeights.from_settings(named.model_dump()) if named else None
+        start = starting_expert(self._config, case.run.seed, weights, case.text_folder)
+        initial: Mapping[str, Tensor] = start.state_dict()
         file = self._rung("structure", lambda checks: climb_structure(case, self._config, initial, checks))
         self._rung("novelty", lambda checks: climb_novelty(case, file, initial, judged.sha256, checks))
         claimed = judged.submission.final_loss

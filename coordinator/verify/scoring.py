@@ -16,9 +16,9 @@ from paris.coordinator.errors import NotReadyError
 from paris.coordinator.verify.case import VerificationCase
 from paris.experts.batches import Batches
 from paris.experts.codec import CodecConfig, load_codec
-from paris.experts.evaluate import heldout_losses
-from paris.experts.flow import flow_loss
+from paris.experts.evaluate import comparable_losses, heldout_losses
 from paris.experts.model import DiTExpert
+from paris.experts.objectives import Objective
 from paris.experts.presets import ModelConfig
 from paris.experts.seeding import generator_for, seed_for
 from paris.experts.shards import ClusterData, ShardFile
@@ -28,6 +28,8 @@ from paris.experts.training_config import TrainingConfig, TrainingTask
 Losses = dict[int, Tensor]
 """Cluster to the losses of its secret rows `[N]`."""
 _LATE_SHARE = 0.5
+_MOST_ROWS = 64
+"""Rows of a training batch that are scored together: bounds the memory."""
 
 
 class Scoring:
@@ -59,19 +61,24 @@ class Scoring:
         """All clusters of the run."""
         return list(self._rows)
 
-    def losses(self, weights: Mapping[str, Tensor], clusters: Iterable[int]) -> Losses:
+    def losses(
+        self, weights: Mapping[str, Tensor], clusters: Iterable[int], objective: Objective, *, comparable: bool = False
+    ) -> Losses:
         """Score weights on some clusters.
 
         Args:
             weights: Exactly the model's tensors, float32.
             clusters: Which.
+            objective: What the expert learned to predict.
+            comparable: In terms that experts of all objectives share (`comparable_losses`), not in its own.
         """
-        model = self._model(weights)
+        model, score = self._model(weights), comparable_losses if comparable else heldout_losses
+        draws = self._case.bounds.heldout_draws
         found = {}
         for cluster in clusters:
-            x0, states, mask = self._rows[cluster]
+            x0, *text = self._rows[cluster]
             seed = seed_for(self._case.seed, "heldout-draws", cluster)
-            scored = heldout_losses(model, x0, (states, mask), seed=seed, num_draws=self._case.bounds.heldout_draws)
+            scored = score(model, x0, (text[0], text[1]), seed=seed, objective=objective, num_draws=draws)
             found[cluster] = scored.cpu()
         return found
 
@@ -82,6 +89,7 @@ class Scoring:
         They are the very batches, times and noises that the volunteer's training saw.
         """
         model, task = self._model(weights), self._training_task
+        objective = task.training.objective
         batches = Batches(task, ClusterData(self._case.shards), self._codec, self._encoder)
         first = int(task.steps * _LATE_SHARE)
         count = max(1, self._case.bounds.claim_rows // task.training.batch_size)
@@ -90,9 +98,10 @@ class Scoring:
         total = 0.0
         for step in steps:
             batch = batches.batch(step).to(self._device)
-            pieces = batch.pieces(task.training.micro_batch_size or len(batch))
-            outputs = [(flow_loss(model(p.x_t, p.t, p.text, p.text_mask), p.x0, p.noise), len(p)) for p in pieces]
-            total += sum(float(loss) * rows for loss, rows in outputs) / len(batch)
+            for piece in batch.pieces(_MOST_ROWS):
+                seen = objective.noised(piece.x0, piece.noise, piece.t)
+                output = model(seen, piece.t, piece.text, piece.text_mask)
+                total += float(objective.loss(output, piece.x0, piece.noise)) * len(piece) / len(batch)
         return total / count
 
     def _model(self, weights: Mapping[str, Tensor]) -> DiTExpert:
@@ -114,13 +123,13 @@ class Scoring:
     @cached_property
     def _training_task(self) -> TrainingTask:
         case = self._case
-        settings = {**case.run.training, "steps": case.task.steps, "batch_size": case.task.batch_size}
+        fixed = {"steps": case.task.steps, "batch_size": case.task.batch_size, "objective": case.task.objective}
         return TrainingTask(
             run_id=case.run_id,
             seed=case.run.seed,
             task_id=case.task.task_id,
             model=self._config,
-            training=TrainingConfig.from_settings(settings),
+            training=TrainingConfig.from_settings({**case.run.training, **fixed}),
             text=self._text,
             codec=self._codec_config,
             shard_rows=ClusterData(case.shards).shard_rows,

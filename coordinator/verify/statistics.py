@@ -45,6 +45,18 @@ class Resampled:
         return torch.cat([exact.mean()[None], exact[self._drawn[cluster]].mean(1)]).log()
 
 
+def gain_over(start: Mapping[int, Tensor], losses: Mapping[int, Tensor], resampled: Resampled, cluster: int) -> Tensor:
+    """By what share a model's loss on a cluster is below the initial weights': `1 - loss / initial loss`, `[1 + S]`.
+
+    Args:
+        start: Losses of the initial weights on rows of each cluster.
+        losses: Losses of the model, in the same terms.
+        resampled: The resamplings.
+        cluster: Which.
+    """
+    return 1.0 - (resampled.log_means(losses[cluster], cluster) - resampled.log_means(start[cluster], cluster)).exp()
+
+
 def lower_bound(values: Tensor, confidence: float) -> float:
     """What the quantity exceeds with this one-sided confidence.
 

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from tiny_models import tiny_expert
 from tiny_training import SHARD_ROWS, make_data, make_task, shard_path
 
 from paris.experts.batches import Batch, Batches, draw_times
 from paris.experts.codec import load_codec
 from paris.experts.errors import SettingsError
 from paris.experts.learner import smoothed_loss
+from paris.experts.objectives import Objective
 from paris.experts.shards import ClusterData
 from paris.experts.text import load_text_encoder
 from paris.experts.training import TrainingConfig
@@ -29,7 +32,8 @@ def make_batches(folder: Path, **training: object) -> Batches:
 
 
 def fields(batch: Batch) -> tuple[torch.Tensor, ...]:
-    return batch.x0, batch.noise, batch.t, batch.text, batch.text_mask
+    mask = torch.ones(batch.text.shape[:2], dtype=torch.bool) if batch.text_mask is None else batch.text_mask
+    return batch.x0, batch.noise, batch.t, batch.text, mask
 
 
 def test_a_batch_is_a_function_of_its_step_alone(folder: Path) -> None:
@@ -45,8 +49,8 @@ def test_captions_are_the_same_whether_cached_or_not(folder: Path, monkeypatch: 
     monkeypatch.setattr("paris.experts.batches._CACHE_BYTES", 0)
     direct = make_batches(folder)
     for step in range(4):
-        assert torch.equal(cached.batch(step).text, direct.batch(step).text)
-        assert torch.equal(cached.batch(step).text_mask, direct.batch(step).text_mask)
+        for one, other in zip(fields(cached.batch(step)), fields(direct.batch(step)), strict=True):
+            assert torch.equal(one, other)
 
 
 def test_captions_are_dropped_as_often_as_configured(folder: Path) -> None:
@@ -86,3 +90,52 @@ def test_the_smoothed_loss_does_not_depend_on_where_it_is_cut() -> None:
     whole = smoothed_loss(None, losses, 0)
     assert smoothed_loss(smoothed_loss(None, losses[:11], 0), losses[11:], 11) == whole
     assert smoothed_loss(None, [torch.tensor(0.75)] * 30, 0) == pytest.approx(0.75)
+
+
+def padded(lengths: list[int], tokens: int, width: int = 10) -> Batch:
+    generator = torch.Generator().manual_seed(2)
+    x0, noise = (torch.randn(len(lengths), 3, 8, 8, generator=generator) for _ in range(2))
+    text = torch.randn(len(lengths), tokens, width, generator=generator)
+    mask = torch.arange(tokens) < torch.tensor(lengths)[:, None]
+    return Batch(x0, noise, torch.rand(len(lengths), generator=generator), text, mask)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "tokens", "left", "is_masked"),
+    [
+        ([3, 9, 1], 40, 16, True),
+        ([3, 8, 1], 40, 8, True),
+        ([8, 8, 8], 40, 8, False),
+        ([3, 33, 1], 37, 37, True),
+        ([1, 1, 1], 5, 5, True),
+        ([5, 5, 5], 5, 5, False),
+    ],
+)
+def test_text_that_is_padding_in_every_row_is_left_out_and_changes_nothing_but_rounding(
+    lengths: list[int], tokens: int, left: int, is_masked: bool
+) -> None:
+    batch, objective = padded(lengths, tokens), Objective()
+    cut = batch.without_padding()
+    assert cut.text.shape == (3, left, 10)
+    assert (cut.text_mask is not None) == is_masked
+    grads = []
+    for one in (batch, cut):
+        expert = tiny_expert()
+        one.loss(expert, objective).backward()
+        grads.append([parameter.grad for parameter in expert.parameters()])
+    for whole, part in zip(*grads, strict=True):
+        torch.testing.assert_close(part, whole, rtol=1e-4, atol=1e-5 * whole.abs().max().item())
+
+
+def test_padding_that_the_model_may_look_at_is_kept() -> None:
+    batch = replace(padded([3, 9], 40), text_mask=torch.ones(2, 40, dtype=torch.bool))
+    assert batch.without_padding().text is batch.text
+
+
+def test_the_loss_of_a_batch_is_the_mean_of_its_pieces() -> None:
+    batch, expert = padded([3, 9, 2, 4, 4], 9), tiny_expert()
+    for objective in (Objective(), Objective(kind="epsilon")):
+        pieces = batch.pieces(2)
+        assert [len(piece) for piece in pieces] == [2, 2, 1]
+        mean = sum(piece.loss(expert, objective) * len(piece) for piece in pieces) / 5
+        torch.testing.assert_close(mean, batch.loss(expert, objective))

@@ -84,9 +84,9 @@ def test_a_missing_file_and_one_that_is_cut_off_are_refused(tmp_path: Path) -> N
 
 
 def test_a_tensor_of_a_type_that_no_model_has_is_refused(tmp_path: Path) -> None:
-    header = json.dumps({"a": {"dtype": "U8", "shape": [1], "data_offsets": [0, 1]}}).encode()
+    header = json.dumps({"a": {"dtype": "I8", "shape": [1], "data_offsets": [0, 1]}}).encode()
     (tmp_path / "x").write_bytes(len(header).to_bytes(8, "little") + header + b"\0")
-    with pytest.raises(CheckpointError, match="type 'U8'"):
+    with pytest.raises(CheckpointError, match="type 'I8'"):
         read_specs(tmp_path / "x")
 
 

@@ -39,9 +39,16 @@ def test_pictures_of_another_kind_are_refused(images, tmp_path):
         load_codec(CodecConfig(), tmp_path).encode(images)
 
 
-def test_a_missing_vae_is_named(tmp_path):
-    with pytest.raises(CodecError, match=r"no VAE in .*vae: config.json is missing"):
-        load_codec(CodecConfig(kind="vae"), tmp_path)
+def test_latents_are_scaled_without_the_vae_s_files(tmp_path):
+    x = load_codec(CodecConfig(kind="vae", scale=0.5), tmp_path).to_model(np.ones((1, 4, 2, 2), np.float16))
+    assert torch.equal(x, torch.full((1, 4, 2, 2), 0.5))
+
+
+def test_a_missing_vae_is_named_when_it_is_needed(tmp_path):
+    codec = load_codec(CodecConfig(kind="vae"), tmp_path)
+    for need in (codec.open, lambda: codec.decode(torch.zeros(1, 4, 2, 2)), lambda: codec.encode(pictures())):
+        with pytest.raises(CodecError, match=r"no VAE in .*vae: config.json is missing"):
+            need()
 
 
 @pytest.fixture(scope="module")
@@ -73,4 +80,12 @@ def test_a_broken_vae_is_named(tmp_path):
     (tmp_path / "vae").mkdir()
     (tmp_path / "vae" / "config.json").write_text('{"_class_name": "AutoencoderKL"}')
     with pytest.raises(CodecError, match=r"The VAE in .*vae cannot be loaded"):
-        load_codec(CodecConfig(kind="vae"), tmp_path)
+        load_codec(CodecConfig(kind="vae"), tmp_path).open()
+
+
+def test_a_saved_codec_loads_back_and_decodes_the_same(vae_folder, tmp_path):
+    codec = load_codec(CodecConfig(kind="vae", scale=0.3), vae_folder)
+    again = load_codec(codec.save(tmp_path), tmp_path)
+    latents = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert np.array_equal(again.decode(latents), codec.decode(latents))
+    assert load_codec(CodecConfig(), tmp_path).save(tmp_path) == CodecConfig()

@@ -8,6 +8,7 @@ from tiny_models import TINY, TINY_ROUTER, tiny_expert, tiny_router
 
 from paris.experts.codec import CodecConfig
 from paris.experts.errors import CheckpointError, LayoutError, SettingsError
+from paris.experts.guidance import Guidance
 from paris.experts.layout import (
     expert_path,
     load_expert,
@@ -21,6 +22,7 @@ from paris.experts.layout import (
 )
 from paris.experts.layout_fields import Layout
 from paris.experts.prompt_router import PromptRouter, PromptRouterConfig
+from paris.experts.routing import Routing
 from paris.experts.text import TextConfig, write_vocabulary
 
 
@@ -134,12 +136,13 @@ def test_the_published_config_files_are_understood(folder):
     assert layout.model.max_text_tokens == 77
     assert layout.router.mlp_ratio == 4.0
     assert layout.prompt_router is None
-    assert layout.sampling.to_settings() == {
-        "num_steps": 50,
-        "guidance_scale": 7.5,
-        "routing": "top2",
-        "solver": "euler",
-    }
+    said = layout.sampling
+    assert (said.num_steps, said.solver, said.guidance(), said.rule()) == (
+        50,
+        "euler",
+        Guidance(scale=7.5),
+        Routing(max_experts=2),
+    )
 
 
 def test_a_missing_expert_folder_is_named(folder):
@@ -163,7 +166,7 @@ def test_an_expert_too_many_is_named(folder):
         ("config.json", {"image_size": 9}, "image_size 9 is not a multiple of patch_size 4"),
         ("config.json", {"codec": {"kind": "jpeg"}}, "kind = 'jpeg'"),
         ("config.json", {"codec": {"kind": "vae", "path": "../vae"}}, "path = '../vae'"),
-        ("config.json", {"sampling": {"routing": "top9"}}, "sampling.routing = 'top9'"),
+        ("config.json", {"sampling": {"routing": "best2"}}, "Unknown routing .best2."),
         ("router/config.json", {"num_clusters": 4}, "the router knows 4 experts, the model has 3"),
         ("router/config.json", {"in_channels": 4}, "router reads 4x8x8, the experts 3x8x8"),
         ("router/config.json", {"hidden_size": ...}, "'router.hidden_size' is missing"),

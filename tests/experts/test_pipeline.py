@@ -2,18 +2,16 @@ import numpy as np
 import pytest
 import torch
 from tiny_models import TINY, TINY_ROUTER, tiny_expert, tiny_router
+from tiny_pipeline import TEXT, WORDS, tiny_pipeline
 
 from paris.experts import ParisPipeline
 from paris.experts.codec import CodecConfig, PixelCodec
-from paris.experts.errors import LayoutError, SamplingError
+from paris.experts.errors import LayoutError, SamplingError, SettingsError
 from paris.experts.layout import write_layout
 from paris.experts.layout_fields import Layout
 from paris.experts.prompt_router import PromptRouter, PromptRouterConfig
 from paris.experts.sampling_settings import SamplingSettings
-from paris.experts.text import TextConfig, VocabularyEncoder, write_vocabulary
-
-WORDS = ["blue", "dog", "red"]
-TEXT = TextConfig(kind="vocabulary", dim=10, max_tokens=5)
+from paris.experts.text import VocabularyEncoder, write_vocabulary
 
 
 def draw(pipeline, *prompts, **change):
@@ -23,8 +21,7 @@ def draw(pipeline, *prompts, **change):
 
 @pytest.fixture(scope="module")
 def pipeline():
-    experts = [tiny_expert(k) for k in range(3)]
-    return ParisPipeline(experts, tiny_router(), VocabularyEncoder(TEXT, WORDS), PixelCodec(CodecConfig()))
+    return tiny_pipeline()
 
 
 def prompt_router():
@@ -77,7 +74,7 @@ def test_a_seed_gives_picture_i_the_seed_plus_i_and_none_gives_fresh_pictures(pi
 
 def test_what_is_not_asked_for_is_as_the_model_says(pipeline):
     sampling = SamplingSettings(num_steps=2, guidance_scale=3.0, routing="full", solver="heun")
-    own = ParisPipeline(pipeline.experts, pipeline.router, pipeline.text_encoder, pipeline.codec, "cpu", None, sampling)
+    own = ParisPipeline(**pipeline.components, sampling=sampling)
     asked = pipeline(["red"], 2, 3.0, generator=1, routing="full", solver="heun", output_type="np").images
     assert np.array_equal(own(["red"], generator=1, output_type="np").images, asked)
     changed = own(["red"], 3, generator=1, output_type="np").images
@@ -104,30 +101,37 @@ def test_no_negative_prompt_is_the_null_prompt_and_another_one_leads_elsewhere(p
 
 def test_the_prompt_router_makes_the_choice_where_the_picture_cannot(pipeline):
     prompts = prompt_router()
-    both = ParisPipeline(
-        pipeline.experts, lambda x, t: torch.zeros(len(x), 3), pipeline.text_encoder, pipeline.codec, "cpu", prompts
-    )
-    steps = []
-    draw(both, "red", "", routing="full", on_step=steps.append)
+    unsure = {**pipeline.components, "router": lambda x, t: torch.zeros(len(x), 3), "prompt_router": prompts}
+    trace = ParisPipeline(**unsure)(
+        ["red", ""], 2, 2.0, routing="full", output_type="latent", return_routing=True
+    ).routing
     with torch.no_grad():
         states = pipeline.text_encoder.encode(["red", ""])
         red, null = prompts(*states).softmax(1)
     expected = torch.stack([red / null / (red / null).sum(), torch.full((3,), 1 / 3)])
-    torch.testing.assert_close(steps[0].weights, expected)
+    torch.testing.assert_close(trace.weights[0], expected)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"output_type": "gif"}, "'gif'.*pil, np, pt"),
+        ({"output_type": "gif"}, "'gif'.*pil, np, pt, latent"),
         ({"routing": "best"}, "'best'"),
+        ({"solver": "rk4"}, "'rk4'.*euler, heun"),
+        ({"num_inference_steps": 0}, "num_steps = 0"),
+        ({"guidance_scale": -1.0}, "guidance_scale = -1"),
+        ({"max_experts": 0}, "max_experts = 0"),
+        ({"routing_threshold": 1.5}, "threshold = 1.5"),
+        ({"latents": torch.zeros(2, 3, 16, 16)}, r"latents have shape \[2, 3, 16, 16\], \[2, 3, 8, 8\] is needed"),
+        ({"callback_on_step_end": "print"}, "a str, which cannot be called"),
+        ({"callback_on_step_end_tensor_inputs": ["prompt_embeds"]}, "prompt_embeds.*latents, weights"),
         ({"num_images_per_prompt": 0}, "2 prompts of 0 pictures"),
         ({"negative_prompt": ["a"]}, "1 negative prompts for 2 prompts"),
         ({"generator": [1, 2, 3]}, "3 seeds for 2 rows"),
     ],
 )
 def test_a_bad_argument_is_named(pipeline, change, message):
-    with pytest.raises(SamplingError, match=message):
+    with pytest.raises((SamplingError, SettingsError), match=message):
         draw(pipeline, "red", "dog", **change)
 
 

@@ -8,6 +8,7 @@ from tiny_training import SHAPE, make_rows
 
 from paris.experts.codec import CodecConfig, load_codec
 from paris.experts.errors import TrainingError
+from paris.experts.evaluate import stratified_draws
 from paris.experts.presets import RouterConfig
 from paris.experts.router import Router
 from paris.experts.router_training import RouterReport, RouterTrainingConfig, calibration_error, train_router
@@ -63,6 +64,35 @@ def test_a_router_tells_clusters_apart_in_data_and_not_in_noise(trained: Trained
     assert (report.num_rows, report.num_heldout) == (60, 30)
     assert report.chance == pytest.approx(2 / 3)
     assert 0 <= report.calibration_error < 0.3
+
+
+def test_calibration_and_brier_score_by_noise_are_what_plain_counting_finds(
+    clusters: tuple[list[ClusterData], list[ClusterData]], trained: Trained
+) -> None:
+    router, report, _ = trained
+    codec = load_codec(CodecConfig(), Path())
+    rows = [
+        (codec.to_model(data.shard(0).latents[i : i + 1]), k)
+        for k, data in enumerate(clusters[1])
+        for i in range(20 - 10 * k)
+    ]
+    for level in (0, 5, 9):
+        squares, said = [], []
+        for number, (x0, cluster) in enumerate(rows):
+            times, noise = stratified_draws(3, number, 10, SHAPE)
+            x = (1 - times[level]) * x0 + times[level] * noise[level]
+            with torch.no_grad():
+                posterior = router(x, times[level : level + 1]).softmax(1)[0].tolist()
+            squares.append(sum((p - (k == cluster)) ** 2 for k, p in enumerate(posterior)))
+            said.append((max(posterior), posterior.index(max(posterior)) == cluster))
+        assert report.brier_by_noise[level] == pytest.approx(sum(squares) / len(squares), abs=1e-5)
+        gaps = []
+        for low in range(15):
+            inside = [(p, right) for p, right in said if low / 15 <= p < (low + 1) / 15 or (low == 14 and p == 1.0)]
+            gaps.append(abs(sum(p for p, _ in inside) - sum(right for _, right in inside)))
+        assert report.calibration_by_noise[level] == pytest.approx(sum(gaps) / len(said), abs=1e-5)
+    assert report.brier == pytest.approx(sum(report.brier_by_noise) / 10)
+    assert report.brier_by_noise[0] < 0.1 < report.brier_by_noise[9]
 
 
 def test_in_pure_noise_the_router_says_the_natural_proportions(trained: Trained) -> None:

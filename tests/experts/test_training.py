@@ -4,6 +4,7 @@ import math
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -270,16 +271,23 @@ def test_a_stop_while_waiting_for_a_later_shard_loses_no_step(
 ) -> None:
     task, first_window = make_task(), make_task().training.window_shards
     order = RowOrder(task.seed, task.task_id, task.shard_rows, first_window).first_shards()
-    waits: list[int] = []
+    steps_there = sum(task.shard_rows[index] for index in order[:first_window]) // task.training.batch_size
+    asked, given_up = [], threading.Event()
+
+    def should_stop() -> bool:
+        asked.append(1)
+        return given_up.is_set()
+
+    def told_to_stop() -> bool:
+        if len(asked) >= steps_there:
+            given_up.set()
+        return given_up.is_set()
 
     def path_of(index: int) -> Path:
         if index in order[:first_window]:
             return shard_path(folder, index)
-        waits.append(index)
-        return wait_for_shard(tmp_path / "never", lambda: True)
+        return wait_for_shard(tmp_path / "never", told_to_stop)
 
-    training = ExpertTraining(task, tmp_path, path_of, folder)
-    stopped = training.run(lambda _: None, lambda: bool(waits))
-    rows_there = sum(task.shard_rows[index] for index in order[:first_window])
-    assert stopped.step == rows_there // task.training.batch_size
+    stopped = ExpertTraining(task, tmp_path, path_of, folder).run(lambda _: None, should_stop)
+    assert stopped.step == steps_there
     assert is_same(make_training(folder, tmp_path).run(lambda _: None, never), undisturbed)

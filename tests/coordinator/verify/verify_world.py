@@ -11,7 +11,9 @@ import torch
 
 from paris.coordinator.verify import OtherCheckpoint, VerificationBounds
 from paris.experts.codec import CodecConfig
+from paris.experts.initial_weights import InitialWeights
 from paris.experts.model import initial_expert
+from paris.experts.objectives import FLOW_MATCHING, Objective
 from paris.experts.presets import ModelConfig
 from paris.experts.shards import Row, write_shard
 from paris.experts.text import TextConfig, build_vocabulary, write_vocabulary
@@ -95,7 +97,7 @@ class World:
     endpoint: str
     admin_token: str
     run_key: Identity = field(default_factory=Identity.generate)
-    _trained: dict[tuple[int, int, int], Trained] = field(default_factory=dict)
+    _trained: dict[tuple, Trained] = field(default_factory=dict)
     _num_leases: int = 0
 
     @property
@@ -116,7 +118,11 @@ class World:
             model_repo=REPO,
             seed=7,
             model=MODEL.to_settings(),
-            training={name: value for name, value in TRAINING.to_settings().items() if value is not None},
+            training={
+                name: value
+                for name, value in TRAINING.to_settings().items()
+                if value is not None and name != "objective"  # each task has its own
+            },
             text=self.text.to_settings(),
             codec=CodecConfig().to_settings(),
             heartbeat_every_s=60.0,
@@ -127,34 +133,44 @@ class World:
     def shards(self, cluster: int) -> list[Path]:
         return [self.folder / f"cluster-{cluster}" / f"shard-{i}.parquet" for i in range(2)]
 
-    def train(self, cluster: int, *, steps: int = STEPS, as_task: int | None = None) -> Trained:
+    def train(
+        self,
+        cluster: int,
+        *,
+        steps: int = STEPS,
+        as_task: int | None = None,
+        objective: Objective = FLOW_MATCHING,
+        start: InitialWeights | None = None,
+    ) -> Trained:
         """Really train on a cluster's shards, by the very code that a node runs; once for each set of arguments.
 
         Args:
             cluster: Whose shards.
             steps: How many.
             as_task: The task whose order and noise are used; a cheat may take another cluster's shards for it.
+            objective: What it learns to predict.
+            start: The run's initial weights, if not its seed's.
         """
         task_number = cluster if as_task is None else as_task
-        if (cluster, steps, task_number) not in self._trained:
+        key = (cluster, steps, task_number, objective, start)
+        if key not in self._trained:
             task = TrainingTask(
                 run_id=self.run_id,
                 seed=7,
                 task_id=f"expert-{task_number}",
                 model=MODEL,
-                training=TRAINING.model_copy(update={"steps": steps}),
+                training=TRAINING.model_copy(update={"steps": steps, "objective": objective}),
                 text=self.text,
                 codec=CodecConfig(),
                 shard_rows=(40, 40),
+                initial_weights=start,
             )
-            work = self.folder / f"work-{cluster}-{steps}-{task_number}"
+            work = self.folder / f"work-{len(self._trained)}"
             training = ExpertTraining(task, work, self.shards(cluster).__getitem__, self.folder)
             finished = training.run(lambda progress: None, lambda: False)
             weights = (work / "expert.safetensors").read_bytes()
-            self._trained[cluster, steps, task_number] = Trained(
-                weights, float(finished.final_loss), finished.commitment
-            )
-        return self._trained[cluster, steps, task_number]
+            self._trained[key] = Trained(weights, float(finished.final_loss), finished.commitment)
+        return self._trained[key]
 
     def initial(self) -> dict[str, torch.Tensor]:
         return {name: value.clone() for name, value in initial_expert(MODEL, 7).state_dict().items()}
@@ -188,10 +204,10 @@ class World:
         }
         return Lease(**{**fields, **changes})
 
-    def other(self, cluster: int, *, registered: bool = True) -> OtherCheckpoint:
+    def other(self, cluster: int, *, registered: bool = True, objective: Objective = FLOW_MATCHING) -> OtherCheckpoint:
         """An honest expert of the run, by somebody else."""
-        weights = self.train(cluster).weights
-        path = self.folder / f"other-{cluster}.safetensors"
+        weights = self.train(cluster, objective=objective).weights
+        path = self.folder / f"other-{cluster}-{objective.kind}.safetensors"
         path.write_bytes(weights)
         return OtherCheckpoint(
             task_id=f"expert-{cluster}",
@@ -199,5 +215,6 @@ class World:
             sha256=hashlib.sha256(weights).hexdigest(),
             volunteer="f" * 64,
             path=path,
+            objective=objective.to_settings(),
             registered=registered,
         )

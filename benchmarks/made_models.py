@@ -1,0 +1,86 @@
+"""Model folders with random weights, of any number of experts, for timing and measuring memory.
+
+However many experts, few files: expert k has the weights of expert k modulo the number of files, by a link. What an
+expert costs does not depend on what its weights say, as long as they are no zeros.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from paris.experts.checkpoint import save_weights
+from paris.experts.codec import CodecConfig
+from paris.experts.layout import expert_path, router_path
+from paris.experts.layout_fields import Layout
+from paris.experts.model import initial_expert
+from paris.experts.presets import ModelConfig, RouterConfig, model_preset
+from paris.experts.router import initial_router
+from paris.experts.seeding import generator_for
+from paris.experts.text import TextConfig
+
+
+def made_layout(preset: str, num_experts: int) -> Layout:
+    """What a folder of `make_model` holds, without its text encoder and codec.
+
+    Args:
+        preset: Shape of the experts; the router has as many layers, of their width or the published router's.
+        num_experts: K.
+    """
+    model = model_preset(preset)
+    return Layout(
+        name="Made",
+        num_experts=num_experts,
+        model=model,
+        router=made_router(model, num_experts),
+        text=TextConfig(kind="vocabulary", dim=model.text_embed_dim, max_tokens=model.max_text_tokens),
+        codec=CodecConfig(kind="vae" if model.in_channels == 4 else "pixels"),
+    )
+
+
+def made_router(model: ModelConfig, num_experts: int) -> RouterConfig:
+    """A router like the published one: a DiT of at most B's size, and no larger than an expert."""
+    width = min(model.hidden_size, 768)
+    return RouterConfig(
+        image_size=model.image_size,
+        in_channels=model.in_channels,
+        patch_size=model.patch_size,
+        hidden_size=width,
+        num_layers=min(model.num_layers, 12),
+        num_heads=width // (model.hidden_size // model.num_heads),
+        num_clusters=num_experts,
+    )
+
+
+def make_model(folder: Path, layout: Layout, num_files: int = 2, seed: int = 0) -> int:
+    """Write experts and router with random weights.
+
+    Args:
+        folder: Where to; files that are there already are kept.
+        layout: From `made_layout`.
+        num_files: Files with weights; the other experts are links to them.
+        seed: Of the weights.
+
+    Returns:
+        Bytes of one expert's weights.
+    """
+    for number in range(layout.num_experts):
+        path, source = expert_path(folder, number), expert_path(folder, number % num_files)
+        if number < num_files and not path.exists():
+            save_weights(path, _filled(initial_expert(layout.model, seed + number), seed + number))
+        elif not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.symlink_to(source)
+    if not router_path(folder).exists():
+        save_weights(router_path(folder), _filled(initial_router(layout.router, seed), seed))
+    return expert_path(folder, 0).stat().st_size
+
+
+def _filled(model: torch.nn.Module, seed: int) -> torch.nn.Module:
+    """No zeros where training starts from zeros."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if not parameter.any():
+                parameter.normal_(0.0, 0.02, generator=generator_for(seed, "made", name))
+    return model

@@ -1,0 +1,62 @@
+"""(a) The same pictures, ours against the plain loop: interleaved step by step, so that both meet the same noise."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+from benchmarks.plain_sample import PlainSampling, plain_twin
+from benchmarks.sample_models import RandomModel
+from paris.experts.field import VelocityField
+from paris.experts.sampler import initial_noise
+from paris.experts.solvers import Euler, flow_times
+
+GUIDANCE_SCALE = 7.5
+
+
+def compare(model: RandomModel, num_steps: int) -> dict[str, Any]:
+    """Sample both ways, top-2, Euler, guidance 7.5.
+
+    Args:
+        model: Experts, router and prompts.
+        num_steps: Steps.
+
+    Returns:
+        Seconds a step of both (medians), the median over steps of their ratio, and the maximal difference of the
+        pictures, beside the pictures' own scale.
+    """
+    field = VelocityField(
+        model.experts, model.router, *model.text, negative=model.null, guidance=GUIDANCE_SCALE, routing="top2"
+    )
+    twins = [plain_twin(expert) for expert in model.experts]
+    plain = PlainSampling(twins, plain_twin(model.router), model.text, model.null, GUIDANCE_SCALE)
+    x = initial_noise(range(len(model.text[0])), field.picture_shape)
+    ours, theirs, rows = x, x, []
+    for number, (t, t_next) in enumerate(pairwise(flow_times(num_steps))):
+        begun = time.perf_counter()
+        if number % 2:
+            theirs = plain.step(theirs, t, t_next)
+            middle = time.perf_counter()
+        value = field.at(ours, t)
+        ours = Euler().step(ours, t, t_next, value.velocity, lambda x, _: x)
+        if not number % 2:
+            middle = time.perf_counter()
+            theirs = plain.step(theirs, t, t_next)
+        first, second = middle - begun, time.perf_counter() - middle
+        chosen = (value.weights > 0).any(dim=0).sum().item()
+        rows.append((first, second, chosen) if not number % 2 else (second, first, chosen))
+    return {
+        "num_steps": num_steps,
+        "ours_s_per_step": round(statistics.median(row[0] for row in rows), 3),
+        "plain_s_per_step": round(statistics.median(row[1] for row in rows), 3),
+        "ratio": round(statistics.median(row[1] / row[0] for row in rows), 3),
+        "ratio_of_sums": round(sum(row[1] for row in rows) / sum(row[0] for row in rows), 3),
+        "maximal_difference": (ours - theirs).abs().max().item(),
+        "largest_value": theirs.abs().max().item(),
+        "experts_per_step": round(statistics.fmean(row[2] for row in rows), 2),
+        "threads": torch.get_num_threads(),
+    }

@@ -1,0 +1,137 @@
+"""(b) What a way of sampling is worth, and what it costs: distances of a trained small model's samples from data.
+
+Cost is counted, not timed: rows through experts and router, in rows of a DiT-B/2 expert. The settings of the search are
+judged on one set of seeds; the one that is found, and what it is compared with, on another set as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from benchmarks.digits.folder import TrainedDigits
+from benchmarks.digits.judge import prompts_for
+from paris.experts.drawing import read_prompts, rules_of
+from paris.experts.field import VelocityField
+from paris.experts.sampler import initial_noise
+from paris.experts.sampling_settings import SamplingSettings
+from paris.experts.solvers import flow_times, new_solver
+
+REFERENCE = SamplingSettings(num_steps=50, guidance_scale=7.5, routing="top2", solver="euler")
+"""What people do now."""
+ALLOWED = 1.02
+"""Times the reference's distance: equal quality."""
+ALLOWED_UNRECOGNISED = 0.01
+"""Share of the pictures that may fail to show their prompt where the reference's did."""
+ROUTER_ROW = 0.85
+"""Cost of a row of the published router (B/2, no text) in rows of a B/2 expert: multiplications, 12 N D^2 + 2 N^2 D a
+layer against 14 N D^2 + 2 N^2 D + 2 N L D with N = 256 tokens, L = 77, D = 768."""
+_ROWS_AT_ONCE = 250
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One way of sampling."""
+
+    settings: SamplingSettings
+    distance: float
+    """Frechet distance from held-out data on the classifier's features."""
+    recognised: float
+    """Share of pictures that show their prompt's digit."""
+    expert_rows: float
+    """Rows through experts, a picture."""
+    router_rows: float
+    """Rows through the router, a picture."""
+
+    @property
+    def cost(self) -> float:
+        """In rows of a DiT-B/2 expert, a picture."""
+        return self.expert_rows + ROUTER_ROW * self.router_rows
+
+    def equals(self, reference: Measured) -> bool:
+        """Whether this is of the reference's quality, by distance and by prompt."""
+        return (
+            self.distance <= ALLOWED * reference.distance
+            and self.recognised >= reference.recognised - ALLOWED_UNRECOGNISED
+        )
+
+    def row(self, name: str) -> dict[str, Any]:
+        """For the results."""
+        return {
+            "name": name,
+            **{key: value for key, value in self.settings.to_settings().items() if value is not None},
+            "distance": round(self.distance, 3),
+            "recognised": round(self.recognised, 3),
+            "expert_rows": round(self.expert_rows, 2),
+            "router_rows": round(self.router_rows, 2),
+            "cost": round(self.cost, 2),
+        }
+
+
+def measure(digits: TrainedDigits, settings: SamplingSettings, num_pictures: int, first_seed: int) -> Measured:
+    """Sample digits in even shares and compare them with held-out ones.
+
+    Args:
+        digits: A trained folder.
+        settings: How to sample.
+        num_pictures: N.
+        first_seed: Of the first picture; the next has the next.
+    """
+    prompts, labels = prompts_for(num_pictures)
+    pictures, expert_rows, router_rows = [], 0, 0
+    for begin in range(0, num_pictures, _ROWS_AT_ONCE):
+        field = field_of(digits, prompts[begin : begin + _ROWS_AT_ONCE], settings)
+        made = draw(field, settings, first_seed + begin)
+        pictures.append(digits.pipeline.codec.decode(made))
+        expert_rows, router_rows = expert_rows + field.num_expert_rows, router_rows + field.num_router_rows
+    every = np.concatenate(pictures)
+    return Measured(
+        settings,
+        digits.judge.frechet_of(every),
+        digits.judge.recognised(every, labels),
+        expert_rows / num_pictures,
+        router_rows / num_pictures,
+    )
+
+
+def field_of(
+    digits: TrainedDigits,
+    prompts: Sequence[str],
+    settings: SamplingSettings,
+    router: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> VelocityField:
+    """The trained model's velocity for some prompts.
+
+    Args:
+        digits: A trained folder.
+        prompts: One a picture.
+        settings: How to sample.
+        router: In place of the model's own.
+    """
+    pipe, rules = digits.pipeline, rules_of(settings)
+    text = read_prompts(pipe.text_encoder, pipe.prompt_router, prompts, is_guided=rules.guidance.scale != 1.0)
+    return VelocityField(
+        pipe.experts,
+        router or pipe.router,
+        text.states,
+        text.mask,
+        negative=text.negative,
+        prompt_evidence=text.evidence,
+        guidance=rules.guidance,
+        routing=rules.routing,
+    )
+
+
+def draw(field: VelocityField, settings: SamplingSettings, first_seed: int) -> Tensor:
+    """Pictures of a field, a seed each."""
+    x = initial_noise(range(first_seed, first_seed + field.num_rows), field.picture_shape)
+    times, solver = flow_times(settings.num_steps, settings.time_shift), new_solver(settings.solver)
+    for t, t_next in pairwise(times):
+        velocity = field.at(x, t).velocity
+        x = solver.step(x, t, t_next, velocity, lambda there, then: field.at(there, then).velocity)
+    return x

@@ -1,0 +1,190 @@
+"""One training step, ours and the plain one, on the same weights and the same batch.
+
+A step is what happens between two batches: forward, loss, backward, clipping, AdamW, moving average.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.plain import PlainExpert, PlainTraining
+from paris.experts.batches import Batch
+from paris.experts.codec import CodecConfig
+from paris.experts.gradients import Gradients
+from paris.experts.learner import Learner
+from paris.experts.machine import MachineSettings, prepare
+from paris.experts.model import DiTExpert, initial_expert
+from paris.experts.presets import ModelConfig
+from paris.experts.seeding import generator_for
+from paris.experts.text import TextConfig
+from paris.experts.training_config import TrainingConfig, TrainingTask
+
+KINDS = ("ours", "plain")
+_SEED = 0
+_SMALL = 0.02
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is measured.
+
+    Args:
+        model: The expert's shape.
+        batch_size: Rows of a step.
+        caption_tokens: Text tokens that count in each row; the rest is padding.
+        precision: "float32" or "bfloat16", by autocast in both implementations.
+        device: "cpu", "cuda".
+        compile: Ours with its layer compiled.
+        checkpointing: Ours computing its layers twice.
+    """
+
+    model: ModelConfig
+    batch_size: int
+    caption_tokens: int
+    precision: str
+    device: str
+    compile: bool
+    checkpointing: bool = False
+
+    def start(self) -> DiTExpert:
+        """Initial weights, with those that start at zero made small instead: no gradient is zero by construction."""
+        model = initial_expert(self.model, _SEED)
+        generator = generator_for(_SEED, "benchmark", "weights")
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.dim() > 1 and not parameter.any():
+                    parameter.normal_(0.0, _SMALL, generator=generator)
+        return model
+
+    def batch(self) -> Batch:
+        """The one batch of all steps, on the CPU."""
+        m, rows, generator = self.model, self.batch_size, generator_for(_SEED, "benchmark", "batch")
+        shape = (rows, m.in_channels, m.image_size, m.image_size)
+        x0, noise = (torch.randn(shape, generator=generator) for _ in range(2))
+        text = torch.randn(rows, m.max_text_tokens, m.text_embed_dim, generator=generator)
+        mask = (torch.arange(m.max_text_tokens) < self.caption_tokens).repeat(rows, 1)
+        return Batch(x0, noise, torch.rand(rows, generator=generator), text, mask)
+
+
+@dataclass
+class Ours:
+    """Our step: the trainer's own parts."""
+
+    learner: Learner
+    gradients: Gradients
+    batch: Batch
+
+    @classmethod
+    def of(cls, case: Case) -> Ours:
+        """Built as `ExpertTraining` builds it."""
+        device = torch.device(case.device)
+        task = _task(case)
+        machine = MachineSettings(
+            micro_batch_size=case.batch_size, compile=case.compile, checkpointing=case.checkpointing
+        )
+        model = case.start().to(device)
+        prepare(model, machine)
+        learner = Learner(model, task.training)
+        return cls(
+            learner, Gradients(learner, task, device, machine, Path()), case.batch().without_padding().to(device)
+        )
+
+    @property
+    def model(self) -> nn.Module:
+        """What is trained."""
+        return self.learner.model
+
+    def forward_backward(self) -> Tensor:
+        """Leave gradients; the loss `[]`."""
+        return self.gradients.of(self.batch)
+
+    def apply(self) -> None:
+        """Clip, AdamW, average; gradients are gone afterwards."""
+        self.learner.apply_gradients()
+
+
+@dataclass
+class Plain:
+    """The plain step: `benchmarks.plain`."""
+
+    training: PlainTraining
+    batch: Batch
+    precision: str
+
+    @classmethod
+    def of(cls, case: Case) -> Plain:
+        """On the same weights as ours."""
+        model = PlainExpert(case.model)
+        model.load_state_dict(case.start().state_dict())
+        return cls(PlainTraining(model.to(case.device)), case.batch().to(torch.device(case.device)), case.precision)
+
+    @property
+    def model(self) -> nn.Module:
+        """What is trained."""
+        return self.training.model
+
+    def forward_backward(self) -> Tensor:
+        """Leave gradients; the loss `[]`."""
+        is_mixed = self.precision == "bfloat16"
+        with torch.autocast(self.batch.x0.device.type, torch.bfloat16, enabled=is_mixed):
+            return self.training.forward_backward(self.batch)
+
+    def apply(self) -> None:
+        """Clip, AdamW, average."""
+        self.training.apply()
+
+
+def make(kind: str, case: Case) -> Ours | Plain:
+    """One of the two."""
+    return Ours.of(case) if kind == "ours" else Plain.of(case)
+
+
+def _task(case: Case) -> TrainingTask:
+    # As the plain training has it: no weight decay, clipping at 1, a constant rate.
+    training = TrainingConfig.from_settings(
+        {"steps": 10**6, "batch_size": case.batch_size, "precision": case.precision, "ema_decay": 0.9999}
+    )
+    text = TextConfig(kind="vocabulary", dim=case.model.text_embed_dim, max_tokens=case.model.max_text_tokens)
+    return TrainingTask(
+        run_id="benchmark",
+        seed=_SEED,
+        task_id="expert-0",
+        model=case.model,
+        training=training,
+        text=text,
+        codec=CodecConfig(kind="pixels"),
+        shard_rows=(1,),
+    )
+
+
+def differences(ours: Ours, plain: Plain) -> dict[str, float]:
+    """How far apart the two are before their first step; neither keeps a gradient.
+
+    Returns:
+        `output` and `gradient`: the largest difference, as a fraction of the largest magnitude of the output, or of the
+        gradient of the same parameter.
+    """
+    batch, theirs = ours.batch, plain.batch
+    x_t = (1 - batch.t[:, None, None, None]) * batch.x0 + batch.t[:, None, None, None] * batch.noise
+    with torch.no_grad():
+        one = ours.model(x_t, batch.t, batch.text, batch.text_mask)
+        other = plain.model(x_t, theirs.t, theirs.text, theirs.text_mask)
+    output = _relative(one, other)
+    steps: tuple[Callable[[], Tensor], ...] = (ours.forward_backward, plain.forward_backward)
+    for step in steps:
+        step()
+    others = dict(plain.model.named_parameters())
+    pairs = [(parameter.grad, others[name].grad) for name, parameter in ours.model.named_parameters()]
+    gradient = max(_relative(mine, his) for mine, his in pairs if mine is not None and his is not None)
+    for parameter in (*ours.model.parameters(), *plain.model.parameters()):
+        parameter.grad = None
+    return {"output": output, "gradient": gradient}
+
+
+def _relative(one: Tensor, other: Tensor) -> float:
+    return float((one - other).abs().max() / other.abs().max())

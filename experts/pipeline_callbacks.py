@@ -1,0 +1,83 @@
+"""What a caller of a pipeline wants to be told after each step, and may change: the convention of diffusers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Self
+
+import torch
+from diffusers.callbacks import MultiPipelineCallbacks, PipelineCallback
+from torch import Tensor
+
+from paris.experts.errors import SamplingError
+
+INPUTS = ("latents", "weights")
+"""What a callback may ask for: the pictures after the step, and the experts' weights `[B, K]` in it."""
+
+
+class Callbacks:
+    """One callback of one call; or none.
+
+    Args:
+        pipeline: What the callback is given first.
+        function: The callback.
+        inputs: Names of the tensors that it wants.
+    """
+
+    def __init__(self, pipeline: Any, function: Callable[..., Any] | None, inputs: Sequence[str]) -> None:
+        self._pipeline, self._function, self._inputs = pipeline, function, tuple(inputs)
+
+    @classmethod
+    def of(cls, pipeline: Any, function: Callable[..., Any] | None, inputs: Sequence[str]) -> Self:
+        """Check what was asked for, before anything is computed.
+
+        Args:
+            pipeline: The pipeline.
+            function: A function, a `PipelineCallback` of diffusers, which brings its own inputs, or None.
+            inputs: Names out of `INPUTS`.
+
+        Raises:
+            SamplingError: The function cannot be called, or an input is not one of `INPUTS`.
+        """
+        if isinstance(function, PipelineCallback | MultiPipelineCallbacks):
+            inputs = function.tensor_inputs
+        if function is not None and not callable(function):
+            raise SamplingError(f"callback_on_step_end is a {type(function).__name__}, which cannot be called.")
+        if isinstance(inputs, str) or not set(inputs) <= set(INPUTS):
+            raise SamplingError(
+                f"callback_on_step_end_tensor_inputs is {inputs!r}.", f"Give a list of {', '.join(INPUTS)}."
+            )
+        return cls(pipeline, function, inputs)
+
+    def __call__(self, step: int, timestep: Tensor, latents: Tensor, weights: Tensor) -> Tensor:
+        """Tell of a step.
+
+        Args:
+            step: From 0.
+            timestep: Where it began, in [0, 1000].
+            latents: After it `[B, C, H, W]`.
+            weights: Of the experts in it `[B, K]`.
+
+        Returns:
+            What to go on from: `latents`, or what the callback gave in their place.
+
+        Raises:
+            SamplingError: The callback returned no dictionary, or latents of another shape.
+        """
+        if self._function is None:
+            return latents
+        tensors = {"latents": latents, "weights": weights}
+        answer = self._function(self._pipeline, step, timestep, {name: tensors[name] for name in self._inputs})
+        if not isinstance(answer, Mapping):
+            raise SamplingError(
+                f"callback_on_step_end returned a {type(answer).__name__}.",
+                "Return a dictionary: the one it was given, or an empty one.",
+            )
+        unknown = sorted(answer.keys() - set(INPUTS))
+        if unknown:
+            raise SamplingError(f"callback_on_step_end returned {', '.join(unknown)}.", "Only latents can be changed.")
+        replaced = answer.get("latents", latents)
+        if not isinstance(replaced, torch.Tensor) or replaced.shape != latents.shape:
+            shape = list(replaced.shape) if isinstance(replaced, torch.Tensor) else type(replaced).__name__
+            raise SamplingError(f"callback_on_step_end returned latents {shape}, not {list(latents.shape)}.")
+        return replaced.to(latents)

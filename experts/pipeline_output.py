@@ -1,0 +1,46 @@
+"""Pictures in the form that was asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from paris.experts.errors import SamplingError
+
+OUTPUT_TYPES = ("pil", "np", "pt", "latent")
+
+
+def check_output_type(output_type: str) -> None:
+    """Refuse an unknown one before anything is computed.
+
+    Raises:
+        SamplingError: It is none of `OUTPUT_TYPES`.
+    """
+    if output_type not in OUTPUT_TYPES:
+        raise SamplingError(f"Unknown output_type {output_type!r}.", f"Choose one of {', '.join(OUTPUT_TYPES)}.")
+
+
+def as_output(pictures: np.ndarray, output_type: str) -> Any:
+    """Decoded pictures in the form that was asked for.
+
+    Args:
+        pictures: uint8 `[B, H, W, 3]`.
+        output_type: "pil", "np" or "pt".
+
+    Returns:
+        A list of PIL images; float32 `[B, H, W, 3]` in [0, 1]; or float32 `[B, 3, H, W]` in [0, 1].
+
+    Raises:
+        SamplingError: Pillow is asked for and not installed.
+    """
+    if output_type == "np":
+        return pictures.astype(np.float32) / 255.0
+    if output_type == "pt":
+        return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255.0
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise SamplingError("output_type 'pil' needs Pillow.", "Run pip install pillow, or ask for 'np'.") from error
+    return [Image.fromarray(picture) for picture in pictures]

@@ -1,0 +1,102 @@
+"""`paris-coord sample` on a small untrained model."""
+
+import json
+
+import numpy as np
+import pytest
+import typer.testing
+from PIL import Image
+
+from paris.coordinator.cli import app
+from paris.coordinator.sampling import SampleRequest, sample_to_file
+from paris.experts.codec import CodecConfig
+from paris.experts.errors import ExpertError, SamplingError
+from paris.experts.layout import write_layout
+from paris.experts.layout_fields import Layout
+from paris.experts.model import initial_expert
+from paris.experts.presets import ModelConfig, RouterConfig
+from paris.experts.router import initial_router
+from paris.experts.sampling_settings import SamplingSettings
+from paris.experts.text import TextConfig, write_vocabulary
+
+SIZES = {"image_size": 8, "in_channels": 3, "patch_size": 4, "hidden_size": 16, "num_layers": 1, "num_heads": 2}
+MODEL = ModelConfig(**SIZES, text_embed_dim=8, max_text_tokens=4)
+ROUTER = RouterConfig(**SIZES, num_clusters=3)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sampling")
+    write_vocabulary(folder / "parts" / "vocab.json", ["heart", "red"])
+    layout = Layout(
+        name="Tiny",
+        num_experts=3,
+        model=MODEL,
+        router=ROUTER,
+        text=TextConfig(kind="vocabulary", dim=8, max_tokens=4),
+        codec=CodecConfig(),
+        sampling=SamplingSettings(num_steps=4, guidance_scale=2.0),
+    )
+    experts = [initial_expert(MODEL, k) for k in range(3)]
+    write_layout(folder / "release", layout, experts, initial_router(ROUTER, 0), folder / "parts")
+    return str(folder / "release")
+
+
+def run(*words):
+    return typer.testing.CliRunner().invoke(app, ["sample", *map(str, words)])
+
+
+def test_a_grid_a_plot_and_one_line_of_json_come_out(model, tmp_path):
+    out, plot = tmp_path / "grid.png", tmp_path / "routing.svg"
+    asked = ("--seeds", 2, "--seed", 5, "--steps", 3, "--guidance", 1.5, "--solver", "ab2", "--routing", "full")
+    bounded = ("--max-experts", 2, "--negative", "red", "--max-resident-experts", 1, "--device", "cpu")
+    done = run("red heart", "heart", "--model", model, "--out", out, "--routing-plot", plot, "--json", *asked, *bounded)
+    assert done.exit_code == 0, done.output
+    said = json.loads(done.stdout)
+    assert (said["seeds"], said["steps"], said["solver"]) == ([5, 6], 3, "ab2")
+    assert (said["guidance"]["scale"], said["routing"]["max_experts"]) == (1.5, 2)
+    assert said["experts_per_picture"] == 2.0
+    assert sum(said["share_of_experts"]) == pytest.approx(1, abs=1e-3)
+    with Image.open(out) as grid:
+        assert grid.size == (256, 256)
+    assert "red heart, seed 6" in plot.read_text()
+
+
+def test_without_json_the_talk_is_on_stderr_with_notes_about_the_prompt(model, tmp_path):
+    done = run("red dragon", "--model", model, "--out", tmp_path / "one.jpg", "--seeds", 1)
+    assert done.exit_code == 0, done.output
+    assert done.stdout == ""
+    assert "Note: 1 words are not in the vocabulary and left out: dragon." in done.stderr
+    assert "Wrote" in done.stderr
+    assert "Experts' shares: 0: " in done.stderr
+
+
+def test_a_column_is_a_seed_whatever_else_is_drawn(model, tmp_path):
+    both, one = tmp_path / "both.png", tmp_path / "one.png"
+    for prompts, seeds, out in ((["heart", "red"], [1, 2], both), (["red"], [2], one)):
+        request = SampleRequest(prompts, seeds, model, device="cpu")
+        sample_to_file(request, out, routing_plot=None, as_json=True)
+    corner = np.asarray(Image.open(both))[128:, 128:]
+    assert np.abs(corner.astype(int) - np.asarray(Image.open(one))).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--routing", "best"), "Unknown routing 'best'"),
+        (("--solver", "rk4"), "Unknown solver 'rk4'"),
+        (("--out", "grid.gif"), "'grid.gif'"),
+        (("--routing-plot", "plot.txt"), "'plot.txt'"),
+    ],
+)
+def test_an_unknown_setting_is_named_and_nothing_is_written(model, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    done = run("red", "--model", model, *words)
+    assert isinstance(done.exception, SamplingError)
+    assert message in str(done.exception)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ExpertError, match=r"no folder \./nowhere"):
+        sample_to_file(SampleRequest(["red"], [0], "./nowhere"), tmp_path / "x.png", routing_plot=None, as_json=True)

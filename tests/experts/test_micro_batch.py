@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import tiny_training
+import torch
+from tiny_models import TINY, tiny_expert
+from tiny_training import make_data, make_task
+
+from paris.experts.batches import Batch
+from paris.experts.errors import TrainingError
+from paris.experts.gradients import Gradients
+from paris.experts.learner import Learner
+from paris.experts.machine import MachineSettings
+from paris.experts.micro_batch import MicroBatch, counted_for_backward, is_out_of_memory, rows_within
+from paris.experts.model import initial_expert
+from paris.experts.training import ExpertTraining, TrainingTask
+
+CPU = torch.device("cpu")
+
+
+class SmallDevice(torch.nn.Module):
+    """A real expert on a device with room for so many rows: what it says beyond is what CUDA says."""
+
+    def __init__(self, task: TrainingTask, most_rows: int) -> None:
+        super().__init__()
+        self.expert = initial_expert(task.model, task.seed)
+        self.most_rows = most_rows
+        self.seen: list[int] = []
+
+    def forward(self, x: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+        self.seen.append(len(x))
+        if len(x) > self.most_rows:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+        return self.expert(x, *others)
+
+
+def some_batch(rows: int = 6) -> Batch:
+    generator = torch.Generator().manual_seed(3)
+    x0, noise = (torch.randn(rows, 3, 8, 8, generator=generator) for _ in range(2))
+    text = torch.randn(rows, 4, 8, generator=generator)
+    return Batch(x0, noise, torch.rand(rows, generator=generator), text, None)
+
+
+def gradients_of(work: Path, most_rows: int, **machine: object) -> tuple[Gradients, SmallDevice]:
+    task = make_task()
+    model = SmallDevice(task, most_rows)
+    learner = Learner(model, task.training)
+    return Gradients(learner, task, CPU, MachineSettings.from_settings(machine), work), model
+
+
+def test_a_full_device_gets_smaller_pieces_until_they_fit_and_the_gradients_are_the_same(tmp_path: Path) -> None:
+    small, model = gradients_of(tmp_path / "small", 2)
+    loss = small.of(some_batch())
+    assert model.seen == [6, 3, 2, 2, 2]
+    assert small.micro_batch_size == 2
+    large, whole = gradients_of(tmp_path / "large", 6)
+    torch.testing.assert_close(loss, large.of(some_batch()))
+    for one, other in zip(model.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_what_was_found_is_remembered_for_the_same_circumstances_alone(tmp_path: Path) -> None:
+    found, _ = gradients_of(tmp_path, 3)
+    found.of(some_batch())
+    again, model = gradients_of(tmp_path, 3)
+    assert again.micro_batch_size == 3
+    again.of(some_batch())
+    assert model.seen == [3, 3]
+    assert gradients_of(tmp_path, 3, checkpointing=True)[0].micro_batch_size == 6
+    (tmp_path / "micro_batch.json").write_text('{"rows": 0}')
+    assert gradients_of(tmp_path, 3)[0].micro_batch_size == 6
+
+
+def test_what_was_chosen_is_taken_and_not_remembered(tmp_path: Path) -> None:
+    chosen, model = gradients_of(tmp_path, 6, micro_batch_size=4)
+    chosen.of(some_batch())
+    assert model.seen == [4, 2]
+    assert not (tmp_path / "micro_batch.json").exists()
+
+
+def test_a_device_without_room_for_one_row_is_an_error_that_says_what_helps(tmp_path: Path) -> None:
+    gradients, _ = gradients_of(tmp_path, 0)
+    with pytest.raises(TrainingError, match=r"even with one row.*checkpointing"):
+        gradients.of(some_batch())
+
+
+def test_other_errors_of_a_model_are_not_taken_for_a_full_device(tmp_path: Path) -> None:
+    gradients, _ = gradients_of(tmp_path, 6)
+    with pytest.raises(RuntimeError, match="size of tensor"):
+        gradients.of(replace(some_batch(), t=torch.rand(5)))
+    assert gradients.micro_batch_size == 6
+
+
+@pytest.mark.parametrize(
+    "words", ["MPS backend out of memory (MPS allocated: 9 GB)", "DefaultCPUAllocator: not enough memory: you tried"]
+)
+def test_a_full_device_is_known_by_type_or_by_its_words(words: str) -> None:
+    assert is_out_of_memory(RuntimeError(words))
+    assert is_out_of_memory(torch.OutOfMemoryError("anything"))
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert not is_out_of_memory(MemoryError("out of memory"))
+
+
+def test_what_a_layer_keeps_for_its_backward_pass_is_counted_once_and_without_weights() -> None:
+    linear = torch.nn.Linear(5, 7)
+    x = torch.randn(3, 5)
+    with counted_for_backward(linear) as count:
+        (linear(x) * 2 + linear(x)).tanh()
+    # The input of both products is one tensor, and tanh keeps its result; weights are there anyway.
+    assert count.num_bytes == 4 * (3 * 5 + 3 * 7)
+
+
+def test_on_a_cpu_the_batch_is_halved_until_what_it_keeps_is_within_the_limit() -> None:
+    model = tiny_expert()
+    x, t, text = torch.randn(1, 3, 8, 8), torch.rand(1), torch.randn(1, 5, TINY.text_embed_dim)
+
+    def one_row() -> torch.Tensor:
+        return model(x, t, text).mean()
+
+    with counted_for_backward(model) as count:
+        one_row()
+    fixed = (512 << 20) + 5 * sum(parameter.nbytes for parameter in model.parameters())
+    per_row = 1.3 * count.num_bytes
+    assert rows_within(int(fixed + 16.5 * per_row), model, one_row, 16) == 16
+    assert rows_within(int(fixed + 15.5 * per_row), model, one_row, 16) == 8
+    assert rows_within(int(fixed + 2.5 * per_row), model, one_row, 9) == 2
+    assert rows_within(1, model, one_row, 16) == 1
+
+
+def test_a_training_on_a_cpu_keeps_within_its_limit_and_says_so_in_its_folder(tmp_path: Path) -> None:
+    make_data(tmp_path)
+    machine = MachineSettings(memory_limit_bytes=1)
+    training = ExpertTraining(
+        make_task(steps=2),
+        tmp_path / "work",
+        lambda i: tiny_training.shard_path(tmp_path, i),
+        tmp_path,
+        machine=machine,
+    )
+    assert training.run(lambda _: None, lambda: False).is_complete
+    kept = json.loads((tmp_path / "work" / "micro_batch.json").read_text())
+    assert kept == {"rows": 1, "for": "cpu, limit 1, 6 rows"}
+    assert MicroBatch.remembered(tmp_path / "work", kept["for"]).rows == 1
