@@ -8,7 +8,6 @@ from tiny_models import TINY, TINY_ROUTER, tiny_expert, tiny_router
 
 from paris.experts.codec import CodecConfig
 from paris.experts.errors import CheckpointError, LayoutError, SettingsError
-from paris.experts.guidance import Guidance
 from paris.experts.layout import (
     expert_path,
     load_expert,
@@ -22,7 +21,7 @@ from paris.experts.layout import (
 )
 from paris.experts.layout_fields import Layout
 from paris.experts.prompt_router import PromptRouter, PromptRouterConfig
-from paris.experts.routing import Routing
+from paris.experts.sampling_settings import SamplingSettings
 from paris.experts.text import TextConfig, write_vocabulary
 
 
@@ -137,12 +136,8 @@ def test_the_published_config_files_are_understood(folder):
     assert layout.router.mlp_ratio == 4.0
     assert layout.prompt_router is None
     said = layout.sampling
-    assert (said.num_steps, said.solver, said.guidance(), said.rule()) == (
-        50,
-        "euler",
-        Guidance(scale=7.5),
-        Routing(max_experts=2),
-    )
+    assert (said.num_steps, said.guidance_scale, said.routing, said.solver) == (50, 7.5, "top2", "euler")
+    assert said == SamplingSettings()
 
 
 def test_a_missing_expert_folder_is_named(folder):
