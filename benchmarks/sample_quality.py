@@ -6,7 +6,7 @@ judged on one set of seeds; the one that is found, and what it is compared with,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -29,8 +29,8 @@ ALLOWED = 1.02
 ALLOWED_UNRECOGNISED = 0.01
 """Share of the pictures that may fail to show their prompt where the reference's did."""
 ROUTER_ROW = 0.85
-"""Cost of a row of the published router (B/2, no text) in rows of a B/2 expert: multiplications, 12 N D^2 + 2 N^2 D a
-layer against 14 N D^2 + 2 N^2 D + 2 N L D with N = 256 tokens, L = 77, D = 768."""
+"""Cost of a row of a B/2 router in rows of a B/2 expert: multiplications a layer, 12 N D^2 + 2 N^2 D against
+14 N D^2 + 2 N^2 D + 2 N L D, with N = 256 tokens, L = 77 and D = 768."""
 _ROWS_AT_ONCE = 250
 
 
@@ -99,25 +99,19 @@ def measure(digits: TrainedDigits, settings: SamplingSettings, num_pictures: int
     )
 
 
-def field_of(
-    digits: TrainedDigits,
-    prompts: Sequence[str],
-    settings: SamplingSettings,
-    router: Callable[[Tensor, Tensor], Tensor] | None = None,
-) -> VelocityField:
+def field_of(digits: TrainedDigits, prompts: Sequence[str], settings: SamplingSettings) -> VelocityField:
     """The trained model's velocity for some prompts.
 
     Args:
         digits: A trained folder.
         prompts: One a picture.
         settings: How to sample.
-        router: In place of the model's own.
     """
     pipe, rules = digits.pipeline, rules_of(settings)
     text = read_prompts(pipe.text_encoder, pipe.prompt_router, prompts, is_guided=rules.guidance.scale != 1.0)
     return VelocityField(
         pipe.experts,
-        router or pipe.router,
+        pipe.router,
         text.states,
         text.mask,
         negative=text.negative,
@@ -129,9 +123,22 @@ def field_of(
 
 def draw(field: VelocityField, settings: SamplingSettings, first_seed: int) -> Tensor:
     """Pictures of a field, a seed each."""
+    for x, _ in run(field, settings, first_seed):
+        made = x
+    return made
+
+
+def run(field: VelocityField, settings: SamplingSettings, first_seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """A sampling run, step by step: pictures `[B, C, H, W]`, and weights of the experts `[B, K]`.
+
+    Args:
+        field: What is asked at each step.
+        settings: Solver and steps; the rest is the field's own.
+        first_seed: Of the first picture; the next has the next.
+    """
     x = initial_noise(range(first_seed, first_seed + field.num_rows), field.picture_shape)
     times, solver = flow_times(settings.num_steps, settings.time_shift), new_solver(settings.solver)
     for t, t_next in pairwise(times):
-        velocity = field.at(x, t).velocity
+        velocity, weights = field.at(x, t)
         x = solver.step(x, t, t_next, velocity, lambda there, then: field.at(there, then).velocity)
-    return x
+        yield x, weights

@@ -33,13 +33,14 @@ class Optimizer(Protocol):
     state: dict[str, Tensor]
     """What a snapshot holds; the live tensors, not copies."""
 
-    def update(self, names: Sequence[str], step: int, divisor: Tensor | None) -> None:
+    def update(self, names: Sequence[str], step: int, divisor: Tensor | None, skipped: Tensor | None = None) -> None:
         """Move some parameters by their gradients.
 
         Args:
             names: Which; over one step each parameter comes once.
             step: Steps done before this one.
             divisor: What gradients are divided by `[]`, on their device; None: nothing.
+            skipped: 1 where nothing is to change, else 0 `[]`, on their device; None: never.
         """
 
 
@@ -70,7 +71,7 @@ class AdamW:
         }
         self._counts = {name: torch.zeros((), device=parameter.device) for name, parameter in parameters.items()}
 
-    def update(self, names: Sequence[str], step: int, divisor: Tensor | None) -> None:
+    def update(self, names: Sequence[str], step: int, divisor: Tensor | None, skipped: Tensor | None = None) -> None:
         """See `Optimizer`."""
         config = self._config
         parameters = [self._parameters[name] for name in names]
@@ -79,9 +80,11 @@ class AdamW:
         torch._foreach_zero_(counts)
         torch._foreach_add_(counts, step)
         if divisor is not None and divisor.device.type not in ("cpu", "cuda"):
-            # Other devices' kernels do not divide on the way.
+            # Other devices' kernels neither divide nor skip on the way.
+            if skipped is not None and bool(skipped):
+                return
             torch._foreach_div_(gradients, divisor)
-            divisor = None
+            divisor = skipped = None
         adamw(
             parameters,
             gradients,
@@ -90,6 +93,7 @@ class AdamW:
             state_steps=counts,
             fused=True,
             grad_scale=divisor,
+            found_inf=skipped,
             amsgrad=False,
             beta1=config.beta1,
             beta2=config.beta2,
@@ -126,11 +130,13 @@ class AdamW8Bit:
         device = next(iter(parameters.values())).device
         self._maps = [self._functional.create_dynamic_map(signed=is_signed).to(device) for is_signed in (True, False)]
 
-    def update(self, names: Sequence[str], step: int, divisor: Tensor | None) -> None:
+    def update(self, names: Sequence[str], step: int, divisor: Tensor | None, skipped: Tensor | None = None) -> None:
         """See `Optimizer`."""
         small = [name for name in names if f"exp_avg_scale.{name}" not in self.state]
         if small:
-            self._small.update(small, step, divisor)
+            self._small.update(small, step, divisor, skipped)
+        if skipped is not None and bool(skipped):
+            return
         large = [name for name in names if f"exp_avg_scale.{name}" in self.state]
         if large and divisor is not None:
             torch._foreach_div_([self._parameters[name].grad for name in large], divisor)

@@ -57,7 +57,8 @@ class Batch:
 
     def pieces(self, most: int) -> list[Batch]:
         """Cut into parts of at most `most` rows."""
-        return [self._each(lambda field, at=at: field[at : at + most]) for at in range(0, len(self), most)]
+        cuts = [slice(at, at + most) for at in range(0, len(self), most)]
+        return [self._each(lambda field: field[rows]) for rows in cuts]  # noqa: B023 - called at once
 
     def pinned(self, device: torch.device) -> Batch:
         """The same in memory from which a GPU fetches by itself; unchanged for other devices."""
@@ -83,7 +84,7 @@ class Batch:
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         mask = None if self.text_mask is None else change(self.text_mask)
-        return Batch(*(change(field) for field in (self.x0, self.noise, self.t, self.text)), mask)
+        return Batch(change(self.x0), change(self.noise), change(self.t), change(self.text), mask)
 
 
 class Captions:

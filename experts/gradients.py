@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from paris.experts.machine import MachineSettings
 from paris.experts.micro_batch import MicroBatch, is_out_of_memory, rows_within
 from paris.experts.training_config import TrainingTask
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Gradients:
@@ -63,10 +64,10 @@ class Gradients:
             self._micro_batch.halve(full)
 
     def _accumulated(self, batch: Batch) -> Tensor:
-        total = torch.zeros((), device=self._device)
+        total, scale = torch.zeros((), device=self._device), self._learner.loss_scale
         for piece in batch.pieces(self._micro_batch.rows):
             loss = self._loss(piece) * (len(piece) / len(batch))
-            loss.backward()
+            (loss if scale is None else loss * scale.scale).backward()
             total += loss.detach()
         return total
 
@@ -90,7 +91,9 @@ class Gradients:
         elif machine.memory_limit_bytes is not None:
             row = self._largest_batch().pieces(1)[0]
             model, limit = self._learner.model, machine.memory_limit_bytes
-            self._micro_batch.rows = rows_within(limit, model, lambda: self._loss(row), config.batch_size)
+            # Not worth a compilation of its own, for a shape that never comes again.
+            with torch.compiler.set_stance("force_eager") if machine.compile else contextlib.nullcontext():
+                self._micro_batch.rows = rows_within(limit, model, lambda: self._loss(row), config.batch_size)
         self._micro_batch.remember()
         return self._micro_batch
 

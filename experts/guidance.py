@@ -8,15 +8,24 @@ Shapes: B rows, C channels, H and W picture.
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from paris.experts.settings import Settings
 
+
+def _in_order(interval: tuple[float, float]) -> tuple[float, float]:
+    if interval[0] > interval[1]:
+        raise ValueError(f"the interval {interval} ends before it begins")
+    return interval
+
+
 _UnitTime = Annotated[float, Field(ge=0, le=1)]
+Interval = Annotated[tuple[_UnitTime, _UnitTime], AfterValidator(_in_order)]
+"""Two flow times, `(low, high)`."""
 
 
 class Guidance(Settings):
@@ -24,19 +33,13 @@ class Guidance(Settings):
 
     scale: Annotated[float, Field(ge=0, le=1000)] = 1.0
     """`v = v_negative + scale (v_text - v_negative)`; 1 is no guidance."""
-    interval: tuple[_UnitTime, _UnitTime] = (0.0, 1.0)
+    interval: Interval = (0.0, 1.0)
     """Flow times `(low, high)`, both included, between which guidance applies; outside, the text alone leads.
 
     Source: Kynkaanniemi et al., arXiv 2404.07724."""
     every: Annotated[int, Field(ge=1, le=1000)] = 1
     """The negative prompt is asked at every n-th evaluation in the interval; in between, the last difference
     `v_text - v_negative` is used again."""
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Self:
-        if self.interval[0] > self.interval[1]:
-            raise ValueError(f"the guidance interval {self.interval} ends before it begins")
-        return self
 
     def applies_at(self, t: float) -> bool:
         """Whether the velocity at flow time t is guided."""

@@ -13,6 +13,7 @@ from paris.experts.adamw import make_optimizer
 from paris.experts.checkpoint import TensorSpec, check_finite, specs_of
 from paris.experts.ema import Ema, ema_decay_at
 from paris.experts.errors import CheckpointError, TrainingError
+from paris.experts.loss_scale import LossScale
 from paris.experts.training_config import OptimizerConfig
 
 _LOSS_DECAY = 0.98
@@ -26,10 +27,12 @@ class Learner:
     Args:
         model: What is learned, on its device; every parameter takes part in its output.
         config: How.
+        loss_scale: What the loss was multiplied with when the gradients were made; None: nothing.
     """
 
-    def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
+    def __init__(self, model: nn.Module, config: OptimizerConfig, loss_scale: LossScale | None = None) -> None:
         self.model = model
+        self.loss_scale = loss_scale
         self.step = 0
         self._config = config
         self._parameters = dict(model.named_parameters())
@@ -39,11 +42,15 @@ class Learner:
 
     @torch.no_grad()
     def apply_gradients(self) -> None:
-        """Do one optimizer step with the gradients that are there, and clear them."""
-        divisor = self._divisor()
+        """Do one optimizer step with the gradients that are there, and clear them.
+
+        Gradients that overflowed under a loss scale change nothing: that step is skipped.
+        """
+        divisor, skipped = self._divisor()
         self._ema.wait()
         for names in self._sweeps:
-            self._optimizer.update([name for name in names if name in self._parameters], self.step, divisor)
+            learned = [name for name in names if name in self._parameters]
+            self._optimizer.update(learned, self.step, divisor, skipped)
             self._ema.update(self.step, names)
         self.drop_gradients()
         self.step += 1
@@ -53,12 +60,19 @@ class Learner:
         for parameter in self._parameters.values():
             parameter.grad = None
 
-    def _divisor(self) -> Tensor | None:
-        """What clipping divides the gradients by `[]`, at least 1; None where they are not clipped."""
-        if self._config.grad_clip is None:
-            return None
+    def _divisor(self) -> tuple[Tensor | None, Tensor | None]:
+        """What gradients are divided by, and 1 where the step is to be skipped, else 0; both `[]`, None where never."""
+        clip, scale = self._config.grad_clip, self.loss_scale
+        if clip is None and scale is None:
+            return None, None
         gradients = [parameter.grad for parameter in self._parameters.values() if parameter.grad is not None]
-        return (nn.utils.get_total_norm(gradients) / self._config.grad_clip).clamp(min=1.0)
+        norm = nn.utils.get_total_norm(gradients)
+        if scale is None:
+            return (norm / clip).clamp(min=1.0), None
+        divisor = scale.scale * (1.0 if clip is None else (norm / scale.scale / clip).clamp(min=1.0))
+        is_overflow = ~norm.isfinite()
+        scale.update(is_overflow)
+        return divisor, is_overflow.float()
 
     @property
     def average(self) -> dict[str, Tensor]:
@@ -67,7 +81,9 @@ class Learner:
 
     def parts(self) -> dict[str, dict[str, Tensor]]:
         """All state, as a snapshot holds it: `weights`, `ema`, `optimizer`; the live tensors, not copies."""
-        return {"weights": self.model.state_dict(), "ema": self._ema.average, "optimizer": self._optimizer.state}
+        scale = {} if self.loss_scale is None else {"loss_scale": self.loss_scale.state}
+        optimizer = {**self._optimizer.state, **scale}
+        return {"weights": self.model.state_dict(), "ema": self._ema.average, "optimizer": optimizer}
 
     def specs(self) -> dict[str, dict[str, TensorSpec]]:
         """What `restore` takes."""

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from paris.experts.guidance import Interval
 from paris.experts.routing import Routing
 from paris.experts.settings import Settings
 
@@ -27,7 +28,7 @@ class SamplingSettings(Settings):
     solver: Literal["euler", "heun", "ab2", "ab3", "dpmpp-2m"] = "euler"
     time_shift: Annotated[float, Field(gt=0, le=100)] = 1.0
     """Above 1: shorter steps near noise, see `solvers.flow_times`."""
-    guidance_interval: tuple[_UnitTime, _UnitTime] = (0.0, 1.0)
+    guidance_interval: Interval = (0.0, 1.0)
     guidance_every: _Count = 1
     """These two: see `guidance.Guidance`."""
     routing_threshold: _UnitTime | None = None

@@ -22,6 +22,7 @@ from paris.experts.gradients import Gradients
 from paris.experts.initial_weights import starting_expert
 from paris.experts.learner import Learner, check_weights, make_deterministic, smoothed_loss
 from paris.experts.loader import Loader
+from paris.experts.loss_scale import LossScale
 from paris.experts.machine import MachineSettings, check_precision, keep_freed_memory, prepare
 from paris.experts.shards import ClusterData
 from paris.experts.snapshots import SnapshotState, SnapshotStore
@@ -109,7 +110,8 @@ class ExpertTraining:
         check_precision(self._device, task.training.precision)
         model = starting_expert(task.model, task.seed, task.initial_weights, self._parts_folder).to(self._device)
         prepare(model, self._machine)
-        return Learner(model, task.training)
+        is_scaled = task.training.precision == "float16"
+        return Learner(model, task.training, LossScale(self._device) if is_scaled else None)
 
     def _train(
         self,

@@ -70,8 +70,8 @@ class TrainingConfig(OptimizerConfig):
     """Probability that a row is seen with the null prompt, for classifier-free guidance."""
     time_sampling: Literal["uniform", "logit-normal"] = "uniform"
     """How flow times are drawn; logit-normal (Esser et al., arXiv 2403.03206) dwells on the middle."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """What the model computes in; weights and optimizer are float32 in both."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """What the model computes in; weights and optimizer are float32 in all. float16 is for GPUs without bfloat16."""
     snapshot_every: Annotated[int, Field(ge=1)] = 1000
     """Steps between two scheduled snapshots, which are also the links of the chain of commitments."""
     window_shards: Annotated[int, Field(ge=1)] = 8

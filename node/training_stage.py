@@ -6,12 +6,12 @@ import math
 from typing import Any
 
 from paris.node.background_fetch import BackgroundFetch
+from paris.node.config import NodeConfig
 from paris.node.errors import HubRefusedError
 from paris.node.fetch import Fetcher, Wanted
-from paris.node.hardware import require_fit
+from paris.node.hardware import Hardware, require_fit
 from paris.node.hub import translated
 from paris.node.leasing import read_manifest
-from paris.node.node import Node
 from paris.node.text_files import fetch_text_files
 from paris.node.training_process import Order, ShardFile, supervise
 from paris.node.unit import Finished
@@ -126,14 +126,21 @@ def _order(work: UnitWork) -> Order:
         device=node.hardware.device,
         threads=node.config.threads,
         nice=node.config.nice,
-        machine=_machine(node),
+        machine=machine_settings(node.config, node.hardware),
     )
 
 
-def _machine(node: Node) -> dict[str, Any]:
-    """What the volunteer chose, and how much memory there is where the device does not say when it is full."""
-    chosen = {name: getattr(node.config, name) for name in ("micro_batch_size", "checkpointing", "compile")}
-    limit = {"memory_limit_bytes": node.hardware.memory_bytes} if node.hardware.device == "cpu" else {}
+def machine_settings(config: NodeConfig, hardware: Hardware) -> dict[str, Any]:
+    """What the trainer is told of this machine: fields of `paris.experts.machine.MachineSettings`.
+
+    A GPU says itself when its memory is full; a CPU's system would end the process, so its memory is told.
+
+    Args:
+        config: What the volunteer chose.
+        hardware: What there is.
+    """
+    chosen = {name: getattr(config, name) for name in ("micro_batch_size", "checkpointing", "compile")}
+    limit = {"memory_limit_bytes": hardware.memory_bytes} if hardware.device == "cpu" else {}
     return {name: value for name, value in (chosen | limit).items() if value is not None}
 
 

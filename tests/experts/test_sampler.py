@@ -150,6 +150,7 @@ def test_steps_are_told_in_order_down_to_zero_and_an_error_in_them_ends_the_samp
     made = sample([gaussian(0.0, 0.5)], None, text(2), seeds=[0, 1], num_steps=4, on_step=steps.append)
     assert [step.number for step in steps] == [0, 1, 2, 3]
     assert [step.t for step in steps] == [0.75, 0.5, 0.25, 0.0]
+    assert [step.t_start for step in steps] == [1.0, 0.75, 0.5, 0.25]
     assert torch.equal(steps[-1].x, made)
 
     def stop(step):
@@ -157,6 +158,20 @@ def test_steps_are_told_in_order_down_to_zero_and_an_error_in_them_ends_the_samp
 
     with pytest.raises(KeyboardInterrupt):
         sample([gaussian(0.0, 0.5)], None, text(2), seeds=[0, 1], on_step=stop)
+
+
+def test_latents_take_the_place_of_what_the_seeds_would_draw():
+    expert, noise = gaussian(0.2, 0.5), initial_noise(range(3), (2, 3, 3))
+    drawn = sample([expert], None, text(3), seeds=range(3), num_steps=3)
+    assert torch.equal(sample([expert], None, text(3), seeds=(), num_steps=3, latents=noise.double()), drawn)
+    with pytest.raises(SamplingError, match=r"latents have shape \[2, 2, 3, 3\], \[3, 2, 3, 3\] is needed"):
+        sample([expert], None, text(3), seeds=range(3), latents=noise[:2])
+
+
+def test_a_shift_moves_the_times_at_which_the_experts_are_asked():
+    expert = gaussian(0.2, 0.5)
+    sample([expert], None, text(1), seeds=[0], num_steps=4, time_shift=3.0)
+    assert expert.times_asked == pytest.approx([3 * t / (1 + 2 * t) for t in (1.0, 0.75, 0.5, 0.25)])
 
 
 def test_seeds_may_be_generators_and_equal_seeds_make_equal_noise():

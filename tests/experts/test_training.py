@@ -123,6 +123,15 @@ def test_a_finished_training_that_is_started_again_only_says_so(
     assert is_same(again, undisturbed)
 
 
+def test_a_training_in_float16_that_was_stopped_goes_on_to_the_same_bits(folder: Path, tmp_path: Path) -> None:
+    settings = {"precision": "float16", "steps": 8}
+    whole = make_training(folder, tmp_path / "whole", **settings).run(lambda _: None, never)
+    listener = Listener(stop_after=3)
+    make_training(folder, tmp_path / "cut", **settings).run(listener.report, listener.should_stop)
+    cut = make_training(folder, tmp_path / "cut", **settings).run(lambda _: None, never)
+    assert (cut.weights_sha256, cut.commitment) == (whole.weights_sha256, whole.commitment)
+
+
 def child(folder: Path, work: Path, *pause_at: str) -> subprocess.Popen[str]:
     command = [sys.executable, tiny_training.__file__, str(folder), str(work), *pause_at]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -204,7 +213,14 @@ def test_micro_batches_change_nothing_but_rounding(folder: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "settings", [{"precision": "bfloat16"}, {"time_sampling": "logit-normal"}, {"grad_clip": 0.01}]
+    "settings",
+    [
+        {"precision": "bfloat16"},
+        {"precision": "float16"},
+        {"objective": {"kind": "epsilon"}},
+        {"time_sampling": "logit-normal"},
+        {"grad_clip": 0.01},
+    ],
 )
 def test_each_way_of_training_runs_and_differs(
     folder: Path, tmp_path: Path, undisturbed: Undisturbed, settings: dict[str, object]

@@ -11,8 +11,11 @@ import pytest
 from mini_coordinator import MODEL, SHARD_ROWS, TRAINING, write_cluster
 
 from paris.experts.text import write_vocabulary
+from paris.node.config import NodeConfig
 from paris.node.errors import StoppedError, TrainerError
+from paris.node.hardware import Hardware
 from paris.node.training_process import Order, ShardFile, supervise
+from paris.node.training_stage import machine_settings
 
 RUNNER = """
 import json, sys
@@ -159,3 +162,22 @@ def test_the_token_never_reaches_the_trainer(make_order, tmp_path, monkeypatch):
     assert "'PATH'" in log
     assert "TOKEN'" not in log.replace("'TOKENIZERS_PARALLELISM'", "")
     assert "secret" not in str(caught.value)
+
+
+def test_what_a_volunteer_chose_reaches_the_training_and_the_memory_limit_only_on_a_cpu(make_order, tmp_path):
+    config = NodeConfig(micro_batch_size=3, checkpointing=True)
+    chosen = machine_settings(config, Hardware("cpu", "some CPU", memory_bytes=2**33, disk_bytes=1))
+    assert chosen == {"micro_batch_size": 3, "checkpointing": True, "compile": False, "memory_limit_bytes": 2**33}
+    assert set(machine_settings(NodeConfig(), Hardware("cuda", "A40", 2**35, 1))) == {"checkpointing", "compile"}
+    seen: list[dict] = []
+    order = make_order(4, machine=chosen)
+    end = supervise(order, tmp_path / "log", on_event=seen.append, check=lambda: None, pause=no_wait)
+    assert end["steps"] == 4
+    with pytest.raises(TrainerError, match="turbo"):
+        supervise(
+            make_order(4, machine={"turbo": True}),
+            tmp_path / "log",
+            on_event=seen.append,
+            check=lambda: None,
+            pause=no_wait,
+        )

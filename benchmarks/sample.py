@@ -1,0 +1,118 @@
+"""Sampling eight prompts at guidance 7.5 from eight DiT-B/2, ours against the plain loop and against 50 Euler steps.
+
+    python -m benchmarks.sample --digits FOLDER [--quick] [--parts equal quality memory] [--out FILE]
+
+equal    the same pictures, ours against the plain per-image loop over experts: top-2, 20 steps, 7 minutes a core
+quality  equal quality: the cheapest way of sampling that is as good on a trained small model as 50 Euler steps of top-2
+         (FOLDER is that of benchmarks.digits.train), and its time at full size against theirs
+memory   two experts resident, the others on disk: peak memory, and the fetching that is hidden (benchmarks.residency)
+
+All weights at full size are random: time does not depend on what they say. Writes benchmarks/results/sample.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.made_models import made_layout, make_model
+from benchmarks.record import write_result
+from benchmarks.residency import measure as measure_memory
+from benchmarks.sample_equal import GUIDANCE_SCALE, compare
+from benchmarks.sample_models import RandomModel, random_model
+from paris.experts.machine import keep_freed_memory
+from paris.experts.presets import model_preset
+
+NUM_PROMPTS, NUM_EXPERTS = 8, 8
+_PARTS = ("equal", "quality", "memory")
+
+
+def quality(folder: Path, model: RandomModel, num_pictures: int) -> dict[str, Any]:
+    """The cheapest equal way, how it was judged, and its time at full size.
+
+    The reference is 50 Euler steps of top-2, once at the guidance scale that is best for the small model, where a
+    distance says most about sampling, and once at 7.5, where the pictures of a model this small are overdrawn. The
+    search is for the first; what it finds is then asked to equal the second too.
+
+    Args:
+        folder: Of `benchmarks.digits.train`.
+        model: The large model.
+        num_pictures: That each distance is taken of.
+    """
+    from benchmarks.digits.folder import load
+    from benchmarks.sample_quality import ALLOWED, REFERENCE
+    from benchmarks.sample_replay import race, traced
+    from benchmarks.sample_search import CHECK_SEED, SEARCH_SEED, Measurements, best_scale, search
+
+    digits = load(folder)
+    measured = Measurements(digits, num_pictures)
+    own = REFERENCE.model_copy(update={"guidance_scale": best_scale(measured)})
+    found = search(measured, measured.of(own)).settings
+    at_7_5 = found.model_copy(update={"guidance_scale": GUIDANCE_SCALE})
+    pairs = {"own": (own, found), "7.5": (REFERENCE, at_7_5)}
+    rows, equal = [], {}
+    for name, pair in pairs.items():
+        for seeds, first_seed in (("search", SEARCH_SEED), ("check", CHECK_SEED)):
+            reference, fast = (measured.of(settings, first_seed) for settings in pair)
+            equal[f"{name}, {seeds}"] = {"equal": fast.equals(reference), "of": fast.distance / reference.distance}
+            rows += [reference.row(f"reference, {name}, {seeds}"), fast.row(f"fast, {name}, {seeds}")]
+    ways = {"reference": REFERENCE, "fast": at_7_5}
+    traces = {name: (way, traced(digits, way, NUM_PROMPTS, SEARCH_SEED)) for name, way in ways.items()}
+    return {
+        "num_pictures": num_pictures,
+        "allowed": ALLOWED,
+        "floor_of_1000_real": round(digits.judge.floor_of(min(num_pictures, 1000)), 3),
+        "judged": rows,
+        "equal": equal,
+        "full_size": race(model, traces),
+    }
+
+
+def memory(preset: str, models: Path | None, num_steps: int) -> dict[str, Any]:
+    """Peak memory with two of eight experts resident; see `benchmarks.residency`."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = (models or Path(made)) / preset
+        expert_bytes = make_model(folder, made_layout(preset, NUM_EXPERTS))
+        settings = {"num_experts": NUM_EXPERTS, "num_pictures": NUM_PROMPTS, "num_steps": num_steps}
+        return measure_memory(folder, preset, 2, expert_bytes, **settings)
+
+
+def main() -> int:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--digits", type=Path, help="a folder of benchmarks.digits.train, for the part quality")
+    parser.add_argument("--parts", nargs="+", choices=_PARTS, default=_PARTS)
+    parser.add_argument("--steps", type=int, default=20, help="of the part equal")
+    parser.add_argument("--pictures", type=int, default=2000, help="of each distance")
+    parser.add_argument("--models", type=Path, help="keep the files of the part memory here")
+    parser.add_argument("--quick", action="store_true", help="a small model, few steps and pictures")
+    parser.add_argument("--out", type=Path, help="the file to write")
+    options = parser.parse_args()
+    if "quality" in options.parts and options.digits is None:
+        parser.error("the part quality needs --digits, or leave it out by --parts equal memory")
+    keep_freed_memory()
+    preset, num_steps = ("dit-emoji-4", 2) if options.quick else ("dit-b-2", options.steps)
+    rows: dict[str, Any] = {}
+    if "memory" in options.parts:
+        rows["memory"] = memory(preset, options.models, 2 if options.quick else 4)
+    if "equal" in options.parts or "quality" in options.parts:
+        config = model_preset(preset)
+        layout = made_layout(preset, NUM_EXPERTS)
+        model = random_model(config, layout.router, NUM_EXPERTS, NUM_PROMPTS)
+        if "equal" in options.parts:
+            rows["equal"] = compare(model, num_steps)
+        if "quality" in options.parts:
+            rows["quality"] = quality(options.digits, model, 100 if options.quick else options.pictures)
+    print(rows)
+    shape = {"preset": preset, "experts": NUM_EXPERTS, "prompts": NUM_PROMPTS, "guidance_scale": GUIDANCE_SCALE}
+    print(write_result("sample", rows, out=options.out, threads=torch.get_num_threads(), **shape))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

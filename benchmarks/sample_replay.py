@@ -1,0 +1,105 @@
+"""(b) What a way of sampling costs at full size: a DiT-B/2 that takes the routing decisions of the trained small model.
+
+Which experts run, on which pictures and how often, is as the small model's router said; the large router computes as
+often as it is asked, and what it says is replaced. The small model's four experts are spread over the large one's
+eight: pictures of even and of odd number use different ones.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.digits.folder import TrainedDigits
+from benchmarks.digits.judge import prompts_for
+from benchmarks.sample_models import RandomModel
+from benchmarks.sample_quality import field_of, run
+from paris.experts.drawing import rules_of
+from paris.experts.field import VelocityField
+from paris.experts.router import Router
+from paris.experts.routing import Routing
+from paris.experts.sampling_settings import SamplingSettings
+from paris.experts.trace import RoutingTrace, TraceRecorder
+
+
+class ReplayedRouter:
+    """Computes as a router does, and says what another one said.
+
+    Args:
+        router: Gives its time.
+        answers: Weights `[B, K]` of each time that it is asked.
+    """
+
+    def __init__(self, router: Router, answers: list[Tensor]) -> None:
+        self._router, self._answers = router, iter(answers)
+
+    def __call__(self, x: Tensor, t: Tensor) -> Tensor:
+        """Logits `[B, K]`, minus infinity where an expert does not run."""
+        self._router(x, t)
+        return next(self._answers).log()
+
+
+def traced(digits: TrainedDigits, settings: SamplingSettings, num_pictures: int, first_seed: int) -> RoutingTrace:
+    """Which experts the small model uses, a step at a time."""
+    prompts, _ = prompts_for(num_pictures)
+    field = field_of(digits, prompts, settings)
+    recorder = TraceRecorder(field.numbers)
+    for number, (_, weights) in enumerate(run(field, settings, first_seed)):
+        recorder.add(1.0 - number / settings.num_steps, weights)
+    return recorder.trace()
+
+
+def race(model: RandomModel, traces: dict[str, tuple[SamplingSettings, RoutingTrace]]) -> dict[str, Any]:
+    """Seconds of each way of sampling on the large model, the first against the others.
+
+    They advance together, so that what else the machine does meets all alike. Every run goes to its end: steps differ
+    in what they cost.
+
+    Args:
+        model: The large one, with as many prompts as there are pictures in the traces.
+        traces: By name: how to sample, and what the small model's router said. Solvers of one evaluation a step.
+    """
+    runs = {name: _large_run(model, *of) for name, of in traces.items()}
+    seconds, done = dict.fromkeys(traces, 0.0), dict.fromkeys(traces, 0)
+    longest = max(settings.num_steps for settings, _ in traces.values())
+    for number in range(1, longest + 1):
+        for name, (settings, _) in traces.items():
+            while (done[name] + 1) * longest <= number * settings.num_steps:
+                begun = time.perf_counter()
+                next(runs[name])
+                seconds[name] += time.perf_counter() - begun
+                done[name] += 1
+    first = seconds[next(iter(traces))]
+    return {
+        name: {"seconds": round(value, 2), "num_steps": done[name], "times_faster": round(first / value, 2)}
+        for name, value in seconds.items()
+    }
+
+
+def _large_run(model: RandomModel, settings: SamplingSettings, trace: RoutingTrace) -> Iterator[tuple[Tensor, Tensor]]:
+    num_experts, answers = len(model.experts), trace.weights[:: settings.router_every]
+    spread = [_spread(weights, num_experts) for weights in answers]
+    field = VelocityField(
+        model.experts,
+        ReplayedRouter(model.router, spread),
+        *model.text,
+        negative=model.null,
+        guidance=rules_of(settings).guidance,
+        routing=Routing(max_experts=None, router_every=settings.router_every),
+    )
+    return run(field, settings, model.seed)
+
+
+def _spread(weights: Tensor, num_experts: int) -> Tensor:
+    """Weights `[B, K]` of few experts as those of many `[B, num_experts]`: row b uses the b-th group of K."""
+    rows, few = weights.shape
+    groups = max(1, num_experts // few)
+    spread = torch.zeros(rows, num_experts)
+    for row in range(rows):
+        begin = row % groups * few
+        spread[row, begin : begin + few] = weights[row]
+    return spread
