@@ -24,6 +24,7 @@ from paris.coordinator.errors import ConfigError, RunDirError
 from paris.protocol.records import RepoId
 
 Settings = dict[str, bool | int | float | str]
+_UnitTime = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Table(BaseModel):
@@ -102,14 +103,18 @@ class ComputeTable(_Table):
 
 
 class SamplingTable(_Table):
-    """[sampling]: the release's defaults (the fields of SamplingSettings), and what the report draws."""
+    """[sampling]: the release's defaults, and what the report draws.
+
+    The fields of `paris.experts.sampling_settings`, which imports torch and so may not be imported here: a mistake is
+    found now, and not when the release is made.
+    """
 
     num_steps: Annotated[int, Field(ge=1)] = 50
     guidance_scale: Annotated[float, Field(ge=0)] = 7.5
-    routing: str = "top2"
-    solver: str = "euler"
+    routing: Annotated[str, Field(pattern=r"^(top[1-9][0-9]{0,3}|full|threshold)$")] = "top2"
+    solver: Literal["euler", "heun", "ab2", "ab3", "dpmpp-2m"] = "euler"
     time_shift: Annotated[float, Field(gt=0)] = 1.0
-    guidance_interval: tuple[float, float] = (0.0, 1.0)
+    guidance_interval: tuple[_UnitTime, _UnitTime] = (0.0, 1.0)
     guidance_every: Annotated[int, Field(ge=1)] = 1
     routing_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     sure_above: Annotated[float, Field(ge=0, le=1)] = 1.0

@@ -6,10 +6,12 @@ import re
 
 import pytest
 
-from paris.coordinator.config import dump_config, load_config, load_recipe, parse_config, recipe_names
+from paris.coordinator.config import SamplingTable, dump_config, load_config, load_recipe, parse_config, recipe_names
 from paris.coordinator.errors import ConfigError, RunDirError
 from paris.coordinator.init import create_run
 from paris.coordinator.rundir import RunDir
+from paris.experts.sampling_settings import SamplingSettings
+from paris.experts.solvers import SOLVERS
 from paris.protocol.runid import key_belongs_to_run
 
 
@@ -118,3 +120,26 @@ def test_init_refuses_an_address_that_cannot_be_used_and_makes_nothing(tmp_path,
     with pytest.raises(ConfigError, match=said):
         create_run(tmp_path / "run", recipe="emoji", **asked)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ('routing = "best2"', "sampling.routing"),
+        ('solver = "rk45"', "sampling.solver"),
+        ("guidance_interval = [0.2, 1.5]", "sampling.guidance_interval"),
+    ],
+)
+def test_a_way_of_sampling_that_no_release_could_have_is_found_before_the_run(line, place):
+    before, after = dump_config(load_recipe("emoji")).split("[sampling]\n")
+    others = "".join(f"[{table}" for table in after.split("\n[")[1:])
+    text = f"{before}[sampling]\n{line}\n{others}"
+    with pytest.raises(ConfigError, match=re.escape(place)):
+        parse_config(text, "run.toml")
+
+
+def test_the_sampling_of_a_run_is_that_of_a_release_and_drawing_besides():
+    said = SamplingTable().model_dump(exclude={"prompts", "seeds"})
+    assert SamplingSettings.from_settings(said) == SamplingSettings()
+    assert set(said) == set(SamplingSettings.model_fields)
+    assert [SamplingTable(solver=name).solver for name in SOLVERS] == list(SOLVERS)
