@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmarks.digits.folder import TrainedDigits
 from benchmarks.digits.judge import prompts_for
-from paris.experts.drawing import read_prompts, rules_of
+from paris.experts import drawing
 from paris.experts.field import VelocityField
 from paris.experts.sampler import initial_noise
 from paris.experts.sampling_settings import SamplingSettings
@@ -107,18 +107,9 @@ def field_of(digits: TrainedDigits, prompts: Sequence[str], settings: SamplingSe
         prompts: One a picture.
         settings: How to sample.
     """
-    pipe, rules = digits.pipeline, rules_of(settings)
-    text = read_prompts(pipe.text_encoder, pipe.prompt_router, prompts, is_guided=rules.guidance.scale != 1.0)
-    return VelocityField(
-        pipe.experts,
-        pipe.router,
-        text.states,
-        text.mask,
-        negative=text.negative,
-        prompt_evidence=text.evidence,
-        guidance=rules.guidance,
-        routing=rules.routing,
-    )
+    pipe, rules = digits.pipeline, drawing.rules_of(settings)
+    text = drawing.read_prompts(pipe.text_encoder, pipe.prompt_router, prompts, is_guided=rules.guidance.scale != 1.0)
+    return drawing.field_of(pipe.experts, pipe.router, text, rules)
 
 
 def draw(field: VelocityField, settings: SamplingSettings, first_seed: int) -> Tensor:

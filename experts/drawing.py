@@ -14,8 +14,11 @@ import torch
 from torch import Tensor
 
 from paris.experts.errors import SamplingError
+from paris.experts.expert_source import ExpertSource
+from paris.experts.field import VelocityField
 from paris.experts.guidance import Guidance
 from paris.experts.prompt_router import PromptRouter, combine_with_prompt
+from paris.experts.router import Router
 from paris.experts.routing import Routing
 from paris.experts.sampler import Step, sample
 from paris.experts.sampling_settings import SamplingSettings
@@ -141,6 +144,27 @@ def read_prompts(
     if prompt_router is not None:
         evidence = _evidence(prompt_router, text, encoded([""])).to(device)
     return Prompted(text[0].to(device), text[1].to(device), away, evidence)
+
+
+def field_of(experts: ExpertSource, router: Router, text: Prompted, rules: Rules) -> VelocityField:
+    """The velocity that a model gives these prompts under these rules, for one sampling run.
+
+    Args:
+        experts: The model's.
+        router: The model's.
+        text: From `read_prompts`.
+        rules: From `rules_of`.
+    """
+    return VelocityField(
+        experts,
+        router,
+        text.states,
+        text.mask,
+        negative=text.negative,
+        prompt_evidence=text.evidence,
+        guidance=rules.guidance,
+        routing=rules.routing,
+    )
 
 
 def initial_latents(

@@ -17,7 +17,7 @@ from diffusers.utils import BaseOutput
 from torch import Tensor, nn
 
 from paris.experts.codec import Codec
-from paris.experts.drawing import Generators, Prompted, Rules, initial_latents, read_prompts, rules_of
+from paris.experts.drawing import Generators, Rules, field_of, initial_latents, read_prompts, rules_of
 from paris.experts.errors import LayoutError, SamplingError
 from paris.experts.field import VelocityField
 from paris.experts.parts import Experts
@@ -203,7 +203,7 @@ class ParisPipeline(StoredPipeline):
             is_guided=self.do_classifier_free_guidance,
             device=self.device,
         )
-        field = self._field(text, rules)
+        field = field_of(self.experts, self.router, text, rules)
         x, generators = self._noise(field, len(text.states), generator, latents)
         made, trace = self._run(self._steps(field, rules, generators), x, callbacks, TraceRecorder(field.numbers))
         images = made if output_type == "latent" else as_output(self.codec.decode(made), output_type)
@@ -211,18 +211,6 @@ class ParisPipeline(StoredPipeline):
         if not return_dict:
             return (images,) if routed is None else (images, routed)
         return ParisPipelineOutput(images=images, routing=routed)
-
-    def _field(self, text: Prompted, rules: Rules) -> VelocityField:
-        return VelocityField(
-            self.experts,
-            self.router,
-            text.states,
-            text.mask,
-            negative=text.negative,
-            prompt_evidence=text.evidence,
-            guidance=rules.guidance,
-            routing=rules.routing,
-        )
 
     def _noise(
         self, field: VelocityField, num_rows: int, generator: Generators, latents: Tensor | None
