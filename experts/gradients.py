@@ -36,7 +36,7 @@ class Gradients:
 
     @property
     def micro_batch_size(self) -> int:
-        """Rows in memory together, for now."""
+        """Rows in memory together, as found so far."""
         return self._micro_batch.rows
 
     def of(self, batch: Batch) -> Tensor:

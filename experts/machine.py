@@ -77,8 +77,8 @@ def check_precision(device: torch.device, precision: str) -> None:
 def keep_freed_memory() -> None:
     """Let this process keep the memory it frees instead of giving it back to the system after every layer.
 
-    Large tensors on a CPU come from the system page by page, at the price of a fault for each, step after step: some
-    3 % of a step. For glibc alone; elsewhere nothing is changed.
+    Large tensors on a CPU come from the system page by page, at the price of a fault for each, step after step. For
+    glibc alone; elsewhere nothing is changed.
     """
     if not sys.platform.startswith("linux"):
         return

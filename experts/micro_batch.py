@@ -46,7 +46,7 @@ class MicroBatch:
     """Rows in memory together; fewer after the memory was found too small.
 
     Args:
-        rows: So many for now.
+        rows: So many, as found so far.
         path: Where it is remembered; None: nowhere, because it was chosen.
         circumstances: What it holds for.
     """

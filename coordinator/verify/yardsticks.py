@@ -9,10 +9,9 @@ In `identity` all cancels out that a or b does better everywhere, and all that i
 
 Experts of one objective are compared by the loss that both were trained on, those of two in the terms that they share
 (`comparable_losses`), and then by `identity` alone: which of two objectives is ahead says something of the objectives
-too. Measured on the emoji of the demo after 210 steps, flow against epsilon: honest experts 0.23 to 1.58, a second
-expert of cluster j -0.15 to 0.11. But where clusters hardly resemble each other, an expert of one objective may err
-more away from home than one of the other, and a second expert of j then keeps some identity (up to 0.4 where honest
-ones have 1.2): between objectives a wrong cluster is seen less surely than within one.
+too. Where clusters hardly resemble each other, an expert of one objective may err more away from home than one of the
+other, and a second expert of j then keeps some identity: between objectives a wrong cluster is seen less surely than
+within one.
 """
 
 from __future__ import annotations
