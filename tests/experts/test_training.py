@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import pytest
 import tiny_training
 import torch
 from test_checkpoint import largest_file
-from tiny_training import SHARD_ROWS, make_data, make_rows, make_task, make_training, shard_path
+from tiny_training import SHARD_ROWS, Listener, make_data, make_rows, make_task, make_training, never, shard_path
 
 from paris.experts.checkpoint import load_weights
 from paris.experts.errors import ShardError, SnapshotError, TrainingError
@@ -22,27 +22,7 @@ from paris.experts.files import DiskFullError, file_sha256
 from paris.experts.model import DiTExpert
 from paris.experts.order import RowOrder
 from paris.experts.shards import wait_for_shard, write_shard
-from paris.experts.training import ExpertTraining, Finished, Progress
-
-
-def never() -> bool:
-    return False
-
-
-@dataclass
-class Listener:
-    """Keeps the reports, and asks for a stop after so many steps: it is asked once a step."""
-
-    stop_after: int | None = None
-    num_asked: int = 0
-    heard: list[Progress] = field(default_factory=list)
-
-    def report(self, progress: Progress) -> None:
-        self.heard.append(progress)
-
-    def should_stop(self) -> bool:
-        self.num_asked += 1
-        return self.num_asked == self.stop_after
+from paris.experts.training import ExpertTraining, Finished
 
 
 @pytest.fixture(scope="module")

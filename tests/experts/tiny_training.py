@@ -6,6 +6,7 @@ python tiny_training.py FOLDER WORK [PAUSE_AT_STEP]    trains; prints "step N" l
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,26 @@ MODEL = ModelConfig(
     text_embed_dim=8,
     max_text_tokens=4,
 )
+
+
+def never() -> bool:
+    return False
+
+
+@dataclass
+class Listener:
+    """Keeps the reports, and asks for a stop after so many steps: it is asked once a step."""
+
+    stop_after: int | None = None
+    num_asked: int = 0
+    heard: list[Progress] = field(default_factory=list)
+
+    def report(self, progress: Progress) -> None:
+        self.heard.append(progress)
+
+    def should_stop(self) -> bool:
+        self.num_asked += 1
+        return self.num_asked == self.stop_after
 
 
 def make_rows(count: int, seed: int, shape: tuple[int, ...] = SHAPE, low: int = 0, high: int = 256) -> list[Row]:
