@@ -232,8 +232,8 @@ def test_a_process_that_forgets_to_stop_its_peer_ends_silently_and_leaves_no_dae
 def test_ctrl_c_leaves_the_daemon_to_the_process_that_says_goodbye(first):
     child = Child(
         """
-say(peer.peer_id)
 try:
+    say(peer.peer_id)
     sys.stdin.read()
 except KeyboardInterrupt:
     say(peer.healthy())
