@@ -51,7 +51,7 @@ class SpreadRouter(nn.Module):
         logits = self.router(x, t)
         row = torch.arange(len(x), device=x.device)
         chosen = torch.stack([2 * row, 2 * row + 1], dim=1) % logits.shape[1]
-        return (logits * 1e-3).scatter_add_(1, chosen, torch.full_like(logits[:, :2], 10.0).expand(len(x), -1))
+        return (logits * 1e-3).scatter_add_(1, chosen, torch.full(chosen.shape, 10.0, device=x.device))
 
 
 def sample_pictures(

@@ -53,12 +53,12 @@ def change_tensors(path, **change):
     save_file(load_file(path) | change, path)
 
 
-def pictures(experts, **settings):
+def pictures(experts, device="cpu", **settings):
     states = torch.randn(5, 4, 10, generator=torch.Generator().manual_seed(1))
     return sample(
         experts,
-        tiny_router(config=ROUTER),
-        states,
+        tiny_router(config=ROUTER).to(device),
+        states.to(device),
         seeds=range(5),
         negative=(torch.zeros(1, 4, 10), torch.tensor([[True, False, False, False]])),
         num_steps=3,
@@ -98,11 +98,22 @@ def test_pictures_do_not_depend_on_how_many_experts_are_resident(written, all_th
         assert torch.equal(pictures(bank, routing="top2"), all_there["top2"])
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA or ROCm device")
+@pytest.mark.parametrize("keep", ["disk", "memory"])
+@pytest.mark.parametrize("resident", [1, 2, 3])
+def test_on_a_gpu_pictures_do_not_depend_on_how_many_experts_are_resident(written, resident, keep):
+    with open_bank(written, None, device="cuda") as bank:
+        expected = pictures(bank, "cuda", routing="full")
+    with open_bank(written, resident, keep=keep, device="cuda") as bank:
+        for _ in range(5):
+            assert torch.equal(pictures(bank, "cuda", routing="full"), expected)
+
+
 def test_without_a_limit_all_experts_are_loaded_at_once_and_stay(written):
     with open_bank(written, None) as bank:
         assert (len(bank), list(bank), bank.resident, bank.stats.fetches) == (K, [0, 1, 2, 3], [0, 1, 2, 3], K)
-        assert 3 in bank
-        assert 4 not in bank
+        assert (3 in bank, 4 in bank) == (True, False)
         assert all(same(weights_of(bank[k]), loaded(written, k)) for k in (0, 2, 3))
         assert bank.stats.fetches == K
 
@@ -118,8 +129,7 @@ def test_the_least_recently_used_expert_leaves_and_never_the_one_in_use(written)
         bank.prefetch(2)  # 3 is in use
         assert bank[3] is third
         assert bank[2] is first
-        assert same(weights_of(bank[3]), loaded(written, 3))
-        assert same(weights_of(bank[2]), loaded(written, 2))
+        assert all(same(weights_of(bank[k]), loaded(written, k)) for k in (3, 2))
 
 
 def test_with_one_slot_nothing_is_fetched_before_the_one_in_use_is_done(written):
@@ -161,9 +171,8 @@ def test_what_was_prefetched_in_vain_harms_nothing(written):
         bank.prefetch(3)  # resident already
         bank.prefetch(0)
         bank.prefetch(2)  # one at a time: dropped, or begun where the first is done
-        assert same(weights_of(bank[3]), loaded(written, 3))
-        assert same(weights_of(bank[0]), loaded(written, 0))
-        assert same(weights_of(bank[2]), loaded(written, 2))
+        for number in (3, 0, 2):
+            assert same(weights_of(bank[number]), loaded(written, number))
 
 
 @pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
@@ -276,10 +285,9 @@ def test_closing_ends_the_thread_and_the_bank(written):
 def test_an_expert_that_does_not_exist_and_a_limit_that_cannot_be_are_refused(written):
     with open_bank(written) as bank:
         for wrong in (-1, K, "0"):
-            with pytest.raises(SamplingError, match="no expert"):
-                bank[wrong]
-            with pytest.raises(SamplingError, match="no expert"):
-                bank.prefetch(wrong)
+            for asked in (bank.__getitem__, bank.prefetch):
+                with pytest.raises(SamplingError, match="no expert"):
+                    asked(wrong)
         assert same(weights_of(bank[0]), loaded(written, 0))
     with pytest.raises(SettingsError, match="max_resident_experts is 0"):
         open_bank(written, 0)
