@@ -48,9 +48,11 @@ class TrainedDigits:
         """
         if not (self.folder / MONOLITH / "config.json").is_file():
             raise DigitsError(f"{self.folder} has no monolith.", "Train again with --monolith and the same folder.")
-        return ParisPipeline.from_pretrained(self.folder / MONOLITH, device="cpu")
+        return _quiet_pipeline(self.folder / MONOLITH)
 
-    def draw(self, num_pictures: int, pipeline: ParisPipeline | None = None, **options: Any) -> tuple[np.ndarray, Any]:
+    def draw(
+        self, num_pictures: int, pipeline: ParisPipeline | None = None, **options: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Samples of all ten digits in even shares, each from its own seed: the same for every way of sampling.
 
         Args:
@@ -79,8 +81,7 @@ def load(folder: Path | str) -> TrainedDigits:
     """
     folder = Path(folder)
     settings = read_settings(folder)
-    pipeline = ParisPipeline.from_pretrained(folder / "model", device="cpu")
-    return TrainedDigits(folder, settings, pipeline, open_judge(folder, settings))
+    return TrainedDigits(folder, settings, _quiet_pipeline(folder / "model"), open_judge(folder, settings))
 
 
 def open_judge(folder: Path, settings: DigitsSettings) -> Judge:
@@ -97,3 +98,10 @@ def frechet_of(pictures: np.ndarray, which: Which = "heldout", *, folder: Path |
         folder: Whose classifier looks; distances by different ones do not compare.
     """
     return open_judge(Path(folder), read_settings(Path(folder))).frechet_of(pictures, which)
+
+
+def _quiet_pipeline(folder: Path) -> ParisPipeline:
+    """A model of this benchmark, without a progress bar for every few samples."""
+    pipeline = ParisPipeline.from_pretrained(folder, device="cpu")
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline

@@ -21,7 +21,7 @@ from paris.experts.training_config import TrainingConfig
 
 _PICTURE = {"image_size": SIZE, "in_channels": 3, "patch_size": 4}
 _TEXT_WIDTH, _TEXT_TOKENS = 32, 4
-_LEARNING = {"learning_rate": 1.5e-3, "warmup_steps": 100, "final_learning_rate": 0.02, "grad_clip": 1.0}
+_LEARNING = {"warmup_steps": 100, "final_learning_rate": 0.02, "grad_clip": 1.0}
 
 
 class DigitsSettings(Settings):
@@ -37,6 +37,11 @@ class DigitsSettings(Settings):
     """Rows that all experts see together in one step. Each sees a K-th: the batch is split, the steps are not."""
     steps: Annotated[int, Field(ge=1)] = 3900
     """Optimizer steps of every expert, and of the monolith."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 6e-3
+    """Of experts and monolith, at its highest."""
+    time_sampling: Literal["uniform", "logit-normal"] = "logit-normal"
+    """Three equal channels show a picture three times under as many noises, so that easy times are more than seem:
+    uniform times left half-trained experts at twice the distance."""
     router_steps: Annotated[int, Field(ge=1)] = 1200
     prompt_router_steps: Annotated[int, Field(ge=1)] = 200
     router_heldout: Annotated[int, Field(ge=10, le=1000)] = 250
@@ -78,13 +83,22 @@ class DigitsSettings(Settings):
     def training(self, *, is_monolith: bool) -> TrainingConfig:
         """How one expert, or the monolith, is trained."""
         rows = self.batch_size if is_monolith else self.batch_size // self.experts
-        ema = {"ema_decay": 0.999, "snapshot_every": 500}
-        return TrainingConfig(steps=self.steps, batch_size=rows, weight_decay=0.01, **_LEARNING, **ema)
+        return TrainingConfig(
+            steps=self.steps,
+            batch_size=rows,
+            learning_rate=self.learning_rate,
+            weight_decay=0.01,
+            ema_decay=0.999,
+            time_sampling=self.time_sampling,
+            snapshot_every=500,
+            **_LEARNING,
+        )
 
     @property
     def router_training(self) -> RouterTrainingConfig:
         """How the router is trained."""
-        return RouterTrainingConfig(steps=self.router_steps, batch_size=64, ema_decay=0.995, **_LEARNING)
+        steps, rate = self.router_steps, 1.5e-3
+        return RouterTrainingConfig(steps=steps, batch_size=64, learning_rate=rate, ema_decay=0.995, **_LEARNING)
 
 
 QUICK = {"steps": 150, "router_steps": 100, "prompt_router_steps": 30, "classifier_epochs": 4, "samples": 100}

@@ -19,13 +19,14 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from benchmarks.digits.clusters import write_clusters
 from benchmarks.digits.data import load_split
-from benchmarks.digits.experts import part_names, train_part
+from benchmarks.digits.experts import MONOLITH, part_names, train_part
 from benchmarks.digits.features import load_classifier, save_classifier, train_classifier
-from benchmarks.digits.folder import TrainedDigits, load
+from benchmarks.digits.folder import load
 from benchmarks.digits.grid import save_grid
 from benchmarks.digits.model import write_models
 from benchmarks.digits.routers import ROUTER, train_routers
@@ -34,7 +35,7 @@ from benchmarks.record import described_machine
 from paris.experts.errors import ExpertError
 from paris.experts.files import write_whole
 
-_GUIDANCE = (1.0, 2.5, 7.5)
+_GUIDANCE = (1.0, 1.5, 2.5, 7.5)
 
 
 def prepare(folder: Path, settings: DigitsSettings) -> None:
@@ -62,22 +63,21 @@ def train(folder: Path, settings: DigitsSettings, *, with_monolith: bool, jobs: 
     write_models(folder, settings, with_monolith=with_monolith)
 
 
-def judge(digits: TrainedDigits, *, with_monolith: bool, jobs: int) -> dict[str, Any]:
-    """Sample with several guidance scales, measure, and draw the grid."""
-    torch.set_num_threads(jobs)
+def judge(folder: Path, *, with_monolith: bool, jobs: int) -> dict[str, Any]:
+    """Sample with several guidance scales, `jobs` at a time, measure, and draw the grid."""
+    digits = load(folder)
     num, steps = digits.settings.samples, digits.pipeline.sampling.num_steps
-    pipelines = {"experts": digits.pipeline, **({"monolith": digits.monolith()} if with_monolith else {})}
+    names = ["experts", MONOLITH] if with_monolith else ["experts"]
     rows, blocks = [], []
-    for name, pipeline in pipelines.items():
-        for scale in _GUIDANCE:
-            began = time.monotonic()
-            pictures, labels = digits.draw(num, pipeline, guidance_scale=scale)
-            seconds = round(time.monotonic() - began, 1)
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        running = [(name, scale, pool.submit(_draw, folder, name, scale)) for name in names for scale in _GUIDANCE]
+        for name, scale, drawn in running:
+            pictures, labels, seconds = drawn.result()
             found = digits.judge.figures(pictures, labels)
             rows.append({"model": name, "guidance_scale": scale, "num_steps": steps, **found, "seconds": seconds})
             blocks.append((f"{name}, guidance {scale}", pictures))
             print(json.dumps(rows[-1]), flush=True)
-    save_grid(digits.folder / "samples.png", blocks)
+    save_grid(folder / "samples.png", blocks)
     floors = {which: round(digits.judge.floor_of(num, which), 3) for which in ("heldout", "train")}
     return {"floor": {"num_samples": num, **floors}, "samples": rows}
 
@@ -100,7 +100,7 @@ def main() -> int:
         began = time.monotonic()
         prepare(given.out, settings)
         train(given.out, settings, with_monolith=given.monolith, jobs=given.jobs)
-        found = judge(load(given.out), with_monolith=given.monolith, jobs=given.jobs)
+        found = judge(given.out, with_monolith=given.monolith, jobs=given.jobs)
     except ExpertError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -113,6 +113,16 @@ def _train_one(folder: Path, part: str) -> None:
         train_routers(folder)
     else:
         train_part(folder, part)
+
+
+def _draw(folder: Path, name: str, guidance_scale: float) -> tuple[np.ndarray, np.ndarray, float]:
+    """Samples, their digits, and the seconds that they took; one thread, like every process here."""
+    torch.set_num_threads(1)
+    digits = load(folder)
+    pipeline = digits.monolith() if name == MONOLITH else digits.pipeline
+    began = time.monotonic()
+    pictures, labels = digits.draw(digits.settings.samples, pipeline, guidance_scale=guidance_scale)
+    return pictures, labels, round(time.monotonic() - began, 1)
 
 
 def _keep_figures(folder: Path, settings: DigitsSettings, found: dict[str, Any]) -> None:
