@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paris.experts.presets import ModelConfig
+from paris.experts.models.presets import ModelConfig
 
 
 def forward_flops(model: ModelConfig, text_tokens: int) -> dict[str, int]:

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import torch
 
-from paris.experts.checkpoint import save_weights
-from paris.experts.codec import CodecConfig
-from paris.experts.layout import expert_path, router_path
-from paris.experts.layout_fields import Layout
-from paris.experts.model import initial_expert
-from paris.experts.presets import ModelConfig, RouterConfig, model_preset
-from paris.experts.router import initial_router
+from paris.experts.frozen.codec import CodecConfig
+from paris.experts.frozen.text import TextConfig
+from paris.experts.models.model import initial_expert
+from paris.experts.models.presets import ModelConfig, RouterConfig, model_preset
+from paris.experts.models.router import initial_router
+from paris.experts.release.layout import expert_path, router_path
+from paris.experts.release.layout_fields import Layout
 from paris.experts.seeding import generator_for
-from paris.experts.text import TextConfig
+from paris.experts.weights.checkpoint import save_weights
 
 
 def made_layout(preset: str, num_experts: int) -> Layout:

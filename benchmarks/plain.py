@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from paris.experts.batches import Batch
-from paris.experts.presets import ModelConfig, RouterConfig
+from paris.experts.models.presets import ModelConfig, RouterConfig
+from paris.experts.training.batches import Batch
 
 
 def _load_reference() -> ModuleType:

@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from benchmarks.made_models import made_layout, make_model
 from benchmarks.memory import Peak, peak_memory
 from benchmarks.record import as_table, write_result
-from paris.experts.layout import load_router
-from paris.experts.residency import ExpertBank
-from paris.experts.sampler import Step, sample
+from paris.experts.release.layout import load_router
+from paris.experts.release.residency import ExpertBank
+from paris.experts.sampling.sampler import Step, sample
 from paris.experts.seeding import generator_for
 
 _ALLOWED = 1.2

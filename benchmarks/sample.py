@@ -25,8 +25,8 @@ from benchmarks.record import write_result
 from benchmarks.residency import measure as measure_memory
 from benchmarks.sample_equal import GUIDANCE_SCALE, compare
 from benchmarks.sample_models import RandomModel, random_model
-from paris.experts.machine import keep_freed_memory
-from paris.experts.presets import model_preset
+from paris.experts.models.presets import model_preset
+from paris.experts.training.machine import keep_freed_memory
 
 NUM_PROMPTS, NUM_EXPERTS = 8, 8
 _PARTS = ("equal", "quality", "memory")

@@ -11,9 +11,9 @@ import torch
 
 from benchmarks.plain_sample import PlainSampling, plain_twin
 from benchmarks.sample_models import RandomModel
-from paris.experts.field import VelocityField
-from paris.experts.sampler import initial_noise
-from paris.experts.solvers import Euler, flow_times
+from paris.experts.sampling.field import VelocityField
+from paris.experts.sampling.sampler import initial_noise
+from paris.experts.sampling.solvers import Euler, flow_times
 
 GUIDANCE_SCALE = 7.5
 

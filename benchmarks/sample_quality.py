@@ -16,11 +16,11 @@ from torch import Tensor
 
 from benchmarks.digits.folder import TrainedDigits
 from benchmarks.digits.judge import prompts_for
-from paris.experts import drawing
-from paris.experts.field import VelocityField
-from paris.experts.sampler import initial_noise
-from paris.experts.sampling_settings import SamplingSettings
-from paris.experts.solvers import flow_times, new_solver
+from paris.experts.pipeline import drawing
+from paris.experts.sampling.field import VelocityField
+from paris.experts.sampling.sampler import initial_noise
+from paris.experts.sampling.settings import SamplingSettings
+from paris.experts.sampling.solvers import flow_times, new_solver
 
 REFERENCE = SamplingSettings(num_steps=50, guidance_scale=7.5, routing="top2", solver="euler")
 """What people do now."""

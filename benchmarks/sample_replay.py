@@ -18,12 +18,12 @@ from benchmarks.digits.folder import TrainedDigits
 from benchmarks.digits.judge import prompts_for
 from benchmarks.sample_models import RandomModel
 from benchmarks.sample_quality import field_of, run
-from paris.experts.drawing import rules_of
-from paris.experts.field import VelocityField
-from paris.experts.router import Router
-from paris.experts.routing import Routing
-from paris.experts.sampling_settings import SamplingSettings
-from paris.experts.trace import RoutingTrace, TraceRecorder
+from paris.experts.models.router import Router
+from paris.experts.pipeline.drawing import rules_of
+from paris.experts.sampling.field import VelocityField
+from paris.experts.sampling.routing import Routing
+from paris.experts.sampling.settings import SamplingSettings
+from paris.experts.sampling.trace import RoutingTrace, TraceRecorder
 
 
 class ReplayedRouter:

@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.digits.folder import TrainedDigits
 from benchmarks.sample_quality import REFERENCE, Measured, measure
-from paris.experts.sampling_settings import SamplingSettings
+from paris.experts.sampling.settings import SamplingSettings
 
 SEARCH_SEED, CHECK_SEED = 1_000_000, 2_000_000
 """First seeds: what is found on one set of pictures is checked on another."""

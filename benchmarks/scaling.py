@@ -28,7 +28,7 @@ from benchmarks.residency import sample_pictures
 from benchmarks.scaling_experts import over_experts
 from benchmarks.scaling_plot import draw
 from benchmarks.training_steps import Case, Ours
-from paris.experts.presets import model_preset
+from paris.experts.models.presets import model_preset
 
 
 class Plan(NamedTuple):

@@ -22,10 +22,10 @@ import torch
 
 from benchmarks.made_models import made_layout, make_model
 from benchmarks.residency import SpreadRouter
-from paris.experts.field import VelocityField
-from paris.experts.layout import load_expert, load_router
-from paris.experts.residency import ExpertBank
-from paris.experts.sampler import initial_noise
+from paris.experts.release.layout import load_expert, load_router
+from paris.experts.release.residency import ExpertBank
+from paris.experts.sampling.field import VelocityField
+from paris.experts.sampling.sampler import initial_noise
 from paris.experts.seeding import generator_for
 
 RESIDENT = 2

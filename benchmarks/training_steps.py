@@ -13,16 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.plain import PlainExpert, PlainTraining
-from paris.experts.batches import Batch
-from paris.experts.codec import CodecConfig
-from paris.experts.gradients import Gradients
-from paris.experts.learner import Learner
-from paris.experts.machine import MachineSettings, prepare
-from paris.experts.model import DiTExpert, initial_expert
-from paris.experts.presets import ModelConfig
+from paris.experts.frozen.codec import CodecConfig
+from paris.experts.frozen.text import TextConfig
+from paris.experts.models.model import DiTExpert, initial_expert
+from paris.experts.models.presets import ModelConfig
 from paris.experts.seeding import generator_for
-from paris.experts.text import TextConfig
-from paris.experts.training_config import TrainingConfig, TrainingTask
+from paris.experts.training.batches import Batch
+from paris.experts.training.config import TrainingConfig, TrainingTask
+from paris.experts.training.gradients import Gradients
+from paris.experts.training.learner import Learner
+from paris.experts.training.machine import MachineSettings, prepare
 
 KINDS = ("ours", "plain")
 _SEED = 0

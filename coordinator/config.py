@@ -105,7 +105,7 @@ class ComputeTable(_Table):
 class SamplingTable(_Table):
     """[sampling]: the release's defaults, and what the report draws.
 
-    The fields of `paris.experts.sampling_settings`, which imports torch and so may not be imported here: a mistake is
+    The fields of `paris.experts.sampling.settings`, which imports torch and so may not be imported here: a mistake is
     found now, and not when the release is made.
     """
 

@@ -54,8 +54,8 @@ def convert_initial_weights(run: RunDir, checkpoint: Path) -> PartFile:
         CheckpointError: The file is missing, or no DiT of the run's shape; earlier initial weights are as they were.
         DiskFullError: No space for the converted weights.
     """
-    from paris.experts.imagenet import from_imagenet_dit
-    from paris.experts.initial_weights import write_initial_weights
+    from paris.experts.models.imagenet import from_imagenet_dit
+    from paris.experts.models.initial_weights import write_initial_weights
 
     expert = from_imagenet_dit(checkpoint, model_config(run), run.config.run.seed)
     weights = PartFile.model_validate(write_initial_weights(run.data, expert).to_settings())

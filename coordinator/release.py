@@ -61,9 +61,9 @@ def _complete_state(run: RunDir) -> State:
 
 def _assemble(run: RunDir, hub: RunHub, state: State) -> None:
     """Write the release folder from the registered bytes, and load it once as a user would."""
-    from paris.experts.layout import write_layout
-    from paris.experts.layout_fields import Layout
-    from paris.experts.parts import load_parts
+    from paris.experts.release.layout import write_layout
+    from paris.experts.release.layout_fields import Layout
+    from paris.experts.release.parts import load_parts
 
     registrations = [task.registration for task in sorted(state.tasks.values(), key=lambda t: t.task.cluster)]
     found = [_registered_file(run, hub, r) for r in registrations if r is not None]
@@ -94,7 +94,7 @@ def _registered_file(run: RunDir, hub: RunHub, registration: Registration) -> Pa
 def _layout_fields(run: RunDir, state: State) -> dict[str, Any]:
     import json
 
-    from paris.experts.layout import read_router
+    from paris.experts.release.layout import read_router
 
     spec = make_spec(run, [])
     prompt_fields = json.loads((run.router / "prompt_router.json").read_text("utf-8"))

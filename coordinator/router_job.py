@@ -18,10 +18,10 @@ from paris.coordinator.rundir import RunDir, write_whole
 from paris.coordinator.spec import load_manifests, make_spec
 
 if TYPE_CHECKING:
-    from paris.experts.prompt_router import PromptRouter
-    from paris.experts.router import Router
-    from paris.experts.router_training import RouterReport
-    from paris.experts.shards import ClusterData
+    from paris.experts.data.shards import ClusterData
+    from paris.experts.models.prompt_router import PromptRouter
+    from paris.experts.models.router import Router
+    from paris.experts.training.router_training import RouterReport
     from paris.protocol.records import RunSpec
 
 _PROGRESS_EVERY = 50
@@ -40,9 +40,9 @@ def train_run_router(run: RunDir) -> str:
         RunDirError: Nothing is prepared.
         ExpertError: A setting is not valid, or training diverged; an earlier router is left as it was.
     """
-    from paris.experts.layout import write_router
-    from paris.experts.prompt_router import save_prompt_router
-    from paris.experts.shards import ClusterData
+    from paris.experts.data.shards import ClusterData
+    from paris.experts.models.prompt_router import save_prompt_router
+    from paris.experts.release.layout import write_router
 
     spec = make_spec(run, [])
     manifests = load_manifests(run)
@@ -64,10 +64,10 @@ def _train_router(run: RunDir, spec: RunSpec, clusters: list[ClusterData]) -> tu
     """The router of noisy pictures; it is judged on the secret held-out rows."""
     import torch
 
-    from paris.experts.codec import CodecConfig, load_codec
-    from paris.experts.presets import router_preset
-    from paris.experts.router_training import RouterTrainingConfig, train_router
-    from paris.experts.shards import ClusterData
+    from paris.experts.data.shards import ClusterData
+    from paris.experts.frozen.codec import CodecConfig, load_codec
+    from paris.experts.models.presets import router_preset
+    from paris.experts.training.router_training import RouterTrainingConfig, train_router
 
     table = run.config.router
     base = router_preset(table.preset, spec.num_experts)
@@ -95,8 +95,8 @@ def _train_router(run: RunDir, spec: RunSpec, clusters: list[ClusterData]) -> tu
 
 def _train_prompt_router(run: RunDir, spec: RunSpec, clusters: list[ClusterData]) -> PromptRouter:
     """The router of prompts, from the clusters' published captions."""
-    from paris.experts.prompt_router import train_prompt_router
-    from paris.experts.text import TextConfig, load_text_encoder
+    from paris.experts.frozen.text import TextConfig, load_text_encoder
+    from paris.experts.models.prompt_router import train_prompt_router
 
     encoder = load_text_encoder(TextConfig.from_settings(spec.text), run.data)
     captions = [(text, k) for k, data in enumerate(clusters) for text in _captions(data)]

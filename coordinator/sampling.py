@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from paris.coordinator.console import print_json, say
 
 if TYPE_CHECKING:
-    from paris.experts.trace import RoutingTrace
+    from paris.experts.sampling.trace import RoutingTrace
 
 _PANELS_BESIDE = 6
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -54,11 +54,11 @@ def sample_to_file(request: SampleRequest, out: Path, *, routing_plot: Path | No
         ExpertError: The model is not there or not whole, a setting is unknown, or a file has no known suffix; nothing
             is written.
     """
-    from paris.experts.drawing import draw, rules_of
     from paris.experts.errors import SamplingError
-    from paris.experts.parts import load_parts, local_folder
-    from paris.experts.routing_plot import check_plot, plot_routing
-    from paris.experts.trace import TraceRecorder
+    from paris.experts.pipeline.drawing import draw, rules_of
+    from paris.experts.release.parts import load_parts, local_folder
+    from paris.experts.sampling.routing_plot import check_plot, plot_routing
+    from paris.experts.sampling.trace import TraceRecorder
 
     if out.suffix.lower() not in _FORMATS:
         raise SamplingError(f"A picture cannot be written as {out.name!r}.", f"Choose one of {', '.join(_FORMATS)}.")

@@ -15,7 +15,7 @@ from paris.protocol.manifest import Manifest
 from paris.protocol.records import PartFile, RunSpec, Shard, Task
 
 if TYPE_CHECKING:
-    from paris.experts.presets import ModelConfig
+    from paris.experts.models.presets import ModelConfig
 
 _MAX_MANIFEST_BYTES = 64 * 2**20
 
@@ -109,7 +109,7 @@ def model_config(run: RunDir) -> ModelConfig:
         RunDirError: The data is not prepared yet.
         ExpertError: The model's settings are not valid.
     """
-    from paris.experts.presets import model_config_from_settings, model_preset
+    from paris.experts.models.presets import model_config_from_settings, model_preset
 
     table, text = run.config.model, _text_settings(run)
     base = model_preset(table.preset).to_settings()

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from paris.experts.codec import CodecConfig
-from paris.experts.machine import MachineSettings
-from paris.experts.presets import model_config_from_settings
-from paris.experts.shards import wait_for_shard
-from paris.experts.text import TextConfig
-from paris.experts.training import ExpertTraining, Finished, TrainingConfig, TrainingTask
+from paris.experts.data.shards import wait_for_shard
+from paris.experts.frozen.codec import CodecConfig
+from paris.experts.frozen.text import TextConfig
+from paris.experts.models.presets import model_config_from_settings
+from paris.experts.training.expert_training import ExpertTraining, Finished, TrainingConfig, TrainingTask
+from paris.experts.training.machine import MachineSettings
 
 
 def device_of(wanted: str) -> str:

@@ -56,7 +56,7 @@ class Order(BaseModel):
     threads: int | None
     nice: int = 0
     machine: Settings = {}
-    """Fields of `paris.experts.machine.MachineSettings`: what this volunteer chose."""
+    """Fields of `paris.experts.training.machine.MachineSettings`: what this volunteer chose."""
 
 
 class TrainingProcess:

@@ -84,7 +84,7 @@ def _check_token(work: UnitWork) -> None:
 
 
 def _start_fetch(work: UnitWork) -> BackgroundFetch:
-    from paris.experts.order import RowOrder  # torch; hivemind has imported it already
+    from paris.experts.data.order import RowOrder  # torch; hivemind has imported it already
 
     node, unit = work.node, work.unit
     config = node.config
@@ -131,7 +131,7 @@ def _order(work: UnitWork) -> Order:
 
 
 def machine_settings(config: NodeConfig, hardware: Hardware) -> dict[str, Any]:
-    """What the trainer is told of this machine: fields of `paris.experts.machine.MachineSettings`.
+    """What the trainer is told of this machine: fields of `paris.experts.training.machine.MachineSettings`.
 
     A GPU says itself when its memory is full; a CPU's system would end the process, so its memory is told.
 

@@ -68,13 +68,13 @@ class RunSpec(Payload):
     initial_peers: Annotated[tuple[Text, ...], Field(max_length=8)] = ()
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     model: Settings
-    """Fields of `paris.experts.presets.ModelConfig`."""
+    """Fields of `paris.experts.models.presets.ModelConfig`."""
     training: Settings
-    """Fields of `paris.experts.training.TrainingConfig`."""
+    """Fields of `paris.experts.training.expert_training.TrainingConfig`."""
     text: Settings
-    """Fields of `paris.experts.text.TextConfig`: which frozen text encoder, by files and hashes."""
+    """Fields of `paris.experts.frozen.text.TextConfig`: which frozen text encoder, by files and hashes."""
     codec: Settings
-    """Fields of `paris.experts.codec.CodecConfig`: pixels, or a VAE's latents."""
+    """Fields of `paris.experts.frozen.codec.CodecConfig`: pixels, or a VAE's latents."""
     initial_weights: PartFile | None = None
     """What all experts start from; None: the weights of `seed`."""
     heartbeat_every_s: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
@@ -101,7 +101,7 @@ class Task(Payload):
     """Time from the grant in which an honest volunteer finishes; also the slope of the deadline curve."""
     grace_s: Seconds
     objective: Settings = {}
-    """Fields of `paris.experts.objectives.Objective`: what this expert learns to predict; empty: flow matching."""
+    """Fields of `paris.experts.objectives.objectives.Objective`, what this expert learns; empty: flow matching."""
     state: Literal["open", "leased", "submitted", "registered"]
     attempt: Annotated[int, Field(ge=0, le=10**6)] = 0
 

@@ -19,9 +19,9 @@ from benchmarks.digits.data import AUTHORS, LICENCE, NAMES, SOURCE, URL, Digits,
 from benchmarks.digits.features import DigitClassifier
 from benchmarks.digits.settings import DigitsSettings
 from paris.coordinator.prepare.kmeans import cluster_features, distances
+from paris.experts.data.shards import ClusterData, Row, write_shard
 from paris.experts.files import write_whole
-from paris.experts.shards import ClusterData, Row, write_shard
-from paris.experts.text import write_vocabulary
+from paris.experts.frozen.text import write_vocabulary
 
 _FINE_CENTROIDS = 256
 

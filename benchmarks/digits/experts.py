@@ -13,9 +13,9 @@ from pathlib import Path
 
 from benchmarks.digits.clusters import read_clusters, training_shard
 from benchmarks.digits.settings import DigitsSettings, read_settings
-from paris.experts.codec import CodecConfig
 from paris.experts.files import write_whole
-from paris.experts.training import ExpertTraining, Progress, TrainingTask
+from paris.experts.frozen.codec import CodecConfig
+from paris.experts.training.expert_training import ExpertTraining, Progress, TrainingTask
 
 MONOLITH = "monolith"
 _REPORT_EVERY = 50

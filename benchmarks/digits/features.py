@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.digits.data import NAMES, SIZE, Digits, as_gray
-from paris.experts.checkpoint import load_tensors, save_tensors, specs_of
 from paris.experts.seeding import generator_for, seed_for
+from paris.experts.weights.checkpoint import load_tensors, save_tensors, specs_of
 
 NUM_FEATURES = 64
 _EPOCHS, _BATCH_ROWS, _LEARNING_RATE = 16, 64, 2e-3

@@ -18,7 +18,7 @@ from benchmarks.digits.experts import MONOLITH
 from benchmarks.digits.features import load_classifier
 from benchmarks.digits.judge import Judge, Which, prompts_for
 from benchmarks.digits.settings import DigitsSettings, read_settings
-from paris.experts.pipeline import ParisPipeline
+from paris.experts.pipeline.pipeline import ParisPipeline
 
 _FIRST_SEED = 1_000_000
 _ROWS_AT_ONCE = 250

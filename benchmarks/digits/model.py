@@ -7,11 +7,11 @@ from pathlib import Path
 from benchmarks.digits.experts import MONOLITH, part_names, weights_of
 from benchmarks.digits.routers import ROUTER
 from benchmarks.digits.settings import DigitsSettings
-from paris.experts.codec import CodecConfig
-from paris.experts.layout import Layout, router_path, write_layout
-from paris.experts.prompt_router import PromptRouterConfig
-from paris.experts.router import initial_router
-from paris.experts.sampling_settings import SamplingSettings
+from paris.experts.frozen.codec import CodecConfig
+from paris.experts.models.prompt_router import PromptRouterConfig
+from paris.experts.models.router import initial_router
+from paris.experts.release.layout import Layout, router_path, write_layout
+from paris.experts.sampling.settings import SamplingSettings
 
 DATASET = "MNIST-5k (4,000 training rows, 16x16)"
 SAMPLING = SamplingSettings(num_steps=25, guidance_scale=1.5, routing="top1")

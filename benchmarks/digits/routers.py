@@ -14,12 +14,12 @@ from pathlib import Path
 
 from benchmarks.digits.clusters import read_clusters
 from benchmarks.digits.settings import read_settings
-from paris.experts.codec import CodecConfig, load_codec
 from paris.experts.files import write_whole
-from paris.experts.layout import write_router
-from paris.experts.prompt_router import save_prompt_router, train_prompt_router
-from paris.experts.router_training import train_router
-from paris.experts.text import load_text_encoder
+from paris.experts.frozen.codec import CodecConfig, load_codec
+from paris.experts.frozen.text import load_text_encoder
+from paris.experts.models.prompt_router import save_prompt_router, train_prompt_router
+from paris.experts.release.layout import write_router
+from paris.experts.training.router_training import train_router
 
 ROUTER = "router"
 _SAY_EVERY = 400

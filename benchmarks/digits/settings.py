@@ -13,11 +13,11 @@ from pydantic import Field, model_validator
 
 from benchmarks.digits.data import SIZE, DigitsError
 from paris.experts.files import write_whole
-from paris.experts.presets import ModelConfig, RouterConfig
-from paris.experts.router_training import RouterTrainingConfig
+from paris.experts.frozen.text import TextConfig
+from paris.experts.models.presets import ModelConfig, RouterConfig
 from paris.experts.settings import Settings
-from paris.experts.text import TextConfig
-from paris.experts.training_config import TrainingConfig
+from paris.experts.training.config import TrainingConfig
+from paris.experts.training.router_training import RouterTrainingConfig
 
 _PICTURE = {"image_size": SIZE, "in_channels": 3, "patch_size": 4}
 _TEXT_WIDTH, _TEXT_TOKENS = 32, 4

@@ -68,11 +68,11 @@ class PrepareConfig(_Closed):
     balance: Annotated[float, Field(ge=1.0, le=2.0)] | Literal["free"] = 1.1
     """Largest cluster over the mean size, and likewise the smallest; "free": sizes as the features give them."""
     embedder: str = "efficientnet-lite0"
-    """Name or folder of the frozen picture embedder, as `paris.experts.features.load_embedder` takes it."""
+    """Name or folder of the frozen picture embedder, as `paris.experts.frozen.features.load_embedder` takes it."""
     view_px: Annotated[int, Field(ge=16, le=1024)] = 128
     """Side in pixels of the picture that the embedder looks at."""
     codec: dict[str, Scalar] = {"kind": "pixels"}
-    """Fields of `paris.experts.codec.CodecConfig`: pixels, or the latents of a VAE."""
+    """Fields of `paris.experts.frozen.codec.CodecConfig`: pixels, or the latents of a VAE."""
     heldout_rows: Annotated[int, Field(ge=1)] | None = None
     """Secret rows of each cluster that are never published; 12 where neither this nor the fraction is set."""
     heldout_fraction: Annotated[float, Field(gt=0, lt=0.5)] | None = None

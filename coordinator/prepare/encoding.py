@@ -21,7 +21,7 @@ from paris.coordinator.prepare.engine import daft, result_batches
 from paris.coordinator.prepare.errors import PrepareError
 from paris.coordinator.prepare.functions import EncodePictures, load_codec_once
 from paris.coordinator.prepare.plan import Plan
-from paris.experts.shards import Row, write_shard
+from paris.experts.data.shards import Row, write_shard
 
 _GROUP_ROWS = 8192
 _TEXT = ("row_id", "caption", "source", "url", "author", "licence", "caption_origin")

@@ -115,13 +115,13 @@ def load_codec_once(settings: tuple[tuple[str, Any], ...], folder: str) -> Any:
 
 @functools.lru_cache(maxsize=1)
 def _embedder(name: str) -> Any:
-    from paris.experts.features import load_embedder
+    from paris.experts.frozen.features import load_embedder
 
     return load_embedder(name)
 
 
 @functools.lru_cache(maxsize=1)
 def _codec(settings: tuple[tuple[str, Any], ...], folder: str) -> Any:
-    from paris.experts.codec import CodecConfig, load_codec
+    from paris.experts.frozen.codec import CodecConfig, load_codec
 
     return load_codec(CodecConfig(**dict(settings)), Path(folder))

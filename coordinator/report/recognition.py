@@ -44,9 +44,9 @@ def measure_recognition(run: RunDir) -> tuple[dict[str, Any], Grid]:
     Raises:
         ExpertError: The release cannot be loaded.
     """
-    from paris.experts.evaluate import nearest_is_own
-    from paris.experts.features import load_embedder
-    from paris.experts.parts import load_parts
+    from paris.experts.frozen.features import load_embedder
+    from paris.experts.release.parts import load_parts
+    from paris.experts.training.evaluate import nearest_is_own
 
     parts = load_parts(run.release)
     captions, pictures = _training_pictures(run, parts)
@@ -82,7 +82,7 @@ def measure_recognition(run: RunDir) -> tuple[dict[str, Any], Grid]:
 
 def _training_pictures(run: RunDir, parts: Any) -> tuple[list[str], Pictures]:
     """Captions, and the pictures as the codec shows them, uint8 `[N, H, W, 3]`; the first rows where there are many."""
-    from paris.experts.shards import ClusterData
+    from paris.experts.data.shards import ClusterData
 
     captions: list[str] = []
     stored = []
@@ -100,7 +100,7 @@ def _training_pictures(run: RunDir, parts: Any) -> tuple[list[str], Pictures]:
 
 def _draw(parts: Any, prompts: list[str], seeds: list[int]) -> Pictures:
     """One picture a prompt with the release's own settings, uint8 `[N, H, W, 3]`."""
-    from paris.experts.drawing import draw
+    from paris.experts.pipeline.drawing import draw
 
     return np.asarray(draw(parts, prompts, seeds))
 
@@ -117,7 +117,7 @@ def _enlarged(pictures: Pictures) -> Pictures:
 
 def _caption_of(prompt: str, captions: list[str]) -> str:
     """The training caption with the same words as the prompt, else the one that shares most of them."""
-    from paris.experts.text import split_words
+    from paris.experts.frozen.text import split_words
 
     words = set(split_words(prompt))
     return max(

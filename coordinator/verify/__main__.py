@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
 
     from paris.coordinator.verify.ladder import verify
     from paris.experts.errors import ExpertError
-    from paris.experts.text import PromptWarning
+    from paris.experts.frozen.text import PromptWarning
 
     # Held-out captions have words that no volunteer was shown; that is meant so.
     warnings.simplefilter("ignore", PromptWarning)

@@ -14,8 +14,8 @@ from paris.coordinator.verify.novelty_rung import climb_novelty
 from paris.coordinator.verify.report import Check, Checks, Refused, Report, RungName, RungReport, rejection
 from paris.coordinator.verify.skill_rung import climb_skill
 from paris.coordinator.verify.structure_rung import climb_structure, largest_file
-from paris.experts.initial_weights import InitialWeights, starting_expert
-from paris.experts.presets import ModelConfig, model_config_from_settings
+from paris.experts.models.initial_weights import InitialWeights, starting_expert
+from paris.experts.models.presets import ModelConfig, model_config_from_settings
 
 T = TypeVar("T")
 _HEADLINES: dict[RungName, str] = {"envelope": "size", "structure": "largest-norm", "novelty": "copy", "skill": "gain"}

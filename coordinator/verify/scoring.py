@@ -14,16 +14,16 @@ from torch import Tensor
 
 from paris.coordinator.errors import NotReadyError
 from paris.coordinator.verify.case import VerificationCase
-from paris.experts.batches import Batches
-from paris.experts.codec import CodecConfig, load_codec
-from paris.experts.evaluate import comparable_losses, heldout_losses
-from paris.experts.model import DiTExpert
-from paris.experts.objectives import Objective
-from paris.experts.presets import ModelConfig
+from paris.experts.data.shards import ClusterData, ShardFile
+from paris.experts.frozen.codec import CodecConfig, load_codec
+from paris.experts.frozen.text import TextConfig, load_text_encoder
+from paris.experts.models.model import DiTExpert
+from paris.experts.models.presets import ModelConfig
+from paris.experts.objectives.objectives import Objective
 from paris.experts.seeding import generator_for, seed_for
-from paris.experts.shards import ClusterData, ShardFile
-from paris.experts.text import TextConfig, load_text_encoder
-from paris.experts.training_config import TrainingConfig, TrainingTask
+from paris.experts.training.batches import Batches
+from paris.experts.training.config import TrainingConfig, TrainingTask
+from paris.experts.training.evaluate import comparable_losses, heldout_losses
 
 Losses = dict[int, Tensor]
 """Cluster to the losses of its secret rows `[N]`."""

@@ -18,8 +18,8 @@ from paris.coordinator.verify.scoring import Losses, Scoring
 from paris.coordinator.verify.statistics import Resampled, gain_over, lower_bound
 from paris.coordinator.verify.tensor_reads import TensorFile
 from paris.coordinator.verify.yardsticks import hold_against_peers, registered_elsewhere
-from paris.experts.objectives import FLOW_MATCHING, Objective
-from paris.experts.presets import ModelConfig
+from paris.experts.models.presets import ModelConfig
+from paris.experts.objectives.objectives import FLOW_MATCHING, Objective
 
 
 def climb_skill(

@@ -12,8 +12,8 @@ from paris.coordinator.verify.case import VerificationCase
 from paris.coordinator.verify.header import DTYPE_BYTES, TensorEntry, read_header
 from paris.coordinator.verify.report import Checks
 from paris.coordinator.verify.tensor_reads import TensorFile
-from paris.experts.model import DiTExpert
-from paris.experts.presets import ModelConfig
+from paris.experts.models.model import DiTExpert
+from paris.experts.models.presets import ModelConfig
 
 _HEADER_BYTES_PER_TENSOR = 256
 

@@ -28,7 +28,7 @@ from paris.coordinator.verify.report import Checks
 from paris.coordinator.verify.scoring import Losses, Scoring
 from paris.coordinator.verify.statistics import Resampled, gain_over, upper_bound
 from paris.coordinator.verify.tensor_reads import open_trusted
-from paris.experts.objectives import Objective
+from paris.experts.objectives.objectives import Objective
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from paris.coordinator.config import SamplingTable, dump_config, load_config, lo
 from paris.coordinator.errors import ConfigError, RunDirError
 from paris.coordinator.init import create_run
 from paris.coordinator.rundir import RunDir
-from paris.experts.sampling_settings import SamplingSettings
-from paris.experts.solvers import SOLVERS
+from paris.experts.sampling.settings import SamplingSettings
+from paris.experts.sampling.solvers import SOLVERS
 from paris.protocol.runid import key_belongs_to_run
 
 

@@ -16,7 +16,7 @@ from paris.coordinator.preparing import convert_initial_weights
 from paris.coordinator.rundir import RunDir, write_whole
 from paris.coordinator.spec import make_spec, make_tasks, model_config
 from paris.experts.errors import CheckpointError
-from paris.experts.initial_weights import InitialWeights, starting_expert
+from paris.experts.models.initial_weights import InitialWeights, starting_expert
 from paris.protocol.envelope import seal
 from paris.protocol.records import RECORDS
 

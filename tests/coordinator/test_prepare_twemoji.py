@@ -18,8 +18,8 @@ from paris.coordinator.prepare import Prepared, load_prepared, prepare, prepare_
 from paris.coordinator.prepare.errors import NotPreparedError, OutputTakenError, SourceFormatError
 from paris.coordinator.prepare.prepared import read_shard_list
 from paris.coordinator.prepare.twemoji import read_twemoji
-from paris.experts.shards import ShardFile
-from paris.experts.text import split_words
+from paris.experts.data.shards import ShardFile
+from paris.experts.frozen.text import split_words
 
 FACES = ("winking face", "face with tongue", "thinking face", "nerd face", "zany face", "grimacing face")
 CARS = ("automobile", "taxi", "bus", "fire engine", "tractor", "police car")

@@ -9,15 +9,15 @@ from PIL import Image
 
 from paris.coordinator.cli import app
 from paris.coordinator.sampling import SampleRequest, sample_to_file
-from paris.experts.codec import CodecConfig
 from paris.experts.errors import ExpertError, SamplingError
-from paris.experts.layout import write_layout
-from paris.experts.layout_fields import Layout
-from paris.experts.model import initial_expert
-from paris.experts.presets import ModelConfig, RouterConfig
-from paris.experts.router import initial_router
-from paris.experts.sampling_settings import SamplingSettings
-from paris.experts.text import TextConfig, write_vocabulary
+from paris.experts.frozen.codec import CodecConfig
+from paris.experts.frozen.text import TextConfig, write_vocabulary
+from paris.experts.models.model import initial_expert
+from paris.experts.models.presets import ModelConfig, RouterConfig
+from paris.experts.models.router import initial_router
+from paris.experts.release.layout import write_layout
+from paris.experts.release.layout_fields import Layout
+from paris.experts.sampling.settings import SamplingSettings
 
 SIZES = {"image_size": 8, "in_channels": 3, "patch_size": 4, "hidden_size": 16, "num_layers": 1, "num_heads": 2}
 MODEL = ModelConfig(**SIZES, text_embed_dim=8, max_text_tokens=4)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import torch
 
-from paris.experts.model import TextContext
+from paris.experts.models.model import TextContext
 
 
 class Closed:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from paris.experts.presets import ModelConfig, RouterConfig
+from paris.experts.models.presets import ModelConfig, RouterConfig
 
 
 class PlainTime(nn.Module):

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from paris.experts.adamw import AdamW, AdamW8Bit
-from paris.experts.checkpoint import load_tensors, save_tensors, specs_of
 from paris.experts.errors import TrainingError
-from paris.experts.learner import Learner
-from paris.experts.training_config import OptimizerConfig
+from paris.experts.training.adamw import AdamW, AdamW8Bit
+from paris.experts.training.config import OptimizerConfig
+from paris.experts.training.learner import Learner
+from paris.experts.weights.checkpoint import load_tensors, save_tensors, specs_of
 
 CONFIG = OptimizerConfig(steps=50, batch_size=1, learning_rate=0.01, weight_decay=0.1, grad_clip=None, moments="8bit")
 SHAPES = {"large": (80, 64), "small": (7,)}

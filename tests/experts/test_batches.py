@@ -8,14 +8,14 @@ import torch
 from tiny_models import tiny_expert
 from tiny_training import SHARD_ROWS, make_data, make_task, shard_path
 
-from paris.experts.batches import Batch, Batches, draw_times
-from paris.experts.codec import load_codec
+from paris.experts.data.shards import ClusterData
 from paris.experts.errors import SettingsError
-from paris.experts.learner import smoothed_loss
-from paris.experts.objectives import Objective
-from paris.experts.shards import ClusterData
-from paris.experts.text import load_text_encoder
-from paris.experts.training import TrainingConfig
+from paris.experts.frozen.codec import load_codec
+from paris.experts.frozen.text import load_text_encoder
+from paris.experts.objectives.objectives import Objective
+from paris.experts.training.batches import Batch, Batches, draw_times
+from paris.experts.training.expert_training import TrainingConfig
+from paris.experts.training.learner import smoothed_loss
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_a_batch_is_a_function_of_its_step_alone(folder: Path) -> None:
 
 def test_captions_are_the_same_whether_cached_or_not(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cached = make_batches(folder)
-    monkeypatch.setattr("paris.experts.batches._CACHE_BYTES", 0)
+    monkeypatch.setattr("paris.experts.training.batches._CACHE_BYTES", 0)
     direct = make_batches(folder)
     for step in range(4):
         for one, other in zip(fields(cached.batch(step)), fields(direct.batch(step)), strict=True):

@@ -11,7 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from paris.experts.checkpoint import (
+from paris.experts.errors import CheckpointError
+from paris.experts.files import DiskFullError, file_sha256
+from paris.experts.weights.checkpoint import (
     TensorSpec,
     load_tensors,
     load_weights,
@@ -20,8 +22,6 @@ from paris.experts.checkpoint import (
     save_weights,
     specs_of,
 )
-from paris.experts.errors import CheckpointError
-from paris.experts.files import DiskFullError, file_sha256
 
 TENSORS = {"a.weight": torch.arange(6.0).reshape(2, 3), "b": torch.tensor([1.5])}
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 from tiny_pretrained import write_vae
 
-from paris.experts.codec import CodecConfig, load_codec
 from paris.experts.errors import CodecError
+from paris.experts.frozen.codec import CodecConfig, load_codec
 
 
 def pictures(count=2, size=16):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from paris.experts.ema import Ema, ema_decay_at
+from paris.experts.training.ema import Ema, ema_decay_at
 
 
 def test_the_average_is_the_weighted_sum_of_all_weights_so_far() -> None:

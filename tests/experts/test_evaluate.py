@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from paris.experts.evaluate import heldout_losses, nearest_is_own, stratified_draws
+from paris.experts.training.evaluate import heldout_losses, nearest_is_own, stratified_draws
 
 
 def rows_and_text(count: int = 5) -> tuple[Tensor, tuple[Tensor, Tensor]]:

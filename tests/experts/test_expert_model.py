@@ -7,10 +7,10 @@ from plain_paris import PlainExpert, PlainRouter, scramble
 from tiny_models import TINY, TINY_ROUTER, tiny_expert, tiny_router
 
 from paris.experts.errors import SamplingError
-from paris.experts.layers import grid_positions, patchify, unpatchify
-from paris.experts.model import DiTExpert, initial_expert
-from paris.experts.presets import PRESETS, ROUTER_PRESETS
-from paris.experts.router import Router, initial_router
+from paris.experts.models.layers import grid_positions, patchify, unpatchify
+from paris.experts.models.model import DiTExpert, initial_expert
+from paris.experts.models.presets import PRESETS, ROUTER_PRESETS
+from paris.experts.models.router import Router, initial_router
 
 PUBLISHED = json.loads((Path(__file__).parent / "published_layout.json").read_text())
 

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from paris.experts import features
-from paris.experts.features import Embedder, FeatureError, load_embedder
+from paris.experts.frozen import features
+from paris.experts.frozen.features import Embedder, FeatureError, load_embedder
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,12 @@ import torch
 from closed_forms import Closed, by_text, gaussian, said, text
 from tiny_models import tiny_expert, tiny_router
 
-from paris.experts import text_contexts
 from paris.experts.errors import SamplingError
-from paris.experts.field import VelocityField
-from paris.experts.guidance import Guidance
-from paris.experts.routing import Routing
-from paris.experts.sampler import sample
+from paris.experts.sampling import text_contexts
+from paris.experts.sampling.field import VelocityField
+from paris.experts.sampling.guidance import Guidance
+from paris.experts.sampling.routing import Routing
+from paris.experts.sampling.sampler import sample
 
 
 class Shelf:

@@ -1,6 +1,6 @@
 import torch
 
-from paris.experts.flow import flow_loss, interpolate, velocity
+from paris.experts.objectives.flow import flow_loss, interpolate, velocity
 
 
 def test_velocity_is_the_time_derivative_of_the_path():

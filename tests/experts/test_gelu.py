@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from paris.experts.gelu import Gelu
+from paris.experts.models.gelu import Gelu
 
 
 @pytest.mark.parametrize("shape", [(7,), (3, 5, 11), (400, 300), (0, 4)])

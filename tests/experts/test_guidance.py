@@ -3,8 +3,8 @@ import torch
 from closed_forms import by_text, said
 
 from paris.experts.errors import SamplingError, SettingsError
-from paris.experts.field import VelocityField
-from paris.experts.guidance import Guidance, GuidedRun, as_guidance
+from paris.experts.sampling.field import VelocityField
+from paris.experts.sampling.guidance import Guidance, GuidedRun, as_guidance
 
 X = torch.zeros(2, 2, 3, 3)
 

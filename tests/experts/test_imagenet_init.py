@@ -8,10 +8,10 @@ from safetensors.torch import save_file
 from tiny_models import TINY
 
 from paris.experts.errors import CheckpointError
-from paris.experts.imagenet import from_imagenet_dit, shared_modulation
-from paris.experts.initial_weights import InitialWeights, starting_expert, write_initial_weights
-from paris.experts.layers import grid_positions
-from paris.experts.model import initial_expert
+from paris.experts.models.imagenet import from_imagenet_dit, shared_modulation
+from paris.experts.models.initial_weights import InitialWeights, starting_expert, write_initial_weights
+from paris.experts.models.layers import grid_positions
+from paris.experts.models.model import initial_expert
 
 STEPS = torch.tensor([0, 250, 999])
 NULL = torch.tensor([5, 5, 5])

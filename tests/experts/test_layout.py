@@ -6,9 +6,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_models import TINY, TINY_ROUTER, tiny_expert, tiny_router
 
-from paris.experts.codec import CodecConfig
 from paris.experts.errors import CheckpointError, LayoutError, SettingsError
-from paris.experts.layout import (
+from paris.experts.frozen.codec import CodecConfig
+from paris.experts.frozen.text import TextConfig, write_vocabulary
+from paris.experts.models.prompt_router import PromptRouter, PromptRouterConfig
+from paris.experts.release.layout import (
     expert_path,
     load_expert,
     load_prompt_part,
@@ -19,10 +21,8 @@ from paris.experts.layout import (
     write_layout,
     write_router,
 )
-from paris.experts.layout_fields import Layout
-from paris.experts.prompt_router import PromptRouter, PromptRouterConfig
-from paris.experts.sampling_settings import SamplingSettings
-from paris.experts.text import TextConfig, write_vocabulary
+from paris.experts.release.layout_fields import Layout
+from paris.experts.sampling.settings import SamplingSettings
 
 
 def make_layout(**change):

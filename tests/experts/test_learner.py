@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from paris.experts.errors import TrainingError
-from paris.experts.learner import Learner, check_weights
-from paris.experts.training_config import OptimizerConfig
+from paris.experts.training.config import OptimizerConfig
+from paris.experts.training.learner import Learner, check_weights
 
 CONFIG = OptimizerConfig(
     steps=20,

@@ -5,9 +5,9 @@ import threading
 import pytest
 import torch
 
-from paris.experts.batches import Batch
 from paris.experts.errors import ShardError
-from paris.experts.loader import Loader
+from paris.experts.training.batches import Batch
+from paris.experts.training.loader import Loader
 
 CPU = torch.device("cpu")
 

@@ -5,9 +5,9 @@ import math
 import torch
 from torch import nn
 
-from paris.experts.learner import Learner
-from paris.experts.loss_scale import LossScale
-from paris.experts.training_config import OptimizerConfig
+from paris.experts.training.config import OptimizerConfig
+from paris.experts.training.learner import Learner
+from paris.experts.training.loss_scale import LossScale
 
 CPU = torch.device("cpu")
 

@@ -11,10 +11,10 @@ from tiny_models import TINY, tiny_expert
 from tiny_training import make_data, make_task
 
 from paris.experts.errors import SettingsError
-from paris.experts.machine import MachineSettings, check_precision, prepare
-from paris.experts.micro_batch import counted_for_backward
-from paris.experts.model import DiTExpert
-from paris.experts.training import ExpertTraining
+from paris.experts.models.model import DiTExpert
+from paris.experts.training.expert_training import ExpertTraining
+from paris.experts.training.machine import MachineSettings, check_precision, prepare
+from paris.experts.training.micro_batch import counted_for_backward
 
 LIGHT = """
 import runpy, sys

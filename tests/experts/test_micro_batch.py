@@ -10,14 +10,14 @@ import torch
 from tiny_models import TINY, tiny_expert
 from tiny_training import make_data, make_task
 
-from paris.experts.batches import Batch
 from paris.experts.errors import TrainingError
-from paris.experts.gradients import Gradients
-from paris.experts.learner import Learner
-from paris.experts.machine import MachineSettings
-from paris.experts.micro_batch import MicroBatch, counted_for_backward, is_out_of_memory, rows_within
-from paris.experts.model import initial_expert
-from paris.experts.training import ExpertTraining, TrainingTask
+from paris.experts.models.model import initial_expert
+from paris.experts.training.batches import Batch
+from paris.experts.training.expert_training import ExpertTraining, TrainingTask
+from paris.experts.training.gradients import Gradients
+from paris.experts.training.learner import Learner
+from paris.experts.training.machine import MachineSettings
+from paris.experts.training.micro_batch import MicroBatch, counted_for_backward, is_out_of_memory, rows_within
 
 CPU = torch.device("cpu")
 

@@ -9,16 +9,16 @@ from test_layout import make_layout
 from tiny_models import tiny_expert, tiny_router
 from tiny_training import MODEL, SHAPE, SHARD_ROWS, make_data, make_rows, make_task, make_training, shard_path
 
-from paris.experts.codec import CodecConfig, load_codec
-from paris.experts.evaluate import comparable_losses, heldout_losses, stratified_draws
-from paris.experts.initial_weights import write_initial_weights
-from paris.experts.layout import load_expert, read_layout, write_layout
-from paris.experts.model import DiTExpert, initial_expert
-from paris.experts.objectives import FLOW_MATCHING, Objective, as_velocity
-from paris.experts.sampler import sample
-from paris.experts.shards import write_shard
-from paris.experts.text import write_vocabulary
-from paris.experts.training import ExpertTraining
+from paris.experts.data.shards import write_shard
+from paris.experts.frozen.codec import CodecConfig, load_codec
+from paris.experts.frozen.text import write_vocabulary
+from paris.experts.models.initial_weights import write_initial_weights
+from paris.experts.models.model import DiTExpert, initial_expert
+from paris.experts.objectives.objectives import FLOW_MATCHING, Objective, as_velocity
+from paris.experts.release.layout import load_expert, read_layout, write_layout
+from paris.experts.sampling.sampler import sample
+from paris.experts.training.evaluate import comparable_losses, heldout_losses, stratified_draws
+from paris.experts.training.expert_training import ExpertTraining
 
 EPSILON = Objective(kind="epsilon", schedule="cosine")
 

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from paris.experts.errors import SettingsError
-from paris.experts.model import TextContext
-from paris.experts.objectives import Objective, as_velocity, damped
-from paris.experts.sampler import sample
-from paris.experts.schedules import signal_and_noise
+from paris.experts.models.model import TextContext
+from paris.experts.objectives.objectives import Objective, as_velocity, damped
+from paris.experts.objectives.schedules import signal_and_noise
+from paris.experts.sampling.sampler import sample
 
 MEAN, SPREAD = 0.5, 0.3
 FLOW = Objective()

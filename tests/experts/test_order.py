@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from paris.experts.data.order import RowOrder
 from paris.experts.errors import TrainingError
-from paris.experts.order import RowOrder
 
 SHARDS = st.lists(st.integers(1, 9), min_size=1, max_size=7)
 

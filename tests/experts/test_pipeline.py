@@ -5,13 +5,13 @@ from tiny_models import TINY, TINY_ROUTER, tiny_expert, tiny_router
 from tiny_pipeline import TEXT, WORDS, tiny_pipeline
 
 from paris.experts import ParisPipeline
-from paris.experts.codec import CodecConfig, PixelCodec
 from paris.experts.errors import LayoutError, SamplingError, SettingsError
-from paris.experts.layout import write_layout
-from paris.experts.layout_fields import Layout
-from paris.experts.prompt_router import PromptRouter, PromptRouterConfig
-from paris.experts.sampling_settings import SamplingSettings
-from paris.experts.text import VocabularyEncoder, write_vocabulary
+from paris.experts.frozen.codec import CodecConfig, PixelCodec
+from paris.experts.frozen.text import VocabularyEncoder, write_vocabulary
+from paris.experts.models.prompt_router import PromptRouter, PromptRouterConfig
+from paris.experts.release.layout import write_layout
+from paris.experts.release.layout_fields import Layout
+from paris.experts.sampling.settings import SamplingSettings
 
 
 def draw(pipeline, *prompts, **change):

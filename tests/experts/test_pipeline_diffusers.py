@@ -21,7 +21,7 @@ from tiny_pipeline import GaussianExpert, tiny_pipeline
 
 from paris.experts import ParisPipeline
 from paris.experts.errors import LayoutError, SamplingError
-from paris.experts.routing import Routing
+from paris.experts.sampling.routing import Routing
 
 FLOW = {"prediction_type": "flow_prediction", "use_flow_sigmas": True}
 OTHERS = [

@@ -11,12 +11,12 @@ from tiny_models import tiny_expert
 from tiny_pipeline import tiny_pipeline
 
 from paris.experts import ParisPipeline
-from paris.experts.drawing import draw, rules_of
 from paris.experts.errors import CheckpointError, LayoutError, SettingsError
-from paris.experts.objectives import Objective, as_velocity
-from paris.experts.parts import load_parts
-from paris.experts.prompt_router import PromptRouter, PromptRouterConfig
-from paris.experts.sampling_settings import SamplingSettings
+from paris.experts.models.prompt_router import PromptRouter, PromptRouterConfig
+from paris.experts.objectives.objectives import Objective, as_velocity
+from paris.experts.pipeline.drawing import draw, rules_of
+from paris.experts.release.parts import load_parts
+from paris.experts.sampling.settings import SamplingSettings
 
 SAMPLING = SamplingSettings(num_steps=3, guidance_scale=2.0, routing="top2", solver="ab2", time_shift=2.0)
 

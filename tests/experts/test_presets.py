@@ -4,7 +4,13 @@ import sys
 import pytest
 
 from paris.experts.errors import SettingsError
-from paris.experts.presets import PRESETS, ROUTER_PRESETS, model_config_from_settings, model_preset, router_preset
+from paris.experts.models.presets import (
+    PRESETS,
+    ROUTER_PRESETS,
+    model_config_from_settings,
+    model_preset,
+    router_preset,
+)
 
 
 def test_settings_of_every_preset_come_back_as_it():
@@ -52,7 +58,7 @@ def test_a_missing_model_setting_is_named():
 
 def test_importing_the_package_and_its_presets_does_not_import_torch():
     code = (
-        "import sys, paris.experts, paris.experts.presets, paris.experts.errors; paris.experts.PRESETS;"
+        "import sys, paris.experts, paris.experts.models.presets, paris.experts.errors; paris.experts.PRESETS;"
         "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from paris.experts.errors import CheckpointError
-from paris.experts.prompt_router import (
+from paris.experts.frozen.text import TextConfig, VocabularyEncoder
+from paris.experts.models.prompt_router import (
     PromptRouterConfig,
     combine_with_prompt,
     load_prompt_router,
     save_prompt_router,
     train_prompt_router,
 )
-from paris.experts.text import TextConfig, VocabularyEncoder
 
 WORDS = ["apple", "bus", "car", "cherry", "green", "pear", "red", "tram"]
 CAPTIONS = ["red apple", "cherry", "green pear", "red bus", "car", "green tram"]

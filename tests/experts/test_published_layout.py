@@ -12,8 +12,8 @@ from tiny_pretrained import write_clip, write_vae
 
 from paris.experts import ModelConfig, ParisPipeline, RouterConfig
 from paris.experts.errors import CheckpointError, CodecError, TextError
-from paris.experts.sampling_settings import SamplingSettings
-from paris.experts.text import PromptWarning
+from paris.experts.frozen.text import PromptWarning
+from paris.experts.sampling.settings import SamplingSettings
 
 DIM, STEPS, SCALE, EXPERTS = 16, 4, 7.5, 8
 SIZES = {"image_size": 8, "in_channels": 4, "patch_size": 2, "num_layers": 2, "num_heads": 2}

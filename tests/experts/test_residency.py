@@ -6,14 +6,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny_models import TINY, TINY_ROUTER, tiny_expert, tiny_router
 
-from paris.experts.codec import CodecConfig
 from paris.experts.errors import CheckpointError, SamplingError, SettingsError
-from paris.experts.layout import expert_path, load_expert, read_layout, write_layout
-from paris.experts.layout_fields import Layout
-from paris.experts.objectives import Objective, as_velocity
-from paris.experts.residency import ExpertBank
-from paris.experts.sampler import sample
-from paris.experts.text import TextConfig, write_vocabulary
+from paris.experts.frozen.codec import CodecConfig
+from paris.experts.frozen.text import TextConfig, write_vocabulary
+from paris.experts.objectives.objectives import Objective, as_velocity
+from paris.experts.release.layout import expert_path, load_expert, read_layout, write_layout
+from paris.experts.release.layout_fields import Layout
+from paris.experts.release.residency import ExpertBank
+from paris.experts.sampling.sampler import sample
 
 K = 4
 ROUTER = TINY_ROUTER.model_copy(update={"num_clusters": K})

@@ -6,13 +6,13 @@ import pytest
 import torch
 from tiny_training import SHAPE, make_rows
 
-from paris.experts.codec import CodecConfig, load_codec
+from paris.experts.data.shards import ClusterData, write_shard
 from paris.experts.errors import TrainingError
-from paris.experts.evaluate import stratified_draws
-from paris.experts.presets import RouterConfig
-from paris.experts.router import Router
-from paris.experts.router_training import RouterReport, RouterTrainingConfig, calibration_error, train_router
-from paris.experts.shards import ClusterData, write_shard
+from paris.experts.frozen.codec import CodecConfig, load_codec
+from paris.experts.models.presets import RouterConfig
+from paris.experts.models.router import Router
+from paris.experts.training.evaluate import stratified_draws
+from paris.experts.training.router_training import RouterReport, RouterTrainingConfig, calibration_error, train_router
 
 CONFIG = RouterConfig(
     image_size=8, in_channels=3, patch_size=4, hidden_size=32, num_layers=2, num_heads=2, num_clusters=2

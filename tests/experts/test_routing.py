@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from paris.experts.errors import SamplingError, SettingsError
-from paris.experts.routing import RoutedRun, Routing
+from paris.experts.sampling.routing import RoutedRun, Routing
 
 
 def loop_weights(logits, rule):

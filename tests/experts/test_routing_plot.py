@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from paris.experts import routing_plot
 from paris.experts.errors import SamplingError
-from paris.experts.routing_plot import plot_routing
-from paris.experts.trace import RoutingTrace
+from paris.experts.sampling import routing_plot
+from paris.experts.sampling.routing_plot import plot_routing
+from paris.experts.sampling.trace import RoutingTrace
 
 
 def make_trace(pictures=1, experts=3, steps=4):
@@ -74,7 +74,7 @@ def test_what_cannot_be_drawn_is_named_and_nothing_is_written(tmp_path, name, mo
 def test_without_matplotlib_the_error_says_what_to_install(tmp_path):
     probe = (
         "import sys; sys.modules['matplotlib'] = None; from pathlib import Path;"
-        "from paris.experts.routing_plot import check_plot; from paris.experts.errors import SamplingError\n"
+        "from paris.experts.sampling.routing_plot import check_plot; from paris.experts.errors import SamplingError\n"
         "try: check_plot(Path('plot.png'))\n"
         "except SamplingError as error: print(error.next_step)"
     )

@@ -7,8 +7,8 @@ from benchmarks.sample_models import random_model
 from benchmarks.sample_quality import REFERENCE, Measured
 from benchmarks.sample_replay import race
 from benchmarks.sample_search import search
-from paris.experts.sampling_settings import SamplingSettings
-from paris.experts.trace import RoutingTrace
+from paris.experts.sampling.settings import SamplingSettings
+from paris.experts.sampling.trace import RoutingTrace
 
 
 def test_the_plain_loop_over_pictures_makes_the_same_pictures():

@@ -7,7 +7,7 @@ from closed_forms import Closed, gaussian, text
 from tiny_models import tiny_expert, tiny_router
 
 from paris.experts.errors import SamplingError
-from paris.experts.sampler import initial_noise, sample
+from paris.experts.sampling.sampler import initial_noise, sample
 
 
 def test_a_single_data_point_is_reached_in_any_number_of_steps():

@@ -1,10 +1,10 @@
 import pytest
 
-from paris.experts.drawing import rules_of
 from paris.experts.errors import SettingsError
-from paris.experts.guidance import Guidance
-from paris.experts.routing import Routing
-from paris.experts.sampling_settings import SamplingSettings
+from paris.experts.pipeline.drawing import rules_of
+from paris.experts.sampling.guidance import Guidance
+from paris.experts.sampling.routing import Routing
+from paris.experts.sampling.settings import SamplingSettings
 
 
 def test_settings_without_the_newer_fields_are_sampled_as_they_always_were():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from paris.experts.schedules import signal_and_noise, time_at
+from paris.experts.objectives.schedules import signal_and_noise, time_at
 
 SCHEDULES = ("cosine", "linear")
 every_schedule = pytest.mark.parametrize("schedule", SCHEDULES)

@@ -10,9 +10,9 @@ import pytest
 from test_checkpoint import largest_file
 from tiny_training import SHAPE, make_rows
 
+from paris.experts.data.shards import ClusterData, ShardFile, wait_for_shard, write_shard
 from paris.experts.errors import ShardError
 from paris.experts.files import DiskFullError
-from paris.experts.shards import ClusterData, ShardFile, wait_for_shard, write_shard
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float16"])

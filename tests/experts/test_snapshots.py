@@ -8,10 +8,10 @@ import pytest
 import torch
 from test_checkpoint import largest_file
 
-from paris.experts.checkpoint import specs_of
 from paris.experts.errors import SnapshotError
 from paris.experts.files import DiskFullError
-from paris.experts.snapshots import NO_COMMITMENT, PARTS, SnapshotState, SnapshotStore
+from paris.experts.training.snapshots import NO_COMMITMENT, PARTS, SnapshotState, SnapshotStore
+from paris.experts.weights.checkpoint import specs_of
 
 TASK = "a" * 64
 

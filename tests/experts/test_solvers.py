@@ -6,8 +6,8 @@ import torch
 from closed_forms import gaussian, text
 
 from paris.experts.errors import SamplingError
-from paris.experts.sampler import initial_noise, sample
-from paris.experts.solvers import SOLVERS, flow_times, new_solver
+from paris.experts.sampling.sampler import initial_noise, sample
+from paris.experts.sampling.solvers import SOLVERS, flow_times, new_solver
 
 ORDERS = {"euler": 1, "heun": 2, "ab2": 2, "ab3": 3, "dpmpp-2m": 2}
 

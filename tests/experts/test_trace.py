@@ -5,9 +5,9 @@ import torch
 from closed_forms import gaussian, text
 
 from paris.experts.errors import SamplingError
-from paris.experts.routing import Routing
-from paris.experts.sampler import sample
-from paris.experts.trace import RoutingTrace, TraceRecorder
+from paris.experts.sampling.routing import Routing
+from paris.experts.sampling.sampler import sample
+from paris.experts.sampling.trace import RoutingTrace, TraceRecorder
 
 
 def test_a_trace_is_what_the_router_said_at_each_step():

@@ -16,13 +16,13 @@ import torch
 from test_checkpoint import largest_file
 from tiny_training import SHARD_ROWS, Listener, make_data, make_rows, make_task, make_training, never, shard_path
 
-from paris.experts.checkpoint import load_weights
+from paris.experts.data.order import RowOrder
+from paris.experts.data.shards import wait_for_shard, write_shard
 from paris.experts.errors import ShardError, SnapshotError, TrainingError
 from paris.experts.files import DiskFullError, file_sha256
-from paris.experts.model import DiTExpert
-from paris.experts.order import RowOrder
-from paris.experts.shards import wait_for_shard, write_shard
-from paris.experts.training import ExpertTraining, Finished
+from paris.experts.models.model import DiTExpert
+from paris.experts.training.expert_training import ExpertTraining, Finished
+from paris.experts.weights.checkpoint import load_weights
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from paris.experts.checkpoint import TensorSpec
 from paris.experts.errors import CheckpointError
-from paris.experts.weights_file import CHUNK, WeightsFile, is_finite, places
+from paris.experts.weights.checkpoint import TensorSpec
+from paris.experts.weights.weights_file import CHUNK, WeightsFile, is_finite, places
 
 
 def test_pieces_of_a_tensor_that_is_longer_than_a_chunk_fit_together(tmp_path):

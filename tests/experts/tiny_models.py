@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from plain_paris import scramble
 
-from paris.experts.model import initial_expert
-from paris.experts.presets import ModelConfig, RouterConfig
-from paris.experts.router import initial_router
+from paris.experts.models.model import initial_expert
+from paris.experts.models.presets import ModelConfig, RouterConfig
+from paris.experts.models.router import initial_router
 
 TINY = ModelConfig(
     image_size=8,

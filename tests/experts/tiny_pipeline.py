@@ -6,9 +6,9 @@ from tiny_models import TINY, tiny_expert, tiny_router
 from torch import nn
 
 from paris.experts import ParisPipeline
-from paris.experts.codec import CodecConfig, PixelCodec
-from paris.experts.model import TextContext
-from paris.experts.text import TextConfig, VocabularyEncoder
+from paris.experts.frozen.codec import CodecConfig, PixelCodec
+from paris.experts.frozen.text import TextConfig, VocabularyEncoder
+from paris.experts.models.model import TextContext
 
 WORDS = ["blue", "dog", "red"]
 TEXT = TextConfig(kind="vocabulary", dim=10, max_tokens=5)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from paris.experts.codec import CodecConfig
-from paris.experts.presets import ModelConfig
-from paris.experts.shards import Row, write_shard
-from paris.experts.text import TextConfig, write_vocabulary
-from paris.experts.training import ExpertTraining, Progress, TrainingConfig, TrainingTask
+from paris.experts.data.shards import Row, write_shard
+from paris.experts.frozen.codec import CodecConfig
+from paris.experts.frozen.text import TextConfig, write_vocabulary
+from paris.experts.models.presets import ModelConfig
+from paris.experts.training.expert_training import ExpertTraining, Progress, TrainingConfig, TrainingTask
 
 SHAPE = (3, 8, 8)
 SHARD_ROWS = (11, 7, 9, 5)

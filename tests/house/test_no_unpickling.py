@@ -21,7 +21,7 @@ FORBIDDEN_CALLS = {
     "yaml.unsafe_load",
     "yaml.full_load",
 }
-WEIGHTS_ONLY = {"experts/features.py"}
+WEIGHTS_ONLY = {"experts/frozen/features.py"}
 """Reads weights out of an installed package, which ships no safetensors."""
 
 

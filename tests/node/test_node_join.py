@@ -20,10 +20,10 @@ pytestmark = pytest.mark.slow
 
 def undisturbed_weights(coordinator: MiniCoordinator, cluster: int, folder) -> str:
     """SHA-256 of the weights that this task ends with when nothing ever interrupts it, by the other package alone."""
-    from paris.experts.codec import CodecConfig
-    from paris.experts.presets import ModelConfig
-    from paris.experts.text import TextConfig
-    from paris.experts.training import ExpertTraining, TrainingConfig, TrainingTask
+    from paris.experts.frozen.codec import CodecConfig
+    from paris.experts.frozen.text import TextConfig
+    from paris.experts.models.presets import ModelConfig
+    from paris.experts.training.expert_training import ExpertTraining, TrainingConfig, TrainingTask
 
     task = coordinator.tasks[f"expert-{cluster}"]
     training = TrainingTask(

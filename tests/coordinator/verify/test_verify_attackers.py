@@ -13,7 +13,7 @@ from safetensors.torch import load, save
 from verify_attempt import Attempt, figures, with_weights
 from verify_world import BOUNDS, MODEL, NOW, World
 
-from paris.experts.model import initial_expert
+from paris.experts.models.model import initial_expert
 from paris.protocol.records import SubmittedFile
 from paris.protocol.signing import Identity
 

@@ -6,9 +6,9 @@ import pytest
 from verify_attempt import Attempt, figures
 from verify_world import BOUNDS, MODEL, World
 
-from paris.experts.initial_weights import write_initial_weights
-from paris.experts.model import initial_expert
-from paris.experts.objectives import FLOW_MATCHING, Objective
+from paris.experts.models.initial_weights import write_initial_weights
+from paris.experts.models.model import initial_expert
+from paris.experts.objectives.objectives import FLOW_MATCHING, Objective
 from paris.protocol.records import PartFile
 
 EPSILON = Objective(kind="epsilon", schedule="cosine")

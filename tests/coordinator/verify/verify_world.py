@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 from paris.coordinator.verify import OtherCheckpoint, VerificationBounds
-from paris.experts.codec import CodecConfig
-from paris.experts.initial_weights import InitialWeights
-from paris.experts.model import initial_expert
-from paris.experts.objectives import FLOW_MATCHING, Objective
-from paris.experts.presets import ModelConfig
-from paris.experts.shards import Row, write_shard
-from paris.experts.text import TextConfig, build_vocabulary, write_vocabulary
-from paris.experts.training import ExpertTraining, TrainingConfig, TrainingTask
+from paris.experts.data.shards import Row, write_shard
+from paris.experts.frozen.codec import CodecConfig
+from paris.experts.frozen.text import TextConfig, build_vocabulary, write_vocabulary
+from paris.experts.models.initial_weights import InitialWeights
+from paris.experts.models.model import initial_expert
+from paris.experts.models.presets import ModelConfig
+from paris.experts.objectives.objectives import FLOW_MATCHING, Objective
+from paris.experts.training.expert_training import ExpertTraining, TrainingConfig, TrainingTask
 from paris.protocol.records import Lease, RunSpec, Task
 from paris.protocol.runid import make_run_id
 from paris.protocol.signing import Identity

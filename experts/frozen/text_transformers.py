@@ -1,0 +1,114 @@
+"""The text encoder that stands on `transformers`: CLIP's text part, T5's encoder, or any sentence encoder.
+
+Importing `transformers` takes seconds and some 160 MB: it is imported when an encoder is made, here alone.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from paris.experts.errors import TextError
+from paris.experts.files import file_sha256
+from paris.experts.frozen.text import PromptWarning, TextConfig
+
+_WEIGHTS = "model.safetensors"
+
+
+class TransformersEncoder:
+    """Last hidden states of a frozen pretrained encoder, from local files, safetensors only.
+
+    Args:
+        config: Paths, width and window.
+        folder: Where the paths start.
+        device: Where it computes.
+
+    Raises:
+        TextError: Files are missing or unreadable, or the encoder has another width than the configured one.
+    """
+
+    def __init__(self, config: TextConfig, folder: Path, device: torch.device | str = "cpu") -> None:
+        import transformers
+
+        if not config.model_class:
+            raise TextError(
+                "A text encoder of kind 'transformers' needs model_class.", "Set it, e.g. to CLIPTextModel."
+            )
+        self.config = config
+        self._device = torch.device(device)
+        model_path = folder / config.path
+        tokenizer_path = folder / (config.tokenizer_path or config.path)
+        _check_folder(model_path, config)
+        try:
+            model_class = getattr(transformers, config.model_class)
+            model, loading = model_class.from_pretrained(
+                model_path, local_files_only=True, use_safetensors=True, output_loading_info=True
+            )
+            self.tokenizer = transformers.AutoTokenizer.from_pretrained(tokenizer_path, local_files_only=True)
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+            raise TextError(f"The text encoder in {model_path} cannot be loaded: {error}") from error
+        # Transformers would go on with random weights in their place. A pooler is not used, and often left out.
+        missing = sorted(name for name in loading["missing_keys"] if "pooler" not in name)
+        if missing:
+            raise TextError(f"The text encoder in {model_path} lacks {missing[0]!r} ({len(missing)} missing in all).")
+        if model.config.hidden_size != config.dim:
+            raise TextError(f"The text encoder in {model_path} has width {model.config.hidden_size}, not {config.dim}.")
+        self.model = model.to(self._device).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def encode(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Encode prompts; the null prompt `""` is what the encoder makes of an empty text.
+
+        Args:
+            prompts: Texts.
+
+        Returns:
+            States float32 `[B, L, E]` and mask bool `[B, L]` on the CPU.
+        """
+        length = self.config.max_tokens
+        full = self.tokenizer(list(prompts))["input_ids"]
+        too_long = sum(len(tokens) > length for tokens in full)
+        if too_long:
+            warnings.warn(f"{too_long} prompts have more than {length} tokens and are cut.", PromptWarning, 2)
+        batch = self.tokenizer(
+            list(prompts), padding="max_length", truncation=True, max_length=length, return_tensors="pt"
+        )
+        inputs = {"input_ids": batch["input_ids"].to(self._device)}
+        mask = batch["attention_mask"].bool()
+        if self.config.attend_padding:
+            mask = torch.ones_like(mask)
+        else:
+            inputs["attention_mask"] = batch["attention_mask"].to(self._device)
+        states = self.model(**inputs).last_hidden_state.float().cpu()
+        return states, mask
+
+    def to(self, device: torch.device | str) -> None:
+        """Compute on another device from now on; the answers come back to the CPU."""
+        self._device = torch.device(device)
+        self.model.to(self._device)
+
+    def save(self, folder: Path) -> TextConfig:
+        """Write encoder and tokenizer as `transformers` does, into `folder/text_encoder` and `folder/tokenizer`."""
+        self.model.save_pretrained(folder / "text_encoder")
+        self.tokenizer.save_pretrained(folder / "tokenizer")
+        sha256 = file_sha256(folder / "text_encoder" / _WEIGHTS) if self.config.sha256 else ""
+        places = {"path": "text_encoder", "tokenizer_path": "tokenizer", "sha256": sha256}
+        return self.config.model_copy(update=places)
+
+
+def _check_folder(path: Path, config: TextConfig) -> None:
+    if not path.is_dir():
+        raise TextError(f"There is no text encoder folder {path}.", "Fetch the run's text encoder first.")
+    if not config.sha256:
+        return
+    weights = path / _WEIGHTS
+    if not weights.is_file():
+        raise TextError(f"The text encoder folder {path} lacks {_WEIGHTS}.")
+    found = file_sha256(weights)
+    if found != config.sha256:
+        raise TextError(f"{weights} has SHA-256 {found[:12]}..., the run says {config.sha256[:12]}....")

@@ -1,0 +1,182 @@
+"""The expert: a diffusion transformer with AdaLN-Single and text cross-attention.
+
+Shapes: B rows, N tokens, D hidden size, L text tokens, E text width.
+Names and shapes of parameters are those of the published Paris weights.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from paris.experts.errors import SamplingError
+from paris.experts.models.initial import fill
+from paris.experts.models.layers import Attention, PatchEmbed, TimeEmbed, mlp, modulated_norm, unpatchify
+from paris.experts.models.presets import ModelConfig
+
+
+class TextContext(NamedTuple):
+    """Text as one expert's layers see it: computed once, used at every step of a sampling run."""
+
+    keys: tuple[Tensor, ...]
+    """One `[B, heads, L, D / heads]` a layer."""
+    values: tuple[Tensor, ...]
+    """One `[B, heads, L, D / heads]` a layer."""
+    bias: Tensor | None
+    """`[B, 1, 1, L]`: 0 for a token, minus infinity for padding; None where all tokens count."""
+
+    def rows(self, index: Tensor | slice) -> TextContext:
+        """The context of some rows.
+
+        Args:
+            index: Row numbers `[R]`, or a slice: then nothing is copied.
+        """
+        bias = None if self.bias is None else self.bias[index]
+        return TextContext(tuple(k[index] for k in self.keys), tuple(v[index] for v in self.values), bias)
+
+
+class Block(nn.Module):
+    """Self-attention and MLP under the step's modulation, with text cross-attention between them."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        d = config.hidden_size
+        self.scale_shift_table = nn.Parameter(torch.empty(6, d))
+        self.attn = Attention(d, config.num_heads)
+        self.cross_attn = Attention(d, config.num_heads)
+        self.mlp = mlp(d, config.mlp_size)
+
+    def forward(self, x: Tensor, modulation: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
+        """One layer.
+
+        Args:
+            x: Tokens `[B, N, D]`.
+            modulation: What all layers share of this step `[B, 6, D]`; the layer's own table is added.
+            keys: Text keys of this layer.
+            values: Text values of this layer.
+            bias: Text mask, see `TextContext`.
+
+        Source: AdaLN-Single, Chen et al. (PixArt-alpha), arXiv 2310.00426, section 2.3.
+        """
+        table = self.scale_shift_table + modulation
+        shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = table.split(1, dim=1)
+        x = torch.addcmul(x, gate, self.attn(modulated_norm(x, shift, scale)))
+        x = x + self.cross_attn.look_at(x, keys, values, bias)
+        return torch.addcmul(x, gate_mlp, self.mlp(modulated_norm(x, shift_mlp, scale_mlp)))
+
+
+class FinalLayer(nn.Module):
+    """Tokens to patches of velocity, under the time embedding."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.scale_shift_table = nn.Parameter(torch.empty(2, config.hidden_size))
+        self.linear = nn.Linear(config.hidden_size, config.patch_size**2 * config.in_channels)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """Tokens `[B, N, D]` and time embedding `[B, D]` to patches `[B, N, P * P * C]`."""
+        shift, scale = (self.scale_shift_table + time[:, None]).split(1, dim=1)
+        return self.linear(modulated_norm(x, shift, scale))
+
+
+class DiTExpert(nn.Module):
+    """Predicts the velocity of noisy pictures, given time and text.
+
+    The weights are left unset: load them, or start from `initial_expert`.
+
+    Args:
+        config: The shape.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.checkpointing = False
+        """Keep only what goes into each layer for the backward pass, and compute the rest again then."""
+        d = config.hidden_size
+        self.patch_embed = PatchEmbed(config.in_channels, d, config.patch_size)
+        self.pos_embed = nn.Parameter(torch.empty(1, config.num_patches, d))
+        self.time_embed = TimeEmbed(d)
+        self.t_block = nn.Sequential(nn.SiLU(), nn.Linear(d, 6 * d))
+        self.text_proj = nn.Linear(config.text_embed_dim, d)
+        self.layers = nn.ModuleList(Block(config) for _ in range(config.num_layers))
+        self.final_layer = FinalLayer(config)
+
+    def project_text(self, text: Tensor, text_mask: Tensor | None = None) -> TextContext:
+        """What all layers need of the text; it does not change over the steps of sampling.
+
+        Args:
+            text: States of a text encoder `[B, L, E]`.
+            text_mask: True where a token counts `[B, L]`, at least one a row; None where all do.
+        """
+        if text.dim() != 3 or text.shape[2] != self.config.text_embed_dim:
+            wanted = f"[B, L, {self.config.text_embed_dim}]"
+            raise SamplingError(f"Text states have shape {list(text.shape)}, the expert takes {wanted}.")
+        projected = self.text_proj(text.to(self.text_proj.weight.dtype))
+        pairs = [cast(Block, layer).cross_attn.project(projected) for layer in self.layers]
+        bias = None
+        if text_mask is not None:
+            bias = projected.new_zeros(text_mask.shape).masked_fill_(~text_mask, float("-inf"))[:, None, None, :]
+        return TextContext(tuple(k for k, _ in pairs), tuple(v for _, v in pairs), bias)
+
+    def forward(self, x: Tensor, t: Tensor, text: Tensor | TextContext, text_mask: Tensor | None = None) -> Tensor:
+        """The velocity `noise - x0` expected at `x`.
+
+        Args:
+            x: Noisy pictures or latents `[B, C, H, W]` of the configured size.
+            t: Flow time `[B]` in [0, 1]; 1 is noise.
+            text: Text states `[B, L, E]`, or what `project_text` made of them.
+            text_mask: True where a token counts `[B, L]`; None where all do, or with a `TextContext`.
+
+        Returns:
+            `[B, C, H, W]` in the dtype of `x`.
+
+        Raises:
+            SamplingError: `x` or `text` has another shape than the configured one.
+
+        Source: the published Paris experts (arXiv 2510.03434); parts as named in `layers.py`.
+        """
+        check_picture_shape(x, self.config.in_channels, self.config.image_size)
+        context = text if isinstance(text, TextContext) else self.project_text(text, text_mask)
+        tokens = self.patch_embed(x.to(self.pos_embed.dtype)) + self.pos_embed
+        time = self.time_embed(t)
+        modulation = self.t_block(time).unflatten(1, (6, -1))
+        for layer, keys, values in zip(self.layers, context.keys, context.values, strict=True):
+            if self.checkpointing and torch.is_grad_enabled():
+                inputs = (tokens, modulation, keys, values, context.bias)
+                tokens = checkpoint(layer, *inputs, use_reentrant=False, preserve_rng_state=False)
+            else:
+                tokens = layer(tokens, modulation, keys, values, context.bias)
+        patches = self.final_layer(tokens, time)
+        return unpatchify(patches, self.config.patch_size, self.config.in_channels).to(x.dtype)
+
+
+def check_picture_shape(x: Tensor, channels: int, size: int) -> None:
+    """Refuse what a model of this size cannot read.
+
+    Raises:
+        SamplingError: `x` is not `[B, channels, size, size]`.
+    """
+    if x.dim() != 4 or tuple(x.shape[1:]) != (channels, size, size):
+        raise SamplingError(
+            f"The model takes pictures or latents of shape [B, {channels}, {size}, {size}], not {list(x.shape)}.",
+            "Check that model and codec belong to the same run.",
+        )
+
+
+def initial_expert(config: ModelConfig, seed: int) -> DiTExpert:
+    """An untrained expert: the same weights for a seed on every machine.
+
+    The last layer and each text attention's way out start at zero (arXiv 2310.00426, section 2.3): the untrained
+    expert predicts zero velocity, and text comes in as it proves useful.
+
+    Args:
+        config: The shape.
+        seed: The run's seed, shared by all experts.
+    """
+    zeros = ("final_layer.linear.weight", "cross_attn.out_proj.weight")
+    small = ("time_embed.mlp.0.weight", "time_embed.mlp.2.weight", "t_block.1.weight")
+    return cast(DiTExpert, fill(lambda: DiTExpert(config), seed, zeros, small))

@@ -1,0 +1,141 @@
+"""Which expert does a prompt belong to? A small classifier of the text alone, beside the router of pictures.
+
+Near pure noise a router that sees only the noisy picture knows nothing: its posterior is the prior, and sparse routing
+then sends a prompt to experts that never met its words. The prompt says what the picture cannot yet say.
+
+Shapes: B prompts, L tokens, E text width, K clusters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from paris.experts.frozen.text import TextEncoder
+from paris.experts.seeding import generator_for
+from paris.experts.settings import Settings
+from paris.experts.weights.checkpoint import load_tensors, save_tensors, specs_of
+
+_DROPOUT = 0.1
+
+
+class PromptRouterConfig(Settings):
+    """The shape of a `PromptRouter`."""
+
+    text_embed_dim: Annotated[int, Field(ge=1)]
+    hidden_size: Annotated[int, Field(ge=1)] = 256
+    num_clusters: Annotated[int, Field(ge=1)]
+
+
+class PromptRouter(nn.Module):
+    """p(k | prompt): the mean of the text states through a small network.
+
+    Args:
+        config: Its shape.
+    """
+
+    def __init__(self, config: PromptRouterConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.hidden = nn.Linear(config.text_embed_dim, config.hidden_size)
+        self.head = nn.Linear(config.hidden_size, config.num_clusters)
+
+    def forward(self, text: Tensor, text_mask: Tensor) -> Tensor:
+        """Classify prompts.
+
+        Args:
+            text: Text states `[B, L, E]`.
+            text_mask: True where a token counts, bool `[B, L]`.
+
+        Returns:
+            Logits `[B, K]`.
+        """
+        weights = text_mask.to(text.dtype).unsqueeze(2)
+        mean = (text * weights).sum(1) / weights.sum(1).clamp(min=1)
+        return self.head(F.gelu(self.hidden(mean)))
+
+
+def train_prompt_router(
+    encoder: TextEncoder,
+    captions: Sequence[str],
+    clusters: Sequence[int],
+    num_clusters: int,
+    *,
+    seed: int,
+    steps: int = 300,
+) -> PromptRouter:
+    """Learn from captions which cluster they belong to; the null prompt learns the clusters' proportions.
+
+    Args:
+        encoder: The run's text encoder.
+        captions: One a row; equal captions may stand in several clusters.
+        clusters: Cluster of each caption, 0 to K-1.
+        num_clusters: K.
+        seed: The run's seed.
+        steps: Optimizer steps, each on at most 1,024 captions.
+
+    Returns:
+        The trained classifier, on the CPU. Deterministic.
+    """
+    model = _initial(PromptRouterConfig(text_embed_dim=encoder.config.dim, num_clusters=num_clusters), seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
+    labels = torch.tensor(clusters)
+    for step in range(steps):
+        generator = generator_for(seed, "prompt-router", step)
+        rows = torch.randperm(len(captions), generator=generator)[:1024]
+        dropped = torch.rand(len(rows), generator=generator) < _DROPOUT
+        texts = ["" if drop else captions[row] for row, drop in zip(rows.tolist(), dropped.tolist(), strict=True)]
+        loss = F.cross_entropy(model(*encoder.encode(texts)), labels[rows])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+    return model.eval()
+
+
+def combine_with_prompt(picture_logits: Tensor, prompt_logits: Tensor, null_logits: Tensor) -> Tensor:
+    """What picture and prompt say together: p(k | x_t, prompt), as log-probabilities up to a constant.
+
+    Bayes' rule, with picture and prompt independent given the cluster:
+    p(k | x_t, c) is proportional to p(k | x_t) p(k | c) / p(k).
+
+    Args:
+        picture_logits: Of the router `[B, K]`.
+        prompt_logits: Of the prompt router `[B, K]`.
+        null_logits: Of the prompt router for the null prompt `[1, K]`: the prior.
+
+    Returns:
+        Logits `[B, K]`.
+    """
+    return picture_logits.log_softmax(1) + prompt_logits.log_softmax(1) - null_logits.log_softmax(1)
+
+
+def save_prompt_router(path: Path, model: PromptRouter) -> str:
+    """Write its weights as safetensors, whole or not at all; returns their sha256."""
+    return save_tensors(path, model.state_dict())
+
+
+def load_prompt_router(path: Path, config: PromptRouterConfig) -> PromptRouter:
+    """Read a prompt router.
+
+    Raises:
+        CheckpointError: Missing, or not exactly the tensors of its configuration, or not finite.
+    """
+    with torch.device("meta"):
+        model = PromptRouter(config)
+    model.load_state_dict(load_tensors(path, specs_of(model.state_dict())), assign=True)
+    return model.eval()
+
+
+def _initial(config: PromptRouterConfig, seed: int) -> PromptRouter:
+    model = PromptRouter(config)
+    generator = generator_for(seed, "prompt-router", "initial")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0.0, 0.02 if parameter.dim() > 1 else 0.0, generator=generator)
+    return model

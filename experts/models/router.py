@@ -1,0 +1,99 @@
+"""The router: from a noisy picture and its time to a probability of each cluster. It never sees the text.
+
+Shapes: B rows, N tokens, D hidden size, K clusters.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from paris.experts.models.gelu import Gelu
+from paris.experts.models.initial import fill
+from paris.experts.models.layers import Attention, PatchEmbed, TimeEmbed, mlp, modulated_norm
+from paris.experts.models.model import check_picture_shape
+from paris.experts.models.presets import RouterConfig
+
+
+class RouterBlock(nn.Module):
+    """A DiT block with AdaLN-Zero: each layer has a modulation of its own."""
+
+    def __init__(self, config: RouterConfig) -> None:
+        super().__init__()
+        d = config.hidden_size
+        self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(d, 6 * d))
+        self.attn = Attention(d, config.num_heads)
+        self.mlp = mlp(d, config.mlp_size)
+
+    def forward(self, x: Tensor, time: Tensor) -> Tensor:
+        """One layer over tokens `[B, N + 1, D]`, under the time embedding `[B, D]`.
+
+        Source: AdaLN-Zero, Peebles and Xie, arXiv 2212.09748, section 3.2.
+        """
+        table = self.adaLN_modulation(time).unflatten(1, (6, -1))
+        shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = table.split(1, dim=1)
+        x = torch.addcmul(x, gate, self.attn(modulated_norm(x, shift, scale)))
+        return torch.addcmul(x, gate_mlp, self.mlp(modulated_norm(x, shift_mlp, scale_mlp)))
+
+
+class Router(nn.Module):
+    """Says which cluster a noisy picture comes from.
+
+    The weights are left unset: load them, or start from `initial_router`.
+
+    Args:
+        config: The shape.
+    """
+
+    def __init__(self, config: RouterConfig) -> None:
+        super().__init__()
+        self.config = config
+        d = config.hidden_size
+        self.patch_embed = PatchEmbed(config.in_channels, d, config.patch_size)
+        self.pos_embed = nn.Parameter(torch.empty(1, config.num_patches, d))
+        self.time_embed = TimeEmbed(d)
+        self.cls_token = nn.Parameter(torch.empty(1, 1, d))
+        self.layers = nn.ModuleList(RouterBlock(config) for _ in range(config.num_layers))
+        self.head = nn.Sequential(
+            nn.Linear(d, d),
+            Gelu(),
+            nn.LayerNorm(d),
+            Gelu(),
+            nn.Linear(d, config.num_clusters),
+        )
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """Logits of the clusters; their softmax is the posterior that weighs the experts.
+
+        Args:
+            x: Noisy pictures or latents `[B, C, H, W]` of the configured size.
+            t: Flow time `[B]` in [0, 1]; 1 is noise.
+
+        Returns:
+            float32 `[B, K]`.
+
+        Raises:
+            SamplingError: `x` has another shape than the configured one.
+
+        Source: McAllister et al., arXiv 2501.05450, algorithm 1; layout of the published Paris router.
+        """
+        check_picture_shape(x, self.config.in_channels, self.config.image_size)
+        tokens = self.patch_embed(x.to(self.pos_embed.dtype)) + self.pos_embed
+        tokens = torch.cat([self.cls_token.expand(len(x), -1, -1), tokens], dim=1)
+        time = self.time_embed(t)
+        for layer in self.layers:
+            tokens = layer(tokens, time)
+        return self.head(tokens[:, 0]).float()
+
+
+def initial_router(config: RouterConfig, seed: int) -> Router:
+    """An untrained router: the same weights for a seed on every machine. Its layers start as identities.
+
+    Args:
+        config: The shape.
+        seed: The run's seed.
+    """
+    small = ("time_embed.mlp.0.weight", "time_embed.mlp.2.weight", "cls_token", "head.4.weight")
+    return cast(Router, fill(lambda: Router(config), seed, ("adaLN_modulation.1.weight",), small))

@@ -1,0 +1,260 @@
+"""From what a caller asks for to what a sampling run needs: rules, prompts, noise.
+
+Shapes: B rows (one a picture), K experts, C channels, H and W picture, L text tokens, E text width.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+
+from paris.experts.errors import SamplingError
+from paris.experts.frozen.text import TextEncoder
+from paris.experts.models.prompt_router import PromptRouter, combine_with_prompt
+from paris.experts.models.router import Router
+from paris.experts.sampling.expert_source import ExpertSource
+from paris.experts.sampling.field import VelocityField
+from paris.experts.sampling.guidance import Guidance
+from paris.experts.sampling.routing import Routing
+from paris.experts.sampling.sampler import Step, sample
+from paris.experts.sampling.settings import SamplingSettings
+from paris.experts.sampling.solvers import new_solver
+from paris.experts.sampling.text_contexts import Text
+from paris.experts.seeding import generator_for
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from paris.experts.release.parts import ModelParts
+
+Generators: TypeAlias = int | torch.Generator | Sequence[int | torch.Generator] | None
+
+
+class Rules(NamedTuple):
+    """How a run is sampled, every question answered."""
+
+    num_steps: int
+    solver: str
+    time_shift: float
+    guidance: Guidance
+    routing: Routing
+
+
+@dataclass(frozen=True)
+class Prompted:
+    """Prompts as the experts and the routers see them, one row a picture."""
+
+    states: Tensor
+    """`[B, L, E]`"""
+    mask: Tensor
+    """bool `[B, L]`"""
+    negative: Text | None
+    """States and mask to be led away from, one row or B; None without guidance."""
+    evidence: Tensor | None
+    """`log p(k | prompt) - log p(k)`, `[B, K]`; None without a prompt router."""
+
+
+def rules_of(
+    default: SamplingSettings,
+    *,
+    num_steps: int | None = None,
+    guidance_scale: float | None = None,
+    routing: str | Routing | None = None,
+    max_experts: int | None = None,
+    routing_threshold: float | None = None,
+    solver: str | None = None,
+) -> Rules:
+    """What a model says of itself, where nothing else is asked for.
+
+    Args:
+        default: The model's settings.
+        num_steps: None, here and below: as the model says.
+        guidance_scale: 1 is no guidance. When it applies is as the model says.
+        routing: A rule, or the name of one. A name brings a rule of its own: nothing of the model's remains.
+        max_experts: Experts a row uses at most, in place of the rule's.
+        routing_threshold: Experts less probable than this are left out, in place of the rule's.
+        solver: A name of `solvers.SOLVERS`.
+
+    Raises:
+        SamplingError: No routing or solver has this name.
+        SettingsError: A number is out of range.
+    """
+    asked = {"num_steps": num_steps, "guidance_scale": guidance_scale, "solver": solver}
+    if solver is not None:
+        new_solver(solver)
+    known = {name: value for name, value in asked.items() if value is not None}
+    settings = SamplingSettings.from_settings({**default.to_settings(), **known})
+    rule = _own_routing(settings) if routing is None else routing
+    rule = Routing.named(rule) if isinstance(rule, str) else rule
+    changed = {"max_experts": max_experts, "threshold": routing_threshold}
+    changes = {name: value for name, value in changed.items() if value is not None}
+    guidance = Guidance(
+        scale=settings.guidance_scale, interval=settings.guidance_interval, every=settings.guidance_every
+    )
+    rule = Routing.from_settings({**rule.to_settings(), **changes})
+    return Rules(settings.num_steps, settings.solver, settings.time_shift, guidance, rule)
+
+
+def read_prompts(
+    encoder: TextEncoder,
+    prompt_router: PromptRouter | None,
+    prompts: Sequence[str],
+    *,
+    negative: str | Sequence[str] | None = None,
+    num_images: int = 1,
+    is_guided: bool = True,
+    device: torch.device | str = "cpu",
+) -> Prompted:
+    """Encode prompts, each for so many pictures.
+
+    Args:
+        encoder: The model's.
+        prompt_router: The model's, or None.
+        prompts: At least one.
+        negative: To be led away from; one for all, or one a prompt; None is the null prompt.
+        num_images: Pictures of each prompt; they stand together.
+        is_guided: False where there is no guidance: no negative prompt is then encoded.
+        device: Where the experts are.
+
+    Raises:
+        SamplingError: No picture is asked for, or the negative prompts do not fit the prompts.
+    """
+    if not prompts or num_images < 1:
+        raise SamplingError(f"{len(prompts)} prompts of {num_images} pictures each make no picture.")
+    if negative is not None and not isinstance(negative, str) and len(negative) != len(prompts):
+        raise SamplingError(f"There are {len(negative)} negative prompts for {len(prompts)} prompts.")
+
+    def encoded(texts: Sequence[str], each: int = 1) -> tuple[Tensor, Tensor]:
+        states, mask = encoder.encode(list(texts))
+        return states.repeat_interleave(each, dim=0), mask.repeat_interleave(each, dim=0)
+
+    text, away, evidence = encoded(prompts, num_images), None, None
+    if is_guided:
+        away = (
+            encoded([negative or ""])
+            if negative is None or isinstance(negative, str)
+            else encoded(negative, num_images)
+        )
+        away = (away[0].to(device), away[1].to(device))
+    if prompt_router is not None:
+        evidence = _evidence(prompt_router, text, encoded([""])).to(device)
+    return Prompted(text[0].to(device), text[1].to(device), away, evidence)
+
+
+def field_of(experts: ExpertSource, router: Router, text: Prompted, rules: Rules) -> VelocityField:
+    """The velocity that a model gives these prompts under these rules, for one sampling run.
+
+    Args:
+        experts: The model's.
+        router: The model's.
+        text: From `read_prompts`.
+        rules: From `rules_of`.
+    """
+    return VelocityField(
+        experts,
+        router,
+        text.states,
+        text.mask,
+        negative=text.negative,
+        prompt_evidence=text.evidence,
+        guidance=rules.guidance,
+        routing=rules.routing,
+    )
+
+
+def initial_latents(
+    generator: Generators, shape: tuple[int, int, int, int], device: torch.device | str = "cpu"
+) -> tuple[Tensor, torch.Generator | list[torch.Generator]]:
+    """Standard normal noise, and what a stochastic sampler draws on from there.
+
+    A torch.Generator gives what it gives to every pipeline of diffusers; a seed what it gives to `sample`.
+
+    Args:
+        generator: A seed, of which row i takes `seed + i`; a seed or generator a row; one generator for all rows, which
+            then depend on how many they are; or None for fresh noise.
+        shape: `(B, C, H, W)`.
+        device: Where to put it. It is drawn where the generators are: a seed means the same on every device.
+
+    Returns:
+        float32 `[B, C, H, W]`; one generator, or a list of B.
+
+    Raises:
+        SamplingError: There is not one generator a row.
+    """
+    if isinstance(generator, torch.Generator):
+        return torch.randn(shape, generator=generator, device=generator.device).to(device), generator
+    if generator is None:
+        generator = [secrets.randbits(63) for _ in range(shape[0])]
+    seeds = [generator + row for row in range(shape[0])] if isinstance(generator, int) else list(generator)
+    if len(seeds) != shape[0]:
+        raise SamplingError(f"There are {len(seeds)} seeds for {shape[0]} rows of text.", "Give one seed a picture.")
+    each = [seed if isinstance(seed, torch.Generator) else generator_for(seed, "sample") for seed in seeds]
+    rows = [torch.randn((1, *shape[1:]), generator=one, device=one.device).to(device) for one in each]
+    return torch.cat(rows), each
+
+
+def draw(
+    parts: ModelParts,
+    prompts: Sequence[str],
+    seeds: Sequence[int],
+    rules: Rules | None = None,
+    *,
+    negative: str | None = None,
+    on_step: Callable[[Step], None] | None = None,
+) -> np.ndarray:
+    """Pictures of a model, without diffusers and its seconds of import.
+
+    Args:
+        parts: The model.
+        prompts: One a picture.
+        seeds: One a picture; the same as in `ParisPipeline`.
+        rules: None: as the model says of itself.
+        negative: To be led away from; None is the null prompt.
+        on_step: Told after each step.
+
+    Returns:
+        uint8 `[B, Hp, Wp, 3]`.
+
+    Raises:
+        SamplingError: There is no prompt, or not one seed a prompt.
+    """
+    rules = rules or rules_of(parts.layout.sampling)
+    is_guided = rules.guidance.scale != 1.0
+    text = read_prompts(
+        parts.text_encoder,
+        parts.prompt_router,
+        prompts,
+        negative=negative,
+        is_guided=is_guided,
+        device=parts.device,
+    )
+    made = sample(
+        parts.experts,
+        parts.router,
+        text.states,
+        text.mask,
+        seeds=seeds,
+        negative=text.negative,
+        prompt_evidence=text.evidence,
+        on_step=on_step,
+        **rules._asdict(),
+    )
+    return parts.codec.decode(made)
+
+
+def _own_routing(settings: SamplingSettings) -> Routing:
+    rule = Routing.named(settings.routing)
+    threshold = rule.threshold if settings.routing_threshold is None else settings.routing_threshold
+    more: dict[str, Any] = {"sure_above": settings.sure_above, "router_every": settings.router_every}
+    return rule.model_copy(update={"threshold": threshold, **more})
+
+
+@torch.no_grad()
+def _evidence(prompt_router: PromptRouter, text: tuple[Tensor, Tensor], null: tuple[Tensor, Tensor]) -> Tensor:
+    says, prior = prompt_router(*text), prompt_router(*null)
+    return combine_with_prompt(torch.zeros_like(says), says, prior)

@@ -1,0 +1,254 @@
+"""More experts than memory: N of them resident, the others waiting in host memory or on disk.
+
+Each resident expert has a slot: a model whose tensors exist once and are filled again and again. A thread fills the
+next slot while the expert in another computes. Whoever samples says what comes next:
+
+    bank = ExpertBank.open(folder, layout, "cuda", torch.bfloat16, max_resident_experts=2)
+    expert = bank[3]      waits until expert 3 is in its slot; whatever was asked for before may now be evicted
+    bank.prefetch(5)      starts to fill another slot, and returns at once
+    expert(x, t, text)    computes meanwhile
+
+The least recently used expert is evicted, never the one that was asked for last. One sampler at a time may use a bank.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, NamedTuple, Self
+
+import torch
+
+from paris.experts.errors import SamplingError, SettingsError
+from paris.experts.models.model import DiTExpert
+from paris.experts.objectives.objectives import VelocityModel, as_velocity
+from paris.experts.release.layout import expert_path
+from paris.experts.release.layout_fields import Layout
+from paris.experts.release.transfer import Transfer, empty_expert
+from paris.experts.weights.checkpoint import specs_of
+from paris.experts.weights.weights_file import WeightsFile
+
+Keep = Literal["memory", "disk"]
+
+
+class BankStats(NamedTuple):
+    """What the fetching has cost since the bank was opened; take the difference of two for a stretch."""
+
+    fetches: int = 0
+    """Experts that were brought into a slot."""
+    fetch_s: float = 0.0
+    """Seconds that this took, wherever it ran."""
+    waited_s: float = 0.0
+    """Seconds that whoever asked for an expert stood still."""
+
+    @property
+    def hidden(self) -> float:
+        """The share of the fetching that ran while something else did, in [0, 1]."""
+        return max(0.0, 1.0 - self.waited_s / self.fetch_s) if self.fetch_s else 1.0
+
+
+class _Fetch(NamedTuple):
+    """One expert on its way into a slot."""
+
+    number: int
+    slot: DiTExpert
+    seconds: Future[float]
+
+
+class ExpertBank:
+    """The experts of a model's folder, by number, not all of them in memory at once. Made by `open`."""
+
+    def __init__(
+        self, layout: Layout, files: list[WeightsFile], slots: list[DiTExpert], transfer: Transfer, keep: Keep | None
+    ) -> None:
+        self.config = layout.model
+        """The shape of every expert, for whoever wants to know it without fetching one."""
+        self.models = tuple(slots)
+        """The models of all slots, full or not: what is done to an expert once, such as compiling it, is done here."""
+        self._objectives, self._files, self._transfer, self._keep = layout.objectives, files, transfer, keep
+        self._empty = list(slots)
+        self._full: OrderedDict[int, DiTExpert] = OrderedDict()
+        """Resident experts, the least recently used first."""
+        self._views: dict[int, VelocityModel] = {}
+        self._in_use: int | None = None
+        self._under_way: _Fetch | None = None
+        self._stats = BankStats()
+        self._thread: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix="expert-fetch")
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        layout: Layout,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+        max_resident_experts: int | None = None,
+        keep: Keep | None = None,
+    ) -> Self:
+        """Check the files of all experts by their headers, and make the slots.
+
+        Args:
+            folder: A model's folder.
+            layout: What `read_layout` made of it.
+            device: Where experts compute.
+            dtype: What they compute in; the files may hold another.
+            max_resident_experts: How many are in the device's memory at once; None: all, loaded now.
+            keep: Where the others wait: "memory", the host's (page-locked for CUDA), or "disk", read each time. None:
+                memory where the device has its own, disk where that would be the same memory (CPU, MPS).
+
+        Raises:
+            CheckpointError: A file has another model's names or shapes; where all are loaded, also a value that is
+                not finite. The message names the expert.
+            SettingsError: `max_resident_experts` is less than 1.
+        """
+        if max_resident_experts is not None and max_resident_experts < 1:
+            raise SettingsError(f"max_resident_experts is {max_resident_experts}, at least 1 is needed.")
+        all_at_once = max_resident_experts is None or max_resident_experts >= layout.num_experts
+        num_slots = layout.num_experts if all_at_once else max_resident_experts
+        with torch.device("meta"):
+            expected = specs_of(DiTExpert(layout.model).state_dict())
+        files = [WeightsFile(expert_path(folder, k), f"expert_{k}", expected) for k in range(layout.num_experts)]
+        place = torch.device(device)
+        slots = [empty_expert(layout.model, place, dtype) for _ in range(num_slots or 0)]
+        keep = "disk" if all_at_once else keep
+        bank = cls(layout, files, slots, Transfer(files, place, dtype, keep), keep)
+        if max_resident_experts is None:
+            for number in bank:
+                bank[number]
+            bank._transfer.forget()
+        return bank
+
+    def __len__(self) -> int:
+        """Experts in all, K."""
+        return len(self._files)
+
+    def __iter__(self) -> Iterator[int]:
+        """The experts' numbers, as with a mapping."""
+        return iter(self.keys())
+
+    def __contains__(self, number: object) -> bool:
+        return number in self.keys()
+
+    def keys(self) -> range:
+        """The experts' numbers, 0 to K - 1."""
+        return range(len(self._files))
+
+    @property
+    def resident(self) -> list[int]:
+        """Experts that are in a slot, the least recently used first, and at the end the one on its way there."""
+        return [*self._full, *([self._under_way.number] if self._under_way else [])]
+
+    @property
+    def stats(self) -> BankStats:
+        """What the fetching has cost so far."""
+        return self._stats
+
+    def __getitem__(self, number: int) -> VelocityModel:
+        """Expert `number`, to be used until the next one is asked for.
+
+        Waits for it where it is not resident. With one slot the model is the same each time, with other weights.
+
+        Raises:
+            CheckpointError: Its file has changed, cannot be read, or holds a value that is not finite.
+            SamplingError: There is no such expert, or the bank is closed.
+        """
+        if number not in self._full:
+            begun = time.perf_counter()
+            if self._under_way is None or self._under_way.number != number:
+                # What a fetch that nobody asked for has met is raised when that expert is asked for.
+                self._settle()
+                self._in_use = None
+                self._begin(number)
+            error = self._settle()
+            if error is not None:
+                raise error
+            self._stats = self._stats._replace(waited_s=self._stats.waited_s + time.perf_counter() - begun)
+        self._full.move_to_end(number)
+        self._in_use = number
+        return self._views[number]
+
+    def prefetch(self, number: int) -> None:
+        """Begin to fetch an expert that will be asked for soon, and return at once.
+
+        Nothing happens where it is resident, where another fetch is under way, or where the only slot is in use.
+
+        Raises:
+            SamplingError: There is no such expert, or the bank is closed.
+        """
+        if number in self._full or (self._under_way and not self._under_way.seconds.done()):
+            return
+        self._settle()
+        if number not in self._full and (self._empty or any(k != self._in_use for k in self._full)):
+            self._begin(number)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Self:
+        """Move all slots. With another dtype they are emptied: the files may hold more than the old one did.
+
+        Args:
+            device: Where experts compute from now on.
+            dtype: What they compute in; None: as before.
+        """
+        self._settle()
+        place = torch.device(device)
+        if dtype is not None and dtype != self._transfer.dtype:
+            self._empty.extend(self._full.values())
+            self._full.clear()
+            self._views.clear()
+            self._in_use = None
+        for model in self.models:
+            model.to(place, dtype)
+        self._transfer = Transfer(self._files, place, dtype or self._transfer.dtype, self._keep)
+        return self
+
+    def close(self) -> None:
+        """End the thread, after the fetch that is under way, and let go of all memory. May be called twice."""
+        if self._thread is not None:
+            self._thread.shutdown(wait=True, cancel_futures=True)
+        self._thread = self._under_way = self._in_use = None
+        self._full.clear()
+        self._views.clear()
+        self._empty.clear()
+        self.models = ()
+        self._transfer.forget()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _begin(self, number: int) -> None:
+        """Start a fetch into an empty slot, or that of the least recently used expert which is not in use."""
+        if self._thread is None:
+            raise SamplingError("The experts are closed.", "Open the model again.")
+        if number not in self.keys():
+            raise SamplingError(f"There is no expert {number!r}, there are {len(self)}.")
+        if not self._empty:
+            oldest = next(k for k in self._full if k != self._in_use)
+            self._empty.append(self._full.pop(oldest))
+            del self._views[oldest]
+        slot = self._empty.pop()
+        seconds = self._thread.submit(self._transfer.fetch, number, slot, self._transfer.work_so_far())
+        self._under_way = _Fetch(number, slot, seconds)
+
+    def _settle(self) -> BaseException | None:
+        """Wait for the fetch that is under way, if any: its slot is then full, or empty again with its error."""
+        if self._under_way is None:
+            return None
+        number, slot, seconds = self._under_way
+        error = seconds.exception()  # waits; an interrupt here leaves the fetch under way
+        self._under_way = None
+        self._empty.append(slot)
+        if error is not None:
+            return error
+        fetch_s = seconds.result() + self._transfer.place(number, slot)
+        self._full[number] = self._empty.pop()
+        self._views[number] = as_velocity(slot, self._objectives[number])
+        self._stats = self._stats._replace(fetches=self._stats.fetches + 1, fetch_s=self._stats.fetch_s + fetch_s)
+        return None

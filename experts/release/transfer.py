@@ -1,0 +1,129 @@
+"""How an expert's weights get from its file into a slot, which depends on where the slot lies.
+
+CPU, from disk       file -> slot, in the bank's thread
+CUDA and ROCm        file -> page-locked host memory -> slot, in the bank's thread, on a stream of its own
+other devices        file -> host memory in the bank's thread, -> slot in the thread that computes
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from paris.experts.models.model import DiTExpert
+from paris.experts.models.presets import ModelConfig
+from paris.experts.weights.weights_file import WeightsFile
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+_LANDING = -1
+"""The one host copy that all experts share where they wait on disk."""
+
+
+def empty_expert(config: ModelConfig, device: torch.device, dtype: torch.dtype) -> DiTExpert:
+    """A slot: an expert whose tensors have memory and no values yet."""
+    with torch.device("meta"):
+        model = DiTExpert(config)
+    return model.to(dtype).to_empty(device=device).eval().requires_grad_(False)
+
+
+class Transfer:
+    """Fills slots of one device.
+
+    Args:
+        files: One an expert.
+        device: Where the slots lie.
+        dtype: Of the slots.
+        keep: "memory": each file is read once and stays in host memory; "disk": it is read each time. None: memory,
+            but for CPU and MPS, whose memory is the host's.
+    """
+
+    def __init__(
+        self,
+        files: list[WeightsFile],
+        device: torch.device,
+        dtype: torch.dtype,
+        keep: Literal["memory", "disk"] | None,
+    ) -> None:
+        self.dtype = dtype
+        self._files, self._device = files, device
+        self._keeps = keep == "memory" or (keep is None and device.type not in ("cpu", "mps"))
+        self._host: dict[int, dict[str, Tensor]] = {}
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    def work_so_far(self) -> torch.cuda.Event | None:
+        """What the caller has given the device to do until now: a slot must not be overwritten before that is done."""
+        return torch.cuda.current_stream(self._device).record_event() if self._stream else None
+
+    def fetch(self, number: int, slot: DiTExpert, after: torch.cuda.Event | None) -> float:
+        """Runs in the bank's thread: bring an expert to its slot, or as near to it as this thread may.
+
+        Args:
+            number: Which expert.
+            slot: Filled where it lies on the CPU or a CUDA device.
+            after: From `work_so_far`; the slot is not written before.
+
+        Returns:
+            Seconds that it took.
+
+        Raises:
+            CheckpointError: The file has changed, cannot be read, or holds a value that is not finite.
+        """
+        begun = time.perf_counter()
+        tensors = slot.state_dict()
+        if self._direct:
+            self._files[number].read_into(tensors)
+            return time.perf_counter() - begun
+        with self._own_stream():
+            host = self._in_host_memory(number, tensors)
+            if self._stream and after:
+                self._stream.wait_event(after)
+                for name, tensor in tensors.items():
+                    tensor.copy_(host[name], non_blocking=True)
+                # This thread waits for the copies, so that nobody else has to: the slot is full when fetch returns.
+                self._stream.synchronize()
+        return time.perf_counter() - begun
+
+    def place(self, number: int, slot: DiTExpert) -> float:
+        """Runs in the caller's thread after `fetch`: the last piece of the way, where another thread may not go it.
+
+        Returns:
+            Seconds that it took.
+        """
+        if self._direct or self._stream:
+            return 0.0
+        begun = time.perf_counter()
+        host = self._host[number if self._keeps else _LANDING]
+        for name, tensor in slot.state_dict().items():
+            tensor.copy_(host[name])
+        return time.perf_counter() - begun
+
+    def forget(self) -> None:
+        """Let go of the host copies."""
+        self._host.clear()
+
+    @property
+    def _direct(self) -> bool:
+        return self._device.type == "cpu" and not self._keeps
+
+    def _own_stream(self) -> AbstractContextManager[object]:
+        return torch.cuda.stream(self._stream) if self._stream else nullcontext()
+
+    def _in_host_memory(self, number: int, like: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The expert's weights in host memory, read from its file where they are not there already."""
+        if self._keeps and number in self._host:
+            return self._host[number]
+        key = number if self._keeps else _LANDING
+        host = self._host.pop(key, None) or {name: self._host_tensor(tensor) for name, tensor in like.items()}
+        self._files[number].read_into(host)
+        self._host[key] = host
+        return host
+
+    def _host_tensor(self, like: Tensor) -> Tensor:
+        # PyTorch hands page-locked memory out in powers of two: 8 experts of dit-xl-2 take up to half as much again.
+        return torch.empty(like.shape, dtype=like.dtype, pin_memory=self._stream is not None)

@@ -1,0 +1,160 @@
+"""The velocity that all experts together give a batch of noisy pictures: what any solver or scheduler asks for.
+
+The router says how probable each cluster is for the noisy picture at hand; the velocities of the chosen experts are
+averaged with these probabilities. Experts are grouped over the batch: each runs once an evaluation, on the rows that
+chose it, with the negative prompts of these rows in the same batch.
+
+Shapes: B rows, K experts, C channels, H and W picture, L text tokens, E text width, R rows of one expert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from paris.experts.errors import SamplingError
+from paris.experts.objectives.objectives import VelocityModel
+from paris.experts.sampling.expert_source import ExpertSource, as_source, resident_in
+from paris.experts.sampling.guidance import Guidance, GuidedRun, as_guidance
+from paris.experts.sampling.routing import Chosen, RoutedRun, Routing, as_routing
+from paris.experts.sampling.text_contexts import Text, TextContexts
+
+MAX_ROWS = 256
+"""Rows that go through an expert together, twice as many with guidance: bounds the memory of large batches."""
+
+
+class FieldValue(NamedTuple):
+    """The field at one point."""
+
+    velocity: Tensor
+    """float32 `[B, C, H, W]`."""
+    weights: Tensor
+    """How much each expert counted, float32 `[B, K]`, columns as in `VelocityField.numbers`; rows sum to one."""
+
+
+class VelocityField:
+    """Experts, router, prompts and guidance as one velocity. One object serves one sampling run.
+
+    Args:
+        experts: All K, or some by number: the others are then left out and the weights shared among these.
+        router: `(x, t)` to logits `[B, K]`; None where there is one expert alone.
+        text_states: `[B, L, E]` on the device of the models.
+        text_mask: `[B, L]`, True where a token counts; None where all do.
+        negative: States and mask to be led away from, one row or B: the null prompt's, or a negative prompt's.
+            Needed where the guidance scale is not 1.
+        prompt_evidence: `log p(k | prompt) - log p(k)` up to a constant, `[B, K]`: added to the router's logits.
+        guidance: How far and when; a number is the scale, at all times.
+        routing: Which experts a row uses; or the name of such a rule.
+
+    Raises:
+        SamplingError: The arguments do not fit each other, or no routing has this name.
+        SettingsError: The guidance scale is out of range.
+
+    Source: McAllister et al., arXiv 2501.05450, equations 4 to 7.
+    """
+
+    def __init__(
+        self,
+        experts: ExpertSource | Sequence[VelocityModel],
+        router: Callable[[Tensor, Tensor], Tensor] | None,
+        text_states: Tensor,
+        text_mask: Tensor | None = None,
+        *,
+        negative: Text | None = None,
+        prompt_evidence: Tensor | None = None,
+        guidance: Guidance | float = 1.0,
+        routing: Routing | str = "top2",
+    ) -> None:
+        guidance = as_guidance(guidance)
+        if guidance.scale != 1.0 and negative is None:
+            raise SamplingError(f"guidance_scale {guidance.scale} needs the null prompt's states.", "Pass negative=.")
+        self._experts = as_source(experts)
+        self.numbers = tuple(sorted(self._experts.keys()))
+        """Numbers of the experts at hand."""
+        self._routed = RoutedRun(self.numbers, router, prompt_evidence, as_routing(routing))
+        self._guided = GuidedRun(guidance)
+        self._contexts = TextContexts((text_states, text_mask), negative if guidance.scale != 1.0 else None)
+        self.num_rows = len(text_states)
+        """Pictures, B."""
+        self.num_evaluations = 0
+        """How often the field was asked."""
+        self.num_expert_rows = 0
+        """Rows that went through an expert, the negative ones counted too: what a run costs."""
+
+    @property
+    def num_router_rows(self) -> int:
+        """Rows that went through the router."""
+        return self._routed.num_asked * self.num_rows
+
+    @property
+    def picture_shape(self) -> tuple[int, int, int]:
+        """`(C, H, W)` of what the experts make."""
+        config = getattr(self._experts, "config", None) or self._experts[self.numbers[0]].config
+        return config.in_channels, config.image_size, config.image_size
+
+    @torch.no_grad()
+    def at(self, x: Tensor, t: float) -> FieldValue:
+        """The field at one flow time. Ask in the order of the run: routing and guidance may reuse what they last saw.
+
+        Args:
+            x: Noisy pictures or latents float32 `[B, C, H, W]`.
+            t: Flow time in [0, 1]; 1 is noise.
+
+        Raises:
+            SamplingError: `x` has another number of rows than the text, or a shape that the models refuse.
+        """
+        if len(x) != self.num_rows:
+            raise SamplingError(f"There are {len(x)} pictures for {self.num_rows} rows of text.")
+        times = torch.full((len(x),), t, dtype=torch.float32, device=x.device)
+        chosen = self._routed(x, times)
+        asks_negative = self._guided.asks_negative(t)
+        with_text, negative = self._mixed(x, times, chosen, asks_negative)
+        self.num_evaluations += 1
+        return FieldValue(self._guided.combine(with_text, negative), chosen.weights)
+
+    def _mixed(self, x: Tensor, times: Tensor, chosen: Chosen, with_negative: bool) -> tuple[Tensor, Tensor | None]:
+        """The chosen experts' velocities under their weights, given the text and given the negative text."""
+        parts = self._parts(x, times, chosen, with_negative)
+        sums = torch.zeros(1 + with_negative, *x.shape, device=x.device)
+        # In the order of the numbers, not of computing: a picture must not depend on which experts were resident.
+        for number, rows in chosen.rows.items():
+            share = chosen.weights[:, self.numbers.index(number)]
+            if rows is None:
+                sums.addcmul_(parts[number], share.reshape(-1, 1, 1, 1))
+            else:
+                sums.index_add_(1, rows, parts[number] * share[rows].reshape(-1, 1, 1, 1))
+        return sums[0], sums[1] if with_negative else None
+
+    def _parts(self, x: Tensor, times: Tensor, chosen: Chosen, with_negative: bool) -> dict[int, Tensor]:
+        """Velocities of each chosen expert `[1 or 2, R, C, H, W]`; those that need no fetching run first."""
+        resident = resident_in(self._experts)
+        order = sorted(chosen.rows, key=lambda number: resident is not None and number not in resident)
+        prefetch = getattr(self._experts, "prefetch", None)
+        parts = {}
+        for number, following in zip_longest(order, order[1:]):
+            model = self._experts[number]
+            if prefetch is not None and following is not None:
+                prefetch(following)
+            rows = chosen.rows[number]
+            pieces = [slice(first, min(first + MAX_ROWS, len(x))) for first in range(0, len(x), MAX_ROWS)]
+            batches: Sequence[Tensor | slice] = pieces if rows is None else rows.split(MAX_ROWS)
+            made = [self._one(number, model, x, times, batch, with_negative) for batch in batches]
+            parts[number] = made[0] if len(made) == 1 else torch.cat(made, dim=1)
+        if resident is not None:
+            self._contexts.keep_only(resident_in(self._experts) or set())
+        return parts
+
+    def _one(
+        self, number: int, model: VelocityModel, x: Tensor, times: Tensor, rows: Tensor | slice, with_negative: bool
+    ) -> Tensor:
+        """One expert's velocities for some rows; with guidance, both halves in one batch."""
+        context = self._contexts.of(number, model, rows, with_negative)
+        x, times = x[rows], times[rows]
+        if with_negative:
+            x, times = x.repeat(2, 1, 1, 1), times.repeat(2)
+        self.num_expert_rows += len(x)
+        return model(x, times, context).float().unflatten(0, (1 + with_negative, -1))

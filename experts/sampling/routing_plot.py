@@ -1,0 +1,140 @@
+"""A picture of a routing trace: which expert drew how much of each picture, step by step from noise to data.
+
+Shapes: S steps, B pictures, K experts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from paris.experts.errors import SamplingError
+from paris.experts.files import whole_file
+
+if TYPE_CHECKING:
+    from paris.experts.sampling.trace import RoutingTrace
+
+MAX_PANELS = 36
+_COLUMNS = 4
+_PANEL_INCHES = (3.4, 2.1)
+_DPI = 130
+_FEW = 10
+"""Experts that still get colours of a palette made for telling apart."""
+
+
+def plot_routing(
+    trace: RoutingTrace,
+    path: Path,
+    *,
+    titles: Sequence[str] | None = None,
+    pictures: Sequence[Any] | None = None,
+    columns: int = _COLUMNS,
+) -> None:
+    """Draw a panel a picture: the weights of its experts as stacked areas over flow time, noise on the left.
+
+    Args:
+        trace: From a sampling run. Of more than `MAX_PANELS` pictures the first are drawn.
+        path: The file to write; its suffix says the format (.png, .svg, .pdf).
+        titles: One a picture, such as its prompt.
+        pictures: One a picture, shown beside its panel: PIL images or arrays `[H, W, 3]`.
+        columns: Panels beside each other.
+
+    Raises:
+        SamplingError: matplotlib is not installed, does not write this format, or there are too few titles or pictures.
+        DiskFullError: No space; `path` is as it was.
+    """
+    weights = np.asarray(trace.weights, dtype=np.float64)
+    for name, rows in (("titles", titles), ("pictures", pictures)):
+        if rows is not None and len(rows) != weights.shape[1]:
+            raise SamplingError(f"There are {len(rows)} {name} for the {weights.shape[1]} pictures of the trace.")
+    check_plot(path)
+    from matplotlib.figure import Figure
+
+    count = min(weights.shape[1], MAX_PANELS)
+    columns = max(1, min(count, columns))
+    rows_of_panels = math.ceil(count / columns)
+    size = (columns * _PANEL_INCHES[0], rows_of_panels * _PANEL_INCHES[1] + 0.6)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(rows_of_panels, columns, squeeze=False, sharex=True, sharey=True).flatten()
+    used = [int(k) for k in np.nonzero(weights[:, :count].any(axis=(0, 1)))[0]]
+    colors = _colors(weights.shape[2])
+    for row, axis in enumerate(axes):
+        if row >= count:
+            axis.set_axis_off()
+            continue
+        _panel(axis, np.asarray(trace.times, dtype=np.float64), weights[:, row], used, colors)
+        if titles is not None:
+            axis.set_title(_short(titles[row]), fontsize=8)
+        if pictures is not None:
+            _thumbnail(axis, pictures[row])
+    names = [f"expert {trace.experts[k]}" for k in used]
+    _label(figure, axes[:count], columns, names, [colors[k] for k in used])
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=_DPI, format=path.suffix[1:].lower())
+
+
+def check_plot(path: Path) -> None:
+    """Refuse what `plot_routing` could not write, before anything is computed for it.
+
+    Args:
+        path: The file that a plot is wanted in.
+
+    Raises:
+        SamplingError: matplotlib is not installed, or does not write this format.
+    """
+    try:
+        # Not pyplot: no window is ever opened, nothing is kept.
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+    except ImportError as error:
+        raise SamplingError(f"A plot needs matplotlib: {error}.", "Run pip install matplotlib.") from error
+    if path.suffix[1:].lower() not in FigureCanvasAgg.get_supported_filetypes():
+        raise SamplingError(f"A plot cannot be written as {path.name!r}.", "Choose a name that ends in .png or .svg.")
+
+
+def _panel(axis: Any, times: np.ndarray, weights: np.ndarray, used: list[int], colors: Any) -> None:
+    """One picture's weights `[S, K]`: step s holds from its time to the next one's, the last to the end."""
+    edges = np.append(times, 0.0)
+    held = np.vstack([weights, weights[-1:]])
+    axis.stackplot(edges, *(held[:, k] for k in used), step="post", colors=[colors[k] for k in used], linewidth=0)
+    axis.set_xlim(float(edges[0]), 0.0)
+    axis.set_ylim(0, 1)
+    axis.tick_params(labelsize=7)
+
+
+def _thumbnail(axis: Any, picture: Any) -> None:
+    beside = axis.inset_axes((1.02, 0.0, 0.42, 1.0))
+    beside.imshow(np.asarray(picture), interpolation="nearest")
+    beside.set_anchor("W")
+    beside.set_axis_off()
+
+
+def _label(figure: Any, axes: Any, columns: int, names: list[str], colors: list[Any]) -> None:
+    from matplotlib.patches import Patch
+
+    for number, axis in enumerate(axes):
+        if number % columns == 0:
+            axis.set_ylabel("share of expert", fontsize=8)
+        if number + columns >= len(axes):
+            axis.set_xlabel("flow time t (1 noise, 0 data)", fontsize=8)
+            axis.tick_params(labelbottom=True)
+    handles = [Patch(color=color, label=name) for name, color in zip(names, colors, strict=True)]
+    per_line = max(1, int(figure.get_size_inches()[0] // 1.1))
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=min(len(names), per_line), fontsize=8, frameon=False
+    )
+
+
+def _colors(count: int) -> Any:
+    from matplotlib import colormaps
+
+    if count <= _FEW:
+        return colormaps["tab10"](np.arange(_FEW))
+    return colormaps["turbo"](np.linspace(0.03, 0.97, count))
+
+
+def _short(title: str) -> str:
+    return title if len(title) <= 40 else f"{title[:39]}..."

@@ -1,0 +1,103 @@
+"""Text as each expert's layers see it, computed once a sampling run and kept within a bound of memory.
+
+Shapes: B rows of text, M rows of negative text (none, one for all, or B), L tokens, E text width, R rows of one expert.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from paris.experts.errors import SamplingError
+from paris.experts.models.model import TextContext
+from paris.experts.objectives.objectives import VelocityModel
+
+Text = tuple[Tensor, Tensor | None]
+"""States `[B, L, E]`, and mask bool `[B, L]`, True where a token counts; None where all do."""
+
+MAX_KEPT_BYTES = 2 << 30
+"""Keys and values that are kept; beyond, the oldest expert's are computed again: about 4 % of what its pass costs."""
+
+
+class TextContexts:
+    """Keys and values of prompts and negative prompts, for any expert.
+
+    Args:
+        text: The prompts' states and mask.
+        negative: Those of the negative prompts, one row for all or B; None where nothing is guided.
+
+    Raises:
+        SamplingError: There are neither one nor B negative prompts.
+    """
+
+    def __init__(self, text: Text, negative: Text | None) -> None:
+        self._num_rows = len(text[0])
+        self._num_negative = 0 if negative is None else len(negative[0])
+        if negative is not None and self._num_negative not in (1, self._num_rows):
+            raise SamplingError(
+                f"There are {self._num_negative} negative prompts for {self._num_rows} rows of text.",
+                "Give one for all, or one a row.",
+            )
+        self._states, self._mask = _trimmed(text if negative is None else _joined(text, negative))
+        self._kept: dict[int, TextContext] = {}
+
+    def of(self, number: int, model: VelocityModel, rows: Tensor | slice, with_negative: bool) -> TextContext:
+        """What an expert sees for some rows: `[R]` of text, or with the negative text under it `[2 R]`.
+
+        Args:
+            number: The expert's.
+            model: The expert.
+            rows: Row numbers `[R]`, or a slice of all.
+            with_negative: Append the rows' negative text.
+        """
+        whole = self._whole(number, model)
+        if not with_negative:
+            everything = isinstance(rows, slice) and rows == slice(0, self._num_rows) and not self._num_negative
+            return whole if everything else whole.rows(rows)
+        if isinstance(rows, slice):
+            if rows == slice(0, self._num_rows) and self._num_negative == self._num_rows:
+                return whole
+            rows = torch.arange(rows.start, rows.stop, device=self._states.device)
+        away = self._num_rows + (rows if self._num_negative > 1 else torch.zeros_like(rows))
+        return whole.rows(torch.cat([rows, away]))
+
+    def keep_only(self, numbers: set[int]) -> None:
+        """Forget what other experts see: those that have left the device."""
+        self._kept = {number: context for number, context in self._kept.items() if number in numbers}
+
+    def _whole(self, number: int, model: VelocityModel) -> TextContext:
+        if number not in self._kept:
+            self._kept[number] = model.project_text(self._states, self._mask)
+            sizes = {number: _num_bytes(context) for number, context in self._kept.items()}
+            while len(self._kept) > 1 and sum(sizes.values()) > MAX_KEPT_BYTES:
+                oldest = next(iter(self._kept))
+                del self._kept[oldest], sizes[oldest]
+        return self._kept[number]
+
+
+def _num_bytes(context: TextContext) -> int:
+    return sum(part.numel() * part.element_size() for part in (*context.keys, *context.values))
+
+
+def _trimmed(text: Text) -> Text:
+    """Without the tokens that count in no row, and without a mask that hides nothing: exact, and less work."""
+    states, mask = text
+    if mask is None:
+        return states, None
+    counts = mask.any(dim=0).nonzero()
+    length = int(counts.max()) + 1 if len(counts) else mask.shape[1]
+    states, mask = states[:, :length], mask[:, :length]
+    return states, None if mask.all() else mask
+
+
+def _joined(text: Text, negative: Text) -> Text:
+    """Text and negative text one under the other: `[B + M, L, E]`."""
+    (states, mask), (away, away_mask) = text, negative
+    away = away.to(states)
+    if mask is None and away_mask is None:
+        return torch.cat([states, away]), None
+    masks = [
+        torch.ones(rows.shape[:2], dtype=torch.bool, device=states.device) if known is None else known.to(states.device)
+        for rows, known in ((states, mask), (away, away_mask))
+    ]
+    return torch.cat([states, away]), torch.cat(masks)

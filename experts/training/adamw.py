@@ -1,0 +1,176 @@
+"""AdamW: moments in float32, or in 8 bits by the library bitsandbytes.
+
+    exp_avg.<name>               mean of the gradients of parameter <name>
+    exp_avg_sq.<name>            mean of their squares
+    exp_avg_scale.<name>         8 bits alone: the largest magnitude of each block of 256 values
+    exp_avg_sq_scale.<name>
+
+Source: AdamW, Loshchilov and Hutter, arXiv 1711.05101, algorithm 2; 8 bits, Dettmers et al., arXiv 2110.02861.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.optim.adamw import adamw
+
+from paris.experts.errors import TrainingError
+from paris.experts.training.config import OptimizerConfig
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+_EPSILON = 1e-8
+_BLOCK = 256
+_SMALLEST_IN_8_BITS = 4096
+"""Smaller tensors keep float32 moments: they weigh little, and norms and biases are the most sensitive."""
+
+
+class Optimizer(Protocol):
+    """What a `Learner` needs of it."""
+
+    state: dict[str, Tensor]
+    """What a snapshot holds; the live tensors, not copies."""
+
+    def update(self, names: Sequence[str], step: int, divisor: Tensor | None, skipped: Tensor | None = None) -> None:
+        """Move some parameters by their gradients.
+
+        Args:
+            names: Which; over one step each parameter comes once.
+            step: Steps done before this one.
+            divisor: What gradients are divided by `[]`, on their device; None: nothing.
+            skipped: 1 where nothing is to change, else 0 `[]`, on their device; None: never.
+        """
+
+
+def make_optimizer(parameters: Mapping[str, Tensor], config: OptimizerConfig) -> Optimizer:
+    """The optimizer that a configuration asks for.
+
+    Raises:
+        TrainingError: It takes a library that is not installed.
+    """
+    return AdamW8Bit(parameters, config) if config.moments == "8bit" else AdamW(parameters, config)
+
+
+class AdamW:
+    """Moments in float32.
+
+    It is torch's own, in its functional form: the optimizer classes import torch's whole compiler, which would cost
+    every trainer process a second and some 35 MB.
+
+    Args:
+        parameters: What is learned, on its device.
+        config: How.
+    """
+
+    def __init__(self, parameters: Mapping[str, Tensor], config: OptimizerConfig) -> None:
+        self._parameters, self._config = parameters, config
+        self.state = {
+            f"{kind}.{name}": torch.zeros_like(parameter) for kind in MOMENTS for name, parameter in parameters.items()
+        }
+        self._counts = {name: torch.zeros((), device=parameter.device) for name, parameter in parameters.items()}
+
+    def update(self, names: Sequence[str], step: int, divisor: Tensor | None, skipped: Tensor | None = None) -> None:
+        """See `Optimizer`."""
+        config = self._config
+        parameters = [self._parameters[name] for name in names]
+        gradients: list[Any] = [parameter.grad for parameter in parameters]
+        counts = [self._counts[name] for name in names]
+        torch._foreach_zero_(counts)
+        torch._foreach_add_(counts, step)
+        if divisor is not None and divisor.device.type not in ("cpu", "cuda"):
+            # Other devices' kernels neither divide nor skip on the way.
+            if skipped is not None and bool(skipped):
+                return
+            torch._foreach_div_(gradients, divisor)
+            divisor = skipped = None
+        adamw(
+            parameters,
+            gradients,
+            *([self.state[f"{kind}.{name}"] for name in names] for kind in MOMENTS),
+            max_exp_avg_sqs=[],
+            state_steps=counts,
+            fused=True,
+            grad_scale=divisor,
+            found_inf=skipped,
+            amsgrad=False,
+            beta1=config.beta1,
+            beta2=config.beta2,
+            lr=config.learning_rate_at(step),
+            weight_decay=config.weight_decay,
+            eps=_EPSILON,
+            maximize=False,
+        )
+
+
+class AdamW8Bit:
+    """Moments in 8 bits, a quarter of the memory; those of small parameters in float32.
+
+    Args:
+        parameters: What is learned, on its device.
+        config: How.
+
+    Raises:
+        TrainingError: The library is not installed.
+    """
+
+    def __init__(self, parameters: Mapping[str, Tensor], config: OptimizerConfig) -> None:
+        self._functional = _load_library()
+        self._parameters, self._config = parameters, config
+        large = {name: p for name, p in parameters.items() if p.numel() >= _SMALLEST_IN_8_BITS}
+        self._small = AdamW({name: p for name, p in parameters.items() if name not in large}, config)
+        codes = {f"{k}.{name}": torch.zeros_like(p, dtype=torch.uint8) for k in MOMENTS for name, p in large.items()}
+        scales = {
+            f"{kind}_scale.{name}": torch.zeros(-(-p.numel() // _BLOCK), device=p.device)
+            for kind in MOMENTS
+            for name, p in large.items()
+        }
+        self.state = {**codes, **scales, **self._small.state}
+        device = next(iter(parameters.values())).device
+        self._maps = [self._functional.create_dynamic_map(signed=is_signed).to(device) for is_signed in (True, False)]
+
+    def update(self, names: Sequence[str], step: int, divisor: Tensor | None, skipped: Tensor | None = None) -> None:
+        """See `Optimizer`."""
+        small = [name for name in names if f"exp_avg_scale.{name}" not in self.state]
+        if small:
+            self._small.update(small, step, divisor, skipped)
+        if skipped is not None and bool(skipped):
+            return
+        large = [name for name in names if f"exp_avg_scale.{name}" in self.state]
+        if large and divisor is not None:
+            torch._foreach_div_([self._parameters[name].grad for name in large], divisor)
+        for name in large:
+            self._update_large(name, step)
+
+    def _update_large(self, name: str, step: int) -> None:
+        config, parameter = self._config, self._parameters[name]
+        self._functional.optimizer_update_8bit_blockwise(
+            "adam",
+            parameter.grad,
+            parameter,
+            *(self.state[f"{kind}.{name}"] for kind in MOMENTS),
+            beta1=config.beta1,
+            beta2=config.beta2,
+            beta3=0.0,
+            alpha=0.0,
+            eps=_EPSILON,
+            step=step + 1,
+            lr=config.learning_rate_at(step),
+            qmap1=self._maps[0],
+            qmap2=self._maps[1],
+            absmax1=self.state[f"exp_avg_scale.{name}"],
+            absmax2=self.state[f"exp_avg_sq_scale.{name}"],
+            weight_decay=config.weight_decay,
+        )
+
+
+def _load_library() -> Any:
+    try:
+        import bitsandbytes.functional
+    except ImportError as error:
+        raise TrainingError(
+            f"The run keeps its optimizer's moments in 8 bits, which takes a library that is not here: {error}.",
+            "Install it: pip install bitsandbytes",
+        ) from error
+    return bitsandbytes.functional

@@ -1,0 +1,161 @@
+"""What a training task is, how it is trained, and what it says on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from paris.experts.frozen.codec import CodecConfig
+from paris.experts.frozen.text import TextConfig
+from paris.experts.models.initial_weights import InitialWeights
+from paris.experts.models.presets import ModelConfig
+from paris.experts.objectives.objectives import Objective
+from paris.experts.settings import Settings
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class OptimizerConfig(Settings):
+    """How weights are learned: what the training of an expert and of the router have in common."""
+
+    steps: Annotated[int, Field(ge=1, lt=10**8)]
+    """Optimizer steps in all."""
+    batch_size: Annotated[int, Field(ge=1, le=2**20)]
+    """Rows of one step."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
+    """The highest, reached after the warm-up."""
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    """Steps over which the learning rate rises linearly."""
+    final_learning_rate: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Where the cosine after the warm-up ends, as a fraction of `learning_rate`; 1 keeps it constant."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Decoupled decay of all weights, per step, times the learning rate."""
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.999
+    grad_clip: Annotated[float, Field(gt=0)] | None = 1.0
+    """Largest norm of the gradient; None: not clipped."""
+    ema_decay: Fraction = 0.9999
+    moments: Literal["float32", "8bit"] = "float32"
+    """How AdamW keeps its moments; 8 bits take a quarter of the memory, and the library bitsandbytes on every node."""
+
+    def learning_rate_at(self, step: int) -> float:
+        """The learning rate of one step.
+
+        Args:
+            step: Number of the step, from 0.
+
+        Source: linear warm-up, then a half cosine (Loshchilov and Hutter, arXiv 1608.03983, without restarts).
+        """
+        if step < self.warmup_steps:
+            return self.learning_rate * (step + 1) / self.warmup_steps
+        progress = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        cosine = 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+        return self.learning_rate * (self.final_learning_rate + (1.0 - self.final_learning_rate) * cosine)
+
+
+class TrainingConfig(OptimizerConfig):
+    """How an expert is trained."""
+
+    objective: Objective = Objective()
+    """What the expert learns to predict."""
+    micro_batch_size: Annotated[int, Field(ge=1)] | None = None
+    """Rows that are in memory together; None: the whole batch. Changes rounding, nothing else."""
+    caption_dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Probability that a row is seen with the null prompt, for classifier-free guidance."""
+    time_sampling: Literal["uniform", "logit-normal"] = "uniform"
+    """How flow times are drawn; logit-normal (Esser et al., arXiv 2403.03206) dwells on the middle."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """What the model computes in; weights and optimizer are float32 in all. float16 is for GPUs without bfloat16."""
+    snapshot_every: Annotated[int, Field(ge=1)] = 1000
+    """Steps between two scheduled snapshots, which are also the links of the chain of commitments."""
+    window_shards: Annotated[int, Field(ge=1)] = 8
+    """Over how many shards rows are mixed: so many are decoded in memory, and fetched before the first step."""
+
+
+class TrainingTask(Settings):
+    """One expert to be trained, wherever that happens: nothing of a machine is in it."""
+
+    run_id: str
+    seed: Annotated[int, Field(ge=0)]
+    """The run's seed."""
+    task_id: str
+    """Such as "expert-3"."""
+    model: ModelConfig
+    training: TrainingConfig
+    text: TextConfig
+    codec: CodecConfig
+    shard_rows: tuple[Annotated[int, Field(ge=1)], ...]
+    """Rows of each shard, in the order of the manifest."""
+    initial_weights: InitialWeights | None = None
+    """The file that all experts of the run start from; None: the weights of the run's seed."""
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps in all."""
+        return self.training.steps
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that decides the result; how a machine cuts its batches is left out."""
+        content = self.model_dump(mode="json", exclude={"training": {"micro_batch_size"}})
+        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    @model_validator(mode="after")
+    def _text_fits(self) -> Self:
+        if self.text.dim != self.model.text_embed_dim:
+            raise ValueError(f"text width {self.text.dim} is not the model's {self.model.text_embed_dim}")
+        return self
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a running training says now and then.
+
+    Args:
+        step: Optimizer steps done.
+        steps: Optimizer steps in all.
+        loss: Training loss, smoothed over some 50 steps; None before the first step.
+        steps_per_s: Speed since the last report.
+        commitment: The last link of the chain, 64 hex digits; None before the first snapshot.
+        commitment_step: Its step; 0 before the first snapshot.
+        note: A sentence about something unusual, such as a damaged snapshot; mostly empty.
+    """
+
+    step: int
+    steps: int
+    loss: float | None
+    steps_per_s: float
+    commitment: str | None
+    commitment_step: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a call of `ExpertTraining.run` ended.
+
+    Args:
+        step: Optimizer steps done.
+        is_complete: All steps are done; False when it was told to stop.
+        weights_path: `expert.safetensors`, the EMA weights; None where not complete.
+        weights_sha256: Digest of that file; None where not complete.
+        final_loss: Training loss, smoothed over some 50 steps; None where no step was ever done.
+        commitment: The last link of the chain; None before the first scheduled snapshot.
+        commitment_step: Its step.
+        notes: Sentences about anything unusual.
+    """
+
+    step: int
+    is_complete: bool
+    weights_path: Path | None
+    weights_sha256: str | None
+    final_loss: float | None
+    commitment: str | None
+    commitment_step: int
+    notes: tuple[str, ...]

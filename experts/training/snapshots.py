@@ -1,0 +1,220 @@
+"""Training state on disk: every so often, and resumable from.
+
+    snapshots/
+      step-00000500/              scheduled: a link of the chain of commitments
+        weights.safetensors       the weights that are trained
+        ema.safetensors           their moving average
+        optimizer.safetensors     exp_avg.<name> and exp_avg_sq.<name> of AdamW
+        state.json                {"task": ..., "step": 500, "loss": 0.41, "files": {name: sha256}, "previous": ...,
+                                   "commitment": ..., "commitment_step": 500}
+      pause-00000620/             the same, saved because training was told to stop; no link of the chain
+
+A folder gets its name only when everything in it is on the disk. The two newest scheduled ones are kept, and the
+newest pause while nothing newer is there. Random numbers need no saving: they are functions of the step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, ValidationError
+from torch import Tensor
+
+from paris.experts.errors import CheckpointError, SnapshotError
+from paris.experts.files import file_sha256, full_disk_named, sync, write_whole
+from paris.experts.settings import Settings
+from paris.experts.weights.checkpoint import TensorSpec, load_tensors, save_tensors
+
+PARTS = ("weights", "ema", "optimizer")
+NO_COMMITMENT = "0" * 64
+"""What the first link of a chain has as its previous one."""
+_KEPT = 2
+_MAX_STATE_BYTES = 1 << 16
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class SnapshotState(Settings):
+    """state.json: what the files of a snapshot are, and where the chain stands."""
+
+    task: Sha256
+    """Digest of what is trained: `TrainingTask.digest`."""
+    step: Annotated[int, Field(ge=0)]
+    """Optimizer steps done."""
+    loss: float | None
+    """Smoothed training loss; carried on, so that stops do not show in it."""
+    files: dict[str, Sha256]
+    previous: Sha256
+    """The commitment before this one."""
+    commitment: Sha256
+    """Of this snapshot where it is scheduled, else of the scheduled one before."""
+    commitment_step: Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A snapshot read back.
+
+    Args:
+        state: What state.json says.
+        tensors: Part name to tensors, on the CPU.
+    """
+
+    state: SnapshotState
+    tensors: dict[str, dict[str, Tensor]]
+
+
+def commitment_of(previous: str, task: str, step: int, files: Mapping[str, str]) -> str:
+    """The digest that ties a snapshot to its task, its step and all snapshots before it.
+
+    Args:
+        previous: The commitment before, `NO_COMMITMENT` for the first.
+        task: Digest of what is trained.
+        step: Optimizer steps done.
+        files: Part name to SHA-256 of its file.
+
+    Returns:
+        64 hex digits.
+    """
+    lines = [previous, task, str(step), *(f"{name} {files[name]}" for name in PARTS)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+@dataclass
+class SnapshotStore:
+    """The snapshots of one task in one folder.
+
+    Args:
+        folder: Made where it does not exist.
+        task: Digest of what is trained; snapshots of another task are refused.
+        specs: Part name to the tensors that it must hold.
+        notes: One sentence for each thing that was not as it should be.
+    """
+
+    folder: Path
+    task: str
+    specs: Mapping[str, Mapping[str, TensorSpec]]
+    notes: list[str] = field(default_factory=list)
+
+    def save(
+        self,
+        step: int,
+        loss: float | None,
+        parts: Mapping[str, Mapping[str, Tensor]],
+        last: SnapshotState | None,
+        *,
+        scheduled: bool,
+    ) -> SnapshotState:
+        """Write a snapshot, then remove those that are no longer needed.
+
+        Args:
+            step: Optimizer steps done.
+            loss: Smoothed training loss.
+            parts: Part name to tensors.
+            last: The snapshot before, None for the first.
+            scheduled: Whether it is a link of the chain of commitments.
+
+        Returns:
+            What its state.json says.
+
+        Raises:
+            DiskFullError: No space; the snapshots that were there are as they were.
+        """
+        self._sweep()
+        partial = self.folder / f".part-{step:08d}"
+        try:
+            with full_disk_named(partial):
+                partial.mkdir(parents=True)
+                files = {name: save_tensors(partial / f"{name}.safetensors", parts[name]) for name in PARTS}
+                state = self._state(step, loss, files, last, scheduled)
+                write_whole(partial / "state.json", json.dumps(state.to_settings(), indent=1).encode())
+                target = self.folder / f"{'step' if scheduled else 'pause'}-{step:08d}"
+                if target.exists():
+                    shutil.rmtree(target)
+                partial.replace(target)
+                sync(self.folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        self._prune()
+        return state
+
+    def latest(self) -> Snapshot | None:
+        """The newest snapshot that is whole; damaged newer ones are removed, each with a note.
+
+        Raises:
+            SnapshotError: The newest belongs to another task; nothing is changed.
+        """
+        self._sweep()
+        for path in reversed(self._folders()):
+            try:
+                return self._read(path)
+            except (CheckpointError, FileNotFoundError) as error:
+                self.notes.append(f"Snapshot {path.name} is damaged and was removed, the one before is used: {error}")
+                shutil.rmtree(path)
+        return None
+
+    def _state(
+        self, step: int, loss: float | None, files: dict[str, str], last: SnapshotState | None, scheduled: bool
+    ) -> SnapshotState:
+        before = last.commitment if last else NO_COMMITMENT
+        if scheduled:
+            link = {"previous": before, "commitment": commitment_of(before, self.task, step, files)}
+            return SnapshotState(task=self.task, step=step, loss=loss, files=files, commitment_step=step, **link)
+        chain = {"previous": last.previous if last else NO_COMMITMENT, "commitment": before}
+        at = last.commitment_step if last else 0
+        return SnapshotState(task=self.task, step=step, loss=loss, files=files, commitment_step=at, **chain)
+
+    def _read(self, path: Path) -> Snapshot:
+        state = self._read_state(path)
+        if state.task != self.task:
+            raise SnapshotError(
+                f"Snapshot {path} is of another task or of other settings.", "Use another folder, or remove this one."
+            )
+        tensors = {}
+        for name in PARTS:
+            file = path / f"{name}.safetensors"
+            if file_sha256(file) != state.files.get(name):
+                raise CheckpointError(f"{file.name} does not have the digest that state.json says.")
+            tensors[name] = load_tensors(file, self.specs[name])
+        return Snapshot(state, tensors)
+
+    @staticmethod
+    def _read_state(path: Path) -> SnapshotState:
+        with (path / "state.json").open("rb") as file:
+            data = file.read(_MAX_STATE_BYTES)
+        try:
+            state = SnapshotState.model_validate_json(data)
+        except ValidationError as error:
+            raise CheckpointError("state.json is not a snapshot's state.") from error
+        files = {name: state.files.get(name, "") for name in PARTS}
+        chained = commitment_of(state.previous, state.task, state.step, files)
+        if state.step != _step_of(path) or (path.name.startswith("step-") and chained != state.commitment):
+            raise CheckpointError("state.json does not fit its folder or its own commitment.")
+        return state
+
+    def _folders(self) -> list[Path]:
+        """Snapshot folders, oldest first; a scheduled one before a pause at the same step."""
+        found = [path for kind in ("step", "pause") for path in self.folder.glob(f"{kind}-{'[0-9]' * 8}")]
+        return sorted(found, key=lambda path: (_step_of(path), path.name.startswith("pause")))
+
+    def _prune(self) -> None:
+        folders = self._folders()
+        scheduled = [path for path in folders if path.name.startswith("step-")]
+        for path in folders[:-1]:
+            if path not in scheduled[-_KEPT:]:
+                shutil.rmtree(path)
+
+    def _sweep(self) -> None:
+        """Remove what an interrupted save left behind."""
+        for path in self.folder.glob(".part-*"):
+            shutil.rmtree(path)
+
+
+def _step_of(path: Path) -> int:
+    return int(path.name.rpartition("-")[2])
