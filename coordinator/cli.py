@@ -146,7 +146,7 @@ def sample(
     steps: Annotated[int | None, typer.Option(help="Denoising steps.", min=1)] = None,
     guidance: Annotated[float | None, typer.Option(help="Guidance scale; 1 is none.", min=0)] = None,
     solver: Annotated[str | None, typer.Option(help="euler, heun, ab2, ab3 or dpmpp-2m.")] = None,
-    routing: Annotated[str | None, typer.Option(help="top1, top2, ..., full or threshold.")] = None,
+    routing: Annotated[str | None, typer.Option(help="top1, top2, ..., full, threshold or ancestral.")] = None,
     max_experts: Annotated[int | None, typer.Option(help="Experts a picture uses at most.", min=1)] = None,
     routing_threshold: Annotated[
         float | None, typer.Option(help="Leave out experts less probable than this.", min=0, max=1)

@@ -111,7 +111,7 @@ class SamplingTable(_Table):
 
     num_steps: Annotated[int, Field(ge=1)] = 50
     guidance_scale: Annotated[float, Field(ge=0)] = 7.5
-    routing: Annotated[str, Field(pattern=r"^(top[1-9][0-9]{0,3}|full|threshold)$")] = "top2"
+    routing: Annotated[str, Field(pattern=r"^(top[1-9][0-9]{0,3}|full|threshold|ancestral)$")] = "top2"
     solver: Literal["euler", "heun", "ab2", "ab3", "dpmpp-2m"] = "euler"
     time_shift: Annotated[float, Field(gt=0)] = 1.0
     guidance_interval: tuple[_UnitTime, _UnitTime] = (0.0, 1.0)
@@ -119,6 +119,8 @@ class SamplingTable(_Table):
     routing_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     sure_above: Annotated[float, Field(ge=0, le=1)] = 1.0
     router_every: Annotated[int, Field(ge=1)] = 1
+    routing_temperature: Annotated[float, Field(gt=0)] = 1.0
+    redecide_below: _UnitTime = 0.0
     prompts: list[str] = []
     seeds: list[int] = [0, 1, 2, 3]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -98,21 +98,37 @@ def train_prompt_router(
     return model.eval()
 
 
-def combine_with_prompt(picture_logits: Tensor, prompt_logits: Tensor, null_logits: Tensor) -> Tensor:
-    """What picture and prompt say together: p(k | x_t, prompt), as log-probabilities up to a constant.
+class PromptSays(NamedTuple):
+    """What prompts alone say of the experts."""
 
-    Bayes' rule, with picture and prompt independent given the cluster:
-    p(k | x_t, c) is proportional to p(k | x_t) p(k | c) / p(k).
+    posterior: Tensor
+    """`log p(k | prompt)`, `[B, K]`."""
+    prior: Tensor
+    """`log p(k)`, `[1, K]` or `[B, K]`."""
+
+    @property
+    def evidence(self) -> Tensor:
+        """`log p(k | prompt) - log p(k)`, `[B, K]`: added to a picture's logits, it makes them the picture's and the
+        prompt's.
+
+        Bayes' rule, with picture and prompt independent given the cluster:
+        p(k | x_t, c) is proportional to p(k | x_t) p(k | c) / p(k).
+        """
+        return self.posterior - self.prior
+
+
+@torch.no_grad()
+def asked_of_prompts(
+    prompt_router: PromptRouter, text: tuple[Tensor, Tensor], null: tuple[Tensor, Tensor]
+) -> PromptSays:
+    """Ask the prompt router.
 
     Args:
-        picture_logits: Of the router `[B, K]`.
-        prompt_logits: Of the prompt router `[B, K]`.
-        null_logits: Of the prompt router for the null prompt `[1, K]`: the prior.
-
-    Returns:
-        Logits `[B, K]`.
+        prompt_router: The model's.
+        text: States `[B, L, E]` and mask `[B, L]` of the prompts.
+        null: The same of the null prompt, one row: what it gets is the prior.
     """
-    return picture_logits.log_softmax(1) + prompt_logits.log_softmax(1) - null_logits.log_softmax(1)
+    return PromptSays(prompt_router(*text).log_softmax(1), prompt_router(*null).log_softmax(1))
 
 
 def save_prompt_router(path: Path, model: PromptRouter) -> str:

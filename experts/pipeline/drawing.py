@@ -15,17 +15,16 @@ from torch import Tensor
 
 from paris.experts.errors import SamplingError
 from paris.experts.frozen.text import TextEncoder
-from paris.experts.models.prompt_router import PromptRouter, combine_with_prompt
+from paris.experts.models.prompt_router import PromptRouter, PromptSays, asked_of_prompts
 from paris.experts.models.router import Router
 from paris.experts.sampling.expert_source import ExpertSource
 from paris.experts.sampling.field import VelocityField
 from paris.experts.sampling.guidance import Guidance
 from paris.experts.sampling.routing import Routing
-from paris.experts.sampling.sampler import Step, sample
+from paris.experts.sampling.sampler import Step, expert_draws, generators_of, sample
 from paris.experts.sampling.settings import SamplingSettings
 from paris.experts.sampling.solvers import new_solver
 from paris.experts.sampling.text_contexts import Text
-from paris.experts.seeding import generator_for
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,8 +54,8 @@ class Prompted:
     """bool `[B, L]`"""
     negative: Text | None
     """States and mask to be led away from, one row or B; None without guidance."""
-    evidence: Tensor | None
-    """`log p(k | prompt) - log p(k)`, `[B, K]`; None without a prompt router."""
+    says: PromptSays | None
+    """What they say of the experts; None without a prompt router."""
 
 
 def rules_of(
@@ -133,7 +132,7 @@ def read_prompts(
         states, mask = encoder.encode(list(texts))
         return states.repeat_interleave(each, dim=0), mask.repeat_interleave(each, dim=0)
 
-    text, away, evidence = encoded(prompts, num_images), None, None
+    text, away, says = encoded(prompts, num_images), None, None
     if is_guided:
         away = (
             encoded([negative or ""])
@@ -142,11 +141,13 @@ def read_prompts(
         )
         away = (away[0].to(device), away[1].to(device))
     if prompt_router is not None:
-        evidence = _evidence(prompt_router, text, encoded([""])).to(device)
-    return Prompted(text[0].to(device), text[1].to(device), away, evidence)
+        says = PromptSays(*(part.to(device) for part in asked_of_prompts(prompt_router, text, encoded([""]))))
+    return Prompted(text[0].to(device), text[1].to(device), away, says)
 
 
-def field_of(experts: ExpertSource, router: Router, text: Prompted, rules: Rules) -> VelocityField:
+def field_of(
+    experts: ExpertSource, router: Router, text: Prompted, rules: Rules, draws: Tensor | None = None
+) -> VelocityField:
     """The velocity that a model gives these prompts under these rules, for one sampling run.
 
     Args:
@@ -154,6 +155,7 @@ def field_of(experts: ExpertSource, router: Router, text: Prompted, rules: Rules
         router: The model's.
         text: From `read_prompts`.
         rules: From `rules_of`.
+        draws: See `VelocityField`.
     """
     return VelocityField(
         experts,
@@ -161,9 +163,10 @@ def field_of(experts: ExpertSource, router: Router, text: Prompted, rules: Rules
         text.states,
         text.mask,
         negative=text.negative,
-        prompt_evidence=text.evidence,
+        prompt=text.says,
         guidance=rules.guidance,
         routing=rules.routing,
+        draws=draws,
     )
 
 
@@ -193,9 +196,24 @@ def initial_latents(
     seeds = [generator + row for row in range(shape[0])] if isinstance(generator, int) else list(generator)
     if len(seeds) != shape[0]:
         raise SamplingError(f"There are {len(seeds)} seeds for {shape[0]} rows of text.", "Give one seed a picture.")
-    each = [seed if isinstance(seed, torch.Generator) else generator_for(seed, "sample") for seed in seeds]
+    each = generators_of(seeds)
     rows = [torch.randn((1, *shape[1:]), generator=one, device=one.device).to(device) for one in each]
     return torch.cat(rows), each
+
+
+def draws_of(generators: torch.Generator | list[torch.Generator], num_rows: int) -> Tensor:
+    """What ancestral routing draws with, from the generators that the noise came from, after it.
+
+    Args:
+        generators: One for all rows, or one a row.
+        num_rows: B.
+
+    Returns:
+        Uniform float32 in [0, 1) `[B]`, on the CPU.
+    """
+    if isinstance(generators, torch.Generator):
+        return torch.rand(num_rows, generator=generators, device=generators.device).cpu()
+    return expert_draws(generators)
 
 
 def draw(
@@ -240,7 +258,7 @@ def draw(
         text.mask,
         seeds=seeds,
         negative=text.negative,
-        prompt_evidence=text.evidence,
+        prompt=text.says,
         on_step=on_step,
         **rules._asdict(),
     )
@@ -250,11 +268,10 @@ def draw(
 def _own_routing(settings: SamplingSettings) -> Routing:
     rule = Routing.named(settings.routing)
     threshold = rule.threshold if settings.routing_threshold is None else settings.routing_threshold
-    more: dict[str, Any] = {"sure_above": settings.sure_above, "router_every": settings.router_every}
+    more: dict[str, Any] = {
+        "sure_above": settings.sure_above,
+        "router_every": settings.router_every,
+        "temperature": settings.routing_temperature,
+        "redecide_below": settings.redecide_below,
+    }
     return rule.model_copy(update={"threshold": threshold, **more})
-
-
-@torch.no_grad()
-def _evidence(prompt_router: PromptRouter, text: tuple[Tensor, Tensor], null: tuple[Tensor, Tensor]) -> Tensor:
-    says, prior = prompt_router(*text), prompt_router(*null)
-    return combine_with_prompt(torch.zeros_like(says), says, prior)

@@ -22,13 +22,21 @@ from paris.experts.frozen.text import TextEncoder
 from paris.experts.models.prompt_router import PromptRouter
 from paris.experts.models.router import Router
 from paris.experts.pipeline.callbacks import Callbacks
-from paris.experts.pipeline.drawing import Generators, Rules, field_of, initial_latents, read_prompts, rules_of
+from paris.experts.pipeline.drawing import (
+    Generators,
+    Rules,
+    draws_of,
+    field_of,
+    initial_latents,
+    read_prompts,
+    rules_of,
+)
 from paris.experts.pipeline.files import StoredPipeline
 from paris.experts.pipeline.output import as_output, check_output_type
 from paris.experts.pipeline.steps import SchedulerSteps, SolverSteps, Steps
 from paris.experts.release.parts import Experts
 from paris.experts.release.residency import ExpertBank
-from paris.experts.sampling.field import VelocityField
+from paris.experts.sampling.field import VelocityField, picture_shape
 from paris.experts.sampling.routing import Routing
 from paris.experts.sampling.settings import SamplingSettings
 from paris.experts.sampling.solvers import flow_times
@@ -169,7 +177,7 @@ class ParisPipeline(StoredPipeline):
             callback_on_step_end: Called after each step as `f(pipeline, step, timestep, tensors)`, timestep being that
                 at which the step began, in [0, 1000]; returns a dictionary, whose "latents" are gone on from.
             callback_on_step_end_tensor_inputs: What `tensors` holds, of "latents" and "weights" `[B, K]`.
-            routing: "top1", "top2" and so on, "full", "threshold", or a `Routing`.
+            routing: "top1", "top2" and so on, "full", "threshold", "ancestral", or a `Routing`.
             max_experts: Experts a picture uses at most at a step, in place of the routing's.
             routing_threshold: Experts less probable than this are left out, in place of the routing's.
             solver: A name of `solvers.SOLVERS`; only without a scheduler.
@@ -203,8 +211,9 @@ class ParisPipeline(StoredPipeline):
             is_guided=self.do_classifier_free_guidance,
             device=self.device,
         )
-        field = field_of(self.experts, self.router, text, rules)
-        x, generators = self._noise(field, len(text.states), generator, latents)
+        x, generators = self._noise(len(text.states), generator, latents)
+        draws = draws_of(generators, len(x)) if rules.routing.ancestral else None
+        field = field_of(self.experts, self.router, text, rules, draws)
         made, trace = self._run(self._steps(field, rules, generators), x, callbacks, TraceRecorder(field.numbers))
         images = made if output_type == "latent" else as_output(self.codec.decode(made), output_type)
         routed = trace.trace() if return_routing else None
@@ -213,9 +222,9 @@ class ParisPipeline(StoredPipeline):
         return ParisPipelineOutput(images=images, routing=routed)
 
     def _noise(
-        self, field: VelocityField, num_rows: int, generator: Generators, latents: Tensor | None
+        self, num_rows: int, generator: Generators, latents: Tensor | None
     ) -> tuple[Tensor, torch.Generator | list[torch.Generator]]:
-        shape = (num_rows, *field.picture_shape)
+        shape = (num_rows, *picture_shape(self.experts))
         drawn, generators = initial_latents(generator, shape, self.device)
         if latents is None:
             return drawn, generators

@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 
 from paris.experts.errors import SamplingError
+from paris.experts.models.prompt_router import PromptSays
 from paris.experts.objectives.objectives import VelocityModel
+from paris.experts.sampling.ancestral import AncestralRun
 from paris.experts.sampling.expert_source import ExpertSource, as_source, resident_in
 from paris.experts.sampling.guidance import Guidance, GuidedRun, as_guidance
 from paris.experts.sampling.routing import Chosen, RoutedRun, Routing, as_routing
@@ -25,6 +27,12 @@ from paris.experts.sampling.text_contexts import Text, TextContexts
 
 MAX_ROWS = 256
 """Rows that go through an expert together, twice as many with guidance: bounds the memory of large batches."""
+
+
+def picture_shape(experts: ExpertSource) -> tuple[int, int, int]:
+    """`(C, H, W)` of what experts make."""
+    config = getattr(experts, "config", None) or experts[min(experts.keys())].config
+    return config.in_channels, config.image_size, config.image_size
 
 
 class FieldValue(NamedTuple):
@@ -46,9 +54,10 @@ class VelocityField:
         text_mask: `[B, L]`, True where a token counts; None where all do.
         negative: States and mask to be led away from, one row or B: the null prompt's, or a negative prompt's.
             Needed where the guidance scale is not 1.
-        prompt_evidence: `log p(k | prompt) - log p(k)` up to a constant, `[B, K]`: added to the router's logits.
+        prompt: What the prompts say of the experts; None where the noisy picture alone decides.
         guidance: How far and when; a number is the scale, at all times.
         routing: Which experts a row uses; or the name of such a rule.
+        draws: Uniform in [0, 1), one a row `[B]`; needed by ancestral routing alone.
 
     Raises:
         SamplingError: The arguments do not fit each other, or no routing has this name.
@@ -65,9 +74,10 @@ class VelocityField:
         text_mask: Tensor | None = None,
         *,
         negative: Text | None = None,
-        prompt_evidence: Tensor | None = None,
+        prompt: PromptSays | None = None,
         guidance: Guidance | float = 1.0,
         routing: Routing | str = "top2",
+        draws: Tensor | None = None,
     ) -> None:
         guidance = as_guidance(guidance)
         if guidance.scale != 1.0 and negative is None:
@@ -75,7 +85,9 @@ class VelocityField:
         self._experts = as_source(experts)
         self.numbers = tuple(sorted(self._experts.keys()))
         """Numbers of the experts at hand."""
-        self._routed = RoutedRun(self.numbers, router, prompt_evidence, as_routing(routing))
+        rule = as_routing(routing)
+        self._routed = RoutedRun(self.numbers, router, None if prompt is None else prompt.evidence, rule)
+        self._ancestral = AncestralRun(self._routed, prompt, draws, len(text_states), rule) if rule.ancestral else None
         self._guided = GuidedRun(guidance)
         self._contexts = TextContexts((text_states, text_mask), negative if guidance.scale != 1.0 else None)
         self.num_rows = len(text_states)
@@ -93,8 +105,7 @@ class VelocityField:
     @property
     def picture_shape(self) -> tuple[int, int, int]:
         """`(C, H, W)` of what the experts make."""
-        config = getattr(self._experts, "config", None) or self._experts[self.numbers[0]].config
-        return config.in_channels, config.image_size, config.image_size
+        return picture_shape(self._experts)
 
     @torch.no_grad()
     def at(self, x: Tensor, t: float) -> FieldValue:
@@ -110,7 +121,7 @@ class VelocityField:
         if len(x) != self.num_rows:
             raise SamplingError(f"There are {len(x)} pictures for {self.num_rows} rows of text.")
         times = torch.full((len(x),), t, dtype=torch.float32, device=x.device)
-        chosen = self._routed(x, times)
+        chosen = self._routed(x, times) if self._ancestral is None else self._ancestral(x, times, t)
         asks_negative = self._guided.asks_negative(t)
         with_text, negative = self._mixed(x, times, chosen, asks_negative)
         self.num_evaluations += 1

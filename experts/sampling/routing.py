@@ -32,10 +32,16 @@ class Routing(Settings):
     """The best expert runs alone where it is more probable than this."""
     router_every: Annotated[int, Field(ge=1, le=1000)] = 1
     """The router is asked at every n-th evaluation of the velocity; in between the weights stay."""
+    temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
+    """The posterior is raised to the power of one over this: below 1 it is sharper than the router says."""
+    ancestral: bool = False
+    """One expert is drawn from p(k | prompt) before the first step, and runs alone: see `ancestral.py`."""
+    redecide_below: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """With `ancestral`: below this flow time the rules above hold, for what has become of the picture; 0: never."""
 
     @classmethod
     def named(cls, name: str) -> Self:
-        """The routing of a name: "top1", "top2" and so on, "full", or "threshold".
+        """The routing of a name: "top1", "top2" and so on, "full", "threshold", or "ancestral".
 
         Raises:
             SamplingError: No routing has this name.
@@ -44,9 +50,13 @@ class Routing(Settings):
             return cls(max_experts=None)
         if name == "threshold":
             return cls(max_experts=None, threshold=THRESHOLD)
+        if name == "ancestral":
+            return cls(max_experts=1, ancestral=True)
         top = _TOP.fullmatch(name)
         if top is None:
-            raise SamplingError(f"Unknown routing {name!r}.", "Choose one of top1, top2, top3 ..., full, threshold.")
+            raise SamplingError(
+                f"Unknown routing {name!r}.", "Choose one of top1, top2, top3 ..., full, threshold, ancestral."
+            )
         return cls(max_experts=int(top[1]))
 
     def weights(self, logits: Tensor) -> Tensor:
@@ -61,7 +71,7 @@ class Routing(Settings):
         Source: arXiv 2510.03434 (top-1, top-2, full); arXiv 2501.05450, equation 7 (the posterior, renormalised over
         the chosen) and table 1 (threshold). `sure_above` is ours.
         """
-        probabilities = logits.float().softmax(dim=1)
+        probabilities = (logits.float() / self.temperature).softmax(dim=1)
         at_most = min(self.max_experts or logits.shape[1], logits.shape[1])
         best, index = probabilities.topk(at_most, dim=1)
         others = best[:, 1:]
@@ -85,6 +95,15 @@ class Chosen(NamedTuple):
     """Weight of each expert at hand, float32 `[B, K]`; rows sum to one."""
     rows: dict[int, Tensor | None]
     """Number of each expert that runs, in order, to its rows `[R]`; None: all rows."""
+
+    @classmethod
+    def of(cls, numbers: Sequence[int], weights: Tensor) -> Self:
+        """From the weights `[B, K]` of the experts of these numbers.
+
+        Raises:
+            SamplingError: A row has no expert: the weights are not finite.
+        """
+        return cls(weights, _rows_of(numbers, weights))
 
 
 class RoutedRun:
@@ -115,6 +134,11 @@ class RoutedRun:
         self.num_asked = 0
         """How often the router was asked."""
 
+    @property
+    def numbers(self) -> list[int]:
+        """Numbers of the experts at hand."""
+        return self._numbers
+
     def __call__(self, x: Tensor, times: Tensor) -> Chosen:
         """Which experts run on `x` at flow time `times`. Ask once an evaluation.
 
@@ -123,13 +147,18 @@ class RoutedRun:
         """
         if self._last is None or self._age == self._routing.router_every:
             weights = self._weights(x, times)
-            self._last, self._age = Chosen(weights, _rows_of(self._numbers, weights)), 0
+            self._last, self._age = Chosen.of(self._numbers, weights), 0
         self._age += 1
         return self._last
 
-    def _weights(self, x: Tensor, times: Tensor) -> Tensor:
+    def logits(self, x: Tensor, times: Tensor) -> Tensor:
+        """What router and prompts say of the experts at hand, `[B, K]`; counts as asking the router.
+
+        Raises:
+            SamplingError: The router knows fewer experts than there are.
+        """
         if self._router is None:
-            return torch.ones(len(x), 1, device=x.device)
+            return torch.zeros(len(x), 1, device=x.device)
         self.num_asked += 1
         logits = self._router(x, times)
         if self._numbers[-1] >= logits.shape[1]:
@@ -137,10 +166,13 @@ class RoutedRun:
         if self._evidence is not None:
             # Bayes: p(k | x, prompt) is proportional to p(k | x) p(k | prompt) / p(k), given k each alone.
             logits = logits + self._evidence
-        return self._routing.weights(logits[:, self._numbers])
+        return logits[:, self._numbers]
+
+    def _weights(self, x: Tensor, times: Tensor) -> Tensor:
+        return self._routing.weights(self.logits(x, times))
 
 
-def _rows_of(numbers: list[int], weights: Tensor) -> dict[int, Tensor | None]:
+def _rows_of(numbers: Sequence[int], weights: Tensor) -> dict[int, Tensor | None]:
     # One copy to the host for all experts: on a GPU each would wait for the device.
     chosen = (weights > 0).cpu()
     if not chosen.any(dim=1).all():

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from paris.experts.errors import SamplingError
+from paris.experts.models.prompt_router import PromptSays
 from paris.experts.objectives.objectives import VelocityModel
-from paris.experts.sampling.expert_source import ExpertSource
-from paris.experts.sampling.field import VelocityField
+from paris.experts.sampling.expert_source import ExpertSource, as_source
+from paris.experts.sampling.field import VelocityField, picture_shape
 from paris.experts.sampling.guidance import Guidance
-from paris.experts.sampling.routing import Routing
+from paris.experts.sampling.routing import Routing, as_routing
 from paris.experts.sampling.solvers import flow_times, new_solver
 from paris.experts.sampling.text_contexts import Text
 from paris.experts.seeding import generator_for
@@ -48,7 +49,7 @@ def sample(
     *,
     seeds: Sequence[int | torch.Generator],
     negative: Text | None = None,
-    prompt_evidence: Tensor | None = None,
+    prompt: PromptSays | None = None,
     num_steps: int = 50,
     guidance: Guidance | float = 1.0,
     routing: Routing | str = "top2",
@@ -64,15 +65,16 @@ def sample(
         router: Chooses among them.
         text_states: `[B, L, E]` on the device of the models.
         text_mask: `[B, L]`, True where a token counts; None where all do.
-        seeds: One a row: a picture follows from its seed, prompt and settings, not from its neighbours.
+        seeds: One a row: a picture follows from its seed, prompt and settings, not from its neighbours. Integers, or
+            CPU generators, which are then drawn from.
         negative: States and mask to be led away from, one row or B.
-        prompt_evidence: What the prompts say of the experts, `[B, K]`.
+        prompt: What the prompts say of the experts.
         num_steps: Steps.
         guidance: How far and when; a number is the scale, at all times; 1 is no guidance.
         routing: Which experts a row uses.
         solver: One of `solvers.SOLVERS`.
         time_shift: 1 for equal steps, see `solvers.flow_times`.
-        latents: Noise to start from, float32 `[B, C, H, W]`; the seeds are then not drawn from.
+        latents: Noise to start from, float32 `[B, C, H, W]`, in place of what the seeds would draw.
         on_step: Told after each step; what it raises ends the sampling.
 
     Returns:
@@ -82,19 +84,22 @@ def sample(
         SamplingError: An argument is unknown, out of range, or does not fit the others.
         SettingsError: The guidance scale is out of range.
     """
+    source, rule = as_source(experts), as_routing(routing)
+    steps, times = new_solver(solver), flow_times(num_steps, time_shift)
+    _check_rows(seeds, latents, text_states, picture_shape(source))
+    generators = generators_of(seeds)
+    x = initial_noise(generators, picture_shape(source)) if latents is None else latents.float()
     field = VelocityField(
-        experts,
+        source,
         router,
         text_states,
         text_mask,
         negative=negative,
-        prompt_evidence=prompt_evidence,
+        prompt=prompt,
         guidance=guidance,
-        routing=routing,
+        routing=rule,
+        draws=expert_draws(generators) if rule.ancestral else None,
     )
-    steps, times = new_solver(solver), flow_times(num_steps, time_shift)
-    _check_rows(seeds, latents, text_states, field)
-    x = initial_noise(seeds, field.picture_shape) if latents is None else latents.float()
     x = x.to(text_states.device)
     with torch.no_grad():
         for number, (t, t_next) in enumerate(pairwise(times)):
@@ -115,15 +120,32 @@ def initial_noise(seeds: Sequence[int | torch.Generator], shape: tuple[int, ...]
     Returns:
         float32 `[B, *shape]`.
     """
-    generators = [seed if isinstance(seed, torch.Generator) else generator_for(seed, "sample") for seed in seeds]
-    return torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+    return torch.stack([torch.randn(shape, generator=generator) for generator in generators_of(seeds)])
+
+
+def generators_of(seeds: Sequence[int | torch.Generator]) -> list[torch.Generator]:
+    """A generator a row: those given, and a fresh one for each integer."""
+    return [seed if isinstance(seed, torch.Generator) else generator_for(seed, "sample") for seed in seeds]
+
+
+def expert_draws(generators: Sequence[torch.Generator]) -> Tensor:
+    """What ancestral routing draws experts with: uniform float32 in [0, 1) `[B]`, on the CPU.
+
+    Args:
+        generators: One a row, after its noise: so a row's noise does not depend on the routing.
+    """
+    drawn = [torch.rand(1, generator=one, device=one.device).cpu() for one in generators]
+    return torch.cat(drawn) if drawn else torch.zeros(0)
 
 
 def _check_rows(
-    seeds: Sequence[int | torch.Generator], latents: Tensor | None, text_states: Tensor, field: VelocityField
+    seeds: Sequence[int | torch.Generator],
+    latents: Tensor | None,
+    text_states: Tensor,
+    shape: tuple[int, int, int],
 ) -> None:
     if latents is not None:
-        wanted = (len(text_states), *field.picture_shape)
+        wanted = (len(text_states), *shape)
         if tuple(latents.shape) != wanted:
             raise SamplingError(f"The latents have shape {list(latents.shape)}, {list(wanted)} is needed.")
     elif not len(seeds) or len(seeds) != len(text_states):

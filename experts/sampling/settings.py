@@ -24,7 +24,7 @@ class SamplingSettings(Settings):
     num_steps: Annotated[int, Field(ge=1, le=10_000)] = 50
     guidance_scale: Annotated[float, Field(ge=0, le=100)] = 7.5
     routing: str = "top2"
-    """"top1", "top2" and so on, "full" or "threshold"."""
+    """"top1", "top2" and so on, "full", "threshold" or "ancestral"."""
     solver: Literal["euler", "heun", "ab2", "ab3", "dpmpp-2m"] = "euler"
     time_shift: Annotated[float, Field(gt=0, le=100)] = 1.0
     """Above 1: shorter steps near noise, see `solvers.flow_times`."""
@@ -35,7 +35,9 @@ class SamplingSettings(Settings):
     """Experts less probable than this are left out; None: as the routing's name says."""
     sure_above: _UnitTime = 1.0
     router_every: _Count = 1
-    """These two: see `routing.Routing`."""
+    routing_temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
+    redecide_below: _UnitTime = 0.0
+    """These four: see `routing.Routing`."""
 
     @field_validator("routing")
     @classmethod

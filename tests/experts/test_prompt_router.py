@@ -9,7 +9,7 @@ from paris.experts.errors import CheckpointError
 from paris.experts.frozen.text import TextConfig, VocabularyEncoder
 from paris.experts.models.prompt_router import (
     PromptRouterConfig,
-    combine_with_prompt,
+    PromptSays,
     load_prompt_router,
     save_prompt_router,
     train_prompt_router,
@@ -67,7 +67,7 @@ def test_picture_and_prompt_are_joined_by_bayes_rule():
     wanted = joint[:, picture, prompt] / joint[:, picture, prompt].sum()
     given_picture = (prior * of_picture[:, picture]).log()[None]
     given_prompt = (prior * of_prompt[:, prompt]).log()[None]
-    got = combine_with_prompt(given_picture, given_prompt, prior.log()[None]).softmax(1)[0]
+    got = (given_picture + PromptSays(given_prompt, prior.log()[None]).evidence).softmax(1)[0]
     torch.testing.assert_close(got, wanted)
 
 

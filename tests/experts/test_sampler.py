@@ -7,6 +7,7 @@ from closed_forms import Closed, gaussian, text
 from tiny_models import tiny_expert, tiny_router
 
 from paris.experts.errors import SamplingError
+from paris.experts.models.prompt_router import PromptSays
 from paris.experts.sampling.sampler import initial_noise, sample
 
 
@@ -140,7 +141,8 @@ def test_what_the_prompt_says_is_added_to_what_the_router_says():
     experts = [gaussian(0.0, 0.5)] * 3
     logits, evidence = torch.tensor([[0.1, 0.2, 0.3]]), torch.tensor([[2.0, -1.0, 0.0]])
     settings = {"seeds": [0], "num_steps": 1, "routing": "full", "on_step": steps.append}
-    sample(experts, lambda x, t: logits, text(1), prompt_evidence=evidence, **settings)
+    says = PromptSays(evidence + 3.0, torch.tensor([[3.0, 3.0, 3.0]]))
+    sample(experts, lambda x, t: logits, text(1), prompt=says, **settings)
     expected = logits.softmax(1) * evidence.exp()
     torch.testing.assert_close(steps[0].weights, expected / expected.sum())
 

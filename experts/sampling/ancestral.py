@@ -1,0 +1,84 @@
+"""Ancestral routing: draw one expert a picture from p(k | prompt), and let it draw the picture alone.
+
+The data is a mixture: p(x | prompt) = sum_k p(k | prompt) p(x | k, prompt). A mixture is sampled exactly by drawing its
+component first. So no router has to weigh experts whose common velocity none of them has learned, the clusters'
+proportions are those of the data, and a picture costs what it costs a model of one expert.
+
+Near noise the router of noisy pictures knows the prior alone: its most probable expert is the largest cluster for every
+picture ("top1"), and a mean over experts ("top2", "full") is a mean over pictures of different clusters.
+
+Shapes: B rows, K experts.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from paris.experts.errors import SamplingError
+from paris.experts.models.prompt_router import PromptSays
+from paris.experts.sampling.routing import Chosen, RoutedRun, Routing
+
+
+def draw_components(log_probabilities: Tensor, draws: Tensor) -> Tensor:
+    """One component a row, by the inverse of the cumulative distribution.
+
+    Args:
+        log_probabilities: `[B, K]`, up to a constant a row.
+        draws: Uniform in [0, 1) `[B]`.
+
+    Returns:
+        int64 `[B]`, in [0, K).
+    """
+    cumulative = log_probabilities.double().softmax(1).cumsum(1)
+    # Scaled by the last, which rounding may have left below 1: no draw falls behind it.
+    return torch.searchsorted(cumulative / cumulative[:, -1:], draws.double()[:, None], right=True)[:, 0].clamp(
+        max=log_probabilities.shape[1] - 1
+    )
+
+
+class AncestralRun:
+    """Ancestral routing over one sampling run.
+
+    Args:
+        routed: What decides below `routing.redecide_below`, and without a prompt router says the prior.
+        prompt: What the prompts say of all experts; None: the router's answer at the first step, which sees noise.
+        draws: Uniform in [0, 1), one a row `[B]`: what is drawn follows from these alone.
+        num_rows: B.
+        routing: The rule.
+
+    Raises:
+        SamplingError: There is not one number a row to draw with.
+    """
+
+    def __init__(
+        self, routed: RoutedRun, prompt: PromptSays | None, draws: Tensor | None, num_rows: int, routing: Routing
+    ) -> None:
+        if draws is None or len(draws) != num_rows:
+            given = 0 if draws is None else len(draws)
+            raise SamplingError(
+                f"Ancestral routing draws an expert for each of {num_rows} pictures, and was given {given} seeds.",
+                "Give one seed a picture.",
+            )
+        self._routed, self._prompt, self._draws, self._routing = routed, prompt, draws, routing
+        self._drawn: Chosen | None = None
+
+    def __call__(self, x: Tensor, times: Tensor, t: float) -> Chosen:
+        """Which expert runs on each row of `x` at flow time `t`, of which `times` is one a row.
+
+        Raises:
+            SamplingError: As `RoutedRun`.
+        """
+        if t < self._routing.redecide_below:
+            return self._routed(x, times)
+        if self._drawn is None:
+            says = self._says(x, times)
+            index = draw_components(says, self._draws.to(says.device))
+            weights = torch.nn.functional.one_hot(index, says.shape[1]).float()
+            self._drawn = Chosen.of(self._routed.numbers, weights)
+        return self._drawn
+
+    def _says(self, x: Tensor, times: Tensor) -> Tensor:
+        if self._prompt is None:
+            return self._routed.logits(x, times)
+        return self._prompt.posterior[:, self._routed.numbers]
