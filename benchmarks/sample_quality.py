@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from benchmarks.digits.folder import TrainedDigits
-from benchmarks.digits.judge import prompts_for
+from benchmarks.small.folder import TrainedFolder
+from benchmarks.small.pictures import SmallDataError
 from paris.experts.pipeline import drawing
 from paris.experts.sampling.field import VelocityField
 from paris.experts.sampling.sampler import initial_noise
@@ -73,8 +73,8 @@ class Measured:
         }
 
 
-def measure(digits: TrainedDigits, settings: SamplingSettings, num_pictures: int, first_seed: int) -> Measured:
-    """Sample digits in even shares and compare them with held-out ones.
+def measure(digits: TrainedFolder, settings: SamplingSettings, num_pictures: int, first_seed: int) -> Measured:
+    """Sample for the captions of held-out pictures and compare with these.
 
     Args:
         digits: A trained folder.
@@ -82,24 +82,26 @@ def measure(digits: TrainedDigits, settings: SamplingSettings, num_pictures: int
         num_pictures: N.
         first_seed: Of the first picture; the next has the next.
     """
-    prompts, labels = prompts_for(num_pictures)
+    judge = digits.judge
+    places = judge.prompts(num_pictures)
+    prompts = [judge.heldout.captions[place] for place in places]
     pictures, expert_rows, router_rows = [], 0, 0
     for begin in range(0, num_pictures, _ROWS_AT_ONCE):
         field = field_of(digits, prompts[begin : begin + _ROWS_AT_ONCE], settings)
         made = draw(field, settings, first_seed + begin)
-        pictures.append(digits.pipeline.codec.decode(made))
+        pictures.append(digits.ensemble.codec.decode(made))
         expert_rows, router_rows = expert_rows + field.num_expert_rows, router_rows + field.num_router_rows
     every = np.concatenate(pictures)
     return Measured(
         settings,
-        digits.judge.frechet_of(every),
-        digits.judge.recognised(every, labels),
+        judge.frechet_of(every),
+        judge.recognised(every, judge.heldout.labels[places]),
         expert_rows / num_pictures,
         router_rows / num_pictures,
     )
 
 
-def field_of(digits: TrainedDigits, prompts: Sequence[str], settings: SamplingSettings) -> VelocityField:
+def field_of(digits: TrainedFolder, prompts: Sequence[str], settings: SamplingSettings) -> VelocityField:
     """The trained model's velocity for some prompts.
 
     Args:
@@ -107,9 +109,11 @@ def field_of(digits: TrainedDigits, prompts: Sequence[str], settings: SamplingSe
         prompts: One a picture.
         settings: How to sample.
     """
-    pipe, rules = digits.pipeline, drawing.rules_of(settings)
-    text = drawing.read_prompts(pipe.text_encoder, pipe.prompt_router, prompts, is_guided=rules.guidance.scale != 1.0)
-    return drawing.field_of(pipe.experts, pipe.router, text, rules)
+    model, rules = digits.ensemble, drawing.rules_of(settings)
+    text = drawing.read_prompts(model.text_encoder, model.prompt_router, prompts, is_guided=rules.guidance.scale != 1.0)
+    if model.router is None:
+        raise SmallDataError(f"{digits.folder} has no router.", "Train it with several experts.")
+    return drawing.field_of(model.experts, model.router, text, rules)
 
 
 def draw(field: VelocityField, settings: SamplingSettings, first_seed: int) -> Tensor:

@@ -14,10 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.digits.folder import TrainedDigits
-from benchmarks.digits.judge import prompts_for
 from benchmarks.sample_models import RandomModel
 from benchmarks.sample_quality import field_of, run
+from benchmarks.small.folder import TrainedFolder
 from paris.experts.models.router import Router
 from paris.experts.pipeline.drawing import rules_of
 from paris.experts.sampling.field import VelocityField
@@ -43,9 +42,9 @@ class ReplayedRouter:
         return next(self._answers).log()
 
 
-def traced(digits: TrainedDigits, settings: SamplingSettings, num_pictures: int, first_seed: int) -> RoutingTrace:
+def traced(digits: TrainedFolder, settings: SamplingSettings, num_pictures: int, first_seed: int) -> RoutingTrace:
     """Which experts the small model uses, a step at a time."""
-    prompts, _ = prompts_for(num_pictures)
+    prompts = [digits.judge.heldout.captions[place] for place in digits.judge.prompts(num_pictures)]
     field = field_of(digits, prompts, settings)
     recorder = TraceRecorder(field.numbers)
     for number, (_, weights) in enumerate(run(field, settings, first_seed)):

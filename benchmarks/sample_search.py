@@ -16,8 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.digits.folder import TrainedDigits
 from benchmarks.sample_quality import REFERENCE, Measured, measure
+from benchmarks.small.folder import TrainedFolder
 from paris.experts.sampling.settings import SamplingSettings
 
 SEARCH_SEED, CHECK_SEED = 1_000_000, 2_000_000
@@ -35,7 +35,7 @@ class Measurements:
         num_pictures: N of each measurement.
     """
 
-    def __init__(self, digits: TrainedDigits, num_pictures: int) -> None:
+    def __init__(self, digits: TrainedFolder, num_pictures: int) -> None:
         self._digits, self._num_pictures = digits, num_pictures
         self._path = digits.folder / "sampled.jsonl"
         self._known = dict(_read(self._path)) if self._path.exists() else {}

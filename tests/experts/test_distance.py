@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from benchmarks.digits.distance import (
+from benchmarks.small.distance import (
     floor,
     frechet_distance,
     frechet_of_gaussians,

@@ -11,32 +11,31 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from benchmarks.digits.data import SIZE, DigitsError
+from benchmarks.small.datasets import Dataset, dataset
+from benchmarks.small.pictures import SmallDataError
 from paris.experts.files import write_whole
 from paris.experts.frozen.text import TextConfig
 from paris.experts.models.presets import ModelConfig, RouterConfig
 from paris.experts.settings import Settings
-from paris.experts.training.config import TrainingConfig
 from paris.experts.training.router_training import RouterTrainingConfig
 
-_PICTURE = {"image_size": SIZE, "in_channels": 3, "patch_size": 4}
-_TEXT_WIDTH, _TEXT_TOKENS = 32, 4
-_LEARNING = {"warmup_steps": 100, "final_learning_rate": 0.02, "grad_clip": 1.0}
+_TEXT_WIDTH = 32
+_TEXT_TOKENS = {"digits": 4, "fashion": 4, "emoji": 12}
+LEARNING = {"warmup_steps": 100, "final_learning_rate": 0.02, "grad_clip": 1.0}
 
 
-class DigitsSettings(Settings):
+class SmallSettings(Settings):
     """Decides the result, with the versions of what computes it."""
 
+    dataset: Literal["digits", "fashion", "emoji"] = "digits"
     experts: Annotated[int, Field(ge=1, le=32)] = 4
-    """K. Each sees its own cluster alone."""
+    """K of the arms that do not say their own. Each expert sees its own cluster alone."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Of everything random."""
-    clusters_by: Literal["features", "pixels"] = "features"
-    """What is clustered: the classifier's features (clusters of digits), or pixels (of shape and slant)."""
+    """Of clustering, training and sampling; the split and the judging classifier are the same for all."""
     batch_size: Annotated[int, Field(ge=1)] = 64
     """Rows that all experts see together in one step. Each sees a K-th: the batch is split, the steps are not."""
     steps: Annotated[int, Field(ge=1)] = 3900
-    """Optimizer steps of every expert, and of the monolith."""
+    """Optimizer steps of every expert."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 6e-3
     """Of experts and monolith, at its highest."""
     time_sampling: Literal["uniform", "logit-normal"] = "logit-normal"
@@ -46,10 +45,11 @@ class DigitsSettings(Settings):
     prompt_router_steps: Annotated[int, Field(ge=1)] = 200
     router_heldout: Annotated[int, Field(ge=10, le=1000)] = 250
     """About how many held-out rows the router is judged on, each at ten noise levels."""
-    classifier_epochs: Annotated[int, Field(ge=1)] = 16
+    classifier_epochs: Annotated[int, Field(ge=1)] | None = None
+    """Of the judge and of the scout; None: the data set's."""
     hidden_size: Annotated[int, Field(ge=16)] = 96
     num_layers: Annotated[int, Field(ge=1)] = 4
-    samples: Annotated[int, Field(ge=10)] = 500
+    samples: Annotated[int, Field(ge=10)] = 1000
     """Pictures that each figure is taken of."""
 
     @model_validator(mode="after")
@@ -59,76 +59,75 @@ class DigitsSettings(Settings):
         return self
 
     @property
+    def data(self) -> Dataset:
+        """The data set."""
+        return dataset(self.dataset)
+
+    @property
+    def epochs(self) -> int:
+        """Of the classifiers."""
+        return self.classifier_epochs or self.data.classifier_epochs
+
+    @property
     def model(self) -> ModelConfig:
         """The shape of an expert, and of the monolith."""
         return ModelConfig(
-            **_PICTURE,
+            **self._picture,
             hidden_size=self.hidden_size,
             num_layers=self.num_layers,
             num_heads=4,
             text_embed_dim=_TEXT_WIDTH,
-            max_text_tokens=_TEXT_TOKENS,
+            max_text_tokens=self.text.max_tokens,
         )
 
-    @property
-    def router(self) -> RouterConfig:
-        """The shape of the router."""
-        return RouterConfig(**_PICTURE, hidden_size=64, num_layers=3, num_heads=4, num_clusters=self.experts)
+    def router(self, num_clusters: int) -> RouterConfig:
+        """The shape of a router."""
+        return RouterConfig(**self._picture, hidden_size=64, num_layers=3, num_heads=4, num_clusters=num_clusters)
 
     @property
     def text(self) -> TextConfig:
-        """The ten names, each a vector; a prompt is mostly one word."""
-        return TextConfig(kind="vocabulary", dim=_TEXT_WIDTH, max_tokens=_TEXT_TOKENS)
-
-    def training(self, *, is_monolith: bool) -> TrainingConfig:
-        """How one expert, or the monolith, is trained."""
-        rows = self.batch_size if is_monolith else self.batch_size // self.experts
-        return TrainingConfig(
-            steps=self.steps,
-            batch_size=rows,
-            learning_rate=self.learning_rate,
-            weight_decay=0.01,
-            ema_decay=0.999,
-            time_sampling=self.time_sampling,
-            snapshot_every=500,
-            **_LEARNING,
-        )
+        """Each word a vector."""
+        return TextConfig(kind="vocabulary", dim=_TEXT_WIDTH, max_tokens=_TEXT_TOKENS[self.dataset])
 
     @property
     def router_training(self) -> RouterTrainingConfig:
-        """How the router is trained."""
-        steps, rate = self.router_steps, 1.5e-3
-        return RouterTrainingConfig(steps=steps, batch_size=64, learning_rate=rate, ema_decay=0.995, **_LEARNING)
+        """How a router is trained."""
+        rate = {"learning_rate": 1.5e-3, "ema_decay": 0.995}
+        return RouterTrainingConfig(steps=self.router_steps, batch_size=64, **rate, **LEARNING)
+
+    @property
+    def _picture(self) -> dict[str, int]:
+        return {"image_size": self.data.side_px, "in_channels": 3, "patch_size": self.data.patch_size}
 
 
-QUICK = {"steps": 150, "router_steps": 100, "prompt_router_steps": 30, "classifier_epochs": 4, "samples": 100}
-"""Enough to see that every stage works; the digits are blurs."""
+QUICK = {"steps": 150, "router_steps": 100, "prompt_router_steps": 30, "classifier_epochs": 2, "samples": 200}
+"""Enough to see that every stage works; the pictures are blurs."""
 
 
-def keep_settings(folder: Path, settings: DigitsSettings) -> None:
+def keep_settings(folder: Path, settings: SmallSettings) -> None:
     """Write them where nothing is, and see that they are the same where something is.
 
     Raises:
-        DigitsError: The folder was begun with other settings; nothing is changed.
+        SmallDataError: The folder was begun with other settings; nothing is changed.
     """
     path = folder / "settings.json"
     if path.exists() and (found := read_settings(folder)) != settings:
         theirs, ours = found.to_settings(), settings.to_settings()
         different = ", ".join(f"{name} {theirs[name]}, not {ours[name]}" for name in ours if theirs[name] != ours[name])
-        raise DigitsError(f"{folder} was begun with {different}.", "Give another folder, or the same settings.")
+        raise SmallDataError(f"{folder} was begun with {different}.", "Give another folder, or the same settings.")
     write_whole(path, json.dumps(settings.to_settings(), indent=1).encode())
 
 
-def read_settings(folder: Path) -> DigitsSettings:
+def read_settings(folder: Path) -> SmallSettings:
     """What a folder was made with.
 
     Raises:
-        DigitsError: It is not a folder of this benchmark.
+        SmallDataError: It is not a folder of this benchmark.
         SettingsError: Its settings are of another version.
     """
     try:
         values = json.loads((folder / "settings.json").read_bytes())
     except (OSError, ValueError) as error:
-        command = f"Run python -m benchmarks.digits.train --out {folder}."
-        raise DigitsError(f"{folder} has no readable settings.json.", command) from error
-    return DigitsSettings.from_settings(values)
+        command = f"Run python -m benchmarks.small.train --out {folder}."
+        raise SmallDataError(f"{folder} has no readable settings.json.", command) from error
+    return SmallSettings.from_settings(values)

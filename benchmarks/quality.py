@@ -1,0 +1,108 @@
+"""Experts trained apart against one model of the same training compute, on real data.
+
+    python -m benchmarks.quality --work FOLDER             three data sets, three seeds, and the ideas
+    python -m benchmarks.quality --work FOLDER --quick     every stage in minutes; nothing is learned from its figures
+    python -m benchmarks.quality --work FOLDER --datasets digits --seeds 0 --ideas-on
+
+One monolith on the whole batch against K experts on a K-th of the batch each, as many steps; the monolith gets on top
+the steps that the experts' router cost. Same architecture, same solver, same prompts, same noise. Distances are Frechet
+distances on the features of a classifier trained on that data: not "FID", and only to be compared within a data set.
+
+Start the same command again after any interruption: what FOLDER has is not done again. Writes
+benchmarks/results/quality.json; `python -m benchmarks.quality_report` makes docs/quality.md and its pictures of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.quality_figures import best_scale, kept_pictures, losses_by_cluster, measure
+from benchmarks.quality_plan import QUICK_PLAN, Plan, Question, full_plan
+from benchmarks.record import write_result
+from benchmarks.small.arms import MONOLITH, arm
+from benchmarks.small.clusters import write_clusters
+from benchmarks.small.datasets import DATASETS, load_split
+from benchmarks.small.grid import save_grid
+from benchmarks.small.judge import open_judge, open_scout
+from benchmarks.small.train import clusterings_of, prepare, train
+from benchmarks.small.ways import ALONE, NUM_STEPS, SOLVER
+from paris.experts.errors import ExpertError
+
+_SHOWN = ("ancestral", "top2+prompt", "top2", "full")
+
+
+def measure_folder(work: Path, plan: Plan, dataset: str, seed: int, jobs: int) -> dict[str, Any]:
+    """Train and measure one data set with one seed.
+
+    Args:
+        work: The benchmark's folder.
+        plan: What is asked.
+        dataset: Its name.
+        seed: Of training.
+        jobs: Processes at a time.
+    """
+    folder, settings, questions = (
+        work / f"{dataset}-{seed}",
+        plan.settings(dataset, seed),
+        plan.questions(dataset, seed),
+    )
+    arms = [arm(name, settings) for name in dict.fromkeys(question.arm for question in questions)]
+    began = time.monotonic()
+    prepare(folder, settings, clusterings_of(arms))
+    train(folder, arms, jobs)
+    scale = best_scale(work / f"{dataset}-{plan.seeds[0]}")
+    rows = measure(folder, questions, scale, jobs)
+    semantic = f"semantic-{settings.experts}"
+    save_grid(
+        folder / "samples.png",
+        kept_pictures(folder, [Question(MONOLITH, ALONE), *(Question(semantic, way) for way in _SHOWN)]),
+    )
+    judge = open_judge(folder, settings)
+    monolith = next(row["frechet"] for row in rows if row["arm"] == MONOLITH)
+    clusters = write_clusters(folder, semantic, settings, load_split(dataset), open_scout(folder, settings))
+    return {
+        "dataset": dataset,
+        "seed": seed,
+        "settings": settings.to_settings(),
+        "guidance_scale": scale,
+        "floor": round(judge.floor_of(settings.samples), 3),
+        "clusters": clusters,
+        "losses_by_cluster": losses_by_cluster(folder, semantic),
+        "figures": [{**row, "of_monolith": round(row["frechet"] / monolith, 4)} for row in rows],
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+def main() -> int:
+    """Train, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True, help="folder for all that is trained; gone on with")
+    parser.add_argument("--quick", action="store_true", help="every stage in minutes, on blurs")
+    parser.add_argument("--datasets", nargs="+", choices=tuple(DATASETS), default=tuple(DATASETS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
+    parser.add_argument("--ideas-on", nargs="*", choices=tuple(DATASETS), default=("digits",))
+    parser.add_argument("--steps", type=int, default=3900, help="optimizer steps of each expert")
+    parser.add_argument("--jobs", type=int, default=2, help="processes at a time, each of one thread")
+    parser.add_argument("--out", type=Path, help="the JSON file to write")
+    given = parser.parse_args()
+    plan = full_plan(tuple(given.datasets), tuple(given.seeds), tuple(given.ideas_on), given.steps)
+    plan = QUICK_PLAN if given.quick else plan
+    rows = []
+    try:
+        for seed in plan.seeds:
+            for dataset in plan.datasets:
+                rows.append(measure_folder(given.work, plan, dataset, seed, given.jobs))
+    except ExpertError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    out = given.out or (given.work / "quality.json" if given.quick else None)
+    print(write_result("quality", rows, seeds=plan.seeds, out=out, sampling={"steps": NUM_STEPS, "solver": SOLVER}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

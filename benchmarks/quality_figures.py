@@ -1,0 +1,154 @@
+"""Figures of one folder, each measured once: `<folder>/figures.jsonl`, a line a figure.
+
+A second start measures what is missing. A figure belongs to a question, a guidance scale and a number of samples.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.quality_plan import Question
+from benchmarks.small.arms import MONOLITH, arm
+from benchmarks.small.clusters import heldout_homes
+from benchmarks.small.judge import Judge, open_judge
+from benchmarks.small.parts import load_part
+from benchmarks.small.settings import SmallSettings, read_settings
+from benchmarks.small.ways import ALONE, Ensemble, way
+from paris.experts.frozen.codec import CodecConfig, load_codec
+from paris.experts.frozen.text import load_text_encoder
+from paris.experts.training.evaluate import heldout_losses
+
+SCALES = (1.0, 1.5, 2.5)
+_SCALE_SEED = 3_000_000
+_LOSS_ROWS = 200
+_KEPT_PICTURES = 48
+
+
+def best_scale(folder: Path) -> float:
+    """The guidance scale at which the *monolith* is nearest to the data, on seeds of its own: asked once a data set.
+
+    Args:
+        folder: Of the data set's first seed, with its monolith trained.
+    """
+    kept = folder / "guidance.json"
+    if not kept.is_file():
+        settings, judge = _opened(folder)
+        monolith = Ensemble(folder, settings, arm(MONOLITH, settings))
+        found = {}
+        for scale in SCALES:
+            drawn = monolith.draw(judge, way(ALONE), settings.samples, scale, _SCALE_SEED)
+            found[str(scale)] = judge.frechet_of(drawn.pictures)
+        kept.write_text(json.dumps(found))
+    distances = json.loads(kept.read_bytes())
+    return float(min(distances, key=distances.__getitem__))
+
+
+def measure(folder: Path, questions: Sequence[Question], guidance_scale: float, jobs: int) -> list[dict[str, Any]]:
+    """Answer what was not yet answered, `jobs` questions at a time, each in a process of one thread.
+
+    Args:
+        folder: A trained folder.
+        questions: What is asked.
+        guidance_scale: Of all of them.
+        jobs: Processes.
+
+    Returns:
+        One row a question, in their order.
+    """
+    path = folder / "figures.jsonl"
+    known = {line["key"]: line["row"] for line in _lines(path)}
+    keys = {question: f"{question.name} at {guidance_scale:g}" for question in questions}
+    missing = [question for question, key in keys.items() if key not in known]
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        running = {question: pool.submit(answer, folder, question, guidance_scale) for question in missing}
+        for question, one in running.items():
+            known[keys[question]] = one.result()
+            with path.open("a") as file:
+                file.write(json.dumps({"key": keys[question], "row": known[keys[question]]}) + "\n")
+            print(f"{folder.name}: {question.name}: {known[keys[question]]['frechet']}", flush=True)
+    return [known[keys[question]] for question in questions]
+
+
+def answer(folder: Path, question: Question, guidance_scale: float) -> dict[str, Any]:
+    """One figure; keeps some of its pictures for the grid."""
+    torch.set_num_threads(1)
+    settings, judge = _opened(folder)
+    ensemble = _ensemble(folder, question.arm, question.without)
+    row, pictures = ensemble.figures(judge, way(question.way), settings.samples, guidance_scale)
+    kept = folder / "pictures" / f"{question.name}.npy"
+    kept.parent.mkdir(exist_ok=True)
+    np.save(kept, (pictures[:_KEPT_PICTURES] * 255).round().astype(np.uint8), allow_pickle=False)
+    flops = arm(question.arm, settings).flops(settings)
+    return {"arm": question.arm, "way": question.way, "without": list(question.without), **row, "training_flops": flops}
+
+
+def losses_by_cluster(folder: Path, name: str) -> list[dict[str, Any]]:
+    """How well each cluster's held-out rows are predicted: by its own expert, by the others, by the monolith.
+
+    Args:
+        folder: A trained folder.
+        name: Of an arm with one expert a cluster; all experts learned the velocity.
+
+    Returns:
+        One row a cluster.
+    """
+    torch.set_num_threads(1)
+    settings, judge = _opened(folder)
+    experts = [load_part(folder, part) for part in arm(name, settings).parts]
+    monolith = load_part(folder, arm(MONOLITH, settings).parts[0])
+    homes = heldout_homes(folder, arm(name, settings).clustering)
+    encoder, codec = (load_text_encoder(settings.text, folder / "data"), load_codec(CodecConfig(), folder / "data"))
+    rows = []
+    for k in range(len(experts)):
+        places = np.flatnonzero(homes == k)[:_LOSS_ROWS]
+        pixels = np.ascontiguousarray(judge.heldout.pixels[places].transpose(0, 3, 1, 2))
+        text = encoder.encode([judge.heldout.captions[place] for place in places])
+        losses = [
+            heldout_losses(model, codec.to_model(pixels), text, seed=0).mean().item() for model in (*experts, monolith)
+        ]
+        others = [loss for number, loss in enumerate(losses[:-1]) if number != k]
+        rows.append(
+            {
+                "cluster": k,
+                "share": round(float((homes == k).mean()), 3),
+                "own": round(losses[k], 4),
+                "best_other": round(min(others), 4),
+                "monolith": round(losses[-1], 4),
+            }
+        )
+    return rows
+
+
+def kept_pictures(folder: Path, questions: Iterable[Question]) -> list[tuple[str, np.ndarray]]:
+    """Titles and the first pictures of some answered questions."""
+    return [
+        (question.name, np.load(folder / "pictures" / f"{question.name}.npy", allow_pickle=False))
+        for question in questions
+    ]
+
+
+@functools.cache
+def _opened(folder: Path) -> tuple[SmallSettings, Judge]:
+    settings = read_settings(folder)
+    return settings, open_judge(folder, settings)
+
+
+@functools.lru_cache(maxsize=2)
+def _ensemble(folder: Path, name: str, without: tuple[int, ...]) -> Ensemble:
+    settings, _ = _opened(folder)
+    return Ensemble(folder, settings, arm(name, settings), without)
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """All whole lines: the last may have been cut by a kill."""
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]

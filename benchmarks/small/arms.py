@@ -1,0 +1,100 @@
+"""What is compared: arms, each one model out of trained parts, all of the same training compute.
+
+"monolith"          one model, the whole batch, and a few steps more: as many as the experts' router cost
+"semantic-4"        four experts, a quarter of the batch each, as many steps
+"random-4"          the same over random clusters
+"semantic-8"        ... any clustering of `clusters.py`
+"warm-4"            a fifth of the compute together as one model, then apart
+"epsilon-4"         the smallest cluster's expert learns the noise (DDPM), the others the velocity
+"narrow-4"          the smallest cluster's expert is half as wide: a volunteer with less memory
+"slow-4"            the smallest cluster's expert does a quarter of the steps: a volunteer with less time
+"steps-4"           the steps are split instead of the batch: what not to do
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from benchmarks.flops import step_flops
+from benchmarks.small.clusters import KINDS, num_clusters
+from benchmarks.small.parts import Part
+from benchmarks.small.pictures import SmallDataError
+from benchmarks.small.routers import router_training_flops
+from benchmarks.small.settings import SmallSettings
+
+MONOLITH = "monolith"
+_WARM_SHARE = 0.2
+
+
+class Arm(NamedTuple):
+    """One way of spending the training compute."""
+
+    name: str
+    clustering: str
+    parts: tuple[Part, ...]
+    """Experts, by number."""
+    starts: tuple[Part, ...] = ()
+    """Parts that others start from: trained first, thrown away after."""
+
+    @property
+    def is_monolith(self) -> bool:
+        """Whether there is nothing to route."""
+        return len(self.parts) == 1
+
+    def flops(self, settings: SmallSettings) -> dict[str, int]:
+        """Training: of the experts with what they start from, and of the router."""
+        experts = sum(part.flops(settings) for part in (*self.parts, *self.starts))
+        return {
+            "experts": experts,
+            "router": 0 if self.is_monolith else router_training_flops(settings, len(self.parts)),
+        }
+
+
+def arm(name: str, settings: SmallSettings) -> Arm:
+    """The arm of a name.
+
+    Args:
+        name: "monolith", or KIND-K.
+        settings: The folder's.
+
+    Raises:
+        SmallDataError: No arm has this name, or the batch cannot be split over so many.
+    """
+    if name == MONOLITH:
+        return Arm(
+            name, "all-1", (Part(clustering="all-1", batch_size=settings.batch_size, steps=_monolith_steps(settings)),)
+        )
+    kind, count = name.partition("-")[0], name.partition("-")[2]
+    changed = {"warm", "epsilon", "narrow", "slow", "steps"}
+    clustering = f"semantic-{count}" if kind in changed else name
+    if kind not in {*KINDS, *changed} - {"all"} or settings.batch_size % (experts := num_clusters(clustering)):
+        raise SmallDataError(f"There is no arm {name!r} for a batch of {settings.batch_size}.", f"Known: {__doc__}")
+    parts = [
+        Part(clustering=clustering, cluster=k, batch_size=settings.batch_size // experts, steps=settings.steps)
+        for k in range(experts)
+    ]
+    if kind == "warm":
+        return _warm(name, clustering, parts, settings)
+    if kind == "steps":
+        fewer = {"batch_size": settings.batch_size, "steps": settings.steps // experts}
+        parts = [part.model_copy(update=fewer) for part in parts]
+    change = {
+        "epsilon": {"objective": "epsilon"},
+        "narrow": {"hidden_size": settings.hidden_size // 2},
+        "slow": {"steps": settings.steps // 4},
+    }.get(kind, {})
+    # Clusters are numbered by falling size.
+    parts[-1] = parts[-1].model_copy(update=change)
+    return Arm(name, clustering, tuple(parts))
+
+
+def _warm(name: str, clustering: str, parts: list[Part], settings: SmallSettings) -> Arm:
+    start = Part(clustering="all-1", batch_size=settings.batch_size, steps=round(_WARM_SHARE * settings.steps))
+    changed = {"steps": settings.steps - start.steps, "start": start.name}
+    return Arm(name, clustering, tuple(part.model_copy(update=changed) for part in parts), (start,))
+
+
+def _monolith_steps(settings: SmallSettings) -> int:
+    """The experts' steps, and what their router cost."""
+    step = step_flops(settings.model, settings.model.max_text_tokens, settings.batch_size)
+    return settings.steps + round(router_training_flops(settings, settings.experts) / step)

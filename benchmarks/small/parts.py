@@ -1,0 +1,142 @@
+"""One trained part, an expert or the monolith, through `ExpertTraining`: the very code that a volunteer's machine runs.
+
+<folder>/work/<part>/snapshots ...  expert.safetensors        gone on with where it stopped
+<folder>/work/<part>/report.json                              losses, seconds
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from benchmarks.flops import step_flops
+from benchmarks.small.clusters import read_clusters, shard
+from benchmarks.small.settings import LEARNING, SmallSettings, read_settings
+from paris.experts.files import write_whole
+from paris.experts.frozen.codec import CodecConfig
+from paris.experts.models.initial_weights import InitialWeights, write_initial_weights
+from paris.experts.models.model import DiTExpert
+from paris.experts.models.presets import ModelConfig
+from paris.experts.objectives.objectives import Objective
+from paris.experts.settings import Settings
+from paris.experts.training.config import TrainingConfig, TrainingTask
+from paris.experts.training.expert_training import ExpertTraining, Progress
+from paris.experts.weights.checkpoint import load_tensors, specs_of
+
+_REPORT_EVERY = 50
+
+
+class Part(Settings):
+    """One model to be trained, and on what."""
+
+    clustering: str
+    cluster: Annotated[int, Field(ge=0)] = 0
+    batch_size: Annotated[int, Field(ge=1)]
+    steps: Annotated[int, Field(ge=1)]
+    hidden_size: Annotated[int, Field(ge=16)] | None = None
+    """None: that of the settings."""
+    objective: Literal["flow", "epsilon"] = "flow"
+    start: str | None = None
+    """Name of the part whose weights this one starts from."""
+
+    @property
+    def name(self) -> str:
+        """Unique among all parts of a folder: the same part of two arms is trained once."""
+        ways = [f"b{self.batch_size}", f"s{self.steps}"]
+        ways += [f"h{self.hidden_size}"] if self.hidden_size else []
+        ways += [self.objective] if self.objective != "flow" else []
+        ways += ["warm"] if self.start else []
+        return ".".join([self.clustering, str(self.cluster), *ways])
+
+    def model(self, settings: SmallSettings) -> ModelConfig:
+        """Its shape."""
+        changed = {"hidden_size": self.hidden_size} if self.hidden_size else {}
+        return settings.model.model_copy(update=changed)
+
+    def flops(self, settings: SmallSettings) -> int:
+        """Of its whole training."""
+        model = self.model(settings)
+        return self.steps * step_flops(model, model.max_text_tokens, self.batch_size)
+
+
+def weights_of(folder: Path, part: Part) -> Path:
+    """Where a trained part has its weights."""
+    return folder / "work" / part.name / "expert.safetensors"
+
+
+def load_part(folder: Path, part: Part) -> DiTExpert:
+    """A trained part, ready to be sampled.
+
+    Raises:
+        CheckpointError: It is not trained.
+    """
+    model = DiTExpert(part.model(read_settings(folder)))
+    model.load_state_dict(load_tensors(weights_of(folder, part), specs_of(model.state_dict())))
+    return model.eval().requires_grad_(False)
+
+
+def train_part(folder: Path, part: Part, start: Part | None = None, say: Callable[[str], None] = print) -> None:
+    """Train one part to the end, or do nothing where that is done. Takes the process for itself.
+
+    Args:
+        folder: The benchmark's folder, with its shards.
+        part: What.
+        start: The part whose weights it starts from, trained; where `part.start` names one.
+        say: Told a line now and then.
+    """
+    if weights_of(folder, part).is_file():
+        return
+    settings, work = read_settings(folder), folder / "work" / part.name
+    losses: list[tuple[int, float]] = []
+
+    def report(progress: Progress) -> None:
+        if progress.loss is not None:
+            losses.append((progress.step, progress.loss))
+        if progress.step % 1000 == 0 and progress.loss is not None:
+            speed = f"{progress.steps_per_s:.1f} steps/s"
+            say(f"{part.name}: step {progress.step} of {progress.steps}, loss {progress.loss:.4f}, {speed}")
+
+    began = time.monotonic()
+    path = shard(folder, part.clustering, part.cluster)
+    task = _task(folder, settings, part, start)
+    training = ExpertTraining(task, work, lambda _: path, folder / "data", "cpu", 1, _REPORT_EVERY)
+    training.run(report, lambda: False)
+    facts: dict[str, Any] = {"losses": losses, "seconds": round(time.monotonic() - began, 1)}
+    write_whole(work / "report.json", json.dumps(facts).encode())
+
+
+def _task(folder: Path, settings: SmallSettings, part: Part, start: Part | None) -> TrainingTask:
+    rows = read_clusters(folder, part.clustering)[part.cluster].shard_rows
+    return TrainingTask(
+        run_id=settings.dataset,
+        seed=settings.seed,
+        task_id=part.name,
+        model=part.model(settings),
+        training=TrainingConfig(
+            steps=part.steps,
+            batch_size=part.batch_size,
+            learning_rate=settings.learning_rate,
+            weight_decay=0.01,
+            ema_decay=0.999,
+            time_sampling=settings.time_sampling,
+            objective=Objective(kind=part.objective),
+            snapshot_every=1000,
+            **LEARNING,
+        ),
+        text=settings.text,
+        codec=CodecConfig(),
+        shard_rows=rows,
+        initial_weights=_initial_weights(folder, start),
+    )
+
+
+def _initial_weights(folder: Path, start: Part | None) -> InitialWeights | None:
+    """The starting part's weights among the run's parts; written again by each, with the same bytes."""
+    if start is None:
+        return None
+    return write_initial_weights(folder / "data", load_part(folder, start))

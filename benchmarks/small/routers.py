@@ -1,0 +1,112 @@
+"""The two routers of a clustering: of noisy pictures, and of prompts.
+
+<folder>/work/router.<clustering>/config.json  pytorch_model.safetensors
+<folder>/work/router.<clustering>/prompt_router.safetensors
+<folder>/work/router.<clustering>/report.json             written last: accuracy by noise level, seconds
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.small.clusters import num_clusters, read_clusters
+from benchmarks.small.settings import SmallSettings, read_settings
+from paris.experts.files import write_whole
+from paris.experts.frozen.codec import CodecConfig, load_codec
+from paris.experts.frozen.text import load_text_encoder
+from paris.experts.models.presets import RouterConfig
+from paris.experts.models.prompt_router import (
+    PromptRouter,
+    PromptRouterConfig,
+    load_prompt_router,
+    save_prompt_router,
+    train_prompt_router,
+)
+from paris.experts.models.router import Router
+from paris.experts.release.layout import write_router
+from paris.experts.training.router_training import train_router
+from paris.experts.weights.checkpoint import load_tensors, specs_of
+
+_SAY_EVERY = 400
+
+
+class Routers(NamedTuple):
+    """Trained routers of one clustering."""
+
+    picture: Router
+    prompt: PromptRouter
+
+
+def folder_of(folder: Path, clustering: str) -> Path:
+    """Where a clustering's routers are."""
+    return folder / "work" / f"router.{clustering}"
+
+
+def train_routers(folder: Path, clustering: str, say: Callable[[str], None] = print) -> None:
+    """Train both, or do nothing where that is done.
+
+    Args:
+        folder: The benchmark's folder, with its shards.
+        clustering: Whose clusters they tell apart.
+        say: Told a line now and then.
+    """
+    work = folder_of(folder, clustering)
+    if (work / "report.json").is_file():
+        return
+    settings, began, count = read_settings(folder), time.monotonic(), num_clusters(clustering)
+    clusters = read_clusters(folder, clustering)
+
+    def progress(step: int, loss: float) -> None:
+        if step % _SAY_EVERY == 0:
+            say(f"router.{clustering}: step {step} of {settings.router_steps}, loss {loss:.4f}")
+
+    router, report = train_router(
+        settings.router(count),
+        clusters,
+        read_clusters(folder, clustering, "heldout"),
+        load_codec(CodecConfig(), folder / "data"),
+        settings.router_training,
+        seed=settings.seed,
+        on_progress=progress,
+    )
+    write_router(work, router)
+    captions = [(caption, k) for k, cluster in enumerate(clusters) for caption in cluster.shard(0).captions]
+    encoder = load_text_encoder(settings.text, folder / "data")
+    texts, homes = [text for text, _ in captions], [k for _, k in captions]
+    steps = settings.prompt_router_steps
+    prompt_router = train_prompt_router(encoder, texts, homes, count, seed=settings.seed, steps=steps)
+    save_prompt_router(work / "prompt_router.safetensors", prompt_router)
+    facts = {**report.to_settings(), "seconds": round(time.monotonic() - began, 1)}
+    write_whole(work / "report.json", json.dumps(facts, indent=1).encode())
+
+
+def load_routers(folder: Path, clustering: str) -> Routers:
+    """Both, ready to be asked.
+
+    Raises:
+        CheckpointError: They are not trained.
+    """
+    settings, work, count = read_settings(folder), folder_of(folder, clustering), num_clusters(clustering)
+    router = Router(settings.router(count))
+    router.load_state_dict(load_tensors(work / "pytorch_model.safetensors", specs_of(router.state_dict())))
+    shape = PromptRouterConfig(text_embed_dim=settings.text.dim, num_clusters=count)
+    prompt = load_prompt_router(work / "prompt_router.safetensors", shape)
+    return Routers(router.eval().requires_grad_(False), prompt.requires_grad_(False))
+
+
+def router_flops(config: RouterConfig) -> int:
+    """One row through a router: its products, as `benchmarks.flops` counts an expert's."""
+    n, d = config.num_patches + 1, config.hidden_size
+    patch = config.patch_size**2 * config.in_channels
+    layer = 2 * n * (4 * d * d + 2 * d * config.mlp_size) + 2 * 6 * d * d + 2 * 2 * n * n * d
+    return 2 * (n - 1) * patch * d + config.num_layers * layer + 2 * d * d + 2 * d * config.num_clusters
+
+
+def router_training_flops(settings: SmallSettings, clusters: int) -> int:
+    """Of a whole training of the router of pictures; the router of prompts is too small to count."""
+    training = settings.router_training
+    return 3 * training.steps * training.batch_size * router_flops(settings.router(clusters))

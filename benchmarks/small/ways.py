@@ -1,0 +1,191 @@
+"""Ways of sampling an arm, and what each costs and is worth.
+
+"alone"         the monolith: nothing to route
+"top1" ...      as the papers route: by the router of noisy pictures, at every step
+"top1+prompt"   the same, with what the prompt says joined by Bayes' rule
+"ancestral"     one expert a picture from p(k | prompt), kept
+"ancestral<0.5" the same, decided again by picture and prompt below flow time 0.5
+"prior"         as ancestral, without a prompt: one expert from p(k), kept
+"oracle"        the expert of the cluster that the prompt's own held-out picture belongs to
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from benchmarks.flops import forward_flops
+from benchmarks.small.arms import Arm
+from benchmarks.small.clusters import heldout_homes
+from benchmarks.small.judge import Judge
+from benchmarks.small.parts import load_part
+from benchmarks.small.pictures import SmallDataError
+from benchmarks.small.routers import load_routers, router_flops
+from benchmarks.small.settings import SmallSettings
+from paris.experts.frozen.codec import CodecConfig, load_codec
+from paris.experts.frozen.text import load_text_encoder
+from paris.experts.models.prompt_router import PromptSays
+from paris.experts.objectives.objectives import Objective, VelocityModel, as_velocity
+from paris.experts.pipeline.drawing import Prompted, read_prompts
+from paris.experts.sampling.field import VelocityField
+from paris.experts.sampling.routing import Routing
+from paris.experts.sampling.sampler import expert_draws, generators_of, initial_noise
+from paris.experts.sampling.solvers import flow_times, new_solver
+
+ALONE = "alone"
+CORE = (
+    "top1",
+    "top2",
+    "full",
+    "threshold",
+    "top1+prompt",
+    "top2+prompt",
+    "full+prompt",
+    "prior",
+    "ancestral",
+    "oracle",
+)
+NUM_STEPS = 25
+SOLVER = "ab2"
+_FIRST_SEED = 1_000_000
+_ROWS_AT_ONCE = 250
+
+
+class Way(NamedTuple):
+    """One way of sampling."""
+
+    name: str
+    routing: Routing
+    asks_prompt: bool = True
+    """What the prompt says of the experts counts."""
+    is_oracle: bool = False
+
+
+class Drawn(NamedTuple):
+    """Samples, and what they took."""
+
+    pictures: np.ndarray
+    """float32 in [0, 1], `[N, S, S, 3]`."""
+    expert_rows: float
+    """Rows through experts, a picture."""
+    router_rows: float
+    """Rows through the router, a picture."""
+
+
+def way(name: str) -> Way:
+    """The way of a name.
+
+    Raises:
+        SamplingError: No routing has this name.
+        SmallDataError: The time after "<" is no number.
+    """
+    if name in (ALONE, "oracle"):
+        return Way(name, Routing(max_experts=1, ancestral=name == "oracle"), is_oracle=name == "oracle")
+    if name == "prior":
+        return Way(name, Routing.named("ancestral"), asks_prompt=False)
+    base, _, below = name.partition("<")
+    plain = base.removesuffix("+prompt")
+    rule = Routing.named(plain)
+    if below:
+        try:
+            rule = Routing.from_settings({**rule.to_settings(), "redecide_below": float(below)})
+        except ValueError as error:
+            raise SmallDataError(f"{name!r}: {below!r} is no flow time.") from error
+    return Way(name, rule, asks_prompt=plain != base or rule.ancestral)
+
+
+class Ensemble:
+    """An arm's trained parts in memory.
+
+    Args:
+        folder: The benchmark's folder.
+        settings: The folder's.
+        arm: Which.
+        without: Numbers of experts that are left out: nobody trained them.
+    """
+
+    def __init__(self, folder: Path, settings: SmallSettings, arm: Arm, without: tuple[int, ...] = ()) -> None:
+        self.arm, self._settings = arm, settings
+        self.experts: Mapping[int, VelocityModel] = {
+            k: as_velocity(load_part(folder, part), Objective(kind=part.objective))
+            for k, part in enumerate(arm.parts)
+            if k not in without
+        }
+        routers = None if arm.is_monolith else load_routers(folder, arm.clustering)
+        self.router = routers.picture if routers else None
+        self.prompt_router = routers.prompt if routers else None
+        self.text_encoder = load_text_encoder(settings.text, folder / "data")
+        self.codec = load_codec(CodecConfig(), folder / "data")
+        self._homes = None if arm.is_monolith else heldout_homes(folder, arm.clustering)
+
+    def draw(
+        self, judge: Judge, way: Way, num_pictures: int, guidance_scale: float, first_seed: int = _FIRST_SEED
+    ) -> Drawn:
+        """Samples for the captions of held-out rows, each from its own seed: the same for every arm and way.
+
+        Args:
+            judge: Says which captions.
+            way: How to sample.
+            num_pictures: N.
+            guidance_scale: 1 is no guidance.
+            first_seed: Of the first picture; the next has the next.
+        """
+        places, parts, expert_rows, router_rows = judge.prompts(num_pictures), [], 0, 0
+        for begin in range(0, num_pictures, _ROWS_AT_ONCE):
+            some = places[begin : begin + _ROWS_AT_ONCE]
+            text = self._text(judge, some, way, guidance_scale)
+            generators = generators_of(range(first_seed + begin, first_seed + begin + len(some)))
+            x = initial_noise(generators, self._shape)
+            field = VelocityField(
+                self.experts,
+                self.router,
+                text.states,
+                text.mask,
+                negative=text.negative,
+                prompt=text.says,
+                guidance=guidance_scale,
+                routing=way.routing,
+                draws=expert_draws(generators),
+            )
+            parts.append(self.codec.decode(_sampled(field, x)) / np.float32(255))
+            expert_rows, router_rows = expert_rows + field.num_expert_rows, router_rows + field.num_router_rows
+        return Drawn(np.concatenate(parts), expert_rows / num_pictures, router_rows / num_pictures)
+
+    def figures(
+        self, judge: Judge, way: Way, num_pictures: int, guidance_scale: float
+    ) -> tuple[dict[str, Any], np.ndarray]:
+        """What a way is worth and costs, and the pictures."""
+        drawn = self.draw(judge, way, num_pictures, guidance_scale)
+        labels = judge.heldout.labels[judge.prompts(num_pictures)]
+        row = sum(forward_flops(self._settings.model, self._settings.model.max_text_tokens).values())
+        asked = drawn.router_rows * router_flops(self._settings.router(len(self.arm.parts)))
+        cost = {"expert_rows": round(drawn.expert_rows, 2), "router_rows": round(drawn.router_rows, 2)}
+        cost["sampling_mflops"] = round((drawn.expert_rows * row + asked) / 1e6, 2)
+        return {"guidance_scale": guidance_scale, **judge.figures(drawn.pictures, labels), **cost}, drawn.pictures
+
+    @property
+    def _shape(self) -> tuple[int, int, int]:
+        model = self._settings.model
+        return model.in_channels, model.image_size, model.image_size
+
+    def _text(self, judge: Judge, places: np.ndarray, way: Way, guidance_scale: float) -> Prompted:
+        prompts = [judge.heldout.captions[place] for place in places]
+        router = self.prompt_router if way.asks_prompt else None
+        text = read_prompts(self.text_encoder, router, prompts, is_guided=guidance_scale != 1.0)
+        if not way.is_oracle or self._homes is None:
+            return text
+        certain = torch.full((len(places), len(self.arm.parts)), -1e9)
+        certain[torch.arange(len(places)), torch.from_numpy(self._homes[places])] = 0.0
+        return Prompted(text.states, text.mask, text.negative, PromptSays(certain, torch.zeros_like(certain)))
+
+
+def _sampled(field: VelocityField, x: torch.Tensor) -> torch.Tensor:
+    solver, times = new_solver(SOLVER), flow_times(NUM_STEPS)
+    for t, t_next in pairwise(times):
+        x = solver.step(x, t, t_next, field.at(x, t).velocity, lambda there, then: field.at(there, then).velocity)
+    return x

@@ -1,0 +1,214 @@
+"""The small models: their data, and every stage of them once, far too short to draw anything."""
+
+from __future__ import annotations
+
+import gzip
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.quality_figures import best_scale, losses_by_cluster, measure
+from benchmarks.quality_plan import Question
+from benchmarks.small import fashion
+from benchmarks.small.arms import MONOLITH, arm
+from benchmarks.small.clusters import heldout_homes, mutual_information, num_clusters, read_clusters
+from benchmarks.small.datasets import load_split
+from benchmarks.small.folder import load
+from benchmarks.small.parts import train_part
+from benchmarks.small.pictures import SmallDataError, shrink, split, unit_pixels
+from benchmarks.small.routers import train_routers
+from benchmarks.small.settings import SmallSettings, keep_settings
+from benchmarks.small.train import clusterings_of, prepare
+from benchmarks.small.ways import Ensemble, way
+from paris.experts.errors import ExpertError, SettingsError
+
+SMALLEST = SmallSettings(
+    experts=2,
+    steps=4,
+    router_steps=2,
+    router_heldout=20,
+    prompt_router_steps=2,
+    classifier_epochs=1,
+    hidden_size=16,
+    num_layers=1,
+    samples=20,
+)
+ARMS = (MONOLITH, "semantic-2", "warm-2", "narrow-2", "epsilon-2", "overlap-2")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Trained in this process: what `train` does in others."""
+    path = tmp_path_factory.mktemp("small") / "digits-0"
+    arms = [arm(name, SMALLEST) for name in ARMS]
+    prepare(path, SMALLEST, clusterings_of(arms))
+    starts = {part.name: part for one in arms for part in one.starts}
+    for part in [*starts.values(), *(part for one in arms for part in one.parts)]:
+        train_part(path, part, starts[part.start] if part.start else None)
+    for clustering in ("semantic-2", "overlap-2"):
+        train_routers(path, clustering)
+    return path
+
+
+def test_resizing_by_area_is_the_mean_over_a_finer_grid():
+    pictures = np.random.default_rng(0).uniform(0, 255, (2, 28, 28))
+    fine = pictures.repeat(4, axis=1).repeat(4, axis=2)  # 112 = 16 * 7
+    assert np.allclose(shrink(pictures, 16), fine.reshape(2, 16, 7, 16, 7).mean((2, 4)))
+
+
+def test_the_held_out_pictures_are_others_in_the_proportions_of_the_whole():
+    training, heldout = load_split("digits")
+    assert np.bincount(training.labels).tolist() == [400] * 10
+    assert np.bincount(heldout.labels).tolist() == [100] * 10
+    assert sorted([*training.rows, *heldout.rows]) == list(range(5000))
+    assert training.captions[0] == "zero"
+    assert not np.array_equal(split(training, 100, 0)[1].rows, split(training, 100, 1)[1].rows)
+
+
+def test_emoji_have_a_picture_a_name_and_a_group_each():
+    training, heldout = load_split("emoji")
+    assert training.pixels.shape[1:] == (24, 24, 3)
+    assert not set(training.captions) & set(heldout.captions)
+    assert set(training.labels) == set(range(9))
+    assert training.captions[training.captions.index("red apple")] == "red apple"
+
+
+def test_a_file_of_fashion_that_is_missing_or_another_is_refused(tmp_path):
+    with pytest.raises(SmallDataError, match=r"train-images-idx3-ubyte\.gz is missing"):
+        fashion.read(tmp_path)
+    for part in ("train", "t10k"):
+        for kind in ("images-idx3", "labels-idx1"):
+            (tmp_path / f"{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(b"no idx file"))
+    with pytest.raises(SmallDataError, match="not an IDX file"):
+        fashion.read(tmp_path)
+
+
+def test_idx_files_are_read_as_they_are_written(tmp_path):
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 28, 28)).astype(np.uint8)
+    for part in ("train", "t10k"):
+        for kind, values in (("images-idx3", pictures), ("labels-idx1", np.array([2, 0, 9], np.uint8))):
+            header = bytes([0, 0, 8, values.ndim]) + b"".join(size.to_bytes(4, "big") for size in values.shape)
+            (tmp_path / f"{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(header + values.tobytes()))
+    found = fashion.read(tmp_path)
+    assert found.captions == ("pullover", "t-shirt", "ankle boot") * 2
+    assert np.allclose(found.pixels[:3].mean((1, 2, 3)), pictures.mean((1, 2)), atol=0.6)
+
+
+def test_pictures_in_any_form_are_the_same_to_the_classifier():
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3)).astype(np.uint8)
+    assert np.allclose(unit_pixels(pixels / 255.0), unit_pixels(pixels))
+    with pytest.raises(SmallDataError, match="28"):
+        unit_pixels(np.zeros((3, 28, 28)))
+
+
+def test_clusters_that_are_classes_say_all_of_them_and_random_ones_nothing():
+    assert mutual_information(np.diag([5, 7, 9])) == pytest.approx(1)
+    assert mutual_information(np.outer([1, 2], [3, 4, 5])) == pytest.approx(0, abs=1e-12)
+
+
+def test_a_folder_is_not_gone_on_with_under_other_settings(tmp_path):
+    keep_settings(tmp_path, SMALLEST)
+    keep_settings(tmp_path, SMALLEST)
+    with pytest.raises(SmallDataError, match="steps 4, not 5"):
+        keep_settings(tmp_path, SMALLEST.model_copy(update={"steps": 5}))
+
+
+def test_the_batch_is_split_evenly_or_not_at_all():
+    with pytest.raises(SettingsError, match="evenly over 3"):
+        SmallSettings.from_settings({"experts": 3})
+    with pytest.raises(SmallDataError, match="no arm 'semantic-5'"):
+        arm("semantic-5", SMALLEST)
+
+
+@pytest.mark.parametrize("name", ["semantic-4", "random-8", "warm-4", "overlap-2", "steps-4"])
+def test_every_arm_costs_at_most_what_the_monolith_does(name):
+    settings = SmallSettings()
+    monolith = sum(arm(MONOLITH, settings).flops(settings).values())
+    spent = sum(arm(name, settings).flops(settings).values())
+    assert spent <= monolith * 1.005
+    assert spent > monolith * 0.9
+
+
+@pytest.mark.parametrize("name", ["semantic", "fog-4", "semantic-0", "all-1", ""])
+def test_an_arm_that_is_none_is_named(name):
+    with pytest.raises(SmallDataError):
+        arm(name, SMALLEST)
+
+
+def test_a_way_that_is_none_is_named():
+    with pytest.raises(ExpertError, match="Unknown routing 'nearest'"):
+        way("nearest")
+    with pytest.raises(ExpertError):
+        way("ancestral<two")
+
+
+def test_overlapping_clusters_share_rows_and_others_do_not(folder):
+    rows = {
+        name: [row for data in read_clusters(folder, name) for row in data.shard(0).texts("row_id")]
+        for name in ("semantic-2", "overlap-2")
+    }
+    assert len(rows["semantic-2"]) == len(set(rows["semantic-2"])) == 4000
+    assert len(rows["overlap-2"]) > len(set(rows["overlap-2"])) == 4000
+    assert len(heldout_homes(folder, "semantic-2")) == 1000
+    assert num_clusters("overlap-2") == 2
+
+
+def test_a_warm_start_starts_from_what_was_trained_together(folder):
+    warm = arm("warm-2", SMALLEST)
+    losses = {}
+    for name in ("semantic-2", "warm-2"):
+        ensemble = Ensemble(folder, SMALLEST, arm(name, SMALLEST))
+        losses[name] = ensemble.experts[0].pos_embed
+    assert warm.parts[0].start == warm.starts[0].name
+    assert not torch.equal(losses["semantic-2"], losses["warm-2"])
+
+
+def test_the_oracle_asks_the_expert_of_the_held_out_picture_s_own_cluster(folder):
+    small = load(folder)
+    places, homes = small.judge.prompts(20), heldout_homes(folder, "semantic-2")
+    text = small.ensemble._text(small.judge, places, way("oracle"), 1.0)
+    assert text.says.posterior.argmax(1).tolist() == homes[places].tolist()
+    assert text.says.posterior.softmax(1).max(1).values.min().item() == pytest.approx(1)
+
+
+def test_ancestral_routing_costs_what_the_monolith_costs(folder):
+    small = load(folder)
+    rows = [small.ensemble.draw(small.judge, way(name), 20, 1.0) for name in ("ancestral", "top2")]
+    assert rows[0].expert_rows == 25
+    assert rows[0].router_rows == 0
+    assert rows[1].expert_rows == 50
+    assert rows[1].router_rows == 25
+
+
+def test_each_figure_is_measured_once_and_a_line_that_was_cut_is_measured_again(folder):
+    questions = [Question(MONOLITH, "alone"), Question("semantic-2", "ancestral"), Question("semantic-2", "full", (1,))]
+    scale = best_scale(folder)
+    rows = measure(folder, questions, scale, 1)
+    assert [row["arm"] for row in rows] == [MONOLITH, "semantic-2", "semantic-2"]
+    assert all(row["frechet"] > 3 * load(folder).judge.floor_of(20) / 10 for row in rows)
+    path = folder / "figures.jsonl"
+    before = path.read_text()
+    assert measure(folder, questions, scale, 1) == rows
+    assert path.read_text() == before
+    lines = before.splitlines(keepends=True)
+    path.write_text("".join(lines[:-1]) + lines[-1][:40])
+    assert measure(folder, questions[:2], scale, 1) == rows[:2]
+
+
+def test_losses_are_told_for_each_cluster(folder):
+    rows = losses_by_cluster(folder, "semantic-2")
+    assert sum(row["share"] for row in rows) == pytest.approx(1, abs=1e-3)
+    assert [row["cluster"] for row in rows] == [0, 1]
+    assert all(0 < row["own"] < 10 for row in rows)
+
+
+def test_what_is_done_is_not_done_again(folder):
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    arms = [arm(name, SMALLEST) for name in ARMS]
+    prepare(folder, SMALLEST, clusterings_of(arms))
+    train_part(folder, arms[1].parts[0])
+    train_routers(folder, "semantic-2")
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == before
+    assert all(one.name != other.name for one, other in pairwise(arms))
