@@ -17,8 +17,8 @@ from torch import Tensor
 from benchmarks.small.folder import TrainedFolder
 from benchmarks.small.pictures import SmallDataError
 from paris.experts.pipeline import drawing
-from paris.experts.sampling.field import VelocityField
-from paris.experts.sampling.sampler import initial_noise
+from paris.experts.sampling.field import VelocityField, picture_shape
+from paris.experts.sampling.sampler import expert_draws, generators_of, initial_noise
 from paris.experts.sampling.settings import SamplingSettings
 from paris.experts.sampling.solvers import flow_times, new_solver
 
@@ -87,7 +87,7 @@ def measure(digits: TrainedFolder, settings: SamplingSettings, num_pictures: int
     prompts = [judge.heldout.captions[place] for place in places]
     pictures, expert_rows, router_rows = [], 0, 0
     for begin in range(0, num_pictures, _ROWS_AT_ONCE):
-        field = field_of(digits, prompts[begin : begin + _ROWS_AT_ONCE], settings)
+        field = field_of(digits, prompts[begin : begin + _ROWS_AT_ONCE], settings, first_seed + begin)
         made = draw(field, settings, first_seed + begin)
         pictures.append(digits.ensemble.codec.decode(made))
         expert_rows, router_rows = expert_rows + field.num_expert_rows, router_rows + field.num_router_rows
@@ -101,19 +101,27 @@ def measure(digits: TrainedFolder, settings: SamplingSettings, num_pictures: int
     )
 
 
-def field_of(digits: TrainedFolder, prompts: Sequence[str], settings: SamplingSettings) -> VelocityField:
+def field_of(
+    digits: TrainedFolder, prompts: Sequence[str], settings: SamplingSettings, first_seed: int
+) -> VelocityField:
     """The trained model's velocity for some prompts.
 
     Args:
         digits: A trained folder.
         prompts: One a picture.
         settings: How to sample.
+        first_seed: Of the first picture, as in `run`: ancestral routing draws an expert with it.
+
+    Raises:
+        SmallDataError: The folder has one expert alone.
     """
     model, rules = digits.ensemble, drawing.rules_of(settings)
     text = drawing.read_prompts(model.text_encoder, model.prompt_router, prompts, is_guided=rules.guidance.scale != 1.0)
     if model.router is None:
         raise SmallDataError(f"{digits.folder} has no router.", "Train it with several experts.")
-    return drawing.field_of(model.experts, model.router, text, rules)
+    generators = generators_of(range(first_seed, first_seed + len(prompts)))
+    initial_noise(generators, picture_shape(model.experts))  # drawn first, as in every sampling run
+    return drawing.field_of(model.experts, model.router, text, rules, expert_draws(generators))
 
 
 def draw(field: VelocityField, settings: SamplingSettings, first_seed: int) -> Tensor:

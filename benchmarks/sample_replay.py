@@ -45,7 +45,7 @@ class ReplayedRouter:
 def traced(digits: TrainedFolder, settings: SamplingSettings, num_pictures: int, first_seed: int) -> RoutingTrace:
     """Which experts the small model uses, a step at a time."""
     prompts = [digits.judge.heldout.captions[place] for place in digits.judge.prompts(num_pictures)]
-    field = field_of(digits, prompts, settings)
+    field = field_of(digits, prompts, settings, first_seed)
     recorder = TraceRecorder(field.numbers)
     for number, (_, weights) in enumerate(run(field, settings, first_seed)):
         recorder.add(1.0 - number / settings.num_steps, weights)
@@ -80,7 +80,9 @@ def race(model: RandomModel, traces: dict[str, tuple[SamplingSettings, RoutingTr
 
 
 def _large_run(model: RandomModel, settings: SamplingSettings, trace: RoutingTrace) -> Iterator[tuple[Tensor, Tensor]]:
-    num_experts, answers = len(model.experts), trace.weights[:: settings.router_every]
+    # Ancestral routing asks no router: this one is asked once.
+    every = settings.num_steps if settings.routing == "ancestral" else settings.router_every
+    num_experts, answers = len(model.experts), trace.weights[::every]
     spread = [_spread(weights, num_experts) for weights in answers]
     field = VelocityField(
         model.experts,
@@ -88,7 +90,7 @@ def _large_run(model: RandomModel, settings: SamplingSettings, trace: RoutingTra
         *model.text,
         negative=model.null,
         guidance=rules_of(settings).guidance,
-        routing=Routing(max_experts=None, router_every=settings.router_every),
+        routing=Routing(max_experts=None, router_every=every),
     )
     return run(field, settings, model.seed)
 

@@ -1,8 +1,9 @@
 """(b) The search for the cheapest way of sampling that is as good as 50 Euler steps.
 
-Greedy, one question after another: how few steps of a multistep solver will do, then in which interval guidance is
-needed, how often its direction must be asked for, how sure the router must be to run one expert alone, and how often it
-must be asked; then once more how few steps. Each question's answers are tried from the cheapest on, until one is good.
+Greedy, one question after another: how few steps of a multistep solver will do, then whether one expert a picture will
+do, in which interval guidance is needed, how often its direction must be asked for, how sure the router must be to run
+one expert alone, and how often it must be asked; then once more how few steps. Each question's answers are tried from
+the cheapest on, until one is good.
 
 Whatever was measured is kept in FOLDER/sampled.jsonl, so that a second start goes on where the first one ended.
 """
@@ -61,7 +62,7 @@ def best_scale(measured: Measurements) -> float:
 def search(measured: Measurements, reference: Measured) -> Measured:
     """The cheapest way that was found to be as good as the reference."""
     best = reference
-    for question in ("steps", "interval", "every", "sure", "router", "steps"):
+    for question in ("steps", "routing", "interval", "every", "sure", "router", "steps"):
         for settings in _answers(question, best.settings):
             found = measured.of(settings)
             if found.cost < best.cost and found.equals(reference):
@@ -77,16 +78,19 @@ def _answers(question: str, now: SamplingSettings) -> Iterator[SamplingSettings]
         for num_steps in (steps for steps in _STEPS if steps < now.num_steps):
             for solver in _SOLVERS:
                 yield _with(now, num_steps=num_steps, solver=solver)
+    elif question == "routing":
+        for routing in ("ancestral", "top1"):
+            yield _with(now, routing=routing)
     elif question == "interval" and guided:
         for interval in ((0.3, 0.7), (0.2, 0.7), (0.1, 0.7), (0.2, 0.9), (0.1, 0.9), (0.1, 1.0)):
             yield _with(now, guidance_interval=interval)
     elif question == "every" and guided:
         for every in (3, 2):
             yield _with(now, guidance_every=every)
-    elif question == "sure":
+    elif question == "sure" and now.routing == "top2":
         for probability in (0.5, 0.7, 0.8, 0.9, 0.95):
             yield _with(now, sure_above=probability)
-    elif question == "router":
+    elif question == "router" and now.routing != "ancestral":
         for every in (4, 3, 2):
             yield _with(now, router_every=every)
 

@@ -37,7 +37,7 @@ class Formula:
     def of(self, way):
         short, narrow = 40 / way.num_steps, way.guidance_interval[1] - way.guidance_interval[0]
         distance = 10 + max(0.0, short - 4) + 3 * max(0.0, 0.7 - narrow) + 10 * (way.sure_above < 0.9)
-        distance += 0.05 * (way.router_every - 1)
+        distance += 0.05 * (way.router_every - 1) + 10 * (way.routing != "top2")
         evaluations = way.num_steps / way.guidance_every
         return Measured(way, distance, 0.9, evaluations * (1 + narrow), way.num_steps / way.router_every)
 
@@ -49,6 +49,7 @@ def test_the_search_keeps_each_saving_that_leaves_the_quality_equal():
     assert found.settings.guidance_interval == (0.2, 0.9)
     assert found.settings.sure_above == 1.0
     assert found.settings.router_every == 4
+    assert found.settings.routing == "top2"
     assert found.equals(reference)
     assert found.cost < reference.cost / 4
 

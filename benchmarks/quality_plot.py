@@ -1,0 +1,69 @@
+"""The picture of `benchmarks.quality`: distances as shares of the monolith's, and over the number of experts."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from paris.experts.files import whole_file
+
+_WAYS = ("oracle", "ancestral", "top2+prompt", "full+prompt", "top1", "top2", "full")
+
+
+def draw(result: dict[str, Any], path: Path) -> Path:
+    """Draw what was measured.
+
+    Args:
+        result: What `benchmarks.quality` wrote.
+        path: The PNG to make or replace.
+
+    Returns:
+        The same path.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    ways, counts = figure.subplots(1, 2, width_ratios=(3, 2))
+    _over_ways(ways, result)
+    _over_counts(counts, result)
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=110, format="png")
+    return path
+
+
+def _over_ways(panel: Any, result: dict[str, Any]) -> None:
+    by_dataset: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for folder in result["rows"]:
+        semantic = f"semantic-{folder['settings']['experts']}"
+        for row in folder["figures"]:
+            if row["arm"] == semantic and not row["without"]:
+                by_dataset[folder["dataset"]][row["way"]].append(row["of_monolith"])
+    for number, (dataset, ways) in enumerate(by_dataset.items()):
+        places = [place + 0.22 * (number - 1) for place in range(len(_WAYS))]
+        means = [statistics.fmean(ways[way]) for way in _WAYS]
+        spreads = [statistics.stdev(ways[way]) if len(ways[way]) > 1 else 0.0 for way in _WAYS]
+        panel.errorbar(places, means, yerr=spreads, fmt="o", capsize=3, label=dataset)
+    panel.axhline(1.0, color="gray", linewidth=1)
+    panel.axhline(0.76, color="gray", linewidth=1, linestyle=":")
+    panel.set(title="Distance as a share of the monolith's", yscale="log", ylabel="0.76: Paris B/2 (FID, top-2)")
+    panel.set_xticks(range(len(_WAYS)), _WAYS, rotation=20)
+    panel.legend(frameon=False)
+
+
+def _over_counts(panel: Any, result: dict[str, Any]) -> None:
+    for folder in result["rows"]:
+        points = {
+            int(row["arm"].partition("-")[2]): row["of_monolith"]
+            for row in folder["figures"]
+            if row["arm"].startswith("semantic-") and row["way"] == "ancestral" and not row["without"]
+        }
+        if len(points) > 1:
+            counts = sorted(points)
+            panel.plot(counts, [points[count] for count in counts], marker="o", label=folder["dataset"])
+    panel.axhline(1.0, color="gray", linewidth=1)
+    panel.set(title="Ancestral routing over K, one seed", xlabel="experts K", ylabel="share of the monolith's")
+    panel.set_xscale("log", base=2)
+    if panel.get_legend_handles_labels()[1]:
+        panel.legend(frameon=False)

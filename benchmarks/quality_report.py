@@ -1,0 +1,122 @@
+"""The tables and the picture of docs/quality.md, from its result: `python -m benchmarks.quality_report`.
+
+Only what stands between the marks of docs/quality.md is replaced; the words around it are written by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.quality_plot import draw
+from benchmarks.record import RESULTS
+from benchmarks.small.arms import MONOLITH
+from paris.experts.files import write_whole
+
+_DOCS = Path(__file__).resolve().parents[1] / "docs"
+_BEGIN = "<!-- quality figures: python -m benchmarks.quality_report -->\n"
+_END = "<!-- end of quality figures -->\n"
+
+Figures = dict[tuple[str, str, str], list[dict[str, Any]]]
+"""Data set, arm and way (with what is left out) to one row a seed."""
+
+
+def figures_of(result: dict[str, Any]) -> Figures:
+    """All figures, by what they are of."""
+    found: Figures = defaultdict(list)
+    for folder in result["rows"]:
+        for row in folder["figures"]:
+            left_out = f" without expert {row['without'][0]}" if row["without"] else ""
+            found[folder["dataset"], row["arm"], row["way"] + left_out].append(row)
+    return dict(found)
+
+
+def main_table(dataset: str, folders: list[dict[str, Any]], figures: Figures) -> str:
+    """One data set's figures, the arms of several seeds first, as Markdown.
+
+    Args:
+        dataset: Its name.
+        folders: Its seeds.
+        figures: All.
+    """
+    own = {(arm, way): rows for (name, arm, way), rows in figures.items() if name == dataset}
+    floors, scale = [folder["floor"] for folder in folders], folders[0]["guidance_scale"]
+    lines = [
+        f"### {dataset}",
+        "",
+        f"{len(folders)} seed{'s' * (len(folders) > 1)}, {own[MONOLITH, 'alone'][0]['num_samples']} samples, guidance "
+        f"{scale:g}; data against data at the same number: {statistics.fmean(floors):.1f}.",
+        "",
+        "| arm | sampling | distance | of the monolith's | KID | precision | recall | sliced W | recognised | MFLOP |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    most = max(len(rows) for rows in own.values())
+    ranked = sorted(
+        own.items(), key=lambda item: (len(item[1]) < most, item[0][0] != MONOLITH, _mean(item[1], "frechet"))
+    )
+    return "\n".join(lines + [_line(arm, way, rows) for (arm, way), rows in ranked]) + "\n"
+
+
+def losses_table(folders: Iterable[dict[str, Any]]) -> str:
+    """Held-out loss by cluster, the first seed of each data set."""
+    lines = [
+        "| data set | cluster | share | own expert | best other | monolith |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for folder in folders:
+        lines += [
+            f"| {folder['dataset']} | {row['cluster']} | {row['share']:.0%} | {row['own']:.4f} | "
+            f"{row['best_other']:.4f} | {row['monolith']:.4f} |"
+            for row in folder["losses_by_cluster"]
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Replace what stands between the marks, and draw."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--result", type=Path, default=RESULTS / "quality.json")
+    parser.add_argument("--docs", type=Path, default=_DOCS / "quality.md")
+    given = parser.parse_args()
+    result = json.loads(given.result.read_text("utf-8"))
+    figures, by_dataset = figures_of(result), defaultdict(list)
+    for folder in result["rows"]:
+        by_dataset[folder["dataset"]].append(folder)
+    tables = [main_table(name, folders, figures) for name, folders in by_dataset.items()]
+    firsts = [folders[0] for folders in by_dataset.values()]
+    body = "\n".join([*tables, "### Held-out loss by cluster, first seed\n", losses_table(firsts)])
+    before, rest = given.docs.read_text("utf-8").split(_BEGIN)
+    after = rest.split(_END)[1]
+    write_whole(given.docs, (before + _BEGIN + body + _END + after).encode())
+    picture = draw(result, given.docs.parent / "pictures" / "quality.png")
+    print(f"{body}\n{picture}")
+    return 0
+
+
+def _line(arm: str, way: str, rows: list[dict[str, Any]]) -> str:
+    ratio = _spread(rows, "of_monolith", 2)
+    cells = [arm, way, _spread(rows, "frechet", 1), ratio, f"{_mean(rows, 'kernel'):.3f}"]
+    cells += [f"{_mean(rows, name):.2f}" for name in ("precision", "recall", "sliced_wasserstein")]
+    cells += [f"{_mean(rows, 'recognised'):.0%}", f"{_mean(rows, 'sampling_mflops'):.0f}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def _mean(rows: list[dict[str, Any]], name: str) -> float:
+    return statistics.fmean(row[name] for row in rows)
+
+
+def _spread(rows: list[dict[str, Any]], name: str, digits: int) -> str:
+    """Mean and, of several seeds, their standard deviation."""
+    values = [row[name] for row in rows]
+    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.{digits}f}{spread}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
