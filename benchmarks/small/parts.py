@@ -120,7 +120,7 @@ def _task(folder: Path, settings: SmallSettings, part: Part, start: Part | None)
         training=TrainingConfig(
             steps=part.steps,
             batch_size=part.batch_size,
-            learning_rate=settings.learning_rate,
+            learning_rate=_learning_rate(settings, part),
             weight_decay=0.01,
             ema_decay=0.999,
             time_sampling=settings.time_sampling,
@@ -133,6 +133,12 @@ def _task(folder: Path, settings: SmallSettings, part: Part, start: Part | None)
         shard_rows=rows,
         initial_weights=_initial_weights(folder, start),
     )
+
+
+def _learning_rate(settings: SmallSettings, part: Part) -> float:
+    """The monolith's where the batch is whole, else the experts'."""
+    is_whole = part.batch_size == settings.batch_size
+    return settings.learning_rate if is_whole else settings.expert_learning_rate or settings.learning_rate
 
 
 def _initial_weights(folder: Path, start: Part | None) -> InitialWeights | None:

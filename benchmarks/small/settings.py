@@ -37,7 +37,9 @@ class SmallSettings(Settings):
     steps: Annotated[int, Field(ge=1)] = 3900
     """Optimizer steps of every expert."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 6e-3
-    """Of experts and monolith, at its highest."""
+    """Of the monolith, at its highest."""
+    expert_learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Of experts, whose batches are smaller; None: the monolith's."""
     time_sampling: Literal["uniform", "logit-normal"] = "logit-normal"
     """Three equal channels show a picture three times under as many noises, so that easy times are more than seem:
     uniform times left half-trained experts at twice the distance."""
@@ -111,11 +113,12 @@ def keep_settings(folder: Path, settings: SmallSettings) -> None:
         SmallDataError: The folder was begun with other settings; nothing is changed.
     """
     path = folder / "settings.json"
-    if path.exists() and (found := read_settings(folder)) != settings:
+    if not path.exists():
+        write_whole(path, json.dumps(settings.to_settings(), indent=1).encode())
+    elif (found := read_settings(folder)) != settings:
         theirs, ours = found.to_settings(), settings.to_settings()
         different = ", ".join(f"{name} {theirs[name]}, not {ours[name]}" for name in ours if theirs[name] != ours[name])
         raise SmallDataError(f"{folder} was begun with {different}.", "Give another folder, or the same settings.")
-    write_whole(path, json.dumps(settings.to_settings(), indent=1).encode())
 
 
 def read_settings(folder: Path) -> SmallSettings:
