@@ -7,12 +7,15 @@ quality  equal quality: the cheapest way of sampling that is as good on a traine
          (FOLDER is that of benchmarks.small.train), and its time at full size against theirs
 memory   two experts resident, the others on disk: peak memory, and the fetching that is hidden (benchmarks.residency)
 
-All weights at full size are random: time does not depend on what they say. Writes benchmarks/results/sample.json.
+All weights at full size are random: time does not depend on what they say. Writes benchmarks/results/sample.json; of
+parts that are not asked for, what the file already says stays.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -21,7 +24,7 @@ from typing import Any
 import torch
 
 from benchmarks.made_models import made_layout, make_model
-from benchmarks.record import write_result
+from benchmarks.record import RESULTS, write_result
 from benchmarks.residency import measure as measure_memory
 from benchmarks.sample_equal import GUIDANCE_SCALE, compare
 from benchmarks.sample_models import RandomModel, random_model
@@ -96,22 +99,45 @@ def main() -> int:
     if "quality" in options.parts and options.digits is None:
         parser.error("the part quality needs --digits, or leave it out by --parts equal memory")
     keep_freed_memory()
-    preset, num_steps = ("dit-emoji-4", 2) if options.quick else ("dit-b-2", options.steps)
+    preset = "dit-emoji-4" if options.quick else "dit-b-2"
+    path = options.out or RESULTS / "sample.json"
+    before = json.loads(path.read_bytes()) if path.is_file() else {}
+    rows = measure_parts(options, preset)
+    print(rows)
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    print(
+        write_result(
+            "sample",
+            {**before.get("rows", {}), **rows},
+            out=path,
+            preset=preset,
+            experts=NUM_EXPERTS,
+            prompts=NUM_PROMPTS,
+            guidance_scale=GUIDANCE_SCALE,
+            threads=torch.get_num_threads(),
+            dates={**before.get("dates", {}), **dict.fromkeys(rows, today)},
+        )
+    )
+    return 0
+
+
+def measure_parts(options: argparse.Namespace, preset: str) -> dict[str, Any]:
+    """The parts that are asked for.
+
+    Args:
+        options: Of the command.
+        preset: Of the experts at full size.
+    """
     rows: dict[str, Any] = {}
     if "memory" in options.parts:
         rows["memory"] = memory(preset, options.models, 2 if options.quick else 4)
     if "equal" in options.parts or "quality" in options.parts:
-        config = model_preset(preset)
-        layout = made_layout(preset, NUM_EXPERTS)
-        model = random_model(config, layout.router, NUM_EXPERTS, NUM_PROMPTS)
+        model = random_model(model_preset(preset), made_layout(preset, NUM_EXPERTS).router, NUM_EXPERTS, NUM_PROMPTS)
         if "equal" in options.parts:
-            rows["equal"] = compare(model, num_steps)
+            rows["equal"] = compare(model, 2 if options.quick else options.steps)
         if "quality" in options.parts:
             rows["quality"] = quality(options.digits, model, 100 if options.quick else options.pictures)
-    print(rows)
-    shape = {"preset": preset, "experts": NUM_EXPERTS, "prompts": NUM_PROMPTS, "guidance_scale": GUIDANCE_SCALE}
-    print(write_result("sample", rows, out=options.out, threads=torch.get_num_threads(), **shape))
-    return 0
+    return rows
 
 
 if __name__ == "__main__":

@@ -155,8 +155,9 @@ class VelocityField:
             batches: Sequence[Tensor | slice] = pieces if rows is None else rows.split(MAX_ROWS)
             made = [self._one(number, model, x, times, batch, with_negative) for batch in batches]
             parts[number] = made[0] if len(made) == 1 else torch.cat(made, dim=1)
-        if resident is not None:
-            self._contexts.keep_only(resident_in(self._experts) or set())
+            if resident is not None:
+                # Now and not after the last: keys and values of all experts would be as large as an expert.
+                self._contexts.keep_only(resident_in(self._experts) or set())
         return parts
 
     def _one(

@@ -168,3 +168,20 @@ def test_pictures_and_text_of_different_numbers_are_refused():
     field = VelocityField([gaussian(0.0, 0.5)], None, text(2))
     with pytest.raises(SamplingError, match="3 pictures for 2 rows of text"):
         field.at(torch.zeros(3, 2, 3, 3), 0.5)
+
+
+def test_what_the_text_is_to_experts_that_have_left_is_forgotten_within_a_step():
+    """Keys and values of all experts together would be as large as an expert."""
+    held = []
+
+    class Noting(Closed):
+        def project_text(self, text, text_mask=None):
+            held.append(len(field._contexts._kept))
+            return super().project_text(text, text_mask)
+
+    shelf = Shelf([Noting(lambda x, t, _: x) for _ in range(6)], room=2)
+    field = VelocityField(shelf, lambda x, t: torch.zeros(len(x), 6), text(3), routing="full")
+    for t in (1.0, 0.5):
+        field.at(torch.zeros(3, 2, 3, 3), t)
+    assert len(held) >= 10
+    assert max(held) <= 2
