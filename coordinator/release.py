@@ -57,7 +57,7 @@ def _assemble(run: RunDir, hub: RunHub, state: State, registrations: list[Regist
 
     found = [registered_file(run, hub, registration) for registration in registrations]
     layout = Layout.from_settings(_layout_fields(run, state))
-    prompt_router = run.router / "prompt_router.safetensors"
+    prompt_router = run.router / "prompt_router.safetensors" if layout.prompt_router else None
     write_layout(run.release, layout, found, run.router / "pytorch_model.safetensors", run.data, prompt_router)
     write_whole(run.release / "README.md", model_card(run, registrations).encode())
     shutil.copyfile(run.data / "attribution.parquet", run.release / "ATTRIBUTION.parquet")
@@ -67,10 +67,11 @@ def _assemble(run: RunDir, hub: RunHub, state: State, registrations: list[Regist
 def _layout_fields(run: RunDir, state: State) -> dict[str, Any]:
     from paris.experts.release.layout import read_router
 
+    prompts = run.router / "prompt_router.json"
     return {
         **experts_fields(run, state),
         "router": read_router(run.router).config.to_settings(),
-        "prompt_router": json.loads((run.router / "prompt_router.json").read_text("utf-8")),
+        "prompt_router": json.loads(prompts.read_text("utf-8")) if prompts.is_file() else None,
     }
 
 
