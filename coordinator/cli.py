@@ -120,7 +120,9 @@ def train_router(
     from_samples: Annotated[
         bool, typer.Option("--from-samples", help="Train on pictures that the experts draw, instead of data.")
     ] = False,
-    samples_per_expert: Annotated[int, typer.Option(help="Pictures that an expert draws, on average.", min=1)] = 1024,
+    samples_per_expert: Annotated[
+        int | None, typer.Option(help="Pictures that an expert draws, on average.", min=1, show_default="1024")
+    ] = None,
     null_prompt: Annotated[
         bool, typer.Option("--null-prompt", help="Draw without the captions of the data, which need not be here then.")
     ] = False,
@@ -132,9 +134,14 @@ def train_router(
 
     opened = RunDir.open(run)
     if from_samples:
-        from paris.coordinator.router_samples import draw_samples
+        from paris.coordinator.router_samples import SAMPLES_PER_EXPERT, draw_samples
 
-        draw_samples(opened, samples_per_expert, null_prompt=null_prompt, max_resident_experts=max_resident_experts)
+        count = samples_per_expert or SAMPLES_PER_EXPERT
+        draw_samples(opened, count, null_prompt=null_prompt, max_resident_experts=max_resident_experts)
+    elif samples_per_expert or null_prompt or max_resident_experts:
+        from paris.coordinator.errors import ConfigError
+
+        raise ConfigError("How experts draw is told without --from-samples.", "Add --from-samples, or leave it out.")
     train_router_now(opened, from_samples=from_samples)
 
 

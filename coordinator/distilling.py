@@ -33,7 +33,8 @@ from paris.experts.models.initial_weights import InitialWeights
 from paris.experts.release.residency import ExpertBank
 from paris.experts.release.single import single_layout, write_single
 from paris.experts.training.config import Finished, Progress, TrainingConfig
-from paris.experts.training.distillation import STEPS_TOGETHER, DistillationTask, distillation
+from paris.experts.training.distillation import STEPS_TOGETHER, DistillationTask, lessons_of
+from paris.experts.training.expert_training import ExpertTraining
 
 _BATCH_SHARE = 4
 """The student's batch is this part of all experts' together (McAllister et al., arXiv 2501.05450)."""
@@ -89,11 +90,12 @@ def distill_run(run: RunDir, request: DistillRequest, should_stop: Callable[[], 
         ) as bank:
             finished = _train(plan, bank, should_stop, as_json=as_json)
             if finished.weights_path is None:
-                say(f"Stopped at step {finished.step} of {plan.task.steps}. The same command goes on.")
+                _tell_stop(finished.step, plan.task.steps, as_json=as_json)
                 return
             scores = heldout_scores(run, plan.experts, bank, finished.weights_path, plan.device)
         facts = {"loss": finished.final_loss, "heldout": scores, "seconds": round(time.monotonic() - begun, 1)}
         _write(plan, finished.weights_path, facts)
+    shutil.rmtree(plan.out / "training", ignore_errors=True)
     _tell(plan.out, as_json=as_json)
 
 
@@ -169,15 +171,15 @@ def _task(
 
 def _train(plan: _Plan, bank: ExpertBank, should_stop: Callable[[], bool], *, as_json: bool) -> Finished:
     steps, most = plan.task.steps, plan.max_resident_experts
-    training = distillation(
+    together = 1 if most is None or most >= len(bank) else STEPS_TOGETHER
+    training = ExpertTraining(
         plan.task,
-        bank,
         plan.out / "training",
         plan.shards.__getitem__,
         plan.run.data,
         plan.device,
         plan.run.config.compute.num_threads or torch.get_num_threads(),
-        steps_together=1 if most is None or most >= len(bank) else STEPS_TOGETHER,
+        lessons=lessons_of(plan.task, bank, plan.device, together),
     )
     with progress_bar("distilling", steps, shown=not as_json) as show:
 
@@ -193,7 +195,7 @@ def _train(plan: _Plan, bank: ExpertBank, should_stop: Callable[[], bool], *, as
 
 
 def _write(plan: _Plan, weights: Path, facts: dict[str, Any]) -> None:
-    """The model's folder; distilled.json is written when all else stands, and then the snapshots go."""
+    """The model's folder; distilled.json is written when all else stands."""
     run, task, out, teachers = plan.run, plan.task, plan.out, plan.experts.digests
     layout = single_layout(plan.experts.layout, f"{run.config.run.name}-distilled")
     write_single(out, layout, weights, plan.experts.parts)
@@ -204,7 +206,6 @@ def _write(plan: _Plan, weights: Path, facts: dict[str, Any]) -> None:
     made = {"task": task.digest, "steps": task.steps, "batch_size": task.training.batch_size}
     content = {**made, "teachers": list(teachers), **facts}
     write_whole(out / "distilled.json", json.dumps(content, indent=1).encode())
-    shutil.rmtree(out / "training", ignore_errors=True)
 
 
 def _is_done(plan: _Plan) -> bool:
@@ -224,6 +225,12 @@ def _is_done(plan: _Plan) -> bool:
             "Give another folder with --out, or remove that one.",
         )
     return True
+
+
+def _tell_stop(step: int, steps: int, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"at": time.time(), "event": "stopped", "step": step, "steps": steps})
+    say(f"Stopped at step {step} of {steps}. The same command goes on.")
 
 
 def _tell(out: Path, *, as_json: bool) -> None:

@@ -22,6 +22,7 @@ from paris.experts.pipeline.expert_samples import ExpertSamples, SampleFolder, i
 from paris.experts.release.residency import ExpertBank
 from paris.protocol.manifest import Manifest
 
+SAMPLES_PER_EXPERT = 1024
 _HELDOUT_SHARE = 8
 """Where no real held-out rows are here, so many times less samples than for training are drawn to judge the router."""
 

@@ -18,8 +18,8 @@ from paris.experts.frozen.codec import CodecConfig
 from paris.experts.release.layout import expert_path, read_layout
 from paris.experts.release.residency import ExpertBank
 from paris.experts.release.single import single_layout, write_single
-from paris.experts.training.distillation import DistillationTask, distillation
-from paris.experts.training.expert_training import Progress
+from paris.experts.training.distillation import DistillationTask, lessons_of
+from paris.experts.training.expert_training import ExpertTraining, Progress
 
 DISTILLED = "distilled"
 _BATCH_SHARE = 4
@@ -56,8 +56,9 @@ def distil(
 
     began, work = time.monotonic(), folder / "work" / "student"
     with ExpertBank.open(model, layout) as bank:
-        training = distillation(
-            task, bank, work, lambda k: training_shard(data, k), data, num_threads=1, report_every=_REPORT_EVERY
+        lessons = lessons_of(task, bank)
+        training = ExpertTraining(
+            task, work, lambda k: training_shard(data, k), data, report_every=_REPORT_EVERY, lessons=lessons
         )
         finished = training.run(report, lambda: False)
     facts = {"losses": losses, "batch_size": task.training.batch_size, "seconds": round(time.monotonic() - began, 1)}

@@ -1,7 +1,8 @@
 """K experts distilled into one dense model: every row is taught by the expert of its cluster, and by no other.
 
 The student sees the rows of all clusters in their natural proportions, and learns `||v_student - v_teacher||^2`. No
-router is needed: which expert teaches a row is known. An epsilon expert teaches the velocity that it implies.
+router is needed: which expert teaches a row is known. An epsilon expert teaches the velocity that it implies. The
+training itself is `ExpertTraining`, which is given lessons in place of batches.
 
 Source: McAllister et al., arXiv 2501.05450, distillation (a quarter of the experts' batch, teachers by cluster label).
 """
@@ -11,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import zip_longest
-from pathlib import Path
 from typing import Protocol, Self
 
 import torch
@@ -21,9 +21,7 @@ from torch import Tensor
 from paris.experts.objectives.objectives import FLOW_MATCHING, VelocityModel
 from paris.experts.training.batches import Batch, Batches
 from paris.experts.training.config import TrainingTask
-from paris.experts.training.expert_training import ExpertTraining
 from paris.experts.training.gradients import precise
-from paris.experts.training.machine import MachineSettings
 from paris.experts.training.snapshots import Sha256
 
 STEPS_TOGETHER = 8
@@ -119,35 +117,19 @@ class Lessons:
             return teacher(x, seen.t, teacher.project_text(seen.text, seen.text_mask)).float().cpu()
 
 
-def distillation(
-    task: DistillationTask,
-    teachers: Teachers,
-    work_dir: Path,
-    shard_path: Callable[[int], Path],
-    parts_folder: Path,
-    device: str = "cpu",
-    num_threads: int = 1,
-    *,
-    report_every: int = 10,
-    steps_together: int = 1,
-    machine: MachineSettings | None = None,
-) -> ExpertTraining:
-    """The training of a student: resumable, and the same to the last bit, as that of an expert is.
+def lessons_of(
+    task: DistillationTask, teachers: Teachers, device: str = "cpu", steps_together: int = 1
+) -> Callable[[Batches], Callable[[int], Batch]]:
+    """What makes the training of an expert that of a student: `ExpertTraining(task, ..., lessons=lessons_of(...))`.
 
     Args:
         task: What is trained.
         teachers: The experts whose digests the task names, on `device`.
-        work_dir: As `ExpertTraining`, here and below.
-        shard_path: The file of shard i of `task.shard_rows`.
-        parts_folder: Where text encoder, codec and initial weights are.
         device: Where student and teachers compute.
-        num_threads: CPU threads of torch.
-        report_every: Steps between two reports.
         steps_together: `STEPS_TOGETHER` where not all teachers are in memory. Changes nothing but time and memory.
-        machine: What this machine's owner chose.
     """
 
     def lessons(batches: Batches) -> Callable[[int], Batch]:
         return Lessons(batches, teachers, task, torch.device(device), steps_together).batch
 
-    return ExpertTraining(task, work_dir, shard_path, parts_folder, device, num_threads, report_every, machine, lessons)
+    return lessons

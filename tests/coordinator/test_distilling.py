@@ -121,10 +121,11 @@ def test_a_folder_with_another_model_is_left_as_it_is(student, released):
     assert not (released.release / "training").exists()
 
 
-def test_a_training_that_began_otherwise_is_left_as_it_is(released, tmp_path):
+def test_a_training_that_began_otherwise_is_left_as_it_is(released, tmp_path, capsys):
     stops = iter([False] * 3 + [True])
     request = DistillRequest(out=tmp_path, steps=STEPS, max_resident_experts=1)
     distill_run(released, request, lambda: next(stops), as_json=True)
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["event"] == "stopped"
     assert [path.name for path in (tmp_path / "training" / "snapshots").iterdir()] == ["pause-00000004"]
     with pytest.raises(SnapshotError, match="other settings"):
         distil(released, tmp_path, steps=STEPS, batch_size=2)

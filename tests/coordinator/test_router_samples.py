@@ -11,7 +11,7 @@ import typer.testing
 from released_run import prepared_run, release
 
 from paris.coordinator.cli import app
-from paris.coordinator.errors import NotReadyError
+from paris.coordinator.errors import ConfigError, NotReadyError
 from paris.coordinator.router_job import train_run_router
 from paris.coordinator.router_samples import draw_samples
 from paris.coordinator.rundir import RunDir
@@ -83,6 +83,12 @@ def test_an_interrupted_drawing_goes_on_and_ends_with_the_same_bytes(run):
     draw_samples(run, 17, null_prompt=False)
     assert files[0].stat().st_mtime_ns > first
     assert in_proportion([48, 16], 17) == (26, 8)
+
+
+def test_how_experts_draw_is_not_told_where_they_do_not(run):
+    done = typer.testing.CliRunner().invoke(app, ["train-router", str(run.path), "--null-prompt"])
+    assert isinstance(done.exception, ConfigError)
+    assert not run.router.exists()
 
 
 def test_without_samples_the_job_says_so(run):

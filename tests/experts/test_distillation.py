@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from paris.experts.release.residency import ExpertBank
 from paris.experts.release.single import single_layout, smallest_router, write_single
 from paris.experts.sampling.settings import SamplingSettings
 from paris.experts.training.batches import Batches
-from paris.experts.training.distillation import DistillationTask, Lessons, distillation
+from paris.experts.training.distillation import DistillationTask, Lessons, lessons_of
 from paris.experts.training.expert_training import ExpertTraining
 
 NUM_CLUSTERS = 3
@@ -102,22 +103,33 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 def make(world: World, work: Path, most: int | None = None, together: int = 1, **changes: object) -> ExpertTraining:
-    return distillation(
-        world.task(**changes), world.bank(most), work, world.shard, world.model, report_every=1, steps_together=together
-    )
+    task = world.task(**changes)
+    return student(task, world.bank(most), work, world.shard, world.model, together)
+
+
+def student(
+    task: DistillationTask,
+    bank: ExpertBank,
+    work: Path,
+    shard_path: Callable[[int], Path],
+    parts: Path,
+    together: int = 1,
+) -> ExpertTraining:
+    lessons = lessons_of(task, bank, "cpu", together)
+    return ExpertTraining(task, work, shard_path, parts, report_every=1, lessons=lessons)
 
 
 def test_each_row_is_taught_by_the_expert_of_its_cluster_and_by_no_other(world: World) -> None:
     task = world.task()
     data = ClusterData([world.shard(index) for index in range(len(SHARDS))])
-    encoder = load_text_encoder(task.text, world.model)
-    batches = Batches(task, data, load_codec(CodecConfig(), Path()), encoder)
+    codec, encoder = load_codec(CodecConfig(), Path()), load_text_encoder(task.text, world.model)
+    batches = Batches(task, data, codec, encoder)
     lesson = Lessons(batches, world.bank(), task, torch.device("cpu"), 1).batch(3)
     experts = [as_velocity(load_expert(world.model, world.layout, k), OBJECTIVES[k]) for k in range(NUM_CLUSTERS)]
     seen = set()
     for row, (shard, number) in enumerate(batches.rows(3)):
         cluster = SHARDS[shard][0]
-        assert np.array_equal(data.shard(shard).latents[number], load_codec_bytes(lesson.x0[row]))
+        assert np.array_equal(data.shard(shard).latents[number], codec.to_stored(lesson.x0[row]))
         x = (1 - lesson.t[row]) * lesson.x0[row] + lesson.t[row] * lesson.noise[row]
         one = slice(row, row + 1)
         mask = None if lesson.text_mask is None else lesson.text_mask[one]
@@ -126,10 +138,6 @@ def test_each_row_is_taught_by_the_expert_of_its_cluster_and_by_no_other(world: 
         torch.testing.assert_close(lesson.target[one], said, rtol=1e-4, atol=1e-4)
         seen.add(cluster)
     assert seen == {0, 1, 2}
-
-
-def load_codec_bytes(x0: torch.Tensor) -> np.ndarray:
-    return x0.add(1).mul(127.5).round().to(torch.uint8).numpy()
 
 
 def test_the_students_loss_to_its_teachers_falls(world: World, tmp_path: Path) -> None:
@@ -157,6 +165,13 @@ def test_a_distillation_that_was_stopped_goes_on_to_the_same_bits(world: World, 
     )
 
 
+def test_micro_batches_are_taught_what_their_rows_are(world: World, tmp_path: Path) -> None:
+    whole = make(world, tmp_path / "whole", steps=3).run(lambda _: None, never)
+    training = world.task(steps=3).training.model_copy(update={"micro_batch_size": 3})
+    cut = make(world, tmp_path / "cut", training=training).run(lambda _: None, never)
+    assert cut.final_loss == pytest.approx(whole.final_loss, rel=1e-4)
+
+
 def test_a_student_that_starts_as_its_only_teacher_has_nothing_to_learn(world: World, tmp_path: Path) -> None:
     teacher = load_expert(world.model, world.layout, 0)
     parts = tmp_path / "parts"
@@ -169,10 +184,10 @@ def test_a_student_that_starts_as_its_only_teacher_has_nothing_to_learn(world: W
     teachers = (file_sha256(expert_path(tmp_path / "one", 0)),)
     task = world.task(steps=1, initial_weights=start, teachers=teachers, **rows)
     bank = ExpertBank.open(tmp_path / "one", one)
-    training = distillation(task, bank, tmp_path / "work", lambda index: world.shard(shards[index]), parts)
+    training = student(task, bank, tmp_path / "work", lambda index: world.shard(shards[index]), parts)
     assert training.run(lambda _: None, never).final_loss == pytest.approx(0.0, abs=1e-10)
     scratch = task.model_copy(update={"initial_weights": None})
-    other = distillation(scratch, bank, tmp_path / "scratch", lambda index: world.shard(shards[index]), parts)
+    other = student(scratch, bank, tmp_path / "scratch", lambda index: world.shard(shards[index]), parts)
     assert other.run(lambda _: None, never).final_loss > 0.1
 
 
