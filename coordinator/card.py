@@ -55,7 +55,7 @@ def student_card(run: RunDir, folder: str, steps: int, batch_size: int, teachers
 
     Args:
         run: The run.
-        folder: Where the model is, as it is shown.
+        folder: The model's folder, as the example calls it.
         steps: Optimizer steps of the student.
         batch_size: Rows of each.
         teachers: SHA-256 of each expert, in order.

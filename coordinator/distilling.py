@@ -1,6 +1,6 @@
 """`paris-coord distill`: the run's experts as one dense model, each row taught by the expert of its cluster.
 
-<out>/training/snapshots/...      while it trains; removed once the model stands
+<out>/.distilling/snapshots/...   while it trains; removed once the model stands
 <out>/expert_0/  router/  ...     the model, in the published layout with one expert
 <out>/README.md  ATTRIBUTION.parquet
 <out>/distilled.json              what it was made of, and how near it came; written last
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -25,17 +25,19 @@ from paris.coordinator.rundir import RunDir, write_whole
 from paris.coordinator.spec import load_manifests, make_spec
 from paris.coordinator.student_scores import heldout_scores
 from paris.coordinator.trained_experts import TrainedExperts, trained_experts
-from paris.experts.data.shards import ClusterData
+from paris.experts.data.shards import ShardFile
 from paris.experts.errors import ShardError
 from paris.experts.frozen.codec import CodecConfig
 from paris.experts.frozen.text import TextConfig
 from paris.experts.models.initial_weights import InitialWeights
+from paris.experts.models.presets import ModelConfig
 from paris.experts.release.residency import ExpertBank
 from paris.experts.release.single import single_layout, write_single
 from paris.experts.training.config import Finished, Progress, TrainingConfig
 from paris.experts.training.distillation import STEPS_TOGETHER, DistillationTask, lessons_of
 from paris.experts.training.expert_training import ExpertTraining
 
+_WORK = ".distilling"
 _BATCH_SHARE = 4
 """The student's batch is this part of all experts' together (McAllister et al., arXiv 2501.05450)."""
 
@@ -95,59 +97,58 @@ def distill_run(run: RunDir, request: DistillRequest, should_stop: Callable[[], 
             scores = heldout_scores(run, plan.experts, bank, finished.weights_path, plan.device)
         facts = {"loss": finished.final_loss, "heldout": scores, "seconds": round(time.monotonic() - begun, 1)}
         _write(plan, finished.weights_path, facts)
-    shutil.rmtree(plan.out / "training", ignore_errors=True)
+    shutil.rmtree(plan.out / _WORK, ignore_errors=True)
     _tell(plan.out, as_json=as_json)
 
 
 def _plan(run: RunDir, request: DistillRequest) -> _Plan:
     run.require_prepared()
     experts = trained_experts(run)
-    shards, clusters = _shards(run)
-    task = _task(run, experts, _checked_rows(shards, experts), clusters, request)
+    shards = _shards(run)
+    _check_shape(shards[0].path, experts.layout.model)
     return _Plan(
         run=run,
         experts=experts,
-        task=task,
-        shards=shards,
+        task=_task(run, experts, shards, request),
+        shards=[shard.path for shard in shards],
         out=(request.out or run.path / "distilled").resolve(),
         device=request.device or run.config.compute.device,
         max_resident_experts=request.max_resident_experts,
     )
 
 
-def _shards(run: RunDir) -> tuple[list[Path], list[int]]:
-    """All shards of the run, cluster after cluster, and whose each is."""
+class _Shard(NamedTuple):
+    path: Path
+    cluster: int
+    rows: int
+
+
+def _shards(run: RunDir) -> list[_Shard]:
+    """All shards of the run, cluster after cluster."""
     shards = [
-        (run.data / shard.path, manifest.cluster) for manifest in load_manifests(run) for shard in manifest.shards
+        _Shard(run.data / shard.path, manifest.cluster, shard.rows)
+        for manifest in load_manifests(run)
+        for shard in manifest.shards
     ]
-    missing = [path for path, _ in shards if not path.is_file()]
+    missing = [shard.path for shard in shards if not shard.path.is_file()]
     if missing:
         raise NotReadyError(
             f"{len(missing)} of {len(shards)} shards are missing, such as {missing[0]}.",
             f"Fetch them from {run.config.hub.data_repo}, or prepare again.",
         )
-    return [path for path, _ in shards], [cluster for _, cluster in shards]
+    return shards
 
 
-def _checked_rows(paths: list[Path], experts: TrainedExperts) -> tuple[int, ...]:
-    """Rows of each shard, once it is clear that the experts can read them."""
-    data, model = ClusterData(paths), experts.layout.model
-    wanted, found = (model.in_channels, model.image_size, model.image_size), data.shard(0).shape
+def _check_shape(path: Path, model: ModelConfig) -> None:
+    wanted, found = (model.in_channels, model.image_size, model.image_size), ShardFile(path).shape
     if found != wanted:
         raise ShardError(
-            f"{paths[0]} holds rows of shape {list(found)}, the experts read {list(wanted)}.",
+            f"{path} holds rows of shape {list(found)}, the experts read {list(wanted)}.",
             "Give the run that the experts were trained in.",
         )
-    return data.shard_rows
 
 
-def _task(
-    run: RunDir,
-    experts: TrainedExperts,
-    shard_rows: tuple[int, ...],
-    clusters: list[int],
-    request: DistillRequest,
-) -> DistillationTask:
+def _task(run: RunDir, experts: TrainedExperts, shards: list[_Shard], request: DistillRequest) -> DistillationTask:
     spec, together = make_spec(run, []), len(experts.digests) * int(run.config.training.get("batch_size", 32))
     asked = {
         "steps": request.steps or run.config.tasks.steps,
@@ -162,9 +163,9 @@ def _task(
         training=TrainingConfig.from_settings({**spec.training, **asked}),
         text=TextConfig.from_settings(spec.text),
         codec=CodecConfig.from_settings(spec.codec),
-        shard_rows=shard_rows,
+        shard_rows=tuple(shard.rows for shard in shards),
         initial_weights=InitialWeights.from_settings(start.model_dump()) if start else None,
-        shard_clusters=tuple(clusters),
+        shard_clusters=tuple(shard.cluster for shard in shards),
         teachers=experts.digests,
     )
 
@@ -174,7 +175,7 @@ def _train(plan: _Plan, bank: ExpertBank, should_stop: Callable[[], bool], *, as
     together = 1 if most is None or most >= len(bank) else STEPS_TOGETHER
     training = ExpertTraining(
         plan.task,
-        plan.out / "training",
+        plan.out / _WORK,
         plan.shards.__getitem__,
         plan.run.data,
         plan.device,
@@ -199,7 +200,7 @@ def _write(plan: _Plan, weights: Path, facts: dict[str, Any]) -> None:
     run, task, out, teachers = plan.run, plan.task, plan.out, plan.experts.digests
     layout = single_layout(plan.experts.layout, f"{run.config.run.name}-distilled")
     write_single(out, layout, weights, plan.experts.parts)
-    card = student_card(run, str(out), task.steps, task.training.batch_size, teachers)
+    card = student_card(run, out.name, task.steps, task.training.batch_size, teachers)
     write_whole(out / "README.md", card.encode())
     if (run.data / "attribution.parquet").is_file():
         shutil.copyfile(run.data / "attribution.parquet", out / "ATTRIBUTION.parquet")
@@ -216,12 +217,12 @@ def _is_done(plan: _Plan) -> bool:
     """
     out, record = plan.out, plan.out / "distilled.json"
     if not record.is_file():
-        if (out / "config.json").is_file() and not (out / "training").is_dir():
+        if (out / "config.json").is_file() and not (out / _WORK).is_dir():
             raise RunDirError(f"{out} holds a model that was not distilled here.", "Give another folder with --out.")
         return False
     if json.loads(record.read_text("utf-8")).get("task") != plan.task.digest:
         raise RunDirError(
-            f"{out} holds a model that was distilled otherwise (other experts, rows or settings).",
+            f"{out} holds a model that was distilled otherwise (other experts or settings).",
             "Give another folder with --out, or remove that one.",
         )
     return True

@@ -58,7 +58,7 @@ def test_the_student_is_nearly_as_good_as_each_expert_at_home(student):
     assert (facts["steps"], facts["batch_size"], len(facts["teachers"])) == (STEPS, 4, 2)
     assert facts["heldout"]["student"] < 1.5 * facts["heldout"]["experts"]
     assert len(facts["heldout"]["clusters"]) == 2
-    assert not (student / "training").exists()
+    assert not (student / ".distilling").exists()
 
 
 def test_its_folder_is_a_release_of_one_expert_with_card_and_defaults(student, released):
@@ -118,7 +118,7 @@ def test_a_folder_with_another_model_is_left_as_it_is(student, released):
         distil(released, student, steps=STEPS + 1)
     with pytest.raises(RunDirError, match="not distilled here"):
         distil(released, released.release, steps=STEPS)
-    assert not (released.release / "training").exists()
+    assert not (released.release / ".distilling").exists()
 
 
 def test_a_training_that_began_otherwise_is_left_as_it_is(released, tmp_path, capsys):
@@ -126,7 +126,7 @@ def test_a_training_that_began_otherwise_is_left_as_it_is(released, tmp_path, ca
     request = DistillRequest(out=tmp_path, steps=STEPS, max_resident_experts=1)
     distill_run(released, request, lambda: next(stops), as_json=True)
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["event"] == "stopped"
-    assert [path.name for path in (tmp_path / "training" / "snapshots").iterdir()] == ["pause-00000004"]
+    assert [path.name for path in (tmp_path / ".distilling" / "snapshots").iterdir()] == ["pause-00000004"]
     with pytest.raises(SnapshotError, match="other settings"):
         distil(released, tmp_path, steps=STEPS, batch_size=2)
 
@@ -141,6 +141,14 @@ def test_without_release_and_registrations_the_tasks_are_named(run, tmp_path):
 def test_a_missing_shard_is_named(run, tmp_path):
     (run.data / "shards/cluster-001/shard-00000.parquet").unlink()
     with pytest.raises(NotReadyError, match=r"1 of 3 shards are missing, such as .*cluster-001/shard-00000"):
+        distil(run, tmp_path / "model")
+
+
+def test_a_shard_with_other_rows_than_its_manifest_says_is_refused(run, tmp_path):
+    shutil.copy(
+        run.data / "shards/cluster-000/shard-00001.parquet", run.data / "shards/cluster-000/shard-00000.parquet"
+    )
+    with pytest.raises(ShardError, match="has 18 rows, the manifest says 30"):
         distil(run, tmp_path / "model")
 
 
