@@ -26,7 +26,7 @@ STEPS = 160
 
 @pytest.fixture(scope="module")
 def released(tmp_path_factory):
-    run = prepared_run(tmp_path_factory.mktemp("released"), snapshot_every=20)
+    run = prepared_run(tmp_path_factory.mktemp("released"), snapshot_every=40)
     release(run)
     return run
 
@@ -92,7 +92,7 @@ def command(run: RunDir, out: Path) -> subprocess.Popen:
 def test_a_command_that_was_killed_goes_on_and_makes_the_same_model(released, student, tmp_path):
     with command(released, tmp_path / "model") as killed:
         for line in killed.stdout:
-            if json.loads(line)["step"] > 20:
+            if json.loads(line)["step"] > 40:
                 break
         killed.kill()
         assert killed.wait(30) == -9
@@ -100,7 +100,7 @@ def test_a_command_that_was_killed_goes_on_and_makes_the_same_model(released, st
     with command(released, tmp_path / "model") as resumed:
         told = [json.loads(line) for line in resumed.communicate(timeout=120)[0].splitlines()]
     assert resumed.returncode == 0
-    assert told[0]["step"] >= 20
+    assert told[0]["step"] >= 40
     assert told[-1]["event"] == "distilled"
     assert weights(tmp_path / "model") == weights(student)
 
