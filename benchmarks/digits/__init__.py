@@ -7,8 +7,7 @@ features.py    a classifier of them: its features are what distances are measure
 distance.py    Frechet distance, KID, precision and recall, sliced Wasserstein: numbers in, numbers out
 clusters.py    clusters, and their shards
 experts.py     one expert, or the monolith, through the training that volunteers run
-routers.py     the two routers; `routers_from_samples(FOLDER)`: without data
-distil.py      `distil(FOLDER)`: all experts as one dense model
+routers.py     the two routers
 model.py       all of it as one model's folder, in the published layout
 judge.py       samples, figures, a grid to look at
 train.py       the command: one stage after another, each done once

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
 from benchmarks.digits.clusters import mutual_information
 from benchmarks.digits.data import DigitsError, as_gray, load_split, shrink
-from benchmarks.digits.distil import distil
 from benchmarks.digits.experts import part_names, train_part
 from benchmarks.digits.folder import frechet_of, load
 from benchmarks.digits.model import write_models
-from benchmarks.digits.routers import routers_from_samples, train_routers
+from benchmarks.digits.routers import train_routers
 from benchmarks.digits.settings import DigitsSettings, keep_settings
 from benchmarks.digits.train import prepare
-from paris.experts import ParisPipeline
 from paris.experts.errors import SettingsError
-from paris.experts.release.layout import read_layout
 
 SMALLEST = DigitsSettings(
     experts=2,
@@ -101,24 +96,10 @@ def test_a_trained_folder_samples_and_measures_both_models(folder):
     assert found["frechet_heldout"] > 3 * digits.judge.floor_of(100)
 
 
-def test_the_experts_are_distilled_and_routers_are_trained_on_what_they_draw(folder):
-    student, sampled = distil(folder), routers_from_samples(folder, 12)
-    assert (len(ParisPipeline.from_pretrained(student).experts), read_layout(sampled).num_experts) == (1, 2)
-    told = json.loads((folder / "work" / "sampled-router" / "report.json").read_bytes())
-    assert told["num_rows"] == pytest.approx(24, abs=1)
-    assert told["num_heldout"] == json.loads((folder / "work" / "router" / "report.json").read_bytes())["num_heldout"]
-    pictures, _ = load(folder).draw(10, ParisPipeline.from_pretrained(sampled), num_inference_steps=2)
-    assert pictures.shape == (10, 16, 16, 3)
-
-
 def test_what_is_done_is_not_done_again(folder):
-    distil(folder)
-    routers_from_samples(folder, 12)
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     prepare(folder, SMALLEST)
     train_part(folder, "expert-0")
     train_routers(folder)
     write_models(folder, SMALLEST, with_monolith=True)
-    for again in (distil, routers_from_samples):
-        again(folder)
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == before
