@@ -23,7 +23,10 @@ embedded_hub.py    hub/: a Hub of our own
 verify/            the ladder
 
 router_job.py      trains the router; routing_request.py has the service do it, or does it here
+router_samples.py  what the experts draw for it, where it is not trained on data
+trained_experts.py the registered experts as a folder
 release.py         assembles the model; card.py describes it
+distilling.py      the experts as one dense model; student_scores.py says how near it came
 sampling.py        pictures from a release
 status.py          what the memory says
 report/            pictures and tables of a run

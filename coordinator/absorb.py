@@ -46,10 +46,11 @@ def absorb(state: State, observation: Observation, policy: Policy, now: float, e
             return state.with_router(
                 state.router.model_copy(update={"phase": "done" if ok else "failed", "note": note})
             )
-        case RouterWanted():
+        case RouterWanted(from_samples):
             if state.router.phase == "training":
                 return state
-            return state.with_router(state.router.model_copy(update={"phase": "training", "note": ""}))
+            asked = {"phase": "training", "note": "", "from_samples": from_samples}
+            return state.with_router(state.router.model_copy(update=asked))
 
 
 def _wanted(state: State, seen: Wanted, now: float, events: list[Event]) -> State:

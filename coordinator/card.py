@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from paris.coordinator.config import ObjectivesTable
 from paris.coordinator.rundir import RunDir
 from paris.protocol.records import Registration
@@ -17,22 +19,9 @@ def model_card(run: RunDir, registrations: list[Registration]) -> str:
     Returns:
         Markdown with the Hub's YAML head.
     """
-    config = run.config
+    config, sampling = run.config, run.config.sampling
     learned = ["flow-matching", *(["ddpm"] if config.objectives.epsilon_clusters else [])]
     experts = [f"expert:{r.cluster}" for r in registrations]
-    tags = ["paris", "decentralized-training", "text-to-image", *learned, f"run:{run.run_id}", *experts]
-    head = [
-        "---",
-        f"license: {config.run.licence}",
-        "library_name: diffusers",
-        "pipeline_tag: text-to-image",
-        "tags:",
-        *(f"- {tag}" for tag in tags),
-        "datasets:",
-        f"- {config.hub.data_repo}",
-        "---",
-    ]
-    sampling = config.sampling
     body = [
         f"# {config.run.name}",
         "",
@@ -44,7 +33,7 @@ def model_card(run: RunDir, registrations: list[Registration]) -> str:
         "from paris.experts import ParisPipeline",
         "",
         f'pipeline = ParisPipeline.from_pretrained("{config.hub.model_repo}")',
-        f'pipeline("{(sampling.prompts or ["a red heart"])[0]}").images[0].save("sample.png")',
+        f'pipeline("{_prompt(run)}").images[0].save("sample.png")',
         "```",
         "",
         f"Defaults: {sampling.num_steps} steps, guidance {sampling.guidance_scale}, routing {sampling.routing}.",
@@ -56,12 +45,74 @@ def model_card(run: RunDir, registrations: list[Registration]) -> str:
             for r in registrations
         ),
         "",
-        f"Run `{run.run_id}`, signed by `{run.identity.public_key}`. Data: `{config.hub.data_repo}`; the source,",
-        "author and licence of every picture stand in `ATTRIBUTION.parquet`.",
+        *_origin(run),
+    ]
+    return _page(run, [*learned, f"run:{run.run_id}", *experts], body)
+
+
+def student_card(run: RunDir, folder: str, steps: int, batch_size: int, teachers: Sequence[str]) -> str:
+    """Write README.md for a model that was distilled from the run's experts.
+
+    Args:
+        run: The run.
+        folder: The model's folder, as the example calls it.
+        steps: Optimizer steps of the student.
+        batch_size: Rows of each.
+        teachers: SHA-256 of each expert, in order.
+
+    Returns:
+        Markdown with the Hub's YAML head.
+    """
+    body = [
+        f"# {run.config.run.name}, distilled",
         "",
-        config.run.attribution,
+        f"One dense model ({run.config.model.preset}), distilled from {len(teachers)} experts in {steps} steps of",
+        f"{batch_size} rows: each row was taught by the expert of its cluster. It samples without a router.",
+        "",
+        "```python",
+        "from paris.experts import ParisPipeline",
+        "",
+        f'pipeline = ParisPipeline.from_pretrained("{folder}")',
+        f'pipeline("{_prompt(run)}").images[0].save("sample.png")',
+        "```",
+        "",
+        "| teacher | sha256 |",
+        "| --- | --- |",
+        *(f"| {number} | `{sha256}` |" for number, sha256 in enumerate(teachers)),
+        "",
+        *_origin(run),
+    ]
+    return _page(run, ["flow-matching", "distilled", f"run:{run.run_id}"], body)
+
+
+def _page(run: RunDir, tags: list[str], body: list[str]) -> str:
+    """A card: the Hub's YAML head, then the text."""
+    head = [
+        "---",
+        f"license: {run.config.run.licence}",
+        "library_name: diffusers",
+        "pipeline_tag: text-to-image",
+        "tags:",
+        *(f"- {tag}" for tag in ("paris", "decentralized-training", "text-to-image", *tags)),
+        "datasets:",
+        f"- {run.config.hub.data_repo}",
+        "---",
     ]
     return "\n".join([*head, *body]).rstrip() + "\n"
+
+
+def _prompt(run: RunDir) -> str:
+    return (run.config.sampling.prompts or ["a red heart"])[0]
+
+
+def _origin(run: RunDir) -> list[str]:
+    """Where run and data come from, and whom to thank."""
+    return [
+        f"Run `{run.run_id}`, signed by `{run.identity.public_key}`. Data: `{run.config.hub.data_repo}`; the source,",
+        "author and licence of every picture stand in `ATTRIBUTION.parquet`.",
+        "",
+        run.config.run.attribution,
+    ]
 
 
 def _learned(objectives: ObjectivesTable) -> str:

@@ -7,6 +7,8 @@ state.sqlite     the coordinator's memory
 run.json         the signed RunSpec with the present peers: what volunteers join
 hub/             the embedded Hub's repos, where there is one
 router/ release/ what `train-router` and `release` made
+samples/         what the experts drew for `train-router --from-samples`
+distilled/       what `distill` made
 logs/ verify/    one log and one work folder a child process
 """
 

@@ -6,7 +6,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,6 +27,23 @@ def say(text: str) -> None:
 def print_json(value: Any) -> None:
     """Print data for programs."""
     print(json.dumps(value), flush=True)
+
+
+@contextmanager
+def progress_bar(title: str, total: int, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr; gives what sets how much is done.
+
+    Args:
+        title: What stands before it.
+        total: How much there is to do.
+        shown: False where a program reads the output.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), disable=not shown) as progress:
+        task = progress.add_task(title, total=total)
+        yield lambda done: progress.update(task, completed=done)
 
 
 def event_printer(as_json: bool) -> Callable[[Event], None]:

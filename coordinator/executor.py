@@ -112,8 +112,8 @@ class Executor:
                 reject_submission(self._work.hub, state, lease_id, self._work.seal_verdict)
                 self._work.forget(lease_id)
                 return Closed(lease_id)
-            case TrainRouter():
-                return RouterTrained(True, self._work.train_router())
+            case TrainRouter(from_samples):
+                return RouterTrained(True, self._work.train_router(from_samples=from_samples))
 
     def _failure(self, action: Action, reason: str) -> Observation | None:
         if isinstance(action, Verify):

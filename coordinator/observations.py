@@ -74,6 +74,9 @@ class RouterTrained:
 class RouterWanted:
     """The organiser asked for router training by hand."""
 
+    from_samples: bool = False
+    """On rows that the experts drew, instead of data."""
+
 
 Observation = Wanted | Beaten | Submitted | Judged | JudgingFailed | Registered | Closed | RouterTrained | RouterWanted
 
@@ -102,6 +105,8 @@ class Reject:
 @dataclass(frozen=True)
 class TrainRouter:
     """Train the router."""
+
+    from_samples: bool = False
 
 
 Action = Verify | Register | Reject | TrainRouter

@@ -8,7 +8,7 @@ from paris.coordinator.console import say
 from paris.coordinator.errors import NotReadyError
 from paris.coordinator.observations import Event
 from paris.coordinator.rundir import RunDir
-from paris.coordinator.service import ROUTER_FLAG
+from paris.coordinator.service import FROM_DATA, FROM_SAMPLES, ROUTER_FLAG
 from paris.coordinator.serving import is_served
 from paris.coordinator.state import RouterState
 from paris.coordinator.store import Store
@@ -16,11 +16,12 @@ from paris.coordinator.store import Store
 _POLL_S = 0.5
 
 
-def train_router_now(run: RunDir) -> None:
+def train_router_now(run: RunDir, *, from_samples: bool = False) -> None:
     """Train the run's router, and wait for its end.
 
     Args:
         run: A prepared run directory. While `serve` works on it, the service trains, so that nobody trains twice.
+        from_samples: On rows that the experts have drawn (`router_samples.py`), instead of data.
 
     Raises:
         NotReadyError: The service could not train it; an earlier router is left as it was.
@@ -29,16 +30,16 @@ def train_router_now(run: RunDir) -> None:
     store = Store(run.state_file)
     try:
         if is_served(run):
-            _ask_the_service(run, store)
+            _ask_the_service(run, store, from_samples)
         else:
-            _train_here(run, store)
+            _train_here(run, store, from_samples)
     finally:
         store.close()
 
 
-def _ask_the_service(run: RunDir, store: Store) -> None:
+def _ask_the_service(run: RunDir, store: Store, from_samples: bool) -> None:
     say("The running service trains the router.")
-    store.raise_flag(ROUTER_FLAG)
+    store.raise_flag(ROUTER_FLAG, FROM_SAMPLES if from_samples else FROM_DATA)
     while store.has_flag(ROUTER_FLAG) or store.load().router.phase == "training":
         if not is_served(run):
             raise NotReadyError(
@@ -51,10 +52,10 @@ def _ask_the_service(run: RunDir, store: Store) -> None:
     say(router.note)
 
 
-def _train_here(run: RunDir, store: Store) -> None:
+def _train_here(run: RunDir, store: Store, from_samples: bool) -> None:
     from paris.coordinator.router_job import train_run_router
 
-    summary = train_run_router(run)
-    old = store.load()
-    store.save(old, old.with_router(RouterState(phase="done", note=summary)), [Event("router", summary)], time.time())
+    summary = train_run_router(run, from_samples=from_samples)
+    old, trained = store.load(), RouterState(phase="done", note=summary, from_samples=from_samples)
+    store.save(old, old.with_router(trained), [Event("router", summary)], time.time())
     say(summary)

@@ -53,6 +53,11 @@ class RunDir:
         return self.data / "initial_weights.json"
 
     @property
+    def heldout_files(self) -> list[Path]:
+        """The secret rows, a file a cluster; they may be missing where the data is elsewhere."""
+        return [self.data / "heldout" / f"cluster-{k:03d}.parquet" for k in range(self.config.run.num_experts)]
+
+    @property
     def state_file(self) -> Path:
         """The coordinator's SQLite file."""
         return self.path / "state.sqlite"
@@ -71,6 +76,11 @@ class RunDir:
     def router(self) -> Path:
         """The trained router and its report."""
         return self.path / "router"
+
+    @property
+    def samples(self) -> Path:
+        """What the experts drew for the router, where it is trained on that."""
+        return self.path / "samples"
 
     @property
     def release(self) -> Path:

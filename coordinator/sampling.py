@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paris.coordinator.console import print_json, say
+from paris.coordinator.console import print_json, progress_bar, say
 
 if TYPE_CHECKING:
     from paris.experts.sampling.trace import RoutingTrace
@@ -78,11 +78,11 @@ def sample_to_file(request: SampleRequest, out: Path, *, routing_plot: Path | No
     rows = [prompt for prompt in request.prompts for _ in request.seeds]
     seeds = request.seeds * len(request.prompts)
     recorder, begun = TraceRecorder(), time.monotonic()
-    with _warnings_as_notes(), _progress(rules.num_steps, shown=not as_json) as advance:
+    with _warnings_as_notes(), progress_bar("steps", rules.num_steps, shown=not as_json) as show:
 
         def note(step: Any) -> None:
             recorder(step)
-            advance()
+            show(step.number + 1)
 
         pictures = draw(parts, rows, seeds, rules, negative=request.negative, on_step=note)
     seconds, trace = time.monotonic() - begun, recorder.trace()
@@ -132,17 +132,6 @@ def _warnings_as_notes() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: say(f"Note: {message}")
         yield
-
-
-@contextmanager
-def _progress(num_steps: int, *, shown: bool) -> Iterator[Callable[[], None]]:
-    """A bar on stderr; gives what moves it on by a step."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), disable=not shown) as progress:
-        task = progress.add_task("steps", total=num_steps)
-        yield lambda: progress.advance(task)
 
 
 def _save_grid(pictures: Any, columns: int, out: Path) -> None:

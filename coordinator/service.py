@@ -24,6 +24,8 @@ from paris.protocol.manifest import Manifest
 from paris.protocol.records import Heartbeat, Payload, RunSpec, Submission, Want
 
 ROUTER_FLAG = "train-router"
+FROM_DATA, FROM_SAMPLES = "from-data", "from-samples"
+"""Values of that flag: what the router is to be trained on."""
 _HEALTH_EVERY_S = 30.0
 
 
@@ -123,8 +125,9 @@ class Service:
             yield Submitted(cast(Envelope[Submission], envelope))
 
     def _flags(self) -> Iterable[Observation]:
-        if self._store.take_flag(ROUTER_FLAG) is not None:
-            yield RouterWanted()
+        rows = self._store.take_flag(ROUTER_FLAG)
+        if rows is not None:
+            yield RouterWanted(from_samples=rows == FROM_SAMPLES)
 
     def _adopt_new_tasks(self) -> None:
         """Take in tasks that `publish-tasks` wrote beside the running service."""

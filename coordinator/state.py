@@ -77,6 +77,8 @@ class RouterState(Row):
 
     phase: Literal["waiting", "training", "done", "failed"] = "waiting"
     note: str = ""
+    from_samples: bool = False
+    """Whether it is, or was last, trained on rows that the experts drew."""
 
 
 @dataclass(frozen=True)

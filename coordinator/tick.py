@@ -70,4 +70,4 @@ def _wanted_actions(state: State, policy: Policy, now: float) -> Iterable[Action
         elif submission.phase == "rejected":
             yield Reject(submission.submission.lease_id)
     if state.router.phase == "training":
-        yield TrainRouter()
+        yield TrainRouter(state.router.from_samples)

@@ -66,13 +66,17 @@ class Work:
         candidate = self.run.path / "verify" / lease_id / "candidate"
         shutil.rmtree(candidate, ignore_errors=True)
 
-    def train_router(self) -> str:
+    def train_router(self, *, from_samples: bool = False) -> str:
         """Train the router in a child process; returns the sentence for the log.
+
+        Args:
+            from_samples: On rows that the experts have drawn, instead of data.
 
         Raises:
             WorkerError: The child failed.
         """
-        self.children.run("router", "paris.coordinator.router_job", str(self.run.path))
+        rows = "samples" if from_samples else "data"
+        self.children.run("router", "paris.coordinator.router_job", str(self.run.path), rows)
         return (self.run.router / "summary.txt").read_text("utf-8").strip()
 
     def seal_verdict(self, verdict: Verdict) -> str:
@@ -92,7 +96,6 @@ class Work:
         lease = state.leases[known.submission.lease_id].lease
         task = state.tasks[known.submission.task_id].task
         manifest = load_manifests(self.run)[task.cluster]
-        clusters = range(self.run.config.run.num_experts)
         return VerificationCase(
             run_id=self.run.run_id,
             coordinator=self.run.identity.public_key,
@@ -103,7 +106,7 @@ class Work:
             received_at=known.seen_at,
             hub_endpoint=self.hub.endpoint,
             work_dir=folder,
-            heldout=tuple(self.run.data / "heldout" / f"cluster-{k:03d}.parquet" for k in clusters),
+            heldout=tuple(self.run.heldout_files),
             shards=tuple(self.run.data / shard.path for shard in manifest.shards),
             text_folder=self.run.data,
             others=self._others(state, known),

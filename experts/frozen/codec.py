@@ -46,6 +46,9 @@ class Codec(Protocol):
     def to_model(self, stored: np.ndarray | Tensor) -> Tensor:
         """Stored arrays `[B, C, H, W]` to what the model sees, float32."""
 
+    def to_stored(self, x: Tensor) -> np.ndarray:
+        """What the model makes `[B, C, H, W]` to stored arrays, of which `to_model` makes the same again."""
+
     def decode(self, x: Tensor) -> np.ndarray:
         """What the model makes `[B, C, H, W]` to pictures uint8 `[B, Hp, Wp, 3]`."""
 
@@ -74,6 +77,10 @@ class PixelCodec:
     def to_model(self, stored: np.ndarray | Tensor) -> Tensor:
         """uint8 `[B, 3, H, W]` to float32 in [-1, 1]: 0 becomes -1, 255 becomes 1."""
         return torch.as_tensor(stored).float().div_(127.5).sub_(1.0)
+
+    def to_stored(self, x: Tensor) -> np.ndarray:
+        """`[B, 3, H, W]` in [-1, 1], clipped and rounded, to uint8."""
+        return _pixels(x).cpu().numpy()
 
     def decode(self, x: Tensor) -> np.ndarray:
         """`[B, 3, H, W]` in [-1, 1], clipped, to uint8 `[B, H, W, 3]`."""
@@ -130,6 +137,11 @@ class VaeCodec:
     def to_model(self, stored: np.ndarray | Tensor) -> Tensor:
         """float16 `[B, C, H, W]` to float32 of about unit variance."""
         return torch.as_tensor(stored).float().mul_(self.config.scale)
+
+    def to_stored(self, x: Tensor) -> np.ndarray:
+        """Latents as the model makes them `[B, C, H, W]` to float16, not scaled; what it cannot hold is clipped."""
+        largest = torch.finfo(torch.float16).max
+        return (x.float() / self.config.scale).clamp(-largest, largest).cpu().numpy().astype(np.float16)
 
     @torch.no_grad()
     def decode(self, x: Tensor) -> np.ndarray:
@@ -199,5 +211,8 @@ def _checked(images: np.ndarray) -> np.ndarray:
 
 
 def _to_bytes(x: Tensor) -> np.ndarray:
-    pixels = x.float().add(1.0).mul(127.5).round().clamp(0, 255).to(torch.uint8)
-    return pixels.permute(0, 2, 3, 1).cpu().numpy()
+    return _pixels(x).permute(0, 2, 3, 1).cpu().numpy()
+
+
+def _pixels(x: Tensor) -> Tensor:
+    return x.float().add(1.0).mul(127.5).round().clamp(0, 255).to(torch.uint8)

@@ -7,5 +7,6 @@ placement.py        devices and dtypes
 steps.py            a scheduler of diffusers, or a solver of ours
 callbacks.py        `callback_on_step_end`
 output.py           PIL, NumPy, torch
+expert_samples.py   rows that the experts draw, for a router without data
 scheduler_files.py  its scheduler in a model's folder
 """

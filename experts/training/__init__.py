@@ -13,5 +13,6 @@ adamw.py            the optimizer, with 8-bit moments if wanted
 ema.py              the moving average of the weights
 snapshots.py        training state on disk, and its chain of commitments
 router_training.py  the router, and its report
+distillation.py     several experts as one dense model
 evaluate.py         held-out losses; whether a sample is its prompt's
 """

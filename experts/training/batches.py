@@ -34,6 +34,7 @@ class Batch:
         t: Flow times `[B]` in [0, 1].
         text: Text states `[B, L, E]`.
         text_mask: True where a token counts `[B, L]`; None where all do.
+        target: The velocity to be learned, float32 `[B, C, H, W]`; None: what data and noise say themselves.
     """
 
     x0: Tensor
@@ -41,6 +42,7 @@ class Batch:
     t: Tensor
     text: Tensor
     text_mask: Tensor | None
+    target: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.x0)
@@ -50,15 +52,24 @@ class Batch:
 
         Args:
             model: On the batch's device; called with noised rows, times, text and its mask.
-            objective: What it learns to predict.
+            objective: What it learns to predict; flow matching where the batch has a target.
         """
         output = model(objective.noised(self.x0, self.noise, self.t), self.t, self.text, self.text_mask)
+        if self.target is not None:
+            return (output.float() - self.target).square().mean()
         return objective.loss(output, self.x0, self.noise)
+
+    def take(self, index: Tensor | slice) -> Batch:
+        """Some of its rows.
+
+        Args:
+            index: Row numbers `[R]`, or a slice: then nothing is copied.
+        """
+        return self._each(lambda field: field[index])
 
     def pieces(self, most: int) -> list[Batch]:
         """Cut into parts of at most `most` rows."""
-        cuts = [slice(at, at + most) for at in range(0, len(self), most)]
-        return [self._each(lambda field: field[rows]) for rows in cuts]  # noqa: B023 - called at once
+        return [self.take(slice(at, at + most)) for at in range(0, len(self), most)]
 
     def pinned(self, device: torch.device) -> Batch:
         """The same in memory from which a GPU fetches by itself; unchanged for other devices."""
@@ -83,8 +94,8 @@ class Batch:
         )
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        mask = None if self.text_mask is None else change(self.text_mask)
-        return Batch(change(self.x0), change(self.noise), change(self.t), change(self.text), mask)
+        mask, target = (None if part is None else change(part) for part in (self.text_mask, self.target))
+        return Batch(change(self.x0), change(self.noise), change(self.t), change(self.text), mask, target)
 
 
 class Captions:
@@ -149,6 +160,10 @@ class Batches:
         self._order = RowOrder(task.seed, task.task_id, task.shard_rows, task.training.window_shards)
         self._captions = Captions(encoder, data, self._order.num_rows)
 
+    def rows(self, step: int) -> list[tuple[int, int]]:
+        """The rows of one step, as pairs of shard number and row number."""
+        return self._order.batch(step, self._task.training.batch_size)
+
     def batch(self, step: int) -> Batch:
         """The input of one step, on the CPU, without text tokens that are padding in every row.
 
@@ -159,7 +174,7 @@ class Batches:
             ShardError: A shard cannot be read, or has fewer rows than the task says.
         """
         config = self._task.training
-        rows = self._order.batch(step, config.batch_size)
+        rows = self.rows(step)
         x0 = self._codec.to_model(self._data.latents(rows))
         # One generator a step, drawn from in this order. Whole batches are drawn, so that micro-batches see the same.
         generator = generator_for(self._task.seed, "step", self._task.task_id, step)

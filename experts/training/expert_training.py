@@ -19,7 +19,7 @@ from paris.experts.errors import ShardError
 from paris.experts.frozen.codec import load_codec
 from paris.experts.frozen.text import load_text_encoder
 from paris.experts.models.initial_weights import starting_expert
-from paris.experts.training.batches import Batches
+from paris.experts.training.batches import Batch, Batches
 from paris.experts.training.config import Finished, Progress, TrainingConfig, TrainingTask
 from paris.experts.training.gradients import Gradients
 from paris.experts.training.learner import Learner, check_weights, make_deterministic, smoothed_loss
@@ -47,6 +47,8 @@ class ExpertTraining:
         num_threads: CPU threads of torch.
         report_every: Steps between two reports.
         machine: What this machine's owner chose; nothing of it is part of the task.
+        lessons: From the task's batches to what is trained on in their place, step by step: `distillation.py`. None:
+            the batches themselves.
     """
 
     def __init__(
@@ -59,12 +61,14 @@ class ExpertTraining:
         num_threads: int = 1,
         report_every: int = 10,
         machine: MachineSettings | None = None,
+        lessons: Callable[[Batches], Callable[[int], Batch]] | None = None,
     ) -> None:
         self._task, self._work_dir = task, work_dir
         self._shard_path, self._parts_folder = shard_path, parts_folder
         self._device = torch.device(device)
         self._num_threads, self._report_every = num_threads, report_every
         self._machine = machine or MachineSettings()
+        self._lessons = lessons
         self._last: SnapshotState | None = None
         self._loss: float | None = None
         self._unseen: list[Tensor] = []
@@ -125,7 +129,8 @@ class ExpertTraining:
         if self._device.type == "cpu":
             keep_freed_memory()
         gradients = Gradients(learner, self._task, self._device, self._machine, self._work_dir)
-        source, ahead = self._batches().batch, self._machine.batches_ahead
+        batches, ahead = self._batches(), self._machine.batches_ahead
+        source = batches.batch if self._lessons is None else self._lessons(batches)
         with Loader(source, learner.step, self._task.steps, ahead, self._device) as loader:
             self._steps(learner, gradients, loader, store, report, should_stop)
 

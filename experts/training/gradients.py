@@ -17,6 +17,17 @@ from paris.experts.training.micro_batch import MicroBatch, is_out_of_memory, row
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
+def precise(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
+    """Compute in a task's precision inside this context; weights stay float32.
+
+    Args:
+        device: Where is computed.
+        precision: As in `TrainingConfig`.
+    """
+    dtype = _DTYPES[precision]
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+
+
 class Gradients:
     """Forward and backward passes of one training; halves its pieces when the device is full, and tries again.
 
@@ -73,8 +84,7 @@ class Gradients:
 
     def _loss(self, piece: Batch) -> Tensor:
         config = self._task.training
-        dtype = _DTYPES[config.precision]
-        with torch.autocast(self._device.type, dtype, enabled=dtype != torch.float32):
+        with precise(self._device, config.precision):
             return piece.loss(self._learner.model, config.objective)
 
     def _settle(self, machine: MachineSettings, work_dir: Path) -> MicroBatch:

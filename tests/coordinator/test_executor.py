@@ -22,8 +22,8 @@ class Work:
         self.outcome: str | Exception = "trained"
         self.may_end = threading.Event()
 
-    def train_router(self) -> str:
-        self.calls.append("train")
+    def train_router(self, *, from_samples: bool) -> str:
+        self.calls.append("train from samples" if from_samples else "train")
         assert self.may_end.wait(10)
         if isinstance(self.outcome, Exception):
             raise self.outcome
@@ -66,9 +66,9 @@ def test_what_is_under_way_is_not_started_again_until_its_result_was_read(execut
     executor.start((TrainRouter(),), State())
     assert ended(executor) == [RouterTrained(True, "trained")]
     assert work.calls == ["train"]
-    executor.start((TrainRouter(),), State())
+    executor.start((TrainRouter(from_samples=True),), State())
     ended(executor)
-    assert work.calls == ["train", "train"]
+    assert work.calls == ["train", "train from samples"]
 
 
 def test_what_failed_is_left_alone_for_a_while_and_longer_each_time(executor, work, clock):

@@ -25,6 +25,7 @@ from paris.coordinator.observations import (
     Register,
     Reject,
     RouterTrained,
+    RouterWanted,
     TrainRouter,
     Verify,
 )
@@ -157,6 +158,13 @@ def test_router_training_starts_when_enough_experts_are_registered():
     done = step(state, START + 4, RouterTrained(True, "trained"))
     assert done.actions == ()
     assert done.state.router.phase == "done"
+
+
+def test_the_router_is_trained_on_what_was_asked_for():
+    state = step(run_of(1), START, RouterWanted(from_samples=True)).state
+    assert step(state, START + 1).actions == (TrainRouter(from_samples=True),)
+    state = step(state, START + 2, RouterTrained(True, "trained")).state
+    assert step(state, START + 3, RouterWanted()).actions == (TrainRouter(),)
 
 
 def test_a_volunteer_that_leaves_gives_its_task_back_at_once():

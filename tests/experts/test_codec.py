@@ -33,6 +33,15 @@ def test_to_model_leaves_what_is_stored_as_it_is(tmp_path):
     assert np.array_equal(stored, before)
 
 
+@pytest.mark.parametrize(("kind", "stored"), [("pixels", pictures()), ("vae", np.float16([[[[-8.5, 0.3]]]]))])
+def test_what_the_model_makes_is_stored_as_data_is(tmp_path, kind, stored):
+    codec = load_codec(CodecConfig(kind=kind), tmp_path)
+    again = codec.to_stored(codec.to_model(stored))
+    assert again.dtype == codec.dtype
+    assert np.array_equal(again, stored)
+    assert np.isfinite(codec.to_stored(torch.full((1, 3, 2, 2), 1e9))).all()
+
+
 @pytest.mark.parametrize("images", [np.zeros((1, 3, 8, 8), np.float32), np.zeros((3, 8, 8), np.uint8)])
 def test_pictures_of_another_kind_are_refused(images, tmp_path):
     with pytest.raises(CodecError, match=r"uint8 \[B, 3, H, W\]"):

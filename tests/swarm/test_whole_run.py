@@ -101,6 +101,15 @@ def test_a_second_coordinator_on_one_run_is_refused(finished):
     assert "Traceback" not in result.stderr
 
 
+def test_registered_experts_are_distilled_before_any_release(finished):
+    run, out = finished["run"], finished["folder"] / "student"
+    result = command("paris-coord", "distill", str(run), "--out", str(out), "--steps", "3", "--json")
+    assert result.returncode == 0, result.stderr
+    told = [json.loads(line) for line in result.stdout.splitlines()]
+    assert told[-1]["event"] == "distilled"
+    assert [digest[:12] for digest in told[-1]["teachers"]] == [task["sha256"][:12] for task in status(run)["tasks"]]
+
+
 def test_a_release_is_made_loaded_and_sampled_from(finished):
     run, out = finished["run"], finished["folder"] / "heart.png"
     released = command("paris-coord", "release", str(run), "--tag", "v1")
@@ -124,12 +133,14 @@ def test_a_release_is_sampled_from_over_the_hub_too(finished):
     assert out.read_bytes() == local.read_bytes()
 
 
-def test_the_router_is_trained_again_by_the_running_service_when_asked(finished):
-    before = (finished["run"] / "router" / "report.json").stat().st_mtime_ns
-    result = command("paris-coord", "train-router", str(finished["run"]))
+def test_the_router_is_trained_again_by_the_running_service_on_what_the_experts_draw(finished):
+    asked = ("--from-samples", "--samples-per-expert", "8")
+    result = command("paris-coord", "train-router", str(finished["run"]), *asked)
     assert result.returncode == 0, result.stderr
     assert "The running service trains the router." in result.stderr
-    assert (finished["run"] / "router" / "report.json").stat().st_mtime_ns > before
+    report = json.loads((finished["run"] / "router" / "report.json").read_text("utf-8"))
+    assert (report["trained_on"], report["judged_on"]) == ("samples", "data")
+    assert status(finished["run"])["router"]["from_samples"] is True
 
 
 def test_the_report_measures_what_it_says(finished):

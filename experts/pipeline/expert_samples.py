@@ -1,0 +1,203 @@
+"""Rows drawn from the experts instead of data: what a router can be trained on where nobody hands in data.
+
+    <folder>/samples.json                              what is drawn: all that decides the rows
+    <folder>/train/expert-000/shard-00000.parquet      drawn by expert 0 alone, without guidance
+    <folder>/heldout/...                               other rows of the same kind
+
+A shard that is there is not drawn again; one that was interrupted is drawn whole. What other experts or settings drew
+is removed first.
+
+Source: proposed in McAllister et al., arXiv 2501.05450, for data that has to stay where it is.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from pydantic import Field
+
+from paris.experts.data.shards import ClusterData, Row, write_shard
+from paris.experts.errors import SamplingError, ShardError
+from paris.experts.files import write_whole
+from paris.experts.frozen.codec import Codec
+from paris.experts.frozen.text import TextEncoder
+from paris.experts.sampling.expert_source import ExpertSource
+from paris.experts.sampling.sampler import sample
+from paris.experts.seeding import generator_for
+from paris.experts.settings import Settings
+
+_RECORD = "samples.json"
+_ROWS_TOGETHER = 64
+_NULL = ("",)
+_PARTS = ("train", "heldout")
+
+Drawn = tuple[list[ClusterData], list[ClusterData]]
+"""Training rows and held-out rows of each expert; the latter empty where none were asked for."""
+
+
+class ExpertSamples(Settings):
+    """What is drawn: all that decides the rows."""
+
+    experts: tuple[str, ...]
+    """SHA-256 of each expert's weights, in order."""
+    counts: tuple[Annotated[int, Field(ge=1)], ...]
+    """Rows of each expert. In the clusters' proportions: the router's prior is what it is trained on."""
+    heldout: tuple[Annotated[int, Field(ge=0)], ...]
+    """Further rows of each expert to judge the router by; zeros where there are real ones."""
+    prompts_sha256: str
+    """Digest of the prompts."""
+    seed: Annotated[int, Field(ge=0)]
+    num_steps: Annotated[int, Field(ge=1)]
+    solver: str
+    time_shift: Annotated[float, Field(gt=0)] = 1.0
+    rows_per_shard: Annotated[int, Field(ge=1)] = 512
+
+    def shards(self, part: str, number: int) -> dict[str, range]:
+        """File, relative to the folder, and rows of each shard of one expert.
+
+        Args:
+            part: "train" or "heldout".
+            number: The expert.
+        """
+        count, most = (self.counts if part == "train" else self.heldout)[number], self.rows_per_shard
+        cuts = [range(first, min(first + most, count)) for first in range(0, count, most)]
+        return {f"{part}/expert-{number:03d}/shard-{i:05d}.parquet": cut for i, cut in enumerate(cuts)}
+
+    def rows(self, folder: Path) -> Drawn:
+        """What lies in a folder where all is drawn."""
+        found: list[list[ClusterData]] = []
+        for part in _PARTS:
+            names = [list(self.shards(part, number)) for number in range(len(self.experts))]
+            found.append([ClusterData([folder / name for name in own]) for own in names if own])
+        return found[0], found[1]
+
+
+def read_samples(folder: Path) -> Drawn:
+    """Open what was drawn.
+
+    Args:
+        folder: Of a `SampleFolder`.
+
+    Raises:
+        ShardError: Nothing was drawn there, or not all of it.
+        SettingsError: It was drawn by another version.
+    """
+    record = folder / _RECORD
+    if not record.is_file():
+        raise ShardError(f"{folder} holds no samples of the experts.", "Have them drawn first.")
+    request = ExpertSamples.from_settings(json.loads(record.read_bytes()))
+    for part in _PARTS:
+        for number in range(len(request.experts)):
+            missing = [name for name in request.shards(part, number) if not (folder / name).is_file()]
+            if missing:
+                raise ShardError(f"{folder} lacks {missing[0]}.", "Have the rest drawn first.")
+    return request.rows(folder)
+
+
+def in_proportion(cluster_rows: Sequence[int], mean: int) -> tuple[int, ...]:
+    """How many rows each expert draws, so that their shares are those of the clusters.
+
+    Args:
+        cluster_rows: Rows of each cluster; at least one in all.
+        mean: Rows of an expert on average.
+
+    Returns:
+        One an expert, at least 1 each; their sum is about `mean` times their number.
+    """
+    total, wanted = sum(cluster_rows), mean * len(cluster_rows)
+    return tuple(max(1, round(wanted * rows / total)) for rows in cluster_rows)
+
+
+class SampleFolder:
+    """Draws what a request says, once.
+
+    Args:
+        folder: Made where it does not exist.
+        request: What is drawn.
+        experts: All, by number.
+        encoder: The run's text encoder.
+        codec: Says what is stored of a row.
+        prompts: Prompts of each expert; none for the null prompt.
+        device: Where the experts are.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        request: ExpertSamples,
+        experts: ExpertSource,
+        encoder: TextEncoder,
+        codec: Codec,
+        prompts: Sequence[Sequence[str]],
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self._folder, self._request = folder, request
+        self._experts, self._encoder, self._codec = experts, encoder, codec
+        self._prompts = [tuple(own) or _NULL for own in prompts]
+        self._device = torch.device(device)
+
+    def draw(self, on_rows: Callable[[int], None] = lambda _: None) -> Drawn:
+        """Draw what is missing.
+
+        Args:
+            on_rows: Told after each shard how many rows are there.
+
+        Raises:
+            SamplingError: An expert draws values that are not finite.
+            CheckpointError: An expert cannot be read.
+            DiskFullError: No space; the shards that were there are as they were.
+        """
+        self._settle()
+        done = 0
+        for part in _PARTS:
+            for number in range(len(self._request.experts)):
+                for name, rows in self._request.shards(part, number).items():
+                    self._draw_shard(self._folder / name, part, number, rows)
+                    done += len(rows)
+                    on_rows(done)
+        return self._request.rows(self._folder)
+
+    def _settle(self) -> None:
+        """Begin the folder, or go on with it; what another request drew is removed."""
+        record = self._folder / _RECORD
+        wanted = json.dumps(self._request.to_settings(), indent=1).encode()
+        if record.is_file() and record.read_bytes() == wanted:
+            return
+        shutil.rmtree(self._folder, ignore_errors=True)
+        write_whole(record, wanted)
+
+    def _draw_shard(self, path: Path, part: str, number: int, rows: range) -> None:
+        """One shard, where it is not there."""
+        if not path.is_file():
+            cuts = [rows[at : at + _ROWS_TOGETHER] for at in range(0, len(rows), _ROWS_TOGETHER)]
+            drawn = [row for cut in cuts for row in self._rows(part, number, cut)]
+            write_shard(path, drawn, drawn[0].latent.shape, self._codec.dtype)
+
+    def _rows(self, part: str, number: int, index: range) -> list[Row]:
+        """Some rows, each a function of its own number, of its expert and the seed."""
+        request, own = self._request, self._prompts[number]
+        seeds = [generator_for(request.seed, "expert-sample", part, number, row) for row in index]
+        captions = [own[int(torch.randint(len(own), (), generator=seed))] for seed in seeds]
+        states, mask = self._encoder.encode(captions)
+        drawn = sample(
+            {number: self._experts[number]},
+            None,
+            states.to(self._device),
+            mask.to(self._device),
+            seeds=seeds,
+            num_steps=request.num_steps,
+            solver=request.solver,
+            time_shift=request.time_shift,
+        )
+        if not drawn.isfinite().all():
+            raise SamplingError(f"Expert {number} draws values that are not finite.", "Have it trained again.")
+        latents = self._codec.to_stored(drawn)
+        return [
+            Row(f"{part}-{number}-{row}", latent, caption, f"drawn by expert {number}", "", "", "", "prompt")
+            for row, latent, caption in zip(index, latents, captions, strict=True)
+        ]

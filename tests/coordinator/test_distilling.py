@@ -1,0 +1,177 @@
+"""`paris-coord distill` on two experts that were really trained, one of which predicts noise."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer.testing
+from PIL import Image
+from released_run import SIZE, prepared_run, release
+
+from paris.coordinator.cli import app
+from paris.coordinator.distilling import DistillRequest, distill_run
+from paris.coordinator.errors import NotReadyError, RunDirError
+from paris.coordinator.rundir import RunDir
+from paris.experts.data.shards import Row, ShardFile, write_shard
+from paris.experts.errors import LayoutError, ShardError, SnapshotError
+from paris.experts.release.layout import read_layout
+
+STEPS = 160
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory):
+    run = prepared_run(tmp_path_factory.mktemp("released"), snapshot_every=40)
+    release(run)
+    return run
+
+
+@pytest.fixture
+def run(released, tmp_path):
+    """A copy that a test may damage."""
+    return RunDir.open(Path(shutil.copytree(released.path, tmp_path / "run")))
+
+
+def distil(run, out, **asked):
+    distill_run(run, DistillRequest(out=out, **asked), lambda: False, as_json=True)
+
+
+@pytest.fixture(scope="module")
+def student(released, tmp_path_factory):
+    """The model's folder, trained in one go."""
+    out = tmp_path_factory.mktemp("student") / "model"
+    distil(released, out, steps=STEPS)
+    return out
+
+
+def weights(model: Path) -> bytes:
+    return (model / "expert_0" / "diffusion_pytorch_model.safetensors").read_bytes()
+
+
+def test_the_student_is_nearly_as_good_as_each_expert_at_home(student):
+    facts = json.loads((student / "distilled.json").read_text())
+    assert (facts["steps"], facts["batch_size"], len(facts["teachers"])) == (STEPS, 4, 2)
+    assert facts["heldout"]["student"] < 1.5 * facts["heldout"]["experts"]
+    assert len(facts["heldout"]["clusters"]) == 2
+    assert not (student / ".distilling").exists()
+
+
+def test_its_folder_is_a_release_of_one_expert_with_card_and_defaults(student, released):
+    layout, teachers = read_layout(student), read_layout(released.release)
+    assert (layout.num_experts, layout.name, layout.prompt_router) == (1, "tiny-distilled", None)
+    assert layout.sampling.routing == "top1"
+    assert layout.sampling.num_steps == teachers.sampling.num_steps
+    card = (student / "README.md").read_text()
+    assert "- distilled" in card
+    assert all(digest in card for digest in json.loads((student / "distilled.json").read_text())["teachers"])
+
+
+def test_pictures_are_drawn_from_it(student, tmp_path):
+    out = tmp_path / "one.png"
+    words = ("sample", "a red heart", "--model", student, "--out", out, "--seeds", 2, "--device", "cpu", "--json")
+    done = typer.testing.CliRunner().invoke(app, [*map(str, words)])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["share_of_experts"] == [1.0]
+    with Image.open(out) as grid:
+        assert grid.size == (2 * SIZE * 16, SIZE * 16)
+
+
+def command(run: RunDir, out: Path) -> subprocess.Popen:
+    words = ("distill", run.path, "--out", out, "--steps", STEPS, "--json")
+    return subprocess.Popen(
+        [sys.executable, "-m", "paris.coordinator.cli", *map(str, words)], stdout=subprocess.PIPE, text=True
+    )
+
+
+@pytest.mark.slow
+def test_a_command_that_was_killed_goes_on_and_makes_the_same_model(released, student, tmp_path):
+    with command(released, tmp_path / "model") as killed:
+        for line in killed.stdout:
+            if json.loads(line)["step"] > 40:
+                break
+        killed.kill()
+        assert killed.wait(30) == -9
+    assert not (tmp_path / "model" / "distilled.json").exists()
+    with command(released, tmp_path / "model") as resumed:
+        told = [json.loads(line) for line in resumed.communicate(timeout=120)[0].splitlines()]
+    assert resumed.returncode == 0
+    assert told[0]["step"] >= 40
+    assert told[-1]["event"] == "distilled"
+    assert weights(tmp_path / "model") == weights(student)
+
+
+def test_one_that_is_done_is_not_done_again(student, released, capsys):
+    before = (student / "distilled.json").stat().st_mtime_ns
+    distil(released, student, steps=STEPS)
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["event"] for line in told] == ["distilled"]
+    assert (student / "distilled.json").stat().st_mtime_ns == before
+
+
+def test_a_folder_with_another_model_is_left_as_it_is(student, released):
+    with pytest.raises(RunDirError, match="distilled otherwise"):
+        distil(released, student, steps=STEPS + 1)
+    with pytest.raises(RunDirError, match="not distilled here"):
+        distil(released, released.release, steps=STEPS)
+    assert not (released.release / ".distilling").exists()
+
+
+def test_a_training_that_began_otherwise_is_left_as_it_is(released, tmp_path, capsys):
+    stops = iter([False] * 3 + [True])
+    request = DistillRequest(out=tmp_path, steps=STEPS, max_resident_experts=1)
+    distill_run(released, request, lambda: next(stops), as_json=True)
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["event"] == "stopped"
+    assert [path.name for path in (tmp_path / ".distilling" / "snapshots").iterdir()] == ["pause-00000004"]
+    with pytest.raises(SnapshotError, match="other settings"):
+        distil(released, tmp_path, steps=STEPS, batch_size=2)
+
+
+def test_without_release_and_registrations_the_tasks_are_named(run, tmp_path):
+    shutil.rmtree(run.release)
+    with pytest.raises(NotReadyError, match="Not registered yet: any task"):
+        distil(run, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_missing_shard_is_named(run, tmp_path):
+    (run.data / "shards/cluster-001/shard-00000.parquet").unlink()
+    with pytest.raises(NotReadyError, match=r"1 of 3 shards are missing, such as .*cluster-001/shard-00000"):
+        distil(run, tmp_path / "model")
+
+
+def test_a_shard_with_other_rows_than_its_manifest_says_is_refused(run, tmp_path):
+    shutil.copy(
+        run.data / "shards/cluster-000/shard-00001.parquet", run.data / "shards/cluster-000/shard-00000.parquet"
+    )
+    with pytest.raises(ShardError, match="has 18 rows, the manifest says 30"):
+        distil(run, tmp_path / "model")
+
+
+def test_shards_of_another_shape_are_refused(run, tmp_path):
+    path = run.data / "shards/cluster-000/shard-00000.parquet"
+    shard = ShardFile(path)
+    rows = [
+        Row(str(i), shard.latents[i][:, :4, :4].copy(), shard.caption(i), "", "", "", "", "")
+        for i in range(shard.num_rows)
+    ]
+    write_shard(path, rows, (3, 4, 4), "uint8")
+    with pytest.raises(ShardError, match=r"rows of shape \[3, 4, 4\], the experts read \[3, 8, 8\]"):
+        distil(run, tmp_path / "model")
+
+
+def test_a_release_of_another_number_of_experts_is_refused(run, student, tmp_path):
+    shutil.rmtree(run.release)
+    shutil.copytree(student, run.release)
+    with pytest.raises(LayoutError, match=r"has 1 experts, run.toml says 2"):
+        distil(run, tmp_path / "model")
+
+
+def test_a_run_that_is_not_prepared_says_so(run, tmp_path):
+    (run.data / "prepared.json").unlink()
+    with pytest.raises(RunDirError, match="no prepared data"):
+        distil(run, tmp_path / "model")
