@@ -67,6 +67,8 @@ class PrepareConfig(_Closed):
     """Centroids of the first k-means; at most a third of the rows are used."""
     balance: Annotated[float, Field(ge=1.0, le=2.0)] | Literal["free"] = 1.1
     """Largest cluster over the mean size, and likewise the smallest; "free": sizes as the features give them."""
+    catch_all: Annotated[float, Field(ge=1.0)] = 2.5
+    """Where sizes are free: a cluster of more than so many times the mean size is a catch-all and is split."""
     embedder: str = "efficientnet-lite0"
     """Name or folder of the frozen picture embedder, as `paris.experts.frozen.features.load_embedder` takes it."""
     view_px: Annotated[int, Field(ge=16, le=1024)] = 128
@@ -77,8 +79,14 @@ class PrepareConfig(_Closed):
     """Secret rows of each cluster that are never published; 12 where neither this nor the fraction is set."""
     heldout_fraction: Annotated[float, Field(gt=0, lt=0.5)] | None = None
     """Secret part of each cluster, instead of a number of rows."""
-    rows_per_shard: Annotated[int, Field(ge=1)] = 4096
-    """Rows of a shard; the last shard of a cluster may hold fewer."""
+    shard_bytes: Annotated[int, Field(ge=1024, le=2**30)] = 64 * 2**20
+    """Bytes of a shard before compression, about; the last shard of a cluster may hold fewer."""
+    rows_per_shard: Annotated[int, Field(ge=1)] | None = None
+    """Rows of a shard, instead of bytes."""
+    tokenizer: str = ""
+    """Folder of the run's tokenizer, beside its VAE: shards then hold the captions' token ids with the texts."""
+    max_tokens: Annotated[int, Field(ge=1, le=4096)] = 77
+    """Longest caption in tokens; longer ones are cut."""
     max_images: Annotated[int, Field(ge=1)] | None = None
     """At most so many training pictures, chosen by the seed; None takes all."""
     min_side_px: Annotated[int, Field(ge=1)] = 16

@@ -2,13 +2,18 @@
 
 Rows of several files go through one query and are put where they belong as they come back, whatever their order, so
 that no more pictures are in memory than a few files hold. A file that is there is whole (it was renamed into place) and
-is not made again.
+is not made again: a preparation that is killed has one group of files to make again.
+
+A row stores a picture's latent and its caption, as text and as the ids of the run's tokenizer where there is one. It
+does not store what a text encoder makes of the caption: 77 states of CLIP ViT-L/14 are 118 kB beside a latent's 8 kB,
+and the volunteer's machine makes them while it trains.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,13 +22,15 @@ import pyarrow as pa
 
 from paris.coordinator.prepare.config import PrepareConfig
 from paris.coordinator.prepare.embedding import Report, decoded
-from paris.coordinator.prepare.engine import daft, result_batches
+from paris.coordinator.prepare.engine import Engine, result_batches
 from paris.coordinator.prepare.errors import PrepareError
 from paris.coordinator.prepare.functions import EncodePictures, load_codec_once
 from paris.coordinator.prepare.plan import Plan
+from paris.coordinator.prepare.tokens import Tokenize, load_tokenizer
 from paris.experts.data.shards import Row, write_shard
 
 _GROUP_ROWS = 8192
+_AROUND_BYTES = 256
 _TEXT = ("row_id", "caption", "source", "url", "author", "licence", "caption_origin")
 
 
@@ -43,6 +50,11 @@ class Stored:
     shape: tuple[int, ...]
     dtype: Literal["uint8", "float16"]
 
+    def shard_rows(self, config: PrepareConfig) -> int:
+        """Rows of a shard: as many as were asked for, or as fill the bytes that were asked for."""
+        row_bytes = prod(self.shape) * np.dtype(self.dtype).itemsize + _AROUND_BYTES
+        return config.rows_per_shard or max(1, config.shard_bytes // row_bytes)
+
 
 def shard_path(cluster: int, shard: int) -> str:
     """Path of a shard in the data repo."""
@@ -54,55 +66,68 @@ def heldout_path(cluster: int) -> str:
     return f"heldout/cluster-{cluster:03d}.parquet"
 
 
-def targets(plan: Plan, config: PrepareConfig, out_dir: Path) -> list[Target]:
-    """All files that the plan asks for."""
+def targets(plan: Plan, shard_rows: int, out_dir: Path) -> list[Target]:
+    """All files that the plan asks for, shards of so many rows."""
     found = []
     for part in plan.clusters:
-        for number, rows in enumerate(part.shards(config.rows_per_shard)):
+        for number, rows in enumerate(part.shards(shard_rows)):
             found.append(Target(out_dir / shard_path(part.cluster, number), rows))
         found.append(Target(out_dir / heldout_path(part.cluster), part.heldout))
     return found
 
 
 def encode_targets(
-    table: pa.Table, wanted: list[Target], config: PrepareConfig, codec_folder: Path, report: Report
-) -> Stored:
+    table: pa.Table,
+    wanted: list[Target],
+    stored: Stored,
+    config: PrepareConfig,
+    folder: Path,
+    report: Report,
+    engine: Engine,
+) -> None:
     """Write every file that is not there yet.
 
     Args:
         table: All items.
         wanted: The files.
-        config: Codec, sizes.
-        codec_folder: Where a VAE's folder is.
+        stored: What a row stores, as `probe` found it.
+        config: Codec, tokenizer, sizes.
+        folder: Where the folders of a VAE and of a tokenizer are.
         report: Told the rows done.
-
-    Returns:
-        Shape and type of what a row stores.
+        engine: Where to compute.
 
     Raises:
         DiskFullError: No room; finished files stay.
-        PrepareError: A picture that could be read before cannot be read any more.
+        PrepareError: A picture that could be read before cannot be read any more, or there is no such tokenizer.
         ExpertError: The codec cannot be loaded.
         EngineError: Daft failed.
     """
-    codec = (tuple(sorted(config.codec.items())), str(codec_folder))
-    stored = _probe(codec, config.image_size)
+    tokenize = load_tokenizer(config, folder)
     total = sum(len(target.rows) for target in wanted)
     missing = [target for target in wanted if not target.path.exists()]
     done = total - sum(len(target.rows) for target in missing)
     report("encode", done, total)
     for group in _groups(missing):
-        for count in _encode_group(table, group, config, codec, stored):
+        for count in _encode_group(table, group, stored, config, _codec(config, folder, engine), engine, tokenize):
             done += count
             report("encode", done, total)
-    return stored
 
 
-def _probe(codec: tuple[Any, ...], image_size: int) -> Stored:
-    """Encode one black picture, to learn what a row stores."""
-    encoder = load_codec_once(*codec)
-    made = encoder.encode(np.zeros((1, 3, image_size, image_size), np.uint8))
+def probe(config: PrepareConfig, folder: Path, engine: Engine) -> Stored:
+    """Encode one black picture here, to learn what a row stores.
+
+    Raises:
+        ExpertError: The codec cannot be loaded.
+    """
+    here = engine if engine.ray_address is None else Engine()
+    encoder = load_codec_once(*_codec(config, folder, here))
+    made = encoder.encode(np.zeros((1, 3, config.image_size, config.image_size), np.uint8))
     return Stored(tuple(made.shape[1:]), encoder.dtype)
+
+
+def _codec(config: PrepareConfig, folder: Path, engine: Engine) -> tuple[Any, ...]:
+    """What `load_codec_once` takes."""
+    return tuple(sorted(config.codec.items())), str(folder), engine.device
 
 
 def _groups(files: list[Target]) -> Iterator[list[Target]]:
@@ -120,15 +145,17 @@ def _groups(files: list[Target]) -> Iterator[list[Target]]:
 def _encode_group(
     table: pa.Table,
     group: list[Target],
+    stored: Stored,
     config: PrepareConfig,
     codec: tuple[Any, ...],
-    stored: Stored,
+    engine: Engine,
+    tokenize: Tokenize,
 ) -> Iterator[int]:
     """Write one group's files; gives the rows of each batch that came back."""
     items = table.take(np.concatenate([target.rows for target in group]))
     places = pa.array(range(items.num_rows), pa.int64())
-    frame = daft.from_arrow(pa.table({"place": places, "location": items["location"]}))
-    encode = daft.cls(use_process=False)(EncodePictures)(config.image_size, codec)
+    frame = engine.frame(pa.table({"place": places, "location": items["location"]}))
+    encode = engine.model(EncodePictures)(config.image_size, codec)
     frame = decoded(frame, config.image_size, config)
     frame = frame.with_column("latent", encode.encode(frame["decoded"].get("pixels")))
     frame = frame.select("place", frame["decoded"].get("reason").alias("reason"), "latent")
@@ -142,13 +169,17 @@ def _encode_group(
             member = int(np.searchsorted(starts, place, side="right")) - 1
             waiting[member][place] = latent
             if len(waiting[member]) == len(group[member].rows):
-                _write(group[member].path, items.slice(starts[member], len(waiting[member])), waiting[member], stored)
+                whole = items.slice(starts[member], len(waiting[member]))
+                _write(group[member].path, whole, waiting[member], stored, tokenize)
                 waiting[member] = {}
         yield batch.num_rows
 
 
-def _write(path: Path, items: pa.Table, latents: dict[int, bytes], stored: Stored) -> None:
+def _write(path: Path, items: pa.Table, latents: dict[int, bytes], stored: Stored, tokenize: Tokenize) -> None:
     arrays = (np.frombuffer(latents[place], stored.dtype).reshape(stored.shape) for place in sorted(latents))
-    texts = zip(*(items[name].to_pylist() for name in _TEXT), strict=True)
-    rows = [Row(latent=array, **dict(zip(_TEXT, text, strict=True))) for array, text in zip(arrays, texts, strict=True)]
+    texts = [
+        dict(zip(_TEXT, text, strict=True)) for text in zip(*(items[name].to_pylist() for name in _TEXT), strict=True)
+    ]
+    tokens = tokenize([text["caption"] for text in texts])
+    rows = [Row(latent=array, tokens=ids, **text) for array, text, ids in zip(arrays, texts, tokens, strict=True)]
     write_shard(path, rows, stored.shape, stored.dtype)

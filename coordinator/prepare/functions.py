@@ -1,5 +1,8 @@
 """What Daft applies to the rows: decode, embed, encode. One class a step; one model a process.
 
+A model's process computes on the first GPU that no other process of this machine has claimed, where it is to compute
+on "cuda": a Ray worker sees its own GPU alone, the processes that Daft starts on one machine see all of them.
+
 Rows that cannot be used travel on as nulls, so that counts and order stay right. Shapes: B rows, S the picture's side,
 D the width of the embedder.
 """
@@ -15,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from paris.coordinator.prepare.devices import claimed_device
 from paris.coordinator.prepare.engine import daft
 from paris.coordinator.prepare.pictures import DroppedPicture, PictureLimits, decode_picture
 
@@ -101,27 +105,27 @@ class EncodePictures(_OnPictures):
         return np.ascontiguousarray(load_codec_once(*self._load).encode(pictures))
 
 
-def load_embedder_once(name: str) -> Any:
+def load_embedder_once(name: str, device: str) -> Any:
     """The embedder of this process: Daft may make several instances of a class in several threads."""
     with _loading:
-        return _embedder(name)
+        return _embedder(name, claimed_device(device))
 
 
-def load_codec_once(settings: tuple[tuple[str, Any], ...], folder: str) -> Any:
+def load_codec_once(settings: tuple[tuple[str, Any], ...], folder: str, device: str) -> Any:
     """The codec of this process."""
     with _loading:
-        return _codec(settings, folder)
+        return _codec(settings, folder, claimed_device(device))
 
 
 @functools.lru_cache(maxsize=1)
-def _embedder(name: str) -> Any:
+def _embedder(name: str, device: str) -> Any:
     from paris.experts.frozen.features import load_embedder
 
-    return load_embedder(name)
+    return load_embedder(name, device)
 
 
 @functools.lru_cache(maxsize=1)
-def _codec(settings: tuple[tuple[str, Any], ...], folder: str) -> Any:
+def _codec(settings: tuple[tuple[str, Any], ...], folder: str, device: str) -> Any:
     from paris.experts.frozen.codec import CodecConfig, load_codec
 
-    return load_codec(CodecConfig(**dict(settings)), Path(folder))
+    return load_codec(CodecConfig(**dict(settings)), Path(folder), device)

@@ -26,10 +26,10 @@ _WORDS = 8
 _FILLERS = frozenset({"a", "an", "and", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"})
 
 
-def write_manifest(part: ClusterPlan, config: PrepareConfig, out_dir: Path) -> PreparedCluster:
+def write_manifest(part: ClusterPlan, shard_rows: int, out_dir: Path) -> PreparedCluster:
     """Hash a cluster's shards and write their list."""
     shards = []
-    for number, rows in enumerate(part.shards(config.rows_per_shard)):
+    for number, rows in enumerate(part.shards(shard_rows)):
         name = shard_path(part.cluster, number)
         path = out_dir / name
         shards.append(Shard(path=name, sha256=file_sha256(path), bytes=path.stat().st_size, rows=len(rows)))

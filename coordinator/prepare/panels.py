@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from paris.coordinator.prepare.config import PrepareConfig
 from paris.coordinator.prepare.embedding import decoded
-from paris.coordinator.prepare.engine import daft, result_batches
+from paris.coordinator.prepare.engine import Engine, result_batches
 from paris.coordinator.prepare.outputs import frequent_words
 from paris.coordinator.prepare.plan import Plan
 from paris.experts.files import whole_file
@@ -42,7 +42,9 @@ class Panel:
     captions: list[str]
 
 
-def make_panels(table: pa.Table, plan: Plan, counts: list[Counter[str]], config: PrepareConfig) -> list[Panel]:
+def make_panels(
+    table: pa.Table, plan: Plan, counts: list[Counter[str]], config: PrepareConfig, engine: Engine
+) -> list[Panel]:
     """Decode each cluster's most typical training pictures, at the size that its expert sees or smaller.
 
     Args:
@@ -50,11 +52,12 @@ def make_panels(table: pa.Table, plan: Plan, counts: list[Counter[str]], config:
         plan: The clusters.
         counts: Words of each cluster's captions.
         config: Sizes and limits.
+        engine: Where to decode.
     """
     size = min(config.image_size, _PICTURE_PX)
     rows = [part.typical[:_PICTURES] for part in plan.clusters]
     places = np.concatenate(rows)
-    frame = daft.from_arrow(pa.table({"place": places, "location": table["location"].take(places)}))
+    frame = engine.frame(pa.table({"place": places, "location": table["location"].take(places)}))
     frame = decoded(frame, size, config)
     pixels: dict[int, np.ndarray] = {}
     for batch in result_batches(frame.select("place", frame["decoded"].get("pixels").alias("pixels"))):

@@ -22,8 +22,8 @@ import pyarrow as pa
 
 from paris.coordinator.prepare.config import PrepareConfig
 from paris.coordinator.prepare.embedding import Report, embed_items
-from paris.coordinator.prepare.encoding import encode_targets, targets
-from paris.coordinator.prepare.engine import start_engine
+from paris.coordinator.prepare.encoding import encode_targets, probe, targets
+from paris.coordinator.prepare.engine import Engine
 from paris.coordinator.prepare.errors import EmptySourceError, OutputTakenError
 from paris.coordinator.prepare.items import SourceInfo, items_key, make_table, save_items
 from paris.coordinator.prepare.outputs import (
@@ -50,7 +50,7 @@ def prepare(
     out_dir: Path,
     progress: Report = lambda stage, done, total: None,
     *,
-    ray_address: str | None = None,
+    engine: Engine | None = None,
     codec_folder: Path = Path(),
 ) -> Prepared:
     """Make the data of a run: clusters, shards, manifests, secret held-out rows.
@@ -62,8 +62,8 @@ def prepare(
         config: What to prepare, and how.
         out_dir: Where to; made if it is not there.
         progress: Told (stage, done, total) as the work goes on; what it raises stops the work.
-        ray_address: Ray cluster that decodes, embeds and encodes; None: this machine.
-        codec_folder: Where a VAE's folder is, for a codec that needs one.
+        engine: Where to decode, embed and encode; None: on this machine's processor.
+        codec_folder: Where the folders of a VAE and of a tokenizer are, for a codec and captions that need one.
 
     Raises:
         PrepareError: Source, settings, or data do not fit; `prepared.json` is not written.
@@ -71,7 +71,8 @@ def prepare(
         DiskFullError: No room; what is finished stays.
         ExpertError: The embedder or the codec cannot be loaded.
     """
-    start_engine(ray_address)
+    engine = engine or Engine()
+    engine.start()
     with _locked(out_dir / ".prepare"):
         items, info, dropped = read_source(config.source)
         table = make_table(items, max_images=config.max_images, seed=config.seed)
@@ -83,7 +84,7 @@ def prepare(
         _claim(out_dir, work_key)
         table = save_items(table, out_dir / ".prepare" / "items.arrow")
         work = out_dir / ".prepare" / f"embedding-{_embedding_key(source_key, config)}"
-        return _prepare(config, out_dir, progress, _Found(table, info, dropped, work_key, work), codec_folder)
+        return _prepare(config, out_dir, progress, _Found(table, info, dropped, work_key, work), engine, codec_folder)
 
 
 @dataclass(frozen=True)
@@ -97,18 +98,23 @@ class _Found:
     work: Path
 
 
-def _prepare(config: PrepareConfig, out_dir: Path, progress: Report, found: _Found, codec_folder: Path) -> Prepared:
-    embedded = embed_items(found.table, config, found.work, progress)
+def _prepare(
+    config: PrepareConfig, out_dir: Path, progress: Report, found: _Found, engine: Engine, codec_folder: Path
+) -> Prepared:
+    embedded = embed_items(found.table, config, found.work, progress, engine)
     if not len(embedded.index):
         reasons = ", ".join(f"{count} {reason}" for reason, count in embedded.dropped.items())
         raise EmptySourceError(f"None of the source's pictures can be used: {reasons}.", "Check the files.")
     progress("cluster", 0, config.num_clusters)
     plan = make_plan(found.table, embedded, config)
     progress("cluster", config.num_clusters, config.num_clusters)
-    stored = encode_targets(found.table, targets(plan, config, out_dir), config, codec_folder, progress)
+    stored = probe(config, codec_folder, engine)
+    shard_rows = stored.shard_rows(config)
+    wanted = targets(plan, shard_rows, out_dir)
+    encode_targets(found.table, wanted, stored, config, codec_folder, progress, engine)
     progress("describe", 0, 1)
-    clusters = tuple(write_manifest(part, config, out_dir) for part in plan.clusters)
-    files = _describe(config, out_dir, found, plan, list(clusters))
+    clusters = tuple(write_manifest(part, shard_rows, out_dir) for part in plan.clusters)
+    files = _describe(config, out_dir, found, plan, list(clusters), engine)
     prepared = Prepared(
         config=config.model_dump(mode="json"),
         work_key=found.work_key,
@@ -133,7 +139,7 @@ def _prepare(config: PrepareConfig, out_dir: Path, progress: Report, found: _Fou
 
 
 def _describe(
-    config: PrepareConfig, out_dir: Path, found: _Found, plan: Plan, clusters: list[PreparedCluster]
+    config: PrepareConfig, out_dir: Path, found: _Found, plan: Plan, clusters: list[PreparedCluster], engine: Engine
 ) -> dict[str, str]:
     """Write the small files; returns the digests of the published ones."""
     counts = count_words(found.table, plan)
@@ -144,7 +150,7 @@ def _describe(
     write_attribution(found.table, plan, out_dir / "attribution.parquet")
     write_card(found.info, sum(cluster.rows for cluster in clusters), config, out_dir / "README.md")
     write_clusters(found.table, plan, counts, clusters, config, out_dir / "clusters.json")
-    draw_panels(make_panels(found.table, plan, counts, config), out_dir / "clusters.png")
+    draw_panels(make_panels(found.table, plan, counts, config, engine), out_dir / "clusters.png")
     return {name: file_sha256(out_dir / name) for name in sorted(names)}
 
 

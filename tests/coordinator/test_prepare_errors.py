@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from paris.coordinator.prepare import prepare, prepare_config
+from paris.coordinator.prepare.engine import Engine
 from paris.coordinator.prepare.errors import (
     EmptySourceError,
     EngineError,
@@ -99,7 +100,7 @@ def test_a_missing_package_is_named_with_the_command(tmp_path: Path, monkeypatch
 def test_ray_that_is_not_installed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(EngineError, match="Ray cluster ray://h:1 needs Ray, which is not installed"):
-        prepare(prepare_config(settings()), tmp_path, ray_address="ray://h:1")
+        prepare(prepare_config(settings()), tmp_path, engine=Engine(ray_address="ray://h:1"))
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
