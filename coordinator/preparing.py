@@ -16,18 +16,28 @@ from paris.protocol.records import PartFile
 Report = Callable[[str, int, int], None]
 
 
-def prepare_run(run: RunDir, *, as_json: bool, ray_address: str | None = None) -> None:
+def prepare_run(
+    run: RunDir,
+    *,
+    as_json: bool,
+    ray_address: str | None = None,
+    device: str | None = None,
+    models: int | None = None,
+) -> None:
     """Prepare a run's data; finished stages of an earlier call are not done again.
 
     Args:
         run: The run directory.
         as_json: Progress as JSON lines on stdout.
         ray_address: A Ray cluster to work on instead of this machine.
+        device: Where embedder and VAE compute; None: as [compute] says.
+        models: How many copies of them compute at once; None: one a machine.
 
     Raises:
         ParisError: As `paris.coordinator.prepare.prepare` raises.
     """
     from paris.coordinator.prepare import prepare, prepare_config
+    from paris.coordinator.prepare.engine import Engine
 
     config, settings = run.config, dict(run.config.data)
     settings |= {
@@ -36,11 +46,16 @@ def prepare_run(run: RunDir, *, as_json: bool, ray_address: str | None = None) -
         "vocabulary": config.text["kind"] == "vocabulary",
     }
     settings.setdefault("seed", config.run.seed)
+    if config.text["kind"] == "transformers":
+        settings["tokenizer"] = config.text.get("tokenizer_path") or config.text["path"]
+        settings["max_tokens"] = config.text["max_tokens"]
+    engine = Engine(ray_address, device or config.compute.device, models)
     with _json_lines() if as_json else _bars() as report:
-        prepare(prepare_config(settings), run.data, report, ray_address=ray_address, codec_folder=run.data)
+        prepare(prepare_config(settings), run.data, report, engine=engine, codec_folder=run.data)
     if config.model.imagenet_weights is not None:
         convert_initial_weights(run, run.path / config.model.imagenet_weights)
-    say(f"Prepared {run.data}. Look at {run.data / 'clusters.png'}. Next: paris-coord publish-tasks {run.path}")
+    say(f"Prepared {run.data}. Look at it: paris-coord clusters {run.path} --open")
+    say(f"Next: paris-coord publish-tasks {run.path}")
 
 
 def convert_initial_weights(run: RunDir, checkpoint: Path) -> PartFile:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -119,35 +120,34 @@ def frequent_words(counts: list[Counter[str]], cluster: int) -> list[str]:
     return ranked[:_WORDS]
 
 
-def write_clusters(
-    table: pa.Table,
-    plan: Plan,
-    counts: list[Counter[str]],
-    prepared: list[PreparedCluster],
-    config: PrepareConfig,
-    path: Path,
-) -> None:
-    """Write clusters.json: what each cluster is about, and how well they are told apart."""
+def describe_clusters(
+    table: pa.Table, plan: Plan, counts: list[Counter[str]], prepared: list[PreparedCluster], config: PrepareConfig
+) -> dict[str, Any]:
+    """What each cluster is about, and how well they are told apart: the content of clusters.json."""
     found = plan.clustering
+    total = sum(files.rows + files.heldout_rows for files in prepared)
     clusters = []
     for part, files in zip(plan.clusters, prepared, strict=True):
-        examples = table.select(["row_id", "caption"]).take(part.typical[:_EXAMPLES]).to_pylist()
+        named = table.select(["row_id", "caption"])
         clusters.append(
             {
                 "cluster": part.cluster,
                 "rows": files.rows,
                 "heldout_rows": files.heldout_rows,
+                "share": round((files.rows + files.heldout_rows) / total, 6),
                 "bytes": files.data_bytes,
                 "silhouette": found.silhouette.by_cluster[part.cluster],
                 "frequent_words": frequent_words(counts, part.cluster),
-                "examples": examples,
+                "examples": named.take(part.typical[:_EXAMPLES]).to_pylist(),
+                "farthest": named.take(part.typical[::-1][:_EXAMPLES]).to_pylist(),
             }
         )
-    described = {
+    return {
         "embedder": config.embedder,
         "silhouette": round(found.silhouette.mean, 6),
+        "davies_bouldin": round(found.davies_bouldin, 6),
         "silhouette_before_balancing": round(found.silhouette_before, 6),
         "sizes_before_balancing": found.sizes_before,
+        "catch_alls_split": [round(share, 6) for share in found.catch_alls],
         "clusters": clusters,
     }
-    write_whole(path, canonical_bytes(described))

@@ -25,15 +25,17 @@ from paris.coordinator.prepare.embedding import Report, embed_items
 from paris.coordinator.prepare.encoding import encode_targets, probe, targets
 from paris.coordinator.prepare.engine import Engine
 from paris.coordinator.prepare.errors import EmptySourceError, OutputTakenError
+from paris.coordinator.prepare.examples import gather_examples
 from paris.coordinator.prepare.items import SourceInfo, items_key, make_table, save_items
 from paris.coordinator.prepare.outputs import (
     count_words,
+    describe_clusters,
     write_attribution,
     write_card,
-    write_clusters,
     write_manifest,
     write_words,
 )
+from paris.coordinator.prepare.page import cluster_page
 from paris.coordinator.prepare.panels import draw_panels, make_panels
 from paris.coordinator.prepare.plan import Plan, make_plan
 from paris.coordinator.prepare.prepared import RECORD, Prepared, PreparedCluster, load_prepared, save_prepared
@@ -42,7 +44,7 @@ from paris.experts.files import file_sha256, write_whole
 from paris.protocol.canonical import canonical_bytes, digest
 
 _OUTPUTS = ("shards", "heldout", "manifests")
-_SMALL = ("vocab.json", "attribution.parquet", "README.md", "clusters.json", "clusters.png")
+_SMALL = ("vocab.json", "attribution.parquet", "README.md", "clusters.json", "clusters.png", "clusters.html")
 
 
 def prepare(
@@ -149,8 +151,11 @@ def _describe(
         names.append("vocab.json")
     write_attribution(found.table, plan, out_dir / "attribution.parquet")
     write_card(found.info, sum(cluster.rows for cluster in clusters), config, out_dir / "README.md")
-    write_clusters(found.table, plan, counts, clusters, config, out_dir / "clusters.json")
-    draw_panels(make_panels(found.table, plan, counts, config, engine), out_dir / "clusters.png")
+    described = describe_clusters(found.table, plan, counts, clusters, config)
+    write_whole(out_dir / "clusters.json", canonical_bytes(described))
+    examples = gather_examples(found.table, plan, config, engine)
+    draw_panels(make_panels(examples, plan, counts), out_dir / "clusters.png")
+    write_whole(out_dir / "clusters.html", cluster_page(found.info.name, described, examples).encode("utf-8"))
     return {name: file_sha256(out_dir / name) for name in sorted(names)}
 
 

@@ -165,7 +165,7 @@ def test_davies_bouldin_follows_its_definition() -> None:
 
 
 def many_tight_and_one_wide(seed: int = 0) -> np.ndarray:
-    """Seven tight groups of 60 rows each far apart, in four near pairs but one, and 500 rows scattered between."""
+    """Seven tight groups of 60 rows each far apart, six of them in near pairs, and 500 rows scattered between."""
     rng = np.random.default_rng(seed)
     centres = np.repeat(rng.normal(size=(4, 16)) * 12, 2, axis=0)[:7] + rng.normal(size=(7, 16)) * 2
     tight = np.repeat(centres, 60, axis=0) + rng.normal(size=(420, 16)) * 0.1
@@ -174,15 +174,15 @@ def many_tight_and_one_wide(seed: int = 0) -> np.ndarray:
 
 def test_a_catch_all_cluster_is_found_and_split() -> None:
     features = many_tight_and_one_wide()
-    left = cluster_features(features, 8, 256, None, seed=0, catch_all=float("inf"))
     split = cluster_features(features, 8, 256, None, seed=0, catch_all=2.5)
-    mean = len(features) / 8
-    assert left.catch_alls == []
-    assert np.bincount(left.labels).max() > 3 * mean
-    assert split.catch_alls
-    assert max(split.catch_alls) > 0.35
-    assert np.bincount(split.labels, minlength=8).max() <= 2.5 * mean
-    assert np.bincount(split.labels, minlength=8).min() > 0
+    sizes = np.bincount(split.labels, minlength=8)
+    assert split.sizes_before[0] == 500
+    assert split.catch_alls == [pytest.approx(500 / 920)]
+    assert sizes.max() <= 2.5 * len(features) / 8
+    assert sizes.min() > 0
+    scattered = split.labels[420:]
+    assert len(set(scattered)) == 2
+    assert not set(scattered) & set(split.labels[:420])
 
 
 def test_clusters_without_a_catch_all_are_left_as_they_are() -> None:
