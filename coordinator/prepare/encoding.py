@@ -26,7 +26,7 @@ from paris.coordinator.prepare.engine import Engine, result_batches
 from paris.coordinator.prepare.errors import PrepareError
 from paris.coordinator.prepare.functions import EncodePictures, load_codec_once
 from paris.coordinator.prepare.plan import Plan
-from paris.coordinator.prepare.tokens import Tokenize, load_tokenizer
+from paris.coordinator.prepare.tokens import Tokenize
 from paris.experts.data.shards import Row, write_shard
 
 _GROUP_ROWS = 8192
@@ -48,7 +48,7 @@ class Stored:
     """What one stored picture is."""
 
     shape: tuple[int, ...]
-    dtype: Literal["uint8", "float16"]
+    dtype: Literal["uint8", "float16", "int8"]
 
     def shard_rows(self, config: PrepareConfig) -> int:
         """Rows of a shard: as many as were asked for, or as fill the bytes that were asked for."""
@@ -76,39 +76,40 @@ def targets(plan: Plan, shard_rows: int, out_dir: Path) -> list[Target]:
     return found
 
 
-def encode_targets(
-    table: pa.Table,
-    wanted: list[Target],
-    stored: Stored,
-    config: PrepareConfig,
-    folder: Path,
-    report: Report,
-    engine: Engine,
-) -> None:
+@dataclass(frozen=True)
+class Encoder:
+    """What turns a picture and its caption into a row, and where."""
+
+    config: PrepareConfig
+    folder: Path
+    """Where the VAE's folder is."""
+    stored: Stored
+    """As `probe` found it."""
+    tokenize: Tokenize
+    engine: Engine
+
+
+def encode_targets(table: pa.Table, wanted: list[Target], encoder: Encoder, report: Report) -> None:
     """Write every file that is not there yet.
 
     Args:
         table: All items.
         wanted: The files.
-        stored: What a row stores, as `probe` found it.
-        config: Codec, tokenizer, sizes.
-        folder: Where the folders of a VAE and of a tokenizer are.
+        encoder: What makes their rows.
         report: Told the rows done.
-        engine: Where to compute.
 
     Raises:
         DiskFullError: No room; finished files stay.
-        PrepareError: A picture that could be read before cannot be read any more, or there is no such tokenizer.
+        PrepareError: A picture that could be read before cannot be read any more.
         ExpertError: The codec cannot be loaded.
         EngineError: Daft failed.
     """
-    tokenize = load_tokenizer(config, folder)
     total = sum(len(target.rows) for target in wanted)
     missing = [target for target in wanted if not target.path.exists()]
     done = total - sum(len(target.rows) for target in missing)
     report("encode", done, total)
     for group in _groups(missing):
-        for count in _encode_group(table, group, stored, config, _codec(config, folder, engine), engine, tokenize):
+        for count in _encode_group(table, group, encoder):
             done += count
             report("encode", done, total)
 
@@ -142,20 +143,13 @@ def _groups(files: list[Target]) -> Iterator[list[Target]]:
         yield group
 
 
-def _encode_group(
-    table: pa.Table,
-    group: list[Target],
-    stored: Stored,
-    config: PrepareConfig,
-    codec: tuple[Any, ...],
-    engine: Engine,
-    tokenize: Tokenize,
-) -> Iterator[int]:
+def _encode_group(table: pa.Table, group: list[Target], encoder: Encoder) -> Iterator[int]:
     """Write one group's files; gives the rows of each batch that came back."""
+    config, engine = encoder.config, encoder.engine
     items = table.take(np.concatenate([target.rows for target in group]))
     places = pa.array(range(items.num_rows), pa.int64())
     frame = engine.frame(pa.table({"place": places, "location": items["location"]}))
-    encode = engine.model(EncodePictures)(config.image_size, codec)
+    encode = engine.model(EncodePictures)(config.image_size, _codec(config, encoder.folder, engine))
     frame = decoded(frame, config.image_size, config)
     frame = frame.with_column("latent", encode.encode(frame["decoded"].get("pixels")))
     frame = frame.select("place", frame["decoded"].get("reason").alias("reason"), "latent")
@@ -170,16 +164,17 @@ def _encode_group(
             waiting[member][place] = latent
             if len(waiting[member]) == len(group[member].rows):
                 whole = items.slice(starts[member], len(waiting[member]))
-                _write(group[member].path, whole, waiting[member], stored, tokenize)
+                _write(group[member].path, whole, waiting[member], encoder)
                 waiting[member] = {}
         yield batch.num_rows
 
 
-def _write(path: Path, items: pa.Table, latents: dict[int, bytes], stored: Stored, tokenize: Tokenize) -> None:
+def _write(path: Path, items: pa.Table, latents: dict[int, bytes], encoder: Encoder) -> None:
+    stored = encoder.stored
     arrays = (np.frombuffer(latents[place], stored.dtype).reshape(stored.shape) for place in sorted(latents))
     texts = [
         dict(zip(_TEXT, text, strict=True)) for text in zip(*(items[name].to_pylist() for name in _TEXT), strict=True)
     ]
-    tokens = tokenize([text["caption"] for text in texts])
+    tokens = encoder.tokenize([text["caption"] for text in texts])
     rows = [Row(latent=array, tokens=ids, **text) for array, text, ids in zip(arrays, texts, tokens, strict=True)]
     write_shard(path, rows, stored.shape, stored.dtype)

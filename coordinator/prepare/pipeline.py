@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from paris.coordinator.prepare.config import PrepareConfig
 from paris.coordinator.prepare.embedding import Report, embed_items
-from paris.coordinator.prepare.encoding import encode_targets, probe, targets
+from paris.coordinator.prepare.encoding import Encoder, encode_targets, probe, targets
 from paris.coordinator.prepare.engine import Engine
 from paris.coordinator.prepare.errors import EmptySourceError, OutputTakenError
 from paris.coordinator.prepare.examples import gather_examples
@@ -40,6 +40,7 @@ from paris.coordinator.prepare.panels import draw_panels, make_panels
 from paris.coordinator.prepare.plan import Plan, make_plan
 from paris.coordinator.prepare.prepared import RECORD, Prepared, PreparedCluster, load_prepared, save_prepared
 from paris.coordinator.prepare.sources import read_source
+from paris.coordinator.prepare.tokens import load_tokenizer
 from paris.experts.files import file_sha256, write_whole
 from paris.protocol.canonical import canonical_bytes, digest
 
@@ -103,6 +104,8 @@ class _Found:
 def _prepare(
     config: PrepareConfig, out_dir: Path, progress: Report, found: _Found, engine: Engine, codec_folder: Path
 ) -> Prepared:
+    # First, so that a missing VAE or tokenizer is known before hours of embedding and not after them.
+    stored, tokenize = probe(config, codec_folder, engine), load_tokenizer(config, codec_folder)
     embedded = embed_items(found.table, config, found.work, progress, engine)
     if not len(embedded.index):
         reasons = ", ".join(f"{count} {reason}" for reason, count in embedded.dropped.items())
@@ -110,10 +113,10 @@ def _prepare(
     progress("cluster", 0, config.num_clusters)
     plan = make_plan(found.table, embedded, config)
     progress("cluster", config.num_clusters, config.num_clusters)
-    stored = probe(config, codec_folder, engine)
     shard_rows = stored.shard_rows(config)
     wanted = targets(plan, shard_rows, out_dir)
-    encode_targets(found.table, wanted, stored, config, codec_folder, progress, engine)
+    encoder = Encoder(config, codec_folder, stored, tokenize, engine)
+    encode_targets(found.table, wanted, encoder, progress)
     progress("describe", 0, 1)
     clusters = tuple(write_manifest(part, shard_rows, out_dir) for part in plan.clusters)
     files = _describe(config, out_dir, found, plan, list(clusters), engine)
@@ -130,6 +133,7 @@ def _prepare(
         text={"path": "vocab.json", "sha256": files["vocab.json"]} if config.vocabulary else {},
         files=files,
         silhouette=plan.clustering.silhouette.mean,
+        davies_bouldin=plan.clustering.davies_bouldin,
         silhouette_before=plan.clustering.silhouette_before,
         sizes_before=plan.clustering.sizes_before,
     )

@@ -65,7 +65,7 @@ class Prepared(_Closed):
     """The credit line that must travel with the data, or empty."""
     clusters: tuple[PreparedCluster, ...]
     latent_shape: tuple[int, ...]
-    latent_dtype: Literal["uint8", "float16"]
+    latent_dtype: Literal["uint8", "float16", "int8"]
     dropped: dict[str, int]
     """Pictures left out, by reason."""
     text: dict[str, str]
@@ -75,6 +75,7 @@ class Prepared(_Closed):
     silhouette: float
     silhouette_before: float
     """Before the sizes were evened out."""
+    davies_bouldin: float
     sizes_before: list[Annotated[int, Field(ge=0)]]
 
     @property

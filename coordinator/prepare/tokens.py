@@ -10,6 +10,7 @@ from paris.coordinator.prepare.errors import PrepareConfigError
 
 Tokenize = Callable[[Sequence[str]], list[tuple[int, ...] | None]]
 """From captions to ids without padding; None for each where there is no tokenizer."""
+_FETCH = "Fetch the run's text encoder first."
 
 
 def load_tokenizer(config: PrepareConfig, folder: Path) -> Tokenize:
@@ -26,12 +27,13 @@ def load_tokenizer(config: PrepareConfig, folder: Path) -> Tokenize:
         return lambda captions: [None] * len(captions)
     from transformers import AutoTokenizer
 
+    path = folder / config.tokenizer
+    if not path.is_dir():
+        raise PrepareConfigError(f"There is no tokenizer folder {path}.", _FETCH)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder / config.tokenizer, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
-        raise PrepareConfigError(
-            f"There is no tokenizer in {folder / config.tokenizer}: {error}", "Fetch the run's text encoder first."
-        ) from error
+        raise PrepareConfigError(f"The tokenizer in {path} cannot be loaded: {error}", _FETCH) from error
 
     def tokenize(captions: Sequence[str]) -> list[tuple[int, ...] | None]:
         return [

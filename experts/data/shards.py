@@ -6,9 +6,9 @@
       caption        string
       tokens         list of int32       the caption as the run's tokenizer has it, unpadded; null where there is none
       source url author licence caption_origin      string   where it comes from
-      metadata       paris.shape = "3,32,32"   paris.dtype = "uint8" | "float16"
+      metadata       paris.shape = "3,32,32"   paris.dtype = "uint8" | "float16" | "int8"
 
-Pixels are stored as uint8, latents as float16; `codec.py` turns either into what a model sees.
+Pixels are stored as uint8, latents as float16 or int8; `codec.py` turns either into what a model sees.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from paris.experts.errors import ShardError
 from paris.experts.files import whole_file
 
-DTYPES: dict[str, np.dtype] = {"uint8": np.dtype("uint8"), "float16": np.dtype("<f2")}
+DTYPES: dict[str, np.dtype] = {"uint8": np.dtype("uint8"), "float16": np.dtype("<f2"), "int8": np.dtype("int8")}
 _TEXT_COLUMNS = ("row_id", "caption", "source", "url", "author", "licence", "caption_origin")
 _FETCH_AGAIN = "Fetch or prepare it again."
 _POLL_S = 0.2
@@ -40,7 +40,7 @@ class Row:
 
     Args:
         row_id: Unique in the run.
-        latent: What is stored of the picture `[C, H, W]`, uint8 or float16.
+        latent: What is stored of the picture `[C, H, W]`, of one of `DTYPES`.
         caption: What the picture shows; may be empty.
         source: Which collection it comes from.
         url: Where it was found.
@@ -68,7 +68,7 @@ def write_shard(path: Path, rows: Sequence[Row], shape: tuple[int, ...], dtype: 
         path: The file to make or replace.
         rows: At least one.
         shape: Shape of every latent.
-        dtype: "uint8" or "float16".
+        dtype: One of `DTYPES`.
 
     Raises:
         ShardError: No rows, or a latent of another shape or dtype; nothing is written.
@@ -77,7 +77,7 @@ def write_shard(path: Path, rows: Sequence[Row], shape: tuple[int, ...], dtype: 
     if not rows:
         raise ShardError(f"{path.name} would be a shard without rows.")
     if dtype not in DTYPES:
-        raise ShardError(f"A shard holds {' or '.join(DTYPES)}, not {dtype}.")
+        raise ShardError(f"A shard holds {', '.join(DTYPES)}, not {dtype}.")
     for row in rows:
         if row.latent.shape != tuple(shape) or row.latent.dtype != DTYPES[dtype]:
             found = f"{row.latent.dtype} {list(row.latent.shape)}"
