@@ -7,15 +7,16 @@ prepared.py     what a finished preparation says of itself
 
 sources.py      twemoji.py, folder.py: where pictures and captions come from
 items.py        the list of them, before any is opened
-engine.py       Daft, on this machine or on a Ray cluster
+engine.py       Daft, on this machine or on a Ray cluster; devices.py gives each process a GPU
 functions.py    what Daft applies to the rows
 pictures.py     from a file's bytes to a square of pixels
 embedding.py    first pass: decode, filter, embed
-kmeans.py       two-stage k-means; balance.py evens the sizes; silhouette.py measures
+kmeans.py       two-stage k-means; balance.py evens sizes, catch_all.py splits what takes in too much
+separation.py   how well clusters are told apart
 plan.py         which row goes where
-encoding.py     second pass: encode, write shards
+encoding.py     second pass: encode, write shards; tokens.py numbers the captions' words
 outputs.py      manifests, vocabulary, credits, descriptions
-panels.py       clusters.png
+examples.py     pictures that show a cluster: panels.py draws clusters.png, page.py writes clusters.html
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ data/
   shards/cluster-000/shard-00000.parquet      published
   manifests/cluster-000.json                  published: {"cluster":0,"shards":[{path,sha256,bytes,rows},...]}
   vocab.json attribution.parquet README.md    published
-  clusters.json clusters.png                  what each cluster is about
+  clusters.json clusters.png clusters.html    what each cluster is about
   heldout/cluster-000.parquet                 secret
   prepared.json                               this record
 """

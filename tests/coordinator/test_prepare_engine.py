@@ -1,4 +1,4 @@
-"""Where a preparation runs: this machine, a real Ray cluster of two nodes on loopback, a GPU each process of its own."""
+"""Where a preparation runs: this machine, a real Ray cluster of two nodes on loopback, a GPU for each process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small preparation with the real classes: DINOv2 embeds, an AutoencoderKL encodes, CLIP's tokenizer numbers words."""
+"""A small preparation with the real classes: DINOv2 embeds, an AutoencoderKL encodes, CLIP's tokenizer counts."""
 
 from __future__ import annotations
 
