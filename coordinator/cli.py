@@ -50,12 +50,33 @@ def recipes() -> None:
 
 
 @app.command()
-def prepare(run: RunArgument, as_json: JsonOption = False) -> None:
+def prepare(
+    run: RunArgument,
+    as_json: JsonOption = False,
+    captioner: Annotated[
+        str | None, typer.Option(help="BLIP or BLIP-2 model, name or folder, for pictures without a caption.")
+    ] = None,
+    licences: Annotated[str | None, typer.Option(help="Take only these, as cc-by,cc0.")] = None,
+) -> None:
     """Cut the data into clusters, shards and manifests."""
     from paris.coordinator.preparing import prepare_run
     from paris.coordinator.rundir import RunDir
 
-    prepare_run(RunDir.open(run), as_json=as_json)
+    given = {name: value for name, value in (("captioner", captioner), ("licences", licences)) if value is not None}
+    prepare_run(RunDir.open(run), as_json=as_json, given=given)
+
+
+@app.command()
+def dropped(
+    run: RunArgument,
+    as_json: JsonOption = False,
+    reason: Annotated[str | None, typer.Option(help="Only those of this reason.")] = None,
+) -> None:
+    """List the pictures that `prepare` left out, each with its reason."""
+    from paris.coordinator.preparing import print_dropped
+    from paris.coordinator.rundir import RunDir
+
+    print_dropped(RunDir.open(run), reason, as_json=as_json)
 
 
 @app.command()

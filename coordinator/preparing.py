@@ -6,7 +6,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from paris.coordinator.console import print_json, say
 from paris.coordinator.rundir import RunDir, write_whole
@@ -16,12 +18,15 @@ from paris.protocol.records import PartFile
 Report = Callable[[str, int, int], None]
 
 
-def prepare_run(run: RunDir, *, as_json: bool, ray_address: str | None = None) -> None:
+def prepare_run(
+    run: RunDir, *, as_json: bool, given: dict[str, Any] | None = None, ray_address: str | None = None
+) -> None:
     """Prepare a run's data; finished stages of an earlier call are not done again.
 
     Args:
         run: The run directory.
         as_json: Progress as JSON lines on stdout.
+        given: Settings of the command line, which go before those of [data].
         ray_address: A Ray cluster to work on instead of this machine.
 
     Raises:
@@ -36,11 +41,35 @@ def prepare_run(run: RunDir, *, as_json: bool, ray_address: str | None = None) -
         "vocabulary": config.text["kind"] == "vocabulary",
     }
     settings.setdefault("seed", config.run.seed)
+    settings |= given or {}
     with _json_lines() if as_json else _bars() as report:
-        prepare(prepare_config(settings), run.data, report, ray_address=ray_address, codec_folder=run.data)
+        prepared = prepare(prepare_config(settings), run.data, report, ray_address=ray_address, codec_folder=run.data)
     if config.model.imagenet_weights is not None:
         convert_initial_weights(run, run.path / config.model.imagenet_weights)
+    if prepared.dropped:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in prepared.dropped.items())
+        say(f"Left out: {reasons}. Each of them: paris-coord dropped {run.path}")
     say(f"Prepared {run.data}. Look at {run.data / 'clusters.png'}. Next: paris-coord publish-tasks {run.path}")
+
+
+def print_dropped(run: RunDir, reason: str | None, *, as_json: bool) -> None:
+    """Print the pictures that a finished preparation left out: name, reason, detail.
+
+    Args:
+        run: The run directory.
+        reason: Only those of this reason, as `prepare` names it.
+        as_json: One JSON object a line, instead of columns with tabs.
+
+    Raises:
+        NotPreparedError: Nothing is prepared.
+    """
+    from paris.coordinator.prepare.drops import read_dropped
+
+    for row in read_dropped(run.data, reason):
+        if as_json:
+            print_json(asdict(row))
+        else:
+            print(f"{row.row_id}\t{row.reason}\t{row.detail}")
 
 
 def convert_initial_weights(run: RunDir, checkpoint: Path) -> PartFile:
