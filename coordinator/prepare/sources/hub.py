@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi, HfFileSystem
 
 TOKEN_VARIABLE = "PARIS_SOURCE_TOKEN"
+FIRST_WAIT_S = 1.0
+"""Before a request is repeated the first time; it doubles from try to try, five times."""
 _PREFIX = "hub:"
 _BLOCK_BYTES = 2**20
 
@@ -91,7 +93,8 @@ class HubTree:
         if num_bytes is not None:
             headers["range"] = f"bytes={start}-{start + num_bytes - 1}"
         with source_errors(source):
-            answer = http_backoff("GET", url, headers=headers, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT)
+            timeout_s = constants.HF_HUB_DOWNLOAD_TIMEOUT
+            answer = http_backoff("GET", url, headers=headers, timeout=timeout_s, base_wait_time=FIRST_WAIT_S)
             hf_raise_for_status(answer)
             return bytes(answer.content)
 

@@ -52,9 +52,10 @@ def _entry(path: str, line: int, raw: Any) -> tuple[str, Fields]:
 
 def _csv_rows(path: str, file: BinaryIO) -> Iterator[tuple[int, Any]]:
     try:
-        reader = csv.DictReader(io.TextIOWrapper(file, "utf-8-sig", newline=""))
-        for row in reader:
-            yield reader.line_num, row
+        with io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
+            reader = csv.DictReader(text)
+            for row in reader:
+                yield reader.line_num, row
     except (UnicodeDecodeError, csv.Error) as error:
         raise SourceFormatError(
             f"{path} is not readable CSV: {error}.", "Save it as UTF-8 CSV with a header."
@@ -64,9 +65,10 @@ def _csv_rows(path: str, file: BinaryIO) -> Iterator[tuple[int, Any]]:
 def _jsonl_rows(path: str, file: BinaryIO) -> Iterator[tuple[int, Any]]:
     number = 0
     try:
-        for number, line in enumerate(io.TextIOWrapper(file, "utf-8-sig"), start=1):
-            if line.strip():
-                yield number, json.loads(line)
+        with io.TextIOWrapper(file, "utf-8-sig") as text:
+            for number, line in enumerate(text, start=1):
+                if line.strip():
+                    yield number, json.loads(line)
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise SourceFormatError(
             f"{path}, line {number}: not JSON: {error}.", "Write one JSON object a line."
