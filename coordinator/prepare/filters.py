@@ -93,7 +93,7 @@ def usable_rows(paths: list[Path], table: pa.Table, near_bits: int | None, drops
     index, hashes = index[keep], hashes[keep]
     if near_bits is not None:
         index = index[_kept(index, near_duplicates(hashes, near_bits), NEAR_DUPLICATE, table, drops)]
-    return index
+    return np.asarray(index)
 
 
 def _judged(paths: list[Path], table: pa.Table, drops: DropList) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -132,4 +132,4 @@ def _kept(index: np.ndarray, doubles: np.ndarray, reason: str, table: pa.Table, 
         names, stay = (table["row_id"].take(pa.array(rows)) for rows in (index[some], index[doubles[some]]))
         for name, other in zip(names.to_pylist(), stay.to_pylist(), strict=True):
             drops.add(Dropped(name, reason, other))
-    return doubles < 0
+    return np.asarray(doubles < 0)

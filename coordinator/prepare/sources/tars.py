@@ -88,7 +88,7 @@ def _members(path: str, stream: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, byt
     try:
         with tarfile.open(fileobj=stream, mode="r:") as tar:
             while (member := tar.next()) is not None:
-                tar.members = []  # else the library keeps them all
+                tar.members = []  # type: ignore[attr-defined]  # else the library keeps them all
                 if not member.isreg() or member.issparse():
                     continue
                 is_text = member.name.lower().endswith((".txt", ".json"))
