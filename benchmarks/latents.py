@@ -133,9 +133,9 @@ WAYS: dict[str, Callable[[np.ndarray], tuple[pa.Table, dict[str, Any], np.ndarra
 
 def twemoji_pictures() -> np.ndarray:
     """All base forms on white, uint8 `[N, 3, 64, 64]`, in an order of their own."""
-    from paris.coordinator.prepare.config import TwemojiSource
     from paris.coordinator.prepare.pictures import PictureLimits, decode_picture
-    from paris.coordinator.prepare.twemoji import read_twemoji
+    from paris.coordinator.prepare.sources.settings import TwemojiSource
+    from paris.coordinator.prepare.sources.twemoji import read_twemoji
 
     limits = PictureLimits(min_side_px=1, max_image_pixels=10**7)
     items = read_twemoji(TwemojiSource(names="all"))

@@ -7,12 +7,13 @@ from paris.coordinator.rundir import RunDir
 from paris.protocol.records import Registration
 
 
-def model_card(run: RunDir, registrations: list[Registration]) -> str:
+def model_card(run: RunDir, registrations: list[Registration], licences: list[str]) -> str:
     """Write README.md for the model repo.
 
     Args:
         run: The run.
         registrations: One an expert, in order.
+        licences: Lines of a table: how many pictures stand under which licence.
 
     Returns:
         Markdown with the Hub's YAML head.
@@ -58,6 +59,8 @@ def model_card(run: RunDir, registrations: list[Registration]) -> str:
         "",
         f"Run `{run.run_id}`, signed by `{run.identity.public_key}`. Data: `{config.hub.data_repo}`; the source,",
         "author and licence of every picture stand in `ATTRIBUTION.parquet`.",
+        "",
+        *licences,
         "",
         config.run.attribution,
     ]

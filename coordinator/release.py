@@ -10,6 +10,7 @@ from paris.coordinator.card import model_card
 from paris.coordinator.children import Children
 from paris.coordinator.errors import HubError, NotReadyError
 from paris.coordinator.hub_client import RunHub, expert_path
+from paris.coordinator.prepare.licences import licence_table
 from paris.coordinator.rundir import RunDir, write_whole
 from paris.coordinator.serving import connect_hub, is_served
 from paris.coordinator.spec import make_spec
@@ -70,9 +71,10 @@ def _assemble(run: RunDir, hub: RunHub, state: State) -> None:
     layout = Layout.from_settings(_layout_fields(run, state))
     prompt_router = run.router / "prompt_router.safetensors"
     write_layout(run.release, layout, found, run.router / "pytorch_model.safetensors", run.data, prompt_router)
-    card = model_card(run, [r for r in registrations if r is not None])
+    attribution = run.data / "attribution.parquet"
+    card = model_card(run, [r for r in registrations if r is not None], licence_table(attribution))
     write_whole(run.release / "README.md", card.encode())
-    shutil.copyfile(run.data / "attribution.parquet", run.release / "ATTRIBUTION.parquet")
+    shutil.copyfile(attribution, run.release / "ATTRIBUTION.parquet")
     load_parts(run.release)
 
 

@@ -5,8 +5,10 @@ errors.py       typed errors with a next step and an exit code
 pipeline.py     the whole way, resumable
 prepared.py     what a finished preparation says of itself
 
-sources.py      twemoji.py, folder.py: where pictures and captions come from
+sources/        where pictures, captions and their provenance come from
 items.py        the list of them, before any is opened
+filters.py      what is left out; near_duplicates.py, licences.py; drops.py keeps the list
+captions.py     captions for pictures without one; captioner.py: the model
 engine.py       Daft, on this machine or on a Ray cluster; devices.py gives each process a GPU
 functions.py    what Daft applies to the rows
 pictures.py     from a file's bytes to a square of pixels

@@ -1,14 +1,13 @@
 """First pass over the pictures: decode, filter, embed; nothing is kept of a picture but its features.
 
-    embedding-<key>/part-00000.parquet    index, reason, sha256, features     one file a part of the items
-    embedding-<key>/features.npy          float16 [N, D]                      of the rows that can be used
+    embedding-<key>/part-00000.parquet    index, reason, detail, sha256, phash, features    one file a part of items
+    embedding-<key>/features.npy          float16 [N, D]                     of the rows that can be used
 
 A part that is on disk is not computed again, so that a killed preparation goes on where it was.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -20,31 +19,33 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from paris.coordinator.prepare.config import PrepareConfig
+from paris.coordinator.prepare.drops import DropList
 from paris.coordinator.prepare.engine import Engine, daft, result_batches
+from paris.coordinator.prepare.filters import perceptual_hash, usable_rows
 from paris.coordinator.prepare.functions import DecodePictures, EmbedPictures
-from paris.coordinator.prepare.pictures import DUPLICATE, PictureLimits
+from paris.coordinator.prepare.pictures import PictureLimits
+from paris.coordinator.prepare.sources.reading import with_bytes
 from paris.experts.files import whole_file
 
 Report = Callable[[str, int, int], None]
 """Told (stage, done, total); stages are "list", "embed", "cluster", "encode", "describe"."""
 
 _PART_ROWS = 8192
-_DIGEST_WORDS = 2
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """Rows that can be used, and what became of the others. N rows, D features."""
+    """Rows that can be used. N rows, D features."""
 
     index: np.ndarray
     """int64 `[N]`: their places in the item table, ascending."""
     features: np.ndarray
     """float16 `[N, D]`, memory-mapped: mean removed, unit length."""
-    dropped: dict[str, int]
-    """How many were dropped, by reason."""
 
 
-def embed_items(table: pa.Table, config: PrepareConfig, folder: Path, report: Report, engine: Engine) -> Embedded:
+def embed_items(
+    table: pa.Table, config: PrepareConfig, folder: Path, report: Report, drops: DropList, engine: Engine
+) -> Embedded:
     """Decode and embed all items, or take up what an earlier call left in `folder`.
 
     Args:
@@ -52,6 +53,7 @@ def embed_items(table: pa.Table, config: PrepareConfig, folder: Path, report: Re
         config: Embedder, sizes, limits.
         folder: Where the parts are kept; it must belong to these items and settings alone.
         report: Told the rows done.
+        drops: Told what cannot be used.
         engine: Where to compute.
 
     Raises:
@@ -67,10 +69,10 @@ def embed_items(table: pa.Table, config: PrepareConfig, folder: Path, report: Re
             done = partial(_ahead, report, start, table.num_rows)
             _embed_part(table.slice(start, _PART_ROWS), config, path, done, engine)
     report("embed", table.num_rows, table.num_rows)
-    index, dropped = _usable(paths)
+    index = usable_rows(paths, table, config.near_duplicate_bits, drops)
     learned_from = index[pc.not_equal(table["role"], "heldout").to_numpy()[index]]
     features = _normalised(paths, index, learned_from, folder / "features.npy")
-    return Embedded(index, features, dropped)
+    return Embedded(index, features)
 
 
 def _ahead(report: Report, start: int, total: int, done: int) -> None:
@@ -78,11 +80,11 @@ def _ahead(report: Report, start: int, total: int, done: int) -> None:
 
 
 def decoded(frame: daft.DataFrame, size: int, config: PrepareConfig) -> daft.DataFrame:
-    """Add the column `decoded` (reason, sha256, pixels) to items."""
-    limits = PictureLimits(config.min_side_px, config.max_image_pixels)
+    """Add the column `decoded` (reason, detail, sha256, pixels) to items."""
+    limits = PictureLimits(config.min_side_px, config.max_image_pixels, config.max_aspect)
     # Threads, not processes: Pillow and torch leave the interpreter's lock while they compute.
     decode = daft.cls(use_process=False)(DecodePictures)(size, limits)
-    frame = frame.with_column("data", frame["location"].download(on_error="null"))
+    frame = with_bytes(frame, config.source)
     return frame.with_column("decoded", decode.decode(frame["data"]))
 
 
@@ -90,11 +92,9 @@ def _embed_part(rows: pa.Table, config: PrepareConfig, path: Path, done: Callabl
     embed = engine.model(EmbedPictures)(config.view_px, (config.embedder, engine.device))
     frame = decoded(engine.frame(rows.select(["index", "location"])), config.view_px, config)
     frame = frame.with_column("features", embed.embed(frame["decoded"].get("pixels")))
+    told = [frame["decoded"].get(name).alias(name) for name in ("reason", "detail", "sha256")]
     frame = frame.select(
-        "index",
-        frame["decoded"].get("reason").alias("reason"),
-        frame["decoded"].get("sha256").alias("sha256"),
-        "features",
+        "index", *told, perceptual_hash(frame["decoded"].get("pixels"), config).alias("phash"), "features"
     )
     batches, count = [], 0
     for batch in result_batches(frame):
@@ -103,26 +103,6 @@ def _embed_part(rows: pa.Table, config: PrepareConfig, path: Path, done: Callabl
         done(count)
     with whole_file(path) as unfinished:
         pq.write_table(pa.Table.from_batches(batches).sort_by("index"), unfinished, compression="zstd")
-
-
-def _usable(paths: list[Path]) -> tuple[np.ndarray, dict[str, int]]:
-    """Places of the rows that can be used: no reason against them, and the first of those with the same bytes."""
-    indexes, digests = [np.zeros(0, np.int64)], [np.zeros((0, _DIGEST_WORDS), np.uint64)]
-    dropped: Counter[str] = Counter()
-    for path in paths:
-        table = pq.read_table(path, columns=["index", "reason", "sha256"])
-        dropped.update(table["reason"].drop_null().to_pylist())
-        fine = table.filter(pc.is_null(table["reason"]))
-        indexes.append(fine["index"].to_numpy())
-        # Half of a digest tells eleven million files apart as surely as all of it, in half the memory.
-        digests.append(np.frombuffer(b"".join(fine["sha256"].to_pylist()), np.uint64).reshape(-1, 4)[:, :_DIGEST_WORDS])
-    index, digest = np.concatenate(indexes), np.concatenate(digests)
-    order = np.lexsort((index, *digest.T))
-    is_copy = np.zeros(len(index), bool)
-    is_copy[order[1:]] = (digest[order[1:]] == digest[order[:-1]]).all(axis=1)
-    if is_copy.any():
-        dropped[DUPLICATE] += int(is_copy.sum())
-    return index[~is_copy], dict(sorted(dropped.items()))
 
 
 def _parts(paths: list[Path], index: np.ndarray) -> Iterator[np.ndarray]:

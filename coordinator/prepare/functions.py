@@ -23,7 +23,12 @@ from paris.coordinator.prepare.engine import daft
 from paris.coordinator.prepare.pictures import DroppedPicture, PictureLimits, decode_picture
 
 _DECODED = daft.DataType.struct(
-    {"reason": daft.DataType.string(), "sha256": daft.DataType.binary(), "pixels": daft.DataType.binary()}
+    {
+        "reason": daft.DataType.string(),
+        "detail": daft.DataType.string(),
+        "sha256": daft.DataType.binary(),
+        "pixels": daft.DataType.binary(),
+    }
 )
 _DECODE_ROWS = 64
 _MODEL_ROWS = 32
@@ -50,8 +55,8 @@ class DecodePictures:
         try:
             pixels = decode_picture(data, self._size, self._limits).tobytes()
         except DroppedPicture as dropped:
-            return {"reason": dropped.reason, "sha256": None, "pixels": None}
-        return {"reason": None, "sha256": hashlib.sha256(data or b"").digest(), "pixels": pixels}
+            return {"reason": dropped.reason, "detail": dropped.detail, "sha256": None, "pixels": None}
+        return {"reason": None, "detail": None, "sha256": hashlib.sha256(data or b"").digest(), "pixels": pixels}
 
 
 class _OnPictures:

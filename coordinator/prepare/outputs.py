@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from paris.coordinator.prepare.config import PrepareConfig
 from paris.coordinator.prepare.encoding import heldout_path, shard_path
 from paris.coordinator.prepare.items import SourceInfo
+from paris.coordinator.prepare.licences import card_licences, licence_table
 from paris.coordinator.prepare.plan import ClusterPlan, Plan
 from paris.coordinator.prepare.prepared import PreparedCluster
 from paris.experts.files import file_sha256, whole_file, write_whole
@@ -87,21 +88,24 @@ def write_attribution(table: pa.Table, plan: Plan, path: Path) -> None:
                 writer.write_table(rows.add_column(0, "cluster", cluster).cast(schema))
 
 
-def write_card(info: SourceInfo, num_rows: int, config: PrepareConfig, path: Path) -> None:
-    """Write the data repo's card: licence and credit line where a reader looks first."""
+def write_card(info: SourceInfo, num_rows: int, config: PrepareConfig, out_dir: Path) -> None:
+    """Write the data repo's card: licences and credit line where a reader looks first; after the attribution."""
+    attribution = out_dir / "attribution.parquet"
     lines = [
         "---",
-        f"license: {info.licence}",
+        *("license:", *(f"- {name}" for name in card_licences(attribution))),
         "---",
         f"# {info.name}: {num_rows} captioned pictures in {config.num_clusters} clusters",
         "",
         f"{config.image_size}x{config.image_size} pixels, stored as {config.codec.get('kind', 'pixels')}; split by "
         f"{config.embedder} features. Prepared by paris-coord; `attribution.parquet` names the source, author and "
-        "licence of every row.",
+        "licence of every row, and who wrote its caption.",
+        "",
+        *licence_table(attribution),
         "",
         info.attribution,
     ]
-    write_whole(path, ("\n".join(lines).rstrip() + "\n").encode("utf-8"))
+    write_whole(out_dir / "README.md", ("\n".join(lines).rstrip() + "\n").encode("utf-8"))
 
 
 def frequent_words(counts: list[Counter[str]], cluster: int) -> list[str]:

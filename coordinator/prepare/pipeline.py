@@ -6,6 +6,7 @@ Work in progress and what lets it go on after a kill stand in `<out>/.prepare`:
     .prepare/key                 of the settings and the source that the files in the folder belong to
     .prepare/items.arrow         what the source offers
     .prepare/embedding-<key>/    features, part by part
+    .prepare/captions-<key>/     captions that a model made, part by part
 """
 
 from __future__ import annotations
@@ -13,20 +14,22 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import shutil
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
+from paris.coordinator.prepare.captions import Captioning, captioner_origin, fill_captions
 from paris.coordinator.prepare.config import PrepareConfig
+from paris.coordinator.prepare.drops import DROPPED, DropList
 from paris.coordinator.prepare.embedding import Report, embed_items
 from paris.coordinator.prepare.encoding import Encoder, encode_targets, probe, targets
 from paris.coordinator.prepare.engine import Engine
 from paris.coordinator.prepare.errors import EmptySourceError, OutputTakenError
 from paris.coordinator.prepare.examples import gather_examples
-from paris.coordinator.prepare.items import SourceInfo, items_key, make_table, save_items
+from paris.coordinator.prepare.filters import admitted
+from paris.coordinator.prepare.items import SourceInfo, items_key, write_items
 from paris.coordinator.prepare.outputs import (
     count_words,
     describe_clusters,
@@ -37,15 +40,19 @@ from paris.coordinator.prepare.outputs import (
 )
 from paris.coordinator.prepare.page import cluster_page
 from paris.coordinator.prepare.panels import draw_panels, make_panels
+from paris.coordinator.prepare.pictures import NO_CAPTION
 from paris.coordinator.prepare.plan import Plan, make_plan
 from paris.coordinator.prepare.prepared import RECORD, Prepared, PreparedCluster, load_prepared, save_prepared
-from paris.coordinator.prepare.sources import read_source
+from paris.coordinator.prepare.sources import read_source, source_info
 from paris.coordinator.prepare.tokens import load_tokenizer
 from paris.experts.files import file_sha256, write_whole
 from paris.protocol.canonical import canonical_bytes, digest
 
 _OUTPUTS = ("shards", "heldout", "manifests")
-_SMALL = ("vocab.json", "attribution.parquet", "README.md", "clusters.json", "clusters.png", "clusters.html")
+_SMALL = (
+    *(DROPPED, "vocab.json", "attribution.parquet", "README.md"),
+    *("clusters.json", "clusters.png", "clusters.html"),
+)
 
 
 def prepare(
@@ -76,18 +83,40 @@ def prepare(
     """
     engine = engine or Engine()
     engine.start()
-    with _locked(out_dir / ".prepare"):
-        items, info, dropped = read_source(config.source)
-        table = make_table(items, max_images=config.max_images, seed=config.seed)
+    work = out_dir / ".prepare"
+    with _locked(work), DropList(work / "dropped.arrows") as drops:
+        origin = captioner_origin(config)
+        table = _listed(config, work / "items.arrow", drops)
         progress("list", table.num_rows, table.num_rows)
         source_key = items_key(table)
-        work_key = digest(canonical_bytes(["paris-prepare-1", config.sha256, source_key]))
+        work_key = digest(canonical_bytes(["paris-prepare-1", config.sha256, source_key, origin]))
         if (out_dir / RECORD).exists():
+            (work / "items.arrow").unlink()
             return _finished(out_dir, work_key)
         _claim(out_dir, work_key)
-        table = save_items(table, out_dir / ".prepare" / "items.arrow")
-        work = out_dir / ".prepare" / f"embedding-{_embedding_key(source_key, config)}"
-        return _prepare(config, out_dir, progress, _Found(table, info, dropped, work_key, work), engine, codec_folder)
+        captioning = Captioning(config, origin, work, source_key, engine)
+        features = work / f"embedding-{_embedding_key(source_key, config)}"
+        found = _Found(table, source_info(config.source), drops, work_key, features, captioning)
+        return _prepare(config, out_dir, progress, found, engine, codec_folder)
+
+
+def _listed(config: PrepareConfig, path: Path, drops: DropList) -> pa.Table:
+    """What the source offers, less what is dropped for what is written of it."""
+    rows = admitted(read_source(config.source), config, drops)
+    table = write_items(rows, path, max_images=config.max_images, seed=config.seed)
+    if not table.num_rows:
+        path.unlink()
+        raise _nothing_left(drops)
+    return table
+
+
+def _nothing_left(drops: DropList) -> EmptySourceError:
+    if not drops.counts:
+        return EmptySourceError("The source holds no picture.", "Check the source's path and its list of names.")
+    hint = "Check the files, and the filters in [data]."
+    if NO_CAPTION in drops.counts:
+        hint = "Put a .txt file beside each, or a metadata.csv with the columns file_name and text; or set captioner."
+    return EmptySourceError(f"None of the source's pictures can be used: {drops.summary()}.", hint)
 
 
 @dataclass(frozen=True)
@@ -96,9 +125,10 @@ class _Found:
 
     table: pa.Table
     info: SourceInfo
-    dropped: Counter[str]
+    drops: DropList
     work_key: str
     work: Path
+    captioning: Captioning
 
 
 def _prepare(
@@ -106,10 +136,11 @@ def _prepare(
 ) -> Prepared:
     # First, so that a missing VAE or tokenizer is known before hours of embedding and not after them.
     stored, tokenize = probe(config, codec_folder, engine), load_tokenizer(config, codec_folder)
-    embedded = embed_items(found.table, config, found.work, progress, engine)
+    embedded = embed_items(found.table, config, found.work, progress, found.drops, engine)
+    table, embedded = fill_captions(found.table, embedded, found.captioning, progress, found.drops)
     if not len(embedded.index):
-        reasons = ", ".join(f"{count} {reason}" for reason, count in embedded.dropped.items())
-        raise EmptySourceError(f"None of the source's pictures can be used: {reasons}.", "Check the files.")
+        raise _nothing_left(found.drops)
+    found = replace(found, table=table)
     progress("cluster", 0, config.num_clusters)
     plan = make_plan(found.table, embedded, config)
     progress("cluster", config.num_clusters, config.num_clusters)
@@ -129,7 +160,7 @@ def _prepare(
         clusters=clusters,
         latent_shape=stored.shape,
         latent_dtype=stored.dtype,
-        dropped=dict(sorted((found.dropped + Counter(embedded.dropped)).items())),
+        dropped=dict(sorted(found.drops.counts.items())),
         text={"path": "vocab.json", "sha256": files["vocab.json"]} if config.vocabulary else {},
         files=files,
         silhouette=plan.clustering.silhouette.mean,
@@ -137,9 +168,11 @@ def _prepare(
         silhouette_before=plan.clustering.silhouette_before,
         sizes_before=plan.clustering.sizes_before,
     )
+    found.drops.publish(out_dir / DROPPED)
     save_prepared(prepared, out_dir)
     progress("describe", 1, 1)
     shutil.rmtree(found.work)
+    shutil.rmtree(found.captioning.work, ignore_errors=True)
     (out_dir / ".prepare" / "items.arrow").unlink()
     return prepared
 
@@ -154,7 +187,7 @@ def _describe(
         write_words(counts, config.max_vocab_words, out_dir / "vocab.json")
         names.append("vocab.json")
     write_attribution(found.table, plan, out_dir / "attribution.parquet")
-    write_card(found.info, sum(cluster.rows for cluster in clusters), config, out_dir / "README.md")
+    write_card(found.info, sum(cluster.rows for cluster in clusters), config, out_dir)
     described = describe_clusters(found.table, plan, counts, clusters, config)
     write_whole(out_dir / "clusters.json", canonical_bytes(described))
     examples = gather_examples(found.table, plan, config, engine)
@@ -164,8 +197,9 @@ def _describe(
 
 
 def _embedding_key(source_key: str, config: PrepareConfig) -> str:
-    settings = config.model_dump(mode="json", include={"embedder", "view_px", "min_side_px", "max_image_pixels"})
-    return digest(canonical_bytes([source_key, settings]))[:16]
+    names = {"embedder", "view_px", "min_side_px", "max_image_pixels", "max_aspect"}
+    settings = config.model_dump(mode="json", include=names)
+    return digest(canonical_bytes([source_key, settings, config.near_duplicate_bits is not None]))[:16]
 
 
 def _finished(out_dir: Path, work_key: str) -> Prepared:

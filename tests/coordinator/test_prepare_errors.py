@@ -23,11 +23,9 @@ from paris.coordinator.prepare.errors import (
     NotPreparedError,
     OutputTakenError,
     PrepareConfigError,
-    SourceFormatError,
     SourceMissingError,
     TooFewRowsError,
 )
-from paris.coordinator.prepare.items import Item, make_table
 from paris.coordinator.prepare.pictures import DroppedPicture, PictureLimits, decode_picture
 from paris.coordinator.prepare.prepared import load_prepared
 from paris.experts.errors import ExpertError
@@ -150,12 +148,6 @@ def test_another_setting_clears_what_an_unfinished_preparation_left(tmp_path: Pa
     assert len(list((tmp_path / "shards").rglob("*.parquet"))) == 3
     prepare(prepare_config(settings(rows_per_shard=2)), tmp_path)
     assert len(list((tmp_path / "shards").rglob("*.parquet"))) == 2
-
-
-def test_one_row_id_twice_is_refused() -> None:
-    item = Item("a", "file:///a", "x", "s", "", "", "cc0", "sidecar")
-    with pytest.raises(SourceFormatError, match="names the picture 'a' twice"):
-        make_table([item, item], max_images=None, seed=0)
 
 
 def png(image: Image.Image, **options: object) -> bytes:
