@@ -25,6 +25,7 @@ from paris.coordinator.prepare.embedding import Report, decoded
 from paris.coordinator.prepare.engine import Engine, result_batches
 from paris.coordinator.prepare.errors import PrepareError
 from paris.coordinator.prepare.functions import EncodePictures, load_codec_once
+from paris.coordinator.prepare.items import rows_at
 from paris.coordinator.prepare.plan import Plan
 from paris.coordinator.prepare.tokens import Tokenize
 from paris.experts.data.shards import Row, write_shard
@@ -146,7 +147,7 @@ def _groups(files: list[Target]) -> Iterator[list[Target]]:
 def _encode_group(table: pa.Table, group: list[Target], encoder: Encoder) -> Iterator[int]:
     """Write one group's files; gives the rows of each batch that came back."""
     config, engine = encoder.config, encoder.engine
-    items = table.take(np.concatenate([target.rows for target in group]))
+    items = rows_at(table, np.concatenate([target.rows for target in group]))
     places = pa.array(range(items.num_rows), pa.int64())
     frame = engine.frame(pa.table({"place": places, "location": items["location"]}))
     encode = engine.model(EncodePictures)(config.image_size, _codec(config, encoder.folder, engine))

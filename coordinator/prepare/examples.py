@@ -10,6 +10,7 @@ import pyarrow as pa
 from paris.coordinator.prepare.config import PrepareConfig
 from paris.coordinator.prepare.embedding import decoded
 from paris.coordinator.prepare.engine import Engine, result_batches
+from paris.coordinator.prepare.items import rows_at
 from paris.coordinator.prepare.plan import Plan
 
 _NEAREST, _FARTHEST, _SPREAD = 28, 12, 24
@@ -61,7 +62,7 @@ def _chosen(typical: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _decoded(table: pa.Table, places: np.ndarray, config: PrepareConfig, engine: Engine) -> dict[int, Example]:
     """Examples by their places; a picture that cannot be read any more is left out."""
     size = min(config.image_size, _MAX_SIDE_PX)
-    rows = table.select(["row_id", "caption", "location"]).take(places).append_column("place", pa.array(places))
+    rows = rows_at(table.select(["row_id", "caption", "location"]), places).append_column("place", pa.array(places))
     frame = decoded(engine.frame(rows.select(["place", "location"])), size, config)
     texts = {place: (row_id, caption) for row_id, caption, _, place in zip(*rows.to_pydict().values(), strict=True)}
     found = {}

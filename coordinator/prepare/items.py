@@ -118,3 +118,24 @@ def items_key(table: pa.Table) -> str:
         for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             hasher.update("\x1f".join(row).encode("utf-8", "surrogatepass") + b"\x1e")
     return hasher.hexdigest()
+
+
+def rows_at(table: pa.Table, places: np.ndarray) -> pa.Table:
+    """Some rows of an item table, in the order given.
+
+    `Table.take` joins all chunks of a text column first: a copy of the whole list for every shard.
+
+    Args:
+        table: The items, or some columns of them.
+        places: int64 `[n]`.
+    """
+    order = np.argsort(places, kind="stable")
+    ascending, first, picked = places[order], 0, []
+    for batch in table.to_batches():
+        low, high = np.searchsorted(ascending, [first, first + batch.num_rows])
+        if low < high:
+            picked.append(batch.take(pa.array(ascending[low:high] - first)))
+        first += batch.num_rows
+    back = np.empty(len(order), np.int64)
+    back[order] = np.arange(len(order))
+    return pa.Table.from_batches(picked, table.schema).combine_chunks().take(pa.array(back))

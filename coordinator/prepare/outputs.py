@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from paris.coordinator.prepare.config import PrepareConfig
 from paris.coordinator.prepare.encoding import heldout_path, shard_path
-from paris.coordinator.prepare.items import SourceInfo
+from paris.coordinator.prepare.items import SourceInfo, rows_at
 from paris.coordinator.prepare.licences import card_licences, licence_table
 from paris.coordinator.prepare.plan import ClusterPlan, Plan
 from paris.coordinator.prepare.prepared import PreparedCluster
@@ -58,11 +58,11 @@ def count_words(table: pa.Table, plan: Plan) -> list[Counter[str]]:
     """
     from paris.experts.frozen.text import split_words
 
-    counts = []
+    counts, captions = [], table.select(["caption"])
     for part in plan.clusters:
         counter: Counter[str] = Counter()
         for start in range(0, len(part.typical), _CREDIT_ROWS):
-            for caption in table["caption"].take(part.typical[start : start + _CREDIT_ROWS]).to_pylist():
+            for caption in rows_at(captions, part.typical[start : start + _CREDIT_ROWS])["caption"].to_pylist():
                 counter.update(split_words(caption))
         counts.append(counter)
     return counts
@@ -83,7 +83,7 @@ def write_attribution(table: pa.Table, plan: Plan, path: Path) -> None:
     with whole_file(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
         for part in plan.clusters:
             for start in range(0, len(part.training), _CREDIT_ROWS):
-                rows = table.select(list(_CREDITS)).take(part.training[start : start + _CREDIT_ROWS])
+                rows = rows_at(table.select(list(_CREDITS)), part.training[start : start + _CREDIT_ROWS])
                 cluster = pa.array([part.cluster] * rows.num_rows, pa.int32())
                 writer.write_table(rows.add_column(0, "cluster", cluster).cast(schema))
 
@@ -142,8 +142,8 @@ def describe_clusters(
                 "bytes": files.data_bytes,
                 "silhouette": found.silhouette.by_cluster[part.cluster],
                 "frequent_words": frequent_words(counts, part.cluster),
-                "examples": named.take(part.typical[:_EXAMPLES]).to_pylist(),
-                "farthest": named.take(part.typical[::-1][:_EXAMPLES]).to_pylist(),
+                "examples": rows_at(named, part.typical[:_EXAMPLES]).to_pylist(),
+                "farthest": rows_at(named, part.typical[::-1][:_EXAMPLES]).to_pylist(),
             }
         )
     return {
