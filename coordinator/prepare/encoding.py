@@ -133,13 +133,13 @@ def _codec(config: PrepareConfig, folder: Path, engine: Engine) -> tuple[Any, ..
 
 
 def _groups(files: list[Target]) -> Iterator[list[Target]]:
-    """Cut the list into runs of files with about `_GROUP_ROWS` rows each."""
+    """Cut the list into runs of files with at most `_GROUP_ROWS` rows each, or one larger file."""
     group: list[Target] = []
     for target in files:
-        group.append(target)
-        if sum(len(member.rows) for member in group) >= _GROUP_ROWS:
+        if group and sum(len(member.rows) for member in (*group, target)) > _GROUP_ROWS:
             yield group
             group = []
+        group.append(target)
     if group:
         yield group
 

@@ -158,9 +158,11 @@ def _transformer(name: str, device: torch.device) -> Embedder:
             f"The feature network {name} cannot be loaded: {error}",
             "Give a folder, or a name on the Hub that this machine can reach or has fetched before.",
         ) from error
-    missing = sorted(name for name in loading["missing_keys"] if "pooler" not in name)
-    if missing:  # transformers would go on with random weights in their place
+    # transformers would go on with random weights in their place. A pooler can be done without.
+    missing = sorted(key for key in loading["missing_keys"] if "pooler" not in key)
+    if missing:
         raise FeatureError(f"The feature network {name} lacks {missing[0]!r} ({len(missing)} missing in all).")
+    has_pooler = not loading["missing_keys"]
     model = model.to(device).eval().requires_grad_(False)
 
     def network(x: Tensor) -> Tensor:
@@ -168,7 +170,7 @@ def _transformer(name: str, device: torch.device) -> Embedder:
             x = model.get_image_features(pixel_values=x)
             return getattr(x, "pooler_output", x)
         output = model(pixel_values=x)
-        pooled = getattr(output, "pooler_output", None)
+        pooled = getattr(output, "pooler_output", None) if has_pooler else None
         # DINOv2's pooled output is its normalised class token; where a model has none, the class token stands in.
         return (output.last_hidden_state[:, 0] if pooled is None else pooled).flatten(1)
 
