@@ -21,13 +21,14 @@ from paris.coordinator.prepare.config import PrepareConfig
 from paris.coordinator.prepare.drops import DropList, Dropped
 from paris.coordinator.prepare.embedding import Embedded, Report, decoded
 from paris.coordinator.prepare.engine import Engine, daft, result_batches
+from paris.coordinator.prepare.functions import on_pictures
 from paris.coordinator.prepare.items import item_batches, write_batches
 from paris.coordinator.prepare.pictures import NO_CAPTION
 from paris.experts.files import whole_file
 from paris.protocol.canonical import canonical_bytes, digest
 
 _PART_ROWS = 8192
-_MODEL_ROWS = 16
+_CAPTION_ROWS = 32
 _VIEW_PX = 384
 _SCHEMA = pa.schema([("index", pa.int64()), ("caption", pa.large_string())])
 
@@ -85,21 +86,10 @@ class CaptionPictures:
     def __init__(self, size: int, name: str, revision: str | None, device: str) -> None:
         self._size, self._load = size, (name, revision, device)
 
-    @daft.method.batch(return_dtype=daft.DataType.string(), batch_size=_MODEL_ROWS)
+    @daft.method.batch(return_dtype=daft.DataType.string(), batch_size=_CAPTION_ROWS)
     def caption(self, pixels: daft.Series) -> list[str | None]:
         """A caption each, empty where the model finds no word; null where the pixels are null."""
-        values = pixels.to_arrow().to_pylist()
-        there = [i for i, value in enumerate(values) if value is not None]
-        made: list[str | None] = [None] * len(values)
-        for start in range(0, len(there), _MODEL_ROWS):
-            part = there[start : start + _MODEL_ROWS]
-            # Always the same batch shape, as for features: kernels chosen by shape round differently.
-            batch = np.zeros((_MODEL_ROWS, 3, self._size, self._size), np.uint8)
-            for row, i in enumerate(part):
-                batch[row] = np.frombuffer(values[i], np.uint8).reshape(3, self._size, self._size)
-            for i, text in zip(part, load_captioner_once(*self._load).caption(batch), strict=False):
-                made[i] = text
-        return made
+        return on_pictures(pixels, self._size, load_captioner_once(*self._load).caption)
 
 
 def fill_captions(

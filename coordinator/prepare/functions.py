@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import threading
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,31 @@ class DecodePictures:
         return {"reason": None, "detail": None, "sha256": hashlib.sha256(data or b"").digest(), "pixels": pixels}
 
 
+def on_pictures(pixels: daft.Series, size: int, model: Callable[[np.ndarray], Iterable[Any]]) -> list[Any]:
+    """Apply a model to the pictures of a batch.
+
+    Args:
+        pixels: uint8 `[3, S, S]` as bytes, or null.
+        size: S.
+        model: From uint8 `[B, 3, S, S]` to B results.
+
+    Returns:
+        One result a row; None where the pixels are null.
+    """
+    values = pixels.to_arrow().to_pylist()
+    there = [i for i, value in enumerate(values) if value is not None]
+    made: list[Any] = [None] * len(values)
+    for start in range(0, len(there), _MODEL_ROWS):
+        part = there[start : start + _MODEL_ROWS]
+        # Always the same batch shape: kernels chosen by shape round differently, and digests must not.
+        batch = np.zeros((_MODEL_ROWS, 3, size, size), np.uint8)
+        for row, i in enumerate(part):
+            batch[row] = np.frombuffer(values[i], np.uint8).reshape(3, size, size)
+        for i, result in zip(part, model(batch), strict=False):
+            made[i] = result
+    return made
+
+
 class _OnPictures:
     """A model over the pictures of a batch; the subclass says which, and what it makes of `[B, 3, S, S]`."""
 
@@ -66,17 +92,7 @@ class _OnPictures:
         self._size, self._load = size, load
 
     def _apply(self, pixels: daft.Series) -> pa.Array:
-        values = pixels.to_arrow().to_pylist()
-        there = [i for i, value in enumerate(values) if value is not None]
-        made: list[bytes | None] = [None] * len(values)
-        for start in range(0, len(there), _MODEL_ROWS):
-            part = there[start : start + _MODEL_ROWS]
-            # Always the same batch shape: kernels chosen by shape round differently, and digests must not.
-            batch = np.zeros((_MODEL_ROWS, 3, self._size, self._size), np.uint8)
-            for row, i in enumerate(part):
-                batch[row] = np.frombuffer(values[i], np.uint8).reshape(3, self._size, self._size)
-            for i, result in zip(part, self._model(batch), strict=False):
-                made[i] = result.tobytes()
+        made = on_pictures(pixels, self._size, lambda batch: (row.tobytes() for row in self._model(batch)))
         return pa.array(made, pa.binary())
 
     def _model(self, pictures: np.ndarray) -> np.ndarray:

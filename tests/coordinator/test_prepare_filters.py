@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
+from click.testing import Result
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -16,7 +19,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from paris.coordinator.cli import app
-from paris.coordinator.prepare import Prepared, prepare, prepare_config
+from paris.coordinator.prepare import Prepared, load_prepared, prepare, prepare_config
 from paris.coordinator.prepare.drops import DropList, Dropped, read_dropped
 from paris.coordinator.prepare.errors import NotPreparedError
 from paris.coordinator.prepare.near_duplicates import near_duplicates
@@ -123,19 +126,26 @@ def test_the_list_of_what_was_left_out_is_not_published(filtered: tuple[Path, Pr
     assert "dropped.parquet" not in filtered[1].files
 
 
-def test_dropped_prints_them_all_or_those_of_one_reason(filtered: tuple[Path, Prepared], tmp_path: Path) -> None:
+def command(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+
+
+def test_the_commands_take_filters_and_list_what_they_left_out(filtered: tuple[Path, Prepared], tmp_path: Path) -> None:
     run = tmp_path / "run"
-    made = CliRunner().invoke(app, ["init", str(run)])
-    assert made.exit_code == 0, made.output
+    command("init", run)
+    settings = tomllib.loads((run / "run.toml").read_text("utf-8"))
+    settings["data"] |= {"source": {"kind": "folder", "path": str(filtered[0] / "pile")}, "heldout_rows": 1}
+    (run / "run.toml").write_text(tomli_w.dumps(settings), "utf-8")
     with pytest.raises(NotPreparedError, match="no list of dropped rows"):
-        CliRunner().invoke(app, ["dropped", str(run)], catch_exceptions=False)
-    (run / "data").mkdir(exist_ok=True)
-    (run / "data" / "dropped.parquet").write_bytes((filtered[0] / "data" / "dropped.parquet").read_bytes())
-    lines = CliRunner().invoke(app, ["dropped", str(run)]).stdout.splitlines()
-    assert "tiny.png\ttoo small\t12x15" in lines
-    assert len(lines) == len(EXPECTED) + 1
-    chosen = CliRunner().invoke(app, ["dropped", str(run), "--json", "--reason", "too small"]).stdout
-    assert json.loads(chosen) == {"row_id": "tiny.png", "reason": "too small", "detail": "12x15"}
+        command("dropped", run)
+    said = command("prepare", run, "--licences", "cc-by-nc,CC BY,cc0")
+    assert "1 licence not allowed" in said.stderr
+    assert f"paris-coord dropped {run}" in said.stderr
+    lines = command("dropped", run).stdout.splitlines()
+    assert "nameless.png\tlicence not allowed\tunknown" in lines
+    assert len(lines) == sum(load_prepared(run / "data").dropped.values())
+    chosen = command("dropped", run, "--json", "--reason", "no caption").stdout
+    assert json.loads(chosen) == {"row_id": "speechless.png", "reason": "no caption", "detail": ""}
 
 
 def test_a_list_that_is_not_published_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from paris.coordinator.card import model_card
+from paris.coordinator.init import create_run
 from paris.coordinator.prepare.config import PrepareConfig
-from paris.coordinator.prepare.licences import allowed_name, is_allowed, normal_licence
+from paris.coordinator.prepare.licences import (
+    allowed_name,
+    card_licences,
+    is_allowed,
+    licence_table,
+    normal_licence,
+)
+from paris.coordinator.rundir import RunDir
 
 
 @pytest.mark.parametrize(
@@ -62,3 +75,13 @@ def test_the_list_may_come_as_one_text_and_in_any_order() -> None:
     one, other = PrepareConfig(licences="cc0, CC BY"), PrepareConfig(licences=["cc-by", "CC0"])
     assert one.licences == other.licences == ("cc-by", "cc0")
     assert one.sha256 == other.sha256
+
+
+def test_the_cards_count_the_pictures_of_each_licence(tmp_path: Path) -> None:
+    names = ["cc-by-4.0"] * 3 + ["house-licence"] * 5 + ["pdm-1.0"] + [""]
+    pq.write_table(pa.table({"licence": names}), tmp_path / "attribution.parquet")
+    assert card_licences(tmp_path / "attribution.parquet") == ["other", "cc-by-4.0", "unknown"]
+    create_run(tmp_path / "run", recipe="emoji")
+    card = model_card(RunDir.open(tmp_path / "run"), [], licence_table(tmp_path / "attribution.parquet"))
+    table = "| house-licence | 5 |\n| cc-by-4.0 | 3 |\n| pdm-1.0 | 1 |\n| unknown | 1 |"
+    assert f"| licence of pictures | rows |\n| --- | --- |\n{table}\n" in card

@@ -14,9 +14,12 @@ from picture_piles import WRITERS, pile, png, said, tar_bytes, write_folder, wri
 
 from paris.coordinator.prepare import Prepared, prepare, prepare_config
 from paris.coordinator.prepare.drops import Dropped
+from paris.coordinator.prepare.engine import daft
 from paris.coordinator.prepare.errors import EmptySourceError, SourceFormatError, SourceMissingError
 from paris.coordinator.prepare.items import Item
 from paris.coordinator.prepare.sources import read_source
+from paris.coordinator.prepare.sources.reading import with_bytes
+from paris.coordinator.prepare.sources.row_groups import RowGroups
 from paris.coordinator.prepare.sources.settings import FolderSource, ParquetSource, WebdatasetSource
 from paris.experts.data.shards import ShardFile
 
@@ -203,8 +206,33 @@ def test_broken_metadata_beside_a_picture_is_named(tmp_path: Path) -> None:
         rows_of(FolderSource(path=tmp_path))
 
 
-def test_a_link_in_a_circle_and_a_hidden_order_change_nothing(tmp_path: Path) -> None:
+def test_a_link_in_a_circle_is_not_followed(tmp_path: Path) -> None:
     write_folder(tmp_path / "pile" / "inner", pile(1))
     (tmp_path / "pile" / "inner" / "up").symlink_to(tmp_path / "pile", target_is_directory=True)
     found = rows_of(FolderSource(path=tmp_path / "pile"))
-    assert [row.row_id for row in found] == ["inner/disc-0.png", "inner/blocks-0.png"]
+    assert [row.row_id for row in found] == ["inner/blocks-0.png", "inner/disc-0.png"]
+
+
+def bytes_at(locations: list[str]) -> list[bytes | None]:
+    frame = with_bytes(daft.from_pydict({"location": locations}), ParquetSource(path=Path()))
+    return frame.to_pydict()["data"]
+
+
+def test_what_is_gone_since_it_was_listed_is_read_as_nothing(tmp_path: Path) -> None:
+    rows = [{"image": {"bytes": b"one", "path": None}}, {"image": {"bytes": None, "path": "gone.png"}}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a: b.parquet")
+    here = tmp_path / "a: b.parquet"
+    places = [row.location for row in rows_of(ParquetSource(path=here)) if isinstance(row, Item)]
+    (tmp_path / "0.tar").write_bytes(b"0123456789")
+    tar = f"file://{tmp_path}/0.tar"
+    places += [f"bytes:2+3:{tar}", f"bytes:8+3:{tar}", f"bytes:0+1:{tar}.gone", f"row:0:0:image:file://{tmp_path}/gone"]
+    assert bytes_at(places) == [b"one", None, b"234", None, None, None]
+
+
+def test_more_row_groups_than_are_kept_are_read_again(tmp_path: Path) -> None:
+    names = [f"{number}" * 40 for number in range(9)]
+    pq.write_table(pa.table({"image": [name.encode() for name in names]}), tmp_path / "a.parquet", row_group_size=2)
+    kept = RowGroups(max_bytes=100)
+    read = [kept.value("a", n // 2, n % 2, "image", lambda _: pq.ParquetFile(tmp_path / "a.parquet")) for n in range(9)]
+    assert read == [name.encode() for name in names]
+    assert kept.value("a", 4, 1, "image", lambda _: pq.ParquetFile(tmp_path / "a.parquet")) is None
