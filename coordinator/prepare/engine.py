@@ -1,7 +1,10 @@
 """Daft, started once a process: on this machine by default, on a Ray cluster where an address is given.
 
-Every module of this package that needs Daft takes it from here, so that its reports to its makers (sent on import and
-with every runner) are switched off before it is imported.
+Every module of this package that needs Daft takes it from here, so that its reports to its makers, and Ray's, (sent on
+import and with every runner) are switched off before either is imported.
+
+The plan is the same on both runners. On Ray it is cut into tasks of `_TASK_ROWS` rows, which Daft spreads over the
+cluster's machines; on one machine Daft's threads share it as it is.
 """
 
 from __future__ import annotations
@@ -9,9 +12,12 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 os.environ.setdefault("DAFT_ANALYTICS_ENABLED", "0")
 os.environ.setdefault("DAFT_PROGRESS_BAR", "0")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import daft
 import pyarrow as pa
@@ -20,32 +26,66 @@ from daft.errors import UDFException
 from paris.coordinator.prepare.errors import EngineError, PrepareError
 from paris.experts.errors import ExpertError
 
-__all__ = ["daft", "result_batches", "start_engine"]
+__all__ = ["Engine", "daft", "result_batches"]
+
+_TASK_ROWS = 512
 
 
-def start_engine(ray_address: str | None) -> None:
-    """Choose where Daft's queries of this process run.
+@dataclass(frozen=True)
+class Engine:
+    """Where the work runs. Nothing here changes what comes out, but for the rounding of another kind of processor."""
 
-    Args:
-        ray_address: Address of a Ray cluster ("auto", "ray://host:10001"); None computes on this machine.
+    ray_address: str | None = None
+    """Of a Ray cluster ("auto", "host:6379", "ray://host:10001"); None computes on this machine."""
+    device: str = "cpu"
+    """Where embedder and VAE compute: "cpu", "cuda", "mps"."""
+    models: int | None = None
+    """Copies of the embedder, or of the VAE, that compute at once, each in a process of its own and on a GPU of its own
+    where `device` is "cuda". None: one in each machine's process, which stays loaded from one part to the next."""
 
-    Raises:
-        EngineError: Ray is not installed or does not answer, or this process has already used the other runner.
-    """
-    if ray_address is None:
-        return
-    if importlib.util.find_spec("ray") is None:
-        raise EngineError(
-            f"Preparing on the Ray cluster {ray_address} needs Ray, which is not installed.",
-            "Run pip install 'daft[ray]', or leave the Ray address out to prepare on this machine.",
-        )
-    try:
-        daft.set_runner_ray(address=ray_address, noop_if_initialized=True)
-    except Exception as error:  # Ray and Daft raise unrelated types here
-        raise EngineError(
-            f"The Ray cluster {ray_address} cannot be used: {error}.",
-            "Check that it runs: ray status --address ADDRESS.",
-        ) from error
+    def start(self) -> None:
+        """Choose where Daft's queries of this process run.
+
+        Raises:
+            EngineError: Ray is not installed or does not answer, this process has already used the other runner, or
+                there is no such device on this machine.
+        """
+        if self.ray_address is None:
+            self._check_device()
+            return
+        if importlib.util.find_spec("ray") is None:
+            raise EngineError(
+                f"Preparing on the Ray cluster {self.ray_address} needs Ray, which is not installed.",
+                "Run pip install 'paris-swarm[ray]', or leave --ray out to prepare on this machine.",
+            )
+        try:
+            daft.set_runner_ray(address=self.ray_address, noop_if_initialized=True)
+        except Exception as error:  # Ray and Daft raise unrelated types here
+            raise EngineError(
+                f"The Ray cluster {self.ray_address} cannot be used: {error}.",
+                "Check that it runs: ray status --address ADDRESS.",
+            ) from error
+
+    def frame(self, rows: pa.Table) -> daft.DataFrame:
+        """Rows to compute on, cut into tasks where there are several machines."""
+        frame = daft.from_arrow(rows)
+        return frame if self.ray_address is None else frame.into_partitions(max(1, -(-rows.num_rows // _TASK_ROWS)))
+
+    def model(self, step: type) -> Any:
+        """A class of functions.py that computes with a network, as Daft starts it: how many, and on which GPUs."""
+        gpus = 1 if self.device.startswith("cuda") else 0
+        return daft.cls(use_process=False, gpus=gpus, max_concurrency=self.models)(step)
+
+    def _check_device(self) -> None:
+        import torch
+
+        try:
+            torch.empty(1, device=self.device)
+        except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+            raise EngineError(
+                f"There is no device {self.device!r} on this machine: {str(error).splitlines()[0]}",
+                "Give --device cpu, or install a torch that knows the device.",
+            ) from error
 
 
 def result_batches(frame: daft.DataFrame) -> Iterator[pa.RecordBatch]:

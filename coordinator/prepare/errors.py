@@ -57,3 +57,15 @@ class EngineError(PrepareError):
     """Daft, or the Ray cluster it was told to use, could not do its part."""
 
     exit_code = 78
+
+
+class SourceUnreachableError(PrepareError, ConnectionError):
+    """The Hub that holds the source refuses or does not answer; what is finished stays."""
+
+    exit_code = 79
+
+
+class CaptionerError(PrepareError):
+    """The captioning model is not there, or is of a kind that does not look at pictures."""
+
+    exit_code = 80

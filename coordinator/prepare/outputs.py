@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from paris.coordinator.prepare.config import PrepareConfig
 from paris.coordinator.prepare.encoding import heldout_path, shard_path
-from paris.coordinator.prepare.items import SourceInfo
+from paris.coordinator.prepare.items import SourceInfo, rows_at
+from paris.coordinator.prepare.licences import card_licences, licence_table
 from paris.coordinator.prepare.plan import ClusterPlan, Plan
 from paris.coordinator.prepare.prepared import PreparedCluster
 from paris.experts.files import file_sha256, whole_file, write_whole
@@ -26,10 +28,10 @@ _WORDS = 8
 _FILLERS = frozenset({"a", "an", "and", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"})
 
 
-def write_manifest(part: ClusterPlan, config: PrepareConfig, out_dir: Path) -> PreparedCluster:
+def write_manifest(part: ClusterPlan, shard_rows: int, out_dir: Path) -> PreparedCluster:
     """Hash a cluster's shards and write their list."""
     shards = []
-    for number, rows in enumerate(part.shards(config.rows_per_shard)):
+    for number, rows in enumerate(part.shards(shard_rows)):
         name = shard_path(part.cluster, number)
         path = out_dir / name
         shards.append(Shard(path=name, sha256=file_sha256(path), bytes=path.stat().st_size, rows=len(rows)))
@@ -56,11 +58,11 @@ def count_words(table: pa.Table, plan: Plan) -> list[Counter[str]]:
     """
     from paris.experts.frozen.text import split_words
 
-    counts = []
+    counts, captions = [], table.select(["caption"])
     for part in plan.clusters:
         counter: Counter[str] = Counter()
         for start in range(0, len(part.typical), _CREDIT_ROWS):
-            for caption in table["caption"].take(part.typical[start : start + _CREDIT_ROWS]).to_pylist():
+            for caption in rows_at(captions, part.typical[start : start + _CREDIT_ROWS])["caption"].to_pylist():
                 counter.update(split_words(caption))
         counts.append(counter)
     return counts
@@ -81,26 +83,29 @@ def write_attribution(table: pa.Table, plan: Plan, path: Path) -> None:
     with whole_file(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
         for part in plan.clusters:
             for start in range(0, len(part.training), _CREDIT_ROWS):
-                rows = table.select(list(_CREDITS)).take(part.training[start : start + _CREDIT_ROWS])
+                rows = rows_at(table.select(list(_CREDITS)), part.training[start : start + _CREDIT_ROWS])
                 cluster = pa.array([part.cluster] * rows.num_rows, pa.int32())
                 writer.write_table(rows.add_column(0, "cluster", cluster).cast(schema))
 
 
-def write_card(info: SourceInfo, num_rows: int, config: PrepareConfig, path: Path) -> None:
-    """Write the data repo's card: licence and credit line where a reader looks first."""
+def write_card(info: SourceInfo, num_rows: int, config: PrepareConfig, out_dir: Path) -> None:
+    """Write the data repo's card: licences and credit line where a reader looks first; after the attribution."""
+    attribution = out_dir / "attribution.parquet"
     lines = [
         "---",
-        f"license: {info.licence}",
+        *("license:", *(f"- {name}" for name in card_licences(attribution))),
         "---",
         f"# {info.name}: {num_rows} captioned pictures in {config.num_clusters} clusters",
         "",
         f"{config.image_size}x{config.image_size} pixels, stored as {config.codec.get('kind', 'pixels')}; split by "
         f"{config.embedder} features. Prepared by paris-coord; `attribution.parquet` names the source, author and "
-        "licence of every row.",
+        "licence of every row, and who wrote its caption.",
+        "",
+        *licence_table(attribution),
         "",
         info.attribution,
     ]
-    write_whole(path, ("\n".join(lines).rstrip() + "\n").encode("utf-8"))
+    write_whole(out_dir / "README.md", ("\n".join(lines).rstrip() + "\n").encode("utf-8"))
 
 
 def frequent_words(counts: list[Counter[str]], cluster: int) -> list[str]:
@@ -119,35 +124,34 @@ def frequent_words(counts: list[Counter[str]], cluster: int) -> list[str]:
     return ranked[:_WORDS]
 
 
-def write_clusters(
-    table: pa.Table,
-    plan: Plan,
-    counts: list[Counter[str]],
-    prepared: list[PreparedCluster],
-    config: PrepareConfig,
-    path: Path,
-) -> None:
-    """Write clusters.json: what each cluster is about, and how well they are told apart."""
+def describe_clusters(
+    table: pa.Table, plan: Plan, counts: list[Counter[str]], prepared: list[PreparedCluster], config: PrepareConfig
+) -> dict[str, Any]:
+    """What each cluster is about, and how well they are told apart: the content of clusters.json."""
     found = plan.clustering
+    total = sum(files.rows + files.heldout_rows for files in prepared)
     clusters = []
     for part, files in zip(plan.clusters, prepared, strict=True):
-        examples = table.select(["row_id", "caption"]).take(part.typical[:_EXAMPLES]).to_pylist()
+        named = table.select(["row_id", "caption"])
         clusters.append(
             {
                 "cluster": part.cluster,
                 "rows": files.rows,
                 "heldout_rows": files.heldout_rows,
+                "share": round((files.rows + files.heldout_rows) / total, 6),
                 "bytes": files.data_bytes,
                 "silhouette": found.silhouette.by_cluster[part.cluster],
                 "frequent_words": frequent_words(counts, part.cluster),
-                "examples": examples,
+                "examples": rows_at(named, part.typical[:_EXAMPLES]).to_pylist(),
+                "farthest": rows_at(named, part.typical[::-1][:_EXAMPLES]).to_pylist(),
             }
         )
-    described = {
+    return {
         "embedder": config.embedder,
         "silhouette": round(found.silhouette.mean, 6),
+        "davies_bouldin": round(found.davies_bouldin, 6),
         "silhouette_before_balancing": round(found.silhouette_before, 6),
         "sizes_before_balancing": found.sizes_before,
+        "catch_alls_split": [round(share, 6) for share in found.catch_alls],
         "clusters": clusters,
     }
-    write_whole(path, canonical_bytes(described))

@@ -9,17 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from PIL import Image, ImageDraw, ImageFont
 
-from paris.coordinator.prepare.config import PrepareConfig
-from paris.coordinator.prepare.embedding import decoded
-from paris.coordinator.prepare.engine import daft, result_batches
+from paris.coordinator.prepare.examples import Examples
 from paris.coordinator.prepare.outputs import frequent_words
 from paris.coordinator.prepare.plan import Plan
 from paris.experts.files import whole_file
 
-_PICTURES = 28
 _PICTURE_PX = 96
 _CELL_WIDTH_PX = 118
 _CELL_HEIGHT_PX = 138
@@ -42,37 +38,23 @@ class Panel:
     captions: list[str]
 
 
-def make_panels(table: pa.Table, plan: Plan, counts: list[Counter[str]], config: PrepareConfig) -> list[Panel]:
-    """Decode each cluster's most typical training pictures, at the size that its expert sees or smaller.
+def make_panels(examples: list[Examples], plan: Plan, counts: list[Counter[str]]) -> list[Panel]:
+    """What is shown of each cluster: its most typical training pictures.
 
     Args:
-        table: All items.
+        examples: Of each cluster.
         plan: The clusters.
         counts: Words of each cluster's captions.
-        config: Sizes and limits.
     """
-    size = min(config.image_size, _PICTURE_PX)
-    rows = [part.typical[:_PICTURES] for part in plan.clusters]
-    places = np.concatenate(rows)
-    frame = daft.from_arrow(pa.table({"place": places, "location": table["location"].take(places)}))
-    frame = decoded(frame, size, config)
-    pixels: dict[int, np.ndarray] = {}
-    for batch in result_batches(frame.select("place", frame["decoded"].get("pixels").alias("pixels"))):
-        for place, data in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            if data is not None:
-                pixels[place] = np.frombuffer(data, np.uint8).reshape(3, size, size)
-    panels = []
-    for part, chosen in zip(plan.clusters, rows, strict=True):
-        shown = [place for place in chosen.tolist() if place in pixels]
-        panels.append(
-            Panel(
-                title=f"Cluster {part.cluster}: {len(part.training)} pictures",
-                words=", ".join(frequent_words(counts, part.cluster)),
-                pictures=[pixels[place] for place in shown],
-                captions=table["caption"].take(pa.array(shown, pa.int64())).to_pylist(),
-            )
+    return [
+        Panel(
+            title=f"Cluster {part.cluster}: {len(part.training)} pictures",
+            words=", ".join(frequent_words(counts, part.cluster)),
+            pictures=[example.pixels for example in shown.nearest],
+            captions=[example.caption for example in shown.nearest],
         )
-    return panels
+        for part, shown in zip(plan.clusters, examples, strict=True)
+    ]
 
 
 def draw_panels(panels: list[Panel], path: Path) -> None:
@@ -110,7 +92,8 @@ def _draw_panel(page: Image.Image, draw: ImageDraw.ImageDraw, panel: Panel, left
     for number, (picture, caption) in enumerate(zip(panel.pictures, panel.captions, strict=True)):
         x = left + (number % _COLUMNS) * _CELL_WIDTH_PX
         y = top + _TITLE_PX + (number // _COLUMNS) * _CELL_HEIGHT_PX
-        shown = Image.fromarray(picture.transpose(1, 2, 0)).resize((_PICTURE_PX, _PICTURE_PX), Image.Resampling.NEAREST)
+        how = Image.Resampling.NEAREST if picture.shape[1] <= _PICTURE_PX else Image.Resampling.LANCZOS
+        shown = Image.fromarray(picture.transpose(1, 2, 0)).resize((_PICTURE_PX, _PICTURE_PX), how)
         page.paste(shown, (x + (_CELL_WIDTH_PX - _PICTURE_PX) // 2, y))
         for line, text in enumerate(_wrapped(caption)):
             draw.text((x + _CELL_WIDTH_PX // 2, y + _PICTURE_PX + 4 + 14 * line), text, _FAINT, font, anchor="ma")

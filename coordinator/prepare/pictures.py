@@ -16,15 +16,18 @@ MISSING = "missing file"
 UNREADABLE = "unreadable picture"
 TOO_SMALL = "too small"
 TOO_LARGE = "too large"
+TOO_LONG = "too long and thin"
 DUPLICATE = "same bytes as another picture"
+NEAR_DUPLICATE = "nearly the same picture as another"
 NO_CAPTION = "no caption"
+_MAX_DETAIL_CHARS = 200
 
 
 class DroppedPicture(Exception):
-    """The picture is counted and left out; `reason` is one of the module's constants."""
+    """The picture is counted and left out; `reason` is one of the module's constants, `detail` its size or the like."""
 
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
+    def __init__(self, reason: str, detail: str = "") -> None:
+        self.reason, self.detail = reason, detail
         super().__init__(reason)
 
 
@@ -34,6 +37,8 @@ class PictureLimits:
 
     min_side_px: int
     max_image_pixels: int
+    max_aspect: float | None = None
+    """Longer side over shorter; None: any."""
 
 
 def decode_picture(data: bytes | None, size: int, limits: PictureLimits) -> np.ndarray:
@@ -61,15 +66,18 @@ def decode_picture(data: bytes | None, size: int, limits: PictureLimits) -> np.n
     except (Image.DecompressionBombError, MemoryError) as error:
         raise DroppedPicture(TOO_LARGE) from error
     except Exception as error:  # Pillow's decoders raise whatever broken bytes lead them to
-        raise DroppedPicture(UNREADABLE) from error
+        raise DroppedPicture(UNREADABLE, str(error)[:_MAX_DETAIL_CHARS]) from error
 
 
 def _check_size(image: Image.Image, limits: PictureLimits) -> None:
     width, height = image.size
+    size = f"{width}x{height}"
     if width * height > limits.max_image_pixels:
-        raise DroppedPicture(TOO_LARGE)
+        raise DroppedPicture(TOO_LARGE, size)
     if min(width, height) < limits.min_side_px:
-        raise DroppedPicture(TOO_SMALL)
+        raise DroppedPicture(TOO_SMALL, size)
+    if limits.max_aspect is not None and max(width, height) > limits.max_aspect * min(width, height):
+        raise DroppedPicture(TOO_LONG, size)
 
 
 def _to_square(image: Image.Image, size: int) -> np.ndarray:

@@ -6,6 +6,7 @@ Work in progress and what lets it go on after a kill stand in `<out>/.prepare`:
     .prepare/key                 of the settings and the source that the files in the folder belong to
     .prepare/items.arrow         what the source offers
     .prepare/embedding-<key>/    features, part by part
+    .prepare/captions-<key>/     captions that a model made, part by part
 """
 
 from __future__ import annotations
@@ -13,36 +14,45 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import shutil
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
+from paris.coordinator.prepare.captions import Captioning, captioner_origin, fill_captions
 from paris.coordinator.prepare.config import PrepareConfig
+from paris.coordinator.prepare.drops import DROPPED, DropList
 from paris.coordinator.prepare.embedding import Report, embed_items
-from paris.coordinator.prepare.encoding import encode_targets, targets
-from paris.coordinator.prepare.engine import start_engine
+from paris.coordinator.prepare.encoding import Encoder, encode_targets, probe, targets
+from paris.coordinator.prepare.engine import Engine
 from paris.coordinator.prepare.errors import EmptySourceError, OutputTakenError
-from paris.coordinator.prepare.items import SourceInfo, items_key, make_table, save_items
+from paris.coordinator.prepare.examples import gather_examples
+from paris.coordinator.prepare.filters import admitted
+from paris.coordinator.prepare.items import SourceInfo, items_key, write_items
 from paris.coordinator.prepare.outputs import (
     count_words,
+    describe_clusters,
     write_attribution,
     write_card,
-    write_clusters,
     write_manifest,
     write_words,
 )
+from paris.coordinator.prepare.page import cluster_page
 from paris.coordinator.prepare.panels import draw_panels, make_panels
+from paris.coordinator.prepare.pictures import NO_CAPTION
 from paris.coordinator.prepare.plan import Plan, make_plan
 from paris.coordinator.prepare.prepared import RECORD, Prepared, PreparedCluster, load_prepared, save_prepared
-from paris.coordinator.prepare.sources import read_source
+from paris.coordinator.prepare.sources import read_source, source_info
+from paris.coordinator.prepare.tokens import load_tokenizer
 from paris.experts.files import file_sha256, write_whole
 from paris.protocol.canonical import canonical_bytes, digest
 
 _OUTPUTS = ("shards", "heldout", "manifests")
-_SMALL = ("vocab.json", "attribution.parquet", "README.md", "clusters.json", "clusters.png")
+_SMALL = (
+    *(DROPPED, "vocab.json", "attribution.parquet", "README.md"),
+    *("clusters.json", "clusters.png", "clusters.html"),
+)
 
 
 def prepare(
@@ -50,7 +60,7 @@ def prepare(
     out_dir: Path,
     progress: Report = lambda stage, done, total: None,
     *,
-    ray_address: str | None = None,
+    engine: Engine | None = None,
     codec_folder: Path = Path(),
 ) -> Prepared:
     """Make the data of a run: clusters, shards, manifests, secret held-out rows.
@@ -62,8 +72,8 @@ def prepare(
         config: What to prepare, and how.
         out_dir: Where to; made if it is not there.
         progress: Told (stage, done, total) as the work goes on; what it raises stops the work.
-        ray_address: Ray cluster that decodes, embeds and encodes; None: this machine.
-        codec_folder: Where a VAE's folder is, for a codec that needs one.
+        engine: Where to decode, embed and encode; None: on this machine's processor.
+        codec_folder: Where the folders of a VAE and of a tokenizer are, for a codec and captions that need one.
 
     Raises:
         PrepareError: Source, settings, or data do not fit; `prepared.json` is not written.
@@ -71,19 +81,42 @@ def prepare(
         DiskFullError: No room; what is finished stays.
         ExpertError: The embedder or the codec cannot be loaded.
     """
-    start_engine(ray_address)
-    with _locked(out_dir / ".prepare"):
-        items, info, dropped = read_source(config.source)
-        table = make_table(items, max_images=config.max_images, seed=config.seed)
+    engine = engine or Engine()
+    engine.start()
+    work = out_dir / ".prepare"
+    with _locked(work), DropList(work / "dropped.arrows") as drops:
+        origin = captioner_origin(config)
+        table = _listed(config, work / "items.arrow", drops)
         progress("list", table.num_rows, table.num_rows)
         source_key = items_key(table)
-        work_key = digest(canonical_bytes(["paris-prepare-1", config.sha256, source_key]))
+        work_key = digest(canonical_bytes(["paris-prepare-1", config.sha256, source_key, origin]))
         if (out_dir / RECORD).exists():
+            (work / "items.arrow").unlink()
             return _finished(out_dir, work_key)
         _claim(out_dir, work_key)
-        table = save_items(table, out_dir / ".prepare" / "items.arrow")
-        work = out_dir / ".prepare" / f"embedding-{_embedding_key(source_key, config)}"
-        return _prepare(config, out_dir, progress, _Found(table, info, dropped, work_key, work), codec_folder)
+        captioning = Captioning(config, origin, work, source_key, engine)
+        features = work / f"embedding-{_embedding_key(source_key, config)}"
+        found = _Found(table, source_info(config.source), drops, work_key, features, captioning)
+        return _prepare(config, out_dir, progress, found, engine, codec_folder)
+
+
+def _listed(config: PrepareConfig, path: Path, drops: DropList) -> pa.Table:
+    """What the source offers, less what is dropped for what is written of it."""
+    rows = admitted(read_source(config.source), config, drops)
+    table = write_items(rows, path, max_images=config.max_images, seed=config.seed)
+    if not table.num_rows:
+        path.unlink()
+        raise _nothing_left(drops)
+    return table
+
+
+def _nothing_left(drops: DropList) -> EmptySourceError:
+    if not drops.counts:
+        return EmptySourceError("The source holds no picture.", "Check the source's path and its list of names.")
+    hint = "Check the files, and the filters in [data]."
+    if NO_CAPTION in drops.counts:
+        hint = "Put a .txt file beside each, or a metadata.csv with the columns file_name and text; or set captioner."
+    return EmptySourceError(f"None of the source's pictures can be used: {drops.summary()}.", hint)
 
 
 @dataclass(frozen=True)
@@ -92,23 +125,32 @@ class _Found:
 
     table: pa.Table
     info: SourceInfo
-    dropped: Counter[str]
+    drops: DropList
     work_key: str
     work: Path
+    captioning: Captioning
 
 
-def _prepare(config: PrepareConfig, out_dir: Path, progress: Report, found: _Found, codec_folder: Path) -> Prepared:
-    embedded = embed_items(found.table, config, found.work, progress)
+def _prepare(
+    config: PrepareConfig, out_dir: Path, progress: Report, found: _Found, engine: Engine, codec_folder: Path
+) -> Prepared:
+    # First, so that a missing VAE or tokenizer is known before hours of embedding and not after them.
+    stored, tokenize = probe(config, codec_folder, engine), load_tokenizer(config, codec_folder)
+    embedded = embed_items(found.table, config, found.work, progress, found.drops, engine)
+    table, embedded = fill_captions(found.table, embedded, found.captioning, progress, found.drops)
     if not len(embedded.index):
-        reasons = ", ".join(f"{count} {reason}" for reason, count in embedded.dropped.items())
-        raise EmptySourceError(f"None of the source's pictures can be used: {reasons}.", "Check the files.")
+        raise _nothing_left(found.drops)
+    found = replace(found, table=table)
     progress("cluster", 0, config.num_clusters)
     plan = make_plan(found.table, embedded, config)
     progress("cluster", config.num_clusters, config.num_clusters)
-    stored = encode_targets(found.table, targets(plan, config, out_dir), config, codec_folder, progress)
+    shard_rows = stored.shard_rows(config)
+    wanted = targets(plan, shard_rows, out_dir)
+    encoder = Encoder(config, codec_folder, stored, tokenize, engine)
+    encode_targets(found.table, wanted, encoder, progress)
     progress("describe", 0, 1)
-    clusters = tuple(write_manifest(part, config, out_dir) for part in plan.clusters)
-    files = _describe(config, out_dir, found, plan, list(clusters))
+    clusters = tuple(write_manifest(part, shard_rows, out_dir) for part in plan.clusters)
+    files = _describe(config, out_dir, found, plan, list(clusters), engine)
     prepared = Prepared(
         config=config.model_dump(mode="json"),
         work_key=found.work_key,
@@ -118,22 +160,25 @@ def _prepare(config: PrepareConfig, out_dir: Path, progress: Report, found: _Fou
         clusters=clusters,
         latent_shape=stored.shape,
         latent_dtype=stored.dtype,
-        dropped=dict(sorted((found.dropped + Counter(embedded.dropped)).items())),
+        dropped=dict(sorted(found.drops.counts.items())),
         text={"path": "vocab.json", "sha256": files["vocab.json"]} if config.vocabulary else {},
         files=files,
         silhouette=plan.clustering.silhouette.mean,
+        davies_bouldin=plan.clustering.davies_bouldin,
         silhouette_before=plan.clustering.silhouette_before,
         sizes_before=plan.clustering.sizes_before,
     )
+    found.drops.publish(out_dir / DROPPED)
     save_prepared(prepared, out_dir)
     progress("describe", 1, 1)
     shutil.rmtree(found.work)
+    shutil.rmtree(found.captioning.work, ignore_errors=True)
     (out_dir / ".prepare" / "items.arrow").unlink()
     return prepared
 
 
 def _describe(
-    config: PrepareConfig, out_dir: Path, found: _Found, plan: Plan, clusters: list[PreparedCluster]
+    config: PrepareConfig, out_dir: Path, found: _Found, plan: Plan, clusters: list[PreparedCluster], engine: Engine
 ) -> dict[str, str]:
     """Write the small files; returns the digests of the published ones."""
     counts = count_words(found.table, plan)
@@ -142,15 +187,19 @@ def _describe(
         write_words(counts, config.max_vocab_words, out_dir / "vocab.json")
         names.append("vocab.json")
     write_attribution(found.table, plan, out_dir / "attribution.parquet")
-    write_card(found.info, sum(cluster.rows for cluster in clusters), config, out_dir / "README.md")
-    write_clusters(found.table, plan, counts, clusters, config, out_dir / "clusters.json")
-    draw_panels(make_panels(found.table, plan, counts, config), out_dir / "clusters.png")
+    write_card(found.info, sum(cluster.rows for cluster in clusters), config, out_dir)
+    described = describe_clusters(found.table, plan, counts, clusters, config)
+    write_whole(out_dir / "clusters.json", canonical_bytes(described))
+    examples = gather_examples(found.table, plan, config, engine)
+    draw_panels(make_panels(examples, plan, counts), out_dir / "clusters.png")
+    write_whole(out_dir / "clusters.html", cluster_page(found.info.name, described, examples).encode("utf-8"))
     return {name: file_sha256(out_dir / name) for name in sorted(names)}
 
 
 def _embedding_key(source_key: str, config: PrepareConfig) -> str:
-    settings = config.model_dump(mode="json", include={"embedder", "view_px", "min_side_px", "max_image_pixels"})
-    return digest(canonical_bytes([source_key, settings]))[:16]
+    names = {"embedder", "view_px", "min_side_px", "max_image_pixels", "max_aspect"}
+    settings = config.model_dump(mode="json", include=names)
+    return digest(canonical_bytes([source_key, settings, config.near_duplicate_bits is not None]))[:16]
 
 
 def _finished(out_dir: Path, work_key: str) -> Prepared:

@@ -68,29 +68,32 @@ def make_plan(table: pa.Table, embedded: Embedded, config: PrepareConfig) -> Pla
         )
     features = embedded.features[own] if len(pool) else embedded.features
     bound = None if config.balance == "free" else config.balance
-    clustering = cluster_features(features, config.num_clusters, config.num_fine_centroids, bound, config.seed)
+    clustering = cluster_features(
+        features, config.num_clusters, config.num_fine_centroids, bound, config.seed, config.catch_all
+    )
+    away = np.zeros(len(embedded.index), np.float32)
+    away[own] = clustering.away
     members = [own[clustering.labels == k] for k in range(config.num_clusters)]
     if len(pool):
         heldout = _from_pool(embedded.features, pool, members, config)
     else:
         heldout = [_drawn(rows, k, config) for k, rows in enumerate(members)]
     clusters = [
-        _cluster_plan(k, np.setdiff1d(members[k], heldout[k]), heldout[k], embedded, clustering.centroids, config)
+        _cluster_plan(k, np.setdiff1d(members[k], heldout[k]), heldout[k], embedded.index, away, config)
         for k in range(config.num_clusters)
     ]
     return Plan(clusters, clustering)
 
 
 def _cluster_plan(
-    k: int, training: np.ndarray, heldout: np.ndarray, embedded: Embedded, centroids: np.ndarray, config: PrepareConfig
+    k: int, training: np.ndarray, heldout: np.ndarray, index: np.ndarray, away: np.ndarray, config: PrepareConfig
 ) -> ClusterPlan:
-    away = distances(embedded.features[training], centroids[k : k + 1])[:, 0]
     shuffled = np.random.default_rng([config.seed, 3, k]).permutation(training)
     return ClusterPlan(
         cluster=k,
-        training=embedded.index[shuffled],
-        heldout=embedded.index[heldout],
-        typical=embedded.index[training[np.argsort(away, kind="stable")]],
+        training=index[shuffled],
+        heldout=index[heldout],
+        typical=index[training[np.argsort(away[training], kind="stable")]],
     )
 
 

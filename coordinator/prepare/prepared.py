@@ -4,7 +4,7 @@ data/
   shards/cluster-000/shard-00000.parquet      published
   manifests/cluster-000.json                  published: {"cluster":0,"shards":[{path,sha256,bytes,rows},...]}
   vocab.json attribution.parquet README.md    published
-  clusters.json clusters.png                  what each cluster is about
+  clusters.json clusters.png clusters.html    what each cluster is about
   heldout/cluster-000.parquet                 secret
   prepared.json                               this record
 """
@@ -65,7 +65,7 @@ class Prepared(_Closed):
     """The credit line that must travel with the data, or empty."""
     clusters: tuple[PreparedCluster, ...]
     latent_shape: tuple[int, ...]
-    latent_dtype: Literal["uint8", "float16"]
+    latent_dtype: Literal["uint8", "float16", "int8"]
     dropped: dict[str, int]
     """Pictures left out, by reason."""
     text: dict[str, str]
@@ -75,6 +75,7 @@ class Prepared(_Closed):
     silhouette: float
     silhouette_before: float
     """Before the sizes were evened out."""
+    davies_bouldin: float
     sizes_before: list[Annotated[int, Field(ge=0)]]
 
     @property

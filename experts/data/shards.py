@@ -2,12 +2,13 @@
 
     shard-00000.parquet     zstd; one row a picture
       row_id         string   unique in the run
-      latent         binary   one array in C order, little-endian
+      latent         fixed-size binary   one array in C order, little-endian
       caption        string
+      tokens         list of int32       the caption as the run's tokenizer has it, unpadded; null where there is none
       source url author licence caption_origin      string   where it comes from
-      metadata       paris.shape = "3,32,32"   paris.dtype = "uint8" | "float16"
+      metadata       paris.shape = "3,32,32"   paris.dtype = "uint8" | "float16" | "int8"
 
-Pixels are stored as uint8, latents as float16; `codec.py` turns either into what a model sees.
+Pixels are stored as uint8, latents as float16 or int8; `codec.py` turns either into what a model sees.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import pyarrow.parquet as pq
 from paris.experts.errors import ShardError
 from paris.experts.files import whole_file
 
-DTYPES: dict[str, np.dtype] = {"uint8": np.dtype("uint8"), "float16": np.dtype("<f2")}
+DTYPES: dict[str, np.dtype] = {"uint8": np.dtype("uint8"), "float16": np.dtype("<f2"), "int8": np.dtype("int8")}
 _TEXT_COLUMNS = ("row_id", "caption", "source", "url", "author", "licence", "caption_origin")
 _FETCH_AGAIN = "Fetch or prepare it again."
 _POLL_S = 0.2
@@ -39,7 +40,7 @@ class Row:
 
     Args:
         row_id: Unique in the run.
-        latent: What is stored of the picture `[C, H, W]`, uint8 or float16.
+        latent: What is stored of the picture `[C, H, W]`, of one of `DTYPES`.
         caption: What the picture shows; may be empty.
         source: Which collection it comes from.
         url: Where it was found.
@@ -56,6 +57,8 @@ class Row:
     author: str
     licence: str
     caption_origin: str
+    tokens: tuple[int, ...] | None = None
+    """The caption's ids, without padding, where the run has a tokenizer."""
 
 
 def write_shard(path: Path, rows: Sequence[Row], shape: tuple[int, ...], dtype: str) -> None:
@@ -65,7 +68,7 @@ def write_shard(path: Path, rows: Sequence[Row], shape: tuple[int, ...], dtype: 
         path: The file to make or replace.
         rows: At least one.
         shape: Shape of every latent.
-        dtype: "uint8" or "float16".
+        dtype: One of `DTYPES`.
 
     Raises:
         ShardError: No rows, or a latent of another shape or dtype; nothing is written.
@@ -74,14 +77,16 @@ def write_shard(path: Path, rows: Sequence[Row], shape: tuple[int, ...], dtype: 
     if not rows:
         raise ShardError(f"{path.name} would be a shard without rows.")
     if dtype not in DTYPES:
-        raise ShardError(f"A shard holds {' or '.join(DTYPES)}, not {dtype}.")
+        raise ShardError(f"A shard holds {', '.join(DTYPES)}, not {dtype}.")
     for row in rows:
         if row.latent.shape != tuple(shape) or row.latent.dtype != DTYPES[dtype]:
             found = f"{row.latent.dtype} {list(row.latent.shape)}"
             raise ShardError(f"Row {row.row_id!r} is {found}, the shard holds {dtype} {list(shape)}.")
     texts = {name: pa.array([getattr(row, name) for row in rows], pa.string()) for name in _TEXT_COLUMNS}
-    latents = pa.array([row.latent.tobytes() for row in rows], pa.binary())
-    table = pa.table({"row_id": texts.pop("row_id"), "latent": latents, **texts})
+    latents = pa.array([row.latent.tobytes() for row in rows], pa.binary(prod(shape) * DTYPES[dtype].itemsize))
+    tokens = pa.array([row.tokens for row in rows], pa.list_(pa.int32()))
+    front = {"row_id": texts.pop("row_id"), "latent": latents, "caption": texts.pop("caption"), "tokens": tokens}
+    table = pa.table({**front, **texts})
     table = table.replace_schema_metadata({"paris.shape": ",".join(map(str, shape)), "paris.dtype": dtype})
     with whole_file(path) as partial:
         pq.write_table(table, partial, compression="zstd", use_dictionary=list(_TEXT_COLUMNS[2:]))
@@ -104,7 +109,7 @@ class ShardFile:
         except (OSError, pa.ArrowException) as error:
             raise ShardError(f"{path} is not a readable shard: {error}.", _FETCH_AGAIN) from error
         schema = self._file.schema_arrow
-        missing = [name for name in ("latent", *_TEXT_COLUMNS) if name not in schema.names]
+        missing = [name for name in ("latent", *_TEXT_COLUMNS, "tokens") if name not in schema.names]
         if missing:
             raise ShardError(f"{path} lacks column {missing[0]!r}.", _FETCH_AGAIN)
         self.shape, self.dtype = _described(path, schema.metadata or {})
@@ -123,10 +128,9 @@ class ShardFile:
         """
         column = self._column("latent")
         row_bytes = prod(self.shape) * self.dtype.itemsize
-        offsets = np.frombuffer(column.buffers()[1], np.int32)[column.offset : column.offset + len(column) + 1]
-        if column.null_count or np.any(np.diff(offsets) != row_bytes):
+        if column.null_count or column.type != pa.binary(row_bytes):
             raise ShardError(f"{self.path}: a latent does not have {row_bytes} bytes.", _FETCH_AGAIN)
-        flat = np.frombuffer(column.buffers()[2], self.dtype, len(column) * prod(self.shape), int(offsets[0]))
+        flat = np.frombuffer(column.buffers()[1], self.dtype, len(column) * prod(self.shape), column.offset * row_bytes)
         return flat.reshape(len(column), *self.shape)
 
     @cached_property
@@ -149,6 +153,10 @@ class ShardFile:
             name: "row_id", "caption", "source", "url", "author", "licence" or "caption_origin".
         """
         return [text or "" for text in self._column(name).to_pylist()]
+
+    def tokens(self) -> list[list[int] | None]:
+        """The captions' token ids, in row order; None where the run has no tokenizer."""
+        return self._column("tokens").to_pylist()
 
     def _column(self, name: str) -> pa.Array:
         try:

@@ -21,6 +21,7 @@ from paris.experts.settings import Settings
 SD_VAE_SCALE = 0.18215
 """Brings latents of sd-vae-ft-mse to unit variance (Rombach et al., arXiv 2112.10752)."""
 _DECODED_TOGETHER = 4
+StoredDtype = Literal["uint8", "float16", "int8"]
 
 
 class CodecConfig(Settings):
@@ -30,14 +31,18 @@ class CodecConfig(Settings):
     path: InnerPath = "vae"
     """The VAE's folder (diffusers AutoencoderKL), inside the folder that the codec is loaded from."""
     scale: Annotated[float, Field(gt=0, le=100)] = SD_VAE_SCALE
-    """What stored latents are multiplied by for the model."""
+    """What latents are multiplied by for the model."""
+    store: Literal["float16", "int8"] = "float16"
+    """How a VAE's latents are stored; int8 halves what volunteers fetch, see `int8_reach`."""
+    int8_reach: Annotated[float, Field(gt=0, le=100)] = 6.0
+    """The largest value, as the model sees it, that int8 holds; larger ones are clipped. Steps are 1/127 of it."""
 
 
 class Codec(Protocol):
     """Pictures in, stored arrays, model tensors, pictures out."""
 
     config: CodecConfig
-    dtype: Literal["uint8", "float16"]
+    dtype: StoredDtype
     """What stored arrays are made of."""
 
     def encode(self, images: np.ndarray) -> np.ndarray:
@@ -65,7 +70,7 @@ class Codec(Protocol):
 class PixelCodec:
     """Pixels in [-1, 1]: nothing to load."""
 
-    dtype: Literal["uint8", "float16"] = "uint8"
+    dtype: StoredDtype = "uint8"
 
     def __init__(self, config: CodecConfig) -> None:
         self.config = config
@@ -98,7 +103,7 @@ class PixelCodec:
 
 
 class VaeCodec:
-    """Latents of a diffusers AutoencoderKL: the posterior's mean, stored as float16.
+    """Latents of a diffusers AutoencoderKL: the posterior's mean, stored as float16 or, in even steps, as int8.
 
     The VAE is loaded when the first picture is encoded or decoded: training and scoring only scale stored latents, and
     need neither its files nor diffusers. It computes in float32 whatever the experts compute in.
@@ -109,10 +114,10 @@ class VaeCodec:
         device: Where it computes.
     """
 
-    dtype: Literal["uint8", "float16"] = "float16"
-
     def __init__(self, config: CodecConfig, folder: Path, device: torch.device | str = "cpu") -> None:
         self.config = config
+        self.dtype: StoredDtype = config.store
+        self._step = config.int8_reach / 127
         self._path = folder / config.path
         self._device = torch.device(device)
         self._loaded: Any = None
@@ -130,13 +135,17 @@ class VaeCodec:
 
     @torch.no_grad()
     def encode(self, images: np.ndarray) -> np.ndarray:
-        """Pictures uint8 `[B, 3, Hp, Wp]` to float16 latents `[B, C, H, W]`, not yet scaled."""
+        """Pictures uint8 `[B, 3, Hp, Wp]` to latents `[B, C, H, W]`: float16 and not yet scaled, or int8 steps."""
         x = torch.as_tensor(_checked(images)).to(self._device).float().div_(127.5).sub_(1.0)
-        return self.vae.encode(x).latent_dist.mean.cpu().numpy().astype(np.float16)
+        mean = self.vae.encode(x).latent_dist.mean.cpu()
+        if self.dtype == "float16":
+            return mean.numpy().astype(np.float16)
+        steps = mean.mul_(self.config.scale / self._step).round_().clamp_(-127, 127)
+        return steps.to(torch.int8).numpy()
 
     def to_model(self, stored: np.ndarray | Tensor) -> Tensor:
-        """float16 `[B, C, H, W]` to float32 of about unit variance."""
-        return torch.as_tensor(stored).float().mul_(self.config.scale)
+        """What is stored `[B, C, H, W]` to float32 of about unit variance."""
+        return torch.as_tensor(stored).float().mul_(self.config.scale if self.dtype == "float16" else self._step)
 
     def to_stored(self, x: Tensor) -> np.ndarray:
         """Latents as the model makes them `[B, C, H, W]` to float16, not scaled; what it cannot hold is clipped."""

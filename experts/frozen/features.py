@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from torch import Tensor
 
 from paris.experts.errors import ExpertError
@@ -149,15 +150,44 @@ def _transformer(name: str, device: torch.device) -> Embedder:
     from transformers import AutoModel
 
     try:
-        model: Any = AutoModel.from_pretrained(name, use_safetensors=True, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise FeatureError(f"The feature network {name} cannot be loaded: {error}") from error
+        model, loading = AutoModel.from_pretrained(
+            name, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise FeatureError(
+            f"The feature network {name} cannot be loaded: {error}",
+            "Give a folder, or a name on the Hub that this machine can reach or has fetched before.",
+        ) from error
+    # transformers would go on with random weights in their place. A pooler can be done without.
+    missing = sorted(key for key in loading["missing_keys"] if "pooler" not in key)
+    if missing:
+        raise FeatureError(f"The feature network {name} lacks {missing[0]!r} ({len(missing)} missing in all).")
+    has_pooler = not loading["missing_keys"]
     model = model.to(device).eval().requires_grad_(False)
 
     def network(x: Tensor) -> Tensor:
+        if hasattr(model, "get_image_features"):  # CLIP, SigLIP: a text part stands beside the picture's
+            x = model.get_image_features(pixel_values=x)
+            return getattr(x, "pooler_output", x)
         output = model(pixel_values=x)
-        pooled = getattr(output, "pooler_output", None)
+        pooled = getattr(output, "pooler_output", None) if has_pooler else None
         # DINOv2's pooled output is its normalised class token; where a model has none, the class token stands in.
         return (output.last_hidden_state[:, 0] if pooled is None else pooled).flatten(1)
 
-    return NetworkEmbedder(name, network, _TRANSFORMER_SIZE_PX, _IMAGENET_MEAN, _IMAGENET_STD, device)
+    return NetworkEmbedder(name, network, *_looks(name), device)
+
+
+def _looks(name: str) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
+    """Side in pixels, mean and deviation of the pictures that a network was trained on, from its preprocessor's file.
+
+    Only the file is read: transformers' own preprocessors want torchvision.
+    """
+    from transformers.image_processing_base import ImageProcessingMixin
+
+    try:
+        told, _ = ImageProcessingMixin.get_image_processor_dict(name)
+    except (OSError, ValueError):
+        told = {}
+    size = told.get("crop_size") or told.get("size") or {}
+    side = size if isinstance(size, int) else size.get("height") or size.get("shortest_edge") or _TRANSFORMER_SIZE_PX
+    return int(side), tuple(told.get("image_mean", _IMAGENET_MEAN)), tuple(told.get("image_std", _IMAGENET_STD))

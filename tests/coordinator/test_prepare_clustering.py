@@ -11,8 +11,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from paris.coordinator.prepare.balance import balanced_labels, exact_labels, priced_labels, size_bounds
-from paris.coordinator.prepare.kmeans import cluster_features, distances, two_stage_centroids
-from paris.coordinator.prepare.silhouette import silhouette
+from paris.coordinator.prepare.kmeans import (
+    cluster_features,
+    distances,
+    fine_centroids,
+    merged_centroids,
+)
+from paris.coordinator.prepare.separation import davies_bouldin, silhouette
 
 
 def blobs(sizes: list[int], width: int = 8, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -46,7 +51,7 @@ def test_centroids_are_the_means_of_their_rows() -> None:
 def test_merging_weighs_fine_centroids_by_their_rows() -> None:
     # One dense blob, one sparse: unweighted, the many fine centroids of the dense one would count the same.
     line = np.concatenate([np.linspace(0, 1, 900), np.linspace(9, 11, 100)])[:, None].astype(np.float32)
-    centroids = np.sort(two_stage_centroids(line, 2, 64, seed=0).ravel())
+    centroids = np.sort(merged_centroids(*fine_centroids(line, 2, 64, seed=0), 2, seed=0).ravel())
     np.testing.assert_allclose(centroids, [0.5, 10.0], atol=0.05)
 
 
@@ -139,3 +144,50 @@ def test_silhouette_follows_its_definition() -> None:
         assert found.by_cluster[k] == pytest.approx(
             np.mean([s for s, own in zip(expected, labels, strict=True) if own == k]), abs=1e-6
         )
+
+
+def naive_davies_bouldin(points: np.ndarray, labels: np.ndarray) -> float:
+    own = {k: points[labels == k] for k in set(labels.tolist())}
+    means = {k: sum(rows) / len(rows) for k, rows in own.items()}
+    spread = {k: sum(float(np.linalg.norm(row - means[k])) for row in rows) / len(rows) for k, rows in own.items()}
+    worst = [
+        max((spread[i] + spread[j]) / float(np.linalg.norm(means[i] - means[j])) for j in own if j != i) for i in own
+    ]
+    return sum(worst) / len(worst)
+
+
+def test_davies_bouldin_follows_its_definition() -> None:
+    rng = np.random.default_rng(1)
+    points, labels = rng.normal(size=(40, 3)), rng.integers(0, 4, 40)
+    centroids = np.stack([points[labels == k].mean(axis=0) for k in range(4)] + [np.full(3, 9.0)])  # the last is empty
+    away = ((points - centroids[labels]) ** 2).sum(axis=1)
+    assert davies_bouldin(away, labels, centroids) == pytest.approx(naive_davies_bouldin(points, labels))
+
+
+def many_tight_and_one_wide(seed: int = 0) -> np.ndarray:
+    """Seven tight groups of 60 rows each far apart, six of them in near pairs, and 500 rows scattered between."""
+    rng = np.random.default_rng(seed)
+    centres = np.repeat(rng.normal(size=(4, 16)) * 12, 2, axis=0)[:7] + rng.normal(size=(7, 16)) * 2
+    tight = np.repeat(centres, 60, axis=0) + rng.normal(size=(420, 16)) * 0.1
+    return np.concatenate([tight, rng.normal(size=(500, 16))]).astype(np.float16)
+
+
+def test_a_catch_all_cluster_is_found_and_split() -> None:
+    features = many_tight_and_one_wide()
+    split = cluster_features(features, 8, 256, None, seed=0, catch_all=2.5)
+    sizes = np.bincount(split.labels, minlength=8)
+    assert split.sizes_before[0] == 500
+    assert split.catch_alls == [pytest.approx(500 / 920)]
+    assert sizes.max() <= 2.5 * len(features) / 8
+    assert sizes.min() > 0
+    scattered = split.labels[420:]
+    assert len(set(scattered)) == 2
+    assert not set(scattered) & set(split.labels[:420])
+
+
+def test_clusters_without_a_catch_all_are_left_as_they_are() -> None:
+    features, _ = blobs([50, 40, 30, 30])
+    found = cluster_features(features, 4, 16, None, seed=1, catch_all=2.5)
+    assert found.catch_alls == []
+    same = cluster_features(features, 4, 16, None, seed=1, catch_all=float("inf"))
+    assert np.array_equal(found.labels, same.labels)

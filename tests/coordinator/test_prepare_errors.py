@@ -16,17 +16,16 @@ import pytest
 from PIL import Image
 
 from paris.coordinator.prepare import prepare, prepare_config
+from paris.coordinator.prepare.engine import Engine
 from paris.coordinator.prepare.errors import (
     EmptySourceError,
     EngineError,
     NotPreparedError,
     OutputTakenError,
     PrepareConfigError,
-    SourceFormatError,
     SourceMissingError,
     TooFewRowsError,
 )
-from paris.coordinator.prepare.items import Item, make_table
 from paris.coordinator.prepare.pictures import DroppedPicture, PictureLimits, decode_picture
 from paris.coordinator.prepare.prepared import load_prepared
 from paris.experts.errors import ExpertError
@@ -99,7 +98,7 @@ def test_a_missing_package_is_named_with_the_command(tmp_path: Path, monkeypatch
 def test_ray_that_is_not_installed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(EngineError, match="Ray cluster ray://h:1 needs Ray, which is not installed"):
-        prepare(prepare_config(settings()), tmp_path, ray_address="ray://h:1")
+        prepare(prepare_config(settings()), tmp_path, engine=Engine(ray_address="ray://h:1"))
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
@@ -149,12 +148,6 @@ def test_another_setting_clears_what_an_unfinished_preparation_left(tmp_path: Pa
     assert len(list((tmp_path / "shards").rglob("*.parquet"))) == 3
     prepare(prepare_config(settings(rows_per_shard=2)), tmp_path)
     assert len(list((tmp_path / "shards").rglob("*.parquet"))) == 2
-
-
-def test_one_row_id_twice_is_refused() -> None:
-    item = Item("a", "file:///a", "x", "s", "", "", "cc0", "sidecar")
-    with pytest.raises(SourceFormatError, match="names the picture 'a' twice"):
-        make_table([item, item], max_images=None, seed=0)
 
 
 def png(image: Image.Image, **options: object) -> bytes:

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from paris.coordinator.prepare import Prepared, prepare, prepare_config
-from paris.coordinator.prepare.config import FolderSource
 from paris.coordinator.prepare.errors import EmptySourceError, SourceFormatError, SourceMissingError
-from paris.coordinator.prepare.folder import read_folder
-from paris.coordinator.prepare.items import make_table
+from paris.coordinator.prepare.items import Item, write_items
+from paris.coordinator.prepare.sources import read_source
+from paris.coordinator.prepare.sources.settings import FolderSource
 
 SHAPES = [f"{shape}-{number}" for shape in ("disc", "stripes") for number in range(6)]
 
@@ -118,11 +118,10 @@ def test_metadata_json_lines_hold_before_a_text_beside_the_picture(tmp_path: Pat
     (tmp_path / "inner" / "a.txt").write_text("from the text")
     line = {"file_name": "a.png", "caption": "from the metadata", "license": "mit", "score": 3, "url": None}
     (tmp_path / "inner" / "metadata.jsonl").write_text("\n" + json.dumps(line) + "\n")
-    items, dropped = read_folder(FolderSource(path=tmp_path))
+    items = list(read_source(FolderSource(path=tmp_path)))
     assert [(item.row_id, item.caption, item.licence) for item in items] == [
         ("inner/a.png", "from the metadata", "mit")
     ]
-    assert not dropped
 
 
 @pytest.mark.parametrize(
@@ -138,32 +137,32 @@ def test_bad_metadata_is_named_with_file_and_line(tmp_path: Path, name: str, tex
     picture(tmp_path / "a.png")
     (tmp_path / name).write_text(text)
     with pytest.raises(SourceFormatError, match=message):
-        read_folder(FolderSource(path=tmp_path))
+        list(read_source(FolderSource(path=tmp_path)))
 
 
 def test_a_caption_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     (tmp_path / "a.txt").write_bytes(b"caf\xe9")
     with pytest.raises(SourceFormatError, match=r"a\.txt is not UTF-8"):
-        read_folder(FolderSource(path=tmp_path))
+        list(read_source(FolderSource(path=tmp_path)))
 
 
 def test_missing_empty_and_silent_folders_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(SourceMissingError, match="There is no folder"):
-        read_folder(FolderSource(path=tmp_path / "nowhere"))
+        list(read_source(FolderSource(path=tmp_path / "nowhere")))
     with pytest.raises(EmptySourceError, match="holds no picture"):
-        read_folder(FolderSource(path=tmp_path))
+        list(read_source(FolderSource(path=tmp_path)))
     picture(tmp_path / "a.png")
-    with pytest.raises(EmptySourceError, match=r"None of the 1 pictures .* has a caption"):
-        read_folder(FolderSource(path=tmp_path))
+    with pytest.raises(EmptySourceError, match=r"can be used: 1 no caption\. Put a \.txt file .* or set captioner"):
+        prepare(prepare_config(settings(tmp_path)), tmp_path / "data")
 
 
-def test_the_choice_of_max_images_follows_the_seed_and_not_the_order(tmp_path: Path) -> None:
-    for number in range(9):
-        picture(tmp_path / f"{number}.png")
-        (tmp_path / f"{number}.txt").write_text(f"number {number}")
-    items, _ = read_folder(FolderSource(path=tmp_path))
-    chosen = [make_table(order, max_images=4, seed=1)["row_id"].to_pylist() for order in (items, items[::-1])]
-    assert chosen[0] == chosen[1] == sorted(chosen[0])
-    assert len(chosen[0]) == 4
-    assert chosen[0] != make_table(items, max_images=4, seed=2)["row_id"].to_pylist()
+def test_the_choice_of_max_images_follows_the_seed_and_keeps_the_order(tmp_path: Path) -> None:
+    items = [Item(f"{n}", f"file:///{n}", "x", "s", "", "", "cc0", "sidecar") for n in range(9)]
+
+    def chosen(seed: int) -> list[str]:
+        return write_items(iter(items), tmp_path / f"{seed}.arrow", max_images=4, seed=seed)["row_id"].to_pylist()
+
+    assert chosen(1) == chosen(1) == sorted(chosen(1))
+    assert len(chosen(1)) == 4
+    assert chosen(1) != chosen(2)

@@ -17,7 +17,7 @@ from PIL import Image
 from paris.coordinator.prepare import Prepared, load_prepared, prepare, prepare_config
 from paris.coordinator.prepare.errors import NotPreparedError, OutputTakenError, SourceFormatError
 from paris.coordinator.prepare.prepared import read_shard_list
-from paris.coordinator.prepare.twemoji import read_twemoji
+from paris.coordinator.prepare.sources.twemoji import read_twemoji
 from paris.experts.data.shards import ShardFile
 from paris.experts.frozen.text import split_words
 
@@ -170,7 +170,7 @@ def test_familiar_names_exist_once_and_leave_enough_to_hold_out() -> None:
     assert 96 <= len(training) <= 112
     assert len(items) - len(training) >= 4 * config.heldout_per_cluster(26)
     assert len({item.location for item in items}) == len(items)
-    names = tomllib.loads(Path(prepare.__code__.co_filename).with_name("emoji_names.toml").read_text("utf-8"))
+    names = tomllib.loads(Path(read_twemoji.__code__.co_filename).with_name("emoji_names.toml").read_text("utf-8"))
     listed = [name for part in names.values() for group in part.values() for name in group]
     assert len(set(listed)) == len(listed)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_pretrained
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -75,3 +76,45 @@ def test_a_network_of_transformers_gives_its_pooled_features(tmp_path: Path) -> 
 def test_a_folder_without_a_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FeatureError, match="cannot be loaded"):
         load_embedder(str(tmp_path))
+
+
+@pytest.mark.slow
+def test_pictures_are_shown_as_the_networks_preprocessor_says(tmp_path: Path) -> None:
+    from transformers import AutoModel
+
+    tiny_pretrained.write_dinov2(tmp_path)
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 3, 28, 28), dtype=np.uint8)
+    found = load_embedder(str(tmp_path / "dinov2")).embed(pictures)
+    x = (torch.from_numpy(pictures) / 255 - 0.5) / 0.25
+    with torch.no_grad():
+        expected = AutoModel.from_pretrained(tmp_path / "dinov2")(pixel_values=x).pooler_output
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_of_clip_the_part_for_pictures_embeds(tmp_path: Path) -> None:
+    from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig
+
+    torch.manual_seed(0)
+    width = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = CLIPTextConfig(**width, vocab_size=20, max_position_embeddings=8)
+    vision = CLIPVisionConfig(**width, image_size=28, patch_size=14)
+    CLIPModel(CLIPConfig(text.to_dict(), vision.to_dict(), projection_dim=12)).eval().save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text('{"crop_size": 28}')
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 3, 28, 28), dtype=np.uint8)
+    found = load_embedder(str(tmp_path)).embed(pictures)
+    assert found.shape == (3, 12)
+    assert (found - found[0])[1:].abs().max() > 0
+
+
+@pytest.mark.slow
+def test_a_network_that_lacks_weights_is_refused(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    tiny_pretrained.write_dinov2(tmp_path)
+    weights = load_file(tmp_path / "dinov2" / "model.safetensors")
+    name = next(key for key in weights if key.endswith("mlp.fc1.weight"))
+    del weights[name]
+    save_file(weights, tmp_path / "dinov2" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(FeatureError, match="fc1"):
+        load_embedder(str(tmp_path / "dinov2"))

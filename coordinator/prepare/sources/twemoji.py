@@ -11,9 +11,9 @@ import tomllib
 from importlib.resources import files
 from pathlib import Path
 
-from paris.coordinator.prepare.config import TwemojiSource
 from paris.coordinator.prepare.errors import SourceFormatError, SourceMissingError
 from paris.coordinator.prepare.items import Item, Role, SourceInfo
+from paris.coordinator.prepare.sources.settings import TwemojiSource
 
 TWEMOJI = SourceInfo(
     name="twemoji",
@@ -27,7 +27,7 @@ _FULLY_QUALIFIED = 2
 
 
 def read_twemoji(source: TwemojiSource) -> list[Item]:
-    """List the pictures that the settings name.
+    """List the pictures that the settings name, by row id.
 
     Raises:
         SourceMissingError: The packages are not installed.
@@ -43,7 +43,8 @@ def read_twemoji(source: TwemojiSource) -> list[Item]:
     trained = set(names)
     own_role: Role = "training" if pool else "any"
     items = [_item(name, characters, own_role) for name in names]
-    return items + [_item(name, characters, "heldout") for name in dict.fromkeys(pool) if name not in trained]
+    items += [_item(name, characters, "heldout") for name in dict.fromkeys(pool) if name not in trained]
+    return sorted(items, key=lambda item: item.row_id)
 
 
 def _item(name: str, characters: dict[str, tuple[str, Path]], role: Role) -> Item:

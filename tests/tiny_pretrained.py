@@ -50,3 +50,14 @@ def write_vae(folder: Path) -> None:
         sample_size=16,
     )
     vae.eval().save_pretrained(folder / "vae")
+
+
+def write_dinov2(folder: Path) -> None:
+    """A DINOv2 of one layer, 24 features, that looks at 28x28 pixels: dinov2/."""
+    from transformers import Dinov2Config, Dinov2Model
+
+    torch.manual_seed(0)
+    config = Dinov2Config(hidden_size=24, num_hidden_layers=1, num_attention_heads=2, image_size=28, patch_size=14)
+    Dinov2Model(config).eval().save_pretrained(folder / "dinov2")
+    looks = {"crop_size": {"height": 28, "width": 28}, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}
+    (folder / "dinov2" / "preprocessor_config.json").write_text(json.dumps(looks))

