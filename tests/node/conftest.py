@@ -12,8 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from paris.node.cache import Cache
-from paris.node.fetch import Fetcher, Wanted
+from paris.node.fetch import Fetcher
 from paris.node.hub import Hub
+from paris.node.hub_file import Wanted
 from paris.node.retry import Backoff
 from paris.protocol.envelope import seal
 from paris.protocol.records import RunSpec
