@@ -220,9 +220,7 @@ class Fetcher:
             return None
         job.failures = 0
         if part.stat().st_size == wanted.num_bytes and file_sha256(part) == wanted.sha256:
-            part.replace(self.cache.file(wanted.sha256))
-            part.with_suffix(".peer").unlink(missing_ok=True)
-            return self.cache.file(wanted.sha256)
+            return self.cache.put(part, wanted.sha256)
         part.unlink()
         if job.was_wrong:
             raise WrongHashError(
@@ -266,9 +264,6 @@ class Fetcher:
         missing = 0
         for wanted in files:
             if not self.cache.file(wanted.sha256).exists():
-                part = self.cache.part(wanted.sha256)
-                there = max(
-                    (path.stat().st_size for path in (part, part.with_suffix(".peer")) if path.exists()), default=0
-                )
-                missing += max(0, wanted.num_bytes - there)
+                parts = (self.cache.part(wanted.sha256), self.cache.peer_part(wanted.sha256))
+                missing += max(0, wanted.num_bytes - max(path.stat().st_size if path.exists() else 0 for path in parts))
         return missing

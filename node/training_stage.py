@@ -47,7 +47,7 @@ def train(work: UnitWork) -> None:
         LeaseLostError, StoppedError: Somebody said no; snapshots and shards stay.
     """
     work.beat("fetching")
-    fetch = _start_fetch(work)
+    fetch = start_fetch(work)
     fetch.wait_first(work.check)
     if work.unit.state == "fetching":
         work.advance("training")
@@ -84,7 +84,12 @@ def _check_token(work: UnitWork) -> None:
         hub.api.repo_info(repo, repo_type="model")
 
 
-def _start_fetch(work: UnitWork) -> BackgroundFetch:
+def start_fetch(work: UnitWork) -> BackgroundFetch:
+    """Fetch what all experts share, then begin with the shards, in the order in which training needs them.
+
+    Raises:
+        WrongHashError, HubRefusedError, HubUnreachableError, DiskFullError: What all experts share does not come.
+    """
     from paris.experts.data.order import RowOrder  # torch; hivemind has imported it already
 
     node, unit = work.node, work.unit

@@ -17,7 +17,9 @@ from paris.protocol.records import Holding, Lease
 
 _KEPT_S = 10.0
 _LOOK_AGAIN_S = 2.0
-"""For a key that is not known yet: its lease may just have been granted."""
+"""For who serves: volunteers that begin at the same time should soon see each other."""
+_LOOK_FOR_LEASE_S = 0.5
+"""For a key without a lease that is known: it may just have been granted."""
 T = TypeVar("T")
 
 
@@ -48,7 +50,7 @@ class Members:
 
     def has_lease(self, public_key: str) -> bool:
         """Whether the coordinator gave this key a lease of the run, now or some attempts ago."""
-        return public_key in self._holders.get(_KEPT_S) or public_key in self._holders.get(_LOOK_AGAIN_S)
+        return public_key in self._holders.get(_KEPT_S) or public_key in self._holders.get(_LOOK_FOR_LEASE_S)
 
     def serving(self, cluster: int, manifest_sha256: str) -> tuple[Member, ...]:
         """The others that serve the shards of this manifest.

@@ -1,7 +1,5 @@
 """Takes a shard from another volunteer that has it, or says whether to wait for one or to go to the Hub.
 
-    cache/<sha256>.peer    a shard on its way from peers; apart from the Hub's .part, which a lie must not spoil
-
 Whoever cannot be reached, stops in the middle or is too slow is left alone for some minutes; whoever sent a whole file
 with another content is never asked again. A file whose parts came from several is thrown away when its hash is wrong,
 and begun again: then it is known whose fault it is.
@@ -144,7 +142,7 @@ class Taking:
         Raises:
             PeerError: It is not to be asked again for a while; for _WrongBytesError, ever.
         """
-        part = self.cache.part(wanted.sha256).with_suffix(".peer")
+        part = self.cache.peer_part(wanted.sha256)
         offset = part.stat().st_size if part.exists() else 0
         if offset >= wanted.num_bytes:
             part.unlink()
@@ -191,7 +189,8 @@ class Taking:
                 file.write(piece)
                 left, received = left - len(piece), received + len(piece)
                 on_bytes(len(piece))
-                if waited_s > self.patience.answer_s and received < waited_s * self.patience.slow_bytes_per_s:
+                is_slow = received < waited_s * self.patience.slow_bytes_per_s
+                if left > 0 and is_slow and waited_s > self.patience.answer_s:
                     raise PeerError(f"A peer sends {wanted.path} too slowly.")
             file.flush()
             os.fsync(file.fileno())
@@ -199,8 +198,7 @@ class Taking:
     def _accept(self, wanted: Wanted, part: Path, offset: int) -> None:
         """Move a whole part into the cache if it is what was signed; else it is gone."""
         if file_sha256(part) == wanted.sha256:
-            part.replace(self.cache.file(wanted.sha256))
-            self.cache.part(wanted.sha256).unlink(missing_ok=True)
+            self.cache.put(part, wanted.sha256)
             return
         part.unlink()
         if offset == 0:
