@@ -2,8 +2,8 @@
 
 One, two, four and eight volunteers of one cluster, each a process of its own, begin to fetch its shards at the same
 moment: without sharing, with sharing where all can be reached by others, and where only two of eight can, the others
-dialling out only. A real embedded Hub counts what it sends; all of it on loopback. Times are of the slowest volunteer, and
-mostly what `upload_bytes_per_s` makes them by default. Writes benchmarks/results/fetch.json.
+dialling out only. A real embedded Hub counts what it sends; all of it on loopback. Times are of the slowest volunteer,
+and mostly what the default of `upload_bytes_per_s` makes them. Writes benchmarks/results/fetch.json.
 """
 
 from __future__ import annotations
