@@ -51,6 +51,9 @@ class DataHub:
         add_user(folder / "hub", "volunteer", TOKEN)
         data = folder / "data"
         shards = tuple(_make_shard(data, index, rows) for index in range(num_shards))
+        listed = {"cluster": 0, "shards": [shard.model_dump() for shard in shards]}
+        (data / "manifests").mkdir()
+        (data / "manifests" / "cluster-000.json").write_text(json.dumps(listed), "utf-8")
         self.vocabulary_sha256 = write_vocabulary(data / "vocab.json", ["cat", "red"])
         api = HfApi(endpoint=self.url, token=self._token)
         api.create_repo("org/data", repo_type="dataset")

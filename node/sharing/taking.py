@@ -8,7 +8,6 @@ and begun again: then it is known whose fault it is.
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 import random
 import threading
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 _MAX_ASKED = 8
 """Of the members of a cluster, the first of the shard's ranking: all members agree on them."""
-_DROPPED_S = 300.0
+_LEFT_ALONE_S = 300.0
 _PIECE_BYTES = 2**17
 
 
@@ -80,7 +79,9 @@ class Taking:
     patience: Patience = field(default_factory=Patience)
     clock: Callable[[], float] = time.monotonic
     rng: random.Random = field(default_factory=random.Random)
-    _dropped_until: dict[str, float] = field(default_factory=dict)
+    _left_until: dict[Member, float] = field(default_factory=dict)
+    """A member that comes back at another address is another one."""
+    _liars: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def try_take(self, wanted: Wanted, on_bytes: Callable[[int], None]) -> Outcome:
@@ -102,7 +103,7 @@ class Taking:
             try:
                 said[member.signer] = self._ask(member, wanted, on_bytes)
             except PeerError as error:
-                self._drop(member.signer, math.inf if isinstance(error, _WrongBytesError) else _DROPPED_S)
+                self._leave_alone(member, is_liar=isinstance(error, _WrongBytesError))
                 continue
             if said[member.signer] is ShardStatus.HERE:
                 return "taken" if self.cache.file(wanted.sha256).exists() else "wait"
@@ -130,11 +131,13 @@ class Taking:
     def _reachable(self) -> list[Member]:
         members, now = self.members(), self.clock()
         with self._lock:
-            return [member for member in members if self._dropped_until.get(member.signer, -math.inf) <= now]
+            return [m for m in members if m.signer not in self._liars and self._left_until.get(m, now) <= now]
 
-    def _drop(self, signer: str, for_s: float) -> None:
+    def _leave_alone(self, member: Member, *, is_liar: bool) -> None:
         with self._lock:
-            self._dropped_until[signer] = self.clock() + for_s
+            self._left_until[member] = self.clock() + _LEFT_ALONE_S
+            if is_liar:
+                self._liars.add(member.signer)
 
     def _ask(self, member: Member, wanted: Wanted, on_bytes: Callable[[int], None]) -> ShardStatus:
         """What a member says; HERE after its bytes came.
