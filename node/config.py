@@ -51,7 +51,7 @@ class NodeConfig(BaseModel):
     """Fetch shards no faster than this, from the Hub and from peers together; None sets no limit."""
     share_shards: bool = True
     """Take shards from volunteers that serve them, and serve them too if this node listens (`host_dht`)."""
-    upload_bytes_per_s: int | None = Field(4_000_000, ge=1024)
+    upload_bytes_per_s: int | None = Field(4_000_000, ge=2**17)
     """Serve shards no faster than this, to all who ask together; None sets no limit."""
     max_uploads: int = Field(4, ge=1, le=32)
     """Shards served at the same time; to one volunteer half as many."""

@@ -50,6 +50,9 @@ class Peers(Protocol):
     def try_take(self, wanted: Wanted, on_bytes: Callable[[int], None]) -> Outcome:
         """Take a file from a peer, which `on_bytes` is told piece by piece."""
 
+    def lose_patience(self, sha256: str) -> None:
+        """Waiting for a file has lasted too long."""
+
     def fetching(self, sha256: str) -> AbstractContextManager[None]:
         """While this node gets a file from the Hub."""
 
@@ -62,6 +65,9 @@ class _NoPeers:
 
     def try_take(self, wanted: Wanted, on_bytes: Callable[[int], None]) -> Outcome:
         return "hub"
+
+    def lose_patience(self, sha256: str) -> None:
+        pass
 
     def fetching(self, sha256: str) -> AbstractContextManager[None]:
         return contextlib.nullcontext()
@@ -208,7 +214,10 @@ class Fetcher:
             job.waits_since = self.clock()
         waited_s = self.clock() - job.waits_since
         job.wait_s = min(_ASK_AGAIN_MOST_S, _ASK_AGAIN_S + waited_s / 4)
-        return "wait" if waited_s < _PATIENCE_S else "hub"
+        if waited_s < _PATIENCE_S:
+            return "wait"
+        self.peers.lose_patience(job.wanted.sha256)
+        return "hub"
 
     def _from_hub(self, job: _Job) -> Path | None:
         """One request; the verified file, or None when another is worth trying."""

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from paris.protocol.dht.peer import Peer
 
 _MAX_ADDRESSES = 4
+_WORTH_BYTES_PER_S = 2**17
+"""What an upload should get: others give up on half of it."""
 
 
 class Sharing:
@@ -31,7 +33,7 @@ class Sharing:
         cache: Where shards are.
         announcer: Says where this node serves.
         upload: The volunteer's limit.
-        max_uploads: Shards sent at the same time.
+        max_uploads: Shards sent at the same time; fewer where the limit would make each too slow.
     """
 
     def __init__(
@@ -48,7 +50,8 @@ class Sharing:
         self.board = ShardBoard(cache)
         self._swarm, self._identity, self._run_id = swarm, identity, run_id
         self._cache, self._announcer = cache, announcer
-        self._upload, self._max_uploads = upload, max_uploads
+        most = max_uploads if upload.bytes_per_s is None else upload.bytes_per_s // _WORTH_BYTES_PER_S
+        self._upload, self._max_uploads = upload, max(1, min(max_uploads, most))
         self._members = Members(swarm, identity.public_key)
         self._addresses: tuple[str, ...] = ()
         self._about: tuple[int, str] | None = None

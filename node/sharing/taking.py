@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _MAX_ASKED = 8
 """Of the members of a cluster, the first of the shard's ranking: all members agree on them."""
 _LEFT_ALONE_S = 300.0
+_STALLED_S = 900.0
+"""For whoever asked for patience until it was over: there would be no end to it otherwise."""
 _PIECE_BYTES = 2**17
 
 
@@ -44,7 +46,7 @@ class Patience:
 
     answer_s: float = 10.0
     """Until its answer, and between two pieces."""
-    slow_bytes_per_s: float = 2**15
+    slow_bytes_per_s: float = 2**16
     """On average, after `answer_s` of waiting; a slower peer is left alone."""
 
 
@@ -82,6 +84,8 @@ class Taking:
     _left_until: dict[Member, float] = field(default_factory=dict)
     """A member that comes back at another address is another one."""
     _liars: set[str] = field(default_factory=set)
+    _asked_for_patience: dict[str, set[Member]] = field(default_factory=dict)
+    """Who, by shard."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def try_take(self, wanted: Wanted, on_bytes: Callable[[int], None]) -> Outcome:
@@ -98,16 +102,23 @@ class Taking:
         if not self.board.knows(wanted.sha256):
             return "hub"
         asked = sorted(self._reachable(), key=lambda member: _rank(wanted.sha256, member.signer))[:_MAX_ASKED]
-        said: dict[str, ShardStatus] = {}
+        said: dict[Member, ShardStatus] = {}
         for member in self.rng.sample(asked, len(asked)):
             try:
-                said[member.signer] = self._ask(member, wanted, on_bytes)
+                said[member] = self._ask(member, wanted, on_bytes)
             except PeerError as error:
-                self._leave_alone(member, is_liar=isinstance(error, _WrongBytesError))
+                self._leave_alone(member, _LEFT_ALONE_S, is_liar=isinstance(error, _WrongBytesError))
                 continue
-            if said[member.signer] is ShardStatus.HERE:
+            if said[member] is ShardStatus.HERE:
                 return "taken" if self.cache.file(wanted.sha256).exists() else "wait"
         return self._whose_turn(wanted.sha256, said)
+
+    def lose_patience(self, sha256: str) -> None:
+        """Too long did peers say that they will have a shard: do without them."""
+        with self._lock:
+            stalling = self._asked_for_patience.pop(sha256, set())
+        for member in stalling:
+            self._leave_alone(member, _STALLED_S)
 
     def fetching(self, sha256: str) -> AbstractContextManager[None]:
         """While this node gets a shard from the Hub: others then wait for it."""
@@ -117,25 +128,26 @@ class Taking:
         """Nothing more is going to be fetched: nobody need wait for this node."""
         self.board.want(())
 
-    def _whose_turn(self, sha256: str, said: dict[str, ShardStatus]) -> Outcome:
-        """Nobody gave the shard: who gets it from the Hub?"""
-        if ShardStatus.FETCHING in said.values() or ShardStatus.BUSY in said.values():
-            return "wait"
-        others = [signer for signer, status in said.items() if status is ShardStatus.WANTED]
-        if not others:
-            return "hub"
-        first = min(others, key=lambda signer: _rank(sha256, signer))
-        is_mine = self.serves() and _rank(sha256, self.identity.public_key) < _rank(sha256, first)
-        return "hub" if is_mine else "wait"
+    def _whose_turn(self, sha256: str, said: dict[Member, ShardStatus]) -> Outcome:
+        """Nobody gave the shard: wait for those who get it or are busy, or else for the first of those who want it."""
+        awaited = {member for member, status in said.items() if status in (ShardStatus.FETCHING, ShardStatus.BUSY)}
+        wanting = [member for member, status in said.items() if status is ShardStatus.WANTED]
+        if not awaited and wanting:
+            first = min(wanting, key=lambda member: _rank(sha256, member.signer))
+            if not self.serves() or _rank(sha256, first.signer) < _rank(sha256, self.identity.public_key):
+                awaited = {first}
+        with self._lock:
+            self._asked_for_patience[sha256] = awaited
+        return "wait" if awaited else "hub"
 
     def _reachable(self) -> list[Member]:
         members, now = self.members(), self.clock()
         with self._lock:
             return [m for m in members if m.signer not in self._liars and self._left_until.get(m, now) <= now]
 
-    def _leave_alone(self, member: Member, *, is_liar: bool) -> None:
+    def _leave_alone(self, member: Member, for_s: float, *, is_liar: bool = False) -> None:
         with self._lock:
-            self._left_until[member] = self.clock() + _LEFT_ALONE_S
+            self._left_until[member] = self.clock() + for_s
             if is_liar:
                 self._liars.add(member.signer)
 
