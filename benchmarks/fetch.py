@@ -22,6 +22,7 @@ from benchmarks.record import as_table, write_result
 
 _COUNTS = (1, 2, 4, 8)
 _MIB = 2**20
+_SETTINGS = "share_shards = {share}\nhost_dht = {listen}\nstartup_timeout_s = 600\n"
 
 
 class Volunteer:
@@ -83,7 +84,7 @@ def measure(folder: Path, hub: DataHub, volunteers: int, listening: int, sharing
     crew: list[Volunteer] = []
     try:
         for number in range(volunteers):
-            settings = f"share_shards = {str(sharing).lower()}\nhost_dht = {str(number < listening).lower()}\n"
+            settings = _SETTINGS.format(share=str(sharing).lower(), listen=str(number < listening).lower())
             crew.append(Volunteer(folder / "run.json", folder / f"volunteer-{number}", settings))
         for volunteer in crew:
             volunteer.line()

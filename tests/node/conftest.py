@@ -114,6 +114,16 @@ def fetcher(file_hub, tmp_path, waits) -> Fetcher:
 
 
 @pytest.fixture
+def world(file_hub, tmp_path):
+    """A run with volunteers that share."""
+    from sharing_world import World
+
+    world = World(tmp_path, file_hub)
+    yield world
+    world.close()
+
+
+@pytest.fixture
 def coordinator() -> Identity:
     return Identity.generate()
 

@@ -4,6 +4,7 @@ grants leases; the Hub is `conftest.FileHub`."""
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 import threading
 import time
@@ -16,6 +17,7 @@ from paris.node.heartbeat import Announcer
 from paris.node.hub import Hub
 from paris.node.hub_file import Wanted
 from paris.node.retry import Backoff, StopSignal
+from paris.node.sharing.host import ShardHost
 from paris.node.sharing.sharing import Sharing
 from paris.node.sharing.taking import Patience, Taking
 from paris.node.swarm import Swarm
@@ -24,10 +26,13 @@ from paris.protocol.envelope import seal
 from paris.protocol.manifest import shards_digest
 from paris.protocol.records import Holding, Lease, Shard
 from paris.protocol.runid import make_run_id
-from paris.protocol.shard_request import Reply
+from paris.protocol.shard_request import Reply, ShardStatus, seal_request
 from paris.protocol.signing import Identity
 
 QUICK = Patience(answer_s=1.0)
+"""With peers that misbehave."""
+_LONG = Patience(answer_s=60.0)
+"""With honest ones: the machine may be busy."""
 
 
 class World:
@@ -88,7 +93,6 @@ class Volunteer:
         world: The run.
         listens: Whether others can reach it.
         shares: As the setting `share_shards`.
-        has_lease: Whether the coordinator granted it one.
         server: Answers questions in place of the node's own host: a peer that misbehaves.
         cache: Folder; its own by default.
         identity: Its key; a new one by default.
@@ -100,18 +104,15 @@ class Volunteer:
         *,
         listens: bool = True,
         shares: bool = True,
-        has_lease: bool = True,
         server=None,
         cache: Path | None = None,
         identity: Identity | None = None,
-        upload: Bandwidth | None = None,
-        max_uploads: int = 4,
         max_tries: int = 2,
         parallel: int = 2,
     ) -> None:
         self.world = world
         self.identity = identity or Identity.generate()
-        if has_lease and identity is None:
+        if identity is None:
             world.grant(self.identity.public_key)
         self.cache = Cache(cache or world.folder / self.identity.public_key[:8])
         self.stop = StopSignal()
@@ -139,8 +140,8 @@ class Volunteer:
                 run_id=world.run_id,
                 cache=self.cache,
                 announcer=self.announcer,
-                upload=upload or Bandwidth(),
-                max_uploads=max_uploads,
+                upload=Bandwidth(),
+                max_uploads=4,
             )
 
     sharing: Sharing | None = None
@@ -151,23 +152,32 @@ class Volunteer:
         holding = Holding(cluster=0, manifest_sha256=self.world.manifest_sha256, addresses=addresses)
         assert self.swarm.publish(self.world.sealed(holding, self.identity))
 
-    def begin(self) -> Taking:
+    def begin(self, patience: Patience = _LONG) -> Taking:
         """Work on the cluster from now on; the way to the others."""
         taking = self.sharing.work_on(0, self.world.manifest_sha256, self.world.shards)
-        taking.patience = QUICK
+        taking.patience = patience
         self.fetcher.peers = taking
         return taking
 
-    def fetch_all(self, files: list[Wanted] | None = None) -> list[int]:
-        """Fetch; the order in which files came. What came is what the Hub has."""
-        arrived: list[int] = []
+    def fetch_all(self, files: list[Wanted] | None = None, patience: Patience = _LONG) -> None:
+        """Fetch; what came is what the Hub has."""
         if self.sharing is not None:
-            self.begin()
+            self.begin(patience)
         files = files or self.world.files
-        self.fetcher.fetch_all(files, lambda index, path: arrived.append(index), lambda: None)
+        self.fetcher.fetch_all(files, lambda index, path: None, lambda: None)
         for wanted in files:
             assert self.cache.file(wanted.sha256).read_bytes() == self.world.hub.files[wanted.path]
-        return arrived
+
+    def host(self, max_uploads: int) -> ShardHost:
+        """What answers questions in its place, with another limit."""
+        return ShardHost(
+            self.sharing.board,
+            self.sharing._members,
+            run_id=self.world.run_id,
+            peer_id=self.swarm._peer.peer_id,
+            upload=Bandwidth(),
+            max_uploads=max_uploads,
+        )
 
     def close(self) -> None:
         self.stop.set()
@@ -193,3 +203,37 @@ class Misbehaving:
 
     def release(self, reply: Reply) -> None:
         """Nothing to give back."""
+
+
+def reply_with(path: Path, question: bytes, world: World) -> Reply:
+    offset = json.loads(question)["offset"]
+    return Reply(ShardStatus.HERE, path, offset, world.files[0].num_bytes - offset)
+
+
+def ask(world, asking, asked, sha256, *, identity=None, to=None, offset=0, run_id=None) -> ShardStatus:
+    """Put one question, true but for what is told otherwise."""
+    peer = asked.swarm._peer
+    question = seal_request(
+        identity or asking.identity,
+        run_id=run_id or world.run_id,
+        to=to or peer.peer_id,
+        sha256=sha256,
+        offset=offset,
+        at=time.time(),
+    )
+    stream = asking.swarm.ask_for_shard(peer.addresses[0], question, timeout_s=5)
+    stream.close()
+    return stream.status
+
+
+class Clock:
+    """A clock that waiting moves on."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pause(self, seconds: float) -> None:
+        self.now += seconds
