@@ -22,6 +22,7 @@ from benchmarks.record import as_table, write_result
 
 _COUNTS = (1, 2, 4, 8)
 _MIB = 2**20
+_END_S = 600
 _SETTINGS = "share_shards = {share}\nhost_dht = {listen}\nstartup_timeout_s = 600\n"
 
 
@@ -63,7 +64,7 @@ class Volunteer:
     def end(self) -> None:
         """Let it leave."""
         self._pipe("stdin").close()
-        self._process.wait(60)
+        self._process.wait(_END_S)
 
     def _pipe(self, name: str) -> Any:
         return getattr(self._process, name)
