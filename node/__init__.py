@@ -23,8 +23,11 @@ leasing.py           what the coordinator says to this node
 account.py           which token a Hub gets to see
 hub.py               the Hub client; transient and permanent failures told apart
 retry.py             one bounded back-off
+hub_file.py          one file of a Hub repo, one ranged request
 fetch.py             resumable, verified downloads
 background_fetch.py  shards arrive while the trainer works
+bandwidth.py         how many bytes a second may pass
+sharing/             shards between volunteers
 text_files.py        the run's text encoder
 cache.py             downloads by content hash, within a byte limit
 training_process.py  starts the trainer, and starts it again

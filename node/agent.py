@@ -53,7 +53,7 @@ class Agent:
         """
         num_done = 0
         while max_tasks is None or num_done < max_tasks:
-            found = self._node.home.unfinished(self._node.run.run_id) or self._wait_for_lease(task_wait_s)
+            found = self._node.home.unfinished(self._node.run.run_id) or self.wait_for_lease(task_wait_s)
             if found is None:
                 self._node.view.event(
                     "done", text="The run is complete: every expert is registered.", tasks=num_done, **self._traffic()
@@ -83,7 +83,7 @@ class Agent:
             raise
         return 1
 
-    def _wait_for_lease(self, task_wait_s: float | None) -> tuple[UnitFolder, Unit] | None:
+    def wait_for_lease(self, task_wait_s: float | None) -> tuple[UnitFolder, Unit] | None:
         """Say what this machine can take and wait until the coordinator leases a task to it.
 
         Returns:

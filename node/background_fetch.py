@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from paris.node.errors import StoppedError
-from paris.node.fetch import Fetcher, Wanted
+from paris.node.fetch import Fetcher
+from paris.node.hub_file import Wanted
 
 
 class BackgroundFetch:

@@ -1,7 +1,8 @@
 """Downloaded files by content hash, within a byte limit.
 
     cache/<sha256>         a whole, verified file; its mtime is when it was last used
-    cache/<sha256>.part    a download on its way; kept over restarts
+    cache/<sha256>.part    a download from the Hub on its way; kept over restarts
+    cache/<sha256>.peer    the same from peers, apart: a lie among its bytes must not spoil the other
 
 Paths from the network never reach this folder: a name here is always 64 hex digits.
 """
@@ -46,8 +47,19 @@ class Cache:
         return self.path / sha256
 
     def part(self, sha256: str) -> Path:
-        """Where a download of this content grows."""
+        """Where a download of this content from the Hub grows."""
         return self.file(sha256).with_suffix(".part")
+
+    def peer_part(self, sha256: str) -> Path:
+        """Where a download of this content from peers grows."""
+        return self.file(sha256).with_suffix(".peer")
+
+    def put(self, part: Path, sha256: str) -> Path:
+        """Make a whole, verified part the cached file, and drop what the other source had brought of it."""
+        path = part.replace(self.file(sha256))
+        for other in (self.part(sha256), self.peer_part(sha256)):
+            other.unlink(missing_ok=True)
+        return path
 
     def find(self, sha256: str, num_bytes: int) -> Path | None:
         """The cached file after reading it through, or None; one with other content is removed."""

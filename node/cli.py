@@ -49,13 +49,27 @@ def join(
     task_wait_s: Annotated[
         float | None, typer.Option(min=0, help="Leave when no task comes for so many seconds.")
     ] = None,
+    download_bytes_per_s: Annotated[
+        int | None, typer.Option(help="Fetch shards no faster than this.", show_default="no limit")
+    ] = None,
+    share_shards: Annotated[
+        bool | None,
+        typer.Option("--share-shards/--no-share-shards", help="Exchange shards with other volunteers of the run."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Join a run: wait for tasks, train them, submit them. Run the same command again to go on after any end."""
     from paris.node.view import make_view
 
     view = make_view(as_json=as_json)
-    flags = {"name": name, "device": device, "threads": threads, "hub_endpoint": hub_endpoint}
+    flags = {
+        "name": name,
+        "device": device,
+        "threads": threads,
+        "hub_endpoint": hub_endpoint,
+        "download_bytes_per_s": download_bytes_per_s,
+        "share_shards": share_shards,
+    }
     with _clear_errors(view):
         from paris.node.joining import Request
         from paris.node.joining import join as join_run

@@ -47,12 +47,22 @@ class NodeConfig(BaseModel):
     """Bytes that downloaded shards may take; None leaves it to the free disk."""
     parallel_downloads: int = Field(4, ge=1, le=32)
     """Shards fetched at the same time."""
+    download_bytes_per_s: int | None = Field(None, ge=1024)
+    """Fetch shards no faster than this, from the Hub and from peers together; None sets no limit."""
+    share_shards: bool = True
+    """Take shards from volunteers that serve them, and serve them too if this node listens (`host_dht`)."""
+    upload_bytes_per_s: int | None = Field(4_000_000, ge=2**17)
+    """Serve shards no faster than this, to all who ask together; None sets no limit."""
+    max_uploads: int = Field(4, ge=1, le=32)
+    """Shards served at the same time; to one volunteer half as many."""
     max_tries: int = Field(8, ge=1, le=1000)
     """Tries without any progress before a download gives up."""
     host_dht: bool = False
-    """Store records for others too; off means this node only dials out."""
+    """Listen, and store records for others too; off means this node only dials out."""
     listen: tuple[str, ...] = ("/ip4/127.0.0.1/tcp/0",)
     """Addresses to listen on, as multiaddrs; matters only with `host_dht`."""
+    announce: tuple[str, ...] = ()
+    """Addresses to tell others instead of those listened on, such as a public one whose port is forwarded here."""
     use_relay: bool = False
     """Let the transport use relays and hole punching."""
     startup_timeout_s: float = Field(60, gt=0, le=600)

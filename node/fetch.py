@@ -1,18 +1,25 @@
 """Resumable, verified downloads: a `.part` file that grows by ranged requests until its hash is right.
 
-Transient trouble is waited out with a bounded back-off; progress resets the count. A wrong hash is fetched again
-once and then refused: the source serves something else than the coordinator signed.
+Other volunteers are asked first, where they share. Transient trouble of the Hub is waited out with a bounded back-off;
+progress resets the count. A wrong hash is fetched again once and then refused: the Hub serves something else than the
+coordinator signed.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Literal, Protocol
 
+from paris.node.bandwidth import Bandwidth
 from paris.node.cache import Cache, file_sha256
 from paris.node.errors import (
     HubUnreachableError,
@@ -22,22 +29,66 @@ from paris.node.errors import (
     disk_full,
     is_disk_full,
 )
-from paris.node.hub import Hub, translated
+from paris.node.hub import Hub
+from paris.node.hub_file import Wanted, append_from_hub
 from paris.node.retry import Backoff, Wait
 
 _PIECE_BYTES = 2**18
+_LOOK_S = 0.5
+_FILES_AHEAD = 4
+"""For each download at a time: how far beyond the first missing file to look while it waits."""
+_ASK_AGAIN_S, _ASK_AGAIN_MOST_S = 0.5, 10.0
+_PATIENCE_S = 120.0
+"""With peers that say they will have a file; after that it comes from the Hub whatever they say."""
+Outcome = Literal["taken", "wait", "hub"]
+"""In the cache now; to be asked for again; to be had from the Hub."""
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """One file of a Hub repo at a pinned revision, with the content that was signed for it."""
+class Peers(Protocol):
+    """Other volunteers as a source, asked before the Hub (`paris.node.sharing.taking.Taking`)."""
 
-    repo: str
-    revision: str
-    path: str
-    sha256: str
-    num_bytes: int
-    repo_type: str = "dataset"
+    def try_take(self, wanted: Wanted, on_bytes: Callable[[int], None]) -> Outcome:
+        """Take a file from a peer, which `on_bytes` is told piece by piece."""
+
+    def lose_patience(self, sha256: str) -> None:
+        """Waiting for a file has lasted too long."""
+
+    def fetching(self, sha256: str) -> AbstractContextManager[None]:
+        """While this node gets a file from the Hub."""
+
+    def want_no_more(self) -> None:
+        """Nothing more is going to be fetched."""
+
+
+class _NoPeers:
+    """The Hub alone."""
+
+    def try_take(self, wanted: Wanted, on_bytes: Callable[[int], None]) -> Outcome:
+        return "hub"
+
+    def lose_patience(self, sha256: str) -> None:
+        pass
+
+    def fetching(self, sha256: str) -> AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def want_no_more(self) -> None:
+        pass
+
+
+@dataclass
+class _Job:
+    """One file on its way: what was tried, and when to try again."""
+
+    wanted: Wanted
+    failures: int = 0
+    best_bytes: int = -1
+    was_wrong: bool = False
+    waits_since: float | None = None
+    """Since when peers ask for patience."""
+    wait_s: float = 0.0
+    """How long to wait before the next try."""
+    not_before: float = -math.inf
 
 
 @dataclass
@@ -51,6 +102,9 @@ class Fetcher:
         parallel: Files at the same time.
         max_tries: Failures in a row without a new byte before giving up.
         backoff: Times between tries.
+        bandwidth: The limit of all downloads together.
+        peers: Asked before the Hub.
+        clock: Seconds that only ever grow.
     """
 
     hub: Hub
@@ -59,14 +113,20 @@ class Fetcher:
     parallel: int = 4
     max_tries: int = 8
     backoff: Backoff = field(default_factory=Backoff)
+    bandwidth: Bandwidth = field(default_factory=Bandwidth)
+    peers: Peers = field(default_factory=_NoPeers)
+    clock: Callable[[], float] = time.monotonic
     bytes_received: int = 0
-    """Body bytes read so far, by all downloads of this object."""
+    """Body bytes read from the Hub so far, by all downloads of this object."""
+    bytes_from_peers: int = 0
+    """Bytes read from other volunteers so far."""
     _is_cancelled: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fetch_all(
         self, files: Sequence[Wanted], on_ready: Callable[[int, Path], None], check: Callable[[], None]
     ) -> None:
-        """Fetch files, the first ones first, several at once.
+        """Fetch files, the first ones first, several at once; one that must wait lets the next ones pass.
 
         Args:
             files: In the order in which they are needed.
@@ -81,18 +141,25 @@ class Fetcher:
         """
         self.cache.make_room(self._missing_bytes(files), {wanted.sha256 for wanted in files})
         self._is_cancelled = False
+        waiting = {index: _Job(wanted) for index, wanted in enumerate(files)}
+        running: dict[Future[Path | None], int] = {}
         with ThreadPoolExecutor(self.parallel, thread_name_prefix="fetch") as pool:
-            pending: dict[Future[Path], int] = {pool.submit(self.fetch, wanted): i for i, wanted in enumerate(files)}
             try:
-                while pending:
-                    done, _ = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
-                    for future in sorted(done, key=pending.__getitem__):
-                        on_ready(pending.pop(future), future.result())
+                while waiting:
+                    for index in self._due(waiting, running.values()):
+                        running[pool.submit(self._attempt, waiting[index])] = index
+                    for future in self._done(running, waiting):
+                        index = running.pop(future)
+                        if (path := future.result()) is not None:
+                            del waiting[index]
+                            on_ready(index, path)
                     check()
             except BaseException:
                 self._is_cancelled = True
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+            finally:
+                self.peers.want_no_more()
 
     def fetch(self, wanted: Wanted) -> Path:
         """One file, from the cache if it is there.
@@ -100,86 +167,112 @@ class Fetcher:
         Raises:
             As `fetch_all`.
         """
-        for _ in range(2):
-            cached = self.cache.find(wanted.sha256, wanted.num_bytes)
-            if cached is not None:
-                return cached
-            part = self.cache.part(wanted.sha256)
-            self._fill(wanted, part)
-            if part.stat().st_size == wanted.num_bytes and file_sha256(part) == wanted.sha256:
-                part.replace(self.cache.file(wanted.sha256))
-                return self.cache.file(wanted.sha256)
-            part.unlink()
-        raise WrongHashError(
-            f"{wanted.path} of {wanted.repo} arrived twice with other content than its manifest signs "
-            f"(sha256 {wanted.sha256[:12]}..., {wanted.num_bytes} bytes).",
-            "Tell the organiser: the data repo was changed after it was published.",
-        )
+        job = _Job(wanted)
+        while (path := self._attempt(job)) is None:
+            if job.wait_s > 0:
+                self.pause(job.wait_s)
+        return path
 
-    def _fill(self, wanted: Wanted, part: Path) -> None:
-        failures, best = 0, -1
-        while True:
-            try:
-                self._request(wanted, part)
-                return
-            except TransientHubError as error:
-                size = part.stat().st_size if part.exists() else 0
-                failures = 1 if size > best else failures + 1
-                best = max(best, size)
-                if failures >= self.max_tries:
-                    raise HubUnreachableError(
-                        f"{wanted.path} could not be fetched, {failures} tries without progress. Last: {error.what}",
-                        "Check the network and the run's Hub; run the same command again to go on.",
-                    ) from error
-                self.pause(self.backoff.wait_s(failures, error.retry_after_s))
-            except OSError as error:
-                if is_disk_full(error):
-                    raise disk_full(f"fetching {wanted.path}", self.cache.path) from error
-                raise
+    def _due(self, waiting: dict[int, _Job], busy: Collection[int]) -> list[int]:
+        """What to try now: of the files ahead, so that all who share them move along the same order together."""
+        now, ahead = self.clock(), islice(waiting.items(), _FILES_AHEAD * self.parallel)
+        due = [index for index, job in ahead if index not in busy and job.not_before <= now]
+        return due[: self.parallel - len(busy)]
 
-    def _request(self, wanted: Wanted, part: Path) -> None:
-        """One ranged request that appends to the part file; returns when the body ended well, whatever its content."""
-        offset = part.stat().st_size if part.exists() else 0
-        if offset >= wanted.num_bytes > 0:
-            return
-        url = self.hub.url(wanted.repo, wanted.path, repo_type=wanted.repo_type, revision=wanted.revision)
-        with self.hub.stream(url, offset) as response:
-            if response.status_code == 416 or (response.status_code == 206 and _range_start(response) != offset):
-                part.unlink(missing_ok=True)
-                raise TransientHubError(f"GET {url}: the Hub does not serve from byte {offset}; starting over.")
-            keep = offset if response.status_code == 206 else 0
-            with part.open("ab") as file:
-                file.truncate(keep)
-                self._copy(response, file, wanted.num_bytes - keep, url)
+    def _done(self, running: dict[Future[Path | None], int], waiting: dict[int, _Job]) -> list[Future[Path | None]]:
+        """What has ended, after waiting a moment for it; nothing where all files wait for their time."""
+        if running:
+            return sorted(wait(running, timeout=_LOOK_S, return_when=FIRST_COMPLETED).done, key=running.__getitem__)
+        next_at = min(job.not_before for job in waiting.values())
+        self.pause(min(_LOOK_S, max(0.0, next_at - self.clock())))
+        return []
 
-    def _copy(self, response: Any, file: Any, num_bytes: int, url: str) -> None:
-        """Copy at most one byte more than signed (the hash then fails): an endless body never fills the disk."""
-        left = num_bytes + 1
-        with translated(f"GET {url}"):
-            for piece in response.iter_raw(_PIECE_BYTES):
-                if self._is_cancelled:
-                    raise StoppedError("Stopped.")
-                file.write(piece[:left])
-                self.bytes_received += len(piece)
-                left -= len(piece)
-                if left <= 0:
-                    break
-        file.flush()
-        os.fsync(file.fileno())
-        if left > 1:
-            raise TransientHubError(f"GET {url}: the answer ended {left - 1} bytes early.")
+    def _attempt(self, job: _Job) -> Path | None:
+        """Try once: the cache, then peers, then the Hub. None: try again after `job.wait_s`."""
+        wanted, job.wait_s = job.wanted, 0.0
+        try:
+            path = self.cache.find(wanted.sha256, wanted.num_bytes)
+            outcome = "here" if path is not None else self._ask_peers(job)
+            if outcome == "taken":
+                path = self.cache.file(wanted.sha256)
+            elif outcome == "hub":
+                with self.peers.fetching(wanted.sha256):
+                    path = self._from_hub(job)
+        except OSError as error:
+            if is_disk_full(error):
+                raise disk_full(f"fetching {wanted.path}", self.cache.path) from error
+            raise
+        job.not_before = self.clock() + job.wait_s
+        return path
+
+    def _ask_peers(self, job: _Job) -> Outcome:
+        """What the peers say, as long as patience with them lasts."""
+        outcome = self.peers.try_take(job.wanted, self._took_from_peer)
+        if outcome != "wait":
+            return outcome
+        if job.waits_since is None:
+            job.waits_since = self.clock()
+        waited_s = self.clock() - job.waits_since
+        job.wait_s = min(_ASK_AGAIN_MOST_S, _ASK_AGAIN_S + waited_s / 4)
+        if waited_s < _PATIENCE_S:
+            return "wait"
+        self.peers.lose_patience(job.wanted.sha256)
+        return "hub"
+
+    def _from_hub(self, job: _Job) -> Path | None:
+        """One request; the verified file, or None when another is worth trying."""
+        wanted, part = job.wanted, self.cache.part(job.wanted.sha256)
+        try:
+            append_from_hub(self.hub, wanted, part, self._took_from_hub, self.bandwidth.piece_bytes(_PIECE_BYTES))
+        except TransientHubError as error:
+            self._count_failure(job, part, error)
+            return None
+        job.failures = 0
+        if part.stat().st_size == wanted.num_bytes and file_sha256(part) == wanted.sha256:
+            return self.cache.put(part, wanted.sha256)
+        part.unlink()
+        if job.was_wrong:
+            raise WrongHashError(
+                f"{wanted.path} of {wanted.repo} arrived twice with other content than its manifest signs "
+                f"(sha256 {wanted.sha256[:12]}..., {wanted.num_bytes} bytes).",
+                "Tell the organiser: the data repo was changed after it was published.",
+            )
+        job.was_wrong = True
+        return None
+
+    def _count_failure(self, job: _Job, part: Path, error: TransientHubError) -> None:
+        size = part.stat().st_size if part.exists() else 0
+        job.failures = 1 if size > job.best_bytes else job.failures + 1
+        job.best_bytes = max(job.best_bytes, size)
+        if job.failures >= self.max_tries:
+            raise HubUnreachableError(
+                f"{job.wanted.path} could not be fetched, {job.failures} tries without progress. Last: {error.what}",
+                "Check the network and the run's Hub; run the same command again to go on.",
+            ) from error
+        job.wait_s = self.backoff.wait_s(job.failures, error.retry_after_s)
+
+    def _took_from_hub(self, num_bytes: int) -> None:
+        with self._lock:
+            self.bytes_received += num_bytes
+        self._pace(num_bytes)
+
+    def _took_from_peer(self, num_bytes: int) -> None:
+        with self._lock:
+            self.bytes_from_peers += num_bytes
+        self._pace(num_bytes)
+
+    def _pace(self, num_bytes: int) -> None:
+        """Keep the limit, and end what was cancelled."""
+        wait_s = self.bandwidth.wait_s(num_bytes)
+        if wait_s > 0:
+            self.pause(wait_s)
+        if self._is_cancelled:
+            raise StoppedError("Stopped.")
 
     def _missing_bytes(self, files: Sequence[Wanted]) -> int:
         missing = 0
         for wanted in files:
             if not self.cache.file(wanted.sha256).exists():
-                part = self.cache.part(wanted.sha256)
-                missing += max(0, wanted.num_bytes - (part.stat().st_size if part.exists() else 0))
+                parts = (self.cache.part(wanted.sha256), self.cache.peer_part(wanted.sha256))
+                missing += max(0, wanted.num_bytes - max(path.stat().st_size if path.exists() else 0 for path in parts))
         return missing
-
-
-def _range_start(response: Any) -> int | None:
-    """First byte named by Content-Range, None where it cannot be read."""
-    value = response.headers.get("Content-Range", "")
-    start = value.removeprefix("bytes ").split("-")[0]
-    return int(start) if start.isdigit() else None

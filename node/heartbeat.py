@@ -1,4 +1,4 @@
-"""What this node says again and again: want, heartbeat, submission.
+"""What this node says again and again: want, heartbeat, submission, holding.
 
 Each record has a place; a place is said at once when its state changes, and again every `every_s`, always with a
 greater sequence and a later expiry: the DHT forgets whoever goes silent, and evicts whoever shortens a life.
@@ -62,7 +62,7 @@ class Announcer:
         """Set what is said of this kind from now on.
 
         Args:
-            payload: Want, Heartbeat or Submission.
+            payload: Want, Heartbeat, Submission or Holding.
             at_once: Whether others should hear it now, not at the next period.
         """
         kind = _kind(payload)
@@ -71,6 +71,14 @@ class Announcer:
             due = self._clock() if at_once or known is None else known.next_at
             self._places[kind] = _Place(payload, due)
             self._changed.notify_all()
+
+    def say_now(self, payload: Payload) -> bool:
+        """Say it in the caller's thread, and again from then on; True when it was heard."""
+        is_heard = self._publish(payload)
+        with self._changed:
+            self._places[_kind(payload)] = _Place(payload, self._clock() + self._every_s)
+            self._changed.notify_all()
+        return is_heard
 
     def hush(self, kind: str) -> None:
         """Say no more of this kind; what was said expires by itself."""

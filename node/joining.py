@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from paris.node.account import hub_token, own_token
 from paris.node.agent import Agent
+from paris.node.bandwidth import Bandwidth
 from paris.node.cache import Cache
 from paris.node.config import NodeConfig, load_config
 from paris.node.errors import StoppedError
@@ -24,6 +25,7 @@ from paris.node.lock import home_lock
 from paris.node.node import Node
 from paris.node.resolve import Address, newest, remember, resolve
 from paris.node.retry import StopSignal
+from paris.node.sharing.sharing import Sharing
 from paris.node.swarm import Swarm, peer_starter
 from paris.node.view import View
 from paris.protocol.envelope import Envelope
@@ -111,7 +113,21 @@ def _assemble(
         device=hardware.device,
         identity=identity.public_key,
     )
-    return Node(home, config, identity, name, hardware, run, hub, cache, swarm, announcer, view, stop)
+    sharing = None
+    if config.share_shards:
+        sharing = Sharing(
+            swarm=swarm,
+            identity=identity,
+            run_id=run.run_id,
+            cache=cache,
+            announcer=announcer,
+            upload=Bandwidth(config.upload_bytes_per_s),
+            max_uploads=config.max_uploads,
+        )
+    download = Bandwidth(config.download_bytes_per_s)
+    return Node(
+        home, config, identity, name, hardware, run, hub, cache, swarm, announcer, view, stop, download, sharing
+    )
 
 
 def _enter(address: Address, home: Home, config: NodeConfig, view: View) -> tuple[Envelope[RunSpec], Swarm]:

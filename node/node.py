@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from paris.node.bandwidth import Bandwidth
 from paris.node.cache import Cache
 from paris.node.config import NodeConfig
 from paris.node.hardware import Hardware
@@ -11,6 +12,7 @@ from paris.node.heartbeat import Announcer
 from paris.node.home import Home
 from paris.node.hub import Hub
 from paris.node.retry import Backoff, StopSignal
+from paris.node.sharing.sharing import Sharing
 from paris.node.swarm import Swarm
 from paris.node.view import View
 from paris.protocol.envelope import Envelope
@@ -35,6 +37,9 @@ class Node:
     announcer: Announcer
     view: View
     stop: StopSignal
+    download: Bandwidth
+    sharing: Sharing | None
+    """None where the volunteer does not share."""
     backoff: Backoff = field(default_factory=Backoff)
     upload_backoff: Backoff = field(default_factory=lambda: Backoff(first_s=1.0, cap_s=60.0))
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from paris.node.config import NodeConfig
 from paris.protocol.envelope import Envelope
-from paris.protocol.errors import ParisError
+from paris.protocol.errors import ParisError, PeerError
 
 if TYPE_CHECKING:
     from paris.protocol.dht.peer import Peer
+    from paris.protocol.dht.shards import ShardStream
 
 _FAILURES_BEFORE_CHECK = 3
 _HEALTH_TIMEOUT_S = 10.0
@@ -55,6 +56,7 @@ class Swarm:
         self._start_peer = start_peer
         self._on_change = on_change
         self._peer: Peer | None = None
+        self._on_start: list[Callable[[Peer], None]] = []
         self._lock = threading.Lock()
         self._past = Traffic()
         self._failures = 0
@@ -71,6 +73,14 @@ class Swarm:
             self._peer = peer
         self._failures = 0
         self._is_up = True
+        for tell in self._on_start:
+            tell(peer)
+
+    def on_start(self, tell: Callable[[Peer], None]) -> None:
+        """Tell of the peer, now if it runs, and of each that replaces it."""
+        self._on_start.append(tell)
+        if self._peer is not None:
+            tell(self._peer)
 
     def publish(self, envelope: Envelope[Any]) -> bool:
         """Store a record; False where nobody took it. Never raises on network trouble."""
@@ -83,6 +93,17 @@ class Swarm:
         """Checked records of a kind; empty where there are none, or where the DHT is out of reach."""
         peer = self._peer
         return [] if peer is None else list(peer.read(kind, part))
+
+    def ask_for_shard(self, address: str, question: bytes, *, timeout_s: float) -> ShardStream:
+        """Put a question to another peer; see `Peer.ask_for_shard`.
+
+        Raises:
+            PeerError: No answer, or no peer of our own now.
+        """
+        peer = self._peer
+        if peer is None:
+            raise PeerError("The run's peers are out of reach.")
+        return peer.ask_for_shard(address, question, timeout_s=timeout_s)
 
     def traffic(self) -> Traffic:
         """What went over the control plane since the start."""
@@ -143,7 +164,7 @@ def peer_starter(run_id: str, coordinator: str | None, config: NodeConfig) -> Ca
             client_mode=not config.host_dht,
             startup_timeout_s=config.startup_timeout_s,
             # Relays and hole punching send packets of their own, so only when the volunteer says so.
-            network=NetworkOptions(use_relay=config.use_relay, auto_nat=config.use_relay),
+            network=NetworkOptions(use_relay=config.use_relay, auto_nat=config.use_relay, announce=config.announce),
         )
 
     return start

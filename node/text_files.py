@@ -15,8 +15,9 @@ from typing import Any
 
 from paris.node.cache import file_sha256
 from paris.node.errors import HubRefusedError, WrongHashError
-from paris.node.fetch import Fetcher, Wanted
+from paris.node.fetch import Fetcher
 from paris.node.hub import Hub, translated
+from paris.node.hub_file import Wanted
 from paris.node.unit import write_whole
 from paris.protocol.records import RunSpec
 

@@ -8,9 +8,10 @@ from typing import Any
 from paris.node.background_fetch import BackgroundFetch
 from paris.node.config import NodeConfig
 from paris.node.errors import HubRefusedError
-from paris.node.fetch import Fetcher, Wanted
+from paris.node.fetch import Fetcher
 from paris.node.hardware import Hardware, require_fit
 from paris.node.hub import translated
+from paris.node.hub_file import Wanted
 from paris.node.leasing import read_manifest
 from paris.node.text_files import fetch_text_files
 from paris.node.training_process import Order, ShardFile, supervise
@@ -46,7 +47,7 @@ def train(work: UnitWork) -> None:
         LeaseLostError, StoppedError: Somebody said no; snapshots and shards stay.
     """
     work.beat("fetching")
-    fetch = _start_fetch(work)
+    fetch = start_fetch(work)
     fetch.wait_first(work.check)
     if work.unit.state == "fetching":
         work.advance("training")
@@ -83,12 +84,25 @@ def _check_token(work: UnitWork) -> None:
         hub.api.repo_info(repo, repo_type="model")
 
 
-def _start_fetch(work: UnitWork) -> BackgroundFetch:
+def start_fetch(work: UnitWork) -> BackgroundFetch:
+    """Fetch what all experts share, then begin with the shards, in the order in which training needs them.
+
+    Raises:
+        WrongHashError, HubRefusedError, HubUnreachableError, DiskFullError: What all experts share does not come.
+    """
     from paris.experts.data.order import RowOrder  # torch; hivemind has imported it already
 
     node, unit = work.node, work.unit
     config = node.config
-    fetcher = Fetcher(node.hub, node.cache, node.stop.pause, config.parallel_downloads, config.max_tries, node.backoff)
+    fetcher = Fetcher(
+        node.hub,
+        node.cache,
+        node.stop.pause,
+        config.parallel_downloads,
+        config.max_tries,
+        node.backoff,
+        node.download,
+    )
     text = node.home.text_folder(unit.run_id)
     work.persist(lambda: fetch_text_files(node.hub, fetcher, node.spec, unit.revision, text))
     window = int(node.spec.training.get("window_shards", _WINDOW_SHARDS))
@@ -96,10 +110,12 @@ def _start_fetch(work: UnitWork) -> BackgroundFetch:
     shards = [unit.shards[i] for i in RowOrder(node.spec.seed, unit.task.task_id, rows, window).first_shards()]
     files = [Wanted(unit.repo, unit.revision, shard.path, shard.sha256, shard.bytes) for shard in shards]
     work.event("fetching", num_files=len(files), num_bytes=sum(file.num_bytes for file in files))
+    if node.sharing is not None:
+        fetcher.peers = node.sharing.work_on(unit.task.cluster, unit.task.manifest_sha256, unit.shards)
 
     def on_ready(num_ready: int) -> None:
         if num_ready == len(files):
-            work.event("fetched", bytes_received=fetcher.bytes_received)
+            work.event("fetched", bytes_received=fetcher.bytes_received, bytes_from_peers=fetcher.bytes_from_peers)
 
     work.fetch = BackgroundFetch(fetcher, files, on_ready)
     work.fetch.start()

@@ -24,7 +24,7 @@ _SENTENCES: dict[str, str] = {
     "waiting": "{text}",
     "leased": "Leased {task_id}, attempt {attempt}: {steps} steps on cluster {cluster}.",
     "fetching": "Fetching {num_files} files, {num_bytes} bytes.",
-    "fetched": "All data is here and verified ({bytes_received} bytes fetched).",
+    "fetched": "All data is here and verified ({bytes_received} bytes from the Hub, {bytes_from_peers} from peers).",
     "training": "{task_id}: step {step} of {steps}, loss {loss}, {steps_per_s:.2f} steps/s, {eta_s:.0f} s to go.",
     "trainer-ready": "{task_id}: the trainer is ready at step {step} of {steps}.",
     "snapshot": "{task_id}: snapshot at step {step}, commitment {commitment}.",

@@ -11,6 +11,7 @@ envelope.py    the signed envelope around each payload
 keys.py        DHT keys, subkeys, buckets
 manifest.py    a cluster's shard list, whole and in parts
 leases.py      the deadline curve
+shard_request.py  asking a peer for a shard
 validator.py   the closed world: what a peer stores and believes
 dht/           a peer: hivemind's DHTNode in an event loop of our own
 """

@@ -89,3 +89,9 @@ class DaemonError(ParisError):
     """The libp2p daemon (p2pd) did not start."""
 
     exit_code = 14
+
+
+class PeerError(ParisError, ConnectionError):
+    """A peer that was asked for a shard does not answer, answers nonsense, or stopped in the middle."""
+
+    exit_code = 15

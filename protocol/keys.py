@@ -12,6 +12,7 @@ another's place; the validator holds both.
     paris_v1_{run}_want_{b}         {signer}
     paris_v1_{run}_heartbeat_{b}    {signer}.{lease_id}
     paris_v1_{run}_submission_{b}   {signer}.{lease_id}
+    paris_v1_{run}_holding_{k}      {signer}
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import hashlib
 from paris.protocol.limits import MAX_CLUSTERS, MAX_NUM_BUCKETS
 from paris.protocol.records import (
     Heartbeat,
+    Holding,
     Lease,
     ManifestChunk,
     Payload,
@@ -32,6 +34,7 @@ from paris.protocol.records import (
 
 _PLURALS = {"run": "run", "task": "tasks", "lease": "leases", "verdict": "verdicts", "registration": "registry"}
 BUCKETED = ("want", "heartbeat", "submission")
+CLUSTERED = ("manifest", "holding")
 
 
 def dht_key(run_id: str, kind: str, part: int | None = None) -> str:
@@ -70,7 +73,7 @@ def subkey_of(payload: Payload, signer: str) -> str:
 
 def part_of(payload: Payload, signer: str, num_buckets: int) -> int | None:
     """Cluster or bucket in the DHT key of this record; None where the kind has one key."""
-    if isinstance(payload, ManifestChunk):
+    if isinstance(payload, ManifestChunk | Holding):
         return payload.cluster
     if payload.kind in BUCKETED:
         return bucket_of(signer, num_buckets)
@@ -80,7 +83,8 @@ def part_of(payload: Payload, signer: str, num_buckets: int) -> int | None:
 def all_keys(run_id: str) -> dict[str, tuple[str, int | None]]:
     """Every key that a run can have, with its kind and part: the closed world of the validator."""
     keys: dict[str, tuple[str, int | None]] = {dht_key(run_id, kind): (kind, None) for kind in _PLURALS}
-    keys |= {dht_key(run_id, "manifest", k): ("manifest", k) for k in range(MAX_CLUSTERS)}
+    for kind in CLUSTERED:
+        keys |= {dht_key(run_id, kind, k): (kind, k) for k in range(MAX_CLUSTERS)}
     for kind in BUCKETED:
         keys |= {dht_key(run_id, kind, b): (kind, b) for b in range(MAX_NUM_BUCKETS)}
     return keys

@@ -5,7 +5,7 @@ One class a record kind; `RECORDS` maps the kind's name to its class, who may si
 unknown fields refused.
 
 Signed by the coordinator: run, task, manifest, lease, verdict, registration.
-Signed by volunteers: want, heartbeat, submission.
+Signed by volunteers: want, heartbeat, submission, holding.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ RelativePath = Annotated[
     str, StringConstraints(max_length=200, pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")
 ]
 Text = Annotated[str, StringConstraints(max_length=300)]
+PeerAddress = Annotated[
+    str, StringConstraints(pattern=r"^/(ip4/[0-9.]{7,15}|ip6/[0-9a-f:.]{2,45})/tcp/[0-9]{1,5}/p2p/[A-Za-z0-9]{40,64}$")
+]
+"""Where a peer listens, in numbers: a name would be looked up by every reader, whatever it leads to."""
 ShortText = Annotated[str, StringConstraints(max_length=80, pattern=r"^[^\x00-\x1f\x7f-\x9f<>|`\[\]]*$")]
 """Shown in terminals and model cards: no control characters, no markup."""
 Bytes = Annotated[int, Field(ge=0, le=2**50)]
@@ -237,6 +241,15 @@ class Submission(Payload):
     """The last link of the snapshot chain."""
 
 
+class Holding(Payload):
+    """Where a volunteer serves the shards of a cluster that it works on. Which of them it has, it says when asked."""
+
+    kind: ClassVar[str] = "holding"
+    cluster: Annotated[int, Field(ge=0, lt=MAX_CLUSTERS)]
+    manifest_sha256: Sha256
+    addresses: Annotated[tuple[PeerAddress, ...], Field(min_length=1, max_length=4)]
+
+
 @dataclass(frozen=True)
 class RecordRule:
     """What a peer enforces for one kind before it stores or believes a record."""
@@ -257,4 +270,5 @@ RECORDS: dict[str, RecordRule] = {
     "want": RecordRule(Want, "volunteer", 2048, 3600),
     "heartbeat": RecordRule(Heartbeat, "volunteer", 2048, 3600),
     "submission": RecordRule(Submission, "volunteer", 4096, 30 * 86400),
+    "holding": RecordRule(Holding, "volunteer", 2048, 3600),
 }

@@ -17,7 +17,7 @@ from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import ExpiredError, ParisError, SignatureError, VersionError
 from paris.protocol.keys import BUCKETED, all_keys, bucket_of, subkey_of
 from paris.protocol.limits import MAX_NUM_BUCKETS, MAX_SUBKEY_CHARS
-from paris.protocol.records import RECORDS, ManifestChunk, Payload, RunSpec
+from paris.protocol.records import RECORDS, Holding, ManifestChunk, Payload, RunSpec
 
 
 class Reason(StrEnum):
@@ -164,8 +164,8 @@ class RecordJudge:
             raise _Refusal(
                 Reason.WRONG_SUBKEY, f"A {kind} record of {envelope.signer[:12]}... stands in a foreign subkey."
             )
-        if isinstance(payload, ManifestChunk) and payload.cluster != part:
-            raise _Refusal(Reason.WRONG_PART, f"A part of cluster {payload.cluster} stands under cluster {part}.")
+        if isinstance(payload, ManifestChunk | Holding) and payload.cluster != part:
+            raise _Refusal(Reason.WRONG_PART, f"A {kind} of cluster {payload.cluster} stands under cluster {part}.")
         if kind in BUCKETED and not self._may_be_in(envelope.signer, part):
             raise _Refusal(Reason.WRONG_BUCKET, f"{envelope.signer[:12]}... does not belong to bucket {part}.")
 

@@ -87,7 +87,9 @@ class Demo:
             self._wait_for_run_json(display)
             for name in self.volunteer_names:
                 home = str(self.out / "volunteers" / name)
-                options = ("--home", home, "--name", name, "--threads", "1", "--device", "cpu", "--json")
+                # What the demo shows of connections between volunteers, none, is then true of shards too.
+                quiet = ("--no-share-shards", "--json")
+                options = ("--home", home, "--name", name, "--threads", "1", "--device", "cpu", *quiet)
                 self.processes.start(name, _NODE, "join", str(self.run_dir / "run.json"), *options)
                 self.journals[name] = Journal(self.out / "logs" / f"{name}.jsonl")
         with self.stage("train", display):

@@ -12,6 +12,7 @@ Only modules that are imported when a peer starts import hivemind (3 s, because 
     daemon.py        (*)   the libp2p daemon: start, dial, end
     node.py          (*)   the DHT node over it: join, stay joined, health
     exchange.py      (*)   storing with proof, reading
+    shards.py        (*)   shards over streams: serving, asking
     rpc.py           (*)   the RPC layer: refuses record by record, counts bytes
     storage.py       (*)   what a peer holds: a refused write changes nothing
     validator_adapter.py (*)  the judge as hivemind's record validator

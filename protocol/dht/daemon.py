@@ -116,6 +116,9 @@ async def _create(options: PeerOptions) -> P2P:
             auto_nat=network.auto_nat,
             use_relay=network.use_relay,
         )
+    except ValueError as error:
+        where = " or ".join((*options.listen, *network.announce))
+        raise AddressError(f"{where} cannot be listened on or announced: {last_line(error)}.") from error
     except P2PDaemonError as error:
         if "address already in use" in str(error):
             raise port_taken(" or ".join(options.listen)) from error

@@ -21,14 +21,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from paris.protocol.dht.loop import LoopThread
 from paris.protocol.dht.options import NetworkOptions, PeerOptions, Traffic
 from paris.protocol.envelope import Envelope
-from paris.protocol.errors import DaemonError
+from paris.protocol.errors import DaemonError, PeerError
 from paris.protocol.keys import dht_key, part_of, subkey_of
 from paris.protocol.records import Payload
 from paris.protocol.runid import require_run_id
+from paris.protocol.shard_request import ShardServer
 from paris.protocol.validator import RecordJudge
 
 if TYPE_CHECKING:
     from paris.protocol.dht.node import RunNode
+    from paris.protocol.dht.shards import ShardStream
 
 _log = logging.getLogger(__name__)
 _LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
@@ -180,6 +182,34 @@ class Peer:
         nothing: dict[str, list[Envelope[Payload]]] = {key: [] for key in keys.values()}
         found = self._call(read_records(self._node, list(keys.values())), nothing, timeout_s)
         return {place: found[key] for place, key in keys.items()}
+
+    def serve_shards(self, server: ShardServer) -> None:
+        """Answer questions for shards from now on; once a peer.
+
+        Args:
+            server: Decides on each question; called from threads of its own.
+
+        Raises:
+            DaemonError: The daemon did not take the handler.
+        """
+        from paris.protocol.dht.shards import ShardStreams
+
+        try:
+            self._thread.call(ShardStreams(self._node.daemon).serve(server), timeout_s=_STOP_TIMEOUT_S)
+        except (TimeoutError, CancelledError, OSError) as error:
+            raise DaemonError("The libp2p daemon does not serve shards.", "Join again.") from error
+
+    def ask_for_shard(self, address: str, question: bytes, *, timeout_s: float = 10.0) -> ShardStream:
+        """Put a question (`shard_request.seal_request`) to a peer; the caller closes what comes back.
+
+        Raises:
+            PeerError: No answer; the one call here that raises on network trouble, as there are others to ask.
+        """
+        from paris.protocol.dht.shards import ask
+
+        if self._stopped:
+            raise PeerError("This peer has been stopped.")
+        return ask(self._thread, self._node.daemon, address, question, timeout_s=timeout_s)
 
     def healthy(self, timeout_s: float = 10.0) -> bool:
         """Whether a round trip through another peer works, or, for the only peer of a swarm, to its own daemon.

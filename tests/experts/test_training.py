@@ -250,6 +250,24 @@ def test_training_starts_with_the_first_window_and_waits_for_the_rest(
     assert is_same(finished, undisturbed)
 
 
+def test_the_order_in_which_shards_arrive_changes_nothing(
+    folder: Path, tmp_path: Path, undisturbed: Undisturbed
+) -> None:
+    task = make_task()
+    order = RowOrder(task.seed, task.task_id, task.shard_rows, task.training.window_shards).first_shards()
+    still_to_come = list(order)
+
+    def last_of_all_arrives() -> bool:
+        shutil.copy(shard_path(folder, still_to_come[-1]), tmp_path / str(still_to_come.pop()))
+        return False
+
+    training = ExpertTraining(
+        task, tmp_path / "work", lambda index: wait_for_shard(tmp_path / str(index), last_of_all_arrives), folder
+    )
+    assert is_same(training.run(lambda _: None, never), undisturbed)
+    assert still_to_come == []
+
+
 def test_a_stop_while_waiting_for_a_shard_is_a_stop_and_no_error(folder: Path, tmp_path: Path) -> None:
     task, asked = make_task(), []
 

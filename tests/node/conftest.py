@@ -12,8 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from paris.node.cache import Cache
-from paris.node.fetch import Fetcher, Wanted
+from paris.node.fetch import Fetcher
 from paris.node.hub import Hub
+from paris.node.hub_file import Wanted
 from paris.node.retry import Backoff
 from paris.protocol.envelope import seal
 from paris.protocol.records import RunSpec
@@ -110,6 +111,16 @@ def waits() -> list[float]:
 def fetcher(file_hub, tmp_path, waits) -> Fetcher:
     cache = Cache(tmp_path / "cache")
     return Fetcher(Hub(file_hub.endpoint, "secret"), cache, waits.append, parallel=3, max_tries=4, backoff=Backoff())
+
+
+@pytest.fixture
+def world(file_hub, tmp_path):
+    """A run with volunteers that share."""
+    from sharing_world import World
+
+    world = World(tmp_path, file_hub)
+    yield world
+    world.close()
 
 
 @pytest.fixture

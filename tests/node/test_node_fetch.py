@@ -122,7 +122,7 @@ def test_a_hub_that_is_down_ends_in_a_typed_error(tmp_path, waits):
         taken.bind(("127.0.0.1", 0))
         hub = Hub(f"http://127.0.0.1:{taken.getsockname()[1]}", None)
         fetcher = Fetcher(hub, Cache(tmp_path / "cache"), waits.append, max_tries=2, backoff=Backoff())
-        from paris.node.fetch import Wanted
+        from paris.node.hub_file import Wanted
 
         with pytest.raises(HubUnreachableError, match="no answer"):
             fetcher.fetch(Wanted("org/data", "1" * 40, "a", "0" * 64, 1))

@@ -9,6 +9,7 @@ from paris.protocol.canonical import canonical_bytes
 from paris.protocol.envelope import Envelope, seal
 from paris.protocol.records import (
     Heartbeat,
+    Holding,
     Lease,
     ManifestChunk,
     Payload,
@@ -153,6 +154,11 @@ SUBMISSION = Submission(
     final_loss=0.31,
     commitment=hex_of("last commitment"),
 )
+HOLDING = Holding(
+    cluster=0,
+    manifest_sha256=hex_of("manifest"),
+    addresses=("/ip4/203.0.113.8/tcp/31337/p2p/12D3KooWGRUVh2RdAyn2vKTA7kZzRbdLh8FdLuwuMjyJPDzBq1mR",),
+)
 
 SAMPLES: dict[str, tuple[Payload, Identity]] = {
     "run": (RUN, COORDINATOR),
@@ -164,6 +170,7 @@ SAMPLES: dict[str, tuple[Payload, Identity]] = {
     "want": (WANT, VOLUNTEER),
     "heartbeat": (HEARTBEAT, VOLUNTEER),
     "submission": (SUBMISSION, VOLUNTEER),
+    "holding": (HOLDING, VOLUNTEER),
 }
 
 

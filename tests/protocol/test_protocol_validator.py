@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from protocol_samples import (
     COORDINATOR,
     HEARTBEAT,
+    HOLDING,
     LEASE,
     LIFE_S,
     MANIFEST,
@@ -97,9 +98,18 @@ def test_a_record_under_the_key_of_another_kind_is_refused(judge):
     assert refused(judge, TASKS_KEY, *placed(sealed(LEASE))[1:]) == Reason.WRONG_KIND
 
 
-def test_a_manifest_part_under_another_cluster_is_refused(judge):
-    key = dht_key(RUN_ID, "manifest", 1)
-    assert refused(judge, key, *placed(sealed(MANIFEST))[1:]) == Reason.WRONG_PART
+@pytest.mark.parametrize("payload", [MANIFEST, HOLDING])
+def test_a_record_of_a_cluster_under_another_cluster_is_refused(judge, payload):
+    key = dht_key(RUN_ID, payload.kind, 1)
+    assert refused(judge, key, *placed(sealed(payload))[1:]) == Reason.WRONG_PART
+
+
+@pytest.mark.parametrize(
+    "address", ["/dns4/victim.example/tcp/22/p2p/", "/ip4/127.0.0.1/udp/1/p2p/", "/unix/tmp/x/p2p/"]
+)
+def test_a_holding_names_addresses_in_numbers_alone(address):
+    with pytest.raises(ValueError, match="addresses"):
+        HOLDING.model_validate({**HOLDING.model_dump(), "addresses": (address + "12D3KooW" + "a" * 44,)})
 
 
 def test_the_bucket_must_be_the_signers_own_once_their_number_is_known(judge):

@@ -1,0 +1,155 @@
+"""What volunteers of one cluster cost the organiser's Hub: `python -m benchmarks.fetch`.
+
+One, two, four and eight volunteers of one cluster, each a process of its own, begin to fetch its shards at the same
+moment: without sharing, with sharing where all can be reached by others, and where only two of eight can, the others
+dialling out only. A real embedded Hub counts what it sends; all of it on loopback. Times are of the slowest volunteer,
+and mostly what the default of `upload_bytes_per_s` makes them. Writes benchmarks/results/fetch.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.fetch_run import TOKEN, DataHub, Lead
+from benchmarks.record import as_table, write_result
+
+_COUNTS = (1, 2, 4, 8)
+_MIB = 2**20
+_END_S = 600
+_SETTINGS = "share_shards = {share}\nhost_dht = {listen}\nstartup_timeout_s = 600\n"
+
+
+class Volunteer:
+    """One volunteer's process.
+
+    Args:
+        run_json: What it joins.
+        home: Its home; made.
+        settings: Its config.toml.
+    """
+
+    def __init__(self, run_json: Path, home: Path, settings: str) -> None:
+        home.mkdir(parents=True)
+        (home / "config.toml").write_text(settings, "utf-8")
+        with (home / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.fetch_volunteer", str(run_json), str(home)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, "PARIS_HUB_TOKEN": TOKEN, "OMP_NUM_THREADS": "1"},
+                text=True,
+            )
+        self._log = home / "log"
+
+    def begin(self) -> None:
+        """Let it fetch."""
+        self._pipe("stdin").write("\n")
+        self._pipe("stdin").flush()
+
+    def line(self) -> dict[str, Any]:
+        """What it says next."""
+        text = self._pipe("stdout").readline()
+        if not text:
+            raise RuntimeError(f"a volunteer ended: {self._log.read_text('utf-8')[-2000:]}")
+        return dict(json.loads(text))
+
+    def end(self) -> None:
+        """Let it leave."""
+        self._pipe("stdin").close()
+        self._process.wait(_END_S)
+
+    def _pipe(self, name: str) -> Any:
+        return getattr(self._process, name)
+
+
+def measure(folder: Path, hub: DataHub, volunteers: int, listening: int, sharing: bool) -> dict[str, Any]:
+    """One row: some volunteers fetch the whole cluster at the same time.
+
+    Args:
+        folder: An empty one.
+        hub: Holds the data, and counts.
+        volunteers: How many.
+        listening: How many of them others can reach.
+        sharing: Whether they share.
+    """
+    before = hub.shard_bytes()
+    lead = Lead(hub, folder / "run.json")
+    crew: list[Volunteer] = []
+    try:
+        for number in range(volunteers):
+            settings = _SETTINGS.format(share=str(sharing).lower(), listen=str(number < listening).lower())
+            crew.append(Volunteer(folder / "run.json", folder / f"volunteer-{number}", settings))
+        for volunteer in crew:
+            volunteer.line()
+        for volunteer in crew:
+            volunteer.begin()
+        told = [volunteer.line() for volunteer in crew]
+    finally:
+        for volunteer in crew:
+            volunteer.end()
+        lead.stop()
+    return {
+        "volunteers": volunteers,
+        "listening": listening if sharing else 0,
+        "sharing": sharing,
+        "data_bytes": hub.manifest.num_bytes,
+        "hub_bytes": hub.shard_bytes() - before,
+        "peer_bytes": sum(one["bytes_from_peers"] for one in told),
+        "first_s": round(max(one["first_s"] for one in told), 2),
+        "all_s": round(max(one["all_s"] for one in told), 2),
+    }
+
+
+def show(rows: list[dict[str, Any]]) -> str:
+    """The rows as a table."""
+    headings = ("volunteers", "sharing", "from the Hub", "times the data", "from peers", "first shard", "all")
+    return as_table(headings, [_cells(row) for row in rows])
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        str(row["volunteers"]),
+        f"yes, {row['listening']} can be reached" if row["sharing"] else "no",
+        f"{row['hub_bytes'] / _MIB:.1f} MiB",
+        f"{row['hub_bytes'] / row['data_bytes']:.2f}",
+        f"{row['peer_bytes'] / _MIB:.1f} MiB",
+        f"{row['first_s']:.1f} s",
+        f"{row['all_s']:.1f} s",
+    )
+
+
+def main() -> int:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shards", type=int, default=24, help="shards of the cluster")
+    parser.add_argument("--rows", type=int, default=128, help="rows of each, 8 KiB a row")
+    parser.add_argument("--volunteers", type=int, nargs="+", default=_COUNTS)
+    parser.add_argument("--out", type=Path, default=None, help="file to write instead of benchmarks/results/fetch.json")
+    given = parser.parse_args()
+    cases = [(count, count, sharing) for count in given.volunteers for sharing in (False, True)]
+    if max(given.volunteers) > 2:
+        cases.append((max(given.volunteers), 2, True))
+    rows = []
+    with tempfile.TemporaryDirectory() as temporary:
+        hub = DataHub(Path(temporary), given.shards, given.rows)
+        for number, case in enumerate(cases):
+            folder = Path(temporary) / f"case-{number}"
+            folder.mkdir()
+            rows.append(measure(folder, hub, *case))
+            print(show(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
+        hub.stop()
+    print(show(rows))
+    write_result("fetch", rows, out=given.out, shards=given.shards)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

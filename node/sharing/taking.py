@@ -1,0 +1,225 @@
+"""Takes a shard from another volunteer that has it, or says whether to wait for one or to go to the Hub.
+
+Whoever cannot be reached, stops in the middle or is too slow is left alone for some minutes; whoever sent a whole file
+with another content is never asked again. A file whose parts came from several is thrown away when its hash is wrong,
+and begun again: then it is known whose fault it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from paris.node.cache import Cache, file_sha256
+from paris.node.fetch import Outcome
+from paris.node.hub_file import Wanted
+from paris.node.sharing.board import ShardBoard
+from paris.node.sharing.members import Member
+from paris.node.swarm import Swarm
+from paris.protocol.dht.addresses import split_peer_address
+from paris.protocol.errors import PeerError
+from paris.protocol.shard_request import ShardStatus, seal_request
+from paris.protocol.signing import Identity
+
+if TYPE_CHECKING:
+    from paris.protocol.dht.shards import ShardStream
+
+_MAX_ASKED = 8
+"""Of the members of a cluster, the first of the shard's ranking: all members agree on them."""
+_LEFT_ALONE_S = 300.0
+_STALLED_S = 900.0
+"""For whoever asked for patience until it was over: there would be no end to it otherwise."""
+_PIECE_BYTES = 2**17
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a peer may take."""
+
+    answer_s: float = 10.0
+    """Until its answer, and between two pieces."""
+    slow_bytes_per_s: float = 2**16
+    """On average, after `answer_s` of waiting; a slower peer is left alone."""
+
+
+class _WrongBytesError(PeerError):
+    """A peer alone sent a file with another content than the one it was asked for."""
+
+
+@dataclass
+class Taking:
+    """The asking end for the shards of one manifest.
+
+    Args:
+        swarm: Through whose peer to ask.
+        identity: Signs the questions.
+        run_id: The run.
+        board: Which shards there are.
+        cache: Where to.
+        members: The others that serve.
+        serves: Whether this node does too, and so may be the one that goes to the Hub first.
+        patience: With peers.
+        clock: Seconds that only ever grow.
+        rng: Draws the order of asking, so that not all ask the same peer first.
+    """
+
+    swarm: Swarm
+    identity: Identity
+    run_id: str
+    board: ShardBoard
+    cache: Cache
+    members: Callable[[], tuple[Member, ...]]
+    serves: Callable[[], bool]
+    patience: Patience = field(default_factory=Patience)
+    clock: Callable[[], float] = time.monotonic
+    rng: random.Random = field(default_factory=random.Random)
+    _left_until: dict[Member, float] = field(default_factory=dict)
+    """A member that comes back at another address is another one."""
+    _liars: set[str] = field(default_factory=set)
+    _asked_for_patience: dict[str, set[Member]] = field(default_factory=dict)
+    """Who, by shard."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def try_take(self, wanted: Wanted, on_bytes: Callable[[int], None]) -> Outcome:
+        """Take a shard from a peer, if one has it.
+
+        Args:
+            wanted: The shard.
+            on_bytes: Told each piece that came; may wait, or raise to end it.
+
+        Returns:
+            "taken": it is in the cache, verified. "wait": somebody fetches it or is busy, ask again. "hub": nobody has
+            it, and it is for this node to get it.
+        """
+        if not self.board.knows(wanted.sha256):
+            return "hub"
+        asked = sorted(self._reachable(), key=lambda member: _rank(wanted.sha256, member.signer))[:_MAX_ASKED]
+        said: dict[Member, ShardStatus] = {}
+        for member in self.rng.sample(asked, len(asked)):
+            try:
+                said[member] = self._ask(member, wanted, on_bytes)
+            except PeerError as error:
+                self._leave_alone(member, _LEFT_ALONE_S, is_liar=isinstance(error, _WrongBytesError))
+                continue
+            if said[member] is ShardStatus.HERE:
+                return "taken" if self.cache.file(wanted.sha256).exists() else "wait"
+        return self._whose_turn(wanted.sha256, said)
+
+    def lose_patience(self, sha256: str) -> None:
+        """Too long did peers say that they will have a shard: do without them."""
+        with self._lock:
+            stalling = self._asked_for_patience.pop(sha256, set())
+        for member in stalling:
+            self._leave_alone(member, _STALLED_S)
+
+    def fetching(self, sha256: str) -> AbstractContextManager[None]:
+        """While this node gets a shard from the Hub: others then wait for it."""
+        return self.board.fetching(sha256)
+
+    def want_no_more(self) -> None:
+        """Nothing more is going to be fetched: nobody need wait for this node."""
+        self.board.want(())
+
+    def _whose_turn(self, sha256: str, said: dict[Member, ShardStatus]) -> Outcome:
+        """Nobody gave the shard: wait for those who get it or are busy, or else for the first of those who want it."""
+        awaited = {member for member, status in said.items() if status in (ShardStatus.FETCHING, ShardStatus.BUSY)}
+        wanting = [member for member, status in said.items() if status is ShardStatus.WANTED]
+        if not awaited and wanting:
+            first = min(wanting, key=lambda member: _rank(sha256, member.signer))
+            if not self.serves() or _rank(sha256, first.signer) < _rank(sha256, self.identity.public_key):
+                awaited = {first}
+        with self._lock:
+            self._asked_for_patience[sha256] = awaited
+        return "wait" if awaited else "hub"
+
+    def _reachable(self) -> list[Member]:
+        members, now = self.members(), self.clock()
+        with self._lock:
+            return [m for m in members if m.signer not in self._liars and self._left_until.get(m, now) <= now]
+
+    def _leave_alone(self, member: Member, for_s: float, *, is_liar: bool = False) -> None:
+        with self._lock:
+            self._left_until[member] = self.clock() + for_s
+            if is_liar:
+                self._liars.add(member.signer)
+
+    def _ask(self, member: Member, wanted: Wanted, on_bytes: Callable[[int], None]) -> ShardStatus:
+        """What a member says; HERE after its bytes came.
+
+        Raises:
+            PeerError: It is not to be asked again for a while; for _WrongBytesError, ever.
+        """
+        part = self.cache.peer_part(wanted.sha256)
+        offset = part.stat().st_size if part.exists() else 0
+        if offset >= wanted.num_bytes:
+            part.unlink()
+            offset = 0
+        stream = self._open(member, wanted.sha256, offset)
+        try:
+            if stream.status is ShardStatus.HERE:
+                with self.board.fetching(wanted.sha256):
+                    self._receive(stream, wanted, part, offset, on_bytes)
+                    self._accept(wanted, part, offset)
+            return stream.status
+        finally:
+            stream.close()
+
+    def _open(self, member: Member, sha256: str, offset: int) -> ShardStream:
+        """The first of a member's addresses that answers."""
+        failure = PeerError(f"{member.signer[:12]}... has no address.")
+        for address in member.addresses:
+            _, peer_id = split_peer_address(address)
+            question = seal_request(
+                self.identity, run_id=self.run_id, to=peer_id, sha256=sha256, offset=offset, at=time.time()
+            )
+            try:
+                return self.swarm.ask_for_shard(address, question, timeout_s=self.patience.answer_s)
+            except PeerError as error:
+                failure = error
+        raise failure
+
+    def _receive(
+        self, stream: ShardStream, wanted: Wanted, part: Path, offset: int, on_bytes: Callable[[int], None]
+    ) -> None:
+        """Append what comes to the part."""
+        left, waited_s, received = wanted.num_bytes - offset, 0.0, 0
+        if stream.num_bytes != left:
+            raise PeerError(f"A peer would send {stream.num_bytes} bytes of {wanted.path} instead of {left}.")
+        with part.open("ab") as file:
+            file.truncate(offset)
+            while left > 0:
+                began = self.clock()
+                piece = stream.read(min(_PIECE_BYTES, left), timeout_s=self.patience.answer_s)
+                waited_s += self.clock() - began
+                if not piece:
+                    raise PeerError(f"A peer stopped {left} bytes before the end of {wanted.path}.")
+                file.write(piece)
+                left, received = left - len(piece), received + len(piece)
+                on_bytes(len(piece))
+                is_slow = received < waited_s * self.patience.slow_bytes_per_s
+                if left > 0 and is_slow and waited_s > self.patience.answer_s:
+                    raise PeerError(f"A peer sends {wanted.path} too slowly.")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _accept(self, wanted: Wanted, part: Path, offset: int) -> None:
+        """Move a whole part into the cache if it is what was signed; else it is gone."""
+        if file_sha256(part) == wanted.sha256:
+            self.cache.put(part, wanted.sha256)
+            return
+        part.unlink()
+        if offset == 0:
+            raise _WrongBytesError(f"A peer sent other bytes than {wanted.path} has.")
+
+
+def _rank(sha256: str, signer: str) -> str:
+    """A member's place for a shard, the same for whoever computes it."""
+    return hashlib.sha256(f"{sha256}{signer}".encode("ascii")).hexdigest()

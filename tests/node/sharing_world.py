@@ -1,0 +1,239 @@
+"""Volunteers of one cluster in one process, each with its own DHT peer, cache and settings; a coordinator's peer that
+grants leases; the Hub is `conftest.FileHub`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import threading
+import time
+from pathlib import Path
+
+from paris.node.bandwidth import Bandwidth
+from paris.node.cache import Cache
+from paris.node.fetch import Fetcher
+from paris.node.heartbeat import Announcer
+from paris.node.hub import Hub
+from paris.node.hub_file import Wanted
+from paris.node.retry import Backoff, StopSignal
+from paris.node.sharing.host import ShardHost
+from paris.node.sharing.sharing import Sharing
+from paris.node.sharing.taking import Patience, Taking
+from paris.node.swarm import Swarm
+from paris.protocol.dht.peer import Peer
+from paris.protocol.envelope import seal
+from paris.protocol.manifest import shards_digest
+from paris.protocol.records import Holding, Lease, Shard
+from paris.protocol.runid import make_run_id
+from paris.protocol.shard_request import Reply, ShardStatus, seal_request
+from paris.protocol.signing import Identity
+
+QUICK = Patience(answer_s=1.0)
+"""With peers that misbehave."""
+_LONG = Patience(answer_s=60.0)
+"""With honest ones: the machine may be busy."""
+
+
+class World:
+    """A coordinator's peer, a Hub, and the shards of cluster 0 on it."""
+
+    def __init__(self, folder: Path, hub, num_shards: int = 4, shard_bytes: int = 200_000) -> None:
+        self.folder, self.hub = folder, hub
+        self.coordinator = Identity.generate()
+        self.run_id = make_run_id("tiny", self.coordinator.public_key)
+        self.peer = Peer.start(run_id=self.run_id, coordinator=self.coordinator.public_key)
+        self.files = [
+            hub.add(f"shards/{i}.parquet", random.Random(i).randbytes(shard_bytes)) for i in range(num_shards)
+        ]
+        self.shards = tuple(Shard(path=f.path, sha256=f.sha256, bytes=f.num_bytes, rows=1) for f in self.files)
+        self.manifest_sha256 = shards_digest(self.shards)
+        self.volunteers: list[Volunteer] = []
+        self._num_leases = 0
+
+    def grant(self, volunteer: str) -> None:
+        """Publish a lease of the run for a key."""
+        self._num_leases += 1
+        lease = Lease(
+            lease_id=hashlib.sha256(volunteer.encode()).hexdigest()[:32],
+            task_id="expert-0",
+            attempt=self._num_leases,
+            volunteer=volunteer,
+            granted_at=time.time(),
+            expires_at=time.time() + 600,
+        )
+        # A volunteer that is gone may still count as a replica: then it is said again.
+        assert any(self.peer.publish(self.sealed(lease, self.coordinator), 1) for _ in range(3))
+
+    def sealed(self, payload, identity: Identity):
+        now = time.time()
+        numbers = {"sequence": int(now * 1000), "issued_at": now, "expires_at": now + 300}
+        return seal(payload, identity, run_id=self.run_id, **numbers)
+
+    def volunteer(self, **settings) -> Volunteer:
+        """A volunteer with a lease; see `Volunteer`."""
+        self.volunteers.append(Volunteer(self, **settings))
+        return self.volunteers[-1]
+
+    def close(self) -> None:
+        for volunteer in self.volunteers:
+            volunteer.close()
+        self.peer.stop()
+
+    @property
+    def hub_requests(self) -> list[str]:
+        """Paths that were asked of the Hub."""
+        return [path for path, _ in self.hub.requests]
+
+
+class Volunteer:
+    """The parts of a node that fetch and serve, put together as `joining.py` does.
+
+    Args:
+        world: The run.
+        listens: Whether others can reach it.
+        shares: As the setting `share_shards`.
+        server: Answers questions in place of the node's own host: a peer that misbehaves.
+        cache: Folder; its own by default.
+        identity: Its key; a new one by default.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        listens: bool = True,
+        shares: bool = True,
+        server=None,
+        cache: Path | None = None,
+        identity: Identity | None = None,
+        max_tries: int = 2,
+        parallel: int = 2,
+    ) -> None:
+        self.world = world
+        self.identity = identity or Identity.generate()
+        if identity is None:
+            world.grant(self.identity.public_key)
+        self.cache = Cache(cache or world.folder / self.identity.public_key[:8])
+        self.stop = StopSignal()
+        self.swarm = Swarm(
+            num_buckets=1,
+            initial_peers=tuple(world.peer.addresses),
+            start_peer=lambda peers: Peer.start(
+                run_id=world.run_id,
+                coordinator=world.coordinator.public_key,
+                initial_peers=peers,
+                client_mode=not listens,
+            ),
+        )
+        self.swarm.connect()
+        self.announcer = Announcer(self.swarm, self.identity, world.run_id, 30.0)
+        self.announcer.start()
+        hub = Hub(world.hub.endpoint, None)
+        self.fetcher = Fetcher(hub, self.cache, self.stop.pause, parallel, max_tries, Backoff(first_s=0.05))
+        if server is not None:
+            self._serve_instead(server)
+        elif shares:
+            self.sharing = Sharing(
+                swarm=self.swarm,
+                identity=self.identity,
+                run_id=world.run_id,
+                cache=self.cache,
+                announcer=self.announcer,
+                upload=Bandwidth(),
+                max_uploads=4,
+            )
+
+    sharing: Sharing | None = None
+
+    def _serve_instead(self, server) -> None:
+        self.swarm.on_start(lambda peer: peer.serve_shards(server))
+        addresses = tuple(self.swarm._peer.addresses)
+        holding = Holding(cluster=0, manifest_sha256=self.world.manifest_sha256, addresses=addresses)
+        assert self.swarm.publish(self.world.sealed(holding, self.identity))
+
+    def begin(self, patience: Patience = _LONG) -> Taking:
+        """Work on the cluster from now on; the way to the others."""
+        taking = self.sharing.work_on(0, self.world.manifest_sha256, self.world.shards)
+        taking.patience = patience
+        self.fetcher.peers = taking
+        return taking
+
+    def fetch_all(self, files: list[Wanted] | None = None, patience: Patience = _LONG) -> None:
+        """Fetch; what came is what the Hub has."""
+        if self.sharing is not None:
+            self.begin(patience)
+        files = files or self.world.files
+        self.fetcher.fetch_all(files, lambda index, path: None, lambda: None)
+        for wanted in files:
+            assert self.cache.file(wanted.sha256).read_bytes() == self.world.hub.files[wanted.path]
+
+    def host(self, max_uploads: int) -> ShardHost:
+        """What answers questions in its place, with another limit."""
+        return ShardHost(
+            self.sharing.board,
+            self.sharing._members,
+            run_id=self.world.run_id,
+            peer_id=self.swarm._peer.peer_id,
+            upload=Bandwidth(),
+            max_uploads=max_uploads,
+        )
+
+    def close(self) -> None:
+        self.stop.set()
+        self.announcer.stop()
+        self.swarm.close()
+
+
+class Misbehaving:
+    """Serves whatever it is told to: `reply(sha256)` of every question; counts them."""
+
+    def __init__(self, reply, pace_s: float = 0.0) -> None:
+        self._reply, self._pace_s = reply, pace_s
+        self.num_asked = 0
+        self._lock = threading.Lock()
+
+    def answer(self, question: bytes) -> Reply:
+        with self._lock:
+            self.num_asked += 1
+        return self._reply(question)
+
+    def pace(self, num_bytes: int) -> float:
+        return self._pace_s
+
+    def release(self, reply: Reply) -> None:
+        """Nothing to give back."""
+
+
+def reply_with(path: Path, question: bytes, world: World) -> Reply:
+    offset = json.loads(question)["offset"]
+    return Reply(ShardStatus.HERE, path, offset, world.files[0].num_bytes - offset)
+
+
+def ask(world, asking, asked, sha256, *, identity=None, to=None, offset=0, run_id=None) -> ShardStatus:
+    """Put one question, true but for what is told otherwise."""
+    peer = asked.swarm._peer
+    question = seal_request(
+        identity or asking.identity,
+        run_id=run_id or world.run_id,
+        to=to or peer.peer_id,
+        sha256=sha256,
+        offset=offset,
+        at=time.time(),
+    )
+    stream = asking.swarm.ask_for_shard(peer.addresses[0], question, timeout_s=5)
+    stream.close()
+    return stream.status
+
+
+class Clock:
+    """A clock that waiting moves on."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pause(self, seconds: float) -> None:
+        self.now += seconds
