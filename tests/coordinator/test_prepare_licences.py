@@ -15,7 +15,6 @@ from paris.coordinator.prepare.licences import (
     allowed_name,
     card_licences,
     is_allowed,
-    licence_table,
     normal_licence,
 )
 from paris.coordinator.rundir import RunDir
@@ -79,9 +78,11 @@ def test_the_list_may_come_as_one_text_and_in_any_order() -> None:
 
 def test_the_cards_count_the_pictures_of_each_licence(tmp_path: Path) -> None:
     names = ["cc-by-4.0"] * 3 + ["house-licence"] * 5 + ["pdm-1.0"] + [""]
-    pq.write_table(pa.table({"licence": names}), tmp_path / "attribution.parquet")
-    assert card_licences(tmp_path / "attribution.parquet") == ["other", "cc-by-4.0", "unknown"]
     create_run(tmp_path / "run", recipe="emoji")
-    card = model_card(RunDir.open(tmp_path / "run"), [], licence_table(tmp_path / "attribution.parquet"))
+    run = RunDir.open(tmp_path / "run")
+    run.data.mkdir(exist_ok=True)
+    pq.write_table(pa.table({"licence": names}), run.data / "attribution.parquet")
+    assert card_licences(run.data / "attribution.parquet") == ["other", "cc-by-4.0", "unknown"]
+    card = model_card(run, [])
     table = "| house-licence | 5 |\n| cc-by-4.0 | 3 |\n| pdm-1.0 | 1 |\n| unknown | 1 |"
     assert f"| licence of pictures | rows |\n| --- | --- |\n{table}\n" in card
