@@ -55,7 +55,7 @@ def plan_for(device: str, quick: bool) -> Plan:
         return Plan(["dit-emoji-4", "dit-s-2"], "dit-emoji-4", 1, [1, 4], [1, 2, 8], [2, 8], 4, 1, device)
     counts, batches = [1, 2, 4, 8, 16, 32, 64], [1, 2, 4, 8, 16]
     if device == "cpu":
-        return Plan(["dit-emoji-4", "dit-s-2", "dit-b-2"], "dit-s-2", 2, batches, counts, [2, 8, 64], 8, 2, device)
+        return Plan(["dit-emoji-4", "dit-s-2", "dit-b-2"], "dit-s-2", 2, batches, counts, [2, 8, 64], 8, 5, device)
     presets = ["dit-s-2", "dit-b-2", "dit-l-2", "dit-xl-2"]
     return Plan(presets, "dit-b-2", 8, batches, counts, [2, 8, 64], 8, 9, device)
 

@@ -107,13 +107,13 @@ def _prompt(run: RunDir) -> str:
 
 
 def _origin(run: RunDir) -> list[str]:
-    """Where run and data come from, and whom to thank."""
+    """Where run and data come from, under which licences, and whom to thank."""
+    attribution = run.data / "attribution.parquet"
     return [
         f"Run `{run.run_id}`, signed by `{run.identity.public_key}`. Data: `{run.config.hub.data_repo}`; the source,",
         "author and licence of every picture stand in `ATTRIBUTION.parquet`.",
         "",
-        *licence_table(run.data / "attribution.parquet"),
-        "",
+        *([*licence_table(attribution), ""] if attribution.is_file() else []),
         run.config.run.attribution,
     ]
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,7 @@ from paris.experts.errors import ExpertError
 __all__ = ["Engine", "daft", "result_batches"]
 
 _TASK_ROWS = 512
+_KNOCK_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Engine:
                 "Run pip install 'paris-swarm[ray]', or leave --ray out to prepare on this machine.",
             )
         try:
+            _knock(self.ray_address)
             daft.set_runner_ray(address=self.ray_address, noop_if_initialized=True)
         except Exception as error:  # Ray and Daft raise unrelated types here
             raise EngineError(
@@ -86,6 +89,17 @@ class Engine:
                 f"There is no device {self.device!r} on this machine: {str(error).splitlines()[0]}",
                 "Give --device cpu, or install a torch that knows the device.",
             ) from error
+
+
+def _knock(address: str) -> None:
+    """Refuse an address where nobody listens: Ray itself tries for minutes.
+
+    Raises:
+        OSError: Nobody does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():  # else "auto", which names no place
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
 
 
 def result_batches(frame: daft.DataFrame) -> Iterator[pa.RecordBatch]:

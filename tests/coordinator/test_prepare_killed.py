@@ -25,15 +25,16 @@ def prepare_in_small_parts(out_dir: Path, kill_stage: str | None = None, kill_at
     """Prepare 16 pictures in parts of 4 rows; killed as soon as `kill_at` rows of a stage are done."""
     from paris.coordinator.prepare import embedding, encoding
 
-    embedding._PART_ROWS = encoding._GROUP_ROWS = PART_ROWS
-
     def progress(stage: str, done: int, total: int) -> None:
         if stage == kill_stage and done >= kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
     source = {"kind": "twemoji", "names": NAMES, "heldout_names": ()}
     settings = {"source": source, "num_clusters": 2, "heldout_rows": 2, "rows_per_shard": 2}
-    prepare(prepare_config(settings), out_dir, progress)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedding, "_PART_ROWS", PART_ROWS)
+        patch.setattr(encoding, "_GROUP_ROWS", PART_ROWS)
+        prepare(prepare_config(settings), out_dir, progress)
 
 
 @pytest.fixture(scope="module")

@@ -99,7 +99,9 @@ def test_of_clip_the_part_for_pictures_embeds(tmp_path: Path) -> None:
     width = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     text = CLIPTextConfig(**width, vocab_size=20, max_position_embeddings=8)
     vision = CLIPVisionConfig(**width, image_size=28, patch_size=14)
-    CLIPModel(CLIPConfig(text.to_dict(), vision.to_dict(), projection_dim=12)).eval().save_pretrained(tmp_path)
+    CLIPModel(
+        CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=12)
+    ).eval().save_pretrained(tmp_path)
     (tmp_path / "preprocessor_config.json").write_text('{"crop_size": 28}')
     pictures = np.random.default_rng(0).integers(0, 256, (3, 3, 28, 28), dtype=np.uint8)
     found = load_embedder(str(tmp_path)).embed(pictures)
