@@ -28,6 +28,8 @@ def training_table(result: dict[str, Any]) -> str:
     columns = {name: [rows[name][who] for who in ("ours", "plain")] for name in ("step_s", "optimizer_s")}
     memory = [f"{rows['peak_memory_bytes'][who] / 2**30:.1f} GiB" for who in ("ours", "plain")]
     share = [f"{rows['share_of_peak'][who]:.0%}" for who in ("ours", "plain")]
+    kinds = ("matmul", "attention", "pointwise", "optimizer")
+    profiles = [", ".join(f"{rows['profile'][who][kind]:.0%}" for kind in kinds) for who in ("ours", "plain")]
     compiled = "compiled" if settings["compile"] else "not compiled"
     shape = f"{settings['preset']}, batch {settings['batch']}, {settings['precision']}, {compiled}"
     where = f"{machine['cores']} cores, torch {machine['versions']['torch']}"
@@ -37,6 +39,7 @@ def training_table(result: dict[str, Any]) -> str:
         "| time, median | " + " | ".join(f"{value:.1f} s" for value in columns["step_s"]) + " |",
         "| of it the optimizer | " + " | ".join(f"{value:.2f} s" for value in columns["optimizer_s"]) + " |",
         f"| share of the machine's matrix-product peak | {' | '.join(share)} |",
+        f"| of the time: products, attention, element by element, optimizer | {' | '.join(profiles)} |",
         f"| peak memory | {' | '.join(memory)} |",
         f"| ratio of the times, median of {settings['rounds']} pairs | {rows['ratio']:.2f} | |",
         f"| largest difference of an output, of a gradient | {rows['difference']['output']:.1e}, "
@@ -70,8 +73,8 @@ def sampling_table(result: dict[str, Any]) -> str:
         f"{equal['maximal_difference'] / equal['largest_value']:.1e} |",
         f"| equal quality: {fast['num_steps']} steps of what serves, against 50 Euler steps of top-2 | "
         f"{fast['times_faster']:.1f} times as fast |",
-        f"| its distances, of a small model trained on digits (own scale and 7.5, two sets of seeds) | {gaps}; "
-        f"{equals} of {len(quality['equal'])} within 2% and as well recognised |",
+        f"| distance from data that way, against the 50 steps: small model of digits, own scale and 7.5, two sets of "
+        f"seeds | {gaps}; {equals} of {len(quality['equal'])} within 2% and as well recognised |",
         f"| peak memory, {memory['resident']} experts resident of {memory['num_experts']} | "
         f"{memory['over_weights']:.2f} times their weights and the router's |",
         f"| fetching hidden behind computing | {memory['hidden']:.0%} |",
