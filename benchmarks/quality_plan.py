@@ -83,5 +83,6 @@ def idea_questions(experts: int) -> list[Question]:
     counts = [count for count in (2, 8, 16, 32) if count != experts]
     kinds = ("even", "pixels", "overlap", "warm", "epsilon", "narrow", "slow", "steps")
     arms = [*(f"semantic-{count}" for count in counts), *(f"{kind}-{experts}" for kind in kinds)]
-    asked = [Question(name, way) for name in arms for way in _FEW]
+    asked = [Question(name, way) for name in (*arms, f"sampled-{experts}") for way in _FEW]
+    asked.append(Question(f"distilled-{experts}", ALONE))
     return asked + [Question(f"semantic-{experts}", way, (experts - 1,)) for way in _FEW]

@@ -10,6 +10,7 @@ judge.py       what samples are worth
 clusters.py    the training part in K clusters, in several ways
 parts.py       one expert, or the monolith, through the training that volunteers run
 routers.py     the two routers of a clustering
+students.py    one model taught by all experts; routers of what the experts draw
 arms.py        what is compared: models out of parts, all of the same training compute
 ways.py        ways of sampling an arm
 grid.py        samples to look at

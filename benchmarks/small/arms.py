@@ -9,6 +9,8 @@
 "narrow-4"          the smallest cluster's expert is half as wide: a volunteer with less memory
 "slow-4"            the smallest cluster's expert does a quarter of the steps: a volunteer with less time
 "steps-4"           the steps are split instead of the batch: what not to do
+"sampled-4"         the experts of semantic-4, with routers that were trained on what the experts draw
+"distilled-4"       the experts of semantic-4 as one model: a quarter of the batch, each row taught by its expert
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from benchmarks.flops import step_flops
 from benchmarks.small.clusters import KINDS, num_clusters
 from benchmarks.small.parts import Part
 from benchmarks.small.pictures import SmallDataError
-from benchmarks.small.routers import router_training_flops
+from benchmarks.small.routers import SAMPLED, router_training_flops
 from benchmarks.small.settings import SmallSettings
 
 MONOLITH = "monolith"
@@ -35,6 +37,10 @@ class Arm(NamedTuple):
     """Experts, by number."""
     starts: tuple[Part, ...] = ()
     """Parts that others start from: trained first, thrown away after."""
+    teachers: tuple[Part, ...] = ()
+    """Experts that the one part is taught by: trained first."""
+    routers: str = ""
+    """Name of the routers; empty: the clustering's."""
 
     @property
     def is_monolith(self) -> bool:
@@ -43,7 +49,7 @@ class Arm(NamedTuple):
 
     def flops(self, settings: SmallSettings) -> dict[str, int]:
         """Training: of the experts with what they start from, and of the router."""
-        experts = sum(part.flops(settings) for part in (*self.parts, *self.starts))
+        experts = sum(part.flops(settings) for part in (*self.parts, *self.starts, *self.teachers))
         return {
             "experts": experts,
             "router": 0 if self.is_monolith else router_training_flops(settings, len(self.parts)),
@@ -65,7 +71,7 @@ def arm(name: str, settings: SmallSettings) -> Arm:
             name, "all-1", (Part(clustering="all-1", batch_size=settings.batch_size, steps=_monolith_steps(settings)),)
         )
     kind, count = name.partition("-")[0], name.partition("-")[2]
-    changed = {"warm", "epsilon", "narrow", "slow", "steps"}
+    changed = {"warm", "epsilon", "narrow", "slow", "steps", "sampled", "distilled"}
     clustering = f"semantic-{count}" if kind in changed else name
     if kind not in {*KINDS, *changed} - {"all"} or settings.batch_size % (experts := num_clusters(clustering)):
         raise SmallDataError(f"There is no arm {name!r} for a batch of {settings.batch_size}.", f"Known: {__doc__}")
@@ -75,6 +81,11 @@ def arm(name: str, settings: SmallSettings) -> Arm:
     ]
     if kind == "warm":
         return _warm(name, clustering, parts, settings)
+    if kind == "sampled":
+        return Arm(name, clustering, tuple(parts), routers=clustering + SAMPLED)
+    if kind == "distilled":
+        student = parts[0].model_copy(update={"batch_size": max(1, settings.batch_size // 4), "is_student": True})
+        return Arm(name, clustering, (student,), teachers=tuple(parts))
     if kind == "steps":
         fewer = {"batch_size": settings.batch_size, "steps": settings.steps // experts}
         parts = [part.model_copy(update=fewer) for part in parts]

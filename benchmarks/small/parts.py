@@ -43,6 +43,8 @@ class Part(Settings):
     objective: Literal["flow", "epsilon"] = "flow"
     start: str | None = None
     """Name of the part whose weights this one starts from."""
+    is_student: bool = False
+    """Learns what the experts of its clustering say, on the rows of all."""
 
     @property
     def name(self) -> str:
@@ -51,6 +53,7 @@ class Part(Settings):
         ways += [f"h{self.hidden_size}"] if self.hidden_size else []
         ways += [self.objective] if self.objective != "flow" else []
         ways += ["warm"] if self.start else []
+        ways += ["student"] if self.is_student else []
         return ".".join([self.clustering, str(self.cluster), *ways])
 
     def model(self, settings: SmallSettings) -> ModelConfig:
@@ -91,7 +94,29 @@ def train_part(folder: Path, part: Part, start: Part | None = None, say: Callabl
     """
     if weights_of(folder, part).is_file():
         return
-    settings, work = read_settings(folder), folder / "work" / part.name
+    path = shard(folder, part.clustering, part.cluster)
+    run_training(folder, part, task_of(folder, read_settings(folder), part, start), lambda _: path, say)
+
+
+def run_training(
+    folder: Path,
+    part: Part,
+    task: TrainingTask,
+    shard_path: Callable[[int], Path],
+    say: Callable[[str], None],
+    **options: Any,
+) -> None:
+    """Train to the end, and keep what it took.
+
+    Args:
+        folder: The benchmark's folder.
+        part: What it is called.
+        task: What is trained.
+        shard_path: The file of shard i.
+        say: Told a line now and then.
+        options: Further ones of `ExpertTraining`.
+    """
+    work = folder / "work" / part.name
     losses: list[tuple[int, float]] = []
 
     def report(progress: Progress) -> None:
@@ -102,15 +127,21 @@ def train_part(folder: Path, part: Part, start: Part | None = None, say: Callabl
             say(f"{part.name}: step {progress.step} of {progress.steps}, loss {progress.loss:.4f}, {speed}")
 
     began = time.monotonic()
-    path = shard(folder, part.clustering, part.cluster)
-    task = _task(folder, settings, part, start)
-    training = ExpertTraining(task, work, lambda _: path, folder / "data", "cpu", 1, _REPORT_EVERY)
+    training = ExpertTraining(task, work, shard_path, folder / "data", "cpu", 1, _REPORT_EVERY, **options)
     training.run(report, lambda: False)
     facts: dict[str, Any] = {"losses": losses, "seconds": round(time.monotonic() - began, 1)}
     write_whole(work / "report.json", json.dumps(facts).encode())
 
 
-def _task(folder: Path, settings: SmallSettings, part: Part, start: Part | None) -> TrainingTask:
+def task_of(folder: Path, settings: SmallSettings, part: Part, start: Part | None) -> TrainingTask:
+    """What a volunteer would be given.
+
+    Args:
+        folder: The benchmark's folder, with its shards.
+        settings: The folder's.
+        part: What is trained.
+        start: The trained part that it starts from.
+    """
     rows = read_clusters(folder, part.clustering)[part.cluster].shard_rows
     return TrainingTask(
         run_id=settings.dataset,

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from benchmarks.small.clusters import num_clusters, read_clusters
 from benchmarks.small.settings import SmallSettings, read_settings
+from paris.experts.data.shards import ClusterData
 from paris.experts.files import write_whole
 from paris.experts.frozen.codec import CodecConfig, load_codec
 from paris.experts.frozen.text import load_text_encoder
@@ -31,6 +32,8 @@ from paris.experts.release.layout import write_router
 from paris.experts.training.router_training import train_router
 from paris.experts.weights.checkpoint import load_tensors, specs_of
 
+SAMPLED = ".sampled"
+"""What the name of a clustering gets where its routers saw samples alone."""
 _SAY_EVERY = 400
 
 
@@ -46,19 +49,26 @@ def folder_of(folder: Path, clustering: str) -> Path:
     return folder / "work" / f"router.{clustering}"
 
 
-def train_routers(folder: Path, clustering: str, say: Callable[[str], None] = print) -> None:
+def train_routers(
+    folder: Path,
+    clustering: str,
+    say: Callable[[str], None] = print,
+    rows: Callable[[], list[ClusterData]] | None = None,
+) -> None:
     """Train both, or do nothing where that is done.
 
     Args:
         folder: The benchmark's folder, with its shards.
-        clustering: Whose clusters they tell apart.
+        clustering: Whose clusters they tell apart, with what the routers' name gets beside.
         say: Told a line now and then.
+        rows: What they are trained on, a cluster each; None: the training rows of the clustering.
     """
     work = folder_of(folder, clustering)
     if (work / "report.json").is_file():
         return
-    settings, began, count = read_settings(folder), time.monotonic(), num_clusters(clustering)
-    clusters = read_clusters(folder, clustering)
+    settings, began, own = read_settings(folder), time.monotonic(), clustering.partition(".")[0]
+    clusters = rows() if rows else read_clusters(folder, own)
+    count = len(clusters)
 
     def progress(step: int, loss: float) -> None:
         if step % _SAY_EVERY == 0:
@@ -67,14 +77,15 @@ def train_routers(folder: Path, clustering: str, say: Callable[[str], None] = pr
     router, report = train_router(
         settings.router(count),
         clusters,
-        read_clusters(folder, clustering, "heldout"),
+        read_clusters(folder, own, "heldout"),
         load_codec(CodecConfig(), folder / "data"),
         settings.router_training,
         seed=settings.seed,
         on_progress=progress,
     )
     write_router(work, router)
-    captions = [(caption, k) for k, cluster in enumerate(clusters) for caption in cluster.shard(0).captions]
+    shards = [(cluster.shard(i), k) for k, cluster in enumerate(clusters) for i in range(cluster.num_shards)]
+    captions = [(caption, k) for shard, k in shards for caption in shard.captions]
     encoder = load_text_encoder(settings.text, folder / "data")
     texts, homes = [text for text, _ in captions], [k for _, k in captions]
     steps = settings.prompt_router_steps
@@ -90,7 +101,8 @@ def load_routers(folder: Path, clustering: str) -> Routers:
     Raises:
         CheckpointError: They are not trained.
     """
-    settings, work, count = read_settings(folder), folder_of(folder, clustering), num_clusters(clustering)
+    settings, work = read_settings(folder), folder_of(folder, clustering)
+    count = num_clusters(clustering.partition(".")[0])
     router = Router(settings.router(count))
     router.load_state_dict(load_tensors(work / "pytorch_model.safetensors", specs_of(router.state_dict())))
     shape = PromptRouterConfig(text_embed_dim=settings.text.dim, num_clusters=count)

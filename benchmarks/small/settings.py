@@ -45,6 +45,8 @@ class SmallSettings(Settings):
     uniform times left half-trained experts at twice the distance."""
     router_steps: Annotated[int, Field(ge=1)] = 1200
     prompt_router_steps: Annotated[int, Field(ge=1)] = 200
+    router_samples: Annotated[int, Field(ge=1)] = 1000
+    """Rows that each expert draws on average for a router that sees no data."""
     router_heldout: Annotated[int, Field(ge=10, le=1000)] = 250
     """About how many held-out rows the router is judged on, each at ten noise levels."""
     classifier_epochs: Annotated[int, Field(ge=1)] | None = None

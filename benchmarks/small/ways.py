@@ -116,7 +116,7 @@ class Ensemble:
             for k, part in enumerate(arm.parts)
             if k not in without
         }
-        routers = None if arm.is_monolith else load_routers(folder, arm.clustering)
+        routers = None if arm.is_monolith else load_routers(folder, arm.routers or arm.clustering)
         self.router = routers.picture if routers else None
         self.prompt_router = routers.prompt if routers else None
         self.text_encoder = load_text_encoder(settings.text, folder / "data")

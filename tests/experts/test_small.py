@@ -20,6 +20,7 @@ from benchmarks.small.parts import train_part
 from benchmarks.small.pictures import SmallDataError, shrink, split, unit_pixels
 from benchmarks.small.routers import train_routers
 from benchmarks.small.settings import SmallSettings, keep_settings
+from benchmarks.small.students import train_routers_on_samples, train_student
 from benchmarks.small.train import clusterings_of, prepare
 from benchmarks.small.ways import Ensemble, way
 from paris.experts.errors import ExpertError, SettingsError
@@ -33,9 +34,10 @@ SMALLEST = SmallSettings(
     classifier_epochs=1,
     hidden_size=16,
     num_layers=1,
+    router_samples=6,
     samples=20,
 )
-ARMS = (MONOLITH, "semantic-2", "warm-2", "narrow-2", "epsilon-2", "overlap-2")
+ARMS = (MONOLITH, "semantic-2", "warm-2", "narrow-2", "epsilon-2", "overlap-2", "distilled-2", "sampled-2")
 
 
 @pytest.fixture(scope="module")
@@ -45,10 +47,13 @@ def folder(tmp_path_factory):
     arms = [arm(name, SMALLEST) for name in ARMS]
     prepare(path, SMALLEST, clusterings_of(arms))
     starts = {part.name: part for one in arms for part in one.starts}
-    for part in [*starts.values(), *(part for one in arms for part in one.parts)]:
+    for part in [*starts.values(), *(part for one in arms for part in one.parts if not part.is_student)]:
         train_part(path, part, starts[part.start] if part.start else None)
     for clustering in ("semantic-2", "overlap-2"):
         train_routers(path, clustering)
+    distilled, sampled = arm("distilled-2", SMALLEST), arm("sampled-2", SMALLEST)
+    train_student(path, distilled.parts[0], distilled.teachers)
+    train_routers_on_samples(path, sampled.clustering, sampled.parts)
     return path
 
 
@@ -180,6 +185,15 @@ def test_ancestral_routing_costs_what_the_monolith_costs(folder):
     assert rows[0].router_rows == 0
     assert rows[1].expert_rows == 50
     assert rows[1].router_rows == 25
+
+
+def test_a_student_draws_alone_and_routers_of_samples_are_others_than_those_of_data(folder):
+    judge = load(folder).judge
+    student = Ensemble(folder, SMALLEST, arm("distilled-2", SMALLEST))
+    assert student.draw(judge, way("alone"), 4, 1.0).expert_rows == 25
+    sampled, own = (Ensemble(folder, SMALLEST, arm(name, SMALLEST)) for name in ("sampled-2", "semantic-2"))
+    assert not torch.equal(sampled.router.head[4].weight, own.router.head[4].weight)
+    assert torch.equal(sampled.experts[1].pos_embed, own.experts[1].pos_embed)
 
 
 def test_each_figure_is_measured_once_and_a_line_that_was_cut_is_measured_again(folder):
