@@ -1,6 +1,7 @@
 """The organiser's tool and service. The service imports no torch: what computes runs in child processes.
 
-cli.py             the commands; each imports its module when it runs
+cli.py             the commands; each imports its module when it runs; cli_data.py: those about data
+cli_arguments.py   arguments that several commands have
 console.py         what commands say; errors as one line
 config.py          run.toml; recipes/ has ready ones
 rundir.py          where things stand in a run directory

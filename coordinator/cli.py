@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from paris.coordinator.cli_arguments import JsonOption, RunArgument
+from paris.coordinator.cli_data import clusters, dropped, prepare
 from paris.coordinator.console import fail_clearly, print_json, say
 from paris.protocol.lifeline import end_with_parent_if_asked
 
@@ -18,8 +20,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The run directory.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 
 @app.command()
@@ -49,55 +49,8 @@ def recipes() -> None:
         print(name)
 
 
-@app.command()
-def prepare(
-    run: RunArgument,
-    as_json: JsonOption = False,
-    captioner: Annotated[
-        str | None, typer.Option(help="BLIP or BLIP-2 model, name or folder, for pictures without a caption.")
-    ] = None,
-    licences: Annotated[str | None, typer.Option(help="Take only these, as cc-by,cc0.")] = None,
-    ray: Annotated[str | None, typer.Option(metavar="ADDRESS", help="A Ray cluster to compute on.")] = None,
-    device: Annotated[
-        str | None, typer.Option(help="Where embedder and VAE compute.", show_default="run.toml's [compute] device")
-    ] = None,
-    models: Annotated[
-        int | None, typer.Option(help="Copies of the model that compute at once, a GPU each on cuda.", min=1)
-    ] = None,
-) -> None:
-    """Cut the data into clusters, shards and manifests; killed, the same command goes on."""
-    from paris.coordinator.preparing import Where, prepare_run
-    from paris.coordinator.rundir import RunDir
-
-    given = {name: value for name, value in (("captioner", captioner), ("licences", licences)) if value is not None}
-    prepare_run(RunDir.open(run), as_json=as_json, given=given, where=Where(ray, device, models))
-
-
-@app.command()
-def clusters(
-    run: RunArgument,
-    out: Annotated[Path | None, typer.Option(help="Write the page here.", show_default="data/clusters.html")] = None,
-    open_page: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Show what each cluster is: one page with pictures, words and figures."""
-    from paris.coordinator.cluster_cards import show_clusters
-    from paris.coordinator.rundir import RunDir
-
-    show_clusters(RunDir.open(run), out, open_page=open_page, as_json=as_json)
-
-
-@app.command()
-def dropped(
-    run: RunArgument,
-    as_json: JsonOption = False,
-    reason: Annotated[str | None, typer.Option(help="Only those of this reason.")] = None,
-) -> None:
-    """List the pictures that `prepare` left out, each with its reason."""
-    from paris.coordinator.preparing import print_dropped
-    from paris.coordinator.rundir import RunDir
-
-    print_dropped(RunDir.open(run), reason, as_json=as_json)
+for command in (prepare, clusters, dropped):
+    app.command()(command)
 
 
 @app.command()
