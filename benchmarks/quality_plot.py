@@ -24,10 +24,12 @@ def draw(result: dict[str, Any], path: Path) -> Path:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4.2), layout="constrained")
-    ways, counts = figure.subplots(1, 2, width_ratios=(3, 2))
-    _over_ways(ways, result)
-    _over_counts(counts, result)
+    points = _counts(result)
+    figure = Figure(figsize=(11 if points else 7, 4.2), layout="constrained")
+    panels = figure.subplots(1, 2 if points else 1, squeeze=False, width_ratios=(3, 2) if points else None)[0]
+    _over_ways(panels[0], result)
+    if points:
+        _over_counts(panels[1], points)
     with whole_file(path) as partial:
         figure.savefig(partial, dpi=110, format="png")
     return path
@@ -52,7 +54,9 @@ def _over_ways(panel: Any, result: dict[str, Any]) -> None:
     panel.legend(frameon=False)
 
 
-def _over_counts(panel: Any, result: dict[str, Any]) -> None:
+def _counts(result: dict[str, Any]) -> dict[str, dict[int, float]]:
+    """Of each data set where several K were tried: K to the share of the monolith's distance."""
+    found = {}
     for folder in result["rows"]:
         points = {
             int(row["arm"].partition("-")[2]): row["of_monolith"]
@@ -60,10 +64,14 @@ def _over_counts(panel: Any, result: dict[str, Any]) -> None:
             if row["arm"].startswith("semantic-") and row["way"] == "ancestral" and not row["without"]
         }
         if len(points) > 1:
-            counts = sorted(points)
-            panel.plot(counts, [points[count] for count in counts], marker="o", label=folder["dataset"])
+            found[folder["dataset"]] = dict(sorted(points.items()))
+    return found
+
+
+def _over_counts(panel: Any, points: dict[str, dict[int, float]]) -> None:
+    for dataset, values in points.items():
+        panel.plot(list(values), list(values.values()), marker="o", label=dataset)
     panel.axhline(1.0, color="gray", linewidth=1)
     panel.set(title="Ancestral routing over K, one seed", xlabel="experts K", ylabel="share of the monolith's")
     panel.set_xscale("log", base=2)
-    if panel.get_legend_handles_labels()[1]:
-        panel.legend(frameon=False)
+    panel.legend(frameon=False)

@@ -51,7 +51,7 @@ def main_table(dataset: str, folders: list[dict[str, Any]], figures: Figures) ->
         f"### {dataset}",
         "",
         f"{len(folders)} seed{'s' * (len(folders) > 1)}, {own[MONOLITH, 'alone'][0]['num_samples']} samples, guidance "
-        f"{scale:g}; data against data at the same number: {statistics.fmean(floors):.1f}.",
+        f"{scale:g}; data against data at the same number: {statistics.fmean(floors):.2f}.",
         "",
         "| arm | sampling | distance | of the monolith's | KID | precision | recall | sliced W | recognised | MFLOP |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -101,7 +101,7 @@ def main() -> int:
 
 def _line(arm: str, way: str, rows: list[dict[str, Any]]) -> str:
     ratio = _spread(rows, "of_monolith", 2)
-    cells = [arm, way, _spread(rows, "frechet", 1), ratio, f"{_mean(rows, 'kernel'):.3f}"]
+    cells = [arm, way, _spread(rows, "frechet", 2), ratio, f"{_mean(rows, 'kernel'):.3f}"]
     cells += [f"{_mean(rows, name):.2f}" for name in ("precision", "recall", "sliced_wasserstein")]
     cells += [f"{_mean(rows, 'recognised'):.0%}", f"{_mean(rows, 'sampling_mflops'):.0f}"]
     return f"| {' | '.join(cells)} |"

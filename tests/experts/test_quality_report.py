@@ -1,0 +1,54 @@
+"""The report of the quality benchmark, from a result of two seeds made up here."""
+
+import json
+
+import pytest
+
+from benchmarks import quality_report
+
+
+def figure(arm, way, distance, without=()):
+    numbers = dict.fromkeys(("kernel", "precision", "recall", "sliced_wasserstein", "recognised"), 0.5)
+    cost = {"sampling_mflops": 450.0, "num_samples": 1000, "of_monolith": distance / 2}
+    return {"arm": arm, "way": way, "without": list(without), "frechet": distance, **numbers, **cost}
+
+
+def folder(seed, ancestral):
+    ways = ("oracle", "top2+prompt", "full+prompt", "top1", "top2", "full")
+    figures = [figure("monolith", "alone", 2.0), figure("semantic-4", "ancestral", ancestral)]
+    figures += [figure("semantic-4", way, 3.0) for way in ways] + [figure("semantic-4", "full", 5.0, (3,))]
+    losses = [{"cluster": 0, "share": 1.0, "own": 0.1, "best_other": 0.2, "monolith": 0.15}]
+    return {
+        "dataset": "digits",
+        "seed": seed,
+        "settings": {"experts": 4},
+        "guidance_scale": 1.5,
+        "floor": 0.4,
+        "losses_by_cluster": losses,
+        "figures": figures + ([figure("semantic-8", "ancestral", 4.0)] if seed == 0 else []),
+    }
+
+
+def test_only_what_stands_between_the_marks_is_replaced(tmp_path, monkeypatch, capsys):
+    (tmp_path / "quality.json").write_text(json.dumps({"rows": [folder(0, 1.0), folder(1, 2.0)]}))
+    (tmp_path / "pictures").mkdir()
+    docs = tmp_path / "quality.md"
+    docs.write_text(f"before\n{quality_report._BEGIN}old\n{quality_report._END}after\n")
+    given = ["quality_report", "--result", str(tmp_path / "quality.json"), "--docs", str(docs)]
+    monkeypatch.setattr("sys.argv", given)
+    assert quality_report.main() == 0
+    text = docs.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert "old" not in text
+    lines = [line for line in text.splitlines() if line.startswith("| semantic-4 | ancestral")]
+    assert [cell.strip() for cell in lines[0].split("|")][3:5] == ["1.50 ± 0.71", "0.75 ± 0.35"]
+    assert "| semantic-4 | full without expert 3 | 5.00" in text
+    assert text.index("| semantic-8") > text.index("| semantic-4 | full without")
+    assert (tmp_path / "pictures" / "quality.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_an_arm_that_was_never_measured_is_no_row():
+    found = quality_report.figures_of({"rows": [folder(0, 1.0)]})
+    assert ("digits", "semantic-16", "ancestral") not in found
+    assert found["digits", "monolith", "alone"][0]["frechet"] == pytest.approx(2.0)
