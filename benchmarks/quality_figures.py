@@ -23,6 +23,7 @@ from benchmarks.small.judge import Judge, open_judge
 from benchmarks.small.parts import load_part
 from benchmarks.small.settings import SmallSettings, read_settings
 from benchmarks.small.ways import ALONE, Ensemble, way
+from paris.experts.files import write_whole
 from paris.experts.frozen.codec import CodecConfig, load_codec
 from paris.experts.frozen.text import load_text_encoder
 from paris.experts.training.evaluate import heldout_losses
@@ -47,7 +48,7 @@ def best_scale(folder: Path) -> float:
         for scale in SCALES:
             drawn = monolith.draw(judge, way(ALONE), settings.samples, scale, _SCALE_SEED)
             found[str(scale)] = judge.frechet_of(drawn.pictures)
-        kept.write_text(json.dumps(found))
+        write_whole(kept, json.dumps(found).encode())
     distances = json.loads(kept.read_bytes())
     return float(min(distances, key=distances.__getitem__))
 

@@ -46,7 +46,7 @@ def write_result(
     content = {
         "name": name,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "command": " ".join(["python -m", f"benchmarks.{name}", *_told_without_paths(sys.argv[1:])]),
+        "command": command_of(name),
         "seeds": list(seeds),
         "machine": described_machine(),
         **extra,
@@ -54,6 +54,15 @@ def write_result(
     }
     write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
     return path
+
+
+def command_of(name: str) -> str:
+    """The command that runs now, each path in it as `...`: where a machine keeps its files is nobody's business.
+
+    Args:
+        name: The benchmark, as in `python -m benchmarks.NAME`.
+    """
+    return " ".join(["python -m", f"benchmarks.{name}", *("..." if "/" in word else word for word in sys.argv[1:])])
 
 
 def described_machine(device: str = "cpu") -> dict[str, Any]:
@@ -68,11 +77,6 @@ def described_machine(device: str = "cpu") -> dict[str, Any]:
 
         found["gpu"] = torch.cuda.get_device_name(device)
     return found
-
-
-def _told_without_paths(words: Sequence[str]) -> list[str]:
-    """A command's options, each path as `...`: where a machine keeps its files is nobody's business."""
-    return ["..." if "/" in word else word for word in words]
 
 
 def processor_name() -> str:

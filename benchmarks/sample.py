@@ -8,7 +8,7 @@ quality  equal quality: the cheapest way of sampling that is as good on a traine
 memory   two experts resident, the others on disk: peak memory, and the fetching that is hidden (benchmarks.residency)
 
 All weights at full size are random: time does not depend on what they say. Writes benchmarks/results/sample.json; of
-parts that are not asked for, what the file already says stays.
+parts that are not asked for, what the file already says stays, with the command that measured it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from benchmarks.made_models import made_layout, make_model
-from benchmarks.record import RESULTS, write_result
+from benchmarks.record import RESULTS, command_of, write_result
 from benchmarks.residency import measure as measure_memory
 from benchmarks.sample_equal import GUIDANCE_SCALE, compare
 from benchmarks.sample_models import RandomModel, random_model
@@ -104,7 +104,7 @@ def main() -> int:
     before = json.loads(path.read_bytes()) if path.is_file() else {}
     rows = measure_parts(options, preset)
     print(rows)
-    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    now = {"date": datetime.datetime.now(datetime.UTC).date().isoformat(), "command": command_of("sample")}
     print(
         write_result(
             "sample",
@@ -115,7 +115,7 @@ def main() -> int:
             prompts=NUM_PROMPTS,
             guidance_scale=GUIDANCE_SCALE,
             threads=torch.get_num_threads(),
-            dates={**before.get("dates", {}), **dict.fromkeys(rows, today)},
+            measured={**before.get("measured", {}), **dict.fromkeys(rows, now)},
         )
     )
     return 0

@@ -159,7 +159,7 @@ class Ensemble:
     def figures(
         self, judge: Judge, way: Way, num_pictures: int, guidance_scale: float
     ) -> tuple[dict[str, Any], np.ndarray]:
-        """What a way is worth and costs, and the pictures."""
+        """What a way is worth and costs, and the pictures; a narrower expert is counted as if it were none."""
         drawn = self.draw(judge, way, num_pictures, guidance_scale)
         labels = judge.heldout.labels[judge.prompts(num_pictures)]
         row = sum(forward_flops(self._settings.model, self._settings.model.max_text_tokens).values())
