@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from typing import Annotated, cast
+from typing import Annotated
 
 import torch
 from pydantic import Field
 
 from paris.experts.errors import SettingsError
-from paris.experts.models.model import Block, DiTExpert
+from paris.experts.models.model import DiTExpert
 from paris.experts.settings import Settings
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
@@ -31,7 +31,7 @@ class MachineSettings(Settings):
     checkpointing: bool = False
     """Keep only what goes in and out of each layer, and compute the rest again: a third more time, far less memory."""
     compile: bool = False
-    """Compile the layer before the first step (torch.compile: half a minute or more): worth it for long tasks."""
+    """Compile before the first step (torch.compile: half a minute or more): worth it for long tasks."""
     batches_ahead: Annotated[int, Field(ge=1, le=64)] = 2
     """Batches prepared in the background before they are needed."""
 
@@ -39,7 +39,8 @@ class MachineSettings(Settings):
 def prepare(model: DiTExpert, settings: MachineSettings, backend: str = "inductor") -> None:
     """Make a model compute as the machine's owner chose; what it computes stays the same but for rounding.
 
-    All layers share their code, so that one compilation serves them all.
+    All layers share their code, so that one compilation serves them all. A GPU gets the model compiled whole: what
+    Python does between layers takes it longer than they do (DiT-B/2, 64 rows, H100: 50 ms a step instead of 77).
 
     Args:
         model: On its device.
@@ -47,9 +48,11 @@ def prepare(model: DiTExpert, settings: MachineSettings, backend: str = "inducto
         backend: What torch.compile makes code with.
     """
     model.checkpointing = settings.checkpointing
-    if settings.compile:
-        for layer in model.layers:
-            cast(Block, layer).compile(backend=backend)
+    if not settings.compile:
+        return
+    is_whole = model.pos_embed.device.type == "cuda" and not settings.checkpointing
+    for part in [model] if is_whole else model.layers:
+        part.compile(backend=backend)
 
 
 def check_precision(device: torch.device, precision: str) -> None:

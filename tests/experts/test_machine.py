@@ -31,7 +31,7 @@ def step_of(model: DiTExpert, rows: int = 2, tokens: int = 5) -> list[torch.Tens
     generator = torch.Generator().manual_seed(0)
     x, text = torch.randn(rows, 3, 8, 8, generator=generator), torch.randn(rows, tokens, 10, generator=generator)
     model.zero_grad()
-    out = model(x, torch.linspace(0.1, 0.9, rows), text)
+    out = model(*(one.to(model.pos_embed.device) for one in (x, torch.linspace(0.1, 0.9, rows), text)))
     out.square().sum().backward()
     return [out.detach(), *(parameter.grad.clone() for parameter in model.parameters())]
 
@@ -83,6 +83,17 @@ def test_all_layers_share_one_compilation_and_compute_what_they_did_before() -> 
         for one, other in zip(step_of(plain, rows, tokens), step_of(compiled, rows, tokens), strict=True):
             torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-4 * one.abs().max().item())
     assert counters["unique_graphs"] - before == 2
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA or ROCm device")
+def test_a_gpu_compiles_the_whole_model_and_computes_what_it_did_before() -> None:
+    plain, compiled = (tiny_expert().to("cuda") for _ in range(2))
+    prepare(compiled, MachineSettings(compile=True))
+    assert list(compiled.state_dict()) == list(plain.state_dict())
+    for rows, tokens in ((2, 3), (3, 4), (4, 3), (5, 2)):
+        for one, other in zip(step_of(plain, rows, tokens), step_of(compiled, rows, tokens), strict=True):
+            torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-3 * one.abs().max().item())
 
 
 def test_a_training_imports_neither_the_compiler_nor_a_library_that_nobody_asked_for(tmp_path: Path) -> None:
