@@ -85,7 +85,7 @@ def main() -> int:
     parser.add_argument("--datasets", nargs="+", choices=tuple(DATASETS), default=tuple(DATASETS))
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
     parser.add_argument("--ideas-on", nargs="*", choices=tuple(DATASETS), default=("digits",))
-    parser.add_argument("--steps", type=int, default=3900, help="optimizer steps of each expert")
+    parser.add_argument("--steps", type=int, help="optimizer steps of each expert, if not the data set's own")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time, each of one thread")
     parser.add_argument("--out", type=Path, help="the JSON file to write")
     given = parser.parse_args()

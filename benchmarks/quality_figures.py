@@ -111,7 +111,8 @@ def losses_by_cluster(folder: Path, name: str) -> list[dict[str, Any]]:
     rows = []
     for k in range(len(experts)):
         places = np.flatnonzero(homes == k)[:_LOSS_ROWS]
-        pixels = np.ascontiguousarray(judge.heldout.pixels[places].transpose(0, 3, 1, 2))
+        shown = judge.heldout.pixels[places][..., : settings.channels]
+        pixels = np.ascontiguousarray(shown.transpose(0, 3, 1, 2))
         text = encoder.encode([judge.heldout.captions[place] for place in places])
         losses = [
             heldout_losses(model, codec.to_model(pixels), text, seed=0).mean().item() for model in (*experts, monolith)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks.small.arms import MONOLITH
 from benchmarks.small.settings import QUICK, SmallSettings
@@ -10,6 +10,12 @@ from benchmarks.small.ways import ALONE, CORE
 
 REDECIDED = ("ancestral<0.3", "ancestral<0.5", "ancestral<0.7")
 _FEW = ("top2+prompt", "full+prompt", "ancestral")
+_KINDS = (
+    *("even", "pixels", "overlap", "warm", "uniform", "steps"),
+    *("epsilon", "narrow", "slow", "bad", "replaced", "sampled"),
+)
+_ROUTED = ("top2+prompt~0.5", "top2+prompt~2", "full+prompt~0.5", "top2+prompt/5", "top2/5")
+_RATES = ("0.5", "2")
 
 
 class Question(NamedTuple):
@@ -34,55 +40,82 @@ class Plan(NamedTuple):
     seeds: tuple[int, ...]
     ideas_on: tuple[str, ...]
     """Data sets on which the ideas are tried too, with the first seed alone."""
-    steps: int
-    samples: int
     changes: dict[str, int]
-    """Of the settings, for a quick run."""
+    """Of the settings, for a shorter run."""
 
     def settings(self, dataset: str, seed: int) -> SmallSettings:
         """Of one folder."""
-        wanted = {"dataset": dataset, "seed": seed, "steps": self.steps, "samples": self.samples, **self.changes}
+        wanted = {"dataset": dataset, "seed": seed, **_ALL, **_EACH[dataset], **self.changes}
         return SmallSettings.from_settings(wanted)
 
     def questions(self, dataset: str, seed: int) -> list[Question]:
         """What is asked of one folder."""
-        experts = self.settings(dataset, seed).experts
-        core = core_questions(experts)
-        is_first = seed == self.seeds[0] and dataset in self.ideas_on
-        return core + (idea_questions(experts) if is_first else [])
+        experts, is_first = self.settings(dataset, seed).experts, seed == self.seeds[0]
+        asked = core_questions(experts)
+        if is_first:
+            asked += random_questions(experts)
+        return asked + (idea_questions(experts) if is_first and dataset in self.ideas_on else [])
 
 
-QUICK_PLAN = Plan(("digits", "emoji"), (0,), (), QUICK["steps"], QUICK["samples"], dict(QUICK))
+_ALL = {
+    "batch_size": 128,
+    "rate_exponent": 0.5,
+    "num_layers": 2,
+    "router_hidden_size": 32,
+    "router_layers": 2,
+    "router_steps": 1000,
+    "samples": 2000,
+}
+_GRAY = {"channels": 1, "hidden_size": 32, "experts": 8, "steps": 6000, "learning_rate": 1.6e-2}
+_EACH: dict[str, dict[str, Any]] = {
+    "digits": _GRAY,
+    "fashion": _GRAY,
+    "emoji": {"hidden_size": 64, "experts": 4, "steps": 3000, "learning_rate": 8e-3},
+}
+"""Models too small for all of the data, as the papers' are for theirs, in batches large enough to be split."""
+
+QUICK_PLAN = Plan(("digits", "emoji"), (0,), (), dict(QUICK))
 
 
-def full_plan(datasets: tuple[str, ...], seeds: tuple[int, ...], ideas_on: tuple[str, ...], steps: int) -> Plan:
-    """The full form, of some data sets and seeds."""
-    return Plan(datasets, seeds, ideas_on, steps, 1000, {})
+def full_plan(
+    datasets: tuple[str, ...], seeds: tuple[int, ...], ideas_on: tuple[str, ...], steps: int | None = None
+) -> Plan:
+    """The full form, of some data sets and seeds.
+
+    Args:
+        datasets: Names.
+        seeds: Of training.
+        ideas_on: Names.
+        steps: Of each expert; None: the data set's own.
+    """
+    return Plan(datasets, seeds, ideas_on, {} if steps is None else {"steps": steps})
 
 
 def core_questions(experts: int) -> list[Question]:
-    """One model against K experts, and against K experts of random clusters.
+    """One model against K experts.
 
     Args:
         experts: K.
     """
-    semantic, random = f"semantic-{experts}", f"random-{experts}"
-    return [
-        Question(MONOLITH, ALONE),
-        *(Question(semantic, way) for way in (*CORE, *REDECIDED)),
-        *(Question(random, way) for way in ("top2", "full", "ancestral")),
-    ]
+    return [Question(MONOLITH, ALONE), *(Question(f"semantic-{experts}", way) for way in (*CORE, *REDECIDED))]
+
+
+def random_questions(experts: int) -> list[Question]:
+    """K experts of random clusters: what the clusters themselves are worth."""
+    return [Question(f"random-{experts}", way) for way in ("top2", "full", "ancestral")]
 
 
 def idea_questions(experts: int) -> list[Question]:
-    """Numbers of experts, kinds of clusters, starts, objectives, sizes, missing experts.
+    """Numbers of experts, kinds of clusters, starts, objectives, sizes, rates, missing and bad experts.
 
     Args:
         experts: K of the others.
     """
-    counts = [count for count in (2, 8, 16, 32) if count != experts]
-    kinds = ("even", "pixels", "overlap", "warm", "epsilon", "narrow", "slow", "steps")
-    arms = [*(f"semantic-{count}" for count in counts), *(f"{kind}-{experts}" for kind in kinds)]
-    asked = [Question(name, way) for name in (*arms, f"sampled-{experts}") for way in _FEW]
-    asked.append(Question(f"distilled-{experts}", ALONE))
-    return asked + [Question(f"semantic-{experts}", way, (experts - 1,)) for way in _FEW]
+    semantic = f"semantic-{experts}"
+    counts = [count for count in (2, 4, 8, 16, 32) if count != experts]
+    arms = [*(f"semantic-{count}" for count in counts), *(f"{kind}-{experts}" for kind in _KINDS)]
+    asked = [Question(name, way) for name in arms for way in _FEW]
+    asked += [Question(semantic, way) for way in _ROUTED]
+    asked += [Question(semantic, way, (experts - 1,)) for way in _FEW]
+    asked += [Question(f"{semantic}@{multiple}", "ancestral") for multiple in _RATES]
+    return asked + [Question(name, ALONE) for name in (f"distilled-{experts}", *(f"{MONOLITH}@{r}" for r in _RATES))]

@@ -89,7 +89,7 @@ def measure(digits: TrainedFolder, settings: SamplingSettings, num_pictures: int
     for begin in range(0, num_pictures, _ROWS_AT_ONCE):
         field = field_of(digits, prompts[begin : begin + _ROWS_AT_ONCE], settings, first_seed + begin)
         made = draw(field, settings, first_seed + begin)
-        pictures.append(digits.ensemble.codec.decode(made))
+        pictures.append(digits.ensemble.decoded(made))
         expert_rows, router_rows = expert_rows + field.num_expert_rows, router_rows + field.num_router_rows
     every = np.concatenate(pictures)
     return Measured(

@@ -9,8 +9,12 @@
 "narrow-4"          the smallest cluster's expert is half as wide: a volunteer with less memory
 "slow-4"            the smallest cluster's expert does a quarter of the steps: a volunteer with less time
 "steps-4"           the steps are split instead of the batch: what not to do
+"uniform-4"         flow times drawn evenly, not dwelling on the middle: another weight of the noise levels
+"bad-4"             the smallest cluster's expert is another one that learned the largest cluster
+"replaced-4"        the smallest cluster's expert was trained again by somebody else; the routers are as they were
 "sampled-4"         the experts of semantic-4, with routers that were trained on what the experts draw
 "distilled-4"       the experts of semantic-4 as one model: a quarter of the batch, each row taught by its expert
+"NAME@0.5"          any of them at half the learning rate (or another multiple): is what is compared well tuned?
 """
 
 from __future__ import annotations
@@ -26,6 +30,8 @@ from benchmarks.small.settings import SmallSettings
 
 MONOLITH = "monolith"
 _WARM_SHARE = 0.2
+_CHANGED = ("warm", "epsilon", "narrow", "slow", "steps", "uniform", "bad", "replaced", "sampled", "distilled")
+"""Kinds of arms over the clusters of "semantic"."""
 
 
 class Arm(NamedTuple):
@@ -66,14 +72,16 @@ def arm(name: str, settings: SmallSettings) -> Arm:
     Raises:
         SmallDataError: No arm has this name, or the batch cannot be split over so many.
     """
+    plain, _, multiple = name.partition("@")
+    if multiple:
+        return _at_rate(name, arm(plain, settings), multiple)
     if name == MONOLITH:
         return Arm(
             name, "all-1", (Part(clustering="all-1", batch_size=settings.batch_size, steps=_monolith_steps(settings)),)
         )
-    kind, count = name.partition("-")[0], name.partition("-")[2]
-    changed = {"warm", "epsilon", "narrow", "slow", "steps", "sampled", "distilled"}
-    clustering = f"semantic-{count}" if kind in changed else name
-    if kind not in {*KINDS, *changed} - {"all"} or settings.batch_size % (experts := num_clusters(clustering)):
+    kind, _, count = name.partition("-")
+    clustering = f"semantic-{count}" if kind in _CHANGED else name
+    if kind not in {*KINDS, *_CHANGED} - {"all"} or settings.batch_size % (experts := num_clusters(clustering)):
         raise SmallDataError(f"There is no arm {name!r} for a batch of {settings.batch_size}.", f"Known: {__doc__}")
     parts = [
         Part(clustering=clustering, cluster=k, batch_size=settings.batch_size // experts, steps=settings.steps)
@@ -89,14 +97,26 @@ def arm(name: str, settings: SmallSettings) -> Arm:
     if kind == "steps":
         fewer = {"batch_size": settings.batch_size, "steps": settings.steps // experts}
         parts = [part.model_copy(update=fewer) for part in parts]
+    if kind == "uniform":
+        parts = [part.model_copy(update={"times": "uniform"}) for part in parts]
     change = {
         "epsilon": {"objective": "epsilon"},
         "narrow": {"hidden_size": settings.hidden_size // 2},
         "slow": {"steps": settings.steps // 4},
+        "bad": {"cluster": 0},
+        "replaced": {"is_again": True},
     }.get(kind, {})
     # Clusters are numbered by falling size.
     parts[-1] = parts[-1].model_copy(update=change)
     return Arm(name, clustering, tuple(parts))
+
+
+def _at_rate(name: str, plain: Arm, multiple: str) -> Arm:
+    try:
+        parts = [part.model_copy(update={"rate": float(multiple)}) for part in plain.parts]
+    except ValueError as error:
+        raise SmallDataError(f"{name!r}: {multiple!r} is no multiple of a learning rate.") from error
+    return plain._replace(name=name, parts=tuple(parts))
 
 
 def _warm(name: str, clustering: str, parts: list[Part], settings: SmallSettings) -> Arm:

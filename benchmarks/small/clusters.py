@@ -166,7 +166,7 @@ def _write(path: Path, settings: SmallSettings, pictures: Pictures) -> None:
     rows = [
         Row(
             f"{settings.dataset}-{row}",
-            pixels.transpose(2, 0, 1).copy(),
+            pixels[..., : settings.channels].transpose(2, 0, 1).copy(),
             caption,
             source,
             url,

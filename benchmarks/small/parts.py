@@ -40,6 +40,12 @@ class Part(Settings):
     steps: Annotated[int, Field(ge=1)]
     hidden_size: Annotated[int, Field(ge=16)] | None = None
     """None: that of the settings."""
+    rate: Annotated[float, Field(gt=0)] = 1.0
+    """Times the learning rate that it would have."""
+    times: Literal["uniform", "logit-normal"] | None = None
+    """None: those of the settings."""
+    is_again: bool = False
+    """Trained once more, by somebody else: on other batches of the same rows."""
     objective: Literal["flow", "epsilon"] = "flow"
     start: str | None = None
     """Name of the part whose weights this one starts from."""
@@ -52,6 +58,9 @@ class Part(Settings):
         ways = [f"b{self.batch_size}", f"s{self.steps}"]
         ways += [f"h{self.hidden_size}"] if self.hidden_size else []
         ways += [self.objective] if self.objective != "flow" else []
+        ways += [f"r{self.rate:g}"] if self.rate != 1.0 else []
+        ways += [self.times] if self.times else []
+        ways += ["again"] if self.is_again else []
         ways += ["warm"] if self.start else []
         ways += ["student"] if self.is_student else []
         return ".".join([self.clustering, str(self.cluster), *ways])
@@ -154,7 +163,7 @@ def task_of(folder: Path, settings: SmallSettings, part: Part, start: Part | Non
             learning_rate=_learning_rate(settings, part),
             weight_decay=0.01,
             ema_decay=0.999,
-            time_sampling=settings.time_sampling,
+            time_sampling=part.times or settings.time_sampling,
             objective=Objective(kind=part.objective),
             snapshot_every=1000,
             **LEARNING,
@@ -167,9 +176,9 @@ def task_of(folder: Path, settings: SmallSettings, part: Part, start: Part | Non
 
 
 def _learning_rate(settings: SmallSettings, part: Part) -> float:
-    """The monolith's where the batch is whole, else the experts'."""
-    is_whole = part.batch_size == settings.batch_size
-    return settings.learning_rate if is_whole else settings.expert_learning_rate or settings.learning_rate
+    """The monolith's, less for a smaller batch, as the settings say."""
+    share = part.batch_size / settings.batch_size
+    return part.rate * settings.learning_rate * share**settings.rate_exponent
 
 
 def _initial_weights(folder: Path, start: Part | None) -> InitialWeights | None:

@@ -38,8 +38,11 @@ class SmallSettings(Settings):
     """Optimizer steps of every expert."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 6e-3
     """Of the monolith, at its highest."""
-    expert_learning_rate: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Of experts, whose batches are smaller; None: the monolith's."""
+    rate_exponent: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """A smaller batch learns at the monolith's rate times its share of the batch to this power: 0, at the same; 0.5,
+    by the square root, as Adam's noise asks for (Malladi et al., arXiv 2205.10330)."""
+    channels: Literal[1, 3] = 3
+    """That models see; 1 for gray pictures alone, whose three channels would be three different noises on one."""
     time_sampling: Literal["uniform", "logit-normal"] = "logit-normal"
     """Three equal channels show a picture three times under as many noises, so that easy times are more than seem:
     uniform times left half-trained experts at twice the distance."""
@@ -53,6 +56,8 @@ class SmallSettings(Settings):
     """Of the judge and of the scout; None: the data set's."""
     hidden_size: Annotated[int, Field(ge=16)] = 96
     num_layers: Annotated[int, Field(ge=1)] = 4
+    router_hidden_size: Annotated[int, Field(ge=16)] = 64
+    router_layers: Annotated[int, Field(ge=1)] = 3
     samples: Annotated[int, Field(ge=10)] = 1000
     """Pictures that each figure is taken of."""
 
@@ -86,7 +91,8 @@ class SmallSettings(Settings):
 
     def router(self, num_clusters: int) -> RouterConfig:
         """The shape of a router."""
-        return RouterConfig(**self._picture, hidden_size=64, num_layers=3, num_heads=4, num_clusters=num_clusters)
+        size = {"hidden_size": self.router_hidden_size, "num_layers": self.router_layers, "num_heads": 4}
+        return RouterConfig(**self._picture, **size, num_clusters=num_clusters)
 
     @property
     def text(self) -> TextConfig:
@@ -101,7 +107,7 @@ class SmallSettings(Settings):
 
     @property
     def _picture(self) -> dict[str, int]:
-        return {"image_size": self.data.side_px, "in_channels": 3, "patch_size": self.data.patch_size}
+        return {"image_size": self.data.side_px, "in_channels": self.channels, "patch_size": self.data.patch_size}
 
 
 QUICK = {"steps": 150, "router_steps": 100, "prompt_router_steps": 30, "classifier_epochs": 2, "samples": 200}

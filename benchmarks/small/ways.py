@@ -5,12 +5,16 @@
 "top1+prompt"   the same, with what the prompt says joined by Bayes' rule
 "ancestral"     one expert a picture from p(k | prompt), kept
 "ancestral<0.5" the same, decided again by picture and prompt below flow time 0.5
+"top2+prompt~2" the posterior at temperature 2: flatter than the routers say; below 1, sharper
+"top2+prompt/5" the router asked at every fifth step alone
 "prior"         as ancestral, without a prompt: one expert from p(k), kept
 "oracle"        the expert of the cluster that the prompt's own held-out picture belongs to
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -52,6 +56,12 @@ CORE = (
 )
 NUM_STEPS = 25
 SOLVER = "ab2"
+_FIELDS = ("redecide_below", "temperature", "router_every")
+_NUMBER = r"[0-9]+(?:\.[0-9]+)?"
+_NAME = re.compile(
+    rf"(?P<rule>[a-z0-9]+)(?P<joined>\+prompt)?(?:<(?P<redecide_below>{_NUMBER}))?(?:~(?P<temperature>{_NUMBER}))?"
+    r"(?:/(?P<router_every>[0-9]+))?"
+)
 _FIRST_SEED = 1_000_000
 _ROWS_AT_ONCE = 250
 
@@ -82,21 +92,20 @@ def way(name: str) -> Way:
 
     Raises:
         SamplingError: No routing has this name.
-        SmallDataError: The time after "<" is no number.
+        SmallDataError: Not such a name.
+        SettingsError: A number is out of range.
     """
     if name in (ALONE, "oracle"):
         return Way(name, Routing(max_experts=1, ancestral=name == "oracle"), is_oracle=name == "oracle")
     if name == "prior":
         return Way(name, Routing.named("ancestral"), asks_prompt=False)
-    base, _, below = name.partition("<")
-    plain = base.removesuffix("+prompt")
-    rule = Routing.named(plain)
-    if below:
-        try:
-            rule = Routing.from_settings({**rule.to_settings(), "redecide_below": float(below)})
-        except ValueError as error:
-            raise SmallDataError(f"{name!r}: {below!r} is no flow time.") from error
-    return Way(name, rule, asks_prompt=plain != base or rule.ancestral)
+    found = _NAME.fullmatch(name)
+    if found is None:
+        raise SmallDataError(f"There is no way {name!r} of sampling.", f"Known: {__doc__}")
+    rule, is_joined = Routing.named(found["rule"]), found["joined"] is not None
+    changed = {field: json.loads(found[field]) for field in _FIELDS if found[field]}
+    rule = Routing.from_settings({**rule.to_settings(), **changed})
+    return Way(name, rule, asks_prompt=is_joined or rule.ancestral)
 
 
 class Ensemble:
@@ -152,7 +161,7 @@ class Ensemble:
                 routing=way.routing,
                 draws=expert_draws(generators),
             )
-            parts.append(self.codec.decode(_sampled(field, x)) / np.float32(255))
+            parts.append(self.decoded(_sampled(field, x)))
             expert_rows, router_rows = expert_rows + field.num_expert_rows, router_rows + field.num_router_rows
         return Drawn(np.concatenate(parts), expert_rows / num_pictures, router_rows / num_pictures)
 
@@ -167,6 +176,11 @@ class Ensemble:
         cost = {"expert_rows": round(drawn.expert_rows, 2), "router_rows": round(drawn.router_rows, 2)}
         cost["sampling_mflops"] = round((drawn.expert_rows * row + asked) / 1e6, 2)
         return {"guidance_scale": guidance_scale, **judge.figures(drawn.pictures, labels), **cost}, drawn.pictures
+
+    def decoded(self, x: torch.Tensor) -> np.ndarray:
+        """Pictures as the judge takes them, `[N, S, S, 3]`, of what a model made `[N, C, S, S]`."""
+        pictures = self.codec.decode(x) / np.float32(255)
+        return np.broadcast_to(pictures, (*pictures.shape[:3], 3))
 
     @property
     def _shape(self) -> tuple[int, int, int]:

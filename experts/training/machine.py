@@ -39,8 +39,8 @@ class MachineSettings(Settings):
 def prepare(model: DiTExpert, settings: MachineSettings, backend: str = "inductor") -> None:
     """Make a model compute as the machine's owner chose; what it computes stays the same but for rounding.
 
-    All layers share their code, so that one compilation serves them all. A GPU gets the model compiled whole: what
-    Python does between layers takes it longer than they do (DiT-B/2, 64 rows, H100: 50 ms a step instead of 77).
+    All layers share their code, so that one compilation serves them all. A GPU gets the model compiled whole: it
+    would wait for what Python does between the layers.
 
     Args:
         model: On its device.
