@@ -5,8 +5,9 @@
     python -m benchmarks.quality --work FOLDER --datasets digits --seeds 0 --ideas-on
 
 One monolith on the whole batch against K experts on a K-th of the batch each, as many steps; the monolith gets on top
-the steps that the experts' router cost. Same architecture, same solver, same prompts, same noise. Distances are Frechet
-distances on the features of a classifier trained on that data: not "FID", and only to be compared within a data set.
+the steps that the experts' router cost. Same architecture, same solver, same prompts, same noise; without guidance, and
+with each at the guidance that suits it best. Distances are Frechet distances on the features of a classifier trained on
+that data: not "FID", and only to be compared within a data set.
 
 Start the same command again after any interruption: what FOLDER has is not done again. Writes
 benchmarks/results/quality.json; `python -m benchmarks.quality_report` makes docs/quality.md and its pictures of it.
@@ -20,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality_figures import best_scale, kept_pictures, losses_by_cluster, measure
+from benchmarks.quality_figures import best_scales, kept_pictures, losses_by_cluster, measure
 from benchmarks.quality_plan import QUICK_PLAN, Plan, Question, full_plan
 from benchmarks.record import write_result
 from benchmarks.small.arms import MONOLITH, arm
@@ -54,25 +55,26 @@ def measure_folder(work: Path, plan: Plan, dataset: str, seed: int, jobs: int) -
     began = time.monotonic()
     prepare(folder, settings, clusterings_of(arms))
     train(folder, arms, jobs)
-    scale = best_scale(work / f"{dataset}-{plan.seeds[0]}")
-    rows = measure(folder, questions, scale, jobs)
+    guided = [question.arm for question in questions if question.is_guided]
+    scales = best_scales(work / f"{dataset}-{plan.seeds[0]}", guided, jobs)
+    rows = measure(folder, questions, scales, jobs)
     semantic = f"semantic-{settings.experts}"
     save_grid(
         folder / "samples.png",
         kept_pictures(folder, [Question(MONOLITH, ALONE), *(Question(semantic, way) for way in _SHOWN)]),
     )
     judge = open_judge(folder, settings)
-    monolith = next(row["frechet"] for row in rows if row["arm"] == MONOLITH)
+    monolith = {row["is_guided"]: row["frechet"] for row in rows if row["arm"] == MONOLITH}
     clusters = write_clusters(folder, semantic, settings, load_split(dataset), open_scout(folder, settings))
     return {
         "dataset": dataset,
         "seed": seed,
         "settings": settings.to_settings(),
-        "guidance_scale": scale,
+        "guidance_scales": scales,
         "floor": round(judge.floor_of(settings.samples), 3),
         "clusters": clusters,
         "losses_by_cluster": losses_by_cluster(folder, semantic),
-        "figures": [{**row, "of_monolith": round(row["frechet"] / monolith, 4)} for row in rows],
+        "figures": [{**row, "of_monolith": round(row["frechet"] / monolith[row["is_guided"]], 4)} for row in rows],
         "seconds": round(time.monotonic() - began, 1),
     }
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -28,38 +28,48 @@ from paris.experts.frozen.codec import CodecConfig, load_codec
 from paris.experts.frozen.text import load_text_encoder
 from paris.experts.training.evaluate import heldout_losses
 
-SCALES = (1.0, 1.5, 2.5)
+SCALES = (1.0, 1.25, 1.5, 2.0, 2.5)
 _SCALE_SEED = 3_000_000
 _LOSS_ROWS = 200
 _KEPT_PICTURES = 48
 
 
-def best_scale(folder: Path) -> float:
-    """The guidance scale at which the *monolith* is nearest to the data, on seeds of its own: asked once a data set.
+def best_scales(folder: Path, names: Iterable[str], jobs: int) -> dict[str, float]:
+    """The guidance scale at which each arm is nearest to the data, on seeds of its own: asked once a data set.
 
     Args:
-        folder: Of the data set's first seed, with its monolith trained.
+        folder: Of the data set's first seed, trained.
+        names: Of arms; experts are sampled ancestrally.
+        jobs: Processes at a time.
     """
     kept = folder / "guidance.json"
-    if not kept.is_file():
-        settings, judge = _opened(folder)
-        monolith = Ensemble(folder, settings, arm(MONOLITH, settings))
-        found = {}
-        for scale in SCALES:
-            drawn = monolith.draw(judge, way(ALONE), settings.samples, scale, _SCALE_SEED)
-            found[str(scale)] = judge.frechet_of(drawn.pictures)
-        write_whole(kept, json.dumps(found).encode())
-    distances = json.loads(kept.read_bytes())
-    return float(min(distances, key=distances.__getitem__))
+    found = json.loads(kept.read_bytes()) if kept.is_file() else {}
+    missing = [name for name in dict.fromkeys(names) if name not in found]
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        asked = {(name, scale): pool.submit(_distance_at, folder, name, scale) for name in missing for scale in SCALES}
+        for (name, scale), one in asked.items():
+            found.setdefault(name, {})[f"{scale:g}"] = round(one.result(), 3)
+    write_whole(kept, json.dumps(found).encode())
+    return {name: float(min(found[name], key=found[name].__getitem__)) for name in names}
 
 
-def measure(folder: Path, questions: Sequence[Question], guidance_scale: float, jobs: int) -> list[dict[str, Any]]:
+def _distance_at(folder: Path, name: str, scale: float) -> float:
+    torch.set_num_threads(1)
+    settings, judge = _opened(folder)
+    drawing = way(ALONE if name == MONOLITH else "ancestral")
+    drawn = _ensemble(folder, name, ()).draw(judge, drawing, settings.samples, scale, _SCALE_SEED)
+    return judge.frechet_of(drawn.pictures)
+
+
+def measure(
+    folder: Path, questions: Sequence[Question], scales: Mapping[str, float], jobs: int
+) -> list[dict[str, Any]]:
     """Answer what was not yet answered, `jobs` questions at a time, each in a process of one thread.
 
     Args:
         folder: A trained folder.
         questions: What is asked.
-        guidance_scale: Of all of them.
+        scales: Guidance of those arms that are asked for with it.
         jobs: Processes.
 
     Returns:
@@ -67,10 +77,11 @@ def measure(folder: Path, questions: Sequence[Question], guidance_scale: float, 
     """
     path = folder / "figures.jsonl"
     known = {line["key"]: line["row"] for line in _lines(path)}
-    keys = {question: f"{question.name} at {guidance_scale:g}" for question in questions}
+    scale_of = {question: scales[question.arm] if question.is_guided else 1.0 for question in questions}
+    keys = {question: f"{question.name} at {scale:g}" for question, scale in scale_of.items()}
     missing = [question for question, key in keys.items() if key not in known]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        running = {question: pool.submit(answer, folder, question, guidance_scale) for question in missing}
+        running = {question: pool.submit(answer, folder, question, scale_of[question]) for question in missing}
         for question, one in running.items():
             known[keys[question]] = one.result()
             with path.open("a") as file:
@@ -89,7 +100,8 @@ def answer(folder: Path, question: Question, guidance_scale: float) -> dict[str,
     kept.parent.mkdir(exist_ok=True)
     np.save(kept, (pictures[:_KEPT_PICTURES] * 255).round().astype(np.uint8), allow_pickle=False)
     flops = arm(question.arm, settings).flops(settings)
-    return {"arm": question.arm, "way": question.way, "without": list(question.without), **row, "training_flops": flops}
+    asked = {"arm": question.arm, "way": question.way, "without": list(question.without)}
+    return {**asked, "is_guided": question.is_guided, **row, "training_flops": flops}
 
 
 def losses_by_cluster(folder: Path, name: str) -> list[dict[str, Any]]:

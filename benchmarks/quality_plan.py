@@ -25,12 +25,14 @@ class Question(NamedTuple):
     way: str
     without: tuple[int, ...] = ()
     """Experts that are left out."""
+    is_guided: bool = False
+    """At the guidance scale that suits the arm best; else without guidance, which draws what was learned."""
 
     @property
     def name(self) -> str:
         """For tables."""
         left_out = f", without expert {', '.join(map(str, self.without))}" if self.without else ""
-        return f"{self.arm}, {self.way}{left_out}"
+        return f"{self.arm}, {self.way}{left_out}{', guided' if self.is_guided else ''}"
 
 
 class Plan(NamedTuple):
@@ -97,7 +99,10 @@ def core_questions(experts: int) -> list[Question]:
     Args:
         experts: K.
     """
-    return [Question(MONOLITH, ALONE), *(Question(f"semantic-{experts}", way) for way in (*CORE, *REDECIDED))]
+    semantic = f"semantic-{experts}"
+    plain = [Question(MONOLITH, ALONE), *(Question(semantic, way) for way in (*CORE, *REDECIDED))]
+    guided = [Question(MONOLITH, ALONE, is_guided=True)]
+    return plain + guided + [Question(semantic, way, is_guided=True) for way in ("ancestral", "top2+prompt")]
 
 
 def random_questions(experts: int) -> list[Question]:

@@ -113,7 +113,7 @@ class SamplingTable(_Table):
 
     num_steps: Annotated[int, Field(ge=1)] = 50
     guidance_scale: Annotated[float, Field(ge=0)] = 7.5
-    routing: Annotated[str, Field(pattern=r"^(top[1-9][0-9]{0,3}|full|threshold|ancestral)$")] = "top2"
+    routing: Annotated[str, Field(pattern=r"^(top[1-9][0-9]{0,3}|full|threshold|ancestral)$")] = "ancestral"
     solver: Literal["euler", "heun", "ab2", "ab3", "dpmpp-2m"] = "euler"
     time_shift: Annotated[float, Field(gt=0)] = 1.0
     guidance_interval: tuple[_UnitTime, _UnitTime] = (0.0, 1.0)
@@ -159,7 +159,8 @@ class RunConfig(_Table):
     model: ModelTable
     objectives: ObjectivesTable = ObjectivesTable()
     training: Settings = {}
-    """Fields of TrainingConfig but `steps`, which [tasks] gives."""
+    """Fields of TrainingConfig but `steps`, which [tasks] gives; `total_batch_size`, the rows that all experts see
+    together in one step, may stand for `batch_size`."""
     router: RouterTable
     text: Settings
     """Fields of TextConfig that preparation does not fill in itself."""
@@ -170,6 +171,24 @@ class RunConfig(_Table):
     """Bounds of the verification ladder that differ from their defaults."""
     compute: ComputeTable = ComputeTable()
     sampling: SamplingTable = SamplingTable()
+
+    @property
+    def expert_training(self) -> Settings:
+        """[training] as one expert has it: the whole batch is split evenly, the steps are not (docs/quality.md)."""
+        fields = dict(self.training)
+        total = fields.pop("total_batch_size", None)
+        return fields if total is None else {**fields, "batch_size": total // self.run.num_experts}
+
+    @model_validator(mode="after")
+    def _batch_splits(self) -> RunConfig:
+        total, experts = self.training.get("total_batch_size"), self.run.num_experts
+        if total is None:
+            return self
+        if "batch_size" in self.training:
+            raise ValueError("training.batch_size is an expert's part of training.total_batch_size: give one of them")
+        if type(total) is not int or total < 1 or total % experts:
+            raise ValueError(f"training.total_batch_size is {total!r}, not a multiple of the {experts} experts")
+        return self
 
     @model_validator(mode="after")
     def _router_waits_for_experts_that_exist(self) -> RunConfig:

@@ -149,7 +149,7 @@ def _check_shape(path: Path, model: ModelConfig) -> None:
 
 
 def _task(run: RunDir, experts: TrainedExperts, shards: list[_Shard], request: DistillRequest) -> DistillationTask:
-    spec, together = make_spec(run, []), len(experts.digests) * int(run.config.training.get("batch_size", 32))
+    spec, together = make_spec(run, []), len(experts.digests) * int(run.config.expert_training.get("batch_size", 32))
     asked = {
         "steps": request.steps or run.config.tasks.steps,
         "batch_size": request.batch_size or max(1, together // _BATCH_SHARE),

@@ -38,7 +38,7 @@ from paris.experts.release.parts import Experts
 from paris.experts.release.residency import ExpertBank
 from paris.experts.sampling.field import VelocityField, picture_shape
 from paris.experts.sampling.routing import Routing
-from paris.experts.sampling.settings import SamplingSettings
+from paris.experts.sampling.settings import SamplingSettings, usual_sampling
 from paris.experts.sampling.solvers import flow_times
 from paris.experts.sampling.trace import RoutingTrace, TraceRecorder
 
@@ -66,7 +66,8 @@ class ParisPipeline(StoredPipeline):
         codec: From what the experts make to pictures.
         prompt_router: Which expert a prompt belongs to; None where the noisy picture alone decides.
         scheduler: Of diffusers; None for the solver that the settings name.
-        sampling: What a call uses where nothing else is asked for; settings, or their fields.
+        sampling: What a call uses where nothing else is asked for; settings, or their fields. None: see
+            `usual_sampling`.
         name: What the model is called.
         dataset_name: What it was trained on.
 
@@ -92,7 +93,8 @@ class ParisPipeline(StoredPipeline):
         super().__init__()
         experts = Experts(experts) if isinstance(experts, Sequence) else experts
         _check_count(experts, router)
-        fields = sampling if isinstance(sampling, Mapping) else (sampling or SamplingSettings()).to_settings()
+        usual = usual_sampling(has_prompt_router=prompt_router is not None)
+        fields = sampling if isinstance(sampling, Mapping) else (sampling or usual).to_settings()
         self.register_modules(
             experts=experts,
             router=router,

@@ -18,7 +18,7 @@ from paris.experts.frozen.text import TextConfig
 from paris.experts.models.presets import ModelConfig, RouterConfig
 from paris.experts.models.prompt_router import PromptRouterConfig
 from paris.experts.objectives.objectives import Objective
-from paris.experts.sampling.settings import SamplingSettings
+from paris.experts.sampling.settings import SamplingSettings, usual_sampling
 from paris.experts.settings import Settings
 
 Fields = dict[str, Any]
@@ -47,14 +47,18 @@ class Layout(Settings):
     text: TextConfig
     codec: CodecConfig
     prompt_router: PromptRouterConfig | None = None
-    sampling: SamplingSettings = SamplingSettings()
+    sampling: SamplingSettings
 
     @model_validator(mode="before")
     @classmethod
-    def _flow_matching_unless_said(cls, values: Any) -> Any:
-        if isinstance(values, dict) and not values.get("objectives") and isinstance(values.get("num_experts"), int):
-            return {**values, "objectives": (Objective(),) * values["num_experts"]}
-        return values
+    def _as_usual_unless_said(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        usual: Fields = {"sampling": usual_sampling(has_prompt_router=bool(values.get("prompt_router")))}
+        if not values.get("objectives") and isinstance(values.get("num_experts"), int):
+            usual["objectives"] = (Objective(),) * values["num_experts"]
+        said = {name: value for name, value in values.items() if name not in usual or value}
+        return {**usual, **said}
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

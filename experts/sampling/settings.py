@@ -44,3 +44,13 @@ class SamplingSettings(Settings):
     def _is_known(cls, name: str) -> str:
         Routing.named(name)
         return name
+
+
+def usual_sampling(*, has_prompt_router: bool) -> SamplingSettings:
+    """What a model that says nothing of sampling is sampled with.
+
+    Args:
+        has_prompt_router: Whether the model can tell whose a prompt is: then routing is ancestral, which drew best of
+            all for a single expert's price (docs/quality.md); else top-2, as the paper has it.
+    """
+    return SamplingSettings(routing="ancestral" if has_prompt_router else "top2")

@@ -10,7 +10,7 @@ from paris.coordinator.config import SamplingTable, dump_config, load_config, lo
 from paris.coordinator.errors import ConfigError, RunDirError
 from paris.coordinator.init import create_run
 from paris.coordinator.rundir import RunDir
-from paris.experts.sampling.settings import SamplingSettings
+from paris.experts.sampling.settings import SamplingSettings, usual_sampling
 from paris.experts.sampling.solvers import SOLVERS
 from paris.protocol.runid import key_belongs_to_run
 
@@ -31,6 +31,18 @@ def test_a_value_out_of_range_is_named_with_the_value():
     text = dump_config(load_recipe("emoji")).replace("num_experts = 4", "num_experts = 0")
     with pytest.raises(ConfigError, match=r"run\.num_experts.*value: 0"):
         parse_config(text, "run.toml")
+
+
+def test_the_whole_batch_is_split_over_the_experts_and_an_uneven_split_is_refused():
+    text = dump_config(load_recipe("emoji"))
+    assert load_recipe("emoji").expert_training["batch_size"] == 8
+    assert "total_batch_size" not in load_recipe("emoji").expert_training
+    with pytest.raises(ConfigError, match="total_batch_size is 30, not a multiple of the 4 experts"):
+        parse_config(text.replace("total_batch_size = 32", "total_batch_size = 30"), "run.toml")
+    with pytest.raises(ConfigError, match="give one of them"):
+        parse_config(text.replace("total_batch_size = 32", "total_batch_size = 32\nbatch_size = 8"), "run.toml")
+    own = parse_config(text.replace("total_batch_size = 32", "batch_size = 3"), "run.toml")
+    assert own.expert_training["batch_size"] == 3
 
 
 def test_broken_toml_is_said_with_its_line():
@@ -140,6 +152,6 @@ def test_a_way_of_sampling_that_no_release_could_have_is_found_before_the_run(li
 
 def test_the_sampling_of_a_run_is_that_of_a_release_and_drawing_besides():
     said = SamplingTable().model_dump(exclude={"prompts", "seeds"})
-    assert SamplingSettings.from_settings(said) == SamplingSettings()
+    assert SamplingSettings.from_settings(said) == usual_sampling(has_prompt_router=True)
     assert set(said) == set(SamplingSettings.model_fields)
     assert [SamplingTable(solver=name).solver for name in SOLVERS] == list(SOLVERS)
