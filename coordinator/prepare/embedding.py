@@ -28,7 +28,7 @@ from paris.coordinator.prepare.sources.reading import with_bytes
 from paris.experts.files import whole_file
 
 Report = Callable[[str, int, int], None]
-"""Told (stage, done, total); stages are "list", "embed", "cluster", "encode", "describe"."""
+"""Told (stage, done, total); stages: "list", "embed", "caption", "cluster", "encode", "shards", "describe"."""
 
 _PART_ROWS = 8192
 

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from paris.coordinator.prepare.config import PrepareConfig
-from paris.coordinator.prepare.encoding import heldout_path, shard_path
 from paris.coordinator.prepare.items import SourceInfo, rows_at
 from paris.coordinator.prepare.licences import card_licences, licence_table
 from paris.coordinator.prepare.plan import ClusterPlan, Plan
 from paris.coordinator.prepare.prepared import PreparedCluster
+from paris.coordinator.prepare.shard_files import heldout_path, shard_path
 from paris.experts.files import file_sha256, whole_file, write_whole
 from paris.protocol.canonical import canonical_bytes
 from paris.protocol.manifest import shards_digest

@@ -7,6 +7,7 @@ Work in progress and what lets it go on after a kill stand in `<out>/.prepare`:
     .prepare/items.arrow         what the source offers
     .prepare/embedding-<key>/    features, part by part
     .prepare/captions-<key>/     captions that a model made, part by part
+    .prepare/encoded/            what the shards will store, part by part
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from paris.coordinator.prepare.captions import Captioning, captioner_origin, fil
 from paris.coordinator.prepare.config import PrepareConfig
 from paris.coordinator.prepare.drops import DROPPED, DropList
 from paris.coordinator.prepare.embedding import Report, embed_items
-from paris.coordinator.prepare.encoding import Encoder, encode_targets, probe, targets
+from paris.coordinator.prepare.encoding import EncodedRows, Encoder, encode_rows, probe
 from paris.coordinator.prepare.engine import Engine
 from paris.coordinator.prepare.errors import EmptySourceError, OutputTakenError
 from paris.coordinator.prepare.examples import gather_examples
@@ -43,11 +44,13 @@ from paris.coordinator.prepare.panels import draw_panels, make_panels
 from paris.coordinator.prepare.pictures import NO_CAPTION
 from paris.coordinator.prepare.plan import Plan, make_plan
 from paris.coordinator.prepare.prepared import RECORD, Prepared, PreparedCluster, load_prepared, save_prepared
+from paris.coordinator.prepare.shard_files import in_order, targets, write_targets
 from paris.coordinator.prepare.sources import read_source, source_info
 from paris.coordinator.prepare.tokens import load_tokenizer
 from paris.experts.files import file_sha256, write_whole
 from paris.protocol.canonical import canonical_bytes, digest
 
+_ENCODED = ".prepare/encoded"
 _OUTPUTS = ("shards", "heldout", "manifests")
 _SMALL = (
     *(DROPPED, "vocab.json", "attribution.parquet", "README.md"),
@@ -146,8 +149,9 @@ def _prepare(
     progress("cluster", config.num_clusters, config.num_clusters)
     shard_rows = stored.shard_rows(config)
     wanted = targets(plan, shard_rows, out_dir)
-    encoder = Encoder(config, codec_folder, stored, tokenize, engine)
-    encode_targets(found.table, wanted, encoder, progress)
+    encoded = EncodedRows(out_dir / _ENCODED, in_order(wanted), stored)
+    encode_rows(found.table, encoded, Encoder(config, codec_folder, stored, engine), progress)
+    write_targets(found.table, wanted, encoded, stored, tokenize, progress)
     progress("describe", 0, 1)
     clusters = tuple(write_manifest(part, shard_rows, out_dir) for part in plan.clusters)
     files = _describe(config, out_dir, found, plan, list(clusters), engine)
@@ -171,6 +175,7 @@ def _prepare(
     found.drops.publish(out_dir / DROPPED)
     save_prepared(prepared, out_dir)
     progress("describe", 1, 1)
+    shutil.rmtree(out_dir / _ENCODED)
     shutil.rmtree(found.work)
     shutil.rmtree(found.captioning.work, ignore_errors=True)
     (out_dir / ".prepare" / "items.arrow").unlink()
@@ -220,7 +225,7 @@ def _claim(out_dir: Path, work_key: str) -> None:
         return
     if not key_file.is_file() and any((out_dir / name).exists() for name in (*_OUTPUTS, *_SMALL)):
         raise OutputTakenError(f"{out_dir} holds files that no preparation left there.", "Give an empty folder.")
-    for name in _OUTPUTS:
+    for name in (*_OUTPUTS, _ENCODED):
         shutil.rmtree(out_dir / name, ignore_errors=True)
     for name in _SMALL:
         (out_dir / name).unlink(missing_ok=True)
