@@ -67,8 +67,8 @@ class PrepareConfig(_Closed):
     licences: tuple[str, ...] = ()
     """Licences that are taken, under any usual name ("cc-by" allows all its versions); empty takes all."""
     near_duplicate_bits: Annotated[int, Field(ge=0, le=8)] | None = None
-    """Drop a picture whose 64-bit perceptual hash differs from an earlier one's in at most so many bits; None keeps
-    all. The hash sees no colour: leave it off for icons."""
+    """Drop a picture whose 64-bit perceptual hash differs from an earlier one's in at most so many bits, and that has
+    its colours; None keeps all."""
     max_aspect: Annotated[float, Field(ge=1)] | None = None
     """Drop pictures whose longer side is more than so many times the shorter one."""
     min_side_px: Annotated[int, Field(ge=1)] = 16
