@@ -18,7 +18,8 @@ separation.py   how well clusters are told apart
 plan.py         which row goes where
 encoding.py     second pass: decode, encode
 shard_files.py  shards and held-out files out of that; tokens.py numbers the captions' words
-outputs.py      manifests, vocabulary, credits, descriptions
+outputs.py      manifests, vocabulary, credits, the card
+describing.py   what each cluster is about: clusters.json
 examples.py     pictures that show a cluster: panels.py draws clusters.png, page.py writes clusters.html
 """
 

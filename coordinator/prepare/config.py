@@ -7,6 +7,7 @@ Only what changes the outcome stands here. Where the work runs (one machine, a R
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -112,6 +113,11 @@ class PrepareConfig(_Closed):
     def sha256(self) -> str:
         """Digest of the settings."""
         return digest(canonical_bytes(self.model_dump(mode="json")))
+
+
+def public_name(model: str) -> str:
+    """What published files call a model: of a folder its own name, for where it lies is nobody's business."""
+    return Path(model).resolve().name if Path(model).is_dir() else model
 
 
 def prepare_config(settings: dict[str, Any]) -> PrepareConfig:

@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from paris.coordinator.prepare.captions import Captioning, captioner_origin, fill_captions
 from paris.coordinator.prepare.config import PrepareConfig
+from paris.coordinator.prepare.describing import describe_clusters, frequent_words
 from paris.coordinator.prepare.drops import DROPPED, DropList
 from paris.coordinator.prepare.embedding import Report, embed_items
 from paris.coordinator.prepare.encoding import EncodedRows, Encoder, encode_rows, probe
@@ -31,9 +32,9 @@ from paris.coordinator.prepare.errors import EmptySourceError, OutputTakenError
 from paris.coordinator.prepare.examples import gather_examples
 from paris.coordinator.prepare.filters import admitted
 from paris.coordinator.prepare.items import SourceInfo, items_key, write_items
+from paris.coordinator.prepare.licences import count_licences
 from paris.coordinator.prepare.outputs import (
     count_words,
-    describe_clusters,
     write_attribution,
     write_card,
     write_manifest,
@@ -193,10 +194,12 @@ def _describe(
         names.append("vocab.json")
     write_attribution(found.table, plan, out_dir / "attribution.parquet")
     write_card(found.info, sum(cluster.rows for cluster in clusters), config, out_dir)
-    described = describe_clusters(found.table, plan, counts, clusters, config)
+    words, licences = frequent_words(counts), count_licences(out_dir / "attribution.parquet")
+    dropped = dict(sorted(found.drops.counts.items()))
+    described = describe_clusters(found.table, plan, words, clusters, config, licences, dropped)
     write_whole(out_dir / "clusters.json", canonical_bytes(described))
     examples = gather_examples(found.table, plan, config, engine)
-    draw_panels(make_panels(examples, plan, counts), out_dir / "clusters.png")
+    draw_panels(make_panels(examples, plan, words), out_dir / "clusters.png")
     write_whole(out_dir / "clusters.html", cluster_page(found.info.name, described, examples).encode("utf-8"))
     return {name: file_sha256(out_dir / name) for name in sorted(names)}
 
