@@ -47,7 +47,7 @@ from paris.coordinator.prepare.plan import Plan, make_plan
 from paris.coordinator.prepare.prepared import RECORD, Prepared, PreparedCluster, load_prepared, save_prepared
 from paris.coordinator.prepare.shard_files import in_order, targets, write_targets
 from paris.coordinator.prepare.sources import read_source, source_info
-from paris.coordinator.prepare.tokens import load_tokenizer
+from paris.coordinator.prepare.tokens import Tokenizer
 from paris.experts.files import file_sha256, write_whole
 from paris.protocol.canonical import canonical_bytes, digest
 
@@ -139,7 +139,7 @@ def _prepare(
     config: PrepareConfig, out_dir: Path, progress: Report, found: _Found, engine: Engine, codec_folder: Path
 ) -> Prepared:
     # First, so that a missing VAE or tokenizer is known before hours of embedding and not after them.
-    stored, tokenize = probe(config, codec_folder, engine), load_tokenizer(config, codec_folder)
+    stored, tokenizer = probe(config, codec_folder, engine), Tokenizer(config, codec_folder)
     embedded = embed_items(found.table, config, found.work, progress, found.drops, engine)
     table, embedded = fill_captions(found.table, embedded, found.captioning, progress, found.drops)
     if not len(embedded.index):
@@ -152,7 +152,7 @@ def _prepare(
     wanted = targets(plan, shard_rows, out_dir)
     encoded = EncodedRows(out_dir / _ENCODED, in_order(wanted), stored)
     encode_rows(found.table, encoded, Encoder(config, codec_folder, stored, engine), progress)
-    write_targets(found.table, wanted, encoded, stored, tokenize, progress)
+    write_targets(found.table, wanted, encoded, stored, tokenizer, progress)
     progress("describe", 0, 1)
     clusters = tuple(write_manifest(part, shard_rows, out_dir) for part in plan.clusters)
     files = _describe(config, out_dir, found, plan, list(clusters), engine)

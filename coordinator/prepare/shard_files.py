@@ -18,7 +18,7 @@ from paris.coordinator.prepare.embedding import Report
 from paris.coordinator.prepare.encoding import EncodedRows, Stored
 from paris.coordinator.prepare.items import rows_at
 from paris.coordinator.prepare.plan import Plan
-from paris.coordinator.prepare.tokens import Tokenize
+from paris.coordinator.prepare.tokens import Tokenizer
 from paris.experts.data.shards import Row, write_shard
 
 _TEXT = ("row_id", "caption", "source", "url", "author", "licence", "caption_origin")
@@ -59,7 +59,7 @@ def in_order(wanted: list[Target]) -> np.ndarray:
 
 
 def write_targets(
-    table: pa.Table, wanted: list[Target], encoded: EncodedRows, stored: Stored, tokenize: Tokenize, report: Report
+    table: pa.Table, wanted: list[Target], encoded: EncodedRows, stored: Stored, tokenizer: Tokenizer, report: Report
 ) -> None:
     """Write every file that is not there yet.
 
@@ -68,7 +68,7 @@ def write_targets(
         wanted: The files.
         encoded: Their rows, `in_order`.
         stored: What a row's array is.
-        tokenize: From captions to ids.
+        tokenizer: Makes ids of captions.
         report: Told the rows done.
 
     Raises:
@@ -79,15 +79,15 @@ def write_targets(
         report("shards", first, len(encoded))
         count = len(target.rows)
         if not target.path.exists():
-            _write(target.path, rows_at(table, target.rows), encoded.slice(first, count), stored, tokenize)
+            _write(target.path, rows_at(table, target.rows), encoded.slice(first, count), stored, tokenizer)
         first += count
     report("shards", first, len(encoded))
 
 
-def _write(path: Path, items: pa.Table, arrays: np.ndarray, stored: Stored, tokenize: Tokenize) -> None:
+def _write(path: Path, items: pa.Table, arrays: np.ndarray, stored: Stored, tokenizer: Tokenizer) -> None:
     texts = [
         dict(zip(_TEXT, text, strict=True)) for text in zip(*(items[name].to_pylist() for name in _TEXT), strict=True)
     ]
-    tokens = tokenize([text["caption"] for text in texts])
+    tokens = tokenizer.ids([text["caption"] for text in texts])
     rows = [Row(latent=array, tokens=ids, **text) for array, text, ids in zip(arrays, texts, tokens, strict=True)]
-    write_shard(path, rows, stored.shape, stored.dtype)
+    write_shard(path, rows, stored.shape, stored.dtype, tokenizer.sha256)
