@@ -62,11 +62,10 @@ class HashPictures:
     @daft.method.batch(return_dtype=_HASHED, batch_size=_HASH_ROWS)
     def hash(self, pixels: daft.Series) -> list[dict[str, Any] | None]:
         """`phash`, 64 bits of the low frequencies; `colours`, means on a grid; null where the pixels are null."""
-        return [self._one(value) for value in pixels.to_arrow().to_pylist()]
+        return [None if value is None else self.of_pixels(value) for value in pixels.to_arrow().to_pylist()]
 
-    def _one(self, pixels: bytes | None) -> dict[str, Any] | None:
-        if pixels is None:
-            return None
+    def of_pixels(self, pixels: bytes) -> dict[str, Any]:
+        """The same of one picture, uint8 `[3, S, S]`."""
         array = np.frombuffer(pixels, np.uint8).reshape(3, self._size, self._size).transpose(1, 2, 0)
         picture = Image.fromarray(np.ascontiguousarray(array))
         bits = np.packbits(imagehash.phash(picture).hash.flatten())

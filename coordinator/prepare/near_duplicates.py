@@ -2,8 +2,8 @@
 
 Two hashes that differ in at most d bits agree in at least one of d + 1 pieces of their bits, so only hashes that share
 a piece are compared: faiss's multi-index hashing (IndexBinaryMultiHash). The hash alone sees no colour and no small
-parts: three of four pairs that it finds among 1914 emoji are different icons, hearts of several colours or faces with
-other mouths. Mean colours on a grid of 8x8 tell all of those apart, and 154 of 154 pairs among 6000 of Fashion-MNIST.
+parts: most pairs that it finds among emoji are different icons, hearts of several colours or faces with other mouths.
+Mean colours on a grid of 8x8 tell all of those apart (benchmarks/near_duplicates.py).
 
 Source: Norouzi, Punjani, Fleet 2012, Fast Search in Hamming Space with Multi-Index Hashing, section 2.
 """
@@ -17,7 +17,7 @@ from itertools import chain, islice
 import numpy as np
 
 GRID = 8
-_MAX_LEVELS = 12
+MAX_LEVELS = 12
 _BITS = 64
 _QUERY_ROWS = 8192
 _KEPT_A_HASH = 64
@@ -60,7 +60,7 @@ def _first_alike(row: int, earlier: list[int], colours: Callable[[Sequence[int]]
         return -1
     apart = np.abs(colours(earlier).astype(np.int16) - colours([row])).max(axis=1)
     return min(
-        (other for other, levels in zip(earlier, apart.tolist(), strict=True) if levels <= _MAX_LEVELS), default=-1
+        (other for other, levels in zip(earlier, apart.tolist(), strict=True) if levels <= MAX_LEVELS), default=-1
     )
 
 
