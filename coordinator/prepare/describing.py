@@ -34,9 +34,14 @@ def frequent_words(counts: list[Counter[str]]) -> list[list[str]]:
         counts: As `count_words` gives them.
     """
     fillers = frozenset(_FILLERS.split())
-    kept = [Counter({word: count for word, count in here.items() if word not in fillers}) for here in counts]
+    kept = [Counter({word: count for word, count in here.items() if _says(word, fillers)}) for here in counts]
     total: Counter[str] = sum(kept, Counter())
     return [_telling(here, total, total.total()) for here in kept]
+
+
+def _says(word: str, fillers: frozenset[str]) -> bool:
+    """Whether a word may say something: no filler, and no single letter, as "o'clock" leaves one."""
+    return word not in fillers and not (len(word) == 1 and word.isascii())
 
 
 def _telling(here: Counter[str], total: Counter[str], all_words: int) -> list[str]:

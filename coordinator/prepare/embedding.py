@@ -66,7 +66,7 @@ def embed_items(
         start = part * _PART_ROWS
         report("embed", start, table.num_rows)
         if not path.exists():
-            done = partial(_ahead, report, start, table.num_rows)
+            done = partial(ahead, report, "embed", start, table.num_rows)
             _embed_part(table.slice(start, _PART_ROWS), config, path, done, engine)
     report("embed", table.num_rows, table.num_rows)
     index = usable_rows(paths, table, config.near_duplicate_bits, drops)
@@ -75,8 +75,17 @@ def embed_items(
     return Embedded(index, features)
 
 
-def _ahead(report: Report, start: int, total: int, done: int) -> None:
-    report("embed", start + done, total)
+def ahead(report: Report, stage: str, before: int, total: int, done: int) -> None:
+    """Report rows of a part that is under way.
+
+    Args:
+        report: Told.
+        stage: Of the part.
+        before: Rows of the parts before it.
+        total: Rows of all parts.
+        done: Rows of this one.
+    """
+    report(stage, before + done, total)
 
 
 def decoded(frame: daft.DataFrame, size: int, config: PrepareConfig) -> daft.DataFrame:

@@ -9,7 +9,7 @@ of the shards, so that a shard is one slice of every part. A part that is on dis
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from paris.coordinator.prepare.config import PrepareConfig
-from paris.coordinator.prepare.embedding import Report, decoded
+from paris.coordinator.prepare.embedding import Report, ahead, decoded
 from paris.coordinator.prepare.engine import Engine, result_batches
 from paris.coordinator.prepare.errors import EngineError, PrepareError
 from paris.coordinator.prepare.functions import EncodePictures, load_codec_once
@@ -78,10 +78,10 @@ class EncodedRows:
     def __len__(self) -> int:
         return len(self._order)
 
-    def parts(self) -> list[tuple[Path, np.ndarray]]:
+    def parts(self) -> Iterator[tuple[Path, np.ndarray]]:
         """The files, each with its rows `[n]` as places in the item table, in the order in which it holds them."""
-        starts = range(0, len(self), _PART_ROWS)
-        return [(self._path(start), self._order[self._positions[start : start + _PART_ROWS]]) for start in starts]
+        for start in range(0, len(self), _PART_ROWS):
+            yield self._path(start), self._order[self._positions[start : start + _PART_ROWS]]
 
     def slice(self, first: int, count: int) -> np.ndarray:
         """The stored arrays of some rows that follow each other in the order of the shards `[count, *shape]`."""
@@ -119,13 +119,9 @@ def encode_rows(table: pa.Table, rows: EncodedRows, encoder: Encoder, report: Re
     for path, places in rows.parts():
         report("encode", done, len(rows))
         if not path.exists():
-            _encode_part(table, places, encoder, path, partial(_ahead, report, done, len(rows)))
+            _encode_part(table, places, encoder, path, partial(ahead, report, "encode", done, len(rows)))
         done += len(places)
     report("encode", done, done)
-
-
-def _ahead(report: Report, before: int, total: int, done: int) -> None:
-    report("encode", before + done, total)
 
 
 def probe(config: PrepareConfig, folder: Path, engine: Engine) -> Stored:

@@ -96,13 +96,13 @@ def test_a_page_of_thirty_two_clusters_stays_small_enough_for_a_browser() -> Non
 
 def test_words_are_those_that_tell_a_cluster_from_the_others() -> None:
     counts = [
-        Counter({"photo": 900, "dog": 60, "with": 200, "grass": 30}),
+        Counter({"photo": 900, "dog": 60, "with": 200, "grass": 30, "o": 99}),
         Counter({"photo": 900, "car": 50, "with": 20, "road": 40}),
     ]
     first, second = frequent_words(counts)
     assert first[:2] == ["dog", "grass"]
     assert second[:2] == ["car", "road"]
-    assert not {"with"} & {*first, *second}
+    assert not {"with", "o"} & {*first, *second}
     assert frequent_words([Counter({"cat": 1, "dog": 5, "fox": 5})]) == [["dog", "fox", "cat"]]
     assert frequent_words([Counter(), Counter({"cat": 1})]) == [[], ["cat"]]
 
