@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.prepare_tables import write_guide
 from benchmarks.record import RESULTS
 from paris.experts.files import write_whole
 
@@ -121,6 +122,7 @@ def main() -> int:
     after = rest.split(_END)[1]
     write_whole(_README, (before + _BEGIN + tables + _END + after).encode())
     print(tables)
+    print(write_guide())
     return 0
 
 

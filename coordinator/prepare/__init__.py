@@ -16,8 +16,10 @@ embedding.py    first pass: decode, filter, embed
 kmeans.py       two-stage k-means; balance.py evens sizes, catch_all.py splits what takes in too much
 separation.py   how well clusters are told apart
 plan.py         which row goes where
-encoding.py     second pass: encode, write shards; tokens.py numbers the captions' words
-outputs.py      manifests, vocabulary, credits, descriptions
+encoding.py     second pass: decode, encode
+shard_files.py  shards and held-out files out of that; tokens.py numbers the captions' words
+outputs.py      manifests, vocabulary, credits, the card
+describing.py   what each cluster is about: clusters.json
 examples.py     pictures that show a cluster: panels.py draws clusters.png, page.py writes clusters.html
 """
 

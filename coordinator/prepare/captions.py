@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from paris.coordinator.prepare.captioner import check_captioner, load_captioner_once
-from paris.coordinator.prepare.config import PrepareConfig
+from paris.coordinator.prepare.config import PrepareConfig, public_name
 from paris.coordinator.prepare.drops import DropList, Dropped
 from paris.coordinator.prepare.embedding import Embedded, Report, decoded
 from paris.coordinator.prepare.engine import Engine, daft, result_batches
@@ -41,12 +41,7 @@ def captioner_origin(config: PrepareConfig) -> str:
     """
     if config.captioner is None:
         return ""
-    return f"synthetic:{_public_name(config.captioner)}@{check_captioner(config.captioner, config.captioner_revision)}"
-
-
-def _public_name(name: str) -> str:
-    """A folder's own name: where it lies is nobody's business."""
-    return Path(name).resolve().name if Path(name).is_dir() else name
+    return f"synthetic:{public_name(config.captioner)}@{check_captioner(config.captioner, config.captioner_revision)}"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ Only what changes the outcome stands here. Where the work runs (one machine, a R
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -67,8 +68,8 @@ class PrepareConfig(_Closed):
     licences: tuple[str, ...] = ()
     """Licences that are taken, under any usual name ("cc-by" allows all its versions); empty takes all."""
     near_duplicate_bits: Annotated[int, Field(ge=0, le=8)] | None = None
-    """Drop a picture whose 64-bit perceptual hash differs from an earlier one's in at most so many bits; None keeps
-    all. The hash sees no colour: leave it off for icons."""
+    """Drop a picture whose 64-bit perceptual hash differs from an earlier one's in at most so many bits, and that has
+    its colours; None keeps all."""
     max_aspect: Annotated[float, Field(ge=1)] | None = None
     """Drop pictures whose longer side is more than so many times the shorter one."""
     min_side_px: Annotated[int, Field(ge=1)] = 16
@@ -112,6 +113,11 @@ class PrepareConfig(_Closed):
     def sha256(self) -> str:
         """Digest of the settings."""
         return digest(canonical_bytes(self.model_dump(mode="json")))
+
+
+def public_name(model: str) -> str:
+    """What published files call a model: of a folder its own name, for where it lies is nobody's business."""
+    return Path(model).resolve().name if Path(model).is_dir() else model
 
 
 def prepare_config(settings: dict[str, Any]) -> PrepareConfig:

@@ -1,6 +1,6 @@
 """First pass over the pictures: decode, filter, embed; nothing is kept of a picture but its features.
 
-    embedding-<key>/part-00000.parquet    index, reason, detail, sha256, phash, features    one file a part of items
+    embedding-<key>/part-00000.parquet    index, reason, detail, sha256, phash, colours, features
     embedding-<key>/features.npy          float16 [N, D]                     of the rows that can be used
 
 A part that is on disk is not computed again, so that a killed preparation goes on where it was.
@@ -21,14 +21,14 @@ import pyarrow.parquet as pq
 from paris.coordinator.prepare.config import PrepareConfig
 from paris.coordinator.prepare.drops import DropList
 from paris.coordinator.prepare.engine import Engine, daft, result_batches
-from paris.coordinator.prepare.filters import perceptual_hash, usable_rows
+from paris.coordinator.prepare.filters import near_hash, usable_rows
 from paris.coordinator.prepare.functions import DecodePictures, EmbedPictures
 from paris.coordinator.prepare.pictures import PictureLimits
 from paris.coordinator.prepare.sources.reading import with_bytes
 from paris.experts.files import whole_file
 
 Report = Callable[[str, int, int], None]
-"""Told (stage, done, total); stages are "list", "embed", "cluster", "encode", "describe"."""
+"""Told (stage, done, total); stages: "list", "embed", "caption", "cluster", "encode", "shards", "describe"."""
 
 _PART_ROWS = 8192
 
@@ -66,7 +66,7 @@ def embed_items(
         start = part * _PART_ROWS
         report("embed", start, table.num_rows)
         if not path.exists():
-            done = partial(_ahead, report, start, table.num_rows)
+            done = partial(ahead, report, "embed", start, table.num_rows)
             _embed_part(table.slice(start, _PART_ROWS), config, path, done, engine)
     report("embed", table.num_rows, table.num_rows)
     index = usable_rows(paths, table, config.near_duplicate_bits, drops)
@@ -75,8 +75,17 @@ def embed_items(
     return Embedded(index, features)
 
 
-def _ahead(report: Report, start: int, total: int, done: int) -> None:
-    report("embed", start + done, total)
+def ahead(report: Report, stage: str, before: int, total: int, done: int) -> None:
+    """Report rows of a part that is under way.
+
+    Args:
+        report: Told.
+        stage: Of the part.
+        before: Rows of the parts before it.
+        total: Rows of all parts.
+        done: Rows of this one.
+    """
+    report(stage, before + done, total)
 
 
 def decoded(frame: daft.DataFrame, size: int, config: PrepareConfig) -> daft.DataFrame:
@@ -92,10 +101,10 @@ def _embed_part(rows: pa.Table, config: PrepareConfig, path: Path, done: Callabl
     embed = engine.model(EmbedPictures)(config.view_px, (config.embedder, engine.device))
     frame = decoded(engine.frame(rows.select(["index", "location"])), config.view_px, config)
     frame = frame.with_column("features", embed.embed(frame["decoded"].get("pixels")))
+    frame = frame.with_column("hashed", near_hash(frame["decoded"].get("pixels"), config))
     told = [frame["decoded"].get(name).alias(name) for name in ("reason", "detail", "sha256")]
-    frame = frame.select(
-        "index", *told, perceptual_hash(frame["decoded"].get("pixels"), config).alias("phash"), "features"
-    )
+    told += [frame["hashed"].get(name).alias(name) for name in ("phash", "colours")]
+    frame = frame.select("index", *told, "features")
     batches, count = [], 0
     for batch in result_batches(frame):
         batches.append(batch)

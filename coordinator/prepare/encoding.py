@@ -1,18 +1,17 @@
-"""Second pass over the pictures: decode, encode, write the shards and the held-out parts.
+"""Second pass over the pictures: decode, encode, and keep what a shard will store until the shards are written.
 
-Rows of several files go through one query and are put where they belong as they come back, whatever their order, so
-that no more pictures are in memory than a few files hold. A file that is there is whole (it was renamed into place) and
-is not made again: a preparation that is killed has one group of files to make again.
+    encoded/part-00000.bin      the stored arrays of 8192 rows that follow each other in the source
 
-A row stores a picture's latent and its caption, as text and as the ids of the run's tokenizer where there is one. It
-does not store what a text encoder makes of the caption: 77 states of CLIP ViT-L/14 are 118 kB beside a latent's 8 kB,
-and the volunteer's machine makes them while it trains.
+The pictures are read in the source's order, so that each byte of it is read once, whatever cluster a row belongs to: a
+Parquet file can be read by the row group only, and a tar lies in one piece. Within a part the rows stand in the order
+of the shards, so that a shard is one slice of every part. A part that is on disk is not made again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any, Literal
@@ -21,27 +20,15 @@ import numpy as np
 import pyarrow as pa
 
 from paris.coordinator.prepare.config import PrepareConfig
-from paris.coordinator.prepare.embedding import Report, decoded
+from paris.coordinator.prepare.embedding import Report, ahead, decoded
 from paris.coordinator.prepare.engine import Engine, result_batches
-from paris.coordinator.prepare.errors import PrepareError
+from paris.coordinator.prepare.errors import EngineError, PrepareError
 from paris.coordinator.prepare.functions import EncodePictures, load_codec_once
 from paris.coordinator.prepare.items import rows_at
-from paris.coordinator.prepare.plan import Plan
-from paris.coordinator.prepare.tokens import Tokenize
-from paris.experts.data.shards import Row, write_shard
+from paris.experts.files import whole_file
 
-_GROUP_ROWS = 8192
+_PART_ROWS = 8192
 _AROUND_BYTES = 256
-_TEXT = ("row_id", "caption", "source", "url", "author", "licence", "caption_origin")
-
-
-@dataclass(frozen=True)
-class Target:
-    """One Parquet file to write."""
-
-    path: Path
-    rows: np.ndarray
-    """int64: places in the item table, in the order of the file."""
 
 
 @dataclass(frozen=True)
@@ -51,68 +38,90 @@ class Stored:
     shape: tuple[int, ...]
     dtype: Literal["uint8", "float16", "int8"]
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one."""
+        return prod(self.shape) * np.dtype(self.dtype).itemsize
+
     def shard_rows(self, config: PrepareConfig) -> int:
         """Rows of a shard: as many as were asked for, or as fill the bytes that were asked for."""
-        row_bytes = prod(self.shape) * np.dtype(self.dtype).itemsize + _AROUND_BYTES
-        return config.rows_per_shard or max(1, config.shard_bytes // row_bytes)
-
-
-def shard_path(cluster: int, shard: int) -> str:
-    """Path of a shard in the data repo."""
-    return f"shards/cluster-{cluster:03d}/shard-{shard:05d}.parquet"
-
-
-def heldout_path(cluster: int) -> str:
-    """Path of a cluster's secret rows; never uploaded."""
-    return f"heldout/cluster-{cluster:03d}.parquet"
-
-
-def targets(plan: Plan, shard_rows: int, out_dir: Path) -> list[Target]:
-    """All files that the plan asks for, shards of so many rows."""
-    found = []
-    for part in plan.clusters:
-        for number, rows in enumerate(part.shards(shard_rows)):
-            found.append(Target(out_dir / shard_path(part.cluster, number), rows))
-        found.append(Target(out_dir / heldout_path(part.cluster), part.heldout))
-    return found
+        return config.rows_per_shard or max(1, config.shard_bytes // (self.row_bytes + _AROUND_BYTES))
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """What turns a picture and its caption into a row, and where."""
+    """What turns a picture into what is stored of it, and where."""
 
     config: PrepareConfig
     folder: Path
     """Where the VAE's folder is."""
     stored: Stored
     """As `probe` found it."""
-    tokenize: Tokenize
     engine: Engine
 
 
-def encode_targets(table: pa.Table, wanted: list[Target], encoder: Encoder, report: Report) -> None:
-    """Write every file that is not there yet.
+class EncodedRows:
+    """Where the stored arrays of the rows are.
+
+    Args:
+        folder: Where the parts are kept; it must belong to these rows and settings alone.
+        order: int64 `[N]`: places in the item table, in the order in which the shards hold them.
+        stored: What one array is.
+    """
+
+    def __init__(self, folder: Path, order: np.ndarray, stored: Stored) -> None:
+        self._folder, self._order, self._stored = folder, order, stored
+        self._positions = np.argsort(order, kind="stable")  # where the rows of the source stand in `order`
+        for start in range(0, len(order), _PART_ROWS):
+            self._positions[start : start + _PART_ROWS].sort()
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def parts(self) -> Iterator[tuple[Path, np.ndarray]]:
+        """The files, each with its rows `[n]` as places in the item table, in the order in which it holds them."""
+        for start in range(0, len(self), _PART_ROWS):
+            yield self._path(start), self._order[self._positions[start : start + _PART_ROWS]]
+
+    def slice(self, first: int, count: int) -> np.ndarray:
+        """The stored arrays of some rows that follow each other in the order of the shards `[count, *shape]`."""
+        rows = np.empty((count, *self._stored.shape), self._stored.dtype)
+        for start in range(0, len(self), _PART_ROWS):
+            positions = self._positions[start : start + _PART_ROWS]
+            low, high = np.searchsorted(positions, [first, first + count])
+            if low < high:
+                # Not memory-mapped: a page fault reads a hundred kilobytes around a row that nobody asked for.
+                skipped, values = int(low) * self._stored.row_bytes, int(high - low) * prod(self._stored.shape)
+                found = np.fromfile(self._path(start), self._stored.dtype, values, offset=skipped)
+                rows[positions[low:high] - first] = found.reshape(-1, *self._stored.shape)
+        return rows
+
+    def _path(self, start: int) -> Path:
+        return self._folder / f"part-{start // _PART_ROWS:05d}.bin"
+
+
+def encode_rows(table: pa.Table, rows: EncodedRows, encoder: Encoder, report: Report) -> None:
+    """Encode every part that is not on disk yet.
 
     Args:
         table: All items.
-        wanted: The files.
-        encoder: What makes their rows.
+        rows: Which of them, and where to.
+        encoder: How.
         report: Told the rows done.
 
     Raises:
-        DiskFullError: No room; finished files stay.
+        DiskFullError: No room; finished parts stay.
         PrepareError: A picture that could be read before cannot be read any more.
         ExpertError: The codec cannot be loaded.
         EngineError: Daft failed.
     """
-    total = sum(len(target.rows) for target in wanted)
-    missing = [target for target in wanted if not target.path.exists()]
-    done = total - sum(len(target.rows) for target in missing)
-    report("encode", done, total)
-    for group in _groups(missing):
-        for count in _encode_group(table, group, encoder):
-            done += count
-            report("encode", done, total)
+    done = 0
+    for path, places in rows.parts():
+        report("encode", done, len(rows))
+        if not path.exists():
+            _encode_part(table, places, encoder, path, partial(ahead, report, "encode", done, len(rows)))
+        done += len(places)
+    report("encode", done, done)
 
 
 def probe(config: PrepareConfig, folder: Path, engine: Engine) -> Stored:
@@ -132,50 +141,28 @@ def _codec(config: PrepareConfig, folder: Path, engine: Engine) -> tuple[Any, ..
     return tuple(sorted(config.codec.items())), str(folder), engine.device
 
 
-def _groups(files: list[Target]) -> Iterator[list[Target]]:
-    """Cut the list into runs of files with at most `_GROUP_ROWS` rows each, or one larger file."""
-    group: list[Target] = []
-    for target in files:
-        if group and sum(len(member.rows) for member in (*group, target)) > _GROUP_ROWS:
-            yield group
-            group = []
-        group.append(target)
-    if group:
-        yield group
-
-
-def _encode_group(table: pa.Table, group: list[Target], encoder: Encoder) -> Iterator[int]:
-    """Write one group's files; gives the rows of each batch that came back."""
-    config, engine = encoder.config, encoder.engine
-    items = rows_at(table, np.concatenate([target.rows for target in group]))
-    places = pa.array(range(items.num_rows), pa.int64())
-    frame = engine.frame(pa.table({"place": places, "location": items["location"]}))
+def _encode_part(
+    table: pa.Table, places: np.ndarray, encoder: Encoder, path: Path, report: Callable[[int], None]
+) -> None:
+    """Write one part, row by row as they come back."""
+    config, engine, row_bytes = encoder.config, encoder.engine, encoder.stored.row_bytes
+    slots = np.argsort(places)
+    items = rows_at(table.select(["location"]), places[slots])
+    frame = engine.frame(pa.table({"slot": pa.array(slots), "location": items["location"]}))
     encode = engine.model(EncodePictures)(config.image_size, _codec(config, encoder.folder, engine))
     frame = decoded(frame, config.image_size, config)
     frame = frame.with_column("latent", encode.encode(frame["decoded"].get("pixels")))
-    frame = frame.select("place", frame["decoded"].get("reason").alias("reason"), "latent")
-    starts = np.cumsum([0] + [len(target.rows) for target in group])
-    waiting: list[dict[int, bytes]] = [{} for _ in group]
-    for batch in result_batches(frame):
-        for place, reason, latent in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            if reason is not None:
-                name = items["row_id"][place].as_py()
-                raise PrepareError(f"The picture {name} changed while it was prepared: {reason}.", "Prepare again.")
-            member = int(np.searchsorted(starts, place, side="right")) - 1
-            waiting[member][place] = latent
-            if len(waiting[member]) == len(group[member].rows):
-                whole = items.slice(starts[member], len(waiting[member]))
-                _write(group[member].path, whole, waiting[member], encoder)
-                waiting[member] = {}
-        yield batch.num_rows
-
-
-def _write(path: Path, items: pa.Table, latents: dict[int, bytes], encoder: Encoder) -> None:
-    stored = encoder.stored
-    arrays = (np.frombuffer(latents[place], stored.dtype).reshape(stored.shape) for place in sorted(latents))
-    texts = [
-        dict(zip(_TEXT, text, strict=True)) for text in zip(*(items[name].to_pylist() for name in _TEXT), strict=True)
-    ]
-    tokens = encoder.tokenize([text["caption"] for text in texts])
-    rows = [Row(latent=array, tokens=ids, **text) for array, text, ids in zip(arrays, texts, tokens, strict=True)]
-    write_shard(path, rows, stored.shape, stored.dtype)
+    frame = frame.select("slot", frame["decoded"].get("reason").alias("reason"), "latent")
+    done = 0
+    with whole_file(path) as unfinished, unfinished.open("wb") as file:
+        for batch in result_batches(frame):
+            for slot, reason, latent in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                if reason is not None:
+                    name = table["row_id"][places[slot]].as_py()
+                    raise PrepareError(f"The picture {name} changed while it was prepared: {reason}.", "Prepare again.")
+                file.seek(slot * row_bytes)
+                file.write(latent)
+            done += batch.num_rows
+            report(done)
+        if done != len(places):
+            raise EngineError(f"Daft gave back {done} of {len(places)} rows.", "Start the same command again.")

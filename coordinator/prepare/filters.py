@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import imagehash
 import numpy as np
@@ -20,9 +21,11 @@ from paris.coordinator.prepare.drops import DropList, Dropped
 from paris.coordinator.prepare.engine import daft
 from paris.coordinator.prepare.items import Item
 from paris.coordinator.prepare.licences import NOT_ALLOWED, is_allowed
-from paris.coordinator.prepare.near_duplicates import near_duplicates
+from paris.coordinator.prepare.near_duplicates import GRID, near_duplicates
 from paris.coordinator.prepare.pictures import DUPLICATE, NEAR_DUPLICATE, NO_CAPTION
+from paris.experts.files import whole_file
 
+_HASHED = daft.DataType.struct({"phash": daft.DataType.uint64(), "colours": daft.DataType.binary()})
 _HASH_ROWS = 64
 _LISTED_ROWS = 65536
 
@@ -47,7 +50,7 @@ def admitted(rows: Iterable[Item | Dropped], config: PrepareConfig, drops: DropL
 
 
 class HashPictures:
-    """Pixels to perceptual hashes.
+    """Pixels to what tells near duplicates.
 
     Args:
         size: Side of the pictures, pixels.
@@ -56,23 +59,24 @@ class HashPictures:
     def __init__(self, size: int) -> None:
         self._size = size
 
-    @daft.method.batch(return_dtype=daft.DataType.uint64(), batch_size=_HASH_ROWS)
-    def hash(self, pixels: daft.Series) -> pa.Array:
-        """64 bits of the picture's low frequencies; null where the pixels are null."""
-        return pa.array([self._one(value) for value in pixels.to_arrow().to_pylist()], pa.uint64())
+    @daft.method.batch(return_dtype=_HASHED, batch_size=_HASH_ROWS)
+    def hash(self, pixels: daft.Series) -> list[dict[str, Any] | None]:
+        """`phash`, 64 bits of the low frequencies; `colours`, means on a grid; null where the pixels are null."""
+        return [None if value is None else self.of_pixels(value) for value in pixels.to_arrow().to_pylist()]
 
-    def _one(self, pixels: bytes | None) -> int | None:
-        if pixels is None:
-            return None
-        picture = np.frombuffer(pixels, np.uint8).reshape(3, self._size, self._size).transpose(1, 2, 0)
-        bits = imagehash.phash(Image.fromarray(np.ascontiguousarray(picture))).hash
-        return int.from_bytes(np.packbits(bits.flatten()).tobytes(), "big")
+    def of_pixels(self, pixels: bytes) -> dict[str, Any]:
+        """The same of one picture, uint8 `[3, S, S]`."""
+        array = np.frombuffer(pixels, np.uint8).reshape(3, self._size, self._size).transpose(1, 2, 0)
+        picture = Image.fromarray(np.ascontiguousarray(array))
+        bits = np.packbits(imagehash.phash(picture).hash.flatten())
+        means = picture.resize((GRID, GRID), Image.Resampling.BOX)
+        return {"phash": int.from_bytes(bits.tobytes(), "big"), "colours": means.tobytes()}
 
 
-def perceptual_hash(pixels: daft.Expression, config: PrepareConfig) -> daft.Expression:
-    """The hash of each picture where near duplicates are dropped; null where they are not."""
+def near_hash(pixels: daft.Expression, config: PrepareConfig) -> daft.Expression:
+    """The struct `phash`, `colours` of each picture where near duplicates are dropped; null where they are not."""
     if config.near_duplicate_bits is None:
-        return daft.lit(None).cast(daft.DataType.uint64())
+        return daft.lit(None).cast(_HASHED)
     return daft.cls(use_process=False)(HashPictures)(config.view_px).hash(pixels)
 
 
@@ -80,7 +84,7 @@ def usable_rows(paths: list[Path], table: pa.Table, near_bits: int | None, drops
     """Places of the rows with nothing against them, the first of those that are the same.
 
     Args:
-        paths: Parquet files with index, reason, detail, sha256 and phash of all rows, in order.
+        paths: Parquet files with index, reason, detail, sha256, phash and colours of all rows, in order.
         table: The items, for their names.
         near_bits: How many bits of the hash may differ; None: near duplicates are kept.
         drops: Told what is left out.
@@ -91,9 +95,20 @@ def usable_rows(paths: list[Path], table: pa.Table, near_bits: int | None, drops
     index, digests, hashes = _judged(paths, table, drops)
     keep = _kept(index, _earlier_same(digests), DUPLICATE, table, drops)
     index, hashes = index[keep], hashes[keep]
-    if near_bits is not None:
-        index = index[_kept(index, near_duplicates(hashes, near_bits), NEAR_DUPLICATE, table, drops)]
+    if near_bits is not None and len(index):
+        colours, rows = _colours(paths), np.flatnonzero(keep)
+        doubles = near_duplicates(hashes, lambda wanted: colours[rows[wanted]], near_bits)
+        index = index[_kept(index, doubles, NEAR_DUPLICATE, table, drops)]
     return np.asarray(index)
+
+
+def _colours(paths: list[Path]) -> np.ndarray:
+    """Mean colours uint8 `[N, 3 * GRID * GRID]` of the rows that could be decoded, in a file that is memory-mapped."""
+    path = paths[0].with_name("colours.bin")
+    with whole_file(path) as unfinished, unfinished.open("wb") as file:
+        for part in paths:
+            file.writelines(pq.read_table(part, columns=["colours"])["colours"].drop_null().to_pylist())
+    return np.memmap(path, np.uint8, "r").reshape(-1, 3 * GRID * GRID)
 
 
 def _judged(paths: list[Path], table: pa.Table, drops: DropList) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

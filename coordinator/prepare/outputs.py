@@ -1,21 +1,19 @@
-"""The small files beside the shards: manifests, vocabulary, credits, the description of the clusters."""
+"""The small files beside the shards: manifests, vocabulary, credits, the card."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from paris.coordinator.prepare.config import PrepareConfig
-from paris.coordinator.prepare.encoding import heldout_path, shard_path
+from paris.coordinator.prepare.config import PrepareConfig, public_name
 from paris.coordinator.prepare.items import SourceInfo, rows_at
 from paris.coordinator.prepare.licences import card_licences, licence_table
 from paris.coordinator.prepare.plan import ClusterPlan, Plan
 from paris.coordinator.prepare.prepared import PreparedCluster
+from paris.coordinator.prepare.shard_files import heldout_path, shard_path
 from paris.experts.files import file_sha256, whole_file, write_whole
 from paris.protocol.canonical import canonical_bytes
 from paris.protocol.manifest import shards_digest
@@ -23,9 +21,6 @@ from paris.protocol.records import Shard
 
 _CREDITS = ("row_id", "caption", "source", "url", "author", "licence", "caption_origin")
 _CREDIT_ROWS = 65536
-_EXAMPLES = 12
-_WORDS = 8
-_FILLERS = frozenset({"a", "an", "and", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"})
 
 
 def write_manifest(part: ClusterPlan, shard_rows: int, out_dir: Path) -> PreparedCluster:
@@ -98,60 +93,11 @@ def write_card(info: SourceInfo, num_rows: int, config: PrepareConfig, out_dir: 
         f"# {info.name}: {num_rows} captioned pictures in {config.num_clusters} clusters",
         "",
         f"{config.image_size}x{config.image_size} pixels, stored as {config.codec.get('kind', 'pixels')}; split by "
-        f"{config.embedder} features. Prepared by paris-coord; `attribution.parquet` names the source, author and "
-        "licence of every row, and who wrote its caption.",
+        f"{public_name(config.embedder)} features. Prepared by paris-coord; `attribution.parquet` names the source, "
+        "author and licence of every row, and who wrote its caption.",
         "",
         *licence_table(attribution),
         "",
         info.attribution,
     ]
     write_whole(out_dir / "README.md", ("\n".join(lines).rstrip() + "\n").encode("utf-8"))
-
-
-def frequent_words(counts: list[Counter[str]], cluster: int) -> list[str]:
-    """Words that are frequent in a cluster and rare elsewhere, the most telling first; the typical rows break ties.
-
-    A word's weight is its count times the log of (its share of this cluster's words over its share of all words).
-    """
-    here = counts[cluster]
-    total: Counter[str] = sum(counts, Counter())
-    all_here, all_words = max(1, here.total()), max(1, total.total())
-
-    def weight(word: str) -> float:
-        return here[word] * math.log((here[word] / all_here) / (total[word] / all_words) + 1.0)
-
-    ranked = sorted((word for word in here if word not in _FILLERS), key=lambda word: -weight(word))
-    return ranked[:_WORDS]
-
-
-def describe_clusters(
-    table: pa.Table, plan: Plan, counts: list[Counter[str]], prepared: list[PreparedCluster], config: PrepareConfig
-) -> dict[str, Any]:
-    """What each cluster is about, and how well they are told apart: the content of clusters.json."""
-    found = plan.clustering
-    total = sum(files.rows + files.heldout_rows for files in prepared)
-    clusters = []
-    for part, files in zip(plan.clusters, prepared, strict=True):
-        named = table.select(["row_id", "caption"])
-        clusters.append(
-            {
-                "cluster": part.cluster,
-                "rows": files.rows,
-                "heldout_rows": files.heldout_rows,
-                "share": round((files.rows + files.heldout_rows) / total, 6),
-                "bytes": files.data_bytes,
-                "silhouette": found.silhouette.by_cluster[part.cluster],
-                "frequent_words": frequent_words(counts, part.cluster),
-                "examples": rows_at(named, part.typical[:_EXAMPLES]).to_pylist(),
-                "farthest": rows_at(named, part.typical[::-1][:_EXAMPLES]).to_pylist(),
-            }
-        )
-    return {
-        "embedder": config.embedder,
-        "silhouette": round(found.silhouette.mean, 6),
-        "davies_bouldin": round(found.davies_bouldin, 6),
-        "silhouette_before_balancing": round(found.silhouette_before, 6),
-        "sizes_before_balancing": found.sizes_before,
-        "catch_alls_split": [round(share, 6) for share in found.catch_alls],
-        "clusters": clusters,
-    }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from paris.coordinator.prepare.examples import Examples
-from paris.coordinator.prepare.outputs import frequent_words
 from paris.coordinator.prepare.plan import Plan
 from paris.experts.files import whole_file
 
@@ -38,18 +36,18 @@ class Panel:
     captions: list[str]
 
 
-def make_panels(examples: list[Examples], plan: Plan, counts: list[Counter[str]]) -> list[Panel]:
+def make_panels(examples: list[Examples], plan: Plan, words: list[list[str]]) -> list[Panel]:
     """What is shown of each cluster: its most typical training pictures.
 
     Args:
         examples: Of each cluster.
         plan: The clusters.
-        counts: Words of each cluster's captions.
+        words: Each cluster's frequent ones.
     """
     return [
         Panel(
             title=f"Cluster {part.cluster}: {len(part.training)} pictures",
-            words=", ".join(frequent_words(counts, part.cluster)),
+            words=", ".join(words[part.cluster]),
             pictures=[example.pixels for example in shown.nearest],
             captions=[example.caption for example in shown.nearest],
         )

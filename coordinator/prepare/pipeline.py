@@ -7,6 +7,7 @@ Work in progress and what lets it go on after a kill stand in `<out>/.prepare`:
     .prepare/items.arrow         what the source offers
     .prepare/embedding-<key>/    features, part by part
     .prepare/captions-<key>/     captions that a model made, part by part
+    .prepare/encoded/            what the shards will store, part by part
 """
 
 from __future__ import annotations
@@ -22,17 +23,18 @@ import pyarrow as pa
 
 from paris.coordinator.prepare.captions import Captioning, captioner_origin, fill_captions
 from paris.coordinator.prepare.config import PrepareConfig
+from paris.coordinator.prepare.describing import describe_clusters, frequent_words
 from paris.coordinator.prepare.drops import DROPPED, DropList
 from paris.coordinator.prepare.embedding import Report, embed_items
-from paris.coordinator.prepare.encoding import Encoder, encode_targets, probe, targets
+from paris.coordinator.prepare.encoding import EncodedRows, Encoder, encode_rows, probe
 from paris.coordinator.prepare.engine import Engine
 from paris.coordinator.prepare.errors import EmptySourceError, OutputTakenError
 from paris.coordinator.prepare.examples import gather_examples
 from paris.coordinator.prepare.filters import admitted
 from paris.coordinator.prepare.items import SourceInfo, items_key, write_items
+from paris.coordinator.prepare.licences import count_licences
 from paris.coordinator.prepare.outputs import (
     count_words,
-    describe_clusters,
     write_attribution,
     write_card,
     write_manifest,
@@ -43,11 +45,13 @@ from paris.coordinator.prepare.panels import draw_panels, make_panels
 from paris.coordinator.prepare.pictures import NO_CAPTION
 from paris.coordinator.prepare.plan import Plan, make_plan
 from paris.coordinator.prepare.prepared import RECORD, Prepared, PreparedCluster, load_prepared, save_prepared
+from paris.coordinator.prepare.shard_files import in_order, targets, write_targets
 from paris.coordinator.prepare.sources import read_source, source_info
-from paris.coordinator.prepare.tokens import load_tokenizer
+from paris.coordinator.prepare.tokens import Tokenizer
 from paris.experts.files import file_sha256, write_whole
 from paris.protocol.canonical import canonical_bytes, digest
 
+_ENCODED = ".prepare/encoded"
 _OUTPUTS = ("shards", "heldout", "manifests")
 _SMALL = (
     *(DROPPED, "vocab.json", "attribution.parquet", "README.md"),
@@ -135,7 +139,7 @@ def _prepare(
     config: PrepareConfig, out_dir: Path, progress: Report, found: _Found, engine: Engine, codec_folder: Path
 ) -> Prepared:
     # First, so that a missing VAE or tokenizer is known before hours of embedding and not after them.
-    stored, tokenize = probe(config, codec_folder, engine), load_tokenizer(config, codec_folder)
+    stored, tokenizer = probe(config, codec_folder, engine), Tokenizer(config, codec_folder)
     embedded = embed_items(found.table, config, found.work, progress, found.drops, engine)
     table, embedded = fill_captions(found.table, embedded, found.captioning, progress, found.drops)
     if not len(embedded.index):
@@ -146,8 +150,9 @@ def _prepare(
     progress("cluster", config.num_clusters, config.num_clusters)
     shard_rows = stored.shard_rows(config)
     wanted = targets(plan, shard_rows, out_dir)
-    encoder = Encoder(config, codec_folder, stored, tokenize, engine)
-    encode_targets(found.table, wanted, encoder, progress)
+    encoded = EncodedRows(out_dir / _ENCODED, in_order(wanted), stored)
+    encode_rows(found.table, encoded, Encoder(config, codec_folder, stored, engine), progress)
+    write_targets(found.table, wanted, encoded, stored, tokenizer, progress)
     progress("describe", 0, 1)
     clusters = tuple(write_manifest(part, shard_rows, out_dir) for part in plan.clusters)
     files = _describe(config, out_dir, found, plan, list(clusters), engine)
@@ -171,6 +176,7 @@ def _prepare(
     found.drops.publish(out_dir / DROPPED)
     save_prepared(prepared, out_dir)
     progress("describe", 1, 1)
+    shutil.rmtree(out_dir / _ENCODED)
     shutil.rmtree(found.work)
     shutil.rmtree(found.captioning.work, ignore_errors=True)
     (out_dir / ".prepare" / "items.arrow").unlink()
@@ -188,10 +194,12 @@ def _describe(
         names.append("vocab.json")
     write_attribution(found.table, plan, out_dir / "attribution.parquet")
     write_card(found.info, sum(cluster.rows for cluster in clusters), config, out_dir)
-    described = describe_clusters(found.table, plan, counts, clusters, config)
+    words, licences = frequent_words(counts), count_licences(out_dir / "attribution.parquet")
+    dropped = dict(sorted(found.drops.counts.items()))
+    described = describe_clusters(found.table, plan, words, clusters, config, licences, dropped)
     write_whole(out_dir / "clusters.json", canonical_bytes(described))
     examples = gather_examples(found.table, plan, config, engine)
-    draw_panels(make_panels(examples, plan, counts), out_dir / "clusters.png")
+    draw_panels(make_panels(examples, plan, words), out_dir / "clusters.png")
     write_whole(out_dir / "clusters.html", cluster_page(found.info.name, described, examples).encode("utf-8"))
     return {name: file_sha256(out_dir / name) for name in sorted(names)}
 
@@ -220,7 +228,7 @@ def _claim(out_dir: Path, work_key: str) -> None:
         return
     if not key_file.is_file() and any((out_dir / name).exists() for name in (*_OUTPUTS, *_SMALL)):
         raise OutputTakenError(f"{out_dir} holds files that no preparation left there.", "Give an empty folder.")
-    for name in _OUTPUTS:
+    for name in (*_OUTPUTS, _ENCODED):
         shutil.rmtree(out_dir / name, ignore_errors=True)
     for name in _SMALL:
         (out_dir / name).unlink(missing_ok=True)

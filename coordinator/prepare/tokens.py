@@ -1,43 +1,54 @@
-"""Captions as the ids that the run's tokenizer makes of them, where the run's text encoder has one."""
+"""Captions as the ids that the run's tokenizer makes of them, where the run's text encoder has one.
+
+Training takes them as they are, so that what a row says to the model was decided once, by the organiser, and stands in
+the signed manifest; another version of the library that tokenizes changes nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from paris.coordinator.prepare.config import PrepareConfig
 from paris.coordinator.prepare.errors import PrepareConfigError
 
-Tokenize = Callable[[Sequence[str]], list[tuple[int, ...] | None]]
-"""From captions to ids without padding; None for each where there is no tokenizer."""
 _FETCH = "Fetch the run's text encoder first."
 
 
-def load_tokenizer(config: PrepareConfig, folder: Path) -> Tokenize:
-    """The tokenizer that the settings name.
+class Tokenizer:
+    """From captions to ids.
 
     Args:
-        config: Its folder and window.
+        config: The tokenizer's folder and window; without a folder there are no ids.
         folder: Where that folder is.
 
     Raises:
         PrepareConfigError: There is no tokenizer in it.
     """
-    if not config.tokenizer:
-        return lambda captions: [None] * len(captions)
-    from transformers import AutoTokenizer
 
-    path = folder / config.tokenizer
-    if not path.is_dir():
-        raise PrepareConfigError(f"There is no tokenizer folder {path}.", _FETCH)
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise PrepareConfigError(f"The tokenizer in {path} cannot be loaded: {error}", _FETCH) from error
+    def __init__(self, config: PrepareConfig, folder: Path) -> None:
+        self.sha256 = ""
+        self._max_tokens = config.max_tokens
+        self._tokenizer: Any = None
+        if not config.tokenizer:
+            return
+        from transformers import AutoTokenizer
 
-    def tokenize(captions: Sequence[str]) -> list[tuple[int, ...] | None]:
-        return [
-            tuple(ids) for ids in tokenizer(list(captions), truncation=True, max_length=config.max_tokens)["input_ids"]
-        ]
+        from paris.experts.frozen.text_transformers import tokenizer_digest
 
-    return tokenize
+        path = folder / config.tokenizer
+        if not path.is_dir():
+            raise PrepareConfigError(f"There is no tokenizer folder {path}.", _FETCH)
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+        except (OSError, ValueError, KeyError) as error:
+            raise PrepareConfigError(f"The tokenizer in {path} cannot be loaded: {error}", _FETCH) from error
+        self.sha256 = tokenizer_digest(path, config.max_tokens)
+
+    def ids(self, captions: Sequence[str]) -> list[tuple[int, ...] | None]:
+        """Ids without padding, cut to the window; None for each caption where there is no tokenizer."""
+        if self._tokenizer is None:
+            return [None] * len(captions)
+        made = self._tokenizer(list(captions), truncation=True, max_length=self._max_tokens)["input_ids"]
+        return [tuple(ids) for ids in made]

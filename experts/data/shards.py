@@ -7,6 +7,7 @@
       tokens         list of int32       the caption as the run's tokenizer has it, unpadded; null where there is none
       source url author licence caption_origin      string   where it comes from
       metadata       paris.shape = "3,32,32"   paris.dtype = "uint8" | "float16" | "int8"
+                     paris.tokenizer = digest of the tokenizer that made the tokens, where one did
 
 Pixels are stored as uint8, latents as float16 or int8; `codec.py` turns either into what a model sees.
 """
@@ -61,7 +62,7 @@ class Row:
     """The caption's ids, without padding, where the run has a tokenizer."""
 
 
-def write_shard(path: Path, rows: Sequence[Row], shape: tuple[int, ...], dtype: str) -> None:
+def write_shard(path: Path, rows: Sequence[Row], shape: tuple[int, ...], dtype: str, tokenizer: str = "") -> None:
     """Write rows as one shard. The same rows make the same bytes.
 
     Args:
@@ -69,6 +70,7 @@ def write_shard(path: Path, rows: Sequence[Row], shape: tuple[int, ...], dtype: 
         rows: At least one.
         shape: Shape of every latent.
         dtype: One of `DTYPES`.
+        tokenizer: Digest of the tokenizer that made the rows' tokens; empty where none did.
 
     Raises:
         ShardError: No rows, or a latent of another shape or dtype; nothing is written.
@@ -87,7 +89,8 @@ def write_shard(path: Path, rows: Sequence[Row], shape: tuple[int, ...], dtype: 
     tokens = pa.array([row.tokens for row in rows], pa.list_(pa.int32()))
     front = {"row_id": texts.pop("row_id"), "latent": latents, "caption": texts.pop("caption"), "tokens": tokens}
     table = pa.table({**front, **texts})
-    table = table.replace_schema_metadata({"paris.shape": ",".join(map(str, shape)), "paris.dtype": dtype})
+    described = {"paris.shape": ",".join(map(str, shape)), "paris.dtype": dtype}
+    table = table.replace_schema_metadata(described | ({"paris.tokenizer": tokenizer} if tokenizer else {}))
     with whole_file(path) as partial:
         pq.write_table(table, partial, compression="zstd", use_dictionary=list(_TEXT_COLUMNS[2:]))
 
@@ -113,6 +116,7 @@ class ShardFile:
         if missing:
             raise ShardError(f"{path} lacks column {missing[0]!r}.", _FETCH_AGAIN)
         self.shape, self.dtype = _described(path, schema.metadata or {})
+        self.tokenizer = (schema.metadata or {}).get(b"paris.tokenizer", b"").decode("utf-8", "replace")
 
     @property
     def num_rows(self) -> int:
@@ -154,9 +158,21 @@ class ShardFile:
         """
         return [text or "" for text in self._column(name).to_pylist()]
 
+    @cached_property
     def tokens(self) -> list[list[int] | None]:
         """The captions' token ids, in row order; None where the run has no tokenizer."""
-        return self._column("tokens").to_pylist()
+        return list(self._column("tokens").to_pylist())
+
+    def tokens_of(self, tokenizer: str) -> list[list[int]] | None:
+        """All token ids, if every row has some and this tokenizer made them; else None.
+
+        Args:
+            tokenizer: Its digest; empty for none.
+        """
+        if not tokenizer or tokenizer != self.tokenizer:
+            return None
+        known = [ids for ids in self.tokens if ids]
+        return known if len(known) == self.num_rows else None
 
     def _column(self, name: str) -> pa.Array:
         try:

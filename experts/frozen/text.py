@@ -60,6 +60,8 @@ class TextEncoder(Protocol):
     """From prompts to the states that the experts' cross-attention reads."""
 
     config: TextConfig
+    tokenizer_sha256: str
+    """Digest of the tokenizer that makes ids of prompts; empty where there is none."""
 
     def encode(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Encode prompts.
@@ -69,6 +71,13 @@ class TextEncoder(Protocol):
 
         Returns:
             States float32 `[B, L, E]`, and a mask bool `[B, L]`, True where a token counts, at least once a row.
+        """
+
+    def encode_ids(self, ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Encode prompts whose ids the encoder's tokenizer has made already: the same as `encode` of their texts.
+
+        Args:
+            ids: Of each prompt, without padding, at most L.
         """
 
     def to(self, device: torch.device | str) -> None:
@@ -91,6 +100,7 @@ class VocabularyEncoder:
 
     def __init__(self, config: TextConfig, words: Sequence[str]) -> None:
         self.config = config
+        self.tokenizer_sha256 = ""
         self.words = list(words)
         self._index = {word: number for number, word in enumerate(words, start=1)}
         vectors = [_word_vector(word, config.dim) for word in words]
@@ -121,6 +131,14 @@ class VocabularyEncoder:
             mask[row, : len(known)] = True
         _warn(unknown, too_long, length)
         return self._vectors[tokens], mask
+
+    def encode_ids(self, ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """There is no tokenizer.
+
+        Raises:
+            TextError: Always.
+        """
+        raise TextError("A vocabulary makes no token ids.", "Encode the texts.")
 
     def to(self, device: torch.device | str) -> None:
         """Nothing to move: looking words up is no work."""

@@ -5,9 +5,11 @@ Importing `transformers` takes seconds and some 160 MB: it is imported when an e
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -18,6 +20,10 @@ from paris.experts.files import file_sha256
 from paris.experts.frozen.text import PromptWarning, TextConfig
 
 _WEIGHTS = "model.safetensors"
+_TOKENIZER_FILES = (
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("vocab.json", "vocab.txt", "merges.txt", "spiece.model"),
+)
 
 
 class TransformersEncoder:
@@ -44,6 +50,7 @@ class TransformersEncoder:
         model_path = folder / config.path
         tokenizer_path = folder / (config.tokenizer_path or config.path)
         _check_folder(model_path, config)
+        self.tokenizer_sha256 = tokenizer_digest(tokenizer_path, config.max_tokens)
         try:
             model_class = getattr(transformers, config.model_class)
             model, loading = model_class.from_pretrained(
@@ -75,9 +82,22 @@ class TransformersEncoder:
         too_long = sum(len(tokens) > length for tokens in full)
         if too_long:
             warnings.warn(f"{too_long} prompts have more than {length} tokens and are cut.", PromptWarning, 2)
-        batch = self.tokenizer(
-            list(prompts), padding="max_length", truncation=True, max_length=length, return_tensors="pt"
+        return self._states(
+            self.tokenizer(list(prompts), padding="max_length", truncation=True, max_length=length, return_tensors="pt")
         )
+
+    @torch.no_grad()
+    def encode_ids(self, ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """Encode prompts whose ids the tokenizer has made already; the same states, bit for bit, as of their texts.
+
+        Args:
+            ids: Of each prompt, without padding, at most L.
+        """
+        prompts = {"input_ids": [list(prompt) for prompt in ids]}
+        length = self.config.max_tokens
+        return self._states(self.tokenizer.pad(prompts, padding="max_length", max_length=length, return_tensors="pt"))
+
+    def _states(self, batch: Any) -> tuple[Tensor, Tensor]:
         inputs = {"input_ids": batch["input_ids"].to(self._device)}
         mask = batch["attention_mask"].bool()
         if self.config.attend_padding:
@@ -99,6 +119,21 @@ class TransformersEncoder:
         sha256 = file_sha256(folder / "text_encoder" / _WEIGHTS) if self.config.sha256 else ""
         places = {"path": "text_encoder", "tokenizer_path": "tokenizer", "sha256": sha256}
         return self.config.model_copy(update=places)
+
+
+def tokenizer_digest(folder: Path, max_tokens: int) -> str:
+    """What decides which ids a prompt becomes: the tokenizer's files, and where prompts are cut.
+
+    Args:
+        folder: With the tokenizer's files, and maybe others.
+        max_tokens: Longest prompt.
+
+    Returns:
+        64 hex digits.
+    """
+    files = [folder / name for name in _TOKENIZER_FILES if (folder / name).is_file()]
+    told = [str(max_tokens), *(f"{path.name} {file_sha256(path)}" for path in files)]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()
 
 
 def _check_folder(path: Path, config: TextConfig) -> None:

@@ -102,7 +102,8 @@ class Captions:
     """Text states of a cluster's captions, encoded once where memory allows.
 
     A caption's states may differ in the last bit with what is encoded beside it. So they are always encoded in the
-    same company: a shard's captions in row order, or else exactly the batch's.
+    same company: a shard's captions in row order, or else exactly the batch's. Where the shards hold the ids that the
+    encoder's own tokenizer makes of them, no caption is tokenized again.
 
     Args:
         encoder: The frozen encoder.
@@ -132,17 +133,29 @@ class Captions:
             pairs = [(states[row], mask[row]) for (states, mask), row in ((self._shard(s), row) for s, row in rows)]
             states, mask = (torch.stack(parts) for parts in zip(*pairs, strict=True))
         else:
-            states, mask = self._encoder.encode(self._data.captions(rows))
+            states, mask = self._encoded(self._data.captions(rows), self._tokens(rows))
         states[dropped], mask[dropped] = self._null
         return states, mask
 
     def _shard(self, index: int) -> tuple[Tensor, Tensor]:
         if index not in self._shards:
-            captions = self._data.shard(index).captions
-            chunks = [captions[i : i + _CHUNK_ROWS] for i in range(0, len(captions), _CHUNK_ROWS)]
-            states, masks = zip(*(self._encoder.encode(chunk) for chunk in chunks), strict=True)
+            shard = self._data.shard(index)
+            captions, tokens = shard.captions, shard.tokens_of(self._encoder.tokenizer_sha256)
+            chunks = [slice(i, i + _CHUNK_ROWS) for i in range(0, len(captions), _CHUNK_ROWS)]
+            made = [self._encoded(captions[chunk], tokens[chunk] if tokens else None) for chunk in chunks]
+            states, masks = zip(*made, strict=True)
             self._shards[index] = torch.cat(states), torch.cat(masks)
         return self._shards[index]
+
+    def _tokens(self, rows: list[tuple[int, int]]) -> list[list[int]] | None:
+        """Token ids of some rows, if the encoder's own tokenizer made those of all their shards."""
+        digest = self._encoder.tokenizer_sha256
+        shards = {index: self._data.shard(index).tokens_of(digest) for index in {shard for shard, _ in rows}}
+        known = [tokens[row] for index, row in rows if (tokens := shards[index]) is not None]
+        return known if len(known) == len(rows) else None
+
+    def _encoded(self, captions: list[str], tokens: list[list[int]] | None) -> tuple[Tensor, Tensor]:
+        return self._encoder.encode(captions) if tokens is None else self._encoder.encode_ids(tokens)
 
 
 class Batches:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tomllib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,45 +23,78 @@ from paris.coordinator.cli import app
 from paris.coordinator.prepare import Prepared, load_prepared, prepare, prepare_config
 from paris.coordinator.prepare.drops import DropList, Dropped, read_dropped
 from paris.coordinator.prepare.errors import NotPreparedError
-from paris.coordinator.prepare.near_duplicates import near_duplicates
+from paris.coordinator.prepare.near_duplicates import GRID, near_duplicates
 
 
-def naive(hashes: list[int], max_bits: int) -> list[int]:
+def naive(hashes: list[int], grounds: list[int], max_bits: int) -> list[int]:
     kept: list[int] = []
     found = []
     for place, value in enumerate(hashes):
-        near = [other for other in kept if (hashes[other] ^ value).bit_count() <= max_bits]
+        near = [
+            other
+            for other in kept
+            if (hashes[other] ^ value).bit_count() <= max_bits and abs(grounds[other] - grounds[place]) <= 12
+        ]
         found.append(near[0] if near else -1)
         if not near:
             kept.append(place)
     return found
 
 
+def of_grounds(grounds: list[int]) -> Callable[[Sequence[int]], np.ndarray]:
+    """Pictures of one colour each, but for one corner that they share."""
+    colours = np.repeat(np.asarray(grounds, np.uint8)[:, None], 3 * GRID * GRID, axis=1)
+    colours[:, :3] = 0
+    return lambda rows: colours[rows]
+
+
 @hypothesis_settings(max_examples=60, deadline=None)
 @given(
     max_bits=st.integers(0, 8),
     base=st.lists(st.integers(0, 2**64 - 1), min_size=1, max_size=4),
-    flips=st.lists(st.tuples(st.integers(0, 3), st.lists(st.integers(0, 63), max_size=6)), max_size=60),
+    flips=st.lists(
+        st.tuples(st.integers(0, 3), st.lists(st.integers(0, 63), max_size=6), st.integers(0, 40)), max_size=60
+    ),
 )
 def test_near_duplicates_are_those_of_a_search_of_all_pairs(
-    max_bits: int, base: list[int], flips: list[tuple[int, list[int]]]
+    max_bits: int, base: list[int], flips: list[tuple[int, list[int], int]]
 ) -> None:
-    hashes = list(base)
-    for which, bits in flips:
+    hashes, grounds = list(base), [0] * len(base)
+    for which, bits, ground in flips:
         value = base[which % len(base)]
         for bit in bits:
             value ^= 1 << bit
         hashes.append(value)
-    assert near_duplicates(np.asarray(hashes, np.uint64), max_bits).tolist() == naive(hashes, max_bits)
+        grounds.append(ground)
+    found = near_duplicates(np.asarray(hashes, np.uint64), of_grounds(grounds), max_bits).tolist()
+    assert found == naive(hashes, grounds, max_bits)
 
 
 def test_thirty_thousand_hashes_of_which_most_are_equal_are_no_quadratic_work() -> None:
     rng = np.random.default_rng(0)
     hashes = rng.integers(0, 2**64, 30_000, np.uint64)
-    hashes[::2] = hashes[0]  # half of all pictures are blank
-    found = near_duplicates(hashes, 4)
-    assert (found[2::2] == 0).all()
+    hashes[::2] = hashes[0]  # half of all pictures are blank, in every shade
+    grounds = rng.integers(0, 256, 30_000)
+    grounds[0] = 100
+    found = near_duplicates(hashes, of_grounds(grounds.tolist()), 4)
+    blank = found[2::2]
+    assert (blank[np.abs(grounds[2::2] - 100) <= 12] >= 0).all()
+    assert (blank >= 0).mean() > 0.99
     assert (found[1::2] == -1).mean() > 0.99
+
+
+def test_icons_of_one_shape_in_several_colours_are_not_doubles(tmp_path: Path) -> None:
+    names = (
+        "red heart",
+        "blue heart",
+        "green heart",
+        "orange heart",
+        "slightly smiling face",
+        "slightly frowning face",
+    )
+    source = {"kind": "twemoji", "names": names, "heldout_names": ()}
+    config = {"source": source, "num_clusters": 1, "heldout_rows": 1, "near_duplicate_bits": 8}
+    assert prepare(prepare_config(config), tmp_path).dropped == {}
 
 
 def resized(data: bytes) -> bytes:

@@ -19,6 +19,7 @@ from paris.coordinator.prepare.prepared import read_shard_list
 from paris.experts.data.shards import ShardFile
 from paris.experts.errors import ExpertError
 from paris.experts.frozen.codec import CodecConfig, load_codec
+from paris.experts.frozen.text_transformers import tokenizer_digest
 
 NAMES = ("red heart", "blue heart", "taxi", "bus", "tractor", "police car", "winking face", "nerd face")
 
@@ -83,7 +84,9 @@ def test_token_ids_are_the_tokenizers_unpadded_and_cut(networks: Path, out: Path
     for cluster in range(2):
         shard = ShardFile(first_shard(out, prepared, cluster))
         expected = tokenizer(shard.captions, truncation=True, max_length=12)["input_ids"]
-        assert shard.tokens() == expected
+        assert shard.tokens == expected
+        assert shard.tokens_of(tokenizer_digest(networks / "tokenizer", 12)) == expected
+        assert shard.tokens_of(tokenizer_digest(networks / "tokenizer", 11)) is None
         seen |= {len(tokens) for tokens in expected}
     assert max(seen) == 12
     assert len(seen) > 1
@@ -107,7 +110,7 @@ def test_the_datasets_library_reads_them(out: Path, prepared: Prepared, tmp_path
     rows = datasets.load_dataset("parquet", data_files=str(path), split="train", cache_dir=str(tmp_path))
     shard = ShardFile(path)
     assert rows["caption"][:] == shard.captions
-    assert rows[0]["tokens"] == shard.tokens()[0]
+    assert rows[0]["tokens"] == shard.tokens[0]
     assert rows[0]["latent"] == shard.latent(0).tobytes()
 
 

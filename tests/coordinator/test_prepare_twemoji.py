@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-import signal
 import tomllib
 from pathlib import Path
 
@@ -139,28 +136,6 @@ def test_a_finished_folder_is_returned_as_it_is_and_never_overwritten(folder: Pa
     with pytest.raises(OutputTakenError, match="other settings"):
         prepare(prepare_config(settings(seed=8)), folder)
     assert load_prepared(folder, check_shards=True) == prepared
-
-
-def _killed_while_encoding(out_dir: Path) -> None:
-    def kill(stage: str, done: int, total: int) -> None:
-        if stage == "encode" and done:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    prepare(prepare_config(settings()), out_dir, kill)
-
-
-def test_a_killed_preparation_goes_on_without_embedding_again(prepared: Prepared, tmp_path: Path) -> None:
-    child = multiprocessing.get_context("spawn").Process(target=_killed_while_encoding, args=(tmp_path,))
-    child.start()
-    child.join(120)
-    assert child.exitcode == -signal.SIGKILL
-    with pytest.raises(NotPreparedError, match=r"prepared\.json is missing"):
-        load_prepared(tmp_path)
-    events: list[tuple[str, int]] = []
-    finished = prepare(prepare_config(settings()), tmp_path, lambda stage, done, total: events.append((stage, done)))
-    assert [c.manifest_sha256 for c in finished.clusters] == [c.manifest_sha256 for c in prepared.clusters]
-    assert [done for stage, done in events if stage == "embed"] == [0, 18]
-    assert sorted(path.name for path in (tmp_path / ".prepare").iterdir()) == ["key", "lock"]
 
 
 def test_familiar_names_exist_once_and_leave_enough_to_hold_out() -> None:

@@ -21,7 +21,8 @@ class RowGroups:
     """A bounded memory of row groups' image columns.
 
     Args:
-        max_bytes: Of what is kept; the one read last is kept whatever its size.
+        max_bytes: Of what is kept; the two read last are kept whatever their size, for threads work on both sides of
+            the place where one row group ends and the next begins.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -66,7 +67,7 @@ class RowGroups:
         return self._kept[key]
 
     def _shrink(self) -> None:
-        while len(self._kept) > 1 and sum(values.nbytes for values in self._kept.values()) > self._max_bytes:
+        while len(self._kept) > 2 and sum(values.nbytes for values in self._kept.values()) > self._max_bytes:
             self._kept.popitem(last=False)
         while len(self._files) > _OPEN_FILES:
             self._files.popitem(last=False)

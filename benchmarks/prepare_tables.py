@@ -1,0 +1,72 @@
+"""The organisers' tables of what preparing costs, from the results that measured it; `python -m benchmarks.tables`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks.record import RESULTS
+from paris.experts.files import write_whole
+
+_GUIDE = Path(__file__).resolve().parents[1] / "docs" / "organisers.md"
+_BEGIN = "<!-- prepare figures: python -m benchmarks.tables -->\n"
+_END = "<!-- end of prepare figures -->\n"
+_KINDS = {
+    "stand-in": "pixels of 32x32",
+    "latents": "latents of 4x32x32",
+}
+
+
+def prepare_table(result: dict[str, Any]) -> str:
+    """Speed, memory and bytes over the number of rows.
+
+    Args:
+        result: What `benchmarks.prepare` wrote.
+
+    Returns:
+        Markdown.
+    """
+    machine = result["machine"]
+    lines = [
+        f"| rows ({machine['cores']} cores, Daft {machine['versions']['daft']}) | stored | where | rows a second | "
+        "peak memory, anonymous (resident) | bytes a row in shards |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {row['rows']:,} | {_KINDS[row['kind']]} | {row['runner']} | {row['rows_per_s']:,.0f} | "
+        f"{row['peak_anonymous_mib']} MiB ({row['peak_resident_mib']} MiB) | {row['row_bytes']:,} |"
+        for row in result["rows"]
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def latents_table(result: dict[str, Any]) -> str:
+    """Bytes of a latent against what they lose.
+
+    Args:
+        result: What `benchmarks.latents` wrote.
+
+    Returns:
+        Markdown.
+    """
+    lines = [
+        f"| latents stored as (VAE: {result['vae']}; its own pictures: {result['vae_psnr_db']:.1f} dB) | "
+        "bits a value | bytes a row at 256 px | squared error over variance | decoded, against float32 |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {row['way']} | {row['bits_a_value']:.1f} | {row['row_bytes_at_256_px']:,} | {row['relative_error']:.1e} | "
+        f"{row['psnr_db']:.1f} dB |"
+        for row in result["rows"]
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def write_guide() -> str:
+    """Replace what stands between the marks in the organisers' guide; returns it."""
+    made = (("prepare", prepare_table), ("latents", latents_table))
+    tables = "\n".join(table(json.loads((RESULTS / f"{name}.json").read_text("utf-8"))) for name, table in made)
+    before, rest = _GUIDE.read_text("utf-8").split(_BEGIN)
+    write_whole(_GUIDE, (before + _BEGIN + tables + _END + rest.split(_END)[1]).encode())
+    return tables
