@@ -9,7 +9,7 @@ from typing import Any
 
 from paris.experts.files import whole_file
 
-_WAYS = ("oracle", "ancestral", "top2+prompt", "full+prompt", "top1", "top2", "full")
+_WAYS = ("oracle", "ancestral", "top2+prompt", "full+prompt", "top1", "top2", "full", "ancestral, guided")
 
 
 def draw(result: dict[str, Any], path: Path) -> Path:
@@ -41,7 +41,8 @@ def _over_ways(panel: Any, result: dict[str, Any]) -> None:
         semantic = f"semantic-{folder['settings']['experts']}"
         for row in folder["figures"]:
             if row["arm"] == semantic and not row["without"]:
-                by_dataset[folder["dataset"]][row["way"]].append(row["of_monolith"])
+                way = row["way"] + ", guided" * row["is_guided"]
+                by_dataset[folder["dataset"]][way].append(row["of_monolith"])
     for number, (dataset, ways) in enumerate(by_dataset.items()):
         places = [place + 0.22 * (number - 1) for place in range(len(_WAYS))]
         means = [statistics.fmean(ways[way]) for way in _WAYS]
@@ -61,7 +62,8 @@ def _counts(result: dict[str, Any]) -> dict[str, dict[int, float]]:
         points = {
             int(row["arm"].partition("-")[2]): row["of_monolith"]
             for row in folder["figures"]
-            if row["arm"].startswith("semantic-") and row["way"] == "ancestral" and not row["without"]
+            if row["arm"].startswith("semantic-") and "@" not in row["arm"]
+            if row["way"] == "ancestral" and not row["without"] and not row["is_guided"]
         }
         if len(points) > 1:
             found[folder["dataset"]] = dict(sorted(points.items()))

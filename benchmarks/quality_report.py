@@ -33,7 +33,8 @@ def figures_of(result: dict[str, Any]) -> Figures:
     for folder in result["rows"]:
         for row in folder["figures"]:
             left_out = f" without expert {row['without'][0]}" if row["without"] else ""
-            found[folder["dataset"], row["arm"], row["way"] + left_out].append(row)
+            guided = f", guided {row['guidance_scale']:g}" if row["is_guided"] else ""
+            found[folder["dataset"], row["arm"], row["way"] + left_out + guided].append(row)
     return dict(found)
 
 
@@ -46,12 +47,13 @@ def main_table(dataset: str, folders: list[dict[str, Any]], figures: Figures) ->
         figures: All.
     """
     own = {(arm, way): rows for (name, arm, way), rows in figures.items() if name == dataset}
-    floors, scale = [folder["floor"] for folder in folders], folders[0]["guidance_scale"]
+    floors = [folder["floor"] for folder in folders]
     lines = [
         f"### {dataset}",
         "",
-        f"{len(folders)} seed{'s' * (len(folders) > 1)}, {own[MONOLITH, 'alone'][0]['num_samples']} samples, guidance "
-        f"{scale:g}; data against data at the same number: {statistics.fmean(floors):.2f}.",
+        f"{len(folders)} seed{'s' * (len(folders) > 1)}, {own[MONOLITH, 'alone'][0]['num_samples']} samples; data "
+        f"against data at the same number: {statistics.fmean(floors):.2f}. A guided row is a share of the guided "
+        "monolith's distance, each at the scale that suits it best.",
         "",
         "| arm | sampling | distance | of the monolith's | KID | precision | recall | sliced W | recognised | MFLOP |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",

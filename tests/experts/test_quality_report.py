@@ -7,22 +7,23 @@ import pytest
 from benchmarks import quality_report
 
 
-def figure(arm, way, distance, without=()):
+def figure(arm, way, distance, without=(), scale=1.0):
     numbers = dict.fromkeys(("kernel", "precision", "recall", "sliced_wasserstein", "recognised"), 0.5)
     cost = {"sampling_mflops": 450.0, "num_samples": 1000, "of_monolith": distance / 2}
-    return {"arm": arm, "way": way, "without": list(without), "frechet": distance, **numbers, **cost}
+    asked = {"arm": arm, "way": way, "without": list(without), "is_guided": scale != 1.0, "guidance_scale": scale}
+    return {**asked, "frechet": distance, **numbers, **cost}
 
 
 def folder(seed, ancestral):
     ways = ("oracle", "top2+prompt", "full+prompt", "top1", "top2", "full")
     figures = [figure("monolith", "alone", 2.0), figure("semantic-4", "ancestral", ancestral)]
     figures += [figure("semantic-4", way, 3.0) for way in ways] + [figure("semantic-4", "full", 5.0, (3,))]
+    figures += [figure("monolith", "alone", 2.0, scale=1.5), figure("semantic-4", "ancestral", 1.0, scale=2.0)]
     losses = [{"cluster": 0, "share": 1.0, "own": 0.1, "best_other": 0.2, "monolith": 0.15}]
     return {
         "dataset": "digits",
         "seed": seed,
         "settings": {"experts": 4},
-        "guidance_scale": 1.5,
         "floor": 0.4,
         "losses_by_cluster": losses,
         "figures": figures + ([figure("semantic-8", "ancestral", 4.0)] if seed == 0 else []),
@@ -44,6 +45,7 @@ def test_only_what_stands_between_the_marks_is_replaced(tmp_path, monkeypatch, c
     lines = [line for line in text.splitlines() if line.startswith("| semantic-4 | ancestral")]
     assert [cell.strip() for cell in lines[0].split("|")][3:5] == ["1.50 ± 0.71", "0.75 ± 0.35"]
     assert "| semantic-4 | full without expert 3 | 5.00" in text
+    assert "| semantic-4 | ancestral, guided 2 | 1.00 ± 0.00 | 0.50 ± 0.00" in text
     assert text.index("| semantic-8") > text.index("| semantic-4 | full without")
     assert (tmp_path / "pictures" / "quality.png").read_bytes()[:4] == b"\x89PNG"
 

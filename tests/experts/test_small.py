@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.quality_figures import best_scale, losses_by_cluster, measure
+from benchmarks.quality_figures import best_scales, losses_by_cluster, measure
 from benchmarks.quality_plan import Question
 from benchmarks.small import fashion
 from benchmarks.small.arms import MONOLITH, arm
@@ -147,6 +147,11 @@ def test_a_way_that_is_none_is_named():
         way("nearest")
     with pytest.raises(ExpertError):
         way("ancestral<two")
+    assert way("top2+prompt~0.5/5").routing.temperature == 0.5
+    assert (way("top2/5").routing.router_every, way("top2/5").asks_prompt) == (5, False)
+    assert arm("semantic-2@0.5", SMALLEST).parts[0].rate == 0.5
+    with pytest.raises(SmallDataError, match="'fast' is no multiple"):
+        arm("monolith@fast", SMALLEST)
 
 
 def test_overlapping_clusters_share_rows_and_others_do_not(folder):
@@ -198,9 +203,12 @@ def test_a_student_draws_alone_and_routers_of_samples_are_others_than_those_of_d
 
 def test_each_figure_is_measured_once_and_a_line_that_was_cut_is_measured_again(folder):
     questions = [Question(MONOLITH, "alone"), Question("semantic-2", "ancestral"), Question("semantic-2", "full", (1,))]
-    scale = best_scale(folder)
+    questions.insert(1, Question(MONOLITH, "alone", is_guided=True))
+    scale = best_scales(folder, [MONOLITH], 1)
+    assert best_scales(folder, [MONOLITH], 1) == scale
     rows = measure(folder, questions, scale, 1)
-    assert [row["arm"] for row in rows] == [MONOLITH, "semantic-2", "semantic-2"]
+    assert [row["arm"] for row in rows] == [MONOLITH, MONOLITH, "semantic-2", "semantic-2"]
+    assert [row["guidance_scale"] for row in rows] == [1.0, scale[MONOLITH], 1.0, 1.0]
     assert all(row["num_samples"] == 20 and row["frechet"] > 0 for row in rows)
     path = folder / "figures.jsonl"
     before = path.read_text()
