@@ -8,11 +8,12 @@ from typing import Any
 from paris.node.background_fetch import BackgroundFetch
 from paris.node.config import NodeConfig
 from paris.node.errors import HubRefusedError
-from paris.node.fetch import Fetcher
+from paris.node.fetch import PATIENCE_S, Fetcher
 from paris.node.hardware import Hardware, require_fit
 from paris.node.hub import translated
 from paris.node.hub_file import Wanted
 from paris.node.leasing import read_manifest
+from paris.node.needs import Needs
 from paris.node.text_files import fetch_text_files
 from paris.node.training_process import Order, ShardFile, supervise
 from paris.node.unit import Finished
@@ -20,6 +21,8 @@ from paris.node.work import UnitWork
 
 _WINDOW_SHARDS = 8
 """Where the run does not say; the default of TrainingConfig, which this process must not import."""
+_PATIENCE_OF_DEADLINE = 0.001
+"""Other volunteers may delay the first step by this part of the task's time at most."""
 
 
 def accept(work: UnitWork) -> None:
@@ -108,16 +111,18 @@ def start_fetch(work: UnitWork) -> BackgroundFetch:
     window = int(node.spec.training.get("window_shards", _WINDOW_SHARDS))
     rows = [shard.rows for shard in unit.shards]
     shards = [unit.shards[i] for i in RowOrder(node.spec.seed, unit.task.task_id, rows, window).first_shards()]
+    needs = Needs([shard.rows for shard in shards], window, unit.task.batch_size)
     files = [Wanted(unit.repo, unit.revision, shard.path, shard.sha256, shard.bytes) for shard in shards]
     work.event("fetching", num_files=len(files), num_bytes=sum(file.num_bytes for file in files))
     if node.sharing is not None:
         fetcher.peers = node.sharing.work_on(unit.task.cluster, unit.task.manifest_sha256, unit.shards)
+        fetcher.patience_s = min(PATIENCE_S, unit.task.deadline_s * _PATIENCE_OF_DEADLINE)
 
     def on_ready(num_ready: int) -> None:
         if num_ready == len(files):
             work.event("fetched", bytes_received=fetcher.bytes_received, bytes_from_peers=fetcher.bytes_from_peers)
 
-    work.fetch = BackgroundFetch(fetcher, files, on_ready)
+    work.fetch = BackgroundFetch(fetcher, files, needs, on_ready)
     work.fetch.start()
     return work.fetch
 
@@ -183,6 +188,8 @@ class _TrainerListener:
         loss = event["loss"] if event["loss"] is not None and math.isfinite(event["loss"]) else None
         names = ("step", "steps_per_s", "commitment", "commitment_step")
         work.progress = {name: event[name] for name in names} | {"loss": loss}
+        if work.fetch is not None:
+            work.fetch.needs.step = event["step"]
         work.beat("training")
         if event["note"]:
             work.event("note", text=event["note"])

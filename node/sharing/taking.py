@@ -1,26 +1,27 @@
 """Takes a shard from another volunteer that has it, or says whether to wait for one or to go to the Hub.
 
-Whoever cannot be reached, stops in the middle or is too slow is left alone for some minutes; whoever sent a whole file
-with another content is never asked again. A file whose parts came from several is thrown away when its hash is wrong,
-and begun again: then it is known whose fault it is.
+Whoever cannot be reached, stops in the middle, is too slow or breaks its word is left alone, each time in a row for
+twice as long; whoever sent a whole file with another content is never asked again. A file whose parts came from several
+is thrown away when its hash is wrong, and begun again: then it is known whose fault it is.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paris.node.cache import Cache, file_sha256
-from paris.node.fetch import Outcome
 from paris.node.hub_file import Wanted
+from paris.node.peers import Outcome
 from paris.node.sharing.board import ShardBoard
 from paris.node.sharing.members import Member
 from paris.node.swarm import Swarm
@@ -34,9 +35,13 @@ if TYPE_CHECKING:
 
 _MAX_ASKED = 8
 """Of the members of a cluster, the first of the shard's ranking: all members agree on them."""
-_LEFT_ALONE_S = 300.0
-_STALLED_S = 900.0
-"""For whoever asked for patience until it was over: there would be no end to it otherwise."""
+_LEFT_ALONE_S, _LEFT_ALONE_MOST_S = 15.0, 960.0
+_MAY_COME_BACK = 3
+"""After so many troubles in a row nobody waits for a member any more."""
+_LOOK_AROUND_S = 10.0
+"""What is not needed soon waits so long for the first member: volunteers that begin together must first be seen."""
+_JUDGE_AFTER_S, _LAST_S = 2.0, 1.0
+"""A transfer in a hurry is judged by its speed so far, after so long; one that ends so soon may always end."""
 _PIECE_BYTES = 2**17
 
 
@@ -52,6 +57,17 @@ class Patience:
 
 class _WrongBytesError(PeerError):
     """A peer alone sent a file with another content than the one it was asked for."""
+
+
+class _TooLateError(PeerError):
+    """A peer sends well, but the file is needed before it would be here."""
+
+
+@dataclass(frozen=True)
+class _Trouble:
+    times: int = 0
+    """In a row."""
+    until: float = -math.inf
 
 
 @dataclass
@@ -81,44 +97,59 @@ class Taking:
     patience: Patience = field(default_factory=Patience)
     clock: Callable[[], float] = time.monotonic
     rng: random.Random = field(default_factory=random.Random)
-    _left_until: dict[Member, float] = field(default_factory=dict)
+    _troubles: dict[Member, _Trouble] = field(default_factory=dict)
     """A member that comes back at another address is another one."""
     _liars: set[str] = field(default_factory=set)
     _asked_for_patience: dict[str, set[Member]] = field(default_factory=dict)
     """Who, by shard."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def try_take(self, wanted: Wanted, on_bytes: Callable[[int], None]) -> Outcome:
+    def __post_init__(self) -> None:
+        self._began_at = self.clock()
+
+    def try_take(self, wanted: Wanted, on_bytes: Callable[[int], None], left_s: Callable[[], float]) -> Outcome:
         """Take a shard from a peer, if one has it.
 
         Args:
             wanted: The shard.
             on_bytes: Told each piece that came; may wait, or raise to end it.
+            left_s: Seconds until the shard should be here; infinite where it is not needed soon.
 
         Returns:
-            "taken": it is in the cache, verified. "wait": somebody fetches it or is busy, ask again. "hub": nobody has
-            it, and it is for this node to get it.
+            "taken": it is in the cache, verified. "wait": somebody fetches it or is busy, or there is nobody yet; ask
+            again. "hub": nobody has it in time, and it is for this node to get it.
         """
         if not self.board.knows(wanted.sha256):
             return "hub"
-        asked = sorted(self._reachable(), key=lambda member: _rank(wanted.sha256, member.signer))[:_MAX_ASKED]
+        members = self._honest()
+        asked = sorted(self._untroubled(members), key=lambda member: _rank(wanted.sha256, member.signer))[:_MAX_ASKED]
         said: dict[Member, ShardStatus] = {}
         for member in self.rng.sample(asked, len(asked)):
+            if left_s() <= 0:
+                return "wait"
             try:
-                said[member] = self._ask(member, wanted, on_bytes)
+                said[member] = self._ask(member, wanted, on_bytes, left_s)
+            except _TooLateError:
+                continue
             except PeerError as error:
-                self._leave_alone(member, _LEFT_ALONE_S, is_liar=isinstance(error, _WrongBytesError))
+                self._leave_alone(member, is_liar=isinstance(error, _WrongBytesError))
                 continue
             if said[member] is ShardStatus.HERE:
                 return "taken" if self.cache.file(wanted.sha256).exists() else "wait"
-        return self._whose_turn(wanted.sha256, said)
+        if self._is_awaited(wanted.sha256, said) or (left_s() == math.inf and self._may_come(members)):
+            return "wait"
+        return "hub"
 
     def lose_patience(self, sha256: str) -> None:
         """Too long did peers say that they will have a shard: do without them."""
         with self._lock:
             stalling = self._asked_for_patience.pop(sha256, set())
         for member in stalling:
-            self._leave_alone(member, _STALLED_S)
+            self._leave_alone(member)
+
+    def asked_for(self) -> Collection[str]:
+        """Shards for which others may be waiting, as this node said that it wants them."""
+        return self.board.asked_for()
 
     def fetching(self, sha256: str) -> AbstractContextManager[None]:
         """While this node gets a shard from the Hub: others then wait for it."""
@@ -128,8 +159,8 @@ class Taking:
         """Nothing more is going to be fetched: nobody need wait for this node."""
         self.board.want(())
 
-    def _whose_turn(self, sha256: str, said: dict[Member, ShardStatus]) -> Outcome:
-        """Nobody gave the shard: wait for those who get it or are busy, or else for the first of those who want it."""
+    def _is_awaited(self, sha256: str, said: dict[Member, ShardStatus]) -> bool:
+        """Nobody gave the shard: whether somebody gets it or is busy, or another is the first of those who want it."""
         awaited = {member for member, status in said.items() if status in (ShardStatus.FETCHING, ShardStatus.BUSY)}
         wanting = [member for member, status in said.items() if status is ShardStatus.WANTED]
         if not awaited and wanting:
@@ -138,24 +169,43 @@ class Taking:
                 awaited = {first}
         with self._lock:
             self._asked_for_patience[sha256] = awaited
-        return "wait" if awaited else "hub"
+        return bool(awaited)
 
-    def _reachable(self) -> list[Member]:
-        members, now = self.members(), self.clock()
+    def _may_come(self, members: list[Member]) -> bool:
+        """Whether somebody who serves may soon be there, or back, for one who does not serve."""
+        if not members:
+            return self.clock() - self._began_at < _LOOK_AROUND_S
         with self._lock:
-            return [m for m in members if m.signer not in self._liars and self._left_until.get(m, now) <= now]
+            times = [self._troubles.get(member, _Trouble()).times for member in members]
+        return not self.serves() and any(0 < time <= _MAY_COME_BACK for time in times)
 
-    def _leave_alone(self, member: Member, for_s: float, *, is_liar: bool = False) -> None:
+    def _honest(self) -> list[Member]:
+        members = self.members()
         with self._lock:
-            self._left_until[member] = self.clock() + for_s
+            return [member for member in members if member.signer not in self._liars]
+
+    def _untroubled(self, members: list[Member]) -> list[Member]:
+        now = self.clock()
+        with self._lock:
+            return [member for member in members if self._troubles.get(member, _Trouble()).until <= now]
+
+    def _leave_alone(self, member: Member, *, is_liar: bool = False) -> None:
+        now = self.clock()
+        with self._lock:
             if is_liar:
                 self._liars.add(member.signer)
+            before = self._troubles.get(member, _Trouble())
+            if before.until <= now:  # several downloads may meet the same trouble at once
+                for_s = min(_LEFT_ALONE_MOST_S, _LEFT_ALONE_S * 2.0**before.times)
+                self._troubles[member] = _Trouble(before.times + 1, now + for_s)
 
-    def _ask(self, member: Member, wanted: Wanted, on_bytes: Callable[[int], None]) -> ShardStatus:
+    def _ask(
+        self, member: Member, wanted: Wanted, on_bytes: Callable[[int], None], left_s: Callable[[], float]
+    ) -> ShardStatus:
         """What a member says; HERE after its bytes came.
 
         Raises:
-            PeerError: It is not to be asked again for a while; for _WrongBytesError, ever.
+            PeerError: It is not to be asked again for a while; for _WrongBytesError, ever; for _TooLateError, now.
         """
         part = self.cache.peer_part(wanted.sha256)
         offset = part.stat().st_size if part.exists() else 0
@@ -166,8 +216,10 @@ class Taking:
         try:
             if stream.status is ShardStatus.HERE:
                 with self.board.fetching(wanted.sha256):
-                    self._receive(stream, wanted, part, offset, on_bytes)
+                    self._receive(stream, wanted, part, offset, on_bytes, left_s)
                     self._accept(wanted, part, offset)
+                with self._lock:
+                    self._troubles.pop(member, None)
             return stream.status
         finally:
             stream.close()
@@ -187,7 +239,13 @@ class Taking:
         raise failure
 
     def _receive(
-        self, stream: ShardStream, wanted: Wanted, part: Path, offset: int, on_bytes: Callable[[int], None]
+        self,
+        stream: ShardStream,
+        wanted: Wanted,
+        part: Path,
+        offset: int,
+        on_bytes: Callable[[int], None],
+        left_s: Callable[[], float],
     ) -> None:
         """Append what comes to the part."""
         left, waited_s, received = wanted.num_bytes - offset, 0.0, 0
@@ -204,11 +262,19 @@ class Taking:
                 file.write(piece)
                 left, received = left - len(piece), received + len(piece)
                 on_bytes(len(piece))
-                is_slow = received < waited_s * self.patience.slow_bytes_per_s
-                if left > 0 and is_slow and waited_s > self.patience.answer_s:
-                    raise PeerError(f"A peer sends {wanted.path} too slowly.")
+                if left > 0:
+                    self._judge(wanted, left, waited_s, received, left_s())
             file.flush()
             os.fsync(file.fileno())
+
+    def _judge(self, wanted: Wanted, left: int, waited_s: float, received: int, left_s: float) -> None:
+        """Whether a transfer is fast enough to go on."""
+        if waited_s > self.patience.answer_s and received < waited_s * self.patience.slow_bytes_per_s:
+            raise PeerError(f"A peer sends {wanted.path} too slowly.")
+        if left_s <= 0 or waited_s > _JUDGE_AFTER_S:
+            ends_in_s = left * waited_s / received
+            if ends_in_s > max(left_s, _LAST_S):
+                raise _TooLateError(f"A peer needs {ends_in_s:.0f} s more for {wanted.path}.")
 
     def _accept(self, wanted: Wanted, part: Path, offset: int) -> None:
         """Move a whole part into the cache if it is what was signed; else it is gone."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 import threading
 import time
@@ -33,6 +34,16 @@ QUICK = Patience(answer_s=1.0)
 """With peers that misbehave."""
 _LONG = Patience(answer_s=60.0)
 """With honest ones: the machine may be busy."""
+
+
+def soon() -> float:
+    """How much time peers have: a shard that is needed soon."""
+    return 60.0
+
+
+def no_hurry() -> float:
+    """The same for one that is not."""
+    return math.inf
 
 
 class World:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sharing_world import QUICK, Clock, Misbehaving, reply_with
+from sharing_world import QUICK, Clock, Misbehaving, reply_with, soon
 
 from paris.protocol.shard_request import Reply, ShardStatus
 
@@ -25,13 +25,13 @@ def test_a_peer_that_stops_in_the_middle_is_left_and_another_goes_on_from_there(
     half.write_bytes(world.hub.files[wanted.path][:70_000])
     world.volunteer(server=Misbehaving(lambda question: reply_with(half, question, world)))
     last = world.volunteer(listens=False)
-    assert last.begin().try_take(wanted, lambda num_bytes: None) == "hub"
+    assert last.begin().try_take(wanted, lambda num_bytes: None, soon) == "hub"
     assert last.cache.peer_part(wanted.sha256).stat().st_size == 70_000
     world.volunteer(cache=tmp_path / "whole").fetch_all()
     received: list[int] = []
     again = world.volunteer(listens=False, cache=last.cache.path, identity=last.identity)  # as after a restart
     taking = again.begin()
-    assert any(taking.try_take(wanted, received.append) == "taken" for _ in range(2))
+    assert any(taking.try_take(wanted, received.append, soon) == "taken" for _ in range(2))
     assert sum(received) == wanted.num_bytes - 70_000
     assert again.cache.find(wanted.sha256, wanted.num_bytes)
 
@@ -42,9 +42,9 @@ def test_a_file_of_two_senders_with_a_wrong_hash_is_begun_again(world):
     second = world.volunteer(listens=False)
     second.cache.peer_part(wanted.sha256).write_bytes(bytes(1000))
     taking = second.begin()
-    assert taking.try_take(wanted, lambda num_bytes: None) == "wait"
+    assert taking.try_take(wanted, lambda num_bytes: None, soon) == "wait"
     assert not second.cache.peer_part(wanted.sha256).exists()
-    assert taking.try_take(wanted, lambda num_bytes: None) == "taken"
+    assert taking.try_take(wanted, lambda num_bytes: None, soon) == "taken"
 
 
 def test_a_slow_peer_is_left_for_the_hub(world):
@@ -67,7 +67,7 @@ def test_a_peer_that_trickles_is_left_too(world):
     taking, ticks = second.begin(), iter(range(10**6))
     taking.clock = lambda: float(next(ticks))
     taking.patience = type(taking.patience)(answer_s=0.5, slow_bytes_per_s=1e9)
-    assert taking.try_take(wanted, lambda num_bytes: None) == "hub"
+    assert taking.try_take(wanted, lambda num_bytes: None, soon) == "hub"
     assert 0 < second.cache.peer_part(wanted.sha256).stat().st_size < wanted.num_bytes
 
 
@@ -89,5 +89,5 @@ def test_patience_with_peers_ends_at_the_hub(world):
     assert second.fetcher.bytes_received == 800_000
     assert 120 <= clock.now - 100 < 140  # for all files together
     asked = server.num_asked
-    assert second.fetcher.peers.try_take(world.files[0], lambda num_bytes: None) == "hub"
+    assert second.fetcher.peers.try_take(world.files[0], lambda num_bytes: None, soon) == "hub"
     assert server.num_asked == asked > 10
