@@ -219,11 +219,11 @@ class Fetcher:
         if job.waits_since is None:
             job.waits_since = now
         waited_s = now - job.waits_since
-        if now >= job.until or waited_s >= _PROMISE_S:
-            self.peers.lose_patience(job.wanted.sha256)
-            job.waits_since = None
         if now >= job.until:
             return "hub"
+        if waited_s >= _PROMISE_S:
+            self.peers.lose_patience(job.wanted.sha256)
+            job.waits_since = None
         job.wait_s = min(_ASK_AGAIN_MOST_S, _ASK_AGAIN_S + waited_s / 4, job.until - now)
         return "wait"
 

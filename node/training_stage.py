@@ -18,6 +18,7 @@ from paris.node.text_files import fetch_text_files
 from paris.node.training_process import Order, ShardFile, supervise
 from paris.node.unit import Finished
 from paris.node.work import UnitWork
+from paris.protocol.records import Shard
 
 _WINDOW_SHARDS = 8
 """Where the run does not say; the default of TrainingConfig, which this process must not import."""
@@ -93,8 +94,6 @@ def start_fetch(work: UnitWork) -> BackgroundFetch:
     Raises:
         WrongHashError, HubRefusedError, HubUnreachableError, DiskFullError: What all experts share does not come.
     """
-    from paris.experts.data.order import RowOrder  # torch; hivemind has imported it already
-
     node, unit = work.node, work.unit
     config = node.config
     fetcher = Fetcher(
@@ -108,10 +107,7 @@ def start_fetch(work: UnitWork) -> BackgroundFetch:
     )
     text = node.home.text_folder(unit.run_id)
     work.persist(lambda: fetch_text_files(node.hub, fetcher, node.spec, unit.revision, text))
-    window = int(node.spec.training.get("window_shards", _WINDOW_SHARDS))
-    rows = [shard.rows for shard in unit.shards]
-    shards = [unit.shards[i] for i in RowOrder(node.spec.seed, unit.task.task_id, rows, window).first_shards()]
-    needs = Needs([shard.rows for shard in shards], window, unit.task.batch_size)
+    shards, needs = in_order(work)
     files = [Wanted(unit.repo, unit.revision, shard.path, shard.sha256, shard.bytes) for shard in shards]
     work.event("fetching", num_files=len(files), num_bytes=sum(file.num_bytes for file in files))
     if node.sharing is not None:
@@ -125,6 +121,17 @@ def start_fetch(work: UnitWork) -> BackgroundFetch:
     work.fetch = BackgroundFetch(fetcher, files, needs, on_ready)
     work.fetch.start()
     return work.fetch
+
+
+def in_order(work: UnitWork) -> tuple[list[Shard], Needs]:
+    """The task's shards in the order in which training needs them, and what says which of them it needs soon."""
+    from paris.experts.data.order import RowOrder  # torch; hivemind has imported it already
+
+    spec, task, shards = work.node.spec, work.unit.task, work.unit.shards
+    window = int(spec.training.get("window_shards", _WINDOW_SHARDS))
+    order = RowOrder(spec.seed, task.task_id, [shard.rows for shard in shards], window).first_shards()
+    needs = Needs([shards[i].rows for i in order], window, task.batch_size)
+    return [shards[i] for i in order], needs
 
 
 def _order(work: UnitWork) -> Order:

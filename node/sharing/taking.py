@@ -161,8 +161,9 @@ class Taking:
 
     def _is_awaited(self, sha256: str, said: dict[Member, ShardStatus]) -> bool:
         """Nobody gave the shard: whether somebody gets it or is busy, or another is the first of those who want it."""
-        awaited = {member for member, status in said.items() if status in (ShardStatus.FETCHING, ShardStatus.BUSY)}
-        wanting = [member for member, status in said.items() if status is ShardStatus.WANTED]
+        believed = {member: status for member, status in said.items() if self._num_troubles(member) <= _MAY_COME_BACK}
+        awaited = {member for member, status in believed.items() if status in (ShardStatus.FETCHING, ShardStatus.BUSY)}
+        wanting = [member for member, status in believed.items() if status is ShardStatus.WANTED]
         if not awaited and wanting:
             first = min(wanting, key=lambda member: _rank(sha256, member.signer))
             if not self.serves() or _rank(sha256, first.signer) < _rank(sha256, self.identity.public_key):
@@ -175,9 +176,12 @@ class Taking:
         """Whether somebody who serves may soon be there, or back, for one who does not serve."""
         if not members:
             return self.clock() - self._began_at < _LOOK_AROUND_S
+        return not self.serves() and any(0 < self._num_troubles(member) <= _MAY_COME_BACK for member in members)
+
+    def _num_troubles(self, member: Member) -> int:
+        """In a row."""
         with self._lock:
-            times = [self._troubles.get(member, _Trouble()).times for member in members]
-        return not self.serves() and any(0 < time <= _MAY_COME_BACK for time in times)
+            return self._troubles.get(member, _Trouble()).times
 
     def _honest(self) -> list[Member]:
         members = self.members()

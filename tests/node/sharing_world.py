@@ -105,6 +105,7 @@ class Volunteer:
         listens: Whether others can reach it.
         shares: As the setting `share_shards`.
         server: Answers questions in place of the node's own host: a peer that misbehaves.
+        raw: Answers whole streams in its place; see `serve_raw`.
         cache: Folder; its own by default.
         identity: Its key; a new one by default.
     """
@@ -116,6 +117,7 @@ class Volunteer:
         listens: bool = True,
         shares: bool = True,
         server=None,
+        raw=None,
         cache: Path | None = None,
         identity: Identity | None = None,
         max_tries: int = 2,
@@ -143,7 +145,11 @@ class Volunteer:
         hub = Hub(world.hub.endpoint, None)
         self.fetcher = Fetcher(hub, self.cache, self.stop.pause, parallel, max_tries, Backoff(first_s=0.05))
         if server is not None:
-            self._serve_instead(server)
+            self.swarm.on_start(lambda peer: peer.serve_shards(server))
+            self._say_that_it_serves()
+        elif raw is not None:
+            serve_raw(self, raw)
+            self._say_that_it_serves()
         elif shares:
             self.sharing = Sharing(
                 swarm=self.swarm,
@@ -157,8 +163,7 @@ class Volunteer:
 
     sharing: Sharing | None = None
 
-    def _serve_instead(self, server) -> None:
-        self.swarm.on_start(lambda peer: peer.serve_shards(server))
+    def _say_that_it_serves(self) -> None:
         addresses = tuple(self.swarm._peer.addresses)
         holding = Holding(cluster=0, manifest_sha256=self.world.manifest_sha256, addresses=addresses)
         assert self.swarm.publish(self.world.sealed(holding, self.identity))
@@ -219,6 +224,18 @@ class Misbehaving:
 def reply_with(path: Path, question: bytes, world: World) -> Reply:
     offset = json.loads(question)["offset"]
     return Reply(ShardStatus.HERE, path, offset, world.files[0].num_bytes - offset)
+
+
+def serve_raw(volunteer: Volunteer, on_stream) -> None:
+    """Let a volunteer answer streams in place of `ShardStreams`: `on_stream(reader, writer)`, after the question."""
+
+    async def handler(_info, reader, writer) -> None:
+        await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big"))
+        await on_stream(reader, writer)
+
+    peer = volunteer.swarm._peer
+    p2p = peer._node.daemon.p2p
+    peer._thread.call(p2p.add_binary_stream_handler("paris.shard.v1", handler), timeout_s=10)
 
 
 def ask(world, asking, asked, sha256, *, identity=None, to=None, offset=0, run_id=None) -> ShardStatus:
