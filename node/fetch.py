@@ -173,7 +173,7 @@ class Fetcher:
         if it came only in our own order, two that have different orders could wait for each other.
         """
         now, asked_for = self.clock(), self.peers.asked_for()
-        ahead = dict(islice(waiting.items(), _FILES_AHEAD * self.parallel))
+        ahead = self._ahead(waiting)
         urgent = [index for index, job in ahead.items() if job.until < math.inf]
         asked = [index for index, job in waiting.items() if job.wanted.sha256 in asked_for]
         order = dict.fromkeys([*urgent, *asked, *ahead])
@@ -182,11 +182,14 @@ class Fetcher:
         self._is_crowded = any(waiting[index].until < math.inf for index in due[free:])
         return due[:free]
 
+    def _ahead(self, waiting: dict[int, _Job]) -> dict[int, _Job]:
+        return dict(islice(waiting.items(), _FILES_AHEAD * self.parallel))
+
     def _done(self, running: dict[Future[Path | None], int], waiting: dict[int, _Job]) -> list[Future[Path | None]]:
         """What has ended, after waiting a moment for it; nothing where all files wait for their time."""
         if running:
             return sorted(wait(running, timeout=_LOOK_S, return_when=FIRST_COMPLETED).done, key=running.__getitem__)
-        next_at = min(job.not_before for job in waiting.values())
+        next_at = min(job.not_before for job in self._ahead(waiting).values())
         self.pause(min(_LOOK_S, max(0.0, next_at - self.clock())))
         return []
 

@@ -6,8 +6,10 @@ import json
 import threading
 from pathlib import Path
 
+import pytest
 from sharing_world import Clock, Misbehaving, no_hurry, reply_with, soon
 
+from paris.node.errors import StoppedError
 from paris.node.sharing.taking import _rank
 from paris.protocol.shard_request import Reply, ShardStatus
 from paris.protocol.signing import Identity
@@ -167,3 +169,22 @@ def test_a_hub_in_trouble_leaves_time_for_peers_again(world):
     second.fetcher.patience_s = 2.0
     second.fetcher.fetch_all([wanted], ignore_ready, check)
     assert second.fetcher.bytes_from_peers == wanted.num_bytes
+
+
+def test_waiting_for_peers_takes_no_processor_time_however_many_files_there_are(make_world):
+    """More files than are looked ahead to, none of which has had its first try."""
+    many, waits = make_world(num_shards=12, shard_bytes=2000), []
+    many.volunteer(server=Misbehaving(lambda question: Reply(ShardStatus.BUSY)))
+    second = many.volunteer(listens=False, parallel=1)
+    second.begin()
+
+    def pause(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 20:
+            raise StoppedError("Stopped.")
+        second.stop.pause(seconds)
+
+    second.fetcher.pause = pause
+    with pytest.raises(StoppedError):
+        second.fetcher.fetch_all(many.files, ignore_ready, lambda: None, lambda: 0)
+    assert sum(wait > 0 for wait in waits) > 15
