@@ -238,10 +238,9 @@ def serve_raw(volunteer: Volunteer, on_stream) -> None:
     peer._thread.call(p2p.add_binary_stream_handler("paris.shard.v1", handler), timeout_s=10)
 
 
-def ask(world, asking, asked, sha256, *, identity=None, to=None, offset=0, run_id=None) -> ShardStatus:
-    """Put one question, true but for what is told otherwise."""
-    peer = asked.swarm._peer
-    question = seal_request(
+def seal_question(world, asking, peer, sha256, *, identity=None, to=None, offset=0, run_id=None) -> bytes:
+    """A question to a peer, true but for what is told otherwise."""
+    return seal_request(
         identity or asking.identity,
         run_id=run_id or world.run_id,
         to=to or peer.peer_id,
@@ -249,6 +248,12 @@ def ask(world, asking, asked, sha256, *, identity=None, to=None, offset=0, run_i
         offset=offset,
         at=time.time(),
     )
+
+
+def ask(world, asking, asked, sha256, **changes) -> ShardStatus:
+    """Put one question; see `seal_question`."""
+    peer = asked.swarm._peer
+    question = seal_question(world, asking, peer, sha256, **changes)
     stream = asking.swarm.ask_for_shard(peer.addresses[0], question, timeout_s=5)
     stream.close()
     return stream.status
