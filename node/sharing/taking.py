@@ -2,7 +2,8 @@
 
 Whoever cannot be reached, stops in the middle, is too slow or breaks its word is left alone, each time in a row for
 twice as long; whoever sent a whole file with another content is never asked again. A file whose parts came from several
-is thrown away when its hash is wrong, and begun again: then it is known whose fault it is.
+is thrown away when its hash is wrong, and from then on no one goes on with what another began: then it is known whose
+fault it is.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from paris.node.hub_file import Wanted
 from paris.node.peers import Outcome
 from paris.node.sharing.board import ShardBoard
 from paris.node.sharing.members import Member
+from paris.node.sharing.troubles import Troubles
 from paris.node.swarm import Swarm
 from paris.protocol.dht.addresses import split_peer_address
 from paris.protocol.errors import PeerError
@@ -35,9 +37,6 @@ if TYPE_CHECKING:
 
 _MAX_ASKED = 8
 """Of the members of a cluster, the first of the shard's ranking: all members agree on them."""
-_LEFT_ALONE_S, _LEFT_ALONE_MOST_S = 15.0, 960.0
-_MAY_COME_BACK = 3
-"""After so many troubles in a row nobody waits for a member any more."""
 _LOOK_AROUND_S = 10.0
 """What is not needed soon waits so long for the first member: volunteers that begin together must first be seen."""
 _JUDGE_AFTER_S, _LAST_S = 2.0, 1.0
@@ -61,13 +60,6 @@ class _WrongBytesError(PeerError):
 
 class _TooLateError(PeerError):
     """A peer sends well, but the file is needed before it would be here."""
-
-
-@dataclass(frozen=True)
-class _Trouble:
-    times: int = 0
-    """In a row."""
-    until: float = -math.inf
 
 
 @dataclass
@@ -97,15 +89,17 @@ class Taking:
     patience: Patience = field(default_factory=Patience)
     clock: Callable[[], float] = time.monotonic
     rng: random.Random = field(default_factory=random.Random)
-    _troubles: dict[Member, _Trouble] = field(default_factory=dict)
-    """A member that comes back at another address is another one."""
-    _liars: set[str] = field(default_factory=set)
     _asked_for_patience: dict[str, set[Member]] = field(default_factory=dict)
     """Who, by shard."""
+    _sender: dict[str, Member] = field(default_factory=dict)
+    """From whom alone a part came, by shard."""
+    _was_spoiled: bool = False
+    """Whether a file whose parts came from several had a wrong hash."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self._began_at = self.clock()
+        self._troubles = Troubles(lambda: self.clock())
 
     def try_take(self, wanted: Wanted, on_bytes: Callable[[int], None], left_s: Callable[[], float]) -> Outcome:
         """Take a shard from a peer, if one has it.
@@ -121,8 +115,9 @@ class Taking:
         """
         if not self.board.knows(wanted.sha256):
             return "hub"
-        members = self._honest()
-        asked = sorted(self._untroubled(members), key=lambda member: _rank(wanted.sha256, member.signer))[:_MAX_ASKED]
+        members = self._troubles.honest(self.members())
+        ranked = sorted(self._troubles.to_ask(members), key=lambda member: _rank(wanted.sha256, member.signer))
+        asked = ranked[:_MAX_ASKED]
         said: dict[Member, ShardStatus] = {}
         for member in self.rng.sample(asked, len(asked)):
             if left_s() <= 0:
@@ -131,8 +126,11 @@ class Taking:
                 said[member] = self._ask(member, wanted, on_bytes, left_s)
             except _TooLateError:
                 continue
-            except PeerError as error:
-                self._leave_alone(member, is_liar=isinstance(error, _WrongBytesError))
+            except _WrongBytesError:
+                self._troubles.lied(member)
+                continue
+            except PeerError:
+                self._troubles.had(member)
                 continue
             if said[member] is ShardStatus.HERE:
                 return "taken" if self.cache.file(wanted.sha256).exists() else "wait"
@@ -145,7 +143,7 @@ class Taking:
         with self._lock:
             stalling = self._asked_for_patience.pop(sha256, set())
         for member in stalling:
-            self._leave_alone(member)
+            self._troubles.had(member)
 
     def asked_for(self) -> Collection[str]:
         """Shards for which others may be waiting, as this node said that it wants them."""
@@ -161,7 +159,7 @@ class Taking:
 
     def _is_awaited(self, sha256: str, said: dict[Member, ShardStatus]) -> bool:
         """Nobody gave the shard: whether somebody gets it or is busy, or another is the first of those who want it."""
-        believed = {member: status for member, status in said.items() if self._num_troubles(member) <= _MAY_COME_BACK}
+        believed = {member: status for member, status in said.items() if self._troubles.is_believed(member)}
         awaited = {member for member, status in believed.items() if status in (ShardStatus.FETCHING, ShardStatus.BUSY)}
         wanting = [member for member, status in believed.items() if status is ShardStatus.WANTED]
         if not awaited and wanting:
@@ -176,32 +174,7 @@ class Taking:
         """Whether somebody who serves may soon be there, or back, for one who does not serve."""
         if not members:
             return self.clock() - self._began_at < _LOOK_AROUND_S
-        return not self.serves() and any(0 < self._num_troubles(member) <= _MAY_COME_BACK for member in members)
-
-    def _num_troubles(self, member: Member) -> int:
-        """In a row."""
-        with self._lock:
-            return self._troubles.get(member, _Trouble()).times
-
-    def _honest(self) -> list[Member]:
-        members = self.members()
-        with self._lock:
-            return [member for member in members if member.signer not in self._liars]
-
-    def _untroubled(self, members: list[Member]) -> list[Member]:
-        now = self.clock()
-        with self._lock:
-            return [member for member in members if self._troubles.get(member, _Trouble()).until <= now]
-
-    def _leave_alone(self, member: Member, *, is_liar: bool = False) -> None:
-        now = self.clock()
-        with self._lock:
-            if is_liar:
-                self._liars.add(member.signer)
-            before = self._troubles.get(member, _Trouble())
-            if before.until <= now:  # several downloads may meet the same trouble at once
-                for_s = min(_LEFT_ALONE_MOST_S, _LEFT_ALONE_S * 2.0**before.times)
-                self._troubles[member] = _Trouble(before.times + 1, now + for_s)
+        return not self.serves() and any(map(self._troubles.may_come_back, members))
 
     def _ask(
         self, member: Member, wanted: Wanted, on_bytes: Callable[[int], None], left_s: Callable[[], float]
@@ -213,17 +186,21 @@ class Taking:
         """
         part = self.cache.peer_part(wanted.sha256)
         offset = part.stat().st_size if part.exists() else 0
-        if offset >= wanted.num_bytes:
-            part.unlink()
+        is_spoilt = self._was_spoiled and self._sender.get(wanted.sha256) != member
+        if offset >= wanted.num_bytes or is_spoilt:
+            part.unlink(missing_ok=True)
             offset = 0
         stream = self._open(member, wanted.sha256, offset)
         try:
             if stream.status is ShardStatus.HERE:
                 with self.board.fetching(wanted.sha256):
+                    if offset == 0:
+                        self._sender[wanted.sha256] = member
+                    elif self._sender.get(wanted.sha256) != member:
+                        self._sender.pop(wanted.sha256, None)
                     self._receive(stream, wanted, part, offset, on_bytes, left_s)
-                    self._accept(wanted, part, offset)
-                with self._lock:
-                    self._troubles.pop(member, None)
+                    self._accept(wanted, part, is_alone=wanted.sha256 in self._sender)
+                self._troubles.over(member)
             return stream.status
         finally:
             stream.close()
@@ -280,14 +257,15 @@ class Taking:
             if ends_in_s > max(left_s, _LAST_S):
                 raise _TooLateError(f"A peer needs {ends_in_s:.0f} s more for {wanted.path}.")
 
-    def _accept(self, wanted: Wanted, part: Path, offset: int) -> None:
+    def _accept(self, wanted: Wanted, part: Path, *, is_alone: bool) -> None:
         """Move a whole part into the cache if it is what was signed; else it is gone."""
         if file_sha256(part) == wanted.sha256:
             self.cache.put(part, wanted.sha256)
             return
         part.unlink()
-        if offset == 0:
+        if is_alone:
             raise _WrongBytesError(f"A peer sent other bytes than {wanted.path} has.")
+        self._was_spoiled = True
 
 
 def _rank(sha256: str, signer: str) -> str:

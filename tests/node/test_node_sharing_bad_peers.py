@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 
 import pytest
 from sharing_world import QUICK, Clock, Misbehaving, ask, reply_with, soon
 
-from paris.node.errors import DiskFullError
+from paris.node.errors import DiskFullError, StoppedError
 from paris.protocol.dht import shards
 from paris.protocol.shard_request import Reply, ShardStatus
 
@@ -51,6 +52,45 @@ def test_a_file_of_two_senders_with_a_wrong_hash_is_begun_again(world):
     assert taking.try_take(wanted, lambda num_bytes: None, soon) == "wait"
     assert not second.cache.peer_part(wanted.sha256).exists()
     assert taking.try_take(wanted, lambda num_bytes: None, soon) == "taken"
+
+
+def test_who_stops_in_the_middle_of_lies_spoils_one_file_and_no_more(world, tmp_path):
+    lie = tmp_path / "lie"
+    lie.write_bytes(bytes(70_000))
+    rogue = world.volunteer(server=Misbehaving(lambda question: reply_with(lie, question, world)))
+    world.volunteer().fetch_all()
+    second, clock = world.volunteer(listens=False), Clock()
+
+    class RogueFirst(random.Random):
+        def sample(self, members, k):
+            return sorted(members, key=lambda member: member.signer != rogue.identity.public_key)
+
+    taking = second.begin()
+    taking.clock, taking.rng = clock, RogueFirst()
+    outcomes = []
+    for wanted in [world.files[0], *world.files]:  # what is spoilt is asked for again
+        outcomes.append(taking.try_take(wanted, lambda num_bytes: None, soon))
+        clock.now += 1000  # so that the rogue is asked again
+    assert outcomes == ["wait", *["taken"] * 4]
+
+
+def test_who_lies_in_two_goes_is_known_all_the_same(world, tmp_path):
+    """The volunteer itself stops after the first piece and goes on with the same peer."""
+    lie = tmp_path / "lie"
+    lie.write_bytes(bytes(world.files[0].num_bytes))
+    rogue = Misbehaving(lambda question: reply_with(lie, question, world))
+    world.volunteer(server=rogue)
+    second = world.volunteer(listens=False)
+
+    def cut(num_bytes: int) -> None:
+        raise StoppedError("Stopped.")
+
+    taking = second.begin()
+    with pytest.raises(StoppedError):
+        taking.try_take(world.files[0], cut, soon)
+    for wanted in world.files:
+        assert taking.try_take(wanted, lambda num_bytes: None, soon) == "hub"
+    assert rogue.num_asked == 2
 
 
 def test_an_endless_stream_is_read_to_the_signed_size_and_hung_up(world):
