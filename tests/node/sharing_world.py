@@ -184,6 +184,21 @@ class Volunteer:
         for wanted in files:
             assert self.cache.file(wanted.sha256).read_bytes() == self.world.hub.files[wanted.path]
 
+    def meet(self, num_members: int, patience: Patience = _LONG) -> Taking:
+        """Work on the cluster, and wait until so many others are seen: one read of a DHT may miss some."""
+        taking, deadline = self.begin(patience), time.monotonic() + 60
+        while len(taking.members()) < num_members:
+            assert time.monotonic() < deadline
+            self.stop.wait(0.1)
+        return taking
+
+    def meet_at(self, server: Volunteer) -> None:
+        """Wait until a volunteer that has the first shard knows of this one's lease."""
+        deadline = time.monotonic() + 60
+        while ask(self.world, self, server, self.world.files[0].sha256) is not ShardStatus.HERE:
+            assert time.monotonic() < deadline
+            self.stop.wait(0.1)
+
     def host(self, max_uploads: int) -> ShardHost:
         """What answers questions in its place, with another limit."""
         return ShardHost(

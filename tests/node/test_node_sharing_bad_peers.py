@@ -58,14 +58,16 @@ def test_who_stops_in_the_middle_of_lies_spoils_one_file_and_no_more(world, tmp_
     lie = tmp_path / "lie"
     lie.write_bytes(bytes(70_000))
     rogue = world.volunteer(server=Misbehaving(lambda question: reply_with(lie, question, world)))
-    world.volunteer().fetch_all()
+    honest = world.volunteer()
+    honest.fetch_all()
     second, clock = world.volunteer(listens=False), Clock()
+    second.meet_at(honest)
 
     class RogueFirst(random.Random):
         def sample(self, members, k):
             return sorted(members, key=lambda member: member.signer != rogue.identity.public_key)
 
-    taking = second.begin()
+    taking = second.meet(2)
     taking.clock, taking.rng = clock, RogueFirst()
     outcomes = []
     for wanted in [world.files[0], *world.files]:  # what is spoilt is asked for again
@@ -85,7 +87,7 @@ def test_who_lies_in_two_goes_is_known_all_the_same(world, tmp_path):
     def cut(num_bytes: int) -> None:
         raise StoppedError("Stopped.")
 
-    taking = second.begin()
+    taking = second.meet(1)
     with pytest.raises(StoppedError):
         taking.try_take(world.files[0], cut, soon)
     for wanted in world.files:
@@ -108,6 +110,7 @@ def test_an_endless_stream_is_read_to_the_signed_size_and_hung_up(world):
 
     world.volunteer(raw=endless)
     honest = world.volunteer(listens=False, parallel=1)
+    honest.meet(1)
     honest.fetch_all()
     assert hung_up.wait(60)
     assert honest.fetcher.bytes_from_peers == world.files[0].num_bytes  # one shard's worth, then never again
@@ -123,7 +126,7 @@ def test_another_size_than_the_signed_one_is_not_even_begun(world, num_bytes):
 
     world.volunteer(raw=wrong_size)
     honest = world.volunteer(listens=False)
-    assert honest.begin().try_take(world.files[0], lambda num_bytes: None, soon) == "hub"
+    assert honest.meet(1).try_take(world.files[0], lambda num_bytes: None, soon) == "hub"
     assert list(honest.cache.path.iterdir()) == []
 
 
@@ -139,7 +142,7 @@ def test_a_peer_that_gives_no_answer_costs_its_time_limit_once(world, said):
 
     world.volunteer(raw=mute)
     honest = world.volunteer(listens=False)
-    taking = honest.begin(QUICK)
+    taking = honest.meet(1, QUICK)
     for wanted in world.files:
         assert taking.try_take(wanted, lambda num_bytes: None, soon) == "hub"
     assert asked == [1]
@@ -168,6 +171,7 @@ def test_who_asks_by_halves_holds_no_place_for_longer_than_a_question_may_take(w
 def test_a_disk_that_fills_up_while_a_peer_sends_is_said_and_the_part_is_kept(world, file_size_limit):
     world.volunteer().fetch_all()
     second = world.volunteer(listens=False, parallel=1)
+    second.meet(1)
     with file_size_limit(), pytest.raises(DiskFullError, match=r"disk is full while fetching shards/0\.parquet"):
         second.fetch_all()
     kept = second.cache.peer_part(world.files[0].sha256).stat().st_size

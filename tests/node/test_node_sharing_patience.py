@@ -36,6 +36,8 @@ def test_two_that_need_the_same_shards_in_opposite_orders_never_wait_for_each_ot
         many.grant(key.public_key)
         volunteers.append(many.volunteer(identity=key, parallel=1))
         volunteers[-1].begin()
+    for volunteer in volunteers:
+        volunteer.meet(1)
     orders = [sorted(many.files, key=lambda f, key=key: first[many.files.index(f)] is key) for key in keys]
     threads = [
         threading.Thread(
@@ -55,7 +57,7 @@ def test_what_is_needed_soon_comes_from_the_hub_in_time_and_the_rest_waits_until
     """By a clock that waiting moves on; a peer promises both shards for ever."""
     world.volunteer(server=Misbehaving(lambda question: Reply(ShardStatus.FETCHING)))
     second, clock = world.volunteer(listens=False, parallel=1), Clock()
-    taking = second.begin()
+    taking = second.meet(1)
     taking.clock = second.fetcher.clock = clock
     taking.__post_init__()
     second.fetcher.pause = clock.pause
@@ -70,7 +72,7 @@ def test_what_is_needed_soon_comes_from_the_hub_in_time_and_the_rest_waits_until
 def test_a_shard_comes_from_the_hub_as_soon_as_the_trainer_comes_near_it(world):
     world.volunteer(server=Misbehaving(lambda question: Reply(ShardStatus.BUSY)))
     second, clock = world.volunteer(listens=False, parallel=1), Clock()
-    taking = second.begin()
+    taking = second.meet(1)
     taking.clock = second.fetcher.clock = clock
     second.fetcher.pause, second.fetcher.patience_s = clock.pause, 5.0
     came: dict[int, float] = {}
@@ -97,7 +99,7 @@ def test_what_is_needed_soon_takes_the_place_of_what_is_not_and_no_byte_is_fetch
 
     world.volunteer(server=Misbehaving(reply, pace_s=0.3))
     second = world.volunteer(listens=False, parallel=1)
-    second.begin()
+    second.meet(1)
     second.fetcher.patience_s = 0.0
     order: list[int] = []
     second.fetcher.fetch_all(
@@ -115,7 +117,7 @@ def test_a_peer_that_would_be_late_is_given_up_at_once_but_not_held_guilty(world
     wanted = world.files[0]
     world.volunteer().fetch_all()
     second = world.volunteer(listens=False)
-    taking, ticks = second.begin(), iter(range(0, 10**6, 10))
+    taking, ticks = second.meet(1), iter(range(0, 10**6, 10))
     taking.clock = lambda: float(next(ticks))
     assert taking.try_take(wanted, ignore, lambda: 3.0) == "hub"
     assert second.cache.peer_part(wanted.sha256).stat().st_size > 0
@@ -135,12 +137,26 @@ def test_before_anybody_serves_only_what_is_needed_soon_goes_to_the_hub(world):
     assert taking.try_take(world.files[0], ignore, no_hurry) == "hub"
 
 
+def test_who_does_not_know_of_a_lease_yet_is_asked_again_where_there_is_time(world):
+    first, clock = world.volunteer(), Clock()
+    first.fetch_all()
+    stranger = world.volunteer(identity=Identity.generate(), listens=False)
+    taking = stranger.meet(1)
+    taking.clock = clock
+    taking.__post_init__()
+    assert taking.try_take(world.files[0], ignore, soon) == "hub"
+    assert taking.try_take(world.files[0], ignore, no_hurry) == "wait"
+    world.grant(stranger.identity.public_key)
+    stranger.meet_at(first)
+    assert taking.try_take(world.files[0], ignore, no_hurry) == "taken"
+
+
 def test_who_is_out_of_reach_is_waited_for_some_times_where_there_is_time(world):
     gone = world.volunteer()
     gone.begin()
     gone.swarm.close()
     second, clock = world.volunteer(listens=False), Clock()
-    taking = second.begin()
+    taking = second.meet(1)
     taking.clock = clock
     outcomes = []
     for _ in range(4):
@@ -176,7 +192,7 @@ def test_waiting_for_peers_takes_no_processor_time_however_many_files_there_are(
     many, waits = make_world(num_shards=12, shard_bytes=2000), []
     many.volunteer(server=Misbehaving(lambda question: Reply(ShardStatus.BUSY)))
     second = many.volunteer(listens=False, parallel=1)
-    second.begin()
+    second.meet(1)
 
     def pause(seconds: float) -> None:
         waits.append(seconds)
