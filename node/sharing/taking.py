@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _MAX_ASKED = 8
 """Of the members of a cluster, the first of the shard's ranking: all members agree on them."""
 _LOOK_AROUND_S = 10.0
-"""What is not needed soon waits so long: volunteers that begin together must first see each other, and their leases."""
+"""What is not needed soon waits so long: volunteers that begin together must first see each other."""
 _JUDGE_AFTER_S, _LAST_S = 2.0, 1.0
 """A transfer in a hurry is judged by its speed so far, after so long; one that ends so soon may always end."""
 _PIECE_BYTES = 2**17
@@ -134,7 +134,7 @@ class Taking:
                 continue
             if said[member] is ShardStatus.HERE:
                 return "taken" if self.cache.file(wanted.sha256).exists() else "wait"
-        if self._is_awaited(wanted.sha256, said) or (left_s() == math.inf and self._may_come(members, said)):
+        if self._is_awaited(wanted.sha256, said) or (left_s() == math.inf and self._may_come(members)):
             return "wait"
         return "hub"
 
@@ -170,9 +170,9 @@ class Taking:
             self._asked_for_patience[sha256] = awaited
         return bool(awaited)
 
-    def _may_come(self, members: list[Member], said: dict[Member, ShardStatus]) -> bool:
-        """Whether somebody who serves may soon be there, or back, or know of this node's lease."""
-        if not members or ShardStatus.REFUSED in said.values():
+    def _may_come(self, members: list[Member]) -> bool:
+        """Whether somebody who serves may soon be there, or back, for one who does not serve."""
+        if not members:
             return self.clock() - self._began_at < _LOOK_AROUND_S
         return not self.serves() and any(map(self._troubles.may_come_back, members))
 

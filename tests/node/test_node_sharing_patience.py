@@ -137,20 +137,6 @@ def test_before_anybody_serves_only_what_is_needed_soon_goes_to_the_hub(world):
     assert taking.try_take(world.files[0], ignore, no_hurry) == "hub"
 
 
-def test_who_does_not_know_of_a_lease_yet_is_asked_again_where_there_is_time(world):
-    first, clock = world.volunteer(), Clock()
-    first.fetch_all()
-    stranger = world.volunteer(identity=Identity.generate(), listens=False)
-    taking = stranger.meet(1)
-    taking.clock = clock
-    taking.__post_init__()
-    assert taking.try_take(world.files[0], ignore, soon) == "hub"
-    assert taking.try_take(world.files[0], ignore, no_hurry) == "wait"
-    world.grant(stranger.identity.public_key)
-    stranger.meet_at(first)
-    assert taking.try_take(world.files[0], ignore, no_hurry) == "taken"
-
-
 def test_who_is_out_of_reach_is_waited_for_some_times_where_there_is_time(world):
     gone = world.volunteer()
     gone.begin()
