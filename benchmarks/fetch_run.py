@@ -24,6 +24,10 @@ from paris.protocol.records import Lease, Payload, RunSpec, Shard, Task
 from paris.protocol.runid import make_run_id
 from paris.protocol.signing import Identity
 
+WINDOW_SHARDS = 8
+"""The default of a run."""
+DEADLINE_S = 7500.0
+"""Of the task; a thousandth of it is how long peers may delay the first step."""
 TOKEN = "token-of-the-volunteers"
 _SHAPE = (4, 32, 32)
 _LIFE_S = 600.0
@@ -138,7 +142,7 @@ def _spec(hub: DataHub, initial_peers: tuple[str, ...]) -> RunSpec:
         initial_peers=initial_peers,
         seed=0,
         model={},
-        training={},
+        training={"window_shards": WINDOW_SHARDS},
         text={"kind": "vocabulary", "dim": 8, "max_tokens": 4, "path": "vocab.json", "sha256": hub.vocabulary_sha256},
         codec={},
         heartbeat_every_s=5.0,
@@ -157,7 +161,7 @@ def _task(manifest: Manifest) -> Task:
         data_bytes=manifest.num_bytes,
         min_memory_bytes=1000,
         min_disk_bytes=manifest.num_bytes,
-        deadline_s=3600.0,
+        deadline_s=DEADLINE_S,
         grace_s=600.0,
         state="open",
     )
@@ -170,5 +174,5 @@ def _lease(volunteer: str, attempt: int) -> Lease:
         attempt=attempt,
         volunteer=volunteer,
         granted_at=time.time(),
-        expires_at=time.time() + 3600.0,
+        expires_at=time.time() + DEADLINE_S,
     )

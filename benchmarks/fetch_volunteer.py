@@ -1,9 +1,10 @@
 """One volunteer of benchmarks/fetch.py: everything that `paris-node join` does until the data is here, but no training.
 
-    python -m benchmarks.fetch_volunteer RUN.json HOME
+    python -m benchmarks.fetch_volunteer RUN.json HOME ROWS_PER_S
 
 Prints {"ready": true} when it holds a lease, fetches when it reads a line, prints what came and from where, and serves
-until its input closes.
+until its input closes. In place of the trainer somebody walks through the rows at a given pace, and stands still where
+the shards of a window are not here.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from typing import Any
 from paris.node.agent import Agent
 from paris.node.joining import Request, running_node
 from paris.node.retry import StopSignal
-from paris.node.training_stage import accept, start_fetch
+from paris.node.training_stage import accept, in_order, start_fetch
 from paris.node.work import UnitWork
 
 _LEASE_TIMEOUT_S = 300.0
+_LOOK_S = 0.05
 
 
 class _Fetched:
@@ -40,9 +42,47 @@ class _Fetched:
         pass
 
 
+class _Walker:
+    """Stands for the trainer: goes through the rows of the first epoch at a pace.
+
+    Args:
+        work: The unit; its fetch is told how far the walk is.
+        rows_per_s: The pace.
+    """
+
+    def __init__(self, work: UnitWork, rows_per_s: float) -> None:
+        shards, _ = in_order(work)
+        size = int(work.node.spec.training["window_shards"])
+        self._windows = [shards[i : i + size] for i in range(0, len(shards), size)]
+        self._work, self._rows_per_s = work, rows_per_s
+        self._window, self._rows, self._rows_before = 0, 0.0, 0
+        self._began = self._last = time.monotonic()
+        self.first_step_s: float | None = None
+        self.stalled_s = 0.0
+
+    def walk(self) -> None:
+        """Go on by the time that has passed."""
+        now = time.monotonic()
+        passed_s, self._last = now - self._last, now
+        if self._window == len(self._windows):
+            return
+        shards = self._windows[self._window]
+        if not all(self._work.node.cache.file(shard.sha256).exists() for shard in shards):
+            self.stalled_s += passed_s if self.first_step_s is not None else 0.0
+            return
+        if self.first_step_s is None:
+            self.first_step_s = now - self._began
+        self._rows += passed_s * self._rows_per_s
+        in_window = sum(shard.rows for shard in shards)
+        if self._rows >= in_window:
+            self._window, self._rows, self._rows_before = self._window + 1, 0.0, self._rows_before + in_window
+        if self._work.fetch is not None:
+            self._work.fetch.needs.step = int(self._rows_before + self._rows) // self._work.unit.task.batch_size
+
+
 def main() -> int:
     """Join, wait for the word, fetch, serve."""
-    run, home = sys.argv[1], Path(sys.argv[2])
+    run, home, rows_per_s = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
     view = _Fetched()
     with running_node(Request(run, home, None, {}), view, StopSignal()) as node:
         found = Agent(node).wait_for_lease(_LEASE_TIMEOUT_S)
@@ -52,12 +92,15 @@ def main() -> int:
         accept(work)
         print(json.dumps({"ready": True}), flush=True)
         sys.stdin.readline()
+        walker = _Walker(work, rows_per_s)
         began = time.monotonic()
-        start_fetch(work).wait_first(work.check)
-        first_s = time.monotonic() - began
-        while not view.is_there.wait(0.05):
+        start_fetch(work)
+        while not view.is_there.wait(_LOOK_S):
+            walker.walk()
             work.check()
-        print(json.dumps({"first_s": first_s, "all_s": time.monotonic() - began, **view.fields}), flush=True)
+        walker.walk()
+        told = {"first_step_s": walker.first_step_s, "stalled_s": walker.stalled_s, "all_s": time.monotonic() - began}
+        print(json.dumps({**told, **view.fields}), flush=True)
         sys.stdin.read()
         work.close()
     return 0

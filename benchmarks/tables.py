@@ -114,9 +114,41 @@ def scaling_table(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def fetch_table(result: dict[str, Any]) -> str:
+    """What the Hub sends for volunteers of one cluster.
+
+    Args:
+        result: What `benchmarks.fetch` wrote.
+
+    Returns:
+        Markdown.
+    """
+    rows, scale = result["rows"], result["scale"]
+    alone = {row["volunteers"]: row for row in rows if not row["sharing"]}
+    lines = [
+        f"| {result['shards']} shards of one cluster, volunteers that begin at once "
+        f"(1/{scale['bytes_divided_by']} of the bytes, {scale['time_divided_by']} times as fast) | "
+        "the Hub sends, without sharing | with sharing | first step later by |",
+        "| --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        if row["sharing"]:
+            before = alone[row["volunteers"]]
+            later_s = (row["first_step_s"] - before["first_step_s"]) * scale["time_divided_by"]
+            sent = [f"{one['hub_bytes'] / one['data_bytes']:.2f} times the data" for one in (before, row)]
+            who = f"{row['volunteers']}, of whom {row['listening']} can be reached"
+            lines.append(f"| {who} | {sent[0]} | {sent[1]} | {max(0.0, later_s):.0f} s |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> int:
     """Replace what stands between the marks in the README."""
-    made = (("train_step", training_table), ("sample", sampling_table), ("scaling", scaling_table))
+    made = (
+        ("train_step", training_table),
+        ("sample", sampling_table),
+        ("scaling", scaling_table),
+        ("fetch", fetch_table),
+    )
     tables = "\n".join(table(json.loads((RESULTS / f"{name}.json").read_text("utf-8"))) for name, table in made)
     before, rest = _README.read_text("utf-8").split(_BEGIN)
     after = rest.split(_END)[1]

@@ -25,6 +25,8 @@ hub.py               the Hub client; transient and permanent failures told apart
 retry.py             one bounded back-off
 hub_file.py          one file of a Hub repo, one ranged request
 fetch.py             resumable, verified downloads
+peers.py             other volunteers as a source of files
+needs.py             which shards the trainer will need soon
 background_fetch.py  shards arrive while the trainer works
 bandwidth.py         how many bytes a second may pass
 sharing/             shards between volunteers

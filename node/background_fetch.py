@@ -9,6 +9,7 @@ from pathlib import Path
 from paris.node.errors import StoppedError
 from paris.node.fetch import Fetcher
 from paris.node.hub_file import Wanted
+from paris.node.needs import Needs
 
 
 class BackgroundFetch:
@@ -17,11 +18,15 @@ class BackgroundFetch:
     Args:
         fetcher: Does the work.
         files: The shards, the first needed first.
+        needs: Told by others how far the training is; says which of the shards are needed soon.
         on_ready: Called from the thread with the number of shards that are here.
     """
 
-    def __init__(self, fetcher: Fetcher, files: Sequence[Wanted], on_ready: Callable[[int], None]) -> None:
+    def __init__(
+        self, fetcher: Fetcher, files: Sequence[Wanted], needs: Needs, on_ready: Callable[[int], None]
+    ) -> None:
         self._fetcher, self._files, self._on_ready = fetcher, files, on_ready
+        self.needs = needs
         self._first = threading.Event()
         self._cancelled = threading.Event()
         self._error: BaseException | None = None
@@ -66,7 +71,7 @@ class BackgroundFetch:
 
     def _run(self) -> None:
         try:
-            self._fetcher.fetch_all(self._files, self._ready, self._check)
+            self._fetcher.fetch_all(self._files, self._ready, self._check, self.needs.num_urgent)
         except BaseException as error:  # the thread's edge: handed to the main thread, which raises it
             self._error = error
             self._first.set()

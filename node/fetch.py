@@ -1,23 +1,21 @@
 """Resumable, verified downloads: a `.part` file that grows by ranged requests until its hash is right.
 
-Other volunteers are asked first, where they share. Transient trouble of the Hub is waited out with a bounded back-off;
-progress resets the count. A wrong hash is fetched again once and then refused: the Hub serves something else than the
-coordinator signed.
+Other volunteers are asked first, where they share: for a file that is needed soon as long as patience lasts, for others
+until they are needed soon. Transient trouble of the Hub is waited out with a bounded back-off; progress resets the
+count. A wrong hash is fetched again once and then refused: the Hub serves something else than the coordinator signed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Literal, Protocol
 
 from paris.node.bandwidth import Bandwidth
 from paris.node.cache import Cache, file_sha256
@@ -31,6 +29,7 @@ from paris.node.errors import (
 )
 from paris.node.hub import Hub
 from paris.node.hub_file import Wanted, append_from_hub
+from paris.node.peers import NoPeers, Outcome, Peers
 from paris.node.retry import Backoff, Wait
 
 _PIECE_BYTES = 2**18
@@ -38,42 +37,16 @@ _LOOK_S = 0.5
 _FILES_AHEAD = 4
 """For each download at a time: how far beyond the first missing file to look while it waits."""
 _ASK_AGAIN_S, _ASK_AGAIN_MOST_S = 0.5, 10.0
-_PATIENCE_S = 120.0
-"""With peers that say they will have a file; after that it comes from the Hub whatever they say."""
-Outcome = Literal["taken", "wait", "hub"]
-"""In the cache now; to be asked for again; to be had from the Hub."""
+PATIENCE_S = 120.0
+"""At most, with peers for a file that is needed soon; after that it comes from the Hub whatever they say."""
+_FAILURES_BEFORE_PEERS = 3
+"""In a row at the Hub: then peers get as much patience again."""
+_PROMISE_S = 600.0
+"""In which peers that say they will have a file should have it; whoever has not is left alone for a while."""
 
 
-class Peers(Protocol):
-    """Other volunteers as a source, asked before the Hub (`paris.node.sharing.taking.Taking`)."""
-
-    def try_take(self, wanted: Wanted, on_bytes: Callable[[int], None]) -> Outcome:
-        """Take a file from a peer, which `on_bytes` is told piece by piece."""
-
-    def lose_patience(self, sha256: str) -> None:
-        """Waiting for a file has lasted too long."""
-
-    def fetching(self, sha256: str) -> AbstractContextManager[None]:
-        """While this node gets a file from the Hub."""
-
-    def want_no_more(self) -> None:
-        """Nothing more is going to be fetched."""
-
-
-class _NoPeers:
-    """The Hub alone."""
-
-    def try_take(self, wanted: Wanted, on_bytes: Callable[[int], None]) -> Outcome:
-        return "hub"
-
-    def lose_patience(self, sha256: str) -> None:
-        pass
-
-    def fetching(self, sha256: str) -> AbstractContextManager[None]:
-        return contextlib.nullcontext()
-
-    def want_no_more(self) -> None:
-        pass
+class _MakeWayError(Exception):
+    """A download without hurry ends here, so that one that is needed soon takes its place; its part stays."""
 
 
 @dataclass
@@ -84,6 +57,8 @@ class _Job:
     failures: int = 0
     best_bytes: int = -1
     was_wrong: bool = False
+    until: float = math.inf
+    """When patience with peers ends; infinite while the file is not needed soon."""
     waits_since: float | None = None
     """Since when peers ask for patience."""
     wait_s: float = 0.0
@@ -104,6 +79,7 @@ class Fetcher:
         backoff: Times between tries.
         bandwidth: The limit of all downloads together.
         peers: Asked before the Hub.
+        patience_s: How long peers may take over a file that is needed soon.
         clock: Seconds that only ever grow.
     """
 
@@ -114,17 +90,24 @@ class Fetcher:
     max_tries: int = 8
     backoff: Backoff = field(default_factory=Backoff)
     bandwidth: Bandwidth = field(default_factory=Bandwidth)
-    peers: Peers = field(default_factory=_NoPeers)
+    peers: Peers = field(default_factory=NoPeers)
+    patience_s: float = PATIENCE_S
     clock: Callable[[], float] = time.monotonic
     bytes_received: int = 0
     """Body bytes read from the Hub so far, by all downloads of this object."""
     bytes_from_peers: int = 0
     """Bytes read from other volunteers so far."""
     _is_cancelled: bool = False
+    _is_crowded: bool = False
+    """Whether a file that is needed soon finds no place."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fetch_all(
-        self, files: Sequence[Wanted], on_ready: Callable[[int, Path], None], check: Callable[[], None]
+        self,
+        files: Sequence[Wanted],
+        on_ready: Callable[[int, Path], None],
+        check: Callable[[], None],
+        num_urgent: Callable[[], int] | None = None,
     ) -> None:
         """Fetch files, the first ones first, several at once; one that must wait lets the next ones pass.
 
@@ -132,6 +115,7 @@ class Fetcher:
             files: In the order in which they are needed.
             on_ready: Called in the calling thread with the index in `files` and the verified path.
             check: Called in the calling thread about twice a second; what it raises ends the fetch.
+            num_urgent: How many of the files are needed soon, the first ones; asked as often. None means all.
 
         Raises:
             WrongHashError: A file has other content than signed, twice.
@@ -146,6 +130,7 @@ class Fetcher:
         with ThreadPoolExecutor(self.parallel, thread_name_prefix="fetch") as pool:
             try:
                 while waiting:
+                    self._hurry(waiting, len(files) if num_urgent is None else num_urgent())
                     for index in self._due(waiting, running.values()):
                         running[pool.submit(self._attempt, waiting[index])] = index
                     for future in self._done(running, waiting):
@@ -173,17 +158,38 @@ class Fetcher:
                 self.pause(job.wait_s)
         return path
 
+    def _hurry(self, waiting: dict[int, _Job], num_urgent: int) -> None:
+        """Begin to count the time of files that are needed soon now."""
+        for index, job in waiting.items():
+            if index < num_urgent and job.until == math.inf:
+                job.until = self.clock() + self.patience_s
+                job.not_before = min(job.not_before, self.clock())
+
     def _due(self, waiting: dict[int, _Job], busy: Collection[int]) -> list[int]:
-        """What to try now: of the files ahead, so that all who share them move along the same order together."""
-        now, ahead = self.clock(), islice(waiting.items(), _FILES_AHEAD * self.parallel)
-        due = [index for index, job in ahead if index not in busy and job.not_before <= now]
-        return due[: self.parallel - len(busy)]
+        """What to try now.
+
+        Of the files ahead, so that all who share them move along the same order together: those that are needed soon,
+        then what others wait for, wherever it stands, then the rest. Whoever is told "I shall fetch it" waits for it;
+        if it came only in our own order, two that have different orders could wait for each other.
+        """
+        now, asked_for = self.clock(), self.peers.asked_for()
+        ahead = self._ahead(waiting)
+        urgent = [index for index, job in ahead.items() if job.until < math.inf]
+        asked = [index for index, job in waiting.items() if job.wanted.sha256 in asked_for]
+        order = dict.fromkeys([*urgent, *asked, *ahead])
+        due = [index for index in order if index not in busy and waiting[index].not_before <= now]
+        free = self.parallel - len(busy)
+        self._is_crowded = any(waiting[index].until < math.inf for index in due[free:])
+        return due[:free]
+
+    def _ahead(self, waiting: dict[int, _Job]) -> dict[int, _Job]:
+        return dict(islice(waiting.items(), _FILES_AHEAD * self.parallel))
 
     def _done(self, running: dict[Future[Path | None], int], waiting: dict[int, _Job]) -> list[Future[Path | None]]:
         """What has ended, after waiting a moment for it; nothing where all files wait for their time."""
         if running:
             return sorted(wait(running, timeout=_LOOK_S, return_when=FIRST_COMPLETED).done, key=running.__getitem__)
-        next_at = min(job.not_before for job in waiting.values())
+        next_at = min(job.not_before for job in self._ahead(waiting).values())
         self.pause(min(_LOOK_S, max(0.0, next_at - self.clock())))
         return []
 
@@ -198,6 +204,8 @@ class Fetcher:
             elif outcome == "hub":
                 with self.peers.fetching(wanted.sha256):
                     path = self._from_hub(job)
+        except _MakeWayError:
+            return None
         except OSError as error:
             if is_disk_full(error):
                 raise disk_full(f"fetching {wanted.path}", self.cache.path) from error
@@ -207,17 +215,20 @@ class Fetcher:
 
     def _ask_peers(self, job: _Job) -> Outcome:
         """What the peers say, as long as patience with them lasts."""
-        outcome = self.peers.try_take(job.wanted, self._took_from_peer)
+        outcome = self.peers.try_take(job.wanted, partial(self._took_from_peer, job), lambda: job.until - self.clock())
         if outcome != "wait":
             return outcome
+        now = self.clock()
         if job.waits_since is None:
-            job.waits_since = self.clock()
-        waited_s = self.clock() - job.waits_since
-        job.wait_s = min(_ASK_AGAIN_MOST_S, _ASK_AGAIN_S + waited_s / 4)
-        if waited_s < _PATIENCE_S:
-            return "wait"
-        self.peers.lose_patience(job.wanted.sha256)
-        return "hub"
+            job.waits_since = now
+        waited_s = now - job.waits_since
+        if now >= job.until:
+            return "hub"
+        if waited_s >= _PROMISE_S:
+            self.peers.lose_patience(job.wanted.sha256)
+            job.waits_since = None
+        job.wait_s = min(_ASK_AGAIN_MOST_S, _ASK_AGAIN_S + waited_s / 4, job.until - now)
+        return "wait"
 
     def _from_hub(self, job: _Job) -> Path | None:
         """One request; the verified file, or None when another is worth trying."""
@@ -250,16 +261,20 @@ class Fetcher:
                 "Check the network and the run's Hub; run the same command again to go on.",
             ) from error
         job.wait_s = self.backoff.wait_s(job.failures, error.retry_after_s)
+        if job.failures % _FAILURES_BEFORE_PEERS == 0 and job.until < math.inf:
+            job.until = self.clock() + job.wait_s + self.patience_s
 
     def _took_from_hub(self, num_bytes: int) -> None:
         with self._lock:
             self.bytes_received += num_bytes
         self._pace(num_bytes)
 
-    def _took_from_peer(self, num_bytes: int) -> None:
+    def _took_from_peer(self, job: _Job, num_bytes: int) -> None:
         with self._lock:
             self.bytes_from_peers += num_bytes
         self._pace(num_bytes)
+        if self._is_crowded and job.until == math.inf:
+            raise _MakeWayError
 
     def _pace(self, num_bytes: int) -> None:
         """Keep the limit, and end what was cancelled."""

@@ -8,18 +8,22 @@ from typing import Any
 from paris.node.background_fetch import BackgroundFetch
 from paris.node.config import NodeConfig
 from paris.node.errors import HubRefusedError
-from paris.node.fetch import Fetcher
+from paris.node.fetch import PATIENCE_S, Fetcher
 from paris.node.hardware import Hardware, require_fit
 from paris.node.hub import translated
 from paris.node.hub_file import Wanted
 from paris.node.leasing import read_manifest
+from paris.node.needs import Needs
 from paris.node.text_files import fetch_text_files
 from paris.node.training_process import Order, ShardFile, supervise
 from paris.node.unit import Finished
 from paris.node.work import UnitWork
+from paris.protocol.records import Shard
 
 _WINDOW_SHARDS = 8
 """Where the run does not say; the default of TrainingConfig, which this process must not import."""
+_PATIENCE_OF_DEADLINE = 0.001
+"""Other volunteers may delay the first step by this part of the task's time at most."""
 
 
 def accept(work: UnitWork) -> None:
@@ -90,8 +94,6 @@ def start_fetch(work: UnitWork) -> BackgroundFetch:
     Raises:
         WrongHashError, HubRefusedError, HubUnreachableError, DiskFullError: What all experts share does not come.
     """
-    from paris.experts.data.order import RowOrder  # torch; hivemind has imported it already
-
     node, unit = work.node, work.unit
     config = node.config
     fetcher = Fetcher(
@@ -105,21 +107,31 @@ def start_fetch(work: UnitWork) -> BackgroundFetch:
     )
     text = node.home.text_folder(unit.run_id)
     work.persist(lambda: fetch_text_files(node.hub, fetcher, node.spec, unit.revision, text))
-    window = int(node.spec.training.get("window_shards", _WINDOW_SHARDS))
-    rows = [shard.rows for shard in unit.shards]
-    shards = [unit.shards[i] for i in RowOrder(node.spec.seed, unit.task.task_id, rows, window).first_shards()]
+    shards, needs = in_order(work)
     files = [Wanted(unit.repo, unit.revision, shard.path, shard.sha256, shard.bytes) for shard in shards]
     work.event("fetching", num_files=len(files), num_bytes=sum(file.num_bytes for file in files))
     if node.sharing is not None:
         fetcher.peers = node.sharing.work_on(unit.task.cluster, unit.task.manifest_sha256, unit.shards)
+        fetcher.patience_s = min(PATIENCE_S, unit.task.deadline_s * _PATIENCE_OF_DEADLINE)
 
     def on_ready(num_ready: int) -> None:
         if num_ready == len(files):
             work.event("fetched", bytes_received=fetcher.bytes_received, bytes_from_peers=fetcher.bytes_from_peers)
 
-    work.fetch = BackgroundFetch(fetcher, files, on_ready)
+    work.fetch = BackgroundFetch(fetcher, files, needs, on_ready)
     work.fetch.start()
     return work.fetch
+
+
+def in_order(work: UnitWork) -> tuple[list[Shard], Needs]:
+    """The task's shards in the order in which training needs them, and what says which of them it needs soon."""
+    from paris.experts.data.order import RowOrder  # torch; hivemind has imported it already
+
+    spec, task, shards = work.node.spec, work.unit.task, work.unit.shards
+    window = int(spec.training.get("window_shards", _WINDOW_SHARDS))
+    order = RowOrder(spec.seed, task.task_id, [shard.rows for shard in shards], window).first_shards()
+    needs = Needs([shards[i].rows for i in order], window, task.batch_size)
+    return [shards[i] for i in order], needs
 
 
 def _order(work: UnitWork) -> Order:
@@ -183,6 +195,8 @@ class _TrainerListener:
         loss = event["loss"] if event["loss"] is not None and math.isfinite(event["loss"]) else None
         names = ("step", "steps_per_s", "commitment", "commitment_step")
         work.progress = {name: event[name] for name in names} | {"loss": loss}
+        if work.fetch is not None:
+            work.fetch.needs.step = event["step"]
         work.beat("training")
         if event["note"]:
             work.event("note", text=event["note"])

@@ -5,7 +5,9 @@ members.py     who serves the shards of a cluster, and who may ask: the DHT's si
 board.py       what this node has, fetches and wants
 host.py        answers questions of others, within the volunteer's limits
 taking.py      asks others for a shard, and takes it from one that has it
+troubles.py    whom to leave alone for a while, and whom for good
 
 Whoever serves and misses the same shard agrees without a word on who gets it from the Hub: each shard has a ranking of
-its members by hash, and all but the first wait. Whatever comes from a peer is checked against the signed hash.
+its members by hash, and all but the first wait while their trainers do not need it. Whatever comes from a peer is
+checked against the signed hash.
 """

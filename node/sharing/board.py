@@ -25,6 +25,7 @@ class ShardBoard:
         self._num_bytes: dict[str, int] = {}
         self._wanted: set[str] = set()
         self._fetching: set[str] = set()
+        self._asked_for: set[str] = set()
 
     def add(self, shards: Iterable[Shard]) -> None:
         """Know shards of a signed manifest; nothing else is ever served or asked for."""
@@ -35,6 +36,12 @@ class ShardBoard:
         """What is to be fetched from now on, instead of what was said before."""
         with self._lock:
             self._wanted = set(hashes)
+            self._asked_for &= self._wanted
+
+    def asked_for(self) -> frozenset[str]:
+        """What others were told that this node wants: they may wait for it."""
+        with self._lock:
+            return frozenset(self._asked_for)
 
     def knows(self, sha256: str) -> bool:
         """Whether this is a shard of one of the manifests."""
@@ -52,7 +59,7 @@ class ShardBoard:
                 self._fetching.discard(sha256)
 
     def status(self, sha256: str) -> ShardStatus:
-        """What to tell somebody who asks for a shard."""
+        """What to tell somebody with a lease who asks for a shard; WANTED is remembered as `asked_for`."""
         with self._lock:
             if sha256 not in self._num_bytes:
                 return ShardStatus.REFUSED
@@ -60,7 +67,10 @@ class ShardBoard:
                 return ShardStatus.HERE
             if sha256 in self._fetching:
                 return ShardStatus.FETCHING
-            return ShardStatus.WANTED if sha256 in self._wanted else ShardStatus.ABSENT
+            if sha256 not in self._wanted:
+                return ShardStatus.ABSENT
+            self._asked_for.add(sha256)
+            return ShardStatus.WANTED
 
     def path(self, sha256: str) -> Path | None:
         """The whole file of a known shard, None where it is not here."""

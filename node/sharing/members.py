@@ -16,7 +16,7 @@ from paris.node.swarm import Swarm
 from paris.protocol.records import Holding, Lease
 
 _KEPT_S = 10.0
-_LOOK_AGAIN_S = 2.0
+_LOOK_AGAIN_S, _LOOK_FOR_FIRST_S = 2.0, 0.5
 """For who serves: volunteers that begin at the same time should soon see each other."""
 _LOOK_FOR_LEASE_S = 0.5
 """For a key without a lease that is known: it may just have been granted."""
@@ -63,7 +63,7 @@ class Members:
             kept = self._serving.setdefault(
                 (cluster, manifest_sha256), _Kept(lambda: self._read_serving(cluster, manifest_sha256), self._clock)
             )
-        return kept.get(_LOOK_AGAIN_S)
+        return kept.get(_LOOK_AGAIN_S) or kept.get(_LOOK_FOR_FIRST_S)
 
     def _read_holders(self) -> frozenset[str]:
         leases = (envelope.payload for envelope in self._swarm.read("lease"))

@@ -1,28 +1,31 @@
 """Takes a shard from another volunteer that has it, or says whether to wait for one or to go to the Hub.
 
-Whoever cannot be reached, stops in the middle or is too slow is left alone for some minutes; whoever sent a whole file
-with another content is never asked again. A file whose parts came from several is thrown away when its hash is wrong,
-and begun again: then it is known whose fault it is.
+Whoever cannot be reached, stops in the middle, is too slow or breaks its word is left alone, each time in a row for
+twice as long; whoever sent a whole file with another content is never asked again. A file whose parts came from several
+is thrown away when its hash is wrong, and from then on no one goes on with what another began: then it is known whose
+fault it is.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paris.node.cache import Cache, file_sha256
-from paris.node.fetch import Outcome
 from paris.node.hub_file import Wanted
+from paris.node.peers import Outcome
 from paris.node.sharing.board import ShardBoard
 from paris.node.sharing.members import Member
+from paris.node.sharing.troubles import Troubles
 from paris.node.swarm import Swarm
 from paris.protocol.dht.addresses import split_peer_address
 from paris.protocol.errors import PeerError
@@ -34,9 +37,10 @@ if TYPE_CHECKING:
 
 _MAX_ASKED = 8
 """Of the members of a cluster, the first of the shard's ranking: all members agree on them."""
-_LEFT_ALONE_S = 300.0
-_STALLED_S = 900.0
-"""For whoever asked for patience until it was over: there would be no end to it otherwise."""
+_LOOK_AROUND_S = 10.0
+"""What is not needed soon waits so long: volunteers that begin together must first see each other."""
+_JUDGE_AFTER_S, _LAST_S = 2.0, 1.0
+"""A transfer in a hurry is judged by its speed so far, after so long; one that ends so soon may always end."""
 _PIECE_BYTES = 2**17
 
 
@@ -52,6 +56,10 @@ class Patience:
 
 class _WrongBytesError(PeerError):
     """A peer alone sent a file with another content than the one it was asked for."""
+
+
+class _TooLateError(PeerError):
+    """A peer sends well, but the file is needed before it would be here."""
 
 
 @dataclass
@@ -81,44 +89,65 @@ class Taking:
     patience: Patience = field(default_factory=Patience)
     clock: Callable[[], float] = time.monotonic
     rng: random.Random = field(default_factory=random.Random)
-    _left_until: dict[Member, float] = field(default_factory=dict)
-    """A member that comes back at another address is another one."""
-    _liars: set[str] = field(default_factory=set)
     _asked_for_patience: dict[str, set[Member]] = field(default_factory=dict)
     """Who, by shard."""
+    _sender: dict[str, Member] = field(default_factory=dict)
+    """From whom alone a part came, by shard."""
+    _was_spoiled: bool = False
+    """Whether a file whose parts came from several had a wrong hash."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def try_take(self, wanted: Wanted, on_bytes: Callable[[int], None]) -> Outcome:
+    def __post_init__(self) -> None:
+        self._began_at = self.clock()
+        self._troubles = Troubles(lambda: self.clock())
+
+    def try_take(self, wanted: Wanted, on_bytes: Callable[[int], None], left_s: Callable[[], float]) -> Outcome:
         """Take a shard from a peer, if one has it.
 
         Args:
             wanted: The shard.
             on_bytes: Told each piece that came; may wait, or raise to end it.
+            left_s: Seconds until the shard should be here; infinite where it is not needed soon.
 
         Returns:
-            "taken": it is in the cache, verified. "wait": somebody fetches it or is busy, ask again. "hub": nobody has
-            it, and it is for this node to get it.
+            "taken": it is in the cache, verified. "wait": somebody fetches it or is busy, or there is nobody yet; ask
+            again. "hub": nobody has it in time, and it is for this node to get it.
         """
         if not self.board.knows(wanted.sha256):
             return "hub"
-        asked = sorted(self._reachable(), key=lambda member: _rank(wanted.sha256, member.signer))[:_MAX_ASKED]
+        members = self._troubles.honest(self.members())
+        ranked = sorted(self._troubles.to_ask(members), key=lambda member: _rank(wanted.sha256, member.signer))
+        asked = ranked[:_MAX_ASKED]
         said: dict[Member, ShardStatus] = {}
         for member in self.rng.sample(asked, len(asked)):
+            if left_s() <= 0:
+                return "wait"
             try:
-                said[member] = self._ask(member, wanted, on_bytes)
-            except PeerError as error:
-                self._leave_alone(member, _LEFT_ALONE_S, is_liar=isinstance(error, _WrongBytesError))
+                said[member] = self._ask(member, wanted, on_bytes, left_s)
+            except _TooLateError:
+                continue
+            except _WrongBytesError:
+                self._troubles.lied(member)
+                continue
+            except PeerError:
+                self._troubles.had(member)
                 continue
             if said[member] is ShardStatus.HERE:
                 return "taken" if self.cache.file(wanted.sha256).exists() else "wait"
-        return self._whose_turn(wanted.sha256, said)
+        if self._is_awaited(wanted.sha256, said) or (left_s() == math.inf and self._may_come(members)):
+            return "wait"
+        return "hub"
 
     def lose_patience(self, sha256: str) -> None:
         """Too long did peers say that they will have a shard: do without them."""
         with self._lock:
             stalling = self._asked_for_patience.pop(sha256, set())
         for member in stalling:
-            self._leave_alone(member, _STALLED_S)
+            self._troubles.had(member)
+
+    def asked_for(self) -> Collection[str]:
+        """Shards for which others may be waiting, as this node said that it wants them."""
+        return self.board.asked_for()
 
     def fetching(self, sha256: str) -> AbstractContextManager[None]:
         """While this node gets a shard from the Hub: others then wait for it."""
@@ -128,46 +157,50 @@ class Taking:
         """Nothing more is going to be fetched: nobody need wait for this node."""
         self.board.want(())
 
-    def _whose_turn(self, sha256: str, said: dict[Member, ShardStatus]) -> Outcome:
-        """Nobody gave the shard: wait for those who get it or are busy, or else for the first of those who want it."""
-        awaited = {member for member, status in said.items() if status in (ShardStatus.FETCHING, ShardStatus.BUSY)}
-        wanting = [member for member, status in said.items() if status is ShardStatus.WANTED]
+    def _is_awaited(self, sha256: str, said: dict[Member, ShardStatus]) -> bool:
+        """Nobody gave the shard: whether somebody gets it or is busy, or another is the first of those who want it."""
+        believed = {member: status for member, status in said.items() if self._troubles.is_believed(member)}
+        awaited = {member for member, status in believed.items() if status in (ShardStatus.FETCHING, ShardStatus.BUSY)}
+        wanting = [member for member, status in believed.items() if status is ShardStatus.WANTED]
         if not awaited and wanting:
             first = min(wanting, key=lambda member: _rank(sha256, member.signer))
             if not self.serves() or _rank(sha256, first.signer) < _rank(sha256, self.identity.public_key):
                 awaited = {first}
         with self._lock:
             self._asked_for_patience[sha256] = awaited
-        return "wait" if awaited else "hub"
+        return bool(awaited)
 
-    def _reachable(self) -> list[Member]:
-        members, now = self.members(), self.clock()
-        with self._lock:
-            return [m for m in members if m.signer not in self._liars and self._left_until.get(m, now) <= now]
+    def _may_come(self, members: list[Member]) -> bool:
+        """Whether somebody who serves may soon be there, or back, for one who does not serve."""
+        if not members:
+            return self.clock() - self._began_at < _LOOK_AROUND_S
+        return not self.serves() and any(map(self._troubles.may_come_back, members))
 
-    def _leave_alone(self, member: Member, for_s: float, *, is_liar: bool = False) -> None:
-        with self._lock:
-            self._left_until[member] = self.clock() + for_s
-            if is_liar:
-                self._liars.add(member.signer)
-
-    def _ask(self, member: Member, wanted: Wanted, on_bytes: Callable[[int], None]) -> ShardStatus:
+    def _ask(
+        self, member: Member, wanted: Wanted, on_bytes: Callable[[int], None], left_s: Callable[[], float]
+    ) -> ShardStatus:
         """What a member says; HERE after its bytes came.
 
         Raises:
-            PeerError: It is not to be asked again for a while; for _WrongBytesError, ever.
+            PeerError: It is not to be asked again for a while; for _WrongBytesError, ever; for _TooLateError, now.
         """
         part = self.cache.peer_part(wanted.sha256)
         offset = part.stat().st_size if part.exists() else 0
-        if offset >= wanted.num_bytes:
-            part.unlink()
+        is_spoilt = self._was_spoiled and self._sender.get(wanted.sha256) != member
+        if offset >= wanted.num_bytes or is_spoilt:
+            part.unlink(missing_ok=True)
             offset = 0
         stream = self._open(member, wanted.sha256, offset)
         try:
             if stream.status is ShardStatus.HERE:
                 with self.board.fetching(wanted.sha256):
-                    self._receive(stream, wanted, part, offset, on_bytes)
-                    self._accept(wanted, part, offset)
+                    if offset == 0:
+                        self._sender[wanted.sha256] = member
+                    elif self._sender.get(wanted.sha256) != member:
+                        self._sender.pop(wanted.sha256, None)
+                    self._receive(stream, wanted, part, offset, on_bytes, left_s)
+                    self._accept(wanted, part, is_alone=wanted.sha256 in self._sender)
+                self._troubles.over(member)
             return stream.status
         finally:
             stream.close()
@@ -187,7 +220,13 @@ class Taking:
         raise failure
 
     def _receive(
-        self, stream: ShardStream, wanted: Wanted, part: Path, offset: int, on_bytes: Callable[[int], None]
+        self,
+        stream: ShardStream,
+        wanted: Wanted,
+        part: Path,
+        offset: int,
+        on_bytes: Callable[[int], None],
+        left_s: Callable[[], float],
     ) -> None:
         """Append what comes to the part."""
         left, waited_s, received = wanted.num_bytes - offset, 0.0, 0
@@ -204,20 +243,29 @@ class Taking:
                 file.write(piece)
                 left, received = left - len(piece), received + len(piece)
                 on_bytes(len(piece))
-                is_slow = received < waited_s * self.patience.slow_bytes_per_s
-                if left > 0 and is_slow and waited_s > self.patience.answer_s:
-                    raise PeerError(f"A peer sends {wanted.path} too slowly.")
+                if left > 0:
+                    self._judge(wanted, left, waited_s, received, left_s())
             file.flush()
             os.fsync(file.fileno())
 
-    def _accept(self, wanted: Wanted, part: Path, offset: int) -> None:
+    def _judge(self, wanted: Wanted, left: int, waited_s: float, received: int, left_s: float) -> None:
+        """Whether a transfer is fast enough to go on."""
+        if waited_s > self.patience.answer_s and received < waited_s * self.patience.slow_bytes_per_s:
+            raise PeerError(f"A peer sends {wanted.path} too slowly.")
+        if left_s <= 0 or waited_s > _JUDGE_AFTER_S:
+            ends_in_s = left * waited_s / received
+            if ends_in_s > max(left_s, _LAST_S):
+                raise _TooLateError(f"A peer needs {ends_in_s:.0f} s more for {wanted.path}.")
+
+    def _accept(self, wanted: Wanted, part: Path, *, is_alone: bool) -> None:
         """Move a whole part into the cache if it is what was signed; else it is gone."""
         if file_sha256(part) == wanted.sha256:
             self.cache.put(part, wanted.sha256)
             return
         part.unlink()
-        if offset == 0:
+        if is_alone:
             raise _WrongBytesError(f"A peer sent other bytes than {wanted.path} has.")
+        self._was_spoiled = True
 
 
 def _rank(sha256: str, signer: str) -> str:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -100,6 +101,20 @@ def test_metadata_that_says_no_shape_is_refused(tmp_path: Path, metadata: dict[s
     pq.write_table(pq.read_table(path).replace_schema_metadata(metadata), path)
     with pytest.raises(ShardError, match="shape and type"):
         ShardFile(path)
+
+
+@pytest.mark.skipif(not hasattr(psutil.Process, "memory_maps"), reason="this system does not tell what is mapped")
+def test_a_shard_is_mapped_into_memory_not_read_into_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_shard(path, make_rows(3, seed=1), SHAPE, "uint8")
+
+    def is_mapped() -> bool:
+        return any(entry.path == str(path) for entry in psutil.Process().memory_maps())
+
+    assert not is_mapped()
+    shard = ShardFile(path)
+    assert is_mapped()
+    assert shard.num_rows == 3
 
 
 def test_a_cluster_keeps_no_more_shards_decoded_than_it_may(tmp_path: Path) -> None:

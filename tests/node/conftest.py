@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
+import resource
+import signal
 import threading
 import time
 from collections import defaultdict
@@ -26,7 +29,7 @@ TOKEN = "volunteer-token-of-the-tests"
 
 
 class FileHub(ThreadingHTTPServer):
-    """Serves files with ranges. `faults[path]` is a list of what goes wrong next, one a request."""
+    """Serves files with ranges. `faults[path]`: what goes wrong next, one a request; an Event is waited for."""
 
     daemon_threads = True
 
@@ -61,6 +64,8 @@ class _Handler(BaseHTTPRequestHandler):
         data = self.server.files.get(path)
         if data is None:
             return self._answer(404, b"", {"X-Error-Code": "EntryNotFound"})
+        if isinstance(fault, threading.Event):
+            fault.wait(60)
         if isinstance(fault, int):
             return self._answer(fault, b"busy", {"Retry-After": "7"} if fault == 429 else {})
         if fault == "wrong":
@@ -114,13 +119,43 @@ def fetcher(file_hub, tmp_path, waits) -> Fetcher:
 
 
 @pytest.fixture
-def world(file_hub, tmp_path):
-    """A run with volunteers that share."""
+def file_size_limit():
+    """A context in which files of this process end at 64 KiB, as on a full disk; SIGXFSZ becomes EFBIG."""
+
+    @contextlib.contextmanager
+    def limited():
+        old = resource.getrlimit(resource.RLIMIT_FSIZE)
+        before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, old[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, old)
+            signal.signal(signal.SIGXFSZ, before)
+
+    return limited
+
+
+@pytest.fixture
+def make_world(file_hub, tmp_path):
+    """Makes a run with volunteers that share; see `World`."""
     from sharing_world import World
 
-    world = World(tmp_path, file_hub)
-    yield world
-    world.close()
+    worlds = []
+
+    def make(**numbers: int) -> World:
+        worlds.append(World(tmp_path, file_hub, **numbers))
+        return worlds[-1]
+
+    yield make
+    for world in worlds:
+        world.close()
+
+
+@pytest.fixture
+def world(make_world):
+    """A run with volunteers that share four shards."""
+    return make_world()
 
 
 @pytest.fixture

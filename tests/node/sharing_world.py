@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 import threading
 import time
@@ -33,6 +34,16 @@ QUICK = Patience(answer_s=1.0)
 """With peers that misbehave."""
 _LONG = Patience(answer_s=60.0)
 """With honest ones: the machine may be busy."""
+
+
+def soon() -> float:
+    """How much time peers have: a shard that is needed soon."""
+    return 60.0
+
+
+def no_hurry() -> float:
+    """The same for one that is not."""
+    return math.inf
 
 
 class World:
@@ -94,6 +105,7 @@ class Volunteer:
         listens: Whether others can reach it.
         shares: As the setting `share_shards`.
         server: Answers questions in place of the node's own host: a peer that misbehaves.
+        raw: Answers whole streams in its place; see `serve_raw`.
         cache: Folder; its own by default.
         identity: Its key; a new one by default.
     """
@@ -105,6 +117,7 @@ class Volunteer:
         listens: bool = True,
         shares: bool = True,
         server=None,
+        raw=None,
         cache: Path | None = None,
         identity: Identity | None = None,
         max_tries: int = 2,
@@ -132,7 +145,11 @@ class Volunteer:
         hub = Hub(world.hub.endpoint, None)
         self.fetcher = Fetcher(hub, self.cache, self.stop.pause, parallel, max_tries, Backoff(first_s=0.05))
         if server is not None:
-            self._serve_instead(server)
+            self.swarm.on_start(lambda peer: peer.serve_shards(server))
+            self._say_that_it_serves()
+        elif raw is not None:
+            serve_raw(self, raw)
+            self._say_that_it_serves()
         elif shares:
             self.sharing = Sharing(
                 swarm=self.swarm,
@@ -146,8 +163,7 @@ class Volunteer:
 
     sharing: Sharing | None = None
 
-    def _serve_instead(self, server) -> None:
-        self.swarm.on_start(lambda peer: peer.serve_shards(server))
+    def _say_that_it_serves(self) -> None:
         addresses = tuple(self.swarm._peer.addresses)
         holding = Holding(cluster=0, manifest_sha256=self.world.manifest_sha256, addresses=addresses)
         assert self.swarm.publish(self.world.sealed(holding, self.identity))
@@ -167,6 +183,21 @@ class Volunteer:
         self.fetcher.fetch_all(files, lambda index, path: None, lambda: None)
         for wanted in files:
             assert self.cache.file(wanted.sha256).read_bytes() == self.world.hub.files[wanted.path]
+
+    def meet(self, num_members: int, patience: Patience = _LONG) -> Taking:
+        """Work on the cluster, and wait until so many others are seen: one read of a DHT may miss some."""
+        taking, deadline = self.begin(patience), time.monotonic() + 60
+        while len(taking.members()) < num_members:
+            assert time.monotonic() < deadline
+            self.stop.wait(0.1)
+        return taking
+
+    def meet_at(self, server: Volunteer) -> None:
+        """Wait until a volunteer that has the first shard knows of this one's lease."""
+        deadline = time.monotonic() + 60
+        while ask(self.world, self, server, self.world.files[0].sha256) is not ShardStatus.HERE:
+            assert time.monotonic() < deadline
+            self.stop.wait(0.1)
 
     def host(self, max_uploads: int) -> ShardHost:
         """What answers questions in its place, with another limit."""
@@ -210,10 +241,21 @@ def reply_with(path: Path, question: bytes, world: World) -> Reply:
     return Reply(ShardStatus.HERE, path, offset, world.files[0].num_bytes - offset)
 
 
-def ask(world, asking, asked, sha256, *, identity=None, to=None, offset=0, run_id=None) -> ShardStatus:
-    """Put one question, true but for what is told otherwise."""
-    peer = asked.swarm._peer
-    question = seal_request(
+def serve_raw(volunteer: Volunteer, on_stream) -> None:
+    """Let a volunteer answer streams in place of `ShardStreams`: `on_stream(reader, writer)`, after the question."""
+
+    async def handler(_info, reader, writer) -> None:
+        await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big"))
+        await on_stream(reader, writer)
+
+    peer = volunteer.swarm._peer
+    p2p = peer._node.daemon.p2p
+    peer._thread.call(p2p.add_binary_stream_handler("paris.shard.v1", handler), timeout_s=10)
+
+
+def seal_question(world, asking, peer, sha256, *, identity=None, to=None, offset=0, run_id=None) -> bytes:
+    """A question to a peer, true but for what is told otherwise."""
+    return seal_request(
         identity or asking.identity,
         run_id=run_id or world.run_id,
         to=to or peer.peer_id,
@@ -221,6 +263,12 @@ def ask(world, asking, asked, sha256, *, identity=None, to=None, offset=0, run_i
         offset=offset,
         at=time.time(),
     )
+
+
+def ask(world, asking, asked, sha256, **changes) -> ShardStatus:
+    """Put one question; see `seal_question`."""
+    peer = asked.swarm._peer
+    question = seal_question(world, asking, peer, sha256, **changes)
     stream = asking.swarm.ask_for_shard(peer.addresses[0], question, timeout_s=5)
     stream.close()
     return stream.status

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import resource
-import signal
+import threading
 
 import pytest
 
+from paris.node.background_fetch import BackgroundFetch
+from paris.node.bandwidth import Bandwidth
 from paris.node.cache import Cache
 from paris.node.errors import (
     DiskFullError,
@@ -18,20 +19,10 @@ from paris.node.errors import (
 )
 from paris.node.fetch import Fetcher
 from paris.node.hub import Hub, retry_after_s
+from paris.node.needs import Needs
 from paris.node.retry import Backoff
 
 MIB = 2**20
-
-
-@pytest.fixture
-def file_size_limit():
-    """Files of this process end at 64 KiB, as on a full disk; SIGXFSZ becomes EFBIG."""
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, old[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, old)
-    signal.signal(signal.SIGXFSZ, before)
 
 
 def random_bytes(seed: int, size: int = MIB) -> bytes:
@@ -130,7 +121,7 @@ def test_a_hub_that_is_down_ends_in_a_typed_error(tmp_path, waits):
 
 def test_a_full_disk_is_said_and_the_part_is_kept(file_hub, fetcher, file_size_limit):
     wanted = file_hub.add("shards/a.parquet", random_bytes(9))
-    with pytest.raises(DiskFullError, match=r"disk is full while fetching shards/a\.parquet"):
+    with file_size_limit(), pytest.raises(DiskFullError, match=r"disk is full while fetching shards/a\.parquet"):
         fetcher.fetch(wanted)
     assert 0 < fetcher.cache.part(wanted.sha256).stat().st_size <= 2**16
 
@@ -148,6 +139,37 @@ def test_files_are_asked_for_in_the_order_in_which_training_needs_them(file_hub,
     files = [file_hub.add(f"s{i}", random_bytes(i, 5000)) for i in range(5)]
     one_at_a_time.fetch_all(files, lambda i, path: None, lambda: None)
     assert [path for path, _ in file_hub.requests] == ["s0", "s1", "s2", "s3", "s4"]
+
+
+def test_training_may_begin_when_the_first_shard_is_here_whatever_arrives_in_between(file_hub, fetcher):
+    files = [file_hub.add(f"s{i}", random_bytes(i, 5000)) for i in range(5)]
+    first, second = threading.Event(), threading.Event()
+    file_hub.faults["s0"], file_hub.faults["s1"] = [first], [second]
+    others, everything = threading.Event(), threading.Event()
+    told = {3: others, 5: everything}
+    fetch = BackgroundFetch(fetcher, files, Needs([1] * 5, 1, 1), lambda num: told.get(num, threading.Event()).set())
+    fetch.start()
+    assert others.wait(60)  # the later ones overtook the first two: that is not enough to begin with
+
+    def first_comes() -> None:
+        assert not fetcher.cache.file(files[0].sha256).exists()
+        first.set()
+
+    fetch.wait_first(first_comes)
+    assert fetcher.cache.file(files[0].sha256).exists()
+    assert not fetch.is_complete
+    second.set()
+    assert everything.wait(60)
+    assert fetch.is_complete
+    fetch.cancel()
+    fetch.raise_error()
+
+
+def test_the_download_limit_counts_the_bytes_of_all_downloads_at_a_time(file_hub, fetcher):
+    files = [file_hub.add(f"s{i}", random_bytes(i, 50_000)) for i in range(6)]
+    fetcher.bandwidth = Bandwidth(10_000, clock=lambda: 0.0)
+    fetcher.fetch_all(files, lambda i, path: None, lambda: None)
+    assert fetcher.bandwidth.wait_s(0) == pytest.approx(300_000 / 10_000)
 
 
 def test_what_is_cached_is_not_fetched_again_unless_it_rotted(file_hub, fetcher):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from sharing_world import ask
+from sharing_world import ask, soon
 
 from paris.node.errors import StoppedError
 from paris.protocol.shard_request import ShardStatus
@@ -71,7 +71,7 @@ def test_a_restart_in_the_middle_of_a_download_goes_on_where_it_was(world):
         raise StoppedError("Stopped.")
 
     with pytest.raises(StoppedError):
-        second.begin().try_take(wanted, cut)
+        second.begin().try_take(wanted, cut, soon)
     again = world.volunteer(listens=False, parallel=1, cache=second.cache.path, identity=second.identity)
     again.fetch_all()
     assert again.fetcher.bytes_from_peers == 800_000 - received[0]
@@ -84,10 +84,10 @@ def test_a_volunteer_that_is_asked_says_what_it_is_about_to_fetch(world):
     assert ask(world, second, first, sha256) is ShardStatus.WANTED
     with taking.fetching(sha256):
         assert ask(world, second, first, sha256) is ShardStatus.FETCHING
-        assert second.begin().try_take(world.files[0], lambda num_bytes: None) == "wait"
+        assert second.begin().try_take(world.files[0], lambda num_bytes: None, soon) == "wait"
     taking.want_no_more()
     assert ask(world, second, first, sha256) is ShardStatus.ABSENT
-    assert second.begin().try_take(world.files[0], lambda num_bytes: None) == "hub"
+    assert second.begin().try_take(world.files[0], lambda num_bytes: None, soon) == "hub"
 
 
 def test_a_peer_that_was_replaced_is_served_by_again(world):

@@ -1,0 +1,48 @@
+"""From the lease to the finished weights inside one process: what fetching and training tell each other."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import TOKEN
+
+from paris.node.agent import Agent
+from paris.node.joining import Request, running_node
+from paris.node.needs import Needs
+from paris.node.retry import StopSignal
+from paris.node.training_stage import accept, in_order, train
+from paris.node.work import UnitWork
+
+pytestmark = pytest.mark.slow
+
+
+class _Events:
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def event(self, name: str, /, **fields) -> None:
+        self.names.append(name)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def test_the_fetch_hears_how_far_the_training_is_and_waits_for_peers_a_thousandth_of_the_deadline(
+    make_coordinator, tmp_path, monkeypatch
+):
+    make_coordinator(12)
+    monkeypatch.setenv("PARIS_HUB_TOKEN", TOKEN)
+    view = _Events()
+    request = Request(str(tmp_path / "run.json"), tmp_path / "home", None, {"threads": 1})
+    with running_node(request, view, StopSignal()) as node:
+        work = UnitWork(node, *Agent(node).wait_for_lease(60.0))
+        accept(work)
+        shards, needs = in_order(work)
+        assert sorted(shard.sha256 for shard in shards) == sorted(shard.sha256 for shard in work.unit.shards)
+        assert isinstance(needs, Needs)
+        assert needs.num_urgent() == 1
+        train(work)
+        assert work.fetch.needs.step == 12
+        assert work.fetch.needs.num_urgent() == len(shards)
+        assert work.fetch._fetcher.patience_s == pytest.approx(0.6)
+        work.close()
+    assert {"fetching", "fetched", "training", "uploading"} <= set(view.names)
