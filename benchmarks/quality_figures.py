@@ -28,7 +28,7 @@ from paris.experts.frozen.codec import CodecConfig, load_codec
 from paris.experts.frozen.text import load_text_encoder
 from paris.experts.training.evaluate import heldout_losses
 
-SCALES = (1.0, 1.25, 1.5, 2.0, 2.5)
+SCALES = (1.0, 1.25, 1.5, 2.0, 3.0)
 _SCALE_SEED = 3_000_000
 _LOSS_ROWS = 200
 _KEPT_PICTURES = 48

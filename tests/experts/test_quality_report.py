@@ -42,7 +42,7 @@ def test_only_what_stands_between_the_marks_is_replaced(tmp_path, monkeypatch, c
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "old" not in text
-    lines = [line for line in text.splitlines() if line.startswith("| semantic-4 | ancestral")]
+    lines = [line for line in text.splitlines() if line.startswith("| semantic-4 | ancestral |")]
     assert [cell.strip() for cell in lines[0].split("|")][3:5] == ["1.50 ± 0.71", "0.75 ± 0.35"]
     assert "| semantic-4 | full without expert 3 | 5.00" in text
     assert "| semantic-4 | ancestral, guided 2 | 1.00 ± 0.00 | 0.50 ± 0.00" in text
