@@ -177,7 +177,7 @@ class RunConfig(_Table):
         """[training] as one expert has it: the whole batch is split evenly, the steps are not (docs/quality.md)."""
         fields = dict(self.training)
         total = fields.pop("total_batch_size", None)
-        return fields if total is None else {**fields, "batch_size": total // self.run.num_experts}
+        return fields if total is None else {**fields, "batch_size": int(total) // self.run.num_experts}
 
     @model_validator(mode="after")
     def _batch_splits(self) -> RunConfig:
