@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality_figures import best_scales, kept_pictures, losses_by_cluster, measure
-from benchmarks.quality_plan import QUICK_PLAN, Plan, Question, full_plan
+from benchmarks.quality_plan import IDEAS, QUICK_PLAN, Plan, Question, full_plan
 from benchmarks.record import write_result
 from benchmarks.small.arms import MONOLITH, arm
 from benchmarks.small.clusters import write_clusters
@@ -87,12 +87,13 @@ def main() -> int:
     parser.add_argument("--datasets", nargs="+", choices=tuple(DATASETS), default=tuple(DATASETS))
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
     parser.add_argument("--ideas-on", nargs="*", choices=tuple(DATASETS), default=("digits",))
+    parser.add_argument("--ideas", nargs="+", choices=IDEAS, default=IDEAS, help="which of them; all")
     parser.add_argument("--steps", type=int, help="optimizer steps of each expert, if not the data set's own")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time, each of one thread")
     parser.add_argument("--out", type=Path, help="the JSON file to write")
     given = parser.parse_args()
-    plan = full_plan(tuple(given.datasets), tuple(given.seeds), tuple(given.ideas_on), given.steps)
-    plan = QUICK_PLAN if given.quick else plan
+    full = full_plan(given.datasets, given.seeds, given.ideas_on, given.ideas, given.steps)
+    plan = QUICK_PLAN if given.quick else full
     rows = []
     try:
         for seed in plan.seeds:

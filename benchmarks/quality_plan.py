@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from benchmarks.small.arms import MONOLITH
@@ -9,13 +10,15 @@ from benchmarks.small.settings import QUICK, SmallSettings
 from benchmarks.small.ways import ALONE, CORE
 
 REDECIDED = ("ancestral<0.3", "ancestral<0.5", "ancestral<0.7")
-_FEW = ("top2+prompt", "full+prompt", "ancestral")
 _KINDS = (
     *("even", "pixels", "overlap", "warm", "uniform", "steps"),
     *("epsilon", "narrow", "slow", "bad", "replaced", "sampled"),
 )
 _ROUTED = ("top2+prompt~0.5", "top2+prompt~2", "full+prompt~0.5", "top2+prompt/5", "top2/5")
 _RATES = ("0.5", "2")
+_COUNTS = (2, 4, 8, 16, 32)
+IDEAS = ("counts", "routing", "missing", "distilled", "rates", *_KINDS)
+"""Names of what is tried beside the core; those of kinds of arms stand in `arms.py`."""
 
 
 class Question(NamedTuple):
@@ -41,7 +44,9 @@ class Plan(NamedTuple):
     datasets: tuple[str, ...]
     seeds: tuple[int, ...]
     ideas_on: tuple[str, ...]
-    """Data sets on which the ideas are tried too, with the first seed alone."""
+    """Data sets on which ideas are tried too, with the first seed alone."""
+    ideas: tuple[str, ...]
+    """Some of `IDEAS`."""
     changes: dict[str, int]
     """Of the settings, for a shorter run."""
 
@@ -56,7 +61,7 @@ class Plan(NamedTuple):
         asked = core_questions(experts)
         if is_first:
             asked += random_questions(experts)
-        return asked + (idea_questions(experts) if is_first and dataset in self.ideas_on else [])
+        return asked + (idea_questions(experts, self.ideas) if is_first and dataset in self.ideas_on else [])
 
 
 _ALL = {
@@ -76,11 +81,15 @@ _EACH: dict[str, dict[str, Any]] = {
 }
 """Models too small for all of the data, as the papers' are for theirs, in batches large enough to be split."""
 
-QUICK_PLAN = Plan(("digits", "emoji"), (0,), (), dict(QUICK))
+QUICK_PLAN = Plan(("digits", "emoji"), (0,), (), (), dict(QUICK))
 
 
 def full_plan(
-    datasets: tuple[str, ...], seeds: tuple[int, ...], ideas_on: tuple[str, ...], steps: int | None = None
+    datasets: Sequence[str],
+    seeds: Sequence[int],
+    ideas_on: Sequence[str],
+    ideas: Sequence[str] = IDEAS,
+    steps: int | None = None,
 ) -> Plan:
     """The full form, of some data sets and seeds.
 
@@ -88,9 +97,11 @@ def full_plan(
         datasets: Names.
         seeds: Of training.
         ideas_on: Names.
+        ideas: Some of `IDEAS`.
         steps: Of each expert; None: the data set's own.
     """
-    return Plan(datasets, seeds, ideas_on, {} if steps is None else {"steps": steps})
+    changes = {} if steps is None else {"steps": steps}
+    return Plan(tuple(datasets), tuple(seeds), tuple(ideas_on), tuple(ideas), changes)
 
 
 def core_questions(experts: int) -> list[Question]:
@@ -110,17 +121,22 @@ def random_questions(experts: int) -> list[Question]:
     return [Question(f"random-{experts}", way) for way in ("top2", "full", "ancestral")]
 
 
-def idea_questions(experts: int) -> list[Question]:
+def idea_questions(experts: int, ideas: Sequence[str] = IDEAS) -> list[Question]:
     """Numbers of experts, kinds of clusters, starts, objectives, sizes, rates, missing and bad experts.
 
     Args:
         experts: K of the others.
+        ideas: Some of `IDEAS`.
     """
     semantic = f"semantic-{experts}"
-    counts = [count for count in (2, 4, 8, 16, 32) if count != experts]
-    arms = [*(f"semantic-{count}" for count in counts), *(f"{kind}-{experts}" for kind in _KINDS)]
-    asked = [Question(name, way) for name in arms for way in _FEW]
-    asked += [Question(semantic, way) for way in _ROUTED]
-    asked += [Question(semantic, way, (experts - 1,)) for way in _FEW]
-    asked += [Question(f"{semantic}@{multiple}", "ancestral") for multiple in _RATES]
-    return asked + [Question(name, ALONE) for name in (f"distilled-{experts}", *(f"{MONOLITH}@{r}" for r in _RATES))]
+    few = ("top2+prompt", "full+prompt", "ancestral")
+    found = {
+        "counts": [Question(f"semantic-{count}", way) for count in _COUNTS if count != experts for way in few],
+        "routing": [Question(semantic, way) for way in _ROUTED],
+        "missing": [Question(semantic, way, (experts - 1,)) for way in few],
+        "distilled": [Question(f"distilled-{experts}", ALONE)],
+        "rates": [Question(f"{semantic}@{multiple}", "ancestral") for multiple in _RATES]
+        + [Question(f"{MONOLITH}@{multiple}", ALONE) for multiple in _RATES],
+    }
+    found |= {kind: [Question(f"{kind}-{experts}", way) for way in few] for kind in _KINDS}
+    return [question for idea in ideas for question in found[idea]]
