@@ -17,7 +17,7 @@ _KINDS = (
 _ROUTED = ("top2+prompt~0.5", "top2+prompt~2", "full+prompt~0.5", "top2+prompt/5", "top2/5")
 _RATES = ("0.5", "2")
 _COUNTS = (2, 4, 8, 16, 32)
-IDEAS = ("counts", "routing", "missing", "distilled", "rates", *_KINDS)
+IDEAS = ("random", "counts", "routing", "missing", "distilled", "rates", *_KINDS)
 """Names of what is tried beside the core; those of kinds of arms stand in `arms.py`."""
 
 
@@ -58,10 +58,9 @@ class Plan(NamedTuple):
     def questions(self, dataset: str, seed: int) -> list[Question]:
         """What is asked of one folder."""
         experts, is_first = self.settings(dataset, seed).experts, seed == self.seeds[0]
-        asked = core_questions(experts)
-        if is_first:
-            asked += random_questions(experts)
-        return asked + (idea_questions(experts, self.ideas) if is_first and dataset in self.ideas_on else [])
+        return core_questions(experts) + (
+            idea_questions(experts, self.ideas) if is_first and dataset in self.ideas_on else []
+        )
 
 
 _ALL = {
@@ -116,11 +115,6 @@ def core_questions(experts: int) -> list[Question]:
     return plain + guided + [Question(semantic, way, is_guided=True) for way in ("ancestral", "top2+prompt")]
 
 
-def random_questions(experts: int) -> list[Question]:
-    """K experts of random clusters: what the clusters themselves are worth."""
-    return [Question(f"random-{experts}", way) for way in ("top2", "full", "ancestral")]
-
-
 def idea_questions(experts: int, ideas: Sequence[str] = IDEAS) -> list[Question]:
     """Numbers of experts, kinds of clusters, starts, objectives, sizes, rates, missing and bad experts.
 
@@ -131,6 +125,7 @@ def idea_questions(experts: int, ideas: Sequence[str] = IDEAS) -> list[Question]
     semantic = f"semantic-{experts}"
     few = ("top2+prompt", "full+prompt", "ancestral")
     found = {
+        "random": [Question(f"random-{experts}", way) for way in ("top2", "full", "ancestral")],
         "counts": [Question(f"semantic-{count}", way) for count in _COUNTS if count != experts for way in few],
         "routing": [Question(semantic, way) for way in _ROUTED],
         "missing": [Question(semantic, way, (experts - 1,)) for way in few],
