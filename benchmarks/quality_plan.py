@@ -57,10 +57,11 @@ class Plan(NamedTuple):
 
     def questions(self, dataset: str, seed: int) -> list[Question]:
         """What is asked of one folder."""
-        experts, is_first = self.settings(dataset, seed).experts, seed == self.seeds[0]
-        return core_questions(experts) + (
-            idea_questions(experts, self.ideas) if is_first and dataset in self.ideas_on else []
-        )
+        experts = self.settings(dataset, seed).experts
+        asked = core_questions(experts)
+        if seed == self.seeds[0] and dataset in self.ideas_on:
+            asked += idea_questions(experts, self.ideas)
+        return asked
 
 
 _ALL = {
