@@ -1,6 +1,6 @@
-"""The tables and the picture of docs/quality.md, from its result: `python -m benchmarks.quality_report`.
+"""The figures of docs/quality.md and of the README, of one result: `python -m benchmarks.quality_report`.
 
-Only what stands between the marks of docs/quality.md is replaced; the words around it are written by hand.
+Only what stands between the marks is replaced; the words around it are written by hand.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from benchmarks.small.arms import MONOLITH
 from paris.experts.files import write_whole
 
 _DOCS = Path(__file__).resolve().parents[1] / "docs"
+_README_BEGIN = "<!-- quality summary: python -m benchmarks.quality_report -->\n"
+_README_END = "<!-- end of quality summary -->\n"
 _BEGIN = "<!-- quality figures: python -m benchmarks.quality_report -->\n"
 _END = "<!-- end of quality figures -->\n"
 
@@ -65,6 +67,29 @@ def main_table(dataset: str, folders: list[dict[str, Any]], figures: Figures) ->
     return "\n".join(lines + [_line(arm, way, rows) for (arm, way), rows in ranked]) + "\n"
 
 
+def summary_table(datasets: Iterable[list[dict[str, Any]]]) -> str:
+    """What the README shows: monolith and experts, one expert a picture, without guidance and with, as Markdown.
+
+    Args:
+        datasets: Of each, its folders, a seed each.
+    """
+    lines = [
+        "| data | K | monolith | experts | of the monolith's | guided: monolith | experts | of the monolith's |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for folders in datasets:
+        experts, cells = folders[0]["settings"]["experts"], []
+        for is_guided in (False, True):
+            rows = [row for folder in folders for row in folder["figures"] if row["is_guided"] == is_guided]
+            alone = [row for row in rows if row["arm"] == MONOLITH]
+            ours = [row for row in rows if (row["arm"], row["way"]) == (f"semantic-{experts}", "ancestral")]
+            ours = [row for row in ours if not row["without"]]
+            cells += [_spread(alone, "frechet", 2), _spread(ours, "frechet", 2), _spread(ours, "of_monolith", 2)]
+        seeds = f"{len(folders)} seed{'s' * (len(folders) > 1)}"
+        lines.append(f"| {folders[0]['settings']['dataset']}, {seeds} | {experts} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def losses_table(folders: Iterable[dict[str, Any]]) -> str:
     """Held-out loss by cluster, the first seed of each data set."""
     lines = [
@@ -85,6 +110,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--result", type=Path, default=RESULTS / "quality.json")
     parser.add_argument("--docs", type=Path, default=_DOCS / "quality.md")
+    parser.add_argument("--readme", type=Path, default=_DOCS.parent / "README.md")
     given = parser.parse_args()
     result = json.loads(given.result.read_text("utf-8"))
     figures, by_dataset = figures_of(result), defaultdict(list)
@@ -93,12 +119,16 @@ def main() -> int:
     tables = [main_table(name, folders, figures) for name, folders in by_dataset.items()]
     firsts = [folders[0] for folders in by_dataset.values()]
     body = "\n".join([*tables, "### Held-out loss by cluster, first seed\n", losses_table(firsts)])
-    before, rest = given.docs.read_text("utf-8").split(_BEGIN)
-    after = rest.split(_END)[1]
-    write_whole(given.docs, (before + _BEGIN + body + _END + after).encode())
+    _replace(given.docs, _BEGIN, body, _END)
+    _replace(given.readme, _README_BEGIN, summary_table(by_dataset.values()), _README_END)
     picture = draw(result, given.docs.parent / "pictures" / "quality.png")
     print(f"{body}\n{picture}")
     return 0
+
+
+def _replace(path: Path, begin: str, body: str, end: str) -> None:
+    before, rest = path.read_text("utf-8").split(begin)
+    write_whole(path, (before + begin + body + end + rest.split(end)[1]).encode())
 
 
 def _line(arm: str, way: str, rows: list[dict[str, Any]]) -> str:

@@ -23,7 +23,7 @@ def folder(seed, ancestral):
     return {
         "dataset": "digits",
         "seed": seed,
-        "settings": {"experts": 4},
+        "settings": {"experts": 4, "dataset": "digits"},
         "floor": 0.4,
         "losses_by_cluster": losses,
         "figures": figures + ([figure("semantic-8", "ancestral", 4.0)] if seed == 0 else []),
@@ -35,7 +35,9 @@ def test_only_what_stands_between_the_marks_is_replaced(tmp_path, monkeypatch, c
     (tmp_path / "pictures").mkdir()
     docs = tmp_path / "quality.md"
     docs.write_text(f"before\n{quality_report._BEGIN}old\n{quality_report._END}after\n")
-    given = ["quality_report", "--result", str(tmp_path / "quality.json"), "--docs", str(docs)]
+    readme = tmp_path / "README.md"
+    readme.write_text(f"above\n{quality_report._README_BEGIN}{quality_report._README_END}below\n")
+    given = ["quality_report", "--readme", str(readme), "--result", str(tmp_path / "quality.json"), "--docs", str(docs)]
     monkeypatch.setattr("sys.argv", given)
     assert quality_report.main() == 0
     text = docs.read_text()
@@ -47,6 +49,10 @@ def test_only_what_stands_between_the_marks_is_replaced(tmp_path, monkeypatch, c
     assert "| semantic-4 | full without expert 3 | 5.00" in text
     assert "| semantic-4 | ancestral, guided 2 | 1.00 ± 0.00 | 0.50 ± 0.00" in text
     assert text.index("| semantic-8") > text.index("| semantic-4 | full without")
+    summary = (
+        "| digits, 2 seeds | 4 | 2.00 ± 0.00 | 1.50 ± 0.71 | 0.75 ± 0.35 | 2.00 ± 0.00 | 1.00 ± 0.00 | 0.50 ± 0.00 |"
+    )
+    assert summary in readme.read_text()
     assert (tmp_path / "pictures" / "quality.png").read_bytes()[:4] == b"\x89PNG"
 
 
