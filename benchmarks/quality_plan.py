@@ -16,8 +16,8 @@ _KINDS = (
 )
 _ROUTED = ("top2+prompt~0.5", "top2+prompt~2", "full+prompt~0.5", "top2+prompt/5", "top2/5")
 _RATES = ("0.5", "2")
-_COUNTS = (2, 4, 8, 16, 32)
-IDEAS = ("random", "counts", "routing", "missing", "distilled", "rates", *_KINDS)
+_COUNTS = {f"k{count}": count for count in (2, 4, 8, 16, 32)}
+IDEAS = ("random", *_COUNTS, "routing", "missing", "distilled", "rates", *_KINDS)
 """Names of what is tried beside the core; those of kinds of arms stand in `arms.py`."""
 
 
@@ -127,12 +127,13 @@ def idea_questions(experts: int, ideas: Sequence[str] = IDEAS) -> list[Question]
     few = ("top2+prompt", "full+prompt", "ancestral")
     found = {
         "random": [Question(f"random-{experts}", way) for way in ("top2", "full", "ancestral")],
-        "counts": [Question(f"semantic-{count}", way) for count in _COUNTS if count != experts for way in few],
         "routing": [Question(semantic, way) for way in _ROUTED],
         "missing": [Question(semantic, way, (experts - 1,)) for way in few],
         "distilled": [Question(f"distilled-{experts}", ALONE)],
         "rates": [Question(f"{semantic}@{multiple}", "ancestral") for multiple in _RATES]
         + [Question(f"{MONOLITH}@{multiple}", ALONE) for multiple in _RATES],
     }
+    for name, count in _COUNTS.items():
+        found[name] = [Question(f"semantic-{count}", way) for way in few if count != experts]
     found |= {kind: [Question(f"{kind}-{experts}", way) for way in few] for kind in _KINDS}
     return [question for idea in ideas for question in found[idea]]
