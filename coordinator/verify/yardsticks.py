@@ -91,8 +91,9 @@ def hold_against_peers(
     checks.at_least("identity", twin.identity, wanted, f"specialisation against {twin.name}, {sure}")
     if gains := [one.gain for one in yardsticks if one.gain is not None]:
         wanted = bounds.min_peer_gain_share * median(gains)
-        note = "gain, against a share of the median gain of registered experts, each on its own cluster"
-        checks.at_least("gain-of-peers", float(gain_over(start, losses, resampled, own)[0]), wanted, note)
+        gain = upper_bound(gain_over(start, losses, resampled, own), bounds.confidence)
+        note = f"gain, against a share of the median gain of registered experts, each on its own cluster, {sure}"
+        checks.at_least("gain-of-peers", gain, wanted, note)
 
 
 def _shared(case: VerificationCase, scoring: Scoring, weights: Mapping[str, Tensor]) -> Losses:

@@ -99,3 +99,11 @@ def test_the_bootstrap_bounds_agree_with_the_normal_approximation():
     deviation = float(losses.double().std() / losses.double().mean()) / 400**0.5
     assert upper_bound(values, 0.975) - float(values[0]) == pytest.approx(1.96 * deviation, rel=0.1)
     assert float(values[0]) - lower_bound(values, 0.975) == pytest.approx(1.96 * deviation, rel=0.1)
+
+
+def test_an_expert_of_a_harder_cluster_is_not_refused_for_a_difference_that_chance_explains(world):
+    gains = [figures(Attempt.honest(world, cluster).judge())["skill/gain"][0] for cluster in (0, 1)]
+    harder, easier = sorted((0, 1), key=gains.__getitem__)
+    barely_missed = BOUNDS.model_copy(update={"min_peer_gain_share": 1.001 * gains[harder] / gains[easier]})
+    report = Attempt.honest(world, harder).judge([world.other(easier)], bounds=barely_missed)
+    assert report.accepted, report.reason
