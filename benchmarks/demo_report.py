@@ -12,8 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.marked import replace_between
+
 _ROOT = Path(__file__).resolve().parents[1]
-_BEGIN, _END = "<!-- demo figures: python -m benchmarks.demo_report --keep -->", "<!-- end of demo figures -->"
+_BEGIN = "<!-- demo figures: python -m benchmarks.demo_report --keep -->\n"
+_END = "<!-- end of demo figures -->\n"
 _PICTURES = ("samples.png", "clusters.png", "training.png")
 _WIDEST_PX = 900
 
@@ -55,15 +58,12 @@ def keep(demo: Path, report: dict[str, Any]) -> None:
         picture = Image.open(demo / name).convert("RGB")
         picture.thumbnail((_WIDEST_PX, 4 * _WIDEST_PX))
         picture.quantize(256, kmeans=2).save(pictures / name, optimize=True)
-    readme = _ROOT / "README.md"
-    text = readme.read_text("utf-8")
-    before, rest = text.split(_BEGIN, 1)
     table = [
         "| measured by `make demo` | |",
         "| --- | --- |",
         *(f"| {name} | {value} |" for name, value in rows_of(report)),
     ]
-    readme.write_text("\n".join([before + _BEGIN, *table, _END]) + rest.split(_END, 1)[1], "utf-8")
+    replace_between(_ROOT / "README.md", _BEGIN, "".join(f"{line}\n" for line in table), _END)
 
 
 def main() -> int:

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.marked import replace_between
 from benchmarks.record import RESULTS
-from paris.experts.files import write_whole
 
 _GUIDE = Path(__file__).resolve().parents[1] / "docs" / "organisers.md"
 _BEGIN = "<!-- prepare figures: python -m benchmarks.tables -->\n"
@@ -67,6 +67,5 @@ def write_guide() -> str:
     """Replace what stands between the marks in the organisers' guide; returns it."""
     made = (("prepare", prepare_table), ("latents", latents_table))
     tables = "\n".join(table(json.loads((RESULTS / f"{name}.json").read_text("utf-8"))) for name, table in made)
-    before, rest = _GUIDE.read_text("utf-8").split(_BEGIN)
-    write_whole(_GUIDE, (before + _BEGIN + tables + _END + rest.split(_END)[1]).encode())
+    replace_between(_GUIDE, _BEGIN, tables, _END)
     return tables

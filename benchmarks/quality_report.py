@@ -14,10 +14,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.marked import replace_between
 from benchmarks.quality_plot import draw
 from benchmarks.record import RESULTS
 from benchmarks.small.arms import MONOLITH
-from paris.experts.files import write_whole
 
 _DOCS = Path(__file__).resolve().parents[1] / "docs"
 _README_BEGIN = "<!-- quality summary: python -m benchmarks.quality_report -->\n"
@@ -119,16 +119,11 @@ def main() -> int:
     tables = [main_table(name, folders, figures) for name, folders in by_dataset.items()]
     firsts = [folders[0] for folders in by_dataset.values()]
     body = "\n".join([*tables, "### Held-out loss by cluster, first seed\n", losses_table(firsts)])
-    _replace(given.docs, _BEGIN, body, _END)
-    _replace(given.readme, _README_BEGIN, summary_table(by_dataset.values()), _README_END)
+    replace_between(given.docs, _BEGIN, body, _END)
+    replace_between(given.readme, _README_BEGIN, summary_table(by_dataset.values()), _README_END)
     picture = draw(result, given.docs.parent / "pictures" / "quality.png")
     print(f"{body}\n{picture}")
     return 0
-
-
-def _replace(path: Path, begin: str, body: str, end: str) -> None:
-    before, rest = path.read_text("utf-8").split(begin)
-    write_whole(path, (before + begin + body + end + rest.split(end)[1]).encode())
 
 
 def _line(arm: str, way: str, rows: list[dict[str, Any]]) -> str:

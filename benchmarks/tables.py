@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.marked import replace_between
 from benchmarks.prepare_tables import write_guide
 from benchmarks.record import RESULTS
-from paris.experts.files import write_whole
 
 _README = Path(__file__).resolve().parents[1] / "README.md"
 _BEGIN = "<!-- model figures: python -m benchmarks.tables -->\n"
@@ -150,9 +150,7 @@ def main() -> int:
         ("fetch", fetch_table),
     )
     tables = "\n".join(table(json.loads((RESULTS / f"{name}.json").read_text("utf-8"))) for name, table in made)
-    before, rest = _README.read_text("utf-8").split(_BEGIN)
-    after = rest.split(_END)[1]
-    write_whole(_README, (before + _BEGIN + tables + _END + after).encode())
+    replace_between(_README, _BEGIN, tables, _END)
     print(tables)
     print(write_guide())
     return 0

@@ -1,7 +1,7 @@
 """One training step of DiT-B/2 at 32x32x4 latents, ours against the plain implementation.
 
 python -m benchmarks.train_step                     writes benchmarks/results/train_step.json and prints a table
-python -m benchmarks.train_step --compile           ours with its layer compiled
+python -m benchmarks.train_step --compile           ours compiled
 python -m benchmarks.train_step --device cuda --precision bfloat16 --batch 64 --compile
 python -m benchmarks.train_step --quick             a small model, in seconds; nothing is written unless --out is given
 

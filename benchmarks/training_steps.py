@@ -39,7 +39,7 @@ class Case:
         caption_tokens: Text tokens that count in each row; the rest is padding.
         precision: "float32" or "bfloat16", by autocast in both implementations.
         device: "cpu", "cuda".
-        compile: Ours with its layer compiled.
+        compile: Ours compiled, as `MachineSettings` says.
         checkpointing: Ours computing its layers twice.
     """
 

@@ -66,7 +66,7 @@ def train_routers_on_samples(
 ) -> None:
     """Train both routers on what the experts draw for captions of their own clusters; no picture is seen.
 
-    As many rows as the data has, in the clusters' proportions, without guidance.
+    `router_samples` rows a cluster on average, in the clusters' proportions, without guidance.
 
     Args:
         folder: The benchmark's folder.

@@ -59,7 +59,8 @@ class VerificationBounds(BaseModel):
     min_gain: Share = 0.1
     """Smallest relative fall of the held-out loss on its own cluster, against the initial weights."""
     min_peer_gain_share: Share = 0.6
-    """Smallest share of the registered experts' median gain (each on its own cluster) that this one must reach."""
+    """Smallest share of the registered experts' median gain (each on its own cluster) that this one must reach,
+    as far as chance allows."""
     confidence: Share = 0.99
     """One-sided confidence of the paired bootstrap, which must exclude chance before an expert is refused."""
     bootstrap_samples: Annotated[int, Field(ge=100)] = 1000

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from benchmarks import quality_report
+from benchmarks.marked import replace_between
 
 
 def figure(arm, way, distance, without=(), scale=1.0):
@@ -60,3 +61,12 @@ def test_an_arm_that_was_never_measured_is_no_row():
     found = quality_report.figures_of({"rows": [folder(0, 1.0)]})
     assert ("digits", "semantic-16", "ancestral") not in found
     assert found["digits", "monolith", "alone"][0]["frechet"] == pytest.approx(2.0)
+
+
+def test_a_document_without_its_marks_is_left_as_it_was(tmp_path):
+    document = tmp_path / "README.md"
+    for text in ("no marks\n", "<a>\nold\n", "<b>\n<a>\n", "<a>\n<b>\n<a>\n<b>\n"):
+        document.write_text(text)
+        with pytest.raises(ValueError, match=r"README\.md must have '<a>' once"):
+            replace_between(document, "<a>\n", "new\n", "<b>\n")
+        assert document.read_text() == text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import threading
 
@@ -138,7 +137,6 @@ def test_a_peer_that_gives_no_answer_costs_its_time_limit_once(world, said):
         asked.append(1)
         writer.write(said)
         await reader.read(1)
-        await asyncio.sleep(0)
 
     world.volunteer(raw=mute)
     honest = world.volunteer(listens=False)
