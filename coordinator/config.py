@@ -92,6 +92,8 @@ class RouterTable(_Table):
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     training: Settings = {}
     """Further fields of RouterTrainingConfig."""
+    sees_prompt: bool = False
+    """Show it the captions too. Without, the prompt router's word is joined to its own by Bayes' rule."""
     train_after: Annotated[int, Field(ge=0)] = 0
     """Start by itself when so many experts are registered; 0: only by `paris-coord train-router`."""
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from paris.experts.data.shards import ClusterData
     from paris.experts.models.prompt_router import PromptRouter
     from paris.experts.models.router import Router
-    from paris.experts.training.router_training import RouterReport
+    from paris.experts.training.router_report import RouterReport
     from paris.protocol.records import RunSpec
 
 _PROGRESS_EVERY = 50
@@ -96,13 +96,16 @@ def _train_router(run: RunDir, spec: RunSpec, rows: _Rows) -> tuple[Router, Rout
     import torch
 
     from paris.experts.frozen.codec import CodecConfig, load_codec
+    from paris.experts.frozen.text import TextConfig, load_text_encoder
     from paris.experts.models.presets import router_preset
     from paris.experts.training.router_training import RouterTrainingConfig, train_router
 
     table = run.config.router
     base = router_preset(table.preset, spec.num_experts)
     same_pictures = {name: spec.model[name] for name in ("image_size", "in_channels")}
-    config = type(base).from_settings({**base.to_settings(), **same_pictures, **table.overrides})
+    text = TextConfig.from_settings(spec.text)
+    same_text = {"text_embed_dim": text.dim} if table.sees_prompt else {}
+    config = type(base).from_settings({**base.to_settings(), **same_pictures, **same_text, **table.overrides})
     training = {"steps": table.steps, "batch_size": table.batch_size, "learning_rate": table.learning_rate}
 
     def show(step: int, loss: float) -> None:
@@ -117,6 +120,7 @@ def _train_router(run: RunDir, spec: RunSpec, rows: _Rows) -> tuple[Router, Rout
         load_codec(CodecConfig.from_settings(spec.codec), run.data),
         RouterTrainingConfig.from_settings({**training, **table.training}),
         seed=spec.seed,
+        text_encoder=load_text_encoder(text, run.data) if table.sees_prompt else None,
         device=run.config.compute.device,
         num_threads=run.config.compute.num_threads or torch.get_num_threads(),
         on_progress=show,

@@ -95,6 +95,19 @@ def time_frequencies(t: Tensor) -> Tensor:
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 
+def mean_state(text: Tensor, mask: Tensor | None) -> Tensor:
+    """The mean text state `[B, E]` of the tokens that count; zero where none does.
+
+    Args:
+        text: Text states `[B, L, E]`.
+        mask: True where a token counts, bool `[B, L]`; None where all do.
+    """
+    if mask is None:
+        return text.mean(1)
+    weights = mask.to(text.dtype).unsqueeze(2)
+    return (text * weights).sum(1) / weights.sum(1).clamp(min=1)
+
+
 class Attention(nn.Module):
     """Multi-head attention under the parameter names of `torch.nn.MultiheadAttention`."""
 

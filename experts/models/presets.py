@@ -68,6 +68,8 @@ class RouterConfig(_Transformer):
 
     num_clusters: Count
     """How many experts it chooses from."""
+    text_embed_dim: Count | None = None
+    """Width of one text state, where the router sees the prompt too; None: the noisy picture alone."""
 
 
 _LATENT = {"image_size": 32, "in_channels": 4, "patch_size": 2}

@@ -18,11 +18,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from paris.experts.frozen.text import TextEncoder
+from paris.experts.models.layers import mean_state
 from paris.experts.seeding import generator_for
 from paris.experts.settings import Settings
 from paris.experts.weights.checkpoint import load_tensors, save_tensors, specs_of
 
-_DROPOUT = 0.1
+CAPTION_DROPOUT = 0.1
+"""How often a router in training is shown the null prompt: it then learns the clusters' proportions."""
 
 
 class PromptRouterConfig(Settings):
@@ -56,9 +58,7 @@ class PromptRouter(nn.Module):
         Returns:
             Logits `[B, K]`.
         """
-        weights = text_mask.to(text.dtype).unsqueeze(2)
-        mean = (text * weights).sum(1) / weights.sum(1).clamp(min=1)
-        return self.head(F.gelu(self.hidden(mean)))
+        return self.head(F.gelu(self.hidden(mean_state(text, text_mask))))
 
 
 def train_prompt_router(
@@ -89,7 +89,7 @@ def train_prompt_router(
     for step in range(steps):
         generator = generator_for(seed, "prompt-router", step)
         rows = torch.randperm(len(captions), generator=generator)[:1024]
-        dropped = torch.rand(len(rows), generator=generator) < _DROPOUT
+        dropped = torch.rand(len(rows), generator=generator) < CAPTION_DROPOUT
         texts = ["" if drop else captions[row] for row, drop in zip(rows.tolist(), dropped.tolist(), strict=True)]
         loss = F.cross_entropy(model(*encoder.encode(texts)), labels[rows])
         optimizer.zero_grad(set_to_none=True)

@@ -1,18 +1,22 @@
-"""The router: from a noisy picture and its time to a probability of each cluster. It never sees the text.
+"""The router: from a noisy picture and its time to a probability of each cluster.
 
-Shapes: B rows, N tokens, D hidden size, K clusters.
+The published one never sees the text; one with `text_embed_dim` reads the prompt's mean state at its class token.
+
+Shapes: B rows, N tokens, D hidden size, L text tokens, E text width, K clusters.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from paris.experts.errors import SamplingError
 from paris.experts.models.gelu import Gelu
 from paris.experts.models.initial import fill
-from paris.experts.models.layers import Attention, PatchEmbed, TimeEmbed, mlp, modulated_norm
+from paris.experts.models.layers import Attention, PatchEmbed, TimeEmbed, mean_state, mlp, modulated_norm
 from paris.experts.models.model import check_picture_shape
 from paris.experts.models.presets import RouterConfig
 
@@ -55,6 +59,7 @@ class Router(nn.Module):
         self.pos_embed = nn.Parameter(torch.empty(1, config.num_patches, d))
         self.time_embed = TimeEmbed(d)
         self.cls_token = nn.Parameter(torch.empty(1, 1, d))
+        self.text_embed = None if config.text_embed_dim is None else nn.Linear(config.text_embed_dim, d)
         self.layers = nn.ModuleList(RouterBlock(config) for _ in range(config.num_layers))
         self.head = nn.Sequential(
             nn.Linear(d, d),
@@ -64,28 +69,53 @@ class Router(nn.Module):
             nn.Linear(d, config.num_clusters),
         )
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+    @property
+    def sees_prompt(self) -> bool:
+        """Whether it must be given the text."""
+        return self.text_embed is not None
+
+    def forward(self, x: Tensor, t: Tensor, text: Tensor | None = None, text_mask: Tensor | None = None) -> Tensor:
         """Logits of the clusters; their softmax is the posterior that weighs the experts.
 
         Args:
             x: Noisy pictures or latents `[B, C, H, W]` of the configured size.
             t: Flow time `[B]` in [0, 1]; 1 is noise.
+            text: Text states `[B, L, E]`, for a router that sees the prompt; others have no use for them.
+            text_mask: True where a token counts, bool `[B, L]`; None where all do.
 
         Returns:
             float32 `[B, K]`.
 
         Raises:
-            SamplingError: `x` has another shape than the configured one.
+            SamplingError: `x` has another shape than the configured one, or the text is missing.
 
         Source: McAllister et al., arXiv 2501.05450, algorithm 1; layout of the published Paris router.
         """
         check_picture_shape(x, self.config.in_channels, self.config.image_size)
         tokens = self.patch_embed(x.to(self.pos_embed.dtype)) + self.pos_embed
-        tokens = torch.cat([self.cls_token.expand(len(x), -1, -1), tokens], dim=1)
+        tokens = torch.cat([self._first_token(len(x), text, text_mask), tokens], dim=1)
         time = self.time_embed(t)
         for layer in self.layers:
             tokens = layer(tokens, time)
         return self.head(tokens[:, 0]).float()
+
+    def given(self, text: Tensor, text_mask: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
+        """The router for these prompts alone: `(x, t)` to logits `[B, K]`.
+
+        Args:
+            text: Text states `[B, L, E]`.
+            text_mask: bool `[B, L]`, or None.
+        """
+        return lambda x, t: self(x, t, text, text_mask)
+
+    def _first_token(self, num_rows: int, text: Tensor | None, text_mask: Tensor | None) -> Tensor:
+        """The class token `[B, 1, D]`, with what the prompt says where the router sees it."""
+        token = self.cls_token.expand(num_rows, -1, -1)
+        if self.text_embed is None:
+            return token
+        if text is None:
+            raise SamplingError("This router sees the prompt, and was given none.", "Pass the text states.")
+        return token + self.text_embed(mean_state(text, text_mask).to(token.dtype))[:, None]
 
 
 def initial_router(config: RouterConfig, seed: int) -> Router:

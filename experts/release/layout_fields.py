@@ -24,6 +24,7 @@ from paris.experts.settings import Settings
 Fields = dict[str, Any]
 
 _SHAPE = ("hidden_size", "num_layers", "num_heads", "patch_size", "in_channels", "mlp_ratio")
+_ROUTER = (*_SHAPE, "num_clusters", "text_embed_dim")
 _TEXT = {
     "kind": "transformers",
     "max_tokens": 77,
@@ -76,6 +77,8 @@ class Layout(Settings):
             raise ValueError(f"text states are {self.text.dim} wide, the experts read {model.text_embed_dim}")
         if self.codec.kind == "pixels" and model.in_channels != 3:
             raise ValueError(f"pixels have 3 channels, the experts make {model.in_channels}")
+        if router.text_embed_dim not in (None, self.text.dim):
+            raise ValueError(f"text states are {self.text.dim} wide, the router reads {router.text_embed_dim}")
         prompts = self.prompt_router
         if prompts and (prompts.num_clusters, prompts.text_embed_dim) != (self.num_experts, self.text.dim):
             raise ValueError(
@@ -113,7 +116,7 @@ def layout_of(root: Fields, experts: Sequence[Fields], router: Fields) -> Layout
                 "max_text_tokens": text.max_tokens,
             },
             "objectives": tuple(Objective.from_settings(expert.get("objective") or {}) for expert in experts),
-            "router": {**size, **_taken(router, (*_SHAPE, "num_clusters"))},
+            "router": {**size, **_taken(router, _ROUTER)},
             "text": text,
             "codec": root.get("codec") or {"kind": "vae" if root.get("use_latents") else "pixels"},
             "prompt_router": root.get("prompt_router"),
@@ -178,7 +181,7 @@ def router_fields(config: RouterConfig) -> Fields:
         "model_type": "router",
         "architecture": "dit",
         "image_size": config.image_size,
-        **_taken(config.to_settings(), (*_SHAPE, "num_clusters")),
+        **_taken({name: value for name, value in config.to_settings().items() if value is not None}, _ROUTER),
         "use_dit_time_embed": True,
     }
 
@@ -189,7 +192,7 @@ def router_config_of(fields: Fields) -> RouterConfig:
     Raises:
         SettingsError: A field is missing or out of range.
     """
-    return RouterConfig.from_settings(_taken(fields, ("image_size", *_SHAPE, "num_clusters")))
+    return RouterConfig.from_settings(_taken(fields, ("image_size", *_ROUTER)))
 
 
 def _taken(fields: Fields, names: Sequence[str]) -> Fields:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from paris.experts.errors import SamplingError
 from paris.experts.models.prompt_router import PromptSays
+from paris.experts.models.router import Router
 from paris.experts.objectives.objectives import VelocityModel
 from paris.experts.sampling.ancestral import AncestralRun
 from paris.experts.sampling.expert_source import ExpertSource, as_source, resident_in
@@ -49,7 +50,7 @@ class VelocityField:
 
     Args:
         experts: All K, or some by number: the others are then left out and the weights shared among these.
-        router: `(x, t)` to logits `[B, K]`; None where there is one expert alone.
+        router: `(x, t)` to logits `[B, K]`, or a `Router`; None where there is one expert alone.
         text_states: `[B, L, E]` on the device of the models.
         text_mask: `[B, L]`, True where a token counts; None where all do.
         negative: States and mask to be led away from, one row or B: the null prompt's, or a negative prompt's.
@@ -82,11 +83,16 @@ class VelocityField:
         guidance = as_guidance(guidance)
         if guidance.scale != 1.0 and negative is None:
             raise SamplingError(f"guidance_scale {guidance.scale} needs the null prompt's states.", "Pass negative=.")
+        if isinstance(router, Router) and router.sees_prompt:
+            # What the prompt says is in its answer: not to be counted twice.
+            router, evidence = router.given(text_states, text_mask), None
+        else:
+            evidence = None if prompt is None else prompt.evidence
         self._experts = as_source(experts)
         self.numbers = tuple(sorted(self._experts.keys()))
         """Numbers of the experts at hand."""
         rule = as_routing(routing)
-        self._routed = RoutedRun(self.numbers, router, None if prompt is None else prompt.evidence, rule)
+        self._routed = RoutedRun(self.numbers, router, evidence, rule)
         self._ancestral = AncestralRun(self._routed, prompt, draws, len(text_states), rule) if rule.ancestral else None
         self._guided = GuidedRun(guidance)
         self._contexts = TextContexts((text_states, text_mask), negative if guidance.scale != 1.0 else None)

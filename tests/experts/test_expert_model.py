@@ -72,6 +72,22 @@ def test_the_router_computes_what_a_plain_implementation_computes():
     torch.testing.assert_close(ours(x, t), plain(x, t), atol=2e-5, rtol=1e-4)
 
 
+def test_a_router_that_sees_the_prompt_reads_its_counted_tokens_and_asks_for_them():
+    router = scramble(Router(TINY_ROUTER.model_copy(update={"text_embed_dim": 10})))
+    x, t, text = torch.randn(2, 3, 8, 8), torch.tensor([0.1, 1.0]), torch.randn(2, 5, 10)
+    mask = torch.tensor([[True] * 5, [True, True] + [False] * 3])
+    other = text.clone()
+    other[1, 2:] = 1e3
+    with torch.no_grad():
+        logits = router(x, t, text, mask)
+        assert torch.equal(router(x, t, other, mask), logits)
+        torch.testing.assert_close(router.given(text, mask)(x, t), logits)
+        assert not torch.allclose(router(x, t, -text, mask), logits)
+        torch.testing.assert_close(router(x[1:], t[1:], text[1:, :2]), logits[1:])
+        with pytest.raises(SamplingError, match="was given none"):
+            router(x, t)
+
+
 def test_text_projected_once_gives_the_same_velocity_and_can_be_picked_by_row():
     expert = tiny_expert()
     x, t, text = torch.randn(3, 3, 8, 8), torch.rand(3), torch.randn(3, 5, 10)

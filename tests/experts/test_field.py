@@ -1,9 +1,10 @@
 import pytest
 import torch
 from closed_forms import Closed, by_text, gaussian, said, text
-from tiny_models import tiny_expert, tiny_router
+from tiny_models import TINY_ROUTER, tiny_expert, tiny_router
 
 from paris.experts.errors import SamplingError
+from paris.experts.models.prompt_router import PromptSays
 from paris.experts.sampling import text_contexts
 from paris.experts.sampling.field import VelocityField
 from paris.experts.sampling.guidance import Guidance
@@ -60,6 +61,16 @@ def test_the_field_is_the_explicit_loop_over_rows_and_experts(routing, scale):
                 without = experts[k](x[one], t, *negative)[0]
                 expected += weights[row, k] * (without + scale * (with_text - without))
             torch.testing.assert_close(velocity[row], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_router_that_sees_the_prompt_is_given_it_and_the_prompt_router_is_not_counted_on_top():
+    experts, seeing = [tiny_expert(k) for k in range(3)], TINY_ROUTER.model_copy(update={"text_embed_dim": 10})
+    router = tiny_router(1, seeing)
+    x, states, mask, _ = inputs(4)
+    says = PromptSays(torch.randn(4, 3), torch.randn(1, 3))
+    weights = VelocityField(experts, router, states, mask, prompt=says, routing="full").at(x, 0.6).weights
+    with torch.no_grad():
+        torch.testing.assert_close(weights, router(x, torch.full((4,), 0.6), states, mask).softmax(1))
 
 
 def test_each_expert_runs_once_on_the_rows_that_chose_it_with_their_negatives():

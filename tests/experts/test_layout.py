@@ -10,6 +10,7 @@ from paris.experts.errors import CheckpointError, LayoutError, SettingsError
 from paris.experts.frozen.codec import CodecConfig
 from paris.experts.frozen.text import TextConfig, write_vocabulary
 from paris.experts.models.prompt_router import PromptRouter, PromptRouterConfig
+from paris.experts.models.router import initial_router
 from paris.experts.release.layout import (
     expert_path,
     load_expert,
@@ -261,6 +262,15 @@ def test_a_layout_whose_parts_contradict_each_other_cannot_be_made():
         )
     with pytest.raises(SettingsError, match="prompt router reads 10 wide states for 5 experts"):
         make_layout(prompt_router=PromptRouterConfig(text_embed_dim=10, num_clusters=5))
+
+
+def test_a_router_that_sees_the_prompt_comes_back_and_must_read_the_model_s_text(tmp_path):
+    seeing = TINY_ROUTER.model_copy(update={"text_embed_dim": 10})
+    write_router(tmp_path, initial_router(seeing, 0))
+    assert read_router(tmp_path).config == seeing
+    assert make_layout(router=seeing).router == seeing
+    with pytest.raises(SettingsError, match="10 wide, the router reads 7"):
+        make_layout(router=TINY_ROUTER.model_copy(update={"text_embed_dim": 7}))
 
 
 def test_a_router_by_itself_comes_back(tmp_path):

@@ -1,18 +1,21 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from tiny_training import SHAPE, make_rows
+from tiny_training import SHAPE, WORDS, make_rows
 
 from paris.experts.data.shards import ClusterData, write_shard
 from paris.experts.errors import TrainingError
 from paris.experts.frozen.codec import CodecConfig, load_codec
+from paris.experts.frozen.text import TextConfig, TextEncoder, load_text_encoder, write_vocabulary
 from paris.experts.models.presets import RouterConfig
 from paris.experts.models.router import Router
 from paris.experts.training.evaluate import stratified_draws
-from paris.experts.training.router_training import RouterReport, RouterTrainingConfig, calibration_error, train_router
+from paris.experts.training.router_report import RouterReport, calibration_error
+from paris.experts.training.router_training import RouterTrainingConfig, train_router
 
 CONFIG = RouterConfig(
     image_size=8, in_channels=3, patch_size=4, hidden_size=32, num_layers=2, num_heads=2, num_clusters=2
@@ -32,6 +35,37 @@ def clusters(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[ClusterData
         train.append(ClusterData(paths[:2]))
         heldout.append(ClusterData(paths[2:]))
     return train, heldout
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> tuple[list[ClusterData], TextEncoder]:
+    """Two clusters of the same pictures under other words: the text alone tells them apart."""
+    data = []
+    for cluster, word in enumerate(("cat", "dog")):
+        rows = [replace(row, caption=word) for row in make_rows(40, 5)]
+        write_shard(tmp_path / f"{cluster}.parquet", rows, SHAPE, "uint8")
+        data.append(ClusterData([tmp_path / f"{cluster}.parquet"]))
+    write_vocabulary(tmp_path / "vocab.json", WORDS)
+    return data, load_text_encoder(TextConfig(kind="vocabulary", dim=8, max_tokens=4, path="vocab.json"), tmp_path)
+
+
+def test_a_router_that_sees_the_prompt_knows_the_cluster_even_in_pure_noise(named) -> None:
+    data, encoder = named
+    config = CONFIG.model_copy(update={"text_embed_dim": 8})
+    codec = load_codec(CodecConfig(), Path())
+    router, report = train_router(config, data, data, codec, TRAINING, seed=3, text_encoder=encoder)
+    assert router.sees_prompt
+    assert min(report.accuracy_by_noise) > 0.95
+    _, blind = train_router(CONFIG, data, data, codec, TRAINING, seed=3, text_encoder=encoder)
+    assert blind.accuracy < 0.7
+    null = router(torch.randn(1, *SHAPE), torch.ones(1), *encoder.encode([""])).softmax(1)
+    assert null.max() < 0.9
+
+
+def test_a_router_that_sees_the_prompt_needs_something_to_encode_it(named) -> None:
+    config = CONFIG.model_copy(update={"text_embed_dim": 8})
+    with pytest.raises(TrainingError, match="nothing to encode"):
+        train_router(config, named[0], named[0], load_codec(CodecConfig(), Path()), TRAINING, seed=3)
 
 
 Trained = tuple[Router, RouterReport, list[tuple[int, float]]]

@@ -1,0 +1,37 @@
+"""A router that sees the prompt: trained from a run's data, released, and asked when sampling."""
+
+from __future__ import annotations
+
+import torch
+from released_run import prepared_run, release
+
+from paris.coordinator.config import dump_config
+from paris.coordinator.router_job import train_run_router
+from paris.coordinator.rundir import RunDir, write_whole
+from paris.experts.pipeline.drawing import field_of, read_prompts, rules_of
+from paris.experts.release.layout import expert_path, read_layout, read_router, write_layout
+from paris.experts.release.parts import load_parts
+
+
+def seeing(run: RunDir) -> RunDir:
+    fields = run.config.model_dump(mode="json", exclude_none=True)
+    changed = type(run.config).model_validate({**fields, "router": {**fields["router"], "sees_prompt": True}})
+    write_whole(run.path / "run.toml", dump_config(changed).encode())
+    return RunDir.open(run.path)
+
+
+def test_a_released_router_that_sees_the_prompt_chooses_by_it_in_pure_noise(tmp_path):
+    run = seeing(prepared_run(tmp_path))
+    release(run)
+    assert "The router names the cluster of" in train_run_router(run)
+    router = read_router(run.router)
+    assert router.sees_prompt
+    layout = read_layout(run.release).model_copy(update={"router": router.config})
+    experts = [expert_path(run.release, k) for k in range(2)]
+    write_layout(tmp_path / "model", layout, experts, router, run.data)
+    model = load_parts(tmp_path / "model")
+    text = read_prompts(model.text_encoder, None, ["a red heart", "a blue bus"], is_guided=False)
+    field = field_of(model.experts, model.router, text, rules_of(layout.sampling, guidance_scale=1, routing="full"))
+    weights = field.at(torch.randn(2, *field.picture_shape), 1.0).weights
+    assert weights.argmax(1).tolist() == [0, 1]
+    assert weights.max(1).values.min() > 0.9
