@@ -25,6 +25,7 @@ from benchmarks.quality_figures import best_scales, kept_pictures, losses_by_clu
 from benchmarks.quality_plan import IDEAS, QUICK_PLAN, Plan, Question, full_plan
 from benchmarks.record import write_result
 from benchmarks.small.arms import MONOLITH, arm
+from benchmarks.small.calibration import calibration_by_noise
 from benchmarks.small.clusters import write_clusters
 from benchmarks.small.datasets import DATASETS, load_split
 from benchmarks.small.grid import save_grid
@@ -74,6 +75,7 @@ def measure_folder(work: Path, plan: Plan, dataset: str, seed: int, jobs: int) -
         "floor": round(judge.floor_of(settings.samples), 3),
         "clusters": clusters,
         "losses_by_cluster": losses_by_cluster(folder, semantic),
+        "calibration": calibration_by_noise(folder, semantic),
         "figures": [{**row, "of_monolith": round(row["frechet"] / monolith[row["is_guided"]], 4)} for row in rows],
         "last_start_s": round(time.monotonic() - began, 1),
     }

@@ -19,7 +19,7 @@ import torch
 from benchmarks.quality_plan import Question
 from benchmarks.small.arms import MONOLITH, arm
 from benchmarks.small.clusters import heldout_homes
-from benchmarks.small.judge import Judge, open_judge
+from benchmarks.small.judge import Judge, new_words_expected, open_judge
 from benchmarks.small.parts import load_part
 from benchmarks.small.settings import SmallSettings, read_settings
 from benchmarks.small.ways import ALONE, Ensemble, way
@@ -125,7 +125,8 @@ def losses_by_cluster(folder: Path, name: str) -> list[dict[str, Any]]:
         places = np.flatnonzero(homes == k)[:_LOSS_ROWS]
         shown = judge.heldout.pixels[places][..., : settings.channels]
         pixels = np.ascontiguousarray(shown.transpose(0, 3, 1, 2))
-        text = encoder.encode([judge.heldout.captions[place] for place in places])
+        with new_words_expected():
+            text = encoder.encode([judge.heldout.captions[place] for place in places])
         losses = [
             heldout_losses(model, codec.to_model(pixels), text, seed=0).mean().item() for model in (*experts, monolith)
         ]

@@ -12,7 +12,7 @@ from benchmarks.small.ways import ALONE, CORE
 REDECIDED = ("ancestral<0.3", "ancestral<0.5", "ancestral<0.7")
 _KINDS = (
     *("even", "pixels", "overlap", "warm", "uniform", "steps"),
-    *("epsilon", "narrow", "slow", "bad", "replaced", "sampled"),
+    *("epsilon", "narrow", "slow", "bad", "replaced", "sampled", "seeing"),
 )
 _ROUTED = ("top2+prompt~0.5", "top2+prompt~2", "full+prompt~0.5", "top2+prompt/5", "top2/5")
 _RATES = ("0.5", "2")

@@ -105,6 +105,23 @@ def losses_table(folders: Iterable[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def calibration_table(folders: Iterable[dict[str, Any]]) -> str:
+    """What the routers know at each noise level, the first seed of each data set."""
+    lines = [
+        "| data set | flow time | right by picture | off by | best temperature | right with prompt | off by "
+        "| best temperature |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for folder in folders:
+        for row in folder["calibration"]:
+            cells = [
+                f"{said['accuracy']:.0%} | {said['calibration_error']:.3f} | {said['temperature']:.2f}"
+                for said in (row["picture"], row["with_prompt"])
+            ]
+            lines.append(f"| {folder['dataset']} | {row['t']:.1f} to {row['t'] + 0.1:.1f} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> int:
     """Replace what stands between the marks, and draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -118,7 +135,9 @@ def main() -> int:
         by_dataset[folder["dataset"]].append(folder)
     tables = [main_table(name, folders, figures) for name, folders in by_dataset.items()]
     firsts = [folders[0] for folders in by_dataset.values()]
-    body = "\n".join([*tables, "### Held-out loss by cluster, first seed\n", losses_table(firsts)])
+    losses = ["### Held-out loss by cluster, first seed\n", losses_table(firsts)]
+    routers = ["### What the routers know, first seed\n", calibration_table(firsts)]
+    body = "\n".join([*tables, *losses, *routers])
     replace_between(given.docs, _BEGIN, body, _END)
     replace_between(given.readme, _README_BEGIN, summary_table(by_dataset.values()), _README_END)
     picture = draw(result, given.docs.parent / "pictures" / "quality.png")

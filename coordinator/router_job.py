@@ -19,6 +19,8 @@ from paris.coordinator.rundir import RunDir, write_whole
 from paris.coordinator.spec import load_manifests, make_spec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from paris.experts.data.shards import ClusterData
     from paris.experts.models.prompt_router import PromptRouter
     from paris.experts.models.router import Router
@@ -104,7 +106,8 @@ def _train_router(run: RunDir, spec: RunSpec, rows: _Rows) -> tuple[Router, Rout
     base = router_preset(table.preset, spec.num_experts)
     same_pictures = {name: spec.model[name] for name in ("image_size", "in_channels")}
     text = TextConfig.from_settings(spec.text)
-    same_text = {"text_embed_dim": text.dim} if table.sees_prompt else {}
+    sees_prompt = table.sees_prompt and any(map(_has_captions, rows.clusters))
+    same_text = {"text_embed_dim": text.dim} if sees_prompt else {}
     config = type(base).from_settings({**base.to_settings(), **same_pictures, **same_text, **table.overrides})
     training = {"steps": table.steps, "batch_size": table.batch_size, "learning_rate": table.learning_rate}
 
@@ -120,7 +123,7 @@ def _train_router(run: RunDir, spec: RunSpec, rows: _Rows) -> tuple[Router, Rout
         load_codec(CodecConfig.from_settings(spec.codec), run.data),
         RouterTrainingConfig.from_settings({**training, **table.training}),
         seed=spec.seed,
-        text_encoder=load_text_encoder(text, run.data) if table.sees_prompt else None,
+        text_encoder=load_text_encoder(text, run.data) if sees_prompt else None,
         device=run.config.compute.device,
         num_threads=run.config.compute.num_threads or torch.get_num_threads(),
         on_progress=show,
@@ -133,9 +136,9 @@ def _train_prompt_router(run: RunDir, spec: RunSpec, clusters: list[ClusterData]
     from paris.experts.models.prompt_router import train_prompt_router
 
     encoder = load_text_encoder(TextConfig.from_settings(spec.text), run.data)
-    captions = [(text, k) for k, data in enumerate(clusters) for text in _captions(data)]
-    if not any(text for text, _ in captions):
+    if not any(map(_has_captions, clusters)):
         return None
+    captions = [(text, k) for k, data in enumerate(clusters) for text in _captions(data)]
     return train_prompt_router(
         encoder, [text for text, _ in captions], [k for _, k in captions], spec.num_experts, seed=spec.seed
     )
@@ -154,8 +157,12 @@ def _write_prompt_router(run: RunDir, prompt_router: PromptRouter | None) -> Non
     write_whole(config, json.dumps(prompt_router.config.to_settings()).encode())
 
 
-def _captions(data: ClusterData) -> list[str]:
-    return [text for index in range(data.num_shards) for text in data.shard(index).captions]
+def _captions(data: ClusterData) -> Iterator[str]:
+    return (text for index in range(data.num_shards) for text in data.shard(index).captions)
+
+
+def _has_captions(data: ClusterData) -> bool:
+    return any(_captions(data))
 
 
 def _plain(report: RouterReport, num_clusters: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@
 "bad-4"             the smallest cluster's expert is another one that learned the largest cluster
 "replaced-4"        the smallest cluster's expert was trained again by somebody else; the routers are as they were
 "sampled-4"         the experts of semantic-4, with routers that were trained on what the experts draw
+"seeing-4"          the experts of semantic-4, with a router that sees the prompt too, instead of Bayes' rule
 "distilled-4"       the experts of semantic-4 as one model: a quarter of the batch, each row taught by its expert
 "NAME@0.5"          any of them at half the learning rate (or another multiple): is what is compared well tuned?
 """
@@ -25,12 +26,13 @@ from benchmarks.flops import step_flops
 from benchmarks.small.clusters import KINDS, num_clusters
 from benchmarks.small.parts import Part
 from benchmarks.small.pictures import SmallDataError
-from benchmarks.small.routers import SAMPLED, router_training_flops
+from benchmarks.small.routers import SAMPLED, SEEING, router_training_flops
 from benchmarks.small.settings import SmallSettings
 
 MONOLITH = "monolith"
 _WARM_SHARE = 0.2
-_CHANGED = ("warm", "epsilon", "narrow", "slow", "steps", "uniform", "bad", "replaced", "sampled", "distilled")
+_TRAINED = ("warm", "epsilon", "narrow", "slow", "steps", "uniform", "bad", "replaced")
+_CHANGED = (*_TRAINED, "sampled", "seeing", "distilled")
 """Kinds of arms over the clusters of "semantic"."""
 
 
@@ -91,6 +93,8 @@ def arm(name: str, settings: SmallSettings) -> Arm:
         return _warm(name, clustering, parts, settings)
     if kind == "sampled":
         return Arm(name, clustering, tuple(parts), routers=clustering + SAMPLED)
+    if kind == "seeing":
+        return Arm(name, clustering, tuple(parts), routers=clustering + SEEING)
     if kind == "distilled":
         student = parts[0].model_copy(update={"batch_size": max(1, settings.batch_size // 4), "is_student": True})
         return Arm(name, clustering, (student,), teachers=tuple(parts))

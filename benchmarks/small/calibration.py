@@ -16,6 +16,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from benchmarks.small.clusters import read_clusters
+from benchmarks.small.judge import new_words_expected
 from benchmarks.small.routers import load_routers
 from benchmarks.small.settings import read_settings
 from paris.experts.frozen.codec import CodecConfig, load_codec
@@ -48,7 +49,9 @@ def calibration_by_noise(folder: Path, clustering: str) -> list[dict[str, Any]]:
     )
     captions = [caption for data in heldout for i in range(data.num_shards) for caption in data.shard(i).captions]
     encoder = load_text_encoder(settings.text, folder / "data")
-    evidence = asked_of_prompts(routers.prompt, encoder.encode(captions), encoder.encode([""])).evidence
+    with new_words_expected():
+        text = encoder.encode(captions)
+    evidence = asked_of_prompts(routers.prompt, text, encoder.encode([""])).evidence
     both = {"picture": logs, "with_prompt": (logs + evidence[:, None]).log_softmax(2)}
     return [
         {"t": level / NOISE_BINS, **{name: _figures(said[:, level], labels) for name, said in both.items()}}

@@ -6,6 +6,9 @@ can be compared with. One judge a data set, for all seeds of training; what is c
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -23,10 +26,19 @@ from benchmarks.small.distance import (
 )
 from benchmarks.small.pictures import Pictures
 from benchmarks.small.settings import SmallSettings
+from paris.experts.frozen.text import PromptWarning
 
 Which = Literal["heldout", "train"]
 _MANIFOLD_ROWS = 2000
 """Rows of either side that precision and recall are taken of: their cost is the product."""
+
+
+@contextmanager
+def new_words_expected() -> Iterator[None]:
+    """Held-out names have words that no expert has met: meant so, and the same for all. No warnings meanwhile."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PromptWarning)
+        yield
 
 
 class Judge:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.small.clusters import num_clusters, read_clusters
+from benchmarks.small.clusters import read_clusters
 from benchmarks.small.settings import SmallSettings, read_settings
 from paris.experts.data.shards import ClusterData
 from paris.experts.files import write_whole
@@ -28,12 +28,13 @@ from paris.experts.models.prompt_router import (
     train_prompt_router,
 )
 from paris.experts.models.router import Router
-from paris.experts.release.layout import write_router
+from paris.experts.release.layout import read_router, write_router
 from paris.experts.training.router_training import train_router
-from paris.experts.weights.checkpoint import load_tensors, specs_of
 
 SAMPLED = ".sampled"
 """What the name of a clustering gets where its routers saw samples alone."""
+SEEING = ".seeing"
+"""What it gets where the router of pictures sees the prompt too."""
 _SAY_EVERY = 400
 
 
@@ -59,7 +60,7 @@ def train_routers(
 
     Args:
         folder: The benchmark's folder, with its shards.
-        clustering: Whose clusters they tell apart, with what the routers' name gets beside.
+        clustering: Whose clusters they tell apart, with what the routers' name gets beside: `SAMPLED` or `SEEING`.
         say: Told a line now and then.
         rows: What they are trained on, a cluster each; None: the training rows of the clustering.
     """
@@ -69,24 +70,25 @@ def train_routers(
     settings, began, own = read_settings(folder), time.monotonic(), clustering.partition(".")[0]
     clusters = rows() if rows else read_clusters(folder, own)
     count = len(clusters)
+    encoder = load_text_encoder(settings.text, folder / "data")
 
     def progress(step: int, loss: float) -> None:
         if step % _SAY_EVERY == 0:
             say(f"router.{clustering}: step {step} of {settings.router_steps}, loss {loss:.4f}")
 
     router, report = train_router(
-        settings.router(count),
+        settings.router(count, sees_prompt=clustering.endswith(SEEING)),
         clusters,
         read_clusters(folder, own, "heldout"),
         load_codec(CodecConfig(), folder / "data"),
         settings.router_training,
         seed=settings.seed,
+        text_encoder=encoder,
         on_progress=progress,
     )
     write_router(work, router)
     shards = [(cluster.shard(i), k) for k, cluster in enumerate(clusters) for i in range(cluster.num_shards)]
     captions = [(caption, k) for shard, k in shards for caption in shard.captions]
-    encoder = load_text_encoder(settings.text, folder / "data")
     texts, homes = [text for text, _ in captions], [k for _, k in captions]
     steps = settings.prompt_router_steps
     prompt_router = train_prompt_router(encoder, texts, homes, count, seed=settings.seed, steps=steps)
@@ -99,13 +101,12 @@ def load_routers(folder: Path, clustering: str) -> Routers:
     """Both, ready to be asked.
 
     Raises:
-        CheckpointError: They are not trained.
+        LayoutError: They are not trained.
+        CheckpointError: The weights are not those of the settings.
     """
     settings, work = read_settings(folder), folder_of(folder, clustering)
-    count = num_clusters(clustering.partition(".")[0])
-    router = Router(settings.router(count))
-    router.load_state_dict(load_tensors(work / "pytorch_model.safetensors", specs_of(router.state_dict())))
-    shape = PromptRouterConfig(text_embed_dim=settings.text.dim, num_clusters=count)
+    router = read_router(work)
+    shape = PromptRouterConfig(text_embed_dim=settings.text.dim, num_clusters=router.config.num_clusters)
     prompt = load_prompt_router(work / "prompt_router.safetensors", shape)
     return Routers(router.eval().requires_grad_(False), prompt.requires_grad_(False))
 

@@ -89,10 +89,11 @@ class SmallSettings(Settings):
             max_text_tokens=self.text.max_tokens,
         )
 
-    def router(self, num_clusters: int) -> RouterConfig:
+    def router(self, num_clusters: int, *, sees_prompt: bool = False) -> RouterConfig:
         """The shape of a router."""
         size = {"hidden_size": self.router_hidden_size, "num_layers": self.router_layers, "num_heads": 4}
-        return RouterConfig(**self._picture, **size, num_clusters=num_clusters)
+        text = {"text_embed_dim": _TEXT_WIDTH} if sees_prompt else {}
+        return RouterConfig(**self._picture, **size, **text, num_clusters=num_clusters)
 
     @property
     def text(self) -> TextConfig:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -27,13 +26,14 @@ import torch
 from benchmarks.flops import forward_flops
 from benchmarks.small.arms import Arm
 from benchmarks.small.clusters import heldout_homes
-from benchmarks.small.judge import Judge
+from benchmarks.small.judge import Judge, new_words_expected
 from benchmarks.small.parts import load_part
 from benchmarks.small.pictures import SmallDataError
 from benchmarks.small.routers import load_routers, router_flops
 from benchmarks.small.settings import SmallSettings
 from paris.experts.frozen.codec import CodecConfig, load_codec
-from paris.experts.frozen.text import PromptWarning, load_text_encoder
+from paris.experts.frozen.text import load_text_encoder
+from paris.experts.models.model import DiTExpert
 from paris.experts.models.prompt_router import PromptSays
 from paris.experts.objectives.objectives import Objective, VelocityModel, as_velocity
 from paris.experts.pipeline.drawing import Prompted, read_prompts
@@ -86,6 +86,8 @@ class Drawn(NamedTuple):
     """Rows through experts, a picture."""
     router_rows: float
     """Rows through the router, a picture."""
+    expert_flops: float
+    """Products of the experts, a picture, each expert counted at its own size."""
 
 
 def way(name: str) -> Way:
@@ -121,8 +123,9 @@ class Ensemble:
 
     def __init__(self, folder: Path, settings: SmallSettings, arm: Arm, without: tuple[int, ...] = ()) -> None:
         self.arm, self._settings = arm, settings
+        self._flops = 0
         self.experts: Mapping[int, VelocityModel] = {
-            k: as_velocity(load_part(folder, part), Objective(kind=part.objective))
+            k: as_velocity(self._counted(load_part(folder, part)), Objective(kind=part.objective))
             for k, part in enumerate(arm.parts)
             if k not in without
         }
@@ -146,6 +149,7 @@ class Ensemble:
             first_seed: Of the first picture; the next has the next.
         """
         places, parts, expert_rows, router_rows = judge.prompts(num_pictures), [], 0, 0
+        self._flops = 0
         for begin in range(0, num_pictures, _ROWS_AT_ONCE):
             some = places[begin : begin + _ROWS_AT_ONCE]
             text = self._text(judge, some, way, guidance_scale)
@@ -164,24 +168,33 @@ class Ensemble:
             )
             parts.append(self.decoded(_sampled(field, x)))
             expert_rows, router_rows = expert_rows + field.num_expert_rows, router_rows + field.num_router_rows
-        return Drawn(np.concatenate(parts), expert_rows / num_pictures, router_rows / num_pictures)
+        counts = (count / num_pictures for count in (expert_rows, router_rows, self._flops))
+        return Drawn(np.concatenate(parts), *counts)
 
     def figures(
         self, judge: Judge, way: Way, num_pictures: int, guidance_scale: float
     ) -> tuple[dict[str, Any], np.ndarray]:
-        """What a way is worth and costs, and the pictures; a narrower expert is counted as if it were none."""
+        """What a way is worth and costs, and the pictures."""
         drawn = self.draw(judge, way, num_pictures, guidance_scale)
         labels = judge.heldout.labels[judge.prompts(num_pictures)]
-        row = sum(forward_flops(self._settings.model, self._settings.model.max_text_tokens).values())
         asked = drawn.router_rows * router_flops(self._settings.router(len(self.arm.parts)))
         cost = {"expert_rows": round(drawn.expert_rows, 2), "router_rows": round(drawn.router_rows, 2)}
-        cost["sampling_mflops"] = round((drawn.expert_rows * row + asked) / 1e6, 2)
+        cost["sampling_mflops"] = round((drawn.expert_flops + asked) / 1e6, 2)
         return {"guidance_scale": guidance_scale, **judge.figures(drawn.pictures, labels), **cost}, drawn.pictures
 
     def decoded(self, x: torch.Tensor) -> np.ndarray:
         """Pictures as the judge takes them, `[N, S, S, 3]`, of what a model made `[N, C, S, S]`."""
         pictures = self.codec.decode(x) / np.float32(255)
         return np.broadcast_to(pictures, (*pictures.shape[:3], 3))
+
+    def _counted(self, model: DiTExpert) -> DiTExpert:
+        row = sum(forward_flops(model.config, model.config.max_text_tokens).values())
+
+        def count(_model: torch.nn.Module, _given: Any, velocity: torch.Tensor) -> None:
+            self._flops += len(velocity) * row
+
+        model.register_forward_hook(count)
+        return model
 
     @property
     def _shape(self) -> tuple[int, int, int]:
@@ -191,9 +204,7 @@ class Ensemble:
     def _text(self, judge: Judge, places: np.ndarray, way: Way, guidance_scale: float) -> Prompted:
         prompts = [judge.heldout.captions[place] for place in places]
         router = self.prompt_router if way.asks_prompt else None
-        with warnings.catch_warnings():
-            # Held-out names have words that no expert has met: meant so, and the same for all.
-            warnings.simplefilter("ignore", PromptWarning)
+        with new_words_expected():
             text = read_prompts(self.text_encoder, router, prompts, is_guided=guidance_scale != 1.0)
         if not way.is_oracle or self._homes is None:
             return text

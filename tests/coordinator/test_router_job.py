@@ -7,6 +7,7 @@ from released_run import prepared_run, release
 
 from paris.coordinator.config import dump_config
 from paris.coordinator.router_job import train_run_router
+from paris.coordinator.router_samples import draw_samples
 from paris.coordinator.rundir import RunDir, write_whole
 from paris.experts.pipeline.drawing import field_of, read_prompts, rules_of
 from paris.experts.release.layout import expert_path, read_layout, read_router, write_layout
@@ -35,3 +36,11 @@ def test_a_released_router_that_sees_the_prompt_chooses_by_it_in_pure_noise(tmp_
     weights = field.at(torch.randn(2, *field.picture_shape), 1.0).weights
     assert weights.argmax(1).tolist() == [0, 1]
     assert weights.max(1).values.min() > 0.9
+
+
+def test_without_captions_a_router_has_no_prompt_to_see(tmp_path):
+    run = seeing(prepared_run(tmp_path))
+    release(run)
+    draw_samples(run, 32, null_prompt=True)
+    train_run_router(run, from_samples=True)
+    assert not read_router(run.router).sees_prompt

@@ -21,7 +21,9 @@ def folder(seed, ancestral):
     figures += [figure("semantic-4", way, 3.0) for way in ways] + [figure("semantic-4", "full", 5.0, (3,))]
     figures += [figure("monolith", "alone", 2.0, scale=1.5), figure("semantic-4", "ancestral", 1.0, scale=2.0)]
     losses = [{"cluster": 0, "share": 1.0, "own": 0.1, "best_other": 0.2, "monolith": 0.15}]
+    said = {"accuracy": 0.75, "calibration_error": 0.031, "temperature": 1.1, "nats": 0.002}
     return {
+        "calibration": [{"t": level / 10, "picture": said, "with_prompt": said} for level in range(10)],
         "dataset": "digits",
         "seed": seed,
         "settings": {"experts": 4, "dataset": "digits"},
@@ -49,6 +51,7 @@ def test_only_what_stands_between_the_marks_is_replaced(tmp_path, monkeypatch, c
     assert [cell.strip() for cell in lines[0].split("|")][3:5] == ["1.50 ± 0.71", "0.75 ± 0.35"]
     assert "| semantic-4 | full without expert 3 | 5.00" in text
     assert "| semantic-4 | ancestral, guided 2 | 1.00 ± 0.00 | 0.50 ± 0.00" in text
+    assert "| digits | 0.3 to 0.4 | 75% | 0.031 | 1.10 | 75% | 0.031 | 1.10 |" in text
     assert text.index("| semantic-8") > text.index("| semantic-4 | full without")
     summary = (
         "| digits, 2 seeds | 4 | 2.00 ± 0.00 | 1.50 ± 0.71 | 0.75 ± 0.35 | 2.00 ± 0.00 | 1.00 ± 0.00 | 0.50 ± 0.00 |"

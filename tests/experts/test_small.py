@@ -13,6 +13,7 @@ from benchmarks.quality_figures import best_scales, losses_by_cluster, measure
 from benchmarks.quality_plan import Question
 from benchmarks.small import fashion
 from benchmarks.small.arms import MONOLITH, arm
+from benchmarks.small.calibration import best_temperature, calibration_by_noise
 from benchmarks.small.clusters import heldout_homes, mutual_information, num_clusters, read_clusters
 from benchmarks.small.datasets import load_split
 from benchmarks.small.folder import load
@@ -37,7 +38,7 @@ SMALLEST = SmallSettings(
     router_samples=6,
     samples=20,
 )
-ARMS = (MONOLITH, "semantic-2", "warm-2", "narrow-2", "epsilon-2", "overlap-2", "distilled-2", "sampled-2")
+ARMS = (MONOLITH, "semantic-2", "warm-2", "narrow-2", "epsilon-2", "overlap-2", "distilled-2", "sampled-2", "seeing-2")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def folder(tmp_path_factory):
     starts = {part.name: part for one in arms for part in one.starts}
     for part in [*starts.values(), *(part for one in arms for part in one.parts if not part.is_student)]:
         train_part(path, part, starts[part.start] if part.start else None)
-    for clustering in ("semantic-2", "overlap-2"):
+    for clustering in ("semantic-2", "overlap-2", "semantic-2.seeing"):
         train_routers(path, clustering)
     distilled, sampled = arm("distilled-2", SMALLEST), arm("sampled-2", SMALLEST)
     train_student(path, distilled.parts[0], distilled.teachers)
@@ -192,6 +193,16 @@ def test_ancestral_routing_costs_what_the_monolith_costs(folder):
     assert rows[1].router_rows == 25
 
 
+def test_a_narrow_expert_is_counted_at_its_own_size(folder):
+    judge = load(folder).judge
+    drawn = [
+        Ensemble(folder, SMALLEST, arm(f"{kind}-2", SMALLEST)).draw(judge, way("full"), 20, 1.0)
+        for kind in ("semantic", "narrow")
+    ]
+    assert drawn[0].expert_rows == drawn[1].expert_rows == 50
+    assert drawn[0].expert_flops / 2 < drawn[1].expert_flops < drawn[0].expert_flops
+
+
 def test_a_student_draws_alone_and_routers_of_samples_are_others_than_those_of_data(folder):
     judge = load(folder).judge
     student = Ensemble(folder, SMALLEST, arm("distilled-2", SMALLEST))
@@ -199,6 +210,31 @@ def test_a_student_draws_alone_and_routers_of_samples_are_others_than_those_of_d
     sampled, own = (Ensemble(folder, SMALLEST, arm(name, SMALLEST)) for name in ("sampled-2", "semantic-2"))
     assert not torch.equal(sampled.router.head[4].weight, own.router.head[4].weight)
     assert torch.equal(sampled.experts[1].pos_embed, own.experts[1].pos_embed)
+
+
+def test_a_router_that_sees_the_prompt_routes_by_it_alone(folder):
+    seeing = Ensemble(folder, SMALLEST, arm("seeing-2", SMALLEST))
+    assert seeing.router.sees_prompt
+    judge = load(folder).judge
+    drawn = [seeing.draw(judge, way(name), 4, 1.0).pictures for name in ("full+prompt", "full")]
+    assert np.array_equal(*drawn)
+
+
+def test_calibration_is_told_at_each_noise_level_with_and_without_the_prompt(folder):
+    rows = calibration_by_noise(folder, "semantic-2")
+    assert [row["t"] for row in rows] == pytest.approx([level / 10 for level in range(10)])
+    for row in rows:
+        for figures in (row["picture"], row["with_prompt"]):
+            assert 0 <= figures["accuracy"] <= 1
+            assert figures["nats"] >= 0
+
+
+def test_the_best_temperature_undoes_what_made_a_posterior_too_sure():
+    dice = torch.Generator().manual_seed(0)
+    honest = torch.randn(20_000, 3, generator=dice, dtype=torch.float64)
+    labels = torch.multinomial(honest.softmax(1), 1, generator=dice)[:, 0]
+    for factor in (1.0, 2.5, 0.5):
+        assert best_temperature(factor * honest, labels) == pytest.approx(factor, rel=0.05)
 
 
 def test_each_figure_is_measured_once_and_a_line_that_was_cut_is_measured_again(folder):
