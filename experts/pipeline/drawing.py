@@ -73,7 +73,7 @@ def rules_of(
     Args:
         default: The model's settings.
         num_steps: None, here and below: as the model says.
-        guidance_scale: 1 is no guidance. When it applies is as the model says.
+        guidance_scale: 1 is no guidance. When it applies, and what it leads away from, is as the model says.
         routing: A rule, or the name of one. A name brings a rule of its own: nothing of the model's remains.
         max_experts: Experts a row uses at most, in place of the rule's.
         routing_threshold: Experts less probable than this are left out, in place of the rule's.
@@ -93,7 +93,10 @@ def rules_of(
     changed = {"max_experts": max_experts, "threshold": routing_threshold}
     changes = {name: value for name, value in changed.items() if value is not None}
     guidance = Guidance(
-        scale=settings.guidance_scale, interval=settings.guidance_interval, every=settings.guidance_every
+        scale=settings.guidance_scale,
+        interval=settings.guidance_interval,
+        every=settings.guidance_every,
+        away_from=settings.guidance_away_from,
     )
     rule = Routing.from_settings({**rule.to_settings(), **changes})
     return Rules(settings.num_steps, settings.solver, settings.time_shift, guidance, rule)
@@ -202,7 +205,7 @@ def initial_latents(
 
 
 def draws_of(generators: torch.Generator | list[torch.Generator], num_rows: int) -> Tensor:
-    """What ancestral routing draws with, from the generators that the noise came from, after it.
+    """What a run draws experts with, from the generators that the noise came from, after it.
 
     Args:
         generators: One for all rows, or one a row.

@@ -36,7 +36,7 @@ from paris.experts.pipeline.output import as_output, check_output_type
 from paris.experts.pipeline.steps import SchedulerSteps, SolverSteps, Steps
 from paris.experts.release.parts import Experts
 from paris.experts.release.residency import ExpertBank
-from paris.experts.sampling.field import VelocityField, picture_shape
+from paris.experts.sampling.field import VelocityField, draws_experts, picture_shape
 from paris.experts.sampling.routing import Routing
 from paris.experts.sampling.settings import SamplingSettings, usual_sampling
 from paris.experts.sampling.solvers import flow_times
@@ -214,7 +214,7 @@ class ParisPipeline(StoredPipeline):
             device=self.device,
         )
         x, generators = self._noise(len(text.states), generator, latents)
-        draws = draws_of(generators, len(x)) if rules.routing.ancestral else None
+        draws = draws_of(generators, len(x)) if draws_experts(rules.guidance, rules.routing) else None
         field = field_of(self.experts, self.router, text, rules, draws)
         made, trace = self._run(self._steps(field, rules, generators), x, callbacks, TraceRecorder(field.numbers))
         images = made if output_type == "latent" else as_output(self.codec.decode(made), output_type)

@@ -5,6 +5,7 @@ solvers.py        how a step is taken, and at which times
 field.py          the velocity that experts and router make together
 routing.py        which experts run, and how much each counts
 guidance.py       how much the text counts, and when
+crowd.py          what all experts together would draw: what guidance may lead away from
 text_contexts.py  keys and values of the prompts, computed once
 settings.py       how a model is sampled where nothing else is asked for
 expert_source.py  experts by number, wherever they are

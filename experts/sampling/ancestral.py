@@ -28,13 +28,13 @@ def draw_components(log_probabilities: Tensor, draws: Tensor) -> Tensor:
         draws: Uniform in [0, 1) `[B]`.
 
     Returns:
-        int64 `[B]`, in [0, K).
+        int64 `[B]`, in [0, K), where the probabilities are.
     """
-    cumulative = log_probabilities.double().softmax(1).cumsum(1)
+    # On the CPU: not every device has doubles, and a draw must fall the same way on all of them.
+    cumulative = log_probabilities.cpu().double().softmax(1).cumsum(1)
     # Scaled by the last, which rounding may have left below 1: no draw falls behind it.
-    return torch.searchsorted(cumulative / cumulative[:, -1:], draws.double()[:, None], right=True)[:, 0].clamp(
-        max=log_probabilities.shape[1] - 1
-    )
+    index = torch.searchsorted(cumulative / cumulative[:, -1:], draws.cpu().double()[:, None], right=True)[:, 0]
+    return index.clamp(max=log_probabilities.shape[1] - 1).to(log_probabilities.device)
 
 
 class AncestralRun:
@@ -73,7 +73,7 @@ class AncestralRun:
             return self._routed(x, times)
         if self._drawn is None:
             says = self._says(x, times)
-            index = draw_components(says, self._draws.to(says.device))
+            index = draw_components(says, self._draws)
             weights = torch.nn.functional.one_hot(index, says.shape[1]).float()
             self._drawn = Chosen.of(self._routed.numbers, weights)
         return self._drawn

@@ -21,10 +21,11 @@ from paris.experts.models.prompt_router import PromptSays
 from paris.experts.models.router import Router
 from paris.experts.objectives.objectives import VelocityModel
 from paris.experts.sampling.ancestral import AncestralRun
+from paris.experts.sampling.crowd import CrowdRun
 from paris.experts.sampling.expert_source import ExpertSource, as_source, resident_in
 from paris.experts.sampling.guidance import Guidance, GuidedRun, as_guidance
 from paris.experts.sampling.routing import Chosen, RoutedRun, Routing, as_routing
-from paris.experts.sampling.text_contexts import Text, TextContexts
+from paris.experts.sampling.text_contexts import Side, Text, TextContexts
 
 MAX_ROWS = 256
 """Rows that go through an expert together, twice as many with guidance: bounds the memory of large batches."""
@@ -58,7 +59,7 @@ class VelocityField:
         prompt: What the prompts say of the experts; None where the noisy picture alone decides.
         guidance: How far and when; a number is the scale, at all times.
         routing: Which experts a row uses; or the name of such a rule.
-        draws: Uniform in [0, 1), one a row `[B]`; needed by ancestral routing alone.
+        draws: Uniform in [0, 1), one a row `[B]`; where `draws_experts` says that they are needed.
 
     Raises:
         SamplingError: The arguments do not fit each other, or no routing has this name.
@@ -83,18 +84,16 @@ class VelocityField:
         guidance = as_guidance(guidance)
         if guidance.scale != 1.0 and negative is None:
             raise SamplingError(f"guidance_scale {guidance.scale} needs the null prompt's states.", "Pass negative=.")
-        if isinstance(router, Router) and router.sees_prompt:
-            # What the prompt says is in its answer: not to be counted twice.
-            router, evidence = router.given(text_states, text_mask), None
-        else:
-            evidence = None if prompt is None else prompt.evidence
         self._experts = as_source(experts)
         self.numbers = tuple(sorted(self._experts.keys()))
         """Numbers of the experts at hand."""
         rule = as_routing(routing)
-        self._routed = RoutedRun(self.numbers, router, evidence, rule)
+        evidence = None if prompt is None or _sees_prompt(router) else prompt.evidence
+        self._routed = RoutedRun(self.numbers, _told(router, (text_states, text_mask)), evidence, rule)
         self._ancestral = AncestralRun(self._routed, prompt, draws, len(text_states), rule) if rule.ancestral else None
-        self._guided = GuidedRun(guidance)
+        self._guided, self._crowd = GuidedRun(guidance), None
+        if guidance.scale != 1.0 and guidance.away_from == "ensemble":
+            self._crowd = CrowdRun(self.numbers, _told(router, negative), draws, len(text_states))
         self._contexts = TextContexts((text_states, text_mask), negative if guidance.scale != 1.0 else None)
         self.num_rows = len(text_states)
         """Pictures, B."""
@@ -106,7 +105,7 @@ class VelocityField:
     @property
     def num_router_rows(self) -> int:
         """Rows that went through the router."""
-        return self._routed.num_asked * self.num_rows
+        return (self._routed.num_asked + (self._crowd.num_asked if self._crowd else 0)) * self.num_rows
 
     @property
     def picture_shape(self) -> tuple[int, int, int]:
@@ -129,14 +128,19 @@ class VelocityField:
         times = torch.full((len(x),), t, dtype=torch.float32, device=x.device)
         chosen = self._routed(x, times) if self._ancestral is None else self._ancestral(x, times, t)
         asks_negative = self._guided.asks_negative(t)
-        with_text, negative = self._mixed(x, times, chosen, asks_negative)
+        if asks_negative and self._crowd is not None:
+            velocities = [*self._mixed(x, times, chosen, "text")]
+            velocities += self._mixed(x, times, self._crowd(x, times), "negative")
+        else:
+            velocities = [*self._mixed(x, times, chosen, "both" if asks_negative else "text")]
         self.num_evaluations += 1
-        return FieldValue(self._guided.combine(with_text, negative), chosen.weights)
+        negative = velocities[1] if asks_negative else None
+        return FieldValue(self._guided.combine(velocities[0], negative), chosen.weights)
 
-    def _mixed(self, x: Tensor, times: Tensor, chosen: Chosen, with_negative: bool) -> tuple[Tensor, Tensor | None]:
-        """The chosen experts' velocities under their weights, given the text and given the negative text."""
-        parts = self._parts(x, times, chosen, with_negative)
-        sums = torch.zeros(1 + with_negative, *x.shape, device=x.device)
+    def _mixed(self, x: Tensor, times: Tensor, chosen: Chosen, side: Side) -> Tensor:
+        """The chosen experts' velocities under their weights, `[1 or 2, B, C, H, W]`: of both sides text first."""
+        parts = self._parts(x, times, chosen, side)
+        sums = torch.zeros(_halves(side), *x.shape, device=x.device)
         # In the order of the numbers, not of computing: a picture must not depend on which experts were resident.
         for number, rows in chosen.rows.items():
             share = chosen.weights[:, self.numbers.index(number)]
@@ -144,9 +148,9 @@ class VelocityField:
                 sums.addcmul_(parts[number], share.reshape(-1, 1, 1, 1))
             else:
                 sums.index_add_(1, rows, parts[number] * share[rows].reshape(-1, 1, 1, 1))
-        return sums[0], sums[1] if with_negative else None
+        return sums
 
-    def _parts(self, x: Tensor, times: Tensor, chosen: Chosen, with_negative: bool) -> dict[int, Tensor]:
+    def _parts(self, x: Tensor, times: Tensor, chosen: Chosen, side: Side) -> dict[int, Tensor]:
         """Velocities of each chosen expert `[1 or 2, R, C, H, W]`; those that need no fetching run first."""
         resident = resident_in(self._experts)
         order = sorted(chosen.rows, key=lambda number: resident is not None and number not in resident)
@@ -159,7 +163,7 @@ class VelocityField:
             rows = chosen.rows[number]
             pieces = [slice(first, min(first + MAX_ROWS, len(x))) for first in range(0, len(x), MAX_ROWS)]
             batches: Sequence[Tensor | slice] = pieces if rows is None else rows.split(MAX_ROWS)
-            made = [self._one(number, model, x, times, batch, with_negative) for batch in batches]
+            made = [self._one(number, model, x, times, batch, side) for batch in batches]
             parts[number] = made[0] if len(made) == 1 else torch.cat(made, dim=1)
             if resident is not None:
                 # Now and not after the last: keys and values of all experts would be as large as an expert.
@@ -167,12 +171,34 @@ class VelocityField:
         return parts
 
     def _one(
-        self, number: int, model: VelocityModel, x: Tensor, times: Tensor, rows: Tensor | slice, with_negative: bool
+        self, number: int, model: VelocityModel, x: Tensor, times: Tensor, rows: Tensor | slice, side: Side
     ) -> Tensor:
-        """One expert's velocities for some rows; with guidance, both halves in one batch."""
-        context = self._contexts.of(number, model, rows, with_negative)
+        """One expert's velocities for some rows `[1 or 2, R, C, H, W]`; both sides in one batch."""
+        context = self._contexts.of(number, model, rows, side)
         x, times = x[rows], times[rows]
-        if with_negative:
+        if side == "both":
             x, times = x.repeat(2, 1, 1, 1), times.repeat(2)
         self.num_expert_rows += len(x)
-        return model(x, times, context).float().unflatten(0, (1 + with_negative, -1))
+        return model(x, times, context).float().unflatten(0, (_halves(side), -1))
+
+
+def draws_experts(guidance: Guidance, routing: Routing) -> bool:
+    """Whether a run needs a number a row to draw experts with."""
+    return routing.ancestral or (guidance.scale != 1.0 and guidance.away_from == "ensemble")
+
+
+def _halves(side: Side) -> int:
+    return 2 if side == "both" else 1
+
+
+def _sees_prompt(router: object) -> bool:
+    return isinstance(router, Router) and router.sees_prompt
+
+
+def _told(
+    router: Callable[[Tensor, Tensor], Tensor] | None, text: Text | None
+) -> Callable[[Tensor, Tensor], Tensor] | None:
+    """A router as `(x, t)`; one that sees the prompt is told this one."""
+    if isinstance(router, Router) and router.sees_prompt and text is not None:
+        return router.given(*text)
+    return router

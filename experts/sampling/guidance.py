@@ -8,7 +8,7 @@ Shapes: B rows, C channels, H and W picture.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import AfterValidator, Field
@@ -40,6 +40,10 @@ class Guidance(Settings):
     every: Annotated[int, Field(ge=1, le=1000)] = 1
     """The negative prompt is asked at every n-th evaluation in the interval; in between, the last difference
     `v_text - v_negative` is used again."""
+
+    away_from: Literal["expert", "ensemble"] = "expert"
+    """Whose velocity, given the negative prompt, it is: that of the experts that draw the picture, or that of all
+    experts together, as a model of all the data would have it: see `crowd.py`."""
 
     def applies_at(self, t: float) -> bool:
         """Whether the velocity at flow time t is guided."""

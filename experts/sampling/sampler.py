@@ -18,8 +18,8 @@ from paris.experts.errors import SamplingError
 from paris.experts.models.prompt_router import PromptSays
 from paris.experts.objectives.objectives import VelocityModel
 from paris.experts.sampling.expert_source import ExpertSource, as_source
-from paris.experts.sampling.field import VelocityField, picture_shape
-from paris.experts.sampling.guidance import Guidance
+from paris.experts.sampling.field import VelocityField, draws_experts, picture_shape
+from paris.experts.sampling.guidance import Guidance, as_guidance
 from paris.experts.sampling.routing import Routing, as_routing
 from paris.experts.sampling.solvers import flow_times, new_solver
 from paris.experts.sampling.text_contexts import Text
@@ -89,6 +89,7 @@ def sample(
     _check_rows(seeds, latents, text_states, picture_shape(source))
     generators = generators_of(seeds)
     x = initial_noise(generators, picture_shape(source)) if latents is None else latents.float()
+    guidance = as_guidance(guidance)
     field = VelocityField(
         source,
         router,
@@ -98,7 +99,7 @@ def sample(
         prompt=prompt,
         guidance=guidance,
         routing=rule,
-        draws=expert_draws(generators) if rule.ancestral else None,
+        draws=expert_draws(generators) if draws_experts(guidance, rule) else None,
     )
     x = x.to(text_states.device)
     with torch.no_grad():
@@ -129,7 +130,7 @@ def generators_of(seeds: Sequence[int | torch.Generator]) -> list[torch.Generato
 
 
 def expert_draws(generators: Sequence[torch.Generator]) -> Tensor:
-    """What ancestral routing draws experts with: uniform float32 in [0, 1) `[B]`, on the CPU.
+    """What a run draws experts with: uniform float32 in [0, 1) `[B]`, on the CPU.
 
     Args:
         generators: One a row, after its noise: so a row's noise does not depend on the routing.

@@ -30,7 +30,8 @@ class SamplingSettings(Settings):
     """Above 1: shorter steps near noise, see `solvers.flow_times`."""
     guidance_interval: Interval = (0.0, 1.0)
     guidance_every: _Count = 1
-    """These two: see `guidance.Guidance`."""
+    guidance_away_from: Literal["expert", "ensemble"] = "expert"
+    """These three: see `guidance.Guidance`."""
     routing_threshold: _UnitTime | None = None
     """Experts less probable than this are left out; None: as the routing's name says."""
     sure_above: _UnitTime = 1.0

@@ -5,6 +5,8 @@ Shapes: B rows of text, M rows of negative text (none, one for all, or B), L tok
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 import torch
 from torch import Tensor
 
@@ -14,6 +16,9 @@ from paris.experts.objectives.objectives import VelocityModel
 
 Text = tuple[Tensor, Tensor | None]
 """States `[B, L, E]`, and mask bool `[B, L]`, True where a token counts; None where all do."""
+
+Side: TypeAlias = Literal["text", "negative", "both"]
+"""Whether an expert is asked about the prompt, the negative prompt, or both in one batch."""
 
 MAX_KEPT_BYTES = 2 << 30
 """Keys and values that are kept; beyond, the oldest expert's are computed again: about 4 % of what its pass costs."""
@@ -41,25 +46,25 @@ class TextContexts:
         self._states, self._mask = _trimmed(text if negative is None else _joined(text, negative))
         self._kept: dict[int, TextContext] = {}
 
-    def of(self, number: int, model: VelocityModel, rows: Tensor | slice, with_negative: bool) -> TextContext:
-        """What an expert sees for some rows: `[R]` of text, or with the negative text under it `[2 R]`.
+    def of(self, number: int, model: VelocityModel, rows: Tensor | slice, side: Side = "text") -> TextContext:
+        """What an expert sees for some rows: `[R]`, or `[2 R]` of both sides.
 
         Args:
             number: The expert's.
             model: The expert.
             rows: Row numbers `[R]`, or a slice of all.
-            with_negative: Append the rows' negative text.
+            side: The rows' text, their negative text, or both, the negative under the other.
         """
         whole = self._whole(number, model)
-        if not with_negative:
+        if side == "text":
             everything = isinstance(rows, slice) and rows == slice(0, self._num_rows) and not self._num_negative
             return whole if everything else whole.rows(rows)
         if isinstance(rows, slice):
-            if rows == slice(0, self._num_rows) and self._num_negative == self._num_rows:
+            if rows == slice(0, self._num_rows) and self._num_negative == self._num_rows and side == "both":
                 return whole
             rows = torch.arange(rows.start, rows.stop, device=self._states.device)
         away = self._num_rows + (rows if self._num_negative > 1 else torch.zeros_like(rows))
-        return whole.rows(torch.cat([rows, away]))
+        return whole.rows(torch.cat([rows, away]) if side == "both" else away)
 
     def keep_only(self, numbers: set[int]) -> None:
         """Forget what other experts see: those that have left the device."""
