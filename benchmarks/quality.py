@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from benchmarks.small.clusters import write_clusters
 from benchmarks.small.datasets import DATASETS, load_split
 from benchmarks.small.grid import save_grid
 from benchmarks.small.judge import open_judge, open_scout
-from benchmarks.small.train import clusterings_of, prepare, train
+from benchmarks.small.train import clusterings_of, prepare, train, training_seconds
 from benchmarks.small.ways import ALONE, NUM_STEPS, SOLVER
 from paris.experts.errors import ExpertError
 
@@ -53,10 +52,9 @@ def measure_folder(work: Path, plan: Plan, dataset: str, seed: int, jobs: int) -
         plan.questions(dataset, seed),
     )
     arms = [arm(name, settings) for name in dict.fromkeys(question.arm for question in questions)]
-    began = time.monotonic()
     prepare(folder, settings, clusterings_of(arms))
     train(folder, arms, jobs)
-    guided = [question.arm for question in questions if question.is_guided]
+    guided = [question for question in questions if question.is_guided]
     scales = best_scales(work / f"{dataset}-{plan.seeds[0]}", guided, jobs)
     rows = measure(folder, questions, scales, jobs)
     semantic = f"semantic-{settings.experts}"
@@ -77,7 +75,7 @@ def measure_folder(work: Path, plan: Plan, dataset: str, seed: int, jobs: int) -
         "losses_by_cluster": losses_by_cluster(folder, semantic),
         "calibration": calibration_by_noise(folder, semantic),
         "figures": [{**row, "of_monolith": round(row["frechet"] / monolith[row["is_guided"]], 4)} for row in rows],
-        "last_start_s": round(time.monotonic() - began, 1),
+        "process_s": {"training": training_seconds(folder), "figures": round(sum(row["seconds"] for row in rows), 1)},
     }
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -22,7 +23,7 @@ from benchmarks.small.clusters import heldout_homes
 from benchmarks.small.judge import Judge, new_words_expected, open_judge
 from benchmarks.small.parts import load_part
 from benchmarks.small.settings import SmallSettings, read_settings
-from benchmarks.small.ways import ALONE, Ensemble, way
+from benchmarks.small.ways import Ensemble, way
 from paris.experts.files import write_whole
 from paris.experts.frozen.codec import CodecConfig, load_codec
 from paris.experts.frozen.text import load_text_encoder
@@ -34,30 +35,35 @@ _LOSS_ROWS = 200
 _KEPT_PICTURES = 48
 
 
-def best_scales(folder: Path, names: Iterable[str], jobs: int) -> dict[str, float]:
-    """The guidance scale at which each arm is nearest to the data, on seeds of its own: asked once a data set.
+def best_scales(folder: Path, questions: Iterable[Question], jobs: int) -> dict[str, float]:
+    """The guidance scales at which arms are nearest to the data, on seeds of their own: asked once a data set.
 
     Args:
         folder: Of the data set's first seed, trained.
-        names: Of arms; experts are sampled ancestrally.
+        questions: Guided ones. Experts are sampled ancestrally, with the question's guidance.
         jobs: Processes at a time.
+
+    Returns:
+        By `Question.scale_name`.
     """
+    ways = {question.scale_name: (question.arm, question.scale_way) for question in questions}
     kept = folder / "guidance.json"
     found = json.loads(kept.read_bytes()) if kept.is_file() else {}
-    missing = [name for name in dict.fromkeys(names) if name not in found]
+    missing = [name for name in ways if name not in found]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        asked = {(name, scale): pool.submit(_distance_at, folder, name, scale) for name in missing for scale in SCALES}
+        asked = {
+            (name, scale): pool.submit(_distance_at, folder, *ways[name], scale) for name in missing for scale in SCALES
+        }
         for (name, scale), one in asked.items():
             found.setdefault(name, {})[f"{scale:g}"] = round(one.result(), 3)
     write_whole(kept, json.dumps(found).encode())
-    return {name: float(min(found[name], key=found[name].__getitem__)) for name in names}
+    return {name: float(min(found[name], key=found[name].__getitem__)) for name in ways}
 
 
-def _distance_at(folder: Path, name: str, scale: float) -> float:
+def _distance_at(folder: Path, name: str, drawing: str, scale: float) -> float:
     torch.set_num_threads(1)
     settings, judge = _opened(folder)
-    drawing = way(ALONE if name == MONOLITH else "ancestral")
-    drawn = _ensemble(folder, name, ()).draw(judge, drawing, settings.samples, scale, _SCALE_SEED)
+    drawn = _ensemble(folder, name, ()).draw(judge, way(drawing), settings.samples, scale, _SCALE_SEED)
     return judge.frechet_of(drawn.pictures)
 
 
@@ -69,7 +75,7 @@ def measure(
     Args:
         folder: A trained folder.
         questions: What is asked.
-        scales: Guidance of those arms that are asked for with it.
+        scales: From `best_scales`, of the guided questions.
         jobs: Processes.
 
     Returns:
@@ -77,7 +83,7 @@ def measure(
     """
     path = folder / "figures.jsonl"
     known = {line["key"]: line["row"] for line in _lines(path)}
-    scale_of = {question: scales[question.arm] if question.is_guided else 1.0 for question in questions}
+    scale_of = {question: scales[question.scale_name] if question.is_guided else 1.0 for question in questions}
     keys = {question: f"{question.name} at {scale:g}" for question, scale in scale_of.items()}
     missing = [question for question, key in keys.items() if key not in known]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
@@ -92,6 +98,7 @@ def measure(
 
 def answer(folder: Path, question: Question, guidance_scale: float) -> dict[str, Any]:
     """One figure; keeps some of its pictures for the grid."""
+    began = time.monotonic()
     torch.set_num_threads(1)
     settings, judge = _opened(folder)
     ensemble = _ensemble(folder, question.arm, question.without)
@@ -101,7 +108,8 @@ def answer(folder: Path, question: Question, guidance_scale: float) -> dict[str,
     np.save(kept, (pictures[:_KEPT_PICTURES] * 255).round().astype(np.uint8), allow_pickle=False)
     flops = arm(question.arm, settings).flops(settings)
     asked = {"arm": question.arm, "way": question.way, "without": list(question.without)}
-    return {**asked, "is_guided": question.is_guided, **row, "training_flops": flops}
+    took = {"seconds": round(time.monotonic() - began, 1)}
+    return {**asked, "is_guided": question.is_guided, **row, "training_flops": flops, **took}
 
 
 def losses_by_cluster(folder: Path, name: str) -> list[dict[str, Any]]:

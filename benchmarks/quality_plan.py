@@ -9,12 +9,15 @@ from benchmarks.small.arms import MONOLITH
 from benchmarks.small.settings import QUICK, SmallSettings
 from benchmarks.small.ways import ALONE, CORE
 
+GUIDED = ("ancestral!2", "ancestral", "top2+prompt")
+"""Ways that are asked for with guidance too; the first is the default of a model with a prompt router."""
 REDECIDED = ("ancestral<0.3", "ancestral<0.5", "ancestral<0.7")
 _KINDS = (
     *("even", "pixels", "overlap", "warm", "uniform", "steps"),
     *("epsilon", "narrow", "slow", "bad", "replaced", "sampled", "seeing"),
 )
-_ROUTED = ("top2+prompt~0.5", "top2+prompt~2", "full+prompt~0.5", "top2+prompt/5", "top2/5")
+_ROUTED = ("top2+prompt~0.5", "top2+prompt~2", "top2+prompt~c", "full+prompt~0.5", "top2+prompt/5", "top2/5")
+_AWAY = ("ancestral!1", "ancestral!3", "top2+prompt!2")
 _RATES = ("0.5", "2")
 _COUNTS = {f"k{count}": count for count in (2, 4, 8, 16, 32)}
 IDEAS = ("random", *_COUNTS, "routing", "missing", "distilled", "rates", *_KINDS)
@@ -36,6 +39,17 @@ class Question(NamedTuple):
         """For tables."""
         left_out = f", without expert {', '.join(map(str, self.without))}" if self.without else ""
         return f"{self.arm}, {self.way}{left_out}{', guided' if self.is_guided else ''}"
+
+    @property
+    def scale_way(self) -> str:
+        """The way of sampling at which the guidance scale is looked for."""
+        _, mark, every = self.way.partition("!")
+        return ALONE if self.arm == MONOLITH else f"ancestral{mark}{every}"
+
+    @property
+    def scale_name(self) -> str:
+        """What the guidance scale belongs to."""
+        return f"{self.arm}, {self.scale_way}" if "!" in self.way else self.arm
 
 
 class Plan(NamedTuple):
@@ -113,7 +127,7 @@ def core_questions(experts: int) -> list[Question]:
     semantic = f"semantic-{experts}"
     plain = [Question(MONOLITH, ALONE), *(Question(semantic, way) for way in (*CORE, *REDECIDED))]
     guided = [Question(MONOLITH, ALONE, is_guided=True)]
-    return plain + guided + [Question(semantic, way, is_guided=True) for way in ("ancestral", "top2+prompt")]
+    return plain + guided + [Question(semantic, way, is_guided=True) for way in GUIDED]
 
 
 def idea_questions(experts: int, ideas: Sequence[str] = IDEAS) -> list[Question]:
@@ -127,7 +141,8 @@ def idea_questions(experts: int, ideas: Sequence[str] = IDEAS) -> list[Question]
     few = ("top2+prompt", "full+prompt", "ancestral")
     found = {
         "random": [Question(f"random-{experts}", way) for way in ("top2", "full", "ancestral")],
-        "routing": [Question(semantic, way) for way in _ROUTED],
+        "routing": [Question(semantic, way) for way in _ROUTED]
+        + [Question(semantic, way, is_guided=True) for way in _AWAY],
         "missing": [Question(semantic, way, (experts - 1,)) for way in few],
         "distilled": [Question(f"distilled-{experts}", ALONE)],
         "rates": [Question(f"{semantic}@{multiple}", "ancestral") for multiple in _RATES]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.marked import replace_between
+from benchmarks.quality_plan import GUIDED
 from benchmarks.quality_plot import draw
 from benchmarks.record import RESULTS
 from benchmarks.small.arms import MONOLITH
@@ -50,12 +51,13 @@ def main_table(dataset: str, folders: list[dict[str, Any]], figures: Figures) ->
     """
     own = {(arm, way): rows for (name, arm, way), rows in figures.items() if name == dataset}
     floors = [folder["floor"] for folder in folders]
+    hours = sum(sum(folder["process_s"].values()) for folder in folders) / 3600
     lines = [
         f"### {dataset}",
         "",
         f"{len(folders)} seed{'s' * (len(folders) > 1)}, {own[MONOLITH, 'alone'][0]['num_samples']} samples; data "
         f"against data at the same number: {statistics.fmean(floors):.2f}. A guided row is a share of the guided "
-        "monolith's distance, each at the scale that suits it best.",
+        f"monolith's distance, each at the scale that suits it best. {hours:.1f} hours of a core.",
         "",
         "| arm | sampling | distance | of the monolith's | KID | precision | recall | sliced W | recognised | MFLOP |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -82,7 +84,8 @@ def summary_table(datasets: Iterable[list[dict[str, Any]]]) -> str:
         for is_guided in (False, True):
             rows = [row for folder in folders for row in folder["figures"] if row["is_guided"] == is_guided]
             alone = [row for row in rows if row["arm"] == MONOLITH]
-            ours = [row for row in rows if (row["arm"], row["way"]) == (f"semantic-{experts}", "ancestral")]
+            way = GUIDED[0] if is_guided else "ancestral"
+            ours = [row for row in rows if (row["arm"], row["way"]) == (f"semantic-{experts}", way)]
             ours = [row for row in ours if not row["without"]]
             cells += [_spread(alone, "frechet", 2), _spread(ours, "frechet", 2), _spread(ours, "of_monolith", 2)]
         seeds = f"{len(folders)} seed{'s' * (len(folders) > 1)}"

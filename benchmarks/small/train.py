@@ -10,6 +10,7 @@ command again after any interruption.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
@@ -74,6 +75,12 @@ def train(folder: Path, arms: Sequence[Arm], jobs: int) -> None:
         running = [pool.submit(train_student, folder, one.parts[0], one.teachers) for one in arms if one.teachers]
         sampled = [one for one in arms if one.routers.endswith(SAMPLED)]
         _all(running + [pool.submit(train_routers_on_samples, folder, one.clustering, one.parts) for one in sampled])
+
+
+def training_seconds(folder: Path) -> float:
+    """What all parts and routers of a folder took, each by itself, whichever start trained them."""
+    reports = (folder / "work").glob("*/report.json")
+    return round(sum(json.loads(report.read_bytes())["seconds"] for report in reports), 1)
 
 
 def main() -> int:

@@ -6,7 +6,9 @@
 "ancestral"     one expert a picture from p(k | prompt), kept
 "ancestral<0.5" the same, decided again by picture and prompt below flow time 0.5
 "top2+prompt~2" the posterior at temperature 2: flatter than the routers say; below 1, sharper
+"top2+prompt~c" at the temperature that calibrates the posterior, another in each tenth of flow time
 "top2+prompt/5" the router asked at every fifth step alone
+"ancestral!2"   guided away from what all experts would draw, which is asked at every second step
 "prior"         as ancestral, without a prompt: one expert from p(k), kept
 "oracle"        the expert of the cluster that the prompt's own held-out picture belongs to
 """
@@ -15,7 +17,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +28,7 @@ import torch
 
 from benchmarks.flops import forward_flops
 from benchmarks.small.arms import Arm
+from benchmarks.small.calibration import calibration_by_noise
 from benchmarks.small.clusters import heldout_homes
 from benchmarks.small.judge import Judge, new_words_expected
 from benchmarks.small.parts import load_part
@@ -38,6 +42,7 @@ from paris.experts.models.prompt_router import PromptSays
 from paris.experts.objectives.objectives import Objective, VelocityModel, as_velocity
 from paris.experts.pipeline.drawing import Prompted, read_prompts
 from paris.experts.sampling.field import VelocityField
+from paris.experts.sampling.guidance import Guidance
 from paris.experts.sampling.routing import Routing
 from paris.experts.sampling.sampler import expert_draws, generators_of, initial_noise
 from paris.experts.sampling.solvers import flow_times, new_solver
@@ -58,10 +63,11 @@ CORE = (
 NUM_STEPS = 25
 SOLVER = "ab2"
 _FIELDS = ("redecide_below", "temperature", "router_every")
+_CALIBRATED = "c"
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
 _NAME = re.compile(
-    rf"(?P<rule>[a-z0-9]+)(?P<joined>\+prompt)?(?:<(?P<redecide_below>{_NUMBER}))?(?:~(?P<temperature>{_NUMBER}))?"
-    r"(?:/(?P<router_every>[0-9]+))?"
+    rf"(?P<rule>[a-z0-9]+)(?P<joined>\+prompt)?(?:<(?P<redecide_below>{_NUMBER}))?(?:~(?P<temperature>{_NUMBER}|{_CALIBRATED}))?"
+    r"(?:/(?P<router_every>[0-9]+))?(?:!(?P<guidance_every>[0-9]+))?"
 )
 _FIRST_SEED = 1_000_000
 _ROWS_AT_ONCE = 250
@@ -75,6 +81,10 @@ class Way(NamedTuple):
     asks_prompt: bool = True
     """What the prompt says of the experts counts."""
     is_oracle: bool = False
+    is_calibrated: bool = False
+    """The posterior of picture and prompt at the temperatures of `calibration.py`."""
+    guidance: Guidance = Guidance()
+    """When and away from what, if at all."""
 
 
 class Drawn(NamedTuple):
@@ -106,9 +116,11 @@ def way(name: str) -> Way:
     if found is None:
         raise SmallDataError(f"There is no way {name!r} of sampling.", f"Known: {__doc__}")
     rule, is_joined = Routing.named(found["rule"]), found["joined"] is not None
-    changed = {field: json.loads(found[field]) for field in _FIELDS if found[field]}
-    rule = Routing.from_settings({**rule.to_settings(), **changed})
-    return Way(name, rule, asks_prompt=is_joined or rule.ancestral)
+    is_calibrated, every = found["temperature"] == _CALIBRATED, found["guidance_every"]
+    given = {field: found[field] for field in _FIELDS if found[field] not in (None, _CALIBRATED)}
+    rule = Routing.from_settings({**rule.to_settings(), **{field: json.loads(text) for field, text in given.items()}})
+    guidance = Guidance.from_settings({"away_from": "ensemble", "every": int(every)}) if every else Guidance()
+    return Way(name, rule, asks_prompt=is_joined or rule.ancestral, is_calibrated=is_calibrated, guidance=guidance)
 
 
 class Ensemble:
@@ -122,7 +134,7 @@ class Ensemble:
     """
 
     def __init__(self, folder: Path, settings: SmallSettings, arm: Arm, without: tuple[int, ...] = ()) -> None:
-        self.arm, self._settings = arm, settings
+        self.arm, self._settings, self._folder = arm, settings, folder
         self._flops = 0
         self.experts: Mapping[int, VelocityModel] = {
             k: as_velocity(self._counted(load_part(folder, part)), Objective(kind=part.objective))
@@ -157,12 +169,12 @@ class Ensemble:
             x = initial_noise(generators, self._shape)
             field = VelocityField(
                 self.experts,
-                self.router,
+                self._calibrated(text.says) if way.is_calibrated else self.router,
                 text.states,
                 text.mask,
                 negative=text.negative,
-                prompt=text.says,
-                guidance=guidance_scale,
+                prompt=None if way.is_calibrated else text.says,
+                guidance=way.guidance.model_copy(update={"scale": guidance_scale}),
                 routing=way.routing,
                 draws=expert_draws(generators),
             )
@@ -186,6 +198,22 @@ class Ensemble:
         """Pictures as the judge takes them, `[N, S, S, 3]`, of what a model made `[N, C, S, S]`."""
         pictures = self.codec.decode(x) / np.float32(255)
         return np.broadcast_to(pictures, (*pictures.shape[:3], 3))
+
+    def _calibrated(self, says: PromptSays | None) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+        router, evidence = self.router, None if says is None else says.evidence
+        if router is None or evidence is None:
+            raise SmallDataError("Only a posterior of pictures and prompts is calibrated.", "Ask for RULE+prompt~c.")
+
+        def asked(x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+            level = min(int(times[0].item() * len(self._temperatures)), len(self._temperatures) - 1)
+            return (router(x, times) + evidence) / self._temperatures[level]
+
+        return asked
+
+    @cached_property
+    def _temperatures(self) -> list[float]:
+        rows = calibration_by_noise(self._folder, self.arm.clustering)
+        return [row["with_prompt"]["temperature"] for row in rows]
 
     def _counted(self, model: DiTExpert) -> DiTExpert:
         row = sum(forward_flops(model.config, model.config.max_text_tokens).values())

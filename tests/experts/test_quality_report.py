@@ -19,11 +19,12 @@ def folder(seed, ancestral):
     ways = ("oracle", "top2+prompt", "full+prompt", "top1", "top2", "full")
     figures = [figure("monolith", "alone", 2.0), figure("semantic-4", "ancestral", ancestral)]
     figures += [figure("semantic-4", way, 3.0) for way in ways] + [figure("semantic-4", "full", 5.0, (3,))]
-    figures += [figure("monolith", "alone", 2.0, scale=1.5), figure("semantic-4", "ancestral", 1.0, scale=2.0)]
+    figures += [figure("monolith", "alone", 2.0, scale=1.5), figure("semantic-4", "ancestral!2", 1.0, scale=2.0)]
     losses = [{"cluster": 0, "share": 1.0, "own": 0.1, "best_other": 0.2, "monolith": 0.15}]
     said = {"accuracy": 0.75, "calibration_error": 0.031, "temperature": 1.1, "nats": 0.002}
     return {
         "calibration": [{"t": level / 10, "picture": said, "with_prompt": said} for level in range(10)],
+        "process_s": {"training": 1800.0, "figures": 1800.0},
         "dataset": "digits",
         "seed": seed,
         "settings": {"experts": 4, "dataset": "digits"},
@@ -44,13 +45,14 @@ def test_only_what_stands_between_the_marks_is_replaced(tmp_path, monkeypatch, c
     monkeypatch.setattr("sys.argv", given)
     assert quality_report.main() == 0
     text = docs.read_text()
+    assert "2.0 hours of a core" in text
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "old" not in text
     lines = [line for line in text.splitlines() if line.startswith("| semantic-4 | ancestral |")]
     assert [cell.strip() for cell in lines[0].split("|")][3:5] == ["1.50 ± 0.71", "0.75 ± 0.35"]
     assert "| semantic-4 | full without expert 3 | 5.00" in text
-    assert "| semantic-4 | ancestral, guided 2 | 1.00 ± 0.00 | 0.50 ± 0.00" in text
+    assert "| semantic-4 | ancestral!2, guided 2 | 1.00 ± 0.00 | 0.50 ± 0.00" in text
     assert "| digits | 0.3 to 0.4 | 75% | 0.031 | 1.10 | 75% | 0.031 | 1.10 |" in text
     assert text.index("| semantic-8") > text.index("| semantic-4 | full without")
     summary = (

@@ -220,6 +220,19 @@ def test_a_router_that_sees_the_prompt_routes_by_it_alone(folder):
     assert np.array_equal(*drawn)
 
 
+def test_a_way_s_name_says_how_it_is_guided_and_calibrated(folder):
+    judge, small = load(folder).judge, Ensemble(folder, SMALLEST, arm("semantic-2", SMALLEST))
+    away, plain = (small.draw(judge, way(name), 20, 2.0) for name in ("ancestral!2", "ancestral"))
+    assert (away.expert_rows, away.router_rows) == (25 + 13, 13)
+    assert (plain.expert_rows, plain.router_rows) == (50, 0)
+    unguided = [small.draw(judge, way(name), 20, 1.0).pictures for name in ("ancestral!2", "ancestral")]
+    assert np.array_equal(*unguided)
+    sure = [small.draw(judge, way(f"full+prompt{mark}"), 20, 1.0).pictures for mark in ("", "~c")]
+    assert not np.array_equal(*sure)
+    with pytest.raises(SmallDataError, match="Only a posterior of pictures and prompts"):
+        small.draw(judge, way("full~c"), 20, 1.0)
+
+
 def test_calibration_is_told_at_each_noise_level_with_and_without_the_prompt(folder):
     rows = calibration_by_noise(folder, "semantic-2")
     assert [row["t"] for row in rows] == pytest.approx([level / 10 for level in range(10)])
@@ -240,8 +253,9 @@ def test_the_best_temperature_undoes_what_made_a_posterior_too_sure():
 def test_each_figure_is_measured_once_and_a_line_that_was_cut_is_measured_again(folder):
     questions = [Question(MONOLITH, "alone"), Question("semantic-2", "ancestral"), Question("semantic-2", "full", (1,))]
     questions.insert(1, Question(MONOLITH, "alone", is_guided=True))
-    scale = best_scales(folder, [MONOLITH], 1)
-    assert best_scales(folder, [MONOLITH], 1) == scale
+    guided = [question for question in questions if question.is_guided]
+    scale = best_scales(folder, guided, 1)
+    assert best_scales(folder, guided, 1) == scale
     rows = measure(folder, questions, scale, 1)
     assert [row["arm"] for row in rows] == [MONOLITH, MONOLITH, "semantic-2", "semantic-2"]
     assert [row["guidance_scale"] for row in rows] == [1.0, scale[MONOLITH], 1.0, 1.0]
