@@ -119,7 +119,8 @@ class SamplingTable(_Table):
     solver: Literal["euler", "heun", "ab2", "ab3", "dpmpp-2m"] = "euler"
     time_shift: Annotated[float, Field(gt=0)] = 1.0
     guidance_interval: tuple[_UnitTime, _UnitTime] = (0.0, 1.0)
-    guidance_every: Annotated[int, Field(ge=1)] = 1
+    guidance_every: Annotated[int, Field(ge=1)] = 2
+    guidance_away_from: Literal["expert", "ensemble"] = "ensemble"
     routing_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     sure_above: Annotated[float, Field(ge=0, le=1)] = 1.0
     router_every: Annotated[int, Field(ge=1)] = 1

@@ -51,7 +51,10 @@ def usual_sampling(*, has_prompt_router: bool) -> SamplingSettings:
     """What a model that says nothing of sampling is sampled with.
 
     Args:
-        has_prompt_router: Whether the model can tell whose a prompt is: then routing is ancestral, which drew best of
-            all for a single expert's price (docs/quality.md); else top-2, as the paper has it.
+        has_prompt_router: Whether the model can tell whose a prompt is: then routing is ancestral and guidance leads
+            away from the ensemble, asked at every second step, which drew best of all for a single model's price
+            (docs/quality.md); else top-2, as the paper has it.
     """
-    return SamplingSettings(routing="ancestral" if has_prompt_router else "top2")
+    if not has_prompt_router:
+        return SamplingSettings()
+    return SamplingSettings(routing="ancestral", guidance_away_from="ensemble", guidance_every=2)
