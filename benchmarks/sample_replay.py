@@ -18,7 +18,7 @@ from benchmarks.sample_models import RandomModel
 from benchmarks.sample_quality import field_of, run
 from benchmarks.small.folder import TrainedFolder
 from paris.experts.models.router import Router
-from paris.experts.pipeline.drawing import rules_of
+from paris.experts.pipeline.rules import rules_of
 from paris.experts.sampling.field import VelocityField
 from paris.experts.sampling.routing import Routing
 from paris.experts.sampling.settings import SamplingSettings

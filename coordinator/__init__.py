@@ -3,7 +3,7 @@
 cli.py             the commands; each imports its module when it runs; cli_data.py: those about data
 cli_arguments.py   arguments that several commands have
 console.py         what commands say; errors as one line
-config.py          run.toml; recipes/ has ready ones
+config.py          run.toml, whose tables are in config_tables.py; recipes/ has ready ones
 rundir.py          where things stand in a run directory
 init.py            a new run directory
 preparing.py       prepare/: data to clusters, shards, manifests; cluster_cards.py shows them

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from paris.coordinator.config import ObjectivesTable
+from paris.coordinator.config_tables import ObjectivesTable
 from paris.coordinator.prepare.licences import licence_table
 from paris.coordinator.rundir import RunDir
 from paris.protocol.records import Registration

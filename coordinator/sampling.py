@@ -55,7 +55,8 @@ def sample_to_file(request: SampleRequest, out: Path, *, routing_plot: Path | No
             is written.
     """
     from paris.experts.errors import SamplingError
-    from paris.experts.pipeline.drawing import draw, rules_of
+    from paris.experts.pipeline.drawing import draw
+    from paris.experts.pipeline.rules import rules_of
     from paris.experts.release.parts import load_parts, local_folder
     from paris.experts.sampling.routing_plot import check_plot, plot_routing
     from paris.experts.sampling.trace import TraceRecorder

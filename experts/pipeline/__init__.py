@@ -1,7 +1,8 @@
 """Prompts in, pictures out: a pipeline of diffusers, and drawing without it.
 
 pipeline.py         `ParisPipeline`
-drawing.py          rules, prompts and noise of a sampling run; drawing without diffusers
+rules.py            how a picture is drawn, every question answered
+drawing.py          prompts and noise of a sampling run; drawing without diffusers
 files.py            loading and saving
 placement.py        devices and dtypes
 steps.py            a scheduler of diffusers, or a solver of ours

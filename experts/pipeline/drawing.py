@@ -1,4 +1,4 @@
-"""From what a caller asks for to what a sampling run needs: rules, prompts, noise.
+"""From what a caller asks for to what a sampling run needs: prompts, noise.
 
 Shapes: B rows (one a picture), K experts, C channels, H and W picture, L text tokens, E text width.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,13 +17,10 @@ from paris.experts.errors import SamplingError
 from paris.experts.frozen.text import TextEncoder
 from paris.experts.models.prompt_router import PromptRouter, PromptSays, asked_of_prompts
 from paris.experts.models.router import Router
+from paris.experts.pipeline.rules import Rules, rules_of
 from paris.experts.sampling.expert_source import ExpertSource
 from paris.experts.sampling.field import VelocityField
-from paris.experts.sampling.guidance import Guidance
-from paris.experts.sampling.routing import Routing
 from paris.experts.sampling.sampler import Step, expert_draws, generators_of, sample
-from paris.experts.sampling.settings import SamplingSettings
-from paris.experts.sampling.solvers import new_solver
 from paris.experts.sampling.text_contexts import Text
 
 if TYPE_CHECKING:
@@ -32,16 +29,6 @@ if TYPE_CHECKING:
     from paris.experts.release.parts import ModelParts
 
 Generators: TypeAlias = int | torch.Generator | Sequence[int | torch.Generator] | None
-
-
-class Rules(NamedTuple):
-    """How a run is sampled, every question answered."""
-
-    num_steps: int
-    solver: str
-    time_shift: float
-    guidance: Guidance
-    routing: Routing
 
 
 @dataclass(frozen=True)
@@ -56,50 +43,6 @@ class Prompted:
     """States and mask to be led away from, one row or B; None without guidance."""
     says: PromptSays | None
     """What they say of the experts; None without a prompt router."""
-
-
-def rules_of(
-    default: SamplingSettings,
-    *,
-    num_steps: int | None = None,
-    guidance_scale: float | None = None,
-    routing: str | Routing | None = None,
-    max_experts: int | None = None,
-    routing_threshold: float | None = None,
-    solver: str | None = None,
-) -> Rules:
-    """What a model says of itself, where nothing else is asked for.
-
-    Args:
-        default: The model's settings.
-        num_steps: None, here and below: as the model says.
-        guidance_scale: 1 is no guidance. When it applies, and what it leads away from, is as the model says.
-        routing: A rule, or the name of one. A name brings a rule of its own: nothing of the model's remains.
-        max_experts: Experts a row uses at most, in place of the rule's.
-        routing_threshold: Experts less probable than this are left out, in place of the rule's.
-        solver: A name of `solvers.SOLVERS`.
-
-    Raises:
-        SamplingError: No routing or solver has this name.
-        SettingsError: A number is out of range.
-    """
-    asked = {"num_steps": num_steps, "guidance_scale": guidance_scale, "solver": solver}
-    if solver is not None:
-        new_solver(solver)
-    known = {name: value for name, value in asked.items() if value is not None}
-    settings = SamplingSettings.from_settings({**default.to_settings(), **known})
-    rule = _own_routing(settings) if routing is None else routing
-    rule = Routing.named(rule) if isinstance(rule, str) else rule
-    changed = {"max_experts": max_experts, "threshold": routing_threshold}
-    changes = {name: value for name, value in changed.items() if value is not None}
-    guidance = Guidance(
-        scale=settings.guidance_scale,
-        interval=settings.guidance_interval,
-        every=settings.guidance_every,
-        away_from=settings.guidance_away_from,
-    )
-    rule = Routing.from_settings({**rule.to_settings(), **changes})
-    return Rules(settings.num_steps, settings.solver, settings.time_shift, guidance, rule)
 
 
 def read_prompts(
@@ -266,15 +209,3 @@ def draw(
         **rules._asdict(),
     )
     return parts.codec.decode(made)
-
-
-def _own_routing(settings: SamplingSettings) -> Routing:
-    rule = Routing.named(settings.routing)
-    threshold = rule.threshold if settings.routing_threshold is None else settings.routing_threshold
-    more: dict[str, Any] = {
-        "sure_above": settings.sure_above,
-        "router_every": settings.router_every,
-        "temperature": settings.routing_temperature,
-        "redecide_below": settings.redecide_below,
-    }
-    return rule.model_copy(update={"threshold": threshold, **more})

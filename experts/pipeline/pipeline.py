@@ -24,15 +24,14 @@ from paris.experts.models.router import Router
 from paris.experts.pipeline.callbacks import Callbacks
 from paris.experts.pipeline.drawing import (
     Generators,
-    Rules,
     draws_of,
     field_of,
     initial_latents,
     read_prompts,
-    rules_of,
 )
 from paris.experts.pipeline.files import StoredPipeline
 from paris.experts.pipeline.output import as_output, check_output_type
+from paris.experts.pipeline.rules import Rules, rules_of
 from paris.experts.pipeline.steps import SchedulerSteps, SolverSteps, Steps
 from paris.experts.release.parts import Experts
 from paris.experts.release.residency import ExpertBank

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from paris.coordinator.config import SamplingTable, dump_config, load_config, load_recipe, parse_config, recipe_names
+from paris.coordinator.config import dump_config, load_config, load_recipe, parse_config, recipe_names
+from paris.coordinator.config_tables import SamplingTable
 from paris.coordinator.errors import ConfigError, RunDirError
 from paris.coordinator.init import create_run
 from paris.coordinator.rundir import RunDir

@@ -14,7 +14,8 @@ from paris.experts import ParisPipeline
 from paris.experts.errors import CheckpointError, LayoutError, SettingsError
 from paris.experts.models.prompt_router import PromptRouter, PromptRouterConfig
 from paris.experts.objectives.objectives import Objective, as_velocity
-from paris.experts.pipeline.drawing import draw, rules_of
+from paris.experts.pipeline.drawing import draw
+from paris.experts.pipeline.rules import rules_of
 from paris.experts.release.parts import load_parts
 from paris.experts.sampling.settings import SamplingSettings
 

@@ -1,7 +1,7 @@
 import pytest
 
 from paris.experts.errors import SettingsError
-from paris.experts.pipeline.drawing import rules_of
+from paris.experts.pipeline.rules import rules_of
 from paris.experts.sampling.guidance import Guidance
 from paris.experts.sampling.routing import Routing
 from paris.experts.sampling.settings import SamplingSettings
