@@ -106,6 +106,8 @@ class Router(nn.Module):
             text: Text states `[B, L, E]`.
             text_mask: bool `[B, L]`, or None.
         """
+        device = self.cls_token.device
+        text, text_mask = text.to(device), None if text_mask is None else text_mask.to(device)
         return lambda x, t: self(x, t, text, text_mask)
 
     def _first_token(self, num_rows: int, text: Tensor | None, text_mask: Tensor | None) -> Tensor:

@@ -13,6 +13,7 @@ from paris.experts.objectives.objectives import Objective, as_velocity
 from paris.experts.release.layout import expert_path, load_expert, read_layout, write_layout
 from paris.experts.release.layout_fields import Layout
 from paris.experts.release.residency import ExpertBank
+from paris.experts.sampling.guidance import Guidance
 from paris.experts.sampling.sampler import sample
 
 K = 4
@@ -45,6 +46,9 @@ def folder(written, tmp_path):
     return shutil.copytree(written, tmp_path / "model")
 
 
+AWAY = Guidance(scale=3.0, away_from="ensemble")
+
+
 def open_bank(folder, resident=2, **settings):
     return ExpertBank.open(folder, read_layout(folder), max_resident_experts=resident, **settings)
 
@@ -62,8 +66,7 @@ def pictures(experts, device="cpu", **settings):
         seeds=range(5),
         negative=(torch.zeros(1, 4, 10), torch.tensor([[True, False, False, False]])),
         num_steps=3,
-        guidance=3.0,
-        **settings,
+        **{"guidance": 3.0, **settings},
     )
 
 
@@ -71,7 +74,8 @@ def pictures(experts, device="cpu", **settings):
 def all_there(written):
     layout = read_layout(written)
     experts = [as_velocity(load_expert(written, layout, k), layout.objectives[k]) for k in range(K)]
-    return {routing: pictures(experts, routing=routing) for routing in ("full", "top2")}
+    made = {routing: pictures(experts, routing=routing) for routing in ("full", "top2")}
+    return {**made, "away": pictures(experts, routing="top1", guidance=AWAY)}
 
 
 def weights_of(expert):
@@ -96,6 +100,7 @@ def test_pictures_do_not_depend_on_how_many_experts_are_resident(written, all_th
         # Three steps of all experts: each once, then those that had left.
         assert bank.stats.fetches == K + 2 * (K - (resident or K))
         assert torch.equal(pictures(bank, routing="top2"), all_there["top2"])
+        assert torch.equal(pictures(bank, routing="top1", guidance=AWAY), all_there["away"])
 
 
 @pytest.mark.gpu
