@@ -25,6 +25,7 @@ hub.py               the Hub client; transient and permanent failures told apart
 retry.py             one bounded back-off
 hub_file.py          one file of a Hub repo, one ranged request
 fetch.py             resumable, verified downloads
+fetch_queue.py       which file to try next, and when
 peers.py             other volunteers as a source of files
 needs.py             which shards the trainer will need soon
 background_fetch.py  shards arrive while the trainer works

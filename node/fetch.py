@@ -3,18 +3,17 @@
 Other volunteers are asked first, where they share: for a file that is needed soon as long as patience lasts, for others
 until they are needed soon. Transient trouble of the Hub is waited out with a bounded back-off; progress resets the
 count. A wrong hash is fetched again once and then refused: the Hub serves something else than the coordinator signed.
+Which file is next, and when, is for `fetch_queue.py` to say.
 """
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 from paris.node.bandwidth import Bandwidth
@@ -27,6 +26,7 @@ from paris.node.errors import (
     disk_full,
     is_disk_full,
 )
+from paris.node.fetch_queue import FetchQueue, Job
 from paris.node.hub import Hub
 from paris.node.hub_file import Wanted, append_from_hub
 from paris.node.peers import NoPeers, Outcome, Peers
@@ -34,36 +34,12 @@ from paris.node.retry import Backoff, Wait
 
 _PIECE_BYTES = 2**18
 _LOOK_S = 0.5
-_FILES_AHEAD = 4
-"""For each download at a time: how far beyond the first missing file to look while it waits."""
-_ASK_AGAIN_S, _ASK_AGAIN_MOST_S = 0.5, 10.0
 PATIENCE_S = 120.0
 """At most, with peers for a file that is needed soon; after that it comes from the Hub whatever they say."""
-_FAILURES_BEFORE_PEERS = 3
-"""In a row at the Hub: then peers get as much patience again."""
-_PROMISE_S = 600.0
-"""In which peers that say they will have a file should have it; whoever has not is left alone for a while."""
 
 
 class _MakeWayError(Exception):
     """A download without hurry ends here, so that one that is needed soon takes its place; its part stays."""
-
-
-@dataclass
-class _Job:
-    """One file on its way: what was tried, and when to try again."""
-
-    wanted: Wanted
-    failures: int = 0
-    best_bytes: int = -1
-    was_wrong: bool = False
-    until: float = math.inf
-    """When patience with peers ends; infinite while the file is not needed soon."""
-    waits_since: float | None = None
-    """Since when peers ask for patience."""
-    wait_s: float = 0.0
-    """How long to wait before the next try."""
-    not_before: float = -math.inf
 
 
 @dataclass
@@ -125,18 +101,18 @@ class Fetcher:
         """
         self.cache.make_room(self._missing_bytes(files), {wanted.sha256 for wanted in files})
         self._is_cancelled = False
-        waiting = {index: _Job(wanted) for index, wanted in enumerate(files)}
+        queue = FetchQueue(files, self.parallel)
         running: dict[Future[Path | None], int] = {}
         with ThreadPoolExecutor(self.parallel, thread_name_prefix="fetch") as pool:
             try:
-                while waiting:
-                    self._hurry(waiting, len(files) if num_urgent is None else num_urgent())
-                    for index in self._due(waiting, running.values()):
-                        running[pool.submit(self._attempt, waiting[index])] = index
-                    for future in self._done(running, waiting):
+                while queue:
+                    queue.hurry(len(files) if num_urgent is None else num_urgent(), self.clock(), self.patience_s)
+                    for index in self._due(queue, running.values()):
+                        running[pool.submit(self._attempt, queue[index])] = index
+                    for future in self._done(running, queue):
                         index = running.pop(future)
                         if (path := future.result()) is not None:
-                            del waiting[index]
+                            queue.remove(index)
                             on_ready(index, path)
                     check()
             except BaseException:
@@ -152,48 +128,27 @@ class Fetcher:
         Raises:
             As `fetch_all`.
         """
-        job = _Job(wanted)
+        job = Job(wanted)
         while (path := self._attempt(job)) is None:
             if job.wait_s > 0:
                 self.pause(job.wait_s)
         return path
 
-    def _hurry(self, waiting: dict[int, _Job], num_urgent: int) -> None:
-        """Begin to count the time of files that are needed soon now."""
-        for index, job in waiting.items():
-            if index < num_urgent and job.until == math.inf:
-                job.until = self.clock() + self.patience_s
-                job.not_before = min(job.not_before, self.clock())
-
-    def _due(self, waiting: dict[int, _Job], busy: Collection[int]) -> list[int]:
-        """What to try now.
-
-        Of the files ahead, so that all who share them move along the same order together: those that are needed soon,
-        then what others wait for, wherever it stands, then the rest. Whoever is told "I shall fetch it" waits for it;
-        if it came only in our own order, two that have different orders could wait for each other.
-        """
-        now, asked_for = self.clock(), self.peers.asked_for()
-        ahead = self._ahead(waiting)
-        urgent = [index for index, job in ahead.items() if job.until < math.inf]
-        asked = [index for index, job in waiting.items() if job.wanted.sha256 in asked_for]
-        order = dict.fromkeys([*urgent, *asked, *ahead])
-        due = [index for index in order if index not in busy and waiting[index].not_before <= now]
+    def _due(self, queue: FetchQueue, busy: Collection[int]) -> list[int]:
+        """What to try now, as much as there is room for."""
+        due = queue.due(self.clock(), busy, self.peers.asked_for())
         free = self.parallel - len(busy)
-        self._is_crowded = any(waiting[index].until < math.inf for index in due[free:])
+        self._is_crowded = queue.is_any_urgent(due[free:])
         return due[:free]
 
-    def _ahead(self, waiting: dict[int, _Job]) -> dict[int, _Job]:
-        return dict(islice(waiting.items(), _FILES_AHEAD * self.parallel))
-
-    def _done(self, running: dict[Future[Path | None], int], waiting: dict[int, _Job]) -> list[Future[Path | None]]:
+    def _done(self, running: dict[Future[Path | None], int], queue: FetchQueue) -> list[Future[Path | None]]:
         """What has ended, after waiting a moment for it; nothing where all files wait for their time."""
         if running:
             return sorted(wait(running, timeout=_LOOK_S, return_when=FIRST_COMPLETED).done, key=running.__getitem__)
-        next_at = min(job.not_before for job in self._ahead(waiting).values())
-        self.pause(min(_LOOK_S, max(0.0, next_at - self.clock())))
+        self.pause(min(_LOOK_S, max(0.0, queue.next_at() - self.clock())))
         return []
 
-    def _attempt(self, job: _Job) -> Path | None:
+    def _attempt(self, job: Job) -> Path | None:
         """Try once: the cache, then peers, then the Hub. None: try again after `job.wait_s`."""
         wanted, job.wait_s = job.wanted, 0.0
         try:
@@ -213,24 +168,12 @@ class Fetcher:
         job.not_before = self.clock() + job.wait_s
         return path
 
-    def _ask_peers(self, job: _Job) -> Outcome:
+    def _ask_peers(self, job: Job) -> Outcome:
         """What the peers say, as long as patience with them lasts."""
         outcome = self.peers.try_take(job.wanted, partial(self._took_from_peer, job), lambda: job.until - self.clock())
-        if outcome != "wait":
-            return outcome
-        now = self.clock()
-        if job.waits_since is None:
-            job.waits_since = now
-        waited_s = now - job.waits_since
-        if now >= job.until:
-            return "hub"
-        if waited_s >= _PROMISE_S:
-            self.peers.lose_patience(job.wanted.sha256)
-            job.waits_since = None
-        job.wait_s = min(_ASK_AGAIN_MOST_S, _ASK_AGAIN_S + waited_s / 4, job.until - now)
-        return "wait"
+        return job.wait_for_peers(self.clock(), self.peers.lose_patience) if outcome == "wait" else outcome
 
-    def _from_hub(self, job: _Job) -> Path | None:
+    def _from_hub(self, job: Job) -> Path | None:
         """One request; the verified file, or None when another is worth trying."""
         wanted, part = job.wanted, self.cache.part(job.wanted.sha256)
         try:
@@ -251,29 +194,25 @@ class Fetcher:
         job.was_wrong = True
         return None
 
-    def _count_failure(self, job: _Job, part: Path, error: TransientHubError) -> None:
-        size = part.stat().st_size if part.exists() else 0
-        job.failures = 1 if size > job.best_bytes else job.failures + 1
-        job.best_bytes = max(job.best_bytes, size)
+    def _count_failure(self, job: Job, part: Path, error: TransientHubError) -> None:
+        job.count_failure(part.stat().st_size if part.exists() else 0)
         if job.failures >= self.max_tries:
             raise HubUnreachableError(
                 f"{job.wanted.path} could not be fetched, {job.failures} tries without progress. Last: {error.what}",
                 "Check the network and the run's Hub; run the same command again to go on.",
             ) from error
-        job.wait_s = self.backoff.wait_s(job.failures, error.retry_after_s)
-        if job.failures % _FAILURES_BEFORE_PEERS == 0 and job.until < math.inf:
-            job.until = self.clock() + job.wait_s + self.patience_s
+        job.wait_for_hub(self.backoff.wait_s(job.failures, error.retry_after_s), self.clock(), self.patience_s)
 
     def _took_from_hub(self, num_bytes: int) -> None:
         with self._lock:
             self.bytes_received += num_bytes
         self._pace(num_bytes)
 
-    def _took_from_peer(self, job: _Job, num_bytes: int) -> None:
+    def _took_from_peer(self, job: Job, num_bytes: int) -> None:
         with self._lock:
             self.bytes_from_peers += num_bytes
         self._pace(num_bytes)
-        if self._is_crowded and job.until == math.inf:
+        if self._is_crowded and not job.is_urgent:
             raise _MakeWayError
 
     def _pace(self, num_bytes: int) -> None:

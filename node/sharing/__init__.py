@@ -5,6 +5,7 @@ members.py     who serves the shards of a cluster, and who may ask: the DHT's si
 board.py       what this node has, fetches and wants
 host.py        answers questions of others, within the volunteer's limits
 taking.py      asks others for a shard, and takes it from one that has it
+transfer.py    the bytes of one shard as they come from a peer, and whether they come fast enough
 troubles.py    whom to leave alone for a while, and whom for good
 
 Whoever serves and misses the same shard agrees without a word on who gets it from the Hub: each shard has a ranking of

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import random
 import threading
 import time
@@ -25,6 +24,7 @@ from paris.node.hub_file import Wanted
 from paris.node.peers import Outcome
 from paris.node.sharing.board import ShardBoard
 from paris.node.sharing.members import Member
+from paris.node.sharing.transfer import Patience, TooLateError, Transfer
 from paris.node.sharing.troubles import Troubles
 from paris.node.swarm import Swarm
 from paris.protocol.dht.addresses import split_peer_address
@@ -39,27 +39,10 @@ _MAX_ASKED = 8
 """Of the members of a cluster, the first of the shard's ranking: all members agree on them."""
 _LOOK_AROUND_S = 10.0
 """What is not needed soon waits so long: volunteers that begin together must first see each other."""
-_JUDGE_AFTER_S, _LAST_S = 2.0, 1.0
-"""A transfer in a hurry is judged by its speed so far, after so long; one that ends so soon may always end."""
-_PIECE_BYTES = 2**17
-
-
-@dataclass(frozen=True)
-class Patience:
-    """How long a peer may take."""
-
-    answer_s: float = 10.0
-    """Until its answer, and between two pieces."""
-    slow_bytes_per_s: float = 2**16
-    """On average, after `answer_s` of waiting; a slower peer is left alone."""
 
 
 class _WrongBytesError(PeerError):
     """A peer alone sent a file with another content than the one it was asked for."""
-
-
-class _TooLateError(PeerError):
-    """A peer sends well, but the file is needed before it would be here."""
 
 
 @dataclass
@@ -118,13 +101,14 @@ class Taking:
         members = self._troubles.honest(self.members())
         ranked = sorted(self._troubles.to_ask(members), key=lambda member: _rank(wanted.sha256, member.signer))
         asked = ranked[:_MAX_ASKED]
+        transfer = Transfer(wanted, self.patience, self.clock, on_bytes, left_s)
         said: dict[Member, ShardStatus] = {}
         for member in self.rng.sample(asked, len(asked)):
             if left_s() <= 0:
                 return "wait"
             try:
-                said[member] = self._ask(member, wanted, on_bytes, left_s)
-            except _TooLateError:
+                said[member] = self._ask(member, transfer)
+            except TooLateError:
                 continue
             except _WrongBytesError:
                 self._troubles.lied(member)
@@ -176,14 +160,13 @@ class Taking:
             return self.clock() - self._began_at < _LOOK_AROUND_S
         return not self.serves() and any(map(self._troubles.may_come_back, members))
 
-    def _ask(
-        self, member: Member, wanted: Wanted, on_bytes: Callable[[int], None], left_s: Callable[[], float]
-    ) -> ShardStatus:
+    def _ask(self, member: Member, transfer: Transfer) -> ShardStatus:
         """What a member says; HERE after its bytes came.
 
         Raises:
-            PeerError: It is not to be asked again for a while; for _WrongBytesError, ever; for _TooLateError, now.
+            PeerError: It is not to be asked again for a while; for _WrongBytesError, ever; for TooLateError, now.
         """
+        wanted = transfer.wanted
         part = self.cache.peer_part(wanted.sha256)
         offset = part.stat().st_size if part.exists() else 0
         is_spoilt = self._was_spoiled and self._sender.get(wanted.sha256) != member
@@ -198,7 +181,7 @@ class Taking:
                         self._sender[wanted.sha256] = member
                     elif self._sender.get(wanted.sha256) != member:
                         self._sender.pop(wanted.sha256, None)
-                    self._receive(stream, wanted, part, offset, on_bytes, left_s)
+                    transfer.receive(stream, part, offset)
                     self._accept(wanted, part, is_alone=wanted.sha256 in self._sender)
                 self._troubles.over(member)
             return stream.status
@@ -218,44 +201,6 @@ class Taking:
             except PeerError as error:
                 failure = error
         raise failure
-
-    def _receive(
-        self,
-        stream: ShardStream,
-        wanted: Wanted,
-        part: Path,
-        offset: int,
-        on_bytes: Callable[[int], None],
-        left_s: Callable[[], float],
-    ) -> None:
-        """Append what comes to the part."""
-        left, waited_s, received = wanted.num_bytes - offset, 0.0, 0
-        if stream.num_bytes != left:
-            raise PeerError(f"A peer would send {stream.num_bytes} bytes of {wanted.path} instead of {left}.")
-        with part.open("ab") as file:
-            file.truncate(offset)
-            while left > 0:
-                began = self.clock()
-                piece = stream.read(min(_PIECE_BYTES, left), timeout_s=self.patience.answer_s)
-                waited_s += self.clock() - began
-                if not piece:
-                    raise PeerError(f"A peer stopped {left} bytes before the end of {wanted.path}.")
-                file.write(piece)
-                left, received = left - len(piece), received + len(piece)
-                on_bytes(len(piece))
-                if left > 0:
-                    self._judge(wanted, left, waited_s, received, left_s())
-            file.flush()
-            os.fsync(file.fileno())
-
-    def _judge(self, wanted: Wanted, left: int, waited_s: float, received: int, left_s: float) -> None:
-        """Whether a transfer is fast enough to go on."""
-        if waited_s > self.patience.answer_s and received < waited_s * self.patience.slow_bytes_per_s:
-            raise PeerError(f"A peer sends {wanted.path} too slowly.")
-        if left_s <= 0 or waited_s > _JUDGE_AFTER_S:
-            ends_in_s = left * waited_s / received
-            if ends_in_s > max(left_s, _LAST_S):
-                raise _TooLateError(f"A peer needs {ends_in_s:.0f} s more for {wanted.path}.")
 
     def _accept(self, wanted: Wanted, part: Path, *, is_alone: bool) -> None:
         """Move a whole part into the cache if it is what was signed; else it is gone."""

@@ -20,7 +20,8 @@ from paris.node.hub_file import Wanted
 from paris.node.retry import Backoff, StopSignal
 from paris.node.sharing.host import ShardHost
 from paris.node.sharing.sharing import Sharing
-from paris.node.sharing.taking import Patience, Taking
+from paris.node.sharing.taking import Taking
+from paris.node.sharing.transfer import Patience
 from paris.node.swarm import Swarm
 from paris.protocol.dht.peer import Peer
 from paris.protocol.envelope import seal

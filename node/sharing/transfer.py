@@ -1,0 +1,97 @@
+"""The bytes of one shard as they come from a peer, and whether they come fast enough to go on.
+
+Whoever stops in the middle, waits too long between two pieces or is too slow on average is at fault. Whoever sends well
+is not, even where a file that is needed soon would come too late: that file is then had elsewhere, and its part stays.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from paris.node.hub_file import Wanted
+from paris.protocol.errors import PeerError
+
+if TYPE_CHECKING:
+    from paris.protocol.dht.shards import ShardStream
+
+_JUDGE_AFTER_S, _LAST_S = 2.0, 1.0
+"""A transfer in a hurry is judged by its speed so far, after so long; one that ends so soon may always end."""
+_PIECE_BYTES = 2**17
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a peer may take."""
+
+    answer_s: float = 10.0
+    """Until its answer, and between two pieces."""
+    slow_bytes_per_s: float = 2**16
+    """On average, after `answer_s` of waiting; a slower peer is left alone."""
+
+
+class TooLateError(PeerError):
+    """A peer sends well, but the file is needed before it would be here."""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One shard that a peer may send.
+
+    Args:
+        wanted: The shard.
+        patience: With the peer.
+        clock: Seconds that only ever grow.
+        on_bytes: Told the size of each piece that came; may wait, or raise to end the transfer.
+        left_s: Seconds until the shard should be here; infinite where it is not needed soon.
+    """
+
+    wanted: Wanted
+    patience: Patience
+    clock: Callable[[], float]
+    on_bytes: Callable[[int], None]
+    left_s: Callable[[], float]
+
+    def receive(self, stream: ShardStream, part: Path, offset: int) -> None:
+        """Append what comes to the part; returns when all of it came, whatever its content.
+
+        Args:
+            stream: A peer's answer: it has the shard.
+            part: Grows; made where there is none.
+            offset: From which byte on the peer was asked to send.
+
+        Raises:
+            PeerError: The peer would send another size, stopped, or is too slow; the part keeps what came.
+            TooLateError: The shard would come too late.
+        """
+        left, waited_s, received = self.wanted.num_bytes - offset, 0.0, 0
+        if stream.num_bytes != left:
+            raise PeerError(f"A peer would send {stream.num_bytes} bytes of {self.wanted.path} instead of {left}.")
+        with part.open("ab") as file:
+            file.truncate(offset)
+            while left > 0:
+                began = self.clock()
+                piece = stream.read(min(_PIECE_BYTES, left), timeout_s=self.patience.answer_s)
+                waited_s += self.clock() - began
+                if not piece:
+                    raise PeerError(f"A peer stopped {left} bytes before the end of {self.wanted.path}.")
+                file.write(piece)
+                left, received = left - len(piece), received + len(piece)
+                self.on_bytes(len(piece))
+                if left > 0:
+                    self._judge(left, waited_s, received)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _judge(self, left: int, waited_s: float, received: int) -> None:
+        """Whether the transfer is fast enough to go on."""
+        left_s = self.left_s()
+        if waited_s > self.patience.answer_s and received < waited_s * self.patience.slow_bytes_per_s:
+            raise PeerError(f"A peer sends {self.wanted.path} too slowly.")
+        if left_s <= 0 or waited_s > _JUDGE_AFTER_S:
+            ends_in_s = left * waited_s / received
+            if ends_in_s > max(left_s, _LAST_S):
+                raise TooLateError(f"A peer needs {ends_in_s:.0f} s more for {self.wanted.path}.")
