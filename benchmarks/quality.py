@@ -75,7 +75,10 @@ def measure_folder(work: Path, plan: Plan, dataset: str, seed: int, jobs: int) -
         "losses_by_cluster": losses_by_cluster(folder, semantic),
         "calibration": calibration_by_noise(folder, semantic),
         "figures": [{**row, "of_monolith": round(row["frechet"] / monolith[row["is_guided"]], 4)} for row in rows],
-        "process_s": {"training": training_seconds(folder), "figures": round(sum(row["seconds"] for row in rows), 1)},
+        "process_s": {
+            "training": training_seconds(folder),
+            "figures": round(sum(row.get("seconds", 0.0) for row in rows), 1),
+        },
     }
 
 

@@ -151,4 +151,6 @@ def idea_questions(experts: int, ideas: Sequence[str] = IDEAS) -> list[Question]
     for name, count in _COUNTS.items():
         found[name] = [Question(f"semantic-{count}", way) for way in few if count != experts]
     found |= {kind: [Question(f"{kind}-{experts}", way) for way in few] for kind in _KINDS}
+    # Drawn by the prompt router, an expert is the same whatever the other one sees.
+    found["seeing"] = [Question(f"seeing-{experts}", way) for way in ("top1+prompt", "top2+prompt", "ancestral<0.5")]
     return [question for idea in ideas for question in found[idea]]

@@ -57,7 +57,8 @@ def main_table(dataset: str, folders: list[dict[str, Any]], figures: Figures) ->
         "",
         f"{len(folders)} seed{'s' * (len(folders) > 1)}, {own[MONOLITH, 'alone'][0]['num_samples']} samples; data "
         f"against data at the same number: {statistics.fmean(floors):.2f}. A guided row is a share of the guided "
-        f"monolith's distance, each at the scale that suits it best. {hours:.1f} hours of a core.",
+        f"monolith's distance, each at the scale that suits it best. {hours:.1f} hours of a core for training and "
+        "figures.",
         "",
         "| arm | sampling | distance | of the monolith's | KID | precision | recall | sliced W | recognised | MFLOP |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",

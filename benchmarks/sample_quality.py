@@ -17,6 +17,7 @@ from torch import Tensor
 from benchmarks.small.folder import TrainedFolder
 from benchmarks.small.pictures import SmallDataError
 from paris.experts.pipeline import drawing
+from paris.experts.pipeline.rules import rules_of
 from paris.experts.sampling.field import VelocityField, picture_shape
 from paris.experts.sampling.sampler import expert_draws, generators_of, initial_noise
 from paris.experts.sampling.settings import SamplingSettings
@@ -115,7 +116,7 @@ def field_of(
     Raises:
         SmallDataError: The folder has one expert alone.
     """
-    model, rules = digits.ensemble, drawing.rules_of(settings)
+    model, rules = digits.ensemble, rules_of(settings)
     text = drawing.read_prompts(model.text_encoder, model.prompt_router, prompts, is_guided=rules.guidance.scale != 1.0)
     if model.router is None:
         raise SmallDataError(f"{digits.folder} has no router.", "Train it with several experts.")

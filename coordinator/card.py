@@ -37,7 +37,8 @@ def model_card(run: RunDir, registrations: list[Registration]) -> str:
         f'pipeline("{_prompt(run)}").images[0].save("sample.png")',
         "```",
         "",
-        f"Defaults: {sampling.num_steps} steps, guidance {sampling.guidance_scale}, routing {sampling.routing}.",
+        f"Defaults: {sampling.num_steps} steps, guidance {sampling.guidance_scale} away from the "
+        f"{sampling.guidance_away_from}, routing {sampling.routing}.",
         "",
         "| expert | steps | volunteer | sha256 |",
         "| --- | --- | --- | --- |",

@@ -78,7 +78,8 @@ class RouterTable(Table):
     training: Settings = {}
     """Further fields of RouterTrainingConfig."""
     sees_prompt: bool = False
-    """Show it the captions too. Without, the prompt router's word is joined to its own by Bayes' rule."""
+    """Show it the captions too, where there are any. Without, the prompt router's word is joined to its own by Bayes'
+    rule. Ancestral routing draws by the prompt router either way."""
     train_after: Annotated[int, Field(ge=0)] = 0
     """Start by itself when so many experts are registered; 0: only by `paris-coord train-router`."""
 
@@ -104,8 +105,9 @@ class SamplingTable(Table):
     solver: Literal["euler", "heun", "ab2", "ab3", "dpmpp-2m"] = "euler"
     time_shift: Annotated[float, Field(gt=0)] = 1.0
     guidance_interval: tuple[_UnitTime, _UnitTime] = (0.0, 1.0)
-    guidance_every: Annotated[int, Field(ge=1)] = 2
-    guidance_away_from: Literal["expert", "ensemble"] = "ensemble"
+    guidance_every: Annotated[int, Field(ge=1)] = 1
+    guidance_away_from: Literal["expert", "ensemble"] = "expert"
+    """New recipes say "ensemble"; the run.toml of a run that was begun before there was a choice keeps what it had."""
     routing_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     sure_above: Annotated[float, Field(ge=0, le=1)] = 1.0
     router_every: Annotated[int, Field(ge=1)] = 1

@@ -60,6 +60,8 @@ def train_run_router(run: RunDir, *, from_samples: bool = False) -> str:
     unseen = "held-out rows" if rows.judged_on == "data" else "further samples"
     summary = f"{who} names the cluster of {report.accuracy:.0%} of {unseen} over all noise levels"
     summary += f" (chance {report.chance:.0%})."
+    if run.config.router.sees_prompt and not router.sees_prompt:
+        summary += " No row has a caption, so it sees pictures alone."
     write_whole(run.router / "summary.txt", summary.encode())
     return summary
 
@@ -108,7 +110,7 @@ def _train_router(run: RunDir, spec: RunSpec, rows: _Rows) -> tuple[Router, Rout
     text = TextConfig.from_settings(spec.text)
     sees_prompt = table.sees_prompt and any(map(_has_captions, rows.clusters))
     same_text = {"text_embed_dim": text.dim} if sees_prompt else {}
-    config = type(base).from_settings({**base.to_settings(), **same_pictures, **same_text, **table.overrides})
+    config = type(base).from_settings({**base.to_settings(), **same_pictures, **table.overrides, **same_text})
     training = {"steps": table.steps, "batch_size": table.batch_size, "learning_rate": table.learning_rate}
 
     def show(step: int, loss: float) -> None:
@@ -123,7 +125,7 @@ def _train_router(run: RunDir, spec: RunSpec, rows: _Rows) -> tuple[Router, Rout
         load_codec(CodecConfig.from_settings(spec.codec), run.data),
         RouterTrainingConfig.from_settings({**training, **table.training}),
         seed=spec.seed,
-        text_encoder=load_text_encoder(text, run.data) if sees_prompt else None,
+        text_encoder=load_text_encoder(text, run.data, run.config.compute.device) if sees_prompt else None,
         device=run.config.compute.device,
         num_threads=run.config.compute.num_threads or torch.get_num_threads(),
         on_progress=show,

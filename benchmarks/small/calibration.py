@@ -1,7 +1,7 @@
 """Do the routers know how much they know? Accuracy and calibration by noise level, with and without the prompt.
 
-Of held-out rows, noised once in each tenth of flow time. The best temperature is the one at which the rows' own
-clusters are most probable: 1 is a calibrated posterior, above 1 one that is too sure.
+Of held-out rows, the very ones that a judge compares with, noised once in each tenth of flow time. The best temperature
+is the one at which the rows' own clusters are most probable: 1 is a calibrated posterior, above 1 one that is too sure.
 """
 
 from __future__ import annotations

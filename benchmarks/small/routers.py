@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.small.clusters import read_clusters
+from benchmarks.small.judge import new_words_expected
 from benchmarks.small.settings import SmallSettings, read_settings
 from paris.experts.data.shards import ClusterData
 from paris.experts.files import write_whole
@@ -76,16 +77,17 @@ def train_routers(
         if step % _SAY_EVERY == 0:
             say(f"router.{clustering}: step {step} of {settings.router_steps}, loss {loss:.4f}")
 
-    router, report = train_router(
-        settings.router(count, sees_prompt=clustering.endswith(SEEING)),
-        clusters,
-        read_clusters(folder, own, "heldout"),
-        load_codec(CodecConfig(), folder / "data"),
-        settings.router_training,
-        seed=settings.seed,
-        text_encoder=encoder,
-        on_progress=progress,
-    )
+    with new_words_expected():
+        router, report = train_router(
+            settings.router(count, sees_prompt=clustering.endswith(SEEING)),
+            clusters,
+            read_clusters(folder, own, "heldout"),
+            load_codec(CodecConfig(), folder / "data"),
+            settings.router_training,
+            seed=settings.seed,
+            text_encoder=encoder,
+            on_progress=progress,
+        )
     write_router(work, router)
     shards = [(cluster.shard(i), k) for k, cluster in enumerate(clusters) for i in range(cluster.num_shards)]
     captions = [(caption, k) for shard, k in shards for caption in shard.captions]

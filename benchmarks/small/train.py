@@ -78,7 +78,7 @@ def train(folder: Path, arms: Sequence[Arm], jobs: int) -> None:
 
 
 def training_seconds(folder: Path) -> float:
-    """What all parts and routers of a folder took, each by itself, whichever start trained them."""
+    """What all parts and routers of a folder took, each in a process; of one that was interrupted, its last start."""
     reports = (folder / "work").glob("*/report.json")
     return round(sum(json.loads(report.read_bytes())["seconds"] for report in reports), 1)
 

@@ -117,6 +117,8 @@ def way(name: str) -> Way:
         raise SmallDataError(f"There is no way {name!r} of sampling.", f"Known: {__doc__}")
     rule, is_joined = Routing.named(found["rule"]), found["joined"] is not None
     is_calibrated, every = found["temperature"] == _CALIBRATED, found["guidance_every"]
+    if is_calibrated and rule.ancestral:
+        raise SmallDataError(f"{name!r}: what ancestral routing draws by is not calibrated.", f"Known: {__doc__}")
     given = {field: found[field] for field in _FIELDS if found[field] not in (None, _CALIBRATED)}
     rule = Routing.from_settings({**rule.to_settings(), **{field: json.loads(text) for field, text in given.items()}})
     guidance = Guidance.from_settings({"away_from": "ensemble", "every": int(every)}) if every else Guidance()
@@ -201,8 +203,10 @@ class Ensemble:
 
     def _calibrated(self, says: PromptSays | None) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
         router, evidence = self.router, None if says is None else says.evidence
-        if router is None or evidence is None:
-            raise SmallDataError("Only a posterior of pictures and prompts is calibrated.", "Ask for RULE+prompt~c.")
+        if router is None or evidence is None or self.arm.routers:
+            raise SmallDataError(
+                "Only a posterior by Bayes' rule, of routers of data, is calibrated.", "Ask for RULE+prompt~c."
+            )
 
         def asked(x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
             level = min(int(times[0].item() * len(self._temperatures)), len(self._temperatures) - 1)

@@ -105,6 +105,8 @@ class PromptSays(NamedTuple):
     """`log p(k | prompt)`, `[B, K]`."""
     prior: Tensor
     """`log p(k)`, `[1, K]` or `[B, K]`."""
+    negative_posterior: Tensor | None = None
+    """`log p(k | negative prompt)`, `[1, K]` or `[B, K]`; None for the null prompt, whose posterior is the prior."""
 
     @property
     def evidence(self) -> Tensor:
@@ -116,10 +118,18 @@ class PromptSays(NamedTuple):
         """
         return self.posterior - self.prior
 
+    @property
+    def negative_evidence(self) -> Tensor | None:
+        """The same of the negative prompts; None for the null prompt, which says nothing."""
+        return None if self.negative_posterior is None else self.negative_posterior - self.prior
+
 
 @torch.no_grad()
 def asked_of_prompts(
-    prompt_router: PromptRouter, text: tuple[Tensor, Tensor], null: tuple[Tensor, Tensor]
+    prompt_router: PromptRouter,
+    text: tuple[Tensor, Tensor],
+    null: tuple[Tensor, Tensor],
+    negative: tuple[Tensor, Tensor] | None = None,
 ) -> PromptSays:
     """Ask the prompt router.
 
@@ -127,8 +137,10 @@ def asked_of_prompts(
         prompt_router: The model's.
         text: States `[B, L, E]` and mask `[B, L]` of the prompts.
         null: The same of the null prompt, one row: what it gets is the prior.
+        negative: The same of negative prompts, one row or B; None for the null prompt.
     """
-    return PromptSays(prompt_router(*text).log_softmax(1), prompt_router(*null).log_softmax(1))
+    posterior, prior = prompt_router(*text).log_softmax(1), prompt_router(*null).log_softmax(1)
+    return PromptSays(posterior, prior, None if negative is None else prompt_router(*negative).log_softmax(1))
 
 
 def save_prompt_router(path: Path, model: PromptRouter) -> str:

@@ -87,7 +87,7 @@ class Router(nn.Module):
             float32 `[B, K]`.
 
         Raises:
-            SamplingError: `x` has another shape than the configured one, or the text is missing.
+            SamplingError: `x` has another shape than the configured one, or the text is missing or of another width.
 
         Source: McAllister et al., arXiv 2501.05450, algorithm 1; layout of the published Paris router.
         """
@@ -117,6 +117,10 @@ class Router(nn.Module):
             return token
         if text is None:
             raise SamplingError("This router sees the prompt, and was given none.", "Pass the text states.")
+        if text.dim() != 3 or text.shape[2] != self.config.text_embed_dim:
+            raise SamplingError(
+                f"Text states have shape {list(text.shape)}, the router takes [B, L, {self.config.text_embed_dim}]."
+            )
         return token + self.text_embed(mean_state(text, text_mask).to(token.dtype))[:, None]
 
 

@@ -85,9 +85,11 @@ def read_prompts(
             if negative is None or isinstance(negative, str)
             else encoded(negative, num_images)
         )
-        away = (away[0].to(device), away[1].to(device))
     if prompt_router is not None:
-        says = PromptSays(*(part.to(device) for part in asked_of_prompts(prompt_router, text, encoded([""]))))
+        asked = asked_of_prompts(prompt_router, text, encoded([""]), away if negative else None)
+        says = PromptSays(*(part if part is None else part.to(device) for part in asked))
+    if away is not None:
+        away = (away[0].to(device), away[1].to(device))
     return Prompted(text[0].to(device), text[1].to(device), away, says)
 
 

@@ -35,6 +35,9 @@ def single_layout(layout: Layout, name: str) -> Layout:
         name: What the one is called.
     """
     kept = {field: getattr(layout.sampling, field) for field in _ALSO_OF_ONE}
+    if layout.sampling.guidance_away_from == "ensemble":
+        # Asking seldom was to pay for asking all; one model is asked at every step, as it always was.
+        kept["guidance_every"] = 1
     changed = {
         "name": name,
         "num_experts": 1,

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from paris.experts.errors import SamplingError
 from paris.experts.models.prompt_router import PromptSays
-from paris.experts.sampling.routing import Chosen, RoutedRun, Routing
+from paris.experts.sampling.routing import NOT_FINITE, Chosen, RoutedRun, Routing
 
 
 def draw_components(log_probabilities: Tensor, draws: Tensor) -> Tensor:
@@ -28,13 +28,38 @@ def draw_components(log_probabilities: Tensor, draws: Tensor) -> Tensor:
         draws: Uniform in [0, 1) `[B]`.
 
     Returns:
-        int64 `[B]`, in [0, K), where the probabilities are.
+        int64 `[B]`, in [0, K), on the CPU.
+
+    Raises:
+        SamplingError: A row's probabilities are not finite.
     """
     # On the CPU: not every device has doubles, and a draw must fall the same way on all of them.
     cumulative = log_probabilities.cpu().double().softmax(1).cumsum(1)
     # Scaled by the last, which rounding may have left below 1: no draw falls behind it.
+    if not cumulative[:, -1].isfinite().all():
+        raise SamplingError(NOT_FINITE, "Check its weights and the latents.")
     index = torch.searchsorted(cumulative / cumulative[:, -1:], draws.cpu().double()[:, None], right=True)[:, 0]
-    return index.clamp(max=log_probabilities.shape[1] - 1).to(log_probabilities.device)
+    return index.clamp(max=log_probabilities.shape[1] - 1)
+
+
+def one_a_row(draws: Tensor | None, num_rows: int, what: str) -> Tensor:
+    """The numbers to draw with.
+
+    Args:
+        draws: Uniform in [0, 1) `[B]`.
+        num_rows: B.
+        what: Needs them, for the message.
+
+    Raises:
+        SamplingError: There is not one number a row.
+    """
+    if draws is None or len(draws) != num_rows:
+        given = 0 if draws is None else len(draws)
+        raise SamplingError(
+            f"{what} draws an expert for each of {num_rows} pictures, and was given {given} seeds.",
+            "Give one seed a picture.",
+        )
+    return draws
 
 
 class AncestralRun:
@@ -54,13 +79,8 @@ class AncestralRun:
     def __init__(
         self, routed: RoutedRun, prompt: PromptSays | None, draws: Tensor | None, num_rows: int, routing: Routing
     ) -> None:
-        if draws is None or len(draws) != num_rows:
-            given = 0 if draws is None else len(draws)
-            raise SamplingError(
-                f"Ancestral routing draws an expert for each of {num_rows} pictures, and was given {given} seeds.",
-                "Give one seed a picture.",
-            )
-        self._routed, self._prompt, self._draws, self._routing = routed, prompt, draws, routing
+        self._draws = one_a_row(draws, num_rows, "Ancestral routing")
+        self._routed, self._prompt, self._routing = routed, prompt, routing
         self._drawn: Chosen | None = None
 
     def __call__(self, x: Tensor, times: Tensor, t: float) -> Chosen:
@@ -73,9 +93,7 @@ class AncestralRun:
             return self._routed(x, times)
         if self._drawn is None:
             says = self._says(x, times)
-            index = draw_components(says, self._draws)
-            weights = torch.nn.functional.one_hot(index, says.shape[1]).float()
-            self._drawn = Chosen.of(self._routed.numbers, weights)
+            self._drawn = Chosen.one_each(self._routed.numbers, draw_components(says, self._draws), says.device)
         return self._drawn
 
     def _says(self, x: Tensor, times: Tensor) -> Tensor:

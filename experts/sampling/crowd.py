@@ -5,10 +5,10 @@ without a prompt, a picture is led away from its own cluster, where there may be
 one digit draws that digit either way. A model of all the data is led away from all that the picture might have been.
 The ensemble can be, too: its unconditional velocity is
 
-    v(x_t) = sum_k p(k | x_t) v_k(x_t, negative)
+    v(x_t) = sum_k p(k | x_t, negative) v_k(x_t, negative)
 
-and one expert drawn from p(k | x_t) says it on average, for the price of one. Each picture draws with one number all
-the way, so that its expert changes as the posterior does, and not from step to step.
+and one expert drawn from p(k | x_t, negative) says it on average, for the price of one. Each picture draws with one
+number all the way, so that its expert changes as the posterior does, and not from step to step.
 
 Shapes: B rows, K experts.
 """
@@ -17,11 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor
 
-from paris.experts.errors import SamplingError
-from paris.experts.sampling.ancestral import draw_components
+from paris.experts.sampling.ancestral import draw_components, one_a_row
 from paris.experts.sampling.routing import Chosen, RoutedRun, Routing
 
 _DIGITS = 4096
@@ -34,6 +32,8 @@ class CrowdRun:
         numbers: Numbers of the experts at hand, in order.
         router: `(x [B, C, H, W], t [B])` to logits `[B, K]`; it sees the picture alone, or the negative prompt.
             None where there is one expert alone.
+        evidence: What the negative prompt says of the experts, `[1, K]` or `[B, K]`; None: nothing that the router
+            does not say.
         draws: Uniform in [0, 1), one a row `[B]`, the same that ancestral routing draws with.
         num_rows: B.
 
@@ -47,24 +47,14 @@ class CrowdRun:
         self,
         numbers: Sequence[int],
         router: Callable[[Tensor, Tensor], Tensor] | None,
+        evidence: Tensor | None,
         draws: Tensor | None,
         num_rows: int,
     ) -> None:
-        if draws is None or len(draws) != num_rows:
-            given = 0 if draws is None else len(draws)
-            raise SamplingError(
-                f"Guidance away from the ensemble draws an expert for each of {num_rows} pictures, and was given "
-                f"{given} seeds.",
-                "Give one seed a picture.",
-            )
-        self._routed = RoutedRun(numbers, router, None, Routing())
+        draws = one_a_row(draws, num_rows, "Guidance away from the ensemble")
+        self._routed = RoutedRun(numbers, router, evidence, Routing())
         # The digits behind those that chose the picture's own expert: as good as another number.
         self._draws = (draws.cpu().double() * _DIGITS).frac()
-
-    @property
-    def num_asked(self) -> int:
-        """How often the router was asked."""
-        return self._routed.num_asked
 
     def __call__(self, x: Tensor, times: Tensor) -> Chosen:
         """One expert for each row of `x`, of which `times` is one a row.
@@ -73,5 +63,4 @@ class CrowdRun:
             SamplingError: As `RoutedRun`.
         """
         logits = self._routed.logits(x, times)
-        index = draw_components(logits, self._draws)
-        return Chosen.of(self._routed.numbers, torch.nn.functional.one_hot(index, logits.shape[1]).float())
+        return Chosen.one_each(self._routed.numbers, draw_components(logits, self._draws), logits.device)

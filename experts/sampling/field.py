@@ -1,8 +1,8 @@
 """The velocity that all experts together give a batch of noisy pictures: what any solver or scheduler asks for.
 
 The router says how probable each cluster is for the noisy picture at hand; the velocities of the chosen experts are
-averaged with these probabilities. Experts are grouped over the batch: each runs once an evaluation, on the rows that
-chose it, with the negative prompts of these rows in the same batch.
+averaged with these probabilities. Experts are grouped over the batch: each is fetched once an evaluation and runs on
+all rows that chose it, with the negative prompts of these rows in the same batch, or on those that it speaks for.
 
 Shapes: B rows, K experts, C channels, H and W picture, L text tokens, E text width, R rows of one expert.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import zip_longest
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -24,11 +24,12 @@ from paris.experts.sampling.ancestral import AncestralRun
 from paris.experts.sampling.crowd import CrowdRun
 from paris.experts.sampling.expert_source import ExpertSource, as_source, resident_in
 from paris.experts.sampling.guidance import Guidance, GuidedRun, as_guidance
-from paris.experts.sampling.routing import Chosen, RoutedRun, Routing, as_routing
+from paris.experts.sampling.routing import AskedRouter, Chosen, RoutedRun, Routing, as_routing
 from paris.experts.sampling.text_contexts import Side, Text, TextContexts
 
 MAX_ROWS = 256
-"""Rows that go through an expert together, twice as many with guidance: bounds the memory of large batches."""
+"""Rows that go through an expert together, twice as many with their negative prompts: bounds the memory of large
+batches."""
 
 
 def picture_shape(experts: ExpertSource) -> tuple[int, int, int]:
@@ -56,8 +57,9 @@ class VelocityField:
         text_mask: `[B, L]`, True where a token counts; None where all do.
         negative: States and mask to be led away from, one row or B: the null prompt's, or a negative prompt's.
             Needed where the guidance scale is not 1.
-        prompt: What the prompts say of the experts; None where the noisy picture alone decides.
-        guidance: How far and when; a number is the scale, at all times.
+        prompt: What the prompts say of the experts; None where the noisy picture alone decides. Of a router that sees
+            the prompt nothing but the draw of ancestral routing is left to it.
+        guidance: How far, when and away from what; a number is the scale, at all times, away from the same experts.
         routing: Which experts a row uses; or the name of such a rule.
         draws: Uniform in [0, 1), one a row `[B]`; where `draws_experts` says that they are needed.
 
@@ -88,12 +90,16 @@ class VelocityField:
         self.numbers = tuple(sorted(self._experts.keys()))
         """Numbers of the experts at hand."""
         rule = as_routing(routing)
-        evidence = None if prompt is None or _sees_prompt(router) else prompt.evidence
-        self._routed = RoutedRun(self.numbers, _told(router, (text_states, text_mask)), evidence, rule)
+        sees_prompt = getattr(router, "sees_prompt", False)
+        told = None if prompt is None or sees_prompt else prompt
+        self._asked = _asked(router, (text_states, text_mask))
+        self._routed = RoutedRun(self.numbers, self._asked, told and told.evidence, rule)
         self._ancestral = AncestralRun(self._routed, prompt, draws, len(text_states), rule) if rule.ancestral else None
-        self._guided, self._crowd = GuidedRun(guidance), None
-        if guidance.scale != 1.0 and guidance.away_from == "ensemble":
-            self._crowd = CrowdRun(self.numbers, _told(router, negative), draws, len(text_states))
+        self._guided, self._crowd, self._asked_away = GuidedRun(guidance), None, self._asked
+        if negative is not None and guidance.scale != 1.0 and guidance.away_from == "ensemble":
+            self._asked_away = _asked(router, negative) if sees_prompt else self._asked
+            evidence = told and told.negative_evidence
+            self._crowd = CrowdRun(self.numbers, self._asked_away, evidence, draws, len(text_states))
         self._contexts = TextContexts((text_states, text_mask), negative if guidance.scale != 1.0 else None)
         self.num_rows = len(text_states)
         """Pictures, B."""
@@ -105,7 +111,7 @@ class VelocityField:
     @property
     def num_router_rows(self) -> int:
         """Rows that went through the router."""
-        return (self._routed.num_asked + (self._crowd.num_asked if self._crowd else 0)) * self.num_rows
+        return sum(asked.num_asked for asked in {self._asked, self._asked_away} if asked) * self.num_rows
 
     @property
     def picture_shape(self) -> tuple[int, int, int]:
@@ -129,46 +135,55 @@ class VelocityField:
         chosen = self._routed(x, times) if self._ancestral is None else self._ancestral(x, times, t)
         asks_negative = self._guided.asks_negative(t)
         if asks_negative and self._crowd is not None:
-            velocities = [*self._mixed(x, times, chosen, "text")]
-            velocities += self._mixed(x, times, self._crowd(x, times), "negative")
+            wanted = {"text": chosen, "negative": self._crowd(x, times)}
         else:
-            velocities = [*self._mixed(x, times, chosen, "both" if asks_negative else "text")]
+            wanted = {"both" if asks_negative else "text": chosen}
+        velocities = [half for halves in self._mixed(x, times, wanted) for half in halves]
         self.num_evaluations += 1
-        negative = velocities[1] if asks_negative else None
-        return FieldValue(self._guided.combine(velocities[0], negative), chosen.weights)
+        return FieldValue(self._guided.combine(velocities[0], velocities[1] if asks_negative else None), chosen.weights)
 
-    def _mixed(self, x: Tensor, times: Tensor, chosen: Chosen, side: Side) -> Tensor:
-        """The chosen experts' velocities under their weights, `[1 or 2, B, C, H, W]`: of both sides text first."""
-        parts = self._parts(x, times, chosen, side)
-        sums = torch.zeros(_halves(side), *x.shape, device=x.device)
-        # In the order of the numbers, not of computing: a picture must not depend on which experts were resident.
-        for number, rows in chosen.rows.items():
-            share = chosen.weights[:, self.numbers.index(number)]
-            if rows is None:
-                sums.addcmul_(parts[number], share.reshape(-1, 1, 1, 1))
-            else:
-                sums.index_add_(1, rows, parts[number] * share[rows].reshape(-1, 1, 1, 1))
-        return sums
+    def _mixed(self, x: Tensor, times: Tensor, wanted: dict[Side, Chosen]) -> list[Tensor]:
+        """The velocities of each side `[1 or 2, B, C, H, W]`, of both text first: its experts' under their weights."""
+        parts, mixed = self._parts(x, times, wanted), []
+        for side, chosen in wanted.items():
+            sums = torch.zeros(_halves(side), *x.shape, device=x.device)
+            # In the order of the numbers, not of computing: a picture must not depend on which experts were resident.
+            for number, rows in chosen.rows.items():
+                share = chosen.weights[:, self.numbers.index(number)]
+                if rows is None:
+                    sums.addcmul_(parts[side, number], share.reshape(-1, 1, 1, 1))
+                else:
+                    sums.index_add_(1, rows, parts[side, number] * share[rows].reshape(-1, 1, 1, 1))
+            mixed.append(sums)
+        return mixed
 
-    def _parts(self, x: Tensor, times: Tensor, chosen: Chosen, side: Side) -> dict[int, Tensor]:
+    def _parts(self, x: Tensor, times: Tensor, wanted: dict[Side, Chosen]) -> dict[tuple[Side, int], Tensor]:
         """Velocities of each chosen expert `[1 or 2, R, C, H, W]`; those that need no fetching run first."""
         resident = resident_in(self._experts)
-        order = sorted(chosen.rows, key=lambda number: resident is not None and number not in resident)
+        numbers = {number for chosen in wanted.values() for number in chosen.rows}
+        order = sorted(numbers, key=lambda number: (resident is not None and number not in resident, number))
         prefetch = getattr(self._experts, "prefetch", None)
         parts = {}
         for number, following in zip_longest(order, order[1:]):
             model = self._experts[number]
             if prefetch is not None and following is not None:
                 prefetch(following)
-            rows = chosen.rows[number]
-            pieces = [slice(first, min(first + MAX_ROWS, len(x))) for first in range(0, len(x), MAX_ROWS)]
-            batches: Sequence[Tensor | slice] = pieces if rows is None else rows.split(MAX_ROWS)
-            made = [self._one(number, model, x, times, batch, side) for batch in batches]
-            parts[number] = made[0] if len(made) == 1 else torch.cat(made, dim=1)
+            for side, chosen in wanted.items():
+                if number in chosen.rows:
+                    parts[side, number] = self._rows(number, model, x, times, chosen.rows[number], side)
             if resident is not None:
                 # Now and not after the last: keys and values of all experts would be as large as an expert.
                 self._contexts.keep_only(resident_in(self._experts) or set())
         return parts
+
+    def _rows(
+        self, number: int, model: VelocityModel, x: Tensor, times: Tensor, rows: Tensor | None, side: Side
+    ) -> Tensor:
+        """One expert's velocities for its rows `[1 or 2, R, C, H, W]`; None: for all."""
+        pieces = [slice(first, min(first + MAX_ROWS, len(x))) for first in range(0, len(x), MAX_ROWS)]
+        batches: Sequence[Tensor | slice] = pieces if rows is None else rows.split(MAX_ROWS)
+        made = [self._one(number, model, x, times, batch, side) for batch in batches]
+        return made[0] if len(made) == 1 else torch.cat(made, dim=1)
 
     def _one(
         self, number: int, model: VelocityModel, x: Tensor, times: Tensor, rows: Tensor | slice, side: Side
@@ -191,14 +206,9 @@ def _halves(side: Side) -> int:
     return 2 if side == "both" else 1
 
 
-def _sees_prompt(router: object) -> bool:
-    return isinstance(router, Router) and router.sees_prompt
-
-
-def _told(
-    router: Callable[[Tensor, Tensor], Tensor] | None, text: Text | None
-) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """A router as `(x, t)`; one that sees the prompt is told this one."""
-    if isinstance(router, Router) and router.sees_prompt and text is not None:
-        return router.given(*text)
-    return router
+def _asked(router: Callable[[Tensor, Tensor], Tensor] | None, text: Text) -> AskedRouter | None:
+    """The router within this run; one that sees the prompt is told this one."""
+    if router is None:
+        return None
+    # Not by its class: a compiled router is another one.
+    return AskedRouter(cast(Router, router).given(*text) if getattr(router, "sees_prompt", False) else router)

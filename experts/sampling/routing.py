@@ -18,6 +18,7 @@ from paris.experts.settings import Settings
 
 THRESHOLD = 0.1
 """What "threshold" means where no probability is given: the best of arXiv 2501.05450, table 1."""
+NOT_FINITE = "The router's answer is not finite."
 _TOP = re.compile(r"top([1-9][0-9]{0,3})")
 
 
@@ -31,7 +32,8 @@ class Routing(Settings):
     sure_above: Annotated[float, Field(ge=0, le=1)] = 1.0
     """The best expert runs alone where it is more probable than this."""
     router_every: Annotated[int, Field(ge=1, le=1000)] = 1
-    """The router is asked at every n-th evaluation of the velocity; in between the weights stay."""
+    """The router is asked at every n-th evaluation of the velocity; in between the weights stay. Guidance away from
+    the ensemble asks it when it asks for the negative prompt."""
     temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
     """The posterior is raised to the power of one over this: below 1 it is sharper than the router says."""
     ancestral: bool = False
@@ -103,7 +105,34 @@ class Chosen(NamedTuple):
         Raises:
             SamplingError: A row has no expert: the weights are not finite.
         """
-        return cls(weights, _rows_of(numbers, weights))
+        return cls(weights, _rows_of(numbers, weights, weights.device))
+
+    @classmethod
+    def one_each(cls, numbers: Sequence[int], index: Tensor, device: torch.device) -> Self:
+        """One expert a row, that of `numbers[index]`; `index` is int64 `[B]` on the CPU, the result on the device."""
+        weights = torch.nn.functional.one_hot(index, len(numbers)).float()
+        return cls(weights.to(device), _rows_of(numbers, weights, device))
+
+
+class AskedRouter:
+    """A router within one sampling run: counts how often it is asked, and answers a point that it just saw at once.
+
+    Args:
+        router: `(x [B, C, H, W], t [B])` to logits `[B, K]`.
+    """
+
+    def __init__(self, router: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self._router = router
+        self._last: tuple[Tensor, Tensor, Tensor] | None = None
+        self.num_asked = 0
+        """Evaluations, each of all rows."""
+
+    def __call__(self, x: Tensor, times: Tensor) -> Tensor:
+        """Logits at a point; the same two tensors are the same point."""
+        if self._last is None or self._last[0] is not x or self._last[1] is not times:
+            self._last = x, times, self._router(x, times)
+            self.num_asked += 1
+        return self._last[2]
 
 
 class RoutedRun:
@@ -131,8 +160,6 @@ class RoutedRun:
         self._numbers, self._router, self._evidence, self._routing = list(numbers), router, evidence, routing
         self._last: Chosen | None = None
         self._age = 0
-        self.num_asked = 0
-        """How often the router was asked."""
 
     @property
     def numbers(self) -> list[int]:
@@ -152,14 +179,13 @@ class RoutedRun:
         return self._last
 
     def logits(self, x: Tensor, times: Tensor) -> Tensor:
-        """What router and prompts say of the experts at hand, `[B, K]`; counts as asking the router.
+        """What router and prompts say of the experts at hand, `[B, K]`.
 
         Raises:
             SamplingError: The router knows fewer experts than there are.
         """
         if self._router is None:
             return torch.zeros(len(x), 1, device=x.device)
-        self.num_asked += 1
         logits = self._router(x, times)
         if self._numbers[-1] >= logits.shape[1]:
             raise SamplingError(f"The router knows {logits.shape[1]} experts, there is no expert {self._numbers[-1]}.")
@@ -172,14 +198,14 @@ class RoutedRun:
         return self._routing.weights(self.logits(x, times))
 
 
-def _rows_of(numbers: Sequence[int], weights: Tensor) -> dict[int, Tensor | None]:
+def _rows_of(numbers: Sequence[int], weights: Tensor, device: torch.device) -> dict[int, Tensor | None]:
     # One copy to the host for all experts: on a GPU each would wait for the device.
     chosen = (weights > 0).cpu()
     if not chosen.any(dim=1).all():
-        raise SamplingError("The router's answer is not finite.", "Check its weights and the latents.")
+        raise SamplingError(NOT_FINITE, "Check its weights and the latents.")
     rows: dict[int, Tensor | None] = {}
     for number, column in zip(numbers, chosen.unbind(1), strict=True):
         index = column.nonzero()[:, 0]
         if len(index):
-            rows[number] = None if len(index) == len(column) else index.to(weights.device)
+            rows[number] = None if len(index) == len(column) else index.to(device)
     return rows

@@ -70,7 +70,7 @@ def sample(
         negative: States and mask to be led away from, one row or B.
         prompt: What the prompts say of the experts.
         num_steps: Steps.
-        guidance: How far and when; a number is the scale, at all times; 1 is no guidance.
+        guidance: How far, when and away from what; a number is the scale, at all times; 1 is no guidance.
         routing: Which experts a row uses.
         solver: One of `solvers.SOLVERS`.
         time_shift: 1 for equal steps, see `solvers.flow_times`.

@@ -51,9 +51,9 @@ def usual_sampling(*, has_prompt_router: bool) -> SamplingSettings:
     """What a model that says nothing of sampling is sampled with.
 
     Args:
-        has_prompt_router: Whether the model can tell whose a prompt is: then routing is ancestral and guidance leads
-            away from the ensemble, asked at every second step, which drew best of all for a single model's price
-            (docs/quality.md); else top-2, as the paper has it.
+        has_prompt_router: Whether the model can tell whose a prompt is before there is a picture: then routing is
+            ancestral and guidance leads away from the ensemble, asked at every second step, which drew best of all for
+            a single model's price (docs/quality.md); else top-2, as the paper has it.
     """
     if not has_prompt_router:
         return SamplingSettings()

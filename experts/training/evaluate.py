@@ -140,7 +140,7 @@ def _mean_over_draws(
         x0, states, mask = (part[index.start : index.stop].repeat_interleave(num_draws, 0) for part in (rows, *text))
         drawn = (x0, torch.cat(noises), torch.cat(times), states, mask)
         losses = score(*(part.to(device) for part in drawn))
-        means.append(losses.double().cpu().reshape(len(index), num_draws).mean(1))
+        means.append(losses.cpu().double().reshape(len(index), num_draws).mean(1))
     return torch.cat(means)
 
 

@@ -55,7 +55,15 @@ class RouterReport(Settings):
     def of(
         cls, logs: Tensor, labels: Tensor, *, steps: int, num_rows: int, losses: tuple[tuple[int, float], ...]
     ) -> Self:
-        """From what `heldout_posteriors` says, and how the router was trained."""
+        """From what `heldout_posteriors` says, and how the router was trained.
+
+        Args:
+            logs: Logarithms of the posterior `[N, 10, K]`.
+            labels: Clusters `[N]`.
+            steps: Optimizer steps.
+            num_rows: Training rows.
+            losses: Step and smoothed cross-entropy.
+        """
         return cls(
             steps=steps, num_rows=num_rows, num_heldout=len(labels), losses=losses, **_figures(logs.exp(), labels)
         )
@@ -102,7 +110,7 @@ def heldout_posteriors(
                     states, mask = text_encoder.encode(list(captions[begin : begin + per_chunk]))
                     text = (states.repeat_interleave(NOISE_BINS, 0), mask.repeat_interleave(NOISE_BINS, 0))
                 logits = router(*(part.to(device) for part in (x_t, t, *text)))
-                logs.append(logits.double().log_softmax(1).cpu().reshape(len(x0), NOISE_BINS, -1))
+                logs.append(logits.cpu().double().log_softmax(1).reshape(len(x0), NOISE_BINS, -1))
                 labels += [k] * len(x0)
     return torch.cat(logs), torch.tensor(labels)
 

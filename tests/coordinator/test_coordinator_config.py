@@ -153,6 +153,11 @@ def test_a_way_of_sampling_that_no_release_could_have_is_found_before_the_run(li
 
 def test_the_sampling_of_a_run_is_that_of_a_release_and_drawing_besides():
     said = SamplingTable().model_dump(exclude={"prompts", "seeds"})
-    assert SamplingSettings.from_settings(said) == usual_sampling(has_prompt_router=True)
+    assert SamplingSettings.from_settings(said) == SamplingSettings(routing="ancestral")
     assert set(said) == set(SamplingSettings.model_fields)
+    usual = usual_sampling(has_prompt_router=True)
+    for recipe in recipe_names():
+        table = load_recipe(recipe).sampling
+        for field in ("routing", "guidance_away_from", "guidance_every"):
+            assert getattr(table, field) == getattr(usual, field)
     assert [SamplingTable(solver=name).solver for name in SOLVERS] == list(SOLVERS)

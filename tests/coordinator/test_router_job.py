@@ -43,5 +43,5 @@ def test_without_captions_a_router_has_no_prompt_to_see(tmp_path):
     run = seeing(prepared_run(tmp_path))
     release(run)
     draw_samples(run, 32, null_prompt=True)
-    train_run_router(run, from_samples=True)
+    assert "so it sees pictures alone" in train_run_router(run, from_samples=True)
     assert not read_router(run.router).sees_prompt

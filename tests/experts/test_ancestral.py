@@ -38,6 +38,11 @@ def test_the_largest_draw_that_a_float_can_hold_is_still_a_component():
     assert draw_components(torch.tensor([[0.1, 0.2, -90.0]]), almost_one).item() < 3
 
 
+def test_probabilities_that_are_not_finite_draw_nobody():
+    with pytest.raises(SamplingError, match="answer is not finite"):
+        draw_components(torch.tensor([[0.0, 1.0], [torch.nan, 0.0]]), torch.rand(2))
+
+
 def test_components_come_in_the_proportions_that_the_prompt_gives_them():
     says = PromptSays(PRIOR.expand(4000, 3), PRIOR)
     made = sample(three(), no_router, text(4000), seeds=range(4000), prompt=says, num_steps=1, routing="ancestral")

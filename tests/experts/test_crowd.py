@@ -76,6 +76,26 @@ def test_it_costs_one_expert_a_row_and_the_router_where_the_negative_prompt_is_a
         assert made.num_router_rows == 5 * asked
 
 
+def test_of_some_experts_one_of_these_speaks_and_a_negative_prompt_counts():
+    rows = 20_000
+    away = torch.tensor([[0.1, 0.8, 0.1]])
+    told = PromptSays(OWN.log().expand(rows, 3), OWN.log(), away.log())
+    experts = {0: constant(0.0), 2: constant(2.0)}
+    for prompt, wanted in ((says(rows), POSTERIOR), (told, POSTERIOR * away[0] / OWN[0])):
+        velocity, weights = field(rows, experts, prompt=prompt).at(torch.zeros(rows, 2, 3, 3), 0.5)
+        own = 2 * weights.argmax(1)  # columns are those of experts 0 and 2
+        negative = 2 * own - velocity[:, 0, 0, 0]
+        share = (negative == 2).float().mean().item()
+        assert share == pytest.approx((wanted[2] / (wanted[0] + wanted[2])).item(), abs=0.02)
+
+
+def test_top_2_and_the_ensemble_ask_the_router_once_at_a_point():
+    made = field(5, routing="top2")
+    for step in range(6):
+        made.at(torch.zeros(5, 2, 3, 3), 1 - step / 6)
+    assert (made.num_router_rows, made.num_expert_rows) == (5 * 6, 5 * 6 * 3)
+
+
 def test_with_one_expert_it_is_guidance_away_from_that_expert():
     expert, negative = tiny_expert(), (torch.randn(1, 5, 10), None)
     x, states = torch.randn(3, 3, 8, 8), torch.randn(3, 5, 10)

@@ -191,6 +191,13 @@ def test_a_student_that_starts_as_its_only_teacher_has_nothing_to_learn(world: W
     assert other.run(lambda _: None, never).final_loss > 0.1
 
 
+def test_one_model_is_guided_at_every_step_where_the_ensemble_was_asked_seldom(world: World) -> None:
+    for away_from, every in (("ensemble", 1), ("expert", 2)):
+        sampling = world.layout.sampling.model_copy(update={"guidance_away_from": away_from, "guidance_every": 2})
+        one = single_layout(world.layout.model_copy(update={"sampling": sampling}), "One").sampling
+        assert (one.guidance_away_from, one.guidance_every) == ("expert", every)
+
+
 def test_the_student_is_a_model_of_one_expert_that_draws(world: World, tmp_path: Path) -> None:
     finished = make(world, tmp_path / "work").run(lambda _: None, never)
     write_single(tmp_path / "one", single_layout(world.layout, "One"), finished.weights_path, world.model)

@@ -86,6 +86,8 @@ def test_a_router_that_sees_the_prompt_reads_its_counted_tokens_and_asks_for_the
         torch.testing.assert_close(router(x[1:], t[1:], text[1:, :2]), logits[1:])
         with pytest.raises(SamplingError, match="was given none"):
             router(x, t)
+        with pytest.raises(SamplingError, match=r"have shape \[2, 5, 7\], the router takes \[B, L, 10\]"):
+            router(x, t, torch.randn(2, 5, 7))
 
 
 def test_text_projected_once_gives_the_same_velocity_and_can_be_picked_by_row():

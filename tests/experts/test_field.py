@@ -123,6 +123,23 @@ def test_tokens_that_count_nowhere_are_left_out_and_nothing_changes():
     assert seen[1] == (5, None)
 
 
+def test_an_expert_that_draws_some_pictures_and_speaks_for_all_of_others_is_fetched_once():
+    shelf = Shelf([gaussian(float(k), 0.5) for k in range(4)], room=1)
+    field = VelocityField(
+        shelf,
+        lambda x, t: torch.zeros(len(x), 4),
+        text(64),
+        negative=(text(1), None),
+        guidance=Guidance(scale=2.0, away_from="ensemble"),
+        prompt=PromptSays(torch.zeros(64, 4), torch.zeros(1, 4)),
+        routing="ancestral",
+        draws=torch.rand(64, generator=torch.Generator().manual_seed(0)),
+    )
+    field.at(torch.randn(64, 2, 3, 3), 0.7)
+    assert [number for note, number, _ in shelf.notes if note == "get"] == [0, 1, 2, 3]
+    assert field.num_expert_rows == 2 * 64
+
+
 def test_experts_at_hand_run_first_and_the_next_is_fetched_before_the_present_one_computes():
     shelf = Shelf([gaussian(float(k), 0.5) for k in range(4)], room=2)
     field = VelocityField(shelf, lambda x, t: torch.zeros(len(x), 4), text(2), routing="full")

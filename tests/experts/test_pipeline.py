@@ -9,6 +9,7 @@ from paris.experts.errors import LayoutError, SamplingError, SettingsError
 from paris.experts.frozen.codec import CodecConfig, PixelCodec
 from paris.experts.frozen.text import VocabularyEncoder, write_vocabulary
 from paris.experts.models.prompt_router import PromptRouter, PromptRouterConfig
+from paris.experts.pipeline.drawing import read_prompts
 from paris.experts.release.layout import write_layout
 from paris.experts.release.layout_fields import Layout
 from paris.experts.sampling.settings import SamplingSettings
@@ -79,6 +80,30 @@ def test_what_is_not_asked_for_is_as_the_model_says(pipeline):
     assert np.array_equal(own(["red"], generator=1, output_type="np").images, asked)
     changed = own(["red"], 3, generator=1, output_type="np").images
     assert not np.array_equal(changed, asked)
+
+
+def test_whatever_the_routing_guidance_may_lead_away_from_the_ensemble(pipeline):
+    both = [
+        ParisPipeline(
+            **pipeline.components,
+            sampling=SamplingSettings(guidance_scale=3.0, guidance_away_from=away_from),
+        )
+        for away_from in ("expert", "ensemble")
+    ]
+    for routing in ("top1", "top2"):
+        of_expert, of_ensemble = (draw(one, "red", guidance_scale=3.0, routing=routing) for one in both)
+        assert not np.array_equal(of_expert, of_ensemble)
+        assert np.array_equal(of_ensemble, draw(both[1], "red", guidance_scale=3.0, routing=routing))
+
+
+def test_a_negative_prompt_counts_in_who_speaks_for_all():
+    says = [
+        read_prompts(VocabularyEncoder(TEXT, WORDS), prompt_router(), ["red", "dog"], negative=negative).says
+        for negative in (None, "", "dog", ["dog", "red"])
+    ]
+    assert [one.negative_evidence is None for one in says] == [True, True, False, False]
+    assert [len(one.negative_evidence) for one in says[2:]] == [1, 2]
+    torch.testing.assert_close(says[2].negative_evidence[0], says[3].evidence[1])
 
 
 def test_all_output_types_hold_the_same_picture(pipeline):

@@ -4,7 +4,7 @@ from paris.experts.errors import SettingsError
 from paris.experts.pipeline.rules import rules_of
 from paris.experts.sampling.guidance import Guidance
 from paris.experts.sampling.routing import Routing
-from paris.experts.sampling.settings import SamplingSettings
+from paris.experts.sampling.settings import SamplingSettings, usual_sampling
 
 
 def test_settings_without_the_newer_fields_are_sampled_as_they_always_were():
@@ -13,6 +13,15 @@ def test_settings_without_the_newer_fields_are_sampled_as_they_always_were():
     assert (rules.num_steps, rules.solver, rules.time_shift) == (30, "heun", 1.0)
     assert rules.guidance == Guidance(scale=3.0)
     assert rules.routing == Routing.named("top1")
+
+
+def test_a_model_with_a_prompt_router_is_guided_away_from_the_ensemble():
+    usual = usual_sampling(has_prompt_router=True)
+    rules = rules_of(usual)
+    assert rules.guidance == Guidance(scale=7.5, every=2, away_from="ensemble")
+    assert rules_of(usual, routing="top2").guidance == rules.guidance
+    assert rules_of(usual_sampling(has_prompt_router=False)).guidance == Guidance(scale=7.5)
+    assert SamplingSettings.from_settings(usual.to_settings()) == usual
 
 
 def test_settings_come_back_from_their_plain_form():

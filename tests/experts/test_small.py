@@ -229,8 +229,10 @@ def test_a_way_s_name_says_how_it_is_guided_and_calibrated(folder):
     assert np.array_equal(*unguided)
     sure = [small.draw(judge, way(f"full+prompt{mark}"), 20, 1.0).pictures for mark in ("", "~c")]
     assert not np.array_equal(*sure)
-    with pytest.raises(SmallDataError, match="Only a posterior of pictures and prompts"):
+    with pytest.raises(SmallDataError, match="Only a posterior by Bayes"):
         small.draw(judge, way("full~c"), 20, 1.0)
+    with pytest.raises(SmallDataError, match="is not calibrated"):
+        way("ancestral~c")
 
 
 def test_calibration_is_told_at_each_noise_level_with_and_without_the_prompt(folder):
