@@ -134,10 +134,9 @@ class VelocityField:
         times = torch.full((len(x),), t, dtype=torch.float32, device=x.device)
         chosen = self._routed(x, times) if self._ancestral is None else self._ancestral(x, times, t)
         asks_negative = self._guided.asks_negative(t)
+        wanted: dict[Side, Chosen] = {"both" if asks_negative else "text": chosen}
         if asks_negative and self._crowd is not None:
             wanted = {"text": chosen, "negative": self._crowd(x, times)}
-        else:
-            wanted = {"both" if asks_negative else "text": chosen}
         velocities = [half for halves in self._mixed(x, times, wanted) for half in halves]
         self.num_evaluations += 1
         return FieldValue(self._guided.combine(velocities[0], velocities[1] if asks_negative else None), chosen.weights)
