@@ -50,15 +50,10 @@ def main_table(dataset: str, folders: list[dict[str, Any]], figures: Figures) ->
         figures: All.
     """
     own = {(arm, way): rows for (name, arm, way), rows in figures.items() if name == dataset}
-    floors = [folder["floor"] for folder in folders]
-    hours = sum(sum(folder["process_s"].values()) for folder in folders) / 3600
     lines = [
         f"### {dataset}",
         "",
-        f"{len(folders)} seed{'s' * (len(folders) > 1)}, {own[MONOLITH, 'alone'][0]['num_samples']} samples; data "
-        f"against data at the same number: {statistics.fmean(floors):.2f}. A guided row is a share of the guided "
-        f"monolith's distance, each at the scale that suits it best. {hours:.1f} hours of a core for training and "
-        "figures.",
+        _conditions(folders, own),
         "",
         "| arm | sampling | distance | of the monolith's | KID | precision | recall | sliced W | recognised | MFLOP |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -68,6 +63,24 @@ def main_table(dataset: str, folders: list[dict[str, Any]], figures: Figures) ->
         own.items(), key=lambda item: (len(item[1]) < most, item[0][0] != MONOLITH, _mean(item[1], "frechet"))
     )
     return "\n".join(lines + [_line(arm, way, rows) for (arm, way), rows in ranked]) + "\n"
+
+
+def _conditions(folders: list[dict[str, Any]], own: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
+    """Under what a data set's figures were taken: a paragraph."""
+    floor = statistics.fmean(folder["floor"] for folder in folders)
+    experts = own[f"semantic-{folders[0]['settings']['experts']}", "ancestral"]
+    spent = [sum(rows[0]["training_flops"].values()) / 1e12 for rows in (own[MONOLITH, "alone"], experts)]
+    hours = sum(sum(folder["process_s"].values()) for folder in folders) / 3600
+    return (
+        f"{_seeds(folders)}, {experts[0]['num_samples']} samples; data against data at the same number: {floor:.2f}. "
+        "A guided row is a share of the guided monolith's distance, each at the scale that suits it best. Training: "
+        f"monolith {spent[0]:.2f} TFLOP, experts and their router {spent[1]:.2f}. {hours:.1f} hours of a core for "
+        "training and figures."
+    )
+
+
+def _seeds(folders: list[dict[str, Any]]) -> str:
+    return f"{len(folders)} seed{'s' * (len(folders) > 1)}"
 
 
 def summary_table(datasets: Iterable[list[dict[str, Any]]]) -> str:
@@ -89,8 +102,7 @@ def summary_table(datasets: Iterable[list[dict[str, Any]]]) -> str:
             ours = [row for row in rows if (row["arm"], row["way"]) == (f"semantic-{experts}", way)]
             ours = [row for row in ours if not row["without"]]
             cells += [_spread(alone, "frechet", 2), _spread(ours, "frechet", 2), _spread(ours, "of_monolith", 2)]
-        seeds = f"{len(folders)} seed{'s' * (len(folders) > 1)}"
-        lines.append(f"| {folders[0]['settings']['dataset']}, {seeds} | {experts} | {' | '.join(cells)} |")
+        lines.append(f"| {folders[0]['settings']['dataset']}, {_seeds(folders)} | {experts} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -10,7 +10,12 @@ from benchmarks.marked import replace_between
 
 def figure(arm, way, distance, without=(), scale=1.0):
     numbers = dict.fromkeys(("kernel", "precision", "recall", "sliced_wasserstein", "recognised"), 0.5)
-    cost = {"sampling_mflops": 450.0, "num_samples": 1000, "of_monolith": distance / 2}
+    cost = {
+        "training_flops": {"experts": 2.0e12, "router": 5e11},
+        "sampling_mflops": 450.0,
+        "num_samples": 1000,
+        "of_monolith": distance / 2,
+    }
     asked = {"arm": arm, "way": way, "without": list(without), "is_guided": scale != 1.0, "guidance_scale": scale}
     return {**asked, "frechet": distance, **numbers, **cost}
 
@@ -46,6 +51,7 @@ def test_only_what_stands_between_the_marks_is_replaced(tmp_path, monkeypatch, c
     assert quality_report.main() == 0
     text = docs.read_text()
     assert "2.0 hours of a core" in text
+    assert "Training: monolith 2.50 TFLOP, experts and their router 2.50." in text
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "old" not in text
