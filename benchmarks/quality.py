@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality_figures import best_scales, kept_pictures, losses_by_cluster, measure
-from benchmarks.quality_plan import IDEAS, QUICK_PLAN, Plan, Question, full_plan
+from benchmarks.quality_plan import IDEAS, QUICK_PLAN, Plan, Question, compared, full_plan
 from benchmarks.record import write_result
-from benchmarks.small.arms import MONOLITH, arm
+from benchmarks.small.arms import arm
 from benchmarks.small.calibration import calibration_by_noise
 from benchmarks.small.clusters import write_clusters
 from benchmarks.small.datasets import DATASETS, load_split
@@ -57,24 +57,27 @@ def measure_folder(work: Path, plan: Plan, dataset: str, seed: int, jobs: int) -
     guided = [question for question in questions if question.is_guided]
     scales = best_scales(work / f"{dataset}-{plan.seeds[0]}", guided, jobs)
     rows = measure(folder, questions, scales, jobs)
-    semantic = f"semantic-{settings.experts}"
+    one, semantic = compared(dataset, settings.experts)
     save_grid(
         folder / "samples.png",
-        kept_pictures(folder, [Question(MONOLITH, ALONE), *(Question(semantic, way) for way in _SHOWN)]),
+        kept_pictures(folder, [Question(one, ALONE), *(Question(semantic, way) for way in _SHOWN)]),
     )
     judge = open_judge(folder, settings)
-    monolith = {row["is_guided"]: row["frechet"] for row in rows if row["arm"] == MONOLITH}
-    clusters = write_clusters(folder, semantic, settings, load_split(dataset), open_scout(folder, settings))
+    distances = {row["is_guided"]: row["frechet"] for row in rows if row["arm"] == one}
+    clustering = arm(semantic, settings).clustering
+    clusters = write_clusters(folder, clustering, settings, load_split(dataset), open_scout(folder, settings))
     return {
         "dataset": dataset,
         "seed": seed,
+        "monolith": one,
+        "experts": semantic,
         "settings": settings.to_settings(),
         "guidance_scales": scales,
         "floor": round(judge.floor_of(settings.samples), 3),
         "clusters": clusters,
-        "losses_by_cluster": losses_by_cluster(folder, semantic),
-        "calibration": calibration_by_noise(folder, semantic),
-        "figures": [{**row, "of_monolith": round(row["frechet"] / monolith[row["is_guided"]], 4)} for row in rows],
+        "losses_by_cluster": losses_by_cluster(folder, semantic, one),
+        "calibration": calibration_by_noise(folder, clustering),
+        "figures": [{**row, "of_monolith": round(row["frechet"] / distances[row["is_guided"]], 4)} for row in rows],
         "process_s": {
             "training": training_seconds(folder),
             "figures": round(sum(row.get("seconds", 0.0) for row in rows), 1),

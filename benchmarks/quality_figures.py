@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks.quality_plan import Question
-from benchmarks.small.arms import MONOLITH, arm
+from benchmarks.small.arms import arm
 from benchmarks.small.clusters import heldout_homes
 from benchmarks.small.judge import Judge, new_words_expected, open_judge
 from benchmarks.small.parts import load_part
@@ -112,12 +112,13 @@ def answer(folder: Path, question: Question, guidance_scale: float) -> dict[str,
     return {**asked, "is_guided": question.is_guided, **row, "training_flops": flops, **took}
 
 
-def losses_by_cluster(folder: Path, name: str) -> list[dict[str, Any]]:
+def losses_by_cluster(folder: Path, name: str, one: str) -> list[dict[str, Any]]:
     """How well each cluster's held-out rows are predicted: by its own expert, by the others, by the monolith.
 
     Args:
         folder: A trained folder.
         name: Of an arm with one expert a cluster; all experts learned the velocity.
+        one: Of the arm that is the monolith.
 
     Returns:
         One row a cluster.
@@ -125,7 +126,7 @@ def losses_by_cluster(folder: Path, name: str) -> list[dict[str, Any]]:
     torch.set_num_threads(1)
     settings, judge = _opened(folder)
     experts = [load_part(folder, part) for part in arm(name, settings).parts]
-    monolith = load_part(folder, arm(MONOLITH, settings).parts[0])
+    monolith = load_part(folder, arm(one, settings).parts[0])
     homes = heldout_homes(folder, arm(name, settings).clustering)
     encoder, codec = (load_text_encoder(settings.text, folder / "data"), load_codec(CodecConfig(), folder / "data"))
     rows = []

@@ -18,9 +18,8 @@ _KINDS = (
 )
 _ROUTED = ("top2+prompt~0.5", "top2+prompt~2", "top2+prompt~c", "full+prompt~0.5", "top2+prompt/5", "top2/5")
 _AWAY = ("ancestral!1", "ancestral!3", "top2+prompt!2")
-_RATES = ("0.5", "2")
 _COUNTS = {f"k{count}": count for count in (2, 4, 8, 16, 32)}
-IDEAS = ("random", *_COUNTS, "routing", "missing", "distilled", "rates", *_KINDS)
+IDEAS = ("random", *_COUNTS, "routing", "missing", "distilled", *_KINDS)
 """Names of what is tried beside the core; those of kinds of arms stand in `arms.py`."""
 
 
@@ -44,7 +43,7 @@ class Question(NamedTuple):
     def scale_way(self) -> str:
         """The way of sampling at which the guidance scale is looked for."""
         _, mark, every = self.way.partition("!")
-        return ALONE if self.arm == MONOLITH else f"ancestral{mark}{every}"
+        return ALONE if self.way == ALONE else f"ancestral{mark}{every}"
 
     @property
     def scale_name(self) -> str:
@@ -72,10 +71,12 @@ class Plan(NamedTuple):
     def questions(self, dataset: str, seed: int) -> list[Question]:
         """What is asked of one folder."""
         experts = self.settings(dataset, seed).experts
-        asked = core_questions(experts)
+        asked = core_questions(*compared(dataset, experts))
+        if seed == self.seeds[0]:
+            asked += rate_questions(dataset, experts)
         if seed == self.seeds[0] and dataset in self.ideas_on:
             asked += idea_questions(experts, self.ideas)
-        return asked
+        return list(dict.fromkeys(asked))
 
 
 _ALL = {
@@ -94,6 +95,13 @@ _EACH: dict[str, dict[str, Any]] = {
     "emoji": {"hidden_size": 64, "experts": 4, "steps": 3000, "learning_rate": 8e-3},
 }
 """Models too small for all of the data, as the papers' are for theirs, in batches large enough to be split."""
+
+_RATES = {
+    "digits": (("2", "0.5", "1", "4"), ("1", "0.5", "2")),
+    "fashion": (("1", "2"), ("1",)),
+    "emoji": (("2", "1", "4"), ("1", "2")),
+}
+"""Of the monolith and of the experts: multiples of the learning rate that were tried, the best first."""
 
 QUICK_PLAN = Plan(("digits", "emoji"), (0,), (), (), dict(QUICK))
 
@@ -118,15 +126,43 @@ def full_plan(
     return Plan(tuple(datasets), tuple(seeds), tuple(ideas_on), tuple(ideas), changes)
 
 
-def core_questions(experts: int) -> list[Question]:
+def compared(dataset: str, experts: int) -> tuple[str, str]:
+    """The two arms that are compared: one model and the experts, each at the learning rate that suits it best.
+
+    Args:
+        dataset: Its name.
+        experts: K.
+    """
+    one, several = (multiples[0] for multiples in _RATES[dataset])
+    return at_rate(MONOLITH, one), at_rate(f"semantic-{experts}", several)
+
+
+def rate_questions(dataset: str, experts: int) -> list[Question]:
+    """Both arms at the learning rates that were tried.
+
+    Args:
+        dataset: Its name.
+        experts: K.
+    """
+    one, several = _RATES[dataset]
+    found = [Question(at_rate(MONOLITH, multiple), ALONE) for multiple in one]
+    return found + [Question(at_rate(f"semantic-{experts}", multiple), "ancestral") for multiple in several]
+
+
+def at_rate(name: str, multiple: str) -> str:
+    """An arm at a multiple of its learning rate."""
+    return name if multiple == "1" else f"{name}@{multiple}"
+
+
+def core_questions(one: str, semantic: str) -> list[Question]:
     """One model against K experts.
 
     Args:
-        experts: K.
+        one: The arm of the one model.
+        semantic: The arm of the experts.
     """
-    semantic = f"semantic-{experts}"
-    plain = [Question(MONOLITH, ALONE), *(Question(semantic, way) for way in (*CORE, *REDECIDED))]
-    guided = [Question(MONOLITH, ALONE, is_guided=True)]
+    plain = [Question(one, ALONE), *(Question(semantic, way) for way in (*CORE, *REDECIDED))]
+    guided = [Question(one, ALONE, is_guided=True)]
     return plain + guided + [Question(semantic, way, is_guided=True) for way in GUIDED]
 
 
@@ -145,8 +181,6 @@ def idea_questions(experts: int, ideas: Sequence[str] = IDEAS) -> list[Question]
         + [Question(semantic, way, is_guided=True) for way in _AWAY],
         "missing": [Question(semantic, way, (experts - 1,)) for way in few],
         "distilled": [Question(f"distilled-{experts}", ALONE)],
-        "rates": [Question(f"{semantic}@{multiple}", "ancestral") for multiple in _RATES]
-        + [Question(f"{MONOLITH}@{multiple}", ALONE) for multiple in _RATES],
     }
     for name, count in _COUNTS.items():
         found[name] = [Question(f"semantic-{count}", way) for way in few if count != experts]

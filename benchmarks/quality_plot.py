@@ -45,9 +45,8 @@ def draw(result: dict[str, Any], path: Path) -> Path:
 def _over_ways(panel: Any, result: dict[str, Any]) -> None:
     by_dataset: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for folder in result["rows"]:
-        semantic = f"semantic-{folder['settings']['experts']}"
         for row in folder["figures"]:
-            if row["arm"] == semantic and not row["without"]:
+            if row["arm"] == folder["experts"] and not row["without"]:
                 way = row["way"] + ", guided" * row["is_guided"]
                 by_dataset[folder["dataset"]][way].append(row["of_monolith"])
     for number, (dataset, ways) in enumerate(by_dataset.items()):

@@ -18,7 +18,6 @@ from benchmarks.marked import replace_between
 from benchmarks.quality_plan import GUIDED
 from benchmarks.quality_plot import draw
 from benchmarks.record import RESULTS
-from benchmarks.small.arms import MONOLITH
 
 _DOCS = Path(__file__).resolve().parents[1] / "docs"
 _README_BEGIN = "<!-- quality summary: python -m benchmarks.quality_report -->\n"
@@ -58,18 +57,17 @@ def main_table(dataset: str, folders: list[dict[str, Any]], figures: Figures) ->
         "| arm | sampling | distance | of the monolith's | KID | precision | recall | sliced W | recognised | MFLOP |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
+    one = folders[0]["monolith"]
     most = max(len(rows) for rows in own.values())
-    ranked = sorted(
-        own.items(), key=lambda item: (len(item[1]) < most, item[0][0] != MONOLITH, _mean(item[1], "frechet"))
-    )
+    ranked = sorted(own.items(), key=lambda item: (len(item[1]) < most, item[0][0] != one, _mean(item[1], "frechet")))
     return "\n".join(lines + [_line(arm, way, rows) for (arm, way), rows in ranked]) + "\n"
 
 
 def _conditions(folders: list[dict[str, Any]], own: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
     """Under what a data set's figures were taken: a paragraph."""
     floor = statistics.fmean(folder["floor"] for folder in folders)
-    experts = own[f"semantic-{folders[0]['settings']['experts']}", "ancestral"]
-    spent = [sum(rows[0]["training_flops"].values()) / 1e12 for rows in (own[MONOLITH, "alone"], experts)]
+    experts = own[folders[0]["experts"], "ancestral"]
+    spent = [sum(rows[0]["training_flops"].values()) / 1e12 for rows in (own[folders[0]["monolith"], "alone"], experts)]
     hours = sum(sum(folder["process_s"].values()) for folder in folders) / 3600
     return (
         f"{_seeds(folders)}, {experts[0]['num_samples']} samples; data against data at the same number: {floor:.2f}. "
@@ -97,9 +95,9 @@ def summary_table(datasets: Iterable[list[dict[str, Any]]]) -> str:
         experts, cells = folders[0]["settings"]["experts"], []
         for is_guided in (False, True):
             rows = [row for folder in folders for row in folder["figures"] if row["is_guided"] == is_guided]
-            alone = [row for row in rows if row["arm"] == MONOLITH]
+            alone = [row for row in rows if row["arm"] == folders[0]["monolith"]]
             way = GUIDED[0] if is_guided else "ancestral"
-            ours = [row for row in rows if (row["arm"], row["way"]) == (f"semantic-{experts}", way)]
+            ours = [row for row in rows if (row["arm"], row["way"]) == (folders[0]["experts"], way)]
             ours = [row for row in ours if not row["without"]]
             cells += [_spread(alone, "frechet", 2), _spread(ours, "frechet", 2), _spread(ours, "of_monolith", 2)]
         lines.append(f"| {folders[0]['settings']['dataset']}, {_seeds(folders)} | {experts} | {' | '.join(cells)} |")

@@ -32,6 +32,8 @@ def folder(seed, ancestral):
         "process_s": {"training": 1800.0, "figures": 1800.0},
         "dataset": "digits",
         "seed": seed,
+        "monolith": "monolith",
+        "experts": "semantic-4",
         "settings": {"experts": 4, "dataset": "digits"},
         "floor": 0.4,
         "losses_by_cluster": losses,

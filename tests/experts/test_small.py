@@ -272,7 +272,7 @@ def test_each_figure_is_measured_once_and_a_line_that_was_cut_is_measured_again(
 
 
 def test_losses_are_told_for_each_cluster(folder):
-    rows = losses_by_cluster(folder, "semantic-2")
+    rows = losses_by_cluster(folder, "semantic-2", MONOLITH)
     assert sum(row["share"] for row in rows) == pytest.approx(1, abs=1e-3)
     assert [row["cluster"] for row in rows] == [0, 1]
     assert all(0 < row["own"] < 10 for row in rows)
