@@ -51,6 +51,11 @@ def folder_of(folder: Path, clustering: str) -> Path:
     return folder / "work" / f"router.{clustering}"
 
 
+def are_trained(folder: Path, clustering: str) -> bool:
+    """Whether a clustering's routers are there, whole."""
+    return (folder_of(folder, clustering) / "report.json").is_file()
+
+
 def train_routers(
     folder: Path,
     clustering: str,
@@ -66,7 +71,7 @@ def train_routers(
         rows: What they are trained on, a cluster each; None: the training rows of the clustering.
     """
     work = folder_of(folder, clustering)
-    if (work / "report.json").is_file():
+    if are_trained(folder, clustering):
         return
     settings, began, own = read_settings(folder), time.monotonic(), clustering.partition(".")[0]
     clusters = rows() if rows else read_clusters(folder, own)

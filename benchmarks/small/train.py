@@ -23,8 +23,8 @@ from benchmarks.small.arms import MONOLITH, Arm, arm
 from benchmarks.small.clusters import write_clusters
 from benchmarks.small.datasets import load_split
 from benchmarks.small.judge import open_judge, open_scout
-from benchmarks.small.parts import Part, train_part
-from benchmarks.small.routers import SAMPLED, train_routers
+from benchmarks.small.parts import Part, train_part, weights_of
+from benchmarks.small.routers import SAMPLED, are_trained, train_routers
 from benchmarks.small.settings import QUICK, SmallSettings, keep_settings
 from benchmarks.small.students import train_routers_on_samples, train_student
 from paris.experts.errors import ExpertError
@@ -66,10 +66,18 @@ def train(folder: Path, arms: Sequence[Arm], jobs: int) -> None:
     starts = {part.name: part for one in arms for part in one.starts}
     parts = {part.name: part for one in arms for part in (*one.parts, *one.teachers) if not part.is_student}
     routers = {name: None for one in arms if not one.is_monolith for name in (one.clustering, one.routers)}
-    of_data = [name for name in routers if name and not name.endswith(SAMPLED)]
-    longest_first = sorted(parts.values(), key=lambda part: -part.steps * part.batch_size)
+    of_data = [name for name in routers if name and not (name.endswith(SAMPLED) or are_trained(folder, name))]
+    # A process for nothing costs seconds: what is there is not asked for.
+    missing = [part for part in parts.values() if not weights_of(folder, part).is_file()]
+    longest_first = sorted(missing, key=lambda part: -part.steps * part.batch_size)
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-        _all([pool.submit(train_part, folder, part) for part in starts.values()])
+        _all(
+            [
+                pool.submit(train_part, folder, part)
+                for part in starts.values()
+                if not weights_of(folder, part).is_file()
+            ]
+        )
         running = [pool.submit(_train_one, folder, part, starts) for part in longest_first]
         _all(running + [pool.submit(train_routers, folder, name) for name in of_data])
         running = [pool.submit(train_student, folder, one.parts[0], one.teachers) for one in arms if one.teachers]
