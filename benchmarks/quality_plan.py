@@ -99,7 +99,7 @@ _EACH: dict[str, dict[str, Any]] = {
 _RATES = {
     "digits": (("2", "0.5", "1", "4"), ("1", "0.5", "2")),
     "fashion": (("1", "2"), ("1",)),
-    "emoji": (("2", "1", "4"), ("1", "2")),
+    "emoji": (("4", "1", "2"), ("2", "4")),
 }
 """Of the monolith and of the experts: multiples of the learning rate that were tried, the best first."""
 
