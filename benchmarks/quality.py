@@ -10,7 +10,7 @@ with each at the guidance that suits it best. Distances are Frechet distances on
 that data: not "FID", and only to be compared within a data set.
 
 Start the same command again after any interruption: what FOLDER has is not done again. Writes
-benchmarks/results/quality.json; `python -m benchmarks.quality_report` makes docs/quality.md and its pictures of it.
+benchmarks/results/quality.json after each data set and seed; `python -m benchmarks.quality_report` makes docs/quality.md and its pictures of it.
 """
 
 from __future__ import annotations
@@ -100,16 +100,18 @@ def main() -> int:
     given = parser.parse_args()
     full = full_plan(given.datasets, given.seeds, given.ideas_on, given.ideas, given.steps)
     plan = QUICK_PLAN if given.quick else full
+    out = given.out or (given.work / "quality.json" if given.quick else None)
     rows = []
     try:
         for seed in plan.seeds:
             for dataset in plan.datasets:
                 rows.append(measure_folder(given.work, plan, dataset, seed, given.jobs))
+                # After each: hours of work are then not lost to whatever ends the next.
+                sampling = {"steps": NUM_STEPS, "solver": SOLVER}
+                print(write_result("quality", rows, seeds=plan.seeds, out=out, sampling=sampling), flush=True)
     except ExpertError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    out = given.out or (given.work / "quality.json" if given.quick else None)
-    print(write_result("quality", rows, seeds=plan.seeds, out=out, sampling={"steps": NUM_STEPS, "solver": SOLVER}))
     return 0
 
 
