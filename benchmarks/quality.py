@@ -10,7 +10,8 @@ with each at the guidance that suits it best. Distances are Frechet distances on
 that data: not "FID", and only to be compared within a data set.
 
 Start the same command again after any interruption: what FOLDER has is not done again. Writes
-benchmarks/results/quality.json after each data set and seed; `python -m benchmarks.quality_report` makes docs/quality.md and its pictures of it.
+benchmarks/results/quality.json after each data set and seed; `python -m benchmarks.quality_report` makes
+docs/quality.md and its pictures of it.
 """
 
 from __future__ import annotations
