@@ -52,8 +52,9 @@ def usual_sampling(*, has_prompt_router: bool) -> SamplingSettings:
 
     Args:
         has_prompt_router: Whether the model can tell whose a prompt is before there is a picture: then routing is
-            ancestral and guidance leads away from the ensemble, asked at every second step, which drew best of all for
-            a single model's price (docs/quality.md); else top-2, as the paper has it.
+            ancestral and guidance leads away from the ensemble, asked at every second step: of what costs no more than
+            a single model, nearest to the data on two of three data sets (docs/quality.md); else top-2, as the paper
+            has it.
     """
     if not has_prompt_router:
         return SamplingSettings()
