@@ -21,6 +21,8 @@ _AWAY = ("ancestral!1", "ancestral!3", "top2+prompt!2")
 _COUNTS = {f"k{count}": count for count in (2, 4, 8, 16, 32)}
 IDEAS = ("random", *_COUNTS, "routing", "missing", "distilled", *_KINDS)
 """Names of what is tried beside the core; those of kinds of arms stand in `arms.py`."""
+_IDEAS_ELSEWHERE = {"digits": (), "fashion": ("warm", "k4", "k16"), "emoji": ("warm", "k2", "k8")}
+"""Ideas that are tried, with the first seed, where not all of them are."""
 
 
 class Question(NamedTuple):
@@ -57,9 +59,9 @@ class Plan(NamedTuple):
     datasets: tuple[str, ...]
     seeds: tuple[int, ...]
     ideas_on: tuple[str, ...]
-    """Data sets on which ideas are tried too, with the first seed alone."""
+    """Data sets on which all ideas are tried, with the first seed alone; on the others a few are."""
     ideas: tuple[str, ...]
-    """Some of `IDEAS`."""
+    """Some of `IDEAS`: no other is tried anywhere."""
     changes: dict[str, int]
     """Of the settings, for a shorter run."""
 
@@ -74,8 +76,8 @@ class Plan(NamedTuple):
         asked = core_questions(*compared(dataset, experts))
         if seed == self.seeds[0]:
             asked += rate_questions(dataset, experts)
-        if seed == self.seeds[0] and dataset in self.ideas_on:
-            asked += idea_questions(experts, self.ideas)
+            ideas = self.ideas if dataset in self.ideas_on else _IDEAS_ELSEWHERE[dataset]
+            asked += idea_questions(dataset, experts, [idea for idea in ideas if idea in self.ideas])
         return list(dict.fromkeys(asked))
 
 
@@ -98,11 +100,11 @@ _EACH: dict[str, dict[str, Any]] = {
 
 _RATES = {
     "digits": (("2", "0.5", "1", "4"), ("1", "0.5", "2")),
-    "fashion": (("1", "2"), ("1",)),
-    "emoji": (("4", "1", "2"), ("2", "4")),
+    "fashion": (("1", "0.5", "2"), ("1", "0.5", "2")),
+    "emoji": (("4", "1", "2", "8"), ("4", "1", "2", "8")),
 }
-"""Of the monolith and of the experts: multiples of the learning rate that were tried; the first are compared. Of the
-monolith it is the best; of the experts of emoji four times is better still."""
+"""Of the monolith and of the experts: multiples of the learning rate that were tried. The first, the best of each, are
+compared."""
 
 QUICK_PLAN = Plan(("digits", "emoji"), (0,), (), (), dict(QUICK))
 
@@ -167,25 +169,30 @@ def core_questions(one: str, semantic: str) -> list[Question]:
     return plain + guided + [Question(semantic, way, is_guided=True) for way in GUIDED]
 
 
-def idea_questions(experts: int, ideas: Sequence[str] = IDEAS) -> list[Question]:
+def idea_questions(dataset: str, experts: int, ideas: Sequence[str] = IDEAS) -> list[Question]:
     """Numbers of experts, kinds of clusters, starts, objectives, sizes, rates, missing and bad experts.
 
     Args:
+        dataset: Its name: the arms learn at the rate of the experts that are compared.
         experts: K of the others.
         ideas: Some of `IDEAS`.
     """
-    semantic = f"semantic-{experts}"
-    few = ("top2+prompt", "full+prompt", "ancestral")
+
+    def of(kind: str, count: int = experts) -> str:
+        return at_rate(f"{kind}-{count}", _RATES[dataset][1][0])
+
+    semantic, few = of("semantic"), ("top2+prompt", "full+prompt", "ancestral")
     found = {
-        "random": [Question(f"random-{experts}", way) for way in ("top2", "full", "ancestral")],
+        "random": [Question(of("random"), way) for way in ("top2", "full", "ancestral")],
         "routing": [Question(semantic, way) for way in _ROUTED]
         + [Question(semantic, way, is_guided=True) for way in _AWAY],
         "missing": [Question(semantic, way, (experts - 1,)) for way in few],
-        "distilled": [Question(f"distilled-{experts}", ALONE)],
+        "distilled": [Question(of("distilled"), ALONE)],
     }
     for name, count in _COUNTS.items():
-        found[name] = [Question(f"semantic-{count}", way) for way in few if count != experts]
-    found |= {kind: [Question(f"{kind}-{experts}", way) for way in few] for kind in _KINDS}
+        found[name] = [Question(of("semantic", count), way) for way in few if count != experts]
+    found |= {kind: [Question(of(kind), way) for way in few] for kind in _KINDS}
+    found["warm"].append(Question(of("warm"), GUIDED[0], is_guided=True))
     # Drawn by the prompt router, an expert is the same whatever the other one sees.
-    found["seeing"] = [Question(f"seeing-{experts}", way) for way in ("top1+prompt", "top2+prompt", "ancestral<0.5")]
+    found["seeing"] = [Question(of("seeing"), way) for way in ("top1+prompt", "top2+prompt", "ancestral<0.5")]
     return [question for idea in ideas for question in found[idea]]

@@ -117,10 +117,17 @@ def arm(name: str, settings: SmallSettings) -> Arm:
 
 def _at_rate(name: str, plain: Arm, multiple: str) -> Arm:
     try:
-        parts = [part.model_copy(update={"rate": float(multiple)}) for part in plain.parts]
+        change = {"rate": float(multiple)}
     except ValueError as error:
         raise SmallDataError(f"{name!r}: {multiple!r} is no multiple of a learning rate.") from error
-    return plain._replace(name=name, parts=tuple(parts))
+    renamed = {part.name: part.model_copy(update=change).name for part in plain.starts}
+
+    def faster(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+        return tuple(part.model_copy(update={**change, "start": renamed.get(part.start or "")}) for part in parts)
+
+    return plain._replace(
+        name=name, parts=faster(plain.parts), starts=faster(plain.starts), teachers=faster(plain.teachers)
+    )
 
 
 def _warm(name: str, clustering: str, parts: list[Part], settings: SmallSettings) -> Arm:

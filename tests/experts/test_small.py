@@ -173,6 +173,9 @@ def test_a_warm_start_starts_from_what_was_trained_together(folder):
         ensemble = Ensemble(folder, SMALLEST, arm(name, SMALLEST))
         losses[name] = ensemble.experts[0].pos_embed
     assert warm.parts[0].start == warm.starts[0].name
+    faster = arm("warm-2@4", SMALLEST)
+    assert faster.parts[0].start == faster.starts[0].name != warm.starts[0].name
+    assert {part.rate for part in (*faster.parts, *faster.starts)} == {4.0}
     assert not torch.equal(losses["semantic-2"], losses["warm-2"])
 
 

@@ -15,7 +15,7 @@ from paris.experts.data.shards import Row, write_shard
 from paris.experts.frozen.codec import CodecConfig
 from paris.experts.frozen.text import TextConfig, write_vocabulary
 from paris.experts.models.presets import ModelConfig
-from paris.experts.training.expert_training import ExpertTraining, Progress, TrainingConfig, TrainingTask
+from paris.experts.training.expert_training import ExpertTraining, Finished, Progress, TrainingConfig, TrainingTask
 
 SHAPE = (3, 8, 8)
 SHARD_ROWS = (11, 7, 9, 5)
@@ -117,6 +117,28 @@ def make_training(folder: Path, work: Path, report_every: int = 4, **training: o
         folder,
         num_threads=1,
         report_every=report_every,
+    )
+
+
+@dataclass
+class Undisturbed:
+    """How a training ended that nothing came in the way of, and what it said meanwhile."""
+
+    finished: Finished
+    listener: Listener
+
+    @classmethod
+    def run(cls, folder: Path, work: Path) -> Undisturbed:
+        listener = Listener()
+        return cls(make_training(folder, work).run(listener.report, never), listener)
+
+
+def is_same(finished: Finished, other: Undisturbed) -> bool:
+    """Whether a training ended with the very same bits."""
+    return (finished.weights_sha256, finished.commitment, finished.final_loss) == (
+        other.finished.weights_sha256,
+        other.finished.commitment,
+        other.finished.final_loss,
     )
 
 

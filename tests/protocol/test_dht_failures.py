@@ -94,9 +94,15 @@ def test_an_address_that_is_not_this_machines_is_refused(listen):
         require_free_port(listen)
 
 
-@pytest.mark.parametrize("listen", ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/4001/quic-v1", "/ip6/::1/tcp/0"])
+@pytest.mark.parametrize("listen", ["/ip4/127.0.0.1/udp/{}/quic-v1", "/ip6/::1/tcp/{}", "/ip4/127.0.0.1/tcp/0"])
 def test_other_transports_and_any_port_are_left_to_libp2p(listen):
-    require_free_port(listen)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        require_free_port(listen.format(port), wait_s=0)
+        with pytest.raises(PortTakenError):
+            require_free_port(f"/ip4/127.0.0.1/tcp/{port}", wait_s=0)
 
 
 def test_a_listen_address_that_libp2p_does_not_know_is_an_error_that_says_so():
