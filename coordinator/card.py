@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from paris.coordinator.config_tables import ObjectivesTable
+from paris.coordinator.config_tables import ModelTable, ObjectivesTable
 from paris.coordinator.prepare.licences import licence_table
 from paris.coordinator.rundir import RunDir
 from paris.protocol.records import Registration
@@ -29,6 +29,7 @@ def model_card(run: RunDir, registrations: list[Registration]) -> str:
         f"{len(registrations)} diffusion experts ({config.model.preset}), each trained alone by one volunteer on one",
         "cluster of the data, joined by a router when sampling. No gradient, weight or activation passed between them.",
         _learned(config.objectives),
+        *_started(config.model),
         "",
         "```python",
         "from paris.experts import ParisPipeline",
@@ -117,6 +118,15 @@ def _origin(run: RunDir) -> list[str]:
         *([*licence_table(attribution), ""] if attribution.is_file() else []),
         run.config.run.attribution,
     ]
+
+
+def _started(model: ModelTable) -> list[str]:
+    """What all experts started from, where it is not chance alone."""
+    if (steps := model.warm_start_steps) is not None:
+        return [f"All started from one model, which the organiser trained on all clusters for {steps} steps."]
+    if model.imagenet_weights is not None:
+        return ["All started from a DiT that was trained on ImageNet."]
+    return []
 
 
 def _learned(objectives: ObjectivesTable) -> str:

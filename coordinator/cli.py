@@ -10,6 +10,7 @@ import typer
 
 from paris.coordinator.cli_arguments import JsonOption, RunArgument
 from paris.coordinator.cli_data import clusters, dropped, prepare
+from paris.coordinator.cli_training import distill, train_router, warm_start
 from paris.coordinator.console import fail_clearly, print_json, say
 from paris.protocol.lifeline import end_with_parent_if_asked
 
@@ -49,7 +50,7 @@ def recipes() -> None:
         print(name)
 
 
-for command in (prepare, clusters, dropped):
+for command in (prepare, clusters, dropped, warm_start):
     app.command()(command)
 
 
@@ -109,35 +110,7 @@ def status(
         print_status(opened, watch=watch)
 
 
-@app.command()
-def train_router(
-    run: RunArgument,
-    from_samples: Annotated[
-        bool, typer.Option("--from-samples", help="Train on pictures that the experts draw, instead of data.")
-    ] = False,
-    samples_per_expert: Annotated[
-        int | None, typer.Option(help="Pictures that an expert draws, on average.", min=1, show_default="1024")
-    ] = None,
-    null_prompt: Annotated[
-        bool, typer.Option("--null-prompt", help="Draw without the captions of the data, which need not be here then.")
-    ] = False,
-    max_resident_experts: Annotated[int | None, typer.Option(help="Experts in memory at once.", min=1)] = None,
-) -> None:
-    """Train the router that joins the experts."""
-    from paris.coordinator.routing_request import train_router_now
-    from paris.coordinator.rundir import RunDir
-
-    opened = RunDir.open(run)
-    if from_samples:
-        from paris.coordinator.router_samples import SAMPLES_PER_EXPERT, draw_samples
-
-        count = samples_per_expert or SAMPLES_PER_EXPERT
-        draw_samples(opened, count, null_prompt=null_prompt, max_resident_experts=max_resident_experts)
-    elif samples_per_expert or null_prompt or max_resident_experts:
-        from paris.coordinator.errors import ConfigError
-
-        raise ConfigError("How experts draw is told without --from-samples.", "Add --from-samples, or leave it out.")
-    train_router_now(opened, from_samples=from_samples)
+app.command()(train_router)
 
 
 @app.command()
@@ -152,29 +125,7 @@ def release(
     say(f'Released to {where}. Next: paris-coord sample "a red heart" --model {run / "release"}')
 
 
-@app.command()
-def distill(
-    run: RunArgument,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the model.", show_default="distilled in the run directory")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimizer steps.", min=1, show_default="as an expert's")] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Rows of a step.", min=1, show_default="a quarter of all experts' together")
-    ] = None,
-    max_resident_experts: Annotated[
-        int | None, typer.Option(help="Experts in memory at once; the others are fetched meanwhile.", min=1)
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps.", show_default="that of run.toml")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Distil the experts into one dense model, which samples without a router; the same command goes on."""
-    from paris.coordinator.distilling import DistillRequest, distill_run
-    from paris.coordinator.rundir import RunDir
-    from paris.coordinator.serving import stop_on_signals
-
-    request = DistillRequest(out, steps, batch_size, max_resident_experts, device)
-    distill_run(RunDir.open(run), request, stop_on_signals().is_set, as_json=as_json)
+app.command()(distill)
 
 
 @app.command()

@@ -125,6 +125,9 @@ class ModelTable(Table):
     imagenet_weights: str | None = None
     """A DiT trained on ImageNet that all experts start from: a safetensors file, absolute or relative to the run
     directory. Without it they start from the run's seed."""
+    warm_start_steps: Annotated[int, Field(ge=1)] | None = None
+    """Steps of one model on the data of all clusters, in a batch as large as all experts' together, that all experts
+    start from: `paris-coord warm-start` trains it (docs/quality.md)."""
 
 
 class ObjectivesTable(Table):

@@ -14,28 +14,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import torch
-
+from paris.coordinator.all_data import RunShard, Training, run_shards, train_on_all
 from paris.coordinator.card import student_card
-from paris.coordinator.console import print_json, progress_bar, say
-from paris.coordinator.errors import NotReadyError, RunDirError
+from paris.coordinator.console import print_json, say
+from paris.coordinator.errors import RunDirError
 from paris.coordinator.rundir import RunDir, write_whole
-from paris.coordinator.spec import load_manifests, make_spec
+from paris.coordinator.spec import make_spec
 from paris.coordinator.student_scores import heldout_scores
 from paris.coordinator.trained_experts import TrainedExperts, trained_experts
-from paris.experts.data.shards import ShardFile
-from paris.experts.errors import ShardError
 from paris.experts.frozen.codec import CodecConfig
 from paris.experts.frozen.text import TextConfig
 from paris.experts.models.initial_weights import InitialWeights
-from paris.experts.models.presets import ModelConfig
 from paris.experts.release.residency import ExpertBank
 from paris.experts.release.single import single_layout, write_single
-from paris.experts.training.config import Finished, Progress, TrainingConfig
+from paris.experts.training.config import Finished, TrainingConfig
 from paris.experts.training.distillation import STEPS_TOGETHER, DistillationTask, lessons_of
-from paris.experts.training.expert_training import ExpertTraining
 
 _WORK = ".distilling"
 _BATCH_SHARE = 4
@@ -62,7 +57,7 @@ class _Plan:
     run: RunDir
     experts: TrainedExperts
     task: DistillationTask
-    shards: list[Path]
+    shards: list[RunShard]
     out: Path
     device: str
     max_resident_experts: int | None
@@ -92,7 +87,6 @@ def distill_run(run: RunDir, request: DistillRequest, should_stop: Callable[[], 
         ) as bank:
             finished = _train(plan, bank, should_stop, as_json=as_json)
             if finished.weights_path is None:
-                _tell_stop(finished.step, plan.task.steps, as_json=as_json)
                 return
             scores = heldout_scores(run, plan.experts, bank, finished.weights_path, plan.device)
         facts = {"loss": finished.final_loss, "heldout": scores, "seconds": round(time.monotonic() - begun, 1)}
@@ -104,51 +98,19 @@ def distill_run(run: RunDir, request: DistillRequest, should_stop: Callable[[], 
 def _plan(run: RunDir, request: DistillRequest) -> _Plan:
     run.require_prepared()
     experts = trained_experts(run)
-    shards = _shards(run)
-    _check_shape(shards[0].path, experts.layout.model)
+    shards = run_shards(run, experts.layout.model)
     return _Plan(
         run=run,
         experts=experts,
         task=_task(run, experts, shards, request),
-        shards=[shard.path for shard in shards],
+        shards=shards,
         out=(request.out or run.path / "distilled").resolve(),
         device=request.device or run.config.compute.device,
         max_resident_experts=request.max_resident_experts,
     )
 
 
-class _Shard(NamedTuple):
-    path: Path
-    cluster: int
-    rows: int
-
-
-def _shards(run: RunDir) -> list[_Shard]:
-    """All shards of the run, cluster after cluster."""
-    shards = [
-        _Shard(run.data / shard.path, manifest.cluster, shard.rows)
-        for manifest in load_manifests(run)
-        for shard in manifest.shards
-    ]
-    missing = [shard.path for shard in shards if not shard.path.is_file()]
-    if missing:
-        raise NotReadyError(
-            f"{len(missing)} of {len(shards)} shards are missing, such as {missing[0]}.",
-            f"Fetch them from {run.config.hub.data_repo}, or prepare again.",
-        )
-    return shards
-
-
-def _check_shape(path: Path, model: ModelConfig) -> None:
-    wanted, found = (model.in_channels, model.image_size, model.image_size), ShardFile(path).shape
-    if found != wanted:
-        raise ShardError(
-            f"{path} holds rows of shape {list(found)}, the experts read {list(wanted)}.",
-            "Give the run that the experts were trained in.",
-        )
-
-
-def _task(run: RunDir, experts: TrainedExperts, shards: list[_Shard], request: DistillRequest) -> DistillationTask:
+def _task(run: RunDir, experts: TrainedExperts, shards: list[RunShard], request: DistillRequest) -> DistillationTask:
     spec, together = make_spec(run, []), len(experts.digests) * int(run.config.expert_training.get("batch_size", 32))
     asked = {
         "steps": request.steps or run.config.tasks.steps,
@@ -171,28 +133,11 @@ def _task(run: RunDir, experts: TrainedExperts, shards: list[_Shard], request: D
 
 
 def _train(plan: _Plan, bank: ExpertBank, should_stop: Callable[[], bool], *, as_json: bool) -> Finished:
-    steps, most = plan.task.steps, plan.max_resident_experts
+    most = plan.max_resident_experts
     together = 1 if most is None or most >= len(bank) else STEPS_TOGETHER
-    training = ExpertTraining(
-        plan.task,
-        plan.out / _WORK,
-        plan.shards.__getitem__,
-        plan.run.data,
-        plan.device,
-        plan.run.config.compute.num_threads or torch.get_num_threads(),
-        lessons=lessons_of(plan.task, bank, plan.device, together),
-    )
-    with progress_bar("distilling", steps, shown=not as_json) as show:
-
-        def report(progress: Progress) -> None:
-            show(progress.step)
-            if progress.note:
-                say(progress.note)
-            if as_json:
-                told = {"step": progress.step, "steps": steps, "loss": progress.loss}
-                print_json({"at": time.time(), "event": "progress", **told})
-
-        return training.run(report, should_stop)
+    lessons = lessons_of(plan.task, bank, plan.device, together)
+    how = Training("distilling", plan.out / _WORK, plan.device, lessons)
+    return train_on_all(plan.run, plan.task, plan.shards, how, should_stop, as_json=as_json)
 
 
 def _write(plan: _Plan, weights: Path, facts: dict[str, Any]) -> None:
@@ -226,12 +171,6 @@ def _is_done(plan: _Plan) -> bool:
             "Give another folder with --out, or remove that one.",
         )
     return True
-
-
-def _tell_stop(step: int, steps: int, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"at": time.time(), "event": "stopped", "step": step, "steps": steps})
-    say(f"Stopped at step {step} of {steps}. The same command goes on.")
 
 
 def _tell(out: Path, *, as_json: bool) -> None:

@@ -7,13 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from paris.coordinator.console import print_json, say
-from paris.coordinator.rundir import RunDir, write_whole
-from paris.coordinator.spec import model_config
-from paris.protocol.records import PartFile
+from paris.coordinator.rundir import RunDir
+from paris.coordinator.starting_weights import convert_initial_weights
 
 Report = Callable[[str, int, int], None]
 
@@ -87,26 +85,6 @@ def print_dropped(run: RunDir, reason: str | None, *, as_json: bool) -> None:
             print_json(asdict(row))
         else:
             print(f"{row.row_id}\t{row.reason}\t{row.detail}")
-
-
-def convert_initial_weights(run: RunDir, checkpoint: Path) -> PartFile:
-    """Make what all experts start from out of a DiT that was trained on ImageNet; it travels with the run's data.
-
-    Args:
-        run: A prepared run directory.
-        checkpoint: A safetensors file with DiT's own names, or those of diffusers.
-
-    Raises:
-        CheckpointError: The file is missing, or no DiT of the run's shape; earlier initial weights are as they were.
-        DiskFullError: No space for the converted weights.
-    """
-    from paris.experts.models.imagenet import from_imagenet_dit
-    from paris.experts.models.initial_weights import write_initial_weights
-
-    expert = from_imagenet_dit(checkpoint, model_config(run), run.config.run.seed)
-    weights = PartFile.model_validate(write_initial_weights(run.data, expert).to_settings())
-    write_whole(run.initial_weights, weights.model_dump_json().encode())
-    return weights
 
 
 @contextmanager

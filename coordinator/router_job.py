@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paris.coordinator.console import fail_worker
+from paris.coordinator.prepared import load_manifests
 from paris.coordinator.rundir import RunDir, write_whole
-from paris.coordinator.spec import load_manifests, make_spec
+from paris.coordinator.spec import make_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -49,8 +49,13 @@ class RunDir:
 
     @property
     def initial_weights(self) -> Path:
-        """Names the converted initial weights among the data; absent where the run starts from its seed."""
+        """Names the initial weights among the data; absent where the run starts from its seed."""
         return self.data / "initial_weights.json"
+
+    @property
+    def warm_start(self) -> Path:
+        """What the initial weights were trained on, where `warm-start` made them."""
+        return self.data / "warm_start.json"
 
     @property
     def heldout_files(self) -> list[Path]:

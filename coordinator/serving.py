@@ -18,10 +18,12 @@ from paris.coordinator.errors import HubError, RunDirError
 from paris.coordinator.executor import Executor
 from paris.coordinator.hub_client import RunHub
 from paris.coordinator.observations import Event
+from paris.coordinator.prepared import load_manifests
 from paris.coordinator.publications import Publisher
 from paris.coordinator.rundir import RunDir, write_whole
 from paris.coordinator.service import Service
-from paris.coordinator.spec import initial_weights, load_manifests, make_policy, make_spec
+from paris.coordinator.spec import make_policy, make_spec
+from paris.coordinator.starting_weights import initial_weights
 from paris.coordinator.store import Store
 from paris.coordinator.work import Work
 from paris.protocol.dht.options import NetworkOptions

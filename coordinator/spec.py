@@ -1,53 +1,13 @@
-"""From the organiser's settings and the prepared data to what is published: RunSpec, tasks, manifests."""
+"""From the organiser's settings and the prepared data to what is published, and to what `tick` decides by."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from paris.coordinator.errors import NotReadyError
 from paris.coordinator.policy import Policy
+from paris.coordinator.prepared import load_manifests, model_config, text_settings
 from paris.coordinator.rundir import RunDir
+from paris.coordinator.starting_weights import initial_weights
 from paris.coordinator.state import TaskState
-from paris.protocol.canonical import parse_json
-from paris.protocol.manifest import Manifest
-from paris.protocol.records import PartFile, RunSpec, Shard, Task
-
-if TYPE_CHECKING:
-    from paris.experts.models.presets import ModelConfig
-
-_MAX_MANIFEST_BYTES = 64 * 2**20
-
-
-def prepared_record(run: RunDir) -> dict[str, Any]:
-    """What `prepare` wrote last: configuration, digests, counts."""
-    return dict(json.loads(run.require_prepared().read_text("utf-8")))
-
-
-def load_manifests(run: RunDir, revision: str = "0" * 40) -> list[Manifest]:
-    """Read the prepared manifests, one a cluster.
-
-    Args:
-        run: The run directory.
-        revision: Commit of the data repo that holds the shards, 40 hex digits; zeros where it does not matter.
-
-    Raises:
-        NotReadyError: A cluster has none.
-    """
-    manifests = []
-    for cluster in range(run.config.run.num_experts):
-        path = run.data / "manifests" / f"cluster-{cluster:03d}.json"
-        if not path.is_file():
-            raise NotReadyError(f"Cluster {cluster} has no manifest at {path}.", f"Run: paris-coord prepare {run.path}")
-        manifests.append(_read_manifest(path, cluster, run.config.hub.data_repo, revision))
-    return manifests
-
-
-def _read_manifest(path: Path, cluster: int, repo: str, revision: str) -> Manifest:
-    raw = parse_json(path.read_bytes(), max_bytes=_MAX_MANIFEST_BYTES)
-    shards = tuple(Shard.model_validate(shard) for shard in raw["shards"])
-    return Manifest(cluster, repo, revision, shards)
+from paris.protocol.records import RunSpec, Task
 
 
 def make_tasks(run: RunDir) -> list[TaskState]:
@@ -80,7 +40,7 @@ def make_spec(run: RunDir, initial_peers: list[str]) -> RunSpec:
         RunDirError: The data is not prepared yet.
         ExpertError: The model's settings are not valid.
     """
-    config, text = run.config, _text_settings(run)
+    config, text = run.config, text_settings(run)
     return RunSpec(
         name=config.run.name,
         num_experts=config.run.num_experts,
@@ -100,38 +60,6 @@ def make_spec(run: RunDir, initial_peers: list[str]) -> RunSpec:
         licence=config.run.licence,
         attribution=config.run.attribution,
     )
-
-
-def model_config(run: RunDir) -> ModelConfig:
-    """The shape of the run's experts.
-
-    Raises:
-        RunDirError: The data is not prepared yet.
-        ExpertError: The model's settings are not valid.
-    """
-    from paris.experts.models.presets import model_config_from_settings, model_preset
-
-    table, text = run.config.model, _text_settings(run)
-    base = model_preset(table.preset).to_settings()
-    of_text = {"text_embed_dim": text["dim"], "max_text_tokens": text["max_tokens"]}
-    return model_config_from_settings({**base, **of_text, **table.overrides})
-
-
-def _text_settings(run: RunDir) -> dict[str, Any]:
-    return {**run.config.text, **prepared_record(run).get("text", {})}
-
-
-def initial_weights(run: RunDir) -> PartFile | None:
-    """The file that all experts start from, as `prepare` made it; None where the run has none.
-
-    Raises:
-        NotReadyError: run.toml names a checkpoint, and `prepare` has not converted it.
-    """
-    if run.config.model.imagenet_weights is None:
-        return None
-    if not run.initial_weights.is_file():
-        raise NotReadyError("The initial weights are not converted yet.", f"Run: paris-coord prepare {run.path}")
-    return PartFile.model_validate_json(run.initial_weights.read_bytes())
 
 
 def make_policy(run: RunDir) -> Policy:

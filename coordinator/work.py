@@ -10,9 +10,9 @@ from pathlib import Path
 
 from paris.coordinator.children import Children
 from paris.coordinator.hub_client import RunHub
+from paris.coordinator.prepared import load_manifests
 from paris.coordinator.registering import weights_file
 from paris.coordinator.rundir import RunDir
-from paris.coordinator.spec import load_manifests
 from paris.coordinator.state import State, SubmissionState
 from paris.coordinator.verify import (
     OtherCheckpoint,
@@ -111,7 +111,7 @@ class Work:
             text_folder=self.run.data,
             others=self._others(state, known),
             seed=_secret_seed(self.run),
-            bounds=VerificationBounds.model_validate(self.run.config.verify),
+            bounds=VerificationBounds.model_validate(self.run.config.verify_settings),
             device=self.run.config.compute.device,
             num_threads=self.run.config.compute.num_threads,
         )

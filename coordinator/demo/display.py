@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 _STAGE_NAMES = {
     "prepare": "Preparing: pictures, features, clusters, shards",
+    "warm-start": "Training the model that all experts start from",
     "start": "Starting the Hub, the coordinator and the volunteers",
     "train": "Training: each expert alone, then the router",
     "release": "Releasing the model",
@@ -55,6 +56,11 @@ class Display:
         """A step of `prepare`: stage, done, total."""
         if event.get("event") == "progress":
             self._bar(f"prepare/{event['stage']}", str(event["stage"]), float(event["done"]), float(event["total"]), "")
+
+    def warm_start(self, event: dict[str, Any]) -> None:
+        """A step of `warm-start`: step, steps, loss."""
+        if event.get("event") == "progress" and event["loss"] is not None:
+            self._bar("warm-start", "warm start", event["step"], event["steps"], f"loss {event['loss']:.4f}")
 
     def training(self, status: dict[str, Any]) -> None:
         """One bar an expert and one for the router, from the coordinator's memory."""

@@ -67,7 +67,7 @@ class Demo:
         self.stages_s[name] = time.monotonic() - started
 
     def prepare(self, display: Display) -> None:
-        """Run init, prepare and publish-tasks."""
+        """Run init, prepare, warm-start where the recipe has one, and publish-tasks."""
         run = str(self.run_dir)
         with self.stage("prepare", display):
             self.processes.run("init", _COORD, "init", run, "--recipe", self.recipe, while_waiting=display.refresh)
@@ -78,7 +78,20 @@ class Demo:
                     display.prepared(event)
 
             self.processes.run("prepare", _COORD, "prepare", run, "--json", while_waiting=show)
-            self.processes.run("publish", _COORD, "publish-tasks", run, while_waiting=display.refresh)
+        if RunDir.open(self.run_dir).config.model.warm_start_steps is not None:
+            self._warm_start(display)
+        self.processes.run("publish", _COORD, "publish-tasks", run, while_waiting=display.refresh)
+
+    def _warm_start(self, display: Display) -> None:
+        journal = Journal(self.out / "logs" / "warm-start.jsonl")
+
+        def show() -> None:
+            for event in journal.read_new():
+                display.warm_start(event)
+
+        with self.stage("warm-start", display):
+            command = (_COORD, "warm-start", str(self.run_dir), "--json")
+            self.processes.run("warm-start", *command, while_waiting=show)
 
     def train(self, display: Display) -> None:
         """Start `serve` and the volunteers, and wait until every expert is registered and the router is trained."""

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from paris.coordinator.prepared import load_manifests, prepared_record
 from paris.coordinator.rundir import RunDir
-from paris.coordinator.spec import load_manifests, prepared_record
 
 Pictures = NDArray[np.uint8]
 _MOST_NAMES = 512

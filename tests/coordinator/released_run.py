@@ -32,21 +32,23 @@ OBJECTIVES = (Objective(), Objective(kind="epsilon"))
 _HELDOUT_ROWS = 12
 
 
-def prepared_run(folder: Path, **training: object) -> RunDir:
+def prepared_run(folder: Path, *, warm_start_steps: int | None = None, **training: object) -> RunDir:
     """Two clusters of small pictures, dark red and bright blue; settings as the swarm's tiny recipe, but smaller.
 
     Args:
         folder: Where the run directory is made.
+        warm_start_steps: Of `[model]`; with them both experts learn the velocity, else the second one the noise.
         training: Fields of `[training]` that differ.
     """
     made = create_run(folder / "run", recipe=str(TINY))
     recipe = load_recipe(str(TINY)).model_dump(mode="json", exclude_none=True)
     hub = made.config.hub.model_dump()
+    warm = {"warm_start_steps": warm_start_steps} if warm_start_steps else {}
     tables = {
         "hub": hub,
-        "model": {"preset": "dit-emoji-4", "overrides": {**_SMALL, "num_layers": 2}},
+        "model": {"preset": "dit-emoji-4", "overrides": {**_SMALL, "num_layers": 2}, **warm},
         "training": {**recipe["training"], **training},
-        "objectives": {"epsilon_clusters": [1]},
+        "objectives": {"epsilon_clusters": [] if warm else [1]},
         "tasks": {**recipe["tasks"], "steps": 60},
         "router": {**recipe["router"], "steps": 80},
     }

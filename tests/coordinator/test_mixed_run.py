@@ -12,9 +12,10 @@ from safetensors.torch import save_file
 from paris.coordinator.config import RunConfig, dump_config, load_recipe, parse_config
 from paris.coordinator.errors import ConfigError, NotReadyError
 from paris.coordinator.init import create_run
-from paris.coordinator.preparing import convert_initial_weights
+from paris.coordinator.prepared import model_config
 from paris.coordinator.rundir import RunDir, write_whole
-from paris.coordinator.spec import make_spec, make_tasks, model_config
+from paris.coordinator.spec import make_spec, make_tasks
+from paris.coordinator.starting_weights import convert_initial_weights
 from paris.experts.errors import CheckpointError
 from paris.experts.models.initial_weights import InitialWeights, starting_expert
 from paris.protocol.envelope import seal

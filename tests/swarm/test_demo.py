@@ -40,8 +40,10 @@ def test_no_process_is_left_behind(tmp_path, number):
 
 
 def test_a_whole_demo_makes_its_report_and_leaves_nothing_behind(tmp_path):
-    out = tmp_path / "demo"
-    demo = Process(tmp_path, "demo", "paris-coord", "demo", "--recipe", str(TINY), "--out", str(out))
+    """With a warm start, so that experts that began from one are judged by all rungs."""
+    out, recipe = tmp_path / "demo", tmp_path / "warm.toml"
+    recipe.write_text(TINY.read_text("utf-8").replace("[model]\n", "[model]\nwarm_start_steps = 40\n"))
+    demo = Process(tmp_path, "demo", "paris-coord", "demo", "--recipe", str(recipe), "--out", str(out))
     everything = wait_until(lambda: "paris.node.trainer" in names(tree := demo.tree()) and tree, 120, "a trainer runs")
     assert demo.popen.wait(300) == 0, demo.stderr.read_text()
     assert all_gone(everything)
@@ -49,13 +51,17 @@ def test_a_whole_demo_makes_its_report_and_leaves_nothing_behind(tmp_path):
     assert report["bytes_between_experts"] == 0
     assert report["sockets"]["looks"] > 0
     assert report["sockets"]["off_loopback"] == 0
-    assert {"prepare", "start", "train", "release", "report", "total"} <= set(report["stages_s"])
+    assert {"prepare", "warm-start", "start", "train", "release", "report", "total"} <= set(report["stages_s"])
     assert 0 < report["peak_memory_bytes"] < 4 * 2**30
     assert [verdict["accepted"] for verdict in report["verdicts"]] == [True, True]
     assert "bytes between experts in training" in demo.stdout.read_text("utf-8")
     assert all(
         (out / name).read_bytes().startswith(b"\x89PNG") for name in ("samples.png", "clusters.png", "training.png")
     )
+    made = json.loads((out / "run" / "data" / "warm_start.json").read_text("utf-8"))
+    assert (made["steps"], made["batch_size"]) == (40, 16)
+    assert not (out / "run" / "warm-start").exists()
+    assert "trained on all clusters for 40 steps" in (out / "run" / "release" / "README.md").read_text("utf-8")
     assert "## Verdicts" in (out / "report.md").read_text("utf-8")
 
 
