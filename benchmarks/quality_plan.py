@@ -187,7 +187,12 @@ def idea_questions(dataset: str, experts: int, ideas: Sequence[str] = IDEAS) -> 
         "routing": [Question(semantic, way) for way in _ROUTED]
         + [Question(semantic, way, is_guided=True) for way in _AWAY],
         "missing": [Question(semantic, way, (experts - 1,)) for way in few],
-        "distilled": [Question(of("distilled"), ALONE)],
+        # Beside a monolith that sees as much as the student.
+        "distilled": [
+            Question(f"{name}@{rate}" if rate != "1" else name, ALONE)
+            for name in (f"distilled-{experts}", f"{MONOLITH}-4")
+            for rate in ("1", "2")
+        ],
     }
     for name, count in _COUNTS.items():
         found[name] = [Question(of("semantic", count), way) for way in few if count != experts]

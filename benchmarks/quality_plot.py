@@ -66,17 +66,17 @@ def _over_ways(panel: Any, result: dict[str, Any]) -> None:
 
 
 def _counts(result: dict[str, Any]) -> dict[str, dict[int, float]]:
-    """Of each data set where several K were tried: K to the share of the monolith's distance."""
+    """Of each data set where several K were tried: K to the share of the monolith's distance, at one learning rate."""
     found = {}
     for folder in result["rows"]:
-        points = {
-            int(row["arm"].partition("-")[2]): row["of_monolith"]
-            for row in folder["figures"]
-            if row["arm"].startswith("semantic-") and "@" not in row["arm"]
-            if row["way"] == "ancestral" and not row["without"] and not row["is_guided"]
-        }
+        rate, points = folder["experts"].partition("@")[2], {}
+        for row in folder["figures"]:
+            arm, _, arm_rate = row["arm"].partition("@")
+            is_asked = row["way"] == "ancestral" and not row["without"] and not row["is_guided"]
+            if arm.startswith("semantic-") and arm_rate == rate and is_asked:
+                points[int(arm.partition("-")[2])] = row["of_monolith"]
         if len(points) > 1:
-            found[folder["dataset"]] = dict(sorted(points.items()))
+            found[folder["dataset"]] = dict(sorted({1: 1.0, **points}.items()))
     return found
 
 

@@ -1,6 +1,7 @@
 """What is compared: arms, each one model out of trained parts, all of the same training compute.
 
 "monolith"          one model, the whole batch, and a few steps more: as many as the experts' router cost
+"monolith-4"        one model on a quarter of the batch: what the student of "distilled-4" may see too
 "semantic-4"        four experts, a quarter of the batch each, as many steps
 "random-4"          the same over random clusters
 "semantic-8"        ... any clustering of `clusters.py`
@@ -16,6 +17,7 @@
 "seeing-4"          the experts of semantic-4, with a router that sees the prompt too, instead of Bayes' rule
 "distilled-4"       the experts of semantic-4 as one model: a quarter of the batch, each row taught by its expert
 "NAME@0.5"          any of them at half the learning rate (or another multiple): is what is compared well tuned?
+                    The teachers of a student stay as they are
 """
 
 from __future__ import annotations
@@ -82,6 +84,9 @@ def arm(name: str, settings: SmallSettings) -> Arm:
             name, "all-1", (Part(clustering="all-1", batch_size=settings.batch_size, steps=_monolith_steps(settings)),)
         )
     kind, _, count = name.partition("-")
+    if kind == MONOLITH and count.isdecimal() and int(count):
+        part = Part(clustering="all-1", batch_size=max(1, settings.batch_size // int(count)), steps=settings.steps)
+        return Arm(name, "all-1", (part,))
     clustering = f"semantic-{count}" if kind in _CHANGED else name
     if kind not in {*KINDS, *_CHANGED} - {"all"} or settings.batch_size % (experts := num_clusters(clustering)):
         raise SmallDataError(f"There is no arm {name!r} for a batch of {settings.batch_size}.", f"Known: {__doc__}")
@@ -125,9 +130,7 @@ def _at_rate(name: str, plain: Arm, multiple: str) -> Arm:
     def faster(parts: tuple[Part, ...]) -> tuple[Part, ...]:
         return tuple(part.model_copy(update={**change, "start": renamed.get(part.start or "")}) for part in parts)
 
-    return plain._replace(
-        name=name, parts=faster(plain.parts), starts=faster(plain.starts), teachers=faster(plain.teachers)
-    )
+    return plain._replace(name=name, parts=faster(plain.parts), starts=faster(plain.starts))
 
 
 def _warm(name: str, clustering: str, parts: list[Part], settings: SmallSettings) -> Arm:

@@ -173,10 +173,20 @@ def test_a_warm_start_starts_from_what_was_trained_together(folder):
         ensemble = Ensemble(folder, SMALLEST, arm(name, SMALLEST))
         losses[name] = ensemble.experts[0].pos_embed
     assert warm.parts[0].start == warm.starts[0].name
+    assert not torch.equal(losses["semantic-2"], losses["warm-2"])
     faster = arm("warm-2@4", SMALLEST)
     assert faster.parts[0].start == faster.starts[0].name != warm.starts[0].name
     assert {part.rate for part in (*faster.parts, *faster.starts)} == {4.0}
-    assert not torch.equal(losses["semantic-2"], losses["warm-2"])
+
+
+def test_a_student_and_the_monolith_beside_it_see_as_much():
+    student, beside = arm("distilled-4@2", SMALLEST), arm("monolith-4@2", SMALLEST)
+    assert student.parts[0].flops(SMALLEST) == sum(beside.flops(SMALLEST).values())
+    assert student.parts[0].rate == beside.parts[0].rate == 2.0
+    assert student.teachers == arm("semantic-4", SMALLEST).parts
+    assert beside.is_monolith
+    with pytest.raises(SmallDataError):
+        arm("monolith-0", SMALLEST)
 
 
 def test_the_oracle_asks_the_expert_of_the_held_out_picture_s_own_cluster(folder):
