@@ -12,7 +12,7 @@ import torch
 
 from paris.coordinator.console import print_json, progress_bar, say
 from paris.coordinator.errors import NotReadyError
-from paris.coordinator.prepared import load_manifests
+from paris.coordinator.run_data import load_manifests
 from paris.coordinator.rundir import RunDir
 from paris.experts.data.shards import ShardFile
 from paris.experts.errors import ShardError
@@ -56,14 +56,14 @@ def run_shards(run: RunDir, model: ModelConfig) -> list[RunShard]:
     if (found := ShardFile(path).shape) != wanted:
         raise ShardError(
             f"{path} holds rows of shape {list(found)}, the experts read {list(wanted)}.",
-            "Give the run that the experts were trained in.",
+            "Data and [model] must be of one run.",
         )
     return shards
 
 
 @dataclass(frozen=True)
-class Training:
-    """How one model is trained here."""
+class Place:
+    """Where a training happens, what it is called there, and what takes the place of its batches."""
 
     title: str
     """What is shown beside the progress, such as "distilling"."""
@@ -78,7 +78,7 @@ def train_on_all(
     run: RunDir,
     task: TrainingTask,
     shards: Sequence[RunShard],
-    how: Training,
+    place: Place,
     should_stop: Callable[[], bool],
     *,
     as_json: bool,
@@ -89,7 +89,7 @@ def train_on_all(
         run: The run.
         task: What is trained, on the rows of all shards in this order.
         shards: From `run_shards`.
-        how: Where.
+        place: Where.
         should_stop: Asked after each step; True saves and returns.
         as_json: Progress as JSON lines on stdout.
 
@@ -98,14 +98,14 @@ def train_on_all(
     """
     training = ExpertTraining(
         task,
-        how.work,
+        place.work,
         [shard.path for shard in shards].__getitem__,
         run.data,
-        how.device,
+        place.device,
         run.config.compute.num_threads or torch.get_num_threads(),
-        lessons=how.lessons,
+        lessons=place.lessons,
     )
-    with progress_bar(how.title, task.steps, shown=not as_json) as show:
+    with progress_bar(place.title, task.steps, shown=not as_json) as show:
 
         def report(progress: Progress) -> None:
             show(progress.step)

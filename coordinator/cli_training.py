@@ -13,7 +13,7 @@ DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, mps.", show_d
 
 
 def warm_start(run: RunArgument, device: DeviceOption = None, as_json: JsonOption = False) -> None:
-    """Train the model that all experts start from, where run.toml asks for one; the same command goes on."""
+    """Train what all experts start from, where run.toml asks for that; the same command goes on."""
     from paris.coordinator.rundir import RunDir
     from paris.coordinator.serving import stop_on_signals
     from paris.coordinator.warm_start import warm_start_run

@@ -38,8 +38,11 @@ from paris.coordinator.config_tables import (
 )
 from paris.coordinator.errors import ConfigError, RunDirError
 
-_WARM_MIN_GAIN = 0.03
-"""Of an expert against a common start, which has learned most of what there is: 0.10 to 0.23 were measured (digits)."""
+_BATCH_SIZE = 32
+"""Of an expert, where [training] says nothing."""
+WARM_BOUNDS: Settings = {"min_gain": 0.03, "min_peer_gain_share": 0.3, "max_foreign_advantage": 0.1}
+"""Against a start that has learned most of what there is, honest experts gain little, not all alike, and lose elsewhere
+(docs/quality.md, table of a common start)."""
 
 
 class RunConfig(Table):
@@ -68,7 +71,7 @@ class RunConfig(Table):
     @property
     def expert_training(self) -> Settings:
         """[training] as one expert has it: the whole batch is split evenly, the steps are not (docs/quality.md)."""
-        fields = dict(self.training)
+        fields = {"batch_size": _BATCH_SIZE, **self.training}
         total = fields.pop("total_batch_size", None)
         return fields if total is None else {**fields, "batch_size": int(total) // self.run.num_experts}
 
@@ -86,8 +89,7 @@ class RunConfig(Table):
     @property
     def verify_settings(self) -> Settings:
         """[verify], with what follows from the other tables."""
-        warm = self.model.warm_start_steps is not None
-        return {**({"min_gain": _WARM_MIN_GAIN} if warm else {}), **self.verify}
+        return {**({} if self.model.warm_start_steps is None else WARM_BOUNDS), **self.verify}
 
     @model_validator(mode="after")
     def _one_start(self) -> RunConfig:

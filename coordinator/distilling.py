@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paris.coordinator.all_data import RunShard, Training, run_shards, train_on_all
+from paris.coordinator.all_data import Place, RunShard, run_shards, train_on_all
 from paris.coordinator.card import student_card
 from paris.coordinator.console import print_json, say
 from paris.coordinator.errors import RunDirError
@@ -111,7 +111,7 @@ def _plan(run: RunDir, request: DistillRequest) -> _Plan:
 
 
 def _task(run: RunDir, experts: TrainedExperts, shards: list[RunShard], request: DistillRequest) -> DistillationTask:
-    spec, together = make_spec(run, []), len(experts.digests) * int(run.config.expert_training.get("batch_size", 32))
+    spec, together = make_spec(run, []), len(experts.digests) * int(run.config.expert_training["batch_size"])
     asked = {
         "steps": request.steps or run.config.tasks.steps,
         "batch_size": request.batch_size or max(1, together // _BATCH_SHARE),
@@ -136,8 +136,8 @@ def _train(plan: _Plan, bank: ExpertBank, should_stop: Callable[[], bool], *, as
     most = plan.max_resident_experts
     together = 1 if most is None or most >= len(bank) else STEPS_TOGETHER
     lessons = lessons_of(plan.task, bank, plan.device, together)
-    how = Training("distilling", plan.out / _WORK, plan.device, lessons)
-    return train_on_all(plan.run, plan.task, plan.shards, how, should_stop, as_json=as_json)
+    place = Place("distilling", plan.out / _WORK, plan.device, lessons)
+    return train_on_all(plan.run, plan.task, plan.shards, place, should_stop, as_json=as_json)
 
 
 def _write(plan: _Plan, weights: Path, facts: dict[str, Any]) -> None:

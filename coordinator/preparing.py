@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from paris.coordinator.console import print_json, say
+from paris.coordinator.initial_weights import convert_initial_weights
 from paris.coordinator.rundir import RunDir
-from paris.coordinator.starting_weights import convert_initial_weights
 
 Report = Callable[[str, int, int], None]
 
@@ -64,7 +64,8 @@ def prepare_run(run: RunDir, *, as_json: bool, given: dict[str, Any] | None = No
         reasons = ", ".join(f"{count} {reason}" for reason, count in prepared.dropped.items())
         say(f"Left out: {reasons}. Each of them: paris-coord dropped {run.path}")
     say(f"Prepared {run.data}. Look at it: paris-coord clusters {run.path} --open")
-    say(f"Next: paris-coord publish-tasks {run.path}")
+    following = "publish-tasks" if config.model.warm_start_steps is None else "warm-start"
+    say(f"Next: paris-coord {following} {run.path}")
 
 
 def print_dropped(run: RunDir, reason: str | None, *, as_json: bool) -> None:

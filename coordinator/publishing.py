@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from paris.coordinator.errors import RunDirError
+from paris.coordinator.initial_weights import require_present_start
 from paris.coordinator.observations import Event
 from paris.coordinator.rundir import RunDir
 from paris.coordinator.spec import make_tasks
@@ -22,6 +23,7 @@ def open_tasks(run: RunDir) -> int:
 
     Raises:
         RunDirError: The prepared data is not what the standing tasks were made from; nothing is changed.
+        NotReadyError: What all experts start from is not made yet, or of other data or settings; nothing is changed.
     """
     run.require_prepared()
     store = Store(run.state_file)
@@ -38,6 +40,8 @@ def open_tasks(run: RunDir) -> int:
                     "Make a new run for new data: paris-coord init.",
                 )
         added = len(new.tasks) - len(old.tasks)
+        if added:
+            require_present_start(run)
         store.save(old, new, [Event("opened", f"{added} tasks opened.")] if added else [], time.time())
         return len(new.tasks)
     finally:

@@ -10,8 +10,9 @@ from paris.coordinator.card import model_card
 from paris.coordinator.children import Children
 from paris.coordinator.errors import NotReadyError
 from paris.coordinator.hub_client import RunHub, expert_path
+from paris.coordinator.locks import is_served
 from paris.coordinator.rundir import RunDir, write_whole
-from paris.coordinator.serving import connect_hub, is_served
+from paris.coordinator.serving import connect_hub
 from paris.coordinator.state import State
 from paris.coordinator.trained_experts import all_registrations, experts_fields, read_state, registered_file
 from paris.protocol.records import Registration

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paris.coordinator.console import fail_worker
-from paris.coordinator.prepared import load_manifests
+from paris.coordinator.run_data import load_manifests
 from paris.coordinator.rundir import RunDir, write_whole
 from paris.coordinator.spec import make_spec
 

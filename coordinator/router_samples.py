@@ -12,7 +12,7 @@ import torch
 
 from paris.coordinator.console import progress_bar, say
 from paris.coordinator.errors import NotReadyError
-from paris.coordinator.prepared import load_manifests
+from paris.coordinator.run_data import load_manifests
 from paris.coordinator.rundir import RunDir
 from paris.coordinator.trained_experts import TrainedExperts, trained_experts
 from paris.experts.data.shards import ClusterData

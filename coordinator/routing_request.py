@@ -6,10 +6,10 @@ import time
 
 from paris.coordinator.console import say
 from paris.coordinator.errors import NotReadyError
+from paris.coordinator.locks import is_served
 from paris.coordinator.observations import Event
 from paris.coordinator.rundir import RunDir
 from paris.coordinator.service import FROM_DATA, FROM_SAMPLES, ROUTER_FLAG
-from paris.coordinator.serving import is_served
 from paris.coordinator.state import RouterState
 from paris.coordinator.store import Store
 

@@ -54,8 +54,8 @@ class RunDir:
 
     @property
     def warm_start(self) -> Path:
-        """What the initial weights were trained on, where `warm-start` made them."""
-        return self.data / "warm_start.json"
+        """Snapshots of `warm-start`, while it trains."""
+        return self.path / "warm-start"
 
     @property
     def heldout_files(self) -> list[Path]:

@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from paris.coordinator.children import Children
 from paris.coordinator.embedded_hub import organiser_token, start_embedded_hub
-from paris.coordinator.errors import HubError, RunDirError
+from paris.coordinator.errors import HubError, NotReadyError
 from paris.coordinator.executor import Executor
 from paris.coordinator.hub_client import RunHub
+from paris.coordinator.initial_weights import initial_weights
+from paris.coordinator.locks import served
 from paris.coordinator.observations import Event
-from paris.coordinator.prepared import load_manifests
 from paris.coordinator.publications import Publisher
+from paris.coordinator.run_data import load_manifests
 from paris.coordinator.rundir import RunDir, write_whole
 from paris.coordinator.service import Service
 from paris.coordinator.spec import make_policy, make_spec
-from paris.coordinator.starting_weights import initial_weights
 from paris.coordinator.store import Store
 from paris.coordinator.work import Work
+from paris.experts.files import file_sha256
 from paris.protocol.dht.options import NetworkOptions
 from paris.protocol.dht.peer import Peer
 from paris.protocol.envelope import seal
 from paris.protocol.manifest import Manifest
-from paris.protocol.records import RunSpec
+from paris.protocol.records import PartFile, RunSpec
 
 _RUN_JSON_LIFE_S = 7 * 86400.0
 
@@ -51,7 +51,7 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
     """
     run.require_prepared()
     children = Children(run.logs)
-    with _locked(run.path / "serve.lock"):
+    with served(run):
         try:
             embedded = start_embedded_hub(run, children) if run.config.hub.embedded else None
             hub = connect_hub(run, children, start_embedded=False)
@@ -162,11 +162,20 @@ def _publish_data(run: RunDir, hub: RunHub, log: Callable[[Event], None]) -> lis
     digests += [start.sha256] if start else []
     known = json.loads(record.read_text("utf-8")) if record.is_file() else {}
     if known.get("manifests") != digests or known.get("repo") != hub.data_repo:
+        if start:
+            _require_whole(run.data / start.path, start)
         revision = hub.upload_data(run.data)
         known = {"repo": hub.data_repo, "revision": revision, "manifests": digests}
         write_whole(record, json.dumps(known, indent=1).encode())
         log(Event("uploaded", f"Shards and manifests are on the Hub at {revision[:12]}."))
     return load_manifests(run, known["revision"])
+
+
+def _require_whole(path: Path, named: PartFile) -> None:
+    """What all experts start from is what its record says: looked at once, before it travels."""
+    if file_sha256(path) != named.sha256:
+        what = f"{path} is not the file of {named.sha256[:12]}... that its record names."
+        raise NotReadyError(what, "Make it again: paris-coord warm-start or prepare.")
 
 
 def _publish_run_json(run: RunDir, hub: RunHub, spec: RunSpec) -> None:
@@ -182,29 +191,6 @@ def _publish_run_json(run: RunDir, hub: RunHub, spec: RunSpec) -> None:
     )
     hub.upload_file("run.json", envelope.data, "Run description with the present peers")
     write_whole(run.run_json, envelope.data)
-
-
-def is_served(run: RunDir) -> bool:
-    """Whether a coordinator serves this directory now."""
-    try:
-        with _locked(run.path / "serve.lock"):
-            return False
-    except RunDirError:
-        return True
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a file lock; the system lets go of it when the process ends, however it ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunDirError(
-                f"Another coordinator already serves {path.parent}.", "Stop it first (Ctrl-C in its terminal)."
-            ) from error
-        yield
 
 
 def stop_on_signals() -> threading.Event:

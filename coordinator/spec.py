@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from paris.coordinator.initial_weights import initial_weights
 from paris.coordinator.policy import Policy
-from paris.coordinator.prepared import load_manifests, model_config, text_settings
+from paris.coordinator.run_data import load_manifests, model_config, text_settings
 from paris.coordinator.rundir import RunDir
-from paris.coordinator.starting_weights import initial_weights
 from paris.coordinator.state import TaskState
 from paris.protocol.records import RunSpec, Task
 
 
 def make_tasks(run: RunDir) -> list[TaskState]:
-    """One open task an expert."""
+    """One open task an expert.
+
+    Raises:
+        NotReadyError: A cluster has no manifest, or what all experts start from is not made yet.
+    """
     tasks, table = [], run.config.tasks
     start = initial_weights(run)
     for manifest in load_manifests(run):
@@ -19,7 +23,7 @@ def make_tasks(run: RunDir) -> list[TaskState]:
             task_id=f"expert-{manifest.cluster}",
             cluster=manifest.cluster,
             steps=table.steps,
-            batch_size=int(run.config.expert_training.get("batch_size", 32)),
+            batch_size=int(run.config.expert_training["batch_size"]),
             manifest_sha256=manifest.sha256,
             data_bytes=manifest.num_bytes,
             min_memory_bytes=table.min_memory_bytes,
@@ -38,6 +42,7 @@ def make_spec(run: RunDir, initial_peers: list[str]) -> RunSpec:
 
     Raises:
         RunDirError: The data is not prepared yet.
+        NotReadyError: What all experts start from is not made yet.
         ExpertError: The model's settings are not valid.
     """
     config, text = run.config, text_settings(run)

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from paris.coordinator.children import Children
 from paris.coordinator.errors import HubError, NotReadyError
 from paris.coordinator.hub_client import RunHub
+from paris.coordinator.locks import is_served
 from paris.coordinator.rundir import RunDir
-from paris.coordinator.serving import connect_hub, is_served
+from paris.coordinator.serving import connect_hub
 from paris.coordinator.spec import make_spec
 from paris.coordinator.state import State
 from paris.coordinator.store import Store

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from paris.coordinator.children import Children
 from paris.coordinator.hub_client import RunHub
-from paris.coordinator.prepared import load_manifests
 from paris.coordinator.registering import weights_file
+from paris.coordinator.run_data import load_manifests
 from paris.coordinator.rundir import RunDir
 from paris.coordinator.state import State, SubmissionState
 from paris.coordinator.verify import (

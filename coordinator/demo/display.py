@@ -60,11 +60,13 @@ class Display:
     def warm_start(self, event: dict[str, Any]) -> None:
         """A step of `warm-start`: step, steps, loss."""
         if event.get("event") == "progress" and event["loss"] is not None:
+            self._say_line(f"step {event['step']}/{event['steps']}, loss {event['loss']:.4f}")
             self._bar("warm-start", "warm start", event["step"], event["steps"], f"loss {event['loss']:.4f}")
 
     def training(self, status: dict[str, Any]) -> None:
         """One bar an expert and one for the router, from the coordinator's memory."""
-        self._say_line(status)
+        parts = [f"{task['task_id']} {task['step']}/{task['steps']} {task['state']}" for task in status["tasks"]]
+        self._say_line(", ".join(parts))
         for task in status["tasks"]:
             note = f"{task['state']:<10} {task['volunteer']:<12}" + (
                 f" loss {task['loss']:.4f}" if task["loss"] is not None else ""
@@ -75,13 +77,12 @@ class Display:
             done = float(status["router"]["phase"] == "done")
             self._bar("router", "router", done, 1.0, status["router"]["phase"])
 
-    def _say_line(self, status: dict[str, Any]) -> None:
+    def _say_line(self, text: str) -> None:
         """Where there are no bars, a line now and then."""
         if self._console.is_terminal or time.monotonic() < self._next_line_at:
             return
         self._next_line_at = time.monotonic() + _LINE_EVERY_S
-        parts = [f"{task['task_id']} {task['step']}/{task['steps']} {task['state']}" for task in status["tasks"]]
-        self._console.print("  " + ", ".join(parts), soft_wrap=True)
+        self._console.print(f"  {text}", soft_wrap=True)
 
     def _bar(self, key: str, text: str, done: float, total: float, note: str) -> None:
         if key not in self._bars:

@@ -67,7 +67,7 @@ class Demo:
         self.stages_s[name] = time.monotonic() - started
 
     def prepare(self, display: Display) -> None:
-        """Run init, prepare, warm-start where the recipe has one, and publish-tasks."""
+        """Run init, prepare, and warm-start where the recipe has one."""
         run = str(self.run_dir)
         with self.stage("prepare", display):
             self.processes.run("init", _COORD, "init", run, "--recipe", self.recipe, while_waiting=display.refresh)
@@ -80,7 +80,6 @@ class Demo:
             self.processes.run("prepare", _COORD, "prepare", run, "--json", while_waiting=show)
         if RunDir.open(self.run_dir).config.model.warm_start_steps is not None:
             self._warm_start(display)
-        self.processes.run("publish", _COORD, "publish-tasks", run, while_waiting=display.refresh)
 
     def _warm_start(self, display: Display) -> None:
         journal = Journal(self.out / "logs" / "warm-start.jsonl")
@@ -94,8 +93,10 @@ class Demo:
             self.processes.run("warm-start", *command, while_waiting=show)
 
     def train(self, display: Display) -> None:
-        """Start `serve` and the volunteers, and wait until every expert is registered and the router is trained."""
+        """Open the tasks, start `serve` and the volunteers, and wait for all experts and the router."""
         with self.stage("start", display):
+            run = str(self.run_dir)
+            self.processes.run("publish", _COORD, "publish-tasks", run, while_waiting=display.refresh)
             self.processes.start("coordinator", _COORD, "serve", str(self.run_dir), "--json")
             self._wait_for_run_json(display)
             for name in self.volunteer_names:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paris.coordinator.prepared import load_manifests, prepared_record
+from paris.coordinator.run_data import load_manifests, prepared_record
 from paris.coordinator.rundir import RunDir
 
 Pictures = NDArray[np.uint8]

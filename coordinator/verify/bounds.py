@@ -35,8 +35,8 @@ class VerificationBounds(BaseModel):
     allowed_dtypes: Annotated[str, Field(pattern=r"^(F32|F16|BF16)(,(F32|F16|BF16))*$")] = "F32,BF16,F16"
     """Which dtypes weights may have."""
     min_rms_ratio: Share = 0.2
-    """Smallest root mean square of a tensor that starts with random values, against its start: weight decay alone
-    does not go below."""
+    """Smallest root mean square of a matrix that does not start at zero, against its start: weight decay alone does not
+    go below."""
     max_rms_ratio: Positive = 50.0
     """Largest root mean square of a tensor against the larger of its start and `rms_floor`."""
     rms_floor: Positive = 0.02

@@ -77,7 +77,11 @@ def _same_table(
 
 
 def _sane_numbers(file: TensorFile, initial: Mapping[str, Tensor], bounds: VerificationBounds, checks: Checks) -> None:
-    """All finite; no tensor much smaller than it started, none far larger."""
+    """All finite; no matrix much smaller than it started, no tensor far larger.
+
+    Vectors do not count as too small: most start at zero, and where all experts start from trained weights, a bias that
+    means little may all but vanish in honest training.
+    """
     broken: list[str] = []
     smallest, largest = (float("inf"), ""), (0.0, "")
     for name, start in initial.items():
@@ -86,7 +90,7 @@ def _sane_numbers(file: TensorFile, initial: Mapping[str, Tensor], bounds: Verif
             broken.append(name)
             continue
         rms, start_rms = _rms(weights), _rms(start)
-        if start_rms > 0 and start.numel() > 1:
+        if start_rms > 0 and start.dim() > 1:
             smallest = min(smallest, (rms / start_rms, name))
         largest = max(largest, (rms / max(start_rms, bounds.rms_floor), name))
     checks.none("finite", broken, "tensors with infinite values or not-a-numbers")

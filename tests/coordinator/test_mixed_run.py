@@ -12,10 +12,10 @@ from safetensors.torch import save_file
 from paris.coordinator.config import RunConfig, dump_config, load_recipe, parse_config
 from paris.coordinator.errors import ConfigError, NotReadyError
 from paris.coordinator.init import create_run
-from paris.coordinator.prepared import model_config
+from paris.coordinator.initial_weights import convert_initial_weights
+from paris.coordinator.run_data import model_config
 from paris.coordinator.rundir import RunDir, write_whole
 from paris.coordinator.spec import make_spec, make_tasks
-from paris.coordinator.starting_weights import convert_initial_weights
 from paris.experts.errors import CheckpointError
 from paris.experts.models.initial_weights import InitialWeights, starting_expert
 from paris.protocol.envelope import seal
@@ -99,7 +99,7 @@ def test_a_wrong_objectives_table_is_refused(table, said):
 def test_a_checkpoint_becomes_the_weights_that_every_expert_starts_from(run, tmp_path):
     dit(run.path / "dit.safetensors")
     started = changed(run, model={"imagenet_weights": "dit.safetensors"})
-    with pytest.raises(NotReadyError, match="not converted yet"):
+    with pytest.raises(NotReadyError, match="not made yet"):
         make_spec(started, [])
     named = convert_initial_weights(started, run.path / "dit.safetensors")
     spec = make_spec(started, [])

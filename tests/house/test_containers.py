@@ -96,7 +96,8 @@ def test_the_compose_file_is_the_demos_swarm_on_a_network_without_a_way_out():
 def test_the_compose_file_runs_commands_that_exist():
     services = compose()["services"]
     lines = lines_in("\n".join(services["coordinator"]["command"]))
-    assert [line.removeprefix("exec ").split()[1] for line in lines] == ["init", "prepare", "publish-tasks", "serve"]
+    commands = [line.removeprefix("exec ").split()[1] for line in lines]
+    assert commands == ["init", "prepare", "warm-start", "publish-tasks", "serve"]
     lines += [shlex.join(["paris-node", *services[f"volunteer-{k}"]["command"]]) for k in (1, 2, 3)]
     lines += lines_in(re.sub(r"(?m)^#.*exec coordinator ", "", (ROOT / "docker" / "compose.yaml").read_text("utf-8")))
     assert [why for line in lines if (why := why_not_a_command(line)) is not None] == []

@@ -13,11 +13,12 @@ from paris.coordinator.verify import OtherCheckpoint, VerificationBounds
 from paris.experts.data.shards import Row, write_shard
 from paris.experts.frozen.codec import CodecConfig
 from paris.experts.frozen.text import TextConfig, build_vocabulary, write_vocabulary
-from paris.experts.models.initial_weights import InitialWeights
-from paris.experts.models.model import initial_expert
+from paris.experts.models.initial_weights import InitialWeights, starting_expert, write_initial_weights
+from paris.experts.models.model import DiTExpert
 from paris.experts.models.presets import ModelConfig
 from paris.experts.objectives.objectives import FLOW_MATCHING, Objective
 from paris.experts.training.expert_training import ExpertTraining, TrainingConfig, TrainingTask
+from paris.experts.weights.checkpoint import load_weights
 from paris.protocol.records import Lease, RunSpec, Task
 from paris.protocol.runid import make_run_id
 from paris.protocol.signing import Identity
@@ -97,6 +98,8 @@ class World:
     endpoint: str
     admin_token: str
     run_key: Identity = field(default_factory=Identity.generate)
+    start: InitialWeights | None = None
+    """What all experts start from, if not the run's seed's weights."""
     _trained: dict[tuple, Trained] = field(default_factory=dict)
     _num_leases: int = 0
 
@@ -125,6 +128,7 @@ class World:
             },
             text=self.text.to_settings(),
             codec=CodecConfig().to_settings(),
+            initial_weights=self.start.to_settings() if self.start else None,
             heartbeat_every_s=60.0,
             lease_s=3600.0,
             licence="CC0-1.0",
@@ -149,8 +153,9 @@ class World:
             steps: How many.
             as_task: The task whose order and noise are used; a cheat may take another cluster's shards for it.
             objective: What it learns to predict.
-            start: The run's initial weights, if not its seed's.
+            start: The run's initial weights, if not the world's.
         """
+        start = start or self.start
         task_number = cluster if as_task is None else as_task
         key = (cluster, steps, task_number, objective, start)
         if key not in self._trained:
@@ -165,15 +170,36 @@ class World:
                 shard_rows=(40, 40),
                 initial_weights=start,
             )
-            work = self.folder / f"work-{len(self._trained)}"
+            work = self.folder / f"work-{len(self._trained)}{'-warm' * bool(start)}"
             training = ExpertTraining(task, work, self.shards(cluster).__getitem__, self.folder)
             finished = training.run(lambda progress: None, lambda: False)
             weights = (work / "expert.safetensors").read_bytes()
             self._trained[key] = Trained(weights, float(finished.final_loss), finished.commitment)
         return self._trained[key]
 
+    def warm(self, steps: int) -> World:
+        """The same data and Hub, for a run whose experts all start from one short training on all of it."""
+        shards = [shard for cluster in range(NUM_CLUSTERS) for shard in self.shards(cluster)]
+        together = {"steps": steps, "batch_size": NUM_CLUSTERS * TRAINING.batch_size}
+        task = TrainingTask(
+            run_id=self.run_id,
+            seed=7,
+            task_id="warm-start",
+            model=MODEL,
+            training=TRAINING.model_copy(update=together),
+            text=self.text,
+            codec=CodecConfig(),
+            shard_rows=(40,) * len(shards),
+        )
+        training = ExpertTraining(task, self.folder / "warm-start", shards.__getitem__, self.folder)
+        model = DiTExpert(MODEL)
+        load_weights(training.run(lambda progress: None, lambda: False).weights_path, model)
+        start = write_initial_weights(self.folder, model)
+        return World(self.folder, self.endpoint, self.admin_token, self.run_key, start)
+
     def initial(self) -> dict[str, torch.Tensor]:
-        return {name: value.clone() for name, value in initial_expert(MODEL, 7).state_dict().items()}
+        model = starting_expert(MODEL, 7, self.start, self.folder)
+        return {name: value.clone() for name, value in model.state_dict().items()}
 
     def task(self, cluster: int, **changes) -> Task:
         fields = {
@@ -207,7 +233,7 @@ class World:
     def other(self, cluster: int, *, registered: bool = True, objective: Objective = FLOW_MATCHING) -> OtherCheckpoint:
         """An honest expert of the run, by somebody else."""
         weights = self.train(cluster, objective=objective).weights
-        path = self.folder / f"other-{cluster}-{objective.kind}.safetensors"
+        path = self.folder / f"other-{cluster}-{objective.kind}{'-warm' * bool(self.start)}.safetensors"
         path.write_bytes(weights)
         return OtherCheckpoint(
             task_id=f"expert-{cluster}",
