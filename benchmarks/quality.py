@@ -21,8 +21,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.quality_figures import best_scales, kept_pictures, losses_by_cluster, measure
-from benchmarks.quality_plan import IDEAS, QUICK_PLAN, Plan, Question, compared, full_plan
+from benchmarks.quality_figures import best_scales, kept_pictures, measure
+from benchmarks.quality_plan import IDEAS, QUICK_PLAN, Plan, Question, compared, full_plan, warm_arm
 from benchmarks.record import write_result
 from benchmarks.small.arms import arm
 from benchmarks.small.calibration import calibration_by_noise
@@ -30,6 +30,7 @@ from benchmarks.small.clusters import write_clusters
 from benchmarks.small.datasets import DATASETS, load_split
 from benchmarks.small.grid import save_grid
 from benchmarks.small.judge import open_judge, open_scout
+from benchmarks.small.losses import losses_by_cluster
 from benchmarks.small.train import clusterings_of, prepare, train, training_seconds
 from benchmarks.small.ways import ALONE, NUM_STEPS, SOLVER
 from paris.experts.errors import ExpertError
@@ -59,6 +60,7 @@ def measure_folder(work: Path, plan: Plan, dataset: str, seed: int, jobs: int) -
     scales = best_scales(work / f"{dataset}-{plan.seeds[0]}", guided, jobs)
     rows = measure(folder, questions, scales, jobs)
     one, semantic = compared(dataset, settings.experts)
+    warm = arm(warm_arm(dataset, settings.experts), settings)
     save_grid(
         folder / "samples.png",
         kept_pictures(folder, [Question(one, ALONE), *(Question(semantic, way) for way in _SHOWN)]),
@@ -72,15 +74,17 @@ def measure_folder(work: Path, plan: Plan, dataset: str, seed: int, jobs: int) -
         "seed": seed,
         "monolith": one,
         "experts": semantic,
+        "warm": warm.name,
         "settings": settings.to_settings(),
         "guidance_scales": scales,
         "floor": round(judge.floor_of(settings.samples), 3),
         "clusters": clusters,
-        "losses_by_cluster": losses_by_cluster(folder, semantic, one),
+        "losses_by_cluster": losses_by_cluster(folder, arm(semantic, settings), arm(one, settings).parts[0]),
+        "losses_after_start": losses_by_cluster(folder, warm, warm.starts[0]),
         "calibration": calibration_by_noise(folder, clustering),
         "figures": [{**row, "of_monolith": round(row["frechet"] / distances[row["is_guided"]], 4)} for row in rows],
         "process_s": {
-            "training": training_seconds(folder),
+            "training": training_seconds(folder, arms),
             "figures": round(sum(row.get("seconds", 0.0) for row in rows), 1),
         },
     }
@@ -95,11 +99,12 @@ def main() -> int:
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
     parser.add_argument("--ideas-on", nargs="*", choices=tuple(DATASETS), default=("digits",))
     parser.add_argument("--ideas", nargs="+", choices=IDEAS, default=IDEAS, help="which of them; all")
+    parser.add_argument("--tuning", action="store_true", help="also the learning rates and K that were tried: an hour")
     parser.add_argument("--steps", type=int, help="optimizer steps of each expert, if not the data set's own")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time, each of one thread")
     parser.add_argument("--out", type=Path, help="the JSON file to write")
     given = parser.parse_args()
-    full = full_plan(given.datasets, given.seeds, given.ideas_on, given.ideas, given.steps)
+    full = full_plan(given.datasets, given.seeds, given.ideas_on, given.ideas, given.steps, is_tuning=given.tuning)
     plan = QUICK_PLAN if given.quick else full
     out = given.out or (given.work / "quality.json" if given.quick else None)
     rows = []

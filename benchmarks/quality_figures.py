@@ -19,15 +19,10 @@ import torch
 
 from benchmarks.quality_plan import Question
 from benchmarks.small.arms import arm
-from benchmarks.small.clusters import heldout_homes
-from benchmarks.small.judge import Judge, new_words_expected, open_judge
-from benchmarks.small.parts import load_part
+from benchmarks.small.judge import Judge, open_judge
 from benchmarks.small.settings import SmallSettings, read_settings
 from benchmarks.small.ways import Ensemble, way
 from paris.experts.files import write_whole
-from paris.experts.frozen.codec import CodecConfig, load_codec
-from paris.experts.frozen.text import load_text_encoder
-from paris.experts.training.evaluate import heldout_losses
 
 SCALES = (1.0, 1.25, 1.5, 2.0, 3.0)
 _SCALE_SEED = 3_000_000
@@ -110,46 +105,6 @@ def answer(folder: Path, question: Question, guidance_scale: float) -> dict[str,
     asked = {"arm": question.arm, "way": question.way, "without": list(question.without)}
     took = {"seconds": round(time.monotonic() - began, 1)}
     return {**asked, "is_guided": question.is_guided, **row, "training_flops": flops, **took}
-
-
-def losses_by_cluster(folder: Path, name: str, one: str) -> list[dict[str, Any]]:
-    """How well each cluster's held-out rows are predicted: by its own expert, by the others, by the monolith.
-
-    Args:
-        folder: A trained folder.
-        name: Of an arm with one expert a cluster; all experts learned the velocity.
-        one: Of the arm that is the monolith.
-
-    Returns:
-        One row a cluster.
-    """
-    torch.set_num_threads(1)
-    settings, judge = _opened(folder)
-    experts = [load_part(folder, part) for part in arm(name, settings).parts]
-    monolith = load_part(folder, arm(one, settings).parts[0])
-    homes = heldout_homes(folder, arm(name, settings).clustering)
-    encoder, codec = (load_text_encoder(settings.text, folder / "data"), load_codec(CodecConfig(), folder / "data"))
-    rows = []
-    for k in range(len(experts)):
-        places = np.flatnonzero(homes == k)[:_LOSS_ROWS]
-        shown = judge.heldout.pixels[places][..., : settings.channels]
-        pixels = np.ascontiguousarray(shown.transpose(0, 3, 1, 2))
-        with new_words_expected():
-            text = encoder.encode([judge.heldout.captions[place] for place in places])
-        losses = [
-            heldout_losses(model, codec.to_model(pixels), text, seed=0).mean().item() for model in (*experts, monolith)
-        ]
-        others = [loss for number, loss in enumerate(losses[:-1]) if number != k]
-        rows.append(
-            {
-                "cluster": k,
-                "share": round(float((homes == k).mean()), 3),
-                "own": round(losses[k], 4),
-                "best_other": round(min(others), 4),
-                "monolith": round(losses[-1], 4),
-            }
-        )
-    return rows
 
 
 def kept_pictures(folder: Path, questions: Iterable[Question]) -> list[tuple[str, np.ndarray]]:

@@ -14,6 +14,8 @@ _WAYS = {
     **{way: way for way in ("oracle", "ancestral", "top2+prompt", "full+prompt", "top1", "top2", "full")},
     "ancestral, guided": "guided, expert",
     f"{GUIDED[0]}, guided": "guided, ensemble",
+    "warm": "warm start",
+    "warm, guided": "warm start, guided",
 }
 """Those that are drawn, and what stands under them."""
 _SHARES = (0.5, 0.76, 1, 2, 4, 8)
@@ -46,9 +48,10 @@ def _over_ways(panel: Any, result: dict[str, Any]) -> None:
     by_dataset: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for folder in result["rows"]:
         for row in folder["figures"]:
-            if row["arm"] == folder["experts"] and not row["without"]:
-                way = row["way"] + ", guided" * row["is_guided"]
-                by_dataset[folder["dataset"]][way].append(row["of_monolith"])
+            way = row["way"] if row["arm"] == folder["experts"] else "warm"
+            is_warm = row["arm"] == folder["warm"] and row["way"] == (GUIDED[0] if row["is_guided"] else "ancestral")
+            if (way != "warm" or is_warm) and not row["without"]:
+                by_dataset[folder["dataset"]][way + ", guided" * row["is_guided"]].append(row["of_monolith"])
     for number, (dataset, ways) in enumerate(by_dataset.items()):
         asked = [(place, ways[way]) for place, way in enumerate(_WAYS) if ways[way]]
         places = [place + 0.22 * (number - 1) for place, _ in asked]

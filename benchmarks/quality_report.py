@@ -88,20 +88,26 @@ def summary_table(datasets: Iterable[list[dict[str, Any]]]) -> str:
         datasets: Of each, its folders, a seed each.
     """
     lines = [
-        "| data | K | monolith | experts | of the monolith's | guided: monolith | experts | of the monolith's |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| data | K | monolith | experts | of the monolith's | guided: monolith | experts | of the monolith's "
+        "| from a common start: of the monolith's | guided |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for folders in datasets:
-        experts, cells = folders[0]["settings"]["experts"], []
-        for is_guided in (False, True):
-            rows = [row for folder in folders for row in folder["figures"] if row["is_guided"] == is_guided]
-            alone = [row for row in rows if row["arm"] == folders[0]["monolith"]]
-            way = GUIDED[0] if is_guided else "ancestral"
-            ours = [row for row in rows if (row["arm"], row["way"]) == (folders[0]["experts"], way)]
-            ours = [row for row in ours if not row["without"]]
+        first = folders[0]
+        cells, shares = [f"{first['settings']['dataset']}, {_seeds(folders)}", str(first["settings"]["experts"])], []
+        for is_guided, way in ((False, "ancestral"), (True, GUIDED[0])):
+            alone = _answers(folders, first["monolith"], "alone", is_guided)
+            ours = _answers(folders, first["experts"], way, is_guided)
             cells += [_spread(alone, "frechet", 2), _spread(ours, "frechet", 2), _spread(ours, "of_monolith", 2)]
-        lines.append(f"| {folders[0]['settings']['dataset']}, {_seeds(folders)} | {experts} | {' | '.join(cells)} |")
+            shares.append(_spread(_answers(folders, first["warm"], way, is_guided), "of_monolith", 2))
+        lines.append(f"| {' | '.join(cells + shares)} |")
     return "\n".join(lines) + "\n"
+
+
+def _answers(folders: list[dict[str, Any]], arm: str, way: str, is_guided: bool) -> list[dict[str, Any]]:
+    """One question's row of each seed."""
+    rows = [row for folder in folders for row in folder["figures"] if not row["without"]]
+    return [row for row in rows if (row["arm"], row["way"], row["is_guided"]) == (arm, way, is_guided)]
 
 
 def losses_table(folders: Iterable[dict[str, Any]]) -> str:
@@ -113,8 +119,23 @@ def losses_table(folders: Iterable[dict[str, Any]]) -> str:
     for folder in folders:
         lines += [
             f"| {folder['dataset']} | {row['cluster']} | {row['share']:.0%} | {row['own']:.4f} | "
-            f"{row['best_other']:.4f} | {row['monolith']:.4f} |"
+            f"{row['best_other']:.4f} | {row['beside']:.4f} |"
             for row in folder["losses_by_cluster"]
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def start_table(folders: Iterable[dict[str, Any]]) -> str:
+    """What experts learn beyond a common start, the first seed of each data set."""
+    lines = [
+        "| data set | cluster | start | own expert | gain | more elsewhere |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for folder in folders:
+        lines += [
+            f"| {folder['dataset']} | {row['cluster']} | {row['beside']:.4f} | {row['own']:.4f} | {row['gain']:.3f} | "
+            f"{row['elsewhere']:+.3f} |"
+            for row in folder["losses_after_start"]
         ]
     return "\n".join(lines) + "\n"
 
@@ -150,6 +171,7 @@ def main() -> int:
     tables = [main_table(name, folders, figures) for name, folders in by_dataset.items()]
     firsts = [folders[0] for folders in by_dataset.values()]
     losses = ["### Held-out loss by cluster, first seed\n", losses_table(firsts)]
+    losses += ["### Held-out loss after a common start, first seed\n", start_table(firsts)]
     routers = ["### What the routers know, first seed\n", calibration_table(firsts)]
     body = "\n".join([*tables, *losses, *routers])
     replace_between(given.docs, _BEGIN, body, _END)

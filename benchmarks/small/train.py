@@ -85,9 +85,16 @@ def train(folder: Path, arms: Sequence[Arm], jobs: int) -> None:
         _all(running + [pool.submit(train_routers_on_samples, folder, one.clustering, one.parts) for one in sampled])
 
 
-def training_seconds(folder: Path) -> float:
-    """What all parts and routers of a folder took, each in a process; of one that was interrupted, its last start."""
-    reports = (folder / "work").glob("*/report.json")
+def training_seconds(folder: Path, arms: Sequence[Arm]) -> float:
+    """What the parts and routers of some arms took, each in a process; of one that was interrupted, its last start.
+
+    Args:
+        folder: With all of them trained.
+        arms: What for; a part of two arms counts once.
+    """
+    names = {part.name for one in arms for part in (*one.parts, *one.starts, *one.teachers)}
+    names |= {f"router.{one.routers or one.clustering}" for one in arms if not one.is_monolith}
+    reports = [folder / "work" / name / "report.json" for name in sorted(names)]
     return round(sum(json.loads(report.read_bytes())["seconds"] for report in reports), 1)
 
 

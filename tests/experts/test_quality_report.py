@@ -25,7 +25,9 @@ def folder(seed, ancestral):
     figures = [figure("monolith", "alone", 2.0), figure("semantic-4", "ancestral", ancestral)]
     figures += [figure("semantic-4", way, 3.0) for way in ways] + [figure("semantic-4", "full", 5.0, (3,))]
     figures += [figure("monolith", "alone", 2.0, scale=1.5), figure("semantic-4", "ancestral!2", 1.0, scale=2.0)]
-    losses = [{"cluster": 0, "share": 1.0, "own": 0.1, "best_other": 0.2, "monolith": 0.15}]
+    figures += [figure("warm-4", "ancestral", 1.0), figure("warm-4", "ancestral!2", 0.5, scale=2.0)]
+    losses = [{"cluster": 0, "share": 1.0, "own": 0.1, "best_other": 0.2, "beside": 0.15}]
+    beyond = [{**losses[0], "gain": 0.125, "elsewhere": -0.5}]
     said = {"accuracy": 0.75, "calibration_error": 0.031, "temperature": 1.1, "nats": 0.002}
     return {
         "calibration": [{"t": level / 10, "picture": said, "with_prompt": said} for level in range(10)],
@@ -34,9 +36,11 @@ def folder(seed, ancestral):
         "seed": seed,
         "monolith": "monolith",
         "experts": "semantic-4",
+        "warm": "warm-4",
         "settings": {"experts": 4, "dataset": "digits"},
         "floor": 0.4,
         "losses_by_cluster": losses,
+        "losses_after_start": beyond,
         "figures": figures + ([figure("semantic-8", "ancestral", 4.0)] if seed == 0 else []),
     }
 
@@ -63,10 +67,13 @@ def test_only_what_stands_between_the_marks_is_replaced(tmp_path, monkeypatch, c
     assert "| semantic-4 | ancestral!2, guided 2 | 1.00 ± 0.00 | 0.50 ± 0.00" in text
     assert "| digits | 0.3 to 0.4 | 75% | 0.031 | 1.10 | 75% | 0.031 | 1.10 |" in text
     assert text.index("| semantic-8") > text.index("| semantic-4 | full without")
-    summary = (
-        "| digits, 2 seeds | 4 | 2.00 ± 0.00 | 1.50 ± 0.71 | 0.75 ± 0.35 | 2.00 ± 0.00 | 1.00 ± 0.00 | 0.50 ± 0.00 |"
-    )
-    assert summary in readme.read_text()
+    cells = [
+        "2.00 ± 0.00 | 1.50 ± 0.71 | 0.75 ± 0.35",
+        "2.00 ± 0.00 | 1.00 ± 0.00 | 0.50 ± 0.00",
+        "0.50 ± 0.00 | 0.25 ± 0.00",
+    ]
+    assert f"| digits, 2 seeds | 4 | {' | '.join(cells)} |" in readme.read_text()
+    assert "| digits | 0 | 0.1500 | 0.1000 | 0.125 | -0.500 |" in text
     assert (tmp_path / "pictures" / "quality.png").read_bytes()[:4] == b"\x89PNG"
 
 

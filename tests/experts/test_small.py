@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.quality_figures import best_scales, losses_by_cluster, measure
+from benchmarks.quality_figures import best_scales, measure
 from benchmarks.quality_plan import Question
 from benchmarks.small import fashion
 from benchmarks.small.arms import MONOLITH, arm
@@ -17,6 +17,7 @@ from benchmarks.small.calibration import best_temperature, calibration_by_noise
 from benchmarks.small.clusters import heldout_homes, mutual_information, num_clusters, read_clusters
 from benchmarks.small.datasets import load_split
 from benchmarks.small.folder import load
+from benchmarks.small.losses import losses_by_cluster
 from benchmarks.small.parts import train_part
 from benchmarks.small.pictures import SmallDataError, shrink, split, unit_pixels
 from benchmarks.small.routers import train_routers
@@ -285,10 +286,17 @@ def test_each_figure_is_measured_once_and_a_line_that_was_cut_is_measured_again(
 
 
 def test_losses_are_told_for_each_cluster(folder):
-    rows = losses_by_cluster(folder, "semantic-2", MONOLITH)
+    experts, beside = arm("semantic-2", SMALLEST), arm(MONOLITH, SMALLEST).parts[0]
+    rows = losses_by_cluster(folder, experts, beside)
     assert sum(row["share"] for row in rows) == pytest.approx(1, abs=1e-3)
     assert [row["cluster"] for row in rows] == [0, 1]
     assert all(0 < row["own"] < 10 for row in rows)
+    assert all(row["gain"] == pytest.approx(1 - row["own"] / row["beside"], abs=1e-3) for row in rows)
+    # Of two experts, each is the other's best other.
+    elsewhere = 1 - rows[1]["best_other"] / rows[1]["beside"] - rows[0]["gain"]
+    assert rows[0]["elsewhere"] == pytest.approx(elsewhere, abs=1e-3)
+    same = losses_by_cluster(folder, experts._replace(parts=(beside, beside)), beside)
+    assert [row["gain"] for row in same] == [0, 0]
 
 
 def test_what_is_done_is_not_done_again(folder):
