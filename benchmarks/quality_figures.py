@@ -9,8 +9,6 @@ import functools
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ import torch
 from benchmarks.quality_plan import Question
 from benchmarks.small.arms import arm
 from benchmarks.small.judge import Judge, open_judge
+from benchmarks.small.pool import processes
 from benchmarks.small.settings import SmallSettings, read_settings
 from benchmarks.small.ways import Ensemble, way
 from paris.experts.files import write_whole
@@ -45,7 +44,7 @@ def best_scales(folder: Path, questions: Iterable[Question], jobs: int) -> dict[
     kept = folder / "guidance.json"
     found = json.loads(kept.read_bytes()) if kept.is_file() else {}
     missing = [name for name in ways if name not in found]
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with processes(jobs) as pool:
         asked = {
             (name, scale): pool.submit(_distance_at, folder, *ways[name], scale) for name in missing for scale in SCALES
         }
@@ -81,7 +80,7 @@ def measure(
     scale_of = {question: scales[question.scale_name] if question.is_guided else 1.0 for question in questions}
     keys = {question: f"{question.name} at {scale:g}" for question, scale in scale_of.items()}
     missing = [question for question, key in keys.items() if key not in known]
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with processes(jobs) as pool:
         running = {question: pool.submit(answer, folder, question, scale_of[question]) for question in missing}
         for question, one in running.items():
             known[keys[question]] = one.result()

@@ -13,8 +13,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
-from multiprocessing import get_context
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from pathlib import Path
 
 import torch
@@ -24,6 +23,7 @@ from benchmarks.small.clusters import write_clusters
 from benchmarks.small.datasets import load_split
 from benchmarks.small.judge import open_judge, open_scout
 from benchmarks.small.parts import Part, train_part, weights_of
+from benchmarks.small.pool import processes
 from benchmarks.small.routers import SAMPLED, are_trained, train_routers
 from benchmarks.small.settings import QUICK, SmallSettings, keep_settings
 from benchmarks.small.students import train_routers_on_samples, train_student
@@ -70,7 +70,7 @@ def train(folder: Path, arms: Sequence[Arm], jobs: int) -> None:
     # A process for nothing costs seconds: what is there is not asked for.
     missing = [part for part in parts.values() if not weights_of(folder, part).is_file()]
     longest_first = sorted(missing, key=lambda part: -part.steps * part.batch_size)
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
+    with processes(jobs, tasks_each=1) as pool:
         _all(
             [
                 pool.submit(train_part, folder, part)
