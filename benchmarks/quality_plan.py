@@ -13,7 +13,7 @@ GUIDED = ("ancestral!2", "ancestral", "top2+prompt")
 """Ways that are asked for with guidance too; the first is the default of a model with a prompt router."""
 REDECIDED = ("ancestral<0.3", "ancestral<0.5", "ancestral<0.7")
 _KINDS = (
-    *("even", "pixels", "overlap", "warm", "uniform", "steps"),
+    *("even", "pixels", "overlap", "warm", "brief", "uniform", "steps"),
     *("epsilon", "narrow", "slow", "bad", "replaced", "sampled", "seeing"),
 )
 _ROUTED = ("top2+prompt~0.5", "top2+prompt~2", "top2+prompt~c", "full+prompt~0.5", "top2+prompt/5", "top2/5")
@@ -21,8 +21,8 @@ _AWAY = ("ancestral!1", "ancestral!3", "top2+prompt!2")
 _COUNTS = {f"k{count}": count for count in (2, 4, 8, 16, 32)}
 IDEAS = ("random", *_COUNTS, "routing", "missing", "distilled", *_KINDS)
 """Names of what is tried beside the core; those of kinds of arms stand in `arms.py`."""
-_COUNTS_ELSEWHERE = {"digits": (), "fashion": ("k4", "k16"), "emoji": ("k2", "k8")}
-"""Numbers of experts that are tried in tuning where not all ideas are."""
+_TUNED = {"digits": (), "fashion": ("k4", "k16", "brief"), "emoji": ("k2", "k8")}
+"""Ideas that are tried in tuning where not all are."""
 
 
 class Question(NamedTuple):
@@ -85,7 +85,7 @@ class Plan(NamedTuple):
         asked = idea_questions(dataset, experts, self.ideas) if dataset in self.ideas_on else []
         if self.is_tuning:
             asked += rate_questions(dataset, experts)
-            asked += idea_questions(dataset, experts, _COUNTS_ELSEWHERE[dataset])
+            asked += idea_questions(dataset, experts, _TUNED[dataset])
         return asked
 
 

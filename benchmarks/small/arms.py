@@ -6,6 +6,7 @@
 "random-4"          the same over random clusters
 "semantic-8"        ... any clustering of `clusters.py`
 "warm-4"            a fifth of the compute together as one model, then apart
+"brief-4"           a twentieth of it together
 "epsilon-4"         the smallest cluster's expert learns the noise (DDPM), the others the velocity
 "narrow-4"          the smallest cluster's expert is half as wide: a volunteer with less memory
 "slow-4"            the smallest cluster's expert does a quarter of the steps: a volunteer with less time
@@ -32,8 +33,9 @@ from benchmarks.small.routers import SAMPLED, SEEING, router_training_flops
 from benchmarks.small.settings import SmallSettings
 
 MONOLITH = "monolith"
-_WARM_SHARE = 0.2
-_TRAINED = ("warm", "epsilon", "narrow", "slow", "steps", "uniform", "bad", "replaced")
+_TOGETHER = {"warm": 0.2, "brief": 0.05}
+"""Shares of the steps that are done as one model."""
+_TRAINED = (*_TOGETHER, "epsilon", "narrow", "slow", "steps", "uniform", "bad", "replaced")
 _CHANGED = (*_TRAINED, "sampled", "seeing", "distilled")
 """Kinds of arms over the clusters of "semantic"."""
 
@@ -94,8 +96,8 @@ def arm(name: str, settings: SmallSettings) -> Arm:
         Part(clustering=clustering, cluster=k, batch_size=settings.batch_size // experts, steps=settings.steps)
         for k in range(experts)
     ]
-    if kind == "warm":
-        return _warm(name, clustering, parts, settings)
+    if kind in _TOGETHER:
+        return _warm(name, clustering, parts, settings, _TOGETHER[kind])
     if kind == "sampled":
         return Arm(name, clustering, tuple(parts), routers=clustering + SAMPLED)
     if kind == "seeing":
@@ -133,8 +135,8 @@ def _at_rate(name: str, plain: Arm, multiple: str) -> Arm:
     return plain._replace(name=name, parts=faster(plain.parts), starts=faster(plain.starts))
 
 
-def _warm(name: str, clustering: str, parts: list[Part], settings: SmallSettings) -> Arm:
-    start = Part(clustering="all-1", batch_size=settings.batch_size, steps=round(_WARM_SHARE * settings.steps))
+def _warm(name: str, clustering: str, parts: list[Part], settings: SmallSettings, share: float) -> Arm:
+    start = Part(clustering="all-1", batch_size=settings.batch_size, steps=max(1, round(share * settings.steps)))
     changed = {"steps": settings.steps - start.steps, "start": start.name}
     return Arm(name, clustering, tuple(part.model_copy(update=changed) for part in parts), (start,))
 

@@ -129,7 +129,7 @@ def test_the_batch_is_split_evenly_or_not_at_all():
         arm("semantic-5", SMALLEST)
 
 
-@pytest.mark.parametrize("name", ["semantic-4", "random-8", "warm-4", "overlap-2", "steps-4"])
+@pytest.mark.parametrize("name", ["semantic-4", "random-8", "warm-4", "brief-4", "overlap-2", "steps-4"])
 def test_every_arm_costs_at_most_what_the_monolith_does(name):
     settings = SmallSettings()
     monolith = sum(arm(MONOLITH, settings).flops(settings).values())
