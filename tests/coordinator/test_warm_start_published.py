@@ -1,0 +1,126 @@
+"""What is published of a warm start: not before it is trained, of nothing else, and never another once tasks are open."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from warm_run import STEPS, change_data, changed, copy_of, prepared_warm_run, start_file, told, train, warm_copy_of
+
+from paris.coordinator.errors import NotReadyError, RunDirError
+from paris.coordinator.initial_weights import initial_weights
+from paris.coordinator.publishing import open_tasks
+from paris.coordinator.rundir import write_whole
+from paris.coordinator.spec import make_spec, make_tasks
+from paris.coordinator.verify.bounds import VerificationBounds
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return prepared_warm_run(tmp_path_factory.mktemp("prepared"))
+
+
+@pytest.fixture(scope="module")
+def warm(prepared, tmp_path_factory):
+    return warm_copy_of(prepared, tmp_path_factory.mktemp("warm"))
+
+
+def test_nothing_is_published_before_it_is_trained(prepared):
+    for ask in (make_tasks, open_tasks, lambda run: make_spec(run, [])):
+        with pytest.raises(NotReadyError, match="not made yet") as caught:
+            ask(prepared)
+        assert "paris-coord warm-start" in caught.value.next_step
+    assert not prepared.initial_weights.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda run: changed(run, "model", warm_start_steps=STEPS + 1), "other steps"),
+        (lambda run: changed(run, "training", learning_rate=0.002), "other training"),
+        (lambda run: change_data(run) or run, "other data"),
+    ],
+)
+def test_tasks_are_not_opened_on_one_of_other_data_or_settings(warm, tmp_path, change, said):
+    run = change(copy_of(warm, tmp_path))
+    with pytest.raises(NotReadyError, match=said):
+        open_tasks(run)
+    assert open_tasks(copy_of(warm, tmp_path / "as it was")) == 2
+
+
+def test_open_tasks_keep_their_start_whatever_is_changed_later(warm, tmp_path):
+    run = copy_of(warm, tmp_path)
+    open_tasks(run)
+    before = start_file(run)
+    run = changed(run, "training", learning_rate=0.002, snapshot_every=7)
+    assert make_spec(run, []).initial_weights == initial_weights(warm)
+    assert open_tasks(run) == 2
+    with pytest.raises(RunDirError, match="2 tasks are open") as caught:
+        train(run)
+    assert "init" in caught.value.next_step
+    assert start_file(run) == before
+
+
+def test_how_often_snapshots_are_made_does_not_make_it_another(warm, tmp_path, capsys):
+    run = changed(copy_of(warm, tmp_path), "training", snapshot_every=7)
+    train(run)
+    assert [line["event"] for line in told(capsys)] == ["warm-started"]
+    assert open_tasks(run) == 2
+
+
+def test_a_file_that_is_gone_or_cut_is_missed_before_anything_is_published(warm, tmp_path):
+    run = copy_of(warm, tmp_path)
+    path = run.data / "initial_weights.safetensors"
+    for spoil in (lambda: path.write_bytes(path.read_bytes()[:-1]), path.unlink):
+        spoil()
+        with pytest.raises(NotReadyError, match="not made yet"):
+            make_spec(run, [])
+
+
+def test_one_kind_of_start_is_not_taken_for_the_other(warm, tmp_path):
+    run = changed(copy_of(warm, tmp_path), "model", warm_start_steps=None, imagenet_weights="dit.safetensors")
+    with pytest.raises(NotReadyError) as caught:
+        make_spec(run, [])
+    assert "paris-coord prepare" in caught.value.next_step
+    old = json.loads(run.initial_weights.read_bytes())
+    write_whole(run.initial_weights, json.dumps({name: old[name] for name in ("path", "sha256", "bytes")}).encode())
+    assert make_spec(run, []).initial_weights == initial_weights(warm)  # as ImageNet's were named before
+    with pytest.raises(NotReadyError) as caught:
+        make_spec(changed(run, "model", warm_start_steps=STEPS, imagenet_weights=None), [])
+    assert "paris-coord warm-start" in caught.value.next_step
+
+
+def test_tasks_are_opened_without_torch(warm, tmp_path):
+    run = copy_of(warm, tmp_path)
+    program = (
+        "import sys; from pathlib import Path; from paris.coordinator.publishing import open_tasks\n"
+        "from paris.coordinator.rundir import RunDir\n"
+        "print(open_tasks(RunDir.open(Path(sys.argv[1]))), 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, run.path], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "2 False\n", done.stderr
+
+
+def test_less_is_asked_of_an_expert_that_began_where_most_is_learned(prepared):
+    config, usual = prepared.config, VerificationBounds()
+    bounds = VerificationBounds.model_validate(config.verify_settings)
+    assert (bounds.min_gain, bounds.min_peer_gain_share, bounds.max_foreign_advantage) == (0.03, 0.3, 0.1)
+    assert (usual.min_gain, usual.min_peer_gain_share, usual.max_foreign_advantage) == (0.1, 0.6, 0.25)
+    asked = type(config).model_validate({**config.model_dump(), "verify": {"min_gain": 0.05}})
+    assert asked.verify_settings["min_gain"] == 0.05
+    cold = config.model_dump() | {"model": {"preset": config.model.preset}}
+    assert "min_gain" not in type(config).model_validate(cold).verify_settings
+
+
+@pytest.mark.parametrize(
+    ("tables", "said"),
+    [
+        ({"model": {"preset": "dit-emoji-4", "warm_start_steps": 9, "imagenet_weights": "dit"}}, "two starts"),
+        ({"objectives": {"epsilon_clusters": [1]}}, "epsilon_clusters must be empty"),
+    ],
+)
+def test_starts_that_do_not_go_together_are_refused(prepared, tables, said):
+    with pytest.raises(ValueError, match=said):
+        type(prepared.config).model_validate({**prepared.config.model_dump(), **tables})
