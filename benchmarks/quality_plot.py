@@ -69,7 +69,10 @@ def _over_ways(panel: Any, result: dict[str, Any]) -> None:
 
 
 def _counts(result: dict[str, Any]) -> dict[str, dict[int, float]]:
-    """Of each data set where several K were tried: K to the share of the monolith's distance, at one learning rate."""
+    """Of each data set where several K were tried: K to the share of the monolith's distance, at one learning rate.
+
+    K = 1 is the monolith, at its own best rate.
+    """
     found = {}
     for folder in result["rows"]:
         rate, points = folder["experts"].partition("@")[2], {}

@@ -85,7 +85,7 @@ class RouterTable(Table):
 
 
 class ComputeTable(Table):
-    """[compute]: what the organiser's own machine gives to verification and router training."""
+    """[compute]: what the organiser's own machine gives to verification and to training of its own."""
 
     device: str = "cpu"
     num_threads: Annotated[int, Field(ge=1)] | None = None

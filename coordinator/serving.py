@@ -101,7 +101,7 @@ def _serve_with(
     peer = start_peer(run)
     try:
         spec = make_spec(run, peer.addresses)
-        manifests = _publish_data(run, hub, log)
+        manifests = publish_data(run, hub, log)
         _publish_run_json(run, hub, spec)
         log(Event("serving", f"Run {run.run_id}: join with  paris-node join {run.run_json}"))
         executor = Executor(Work(run, spec, hub, children), lambda text: log(Event("problem", text)), time.time)
@@ -154,8 +154,21 @@ def restart_peer(run: RunDir, dead: Peer) -> Peer:
     return start_peer(run)
 
 
-def _publish_data(run: RunDir, hub: RunHub, log: Callable[[Event], None]) -> list[Manifest]:
-    """Upload the prepared data once; `published.json` remembers the commit."""
+def publish_data(run: RunDir, hub: RunHub, log: Callable[[Event], None]) -> list[Manifest]:
+    """Upload the prepared data once; `published.json` remembers the commit.
+
+    Args:
+        run: A prepared run directory.
+        hub: Its repos, which exist.
+        log: Told of an upload.
+
+    Returns:
+        The manifests at the commit that holds their shards.
+
+    Raises:
+        NotReadyError: What all experts start from is not made yet, or not what its record says; nothing is uploaded.
+        HubError: The Hub refused, or did not answer.
+    """
     record = run.data / "published.json"
     digests = [manifest.sha256 for manifest in load_manifests(run)]
     start = initial_weights(run)

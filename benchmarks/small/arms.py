@@ -1,4 +1,4 @@
-"""What is compared: arms, each one model out of trained parts, all of the same training compute.
+"""What is compared: arms, each one model out of trained parts, all but monolith-4 of the same training compute.
 
 "monolith"          one model, the whole batch, and a few steps more: as many as the experts' router cost
 "monolith-4"        one model on a quarter of the batch: what the student of "distilled-4" may see too
@@ -86,8 +86,8 @@ def arm(name: str, settings: SmallSettings) -> Arm:
             name, "all-1", (Part(clustering="all-1", batch_size=settings.batch_size, steps=_monolith_steps(settings)),)
         )
     kind, _, count = name.partition("-")
-    if kind == MONOLITH and count.isdecimal() and int(count):
-        part = Part(clustering="all-1", batch_size=max(1, settings.batch_size // int(count)), steps=settings.steps)
+    if kind == MONOLITH and count.isdecimal() and int(count) and settings.batch_size % int(count) == 0:
+        part = Part(clustering="all-1", batch_size=settings.batch_size // int(count), steps=settings.steps)
         return Arm(name, "all-1", (part,))
     clustering = f"semantic-{count}" if kind in _CHANGED else name
     if kind not in {*KINDS, *_CHANGED} - {"all"} or settings.batch_size % (experts := num_clusters(clustering)):

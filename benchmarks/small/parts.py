@@ -182,7 +182,7 @@ def _learning_rate(settings: SmallSettings, part: Part) -> float:
 
 
 def _initial_weights(folder: Path, start: Part | None) -> InitialWeights | None:
-    """The starting part's weights among the run's parts; written again by each, with the same bytes."""
+    """Among the run's parts, the weights that it starts from; written again by each such part, with the same bytes."""
     if start is None:
         return None
-    return write_initial_weights(folder / "data", load_part(folder, start))
+    return write_initial_weights(folder / "data", load_part(folder, start), f"start.{start.name}.safetensors")

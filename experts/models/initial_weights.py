@@ -62,12 +62,13 @@ def starting_expert(config: ModelConfig, seed: int, weights: InitialWeights | No
     return expert
 
 
-def write_initial_weights(folder: Path, expert: DiTExpert) -> InitialWeights:
+def write_initial_weights(folder: Path, expert: DiTExpert, name: str = INITIAL_WEIGHTS_FILE) -> InitialWeights:
     """Put an expert's weights among a run's parts, for `starting_expert`.
 
     Args:
         folder: Where the run's parts are.
         expert: In float32, which training computes its weights in.
+        name: Of the file, as `InitialWeights.path` allows.
 
     Returns:
         How the run's description names the file.
@@ -75,6 +76,6 @@ def write_initial_weights(folder: Path, expert: DiTExpert) -> InitialWeights:
     Raises:
         DiskFullError: No space; an earlier file is as it was.
     """
-    path = folder / INITIAL_WEIGHTS_FILE
+    path = folder / name
     sha256 = save_weights(path, expert)
-    return InitialWeights(sha256=sha256, bytes=path.stat().st_size)
+    return InitialWeights(path=name, sha256=sha256, bytes=path.stat().st_size)

@@ -1,18 +1,21 @@
-"""What is published of a warm start: not before it is trained, of nothing else, and never another once tasks are open."""
+"""What is published of a warm start: not before it is trained, and never another once tasks are open."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from hub_gate import DATA, run_hub, running_hub
 from warm_run import STEPS, change_data, changed, copy_of, prepared_warm_run, start_file, told, train, warm_copy_of
 
 from paris.coordinator.errors import NotReadyError, RunDirError
 from paris.coordinator.initial_weights import initial_weights
 from paris.coordinator.publishing import open_tasks
 from paris.coordinator.rundir import write_whole
+from paris.coordinator.serving import publish_data
 from paris.coordinator.spec import make_spec, make_tasks
 from paris.coordinator.verify.bounds import VerificationBounds
 
@@ -124,3 +127,24 @@ def test_less_is_asked_of_an_expert_that_began_where_most_is_learned(prepared):
 def test_starts_that_do_not_go_together_are_refused(prepared, tables, said):
     with pytest.raises(ValueError, match=said):
         type(prepared.config).model_validate({**prepared.config.model_dump(), **tables})
+
+
+def test_a_start_travels_with_the_data_once_and_not_where_it_is_damaged(warm, tmp_path):
+    run, said = copy_of(warm, tmp_path), []
+    path = run.data / "initial_weights.safetensors"
+    with running_hub(tmp_path / "hub") as server:
+        hub = run_hub(server.url)
+        hub.ensure_repos()
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + b"?")
+        with pytest.raises(NotReadyError, match="is not the file of"):
+            publish_data(run, hub, said.append)
+        path.write_bytes(whole)
+        for _ in range(2):
+            manifests = publish_data(run, hub, said.append)
+        assert [event.kind for event in said] == ["uploaded"]
+        there = hub.api.hf_hub_download(
+            DATA, path.name, repo_type="dataset", revision=manifests[0].revision, cache_dir=tmp_path / "cache"
+        )
+        assert Path(there).read_bytes() == whole
+        assert not hub.api.file_exists(DATA, "initial_weights.json", repo_type="dataset")

@@ -19,6 +19,11 @@ TINY = Path(__file__).with_name("tiny.toml")
 _POLL_S = 0.1
 
 
+def warm_recipe() -> str:
+    """The tiny recipe with a common start."""
+    return TINY.read_text("utf-8").replace("[model]\n", "[model]\nwarm_start_steps = 40\n")
+
+
 def command(
     *arguments: str, timeout_s: float = 120, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from swarm import TINY, Process, all_gone, command, status, wait_until
+from swarm import Process, all_gone, command, status, wait_until, warm_recipe
 
-from paris.coordinator.config import load_config
+from paris.coordinator.config import WARM_BOUNDS, load_config
 
 pytestmark = pytest.mark.slow
 
@@ -19,8 +19,10 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def prepared(folder):
-    run = folder / "run"
-    for arguments in (("init", str(run), "--recipe", str(TINY)), ("prepare", str(run))):
+    """With a warm start, so that experts that began from one are fetched, trained, judged and released."""
+    run, recipe = folder / "run", folder / "warm.toml"
+    recipe.write_text(warm_recipe())
+    for arguments in (("init", str(run), "--recipe", str(recipe)), ("prepare", str(run)), ("warm-start", str(run))):
         result = command("paris-coord", *arguments)
         assert result.returncode == 0, result.stderr
     return run
@@ -83,6 +85,14 @@ def test_a_killed_volunteer_and_a_restarted_coordinator_finish_the_run_with_one_
     }
 
 
+def test_experts_from_a_common_start_are_judged_by_its_bounds(finished):
+    rungs = [rung for s in status(finished["run"])["submissions"] for rung in s["verdict"]["rungs"]]
+    skill = [rung for rung in rungs if rung["rung"] == "skill"]
+    assert len(skill) == 2
+    assert {rung["bound"] for rung in skill} == {WARM_BOUNDS["min_gain"]}
+    assert not (finished["run"] / "warm-start").exists()
+
+
 def test_volunteers_end_by_themselves_when_the_run_is_complete(finished):
     for name in ("ada", "ben"):
         assert finished[name].popen.wait(60) == 0
@@ -115,6 +125,7 @@ def test_a_release_is_made_loaded_and_sampled_from(finished):
     released = command("paris-coord", "release", str(run), "--tag", "v1")
     assert released.returncode == 0, released.stderr
     card = (run / "release" / "README.md").read_text("utf-8")
+    assert "trained on all clusters for 40 steps" in card
     assert "license: cc-by-4.0" in card
     sampled = command("paris-coord", "sample", "a red heart", "--model", str(run / "release"), "--out", str(out))
     assert sampled.returncode == 0, sampled.stderr
