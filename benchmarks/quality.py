@@ -1,6 +1,7 @@
 """Experts trained apart against one model of the same training compute, on real data.
 
     python -m benchmarks.quality --work FOLDER             three data sets, three seeds, and the ideas
+    python -m benchmarks.quality --work FOLDER --tuning    and the learning rates and numbers of experts tried
     python -m benchmarks.quality --work FOLDER --quick     every stage in minutes; nothing is learned from its figures
     python -m benchmarks.quality --work FOLDER --datasets digits --seeds 0 --ideas-on
 
