@@ -100,7 +100,7 @@ def main() -> int:
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
     parser.add_argument("--ideas-on", nargs="*", choices=tuple(DATASETS), default=("digits",))
     parser.add_argument("--ideas", nargs="+", choices=IDEAS, default=IDEAS, help="which of them; all")
-    parser.add_argument("--tuning", action="store_true", help="also the learning rates and K that were tried: an hour")
+    parser.add_argument("--tuning", action="store_true", help="also the rates and K that were tried: over an hour")
     parser.add_argument("--steps", type=int, help="optimizer steps of each expert, if not the data set's own")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time, each of one thread")
     parser.add_argument("--out", type=Path, help="the JSON file to write")

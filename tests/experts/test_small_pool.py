@@ -12,12 +12,12 @@ import psutil
 _ROOT = Path(__file__).parents[2]
 
 _PROGRAM = """
-import os, sys, time
+import os, threading
 from benchmarks.small.pool import processes
 
 def compute():
     print(os.getpid(), flush=True)
-    time.sleep(600)
+    threading.Event().wait(600)
 
 if __name__ == "__main__":
     with processes(1) as pool:
