@@ -99,7 +99,7 @@ class Scoring:
         for step in steps:
             batch = batches.batch(step).to(self._device)
             for piece in batch.pieces(_MOST_ROWS):
-                seen = objective.noised(piece.x0, piece.noise, piece.t)
+                seen = objective.add_noise(piece.x0, piece.noise, piece.t)
                 output = model(seen, piece.t, piece.text, piece.text_mask)
                 total += float(objective.loss(output, piece.x0, piece.noise)) * len(piece) / len(batch)
         return total / count

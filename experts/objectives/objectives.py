@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 import torch
 from torch import Tensor, nn
 
-from paris.experts.objectives.flow import flow_loss, interpolate
+from paris.experts.objectives.flow import interpolate, velocity
 from paris.experts.objectives.schedules import ScheduleName, signal_and_noise, time_at
 from paris.experts.settings import Settings
 
@@ -38,8 +38,8 @@ class Objective(Settings):
     schedule: ScheduleName = "cosine"
     """How the noise grows over time; read for "epsilon" alone, flow matching has one path."""
 
-    def noised(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """What the expert is shown.
+    def add_noise(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """The model's input `x_t` `[B, ...]`.
 
         Args:
             x0: Data `[B, ...]`.
@@ -53,23 +53,22 @@ class Objective(Settings):
         alpha, sigma = (_like(part, x0) for part in signal_and_noise(self.schedule, _fine(t)))
         return alpha * x0 + sigma * noise
 
+    def target(self, x0: Tensor, noise: Tensor) -> Tensor:
+        """What the model's output is compared with `[B, ...]`: the velocity, or the noise."""
+        return velocity(x0, noise) if self.kind == "flow" else noise
+
     def loss(self, output: Tensor, x0: Tensor, noise: Tensor, per_row: bool = False) -> Tensor:
-        """Mean squared error of what the expert says at a noised row.
+        """Mean squared error against `target`, computed in float32.
 
         Args:
-            output: Predicted velocity, or noise, `[B, ...]`.
+            output: The model's prediction at `add_noise(x0, noise, t)`, `[B, ...]`.
             x0: Data `[B, ...]`.
-            noise: The noise that the row was made with `[B, ...]`.
-            per_row: Return `[B]`, the mean over each row, instead of the mean over everything.
+            noise: The noise of the input `[B, ...]`.
+            per_row: Return the mean of each row `[B]` instead of the mean over everything `[]`.
 
-        Returns:
-            float32, `[]` or `[B]`.
-
-        Source: flow, `flow_loss`; epsilon, Ho et al., arXiv 2006.11239, equation 14.
+        Source: flow, Lipman et al., arXiv 2210.02747, equation 9; epsilon, Ho et al., arXiv 2006.11239, equation 14.
         """
-        if self.kind == "flow":
-            return flow_loss(output, x0, noise, per_row)
-        squared = (output.float() - noise.float()).square()
+        squared = (output.float() - self.target(x0, noise).float()).square()
         return squared.flatten(1).mean(1) if per_row else squared.mean()
 
 

@@ -54,7 +54,7 @@ class Batch:
             model: On the batch's device; called with noised rows, times, text and its mask.
             objective: What it learns to predict; flow matching where the batch has a target.
         """
-        output = model(objective.noised(self.x0, self.noise, self.t), self.t, self.text, self.text_mask)
+        output = model(objective.add_noise(self.x0, self.noise, self.t), self.t, self.text, self.text_mask)
         if self.target is not None:
             return (output.float() - self.target).square().mean()
         return objective.loss(output, self.x0, self.noise)

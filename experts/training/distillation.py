@@ -112,7 +112,7 @@ class Lessons:
     def _velocity(self, teacher: VelocityModel, rows: Batch) -> Tensor:
         """What a teacher says of some rows, float32 `[R, C, H, W]` on the CPU."""
         seen = rows.to(self._device)
-        x = FLOW_MATCHING.noised(seen.x0, seen.noise, seen.t)
+        x = FLOW_MATCHING.add_noise(seen.x0, seen.noise, seen.t)
         with precise(self._device, self._task.training.precision):
             return teacher(x, seen.t, teacher.project_text(seen.text, seen.text_mask)).float().cpu()
 

@@ -78,7 +78,7 @@ def heldout_losses(
     """
 
     def score(x0: Tensor, noise: Tensor, t: Tensor, states: Tensor, mask: Tensor) -> Tensor:
-        return objective.loss(model(objective.noised(x0, noise, t), t, states, mask), x0, noise, per_row=True)
+        return objective.loss(model(objective.add_noise(x0, noise, t), t, states, mask), x0, noise, per_row=True)
 
     return _mean_over_draws(score, next(model.parameters()).device, rows, text, seed, num_draws, batch_size)
 
@@ -116,7 +116,7 @@ def comparable_losses(
     asked = as_velocity(model, objective)
 
     def score(x0: Tensor, noise: Tensor, t: Tensor, states: Tensor, mask: Tensor) -> Tensor:
-        velocity = asked(FLOW_MATCHING.noised(x0, noise, t), t, asked.project_text(states, mask))
+        velocity = asked(FLOW_MATCHING.add_noise(x0, noise, t), t, asked.project_text(states, mask))
         return (1 - t).square() * FLOW_MATCHING.loss(velocity, x0, noise, per_row=True)
 
     return _mean_over_draws(score, next(model.parameters()).device, rows, text, seed, num_draws, batch_size)

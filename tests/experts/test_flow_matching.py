@@ -1,6 +1,7 @@
 import torch
 
-from paris.experts.objectives.flow import flow_loss, interpolate, velocity
+from paris.experts.objectives.flow import interpolate, velocity
+from paris.experts.objectives.objectives import FLOW_MATCHING
 
 
 def test_velocity_is_the_time_derivative_of_the_path():
@@ -18,18 +19,18 @@ def test_the_path_starts_at_the_data_and_ends_in_noise():
 
 def test_the_loss_is_zero_only_for_the_true_velocity_and_its_gradient_points_there():
     x0, noise = torch.randn(3, 2, 4, 4), torch.randn(3, 2, 4, 4)
-    assert flow_loss(noise - x0, x0, noise).item() == 0
+    assert FLOW_MATCHING.loss(noise - x0, x0, noise).item() == 0
     guess = torch.randn(3, 2, 4, 4, requires_grad=True)
-    flow_loss(guess, x0, noise).backward()
+    FLOW_MATCHING.loss(guess, x0, noise).backward()
     torch.testing.assert_close(guess.grad, 2 * (guess.detach() - (noise - x0)) / guess.numel())
 
 
 def test_losses_by_row_average_to_the_loss():
     x0, noise, guess = torch.randn(3, 2, 4, 4), torch.randn(3, 2, 4, 4), torch.randn(3, 2, 4, 4)
-    rows = flow_loss(guess, x0, noise, per_row=True)
+    rows = FLOW_MATCHING.loss(guess, x0, noise, per_row=True)
     assert rows.shape == (3,)
-    torch.testing.assert_close(rows.mean(), flow_loss(guess, x0, noise))
-    torch.testing.assert_close(rows[1:2].mean(), flow_loss(guess[1:2], x0[1:2], noise[1:2]))
+    torch.testing.assert_close(rows.mean(), FLOW_MATCHING.loss(guess, x0, noise))
+    torch.testing.assert_close(rows[1:2].mean(), FLOW_MATCHING.loss(guess[1:2], x0[1:2], noise[1:2]))
 
 
 def test_the_best_velocity_of_gaussian_data_is_what_regression_on_the_path_finds():

@@ -60,7 +60,7 @@ def test_flow_matching_is_left_as_it_is():
     model = ExactNoise(EPSILONS[0])
     assert as_velocity(model, FLOW) is model
     x0, noise, t = points()
-    torch.testing.assert_close(FLOW.noised(x0, noise, t), x0 + t.reshape(-1, 1, 1, 1) * (noise - x0))
+    torch.testing.assert_close(FLOW.add_noise(x0, noise, t), x0 + t.reshape(-1, 1, 1, 1) * (noise - x0))
     assert FLOW.loss(noise - x0, x0, noise).item() == 0
 
 
@@ -68,7 +68,7 @@ def test_flow_matching_is_left_as_it_is():
 def test_an_epsilon_expert_sees_the_mixture_of_its_schedule_and_is_judged_by_the_noise(objective):
     x0, noise, t = points()
     alpha, sigma = (part.reshape(-1, 1, 1, 1) for part in signal_and_noise(objective.schedule, t))
-    torch.testing.assert_close(objective.noised(x0, noise, t), alpha * x0 + sigma * noise)
+    torch.testing.assert_close(objective.add_noise(x0, noise, t), alpha * x0 + sigma * noise)
     assert objective.loss(noise, x0, noise).item() == 0
     rows = objective.loss(noise + 0.5, x0, noise, per_row=True)
     torch.testing.assert_close(rows, torch.full((64,), 0.25))
@@ -82,7 +82,7 @@ def test_the_best_answer_to_the_epsilon_loss_is_the_score(objective):
     t = torch.full((200_000,), 0.4, dtype=torch.float64)
     x0 = MEAN + SPREAD * torch.randn(200_000, 1, generator=generator, dtype=torch.float64)
     noise = torch.randn(200_000, 1, generator=generator, dtype=torch.float64)
-    x = objective.noised(x0, noise, t)
+    x = objective.add_noise(x0, noise, t)
     slope = torch.linalg.lstsq(torch.cat([x, torch.ones_like(x)], 1), noise).solution[0, 0].item()
     alpha, sigma = (part[0].item() for part in signal_and_noise(objective.schedule, t))
     assert slope == pytest.approx(sigma / (alpha**2 * SPREAD**2 + sigma**2), rel=0.01)
@@ -92,7 +92,7 @@ def test_the_best_answer_to_the_epsilon_loss_is_the_score(objective):
 def test_the_exact_noise_predictor_becomes_the_exact_velocity(objective):
     x0, noise, t = points(256, torch.float64)
     t = 0.98 * t
-    x = FLOW.noised(x0, noise, t)
+    x = FLOW.add_noise(x0, noise, t)
     found = as_velocity(ExactNoise(objective), objective)(x, t, None)
     torch.testing.assert_close(found, exact_velocity(x, t.reshape(-1, 1, 1, 1)), rtol=1e-6, atol=1e-6)
 
