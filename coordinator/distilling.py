@@ -20,10 +20,11 @@ from paris.coordinator.all_data import Place, RunShard, run_shards, train_on_all
 from paris.coordinator.card import student_card
 from paris.coordinator.console import print_json, say
 from paris.coordinator.errors import RunDirError
-from paris.coordinator.rundir import RunDir, write_whole
+from paris.coordinator.rundir import RunDir
 from paris.coordinator.spec import make_spec
 from paris.coordinator.student_scores import heldout_scores
 from paris.coordinator.trained_experts import TrainedExperts, trained_experts
+from paris.experts.files import write_whole
 from paris.experts.frozen.codec import CodecConfig
 from paris.experts.frozen.text import TextConfig
 from paris.experts.models.initial_weights import InitialWeights

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 
 from paris.coordinator.config import RunConfig, dump_config, load_recipe
 from paris.coordinator.errors import ConfigError
-from paris.coordinator.rundir import RunDir, require_empty, write_whole
+from paris.coordinator.rundir import RunDir, require_empty
+from paris.experts.files import write_whole
 from paris.protocol.signing import Identity
 
 

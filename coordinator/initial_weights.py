@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from paris.coordinator.errors import NotReadyError
 from paris.coordinator.run_data import load_manifests, model_config, text_settings
-from paris.coordinator.rundir import RunDir, write_whole
+from paris.coordinator.rundir import RunDir
+from paris.experts.files import write_whole
 from paris.protocol.records import PartFile
 
 if TYPE_CHECKING:

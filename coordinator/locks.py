@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from paris.coordinator.errors import RunDirError
 from paris.coordinator.rundir import RunDir
+from paris.protocol.locks import try_lock
 
 
 @contextmanager
@@ -41,9 +41,8 @@ def locked(path: Path, taken: Exception) -> Iterator[None]:
         taken: Raised where another process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise taken from error
+    lock = try_lock(path)
+    if lock is None:
+        raise taken
+    with lock:
         yield

@@ -11,10 +11,11 @@ from paris.coordinator.children import Children
 from paris.coordinator.errors import NotReadyError
 from paris.coordinator.hub_client import RunHub, expert_path
 from paris.coordinator.locks import is_served
-from paris.coordinator.rundir import RunDir, write_whole
+from paris.coordinator.rundir import RunDir
 from paris.coordinator.serving import connect_hub
 from paris.coordinator.state import State
 from paris.coordinator.trained_experts import all_registrations, experts_fields, read_state, registered_file
+from paris.experts.files import write_whole
 from paris.protocol.records import Registration
 
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from paris.coordinator.console import fail_worker
 from paris.coordinator.run_data import load_manifests
-from paris.coordinator.rundir import RunDir, write_whole
+from paris.coordinator.rundir import RunDir
 from paris.coordinator.spec import make_spec
+from paris.experts.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,8 +1,7 @@
-"""Where things stand in a run directory, and how files get there: whole or not at all."""
+"""The files of a run directory."""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,30 +106,6 @@ class RunDir:
         if not path.is_file():
             raise RunDirError(f"{self.data} holds no prepared data.", f"Run: paris-coord prepare {self.path}")
         return path
-
-
-def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Write a file so that a reader sees the old bytes or the new, never a part.
-
-    Args:
-        path: Where; its folder is made if need be.
-        data: The whole content.
-        mode: Permission bits.
-
-    Raises:
-        OSError: The disk is full or the place is not writable; the old file is unchanged.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def require_empty(path: Path) -> None:

@@ -20,12 +20,12 @@ from paris.coordinator.locks import served
 from paris.coordinator.observations import Event
 from paris.coordinator.publications import Publisher
 from paris.coordinator.run_data import load_manifests
-from paris.coordinator.rundir import RunDir, write_whole
+from paris.coordinator.rundir import RunDir
 from paris.coordinator.service import Service
 from paris.coordinator.spec import make_policy, make_spec
 from paris.coordinator.store import Store
 from paris.coordinator.work import Work
-from paris.experts.files import file_sha256
+from paris.experts.files import file_sha256, write_whole
 from paris.protocol.dht.options import NetworkOptions
 from paris.protocol.dht.peer import Peer
 from paris.protocol.envelope import seal

@@ -68,17 +68,16 @@ def full_disk_named(path: Path) -> Iterator[None]:
         raise full from error
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write bytes as a file.
+def write_whole(path: Path, data: bytes, *, mode: int = 0o666) -> None:
+    """Write bytes as a file, by `whole_file`.
 
     Args:
-        path: The file to make or replace; its folder is made where it does not exist.
+        path: The file to make or replace.
         data: Its content.
-
-    Raises:
-        DiskFullError: No space; `path` is as it was.
+        mode: Permission bits, before the umask.
     """
     with whole_file(path) as partial:
+        partial.touch(mode)
         partial.write_bytes(data)
 
 

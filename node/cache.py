@@ -9,13 +9,13 @@ Paths from the network never reach this folder: a name here is always 64 hex dig
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
 from collections.abc import Collection
 from pathlib import Path
 
+from paris.experts.files import file_sha256
 from paris.node.errors import DiskFullError
 
 _NAME = re.compile(r"^[0-9a-f]{64}$")
@@ -105,9 +105,3 @@ class Cache:
     def _oldest_first(self, keep: Collection[str]) -> list[Path]:
         files = [path for path in self.path.iterdir() if path.is_file() and path.stem not in keep]
         return sorted(files, key=lambda path: path.stat().st_mtime)
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's content, 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from paris.protocol.errors import ParisError
 
@@ -106,6 +108,17 @@ def disk_full(doing: str, where: object) -> DiskFullError:
         f"The disk is full while {doing} (in {where}).",
         "Free some space and run the same command again: it goes on where it stopped.",
     )
+
+
+@contextmanager
+def disk_full_while(doing: str, where: object) -> Iterator[None]:
+    """Raise `disk_full(doing, where)` in place of an OSError that says so."""
+    try:
+        yield
+    except OSError as error:
+        if is_disk_full(error):
+            raise disk_full(doing, where) from error
+        raise
 
 
 def explain(error: BaseException) -> tuple[str, str, int]:

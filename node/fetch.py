@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from paris.experts.files import file_sha256
 from paris.node.bandwidth import Bandwidth
-from paris.node.cache import Cache, file_sha256
+from paris.node.cache import Cache
 from paris.node.errors import (
     HubUnreachableError,
     StoppedError,

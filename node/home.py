@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from paris.node.unit import FINAL, Unit, UnitFolder, write_whole
+from paris.experts.files import write_whole
+from paris.node.errors import disk_full_while
+from paris.node.unit import FINAL, Unit, UnitFolder
 from paris.protocol.errors import SignatureError
 from paris.protocol.runid import require_run_id
 
@@ -59,8 +61,8 @@ class Home:
                     "Do not trust this source; get the run's address again from its organiser.",
                 )
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, (public_key + "\n").encode("ascii"))
+        with disk_full_while("saving coordinator.pub", path.parent):
+            write_whole(path, (public_key + "\n").encode("ascii"))
 
     def unit_folder(self, run_id: str, task_id: str, attempt: int) -> UnitFolder:
         """The folder of one unit; `task_id` and `attempt` come from a checked lease."""

@@ -15,11 +15,11 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+from paris.experts.files import write_whole
 from paris.node.config import NodeConfig
-from paris.node.errors import HubRefusedError, ResolveError, TransientHubError
+from paris.node.errors import HubRefusedError, ResolveError, TransientHubError, disk_full_while
 from paris.node.home import Home
 from paris.node.hub import PUBLIC_HUB, Hub
-from paris.node.unit import write_whole
 from paris.protocol.canonical import parse_json
 from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import RecordError, UnknownRunError
@@ -112,7 +112,8 @@ def remember(home: Home, spec: Envelope[RunSpec]) -> Envelope[RunSpec]:
         kept = _open_kept(path, spec.run_id)
         if kept.sequence >= spec.sequence:
             return kept
-    write_whole(path, spec.data)
+    with disk_full_while("saving run.json", path.parent):
+        write_whole(path, spec.data)
     return spec
 
 

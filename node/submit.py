@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paris.node.cache import file_sha256
-from paris.node.errors import TrainerError
+from paris.experts.files import file_sha256, write_whole
+from paris.node.errors import TrainerError, disk_full_while
 from paris.node.hub import Hub, translated
-from paris.node.unit import Finished, Unit, UnitFolder, write_whole
+from paris.node.unit import Finished, Unit, UnitFolder
 from paris.protocol.envelope import open_envelope, seal
 from paris.protocol.records import Submission, SubmittedFile
 from paris.protocol.signing import Identity
@@ -78,7 +78,8 @@ def make_submission(
     envelope = seal(
         payload, identity, run_id=unit.run_id, sequence=int(now * 1000), issued_at=now, expires_at=expires_at
     )
-    write_whole(folder.submission, envelope.data)
+    with disk_full_while("saving submission.json", folder.path):
+        write_whole(folder.submission, envelope.data)
     return payload
 
 

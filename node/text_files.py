@@ -13,12 +13,11 @@ import shutil
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from paris.node.cache import file_sha256
-from paris.node.errors import HubRefusedError, WrongHashError
+from paris.experts.files import file_sha256, write_whole
+from paris.node.errors import HubRefusedError, WrongHashError, disk_full_while
 from paris.node.fetch import Fetcher
 from paris.node.hub import Hub, translated
 from paris.node.hub_file import Wanted
-from paris.node.unit import write_whole
 from paris.protocol.records import RunSpec
 
 _PART = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
@@ -94,8 +93,8 @@ def _fetch_small(
     for _ in range(2):
         data = hub.read_small(url, _MAX_SMALL_BYTES)
         if _is_right(data, sha256, blob_id):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(target, data)
+            with disk_full_while(f"saving {target.name}", target.parent):
+                write_whole(target, data)
             return
     raise _wrong(path, repo)
 

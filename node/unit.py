@@ -14,8 +14,6 @@ A node that is `joined` and waits has no unit.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
 import time
 from pathlib import Path
@@ -23,7 +21,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from paris.node.errors import disk_full, is_disk_full
+from paris.experts.files import write_whole
+from paris.node.errors import disk_full_while
 from paris.protocol.errors import RecordError
 from paris.protocol.records import Lease, Shard, Submission, Task, Verdict
 
@@ -113,7 +112,8 @@ class UnitFolder:
             DiskFullError: No room; the saved unit stays as it was.
         """
         self.work.mkdir(parents=True, exist_ok=True)
-        write_whole(self.path / "unit.json", unit.model_dump_json(indent=1).encode("utf-8"))
+        with disk_full_while("saving unit.json", self.path):
+            write_whole(self.path / "unit.json", unit.model_dump_json(indent=1).encode("utf-8"))
         return unit
 
     def advance(self, unit: Unit, state: State, **changes: object) -> Unit:
@@ -132,24 +132,3 @@ class UnitFolder:
     def delete_big_files(self) -> None:
         """Remove snapshots and weights, keep unit.json, the signed submission and the log."""
         shutil.rmtree(self.work, ignore_errors=True)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Replace a file in one step: temporary name, fsync, rename.
-
-    Raises:
-        DiskFullError: No room; the old file stays.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):  # the disk is in trouble already; the first error is the one to tell
-            temporary.unlink(missing_ok=True)
-        if is_disk_full(error):
-            raise disk_full(f"saving {path.name}", path.parent) from error
-        raise

@@ -3,6 +3,7 @@
 errors.py      typed errors with a next step and an exit code
 version.py     protocol and software version
 limits.py      bounds that every peer enforces
+locks.py       exclusive locks between processes
 canonical.py   one value, one byte string
 signing.py     Ed25519 identities
 runid.py       run ids that vouch for their key

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from paris.coordinator.demo.journal import Journal
-from paris.coordinator.rundir import write_whole
+from paris.experts.files import write_whole
 
 
 def write_measurements(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import signal
 import socket
 import threading
@@ -18,6 +17,7 @@ from paris.coordinator.hub.app import HubApp, create_app
 from paris.coordinator.hub.errors import HubStartError
 from paris.coordinator.hub.limits import HubLimits
 from paris.protocol.errors import PortTakenError
+from paris.protocol.locks import try_lock
 
 _GRACE_S = 3
 _BACKLOG = 256
@@ -157,16 +157,12 @@ def _only_server_of(data_dir: Path) -> Iterator[None]:
     """Hold the data folder's lock; the system gives it back when the process ends, however it ends."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        lock = (data_dir / "hub.lock").open("w")
+        lock = try_lock(data_dir / "hub.lock")
     except OSError as error:
         raise HubStartError(f"Cannot use {data_dir}: {error.strerror}.", "Choose another folder.") from error
+    if lock is None:
+        raise HubStartError(f"Another Hub is using {data_dir}.", "Stop it first, or choose another folder.")
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise HubStartError(
-                f"Another Hub is using {data_dir}.", "Stop it first, or choose another folder."
-            ) from error
         yield
 
 

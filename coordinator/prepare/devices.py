@@ -7,14 +7,15 @@ The system drops a killed process's lock. Where all are claimed, processes share
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import os
 import tempfile
+from io import FileIO
 from pathlib import Path
-from typing import IO
 
-_held: list[IO[str]] = []
+from paris.protocol.locks import try_lock
+
+_held: list[FileIO] = []
 
 
 @functools.lru_cache
@@ -43,13 +44,8 @@ def claim(names: list[str]) -> int | None:
         The place in `names`, or None where all are claimed.
     """
     for number, name in enumerate(names):
-        path = Path(tempfile.gettempdir()) / f"paris-gpu-{os.getuid()}-{name}.lock"
-        file = path.open("w")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            continue
-        _held.append(file)
-        return number
+        lock = try_lock(Path(tempfile.gettempdir()) / f"paris-gpu-{os.getuid()}-{name}.lock")
+        if lock is not None:
+            _held.append(lock)
+            return number
     return None

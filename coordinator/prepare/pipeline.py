@@ -13,7 +13,6 @@ Work in progress and what lets it go on after a kill stand in `<out>/.prepare`:
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -50,6 +49,7 @@ from paris.coordinator.prepare.sources import read_source, source_info
 from paris.coordinator.prepare.tokens import Tokenizer
 from paris.experts.files import file_sha256, write_whole
 from paris.protocol.canonical import canonical_bytes, digest
+from paris.protocol.locks import try_lock
 
 _ENCODED = ".prepare/encoded"
 _OUTPUTS = ("shards", "heldout", "manifests")
@@ -239,11 +239,10 @@ def _claim(out_dir: Path, work_key: str) -> None:
 def _locked(folder: Path) -> Iterator[None]:
     """Let one process at a time prepare into a folder; the system drops the lock of a killed one."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OutputTakenError(
-                f"Another process prepares into {folder.parent}.", "Wait for it, or give another folder."
-            ) from error
+    lock = try_lock(folder / "lock")
+    if lock is None:
+        raise OutputTakenError(
+            f"Another process prepares into {folder.parent}.", "Wait for it, or give another folder."
+        )
+    with lock:
         yield

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, TextIO
 
-from paris.coordinator.rundir import write_whole
+from paris.experts.files import write_whole
 
 
 def write_report_files(out: Path, report: dict[str, Any]) -> None:

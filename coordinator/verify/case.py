@@ -12,8 +12,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from paris.coordinator.errors import ConfigError
-from paris.coordinator.rundir import write_whole
 from paris.coordinator.verify.bounds import VerificationBounds
+from paris.experts.files import write_whole
 from paris.protocol.records import Lease, PublicKey, RunSpec, Settings, Sha256, Task, TaskId
 
 SUBMISSION_RECORD = "submission.json"

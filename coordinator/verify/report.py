@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from paris.coordinator.errors import WorkerError
-from paris.coordinator.rundir import write_whole
+from paris.experts.files import write_whole
 from paris.protocol.records import Rung, Verdict
 
 RungName = Literal["envelope", "structure", "novelty", "skill"]

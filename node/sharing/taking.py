@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paris.node.cache import Cache, file_sha256
+from paris.experts.files import file_sha256
+from paris.node.cache import Cache
 from paris.node.hub_file import Wanted
 from paris.node.peers import Outcome
 from paris.node.sharing.board import ShardBoard

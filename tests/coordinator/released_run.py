@@ -9,10 +9,10 @@ import numpy as np
 
 from paris.coordinator.config import dump_config, load_recipe
 from paris.coordinator.init import create_run
-from paris.coordinator.rundir import RunDir, write_whole
+from paris.coordinator.rundir import RunDir
 from paris.coordinator.spec import make_spec
 from paris.experts.data.shards import Row, write_shard
-from paris.experts.files import file_sha256
+from paris.experts.files import file_sha256, write_whole
 from paris.experts.frozen.codec import CodecConfig
 from paris.experts.frozen.text import TextConfig, write_vocabulary
 from paris.experts.models.presets import model_config_from_settings

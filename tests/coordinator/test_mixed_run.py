@@ -14,9 +14,10 @@ from paris.coordinator.errors import ConfigError, NotReadyError
 from paris.coordinator.init import create_run
 from paris.coordinator.initial_weights import convert_initial_weights
 from paris.coordinator.run_data import model_config
-from paris.coordinator.rundir import RunDir, write_whole
+from paris.coordinator.rundir import RunDir
 from paris.coordinator.spec import make_spec, make_tasks
 from paris.experts.errors import CheckpointError
+from paris.experts.files import write_whole
 from paris.experts.models.initial_weights import InitialWeights, starting_expert
 from paris.protocol.envelope import seal
 from paris.protocol.records import RECORDS

@@ -8,7 +8,8 @@ from released_run import prepared_run, release
 from paris.coordinator.config import dump_config
 from paris.coordinator.router_job import train_run_router
 from paris.coordinator.router_samples import draw_samples
-from paris.coordinator.rundir import RunDir, write_whole
+from paris.coordinator.rundir import RunDir
+from paris.experts.files import write_whole
 from paris.experts.pipeline.drawing import field_of, read_prompts
 from paris.experts.pipeline.rules import rules_of
 from paris.experts.release.layout import expert_path, read_layout, read_router, write_layout

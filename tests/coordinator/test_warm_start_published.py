@@ -14,10 +14,10 @@ from warm_run import STEPS, change_data, changed, copy_of, prepared_warm_run, st
 from paris.coordinator.errors import NotReadyError, RunDirError
 from paris.coordinator.initial_weights import initial_weights
 from paris.coordinator.publishing import open_tasks
-from paris.coordinator.rundir import write_whole
 from paris.coordinator.serving import publish_data
 from paris.coordinator.spec import make_spec, make_tasks
 from paris.coordinator.verify.bounds import VerificationBounds
+from paris.experts.files import write_whole
 
 
 @pytest.fixture(scope="module")

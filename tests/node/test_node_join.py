@@ -10,7 +10,7 @@ import pytest
 from mini_coordinator import MODEL, SHARD_ROWS, TRAINING, MiniCoordinator
 from node_process import all_gone
 
-from paris.node.cache import file_sha256
+from paris.experts.files import file_sha256
 from paris.node.errors import HubRefusedError, NoTaskError, StoppedError
 from paris.protocol.envelope import open_envelope
 from paris.protocol.errors import UnknownRunError

@@ -17,7 +17,7 @@ from huggingface_hub import HfApi
 from test_node_unit import make_unit
 
 from paris.coordinator.hub import add_user, admin_token
-from paris.node.cache import file_sha256
+from paris.experts.files import file_sha256
 from paris.node.hub import Hub
 from paris.node.retry import Backoff, persist
 from paris.node.submit import make_submission, title_of, upload
