@@ -16,11 +16,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from paris.node.agent import Agent
-from paris.node.joining import Request, running_node
+from paris.node.join.joining import Request, running_node
 from paris.node.retry import StopSignal
-from paris.node.training_stage import accept, in_order, start_fetch
-from paris.node.work import UnitWork
+from paris.node.work.agent import Agent
+from paris.node.work.training_stage import accept, in_order, start_fetch
+from paris.node.work.unit_work import UnitWork
 
 _LEASE_TIMEOUT_S = 300.0
 _LOOK_S = 0.05

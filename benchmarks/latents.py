@@ -133,7 +133,7 @@ WAYS: dict[str, Callable[[np.ndarray], tuple[pa.Table, dict[str, Any], np.ndarra
 
 def twemoji_pictures() -> np.ndarray:
     """All base forms on white, uint8 `[N, 3, 64, 64]`, in an order of their own."""
-    from paris.coordinator.prepare.pictures import PictureLimits, decode_picture
+    from paris.coordinator.prepare.compute.pictures import PictureLimits, decode_picture
     from paris.coordinator.prepare.sources.settings import TwemojiSource
     from paris.coordinator.prepare.sources.twemoji import read_twemoji
 

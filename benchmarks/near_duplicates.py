@@ -25,9 +25,9 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.record import as_table, write_result
-from paris.coordinator.prepare.filters import HashPictures
-from paris.coordinator.prepare.near_duplicates import MAX_LEVELS
-from paris.coordinator.prepare.pictures import PictureLimits, decode_picture
+from paris.coordinator.prepare.compute.pictures import PictureLimits, decode_picture
+from paris.coordinator.prepare.selecting.filters import HashPictures
+from paris.coordinator.prepare.selecting.near_duplicates import MAX_LEVELS
 from paris.coordinator.prepare.sources.settings import TwemojiSource
 from paris.coordinator.prepare.sources.twemoji import read_twemoji
 

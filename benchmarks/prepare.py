@@ -43,7 +43,7 @@ def measure(folder: str, rows: int, kind: str, ray_address: str | None = None) -
         ray_address: Of a cluster to compute on.
     """
     from paris.coordinator.prepare import prepare, prepare_config
-    from paris.coordinator.prepare.engine import Engine
+    from paris.coordinator.prepare.compute.engine import Engine
 
     root, out = Path(folder), Path(folder) / "out"
     shutil.rmtree(out, ignore_errors=True)

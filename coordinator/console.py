@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import typer
 
-    from paris.coordinator.observations import Event
 
 _FAILED = 1
 _INTERRUPTED = 130
@@ -44,18 +42,6 @@ def progress_bar(title: str, total: int, *, shown: bool = True) -> Iterator[Call
     with Progress(console=Console(stderr=True), disable=not shown) as progress:
         task = progress.add_task(title, total=total)
         yield lambda done: progress.update(task, completed=done)
-
-
-def event_printer(as_json: bool) -> Callable[[Event], None]:
-    """How the service's events are shown: JSON lines on stdout, or a line with the time on stderr."""
-
-    def as_line(event: Event) -> None:
-        say(f"{time.strftime('%H:%M:%S')} {event.kind:<10} {event.text}")
-
-    def as_object(event: Event) -> None:
-        print_json({"at": time.time(), "event": event.kind, "text": event.text})
-
-    return as_object if as_json else as_line
 
 
 def fail_clearly(app: typer.Typer, arguments: list[str]) -> None:

@@ -71,8 +71,8 @@ def join(
         "share_shards": share_shards,
     }
     with _clear_errors(view):
-        from paris.node.joining import Request
-        from paris.node.joining import join as join_run
+        from paris.node.join.joining import Request
+        from paris.node.join.joining import join as join_run
 
         request = Request(run, _home(home), run_id, flags)
         join_run(request, view, max_tasks=1 if once else max_tasks, task_wait_s=task_wait_s)
@@ -85,9 +85,9 @@ def leave(run: RunArgument, home: HomeOption = None, run_id: RunIdOption = None)
 
     view = make_view(as_json=False)
     with _clear_errors(view):
-        from paris.node.agent import give_back
-        from paris.node.joining import Request, running_node
+        from paris.node.join.joining import Request, running_node
         from paris.node.retry import StopSignal
+        from paris.node.work.agent import give_back
 
         with running_node(Request(run, _home(home), run_id, {}), view, StopSignal()) as node:
             view.event("done", text=f"Left; {give_back(node)} unfinished tasks were given back.")
@@ -97,7 +97,7 @@ def leave(run: RunArgument, home: HomeOption = None, run_id: RunIdOption = None)
 def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Show the runs and tasks that this machine has worked on."""
     with _clear_errors():
-        from paris.node.home import Home
+        from paris.node.machine.home import Home
 
         node_home = Home(_home(home))
         rows = [_row(run_id, unit) for run_id in node_home.run_ids() for _, unit in node_home.units(run_id)]
@@ -122,7 +122,7 @@ def check(
 ) -> None:
     """Check hardware, disk, peers, Hub and token: one line each."""
     with _clear_errors():
-        from paris.node.check import check as look
+        from paris.node.join.check import check as look
 
         all_passed = True
         for line in look(run, _home(home), run_id, {"device": device, "hub_endpoint": hub_endpoint}):
@@ -140,7 +140,7 @@ def check(
 def identity_show(home: HomeOption = None) -> None:
     """Print the public key; make the identity if there is none."""
     with _clear_errors():
-        from paris.node.home import Home
+        from paris.node.machine.home import Home
         from paris.protocol.signing import Identity
 
         print(Identity.load_or_create(Home(_home(home)).identity).public_key)
@@ -155,7 +155,7 @@ def main() -> None:
 def _home(home: Path | None) -> Path:
     if home is not None:
         return home.expanduser()
-    from paris.node.config import default_home
+    from paris.node.machine.config import default_home
 
     return default_home()
 

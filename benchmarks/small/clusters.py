@@ -25,8 +25,8 @@ import numpy as np
 from benchmarks.small.classifier import Classifier
 from benchmarks.small.pictures import Pictures, SmallDataError, unit_pixels
 from benchmarks.small.settings import SmallSettings
-from paris.coordinator.prepare.balance import balanced_labels
-from paris.coordinator.prepare.kmeans import cluster_features, distances
+from paris.coordinator.prepare.clustering.balance import balanced_labels
+from paris.coordinator.prepare.clustering.kmeans import cluster_features, distances
 from paris.experts.data.shards import ClusterData, Row, write_shard
 from paris.experts.files import whole_file, write_whole
 

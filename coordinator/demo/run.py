@@ -19,10 +19,10 @@ from paris.coordinator.demo.journal import Journal
 from paris.coordinator.demo.measurements import write_measurements
 from paris.coordinator.demo.processes import Processes
 from paris.coordinator.errors import NotReadyError, RunDirError
-from paris.coordinator.rundir import RunDir
-from paris.coordinator.status import read_status
+from paris.coordinator.report.status import read_status
+from paris.coordinator.run.directory import RunDir
 
-_COORD = "paris.coordinator.cli"
+_COORD = "paris.coordinator.cli.app"
 _NODE = "paris.node.cli"
 _READY_TIMEOUT_S = 120.0
 _POLL_S = 0.5

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-_TRAINER = "paris.node.trainer"
+_TRAINER = "paris.node.trainer.process"
 Address = tuple[str, int]
 
 

@@ -21,8 +21,8 @@ Uploads need HF_HUB_DISABLE_XET=1 on the client's side; downloads need nothing.
 
 from __future__ import annotations
 
+from paris.coordinator.hub.accounts.auth import add_user, admin_token
 from paris.coordinator.hub.app import create_app
-from paris.coordinator.hub.auth import add_user, admin_token
 from paris.coordinator.hub.errors import HubStartError
 from paris.coordinator.hub.limits import HubLimits
 from paris.coordinator.hub.server import HubServer, serve

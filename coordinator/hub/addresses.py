@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from paris.coordinator.hub import admin, browse, commits, discussions, infos, lfs, page, resolve
+from paris.coordinator.hub.api import admin, browse, commits, discussions, infos, lfs, resolve
+from paris.coordinator.hub.pages import page
 from paris.coordinator.hub.routing import Route
 
 _API = "api/{kind}/{owner}/{name}"

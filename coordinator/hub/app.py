@@ -15,17 +15,17 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
+from paris.coordinator.hub.accounts.auth import ANONYMOUS, Users, admin_token
+from paris.coordinator.hub.accounts.tickets import TicketOffice, load_secret
+from paris.coordinator.hub.accounts.traffic import Traffic
 from paris.coordinator.hub.addresses import ROUTES
-from paris.coordinator.hub.auth import ANONYMOUS, Users, admin_token
-from paris.coordinator.hub.blobs import BlobStore
 from paris.coordinator.hub.context import Call, Hub
 from paris.coordinator.hub.errors import Refusal
 from paris.coordinator.hub.limits import HubLimits
+from paris.coordinator.hub.repositories.sweep import sweep_at_start
 from paris.coordinator.hub.routing import Route, find_route
-from paris.coordinator.hub.store import Store
-from paris.coordinator.hub.sweep import sweep_at_start
-from paris.coordinator.hub.tickets import TicketOffice, load_secret
-from paris.coordinator.hub.traffic import Traffic
+from paris.coordinator.hub.storage.blobs import BlobStore
+from paris.coordinator.hub.storage.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -14,13 +14,13 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from paris.coordinator.hub.auth import User, Users
-from paris.coordinator.hub.blobs import BlobStore
+from paris.coordinator.hub.accounts.auth import User, Users
+from paris.coordinator.hub.accounts.tickets import TicketOffice
+from paris.coordinator.hub.accounts.traffic import Traffic
 from paris.coordinator.hub.errors import Refusal, bad_request
 from paris.coordinator.hub.limits import HubLimits
-from paris.coordinator.hub.store import Store
-from paris.coordinator.hub.tickets import TicketOffice
-from paris.coordinator.hub.traffic import Traffic
+from paris.coordinator.hub.storage.blobs import BlobStore
+from paris.coordinator.hub.storage.store import Store
 
 B = TypeVar("B", bound=BaseModel)
 

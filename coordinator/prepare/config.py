@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from paris.coordinator.prepare.errors import PrepareConfigError
-from paris.coordinator.prepare.licences import allowed_name
+from paris.coordinator.prepare.rows.licences import allowed_name
 from paris.coordinator.prepare.sources.settings import Source, TwemojiSource
 from paris.protocol.canonical import canonical_bytes, digest
 from paris.protocol.limits import MAX_CLUSTERS

@@ -20,33 +20,33 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from paris.coordinator.prepare.captions import Captioning, captioner_origin, fill_captions
+from paris.coordinator.prepare.clustering.plan import Plan, make_plan
+from paris.coordinator.prepare.compute.engine import Engine
+from paris.coordinator.prepare.compute.pictures import NO_CAPTION
 from paris.coordinator.prepare.config import PrepareConfig
-from paris.coordinator.prepare.describing import describe_clusters, frequent_words
-from paris.coordinator.prepare.drops import DROPPED, DropList
-from paris.coordinator.prepare.embedding import Report, embed_items
-from paris.coordinator.prepare.encoding import EncodedRows, Encoder, encode_rows, probe
-from paris.coordinator.prepare.engine import Engine
 from paris.coordinator.prepare.errors import EmptySourceError, OutputTakenError
-from paris.coordinator.prepare.examples import gather_examples
-from paris.coordinator.prepare.filters import admitted
-from paris.coordinator.prepare.items import SourceInfo, items_key, write_items
-from paris.coordinator.prepare.licences import count_licences
-from paris.coordinator.prepare.outputs import (
+from paris.coordinator.prepare.prepared import RECORD, Prepared, PreparedCluster, load_prepared, save_prepared
+from paris.coordinator.prepare.rows.drops import DROPPED, DropList
+from paris.coordinator.prepare.rows.items import SourceInfo, items_key, write_items
+from paris.coordinator.prepare.rows.licences import count_licences
+from paris.coordinator.prepare.selecting.captions import Captioning, captioner_origin, fill_captions
+from paris.coordinator.prepare.selecting.embedding import Report, embed_items
+from paris.coordinator.prepare.selecting.filters import admitted
+from paris.coordinator.prepare.showing.describing import describe_clusters, frequent_words
+from paris.coordinator.prepare.showing.examples import gather_examples
+from paris.coordinator.prepare.showing.page import cluster_page
+from paris.coordinator.prepare.showing.panels import draw_panels, make_panels
+from paris.coordinator.prepare.sources import read_source, source_info
+from paris.coordinator.prepare.writing.encoding import EncodedRows, Encoder, encode_rows, probe
+from paris.coordinator.prepare.writing.outputs import (
     count_words,
     write_attribution,
     write_card,
     write_manifest,
     write_words,
 )
-from paris.coordinator.prepare.page import cluster_page
-from paris.coordinator.prepare.panels import draw_panels, make_panels
-from paris.coordinator.prepare.pictures import NO_CAPTION
-from paris.coordinator.prepare.plan import Plan, make_plan
-from paris.coordinator.prepare.prepared import RECORD, Prepared, PreparedCluster, load_prepared, save_prepared
-from paris.coordinator.prepare.shard_files import in_order, targets, write_targets
-from paris.coordinator.prepare.sources import read_source, source_info
-from paris.coordinator.prepare.tokens import Tokenizer
+from paris.coordinator.prepare.writing.shard_files import in_order, targets, write_targets
+from paris.coordinator.prepare.writing.tokens import Tokenizer
 from paris.experts.files import file_sha256, write_whole
 from paris.protocol.canonical import canonical_bytes, digest
 from paris.protocol.locks import try_lock

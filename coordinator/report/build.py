@@ -10,7 +10,7 @@ from paris.coordinator.report.facts import gather_facts
 from paris.coordinator.report.pictures import draw_samples, draw_training
 from paris.coordinator.report.recognition import measure_recognition
 from paris.coordinator.report.tables import write_report_files
-from paris.coordinator.rundir import RunDir
+from paris.coordinator.run.directory import RunDir
 
 
 def build_report(run: RunDir, out: Path) -> None:

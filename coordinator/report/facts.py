@@ -9,10 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from paris.coordinator.embedded_hub import read_traffic
-from paris.coordinator.rundir import RunDir
-from paris.coordinator.status import read_status
-from paris.coordinator.store import Store
+from paris.coordinator.report.status import read_status
+from paris.coordinator.run.directory import RunDir
+from paris.coordinator.run_hub.embedded import read_traffic
+from paris.coordinator.state.store import Store
 
 _VERSIONS = ("paris-swarm", "torch", "hivemind", "huggingface_hub", "daft", "pydantic")
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from paris.coordinator.run_data import load_manifests, prepared_record
-from paris.coordinator.rundir import RunDir
+from paris.coordinator.run.directory import RunDir
+from paris.coordinator.run.prepared_data import load_manifests, prepared_record
 
 Pictures = NDArray[np.uint8]
 _MOST_NAMES = 512

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from paris.node.swarm import Swarm
+from paris.node.swarm.connection import Swarm
 from paris.protocol.records import Holding, Lease
 
 _KEPT_S = 10.0

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from paris.node.bandwidth import Bandwidth
-from paris.node.cache import Cache
-from paris.node.heartbeat import Announcer
-from paris.node.sharing.board import ShardBoard
-from paris.node.sharing.host import ShardHost
+from paris.node.fetching.bandwidth import Bandwidth
+from paris.node.fetching.cache import Cache
+from paris.node.sharing.asking import Taking
+from paris.node.sharing.inventory import ShardBoard
 from paris.node.sharing.members import Members, usable
-from paris.node.sharing.taking import Taking
-from paris.node.swarm import Swarm
+from paris.node.sharing.serving import ShardHost
+from paris.node.swarm.announcer import Announcer
+from paris.node.swarm.connection import Swarm
 from paris.protocol.records import Holding, Shard
 from paris.protocol.signing import Identity
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paris.node.hub_file import Wanted
+from paris.node.hub.file import Wanted
 from paris.protocol.errors import PeerError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from paris.coordinator.hub import HubServer, add_user
-from paris.coordinator.hub_client import RunHub
+from paris.coordinator.run_hub.client import RunHub
 
 OWNER_TOKEN = "owner_token_owner_token"
 STRANGER_TOKEN = "stranger_token_stranger_token"

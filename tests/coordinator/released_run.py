@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from paris.coordinator.config import dump_config, load_recipe
-from paris.coordinator.init import create_run
-from paris.coordinator.rundir import RunDir
-from paris.coordinator.spec import make_spec
+from paris.coordinator.run.config import dump_config, load_recipe
+from paris.coordinator.run.create import create_run
+from paris.coordinator.run.description import make_spec
+from paris.coordinator.run.directory import RunDir
 from paris.experts.data.shards import Row, write_shard
 from paris.experts.files import file_sha256, write_whole
 from paris.experts.frozen.codec import CodecConfig

@@ -19,10 +19,10 @@ import pytest
 from hub_gate import wait_until
 
 from paris.coordinator.console import fail_clearly
-from paris.coordinator.rundir import RunDir
+from paris.coordinator.run.directory import RunDir
 
 TINY = Path(__file__).parents[1] / "swarm" / "tiny.toml"
-COORD = (sys.executable, "-m", "paris.coordinator.cli")
+COORD = (sys.executable, "-m", "paris.coordinator.cli.app")
 
 
 def coord(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -6,11 +6,11 @@ import re
 
 import pytest
 
-from paris.coordinator.config import dump_config, load_config, load_recipe, parse_config, recipe_names
-from paris.coordinator.config_tables import SamplingTable
 from paris.coordinator.errors import ConfigError, RunDirError
-from paris.coordinator.init import create_run
-from paris.coordinator.rundir import RunDir
+from paris.coordinator.run.config import dump_config, load_config, load_recipe, parse_config, recipe_names
+from paris.coordinator.run.config_tables import SamplingTable
+from paris.coordinator.run.create import create_run
+from paris.coordinator.run.directory import RunDir
 from paris.experts.sampling.settings import SamplingSettings, usual_sampling
 from paris.experts.sampling.solvers import SOLVERS
 from paris.protocol.runid import key_belongs_to_run

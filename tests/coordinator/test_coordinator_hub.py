@@ -13,20 +13,20 @@ from hub_gate import MODELS, STRANGER_TOKEN, WEIGHTS, Gate, run_hub, running_hub
 from huggingface_hub import CommitOperationAdd
 
 from paris.coordinator.children import Children
+from paris.coordinator.decisions.observations import Observation, Register, Registered
+from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.decisions.tick import tick
 from paris.coordinator.errors import HubError
-from paris.coordinator.executor import Executor
-from paris.coordinator.hub_client import hub_errors
-from paris.coordinator.init import create_run
-from paris.coordinator.observations import Observation, Register, Registered
-from paris.coordinator.policy import Policy
-from paris.coordinator.registering import register_submission, reject_submission
-from paris.coordinator.state import State, SubmissionState, TaskState
-from paris.coordinator.tick import tick
+from paris.coordinator.hub_errors import hub_errors
+from paris.coordinator.run.create import create_run
+from paris.coordinator.service.actions import Work
+from paris.coordinator.service.executor import Executor
+from paris.coordinator.service.registering import register_submission, reject_submission
+from paris.coordinator.state.model import State, SubmissionState, TaskState
 from paris.coordinator.verify.case import SUBMISSION_RECORD, submission_folder
-from paris.coordinator.work import Work
 from paris.experts.files import DiskFullError
-from paris.node.hub import Hub
-from paris.node.leasing import verdict_on_hub
+from paris.node.hub.client import Hub
+from paris.node.swarm.coordinator_records import verdict_on_hub
 from paris.protocol.records import Rung, Submission, SubmittedFile, Task, Verdict
 
 VOLUNTEER = "a" * 64

@@ -62,7 +62,7 @@ def test_a_connection_within_one_volunteer_is_not_counted(talkers):
 
 
 def test_a_trainer_with_a_socket_is_seen(talkers):
-    trainer = talkers("paris.node.trainer")
+    trainer = talkers("paris.node.trainer.process")
     trainer.stdout.readline()
     watch = SocketWatch()
     watch.look({"ada": trainer.pid})

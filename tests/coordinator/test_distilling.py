@@ -13,10 +13,10 @@ import typer.testing
 from PIL import Image
 from released_run import SIZE, prepared_run, release
 
-from paris.coordinator.cli import app
-from paris.coordinator.distilling import DistillRequest, distill_run
+from paris.coordinator.cli.app import app
 from paris.coordinator.errors import NotReadyError, RunDirError
-from paris.coordinator.rundir import RunDir
+from paris.coordinator.run.directory import RunDir
+from paris.coordinator.training.distill import DistillRequest, distill_run
 from paris.experts.data.shards import Row, ShardFile, write_shard
 from paris.experts.errors import LayoutError, ShardError, SnapshotError
 from paris.experts.release.layout import read_layout
@@ -84,7 +84,7 @@ def test_pictures_are_drawn_from_it(student, tmp_path):
 def command(run: RunDir, out: Path) -> subprocess.Popen:
     words = ("distill", run.path, "--out", out, "--steps", STEPS, "--json")
     return subprocess.Popen(
-        [sys.executable, "-m", "paris.coordinator.cli", *map(str, words)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "paris.coordinator.cli.app", *map(str, words)], stdout=subprocess.PIPE, text=True
     )
 
 

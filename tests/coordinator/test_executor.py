@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from paris.coordinator.decisions.observations import RouterTrained, TrainRouter
 from paris.coordinator.errors import WorkerError
-from paris.coordinator.executor import Executor
-from paris.coordinator.observations import RouterTrained, TrainRouter
-from paris.coordinator.state import State
+from paris.coordinator.service.executor import Executor
+from paris.coordinator.state.model import State
 
 
 class Work:

@@ -24,9 +24,9 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from paris.coordinator.hub import HubLimits, HubServer, HubStartError, add_user, admin_token, create_app
-from paris.coordinator.hub.blobs import BlobStore
-from paris.coordinator.hub.store import Store
-from paris.coordinator.hub.sweep import sweep_at_start
+from paris.coordinator.hub.repositories.sweep import sweep_at_start
+from paris.coordinator.hub.storage.blobs import BlobStore
+from paris.coordinator.hub.storage.store import Store
 from paris.protocol.errors import PortTakenError
 
 

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from paris.coordinator.hub.api.operations import apply_operations, parse_commit
 from paris.coordinator.hub.errors import Refusal
 from paris.coordinator.hub.limits import HubLimits
-from paris.coordinator.hub.operations import apply_operations, parse_commit
-from paris.coordinator.hub.repos import create_repo
-from paris.coordinator.hub.store import Store
-from paris.coordinator.hub.trees import lfs_entry, read_listing, regular_entry, write_tree
+from paris.coordinator.hub.repositories.repos import create_repo
+from paris.coordinator.hub.storage.store import Store
+from paris.coordinator.hub.storage.trees import lfs_entry, read_listing, regular_entry, write_tree
 
 
 @pytest.fixture

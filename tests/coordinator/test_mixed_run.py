@@ -9,13 +9,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from paris.coordinator.config import RunConfig, dump_config, load_recipe, parse_config
 from paris.coordinator.errors import ConfigError, NotReadyError
-from paris.coordinator.init import create_run
-from paris.coordinator.initial_weights import convert_initial_weights
-from paris.coordinator.run_data import model_config
-from paris.coordinator.rundir import RunDir
-from paris.coordinator.spec import make_spec, make_tasks
+from paris.coordinator.run.config import RunConfig, dump_config, load_recipe, parse_config
+from paris.coordinator.run.create import create_run
+from paris.coordinator.run.description import make_spec
+from paris.coordinator.run.directory import RunDir
+from paris.coordinator.run.initial_weights import convert_initial_weights
+from paris.coordinator.run.prepared_data import model_config
+from paris.coordinator.service.tasks import make_tasks
 from paris.experts.errors import CheckpointError
 from paris.experts.files import write_whole
 from paris.experts.models.initial_weights import InitialWeights, starting_expert

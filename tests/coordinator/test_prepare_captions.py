@@ -12,8 +12,8 @@ from tiny_captioners import WORDS, save_blip, save_blip2
 from transformers import BertConfig
 
 from paris.coordinator.prepare import prepare, prepare_config
-from paris.coordinator.prepare.drops import read_dropped
 from paris.coordinator.prepare.errors import CaptionerError, EmptySourceError, OutputTakenError
+from paris.coordinator.prepare.rows.drops import read_dropped
 
 SILENT = ("disc-1", "disc-2", "blocks-0", "blocks-3")
 

@@ -10,14 +10,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from paris.coordinator.prepare.balance import balanced_labels, exact_labels, priced_labels, size_bounds
-from paris.coordinator.prepare.kmeans import (
-    cluster_features,
-    distances,
-    fine_centroids,
-    merged_centroids,
-)
-from paris.coordinator.prepare.separation import davies_bouldin, silhouette
+from paris.coordinator.prepare.clustering.balance import balanced_labels, exact_labels, priced_labels, size_bounds
+from paris.coordinator.prepare.clustering.kmeans import cluster_features, distances, fine_centroids, merged_centroids
+from paris.coordinator.prepare.clustering.separation import davies_bouldin, silhouette
 
 
 def blobs(sizes: list[int], width: int = 8, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

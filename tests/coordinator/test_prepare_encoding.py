@@ -17,11 +17,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from picture_piles import pile, write_tables
 
-from paris.coordinator.prepare import encoding, load_prepared, prepare, prepare_config
-from paris.coordinator.prepare.encoding import EncodedRows, Stored
+from paris.coordinator.prepare import load_prepared, prepare, prepare_config
 from paris.coordinator.prepare.errors import NotPreparedError, PrepareError
-from paris.coordinator.prepare.items import rows_at
+from paris.coordinator.prepare.rows.items import rows_at
 from paris.coordinator.prepare.sources import reading
+from paris.coordinator.prepare.writing import encoding
+from paris.coordinator.prepare.writing.encoding import EncodedRows, Stored
 from paris.experts.files import DiskFullError
 
 ROWS_A_GROUP = 3

@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.local_ray import local_ray
 from paris.coordinator.prepare import prepare, prepare_config
-from paris.coordinator.prepare.engine import Engine
+from paris.coordinator.prepare.compute.engine import Engine
 from paris.coordinator.prepare.errors import EngineError
 
 NAMES = ("red heart", "blue heart", "green heart", "taxi", "bus", "tractor", "winking face", "nerd face", "zany face")
@@ -55,7 +55,7 @@ def test_two_ray_nodes_make_the_same_files_as_this_machine(tmp_path: Path, model
 @pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install '.[ray]'")
 def test_a_ray_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
     code = (
-        "import sys; from paris.coordinator.prepare.engine import Engine\n"
+        "import sys; from paris.coordinator.prepare.compute.engine import Engine\n"
         "from paris.coordinator.prepare.errors import EngineError\n"
         "try:\n    Engine(ray_address='127.0.0.1:9').start()\n"
         "except EngineError as error:\n    print(error)"
@@ -77,7 +77,7 @@ def test_a_device_that_is_not_there_is_refused_before_any_work(tmp_path: Path) -
 
 
 def _claim(pipe: Connection, names: list[str]) -> None:
-    from paris.coordinator.prepare.devices import claim
+    from paris.coordinator.prepare.compute.devices import claim
 
     pipe.send(claim(names))
     pipe.recv()

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from paris.coordinator.prepare import prepare, prepare_config
-from paris.coordinator.prepare.engine import Engine
+from paris.coordinator.prepare.compute.engine import Engine
+from paris.coordinator.prepare.compute.pictures import DroppedPicture, PictureLimits, decode_picture
 from paris.coordinator.prepare.errors import (
     EmptySourceError,
     EngineError,
@@ -26,7 +27,6 @@ from paris.coordinator.prepare.errors import (
     SourceMissingError,
     TooFewRowsError,
 )
-from paris.coordinator.prepare.pictures import DroppedPicture, PictureLimits, decode_picture
 from paris.coordinator.prepare.prepared import load_prepared
 from paris.experts.errors import ExpertError
 from paris.experts.files import DiskFullError
@@ -201,6 +201,7 @@ def test_importing_the_package_imports_neither_torch_nor_daft_and_daft_reports_n
     code = (
         "import sys, paris.coordinator.prepare as p; p.prepare_config({});"
         "assert not {'torch', 'daft', 'faiss'} & set(sys.modules), 'heavy imports';"
-        "import paris.coordinator.prepare.engine; from daft.scarf_telemetry import opted_out; assert opted_out()"
+        "import paris.coordinator.prepare.compute.engine;"
+        "from daft.scarf_telemetry import opted_out; assert opted_out()"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

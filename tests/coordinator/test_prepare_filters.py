@@ -19,11 +19,11 @@ from picture_piles import Pictured, pile, png, write_folder
 from PIL import Image
 from typer.testing import CliRunner
 
-from paris.coordinator.cli import app
+from paris.coordinator.cli.app import app
 from paris.coordinator.prepare import Prepared, load_prepared, prepare, prepare_config
-from paris.coordinator.prepare.drops import DropList, Dropped, read_dropped
 from paris.coordinator.prepare.errors import NotPreparedError
-from paris.coordinator.prepare.near_duplicates import GRID, near_duplicates
+from paris.coordinator.prepare.rows.drops import DropList, Dropped, read_dropped
+from paris.coordinator.prepare.selecting.near_duplicates import GRID, near_duplicates
 
 
 def naive(hashes: list[int], grounds: list[int], max_bits: int) -> list[int]:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 from paris.coordinator.prepare import Prepared, prepare, prepare_config
 from paris.coordinator.prepare.errors import EmptySourceError, SourceFormatError, SourceMissingError
-from paris.coordinator.prepare.items import Item, write_items
+from paris.coordinator.prepare.rows.items import Item, write_items
 from paris.coordinator.prepare.sources import read_source
 from paris.coordinator.prepare.sources.settings import FolderSource
 

@@ -28,7 +28,8 @@ def prepare_in_small_parts(
     Args:
         kept: Receives the files and their times when nothing is left but to describe them.
     """
-    from paris.coordinator.prepare import embedding, encoding
+    from paris.coordinator.prepare.selecting import embedding
+    from paris.coordinator.prepare.writing import encoding
 
     def progress(stage: str, done: int, total: int) -> None:
         if stage == kill_stage and done >= kill_at:

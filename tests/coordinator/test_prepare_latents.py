@@ -13,9 +13,9 @@ import pytest
 import tiny_pretrained
 
 from paris.coordinator.prepare import Prepared, prepare, prepare_config
-from paris.coordinator.prepare.encoding import Stored
 from paris.coordinator.prepare.errors import PrepareConfigError
 from paris.coordinator.prepare.prepared import read_shard_list
+from paris.coordinator.prepare.writing.encoding import Stored
 from paris.experts.data.shards import ShardFile
 from paris.experts.errors import ExpertError
 from paris.experts.frozen.codec import CodecConfig, load_codec

@@ -8,16 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from paris.coordinator.card import model_card
-from paris.coordinator.init import create_run
 from paris.coordinator.prepare.config import PrepareConfig
-from paris.coordinator.prepare.licences import (
-    allowed_name,
-    card_licences,
-    is_allowed,
-    normal_licence,
-)
-from paris.coordinator.rundir import RunDir
+from paris.coordinator.prepare.rows.licences import allowed_name, card_licences, is_allowed, normal_licence
+from paris.coordinator.release.card import model_card
+from paris.coordinator.run.create import create_run
+from paris.coordinator.run.directory import RunDir
 
 
 @pytest.mark.parametrize(

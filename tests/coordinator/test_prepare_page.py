@@ -18,11 +18,11 @@ from click.testing import Result
 from picture_piles import Pictured, pile, png, write_folder
 from typer.testing import CliRunner
 
-from paris.coordinator.cli import app
+from paris.coordinator.cli.app import app
 from paris.coordinator.errors import RunDirError
-from paris.coordinator.prepare.describing import frequent_words, most_alike
-from paris.coordinator.prepare.examples import Example, Examples
-from paris.coordinator.prepare.page import cluster_page
+from paris.coordinator.prepare.showing.describing import frequent_words, most_alike
+from paris.coordinator.prepare.showing.examples import Example, Examples
+from paris.coordinator.prepare.showing.page import cluster_page
 
 HOSTILE = "\"><script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)></style>'`&lt;\u202e"
 
@@ -143,7 +143,14 @@ def test_clusters_are_shown_when_there_are_some(run: Path, tmp_path: Path) -> No
     browser = tmp_path / "browser.py"
     browser.write_text(f"import sys; open({str(tmp_path / 'opened')!r}, 'w').write(sys.argv[1])")
     environment = {**os.environ, "BROWSER": f"{sys.executable} {browser} %s"}
-    opened = [sys.executable, "-c", "from paris.coordinator.cli import main; main()", "clusters", str(run), "--open"]
+    opened = [
+        sys.executable,
+        "-c",
+        "from paris.coordinator.cli.app import main; main()",
+        "clusters",
+        str(run),
+        "--open",
+    ]
     subprocess.run(opened, env=environment, check=True, timeout=60)
     assert (tmp_path / "opened").read_text() == (run / "data" / "clusters.html").as_uri()
     (run / "data" / "clusters.html").unlink()

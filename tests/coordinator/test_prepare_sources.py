@@ -13,10 +13,10 @@ import pytest
 from picture_piles import WRITERS, pile, png, said, tar_bytes, write_folder, write_tables, write_tars
 
 from paris.coordinator.prepare import Prepared, prepare, prepare_config
-from paris.coordinator.prepare.drops import Dropped
-from paris.coordinator.prepare.engine import daft
+from paris.coordinator.prepare.compute.engine import daft
 from paris.coordinator.prepare.errors import EmptySourceError, SourceFormatError, SourceMissingError
-from paris.coordinator.prepare.items import Item
+from paris.coordinator.prepare.rows.drops import Dropped
+from paris.coordinator.prepare.rows.items import Item
 from paris.coordinator.prepare.sources import read_source
 from paris.coordinator.prepare.sources.reading import with_bytes
 from paris.coordinator.prepare.sources.row_groups import RowGroups

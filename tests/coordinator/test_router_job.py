@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from released_run import prepared_run, release
 
-from paris.coordinator.config import dump_config
-from paris.coordinator.router_job import train_run_router
-from paris.coordinator.router_samples import draw_samples
-from paris.coordinator.rundir import RunDir
+from paris.coordinator.run.config import dump_config
+from paris.coordinator.run.directory import RunDir
+from paris.coordinator.training.router import train_run_router
+from paris.coordinator.training.router_samples import draw_samples
 from paris.experts.files import write_whole
 from paris.experts.pipeline.drawing import field_of, read_prompts
 from paris.experts.pipeline.rules import rules_of

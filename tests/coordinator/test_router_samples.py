@@ -10,11 +10,11 @@ import pytest
 import typer.testing
 from released_run import prepared_run, release
 
-from paris.coordinator.cli import app
+from paris.coordinator.cli.app import app
 from paris.coordinator.errors import ConfigError, NotReadyError
-from paris.coordinator.router_job import train_run_router
-from paris.coordinator.router_samples import draw_samples
-from paris.coordinator.rundir import RunDir
+from paris.coordinator.run.directory import RunDir
+from paris.coordinator.training.router import train_run_router
+from paris.coordinator.training.router_samples import draw_samples
 from paris.experts.errors import ShardError
 from paris.experts.pipeline.expert_samples import in_proportion, read_samples
 from paris.experts.release.layout import read_router

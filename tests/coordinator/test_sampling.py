@@ -7,8 +7,8 @@ import pytest
 import typer.testing
 from PIL import Image
 
-from paris.coordinator.cli import app
-from paris.coordinator.sampling import SampleRequest, sample_to_file
+from paris.coordinator.cli.app import app
+from paris.coordinator.release.sample import SampleRequest, sample_to_file
 from paris.experts.errors import ExpertError, SamplingError
 from paris.experts.frozen.codec import CodecConfig
 from paris.experts.frozen.text import TextConfig, write_vocabulary

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from paris.coordinator.observations import Event
-from paris.coordinator.publications import LIFE_S, Publisher, wanted_records
-from paris.coordinator.state import LeaseState, RouterState, State, TaskState, VolunteerState
-from paris.coordinator.store import Store
+from paris.coordinator.service.publisher import LIFE_S, Publisher, wanted_records
+from paris.coordinator.state.events import Event
+from paris.coordinator.state.model import LeaseState, RouterState, State, TaskState, VolunteerState
+from paris.coordinator.state.store import Store
 from paris.protocol.envelope import open_envelope
 from paris.protocol.records import Heartbeat, Lease, Task, Want
 from paris.protocol.runid import make_run_id

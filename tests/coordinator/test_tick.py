@@ -18,7 +18,7 @@ from tick_world import (
     want,
 )
 
-from paris.coordinator.observations import (
+from paris.coordinator.decisions.observations import (
     Closed,
     JudgingFailed,
     Observation,
@@ -29,8 +29,8 @@ from paris.coordinator.observations import (
     TrainRouter,
     Verify,
 )
-from paris.coordinator.state import RouterState, State
-from paris.coordinator.tick import tick
+from paris.coordinator.decisions.tick import tick
+from paris.coordinator.state.model import RouterState, State
 
 
 def test_an_open_task_goes_to_the_volunteer_that_waits_longest():

@@ -10,14 +10,15 @@ import torch
 import typer.testing
 from warm_run import STEPS, change_data, changed, copy_of, prepared_warm_run, start_file, told, train, warm_copy_of
 
-from paris.coordinator.all_data import run_shards
-from paris.coordinator.cli import app
+from paris.coordinator.cli.app import app
 from paris.coordinator.errors import RunDirError
-from paris.coordinator.initial_weights import initial_weights
-from paris.coordinator.locks import served
-from paris.coordinator.run_data import model_config
-from paris.coordinator.spec import make_spec, make_tasks
-from paris.coordinator.warm_start import warm_start_task
+from paris.coordinator.run.description import make_spec
+from paris.coordinator.run.initial_weights import initial_weights
+from paris.coordinator.run.locks import served
+from paris.coordinator.run.prepared_data import model_config
+from paris.coordinator.service.tasks import make_tasks
+from paris.coordinator.training.all_clusters import run_shards
+from paris.coordinator.training.warm_start import warm_start_task
 from paris.experts.data.shards import ShardFile
 from paris.experts.frozen.codec import CodecConfig, load_codec
 from paris.experts.frozen.text import TextConfig, load_text_encoder

@@ -12,10 +12,10 @@ from hub_gate import DATA, run_hub, running_hub
 from warm_run import STEPS, change_data, changed, copy_of, prepared_warm_run, start_file, told, train, warm_copy_of
 
 from paris.coordinator.errors import NotReadyError, RunDirError
-from paris.coordinator.initial_weights import initial_weights
-from paris.coordinator.publishing import open_tasks
-from paris.coordinator.serving import publish_data
-from paris.coordinator.spec import make_spec, make_tasks
+from paris.coordinator.run.description import make_spec
+from paris.coordinator.run.initial_weights import initial_weights
+from paris.coordinator.service.tasks import make_tasks, open_tasks
+from paris.coordinator.service.upload import publish_data
 from paris.coordinator.verify.bounds import VerificationBounds
 from paris.experts.files import write_whole
 
@@ -98,8 +98,8 @@ def test_one_kind_of_start_is_not_taken_for_the_other(warm, tmp_path):
 def test_tasks_are_opened_without_torch(warm, tmp_path):
     run = copy_of(warm, tmp_path)
     program = (
-        "import sys; from pathlib import Path; from paris.coordinator.publishing import open_tasks\n"
-        "from paris.coordinator.rundir import RunDir\n"
+        "import sys; from pathlib import Path; from paris.coordinator.service.tasks import open_tasks\n"
+        "from paris.coordinator.run.directory import RunDir\n"
         "print(open_tasks(RunDir.open(Path(sys.argv[1]))), 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program, run.path], capture_output=True, text=True, timeout=60)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from paris.coordinator.observations import Beaten, Judged, Observation, Registered, Submitted, Wanted
-from paris.coordinator.policy import Policy
-from paris.coordinator.state import State, TaskState
-from paris.coordinator.tick import Decision, tick
+from paris.coordinator.decisions.observations import Beaten, Judged, Observation, Registered, Submitted, Wanted
+from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.decisions.tick import Decision, tick
+from paris.coordinator.state.model import State, TaskState
 from paris.protocol.envelope import seal
 from paris.protocol.records import (
     Heartbeat,

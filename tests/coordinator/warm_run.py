@@ -8,9 +8,9 @@ from pathlib import Path
 
 from released_run import prepared_run
 
-from paris.coordinator.config import dump_config
-from paris.coordinator.rundir import RunDir
-from paris.coordinator.warm_start import warm_start_run
+from paris.coordinator.run.config import dump_config
+from paris.coordinator.run.directory import RunDir
+from paris.coordinator.training.warm_start import warm_start_run
 from paris.experts.files import write_whole
 
 STEPS = 60

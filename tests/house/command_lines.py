@@ -22,7 +22,7 @@ _ASSIGNMENT = re.compile(r"^[A-Z][A-Z0-9_]*=")
 @cache
 def programs() -> dict[str, Any]:
     """The command groups by the name of their program."""
-    from paris.coordinator.cli import app as coordinator
+    from paris.coordinator.cli.app import app as coordinator
     from paris.node.cli import app as node
 
     return {"paris-coord": typer.main.get_command(coordinator), "paris-node": typer.main.get_command(node)}

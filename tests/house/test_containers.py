@@ -16,7 +16,7 @@ import yaml
 from command_lines import lines_in, why_not_a_command
 from documents import ROOT
 
-from paris.coordinator.config import load_config
+from paris.coordinator.run.config import load_config
 
 DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
 NAMES = [path.name for path in DOCKERFILES]

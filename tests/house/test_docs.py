@@ -10,7 +10,7 @@ from command_lines import all_commands, lines_in, programs, why_not_a_command
 from documents import ROOT, SHELL, anchors, blocks, inline_code, links, markdown_files
 
 from paris.coordinator.prepare.config import prepare_config
-from paris.node.config import NodeConfig
+from paris.node.machine.config import NodeConfig
 
 DOCUMENTS = markdown_files()
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]

@@ -14,10 +14,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from paris.node.cache import Cache
-from paris.node.fetch import Fetcher
-from paris.node.hub import Hub
-from paris.node.hub_file import Wanted
+from paris.node.fetching.cache import Cache
+from paris.node.fetching.fetcher import Fetcher
+from paris.node.hub.client import Hub
+from paris.node.hub.file import Wanted
 from paris.node.retry import Backoff
 from paris.protocol.envelope import seal
 from paris.protocol.records import RunSpec

@@ -69,7 +69,7 @@ class NodeProcess:
 
     def trainer(self) -> psutil.Process:
         """The training process below it."""
-        return next(child for child in self.children() if "paris.node.trainer" in child.cmdline())
+        return next(child for child in self.children() if "paris.node.trainer.process" in child.cmdline())
 
     def kill(self) -> None:
         """kill -9, of this process alone."""

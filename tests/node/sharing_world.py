@@ -11,18 +11,18 @@ import threading
 import time
 from pathlib import Path
 
-from paris.node.bandwidth import Bandwidth
-from paris.node.cache import Cache
-from paris.node.fetch import Fetcher
-from paris.node.heartbeat import Announcer
-from paris.node.hub import Hub
-from paris.node.hub_file import Wanted
+from paris.node.fetching.bandwidth import Bandwidth
+from paris.node.fetching.cache import Cache
+from paris.node.fetching.fetcher import Fetcher
+from paris.node.hub.client import Hub
+from paris.node.hub.file import Wanted
 from paris.node.retry import Backoff, StopSignal
-from paris.node.sharing.host import ShardHost
+from paris.node.sharing.asking import Taking
+from paris.node.sharing.serving import ShardHost
 from paris.node.sharing.sharing import Sharing
-from paris.node.sharing.taking import Taking
 from paris.node.sharing.transfer import Patience
-from paris.node.swarm import Swarm
+from paris.node.swarm.announcer import Announcer
+from paris.node.swarm.connection import Swarm
 from paris.protocol.dht.peer import Peer
 from paris.protocol.envelope import seal
 from paris.protocol.manifest import shards_digest

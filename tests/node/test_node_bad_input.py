@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from paris.node.errors import SettingsError, TaskTooBigError
-from paris.node.home import Home
-from paris.node.lock import home_lock
+from paris.node.machine.home import Home
+from paris.node.machine.lock import home_lock
 from paris.protocol.canonical import canonical_bytes
 from paris.protocol.errors import IdentityError, RecordError, SignatureError, VersionError
 from paris.protocol.signing import Identity

@@ -6,9 +6,6 @@ import threading
 
 import pytest
 
-from paris.node.background_fetch import BackgroundFetch
-from paris.node.bandwidth import Bandwidth
-from paris.node.cache import Cache
 from paris.node.errors import (
     DiskFullError,
     HubRefusedError,
@@ -17,9 +14,12 @@ from paris.node.errors import (
     WrongHashError,
     explain,
 )
-from paris.node.fetch import Fetcher
-from paris.node.hub import Hub, retry_after_s
-from paris.node.needs import Needs
+from paris.node.fetching.background import BackgroundFetch
+from paris.node.fetching.bandwidth import Bandwidth
+from paris.node.fetching.cache import Cache
+from paris.node.fetching.fetcher import Fetcher
+from paris.node.fetching.urgency import Needs
+from paris.node.hub.client import Hub, retry_after_s
 from paris.node.retry import Backoff
 
 MIB = 2**20
@@ -113,7 +113,7 @@ def test_a_hub_that_is_down_ends_in_a_typed_error(tmp_path, waits):
         taken.bind(("127.0.0.1", 0))
         hub = Hub(f"http://127.0.0.1:{taken.getsockname()[1]}", None)
         fetcher = Fetcher(hub, Cache(tmp_path / "cache"), waits.append, max_tries=2, backoff=Backoff())
-        from paris.node.hub_file import Wanted
+        from paris.node.hub.file import Wanted
 
         with pytest.raises(HubUnreachableError, match="no answer"):
             fetcher.fetch(Wanted("org/data", "1" * 40, "a", "0" * 64, 1))

@@ -11,7 +11,7 @@ import pytest
 from node_process import all_gone
 
 from paris.node.errors import DiskFullError
-from paris.node.home import Home
+from paris.node.machine.home import Home
 
 pytestmark = pytest.mark.slow
 

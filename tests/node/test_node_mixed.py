@@ -8,9 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from paris.node.errors import WrongHashError
-from paris.node.text_files import fetch_text_files
-from paris.node.trainer_task import task_of
-from paris.node.training_process import Order, ShardFile
+from paris.node.fetching.shared_files import fetch_text_files
+from paris.node.trainer.supervisor import Order, ShardFile
+from paris.node.trainer.task import task_of
 from paris.protocol.records import PartFile
 
 WEIGHTS = bytes(range(256)) * 64

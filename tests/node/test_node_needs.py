@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from paris.experts.data.order import RowOrder
-from paris.node.needs import Needs
+from paris.node.fetching.urgency import Needs
 
 
 @pytest.mark.parametrize(

@@ -11,17 +11,17 @@ import pytest
 from test_node_unit import RUN, make_unit
 
 from paris.coordinator.hub import HubServer, add_user, admin_token
-from paris.node.config import NodeConfig
 from paris.node.errors import HubRefusedError, TaskTooBigError, TransientHubError, WrongHashError
-from paris.node.hardware import Hardware, detect, require_fit
-from paris.node.heartbeat import Announcer
-from paris.node.hub import Hub
-from paris.node.leasing import find_my_lease, is_complete, reason_to_stop, verdict_on_hub
-from paris.node.submission_stage import verdict_in_words
-from paris.node.submit import make_submission, title_of, upload
-from paris.node.text_files import fetch_text_files
-from paris.node.training_stage import _WINDOW_SHARDS
-from paris.node.unit import Finished, UnitFolder
+from paris.node.fetching.shared_files import fetch_text_files
+from paris.node.hub.client import Hub
+from paris.node.hub.pull_request import make_submission, title_of, upload
+from paris.node.machine.config import NodeConfig
+from paris.node.machine.hardware import Hardware, detect, require_fit
+from paris.node.machine.unit import Finished, UnitFolder
+from paris.node.swarm.announcer import Announcer
+from paris.node.swarm.coordinator_records import find_my_lease, is_complete, reason_to_stop, verdict_on_hub
+from paris.node.work.submission_stage import verdict_in_words
+from paris.node.work.training_stage import _WINDOW_SHARDS
 from paris.protocol.envelope import seal
 from paris.protocol.records import Heartbeat, Lease, Rung, Verdict
 from paris.protocol.runid import make_run_id

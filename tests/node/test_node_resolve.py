@@ -4,12 +4,12 @@ import json
 
 import pytest
 
-from paris.node.account import hub_token, own_token
-from paris.node.config import NodeConfig, load_config
 from paris.node.errors import ResolveError, SettingsError
-from paris.node.home import Home
-from paris.node.joining import require_new_enough
-from paris.node.resolve import newest, remember, resolve
+from paris.node.hub.tokens import hub_token, own_token
+from paris.node.join.joining import require_new_enough
+from paris.node.join.resolve import newest, remember, resolve
+from paris.node.machine.config import NodeConfig, load_config
+from paris.node.machine.home import Home
 from paris.protocol.canonical import canonical_bytes
 from paris.protocol.errors import RecordError, SignatureError, UnknownRunError, VersionError
 from paris.protocol.signing import Identity

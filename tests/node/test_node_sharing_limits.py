@@ -7,7 +7,7 @@ import time
 import pytest
 from sharing_world import Clock, ask
 
-from paris.node.bandwidth import Bandwidth
+from paris.node.fetching.bandwidth import Bandwidth
 from paris.node.sharing.members import usable
 from paris.protocol.shard_request import ShardStatus, seal_request
 from paris.protocol.signing import Identity

@@ -10,7 +10,7 @@ import pytest
 from sharing_world import Clock, Misbehaving, no_hurry, reply_with, soon
 
 from paris.node.errors import StoppedError
-from paris.node.sharing.taking import _rank
+from paris.node.sharing.asking import _rank
 from paris.protocol.shard_request import Reply, ShardStatus
 from paris.protocol.signing import Identity
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sharing_world import seal_question
 
-from paris.node.joining import Request, running_node
+from paris.node.join.joining import Request, running_node
 from paris.node.retry import StopSignal
 from paris.protocol.errors import PeerError
 from paris.protocol.shard_request import ShardStatus

@@ -11,11 +11,11 @@ import pytest
 from mini_coordinator import MODEL, SHARD_ROWS, TRAINING, write_cluster
 
 from paris.experts.frozen.text import write_vocabulary
-from paris.node.config import NodeConfig
 from paris.node.errors import StoppedError, TrainerError
-from paris.node.hardware import Hardware
-from paris.node.training_process import Order, ShardFile, supervise
-from paris.node.training_stage import machine_settings
+from paris.node.machine.config import NodeConfig
+from paris.node.machine.hardware import Hardware
+from paris.node.trainer.supervisor import Order, ShardFile, supervise
+from paris.node.work.training_stage import machine_settings
 
 RUNNER = """
 import json, sys

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from paris.node.agent import Agent
-from paris.node.joining import Request, running_node
-from paris.node.needs import Needs
+from paris.node.fetching.urgency import Needs
+from paris.node.join.joining import Request, running_node
 from paris.node.retry import StopSignal
-from paris.node.training_stage import accept, in_order, train
-from paris.node.work import UnitWork
+from paris.node.work.agent import Agent
+from paris.node.work.training_stage import accept, in_order, train
+from paris.node.work.unit_work import UnitWork
 
 pytestmark = pytest.mark.slow
 

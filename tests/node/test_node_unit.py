@@ -10,9 +10,9 @@ import time
 import pytest
 
 from paris.node.errors import DiskFullError
-from paris.node.home import Home
-from paris.node.lock import home_lock
-from paris.node.unit import Unit
+from paris.node.machine.home import Home
+from paris.node.machine.lock import home_lock
+from paris.node.machine.unit import Unit
 from paris.protocol.errors import IdentityError, RecordError, SignatureError
 from paris.protocol.records import Lease, Task
 

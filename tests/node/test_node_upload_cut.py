@@ -18,10 +18,10 @@ from test_node_unit import make_unit
 
 from paris.coordinator.hub import add_user, admin_token
 from paris.experts.files import file_sha256
-from paris.node.hub import Hub
+from paris.node.hub.client import Hub
+from paris.node.hub.pull_request import make_submission, title_of, upload
+from paris.node.machine.unit import Finished, UnitFolder
 from paris.node.retry import Backoff, persist
-from paris.node.submit import make_submission, title_of, upload
-from paris.node.unit import Finished, UnitFolder
 from paris.protocol.lifeline import child_environment
 from paris.protocol.runid import make_run_id
 from paris.protocol.signing import Identity

@@ -28,7 +28,7 @@ def command(
     *arguments: str, timeout_s: float = 120, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run `paris-coord` or `paris-node` to its end; the first argument says which."""
-    module = {"paris-coord": "paris.coordinator.cli", "paris-node": "paris.node.cli"}[arguments[0]]
+    module = {"paris-coord": "paris.coordinator.cli.app", "paris-node": "paris.node.cli"}[arguments[0]]
     return subprocess.run(
         [sys.executable, "-m", module, *arguments[1:]],
         capture_output=True,
@@ -54,7 +54,7 @@ class Process:
     """One long-running command with its output in files."""
 
     def __init__(self, folder: Path, name: str, *arguments: str) -> None:
-        module = {"paris-coord": "paris.coordinator.cli", "paris-node": "paris.node.cli"}[arguments[0]]
+        module = {"paris-coord": "paris.coordinator.cli.app", "paris-node": "paris.node.cli"}[arguments[0]]
         self.stdout, self.stderr = folder / f"{name}.jsonl", folder / f"{name}.log"
         with self.stdout.open("ab") as out, self.stderr.open("ab") as err:
             self.popen = subprocess.Popen(

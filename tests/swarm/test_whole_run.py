@@ -7,7 +7,7 @@ import json
 import pytest
 from swarm import Process, all_gone, command, status, wait_until, warm_recipe
 
-from paris.coordinator.config import WARM_BOUNDS, load_config
+from paris.coordinator.run.config import WARM_BOUNDS, load_config
 
 pytestmark = pytest.mark.slow
 

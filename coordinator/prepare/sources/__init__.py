@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from paris.coordinator.prepare.drops import Dropped
 from paris.coordinator.prepare.errors import SourceFormatError
-from paris.coordinator.prepare.items import Item, SourceInfo
+from paris.coordinator.prepare.rows.drops import Dropped
+from paris.coordinator.prepare.rows.items import Item, SourceInfo
 from paris.coordinator.prepare.sources.folder import read_pictures
 from paris.coordinator.prepare.sources.hub import HubTree
 from paris.coordinator.prepare.sources.settings import (

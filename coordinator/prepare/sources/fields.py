@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from paris.coordinator.prepare.drops import Dropped
-from paris.coordinator.prepare.items import Item
-from paris.coordinator.prepare.licences import normal_licence
+from paris.coordinator.prepare.rows.drops import Dropped
+from paris.coordinator.prepare.rows.items import Item
+from paris.coordinator.prepare.rows.licences import normal_licence
 from paris.coordinator.prepare.sources.settings import FilesSource
 
 OPTED_OUT = "opted out of training"

@@ -13,10 +13,10 @@ import json
 import posixpath
 from collections.abc import Iterator
 
-from paris.coordinator.prepare.drops import Dropped
+from paris.coordinator.prepare.compute.pictures import MISSING
 from paris.coordinator.prepare.errors import EmptySourceError, SourceFormatError
-from paris.coordinator.prepare.items import Item
-from paris.coordinator.prepare.pictures import MISSING
+from paris.coordinator.prepare.rows.drops import Dropped
+from paris.coordinator.prepare.rows.items import Item
 from paris.coordinator.prepare.sources.fields import Fields, merged, read_fields, to_item
 from paris.coordinator.prepare.sources.listing import Listing
 from paris.coordinator.prepare.sources.metadata import METADATA, read_metadata

@@ -139,7 +139,7 @@ def source_errors(source: HubSource) -> Iterator[None]:
     """
     from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 
-    from paris.coordinator.hub_client import hub_errors
+    from paris.coordinator.hub_errors import hub_errors
 
     try:
         with hub_errors(source.endpoint):

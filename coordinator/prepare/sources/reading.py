@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from paris.coordinator.prepare.engine import daft
+from paris.coordinator.prepare.compute.engine import daft
 from paris.coordinator.prepare.sources.hub import HubTree, is_hub_location, split_hub_location
 from paris.coordinator.prepare.sources.row_groups import RowGroups
 from paris.coordinator.prepare.sources.settings import FolderSource, HubSource, Source, TwemojiSource

@@ -13,9 +13,9 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from paris.coordinator.prepare.drops import Dropped
 from paris.coordinator.prepare.errors import EmptySourceError, SourceFormatError
-from paris.coordinator.prepare.items import Item
+from paris.coordinator.prepare.rows.drops import Dropped
+from paris.coordinator.prepare.rows.items import Item
 from paris.coordinator.prepare.sources.fields import ALL_NAMES, plain_name, read_fields, to_item
 from paris.coordinator.prepare.sources.metadata import METADATA
 from paris.coordinator.prepare.sources.settings import HubSource, ParquetSource

@@ -14,10 +14,10 @@ import tarfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from paris.coordinator.prepare.drops import Dropped
+from paris.coordinator.prepare.compute.pictures import MISSING
 from paris.coordinator.prepare.errors import EmptySourceError, SourceFormatError
-from paris.coordinator.prepare.items import Item
-from paris.coordinator.prepare.pictures import MISSING
+from paris.coordinator.prepare.rows.drops import Dropped
+from paris.coordinator.prepare.rows.items import Item
 from paris.coordinator.prepare.sources.fields import Fields, merged, to_item
 from paris.coordinator.prepare.sources.folder import PICTURES, read_sidecar
 from paris.coordinator.prepare.sources.settings import FilesSource

@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from paris.coordinator.prepare.errors import SourceFormatError, SourceMissingError
-from paris.coordinator.prepare.items import Item, Role, SourceInfo
+from paris.coordinator.prepare.rows.items import Item, Role, SourceInfo
 from paris.coordinator.prepare.sources.settings import TwemojiSource
 
 TWEMOJI = SourceInfo(

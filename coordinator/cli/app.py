@@ -1,0 +1,214 @@
+"""`paris-coord`: the organiser's command. Each command's work lives in a module of its own, imported when it runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from paris.coordinator.cli.data import clusters, dropped, prepare
+from paris.coordinator.cli.options import JsonOption, RunArgument
+from paris.coordinator.cli.training import distill, train_router, warm_start
+from paris.coordinator.console import fail_clearly, print_json, say
+from paris.protocol.lifeline import end_with_parent_if_asked
+
+app = typer.Typer(
+    name="paris-coord",
+    help="Organise a Paris run: prepare data, publish tasks, serve, verify, release.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+@app.command()
+def init(
+    run: RunArgument,
+    recipe: Annotated[str, typer.Option(help="A name that `paris-coord recipes` lists, or a .toml file.")] = "emoji",
+    name: Annotated[str | None, typer.Option(help="The run's name; part of its id.")] = None,
+    hub: Annotated[str | None, typer.Option(help="Endpoint of a Hub; without it the recipe's.")] = None,
+    host: Annotated[
+        str | None, typer.Option(help="IPv4 address that volunteers reach this machine at.", show_default="loopback")
+    ] = None,
+    hub_port: Annotated[int, typer.Option(help="Port of the embedded Hub; 0 takes a free one.", min=0, max=65535)] = 0,
+) -> None:
+    """Make a run directory: settings in run.toml, a new signing key, free ports."""
+    from paris.coordinator.run.create import create_run
+
+    made = create_run(run, recipe=recipe, name=name, hub_endpoint=hub, host=host, hub_port=hub_port)
+    say(f"Made run {made.run_id} in {run}. Settings: {run / 'run.toml'}. Next: paris-coord prepare {run}")
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes that `init` can start from."""
+    from paris.coordinator.run.config import recipe_names
+
+    for name in recipe_names():
+        print(name)
+
+
+for command in (prepare, clusters, dropped, warm_start):
+    app.command()(command)
+
+
+@app.command()
+def publish_tasks(run: RunArgument) -> None:
+    """Open one task an expert; a running `serve` publishes them at once, a later one when it starts."""
+    from paris.coordinator.run.directory import RunDir
+    from paris.coordinator.service.tasks import open_tasks
+
+    opened = open_tasks(RunDir.open(run))
+    say(f"{opened} tasks are open. Next: paris-coord serve {run}")
+
+
+@app.command()
+def serve(
+    run: RunArgument,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve the run: DHT peer, leases, verification, registration, and the embedded Hub where run.toml has one."""
+    from paris.coordinator.cli.options import event_printer, stop_on_signals
+    from paris.coordinator.run.directory import RunDir
+    from paris.coordinator.service.startup import serve as run_service
+
+    stop = stop_on_signals()
+    run_service(RunDir.open(run), event_printer(as_json), stop)
+
+
+@app.command()
+def hub(
+    data: Annotated[Path, typer.Option(help="Where the repos are kept.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8484,
+    open_registration: Annotated[
+        bool, typer.Option("--open-registration", help="Unknown tokens make volunteers, who may open pull requests.")
+    ] = False,
+) -> None:
+    """Serve an embedded Hub: the stock huggingface_hub client and `hf` work against it."""
+    from paris.coordinator.hub import serve as serve_hub
+
+    say(f"The administrator's token is in {data / 'admin.token'}.")
+    serve_hub(data, host=host, port=port, open_registration=open_registration)
+
+
+@app.command()
+def status(
+    run: RunArgument, as_json: JsonOption = False, watch: Annotated[bool, typer.Option(help="Keep showing.")] = False
+) -> None:
+    """Show tasks, volunteers, verdicts."""
+    from paris.coordinator.report.status import print_status, read_status
+    from paris.coordinator.run.directory import RunDir
+
+    opened = RunDir.open(run)
+    if as_json:
+        print_json(read_status(opened))
+    else:
+        print_status(opened, watch=watch)
+
+
+app.command()(train_router)
+
+
+@app.command()
+def release(
+    run: RunArgument, tag: Annotated[str | None, typer.Option(help="Tag the release on the Hub.")] = None
+) -> None:
+    """Assemble the sampleable model from the registered experts and the router, here and on the Hub."""
+    from paris.coordinator.release.assemble import release_run
+    from paris.coordinator.run.directory import RunDir
+
+    where = release_run(RunDir.open(run), tag)
+    say(f'Released to {where}. Next: paris-coord sample "a red heart" --model {run / "release"}')
+
+
+app.command()(distill)
+
+
+@app.command()
+def sample(
+    prompt: Annotated[list[str], typer.Argument(help="What to draw; several make a grid.")],
+    model: Annotated[str, typer.Option(help="A release folder, or org/repo on a Hub.")],
+    out: Annotated[Path, typer.Option(help="The picture to write: .png, .jpg or .webp.")] = Path("sample.png"),
+    seeds: Annotated[int, typer.Option(help="Pictures a prompt.", min=1)] = 4,
+    seed: Annotated[int, typer.Option(help="First seed.", min=0)] = 0,
+    negative: Annotated[str | None, typer.Option(help="What to lead away from.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps.", min=1)] = None,
+    guidance: Annotated[float | None, typer.Option(help="Guidance scale; 1 is none.", min=0)] = None,
+    solver: Annotated[str | None, typer.Option(help="euler, heun, ab2, ab3 or dpmpp-2m.")] = None,
+    routing: Annotated[str | None, typer.Option(help="top1, top2, ..., full, threshold or ancestral.")] = None,
+    max_experts: Annotated[int | None, typer.Option(help="Experts a picture uses at most.", min=1)] = None,
+    routing_threshold: Annotated[
+        float | None, typer.Option(help="Leave out experts less probable than this.", min=0, max=1)
+    ] = None,
+    routing_plot: Annotated[Path | None, typer.Option(help="Draw which expert drew what: .png, .svg or .pdf.")] = None,
+    max_resident_experts: Annotated[
+        int | None, typer.Option(help="Experts in memory at once; the others are fetched meanwhile.", min=1)
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps.", show_default="a GPU where there is one")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="The Hub's endpoint, for org/repo.")] = None,
+    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit, for org/repo.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw pictures from a release. What is not asked for is as the release says."""
+    from paris.coordinator.release.sample import SampleRequest, sample_to_file
+
+    request = SampleRequest(
+        prompts=prompt,
+        seeds=list(range(seed, seed + seeds)),
+        model=model,
+        endpoint=endpoint,
+        revision=revision,
+        device=device,
+        max_resident_experts=max_resident_experts,
+        negative=negative,
+        steps=steps,
+        guidance=guidance,
+        routing=routing,
+        max_experts=max_experts,
+        routing_threshold=routing_threshold,
+        solver=solver,
+    )
+    sample_to_file(request, out, routing_plot=routing_plot, as_json=as_json)
+
+
+@app.command()
+def report(
+    run: RunArgument, out: Annotated[Path, typer.Option(help="Folder for pictures and tables.")] = Path("report")
+) -> None:
+    """Draw what a run learned and what it cost: samples.png, clusters.png, training.png, report.json, report.md."""
+    from paris.coordinator.report.build import build_report
+    from paris.coordinator.run.directory import RunDir
+
+    build_report(RunDir.open(run), out)
+
+
+@app.command()
+def demo(
+    out: Annotated[
+        Path, typer.Option(help="Folder for the run and its report: new or empty, unless --overwrite.")
+    ] = Path("demo"),
+    quick: Annotated[bool, typer.Option(help="Under 90 seconds, less well trained.")] = False,
+    recipe: Annotated[
+        str | None, typer.Option(help="Another recipe than `emoji`: a name or a .toml file.", show_default=False)
+    ] = None,
+    volunteers: Annotated[int, typer.Option(help="How many paris-node processes.", min=1)] = 3,
+    overwrite: Annotated[bool, typer.Option(help="Remove what an earlier demo left in the folder.")] = False,
+) -> None:
+    """See it all on one machine: Hub, coordinator, volunteers, four experts, router, release, pictures."""
+    from paris.coordinator.demo.run import run_demo
+
+    chosen = recipe or ("emoji-quick" if quick else "emoji")
+    run_demo(out, recipe=chosen, num_volunteers=volunteers, overwrite=overwrite)
+
+
+def main() -> None:
+    """Entry point: errors become one clear line and an exit code."""
+    end_with_parent_if_asked()
+    fail_clearly(app, sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""Who asks: bearer tokens and the users behind them.
+
+    <data>/tokens.json   {"<sha256 of a token>": {"name": "ada", "role": "user", "orgs": ["lab"]}}; read when it changed
+    <data>/admin.token   the administrator's token, made at the first start, readable by its owner only
+
+Roles: `admin` may do everything; `user` owns the repositories under its name and its organisations; `volunteer` may
+read, upload, comment and open pull requests, but owns no repository. With open registration any unknown token of 20 to
+200 letters, digits, `_`, `-` or `.` makes a volunteer named `user-<8 hex>` after the token's hash: the token is the
+volunteer's account.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import re
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from paris.coordinator.hub.errors import HubStartError, Refusal, forbidden
+from paris.coordinator.hub.names import is_owner
+from paris.coordinator.hub.storage.store import Store
+
+log = logging.getLogger(__name__)
+Role = Literal["admin", "user", "volunteer", "anonymous"]
+_TOKEN = re.compile(r"[A-Za-z0-9_.-]{20,200}")
+_VOLUNTEER_PREFIX = "user-"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who asks."""
+
+    name: str
+    role: Role
+    orgs: tuple[str, ...] = ()
+
+    @property
+    def is_logged_in(self) -> bool:
+        """Whether a token came along."""
+        return self.role != "anonymous"
+
+    def owns(self, owner: str) -> bool:
+        """Whether the user may create and write repositories of this owner."""
+        return self.role == "admin" or (self.role == "user" and owner in (self.name, *self.orgs))
+
+
+ANONYMOUS = User("anonymous", "anonymous")
+
+
+class _Account(BaseModel):
+    """One entry of tokens.json."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    role: Literal["admin", "user"] = "user"
+    orgs: list[str] = []
+
+
+_ACCOUNTS = TypeAdapter(dict[str, _Account])
+
+
+def add_user(
+    data_dir: Path, name: str, token: str, orgs: list[str] | None = None, *, role: Literal["admin", "user"] = "user"
+) -> None:
+    """Give a token an account; a running Hub sees it at the next request.
+
+    Args:
+        data_dir: The Hub's data folder.
+        name: The user's name.
+        token: The secret, at least 20 characters; only its hash is kept.
+        orgs: Organisations in whose name the user may write.
+        role: `user` or `admin`.
+
+    Raises:
+        HubStartError: The name or the token will not do; nothing is changed.
+    """
+    if not is_owner(name) or name.startswith(_VOLUNTEER_PREFIX) or not all(is_owner(org) for org in orgs or []):
+        raise HubStartError(
+            f"{name!r} cannot be a user's name.", "Use letters, digits, - and _; names on user- are the volunteers'."
+        )
+    if not _TOKEN.fullmatch(token):
+        raise HubStartError(
+            "The token is not 20 to 200 letters, digits, _, - or .", "Make one with `openssl rand -hex 20`."
+        )
+    data_dir.mkdir(parents=True, exist_ok=True)
+    path = data_dir / "tokens.json"
+    with (data_dir / "tokens.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        accounts = _read_accounts(path)
+        accounts[_hash(token)] = _Account(name=name, role=role, orgs=orgs or [])
+        _write_private(path, json.dumps({key: account.model_dump() for key, account in accounts.items()}, indent=1))
+
+
+def admin_token(data_dir: Path) -> str:
+    """The administrator's token, made and kept in `admin.token` when there is none yet."""
+    path = data_dir / "admin.token"
+    if not path.exists():
+        token = f"paris_admin_{secrets.token_hex(20)}"
+        add_user(data_dir, "admin", token, role="admin")
+        _write_private(path, token + "\n")
+    return path.read_text(encoding="ascii").strip()
+
+
+class Users:
+    """The accounts of a running Hub.
+
+    Args:
+        data_dir: The Hub's data folder.
+        store: Where volunteers are remembered.
+        open_registration: Whether an unknown token makes a volunteer.
+        max_volunteers: How many may register.
+    """
+
+    def __init__(self, data_dir: Path, store: Store, *, open_registration: bool, max_volunteers: int) -> None:
+        self._path = data_dir / "tokens.json"
+        self._store = store
+        self._open_registration = open_registration
+        self._max_volunteers = max_volunteers
+        self._seen: tuple[int, int, int] | None = None
+        self._accounts: dict[str, _Account] = {}
+
+    def identify(self, authorization: str | None) -> User:
+        """The user behind an Authorization header.
+
+        Raises:
+            Refusal: 401, the token is not known; 403, no more volunteers may register.
+        """
+        if not authorization:
+            return ANONYMOUS
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() == "bearer" and _TOKEN.fullmatch(token):
+            token_sha256 = _hash(token)
+            account = self._current().get(token_sha256)
+            if account is not None:
+                return User(account.name, account.role, tuple(account.orgs))
+            if self._open_registration:
+                return User(self._volunteer(token_sha256), "volunteer")
+        # The client shows this very message as a wrong token; any other 401 it takes for a missing repository.
+        raise Refusal(401, "Invalid credentials in Authorization header")
+
+    def _current(self) -> dict[str, _Account]:
+        try:
+            stat = self._path.stat()
+        except FileNotFoundError:
+            return {}
+        seen = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        if seen != self._seen:
+            self._seen = seen
+            try:
+                self._accounts = _read_accounts(self._path)
+            except HubStartError as error:
+                log.error("%s The accounts read before go on to hold.", error)
+        return self._accounts
+
+    def _volunteer(self, token_sha256: str) -> str:
+        """The name of a volunteer, remembered at its first request.
+
+        Eight hex digits can be searched for by a stranger who wants another's name, so the name belongs to the first
+        token that had it and a later one gets a longer name.
+        """
+        known = self._store.reader.execute("SELECT name FROM users WHERE token_sha256 = ?", (token_sha256,)).fetchone()
+        if known:
+            return str(known["name"])
+        with self._store.write() as db:
+            if db.execute("SELECT COUNT(*) FROM users").fetchone()[0] >= self._max_volunteers:
+                raise forbidden("This Hub takes no more new volunteers.")
+            for digits in (8, 16, 32, 64):
+                name = _VOLUNTEER_PREFIX + token_sha256[:digits]
+                added = db.execute("INSERT OR IGNORE INTO users VALUES (?, ?, ?)", (token_sha256, name, time.time()))
+                if added.rowcount:
+                    return name
+            row = db.execute("SELECT name FROM users WHERE token_sha256 = ?", (token_sha256,)).fetchone()
+            return str(row["name"])
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _read_accounts(path: Path) -> dict[str, _Account]:
+    if not path.exists():
+        return {}
+    try:
+        return _ACCOUNTS.validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise HubStartError(
+            f"{path} is not a list of accounts: {error.errors()[0]['msg']}.", "Mend or remove it."
+        ) from error
+
+
+def _write_private(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + f".{secrets.token_hex(4)}.tmp")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,74 @@
+"""How many bytes went where: by user, repository and part of it. Kept in memory, saved now and then."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+
+from paris.coordinator.hub.storage.store import Store
+
+SAVE_EVERY_S = 10.0
+Key = tuple[str, str, str]
+
+
+class Traffic:
+    """The account of bodies received and sent.
+
+    A server that is killed loses at most the last `SAVE_EVERY_S` seconds of it.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._lock = threading.Lock()
+        self._fresh: dict[Key, list[int]] = defaultdict(lambda: [0, 0])
+        self._saved_at = 0.0
+
+    def add(self, key: Key, received_bytes: int, sent_bytes: int) -> None:
+        """Count one request.
+
+        Args:
+            key: User, kind/owner/name of the repository, first folder of the file or a word in brackets.
+            received_bytes: Body bytes of the request.
+            sent_bytes: Body bytes of the answer.
+        """
+        with self._lock:
+            counts = self._fresh[key]
+            counts[0] += received_bytes
+            counts[1] += sent_bytes
+
+    def is_due(self, now: float) -> bool:
+        """Whether the account should be saved."""
+        return now - self._saved_at > SAVE_EVERY_S
+
+    def save(self, now: float) -> None:
+        """Add what was counted since the last time to the database."""
+        with self._lock:
+            fresh, self._fresh = self._fresh, defaultdict(lambda: [0, 0])
+            self._saved_at = now
+        if not fresh:
+            return
+        with self._store.write() as db:
+            db.executemany(
+                "INSERT INTO traffic VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "received = received + excluded.received, sent = sent + excluded.sent",
+                [(*key, *counts) for key, counts in fresh.items()],
+            )
+
+    def report(self, now: float) -> dict[str, object]:
+        """The account as JSON; see `GET /api/paris/traffic`."""
+        self.save(now)
+        rows = self._store.reader.execute("SELECT * FROM traffic ORDER BY user, repo, part").fetchall()
+        return {
+            "uploaded_bytes": sum(row["received"] for row in rows),
+            "downloaded_bytes": sum(row["sent"] for row in rows),
+            "entries": [
+                {
+                    "user": row["user"],
+                    "repo": row["repo"],
+                    "part": row["part"],
+                    "uploaded_bytes": row["received"],
+                    "downloaded_bytes": row["sent"],
+                }
+                for row in rows
+            ],
+        }

@@ -1,0 +1,225 @@
+"""Preupload and commit: the one way in which a repository's files change."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import codecs
+import sqlite3
+
+from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse, Response
+
+from paris.coordinator.hub.api.lfs import may_name, note_uploads
+from paris.coordinator.hub.api.operations import Header, LfsFile, Operation, SmallFile, apply_operations, parse_commit
+from paris.coordinator.hub.context import Call
+from paris.coordinator.hub.discussions.pulls import open_pull_request, pull_request_number, require_push_to_pull_request
+from paris.coordinator.hub.discussions.threads import add_event, require_room_in
+from paris.coordinator.hub.errors import Refusal, bad_request, forbidden, revision_not_found
+from paris.coordinator.hub.names import check_path
+from paris.coordinator.hub.repositories.repos import (
+    BRANCH,
+    Repo,
+    add_commit,
+    find_repo,
+    full_ref,
+    get_ref,
+    listing_at,
+    note_blobs,
+    resolve,
+    set_ref,
+)
+from paris.coordinator.hub.storage.trees import FileEntry, lfs_entry, regular_entry, write_tree
+
+_ALWAYS_LFS = (
+    ".safetensors",
+    ".parquet",
+    ".bin",
+    ".npz",
+    ".npy",
+    ".arrow",
+    ".zip",
+    ".gz",
+    ".tar",
+    ".png",
+    ".jpg",
+    ".webp",
+)
+
+
+class _Candidate(BaseModel):
+    path: str
+    size: int = Field(ge=0)
+    sample: str = Field(default="", max_length=4096)
+
+
+class _Preupload(BaseModel):
+    files: list[_Candidate] = Field(max_length=1000)
+
+
+def post_preupload(call: Call) -> Response:
+    """POST preupload/{rev}: which files go by LFS, and which are there already."""
+    repo = find_repo(call)
+    call.require_login()
+    request = call.parse(_Preupload)
+    present = listing_at(call.reader, repo, resolve(call.reader, repo, call.params["rev"])).files
+    answers = []
+    for file in request.files:
+        entry = present.get(check_path(file.path))
+        mode = "lfs" if _goes_by_lfs(file, call.hub.limits.lfs_from_bytes) else "regular"
+        answer = {"path": file.path, "uploadMode": mode, "shouldIgnore": False, "oid": entry.etag if entry else None}
+        answers.append(answer)
+    return JSONResponse({"files": answers})
+
+
+def _goes_by_lfs(file: _Candidate, from_bytes: int) -> bool:
+    """Large files, binary ones, and those whose name says so; an empty file never."""
+    if file.size == 0:
+        return False
+    if file.size >= from_bytes or file.path.lower().endswith(_ALWAYS_LFS):
+        return True
+    try:
+        sample = base64.b64decode(file.sample, validate=True)
+        # Incremental: the sample may end within a character.
+        text = codecs.getincrementaldecoder("utf-8")().decode(sample)
+    except (binascii.Error, UnicodeDecodeError):
+        return True
+    return "\0" in text
+
+
+def post_commit(call: Call) -> Response:
+    """POST commit/{rev}: all operations as one new commit, on a branch, on a pull request, or as a new pull request."""
+    repo = find_repo(call)
+    call.require_login()
+    header, operations = parse_commit(call.body, call.hub.limits)
+    creates_pull_request = call.flag("create_pr")
+    call.part_label = "(commits)"
+    if not creates_pull_request:
+        # Asked before anything is stored; asked again inside the transaction, where it counts.
+        _require_push(call, call.reader, repo, _target(call.reader, repo, call.params["rev"]))
+    added = _receive(call, operations)
+    with call.hub.store.write() as db:
+        ref = _target(db, repo, call.params["rev"])
+        if creates_pull_request:
+            ref = _open_for_commit(call, db, repo, ref, header)
+        else:
+            _require_push(call, db, repo, ref)
+            _require_parent(header, get_ref(db, repo, ref) or "")
+        oid = _commit_onto(call, db, repo, ref, header, operations, added)
+    return JSONResponse(_answer(call, repo, ref if creates_pull_request else "", oid))
+
+
+def _answer(call: Call, repo: Repo, pull_ref: str, oid: str) -> dict[str, object]:
+    page = f"{call.base_url}/{repo.web_path}"
+    number = pull_request_number(pull_ref)
+    return {
+        "success": True,
+        "commitOid": oid,
+        "commitUrl": f"{page}/commit/{oid}",
+        "pullRequestUrl": f"{page}/discussions/{number}" if number else None,
+        "hookOutput": "",
+    }
+
+
+def _receive(call: Call, operations: list[Operation]) -> dict[int, FileEntry]:
+    """Entry of each operation that adds a file, by its index; small files' bytes are kept now, as pending uploads."""
+    added: dict[int, FileEntry] = {}
+    contents: list[bytes] = []
+    for index, operation in enumerate(operations):
+        file = operation.value
+        if isinstance(file, SmallFile):
+            contents.append(file.data(call.hub.limits.max_regular_bytes))
+            added[index] = regular_entry(contents[-1])
+        elif isinstance(file, LfsFile):
+            added[index] = _uploaded_entry(call, file)
+    # Noted first, written second: a sweep that runs between the two leaves alone what is noted.
+    note_uploads(call, call.user.name, {entry.sha256: entry.size for entry in added.values()})
+    for data in contents:
+        call.hub.blobs.put(data)
+    return added
+
+
+def _uploaded_entry(call: Call, file: LfsFile) -> FileEntry:
+    """Entry of an LFS file. The stored content tells the size; a commit line may say another, and copies say none."""
+    size = call.hub.blobs.size_bytes(file.oid)
+    if size is None or not may_name(call, file.oid):
+        raise bad_request(f"{file.path!r} names the object {file.oid}, which was never uploaded.")
+    if file.size is not None and file.size != size:
+        raise bad_request(f"{file.path!r} claims {file.size} bytes; the object {file.oid} has {size}.")
+    return lfs_entry(file.oid, size)
+
+
+def _target(db: sqlite3.Connection, repo: Repo, revision: str) -> str:
+    """The full name of the ref that a commit goes onto."""
+    ref = full_ref(db, repo, revision)
+    if ref is None or not (ref[0].startswith(BRANCH) or pull_request_number(ref[0])):
+        raise revision_not_found(revision)
+    return ref[0]
+
+
+def _require_push(call: Call, db: sqlite3.Connection, repo: Repo, ref: str) -> None:
+    number = pull_request_number(ref)
+    if number:
+        require_push_to_pull_request(db, repo, number, call.user)
+        require_room_in(db, repo, number, call.user, call.hub.limits.max_thread_events)
+    elif not call.user.owns(repo.owner):
+        raise forbidden(f"{call.user.name} may not push to {repo.full_name}; open a pull request (create_pr=True)")
+
+
+def _require_parent(header: Header, head: str) -> None:
+    if header.parentCommit and not head.startswith(header.parentCommit):
+        raise Refusal(412, f"A commit has happened since: the head is {head}, not {header.parentCommit}.")
+
+
+def _open_for_commit(call: Call, db: sqlite3.Connection, repo: Repo, ref: str, header: Header) -> str:
+    """Open the pull request that create_pr=1 asks for; it stands on the given parent, else on the branch's head."""
+    if not ref.startswith(BRANCH):
+        raise bad_request("A pull request is opened against a branch.")
+    base = resolve(db, repo, header.parentCommit).oid if header.parentCommit else get_ref(db, repo, ref) or ""
+    number = open_pull_request(
+        db,
+        repo,
+        user=call.user,
+        title=header.summary,
+        description=header.description,
+        base_ref=ref,
+        base_oid=base,
+        is_draft=False,
+        at=call.now,
+        most_open=call.hub.limits.max_open_threads,
+    )
+    return f"refs/pr/{number}"
+
+
+def _commit_onto(
+    call: Call,
+    db: sqlite3.Connection,
+    repo: Repo,
+    ref: str,
+    header: Header,
+    operations: list[Operation],
+    added: dict[int, FileEntry],
+) -> str:
+    """Insert the commit and move the ref: inside one transaction."""
+    parent = resolve(db, repo, get_ref(db, repo, ref) or "")
+    files = apply_operations(listing_at(db, repo, parent).files, operations, added, call.hub.limits)
+    oid = add_commit(
+        db,
+        repo,
+        parent=parent.oid,
+        tree=write_tree(db, repo.id, files),
+        author=call.user.name,
+        title=header.summary,
+        message=header.description,
+        at=call.now,
+    )
+    set_ref(db, repo, ref, oid)
+    contents = {entry.sha256 for entry in added.values()}
+    if any(call.hub.blobs.size_bytes(sha256) is None for sha256 in contents):
+        raise bad_request("An object was swept while this commit was under way; upload it again.")
+    note_blobs(db, repo, contents)
+    db.executemany("DELETE FROM uploads WHERE sha256 = ? AND user = ?", [(it, call.user.name) for it in contents])
+    number = pull_request_number(ref)
+    if number:
+        add_event(db, repo, number, "commit", call.user.name, {"subject": header.summary, "oid": oid}, call.now)
+    return oid

@@ -1,0 +1,211 @@
+"""The addresses below /discussions."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse, Response
+
+from paris.coordinator.hub.context import Call, timestamp
+from paris.coordinator.hub.discussions.pulls import comparison, delete_ref, merge, open_pull_request
+from paris.coordinator.hub.discussions.threads import (
+    LIVE,
+    Thread,
+    add_event,
+    all_threads,
+    comment_data,
+    events_of,
+    get_thread,
+    open_thread,
+    require_room,
+    require_room_in,
+    require_voice,
+    set_status,
+)
+from paris.coordinator.hub.errors import Refusal, bad_request
+from paris.coordinator.hub.names import check_number
+from paris.coordinator.hub.repositories.repos import MAIN, Repo, find_own_repo, find_repo, get_ref
+
+_PAGE = 50
+_MAX_TEXT = 64 * 1024
+
+
+class _Opening(BaseModel):
+    title: str = Field(min_length=3, max_length=200)
+    description: str = Field(default="", max_length=_MAX_TEXT)
+    pullRequest: bool = False
+
+
+class _Comment(BaseModel):
+    comment: str = Field(min_length=1, max_length=_MAX_TEXT)
+
+
+class _Status(BaseModel):
+    status: Literal["open", "closed"]
+    comment: str | None = Field(default=None, max_length=_MAX_TEXT)
+
+
+class _Title(BaseModel):
+    title: str = Field(min_length=3, max_length=200)
+
+
+class _Merge(BaseModel):
+    comment: str | None = Field(default=None, max_length=_MAX_TEXT)
+
+
+def get_discussions(call: Call) -> Response:
+    """GET discussions: a page of them, newest first."""
+    repo = find_repo(call)
+    kind, status, author = call.first("type"), call.first("status"), call.first("author")
+    wanted = {"open": LIVE, "closed": ("closed", "merged")}.get(status)
+    if kind not in ("", "all", "discussion", "pull_request") or (status not in ("", "all") and wanted is None):
+        raise bad_request(f"No discussions of type {kind!r} and status {status!r}.")
+    found = [
+        thread
+        for thread in all_threads(call.reader, repo)
+        if (kind in ("", "all") or thread.is_pull_request == (kind == "pull_request"))
+        and (wanted is None or thread.status in wanted)
+        and (not author or thread.author == author)
+    ]
+    start = call.number("p", 0, 10**6) * _PAGE
+    page = [_summary(repo, thread) for thread in found[start : start + _PAGE]]
+    return JSONResponse({"discussions": page, "count": len(found), "start": start})
+
+
+def _summary(repo: Repo, thread: Thread) -> dict[str, Any]:
+    return {
+        "num": thread.num,
+        "title": thread.title,
+        "author": {"name": thread.author},
+        "createdAt": timestamp(thread.created_at),
+        "status": thread.status,
+        "isPullRequest": thread.is_pull_request,
+        "repo": {"name": repo.full_name, "type": repo.type},
+    }
+
+
+def get_discussion(call: Call) -> Response:
+    """GET discussions/{num}: everything about one, with the diff of a pull request when asked for."""
+    repo, thread = _find(call)
+    details = {**_summary(repo, thread), "events": events_of(call.reader, repo, thread.num)}
+    if thread.is_pull_request:
+        details["changes"] = {"base": thread.base_ref, "mergeCommitId": thread.merge_oid}
+        compared = comparison(call.reader, call.hub.blobs, repo, thread)
+        details["filesWithConflicts"] = compared["filesWithConflicts"]
+        details["diff"] = compared["diff"] if call.flag("diff") else None
+    return JSONResponse(details)
+
+
+def _find(call: Call) -> tuple[Repo, Thread]:
+    repo = find_repo(call)
+    return repo, get_thread(call.reader, repo, check_number(call.params["num"]))
+
+
+def post_discussion(call: Call) -> Response:
+    """POST discussions: a discussion, or a draft pull request to which commits are pushed afterwards."""
+    repo = find_repo(call)
+    user = call.require_login()
+    opening = call.parse(_Opening)
+    with call.hub.store.write() as db:
+        if opening.pullRequest:
+            num = open_pull_request(
+                db,
+                repo,
+                user=user,
+                title=opening.title,
+                description=opening.description,
+                base_ref=MAIN,
+                base_oid=get_ref(db, repo, MAIN) or "",
+                is_draft=True,
+                at=call.now,
+                most_open=call.hub.limits.max_open_threads,
+            )
+        else:
+            require_room(db, repo, user, call.hub.limits.max_open_threads)
+            num = open_thread(
+                db,
+                repo,
+                title=opening.title,
+                author=user.name,
+                status="open",
+                base_ref=None,
+                base_oid=None,
+                at=call.now,
+            )
+            data = comment_data(opening.description, user.name, call.now)
+            add_event(db, repo, num, "comment", user.name, data, call.now)
+    return JSONResponse({"num": num, "pullRequest": opening.pullRequest})
+
+
+def post_comment(call: Call) -> Response:
+    """POST discussions/{num}/comment."""
+    repo, thread = _find(call)
+    user = call.require_login()
+    comment = call.parse(_Comment).comment
+    with call.hub.store.write() as db:
+        require_room_in(db, repo, thread.num, user, call.hub.limits.max_thread_events)
+        data = comment_data(comment, user.name, call.now)
+        event = add_event(db, repo, thread.num, "comment", user.name, data, call.now)
+    return JSONResponse({"newMessage": event})
+
+
+def post_status(call: Call) -> Response:
+    """POST discussions/{num}/status: open (also out of draft) or close."""
+    repo, thread = _find(call)
+    user = call.require_login()
+    require_voice(repo, thread, user)
+    wanted = call.parse(_Status)
+    with call.hub.store.write() as db:
+        thread = get_thread(db, repo, thread.num)
+        if thread.status == "merged":
+            raise bad_request(f"Pull request {thread.num} is merged; its status cannot change.")
+        if wanted.status == "open" and thread.is_pull_request and get_ref(db, repo, thread.ref) is None:
+            raise bad_request(f"The commits of pull request {thread.num} were deleted; open a new one.")
+        if wanted.comment:
+            data = comment_data(wanted.comment, user.name, call.now)
+            add_event(db, repo, thread.num, "comment", user.name, data, call.now)
+        set_status(db, repo, thread, wanted.status, user.name, call.now)
+        event = events_of(db, repo, thread.num)[-1]
+    return JSONResponse({"newStatus": event})
+
+
+def post_title(call: Call) -> Response:
+    """POST discussions/{num}/title."""
+    repo, thread = _find(call)
+    user = call.require_login()
+    require_voice(repo, thread, user)
+    title = call.parse(_Title).title
+    with call.hub.store.write() as db:
+        db.execute("UPDATE discussions SET title = ? WHERE repo = ? AND num = ?", (title, repo.id, thread.num))
+        data = {"from": thread.title, "to": title}
+        event = add_event(db, repo, thread.num, "title-change", user.name, data, call.now)
+    return JSONResponse({"newTitle": event})
+
+
+def post_merge(call: Call) -> Response:
+    """POST discussions/{num}/merge, by the repository's owner."""
+    repo = find_own_repo(call)
+    wanted = call.parse(_Merge)
+    num = check_number(call.params["num"])
+    with call.hub.store.write() as db:
+        thread = get_thread(db, repo, num)
+        if not thread.is_pull_request:
+            raise bad_request(f"#{num} is a discussion, not a pull request.")
+        oid = merge(db, repo, thread, call.user, call.now)
+        if wanted.comment:
+            data = comment_data(wanted.comment, call.user.name, call.now)
+            add_event(db, repo, num, "comment", call.user.name, data, call.now)
+    return JSONResponse({"mergeCommitId": oid})
+
+
+def delete_pull_request_ref(call: Call) -> Response:
+    """DELETE discussions/{num}/ref: the pull request's commits go and their storage is freed."""
+    repo, thread = _find(call)
+    user = call.require_login()
+    require_voice(repo, thread, user)
+    if not thread.is_pull_request or get_ref(call.reader, repo, thread.ref) is None:
+        raise Refusal(404, f"#{thread.num} has no commits.", "RevisionNotFound")
+    with call.hub.store.write() as db:
+        freed_bytes = delete_ref(db, call.hub.blobs, repo, get_thread(db, repo, thread.num), user, call.now)
+    return JSONResponse({"freedBytes": freed_bytes})

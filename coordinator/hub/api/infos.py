@@ -1,0 +1,157 @@
+"""What the Hub tells about repositories: one in detail, and lists of them found by tag, owner or name."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.responses import JSONResponse, Response
+
+from paris.coordinator.hub.context import Call, timestamp
+from paris.coordinator.hub.repositories.cards import derive_tags, parse_card, plain_json, read_card
+from paris.coordinator.hub.repositories.repos import (
+    MAIN,
+    Commit,
+    Repo,
+    find_own_repo,
+    find_repo,
+    get_ref,
+    listing_at,
+    may_read,
+    repo_of,
+    resolve,
+)
+from paris.coordinator.hub.storage.blobs import BlobStore
+from paris.coordinator.hub.storage.trees import Listing, lfs_pointer
+
+_MODEL_INDEX = ("model_index.json", "config.json")
+
+
+def get_info(call: Call) -> Response:
+    """GET of a repository at its main branch or at `revision/{rev}`."""
+    repo = find_repo(call)
+    commit = resolve(call.reader, repo, call.params.get("rev", "main"))
+    info = describe(call.reader, call.hub.blobs, repo, commit)
+    listing = listing_at(call.reader, repo, commit)
+    info["siblings"] = _siblings(listing, with_blobs=call.flag("blobs"))
+    info["usedStorage"] = sum(entry.size for entry in listing.files.values())
+    info["config"] = _config(call.hub.blobs, listing)
+    return JSONResponse(_chosen(info, call.query.get("expand", []) + call.query.get("expand[]", [])))
+
+
+def describe(db: sqlite3.Connection, blobs: BlobStore, repo: Repo, commit: Commit) -> dict[str, Any]:
+    """What lists and details have in common."""
+    listing = listing_at(db, repo, commit)
+    card, _ = read_card(blobs, listing)
+    info: dict[str, Any] = {
+        "_id": f"{repo.id:024x}",
+        "id": repo.full_name,
+        "author": repo.owner,
+        "sha": commit.oid,
+        "private": repo.private,
+        "gated": False,
+        "disabled": False,
+        "createdAt": timestamp(repo.created_at),
+        "lastModified": timestamp(commit.created_at),
+        "downloads": 0,
+        "likes": 0,
+        "tags": derive_tags(card, listing),
+        "cardData": card,
+    }
+    if repo.kind == "models":
+        info["modelId"] = repo.full_name
+        for field, value in (("library_name", card.get("library_name")), ("pipeline_tag", card.get("pipeline_tag"))):
+            if isinstance(value, str):
+                info[field] = value
+        if isinstance(card.get("model-index"), list):
+            info["model-index"] = card["model-index"]
+    return info
+
+
+def _siblings(listing: Listing, *, with_blobs: bool) -> list[dict[str, Any]]:
+    siblings = []
+    for path, entry in listing.files.items():
+        sibling: dict[str, Any] = {"rfilename": path}
+        if with_blobs:
+            sibling |= {"size": entry.size, "blobId": entry.git_oid}
+            if entry.is_lfs:
+                pointer_bytes = len(lfs_pointer(entry.sha256, entry.size))
+                sibling["lfs"] = {"sha256": entry.sha256, "size": entry.size, "pointerSize": pointer_bytes}
+        siblings.append(sibling)
+    return siblings
+
+
+def _config(blobs: BlobStore, listing: Listing) -> dict[str, Any]:
+    """The parts of config.json or model_index.json by which libraries know their own models."""
+    for path in _MODEL_INDEX:
+        entry = listing.files.get(path)
+        if entry is None or entry.is_lfs:
+            continue
+        try:
+            config = plain_json(json.loads(blobs.read(entry.sha256)))
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(config, dict):
+            known = {key: config[key] for key in ("architectures", "model_type", "_class_name") if key in config}
+            return {"diffusers": known} if path == "model_index.json" else known
+    return {}
+
+
+def _chosen(info: dict[str, Any], expand: list[str]) -> dict[str, Any]:
+    if not expand:
+        return info
+    return {key: value for key, value in info.items() if key in ("_id", "id") or key in expand}
+
+
+def get_list(call: Call) -> Response:
+    """GET of all models or datasets; `filter` terms are tags that must all be there."""
+    rows = call.reader.execute("SELECT * FROM repos WHERE kind = ?", (call.params["kind"],)).fetchall()
+    repos = [repo for repo in map(repo_of, rows) if may_read(call.user, repo)]
+    infos = [info for info in (_listed(call, repo) for repo in repos) if info is not None]
+    # Nothing is counted here by which a repository could be more popular, so every other order is the newest first.
+    key = "createdAt" if call.first("sort") == "createdAt" else "lastModified"
+    infos.sort(key=lambda info: info[key], reverse=call.first("direction") != "1")
+    start, size = call.window(call.hub.limits.page_entries)
+    expand = call.query.get("expand", []) + call.query.get("expand[]", [])
+    if not expand and not (call.flag("full") or call.flag("cardData")):
+        for info in infos:
+            del info["cardData"]
+    page = [_chosen(info, expand) for info in infos[start : start + size]]
+    return call.page(page, start=start, size=size, total=len(infos))
+
+
+def _listed(call: Call, repo: Repo) -> dict[str, Any] | None:
+    """A repository's entry in the list that is asked for, None when it is not in it."""
+    author, search = call.first("author"), call.first("search").lower()
+    if (author and repo.owner != author) or search not in repo.full_name.lower():
+        return None
+    oid = get_ref(call.reader, repo, MAIN)
+    if oid is None:
+        return None
+    info = describe(call.reader, call.hub.blobs, repo, resolve(call.reader, repo, oid))
+    wanted = [tag for text in call.query.get("filter", []) for tag in text.split(",")]
+    pipeline_tag = call.first("pipeline_tag")
+    if not set(wanted) <= set(info["tags"]) or (pipeline_tag and info.get("pipeline_tag") != pipeline_tag):
+        return None
+    return info
+
+
+def get_auth_check(call: Call) -> Response:
+    """GET auth-check[/write]: whether the user may read, or write."""
+    repo = find_own_repo(call) if call.params.get("right") == "write" else find_repo(call)
+    return JSONResponse({"id": repo.full_name})
+
+
+class _Card(BaseModel):
+    content: str
+    repoType: str = "model"
+
+
+def post_validate_yaml(call: Call) -> Response:
+    """POST validate-yaml: whether a card's metadata will do, before anything is uploaded."""
+    card, errors = parse_card(call.parse(_Card).content)
+    warnings = [] if card or errors else [{"message": "empty or missing yaml metadata in repo card"}]
+    answer = {"errors": [{"message": error} for error in errors], "warnings": warnings}
+    return JSONResponse(answer, 400 if errors else 200)

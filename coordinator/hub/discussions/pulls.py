@@ -1,0 +1,199 @@
+"""Pull requests: opening, pushing, comparing, merging, and deleting what they hold."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sqlite3
+from typing import Any
+
+from paris.coordinator.hub.accounts.auth import User
+from paris.coordinator.hub.discussions.threads import (
+    LIVE,
+    Thread,
+    add_event,
+    comment_data,
+    get_thread,
+    open_thread,
+    require_room,
+    set_status,
+)
+from paris.coordinator.hub.errors import Refusal, bad_request, forbidden
+from paris.coordinator.hub.repositories.repos import (
+    PULL,
+    Repo,
+    add_commit,
+    get_commit,
+    get_ref,
+    listing_at,
+    note_blobs,
+    set_ref,
+)
+from paris.coordinator.hub.repositories.sweep import collect_repo, delete_unnamed
+from paris.coordinator.hub.storage.blobs import BlobStore
+from paris.coordinator.hub.storage.trees import FileEntry, lfs_pointer, write_tree
+
+_MAX_DIFFED_BYTES = 32 * 1024
+_MAX_DIFF_CHARS = 512 * 1024
+Files = dict[str, FileEntry]
+
+
+def pull_request_number(ref: str) -> int:
+    """Number of the pull request whose ref this is, 0 for any other ref."""
+    match = re.fullmatch(PULL + r"([1-9][0-9]{0,8})", ref)
+    return int(match[1]) if match else 0
+
+
+def open_pull_request(
+    db: sqlite3.Connection,
+    repo: Repo,
+    *,
+    user: User,
+    title: str,
+    description: str,
+    base_ref: str,
+    base_oid: str,
+    is_draft: bool,
+    at: float,
+    most_open: int,
+) -> int:
+    """Insert a pull request whose ref stands at its base, and return its number.
+
+    Raises:
+        Refusal: 403, a stranger has too many open.
+    """
+    require_room(db, repo, user, most_open)
+    status = "draft" if is_draft else "open"
+    num = open_thread(
+        db, repo, title=title, author=user.name, status=status, base_ref=base_ref, base_oid=base_oid, at=at
+    )
+    if description:
+        add_event(db, repo, num, "comment", user.name, comment_data(description, user.name, at), at)
+    set_ref(db, repo, f"{PULL}{num}", base_oid)
+    return num
+
+
+def require_push_to_pull_request(db: sqlite3.Connection, repo: Repo, num: int, user: User) -> None:
+    """Only the author and the repository's owner push to a pull request, and only while it is open or a draft.
+
+    Raises:
+        Refusal: 403.
+    """
+    thread = get_thread(db, repo, num)
+    if user.name != thread.author and not user.owns(repo.owner):
+        raise forbidden(f"Only {thread.author} and the owner of {repo.full_name} may push to {thread.ref}")
+    if thread.status not in LIVE:
+        raise forbidden(f"Pull request {num} is {thread.status}; nothing can be pushed to it")
+
+
+def _sides(db: sqlite3.Connection, repo: Repo, thread: Thread) -> tuple[Files, Files, Files] | None:
+    """Files of the pull request's base, of its head, and of the branch it is meant for; None when its ref is gone."""
+    oids = (thread.base_oid, get_ref(db, repo, thread.ref), get_ref(db, repo, thread.base_ref or ""))
+    commits = [get_commit(db, repo, oid) for oid in oids if oid]
+    if len(commits) != 3:
+        return None
+    base, head, target = (listing_at(db, repo, commit).files if commit else {} for commit in commits)
+    return base, head, target
+
+
+def _changes(before: Files, after: Files) -> set[str]:
+    return {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+
+
+def comparison(db: sqlite3.Connection, blobs: BlobStore, repo: Repo, thread: Thread) -> dict[str, Any]:
+    """What the details of a pull request tell about its files: conflicts and the diff."""
+    sides = _sides(db, repo, thread)
+    if sides is None:
+        return {"filesWithConflicts": [], "diff": ""}
+    base, head, target = sides
+    conflicts = _conflicts(base, head, target) if thread.status in LIVE else []
+    return {"filesWithConflicts": conflicts, "diff": _diff(blobs, base, head)}
+
+
+def _conflicts(base: Files, head: Files, target: Files) -> list[str]:
+    both = _changes(base, head) & _changes(base, target)
+    return sorted(path for path in both if head.get(path) != target.get(path))
+
+
+def _diff(blobs: BlobStore, base: Files, head: Files) -> str:
+    """The changes in git's format; LFS objects as their pointers, large files by name only."""
+    pieces: list[str] = []
+    length = 0
+    for path in sorted(_changes(base, head)):
+        before, after = base.get(path), head.get(path)
+        pieces.append(_file_diff(path, _text(blobs, before), _text(blobs, after), before is None, after is None))
+        length += len(pieces[-1])
+        if length > _MAX_DIFF_CHARS:
+            break
+    return "".join(pieces)[:_MAX_DIFF_CHARS]
+
+
+def _text(blobs: BlobStore, entry: FileEntry | None) -> list[str] | None:
+    """A file's lines for the diff; None for one that is not text, or too large to compare in passing."""
+    if entry is None:
+        return []
+    if entry.is_lfs:
+        return lfs_pointer(entry.sha256, entry.size).decode().splitlines(keepends=True)
+    if entry.size > _MAX_DIFFED_BYTES:
+        return None
+    try:
+        return blobs.read(entry.sha256).decode().splitlines(keepends=True)
+    except UnicodeDecodeError:
+        return None
+
+
+def _file_diff(path: str, before: list[str] | None, after: list[str] | None, is_new: bool, is_gone: bool) -> str:
+    head = f"diff --git a/{path} b/{path}\n"
+    head += "new file mode 100644\n" if is_new else "deleted file mode 100644\n" if is_gone else ""
+    old, new = "/dev/null" if is_new else f"a/{path}", "/dev/null" if is_gone else f"b/{path}"
+    if before is None or after is None:
+        return f"{head}Binary files {old} and {new} differ\n"
+    lines = [line if line.endswith("\n") else line + "\n" for line in difflib.unified_diff(before, after, old, new)]
+    return head + "".join(lines)
+
+
+def merge(db: sqlite3.Connection, repo: Repo, thread: Thread, user: User, at: float) -> str:
+    """Put a pull request's changes on its branch as one commit, and return that commit.
+
+    A merge takes whatever the head is now; who has verified a certain commit copies from that commit instead.
+
+    Raises:
+        Refusal: 400, not open; 409, both sides changed a file.
+    """
+    sides = _sides(db, repo, thread)
+    if thread.status != "open" or sides is None or thread.base_ref is None:
+        raise bad_request(f"Pull request {thread.num} is {thread.status} and cannot be merged.")
+    base, head, target = sides
+    conflicts = _conflicts(base, head, target)
+    if conflicts:
+        raise Refusal(409, f"Both sides changed {', '.join(conflicts[:5])}.")
+    changed = _changes(base, head)
+    files = {path: entry for path, entry in target.items() if path not in changed}
+    files.update({path: head[path] for path in changed if path in head})
+    oid = add_commit(
+        db,
+        repo,
+        parent=get_ref(db, repo, thread.base_ref),
+        tree=write_tree(db, repo.id, files),
+        author=user.name,
+        title=f"{thread.title} (#{thread.num})",
+        message="",
+        at=at,
+    )
+    set_ref(db, repo, thread.base_ref, oid)
+    note_blobs(db, repo, {entry.sha256 for entry in files.values()})
+    db.execute("UPDATE discussions SET merge_oid = ? WHERE repo = ? AND num = ?", (oid, repo.id, thread.num))
+    set_status(db, repo, thread, "merged", user.name, at)
+    return oid
+
+
+def delete_ref(db: sqlite3.Connection, blobs: BlobStore, repo: Repo, thread: Thread, user: User, at: float) -> int:
+    """Delete a pull request's commits and free what only they held; an open one is closed.
+
+    Returns:
+        Bytes freed.
+    """
+    if thread.status in LIVE:
+        set_status(db, repo, thread, "closed", user.name, at)
+    db.execute("DELETE FROM refs WHERE repo = ? AND name = ?", (repo.id, thread.ref))
+    return delete_unnamed(db, blobs, collect_repo(db, repo))

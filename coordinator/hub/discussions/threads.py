@@ -1,0 +1,153 @@
+"""Discussions and pull requests as rows: their numbers, states and events."""
+
+from __future__ import annotations
+
+import html
+import json
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+from paris.coordinator.hub.accounts.auth import User
+from paris.coordinator.hub.context import timestamp
+from paris.coordinator.hub.errors import Refusal, forbidden
+from paris.coordinator.hub.repositories.repos import Repo
+
+LIVE = ("open", "draft")
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """One discussion or pull request."""
+
+    num: int
+    title: str
+    author: str
+    status: str
+    """draft, open, closed or merged."""
+    is_pull_request: bool
+    base_ref: str | None
+    base_oid: str | None
+    """Commit that the pull request stands on."""
+    merge_oid: str | None
+    created_at: float
+
+    @property
+    def ref(self) -> str:
+        """The ref of a pull request's commits."""
+        return f"refs/pr/{self.num}"
+
+
+def _thread_of(row: sqlite3.Row) -> Thread:
+    values = {key: row[key] for key in row.keys() if key != "repo"}  # noqa: SIM118 - a Row iterates over its values
+    return Thread(**{**values, "is_pull_request": bool(row["is_pull_request"])})
+
+
+def open_thread(
+    db: sqlite3.Connection,
+    repo: Repo,
+    *,
+    title: str,
+    author: str,
+    status: str,
+    base_ref: str | None,
+    base_oid: str | None,
+    at: float,
+) -> int:
+    """Insert a discussion, or a pull request when it has a base, and return its number."""
+    num = db.execute("SELECT COALESCE(MAX(num), 0) + 1 FROM discussions WHERE repo = ?", (repo.id,)).fetchone()[0]
+    row = (repo.id, num, title, author, status, base_ref is not None, base_ref, base_oid, None, at)
+    db.execute("INSERT INTO discussions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+    return int(num)
+
+
+def get_thread(db: sqlite3.Connection, repo: Repo, num: int) -> Thread:
+    """A discussion or pull request.
+
+    Raises:
+        Refusal: 404.
+    """
+    row = db.execute("SELECT * FROM discussions WHERE repo = ? AND num = ?", (repo.id, num)).fetchone()
+    if row is None:
+        raise Refusal(404, f"{repo.full_name} has no discussion {num}.")
+    return _thread_of(row)
+
+
+def all_threads(db: sqlite3.Connection, repo: Repo) -> list[Thread]:
+    """All discussions and pull requests, newest first."""
+    rows = db.execute("SELECT * FROM discussions WHERE repo = ? ORDER BY num DESC", (repo.id,)).fetchall()
+    return [_thread_of(row) for row in rows]
+
+
+def require_voice(repo: Repo, thread: Thread, user: User) -> None:
+    """Only the author and who may write to the repository change a thread's state or title.
+
+    Raises:
+        Refusal: 403.
+    """
+    if user.name != thread.author and not user.owns(repo.owner):
+        raise forbidden(f"Only {thread.author} and the owner of {repo.full_name} may change #{thread.num}")
+
+
+def require_room(db: sqlite3.Connection, repo: Repo, user: User, most_open: int) -> None:
+    """A stranger may have so many discussions and pull requests open at a time.
+
+    Raises:
+        Refusal: 403.
+    """
+    sql = "SELECT COUNT(*) FROM discussions WHERE repo = ? AND author = ? AND status IN ('open', 'draft')"
+    if not user.owns(repo.owner) and db.execute(sql, (repo.id, user.name)).fetchone()[0] >= most_open:
+        raise forbidden(f"{user.name} has {most_open} open discussions in {repo.full_name}; close one first")
+
+
+def require_room_in(db: sqlite3.Connection, repo: Repo, num: int, user: User, most_events: int) -> None:
+    """A thread takes so many comments and commits from strangers.
+
+    Raises:
+        Refusal: 403.
+    """
+    sql = "SELECT COUNT(*) FROM events WHERE repo = ? AND num = ?"
+    if not user.owns(repo.owner) and db.execute(sql, (repo.id, num)).fetchone()[0] >= most_events:
+        raise forbidden(f"Discussion {num} of {repo.full_name} is full")
+
+
+def set_status(db: sqlite3.Connection, repo: Repo, thread: Thread, status: str, user: str, at: float) -> None:
+    """Change a thread's state and say so in its events."""
+    db.execute("UPDATE discussions SET status = ? WHERE repo = ? AND num = ?", (status, repo.id, thread.num))
+    add_event(db, repo, thread.num, "status-change", user, {"status": status}, at)
+
+
+def comment_data(text: str, author: str, at: float) -> dict[str, Any]:
+    """The data of a comment event; the text is shown as it is, never as HTML of its author's."""
+    latest = {
+        "raw": text,
+        "html": f"<p>{html.escape(text)}</p>",
+        "updatedAt": timestamp(at),
+        "author": {"name": author},
+    }
+    return {"edited": False, "hidden": False, "latest": latest, "history": []}
+
+
+def add_event(
+    db: sqlite3.Connection, repo: Repo, num: int, kind: str, author: str, data: dict[str, Any], at: float
+) -> dict[str, Any]:
+    """Insert an event and return it as the client reads it."""
+    row = (repo.id, num, kind, author, json.dumps(data), at)
+    sql = "INSERT INTO events (repo, num, type, author, data, created_at) VALUES (?, ?, ?, ?, ?, ?) RETURNING *"
+    return _event_json(db.execute(sql, row).fetchone())
+
+
+def events_of(db: sqlite3.Connection, repo: Repo, num: int) -> list[dict[str, Any]]:
+    """All events of a thread, oldest first."""
+    rows = db.execute("SELECT * FROM events WHERE repo = ? AND num = ? ORDER BY id", (repo.id, num)).fetchall()
+    return [_event_json(row) for row in rows]
+
+
+def _event_json(row: sqlite3.Row) -> dict[str, Any]:
+    return {
+        "id": f"{row['id']:024x}",
+        "type": row["type"],
+        "author": {"name": row["author"]},
+        "createdAt": timestamp(row["created_at"]),
+        "data": json.loads(row["data"]),
+    }

@@ -1,0 +1,217 @@
+"""Repositories and their revisions: finding, creating, reading what a name stands for."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from dataclasses import dataclass
+
+from paris.coordinator.hub.accounts.auth import User
+from paris.coordinator.hub.context import Call
+from paris.coordinator.hub.errors import forbidden, repo_not_found, revision_not_found
+from paris.coordinator.hub.names import KINDS
+from paris.coordinator.hub.storage.trees import Listing, git_sha1, read_listing, write_tree
+
+BRANCH = "refs/heads/"
+TAG = "refs/tags/"
+PULL = "refs/pr/"
+MAIN = BRANCH + "main"
+
+
+@dataclass(frozen=True, slots=True)
+class Repo:
+    """One repository."""
+
+    id: int
+    kind: str
+    """`models` or `datasets`."""
+    owner: str
+    name: str
+    private: bool
+    created_at: float
+
+    @property
+    def full_name(self) -> str:
+        """owner/name, the id that the client knows."""
+        return f"{self.owner}/{self.name}"
+
+    @property
+    def label(self) -> str:
+        """kind/owner/name."""
+        return f"{self.kind}/{self.full_name}"
+
+    @property
+    def web_path(self) -> str:
+        """Path of its page and of its files, without a slash in front."""
+        return self.full_name if self.kind == "models" else self.label
+
+    @property
+    def type(self) -> str:
+        """`model` or `dataset`."""
+        return KINDS[self.kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """One commit."""
+
+    oid: str
+    parent: str | None
+    tree: str
+    author: str
+    title: str
+    message: str
+    created_at: float
+
+
+def repo_of(row: sqlite3.Row) -> Repo:
+    """A repository from its row."""
+    return Repo(row["id"], row["kind"], row["owner"], row["name"], bool(row["private"]), row["created_at"])
+
+
+def get_repo(db: sqlite3.Connection, kind: str, owner: str, name: str) -> Repo | None:
+    """A repository by name, whoever asks."""
+    row = db.execute("SELECT * FROM repos WHERE kind = ? AND owner = ? AND name = ?", (kind, owner, name)).fetchone()
+    return repo_of(row) if row else None
+
+
+def may_read(user: User, repo: Repo) -> bool:
+    """Whether the user may see the repository at all."""
+    return not repo.private or user.owns(repo.owner)
+
+
+def find_repo(call: Call) -> Repo:
+    """The repository that the address names, for reading.
+
+    Raises:
+        Refusal: 404 RepoNotFound, also where the user may not know that it exists.
+    """
+    kind, owner, name = call.params.get("kind", "models"), call.params["owner"], call.params["name"]
+    repo = get_repo(call.reader, kind, owner, name)
+    if repo is None or not may_read(call.user, repo):
+        raise repo_not_found(f"{owner}/{name}")
+    call.repo_label = repo.label
+    return repo
+
+
+def find_own_repo(call: Call) -> Repo:
+    """The repository that the address names, for writing to its branches, tags and settings.
+
+    Raises:
+        Refusal: 404; 401 without a token; 403 for a user who does not own it.
+    """
+    repo = find_repo(call)
+    call.require_login()
+    if not call.user.owns(repo.owner):
+        raise forbidden(f"{call.user.name} may not write to {repo.full_name}; open a pull request instead")
+    return repo
+
+
+def create_repo(
+    db: sqlite3.Connection, kind: str, owner: str, name: str, *, private: bool, author: str, at: float
+) -> Repo:
+    """Insert a repository with an empty first commit on `main`."""
+    row = db.execute(
+        "INSERT INTO repos (kind, owner, name, private, created_at) VALUES (?, ?, ?, ?, ?) RETURNING *",
+        (kind, owner, name, private, at),
+    ).fetchone()
+    repo = repo_of(row)
+    tree = write_tree(db, repo.id, {})
+    oid = add_commit(db, repo, parent=None, tree=tree, author=author, title="initial commit", message="", at=at)
+    set_ref(db, repo, MAIN, oid)
+    return repo
+
+
+def add_commit(
+    db: sqlite3.Connection,
+    repo: Repo,
+    *,
+    parent: str | None,
+    tree: str,
+    author: str,
+    title: str,
+    message: str,
+    at: float,
+) -> str:
+    """Insert a commit and return its name: the sha1 of what git would have written."""
+    parent_line = f"parent {parent}\n" if parent else ""
+    who = f"{author} <{author}@hub> {int(at)} +0000"
+    text = f"tree {tree}\n{parent_line}author {who}\ncommitter {who}\n\n{title}\n\n{message}"
+    oid = git_sha1("commit", text.encode())
+    db.execute(
+        "INSERT OR IGNORE INTO commits VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (repo.id, oid, parent, tree, author, title, message, at),
+    )
+    return oid
+
+
+def get_commit(db: sqlite3.Connection, repo: Repo, oid: str) -> Commit | None:
+    """A commit by its full name."""
+    row = db.execute("SELECT * FROM commits WHERE repo = ? AND oid = ?", (repo.id, oid)).fetchone()
+    return _commit_of(row) if row else None
+
+
+def _commit_of(row: sqlite3.Row) -> Commit:
+    return Commit(*(row[key] for key in ("oid", "parent", "tree", "author", "title", "message", "created_at")))
+
+
+def get_ref(db: sqlite3.Connection, repo: Repo, name: str) -> str | None:
+    """The commit a full ref name points at."""
+    row = db.execute("SELECT oid FROM refs WHERE repo = ? AND name = ?", (repo.id, name)).fetchone()
+    return str(row["oid"]) if row else None
+
+
+def set_ref(db: sqlite3.Connection, repo: Repo, name: str, oid: str) -> None:
+    """Point a full ref name at a commit."""
+    db.execute("INSERT INTO refs VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET oid = excluded.oid", (repo.id, name, oid))
+
+
+def full_ref(db: sqlite3.Connection, repo: Repo, revision: str) -> tuple[str, str] | None:
+    """The ref that a revision names, and its commit: a branch before a tag, or a full name. None for a bare commit."""
+    candidates = [revision] if revision.startswith("refs/") else [BRANCH + revision, TAG + revision]
+    for name in candidates:
+        oid = get_ref(db, repo, name)
+        if oid is not None:
+            return name, oid
+    return None
+
+
+def resolve(db: sqlite3.Connection, repo: Repo, revision: str) -> Commit:
+    """The commit that a branch, tag, `refs/...`, commit or unique beginning of one (7 digits or more) stands for.
+
+    Raises:
+        Refusal: 404 RevisionNotFound.
+    """
+    ref = full_ref(db, repo, revision)
+    if ref is not None:
+        revision = ref[1]
+    if re.fullmatch(r"[0-9a-f]{7,40}", revision):
+        rows = db.execute(
+            "SELECT * FROM commits WHERE repo = ? AND oid >= ? AND oid <= ? LIMIT 2",
+            (repo.id, revision, revision + "g"),
+        ).fetchall()
+        if len(rows) == 1:
+            return _commit_of(rows[0])
+    raise revision_not_found(revision)
+
+
+def listing_at(db: sqlite3.Connection, repo: Repo, commit: Commit) -> Listing:
+    """All files and folders of a commit."""
+    return read_listing(db, repo.id, commit.tree)
+
+
+def history(db: sqlite3.Connection, repo: Repo, oid: str | None, most: int) -> list[Commit]:
+    """A commit and those before it, newest first."""
+    commits: list[Commit] = []
+    while oid is not None and len(commits) < most:
+        commit = get_commit(db, repo, oid)
+        if commit is None:
+            break
+        commits.append(commit)
+        oid = commit.parent
+    return commits
+
+
+def note_blobs(db: sqlite3.Connection, repo: Repo, sha256s: set[str]) -> None:
+    """Remember that a repository refers to these contents."""
+    db.executemany("INSERT OR IGNORE INTO repo_blobs VALUES (?, ?)", [(repo.id, sha256) for sha256 in sorted(sha256s)])

@@ -1,0 +1,97 @@
+"""Freeing storage: what no ref leads to is removed, contents that no repository names are deleted."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from paris.coordinator.hub.repositories.repos import Repo, repo_of
+from paris.coordinator.hub.storage.blobs import BlobStore
+from paris.coordinator.hub.storage.store import Store
+from paris.coordinator.hub.storage.trees import read_rows
+
+
+def collect_repo(db: sqlite3.Connection, repo: Repo) -> set[str]:
+    """Remove the commits and trees of a repository that no ref leads to; called after a ref was deleted.
+
+    Returns:
+        sha256 of the contents that the repository no longer refers to.
+    """
+    commits, trees = _reachable_commits(db, repo)
+    kept_trees, blobs = _reachable_trees(db, repo, trees)
+    _delete_others(db, "commits", "oid", repo, commits)
+    _delete_others(db, "trees", "oid", repo, kept_trees)
+    return _delete_others(db, "repo_blobs", "sha256", repo, blobs)
+
+
+def _reachable_commits(db: sqlite3.Connection, repo: Repo) -> tuple[set[str], set[str]]:
+    parents = {
+        row["oid"]: (row["parent"], row["tree"])
+        for row in db.execute("SELECT oid, parent, tree FROM commits WHERE repo = ?", (repo.id,))
+    }
+    seen: set[str] = set()
+    for row in db.execute("SELECT oid FROM refs WHERE repo = ?", (repo.id,)):
+        oid = row["oid"]
+        while oid in parents and oid not in seen:
+            seen.add(oid)
+            oid = parents[oid][0]
+    return seen, {parents[oid][1] for oid in seen}
+
+
+def _reachable_trees(db: sqlite3.Connection, repo: Repo, roots: set[str]) -> tuple[set[str], set[str]]:
+    seen: set[str] = set()
+    blobs: set[str] = set()
+    waiting = list(roots)
+    while waiting:
+        oid = waiting.pop()
+        if oid in seen:
+            continue
+        seen.add(oid)
+        for _name, child, *rest in read_rows(db, repo.id, oid):
+            if rest:
+                blobs.add(rest[1])
+            else:
+                waiting.append(child)
+    return seen, blobs
+
+
+def _delete_others(db: sqlite3.Connection, table: str, column: str, repo: Repo, kept: set[str]) -> set[str]:
+    """Delete a repository's rows that are not kept; `table` and `column` are our own words, never the network's."""
+    present = {str(row[0]) for row in db.execute(f"SELECT {column} FROM {table} WHERE repo = ?", (repo.id,))}
+    gone = present - kept
+    db.executemany(f"DELETE FROM {table} WHERE repo = ? AND {column} = ?", [(repo.id, name) for name in gone])
+    return gone
+
+
+def repo_contents(db: sqlite3.Connection, repo: Repo) -> set[str]:
+    """sha256 of all contents that a repository refers to."""
+    return {str(row[0]) for row in db.execute("SELECT sha256 FROM repo_blobs WHERE repo = ?", (repo.id,))}
+
+
+def delete_unnamed(db: sqlite3.Connection, blobs: BlobStore, sha256s: set[str]) -> int:
+    """Delete those contents that no repository and no pending upload names.
+
+    Called inside a transaction: whoever is about to name a content has first noted it as a pending upload, in a
+    transaction of its own, so nothing that is still wanted can go.
+
+    Returns:
+        Bytes freed.
+    """
+    freed_bytes = 0
+    for sha256 in sha256s:
+        named = db.execute(
+            "SELECT 1 FROM repo_blobs WHERE sha256 = :it UNION ALL SELECT 1 FROM uploads WHERE sha256 = :it",
+            {"it": sha256},
+        ).fetchone()
+        if named is None:
+            freed_bytes += blobs.delete(sha256)
+    return freed_bytes
+
+
+def sweep_at_start(store: Store, blobs: BlobStore, now: float, pending_life_s: float) -> None:
+    """Clear what a killed server and forgotten uploads left behind."""
+    blobs.sweep(pending_life_s)
+    with store.write() as db:
+        db.execute("DELETE FROM uploads WHERE at < ?", (now - pending_life_s,))
+        for row in db.execute("SELECT * FROM repos").fetchall():
+            collect_repo(db, repo_of(row))
+        delete_unnamed(db, blobs, set(blobs.older_than(pending_life_s)))

@@ -1,0 +1,150 @@
+"""What is left out, and why: by what is written of a row, by its picture, as a double of another.
+
+Each row that is dropped is counted and listed (drops.py). Size, aspect and whether it can be decoded are judged in
+pictures.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import imagehash
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from paris.coordinator.prepare.compute.engine import daft
+from paris.coordinator.prepare.compute.pictures import DUPLICATE, NEAR_DUPLICATE, NO_CAPTION
+from paris.coordinator.prepare.config import PrepareConfig
+from paris.coordinator.prepare.rows.drops import DropList, Dropped
+from paris.coordinator.prepare.rows.items import Item
+from paris.coordinator.prepare.rows.licences import NOT_ALLOWED, is_allowed
+from paris.coordinator.prepare.selecting.near_duplicates import GRID, near_duplicates
+from paris.experts.files import whole_file
+
+_HASHED = daft.DataType.struct({"phash": daft.DataType.uint64(), "colours": daft.DataType.binary()})
+_HASH_ROWS = 64
+_LISTED_ROWS = 65536
+
+
+def admitted(rows: Iterable[Item | Dropped], config: PrepareConfig, drops: DropList) -> Iterator[Item]:
+    """The rows whose metadata has nothing against them.
+
+    Args:
+        rows: As the source lists them.
+        config: Licences that are allowed; whether missing captions are made.
+        drops: Told what is left out.
+    """
+    for row in rows:
+        if isinstance(row, Dropped):
+            drops.add(row)
+        elif config.licences and not is_allowed(row.licence, config.licences):
+            drops.add(Dropped(row.row_id, NOT_ALLOWED, row.licence))
+        elif not row.caption and config.captioner is None:
+            drops.add(Dropped(row.row_id, NO_CAPTION))
+        else:
+            yield row
+
+
+class HashPictures:
+    """Pixels to what tells near duplicates.
+
+    Args:
+        size: Side of the pictures, pixels.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    @daft.method.batch(return_dtype=_HASHED, batch_size=_HASH_ROWS)
+    def hash(self, pixels: daft.Series) -> list[dict[str, Any] | None]:
+        """`phash`, 64 bits of the low frequencies; `colours`, means on a grid; null where the pixels are null."""
+        return [None if value is None else self.of_pixels(value) for value in pixels.to_arrow().to_pylist()]
+
+    def of_pixels(self, pixels: bytes) -> dict[str, Any]:
+        """The same of one picture, uint8 `[3, S, S]`."""
+        array = np.frombuffer(pixels, np.uint8).reshape(3, self._size, self._size).transpose(1, 2, 0)
+        picture = Image.fromarray(np.ascontiguousarray(array))
+        bits = np.packbits(imagehash.phash(picture).hash.flatten())
+        means = picture.resize((GRID, GRID), Image.Resampling.BOX)
+        return {"phash": int.from_bytes(bits.tobytes(), "big"), "colours": means.tobytes()}
+
+
+def near_hash(pixels: daft.Expression, config: PrepareConfig) -> daft.Expression:
+    """The struct `phash`, `colours` of each picture where near duplicates are dropped; null where they are not."""
+    if config.near_duplicate_bits is None:
+        return daft.lit(None).cast(_HASHED)
+    return daft.cls(use_process=False)(HashPictures)(config.view_px).hash(pixels)
+
+
+def usable_rows(paths: list[Path], table: pa.Table, near_bits: int | None, drops: DropList) -> np.ndarray:
+    """Places of the rows with nothing against them, the first of those that are the same.
+
+    Args:
+        paths: Parquet files with index, reason, detail, sha256, phash and colours of all rows, in order.
+        table: The items, for their names.
+        near_bits: How many bits of the hash may differ; None: near duplicates are kept.
+        drops: Told what is left out.
+
+    Returns:
+        int64 `[N]`, ascending.
+    """
+    index, digests, hashes = _judged(paths, table, drops)
+    keep = _kept(index, _earlier_same(digests), DUPLICATE, table, drops)
+    index, hashes = index[keep], hashes[keep]
+    if near_bits is not None and len(index):
+        colours, rows = _colours(paths), np.flatnonzero(keep)
+        doubles = near_duplicates(hashes, lambda wanted: colours[rows[wanted]], near_bits)
+        index = index[_kept(index, doubles, NEAR_DUPLICATE, table, drops)]
+    return np.asarray(index)
+
+
+def _colours(paths: list[Path]) -> np.ndarray:
+    """Mean colours uint8 `[N, 3 * GRID * GRID]` of the rows that could be decoded, in a file that is memory-mapped."""
+    path = paths[0].with_name("colours.bin")
+    with whole_file(path) as unfinished, unfinished.open("wb") as file:
+        for part in paths:
+            file.writelines(pq.read_table(part, columns=["colours"])["colours"].drop_null().to_pylist())
+    return np.memmap(path, np.uint8, "r").reshape(-1, 3 * GRID * GRID)
+
+
+def _judged(paths: list[Path], table: pa.Table, drops: DropList) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places, 128 bits of the digest and hashes of the rows that could be decoded: 32 bytes a row in memory."""
+    index, digests, hashes = [np.zeros(0, np.int64)], [np.zeros((0, 2), np.uint64)], [np.zeros(0, np.uint64)]
+    for path in paths:
+        part = pq.read_table(path, columns=["index", "reason", "detail", "sha256", "phash"])
+        is_dropped = part["reason"].is_valid()
+        bad = part.filter(is_dropped)
+        names = table["row_id"].take(bad["index"]).to_pylist()
+        for name, reason, detail in zip(names, bad["reason"].to_pylist(), bad["detail"].to_pylist(), strict=True):
+            drops.add(Dropped(name, reason, detail or ""))
+        good = part.filter(part["reason"].is_null())
+        index.append(good["index"].to_numpy())
+        digests.append(np.frombuffer(b"".join(d[:16] for d in good["sha256"].to_pylist()), np.uint64).reshape(-1, 2))
+        hashes.append(good["phash"].fill_null(0).to_numpy())
+    return np.concatenate(index), np.concatenate(digests), np.concatenate(hashes)
+
+
+def _earlier_same(digests: np.ndarray) -> np.ndarray:
+    """int64 `[N]`: for each row of `[N, 2]` the first row with the same digest, or -1 where it is that itself."""
+    order = np.lexsort((digests[:, 1], digests[:, 0]))  # stable: rows of one digest stay in order
+    is_first = np.ones(len(order), bool)
+    is_first[1:] = (digests[order[1:]] != digests[order[:-1]]).any(axis=1)
+    firsts = order[is_first][np.cumsum(is_first) - 1]
+    found = np.full(len(order), -1, np.int64)
+    found[order] = np.where(is_first, -1, firsts)
+    return found
+
+
+def _kept(index: np.ndarray, doubles: np.ndarray, reason: str, table: pa.Table, drops: DropList) -> np.ndarray:
+    """Mask of the rows that double none; the others are listed with the name of the row that stays."""
+    bad = np.flatnonzero(doubles >= 0)
+    for start in range(0, len(bad), _LISTED_ROWS):
+        some = bad[start : start + _LISTED_ROWS]
+        names, stay = (table["row_id"].take(pa.array(rows)) for rows in (index[some], index[doubles[some]]))
+        for name, other in zip(names.to_pylist(), stay.to_pylist(), strict=True):
+            drops.add(Dropped(name, reason, other))
+    return np.asarray(doubles < 0)

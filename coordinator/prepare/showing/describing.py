@@ -1,0 +1,117 @@
+"""What each cluster is about, in words and figures: clusters.json, which clusters.html shows."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from paris.coordinator.prepare.clustering.kmeans import distances
+from paris.coordinator.prepare.clustering.plan import Plan
+from paris.coordinator.prepare.config import PrepareConfig, public_name
+from paris.coordinator.prepare.prepared import PreparedCluster
+from paris.coordinator.prepare.rows.items import rows_at
+
+_EXAMPLES = 12
+_WORDS = 8
+_FILLERS = """
+a an and are as at be by for from had has have he her his i in into is it its me my no not of off on or our she so some
+that the their them there these they this those to up us was we were which while who with you your
+"""
+
+
+def frequent_words(counts: list[Counter[str]]) -> list[list[str]]:
+    """Words of each cluster that are frequent there and rare elsewhere, the most telling first.
+
+    A word's weight is its count times the squared log of (its share of this cluster's words over its share of all
+    words): not squared, a word of nearly every caption would go first wherever it is a little more frequent. Where that
+    is equal, as with a single cluster, the more frequent word goes first, then the one of the more typical row.
+
+    Args:
+        counts: As `count_words` gives them.
+    """
+    fillers = frozenset(_FILLERS.split())
+    kept = [Counter({word: count for word, count in here.items() if _says(word, fillers)}) for here in counts]
+    total: Counter[str] = sum(kept, Counter())
+    return [_telling(here, total, total.total()) for here in kept]
+
+
+def _says(word: str, fillers: frozenset[str]) -> bool:
+    """Whether a word may say something: no filler, and no single letter, as "o'clock" leaves one."""
+    return word not in fillers and not (len(word) == 1 and word.isascii())
+
+
+def _telling(here: Counter[str], total: Counter[str], all_words: int) -> list[str]:
+    all_here = here.total()
+
+    def weight(word: str) -> tuple[float, int]:
+        more = math.log(here[word] * all_words / (total[word] * all_here))
+        return -here[word] * more * abs(more), -here[word]
+
+    return sorted(here, key=weight)[:_WORDS]
+
+
+def most_alike(centroids: np.ndarray) -> list[int | None]:
+    """For each cluster the other one with the nearest centroid; None for a single cluster.
+
+    Args:
+        centroids: `[K, D]`.
+    """
+    apart = distances(centroids, centroids)
+    np.fill_diagonal(apart, np.inf)
+    return [int(row.argmin()) if np.isfinite(row).any() else None for row in apart]
+
+
+def describe_clusters(
+    table: pa.Table,
+    plan: Plan,
+    words: list[list[str]],
+    prepared: list[PreparedCluster],
+    config: PrepareConfig,
+    licences: dict[str, int],
+    dropped: dict[str, int],
+) -> dict[str, Any]:
+    """The content of clusters.json.
+
+    Args:
+        table: All items.
+        plan: The clusters.
+        words: As `frequent_words` gives them.
+        prepared: Their files.
+        config: Names the embedder.
+        licences: Training rows of each licence.
+        dropped: Rows left out, by reason.
+    """
+    found = plan.clustering
+    total = sum(files.rows + files.heldout_rows for files in prepared)
+    named = table.select(["row_id", "caption"])
+    alike = most_alike(found.centroids)
+    clusters = [
+        {
+            "cluster": part.cluster,
+            "rows": files.rows,
+            "heldout_rows": files.heldout_rows,
+            "share": round((files.rows + files.heldout_rows) / total, 6),
+            "bytes": files.data_bytes,
+            "silhouette": found.silhouette.by_cluster[part.cluster],
+            "most_alike": alike[part.cluster],
+            "frequent_words": words[part.cluster],
+            "examples": rows_at(named, part.typical[:_EXAMPLES]).to_pylist(),
+            "farthest": rows_at(named, part.typical[::-1][:_EXAMPLES]).to_pylist(),
+        }
+        for part, files in zip(plan.clusters, prepared, strict=True)
+    ]
+    return {
+        "embedder": public_name(config.embedder),
+        "silhouette": round(found.silhouette.mean, 6),
+        "davies_bouldin": round(found.davies_bouldin, 6),
+        "silhouette_before_balancing": round(found.silhouette_before, 6),
+        "sizes_before_balancing": found.sizes_before,
+        "catch_alls_split": [round(share, 6) for share in found.catch_alls],
+        "licences": licences,
+        "dropped": dropped,
+        "clusters": clusters,
+    }

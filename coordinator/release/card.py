@@ -1,0 +1,140 @@
+"""The model card of a release: licence, how to load, who trained what, where the data comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from paris.coordinator.prepare.rows.licences import licence_table
+from paris.coordinator.run.config_tables import ModelTable, ObjectivesTable
+from paris.coordinator.run.directory import RunDir
+from paris.protocol.records import Registration
+
+
+def model_card(run: RunDir, registrations: list[Registration]) -> str:
+    """Write README.md for the model repo.
+
+    Args:
+        run: The run.
+        registrations: One an expert, in order.
+
+    Returns:
+        Markdown with the Hub's YAML head.
+    """
+    config, sampling = run.config, run.config.sampling
+    learned = ["flow-matching", *(["ddpm"] if config.objectives.epsilon_clusters else [])]
+    experts = [f"expert:{r.cluster}" for r in registrations]
+    body = [
+        f"# {config.run.name}",
+        "",
+        f"{len(registrations)} diffusion experts ({config.model.preset}), each trained alone by one volunteer on one",
+        "cluster of the data, joined by a router when sampling. No gradient, weight or activation passed between them.",
+        _learned(config.objectives),
+        *_started(config.model),
+        "",
+        "```python",
+        "from paris.experts import ParisPipeline",
+        "",
+        f'pipeline = ParisPipeline.from_pretrained("{config.hub.model_repo}")',
+        f'pipeline("{_prompt(run)}").images[0].save("sample.png")',
+        "```",
+        "",
+        f"Defaults: {sampling.num_steps} steps, guidance {sampling.guidance_scale} away from the "
+        f"{sampling.guidance_away_from}, routing {sampling.routing}.",
+        "",
+        "| expert | steps | volunteer | sha256 |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| {r.cluster} | {r.steps} | {r.volunteer_name} (`{r.volunteer[:12]}`) | `{r.sha256}` |"
+            for r in registrations
+        ),
+        "",
+        *_origin(run),
+    ]
+    return _page(run, [*learned, f"run:{run.run_id}", *experts], body)
+
+
+def student_card(run: RunDir, folder: str, steps: int, batch_size: int, teachers: Sequence[str]) -> str:
+    """Write README.md for a model that was distilled from the run's experts.
+
+    Args:
+        run: The run.
+        folder: The model's folder, as the example calls it.
+        steps: Optimizer steps of the student.
+        batch_size: Rows of each.
+        teachers: SHA-256 of each expert, in order.
+
+    Returns:
+        Markdown with the Hub's YAML head.
+    """
+    body = [
+        f"# {run.config.run.name}, distilled",
+        "",
+        f"One dense model ({run.config.model.preset}), distilled from {len(teachers)} experts in {steps} steps of",
+        f"{batch_size} rows: each row was taught by the expert of its cluster. It samples without a router.",
+        "",
+        "```python",
+        "from paris.experts import ParisPipeline",
+        "",
+        f'pipeline = ParisPipeline.from_pretrained("{folder}")',
+        f'pipeline("{_prompt(run)}").images[0].save("sample.png")',
+        "```",
+        "",
+        "| teacher | sha256 |",
+        "| --- | --- |",
+        *(f"| {number} | `{sha256}` |" for number, sha256 in enumerate(teachers)),
+        "",
+        *_origin(run),
+    ]
+    return _page(run, ["flow-matching", "distilled", f"run:{run.run_id}"], body)
+
+
+def _page(run: RunDir, tags: list[str], body: list[str]) -> str:
+    """A card: the Hub's YAML head, then the text."""
+    head = [
+        "---",
+        f"license: {run.config.run.licence}",
+        "library_name: diffusers",
+        "pipeline_tag: text-to-image",
+        "tags:",
+        *(f"- {tag}" for tag in ("paris", "decentralized-training", "text-to-image", *tags)),
+        "datasets:",
+        f"- {run.config.hub.data_repo}",
+        "---",
+    ]
+    return "\n".join([*head, *body]).rstrip() + "\n"
+
+
+def _prompt(run: RunDir) -> str:
+    return (run.config.sampling.prompts or ["a red heart"])[0]
+
+
+def _origin(run: RunDir) -> list[str]:
+    """Where run and data come from, under which licences, and whom to thank."""
+    attribution = run.data / "attribution.parquet"
+    return [
+        f"Run `{run.run_id}`, signed by `{run.identity.public_key}`. Data: `{run.config.hub.data_repo}`; the source,",
+        "author and licence of every picture stand in `ATTRIBUTION.parquet`.",
+        "",
+        *([*licence_table(attribution), ""] if attribution.is_file() else []),
+        run.config.run.attribution,
+    ]
+
+
+def _started(model: ModelTable) -> list[str]:
+    """What all experts started from, where it is not chance alone."""
+    if (steps := model.warm_start_steps) is not None:
+        return [f"All started from one model, which the organiser trained on all clusters for {steps} steps."]
+    if model.imagenet_weights is not None:
+        return ["All started from a DiT that was trained on ImageNet."]
+    return []
+
+
+def _learned(objectives: ObjectivesTable) -> str:
+    """What the experts learned to predict, as a sentence."""
+    if not objectives.epsilon_clusters:
+        return "They learned to predict the velocity (flow matching)."
+    numbers = ", ".join(str(cluster) for cluster in sorted(objectives.epsilon_clusters))
+    return (
+        f"Epsilon experts ({numbers}) learned to predict the noise (DDPM, {objectives.schedule} schedule), the others\n"
+        "the velocity (flow matching); sampling asks all of them for velocities."
+    )

@@ -1,0 +1,38 @@
+"""From the organiser's settings and the prepared data to what is published, and to what `tick` decides by."""
+
+from __future__ import annotations
+
+from paris.coordinator.run.directory import RunDir
+from paris.coordinator.run.initial_weights import initial_weights
+from paris.coordinator.run.prepared_data import model_config, text_settings
+from paris.protocol.records import RunSpec
+
+
+def make_spec(run: RunDir, initial_peers: list[str]) -> RunSpec:
+    """The run's public description with the peers of this moment.
+
+    Raises:
+        RunDirError: The data is not prepared yet.
+        NotReadyError: What all experts start from is not made yet.
+        ExpertError: The model's settings are not valid.
+    """
+    config, text = run.config, text_settings(run)
+    return RunSpec(
+        name=config.run.name,
+        num_experts=config.run.num_experts,
+        num_buckets=config.run.num_buckets,
+        hub_endpoint=config.hub.endpoint,
+        data_repo=config.hub.data_repo,
+        model_repo=config.hub.model_repo,
+        initial_peers=tuple(initial_peers),
+        seed=config.run.seed,
+        model=model_config(run).to_settings(),
+        training={**config.expert_training, "steps": config.tasks.steps},
+        text=text,
+        codec=config.codec,
+        initial_weights=initial_weights(run),
+        heartbeat_every_s=config.tasks.heartbeat_every_s,
+        lease_s=config.tasks.lease_s,
+        licence=config.run.licence,
+        attribution=config.run.attribution,
+    )

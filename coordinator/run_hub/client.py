@@ -1,0 +1,210 @@
+"""The organiser's side of the Hub: one client, whatever the endpoint.
+
+The public Hub and the embedded one differ in one switch alone: only the public one speaks Xet.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from paris.coordinator.hub_errors import hub_errors
+from paris.protocol.records import Registration, Submission, Verdict
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+PUBLIC_ENDPOINT = "https://huggingface.co"
+
+
+@dataclass(frozen=True)
+class RunHub:
+    """The run's two repos on a Hub.
+
+    Args:
+        endpoint: URL without a trailing slash.
+        token: The organiser's.
+        model_repo: `org/name` where experts are registered.
+        data_repo: `org/name` of the data set with shards and manifests.
+    """
+
+    endpoint: str
+    token: str
+    model_repo: str
+    data_repo: str
+
+    @cached_property
+    def api(self) -> HfApi:
+        """The stock client for this endpoint."""
+        from huggingface_hub import HfApi, constants
+        from huggingface_hub.utils import disable_progress_bars
+
+        if self.endpoint != PUBLIC_ENDPOINT:
+            constants.HF_HUB_DISABLE_XET = True
+        disable_progress_bars()
+        return HfApi(endpoint=self.endpoint, token=self.token)
+
+    def ensure_repos(self) -> None:
+        """Create the two repos where they do not exist.
+
+        Raises:
+            HubError: The Hub refused, or did not answer.
+        """
+        with hub_errors(self.endpoint):
+            for repo, kind in ((self.model_repo, "model"), (self.data_repo, "dataset")):
+                if not self.api.repo_exists(repo, repo_type=kind):
+                    self.api.create_repo(repo, repo_type=kind)
+
+    def upload_data(self, folder: Path) -> str:
+        """Upload prepared data but its secret held-out part; returns the commit that holds it, 40 hex digits.
+
+        Raises:
+            HubError: The Hub refused, or did not answer; calling again goes on where it stopped.
+        """
+        with hub_errors(self.endpoint):
+            commit = self.api.upload_folder(
+                repo_id=self.data_repo,
+                repo_type="dataset",
+                folder_path=folder,
+                allow_patterns=[
+                    "shards/**",
+                    "manifests/*.json",
+                    "vocab.json",
+                    "initial_weights.safetensors",
+                    "attribution.parquet",
+                    "text_encoder/**",
+                    "README.md",
+                ],
+                commit_message="Prepared data",
+            )
+            return str(commit.oid)
+
+    def upload_file(self, path_in_repo: str, data: bytes, message: str) -> None:
+        """Put one small file on the model repo's main branch, if it is not there already with these bytes."""
+        with hub_errors(self.endpoint):
+            self.api.upload_file(
+                path_or_fileobj=data, path_in_repo=path_in_repo, repo_id=self.model_repo, commit_message=message
+            )
+
+    def register(self, submission: Submission, source: str, destination: str, message: str) -> str:
+        """Copy the verified file onto main, pinned to the verified commit; never a merge, which can be raced.
+
+        Args:
+            submission: What was verified; its commit is the source revision.
+            source: Path of the weights in that commit.
+            destination: Path on main.
+            message: Commit message.
+
+        Returns:
+            The commit on main, 40 hex digits.
+
+        Raises:
+            HubError: The Hub refused or did not answer; main is unchanged.
+        """
+        from huggingface_hub import CommitOperationCopy
+
+        with hub_errors(self.endpoint):
+            head = self.api.repo_info(self.model_repo).sha
+            operation = CommitOperationCopy(source, destination, src_revision=submission.commit)
+            commit = self.api.create_commit(self.model_repo, [operation], commit_message=message, parent_commit=head)
+            return str(commit.oid)
+
+    def close_pull_request(self, number: int, verdict: Verdict, text: str) -> None:
+        """Comment and close; a rejected one's ref is deleted too, so that it costs no storage. Twice is harmless."""
+        with hub_errors(self.endpoint):
+            details = self.api.get_discussion_details(self.model_repo, number)
+            if details.status in ("open", "draft"):
+                self.api.change_discussion_status(self.model_repo, number, "closed", comment=text)
+            if not verdict.accepted:
+                self._delete_ref(number)
+
+    def pull_request_holds(self, number: int, path: str) -> bool:
+        """Whether a pull request is there and has a file of this path: its number alone says nothing of whose it is."""
+        from huggingface_hub.errors import RevisionNotFoundError
+
+        with hub_errors(self.endpoint):
+            try:
+                return bool(self.api.get_paths_info(self.model_repo, [path], revision=f"refs/pr/{number}"))
+            except RevisionNotFoundError:
+                return False
+
+    def _delete_ref(self, number: int) -> None:
+        """The stock client has no method for it; the public API does."""
+        from huggingface_hub.utils import get_session, hf_raise_for_status
+
+        url = f"{self.endpoint}/api/models/{self.model_repo}/discussions/{number}/ref"
+        response = get_session().request("DELETE", url, headers={"authorization": f"Bearer {self.token}"})
+        if response.status_code != 404:
+            hf_raise_for_status(response)
+
+    def find_registered(self, path: str) -> tuple[str, int] | None:
+        """What stands on main at a path: its sha256 and size; None where nothing does."""
+        from huggingface_hub import RepoFile
+
+        with hub_errors(self.endpoint):
+            infos = self.api.get_paths_info(self.model_repo, [path])
+            file = infos[0] if infos else None
+            if not isinstance(file, RepoFile) or file.lfs is None:
+                return None
+            return str(file.lfs.sha256), int(file.size)
+
+    def upload_release(self, folder: Path, leave_out: list[str], tag: str | None) -> str:
+        """Upload a release folder to main.
+
+        Args:
+            folder: The release.
+            leave_out: Paths that stand on main already.
+            tag: Tag the commit so; a tag of this name is moved.
+
+        Returns:
+            The tag, or the commit, 40 hex digits.
+        """
+        with hub_errors(self.endpoint), warnings.catch_warnings():
+            # The client wonders at a table in a model repo; the attribution is meant to be there.
+            warnings.filterwarnings("ignore", message=".*commit a data file.*")
+            commit = self.api.upload_folder(
+                repo_id=self.model_repo, folder_path=folder, ignore_patterns=leave_out, commit_message="Release"
+            )
+            if tag is None:
+                return str(commit.oid)
+            tags = [ref.name for ref in self.api.list_repo_refs(self.model_repo).tags]
+            if tag in tags:
+                self.api.delete_tag(self.model_repo, tag=tag)
+            self.api.create_tag(self.model_repo, tag=tag, revision=commit.oid)
+            return tag
+
+    def head(self) -> str:
+        """The commit of main, 40 hex digits."""
+        with hub_errors(self.endpoint):
+            return str(self.api.repo_info(self.model_repo).sha)
+
+    def download(self, path: str, folder: Path, revision: str) -> Path:
+        """Fetch one file of the model repo at a commit into a folder."""
+        with hub_errors(self.endpoint):
+            return Path(self.api.hf_hub_download(self.model_repo, path, revision=revision, local_dir=folder))
+
+
+def expert_path(cluster: int) -> str:
+    """Where expert k's weights stand in the model repo, as in the published layout."""
+    return f"expert_{cluster}/diffusion_pytorch_model.safetensors"
+
+
+def verdict_text(verdict: Verdict, registration: Registration | None, sealed: str) -> str:
+    """The verdict as a comment: for the volunteer to read, and signed, for the node to read where the DHT is silent."""
+    lines = [f"**{'Accepted' if verdict.accepted else 'Rejected'}**: {verdict.reason}", ""]
+    if verdict.rungs:
+        lines += ["| rung | passed | figure | bound | note |", "| --- | --- | --- | --- | --- |"]
+        lines += [
+            f"| {r.rung} | {'yes' if r.passed else 'no'} | {r.figure:.4g} | {r.bound:.4g} | {r.note} |"
+            for r in verdict.rungs
+        ]
+    if registration is not None:
+        lines += [
+            "",
+            f"Registered as `{registration.path}` at `{registration.commit[:12]}`, sha256 `{registration.sha256}`.",
+        ]
+    lines += ["", f"paris-verdict: {sealed}"]
+    return "\n".join(lines)

@@ -1,0 +1,138 @@
+"""The Hub of a run that serves its own: a child process, ready before anything needs it, started anew if it dies."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from typing import Any
+from urllib.error import URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from paris.coordinator.children import Children
+from paris.coordinator.errors import ConfigError, HubError
+from paris.coordinator.run.directory import RunDir
+from paris.protocol.errors import PortTakenError
+
+_START_TIMEOUT_S = 60.0
+_REQUEST_TIMEOUT_S = 5.0
+_RETRY_AFTER_S = 5.0
+_POLL_S = 0.1
+_READY = "hub ready at "  # as `hub/server.py` prints it, whose import costs memory that we do not need
+
+
+class EmbeddedHub:
+    """The run's Hub as a child process.
+
+    Args:
+        run: Its `[hub]` names host and port.
+        children: Starts it, and ends it with us.
+    """
+
+    def __init__(self, run: RunDir, children: Children) -> None:
+        self._run, self._children = run, children
+        self._log = run.logs / "hub.log"
+        self._child: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
+
+    def start(self) -> None:
+        """Start it and wait until it says that it listens.
+
+        Its own word counts, not an answer at the address: that may come from whoever has taken the port.
+
+        Raises:
+            ConfigError: The endpoint names no host and port.
+            PortTakenError: Its port is in use.
+            HubError: It ended for another reason, or was not ready in time.
+        """
+        host, port = _address(self._run)
+        old_bytes = self._log.stat().st_size if self._log.is_file() else 0
+        options = ("--data", str(self._run.hub_data), "--host", host, "--port", str(port), "--open-registration")
+        child = self._children.spawn("hub", "paris.coordinator.hub", *options)
+        self._child, self._started_at = child, time.monotonic()
+        while _READY not in self._written_since(old_bytes):
+            if child.poll() is not None:
+                self._explain_end(child.returncode, host, port, old_bytes)
+            if time.monotonic() - self._started_at > _START_TIMEOUT_S:
+                child.terminate()
+                raise HubError(f"The embedded Hub was not ready within {_START_TIMEOUT_S:.0f} s.", f"See {self._log}.")
+            time.sleep(_POLL_S)
+
+    def keep_alive(self) -> bool:
+        """Start it anew where it has ended; not more often than every few seconds.
+
+        Returns:
+            Whether it was started anew.
+
+        Raises:
+            PortTakenError, HubError: As `start`; the next call tries again.
+        """
+        child = self._child
+        if child is None or child.poll() is None or time.monotonic() - self._started_at < _RETRY_AFTER_S:
+            return False
+        self._children.forget(child)
+        self.start()
+        return True
+
+    def _explain_end(self, code: int, host: str, port: int, old_bytes: int) -> None:
+        if code == PortTakenError.exit_code:
+            raise PortTakenError(
+                f"The embedded Hub cannot listen: port {port} of {host} is in use.",
+                f"Stop what listens there, or change [hub] endpoint in {self._run.path / 'run.toml'}.",
+            )
+        lines = self._written_since(old_bytes).strip().splitlines() or ["no output"]
+        raise HubError(
+            f"The embedded Hub ended with code {code}: {lines[-1].removeprefix('error: ')}", f"See {self._log}."
+        )
+
+    def _written_since(self, old_bytes: int) -> str:
+        with self._log.open("rb") as log:
+            log.seek(old_bytes)
+            return log.read().decode("utf-8", errors="replace")
+
+
+def start_embedded_hub(run: RunDir, children: Children) -> EmbeddedHub:
+    """Start the run's embedded Hub and wait until it answers; arguments and errors as of `EmbeddedHub`."""
+    hub = EmbeddedHub(run, children)
+    hub.start()
+    return hub
+
+
+def organiser_token(run: RunDir) -> str:
+    """The embedded Hub's own administrator's token.
+
+    Raises:
+        HubError: The embedded Hub never ran here.
+    """
+    path = run.hub_data / "admin.token"
+    if not path.is_file():
+        raise HubError(f"The embedded Hub has made no token at {path} yet.", f"Start it: paris-coord serve {run.path}")
+    return path.read_text("ascii").strip()
+
+
+def read_traffic(run: RunDir) -> list[dict[str, Any]]:
+    """The embedded Hub's account of bytes, by user, repo and part; empty where it does not answer."""
+    try:
+        request = Request(
+            f"{run.config.hub.endpoint}/api/paris/traffic", headers={"Authorization": f"Bearer {organiser_token(run)}"}
+        )
+        with urlopen(request, timeout=_REQUEST_TIMEOUT_S) as answer:
+            return list(json.load(answer)["entries"])
+    except (URLError, TimeoutError, ConnectionError):
+        return []
+
+
+def _address(run: RunDir) -> tuple[str, int]:
+    endpoint = run.config.hub.endpoint
+    try:
+        url = urlsplit(endpoint)
+        host, port = url.hostname, url.port
+    except ValueError:
+        host, port = None, None
+    if not host or not port:
+        raise ConfigError(
+            f"{endpoint!r} does not say where the embedded Hub listens.",
+            "Give [hub] endpoint in run.toml a host and a port, as in http://192.0.2.7:8484.",
+        )
+    return host, port

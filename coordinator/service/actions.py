@@ -1,0 +1,145 @@
+"""The heavy work behind the actions: verification and router training, each in a child process that imports torch."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from paris.coordinator.children import Children
+from paris.coordinator.run.directory import RunDir
+from paris.coordinator.run.prepared_data import load_manifests
+from paris.coordinator.run_hub.client import RunHub
+from paris.coordinator.service.registering import weights_file
+from paris.coordinator.state.model import State, SubmissionState
+from paris.coordinator.verify import (
+    OtherCheckpoint,
+    VerificationBounds,
+    VerificationCase,
+    read_report,
+    write_case,
+)
+from paris.protocol.envelope import seal
+from paris.protocol.records import RECORDS, RunSpec, Verdict
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the actions need.
+
+    Args:
+        run: The run directory.
+        spec: The published RunSpec.
+        hub: The run's repos.
+        children: Where child processes are started.
+    """
+
+    run: RunDir
+    spec: RunSpec
+    hub: RunHub
+    children: Children
+
+    def verify(self, state: State, lease_id: str) -> Verdict:
+        """Run the ladder on a submission in a child process.
+
+        Args:
+            state: Holds the submission, its lease, and the other checkpoints.
+            lease_id: Names the submission.
+
+        Raises:
+            WorkerError: The child could not verify (the Hub was down, say); nothing is decided.
+        """
+        folder = self.run.path / "verify" / lease_id
+        case_file, report_file = folder / "case.json", folder / "report.json"
+        write_case(self._case(state, state.submissions[lease_id], folder), case_file)
+        try:
+            files, token = (str(case_file), str(report_file)), {"PARIS_HUB_TOKEN": self.hub.token}
+            self.children.run(f"verify-{lease_id[:8]}", "paris.coordinator.verify", *files, env=token)
+            return read_report(report_file).verdict()
+        finally:
+            case_file.unlink(missing_ok=True)
+
+    def forget(self, lease_id: str) -> None:
+        """Free the disk that a rejected checkpoint took; its report stays."""
+        candidate = self.run.path / "verify" / lease_id / "candidate"
+        shutil.rmtree(candidate, ignore_errors=True)
+
+    def train_router(self, *, from_samples: bool = False) -> str:
+        """Train the router in a child process; returns the sentence for the log.
+
+        Args:
+            from_samples: On rows that the experts have drawn, instead of data.
+
+        Raises:
+            WorkerError: The child failed.
+        """
+        rows = "samples" if from_samples else "data"
+        self.children.run("router", "paris.coordinator.training.router", str(self.run.path), rows)
+        return (self.run.router / "summary.txt").read_text("utf-8").strip()
+
+    def seal_verdict(self, verdict: Verdict) -> str:
+        """The verdict as a signed record, as text."""
+        now = time.time()
+        envelope = seal(
+            verdict,
+            self.run.identity,
+            run_id=self.run.run_id,
+            sequence=int(now * 1000),
+            issued_at=now,
+            expires_at=now + RECORDS["verdict"].max_life_s,
+        )
+        return envelope.data.decode()
+
+    def _case(self, state: State, known: SubmissionState, folder: Path) -> VerificationCase:
+        lease = state.leases[known.submission.lease_id].lease
+        task = state.tasks[known.submission.task_id].task
+        manifest = load_manifests(self.run)[task.cluster]
+        return VerificationCase(
+            run_id=self.run.run_id,
+            coordinator=self.run.identity.public_key,
+            run=self.spec,
+            task=task,
+            lease=lease,
+            submission=known.envelope,
+            received_at=known.seen_at,
+            hub_endpoint=self.hub.endpoint,
+            work_dir=folder,
+            heldout=tuple(self.run.heldout_files),
+            shards=tuple(self.run.data / shard.path for shard in manifest.shards),
+            text_folder=self.run.data,
+            others=self._others(state, known),
+            seed=_secret_seed(self.run),
+            bounds=VerificationBounds.model_validate(self.run.config.verify_settings),
+            device=self.run.config.compute.device,
+            num_threads=self.run.config.compute.num_threads,
+        )
+
+    def _others(self, state: State, judged: SubmissionState) -> tuple[OtherCheckpoint, ...]:
+        """Checkpoints that were verified before the one that is judged; of two equal ones the first is the original.
+
+        One that is only announced counts for nothing: anybody can sign the digest of a stranger's file.
+        """
+        others = []
+        for known in state.submissions.values():
+            if known is judged or known.phase not in ("accepted", "registered"):
+                continue
+            candidate = self.run.path / "verify" / known.submission.lease_id / "candidate" / "expert.safetensors"
+            other = OtherCheckpoint(
+                task_id=known.submission.task_id,
+                cluster=state.tasks[known.submission.task_id].task.cluster,
+                objective=state.tasks[known.submission.task_id].task.objective,
+                sha256=weights_file(known).sha256,
+                volunteer=known.signer,
+                path=candidate if candidate.is_file() else None,
+                registered=True,
+            )
+            others.append(other)
+        return tuple(others)
+
+
+def _secret_seed(run: RunDir) -> int:
+    """Derived from the run's private key: the same after a restart, known to nobody else."""
+    secret = (run.path / "keys" / "run.key").read_bytes()
+    return int.from_bytes(hashlib.sha256(b"verification\n" + secret).digest()[:7], "big")

@@ -1,0 +1,73 @@
+"""What `serve` puts on the Hub before the loop begins: the prepared data once, and run.json with the present peers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from paris.coordinator.errors import NotReadyError
+from paris.coordinator.run.directory import RunDir
+from paris.coordinator.run.initial_weights import initial_weights
+from paris.coordinator.run.prepared_data import load_manifests
+from paris.coordinator.run_hub.client import RunHub
+from paris.coordinator.state.events import Event
+from paris.experts.files import file_sha256, write_whole
+from paris.protocol.envelope import seal
+from paris.protocol.manifest import Manifest
+from paris.protocol.records import PartFile, RunSpec
+
+_RUN_JSON_LIFE_S = 7 * 86400.0
+
+
+def publish_data(run: RunDir, hub: RunHub, log: Callable[[Event], None]) -> list[Manifest]:
+    """Upload the prepared data once; `published.json` remembers the commit.
+
+    Args:
+        run: A prepared run directory.
+        hub: Its repos, which exist.
+        log: Told of an upload.
+
+    Returns:
+        The manifests at the commit that holds their shards.
+
+    Raises:
+        NotReadyError: What all experts start from is not made yet, or not what its record says; nothing is uploaded.
+        HubError: The Hub refused, or did not answer.
+    """
+    record = run.data / "published.json"
+    digests = [manifest.sha256 for manifest in load_manifests(run)]
+    start = initial_weights(run)
+    digests += [start.sha256] if start else []
+    known = json.loads(record.read_text("utf-8")) if record.is_file() else {}
+    if known.get("manifests") != digests or known.get("repo") != hub.data_repo:
+        if start:
+            _require_whole(run.data / start.path, start)
+        revision = hub.upload_data(run.data)
+        known = {"repo": hub.data_repo, "revision": revision, "manifests": digests}
+        write_whole(record, json.dumps(known, indent=1).encode())
+        log(Event("uploaded", f"Shards and manifests are on the Hub at {revision[:12]}."))
+    return load_manifests(run, known["revision"])
+
+
+def _require_whole(path: Path, named: PartFile) -> None:
+    """What all experts start from is what its record says: looked at once, before it travels."""
+    if file_sha256(path) != named.sha256:
+        what = f"{path} is not the file of {named.sha256[:12]}... that its record names."
+        raise NotReadyError(what, "Make it again: paris-coord warm-start or prepare.")
+
+
+def publish_run_json(run: RunDir, hub: RunHub, spec: RunSpec) -> None:
+    """Sign the description with the present peers, for files and for the Hub."""
+    now = time.time()
+    envelope = seal(
+        spec,
+        run.identity,
+        run_id=run.run_id,
+        sequence=int(now * 1000),
+        issued_at=now,
+        expires_at=now + _RUN_JSON_LIFE_S,
+    )
+    hub.upload_file("run.json", envelope.data, "Run description with the present peers")
+    write_whole(run.run_json, envelope.data)

@@ -1,0 +1,62 @@
+"""How near a student came to its teachers on the secret held-out rows, in the terms that all objectives share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from paris.coordinator.release.experts import TrainedExperts
+from paris.coordinator.run.directory import RunDir
+from paris.experts.data.shards import ShardFile
+from paris.experts.frozen.codec import load_codec
+from paris.experts.frozen.text import load_text_encoder
+from paris.experts.models.model import DiTExpert
+from paris.experts.release.parts import learned
+from paris.experts.release.residency import ExpertBank
+from paris.experts.seeding import seed_for
+from paris.experts.training.evaluate import comparable_losses
+from paris.experts.weights.checkpoint import load_weights
+
+_MOST_ROWS = 256
+"""Rows of a cluster that are looked at."""
+
+
+def heldout_scores(
+    run: RunDir, experts: TrainedExperts, bank: ExpertBank, weights: Path, device: str
+) -> dict[str, Any] | None:
+    """Losses of the student and of each cluster's own expert, on the same rows, times and noises.
+
+    Args:
+        run: The run.
+        experts: The teachers.
+        bank: The teachers, open.
+        weights: The student's file.
+        device: Where all compute.
+
+    Returns:
+        `student` and `experts`, means over the clusters by their held-out rows, and `clusters`, a pair each; None where
+        a cluster's held-out rows are not here.
+
+    Raises:
+        CheckpointError: The student's weights are not the model's.
+        ShardError: A held-out file cannot be read.
+    """
+    layout = experts.layout
+    if not all(path.is_file() for path in run.heldout_files):
+        return None
+    codec = load_codec(layout.codec, experts.parts, device)
+    encoder = load_text_encoder(layout.text, experts.parts, device)
+    student = DiTExpert(layout.model)
+    load_weights(weights, student)
+    student.to(device).eval().requires_grad_(False)
+    pairs, counts = [], []
+    for k, path in enumerate(run.heldout_files):
+        shard = ShardFile(path)
+        rows = codec.to_model(shard.latents[:_MOST_ROWS].copy())
+        text, seed = encoder.encode(shard.captions[:_MOST_ROWS]), seed_for(run.config.run.seed, "student-scores", k)
+        expert, objective = learned(bank[k])
+        own = comparable_losses(expert, rows, text, seed=seed, objective=objective).mean().item()
+        pairs.append((comparable_losses(student, rows, text, seed=seed).mean().item(), own))
+        counts.append(len(rows))
+    means = [sum(pair[i] * n for pair, n in zip(pairs, counts, strict=True)) / sum(counts) for i in (0, 1)]
+    return {"student": means[0], "experts": means[1], "clusters": [{"student": s, "expert": e} for s, e in pairs]}

@@ -1,0 +1,167 @@
+"""The finished expert as one pull request on the run's model repo.
+
+    submissions/<task>-<attempt>-<first 8 of my key>/expert.safetensors    EMA weights
+    submissions/<task>-<attempt>-<first 8 of my key>/submission.json       signed; names every other file
+
+One commit holds both, so that half a submission never exists. Trying again first looks for the pull request that an
+earlier try may have made: its title names the lease.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paris.experts.files import file_sha256, write_whole
+from paris.node.errors import TrainerError, disk_full_while
+from paris.node.hub.client import Hub, translated
+from paris.node.machine.assignment import Finished, Unit, UnitFolder
+from paris.protocol.envelope import open_envelope, seal
+from paris.protocol.records import Submission, SubmittedFile
+from paris.protocol.signing import Identity
+
+WEIGHTS = "expert.safetensors"
+_LIFE_S = 30 * 86400.0
+
+
+@dataclass(frozen=True)
+class PullRequest:
+    """A pull request of mine and the commit that it stands at."""
+
+    number: int
+    commit: str
+
+
+def folder_in_repo(unit: Unit, public_key: str) -> str:
+    """Where the submission stands in the model repo."""
+    return f"submissions/{unit.label}-{public_key[:8]}"
+
+
+def title_of(unit: Unit, name: str) -> str:
+    """The pull request's title; it names the lease, so that a second try finds it."""
+    return f"{unit.task.task_id} attempt {unit.lease.attempt} by {name} ({unit.lease.lease_id})"
+
+
+def make_submission(
+    unit: Unit, folder: UnitFolder, identity: Identity, *, name: str, repo: str, now: float
+) -> Submission:
+    """Write the signed submission.json, once: a later try sends the very same bytes.
+
+    Args:
+        unit: With `finished` set.
+        folder: Where the weights lie in `work/`.
+        identity: Who signs.
+        name: The volunteer's name.
+        repo: The run's model repo.
+        now: UTC seconds.
+
+    Returns:
+        The payload, without pull request and commit.
+
+    Raises:
+        TrainerError: The weights on disk are not those that the trainer finished.
+        DiskFullError: No room for submission.json.
+    """
+    weights = folder.work / WEIGHTS
+    if unit.finished is None or not weights.is_file() or file_sha256(weights) != unit.finished.sha256:
+        raise TrainerError(
+            f"{weights} is not the file that training finished with.", f"Move {folder.path} away and join again."
+        )
+    if folder.submission.exists():
+        sealed = open_envelope(folder.submission.read_bytes(), run_id=unit.run_id, coordinator=None, now=None)
+        if isinstance(sealed.payload, Submission) and sealed.payload.lease_id == unit.lease.lease_id:
+            return sealed.payload
+    path = f"{folder_in_repo(unit, identity.public_key)}/{WEIGHTS}"
+    payload = _payload(unit, unit.finished, path, name=name, repo=repo)
+    expires_at = now + _LIFE_S
+    envelope = seal(
+        payload, identity, run_id=unit.run_id, sequence=int(now * 1000), issued_at=now, expires_at=expires_at
+    )
+    with disk_full_while("saving submission.json", folder.path):
+        write_whole(folder.submission, envelope.data)
+    return payload
+
+
+def _payload(unit: Unit, finished: Finished, path: str, *, name: str, repo: str) -> Submission:
+    return Submission(
+        lease_id=unit.lease.lease_id,
+        task_id=unit.task.task_id,
+        attempt=unit.lease.attempt,
+        name=name,
+        repo=repo,
+        pull_request=None,
+        commit=None,
+        files=(SubmittedFile(path=path, sha256=finished.sha256, bytes=finished.bytes),),
+        steps=finished.steps,
+        final_loss=finished.final_loss,
+        commitment=finished.commitment,
+    )
+
+
+def upload(hub: Hub, unit: Unit, folder: UnitFolder, submission: Submission, public_key: str) -> PullRequest:
+    """Make the pull request, or find the one that an earlier try made.
+
+    Args:
+        hub: The run's Hub, with a token.
+        unit: The unit in state uploading.
+        folder: Where its files are.
+        submission: From `make_submission`.
+        public_key: Mine.
+
+    Raises:
+        TransientHubError: Try again later.
+        HubRefusedError: Never try again.
+    """
+    title = title_of(unit, submission.name)
+    place = folder_in_repo(unit, public_key)
+    number = _find(hub, submission.repo, title)
+    if number is not None:
+        commit = _complete_commit(hub, submission, place, number, folder.submission.stat().st_size)
+        if commit is not None:
+            return PullRequest(number, commit)
+    with translated(f"uploading {unit.task.task_id} to {submission.repo}"):
+        info = hub.api.create_commit(
+            submission.repo,
+            _operations(folder, place),
+            repo_type="model",
+            commit_message=title,
+            commit_description=f"Signed by {public_key}.",
+            create_pr=number is None,
+            revision=None if number is None else f"refs/pr/{number}",
+        )
+    return PullRequest(number or int(info.pr_num or 0), str(info.oid))
+
+
+def _operations(folder: UnitFolder, place: str) -> list[Any]:
+    from huggingface_hub import CommitOperationAdd
+
+    files: list[tuple[str, Path]] = [(WEIGHTS, folder.work / WEIGHTS), ("submission.json", folder.submission)]
+    return [CommitOperationAdd(path_in_repo=f"{place}/{name}", path_or_fileobj=str(path)) for name, path in files]
+
+
+def _find(hub: Hub, repo: str, title: str) -> int | None:
+    """Number of the pull request with this title, whatever its status."""
+    with translated(f"looking for my pull request on {repo}"):
+        for discussion in hub.api.get_repo_discussions(repo, repo_type="model", discussion_type="pull_request"):
+            if discussion.title == title:
+                return int(discussion.num)
+    return None
+
+
+def _complete_commit(hub: Hub, submission: Submission, place: str, number: int, json_bytes: int) -> str | None:
+    """The head of the pull request if both files stand there whole, else None."""
+    revision = f"refs/pr/{number}"
+    weights = submission.files[0]
+    with translated(f"looking at pull request {number}"):
+        paths = [weights.path, f"{place}/submission.json"]
+        found: dict[str, Any] = {
+            info.path: info
+            for info in hub.api.get_paths_info(submission.repo, paths, revision=revision, repo_type="model")
+        }
+        head = hub.api.repo_info(submission.repo, repo_type="model", revision=revision).sha
+    if set(found) != set(paths):
+        return None
+    lfs = found[weights.path].lfs
+    is_whole = found[weights.path].size == weights.bytes and (lfs is None or lfs.sha256 == weights.sha256)
+    return str(head) if is_whole and found[paths[1]].size == json_bytes else None

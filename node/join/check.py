@@ -1,0 +1,129 @@
+"""`paris-node check`: one verdict line for each thing that a join needs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paris.node.errors import explain
+from paris.node.hub.client import PUBLIC_HUB, Hub, translated
+from paris.node.hub.tokens import hub_token, own_token
+from paris.node.join.resolve import Address, resolve
+from paris.node.machine.config import load_config
+from paris.node.machine.hardware import detect, gib
+from paris.node.machine.home import Home
+from paris.protocol.errors import NoPeersError, ParisError, RecordError
+from paris.protocol.signing import Identity
+
+_CONNECT_TIMEOUT_S = 5.0
+_MIN_FREE_BYTES = 2 * 2**30
+
+
+@dataclass(frozen=True)
+class Line:
+    """One verdict."""
+
+    name: str
+    passed: bool
+    text: str
+
+
+def check(run: str | None, home_path: Path, run_id: str | None, flags: dict[str, Any]) -> Iterator[Line]:
+    """Look at everything that `join` would need, without joining.
+
+    Args:
+        run: RUN, or None to check the machine alone.
+        home_path: The node's home.
+        run_id: From `--run`.
+        flags: Settings given on the command line.
+
+    Yields:
+        One line a check; a failed one names the next step.
+    """
+    home = Home(home_path)
+    config = load_config(home_path, os.environ, flags)
+
+    def device() -> str:
+        hardware = detect(config, home_path)
+        return f"{hardware.device} ({hardware.label}), {gib(hardware.memory_bytes)} of memory"
+
+    yield _line("device", device)
+    yield _line("disk", lambda: _disk(home_path))
+    if run is None:
+        return
+    found: list[Address] = []
+
+    def resolved() -> str:
+        token = hub_token(home_path, config, os.environ, config.hub_endpoint or PUBLIC_HUB)
+        found.append(resolve(run, home=home, config=config, run_id=run_id, token=token))
+        return f"{found[0].run_id}, {len(found[0].initial_peers)} peers"
+
+    yield _line("run", resolved)
+    if not found:
+        return
+    for address in found[0].initial_peers:
+        yield _line(f"peer {address}", lambda address=address: _dial(address))  # type: ignore[misc]
+    if found[0].spec is not None:
+        endpoint = config.hub_endpoint or found[0].spec.payload.hub_endpoint
+        identity = Identity.load_or_create(home.identity)
+        hub = Hub(endpoint, hub_token(home_path, config, os.environ, endpoint) or own_token(identity, endpoint))
+        repo = found[0].spec.payload.data_repo
+        yield _line("hub", lambda: _hub(hub, repo))
+        yield _line("token", lambda: _token(hub))
+
+
+def _line(name: str, look: Callable[[], str]) -> Line:
+    try:
+        return Line(name, True, look())
+    except (ParisError, OSError) as error:
+        what, next_step, _ = explain(error)
+        return Line(name, False, f"{what} {next_step}".strip())
+
+
+def _disk(home: Path) -> str:
+    existing = next(path for path in (home, *home.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    if free < _MIN_FREE_BYTES:
+        raise ParisError(f"Only {gib(free)} are free at {existing}.", "Free some space, or choose another --home.")
+    if not os.access(existing, os.W_OK):
+        raise ParisError(f"{existing} is not writable.", "Choose another --home.")
+    return f"{gib(free)} free at {existing}"
+
+
+def _dial(address: str) -> str:
+    """Whether a TCP connection to a peer's multiaddr opens; what answers there is checked by joining."""
+    parts = address.split("/")
+    if (
+        len(parts) < 5
+        or parts[1] not in ("ip4", "ip6", "dns", "dns4", "dns6")
+        or parts[3] != "tcp"
+        or not parts[4].isdigit()
+    ):
+        raise RecordError(f"{address} is not a TCP multiaddr.", "It reads /ip4/HOST/tcp/PORT/p2p/ID.")
+    began = time.monotonic()
+    try:
+        with socket.create_connection((parts[2], int(parts[4])), timeout=_CONNECT_TIMEOUT_S):
+            return f"answers in {1000 * (time.monotonic() - began):.0f} ms"
+    except OSError as error:
+        raise NoPeersError(
+            f"No answer: {error}.", "Check the network and firewall; ask the organiser for other peers."
+        ) from error
+
+
+def _hub(hub: Hub, repo: str) -> str:
+    with translated(f"asking {hub.endpoint} for {repo}"):
+        sha = hub.api.repo_info(repo, repo_type="dataset").sha
+    return f"{hub.endpoint} serves {repo} at {str(sha)[:12]}"
+
+
+def _token(hub: Hub) -> str:
+    if hub.token is None:
+        raise ParisError("There is no token; contributions need one.", "Set PARIS_HUB_TOKEN=...")
+    with translated("checking the token"):
+        return f"belongs to {hub.api.whoami()['name']}"

@@ -1,0 +1,182 @@
+"""RUN -> the signed RunSpec, checked against the run id and the pinned key.
+
+path/to/run.json, https://host/run.json    the signed RunSpec in a file
+org/repo                                   its copy `run.json` in the run's model repo on a Hub
+<run id>                                   a run that this home joined before
+/ip4/.../p2p/... with --run ID             read from the DHT
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+from paris.experts.files import write_whole
+from paris.node.errors import HubRefusedError, ResolveError, TransientHubError, disk_full_while
+from paris.node.hub.client import PUBLIC_HUB, Hub
+from paris.node.machine.config import NodeConfig
+from paris.node.machine.home import Home
+from paris.protocol.canonical import parse_json
+from paris.protocol.envelope import Envelope, open_envelope
+from paris.protocol.errors import RecordError, UnknownRunError
+from paris.protocol.limits import MAX_RECORD_BYTES
+from paris.protocol.records import RunSpec
+from paris.protocol.runid import require_run_id
+
+_REPO = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")
+_URL_TIMEOUT_S = 30
+_GET_AGAIN = "Get run.json again from the organiser."
+
+
+@dataclass(frozen=True)
+class Address:
+    """What RUN turned out to be: the spec itself, or where in the DHT to ask for it."""
+
+    run_id: str
+    spec: Envelope[RunSpec] | None
+    initial_peers: tuple[str, ...]
+
+
+def resolve(run: str, *, home: Home, config: NodeConfig, run_id: str | None, token: str | None) -> Address:
+    """Find out what RUN names.
+
+    Args:
+        run: As typed.
+        home: Knows earlier runs and pinned keys.
+        config: `hub_endpoint` for `org/repo`.
+        run_id: From `--run`; must agree with what is found.
+        token: For private repos; sent to the Hub only.
+
+    Raises:
+        ResolveError: Nothing there, or nothing that reads as a run.
+        SignatureError: Signed by another key than the run id vouches for.
+        VersionError: Written by another protocol version.
+        RecordError: Malformed.
+    """
+    if run.startswith("/") and "/p2p/" in run and not Path(run).exists():
+        if run_id is None:
+            raise ResolveError(f"{run} is a peer's address, which does not name a run.", "Add --run ID.")
+        require_run_id(run_id)
+        return Address(run_id, None, (run,))
+    data = _read(run, home=home, config=config, token=token)
+    spec = open_run(data, run_id)
+    return Address(spec.run_id, spec, spec.payload.initial_peers)
+
+
+def open_run(data: bytes, run_id: str | None) -> Envelope[RunSpec]:
+    """Check the bytes of a run.json; an expired one still says where the run was, so expiry is not looked at.
+
+    Raises:
+        SignatureError, VersionError, RecordError: As `open_envelope`, with a next step.
+        ResolveError: Of another run than asked for.
+    """
+    try:
+        return _open_run(data, run_id)
+    except RecordError as error:
+        if error.next_step:
+            raise
+        raise RecordError(f"This is not a signed RunSpec: {error.what}", _GET_AGAIN) from error
+
+
+def _open_run(data: bytes, run_id: str | None) -> Envelope[RunSpec]:
+    raw = parse_json(data.strip(), max_bytes=MAX_RECORD_BYTES)
+    found = raw.get("run_id") if isinstance(raw, dict) else None
+    if not isinstance(found, str):
+        raise RecordError("This is not a signed RunSpec: it names no run.", _GET_AGAIN)
+    if run_id is not None and found != run_id:
+        raise ResolveError(f"This RunSpec is of run {found}, not of {run_id}.", "Check --run and RUN.")
+    require_run_id(found)
+    envelope = open_envelope(data.strip(), run_id=found, coordinator=None, now=None)
+    if not isinstance(envelope.payload, RunSpec):
+        raise RecordError(f"This is a {envelope.kind} record, not a RunSpec.", _GET_AGAIN)
+    return envelope  # type: ignore[return-value]
+
+
+def remember(home: Home, spec: Envelope[RunSpec]) -> Envelope[RunSpec]:
+    """Pin the run's key and keep the newest RunSpec.
+
+    Returns:
+        The newer of `spec` and the one that was kept.
+
+    Raises:
+        SignatureError: Another key is pinned for this run.
+        RecordError: The kept one is damaged; nothing is changed.
+    """
+    home.pin(spec.run_id, spec.signer)
+    path = home.run_folder(spec.run_id) / "run.json"
+    if path.exists():
+        kept = _open_kept(path, spec.run_id)
+        if kept.sequence >= spec.sequence:
+            return kept
+    with disk_full_while("saving run.json", path.parent):
+        write_whole(path, spec.data)
+    return spec
+
+
+def _open_kept(path: Path, run_id: str) -> Envelope[RunSpec]:
+    try:
+        return open_run(path.read_bytes(), run_id)
+    except RecordError as error:
+        raise RecordError(
+            f"{path} is damaged. {error.what}",
+            "Move it away and join by run.json, org/repo or a peer's address; unfinished work stays.",
+        ) from error
+
+
+def newest(specs: list[Envelope[RunSpec]], run_id: str) -> Envelope[RunSpec]:
+    """The newest RunSpec that the DHT gave.
+
+    Raises:
+        UnknownRunError: It gave none.
+    """
+    alive = [spec for spec in specs if spec.expires_at > time.time()]
+    if not alive:
+        raise UnknownRunError(
+            f"No peer knows the run {run_id}.",
+            "Check the run id and the address; the coordinator may be down: ask the organiser.",
+        )
+    return max(alive, key=lambda spec: spec.sequence)
+
+
+def _read(run: str, *, home: Home, config: NodeConfig, token: str | None) -> bytes:
+    path = Path(run).expanduser()
+    if path.is_dir():
+        path = path / "run.json"
+    if path.is_file():
+        with path.open("rb") as file:
+            return file.read(MAX_RECORD_BYTES + 2)
+    if run.startswith(("http://", "https://")):
+        return _read_url(run)
+    if run in home.run_ids():
+        return _open_kept(home.run_folder(run) / "run.json", run).data
+    if _REPO.match(run) and not run.endswith(".json"):
+        return _read_repo(run, config.hub_endpoint or PUBLIC_HUB, token)
+    raise ResolveError(
+        f"{run!r} is neither a file, an http(s) address, a Hub repo, a peer's address, nor a run joined before.",
+        "Give the path or address of run.json, org/repo, or a multiaddr with --run ID.",
+    )
+
+
+def _read_url(url: str) -> bytes:
+    try:
+        with urllib.request.urlopen(url, timeout=_URL_TIMEOUT_S) as answer:
+            data: bytes = answer.read(MAX_RECORD_BYTES + 2)
+            return data
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        raise ResolveError(f"{url} cannot be read: {error}.", "Check the address; ask the organiser.") from error
+
+
+def _read_repo(repo: str, endpoint: str, token: str | None) -> bytes:
+    hub = Hub(endpoint, token)
+    url = hub.url(repo, "run.json", repo_type="model", revision="main")
+    try:
+        return hub.read_small(url, MAX_RECORD_BYTES + 2)
+    except (TransientHubError, HubRefusedError) as error:
+        raise ResolveError(
+            f"The Hub at {endpoint} gives no run.json of {repo}: {error.what}",
+            "Check the name and --hub-endpoint; a private repo needs PARIS_HUB_TOKEN.",
+        ) from error

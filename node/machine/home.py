@@ -1,0 +1,88 @@
+"""The folder that remembers everything about this volunteer.
+
+home/
+    identity.key  config.toml  hub_token  lock
+    cache/<sha256>                      downloaded files by content
+    runs/<run_id>/run.json              the newest signed RunSpec seen
+    runs/<run_id>/coordinator.pub       the run's key, pinned at the first join
+    runs/<run_id>/text/                 the run's frozen text encoder
+    runs/<run_id>/<task>-<attempt>/     one unit (`unit.py`)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from paris.experts.files import write_whole
+from paris.node.errors import disk_full_while
+from paris.node.machine.assignment import FINAL, Unit, UnitFolder
+from paris.protocol.errors import SignatureError
+from paris.protocol.runid import require_run_id
+
+
+class Home:
+    """Paths in the node's folder.
+
+    Args:
+        path: The folder; made when something is first saved.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.identity = path / "identity.key"
+        self.cache = path / "cache"
+
+    def run_folder(self, run_id: str) -> Path:
+        """Where a run's files live.
+
+        Raises:
+            RecordError: Not a run id; it never becomes a path.
+        """
+        require_run_id(run_id)
+        return self.path / "runs" / run_id
+
+    def text_folder(self, run_id: str) -> Path:
+        """Where a run's text encoder stands."""
+        return self.run_folder(run_id) / "text"
+
+    def pin(self, run_id: str, public_key: str) -> None:
+        """Remember a run's key at the first join, and hold every later one to it.
+
+        Raises:
+            SignatureError: Another key is pinned for this run; the pin stays.
+        """
+        path = self.run_folder(run_id) / "coordinator.pub"
+        if path.exists():
+            pinned = path.read_text("ascii").strip()
+            if pinned != public_key:
+                raise SignatureError(
+                    f"Run {run_id} was joined with key {pinned[:12]}..., "
+                    f"but this RunSpec is signed by {public_key[:12]}....",
+                    "Do not trust this source; get the run's address again from its organiser.",
+                )
+            return
+        with disk_full_while("saving coordinator.pub", path.parent):
+            write_whole(path, (public_key + "\n").encode("ascii"))
+
+    def unit_folder(self, run_id: str, task_id: str, attempt: int) -> UnitFolder:
+        """The folder of one unit; `task_id` and `attempt` come from a checked lease."""
+        return UnitFolder(self.run_folder(run_id) / f"{task_id}-{attempt}")
+
+    def units(self, run_id: str) -> list[tuple[UnitFolder, Unit]]:
+        """All units of a run, oldest first."""
+        found = []
+        for path in sorted(self.run_folder(run_id).glob("*/unit.json")):
+            folder = UnitFolder(path.parent)
+            unit = folder.load()
+            if unit is not None:
+                found.append((folder, unit))
+        return sorted(found, key=lambda pair: pair[1].history[0][1] if pair[1].history else 0.0)
+
+    def unfinished(self, run_id: str) -> tuple[UnitFolder, Unit] | None:
+        """The unit to go on with, or None."""
+        open_units = [pair for pair in self.units(run_id) if pair[1].state not in FINAL]
+        return open_units[0] if open_units else None
+
+    def run_ids(self) -> list[str]:
+        """Runs that this home has joined."""
+        return sorted(path.parent.name for path in (self.path / "runs").glob("*/run.json"))

@@ -1,0 +1,139 @@
+"""What the coordinator says to this node: leases, tasks, manifests, verdicts. Every record here is already checked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from pydantic import ValidationError
+
+from paris.node.hub.client import Hub, translated
+from paris.node.swarm.connection import Swarm
+from paris.protocol.canonical import parse_json
+from paris.protocol.envelope import Envelope, open_envelope
+from paris.protocol.errors import ParisError, RecordError
+from paris.protocol.manifest import Manifest, join_manifest, shards_digest
+from paris.protocol.records import Lease, RunSpec, Shard, Task, Verdict
+
+_MAX_MANIFEST_BYTES = 64 * 2**20
+_VERDICT_MARK = "paris-verdict: "
+
+
+def find_my_lease(leases: Iterable[Envelope[Any]], me: str, done_with: Collection[str]) -> Lease | None:
+    """The lease to work on: granted to me, not finished with, the latest attempt.
+
+    Args:
+        leases: Records of kind lease.
+        me: My public key.
+        done_with: Lease ids that this home is done with.
+    """
+    mine = [
+        envelope.payload
+        for envelope in leases
+        if envelope.payload.volunteer == me
+        and envelope.payload.state == "granted"
+        and envelope.payload.lease_id not in done_with
+    ]
+    return max(mine, key=lambda lease: (lease.granted_at, lease.attempt), default=None)
+
+
+def reason_to_stop(leases: Iterable[Envelope[Any]], mine: Lease) -> str | None:
+    """Why the coordinator took my lease back, or None: a missing record never means that.
+
+    Args:
+        leases: Records of kind lease.
+        mine: As it was granted.
+    """
+    for envelope in leases:
+        lease = envelope.payload
+        if lease.lease_id == mine.lease_id and lease.state != "granted":
+            return lease.reason or f"the lease is {lease.state}."
+    return None
+
+
+def find_task(tasks: Iterable[Envelope[Any]], task_id: str) -> Task | None:
+    """The newest record of a task."""
+    found = [envelope for envelope in tasks if envelope.payload.task_id == task_id]
+    return max(found, key=lambda envelope: envelope.sequence).payload if found else None
+
+
+def is_complete(tasks: Iterable[Envelope[Any]], num_experts: int) -> bool:
+    """Whether every expert of the run is registered."""
+    states = {envelope.payload.task_id: envelope.payload.state for envelope in tasks}
+    experts = [state for task_id, state in states.items() if task_id != "router"]
+    return len(experts) >= num_experts and all(state == "registered" for state in experts)
+
+
+def read_manifest(swarm: Swarm, hub: Hub, spec: RunSpec, task: Task) -> Manifest:
+    """The task's shard list: from the DHT, or else its copy in the data repo.
+
+    Raises:
+        RecordError: Neither source has a list with the digest that the task names.
+        HubRefusedError: The Hub will never give it.
+        TransientHubError: Neither source answers now.
+    """
+    chunks = [envelope.payload for envelope in swarm.read("manifest", task.cluster)]
+    try:
+        return join_manifest(chunks, task.manifest_sha256)
+    except RecordError:
+        return _manifest_on_hub(hub, spec, task)
+
+
+def _manifest_on_hub(hub: Hub, spec: RunSpec, task: Task) -> Manifest:
+    with translated(f"looking up {spec.data_repo}"):
+        revision = str(hub.api.repo_info(spec.data_repo, repo_type="dataset").sha)
+    path = f"manifests/cluster-{task.cluster:03d}.json"
+    url = hub.url(spec.data_repo, path, repo_type="dataset", revision=revision)
+    raw = parse_json(hub.read_small(url, _MAX_MANIFEST_BYTES), max_bytes=_MAX_MANIFEST_BYTES)
+    try:
+        shards = tuple(Shard.model_validate(shard) for shard in raw["shards"])
+    except (ValidationError, KeyError, TypeError) as error:
+        raise RecordError(f"{path} in {spec.data_repo} is not a manifest.", "Tell the organiser.") from error
+    if shards_digest(shards) != task.manifest_sha256:
+        raise RecordError(
+            f"{path} in {spec.data_repo} is not the manifest that {task.task_id} names.", "Tell the organiser."
+        )
+    return Manifest(task.cluster, spec.data_repo, revision, shards)
+
+
+def find_verdict(verdicts: Iterable[Envelope[Any]], lease_id: str) -> Verdict | None:
+    """The newest verdict on a lease."""
+    found = [envelope for envelope in verdicts if envelope.payload.lease_id == lease_id]
+    return max(found, key=lambda envelope: envelope.sequence).payload if found else None
+
+
+def verdict_on_hub(
+    hub: Hub, repo: str, pull_request: int, *, run_id: str, coordinator: str, lease_id: str
+) -> Verdict | None:
+    """The verdict from the pull request's comments: the way that works while the DHT does not.
+
+    A comment counts when one of its lines is `paris-verdict: <sealed record>` signed by the run's key.
+
+    Args:
+        hub: The run's Hub.
+        repo: The model repo.
+        pull_request: Number of my pull request.
+        run_id: The run.
+        coordinator: The run's pinned key.
+        lease_id: My lease.
+
+    Raises:
+        HubRefusedError, TransientHubError: The Hub did not show the pull request.
+    """
+    with translated(f"looking at pull request {pull_request}"):
+        details = hub.api.get_discussion_details(repo, pull_request, repo_type="model")
+    for event in details.events:
+        for line in str(getattr(event, "content", "") or "").splitlines():
+            if line.startswith(_VERDICT_MARK):
+                verdict = _open_verdict(line.removeprefix(_VERDICT_MARK).encode("utf-8"), run_id, coordinator)
+                if verdict is not None and verdict.lease_id == lease_id:
+                    return verdict
+    return None
+
+
+def _open_verdict(data: bytes, run_id: str, coordinator: str) -> Verdict | None:
+    try:
+        envelope = open_envelope(data, run_id=run_id, coordinator=coordinator, now=None)
+    except ParisError:
+        return None  # anybody may write a comment; one that is not signed by the run says nothing
+    return envelope.payload if isinstance(envelope.payload, Verdict) else None

@@ -1,0 +1,182 @@
+"""The trainer: torch, and no network. A process of its own: `python -m paris.node.trainer.process`.
+
+    agent -> stdin     one JSON line: the order (see `training_process.Order`); later {"stop": true}
+    trainer -> stdout  one JSON line an event: ready, progress, finished, stopped, error
+    trainer -> stderr  everything else, which the agent writes to trainer.log
+
+End of stdin means that the agent is gone: the trainer ends at once. It forbids itself every internet socket before
+anything of a run is loaded, and reports what was refused: that is how "nothing passes between experts" is enforced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import threading
+from typing import IO, Any
+
+_FORBIDDEN = (
+    "socket.connect",
+    "socket.bind",
+    "socket.sendto",
+    "socket.sendmsg",
+    "socket.getaddrinfo",
+    "socket.gethostbyname",
+)
+_PR_SET_PDEATHSIG = 1
+_AGENT_IS_GONE = 3
+
+
+class Wire:
+    """The way to the agent: standard output, kept clear of anybody's prints."""
+
+    def __init__(self) -> None:
+        self._out: IO[str] = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+        os.dup2(2, 1)  # a library's print must not break the line protocol
+        self._lock = threading.Lock()
+
+    def send(self, event: str, **fields: Any) -> None:
+        """Send one event."""
+        with self._lock:
+            self._out.write(json.dumps({"event": event, **fields}, allow_nan=False) + "\n")
+            self._out.flush()
+
+
+class NetworkGuard:
+    """Refuses internet sockets in this process, whoever asks for one."""
+
+    def __init__(self) -> None:
+        self.num_refused = 0
+
+    def install(self) -> None:
+        """Begin; there is no way back."""
+        sys.addaudithook(self._hook)
+
+    def _hook(self, event: str, args: tuple[Any, ...]) -> None:
+        if event not in _FORBIDDEN:
+            return
+        import socket
+
+        family = getattr(args[0], "family", socket.AF_INET) if args else socket.AF_INET
+        if family in (socket.AF_INET, socket.AF_INET6):
+            self.num_refused += 1
+            raise PermissionError(f"The trainer may not use the network ({event}).")
+
+
+class StopWish:
+    """Listens to standard input: a stop line, or its end."""
+
+    def __init__(self, lines: IO[str]) -> None:
+        self._lines = lines
+        self._event = threading.Event()
+
+    def listen(self) -> None:
+        """Start listening."""
+        threading.Thread(target=self._run, name="stdin", daemon=True).start()
+
+    def is_set(self) -> bool:
+        """Whether the agent asked for a stop."""
+        return self._event.is_set()
+
+    def _run(self) -> None:
+        for line in self._lines:
+            if json.loads(line).get("stop"):
+                self._event.set()
+        os._exit(_AGENT_IS_GONE)  # not sys.exit: the main thread may be deep in a kernel
+
+
+def main() -> int:
+    """Read the order, train, report; exit code 0 when finished or stopped, 1 on an error that was reported."""
+    wire = Wire()
+    order = json.loads(sys.stdin.readline() or "{}")
+    if not order:
+        return _AGENT_IS_GONE
+    stop = StopWish(sys.stdin)
+    stop.listen()
+    _die_with_parent()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # Ctrl-C and `timeout` reach the whole group; the agent decides
+    if hasattr(os, "nice"):
+        os.nice(order["nice"])
+    guard = NetworkGuard()
+    guard.install()
+    try:
+        _train(order, wire, stop, guard)
+    except Exception as error:  # the supervising edge: whatever went wrong is told to the agent, then known to all
+        _report(error, wire)
+        return 1
+    return 0
+
+
+def _train(order: dict[str, Any], wire: Wire, stop: StopWish, guard: NetworkGuard) -> None:
+    from paris.node.trainer.task import device_of, finished_fields, make_training
+
+    device = device_of(order["device"])
+    training = make_training(order, device, stop.is_set)
+    wire.send("ready", device=device, threads=order["threads"])
+
+    def report(progress: Any) -> None:
+        wire.send(
+            "progress",
+            step=progress.step,
+            loss=progress.loss,
+            steps_per_s=progress.steps_per_s,
+            commitment=progress.commitment,
+            commitment_step=progress.commitment_step,
+            note=progress.note,
+        )
+
+    finished = training.run(report, stop.is_set)
+    fields = finished_fields(finished)
+    network = {"network_refused": guard.num_refused, "sockets": _num_sockets()}
+    wire.send("finished" if fields else "stopped", **fields, **network)
+
+
+def _report(error: Exception, wire: Wire) -> None:
+    import traceback
+
+    from paris.node.errors import explain, is_disk_full
+
+    what, next_step, exit_code = explain(error)
+    is_full = is_disk_full(error)
+    is_typed = isinstance(getattr(error, "what", None), str) or isinstance(error, MemoryError)
+    wire.send(
+        "error",
+        type=type(error).__name__,
+        what=what,
+        next_step=next_step,
+        exit_code=exit_code,
+        is_disk_full=is_full,
+        is_permanent=is_typed and not is_full,
+    )
+    with contextlib.suppress(OSError):  # the log stands on the disk that may be full
+        traceback.print_exc()
+
+
+def _num_sockets() -> int:
+    """Internet sockets that this process holds, by the system's own count."""
+    import psutil
+
+    return len(psutil.Process().net_connections(kind="inet"))
+
+
+def _die_with_parent() -> None:
+    """On Linux the kernel ends this process with its agent, even while Python cannot run."""
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(_AGENT_IS_GONE)  # it died between the two lines
+
+
+if __name__ == "__main__":
+    code = main()
+    with contextlib.suppress(OSError):  # as above: the log may stand on a full disk
+        sys.stderr.flush()
+    os._exit(code)  # all files are closed; the interpreter's own clean-up after torch takes seconds for nothing

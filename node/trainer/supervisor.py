@@ -1,0 +1,244 @@
+"""Starts the trainer, listens to it, and starts it again when it dies; gives up when it dies without progress."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from paris.node.errors import DiskFullError, TrainerError
+from paris.node.retry import Backoff, Wait
+from paris.protocol.records import PartFile, Settings
+
+_MAX_QUICK_DEATHS = 3
+_POLL_S = 0.5
+_STOP_TIMEOUT_S = 60.0
+_LOG_TAIL_BYTES = 2000
+_MAX_LOG_BYTES = 8 * 2**20
+
+
+class ShardFile(BaseModel):
+    """One shard of the task: where it is, or will be, and how many rows it has."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    path: str
+    rows: int
+
+
+class Order(BaseModel):
+    """All that the trainer is told: data and settings, never code."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    run_id: str
+    task_id: str
+    seed: int
+    steps: int
+    batch_size: int
+    model: Settings
+    training: Settings
+    objective: Settings = {}
+    text: Settings
+    codec: Settings
+    initial_weights: PartFile | None = None
+    shards: tuple[ShardFile, ...]
+    text_folder: str
+    work: str
+    device: str
+    threads: int | None
+    nice: int = 0
+    machine: Settings = {}
+    """Fields of `paris.experts.training.machine.MachineSettings`: what this volunteer chose."""
+
+
+class TrainingProcess:
+    """One child process.
+
+    Args:
+        order: What to train.
+        log: File that takes its standard error.
+    """
+
+    def __init__(self, order: Order, log: Path) -> None:
+        self.order = order
+        self._log = log
+        self.events: queue.Queue[dict[str, Any]] = queue.Queue()
+        """What the child said; {"event": "ended", "code": n} comes last."""
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Spawn it (never fork: this process has threads, and may have torch) and send the order.
+
+        Must run in a thread that lives as long as the child: the kernel ties the child's life to it.
+        """
+        if self._log.exists() and self._log.stat().st_size > _MAX_LOG_BYTES:
+            self._log.unlink()
+        environ = {name: value for name, value in os.environ.items() if name not in ("PARIS_HUB_TOKEN", "HF_TOKEN")}
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "paris.node.trainer.process"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                encoding="utf-8",
+                env={**environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
+            )
+        threading.Thread(target=self._listen, args=(self._process,), name="trainer-events", daemon=True).start()
+        self._write(self.order.model_dump_json())
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it runs."""
+        return None if self._process is None else self._process.pid
+
+    def stop(self, timeout_s: float = _STOP_TIMEOUT_S) -> None:
+        """Ask it to save and end; end it by force when it does not."""
+        process = self._process
+        if process is None:
+            return
+        self._write('{"stop": true}')
+        try:
+            process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdin is not None:
+            with contextlib.suppress(OSError):  # closing flushes; nobody is there to read
+                process.stdin.close()
+
+    def log_tail(self) -> str:
+        """The last lines that it wrote, for a message."""
+        with self._log.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - _LOG_TAIL_BYTES))
+            lines = file.read().decode("utf-8", "replace").strip().splitlines()
+        return lines[-1].strip() if lines else "it wrote nothing"
+
+    def _write(self, line: str) -> None:
+        process = self._process
+        if process is None or process.stdin is None:
+            return
+        try:
+            process.stdin.write(line + "\n")
+            process.stdin.flush()
+        except OSError:
+            return  # it is dead; `_listen` says so
+
+    def _listen(self, process: subprocess.Popen[str]) -> None:
+        if process.stdout is None:
+            return
+        with process.stdout as lines:
+            for line in lines:
+                try:
+                    self.events.put(dict(json.loads(line)))
+                except ValueError:
+                    continue  # half a line of a child that was killed
+        self.events.put({"event": "ended", "code": process.wait()})
+
+
+def supervise(
+    order: Order,
+    log: Path,
+    *,
+    on_event: Callable[[dict[str, Any]], None],
+    check: Callable[[], None],
+    pause: Wait,
+    backoff: Backoff | None = None,
+) -> dict[str, Any]:
+    """Train to the end, over any number of deaths of the trainer that made progress.
+
+    Args:
+        order: What to train.
+        log: Takes the trainer's standard error.
+        on_event: Called with every event of the trainer, and {"event": "restarting", "deaths": n}.
+        check: Called about twice a second; what it raises stops the trainer and is passed on.
+        pause: Waits between two lives, or raises StoppedError.
+        backoff: Times between two lives.
+
+    Returns:
+        The fields of the `finished` event.
+
+    Raises:
+        TrainerError: It died three times in a row without a new step, or said itself that trying again is no use.
+        DiskFullError: It could not save. The snapshots before stay, and the same order goes on from them.
+    """
+    backoff = backoff or Backoff(first_s=1.0)
+    deaths, best_step = 0, -1
+    while True:
+        process = TrainingProcess(order, log)
+        process.start()
+        try:
+            life = _live(process, on_event, check)
+        finally:
+            process.stop()
+        if life.finished is not None:
+            return life.finished
+        check()  # a signal to the whole group ends both: no death to tell of, and no new life
+        deaths = 1 if life.last_step > best_step else deaths + 1
+        best_step = max(best_step, life.last_step)
+        if deaths >= _MAX_QUICK_DEATHS:
+            raise _crash_loop(order.task_id, log, f"exit code {life.code}: {process.log_tail()}")
+        on_event({"event": "restarting", "deaths": deaths, "code": life.code})
+        pause(backoff.wait_s(deaths))
+
+
+def _crash_loop(task_id: str, log: Path, last: str) -> TrainerError:
+    return TrainerError(
+        f"The trainer of {task_id} ended {_MAX_QUICK_DEATHS} times without progress ({last}).",
+        f"See {log}; with too little memory, close other programs or join with --device cpu.",
+    )
+
+
+class _Life:
+    """What one life of the trainer came to."""
+
+    def __init__(self) -> None:
+        self.finished: dict[str, Any] | None = None
+        self.last_step = -1
+        self.code = 0
+
+
+def _live(process: TrainingProcess, on_event: Callable[[dict[str, Any]], None], check: Callable[[], None]) -> _Life:
+    life = _Life()
+    while True:
+        check()
+        try:
+            event = process.events.get(timeout=_POLL_S)
+        except queue.Empty:
+            continue
+        match event["event"]:
+            case "ended":
+                life.code = int(event["code"])
+                return life
+            case "progress":
+                life.last_step = max(life.last_step, int(event["step"]))
+            case "finished":
+                life.finished = event
+            case "error" if event["is_permanent"] or event["is_disk_full"]:
+                raise trainer_error(event)
+        on_event(event)
+
+
+def trainer_error(event: dict[str, Any]) -> TrainerError | DiskFullError:
+    """The trainer's own typed error, with its message, next step and exit code.
+
+    A full disk is for the volunteer to mend, and the task waits. Snapshots of another task or of settings that the run
+    has changed since are for nobody to mend: that lease is given back, the files stay, and the next one starts anew.
+    """
+    what, next_step = str(event["what"]), str(event["next_step"])
+    if event["is_disk_full"]:
+        return DiskFullError(what, next_step)
+    if event["type"] == "SnapshotError":
+        next_step = "The lease is given back and the files stay; run the same command again for a new lease."
+    error = TrainerError(what, next_step)
+    error.exit_code = int(event["exit_code"])
+    return error
