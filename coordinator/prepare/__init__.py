@@ -1,26 +1,17 @@
 """Data preparation: from captioned pictures to clusters, shards and manifests.
 
-config.py       what to prepare, and how
-errors.py       typed errors with a next step and an exit code
-pipeline.py     the whole way, resumable
-prepared.py     what a finished preparation says of itself
+config.py    what to prepare, and how
+pipeline.py  the whole way, resumable
+prepared.py  what a finished preparation says of itself
+errors.py    typed errors with a next step and an exit code
 
-sources/        where pictures, captions and their provenance come from
-items.py        the list of them, before any is opened
-filters.py      what is left out; near_duplicates.py, licences.py; drops.py keeps the list
-captions.py     captions for pictures without one; captioner.py: the model
-engine.py       Daft, on this machine or on a Ray cluster; devices.py gives each process a GPU
-functions.py    what Daft applies to the rows
-pictures.py     from a file's bytes to a square of pixels
-embedding.py    first pass: decode, filter, embed
-kmeans.py       two-stage k-means; balance.py evens sizes, catch_all.py splits what takes in too much
-separation.py   how well clusters are told apart
-plan.py         which row goes where
-encoding.py     second pass: decode, encode
-shard_files.py  shards and held-out files out of that; tokens.py numbers the captions' words
-outputs.py      manifests, vocabulary, credits, the card
-describing.py   what each cluster is about: clusters.json
-examples.py     pictures that show a cluster: panels.py draws clusters.png, page.py writes clusters.html
+sources/     where pictures, captions and their provenance come from
+rows/        the table of items, their licences, and the rows that are left out
+compute/     Daft on this machine or on a Ray cluster, and what it applies to rows
+selecting/   first pass: decode, filter, embed; captions where there are none
+clustering/  k-means, and which row goes into which file
+writing/     second pass: encode; shards, manifests, credits, card
+showing/     what each cluster looks like: clusters.json, clusters.png, clusters.html
 """
 
 from __future__ import annotations

@@ -12,11 +12,12 @@ from paris.coordinator.release.card import model_card
 from paris.coordinator.release.experts import all_registrations, experts_fields, registered_file
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.locks import is_served
-from paris.coordinator.run_hub.client import RunHub, expert_path
+from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.run_hub.connect import connect_hub
 from paris.coordinator.state.model import State
 from paris.coordinator.state.reading import read_state
 from paris.experts.files import write_whole
+from paris.protocol.hub_layout import expert_path
 from paris.protocol.records import Registration
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.records import RepoId
 
 Settings = dict[str, bool | int | float | str]
@@ -34,7 +35,7 @@ class RunTable(Table):
 class HubTable(Table):
     """[hub]: where bytes travel."""
 
-    endpoint: str = "https://huggingface.co"
+    endpoint: str = PUBLIC_ENDPOINT
     embedded: bool = False
     """Serve the Hub from this run directory at the endpoint's host and port."""
     model_repo: RepoId

@@ -12,6 +12,7 @@ from paris.coordinator.errors import ConfigError
 from paris.coordinator.run.config import RunConfig, dump_config, load_recipe
 from paris.coordinator.run.directory import RunDir, require_empty
 from paris.experts.files import write_whole
+from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.signing import Identity
 
 
@@ -78,7 +79,7 @@ def _adapt(config: RunConfig, name: str | None, hub_endpoint: str | None) -> Run
 
 def _checked(endpoint: str) -> str:
     if not re.fullmatch(r"https?://[^/\s]+.*", endpoint):
-        raise ConfigError(f"{endpoint!r} is not a Hub's endpoint.", "Give a URL, as in https://huggingface.co.")
+        raise ConfigError(f"{endpoint!r} is not a Hub's endpoint.", f"Give a URL, as in {PUBLIC_ENDPOINT}.")
     return endpoint
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from paris.coordinator.errors import RunDirError
 from paris.coordinator.run.config import RunConfig, load_config
+from paris.protocol.hub_layout import RUN_FILE
 from paris.protocol.runid import make_run_id
 from paris.protocol.signing import Identity
 
@@ -39,7 +40,7 @@ class RunDir:
     @property
     def run_json(self) -> Path:
         """The signed RunSpec that volunteers join."""
-        return self.path / "run.json"
+        return self.path / RUN_FILE
 
     @property
     def data(self) -> Path:

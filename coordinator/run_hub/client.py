@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paris.coordinator.hub_errors import hub_errors
+from paris.protocol.hub_layout import PUBLIC_ENDPOINT, VERDICT_MARK, pull_request_ref
 from paris.protocol.records import Registration, Submission, Verdict
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-
-PUBLIC_ENDPOINT = "https://huggingface.co"
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ class RunHub:
 
         with hub_errors(self.endpoint):
             try:
-                return bool(self.api.get_paths_info(self.model_repo, [path], revision=f"refs/pr/{number}"))
+                return bool(self.api.get_paths_info(self.model_repo, [path], revision=pull_request_ref(number)))
             except RevisionNotFoundError:
                 return False
 
@@ -187,11 +186,6 @@ class RunHub:
             return Path(self.api.hf_hub_download(self.model_repo, path, revision=revision, local_dir=folder))
 
 
-def expert_path(cluster: int) -> str:
-    """Where expert k's weights stand in the model repo, as in the published layout."""
-    return f"expert_{cluster}/diffusion_pytorch_model.safetensors"
-
-
 def verdict_text(verdict: Verdict, registration: Registration | None, sealed: str) -> str:
     """The verdict as a comment: for the volunteer to read, and signed, for the node to read where the DHT is silent."""
     lines = [f"**{'Accepted' if verdict.accepted else 'Rejected'}**: {verdict.reason}", ""]
@@ -206,5 +200,5 @@ def verdict_text(verdict: Verdict, registration: Registration | None, sealed: st
             "",
             f"Registered as `{registration.path}` at `{registration.commit[:12]}`, sha256 `{registration.sha256}`.",
         ]
-    lines += ["", f"paris-verdict: {sealed}"]
+    lines += ["", VERDICT_MARK + sealed]
     return "\n".join(lines)

@@ -22,6 +22,7 @@ from paris.coordinator.verify import (
     write_case,
 )
 from paris.protocol.envelope import seal
+from paris.protocol.hub_layout import WEIGHTS_FILE
 from paris.protocol.records import RECORDS, RunSpec, Verdict
 
 
@@ -125,7 +126,7 @@ class Work:
         for known in state.submissions.values():
             if known is judged or known.phase not in ("accepted", "registered"):
                 continue
-            candidate = self.run.path / "verify" / known.submission.lease_id / "candidate" / "expert.safetensors"
+            candidate = self.run.path / "verify" / known.submission.lease_id / "candidate" / WEIGHTS_FILE
             other = OtherCheckpoint(
                 task_id=known.submission.task_id,
                 cluster=state.tasks[known.submission.task_id].task.cluster,

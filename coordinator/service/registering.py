@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from paris.coordinator.errors import HubError
-from paris.coordinator.run_hub.client import RunHub, expert_path, verdict_text
+from paris.coordinator.run_hub.client import RunHub, verdict_text
 from paris.coordinator.state.model import State, SubmissionState
-from paris.coordinator.verify.case import SUBMISSION_RECORD, submission_folder
+from paris.protocol.hub_layout import SUBMISSION_FILE, expert_path, submission_folder
 from paris.protocol.records import Registration, SubmittedFile, Verdict
 
 Sealer = Callable[[Verdict], str]
@@ -66,7 +66,7 @@ def reject_submission(hub: RunHub, state: State, lease_id: str, seal: Sealer) ->
     if known.verdict is None:
         raise HubError(f"Submission {lease_id[:8]} has no verdict yet.")
     submission = known.submission
-    own_record = f"{submission_folder(submission.task_id, submission.attempt, known.signer)}/{SUBMISSION_RECORD}"
+    own_record = f"{submission_folder(submission.task_id, submission.attempt, known.signer)}/{SUBMISSION_FILE}"
     # The number is the submitter's word: a pull request that does not hold its submission is somebody else's.
     if hub.pull_request_holds(_number(known), own_record):
         hub.close_pull_request(_number(known), known.verdict, verdict_text(known.verdict, None, seal(known.verdict)))

@@ -15,6 +15,7 @@ from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.state.events import Event
 from paris.experts.files import file_sha256, write_whole
 from paris.protocol.envelope import seal
+from paris.protocol.hub_layout import RUN_FILE
 from paris.protocol.manifest import Manifest
 from paris.protocol.records import PartFile, RunSpec
 
@@ -69,5 +70,5 @@ def publish_run_json(run: RunDir, hub: RunHub, spec: RunSpec) -> None:
         issued_at=now,
         expires_at=now + _RUN_JSON_LIFE_S,
     )
-    hub.upload_file("run.json", envelope.data, "Run description with the present peers")
+    hub.upload_file(RUN_FILE, envelope.data, "Run description with the present peers")
     write_whole(run.run_json, envelope.data)

@@ -22,7 +22,7 @@ Importing this package imports no torch; `ladder` does.
 from __future__ import annotations
 
 from paris.coordinator.verify.bounds import VerificationBounds
-from paris.coordinator.verify.case import OtherCheckpoint, VerificationCase, read_case, submission_folder, write_case
+from paris.coordinator.verify.case import OtherCheckpoint, VerificationCase, read_case, write_case
 from paris.coordinator.verify.report import Check, Report, RungReport, read_report, write_report
 
 __all__ = [
@@ -34,7 +34,6 @@ __all__ = [
     "VerificationCase",
     "read_case",
     "read_report",
-    "submission_folder",
     "write_case",
     "write_report",
 ]

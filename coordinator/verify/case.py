@@ -14,10 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from paris.coordinator.errors import ConfigError
 from paris.coordinator.verify.bounds import VerificationBounds
 from paris.experts.files import write_whole
+from paris.protocol.hub_layout import WEIGHTS_FILE
 from paris.protocol.records import Lease, PublicKey, RunSpec, Settings, Sha256, Task, TaskId
-
-SUBMISSION_RECORD = "submission.json"
-EXPERT_FILE = "expert.safetensors"
 
 
 class OtherCheckpoint(BaseModel):
@@ -73,18 +71,7 @@ class VerificationCase(BaseModel):
     @property
     def candidate(self) -> Path:
         """Where the submission's file is put once its size and digest are known to be right."""
-        return self.work_dir / "candidate" / EXPERT_FILE
-
-
-def submission_folder(task_id: str, attempt: int, public_key: str) -> str:
-    """The only folder of the model repo that a submission may write to.
-
-    Args:
-        task_id: The task.
-        attempt: The lease's fencing token.
-        public_key: The volunteer's, 64 hex digits.
-    """
-    return f"submissions/{task_id}-{attempt}-{public_key[:8]}"
+        return self.work_dir / "candidate" / WEIGHTS_FILE
 
 
 def write_case(case: VerificationCase, path: Path) -> None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from paris.coordinator.verify.case import EXPERT_FILE, SUBMISSION_RECORD, VerificationCase, submission_folder
+from paris.coordinator.verify.case import VerificationCase
 from paris.coordinator.verify.hub_reads import HubReads, MissingOnHub, RemoteFile, TooLarge
 from paris.coordinator.verify.report import Checks
 from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import ParisError
+from paris.protocol.hub_layout import SUBMISSION_FILE, WEIGHTS_FILE, submission_folder
 from paris.protocol.limits import MAX_CLOCK_SKEW_S
 from paris.protocol.records import Submission, SubmittedFile
 
@@ -59,7 +60,7 @@ def climb_envelope(case: VerificationCase, checks: Checks, max_bytes: int) -> Ju
     folder = submission_folder(case.task.task_id, case.lease.attempt, case.lease.volunteer)
     remote = _metadata(present, folder, declared, case, checks)
     _fetch(hub, remote, commit, declared, case, checks)
-    _inner_record(hub, f"{folder}/{SUBMISSION_RECORD}", commit, envelope, case, checks)
+    _inner_record(hub, f"{folder}/{SUBMISSION_FILE}", commit, envelope, case, checks)
     checks.at_most("size", declared.bytes, max_bytes, "bytes of the checkpoint")
     return Judged(submission, commit, pull_request, remote.path, declared.sha256, declared.bytes)
 
@@ -103,9 +104,9 @@ def _held_lease(case: VerificationCase, envelope: Envelope[Submission], checks: 
 def _declared(case: VerificationCase, submission: Submission, checks: Checks, max_bytes: int) -> SubmittedFile:
     """The one checkpoint that is declared. Its path may be given within the repo or within the submission's folder."""
     folder = submission_folder(case.task.task_id, case.lease.attempt, case.lease.volunteer)
-    allowed = {EXPERT_FILE, f"{folder}/{EXPERT_FILE}"}
+    allowed = {WEIGHTS_FILE, f"{folder}/{WEIGHTS_FILE}"}
     odd = [file.path for file in submission.files if file.path not in allowed]
-    checks.none("declared-files", odd, f"declared files other than {EXPERT_FILE}")
+    checks.none("declared-files", odd, f"declared files other than {WEIGHTS_FILE}")
     checks.at_most("file-count", len(submission.files), 1, "declared files")
     declared = submission.files[0]
     checks.at_most("declared-size", declared.bytes, max_bytes, "declared bytes of the checkpoint")
@@ -149,16 +150,16 @@ def _metadata(
 ) -> RemoteFile:
     """Compare what the Hub holds with what was signed, before any byte is fetched."""
     here = {path: file for path, file in present.items() if path.startswith(f"{folder}/")}
-    allowed = {f"{folder}/{EXPERT_FILE}", f"{folder}/{SUBMISSION_RECORD}"}
+    allowed = {f"{folder}/{WEIGHTS_FILE}", f"{folder}/{SUBMISSION_FILE}"}
     checks.none("extra-files", sorted(here.keys() - allowed), "files beside the declared ones")
     checks.none("missing-files", sorted(allowed - here.keys()), "files that are missing")
-    remote = here[f"{folder}/{EXPERT_FILE}"]
+    remote = here[f"{folder}/{WEIGHTS_FILE}"]
     checks.at_most("hub-size", remote.num_bytes, declared.bytes, "bytes on the Hub against the signed number")
     checks.at_least("hub-size", remote.num_bytes, declared.bytes, "bytes on the Hub against the signed number")
     same = remote.sha256 is None or remote.sha256 == declared.sha256
     checks.require("hub-digest", same, f"the Hub holds {str(remote.sha256)[:12]}, signed was {declared.sha256[:12]}")
-    record = here[f"{folder}/{SUBMISSION_RECORD}"]
-    checks.at_most("record-size", record.num_bytes, case.bounds.max_json_bytes, f"bytes of {SUBMISSION_RECORD}")
+    record = here[f"{folder}/{SUBMISSION_FILE}"]
+    checks.at_most("record-size", record.num_bytes, case.bounds.max_json_bytes, f"bytes of {SUBMISSION_FILE}")
     return remote
 
 
@@ -181,15 +182,15 @@ def _inner_record(
     hub: HubReads, path: str, commit: str, outer: Envelope[Submission], case: VerificationCase, checks: Checks
 ) -> None:
     """The signed copy inside the pull request says the same; it was written before the commit had a name."""
-    local = case.work_dir / SUBMISSION_RECORD
+    local = case.work_dir / SUBMISSION_FILE
     try:
         hub.download(path, commit, local, max_bytes=case.bounds.max_json_bytes)
     except TooLarge as error:
         checks.require("record-size", False, str(error))
         raise
     inner = _signed(local.read_bytes().strip(), case, checks)
-    checks.require("record-signer", inner.signer == outer.signer, f"{SUBMISSION_RECORD} is signed by somebody else")
+    checks.require("record-signer", inner.signer == outer.signer, f"{SUBMISSION_FILE} is signed by somebody else")
     expected = outer.payload.model_copy(update={"pull_request": None, "commit": None})
     found = inner.payload.model_copy(update={"pull_request": None, "commit": None})
     differing = [name for name in Submission.model_fields if getattr(expected, name) != getattr(found, name)]
-    checks.none("record-facts", differing, f"facts of {SUBMISSION_RECORD} that differ from the signed submission")
+    checks.none("record-facts", differing, f"facts of {SUBMISSION_FILE} that differ from the signed submission")

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from paris.node.errors import HubRefusedError, TransientHubError
 from paris.protocol.errors import ParisError
+from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-PUBLIC_HUB = "https://huggingface.co"
 _TRANSIENT = (408, 425, 429, 500, 502, 503, 504, 509, 520, 521, 522, 523, 524)
 _READ_TIMEOUT_S = 60.0
 
@@ -34,9 +34,9 @@ class Hub:
         import huggingface_hub
         from huggingface_hub.utils import disable_progress_bars
 
-        self.endpoint = endpoint.rstrip("/") or PUBLIC_HUB
+        self.endpoint = endpoint.rstrip("/") or PUBLIC_ENDPOINT
         self.token = token
-        if self.endpoint != PUBLIC_HUB:
+        if self.endpoint != PUBLIC_ENDPOINT:
             # Read at call time by huggingface_hub; hubs without Xet have no other way to make it use LFS.
             huggingface_hub.constants.HF_HUB_DISABLE_XET = True
         disable_progress_bars()

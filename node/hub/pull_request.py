@@ -18,10 +18,10 @@ from paris.node.errors import TrainerError, disk_full_while
 from paris.node.hub.client import Hub, translated
 from paris.node.machine.assignment import Finished, Unit, UnitFolder
 from paris.protocol.envelope import open_envelope, seal
+from paris.protocol.hub_layout import SUBMISSION_FILE, WEIGHTS_FILE, pull_request_ref, submission_folder
 from paris.protocol.records import Submission, SubmittedFile
 from paris.protocol.signing import Identity
 
-WEIGHTS = "expert.safetensors"
 _LIFE_S = 30 * 86400.0
 
 
@@ -35,7 +35,7 @@ class PullRequest:
 
 def folder_in_repo(unit: Unit, public_key: str) -> str:
     """Where the submission stands in the model repo."""
-    return f"submissions/{unit.label}-{public_key[:8]}"
+    return submission_folder(unit.task.task_id, unit.lease.attempt, public_key)
 
 
 def title_of(unit: Unit, name: str) -> str:
@@ -63,7 +63,7 @@ def make_submission(
         TrainerError: The weights on disk are not those that the trainer finished.
         DiskFullError: No room for submission.json.
     """
-    weights = folder.work / WEIGHTS
+    weights = folder.work / WEIGHTS_FILE
     if unit.finished is None or not weights.is_file() or file_sha256(weights) != unit.finished.sha256:
         raise TrainerError(
             f"{weights} is not the file that training finished with.", f"Move {folder.path} away and join again."
@@ -72,7 +72,7 @@ def make_submission(
         sealed = open_envelope(folder.submission.read_bytes(), run_id=unit.run_id, coordinator=None, now=None)
         if isinstance(sealed.payload, Submission) and sealed.payload.lease_id == unit.lease.lease_id:
             return sealed.payload
-    path = f"{folder_in_repo(unit, identity.public_key)}/{WEIGHTS}"
+    path = f"{folder_in_repo(unit, identity.public_key)}/{WEIGHTS_FILE}"
     payload = _payload(unit, unit.finished, path, name=name, repo=repo)
     expires_at = now + _LIFE_S
     envelope = seal(
@@ -128,7 +128,7 @@ def upload(hub: Hub, unit: Unit, folder: UnitFolder, submission: Submission, pub
             commit_message=title,
             commit_description=f"Signed by {public_key}.",
             create_pr=number is None,
-            revision=None if number is None else f"refs/pr/{number}",
+            revision=None if number is None else pull_request_ref(number),
         )
     return PullRequest(number or int(info.pr_num or 0), str(info.oid))
 
@@ -136,7 +136,7 @@ def upload(hub: Hub, unit: Unit, folder: UnitFolder, submission: Submission, pub
 def _operations(folder: UnitFolder, place: str) -> list[Any]:
     from huggingface_hub import CommitOperationAdd
 
-    files: list[tuple[str, Path]] = [(WEIGHTS, folder.work / WEIGHTS), ("submission.json", folder.submission)]
+    files: list[tuple[str, Path]] = [(WEIGHTS_FILE, folder.work / WEIGHTS_FILE), (SUBMISSION_FILE, folder.submission)]
     return [CommitOperationAdd(path_in_repo=f"{place}/{name}", path_or_fileobj=str(path)) for name, path in files]
 
 
@@ -151,10 +151,10 @@ def _find(hub: Hub, repo: str, title: str) -> int | None:
 
 def _complete_commit(hub: Hub, submission: Submission, place: str, number: int, json_bytes: int) -> str | None:
     """The head of the pull request if both files stand there whole, else None."""
-    revision = f"refs/pr/{number}"
+    revision = pull_request_ref(number)
     weights = submission.files[0]
     with translated(f"looking at pull request {number}"):
-        paths = [weights.path, f"{place}/submission.json"]
+        paths = [weights.path, f"{place}/{SUBMISSION_FILE}"]
         found: dict[str, Any] = {
             info.path: info
             for info in hub.api.get_paths_info(submission.repo, paths, revision=revision, repo_type="model")

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from paris.node.errors import SettingsError
-from paris.node.hub.client import PUBLIC_HUB
 from paris.node.machine.config import NodeConfig
+from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.signing import Identity
 
 _DOMAIN = b"paris-hub-account-v1\n"
@@ -36,7 +36,7 @@ def hub_token(home: Path, config: NodeConfig, environ: Mapping[str, str], endpoi
             return path.read_text("utf-8").strip() or None
         except OSError as error:
             raise SettingsError(f"The token file {path} cannot be read: {error}.", "Correct hub_token_file.") from error
-    if endpoint.rstrip("/") == PUBLIC_HUB:
+    if endpoint.rstrip("/") == PUBLIC_ENDPOINT:
         from huggingface_hub import get_token
 
         return get_token()
@@ -50,6 +50,6 @@ def own_token(identity: Identity, endpoint: str) -> str | None:
     one Hub learns nothing that works at the next.
     """
     endpoint = endpoint.rstrip("/")
-    if endpoint == PUBLIC_HUB:
+    if endpoint == PUBLIC_ENDPOINT:
         return None
     return "paris_" + hashlib.sha256(identity.sign(_DOMAIN + endpoint.encode("utf-8")).encode("ascii")).hexdigest()

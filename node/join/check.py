@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from paris.node.errors import explain
-from paris.node.hub.client import PUBLIC_HUB, Hub, translated
+from paris.node.hub.client import Hub, translated
 from paris.node.hub.tokens import hub_token, own_token
 from paris.node.join.resolve import Address, resolve
 from paris.node.machine.config import load_config
 from paris.node.machine.hardware import detect, gib
 from paris.node.machine.home import Home
 from paris.protocol.errors import NoPeersError, ParisError, RecordError
+from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.signing import Identity
 
 _CONNECT_TIMEOUT_S = 5.0
@@ -60,7 +61,7 @@ def check(run: str | None, home_path: Path, run_id: str | None, flags: dict[str,
     found: list[Address] = []
 
     def resolved() -> str:
-        token = hub_token(home_path, config, os.environ, config.hub_endpoint or PUBLIC_HUB)
+        token = hub_token(home_path, config, os.environ, config.hub_endpoint or PUBLIC_ENDPOINT)
         found.append(resolve(run, home=home, config=config, run_id=run_id, token=token))
         return f"{found[0].run_id}, {len(found[0].initial_peers)} peers"
 

@@ -14,7 +14,7 @@ from typing import Any, cast
 from paris.node.errors import StoppedError
 from paris.node.fetching.bandwidth import Bandwidth
 from paris.node.fetching.cache import Cache
-from paris.node.hub.client import PUBLIC_HUB, Hub
+from paris.node.hub.client import Hub
 from paris.node.hub.tokens import hub_token, own_token
 from paris.node.join.resolve import Address, newest, remember, resolve
 from paris.node.machine.config import NodeConfig, load_config
@@ -30,6 +30,7 @@ from paris.node.work.agent import Agent
 from paris.node.work.node import Node
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import DaemonError, NoPeersError, UnreachableError, VersionError
+from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.records import RunSpec
 from paris.protocol.signing import Identity
 from paris.protocol.version import SOFTWARE_VERSION
@@ -79,7 +80,7 @@ def running_node(request: Request, view: View, stop: StopSignal) -> Iterator[Nod
     with home_lock(home.path):
         config = load_config(home.path, os.environ, request.flags)
         identity = Identity.load_or_create(home.identity)
-        token = hub_token(home.path, config, os.environ, config.hub_endpoint or PUBLIC_HUB)
+        token = hub_token(home.path, config, os.environ, config.hub_endpoint or PUBLIC_ENDPOINT)
         address = resolve(request.run, home=home, config=config, run_id=request.run_id, token=token)
         run, swarm = _enter(address, home, config, view)
         try:

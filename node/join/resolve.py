@@ -17,12 +17,13 @@ from pathlib import Path
 
 from paris.experts.files import write_whole
 from paris.node.errors import HubRefusedError, ResolveError, TransientHubError, disk_full_while
-from paris.node.hub.client import PUBLIC_HUB, Hub
+from paris.node.hub.client import Hub
 from paris.node.machine.config import NodeConfig
 from paris.node.machine.home import Home
 from paris.protocol.canonical import parse_json
 from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import RecordError, UnknownRunError
+from paris.protocol.hub_layout import PUBLIC_ENDPOINT, RUN_FILE
 from paris.protocol.limits import MAX_RECORD_BYTES
 from paris.protocol.records import RunSpec
 from paris.protocol.runid import require_run_id
@@ -107,7 +108,7 @@ def remember(home: Home, spec: Envelope[RunSpec]) -> Envelope[RunSpec]:
         RecordError: The kept one is damaged; nothing is changed.
     """
     home.pin(spec.run_id, spec.signer)
-    path = home.run_folder(spec.run_id) / "run.json"
+    path = home.run_folder(spec.run_id) / RUN_FILE
     if path.exists():
         kept = _open_kept(path, spec.run_id)
         if kept.sequence >= spec.sequence:
@@ -145,16 +146,16 @@ def newest(specs: list[Envelope[RunSpec]], run_id: str) -> Envelope[RunSpec]:
 def _read(run: str, *, home: Home, config: NodeConfig, token: str | None) -> bytes:
     path = Path(run).expanduser()
     if path.is_dir():
-        path = path / "run.json"
+        path = path / RUN_FILE
     if path.is_file():
         with path.open("rb") as file:
             return file.read(MAX_RECORD_BYTES + 2)
     if run.startswith(("http://", "https://")):
         return _read_url(run)
     if run in home.run_ids():
-        return _open_kept(home.run_folder(run) / "run.json", run).data
+        return _open_kept(home.run_folder(run) / RUN_FILE, run).data
     if _REPO.match(run) and not run.endswith(".json"):
-        return _read_repo(run, config.hub_endpoint or PUBLIC_HUB, token)
+        return _read_repo(run, config.hub_endpoint or PUBLIC_ENDPOINT, token)
     raise ResolveError(
         f"{run!r} is neither a file, an http(s) address, a Hub repo, a peer's address, nor a run joined before.",
         "Give the path or address of run.json, org/repo, or a multiaddr with --run ID.",
@@ -172,7 +173,7 @@ def _read_url(url: str) -> bytes:
 
 def _read_repo(repo: str, endpoint: str, token: str | None) -> bytes:
     hub = Hub(endpoint, token)
-    url = hub.url(repo, "run.json", repo_type="model", revision="main")
+    url = hub.url(repo, RUN_FILE, repo_type="model", revision="main")
     try:
         return hub.read_small(url, MAX_RECORD_BYTES + 2)
     except (TransientHubError, HubRefusedError) as error:

@@ -17,6 +17,7 @@ from paris.experts.files import write_whole
 from paris.node.errors import disk_full_while
 from paris.node.machine.assignment import FINAL, Unit, UnitFolder
 from paris.protocol.errors import SignatureError
+from paris.protocol.hub_layout import RUN_FILE
 from paris.protocol.runid import require_run_id
 
 
@@ -85,4 +86,4 @@ class Home:
 
     def run_ids(self) -> list[str]:
         """Runs that this home has joined."""
-        return sorted(path.parent.name for path in (self.path / "runs").glob("*/run.json"))
+        return sorted(path.parent.name for path in (self.path / "runs").glob(f"*/{RUN_FILE}"))

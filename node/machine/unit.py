@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from paris.experts.files import write_whole
 from paris.node.errors import disk_full_while
 from paris.protocol.errors import RecordError
+from paris.protocol.hub_layout import SUBMISSION_FILE
 from paris.protocol.records import Lease, Shard, Submission, Task, Verdict
 
 State = Literal["leased", "fetching", "training", "uploading", "awaiting-verdict", "done", "dropped"]
@@ -86,7 +87,7 @@ class UnitFolder:
         self.path = path
         self.work = path / "work"
         self.log = path / "trainer.log"
-        self.submission = path / "submission.json"
+        self.submission = path / SUBMISSION_FILE
 
     def load(self) -> Unit | None:
         """The saved unit, or None where there is none.

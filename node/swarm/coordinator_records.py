@@ -12,11 +12,11 @@ from paris.node.swarm.connection import Swarm
 from paris.protocol.canonical import parse_json
 from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import ParisError, RecordError
+from paris.protocol.hub_layout import VERDICT_MARK, manifest_path
 from paris.protocol.manifest import Manifest, join_manifest, shards_digest
 from paris.protocol.records import Lease, RunSpec, Shard, Task, Verdict
 
 _MAX_MANIFEST_BYTES = 64 * 2**20
-_VERDICT_MARK = "paris-verdict: "
 
 
 def find_my_lease(leases: Iterable[Envelope[Any]], me: str, done_with: Collection[str]) -> Lease | None:
@@ -82,7 +82,7 @@ def read_manifest(swarm: Swarm, hub: Hub, spec: RunSpec, task: Task) -> Manifest
 def _manifest_on_hub(hub: Hub, spec: RunSpec, task: Task) -> Manifest:
     with translated(f"looking up {spec.data_repo}"):
         revision = str(hub.api.repo_info(spec.data_repo, repo_type="dataset").sha)
-    path = f"manifests/cluster-{task.cluster:03d}.json"
+    path = manifest_path(task.cluster)
     url = hub.url(spec.data_repo, path, repo_type="dataset", revision=revision)
     raw = parse_json(hub.read_small(url, _MAX_MANIFEST_BYTES), max_bytes=_MAX_MANIFEST_BYTES)
     try:
@@ -124,8 +124,8 @@ def verdict_on_hub(
         details = hub.api.get_discussion_details(repo, pull_request, repo_type="model")
     for event in details.events:
         for line in str(getattr(event, "content", "") or "").splitlines():
-            if line.startswith(_VERDICT_MARK):
-                verdict = _open_verdict(line.removeprefix(_VERDICT_MARK).encode("utf-8"), run_id, coordinator)
+            if line.startswith(VERDICT_MARK):
+                verdict = _open_verdict(line.removeprefix(VERDICT_MARK).encode("utf-8"), run_id, coordinator)
                 if verdict is not None and verdict.lease_id == lease_id:
                     return verdict
     return None

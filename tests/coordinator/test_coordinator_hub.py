@@ -23,10 +23,10 @@ from paris.coordinator.service.actions import Work
 from paris.coordinator.service.executor import Executor
 from paris.coordinator.service.registering import register_submission, reject_submission
 from paris.coordinator.state.model import State, SubmissionState, TaskState
-from paris.coordinator.verify.case import SUBMISSION_RECORD, submission_folder
 from paris.experts.files import DiskFullError
 from paris.node.hub.client import Hub
 from paris.node.swarm.coordinator_records import verdict_on_hub
+from paris.protocol.hub_layout import SUBMISSION_FILE, submission_folder
 from paris.protocol.records import Rung, Submission, SubmittedFile, Task, Verdict
 
 VOLUNTEER = "a" * 64
@@ -61,7 +61,7 @@ def work(run, server):
 def judged(server, accepted: bool, lease: str, data: bytes = WEIGHTS) -> State:
     """A state in which a stranger's real pull request has its verdict."""
     stranger = run_hub(server.url, STRANGER_TOKEN)
-    record = f"{submission_folder('expert-1', 1, VOLUNTEER)}/{SUBMISSION_RECORD}"
+    record = f"{submission_folder('expert-1', 1, VOLUNTEER)}/{SUBMISSION_FILE}"
     operations = [CommitOperationAdd("expert.safetensors", data), CommitOperationAdd(record, b"{}")]
     commit = stranger.api.create_commit(MODELS, operations, commit_message="Submit", create_pr=True)
     lease_id, number = lease * 32, int(commit.pr_num)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from paris.coordinator.errors import HubError
 from paris.coordinator.prepare.errors import SourceMissingError, SourceUnreachableError
-from paris.coordinator.prepare.sources.settings import PUBLIC_ENDPOINT, HubSource
+from paris.coordinator.prepare.sources.settings import HubSource
 from paris.coordinator.prepare.sources.tree import SourceFile, included
+from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, HfFileSystem

@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.records import RepoId
-
-PUBLIC_ENDPOINT = "https://huggingface.co"
 
 
 class _Closed(BaseModel):

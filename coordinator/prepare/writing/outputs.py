@@ -16,6 +16,7 @@ from paris.coordinator.prepare.rows.licences import card_licences, licence_table
 from paris.coordinator.prepare.writing.shard_files import heldout_path, shard_path
 from paris.experts.files import file_sha256, whole_file, write_whole
 from paris.protocol.canonical import canonical_bytes
+from paris.protocol.hub_layout import manifest_path
 from paris.protocol.manifest import shards_digest
 from paris.protocol.records import Shard
 
@@ -30,7 +31,7 @@ def write_manifest(part: ClusterPlan, shard_rows: int, out_dir: Path) -> Prepare
         name = shard_path(part.cluster, number)
         path = out_dir / name
         shards.append(Shard(path=name, sha256=file_sha256(path), bytes=path.stat().st_size, rows=len(rows)))
-    name = f"manifests/cluster-{part.cluster:03d}.json"
+    name = manifest_path(part.cluster)
     listed = {"cluster": part.cluster, "shards": [shard.model_dump(mode="json") for shard in shards]}
     write_whole(out_dir / name, canonical_bytes(listed))
     return PreparedCluster(

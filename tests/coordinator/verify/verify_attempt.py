@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from huggingface_hub import CommitOperationAdd, HfApi
 from verify_world import BOUNDS, NOW, NUM_CLUSTERS, REPO, STEPS, World
 
-from paris.coordinator.verify import Report, VerificationCase, submission_folder
+from paris.coordinator.verify import Report, VerificationCase
 from paris.coordinator.verify.ladder import verify
 from paris.protocol.envelope import seal
+from paris.protocol.hub_layout import submission_folder
 from paris.protocol.records import Lease, Submission, SubmittedFile, Task
 from paris.protocol.signing import Identity
 

@@ -1,0 +1,43 @@
+"""What both ends must agree on about the Hub: names of files in a run's two repos, and marks in comments.
+
+model repo    run.json, expert_0/diffusion_pytorch_model.safetensors, ...
+              refs/pr/N: submissions/<task>-<attempt>-<key>/expert.safetensors, submission.json
+data repo     shards/..., manifests/cluster-000.json, ...
+"""
+
+from __future__ import annotations
+
+PUBLIC_ENDPOINT = "https://huggingface.co"
+RUN_FILE = "run.json"
+WEIGHTS_FILE = "expert.safetensors"
+"""EMA weights of one expert, in a submission's folder."""
+SUBMISSION_FILE = "submission.json"
+"""The signed Submission record, in the same folder."""
+VERDICT_MARK = "paris-verdict: "
+"""Begins the line of a pull request's comment that holds the signed Verdict record."""
+
+
+def submission_folder(task_id: str, attempt: int, public_key: str) -> str:
+    """The only folder of the model repo that a submission may write to.
+
+    Args:
+        task_id: The task.
+        attempt: The lease's fencing token.
+        public_key: The volunteer's, 64 hex digits.
+    """
+    return f"submissions/{task_id}-{attempt}-{public_key[:8]}"
+
+
+def pull_request_ref(number: int) -> str:
+    """The git ref of a pull request."""
+    return f"refs/pr/{number}"
+
+
+def manifest_path(cluster: int) -> str:
+    """A cluster's manifest in the data repo."""
+    return f"manifests/cluster-{cluster:03d}.json"
+
+
+def expert_path(cluster: int) -> str:
+    """A registered expert's weights in the model repo, as in the published layout of a release."""
+    return f"expert_{cluster}/diffusion_pytorch_model.safetensors"

@@ -1,0 +1,92 @@
+"""Logging of both programs: short on the terminal, complete in a bounded file.
+
+Every module logs to `logging.getLogger(__name__)`, below the logger `paris`. The terminal shows what `-v` asks for;
+the file holds everything, tracebacks included. A log that cannot be written never stops the work.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Literal
+
+LogFormat = Literal["text", "json"]
+_ROOT = logging.getLogger("paris")
+_FILE_BYTES = 4 << 20
+_NUM_OLD_FILES = 3
+_TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: at, level, logger, message, and traceback where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line."""
+        fields = {
+            "at": round(record.created, 3),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(fields)
+
+
+class _TerminalFormatter(logging.Formatter):
+    """Without tracebacks, which are in the file."""
+
+    def formatException(self, exc_info: object) -> str:
+        return ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return super().format(record).rstrip("\n")
+
+
+def start_logging(verbosity: int = 0, log_format: LogFormat = "text") -> None:
+    """Send log lines to stderr, as the command line asks. Called once, before anything is logged.
+
+    Args:
+        verbosity: -1 errors alone, 0 warnings, 1 information, 2 everything with tracebacks.
+        log_format: Of the lines on stderr and in the file.
+    """
+    logging.raiseExceptions = False
+    for handler in list(_ROOT.handlers):
+        _ROOT.removeHandler(handler)
+        handler.close()
+    level = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}.get(max(-1, verbosity), logging.DEBUG)
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setLevel(level)
+    if log_format == "json":
+        terminal.setFormatter(JsonFormatter())
+    else:
+        terminal.setFormatter(logging.Formatter(_TEXT) if verbosity > 1 else _TerminalFormatter(_TEXT))
+    _ROOT.addHandler(terminal)
+    _ROOT.setLevel(logging.DEBUG)
+    _ROOT.propagate = False
+
+
+def log_to_file(path: Path, log_format: LogFormat | None = None) -> None:
+    """Log everything to a rotating file as well; the newest 16 MiB are kept.
+
+    Args:
+        path: The file; its folder is made. One that cannot be written is named in a warning.
+        log_format: None: as on stderr.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = RotatingFileHandler(path, maxBytes=_FILE_BYTES, backupCount=_NUM_OLD_FILES, encoding="utf-8")
+    except OSError as error:
+        _ROOT.warning("No log file: %s.", error)
+        return
+    is_json = log_format == "json" or (log_format is None and _is_json())
+    handler.setFormatter(JsonFormatter() if is_json else logging.Formatter(_TEXT))
+    handler.setLevel(logging.DEBUG)
+    _ROOT.addHandler(handler)
+
+
+def _is_json() -> bool:
+    return any(isinstance(handler.formatter, JsonFormatter) for handler in _ROOT.handlers)

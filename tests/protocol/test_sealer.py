@@ -1,0 +1,31 @@
+"""One sealer a party: sequences only grow, whatever the clock does."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from protocol_samples import RUN_ID, VOLUNTEER, WANT
+
+from paris.protocol.envelope import open_envelope
+from paris.protocol.sealer import Sealer
+
+
+def test_sequences_grow_when_the_clock_goes_back():
+    times = iter([1_000.0, 1_000.0, 400.0, 2_000.0])
+    sealer = Sealer(VOLUNTEER, RUN_ID, lambda: next(times))
+    sequences = [sealer.seal(WANT, 60.0).sequence for _ in range(4)]
+    assert sequences == [1_000_000, 1_000_001, 1_000_002, 2_000_000]
+
+
+def test_a_record_is_valid_from_now_for_its_life():
+    envelope = Sealer(VOLUNTEER, RUN_ID, lambda: 1_000.0).seal(WANT, 60.0)
+    opened = open_envelope(envelope.data, run_id=RUN_ID, coordinator=None, now=1_059.0)
+    assert (opened.issued_at, opened.expires_at, opened.signer) == (1_000.0, 1_060.0, VOLUNTEER.public_key)
+    assert opened.payload == WANT
+
+
+def test_threads_never_get_the_same_sequence():
+    sealer = Sealer(VOLUNTEER, RUN_ID, lambda: 1_000.0)
+    with ThreadPoolExecutor(8) as pool:
+        sequences = list(pool.map(lambda _: sealer.seal(WANT, 60.0).sequence, range(200)))
+    assert sorted(sequences) == list(range(1_000_000, 1_000_200))
