@@ -16,7 +16,7 @@ from typing import Any
 from paris.experts.files import file_sha256, write_whole
 from paris.node.errors import TrainerError, disk_full_while
 from paris.node.hub.client import Hub, translated
-from paris.node.machine.assignment import Finished, Unit, UnitFolder
+from paris.node.machine.unit import Finished, Unit, UnitFolder
 from paris.protocol.envelope import open_envelope, seal
 from paris.protocol.hub_layout import SUBMISSION_FILE, WEIGHTS_FILE, pull_request_ref, submission_folder
 from paris.protocol.records import Submission, SubmittedFile

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from paris.experts.files import write_whole
 from paris.node.errors import disk_full_while
-from paris.node.machine.assignment import FINAL, Unit, UnitFolder
+from paris.node.machine.unit import FINAL, Unit, UnitFolder
 from paris.protocol.errors import SignatureError
 from paris.protocol.hub_layout import RUN_FILE
 from paris.protocol.runid import require_run_id
