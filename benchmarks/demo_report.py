@@ -1,7 +1,7 @@
-"""What a demo measured: `python -m benchmarks.demo_report` prints it; `--keep` makes it the README's.
+"""What a demo measured: `python -m benchmarks.demo_report` prints it; `--keep` puts it into the documents.
 
 python -m benchmarks.demo_report                  figures of demo/
-python -m benchmarks.demo_report --keep           also: benchmarks/results/demo.json, docs/pictures/, README.md
+python -m benchmarks.demo_report --keep           also: benchmarks/results/demo.json, docs/pictures/, docs/benchmarks.md
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def rows_of(report: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def keep(demo: Path, report: dict[str, Any]) -> None:
-    """Put the figures and pictures where the README shows them."""
+    """Put the figures into docs/benchmarks.md and the pictures where the README shows them."""
     from PIL import Image
 
     results, pictures = _ROOT / "benchmarks" / "results", _ROOT / "docs" / "pictures"
@@ -63,14 +63,14 @@ def keep(demo: Path, report: dict[str, Any]) -> None:
         "| --- | --- |",
         *(f"| {name} | {value} |" for name, value in rows_of(report)),
     ]
-    replace_between(_ROOT / "README.md", _BEGIN, "".join(f"{line}\n" for line in table), _END)
+    replace_between(_ROOT / "docs" / "benchmarks.md", _BEGIN, "".join(f"{line}\n" for line in table), _END)
 
 
 def main() -> int:
     """Print, and keep where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("demo", nargs="?", type=Path, default=Path("demo"), help="folder of a finished demo")
-    parser.add_argument("--keep", action="store_true", help="make these the README's figures and pictures")
+    parser.add_argument("--keep", action="store_true", help="put figures and pictures into the documents")
     options = parser.parse_args()
     path = options.demo / "report.json"
     if not path.is_file():

@@ -104,6 +104,24 @@ def summary_table(datasets: Iterable[list[dict[str, Any]]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def guided_shares(result: dict[str, Any]) -> dict[str, str]:
+    """The experts' share of the monolith's distance on each data set, each side at its best guidance.
+
+    Args:
+        result: What `benchmarks.quality` wrote.
+
+    Returns:
+        Data set to mean and standard deviation over the seeds.
+    """
+    by_dataset = defaultdict(list)
+    for folder in result["rows"]:
+        by_dataset[folder["dataset"]].append(folder)
+    return {
+        name: _spread(_answers(folders, folders[0]["experts"], GUIDED[0], True), "of_monolith", 2)
+        for name, folders in by_dataset.items()
+    }
+
+
 def _answers(folders: list[dict[str, Any]], arm: str, way: str, is_guided: bool) -> list[dict[str, Any]]:
     """One question's row of each seed."""
     rows = [row for folder in folders for row in folder["figures"] if not row["without"]]

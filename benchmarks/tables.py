@@ -1,4 +1,4 @@
-"""The README's tables of speed and memory, from the results that measured them: `python -m benchmarks.tables`."""
+"""The tables of docs/benchmarks.md and the README's headline figures, from results: `python -m benchmarks.tables`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any
 
 from benchmarks.marked import replace_between
 from benchmarks.prepare_tables import write_guide
+from benchmarks.quality_report import guided_shares
 from benchmarks.record import RESULTS
 
-_README = Path(__file__).resolve().parents[1] / "README.md"
+_ROOT = Path(__file__).resolve().parents[1]
 _BEGIN = "<!-- model figures: python -m benchmarks.tables -->\n"
 _END = "<!-- end of model figures -->\n"
+_HEADLINE_BEGIN = "<!-- headline figures: python -m benchmarks.tables -->\n"
+_HEADLINE_END = "<!-- end of headline figures -->\n"
 
 
 def training_table(result: dict[str, Any]) -> str:
@@ -141,19 +144,54 @@ def fetch_table(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def headline_table(results: dict[str, dict[str, Any]]) -> str:
+    """The figures that matter most, each with its command.
+
+    Args:
+        results: By name: demo, quality, train_step, sample.
+
+    Returns:
+        Markdown.
+    """
+    demo, fast = results["demo"], results["sample"]["rows"]["quality"]["full_size"]["fast"]
+    shares = ", ".join(f"{name} {share}" for name, share in guided_shares(results["quality"]).items())
+    bytes_between = demo["bytes_between_experts"]
+    rows = [
+        ("bytes exchanged between experts while they train", str(bytes_between), "make demo"),
+        (
+            "distance from real pictures, as a share of one model's of the same compute",
+            shares,
+            "python -m benchmarks.quality",
+        ),
+        (
+            "a picture of equal quality, against 50 Euler steps of top-2",
+            f"{fast['times_faster']:.0f} times as fast",
+            "python -m benchmarks.sample",
+        ),
+    ]
+    lines = ["| | measured | by |", "| --- | --- | --- |"]
+    return "\n".join(lines + [f"| {what} | {figure} | `{command}` |" for what, figure, command in rows]) + "\n"
+
+
 def main() -> int:
-    """Replace what stands between the marks in the README."""
+    """Replace the text between the marks in docs/benchmarks.md, the README and the organisers' guide."""
     made = (
         ("train_step", training_table),
         ("sample", sampling_table),
         ("scaling", scaling_table),
         ("fetch", fetch_table),
     )
-    tables = "\n".join(table(json.loads((RESULTS / f"{name}.json").read_text("utf-8"))) for name, table in made)
-    replace_between(_README, _BEGIN, tables, _END)
-    print(tables)
-    print(write_guide())
+    tables = "\n".join(table(_result(name)) for name, table in made)
+    replace_between(_ROOT / "docs" / "benchmarks.md", _BEGIN, tables, _END)
+    headline = headline_table({name: _result(name) for name in ("demo", "quality", "train_step", "sample")})
+    replace_between(_ROOT / "README.md", _HEADLINE_BEGIN, headline, _HEADLINE_END)
+    print(headline, tables, write_guide(), sep="\n")
     return 0
+
+
+def _result(name: str) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text("utf-8"))
+    return result
 
 
 if __name__ == "__main__":
