@@ -119,12 +119,12 @@ def experts_fields(run: RunDir, state: State) -> dict[str, Any]:
 
 
 def _layout(run: RunDir, state: State) -> Layout:
-    from paris.experts.models.presets import model_config_from_settings
+    from paris.experts.models.presets import ModelConfig
     from paris.experts.release.layout_fields import Layout
     from paris.experts.release.single import smallest_router
 
     fields = experts_fields(run, state)
-    router = smallest_router(model_config_from_settings(fields["model"]), fields["num_experts"])
+    router = smallest_router(ModelConfig.from_settings(fields["model"]), fields["num_experts"])
     return Layout.from_settings({**fields, "router": router})
 
 

@@ -55,12 +55,12 @@ def model_config(run: RunDir) -> ModelConfig:
         RunDirError: The data is not prepared yet.
         ExpertError: The model's settings are not valid.
     """
-    from paris.experts.models.presets import model_config_from_settings, model_preset
+    from paris.experts.models.presets import ModelConfig, model_preset
 
     table, text = run.config.model, text_settings(run)
     base = model_preset(table.preset).to_settings()
     of_text = {"text_embed_dim": text["dim"], "max_text_tokens": text["max_tokens"]}
-    return model_config_from_settings({**base, **of_text, **table.overrides})
+    return ModelConfig.from_settings({**base, **of_text, **table.overrides})
 
 
 def text_settings(run: RunDir) -> dict[str, Any]:

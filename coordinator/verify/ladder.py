@@ -15,7 +15,7 @@ from paris.coordinator.verify.report import Check, Checks, Refused, Report, Rung
 from paris.coordinator.verify.skill_rung import climb_skill
 from paris.coordinator.verify.structure_rung import climb_structure, largest_file
 from paris.experts.models.initial_weights import InitialWeights, starting_expert
-from paris.experts.models.presets import ModelConfig, model_config_from_settings
+from paris.experts.models.presets import ModelConfig
 
 T = TypeVar("T")
 _HEADLINES: dict[RungName, str] = {"envelope": "size", "structure": "largest-norm", "novelty": "copy", "skill": "gain"}
@@ -44,7 +44,7 @@ class _Climb:
     def __init__(self, case: VerificationCase, progress: Callable[[str], None]) -> None:
         self._case = case
         self._progress = progress
-        self._config: ModelConfig = model_config_from_settings(case.run.model)
+        self._config: ModelConfig = ModelConfig.from_settings(case.run.model)
         self._judged: Judged | None = None
         self._rungs: list[RungReport] = []
 

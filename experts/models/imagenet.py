@@ -31,7 +31,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from paris.experts.errors import CheckpointError
-from paris.experts.models.layers import TimeEmbed, grid_positions
+from paris.experts.models.layers import TimeEmbed, sincos_pos_embed
 from paris.experts.models.model import DiTExpert, initial_expert
 from paris.experts.models.presets import ModelConfig
 from paris.experts.weights.checkpoint import TensorSpec, check_finite, check_specs, read_specs
@@ -155,7 +155,7 @@ def _read(path: Path, config: ModelConfig) -> dict[str, Tensor]:
 
 def _renamed(weights: dict[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
     """From diffusers' names, which split queries, keys and values, and leave out the fixed positions."""
-    renamed = {"pos_embed": grid_positions(config.hidden_size, config.image_size // config.patch_size)}
+    renamed = {"pos_embed": sincos_pos_embed(config.hidden_size, config.patches_per_side)}
     for name, tensor in weights.items():
         for pattern, theirs in _FROM_DIFFUSERS:
             name, count = re.subn(f"^{pattern}", theirs, name)

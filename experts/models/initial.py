@@ -1,53 +1,68 @@
-"""Initial weights: a function of the seed and of each parameter's name, computed on the CPU."""
+"""Initial weights from a seed: each model's `init_weights` says which, `SeededInit` draws them.
+
+Each parameter has a CPU generator of its own, named by the seed and the parameter's name in the model. So the weights
+are the same on every machine, and a layer more or less changes none of the others.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from paris.experts.models.layers import grid_positions
 from paris.experts.seeding import generator_for
 
-SMALL = 0.02
-"""Standard deviation of the embedders' first weights (Peebles and Xie, arXiv 2212.09748)."""
+EMBEDDER_STD = 0.02
+"""Standard deviation of the embedders' initial weights (Peebles and Xie, arXiv 2212.09748)."""
 
 
-def fill(build: Callable[[], nn.Module], seed: int, zeros: tuple[str, ...], small: tuple[str, ...]) -> nn.Module:
-    """Build a model and fill it: the same weights on every machine, whatever its device or number of threads.
-
-    Each parameter has a generator of its own, so that a layer more or less leaves the others as they are.
+class SeededInit:
+    """Draws the initial weights of one model's parameters, in place.
 
     Args:
-        build: Makes the model; called without memory for its parameters.
+        model: Its `init_weights` takes this object.
         seed: The run's seed.
-        zeros: Endings of names of weights that start at zero.
-        small: Endings of names of weights that start as small normals.
     """
-    with torch.device("meta"):
-        model = build()
+
+    def __init__(self, model: nn.Module, seed: int) -> None:
+        self._seed = seed
+        self._names = {parameter: name for name, parameter in model.named_parameters()}
+
+    @torch.no_grad()
+    def xavier_uniform(self, weight: Tensor) -> None:
+        """Glorot and Bengio, 2010, equation 16, with the weight as a matrix: outputs by everything else.
+
+        `nn.init.xavier_uniform_` rounds its bound otherwise, and counts a convolution's outputs once a pixel.
+        """
+        matrix = weight.flatten(1)
+        bound = math.sqrt(6.0 / (matrix.shape[0] + matrix.shape[1]))
+        weight.uniform_(-bound, bound, generator=self._generator(weight))
+
+    @torch.no_grad()
+    def normal(self, weight: Tensor, std: float) -> None:
+        """Normal of mean zero."""
+        weight.normal_(0.0, std, generator=self._generator(weight))
+
+    def linear(self, layer: nn.Module, std: float | None = None) -> None:
+        """A layer with `weight` and `bias`: weights normal with `std`, or Xavier uniform without one; biases zero."""
+        if std is None:
+            self.xavier_uniform(layer.weight)
+        else:
+            self.normal(layer.weight, std)
+        nn.init.zeros_(layer.bias)
+
+    def _generator(self, parameter: Tensor) -> torch.Generator:
+        return generator_for(self._seed, "initial", self._names[parameter])
+
+
+def initialize(model: nn.Module, seed: int) -> None:
+    """Give a model that was built on the meta device memory on the CPU, and its initial weights.
+
+    Args:
+        model: Has an `init_weights(init: SeededInit)` that fills every parameter.
+        seed: The run's seed.
+    """
     # Not `to_empty`, which imports sympy: half a second and 40 MB in every trainer process.
     model.load_state_dict({name: torch.empty(like.shape) for name, like in model.state_dict().items()}, assign=True)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            _fill_one(name, parameter, generator_for(seed, "initial", name), zeros, small)
-    return model
-
-
-def _fill_one(name: str, weight: Tensor, generator: torch.Generator, zeros: tuple, small: tuple) -> None:
-    if name == "pos_embed":
-        weight.copy_(grid_positions(weight.shape[2], math.isqrt(weight.shape[1])))
-    elif name.endswith("scale_shift_table"):
-        weight.normal_(0.0, weight.shape[1] ** -0.5, generator=generator)
-    elif name.endswith("head.2.weight"):
-        weight.fill_(1.0)
-    elif name.endswith("bias") or name.endswith(zeros):
-        weight.zero_()
-    elif name.endswith(small):
-        weight.normal_(0.0, SMALL, generator=generator)
-    else:
-        flat = weight.flatten(1)
-        bound = math.sqrt(6.0 / (flat.shape[0] + flat.shape[1]))
-        weight.uniform_(-bound, bound, generator=generator)
+    model.init_weights(SeededInit(model, seed))

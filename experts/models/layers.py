@@ -1,4 +1,4 @@
-"""What experts and routers are made of. Parameter names follow the published weights.
+"""Layers of experts and routers. Parameter names are those of the published weights.
 
 Shapes: B rows, N tokens, D hidden size, H heads, L text tokens, C channels, P patch size.
 """
@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from paris.experts.models.gelu import Gelu
+from paris.experts.models.initial import EMBEDDER_STD, SeededInit
 
 TIME_SCALE = 1000.0
-"""Flow time in [0, 1] is shown to the network on the scale of a thousand timesteps."""
+"""Flow time in [0, 1] enters the network on the scale of a thousand timesteps."""
 TIME_FREQUENCIES = 256
 TIME_MAX_PERIOD = 10_000.0
 
@@ -39,12 +40,7 @@ def unpatchify(tokens: Tensor, patch_size: int, channels: int) -> Tensor:
 
 
 def modulated_norm(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """Layer norm without parameters of its own, then `x * (1 + scale) + shift`.
-
-    Args:
-        x: Tokens `[B, N, D]`.
-        shift: `[B, 1, D]`.
-        scale: `[B, 1, D]`.
+    """Layer norm without parameters, then `x * (1 + scale) + shift`; x `[B, N, D]`, shift and scale `[B, 1, D]`.
 
     Source: AdaLN, Peebles and Xie, arXiv 2212.09748, section 3.2.
     """
@@ -52,20 +48,22 @@ def modulated_norm(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
 
 
 class PatchEmbed(nn.Module):
-    """A stride-P convolution, held as one and computed as the matrix product that it is."""
+    """`[B, C, H, W]` to `[B, N, D]`: a convolution of stride P, computed as a matrix product."""
 
     def __init__(self, channels: int, hidden_size: int, patch_size: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(hidden_size, channels, patch_size, patch_size))
         self.bias = nn.Parameter(torch.empty(hidden_size))
 
+    def init_weights(self, init: SeededInit) -> None:
+        init.linear(self)
+
     def forward(self, x: Tensor) -> Tensor:
-        """`[B, C, H, W]` to `[B, N, D]`."""
         return F.linear(patchify(x, self.weight.shape[-1]), self.weight.flatten(1), self.bias)
 
 
 class TimeEmbed(nn.Module):
-    """Sinusoids of the flow time through a small MLP."""
+    """Flow time `[B]` in [0, 1] to `[B, D]`: sinusoids through an MLP."""
 
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
@@ -73,19 +71,16 @@ class TimeEmbed(nn.Module):
             nn.Linear(TIME_FREQUENCIES, hidden_size), nn.SiLU(), nn.Linear(hidden_size, hidden_size)
         )
 
+    def init_weights(self, init: SeededInit) -> None:
+        init.linear(self.mlp[0], std=EMBEDDER_STD)
+        init.linear(self.mlp[2], std=EMBEDDER_STD)
+
     def forward(self, t: Tensor) -> Tensor:
-        """Flow time `[B]` in [0, 1] to `[B, D]`."""
-        return self.mlp(time_frequencies(t).to(self.mlp[0].weight.dtype))
+        return self.mlp(timestep_embedding(t).to(self.mlp[0].weight.dtype))
 
 
-def time_frequencies(t: Tensor) -> Tensor:
-    """Cosines, then sines, of `1000 t` at 128 frequencies from 1 down to almost 1/10000.
-
-    Args:
-        t: Flow time `[B]` in [0, 1].
-
-    Returns:
-        float32 `[B, 256]`.
+def timestep_embedding(t: Tensor) -> Tensor:
+    """Cosines, then sines, of `1000 t` at 128 frequencies from 1 down to almost 1/10000: float32 `[B, 256]`.
 
     Source: Peebles and Xie, arXiv 2212.09748 (their TimestepEmbedder; cosines first).
     """
@@ -95,12 +90,12 @@ def time_frequencies(t: Tensor) -> Tensor:
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 
-def mean_state(text: Tensor, mask: Tensor | None) -> Tensor:
-    """The mean text state `[B, E]` of the tokens that count; zero where none does.
+def masked_mean(text: Tensor, mask: Tensor | None) -> Tensor:
+    """The mean text state `[B, E]` over the tokens of the mask; zero where it has none.
 
     Args:
         text: Text states `[B, L, E]`.
-        mask: True where a token counts, bool `[B, L]`; None where all do.
+        mask: bool `[B, L]`; None: all tokens.
     """
     if mask is None:
         return text.mean(1)
@@ -109,7 +104,7 @@ def mean_state(text: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Multi-head attention under the parameter names of `torch.nn.MultiheadAttention`."""
+    """Multi-head self- or cross-attention, with the parameter names of `torch.nn.MultiheadAttention`."""
 
     def __init__(self, hidden_size: int, num_heads: int) -> None:
         super().__init__()
@@ -118,6 +113,11 @@ class Attention(nn.Module):
         self.in_proj_bias = nn.Parameter(torch.empty(3 * hidden_size))
         self.out_proj = nn.Linear(hidden_size, hidden_size)
 
+    def init_weights(self, init: SeededInit) -> None:
+        init.xavier_uniform(self.in_proj_weight)
+        nn.init.zeros_(self.in_proj_bias)
+        init.linear(self.out_proj)
+
     def forward(self, x: Tensor) -> Tensor:
         """Self-attention over `[B, N, D]`."""
         b, n, d = x.shape
@@ -125,18 +125,18 @@ class Attention(nn.Module):
         q, k, v = qkv.view(b, n, 3, self.num_heads, d // self.num_heads).permute(2, 0, 3, 1, 4).unbind(0)
         return self._mix(q, k, v, None)
 
-    def project(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values `[B, H, L, D / H]` of a context `[B, L, D]` that other tokens will look at."""
+    def keys_and_values(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values `[B, H, L, D / H]` of a context `[B, L, D]`, for `attend`."""
         b, length, d = context.shape
         kv = F.linear(context, self.in_proj_weight[d:], self.in_proj_bias[d:])
         k, v = kv.view(b, length, 2, self.num_heads, d // self.num_heads).permute(2, 0, 3, 1, 4).unbind(0)
         return k, v
 
-    def look_at(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
-        """Cross-attention of `[B, N, D]` over what `project` made.
+    def attend(self, x: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
+        """Cross-attention of tokens `[B, N, D]` over a context.
 
         Args:
-            x: Tokens that ask `[B, N, D]`.
+            x: Tokens that make the queries.
             keys: `[B, H, L, D / H]`.
             values: `[B, H, L, D / H]`.
             bias: Added to the scores, broadcast to `[B, H, N, L]`; minus infinity hides a token.
@@ -151,16 +151,19 @@ class Attention(nn.Module):
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
 
 
-def mlp(hidden_size: int, middle_size: int) -> nn.Sequential:
+class Mlp(nn.Sequential):
     """Linear, GELU (tanh), linear."""
-    return nn.Sequential(nn.Linear(hidden_size, middle_size), Gelu(), nn.Linear(middle_size, hidden_size))
+
+    def __init__(self, hidden_size: int, middle_size: int) -> None:
+        super().__init__(nn.Linear(hidden_size, middle_size), Gelu(), nn.Linear(middle_size, hidden_size))
+
+    def init_weights(self, init: SeededInit) -> None:
+        init.linear(self[0])
+        init.linear(self[2])
 
 
-def grid_positions(hidden_size: int, side: int) -> Tensor:
-    """Sines and cosines of a token's column and row: where the position table starts from.
-
-    Returns:
-        float32 `[1, side * side, D]`; the first half of D says the column, the second the row.
+def sincos_pos_embed(hidden_size: int, side: int) -> Tensor:
+    """Sines and cosines of each token's column (first half of D) and row: float32 `[1, side * side, D]`.
 
     Source: Peebles and Xie, arXiv 2212.09748 (after MAE, arXiv 2111.06377).
     """

@@ -6,40 +6,44 @@ Names and shapes of parameters are those of the published Paris weights.
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from paris.experts.errors import SamplingError
-from paris.experts.models.initial import fill
-from paris.experts.models.layers import Attention, PatchEmbed, TimeEmbed, mlp, modulated_norm, unpatchify
+from paris.experts.models.initial import EMBEDDER_STD, SeededInit, initialize
+from paris.experts.models.layers import (
+    Attention,
+    Mlp,
+    PatchEmbed,
+    TimeEmbed,
+    modulated_norm,
+    sincos_pos_embed,
+    unpatchify,
+)
 from paris.experts.models.presets import ModelConfig
 
 
 class TextContext(NamedTuple):
-    """Text as one expert's layers see it: computed once, used at every step of a sampling run."""
+    """The text's keys and values in each layer of one expert: computed once, used at every sampling step."""
 
     keys: tuple[Tensor, ...]
     """One `[B, heads, L, D / heads]` a layer."""
     values: tuple[Tensor, ...]
     """One `[B, heads, L, D / heads]` a layer."""
     bias: Tensor | None
-    """`[B, 1, 1, L]`: 0 for a token, minus infinity for padding; None where all tokens count."""
+    """`[B, 1, 1, L]`: 0 for a token, minus infinity for padding; None without padding."""
 
     def rows(self, index: Tensor | slice) -> TextContext:
-        """The context of some rows.
-
-        Args:
-            index: Row numbers `[R]`, or a slice: then nothing is copied.
-        """
+        """The context of some rows: row numbers `[R]`, or a slice, which copies nothing."""
         bias = None if self.bias is None else self.bias[index]
         return TextContext(tuple(k[index] for k in self.keys), tuple(v[index] for v in self.values), bias)
 
 
 class Block(nn.Module):
-    """Self-attention and MLP under the step's modulation, with text cross-attention between them."""
+    """A DiT block with AdaLN-Single: self-attention, text cross-attention, MLP."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -47,55 +51,63 @@ class Block(nn.Module):
         self.scale_shift_table = nn.Parameter(torch.empty(6, d))
         self.attn = Attention(d, config.num_heads)
         self.cross_attn = Attention(d, config.num_heads)
-        self.mlp = mlp(d, config.mlp_size)
+        self.mlp = Mlp(d, config.mlp_size)
+
+    def init_weights(self, init: SeededInit) -> None:
+        init.normal(self.scale_shift_table, std=self.scale_shift_table.shape[1] ** -0.5)
+        self.attn.init_weights(init)
+        self.cross_attn.init_weights(init)
+        nn.init.zeros_(self.cross_attn.out_proj.weight)
+        self.mlp.init_weights(init)
 
     def forward(self, x: Tensor, modulation: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
         """One layer.
 
         Args:
             x: Tokens `[B, N, D]`.
-            modulation: What all layers share of this step `[B, 6, D]`; the layer's own table is added.
-            keys: Text keys of this layer.
-            values: Text values of this layer.
-            bias: Text mask, see `TextContext`.
+            modulation: Of the time, shared by all layers `[B, 6, D]`; the layer's own table is added.
+            keys: Of the text, see `TextContext`.
+            values: Of the text.
+            bias: Of the text.
 
         Source: AdaLN-Single, Chen et al. (PixArt-alpha), arXiv 2310.00426, section 2.3.
         """
         table = self.scale_shift_table + modulation
         shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = table.split(1, dim=1)
         x = torch.addcmul(x, gate, self.attn(modulated_norm(x, shift, scale)))
-        x = x + self.cross_attn.look_at(x, keys, values, bias)
+        x = x + self.cross_attn.attend(x, keys, values, bias)
         return torch.addcmul(x, gate_mlp, self.mlp(modulated_norm(x, shift_mlp, scale_mlp)))
 
 
 class FinalLayer(nn.Module):
-    """Tokens to patches of velocity, under the time embedding."""
+    """Tokens `[B, N, D]` and time embedding `[B, D]` to patches `[B, N, P * P * C]`."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.scale_shift_table = nn.Parameter(torch.empty(2, config.hidden_size))
         self.linear = nn.Linear(config.hidden_size, config.patch_size**2 * config.in_channels)
 
+    def init_weights(self, init: SeededInit) -> None:
+        init.normal(self.scale_shift_table, std=self.scale_shift_table.shape[1] ** -0.5)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """Tokens `[B, N, D]` and time embedding `[B, D]` to patches `[B, N, P * P * C]`."""
         shift, scale = (self.scale_shift_table + time[:, None]).split(1, dim=1)
         return self.linear(modulated_norm(x, shift, scale))
 
 
 class DiTExpert(nn.Module):
-    """Predicts the velocity of noisy pictures, given time and text.
+    """Predicts the velocity, or the noise, of noisy pictures, given time and text.
 
-    The weights are left unset: load them, or start from `initial_expert`.
-
-    Args:
-        config: The shape.
+    The constructor leaves the weights unset: load them, or start from `initial_expert`.
     """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.checkpointing = False
-        """Keep only what goes into each layer for the backward pass, and compute the rest again then."""
+        """Keep only each layer's input for the backward pass, and recompute the rest then."""
         d = config.hidden_size
         self.patch_embed = PatchEmbed(config.in_channels, d, config.patch_size)
         self.pos_embed = nn.Parameter(torch.empty(1, config.num_patches, d))
@@ -105,31 +117,49 @@ class DiTExpert(nn.Module):
         self.layers = nn.ModuleList(Block(config) for _ in range(config.num_layers))
         self.final_layer = FinalLayer(config)
 
+    def init_weights(self, init: SeededInit) -> None:
+        """Fill all weights as PixArt-alpha does (arXiv 2310.00426, section 2.3).
+
+        The last layer and each text attention's output projection are zero: the untrained expert predicts zero, and
+        training lets the text in.
+        """
+        self.patch_embed.init_weights(init)
+        self.pos_embed.data.copy_(sincos_pos_embed(self.config.hidden_size, self.config.patches_per_side))
+        self.time_embed.init_weights(init)
+        init.linear(self.t_block[1], std=EMBEDDER_STD)
+        init.linear(self.text_proj)
+        for layer in self.layers:
+            layer.init_weights(init)
+        self.final_layer.init_weights(init)
+
     def project_text(self, text: Tensor, text_mask: Tensor | None = None) -> TextContext:
-        """What all layers need of the text; it does not change over the steps of sampling.
+        """The text's keys and values in all layers.
 
         Args:
             text: States of a text encoder `[B, L, E]`.
-            text_mask: True where a token counts `[B, L]`, at least one a row; None where all do.
+            text_mask: bool `[B, L]`, False for padding, at least one True a row; None without padding.
+
+        Raises:
+            SamplingError: The states have another width than the configured one.
         """
         if text.dim() != 3 or text.shape[2] != self.config.text_embed_dim:
             wanted = f"[B, L, {self.config.text_embed_dim}]"
             raise SamplingError(f"Text states have shape {list(text.shape)}, the expert takes {wanted}.")
         projected = self.text_proj(text.to(self.text_proj.weight.dtype))
-        pairs = [cast(Block, layer).cross_attn.project(projected) for layer in self.layers]
+        pairs = [layer.cross_attn.keys_and_values(projected) for layer in self.layers]
         bias = None
         if text_mask is not None:
             bias = projected.new_zeros(text_mask.shape).masked_fill_(~text_mask, float("-inf"))[:, None, None, :]
         return TextContext(tuple(k for k, _ in pairs), tuple(v for _, v in pairs), bias)
 
     def forward(self, x: Tensor, t: Tensor, text: Tensor | TextContext, text_mask: Tensor | None = None) -> Tensor:
-        """The velocity `noise - x0` expected at `x`.
+        """The velocity `noise - x0` expected at `x`; of an epsilon expert, the noise.
 
         Args:
             x: Noisy pictures or latents `[B, C, H, W]` of the configured size.
-            t: Flow time `[B]` in [0, 1]; 1 is noise.
-            text: Text states `[B, L, E]`, or what `project_text` made of them.
-            text_mask: True where a token counts `[B, L]`; None where all do, or with a `TextContext`.
+            t: Time `[B]` in [0, 1]; 1 is noise.
+            text: Text states `[B, L, E]`, or their `project_text`.
+            text_mask: As in `project_text`; None with a `TextContext`.
 
         Returns:
             `[B, C, H, W]` in the dtype of `x`.
@@ -155,11 +185,7 @@ class DiTExpert(nn.Module):
 
 
 def check_picture_shape(x: Tensor, channels: int, size: int) -> None:
-    """Refuse what a model of this size cannot read.
-
-    Raises:
-        SamplingError: `x` is not `[B, channels, size, size]`.
-    """
+    """Raise SamplingError unless `x` is `[B, channels, size, size]`."""
     if x.dim() != 4 or tuple(x.shape[1:]) != (channels, size, size):
         raise SamplingError(
             f"The model takes pictures or latents of shape [B, {channels}, {size}, {size}], not {list(x.shape)}.",
@@ -168,15 +194,8 @@ def check_picture_shape(x: Tensor, channels: int, size: int) -> None:
 
 
 def initial_expert(config: ModelConfig, seed: int) -> DiTExpert:
-    """An untrained expert: the same weights for a seed on every machine.
-
-    The last layer and each text attention's way out start at zero (arXiv 2310.00426, section 2.3): the untrained
-    expert predicts zero velocity, and text comes in as it proves useful.
-
-    Args:
-        config: The shape.
-        seed: The run's seed, shared by all experts.
-    """
-    zeros = ("final_layer.linear.weight", "cross_attn.out_proj.weight")
-    small = ("time_embed.mlp.0.weight", "time_embed.mlp.2.weight", "t_block.1.weight")
-    return cast(DiTExpert, fill(lambda: DiTExpert(config), seed, zeros, small))
+    """An untrained expert on the CPU; the weights follow from the run's seed, which all its experts share."""
+    with torch.device("meta"):
+        expert = DiTExpert(config)
+    initialize(expert, seed)
+    return expert

@@ -6,8 +6,7 @@ sibling (118.6M parameters); the papers' 129M is a B/2 without it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -18,12 +17,12 @@ Count = Annotated[int, Field(ge=1, le=65536)]
 
 
 class _Transformer(Settings):
-    """What experts and routers have in common."""
+    """Fields of experts and routers alike."""
 
     image_size: Count
-    """Height and width of what the model sees: pixels or latents, px."""
+    """Height and width of the model's input: pixels or latents, px."""
     in_channels: Count
-    """Channels of what the model sees, and of the velocity."""
+    """Channels of the input and of the output."""
     patch_size: Count
     """Side of one patch, px; a patch is one token."""
     hidden_size: Count
@@ -31,16 +30,21 @@ class _Transformer(Settings):
     num_layers: Count
     num_heads: Count
     mlp_ratio: Annotated[float, Field(gt=0, le=16)] = 4.0
-    """Width of the MLP's middle over `hidden_size`."""
+    """Width of the MLP's middle layer over `hidden_size`."""
+
+    @property
+    def patches_per_side(self) -> int:
+        """Tokens along one side of a picture."""
+        return self.image_size // self.patch_size
 
     @property
     def num_patches(self) -> int:
         """Tokens of one picture."""
-        return (self.image_size // self.patch_size) ** 2
+        return self.patches_per_side**2
 
     @property
     def mlp_size(self) -> int:
-        """Width of the MLP's middle."""
+        """Width of the MLP's middle layer."""
         return int(self.hidden_size * self.mlp_ratio)
 
     @model_validator(mode="after")
@@ -67,9 +71,9 @@ class RouterConfig(_Transformer):
     """The shape of a `Router`."""
 
     num_clusters: Count
-    """How many experts it chooses from."""
+    """Clusters it classifies into; one expert each."""
     text_embed_dim: Count | None = None
-    """Width of one text state, where the router sees the prompt too; None: the noisy picture alone."""
+    """Width of one text state, for a router that reads the prompt too; None: the noisy picture alone."""
 
 
 _LATENT = {"image_size": 32, "in_channels": 4, "patch_size": 2}
@@ -93,31 +97,14 @@ ROUTER_PRESETS: dict[str, RouterConfig] = {
 
 
 def model_preset(name: str) -> ModelConfig:
-    """The expert shape called `name`.
-
-    Raises:
-        SettingsError: No preset has this name.
-    """
+    """The expert shape called `name`; SettingsError where no preset has this name."""
     if name not in PRESETS:
         raise SettingsError(f"Unknown model preset {name!r}.", f"Known presets: {', '.join(PRESETS)}.")
     return PRESETS[name]
 
 
 def router_preset(name: str, num_clusters: int) -> RouterConfig:
-    """The router shape called `name`, for `num_clusters` experts.
-
-    Raises:
-        SettingsError: No preset has this name.
-    """
+    """The router shape called `name`, for `num_clusters` experts; SettingsError where no preset has this name."""
     if name not in ROUTER_PRESETS:
         raise SettingsError(f"Unknown router preset {name!r}.", f"Known presets: {', '.join(ROUTER_PRESETS)}.")
     return RouterConfig.from_settings({**ROUTER_PRESETS[name].to_settings(), "num_clusters": num_clusters})
-
-
-def model_config_from_settings(settings: Mapping[str, Any]) -> ModelConfig:
-    """The expert shape that a run's description carries.
-
-    Raises:
-        SettingsError: A field is unknown, missing or out of range; the message names it.
-    """
-    return ModelConfig.from_settings(settings)

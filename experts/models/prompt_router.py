@@ -18,7 +18,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from paris.experts.frozen.text import TextEncoder
-from paris.experts.models.layers import mean_state
+from paris.experts.models.layers import masked_mean
 from paris.experts.seeding import generator_for
 from paris.experts.settings import Settings
 from paris.experts.weights.checkpoint import load_tensors, save_tensors, specs_of
@@ -58,7 +58,7 @@ class PromptRouter(nn.Module):
         Returns:
             Logits `[B, K]`.
         """
-        return self.head(F.gelu(self.hidden(mean_state(text, text_mask))))
+        return self.head(F.gelu(self.hidden(masked_mean(text, text_mask))))
 
 
 def train_prompt_router(

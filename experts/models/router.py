@@ -8,15 +8,22 @@ Shapes: B rows, N tokens, D hidden size, L text tokens, E text width, K clusters
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from paris.experts.errors import SamplingError
 from paris.experts.models.gelu import Gelu
-from paris.experts.models.initial import fill
-from paris.experts.models.layers import Attention, PatchEmbed, TimeEmbed, mean_state, mlp, modulated_norm
+from paris.experts.models.initial import EMBEDDER_STD, SeededInit, initialize
+from paris.experts.models.layers import (
+    Attention,
+    Mlp,
+    PatchEmbed,
+    TimeEmbed,
+    masked_mean,
+    modulated_norm,
+    sincos_pos_embed,
+)
 from paris.experts.models.model import check_picture_shape
 from paris.experts.models.presets import RouterConfig
 
@@ -29,7 +36,13 @@ class RouterBlock(nn.Module):
         d = config.hidden_size
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(d, 6 * d))
         self.attn = Attention(d, config.num_heads)
-        self.mlp = mlp(d, config.mlp_size)
+        self.mlp = Mlp(d, config.mlp_size)
+
+    def init_weights(self, init: SeededInit) -> None:
+        nn.init.zeros_(self.adaLN_modulation[1].weight)
+        nn.init.zeros_(self.adaLN_modulation[1].bias)
+        self.attn.init_weights(init)
+        self.mlp.init_weights(init)
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """One layer over tokens `[B, N + 1, D]`, under the time embedding `[B, D]`.
@@ -43,12 +56,9 @@ class RouterBlock(nn.Module):
 
 
 class Router(nn.Module):
-    """Says which cluster a noisy picture comes from.
+    """Classifies noisy pictures by cluster.
 
-    The weights are left unset: load them, or start from `initial_router`.
-
-    Args:
-        config: The shape.
+    The constructor leaves the weights unset: load them, or start from `initial_router`.
     """
 
     def __init__(self, config: RouterConfig) -> None:
@@ -68,6 +78,21 @@ class Router(nn.Module):
             Gelu(),
             nn.Linear(d, config.num_clusters),
         )
+
+    def init_weights(self, init: SeededInit) -> None:
+        """Fill all weights as DiT does (arXiv 2212.09748); the layers' zero modulation makes them identities."""
+        self.patch_embed.init_weights(init)
+        self.pos_embed.data.copy_(sincos_pos_embed(self.config.hidden_size, self.config.patches_per_side))
+        self.time_embed.init_weights(init)
+        init.normal(self.cls_token, std=EMBEDDER_STD)
+        if self.text_embed is not None:
+            init.linear(self.text_embed)
+        for layer in self.layers:
+            layer.init_weights(init)
+        init.linear(self.head[0])
+        nn.init.ones_(self.head[2].weight)
+        nn.init.zeros_(self.head[2].bias)
+        init.linear(self.head[4], std=EMBEDDER_STD)
 
     @property
     def sees_prompt(self) -> bool:
@@ -121,15 +146,12 @@ class Router(nn.Module):
             raise SamplingError(
                 f"Text states have shape {list(text.shape)}, the router takes [B, L, {self.config.text_embed_dim}]."
             )
-        return token + self.text_embed(mean_state(text, text_mask).to(token.dtype))[:, None]
+        return token + self.text_embed(masked_mean(text, text_mask).to(token.dtype))[:, None]
 
 
 def initial_router(config: RouterConfig, seed: int) -> Router:
-    """An untrained router: the same weights for a seed on every machine. Its layers start as identities.
-
-    Args:
-        config: The shape.
-        seed: The run's seed.
-    """
-    small = ("time_embed.mlp.0.weight", "time_embed.mlp.2.weight", "cls_token", "head.4.weight")
-    return cast(Router, fill(lambda: Router(config), seed, ("adaLN_modulation.1.weight",), small))
+    """An untrained router on the CPU; the weights follow from the run's seed."""
+    with torch.device("meta"):
+        router = Router(config)
+    initialize(router, seed)
+    return router

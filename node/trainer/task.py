@@ -12,7 +12,7 @@ import torch
 from paris.experts.data.shards import wait_for_shard
 from paris.experts.frozen.codec import CodecConfig
 from paris.experts.frozen.text import TextConfig
-from paris.experts.models.presets import model_config_from_settings
+from paris.experts.models.presets import ModelConfig
 from paris.experts.training.expert_training import ExpertTraining, Finished, TrainingConfig, TrainingTask
 from paris.experts.training.machine import MachineSettings
 
@@ -45,7 +45,7 @@ def task_of(order: dict[str, Any]) -> TrainingTask:
             "run_id": order["run_id"],
             "seed": order["seed"],
             "task_id": order["task_id"],
-            "model": model_config_from_settings(order["model"]),
+            "model": ModelConfig.from_settings(order["model"]),
             "training": TrainingConfig.from_settings(training),
             "text": TextConfig.from_settings(order["text"]),
             "codec": CodecConfig.from_settings(order["codec"]),

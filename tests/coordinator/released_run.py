@@ -15,7 +15,7 @@ from paris.experts.data.shards import Row, write_shard
 from paris.experts.files import file_sha256, write_whole
 from paris.experts.frozen.codec import CodecConfig
 from paris.experts.frozen.text import TextConfig, write_vocabulary
-from paris.experts.models.presets import model_config_from_settings
+from paris.experts.models.presets import ModelConfig
 from paris.experts.models.router import initial_router
 from paris.experts.objectives.objectives import Objective
 from paris.experts.release.layout import write_layout
@@ -67,7 +67,7 @@ def prepared_run(folder: Path, *, warm_start_steps: int | None = None, **trainin
 def release(run: RunDir) -> None:
     """Train both experts on their clusters, and put them into the release folder with a router that knows nothing."""
     spec = make_spec(run, [])
-    model, text = model_config_from_settings(spec.model), TextConfig.from_settings(spec.text)
+    model, text = ModelConfig.from_settings(spec.model), TextConfig.from_settings(spec.text)
     files = []
     for cluster, counts in enumerate(SHARD_ROWS):
         task = TrainingTask(

@@ -7,7 +7,8 @@ from plain_paris import PlainExpert, PlainRouter, scramble
 from tiny_models import TINY, TINY_ROUTER, tiny_expert, tiny_router
 
 from paris.experts.errors import SamplingError
-from paris.experts.models.layers import grid_positions, patchify, unpatchify
+from paris.experts.models.initial import SeededInit
+from paris.experts.models.layers import patchify, sincos_pos_embed, unpatchify
 from paris.experts.models.model import DiTExpert, initial_expert
 from paris.experts.models.presets import PRESETS, ROUTER_PRESETS
 from paris.experts.models.router import Router, initial_router
@@ -147,6 +148,15 @@ def test_every_initial_parameter_is_finite_and_linear_layers_keep_variance():
         assert weight.var().item() == pytest.approx(2 / sum(weight.shape), rel=0.05)
 
 
+def test_init_weights_fills_every_parameter():
+    reading = TINY_ROUTER.model_copy(update={"text_embed_dim": 10})
+    for model in (DiTExpert(TINY), Router(TINY_ROUTER), Router(reading)):
+        for parameter in model.parameters():
+            parameter.data.fill_(float("nan"))
+        model.init_weights(SeededInit(model, 0))
+        assert all(torch.isfinite(parameter).all() for parameter in model.parameters())
+
+
 def test_patches_come_back_where_they_were_for_odd_numbers():
     x = torch.arange(2 * 3 * 6 * 6, dtype=torch.float32).reshape(2, 3, 6, 6)
     patches = patchify(x, 2)
@@ -157,7 +167,7 @@ def test_patches_come_back_where_they_were_for_odd_numbers():
 
 
 def test_positions_tell_all_tokens_apart():
-    positions = grid_positions(24, 4)[0]
+    positions = sincos_pos_embed(24, 4)[0]
     distances = torch.cdist(positions, positions) + 10 * torch.eye(16)
     assert distances.min() > 0.1
 

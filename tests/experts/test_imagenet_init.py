@@ -10,7 +10,7 @@ from tiny_models import TINY
 from paris.experts.errors import CheckpointError
 from paris.experts.models.imagenet import from_imagenet_dit, shared_modulation
 from paris.experts.models.initial_weights import InitialWeights, starting_expert, write_initial_weights
-from paris.experts.models.layers import grid_positions
+from paris.experts.models.layers import sincos_pos_embed
 from paris.experts.models.model import initial_expert
 
 STEPS = torch.tensor([0, 250, 999])
@@ -118,7 +118,7 @@ def diffusers_names(dit):
 
 
 def test_the_names_of_diffusers_mean_the_same_weights(tmp_path, dit):
-    dit.pos_embed.copy_(grid_positions(TINY.hidden_size, 2))
+    dit.pos_embed.copy_(sincos_pos_embed(TINY.hidden_size, 2))
     ours = from_imagenet_dit(saved(tmp_path, dit.state_dict()), TINY, seed=0).state_dict()
     theirs = from_imagenet_dit(saved(tmp_path, diffusers_names(dit)), TINY, seed=0).state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)

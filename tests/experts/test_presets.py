@@ -7,7 +7,7 @@ from paris.experts.errors import SettingsError
 from paris.experts.models.presets import (
     PRESETS,
     ROUTER_PRESETS,
-    model_config_from_settings,
+    ModelConfig,
     model_preset,
     router_preset,
 )
@@ -15,7 +15,7 @@ from paris.experts.models.presets import (
 
 def test_settings_of_every_preset_come_back_as_it():
     for config in PRESETS.values():
-        assert model_config_from_settings(config.to_settings()) == config
+        assert ModelConfig.from_settings(config.to_settings()) == config
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones():
@@ -46,14 +46,14 @@ def test_a_router_preset_takes_any_number_of_clusters():
 )
 def test_a_bad_model_setting_is_named(change, message):
     with pytest.raises(SettingsError, match=message):
-        model_config_from_settings({**PRESETS["dit-b-2"].to_settings(), **change})
+        ModelConfig.from_settings({**PRESETS["dit-b-2"].to_settings(), **change})
 
 
 def test_a_missing_model_setting_is_named():
     settings = PRESETS["dit-b-2"].to_settings()
     del settings["hidden_size"]
     with pytest.raises(SettingsError, match="field 'hidden_size' is missing"):
-        model_config_from_settings(settings)
+        ModelConfig.from_settings(settings)
 
 
 def test_importing_the_package_and_its_presets_does_not_import_torch():
