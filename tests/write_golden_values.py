@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE / "experts"), str(HERE / "coordinator")]
+sys.path[:0] = [str(HERE / "experts"), str(HERE / "coordinator" / "prepare")]
 
 from golden_data import golden_data  # noqa: E402 - found by the path above
 from golden_release import golden_pictures  # noqa: E402

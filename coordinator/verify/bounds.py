@@ -1,6 +1,6 @@
 """Every bound of the ladder in one place, with the sentence that says what it holds back.
 
-The defaults were set on honestly trained small experts (tests/coordinator/test_verify_honest.py measures their
+The defaults were set on honestly trained small experts (tests/coordinator/verify/test_verify_honest.py measures their
 distance to each bound); an organiser changes single ones under `[verify]` in run.toml.
 """
 
