@@ -16,7 +16,7 @@ import numpy as np
 
 from paris.coordinator.hub import HubServer, add_user, admin_token
 from paris.experts.data.shards import Row, write_shard
-from paris.experts.frozen.text import write_vocabulary
+from paris.experts.frozen.text_vocabulary import write_vocabulary
 from paris.protocol.dht.peer import Peer
 from paris.protocol.envelope import Envelope, seal
 from paris.protocol.manifest import Manifest, split_manifest

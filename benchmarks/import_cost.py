@@ -17,7 +17,7 @@ from paris.coordinator.report.facts import machine
 _RUNS = 5
 _CASES = {
     "torch": "import torch",
-    "torch and a vocabulary encoder": "import torch, paris.experts.frozen.text",
+    "torch and a vocabulary encoder": "import torch, paris.experts.frozen.text_loading",
     "torch and a transformer's class": "import torch; from transformers import BertModel, BertTokenizerFast",
 }
 _MEASURE = (

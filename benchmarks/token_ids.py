@@ -24,7 +24,8 @@ import torch
 from benchmarks.record import write_result
 from paris.coordinator.prepare.sources.settings import TwemojiSource
 from paris.coordinator.prepare.sources.twemoji import read_twemoji
-from paris.experts.frozen.text import TextConfig, load_text_encoder
+from paris.experts.frozen.text import TextConfig
+from paris.experts.frozen.text_loading import load_text_encoder
 
 _MAX_TOKENS = 64
 _ENCODED = 256

@@ -1,13 +1,17 @@
-"""The base of every configuration here: frozen, closed, and refused in one clear line."""
+"""The base class of all configurations in this package."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from paris.experts.errors import SettingsError
+
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+RelativePath = Annotated[str, StringConstraints(max_length=200, pattern=rf"^{_NAME}(/{_NAME})*$")]
+"""A path that stays inside the folder it starts from."""
 
 
 class Settings(BaseModel):
@@ -17,10 +21,7 @@ class Settings(BaseModel):
 
     @classmethod
     def from_settings(cls, values: Mapping[str, Any]) -> Self:
-        """Build from a plain mapping, such as the settings that a run's description carries.
-
-        Args:
-            values: Field name to value.
+        """Build from a plain mapping, such as a run's description carries.
 
         Raises:
             SettingsError: A field is unknown, missing or out of range; the message names field and value.
@@ -31,7 +32,7 @@ class Settings(BaseModel):
             raise SettingsError(_one_line(cls.__name__, error), _known_fields(cls)) from error
 
     def to_settings(self) -> dict[str, Any]:
-        """The plain mapping that `from_settings` takes back."""
+        """The plain mapping that `from_settings` takes."""
         return self.model_dump(mode="json")
 
 

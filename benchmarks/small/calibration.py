@@ -20,7 +20,7 @@ from benchmarks.small.judge import new_words_expected
 from benchmarks.small.routers import load_routers
 from benchmarks.small.settings import read_settings
 from paris.experts.frozen.codec import CodecConfig, load_codec
-from paris.experts.frozen.text import load_text_encoder
+from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.models.prompt_router import asked_of_prompts
 from paris.experts.training.router_report import NOISE_BINS, calibration_error, heldout_posteriors
 

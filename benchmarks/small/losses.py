@@ -14,7 +14,7 @@ from benchmarks.small.judge import new_words_expected, open_judge
 from benchmarks.small.parts import Part, load_part
 from benchmarks.small.settings import read_settings
 from paris.experts.frozen.codec import CodecConfig, load_codec
-from paris.experts.frozen.text import load_text_encoder
+from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.training.evaluate import heldout_losses
 
 _ROWS = 200

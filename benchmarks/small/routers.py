@@ -19,7 +19,7 @@ from benchmarks.small.settings import SmallSettings, read_settings
 from paris.experts.data.shards import ClusterData
 from paris.experts.files import write_whole
 from paris.experts.frozen.codec import CodecConfig, load_codec
-from paris.experts.frozen.text import load_text_encoder
+from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.models.presets import RouterConfig
 from paris.experts.models.prompt_router import (
     PromptRouter,

@@ -20,7 +20,7 @@ from benchmarks.small.settings import SmallSettings, read_settings
 from paris.experts.data.shards import ClusterData
 from paris.experts.files import file_sha256
 from paris.experts.frozen.codec import CodecConfig, load_codec
-from paris.experts.frozen.text import load_text_encoder
+from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.objectives.objectives import VelocityModel
 from paris.experts.pipeline.expert_samples import ExpertSamples, SampleFolder, in_proportion
 from paris.experts.training.distillation import DistillationTask, lessons_of

@@ -28,7 +28,7 @@ from benchmarks.small.routers import SAMPLED, are_trained, train_routers
 from benchmarks.small.settings import QUICK, SmallSettings, keep_settings
 from benchmarks.small.students import train_routers_on_samples, train_student
 from paris.experts.errors import ExpertError
-from paris.experts.frozen.text import split_words, write_vocabulary
+from paris.experts.frozen.text_vocabulary import split_words, write_vocabulary
 
 
 def prepare(folder: Path, settings: SmallSettings, clusterings: Iterable[str]) -> None:

@@ -36,7 +36,7 @@ from benchmarks.small.pictures import SmallDataError
 from benchmarks.small.routers import load_routers, router_flops
 from benchmarks.small.settings import SmallSettings
 from paris.experts.frozen.codec import CodecConfig, load_codec
-from paris.experts.frozen.text import load_text_encoder
+from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.models.model import DiTExpert
 from paris.experts.models.prompt_router import PromptSays
 from paris.experts.objectives.objectives import Objective, VelocityModel, as_velocity

@@ -117,7 +117,7 @@ def _enlarged(pictures: Pictures) -> Pictures:
 
 def _caption_of(prompt: str, captions: list[str]) -> str:
     """The training caption with the same words as the prompt, else the one that shares most of them."""
-    from paris.experts.frozen.text import split_words
+    from paris.experts.frozen.text_vocabulary import split_words
 
     words = set(split_words(prompt))
     return max(

@@ -102,7 +102,8 @@ def _train_router(run: RunDir, spec: RunSpec, rows: _Rows) -> tuple[Router, Rout
     import torch
 
     from paris.experts.frozen.codec import CodecConfig, load_codec
-    from paris.experts.frozen.text import TextConfig, load_text_encoder
+    from paris.experts.frozen.text import TextConfig
+    from paris.experts.frozen.text_loading import load_text_encoder
     from paris.experts.models.presets import router_preset
     from paris.experts.training.router_training import RouterTrainingConfig, train_router
 
@@ -136,7 +137,8 @@ def _train_router(run: RunDir, spec: RunSpec, rows: _Rows) -> tuple[Router, Rout
 
 def _train_prompt_router(run: RunDir, spec: RunSpec, clusters: list[ClusterData]) -> PromptRouter | None:
     """The router of prompts, from the rows' captions; None where no row has one."""
-    from paris.experts.frozen.text import TextConfig, load_text_encoder
+    from paris.experts.frozen.text import TextConfig
+    from paris.experts.frozen.text_loading import load_text_encoder
     from paris.experts.models.prompt_router import train_prompt_router
 
     encoder = load_text_encoder(TextConfig.from_settings(spec.text), run.data)

@@ -17,7 +17,7 @@ from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.prepared_data import load_manifests
 from paris.experts.data.shards import ClusterData
 from paris.experts.frozen.codec import load_codec
-from paris.experts.frozen.text import load_text_encoder
+from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.pipeline.expert_samples import ExpertSamples, SampleFolder, in_proportion
 from paris.experts.release.residency import ExpertBank
 from paris.protocol.manifest import Manifest

@@ -9,7 +9,7 @@ from paris.coordinator.release.experts import TrainedExperts
 from paris.coordinator.run.directory import RunDir
 from paris.experts.data.shards import ShardFile
 from paris.experts.frozen.codec import load_codec
-from paris.experts.frozen.text import load_text_encoder
+from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.models.model import DiTExpert
 from paris.experts.release.parts import learned
 from paris.experts.release.residency import ExpertBank

@@ -16,7 +16,8 @@ from paris.coordinator.errors import NotReadyError
 from paris.coordinator.verify.case import VerificationCase
 from paris.experts.data.shards import ClusterData, ShardFile
 from paris.experts.frozen.codec import CodecConfig, load_codec
-from paris.experts.frozen.text import TextConfig, load_text_encoder
+from paris.experts.frozen.text import TextConfig
+from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.models.model import DiTExpert
 from paris.experts.models.presets import ModelConfig
 from paris.experts.objectives.objectives import Objective

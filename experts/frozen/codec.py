@@ -15,8 +15,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from paris.experts.errors import CodecError
-from paris.experts.frozen.text import InnerPath
-from paris.experts.settings import Settings
+from paris.experts.settings import RelativePath, Settings
 
 SD_VAE_SCALE = 0.18215
 """Brings latents of sd-vae-ft-mse to unit variance (Rombach et al., arXiv 2112.10752)."""
@@ -28,7 +27,7 @@ class CodecConfig(Settings):
     """How pictures are stored and shown to the model."""
 
     kind: Literal["pixels", "vae"] = "pixels"
-    path: InnerPath = "vae"
+    path: RelativePath = "vae"
     """The VAE's folder (diffusers AutoencoderKL), inside the folder that the codec is loaded from."""
     scale: Annotated[float, Field(gt=0, le=100)] = SD_VAE_SCALE
     """What latents are multiplied by for the model."""

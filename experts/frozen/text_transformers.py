@@ -1,6 +1,6 @@
-"""The text encoder that stands on `transformers`: CLIP's text part, T5's encoder, or any sentence encoder.
+"""A text encoder of `transformers`: CLIP's text model, T5's encoder, or any sentence encoder.
 
-Importing `transformers` takes seconds and some 160 MB: it is imported when an encoder is made, here alone.
+`transformers` is imported when an encoder is made: it takes seconds and some 160 MB.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class TransformersEncoder:
             self.tokenizer = transformers.AutoTokenizer.from_pretrained(tokenizer_path, local_files_only=True)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise TextError(f"The text encoder in {model_path} cannot be loaded: {error}") from error
-        # Transformers would go on with random weights in their place. A pooler is not used, and often left out.
+        # transformers would go on with random weights. A pooler is not used, and often absent.
         missing = sorted(name for name in loading["missing_keys"] if "pooler" not in name)
         if missing:
             raise TextError(f"The text encoder in {model_path} lacks {missing[0]!r} ({len(missing)} missing in all).")
@@ -69,14 +69,7 @@ class TransformersEncoder:
 
     @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Encode prompts; the null prompt `""` is what the encoder makes of an empty text.
-
-        Args:
-            prompts: Texts.
-
-        Returns:
-            States float32 `[B, L, E]` and mask bool `[B, L]` on the CPU.
-        """
+        """See `TextEncoder.encode`; the null prompt is the encoder's output for an empty text."""
         length = self.config.max_tokens
         full = self.tokenizer(list(prompts))["input_ids"]
         too_long = sum(len(tokens) > length for tokens in full)
@@ -88,11 +81,7 @@ class TransformersEncoder:
 
     @torch.no_grad()
     def encode_ids(self, ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
-        """Encode prompts whose ids the tokenizer has made already; the same states, bit for bit, as of their texts.
-
-        Args:
-            ids: Of each prompt, without padding, at most L.
-        """
+        """See `TextEncoder.encode_ids`."""
         prompts = {"input_ids": [list(prompt) for prompt in ids]}
         length = self.config.max_tokens
         return self._states(self.tokenizer.pad(prompts, padding="max_length", max_length=length, return_tensors="pt"))
@@ -108,7 +97,7 @@ class TransformersEncoder:
         return states, mask
 
     def to(self, device: torch.device | str) -> None:
-        """Compute on another device from now on; the answers come back to the CPU."""
+        """See `TextEncoder.to`."""
         self._device = torch.device(device)
         self.model.to(self._device)
 
@@ -122,18 +111,10 @@ class TransformersEncoder:
 
 
 def tokenizer_digest(folder: Path, max_tokens: int) -> str:
-    """What decides which ids a prompt becomes: the tokenizer's files, and where prompts are cut.
-
-    Args:
-        folder: With the tokenizer's files, and maybe others.
-        max_tokens: Longest prompt.
-
-    Returns:
-        64 hex digits.
-    """
+    """SHA-256 of all that a prompt's ids depend on: the tokenizer's files, and where prompts are truncated."""
     files = [folder / name for name in _TOKENIZER_FILES if (folder / name).is_file()]
-    told = [str(max_tokens), *(f"{path.name} {file_sha256(path)}" for path in files)]
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()
+    lines = [str(max_tokens), *(f"{path.name} {file_sha256(path)}" for path in files)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _check_folder(path: Path, config: TextConfig) -> None:

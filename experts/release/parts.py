@@ -15,7 +15,8 @@ from torch import nn
 
 from paris.experts.errors import LayoutError
 from paris.experts.frozen.codec import Codec, load_codec
-from paris.experts.frozen.text import TextEncoder, load_text_encoder
+from paris.experts.frozen.text import TextEncoder
+from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.models.prompt_router import PromptRouter
 from paris.experts.models.router import Router
 from paris.experts.objectives.objectives import EpsilonAsVelocity, Objective, VelocityModel

@@ -17,7 +17,7 @@ from torch import Tensor
 from paris.experts.data.shards import ClusterData
 from paris.experts.errors import ShardError
 from paris.experts.frozen.codec import load_codec
-from paris.experts.frozen.text import load_text_encoder
+from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.models.initial_weights import starting_expert
 from paris.experts.training.batches import Batch, Batches
 from paris.experts.training.config import Finished, Progress, TrainingConfig, TrainingTask

@@ -14,7 +14,8 @@ from paris.coordinator.run.directory import RunDir
 from paris.experts.data.shards import Row, write_shard
 from paris.experts.files import file_sha256, write_whole
 from paris.experts.frozen.codec import CodecConfig
-from paris.experts.frozen.text import TextConfig, write_vocabulary
+from paris.experts.frozen.text import TextConfig
+from paris.experts.frozen.text_vocabulary import write_vocabulary
 from paris.experts.models.presets import ModelConfig
 from paris.experts.models.router import initial_router
 from paris.experts.objectives.objectives import Objective

@@ -11,7 +11,8 @@ from paris.coordinator.cli.app import app
 from paris.coordinator.release.sample import SampleRequest, sample_to_file
 from paris.experts.errors import ExpertError, SamplingError
 from paris.experts.frozen.codec import CodecConfig
-from paris.experts.frozen.text import TextConfig, write_vocabulary
+from paris.experts.frozen.text import TextConfig
+from paris.experts.frozen.text_vocabulary import write_vocabulary
 from paris.experts.models.model import initial_expert
 from paris.experts.models.presets import ModelConfig, RouterConfig
 from paris.experts.models.router import initial_router

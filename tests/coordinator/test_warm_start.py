@@ -21,7 +21,8 @@ from paris.coordinator.training.all_clusters import run_shards
 from paris.coordinator.training.warm_start import warm_start_task
 from paris.experts.data.shards import ShardFile
 from paris.experts.frozen.codec import CodecConfig, load_codec
-from paris.experts.frozen.text import TextConfig, load_text_encoder
+from paris.experts.frozen.text import TextConfig
+from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.models.initial_weights import InitialWeights, starting_expert
 from paris.experts.models.model import initial_expert
 from paris.experts.training.evaluate import heldout_losses

@@ -15,7 +15,7 @@ from tiny_training import MODEL, WORDS, make_task
 from paris.experts import ParisPipeline
 from paris.experts.files import file_sha256
 from paris.experts.frozen.codec import CodecConfig
-from paris.experts.frozen.text import write_vocabulary
+from paris.experts.frozen.text_vocabulary import write_vocabulary
 from paris.experts.models.model import initial_expert
 from paris.experts.models.presets import RouterConfig
 from paris.experts.models.prompt_router import PromptRouter, PromptRouterConfig

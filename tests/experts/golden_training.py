@@ -15,7 +15,7 @@ from torch import Tensor
 from paris.experts.data.shards import ClusterData
 from paris.experts.files import file_sha256
 from paris.experts.frozen.codec import CodecConfig, load_codec
-from paris.experts.frozen.text import load_text_encoder
+from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.models.presets import RouterConfig
 from paris.experts.models.prompt_router import train_prompt_router
 from paris.experts.release.layout import expert_path, read_layout

@@ -11,7 +11,7 @@ from tiny_training import SHARD_ROWS, make_data, make_task, shard_path
 from paris.experts.data.shards import ClusterData
 from paris.experts.errors import SettingsError
 from paris.experts.frozen.codec import load_codec
-from paris.experts.frozen.text import load_text_encoder
+from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.objectives.objectives import Objective
 from paris.experts.training.batches import Batch, Batches, draw_times
 from paris.experts.training.expert_training import TrainingConfig

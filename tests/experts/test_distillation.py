@@ -16,7 +16,8 @@ from paris.experts.data.shards import ClusterData, write_shard
 from paris.experts.errors import SettingsError, SnapshotError
 from paris.experts.files import file_sha256
 from paris.experts.frozen.codec import CodecConfig, load_codec
-from paris.experts.frozen.text import load_text_encoder, write_vocabulary
+from paris.experts.frozen.text_loading import load_text_encoder
+from paris.experts.frozen.text_vocabulary import write_vocabulary
 from paris.experts.models.initial_weights import write_initial_weights
 from paris.experts.models.router import initial_router
 from paris.experts.objectives.objectives import Objective, as_velocity

@@ -8,7 +8,8 @@ from tiny_models import TINY, TINY_ROUTER, tiny_expert, tiny_router
 
 from paris.experts.errors import CheckpointError, LayoutError, SettingsError
 from paris.experts.frozen.codec import CodecConfig
-from paris.experts.frozen.text import TextConfig, write_vocabulary
+from paris.experts.frozen.text import TextConfig
+from paris.experts.frozen.text_vocabulary import write_vocabulary
 from paris.experts.models.prompt_router import PromptRouter, PromptRouterConfig
 from paris.experts.models.router import initial_router
 from paris.experts.release.layout import (

@@ -11,7 +11,7 @@ from tiny_training import MODEL, SHAPE, SHARD_ROWS, make_data, make_rows, make_t
 
 from paris.experts.data.shards import write_shard
 from paris.experts.frozen.codec import CodecConfig, load_codec
-from paris.experts.frozen.text import write_vocabulary
+from paris.experts.frozen.text_vocabulary import write_vocabulary
 from paris.experts.models.initial_weights import write_initial_weights
 from paris.experts.models.model import DiTExpert, initial_expert
 from paris.experts.objectives.objectives import FLOW_MATCHING, Objective, as_velocity

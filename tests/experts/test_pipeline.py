@@ -7,7 +7,7 @@ from tiny_pipeline import TEXT, WORDS, tiny_pipeline
 from paris.experts import ParisPipeline
 from paris.experts.errors import LayoutError, SamplingError, SettingsError
 from paris.experts.frozen.codec import CodecConfig, PixelCodec
-from paris.experts.frozen.text import VocabularyEncoder, write_vocabulary
+from paris.experts.frozen.text_vocabulary import VocabularyEncoder, write_vocabulary
 from paris.experts.models.prompt_router import PromptRouter, PromptRouterConfig
 from paris.experts.pipeline.drawing import read_prompts
 from paris.experts.release.layout import write_layout

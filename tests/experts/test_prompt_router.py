@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from paris.experts.errors import CheckpointError
-from paris.experts.frozen.text import TextConfig, VocabularyEncoder
+from paris.experts.frozen.text import TextConfig
+from paris.experts.frozen.text_vocabulary import VocabularyEncoder
 from paris.experts.models.prompt_router import (
     PromptRouterConfig,
     PromptSays,

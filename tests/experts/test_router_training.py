@@ -10,7 +10,9 @@ from tiny_training import SHAPE, WORDS, make_rows
 from paris.experts.data.shards import ClusterData, write_shard
 from paris.experts.errors import TrainingError
 from paris.experts.frozen.codec import CodecConfig, load_codec
-from paris.experts.frozen.text import TextConfig, TextEncoder, load_text_encoder, write_vocabulary
+from paris.experts.frozen.text import TextConfig, TextEncoder
+from paris.experts.frozen.text_loading import load_text_encoder
+from paris.experts.frozen.text_vocabulary import write_vocabulary
 from paris.experts.models.presets import RouterConfig
 from paris.experts.models.router import Router
 from paris.experts.training.evaluate import stratified_draws

@@ -7,7 +7,8 @@ import torch
 from tiny_pretrained import write_clip
 
 from paris.experts.errors import TextError
-from paris.experts.frozen.text import PromptWarning, TextConfig, load_text_encoder
+from paris.experts.frozen.text import PromptWarning, TextConfig
+from paris.experts.frozen.text_loading import load_text_encoder
 
 
 @pytest.fixture(scope="module")

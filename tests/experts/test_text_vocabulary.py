@@ -6,15 +6,9 @@ import pytest
 import torch
 
 from paris.experts.errors import SettingsError, TextError
-from paris.experts.frozen.text import (
-    PromptWarning,
-    TextConfig,
-    VocabularyEncoder,
-    build_vocabulary,
-    load_text_encoder,
-    read_vocabulary,
-    write_vocabulary,
-)
+from paris.experts.frozen.text import PromptWarning, TextConfig
+from paris.experts.frozen.text_loading import load_text_encoder
+from paris.experts.frozen.text_vocabulary import VocabularyEncoder, build_vocabulary, read_vocabulary, write_vocabulary
 
 WORDS = ["arrow", "dog", "heart", "red"]
 
@@ -49,7 +43,7 @@ def test_vectors_have_unit_variance_and_point_in_different_directions():
 def test_another_process_makes_the_same_vectors(tmp_path, encoder):
     write_vocabulary(tmp_path / "vocab.json", WORDS)
     code = (
-        "import sys, pathlib, hashlib; from paris.experts.frozen.text import *;"
+        "import sys, pathlib, hashlib; from paris.experts.frozen.text_loading import *;"
         "encoder = load_text_encoder(TextConfig(kind='vocabulary', dim=16, max_tokens=3), pathlib.Path(sys.argv[1]));"
         "states = encoder.encode(['red dog', ''])[0].numpy().tobytes();"
         "print(hashlib.sha256(states).hexdigest(), 'transformers' in sys.modules)"

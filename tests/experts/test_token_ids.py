@@ -13,8 +13,10 @@ from tiny_training import SHAPE, SHARD_ROWS, make_rows, make_task, shard_path
 from paris.experts.data.shards import ClusterData, write_shard
 from paris.experts.errors import TextError
 from paris.experts.frozen.codec import load_codec
-from paris.experts.frozen.text import TextConfig, VocabularyEncoder, load_text_encoder
+from paris.experts.frozen.text import TextConfig
+from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.frozen.text_transformers import TransformersEncoder, tokenizer_digest
+from paris.experts.frozen.text_vocabulary import VocabularyEncoder
 from paris.experts.training.batches import Batches
 
 LENGTH = 12

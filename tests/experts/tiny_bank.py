@@ -5,7 +5,8 @@ from safetensors.torch import load_file, save_file
 from tiny_models import TINY, TINY_ROUTER, tiny_expert, tiny_router
 
 from paris.experts.frozen.codec import CodecConfig
-from paris.experts.frozen.text import TextConfig, write_vocabulary
+from paris.experts.frozen.text import TextConfig
+from paris.experts.frozen.text_vocabulary import write_vocabulary
 from paris.experts.objectives.objectives import Objective
 from paris.experts.release.layout import load_expert, read_layout, write_layout
 from paris.experts.release.layout_fields import Layout

@@ -7,7 +7,8 @@ from torch import nn
 
 from paris.experts import ParisPipeline
 from paris.experts.frozen.codec import CodecConfig, PixelCodec
-from paris.experts.frozen.text import TextConfig, VocabularyEncoder
+from paris.experts.frozen.text import TextConfig
+from paris.experts.frozen.text_vocabulary import VocabularyEncoder
 from paris.experts.models.model import TextContext
 
 WORDS = ["blue", "dog", "red"]

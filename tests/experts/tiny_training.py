@@ -13,7 +13,8 @@ import numpy as np
 
 from paris.experts.data.shards import Row, write_shard
 from paris.experts.frozen.codec import CodecConfig
-from paris.experts.frozen.text import TextConfig, write_vocabulary
+from paris.experts.frozen.text import TextConfig
+from paris.experts.frozen.text_vocabulary import write_vocabulary
 from paris.experts.models.presets import ModelConfig
 from paris.experts.training.expert_training import ExpertTraining, Finished, Progress, TrainingConfig, TrainingTask
 

@@ -12,7 +12,7 @@ from huggingface_hub import HfApi, constants
 
 from paris.coordinator.hub import HubServer, admin_token
 from paris.experts.data.shards import Row, write_shard
-from paris.experts.frozen.text import write_vocabulary
+from paris.experts.frozen.text_vocabulary import write_vocabulary
 from paris.protocol.dht.peer import Peer
 from paris.protocol.envelope import seal
 from paris.protocol.manifest import Manifest, split_manifest

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mini_coordinator import MODEL, SHARD_ROWS, TRAINING, write_cluster
 
-from paris.experts.frozen.text import write_vocabulary
+from paris.experts.frozen.text_vocabulary import write_vocabulary
 from paris.node.errors import StoppedError, TrainerError
 from paris.node.machine.config import NodeConfig
 from paris.node.machine.hardware import Hardware

@@ -52,7 +52,7 @@ def count_words(table: pa.Table, plan: Plan) -> list[Counter[str]]:
 
     Held-out captions are not counted: they are secret too.
     """
-    from paris.experts.frozen.text import split_words
+    from paris.experts.frozen.text_vocabulary import split_words
 
     counts, captions = [], table.select(["caption"])
     for part in plan.clusters:
@@ -66,7 +66,7 @@ def count_words(table: pa.Table, plan: Plan) -> list[Counter[str]]:
 
 def write_words(counts: list[Counter[str]], max_words: int, path: Path) -> str:
     """Write vocab.json: the most frequent words of all training captions; returns its digest."""
-    from paris.experts.frozen.text import write_vocabulary
+    from paris.experts.frozen.text_vocabulary import write_vocabulary
 
     total: Counter[str] = sum(counts, Counter())
     ranked = sorted(total, key=lambda word: (-total[word], word))

@@ -16,7 +16,7 @@ from paris.coordinator.prepare.errors import NotPreparedError, OutputTakenError,
 from paris.coordinator.prepare.prepared import read_shard_list
 from paris.coordinator.prepare.sources.twemoji import read_twemoji
 from paris.experts.data.shards import ShardFile
-from paris.experts.frozen.text import split_words
+from paris.experts.frozen.text_vocabulary import split_words
 
 FACES = ("winking face", "face with tongue", "thinking face", "nerd face", "zany face", "grimacing face")
 CARS = ("automobile", "taxi", "bus", "fire engine", "tractor", "police car")

@@ -12,7 +12,8 @@ import torch
 from paris.coordinator.verify import OtherCheckpoint, VerificationBounds
 from paris.experts.data.shards import Row, write_shard
 from paris.experts.frozen.codec import CodecConfig
-from paris.experts.frozen.text import TextConfig, build_vocabulary, write_vocabulary
+from paris.experts.frozen.text import TextConfig
+from paris.experts.frozen.text_vocabulary import build_vocabulary, write_vocabulary
 from paris.experts.models.initial_weights import InitialWeights, starting_expert, write_initial_weights
 from paris.experts.models.model import DiTExpert
 from paris.experts.models.presets import ModelConfig
