@@ -87,10 +87,11 @@ def leave(run: RunArgument, home: HomeOption = None, run_id: RunIdOption = None)
     with _clear_errors(view):
         from paris.node.join.joining import Request, running_node
         from paris.node.retry import StopSignal
+        from paris.node.view import EventKind
         from paris.node.work.agent import give_back
 
         with running_node(Request(run, _home(home), run_id, {}), view, StopSignal()) as node:
-            view.event("done", text=f"Left; {give_back(node)} unfinished tasks were given back.")
+            view.event(EventKind.DONE, text=f"Left; {give_back(node)} unfinished tasks were given back.")
 
 
 @app.command()
@@ -184,13 +185,14 @@ def _clear_errors(view: Any = None) -> Iterator[None]:
         if os.environ.get("PARIS_DEBUG") == "1" or isinstance(error, SystemExit):
             raise
         from paris.node.errors import explain
+        from paris.node.view import EventKind
 
         what, next_step, exit_code = explain(error)
         fields = {"type": type(error).__name__, "what": what, "next_step": next_step, "exit_code": exit_code}
         if view is None:
             print(f"Error: {what} {next_step}".strip(), file=sys.stderr)
         else:
-            view.event("error", **fields)
+            view.event(EventKind.ERROR, **fields)
         raise typer.Exit(exit_code) from None
     finally:
         if view is not None:

@@ -1,9 +1,6 @@
 """What the volunteer sees: progress at a terminal, plain lines in a log, or one JSON object an event for programs.
 
-    {"event": "training", "at": 1760000000.1, "since_join_s": 41.2, "task_id": "expert-3", "step": 120, ...}
-
-Events: joined, waiting, leased, fetching, fetched, trainer-ready, training, snapshot, restarting, uploading, retrying,
-submitted, awaiting-verdict, verdict, traffic, lease-lost, dht, note, done, error.
+{"event": "training", "at": 1760000000.1, "since_join_s": 41.2, "task_id": "expert-3", "step": 120, ...}
 """
 
 from __future__ import annotations
@@ -12,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -19,34 +17,64 @@ if TYPE_CHECKING:
 
 _LINE_EVERY_S = 10.0
 
-_SENTENCES: dict[str, str] = {
-    "joined": "Joined run {run_id} as {name} on {hardware}.",
-    "waiting": "{text}",
-    "leased": "Leased {task_id}, attempt {attempt}: {steps} steps on cluster {cluster}.",
-    "fetching": "Fetching {num_files} files, {num_bytes} bytes.",
-    "fetched": "All data is here and verified ({bytes_received} bytes from the Hub, {bytes_from_peers} from peers).",
-    "training": "{task_id}: step {step} of {steps}, loss {loss}, {steps_per_s:.2f} steps/s, {eta_s:.0f} s to go.",
-    "trainer-ready": "{task_id}: the trainer is ready at step {step} of {steps}.",
-    "snapshot": "{task_id}: snapshot at step {step}, commitment {commitment}.",
-    "restarting": "The trainer ended (code {code}); it starts again from the last snapshot.",
-    "uploading": "{task_id}: training is done; uploading {num_bytes} bytes.",
-    "retrying": "{text} Next try in {wait_s:.0f} s.",
-    "submitted": "{task_id}: submitted as pull request {pull_request} of {repo}.",
-    "awaiting-verdict": "{task_id}: waiting for the verdict.",
-    "verdict": "{text}",
-    "lease-lost": "{task_id}: the lease was taken back: {reason} The files stay.",
-    "dht": "{text}",
-    "note": "{text}",
-    "traffic": "Control plane: {control_plane_bytes} bytes. Trainer: {trainer_bytes} bytes.",
-    "done": "{text}",
-    "error": "Error: {what}",
+
+class EventKind(StrEnum):
+    """Every event that a node shows; the value is the word in `--json`."""
+
+    JOINED = "joined"
+    WAITING = "waiting"
+    LEASED = "leased"
+    FETCHING = "fetching"
+    FETCHED = "fetched"
+    TRAINER_READY = "trainer-ready"
+    TRAINING = "training"
+    SNAPSHOT = "snapshot"
+    RESTARTING = "restarting"
+    UPLOADING = "uploading"
+    RETRYING = "retrying"
+    SUBMITTED = "submitted"
+    AWAITING_VERDICT = "awaiting-verdict"
+    VERDICT = "verdict"
+    TRAFFIC = "traffic"
+    LEASE_LOST = "lease-lost"
+    DHT = "dht"
+    NOTE = "note"
+    DONE = "done"
+    ERROR = "error"
+
+
+_SENTENCES: dict[EventKind, str] = {
+    EventKind.JOINED: "Joined run {run_id} as {name} on {hardware}.",
+    EventKind.WAITING: "{text}",
+    EventKind.LEASED: "Leased {task_id}, attempt {attempt}: {steps} steps on cluster {cluster}.",
+    EventKind.FETCHING: "Fetching {num_files} files, {num_bytes} bytes.",
+    EventKind.FETCHED: (
+        "All data is here and verified ({bytes_received} bytes from the Hub, {bytes_from_peers} from peers)."
+    ),
+    EventKind.TRAINING: (
+        "{task_id}: step {step} of {steps}, loss {loss}, {steps_per_s:.2f} steps/s, {eta_s:.0f} s to go."
+    ),
+    EventKind.TRAINER_READY: "{task_id}: the trainer is ready at step {step} of {steps}.",
+    EventKind.SNAPSHOT: "{task_id}: snapshot at step {step}, commitment {commitment}.",
+    EventKind.RESTARTING: "The trainer ended (code {code}); it starts again from the last snapshot.",
+    EventKind.UPLOADING: "{task_id}: training is done; uploading {num_bytes} bytes.",
+    EventKind.RETRYING: "{text} Next try in {wait_s:.0f} s.",
+    EventKind.SUBMITTED: "{task_id}: submitted as pull request {pull_request} of {repo}.",
+    EventKind.AWAITING_VERDICT: "{task_id}: waiting for the verdict.",
+    EventKind.VERDICT: "{text}",
+    EventKind.LEASE_LOST: "{task_id}: the lease was taken back: {reason} The files stay.",
+    EventKind.DHT: "{text}",
+    EventKind.NOTE: "{text}",
+    EventKind.TRAFFIC: "Control plane: {control_plane_bytes} bytes. Trainer: {trainer_bytes} bytes.",
+    EventKind.DONE: "{text}",
+    EventKind.ERROR: "Error: {what}",
 }
 
 
 class View(Protocol):
     """Takes the node's events."""
 
-    def event(self, name: str, /, **fields: Any) -> None:
+    def event(self, kind: EventKind, /, **fields: Any) -> None:
         """Show one event."""
 
     def close(self) -> None:
@@ -54,11 +82,11 @@ class View(Protocol):
 
 
 def make_view(*, as_json: bool, clock: Callable[[], float] = time.time) -> View:
-    """The view that fits: JSON when asked for, progress at a terminal, lines otherwise.
+    """Choose a view: JSON if asked for, progress at a terminal, lines otherwise.
 
     Args:
         as_json: From `--json`.
-        clock: UTC seconds; its value now is the moment of joining.
+        clock: UTC seconds; events count their time from the first reading.
     """
     if as_json:
         return JsonView(sys.stdout, clock)
@@ -77,10 +105,10 @@ class JsonView:
         self._out, self._clock = out, clock
         self._joined_at = clock()
 
-    def event(self, name: str, /, **fields: Any) -> None:
+    def event(self, kind: EventKind, /, **fields: Any) -> None:
         """Write the event."""
         now = self._clock()
-        line = {"event": name, "at": round(now, 3), "since_join_s": round(now - self._joined_at, 3), **fields}
+        line = {"event": kind.value, "at": round(now, 3), "since_join_s": round(now - self._joined_at, 3), **fields}
         self._out.write(json.dumps(line) + "\n")
         self._out.flush()
 
@@ -100,15 +128,15 @@ class PlainView:
         self._out, self._clock = out, clock
         self._last_line_at = 0.0
 
-    def event(self, name: str, /, **fields: Any) -> None:
+    def event(self, kind: EventKind, /, **fields: Any) -> None:
         """Write the event's sentence."""
         now = self._clock()
-        if name == "training":
+        if kind is EventKind.TRAINING:
             if now - self._last_line_at < _LINE_EVERY_S:
                 return
             self._last_line_at = now
         stamp = time.strftime("%H:%M:%S", time.localtime(now))
-        self._out.write(f"{stamp} {sentence(name, fields)}\n")
+        self._out.write(f"{stamp} {sentence(kind, fields)}\n")
         self._out.flush()
 
     def close(self) -> None:
@@ -134,9 +162,9 @@ class ProgressView:
         self._bar: TaskID = self._progress.add_task("joining", total=1, note="")
         self._progress.start()
 
-    def event(self, name: str, /, **fields: Any) -> None:
+    def event(self, kind: EventKind, /, **fields: Any) -> None:
         """Move the bar, or print the event's sentence."""
-        if name == "training":
+        if kind is EventKind.TRAINING:
             beat = _ago(fields.get("heartbeat_at"))
             note = f"loss {fields['loss']}  {fields['steps_per_s']:.2f} steps/s  last heartbeat {beat}"
             self._progress.update(
@@ -147,29 +175,29 @@ class ProgressView:
                 note=note,
             )
             return
-        if name != "snapshot":
-            self._progress.console.print(sentence(name, fields), highlight=False, markup=False)
-        self._progress.update(self._bar, description=name, note="")
+        if kind is not EventKind.SNAPSHOT:
+            self._progress.console.print(sentence(kind, fields), highlight=False, markup=False)
+        self._progress.update(self._bar, description=kind.value, note="")
 
     def close(self) -> None:
         """Remove the bar."""
         self._progress.stop()
 
 
-def sentence(name: str, fields: dict[str, Any]) -> str:
+def sentence(kind: EventKind, fields: dict[str, Any]) -> str:
     """An event in words.
 
     Args:
-        name: The event.
-        fields: What `View.event` was given; floats of losses are shortened.
+        kind: The event.
+        fields: Those of `View.event`; the loss is rounded, the commitment shortened.
     """
     shown = dict(fields)
     if isinstance(shown.get("loss"), float):
         shown["loss"] = f"{shown['loss']:.4f}"
     if isinstance(shown.get("commitment"), str):
         shown["commitment"] = shown["commitment"][:12]
-    text = _SENTENCES[name].format(**shown)
-    return f"{text} {shown['next_step']}".strip() if name == "error" else text
+    text = _SENTENCES[kind].format(**shown)
+    return f"{text} {shown['next_step']}".strip() if kind is EventKind.ERROR else text
 
 
 def _ago(instant: float | None) -> str:

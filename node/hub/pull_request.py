@@ -17,10 +17,10 @@ from paris.experts.files import file_sha256, write_whole
 from paris.node.errors import TrainerError, disk_full_while
 from paris.node.hub.client import Hub, translated
 from paris.node.machine.unit import Finished, Unit, UnitFolder
-from paris.protocol.envelope import open_envelope, seal
+from paris.protocol.envelope import open_envelope
 from paris.protocol.hub_layout import SUBMISSION_FILE, WEIGHTS_FILE, pull_request_ref, submission_folder
 from paris.protocol.records import Submission, SubmittedFile
-from paris.protocol.signing import Identity
+from paris.protocol.sealer import Sealer
 
 _LIFE_S = 30 * 86400.0
 
@@ -43,18 +43,15 @@ def title_of(unit: Unit, name: str) -> str:
     return f"{unit.task.task_id} attempt {unit.lease.attempt} by {name} ({unit.lease.lease_id})"
 
 
-def make_submission(
-    unit: Unit, folder: UnitFolder, identity: Identity, *, name: str, repo: str, now: float
-) -> Submission:
+def make_submission(unit: Unit, folder: UnitFolder, sealer: Sealer, *, name: str, repo: str) -> Submission:
     """Write the signed submission.json, once: a later try sends the very same bytes.
 
     Args:
         unit: With `finished` set.
         folder: Where the weights lie in `work/`.
-        identity: Who signs.
+        sealer: Signs.
         name: The volunteer's name.
         repo: The run's model repo.
-        now: UTC seconds.
 
     Returns:
         The payload, without pull request and commit.
@@ -72,12 +69,9 @@ def make_submission(
         sealed = open_envelope(folder.submission.read_bytes(), run_id=unit.run_id, coordinator=None, now=None)
         if isinstance(sealed.payload, Submission) and sealed.payload.lease_id == unit.lease.lease_id:
             return sealed.payload
-    path = f"{folder_in_repo(unit, identity.public_key)}/{WEIGHTS_FILE}"
+    path = f"{folder_in_repo(unit, sealer.public_key)}/{WEIGHTS_FILE}"
     payload = _payload(unit, unit.finished, path, name=name, repo=repo)
-    expires_at = now + _LIFE_S
-    envelope = seal(
-        payload, identity, run_id=unit.run_id, sequence=int(now * 1000), issued_at=now, expires_at=expires_at
-    )
+    envelope = sealer.seal(payload, _LIFE_S)
     with disk_full_while("saving submission.json", folder.path):
         write_whole(folder.submission, envelope.data)
     return payload

@@ -25,13 +25,14 @@ from paris.node.retry import StopSignal
 from paris.node.sharing.sharing import Sharing
 from paris.node.swarm.announcer import Announcer
 from paris.node.swarm.connection import Swarm, peer_starter
-from paris.node.view import View
+from paris.node.view import EventKind, View
 from paris.node.work.agent import Agent
 from paris.node.work.node import Node
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import DaemonError, NoPeersError, UnreachableError, VersionError
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.records import RunSpec
+from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
 from paris.protocol.version import SOFTWARE_VERSION
 
@@ -84,8 +85,9 @@ def running_node(request: Request, view: View, stop: StopSignal) -> Iterator[Nod
         address = resolve(request.run, home=home, config=config, run_id=request.run_id, token=token)
         run, swarm = _enter(address, home, config, view)
         try:
-            with _announcing(swarm, identity, run) as announcer:
-                yield _assemble(home, config, identity, run, swarm, announcer, view, stop)
+            sealer = Sealer(identity, run.run_id)
+            with _announcing(swarm, sealer, run) as announcer:
+                yield _assemble(home, config, identity, sealer, run, swarm, announcer, view, stop)
         finally:
             swarm.close()
 
@@ -94,6 +96,7 @@ def _assemble(
     home: Home,
     config: NodeConfig,
     identity: Identity,
+    sealer: Sealer,
     run: Envelope[RunSpec],
     swarm: Swarm,
     announcer: Announcer,
@@ -107,7 +110,7 @@ def _assemble(
     hub = Hub(endpoint, token)
     cache = Cache(home.cache, config.cache_limit_bytes)
     view.event(
-        "joined",
+        EventKind.JOINED,
         run_id=run.run_id,
         name=name,
         hardware=hardware.label,
@@ -126,9 +129,7 @@ def _assemble(
             max_uploads=config.max_uploads,
         )
     download = Bandwidth(config.download_bytes_per_s)
-    return Node(
-        home, config, identity, name, hardware, run, hub, cache, swarm, announcer, view, stop, download, sharing
-    )
+    return Node(home, config, sealer, name, hardware, run, hub, cache, swarm, announcer, view, stop, download, sharing)
 
 
 def _enter(address: Address, home: Home, config: NodeConfig, view: View) -> tuple[Envelope[RunSpec], Swarm]:
@@ -142,14 +143,14 @@ def _enter(address: Address, home: Home, config: NodeConfig, view: View) -> tupl
         num_buckets=1 if spec is None else spec.payload.num_buckets,
         initial_peers=address.initial_peers if spec is None else spec.payload.initial_peers,
         start_peer=peer_starter(address.run_id, coordinator, config),
-        on_change=lambda is_up: view.event("dht", is_up=is_up, text=_dht_text(is_up)),
+        on_change=lambda is_up: view.event(EventKind.DHT, is_up=is_up, text=_dht_text(is_up)),
     )
     try:
         swarm.connect()
     except (NoPeersError, UnreachableError, DaemonError):
         if spec is None or home.unfinished(address.run_id) is None:
             raise
-        view.event("dht", is_up=False, text="No peer answers; going on alone with the unfinished task.")
+        view.event(EventKind.DHT, is_up=False, text="No peer answers; going on alone with the unfinished task.")
         return spec, swarm
     try:
         return _read_run(swarm, address, home, spec), swarm
@@ -178,8 +179,8 @@ def _read_run(swarm: Swarm, address: Address, home: Home, spec: Envelope[RunSpec
 
 
 @contextlib.contextmanager
-def _announcing(swarm: Swarm, identity: Identity, run: Envelope[RunSpec]) -> Iterator[Announcer]:
-    announcer = Announcer(swarm, identity, run.run_id, run.payload.heartbeat_every_s)
+def _announcing(swarm: Swarm, sealer: Sealer, run: Envelope[RunSpec]) -> Iterator[Announcer]:
+    announcer = Announcer(swarm, sealer, run.payload.heartbeat_every_s)
     announcer.start()
     try:
         yield announcer

@@ -73,7 +73,7 @@ class Sharing:
         self._about = (cluster, manifest_sha256)
         if (holding := self._holding()) is not None:
             # Said before the others are asked: of two that begin together, at least one then sees the other.
-            self._announcer.say_now(holding)
+            self._announcer.publish_and_wait(holding)
         return Taking(
             swarm=self._swarm,
             identity=self._identity,
@@ -98,7 +98,7 @@ class Sharing:
             )
             peer.serve_shards(host)
         if (holding := self._holding()) is not None:
-            self._announcer.say(holding)
+            self._announcer.publish(holding)
 
     def _holding(self) -> Holding | None:
         """What to say; nothing before there is a cluster, or where nobody could reach this node."""

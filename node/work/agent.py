@@ -16,6 +16,7 @@ from paris.node.errors import (
 )
 from paris.node.machine.unit import FINAL, Unit, UnitFolder
 from paris.node.swarm.coordinator_records import find_my_lease, find_task, is_complete
+from paris.node.view import EventKind
 from paris.node.work.node import Node
 from paris.node.work.stages import finish
 from paris.node.work.unit_work import UnitWork
@@ -56,23 +57,26 @@ class Agent:
             found = self._node.home.unfinished(self._node.run.run_id) or self.wait_for_lease(task_wait_s)
             if found is None:
                 self._node.view.event(
-                    "done", text="The run is complete: every expert is registered.", tasks=num_done, **self._traffic()
+                    EventKind.DONE,
+                    text="The run is complete: every expert is registered.",
+                    tasks=num_done,
+                    **self._traffic(),
                 )
                 return num_done
             num_done += self._work(*found)
-        self._node.view.event("done", text=f"{num_done} tasks done.", tasks=num_done, **self._traffic())
+        self._node.view.event(EventKind.DONE, text=f"{num_done} tasks done.", tasks=num_done, **self._traffic())
         return num_done
 
     def _work(self, folder: UnitFolder, unit: Unit) -> int:
         """One unit; 1 when it came to a verdict, 0 when its lease was lost."""
         node = self._node
-        node.announcer.say(node.want("busy"))
+        node.announcer.publish(node.want("busy"))
         work = UnitWork(node, folder, unit)
         try:
             finish(work)
         except LeaseLostError as error:
             folder.advance(work.unit, "dropped", reason=error.what)
-            node.view.event("lease-lost", task_id=unit.task.task_id, reason=error.what)
+            node.view.event(EventKind.LEASE_LOST, task_id=unit.task.task_id, reason=error.what)
             return 0
         except _GIVE_UP as error:
             work.give_up(error.what)
@@ -90,11 +94,11 @@ class Agent:
             The new unit, saved; None when the run is complete.
         """
         node = self._node
-        node.announcer.say(node.want("waiting"))
+        node.announcer.publish(node.want("waiting"))
         began, said = time.monotonic(), ""
         while True:
             tasks = node.swarm.read("task")
-            lease = find_my_lease(node.swarm.read("lease"), node.identity.public_key, self._finished_leases())
+            lease = find_my_lease(node.swarm.read("lease"), node.sealer.public_key, self._finished_leases())
             if lease is not None and (found := self._new_unit(lease)) is not None:
                 return found
             if is_complete(tasks, node.spec.num_experts):
@@ -102,7 +106,7 @@ class Agent:
             text = _why_waiting(tasks, node.swarm.is_up)
             if text != said:
                 said = text
-                node.view.event("waiting", text=text)
+                node.view.event(EventKind.WAITING, text=text)
             if task_wait_s is not None and time.monotonic() - began >= task_wait_s:
                 raise NoTaskError(f"No task was leased in {task_wait_s:.0f} s. {text}", "Join again later.")
             node.stop.pause(node.poll_s)
@@ -116,7 +120,7 @@ class Agent:
         folder = node.home.unit_folder(node.run.run_id, lease.task_id, lease.attempt)
         unit = folder.save(Unit(run_id=node.run.run_id, task=task, lease=lease, history=(("leased", time.time()),)))
         node.view.event(
-            "leased",
+            EventKind.LEASED,
             task_id=task.task_id,
             attempt=lease.attempt,
             steps=task.steps,
@@ -133,7 +137,7 @@ class Agent:
         """Say goodbye: paused where a unit is to be gone on with, so that its lease is kept; else leaving."""
         node = self._node
         state = "paused" if node.home.unfinished(node.run.run_id) is not None else "leaving"
-        node.announcer.say_last(node.want(state))
+        node.announcer.publish_once(node.want(state))
 
     def _traffic(self) -> dict[str, int]:
         traffic = self._node.swarm.traffic()
@@ -150,7 +154,7 @@ def give_back(node: Node) -> int:
     while (found := node.home.unfinished(node.run.run_id)) is not None:
         UnitWork(node, *found).give_up("The volunteer left the run.")
         num_given_back += 1
-    node.announcer.say_last(node.want("leaving"))
+    node.announcer.publish_once(node.want("leaving"))
     return num_given_back
 
 

@@ -17,7 +17,7 @@ from paris.node.swarm.connection import Swarm
 from paris.node.view import View
 from paris.protocol.envelope import Envelope
 from paris.protocol.records import RunSpec, Want
-from paris.protocol.signing import Identity
+from paris.protocol.sealer import Sealer
 from paris.protocol.version import SOFTWARE_VERSION
 
 
@@ -27,7 +27,7 @@ class Node:
 
     home: Home
     config: NodeConfig
-    identity: Identity
+    sealer: Sealer
     name: str
     hardware: Hardware
     run: Envelope[RunSpec]

@@ -7,6 +7,7 @@ import time
 from paris.node.errors import HubRefusedError, TransientHubError
 from paris.node.hub.pull_request import make_submission, upload
 from paris.node.swarm.coordinator_records import find_verdict, verdict_on_hub
+from paris.node.view import EventKind
 from paris.node.work.unit_work import UnitWork
 from paris.protocol.records import Submission, Verdict
 
@@ -20,15 +21,13 @@ def submit(work: UnitWork) -> None:
         HubRefusedError: The Hub will never take it; the work stays on disk.
         StoppedError: The volunteer stopped the node.
     """
-    node, me = work.node, work.node.identity.public_key
+    node, me = work.node, work.node.sealer.public_key
     work.beat("uploading")
-    submission = make_submission(
-        work.unit, work.folder, node.identity, name=node.name, repo=node.spec.model_repo, now=time.time()
-    )
+    submission = make_submission(work.unit, work.folder, node.sealer, name=node.name, repo=node.spec.model_repo)
     made = work.persist(lambda: upload(node.hub, work.unit, work.folder, submission, me), is_upload=True)
     record = submission.model_copy(update={"pull_request": made.number, "commit": made.commit})
     work.advance("awaiting-verdict", submission=record)
-    work.event("submitted", pull_request=made.number, commit=made.commit, repo=record.repo)
+    work.event(EventKind.SUBMITTED, pull_request=made.number, commit=made.commit, repo=record.repo)
 
 
 def await_verdict(work: UnitWork) -> None:
@@ -41,16 +40,16 @@ def await_verdict(work: UnitWork) -> None:
     if record is None:
         work.advance("uploading")
         return
-    node.announcer.say(record)
+    node.announcer.publish(record)
     work.beat("waiting-verdict")
-    work.event("awaiting-verdict")
+    work.event(EventKind.AWAITING_VERDICT)
     verdict = _wait(work, record)
-    node.announcer.hush("submission")
+    node.announcer.withdraw("submission")
     work.advance("done", verdict=verdict)
     if verdict.accepted:
         work.folder.delete_big_files()
     fields = verdict.model_dump(mode="json", exclude={"task_id"})
-    work.event("verdict", text=verdict_in_words(verdict), **fields)
+    work.event(EventKind.VERDICT, text=verdict_in_words(verdict), **fields)
 
 
 def verdict_in_words(verdict: Verdict) -> str:
@@ -91,5 +90,5 @@ def _look_at_hub(work: UnitWork, record: Submission) -> Verdict | None:
             lease_id=record.lease_id,
         )
     except (TransientHubError, HubRefusedError) as error:
-        work.event("note", text=f"The pull request could not be looked at: {error.what}")
+        work.event(EventKind.NOTE, text=f"The pull request could not be looked at: {error.what}")
         return None

@@ -17,6 +17,7 @@ from paris.node.machine.hardware import Hardware, require_fit
 from paris.node.machine.unit import Finished
 from paris.node.swarm.coordinator_records import read_manifest
 from paris.node.trainer.supervisor import Order, ShardFile, supervise
+from paris.node.view import EventKind
 from paris.node.work.unit_work import UnitWork
 from paris.protocol.records import Shard
 
@@ -60,7 +61,7 @@ def train(work: UnitWork) -> None:
     finished = Finished.model_validate({name: end[name] for name in Finished.model_fields})
     work.progress |= {"step": finished.steps, "loss": finished.final_loss}
     work.advance("uploading", finished=finished)
-    work.event("uploading", num_bytes=finished.bytes)
+    work.event(EventKind.UPLOADING, num_bytes=finished.bytes)
     _tell_traffic(work, end)
 
 
@@ -68,7 +69,7 @@ def _tell_traffic(work: UnitWork, end: dict[str, Any]) -> None:
     """What this volunteer exchanged so far; the trainer nothing, as it could never open an internet socket."""
     traffic = work.node.swarm.traffic()
     work.event(
-        "traffic",
+        EventKind.TRAFFIC,
         control_plane_bytes=traffic.bytes_sent + traffic.bytes_received,
         trainer_bytes=0 if end["sockets"] == 0 else None,
         trainer_sockets=end["sockets"],
@@ -109,14 +110,16 @@ def start_fetch(work: UnitWork) -> BackgroundFetch:
     work.persist(lambda: fetch_text_files(node.hub, fetcher, node.spec, unit.revision, text))
     shards, needs = in_order(work)
     files = [Wanted(unit.repo, unit.revision, shard.path, shard.sha256, shard.bytes) for shard in shards]
-    work.event("fetching", num_files=len(files), num_bytes=sum(file.num_bytes for file in files))
+    work.event(EventKind.FETCHING, num_files=len(files), num_bytes=sum(file.num_bytes for file in files))
     if node.sharing is not None:
         fetcher.peers = node.sharing.work_on(unit.task.cluster, unit.task.manifest_sha256, unit.shards)
         fetcher.patience_s = min(PATIENCE_S, unit.task.deadline_s * _PATIENCE_OF_DEADLINE)
 
     def on_ready(num_ready: int) -> None:
         if num_ready == len(files):
-            work.event("fetched", bytes_received=fetcher.bytes_received, bytes_from_peers=fetcher.bytes_from_peers)
+            work.event(
+                EventKind.FETCHED, bytes_received=fetcher.bytes_received, bytes_from_peers=fetcher.bytes_from_peers
+            )
 
     work.fetch = BackgroundFetch(fetcher, files, needs, on_ready)
     work.fetch.start()
@@ -186,7 +189,7 @@ class _TrainerListener:
     def hear(self, event: dict[str, Any]) -> None:
         """Take one event of the trainer."""
         if event["event"] == "restarting":
-            self._work.event("restarting", code=event["code"], deaths=event["deaths"])
+            self._work.event(EventKind.RESTARTING, code=event["code"], deaths=event["deaths"])
         if event["event"] == "progress":
             self._progress(event)
 
@@ -199,12 +202,12 @@ class _TrainerListener:
             work.fetch.needs.step = event["step"]
         work.beat("training")
         if event["note"]:
-            work.event("note", text=event["note"])
+            work.event(EventKind.NOTE, text=event["note"])
         if speed == 0:  # the first report of a life comes before its first step
-            work.event("trainer-ready", step=event["step"], steps=steps)
+            work.event(EventKind.TRAINER_READY, step=event["step"], steps=steps)
             return
         work.event(
-            "training",
+            EventKind.TRAINING,
             step=event["step"],
             steps=steps,
             loss=loss,
@@ -214,4 +217,4 @@ class _TrainerListener:
         )
         if event["commitment_step"] > self._commitment_step:
             self._commitment_step = event["commitment_step"]
-            work.event("snapshot", step=event["commitment_step"], commitment=event["commitment"])
+            work.event(EventKind.SNAPSHOT, step=event["commitment_step"], commitment=event["commitment"])

@@ -11,6 +11,7 @@ from paris.node.fetching.background import BackgroundFetch
 from paris.node.machine.unit import State, Unit, UnitFolder
 from paris.node.retry import persist
 from paris.node.swarm.coordinator_records import reason_to_stop
+from paris.node.view import EventKind
 from paris.node.work.node import Node
 from paris.protocol.records import Heartbeat
 
@@ -48,16 +49,16 @@ class UnitWork:
 
     def give_up(self, reason: str) -> None:
         """Tell the coordinator that this task will not be done here, and remember why."""
-        self.node.announcer.say_last(self._heartbeat("failed"))
+        self.node.announcer.publish_once(self._heartbeat("failed"))
         self.advance("dropped", reason=reason)
 
     def beat(self, state: str) -> None:
         """Say what is being done; a new state is heard at once, mere progress at the next period."""
-        self.node.announcer.say(self._heartbeat(state), at_once=state != "training" or self.progress["step"] == 0)
+        self.node.announcer.publish(self._heartbeat(state), now=state != "training" or self.progress["step"] == 0)
 
-    def event(self, name: str, /, **fields: Any) -> None:
+    def event(self, kind: EventKind, /, **fields: Any) -> None:
         """Show an event of this task."""
-        self.node.view.event(name, task_id=self.unit.task.task_id, **fields)
+        self.node.view.event(kind, task_id=self.unit.task.task_id, **fields)
 
     def check(self) -> None:
         """Whether to go on: the volunteer, the fetch and the coordinator may each say no.
@@ -100,12 +101,12 @@ class UnitWork:
 
     def close(self) -> None:
         """Stop what runs beside the stages."""
-        self.node.announcer.hush("heartbeat")
+        self.node.announcer.withdraw("heartbeat")
         if self.fetch is not None:
             self.fetch.cancel()
 
     def _tell_trouble(self, error: TransientHubError, wait_s: float) -> None:
-        self.event("retrying", text=error.what, wait_s=wait_s)
+        self.event(EventKind.RETRYING, text=error.what, wait_s=wait_s)
 
     def _heartbeat(self, state: str) -> Heartbeat:
         lease = self.unit.lease

@@ -14,10 +14,10 @@ from paris.coordinator.hub import HubServer, admin_token
 from paris.experts.data.shards import Row, write_shard
 from paris.experts.frozen.text_vocabulary import write_vocabulary
 from paris.protocol.dht.peer import Peer
-from paris.protocol.envelope import seal
 from paris.protocol.manifest import Manifest, split_manifest
 from paris.protocol.records import Lease, Rung, RunSpec, Shard, Task, Verdict
 from paris.protocol.runid import make_run_id
+from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
 
 SHARD_ROWS = (7, 5, 6)
@@ -58,6 +58,7 @@ class MiniCoordinator:
         self.folder = folder
         self.identity = Identity.generate()
         self.run_id = make_run_id("tiny", self.identity.public_key)
+        self._sealer = Sealer(self.identity, self.run_id)
         self.verdicts: dict[tuple[str, int], bool] = {}
         self.submissions: dict[str, object] = {}
         self.heartbeats: list[object] = []
@@ -70,7 +71,6 @@ class MiniCoordinator:
         self.api = HfApi(endpoint=self.hub.url, token=admin_token(folder / "hub"))
         self.peer = Peer.start(run_id=self.run_id, coordinator=self.identity.public_key)
         self._prepare(steps)
-        self._sequence = 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -121,11 +121,7 @@ class MiniCoordinator:
 
     def sealed(self, payload, life_s: float = 120.0):
         """Seal a record with a growing sequence."""
-        self._sequence = max(self._sequence + 1, int(time.time() * 1000))
-        now = time.time()
-        return seal(
-            payload, self.identity, run_id=self.run_id, sequence=self._sequence, issued_at=now, expires_at=now + life_s
-        )
+        return self._sealer.seal(payload, life_s)
 
     def publish(self) -> None:
         """Put everything into the DHT, again and always with a later expiry."""

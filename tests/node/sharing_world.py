@@ -24,10 +24,10 @@ from paris.node.sharing.transfer import Patience
 from paris.node.swarm.announcer import Announcer
 from paris.node.swarm.connection import Swarm
 from paris.protocol.dht.peer import Peer
-from paris.protocol.envelope import seal
 from paris.protocol.manifest import shards_digest
 from paris.protocol.records import Holding, Lease, Shard
 from paris.protocol.runid import make_run_id
+from paris.protocol.sealer import Sealer
 from paris.protocol.shard_request import Reply, ShardStatus, seal_request
 from paris.protocol.signing import Identity
 
@@ -78,9 +78,7 @@ class World:
         assert any(self.peer.publish(self.sealed(lease, self.coordinator), 1) for _ in range(3))
 
     def sealed(self, payload, identity: Identity):
-        now = time.time()
-        numbers = {"sequence": int(now * 1000), "issued_at": now, "expires_at": now + 300}
-        return seal(payload, identity, run_id=self.run_id, **numbers)
+        return Sealer(identity, self.run_id).seal(payload, 300.0)
 
     def volunteer(self, **settings) -> Volunteer:
         """A volunteer with a lease; see `Volunteer`."""
@@ -141,7 +139,7 @@ class Volunteer:
             ),
         )
         self.swarm.connect()
-        self.announcer = Announcer(self.swarm, self.identity, world.run_id, 30.0)
+        self.announcer = Announcer(self.swarm, Sealer(self.identity, world.run_id), 30.0)
         self.announcer.start()
         hub = Hub(world.hub.endpoint, None)
         self.fetcher = Fetcher(hub, self.cache, self.stop.pause, parallel, max_tries, Backoff(first_s=0.05))

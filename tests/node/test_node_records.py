@@ -25,6 +25,7 @@ from paris.node.work.training_stage import _WINDOW_SHARDS
 from paris.protocol.envelope import seal
 from paris.protocol.records import Heartbeat, Lease, Rung, Verdict
 from paris.protocol.runid import make_run_id
+from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
 
 ME = "a" * 64
@@ -76,13 +77,13 @@ def lease(attempt: int, state: str = "granted", volunteer: str = ME) -> Lease:
     )
 
 
-def test_what_is_said_again_has_a_greater_sequence_and_a_later_expiry_and_outlives_four_periods():
+def test_a_republished_record_has_a_greater_sequence_and_a_later_expiry_and_outlives_four_periods():
     ears = Ears()
-    announcer = Announcer(ears, Identity.generate(), RUN, every_s=0.01)
+    announcer = Announcer(ears, Sealer(Identity.generate(), RUN), every_s=0.01)
     announcer.start()
-    announcer.say(heartbeat(1))
+    announcer.publish(heartbeat(1))
     ears.wait(3)
-    announcer.say(heartbeat(2), at_once=False)
+    announcer.publish(heartbeat(2), now=False)
     heard = ears.wait(len(ears.heard) + 2)
     announcer.stop()
     for earlier, later in pairwise(heard):
@@ -92,16 +93,16 @@ def test_what_is_said_again_has_a_greater_sequence_and_a_later_expiry_and_outliv
     assert heard[0].expires_at - heard[0].issued_at >= 4 * 0.01
 
 
-def test_a_dead_dht_stops_nothing_and_the_last_word_is_said_once():
+def test_a_dead_dht_stops_nothing_and_a_last_record_is_published_once():
     ears = Ears()
     ears.answers = False
-    announcer = Announcer(ears, Identity.generate(), RUN, every_s=3600)
+    announcer = Announcer(ears, Sealer(Identity.generate(), RUN), every_s=3600)
     announcer.start()
-    announcer.say(heartbeat(1))
+    announcer.publish(heartbeat(1))
     ears.wait(1)
     assert announcer.last_accepted_at is None
     ears.answers = True
-    assert announcer.say_last(heartbeat(5, "failed"))
+    assert announcer.publish_once(heartbeat(5, "failed"))
     assert announcer.last_accepted_at is not None
     announcer.stop()
     assert [envelope.payload.step for envelope in ears.heard] == [1, 5]
@@ -200,8 +201,9 @@ def test_uploading_twice_makes_one_pull_request(hub_server, finished_unit):
     unit, folder = finished_unit
     me = Identity.generate()
     hub = Hub(hub_server.url, "a-token-of-ada-for-tests")
-    submission = make_submission(unit, folder, me, name="ada", repo="org/model", now=time.time())
-    again = make_submission(unit, folder, me, name="ada", repo="org/model", now=time.time() + 5)
+    submission = make_submission(unit, folder, Sealer(me, unit.run_id), name="ada", repo="org/model")
+    later = Sealer(me, unit.run_id, lambda: time.time() + 5)
+    again = make_submission(unit, folder, later, name="ada", repo="org/model")
     assert submission == again
     first = upload(hub, unit, folder, submission, me.public_key)
     assert upload(hub, unit, folder, submission, me.public_key) == first
@@ -215,7 +217,7 @@ def test_a_pull_request_without_the_files_is_filled_not_doubled(hub_server, fini
     unit = unit.model_copy(update={"lease": unit.lease.model_copy(update={"lease_id": "f" * 32})})
     me = Identity.generate()
     hub = Hub(hub_server.url, "a-token-of-ada-for-tests")
-    submission = make_submission(unit, folder, me, name="ada", repo="org/model", now=time.time())
+    submission = make_submission(unit, folder, Sealer(me, unit.run_id), name="ada", repo="org/model")
     empty = hub.api.create_discussion("org/model", title_of(unit, "ada"), pull_request=True)
     made = upload(hub, unit, folder, submission, me.public_key)
     assert made.number == empty.num

@@ -20,7 +20,7 @@ from paris.node.work.training_stage import machine_settings
 RUNNER = """
 import json, sys
 from pathlib import Path
-from paris.node.training_process import Order, TrainingProcess
+from paris.node.trainer.supervisor import Order, TrainingProcess
 process = TrainingProcess(Order.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
 process.start()
 print(process.pid, flush=True)
@@ -124,7 +124,7 @@ def test_a_trainer_that_dies_three_times_without_a_step_is_given_up(make_order, 
 def test_the_trainer_refuses_itself_every_internet_socket_and_counts():
     code = """
 import json, socket
-from paris.node.trainer import NetworkGuard
+from paris.node.trainer.process import NetworkGuard
 guard = NetworkGuard()
 guard.install()
 pair = socket.socketpair()

@@ -135,7 +135,7 @@ def test_the_key_of_the_first_join_holds_for_ever(home):
 HOLDER = """
 import sys
 from pathlib import Path
-from paris.node.lock import home_lock
+from paris.node.machine.lock import home_lock
 with home_lock(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -7,7 +7,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,6 +23,7 @@ from paris.node.machine.unit import Finished, UnitFolder
 from paris.node.retry import Backoff, persist
 from paris.protocol.lifeline import child_environment
 from paris.protocol.runid import make_run_id
+from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
 
 pytestmark = pytest.mark.slow
@@ -79,7 +79,7 @@ def test_an_upload_that_is_cut_in_the_middle_ends_in_one_pull_request(hub, finis
     me, waits = Identity.generate(), []
     admin = HfApi(endpoint=f"http://127.0.0.1:{hub.port}", token=admin_token(tmp_path / "hub"))
     admin.create_repo("org/model")
-    submission = make_submission(unit, folder, me, name="ada", repo="org/model", now=time.time())
+    submission = make_submission(unit, folder, Sealer(me, unit.run_id), name="ada", repo="org/model")
 
     def cut() -> None:
         if hub_dies:
@@ -101,7 +101,7 @@ def test_an_upload_that_is_cut_in_the_middle_ends_in_one_pull_request(hub, finis
 
     assert proxy.num_cuts == 1
     assert MIB <= proxy.puts[0] < 4 * MIB <= proxy.puts[-1]
-    assert len(waits) == int(hub_dies)  # a mere cut is mended by the Hub client's own second try
+    assert len(waits) == int(hub_dies)  # a mere cut is repaired by the Hub client's own second try
     found = [item for item in admin.get_repo_discussions("org/model") if item.title == title_of(unit, "ada")]
     assert [item.num for item in found] == [made.number]
     path = submission.files[0].path

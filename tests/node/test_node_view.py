@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import ast
 import io
 import json
-import re
+from collections.abc import Iterator
 from pathlib import Path
+from string import Formatter
 
 import paris.node
 from paris.node import view as view_module
-from paris.node.view import JsonView, PlainView, ProgressView, sentence
+from paris.node.view import EventKind, JsonView, PlainView, ProgressView, sentence
 
 TRAINING = {"task_id": "expert-1", "step": 30, "steps": 60, "loss": 0.123456, "steps_per_s": 2.0, "eta_s": 15.0}
 
@@ -19,20 +21,36 @@ class Clock:
         return self.now
 
 
-def test_every_event_that_the_node_emits_has_a_sentence():
-    sources = [path.read_text("utf-8") for path in Path(paris.node.__file__).parent.glob("*.py")]
-    emitted = {
-        name for text in sources for name in re.findall(r'(?:view|work|self|_work)\.event\(\s*"([a-z-]+)"', text)
-    }
-    assert len(emitted) > 15
-    assert emitted <= set(view_module._SENTENCES)
+def _calls() -> Iterator[tuple[str, set[str], bool]]:
+    """Every `X.event(EventKind.KIND, field=...)` of the node: the kind, its fields, and whether it has more by `**`."""
+    for path in Path(paris.node.__file__).parent.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(call, ast.Call) or not ast.unparse(call.func).endswith(".event"):
+                continue
+            kind = ast.unparse(call.args[0])
+            if kind.startswith("EventKind."):
+                fields = {keyword.arg for keyword in call.keywords}
+                yield kind.removeprefix("EventKind."), fields - {None}, None in fields
+
+
+def test_every_event_is_shown_somewhere_and_has_a_sentence():
+    assert {kind for kind, _, _ in _calls()} == {kind.name for kind in EventKind}
+    assert set(view_module._SENTENCES) == set(EventKind)
+
+
+def test_every_call_gives_what_the_sentence_of_its_event_names():
+    for kind, fields, has_more in _calls():
+        sentence_fields = {
+            field for _, field, _, _ in Formatter().parse(view_module._SENTENCES[EventKind[kind]]) if field
+        }
+        assert has_more or sentence_fields <= fields | {"task_id"}, kind
 
 
 def test_json_gives_one_object_an_event_with_the_time_since_joining():
     clock, out = Clock(), io.StringIO()
     shown = JsonView(out, clock)
     clock.now = 1012.5
-    shown.event("training", **TRAINING)
+    shown.event(EventKind.TRAINING, **TRAINING)
     assert json.loads(out.getvalue()) == {"event": "training", "at": 1012.5, "since_join_s": 12.5, **TRAINING}
 
 
@@ -41,24 +59,24 @@ def test_a_log_gets_a_line_of_training_every_ten_seconds_and_every_other_event()
     shown = PlainView(out, clock)
     for second in range(21):
         clock.now = 1000.0 + second
-        shown.event("training", **TRAINING)
-    shown.event("joined", run_id="r", name="ada", hardware="small CPU")
+        shown.event(EventKind.TRAINING, **TRAINING)
+    shown.event(EventKind.JOINED, run_id="r", name="ada", hardware="small CPU")
     lines = out.getvalue().splitlines()
     assert len(lines) == 4
     assert "expert-1: step 30 of 60, loss 0.1235, 2.00 steps/s, 15 s to go." in lines[0]
     assert lines[3].endswith("Joined run r as ada on small CPU.")
 
 
-def test_an_error_is_said_with_its_next_step():
-    assert sentence("error", {"what": "It broke.", "next_step": "Mend it."}) == "Error: It broke. Mend it."
+def test_an_error_is_shown_with_its_next_step():
+    assert sentence(EventKind.ERROR, {"what": "It broke.", "next_step": "Fix it."}) == "Error: It broke. Fix it."
 
 
 def test_the_terminal_shows_sentences_and_leaves_nothing_behind(capsys):
     shown = ProgressView()
-    shown.event("waiting", text="No task is open; waiting for one.")
-    shown.event("training", **TRAINING, heartbeat_at=None)
-    shown.event("snapshot", task_id="expert-1", step=30, commitment="c" * 64)
-    shown.event("verdict", text="expert-1: accepted. [all] good")
+    shown.event(EventKind.WAITING, text="No task is open; waiting for one.")
+    shown.event(EventKind.TRAINING, **TRAINING, heartbeat_at=None)
+    shown.event(EventKind.SNAPSHOT, task_id="expert-1", step=30, commitment="c" * 64)
+    shown.event(EventKind.VERDICT, text="expert-1: accepted. [all] good")
     shown.close()
     said = capsys.readouterr().err
     assert "No task is open; waiting for one." in said
