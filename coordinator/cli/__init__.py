@@ -1,9 +1,10 @@
-"""The commands of `paris-coord`; each imports what it does when it runs.
+"""The command line of `paris-coord`. A command imports what it needs when it runs, so that `--help` is fast.
 
-app.py        `paris-coord`: the organiser's command. Each command's work lives in a module of its own
-clusters.py   `paris-coord clusters`: the page that `prepare` made of the clusters, shown, copied, or as JSON
-data.py       The commands of `paris-coord` about data: prepare it, show its clusters, list what was left out
-options.py    What several commands of `paris-coord` share: arguments, how events are shown
-preparing.py  `paris-coord prepare`: from run.toml's [data] to the run directory's data folder, with progress
-training.py   The commands of `paris-coord` that train on the organiser's machine: a common start, the router
+app.py        the typer app and the entry point; short commands
+options.py    shared arguments and options, event output, signals
+data.py       prepare, clusters, dropped
+preparing.py  prepare and dropped: settings, progress, output
+clusters.py   clusters: show or copy the page
+training.py   warm-start, train-router, distill
+sampling.py   sample
 """

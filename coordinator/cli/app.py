@@ -10,6 +10,7 @@ import typer
 
 from paris.coordinator.cli.data import clusters, dropped, prepare
 from paris.coordinator.cli.options import JsonOption, RunArgument
+from paris.coordinator.cli.sampling import sample
 from paris.coordinator.cli.training import distill, train_router, warm_start
 from paris.coordinator.console import fail_clearly, print_json, say
 from paris.protocol.lifeline import end_with_parent_if_asked
@@ -127,51 +128,7 @@ def release(
 app.command()(distill)
 
 
-@app.command()
-def sample(
-    prompt: Annotated[list[str], typer.Argument(help="What to draw; several make a grid.")],
-    model: Annotated[str, typer.Option(help="A release folder, or org/repo on a Hub.")],
-    out: Annotated[Path, typer.Option(help="The picture to write: .png, .jpg or .webp.")] = Path("sample.png"),
-    seeds: Annotated[int, typer.Option(help="Pictures a prompt.", min=1)] = 4,
-    seed: Annotated[int, typer.Option(help="First seed.", min=0)] = 0,
-    negative: Annotated[str | None, typer.Option(help="What to lead away from.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps.", min=1)] = None,
-    guidance: Annotated[float | None, typer.Option(help="Guidance scale; 1 is none.", min=0)] = None,
-    solver: Annotated[str | None, typer.Option(help="euler, heun, ab2, ab3 or dpmpp-2m.")] = None,
-    routing: Annotated[str | None, typer.Option(help="top1, top2, ..., full, threshold or ancestral.")] = None,
-    max_experts: Annotated[int | None, typer.Option(help="Experts a picture uses at most.", min=1)] = None,
-    routing_threshold: Annotated[
-        float | None, typer.Option(help="Leave out experts less probable than this.", min=0, max=1)
-    ] = None,
-    routing_plot: Annotated[Path | None, typer.Option(help="Draw which expert drew what: .png, .svg or .pdf.")] = None,
-    max_resident_experts: Annotated[
-        int | None, typer.Option(help="Experts in memory at once; the others are fetched meanwhile.", min=1)
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, mps.", show_default="a GPU where there is one")] = None,
-    endpoint: Annotated[str | None, typer.Option(help="The Hub's endpoint, for org/repo.")] = None,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit, for org/repo.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Draw pictures from a release. What is not asked for is as the release says."""
-    from paris.coordinator.release.sample import SampleRequest, sample_to_file
-
-    request = SampleRequest(
-        prompts=prompt,
-        seeds=list(range(seed, seed + seeds)),
-        model=model,
-        endpoint=endpoint,
-        revision=revision,
-        device=device,
-        max_resident_experts=max_resident_experts,
-        negative=negative,
-        steps=steps,
-        guidance=guidance,
-        routing=routing,
-        max_experts=max_experts,
-        routing_threshold=routing_threshold,
-        solver=solver,
-    )
-    sample_to_file(request, out, routing_plot=routing_plot, as_json=as_json)
+app.command()(sample)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`paris-coord clusters`: the page that `prepare` made of the clusters, shown, copied, or as JSON."""
+"""`paris-coord clusters`: show or copy the clusters page that `prepare` wrote, or print it as JSON."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from paris.experts.files import whole_file
 
 
 def show_clusters(run: RunDir, out: Path | None, *, open_page: bool, as_json: bool) -> None:
-    """Say where the page is, and show it if asked to.
+    """Print the path of the clusters page.
 
     Args:
         run: A prepared run.
-        out: Where to put a copy; None leaves the page among the run's data.
-        open_page: Show it in the browser.
-        as_json: Print what the page says on stdout.
+        out: Copy the page to this file first; None makes no copy.
+        open_page: Open the page in the browser.
+        as_json: Print the page's content as JSON on stdout.
 
     Raises:
-        RunDirError: Nothing was prepared yet, or the page is gone.
-        DiskFullError: No room for the copy; what was at `out` stays.
+        RunDirError: The data is not prepared, or the page is missing.
+        DiskFullError: No space for the copy; an earlier `out` is left unchanged.
     """
     run.require_prepared()
     page = run.data / "clusters.html"
@@ -38,4 +38,4 @@ def show_clusters(run: RunDir, out: Path | None, *, open_page: bool, as_json: bo
         print_json(json.loads((run.data / "clusters.json").read_bytes()))
     if open_page:
         webbrowser.open(page.as_uri())
-    say(f"The clusters: {page}")
+    say(f"Clusters: {page}")

@@ -1,4 +1,4 @@
-"""The commands of `paris-coord` about data: prepare it, show its clusters, list what was left out."""
+"""The commands about data: `prepare`, `clusters`, `dropped`."""
 
 from __future__ import annotations
 
@@ -14,32 +14,35 @@ def prepare(
     run: RunArgument,
     as_json: JsonOption = False,
     captioner: Annotated[
-        str | None, typer.Option(help="BLIP or BLIP-2 model, name or folder, for pictures without a caption.")
+        str | None, typer.Option(help="BLIP or BLIP-2 model (name or folder) for pictures without a caption.")
     ] = None,
-    licences: Annotated[str | None, typer.Option(help="Take only these, as cc-by,cc0.")] = None,
-    ray: Annotated[str | None, typer.Option(metavar="ADDRESS", help="A Ray cluster to compute on.")] = None,
+    licences: Annotated[
+        str | None, typer.Option(help="Keep only pictures with these licences, such as cc-by,cc0.")
+    ] = None,
+    ray: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Address of a Ray cluster to compute on.")] = None,
     device: Annotated[
-        str | None, typer.Option(help="Where embedder and VAE compute.", show_default="run.toml's [compute] device")
+        str | None, typer.Option(help="Device of embedder and VAE.", show_default="device of [compute]")
     ] = None,
     models: Annotated[
-        int | None, typer.Option(help="Copies of the model that compute at once, a GPU each on cuda.", min=1)
+        int | None, typer.Option(help="Parallel copies of each model; on cuda one GPU each.", min=1)
     ] = None,
 ) -> None:
-    """Cut the data into clusters, shards and manifests; killed, the same command goes on."""
-    from paris.coordinator.cli.preparing import Where, prepare_run
+    """Divide the data into clusters, shards and manifests; run again to resume."""
+    from paris.coordinator.cli.preparing import PrepareOptions, prepare_run
     from paris.coordinator.run.directory import RunDir
 
-    given = {name: value for name, value in (("captioner", captioner), ("licences", licences)) if value is not None}
-    prepare_run(RunDir.open(run), as_json=as_json, given=given, where=Where(ray, device, models))
+    prepare_run(RunDir.open(run), PrepareOptions(captioner, licences, ray, device, models), as_json=as_json)
 
 
 def clusters(
     run: RunArgument,
-    out: Annotated[Path | None, typer.Option(help="Write the page here.", show_default="data/clusters.html")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Copy the page to this file.", show_default="data/clusters.html")
+    ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what each cluster is: one page with pictures, words and figures."""
+    """Describe each cluster on an HTML page: pictures, words and figures."""
     from paris.coordinator.cli.clusters import show_clusters
     from paris.coordinator.run.directory import RunDir
 
@@ -49,9 +52,9 @@ def clusters(
 def dropped(
     run: RunArgument,
     as_json: JsonOption = False,
-    reason: Annotated[str | None, typer.Option(help="Only those of this reason.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Only pictures left out for this reason.")] = None,
 ) -> None:
-    """List the pictures that `prepare` left out, each with its reason."""
+    """List the pictures that `prepare` left out, with their reasons."""
     from paris.coordinator.cli.preparing import print_dropped
     from paris.coordinator.run.directory import RunDir
 

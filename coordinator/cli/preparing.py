@@ -1,4 +1,4 @@
-"""`paris-coord prepare`: from run.toml's [data] to the run directory's data folder, with progress."""
+"""`paris-coord prepare` and `dropped`: prepare the data of a run as [data] says, and list the rows left out."""
 
 from __future__ import annotations
 
@@ -13,32 +13,40 @@ from paris.coordinator.console import print_json, say
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.initial_weights import convert_initial_weights
 
-Report = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
+"""Takes stage, done, total."""
 
 
 @dataclass(frozen=True)
-class Where:
-    """Where the command line says to compute."""
+class PrepareOptions:
+    """Options of `paris-coord prepare`; None keeps the setting of run.toml."""
 
+    captioner: str | None = None
+    licences: str | None = None
     ray_address: str | None = None
-    """A Ray cluster; None: this machine."""
+    """A Ray cluster; None is this machine."""
     device: str | None = None
-    """Of embedder and VAE; None: as [compute] says."""
+    """Of embedder and VAE."""
     models: int | None = None
-    """Copies of them that compute at once; None: one a machine."""
+    """Parallel copies of each model; None is one for each machine."""
+
+    @property
+    def data_settings(self) -> dict[str, Any]:
+        """Fields that replace those of [data]."""
+        settings = {"captioner": self.captioner, "licences": self.licences}
+        return {name: value for name, value in settings.items() if value is not None}
 
 
-def prepare_run(run: RunDir, *, as_json: bool, given: dict[str, Any] | None = None, where: Where | None = None) -> None:
-    """Prepare a run's data; finished stages of an earlier call are not done again.
+def prepare_run(run: RunDir, options: PrepareOptions, *, as_json: bool) -> None:
+    """Prepare the data of a run; a repeated call skips finished stages.
 
     Args:
         run: The run directory.
-        as_json: Progress as JSON lines on stdout.
-        given: Settings of the command line, which go before those of [data].
-        where: Where to compute.
+        options: Options of the command line.
+        as_json: Print progress as JSON lines on stdout.
 
     Raises:
-        ParisError: As `paris.coordinator.prepare.prepare` raises.
+        ParisError: As `paris.coordinator.prepare.prepare`.
     """
     from paris.coordinator.prepare import prepare, prepare_config
     from paris.coordinator.prepare.compute.engine import Engine
@@ -53,31 +61,30 @@ def prepare_run(run: RunDir, *, as_json: bool, given: dict[str, Any] | None = No
     if config.text["kind"] == "transformers":
         settings["tokenizer"] = config.text.get("tokenizer_path") or config.text["path"]
         settings["max_tokens"] = config.text["max_tokens"]
-    settings |= given or {}
-    where = where or Where()
-    engine = Engine(where.ray_address, where.device or config.compute.device, where.models)
+    settings |= options.data_settings
+    engine = Engine(options.ray_address, options.device or config.compute.device, options.models)
     with _json_lines() if as_json else _bars() as report:
         prepared = prepare(prepare_config(settings), run.data, report, engine=engine, codec_folder=run.data)
     if config.model.imagenet_weights is not None:
         convert_initial_weights(run, run.path / config.model.imagenet_weights)
     if prepared.dropped:
         reasons = ", ".join(f"{count} {reason}" for reason, count in prepared.dropped.items())
-        say(f"Left out: {reasons}. Each of them: paris-coord dropped {run.path}")
-    say(f"Prepared {run.data}. Look at it: paris-coord clusters {run.path} --open")
-    following = "publish-tasks" if config.model.warm_start_steps is None else "warm-start"
-    say(f"Next: paris-coord {following} {run.path}")
+        say(f"Left out: {reasons}. To list them: paris-coord dropped {run.path}")
+    say(f"Prepared {run.data}. To look at the clusters: paris-coord clusters {run.path} --open")
+    next_command = "publish-tasks" if config.model.warm_start_steps is None else "warm-start"
+    say(f"Next: paris-coord {next_command} {run.path}")
 
 
 def print_dropped(run: RunDir, reason: str | None, *, as_json: bool) -> None:
-    """Print the pictures that a finished preparation left out: name, reason, detail.
+    """Print row id, reason and detail of the pictures that `prepare` left out.
 
     Args:
         run: The run directory.
-        reason: Only those of this reason, as `prepare` names it.
-        as_json: One JSON object a line, instead of columns with tabs.
+        reason: Only pictures left out for this reason; None is all.
+        as_json: Print JSON lines instead of tab-separated columns.
 
     Raises:
-        NotPreparedError: Nothing is prepared.
+        NotPreparedError: The data is not prepared.
     """
     from paris.coordinator.prepare.rows.drops import read_dropped
 
@@ -89,7 +96,7 @@ def print_dropped(run: RunDir, reason: str | None, *, as_json: bool) -> None:
 
 
 @contextmanager
-def _json_lines() -> Iterator[Report]:
+def _json_lines() -> Iterator[ProgressCallback]:
     lock = threading.Lock()
 
     def report(stage: str, done: int, total: int) -> None:
@@ -100,7 +107,7 @@ def _json_lines() -> Iterator[Report]:
 
 
 @contextmanager
-def _bars() -> Iterator[Report]:
+def _bars() -> Iterator[ProgressCallback]:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 

@@ -1,4 +1,4 @@
-"""The commands of `paris-coord` that train on the organiser's machine: a common start, the router, a student."""
+"""The commands that train on the organiser's machine: `warm-start`, `train-router`, `distill`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import typer
 
 from paris.coordinator.cli.options import JsonOption, RunArgument
 
-DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda, mps.", show_default="that of run.toml")]
+DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda or mps.", show_default="device of [compute]")]
 
 
 def warm_start(run: RunArgument, device: DeviceOption = None, as_json: JsonOption = False) -> None:
-    """Train what all experts start from, where run.toml asks for that; the same command goes on."""
+    """Train the model that all experts start from, if run.toml requests one; run again to resume."""
     from paris.coordinator.cli.options import stop_on_signals
     from paris.coordinator.run.directory import RunDir
     from paris.coordinator.training.warm_start import warm_start_run
@@ -24,19 +24,19 @@ def warm_start(run: RunArgument, device: DeviceOption = None, as_json: JsonOptio
 def train_router(
     run: RunArgument,
     from_samples: Annotated[
-        bool, typer.Option("--from-samples", help="Train on pictures that the experts draw, instead of data.")
+        bool, typer.Option("--from-samples", help="Train on samples of the experts instead of the data.")
     ] = False,
     samples_per_expert: Annotated[
-        int | None, typer.Option(help="Pictures that an expert draws, on average.", min=1, show_default="1024")
+        int | None, typer.Option(help="Mean number of samples of an expert.", min=1, show_default="1024")
     ] = None,
     null_prompt: Annotated[
-        bool, typer.Option("--null-prompt", help="Draw without the captions of the data, which need not be here then.")
+        bool, typer.Option("--null-prompt", help="Draw samples without captions; needs no data.")
     ] = False,
     max_resident_experts: Annotated[int | None, typer.Option(help="Experts in memory at once.", min=1)] = None,
 ) -> None:
-    """Train the router that joins the experts."""
+    """Train the router."""
     from paris.coordinator.run.directory import RunDir
-    from paris.coordinator.training.router_request import train_router_now
+    from paris.coordinator.training.router_request import request_router
 
     opened = RunDir.open(run)
     if from_samples:
@@ -47,26 +47,27 @@ def train_router(
     elif samples_per_expert or null_prompt or max_resident_experts:
         from paris.coordinator.errors import ConfigError
 
-        raise ConfigError("How experts draw is told without --from-samples.", "Add --from-samples, or leave it out.")
-    train_router_now(opened, from_samples=from_samples)
+        options = "--samples-per-expert, --null-prompt and --max-resident-experts"
+        raise ConfigError(f"{options} need --from-samples.", "Add --from-samples, or remove these options.")
+    request_router(opened, from_samples=from_samples)
 
 
 def distill(
     run: RunArgument,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder of the model.", show_default="distilled in the run directory")
+    out: Annotated[Path | None, typer.Option(help="Folder of the model.", show_default="RUN/distilled")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Optimizer steps.", min=1, show_default="those of an expert")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimizer steps.", min=1, show_default="as an expert's")] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Rows of a step.", min=1, show_default="a quarter of all experts' together")
+        int | None, typer.Option(help="Rows of a step.", min=1, show_default="a quarter of the experts' total")
     ] = None,
     max_resident_experts: Annotated[
-        int | None, typer.Option(help="Experts in memory at once; the others are fetched meanwhile.", min=1)
+        int | None, typer.Option(help="Experts in memory at once; the others are loaded when needed.", min=1)
     ] = None,
     device: DeviceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Distil the experts into one dense model, which samples without a router; the same command goes on."""
+    """Distil the experts into one dense model, which needs no router; run again to resume."""
     from paris.coordinator.cli.options import stop_on_signals
     from paris.coordinator.run.directory import RunDir
     from paris.coordinator.training.distill import DistillRequest, distill_run

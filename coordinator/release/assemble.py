@@ -1,4 +1,4 @@
-"""`paris-coord release`: one sampleable model from the registered experts and the router, here and on the Hub."""
+"""`paris-coord release`: assemble the registered experts and the router into one model, and upload it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from paris.coordinator.children import Children
 from paris.coordinator.errors import NotReadyError
 from paris.coordinator.release.card import model_card
-from paris.coordinator.release.experts import all_registrations, experts_fields, registered_file
+from paris.coordinator.release.experts import all_registrations, expert_layout_fields, fetch_registered
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.locks import is_served
 from paris.coordinator.run_hub.client import RunHub
@@ -25,15 +25,15 @@ def release_run(run: RunDir, tag: str | None) -> str:
     """Assemble, check and publish a release.
 
     Args:
-        run: A run whose tasks are all registered and whose router is trained.
-        tag: Tag of the released commit on the Hub; None for none.
+        run: A run whose experts are all registered and whose router is trained.
+        tag: Tag of the commit on the Hub; None sets none.
 
     Returns:
-        Where it is: folder and repo.
+        One phrase that names folder, repo and commit, for the terminal.
 
     Raises:
         NotReadyError: Experts or the router are missing; nothing is changed.
-        HubError: The Hub did not answer, or holds other bytes than were registered.
+        HubError: The Hub did not answer, or has other bytes than were registered.
     """
     state = read_state(run)
     registrations = all_registrations(run, state)
@@ -42,10 +42,10 @@ def release_run(run: RunDir, tag: str | None) -> str:
     try:
         hub = connect_hub(run, children, start_embedded=not is_served(run))
         _assemble(run, hub, state, registrations)
-        with_tag = _publish(run, hub, tag)
+        revision = _upload(run, hub, tag)
     finally:
         children.stop()
-    return f"{run.release} and {hub.model_repo} at {with_tag}"
+    return f"{run.release} and {hub.model_repo} at {revision}"
 
 
 def _require_router(run: RunDir) -> None:
@@ -54,15 +54,15 @@ def _require_router(run: RunDir) -> None:
 
 
 def _assemble(run: RunDir, hub: RunHub, state: State, registrations: list[Registration]) -> None:
-    """Write the release folder from the registered bytes, and load it once as a user would."""
+    """Write the release folder and load it once, as a check."""
     from paris.experts.release.layout import write_layout
     from paris.experts.release.layout_fields import Layout
     from paris.experts.release.parts import load_parts
 
-    found = [registered_file(run, hub, registration) for registration in registrations]
+    weights = [fetch_registered(run, hub, registration) for registration in registrations]
     layout = Layout.from_settings(_layout_fields(run, state))
     prompt_router = run.router / "prompt_router.safetensors" if layout.prompt_router else None
-    write_layout(run.release, layout, found, run.router / "pytorch_model.safetensors", run.data, prompt_router)
+    write_layout(run.release, layout, weights, run.router / "pytorch_model.safetensors", run.data, prompt_router)
     write_whole(run.release / "README.md", model_card(run, registrations).encode())
     shutil.copyfile(run.data / "attribution.parquet", run.release / "ATTRIBUTION.parquet")
     load_parts(run.release)
@@ -73,13 +73,13 @@ def _layout_fields(run: RunDir, state: State) -> dict[str, Any]:
 
     prompts = run.router / "prompt_router.json"
     return {
-        **experts_fields(run, state),
+        **expert_layout_fields(run, state),
         "router": read_router(run.router).config.to_settings(),
         "prompt_router": json.loads(prompts.read_text("utf-8")) if prompts.is_file() else None,
     }
 
 
-def _publish(run: RunDir, hub: RunHub, tag: str | None) -> str:
-    """Upload all but the experts' weights, which stand on main since their registration; tag the commit."""
+def _upload(run: RunDir, hub: RunHub, tag: str | None) -> str:
+    """Upload everything except the experts' weights, which are on main since their registration."""
     weights = [expert_path(k) for k in range(run.config.run.num_experts)]
     return hub.upload_release(run.release, weights, tag)

@@ -1,4 +1,4 @@
-"""The model card of a release: licence, how to load, who trained what, where the data comes from."""
+"""Model cards: licence, usage, experts and their volunteers, origin of the data."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from paris.protocol.records import Registration
 
 
 def model_card(run: RunDir, registrations: list[Registration]) -> str:
-    """Write README.md for the model repo.
+    """Make README.md of a release.
 
     Args:
         run: The run.
-        registrations: One an expert, in order.
+        registrations: Of each expert, in order.
 
     Returns:
-        Markdown with the Hub's YAML head.
+        Markdown with YAML front matter.
     """
     config, sampling = run.config, run.config.sampling
     learned = ["flow-matching", *(["ddpm"] if config.objectives.epsilon_clusters else [])]
@@ -28,8 +28,8 @@ def model_card(run: RunDir, registrations: list[Registration]) -> str:
         "",
         f"{len(registrations)} diffusion experts ({config.model.preset}), each trained alone by one volunteer on one",
         "cluster of the data, joined by a router when sampling. No gradient, weight or activation passed between them.",
-        _learned(config.objectives),
-        *_started(config.model),
+        _objective_lines(config.objectives),
+        *_initial_weights_lines(config.model),
         "",
         "```python",
         "from paris.experts import ParisPipeline",
@@ -54,17 +54,17 @@ def model_card(run: RunDir, registrations: list[Registration]) -> str:
 
 
 def student_card(run: RunDir, folder: str, steps: int, batch_size: int, teachers: Sequence[str]) -> str:
-    """Write README.md for a model that was distilled from the run's experts.
+    """Make README.md of a model distilled from the run's experts.
 
     Args:
         run: The run.
-        folder: The model's folder, as the example calls it.
+        folder: The model's folder, for the usage example.
         steps: Optimizer steps of the student.
-        batch_size: Rows of each.
+        batch_size: Rows of a step.
         teachers: SHA-256 of each expert, in order.
 
     Returns:
-        Markdown with the Hub's YAML head.
+        Markdown with YAML front matter.
     """
     body = [
         f"# {run.config.run.name}, distilled",
@@ -89,7 +89,7 @@ def student_card(run: RunDir, folder: str, steps: int, batch_size: int, teachers
 
 
 def _page(run: RunDir, tags: list[str], body: list[str]) -> str:
-    """A card: the Hub's YAML head, then the text."""
+    """Put the Hub's YAML front matter before the text."""
     head = [
         "---",
         f"license: {run.config.run.licence}",
@@ -109,19 +109,19 @@ def _prompt(run: RunDir) -> str:
 
 
 def _origin(run: RunDir) -> list[str]:
-    """Where run and data come from, under which licences, and whom to thank."""
+    """Origin and licences of run and data, and the attribution."""
     attribution = run.data / "attribution.parquet"
     return [
         f"Run `{run.run_id}`, signed by `{run.identity.public_key}`. Data: `{run.config.hub.data_repo}`; the source,",
-        "author and licence of every picture stand in `ATTRIBUTION.parquet`.",
+        "author and licence of every picture are in `ATTRIBUTION.parquet`.",
         "",
         *([*licence_table(attribution), ""] if attribution.is_file() else []),
         run.config.run.attribution,
     ]
 
 
-def _started(model: ModelTable) -> list[str]:
-    """What all experts started from, where it is not chance alone."""
+def _initial_weights_lines(model: ModelTable) -> list[str]:
+    """Initial weights of the experts; no line if they were random."""
     if (steps := model.warm_start_steps) is not None:
         return [f"All started from one model, which the organiser trained on all clusters for {steps} steps."]
     if model.imagenet_weights is not None:
@@ -129,8 +129,8 @@ def _started(model: ModelTable) -> list[str]:
     return []
 
 
-def _learned(objectives: ObjectivesTable) -> str:
-    """What the experts learned to predict, as a sentence."""
+def _objective_lines(objectives: ObjectivesTable) -> str:
+    """Prediction targets of the experts, as a sentence."""
     if not objectives.epsilon_clusters:
         return "They learned to predict the velocity (flow matching)."
     numbers = ", ".join(str(cluster) for cluster in sorted(objectives.epsilon_clusters))

@@ -1,8 +1,6 @@
-"""The run's experts as a folder, for what learns from them: distillation, and a router of their samples.
+"""The trained experts of a run, as local files: those of the release, or else the registered ones from the Hub.
 
-Those of the release, where one is made; else the registered files, fetched from the Hub and checked:
-
-registered/expert_0/diffusion_pytorch_model.safetensors  ...
+registered/expert_0/diffusion_pytorch_model.safetensors  ...   downloaded and checked by sha256
 """
 
 from __future__ import annotations
@@ -31,31 +29,31 @@ class TrainedExperts:
     """All K experts of a run.
 
     Args:
-        folder: Holds `expert_k/diffusion_pytorch_model.safetensors`.
-        layout: What they are; its router and prompt router count for nothing here.
-        parts: Where text encoder and codec are.
+        folder: Contains `expert_k/diffusion_pytorch_model.safetensors`.
+        layout: Their architecture and objectives. Its routers are placeholders if there is no release.
+        frozen_folder: Contains the files of text encoder and codec.
         digests: SHA-256 of each expert's file, in order.
     """
 
     folder: Path
     layout: Layout
-    parts: Path
+    frozen_folder: Path
     digests: tuple[str, ...]
 
 
-def trained_experts(run: RunDir) -> TrainedExperts:
-    """Find a run's experts, and fetch them where no release is made yet.
+def fetch_trained_experts(run: RunDir) -> TrainedExperts:
+    """Locate the experts of the release; without a release, download the registered ones.
 
     Args:
         run: A prepared run directory.
 
     Raises:
-        NotReadyError: There is no release, and not every expert is registered.
-        HubError: The Hub did not answer, or holds other bytes than were registered.
-        LayoutError: The release is damaged, or of another number of experts than the run.
+        NotReadyError: There is no release, and an expert is not registered.
+        HubError: The Hub did not answer, or has other bytes than were registered.
+        LayoutError: The release is damaged, or has another number of experts than the run.
     """
     if (run.release / "config.json").is_file():
-        return _released(run)
+        return _released_experts(run)
     state = read_state(run)
     registrations = all_registrations(run, state)
     layout = _layout(run, state)
@@ -63,14 +61,14 @@ def trained_experts(run: RunDir) -> TrainedExperts:
     try:
         hub = connect_hub(run, children, start_embedded=not is_served(run))
         for registration in registrations:
-            registered_file(run, hub, registration)
+            fetch_registered(run, hub, registration)
     finally:
         children.stop()
     return TrainedExperts(run.path / "registered", layout, run.data, tuple(r.sha256 for r in registrations))
 
 
 def all_registrations(run: RunDir, state: State) -> list[Registration]:
-    """One an expert, in order.
+    """The registration of each expert, in order.
 
     Raises:
         NotReadyError: An expert is not registered.
@@ -84,11 +82,14 @@ def all_registrations(run: RunDir, state: State) -> list[Registration]:
     return [task.registration for task in in_order if task.registration is not None]
 
 
-def registered_file(run: RunDir, hub: RunHub, registration: Registration) -> Path:
-    """An expert's file, fetched from the registered commit, with the registered digest.
+def fetch_registered(run: RunDir, hub: RunHub, registration: Registration) -> Path:
+    """Download an expert's file at the registered commit and check its sha256.
+
+    Returns:
+        The local file.
 
     Raises:
-        HubError: The Hub did not answer, or holds other bytes.
+        HubError: The Hub did not answer, or has other bytes.
     """
     from paris.experts.files import file_sha256
 
@@ -97,14 +98,14 @@ def registered_file(run: RunDir, hub: RunHub, registration: Registration) -> Pat
     if sha256 != registration.sha256:
         raise HubError(
             f"{registration.path} at {registration.commit[:12]} has sha256 {sha256[:12]}..., "
-            f"registered was {registration.sha256[:12]}...",
-            "The Hub's copy was changed after registration: find out by whom before you release.",
+            f"but {registration.sha256[:12]}... was registered.",
+            "The file on the Hub was changed after registration. Find out who changed it before you release.",
         )
     return path
 
 
-def experts_fields(run: RunDir, state: State) -> dict[str, Any]:
-    """Fields of the `Layout` that follow from run and registrations: all but the routers'."""
+def expert_layout_fields(run: RunDir, state: State) -> dict[str, Any]:
+    """All fields of the run's `Layout` except those of the routers."""
     spec = make_spec(run, [])
     return {
         "name": spec.name,
@@ -123,21 +124,21 @@ def _layout(run: RunDir, state: State) -> Layout:
     from paris.experts.release.layout_fields import Layout
     from paris.experts.release.single import smallest_router
 
-    fields = experts_fields(run, state)
+    fields = expert_layout_fields(run, state)
     router = smallest_router(ModelConfig.from_settings(fields["model"]), fields["num_experts"])
     return Layout.from_settings({**fields, "router": router})
 
 
-def _released(run: RunDir) -> TrainedExperts:
+def _released_experts(run: RunDir) -> TrainedExperts:
     from paris.experts.errors import LayoutError
     from paris.experts.files import file_sha256
     from paris.experts.release.layout import expert_path, read_layout
 
-    layout, wanted = read_layout(run.release), run.config.run.num_experts
-    if layout.num_experts != wanted:
+    layout, expected = read_layout(run.release), run.config.run.num_experts
+    if layout.num_experts != expected:
         raise LayoutError(
-            f"{run.release} has {layout.num_experts} experts, run.toml says {wanted}.",
+            f"{run.release} has {layout.num_experts} experts, run.toml says {expected}.",
             f"Release again: paris-coord release {run.path}",
         )
-    digests = tuple(file_sha256(expert_path(run.release, k)) for k in range(wanted))
+    digests = tuple(file_sha256(expert_path(run.release, k)) for k in range(expected))
     return TrainedExperts(run.release, layout, run.release, digests)

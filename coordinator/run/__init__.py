@@ -1,11 +1,11 @@
 """The run directory: settings, prepared data, locks, and the run's public description.
 
-config.py           The organiser's settings of a run: `run.toml` in the run directory, one pydantic model a table
-config_tables.py    The tables of `run.toml`, one pydantic model each; `config.py` puts them together
-create.py           `paris-coord init`: a new run directory from a recipe, with its own key and free ports
-description.py      From the organiser's settings and the prepared data to what is published
-directory.py        Where things stand in a run directory, and how files get there: whole or not at all
-initial_weights.py  The file that all experts of a run start from, where it is not the run's seed: converted
-locks.py            Who works on a run directory: file locks, which the system lets go of when a process ends
-prepared_data.py    What `prepare` left, and what follows from it with run.toml: manifests, the experts' shape
+directory.py        paths of a run directory
+config.py           run.toml as a whole: parsing, defaults, recipes
+config_tables.py    the tables of run.toml
+create.py           `paris-coord init`: a new run directory from a recipe
+locks.py            file locks: one coordinator, one warm start
+prepared_data.py    manifests and settings that `prepare` wrote
+initial_weights.py  initial weights of all experts: an ImageNet DiT, or the warm start
+description.py      the RunSpec: the run's public description
 """

@@ -1,16 +1,16 @@
-"""The organiser's settings of a run: `run.toml` in the run directory, one pydantic model a table.
+"""The organiser's settings of a run: `run.toml` in the run directory.
 
-run.toml         what this module reads
-keys/            run.key signs records; peer.key is the DHT peer's identity
-data/            what `prepare` made
-state.sqlite     the coordinator's memory
-run.json         the signed RunSpec with the present peers: what volunteers join
-hub/             the embedded Hub's repos, where there is one
-router/ release/ what `train-router` and `release` made
-samples/         what the experts drew for `train-router --from-samples`
-distilled/       what `distill` made
-warm-start/      snapshots of `warm-start`, while it trains
-logs/ verify/    one log and one work folder a child process
+run.toml         the settings
+keys/            run.key signs records; peer.key is the identity of the DHT peer
+data/            output of `prepare`
+state.sqlite     the coordinator's state
+run.json         the signed RunSpec with the present peers, which volunteers join
+hub/             repos of the embedded Hub
+router/ release/ output of `train-router` and `release`
+samples/         samples of the experts, for `train-router --from-samples`
+distilled/       output of `distill`
+warm-start/      snapshots of an unfinished `warm-start`
+logs/ verify/    log files and work folders of child processes
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from paris.coordinator.run.config_tables import (
 )
 
 _BATCH_SIZE = 32
-"""Of an expert, where [training] says nothing."""
+"""Of an expert, if [training] sets none."""
 WARM_BOUNDS: Settings = {"min_gain": 0.03, "min_peer_gain_share": 0.3, "max_foreign_advantage": 0.1}
-"""Against a start that has learned most of what there is, honest experts gain little, not all alike, and lose elsewhere
+"""Bounds for experts that start from a warm start: honest ones gain little and unequally, and lose on other clusters
 (docs/quality.md, table of a common start)."""
 
 
 class RunConfig(Table):
-    """The whole of run.toml."""
+    """run.toml."""
 
     run: RunTable
     hub: HubTable
@@ -55,11 +55,11 @@ class RunConfig(Table):
     model: ModelTable
     objectives: ObjectivesTable = ObjectivesTable()
     training: Settings = Field(default_factory=dict)
-    """Fields of TrainingConfig but `steps`, which [tasks] gives; `total_batch_size`, the rows that all experts see
-    together in one step, may stand for `batch_size`."""
+    """Fields of TrainingConfig except `steps`, which is in [tasks]. `total_batch_size`, the rows of one step of all
+    experts together, may replace `batch_size`."""
     router: RouterTable
     text: Settings
-    """Fields of TextConfig that preparation does not fill in itself."""
+    """Fields of TextConfig, except those that `prepare` adds."""
     codec: Settings
     data: dict[str, Any]
     """Fields of PrepareConfig."""
@@ -70,53 +70,53 @@ class RunConfig(Table):
 
     @property
     def expert_training(self) -> Settings:
-        """[training] as one expert has it: the whole batch is split evenly, the steps are not (docs/quality.md)."""
+        """[training] of one expert: the total batch is divided by the experts, the steps are not (docs/quality.md)."""
         fields = {"batch_size": _BATCH_SIZE, **self.training}
         total = fields.pop("total_batch_size", None)
         return fields if total is None else {**fields, "batch_size": int(total) // self.run.num_experts}
 
     @model_validator(mode="after")
-    def _batch_splits(self) -> RunConfig:
+    def _check_total_batch(self) -> RunConfig:
         total, experts = self.training.get("total_batch_size"), self.run.num_experts
         if total is None:
             return self
         if "batch_size" in self.training:
-            raise ValueError("training.batch_size is an expert's part of training.total_batch_size: give one of them")
+            raise ValueError("training.batch_size and training.total_batch_size exclude each other: give one of them")
         if type(total) is not int or total < 1 or total % experts:
             raise ValueError(f"training.total_batch_size is {total!r}, not a multiple of the {experts} experts")
         return self
 
     @property
     def verify_settings(self) -> Settings:
-        """[verify], with what follows from the other tables."""
+        """[verify], with the bounds of a warm start where there is one."""
         return {**({} if self.model.warm_start_steps is None else WARM_BOUNDS), **self.verify}
 
     @model_validator(mode="after")
-    def _one_start(self) -> RunConfig:
+    def _check_initial_weights(self) -> RunConfig:
         if self.model.warm_start_steps is None:
             return self
         if self.model.imagenet_weights is not None:
-            raise ValueError("model.warm_start_steps and model.imagenet_weights are two starts: give one of them")
+            raise ValueError("model.warm_start_steps and model.imagenet_weights exclude each other: give one of them")
         if self.objectives.epsilon_clusters:
             raise ValueError(
-                "model.warm_start_steps trains a velocity model: objectives.epsilon_clusters must be empty"
+                "model.warm_start_steps trains a velocity model, so objectives.epsilon_clusters must be empty"
             )
         return self
 
     @model_validator(mode="after")
-    def _router_waits_for_experts_that_exist(self) -> RunConfig:
+    def _check_train_after(self) -> RunConfig:
         if self.router.train_after > self.run.num_experts:
             raise ValueError(
-                f"router.train_after is {self.router.train_after}, there are {self.run.num_experts} experts"
+                f"router.train_after is {self.router.train_after}, but there are {self.run.num_experts} experts"
             )
         return self
 
     @model_validator(mode="after")
-    def _epsilon_clusters_exist(self) -> RunConfig:
+    def _check_epsilon_clusters(self) -> RunConfig:
         unknown = [cluster for cluster in self.objectives.epsilon_clusters if cluster >= self.run.num_experts]
         if unknown:
             raise ValueError(
-                f"objectives.epsilon_clusters names cluster {unknown[0]}, there are {self.run.num_experts}, from 0"
+                f"objectives.epsilon_clusters contains {unknown[0]}, but clusters are 0 to {self.run.num_experts - 1}"
             )
         return self
 
@@ -126,21 +126,21 @@ def parse_config(text: str, source: str) -> RunConfig:
 
     Args:
         text: The TOML text.
-        source: Where it came from, for the message.
+        source: Path or recipe, for the message.
 
     Raises:
-        ConfigError: Not TOML, an unknown or missing field, or a value out of range; the first such is named.
+        ConfigError: Not TOML, an unknown or missing field, or an invalid value; names the first one.
     """
     try:
         return RunConfig.model_validate(tomllib.loads(text))
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{source} is not TOML: {error}.", "Mend that line and try again.") from error
+        raise ConfigError(f"{source} is not TOML: {error}.", "Fix that line and retry.") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise ConfigError(
             f"{source}: {where}: {first['msg']} (value: {first.get('input')!r}).",
-            "Mend or remove that field and try again.",
+            "Fix or remove that field and retry.",
         ) from error
 
 
@@ -148,13 +148,13 @@ def load_config(run_dir: Path) -> RunConfig:
     """Read `run_dir/run.toml`.
 
     Raises:
-        RunDirError: There is none.
-        ConfigError: It does not hold a valid configuration.
+        RunDirError: The file is missing.
+        ConfigError: Its content is invalid.
     """
     path = run_dir / "run.toml"
     if not path.is_file():
         raise RunDirError(
-            f"{run_dir} is not a run directory: it has no run.toml.", f"Make one: paris-coord init {run_dir}"
+            f"{run_dir} is not a run directory: it has no run.toml.", f"Create one: paris-coord init {run_dir}"
         )
     return parse_config(path.read_text("utf-8"), str(path))
 
@@ -173,16 +173,16 @@ def load_recipe(name: str) -> RunConfig:
     """Read a recipe.
 
     Args:
-        name: A packaged one's name, or the path of a TOML file with the same tables.
+        name: Name of a packaged recipe, or path of a .toml file.
 
     Raises:
-        ConfigError: No recipe has this name, or the file does not hold a valid one.
+        ConfigError: The recipe is unknown, or the file is invalid.
     """
     if name.endswith(".toml") and Path(name).is_file():
         return parse_config(Path(name).read_text("utf-8"), name)
     if name not in recipe_names():
         known = ", ".join(recipe_names())
-        raise ConfigError(f"There is no recipe {name!r}.", f"Known recipes: {known}; or give the path of a .toml file.")
+        raise ConfigError(f"Unknown recipe {name!r}.", f"Known recipes: {known}; or give the path of a .toml file.")
     return parse_config(_recipes().joinpath(f"{name}.toml").read_text("utf-8"), f"recipe {name}")
 
 

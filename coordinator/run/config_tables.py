@@ -1,4 +1,4 @@
-"""The tables of `run.toml`, one pydantic model each; `config.py` puts them together."""
+"""The tables of run.toml."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _UnitTime = Annotated[float, Field(ge=0, le=1)]
 
 
 class Table(BaseModel):
-    """Frozen, and with no field that is not known."""
+    """Immutable; unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class RunTable(Table):
-    """[run]: what the run is."""
+    """[run]: identity and size of the run."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
     """Lower-case letters, digits, inner hyphens; the run id adds the key's fingerprint."""
@@ -29,11 +29,11 @@ class RunTable(Table):
     licence: str = "cc-by-4.0"
     attribution: str = ""
     num_buckets: Annotated[int, Field(ge=1, le=64)] = 16
-    """Over how many DHT keys the volunteers' records are spread; 1 is enough for tens of volunteers."""
+    """Number of DHT keys that the volunteers' records are spread over; 1 is enough for tens of volunteers."""
 
 
 class HubTable(Table):
-    """[hub]: where bytes travel."""
+    """[hub]: the Hub and the run's repos."""
 
     endpoint: str = PUBLIC_ENDPOINT
     embedded: bool = False
@@ -43,12 +43,12 @@ class HubTable(Table):
 
 
 class DhtTable(Table):
-    """[dht]: how the coordinator's peer is reached."""
+    """[dht]: addresses of the coordinator's DHT peer."""
 
     listen: list[str] = ["/ip4/127.0.0.1/tcp/0"]
     initial_peers: list[str] = []
     announce: list[str] = []
-    """Multiaddrs that volunteers can dial, where they differ from `listen`, such as behind a port forwarding."""
+    """Multiaddrs that volunteers dial, if they differ from `listen`, as behind port forwarding."""
     nat_port_map: bool = False
     """Ask the router for a port (UPnP, NAT-PMP): sends packets to the gateway."""
     auto_nat: bool = False
@@ -56,7 +56,7 @@ class DhtTable(Table):
 
 
 class TaskTable(Table):
-    """[tasks]: what each expert costs, and how patient the coordinator is."""
+    """[tasks]: cost of each expert's training, and the coordinator's timeouts."""
 
     steps: Annotated[int, Field(ge=1)]
     deadline_s: Annotated[float, Field(gt=0)]
@@ -69,7 +69,7 @@ class TaskTable(Table):
 
 
 class RouterTable(Table):
-    """[router]: the model that joins the experts."""
+    """[router]: the router and its training."""
 
     preset: str
     overrides: Settings = {}
@@ -79,25 +79,25 @@ class RouterTable(Table):
     training: Settings = {}
     """Further fields of RouterTrainingConfig."""
     sees_prompt: bool = False
-    """Show it the captions too, where there are any. Without, the prompt router's word is joined to its own by Bayes'
-    rule. Ancestral routing draws by the prompt router either way."""
+    """Give the router the captions as input, if there are any. Otherwise its posterior is combined with that of the
+    prompt router by Bayes' rule. Ancestral routing draws from the prompt router in both cases."""
     train_after: Annotated[int, Field(ge=0)] = 0
-    """Start by itself when so many experts are registered; 0: only by `paris-coord train-router`."""
+    """`serve` trains the router when this many experts are registered; 0 leaves it to `paris-coord train-router`."""
 
 
 class ComputeTable(Table):
-    """[compute]: what the organiser's own machine gives to verification and to training of its own."""
+    """[compute]: device and threads for verification and training on the organiser's machine."""
 
     device: str = "cpu"
     num_threads: Annotated[int, Field(ge=1)] | None = None
-    """CPU threads of each child process; None leaves it to torch. Fewer where volunteers share the machine."""
+    """CPU threads of each child process; None is torch's default. Set fewer if volunteers share the machine."""
 
 
 class SamplingTable(Table):
-    """[sampling]: the release's defaults, and what the report draws.
+    """[sampling]: sampling defaults of the release, and prompts and seeds of the report.
 
-    The fields of `paris.experts.sampling.settings`, which imports torch and so may not be imported here: a mistake is
-    found now, and not when the release is made.
+    Repeats the fields of `paris.experts.sampling.settings`, which imports torch and may not be imported here, so that
+    an invalid value is found at `init` and not at `release`.
     """
 
     num_steps: Annotated[int, Field(ge=1)] = 50
@@ -108,7 +108,7 @@ class SamplingTable(Table):
     guidance_interval: tuple[_UnitTime, _UnitTime] = (0.0, 1.0)
     guidance_every: Annotated[int, Field(ge=1)] = 1
     guidance_away_from: Literal["expert", "ensemble"] = "expert"
-    """New recipes say "ensemble"; the run.toml of a run that was begun before there was a choice keeps what it had."""
+    """Recipes set "ensemble"; the default serves a run.toml that is older than this field."""
     routing_threshold: Annotated[float, Field(ge=0, le=1)] | None = None
     sure_above: Annotated[float, Field(ge=0, le=1)] = 1.0
     router_every: Annotated[int, Field(ge=1)] = 1
@@ -119,25 +119,25 @@ class SamplingTable(Table):
 
 
 class ModelTable(Table):
-    """[model]: the expert's preset, what differs from it, and what training starts from."""
+    """[model]: architecture and initial weights of the experts."""
 
     preset: str
     overrides: Settings = {}
     imagenet_weights: str | None = None
-    """A DiT trained on ImageNet that all experts start from: a safetensors file, absolute or relative to the run
-    directory. Without it they start from the run's seed."""
+    """A DiT trained on ImageNet that all experts start from: path of a safetensors file, absolute or relative to the
+    run directory. Default: random weights by the run's seed."""
     warm_start_steps: Annotated[int, Field(ge=1)] | None = None
-    """Steps of one model on the data of all clusters, in a batch as large as all experts' together, that all experts
-    start from: `paris-coord warm-start` trains it (docs/quality.md)."""
+    """Steps of the warm start, a model trained on all clusters with the total batch of all experts, that all experts
+    start from; `paris-coord warm-start` trains it (docs/quality.md)."""
 
 
 class ObjectivesTable(Table):
-    """[objectives]: which experts learn to predict the noise (DDPM); all others learn the velocity (flow matching)."""
+    """[objectives]: which experts predict the noise (DDPM); all others predict the velocity (flow matching)."""
 
     epsilon_clusters: tuple[Annotated[int, Field(ge=0)], ...] = ()
     schedule: Literal["cosine", "linear"] = "cosine"
-    """How the noise of the epsilon experts grows over time."""
+    """Noise schedule of the epsilon experts."""
 
-    def of(self, cluster: int) -> Settings:
-        """Fields of the Objective of one cluster's expert; empty for flow matching."""
+    def for_cluster(self, cluster: int) -> Settings:
+        """Fields of the Objective of a cluster's expert; empty for flow matching."""
         return {"kind": "epsilon", "schedule": self.schedule} if cluster in self.epsilon_clusters else {}

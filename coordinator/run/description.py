@@ -1,4 +1,4 @@
-"""From the organiser's settings and the prepared data to what is published, and to what `tick` decides by."""
+"""The RunSpec of a run, from its settings and prepared data."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from paris.protocol.records import RunSpec
 
 
 def make_spec(run: RunDir, initial_peers: list[str]) -> RunSpec:
-    """The run's public description with the peers of this moment.
+    """Make the run's public description.
+
+    Args:
+        run: A prepared run directory.
+        initial_peers: Present multiaddrs of the coordinator's DHT peer.
 
     Raises:
-        RunDirError: The data is not prepared yet.
-        NotReadyError: What all experts start from is not made yet.
-        ExpertError: The model's settings are not valid.
+        RunDirError: The data is not prepared.
+        NotReadyError: The initial weights that run.toml requests do not exist yet.
+        ExpertError: The model's settings are invalid.
     """
     config, text = run.config, text_settings(run)
     return RunSpec(

@@ -1,4 +1,4 @@
-"""The files of a run directory."""
+"""Paths of a run directory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from paris.protocol.signing import Identity
 
 @dataclass(frozen=True)
 class RunDir:
-    """A run's folder with its configuration and key loaded."""
+    """A run's folder with its loaded settings and signing key."""
 
     path: Path
     config: RunConfig
@@ -22,11 +22,11 @@ class RunDir:
 
     @classmethod
     def open(cls, path: Path) -> RunDir:
-        """Load a run directory.
+        """Load settings and key.
 
         Raises:
-            RunDirError: It has no run.toml.
-            ConfigError: run.toml is not valid.
+            RunDirError: The folder has no run.toml.
+            ConfigError: run.toml is invalid.
             IdentityError: The run's key is missing or unreadable.
         """
         config = load_config(path)
@@ -34,7 +34,7 @@ class RunDir:
 
     @property
     def run_id(self) -> str:
-        """The run's id, which vouches for its key."""
+        """The run's name and the fingerprint of its key."""
         return make_run_id(self.config.run.name, self.identity.public_key)
 
     @property
@@ -44,37 +44,37 @@ class RunDir:
 
     @property
     def data(self) -> Path:
-        """What `prepare` made."""
+        """Output of `prepare`."""
         return self.path / "data"
 
     @property
     def initial_weights(self) -> Path:
-        """Names the initial weights among the data; absent where the run starts from its seed."""
+        """Record of the initial weights; missing if the experts start from random weights."""
         return self.data / "initial_weights.json"
 
     @property
     def warm_start(self) -> Path:
-        """Snapshots of `warm-start`, while it trains."""
+        """Snapshots of an unfinished `warm-start`."""
         return self.path / "warm-start"
 
     @property
     def heldout_files(self) -> list[Path]:
-        """The secret rows, a file a cluster; they may be missing where the data is elsewhere."""
+        """The secret held-out rows, one file for each cluster; missing on a machine without the data."""
         return [self.data / "heldout" / f"cluster-{k:03d}.parquet" for k in range(self.config.run.num_experts)]
 
     @property
     def state_file(self) -> Path:
-        """The coordinator's SQLite file."""
+        """SQLite file of the coordinator's state."""
         return self.path / "state.sqlite"
 
     @property
     def peer_key(self) -> Path:
-        """The DHT peer's identity."""
+        """Identity of the DHT peer."""
         return self.path / "keys" / "peer.key"
 
     @property
     def hub_data(self) -> Path:
-        """The embedded Hub's files."""
+        """Files of the embedded Hub."""
         return self.path / "hub"
 
     @property
@@ -84,36 +84,36 @@ class RunDir:
 
     @property
     def samples(self) -> Path:
-        """What the experts drew for the router, where it is trained on that."""
+        """Samples of the experts, for `train-router --from-samples`."""
         return self.path / "samples"
 
     @property
     def release(self) -> Path:
-        """The assembled, sampleable model."""
+        """The released model."""
         return self.path / "release"
 
     @property
     def logs(self) -> Path:
-        """One log file a child process."""
+        """One log file for each child process."""
         return self.path / "logs"
 
     def require_prepared(self) -> Path:
-        """The prepared data's closing record.
+        """Path of `prepared.json`, which `prepare` writes last.
 
         Raises:
-            RunDirError: `prepare` has not finished here.
+            RunDirError: `prepare` has not finished.
         """
         path = self.data / "prepared.json"
         if not path.is_file():
-            raise RunDirError(f"{self.data} holds no prepared data.", f"Run: paris-coord prepare {self.path}")
+            raise RunDirError(f"{self.data} contains no prepared data.", f"Run: paris-coord prepare {self.path}")
         return path
 
 
 def require_empty(path: Path) -> None:
-    """Refuse to make a run where something already is.
+    """Check that a folder is missing or empty.
 
     Raises:
-        RunDirError: The folder exists and is not empty; nothing is changed.
+        RunDirError: It is neither.
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise RunDirError(f"{path} already exists and is not empty.", "Choose another folder, or remove it first.")

@@ -1,9 +1,9 @@
-"""The file that all experts of a run start from, where it is not the run's seed: converted, or by `warm_start.py`.
+"""Initial weights of all experts, if run.toml replaces the random ones: an ImageNet DiT, or the warm start.
 
-<run>/data/initial_weights.safetensors    the weights; they travel with the run's data
-<run>/data/initial_weights.json           their size and sha256, and what they were made of; written last
+<run>/data/initial_weights.safetensors    the weights; published with the data
+<run>/data/initial_weights.json           their bytes, sha256 and origin; written last
 
-Nothing here imports torch, but for what writes weights.
+Only the functions that write weights import torch.
 """
 
 from __future__ import annotations
@@ -22,73 +22,74 @@ from paris.protocol.records import PartFile
 if TYPE_CHECKING:
     from paris.experts.models.model import DiTExpert
 
-_IMAGENET, _WARM = "imagenet", "warm-start"
+_IMAGENET, _WARM_START = "imagenet", "warm-start"
 _CHANGES_NO_WEIGHTS = ("snapshot_every", "micro_batch_size")
 
 
 @dataclass(frozen=True)
-class Start:
-    """Initial weights that stand among a run's data."""
+class StoredInitialWeights:
+    """Initial weights in a run's data folder, as `initial_weights.json` describes them."""
 
     weights: PartFile
     kind: str = _IMAGENET
     made_of: dict[str, Any] = field(default_factory=dict)
-    """Of a warm start: the settings and shards that decide its weights."""
+    """Warm start only: the settings and data that determine the weights (`warm_start_settings`)."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """What else is told of it."""
+    """Warm start only: steps, batch size, final loss, seconds."""
 
 
-def standing_start(run: RunDir) -> Start | None:
-    """The initial weights that are there, whole as far as their size says; None where there are none."""
+def read_initial_weights(run: RunDir) -> StoredInitialWeights | None:
+    """The stored initial weights; None if there are none or the file has another size. Does not hash the file."""
     if not run.initial_weights.is_file():
         return None
     record = json.loads(run.initial_weights.read_bytes())
     weights = PartFile.model_validate({name: record.pop(name) for name in PartFile.model_fields})
     path = run.data / weights.path
-    return Start(weights, **record) if path.is_file() and path.stat().st_size == weights.bytes else None
+    return StoredInitialWeights(weights, **record) if path.is_file() and path.stat().st_size == weights.bytes else None
 
 
 def initial_weights(run: RunDir) -> PartFile | None:
-    """The file that all experts start from; None where the run starts from its seed.
+    """The file that all experts start from; None if they start from random weights by the run's seed.
 
     Raises:
-        NotReadyError: run.toml asks for such weights, and they are not made yet.
+        NotReadyError: run.toml requests initial weights that do not exist yet.
     """
     model = run.config.model
     if model.warm_start_steps is None and model.imagenet_weights is None:
         return None
-    kind, command = (_IMAGENET, "prepare") if model.warm_start_steps is None else (_WARM, "warm-start")
-    start = standing_start(run)
-    if start is None or start.kind != kind:
+    kind, command = (_IMAGENET, "prepare") if model.warm_start_steps is None else (_WARM_START, "warm-start")
+    stored = read_initial_weights(run)
+    if stored is None or stored.kind != kind:
         raise NotReadyError("The initial weights are not made yet.", f"Run: paris-coord {command} {run.path}")
-    return start.weights
+    return stored.weights
 
 
-def require_present_start(run: RunDir) -> None:
-    """Refuse a warm start that was made of other data or settings than the run has now; asked before tasks open.
+def require_current_warm_start(run: RunDir) -> None:
+    """Check, before tasks open, that the warm start comes from the run's present settings and data.
 
     Raises:
-        NotReadyError: It was, or there is none though run.toml asks for one.
+        NotReadyError: It does not, or run.toml requests a warm start and there is none.
     """
     if run.config.model.warm_start_steps is None or initial_weights(run) is None:
         return
-    start, wanted = standing_start(run), warm_start_settings(run)
-    made_of = start.made_of if start else {}
-    changed = [name for name, value in wanted.items() if made_of.get(name) != value]
+    stored, expected = read_initial_weights(run), warm_start_settings(run)
+    made_of = stored.made_of if stored else {}
+    changed = [name for name, value in expected.items() if made_of.get(name) != value]
     if changed:
         raise NotReadyError(
-            f"The model that all experts start from was trained with other {' and '.join(changed)}.",
+            f"The warm start was trained with other {' and '.join(changed)}.",
             f"Run: paris-coord warm-start {run.path}",
         )
 
 
 def warm_start_settings(run: RunDir) -> dict[str, Any]:
-    """All of run.toml and of the data that decides the weights of a warm start, as it is written there.
+    """All settings and data that determine the weights of a warm start.
 
-    As written, not as it is filled up: a later version with one default more is not another training.
+    The fields are those written in run.toml, without defaults: a version that adds a default does not invalidate the
+    weights.
 
     Raises:
-        RunDirError: The data is not prepared yet.
+        RunDirError: The data is not prepared.
         NotReadyError: A cluster has no manifest.
     """
     config = run.config
@@ -105,38 +106,39 @@ def warm_start_settings(run: RunDir) -> dict[str, Any]:
     }
 
 
-def keep_initial_weights(run: RunDir, expert: DiTExpert, kind: str, **told: Any) -> Start:
-    """Put weights where all experts start from them.
+def save_initial_weights(run: RunDir, expert: DiTExpert, kind: str, **origin: Any) -> StoredInitialWeights:
+    """Write initial weights and their record into the data folder.
 
     Args:
         run: A prepared run directory.
-        expert: The weights, in float32.
+        expert: The weights, float32.
         kind: "imagenet" or "warm-start".
-        told: `made_of` and `facts` of `Start`.
+        origin: `made_of` and `facts` of `StoredInitialWeights`.
 
     Raises:
-        DiskFullError: No space; earlier initial weights are as they were.
+        DiskFullError: No space; earlier initial weights are left unchanged.
     """
     from paris.experts.models.initial_weights import write_initial_weights
 
     weights = PartFile.model_validate(write_initial_weights(run.data, expert).to_settings())
-    record = {**weights.model_dump(mode="json"), "kind": kind, **told}
+    record = {**weights.model_dump(mode="json"), "kind": kind, **origin}
     write_whole(run.initial_weights, json.dumps(record, indent=1).encode())
-    return Start(weights, kind, **told)
+    return StoredInitialWeights(weights, kind, **origin)
 
 
 def convert_initial_weights(run: RunDir, checkpoint: Path) -> PartFile:
-    """Make what all experts start from out of a DiT that was trained on ImageNet.
+    """Convert a DiT that was trained on ImageNet to initial weights of the run's experts.
 
     Args:
         run: A prepared run directory.
-        checkpoint: A safetensors file with DiT's own names, or those of diffusers.
+        checkpoint: A safetensors file with the tensor names of DiT or of diffusers.
 
     Raises:
-        CheckpointError: The file is missing, or no DiT of the run's shape; earlier initial weights are as they were.
+        CheckpointError: The file is missing, or is not a DiT of the run's shape; earlier initial weights are left
+            unchanged.
         DiskFullError: No space for the converted weights.
     """
     from paris.experts.models.imagenet import from_imagenet_dit
 
     expert = from_imagenet_dit(checkpoint, model_config(run), run.config.run.seed)
-    return keep_initial_weights(run, expert, _IMAGENET).weights
+    return save_initial_weights(run, expert, _IMAGENET).weights

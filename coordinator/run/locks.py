@@ -1,4 +1,4 @@
-"""Who works on a run directory: file locks, which the system lets go of when a process ends, however it ends."""
+"""File locks on a run directory; the system releases them when their process ends."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from paris.protocol.locks import try_lock
 
 
 @contextmanager
-def served(run: RunDir) -> Iterator[None]:
-    """Hold the lock of the one coordinator that serves a run directory.
+def serve_lock(run: RunDir) -> Iterator[None]:
+    """Hold the lock that at most one serving coordinator of a run directory holds.
 
     Raises:
-        RunDirError: Another one does.
+        RunDirError: Another process holds it.
     """
-    taken = RunDirError(f"Another coordinator already serves {run.path}.", "Stop it first (Ctrl-C in its terminal).")
-    with locked(run.path / "serve.lock", taken):
+    busy = RunDirError(f"Another coordinator already serves {run.path}.", "Stop it first (Ctrl-C in its terminal).")
+    with hold_lock(run.path / "serve.lock", busy):
         yield
 
 
 def is_served(run: RunDir) -> bool:
     """Whether a coordinator serves this directory now."""
     try:
-        with served(run):
+        with serve_lock(run):
             return False
     except RunDirError:
         return True
 
 
 @contextmanager
-def locked(path: Path, taken: Exception) -> Iterator[None]:
+def hold_lock(path: Path, busy: Exception) -> Iterator[None]:
     """Hold a lock file.
 
     Args:
-        path: The file; made if need be, with its folder.
-        taken: Raised where another process holds it.
+        path: The lock file; created with its folder if missing.
+        busy: Raised if another process holds the lock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = try_lock(path)
     if lock is None:
-        raise taken
+        raise busy
     with lock:
         yield

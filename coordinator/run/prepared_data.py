@@ -1,4 +1,4 @@
-"""What `prepare` left, and what follows from it with run.toml: manifests, the experts' shape, the text's settings."""
+"""Reads the output of `prepare`: its record, the manifests, and the model and text settings that depend on it."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _MAX_MANIFEST_BYTES = 64 * 2**20
 
 
 def prepared_record(run: RunDir) -> dict[str, Any]:
-    """What `prepare` wrote last: configuration, digests, counts."""
+    """Content of `prepared.json`: configuration, digests, counts."""
     return dict(json.loads(run.require_prepared().read_text("utf-8")))
 
 
 def load_manifests(run: RunDir, revision: str = "0" * 40) -> list[Manifest]:
-    """Read the prepared manifests, one a cluster.
+    """Read the manifest of each cluster, in order.
 
     Args:
         run: The run directory.
-        revision: Commit of the data repo that holds the shards, 40 hex digits; zeros where it does not matter.
+        revision: Commit of the data repo with the shards, 40 hex digits; zeros if unused.
 
     Raises:
-        NotReadyError: A cluster has none.
+        NotReadyError: A cluster has no manifest.
     """
     manifests = []
     for cluster in range(run.config.run.num_experts):
@@ -49,24 +49,24 @@ def _read_manifest(path: Path, cluster: int, repo: str, revision: str) -> Manife
 
 
 def model_config(run: RunDir) -> ModelConfig:
-    """The shape of the run's experts.
+    """Architecture of the run's experts.
 
     Raises:
-        RunDirError: The data is not prepared yet.
-        ExpertError: The model's settings are not valid.
+        RunDirError: The data is not prepared.
+        ExpertError: The model's settings are invalid.
     """
     from paris.experts.models.presets import ModelConfig, model_preset
 
     table, text = run.config.model, text_settings(run)
     base = model_preset(table.preset).to_settings()
-    of_text = {"text_embed_dim": text["dim"], "max_text_tokens": text["max_tokens"]}
-    return ModelConfig.from_settings({**base, **of_text, **table.overrides})
+    text_shape = {"text_embed_dim": text["dim"], "max_text_tokens": text["max_tokens"]}
+    return ModelConfig.from_settings({**base, **text_shape, **table.overrides})
 
 
 def text_settings(run: RunDir) -> dict[str, Any]:
-    """Fields of the run's TextConfig, those that preparation filled in among them.
+    """Fields of the run's TextConfig: those of [text] and those that `prepare` added.
 
     Raises:
-        RunDirError: The data is not prepared yet.
+        RunDirError: The data is not prepared.
     """
     return {**run.config.text, **prepared_record(run).get("text", {})}

@@ -10,7 +10,7 @@ from paris.coordinator.children import Children
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.run.description import make_spec
 from paris.coordinator.run.directory import RunDir
-from paris.coordinator.run.locks import served
+from paris.coordinator.run.locks import serve_lock
 from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.run_hub.connect import connect_hub
 from paris.coordinator.run_hub.embedded import start_embedded_hub
@@ -41,7 +41,7 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
     """
     run.require_prepared()
     children = Children(run.logs)
-    with served(run):
+    with serve_lock(run):
         try:
             embedded = start_embedded_hub(run, children) if run.config.hub.embedded else None
             hub = connect_hub(run, children, start_embedded=False)

@@ -6,7 +6,7 @@ import time
 
 from paris.coordinator.errors import RunDirError
 from paris.coordinator.run.directory import RunDir
-from paris.coordinator.run.initial_weights import initial_weights, require_present_start
+from paris.coordinator.run.initial_weights import initial_weights, require_current_warm_start
 from paris.coordinator.run.prepared_data import load_manifests
 from paris.coordinator.state.events import Event
 from paris.coordinator.state.model import TaskState
@@ -43,7 +43,7 @@ def open_tasks(run: RunDir) -> int:
                 )
         added = len(new.tasks) - len(old.tasks)
         if added:
-            require_present_start(run)
+            require_current_warm_start(run)
         store.save(old, new, [Event("opened", f"{added} tasks opened.")] if added else [], time.time())
         return len(new.tasks)
     finally:
@@ -70,7 +70,7 @@ def make_tasks(run: RunDir) -> list[TaskState]:
             min_disk_bytes=table.min_disk_bytes + manifest.num_bytes + (start.bytes if start else 0),
             deadline_s=table.deadline_s,
             grace_s=table.grace_s,
-            objective=run.config.objectives.of(manifest.cluster),
+            objective=run.config.objectives.for_cluster(manifest.cluster),
             state="open",
         )
         tasks.append(TaskState(task=task))

@@ -1,9 +1,9 @@
-"""Router training: by `paris-coord train-router`, or by the running service as a child process.
+"""The router job: trains the run's router and prompt router. Run by `train-router`, or by `serve` as a child process.
 
 router/config.json  pytorch_model.safetensors     the router, as in a release
 router/prompt_router.safetensors                  p(k | prompt), trained beside it
-router/report.json                                accuracy and calibration by noise level, losses; what rows it saw
-router/summary.txt                                one sentence, written last: then all of it is there
+router/report.json                                accuracy and calibration by noise level, losses, source of the rows
+router/summary.txt                                one sentence, written last: marks the folder as complete
 """
 
 from __future__ import annotations
@@ -32,45 +32,41 @@ if TYPE_CHECKING:
 _PROGRESS_EVERY = 50
 
 
-def train_run_router(run: RunDir, *, from_samples: bool = False) -> str:
-    """Train the run's two routers on its prepared data, or on what its experts drew.
+def run_router_job(run: RunDir, *, from_samples: bool = False) -> str:
+    """Train the router and the prompt router of a run, and write them to `run.router`.
 
     Args:
         run: A prepared run directory.
-        from_samples: On the rows of `router_samples.py`, which are drawn already.
+        from_samples: Train on samples of the experts, drawn before by `draw_samples`, instead of the data.
 
     Returns:
-        One sentence on what the router learned.
+        One sentence with the router's accuracy.
 
     Raises:
-        RunDirError: Nothing is prepared.
-        ShardError: Samples are asked for, and not all of them are drawn.
-        ExpertError: A setting is not valid, or training diverged; an earlier router is left as it was.
+        RunDirError: The data is not prepared.
+        ShardError: Samples are missing.
+        ExpertError: A setting is invalid, or training diverged; an earlier router is left unchanged.
     """
     from paris.experts.release.layout import write_router
 
     spec = make_spec(run, [])
     rows = _sampled_rows(run) if from_samples else _prepared_rows(run)
-    router, report = _train_router(run, spec, rows)
-    prompt_router = _train_prompt_router(run, spec, rows.clusters)
+    router, report = _fit_router(run, spec, rows)
+    prompt_router = _fit_prompt_router(run, spec, rows.clusters)
     (run.router / "summary.txt").unlink(missing_ok=True)
     write_router(run.router, router)
     _write_prompt_router(run, prompt_router)
-    plain = {**_plain(report, spec.num_experts), "trained_on": rows.trained_on, "judged_on": rows.judged_on}
-    write_whole(run.router / "report.json", json.dumps(plain, indent=1).encode())
-    who = "The router, trained on samples of the experts," if from_samples else "The router"
-    unseen = "held-out rows" if rows.judged_on == "data" else "further samples"
-    summary = f"{who} names the cluster of {report.accuracy:.0%} of {unseen} over all noise levels"
-    summary += f" (chance {report.chance:.0%})."
-    if run.config.router.sees_prompt and not router.sees_prompt:
-        summary += " No row has a caption, so it sees pictures alone."
+    record = {**_report_json(report, spec.num_experts), "trained_on": rows.trained_on, "judged_on": rows.judged_on}
+    write_whole(run.router / "report.json", json.dumps(record, indent=1).encode())
+    ignores_prompt = run.config.router.sees_prompt and not router.sees_prompt
+    summary = _summary(report, rows, ignores_prompt=ignores_prompt)
     write_whole(run.router / "summary.txt", summary.encode())
     return summary
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """What the routers see."""
+    """Training and held-out rows of each cluster."""
 
     clusters: list[ClusterData]
     heldout: list[ClusterData]
@@ -87,7 +83,7 @@ def _prepared_rows(run: RunDir) -> _Rows:
 
 
 def _sampled_rows(run: RunDir) -> _Rows:
-    """What the experts drew; judged on real rows where they are here."""
+    """Samples of the experts; the router is evaluated on real held-out rows if they are here."""
     from paris.experts.data.shards import ClusterData
     from paris.experts.pipeline.expert_samples import read_samples
 
@@ -97,8 +93,8 @@ def _sampled_rows(run: RunDir) -> _Rows:
     return _Rows(clusters, [ClusterData([path]) for path in run.heldout_files], "samples", "data")
 
 
-def _train_router(run: RunDir, spec: RunSpec, rows: _Rows) -> tuple[Router, RouterReport]:
-    """The router of noisy pictures; it is judged on the secret held-out rows."""
+def _fit_router(run: RunDir, spec: RunSpec, rows: _Rows) -> tuple[Router, RouterReport]:
+    """Train the router of noisy pictures and evaluate it on held-out rows."""
     import torch
 
     from paris.experts.frozen.codec import CodecConfig, load_codec
@@ -109,14 +105,14 @@ def _train_router(run: RunDir, spec: RunSpec, rows: _Rows) -> tuple[Router, Rout
 
     table = run.config.router
     base = router_preset(table.preset, spec.num_experts)
-    same_pictures = {name: spec.model[name] for name in ("image_size", "in_channels")}
+    input_shape = {name: spec.model[name] for name in ("image_size", "in_channels")}
     text = TextConfig.from_settings(spec.text)
     sees_prompt = table.sees_prompt and any(map(_has_captions, rows.clusters))
-    same_text = {"text_embed_dim": text.dim} if sees_prompt else {}
-    config = type(base).from_settings({**base.to_settings(), **same_pictures, **table.overrides, **same_text})
+    text_width = {"text_embed_dim": text.dim} if sees_prompt else {}
+    config = type(base).from_settings({**base.to_settings(), **input_shape, **table.overrides, **text_width})
     training = {"steps": table.steps, "batch_size": table.batch_size, "learning_rate": table.learning_rate}
 
-    def show(step: int, loss: float) -> None:
+    def write_progress(step: int, loss: float) -> None:
         if step % _PROGRESS_EVERY == 0 or step == table.steps:
             progress = {"step": step, "steps": table.steps, "loss": loss}
             write_whole(run.router / "progress.json", json.dumps(progress).encode())
@@ -131,12 +127,12 @@ def _train_router(run: RunDir, spec: RunSpec, rows: _Rows) -> tuple[Router, Rout
         text_encoder=load_text_encoder(text, run.data, run.config.compute.device) if sees_prompt else None,
         device=run.config.compute.device,
         num_threads=run.config.compute.num_threads or torch.get_num_threads(),
-        on_progress=show,
+        on_progress=write_progress,
     )
 
 
-def _train_prompt_router(run: RunDir, spec: RunSpec, clusters: list[ClusterData]) -> PromptRouter | None:
-    """The router of prompts, from the rows' captions; None where no row has one."""
+def _fit_prompt_router(run: RunDir, spec: RunSpec, clusters: list[ClusterData]) -> PromptRouter | None:
+    """Train the prompt router on the captions; None if there are none."""
     from paris.experts.frozen.text import TextConfig
     from paris.experts.frozen.text_loading import load_text_encoder
     from paris.experts.models.prompt_router import train_prompt_router
@@ -151,7 +147,7 @@ def _train_prompt_router(run: RunDir, spec: RunSpec, clusters: list[ClusterData]
 
 
 def _write_prompt_router(run: RunDir, prompt_router: PromptRouter | None) -> None:
-    """Write it, or remove an earlier one where there is none now."""
+    """Write the prompt router, or remove an earlier one if it is None."""
     from paris.experts.models.prompt_router import save_prompt_router
 
     weights, config = run.router / "prompt_router.safetensors", run.router / "prompt_router.json"
@@ -171,15 +167,23 @@ def _has_captions(data: ClusterData) -> bool:
     return any(_captions(data))
 
 
-def _plain(report: RouterReport, num_clusters: int) -> dict[str, Any]:
-    """The report as JSON; figures by noise level become (from, to, figure)."""
-    plain = report.model_dump(mode="json")
-    for name, figures in plain.items():
+def _report_json(report: RouterReport, num_clusters: int) -> dict[str, Any]:
+    """The report as JSON; each `*_by_noise` list becomes (low, high, figure) triples of equal noise intervals."""
+    fields = report.model_dump(mode="json")
+    for name, figures in fields.items():
         if name.endswith("_by_noise"):
             count = len(figures)
-            plain[name] = [(i / count, (i + 1) / count, figure) for i, figure in enumerate(figures)]
-    return {**plain, "num_clusters": num_clusters}
+            fields[name] = [(i / count, (i + 1) / count, figure) for i, figure in enumerate(figures)]
+    return {**fields, "num_clusters": num_clusters}
+
+
+def _summary(report: RouterReport, rows: _Rows, *, ignores_prompt: bool) -> str:
+    subject = "The router" if rows.trained_on == "data" else "The router, trained on samples of the experts,"
+    unseen = "held-out rows" if rows.judged_on == "data" else "further samples"
+    summary = f"{subject} names the cluster of {report.accuracy:.0%} of {unseen} over all noise levels"
+    summary += f" (chance {report.chance:.0%})."
+    return summary + (" No row has a caption, so it sees pictures alone." if ignores_prompt else "")
 
 
 if __name__ == "__main__":
-    fail_worker(lambda: train_run_router(RunDir.open(Path(sys.argv[1])), from_samples=sys.argv[2:] == ["samples"]))
+    fail_worker(lambda: run_router_job(RunDir.open(Path(sys.argv[1])), from_samples=sys.argv[2:] == ["samples"]))

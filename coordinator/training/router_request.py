@@ -1,4 +1,4 @@
-"""`paris-coord train-router`: by the running service where there is one, else here and now."""
+"""`paris-coord train-router`: by the running service if there is one, else in this process."""
 
 from __future__ import annotations
 
@@ -16,46 +16,48 @@ from paris.coordinator.state.store import Store
 _POLL_S = 0.5
 
 
-def train_router_now(run: RunDir, *, from_samples: bool = False) -> None:
-    """Train the run's router, and wait for its end.
+def request_router(run: RunDir, *, from_samples: bool = False) -> None:
+    """Have the router trained, and wait until it is.
+
+    While `serve` runs on the directory, the service trains it, so that it is never trained twice at the same time.
 
     Args:
-        run: A prepared run directory. While `serve` works on it, the service trains, so that nobody trains twice.
-        from_samples: On rows that the experts have drawn (`router_samples.py`), instead of data.
+        run: A prepared run directory.
+        from_samples: Train on samples of the experts, drawn before by `draw_samples`, instead of the data.
 
     Raises:
-        NotReadyError: The service could not train it; an earlier router is left as it was.
-        ParisError: As training raises.
+        NotReadyError: The service failed to train it; an earlier router is left unchanged.
+        ParisError: As `run_router_job`.
     """
     store = Store(run.state_file)
     try:
         if is_served(run):
-            _ask_the_service(run, store, from_samples)
+            _request_from_service(run, store, from_samples)
         else:
-            _train_here(run, store, from_samples)
+            _run_in_this_process(run, store, from_samples)
     finally:
         store.close()
 
 
-def _ask_the_service(run: RunDir, store: Store, from_samples: bool) -> None:
+def _request_from_service(run: RunDir, store: Store, from_samples: bool) -> None:
     say("The running service trains the router.")
     store.raise_flag(ROUTER_FLAG, FROM_SAMPLES if from_samples else FROM_DATA)
     while store.has_flag(ROUTER_FLAG) or store.load().router.phase == "training":
         if not is_served(run):
             raise NotReadyError(
-                "The service ended before the router was trained.", f"Start it: paris-coord serve {run.path}"
+                "The service stopped before the router was trained.", f"Start it: paris-coord serve {run.path}"
             )
         time.sleep(_POLL_S)
     router = store.load().router
     if router.phase != "done":
-        raise NotReadyError(f"The router was not trained: {router.note}", f"See {run.logs / 'router.log'}")
+        raise NotReadyError(f"Router training failed: {router.note}", f"See {run.logs / 'router.log'}")
     say(router.note)
 
 
-def _train_here(run: RunDir, store: Store, from_samples: bool) -> None:
-    from paris.coordinator.training.router import train_run_router
+def _run_in_this_process(run: RunDir, store: Store, from_samples: bool) -> None:
+    from paris.coordinator.training.router import run_router_job
 
-    summary = train_run_router(run, from_samples=from_samples)
+    summary = run_router_job(run, from_samples=from_samples)
     old, trained = store.load(), RouterState(phase="done", note=summary, from_samples=from_samples)
     store.save(old, old.with_router(trained), [Event("router", summary)], time.time())
     say(summary)

@@ -1,4 +1,4 @@
-"""How near a student came to its teachers on the secret held-out rows, in the terms that all objectives share."""
+"""Held-out losses of a student and of its teachers, comparable between objectives."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ from paris.experts.seeding import seed_for
 from paris.experts.training.evaluate import comparable_losses
 from paris.experts.weights.checkpoint import load_weights
 
-_MOST_ROWS = 256
-"""Rows of a cluster that are looked at."""
+_MAX_ROWS = 256
+"""Held-out rows of a cluster that are scored."""
 
 
 def heldout_scores(
     run: RunDir, experts: TrainedExperts, bank: ExpertBank, weights: Path, device: str
 ) -> dict[str, Any] | None:
-    """Losses of the student and of each cluster's own expert, on the same rows, times and noises.
+    """Score the student and each cluster's own expert on the same held-out rows, times and noise.
 
     Args:
         run: The run.
         experts: The teachers.
-        bank: The teachers, open.
-        weights: The student's file.
-        device: Where all compute.
+        bank: The teachers' weights.
+        weights: The student's weights file.
+        device: Where to compute.
 
     Returns:
-        `student` and `experts`, means over the clusters by their held-out rows, and `clusters`, a pair each; None where
-        a cluster's held-out rows are not here.
+        `student` and `experts`: mean losses, weighted by each cluster's held-out rows; `clusters`: both losses of each
+        cluster. None if a cluster's held-out rows are missing.
 
     Raises:
-        CheckpointError: The student's weights are not the model's.
+        CheckpointError: The file does not contain weights of the teachers' architecture.
         ShardError: A held-out file cannot be read.
     """
     layout = experts.layout
     if not all(path.is_file() for path in run.heldout_files):
         return None
-    codec = load_codec(layout.codec, experts.parts, device)
-    encoder = load_text_encoder(layout.text, experts.parts, device)
+    codec = load_codec(layout.codec, experts.frozen_folder, device)
+    encoder = load_text_encoder(layout.text, experts.frozen_folder, device)
     student = DiTExpert(layout.model)
     load_weights(weights, student)
     student.to(device).eval().requires_grad_(False)
     pairs, counts = [], []
     for k, path in enumerate(run.heldout_files):
         shard = ShardFile(path)
-        rows = codec.to_model(shard.latents[:_MOST_ROWS].copy())
-        text, seed = encoder.encode(shard.captions[:_MOST_ROWS]), seed_for(run.config.run.seed, "student-scores", k)
+        rows = codec.to_model(shard.latents[:_MAX_ROWS].copy())
+        text, seed = encoder.encode(shard.captions[:_MAX_ROWS]), seed_for(run.config.run.seed, "student-scores", k)
         expert, objective = learned(bank[k])
         own = comparable_losses(expert, rows, text, seed=seed, objective=objective).mean().item()
         pairs.append((comparable_losses(student, rows, text, seed=seed).mean().item(), own))

@@ -125,8 +125,8 @@ def test_init_fills_in_free_ports_where_the_recipe_leaves_them_open(tmp_path):
     [
         ({"host": "my-machine"}, "'my-machine' is not an IPv4 address"),
         ({"host": "192.0.2.7"}, "cannot listen at 192.0.2.7.*an address of this machine"),
-        ({"hub_endpoint": "hub.example"}, "'hub.example' is not a Hub's endpoint"),
-        ({"hub_endpoint": "https://hub.example", "hub_port": 8484}, "--hub-port 8484.*elsewhere: https://hub.example"),
+        ({"hub_endpoint": "hub.example"}, "Invalid Hub endpoint 'hub.example'"),
+        ({"hub_endpoint": "https://hub.example", "hub_port": 8484}, "--hub-port 8484.*uses https://hub.example"),
     ],
 )
 def test_init_refuses_an_address_that_cannot_be_used_and_makes_nothing(tmp_path, asked, said):

@@ -114,7 +114,7 @@ def test_one_that_is_done_is_not_done_again(student, released, capsys):
 
 
 def test_a_folder_with_another_model_is_left_as_it_is(student, released):
-    with pytest.raises(RunDirError, match="distilled otherwise"):
+    with pytest.raises(RunDirError, match="other experts or with other settings"):
         distil(released, student, steps=STEPS + 1)
     with pytest.raises(RunDirError, match="not distilled here"):
         distil(released, released.release, steps=STEPS)
@@ -160,7 +160,7 @@ def test_shards_of_another_shape_are_refused(run, tmp_path):
         for i in range(shard.num_rows)
     ]
     write_shard(path, rows, (3, 4, 4), "uint8")
-    with pytest.raises(ShardError, match=r"rows of shape \[3, 4, 4\], the experts read \[3, 8, 8\]"):
+    with pytest.raises(ShardError, match=r"rows of shape \[3, 4, 4\], the model reads \[3, 8, 8\]"):
         distil(run, tmp_path / "model")
 
 

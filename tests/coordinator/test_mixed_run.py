@@ -87,7 +87,7 @@ def test_an_objectives_table_survives_being_written():
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ("epsilon_clusters = [2]", "names cluster 2, there are 2, from 0"),
+        ("epsilon_clusters = [2]", "contains 2, but clusters are 0 to 1"),
         ('schedule = "sigmoid"', r"objectives\.schedule"),
         ('kind = "epsilon"', r"objectives\.kind: Extra inputs"),
     ],

@@ -7,7 +7,7 @@ from released_run import prepared_run, release
 
 from paris.coordinator.run.config import dump_config
 from paris.coordinator.run.directory import RunDir
-from paris.coordinator.training.router import train_run_router
+from paris.coordinator.training.router import run_router_job
 from paris.coordinator.training.router_samples import draw_samples
 from paris.experts.files import write_whole
 from paris.experts.pipeline.drawing import field_of, read_prompts
@@ -26,7 +26,7 @@ def seeing(run: RunDir) -> RunDir:
 def test_a_released_router_that_sees_the_prompt_chooses_by_it_in_pure_noise(tmp_path):
     run = seeing(prepared_run(tmp_path))
     release(run)
-    assert "The router names the cluster of" in train_run_router(run)
+    assert "The router names the cluster of" in run_router_job(run)
     router = read_router(run.router)
     assert router.sees_prompt
     layout = read_layout(run.release).model_copy(update={"router": router.config})
@@ -44,5 +44,5 @@ def test_without_captions_a_router_has_no_prompt_to_see(tmp_path):
     run = seeing(prepared_run(tmp_path))
     release(run)
     draw_samples(run, 32, null_prompt=True)
-    assert "so it sees pictures alone" in train_run_router(run, from_samples=True)
+    assert "so it sees pictures alone" in run_router_job(run, from_samples=True)
     assert not read_router(run.router).sees_prompt

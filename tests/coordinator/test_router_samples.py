@@ -13,7 +13,7 @@ from released_run import prepared_run, release
 from paris.coordinator.cli.app import app
 from paris.coordinator.errors import ConfigError, NotReadyError
 from paris.coordinator.run.directory import RunDir
-from paris.coordinator.training.router import train_run_router
+from paris.coordinator.training.router import run_router_job
 from paris.coordinator.training.router_samples import draw_samples
 from paris.experts.errors import ShardError
 from paris.experts.pipeline.expert_samples import in_proportion, read_samples
@@ -60,7 +60,7 @@ def test_each_expert_draws_in_proportion_to_its_cluster(run):
 def test_without_the_data_null_prompts_do_and_further_samples_judge(run):
     shutil.rmtree(run.data / "shards")
     shutil.rmtree(run.data / "heldout")
-    with pytest.raises(NotReadyError, match=r"captions of cluster 0 are asked for"):
+    with pytest.raises(NotReadyError, match=r"captions of cluster 0 are needed"):
         draw_samples(run, 32, null_prompt=False)
     report, said = train(run, "--samples-per-expert", 32, "--null-prompt")
     assert (report["trained_on"], report["judged_on"]) == ("samples", "samples")
@@ -76,7 +76,7 @@ def test_an_interrupted_drawing_goes_on_and_ends_with_the_same_bytes(run):
     files[-1].unlink()
     first = files[0].stat().st_mtime_ns
     with pytest.raises(ShardError, match=r"lacks train/expert-001/shard-00000.parquet"):
-        train_run_router(run, from_samples=True)
+        run_router_job(run, from_samples=True)
     draw_samples(run, 16, null_prompt=False)
     assert {path: path.read_bytes() for path in files} == whole
     assert files[0].stat().st_mtime_ns == first
@@ -93,4 +93,4 @@ def test_how_experts_draw_is_not_told_where_they_do_not(run):
 
 def test_without_samples_the_job_says_so(run):
     with pytest.raises(ShardError, match="holds no samples"):
-        train_run_router(run, from_samples=True)
+        run_router_job(run, from_samples=True)

@@ -8,7 +8,7 @@ import typer.testing
 from PIL import Image
 
 from paris.coordinator.cli.app import app
-from paris.coordinator.release.sample import SampleRequest, sample_to_file
+from paris.coordinator.release.sample import ModelSource, SampleRequest, sample_to_file
 from paris.experts.errors import ExpertError, SamplingError
 from paris.experts.frozen.codec import CodecConfig
 from paris.experts.frozen.text import TextConfig
@@ -75,7 +75,7 @@ def test_without_json_the_talk_is_on_stderr_with_notes_about_the_prompt(model, t
 def test_a_column_is_a_seed_whatever_else_is_drawn(model, tmp_path):
     both, one = tmp_path / "both.png", tmp_path / "one.png"
     for prompts, seeds, out in ((["heart", "red"], [1, 2], both), (["red"], [2], one)):
-        request = SampleRequest(prompts, seeds, model, device="cpu")
+        request = SampleRequest(ModelSource(model, device="cpu"), prompts, seeds)
         sample_to_file(request, out, routing_plot=None, as_json=True)
     corner = np.asarray(Image.open(both))[128:, 128:]
     assert np.abs(corner.astype(int) - np.asarray(Image.open(one))).max() <= 1
@@ -100,4 +100,6 @@ def test_an_unknown_setting_is_named_and_nothing_is_written(model, tmp_path, mon
 
 def test_a_model_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ExpertError, match=r"no folder \./nowhere"):
-        sample_to_file(SampleRequest(["red"], [0], "./nowhere"), tmp_path / "x.png", routing_plot=None, as_json=True)
+        sample_to_file(
+            SampleRequest(ModelSource("./nowhere"), ["red"], [0]), tmp_path / "x.png", routing_plot=None, as_json=True
+        )

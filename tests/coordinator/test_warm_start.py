@@ -14,10 +14,10 @@ from paris.coordinator.cli.app import app
 from paris.coordinator.errors import RunDirError
 from paris.coordinator.run.description import make_spec
 from paris.coordinator.run.initial_weights import initial_weights
-from paris.coordinator.run.locks import served
+from paris.coordinator.run.locks import serve_lock
 from paris.coordinator.run.prepared_data import model_config
 from paris.coordinator.service.tasks import make_tasks
-from paris.coordinator.training.all_clusters import run_shards
+from paris.coordinator.training.pooled import pooled_shards
 from paris.coordinator.training.warm_start import warm_start_task
 from paris.experts.data.shards import ShardFile
 from paris.experts.frozen.codec import CodecConfig, load_codec
@@ -39,7 +39,10 @@ def warm(prepared, tmp_path_factory):
 
 
 def test_it_is_trained_on_the_batches_of_all_experts_together(prepared):
-    task, one = warm_start_task(prepared, run_shards(prepared, model_config(prepared))), prepared.config.expert_training
+    task, one = (
+        warm_start_task(prepared, pooled_shards(prepared, model_config(prepared))),
+        prepared.config.expert_training,
+    )
     assert (task.steps, task.training.batch_size) == (STEPS, 2 * one["batch_size"])
     assert task.training.learning_rate == pytest.approx(math.sqrt(2) * one["learning_rate"])
     assert task.shard_rows == (30, 18, 16)
@@ -98,14 +101,14 @@ def test_what_was_begun_on_other_data_is_not_gone_on_with(prepared, tmp_path, ca
 
 def test_data_that_is_prepared_anew_meanwhile_is_noticed(prepared, tmp_path):
     run, asked = copy_of(prepared, tmp_path), iter(range(100))
-    with pytest.raises(RunDirError, match="prepared anew during"):
+    with pytest.raises(RunDirError, match="prepared again during"):
         train(run, lambda: next(asked) == 30 and change_data(run))
     assert not run.initial_weights.exists()
 
 
 def test_a_run_that_is_served_is_left_alone(prepared, tmp_path):
     run = copy_of(prepared, tmp_path)
-    with served(run), pytest.raises(RunDirError, match="being served"):
+    with serve_lock(run), pytest.raises(RunDirError, match="being served"):
         train(run)
     assert not run.warm_start.exists()
 

@@ -120,7 +120,10 @@ def test_less_is_asked_of_an_expert_that_began_where_most_is_learned(prepared):
 @pytest.mark.parametrize(
     ("tables", "said"),
     [
-        ({"model": {"preset": "dit-emoji-4", "warm_start_steps": 9, "imagenet_weights": "dit"}}, "two starts"),
+        (
+            {"model": {"preset": "dit-emoji-4", "warm_start_steps": 9, "imagenet_weights": "dit"}},
+            "imagenet_weights exclude each other",
+        ),
         ({"objectives": {"epsilon_clusters": [1]}}, "epsilon_clusters must be empty"),
     ],
 )
