@@ -11,7 +11,7 @@ import hashlib
 import json
 import platform
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
@@ -109,7 +109,9 @@ def read(name: str) -> tuple[dict[str, str], dict[str, Golden]]:
     return content["circumstances"], {case: Golden(**fields) for case, fields in content["cases"].items()}
 
 
-def compare(made: Golden, golden: Golden, made_under: Mapping[str, str], *, atol: float, rtol: float = 0.0) -> None:
+def compare(
+    made: Golden, golden: Golden, made_under: Mapping[str, str], *, atol: Callable[[str], float], rtol: float = 0.0
+) -> None:
     """Fail where a case computes something else than its golden value.
 
     Args:
@@ -117,7 +119,7 @@ def compare(made: Golden, golden: Golden, made_under: Mapping[str, str], *, atol
         golden: From the file.
         made_under: The circumstances of the file. Under others the bits are not compared, and a warning names the
             difference.
-        atol: Largest absolute difference of a number of `near`.
+        atol: From a name of `near` to the largest absolute difference of its numbers.
         rtol: Difference relative to the golden number, added to `atol`.
     """
     assert made.same == golden.same
@@ -126,7 +128,7 @@ def compare(made: Golden, golden: Golden, made_under: Mapping[str, str], *, atol
         name: (made.near[name], numbers)
         for name, numbers in golden.near.items()
         if len(made.near[name]) != len(numbers)
-        or not all(abs(a - b) <= atol + rtol * abs(b) for a, b in zip(made.near[name], numbers, strict=True))
+        or not all(abs(a - b) <= atol(name) + rtol * abs(b) for a, b in zip(made.near[name], numbers, strict=True))
     }
     assert far == {}
     here = circumstances()
