@@ -1,0 +1,80 @@
+"""A run directory and two homes written by version 0.1.0, in the middle of a run: later versions open them and go on.
+
+fixtures/run-0.1.0.tar.xz    run/   expert-0 registered, expert-1 leased to ben
+                             ada/   a home whose unit is done
+                             ben/   a home whose unit was killed at step 100 of 3000
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import tarfile
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from swarm import Process, command, status, wait_until
+
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "run-0.1.0.tar.xz"
+
+COMMITMENT = "3564709e166151afeac396fe759305d1e8df8c726cfe2bc8db2ab6ba3871c605"
+"""Of ben's snapshot at step 100."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The fixture on ports of this machine: others may hold those that it was made with."""
+    where = tmp_path_factory.mktemp("old")
+    with tarfile.open(FIXTURE) as archive:
+        archive.extractall(where, filter="data")
+    settings = where / "run-0.1.0" / "run" / "run.toml"
+    text = settings.read_text("utf-8")
+    text = re.sub(r"http://127\.0\.0\.1:\d+", f"http://127.0.0.1:{free_port()}", text)
+    settings.write_text(re.sub(r"/ip4/127\.0\.0\.1/tcp/\d+", f"/ip4/127.0.0.1/tcp/{free_port()}", text))
+    return where / "run-0.1.0"
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_the_run_says_what_it_was(folder):
+    now = status(folder / "run")
+    assert [(task["task_id"], task["state"], task["volunteer"]) for task in now["tasks"]] == [
+        ("expert-0", "registered", "ada"),
+        ("expert-1", "leased", "ben"),
+    ]
+    assert [submission["verdict"]["accepted"] for submission in now["submissions"]] == [True]
+
+
+@pytest.mark.parametrize(("name", "task", "state"), [("ada", "expert-0", "done"), ("ben", "expert-1", "training")])
+def test_a_home_says_what_it_was(folder, name, task, state):
+    result = command("paris-node", "status", "--home", str(folder / name), "--json")
+    assert result.returncode == 0, result.stderr
+    (unit,) = json.loads(result.stdout)
+    assert (unit["task"], unit["attempt"], unit["state"]) == (task, 1, state)
+
+
+@pytest.mark.slow
+def test_the_run_is_served_and_the_interrupted_unit_goes_on_from_its_snapshot_to_an_accepted_expert(folder):
+    run = folder / "run"
+    published_before = json.loads((run / "run.json").read_text())["sequence"]
+    coordinator = Process(folder, "coordinator", "paris-coord", "serve", str(run), "--json")
+    join = ("join", str(run / "run.json"), "--home", str(folder / "ben"), "--threads", "1", "--device", "cpu", "--json")
+    ben = None
+    try:
+        wait_until(lambda: json.loads((run / "run.json").read_text())["sequence"] > published_before, 90, "run.json")
+        ben = Process(folder, "ben", "paris-node", *join)
+        verdict = wait_until(lambda: ben.event("verdict"), 180, "a verdict on the old unit")
+        wait_until(lambda: status(run)["complete"], 60, "both experts registered")
+    finally:
+        for process in filter(None, (ben, coordinator)):
+            process.stop()
+    assert verdict["accepted"], verdict
+    assert (verdict["task_id"], verdict["attempt"]) == ("expert-1", 1)
+    first = next(event for event in ben.events if event["event"] == "snapshot")
+    assert (first["step"], first["commitment"]) == (100, COMMITMENT), "the chain of commitments goes on"
