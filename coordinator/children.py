@@ -1,4 +1,4 @@
-"""Child processes of the coordinator: spawned, logged, and never left behind.
+"""Child processes of the coordinator: spawned, logged, never left behind; the programs they run.
 
 Each child holds the read end of a pipe whose other end is ours as its standard input. When we end, however we end,
 the system closes the pipe and the child ends itself (`lifeline.py` of the protocol package).
@@ -9,12 +9,24 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from enum import StrEnum
 from pathlib import Path
 
 from paris.coordinator.errors import WorkerError
 from paris.protocol.lifeline import child_environment
 
 _STOP_TIMEOUT_S = 15.0
+
+
+class Program(StrEnum):
+    """Modules that run as processes of their own: `python -m MODULE`. A test checks that each exists."""
+
+    COORD = "paris.coordinator.cli.app"
+    HUB = "paris.coordinator.hub"
+    VERIFY = "paris.coordinator.verify"
+    ROUTER = "paris.coordinator.training.router"
+    NODE = "paris.node.cli"
+    TRAINER = "paris.node.trainer.process"
 
 
 class Children:
@@ -31,15 +43,15 @@ class Children:
         self.is_stopping = False
 
     def spawn(
-        self, name: str, module: str, *arguments: str, env: dict[str, str] | None = None
+        self, name: str, program: Program, *arguments: str, env: dict[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
-        """Start `python -m module arguments` with its output in `log_dir/name.log`."""
+        """Start `python -m program arguments` with its output in `log_dir/name.log`."""
         self._log_dir.mkdir(parents=True, exist_ok=True)
         with self._lock, (self._log_dir / f"{name}.log").open("ab") as log:
             if self.is_stopping:
                 raise WorkerError(f"{name} was not started: the coordinator is stopping.")
             child = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
+                [sys.executable, "-m", program, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -50,13 +62,13 @@ class Children:
             self._running.add(child)
         return child
 
-    def run(self, name: str, module: str, *arguments: str, env: dict[str, str] | None = None) -> None:
+    def run(self, name: str, program: Program, *arguments: str, env: dict[str, str] | None = None) -> None:
         """Start a child and wait for its end.
 
         Raises:
             WorkerError: It ended with another code than 0; the message has the last line that it wrote.
         """
-        child = self.spawn(name, module, *arguments, env=env)
+        child = self.spawn(name, program, *arguments, env=env)
         code = child.wait()
         self.forget(child)
         if code != 0:

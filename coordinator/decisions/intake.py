@@ -1,148 +1,137 @@
-"""How each observation changes the state; one function a kind. Pure, as `tick` is."""
+"""How each observation changes the state: one function a kind. Pure, like `tick`."""
 
 from __future__ import annotations
 
 from paris.coordinator.decisions.observations import (
-    Beaten,
     Closed,
-    Judged,
-    JudgingFailed,
+    HeartbeatReceived,
     Observation,
     Registered,
+    RouterRequested,
     RouterTrained,
-    RouterWanted,
-    Submitted,
-    Wanted,
+    SubmissionReceived,
+    VerificationFailed,
+    Verified,
+    WantReceived,
 )
 from paris.coordinator.decisions.policy import Policy
-from paris.coordinator.state.events import Event
-from paris.coordinator.state.model import State, SubmissionState, VolunteerState
+from paris.coordinator.state.draft import Draft
+from paris.coordinator.state.events import EventKind
+from paris.coordinator.state.model import SubmissionState, VolunteerState
 from paris.protocol.records import Registration, Verdict
 
 _LONGEST_RETRY_S = 600.0
 
 
-def absorb(state: State, observation: Observation, policy: Policy, now: float, events: list[Event]) -> State:
-    """Take one observation in; `events` receives what people should read."""
+def apply_observation(draft: Draft, observation: Observation, policy: Policy, now: float) -> None:
+    """Change the draft by one observation; one seen before changes nothing."""
     match observation:
-        case Wanted():
-            return _wanted(state, observation, now, events)
-        case Beaten():
-            return _beaten(state, observation, now, events)
-        case Submitted():
-            return _submitted(state, observation, now, events)
-        case Judged(verdict):
-            return _judged(state, verdict, events)
-        case JudgingFailed():
-            return _judging_failed(state, observation, policy, now, events)
+        case WantReceived():
+            _apply_want(draft, observation, now)
+        case HeartbeatReceived():
+            _apply_heartbeat(draft, observation, now)
+        case SubmissionReceived():
+            _apply_submission(draft, observation, now)
+        case Verified(verdict):
+            _apply_verdict(draft, verdict)
+        case VerificationFailed():
+            _retry_verification(draft, observation, policy, now)
         case Registered(registration):
-            return _registered(state, registration, events)
+            _apply_registration(draft, registration)
         case Closed(lease_id):
-            return _closed(state, lease_id)
-        case RouterTrained() if state.router.phase != "training":
-            return state
-        case RouterTrained(ok, note):
-            events.append(Event("router", note))
-            return state.with_router(
-                state.router.model_copy(update={"phase": "done" if ok else "failed", "note": note})
-            )
-        case RouterWanted(from_samples):
-            if state.router.phase == "training":
-                return state
-            asked = {"phase": "training", "note": "", "from_samples": from_samples}
-            return state.with_router(state.router.model_copy(update=asked))
+            _close_submission(draft, lease_id)
+        case RouterTrained():
+            _end_router_training(draft, observation)
+        case RouterRequested(from_samples):
+            _begin_router_training(draft, from_samples)
 
 
-def _wanted(state: State, seen: Wanted, now: float, events: list[Event]) -> State:
-    want, key = seen.envelope.payload, seen.envelope.signer
-    # A record may have lain in the DHT while nobody looked: it tells of the time when it was written.
-    seen_at = min(now, seen.envelope.issued_at)
-    known = state.volunteers.get(key)
+def _apply_want(draft: Draft, received: WantReceived, now: float) -> None:
+    want, key, sequence = received.envelope.payload, received.envelope.signer, received.envelope.sequence
+    # The record may have been in the DHT for a while: it speaks of the time when it was issued.
+    seen_at = min(now, received.envelope.issued_at)
+    known = draft.volunteers.get(key)
     if known is None:
-        events.append(
-            Event("joined", f"{want.name} ({key[:8]}) joined: {want.device}, {want.memory_bytes / 2**30:.1f} GiB.")
+        memory_gib = want.memory_bytes / 2**30
+        draft.add_event(EventKind.JOINED, f"{want.name} ({key[:8]}) joined: {want.device}, {memory_gib:.1f} GiB.")
+        draft.put_volunteer(
+            VolunteerState(public_key=key, want=want, seen_at=seen_at, want_sequence=sequence, waiting_since=now)
         )
-        return state.with_volunteer(
-            VolunteerState(
-                public_key=key, want=want, seen_at=seen_at, want_sequence=seen.envelope.sequence, waiting_since=now
-            )
-        )
-    if seen.envelope.sequence <= known.want_sequence:
-        return state
+        return
+    if sequence <= known.want_sequence:
+        return
     waiting_since = known.waiting_since if known.want.state == "waiting" else now
-    update = {"want": want, "seen_at": seen_at, "want_sequence": seen.envelope.sequence, "waiting_since": waiting_since}
-    return state.with_volunteer(known.model_copy(update=update))
+    update = {"want": want, "seen_at": seen_at, "want_sequence": sequence, "waiting_since": waiting_since}
+    draft.put_volunteer(known.model_copy(update=update))
 
 
-def _beaten(state: State, seen: Beaten, now: float, events: list[Event]) -> State:
-    beat = seen.envelope.payload
-    held = state.leases.get(beat.lease_id)
-    if held is None or held.lease.volunteer != seen.envelope.signer or held.lease.attempt != beat.attempt:
-        return state
-    if beat.task_id != held.lease.task_id or beat.step > state.tasks[beat.task_id].task.steps:
-        return state
-    if seen.envelope.sequence <= held.heartbeat_sequence:
-        return state
+def _apply_heartbeat(draft: Draft, received: HeartbeatReceived, now: float) -> None:
+    beat, sequence = received.envelope.payload, received.envelope.sequence
+    held = draft.leases.get(beat.lease_id)
+    if held is None or held.lease.volunteer != received.envelope.signer or held.lease.attempt != beat.attempt:
+        return
+    if beat.task_id != held.lease.task_id or beat.step > draft.tasks[beat.task_id].task.steps:
+        return
+    if sequence <= held.heartbeat_sequence:
+        return
     if held.heartbeat is not None and beat.step < held.heartbeat.step and beat.state == "training":
-        events.append(Event("resumed", f"{beat.task_id}: back at step {beat.step} from a snapshot."))
-    update = {"heartbeat": beat, "heartbeat_at": now, "heartbeat_sequence": seen.envelope.sequence}
-    return state.with_lease(held.model_copy(update=update))
+        draft.add_event(EventKind.RESUMED, f"{beat.task_id}: back at step {beat.step} from a snapshot.")
+    update = {"heartbeat": beat, "heartbeat_at": now, "heartbeat_sequence": sequence}
+    draft.put_lease(held.model_copy(update=update))
 
 
-def _submitted(state: State, seen: Submitted, now: float, events: list[Event]) -> State:
-    submission, signer = seen.envelope.payload, seen.envelope.signer
-    held = state.leases.get(submission.lease_id)
-    task = state.tasks.get(submission.task_id)
-    if held is None or task is None or submission.lease_id in state.submissions:
-        return state
+def _apply_submission(draft: Draft, received: SubmissionReceived, now: float) -> None:
+    submission, signer = received.envelope.payload, received.envelope.signer
+    held = draft.leases.get(submission.lease_id)
+    task = draft.tasks.get(submission.task_id)
+    if held is None or task is None or submission.lease_id in draft.submissions:
+        return
     if held.lease.volunteer != signer or held.lease.attempt != submission.attempt or submission.pull_request is None:
-        return state
+        return
     if held.lease.task_id != submission.task_id:
-        return state
-    events.append(
-        Event("submitted", f"{submission.task_id}: {submission.name} submitted pull request {submission.pull_request}.")
-    )
-    state = state.with_submission(
-        SubmissionState(submission=submission, signer=signer, envelope=seen.envelope.data.decode(), seen_at=now)
-    )
+        return
+    what = f"{submission.name} submitted pull request {submission.pull_request}."
+    draft.add_event(EventKind.SUBMITTED, f"{submission.task_id}: {what}")
+    envelope = received.envelope.data.decode()
+    draft.put_submission(SubmissionState(submission=submission, signer=signer, envelope=envelope, seen_at=now))
     if task.task.state == "leased" and task.lease_id == submission.lease_id:
-        state = state.with_task(task.model_copy(update={"task": task.task.model_copy(update={"state": "submitted"})}))
-    return state
+        draft.put_task(task.submitted())
 
 
-def _judged(state: State, verdict: Verdict, events: list[Event]) -> State:
-    known = state.submissions.get(verdict.lease_id)
+def _apply_verdict(draft: Draft, verdict: Verdict) -> None:
+    known = draft.submissions.get(verdict.lease_id)
     if known is None or known.phase != "seen":
-        return state
-    task = state.tasks[verdict.task_id]
-    if verdict.accepted and (task.registration is not None or _has_accepted(state, verdict)):
+        return
+    task = draft.tasks[verdict.task_id]
+    other_accepted = _has_other_accepted(draft, verdict)
+    if verdict.accepted and (task.registration is not None or other_accepted):
         reason = f"Other work for {verdict.task_id} was accepted while this was judged; this work itself passed."
         verdict = verdict.model_copy(update={"accepted": False, "reason": reason})
-    word = "accepted" if verdict.accepted else "rejected"
-    events.append(Event(word, f"{verdict.task_id}: {known.submission.name} {word}. {verdict.reason}"))
-    state = state.with_submission(known.model_copy(update={"phase": word, "verdict": verdict}))
-    volunteer = state.volunteers.get(known.signer)
+    kind = EventKind.ACCEPTED if verdict.accepted else EventKind.REJECTED
+    draft.add_event(kind, f"{verdict.task_id}: {known.submission.name} {kind}. {verdict.reason}")
+    draft.put_submission(known.model_copy(update={"phase": kind.value, "verdict": verdict}))
+    volunteer = draft.volunteers.get(known.signer)
     if volunteer is not None:
         count = "num_accepted" if verdict.accepted else "num_rejected"
-        state = state.with_volunteer(volunteer.model_copy(update={count: getattr(volunteer, count) + 1}))
-    if not verdict.accepted and task.lease_id == verdict.lease_id and not _has_accepted(state, verdict):
-        state = _reopen(state, verdict.task_id)
-    return state
+        draft.put_volunteer(volunteer.model_copy(update={count: getattr(volunteer, count) + 1}))
+    is_held = task.lease_id == verdict.lease_id and task.registration is None
+    if not verdict.accepted and is_held and not other_accepted:
+        draft.put_task(task.reopened())
 
 
-def _has_accepted(state: State, verdict: Verdict) -> bool:
-    """Whether other work for this task is on its way to registration: two copies would undo each other."""
+def _has_other_accepted(draft: Draft, verdict: Verdict) -> bool:
+    """Whether other work for this task is accepted or registered: a second copy would replace the first."""
     return any(
         s.submission.task_id == verdict.task_id and s.phase in ("accepted", "registered")
-        for lease_id, s in state.submissions.items()
+        for lease_id, s in draft.submissions.items()
         if lease_id != verdict.lease_id
     )
 
 
-def _judging_failed(state: State, failed: JudgingFailed, policy: Policy, now: float, events: list[Event]) -> State:
-    known = state.submissions.get(failed.lease_id)
+def _retry_verification(draft: Draft, failed: VerificationFailed, policy: Policy, now: float) -> None:
+    known = draft.submissions.get(failed.lease_id)
     if known is None or known.phase != "seen":
-        return state
+        return
     tries = known.num_tries + 1
     if tries >= policy.max_tries:
         s = known.submission
@@ -155,51 +144,42 @@ def _judging_failed(state: State, failed: JudgingFailed, policy: Policy, now: fl
             reason=f"Could not be verified after {tries} tries: {failed.reason}"[:300],
             rungs=(),
         )
-        return _judged(state, verdict, events)
+        _apply_verdict(draft, verdict)
+        return
     wait_s = min(policy.retry_s * 2 ** (tries - 1), _LONGEST_RETRY_S)
-    events.append(
-        Event(
-            "retry", f"{known.submission.task_id}: verification will be tried again in {wait_s:.0f} s: {failed.reason}"
-        )
-    )
-    return state.with_submission(known.model_copy(update={"num_tries": tries, "retry_at": now + wait_s}))
+    what = f"verification will be tried again in {wait_s:.0f} s: {failed.reason}"
+    draft.add_event(EventKind.RETRY, f"{known.submission.task_id}: {what}")
+    draft.put_submission(known.model_copy(update={"num_tries": tries, "retry_at": now + wait_s}))
 
 
-def _registered(state: State, registration: Registration, events: list[Event]) -> State:
-    task = state.tasks.get(registration.task_id)
-    known = state.submissions.get(registration.lease_id)
+def _apply_registration(draft: Draft, registration: Registration) -> None:
+    task = draft.tasks.get(registration.task_id)
+    known = draft.submissions.get(registration.lease_id)
     if task is None or known is None or task.registration is not None:
-        return state
-    events.append(
-        Event(
-            "registered",
-            f"{registration.task_id}: registered {registration.sha256[:12]} from {registration.volunteer_name}.",
-        )
-    )
-    other = state.leases.get(task.lease_id or "")
+        return
+    what = f"registered {registration.sha256[:12]} from {registration.volunteer_name}."
+    draft.add_event(EventKind.REGISTERED, f"{registration.task_id}: {what}")
+    other = draft.leases.get(task.lease_id or "")
     if other is not None and other.lease.lease_id != registration.lease_id:
-        revoked = other.lease.model_copy(
-            update={"state": "revoked", "reason": "An earlier volunteer's work was registered."}
-        )
-        state = state.with_lease(other.model_copy(update={"lease": revoked}))
-    closed_task = task.task.model_copy(update={"state": "registered"})
-    state = state.with_task(
-        task.model_copy(update={"task": closed_task, "registration": registration, "lease_id": None})
-    )
-    return state.with_submission(known.model_copy(update={"phase": "registered"}))
+        draft.put_lease(other.revoked("An earlier volunteer's work was registered."))
+    draft.put_task(task.registered(registration))
+    draft.put_submission(known.model_copy(update={"phase": "registered"}))
 
 
-def _closed(state: State, lease_id: str) -> State:
-    known = state.submissions.get(lease_id)
-    if known is None or known.phase != "rejected":
-        return state
-    return state.with_submission(known.model_copy(update={"phase": "closed"}))
+def _close_submission(draft: Draft, lease_id: str) -> None:
+    known = draft.submissions.get(lease_id)
+    if known is not None and known.phase == "rejected":
+        draft.put_submission(known.model_copy(update={"phase": "closed"}))
 
 
-def _reopen(state: State, task_id: str) -> State:
-    task = state.tasks[task_id]
-    if task.registration is not None:
-        return state
-    return state.with_task(
-        task.model_copy(update={"task": task.task.model_copy(update={"state": "open"}), "lease_id": None})
-    )
+def _end_router_training(draft: Draft, trained: RouterTrained) -> None:
+    if draft.router.phase == "training":
+        draft.add_event(EventKind.ROUTER, trained.note)
+        update = {"phase": "done" if trained.ok else "failed", "note": trained.note}
+        draft.router = draft.router.model_copy(update=update)
+
+
+def _begin_router_training(draft: Draft, from_samples: bool) -> None:
+    if draft.router.phase != "training":
+        update = {"phase": "training", "note": "", "from_samples": from_samples}
+        draft.router = draft.router.model_copy(update=update)

@@ -1,6 +1,6 @@
-"""Leases: who gets which task, when a lease is renewed, when it is taken back. Pure, as `tick` is.
+"""Leases: which volunteer gets which task, when a lease is renewed, when it is revoked. Pure, like `tick`.
 
-A claim is only a wish; the signed grant with its attempt number is the truth, and the coordinator alone writes it.
+A want is only a request; the signed lease with its attempt number decides, and only the coordinator issues it.
 """
 
 from __future__ import annotations
@@ -8,74 +8,70 @@ from __future__ import annotations
 import hashlib
 
 from paris.coordinator.decisions.policy import Policy
-from paris.coordinator.state.events import Event
-from paris.coordinator.state.model import LeaseState, State, TaskState, VolunteerState
+from paris.coordinator.state.draft import Draft
+from paris.coordinator.state.events import EventKind
+from paris.coordinator.state.model import LeaseState, VolunteerState
 from paris.protocol.leases import overdue, renewal_due, renewed_expiry
 from paris.protocol.records import Lease, Task
 
 
-def grant_open_tasks(state: State, policy: Policy, now: float, events: list[Event]) -> State:
+def grant_open_tasks(draft: Draft, policy: Policy, now: float) -> None:
     """Give each open task to the volunteer that waits longest and can hold it; one lease a volunteer."""
-    busy = {held.lease.volunteer for held in _live_leases(state)}
+    busy = {held.lease.volunteer for held in _live_leases(draft)}
     candidates = sorted(
-        (v for v in state.volunteers.values() if _is_waiting(v, policy, now) and v.public_key not in busy),
+        (v for v in draft.volunteers.values() if _is_waiting(v, policy, now) and v.public_key not in busy),
         key=lambda v: (v.num_revoked + v.num_rejected, v.waiting_since, v.public_key),
     )
-    for task in sorted(state.tasks.values(), key=lambda t: (t.task.attempt, _number(t.task.task_id))):
+    for task in sorted(draft.tasks.values(), key=lambda t: (t.task.attempt, _number(t.task.task_id))):
         if task.task.state != "open":
             continue
         chosen = next((v for v in candidates if fits(task.task, v)), None)
         if chosen is None:
             continue
         candidates.remove(chosen)
-        state = _grant(state, task, chosen, policy, now)
-        events.append(
-            Event("leased", f"{task.task.task_id}: leased to {chosen.want.name}, attempt {task.task.attempt + 1}.")
-        )
-    return state
+        lease = _new_lease(task.task, chosen, policy, now)
+        draft.put_lease(LeaseState(lease=lease))
+        draft.put_task(task.leased(lease))
+        what = f"leased to {chosen.want.name}, attempt {lease.attempt}."
+        draft.add_event(EventKind.LEASED, f"{lease.task_id}: {what}")
 
 
 def fits(task: Task, volunteer: VolunteerState) -> bool:
-    """Whether a volunteer's machine can hold a task."""
+    """Whether a volunteer's machine has the memory and disk for a task."""
     want = volunteer.want
     return want.memory_bytes >= task.min_memory_bytes and want.disk_bytes >= task.min_disk_bytes
 
 
-def renew_leases(state: State, policy: Policy, now: float) -> State:
-    """Prolong, past a third of its life, each lease on which there was a sign of life."""
-    for held in _live_leases(state):
+def renew_leases(draft: Draft, policy: Policy, now: float) -> None:
+    """Extend, past a third of its life, each lease with a recent heartbeat."""
+    for held in _live_leases(draft):
         lease = held.lease
         alive = held.heartbeat_at is not None and now - held.heartbeat_at <= 4 * policy.heartbeat_every_s
         if alive and renewal_due(lease, policy.lease_s, now):
-            longer = lease.model_copy(update={"expires_at": renewed_expiry(lease, policy.lease_s, now)})
-            state = state.with_lease(held.model_copy(update={"lease": longer}))
-    return state
+            renewed = lease.model_copy(update={"expires_at": renewed_expiry(lease, policy.lease_s, now)})
+            draft.put_lease(held.model_copy(update={"lease": renewed}))
 
 
-def take_back_leases(state: State, now: float, watching_since: float, events: list[Event]) -> State:
-    """Revoke what is given up, or behind the deadline curve with the grace over; the task reopens.
+def revoke_leases(draft: Draft, now: float, watching_since: float) -> None:
+    """Revoke leases that are given up, or behind the deadline curve with the grace over; their tasks reopen.
 
-    Nobody is late before the coordinator has watched for a whole grace.
+    No lease is late before the coordinator has been up for a whole grace.
     """
-    for task in list(state.tasks.values()):
-        held = state.leases.get(task.lease_id or "")
+    for task in list(draft.tasks.values()):
+        held = draft.leases.get(task.lease_id or "")
         if held is None or task.task.state != "leased":
             continue
-        volunteer = state.volunteers.get(held.lease.volunteer)
+        volunteer = draft.volunteers.get(held.lease.volunteer)
         may_be_late = now - watching_since > task.task.grace_s
         reason = _reason_to_revoke(held, task.task, volunteer, now, may_be_late)
         if reason is None:
             continue
-        events.append(Event("revoked", f"{task.task.task_id}: lease {held.lease.lease_id[:8]} taken back: {reason}"))
-        revoked = held.lease.model_copy(update={"state": "revoked", "reason": reason})
-        state = state.with_lease(held.model_copy(update={"lease": revoked}))
-        state = state.with_task(
-            task.model_copy(update={"task": task.task.model_copy(update={"state": "open"}), "lease_id": None})
-        )
+        what = f"lease {held.lease.lease_id[:8]} taken back: {reason}"
+        draft.add_event(EventKind.REVOKED, f"{task.task.task_id}: {what}")
+        draft.put_lease(held.revoked(reason))
+        draft.put_task(task.reopened())
         if volunteer is not None:
-            update = {"num_revoked": volunteer.num_revoked + 1}
-            state = state.with_volunteer(volunteer.model_copy(update=update))
-    return state
+            draft.put_volunteer(volunteer.model_copy(update={"num_revoked": volunteer.num_revoked + 1}))
 
 
 def _reason_to_revoke(
@@ -98,19 +94,16 @@ def _reason_to_revoke(
     return None
 
 
-def _grant(state: State, task: TaskState, volunteer: VolunteerState, policy: Policy, now: float) -> State:
-    attempt = task.task.attempt + 1
-    lease = Lease(
-        lease_id=_lease_id(task.task, attempt, volunteer.public_key, now),
-        task_id=task.task.task_id,
+def _new_lease(task: Task, volunteer: VolunteerState, policy: Policy, now: float) -> Lease:
+    attempt = task.attempt + 1
+    return Lease(
+        lease_id=_lease_id(task, attempt, volunteer.public_key, now),
+        task_id=task.task_id,
         attempt=attempt,
         volunteer=volunteer.public_key,
         granted_at=now,
         expires_at=now + policy.lease_s,
     )
-    state = state.with_lease(LeaseState(lease=lease))
-    leased = task.task.model_copy(update={"state": "leased", "attempt": attempt})
-    return state.with_task(task.model_copy(update={"task": leased, "lease_id": lease.lease_id}))
 
 
 def _lease_id(task: Task, attempt: int, volunteer: str, now: float) -> str:
@@ -118,10 +111,10 @@ def _lease_id(task: Task, attempt: int, volunteer: str, now: float) -> str:
     return hashlib.sha256(f"{task.task_id} {attempt} {volunteer} {now!r}".encode()).hexdigest()[:32]
 
 
-def _live_leases(state: State) -> list[LeaseState]:
-    """Leases that are being worked on: the present lease of a task that is leased or submitted."""
-    ids = [task.lease_id for task in state.tasks.values() if task.lease_id is not None and task.registration is None]
-    return [state.leases[lease_id] for lease_id in ids if lease_id in state.leases]
+def _live_leases(draft: Draft) -> list[LeaseState]:
+    """The present leases of tasks that are leased or submitted."""
+    ids = [task.lease_id for task in draft.tasks.values() if task.lease_id is not None and task.registration is None]
+    return [draft.leases[lease_id] for lease_id in ids if lease_id in draft.leases]
 
 
 def _is_waiting(volunteer: VolunteerState, policy: Policy, now: float) -> bool:

@@ -1,7 +1,7 @@
-"""What the coordinator can see, and what it can decide to do: the two ends of `tick`.
+"""Observations and actions: input and output of `tick`.
 
-Observations are facts from outside, already checked (envelopes) or from our own child processes. Actions are work
-for the world around; each is named by what it is about, so that doing it twice is one piece of work.
+Observations are verified envelopes, or results of the coordinator's own actions. An action is identified by its
+subject: two equal actions are one piece of work.
 """
 
 from __future__ import annotations
@@ -13,36 +13,36 @@ from paris.protocol.records import Heartbeat, Registration, Submission, Verdict,
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A volunteer says what it is."""
+class WantReceived:
+    """A volunteer's want: what its machine is, and whether it waits for a task."""
 
     envelope: Envelope[Want]
 
 
 @dataclass(frozen=True)
-class Beaten:
-    """A heartbeat came in."""
+class HeartbeatReceived:
+    """A volunteer's progress on its lease."""
 
     envelope: Envelope[Heartbeat]
 
 
 @dataclass(frozen=True)
-class Submitted:
-    """A submission came in."""
+class SubmissionReceived:
+    """A volunteer's finished work."""
 
     envelope: Envelope[Submission]
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Verification of a submission has a verdict."""
+class Verified:
+    """Verification ended with a verdict."""
 
     verdict: Verdict
 
 
 @dataclass(frozen=True)
-class JudgingFailed:
-    """Verification could not be carried out (Hub down, child died): to be tried again."""
+class VerificationFailed:
+    """Verification ended without a verdict (Hub down, child died); it will be tried again."""
 
     lease_id: str
     reason: str
@@ -50,14 +50,14 @@ class JudgingFailed:
 
 @dataclass(frozen=True)
 class Registered:
-    """The verified bytes stand on the repo's main branch."""
+    """The verified bytes are on the repo's main branch."""
 
     registration: Registration
 
 
 @dataclass(frozen=True)
 class Closed:
-    """A rejected pull request is commented and closed."""
+    """A rejected pull request has its comment and is closed."""
 
     lease_id: str
 
@@ -71,14 +71,24 @@ class RouterTrained:
 
 
 @dataclass(frozen=True)
-class RouterWanted:
-    """The organiser asked for router training by hand."""
+class RouterRequested:
+    """The organiser asked for router training."""
 
     from_samples: bool = False
     """On rows that the experts drew, instead of data."""
 
 
-Observation = Wanted | Beaten | Submitted | Judged | JudgingFailed | Registered | Closed | RouterTrained | RouterWanted
+Observation = (
+    WantReceived
+    | HeartbeatReceived
+    | SubmissionReceived
+    | Verified
+    | VerificationFailed
+    | Registered
+    | Closed
+    | RouterTrained
+    | RouterRequested
+)
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,7 @@ class Register:
 
 @dataclass(frozen=True)
 class Reject:
-    """Comment, close and free a rejected pull request."""
+    """Comment on a rejected pull request, close it and free its storage."""
 
     lease_id: str
 

@@ -1,8 +1,8 @@
-"""The coordinator's decisions, as a pure function: `tick(state, observations, now) -> (state, actions, events)`.
+"""The coordinator's decisions as a pure function, `tick(state, observations, policy, now) -> (state, actions, events)`.
 
-Nothing here reads a clock, a socket or a file, so that it can be property-tested, replayed and simulated. Actions are
-asked for again at each tick until an observation says that they are done: whoever carries them out does nothing
-twice (`service.py`), and a coordinator killed anywhere goes on where it was.
+It reads no clock, socket or file, so it can be property-tested, replayed and simulated. Each tick asks for an action
+again until an observation reports it done; the executor starts nothing twice. So a coordinator killed at any point
+continues after a restart.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from paris.coordinator.decisions.intake import absorb
-from paris.coordinator.decisions.leases import grant_open_tasks, renew_leases, take_back_leases
+from paris.coordinator.decisions.intake import apply_observation
+from paris.coordinator.decisions.leases import grant_open_tasks, renew_leases, revoke_leases
 from paris.coordinator.decisions.observations import Action, Observation, Register, Reject, TrainRouter, Verify
 from paris.coordinator.decisions.policy import Policy
-from paris.coordinator.state.events import Event
+from paris.coordinator.state.draft import Draft
+from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.model import State
 
 
@@ -30,38 +31,39 @@ class Decision:
 def tick(
     state: State, observations: Iterable[Observation], policy: Policy, now: float, watching_since: float = 0.0
 ) -> Decision:
-    """Take in what was seen and decide what to do.
+    """Apply observations and decide what to do.
 
     Args:
-        state: What the coordinator knows.
-        observations: What came in since, in any order; anything seen before is harmless.
+        state: What the coordinator knows; it is left as it was.
+        observations: Received since the last tick, in any order; one seen before changes nothing.
         policy: The numbers to decide by.
         now: UTC seconds.
-        watching_since: Since when this coordinator is up, UTC seconds: while it was down it saw nothing, and nobody
-            pays for that.
+        watching_since: When this coordinator was started, UTC seconds. While it was down it saw no heartbeat, which
+            makes no lease late.
 
     Returns:
-        The new state, the work to be done now, and what people should read of it.
+        The new state, the actions to carry out now, and the events for people.
     """
-    events: list[Event] = []
+    draft = Draft(state)
     for observation in observations:
-        state = absorb(state, observation, policy, now, events)
-    state = take_back_leases(state, now, watching_since, events)
-    state = renew_leases(state, policy, now)
-    state = grant_open_tasks(state, policy, now, events)
-    state = _start_router(state, policy, events)
-    return Decision(state, tuple(_wanted_actions(state, policy, now)), tuple(events))
+        apply_observation(draft, observation, policy, now)
+    revoke_leases(draft, now, watching_since)
+    renew_leases(draft, policy, now)
+    grant_open_tasks(draft, policy, now)
+    _start_router(draft, policy)
+    new = draft.finish()
+    return Decision(new, tuple(_pending_actions(new, policy, now)), tuple(draft.events))
 
 
-def _start_router(state: State, policy: Policy, events: list[Event]) -> State:
-    enough = 0 < policy.train_router_after <= state.num_registered
-    if state.router.phase == "waiting" and enough:
-        events.append(Event("router", f"{state.num_registered} experts are registered: router training starts."))
-        return state.with_router(state.router.model_copy(update={"phase": "training"}))
-    return state
+def _start_router(draft: Draft, policy: Policy) -> None:
+    """Start router training once enough experts are registered."""
+    num_registered = sum(task.registration is not None for task in draft.tasks.values())
+    if draft.router.phase == "waiting" and 0 < policy.train_router_after <= num_registered:
+        draft.router = draft.router.model_copy(update={"phase": "training"})
+        draft.add_event(EventKind.ROUTER, f"{num_registered} experts are registered: router training starts.")
 
 
-def _wanted_actions(state: State, policy: Policy, now: float) -> Iterable[Action]:
+def _pending_actions(state: State, policy: Policy, now: float) -> Iterable[Action]:
     waiting = [s for s in state.submissions.values() if s.phase == "seen" and s.retry_at <= now]
     for submission in sorted(waiting, key=lambda s: s.seen_at)[: policy.max_verifications]:
         yield Verify(submission.submission.lease_id)

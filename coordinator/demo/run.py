@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from paris.coordinator.children import Program
 from paris.coordinator.console import say
 from paris.coordinator.demo.display import Display
 from paris.coordinator.demo.journal import Journal
@@ -22,8 +23,6 @@ from paris.coordinator.errors import NotReadyError, RunDirError
 from paris.coordinator.report.status import read_status
 from paris.coordinator.run.directory import RunDir
 
-_COORD = "paris.coordinator.cli.app"
-_NODE = "paris.node.cli"
 _READY_TIMEOUT_S = 120.0
 _POLL_S = 0.5
 
@@ -70,14 +69,16 @@ class Demo:
         """Run init, prepare, and warm-start where the recipe has one."""
         run = str(self.run_dir)
         with self.stage("prepare", display):
-            self.processes.run("init", _COORD, "init", run, "--recipe", self.recipe, while_waiting=display.refresh)
+            self.processes.run(
+                "init", Program.COORD, "init", run, "--recipe", self.recipe, while_waiting=display.refresh
+            )
             journal = Journal(self.out / "logs" / "prepare.jsonl")
 
             def show() -> None:
                 for event in journal.read_new():
                     display.prepared(event)
 
-            self.processes.run("prepare", _COORD, "prepare", run, "--json", while_waiting=show)
+            self.processes.run("prepare", Program.COORD, "prepare", run, "--json", while_waiting=show)
         if RunDir.open(self.run_dir).config.model.warm_start_steps is not None:
             self._warm_start(display)
 
@@ -89,22 +90,22 @@ class Demo:
                 display.warm_start(event)
 
         with self.stage("warm-start", display):
-            command = (_COORD, "warm-start", str(self.run_dir), "--json")
+            command = (Program.COORD, "warm-start", str(self.run_dir), "--json")
             self.processes.run("warm-start", *command, while_waiting=show)
 
     def train(self, display: Display) -> None:
         """Open the tasks, start `serve` and the volunteers, and wait for all experts and the router."""
         with self.stage("start", display):
             run = str(self.run_dir)
-            self.processes.run("publish", _COORD, "publish-tasks", run, while_waiting=display.refresh)
-            self.processes.start("coordinator", _COORD, "serve", str(self.run_dir), "--json")
+            self.processes.run("publish", Program.COORD, "publish-tasks", run, while_waiting=display.refresh)
+            self.processes.start("coordinator", Program.COORD, "serve", str(self.run_dir), "--json")
             self._wait_for_run_json(display)
             for name in self.volunteer_names:
                 home = str(self.out / "volunteers" / name)
                 # What the demo shows of connections between volunteers, none, is then true of shards too.
                 quiet = ("--no-share-shards", "--json")
                 options = ("--home", home, "--name", name, "--threads", "1", "--device", "cpu", *quiet)
-                self.processes.start(name, _NODE, "join", str(self.run_dir / "run.json"), *options)
+                self.processes.start(name, Program.NODE, "join", str(self.run_dir / "run.json"), *options)
                 self.journals[name] = Journal(self.out / "logs" / f"{name}.jsonl")
         with self.stage("train", display):
             self._wait_until_complete(display)
@@ -113,10 +114,10 @@ class Demo:
         """Release the model and draw the report."""
         run = str(self.run_dir)
         with self.stage("release", display):
-            self.processes.run("release", _COORD, "release", run, "--tag", "v1", while_waiting=display.refresh)
+            self.processes.run("release", Program.COORD, "release", run, "--tag", "v1", while_waiting=display.refresh)
         self._measure()
         with self.stage("report", display):
-            command = (_COORD, "report", run, "--out", str(self.out))
+            command = (Program.COORD, "report", run, "--out", str(self.out))
             self.processes.run("report", *command, while_waiting=display.refresh)
 
     def _wait_for_run_json(self, display: Display) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 
 import psutil
 
-_TRAINER = "paris.node.trainer.process"
+from paris.coordinator.children import Program
+
 Address = tuple[str, int]
 
 
@@ -42,7 +43,7 @@ class SocketWatch:
             for process in _tree(process_id):
                 connections = _connections(process)
                 ends[name] |= {(tuple(c.laddr), tuple(c.raddr)) for c in connections if c.raddr}
-                if _TRAINER in _command(process):
+                if Program.TRAINER in _command(process):
                     is_training = True
                     self.trainer_sockets += len(connections)
         self.looks += is_training

@@ -1,6 +1,6 @@
-"""The run's two repos on a Hub.
+"""The run's two repos on a Hub, public or embedded.
 
-client.py    The organiser's side of the Hub: one client, whatever the endpoint
-connect.py   Reaching the run's Hub with the organiser's token; an embedded one is started where it does not run
-embedded.py  The Hub of a run that serves its own: a child process, ready before anything needs it
+client.py    the repos: uploads, registration, pull requests
+connect.py   the client with the organiser's token
+embedded.py  the embedded Hub as a child process
 """

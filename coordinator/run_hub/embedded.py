@@ -1,4 +1,4 @@
-"""The Hub of a run that serves its own: a child process, ready before anything needs it, started anew if it dies."""
+"""The Hub of a run that serves its own: a child process, started before anything needs it, restarted if it dies."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from paris.coordinator.children import Children
+from paris.coordinator.children import Children, Program
 from paris.coordinator.errors import ConfigError, HubError
 from paris.coordinator.run.directory import RunDir
 from paris.protocol.errors import PortTakenError
 
 _START_TIMEOUT_S = 60.0
 _REQUEST_TIMEOUT_S = 5.0
-_RETRY_AFTER_S = 5.0
+_RESTART_EVERY_S = 5.0
 _POLL_S = 0.1
-_READY = "hub ready at "  # as `hub/server.py` prints it, whose import costs memory that we do not need
+_READY = "hub ready at "  # as `hub/server.py` prints it; importing it here would cost memory
 
 
 class EmbeddedHub:
@@ -37,9 +37,9 @@ class EmbeddedHub:
         self._started_at = 0.0
 
     def start(self) -> None:
-        """Start it and wait until it says that it listens.
+        """Start it and wait until it reports that it listens.
 
-        Its own word counts, not an answer at the address: that may come from whoever has taken the port.
+        The line in its own log counts, not an answer at the address: another process may have taken the port.
 
         Raises:
             ConfigError: The endpoint names no host and port.
@@ -49,7 +49,7 @@ class EmbeddedHub:
         host, port = _address(self._run)
         old_bytes = self._log.stat().st_size if self._log.is_file() else 0
         options = ("--data", str(self._run.hub_data), "--host", host, "--port", str(port), "--open-registration")
-        child = self._children.spawn("hub", "paris.coordinator.hub", *options)
+        child = self._children.spawn("hub", Program.HUB, *options)
         self._child, self._started_at = child, time.monotonic()
         while _READY not in self._written_since(old_bytes):
             if child.poll() is not None:
@@ -59,17 +59,17 @@ class EmbeddedHub:
                 raise HubError(f"The embedded Hub was not ready within {_START_TIMEOUT_S:.0f} s.", f"See {self._log}.")
             time.sleep(_POLL_S)
 
-    def keep_alive(self) -> bool:
-        """Start it anew where it has ended; not more often than every few seconds.
+    def restart_if_dead(self) -> bool:
+        """Restart it if it has ended, at most every 5 seconds.
 
         Returns:
-            Whether it was started anew.
+            Whether it was restarted.
 
         Raises:
-            PortTakenError, HubError: As `start`; the next call tries again.
+            PortTakenError, HubError: As `start`; a later call tries again.
         """
         child = self._child
-        if child is None or child.poll() is None or time.monotonic() - self._started_at < _RETRY_AFTER_S:
+        if child is None or child.poll() is None or time.monotonic() - self._started_at < _RESTART_EVERY_S:
             return False
         self._children.forget(child)
         self.start()
@@ -93,17 +93,17 @@ class EmbeddedHub:
 
 
 def start_embedded_hub(run: RunDir, children: Children) -> EmbeddedHub:
-    """Start the run's embedded Hub and wait until it answers; arguments and errors as of `EmbeddedHub`."""
+    """Start the run's embedded Hub and wait until it listens; errors as of `EmbeddedHub.start`."""
     hub = EmbeddedHub(run, children)
     hub.start()
     return hub
 
 
 def organiser_token(run: RunDir) -> str:
-    """The embedded Hub's own administrator's token.
+    """The token of the embedded Hub's administrator.
 
     Raises:
-        HubError: The embedded Hub never ran here.
+        HubError: The embedded Hub has never run here.
     """
     path = run.hub_data / "admin.token"
     if not path.is_file():
@@ -112,7 +112,7 @@ def organiser_token(run: RunDir) -> str:
 
 
 def read_traffic(run: RunDir) -> list[dict[str, Any]]:
-    """The embedded Hub's account of bytes, by user, repo and part; empty where it does not answer."""
+    """Bytes that the embedded Hub counted, by user, repo and part; empty where it does not answer."""
     try:
         request = Request(
             f"{run.config.hub.endpoint}/api/paris/traffic", headers={"Authorization": f"Bearer {organiser_token(run)}"}

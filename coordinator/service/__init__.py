@@ -1,11 +1,13 @@
 """`paris-coord serve`: the running coordinator.
 
-actions.py      The heavy work behind the actions: verification and router training
-executor.py     Carries out what `tick` decided, each piece of work once at a time
-loop.py         `paris-coord serve`: the loop around `tick`. It observes the DHT, saves, acts, publishes
-publisher.py    What the DHT should hold, as a function of the state: records are stored again before they expire
-registering.py  Registration: a copy pinned to exactly the verified bytes, and the verdict on the pull request
-startup.py      Bringing a coordinator up and down: lock, Hub, DHT peer, published description, then the loop
-tasks.py        `paris-coord publish-tasks`: opens the tasks in the coordinator's memory; `serve` does the rest
-upload.py       What `serve` puts on the Hub before the loop begins: the prepared data once
+startup.py      starting and stopping: lock, Hub, DHT peer, description, loop
+loop.py         observe, decide by tick, save, act, publish
+swarm.py        the run's records in the DHT, and the peer that is restarted
+publisher.py    which records the DHT should hold, and when each is due
+executor.py     runs actions in threads, each once at a time
+verifier.py     action: verification in a child process
+registering.py  action: registering or rejecting a submission on the Hub
+router.py       action: router training in a child process
+upload.py       prepared data and run.json on the Hub, before the loop
+tasks.py        `paris-coord publish-tasks`
 """

@@ -1,40 +1,44 @@
-"""Carries out what `tick` decided, each piece of work once at a time, and reports back as observations.
+"""Carries out the actions that `tick` decided on, each once at a time, and reports back as observations.
 
-Each runs in a thread; what computes is a child process that imports torch, so that this one never does.
+Each runs in a thread; what computes is a child process.
 """
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from paris.coordinator.children import Children
 from paris.coordinator.decisions.observations import (
     Action,
     Closed,
-    Judged,
-    JudgingFailed,
     Observation,
     Register,
     Registered,
     Reject,
     RouterTrained,
     TrainRouter,
+    VerificationFailed,
+    Verified,
     Verify,
 )
-from paris.coordinator.service.actions import Work
-from paris.coordinator.service.registering import register_submission, reject_submission
+from paris.coordinator.service.registering import Registrar
+from paris.coordinator.service.router import RouterTrainer
+from paris.coordinator.service.verifier import Verifier
 from paris.coordinator.state.model import State
 from paris.protocol.errors import ParisError
 
+logger = logging.getLogger(__name__)
 _FIRST_WAIT_S = 2.0
 _LONGEST_WAIT_S = 600.0
 
 
-class _Wait(NamedTuple):
-    """Until when an action that failed is left alone."""
+class _Backoff(NamedTuple):
+    """After which time an action that failed is started again."""
 
     failures: int
     until: float
@@ -44,22 +48,35 @@ class Executor:
     """Runs actions in the background.
 
     Args:
-        work: What the actions need: run directory, Hub, child processes.
-        log: Receives a line for people when something must be tried again.
+        verifier: Verifies submissions.
+        registrar: Registers and rejects them.
+        router: Trains the router.
+        children: The child processes of all three; ended by `stop`.
+        log: Receives a line for people when an action failed and will be started again.
         clock: UTC seconds.
     """
 
-    def __init__(self, work: Work, log: Callable[[str], None], clock: Callable[[], float]) -> None:
-        self._work, self._log, self._clock = work, log, clock
+    def __init__(
+        self,
+        *,
+        verifier: Verifier,
+        registrar: Registrar,
+        router: RouterTrainer,
+        children: Children,
+        log: Callable[[str], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._verifier, self._registrar, self._router, self._children = verifier, registrar, router, children
+        self._log, self._clock = log, clock
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="action")
         self._registering = threading.Lock()
-        """One copy onto main at a time: two would refuse each other's parent commit."""
+        """One copy onto main at a time: of two, the Hub would refuse the second for its parent commit."""
         self._in_flight: set[Action] = set()
-        self._waiting: dict[Action, _Wait] = {}
+        self._waiting: dict[Action, _Backoff] = {}
         self._ended: queue.SimpleQueue[tuple[Action, Observation | None]] = queue.SimpleQueue()
 
     def start(self, actions: tuple[Action, ...], state: State) -> None:
-        """Begin the actions that are neither under way nor waiting after a failure."""
+        """Start the actions that neither run nor back off after a failure."""
         for action in actions:
             waiting = self._waiting.get(action)
             if action in self._in_flight or (waiting is not None and waiting.until > self._clock()):
@@ -68,9 +85,10 @@ class Executor:
             self._pool.submit(self._run, action, state)
 
     def results(self) -> list[Observation]:
-        """What has ended since the last call.
+        """Results since the last call.
 
-        Only here an action stops to be under way: whoever reads its result decides with it, and so does not ask again.
+        An action counts as running until its result is read here: the next tick knows the result, and does not ask
+        for the action again.
         """
         found = []
         while not self._ended.empty():
@@ -81,43 +99,44 @@ class Executor:
         return found
 
     def stop(self) -> None:
-        """End the child processes and wait for the threads; unfinished work is asked for again at the next start."""
-        self._work.children.stop()
+        """End the child processes and wait for the threads; after a restart `tick` asks for unfinished work again."""
+        self._children.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _run(self, action: Action, state: State) -> None:
-        """The one place that catches broadly: whatever fails is said, and asked for again after a while."""
+        """The one place that catches broadly: any failure is reported, and the action backs off."""
         observation: Observation | None = None
         try:
             observation = self._carry_out(action, state)
             self._waiting.pop(action, None)
         except Exception as error:
+            logger.debug("%s failed.", action, exc_info=True)
             what = str(error) if isinstance(error, ParisError) else f"unexpected {type(error).__name__}: {error}"
             self._log(f"{action}: {what}")
             observation = self._failure(action, what)
             failures = self._waiting[action].failures + 1 if action in self._waiting else 1
             wait_s = min(_FIRST_WAIT_S * 2 ** (failures - 1), _LONGEST_WAIT_S)
-            self._waiting[action] = _Wait(failures, self._clock() + wait_s)
+            self._waiting[action] = _Backoff(failures, self._clock() + wait_s)
         finally:
             self._ended.put((action, observation))
 
     def _carry_out(self, action: Action, state: State) -> Observation:
         match action:
             case Verify(lease_id):
-                return Judged(self._work.verify(state, lease_id))
+                return Verified(self._verifier.verify(state, lease_id))
             case Register(lease_id):
                 with self._registering:
-                    return Registered(register_submission(self._work.hub, state, lease_id, self._work.seal_verdict))
+                    return Registered(self._registrar.register(state, lease_id))
             case Reject(lease_id):
-                reject_submission(self._work.hub, state, lease_id, self._work.seal_verdict)
-                self._work.forget(lease_id)
+                self._registrar.reject(state, lease_id)
+                self._verifier.discard_candidate(lease_id)
                 return Closed(lease_id)
             case TrainRouter(from_samples):
-                return RouterTrained(True, self._work.train_router(from_samples=from_samples))
+                return RouterTrained(True, self._router.train(from_samples=from_samples))
 
     def _failure(self, action: Action, reason: str) -> Observation | None:
         if isinstance(action, Verify):
-            return JudgingFailed(action.lease_id, reason)
-        if isinstance(action, TrainRouter) and not self._work.children.is_stopping:
+            return VerificationFailed(action.lease_id, reason)
+        if isinstance(action, TrainRouter) and not self._children.is_stopping:
             return RouterTrained(False, reason)
         return None

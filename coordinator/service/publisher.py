@@ -1,22 +1,22 @@
-"""What the DHT should hold, as a function of the state: records are stored again before they expire, always later."""
+"""Which records the DHT should hold, and when each is due: records are stored again before they expire."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 from paris.coordinator.state.model import State
-from paris.protocol.envelope import Envelope, seal
+from paris.protocol.envelope import Envelope
 from paris.protocol.keys import subkey_of
 from paris.protocol.manifest import Manifest, split_manifest
 from paris.protocol.records import Lease, Payload, RunSpec, Verdict
-from paris.protocol.signing import Identity
+from paris.protocol.sealer import Sealer
 
 LIFE_S = 900.0
 """Life of a coordinator's record in the DHT; it is stored again at a third of it."""
 _KEPT_ATTEMPTS = 3
 
 
-def wanted_records(spec: RunSpec, manifests: list[Manifest], state: State) -> list[Payload]:
+def records_to_publish(spec: RunSpec, manifests: list[Manifest], state: State) -> list[Payload]:
     """Every payload that the run's peers should be able to read now."""
     records: list[Payload] = [spec]
     for manifest in manifests:
@@ -29,67 +29,52 @@ def wanted_records(spec: RunSpec, manifests: list[Manifest], state: State) -> li
 
 
 def _is_recent(record: Lease | Verdict, state: State) -> bool:
-    """Of a task's attempts the last few: older ones nobody waits for, and a dictionary in the DHT is sent whole."""
+    """Only a task's last attempts: nobody waits for older ones, and a dictionary in the DHT is sent whole."""
     return record.attempt > state.tasks[record.task_id].task.attempt - _KEPT_ATTEMPTS
 
 
-@dataclass
 class Publisher:
-    """Decides which records are due, and seals them with growing sequence and expiry.
+    """Seals the records that are due.
 
     Args:
-        identity: The run's key.
-        run_id: The run.
+        sealer: Signs them.
+        clock: UTC seconds, the sealer's.
     """
 
-    identity: Identity
-    run_id: str
-    _sealed: dict[tuple[str, str], Envelope[Payload]] = field(default_factory=dict)
-    _last_sequence: int = 0
+    def __init__(self, sealer: Sealer, clock: Callable[[], float]) -> None:
+        self._sealer, self._clock = sealer, clock
+        self._sealed: dict[tuple[str, str], Envelope[Payload]] = {}
 
-    def due(self, records: list[Payload], now: float) -> list[Envelope[Payload]]:
+    def due(self, records: list[Payload]) -> list[Envelope[Payload]]:
         """Seal the records that are new, changed, or past a third of their life.
 
         Args:
             records: All that should be readable.
-            now: UTC seconds.
 
         Returns:
             Envelopes to store now.
         """
+        now = self._clock()
         envelopes = []
         for payload in records:
-            place = (type(payload).kind, _place(payload, self.identity.public_key))
+            place = _place(payload, self._sealer.public_key)
             known = self._sealed.get(place)
             if known is not None and known.payload == payload and now - known.issued_at < LIFE_S / 3:
                 continue
-            envelope = seal(
-                payload,
-                self.identity,
-                run_id=self.run_id,
-                sequence=self._next_sequence(now),
-                issued_at=now,
-                expires_at=now + LIFE_S,
-            )
-            self._sealed[place] = envelope
-            envelopes.append(envelope)
+            self._sealed[place] = self._sealer.seal(payload, LIFE_S)
+            envelopes.append(self._sealed[place])
         return envelopes
 
-    def forget(self, envelopes: list[Envelope[Payload]]) -> None:
-        """Have these sealed again at the next call: storing them failed."""
+    def republish(self, envelopes: list[Envelope[Payload]]) -> None:
+        """Make these due again: storing them failed."""
         for envelope in envelopes:
-            self._sealed.pop((envelope.kind, _place(envelope.payload, envelope.signer)), None)
+            self._sealed.pop(_place(envelope.payload, envelope.signer), None)
 
-    def forget_all(self) -> None:
-        """Have everything sealed again at the next call: our peer was started anew and holds nothing."""
+    def republish_all(self) -> None:
+        """Make everything due again: a restarted peer holds no records."""
         self._sealed.clear()
 
-    def _next_sequence(self, now: float) -> int:
-        """Milliseconds, so that a restarted coordinator goes on above what it wrote before."""
-        self._last_sequence = max(self._last_sequence + 1, int(now * 1000))
-        return self._last_sequence
 
-
-def _place(payload: Payload, signer: str) -> str:
-    cluster = getattr(payload, "cluster", "")
-    return f"{cluster}/{subkey_of(payload, signer)}"
+def _place(payload: Payload, signer: str) -> tuple[str, str]:
+    """Kind and subkey; the kind's key in the DHT differs by cluster."""
+    return payload.kind, f"{getattr(payload, 'cluster', '')}/{subkey_of(payload, signer)}"

@@ -2,74 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 from paris.coordinator.errors import HubError
 from paris.coordinator.run_hub.client import RunHub, verdict_text
 from paris.coordinator.state.model import State, SubmissionState
 from paris.protocol.hub_layout import SUBMISSION_FILE, expert_path, submission_folder
-from paris.protocol.records import Registration, SubmittedFile, Verdict
-
-Sealer = Callable[[Verdict], str]
-"""Signs a verdict; the volunteer's node reads it in the comment when the DHT is silent."""
+from paris.protocol.records import RECORDS, Registration, SubmittedFile, Verdict
+from paris.protocol.sealer import Sealer
 
 
-def register_submission(hub: RunHub, state: State, lease_id: str, seal: Sealer) -> Registration:
-    """Copy an accepted submission's weights onto main and close its pull request.
-
-    Doing it again after a crash finds the bytes in place and goes on from there.
+@dataclass(frozen=True)
+class Registrar:
+    """Registers accepted submissions and closes rejected ones.
 
     Args:
         hub: The run's repos.
-        state: Holds the submission.
-        lease_id: Names it.
-        seal: Signs the verdict.
-
-    Raises:
-        HubError: The Hub did not answer, refused, or holds other bytes after the copy than were verified.
+        sealer: Signs each verdict for the comment on the pull request, which a node reads where the DHT has none.
     """
-    known, verdict = _accepted(state, lease_id)
-    submission = known.submission
-    task = state.tasks[submission.task_id].task
-    weights = weights_file(known)
-    path = expert_path(task.cluster)
-    if hub.find_registered(path) != (weights.sha256, weights.bytes):
-        message = f"Register {submission.task_id} by {submission.name} (#{submission.pull_request})"
-        hub.register(submission, weights.path, path, message)
-    found = hub.find_registered(path)
-    if found != (weights.sha256, weights.bytes):
-        raise HubError(f"{path} on main has {found}, verified was {weights.sha256}.", "It will be copied again.")
-    registration = Registration(
-        task_id=submission.task_id,
-        cluster=task.cluster,
-        repo=submission.repo,
-        commit=hub.head(),
-        path=path,
-        sha256=weights.sha256,
-        bytes=weights.bytes,
-        steps=submission.steps,
-        volunteer=known.signer,
-        volunteer_name=submission.name,
-        lease_id=lease_id,
-    )
-    hub.close_pull_request(_number(known), verdict, verdict_text(verdict, registration, seal(verdict)))
-    return registration
 
+    hub: RunHub
+    sealer: Sealer
 
-def reject_submission(hub: RunHub, state: State, lease_id: str, seal: Sealer) -> None:
-    """Tell the volunteer why, close the pull request and free its storage.
+    def register(self, state: State, lease_id: str) -> Registration:
+        """Copy an accepted submission's weights onto main and close its pull request.
 
-    Raises:
-        HubError: The Hub did not answer or refused; to be done again.
-    """
-    known = state.submissions[lease_id]
-    if known.verdict is None:
-        raise HubError(f"Submission {lease_id[:8]} has no verdict yet.")
-    submission = known.submission
-    own_record = f"{submission_folder(submission.task_id, submission.attempt, known.signer)}/{SUBMISSION_FILE}"
-    # The number is the submitter's word: a pull request that does not hold its submission is somebody else's.
-    if hub.pull_request_holds(_number(known), own_record):
-        hub.close_pull_request(_number(known), known.verdict, verdict_text(known.verdict, None, seal(known.verdict)))
+        Idempotent: called again after a crash, it finds the bytes in place and continues.
+
+        Args:
+            state: Holds the submission.
+            lease_id: Names it.
+
+        Raises:
+            HubError: The Hub did not answer, refused, or holds other bytes after the copy than were verified.
+        """
+        known, verdict = _accepted(state, lease_id)
+        submission = known.submission
+        task = state.tasks[submission.task_id].task
+        weights = weights_file(known)
+        path = expert_path(task.cluster)
+        if self.hub.find_registered(path) != (weights.sha256, weights.bytes):
+            message = f"Register {submission.task_id} by {submission.name} (#{submission.pull_request})"
+            self.hub.register(submission, weights.path, path, message)
+        found = self.hub.find_registered(path)
+        if found != (weights.sha256, weights.bytes):
+            raise HubError(f"{path} on main has {found}, verified was {weights.sha256}.", "It will be copied again.")
+        registration = Registration(
+            task_id=submission.task_id,
+            cluster=task.cluster,
+            repo=submission.repo,
+            commit=self.hub.head(),
+            path=path,
+            sha256=weights.sha256,
+            bytes=weights.bytes,
+            steps=submission.steps,
+            volunteer=known.signer,
+            volunteer_name=submission.name,
+            lease_id=lease_id,
+        )
+        self._close(known, verdict, registration)
+        return registration
+
+    def reject(self, state: State, lease_id: str) -> None:
+        """Tell the volunteer why, close the pull request and free its storage. Idempotent.
+
+        Raises:
+            HubError: The Hub did not answer or refused; to be called again.
+        """
+        known = state.submissions[lease_id]
+        if known.verdict is None:
+            raise HubError(f"Submission {lease_id[:8]} has no verdict yet.")
+        submission = known.submission
+        own_record = f"{submission_folder(submission.task_id, submission.attempt, known.signer)}/{SUBMISSION_FILE}"
+        # The submitter chose the number: a pull request without this submission in it is another volunteer's.
+        if self.hub.pull_request_holds(_number(known), own_record):
+            self._close(known, known.verdict, None)
+
+    def _close(self, known: SubmissionState, verdict: Verdict, registration: Registration | None) -> None:
+        sealed = self.sealer.seal(verdict, RECORDS["verdict"].max_life_s).data.decode()
+        self.hub.close_pull_request(_number(known), verdict, verdict_text(verdict, registration, sealed))
 
 
 def weights_file(known: SubmissionState) -> SubmittedFile:

@@ -1,10 +1,11 @@
-"""Bringing a coordinator up and down: lock, Hub, DHT peer, published description, then the loop."""
+"""Starting and stopping a coordinator: lock, Hub, DHT peer, published description, then the loop."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from paris.coordinator.children import Children
 from paris.coordinator.decisions.policy import Policy
@@ -14,15 +15,20 @@ from paris.coordinator.run.locks import serve_lock
 from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.run_hub.connect import connect_hub
 from paris.coordinator.run_hub.embedded import start_embedded_hub
-from paris.coordinator.service.actions import Work
 from paris.coordinator.service.executor import Executor
 from paris.coordinator.service.loop import Service
 from paris.coordinator.service.publisher import Publisher
+from paris.coordinator.service.registering import Registrar
+from paris.coordinator.service.router import RouterTrainer
+from paris.coordinator.service.swarm import SupervisedPeer, Swarm
 from paris.coordinator.service.upload import publish_data, publish_run_json
-from paris.coordinator.state.events import Event
+from paris.coordinator.service.verifier import Verifier
+from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.store import Store
 from paris.protocol.dht.options import NetworkOptions
 from paris.protocol.dht.peer import Peer
+from paris.protocol.records import RunSpec
+from paris.protocol.sealer import Sealer
 
 
 def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> None:
@@ -40,54 +46,57 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
         ConfigError: The embedded Hub's endpoint names no host and port.
     """
     run.require_prepared()
-    children = Children(run.logs)
-    with serve_lock(run):
-        try:
-            embedded = start_embedded_hub(run, children) if run.config.hub.embedded else None
-            hub = connect_hub(run, children, start_embedded=False)
-            hub.ensure_repos()
-            _serve_with(run, hub, children, log, stop, embedded.keep_alive if embedded else lambda: False)
-        finally:
-            children.stop()
+    # Left in the reverse order: first the actions end, last the children and the lock.
+    with serve_lock(run), ExitStack() as stack:
+        children = Children(run.logs)
+        stack.callback(children.stop)
+        embedded_hub = start_embedded_hub(run, children) if run.config.hub.embedded else None
+        hub = connect_hub(run, children, start_embedded=False)
+        hub.ensure_repos()
+        store = Store(run.state_file)
+        stack.callback(store.close)
+        peer = SupervisedPeer(lambda: start_peer(run), time.time, log)
+        stack.callback(peer.stop)
 
-
-def _serve_with(
-    run: RunDir,
-    hub: RunHub,
-    children: Children,
-    log: Callable[[Event], None],
-    stop: threading.Event,
-    keep_hub_alive: Callable[[], bool],
-) -> None:
-    store = Store(run.state_file)
-    service: Service | None = None
-    executor: Executor | None = None
-    peer = start_peer(run)
-    try:
-        spec = make_spec(run, peer.addresses)
+        sealer, spec = Sealer(run.identity, run.run_id), make_spec(run, peer.current.addresses)
         manifests = publish_data(run, hub, log)
-        publish_run_json(run, hub, spec)
-        log(Event("serving", f"Run {run.run_id}: join with  paris-node join {run.run_json}"))
-        executor = Executor(Work(run, spec, hub, children), lambda text: log(Event("problem", text)), time.time)
+        publish_run_json(run, hub, sealer, spec)
+        log(Event(EventKind.SERVING, f"Run {run.run_id}: join with  paris-node join {run.run_json}"))
+        executor = make_executor(run, spec, hub, sealer, children, log)
+        stack.callback(executor.stop)
         service = Service(
-            spec=spec,
-            manifests=manifests,
-            peer=peer,
-            restart_peer=lambda dead: restart_peer(run, dead),
-            keep_hub_alive=keep_hub_alive,
+            swarm=Swarm(spec, manifests, peer, Publisher(sealer, time.time)),
+            embedded_hub=embedded_hub,
             store=store,
             executor=executor,
-            publisher=Publisher(run.identity, run.run_id),
             policy=make_policy(run),
             clock=time.time,
             log=log,
         )
         service.run(stop, run.config.tasks.tick_every_s)
-    finally:
-        if executor is not None:
-            executor.stop()
-        (service.peer if service is not None else peer).stop()
-        store.close()
+
+
+def make_executor(
+    run: RunDir, spec: RunSpec, hub: RunHub, sealer: Sealer, children: Children, log: Callable[[Event], None]
+) -> Executor:
+    """What carries out the run's actions.
+
+    Args:
+        run: The run directory.
+        spec: The run's description, as published.
+        hub: The run's repos.
+        sealer: Signs verdicts.
+        children: Starts child processes.
+        log: Receives an event when an action failed.
+    """
+    return Executor(
+        verifier=Verifier(run, spec, hub, children),
+        registrar=Registrar(hub, sealer),
+        router=RouterTrainer(run, children),
+        children=children,
+        log=lambda text: log(Event(EventKind.PROBLEM, text)),
+        clock=time.time,
+    )
 
 
 def start_peer(run: RunDir) -> Peer:
@@ -110,12 +119,6 @@ def start_peer(run: RunDir) -> Peer:
             announce=tuple(table.announce),
         ),
     )
-
-
-def restart_peer(run: RunDir, dead: Peer) -> Peer:
-    """A new peer in the place of one whose daemon died."""
-    dead.stop()
-    return start_peer(run)
 
 
 def make_policy(run: RunDir) -> Policy:

@@ -1,21 +1,22 @@
-"""`paris-coord publish-tasks`: opens the tasks in the coordinator's memory; `serve` does the rest."""
+"""`paris-coord publish-tasks`: opens the run's tasks on disk; `serve` publishes them."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from paris.coordinator.errors import RunDirError
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.initial_weights import initial_weights, require_current_warm_start
 from paris.coordinator.run.prepared_data import load_manifests
-from paris.coordinator.state.events import Event
+from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.model import TaskState
 from paris.coordinator.state.store import Store
 from paris.protocol.records import Task
 
 
 def open_tasks(run: RunDir) -> int:
-    """Open one task an expert; tasks that stand already are left as they are.
+    """Open one task an expert; open or leased tasks are left as they are.
 
     Args:
         run: A prepared run directory.
@@ -24,30 +25,32 @@ def open_tasks(run: RunDir) -> int:
         How many tasks there are now.
 
     Raises:
-        RunDirError: The prepared data is not what the standing tasks were made from; nothing is changed.
+        RunDirError: Tasks were opened for other data than is prepared now; nothing is changed.
         NotReadyError: What all experts start from is not made yet, or of other data or settings; nothing is changed.
     """
     run.require_prepared()
     store = Store(run.state_file)
     try:
-        old = store.load()
-        new = old
-        for task in make_tasks(run):
-            standing = old.tasks.get(task.task.task_id)
-            if standing is None:
-                new = new.with_task(task)
-            elif standing.task.manifest_sha256 != task.task.manifest_sha256:
-                raise RunDirError(
-                    f"{task.task.task_id} was opened for other data than {run.data} holds now.",
-                    "Make a new run for new data: paris-coord init.",
-                )
-        added = len(new.tasks) - len(old.tasks)
+        old, tasks = store.load(), make_tasks(run)
+        for task in tasks:
+            _require_same_data(run, task, old.tasks.get(task.task.task_id))
+        added = {task.task.task_id: task for task in tasks if task.task.task_id not in old.tasks}
+        new = replace(old, tasks={**old.tasks, **added})
         if added:
             require_current_warm_start(run)
-        store.save(old, new, [Event("opened", f"{added} tasks opened.")] if added else [], time.time())
+        events = [Event(EventKind.OPENED, f"{len(added)} tasks opened.")] if added else []
+        store.save(old, new, events, time.time())
         return len(new.tasks)
     finally:
         store.close()
+
+
+def _require_same_data(run: RunDir, made: TaskState, opened: TaskState | None) -> None:
+    if opened is not None and opened.task.manifest_sha256 != made.task.manifest_sha256:
+        raise RunDirError(
+            f"{made.task.task_id} was opened for other data than {run.data} holds now.",
+            "Make a new run for new data: paris-coord init.",
+        )
 
 
 def make_tasks(run: RunDir) -> list[TaskState]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,12 +11,12 @@ from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.initial_weights import initial_weights
 from paris.coordinator.run.prepared_data import load_manifests
 from paris.coordinator.run_hub.client import RunHub
-from paris.coordinator.state.events import Event
+from paris.coordinator.state.events import Event, EventKind
 from paris.experts.files import file_sha256, write_whole
-from paris.protocol.envelope import seal
 from paris.protocol.hub_layout import RUN_FILE
 from paris.protocol.manifest import Manifest
 from paris.protocol.records import PartFile, RunSpec
+from paris.protocol.sealer import Sealer
 
 _RUN_JSON_LIFE_S = 7 * 86400.0
 
@@ -48,7 +47,7 @@ def publish_data(run: RunDir, hub: RunHub, log: Callable[[Event], None]) -> list
         revision = hub.upload_data(run.data)
         known = {"repo": hub.data_repo, "revision": revision, "manifests": digests}
         write_whole(record, json.dumps(known, indent=1).encode())
-        log(Event("uploaded", f"Shards and manifests are on the Hub at {revision[:12]}."))
+        log(Event(EventKind.UPLOADED, f"Shards and manifests are on the Hub at {revision[:12]}."))
     return load_manifests(run, known["revision"])
 
 
@@ -59,16 +58,8 @@ def _require_whole(path: Path, named: PartFile) -> None:
         raise NotReadyError(what, "Make it again: paris-coord warm-start or prepare.")
 
 
-def publish_run_json(run: RunDir, hub: RunHub, spec: RunSpec) -> None:
+def publish_run_json(run: RunDir, hub: RunHub, sealer: Sealer, spec: RunSpec) -> None:
     """Sign the description with the present peers, for files and for the Hub."""
-    now = time.time()
-    envelope = seal(
-        spec,
-        run.identity,
-        run_id=run.run_id,
-        sequence=int(now * 1000),
-        issued_at=now,
-        expires_at=now + _RUN_JSON_LIFE_S,
-    )
+    envelope = sealer.seal(spec, _RUN_JSON_LIFE_S)
     hub.upload_file(RUN_FILE, envelope.data, "Run description with the present peers")
     write_whole(run.run_json, envelope.data)

@@ -1,8 +1,9 @@
-"""What the coordinator remembers.
+"""The coordinator's memory: frozen values, and the database that keeps them.
 
-events.py   The run's log, for people
-flags.py    Words that commands leave in the state for the running service
-model.py    The coordinator's memory as plain frozen values: what `tick` reads and returns, and the store keeps
-reading.py  Reading the coordinator's state beside the running service
-store.py    The coordinator's memory on disk: SQLAlchemy over SQLite (WAL) by default, any URL it knows otherwise
+model.py    State and its rows
+draft.py    the next state in the making
+events.py   the event log's kinds and lines
+flags.py    flags that commands set for the running service
+store.py    state, events, loss curves and flags in SQLite
+reading.py  the state of a run, served or not
 """

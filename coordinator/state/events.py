@@ -1,13 +1,34 @@
-"""The run's log, for people."""
+"""The run's event log, written for people: a kind and one line of text."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class EventKind(StrEnum):
+    """What an event is about. The values are stored in the log and printed by `serve --json`."""
+
+    OPENED = "opened"
+    UPLOADED = "uploaded"
+    SERVING = "serving"
+    JOINED = "joined"
+    LEASED = "leased"
+    RESUMED = "resumed"
+    REVOKED = "revoked"
+    SUBMITTED = "submitted"
+    RETRY = "retry"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    REGISTERED = "registered"
+    ROUTER = "router"
+    PROBLEM = "problem"
+    """Something failed and will be tried again."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """One line of the run's log, for people."""
+    """One line of the log."""
 
-    kind: str
+    kind: EventKind
     text: str

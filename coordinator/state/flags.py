@@ -1,7 +1,7 @@
-"""Words that commands leave in the state for the running service."""
+"""Flags that commands set in the store for the running service."""
 
 from __future__ import annotations
 
 ROUTER_FLAG = "train-router"
 FROM_DATA, FROM_SAMPLES = "from-data", "from-samples"
-"""Values of that flag: what the router is to be trained on."""
+"""Values of that flag: the rows to train on."""

@@ -1,11 +1,12 @@
-"""The coordinator's memory as plain frozen values: what `tick` reads and returns, and the store keeps.
+"""The coordinator's memory as frozen values: what `tick` takes and returns.
 
-Nothing here talks to the world. Each class is one row of a table in `store.py`.
+Each `Row` is one row of a table in `store.py`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -14,32 +15,54 @@ from paris.protocol.records import Heartbeat, Lease, Registration, Submission, T
 
 
 class Row(BaseModel):
-    """Base of what is kept: frozen, closed."""
+    """Base of all rows: frozen, without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class TaskState(Row):
-    """A task, who holds it, and what came of it."""
+    """A task, its present lease and its registered expert."""
 
     task: Task
     lease_id: str | None = None
     """The lease that is being worked on now."""
     registration: Registration | None = None
 
+    def leased(self, lease: Lease) -> TaskState:
+        """The task under a new lease."""
+        task = self.task.model_copy(update={"state": "leased", "attempt": lease.attempt})
+        return self.model_copy(update={"task": task, "lease_id": lease.lease_id})
+
+    def submitted(self) -> TaskState:
+        """The task with its work submitted under the present lease."""
+        return self.model_copy(update={"task": self.task.model_copy(update={"state": "submitted"})})
+
+    def reopened(self) -> TaskState:
+        """The task without a lease."""
+        return self.model_copy(update={"task": self.task.model_copy(update={"state": "open"}), "lease_id": None})
+
+    def registered(self, registration: Registration) -> TaskState:
+        """The task with its expert, and no lease."""
+        task = self.task.model_copy(update={"state": "registered"})
+        return self.model_copy(update={"task": task, "registration": registration, "lease_id": None})
+
 
 class LeaseState(Row):
-    """A lease ever granted, with the last sign of life on it."""
+    """A lease, past or present, with its last heartbeat."""
 
     lease: Lease
     heartbeat: Heartbeat | None = None
     heartbeat_at: float | None = None
-    """When the coordinator saw it, by its own clock."""
+    """When the coordinator received it, UTC seconds by its own clock."""
     heartbeat_sequence: int = 0
+
+    def revoked(self, reason: str) -> LeaseState:
+        """The lease taken back."""
+        return self.model_copy(update={"lease": self.lease.model_copy(update={"state": "revoked", "reason": reason})})
 
 
 class VolunteerState(Row):
-    """What is known of a volunteer."""
+    """A volunteer's last want, and what came of its leases."""
 
     public_key: str
     want: Want
@@ -55,10 +78,10 @@ SubmissionPhase = Literal["seen", "accepted", "rejected", "registered", "closed"
 
 
 class SubmissionState(Row):
-    """A submission and how far it has come.
+    """A submission and its phase.
 
-    seen -> accepted -> registered, or seen -> rejected -> closed. A phase changes when the work that it waits for
-    reports back, so that a coordinator killed in between simply asks for that work again.
+    seen -> accepted -> registered, or seen -> rejected -> closed. A phase changes when the action that it waits for
+    has reported its result, so that a coordinator killed in between asks for that action again.
     """
 
     submission: Submission
@@ -73,43 +96,23 @@ class SubmissionState(Row):
 
 
 class RouterState(Row):
-    """The router's training, which the coordinator does itself."""
+    """The router's training, on the coordinator's own machine."""
 
     phase: Literal["waiting", "training", "done", "failed"] = "waiting"
     note: str = ""
     from_samples: bool = False
-    """Whether it is, or was last, trained on rows that the experts drew."""
+    """Whether the present, or else the last, training is on rows that the experts drew."""
 
 
 @dataclass(frozen=True)
 class State:
-    """Everything the coordinator knows."""
+    """Everything the coordinator knows. Never changed in place: `Draft` makes the next one."""
 
-    tasks: dict[str, TaskState] = field(default_factory=dict)
-    leases: dict[str, LeaseState] = field(default_factory=dict)
-    volunteers: dict[str, VolunteerState] = field(default_factory=dict)
-    submissions: dict[str, SubmissionState] = field(default_factory=dict)
+    tasks: Mapping[str, TaskState] = field(default_factory=dict)
+    leases: Mapping[str, LeaseState] = field(default_factory=dict)
+    volunteers: Mapping[str, VolunteerState] = field(default_factory=dict)
+    submissions: Mapping[str, SubmissionState] = field(default_factory=dict)
     router: RouterState = field(default_factory=RouterState)
-
-    def with_task(self, task: TaskState) -> State:
-        """A copy in which this task stands so."""
-        return replace(self, tasks={**self.tasks, task.task.task_id: task})
-
-    def with_lease(self, lease: LeaseState) -> State:
-        """A copy in which this lease stands so."""
-        return replace(self, leases={**self.leases, lease.lease.lease_id: lease})
-
-    def with_volunteer(self, volunteer: VolunteerState) -> State:
-        """A copy in which this volunteer stands so."""
-        return replace(self, volunteers={**self.volunteers, volunteer.public_key: volunteer})
-
-    def with_submission(self, submission: SubmissionState) -> State:
-        """A copy in which this submission stands so."""
-        return replace(self, submissions={**self.submissions, submission.submission.lease_id: submission})
-
-    def with_router(self, router: RouterState) -> State:
-        """A copy in which the router stands so."""
-        return replace(self, router=router)
 
     @property
     def num_registered(self) -> int:

@@ -1,4 +1,4 @@
-"""Reading the coordinator's state beside the running service."""
+"""Reads the state of a run, whether it is served or not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from paris.coordinator.state.store import Store
 
 
 def read_state(run: RunDir) -> State:
-    """What the coordinator knows now."""
+    """The run's state as last saved."""
     store = Store(run.state_file)
     try:
         return store.load()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from paris.coordinator.console import say
 from paris.coordinator.errors import NotReadyError
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.locks import is_served
-from paris.coordinator.state.events import Event
+from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.flags import FROM_DATA, FROM_SAMPLES, ROUTER_FLAG
 from paris.coordinator.state.model import RouterState
 from paris.coordinator.state.store import Store
@@ -41,7 +42,7 @@ def request_router(run: RunDir, *, from_samples: bool = False) -> None:
 
 def _request_from_service(run: RunDir, store: Store, from_samples: bool) -> None:
     say("The running service trains the router.")
-    store.raise_flag(ROUTER_FLAG, FROM_SAMPLES if from_samples else FROM_DATA)
+    store.set_flag(ROUTER_FLAG, FROM_SAMPLES if from_samples else FROM_DATA)
     while store.has_flag(ROUTER_FLAG) or store.load().router.phase == "training":
         if not is_served(run):
             raise NotReadyError(
@@ -59,5 +60,5 @@ def _run_in_this_process(run: RunDir, store: Store, from_samples: bool) -> None:
 
     summary = run_router_job(run, from_samples=from_samples)
     old, trained = store.load(), RouterState(phase="done", note=summary, from_samples=from_samples)
-    store.save(old, old.with_router(trained), [Event("router", summary)], time.time())
+    store.save(old, replace(old, router=trained), [Event(EventKind.ROUTER, summary)], time.time())
     say(summary)

@@ -19,15 +19,17 @@ from paris.coordinator.decisions.tick import tick
 from paris.coordinator.errors import HubError
 from paris.coordinator.hub_errors import hub_errors
 from paris.coordinator.run.create import create_run
-from paris.coordinator.service.actions import Work
 from paris.coordinator.service.executor import Executor
-from paris.coordinator.service.registering import register_submission, reject_submission
+from paris.coordinator.service.registering import Registrar
+from paris.coordinator.service.startup import make_executor
+from paris.coordinator.state.events import Event
 from paris.coordinator.state.model import State, SubmissionState, TaskState
 from paris.experts.files import DiskFullError
 from paris.node.hub.client import Hub
 from paris.node.swarm.coordinator_records import verdict_on_hub
 from paris.protocol.hub_layout import SUBMISSION_FILE, submission_folder
 from paris.protocol.records import Rung, Submission, SubmittedFile, Task, Verdict
+from paris.protocol.sealer import Sealer
 
 VOLUNTEER = "a" * 64
 EXPERT = "expert_1/diffusion_pytorch_model.safetensors"
@@ -53,9 +55,8 @@ def run(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def work(run, server):
-    """What the service's threads work with; the run's description plays no part in what is tested here."""
-    return Work(run, None, run_hub(server.url), Children(run.logs))
+def registrar(run, server):
+    return Registrar(run_hub(server.url), Sealer(run.identity, run.run_id))
 
 
 def judged(server, accepted: bool, lease: str, data: bytes = WEIGHTS) -> State:
@@ -183,21 +184,21 @@ def test_a_missing_local_file_is_not_blamed_on_the_hub(tmp_path):
         (tmp_path / "nothing").read_bytes()
 
 
-def test_registering_twice_finds_the_bytes_in_place(server, run, work):
+def test_registering_twice_finds_the_bytes_in_place(server, run, registrar):
     state = judged(server, True, "1")
-    first = register_submission(work.hub, state, "1" * 32, work.seal_verdict)
-    head = work.hub.head()
-    again = register_submission(work.hub, state, "1" * 32, work.seal_verdict)
+    first = registrar.register(state, "1" * 32)
+    head = registrar.hub.head()
+    again = registrar.register(state, "1" * 32)
     number = state.submissions["1" * 32].submission.pull_request
     assert again == first
-    assert (first.commit, first.path, work.hub.head()) == (head, EXPERT, head)
-    assert work.hub.find_registered(EXPERT) == (hashlib.sha256(WEIGHTS).hexdigest(), len(WEIGHTS))
+    assert (first.commit, first.path, registrar.hub.head()) == (head, EXPERT, head)
+    assert registrar.hub.find_registered(EXPERT) == (hashlib.sha256(WEIGHTS).hexdigest(), len(WEIGHTS))
     assert len(comments(server, number)) == 1
     verdict = read_as_node(server, run, number, "1" * 32)
     assert verdict == state.submissions["1" * 32].verdict
 
 
-def ended(executor: Executor, failed: list[str]) -> list[Observation]:
+def ended(executor: Executor, failed: list[Event]) -> list[Observation]:
     """Wait until the one action has brought a result or failed."""
     found: list[Observation] = []
     wait_until(lambda: found.extend(executor.results()) or found or failed, 20, "the action ended")
@@ -219,27 +220,28 @@ def test_a_head_that_moved_is_refused_and_the_next_tick_registers(server, run, g
     for expected in (before, new):
         decision = tick(state, results, POLICY, 100.0)
         assert decision.actions == (Register("2" * 32),)
-        failed: list[str] = []
-        executor = Executor(Work(run, None, run_hub(gate.url), Children(run.logs)), failed.append, time.time)
+        failed: list[Event] = []
+        sealer, children = Sealer(run.identity, run.run_id), Children(run.logs)
+        executor = make_executor(run, None, run_hub(gate.url), sealer, children, failed.append)
         executor.start(decision.actions, state)
         results = ended(executor, failed)
         executor.stop()
         said += failed
         assert mover.find_registered(EXPERT) == expected
     assert len(said) == 1
-    assert f"{gate.url} answered 412" in said[0]
+    assert f"{gate.url} answered 412" in said[0].text
     assert [type(result) for result in results] == [Registered]
     assert tick(state, results, POLICY, 100.0).actions == ()
 
 
-def test_a_rejected_pull_request_loses_its_ref_and_may_be_closed_twice(server, run, work):
+def test_a_rejected_pull_request_loses_its_ref_and_may_be_closed_twice(server, run, registrar):
     state = judged(server, False, "3", b"\0" * 80)
     number = state.submissions["3" * 32].submission.pull_request
     assert f"refs/pr/{number}" in pull_refs(server)
     for _ in range(2):
-        reject_submission(work.hub, state, "3" * 32, work.seal_verdict)
+        registrar.reject(state, "3" * 32)
         assert f"refs/pr/{number}" not in pull_refs(server)
-    assert work.hub.api.get_discussion_details(MODELS, number).status == "closed"
+    assert registrar.hub.api.get_discussion_details(MODELS, number).status == "closed"
     assert len(comments(server, number)) == 1
     assert "| skill | no | 0.9 | 0.5 |" in comments(server, number)[0]
     assert read_as_node(server, run, number, "3" * 32) == state.submissions["3" * 32].verdict

@@ -13,16 +13,15 @@ from paris.coordinator.service.executor import Executor
 from paris.coordinator.state.model import State
 
 
-class Work:
-    """The work of one action, which ends when the test says so."""
+class RouterTraining:
+    """A training that ends when the test says so."""
 
     def __init__(self) -> None:
-        self.children = SimpleNamespace(is_stopping=False, stop=lambda: None)
         self.calls: list[str] = []
         self.outcome: str | Exception = "trained"
         self.may_end = threading.Event()
 
-    def train_router(self, *, from_samples: bool) -> str:
+    def train(self, *, from_samples: bool) -> str:
         self.calls.append("train from samples" if from_samples else "train")
         assert self.may_end.wait(10)
         if isinstance(self.outcome, Exception):
@@ -32,7 +31,7 @@ class Work:
 
 @pytest.fixture
 def work():
-    return Work()
+    return RouterTraining()
 
 
 @pytest.fixture
@@ -42,7 +41,14 @@ def clock():
 
 @pytest.fixture
 def executor(work, clock):
-    executor = Executor(work, log=lambda text: None, clock=lambda: clock.now)
+    executor = Executor(
+        verifier=None,
+        registrar=None,
+        router=work,
+        children=SimpleNamespace(is_stopping=False, stop=lambda: None),
+        log=lambda text: None,
+        clock=lambda: clock.now,
+    )
     yield executor
     work.may_end.set()
     executor.stop()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 
-from paris.coordinator.service.publisher import LIFE_S, Publisher, wanted_records
-from paris.coordinator.state.events import Event
+from paris.coordinator.service.publisher import LIFE_S, Publisher, records_to_publish
+from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.model import LeaseState, RouterState, State, TaskState, VolunteerState
 from paris.coordinator.state.store import Store
 from paris.protocol.envelope import open_envelope
 from paris.protocol.records import Heartbeat, Lease, Task, Want
 from paris.protocol.runid import make_run_id
+from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
 
 TASK = Task(
@@ -48,7 +52,7 @@ def full_state() -> State:
 
 def test_a_state_comes_back_as_it_was_saved(tmp_path):
     store = Store(tmp_path / "state.sqlite")
-    store.save(State(), full_state(), [Event("joined", "ada")], now=5.0)
+    store.save(State(), full_state(), [Event(EventKind.JOINED, "ada")], now=5.0)
     store.close()
     again = Store(tmp_path / "state.sqlite")
     assert again.load() == full_state()
@@ -58,8 +62,8 @@ def test_a_state_comes_back_as_it_was_saved(tmp_path):
 def test_a_tick_is_saved_whole_or_not_at_all(tmp_path):
     store = Store(tmp_path / "state.sqlite")
     store.save(State(), full_state(), [], now=1.0)
-    changed = full_state().with_router(RouterState(phase="done"))
-    broken = [Event("fine", "one"), Event("broken", None)]
+    changed = replace(full_state(), router=RouterState(phase="done"))
+    broken = [Event(EventKind.OPENED, "one"), Event(EventKind.OPENED, None)]
     with pytest.raises(Exception, match="NOT NULL"):
         store.save(full_state(), changed, broken, now=2.0)
     assert store.load() == full_state()
@@ -71,17 +75,39 @@ def test_the_loss_curve_keeps_each_step_once(tmp_path):
     old = full_state()
     store.save(State(), old, [], now=1.0)
     for step in (3, 5, 5, 8):
-        new = old.with_lease(LeaseState(lease=LEASE, heartbeat=beat(step, loss=1 / step), heartbeat_at=float(step)))
+        held = LeaseState(lease=LEASE, heartbeat=beat(step, loss=1 / step), heartbeat_at=float(step))
+        new = replace(old, leases={"a" * 32: held})
         store.save(old, new, [], now=float(step))
         old = new
     assert [step for step, _ in store.curves()["expert-0"]] == [3, 5, 8]
 
 
+def test_saving_many_rows_takes_as_many_statements_as_saving_one(tmp_path):
+    def statements(num_rows: int) -> int:
+        store, counted = Store(tmp_path / f"{num_rows}.sqlite"), []
+        known = full_state().volunteers["b" * 64]
+        volunteers = {key: known.model_copy(update={"public_key": key}) for key in map(str, range(num_rows))}
+
+        def count(_connection, _cursor, statement, *_):
+            counted.append(statement)
+
+        event.listen(Engine, "before_cursor_execute", count)
+        try:
+            store.save(State(), State(volunteers=volunteers), [], now=1.0)
+        finally:
+            event.remove(Engine, "before_cursor_execute", count)
+        assert store.load().volunteers == volunteers
+        store.close()
+        return len(counted)
+
+    assert statements(1) == statements(1000) > 0
+
+
 def test_a_word_for_the_service_is_read_once(tmp_path):
     store = Store(tmp_path / "state.sqlite")
-    store.raise_flag("train-router")
-    assert store.take_flag("train-router") == "1"
-    assert store.take_flag("train-router") is None
+    store.set_flag("train-router")
+    assert store.pop_flag("train-router") == "1"
+    assert store.pop_flag("train-router") is None
 
 
 def test_a_file_that_is_no_database_is_said(tmp_path):
@@ -90,17 +116,29 @@ def test_a_file_that_is_no_database_is_said(tmp_path):
         Store(tmp_path / "state.sqlite").load()
 
 
+class Clock:
+    """UTC seconds, as the test sets them."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 def test_records_are_sealed_again_at_a_third_of_their_life_always_later():
-    identity = Identity.generate()
+    identity, clock = Identity.generate(), Clock()
     run_id = make_run_id("r", identity.public_key)
-    publisher = Publisher(identity, run_id)
-    first = publisher.due([TASK], now=1000.0)
+    publisher = Publisher(Sealer(identity, run_id, clock), clock)
+    first = publisher.due([TASK])
     assert len(first) == 1
-    assert publisher.due([TASK], now=1000.0 + LIFE_S / 4) == []
-    again = publisher.due([TASK], now=1000.0 + LIFE_S / 2)
+    clock.now = 1000.0 + LIFE_S / 4
+    assert publisher.due([TASK]) == []
+    clock.now = 1000.0 + LIFE_S / 2
+    again = publisher.due([TASK])
     assert again[0].expires_at > first[0].expires_at
     assert again[0].sequence > first[0].sequence
-    opened = open_envelope(again[0].data, run_id=run_id, coordinator=identity.public_key, now=1000.0 + LIFE_S / 2)
+    opened = open_envelope(again[0].data, run_id=run_id, coordinator=identity.public_key, now=clock.now)
     assert opened.payload == TASK
 
 
@@ -110,15 +148,27 @@ def test_only_the_last_attempts_are_published():
         tasks={"expert-0": TaskState(task=TASK.model_copy(update={"attempt": 7}))},
         leases={lease_id: LeaseState(lease=lease) for lease_id, lease in leases.items()},
     )
-    published = [record.attempt for record in wanted_records(None, [], state) if isinstance(record, Lease)]
+    published = [record.attempt for record in records_to_publish(None, [], state) if isinstance(record, Lease)]
     assert published == [5, 6, 7]
 
 
 def test_a_change_and_a_failed_store_are_published_at_once():
-    identity = Identity.generate()
-    publisher = Publisher(identity, make_run_id("r", identity.public_key))
-    first = publisher.due([TASK], now=1000.0)
+    identity, clock = Identity.generate(), Clock()
+    publisher = Publisher(Sealer(identity, make_run_id("r", identity.public_key), clock), clock)
+    first = publisher.due([TASK])
     changed = TASK.model_copy(update={"state": "leased"})
-    assert [e.payload for e in publisher.due([changed], now=1001.0)] == [changed]
-    publisher.forget(publisher.due([TASK], now=1002.0))
-    assert publisher.due([TASK], now=1003.0)[0].sequence > first[0].sequence
+    clock.now = 1001.0
+    assert [e.payload for e in publisher.due([changed])] == [changed]
+    clock.now = 1002.0
+    publisher.republish(publisher.due([TASK]))
+    clock.now = 1003.0
+    assert publisher.due([TASK])[0].sequence > first[0].sequence
+
+
+def test_after_a_restart_of_the_peer_everything_is_published_again():
+    identity, clock = Identity.generate(), Clock()
+    publisher = Publisher(Sealer(identity, make_run_id("r", identity.public_key), clock), clock)
+    publisher.due([TASK])
+    assert publisher.due([TASK]) == []
+    publisher.republish_all()
+    assert [e.payload for e in publisher.due([TASK])] == [TASK]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tick_world import (
@@ -20,13 +22,13 @@ from tick_world import (
 
 from paris.coordinator.decisions.observations import (
     Closed,
-    JudgingFailed,
     Observation,
     Register,
     Reject,
+    RouterRequested,
     RouterTrained,
-    RouterWanted,
     TrainRouter,
+    VerificationFailed,
     Verify,
 )
 from paris.coordinator.decisions.tick import tick
@@ -129,7 +131,7 @@ def test_verification_that_cannot_be_done_is_tried_again_later():
     state = step(run_of(1), START, want(0, START)).state
     lease = lease_of(state)
     state = step(state, START + 1, submission(lease, 0, START + 1)).state
-    failed = step(state, START + 2, JudgingFailed(lease.lease_id, "Hub down"))
+    failed = step(state, START + 2, VerificationFailed(lease.lease_id, "Hub down"))
     assert failed.actions == ()
     assert step(failed.state, START + 5).actions == ()
     assert step(failed.state, START + 2 + POLICY.retry_s).actions == (Verify(lease.lease_id),)
@@ -161,10 +163,10 @@ def test_router_training_starts_when_enough_experts_are_registered():
 
 
 def test_the_router_is_trained_on_what_was_asked_for():
-    state = step(run_of(1), START, RouterWanted(from_samples=True)).state
+    state = step(run_of(1), START, RouterRequested(from_samples=True)).state
     assert step(state, START + 1).actions == (TrainRouter(from_samples=True),)
     state = step(state, START + 2, RouterTrained(True, "trained")).state
-    assert step(state, START + 3, RouterWanted()).actions == (TrainRouter(),)
+    assert step(state, START + 3, RouterRequested()).actions == (TrainRouter(),)
 
 
 def test_a_volunteer_that_leaves_gives_its_task_back_at_once():
@@ -209,7 +211,7 @@ def told(state: State, what: str, who: int, number: int, now: float) -> list[Obs
         case "register" if getattr(state.submissions.get(lease.lease_id), "phase", "") == "accepted":
             return [registration(lease)]
         case "fail":
-            return [JudgingFailed(lease.lease_id, "Hub down")]
+            return [VerificationFailed(lease.lease_id, "Hub down")]
     return []
 
 
@@ -219,8 +221,9 @@ def test_whatever_happens_the_books_stay_in_order(story):
     state, now = run_of(3), START
     for what, who, number, passed_s in story:
         now += passed_s
-        before = state
+        before, kept = state, deepcopy(state)
         decision = step(state, now, *told(state, what, who, number, now))
+        assert before == kept, "a tick leaves its argument as it was"
         state = decision.state
         holders = [state.leases[t.lease_id].lease.volunteer for t in state.tasks.values() if t.lease_id]
         assert len(holders) == len(set(holders)), "one lease a volunteer"
@@ -263,5 +266,5 @@ def test_finished_work_is_waited_for_but_not_for_ever():
 
 
 def test_a_second_word_of_the_routers_end_changes_nothing():
-    state = State().with_router(RouterState(phase="done", note="good"))
+    state = State(router=RouterState(phase="done", note="good"))
     assert step(state, START, RouterTrained(False, "late failure")).state == state

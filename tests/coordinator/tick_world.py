@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from paris.coordinator.decisions.observations import Beaten, Judged, Observation, Registered, Submitted, Wanted
+from paris.coordinator.decisions.observations import (
+    HeartbeatReceived,
+    Observation,
+    Registered,
+    SubmissionReceived,
+    Verified,
+    WantReceived,
+)
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.tick import Decision, tick
 from paris.coordinator.state.model import State, TaskState
@@ -52,21 +59,21 @@ def sealed(payload: Payload, who: Identity, now: float, sequence: int = 0):
     return seal(payload, who, run_id="r", sequence=sequence or int(now * 1000), issued_at=now, expires_at=now + 60)
 
 
-def want(who: int, now: float, state: str = "waiting", memory_bytes: int = 10**9) -> Wanted:
+def want(who: int, now: float, state: str = "waiting", memory_bytes: int = 10**9) -> WantReceived:
     payload = Want(
         name=f"v{who}", device="cpu", memory_bytes=memory_bytes, disk_bytes=10**9, state=state, node_version="0.1.0"
     )
-    return Wanted(sealed(payload, PEOPLE[who], now))
+    return WantReceived(sealed(payload, PEOPLE[who], now))
 
 
-def beat(lease: Lease, who: int, now: float, step: int, state: str = "training") -> Beaten:
+def beat(lease: Lease, who: int, now: float, step: int, state: str = "training") -> HeartbeatReceived:
     payload = Heartbeat(
         lease_id=lease.lease_id, task_id=lease.task_id, attempt=lease.attempt, state=state, step=step, loss=1.0
     )
-    return Beaten(sealed(payload, PEOPLE[who], now))
+    return HeartbeatReceived(sealed(payload, PEOPLE[who], now))
 
 
-def submission(lease: Lease, who: int, now: float) -> Submitted:
+def submission(lease: Lease, who: int, now: float) -> SubmissionReceived:
     payload = Submission(
         lease_id=lease.lease_id,
         task_id=lease.task_id,
@@ -80,12 +87,12 @@ def submission(lease: Lease, who: int, now: float) -> Submitted:
         final_loss=0.1,
         commitment="2" * 64,
     )
-    return Submitted(sealed(payload, PEOPLE[who], now))
+    return SubmissionReceived(sealed(payload, PEOPLE[who], now))
 
 
-def verdict(lease: Lease, accepted: bool) -> Judged:
+def verdict(lease: Lease, accepted: bool) -> Verified:
     rungs = (Rung(rung="envelope", passed=accepted, figure=0.0, bound=0.0),)
-    return Judged(
+    return Verified(
         Verdict(
             lease_id=lease.lease_id,
             task_id=lease.task_id,

@@ -1,14 +1,13 @@
-"""The heavy work behind the actions: verification and router training, each in a child process that imports torch."""
+"""Verification of a submission in a child process, which imports torch so that the service does not."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from paris.coordinator.children import Children
+from paris.coordinator.children import Children, Program
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.prepared_data import load_manifests
 from paris.coordinator.run_hub.client import RunHub
@@ -21,20 +20,19 @@ from paris.coordinator.verify import (
     read_report,
     write_case,
 )
-from paris.protocol.envelope import seal
 from paris.protocol.hub_layout import WEIGHTS_FILE
-from paris.protocol.records import RECORDS, RunSpec, Verdict
+from paris.protocol.records import RunSpec, Verdict
 
 
 @dataclass(frozen=True)
-class Work:
-    """What the actions need.
+class Verifier:
+    """Runs the verification ladder of one run.
 
     Args:
         run: The run directory.
         spec: The published RunSpec.
         hub: The run's repos.
-        children: Where child processes are started.
+        children: Starts the child process.
     """
 
     run: RunDir
@@ -52,46 +50,19 @@ class Work:
         Raises:
             WorkerError: The child could not verify (the Hub was down, say); nothing is decided.
         """
-        folder = self.run.path / "verify" / lease_id
+        folder = _folder(self.run, lease_id)
         case_file, report_file = folder / "case.json", folder / "report.json"
         write_case(self._case(state, state.submissions[lease_id], folder), case_file)
         try:
             files, token = (str(case_file), str(report_file)), {"PARIS_HUB_TOKEN": self.hub.token}
-            self.children.run(f"verify-{lease_id[:8]}", "paris.coordinator.verify", *files, env=token)
+            self.children.run(f"verify-{lease_id[:8]}", Program.VERIFY, *files, env=token)
             return read_report(report_file).verdict()
         finally:
             case_file.unlink(missing_ok=True)
 
-    def forget(self, lease_id: str) -> None:
-        """Free the disk that a rejected checkpoint took; its report stays."""
-        candidate = self.run.path / "verify" / lease_id / "candidate"
-        shutil.rmtree(candidate, ignore_errors=True)
-
-    def train_router(self, *, from_samples: bool = False) -> str:
-        """Train the router in a child process; returns the sentence for the log.
-
-        Args:
-            from_samples: On rows that the experts have drawn, instead of data.
-
-        Raises:
-            WorkerError: The child failed.
-        """
-        rows = "samples" if from_samples else "data"
-        self.children.run("router", "paris.coordinator.training.router", str(self.run.path), rows)
-        return (self.run.router / "summary.txt").read_text("utf-8").strip()
-
-    def seal_verdict(self, verdict: Verdict) -> str:
-        """The verdict as a signed record, as text."""
-        now = time.time()
-        envelope = seal(
-            verdict,
-            self.run.identity,
-            run_id=self.run.run_id,
-            sequence=int(now * 1000),
-            issued_at=now,
-            expires_at=now + RECORDS["verdict"].max_life_s,
-        )
-        return envelope.data.decode()
+    def discard_candidate(self, lease_id: str) -> None:
+        """Free the disk that a rejected checkpoint took; its report is kept."""
+        shutil.rmtree(_folder(self.run, lease_id) / "candidate", ignore_errors=True)
 
     def _case(self, state: State, known: SubmissionState, folder: Path) -> VerificationCase:
         lease = state.leases[known.submission.lease_id].lease
@@ -118,15 +89,15 @@ class Work:
         )
 
     def _others(self, state: State, judged: SubmissionState) -> tuple[OtherCheckpoint, ...]:
-        """Checkpoints that were verified before the one that is judged; of two equal ones the first is the original.
+        """Checkpoints verified before this one; of two equal ones the first is the original.
 
-        One that is only announced counts for nothing: anybody can sign the digest of a stranger's file.
+        An announced digest alone does not count: anybody can sign the digest of another's file.
         """
         others = []
         for known in state.submissions.values():
             if known is judged or known.phase not in ("accepted", "registered"):
                 continue
-            candidate = self.run.path / "verify" / known.submission.lease_id / "candidate" / WEIGHTS_FILE
+            candidate = _folder(self.run, known.submission.lease_id) / "candidate" / WEIGHTS_FILE
             other = OtherCheckpoint(
                 task_id=known.submission.task_id,
                 cluster=state.tasks[known.submission.task_id].task.cluster,
@@ -138,6 +109,10 @@ class Work:
             )
             others.append(other)
         return tuple(others)
+
+
+def _folder(run: RunDir, lease_id: str) -> Path:
+    return run.path / "verify" / lease_id
 
 
 def _secret_seed(run: RunDir) -> int:

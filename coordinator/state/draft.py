@@ -1,0 +1,84 @@
+"""The next state in the making: what one tick changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
+from paris.coordinator.state.events import Event, EventKind
+from paris.coordinator.state.model import LeaseState, RouterState, State, SubmissionState, TaskState, VolunteerState
+
+R = TypeVar("R")
+
+
+class Draft:
+    """A mutable copy of a state. The state itself is never changed.
+
+    A table is copied at its first change and no other time, so that n changes cost n steps, not n copies.
+
+    Args:
+        state: Where to start from.
+    """
+
+    def __init__(self, state: State) -> None:
+        self._tasks, self._leases = _Table(state.tasks), _Table(state.leases)
+        self._volunteers, self._submissions = _Table(state.volunteers), _Table(state.submissions)
+        self.router: RouterState = state.router
+        self.events: list[Event] = []
+
+    @property
+    def tasks(self) -> Mapping[str, TaskState]:
+        """By task id."""
+        return self._tasks.rows
+
+    @property
+    def leases(self) -> Mapping[str, LeaseState]:
+        """By lease id."""
+        return self._leases.rows
+
+    @property
+    def volunteers(self) -> Mapping[str, VolunteerState]:
+        """By public key."""
+        return self._volunteers.rows
+
+    @property
+    def submissions(self) -> Mapping[str, SubmissionState]:
+        """By lease id."""
+        return self._submissions.rows
+
+    def put_task(self, task: TaskState) -> None:
+        """Add or replace a task."""
+        self._tasks.put(task.task.task_id, task)
+
+    def put_lease(self, lease: LeaseState) -> None:
+        """Add or replace a lease."""
+        self._leases.put(lease.lease.lease_id, lease)
+
+    def put_volunteer(self, volunteer: VolunteerState) -> None:
+        """Add or replace a volunteer."""
+        self._volunteers.put(volunteer.public_key, volunteer)
+
+    def put_submission(self, submission: SubmissionState) -> None:
+        """Add or replace a submission."""
+        self._submissions.put(submission.submission.lease_id, submission)
+
+    def add_event(self, kind: EventKind, text: str) -> None:
+        """Add a line to the event log."""
+        self.events.append(Event(kind, text))
+
+    def finish(self) -> State:
+        """The new state; it shares each unchanged table with the first."""
+        return State(self.tasks, self.leases, self.volunteers, self.submissions, self.router)
+
+
+class _Table(Generic[R]):
+    """Rows that are copied before the first change."""
+
+    def __init__(self, rows: Mapping[str, R]) -> None:
+        self.rows = rows
+        self._own: dict[str, R] | None = None
+
+    def put(self, row_id: str, row: R) -> None:
+        if self._own is None:
+            self.rows = self._own = dict(self.rows)
+        self._own[row_id] = row
