@@ -132,7 +132,7 @@ def test_clusters_are_shown_when_there_are_some(run: Path, tmp_path: Path) -> No
     with pytest.raises(RunDirError, match="prepare"):
         command("clusters", run)
     command("prepare", run)
-    assert f"The clusters: {run / 'data' / 'clusters.html'}" in command("clusters", run).stderr
+    assert f"Clusters: {run / 'data' / 'clusters.html'}" in command("clusters", run).stderr
     told = json.loads(command("clusters", run, "--out", tmp_path / "copy.html", "--json").stdout)
     assert [cluster["cluster"] for cluster in told["clusters"]] == [0, 1]
     assert told["licences"] == {"cc-by-4.0": 4, "cc0-1.0": 5}
