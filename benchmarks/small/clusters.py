@@ -27,7 +27,8 @@ from benchmarks.small.pictures import Pictures, SmallDataError, unit_pixels
 from benchmarks.small.settings import SmallSettings
 from paris.coordinator.prepare.clustering.balance import balanced_labels
 from paris.coordinator.prepare.clustering.kmeans import cluster_features, distances
-from paris.experts.data.shards import ClusterData, Row, write_shard
+from paris.experts.data.cluster import ClusterData
+from paris.experts.data.shards import Row, write_shard
 from paris.experts.files import whole_file, write_whole
 
 KINDS = ("all", "semantic", "even", "pixels", "random", "overlap")

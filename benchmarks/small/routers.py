@@ -16,7 +16,7 @@ from typing import NamedTuple
 from benchmarks.small.clusters import read_clusters
 from benchmarks.small.judge import new_words_expected
 from benchmarks.small.settings import SmallSettings, read_settings
-from paris.experts.data.shards import ClusterData
+from paris.experts.data.cluster import ClusterData
 from paris.experts.files import write_whole
 from paris.experts.frozen.codec import CodecConfig, load_codec
 from paris.experts.frozen.text_loading import load_text_encoder

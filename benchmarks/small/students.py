@@ -17,7 +17,7 @@ from benchmarks.small.clusters import read_clusters, shard
 from benchmarks.small.parts import Part, load_part, run_training, task_of, weights_of
 from benchmarks.small.routers import SAMPLED, train_routers
 from benchmarks.small.settings import SmallSettings, read_settings
-from paris.experts.data.shards import ClusterData
+from paris.experts.data.cluster import ClusterData
 from paris.experts.files import file_sha256
 from paris.experts.frozen.codec import CodecConfig, load_codec
 from paris.experts.frozen.text_loading import load_text_encoder

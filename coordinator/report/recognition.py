@@ -82,7 +82,7 @@ def measure_recognition(run: RunDir) -> tuple[dict[str, Any], Grid]:
 
 def _training_pictures(run: RunDir, parts: Any) -> tuple[list[str], Pictures]:
     """Captions, and the pictures as the codec shows them, uint8 `[N, H, W, 3]`; the first rows where there are many."""
-    from paris.experts.data.shards import ClusterData
+    from paris.experts.data.cluster import ClusterData
 
     captions: list[str] = []
     stored = []

@@ -23,7 +23,7 @@ from paris.experts.files import write_whole
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from paris.experts.data.shards import ClusterData
+    from paris.experts.data.cluster import ClusterData
     from paris.experts.models.prompt_router import PromptRouter
     from paris.experts.models.router import Router
     from paris.experts.training.router_report import RouterReport
@@ -75,7 +75,7 @@ class _Rows:
 
 
 def _prepared_rows(run: RunDir) -> _Rows:
-    from paris.experts.data.shards import ClusterData
+    from paris.experts.data.cluster import ClusterData
 
     manifests = load_manifests(run)
     clusters = [ClusterData([run.data / shard.path for shard in manifest.shards]) for manifest in manifests]
@@ -84,7 +84,7 @@ def _prepared_rows(run: RunDir) -> _Rows:
 
 def _sampled_rows(run: RunDir) -> _Rows:
     """Samples of the experts; the router is evaluated on real held-out rows if they are here."""
-    from paris.experts.data.shards import ClusterData
+    from paris.experts.data.cluster import ClusterData
     from paris.experts.pipeline.expert_samples import read_samples
 
     clusters, heldout = read_samples(run.samples)

@@ -15,7 +15,7 @@ from paris.coordinator.errors import NotReadyError
 from paris.coordinator.release.experts import TrainedExperts, fetch_trained_experts
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.prepared_data import load_manifests
-from paris.experts.data.shards import ClusterData
+from paris.experts.data.cluster import ClusterData
 from paris.experts.frozen.codec import load_codec
 from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.pipeline.expert_samples import ExpertSamples, SampleFolder, in_proportion

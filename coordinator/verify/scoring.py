@@ -14,7 +14,8 @@ from torch import Tensor
 
 from paris.coordinator.errors import NotReadyError
 from paris.coordinator.verify.case import VerificationCase
-from paris.experts.data.shards import ClusterData, ShardFile
+from paris.experts.data.cluster import ClusterData
+from paris.experts.data.shards import ShardFile
 from paris.experts.frozen.codec import CodecConfig, load_codec
 from paris.experts.frozen.text import TextConfig
 from paris.experts.frozen.text_loading import load_text_encoder
@@ -118,7 +119,7 @@ class Scoring:
         generator = generator_for(self._case.seed, "heldout-rows", cluster)
         most = self._case.bounds.heldout_rows
         rows = sorted(torch.randperm(shard.num_rows, generator=generator)[:most].tolist())
-        states, mask = self._encoder.encode([shard.caption(row) for row in rows])
+        states, mask = self._encoder.encode([shard.captions[row] for row in rows])
         return self._codec.to_model(shard.latents[rows]), states, mask
 
     @cached_property

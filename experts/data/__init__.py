@@ -1,5 +1,6 @@
-"""What is trained on.
+"""Training data.
 
-shards.py  one Parquet file of a cluster's rows
-order.py   which rows batch s is made of
+shards.py   one Parquet file of a cluster's rows
+cluster.py  the shards of one cluster
+order.py    the rows of each batch
 """

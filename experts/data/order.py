@@ -1,7 +1,7 @@
-"""Which rows make batch s: a function of (run seed, task, s) alone.
+"""The rows of batch s: a function of (run seed, task, s) alone.
 
 An epoch takes all shards in a shuffled order, a window of them at a time, and the rows of a window in a shuffled
-order. So training can begin when the first window's shards are there, and never needs more than two windows at hand.
+order. So training can start with the first window's shards, and needs two windows at most at a time.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class RowOrder:
         seed: The run's seed.
         task_id: The task, such as "expert-3".
         shard_rows: Rows of each shard, in the order of the manifest.
-        window_shards: Over how many shards rows are mixed.
+        window_shards: Shards over which rows are shuffled together.
 
     Raises:
-        TrainingError: There are no rows.
+        TrainingError: A shard, or the task, has no rows.
     """
 
     def __init__(self, seed: int, task_id: str, shard_rows: Sequence[int], window_shards: int) -> None:
@@ -36,54 +36,51 @@ class RowOrder:
         self._shard_rows = tuple(shard_rows)
         self._window_shards = window_shards
         self.num_rows = sum(shard_rows)
-        # Two of each, because a batch may lie across the end of a window or of an epoch.
+        # Two of each: a batch may span the end of a window or of an epoch.
         self._epoch = lru_cache(maxsize=2)(self._make_epoch)
         self._window = lru_cache(maxsize=2)(self._make_window)
 
     def first_shards(self) -> list[int]:
-        """All shards in the order in which the first epoch needs them; the first window's come first."""
+        """All shards in the order of the first epoch."""
         return [shard for window in self._epoch(0)[0] for shard in window]
 
     def batch(self, step: int, batch_size: int) -> list[tuple[int, int]]:
-        """The rows of one batch.
+        """The rows of one batch, as shard number and row number; a row repeats only where two epochs meet.
 
         Args:
             step: Number of the batch, from 0.
-            batch_size: Rows of every batch of this task.
-
-        Returns:
-            Pairs of shard number and row number; a row comes twice only where two epochs meet.
+            batch_size: The same for all batches of the task.
         """
         rows: list[tuple[int, int]] = []
         position = step * batch_size
         while len(rows) < batch_size:
-            part = self._from(position, batch_size - len(rows))
-            rows += map(tuple, part.tolist())
-            position += len(part)
+            piece = self._slice(position, batch_size - len(rows))
+            rows += map(tuple, piece.tolist())
+            position += len(piece)
         return rows
 
-    def _from(self, position: int, most: int) -> np.ndarray:
-        """At most `most` rows from a place in the endless sequence, within one window `[n, 2]`."""
+    def _slice(self, position: int, limit: int) -> np.ndarray:
+        """Rows `[n, 2]` from a position in the endless sequence to the end of its window, at most `limit`."""
         epoch, offset = divmod(position, self.num_rows)
         _, starts = self._epoch(epoch)
         window = int(np.searchsorted(starts, offset, side="right")) - 1
         begin = offset - int(starts[window])
-        return self._window(epoch, window)[begin : begin + most]
+        return self._window(epoch, window)[begin : begin + limit]
 
     def _make_epoch(self, epoch: int) -> tuple[list[list[int]], np.ndarray]:
-        """An epoch's windows of shards, and where each begins, in rows."""
+        """An epoch's windows of shards, and the first row of each."""
         shards = self._shuffled(len(self._shard_rows), "shards", epoch).tolist()
         windows = [shards[i : i + self._window_shards] for i in range(0, len(shards), self._window_shards)]
         sizes = [sum(self._shard_rows[shard] for shard in window) for window in windows]
         return windows, np.cumsum([0, *sizes[:-1]])
 
     def _make_window(self, epoch: int, window: int) -> np.ndarray:
-        """The rows of one window in their order `[n, 2]`."""
+        """The shuffled rows of one window `[n, 2]`."""
         shards = self._epoch(epoch)[0][window]
         rows = [np.stack([np.full(self._shard_rows[s], s), np.arange(self._shard_rows[s])], axis=1) for s in shards]
-        every = np.concatenate(rows)
-        return every[self._shuffled(len(every), "rows", epoch, window)]
+        unshuffled = np.concatenate(rows)
+        return unshuffled[self._shuffled(len(unshuffled), "rows", epoch, window)]
 
-    def _shuffled(self, count: int, *what: str | int) -> np.ndarray:
-        generator = generator_for(self._seed, "order", self._task_id, *what)
+    def _shuffled(self, count: int, *name: str | int) -> np.ndarray:
+        generator = generator_for(self._seed, "order", self._task_id, *name)
         return torch.randperm(count, generator=generator).numpy()

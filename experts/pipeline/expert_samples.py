@@ -21,7 +21,8 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from paris.experts.data.shards import ClusterData, Row, write_shard
+from paris.experts.data.cluster import ClusterData
+from paris.experts.data.shards import Row, write_shard
 from paris.experts.errors import SamplingError, ShardError
 from paris.experts.files import write_whole
 from paris.experts.frozen.codec import Codec

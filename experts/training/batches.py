@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from paris.experts.data.cluster import ClusterData
 from paris.experts.data.order import RowOrder
-from paris.experts.data.shards import ClusterData
 from paris.experts.frozen.codec import Codec
 from paris.experts.frozen.text import TextEncoder
 from paris.experts.objectives.objectives import Objective

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from paris.experts.data.shards import ClusterData
+from paris.experts.data.cluster import ClusterData
 from paris.experts.errors import ShardError
 from paris.experts.frozen.codec import load_codec
 from paris.experts.frozen.text_loading import load_text_encoder

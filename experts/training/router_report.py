@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from paris.experts.data.shards import ClusterData
+from paris.experts.data.cluster import ClusterData
 from paris.experts.frozen.codec import Codec
 from paris.experts.frozen.text import TextEncoder
 from paris.experts.models.router import Router

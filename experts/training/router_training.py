@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
+from paris.experts.data.cluster import ClusterData
 from paris.experts.data.order import RowOrder
-from paris.experts.data.shards import ClusterData
 from paris.experts.errors import TrainingError
 from paris.experts.frozen.codec import Codec
 from paris.experts.frozen.text import TextEncoder

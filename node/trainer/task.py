@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from paris.experts.data.shards import wait_for_shard
+from paris.experts.data.cluster import wait_for_shard
 from paris.experts.frozen.codec import CodecConfig
 from paris.experts.frozen.text import TextConfig
 from paris.experts.models.presets import ModelConfig

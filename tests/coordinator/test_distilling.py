@@ -156,7 +156,7 @@ def test_shards_of_another_shape_are_refused(run, tmp_path):
     path = run.data / "shards/cluster-000/shard-00000.parquet"
     shard = ShardFile(path)
     rows = [
-        Row(str(i), shard.latents[i][:, :4, :4].copy(), shard.caption(i), "", "", "", "", "")
+        Row(str(i), shard.latents[i][:, :4, :4].copy(), shard.captions[i], "", "", "", "", "")
         for i in range(shard.num_rows)
     ]
     write_shard(path, rows, (3, 4, 4), "uint8")

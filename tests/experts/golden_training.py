@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tiny_training import MODEL, Listener, make_data, make_task, never, shard_path
 from torch import Tensor
 
-from paris.experts.data.shards import ClusterData
+from paris.experts.data.cluster import ClusterData
 from paris.experts.files import file_sha256
 from paris.experts.frozen.codec import CodecConfig, load_codec
 from paris.experts.frozen.text_loading import load_text_encoder

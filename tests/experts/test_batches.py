@@ -8,7 +8,7 @@ import torch
 from tiny_models import tiny_expert
 from tiny_training import SHARD_ROWS, make_data, make_task, shard_path
 
-from paris.experts.data.shards import ClusterData
+from paris.experts.data.cluster import ClusterData
 from paris.experts.errors import SettingsError
 from paris.experts.frozen.codec import load_codec
 from paris.experts.frozen.text_loading import load_text_encoder

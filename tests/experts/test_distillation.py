@@ -12,7 +12,8 @@ import torch
 from tiny_training import MODEL, SHAPE, WORDS, Listener, make_rows, make_task, never
 
 from paris.experts import ParisPipeline
-from paris.experts.data.shards import ClusterData, write_shard
+from paris.experts.data.cluster import ClusterData
+from paris.experts.data.shards import write_shard
 from paris.experts.errors import SettingsError, SnapshotError
 from paris.experts.files import file_sha256
 from paris.experts.frozen.codec import CodecConfig, load_codec

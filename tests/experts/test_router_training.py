@@ -7,7 +7,8 @@ import pytest
 import torch
 from tiny_training import SHAPE, WORDS, make_rows
 
-from paris.experts.data.shards import ClusterData, write_shard
+from paris.experts.data.cluster import ClusterData
+from paris.experts.data.shards import write_shard
 from paris.experts.errors import TrainingError
 from paris.experts.frozen.codec import CodecConfig, load_codec
 from paris.experts.frozen.text import TextConfig, TextEncoder

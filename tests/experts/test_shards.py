@@ -11,7 +11,8 @@ import pytest
 from test_checkpoint import largest_file
 from tiny_training import SHAPE, make_rows
 
-from paris.experts.data.shards import ClusterData, ShardFile, wait_for_shard, write_shard
+from paris.experts.data.cluster import ClusterData, wait_for_shard
+from paris.experts.data.shards import ShardFile, write_shard
 from paris.experts.errors import ShardError
 from paris.experts.files import DiskFullError
 
@@ -23,8 +24,8 @@ def test_a_shard_gives_back_the_rows_that_were_written(tmp_path: Path, dtype: st
     shard = ShardFile(tmp_path / "a.parquet")
     assert (shard.num_rows, shard.shape, shard.dtype) == (5, SHAPE, np.dtype(dtype))
     for index, row in enumerate(rows):
-        np.testing.assert_array_equal(shard.latent(index), row.latent)
-        assert shard.caption(index) == row.caption
+        np.testing.assert_array_equal(shard.latents[index], row.latent)
+        assert shard.captions[index] == row.caption
     assert shard.texts("url") == [row.url for row in rows]
     assert shard.texts("caption_origin") == ["test"] * 5
 

@@ -10,7 +10,8 @@ import torch
 from tiny_pretrained import write_clip
 from tiny_training import SHAPE, SHARD_ROWS, make_rows, make_task, shard_path
 
-from paris.experts.data.shards import ClusterData, write_shard
+from paris.experts.data.cluster import ClusterData
+from paris.experts.data.shards import write_shard
 from paris.experts.errors import TextError
 from paris.experts.frozen.codec import load_codec
 from paris.experts.frozen.text import TextConfig

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from tiny_training import Listener, Undisturbed, is_same, make_data, make_task, make_training, never, shard_path
 
+from paris.experts.data.cluster import wait_for_shard
 from paris.experts.data.order import RowOrder
-from paris.experts.data.shards import wait_for_shard
 from paris.experts.training.expert_training import ExpertTraining
 
 

@@ -111,7 +111,7 @@ def test_the_datasets_library_reads_them(out: Path, prepared: Prepared, tmp_path
     shard = ShardFile(path)
     assert rows["caption"][:] == shard.captions
     assert rows[0]["tokens"] == shard.tokens[0]
-    assert rows[0]["latent"] == shard.latent(0).tobytes()
+    assert rows[0]["latent"] == shard.latents[0].tobytes()
 
 
 def test_int8_latents_take_half_the_bytes_and_stay_within_half_a_step(

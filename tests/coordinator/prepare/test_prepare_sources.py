@@ -63,7 +63,7 @@ def test_the_same_pile_in_any_form_gives_the_same_rights(prepared: dict[str, tup
 
 def test_no_form_of_a_source_changes_what_a_row_stores(prepared: dict[str, tuple[Path, Prepared]]) -> None:
     stored = [
-        {text: file.latent(place).tobytes() for file in files_of(data) for place, text in enumerate(file.captions)}
+        {text: file.latents[place].tobytes() for file in files_of(data) for place, text in enumerate(file.captions)}
         for data, _ in prepared.values()
     ]
     assert len(stored[0]) == len(NAMES)

@@ -93,7 +93,7 @@ def test_held_out_rows_are_of_the_cluster_that_they_test(folder: Path, prepared:
 def test_rows_hold_the_picture_on_white_and_its_credits(folder: Path, prepared: Prepared) -> None:
     assert (prepared.latent_shape, prepared.latent_dtype) == ((3, 32, 32), "uint8")
     rows = {caption: shard for k in range(2) for shard in shards(folder, prepared, k) for caption in shard.captions}
-    taxi = rows["taxi"].latent(rows["taxi"].captions.index("taxi"))
+    taxi = rows["taxi"].latents[rows["taxi"].captions.index("taxi")]
     assert taxi[:, 0, 0].tolist() == [255, 255, 255]
     red, green, blue = taxi[:, 20, 10].astype(int)
     assert min(red, green) > 150 > blue  # a yellow car
