@@ -1,15 +1,15 @@
-"""What is learned: models, objectives, training, routers, sampling, pipeline. No network, no coordinator.
+"""Models, objectives, training, routers, sampling, pipeline. No network, no coordinator.
 
-settings.py   the base of every configuration
+settings.py   the base class of configurations
 errors.py     typed errors with a next step and an exit code
-files.py      writing a file whole or not at all
-seeding.py    where every random number comes from
+files.py      atomic file writes
+seeding.py    the source of random numbers
 
-frozen/       what is never trained: text encoders, picture codecs, picture features
+frozen/       pretrained networks: text encoders, picture codecs, picture features
 data/         shards, and the order of their rows
 weights/      safetensors in and out, strictly
 models/       the networks, their shapes and initial weights
-objectives/   what an expert learns, and how all are sampled as one
+objectives/   training objectives, and their models as velocities
 training/     one expert, and the routers: deterministic, resumable
 sampling/     from noise to pictures: several experts as one model
 release/      a whole model as a folder, in the published layout

@@ -1,14 +1,14 @@
-"""Errors of the experts package: each names what was wrong, with which value, and what to do next."""
+"""Errors of the experts package, each with the wrong value and the next step."""
 
 from __future__ import annotations
 
 
 class ExpertError(Exception):
-    """Root of the errors that a person can act on.
+    """Base of all errors that a person can act on.
 
     Args:
-        what: One sentence: what is wrong and with which value.
-        next_step: One sentence: what to do now; may be empty where nothing can be done.
+        what: One sentence: what is wrong, with which value.
+        next_step: One sentence, or empty if there is nothing to do.
     """
 
     exit_code = 20
@@ -38,7 +38,7 @@ class LayoutError(ExpertError, ValueError):
 
 
 class TextError(ExpertError, ValueError):
-    """A text encoder cannot be loaded, or is not the one the run names."""
+    """A text encoder cannot be loaded, or has another digest than the run names."""
 
     exit_code = 24
 
@@ -50,13 +50,13 @@ class CodecError(ExpertError, ValueError):
 
 
 class SamplingError(ExpertError, ValueError):
-    """A sampling request cannot be met: unknown routing, wrong shape, wrong number of seeds."""
+    """A sampling request is invalid: unknown routing, wrong shape, wrong number of seeds."""
 
     exit_code = 26
 
 
 class ShardError(ExpertError, ValueError):
-    """A shard is not a readable shard of this run's shape."""
+    """A shard is unreadable or of another shape than the run's."""
 
     exit_code = 27
 
@@ -68,6 +68,6 @@ class SnapshotError(ExpertError, OSError):
 
 
 class TrainingError(ExpertError, RuntimeError):
-    """Training cannot go on: the loss is not finite, or the task does not fit its data."""
+    """Training cannot continue: the loss is not finite, or the task does not fit its data."""
 
     exit_code = 29

@@ -1,4 +1,4 @@
-"""Files appear whole or not at all: written under another name, synced, renamed."""
+"""Atomic file writes: under a temporary name, synced, renamed."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 
 
 class DiskFullError(ExpertError, OSError):
-    """The disk, the quota or the size limit of a file ends before the file does; nothing was put in its place."""
+    """The disk, the quota or the size limit of a file is exhausted; the target file is unchanged."""
 
     exit_code = 30
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a name to write to, and put what was written there in place of `path` at the end.
+    """Replace a file atomically by the one that the block writes.
 
     Args:
-        path: The file to make or replace; its folder is made where it does not exist.
+        path: The file to make or replace; its folder is made if missing.
 
     Yields:
-        A name in the same folder.
+        A temporary name in the same folder.
 
     Raises:
-        DiskFullError: No space. `path` is as it was, and the part that was written is removed.
-        OSError: Anything else that the system refuses; `path` is as it was.
+        DiskFullError: No space; `path` is unchanged, and the temporary file removed.
+        OSError: Any other error of the system; `path` is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -48,14 +48,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def full_disk_named(path: Path) -> Iterator[None]:
-    """Turn the system's word for a full disk into ours.
-
-    Args:
-        path: What was being written.
-
-    Raises:
-        DiskFullError: The body ran out of space.
-    """
+    """Raise DiskFullError, with `path` as the file being written, in place of an OSError that says so."""
     try:
         yield
     except OSError as error:
@@ -64,25 +57,19 @@ def full_disk_named(path: Path) -> Iterator[None]:
         full = DiskFullError(
             f"No space left to write {path}: {error.strerror}.", "Free some space, then start the same command again."
         )
-        full.errno = error.errno  # so that whoever knows OSErrors alone knows this one too
+        full.errno = error.errno  # callers that handle OSError read it
         raise full from error
 
 
 def write_whole(path: Path, data: bytes, *, mode: int = 0o666) -> None:
-    """Write bytes as a file, by `whole_file`.
-
-    Args:
-        path: The file to make or replace.
-        data: Its content.
-        mode: Permission bits, before the umask.
-    """
+    """Write bytes by `whole_file`; `mode` is the permission bits, before the umask."""
     with whole_file(path) as partial:
         partial.touch(mode)
         partial.write_bytes(data)
 
 
 def sync(path: Path) -> None:
-    """Wait until a file's bytes, or a folder's list of names, are on the disk."""
+    """Fsync a file or a folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

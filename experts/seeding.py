@@ -1,7 +1,7 @@
-"""Where every random number comes from: CPU generators named by what they are for.
+"""The source of all random numbers: CPU generators named by their purpose.
 
-A generator is a function of its name alone, so that no draw depends on the device, on the number of workers, or on
-how many draws were made before it.
+A generator is a function of seed and name alone: no draw depends on the device, the number of workers, or earlier
+draws.
 """
 
 from __future__ import annotations
@@ -12,22 +12,17 @@ import json
 import torch
 
 
-def seed_for(seed: int, *parts: str | int) -> int:
+def seed_for(seed: int, *name: str | int) -> int:
     """Derive a 63-bit seed from a root seed and a name.
 
     Args:
         seed: The run's seed, or any other root.
-        parts: What the numbers are for, such as `"noise", "expert-3", 1200`. `1` and `"1"` differ.
+        name: The purpose of the numbers, such as `"noise", "expert-3", 1200`. `1` and `"1"` differ.
     """
-    name = json.dumps([int(seed), *parts], separators=(",", ":")).encode()
-    return int.from_bytes(hashlib.sha256(name).digest()[:8], "big") >> 1
+    key = json.dumps([int(seed), *name], separators=(",", ":")).encode()
+    return int.from_bytes(hashlib.sha256(key).digest()[:8], "big") >> 1
 
 
-def generator_for(seed: int, *parts: str | int) -> torch.Generator:
-    """A CPU generator seeded by `seed_for(seed, *parts)`.
-
-    Args:
-        seed: The run's seed, or any other root.
-        parts: What the numbers are for.
-    """
-    return torch.Generator(device="cpu").manual_seed(seed_for(seed, *parts))
+def generator_for(seed: int, *name: str | int) -> torch.Generator:
+    """A CPU generator seeded by `seed_for`."""
+    return torch.Generator(device="cpu").manual_seed(seed_for(seed, *name))

@@ -1,4 +1,4 @@
-"""What is never trained: text encoders, picture codecs, picture features.
+"""Frozen pretrained networks: text encoders, picture codecs, picture features.
 
 text.py               the interface of text encoders
 text_vocabulary.py    a fixed vector a word

@@ -1,4 +1,4 @@
-"""Between pictures and what the experts see: pixels as they are, or a VAE's latents.
+"""From pictures to model inputs and back: pixels, or a VAE's latents.
 
 Shapes: B pictures, C channels, H and W the model's, Hp and Wp the picture's.
 """
@@ -18,56 +18,56 @@ from paris.experts.errors import CodecError
 from paris.experts.settings import RelativePath, Settings
 
 SD_VAE_SCALE = 0.18215
-"""Brings latents of sd-vae-ft-mse to unit variance (Rombach et al., arXiv 2112.10752)."""
-_DECODED_TOGETHER = 4
+"""Scales latents of sd-vae-ft-mse to unit variance (Rombach et al., arXiv 2112.10752)."""
+_DECODE_BATCH = 4
 StoredDtype = Literal["uint8", "float16", "int8"]
 
 
 class CodecConfig(Settings):
-    """How pictures are stored and shown to the model."""
+    """How pictures are stored and scaled."""
 
     kind: Literal["pixels", "vae"] = "pixels"
     path: RelativePath = "vae"
     """The VAE's folder (diffusers AutoencoderKL), inside the folder that the codec is loaded from."""
     scale: Annotated[float, Field(gt=0, le=100)] = SD_VAE_SCALE
-    """What latents are multiplied by for the model."""
+    """Latents times this are the model's inputs."""
     store: Literal["float16", "int8"] = "float16"
-    """How a VAE's latents are stored; int8 halves what volunteers fetch, see `int8_reach`."""
+    """Type of stored latents; int8 halves the bytes that volunteers download."""
     int8_reach: Annotated[float, Field(gt=0, le=100)] = 6.0
-    """The largest value, as the model sees it, that int8 holds; larger ones are clipped. Steps are 1/127 of it."""
+    """Largest scaled latent that int8 can hold; larger ones are clipped. Steps are 1/127 of it."""
 
 
 class Codec(Protocol):
-    """Pictures in, stored arrays, model tensors, pictures out."""
+    """From pictures to stored arrays to model inputs, and back."""
 
     config: CodecConfig
     dtype: StoredDtype
-    """What stored arrays are made of."""
+    """Type of stored arrays."""
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         """Pictures uint8 `[B, 3, Hp, Wp]` to stored arrays `[B, C, H, W]`."""
 
     def to_model(self, stored: np.ndarray | Tensor) -> Tensor:
-        """Stored arrays `[B, C, H, W]` to what the model sees, float32."""
+        """Stored arrays to model inputs, float32 `[B, C, H, W]`."""
 
     def to_stored(self, x: Tensor) -> np.ndarray:
-        """What the model makes `[B, C, H, W]` to stored arrays, of which `to_model` makes the same again."""
+        """Model outputs `[B, C, H, W]` to stored arrays: the inverse of `to_model` but for rounding and clipping."""
 
     def decode(self, x: Tensor) -> np.ndarray:
-        """What the model makes `[B, C, H, W]` to pictures uint8 `[B, Hp, Wp, 3]`."""
+        """Model outputs `[B, C, H, W]` to pictures uint8 `[B, Hp, Wp, 3]`."""
 
     def open(self) -> None:
-        """Load what encoding and decoding need, which otherwise happens when the first picture comes."""
+        """Load the files now rather than with the first picture."""
 
     def to(self, device: torch.device | str) -> None:
         """Compute on another device from now on."""
 
     def save(self, folder: Path) -> CodecConfig:
-        """Write the codec's files into `folder`; what names them there."""
+        """Write the codec's files into `folder`; the configuration that loads them from there."""
 
 
 class PixelCodec:
-    """Pixels in [-1, 1]: nothing to load."""
+    """Pixels in [-1, 1]; has no files."""
 
     dtype: StoredDtype = "uint8"
 
@@ -91,25 +91,25 @@ class PixelCodec:
         return _to_bytes(x)
 
     def open(self) -> None:
-        """Nothing to load."""
+        """No-op."""
 
     def to(self, device: torch.device | str) -> None:
-        """Nothing to move."""
+        """No-op."""
 
     def save(self, folder: Path) -> CodecConfig:
-        """Nothing to write."""
+        """No-op."""
         return self.config
 
 
 class VaeCodec:
-    """Latents of a diffusers AutoencoderKL: the posterior's mean, stored as float16 or, in even steps, as int8.
+    """Latents of a diffusers AutoencoderKL: the posterior's mean, stored as float16, or quantized to int8.
 
-    The VAE is loaded when the first picture is encoded or decoded: training and scoring only scale stored latents, and
-    need neither its files nor diffusers. It computes in float32 whatever the experts compute in.
+    The VAE is loaded with the first picture: training and scoring only scale stored latents, and need neither its
+    files nor diffusers. It computes in float32.
 
     Args:
         config: Folder and scale.
-        folder: Where `config.path` starts.
+        folder: `config.path` is relative to it.
         device: Where it computes.
     """
 
@@ -134,7 +134,7 @@ class VaeCodec:
 
     @torch.no_grad()
     def encode(self, images: np.ndarray) -> np.ndarray:
-        """Pictures uint8 `[B, 3, Hp, Wp]` to latents `[B, C, H, W]`: float16 and not yet scaled, or int8 steps."""
+        """Pictures uint8 `[B, 3, Hp, Wp]` to latents `[B, C, H, W]`: unscaled float16, or int8 steps."""
         x = torch.as_tensor(_checked(images)).to(self._device).float().div_(127.5).sub_(1.0)
         mean = self.vae.encode(x).latent_dist.mean.cpu()
         if self.dtype == "float16":
@@ -143,31 +143,26 @@ class VaeCodec:
         return steps.to(torch.int8).numpy()
 
     def to_model(self, stored: np.ndarray | Tensor) -> Tensor:
-        """What is stored `[B, C, H, W]` to float32 of about unit variance."""
+        """Stored latents `[B, C, H, W]` to float32 of about unit variance."""
         return torch.as_tensor(stored).float().mul_(self.config.scale if self.dtype == "float16" else self._step)
 
     def to_stored(self, x: Tensor) -> np.ndarray:
-        """Latents as the model makes them `[B, C, H, W]` to float16, not scaled; what it cannot hold is clipped."""
+        """Scaled latents `[B, C, H, W]` to unscaled float16, clipped to its range."""
         largest = torch.finfo(torch.float16).max
         return (x.float() / self.config.scale).clamp(-largest, largest).cpu().numpy().astype(np.float16)
 
     @torch.no_grad()
     def decode(self, x: Tensor) -> np.ndarray:
-        """Latents as the model makes them `[B, C, H, W]` to uint8 `[B, Hp, Wp, 3]`.
+        """Scaled latents `[B, C, H, W]` to uint8 `[B, Hp, Wp, 3]`.
 
-        A few pictures at a time on a GPU, so that a large batch does not need the memory of all; one at a time
-        elsewhere, or with `vae.enable_slicing()`.
+        To save memory, four at a time on a GPU; one at a time elsewhere, or with `vae.enable_slicing()`.
         """
         latents = x.to(self._device).float() / self.config.scale
-        together = _DECODED_TOGETHER if self._device.type == "cuda" and not self.vae.use_slicing else 1
+        together = _DECODE_BATCH if self._device.type == "cuda" and not self.vae.use_slicing else 1
         return np.concatenate([_to_bytes(self.vae.decode(rows).sample) for rows in latents.split(together)])
 
     def open(self) -> None:
-        """Load the VAE now.
-
-        Raises:
-            CodecError: It cannot be loaded, or diffusers is not installed.
-        """
+        """Load the VAE now; raises as `vae`."""
         _ = self.vae
 
     def to(self, device: torch.device | str) -> None:
@@ -183,13 +178,7 @@ class VaeCodec:
 
 
 def load_codec(config: CodecConfig, folder: Path, device: torch.device | str = "cpu") -> Codec:
-    """The codec that a configuration names.
-
-    Args:
-        config: Which one.
-        folder: Where its files are; unused for pixels.
-        device: Where a VAE computes.
-    """
+    """The codec of a configuration, whose paths are relative to `folder`; a VAE computes on `device`."""
     return PixelCodec(config) if config.kind == "pixels" else VaeCodec(config, folder, device)
 
 
@@ -207,7 +196,7 @@ def _load_vae(path: Path) -> Any:
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise CodecError(f"The VAE in {path} cannot be loaded: {error}") from error
     missing = sorted(loading["missing_keys"])
-    if missing:  # diffusers would go on with random weights in their place
+    if missing:  # diffusers would go on with random weights
         raise CodecError(f"The VAE in {path} lacks {missing[0]!r} ({len(missing)} missing in all).")
     return vae
 

@@ -1,7 +1,7 @@
-"""Picture features by a frozen pretrained network: what clusters and the nearest-is-own figure stand on.
+"""Picture features by a frozen pretrained network, for clustering.
 
-    "efficientnet-lite0"             arrives in two packages (the `demo` extra); ImageNet-supervised, 1280 features
-    anything else                    a folder or a name that `transformers.AutoModel` loads, such as DINOv2
+    "efficientnet-lite0"   from two packages (the `demo` extra); ImageNet-supervised, 1280 features
+    any other name         a folder or a Hub name for `transformers.AutoModel`, such as DINOv2
 
 Shapes: N pictures, F features.
 """
@@ -42,21 +42,14 @@ class Embedder(Protocol):
     name: str
 
     def embed(self, images: np.ndarray | Tensor) -> Tensor:
-        """Features of pictures.
-
-        Args:
-            images: uint8 `[N, 3, H, W]`, any size.
-
-        Returns:
-            float32 `[N, F]` on the CPU, not normalised.
-        """
+        """Features of pictures uint8 `[N, 3, H, W]` of any size: float32 `[N, F]` on the CPU, not normalised."""
 
 
 class NetworkEmbedder:
-    """Resizes, normalises, and asks a network.
+    """Resizes and normalises pictures for a network.
 
     Args:
-        name: What it is called in reports.
+        name: For reports.
         network: From normalised pictures `[B, 3, S, S]` to features `[B, F]`.
         size_px: S.
         mean: Of each channel, in [0, 1].
@@ -80,17 +73,13 @@ class NetworkEmbedder:
 
     @torch.inference_mode()
     def embed(self, images: np.ndarray | Tensor) -> Tensor:
-        """Features of pictures, see `Embedder.embed`.
-
-        Raises:
-            FeatureError: Not uint8 `[N, 3, H, W]`.
-        """
+        """See `Embedder.embed`; FeatureError for pictures of another type or shape."""
         pictures = torch.as_tensor(images)
         if pictures.dtype != torch.uint8 or pictures.dim() != 4 or pictures.shape[1] != 3:
             raise FeatureError(f"Pictures are uint8 [N, 3, H, W], not {pictures.dtype} {list(pictures.shape)}.")
-        return torch.cat([self._some(part) for part in pictures.split(_BATCH_ROWS)])
+        return torch.cat([self._embed_batch(batch) for batch in pictures.split(_BATCH_ROWS)])
 
-    def _some(self, pictures: Tensor) -> Tensor:
+    def _embed_batch(self, pictures: Tensor) -> Tensor:
         x = pictures.to(self._device).float() / 255.0
         size = (self._size_px, self._size_px)
         if x.shape[2:] != size:
@@ -104,11 +93,11 @@ def load_embedder(name: str, device: str = "cpu") -> Embedder:
     """The feature network called `name`.
 
     Args:
-        name: "efficientnet-lite0", or a folder or name for `transformers.AutoModel`.
+        name: See the module.
         device: Where it computes.
 
     Raises:
-        FeatureError: It is not installed, not there, or not the file that is expected.
+        FeatureError: It is not installed, not found, or not the expected file.
     """
     if name == LITE0:
         return _lite0(torch.device(device))
@@ -130,13 +119,10 @@ def _lite0(device: torch.device) -> Embedder:
 
 
 def _lite0_weights(path: Path) -> dict[str, Tensor]:
-    """Read the one pickle that this project touches: a file of an installed package, never of a stranger.
+    """Read the one pickle that this project reads: a file of an installed package, never from the network.
 
-    Two locks: only the bytes that are known pass, and `weights_only` admits tensors and nothing that runs. The
-    package's own `from_pretrained` has neither.
-
-    Raises:
-        FeatureError: The file is not the known one.
+    It is safe twice over: only a known SHA-256 is accepted, and `weights_only` loads tensors alone. The package's own
+    `from_pretrained` has neither check.
     """
     if not path.is_file() or file_sha256(path) != _LITE0_SHA256:
         raise FeatureError(
@@ -158,7 +144,7 @@ def _transformer(name: str, device: torch.device) -> Embedder:
             f"The feature network {name} cannot be loaded: {error}",
             "Give a folder, or a name on the Hub that this machine can reach or has fetched before.",
         ) from error
-    # transformers would go on with random weights in their place. A pooler can be done without.
+    # transformers would go on with random weights. A missing pooler is replaced below.
     missing = sorted(key for key in loading["missing_keys"] if "pooler" not in key)
     if missing:
         raise FeatureError(f"The feature network {name} lacks {missing[0]!r} ({len(missing)} missing in all).")
@@ -166,28 +152,28 @@ def _transformer(name: str, device: torch.device) -> Embedder:
     model = model.to(device).eval().requires_grad_(False)
 
     def network(x: Tensor) -> Tensor:
-        if hasattr(model, "get_image_features"):  # CLIP, SigLIP: a text part stands beside the picture's
+        if hasattr(model, "get_image_features"):  # CLIP, SigLIP: they have a text model too
             x = model.get_image_features(pixel_values=x)
             return getattr(x, "pooler_output", x)
         output = model(pixel_values=x)
         pooled = getattr(output, "pooler_output", None) if has_pooler else None
-        # DINOv2's pooled output is its normalised class token; where a model has none, the class token stands in.
+        # DINOv2's pooled output is its normalised class token; without a pooler, the class token itself.
         return (output.last_hidden_state[:, 0] if pooled is None else pooled).flatten(1)
 
-    return NetworkEmbedder(name, network, *_looks(name), device)
+    return NetworkEmbedder(name, network, *_preprocessing(name), device)
 
 
-def _looks(name: str) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
-    """Side in pixels, mean and deviation of the pictures that a network was trained on, from its preprocessor's file.
+def _preprocessing(name: str) -> tuple[int, tuple[float, ...], tuple[float, ...]]:
+    """Side in px, channel means and deviations of a network's training pictures, from its preprocessor's file.
 
-    Only the file is read: transformers' own preprocessors want torchvision.
+    transformers' own preprocessors need torchvision.
     """
     from transformers.image_processing_base import ImageProcessingMixin
 
     try:
-        told, _ = ImageProcessingMixin.get_image_processor_dict(name)
+        settings, _ = ImageProcessingMixin.get_image_processor_dict(name)
     except (OSError, ValueError):
-        told = {}
-    size = told.get("crop_size") or told.get("size") or {}
+        settings = {}
+    size = settings.get("crop_size") or settings.get("size") or {}
     side = size if isinstance(size, int) else size.get("height") or size.get("shortest_edge") or _TRANSFORMER_SIZE_PX
-    return int(side), tuple(told.get("image_mean", _IMAGENET_MEAN)), tuple(told.get("image_std", _IMAGENET_STD))
+    return int(side), tuple(settings.get("image_mean", _IMAGENET_MEAN)), tuple(settings.get("image_std", _IMAGENET_STD))

@@ -1,8 +1,8 @@
-"""GELU (tanh), quicker on a CPU.
+"""GELU (tanh), faster on a CPU.
 
-PyTorch's tanh on a CPU takes four times as long as its logistic function, and the two say the same:
-`(1 + tanh u) / 2 = sigmoid(2 u)`. In training, the derivative is made in the forward pass while everything is in the
-cache, and kept in place of the input: same memory, and the backward pass is one product.
+On a CPU PyTorch's tanh takes four times as long as its sigmoid, and `(1 + tanh u) / 2 = sigmoid(2 u)`. In training the
+forward pass computes the derivative too, while the block is in the cache, and saves it in place of the input: the same
+memory, and the backward pass is one product.
 """
 
 from __future__ import annotations
@@ -17,17 +17,16 @@ from torch import Tensor, nn
 _LINEAR = 2.0 * math.sqrt(2.0 / math.pi)
 _CUBIC = 0.044715 * _LINEAR
 _BLOCK = 65536
-"""Elements worked on at a time: the intermediate results then stay in the cache."""
+"""Elements per block, so that intermediate results stay in the cache."""
 
 
 class Gelu(nn.Module):
-    """`x sigmoid(a x + b x^3)`, the tanh form of GELU."""
+    """`x sigmoid(a x + b x^3)`, element by element: the tanh form of GELU.
+
+    Source: Hendrycks and Gimpel, arXiv 1606.08415, section 2.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Element by element.
-
-        Source: Hendrycks and Gimpel, arXiv 1606.08415, section 2.
-        """
         if x.device.type != "cpu" or x.dtype != torch.float32 or not x.is_contiguous() or torch.compiler.is_compiling():
             return F.gelu(x, approximate="tanh")
         return _CpuGelu.apply(x)
@@ -55,7 +54,7 @@ class _CpuGelu(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (slope,) = ctx.saved_tensors
-        # In place: the slope is needed once, and torch refuses a second backward pass over what was changed.
+        # In place: the slope is used once, and torch rejects a second backward pass over a changed tensor.
         return slope.mul_(gradient)
 
 

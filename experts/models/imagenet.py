@@ -1,7 +1,7 @@
 """Initial weights from a DiT trained on ImageNet (Peebles and Xie, arXiv 2212.09748).
 
-After the heterogeneous model of arXiv 2603.06741: patch and position embedding and the blocks are kept, the final
-layer and the text projection start anew (as `initial_expert` fills them, cross-attention included, which DiT has not).
+After the heterogeneous model of arXiv 2603.06741: patch embedding, position embedding and blocks are kept; the final
+layer, the text projection and cross-attention, which DiT lacks, are as in `initial_expert`.
 
 DiT                                        here
 x_embedder.proj, pos_embed                 patch_embed, pos_embed
@@ -12,9 +12,9 @@ blocks.N.mlp.{fc1,fc2}                     layers.N.mlp.{0,2}
 blocks.N.adaLN_modulation.1                t_block.1 and layers.N.scale_shift_table, see `shared_modulation`
 final_layer (noise and learned sigma)      dropped
 
-The names are those of facebookresearch/DiT; diffusers' `DiTTransformer2DModel` has others, which are understood too.
-Time: DiT was shown integer steps 0 to 999, that paper shows it `round(999 t)`; here it is `1000 t` as in every expert,
-not rounded: at most one step off.
+The names are those of facebookresearch/DiT; those of diffusers' `DiTTransformer2DModel` are converted first.
+Time: DiT was trained on integer steps 0 to 999, that paper gives it `round(999 t)`; here it is `1000 t` as in every
+expert, at most one step off.
 
 Shapes: D hidden size, N layers.
 """
@@ -52,26 +52,24 @@ _FROM_DIFFUSERS = (
     (r"proj_out_2\.", "final_layer.linear."),
 )
 _REPEATED = re.compile(r"transformer_blocks\.[1-9]\d*\.norm1\.emb\.")
-"""diffusers keeps the embedders once a block, all the same."""
+"""diffusers repeats the embedders in each block."""
 
 
 def from_imagenet_dit(path: Path, config: ModelConfig, seed: int) -> DiTExpert:
     """Make an expert's initial weights from an ImageNet DiT of the same shape.
 
-    The blocks then compute what DiT's compute without a class, but for what one shared modulation cannot express.
+    The blocks compute the same as DiT's for the null class, but for the error of `shared_modulation`.
 
     Args:
         path: A safetensors file with a DiT's `state_dict`.
-        config: The expert's shape; DiT's must be the same where both have one.
-        seed: The run's seed, for what starts anew.
+        config: The expert's shape.
+        seed: The run's seed, for the weights that DiT lacks.
 
     Returns:
-        On the CPU, in float32. Its velocity is zero and text has no effect, as an untrained expert's.
+        On the CPU, in float32. It predicts zero, as an untrained expert.
 
     Raises:
-        CheckpointError: Not safetensors, no DiT, or a DiT of another shape; the message names the tensor.
-
-    Source: what is kept, arXiv 2603.06741; how one modulation is made of many is ours (`shared_modulation`).
+        CheckpointError: Not safetensors, not a DiT, or a DiT of another shape; the message names the tensor.
     """
     weights = _read(path, config)
     expert = initial_expert(config, seed)
@@ -82,7 +80,7 @@ def from_imagenet_dit(path: Path, config: ModelConfig, seed: int) -> DiTExpert:
         "time_embed.mlp.0.weight": weights["t_embedder.mlp.0.weight"],
         "time_embed.mlp.0.bias": weights["t_embedder.mlp.0.bias"],
         "time_embed.mlp.2.weight": weights["t_embedder.mlp.2.weight"],
-        # DiT adds the class to the time before anything reads it, so a constant class is a bias: exact.
+        # Exact: DiT adds the class embedding to the time embedding, so a constant class is a bias.
         "time_embed.mlp.2.bias": weights["t_embedder.mlp.2.bias"] + weights["y_embedder.embedding_table.weight"][-1],
     }
     for number in range(config.num_layers):
@@ -104,21 +102,20 @@ def from_imagenet_dit(path: Path, config: ModelConfig, seed: int) -> DiTExpert:
 def shared_modulation(
     modulations: list[tuple[Tensor, Tensor]], time_embed: TimeEmbed
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
-    """One modulation for all layers and a table a layer (AdaLN-Single) in place of one modulation a layer (AdaLN-Zero).
+    """Fit one modulation and a table a layer (AdaLN-Single) to one modulation a layer (AdaLN-Zero).
 
     Layer n of DiT is modulated by `S_n(t) = W_n s(t) + b_n` with `s = SiLU(time embedding)`; here by
-    `W s(t) + b + E_n`. Of all such sums the one nearest to the S_n, in squares over all layers and time steps, is
-    `W = mean_n W_n`, `b = mean_n b_n` and `E_n = mean_t (S_n(t) - W s(t) - b)`: exact where the layers' W_n are equal.
+    `W s(t) + b + E_n`. The least squares fit over all layers and time steps is `W = mean_n W_n`, `b = mean_n b_n`,
+    `E_n = mean_t (S_n(t) - W s(t) - b)`: exact for equal W_n.
 
     Args:
         modulations: Weight `[6D, D]` and bias `[6D]` of each layer.
-        time_embed: Makes the time embedding, class included.
+        time_embed: With the class in its bias.
 
     Returns:
         Weight `[6D, D]`, bias `[6D]`, and a table `[6, D]` a layer.
 
-    Source: ours. PixArt-alpha (Chen et al., arXiv 2310.00426, section 2.3) sets E_n so that `t = 500` comes out right;
-        the mean over t needs no chosen time.
+    Source: ours. PixArt-alpha (Chen et al., arXiv 2310.00426, section 2.3) chooses E_n to be exact at `t = 500`.
     """
     weight = torch.stack([w for w, _ in modulations]).mean(0)
     bias = torch.stack([b for _, b in modulations]).mean(0)
@@ -127,7 +124,7 @@ def shared_modulation(
 
 
 def _block(weights: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:
-    """What a layer keeps under its own names. Both order queries, keys, values, heads inside."""
+    """A layer's weights under our names; both models order queries, keys, values, then heads."""
     theirs, ours = f"blocks.{number}.", f"layers.{number}."
     return {
         f"{ours}attn.in_proj_weight": weights[f"{theirs}attn.qkv.weight"],
@@ -139,7 +136,7 @@ def _block(weights: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:
 
 
 def _read(path: Path, config: ModelConfig) -> dict[str, Tensor]:
-    """A DiT's tensors under facebookresearch's names, float32, checked against the expert's shape."""
+    """A DiT's tensors in float32 under facebookresearch's names, checked against the expert's shape."""
     if path.suffix != ".safetensors":
         raise CheckpointError(f"{path.name} is no safetensors file.", _SAFE)
     specs = read_specs(path)
@@ -154,7 +151,7 @@ def _read(path: Path, config: ModelConfig) -> dict[str, Tensor]:
 
 
 def _renamed(weights: dict[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
-    """From diffusers' names, which split queries, keys and values, and leave out the fixed positions."""
+    """From diffusers' names; its files split queries, keys and values, and lack the fixed positions."""
     renamed = {"pos_embed": sincos_pos_embed(config.hidden_size, config.patches_per_side)}
     for name, tensor in weights.items():
         for pattern, theirs in _FROM_DIFFUSERS:
@@ -171,7 +168,7 @@ def _renamed(weights: dict[str, Tensor], config: ModelConfig) -> dict[str, Tenso
 
 
 def _expected(found: Mapping[str, TensorSpec], config: ModelConfig) -> dict[str, TensorSpec]:
-    """Names and shapes of a DiT. Number of classes and learned sigma are free: neither is kept."""
+    """Specs of a DiT with any number of classes, with or without learned sigma: neither is kept."""
     d, p, c = config.hidden_size, config.patch_size, config.in_channels
     classes = found.get("y_embedder.embedding_table.weight", TensorSpec((1, d))).shape[0]
     outputs = found.get("final_layer.linear.weight", TensorSpec((1, d))).shape[0]

@@ -1,8 +1,8 @@
-"""What the training of every expert of a run starts from: the run's seed, or a file that travels with its parts.
+"""The weights that all experts of a run start from: the seed's, or those of a file that volunteers fetch.
 
-<parts folder>/initial_weights.safetensors    a whole expert under the model's own names, float32; see `imagenet.py`
+<run's files>/initial_weights.safetensors    a whole expert, float32; from `imagenet.py` or a warm start
 
-All experts of a run start from the same weights, so that what each learned can be told from what it was given.
+A verifier measures each expert's progress from these common weights.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ INITIAL_WEIGHTS_FILE = "initial_weights.safetensors"
 
 
 class InitialWeights(Settings):
-    """A file of initial weights, as a run's description names it."""
+    """A file of initial weights in a run's description."""
 
     path: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,90}\.safetensors$")] = INITIAL_WEIGHTS_FILE
-    """Its name in the folder of the run's parts."""
+    """Relative to the folder of the run's files."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     bytes: Annotated[int, Field(ge=1)]
-    """Its size, so that it can be fetched within bounds."""
+    """Bounds the download."""
 
 
 def starting_expert(config: ModelConfig, seed: int, weights: InitialWeights | None, folder: Path) -> DiTExpert:
-    """The expert that training starts from, and that a verifier measures progress against; on the CPU.
+    """The expert that training starts from, on the CPU.
 
     Args:
         config: The shape.
-        seed: The run's seed.
-        weights: The run's initial weights; None where it has none: then the seed's.
-        folder: Where the run's parts are.
+        seed: The run's seed; decides where `weights` is None.
+        weights: The run's file of initial weights, if it has one.
+        folder: Of the run's files.
 
     Raises:
-        CheckpointError: The file is missing, another than the run names, or not exactly this model's weights.
+        CheckpointError: The file is missing, has another digest, or is not exactly this model's weights.
     """
     if weights is None:
         return initial_expert(config, seed)
@@ -63,18 +63,18 @@ def starting_expert(config: ModelConfig, seed: int, weights: InitialWeights | No
 
 
 def write_initial_weights(folder: Path, expert: DiTExpert, name: str = INITIAL_WEIGHTS_FILE) -> InitialWeights:
-    """Put an expert's weights among a run's parts, for `starting_expert`.
+    """Write a file of initial weights for `starting_expert`.
 
     Args:
-        folder: Where the run's parts are.
-        expert: In float32, which training computes its weights in.
-        name: Of the file, as `InitialWeights.path` allows.
+        folder: Of the run's files.
+        expert: In float32, the type of training's weights.
+        name: As `InitialWeights.path` allows.
 
     Returns:
-        How the run's description names the file.
+        The file, for the run's description.
 
     Raises:
-        DiskFullError: No space; an earlier file is as it was.
+        DiskFullError: No space; an earlier file is unchanged.
     """
     path = folder / name
     sha256 = save_weights(path, expert)

@@ -1,6 +1,6 @@
-"""The router: from a noisy picture and its time to a probability of each cluster.
+"""The router: from a noisy picture and its time to logits of the clusters.
 
-The published one never sees the text; one with `text_embed_dim` reads the prompt's mean state at its class token.
+The published one does not read the text; one with `text_embed_dim` adds the prompt's mean state to its class token.
 
 Shapes: B rows, N tokens, D hidden size, L text tokens, E text width, K clusters.
 """
@@ -29,7 +29,7 @@ from paris.experts.models.presets import RouterConfig
 
 
 class RouterBlock(nn.Module):
-    """A DiT block with AdaLN-Zero: each layer has a modulation of its own."""
+    """A DiT block with AdaLN-Zero: a modulation in each layer."""
 
     def __init__(self, config: RouterConfig) -> None:
         super().__init__()
@@ -96,17 +96,17 @@ class Router(nn.Module):
 
     @property
     def sees_prompt(self) -> bool:
-        """Whether it must be given the text."""
+        """Whether `forward` needs the text."""
         return self.text_embed is not None
 
     def forward(self, x: Tensor, t: Tensor, text: Tensor | None = None, text_mask: Tensor | None = None) -> Tensor:
-        """Logits of the clusters; their softmax is the posterior that weighs the experts.
+        """Logits of the clusters; their softmax is the posterior, the experts' weights.
 
         Args:
             x: Noisy pictures or latents `[B, C, H, W]` of the configured size.
             t: Flow time `[B]` in [0, 1]; 1 is noise.
-            text: Text states `[B, L, E]`, for a router that sees the prompt; others have no use for them.
-            text_mask: True where a token counts, bool `[B, L]`; None where all do.
+            text: Text states `[B, L, E]`; ignored unless `sees_prompt`.
+            text_mask: bool `[B, L]`, False for padding; None without padding.
 
         Returns:
             float32 `[B, K]`.
@@ -125,18 +125,13 @@ class Router(nn.Module):
         return self.head(tokens[:, 0]).float()
 
     def given(self, text: Tensor, text_mask: Tensor | None) -> Callable[[Tensor, Tensor], Tensor]:
-        """The router for these prompts alone: `(x, t)` to logits `[B, K]`.
-
-        Args:
-            text: Text states `[B, L, E]`.
-            text_mask: bool `[B, L]`, or None.
-        """
+        """The router with its text bound: `(x, t)` to logits `[B, K]`."""
         device = self.cls_token.device
         text, text_mask = text.to(device), None if text_mask is None else text_mask.to(device)
         return lambda x, t: self(x, t, text, text_mask)
 
     def _first_token(self, num_rows: int, text: Tensor | None, text_mask: Tensor | None) -> Tensor:
-        """The class token `[B, 1, D]`, with what the prompt says where the router sees it."""
+        """The class token `[B, 1, D]`, plus the prompt's mean state if `sees_prompt`."""
         token = self.cls_token.expand(num_rows, -1, -1)
         if self.text_embed is None:
             return token

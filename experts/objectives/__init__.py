@@ -1,6 +1,6 @@
-"""What an expert learns, and how all are sampled as one.
+"""Training objectives, and their models as velocity fields.
 
 flow.py        flow matching: path and velocity
 schedules.py   DDPM: signal and noise over time
-objectives.py  both, as one velocity
+objectives.py  both objectives; any model as a velocity
 """

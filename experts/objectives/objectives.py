@@ -1,10 +1,10 @@
-"""What an expert learns to predict, and how experts that learned different things are sampled as one model.
+"""Training objectives, and the conversion of their models to velocities for sampling.
 
 "flow"      the velocity on the straight path from data to noise (`flow.py`)
-"epsilon"   the noise in a DDPM mixture (`schedules.py`)
+"epsilon"   the noise of a DDPM forward process (`schedules.py`)
 
-All sampling happens on the straight path. An epsilon expert is asked there through `as_velocity`, as the heterogeneous
-model of arXiv 2603.06741 does without training anything again.
+Sampling is on the straight path. `as_velocity` converts an epsilon model without training, after the heterogeneous
+model of arXiv 2603.06741.
 
 Shapes: B rows; pictures, noise and outputs are `[B, ...]`, times `[B]`.
 """
@@ -22,21 +22,22 @@ from paris.experts.settings import Settings
 
 if TYPE_CHECKING:
     from paris.experts.models.model import TextContext
+    from paris.experts.models.presets import ModelConfig
 
 MAX_DATA = 20.0
 """Largest magnitude of an estimate of the data (arXiv 2603.06741)."""
 MIN_SIGNAL = 0.01
-"""Smallest signal that is divided by (arXiv 2603.06741)."""
+"""Lower bound of a divisor alpha (arXiv 2603.06741)."""
 DAMPED_AFTER = 0.85
-"""Flow time after which estimates of the data are damped (arXiv 2603.06741; by how much is ours: `damped`)."""
+"""Flow time after which estimates of the data are damped (arXiv 2603.06741; the factor is ours, see `damped`)."""
 
 
 class Objective(Settings):
-    """What an expert learns to predict."""
+    """The prediction target and the forward process of a model."""
 
     kind: Literal["flow", "epsilon"] = "flow"
     schedule: ScheduleName = "cosine"
-    """How the noise grows over time; read for "epsilon" alone, flow matching has one path."""
+    """Of "epsilon"; flow matching has one path."""
 
     def add_noise(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """The model's input `x_t` `[B, ...]`.
@@ -50,7 +51,7 @@ class Objective(Settings):
         """
         if self.kind == "flow":
             return interpolate(x0, noise, t)
-        alpha, sigma = (_like(part, x0) for part in signal_and_noise(self.schedule, _fine(t)))
+        alpha, sigma = (_like(part, x0) for part in signal_and_noise(self.schedule, _at_least_float32(t)))
         return alpha * x0 + sigma * noise
 
     def target(self, x0: Tensor, noise: Tensor) -> Tensor:
@@ -76,44 +77,31 @@ FLOW_MATCHING = Objective()
 
 
 class VelocityModel(Protocol):
-    """What sampling needs of an expert; `DiTExpert` is one, `as_velocity` makes one of any objective."""
+    """An expert in sampling: a `DiTExpert` of flow matching, or `as_velocity` of any other."""
 
-    config: Any
-    """Has `in_channels` and `image_size`."""
+    config: ModelConfig
 
     def project_text(self, text: Tensor, text_mask: Tensor | None = None) -> TextContext:
-        """Text as this expert's layers see it."""
+        """See `DiTExpert.project_text`."""
 
     def __call__(self, x: Tensor, t: Tensor, text: TextContext) -> Tensor:
-        """Velocity `[B, C, H, W]` at `x`, flow time `t` `[B]`."""
+        """Velocity `[B, C, H, W]` at `x` and flow time `t` `[B]`."""
 
 
 def as_velocity(model: nn.Module, objective: Objective) -> VelocityModel:
-    """An expert as sampling asks it, whatever it learned.
-
-    Args:
-        model: A `DiTExpert`, or whatever answers as one.
-        objective: What it learned to predict.
-
-    Returns:
-        The model itself for flow matching, else a wrapper around it that shares its weights.
-    """
+    """A model of any objective as a velocity: itself for flow matching, else a wrapper that shares its weights."""
     return cast(VelocityModel, model if objective.kind == "flow" else EpsilonAsVelocity(model, objective))
 
 
 class EpsilonAsVelocity(nn.Module):
-    """An epsilon expert that answers with the velocity on the straight path.
+    """An epsilon expert as a velocity on the straight path.
 
-    The paper's (arXiv 2603.06741, as its notes give it): `x0_hat = (x - sigma eps) / alpha`, `v = eps - x0_hat`, with
-    x0_hat within [-20, 20], alpha at least 0.01, and damping after t = 0.85. Ours, where the notes are silent: how a
-    point of one path becomes one of the other (below), and the form of the damping (`damped`).
+    A point `x = (1 - t) x0 + t noise` divided by `sqrt((1 - t)^2 + t^2)` is a point of the variance preserving path,
+    at the time of the same ratio of signal to noise: the input of the expert. Its output `eps` gives
+    `x0_hat = (x - sigma eps) / alpha` and `v = eps - x0_hat`.
 
-    A point `x = (1 - t) x0 + t noise` divided by `sqrt((1 - t)^2 + t^2)` is exactly a point of a variance preserving
-    path, namely where that has the same ratio of signal to noise. There the expert is asked, at its own time.
-
-    Args:
-        model: Predicts the noise at its own time.
-        objective: An epsilon objective, which says by which schedule.
+    Source: arXiv 2603.06741, with x0_hat in [-20, 20], alpha at least 0.01, and damping after t = 0.85. The change of
+        paths and the damping factor are ours: the paper's notes do not give them.
     """
 
     def __init__(self, model: nn.Module, objective: Objective) -> None:
@@ -122,12 +110,12 @@ class EpsilonAsVelocity(nn.Module):
         self.objective = objective
 
     @property
-    def config(self) -> Any:
-        """The expert's shape."""
+    def config(self) -> ModelConfig:
+        """See `VelocityModel`."""
         return self.model.config
 
     def project_text(self, text: Tensor, text_mask: Tensor | None = None) -> TextContext:
-        """As the expert's own."""
+        """See `VelocityModel`."""
         return cast(Any, self.model).project_text(text, text_mask)
 
     def forward(self, x: Tensor, t: Tensor, text: Tensor | TextContext, text_mask: Tensor | None = None) -> Tensor:
@@ -136,44 +124,39 @@ class EpsilonAsVelocity(nn.Module):
         Args:
             x: A point of the straight path `[B, C, H, W]`.
             t: Flow time `[B]` in [0, 1]; 1 is noise.
-            text: As the expert takes it.
-            text_mask: As the expert takes it.
+            text: As `DiTExpert.forward`.
+            text_mask: As `DiTExpert.forward`.
 
         Returns:
-            `[B, C, H, W]` in the dtype of `x`. In between float32: near t = 1 small errors are divided by `alpha`.
+            `[B, C, H, W]` in the dtype of `x`; computed in float32, since near t = 1 errors are divided by `alpha`.
         """
-        t, point = _fine(t), _fine(x)
+        t, point = _at_least_float32(t), _at_least_float32(x)
         length = torch.hypot(1 - t, t)
         alpha, sigma = (1 - t) / length, t / length
         seen = point / _like(length, point)
         own_time = time_at(self.objective.schedule, alpha, sigma)
         masks = () if text_mask is None else (text_mask,)
-        noise = _fine(self.model(seen, own_time, text, *masks))
+        noise = _at_least_float32(self.model(seen, own_time, text, *masks))
         x0 = (seen - _like(sigma, point) * noise) / _like(alpha.clamp(min=MIN_SIGNAL), point)
         return (noise - damped(x0.clamp(-MAX_DATA, MAX_DATA), t)).to(x.dtype)
 
 
 def damped(x0: Tensor, t: Tensor) -> Tensor:
-    """Shrink estimates of the data that cannot be right, where noise is nearly all there is.
+    """Shrink estimates `x0` `[B, ...]` of the data that are too large, at flow times `t` `[B]` near 1.
 
-    Near t = 1 an error of the predicted noise comes back `sigma / alpha` times as large in the data. The mean square
-    of an exact estimate is at most that of the data, about one here (latents are scaled to it, pixels lie within
-    [-1, 1]); whatever is above is error, and a row whose mean square is `m > 1` is multiplied by `1 / m`, which is
-    Wiener's factor for signal one and error `m - 1`. So an exact expert is left alone at every t.
+    There an error of the predicted noise is `sigma / alpha` times as large in the data. The mean square of an exact
+    estimate is at most that of the data, about one (scaled latents, or pixels in [-1, 1]); the excess is error. So a
+    row of mean square `m > 1` is multiplied by `1 / m`, the Wiener factor of signal 1 and error `m - 1`.
 
-    The paper damps the velocity after t = 0.85 by a factor that its notes do not give: this one is ours.
-
-    Args:
-        x0: Estimates of the data `[B, ...]`.
-        t: Flow times `[B]`.
+    Source: ours; arXiv 2603.06741 damps the velocity after t = 0.85 by a factor that its notes do not give.
     """
     mean_square = x0.square().flatten(1).mean(1)
     factor = torch.where(t > DAMPED_AFTER, 1 / mean_square.clamp(min=1.0), torch.ones_like(mean_square))
     return _like(factor, x0) * x0
 
 
-def _fine(values: Tensor) -> Tensor:
-    """At least float32."""
+def _at_least_float32(values: Tensor) -> Tensor:
+    # float64 stays, for tests of the formulas.
     return values if values.dtype == torch.float64 else values.float()
 
 

@@ -1,11 +1,10 @@
-"""How much of the data is left in what a DDPM expert sees: signal `alpha` and noise `sigma` at its own time.
+"""DDPM noise schedules in continuous time: `x_t = alpha(t) x0 + sigma(t) noise`, `alpha^2 + sigma^2 = 1`.
 
-`x_t = alpha(t) x0 + sigma(t) noise` with `alpha^2 + sigma^2 = 1` (variance preserving). Time is continuous in [0, 1]:
-step i of the usual 1000 discrete ones, counted from 0, is `t = (i + 1) / 1000`, and what is called alpha_bar there is
-`alpha^2` here. Against diffusers' `DDPMScheduler`:
+Time is in [0, 1]: step i of 1000 discrete ones, from 0, is `t = (i + 1) / 1000`; their alpha_bar is `alpha^2` here.
+Compared with diffusers' `DDPMScheduler`:
 
-    cosine   equal ("squaredcos_cap_v2") but for the last step, whose beta is capped at 0.999 there; here alpha(1) = 0
-    linear   the limit of ever finer steps; alpha differs by less than 0.0015 from "linear" with 1000 steps
+    cosine   equal to "squaredcos_cap_v2" but for the last step, whose beta is capped at 0.999 there; here alpha(1) = 0
+    linear   the limit of infinitely many steps; alpha differs by less than 0.0015 from "linear" with 1000 steps
 
 Shapes: B rows; times, signals and noises are `[B]`, float32 or float64.
 """
@@ -29,14 +28,7 @@ _BETA_FIRST, _BETA_LAST = 0.1, 20.0
 
 
 def signal_and_noise(schedule: ScheduleName, t: Tensor) -> tuple[Tensor, Tensor]:
-    """`alpha` and `sigma` at an expert's own time.
-
-    Args:
-        schedule: Which.
-        t: `[B]` in [0, 1]; 1 is noise.
-
-    Returns:
-        Two of `[B]`, whose squares sum to one.
+    """`alpha` and `sigma`, `[B]` each, at times `t` `[B]` in [0, 1]; 1 is noise.
 
     Source: cosine, Nichol and Dhariwal, arXiv 2102.09672, equation 17, as `alpha = cos(u) / cos(u_0)` with
         `u = (t + s) / (1 + s) * pi / 2`. Linear, Ho et al., arXiv 2006.11239, in the limit of Song et al., arXiv
@@ -53,17 +45,9 @@ def signal_and_noise(schedule: ScheduleName, t: Tensor) -> tuple[Tensor, Tensor]
 
 
 def time_at(schedule: ScheduleName, signal: Tensor, noise: Tensor) -> Tensor:
-    """At which of its own times an expert sees this mixture: the inverse of `signal_and_noise`.
+    """Times `[B]` in [0, 1] with this signal and noise `[B]`: the inverse of `signal_and_noise`.
 
-    Args:
-        schedule: Which.
-        signal: `alpha`, `[B]`, from 0 to 1.
-        noise: `sigma = sqrt(1 - alpha^2)`, `[B]`.
-
-    Returns:
-        `[B]` in [0, 1]. The linear schedule ends with a little signal left (alpha 0.0066); below it, 1.
-
-    Source: `signal_and_noise`, solved for t.
+    The linear schedule ends at alpha 0.0066; less signal gives 1.
     """
     if schedule == "cosine":
         across, along = math.sin(_COSINE_START), math.cos(_COSINE_START)

@@ -1,5 +1,5 @@
-"""Safetensors in and out, strictly: names, shapes, finite values.
+"""Safetensors in and out, with names, shapes and finite values checked.
 
 checkpoint.py    a whole model's weights
-weights_file.py  one file, read tensor by tensor into memory that is there already
+weights_file.py  one file, read repeatedly into existing tensors
 """

@@ -1,4 +1,4 @@
-"""Weights in and out of safetensors: exactly the names, shapes and types that are expected, nothing else.
+"""Weights in and out of safetensors, with exactly the expected names, shapes and types.
 
 `expert.safetensors`, the EMA weights under the model's own names, is what a submission holds.
 """
@@ -30,23 +30,14 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """What one tensor must be.
-
-    Args:
-        shape: Its shape.
-        dtype: Its type.
-    """
+    """Shape and type of a tensor."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype = torch.float32
 
 
 def specs_of(tensors: Mapping[str, Tensor]) -> dict[str, TensorSpec]:
-    """What a file must hold to fill these tensors.
-
-    Args:
-        tensors: For example a model's `state_dict()`; on the meta device too.
-    """
+    """The specs of tensors, such as a model's `state_dict()`; the meta device is enough."""
     return {name: TensorSpec(tuple(tensor.shape), tensor.dtype) for name, tensor in tensors.items()}
 
 
@@ -55,13 +46,13 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
 
     Args:
         path: The file to make or replace.
-        tensors: Any device; a tensor that shares memory with another is written out in full.
+        tensors: On any device; a view is written out in full.
 
     Returns:
         SHA-256 of the file, 64 hex digits.
 
     Raises:
-        DiskFullError: No space; `path` is as it was.
+        DiskFullError: No space; `path` is unchanged.
     """
     with whole_file(path) as partial:
         try:
@@ -72,10 +63,10 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> str:
 
 
 def read_specs(path: Path) -> dict[str, TensorSpec]:
-    """What a safetensors file says it holds, from its header alone: no tensor is read.
+    """The specs in a safetensors file's header; no tensor is read.
 
     Raises:
-        CheckpointError: Not a safetensors file, cut off, or with a type that no model here has.
+        CheckpointError: Not a safetensors file, truncated, or with a type that no model here has.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -90,12 +81,12 @@ def read_specs(path: Path) -> dict[str, TensorSpec]:
 
 
 def check_specs(found: Mapping[str, TensorSpec], expected: Mapping[str, TensorSpec], name: str) -> None:
-    """Refuse any difference between what a file holds and what it must hold.
+    """Compare a file's specs with the expected ones.
 
     Args:
         found: From `read_specs`.
         expected: From `specs_of`.
-        name: What the file is called in the message.
+        name: The file's name in the message.
 
     Raises:
         CheckpointError: A tensor is missing, unknown, or of another shape or type; the message names the first.
@@ -113,14 +104,7 @@ def check_specs(found: Mapping[str, TensorSpec], expected: Mapping[str, TensorSp
 
 
 def load_tensors(path: Path, expected: Mapping[str, TensorSpec]) -> dict[str, Tensor]:
-    """Read a file that holds exactly the expected tensors, all of them finite.
-
-    Args:
-        path: A safetensors file.
-        expected: Name to shape and type.
-
-    Returns:
-        Tensors on the CPU, in memory of their own.
+    """Read a safetensors file of exactly the expected tensors into CPU memory.
 
     Raises:
         CheckpointError: Not readable, other names, shapes or types than expected, or not finite.
@@ -129,49 +113,30 @@ def load_tensors(path: Path, expected: Mapping[str, TensorSpec]) -> dict[str, Te
     tensors = {}
     with safe_open(path, framework="pt") as file:
         for name in expected:
-            # A copy: what safetensors returns lies on the mapped file, where another process could change it.
+            # A copy: safetensors returns views of the mapped file, which another process could change.
             tensors[name] = file.get_tensor(name).clone()
     check_finite(tensors, path.name)
     return tensors
 
 
 def check_finite(tensors: Mapping[str, Tensor], name: str) -> None:
-    """Refuse NaN and infinity.
-
-    Raises:
-        CheckpointError: A tensor is not finite; the message names the first.
-    """
+    """Raise CheckpointError for NaN or infinity; the message names the first such tensor."""
     for key, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{name}: {key!r} holds a value that is not finite.")
 
 
 def save_weights(path: Path, model: nn.Module) -> str:
-    """Write a model's weights under its own names.
-
-    Returns:
-        SHA-256 of the file, 64 hex digits.
-
-    Raises:
-        DiskFullError: No space; `path` is as it was.
-    """
+    """Write a model's weights by `save_tensors`; the file's SHA-256."""
     return save_tensors(path, model.state_dict())
 
 
 def load_weights(path: Path, model: nn.Module) -> None:
-    """Fill a model from a file that holds exactly its weights.
-
-    Args:
-        path: A safetensors file.
-        model: Any device; unchanged where loading fails.
-
-    Raises:
-        CheckpointError: Not readable, not this model's, or not finite.
-    """
+    """Fill a model, on any device, by `load_tensors`; it is unchanged where that raises."""
     model.load_state_dict(load_tensors(path, specs_of(model.state_dict())))
 
 
 def _as_os_error(error: SafetensorError) -> Exception:
-    """The system's error inside a safetensors error, which carries its number in the text alone."""
+    """The OSError inside a safetensors error, which has its number in the text only."""
     number = re.search(r"\(os error (\d+)\)", str(error))
     return OSError(int(number[1]), str(error)) if number else error

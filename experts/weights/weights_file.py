@@ -1,11 +1,11 @@
-"""One expert's file, checked once and then read again and again into tensors that exist already.
+"""One expert's safetensors file, checked once and read repeatedly into existing tensors.
 
-A safetensors file: 8 bytes that say how long the header is (little-endian), a JSON header, the tensors' bytes.
+The format: the header's length in 8 bytes (little-endian), a JSON header, the tensors' bytes.
 
 {"layers.0.attn.in_proj_weight": {"dtype": "F32", "shape": [2304, 768], "data_offsets": [0, 7077888]}, ...}
 
-The offsets count from the header's end. Reading goes from the file into the tensors' own memory: there is no second
-copy, and no mapped file whose pages would count as this process's memory.
+Offsets count from the header's end. The bytes are read straight into the tensors' memory: no second copy, and no mapped
+file whose pages count as this process's memory.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from paris.experts.errors import CheckpointError
 from paris.experts.weights.checkpoint import TensorSpec, check_specs, read_specs
 
 CHUNK = 32_768
-"""Elements that are read, converted and checked together: so few that torch converts them on the thread that asks.
-A team of threads for the reading would take the processor from the expert that computes meanwhile."""
+"""Elements read, converted and checked at a time: so few that torch converts them on the calling thread. More threads
+would take the processor from the expert that computes meanwhile."""
 
 _MAX_HEADER_BYTES = 100_000_000
 _EXPONENT_BITS = {
@@ -37,20 +37,20 @@ _EXPONENT_BITS = {
 }
 
 
-class Place(NamedTuple):
-    """Where a tensor lies in the file."""
+class TensorLocation(NamedTuple):
+    """Position of a tensor in the file."""
 
     start: int
-    """Its first byte, counted from the file's beginning."""
+    """Byte offset from the file's beginning."""
     dtype: torch.dtype
 
 
 class WeightsFile:
-    """A safetensors file that holds exactly the tensors of a model, in whatever floating types.
+    """A safetensors file of exactly a model's tensors, in any floating types.
 
     Args:
-        path: The file; its header is read and checked now, its tensors are not.
-        name: What messages call it, "expert_3".
+        path: The file; the constructor checks its header only.
+        name: For messages, such as "expert_3".
         expected: The model's names and shapes, from `specs_of`.
 
     Raises:
@@ -64,55 +64,52 @@ class WeightsFile:
             check_specs(found, {key: _as_stored(spec, found.get(key)) for key, spec in expected.items()}, path.name)
             with path.open("rb", buffering=0) as file:
                 self._stamp = _stamp(file)
-                where = places(file, found)
+                locations = tensor_locations(file, found)
         except CheckpointError as error:
-            raise self._refusal(error.what) from error
+            raise self._error(error.what) from error
         except OSError as error:
-            raise self._refusal(f"{path.name} cannot be read: {error.strerror}.") from error
-        self._places = dict(sorted(where.items(), key=lambda pair: pair[1].start))
+            raise self._error(f"{path.name} cannot be read: {error.strerror}.") from error
+        self._locations = dict(sorted(locations.items(), key=lambda pair: pair[1].start))
 
     def read_into(self, tensors: Mapping[str, Tensor]) -> None:
         """Fill tensors from the file.
 
         Args:
-            tensors: All of the file's, of its shapes, contiguous, on the CPU, of any floating type.
+            tensors: All names and shapes of the file; contiguous, on the CPU, of any floating type.
 
         Raises:
             CheckpointError: The file has changed since it was checked, cannot be read, or a value is not finite in
-                the tensor's type. What the tensors hold then is of no use.
+                the tensor's type. The tensors' values are then undefined.
         """
         try:
             with self._path.open("rb", buffering=0) as file:
                 if _stamp(file) != self._stamp:
-                    raise self._refusal(f"{self._path.name} has changed since the model was opened.", "Open it again.")
-                for key, place in self._places.items():
-                    file.seek(place.start)
-                    self._read_one(file, key, place.dtype, tensors[key])
+                    raise self._error(f"{self._path.name} has changed since the model was opened.", "Open it again.")
+                for key, location in self._locations.items():
+                    file.seek(location.start)
+                    self._read_one(file, key, location.dtype, tensors[key])
         except OSError as error:
-            raise self._refusal(f"{self._path.name} cannot be read: {error.strerror}.") from error
+            raise self._error(f"{self._path.name} cannot be read: {error.strerror}.") from error
 
     def _read_one(self, file: io.FileIO, key: str, stored: torch.dtype, tensor: Tensor) -> None:
         staging = None if tensor.dtype == stored else torch.empty(min(CHUNK, tensor.numel()), dtype=stored)
         for piece in tensor.detach().view(-1).split(CHUNK) if tensor.numel() else ():
-            landing = piece if staging is None else staging[: len(piece)]
-            if not _filled(file, landing):
-                raise self._refusal(f"{self._path.name} ends within {key!r}.")
+            buffer = piece if staging is None else staging[: len(piece)]
+            if not _fill(file, buffer):
+                raise self._error(f"{self._path.name} ends within {key!r}.")
             if staging is not None:
-                piece.copy_(landing)
+                piece.copy_(buffer)
             if not is_finite(piece):
-                raise self._refusal(f"{self._path.name}: {key!r} holds a value that is not finite.")
+                raise self._error(f"{self._path.name}: {key!r} holds a value that is not finite.")
 
-    def _refusal(self, what: str, next_step: str = "Fetch the model again.") -> CheckpointError:
+    def _error(self, what: str, next_step: str = "Fetch the model again.") -> CheckpointError:
         return CheckpointError(f"{self._name}: {what}", next_step)
 
 
 def is_finite(values: Tensor) -> bool:
-    """Whether no value is NaN or infinite: whether none has all bits of its exponent set (IEEE 754, section 3.4).
+    """Whether no value of `[N]`, N > 0, on the CPU has all exponent bits set: NaN or infinity (IEEE 754, section 3.4).
 
-    On one thread and in one pass, where `torch.isfinite(values).all()` takes several and temporary tensors.
-
-    Args:
-        values: `[N]` on the CPU, of a floating type, at least one.
+    One thread and one pass; `torch.isfinite(values).all()` takes several, and temporary tensors.
     """
     integer, bits = _EXPONENT_BITS[values.dtype]
     raw = values.view(torch.uint8).numpy().view(integer)
@@ -120,27 +117,27 @@ def is_finite(values: Tensor) -> bool:
 
 
 def _as_stored(spec: TensorSpec, found: TensorSpec | None) -> TensorSpec:
-    """The same shape, in whatever floating type the file holds it."""
+    """The same shape in the file's floating type."""
     return TensorSpec(spec.shape, found.dtype) if found and found.dtype.is_floating_point else spec
 
 
 def _stamp(file: io.FileIO) -> tuple[int, int]:
-    """Size and time of the last change: what another file in the same place would not have."""
+    """Size and modification time, which tell a replaced file."""
     status = os.fstat(file.fileno())
     return status.st_size, status.st_mtime_ns
 
 
-def places(file: io.FileIO, found: Mapping[str, TensorSpec]) -> dict[str, Place]:
-    """Where the tensors lie, each checked to have its shape's number of bytes within the file.
+def tensor_locations(file: io.FileIO, found: Mapping[str, TensorSpec]) -> dict[str, TensorLocation]:
+    """The tensors' locations, each checked to lie within the file and to have its shape's number of bytes.
 
-    `read_specs` has refused malformed headers before; the file may have been exchanged since, so nothing is trusted.
+    `read_specs` has checked the header, but the file may have been replaced since: nothing is trusted.
 
     Args:
         file: At its beginning.
         found: From `read_specs`.
 
     Raises:
-        CheckpointError: The header is malformed, or a tensor cannot lie where it says.
+        CheckpointError: The header is malformed, or a location is impossible.
     """
     size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), "little")
@@ -156,10 +153,10 @@ def places(file: io.FileIO, found: Mapping[str, TensorSpec]) -> dict[str, Place]
         wanted = torch.Size(found[key].shape).numel() * found[key].dtype.itemsize
         if end - begin != wanted or not 0 <= begin <= end <= size - 8 - length:
             raise CheckpointError(f"{key!r} is said to lie at bytes {begin} to {end}, which cannot be.")
-    return {key: Place(8 + length + begin, found[key].dtype) for key, (begin, _) in bounds.items()}
+    return {key: TensorLocation(8 + length + begin, found[key].dtype) for key, (begin, _) in bounds.items()}
 
 
-def _filled(file: io.FileIO, piece: Tensor) -> bool:
+def _fill(file: io.FileIO, piece: Tensor) -> bool:
     """Read into a tensor's memory; False where the file ends before the tensor does."""
     rest = memoryview(piece.view(torch.uint8).numpy())
     while rest:

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from paris.experts.errors import CheckpointError
 from paris.experts.weights.checkpoint import TensorSpec
-from paris.experts.weights.weights_file import CHUNK, WeightsFile, is_finite, places
+from paris.experts.weights.weights_file import CHUNK, WeightsFile, is_finite, tensor_locations
 
 
 def test_pieces_of_a_tensor_that_is_longer_than_a_chunk_fit_together(tmp_path):
@@ -27,14 +27,14 @@ def test_a_tensor_that_cannot_lie_where_the_header_says_is_refused(tmp_path, beg
     header = json.dumps({"a": {"dtype": "F32", "shape": [2], "data_offsets": [begin, end]}}).encode()
     (tmp_path / "x").write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
     with (tmp_path / "x").open("rb", buffering=0) as file, pytest.raises(CheckpointError, match=r"cannot be|malformed"):
-        places(file, {"a": TensorSpec((2,))})
+        tensor_locations(file, {"a": TensorSpec((2,))})
 
 
 @pytest.mark.parametrize("content", [b"", b"\x02", b"\x02" + bytes(7) + b"[]", (1 << 62).to_bytes(8, "little") + b"{}"])
 def test_a_header_that_is_no_header_is_refused(tmp_path, content):
     (tmp_path / "x").write_bytes(content)
     with (tmp_path / "x").open("rb", buffering=0) as file, pytest.raises(CheckpointError, match="its header is"):
-        places(file, {"a": TensorSpec((2,))})
+        tensor_locations(file, {"a": TensorSpec((2,))})
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
