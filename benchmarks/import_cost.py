@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from paris.coordinator.report.facts import machine
+from paris.coordinator.report.facts import machine_facts
 
 _RUNS = 5
 _CASES = {
@@ -44,7 +44,7 @@ def main() -> int:
     }
     path = Path(__file__).parent / "results" / "import_cost.json"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"rows": rows, "runs": _RUNS, "machine": machine()}, indent=1) + "\n")
+    path.write_text(json.dumps({"rows": rows, "runs": _RUNS, "machine": machine_facts()}, indent=1) + "\n")
     for name, row in rows.items():
         print(f"{name}: {row['cpu_s']} s of processor time, {row['memory_mib']} MiB")
     return 0

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from paris.coordinator.report.facts import machine
+from paris.coordinator.report.facts import machine_facts
 from paris.experts.files import write_whole
 
 RESULTS = Path(__file__).parent / "results"
@@ -71,7 +71,7 @@ def described_machine(device: str = "cpu") -> dict[str, Any]:
     Args:
         device: A GPU is named too where the benchmark ran on one.
     """
-    found = {**machine(), "processor": processor_name()}
+    found = {**machine_facts(), "processor": processor_name()}
     if device.startswith("cuda"):
         import torch
 

@@ -1,9 +1,9 @@
-"""`paris-coord demo`: the same commands a person would type, each in its own process, on loopback.
+"""`paris-coord demo`: a whole run on this machine, by the same commands that a person would type, over loopback.
 
-run.py         the stages, in order
-processes.py   starting, watching and ending the processes; memory of all together
-sockets.py     who was connected to whom
-journal.py     what each process says, kept and summed up
-measurements.py  what only the parent can measure, for the report
-display.py     progress bars
+run.py           the stages, in order
+processes.py     start, watch and end the processes; peak memory
+sockets.py       counts connections between volunteers and out of the machine
+journal.py       reads the JSON lines of a process
+measurements.py  measurements.json, for the report
+display.py       progress bars
 """

@@ -10,19 +10,17 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 _STAGE_NAMES = {
     "prepare": "Preparing: pictures, features, clusters, shards",
-    "warm-start": "Training the model that all experts start from",
+    "warm-start": "Training the warm start",
     "start": "Starting the Hub, the coordinator and the volunteers",
     "train": "Training: each expert alone, then the router",
     "release": "Releasing the model",
     "report": "Sampling and measuring",
 }
-
-
 _LINE_EVERY_S = 20.0
 
 
 class Display:
-    """Bars on stderr; plain lines where it is not a terminal."""
+    """Progress bars on stderr; a line every 20 seconds if stderr is not a terminal."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
@@ -44,29 +42,29 @@ class Display:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def stage(self, name: str) -> None:
-        """A stage begins."""
+    def show_stage(self, name: str) -> None:
+        """Print the title of the stage that starts."""
         self._console.print(f"[bold]{_STAGE_NAMES[name]}[/bold]")
 
     def refresh(self) -> None:
-        """Keep the clock going."""
+        """Update the elapsed time."""
         self._progress.refresh()
 
-    def prepared(self, event: dict[str, Any]) -> None:
-        """A step of `prepare`: stage, done, total."""
+    def show_prepare(self, event: dict[str, Any]) -> None:
+        """Show a JSON line of `paris-coord prepare`."""
         if event.get("event") == "progress":
             self._bar(f"prepare/{event['stage']}", str(event["stage"]), float(event["done"]), float(event["total"]), "")
 
-    def warm_start(self, event: dict[str, Any]) -> None:
-        """A step of `warm-start`: step, steps, loss."""
+    def show_warm_start(self, event: dict[str, Any]) -> None:
+        """Show a JSON line of `paris-coord warm-start`."""
         if event.get("event") == "progress" and event["loss"] is not None:
             self._say_line(f"step {event['step']}/{event['steps']}, loss {event['loss']:.4f}")
             self._bar("warm-start", "warm start", event["step"], event["steps"], f"loss {event['loss']:.4f}")
 
-    def training(self, status: dict[str, Any]) -> None:
-        """One bar an expert and one for the router, from the coordinator's memory."""
-        parts = [f"{task['task_id']} {task['step']}/{task['steps']} {task['state']}" for task in status["tasks"]]
-        self._say_line(", ".join(parts))
+    def show_training(self, status: dict[str, Any]) -> None:
+        """Show a bar for each expert and one for the router, from `read_status`."""
+        tasks = [f"{task['task_id']} {task['step']}/{task['steps']} {task['state']}" for task in status["tasks"]]
+        self._say_line(", ".join(tasks))
         for task in status["tasks"]:
             note = f"{task['state']:<10} {task['volunteer']:<12}" + (
                 f" loss {task['loss']:.4f}" if task["loss"] is not None else ""
@@ -78,7 +76,6 @@ class Display:
             self._bar("router", "router", done, 1.0, status["router"]["phase"])
 
     def _say_line(self, text: str) -> None:
-        """Where there are no bars, a line now and then."""
         if self._console.is_terminal or time.monotonic() < self._next_line_at:
             return
         self._next_line_at = time.monotonic() + _LINE_EVERY_S

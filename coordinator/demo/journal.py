@@ -1,4 +1,4 @@
-"""What the processes say as JSON lines, read while they run and summed up at the end."""
+"""Reads the JSON lines that a process writes, while it runs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 @dataclass
 class Journal:
-    """Follows one process's JSON lines.
+    """The events of one process.
 
     Args:
-        path: The file that they are written to.
+        path: File of JSON lines; may not exist yet.
     """
 
     path: Path
@@ -21,22 +21,22 @@ class Journal:
     _offset: int = 0
 
     def read_new(self) -> list[dict[str, Any]]:
-        """The whole lines that were added since the last call; a half-written one waits for its end."""
+        """Events added since the last call; an incomplete last line is left for the next call."""
         if not self.path.is_file():
             return []
         with self.path.open("rb") as file:
             file.seek(self._offset)
             block = file.read()
-        whole = block[: block.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        new = [json.loads(line) for line in whole.splitlines() if line.startswith(b"{")]
+        complete = block[: block.rfind(b"\n") + 1]
+        self._offset += len(complete)
+        new = [json.loads(line) for line in complete.splitlines() if line.startswith(b"{")]
         self.events += new
         return new
 
-    def last(self, event: str) -> dict[str, Any] | None:
-        """The newest event of a kind; None where there was none."""
-        return next((e for e in reversed(self.events) if e.get("event") == event), None)
+    def last_of(self, kind: str) -> dict[str, Any] | None:
+        """The latest event of a kind; None if there is none."""
+        return next((e for e in reversed(self.events) if e.get("event") == kind), None)
 
-    def all(self, event: str) -> list[dict[str, Any]]:
-        """Every event of a kind, oldest first."""
-        return [e for e in self.events if e.get("event") == event]
+    def all_of(self, kind: str) -> list[dict[str, Any]]:
+        """All events of a kind, oldest first."""
+        return [e for e in self.events if e.get("event") == kind]

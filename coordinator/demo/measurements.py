@@ -1,4 +1,4 @@
-"""What only the demo's parent can measure: stage times, memory, and what each volunteer's process counted."""
+"""The demo's measurements for the report: stage times, peak memory, sockets, and figures of each volunteer."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def write_measurements(
     sockets: dict[str, int],
     journals: dict[str, Journal],
 ) -> None:
-    """Write `measurements.json`, which `paris-coord report` includes where it finds it.
+    """Write `measurements.json`, which `paris-coord report` includes if it exists.
 
     Args:
-        path: Where.
-        stages_s: Seconds a stage.
-        peak_memory_bytes: Sum of proportional set sizes of all processes, at its peak.
-        sockets: What `SocketWatch` counted.
+        path: The file.
+        stages_s: Seconds of each stage.
+        peak_memory_bytes: Peak of the sum of all processes' proportional set sizes.
+        sockets: Counts of `SocketWatch`.
         journals: Each volunteer's events.
     """
     measured = {
@@ -37,12 +37,11 @@ def write_measurements(
 
 
 def _volunteer(journal: Journal) -> dict[str, Any]:
-    """One volunteer's first step, and its traffic when it last told."""
-    first_step = next(iter(journal.all("training")), {})
-    traffic = journal.last("traffic") or {}
+    first_step = next(iter(journal.all_of("training")), {})
+    traffic = journal.last_of("traffic") or {}
     return {
         "join_to_first_step_s": first_step.get("since_join_s"),
         "control_plane_bytes": traffic.get("control_plane_bytes"),
-        "refused_by_trainers": sum(event["trainer_refused"] for event in journal.all("traffic")),
-        "tasks": [event.get("task_id") for event in journal.all("leased")],
+        "refused_by_trainers": sum(event["trainer_refused"] for event in journal.all_of("traffic")),
+        "tasks": [event.get("task_id") for event in journal.all_of("leased")],
     }

@@ -1,4 +1,4 @@
-"""The demo's processes: started with a lifeline, watched, ended; and the memory of all of them together."""
+"""The demo's processes: start, watch and end them, and measure their memory."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _END_TIMEOUT_S = 20.0
 
 
 class Processes:
-    """Every process of the demo.
+    """All processes of the demo.
 
-    Each has our pipe as its standard input and ends itself when the pipe closes, so none is left behind, also when
-    we are killed.
+    Standard input of each is a pipe of this process. A process ends itself when its pipe closes, so none is left
+    behind, even if this process is killed.
 
     Args:
-        log_dir: One log file a process.
+        log_dir: Folder of one log file for each process.
     """
 
     def __init__(self, log_dir: Path) -> None:
@@ -36,16 +36,16 @@ class Processes:
         self.sockets = SocketWatch()
 
     def start(self, name: str, *command: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """Start `python -m command...`; its output goes to `log_dir/name.log`, JSON lines to `name.jsonl`."""
+        """Start `python -m command...`, with stderr in `log_dir/name.log` and stdout, JSON lines, in `name.jsonl`."""
         self._log_dir.mkdir(parents=True, exist_ok=True)
-        talk = (self._log_dir / f"{name}.log").open("ab")
-        data = (self._log_dir / f"{name}.jsonl").open("ab")
-        with talk, data:
+        log = (self._log_dir / f"{name}.log").open("ab")
+        events = (self._log_dir / f"{name}.jsonl").open("ab")
+        with log, events:
             process = subprocess.Popen(
                 [sys.executable, "-m", *command],
                 stdin=subprocess.PIPE,
-                stdout=data,
-                stderr=talk,
+                stdout=events,
+                stderr=log,
                 env=child_environment(env),
                 start_new_session=True,
             )
@@ -55,10 +55,10 @@ class Processes:
     def run(
         self, name: str, *command: str, while_waiting: Callable[[], None], env: dict[str, str] | None = None
     ) -> None:
-        """Start a process and wait for its end.
+        """Start a process and wait until it ends.
 
         Raises:
-            WorkerError: It failed; the message has its last words.
+            WorkerError: It failed; the message contains the last lines of its log.
         """
         process = self.start(name, *command, env=env)
         while process.poll() is None:
@@ -67,38 +67,38 @@ class Processes:
         self.require_success(name)
 
     def require_alive(self, *names: str) -> None:
-        """Check that processes that should be running are.
+        """Check that processes still run.
 
         Raises:
-            WorkerError: One has ended; the message has its last words.
+            WorkerError: One has ended; the message contains the last lines of its log.
         """
         for name in names:
             if self._running[name].poll() is not None:
-                raise WorkerError(f"{name} ended early: {self.last_words(name)}", f"See {self._log_dir / name}.log")
+                raise WorkerError(f"{name} ended early: {self.last_log_lines(name)}", f"See {self._log_dir / name}.log")
 
     def require_success(self, name: str) -> None:
-        """Check that an ended process ended well.
+        """Check that an ended process has exit code 0.
 
         Raises:
-            WorkerError: It did not.
+            WorkerError: It has another one.
         """
         code = self._running[name].poll()
         if code != 0:
             raise WorkerError(
-                f"{name} failed with code {code}: {self.last_words(name)}", f"See {self._log_dir / name}.log"
+                f"{name} failed with code {code}: {self.last_log_lines(name)}", f"See {self._log_dir / name}.log"
             )
 
     def has_ended(self, name: str) -> bool:
-        """Whether a process is over, well or not."""
+        """Whether a process has ended, with any exit code."""
         return self._running[name].poll() is not None
 
-    def last_words(self, name: str) -> str:
-        """The last lines that a process wrote for people."""
+    def last_log_lines(self, name: str) -> str:
+        """The last two lines of a process's log."""
         lines = (self._log_dir / f"{name}.log").read_text("utf-8", errors="replace").strip().splitlines()
         return " | ".join(lines[-2:]) if lines else "no output"
 
     def end_all(self) -> None:
-        """End what still runs: close the lifelines, ask, and after a while kill."""
+        """End all running processes: SIGTERM and end of input, then SIGKILL after 20 seconds."""
         alive = [process for process in self._running.values() if process.poll() is None]
         for process in alive:
             process.terminate()
@@ -113,12 +113,12 @@ class Processes:
                 process.wait()
 
     @contextmanager
-    def measured(self, volunteers: list[str], every_s: float = 2.0) -> Iterator[None]:
-        """Measure the memory of this process and all below it, as the sum of proportional set sizes, and watch sockets.
+    def measure(self, volunteers: list[str], every_s: float = 2.0) -> Iterator[None]:
+        """Track peak memory and sockets of this process and its descendants while the body runs.
 
         Args:
-            volunteers: Names of the processes that are volunteers.
-            every_s: Time between two looks.
+            volunteers: Names of the volunteers' processes.
+            every_s: Seconds between two measurements.
         """
         stop = threading.Event()
 
@@ -137,7 +137,7 @@ class Processes:
 
 
 def memory_of_tree_bytes() -> int:
-    """Sum of proportional set sizes (Linux; elsewhere of unique ones) of this process and its descendants, bytes."""
+    """Sum of the proportional set sizes of this process and its descendants; unique set sizes outside Linux."""
     total = 0
     this = psutil.Process()
     for process in [this, *this.children(recursive=True)]:

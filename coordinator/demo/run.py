@@ -1,4 +1,4 @@
-"""The demo's stages, in order. Nothing here trains, verifies or serves: it starts the commands that do."""
+"""`paris-coord demo`: the stages of a whole run. Each stage starts the commands that a person would type."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,17 +29,20 @@ _POLL_S = 0.5
 
 @dataclass
 class Demo:
-    """One demo under way.
+    """A demo in progress.
 
     Args:
-        out: Its folder: `run/` is the run directory, `volunteers/` their homes, `logs/` what everyone said.
-        recipe: The packaged recipe.
-        num_volunteers: How many `paris-node join` processes.
+        out: Folder of the demo: `run/` is the run directory, `volunteers/` their homes, `logs/` the output of all
+            processes.
+        recipe: A packaged recipe's name, or a .toml file.
+        num_volunteers: Number of `paris-node join` processes.
+        display: Shows the progress.
     """
 
     out: Path
     recipe: str
     num_volunteers: int
+    display: Display
     processes: Processes = field(init=False)
     stages_s: dict[str, float] = field(default_factory=dict)
     journals: dict[str, Journal] = field(default_factory=dict)
@@ -57,86 +60,85 @@ class Demo:
         """Names of the volunteers' processes."""
         return [f"volunteer-{number}" for number in range(1, self.num_volunteers + 1)]
 
+    def prepare(self) -> None:
+        """Run `init`, `prepare`, and `warm-start` if the recipe has one."""
+        with self._stage("prepare"):
+            self._coord("init", "--recipe", self.recipe)
+            self._coord("prepare", "--json", on_event=self.display.show_prepare)
+        if RunDir.open(self.run_dir).config.model.warm_start_steps is not None:
+            with self._stage("warm-start"):
+                self._coord("warm-start", "--json", on_event=self.display.show_warm_start)
+
+    def train(self) -> None:
+        """Open the tasks, start `serve` and the volunteers, and wait for all experts and the router."""
+        with self._stage("start"):
+            self._coord("publish-tasks")
+            self.processes.start("coordinator", Program.COORD, "serve", str(self.run_dir), "--json")
+            self._wait_for_run_json()
+            for name in self.volunteer_names:
+                self._start_volunteer(name)
+        with self._stage("train"):
+            self._wait_until_complete()
+
+    def finish(self) -> None:
+        """Release the model and write the report."""
+        with self._stage("release"):
+            self._coord("release", "--tag", "v1")
+        self._write_measurements()
+        with self._stage("report"):
+            self._coord("report", "--out", str(self.out))
+
     @contextmanager
-    def stage(self, name: str, display: Display) -> Iterator[None]:
-        """Time a stage and show its name."""
+    def _stage(self, name: str) -> Iterator[None]:
         started = time.monotonic()
-        display.stage(name)
+        self.display.show_stage(name)
         yield
         self.stages_s[name] = time.monotonic() - started
 
-    def prepare(self, display: Display) -> None:
-        """Run init, prepare, and warm-start where the recipe has one."""
-        run = str(self.run_dir)
-        with self.stage("prepare", display):
-            self.processes.run(
-                "init", Program.COORD, "init", run, "--recipe", self.recipe, while_waiting=display.refresh
-            )
-            journal = Journal(self.out / "logs" / "prepare.jsonl")
+    def _coord(self, command: str, *options: str, on_event: Callable[[dict[str, Any]], None] | None = None) -> None:
+        """Run a command of `paris-coord` on the run directory to its end.
 
-            def show() -> None:
-                for event in journal.read_new():
-                    display.prepared(event)
-
-            self.processes.run("prepare", Program.COORD, "prepare", run, "--json", while_waiting=show)
-        if RunDir.open(self.run_dir).config.model.warm_start_steps is not None:
-            self._warm_start(display)
-
-    def _warm_start(self, display: Display) -> None:
-        journal = Journal(self.out / "logs" / "warm-start.jsonl")
+        Args:
+            command: Also the name of its log files.
+            options: Of the command.
+            on_event: Called with each JSON line that the command prints.
+        """
+        journal = Journal(self.out / "logs" / f"{command}.jsonl")
 
         def show() -> None:
+            if on_event is None:
+                self.display.refresh()
+                return
             for event in journal.read_new():
-                display.warm_start(event)
+                on_event(event)
 
-        with self.stage("warm-start", display):
-            command = (Program.COORD, "warm-start", str(self.run_dir), "--json")
-            self.processes.run("warm-start", *command, while_waiting=show)
+        self.processes.run(command, Program.COORD, command, str(self.run_dir), *options, while_waiting=show)
 
-    def train(self, display: Display) -> None:
-        """Open the tasks, start `serve` and the volunteers, and wait for all experts and the router."""
-        with self.stage("start", display):
-            run = str(self.run_dir)
-            self.processes.run("publish", Program.COORD, "publish-tasks", run, while_waiting=display.refresh)
-            self.processes.start("coordinator", Program.COORD, "serve", str(self.run_dir), "--json")
-            self._wait_for_run_json(display)
-            for name in self.volunteer_names:
-                home = str(self.out / "volunteers" / name)
-                # What the demo shows of connections between volunteers, none, is then true of shards too.
-                quiet = ("--no-share-shards", "--json")
-                options = ("--home", home, "--name", name, "--threads", "1", "--device", "cpu", *quiet)
-                self.processes.start(name, Program.NODE, "join", str(self.run_dir / "run.json"), *options)
-                self.journals[name] = Journal(self.out / "logs" / f"{name}.jsonl")
-        with self.stage("train", display):
-            self._wait_until_complete(display)
+    def _start_volunteer(self, name: str) -> None:
+        home = str(self.out / "volunteers" / name)
+        options = ("--home", home, "--name", name, "--threads", "1", "--device", "cpu")
+        # Without shard sharing, any connection between volunteers that the socket watch sees is an error.
+        flags = ("--no-share-shards", "--json")
+        self.processes.start(name, Program.NODE, "join", str(self.run_dir / "run.json"), *options, *flags)
+        self.journals[name] = Journal(self.out / "logs" / f"{name}.jsonl")
 
-    def finish(self, display: Display) -> None:
-        """Release the model and draw the report."""
-        run = str(self.run_dir)
-        with self.stage("release", display):
-            self.processes.run("release", Program.COORD, "release", run, "--tag", "v1", while_waiting=display.refresh)
-        self._measure()
-        with self.stage("report", display):
-            command = (Program.COORD, "report", run, "--out", str(self.out))
-            self.processes.run("report", *command, while_waiting=display.refresh)
-
-    def _wait_for_run_json(self, display: Display) -> None:
+    def _wait_for_run_json(self) -> None:
         deadline = time.monotonic() + _READY_TIMEOUT_S
         while not (self.run_dir / "run.json").is_file():
             self.processes.require_alive("coordinator")
             if time.monotonic() > deadline:
                 raise NotReadyError(
-                    f"The coordinator was not up after {_READY_TIMEOUT_S:.0f} s.",
+                    f"The coordinator was not ready after {_READY_TIMEOUT_S:.0f} s.",
                     f"See {self.out}/logs/coordinator.log",
                 )
-            display.refresh()
+            self.display.refresh()
             time.sleep(_POLL_S)
 
-    def _wait_until_complete(self, display: Display) -> None:
+    def _wait_until_complete(self) -> None:
         run = RunDir.open(self.run_dir)
         while True:
             status = read_status(run)
-            display.training(status)
+            self.display.show_training(status)
             for journal in self.journals.values():
                 journal.read_new()
             if status["complete"] and status["router"]["phase"] == "done":
@@ -144,15 +146,11 @@ class Demo:
             if status["router"]["phase"] == "failed":
                 raise NotReadyError(f"Router training failed: {status['router']['note']}", f"See {run.logs}/router.log")
             self.processes.require_alive("coordinator")
-            if not status["complete"]:
-                self._require_some_volunteer()
+            if not status["complete"] and all(map(self.processes.has_ended, self.volunteer_names)):
+                self.processes.require_alive(*self.volunteer_names)
             time.sleep(_POLL_S)
 
-    def _require_some_volunteer(self) -> None:
-        if all(self.processes.has_ended(name) for name in self.volunteer_names):
-            self.processes.require_alive(*self.volunteer_names)
-
-    def _measure(self) -> None:
+    def _write_measurements(self) -> None:
         for journal in self.journals.values():
             journal.read_new()
         write_measurements(
@@ -165,48 +163,49 @@ class Demo:
 
 
 def run_demo(out: Path, *, recipe: str, num_volunteers: int, overwrite: bool) -> None:
-    """Run a whole Paris on this machine and show what came of it.
+    """Run everything on this machine, from `init` to the report.
 
     Args:
         out: Folder for the run and its report.
         recipe: A packaged recipe's name, or a .toml file.
-        num_volunteers: How many volunteer processes.
-        overwrite: Remove an earlier demo there first.
+        num_volunteers: Number of volunteer processes.
+        overwrite: Remove an earlier demo in the folder first.
 
     Raises:
-        RunDirError: The folder holds something; nothing is changed.
-        WorkerError: One of the processes failed; the others are ended, logs stay.
+        RunDirError: The folder is not empty; nothing is changed.
+        WorkerError: A process failed; the others are ended, the logs are kept.
     """
     started = time.monotonic()
-    _make_room(out, overwrite)
-    demo = Demo(out.resolve(), recipe, num_volunteers)
-    _end_on_signals()
-    with Display() as display, demo.processes.measured(demo.volunteer_names):
-        try:
-            demo.prepare(display)
-            demo.train(display)
-            demo.finish(display)
-        finally:
-            demo.processes.end_all()
+    _clear_folder(out, overwrite)
+    _interrupt_on_sigterm()
+    with Display() as display:
+        demo = Demo(out.resolve(), recipe, num_volunteers, display)
+        with demo.processes.measure(demo.volunteer_names):
+            try:
+                demo.prepare()
+                demo.train()
+                demo.finish()
+            finally:
+                demo.processes.end_all()
     demo.stages_s["total"] = time.monotonic() - started
-    _show_result(demo)
+    _show_report(demo)
 
 
-def _make_room(out: Path, overwrite: bool) -> None:
+def _clear_folder(out: Path, overwrite: bool) -> None:
     if not out.exists() or not any(out.iterdir()):
         out.mkdir(parents=True, exist_ok=True)
         return
     is_demo = (out / "run").is_dir() and (out / "logs").is_dir()
     if not (overwrite and is_demo):
         raise RunDirError(
-            f"{out} already exists.", "Choose another with --out, or add --overwrite to replace an earlier demo."
+            f"{out} already exists.", "Choose another folder (--out), or replace an earlier demo (--overwrite)."
         )
     shutil.rmtree(out)
     out.mkdir(parents=True)
 
 
-def _end_on_signals() -> None:
-    """SIGTERM ends the demo as Ctrl-C does: through the `finally` that ends every process."""
+def _interrupt_on_sigterm() -> None:
+    """Treat SIGTERM as Ctrl-C, so that the `finally` above ends every process."""
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -214,12 +213,12 @@ def _end_on_signals() -> None:
     signal.signal(signal.SIGTERM, interrupt)
 
 
-def _show_result(demo: Demo) -> None:
+def _show_report(demo: Demo) -> None:
+    from paris.coordinator.report.tables import print_summary, write_report_files
+
     report = json.loads((demo.out / "report.json").read_text("utf-8"))
     report["stages_s"] = {name: round(value, 1) for name, value in demo.stages_s.items()}
     report["peak_memory_bytes"] = demo.processes.peak_memory_bytes
-    from paris.coordinator.report.tables import print_summary, write_report_files
-
     write_report_files(demo.out, report)
     print_summary(report, sys.stdout)
     for name in ("samples.png", "clusters.png", "training.png", "report.md", "report.json"):

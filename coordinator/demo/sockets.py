@@ -1,7 +1,7 @@
-"""Who was connected to whom while the experts trained, as the system sees it: looked at every two seconds.
+"""Counts connections during training, as the system lists them.
 
-Between experts nothing may pass. A trainer must have no internet socket at all, and no process of one volunteer a
-connection with a process of another. Nothing may leave this machine either.
+A trainer must have no internet socket, volunteers must have no connections with each other, and no connection may
+leave this machine.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ Address = tuple[str, int]
 
 @dataclass
 class SocketWatch:
-    """Counts over all looks."""
+    """Sums over all looks; a look is one inspection of all processes."""
 
     looks: int = 0
-    """Looks at which a trainer was running."""
+    """Looks while a trainer was running."""
     trainer_sockets: int = 0
-    """Internet sockets seen in trainers."""
+    """Internet sockets of trainers."""
     between_volunteers: int = 0
-    """Connections seen between processes of two volunteers."""
+    """Connection ends between processes of two volunteers; each connection has two ends."""
     off_loopback: int = 0
-    """Connections seen to anything but this machine's loopback."""
+    """Connections to addresses other than loopback."""
 
     def look(self, volunteers: dict[str, int]) -> None:
-        """Look once.
+        """Inspect the connections of all volunteers' processes once.
 
         Args:
             volunteers: Name and process id of each volunteer's agent.
@@ -54,11 +54,13 @@ class SocketWatch:
         return asdict(self)
 
     def _count(self, ends: dict[str, set[tuple[Address, Address]]]) -> None:
-        """A connection of two processes shows at both, with its ends exchanged."""
-        everyone = [(name, here, there) for name, pairs in ends.items() for here, there in pairs]
-        mirrored = {(there, here): name for name, here, there in everyone}
-        self.between_volunteers += sum(mirrored.get((here, there), name) != name for name, here, there in everyone)
-        self.off_loopback += sum(not ip_address(there[0]).is_loopback for _, _, there in everyone)
+        """A connection between two processes is listed by both, with local and remote address exchanged."""
+        connections = [(name, local, remote) for name, pairs in ends.items() for local, remote in pairs]
+        mirrored = {(remote, local): name for name, local, remote in connections}
+        self.between_volunteers += sum(
+            mirrored.get((local, remote), name) != name for name, local, remote in connections
+        )
+        self.off_loopback += sum(not ip_address(remote[0]).is_loopback for _, _, remote in connections)
 
 
 def _tree(process_id: int) -> list[psutil.Process]:

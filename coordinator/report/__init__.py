@@ -1,8 +1,9 @@
-"""`paris-coord report`: what a run learned and what it cost, in pictures and tables.
+"""`paris-coord status` and `paris-coord report`: progress and results of a run, as tables and figures.
 
-build.py         the command: facts, recognition, pictures, tables
-facts.py         what the coordinator's memory and the Hub's counters say
-recognition.py   are the samples what their prompts name?
-pictures.py      samples.png, clusters.png, training.png
-tables.py        report.json, report.md, and the summary on the terminal
+status.py       `paris-coord status`: a table, or JSON
+build.py        `paris-coord report`: collects the following
+facts.py        tasks, losses, verdicts and bytes, from the run's files
+recognition.py  whether the nearest training picture of a sample is its prompt's own
+plots.py        samples.png and training.png
+tables.py       report.json, report.md, and the summary for the terminal
 """

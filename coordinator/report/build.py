@@ -1,4 +1,4 @@
-"""`paris-coord report`: gathers, samples, draws, writes."""
+"""`paris-coord report`: gather facts, sample, plot, write."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from paris.coordinator.console import say
 from paris.coordinator.report.facts import gather_facts
-from paris.coordinator.report.pictures import draw_samples, draw_training
+from paris.coordinator.report.plots import plot_samples, plot_training
 from paris.coordinator.report.recognition import measure_recognition
 from paris.coordinator.report.tables import write_report_files
 from paris.coordinator.run.directory import RunDir
@@ -17,29 +17,29 @@ def build_report(run: RunDir, out: Path) -> None:
     """Write samples.png, clusters.png, training.png, report.json and report.md.
 
     Args:
-        run: A run; without a release the samples and their figures are left out.
-        out: The folder; files of these names are replaced.
+        run: A prepared run. Without a release the report has no samples.
+        out: The folder; existing files of these names are replaced.
 
     Raises:
-        RunDirError: Nothing was prepared yet.
+        RunDirError: The data is not prepared.
     """
     run.require_prepared()
     out.mkdir(parents=True, exist_ok=True)
     report = gather_facts(run)
-    draw_training(out / "training.png", report["curves"], report["router"])
+    plot_training(out / "training.png", report["curves"], report["router"])
     if (run.data / "clusters.png").is_file():
         shutil.copyfile(run.data / "clusters.png", out / "clusters.png")
     if (run.release / "config.json").is_file():
         report["recognition"], grid = measure_recognition(run)
         prompts = report["recognition"]["prompts"]
-        draw_samples(
+        plot_samples(
             out / "samples.png",
-            prompts=grid.captions,
+            prompts=grid.prompts,
             seeds=run.config.sampling.seeds,
             samples=grid.samples,
             originals=grid.originals,
             marks=[f"{prompt['rate']:.0%} recognised" for prompt in prompts],
         )
     else:
-        say(f"{run.path} has no release yet: the report goes without samples.")
+        say(f"{run.path} has no release yet: the report contains no samples.")
     write_report_files(out, report)

@@ -1,4 +1,4 @@
-"""What a run's files say: tasks, losses, verdicts, bytes. No torch."""
+"""The part of the report that needs no model: tasks, losses, verdicts, bytes. Imports no torch."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _VERSIONS = ("paris-swarm", "torch", "hivemind", "huggingface_hub", "daft", "pyd
 
 
 def gather_facts(run: RunDir) -> dict[str, Any]:
-    """Everything of the report that needs no model.
+    """Gather facts from the run's files; the service may be running.
 
     Args:
-        run: A run directory; the service may be running or not.
+        run: A run directory.
 
     Returns:
-        Plain data, the top of report.json.
+        The fields of report.json, except `recognition`.
     """
     status = read_status(run)
     measured = _read_json(run.path / "measurements.json")
     return {
         "run_id": status["run_id"],
-        "machine": machine(),
+        "machine": machine_facts(),
         "stages_s": measured.get("stages_s", {}),
         "peak_memory_bytes": measured.get("peak_memory_bytes"),
         "experts": _experts(run, status),
-        "curves": loss_curves(run),
+        "curves": _loss_curves(run),
         "router": _read_json(run.router / "report.json"),
         "verdicts": [s["verdict"] | {"volunteer_name": s["volunteer"]} for s in status["submissions"] if s["verdict"]],
         "volunteers": measured.get("volunteers", {}),
@@ -46,8 +46,8 @@ def gather_facts(run: RunDir) -> dict[str, Any]:
     }
 
 
-def machine() -> dict[str, Any]:
-    """The machine and the versions that the figures were measured with."""
+def machine_facts() -> dict[str, Any]:
+    """System, cores and package versions of this machine."""
     return {
         "system": platform.platform(),
         "processor": platform.processor() or platform.machine(),
@@ -57,8 +57,8 @@ def machine() -> dict[str, Any]:
     }
 
 
-def loss_curves(run: RunDir) -> dict[str, list[tuple[int, float]]]:
-    """Step and loss of each task, as the heartbeats told."""
+def _loss_curves(run: RunDir) -> dict[str, list[tuple[int, float]]]:
+    """Steps and losses of each task, from its heartbeats."""
     store = Store(run.state_file)
     try:
         return store.curves()
@@ -68,11 +68,11 @@ def loss_curves(run: RunDir) -> dict[str, list[tuple[int, float]]]:
 
 def _experts(run: RunDir, status: dict[str, Any]) -> list[dict[str, Any]]:
     clusters = {c["cluster"]: c for c in _read_json(run.data / "clusters.json").get("clusters", [])}
-    wanted = ("task_id", "cluster", "state", "attempt", "steps", "volunteer", "sha256")
-    losses = {s["task_id"]: _skill(s["verdict"]) for s in status["submissions"] if s["phase"] == "registered"}
+    fields = ("task_id", "cluster", "state", "attempt", "steps", "volunteer", "sha256")
+    skills = {s["task_id"]: _skill(s["verdict"]) for s in status["submissions"] if s["phase"] == "registered"}
     return [
-        {name: task[name] for name in wanted}
-        | {"rows": clusters.get(task["cluster"], {}).get("rows"), "skill": losses.get(task["task_id"])}
+        {name: task[name] for name in fields}
+        | {"rows": clusters.get(task["cluster"], {}).get("rows"), "skill": skills.get(task["task_id"])}
         for task in status["tasks"]
     ]
 
@@ -82,13 +82,13 @@ def _skill(verdict: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _bytes_between_experts(sockets: dict[str, int]) -> int | None:
-    """0 where trainers were watched and nothing was there to carry a byte; None where it cannot be said."""
+    """0 if trainers were watched and had no socket or connection; None if unknown."""
     watched = sockets.get("looks", 0) > 0
     return 0 if watched and sockets["trainer_sockets"] == sockets["between_volunteers"] == 0 else None
 
 
 def _hub_bytes(run: RunDir) -> dict[str, dict[str, int]]:
-    """Bytes by user through the embedded Hub."""
+    """Bytes of each user of the embedded Hub."""
     users: dict[str, dict[str, int]] = {}
     for entry in read_traffic(run) if run.config.hub.embedded else []:
         counts = users.setdefault(entry["user"], {"uploaded_bytes": 0, "downloaded_bytes": 0})

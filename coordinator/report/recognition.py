@@ -1,6 +1,6 @@
-"""Are the samples what their prompts name? For every training caption, and for the grid of the run's prompts.
+"""Recognition: whether the training picture nearest to a sample in features is that of the sample's own prompt.
 
-A sample counts as recognised when, of all training pictures, the one nearest to it in features is its prompt's own.
+Measured for every training caption, and for the prompts of the run's grid.
 """
 
 from __future__ import annotations
@@ -15,35 +15,39 @@ from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.prepared_data import load_manifests, prepared_record
 
 Pictures = NDArray[np.uint8]
-_MOST_NAMES = 512
-_FEW_NAMES = 8
-"""Prompts of the grid where the run names none."""
-_VIEW_PX = 128
+_MAX_CAPTIONS = 512
+_DEFAULT_PROMPTS = 8
+"""Captions in the grid if [sampling] has no prompts."""
+_EMBEDDED_PX = 128
 
 
 @dataclass(frozen=True)
-class Grid:
-    """The grid's pictures, beside the report's figures."""
+class SampleGrid:
+    """Samples of the run's prompts. Shapes: P prompts, S seeds, H and W picture."""
 
-    samples: Pictures
-    """uint8 `[prompts, seeds, H, W, 3]`."""
-    originals: Pictures
-    """uint8 `[prompts, H, W, 3]`: the training picture that each prompt names."""
+    prompts: list[str]
     captions: list[str]
+    """The training caption of each prompt."""
+    samples: Pictures
+    """uint8 `[P, S, H, W, 3]`."""
+    originals: Pictures
+    """uint8 `[P, H, W, 3]`, the training picture of each caption."""
 
 
-def measure_recognition(run: RunDir) -> tuple[dict[str, Any], Grid]:
-    """Sample every training caption once and the grid's prompts with each seed, and look for the nearest pictures.
+def measure_recognition(run: RunDir) -> tuple[dict[str, Any], SampleGrid]:
+    """Draw one sample of every training caption and a grid of the run's prompts, and find the nearest pictures.
 
     Args:
         run: A run with a release.
 
     Returns:
-        Plain data for the report, and the grid's pictures.
+        The field `recognition` of report.json, and the grid.
 
     Raises:
         ExpertError: The release cannot be loaded.
     """
+    import torch
+
     from paris.experts.frozen.features import load_embedder
     from paris.experts.release.parts import load_parts
     from paris.experts.training.evaluate import nearest_is_own
@@ -51,19 +55,16 @@ def measure_recognition(run: RunDir) -> tuple[dict[str, Any], Grid]:
     parts = load_parts(run.release)
     captions, pictures = _training_pictures(run, parts)
     embedder = load_embedder(prepared_record(run)["config"]["embedder"])
-    table = run.config.sampling
-    prompts = [(prompt, _caption_of(prompt, captions)) for prompt in table.prompts or captions[:_FEW_NAMES]]
-    train_features = embedder.embed(_enlarged(pictures))
+    train_features = embedder.embed(_resized(pictures))
     samples = _draw(parts, captions, list(range(len(captions))))
-    rows = [prompt for prompt, _ in prompts for _ in table.seeds]
-    grid = _draw(parts, rows, table.seeds * len(prompts))
-    own = [captions.index(caption) for _, caption in prompts for _ in table.seeds]
-
-    import torch
-
-    overall = nearest_is_own(embedder.embed(_enlarged(samples)), train_features)
-    in_grid = nearest_is_own(embedder.embed(_enlarged(grid)), train_features, torch.tensor(own))
-    hits = (in_grid.ranks == 0).reshape(len(prompts), len(table.seeds)).double().mean(1).tolist()
+    grid = _draw_grid(run, parts, captions, pictures)
+    num_prompts, num_seeds = grid.samples.shape[:2]
+    own = torch.tensor([captions.index(caption) for caption in grid.captions]).repeat_interleave(num_seeds)
+    overall = nearest_is_own(embedder.embed(_resized(samples)), train_features)
+    in_grid = nearest_is_own(
+        embedder.embed(_resized(grid.samples.reshape(-1, *grid.samples.shape[2:]))), train_features, own
+    )
+    rates = (in_grid.ranks == 0).reshape(num_prompts, num_seeds).double().mean(1).tolist()
     figures = {
         "embedder": embedder.name,
         "num_names": len(captions),
@@ -72,51 +73,59 @@ def measure_recognition(run: RunDir) -> tuple[dict[str, Any], Grid]:
         "missed": [captions[i] for i in (overall.ranks > 0).nonzero()[:, 0].tolist()],
         "prompts": [
             {"prompt": prompt, "caption": caption, "rate": rate, "recognised": rate > 0.5}
-            for (prompt, caption), rate in zip(prompts, hits, strict=True)
+            for prompt, caption, rate in zip(grid.prompts, grid.captions, rates, strict=True)
         ],
     }
-    shape = (len(prompts), len(table.seeds), *grid.shape[1:])
-    originals = pictures[[captions.index(caption) for _, caption in prompts]]
-    return figures, Grid(grid.reshape(shape), originals, [prompt for prompt, _ in prompts])
+    return figures, grid
+
+
+def _draw_grid(run: RunDir, parts: Any, captions: list[str], pictures: Pictures) -> SampleGrid:
+    table = run.config.sampling
+    prompts = table.prompts or captions[:_DEFAULT_PROMPTS]
+    own = [_closest_caption(prompt, captions) for prompt in prompts]
+    rows = [prompt for prompt in prompts for _ in table.seeds]
+    samples = _draw(parts, rows, table.seeds * len(prompts))
+    shape = (len(prompts), len(table.seeds), *samples.shape[1:])
+    return SampleGrid(prompts, own, samples.reshape(shape), pictures[[captions.index(caption) for caption in own]])
 
 
 def _training_pictures(run: RunDir, parts: Any) -> tuple[list[str], Pictures]:
-    """Captions, and the pictures as the codec shows them, uint8 `[N, H, W, 3]`; the first rows where there are many."""
+    """Captions and decoded pictures of the first N <= 512 training rows; uint8 `[N, H, W, 3]`."""
     from paris.experts.data.cluster import ClusterData
 
     captions: list[str] = []
     stored = []
     for manifest in load_manifests(run):
-        if len(captions) >= _MOST_NAMES:
+        if len(captions) >= _MAX_CAPTIONS:
             break
         data = ClusterData([run.data / shard.path for shard in manifest.shards])
         for index in range(data.num_shards):
             shard = data.shard(index)
             captions += shard.captions
             stored.append(np.array(shard.latents))
-    rows = np.concatenate(stored)[:_MOST_NAMES]
-    return captions[:_MOST_NAMES], parts.codec.decode(parts.codec.to_model(rows))
+    rows = np.concatenate(stored)[:_MAX_CAPTIONS]
+    return captions[:_MAX_CAPTIONS], parts.codec.decode(parts.codec.to_model(rows))
 
 
 def _draw(parts: Any, prompts: list[str], seeds: list[int]) -> Pictures:
-    """One picture a prompt with the release's own settings, uint8 `[N, H, W, 3]`."""
+    """Draw a picture of each prompt with the release's settings; uint8 `[N, H, W, 3]`."""
     from paris.experts.pipeline.drawing import draw
 
     return np.asarray(draw(parts, prompts, seeds))
 
 
-def _enlarged(pictures: Pictures) -> Pictures:
-    """`[N, H, W, 3]` to `[N, 3, H', W']`, at the size that the embedder's features are made for."""
+def _resized(pictures: Pictures) -> Pictures:
+    """Resize uint8 `[N, H, W, 3]` to the embedder's input, `[N, 3, 128, 128]`."""
     import torch
     import torch.nn.functional as F
 
     x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float()
-    large = F.interpolate(x, size=(_VIEW_PX, _VIEW_PX), mode="bicubic", antialias=True).clamp(0, 255)
+    large = F.interpolate(x, size=(_EMBEDDED_PX, _EMBEDDED_PX), mode="bicubic", antialias=True).clamp(0, 255)
     return np.asarray(large.round().to(torch.uint8).numpy())
 
 
-def _caption_of(prompt: str, captions: list[str]) -> str:
-    """The training caption with the same words as the prompt, else the one that shares most of them."""
+def _closest_caption(prompt: str, captions: list[str]) -> str:
+    """The training caption with the largest Jaccard similarity of words to the prompt."""
     from paris.experts.frozen.text_vocabulary import split_words
 
     words = set(split_words(prompt))

@@ -1,4 +1,4 @@
-"""`paris-coord status`: what the coordinator's memory says, as a table or as JSON. Reads only the state file."""
+"""`paris-coord status`: the coordinator's state, as a table or as JSON. Reads only the state file."""
 
 from __future__ import annotations
 
@@ -6,53 +6,52 @@ import time
 from typing import Any
 
 from paris.coordinator.run.directory import RunDir
-from paris.coordinator.state.model import State, TaskState
-from paris.coordinator.state.store import Store
+from paris.coordinator.state.model import State, SubmissionState, TaskState, VolunteerState
+from paris.coordinator.state.reading import read_state
 
 _WATCH_EVERY_S = 2.0
 
 
 def read_status(run: RunDir) -> dict[str, Any]:
-    """The run's present state as plain data.
+    """Read the run's present state.
 
     Returns:
-        run_id, tasks, volunteers, submissions, router, complete; instants are UTC seconds.
+        run_id, complete, router, tasks, volunteers and submissions, as JSON values; times are UTC seconds.
     """
-    store = Store(run.state_file)
-    try:
-        state = store.load()
-    finally:
-        store.close()
+    state = read_state(run)
     return {
         "run_id": run.run_id,
         "complete": state.is_complete,
         "router": state.router.model_dump(),
         "tasks": [_task_status(state, task) for task in sorted(state.tasks.values(), key=lambda t: t.task.cluster)],
-        "volunteers": [
-            {
-                "name": v.want.name,
-                "public_key": v.public_key,
-                "device": v.want.device,
-                "state": v.want.state,
-                "seen_at": v.seen_at,
-                "accepted": v.num_accepted,
-                "rejected": v.num_rejected,
-                "revoked": v.num_revoked,
-            }
-            for v in state.volunteers.values()
-        ],
-        "submissions": [
-            {
-                "task_id": s.submission.task_id,
-                "attempt": s.submission.attempt,
-                "lease_id": s.submission.lease_id,
-                "volunteer": s.submission.name,
-                "pull_request": s.submission.pull_request,
-                "phase": s.phase,
-                "verdict": None if s.verdict is None else s.verdict.model_dump(mode="json"),
-            }
-            for s in state.submissions.values()
-        ],
+        "volunteers": [_volunteer_status(volunteer) for volunteer in state.volunteers.values()],
+        "submissions": [_submission_status(submission) for submission in state.submissions.values()],
+    }
+
+
+def _volunteer_status(volunteer: VolunteerState) -> dict[str, Any]:
+    return {
+        "name": volunteer.want.name,
+        "public_key": volunteer.public_key,
+        "device": volunteer.want.device,
+        "state": volunteer.want.state,
+        "seen_at": volunteer.seen_at,
+        "accepted": volunteer.num_accepted,
+        "rejected": volunteer.num_rejected,
+        "revoked": volunteer.num_revoked,
+    }
+
+
+def _submission_status(known: SubmissionState) -> dict[str, Any]:
+    submission, verdict = known.submission, known.verdict
+    return {
+        "task_id": submission.task_id,
+        "attempt": submission.attempt,
+        "lease_id": submission.lease_id,
+        "volunteer": submission.name,
+        "pull_request": submission.pull_request,
+        "phase": known.phase,
+        "verdict": None if verdict is None else verdict.model_dump(mode="json"),
     }
 
 
@@ -79,7 +78,7 @@ def _task_status(state: State, task: TaskState) -> dict[str, Any]:
 
 
 def print_status(run: RunDir, *, watch: bool) -> None:
-    """Show the state as a table; with `watch` again and again until interrupted or complete."""
+    """Print the state as a table; with `watch`, refresh it until the run is complete or interrupted."""
     from rich.console import Console
     from rich.live import Live
 

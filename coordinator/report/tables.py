@@ -1,4 +1,4 @@
-"""report.json, report.md, and the summary on the terminal: the same facts, three times."""
+"""Writes a report as report.json and report.md, and prints its summary on the terminal."""
 
 from __future__ import annotations
 
@@ -10,18 +10,13 @@ from paris.experts.files import write_whole
 
 
 def write_report_files(out: Path, report: dict[str, Any]) -> None:
-    """Write report.json and report.md.
-
-    Args:
-        out: The folder.
-        report: As `build_report` made it.
-    """
+    """Write report.json and report.md into a folder."""
     write_whole(out / "report.json", json.dumps(report, indent=1).encode())
     write_whole(out / "report.md", _markdown(report).encode())
 
 
 def print_summary(report: dict[str, Any], stream: TextIO) -> None:
-    """The report's figures as a table for the terminal."""
+    """Print the summary as a table."""
     from rich.console import Console
     from rich.table import Table
 
@@ -32,7 +27,7 @@ def print_summary(report: dict[str, Any], stream: TextIO) -> None:
 
 
 def summary_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
-    """What a person looks for first, name and value."""
+    """Names and values of the main figures."""
     rows = []
     recognition = report.get("recognition", {})
     if recognition:
@@ -51,7 +46,9 @@ def summary_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
     for name, volunteer in report.get("volunteers", {}).items():
         first = volunteer["join_to_first_step_s"]
         shown = "-" if first is None else f"{first:.1f} s"
-        rows.append((name, f"join to first step {shown}, control plane {_bytes(volunteer['control_plane_bytes'])}"))
+        rows.append(
+            (name, f"join to first step {shown}, control plane {_format_bytes(volunteer['control_plane_bytes'])}")
+        )
     if report.get("peak_memory_bytes"):
         rows.append(
             ("peak memory of all processes", f"{report['peak_memory_bytes'] / 2**30:.2f} GiB (proportional set sizes)")
@@ -79,7 +76,7 @@ def _expert_line(expert: dict[str, Any], curve: list[Any]) -> str:
     return f"{expert['rows']} rows, {expert['steps']} steps by {expert['volunteer']}, {expert['state']}{loss}"
 
 
-def _bytes(count: float | None) -> str:
+def _format_bytes(count: float | None) -> str:
     if count is None:
         return "not measured"
     if count < 10_000:
@@ -151,7 +148,8 @@ def _hub_lines(report: dict[str, Any]) -> list[str]:
     if not users:
         return []
     rows = [
-        (user, _bytes(counts["downloaded_bytes"]), _bytes(counts["uploaded_bytes"])) for user, counts in users.items()
+        (user, _format_bytes(counts["downloaded_bytes"]), _format_bytes(counts["uploaded_bytes"]))
+        for user, counts in users.items()
     ]
     return ["## Bytes through the Hub", "", *_table(("user", "downloaded", "uploaded"), rows), ""]
 

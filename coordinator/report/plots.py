@@ -1,4 +1,4 @@
-"""samples.png and training.png. (clusters.png comes from `prepare`, which has the pictures.)"""
+"""samples.png and training.png. `prepare` plots clusters.png."""
 
 from __future__ import annotations
 
@@ -15,24 +15,26 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from paris.experts.files import whole_file
+
 Pictures = NDArray[np.uint8]
 _CELL_INCHES = 0.9
 _DPI = 130
 _SMOOTHING = 0.2
 
 
-def draw_samples(
+def plot_samples(
     path: Path, *, prompts: list[str], seeds: list[int], samples: Pictures, originals: Pictures, marks: list[str]
 ) -> None:
-    """Draw the captioned grid.
+    """Plot the grid of samples, with prompts, seeds and training pictures.
 
     Args:
         path: The PNG to write.
-        prompts: One a row.
-        seeds: One a column.
+        prompts: Of each row.
+        seeds: Of each column.
         samples: uint8 `[prompts, seeds, H, W, 3]`.
-        originals: uint8 `[prompts, H, W, 3]`, the training picture that each prompt names.
-        marks: One a row, such as "4/4": how many of its seeds are nearest to the prompt's own picture.
+        originals: uint8 `[prompts, H, W, 3]`, the training picture of each prompt.
+        marks: Text under each prompt, such as "75% recognised".
     """
     rows, columns = len(prompts), len(seeds) + 1
     size = (columns * _CELL_INCHES + 2.2, rows * _CELL_INCHES + 0.5)
@@ -51,13 +53,13 @@ def draw_samples(
     _save(figure, path)
 
 
-def draw_training(path: Path, curves: dict[str, list[tuple[int, float]]], router: dict[str, Any]) -> None:
-    """Draw each expert's loss, the router's loss, and the router's accuracy and calibration by noise level.
+def plot_training(path: Path, curves: dict[str, list[tuple[int, float]]], router: dict[str, Any]) -> None:
+    """Plot the experts' losses, the router's loss, and the router's accuracy and calibration by noise level.
 
     Args:
         path: The PNG to write.
-        curves: Step and loss of each expert.
-        router: The router's report; empty where none is trained.
+        curves: Steps and losses of each expert.
+        router: Report of the router job; empty without a router.
     """
     figure, axes = plt.subplots(1, 3, figsize=(13, 3.8))
     for name, curve in sorted(curves.items()):
@@ -98,7 +100,7 @@ def _label(axis: Axes, title: str, x: str, y: str) -> None:
 
 
 def _smooth(values: list[float]) -> list[float]:
-    """Exponential moving average, started at the first value."""
+    """Exponential moving average that starts at the first value."""
     smoothed, level = [], values[0] if values else 0.0
     for value in values:
         level += _SMOOTHING * (value - level)
@@ -107,8 +109,6 @@ def _smooth(values: list[float]) -> list[float]:
 
 
 def _save(figure: Any, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    figure.savefig(temporary, dpi=_DPI, format="png")
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=_DPI, format="png")
     plt.close(figure)
-    temporary.replace(path)
