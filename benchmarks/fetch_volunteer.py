@@ -77,7 +77,7 @@ class _Walker:
         if self._rows >= in_window:
             self._window, self._rows, self._rows_before = self._window + 1, 0.0, self._rows_before + in_window
         if self._work.fetch is not None:
-            self._work.fetch.needs.step = int(self._rows_before + self._rows) // self._work.unit.task.batch_size
+            self._work.fetch.urgency.step = int(self._rows_before + self._rows) // self._work.unit.task.batch_size
 
 
 def main() -> int:

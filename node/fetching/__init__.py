@@ -1,11 +1,12 @@
-"""Shards from peers and the Hub into the cache.
+"""Shards and shared files, from peers and the Hub into the cache.
 
-background.py    Shards arrive while the trainer already works on the first ones
-bandwidth.py     How many bytes a second may pass: a token bucket that says how long to wait
-cache.py         Downloaded files by content hash, within a byte limit
-fetcher.py       Resumable, verified downloads
-peers.py         Other volunteers as a source of files: what `fetch.py` asks of them
-queue.py         Files that are still to come: which to try next, and when
-shared_files.py  What a run's experts share: text encoder and initial weights, from the data repo
-urgency.py       Which shards the trainer will need soon: those must not wait for other volunteers, the others may
+background.py    a thread that fetches shards while the trainer works
+fetcher.py       many files, several at once
+queue.py         which file to try next, and when
+download.py      one file: cache, peers, Hub; verified
+peers.py         what a download asks of other volunteers
+shared_files.py  text encoder and initial weights
+urgency.py       which shards the trainer needs soon
+cache.py         files by content hash, within a byte limit
+bandwidth.py     a token bucket
 """

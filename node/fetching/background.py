@@ -1,4 +1,4 @@
-"""Shards arrive while the trainer already works on the first ones."""
+"""Fetching a task's shards in a thread, while the trainer already works on the first ones."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from pathlib import Path
 
 from paris.node.errors import StoppedError
 from paris.node.fetching.fetcher import Fetcher
-from paris.node.fetching.urgency import Needs
+from paris.node.fetching.urgency import Urgency
 from paris.node.hub.file import Wanted
 
 
 class BackgroundFetch:
-    """A thread that fetches a task's shards in the order in which they are needed.
+    """A thread that fetches shards in the order in which training needs them.
 
     Args:
-        fetcher: Does the work.
+        fetcher: Fetches them.
         files: The shards, the first needed first.
-        needs: Told by others how far the training is; says which of the shards are needed soon.
-        on_ready: Called from the thread with the number of shards that are here.
+        urgency: Says how many are needed soon; its `step` is set by the caller.
+        on_ready: Called from the thread with the number of shards in the cache.
     """
 
     def __init__(
-        self, fetcher: Fetcher, files: Sequence[Wanted], needs: Needs, on_ready: Callable[[int], None]
+        self, fetcher: Fetcher, files: Sequence[Wanted], urgency: Urgency, on_ready: Callable[[int], None]
     ) -> None:
-        self._fetcher, self._files, self._on_ready = fetcher, files, on_ready
-        self.needs = needs
-        self._first = threading.Event()
+        self.fetcher, self.urgency = fetcher, urgency
+        self._files, self._on_ready = files, on_ready
+        self._first_is_ready = threading.Event()
         self._cancelled = threading.Event()
         self._error: BaseException | None = None
         self._num_ready = 0
@@ -39,11 +39,11 @@ class BackgroundFetch:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every shard is here and verified."""
+        """Whether every shard is in the cache and verified."""
         return self._num_ready == len(self._files)
 
     def raise_error(self) -> None:
-        """Pass on what ended the fetch, if something did.
+        """Raise the error that ended the fetch, if any.
 
         Raises:
             WrongHashError, HubRefusedError, HubUnreachableError, DiskFullError: As `Fetcher.fetch_all`.
@@ -52,15 +52,15 @@ class BackgroundFetch:
             raise self._error
 
     def wait_first(self, check: Callable[[], None]) -> None:
-        """Wait until the first shard of the order is here.
+        """Wait until the first shard of the order is in the cache.
 
         Args:
-            check: Called about twice a second; what it raises is passed on.
+            check: Called about twice a second; what it raises ends the wait.
 
         Raises:
             As `raise_error`.
         """
-        while not self._first.wait(0.5):
+        while not self._first_is_ready.wait(0.5):
             check()
         self.raise_error()
 
@@ -71,16 +71,16 @@ class BackgroundFetch:
 
     def _run(self) -> None:
         try:
-            self._fetcher.fetch_all(self._files, self._ready, self._check, self.needs.num_urgent)
-        except BaseException as error:  # the thread's edge: handed to the main thread, which raises it
+            self.fetcher.fetch_all(self._files, self._count, self._check, self.urgency.num_urgent)
+        except BaseException as error:  # the thread's edge: the main thread raises it
             self._error = error
-            self._first.set()
+            self._first_is_ready.set()
 
-    def _ready(self, index: int, path: Path) -> None:
+    def _count(self, index: int, path: Path) -> None:
         self._num_ready += 1
         self._on_ready(self._num_ready)
         if index == 0:
-            self._first.set()
+            self._first_is_ready.set()
 
     def _check(self) -> None:
         if self._cancelled.is_set():

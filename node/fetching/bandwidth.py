@@ -1,4 +1,4 @@
-"""How many bytes a second may pass: a token bucket that says how long to wait."""
+"""A limit in bytes per second: a token bucket that says how long to wait."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 _BURST_S = 1.0
-"""Unused time up to so long may be made up for at once."""
+"""The bucket holds so many seconds' worth of bytes."""
 
 
 class Bandwidth:
@@ -15,7 +15,7 @@ class Bandwidth:
 
     Args:
         bytes_per_s: The limit; None for none.
-        clock: Seconds that only ever grow.
+        clock: Monotonic seconds.
     """
 
     def __init__(self, bytes_per_s: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
@@ -23,10 +23,10 @@ class Bandwidth:
         self._clock = clock
         self._lock = threading.Lock()
         self._saved_bytes = 0.0
-        self._looked_at = clock()
+        self._refilled_at = clock()
 
     def wait_s(self, num_bytes: int) -> float:
-        """Count bytes, and say how long to wait so that the limit is kept.
+        """Count bytes, and return how many seconds to wait to keep the limit.
 
         Args:
             num_bytes: Bytes that have just passed, or are about to.
@@ -35,11 +35,12 @@ class Bandwidth:
             return 0.0
         with self._lock:
             now = self._clock()
-            most = self.bytes_per_s * _BURST_S
-            self._saved_bytes = min(most, self._saved_bytes + (now - self._looked_at) * self.bytes_per_s) - num_bytes
-            self._looked_at = now
+            capacity = self.bytes_per_s * _BURST_S
+            refilled = self._saved_bytes + (now - self._refilled_at) * self.bytes_per_s
+            self._saved_bytes = min(capacity, refilled) - num_bytes
+            self._refilled_at = now
             return max(0.0, -self._saved_bytes / self.bytes_per_s)
 
-    def piece_bytes(self, most: int) -> int:
-        """How much to move between two waits: at most `most`, and no more than a second's worth."""
-        return most if self.bytes_per_s is None else max(1, min(most, self.bytes_per_s))
+    def piece_bytes(self, max_bytes: int) -> int:
+        """How much to transfer between two waits: at most `max_bytes`, and at most one second's worth."""
+        return max_bytes if self.bytes_per_s is None else max(1, min(max_bytes, self.bytes_per_s))

@@ -1,8 +1,8 @@
 """Downloaded files by content hash, within a byte limit.
 
     cache/<sha256>         a whole, verified file; its mtime is when it was last used
-    cache/<sha256>.part    a download from the Hub on its way; kept over restarts
-    cache/<sha256>.peer    the same from peers, apart: a lie among its bytes must not spoil the other
+    cache/<sha256>.part    a partial download from the Hub; kept over restarts
+    cache/<sha256>.peer    the same from peers; apart, so that wrong bytes of a peer cannot spoil the other
 
 Paths from the network never reach this folder: a name here is always 64 hex digits.
 """
@@ -28,7 +28,7 @@ class Cache:
 
     Args:
         path: Folder; created.
-        limit_bytes: Upper bound of all files together; None means the free disk alone decides.
+        limit_bytes: Upper bound of all files together; None: the free disk alone.
     """
 
     def __init__(self, path: Path, limit_bytes: int | None = None) -> None:
@@ -37,7 +37,7 @@ class Cache:
         self.limit_bytes = limit_bytes
 
     def file(self, sha256: str) -> Path:
-        """Where a file with this content stands, or will stand.
+        """Path of the file with this content, whether it exists or not.
 
         Raises:
             ValueError: Not a SHA-256 in hex.
@@ -47,22 +47,22 @@ class Cache:
         return self.path / sha256
 
     def part(self, sha256: str) -> Path:
-        """Where a download of this content from the Hub grows."""
+        """Path of a partial download from the Hub."""
         return self.file(sha256).with_suffix(".part")
 
     def peer_part(self, sha256: str) -> Path:
-        """Where a download of this content from peers grows."""
+        """Path of a partial download from peers."""
         return self.file(sha256).with_suffix(".peer")
 
     def put(self, part: Path, sha256: str) -> Path:
-        """Make a whole, verified part the cached file, and drop what the other source had brought of it."""
+        """Make a complete, verified part the cached file, and remove the other source's part."""
         path = part.replace(self.file(sha256))
         for other in (self.part(sha256), self.peer_part(sha256)):
             other.unlink(missing_ok=True)
         return path
 
     def find(self, sha256: str, num_bytes: int) -> Path | None:
-        """The cached file after reading it through, or None; one with other content is removed."""
+        """The cached file, after its hash is checked, or None; a damaged one is removed."""
         path = self.file(sha256)
         if not path.exists():
             return None
@@ -73,14 +73,14 @@ class Cache:
         return path
 
     def make_room(self, num_bytes: int, keep: Collection[str]) -> None:
-        """Remove what was used longest ago until so many more bytes fit.
+        """Remove the least recently used files until `num_bytes` more fit.
 
         Args:
             num_bytes: Bytes about to arrive.
-            keep: Hashes that the current task needs.
+            keep: Hashes of files that must stay.
 
         Raises:
-            DiskFullError: They do not fit even then; nothing that the task needs was removed.
+            DiskFullError: They do not fit even then; no file of `keep` was removed.
         """
         for path in self._oldest_first(keep):
             if self._missing_bytes(num_bytes) <= 0:

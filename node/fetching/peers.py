@@ -1,4 +1,4 @@
-"""Other volunteers as a source of files: what `fetch.py` asks of them, and what it does where there are none."""
+"""What a download asks of other volunteers, and the stand-in for a node that has none."""
 
 from __future__ import annotations
 
@@ -10,45 +10,51 @@ from typing import Literal, Protocol
 from paris.node.hub.file import Wanted
 
 Outcome = Literal["taken", "wait", "hub"]
-"""In the cache now; to be asked for again; to be had from the Hub."""
+"""The file is in the cache; ask again later; get it from the Hub."""
 
 
 class Peers(Protocol):
-    """Asked before the Hub (`paris.node.sharing.asking.Taking`)."""
+    """Other volunteers as a source of files (`paris.node.sharing.asking.PeerSource`)."""
 
     def try_take(self, wanted: Wanted, on_bytes: Callable[[int], None], left_s: Callable[[], float]) -> Outcome:
-        """Take a file, told piece by piece to `on_bytes`, if it comes within `left_s` (infinite: there is no hurry)."""
+        """Fetch a file from a peer if it can arrive within `left_s`.
+
+        Args:
+            wanted: The file.
+            on_bytes: Called with the size of each piece; may wait, or raise to end the transfer.
+            left_s: Seconds until the file is needed; infinite while it is not needed soon.
+        """
 
     def lose_patience(self, sha256: str) -> None:
-        """Waiting for a file has lasted too long."""
+        """Stop waiting for the peers that promised this file."""
 
-    def asked_for(self) -> Collection[str]:
-        """Files for which others wait until this node has them."""
+    def awaited_by_others(self) -> Collection[str]:
+        """Hashes that other volunteers may wait for, because this node announced that it wants them."""
 
     def fetching(self, sha256: str) -> AbstractContextManager[None]:
-        """While this node gets a file from the Hub."""
+        """Announce, during the block, that this node is fetching a file from the Hub."""
 
-    def want_no_more(self) -> None:
-        """Nothing more is going to be fetched."""
+    def finish(self) -> None:
+        """Announce that this node wants no more files."""
 
 
 class NoPeers:
-    """The Hub alone."""
+    """The Hub is the only source."""
 
     def try_take(self, wanted: Wanted, on_bytes: Callable[[int], None], left_s: Callable[[], float]) -> Outcome:
-        """From the Hub."""
+        """Always "hub"."""
         return "hub"
 
     def lose_patience(self, sha256: str) -> None:
-        """Never comes to that."""
+        """No-op."""
 
-    def asked_for(self) -> Collection[str]:
-        """By nobody."""
+    def awaited_by_others(self) -> Collection[str]:
+        """Always empty."""
         return ()
 
     def fetching(self, sha256: str) -> AbstractContextManager[None]:
-        """Nobody hears of it."""
+        """No-op."""
         return contextlib.nullcontext()
 
-    def want_no_more(self) -> None:
-        """Nobody hears of it."""
+    def finish(self) -> None:
+        """No-op."""

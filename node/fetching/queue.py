@@ -1,7 +1,7 @@
-"""Files that are still to come: which to try next, and when.
+"""The files that are still missing: which to try next, and when.
 
-Nothing is fetched here. A file counts its failures at the Hub and its patience with peers, and says when to try again;
-the queue looks some files ahead, so that one that must wait lets the next ones pass.
+A job counts the failures at the Hub and the time that peers have asked for, and says when to try again. The queue looks
+a few files ahead, so that a file that must wait does not hold up the next ones.
 """
 
 from __future__ import annotations
@@ -15,26 +15,28 @@ from paris.node.fetching.peers import Outcome
 from paris.node.hub.file import Wanted
 
 _FILES_AHEAD = 4
-"""For each download at a time: how far beyond the first missing file to look while it waits."""
-_ASK_AGAIN_S, _ASK_AGAIN_MOST_S = 0.5, 10.0
+"""For each parallel download: how many files beyond the first missing one may be tried."""
+_ASK_AGAIN_S, _ASK_AGAIN_CAP_S = 0.5, 10.0
 _FAILURES_BEFORE_PEERS = 3
-"""In a row at the Hub: then peers get as much patience again."""
+"""In a row at the Hub; then peers get the full patience again."""
 _PROMISE_S = 600.0
-"""In which peers that say they will have a file should have it; whoever has not is left alone for a while."""
+"""How long a peer may promise a file before it is left alone for a while."""
 
 
 @dataclass
 class Job:
-    """One file on its way: what was tried, and when to try again."""
+    """One missing file: what was tried, and when to try again."""
 
     wanted: Wanted
     failures: int = 0
+    """In a row at the Hub without a new byte."""
     best_bytes: int = -1
-    was_wrong: bool = False
+    had_wrong_hash: bool = False
     until: float = math.inf
     """When patience with peers ends; infinite while the file is not needed soon."""
+    patience_s: float = math.inf
     waits_since: float | None = None
-    """Since when peers ask for patience."""
+    """When peers first asked this node to wait."""
     wait_s: float = 0.0
     """How long to wait before the next try."""
     not_before: float = -math.inf
@@ -45,16 +47,16 @@ class Job:
         return self.until < math.inf
 
     def hurry(self, now: float, patience_s: float) -> None:
-        """Needed soon from now on: peers have so long, and the next try need not wait."""
-        self.until = now + patience_s
+        """Mark the file as needed soon: peers have `patience_s`, and the next try need not wait."""
+        self.until, self.patience_s = now + patience_s, patience_s
         self.not_before = min(self.not_before, now)
 
     def wait_for_peers(self, now: float, lose_patience: Callable[[str], None]) -> Outcome:
-        """Peers ask for patience: wait, as long as it lasts, else go to the Hub.
+        """Peers asked this node to wait: do so while patience lasts, then use the Hub.
 
         Args:
-            now: The time.
-            lose_patience: Told the file's hash when peers have asked for too long.
+            now: On the same clock as `until`.
+            lose_patience: Called with the file's hash when peers have promised it for too long.
         """
         if self.waits_since is None:
             self.waits_since = now
@@ -64,23 +66,27 @@ class Job:
         if waited_s >= _PROMISE_S:
             lose_patience(self.wanted.sha256)
             self.waits_since = None
-        self.wait_s = min(_ASK_AGAIN_MOST_S, _ASK_AGAIN_S + waited_s / 4, self.until - now)
+        self.wait_s = min(_ASK_AGAIN_CAP_S, _ASK_AGAIN_S + waited_s / 4, self.until - now)
         return "wait"
 
     def count_failure(self, num_bytes: int) -> None:
-        """The Hub failed when so much of the file was here; a new byte ends the row of failures before."""
+        """Count a failure at the Hub; progress since the last one resets the count.
+
+        Args:
+            num_bytes: Size of the part on disk.
+        """
         self.failures = 1 if num_bytes > self.best_bytes else self.failures + 1
         self.best_bytes = max(self.best_bytes, num_bytes)
 
-    def wait_for_hub(self, wait_s: float, now: float, patience_s: float) -> None:
-        """Try again after a while; for a file that is needed soon, peers are asked again after some failures."""
+    def wait_for_hub(self, wait_s: float, now: float) -> None:
+        """Try again after `wait_s`; an urgent file returns to the peers after some failures."""
         self.wait_s = wait_s
         if self.failures % _FAILURES_BEFORE_PEERS == 0 and self.is_urgent:
-            self.until = now + wait_s + patience_s
+            self.until = now + wait_s + self.patience_s
 
 
 class FetchQueue:
-    """The files that are not here yet, each by its place in the order in which they are needed.
+    """The missing files, each by its index in the order in which they are needed.
 
     Args:
         files: In that order.
@@ -98,31 +104,32 @@ class FetchQueue:
         return self._waiting[index]
 
     def remove(self, index: int) -> None:
-        """The file is here."""
+        """Drop a file that is in the cache."""
         del self._waiting[index]
 
     def hurry(self, num_urgent: int, now: float, patience_s: float) -> None:
-        """Begin to count the time of files that are needed soon now, the first ones."""
+        """Mark the first `num_urgent` files as needed soon; those marked before keep their time."""
         for index, job in self._waiting.items():
             if index < num_urgent and not job.is_urgent:
                 job.hurry(now, patience_s)
 
-    def due(self, now: float, busy: Collection[int], asked_for: Collection[str]) -> list[int]:
-        """What to try now, the first first, whatever there is room for.
+    def due(self, now: float, busy: Collection[int], awaited_by_others: Collection[str]) -> list[int]:
+        """Indices to try now, the most important first, however many may run.
 
-        Of the files ahead, so that all who share them move along the same order together: those that are needed soon,
-        then what others wait for, wherever it stands, then the rest. Whoever is told "I shall fetch it" waits for it;
-        if it came only in our own order, two that have different orders could wait for each other.
+        Order: urgent files; files that other volunteers wait for, wherever they are in this node's order; the other
+        files ahead. The second group prevents a deadlock: two volunteers with different orders that each announced
+        "I fetch this one" would otherwise wait for each other. Only files ahead count for the rest, so that all
+        volunteers of a cluster move along the same order together.
 
         Args:
-            now: The time.
-            busy: What is being tried.
-            asked_for: Hashes of files that others wait for.
+            now: On the clock of the jobs.
+            busy: Indices that are being tried.
+            awaited_by_others: Hashes of files.
         """
         ahead = self._ahead()
         urgent = [index for index, job in ahead.items() if job.is_urgent]
-        asked = [index for index, job in self._waiting.items() if job.wanted.sha256 in asked_for]
-        order = dict.fromkeys([*urgent, *asked, *ahead])
+        awaited = [index for index, job in self._waiting.items() if job.wanted.sha256 in awaited_by_others]
+        order = dict.fromkeys([*urgent, *awaited, *ahead])
         return [index for index in order if index not in busy and self._waiting[index].not_before <= now]
 
     def is_any_urgent(self, indices: Iterable[int]) -> bool:

@@ -1,15 +1,15 @@
-"""Which shards the trainer will need soon: those must not wait for other volunteers, the others may."""
+"""Which shards the trainer needs soon: those must not wait for other volunteers, the others may."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 
-class Needs:
+class Urgency:
     """How far the trainer is in the order of its shards.
 
-    The shards of the window it is in are needed now; those of the next one from the middle of the present one on, so
-    that the Hub still has the time of half a window to send what volunteers did not.
+    The shards of the current window are needed now. Those of the next window are needed from the middle of the current
+    one on, so that the Hub has the time of half a window to send what other volunteers did not.
 
     Args:
         shard_rows: Rows of each shard, in the order of the first epoch (`RowOrder.first_shards`).
@@ -22,7 +22,7 @@ class Needs:
         self._window_rows = [sum(shard_rows[start : start + window_shards]) for start in starts]
         self._window_shards, self._batch_size, self._num_shards = window_shards, batch_size, len(shard_rows)
         self.step = 0
-        """Steps that the trainer has done; set by whoever hears it."""
+        """Steps that the trainer has done; set from its progress reports."""
 
     def num_urgent(self) -> int:
         """How many shards, the first of the order, are needed soon."""

@@ -1,14 +1,15 @@
-"""Shards between volunteers of one run, so that the organiser's Hub need not give each of them all bytes.
+"""Shards between the volunteers of a run, so that the Hub need not send every volunteer every byte.
 
-sharing.py     one node's part in it: what it serves, and from whom it takes
-members.py     who serves the shards of a cluster, and who may ask: the DHT's signed word
-board.py       what this node has, fetches and wants
-host.py        answers questions of others, within the volunteer's limits
-taking.py      asks others for a shard, and takes it from one that has it
-transfer.py    the bytes of one shard as they come from a peer, and whether they come fast enough
-troubles.py    whom to leave alone for a while, and whom for good
+sharing.py    one node's part: what it serves, and where it asks
+members.py    who serves the shards of a cluster, and who may ask; from signed records in the DHT
+inventory.py  which shards this node has, fetches and wants
+serving.py    answers requests within the volunteer's limits
+asking.py     takes a shard from a peer that has it
+parts.py      partial downloads from peers, and who is to blame for a wrong hash
+transfer.py   the bytes of one shard from a peer, and whether they come fast enough
+trust.py      back-off and ban list
 
-Whoever serves and misses the same shard agrees without a word on who gets it from the Hub: each shard has a ranking of
-its members by hash, and all but the first wait while their trainers do not need it. Whatever comes from a peer is
-checked against the signed hash.
+Nodes that serve and miss the same shard agree without a message on which of them gets it from the Hub: a hash ranks the
+members for each shard, and all but the first wait while their trainers do not need it. Everything that comes from a
+peer is checked against the signed hash.
 """

@@ -1,4 +1,4 @@
-"""What this node has of the run's shards, what it fetches, and what it wants: what others are told when they ask."""
+"""Which shards this node has, is fetching, and wants: its answers to other volunteers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from paris.protocol.records import Shard
 from paris.protocol.shard_request import ShardStatus
 
 
-class ShardBoard:
-    """The shards of this node's manifests; safe to use from any thread.
+class Inventory:
+    """The shards of this node's manifests. Safe to use from several threads.
 
     Args:
-        cache: Where whole, verified files are.
+        cache: Holds complete, verified files.
     """
 
     def __init__(self, cache: Cache) -> None:
@@ -25,23 +25,23 @@ class ShardBoard:
         self._num_bytes: dict[str, int] = {}
         self._wanted: set[str] = set()
         self._fetching: set[str] = set()
-        self._asked_for: set[str] = set()
+        self._awaited_by_others: set[str] = set()
 
     def add(self, shards: Iterable[Shard]) -> None:
-        """Know shards of a signed manifest; nothing else is ever served or asked for."""
+        """Add shards of a signed manifest; nothing else is ever served or asked for."""
         with self._lock:
             self._num_bytes |= {shard.sha256: shard.bytes for shard in shards}
 
     def want(self, hashes: Iterable[str]) -> None:
-        """What is to be fetched from now on, instead of what was said before."""
+        """Set which shards are going to be fetched, in place of those set before."""
         with self._lock:
             self._wanted = set(hashes)
-            self._asked_for &= self._wanted
+            self._awaited_by_others &= self._wanted
 
-    def asked_for(self) -> frozenset[str]:
-        """What others were told that this node wants: they may wait for it."""
+    def awaited_by_others(self) -> frozenset[str]:
+        """Wanted shards that another volunteer has asked about, and so may be waiting for."""
         with self._lock:
-            return frozenset(self._asked_for)
+            return frozenset(self._awaited_by_others)
 
     def knows(self, sha256: str) -> bool:
         """Whether this is a shard of one of the manifests."""
@@ -49,7 +49,7 @@ class ShardBoard:
 
     @contextlib.contextmanager
     def fetching(self, sha256: str) -> Iterator[None]:
-        """While a shard is on its way here."""
+        """Report a shard as FETCHING during the block."""
         with self._lock:
             self._fetching.add(sha256)
         try:
@@ -59,7 +59,7 @@ class ShardBoard:
                 self._fetching.discard(sha256)
 
     def status(self, sha256: str) -> ShardStatus:
-        """What to tell somebody with a lease who asks for a shard; WANTED is remembered as `asked_for`."""
+        """The answer to a volunteer with a lease; WANTED is remembered for `awaited_by_others`."""
         with self._lock:
             if sha256 not in self._num_bytes:
                 return ShardStatus.REFUSED
@@ -69,11 +69,11 @@ class ShardBoard:
                 return ShardStatus.FETCHING
             if sha256 not in self._wanted:
                 return ShardStatus.ABSENT
-            self._asked_for.add(sha256)
+            self._awaited_by_others.add(sha256)
             return ShardStatus.WANTED
 
     def path(self, sha256: str) -> Path | None:
-        """The whole file of a known shard, None where it is not here."""
+        """The complete file of a known shard, or None."""
         path = self._cache.file(sha256)
         try:
             return path if path.stat().st_size == self._num_bytes[sha256] else None

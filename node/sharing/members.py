@@ -1,4 +1,4 @@
-"""Who serves the shards of a cluster, and who may ask for them: read from the DHT, kept for some seconds.
+"""Who serves the shards of a cluster, and who may ask for them: read from the DHT, cached for some seconds.
 
 Only keys to which the coordinator gave a lease of this run count on either side: identities are free, leases are not.
 """
@@ -15,42 +15,42 @@ from typing import Generic, TypeVar
 from paris.node.swarm.connection import Swarm
 from paris.protocol.records import Holding, Lease
 
-_KEPT_S = 10.0
+_CACHED_S = 10.0
 _LOOK_AGAIN_S, _LOOK_FOR_FIRST_S = 2.0, 0.5
-"""For who serves: volunteers that begin at the same time should soon see each other."""
+"""For who serves: volunteers that begin at the same time must soon see each other."""
 _LOOK_FOR_LEASE_S = 0.5
-"""For a key without a lease that is known: it may just have been granted."""
+"""For a key without a known lease: one may just have been granted."""
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Member:
-    """A volunteer that says it serves."""
+    """A volunteer that announced that it serves."""
 
     signer: str
     addresses: tuple[str, ...]
 
 
 class Members:
-    """The volunteers of a run, as far as sharing asks for them; safe to use from any thread.
+    """The volunteers of a run that hold a lease or serve shards. Safe to use from several threads.
 
     Args:
-        swarm: Where to read.
+        swarm: Gives the records.
         me: This node's public key.
-        clock: Seconds that only ever grow.
+        clock: Monotonic seconds.
     """
 
     def __init__(self, swarm: Swarm, me: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._swarm, self._me, self._clock = swarm, me, clock
         self._seen_holders: frozenset[str] = frozenset()
-        self._holders: _Kept[frozenset[str]] = _Kept(self._read_holders, clock)
+        self._holders: _Cached[frozenset[str]] = _Cached(self._read_holders, clock)
         self._seen_serving: dict[tuple[int, str], tuple[Member, ...]] = {}
-        self._serving: dict[tuple[int, str], _Kept[tuple[Member, ...]]] = {}
+        self._serving: dict[tuple[int, str], _Cached[tuple[Member, ...]]] = {}
         self._lock = threading.Lock()
 
     def has_lease(self, public_key: str) -> bool:
-        """Whether the coordinator gave this key a lease of the run, now or some attempts ago."""
-        return public_key in self._holders.get(_KEPT_S) or public_key in self._holders.get(_LOOK_FOR_LEASE_S)
+        """Whether the coordinator gave this key a lease of the run, now or earlier."""
+        return public_key in self._holders.get(_CACHED_S) or public_key in self._holders.get(_LOOK_FOR_LEASE_S)
 
     def serving(self, cluster: int, manifest_sha256: str) -> tuple[Member, ...]:
         """The others that serve the shards of this manifest.
@@ -60,10 +60,10 @@ class Members:
             manifest_sha256: Its manifest.
         """
         with self._lock:
-            kept = self._serving.setdefault(
-                (cluster, manifest_sha256), _Kept(lambda: self._read_serving(cluster, manifest_sha256), self._clock)
+            cached = self._serving.setdefault(
+                (cluster, manifest_sha256), _Cached(lambda: self._read_serving(cluster, manifest_sha256), self._clock)
             )
-        return kept.get(_LOOK_AGAIN_S) or kept.get(_LOOK_FOR_FIRST_S)
+        return cached.get(_LOOK_AGAIN_S) or cached.get(_LOOK_FOR_FIRST_S)
 
     def _read_holders(self) -> frozenset[str]:
         leases = (envelope.payload for envelope in self._swarm.read("lease"))
@@ -71,26 +71,28 @@ class Members:
         return self._seen_holders
 
     def _read_serving(self, cluster: int, manifest_sha256: str) -> tuple[Member, ...]:
-        found = []
+        members = []
         for envelope in self._swarm.read("holding", cluster):
-            said = envelope.payload
-            if not isinstance(said, Holding) or said.manifest_sha256 != manifest_sha256 or envelope.signer == self._me:
+            holding = envelope.payload
+            if not isinstance(holding, Holding) or holding.manifest_sha256 != manifest_sha256:
                 continue
-            addresses = usable(said.addresses, self._swarm.initial_peers)
+            if envelope.signer == self._me:
+                continue
+            addresses = usable(holding.addresses, self._swarm.initial_peers)
             if addresses and self.has_lease(envelope.signer):
-                found.append(Member(envelope.signer, addresses))
-        with self._lock:  # one read that finds nothing proves nothing
-            place = (cluster, manifest_sha256)
-            self._seen_serving[place] = tuple(found) or self._seen_serving.get(place, ())
-            return self._seen_serving[place]
+                members.append(Member(envelope.signer, addresses))
+        with self._lock:  # one read of a DHT may miss records
+            key = (cluster, manifest_sha256)
+            self._seen_serving[key] = tuple(members) or self._seen_serving.get(key, ())
+            return self._seen_serving[key]
 
 
-class _Kept(Generic[T]):
+class _Cached(Generic[T]):
     """A value that is read again when it is too old.
 
     Args:
         read: Reads it.
-        clock: Seconds.
+        clock: Monotonic seconds.
     """
 
     def __init__(self, read: Callable[[], T], clock: Callable[[], float]) -> None:
@@ -100,7 +102,7 @@ class _Kept(Generic[T]):
         self._read_at = 0.0
 
     def get(self, max_age_s: float) -> T:
-        """The value, not older than so."""
+        """The value, at most `max_age_s` old."""
         with self._lock:
             if self._value is None or self._clock() - self._read_at >= max_age_s:
                 self._value = self._read()
@@ -111,25 +113,25 @@ class _Kept(Generic[T]):
 def usable(addresses: Iterable[str], initial_peers: Iterable[str]) -> tuple[str, ...]:
     """Addresses that others in this run may dial.
 
-    In a run on the internet that is the internet's alone: nobody makes this machine knock at doors of its own network,
-    and nobody is told how it looks inside.
+    In a run on the internet those are public addresses alone: records of strangers must not make this machine dial
+    into its own network, and its private addresses are not published.
 
     Args:
         addresses: Full multiaddrs.
-        initial_peers: The run's; one on the internet makes it a run on the internet.
+        initial_peers: The run's; one public address makes it a run on the internet.
     """
     is_public = any(_is_global(address) for address in initial_peers)
     return tuple(address for address in addresses if _is_plain(address) and (_is_global(address) or not is_public))
 
 
 def _is_plain(address: str) -> bool:
-    """Whether it reads `/ip4/HOST/tcp/PORT/p2p/ID`, as in a Holding."""
+    """Whether the address has the form `/ip4/HOST/tcp/PORT/p2p/ID`."""
     parts = address.split("/")
     return len(parts) == 7 and parts[1] in ("ip4", "ip6") and (parts[3], parts[5]) == ("tcp", "p2p")
 
 
 def _is_global(address: str) -> bool:
-    """Whether a multiaddr leads to the open internet; a name does: nobody names machines of a private network."""
+    """Whether a multiaddr is public; DNS names count as public."""
     parts = address.split("/")
     try:
         return parts[1] not in ("ip4", "ip6") or ipaddress.ip_address(parts[2]).is_global

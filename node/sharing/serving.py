@@ -1,4 +1,4 @@
-"""Answers questions for shards: to volunteers with a lease of this run, within the volunteer's own limits."""
+"""Serves shards to volunteers with a lease of this run, within this volunteer's limits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from paris.node.fetching.bandwidth import Bandwidth
-from paris.node.sharing.inventory import ShardBoard
+from paris.node.sharing.inventory import Inventory
 from paris.node.sharing.members import Members
 from paris.protocol.errors import ParisError
 from paris.protocol.shard_request import Reply, ShardRequest, ShardStatus, open_request
@@ -18,18 +18,18 @@ class ShardHost:
     """The serving end of one DHT peer (`paris.protocol.shard_request.ShardServer`).
 
     Args:
-        board: What is here.
-        members: Who may ask.
+        inventory: This node's shards.
+        members: Says who may ask.
         run_id: The run.
-        peer_id: Of the DHT peer that is asked, base58.
-        upload: The volunteer's limit.
+        peer_id: This node's DHT peer, base58.
+        upload: The limit of all uploads together.
         max_uploads: Shards sent at the same time; to one volunteer half as many.
         clock: UTC seconds.
     """
 
     def __init__(
         self,
-        board: ShardBoard,
+        inventory: Inventory,
         members: Members,
         *,
         run_id: str,
@@ -38,42 +38,42 @@ class ShardHost:
         max_uploads: int,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._board, self._members = board, members
+        self._inventory, self._members = inventory, members
         self._run_id, self._peer_id = run_id, peer_id
         self._upload, self._max_uploads = upload, max_uploads
         self._clock = clock
         self._lock = threading.Lock()
-        self._under_way: Counter[str] = Counter()
+        self._num_uploads: Counter[str] = Counter()
 
     def answer(self, question: bytes) -> Reply:
-        """What to say to a question; whatever is wrong with it is refused without a reason."""
+        """Answer a request; an invalid one is refused without a reason."""
         try:
             request = open_request(question, run_id=self._run_id, me=self._peer_id, now=self._clock())
         except ParisError:
             return Reply(ShardStatus.REFUSED)
         if not self._members.has_lease(request.signer):
             return Reply(ShardStatus.REFUSED)
-        status = self._board.status(request.sha256)
-        return self._take_place(request) if status is ShardStatus.HERE else Reply(status)
+        status = self._inventory.status(request.sha256)
+        return self._take_slot(request) if status is ShardStatus.HERE else Reply(status)
 
     def pace(self, num_bytes: int) -> float:
         """Seconds to wait before so many bytes are sent."""
         return self._upload.wait_s(num_bytes)
 
     def release(self, reply: Reply) -> None:
-        """Give a place back."""
+        """Free the upload slot of a reply that was sent."""
         if reply.path is not None:
             with self._lock:
-                self._under_way[reply.signer] -= 1
+                self._num_uploads[reply.signer] -= 1
 
-    def _take_place(self, request: ShardRequest) -> Reply:
-        path = self._board.path(request.sha256)
-        left = self._board.num_bytes(request.sha256) - request.offset
-        if path is None or left <= 0:
+    def _take_slot(self, request: ShardRequest) -> Reply:
+        path = self._inventory.path(request.sha256)
+        num_bytes = self._inventory.num_bytes(request.sha256) - request.offset
+        if path is None or num_bytes <= 0:
             return Reply(ShardStatus.ABSENT if path is None else ShardStatus.REFUSED)
         with self._lock:
-            of_signer = self._under_way[request.signer]
-            if self._under_way.total() >= self._max_uploads or of_signer >= max(1, self._max_uploads // 2):
+            of_signer = self._num_uploads[request.signer]
+            if self._num_uploads.total() >= self._max_uploads or of_signer >= max(1, self._max_uploads // 2):
                 return Reply(ShardStatus.BUSY)
-            self._under_way[request.signer] += 1
-        return Reply(ShardStatus.HERE, path, request.offset, left, request.signer)
+            self._num_uploads[request.signer] += 1
+        return Reply(ShardStatus.HERE, path, request.offset, num_bytes, request.signer)

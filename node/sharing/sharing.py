@@ -1,4 +1,4 @@
-"""One node's part in sharing: it serves where it can be reached, and takes from those who serve."""
+"""One node's part in sharing: it serves if it listens, and asks the volunteers that serve."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from paris.node.fetching.bandwidth import Bandwidth
 from paris.node.fetching.cache import Cache
-from paris.node.sharing.asking import Taking
-from paris.node.sharing.inventory import ShardBoard
+from paris.node.sharing.asking import Asker, PeerSource
+from paris.node.sharing.inventory import Inventory
 from paris.node.sharing.members import Members, usable
 from paris.node.sharing.serving import ShardHost
 from paris.node.swarm.announcer import Announcer
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 _MAX_ADDRESSES = 4
 _WORTH_BYTES_PER_S = 2**17
-"""What an upload should get: others give up on half of it."""
+"""What each upload should get; a receiver gives up at half of it."""
 
 
 class Sharing:
-    """What a node that shares has, once for its whole life.
+    """Sharing for the lifetime of a node.
 
     Args:
-        swarm: Its DHT peer, which serves as soon as it runs, and listens or not as the volunteer chose.
-        identity: Signs questions and holdings.
+        swarm: Its DHT peer serves as soon as it runs, if it listens.
+        identity: Signs requests.
         run_id: The run.
-        cache: Where shards are.
-        announcer: Says where this node serves.
-        upload: The volunteer's limit.
+        cache: Holds the shards.
+        announcer: Publishes where this node serves.
+        upload: The limit of all uploads together.
         max_uploads: Shards sent at the same time; fewer where the limit would make each too slow.
     """
 
@@ -47,18 +47,19 @@ class Sharing:
         upload: Bandwidth,
         max_uploads: int,
     ) -> None:
-        self.board = ShardBoard(cache)
-        self._swarm, self._identity, self._run_id = swarm, identity, run_id
+        self.inventory = Inventory(cache)
+        self._swarm, self._asker, self._run_id = swarm, Asker(swarm, identity, run_id), run_id
         self._cache, self._announcer = cache, announcer
-        most = max_uploads if upload.bytes_per_s is None else upload.bytes_per_s // _WORTH_BYTES_PER_S
-        self._upload, self._max_uploads = upload, max(1, min(max_uploads, most))
+        limit = max_uploads if upload.bytes_per_s is None else upload.bytes_per_s // _WORTH_BYTES_PER_S
+        self._upload, self._max_uploads = upload, max(1, min(max_uploads, limit))
         self._members = Members(swarm, identity.public_key)
         self._addresses: tuple[str, ...] = ()
-        self._about: tuple[int, str] | None = None
+        self._served: tuple[int, str] | None = None
+        """Cluster and manifest of the current task."""
         swarm.on_start(self._serve)
 
-    def work_on(self, cluster: int, manifest_sha256: str, shards: tuple[Shard, ...]) -> Taking:
-        """Serve the shards of a cluster from now on, and say so; shards of earlier ones stay served.
+    def work_on(self, cluster: int, manifest_sha256: str, shards: tuple[Shard, ...]) -> PeerSource:
+        """Serve the shards of a cluster from now on, and announce it; those of earlier clusters stay served.
 
         Args:
             cluster: The cluster.
@@ -66,30 +67,28 @@ class Sharing:
             shards: The manifest's entries.
 
         Returns:
-            The way to the same shards at other volunteers.
+            The same shards at other volunteers.
         """
-        self.board.add(shards)
-        self.board.want(shard.sha256 for shard in shards)
-        self._about = (cluster, manifest_sha256)
+        self.inventory.add(shards)
+        self.inventory.want(shard.sha256 for shard in shards)
+        self._served = (cluster, manifest_sha256)
         if (holding := self._holding()) is not None:
-            # Said before the others are asked: of two that begin together, at least one then sees the other.
+            # Before the others are asked: of two nodes that begin together, at least one then sees the other.
             self._announcer.publish_and_wait(holding)
-        return Taking(
-            swarm=self._swarm,
-            identity=self._identity,
-            run_id=self._run_id,
-            board=self.board,
-            cache=self._cache,
+        return PeerSource(
+            self._asker,
+            self.inventory,
+            self._cache,
             members=lambda: self._members.serving(cluster, manifest_sha256),
             serves=lambda: bool(self._addresses),
         )
 
     def _serve(self, peer: Peer) -> None:
-        """Serve by a peer that has just started: the first, or one that replaces a dead one."""
+        """Serve through a DHT peer that has just started."""
         self._addresses = usable(peer.addresses, self._swarm.initial_peers)[:_MAX_ADDRESSES]
         if self._addresses:
             host = ShardHost(
-                self.board,
+                self.inventory,
                 self._members,
                 run_id=self._run_id,
                 peer_id=peer.peer_id,
@@ -101,8 +100,8 @@ class Sharing:
             self._announcer.publish(holding)
 
     def _holding(self) -> Holding | None:
-        """What to say; nothing before there is a cluster, or where nobody could reach this node."""
-        if self._about is None or not self._addresses:
+        """The record to publish; None without a task, or if this node cannot be reached."""
+        if self._served is None or not self._addresses:
             return None
-        cluster, manifest_sha256 = self._about
+        cluster, manifest_sha256 = self._served
         return Holding(cluster=cluster, manifest_sha256=manifest_sha256, addresses=self._addresses)

@@ -1,7 +1,7 @@
-"""The bytes of one shard as they come from a peer, and whether they come fast enough to go on.
+"""The bytes of one shard from a peer, and whether they come fast enough.
 
-Whoever stops in the middle, waits too long between two pieces or is too slow on average is at fault. Whoever sends well
-is not, even where a file that is needed soon would come too late: that file is then had elsewhere, and its part stays.
+A peer that stops in the middle, pauses too long between two pieces or is too slow on average is at fault. A peer that
+sends well is not, even if an urgent file would arrive too late: the file then comes from elsewhere, and its part stays.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from paris.protocol.dht.shards import ShardStream
 
 _JUDGE_AFTER_S, _LAST_S = 2.0, 1.0
-"""A transfer in a hurry is judged by its speed so far, after so long; one that ends so soon may always end."""
+"""When an urgent transfer is judged by its speed, and the remaining time that it gets in any case."""
 _PIECE_BYTES = 2**17
 
 
@@ -30,7 +30,7 @@ class Patience:
     answer_s: float = 10.0
     """Until its answer, and between two pieces."""
     slow_bytes_per_s: float = 2**16
-    """On average, after `answer_s` of waiting; a slower peer is left alone."""
+    """Minimum average speed, judged after `answer_s` of waiting."""
 
 
 class TooLateError(PeerError):
@@ -44,9 +44,9 @@ class Transfer:
     Args:
         wanted: The shard.
         patience: With the peer.
-        clock: Seconds that only ever grow.
-        on_bytes: Told the size of each piece that came; may wait, or raise to end the transfer.
-        left_s: Seconds until the shard should be here; infinite where it is not needed soon.
+        clock: Monotonic seconds.
+        on_bytes: Called with the size of each piece; may wait, or raise to end the transfer.
+        left_s: Seconds until the shard is needed; infinite while it is not needed soon.
     """
 
     wanted: Wanted
@@ -56,16 +56,16 @@ class Transfer:
     left_s: Callable[[], float]
 
     def receive(self, stream: ShardStream, part: Path, offset: int) -> None:
-        """Append what comes to the part; returns when all of it came, whatever its content.
+        """Append the stream to the part until it is complete; the content is not checked.
 
         Args:
-            stream: A peer's answer: it has the shard.
-            part: Grows; made where there is none.
-            offset: From which byte on the peer was asked to send.
+            stream: A peer's answer HERE.
+            part: Appended to; created if missing.
+            offset: First byte that the peer was asked for.
 
         Raises:
-            PeerError: The peer would send another size, stopped, or is too slow; the part keeps what came.
-            TooLateError: The shard would come too late.
+            PeerError: The peer announced another size, stopped, or is too slow; the part stays.
+            TooLateError: The shard would arrive too late.
         """
         left, waited_s, received = self.wanted.num_bytes - offset, 0.0, 0
         if stream.num_bytes != left:
@@ -87,7 +87,7 @@ class Transfer:
             os.fsync(file.fileno())
 
     def _judge(self, left: int, waited_s: float, received: int) -> None:
-        """Whether the transfer is fast enough to go on."""
+        """Raise if the transfer is too slow, or would end too late."""
         left_s = self.left_s()
         if waited_s > self.patience.answer_s and received < waited_s * self.patience.slow_bytes_per_s:
             raise PeerError(f"A peer sends {self.wanted.path} too slowly.")

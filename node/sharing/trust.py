@@ -1,4 +1,4 @@
-"""Whom to leave alone for a while, and whom for good."""
+"""Back-off for peers that failed; ban list for peers that sent wrong bytes."""
 
 from __future__ import annotations
 
@@ -9,72 +9,73 @@ from dataclasses import dataclass
 
 from paris.node.sharing.members import Member
 
-_LEFT_ALONE_S, _LEFT_ALONE_MOST_S = 15.0, 960.0
-_MAY_COME_BACK = 3
-"""After more troubles in a row nobody waits for a member."""
+_BACKOFF_S, _BACKOFF_CAP_S = 15.0, 960.0
+_MAX_FAILURES = 3
+"""After more failures in a row this node no longer waits for a member."""
 
 
 @dataclass(frozen=True)
-class _Trouble:
-    times: int = 0
+class _Failures:
+    num: int = 0
     """In a row."""
     until: float = -math.inf
+    """The member is not asked before."""
 
 
-class Troubles:
-    """What a node remembers of members that failed it; safe to use from any thread.
+class Trust:
+    """What this node remembers of members that failed. Safe to use from several threads.
 
-    A member that comes back at another address is another one, but for a liar: that is a key.
+    Back-off is per key and addresses: a member that returns at another address starts afresh. A ban is per key.
 
     Args:
-        clock: Seconds that only ever grow.
+        clock: Monotonic seconds.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._troubles: dict[Member, _Trouble] = {}
-        self._liars: set[str] = set()
+        self._failures: dict[Member, _Failures] = {}
+        self._banned: set[str] = set()
 
-    def had(self, member: Member) -> None:
-        """It could not be reached, stopped, was too slow or broke its word: leave it alone, each time twice as long."""
+    def failed(self, member: Member) -> None:
+        """Leave a member alone that was unreachable, stopped, was slow or broke a promise; twice as long each time."""
         now = self._clock()
         with self._lock:
-            before = self._troubles.get(member, _Trouble())
-            if before.until <= now:  # several downloads may meet the same trouble at once
-                for_s = min(_LEFT_ALONE_MOST_S, _LEFT_ALONE_S * 2.0 ** min(before.times, 30))
-                self._troubles[member] = _Trouble(before.times + 1, now + for_s)
+            before = self._failures.get(member, _Failures())
+            if before.until <= now:  # parallel downloads may report one failure several times
+                for_s = min(_BACKOFF_CAP_S, _BACKOFF_S * 2.0 ** min(before.num, 30))
+                self._failures[member] = _Failures(before.num + 1, now + for_s)
 
-    def lied(self, member: Member) -> None:
-        """It alone sent other bytes than were signed: never ask it again."""
+    def succeeded(self, member: Member) -> None:
+        """Forget the failures of a member that sent a shard."""
         with self._lock:
-            self._liars.add(member.signer)
+            self._failures.pop(member, None)
 
-    def over(self, member: Member) -> None:
-        """It gave what it was asked for."""
+    def ban(self, member: Member) -> None:
+        """Never ask a member again that sent a whole file of wrong bytes."""
         with self._lock:
-            self._troubles.pop(member, None)
+            self._banned.add(member.signer)
 
-    def honest(self, members: Iterable[Member]) -> list[Member]:
-        """Without the liars."""
+    def not_banned(self, members: Iterable[Member]) -> list[Member]:
+        """Members without the banned ones."""
         with self._lock:
-            return [member for member in members if member.signer not in self._liars]
+            return [member for member in members if member.signer not in self._banned]
 
-    def to_ask(self, members: Iterable[Member]) -> list[Member]:
-        """Without those that are left alone now."""
+    def available(self, members: Iterable[Member]) -> list[Member]:
+        """Members without those in back-off."""
         now = self._clock()
         with self._lock:
             return [member for member in members if self._of(member).until <= now]
 
     def is_believed(self, member: Member) -> bool:
-        """Whether its word that it will have something counts."""
+        """Whether a member's promise to have a shard soon counts."""
         with self._lock:
-            return self._of(member).times <= _MAY_COME_BACK
+            return self._of(member).num <= _MAX_FAILURES
 
-    def may_come_back(self, member: Member) -> bool:
-        """Whether it had troubles, but not too many of them."""
+    def may_return(self, member: Member) -> bool:
+        """Whether a member failed, but not too often."""
         with self._lock:
-            return 0 < self._of(member).times <= _MAY_COME_BACK
+            return 0 < self._of(member).num <= _MAX_FAILURES
 
-    def _of(self, member: Member) -> _Trouble:
-        return self._troubles.get(member, _Trouble())
+    def _of(self, member: Member) -> _Failures:
+        return self._failures.get(member, _Failures())

@@ -1,6 +1,6 @@
-"""What passes between this node and the DHT.
+"""DHT: the connection, what this node publishes and what it reads.
 
-announcer.py            What this node says again and again: want, heartbeat, submission, holding
-connection.py           The node's DHT peer, kept alive: a transport that dies is started again
-coordinator_records.py  What the coordinator says to this node: leases, tasks, manifests, verdicts
+connection.py           the DHT peer, restarted when it dies
+announcer.py            keeps this node's records alive
+coordinator_records.py  finds this node's leases, tasks, manifests and verdicts
 """

@@ -1,7 +1,8 @@
-"""The node's DHT peer, kept alive: a transport that dies is started again, and a dead DHT stops nothing."""
+"""DHT connection of this node: the peer is restarted when it dies, and an unreachable DHT stops nothing."""
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -15,13 +16,14 @@ if TYPE_CHECKING:
     from paris.protocol.dht.peer import Peer
     from paris.protocol.dht.shards import ShardStream
 
+_logger = logging.getLogger(__name__)
 _FAILURES_BEFORE_CHECK = 3
 _HEALTH_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
 class Traffic:
-    """Records and bytes that went over the control plane, over all restarts of the peer."""
+    """Records and bytes of the control plane, summed over all restarts of the peer."""
 
     records_sent: int = 0
     bytes_sent: int = 0
@@ -29,18 +31,18 @@ class Traffic:
     bytes_received: int = 0
 
     def plus(self, other: Any) -> Traffic:
-        """Sum with another count of the same four fields."""
+        """Sum with another object that has the same four fields."""
         return Traffic(**{name: value + int(getattr(other, name)) for name, value in asdict(self).items()})
 
 
 class Swarm:
-    """What the node says to and hears from the others.
+    """DHT connection of this node; reconnects when the peer dies.
 
     Args:
         num_buckets: From the RunSpec.
         initial_peers: Multiaddrs to dial.
         start_peer: Starts a peer that dials these addresses; may raise NoPeersError.
-        on_change: Told True when the DHT is reachable again, False when it is not.
+        on_change: Called with False when the DHT becomes unreachable, with True when it is reachable again.
     """
 
     def __init__(
@@ -66,39 +68,39 @@ class Swarm:
         """Start the peer.
 
         Raises:
-            NoPeersError: No initial peer answered; the swarm stays usable and tries again when something is said.
+            NoPeersError: No initial peer answered; the next `publish` tries again.
         """
         peer = self._start_peer(self.initial_peers)
         with self._lock:
             self._peer = peer
         self._failures = 0
         self._is_up = True
-        for tell in self._on_start:
-            tell(peer)
+        for callback in self._on_start:
+            callback(peer)
 
-    def on_start(self, tell: Callable[[Peer], None]) -> None:
-        """Tell of the peer, now if it runs, and of each that replaces it."""
-        self._on_start.append(tell)
+    def on_start(self, callback: Callable[[Peer], None]) -> None:
+        """Call `callback` with the running peer, if any, and with each peer that replaces it."""
+        self._on_start.append(callback)
         if self._peer is not None:
-            tell(self._peer)
+            callback(self._peer)
 
     def publish(self, envelope: Envelope[Any]) -> bool:
-        """Store a record; False where nobody took it. Never raises on network trouble."""
+        """Store a record in the DHT; False if no peer stored it. Never raises on network errors."""
         peer = self._peer or self._reconnect()
         accepted = peer is not None and peer.publish(envelope, self.num_buckets)
         self._note(accepted)
         return accepted
 
     def read(self, kind: str, part: int | None = None) -> list[Envelope[Any]]:
-        """Checked records of a kind; empty where there are none, or where the DHT is out of reach."""
+        """Verified records of a kind; empty if there are none, or if the DHT is unreachable."""
         peer = self._peer
         return [] if peer is None else list(peer.read(kind, part))
 
     def ask_for_shard(self, address: str, question: bytes, *, timeout_s: float) -> ShardStream:
-        """Put a question to another peer; see `Peer.ask_for_shard`.
+        """Send a request to another peer; see `Peer.ask_for_shard`.
 
         Raises:
-            PeerError: No answer, or no peer of our own now.
+            PeerError: No answer, or this node has no running peer.
         """
         peer = self._peer
         if peer is None:
@@ -106,13 +108,13 @@ class Swarm:
         return peer.ask_for_shard(address, question, timeout_s=timeout_s)
 
     def traffic(self) -> Traffic:
-        """What went over the control plane since the start."""
+        """Control-plane traffic since the start."""
         peer = self._peer
         return self._past if peer is None else self._past.plus(peer.traffic)
 
     @property
     def is_up(self) -> bool:
-        """Whether the last record found somebody who stored it."""
+        """Whether the DHT is reachable, by the last records published."""
         return self._is_up
 
     def close(self) -> None:
@@ -124,31 +126,36 @@ class Swarm:
             peer.stop()
 
     def _note(self, accepted: bool) -> None:
-        """Count failures in a row; a peer that answers nobody any more is replaced."""
+        """Count failures in a row; a peer that has died is closed, so that the next record starts another."""
         self._failures = 0 if accepted else self._failures + 1
         is_up = self._failures < _FAILURES_BEFORE_CHECK
         if is_up != self._is_up:
             self._is_up = is_up
+            _logger.info("The DHT is %s.", "reachable again" if is_up else "unreachable")
             self._on_change(is_up)
         peer = self._peer
         if self._failures >= _FAILURES_BEFORE_CHECK and peer is not None and not peer.healthy(_HEALTH_TIMEOUT_S):
+            _logger.info("The DHT peer is dead; closing it.")
             self.close()
 
     def _reconnect(self) -> Peer | None:
         try:
             self.connect()
-        except (ParisError, OSError):
-            return None  # reported by `_note` after some failures; tried again with the next record
+        except (ParisError, OSError) as error:
+            _logger.info("The DHT peer cannot be started; the next record tries again: %s", error)
+            _logger.debug("Reconnecting failed", exc_info=True)
+            return None  # `_note` reports it after some failures
+        _logger.info("The DHT peer was started again.")
         self._on_change(True)
         return self._peer
 
 
 def peer_starter(run_id: str, coordinator: str | None, config: NodeConfig) -> Callable[[tuple[str, ...]], Peer]:
-    """How this node starts its peer: dialling out only, unless the volunteer hosts the DHT too.
+    """A function that starts this node's peer: it only dials out, unless the volunteer hosts the DHT too.
 
     Args:
         run_id: The run.
-        coordinator: The run's key; None accepts the key that the run id vouches for.
+        coordinator: The run's key; None accepts the key whose fingerprint is in the run id.
         config: The volunteer's settings.
     """
 
@@ -163,7 +170,7 @@ def peer_starter(run_id: str, coordinator: str | None, config: NodeConfig) -> Ca
             initial_peers=list(initial_peers),
             client_mode=not config.host_dht,
             startup_timeout_s=config.startup_timeout_s,
-            # Relays and hole punching send packets of their own, so only when the volunteer says so.
+            # Relays and hole punching send packets of their own, so only if the volunteer allows them.
             network=NetworkOptions(use_relay=config.use_relay, auto_nat=config.use_relay, announce=config.announce),
         )
 

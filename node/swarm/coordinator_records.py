@@ -1,4 +1,4 @@
-"""What the coordinator says to this node: leases, tasks, manifests, verdicts. Every record here is already checked."""
+"""Finds this node's leases, tasks, manifests and verdicts among the coordinator's records, all verified before."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _MAX_MANIFEST_BYTES = 64 * 2**20
 
 
 def find_my_lease(leases: Iterable[Envelope[Any]], me: str, done_with: Collection[str]) -> Lease | None:
-    """The lease to work on: granted to me, not finished with, the latest attempt.
+    """The lease to work on: granted to this node, not finished, the latest one.
 
     Args:
         leases: Records of kind lease.
-        me: My public key.
-        done_with: Lease ids that this home is done with.
+        me: Public key of this node.
+        done_with: Ids of finished leases.
     """
     mine = [
         envelope.payload
@@ -38,11 +38,11 @@ def find_my_lease(leases: Iterable[Envelope[Any]], me: str, done_with: Collectio
 
 
 def reason_to_stop(leases: Iterable[Envelope[Any]], mine: Lease) -> str | None:
-    """Why the coordinator took my lease back, or None: a missing record never means that.
+    """Why the coordinator took a lease back, or None. A missing record never means that.
 
     Args:
         leases: Records of kind lease.
-        mine: As it was granted.
+        mine: The lease as it was granted.
     """
     for envelope in leases:
         lease = envelope.payload
@@ -53,8 +53,8 @@ def reason_to_stop(leases: Iterable[Envelope[Any]], mine: Lease) -> str | None:
 
 def find_task(tasks: Iterable[Envelope[Any]], task_id: str) -> Task | None:
     """The newest record of a task."""
-    found = [envelope for envelope in tasks if envelope.payload.task_id == task_id]
-    return max(found, key=lambda envelope: envelope.sequence).payload if found else None
+    matches = [envelope for envelope in tasks if envelope.payload.task_id == task_id]
+    return max(matches, key=lambda envelope: envelope.sequence).payload if matches else None
 
 
 def is_complete(tasks: Iterable[Envelope[Any]], num_experts: int) -> bool:
@@ -65,12 +65,12 @@ def is_complete(tasks: Iterable[Envelope[Any]], num_experts: int) -> bool:
 
 
 def read_manifest(swarm: Swarm, hub: Hub, spec: RunSpec, task: Task) -> Manifest:
-    """The task's shard list: from the DHT, or else its copy in the data repo.
+    """The task's list of shards, from the DHT or else from its copy in the data repo.
 
     Raises:
         RecordError: Neither source has a list with the digest that the task names.
-        HubRefusedError: The Hub will never give it.
-        TransientHubError: Neither source answers now.
+        HubRefusedError: The Hub rejected the request permanently.
+        TransientHubError: The Hub does not answer now.
     """
     chunks = [envelope.payload for envelope in swarm.read("manifest", task.cluster)]
     try:
@@ -98,27 +98,27 @@ def _manifest_on_hub(hub: Hub, spec: RunSpec, task: Task) -> Manifest:
 
 def find_verdict(verdicts: Iterable[Envelope[Any]], lease_id: str) -> Verdict | None:
     """The newest verdict on a lease."""
-    found = [envelope for envelope in verdicts if envelope.payload.lease_id == lease_id]
-    return max(found, key=lambda envelope: envelope.sequence).payload if found else None
+    matches = [envelope for envelope in verdicts if envelope.payload.lease_id == lease_id]
+    return max(matches, key=lambda envelope: envelope.sequence).payload if matches else None
 
 
 def verdict_on_hub(
     hub: Hub, repo: str, pull_request: int, *, run_id: str, coordinator: str, lease_id: str
 ) -> Verdict | None:
-    """The verdict from the pull request's comments: the way that works while the DHT does not.
+    """The verdict from the pull request's comments, for when the DHT is unreachable.
 
     A comment counts when one of its lines is `paris-verdict: <sealed record>` signed by the run's key.
 
     Args:
         hub: The run's Hub.
         repo: The model repo.
-        pull_request: Number of my pull request.
+        pull_request: Its number.
         run_id: The run.
         coordinator: The run's pinned key.
-        lease_id: My lease.
+        lease_id: The lease.
 
     Raises:
-        HubRefusedError, TransientHubError: The Hub did not show the pull request.
+        HubRefusedError, TransientHubError: The pull request cannot be read.
     """
     with translated(f"looking at pull request {pull_request}"):
         details = hub.api.get_discussion_details(repo, pull_request, repo_type="model")
@@ -135,5 +135,5 @@ def _open_verdict(data: bytes, run_id: str, coordinator: str) -> Verdict | None:
     try:
         envelope = open_envelope(data, run_id=run_id, coordinator=coordinator, now=None)
     except ParisError:
-        return None  # anybody may write a comment; one that is not signed by the run says nothing
+        return None  # anyone may write a comment; only one signed by the run counts
     return envelope.payload if isinstance(envelope.payload, Verdict) else None

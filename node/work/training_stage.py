@@ -7,9 +7,10 @@ from typing import Any
 
 from paris.node.errors import HubRefusedError
 from paris.node.fetching.background import BackgroundFetch
+from paris.node.fetching.download import Downloader
 from paris.node.fetching.fetcher import PATIENCE_S, Fetcher
-from paris.node.fetching.shared_files import fetch_text_files
-from paris.node.fetching.urgency import Needs
+from paris.node.fetching.shared_files import fetch_shared_files
+from paris.node.fetching.urgency import Urgency
 from paris.node.hub.client import translated
 from paris.node.hub.file import Wanted
 from paris.node.machine.config import NodeConfig
@@ -97,44 +98,46 @@ def start_fetch(work: UnitWork) -> BackgroundFetch:
     """
     node, unit = work.node, work.unit
     config = node.config
-    fetcher = Fetcher(
+    downloader = Downloader(
         node.hub,
         node.cache,
         node.stop.pause,
-        config.parallel_downloads,
-        config.max_tries,
-        node.backoff,
-        node.download,
+        max_tries=config.max_tries,
+        backoff=node.backoff,
+        bandwidth=node.download,
     )
+    fetcher = Fetcher(downloader, parallel=config.parallel_downloads)
     text = node.home.text_folder(unit.run_id)
-    work.persist(lambda: fetch_text_files(node.hub, fetcher, node.spec, unit.revision, text))
-    shards, needs = in_order(work)
+    work.persist(lambda: fetch_shared_files(downloader, node.spec, unit.revision, text))
+    shards, urgency = in_order(work)
     files = [Wanted(unit.repo, unit.revision, shard.path, shard.sha256, shard.bytes) for shard in shards]
     work.event(EventKind.FETCHING, num_files=len(files), num_bytes=sum(file.num_bytes for file in files))
     if node.sharing is not None:
-        fetcher.peers = node.sharing.work_on(unit.task.cluster, unit.task.manifest_sha256, unit.shards)
+        downloader.peers = node.sharing.work_on(unit.task.cluster, unit.task.manifest_sha256, unit.shards)
         fetcher.patience_s = min(PATIENCE_S, unit.task.deadline_s * _PATIENCE_OF_DEADLINE)
 
     def on_ready(num_ready: int) -> None:
         if num_ready == len(files):
             work.event(
-                EventKind.FETCHED, bytes_received=fetcher.bytes_received, bytes_from_peers=fetcher.bytes_from_peers
+                EventKind.FETCHED,
+                bytes_received=downloader.bytes_from_hub,
+                bytes_from_peers=downloader.bytes_from_peers,
             )
 
-    work.fetch = BackgroundFetch(fetcher, files, needs, on_ready)
+    work.fetch = BackgroundFetch(fetcher, files, urgency, on_ready)
     work.fetch.start()
     return work.fetch
 
 
-def in_order(work: UnitWork) -> tuple[list[Shard], Needs]:
+def in_order(work: UnitWork) -> tuple[list[Shard], Urgency]:
     """The task's shards in the order in which training needs them, and what says which of them it needs soon."""
     from paris.experts.data.order import RowOrder  # torch; hivemind has imported it already
 
     spec, task, shards = work.node.spec, work.unit.task, work.unit.shards
     window = int(spec.training.get("window_shards", _WINDOW_SHARDS))
     order = RowOrder(spec.seed, task.task_id, [shard.rows for shard in shards], window).first_shards()
-    needs = Needs([shards[i].rows for i in order], window, task.batch_size)
-    return [shards[i] for i in order], needs
+    urgency = Urgency([shards[i].rows for i in order], window, task.batch_size)
+    return [shards[i] for i in order], urgency
 
 
 def _order(work: UnitWork) -> Order:
@@ -199,7 +202,7 @@ class _TrainerListener:
         names = ("step", "steps_per_s", "commitment", "commitment_step")
         work.progress = {name: event[name] for name in names} | {"loss": loss}
         if work.fetch is not None:
-            work.fetch.needs.step = event["step"]
+            work.fetch.urgency.step = event["step"]
         work.beat("training")
         if event["note"]:
             work.event(EventKind.NOTE, text=event["note"])

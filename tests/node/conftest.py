@@ -15,10 +15,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from paris.node.fetching.cache import Cache
+from paris.node.fetching.download import Downloader
 from paris.node.fetching.fetcher import Fetcher
 from paris.node.hub.client import Hub
 from paris.node.hub.file import Wanted
-from paris.node.retry import Backoff
 from paris.protocol.envelope import seal
 from paris.protocol.records import RunSpec
 from paris.protocol.runid import make_run_id
@@ -113,9 +113,13 @@ def waits() -> list[float]:
 
 
 @pytest.fixture
-def fetcher(file_hub, tmp_path, waits) -> Fetcher:
-    cache = Cache(tmp_path / "cache")
-    return Fetcher(Hub(file_hub.endpoint, "secret"), cache, waits.append, parallel=3, max_tries=4, backoff=Backoff())
+def downloader(file_hub, tmp_path, waits) -> Downloader:
+    return Downloader(Hub(file_hub.endpoint, "secret"), Cache(tmp_path / "cache"), waits.append, max_tries=4)
+
+
+@pytest.fixture
+def fetcher(downloader) -> Fetcher:
+    return Fetcher(downloader, parallel=3)
 
 
 @pytest.fixture

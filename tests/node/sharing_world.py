@@ -13,11 +13,12 @@ from pathlib import Path
 
 from paris.node.fetching.bandwidth import Bandwidth
 from paris.node.fetching.cache import Cache
+from paris.node.fetching.download import Downloader
 from paris.node.fetching.fetcher import Fetcher
 from paris.node.hub.client import Hub
 from paris.node.hub.file import Wanted
 from paris.node.retry import Backoff, StopSignal
-from paris.node.sharing.asking import Taking
+from paris.node.sharing.asking import PeerSource
 from paris.node.sharing.serving import ShardHost
 from paris.node.sharing.sharing import Sharing
 from paris.node.sharing.transfer import Patience
@@ -142,7 +143,10 @@ class Volunteer:
         self.announcer = Announcer(self.swarm, Sealer(self.identity, world.run_id), 30.0)
         self.announcer.start()
         hub = Hub(world.hub.endpoint, None)
-        self.fetcher = Fetcher(hub, self.cache, self.stop.pause, parallel, max_tries, Backoff(first_s=0.05))
+        self.downloader = Downloader(
+            hub, self.cache, self.stop.pause, max_tries=max_tries, backoff=Backoff(first_s=0.05)
+        )
+        self.fetcher = Fetcher(self.downloader, parallel=parallel)
         if server is not None:
             self.swarm.on_start(lambda peer: peer.serve_shards(server))
             self._say_that_it_serves()
@@ -167,11 +171,11 @@ class Volunteer:
         holding = Holding(cluster=0, manifest_sha256=self.world.manifest_sha256, addresses=addresses)
         assert self.swarm.publish(self.world.sealed(holding, self.identity))
 
-    def begin(self, patience: Patience = _LONG) -> Taking:
+    def begin(self, patience: Patience = _LONG) -> PeerSource:
         """Work on the cluster from now on; the way to the others."""
         taking = self.sharing.work_on(0, self.world.manifest_sha256, self.world.shards)
         taking.patience = patience
-        self.fetcher.peers = taking
+        self.downloader.peers = taking
         return taking
 
     def fetch_all(self, files: list[Wanted] | None = None, patience: Patience = _LONG) -> None:
@@ -183,7 +187,7 @@ class Volunteer:
         for wanted in files:
             assert self.cache.file(wanted.sha256).read_bytes() == self.world.hub.files[wanted.path]
 
-    def meet(self, num_members: int, patience: Patience = _LONG) -> Taking:
+    def meet(self, num_members: int, patience: Patience = _LONG) -> PeerSource:
         """Work on the cluster, and wait until so many others are seen: one read of a DHT may miss some."""
         taking, deadline = self.begin(patience), time.monotonic() + 60
         while len(taking.members()) < num_members:
@@ -201,7 +205,7 @@ class Volunteer:
     def host(self, max_uploads: int) -> ShardHost:
         """What answers questions in its place, with another limit."""
         return ShardHost(
-            self.sharing.board,
+            self.sharing.inventory,
             self.sharing._members,
             run_id=self.world.run_id,
             peer_id=self.swarm._peer.peer_id,

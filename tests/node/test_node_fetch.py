@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import errno
 import threading
 
@@ -17,8 +16,9 @@ from paris.node.errors import (
 from paris.node.fetching.background import BackgroundFetch
 from paris.node.fetching.bandwidth import Bandwidth
 from paris.node.fetching.cache import Cache
+from paris.node.fetching.download import Downloader
 from paris.node.fetching.fetcher import Fetcher
-from paris.node.fetching.urgency import Needs
+from paris.node.fetching.urgency import Urgency
 from paris.node.hub.client import Hub, retry_after_s
 from paris.node.retry import Backoff
 
@@ -31,10 +31,10 @@ def random_bytes(seed: int, size: int = MIB) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
-def test_a_download_cut_in_the_middle_goes_on_from_where_it_was(file_hub, fetcher, waits):
+def test_a_download_cut_in_the_middle_goes_on_from_where_it_was(file_hub, downloader, waits):
     wanted = file_hub.add("shards/a.parquet", random_bytes(1))
     file_hub.faults["shards/a.parquet"] = ["cut", "cut"]
-    assert fetcher.fetch(wanted).read_bytes() == file_hub.files["shards/a.parquet"]
+    assert downloader.fetch(wanted).read_bytes() == file_hub.files["shards/a.parquet"]
     starts = [int(r.removeprefix("bytes=").removesuffix("-")) for _, r in file_hub.requests if r]
     assert len(file_hub.requests) == 3
     assert starts == sorted(starts)
@@ -42,66 +42,66 @@ def test_a_download_cut_in_the_middle_goes_on_from_where_it_was(file_hub, fetche
     assert len(waits) == 2
 
 
-def test_a_part_from_an_earlier_life_is_gone_on_with(file_hub, fetcher):
+def test_a_part_from_an_earlier_life_is_gone_on_with(file_hub, downloader):
     wanted = file_hub.add("a", random_bytes(2))
-    fetcher.cache.part(wanted.sha256).write_bytes(file_hub.files["a"][:700_000])
-    fetcher.fetch(wanted)
+    downloader.cache.part(wanted.sha256).write_bytes(file_hub.files["a"][:700_000])
+    downloader.fetch(wanted)
     assert file_hub.requests == [("a", "bytes=700000-")]
-    assert fetcher.bytes_received == MIB - 700_000
+    assert downloader.bytes_from_hub == MIB - 700_000
 
 
-def test_a_server_without_ranges_is_read_from_the_start(file_hub, fetcher):
+def test_a_server_without_ranges_is_read_from_the_start(file_hub, downloader):
     wanted = file_hub.add("a", random_bytes(3))
-    fetcher.cache.part(wanted.sha256).write_bytes(b"x" * 1000)
+    downloader.cache.part(wanted.sha256).write_bytes(b"x" * 1000)
     file_hub.faults["a"] = ["no-range"]
-    assert fetcher.fetch(wanted).read_bytes() == file_hub.files["a"]
+    assert downloader.fetch(wanted).read_bytes() == file_hub.files["a"]
 
 
-def test_a_wrong_hash_is_fetched_again_once_and_a_right_one_then_taken(file_hub, fetcher):
+def test_a_wrong_hash_is_fetched_again_once_and_a_right_one_then_taken(file_hub, downloader):
     wanted = file_hub.add("a", random_bytes(4))
     file_hub.faults["a"] = ["wrong"]
-    assert fetcher.fetch(wanted).read_bytes() == file_hub.files["a"]
+    assert downloader.fetch(wanted).read_bytes() == file_hub.files["a"]
     assert len(file_hub.requests) == 2
 
 
-def test_a_hash_wrong_twice_is_refused_and_nothing_stays_in_the_cache(file_hub, fetcher):
+def test_a_hash_wrong_twice_is_refused_and_nothing_stays_in_the_cache(file_hub, downloader):
     wanted = file_hub.add("shards/a.parquet", random_bytes(5))
     file_hub.faults["shards/a.parquet"] = ["wrong", "wrong"]
     with pytest.raises(WrongHashError, match=r"shards/a\.parquet of org/data arrived twice"):
-        fetcher.fetch(wanted)
-    assert list(fetcher.cache.path.iterdir()) == []
+        downloader.fetch(wanted)
+    assert list(downloader.cache.path.iterdir()) == []
 
 
-def test_an_endless_body_never_fills_the_disk(file_hub, fetcher):
+def test_an_endless_body_never_fills_the_disk(file_hub, downloader):
     wanted = file_hub.add("a", random_bytes(6, 1000))
     file_hub.files["a"] = random_bytes(6, 3 * MIB)
     with pytest.raises(WrongHashError):
-        fetcher.fetch(wanted)
+        downloader.fetch(wanted)
 
 
-def test_a_busy_hub_is_waited_for_as_long_as_it_asks(file_hub, fetcher, waits):
+def test_a_busy_hub_is_waited_for_as_long_as_it_asks(file_hub, downloader, waits):
     wanted = file_hub.add("a", random_bytes(7, 1000))
     file_hub.faults["a"] = [503, 429, 500]
-    fetcher.fetch(wanted)
+    downloader.fetch(wanted)
     assert len(waits) == 3
     assert waits[1] >= 7.0
     assert waits[0] < 2.0
 
 
-def test_a_hub_that_stays_busy_ends_in_a_typed_error(file_hub, fetcher, waits):
+def test_a_hub_that_stays_busy_ends_in_a_typed_error(file_hub, downloader, waits):
     wanted = file_hub.add("a", random_bytes(8, 1000))
     file_hub.faults["a"] = [503] * 10
     with pytest.raises(HubUnreachableError, match="4 tries without progress"):
-        fetcher.fetch(wanted)
+        downloader.fetch(wanted)
     assert len(waits) == 3
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
-def test_a_refusal_is_never_tried_again(file_hub, fetcher, waits, status):
+def test_a_refusal_is_never_tried_again(file_hub, downloader, waits, status):
     wanted = file_hub.add("a", b"x")
     file_hub.faults["a"] = [status]
     with pytest.raises(HubRefusedError, match=str(status)) as caught:
-        fetcher.fetch(wanted)
+        downloader.fetch(wanted)
     assert waits == []
     assert caught.value.next_step
 
@@ -112,18 +112,18 @@ def test_a_hub_that_is_down_ends_in_a_typed_error(tmp_path, waits):
     with socket.socket() as taken:  # bound but not listening: connections are refused
         taken.bind(("127.0.0.1", 0))
         hub = Hub(f"http://127.0.0.1:{taken.getsockname()[1]}", None)
-        fetcher = Fetcher(hub, Cache(tmp_path / "cache"), waits.append, max_tries=2, backoff=Backoff())
+        downloader = Downloader(hub, Cache(tmp_path / "cache"), waits.append, max_tries=2)
         from paris.node.hub.file import Wanted
 
         with pytest.raises(HubUnreachableError, match="no answer"):
-            fetcher.fetch(Wanted("org/data", "1" * 40, "a", "0" * 64, 1))
+            downloader.fetch(Wanted("org/data", "1" * 40, "a", "0" * 64, 1))
 
 
-def test_a_full_disk_is_said_and_the_part_is_kept(file_hub, fetcher, file_size_limit):
+def test_a_full_disk_is_said_and_the_part_is_kept(file_hub, downloader, file_size_limit):
     wanted = file_hub.add("shards/a.parquet", random_bytes(9))
     with file_size_limit(), pytest.raises(DiskFullError, match=r"disk is full while fetching shards/a\.parquet"):
-        fetcher.fetch(wanted)
-    assert 0 < fetcher.cache.part(wanted.sha256).stat().st_size <= 2**16
+        downloader.fetch(wanted)
+    assert 0 < downloader.cache.part(wanted.sha256).stat().st_size <= 2**16
 
 
 def test_many_files_come_several_at_once_and_are_all_reported(file_hub, fetcher):
@@ -133,30 +133,30 @@ def test_many_files_come_several_at_once_and_are_all_reported(file_hub, fetcher)
     assert ready == {i: file_hub.files[f"s{i}"] for i in range(8)}
 
 
-def test_files_are_asked_for_in_the_order_in_which_training_needs_them(file_hub, fetcher):
+def test_files_are_asked_for_in_the_order_in_which_training_needs_them(file_hub, downloader):
     """One at a time, since several at once overtake each other."""
-    one_at_a_time = dataclasses.replace(fetcher, parallel=1)
+    one_at_a_time = Fetcher(downloader, parallel=1)
     files = [file_hub.add(f"s{i}", random_bytes(i, 5000)) for i in range(5)]
     one_at_a_time.fetch_all(files, lambda i, path: None, lambda: None)
     assert [path for path, _ in file_hub.requests] == ["s0", "s1", "s2", "s3", "s4"]
 
 
-def test_training_may_begin_when_the_first_shard_is_here_whatever_arrives_in_between(file_hub, fetcher):
+def test_training_may_begin_when_the_first_shard_is_here_whatever_arrives_in_between(file_hub, downloader, fetcher):
     files = [file_hub.add(f"s{i}", random_bytes(i, 5000)) for i in range(5)]
     first, second = threading.Event(), threading.Event()
     file_hub.faults["s0"], file_hub.faults["s1"] = [first], [second]
     others, everything = threading.Event(), threading.Event()
     told = {3: others, 5: everything}
-    fetch = BackgroundFetch(fetcher, files, Needs([1] * 5, 1, 1), lambda num: told.get(num, threading.Event()).set())
+    fetch = BackgroundFetch(fetcher, files, Urgency([1] * 5, 1, 1), lambda num: told.get(num, threading.Event()).set())
     fetch.start()
     assert others.wait(60)  # the later ones overtook the first two: that is not enough to begin with
 
     def first_comes() -> None:
-        assert not fetcher.cache.file(files[0].sha256).exists()
+        assert not downloader.cache.file(files[0].sha256).exists()
         first.set()
 
     fetch.wait_first(first_comes)
-    assert fetcher.cache.file(files[0].sha256).exists()
+    assert downloader.cache.file(files[0].sha256).exists()
     assert not fetch.is_complete
     second.set()
     assert everything.wait(60)
@@ -165,52 +165,52 @@ def test_training_may_begin_when_the_first_shard_is_here_whatever_arrives_in_bet
     fetch.raise_error()
 
 
-def test_the_download_limit_counts_the_bytes_of_all_downloads_at_a_time(file_hub, fetcher):
+def test_the_download_limit_counts_the_bytes_of_all_downloads_at_a_time(file_hub, downloader, fetcher):
     files = [file_hub.add(f"s{i}", random_bytes(i, 50_000)) for i in range(6)]
-    fetcher.bandwidth = Bandwidth(10_000, clock=lambda: 0.0)
+    downloader.bandwidth = Bandwidth(10_000, clock=lambda: 0.0)
     fetcher.fetch_all(files, lambda i, path: None, lambda: None)
-    assert fetcher.bandwidth.wait_s(0) == pytest.approx(300_000 / 10_000)
+    assert downloader.bandwidth.wait_s(0) == pytest.approx(300_000 / 10_000)
 
 
-def test_what_is_cached_is_not_fetched_again_unless_it_rotted(file_hub, fetcher):
+def test_what_is_cached_is_not_fetched_again_unless_it_rotted(file_hub, downloader):
     wanted = file_hub.add("a", random_bytes(10, 5000))
-    path = fetcher.fetch(wanted)
-    fetcher.fetch(wanted)
+    path = downloader.fetch(wanted)
+    downloader.fetch(wanted)
     assert len(file_hub.requests) == 1
     path.write_bytes(bytes(5000))
-    assert fetcher.fetch(wanted).read_bytes() == file_hub.files["a"]
+    assert downloader.fetch(wanted).read_bytes() == file_hub.files["a"]
     assert len(file_hub.requests) == 2
 
 
-def test_a_stop_ends_the_fetch_and_keeps_the_parts(file_hub, fetcher):
+def test_a_stop_ends_the_fetch_and_keeps_the_parts(file_hub, downloader, fetcher):
     files = [file_hub.add(f"s{i}", random_bytes(i, 5000)) for i in range(2)]
     file_hub.faults["s0"], file_hub.faults["s1"] = ["cut"] * 9, ["cut"] * 9
 
     def stop() -> None:
         raise StoppedError("Stopped.")
 
-    fetcher.max_tries = 3
+    downloader.max_tries = 3
     with pytest.raises((StoppedError, HubUnreachableError)):
         fetcher.fetch_all(files, lambda i, path: None, stop)
 
 
-def test_the_token_goes_to_the_hub_as_a_bearer(file_hub, fetcher):
-    fetcher.fetch(file_hub.add("a", b"x"))
+def test_the_token_goes_to_the_hub_as_a_bearer(file_hub, downloader):
+    downloader.fetch(file_hub.add("a", b"x"))
     assert file_hub.tokens == ["Bearer secret"]
 
 
-def test_the_cache_keeps_its_limit_and_what_the_task_needs(file_hub, fetcher):
+def test_the_cache_keeps_its_limit_and_what_the_task_needs(file_hub, downloader, fetcher):
     import os
 
-    fetcher.cache.limit_bytes = 2500
+    downloader.cache.limit_bytes = 2500
     old, kept, new = (file_hub.add(name, random_bytes(ord(name), 1000)) for name in "okn")
-    os.utime(fetcher.fetch(old), (1, 1))
-    fetcher.fetch(kept)
+    os.utime(downloader.fetch(old), (1, 1))
+    downloader.fetch(kept)
     fetcher.fetch_all([kept, new], lambda i, path: None, lambda: None)
-    assert not fetcher.cache.file(old.sha256).exists()
-    assert fetcher.cache.num_bytes() == 2000
+    assert not downloader.cache.file(old.sha256).exists()
+    assert downloader.cache.num_bytes() == 2000
     with pytest.raises(DiskFullError, match="cache_limit_bytes"):
-        fetcher.cache.make_room(2000, {kept.sha256, new.sha256})
+        downloader.cache.make_room(2000, {kept.sha256, new.sha256})
 
 
 def test_a_cache_name_is_always_a_hash(tmp_path):

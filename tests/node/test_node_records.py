@@ -12,7 +12,7 @@ from test_node_unit import RUN, make_unit
 
 from paris.coordinator.hub import HubServer, add_user, admin_token
 from paris.node.errors import HubRefusedError, TaskTooBigError, TransientHubError, WrongHashError
-from paris.node.fetching.shared_files import fetch_text_files
+from paris.node.fetching.shared_files import fetch_shared_files
 from paris.node.hub.client import Hub
 from paris.node.hub.pull_request import make_submission, title_of, upload
 from paris.node.machine.config import NodeConfig
@@ -244,25 +244,25 @@ def test_a_verdict_in_a_comment_counts_only_with_the_runs_signature(hub_server, 
     assert verdict_on_hub(hub, "org/model", number, **seen) == verdict
 
 
-def test_the_vocabulary_is_fetched_once_and_a_wrong_one_refused(file_hub, fetcher, make_spec, tmp_path):
+def test_the_vocabulary_is_fetched_once_and_a_wrong_one_refused(file_hub, downloader, make_spec, tmp_path):
     wanted = file_hub.add("vocab.json", b'["cat"]')
     text = {"kind": "vocabulary", "dim": 8, "max_tokens": 4, "path": "vocab.json", "sha256": wanted.sha256}
     spec = make_spec(text=text).payload
     for _ in range(2):
-        fetch_text_files(fetcher.hub, fetcher, spec, "1" * 40, tmp_path / "text")
+        fetch_shared_files(downloader, spec, "1" * 40, tmp_path / "text")
     assert (tmp_path / "text" / "vocab.json").read_bytes() == b'["cat"]'
     assert len(file_hub.requests) == 1
     file_hub.files["vocab.json"] = b'["dog"]'
     with pytest.raises(WrongHashError, match=r"vocab\.json of org/data"):
-        fetch_text_files(fetcher.hub, fetcher, spec, "1" * 40, tmp_path / "other")
+        fetch_shared_files(downloader, spec, "1" * 40, tmp_path / "other")
     file_hub.faults["vocab.json"] = [503]
     with pytest.raises(TransientHubError):
-        fetch_text_files(fetcher.hub, fetcher, spec, "1" * 40, tmp_path / "other")
+        fetch_shared_files(downloader, spec, "1" * 40, tmp_path / "other")
 
 
 @pytest.mark.parametrize("path", ["../secret", "/etc/passwd", "a//b", ".ssh/id", "a/../b"])
-def test_a_run_never_names_a_path_outside_its_folder(file_hub, fetcher, make_spec, tmp_path, path):
+def test_a_run_never_names_a_path_outside_its_folder(file_hub, downloader, make_spec, tmp_path, path):
     spec = make_spec(text={"kind": "vocabulary", "path": path}).payload
     with pytest.raises(HubRefusedError, match="not a plain relative path"):
-        fetch_text_files(fetcher.hub, fetcher, spec, "1" * 40, tmp_path / "text")
+        fetch_shared_files(downloader, spec, "1" * 40, tmp_path / "text")
     assert file_hub.requests == []

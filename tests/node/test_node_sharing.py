@@ -17,8 +17,8 @@ def test_a_second_volunteer_takes_everything_from_the_first_and_nothing_from_the
     assert len(world.hub_requests) == len(world.files)
     second.fetch_all()
     assert len(world.hub_requests) == len(world.files)
-    assert second.fetcher.bytes_received == 0
-    assert second.fetcher.bytes_from_peers == sum(shard.bytes for shard in world.shards)
+    assert second.downloader.bytes_from_hub == 0
+    assert second.downloader.bytes_from_peers == sum(shard.bytes for shard in world.shards)
 
 
 def test_volunteers_that_begin_together_get_each_shard_from_the_hub_once(world):
@@ -35,7 +35,7 @@ def test_volunteers_that_begin_together_get_each_shard_from_the_hub_once(world):
     for thread in threads:
         thread.join(60)
     assert sorted(world.hub_requests) == sorted(wanted.path for wanted in world.files)
-    assert [v.fetcher.bytes_received + v.fetcher.bytes_from_peers for v in volunteers] == [800_000] * 3
+    assert [v.downloader.bytes_from_hub + v.downloader.bytes_from_peers for v in volunteers] == [800_000] * 3
 
 
 def test_a_peer_has_it_while_the_hub_is_down(world):
@@ -43,7 +43,7 @@ def test_a_peer_has_it_while_the_hub_is_down(world):
     first.fetch_all()
     world.hub.faults.update({wanted.path: [503] * 99 for wanted in world.files})
     second.fetch_all()
-    assert second.fetcher.bytes_received == 0
+    assert second.downloader.bytes_from_hub == 0
 
 
 def test_without_sharing_the_hub_is_the_only_source(world):
@@ -74,7 +74,7 @@ def test_a_restart_in_the_middle_of_a_download_goes_on_where_it_was(world):
         second.begin().try_take(wanted, cut, soon)
     again = world.volunteer(listens=False, parallel=1, cache=second.cache.path, identity=second.identity)
     again.fetch_all()
-    assert again.fetcher.bytes_from_peers == 800_000 - received[0]
+    assert again.downloader.bytes_from_peers == 800_000 - received[0]
 
 
 def test_a_volunteer_that_is_asked_says_what_it_is_about_to_fetch(world):
@@ -85,7 +85,7 @@ def test_a_volunteer_that_is_asked_says_what_it_is_about_to_fetch(world):
     with taking.fetching(sha256):
         assert ask(world, second, first, sha256) is ShardStatus.FETCHING
         assert second.begin().try_take(world.files[0], lambda num_bytes: None, soon) == "wait"
-    taking.want_no_more()
+    taking.finish()
     assert ask(world, second, first, sha256) is ShardStatus.ABSENT
     assert second.begin().try_take(world.files[0], lambda num_bytes: None, soon) == "hub"
 

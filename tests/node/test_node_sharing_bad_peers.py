@@ -112,7 +112,7 @@ def test_an_endless_stream_is_read_to_the_signed_size_and_hung_up(world):
     honest.meet(1)
     honest.fetch_all()
     assert hung_up.wait(60)
-    assert honest.fetcher.bytes_from_peers == world.files[0].num_bytes  # one shard's worth, then never again
+    assert honest.downloader.bytes_from_peers == world.files[0].num_bytes  # one shard's worth, then never again
     assert len(world.hub_requests) == len(world.files)
     assert sorted(path.name for path in honest.cache.path.iterdir()) == sorted(f.sha256 for f in world.files)
 
@@ -174,9 +174,9 @@ def test_a_disk_that_fills_up_while_a_peer_sends_is_said_and_the_part_is_kept(wo
         second.fetch_all()
     kept = second.cache.peer_part(world.files[0].sha256).stat().st_size
     assert 0 < kept <= 2**16
-    received = second.fetcher.bytes_from_peers
+    received = second.downloader.bytes_from_peers
     second.fetch_all()
-    assert second.fetcher.bytes_from_peers - received == 800_000 - kept
+    assert second.downloader.bytes_from_peers - received == 800_000 - kept
 
 
 def test_a_slow_peer_is_left_for_the_hub(world):
@@ -188,7 +188,7 @@ def test_a_slow_peer_is_left_for_the_hub(world):
     honest = world.volunteer(parallel=1)
     honest.fetch_all(patience=QUICK)
     assert slow.num_asked == 1
-    assert honest.fetcher.bytes_from_peers == 0
+    assert honest.downloader.bytes_from_peers == 0
 
 
 def test_a_peer_that_trickles_is_left_too(world):
@@ -209,15 +209,15 @@ def test_a_peer_that_cannot_be_reached_is_passed_over(world):
     gone.swarm.close()
     other = world.volunteer()
     other.fetch_all()
-    assert other.fetcher.bytes_from_peers == 0
+    assert other.downloader.bytes_from_peers == 0
 
 
 def test_patience_with_peers_ends_at_the_hub(world):
     server = Misbehaving(lambda question: Reply(ShardStatus.FETCHING))
     world.volunteer(server=server)
     second, clock = world.volunteer(parallel=1), Clock()
-    second.fetcher.clock, second.fetcher.pause = clock, clock.pause
+    second.downloader.clock, second.downloader.pause = clock, clock.pause
     second.fetch_all()
-    assert second.fetcher.bytes_received == 800_000
+    assert second.downloader.bytes_from_hub == 800_000
     assert 120 <= clock.now - 100 < 140  # for all files together
     assert server.num_asked > 10

@@ -60,12 +60,12 @@ def test_no_more_is_sent_at_a_time_than_the_volunteer_allows(world):
 def test_the_download_limit_holds_for_the_hub_and_peers_together(world):
     first, second = world.volunteer(), world.volunteer(listens=False, parallel=1)
     first.fetch_all(world.files[:2])
-    first.sharing.board.want(())
+    first.sharing.inventory.want(())
     clock = Clock()
-    second.fetcher.bandwidth = Bandwidth(50_000, clock)
-    second.fetcher.pause = clock.pause
+    second.downloader.bandwidth = Bandwidth(50_000, clock)
+    second.downloader.pause = clock.pause
     second.fetch_all()
-    assert (second.fetcher.bytes_from_peers, second.fetcher.bytes_received) == (400_000, 400_000)
+    assert (second.downloader.bytes_from_peers, second.downloader.bytes_from_hub) == (400_000, 400_000)
     assert (clock.now - 100.0) * 50_000 == pytest.approx(800_000, abs=1)
 
 

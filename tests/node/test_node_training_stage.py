@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from paris.node.fetching.urgency import Needs
+from paris.node.fetching.urgency import Urgency
 from paris.node.join.joining import Request, running_node
 from paris.node.retry import StopSignal
 from paris.node.work.agent import Agent
@@ -35,13 +35,13 @@ def test_the_fetch_hears_how_far_the_training_is_and_waits_for_peers_a_thousandt
     with running_node(request, view, StopSignal()) as node:
         work = UnitWork(node, *Agent(node).wait_for_lease(60.0))
         accept(work)
-        shards, needs = in_order(work)
+        shards, urgency = in_order(work)
         assert sorted(shard.sha256 for shard in shards) == sorted(shard.sha256 for shard in work.unit.shards)
-        assert isinstance(needs, Needs)
-        assert needs.num_urgent() == 1
+        assert isinstance(urgency, Urgency)
+        assert urgency.num_urgent() == 1
         train(work)
-        assert work.fetch.needs.step == 12
-        assert work.fetch.needs.num_urgent() == len(shards)
-        assert work.fetch._fetcher.patience_s == pytest.approx(0.6)
+        assert work.fetch.urgency.step == 12
+        assert work.fetch.urgency.num_urgent() == len(shards)
+        assert work.fetch.fetcher.patience_s == pytest.approx(0.6)
         work.close()
     assert {"fetching", "fetched", "training", "uploading"} <= set(view.names)
