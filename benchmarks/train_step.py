@@ -32,8 +32,7 @@ from benchmarks.record import as_table, described_machine, write_result
 from benchmarks.step_profile import profiled
 from benchmarks.training_steps import KINDS, Case, differences, make
 from paris.experts.models.presets import model_preset
-from paris.experts.training.learner import make_deterministic
-from paris.experts.training.machine import keep_freed_memory
+from paris.experts.training.machine import keep_freed_memory, make_deterministic
 
 _PEAK_SIDE = {"cpu": 3072, "cuda": 8192}
 _STEPS_FOR_MEMORY = 2

@@ -7,22 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks.plain import PlainExpert, PlainTraining
-from paris.experts.frozen.codec import CodecConfig
-from paris.experts.frozen.text import TextConfig
 from paris.experts.models.model import DiTExpert, initial_expert
 from paris.experts.models.presets import ModelConfig
 from paris.experts.seeding import generator_for
 from paris.experts.training.batches import Batch
-from paris.experts.training.config import TrainingConfig, TrainingTask
-from paris.experts.training.gradients import Gradients
-from paris.experts.training.learner import Learner
-from paris.experts.training.machine import MachineSettings, prepare
+from paris.experts.training.config import TrainingConfig
+from paris.experts.training.machine import MachineSettings, configure_model
+from paris.experts.training.micro_batch import MicroBatch
+from paris.experts.training.state import TrainState
+from paris.experts.training.step import TrainStep
 
 KINDS = ("ours", "plain")
 _SEED = 0
@@ -73,39 +71,36 @@ class Case:
 
 @dataclass
 class Ours:
-    """Our step: the trainer's own parts."""
+    """Our step: the trainer's own, in its two halves."""
 
-    learner: Learner
-    gradients: Gradients
+    step: TrainStep
     batch: Batch
 
     @classmethod
     def of(cls, case: Case) -> Ours:
         """Built as `ExpertTraining` builds it."""
         device = torch.device(case.device)
-        task = _task(case)
-        machine = MachineSettings(
-            micro_batch_size=case.batch_size, compile=case.compile, checkpointing=case.checkpointing
+        # As the plain training has it: no weight decay, clipping at 1, a constant rate.
+        training = TrainingConfig.from_settings(
+            {"steps": 10**6, "batch_size": case.batch_size, "precision": case.precision, "ema_decay": 0.9999}
         )
         model = case.start().to(device)
-        prepare(model, machine)
-        learner = Learner(model, task.training)
-        return cls(
-            learner, Gradients(learner, task, device, machine, Path()), case.batch().without_padding().to(device)
-        )
+        configure_model(model, MachineSettings(compile=case.compile, checkpointing=case.checkpointing))
+        step = TrainStep(TrainState(model, training), MicroBatch(case.batch_size))
+        return cls(step, case.batch().without_padding().to(device))
 
     @property
     def model(self) -> nn.Module:
         """What is trained."""
-        return self.learner.model
+        return self.step.state.model
 
     def forward_backward(self) -> Tensor:
         """Leave gradients; the loss `[]`."""
-        return self.gradients.of(self.batch)
+        return self.step.backward([self.batch])
 
     def apply(self) -> None:
-        """Clip, AdamW, average; gradients are gone afterwards."""
-        self.learner.apply_gradients()
+        """Clip, AdamW, average."""
+        self.step.update()
 
 
 @dataclass
@@ -142,24 +137,6 @@ class Plain:
 def make(kind: str, case: Case) -> Ours | Plain:
     """One of the two."""
     return Ours.of(case) if kind == "ours" else Plain.of(case)
-
-
-def _task(case: Case) -> TrainingTask:
-    # As the plain training has it: no weight decay, clipping at 1, a constant rate.
-    training = TrainingConfig.from_settings(
-        {"steps": 10**6, "batch_size": case.batch_size, "precision": case.precision, "ema_decay": 0.9999}
-    )
-    text = TextConfig(kind="vocabulary", dim=case.model.text_embed_dim, max_tokens=case.model.max_text_tokens)
-    return TrainingTask(
-        run_id="benchmark",
-        seed=_SEED,
-        task_id="expert-0",
-        model=case.model,
-        training=training,
-        text=text,
-        codec=CodecConfig(kind="pixels"),
-        shard_rows=(1,),
-    )
 
 
 def differences(ours: Ours, plain: Plain) -> dict[str, float]:

@@ -24,8 +24,8 @@ from paris.experts.models.model import DiTExpert
 from paris.experts.models.presets import ModelConfig
 from paris.experts.objectives.objectives import Objective
 from paris.experts.settings import Settings
-from paris.experts.training.config import TrainingConfig, TrainingTask
-from paris.experts.training.expert_training import ExpertTraining, Progress
+from paris.experts.training.config import Progress, TrainingConfig, TrainingTask
+from paris.experts.training.expert_training import ExpertTraining
 from paris.experts.weights.checkpoint import load_tensors, specs_of
 
 _REPORT_EVERY = 50
@@ -136,7 +136,7 @@ def run_training(
             say(f"{part.name}: step {progress.step} of {progress.steps}, loss {progress.loss:.4f}, {speed}")
 
     began = time.monotonic()
-    training = ExpertTraining(task, work, shard_path, folder / "data", "cpu", 1, _REPORT_EVERY, **options)
+    training = ExpertTraining(task, work, shard_path, folder / "data", report_every=_REPORT_EVERY, **options)
     training.run(report, lambda: False)
     facts: dict[str, Any] = {"losses": losses, "seconds": round(time.monotonic() - began, 1)}
     write_whole(work / "report.json", json.dumps(facts).encode())

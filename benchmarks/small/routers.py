@@ -30,7 +30,7 @@ from paris.experts.models.prompt_router import (
 )
 from paris.experts.models.router import Router
 from paris.experts.release.layout import read_router, write_router
-from paris.experts.training.router_training import train_router
+from paris.experts.training.router_training import RouterRows, RouterTask, train_router
 
 SAMPLED = ".sampled"
 """What the name of a clustering gets where its routers saw samples alone."""
@@ -83,16 +83,14 @@ def train_routers(
             say(f"router.{clustering}: step {step} of {settings.router_steps}, loss {loss:.4f}")
 
     with new_words_expected():
-        router, report = train_router(
-            settings.router(count, sees_prompt=clustering.endswith(SEEING)),
-            clusters,
-            read_clusters(folder, own, "heldout"),
-            load_codec(CodecConfig(), folder / "data"),
-            settings.router_training,
+        task = RouterTask(
             seed=settings.seed,
-            text_encoder=encoder,
-            on_progress=progress,
+            router=settings.router(count, sees_prompt=clustering.endswith(SEEING)),
+            training=settings.router_training,
         )
+        rows_of_all = RouterRows(clusters, read_clusters(folder, own, "heldout"))
+        codec = load_codec(CodecConfig(), folder / "data")
+        router, report = train_router(task, rows_of_all, codec, encoder, work, on_progress=progress)
     write_router(work, router)
     shards = [(cluster.shard(i), k) for k, cluster in enumerate(clusters) for i in range(cluster.num_shards)]
     captions = [(caption, k) for shard, k in shards for caption in shard.captions]

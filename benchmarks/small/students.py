@@ -23,7 +23,7 @@ from paris.experts.frozen.codec import CodecConfig, load_codec
 from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.objectives.objectives import VelocityModel
 from paris.experts.pipeline.expert_samples import ExpertSamples, SampleFolder, in_proportion
-from paris.experts.training.distillation import DistillationTask, lessons_of
+from paris.experts.training.distillation import DistillationTask, teacher_targets
 
 _NUM_STEPS, _SOLVER = 25, "ab2"
 
@@ -57,8 +57,8 @@ def train_student(folder: Path, part: Part, teachers: Sequence[Part], say: Calla
             "teachers": [file_sha256(weights_of(folder, teacher)) for teacher in teachers],
         }
     )
-    lessons = lessons_of(task, _AtHand({k: load_part(folder, teacher) for k, teacher in enumerate(teachers)}))
-    run_training(folder, part, task, lambda k: shard(folder, part.clustering, k), say, lessons=lessons)
+    targets = teacher_targets(task, _AtHand({k: load_part(folder, teacher) for k, teacher in enumerate(teachers)}))
+    run_training(folder, part, task, lambda k: shard(folder, part.clustering, k), say, with_targets=targets)
 
 
 def train_routers_on_samples(

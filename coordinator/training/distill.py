@@ -31,7 +31,7 @@ from paris.experts.models.initial_weights import InitialWeights
 from paris.experts.release.residency import ExpertBank
 from paris.experts.release.single import single_layout, write_single
 from paris.experts.training.config import TrainingConfig
-from paris.experts.training.distillation import STEPS_TOGETHER, DistillationTask, lessons_of
+from paris.experts.training.distillation import STEPS_PER_FETCH, DistillationTask, teacher_targets
 
 _WORK_DIR = ".distilling"
 _BATCH_DIVISOR = 4
@@ -79,8 +79,8 @@ def distill_run(run: RunDir, request: DistillRequest, should_stop: Callable[[], 
         started = time.monotonic()
         with ExpertBank.open(teachers.folder, teachers.layout, device, max_resident_experts=max_resident) as bank:
             is_resident = max_resident is None or max_resident >= len(bank)
-            lessons = lessons_of(task, bank, device, 1 if is_resident else STEPS_TOGETHER)
-            training = PooledTraining("distilling", task, shards, out / _WORK_DIR, device, lessons)
+            targets = teacher_targets(task, bank, device, 1 if is_resident else STEPS_PER_FETCH)
+            training = PooledTraining("distilling", task, shards, out / _WORK_DIR, device, targets)
             finished = train_pooled(run, training, should_stop, as_json=as_json)
             if finished.weights_path is None:
                 return

@@ -20,6 +20,7 @@ from paris.experts.models.presets import ModelConfig
 from paris.experts.training.batches import Batch, Batches
 from paris.experts.training.config import Finished, Progress, TrainingTask
 from paris.experts.training.expert_training import ExpertTraining
+from paris.experts.training.machine import MachineSettings
 
 
 class PooledShard(NamedTuple):
@@ -73,7 +74,7 @@ class PooledTraining:
     work_dir: Path
     """Folder of the snapshots; training resumes from the last one."""
     device: str
-    lessons: Callable[[Batches], Callable[[int], Batch]] | None = None
+    with_targets: Callable[[Batches], Callable[[int], Batch]] | None = None
     """Passed to `ExpertTraining`."""
 
 
@@ -95,9 +96,8 @@ def train_pooled(run: RunDir, training: PooledTraining, should_stop: Callable[[]
         training.work_dir,
         [shard.path for shard in training.shards].__getitem__,
         run.data,
-        training.device,
-        run.config.compute.num_threads or torch.get_num_threads(),
-        lessons=training.lessons,
+        MachineSettings(device=training.device, num_threads=run.config.compute.num_threads or torch.get_num_threads()),
+        with_targets=training.with_targets,
     )
     with progress_bar(training.title, task.steps, shown=not as_json) as show_step:
 

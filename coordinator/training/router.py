@@ -4,21 +4,26 @@ router/config.json  pytorch_model.safetensors     the router, as in a release
 router/prompt_router.safetensors                  p(k | prompt), trained beside it
 router/report.json                                accuracy and calibration by noise level, losses, source of the rows
 router/summary.txt                                one sentence, written last: marks the folder as complete
+router/training/<digest>/snapshots ...            while it trains: a job that was killed resumes from them
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paris.coordinator.console import fail_worker
+from paris.coordinator.errors import RunDirError
 from paris.coordinator.run.description import make_spec
 from paris.coordinator.run.directory import RunDir
+from paris.coordinator.run.locks import hold_lock
 from paris.coordinator.run.prepared_data import load_manifests
-from paris.experts.files import write_whole
+from paris.experts.files import file_sha256, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
     from paris.experts.models.prompt_router import PromptRouter
     from paris.experts.models.router import Router
     from paris.experts.training.router_report import RouterReport
+    from paris.experts.training.router_training import RouterTask
     from paris.protocol.records import RunSpec
 
 _PROGRESS_EVERY = 50
@@ -43,20 +49,30 @@ def run_router_job(run: RunDir, *, from_samples: bool = False) -> str:
         One sentence with the router's accuracy.
 
     Raises:
-        RunDirError: The data is not prepared.
+        RunDirError: The data is not prepared, or another process trains the router.
         ShardError: Samples are missing.
         ExpertError: A setting is invalid, or training diverged; an earlier router is left unchanged.
     """
-    from paris.experts.release.layout import write_router
-
     spec = make_spec(run, [])
     rows = _sampled_rows(run) if from_samples else _prepared_rows(run)
-    router, report = _fit_router(run, spec, rows)
-    prompt_router = _fit_prompt_router(run, spec, rows.clusters)
+    busy = RunDirError(f"Another process trains the router of {run.path}.", "Wait for it.")
+    with hold_lock(run.router / "training.lock", busy):
+        router, report = _fit_router(run, spec, rows)
+        prompt_router = _fit_prompt_router(run, spec, rows.clusters)
+        summary = _write_routers(run, rows, router, report, prompt_router)
+        shutil.rmtree(run.router / "training", ignore_errors=True)
+    return summary
+
+
+def _write_routers(
+    run: RunDir, rows: _Rows, router: Router, report: RouterReport, prompt_router: PromptRouter | None
+) -> str:
+    from paris.experts.release.layout import write_router
+
     (run.router / "summary.txt").unlink(missing_ok=True)
     write_router(run.router, router)
     _write_prompt_router(run, prompt_router)
-    record = {**_report_json(report, spec.num_experts), "trained_on": rows.trained_on, "judged_on": rows.judged_on}
+    record = {**_report_json(report, len(rows.clusters)), "trained_on": rows.trained_on, "judged_on": rows.judged_on}
     write_whole(run.router / "report.json", json.dumps(record, indent=1).encode())
     ignores_prompt = run.config.router.sees_prompt and not router.sees_prompt
     summary = _summary(report, rows, ignores_prompt=ignores_prompt)
@@ -70,6 +86,8 @@ class _Rows:
 
     clusters: list[ClusterData]
     heldout: list[ClusterData]
+    digests: list[str]
+    """SHA-256 of each shard of training rows."""
     trained_on: str = "data"
     judged_on: str = "data"
 
@@ -79,7 +97,8 @@ def _prepared_rows(run: RunDir) -> _Rows:
 
     manifests = load_manifests(run)
     clusters = [ClusterData([run.data / shard.path for shard in manifest.shards]) for manifest in manifests]
-    return _Rows(clusters, [ClusterData([path]) for path in run.heldout_files])
+    digests = [shard.sha256 for manifest in manifests for shard in manifest.shards]
+    return _Rows(clusters, [ClusterData([path]) for path in run.heldout_files], digests)
 
 
 def _sampled_rows(run: RunDir) -> _Rows:
@@ -88,9 +107,10 @@ def _sampled_rows(run: RunDir) -> _Rows:
     from paris.experts.pipeline.expert_samples import read_samples
 
     clusters, heldout = read_samples(run.samples)
+    digests = [file_sha256(data.shard(i).path) for data in clusters for i in range(data.num_shards)]
     if heldout:
-        return _Rows(clusters, heldout, "samples", "samples")
-    return _Rows(clusters, [ClusterData([path]) for path in run.heldout_files], "samples", "data")
+        return _Rows(clusters, heldout, digests, "samples", "samples")
+    return _Rows(clusters, [ClusterData([path]) for path in run.heldout_files], digests, "samples", "data")
 
 
 def _fit_router(run: RunDir, spec: RunSpec, rows: _Rows) -> tuple[Router, RouterReport]:
@@ -100,34 +120,44 @@ def _fit_router(run: RunDir, spec: RunSpec, rows: _Rows) -> tuple[Router, Router
     from paris.experts.frozen.codec import CodecConfig, load_codec
     from paris.experts.frozen.text import TextConfig
     from paris.experts.frozen.text_loading import load_text_encoder
+    from paris.experts.training.machine import MachineSettings
+    from paris.experts.training.router_training import RouterRows, train_router
+
+    task, compute = _router_task(run, spec, rows), run.config.compute
+    steps, text = task.training.steps, TextConfig.from_settings(spec.text)
+
+    def write_progress(step: int, loss: float) -> None:
+        if step % _PROGRESS_EVERY == 0 or step == steps:
+            progress = {"step": step, "steps": steps, "loss": loss}
+            write_whole(run.router / "progress.json", json.dumps(progress).encode())
+
+    return train_router(
+        task,
+        RouterRows(rows.clusters, rows.heldout),
+        load_codec(CodecConfig.from_settings(spec.codec), run.data),
+        load_text_encoder(text, run.data, compute.device) if task.router.text_embed_dim else None,
+        run.router / "training" / task.digest[:16],  # other data or settings begin in another folder
+        MachineSettings(device=compute.device, num_threads=compute.num_threads or torch.get_num_threads()),
+        on_progress=write_progress,
+    )
+
+
+def _router_task(run: RunDir, spec: RunSpec, rows: _Rows) -> RouterTask:
     from paris.experts.models.presets import router_preset
-    from paris.experts.training.router_training import RouterTrainingConfig, train_router
+    from paris.experts.training.router_training import RouterTask, RouterTrainingConfig
 
     table = run.config.router
     base = router_preset(table.preset, spec.num_experts)
     input_shape = {name: spec.model[name] for name in ("image_size", "in_channels")}
-    text = TextConfig.from_settings(spec.text)
     sees_prompt = table.sees_prompt and any(map(_has_captions, rows.clusters))
-    text_width = {"text_embed_dim": text.dim} if sees_prompt else {}
-    config = type(base).from_settings({**base.to_settings(), **input_shape, **table.overrides, **text_width})
+    text_width = {"text_embed_dim": spec.text["dim"]} if sees_prompt else {}
     training = {"steps": table.steps, "batch_size": table.batch_size, "learning_rate": table.learning_rate}
-
-    def write_progress(step: int, loss: float) -> None:
-        if step % _PROGRESS_EVERY == 0 or step == table.steps:
-            progress = {"step": step, "steps": table.steps, "loss": loss}
-            write_whole(run.router / "progress.json", json.dumps(progress).encode())
-
-    return train_router(
-        config,
-        rows.clusters,
-        rows.heldout,
-        load_codec(CodecConfig.from_settings(spec.codec), run.data),
-        RouterTrainingConfig.from_settings({**training, **table.training}),
+    data = json.dumps([rows.digests, spec.codec, spec.text], sort_keys=True)
+    return RouterTask(
         seed=spec.seed,
-        text_encoder=load_text_encoder(text, run.data, run.config.compute.device) if sees_prompt else None,
-        device=run.config.compute.device,
-        num_threads=run.config.compute.num_threads or torch.get_num_threads(),
-        on_progress=write_progress,
+        router=type(base).from_settings({**base.to_settings(), **input_shape, **table.overrides, **text_width}),
+        training=RouterTrainingConfig.from_settings({**training, **table.training}),
+        data_digest=hashlib.sha256(data.encode()).hexdigest(),
     )
 
 

@@ -100,7 +100,7 @@ class Scoring:
         total = 0.0
         for step in steps:
             batch = batches.batch(step).to(self._device)
-            for piece in batch.pieces(_MOST_ROWS):
+            for piece in batch.split(_MOST_ROWS):
                 seen = objective.add_noise(piece.x0, piece.noise, piece.t)
                 output = model(seen, piece.t, piece.text, piece.text_mask)
                 total += float(objective.loss(output, piece.x0, piece.noise)) * len(piece) / len(batch)

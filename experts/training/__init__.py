@@ -1,18 +1,21 @@
-"""Training one expert, and the routers: deterministic, resumable.
+"""Training experts, students and the router: deterministic, resumable.
 
-expert_training.py  one expert, step by step
-config.py           a task, and how it is trained
-learner.py          model, optimizer and moving average
+step.py             one optimizer step
+loop.py             steps, reports and snapshots, from the newest snapshot on
+state.py            weights, EMA, AdamW's moments, loss scale
+expert_training.py  an expert
+distillation.py     a student: several experts as one dense model
+router_training.py  the router
+router_report.py    its accuracy and calibration on held-out rows
+config.py           a task, its settings, its reports
 batches.py          batch s of a task
 loader.py           batches prepared ahead
-gradients.py        of a batch, cut to what fits
-micro_batch.py      how much fits, found by trial
-machine.py          how this machine computes
-loss_scale.py       for float16
-adamw.py            the optimizer, with 8-bit moments if wanted
+micro_batch.py      rows in memory together, found by trial
+memory.py           what forward and backward passes take
+machine.py          device, threads, compilation, determinism
+precision.py        autocast; the loss scale of float16
+adamw.py            the optimizer, with 8-bit moments if configured
 ema.py              the moving average of the weights
 snapshots.py        training state on disk, and its chain of commitments
-router_training.py  the router, and its report
-distillation.py     several experts as one dense model
 evaluate.py         held-out losses; whether a sample is its prompt's
 """

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.optim.adamw import adamw
 
 from paris.experts.errors import TrainingError
-from paris.experts.training.config import OptimizerConfig
+from paris.experts.training.config import BaseTrainingConfig
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 _EPSILON = 1e-8
@@ -28,24 +28,27 @@ _SMALLEST_IN_8_BITS = 4096
 
 
 class Optimizer(Protocol):
-    """What a `Learner` needs of it."""
+    """What a `TrainState` needs of an optimizer."""
 
     state: dict[str, Tensor]
     """What a snapshot holds; the live tensors, not copies."""
 
-    def update(self, names: Sequence[str], step: int, divisor: Tensor | None, skipped: Tensor | None = None) -> None:
-        """Move some parameters by their gradients.
+    def update(
+        self, names: Sequence[str], step: int, learning_rate: float, divisor: Tensor, overflow: Tensor | None = None
+    ) -> None:
+        """Move some parameters by their gradients; within a step each parameter is named once.
 
         Args:
-            names: Which; over one step each parameter comes once.
+            names: Of the parameters.
             step: Steps done before this one.
-            divisor: What gradients are divided by `[]`, on their device; None: nothing.
-            skipped: 1 where nothing is to change, else 0 `[]`, on their device; None: never.
+            learning_rate: Of this step.
+            divisor: Of the gradients `[]`, on their device.
+            overflow: 1 where nothing is to change, else 0 `[]`, on their device; None: never.
         """
 
 
-def make_optimizer(parameters: Mapping[str, Tensor], config: OptimizerConfig) -> Optimizer:
-    """The optimizer that a configuration asks for.
+def make_optimizer(parameters: Mapping[str, Tensor], config: BaseTrainingConfig) -> Optimizer:
+    """The optimizer for `config.moments`.
 
     Raises:
         TrainingError: It takes a library that is not installed.
@@ -60,31 +63,34 @@ class AdamW:
     every trainer process a second and some 35 MB.
 
     Args:
-        parameters: What is learned, on its device.
-        config: How.
+        parameters: On their device.
+        config: Betas and weight decay.
     """
 
-    def __init__(self, parameters: Mapping[str, Tensor], config: OptimizerConfig) -> None:
+    def __init__(self, parameters: Mapping[str, Tensor], config: BaseTrainingConfig) -> None:
         self._parameters, self._config = parameters, config
         self.state = {
             f"{kind}.{name}": torch.zeros_like(parameter) for kind in MOMENTS for name, parameter in parameters.items()
         }
         self._counts = {name: torch.zeros((), device=parameter.device) for name, parameter in parameters.items()}
 
-    def update(self, names: Sequence[str], step: int, divisor: Tensor | None, skipped: Tensor | None = None) -> None:
-        """See `Optimizer`."""
+    def update(
+        self, names: Sequence[str], step: int, learning_rate: float, divisor: Tensor, overflow: Tensor | None = None
+    ) -> None:
+        """As in `Optimizer`."""
         config = self._config
         parameters = [self._parameters[name] for name in names]
         gradients: list[Any] = [parameter.grad for parameter in parameters]
         counts = [self._counts[name] for name in names]
         torch._foreach_zero_(counts)
         torch._foreach_add_(counts, step)
-        if divisor is not None and divisor.device.type not in ("cpu", "cuda"):
-            # Other devices' kernels neither divide nor skip on the way.
-            if skipped is not None and bool(skipped):
+        grad_scale: Tensor | None = divisor
+        if divisor.device.type not in ("cpu", "cuda"):
+            # The fused kernels of other devices take neither divisor nor overflow.
+            if overflow is not None and bool(overflow):
                 return
             torch._foreach_div_(gradients, divisor)
-            divisor = skipped = None
+            grad_scale = overflow = None
         adamw(
             parameters,
             gradients,
@@ -92,12 +98,12 @@ class AdamW:
             max_exp_avg_sqs=[],
             state_steps=counts,
             fused=True,
-            grad_scale=divisor,
-            found_inf=skipped,
+            grad_scale=grad_scale,
+            found_inf=overflow,
             amsgrad=False,
             beta1=config.beta1,
             beta2=config.beta2,
-            lr=config.learning_rate_at(step),
+            lr=learning_rate,
             weight_decay=config.weight_decay,
             eps=_EPSILON,
             maximize=False,
@@ -108,14 +114,14 @@ class AdamW8Bit:
     """Moments in 8 bits, a quarter of the memory; those of small parameters in float32.
 
     Args:
-        parameters: What is learned, on its device.
-        config: How.
+        parameters: On their device.
+        config: Betas and weight decay.
 
     Raises:
-        TrainingError: The library is not installed.
+        TrainingError: bitsandbytes is not installed.
     """
 
-    def __init__(self, parameters: Mapping[str, Tensor], config: OptimizerConfig) -> None:
+    def __init__(self, parameters: Mapping[str, Tensor], config: BaseTrainingConfig) -> None:
         self._functional = _load_library()
         self._parameters, self._config = parameters, config
         large = {name: p for name, p in parameters.items() if p.numel() >= _SMALLEST_IN_8_BITS}
@@ -130,20 +136,22 @@ class AdamW8Bit:
         device = next(iter(parameters.values())).device
         self._maps = [self._functional.create_dynamic_map(signed=is_signed).to(device) for is_signed in (True, False)]
 
-    def update(self, names: Sequence[str], step: int, divisor: Tensor | None, skipped: Tensor | None = None) -> None:
-        """See `Optimizer`."""
+    def update(
+        self, names: Sequence[str], step: int, learning_rate: float, divisor: Tensor, overflow: Tensor | None = None
+    ) -> None:
+        """As in `Optimizer`."""
         small = [name for name in names if f"exp_avg_scale.{name}" not in self.state]
         if small:
-            self._small.update(small, step, divisor, skipped)
-        if skipped is not None and bool(skipped):
+            self._small.update(small, step, learning_rate, divisor, overflow)
+        if overflow is not None and bool(overflow):
             return
         large = [name for name in names if f"exp_avg_scale.{name}" in self.state]
-        if large and divisor is not None:
+        if large:
             torch._foreach_div_([self._parameters[name].grad for name in large], divisor)
         for name in large:
-            self._update_large(name, step)
+            self._update_large(name, step, learning_rate)
 
-    def _update_large(self, name: str, step: int) -> None:
+    def _update_large(self, name: str, step: int, learning_rate: float) -> None:
         config, parameter = self._config, self._parameters[name]
         self._functional.optimizer_update_8bit_blockwise(
             "adam",
@@ -156,7 +164,7 @@ class AdamW8Bit:
             alpha=0.0,
             eps=_EPSILON,
             step=step + 1,
-            lr=config.learning_rate_at(step),
+            lr=learning_rate,
             qmap1=self._maps[0],
             qmap2=self._maps[1],
             absmax1=self.state[f"exp_avg_scale.{name}"],

@@ -1,4 +1,4 @@
-"""What the model sees at step s: rows, captions, times, noise. A function of (run seed, task, s) alone.
+"""The batch of step s: rows, text, times, noise. A function of (run seed, task, s) alone.
 
 Shapes: B rows, L text tokens, E text width.
 """
@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from paris.experts.data.cluster import ClusterData
 from paris.experts.data.order import RowOrder
 from paris.experts.frozen.codec import Codec
-from paris.experts.frozen.text import TextEncoder
-from paris.experts.objectives.objectives import Objective
+from paris.experts.frozen.text import TextConfig, TextEncoder
+from paris.experts.models.presets import ModelConfig, RouterConfig
 from paris.experts.seeding import generator_for
 from paris.experts.training.config import TrainingTask
 
@@ -26,65 +26,46 @@ _TOKENS_MULTIPLE = 8
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's input, or a part of it.
-
-    Args:
-        x0: Data `[B, C, H, W]`.
-        noise: Standard normal `[B, C, H, W]`.
-        t: Flow times `[B]` in [0, 1].
-        text: Text states `[B, L, E]`.
-        text_mask: True where a token counts `[B, L]`; None where all do.
-        target: The velocity to be learned, float32 `[B, C, H, W]`; None: what data and noise say themselves.
-    """
+    """One step's input, or a piece of it."""
 
     x0: Tensor
+    """Data `[B, C, H, W]`."""
     noise: Tensor
+    """Standard normal `[B, C, H, W]`."""
     t: Tensor
-    text: Tensor
+    """Flow times `[B]` in [0, 1]."""
+    text: Tensor | None
+    """Text states `[B, L, E]`; None for a model that sees none."""
     text_mask: Tensor | None
+    """True where a token counts `[B, L]`; None where all do."""
     target: Tensor | None = None
+    """What to learn: a teacher's velocity `[B, C, H, W]`, or clusters `[B]`; None: the objective's own target."""
 
     def __len__(self) -> int:
         return len(self.x0)
 
-    def loss(self, model: nn.Module, objective: Objective) -> Tensor:
-        """The mean loss `[]`, float32, of a model on these rows.
+    def __getitem__(self, rows: Tensor | slice) -> Batch:
+        """Some of its rows; a slice copies nothing."""
+        return self._map(lambda tensor: tensor[rows])
 
-        Args:
-            model: On the batch's device; called with noised rows, times, text and its mask.
-            objective: What it learns to predict; flow matching where the batch has a target.
-        """
-        output = model(objective.add_noise(self.x0, self.noise, self.t), self.t, self.text, self.text_mask)
-        if self.target is not None:
-            return (output.float() - self.target).square().mean()
-        return objective.loss(output, self.x0, self.noise)
+    def split(self, rows: int) -> list[Batch]:
+        """Pieces of at most so many rows."""
+        return [self[at : at + rows] for at in range(0, len(self), rows)]
 
-    def take(self, index: Tensor | slice) -> Batch:
-        """Some of its rows.
-
-        Args:
-            index: Row numbers `[R]`, or a slice: then nothing is copied.
-        """
-        return self._each(lambda field: field[index])
-
-    def pieces(self, most: int) -> list[Batch]:
-        """Cut into parts of at most `most` rows."""
-        return [self.take(slice(at, at + most)) for at in range(0, len(self), most)]
-
-    def pinned(self, device: torch.device) -> Batch:
-        """The same in memory from which a GPU fetches by itself; unchanged for other devices."""
-        return self._each(Tensor.pin_memory) if device.type == "cuda" else self
+    def pin_memory(self, device: torch.device) -> Batch:
+        """A copy in memory from which a GPU can copy by itself; unchanged for other devices."""
+        return self._map(Tensor.pin_memory) if device.type == "cuda" else self
 
     def to(self, device: torch.device) -> Batch:
-        """The same on a device; to a GPU, from pinned memory, without waiting for what it still computes."""
-        return self._each(lambda field: field.to(device, non_blocking=device.type == "cuda"))
+        """A copy on a device; to a GPU, from pinned memory, without waiting for its present work."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=device.type == "cuda"))
 
     def without_padding(self) -> Batch:
-        """The same without the text tokens that count in no row, rounded up to a multiple of 8.
+        """Without the text tokens that are padding in every row, rounded up to a multiple of 8.
 
-        What is left out has no weight in any attention. The multiple keeps the number of different shapes small.
+        Padding has no weight in any attention. The multiple keeps the number of different shapes small.
         """
-        if self.text_mask is None or self.text_mask.all():
+        if self.text is None or self.text_mask is None or self.text_mask.all():
             return replace(self, text_mask=None)
         used = int(self.text_mask.any(0).nonzero().max()) + 1
         length = min(-(-used // _TOKENS_MULTIPLE) * _TOKENS_MULTIPLE, self.text.shape[1])
@@ -93,17 +74,36 @@ class Batch:
             self, text=self.text[:, :length].contiguous(), text_mask=None if mask.all() else mask.contiguous()
         )
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        mask, target = (None if part is None else change(part) for part in (self.text_mask, self.target))
-        return Batch(change(self.x0), change(self.noise), change(self.t), change(self.text), mask, target)
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        text, mask, target = (
+            None if tensor is None else change(tensor) for tensor in (self.text, self.text_mask, self.target)
+        )
+        return Batch(change(self.x0), change(self.noise), change(self.t), text, mask, target)
+
+
+def largest_batch(model: ModelConfig | RouterConfig, text: TextConfig | None, rows: int) -> Batch:
+    """The most that a batch of a task can hold, on the CPU: for a trial of what fits into memory.
+
+    Args:
+        model: Its shape says that of the pictures.
+        text: Says that of the text; None for a model that sees none.
+        rows: Of a batch.
+    """
+    x0 = torch.zeros(rows, model.in_channels, model.image_size, model.image_size)
+    states = mask = None
+    if text is not None:
+        states = torch.zeros(rows, text.max_tokens, text.dim)
+        mask = torch.ones(rows, text.max_tokens, dtype=torch.bool)
+        mask[:, -1] = text.max_tokens == 1  # a mask takes memory too
+    return Batch(x0, torch.zeros_like(x0), torch.full((rows,), 0.5), states, mask)
 
 
 class Captions:
     """Text states of a cluster's captions, encoded once where memory allows.
 
-    A caption's states may differ in the last bit with what is encoded beside it. So they are always encoded in the
-    same company: a shard's captions in row order, or else exactly the batch's. Where the shards hold the ids that the
-    encoder's own tokenizer makes of them, no caption is tokenized again.
+    A caption's states may differ in the last bit with the captions encoded beside it. So they are always encoded in the
+    same batch, a chunk of the shard or else the training batch, and the result is bit-identical. Captions whose token
+    ids, made by the encoder's own tokenizer, are in the shards are not tokenized again.
 
     Args:
         encoder: The frozen encoder.
@@ -124,7 +124,7 @@ class Captions:
 
         Args:
             rows: Pairs of shard number and row number, B of them.
-            dropped: True where the null prompt stands in `[B]`.
+            dropped: True where the null prompt replaces the caption `[B]`.
 
         Returns:
             States `[B, L, E]` and mask `[B, L]`.
@@ -159,10 +159,10 @@ class Captions:
 
 
 class Batches:
-    """All batches of a task.
+    """The batches of an expert's task.
 
     Args:
-        task: What is trained.
+        task: Its seed, its settings and its rows.
         data: The task's cluster.
         codec: From stored rows to what the model sees.
         encoder: The frozen text encoder.
@@ -178,10 +178,7 @@ class Batches:
         return self._order.batch(step, self._task.training.batch_size)
 
     def batch(self, step: int) -> Batch:
-        """The input of one step, on the CPU, without text tokens that are padding in every row.
-
-        Args:
-            step: Number of the step, from 0.
+        """The batch of a step, counted from 0, on the CPU.
 
         Raises:
             ShardError: A shard cannot be read, or has fewer rows than the task says.
@@ -201,9 +198,9 @@ def draw_times(count: int, sampling: str, generator: torch.Generator) -> Tensor:
     """Flow times of a batch.
 
     Args:
-        count: How many.
+        count: Rows.
         sampling: "uniform", or "logit-normal": the sigmoid of a standard normal.
-        generator: Where the randomness comes from.
+        generator: On the CPU.
 
     Returns:
         `[count]` in [0, 1].

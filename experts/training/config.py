@@ -1,4 +1,4 @@
-"""What a training task is, how it is trained, and what it says on the way."""
+"""A training task, its settings, and what a training reports."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from paris.experts.settings import Settings
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
-class OptimizerConfig(Settings):
-    """How weights are learned: what the training of an expert and of the router have in common."""
+class BaseTrainingConfig(Settings):
+    """What the trainings of experts and of the router have in common."""
 
     steps: Annotated[int, Field(ge=1, lt=10**8)]
     """Optimizer steps in all."""
     batch_size: Annotated[int, Field(ge=1, le=2**20)]
     """Rows of one step."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-4
-    """The highest, reached after the warm-up."""
+    """At its peak, after the warm-up."""
     warmup_steps: Annotated[int, Field(ge=0)] = 0
     """Steps over which the learning rate rises linearly."""
     final_learning_rate: Annotated[float, Field(ge=0, le=1)] = 1.0
@@ -42,13 +42,18 @@ class OptimizerConfig(Settings):
     """Largest norm of the gradient; None: not clipped."""
     ema_decay: Fraction = 0.9999
     moments: Literal["float32", "8bit"] = "float32"
-    """How AdamW keeps its moments; 8 bits take a quarter of the memory, and the library bitsandbytes on every node."""
+    """Of AdamW's state; 8 bits take a quarter of the memory, and the library bitsandbytes on every node."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Of the model's arithmetic; weights and optimizer are float32 in all. float16 is for GPUs without bfloat16."""
+    micro_batch_size: Annotated[int, Field(ge=1)] | None = None
+    """Rows in memory together; None: the whole batch. Changes rounding, nothing else."""
+    snapshot_every: Annotated[int, Field(ge=1)] = 1000
+    """Steps between two scheduled snapshots, which are also the links of the chain of commitments."""
+    window_shards: Annotated[int, Field(ge=1)] = 8
+    """Shards over which rows are mixed: so many are decoded in memory, and fetched before the first step."""
 
     def learning_rate_at(self, step: int) -> float:
-        """The learning rate of one step.
-
-        Args:
-            step: Number of the step, from 0.
+        """The learning rate of a step, counted from 0.
 
         Source: linear warm-up, then a half cosine (Loshchilov and Hutter, arXiv 1608.03983, without restarts).
         """
@@ -59,27 +64,19 @@ class OptimizerConfig(Settings):
         return self.learning_rate * (self.final_learning_rate + (1.0 - self.final_learning_rate) * cosine)
 
 
-class TrainingConfig(OptimizerConfig):
+class TrainingConfig(BaseTrainingConfig):
     """How an expert is trained."""
 
     objective: Objective = Objective()
     """What the expert learns to predict."""
-    micro_batch_size: Annotated[int, Field(ge=1)] | None = None
-    """Rows that are in memory together; None: the whole batch. Changes rounding, nothing else."""
     caption_dropout: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Probability that a row is seen with the null prompt, for classifier-free guidance."""
     time_sampling: Literal["uniform", "logit-normal"] = "uniform"
-    """How flow times are drawn; logit-normal (Esser et al., arXiv 2403.03206) dwells on the middle."""
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """What the model computes in; weights and optimizer are float32 in all. float16 is for GPUs without bfloat16."""
-    snapshot_every: Annotated[int, Field(ge=1)] = 1000
-    """Steps between two scheduled snapshots, which are also the links of the chain of commitments."""
-    window_shards: Annotated[int, Field(ge=1)] = 8
-    """Over how many shards rows are mixed: so many are decoded in memory, and fetched before the first step."""
+    """Distribution of flow times; logit-normal (Esser et al., arXiv 2403.03206) dwells on the middle."""
 
 
 class TrainingTask(Settings):
-    """One expert to be trained, wherever that happens: nothing of a machine is in it."""
+    """One expert to be trained; nothing of the machine that trains it."""
 
     run_id: str
     seed: Annotated[int, Field(ge=0)]
@@ -102,7 +99,7 @@ class TrainingTask(Settings):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that decides the result; how a machine cuts its batches is left out."""
+        """SHA-256 of all that decides the result; without `micro_batch_size`, which is rounding."""
         content = self.model_dump(mode="json", exclude={"training": {"micro_batch_size"}})
         return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
@@ -115,45 +112,33 @@ class TrainingTask(Settings):
 
 @dataclass(frozen=True)
 class Progress:
-    """What a running training says now and then.
-
-    Args:
-        step: Optimizer steps done.
-        steps: Optimizer steps in all.
-        loss: Training loss, smoothed over some 50 steps; None before the first step.
-        steps_per_s: Speed since the last report.
-        commitment: The last link of the chain, 64 hex digits; None before the first snapshot.
-        commitment_step: Its step; 0 before the first snapshot.
-        note: A sentence about something unusual, such as a damaged snapshot; mostly empty.
-    """
+    """A report of a running training."""
 
     step: int
+    """Optimizer steps done."""
     steps: int
+    """Optimizer steps in all."""
     loss: float | None
+    """Training loss, smoothed over some 50 steps; None before the first step."""
     steps_per_s: float
+    """Since the last report."""
     commitment: str | None
+    """The last link of the chain, 64 hex digits; None before the first scheduled snapshot."""
     commitment_step: int
+    """Its step; 0 before the first."""
     note: str = ""
+    """A sentence about something unusual, such as a damaged snapshot; mostly empty."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """How a call of `ExpertTraining.run` ended.
-
-    Args:
-        step: Optimizer steps done.
-        is_complete: All steps are done; False when it was told to stop.
-        weights_path: `expert.safetensors`, the EMA weights; None where not complete.
-        weights_sha256: Digest of that file; None where not complete.
-        final_loss: Training loss, smoothed over some 50 steps; None where no step was ever done.
-        commitment: The last link of the chain; None before the first scheduled snapshot.
-        commitment_step: Its step.
-        notes: Sentences about anything unusual.
-    """
+    """The end of a call of `ExpertTraining.run`; loss and commitments as in `Progress`."""
 
     step: int
     is_complete: bool
+    """All steps are done; False where it was told to stop."""
     weights_path: Path | None
+    """`expert.safetensors`, the EMA weights; None where not complete."""
     weights_sha256: str | None
     final_loss: float | None
     commitment: str | None

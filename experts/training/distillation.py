@@ -1,8 +1,8 @@
 """K experts distilled into one dense model: every row is taught by the expert of its cluster, and by no other.
 
 The student sees the rows of all clusters in their natural proportions, and learns `||v_student - v_teacher||^2`. No
-router is needed: which expert teaches a row is known. An epsilon expert teaches the velocity that it implies. The
-training itself is `ExpertTraining`, which is given lessons in place of batches.
+router is needed: the cluster of a row is known. An epsilon expert teaches the velocity that it implies. The training
+is an `ExpertTraining` whose batches bring the teachers' velocities as targets.
 
 Source: McAllister et al., arXiv 2501.05450, distillation (a quarter of the experts' batch, teachers by cluster label).
 """
@@ -21,21 +21,21 @@ from torch import Tensor
 from paris.experts.objectives.objectives import FLOW_MATCHING, VelocityModel
 from paris.experts.training.batches import Batch, Batches
 from paris.experts.training.config import TrainingTask
-from paris.experts.training.gradients import precise
+from paris.experts.training.precision import autocast
 from paris.experts.training.snapshots import Sha256
 
-STEPS_TOGETHER = 8
-"""Steps that are taught in one go where not all experts are in memory: so often less is each of them fetched."""
+STEPS_PER_FETCH = 8
+"""Steps whose targets are computed together where not all experts are in memory: each is fetched so much less often."""
 _ROWS_TOGETHER = 64
 
 
 class DistillationTask(TrainingTask):
-    """One student to be trained: the shards of all clusters, and who teaches them."""
+    """One student to be trained on the shards of all clusters."""
 
     shard_clusters: tuple[int, ...]
     """Cluster of each shard, in the order of `shard_rows`."""
     teachers: tuple[Sha256, ...]
-    """SHA-256 of each expert's weights, in order: another teacher makes it another task."""
+    """SHA-256 of each expert's weights, in order: another teacher makes another task."""
 
     @model_validator(mode="after")
     def _all_rows_are_taught(self) -> Self:
@@ -53,43 +53,57 @@ class Teachers(Protocol):
     """The experts by number, such as an `ExpertBank`, which need not hold all of them at once."""
 
     def __getitem__(self, number: int, /) -> VelocityModel:
-        """The expert, ready to compute until another one is asked for."""
+        """The expert, usable until another one is asked for."""
 
     def prefetch(self, number: int, /) -> None:
-        """Told which expert will be asked for next."""
+        """Announce the next expert."""
 
 
-class Lessons:
-    """The task's batches, each with what the teachers say of its rows.
+def teacher_targets(
+    task: DistillationTask, teachers: Teachers, device: str = "cpu", steps_per_fetch: int = 1
+) -> Callable[[Batches], Callable[[int], Batch]]:
+    """Make the training of an expert that of a student: `ExpertTraining(..., with_targets=teacher_targets(...))`.
+
+    Args:
+        task: The student's.
+        teachers: The experts whose digests the task names, on `device`; used by one thread.
+        device: Where student and teachers compute.
+        steps_per_fetch: Steps whose targets are computed together. Changes nothing but time and memory.
+    """
+    return lambda batches: TaughtBatches(batches, teachers, task, torch.device(device), steps_per_fetch).batch
+
+
+class TaughtBatches:
+    """The task's batches, with the velocity of each row's teacher as target.
 
     Args:
         batches: Rows, times, noise and text of each step.
-        teachers: All experts; asked from one thread.
-        task: Whose row is whose.
+        teachers: All experts.
+        task: Names the cluster of each shard.
         device: Where the teachers are.
-        steps_together: Steps that are taught in one go. The lessons are the same for any number.
+        steps_per_fetch: As in `teacher_targets`.
     """
 
     def __init__(
-        self, batches: Batches, teachers: Teachers, task: DistillationTask, device: torch.device, steps_together: int
+        self, batches: Batches, teachers: Teachers, task: DistillationTask, device: torch.device, steps_per_fetch: int
     ) -> None:
         self._batches, self._teachers, self._task, self._device = batches, teachers, task, device
-        self._steps_together = steps_together
+        self._steps_per_fetch = steps_per_fetch
         self._ready: dict[int, Batch] = {}
 
     def batch(self, step: int) -> Batch:
-        """The lesson of one step, on the CPU. Ask in the order of the steps.
+        """The batch of a step, on the CPU. Steps are asked for in order.
 
         Raises:
             ShardError: As `Batches.batch`.
             CheckpointError: A teacher cannot be read.
         """
         if step not in self._ready:
-            self._ready = self._taught(range(step, min(step + self._steps_together, self._task.steps)))
+            self._ready = self._taught(range(step, min(step + self._steps_per_fetch, self._task.steps)))
         return self._ready.pop(step)
 
     def _taught(self, steps: range) -> dict[int, Batch]:
-        """Lessons of some steps. Each expert is asked for once, and for each step's rows by themselves."""
+        """Batches of some steps. Each expert is asked for once; its rows of each step are computed separately."""
         batches = {step: self._batches.batch(step) for step in steps}
         clusters = {step: self._clusters(step) for step in steps}
         targets = {step: torch.empty_like(batch.x0) for step, batch in batches.items()}
@@ -100,8 +114,8 @@ class Lessons:
                 self._teachers.prefetch(following)
             for step, batch in batches.items():
                 rows = (clusters[step] == number).nonzero()[:, 0]
-                for some in rows.split(_ROWS_TOGETHER):
-                    targets[step][some] = self._velocity(teacher, batch.take(some))
+                for chunk in rows.split(_ROWS_TOGETHER):
+                    targets[step][chunk] = self._velocity(teacher, batch[chunk])
         return {step: replace(batch, target=targets[step]) for step, batch in batches.items()}
 
     def _clusters(self, step: int) -> Tensor:
@@ -110,26 +124,8 @@ class Lessons:
 
     @torch.no_grad()
     def _velocity(self, teacher: VelocityModel, rows: Batch) -> Tensor:
-        """What a teacher says of some rows, float32 `[R, C, H, W]` on the CPU."""
+        """A teacher's velocity at the noised rows, float32 `[R, C, H, W]` on the CPU."""
         seen = rows.to(self._device)
-        x = FLOW_MATCHING.add_noise(seen.x0, seen.noise, seen.t)
-        with precise(self._device, self._task.training.precision):
-            return teacher(x, seen.t, teacher.project_text(seen.text, seen.text_mask)).float().cpu()
-
-
-def lessons_of(
-    task: DistillationTask, teachers: Teachers, device: str = "cpu", steps_together: int = 1
-) -> Callable[[Batches], Callable[[int], Batch]]:
-    """What makes the training of an expert that of a student: `ExpertTraining(task, ..., lessons=lessons_of(...))`.
-
-    Args:
-        task: What is trained.
-        teachers: The experts whose digests the task names, on `device`.
-        device: Where student and teachers compute.
-        steps_together: `STEPS_TOGETHER` where not all teachers are in memory. Changes nothing but time and memory.
-    """
-
-    def lessons(batches: Batches) -> Callable[[int], Batch]:
-        return Lessons(batches, teachers, task, torch.device(device), steps_together).batch
-
-    return lessons
+        x_t = FLOW_MATCHING.add_noise(seen.x0, seen.noise, seen.t)
+        with autocast(self._device, self._task.training.precision):
+            return teacher(x_t, seen.t, teacher.project_text(seen.text, seen.text_mask)).float().cpu()

@@ -9,11 +9,11 @@ from torch import Tensor
 
 
 def ema_decay_at(step: int, decay: float) -> float:
-    """How much of the average is kept at one update: less at the start, so that it forgets the first weights.
+    """The decay of one update: smaller at the start, so that the average forgets the initial weights.
 
     Args:
         step: Number of the update, from 0.
-        decay: The decay it grows to, in [0, 1).
+        decay: The limit, in [0, 1).
 
     Source: `min(decay, (1 + step) / (10 + step))`, the `num_updates` rule of TensorFlow's ExponentialMovingAverage.
     """
@@ -21,18 +21,16 @@ def ema_decay_at(step: int, decay: float) -> float:
 
 
 class Ema:
-    """A running average of named tensors, updated in place.
+    """A running average of named tensors, which starts as a copy of them.
 
-    On a CUDA or ROCm device it is updated beside what the device does next: whoever changes the weights, or reads the
-    average, calls `wait` first.
+    On a CUDA or ROCm device it is updated on a stream of its own, beside the next forward pass: call `wait` before
+    changing the weights.
 
     Args:
-        weights: What is averaged; the average starts as a copy.
-        decay: The decay it grows to, in [0, 1).
+        weights: The live tensors.
     """
 
-    def __init__(self, weights: Mapping[str, Tensor], decay: float) -> None:
-        self._decay = decay
+    def __init__(self, weights: Mapping[str, Tensor]) -> None:
         self._average = {name: weight.detach().clone() for name, weight in weights.items()}
         self._weights = {name: weight.detach() for name, weight in weights.items()}
         device = next(iter(weights.values())).device
@@ -45,25 +43,18 @@ class Ema:
         return self._average
 
     @torch.no_grad()
-    def update(self, step: int, names: Iterable[str] | None = None) -> None:
-        """Move the average towards the weights as they are now.
-
-        Args:
-            step: Number of the update, from 0.
-            names: Which; None: all.
-
-        Source: `average <- d average + (1 - d) weights`.
-        """
-        chosen = list(self._average if names is None else names)
-        pairs = [self._average[name] for name in chosen], [self._weights[name] for name in chosen]
+    def update(self, names: Iterable[str], decay: float) -> None:
+        """Move the average of some tensors: `average <- decay average + (1 - decay) weights`."""
+        names = list(names)
+        average, weights = ([tensors[name] for name in names] for tensors in (self._average, self._weights))
         if self._stream is None:
-            torch._foreach_lerp_(*pairs, 1.0 - ema_decay_at(step, self._decay))
+            torch._foreach_lerp_(average, weights, 1.0 - decay)
             return
         self._stream.wait_stream(torch.cuda.current_stream(self._stream.device))
         with torch.cuda.stream(self._stream):
-            torch._foreach_lerp_(*pairs, 1.0 - ema_decay_at(step, self._decay))
+            torch._foreach_lerp_(average, weights, 1.0 - decay)
 
     def wait(self) -> None:
-        """Let what the device is told from now on come after the last update; the CPU does not wait."""
+        """Order later work on the device after the last update; the CPU does not block."""
         if self._stream is not None:
             torch.cuda.current_stream(self._stream.device).wait_stream(self._stream)

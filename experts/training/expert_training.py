@@ -1,54 +1,47 @@
-"""Training one expert: resumable after any end, and the same to the last bit as if it had never ended.
+"""Training one expert, resumable after any end.
 
 <work_dir>/snapshots/...          see snapshots.py
-<work_dir>/micro_batch.json       how many rows fit into memory, see micro_batch.py
+<work_dir>/micro_batch.json       see micro_batch.py
 <work_dir>/expert.safetensors     the EMA weights, once all steps are done: what is submitted
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from paris.experts.data.cluster import ClusterData
-from paris.experts.errors import ShardError
 from paris.experts.frozen.codec import load_codec
 from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.models.initial_weights import starting_expert
-from paris.experts.training.batches import Batch, Batches
-from paris.experts.training.config import Finished, Progress, TrainingConfig, TrainingTask
-from paris.experts.training.gradients import Gradients
-from paris.experts.training.learner import Learner, check_weights, make_deterministic, smoothed_loss
-from paris.experts.training.loader import Loader
-from paris.experts.training.loss_scale import LossScale
-from paris.experts.training.machine import MachineSettings, check_precision, keep_freed_memory, prepare
-from paris.experts.training.snapshots import SnapshotState, SnapshotStore
+from paris.experts.training.batches import Batch, Batches, largest_batch
+from paris.experts.training.config import Finished, Progress, TrainingTask
+from paris.experts.training.loop import TrainingLoop, Watch
+from paris.experts.training.machine import MachineSettings, configure_model, make_deterministic
+from paris.experts.training.micro_batch import MicroBatch
+from paris.experts.training.precision import check_precision
+from paris.experts.training.snapshots import SnapshotStore
+from paris.experts.training.state import TrainState
+from paris.experts.training.step import TrainStep
 from paris.experts.weights.checkpoint import save_tensors
-
-__all__ = ["ExpertTraining", "Finished", "Progress", "TrainingConfig", "TrainingTask"]
 
 
 class ExpertTraining:
-    """One task on one machine. Takes the process for itself: threads and determinism are set for all of it.
+    """One task on one machine. It sets threads and determinism of the whole process.
 
     The result is the same to the last bit on the same hardware, version of torch and number of threads, however
-    often training was stopped or killed on the way.
+    often training is stopped or killed.
 
     Args:
-        task: What is trained.
-        work_dir: Where snapshots and the result go; to be given again to go on.
+        task: The task.
+        work_dir: Folder of snapshots and result; the same one resumes.
         shard_path: The file of shard i of the manifest; may block until it is there (`wait_for_shard`).
-        parts_folder: Where the text encoder's and the codec's files are.
-        device: "cpu", "cuda", "cuda:1", "mps".
-        num_threads: CPU threads of torch.
+        frozen_folder: Folder of the files of text encoder, codec and initial weights.
+        machine: Device, threads and the like; None: one thread of the CPU.
         report_every: Steps between two reports.
-        machine: What this machine's owner chose; nothing of it is part of the task.
-        lessons: From the task's batches to what is trained on in their place, step by step: `distillation.py`. None:
-            the batches themselves.
+        with_targets: Adds targets to the task's batches, as `teacher_targets` does; None: the objective's own.
     """
 
     def __init__(
@@ -56,22 +49,16 @@ class ExpertTraining:
         task: TrainingTask,
         work_dir: Path,
         shard_path: Callable[[int], Path],
-        parts_folder: Path,
-        device: str = "cpu",
-        num_threads: int = 1,
-        report_every: int = 10,
+        frozen_folder: Path,
         machine: MachineSettings | None = None,
-        lessons: Callable[[Batches], Callable[[int], Batch]] | None = None,
+        report_every: int = 10,
+        with_targets: Callable[[Batches], Callable[[int], Batch]] | None = None,
     ) -> None:
         self._task, self._work_dir = task, work_dir
-        self._shard_path, self._parts_folder = shard_path, parts_folder
-        self._device = torch.device(device)
-        self._num_threads, self._report_every = num_threads, report_every
+        self._shard_path, self._frozen_folder = shard_path, frozen_folder
         self._machine = machine or MachineSettings()
-        self._lessons = lessons
-        self._last: SnapshotState | None = None
-        self._loss: float | None = None
-        self._unseen: list[Tensor] = []
+        self._device = torch.device(self._machine.device)
+        self._report_every, self._with_targets = report_every, with_targets
 
     def run(self, report: Callable[[Progress], None], should_stop: Callable[[], bool]) -> Finished:
         """Train from the newest good snapshot to the end.
@@ -80,125 +67,53 @@ class ExpertTraining:
             report: Called at the start, every `report_every` steps, and after each scheduled snapshot.
             should_stop: Asked after each step; True saves a snapshot and returns.
 
-        Returns:
-            How it ended, and where the weights are.
-
         Raises:
-            TrainingError: The loss is not finite, which the message tells with its step, or not even one row fits
-                into memory, or the run asks for a library that is not installed; the last snapshot is kept.
-            SettingsError: The device cannot compute in the run's precision.
+            TrainingError: Training diverged, or not even one row fits into memory, or the run takes a library that is
+                not installed; the last snapshot is kept.
+            SettingsError: The device lacks the run's precision.
             DiskFullError: No space for a snapshot or the result; earlier snapshots are kept.
             SnapshotError: The snapshots in `work_dir` are of another task; nothing is changed.
             ShardError: A shard cannot be read.
         """
-        make_deterministic(self._device, self._num_threads)
-        learner = self._learner()
-        store = SnapshotStore(self._work_dir / "snapshots", self._task.digest, learner.specs())
-        if snapshot := store.latest():
-            self._last, self._loss = snapshot.state, snapshot.state.loss
-            learner.restore(snapshot.state.step, snapshot.tensors)
-        report(self._progress(learner.step, 0.0, " ".join(store.notes)))
-        try:
-            self._train(learner, store, report, should_stop)
-        except ShardError:
-            if not should_stop():
-                raise
-            # Told to stop while it waited for a shard: a stop like any other.
-            if learner.step > (self._last.step if self._last else 0):
-                self._look_at_losses(learner)
-                self._save(learner, store, scheduled=False)
-        return self._finish(learner, store)
+        make_deterministic(self._device, self._machine.num_threads)
+        state = self._initial_state()
+        store = SnapshotStore(self._work_dir / "snapshots", self._task.digest, state.specs())
+        loop = TrainingLoop(state, store, Watch(report, should_stop, self._report_every))
+        if not loop.is_complete:
+            step, batches = self._step(state), self._batches()
+            loop.run(step, self._with_targets(batches) if self._with_targets else batches.batch, self._machine)
+        return self._finished(state, loop, store)
 
-    def _learner(self) -> Learner:
+    def _initial_state(self) -> TrainState:
         task = self._task
         check_precision(self._device, task.training.precision)
-        model = starting_expert(task.model, task.seed, task.initial_weights, self._parts_folder).to(self._device)
-        prepare(model, self._machine)
-        is_scaled = task.training.precision == "float16"
-        return Learner(model, task.training, LossScale(self._device) if is_scaled else None)
+        model = starting_expert(task.model, task.seed, task.initial_weights, self._frozen_folder).to(self._device)
+        configure_model(model, self._machine)
+        return TrainState(model, task.training)
 
-    def _train(
-        self,
-        learner: Learner,
-        store: SnapshotStore,
-        report: Callable[[Progress], None],
-        should_stop: Callable[[], bool],
-    ) -> None:
-        if learner.step == self._task.steps:
-            return
-        if self._device.type == "cpu":
-            keep_freed_memory()
-        gradients = Gradients(learner, self._task, self._device, self._machine, self._work_dir)
-        batches, ahead = self._batches(), self._machine.batches_ahead
-        source = batches.batch if self._lessons is None else self._lessons(batches)
-        with Loader(source, learner.step, self._task.steps, ahead, self._device) as loader:
-            self._steps(learner, gradients, loader, store, report, should_stop)
-
-    def _steps(
-        self,
-        learner: Learner,
-        gradients: Gradients,
-        loader: Loader,
-        store: SnapshotStore,
-        report: Callable[[Progress], None],
-        should_stop: Callable[[], bool],
-    ) -> None:
+    def _step(self, state: TrainState) -> TrainStep:
         task, config = self._task, self._task.training
-        began = time.monotonic()
-        while learner.step < task.steps:
-            self._unseen.append(gradients.of(loader.next()))
-            learner.apply_gradients()
-            is_scheduled = learner.step % config.snapshot_every == 0 or learner.step == task.steps
-            is_stop = should_stop()
-            if not (is_scheduled or is_stop or learner.step % self._report_every == 0):
-                continue
-            num_steps = len(self._unseen)
-            self._look_at_losses(learner)
-            speed = num_steps / (time.monotonic() - began)
-            if is_scheduled or is_stop:
-                self._save(learner, store, scheduled=is_scheduled)
-            report(self._progress(learner.step, speed))
-            began = time.monotonic()
-            if is_stop:
-                return
-
-    def _look_at_losses(self, learner: Learner) -> None:
-        """Read the losses since the last look; each look makes the CPU wait for the device."""
-        if self._unseen:
-            self._loss = smoothed_loss(self._loss, self._unseen, learner.step - len(self._unseen))
-            self._unseen = []
-
-    def _save(self, learner: Learner, store: SnapshotStore, *, scheduled: bool) -> None:
-        check_weights(learner)
-        self._last = store.save(learner.step, self._loss, learner.parts(), self._last, scheduled=scheduled)
+        step = TrainStep(state, MicroBatch.of(config, self._machine, self._work_dir), config.objective)
+        if step.micro_batch.is_untried:
+            largest = largest_batch(task.model, task.text, config.batch_size).to(self._device)
+            step.micro_batch.try_out(step.backward, largest, state.model, self._machine)
+        return step
 
     def _batches(self) -> Batches:
-        task = self._task
+        task, folder = self._task, self._frozen_folder
         data = ClusterData.arriving(self._shard_path, task.shard_rows, max_open=task.training.window_shards)
-        codec = load_codec(task.codec, self._parts_folder)
-        return Batches(task, data, codec, load_text_encoder(task.text, self._parts_folder, self._device))
+        return Batches(task, data, load_codec(task.codec, folder), load_text_encoder(task.text, folder, self._device))
 
-    def _progress(self, step: int, steps_per_s: float, note: str = "") -> Progress:
-        commitment, commitment_step = self._chain()
-        return Progress(step, self._task.steps, self._loss, steps_per_s, commitment, commitment_step, note)
-
-    def _chain(self) -> tuple[str | None, int]:
-        """The last commitment and its step; None and 0 before the first."""
-        if self._last is None or self._last.commitment_step == 0:
-            return None, 0
-        return self._last.commitment, self._last.commitment_step
-
-    def _finish(self, learner: Learner, store: SnapshotStore) -> Finished:
-        is_complete = learner.step == self._task.steps
-        path = self._work_dir / "expert.safetensors" if is_complete else None
-        sha256 = save_tensors(path, learner.average) if path else None
-        commitment, commitment_step = self._chain()
+    def _finished(self, state: TrainState, loop: TrainingLoop, store: SnapshotStore) -> Finished:
+        path = self._work_dir / "expert.safetensors" if loop.is_complete else None
+        sha256 = save_tensors(path, state.ema.average) if path else None
+        commitment, commitment_step = loop.commitment
         return Finished(
-            step=learner.step,
-            is_complete=is_complete,
+            step=state.step,
+            is_complete=loop.is_complete,
             weights_path=path,
             weights_sha256=sha256,
-            final_loss=self._loss,
+            final_loss=loop.loss,
             commitment=commitment,
             commitment_step=commitment_step,
             notes=tuple(store.notes),

@@ -1,4 +1,4 @@
-"""The next batches, prepared in the background while the present one is computed."""
+"""Batches prepared ahead, while the device computes."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import torch
 
 from paris.experts.training.batches import Batch
 
-_LOOK_S = 0.2
+_POLL_S = 0.2
 _JOIN_S = 2.0
 
 
 class Loader:
-    """Batches in the order of their steps. They are the same whether they were prepared early or not.
+    """Batches in the order of their steps, prepared by a thread. Preparing them early changes none of them.
 
-    Use it as a context: leaving it ends the background work. Work that waits for a shard ends when that wait does.
+    Use it as a context: leaving it ends the thread. A batch that waits for a shard ends when that wait does.
 
     Args:
-        batch: The batch of a step; called in the background, one step after the other.
-        first_step: The step that `next` begins with.
-        steps: Where it ends.
+        batch: The batch of a step; called in the thread, one step after the other.
+        first_step: The first step.
+        steps: The end of the steps.
         ahead: Batches kept ready, at least 1.
-        device: Where they will go: memory is pinned for a GPU.
+        device: Where `next` puts them: memory is pinned for a GPU.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Loader:
         """The next step's batch, on the device.
 
         Raises:
-            Exception: What preparing this very batch raised; those before it were handed out.
+            Exception: As preparing this batch raised.
         """
         item = self._ready.get()
         if isinstance(item, BaseException):
@@ -58,17 +58,17 @@ class Loader:
     def _run(self) -> None:
         for step in self._range:
             try:
-                item: Batch | BaseException = self._batch(step).pinned(self._device)
-            except BaseException as error:  # whatever it is, the trainer is who must hear of it
+                item: Batch | BaseException = self._batch(step).pin_memory(self._device)
+            except BaseException as error:  # raised again by `next`
                 item = error
             if not self._put(item) or isinstance(item, BaseException):
                 return
 
     def _put(self, item: Batch | BaseException) -> bool:
-        """Wait for room; False when nobody will ask any more."""
+        """Wait for room; False after the end of the context."""
         while not self._closed.is_set():
             try:
-                self._ready.put(item, timeout=_LOOK_S)
+                self._ready.put(item, timeout=_POLL_S)
             except queue.Full:
                 continue
             return True

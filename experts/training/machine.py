@@ -1,18 +1,15 @@
-"""How one machine does a training: what its owner may choose, and what changes nothing but time, memory and rounding.
-
-None of this is part of a task's digest.
-"""
+"""Settings of the machine that trains. They change time, memory and rounding alone: no task's digest holds them."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from typing import Annotated
 
 import torch
 from pydantic import Field
 
-from paris.experts.errors import SettingsError
 from paris.experts.models.model import DiTExpert
 from paris.experts.settings import Settings
 
@@ -24,64 +21,66 @@ _LARGEST_FROM_HEAP_BYTES = 2**30
 class MachineSettings(Settings):
     """What the owner of a machine may choose."""
 
+    device: str = "cpu"
+    """Such as "cpu", "cuda", "cuda:1", "mps"."""
+    num_threads: Annotated[int, Field(ge=1)] = 1
+    """CPU threads of torch, for the whole process."""
     micro_batch_size: Annotated[int, Field(ge=1)] | None = None
     """Rows in memory together; None: the run's own, or else as many as are found to fit."""
     memory_limit_bytes: Annotated[int, Field(ge=1)] | None = None
-    """What training on a CPU may take; None: not known, the whole batch is taken. A GPU says itself when it is full."""
+    """For training on a CPU; None: the whole batch is taken. A GPU raises an error when it is full."""
     checkpointing: bool = False
-    """Keep only what goes in and out of each layer, and compute the rest again: a third more time, far less memory."""
+    """Keep only the input and output of each layer, and compute the rest again: a third more time, far less memory."""
     compile: bool = False
     """Compile before the first step (torch.compile: half a minute or more): worth it for long tasks."""
     batches_ahead: Annotated[int, Field(ge=1, le=64)] = 2
     """Batches prepared in the background before they are needed."""
 
 
-def prepare(model: DiTExpert, settings: MachineSettings, backend: str = "inductor") -> None:
-    """Make a model compute as the machine's owner chose; what it computes stays the same but for rounding.
+def configure_model(model: DiTExpert, machine: MachineSettings, backend: str = "inductor") -> None:
+    """Turn on checkpointing and compilation; the outputs stay the same but for rounding.
 
     All layers share their code, so that one compilation serves them all. A GPU gets the model compiled whole: it
-    would wait for what Python does between the layers.
+    would wait for the Python between the layers.
 
     Args:
         model: On its device.
-        settings: What was chosen.
-        backend: What torch.compile makes code with.
+        machine: The settings.
+        backend: Of torch.compile.
     """
-    model.checkpointing = settings.checkpointing
-    if not settings.compile:
+    model.checkpointing = machine.checkpointing
+    if not machine.compile:
         return
-    is_whole = model.pos_embed.device.type == "cuda" and not settings.checkpointing
-    for part in [model] if is_whole else model.layers:
-        part.compile(backend=backend)
+    is_whole = model.pos_embed.device.type == "cuda" and not machine.checkpointing
+    for module in [model] if is_whole else model.layers:
+        module.compile(backend=backend)
 
 
-def check_precision(device: torch.device, precision: str) -> None:
-    """Refuse what a device cannot compute in, before anything is trained.
+def make_deterministic(device: torch.device, num_threads: int) -> None:
+    """Make the whole process compute the same bits for the same input.
+
+    That takes equal hardware, an equal version of torch, and an equal number of threads, because threads decide the
+    order of a sum.
 
     Args:
         device: Where the model computes.
-        precision: As in `TrainingConfig`.
-
-    Raises:
-        SettingsError: The device has no such arithmetic.
+        num_threads: CPU threads of torch.
     """
-    if precision == "float32":
-        return
-    is_there = torch.amp.autocast_mode.is_autocast_available(device.type)
-    if is_there and precision == "bfloat16" and device.type == "cuda":
-        is_there = torch.cuda.is_bf16_supported()
-    if not is_there:
-        raise SettingsError(
-            f"The run computes in {precision}, which the device {str(device)!r} does not know.",
-            "Train on another device, or join a run that computes in float32.",
-        )
+    torch.set_num_threads(num_threads)
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+        # Kernels without a deterministic form warn: a volunteer's GPU should train rather than refuse.
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        # Else every new tensor is filled before it is written: 500 kernels a step of DiT-B/2.
+        torch.utils.deterministic.fill_uninitialized_memory = False
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep the memory it frees instead of giving it back to the system after every layer.
+    """Keep freed memory in this process instead of returning it to the system after every layer.
 
-    Large tensors on a CPU come from the system page by page, at the price of a fault for each, step after step. For
-    glibc alone; elsewhere nothing is changed.
+    Large tensors on a CPU come from the system page by page, with a fault for each, at every step. No-op
+    without glibc.
     """
     if not sys.platform.startswith("linux"):
         return

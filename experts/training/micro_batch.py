@@ -1,18 +1,18 @@
-"""How many rows fit into a machine's memory together, found by trial and remembered.
+"""How many rows are in memory together: chosen, or found by trial and remembered.
 
-    <work_dir>/micro_batch.json    {"rows": 4, "for": "NVIDIA A40, 256 rows, checkpointing off"}
+    <work_dir>/micro_batch.json    {"rows": 4, "for": "NVIDIA A40, 256 rows, checkpointing"}
 
-On a GPU the trial is the largest batch there can be, halved until it fits. A CPU does not refuse memory, its system
-ends the process: there, what one row leaves behind for the backward pass is counted.
+On a GPU the trial is the largest batch of the task, halved until it fits. A CPU does not refuse memory, its system
+ends the process: there, what one row keeps for the backward pass is counted.
 
-The found number is kept when training goes on: another one would change the rounding of sums.
+The number is kept when training resumes: another one would change the rounding of sums.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -24,14 +24,14 @@ from torch import Tensor, nn
 from paris.experts.errors import TrainingError
 from paris.experts.files import write_whole
 from paris.experts.settings import Settings
+from paris.experts.training.batches import Batch
+from paris.experts.training.config import BaseTrainingConfig
+from paris.experts.training.machine import MachineSettings
+from paris.experts.training.memory import is_out_of_memory, rows_within
 
 _FILE = "micro_batch.json"
-_COPIES = 5
-"""Of the weights: themselves, gradients, two moments, average."""
-_PROCESS_BYTES = 512 << 20
-"""What Python, torch and the data take beside the model."""
-_WORKSPACE = 1.3
-"""Gradients and intermediate results of a layer, beside what the forward pass keeps."""
+Backward = Callable[[Sequence[Batch]], Tensor]
+"""Replaces the gradients by those of some pieces; returns the loss `[]`."""
 
 
 class _Remembered(Settings):
@@ -43,119 +43,90 @@ class _Remembered(Settings):
 
 @dataclass
 class MicroBatch:
-    """Rows in memory together; fewer after the memory was found too small.
+    """Rows in memory together; halved when the memory turns out too small.
 
     Args:
-        rows: So many, as found so far.
+        rows: The number so far.
         path: Where it is remembered; None: nowhere, because it was chosen.
-        circumstances: What it holds for.
+        circumstances: Device, batch size and settings that it is remembered for.
+        is_untried: Whether `try_out` is still to be called.
     """
 
     rows: int
     path: Path | None = None
     circumstances: str = ""
+    is_untried: bool = False
 
     @classmethod
-    def remembered(cls, work_dir: Path, circumstances: str) -> MicroBatch | None:
-        """What an earlier trial in the same circumstances found; None where there was none.
-
-        Args:
-            work_dir: The task's folder.
-            circumstances: Device, batch size, and whatever else decides what fits.
-        """
-        path = work_dir / _FILE
+    def of(cls, config: BaseTrainingConfig, machine: MachineSettings, work_dir: Path) -> MicroBatch:
+        """The chosen size, the machine's before the run's; else the remembered one; else the whole batch, untried."""
+        if chosen := machine.micro_batch_size or config.micro_batch_size:
+            return cls(min(chosen, config.batch_size))
+        path, circumstances = work_dir / _FILE, _circumstances(config, machine)
         try:
             found = _Remembered.model_validate_json(path.read_bytes())
         except (FileNotFoundError, ValidationError):
-            return None  # never tried, or of another version: tried again
-        return cls(found.rows, path, circumstances) if found.circumstances == circumstances else None
+            found = None  # the first trial, or a file of another version
+        if found is not None and found.circumstances == circumstances:
+            return cls(found.rows, path, circumstances)
+        return cls(config.batch_size, path, circumstances, is_untried=True)
 
-    @classmethod
-    def to_remember(cls, rows: int, work_dir: Path, circumstances: str) -> MicroBatch:
-        """The start of a trial, whose outcome `remember` and `halve` write down.
-
-        Args:
-            rows: So many at first.
-            work_dir: The task's folder.
-            circumstances: As for `remembered`.
-        """
-        return cls(rows, work_dir / _FILE, circumstances)
-
-    def remember(self) -> None:
-        """Write it down, where it was not chosen by somebody."""
-        if self.path is not None:
-            write_whole(self.path, json.dumps({"rows": self.rows, "for": self.circumstances}).encode())
-
-    def halve(self, error: Exception) -> None:
-        """Take half from now on, and remember it.
-
-        Args:
-            error: What the device said.
+    def run(self, backward: Backward, batch: Batch) -> Tensor:
+        """Backward of a batch in pieces that fit: halved, and done again, while the device is full.
 
         Raises:
-            TrainingError: It was one row already.
+            TrainingError: Not even one row fits.
         """
+        while True:
+            try:
+                return backward(batch.split(self.rows))
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                full = error.with_traceback(None)  # its frames hold what must be freed
+            if batch.x0.device.type == "cuda":
+                torch.cuda.empty_cache()
+            self._halve(full)
+
+    def try_out(self, backward: Backward, largest: Batch, model: nn.Module, machine: MachineSettings) -> None:
+        """Find the size before the first step, and remember it.
+
+        Args:
+            backward: Of the model.
+            largest: As many rows and text tokens as a batch of the task can have, on the model's device.
+            model: Whose gradients are replaced.
+            machine: Its memory limit counts on a CPU.
+
+        Raises:
+            TrainingError: Not even one row fits.
+        """
+        if largest.x0.device.type != "cpu":
+            self.run(backward, largest)
+        elif machine.memory_limit_bytes is not None:
+            row, limit = largest[:1], machine.memory_limit_bytes
+            # A compilation for one row would never be used again.
+            with torch.compiler.set_stance("force_eager") if machine.compile else contextlib.nullcontext():
+                self.rows = rows_within(limit, model, lambda: backward([row]), len(largest))
+        self.is_untried = False
+        self._remember()
+
+    def _halve(self, error: Exception) -> None:
         if self.rows == 1:
             raise TrainingError(
                 "Training does not fit into this machine's memory, even with one row at a time.",
                 "Set checkpointing = true, close other programs, or train on a larger device.",
             ) from error
         self.rows = -(-self.rows // 2)
-        self.remember()
+        self._remember()
+
+    def _remember(self) -> None:
+        if self.path is not None:
+            write_whole(self.path, json.dumps({"rows": self.rows, "for": self.circumstances}).encode())
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a device had no memory left: CUDA and ROCm have a type for it, MPS and CPUs say it in words."""
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    words = ("out of memory", "not enough memory", "can't allocate memory")
-    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
-
-
-def rows_within(limit_bytes: int, model: nn.Module, one_row: Callable[[], Tensor], batch_size: int) -> int:
-    """How many rows fit on a CPU: the batch, halved until what it needs is within the limit.
-
-    Args:
-        limit_bytes: What the process may take.
-        model: On the CPU.
-        one_row: The loss `[]` of one row; its backward pass is not done.
-        batch_size: Rows of a whole batch.
-    """
-    with counted_for_backward(model) as count:
-        one_row()
-    fixed = _PROCESS_BYTES + _COPIES * sum(parameter.nbytes for parameter in model.parameters())
-    rows = batch_size
-    while rows > 1 and fixed + rows * count.num_bytes * _WORKSPACE > limit_bytes:
-        rows = -(-rows // 2)
-    return rows
-
-
-@dataclass
-class Counted:
-    """Bytes of tensors that a forward pass kept for the backward pass, each memory once."""
-
-    num_bytes: int = 0
-
-
-@contextlib.contextmanager
-def counted_for_backward(model: nn.Module) -> Iterator[Counted]:
-    """Count what is kept inside this context, weights left out.
-
-    Args:
-        model: Whose weights do not count: they are there anyway.
-    """
-    seen = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    count = Counted()
-    # Held until the end, so that no freed memory comes back under the same address and is taken for the same.
-    kept: list[Tensor] = []
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in seen:
-            seen.add(storage.data_ptr())
-            count.num_bytes += storage.nbytes()
-            kept.append(tensor)
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        yield count
+def _circumstances(config: BaseTrainingConfig, machine: MachineSettings) -> str:
+    device = torch.device(machine.device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    limit = f", limit {machine.memory_limit_bytes}" if device.type == "cpu" else ""
+    settings = [name for name in ("checkpointing", "compile") if getattr(machine, name)]
+    return ", ".join([f"{name}{limit}", f"{config.batch_size} rows", *settings])

@@ -1,5 +1,9 @@
 """Training the router: which cluster does a noisy row come from? Done last, by the organiser, on all clusters.
 
+<work_dir>/snapshots/...          see snapshots.py
+<work_dir>/micro_batch.json       see micro_batch.py
+<work_dir>/losses.json            the loss curve so far: {"losses": [[10, 1.38], [20, 1.31], ...]}
+
 Clusters come in their natural proportions: the router's posterior is then the weight of each expert in the
 mixture, as the theory of decentralised flow matching asks (McAllister et al., arXiv 2501.05450, equation 7).
 
@@ -8,150 +12,217 @@ Shapes: B rows, K clusters.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor
 
 from paris.experts.data.cluster import ClusterData
 from paris.experts.data.order import RowOrder
 from paris.experts.errors import TrainingError
+from paris.experts.files import write_whole
 from paris.experts.frozen.codec import Codec
 from paris.experts.frozen.text import TextEncoder
 from paris.experts.models.presets import RouterConfig
 from paris.experts.models.prompt_router import CAPTION_DROPOUT
 from paris.experts.models.router import Router, initial_router
-from paris.experts.objectives.flow import interpolate
 from paris.experts.seeding import generator_for
-from paris.experts.training.config import OptimizerConfig
-from paris.experts.training.learner import Learner, make_deterministic, smoothed_loss
-from paris.experts.training.router_report import RouterReport, RouterText, heldout_posteriors
+from paris.experts.settings import Settings
+from paris.experts.training.batches import Batch, largest_batch
+from paris.experts.training.config import BaseTrainingConfig, Progress
+from paris.experts.training.loop import TrainingLoop, Watch
+from paris.experts.training.machine import MachineSettings, make_deterministic
+from paris.experts.training.micro_batch import MicroBatch
+from paris.experts.training.precision import check_precision
+from paris.experts.training.router_report import RouterReport, heldout_posteriors
+from paris.experts.training.snapshots import SnapshotStore
+from paris.experts.training.state import TrainState
+from paris.experts.training.step import TrainStep
 
 _REPORT_EVERY = 10
 
 
-class RouterTrainingConfig(OptimizerConfig):
+class RouterTrainingConfig(BaseTrainingConfig):
     """How the router is trained."""
 
     window_shards: Annotated[int, Field(ge=1)] = 64
-    """Over how many shards, of all clusters together, rows are mixed."""
+    """Shards, of all clusters together, over which rows are mixed."""
+
+
+class RouterTask(Settings):
+    """One router to be trained."""
+
+    seed: Annotated[int, Field(ge=0)]
+    """The run's seed."""
+    router: RouterConfig
+    """`num_clusters` is the number of clusters in the data."""
+    training: RouterTrainingConfig
+    data_digest: str = ""
+    """Of the rows, the codec and the text encoder; snapshots of other data are refused."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that decides the result; without `micro_batch_size`, which is rounding."""
+        content = self.model_dump(mode="json", exclude={"training": {"micro_batch_size"}})
+        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+class RouterRows(NamedTuple):
+    """The data of a router, one entry a cluster."""
+
+    training: Sequence[ClusterData]
+    heldout: Sequence[ClusterData]
 
 
 def train_router(
-    config: RouterConfig,
-    clusters: Sequence[ClusterData],
-    heldout: Sequence[ClusterData],
+    task: RouterTask,
+    rows: RouterRows,
     codec: Codec,
-    training: RouterTrainingConfig,
-    *,
-    seed: int,
-    text_encoder: TextEncoder | None = None,
-    device: str = "cpu",
-    num_threads: int = 1,
+    text_encoder: TextEncoder | None,
+    work_dir: Path,
+    machine: MachineSettings | None = None,
     on_progress: Callable[[int, float], None] | None = None,
 ) -> tuple[Router, RouterReport]:
-    """Train a router from its initial weights, and judge it on held-out rows.
+    """Train a router from the newest good snapshot to the end, and judge it on held-out rows.
 
-    The result is a function of the arguments, on the same hardware and number of threads.
+    The result is the same to the last bit on the same hardware, version of torch and number of threads, however
+    often training is killed. Settings for compilation and checkpointing are those of experts, and are not used.
 
     Args:
-        config: Shape of the router; `num_clusters` is the number of clusters given.
-        clusters: Training rows of each cluster.
-        heldout: Held-out rows of each cluster.
-        codec: From stored rows to what the router sees.
-        training: How.
-        seed: The run's seed.
-        text_encoder: Of the rows' captions, for a router that sees the prompt; it learns the null prompt too.
-        device: Where the router computes.
-        num_threads: CPU threads of torch, for the whole process.
-        on_progress: Called every few steps with steps done and the smoothed loss.
+        task: The task.
+        rows: Its data.
+        codec: From stored rows to the router's input.
+        text_encoder: Of the captions, for a router that sees the prompt; it learns the null prompt too.
+        work_dir: Folder of the snapshots; the same one resumes.
+        machine: Device, threads and the like; None: one thread of the CPU.
+        on_progress: Called every 10 steps with steps done and the smoothed loss.
 
     Returns:
-        The router with its EMA weights, on the CPU, and what it learned.
+        The router with its EMA weights, on the CPU, and its report.
 
     Raises:
-        TrainingError: Another number of clusters than the router has, no text encoder for a router that sees the
-            prompt, or the loss is not finite.
+        TrainingError: The data has another number of clusters than the router, a router that sees the prompt has no
+            text encoder, or training diverged; the last snapshot is kept.
+        SettingsError: The device lacks the task's precision.
+        DiskFullError: No space for a snapshot; earlier snapshots are kept.
+        SnapshotError: The snapshots in `work_dir` are of another task; nothing is changed.
     """
-    if not len(clusters) == len(heldout) == config.num_clusters:
-        found = f"{len(clusters)} training and {len(heldout)} held-out clusters were given"
-        raise TrainingError(f"The router has {config.num_clusters} clusters, {found}.")
-    if config.text_embed_dim is not None and text_encoder is None:
-        raise TrainingError("This router sees the prompt, and there is nothing to encode it.", "Pass a text encoder.")
+    config, machine = task.router, machine or MachineSettings()
+    _check(config, rows, text_encoder)
     if config.text_embed_dim is None:
         text_encoder = None
-    make_deterministic(torch.device(device), num_threads)
-    rows = _AllRows(clusters, codec, text_encoder, training.window_shards, seed)
-    learner = Learner(initial_router(config, seed).to(device), training)
-    losses = _train(learner, rows, training, seed, torch.device(device), on_progress)
-    learner.model.load_state_dict(learner.average)
-    router = learner.model
+    device = torch.device(machine.device)
+    check_precision(device, task.training.precision)
+    make_deterministic(device, machine.num_threads)
+    router = initial_router(config, task.seed).to(device)
+    state = TrainState(router, task.training)
+    curve = _LossCurve(work_dir / "losses.json", on_progress)
+    store = SnapshotStore(work_dir / "snapshots", task.digest, state.specs())
+    loop = TrainingLoop(state, store, Watch(curve.add, lambda: False, _REPORT_EVERY))
+    batches = RouterBatches(task, rows.training, codec, text_encoder)
+    if not loop.is_complete:
+        step = TrainStep(state, MicroBatch.of(task.training, machine, work_dir), criterion=F.cross_entropy)
+        if step.micro_batch.is_untried:
+            largest = _largest_batch(task, text_encoder).to(device)
+            step.micro_batch.try_out(step.backward, largest, router, machine)
+        loop.run(step, batches.batch, machine)
+    router.load_state_dict(state.ema.average)
     logs, labels = heldout_posteriors(
-        router, heldout, codec, text_encoder, seed=seed, batch_size=training.batch_size, device=torch.device(device)
+        router,
+        rows.heldout,
+        codec,
+        text_encoder,
+        seed=task.seed,
+        batch_size=task.training.batch_size,
+        device=device,
     )
-    report = RouterReport.of(logs, labels, steps=training.steps, num_rows=rows.num_rows, losses=losses)
+    report = RouterReport.of(
+        logs, labels, steps=task.training.steps, num_rows=batches.num_rows, losses=tuple(curve.points)
+    )
     return router.cpu(), report
 
 
-class _AllRows:
-    """All clusters as one set of rows with labels, in a deterministic order."""
+class RouterBatches:
+    """The batches of a router: the rows of all clusters in a deterministic order, with their clusters as target.
+
+    Args:
+        task: Its seed and settings.
+        clusters: Training rows of each cluster.
+        codec: From stored rows to the router's input.
+        encoder: Of the captions; None for a router that does not see them.
+    """
 
     def __init__(
-        self,
-        clusters: Sequence[ClusterData],
-        codec: Codec,
-        encoder: TextEncoder | None,
-        window_shards: int,
-        seed: int,
+        self, task: RouterTask, clusters: Sequence[ClusterData], codec: Codec, encoder: TextEncoder | None
     ) -> None:
-        self._clusters, self._codec, self._encoder, self._seed = clusters, codec, encoder, seed
-        self._homes = [(k, shard) for k, data in enumerate(clusters) for shard in range(data.num_shards)]
+        self._task, self._clusters, self._codec, self._encoder = task, clusters, codec, encoder
+        self._shards = [(k, shard) for k, data in enumerate(clusters) for shard in range(data.num_shards)]
         shard_rows = [count for data in clusters for count in data.shard_rows]
-        self._order = RowOrder(seed, "router", shard_rows, window_shards)
+        self._order = RowOrder(task.seed, "router", shard_rows, task.training.window_shards)
         self.num_rows = sum(shard_rows)
 
-    def batch(self, step: int, batch_size: int) -> tuple[Tensor, RouterText, Tensor]:
-        """Rows `[B, C, H, W]`, their text where the router sees it, and clusters `[B]` of one step."""
-        picks = [(*self._homes[shard], row) for shard, row in self._order.batch(step, batch_size)]
-        stored = np.stack([self._clusters[k].shard(shard).latents[row] for k, shard, row in picks])
-        text: RouterText = ()
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, counted from 0, on the CPU."""
+        seed = self._task.seed
+        rows = [(*self._shards[shard], row) for shard, row in self._order.batch(step, self._task.training.batch_size)]
+        x0 = self._codec.to_model(np.stack([self._clusters[k].shard(shard).latents[row] for k, shard, row in rows]))
+        states = mask = None
         if self._encoder is not None:
-            captions = [self._clusters[k].shard(shard).captions[row] for k, shard, row in picks]
-            generator = generator_for(self._seed, "caption-dropout", "router", step)
+            captions = [self._clusters[k].shard(shard).captions[row] for k, shard, row in rows]
+            generator = generator_for(seed, "caption-dropout", "router", step)
             dropped = (torch.rand(len(captions), generator=generator) < CAPTION_DROPOUT).tolist()
-            text = self._encoder.encode(["" if drop else one for one, drop in zip(captions, dropped, strict=True)])
-        return self._codec.to_model(stored), text, torch.tensor([k for k, _, _ in picks])
-
-
-def _train(
-    learner: Learner,
-    rows: _AllRows,
-    training: RouterTrainingConfig,
-    seed: int,
-    device: torch.device,
-    on_progress: Callable[[int, float], None] | None,
-) -> tuple[tuple[int, float], ...]:
-    """All steps; the smoothed loss at every report."""
-    curve: list[tuple[int, float]] = []
-    fresh: list[Tensor] = []
-    for step in range(training.steps):
-        x0, text, labels = rows.batch(step, training.batch_size)
+            states, mask = self._encoder.encode(
+                ["" if drop else caption for caption, drop in zip(captions, dropped, strict=True)]
+            )
         generator = generator_for(seed, "step", "router", step)
         t = torch.rand(len(x0), generator=generator)
-        x_t = interpolate(x0, torch.randn(x0.shape, generator=generator), t)
-        seen = [part.to(device) for part in (x_t, t, *text)]
-        loss = F.cross_entropy(learner.model(*seen), labels.to(device))
-        loss.backward()
-        learner.apply_gradients()
-        fresh.append(loss.detach())
-        if learner.step % _REPORT_EVERY == 0 or learner.step == training.steps:
-            mean = smoothed_loss(curve[-1][1] if curve else None, fresh, learner.step - len(fresh))
-            curve.append((learner.step, mean))
-            fresh = []
-            if on_progress:
-                on_progress(learner.step, mean)
-    return tuple(curve)
+        noise = torch.randn(x0.shape, generator=generator)
+        return Batch(x0, noise, t, states, mask, target=torch.tensor([k for k, _, _ in rows]))
+
+
+class _Losses(Settings):
+    """losses.json."""
+
+    losses: tuple[tuple[int, float], ...]
+
+
+class _LossCurve:
+    """Step and smoothed loss at every report, kept beside the snapshots for a training that resumes."""
+
+    def __init__(self, path: Path, on_progress: Callable[[int, float], None] | None) -> None:
+        self._path, self._on_progress = path, on_progress
+        self.points: list[tuple[int, float]] = []
+        if path.is_file():
+            self.points = list(_Losses.model_validate_json(path.read_bytes()).losses)
+
+    def add(self, progress: Progress) -> None:
+        """Take in a report; points after it are of steps that were lost, and are computed again."""
+        step, loss = progress.step, progress.loss
+        self.points = [point for point in self.points if point[0] < step]
+        if loss is None or not (step % _REPORT_EVERY == 0 or step == progress.steps):
+            return
+        self.points.append((step, loss))
+        write_whole(self._path, _Losses(losses=tuple(self.points)).model_dump_json().encode())
+        if self._on_progress:
+            self._on_progress(step, loss)
+
+
+def _check(config: RouterConfig, rows: RouterRows, text_encoder: TextEncoder | None) -> None:
+    if not len(rows.training) == len(rows.heldout) == config.num_clusters:
+        found = f"{len(rows.training)} training and {len(rows.heldout)} held-out clusters were given"
+        raise TrainingError(f"The router has {config.num_clusters} clusters, {found}.")
+    if config.text_embed_dim is not None and text_encoder is None:
+        raise TrainingError("This router sees the prompt, and there is nothing to encode it.", "Pass a text encoder.")
+
+
+def _largest_batch(task: RouterTask, text_encoder: TextEncoder | None) -> Batch:
+    rows = task.training.batch_size
+    text = None if text_encoder is None else text_encoder.config
+    return replace(largest_batch(task.router, text, rows), target=torch.zeros(rows, dtype=torch.int64))

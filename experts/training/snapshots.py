@@ -1,4 +1,4 @@
-"""Training state on disk: every so often, and resumable from.
+"""Snapshots: training state on disk, to resume from.
 
     snapshots/
       step-00000500/              scheduled: a link of the chain of commitments
@@ -9,8 +9,8 @@
                                    "commitment": ..., "commitment_step": 500}
       pause-00000620/             the same, saved because training was told to stop; no link of the chain
 
-A folder gets its name only when everything in it is on the disk. The two newest scheduled ones are kept, and the
-newest pause while nothing newer is there. Random numbers need no saving: they are functions of the step.
+A folder gets its name when everything in it is on the disk. The two newest scheduled ones are kept, and the newest
+pause while nothing newer is there. Random numbers need no saving: they are functions of the step.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from paris.experts.files import file_sha256, full_disk_named, sync, write_whole
 from paris.experts.settings import Settings
 from paris.experts.weights.checkpoint import TensorSpec, load_tensors, save_tensors
 
-PARTS = ("weights", "ema", "optimizer")
+FILES = ("weights", "ema", "optimizer")
 NO_COMMITMENT = "0" * 64
-"""What the first link of a chain has as its previous one."""
+"""The `previous` of the first link."""
 _KEPT = 2
 _MAX_STATE_BYTES = 1 << 16
 
@@ -41,48 +41,44 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class SnapshotState(Settings):
-    """state.json: what the files of a snapshot are, and where the chain stands."""
+    """state.json: the files of a snapshot, and its place in the chain."""
 
     task: Sha256
-    """Digest of what is trained: `TrainingTask.digest`."""
+    """Digest of the task: `TrainingTask.digest`."""
     step: Annotated[int, Field(ge=0)]
     """Optimizer steps done."""
     loss: float | None
-    """Smoothed training loss; carried on, so that stops do not show in it."""
+    """Smoothed training loss; carried on across stops."""
     files: dict[str, Sha256]
     previous: Sha256
     """The commitment before this one."""
     commitment: Sha256
-    """Of this snapshot where it is scheduled, else of the scheduled one before."""
+    """Of this snapshot if it is scheduled, else of the scheduled one before."""
     commitment_step: Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A snapshot read back.
-
-    Args:
-        state: What state.json says.
-        tensors: Part name to tensors, on the CPU.
-    """
+    """A snapshot read back."""
 
     state: SnapshotState
     tensors: dict[str, dict[str, Tensor]]
+    """File name to tensors, on the CPU."""
 
 
 def commitment_of(previous: str, task: str, step: int, files: Mapping[str, str]) -> str:
-    """The digest that ties a snapshot to its task, its step and all snapshots before it.
+    """The digest of a snapshot, its task, its step and all snapshots before it.
 
     Args:
         previous: The commitment before, `NO_COMMITMENT` for the first.
-        task: Digest of what is trained.
+        task: Digest of the task.
         step: Optimizer steps done.
-        files: Part name to SHA-256 of its file.
+        files: File name to SHA-256.
 
     Returns:
         64 hex digits.
     """
-    lines = [previous, task, str(step), *(f"{name} {files[name]}" for name in PARTS)]
+    lines = [previous, task, str(step), *(f"{name} {files[name]}" for name in FILES)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -92,9 +88,9 @@ class SnapshotStore:
 
     Args:
         folder: Made where it does not exist.
-        task: Digest of what is trained; snapshots of another task are refused.
-        specs: Part name to the tensors that it must hold.
-        notes: One sentence for each thing that was not as it should be.
+        task: Digest of the task; snapshots of another task are refused.
+        specs: File name to the tensors that it must hold.
+        notes: One sentence for each damaged snapshot.
     """
 
     folder: Path
@@ -106,7 +102,7 @@ class SnapshotStore:
         self,
         step: int,
         loss: float | None,
-        parts: Mapping[str, Mapping[str, Tensor]],
+        tensors: Mapping[str, Mapping[str, Tensor]],
         last: SnapshotState | None,
         *,
         scheduled: bool,
@@ -116,22 +112,19 @@ class SnapshotStore:
         Args:
             step: Optimizer steps done.
             loss: Smoothed training loss.
-            parts: Part name to tensors.
+            tensors: File name to tensors.
             last: The snapshot before, None for the first.
             scheduled: Whether it is a link of the chain of commitments.
 
-        Returns:
-            What its state.json says.
-
         Raises:
-            DiskFullError: No space; the snapshots that were there are as they were.
+            DiskFullError: No space; earlier snapshots are unchanged.
         """
         self._sweep()
         partial = self.folder / f".part-{step:08d}"
         try:
             with full_disk_named(partial):
                 partial.mkdir(parents=True)
-                files = {name: save_tensors(partial / f"{name}.safetensors", parts[name]) for name in PARTS}
+                files = {name: save_tensors(partial / f"{name}.safetensors", tensors[name]) for name in FILES}
                 state = self._state(step, loss, files, last, scheduled)
                 write_whole(partial / "state.json", json.dumps(state.to_settings(), indent=1).encode())
                 target = self.folder / f"{'step' if scheduled else 'pause'}-{step:08d}"
@@ -177,7 +170,7 @@ class SnapshotStore:
                 f"Snapshot {path} is of another task or of other settings.", "Use another folder, or remove this one."
             )
         tensors = {}
-        for name in PARTS:
+        for name in FILES:
             file = path / f"{name}.safetensors"
             if file_sha256(file) != state.files.get(name):
                 raise CheckpointError(f"{file.name} does not have the digest that state.json says.")
@@ -192,7 +185,7 @@ class SnapshotStore:
             state = SnapshotState.model_validate_json(data)
         except ValidationError as error:
             raise CheckpointError("state.json is not a snapshot's state.") from error
-        files = {name: state.files.get(name, "") for name in PARTS}
+        files = {name: state.files.get(name, "") for name in FILES}
         chained = commitment_of(state.previous, state.task, state.step, files)
         if state.step != _step_of(path) or (path.name.startswith("step-") and chained != state.commitment):
             raise CheckpointError("state.json does not fit its folder or its own commitment.")

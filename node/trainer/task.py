@@ -13,7 +13,8 @@ from paris.experts.data.cluster import wait_for_shard
 from paris.experts.frozen.codec import CodecConfig
 from paris.experts.frozen.text import TextConfig
 from paris.experts.models.presets import ModelConfig
-from paris.experts.training.expert_training import ExpertTraining, Finished, TrainingConfig, TrainingTask
+from paris.experts.training.config import Finished, TrainingConfig, TrainingTask
+from paris.experts.training.expert_training import ExpertTraining
 from paris.experts.training.machine import MachineSettings
 
 
@@ -72,9 +73,9 @@ def make_training(order: dict[str, Any], device: str, should_stop: Callable[[], 
         Path(order["work"]),
         lambda index: wait_for_shard(paths[index], should_stop),
         Path(order["text_folder"]),
-        device,
-        order["threads"] or _num_cores(),
-        machine=MachineSettings.from_settings(order.get("machine", {})),
+        MachineSettings.from_settings(
+            {**order.get("machine", {}), "device": device, "num_threads": order["threads"] or _num_cores()}
+        ),
     )
 
 

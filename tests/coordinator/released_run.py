@@ -22,7 +22,8 @@ from paris.experts.objectives.objectives import Objective
 from paris.experts.release.layout import write_layout
 from paris.experts.release.layout_fields import Layout
 from paris.experts.release.single import smallest_router
-from paris.experts.training.expert_training import ExpertTraining, TrainingConfig, TrainingTask
+from paris.experts.training.config import TrainingConfig, TrainingTask
+from paris.experts.training.expert_training import ExpertTraining
 
 TINY = Path(__file__).parents[1] / "swarm" / "tiny.toml"
 SIZE = 8

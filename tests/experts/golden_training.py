@@ -20,9 +20,10 @@ from paris.experts.models.presets import RouterConfig
 from paris.experts.models.prompt_router import train_prompt_router
 from paris.experts.release.layout import expert_path, read_layout
 from paris.experts.release.residency import ExpertBank
-from paris.experts.training.distillation import DistillationTask, lessons_of
-from paris.experts.training.expert_training import ExpertTraining, TrainingTask
-from paris.experts.training.router_training import RouterTrainingConfig, train_router
+from paris.experts.training.config import TrainingTask
+from paris.experts.training.distillation import DistillationTask, teacher_targets
+from paris.experts.training.expert_training import ExpertTraining
+from paris.experts.training.router_training import RouterRows, RouterTask, RouterTrainingConfig, train_router
 
 # An average that keeps 0.4 from step 3 on; a rate that warms up, falls, and decays the weights.
 SETTINGS = {"steps": 10, "snapshot_every": 4, "ema_decay": 0.4, "warmup_steps": 2, "weight_decay": 0.05}
@@ -49,7 +50,7 @@ def golden_training(folder: Path) -> dict[str, Golden]:
     release = make_release(folder / "release")
     makers: dict[str, Callable[[], Golden]] = {
         **{name: lambda name=name: _expert(folder, folder / name, **EXPERTS[name]) for name in EXPERTS},
-        **{name: lambda name=name: _router(folder, ROUTERS[name]) for name in ROUTERS},
+        **{name: lambda name=name: _router(folder, folder / name, ROUTERS[name]) for name in ROUTERS},
         "prompt router": lambda: _prompt_router(folder),
         "student": lambda: _student(folder, release, folder / "student"),
     }
@@ -66,16 +67,14 @@ def _student(folder: Path, release: Path, work: Path) -> Golden:
     teachers = tuple(file_sha256(expert_path(release, number)) for number in range(len(OBJECTIVES)))
     own = {"task_id": "student", "shard_clusters": _SHARD_CLUSTERS, "teachers": teachers}
     task = DistillationTask.from_settings({**dict(make_task(**SETTINGS)), **own})
-    made = _trained(task, folder, work, lessons=lessons_of(task, ExpertBank.open(release, layout)))
+    made = _trained(task, folder, work, with_targets=teacher_targets(task, ExpertBank.open(release, layout)))
     # The task names the digests of its teachers' random weights, which depend on the machine.
     return replace(made, same={}, bits={"task": task.digest, **made.bits})
 
 
 def _trained(task: TrainingTask, folder: Path, work: Path, **more: object) -> Golden:
     listener = Listener()
-    training = ExpertTraining(
-        task, work, lambda i: shard_path(folder, i), folder, num_threads=1, report_every=1, **more
-    )
+    training = ExpertTraining(task, work, lambda i: shard_path(folder, i), folder, report_every=1, **more)
     finished = training.run(listener.report, never)
     newest = work / "snapshots" / f"step-{task.steps:08d}"
     parts = {name: newest / f"{name}.safetensors" for name in ("weights", "ema", "optimizer")}
@@ -95,17 +94,16 @@ def _trained(task: TrainingTask, folder: Path, work: Path, **more: object) -> Go
     )
 
 
-def _router(folder: Path, text_embed_dim: int | None) -> Golden:
+def _router(folder: Path, work: Path, text_embed_dim: int | None) -> Golden:
     clusters = [_cluster(folder, cluster) for cluster in range(3)]
-    router, report = train_router(
-        RouterConfig(**_ROUTER, num_clusters=3, text_embed_dim=text_embed_dim),
-        clusters,
-        clusters,
-        load_codec(CodecConfig(), folder),
-        RouterTrainingConfig(steps=10, batch_size=8, learning_rate=3e-3, warmup_steps=2, ema_decay=0.4),
+    task = RouterTask(
         seed=7,
-        text_encoder=_encoder(folder) if text_embed_dim else None,
+        router=RouterConfig(**_ROUTER, num_clusters=3, text_embed_dim=text_embed_dim),
+        training=RouterTrainingConfig(steps=10, batch_size=8, learning_rate=3e-3, warmup_steps=2, ema_decay=0.4),
     )
+    encoder = _encoder(folder) if text_embed_dim else None
+    rows = RouterRows(clusters, clusters)
+    router, report = train_router(task, rows, load_codec(CodecConfig(), folder), encoder, work)
     judged = [loss for _, loss in report.losses] + [report.brier, *report.brier_by_noise]
     return _network(router.state_dict(), judged)
 

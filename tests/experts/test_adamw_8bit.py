@@ -9,11 +9,15 @@ from torch import nn
 
 from paris.experts.errors import TrainingError
 from paris.experts.training.adamw import AdamW, AdamW8Bit
-from paris.experts.training.config import OptimizerConfig
-from paris.experts.training.learner import Learner
+from paris.experts.training.config import BaseTrainingConfig
+from paris.experts.training.micro_batch import MicroBatch
+from paris.experts.training.state import TrainState
+from paris.experts.training.step import TrainStep
 from paris.experts.weights.checkpoint import load_tensors, save_tensors, specs_of
 
-CONFIG = OptimizerConfig(steps=50, batch_size=1, learning_rate=0.01, weight_decay=0.1, grad_clip=None, moments="8bit")
+CONFIG = BaseTrainingConfig(
+    steps=50, batch_size=1, learning_rate=0.01, weight_decay=0.1, grad_clip=None, moments="8bit"
+)
 SHAPES = {"large": (80, 64), "small": (7,)}
 
 
@@ -33,7 +37,7 @@ def feed(optimizer: AdamW | AdamW8Bit, parameters: dict[str, nn.Parameter], step
         for parameter in parameters.values():
             parameter.grad = torch.randn(parameter.shape, generator=generator) + 0.5
         with torch.no_grad():
-            optimizer.update(list(parameters), step, torch.tensor(2.0))
+            optimizer.update(list(parameters), step, CONFIG.learning_rate_at(step), torch.tensor(2.0))
 
 
 @pytest.mark.usefixtures("library")
@@ -52,31 +56,32 @@ def test_moments_in_8_bits_lead_to_nearly_the_same_weights_in_a_quarter_of_the_m
 
 @pytest.mark.usefixtures("library")
 def test_moments_in_8_bits_are_saved_and_restored_to_the_same_bits(tmp_path: Path) -> None:
-    def make_learner() -> Learner:
+    def make_state() -> TrainState:
         torch.manual_seed(1)
-        return Learner(nn.Linear(80, 64), CONFIG)
+        return TrainState(nn.Linear(80, 64), CONFIG)
 
-    def train(learner: Learner, steps: range) -> None:
+    def train(state: TrainState, steps: range) -> None:
         for step in steps:
-            learner.model(torch.randn(3, 80, generator=torch.Generator().manual_seed(step))).square().sum().backward()
-            learner.apply_gradients()
+            state.zero_grad()
+            state.model(torch.randn(3, 80, generator=torch.Generator().manual_seed(step))).square().sum().backward()
+            TrainStep(state, MicroBatch(1)).update()
 
-    whole, first, second = make_learner(), make_learner(), make_learner()
+    whole, first, second = make_state(), make_state(), make_state()
     train(whole, range(8))
     train(first, range(5))
     saved = {}
-    for part, tensors in first.parts().items():
-        save_tensors(tmp_path / part, tensors)
-        saved[part] = load_tensors(tmp_path / part, specs_of(second.parts()[part]))
+    for file, tensors in first.tensors().items():
+        save_tensors(tmp_path / file, tensors)
+        saved[file] = load_tensors(tmp_path / file, specs_of(second.tensors()[file]))
     assert saved["optimizer"]["exp_avg.weight"].dtype == torch.uint8
     second.restore(5, saved)
     train(second, range(5, 8))
-    for part, tensors in whole.parts().items():
+    for file, tensors in whole.tensors().items():
         for name, tensor in tensors.items():
-            assert torch.equal(tensor, second.parts()[part][name]), name
+            assert torch.equal(tensor, second.tensors()[file][name]), name
 
 
 def test_a_library_that_is_not_installed_is_named_with_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     with pytest.raises(TrainingError, match=r"8 bits.*pip install bitsandbytes"):
-        Learner(nn.Linear(3, 2), CONFIG)
+        TrainState(nn.Linear(3, 2), CONFIG)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from tiny_models import tiny_expert
 from tiny_training import SHARD_ROWS, make_data, make_task, shard_path
+from torch import nn
 
 from paris.experts.data.cluster import ClusterData
 from paris.experts.errors import SettingsError
@@ -14,8 +15,11 @@ from paris.experts.frozen.codec import load_codec
 from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.objectives.objectives import Objective
 from paris.experts.training.batches import Batch, Batches, draw_times
-from paris.experts.training.expert_training import TrainingConfig
-from paris.experts.training.learner import smoothed_loss
+from paris.experts.training.config import TrainingConfig
+from paris.experts.training.loop import smoothed_loss
+from paris.experts.training.micro_batch import MicroBatch
+from paris.experts.training.state import TrainState
+from paris.experts.training.step import TrainStep
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +27,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     make_data(folder)
     return folder
+
+
+def step_of(expert: nn.Module, objective: Objective) -> TrainStep:
+    return TrainStep(TrainState(expert, make_task().training), MicroBatch(1), objective)
 
 
 def make_batches(folder: Path, **training: object) -> Batches:
@@ -121,7 +129,7 @@ def test_text_that_is_padding_in_every_row_is_left_out_and_changes_nothing_but_r
     grads = []
     for one in (batch, cut):
         expert = tiny_expert()
-        one.loss(expert, objective).backward()
+        step_of(expert, objective).backward([one])
         grads.append([parameter.grad for parameter in expert.parameters()])
     for whole, part in zip(*grads, strict=True):
         torch.testing.assert_close(part, whole, rtol=1e-4, atol=1e-5 * whole.abs().max().item())
@@ -135,7 +143,8 @@ def test_padding_that_the_model_may_look_at_is_kept() -> None:
 def test_the_loss_of_a_batch_is_the_mean_of_its_pieces() -> None:
     batch, expert = padded([3, 9, 2, 4, 4], 9), tiny_expert()
     for objective in (Objective(), Objective(kind="epsilon")):
-        pieces = batch.pieces(2)
+        pieces, step = batch.split(2), step_of(expert, objective)
         assert [len(piece) for piece in pieces] == [2, 2, 1]
-        mean = sum(piece.loss(expert, objective) * len(piece) for piece in pieces) / 5
-        torch.testing.assert_close(mean, batch.loss(expert, objective))
+        mean = sum(step.backward([piece]) * len(piece) for piece in pieces) / 5
+        torch.testing.assert_close(mean, step.backward([batch]))
+        torch.testing.assert_close(mean, step.backward(pieces))

@@ -28,7 +28,7 @@ from paris.experts.release.residency import ExpertBank
 from paris.experts.release.single import single_layout, smallest_router, write_single
 from paris.experts.sampling.settings import SamplingSettings
 from paris.experts.training.batches import Batches
-from paris.experts.training.distillation import DistillationTask, Lessons, lessons_of
+from paris.experts.training.distillation import DistillationTask, TaughtBatches, teacher_targets
 from paris.experts.training.expert_training import ExpertTraining
 
 NUM_CLUSTERS = 3
@@ -104,9 +104,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(folder, read_layout(folder / "model"))
 
 
-def make(world: World, work: Path, most: int | None = None, together: int = 1, **changes: object) -> ExpertTraining:
+def make(
+    world: World, work: Path, most: int | None = None, steps_per_fetch: int = 1, **changes: object
+) -> ExpertTraining:
     task = world.task(**changes)
-    return student(task, world.bank(most), work, world.shard, world.model, together)
+    return student(task, world.bank(most), work, world.shard, world.model, steps_per_fetch)
 
 
 def student(
@@ -115,10 +117,10 @@ def student(
     work: Path,
     shard_path: Callable[[int], Path],
     parts: Path,
-    together: int = 1,
+    steps_per_fetch: int = 1,
 ) -> ExpertTraining:
-    lessons = lessons_of(task, bank, "cpu", together)
-    return ExpertTraining(task, work, shard_path, parts, report_every=1, lessons=lessons)
+    targets = teacher_targets(task, bank, "cpu", steps_per_fetch)
+    return ExpertTraining(task, work, shard_path, parts, report_every=1, with_targets=targets)
 
 
 def test_each_row_is_taught_by_the_expert_of_its_cluster_and_by_no_other(world: World) -> None:
@@ -126,18 +128,18 @@ def test_each_row_is_taught_by_the_expert_of_its_cluster_and_by_no_other(world: 
     data = ClusterData([world.shard(index) for index in range(len(SHARDS))])
     codec, encoder = load_codec(CodecConfig(), Path()), load_text_encoder(task.text, world.model)
     batches = Batches(task, data, codec, encoder)
-    lesson = Lessons(batches, world.bank(), task, torch.device("cpu"), 1).batch(3)
+    batch = TaughtBatches(batches, world.bank(), task, torch.device("cpu"), 1).batch(3)
     experts = [as_velocity(load_expert(world.model, world.layout, k), OBJECTIVES[k]) for k in range(NUM_CLUSTERS)]
     seen = set()
     for row, (shard, number) in enumerate(batches.rows(3)):
         cluster = SHARDS[shard][0]
-        assert np.array_equal(data.shard(shard).latents[number], codec.to_stored(lesson.x0[row]))
-        x = (1 - lesson.t[row]) * lesson.x0[row] + lesson.t[row] * lesson.noise[row]
+        assert np.array_equal(data.shard(shard).latents[number], codec.to_stored(batch.x0[row]))
+        x = (1 - batch.t[row]) * batch.x0[row] + batch.t[row] * batch.noise[row]
         one = slice(row, row + 1)
-        mask = None if lesson.text_mask is None else lesson.text_mask[one]
+        mask = None if batch.text_mask is None else batch.text_mask[one]
         with torch.no_grad():
-            said = experts[cluster](x[None], lesson.t[one], experts[cluster].project_text(lesson.text[one], mask))
-        torch.testing.assert_close(lesson.target[one], said, rtol=1e-4, atol=1e-4)
+            said = experts[cluster](x[None], batch.t[one], experts[cluster].project_text(batch.text[one], mask))
+        torch.testing.assert_close(batch.target[one], said, rtol=1e-4, atol=1e-4)
         seen.add(cluster)
     assert seen == {0, 1, 2}
 
@@ -150,16 +152,16 @@ def test_the_students_loss_to_its_teachers_falls(world: World, tmp_path: Path) -
 
 def test_teachers_that_come_and_go_teach_the_same_to_the_last_bit(world: World, tmp_path: Path) -> None:
     whole = make(world, tmp_path / "whole").run(lambda _: None, never)
-    few = make(world, tmp_path / "few", most=1, together=8).run(lambda _: None, never)
+    few = make(world, tmp_path / "few", most=1, steps_per_fetch=8).run(lambda _: None, never)
     assert (few.weights_sha256, few.commitment) == (whole.weights_sha256, whole.commitment)
 
 
 def test_a_distillation_that_was_stopped_goes_on_to_the_same_bits(world: World, tmp_path: Path) -> None:
-    whole = make(world, tmp_path / "whole", together=4).run(lambda _: None, never)
+    whole = make(world, tmp_path / "whole", steps_per_fetch=4).run(lambda _: None, never)
     listener = Listener(stop_after=7)
-    stopped = make(world, tmp_path / "cut", together=4).run(listener.report, listener.should_stop)
+    stopped = make(world, tmp_path / "cut", steps_per_fetch=4).run(listener.report, listener.should_stop)
     assert (stopped.step, stopped.is_complete) == (7, False)
-    cut = make(world, tmp_path / "cut", together=4).run(lambda _: None, never)
+    cut = make(world, tmp_path / "cut", steps_per_fetch=4).run(lambda _: None, never)
     assert (cut.weights_sha256, cut.commitment, cut.final_loss) == (
         whole.weights_sha256,
         whole.commitment,

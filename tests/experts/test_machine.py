@@ -13,8 +13,9 @@ from tiny_training import make_data, make_task
 from paris.experts.errors import SettingsError
 from paris.experts.models.model import DiTExpert
 from paris.experts.training.expert_training import ExpertTraining
-from paris.experts.training.machine import MachineSettings, check_precision, prepare
-from paris.experts.training.micro_batch import counted_for_backward
+from paris.experts.training.machine import MachineSettings, configure_model
+from paris.experts.training.memory import counted_for_backward
+from paris.experts.training.precision import check_precision
 
 LIGHT = """
 import runpy, sys
@@ -45,7 +46,7 @@ def train(folder: Path, work: Path, machine: MachineSettings) -> str | None:
 
 def test_checkpointing_keeps_less_and_gives_the_same_bits(tmp_path: Path) -> None:
     plain, saving = tiny_expert(), tiny_expert()
-    prepare(saving, MachineSettings(checkpointing=True))
+    configure_model(saving, MachineSettings(checkpointing=True))
     for one, other in zip(step_of(plain), step_of(saving), strict=True):
         assert torch.equal(one, other)
     make_data(tmp_path)
@@ -63,7 +64,7 @@ def kept_bytes(model: DiTExpert) -> int:
 def test_checkpointing_needs_memory_for_one_layer_where_all_would_be_kept() -> None:
     config = TINY.model_copy(update={"num_layers": 8})
     plain, saving = tiny_expert(config=config), tiny_expert(config=config)
-    prepare(saving, MachineSettings(checkpointing=True))
+    configure_model(saving, MachineSettings(checkpointing=True))
     assert kept_bytes(saving) < kept_bytes(plain) / 4
 
 
@@ -71,7 +72,7 @@ def test_all_layers_share_one_compilation_and_compute_what_they_did_before() -> 
     config = TINY.model_copy(update={"num_layers": 4})
     plain, compiled = tiny_expert(config=config), tiny_expert(config=config)
     # The backend that makes no machine code: what is compiled, and how often, is the same. The benchmark compares all.
-    prepare(compiled, MachineSettings(compile=True), backend="aot_eager")
+    configure_model(compiled, MachineSettings(compile=True), backend="aot_eager")
     assert list(compiled.state_dict()) == list(plain.state_dict())
     counters = torch._dynamo.utils.counters["stats"]
     before = counters["unique_graphs"]
@@ -89,7 +90,7 @@ def test_all_layers_share_one_compilation_and_compute_what_they_did_before() -> 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA or ROCm device")
 def test_a_gpu_compiles_the_whole_model_and_computes_what_it_did_before() -> None:
     plain, compiled = (tiny_expert().to("cuda") for _ in range(2))
-    prepare(compiled, MachineSettings(compile=True))
+    configure_model(compiled, MachineSettings(compile=True))
     assert list(compiled.state_dict()) == list(plain.state_dict())
     for rows, tokens in ((2, 3), (3, 4), (4, 3), (5, 2)):
         for one, other in zip(step_of(plain, rows, tokens), step_of(compiled, rows, tokens), strict=True):
@@ -108,7 +109,7 @@ def test_a_training_imports_neither_the_compiler_nor_a_library_that_nobody_asked
 def test_a_precision_that_a_device_does_not_know_is_refused() -> None:
     check_precision(torch.device("cpu"), "bfloat16")
     check_precision(torch.device("meta"), "float32")
-    with pytest.raises(SettingsError, match="bfloat16, which the device 'meta' does not know"):
+    with pytest.raises(SettingsError, match="bfloat16, which the device 'meta' does not support"):
         check_precision(torch.device("meta"), "bfloat16")
 
 

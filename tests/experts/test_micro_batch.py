@@ -13,13 +13,13 @@ from tiny_training import make_data, make_task
 from paris.experts.errors import TrainingError
 from paris.experts.models.model import initial_expert
 from paris.experts.training.batches import Batch
-from paris.experts.training.expert_training import ExpertTraining, TrainingTask
-from paris.experts.training.gradients import Gradients
-from paris.experts.training.learner import Learner
+from paris.experts.training.config import TrainingTask
+from paris.experts.training.expert_training import ExpertTraining
 from paris.experts.training.machine import MachineSettings
-from paris.experts.training.micro_batch import MicroBatch, counted_for_backward, is_out_of_memory, rows_within
-
-CPU = torch.device("cpu")
+from paris.experts.training.memory import counted_for_backward, is_out_of_memory, rows_within
+from paris.experts.training.micro_batch import MicroBatch
+from paris.experts.training.state import TrainState
+from paris.experts.training.step import TrainStep
 
 
 class SmallDevice(torch.nn.Module):
@@ -45,54 +45,60 @@ def some_batch(rows: int = 6) -> Batch:
     return Batch(x0, noise, torch.rand(rows, generator=generator), text, None)
 
 
-def gradients_of(work: Path, most_rows: int, **machine: object) -> tuple[Gradients, SmallDevice]:
+def step_of(work: Path, most_rows: int, **machine: object) -> tuple[TrainStep, SmallDevice]:
     task = make_task()
     model = SmallDevice(task, most_rows)
-    learner = Learner(model, task.training)
-    return Gradients(learner, task, CPU, MachineSettings.from_settings(machine), work), model
+    micro_batch = MicroBatch.of(task.training, MachineSettings.from_settings(machine), work)
+    return TrainStep(TrainState(model, task.training), micro_batch, task.training.objective), model
+
+
+def backward(step: TrainStep, batch: Batch) -> torch.Tensor:
+    return step.micro_batch.run(step.backward, batch)
 
 
 def test_a_full_device_gets_smaller_pieces_until_they_fit_and_the_gradients_are_the_same(tmp_path: Path) -> None:
-    small, model = gradients_of(tmp_path / "small", 2)
-    loss = small.of(some_batch())
+    small, model = step_of(tmp_path / "small", 2)
+    loss = backward(small, some_batch())
     assert model.seen == [6, 3, 2, 2, 2]
-    assert small.micro_batch_size == 2
-    large, whole = gradients_of(tmp_path / "large", 6)
-    torch.testing.assert_close(loss, large.of(some_batch()))
+    assert small.micro_batch.rows == 2
+    large, whole = step_of(tmp_path / "large", 6)
+    torch.testing.assert_close(loss, backward(large, some_batch()))
     for one, other in zip(model.parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-6)
 
 
 def test_what_was_found_is_remembered_for_the_same_circumstances_alone(tmp_path: Path) -> None:
-    found, _ = gradients_of(tmp_path, 3)
-    found.of(some_batch())
-    again, model = gradients_of(tmp_path, 3)
-    assert again.micro_batch_size == 3
-    again.of(some_batch())
+    found, _ = step_of(tmp_path, 3)
+    backward(found, some_batch())
+    again, model = step_of(tmp_path, 3)
+    assert again.micro_batch.rows == 3
+    backward(again, some_batch())
     assert model.seen == [3, 3]
-    assert gradients_of(tmp_path, 3, checkpointing=True)[0].micro_batch_size == 6
+    assert step_of(tmp_path, 3, checkpointing=True)[0].micro_batch.rows == 6
     (tmp_path / "micro_batch.json").write_text('{"rows": 0}')
-    assert gradients_of(tmp_path, 3)[0].micro_batch_size == 6
+    assert step_of(tmp_path, 3)[0].micro_batch.rows == 6
 
 
 def test_what_was_chosen_is_taken_and_not_remembered(tmp_path: Path) -> None:
-    chosen, model = gradients_of(tmp_path, 6, micro_batch_size=4)
-    chosen.of(some_batch())
+    chosen, model = step_of(tmp_path, 6, micro_batch_size=4)
+    backward(chosen, some_batch())
     assert model.seen == [4, 2]
     assert not (tmp_path / "micro_batch.json").exists()
 
 
 def test_a_device_without_room_for_one_row_is_an_error_that_says_what_helps(tmp_path: Path) -> None:
-    gradients, _ = gradients_of(tmp_path, 0)
+    step, model = step_of(tmp_path, 0)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
     with pytest.raises(TrainingError, match=r"even with one row.*checkpointing"):
-        gradients.of(some_batch())
+        step(some_batch())
+    assert all(torch.equal(one, other) for one, other in zip(before, model.parameters(), strict=True))
 
 
 def test_other_errors_of_a_model_are_not_taken_for_a_full_device(tmp_path: Path) -> None:
-    gradients, _ = gradients_of(tmp_path, 6)
+    step, _ = step_of(tmp_path, 6)
     with pytest.raises(RuntimeError, match="size of tensor"):
-        gradients.of(replace(some_batch(), t=torch.rand(5)))
-    assert gradients.micro_batch_size == 6
+        step(replace(some_batch(), t=torch.rand(5)))
+    assert step.micro_batch.rows == 6
 
 
 @pytest.mark.parametrize(
@@ -112,6 +118,20 @@ def test_what_a_layer_keeps_for_its_backward_pass_is_counted_once_and_without_we
         (linear(x) * 2 + linear(x)).tanh()
     # The input of both products is one tensor, and tanh keeps its result; weights are there anyway.
     assert count.num_bytes == 4 * (3 * 5 + 3 * 7)
+
+
+def test_what_a_backward_pass_keeps_for_itself_is_not_counted() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(5, 7), torch.nn.Linear(7, 5))
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        return torch.utils.checkpoint.checkpoint(model, x, use_reentrant=False).square().mean()
+
+    x = torch.randn(3, 5, requires_grad=True)
+    with counted_for_backward(model) as alone:
+        forward(x)
+    with counted_for_backward(model) as both:
+        forward(x).backward()
+    assert both.num_bytes == alone.num_bytes
 
 
 def test_on_a_cpu_the_batch_is_halved_until_what_it_keeps_is_within_the_limit() -> None:
@@ -144,4 +164,5 @@ def test_a_training_on_a_cpu_keeps_within_its_limit_and_says_so_in_its_folder(tm
     assert training.run(lambda _: None, lambda: False).is_complete
     kept = json.loads((tmp_path / "work" / "micro_batch.json").read_text())
     assert kept == {"rows": 1, "for": "cpu, limit 1, 6 rows"}
-    assert MicroBatch.remembered(tmp_path / "work", kept["for"]).rows == 1
+    remembered = MicroBatch.of(make_task(steps=2).training, machine, tmp_path / "work")
+    assert (remembered.rows, remembered.is_untried) == (1, False)

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +13,7 @@ from tiny_training import SHAPE, WORDS, make_rows
 
 from paris.experts.data.cluster import ClusterData
 from paris.experts.data.shards import write_shard
-from paris.experts.errors import TrainingError
+from paris.experts.errors import SnapshotError, TrainingError
 from paris.experts.frozen.codec import CodecConfig, load_codec
 from paris.experts.frozen.text import TextConfig, TextEncoder
 from paris.experts.frozen.text_loading import load_text_encoder
@@ -18,12 +22,16 @@ from paris.experts.models.presets import RouterConfig
 from paris.experts.models.router import Router
 from paris.experts.training.evaluate import stratified_draws
 from paris.experts.training.router_report import RouterReport, calibration_error
-from paris.experts.training.router_training import RouterTrainingConfig, train_router
+from paris.experts.training.router_training import RouterRows, RouterTask, RouterTrainingConfig, train_router
 
 CONFIG = RouterConfig(
     image_size=8, in_channels=3, patch_size=4, hidden_size=32, num_layers=2, num_heads=2, num_clusters=2
 )
 TRAINING = RouterTrainingConfig(steps=60, batch_size=32, learning_rate=5e-3, warmup_steps=5, ema_decay=0.95)
+
+
+def task_of(config: RouterConfig = CONFIG, **training: object) -> RouterTask:
+    return RouterTask(seed=3, router=config, training=TRAINING.model_copy(update=training))
 
 
 @pytest.fixture(scope="module")
@@ -52,44 +60,50 @@ def named(tmp_path: Path) -> tuple[list[ClusterData], TextEncoder]:
     return data, load_text_encoder(TextConfig(kind="vocabulary", dim=8, max_tokens=4, path="vocab.json"), tmp_path)
 
 
-def test_a_router_that_sees_the_prompt_knows_the_cluster_even_in_pure_noise(named) -> None:
+def test_a_router_that_sees_the_prompt_knows_the_cluster_even_in_pure_noise(named, tmp_path) -> None:
     data, encoder = named
     config = CONFIG.model_copy(update={"text_embed_dim": 8})
     codec = load_codec(CodecConfig(), Path())
-    router, report = train_router(config, data, data, codec, TRAINING, seed=3, text_encoder=encoder)
+    rows = RouterRows(data, data)
+    router, report = train_router(task_of(config), rows, codec, encoder, tmp_path / "seeing")
     assert router.sees_prompt
     assert min(report.accuracy_by_noise) > 0.95
-    _, blind = train_router(CONFIG, data, data, codec, TRAINING, seed=3, text_encoder=encoder)
+    _, blind = train_router(task_of(), rows, codec, encoder, tmp_path / "blind")
     assert blind.accuracy < 0.7
     null = router(torch.randn(1, *SHAPE), torch.ones(1), *encoder.encode([""])).softmax(1)
     assert null.max() < 0.9
 
 
-def test_a_router_that_sees_the_prompt_needs_something_to_encode_it(named) -> None:
+def test_a_router_that_sees_the_prompt_needs_something_to_encode_it(named, tmp_path) -> None:
     config = CONFIG.model_copy(update={"text_embed_dim": 8})
+    rows = RouterRows(named[0], named[0])
     with pytest.raises(TrainingError, match="nothing to encode"):
-        train_router(config, named[0], named[0], load_codec(CodecConfig(), Path()), TRAINING, seed=3)
+        train_router(task_of(config), rows, load_codec(CodecConfig(), Path()), None, tmp_path)
 
 
 Trained = tuple[Router, RouterReport, list[tuple[int, float]]]
 
 
-def train(clusters: tuple[list[ClusterData], list[ClusterData]]) -> Trained:
+def train(clusters: tuple[list[ClusterData], list[ClusterData]], work: Path, **training: object) -> Trained:
     heard: list[tuple[int, float]] = []
     router, report = train_router(
-        CONFIG,
-        *clusters,
+        task_of(**training),
+        RouterRows(*clusters),
         load_codec(CodecConfig(), Path()),
-        TRAINING,
-        seed=3,
-        on_progress=lambda *said: heard.append(said),
+        None,
+        work,
+        on_progress=lambda *progress: heard.append(progress),
     )
     return router, report, heard
 
 
+def is_same(one: Router, other: Router) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
 @pytest.fixture(scope="module")
-def trained(clusters: tuple[list[ClusterData], list[ClusterData]]) -> Trained:
-    return train(clusters)
+def trained(clusters: tuple[list[ClusterData], list[ClusterData]], tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return train(clusters, tmp_path_factory.mktemp("trained"))
 
 
 def test_a_router_tells_clusters_apart_in_data_and_not_in_noise(trained: Trained) -> None:
@@ -147,18 +161,63 @@ def test_progress_is_reported_and_the_loss_falls(trained: Trained) -> None:
 
 
 def test_the_same_arguments_make_the_same_router(
-    clusters: tuple[list[ClusterData], list[ClusterData]], trained: Trained
+    clusters: tuple[list[ClusterData], list[ClusterData]], trained: Trained, tmp_path: Path
 ) -> None:
-    router, report, _ = train(clusters)
+    router, report, _ = train(clusters, tmp_path)
     assert report == trained[1]
-    assert all(torch.equal(a, b) for a, b in zip(router.parameters(), trained[0].parameters(), strict=True))
+    assert is_same(router, trained[0])
+
+
+@pytest.mark.parametrize("killed_at", [20, 40, 60])
+def test_a_router_whose_training_was_killed_ends_with_the_same_weights_and_report(
+    clusters: tuple[list[ClusterData], list[ClusterData]], trained: Trained, tmp_path: Path, killed_at: int
+) -> None:
+    script = Path(__file__).with_name("killed_router.py")
+    paths = [[str(data.shard(i).path) for i in range(data.num_shards)] for data in (*clusters[0], *clusters[1])]
+    task = task_of(snapshot_every=15)
+    words = [sys.executable, str(script), task.model_dump_json(), json.dumps(paths), str(tmp_path), str(killed_at)]
+    assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+    assert list((tmp_path / "snapshots").glob(f"step-{killed_at // 15 * 15:08d}"))
+    router, report, heard = train(clusters, tmp_path, snapshot_every=15)
+    assert heard[0][0] == -(-(killed_at // 15 * 15) // 10) * 10
+    assert report == trained[1]
+    assert is_same(router, trained[0])
+
+
+def test_micro_batches_of_a_router_change_nothing_but_rounding(
+    clusters: tuple[list[ClusterData], list[ClusterData]], tmp_path: Path
+) -> None:
+    whole, _, _ = train(clusters, tmp_path / "whole", steps=3)
+    cut, _, _ = train(clusters, tmp_path / "cut", steps=3, micro_batch_size=7)
+    assert not is_same(whole, cut)
+    for one, other in zip(whole.parameters(), cut.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+    assert task_of(micro_batch_size=7).digest == task_of().digest != task_of(steps=3).digest
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_a_router_trains_in_another_precision_and_ends_elsewhere(
+    clusters: tuple[list[ClusterData], list[ClusterData]], trained: Trained, tmp_path: Path, precision: str
+) -> None:
+    router, report, _ = train(clusters, tmp_path, precision=precision)
+    assert report.accuracy_by_noise[0] > 0.95
+    assert {parameter.dtype for parameter in router.parameters()} == {torch.float32}
+    assert not is_same(router, trained[0])
+
+
+def test_snapshots_of_another_routers_task_are_refused(
+    clusters: tuple[list[ClusterData], list[ClusterData]], tmp_path: Path
+) -> None:
+    train(clusters, tmp_path, steps=3)
+    with pytest.raises(SnapshotError, match="of another task"):
+        train(clusters, tmp_path, steps=4)
 
 
 def test_a_router_for_another_number_of_clusters_is_refused(
-    clusters: tuple[list[ClusterData], list[ClusterData]],
+    clusters: tuple[list[ClusterData], list[ClusterData]], tmp_path: Path
 ) -> None:
     with pytest.raises(TrainingError, match="has 2 clusters, 1 training and 1 held-out"):
-        train((clusters[0][:1], clusters[1][:1]))
+        train((clusters[0][:1], clusters[1][:1]), tmp_path)
 
 
 def test_the_calibration_error_is_the_gap_between_what_is_said_and_what_holds() -> None:

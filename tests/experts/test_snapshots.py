@@ -10,24 +10,24 @@ from test_checkpoint import largest_file
 
 from paris.experts.errors import SnapshotError
 from paris.experts.files import DiskFullError
-from paris.experts.training.snapshots import NO_COMMITMENT, PARTS, SnapshotState, SnapshotStore
+from paris.experts.training.snapshots import FILES, NO_COMMITMENT, SnapshotState, SnapshotStore
 from paris.experts.weights.checkpoint import specs_of
 
 TASK = "a" * 64
 
 
-def parts_at(step: int, size: int = 3) -> dict[str, dict[str, torch.Tensor]]:
-    return {name: {"w": torch.full((size,), float(step + index))} for index, name in enumerate(PARTS)}
+def tensors_at(step: int, size: int = 3) -> dict[str, dict[str, torch.Tensor]]:
+    return {name: {"w": torch.full((size,), float(step + index))} for index, name in enumerate(FILES)}
 
 
 def make_store(folder: Path, task: str = TASK) -> SnapshotStore:
-    return SnapshotStore(folder, task, {name: specs_of(tensors) for name, tensors in parts_at(0).items()})
+    return SnapshotStore(folder, task, {name: specs_of(tensors) for name, tensors in tensors_at(0).items()})
 
 
 def save_scheduled(store: SnapshotStore, steps: list[int]) -> SnapshotState:
     last = None
     for step in steps:
-        last = store.save(step, 0.5, parts_at(step), last, scheduled=True)
+        last = store.save(step, 0.5, tensors_at(step), last, scheduled=True)
     assert last
     return last
 
@@ -50,16 +50,16 @@ def test_the_newest_snapshot_comes_back_and_two_are_kept(tmp_path: Path) -> None
     snapshot = make_store(tmp_path).latest()
     assert snapshot
     assert snapshot.state == last
-    assert torch.equal(snapshot.tensors["ema"]["w"], parts_at(15)["ema"]["w"])
+    assert torch.equal(snapshot.tensors["ema"]["w"], tensors_at(15)["ema"]["w"])
 
 
 def test_a_commitment_is_the_digest_of_the_one_before_the_task_the_step_and_the_files(tmp_path: Path) -> None:
     store = make_store(tmp_path)
-    first = store.save(5, 0.5, parts_at(5), None, scheduled=True)
-    second = store.save(10, 0.4, parts_at(10), first, scheduled=True)
+    first = store.save(5, 0.5, tensors_at(5), None, scheduled=True)
+    second = store.save(10, 0.4, tensors_at(10), first, scheduled=True)
     for state, before in ((first, NO_COMMITMENT), (second, first.commitment)):
         folder = tmp_path / f"step-{state.step:08d}"
-        digests = [hashlib.sha256((folder / f"{name}.safetensors").read_bytes()).hexdigest() for name in PARTS]
+        digests = [hashlib.sha256((folder / f"{name}.safetensors").read_bytes()).hexdigest() for name in FILES]
         text = f"{before}\n{TASK}\n{state.step}\nweights {digests[0]}\nema {digests[1]}\noptimizer {digests[2]}"
         assert state.commitment == hashlib.sha256(text.encode()).hexdigest()
         assert (state.previous, state.commitment_step) == (before, state.step)
@@ -68,19 +68,19 @@ def test_a_commitment_is_the_digest_of_the_one_before_the_task_the_step_and_the_
 def test_a_pause_carries_the_chain_on_without_a_link_of_its_own(tmp_path: Path) -> None:
     store = make_store(tmp_path)
     first = save_scheduled(store, [5])
-    pause = store.save(7, 0.5, parts_at(7), first, scheduled=False)
+    pause = store.save(7, 0.5, tensors_at(7), first, scheduled=False)
     assert (pause.commitment, pause.commitment_step) == (first.commitment, 5)
     resumed = make_store(tmp_path).latest()
     assert resumed
     assert resumed.state == pause
-    undisturbed = make_store(tmp_path / "other").save(10, 0.5, parts_at(10), first, scheduled=True)
-    assert store.save(10, 0.5, parts_at(10), pause, scheduled=True).commitment == undisturbed.commitment
+    undisturbed = make_store(tmp_path / "other").save(10, 0.5, tensors_at(10), first, scheduled=True)
+    assert store.save(10, 0.5, tensors_at(10), pause, scheduled=True).commitment == undisturbed.commitment
     assert names(tmp_path) == ["other", "step-00000005", "step-00000010"]
 
 
 def test_a_pause_before_the_first_link_is_resumable(tmp_path: Path) -> None:
     store = make_store(tmp_path)
-    pause = store.save(3, 0.5, parts_at(3), None, scheduled=False)
+    pause = store.save(3, 0.5, tensors_at(3), None, scheduled=False)
     assert (pause.commitment, pause.commitment_step) == (NO_COMMITMENT, 0)
     snapshot = make_store(tmp_path).latest()
     assert snapshot
@@ -125,7 +125,7 @@ def test_a_damaged_newest_snapshot_is_removed_with_a_note_and_the_one_before_is_
 def test_weights_that_are_not_finite_are_no_snapshot(tmp_path: Path) -> None:
     store = make_store(tmp_path)
     last = save_scheduled(store, [5])
-    store.save(10, 0.5, {**parts_at(10), "weights": {"w": torch.full((3,), torch.nan)}}, last, scheduled=True)
+    store.save(10, 0.5, {**tensors_at(10), "weights": {"w": torch.full((3,), torch.nan)}}, last, scheduled=True)
     snapshot = store.latest()
     assert snapshot
     assert snapshot.state.step == 5
@@ -142,7 +142,7 @@ def test_a_full_disk_leaves_the_earlier_snapshots_and_no_half_of_one(tmp_path: P
     store = make_store(tmp_path)
     last = save_scheduled(store, [5, 10])
     with largest_file(4096), pytest.raises(DiskFullError, match="No space left"):
-        store.save(15, 0.5, parts_at(15, size=10_000), last, scheduled=True)
+        store.save(15, 0.5, tensors_at(15, size=10_000), last, scheduled=True)
     assert names(tmp_path) == ["step-00000005", "step-00000010"]
     snapshot = store.latest()
     assert snapshot

@@ -16,7 +16,8 @@ from paris.experts.frozen.codec import CodecConfig
 from paris.experts.frozen.text import TextConfig
 from paris.experts.frozen.text_vocabulary import write_vocabulary
 from paris.experts.models.presets import ModelConfig
-from paris.experts.training.expert_training import ExpertTraining, Finished, Progress, TrainingConfig, TrainingTask
+from paris.experts.training.config import Finished, Progress, TrainingConfig, TrainingTask
+from paris.experts.training.expert_training import ExpertTraining
 
 SHAPE = (3, 8, 8)
 SHARD_ROWS = (11, 7, 9, 5)
@@ -116,7 +117,6 @@ def make_training(folder: Path, work: Path, report_every: int = 4, **training: o
         work,
         lambda index: shard_path(folder, index),
         folder,
-        num_threads=1,
         report_every=report_every,
     )
 

@@ -23,7 +23,8 @@ def undisturbed_weights(coordinator: MiniCoordinator, cluster: int, folder) -> s
     from paris.experts.frozen.codec import CodecConfig
     from paris.experts.frozen.text import TextConfig
     from paris.experts.models.presets import ModelConfig
-    from paris.experts.training.expert_training import ExpertTraining, TrainingConfig, TrainingTask
+    from paris.experts.training.config import TrainingConfig, TrainingTask
+    from paris.experts.training.expert_training import ExpertTraining
 
     task = coordinator.tasks[f"expert-{cluster}"]
     training = TrainingTask(

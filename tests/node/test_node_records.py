@@ -149,7 +149,7 @@ def test_the_volunteers_limits_are_what_is_declared(tmp_path):
 
 
 def test_the_window_that_the_agent_assumes_is_the_trainers():
-    from paris.experts.training.expert_training import TrainingConfig
+    from paris.experts.training.config import TrainingConfig
 
     assert TrainingConfig.model_fields["window_shards"].default == _WINDOW_SHARDS
 

@@ -18,7 +18,8 @@ from paris.experts.models.initial_weights import InitialWeights, starting_expert
 from paris.experts.models.model import DiTExpert
 from paris.experts.models.presets import ModelConfig
 from paris.experts.objectives.objectives import FLOW_MATCHING, Objective
-from paris.experts.training.expert_training import ExpertTraining, TrainingConfig, TrainingTask
+from paris.experts.training.config import TrainingConfig, TrainingTask
+from paris.experts.training.expert_training import ExpertTraining
 from paris.experts.weights.checkpoint import load_weights
 from paris.protocol.records import Lease, RunSpec, Task
 from paris.protocol.runid import make_run_id

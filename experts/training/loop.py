@@ -1,0 +1,152 @@
+"""The training loop: from the newest snapshot to the last step, with reports and snapshots on the way."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from paris.experts.errors import ShardError, TrainingError
+from paris.experts.training.batches import Batch
+from paris.experts.training.config import Progress
+from paris.experts.training.ema import ema_decay_at
+from paris.experts.training.loader import Loader
+from paris.experts.training.machine import MachineSettings, keep_freed_memory
+from paris.experts.training.snapshots import SnapshotState, SnapshotStore
+from paris.experts.training.state import RESTART, TrainState
+
+_LOSS_DECAY = 0.98
+
+
+class Watch(NamedTuple):
+    """Who follows a training, and may stop it."""
+
+    report: Callable[[Progress], None]
+    """Called at the start, every `every` steps, and after each scheduled snapshot."""
+    should_stop: Callable[[], bool]
+    """Asked after each step; True saves a snapshot and returns."""
+    every: int = 10
+
+
+class TrainingLoop:
+    """One training, resumed from the newest good snapshot when made.
+
+    The result is the same to the last bit however often it is stopped or killed.
+
+    Args:
+        state: The model at its initial weights; restored.
+        store: The snapshots of this task.
+        watch: Hears of the start at once.
+
+    Raises:
+        SnapshotError: The snapshots are of another task; nothing is changed.
+    """
+
+    def __init__(self, state: TrainState, store: SnapshotStore, watch: Watch) -> None:
+        self._state, self._store, self._watch = state, store, watch
+        self._last: SnapshotState | None = None
+        self.loss: float | None = None
+        """Training loss, smoothed over some 50 steps; None before the first step."""
+        self._unread_losses: list[Tensor] = []
+        if snapshot := store.latest():
+            self._last, self.loss = snapshot.state, snapshot.state.loss
+            state.restore(snapshot.state.step, snapshot.tensors)
+        self._report(0.0, " ".join(store.notes))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all steps are done."""
+        return self._state.step == self._state.config.steps
+
+    @property
+    def commitment(self) -> tuple[str | None, int]:
+        """The last link of the chain and its step; None and 0 before the first."""
+        if self._last is None or self._last.commitment_step == 0:
+            return None, 0
+        return self._last.commitment, self._last.commitment_step
+
+    def run(self, step: Callable[[Batch], Tensor], batch: Callable[[int], Batch], machine: MachineSettings) -> None:
+        """Train to the last step, or until told to stop.
+
+        Args:
+            step: One optimizer step, which returns the loss `[]`.
+            batch: The batch of a step, on the CPU; called in a thread.
+            machine: How many batches it prepares ahead.
+
+        Raises:
+            TrainingError: The loss or a weight is not finite, or no row fits into memory; the last snapshot is kept.
+            DiskFullError: No space for a snapshot; earlier ones are kept.
+            ShardError: A shard cannot be read.
+        """
+        state = self._state
+        if state.device.type == "cpu":
+            keep_freed_memory()
+        try:
+            with Loader(batch, state.step, state.config.steps, machine.batches_ahead, state.device) as loader:
+                self._run(step, loader)
+        except ShardError:
+            if not self._watch.should_stop():
+                raise
+            # Told to stop while a batch waited for its shard.
+            if state.step > (self._last.step if self._last else 0):
+                self._read_losses()
+                self._save(scheduled=False)
+
+    def _run(self, step: Callable[[Batch], Tensor], loader: Loader) -> None:
+        state, config, watch = self._state, self._state.config, self._watch
+        began = time.monotonic()
+        while state.step < config.steps:
+            self._unread_losses.append(step(loader.next()))
+            is_scheduled = state.step % config.snapshot_every == 0 or state.step == config.steps
+            is_stop = watch.should_stop()
+            if not (is_scheduled or is_stop or state.step % watch.every == 0):
+                continue
+            num_steps = len(self._unread_losses)
+            self._read_losses()
+            speed = num_steps / (time.monotonic() - began)
+            if is_scheduled or is_stop:
+                self._save(scheduled=is_scheduled)
+            self._report(speed)
+            began = time.monotonic()
+            if is_stop:
+                return
+
+    def _read_losses(self) -> None:
+        """Seldom: each time the CPU waits for the device."""
+        if self._unread_losses:
+            first_step = self._state.step - len(self._unread_losses)
+            self.loss = smoothed_loss(self.loss, self._unread_losses, first_step)
+            self._unread_losses = []
+
+    def _save(self, *, scheduled: bool) -> None:
+        state = self._state
+        state.check_finite()
+        self._last = self._store.save(state.step, self.loss, state.tensors(), self._last, scheduled=scheduled)
+
+    def _report(self, steps_per_s: float, note: str = "") -> None:
+        state = self._state
+        self._watch.report(Progress(state.step, state.config.steps, self.loss, steps_per_s, *self.commitment, note))
+
+
+def smoothed_loss(loss: float | None, losses: Sequence[Tensor], first_step: int) -> float:
+    """Take the losses of some steps into a running mean over some 50 steps.
+
+    Args:
+        loss: The mean so far; None before the first step.
+        losses: One `[]` a step, at least one.
+        first_step: Number of the first of them, from 0.
+
+    Raises:
+        TrainingError: One of them is not finite; the message names its step.
+    """
+    mean = 0.0 if loss is None else loss
+    for step, value in enumerate(torch.stack(list(losses)).tolist(), first_step):
+        if not math.isfinite(value):
+            raise TrainingError(f"The loss of step {step} is {value}: training diverged.", RESTART)
+        decay = 0.0 if step == 0 else ema_decay_at(step, _LOSS_DECAY)
+        mean = decay * mean + (1.0 - decay) * value
+    return mean
