@@ -4,7 +4,7 @@ router/config.json  pytorch_model.safetensors     the router, as in a release
 router/prompt_router.safetensors                  p(k | prompt), trained beside it
 router/report.json                                accuracy and calibration by noise level, losses, source of the rows
 router/summary.txt                                one sentence, written last: marks the folder as complete
-router/training/<digest>/snapshots ...            while it trains: a job that was killed resumes from them
+router/training/<digest>/snapshots ...            during training; a killed job resumes from them
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def run_router_job(run: RunDir, *, from_samples: bool = False) -> str:
     """
     spec = make_spec(run, [])
     rows = _sampled_rows(run) if from_samples else _prepared_rows(run)
-    busy = RunDirError(f"Another process trains the router of {run.path}.", "Wait for it.")
+    busy = RunDirError(f"Another process trains the router of {run.path}.", "Wait until it ends.")
     with hold_lock(run.router / "training.lock", busy):
         router, report = _fit_router(run, spec, rows)
         prompt_router = _fit_prompt_router(run, spec, rows.clusters)
@@ -136,7 +136,7 @@ def _fit_router(run: RunDir, spec: RunSpec, rows: _Rows) -> tuple[Router, Router
         RouterRows(rows.clusters, rows.heldout),
         load_codec(CodecConfig.from_settings(spec.codec), run.data),
         load_text_encoder(text, run.data, compute.device) if task.router.text_embed_dim else None,
-        run.router / "training" / task.digest[:16],  # other data or settings begin in another folder
+        run.router / "training" / task.digest[:16],  # never resume from snapshots of other data or settings
         MachineSettings(device=compute.device, num_threads=compute.num_threads or torch.get_num_threads()),
         on_progress=write_progress,
     )

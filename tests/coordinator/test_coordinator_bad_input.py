@@ -56,7 +56,7 @@ def run(prepared, tmp_path):
     return Path(shutil.copytree(prepared, tmp_path / "run"))
 
 
-def mend(run: Path, old: str, new: str) -> None:
+def edit_config(run: Path, old: str, new: str) -> None:
     text = (run / "run.toml").read_text()
     assert old in text
     (run / "run.toml").write_text(text.replace(old, new))
@@ -114,7 +114,7 @@ def test_serve_with_its_dht_port_taken_says_so_and_leaves_no_hub_behind(run):
 
 @pytest.mark.slow
 def test_serve_with_a_hub_elsewhere_that_is_down_or_without_a_token(run):
-    mend(run, "embedded = true", "embedded = false")
+    edit_config(run, "embedded = true", "embedded = false")
     endpoint = RunDir.open(run).config.hub.endpoint
     assert failed(coord("serve", str(run)), 62, "No token for the Hub.*PARIS_HUB_TOKEN")
     assert failed(coord("serve", str(run), PARIS_HUB_TOKEN="x"), 62, f"Hub at {endpoint} does not answer")
@@ -123,7 +123,7 @@ def test_serve_with_a_hub_elsewhere_that_is_down_or_without_a_token(run):
 @pytest.mark.slow
 def test_serve_with_an_embedded_hub_of_no_port_names_the_setting(run):
     endpoint = RunDir.open(run).config.hub.endpoint
-    mend(run, endpoint, "http://127.0.0.1")
+    edit_config(run, endpoint, "http://127.0.0.1")
     assert failed(coord("serve", str(run)), 60, "where the embedded Hub listens")
 
 

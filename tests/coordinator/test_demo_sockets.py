@@ -1,4 +1,4 @@
-"""The watch over who is connected to whom: it must see what it says it looks for."""
+"""Counting connections: between volunteers, within one, and of a trainer."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_trainer_with_a_socket_is_seen(talkers):
     assert (watch.looks, watch.trainer_sockets) == (1, 1)
 
 
-def test_a_process_that_is_gone_is_passed_over():
+def test_a_process_that_has_ended_is_skipped():
     watch = SocketWatch()
     watch.look({"ada": 2**22 + 1})
     assert watch.as_dict() == {"looks": 0, "trainer_sockets": 0, "between_volunteers": 0, "off_loopback": 0}

@@ -63,7 +63,7 @@ def test_a_grid_a_plot_and_one_line_of_json_come_out(model, tmp_path):
     assert "red heart, seed 6" in plot.read_text()
 
 
-def test_without_json_the_talk_is_on_stderr_with_notes_about_the_prompt(model, tmp_path):
+def test_without_json_messages_and_prompt_warnings_are_on_stderr(model, tmp_path):
     done = run("red dragon", "--model", model, "--out", tmp_path / "one.jpg", "--seeds", 1)
     assert done.exit_code == 0, done.output
     assert done.stdout == ""
@@ -72,7 +72,7 @@ def test_without_json_the_talk_is_on_stderr_with_notes_about_the_prompt(model, t
     assert "Experts' shares: 0: " in done.stderr
 
 
-def test_a_column_is_a_seed_whatever_else_is_drawn(model, tmp_path):
+def test_a_picture_depends_on_its_prompt_and_seed_alone(model, tmp_path):
     both, one = tmp_path / "both.png", tmp_path / "one.png"
     for prompts, seeds, out in ((["heart", "red"], [1, 2], both), (["red"], [2], one)):
         request = SampleRequest(ModelSource(model, device="cpu"), prompts, seeds)
@@ -98,7 +98,7 @@ def test_an_unknown_setting_is_named_and_nothing_is_written(model, tmp_path, mon
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_model_that_is_not_there_is_named(tmp_path):
+def test_a_missing_model_is_named(tmp_path):
     with pytest.raises(ExpertError, match=r"no folder \./nowhere"):
         sample_to_file(
             SampleRequest(ModelSource("./nowhere"), ["red"], [0]), tmp_path / "x.png", routing_plot=None, as_json=True

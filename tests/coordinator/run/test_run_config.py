@@ -1,4 +1,4 @@
-"""run.toml and recipes: what is wrong is named, nothing is half made."""
+"""run.toml and recipes: errors are named, and nothing is half created."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_whole_batch_is_split_over_the_experts_and_an_uneven_split_is_refuse
     assert own.expert_training["batch_size"] == 3
 
 
-def test_broken_toml_is_said_with_its_line():
+def test_invalid_toml_is_named_with_its_line():
     with pytest.raises(ConfigError, match="line 2"):
         parse_config("[run]\nname = =\n", "run.toml")
 
@@ -70,14 +70,14 @@ def test_init_with_another_hub_embeds_none(tmp_path):
     assert not made.config.hub.embedded
 
 
-def test_init_leaves_a_folder_with_something_in_it_alone(tmp_path):
+def test_init_leaves_a_folder_that_is_not_empty_unchanged(tmp_path):
     (tmp_path / "mine").write_text("precious")
     with pytest.raises(RunDirError, match="not empty"):
         create_run(tmp_path, recipe="emoji", name=None, hub_endpoint=None)
     assert [p.name for p in tmp_path.iterdir()] == ["mine"]
 
 
-def test_init_refuses_a_name_that_cannot_be_in_a_run_id_and_makes_nothing(tmp_path):
+def test_init_refuses_an_invalid_name_and_creates_nothing(tmp_path):
     with pytest.raises(ConfigError, match="My Run"):
         create_run(tmp_path / "run", recipe="emoji", name="My Run", hub_endpoint=None)
     assert not (tmp_path / "run").exists()
@@ -106,15 +106,13 @@ def fixed_recipe(tmp_path):
         ({"host": "127.0.0.1", "hub_port": 65535}, "http://127.0.0.1:65535", "/ip4/127.0.0.1/tcp/31337"),
     ],
 )
-def test_init_changes_of_a_recipes_addresses_what_is_asked_and_nothing_else(
-    tmp_path, fixed_recipe, asked, endpoint, listen
-):
+def test_init_changes_only_the_requested_addresses_of_a_recipe(tmp_path, fixed_recipe, asked, endpoint, listen):
     made = create_run(tmp_path / "run", recipe=fixed_recipe, **asked)
     assert (made.config.hub.endpoint, made.config.dht.listen) == (endpoint, [listen])
     assert RunDir.open(tmp_path / "run").config == made.config
 
 
-def test_init_fills_in_free_ports_where_the_recipe_leaves_them_open(tmp_path):
+def test_init_replaces_port_zero_by_a_free_port(tmp_path):
     made = create_run(tmp_path / "run", recipe="emoji")
     assert re.fullmatch(r"http://127\.0\.0\.1:[1-9]\d+", made.config.hub.endpoint)
     assert re.fullmatch(r"/ip4/127\.0\.0\.1/tcp/[1-9]\d+", made.config.dht.listen[0])
@@ -129,7 +127,7 @@ def test_init_fills_in_free_ports_where_the_recipe_leaves_them_open(tmp_path):
         ({"hub_endpoint": "https://hub.example", "hub_port": 8484}, "--hub-port 8484.*uses https://hub.example"),
     ],
 )
-def test_init_refuses_an_address_that_cannot_be_used_and_makes_nothing(tmp_path, asked, said):
+def test_init_refuses_an_unusable_address_and_creates_nothing(tmp_path, asked, said):
     with pytest.raises(ConfigError, match=said):
         create_run(tmp_path / "run", recipe="emoji", **asked)
     assert not (tmp_path / "run").exists()
@@ -143,7 +141,7 @@ def test_init_refuses_an_address_that_cannot_be_used_and_makes_nothing(tmp_path,
         ("guidance_interval = [0.2, 1.5]", "sampling.guidance_interval"),
     ],
 )
-def test_a_way_of_sampling_that_no_release_could_have_is_found_before_the_run(line, place):
+def test_a_sampling_setting_that_no_release_accepts_is_found_in_run_toml(line, place):
     before, after = dump_config(load_recipe("emoji")).split("[sampling]\n")
     others = "".join(f"[{table}" for table in after.split("\n[")[1:])
     text = f"{before}[sampling]\n{line}\n{others}"
@@ -151,7 +149,7 @@ def test_a_way_of_sampling_that_no_release_could_have_is_found_before_the_run(li
         parse_config(text, "run.toml")
 
 
-def test_the_sampling_of_a_run_is_that_of_a_release_and_drawing_besides():
+def test_the_sampling_table_has_the_fields_and_defaults_of_a_release():
     said = SamplingTable().model_dump(exclude={"prompts", "seeds"})
     assert SamplingSettings.from_settings(said) == SamplingSettings(routing="ancestral")
     assert set(said) == set(SamplingSettings.model_fields)

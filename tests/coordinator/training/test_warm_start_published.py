@@ -1,4 +1,4 @@
-"""What is published of a warm start: not before it is trained, and never another once tasks are open."""
+"""What a run publishes of a warm start: nothing before it is trained, and no other one once tasks are open."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def test_nothing_is_published_before_it_is_trained(prepared):
         (lambda run: change_data(run) or run, "other data"),
     ],
 )
-def test_tasks_are_not_opened_on_one_of_other_data_or_settings(warm, tmp_path, change, said):
+def test_tasks_do_not_open_on_a_warm_start_of_other_data_or_settings(warm, tmp_path, change, said):
     run = change(copy_of(warm, tmp_path))
     with pytest.raises(NotReadyError, match=said):
         open_tasks(run)
     assert open_tasks(copy_of(warm, tmp_path / "as it was")) == 2
 
 
-def test_open_tasks_keep_their_start_whatever_is_changed_later(warm, tmp_path):
+def test_open_tasks_keep_their_initial_weights_after_later_changes(warm, tmp_path):
     run = copy_of(warm, tmp_path)
     open_tasks(run)
     before = start_file(run)
@@ -66,14 +66,14 @@ def test_open_tasks_keep_their_start_whatever_is_changed_later(warm, tmp_path):
     assert start_file(run) == before
 
 
-def test_how_often_snapshots_are_made_does_not_make_it_another(warm, tmp_path, capsys):
+def test_the_snapshot_interval_does_not_invalidate_a_warm_start(warm, tmp_path, capsys):
     run = changed(copy_of(warm, tmp_path), "training", snapshot_every=7)
     train(run)
     assert [line["event"] for line in told(capsys)] == ["warm-started"]
     assert open_tasks(run) == 2
 
 
-def test_a_file_that_is_gone_or_cut_is_missed_before_anything_is_published(warm, tmp_path):
+def test_a_missing_or_truncated_file_is_found_before_publishing(warm, tmp_path):
     run = copy_of(warm, tmp_path)
     path = run.data / "initial_weights.safetensors"
     for spoil in (lambda: path.write_bytes(path.read_bytes()[:-1]), path.unlink):
@@ -82,7 +82,7 @@ def test_a_file_that_is_gone_or_cut_is_missed_before_anything_is_published(warm,
             make_spec(run, [])
 
 
-def test_one_kind_of_start_is_not_taken_for_the_other(warm, tmp_path):
+def test_initial_weights_of_the_other_kind_are_not_used(warm, tmp_path):
     run = changed(copy_of(warm, tmp_path), "model", warm_start_steps=None, imagenet_weights="dit.safetensors")
     with pytest.raises(NotReadyError) as caught:
         make_spec(run, [])
@@ -106,7 +106,7 @@ def test_tasks_are_opened_without_torch(warm, tmp_path):
     assert done.stdout == "2 False\n", done.stderr
 
 
-def test_less_is_asked_of_an_expert_that_began_where_most_is_learned(prepared):
+def test_experts_from_a_warm_start_have_lower_verification_bounds(prepared):
     config, usual = prepared.config, VerificationBounds()
     bounds = VerificationBounds.model_validate(config.verify_settings)
     assert (bounds.min_gain, bounds.min_peer_gain_share, bounds.max_foreign_advantage) == (0.03, 0.3, 0.1)
@@ -127,12 +127,12 @@ def test_less_is_asked_of_an_expert_that_began_where_most_is_learned(prepared):
         ({"objectives": {"epsilon_clusters": [1]}}, "epsilon_clusters must be empty"),
     ],
 )
-def test_starts_that_do_not_go_together_are_refused(prepared, tables, said):
+def test_initial_weights_that_exclude_each_other_are_refused(prepared, tables, said):
     with pytest.raises(ValueError, match=said):
         type(prepared.config).model_validate({**prepared.config.model_dump(), **tables})
 
 
-def test_a_start_travels_with_the_data_once_and_not_where_it_is_damaged(warm, tmp_path):
+def test_initial_weights_are_published_once_and_never_damaged(warm, tmp_path):
     run, said = copy_of(warm, tmp_path), []
     path = run.data / "initial_weights.safetensors"
     with running_hub(tmp_path / "hub") as server:

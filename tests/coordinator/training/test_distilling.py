@@ -53,7 +53,7 @@ def weights(model: Path) -> bytes:
     return (model / "expert_0" / "diffusion_pytorch_model.safetensors").read_bytes()
 
 
-def test_the_student_is_nearly_as_good_as_each_expert_at_home(student):
+def test_the_student_is_nearly_as_good_as_each_expert_on_its_own_cluster(student):
     facts = json.loads((student / "distilled.json").read_text())
     assert (facts["steps"], facts["batch_size"], len(facts["teachers"])) == (STEPS, 4, 2)
     assert facts["heldout"]["student"] < 1.5 * facts["heldout"]["experts"]
@@ -89,7 +89,7 @@ def command(run: RunDir, out: Path) -> subprocess.Popen:
 
 
 @pytest.mark.slow
-def test_a_command_that_was_killed_goes_on_and_makes_the_same_model(released, student, tmp_path):
+def test_a_killed_command_resumes_to_the_same_model(released, student, tmp_path):
     with command(released, tmp_path / "model") as killed:
         for line in killed.stdout:
             if json.loads(line)["step"] > 40:
@@ -105,7 +105,7 @@ def test_a_command_that_was_killed_goes_on_and_makes_the_same_model(released, st
     assert weights(tmp_path / "model") == weights(student)
 
 
-def test_one_that_is_done_is_not_done_again(student, released, capsys):
+def test_a_finished_student_is_not_trained_again(student, released, capsys):
     before = (student / "distilled.json").stat().st_mtime_ns
     distil(released, student, steps=STEPS)
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -113,7 +113,7 @@ def test_one_that_is_done_is_not_done_again(student, released, capsys):
     assert (student / "distilled.json").stat().st_mtime_ns == before
 
 
-def test_a_folder_with_another_model_is_left_as_it_is(student, released):
+def test_a_folder_with_another_model_is_left_unchanged(student, released):
     with pytest.raises(RunDirError, match="other experts or with other settings"):
         distil(released, student, steps=STEPS + 1)
     with pytest.raises(RunDirError, match="not distilled here"):
@@ -121,7 +121,7 @@ def test_a_folder_with_another_model_is_left_as_it_is(student, released):
     assert not (released.release / ".distilling").exists()
 
 
-def test_a_training_that_began_otherwise_is_left_as_it_is(released, tmp_path, capsys):
+def test_snapshots_of_other_settings_are_left_unchanged(released, tmp_path, capsys):
     stops = iter([False] * 3 + [True])
     request = DistillRequest(out=tmp_path, steps=STEPS, max_resident_experts=1)
     distill_run(released, request, lambda: next(stops), as_json=True)

@@ -28,7 +28,7 @@ def with_router(run: RunDir, **changes: object) -> RunDir:
     return RunDir.open(run.path)
 
 
-def test_a_released_router_that_sees_the_prompt_chooses_by_it_in_pure_noise(tmp_path):
+def test_a_router_that_sees_the_prompt_routes_by_it_in_pure_noise(tmp_path):
     run = with_router(prepared_run(tmp_path), sees_prompt=True)
     release(run)
     assert "The router names the cluster of" in run_router_job(run)

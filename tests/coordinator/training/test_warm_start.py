@@ -38,7 +38,7 @@ def warm(prepared, tmp_path_factory):
     return warm_copy_of(prepared, tmp_path_factory.mktemp("warm"))
 
 
-def test_it_is_trained_on_the_batches_of_all_experts_together(prepared):
+def test_it_is_trained_with_the_total_batch_of_all_experts(prepared):
     task, one = (
         warm_start_task(prepared, pooled_shards(prepared, model_config(prepared))),
         prepared.config.expert_training,
@@ -67,7 +67,7 @@ def _loss(model, rows: ShardFile, text) -> float:
     return heldout_losses(model, pixels, text.encode(rows.captions), seed=0).mean().item()
 
 
-def test_one_that_was_stopped_goes_on_to_the_same_bytes(prepared, warm, tmp_path, capsys):
+def test_a_stopped_warm_start_resumes_to_the_same_bytes(prepared, warm, tmp_path, capsys):
     run, asked = copy_of(prepared, tmp_path), iter(range(100))
     train(run, lambda: next(asked) == 30)
     last = told(capsys)[-1]
@@ -80,7 +80,7 @@ def test_one_that_was_stopped_goes_on_to_the_same_bytes(prepared, warm, tmp_path
     assert not run.warm_start.exists()
 
 
-def test_one_that_stands_is_not_trained_again_and_one_that_is_damaged_is(warm, tmp_path, capsys):
+def test_a_finished_warm_start_is_trained_again_only_if_damaged(warm, tmp_path, capsys):
     run = copy_of(warm, tmp_path)
     train(run)
     assert [line["event"] for line in told(capsys)] == ["warm-started"]
@@ -91,7 +91,7 @@ def test_one_that_stands_is_not_trained_again_and_one_that_is_damaged_is(warm, t
     assert start_file(run) == start_file(warm)
 
 
-def test_what_was_begun_on_other_data_is_not_gone_on_with(prepared, tmp_path, capsys):
+def test_snapshots_of_other_data_are_not_resumed(prepared, tmp_path, capsys):
     run, asked = copy_of(prepared, tmp_path), iter(range(100))
     train(run, lambda: next(asked) == 30)
     change_data(run)
@@ -99,21 +99,21 @@ def test_what_was_begun_on_other_data_is_not_gone_on_with(prepared, tmp_path, ca
     assert told(capsys)[-1]["step"] == 1
 
 
-def test_data_that_is_prepared_anew_meanwhile_is_noticed(prepared, tmp_path):
+def test_data_that_is_prepared_again_during_the_training_is_an_error(prepared, tmp_path):
     run, asked = copy_of(prepared, tmp_path), iter(range(100))
     with pytest.raises(RunDirError, match="prepared again during"):
         train(run, lambda: next(asked) == 30 and change_data(run))
     assert not run.initial_weights.exists()
 
 
-def test_a_run_that_is_served_is_left_alone(prepared, tmp_path):
+def test_a_served_run_is_left_unchanged(prepared, tmp_path):
     run = copy_of(prepared, tmp_path)
     with serve_lock(run), pytest.raises(RunDirError, match="being served"):
         train(run)
     assert not run.warm_start.exists()
 
 
-def test_two_of_them_do_not_train_into_one_folder(prepared, tmp_path):
+def test_two_processes_do_not_train_in_one_folder(prepared, tmp_path):
     run = copy_of(prepared, tmp_path)
 
     def another() -> bool:
@@ -124,7 +124,7 @@ def test_two_of_them_do_not_train_into_one_folder(prepared, tmp_path):
     train(run, another)
 
 
-def test_a_run_without_one_has_nothing_to_do(prepared, tmp_path):
+def test_a_run_without_warm_start_has_nothing_to_do(prepared, tmp_path):
     run = changed(copy_of(prepared, tmp_path), "model", warm_start_steps=None)
     done = typer.testing.CliRunner().invoke(app, ["warm-start", str(run.path), "--device", "cpu"])
     assert (done.exit_code, done.stdout) == (0, "")

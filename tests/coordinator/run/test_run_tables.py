@@ -1,4 +1,4 @@
-"""run.toml's [objectives] and imagenet_weights, up to what is published of them."""
+"""[objectives] and imagenet_weights of run.toml, up to the records made of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from paris.experts.models.initial_weights import InitialWeights, starting_expert
 from paris.protocol.envelope import seal
 from paris.protocol.records import RECORDS
 
-TINY = Path(__file__).parents[1] / "swarm" / "tiny.toml"
+TINY = Path(__file__).parents[2] / "swarm" / "tiny.toml"
 D, LAYERS, SIZE, PATCH = 48, 2, 24, 4
 
 
@@ -73,7 +73,7 @@ def dit(path: Path, hidden: int = D) -> Path:
     return path
 
 
-def test_each_task_says_what_its_expert_learns(run):
+def test_each_task_names_its_experts_objective(run):
     assert [state.task.objective for state in make_tasks(run)] == [{}, {}]
     mixed = changed(run, objectives={"epsilon_clusters": [1], "schedule": "linear"})
     assert [state.task.objective for state in make_tasks(mixed)] == [{}, {"kind": "epsilon", "schedule": "linear"}]
@@ -92,13 +92,13 @@ def test_an_objectives_table_survives_being_written():
         ('kind = "epsilon"', r"objectives\.kind: Extra inputs"),
     ],
 )
-def test_a_wrong_objectives_table_is_refused(table, said):
+def test_an_invalid_objectives_table_is_refused(table, said):
     text = TINY.read_text() + f"\n[objectives]\n{table}\n"
     with pytest.raises(ConfigError, match=said):
         parse_config(text, "run.toml")
 
 
-def test_a_checkpoint_becomes_the_weights_that_every_expert_starts_from(run, tmp_path):
+def test_an_imagenet_checkpoint_becomes_the_initial_weights_of_all_experts(run, tmp_path):
     dit(run.path / "dit.safetensors")
     started = changed(run, model={"imagenet_weights": "dit.safetensors"})
     with pytest.raises(NotReadyError, match="not made yet"):
@@ -124,7 +124,7 @@ def test_a_checkpoint_of_another_shape_is_refused_and_nothing_is_published(run, 
         make_spec(started, [])
 
 
-def test_what_is_published_of_a_mixed_run_fits_into_its_records(run):
+def test_the_records_of_a_run_with_mixed_objectives_are_valid(run):
     dit(run.path / "dit.safetensors")
     mixed = changed(
         run, objectives={"epsilon_clusters": [0, 1]}, model={"imagenet_weights": str(run.path / "dit.safetensors")}

@@ -39,7 +39,7 @@ def train(run, *words):
     return json.loads((run.router / "report.json").read_text()), done.stderr
 
 
-def test_a_router_of_samples_knows_real_clusters_apart(run):
+def test_a_router_trained_on_samples_separates_real_clusters(run):
     report, said = train(run, "--samples-per-expert", 64, "--max-resident-experts", 1)
     assert (report["trained_on"], report["judged_on"]) == ("samples", "data")
     assert (report["num_rows"], report["num_heldout"]) == (128, 24)
@@ -57,7 +57,7 @@ def test_each_expert_draws_in_proportion_to_its_cluster(run):
     assert set(clusters[0].shard(0).captions) == {"a red heart"}
 
 
-def test_without_the_data_null_prompts_do_and_further_samples_judge(run):
+def test_without_the_data_a_router_is_trained_and_evaluated_on_null_prompt_samples(run):
     shutil.rmtree(run.data / "shards")
     shutil.rmtree(run.data / "heldout")
     with pytest.raises(NotReadyError, match=r"captions of cluster 0 are needed"):
@@ -69,7 +69,7 @@ def test_without_the_data_null_prompts_do_and_further_samples_judge(run):
     assert not (run.router / "prompt_router.json").exists()
 
 
-def test_an_interrupted_drawing_goes_on_and_ends_with_the_same_bytes(run):
+def test_interrupted_sampling_resumes_to_the_same_bytes(run):
     draw_samples(run, 16, null_prompt=False)
     files = sorted(run.samples.rglob("*.parquet"))
     whole = {path: path.read_bytes() for path in files}
@@ -85,7 +85,7 @@ def test_an_interrupted_drawing_goes_on_and_ends_with_the_same_bytes(run):
     assert in_proportion([48, 16], 17) == (26, 8)
 
 
-def test_how_experts_draw_is_not_told_where_they_do_not(run):
+def test_options_of_sampling_without_from_samples_are_refused(run):
     done = typer.testing.CliRunner().invoke(app, ["train-router", str(run.path), "--null-prompt"])
     assert isinstance(done.exception, ConfigError)
     assert not run.router.exists()

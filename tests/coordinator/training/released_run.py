@@ -25,7 +25,7 @@ from paris.experts.release.single import smallest_router
 from paris.experts.training.config import TrainingConfig, TrainingTask
 from paris.experts.training.expert_training import ExpertTraining
 
-TINY = Path(__file__).parents[1] / "swarm" / "tiny.toml"
+TINY = Path(__file__).parents[2] / "swarm" / "tiny.toml"
 SIZE = 8
 NAMES = ("red heart", "blue bus")
 SHARD_ROWS = ((30, 18), (16,))
