@@ -66,4 +66,4 @@ def test_the_document_lists_every_reason_code():
 
 
 def test_the_document_counts_the_keys_of_a_run():
-    assert f" {len(all_keys(RUN_ID))} of them are the whole world of a run" in DOC.read_text("utf-8")
+    assert f"A run has these {len(all_keys(RUN_ID))} keys and no others." in DOC.read_text("utf-8")
