@@ -40,7 +40,7 @@ from paris.coordinator.run.config_tables import (
 
 _BATCH_SIZE = 32
 """Of an expert, if [training] sets none."""
-WARM_BOUNDS: Settings = {"min_gain": 0.03, "min_peer_gain_share": 0.3, "max_foreign_advantage": 0.1}
+WARM_START_BOUNDS: Settings = {"min_gain": 0.03, "min_peer_gain_share": 0.3, "max_foreign_advantage": 0.1}
 """Bounds for experts that start from a warm start: honest ones gain little and unequally, and lose on other clusters
 (docs/quality.md, table of a common start)."""
 
@@ -89,7 +89,7 @@ class RunConfig(Table):
     @property
     def verify_settings(self) -> Settings:
         """[verify], with the bounds of a warm start where there is one."""
-        return {**({} if self.model.warm_start_steps is None else WARM_BOUNDS), **self.verify}
+        return {**({} if self.model.warm_start_steps is None else WARM_START_BOUNDS), **self.verify}
 
     @model_validator(mode="after")
     def _check_initial_weights(self) -> RunConfig:

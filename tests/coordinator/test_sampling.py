@@ -49,15 +49,17 @@ def run(*words):
 
 def test_a_grid_a_plot_and_one_line_of_json_come_out(model, tmp_path):
     out, plot = tmp_path / "grid.png", tmp_path / "routing.svg"
-    asked = ("--seeds", 2, "--seed", 5, "--steps", 3, "--guidance", 1.5, "--solver", "ab2", "--routing", "full")
+    options = ("--seeds", 2, "--seed", 5, "--steps", 3, "--guidance", 1.5, "--solver", "ab2", "--routing", "full")
     bounded = ("--max-experts", 2, "--negative", "red", "--max-resident-experts", 1, "--device", "cpu")
-    done = run("red heart", "heart", "--model", model, "--out", out, "--routing-plot", plot, "--json", *asked, *bounded)
+    done = run(
+        "red heart", "heart", "--model", model, "--out", out, "--routing-plot", plot, "--json", *options, *bounded
+    )
     assert done.exit_code == 0, done.output
-    said = json.loads(done.stdout)
-    assert (said["seeds"], said["steps"], said["solver"]) == ([5, 6], 3, "ab2")
-    assert (said["guidance"]["scale"], said["routing"]["max_experts"]) == (1.5, 2)
-    assert said["experts_per_picture"] == 2.0
-    assert sum(said["share_of_experts"]) == pytest.approx(1, abs=1e-3)
+    summary = json.loads(done.stdout)
+    assert (summary["seeds"], summary["steps"], summary["solver"]) == ([5, 6], 3, "ab2")
+    assert (summary["guidance"]["scale"], summary["routing"]["max_experts"]) == (1.5, 2)
+    assert summary["experts_per_picture"] == 2.0
+    assert sum(summary["share_of_experts"]) == pytest.approx(1, abs=1e-3)
     with Image.open(out) as grid:
         assert grid.size == (256, 256)
     assert "red heart, seed 6" in plot.read_text()

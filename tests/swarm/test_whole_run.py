@@ -7,7 +7,7 @@ import json
 import pytest
 from swarm import Process, all_gone, command, status, wait_until, warm_recipe
 
-from paris.coordinator.run.config import WARM_BOUNDS, load_config
+from paris.coordinator.run.config import WARM_START_BOUNDS, load_config
 
 pytestmark = pytest.mark.slow
 
@@ -89,7 +89,7 @@ def test_experts_from_a_common_start_are_judged_by_its_bounds(finished):
     rungs = [rung for s in status(finished["run"])["submissions"] for rung in s["verdict"]["rungs"]]
     skill = [rung for rung in rungs if rung["rung"] == "skill"]
     assert len(skill) == 2
-    assert {rung["bound"] for rung in skill} == {WARM_BOUNDS["min_gain"]}
+    assert {rung["bound"] for rung in skill} == {WARM_START_BOUNDS["min_gain"]}
     assert not (finished["run"] / "warm-start").exists()
 
 

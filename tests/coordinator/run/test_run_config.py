@@ -98,7 +98,7 @@ def fixed_recipe(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("asked", "endpoint", "listen"),
+    ("options", "endpoint", "listen"),
     [
         ({}, "http://127.0.0.2:8484", "/ip4/0.0.0.0/tcp/31337"),
         ({"hub_port": 8585}, "http://127.0.0.2:8585", "/ip4/0.0.0.0/tcp/31337"),
@@ -106,8 +106,8 @@ def fixed_recipe(tmp_path):
         ({"host": "127.0.0.1", "hub_port": 65535}, "http://127.0.0.1:65535", "/ip4/127.0.0.1/tcp/31337"),
     ],
 )
-def test_init_changes_only_the_requested_addresses_of_a_recipe(tmp_path, fixed_recipe, asked, endpoint, listen):
-    made = create_run(tmp_path / "run", recipe=fixed_recipe, **asked)
+def test_init_changes_only_the_requested_addresses_of_a_recipe(tmp_path, fixed_recipe, options, endpoint, listen):
+    made = create_run(tmp_path / "run", recipe=fixed_recipe, **options)
     assert (made.config.hub.endpoint, made.config.dht.listen) == (endpoint, [listen])
     assert RunDir.open(tmp_path / "run").config == made.config
 
@@ -119,7 +119,7 @@ def test_init_replaces_port_zero_by_a_free_port(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("options", "message"),
     [
         ({"host": "my-machine"}, "'my-machine' is not an IPv4 address"),
         ({"host": "192.0.2.7"}, "cannot listen at 192.0.2.7.*an address of this machine"),
@@ -127,9 +127,9 @@ def test_init_replaces_port_zero_by_a_free_port(tmp_path):
         ({"hub_endpoint": "https://hub.example", "hub_port": 8484}, "--hub-port 8484.*uses https://hub.example"),
     ],
 )
-def test_init_refuses_an_unusable_address_and_creates_nothing(tmp_path, asked, said):
-    with pytest.raises(ConfigError, match=said):
-        create_run(tmp_path / "run", recipe="emoji", **asked)
+def test_init_refuses_an_unusable_address_and_creates_nothing(tmp_path, options, message):
+    with pytest.raises(ConfigError, match=message):
+        create_run(tmp_path / "run", recipe="emoji", **options)
     assert not (tmp_path / "run").exists()
 
 
@@ -150,9 +150,9 @@ def test_a_sampling_setting_that_no_release_accepts_is_found_in_run_toml(line, p
 
 
 def test_the_sampling_table_has_the_fields_and_defaults_of_a_release():
-    said = SamplingTable().model_dump(exclude={"prompts", "seeds"})
-    assert SamplingSettings.from_settings(said) == SamplingSettings(routing="ancestral")
-    assert set(said) == set(SamplingSettings.model_fields)
+    table = SamplingTable().model_dump(exclude={"prompts", "seeds"})
+    assert SamplingSettings.from_settings(table) == SamplingSettings(routing="ancestral")
+    assert set(table) == set(SamplingSettings.model_fields)
     usual = usual_sampling(has_prompt_router=True)
     for recipe in recipe_names():
         table = load_recipe(recipe).sampling

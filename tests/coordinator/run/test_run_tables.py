@@ -85,16 +85,16 @@ def test_an_objectives_table_survives_being_written():
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "message"),
     [
         ("epsilon_clusters = [2]", "contains 2, but clusters are 0 to 1"),
         ('schedule = "sigmoid"', r"objectives\.schedule"),
         ('kind = "epsilon"', r"objectives\.kind: Extra inputs"),
     ],
 )
-def test_an_invalid_objectives_table_is_refused(table, said):
+def test_an_invalid_objectives_table_is_refused(table, message):
     text = TINY.read_text() + f"\n[objectives]\n{table}\n"
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         parse_config(text, "run.toml")
 
 

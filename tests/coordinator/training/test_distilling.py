@@ -37,8 +37,8 @@ def run(released, tmp_path):
     return RunDir.open(Path(shutil.copytree(released.path, tmp_path / "run")))
 
 
-def distil(run, out, **asked):
-    distill_run(run, DistillRequest(out=out, **asked), lambda: False, as_json=True)
+def distil(run, out, **options):
+    distill_run(run, DistillRequest(out=out, **options), lambda: False, as_json=True)
 
 
 @pytest.fixture(scope="module")
@@ -98,18 +98,18 @@ def test_a_killed_command_resumes_to_the_same_model(released, student, tmp_path)
         assert killed.wait(30) == -9
     assert not (tmp_path / "model" / "distilled.json").exists()
     with command(released, tmp_path / "model") as resumed:
-        told = [json.loads(line) for line in resumed.communicate(timeout=120)[0].splitlines()]
+        events = [json.loads(line) for line in resumed.communicate(timeout=120)[0].splitlines()]
     assert resumed.returncode == 0
-    assert told[0]["step"] >= 40
-    assert told[-1]["event"] == "distilled"
+    assert events[0]["step"] >= 40
+    assert events[-1]["event"] == "distilled"
     assert weights(tmp_path / "model") == weights(student)
 
 
 def test_a_finished_student_is_not_trained_again(student, released, capsys):
     before = (student / "distilled.json").stat().st_mtime_ns
     distil(released, student, steps=STEPS)
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [line["event"] for line in told] == ["distilled"]
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["event"] for line in events] == ["distilled"]
     assert (student / "distilled.json").stat().st_mtime_ns == before
 
 

@@ -40,11 +40,11 @@ def train(run, *words):
 
 
 def test_a_router_trained_on_samples_separates_real_clusters(run):
-    report, said = train(run, "--samples-per-expert", 64, "--max-resident-experts", 1)
+    report, message = train(run, "--samples-per-expert", 64, "--max-resident-experts", 1)
     assert (report["trained_on"], report["judged_on"]) == ("samples", "data")
     assert (report["num_rows"], report["num_heldout"]) == (128, 24)
     assert report["accuracy_by_noise"][0][2] > 0.9
-    assert "trained on samples of the experts, names the cluster of" in said
+    assert "trained on samples of the experts, names the cluster of" in message
     assert read_router(run.router).config.num_clusters == 2
     assert (run.router / "prompt_router.safetensors").is_file()
 
@@ -62,10 +62,10 @@ def test_without_the_data_a_router_is_trained_and_evaluated_on_null_prompt_sampl
     shutil.rmtree(run.data / "heldout")
     with pytest.raises(NotReadyError, match=r"captions of cluster 0 are needed"):
         draw_samples(run, 32, null_prompt=False)
-    report, said = train(run, "--samples-per-expert", 32, "--null-prompt")
+    report, message = train(run, "--samples-per-expert", 32, "--null-prompt")
     assert (report["trained_on"], report["judged_on"]) == ("samples", "samples")
     assert (report["num_rows"], report["num_heldout"]) == (64, 8)
-    assert "of further samples" in said
+    assert "of further samples" in message
     assert not (run.router / "prompt_router.json").exists()
 
 

@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 import typer.testing
-from warm_run import STEPS, change_data, changed, copy_of, prepared_warm_run, start_file, told, train, warm_copy_of
+from warm_run import (
+    STEPS,
+    change_data,
+    changed,
+    copy_of,
+    json_lines,
+    prepared_warm_run,
+    start_file,
+    train,
+    warm_copy_of,
+)
 
 from paris.coordinator.cli.app import app
 from paris.coordinator.errors import RunDirError
@@ -68,13 +78,13 @@ def _loss(model, rows: ShardFile, text) -> float:
 
 
 def test_a_stopped_warm_start_resumes_to_the_same_bytes(prepared, warm, tmp_path, capsys):
-    run, asked = copy_of(prepared, tmp_path), iter(range(100))
-    train(run, lambda: next(asked) == 30)
-    last = told(capsys)[-1]
+    run, calls = copy_of(prepared, tmp_path), iter(range(100))
+    train(run, lambda: next(calls) == 30)
+    last = json_lines(capsys)[-1]
     assert (last["event"], last["step"], last["steps"]) == ("stopped", 31, STEPS)
     assert not run.initial_weights.exists()
     train(run)
-    lines = told(capsys)
+    lines = json_lines(capsys)
     assert (lines[0]["step"], lines[-1]["event"]) == (31, "warm-started")
     assert start_file(run) == start_file(warm)
     assert not run.warm_start.exists()
@@ -83,26 +93,26 @@ def test_a_stopped_warm_start_resumes_to_the_same_bytes(prepared, warm, tmp_path
 def test_a_finished_warm_start_is_trained_again_only_if_damaged(warm, tmp_path, capsys):
     run = copy_of(warm, tmp_path)
     train(run)
-    assert [line["event"] for line in told(capsys)] == ["warm-started"]
+    assert [line["event"] for line in json_lines(capsys)] == ["warm-started"]
     path = run.data / "initial_weights.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     train(run)
-    assert len(told(capsys)) > 2
+    assert len(json_lines(capsys)) > 2
     assert start_file(run) == start_file(warm)
 
 
 def test_snapshots_of_other_data_are_not_resumed(prepared, tmp_path, capsys):
-    run, asked = copy_of(prepared, tmp_path), iter(range(100))
-    train(run, lambda: next(asked) == 30)
+    run, calls = copy_of(prepared, tmp_path), iter(range(100))
+    train(run, lambda: next(calls) == 30)
     change_data(run)
     train(run, lambda: True)
-    assert told(capsys)[-1]["step"] == 1
+    assert json_lines(capsys)[-1]["step"] == 1
 
 
 def test_data_that_is_prepared_again_during_the_training_is_an_error(prepared, tmp_path):
-    run, asked = copy_of(prepared, tmp_path), iter(range(100))
+    run, calls = copy_of(prepared, tmp_path), iter(range(100))
     with pytest.raises(RunDirError, match="prepared again during"):
-        train(run, lambda: next(asked) == 30 and change_data(run))
+        train(run, lambda: next(calls) == 30 and change_data(run))
     assert not run.initial_weights.exists()
 
 

@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 from hub_gate import DATA, run_hub, running_hub
-from warm_run import STEPS, change_data, changed, copy_of, prepared_warm_run, start_file, told, train, warm_copy_of
+from warm_run import (
+    STEPS,
+    change_data,
+    changed,
+    copy_of,
+    json_lines,
+    prepared_warm_run,
+    start_file,
+    train,
+    warm_copy_of,
+)
 
 from paris.coordinator.errors import NotReadyError, RunDirError
 from paris.coordinator.run.description import make_spec
@@ -39,16 +49,16 @@ def test_nothing_is_published_before_it_is_trained(prepared):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda run: changed(run, "model", warm_start_steps=STEPS + 1), "other steps"),
         (lambda run: changed(run, "training", learning_rate=0.002), "other training"),
         (lambda run: change_data(run) or run, "other data"),
     ],
 )
-def test_tasks_do_not_open_on_a_warm_start_of_other_data_or_settings(warm, tmp_path, change, said):
+def test_tasks_do_not_open_on_a_warm_start_of_other_data_or_settings(warm, tmp_path, change, message):
     run = change(copy_of(warm, tmp_path))
-    with pytest.raises(NotReadyError, match=said):
+    with pytest.raises(NotReadyError, match=message):
         open_tasks(run)
     assert open_tasks(copy_of(warm, tmp_path / "as it was")) == 2
 
@@ -69,7 +79,7 @@ def test_open_tasks_keep_their_initial_weights_after_later_changes(warm, tmp_pat
 def test_the_snapshot_interval_does_not_invalidate_a_warm_start(warm, tmp_path, capsys):
     run = changed(copy_of(warm, tmp_path), "training", snapshot_every=7)
     train(run)
-    assert [line["event"] for line in told(capsys)] == ["warm-started"]
+    assert [line["event"] for line in json_lines(capsys)] == ["warm-started"]
     assert open_tasks(run) == 2
 
 
@@ -118,7 +128,7 @@ def test_experts_from_a_warm_start_have_lower_verification_bounds(prepared):
 
 
 @pytest.mark.parametrize(
-    ("tables", "said"),
+    ("tables", "message"),
     [
         (
             {"model": {"preset": "dit-emoji-4", "warm_start_steps": 9, "imagenet_weights": "dit"}},
@@ -127,13 +137,13 @@ def test_experts_from_a_warm_start_have_lower_verification_bounds(prepared):
         ({"objectives": {"epsilon_clusters": [1]}}, "epsilon_clusters must be empty"),
     ],
 )
-def test_initial_weights_that_exclude_each_other_are_refused(prepared, tables, said):
-    with pytest.raises(ValueError, match=said):
+def test_initial_weights_that_exclude_each_other_are_refused(prepared, tables, message):
+    with pytest.raises(ValueError, match=message):
         type(prepared.config).model_validate({**prepared.config.model_dump(), **tables})
 
 
 def test_initial_weights_are_published_once_and_never_damaged(warm, tmp_path):
-    run, said = copy_of(warm, tmp_path), []
+    run, events = copy_of(warm, tmp_path), []
     path = run.data / "initial_weights.safetensors"
     with running_hub(tmp_path / "hub") as server:
         hub = run_hub(server.url)
@@ -141,11 +151,11 @@ def test_initial_weights_are_published_once_and_never_damaged(warm, tmp_path):
         whole = path.read_bytes()
         path.write_bytes(whole[:-1] + b"?")
         with pytest.raises(NotReadyError, match="is not the file of"):
-            publish_data(run, hub, said.append)
+            publish_data(run, hub, events.append)
         path.write_bytes(whole)
         for _ in range(2):
-            manifests = publish_data(run, hub, said.append)
-        assert [event.kind for event in said] == ["uploaded"]
+            manifests = publish_data(run, hub, events.append)
+        assert [event.kind for event in events] == ["uploaded"]
         there = hub.api.hf_hub_download(
             DATA, path.name, repo_type="dataset", revision=manifests[0].revision, cache_dir=tmp_path / "cache"
         )

@@ -55,7 +55,7 @@ def change_data(run: RunDir) -> None:
     path.write_text(json.dumps(manifest))
 
 
-def told(capsys) -> list[dict]:
+def json_lines(capsys) -> list[dict]:
     """The JSON lines since the last look."""
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 

@@ -8,9 +8,9 @@ from safetensors.torch import save
 from verify_attempt import Attempt, figures, with_weights
 from verify_world import BOUNDS, NUM_CLUSTERS, STEPS
 
-from paris.coordinator.run.config import WARM_BOUNDS
+from paris.coordinator.run.config import WARM_START_BOUNDS
 
-WARM = BOUNDS.model_copy(update=WARM_BOUNDS)
+WARM = BOUNDS.model_copy(update=WARM_START_BOUNDS)
 
 
 @pytest.fixture(scope="module")
