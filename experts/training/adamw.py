@@ -24,7 +24,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 _EPSILON = 1e-8
 _BLOCK = 256
 _SMALLEST_IN_8_BITS = 4096
-"""Smaller tensors keep float32 moments: they weigh little, and norms and biases are the most sensitive."""
+"""Smaller tensors keep float32 moments: they take little memory, and norms and biases are the most sensitive."""
 
 
 class Optimizer(Protocol):
@@ -40,19 +40,15 @@ class Optimizer(Protocol):
 
         Args:
             names: Of the parameters.
-            step: Steps done before this one.
+            step: Steps done before.
             learning_rate: Of this step.
-            divisor: Of the gradients `[]`, on their device.
-            overflow: 1 where nothing is to change, else 0 `[]`, on their device; None: never.
+            divisor: Of the gradients `[]`; changes them in place.
+            overflow: 1 to change nothing, else 0 `[]`; None: 0.
         """
 
 
 def make_optimizer(parameters: Mapping[str, Tensor], config: BaseTrainingConfig) -> Optimizer:
-    """The optimizer for `config.moments`.
-
-    Raises:
-        TrainingError: It takes a library that is not installed.
-    """
+    """The optimizer for `config.moments`; raises TrainingError without its library."""
     return AdamW8Bit(parameters, config) if config.moments == "8bit" else AdamW(parameters, config)
 
 
@@ -61,10 +57,6 @@ class AdamW:
 
     It is torch's own, in its functional form: the optimizer classes import torch's whole compiler, which would cost
     every trainer process a second and some 35 MB.
-
-    Args:
-        parameters: On their device.
-        config: Betas and weight decay.
     """
 
     def __init__(self, parameters: Mapping[str, Tensor], config: BaseTrainingConfig) -> None:
@@ -77,7 +69,7 @@ class AdamW:
     def update(
         self, names: Sequence[str], step: int, learning_rate: float, divisor: Tensor, overflow: Tensor | None = None
     ) -> None:
-        """As in `Optimizer`."""
+        """Implement `Optimizer`."""
         config = self._config
         parameters = [self._parameters[name] for name in names]
         gradients: list[Any] = [parameter.grad for parameter in parameters]
@@ -111,15 +103,7 @@ class AdamW:
 
 
 class AdamW8Bit:
-    """Moments in 8 bits, a quarter of the memory; those of small parameters in float32.
-
-    Args:
-        parameters: On their device.
-        config: Betas and weight decay.
-
-    Raises:
-        TrainingError: bitsandbytes is not installed.
-    """
+    """Moments in 8 bits, a quarter of the memory; those of small parameters in float32."""
 
     def __init__(self, parameters: Mapping[str, Tensor], config: BaseTrainingConfig) -> None:
         self._functional = _load_library()
@@ -139,7 +123,7 @@ class AdamW8Bit:
     def update(
         self, names: Sequence[str], step: int, learning_rate: float, divisor: Tensor, overflow: Tensor | None = None
     ) -> None:
-        """As in `Optimizer`."""
+        """Implement `Optimizer`."""
         small = [name for name in names if f"exp_avg_scale.{name}" not in self.state]
         if small:
             self._small.update(small, step, learning_rate, divisor, overflow)

@@ -82,13 +82,7 @@ class Batch:
 
 
 def largest_batch(model: ModelConfig | RouterConfig, text: TextConfig | None, rows: int) -> Batch:
-    """The most that a batch of a task can hold, on the CPU: for a trial of what fits into memory.
-
-    Args:
-        model: Its shape says that of the pictures.
-        text: Says that of the text; None for a model that sees none.
-        rows: Of a batch.
-    """
+    """The most that a batch can hold, on the CPU; without text for a model that sees none (None)."""
     x0 = torch.zeros(rows, model.in_channels, model.image_size, model.image_size)
     states = mask = None
     if text is not None:
@@ -108,7 +102,7 @@ class Captions:
     Args:
         encoder: The frozen encoder.
         data: The cluster.
-        num_rows: Rows of the whole cluster.
+        num_rows: Of the cluster.
     """
 
     def __init__(self, encoder: TextEncoder, data: ClusterData, num_rows: int) -> None:
@@ -120,15 +114,7 @@ class Captions:
         self._null = states[0], mask[0]
 
     def states(self, rows: list[tuple[int, int]], dropped: Tensor) -> tuple[Tensor, Tensor]:
-        """Text states of a batch.
-
-        Args:
-            rows: Pairs of shard number and row number, B of them.
-            dropped: True where the null prompt replaces the caption `[B]`.
-
-        Returns:
-            States `[B, L, E]` and mask `[B, L]`.
-        """
+        """Text states `[B, L, E]` and mask `[B, L]` of rows (shard, row); the null prompt's where `dropped` `[B]`."""
         if self._is_cached:
             pairs = [(states[row], mask[row]) for (states, mask), row in ((self._shard(s), row) for s, row in rows)]
             states, mask = (torch.stack(parts) for parts in zip(*pairs, strict=True))
@@ -148,7 +134,7 @@ class Captions:
         return self._shards[index]
 
     def _tokens(self, rows: list[tuple[int, int]]) -> list[list[int]] | None:
-        """Token ids of some rows, if the encoder's own tokenizer made those of all their shards."""
+        """Token ids of rows; None unless the encoder's own tokenizer made those of all their shards."""
         digest = self._encoder.tokenizer_sha256
         shards = {index: self._data.shard(index).tokens_of(digest) for index in {shard for shard, _ in rows}}
         known = [tokens[row] for index, row in rows if (tokens := shards[index]) is not None]
@@ -159,14 +145,7 @@ class Captions:
 
 
 class Batches:
-    """The batches of an expert's task.
-
-    Args:
-        task: Its seed, its settings and its rows.
-        data: The task's cluster.
-        codec: From stored rows to what the model sees.
-        encoder: The frozen text encoder.
-    """
+    """The batches of an expert's task, from its cluster's data."""
 
     def __init__(self, task: TrainingTask, data: ClusterData, codec: Codec, encoder: TextEncoder) -> None:
         self._task, self._data, self._codec = task, data, codec
@@ -174,7 +153,7 @@ class Batches:
         self._captions = Captions(encoder, data, self._order.num_rows)
 
     def rows(self, step: int) -> list[tuple[int, int]]:
-        """The rows of one step, as pairs of shard number and row number."""
+        """The rows of a step: pairs of shard and row number."""
         return self._order.batch(step, self._task.training.batch_size)
 
     def batch(self, step: int) -> Batch:
@@ -195,15 +174,7 @@ class Batches:
 
 
 def draw_times(count: int, sampling: str, generator: torch.Generator) -> Tensor:
-    """Flow times of a batch.
-
-    Args:
-        count: Rows.
-        sampling: "uniform", or "logit-normal": the sigmoid of a standard normal.
-        generator: On the CPU.
-
-    Returns:
-        `[count]` in [0, 1].
+    """Flow times `[count]` in [0, 1]: "uniform", or "logit-normal", the sigmoid of a standard normal.
 
     Source: uniform, Lipman et al., arXiv 2210.02747; logit-normal, Esser et al., arXiv 2403.03206, section 3.1.
     """

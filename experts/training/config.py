@@ -53,7 +53,7 @@ class BaseTrainingConfig(Settings):
     """Shards over which rows are mixed: so many are decoded in memory, and fetched before the first step."""
 
     def learning_rate_at(self, step: int) -> float:
-        """The learning rate of a step, counted from 0.
+        """Of a step, counted from 0.
 
         Source: linear warm-up, then a half cosine (Loshchilov and Hutter, arXiv 1608.03983, without restarts).
         """

@@ -66,23 +66,15 @@ def teacher_targets(
 
     Args:
         task: The student's.
-        teachers: The experts whose digests the task names, on `device`; used by one thread.
+        teachers: The experts of the task, on `device`; used by one thread.
         device: Where student and teachers compute.
-        steps_per_fetch: Steps whose targets are computed together. Changes nothing but time and memory.
+        steps_per_fetch: Steps whose targets are computed together: changes time and memory alone.
     """
     return lambda batches: TaughtBatches(batches, teachers, task, torch.device(device), steps_per_fetch).batch
 
 
 class TaughtBatches:
-    """The task's batches, with the velocity of each row's teacher as target.
-
-    Args:
-        batches: Rows, times, noise and text of each step.
-        teachers: All experts.
-        task: Names the cluster of each shard.
-        device: Where the teachers are.
-        steps_per_fetch: As in `teacher_targets`.
-    """
+    """The task's batches, with the velocity of each row's teacher as target; see `teacher_targets`."""
 
     def __init__(
         self, batches: Batches, teachers: Teachers, task: DistillationTask, device: torch.device, steps_per_fetch: int

@@ -9,11 +9,7 @@ from torch import Tensor
 
 
 def ema_decay_at(step: int, decay: float) -> float:
-    """The decay of one update: smaller at the start, so that the average forgets the initial weights.
-
-    Args:
-        step: Number of the update, from 0.
-        decay: The limit, in [0, 1).
+    """The decay of an update, counted from 0: smaller at the start, so that the average forgets the initial weights.
 
     Source: `min(decay, (1 + step) / (10 + step))`, the `num_updates` rule of TensorFlow's ExponentialMovingAverage.
     """
@@ -21,13 +17,10 @@ def ema_decay_at(step: int, decay: float) -> float:
 
 
 class Ema:
-    """A running average of named tensors, which starts as a copy of them.
+    """A running average of live tensors, which starts as a copy of them.
 
     On a CUDA or ROCm device it is updated on a stream of its own, beside the next forward pass: call `wait` before
     changing the weights.
-
-    Args:
-        weights: The live tensors.
     """
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
@@ -38,7 +31,7 @@ class Ema:
 
     @property
     def average(self) -> dict[str, Tensor]:
-        """The average under the weights' names; the live tensors, not copies."""
+        """Live tensors, not copies."""
         self.wait()
         return self._average
 

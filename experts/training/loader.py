@@ -17,14 +17,14 @@ _JOIN_S = 2.0
 class Loader:
     """Batches in the order of their steps, prepared by a thread. Preparing them early changes none of them.
 
-    Use it as a context: leaving it ends the thread. A batch that waits for a shard ends when that wait does.
+    A context: leaving it ends the thread, once a wait for a shard has ended.
 
     Args:
-        batch: The batch of a step; called in the thread, one step after the other.
-        first_step: The first step.
-        steps: The end of the steps.
+        batch: The batch of a step, on the CPU; called in the thread.
+        first_step: Of the range of steps.
+        steps: Its end.
         ahead: Batches kept ready, at least 1.
-        device: Where `next` puts them: memory is pinned for a GPU.
+        device: Where `next` puts them.
     """
 
     def __init__(

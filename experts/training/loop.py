@@ -23,7 +23,7 @@ _LOSS_DECAY = 0.98
 
 
 class Watch(NamedTuple):
-    """Who follows a training, and may stop it."""
+    """The callbacks of a training."""
 
     report: Callable[[Progress], None]
     """Called at the start, every `every` steps, and after each scheduled snapshot."""
@@ -33,14 +33,7 @@ class Watch(NamedTuple):
 
 
 class TrainingLoop:
-    """One training, resumed from the newest good snapshot when made.
-
-    The result is the same to the last bit however often it is stopped or killed.
-
-    Args:
-        state: The model at its initial weights; restored.
-        store: The snapshots of this task.
-        watch: Hears of the start at once.
+    """One training. Making it restores the state from the newest good snapshot, and reports.
 
     Raises:
         SnapshotError: The snapshots are of another task; nothing is changed.
@@ -50,7 +43,7 @@ class TrainingLoop:
         self._state, self._store, self._watch = state, store, watch
         self._last: SnapshotState | None = None
         self.loss: float | None = None
-        """Training loss, smoothed over some 50 steps; None before the first step."""
+        """Smoothed, as in `Progress`."""
         self._unread_losses: list[Tensor] = []
         if snapshot := store.latest():
             self._last, self.loss = snapshot.state, snapshot.state.loss
@@ -64,24 +57,13 @@ class TrainingLoop:
 
     @property
     def commitment(self) -> tuple[str | None, int]:
-        """The last link of the chain and its step; None and 0 before the first."""
+        """As in `Progress`: the last link of the chain, and its step."""
         if self._last is None or self._last.commitment_step == 0:
             return None, 0
         return self._last.commitment, self._last.commitment_step
 
     def run(self, step: Callable[[Batch], Tensor], batch: Callable[[int], Batch], machine: MachineSettings) -> None:
-        """Train to the last step, or until told to stop.
-
-        Args:
-            step: One optimizer step, which returns the loss `[]`.
-            batch: The batch of a step, on the CPU; called in a thread.
-            machine: How many batches it prepares ahead.
-
-        Raises:
-            TrainingError: The loss or a weight is not finite, or no row fits into memory; the last snapshot is kept.
-            DiskFullError: No space for a snapshot; earlier ones are kept.
-            ShardError: A shard cannot be read.
-        """
+        """Train to the last step, or until told to stop. `batch` is called in a thread."""
         state = self._state
         if state.device.type == "cpu":
             keep_freed_memory()
@@ -116,7 +98,7 @@ class TrainingLoop:
                 return
 
     def _read_losses(self) -> None:
-        """Seldom: each time the CPU waits for the device."""
+        """Makes the CPU wait for the device."""
         if self._unread_losses:
             first_step = self._state.step - len(self._unread_losses)
             self.loss = smoothed_loss(self.loss, self._unread_losses, first_step)
@@ -133,12 +115,7 @@ class TrainingLoop:
 
 
 def smoothed_loss(loss: float | None, losses: Sequence[Tensor], first_step: int) -> float:
-    """Take the losses of some steps into a running mean over some 50 steps.
-
-    Args:
-        loss: The mean so far; None before the first step.
-        losses: One `[]` a step, at least one.
-        first_step: Number of the first of them, from 0.
+    """Update a running mean over some 50 steps, None before the first, by the losses `[]` of further steps.
 
     Raises:
         TrainingError: One of them is not finite; the message names its step.

@@ -38,15 +38,10 @@ class MachineSettings(Settings):
 
 
 def configure_model(model: DiTExpert, machine: MachineSettings, backend: str = "inductor") -> None:
-    """Turn on checkpointing and compilation; the outputs stay the same but for rounding.
+    """Turn on checkpointing and compilation as set; outputs stay the same but for rounding.
 
-    All layers share their code, so that one compilation serves them all. A GPU gets the model compiled whole: it
-    would wait for the Python between the layers.
-
-    Args:
-        model: On its device.
-        machine: The settings.
-        backend: Of torch.compile.
+    On a CPU one compilation serves all layers, which share their code. A GPU would wait for the Python between the
+    layers: it gets the model compiled whole.
     """
     model.checkpointing = machine.checkpointing
     if not machine.compile:
@@ -59,12 +54,7 @@ def configure_model(model: DiTExpert, machine: MachineSettings, backend: str = "
 def make_deterministic(device: torch.device, num_threads: int) -> None:
     """Make the whole process compute the same bits for the same input.
 
-    That takes equal hardware, an equal version of torch, and an equal number of threads, because threads decide the
-    order of a sum.
-
-    Args:
-        device: Where the model computes.
-        num_threads: CPU threads of torch.
+    That takes equal hardware, version of torch and number of threads, which decides the order of a sum.
     """
     torch.set_num_threads(num_threads)
     if device.type == "cuda":

@@ -26,13 +26,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def rows_within(limit_bytes: int, model: nn.Module, one_row: Callable[[], object], batch_size: int) -> int:
-    """How many rows fit on a CPU: the batch, halved until what it needs is within the limit.
+    """How many rows fit on a CPU: the batch, halved until the estimate is within the process's limit.
 
-    Args:
-        limit_bytes: For the whole process.
-        model: On the CPU.
-        one_row: Does the forward pass of one row, and may go on to its backward pass.
-        batch_size: Rows of a whole batch.
+    `one_row` does the forward pass of one row, and may go on to its backward pass.
     """
     with counted_for_backward(model) as count:
         one_row()
@@ -52,11 +48,7 @@ class SavedBytes:
 
 @contextlib.contextmanager
 def counted_for_backward(model: nn.Module) -> Iterator[SavedBytes]:
-    """Count what a forward pass inside this context keeps, up to the start of its backward pass.
-
-    Args:
-        model: Its weights do not count: they are there anyway.
-    """
+    """Count inside this context, up to the start of the backward pass, without the model's weights."""
     seen = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     count = SavedBytes()
     # Held until the end: a freed storage's address could be reused, and be taken for the same storage.

@@ -43,19 +43,15 @@ class _Remembered(Settings):
 
 @dataclass
 class MicroBatch:
-    """Rows in memory together; halved when the memory turns out too small.
-
-    Args:
-        rows: The number so far.
-        path: Where it is remembered; None: nowhere, because it was chosen.
-        circumstances: Device, batch size and settings that it is remembered for.
-        is_untried: Whether `try_out` is still to be called.
-    """
+    """Rows in memory together; halved when the device is full."""
 
     rows: int
     path: Path | None = None
+    """The file that remembers it; None: it was chosen."""
     circumstances: str = ""
+    """Device, batch size and settings that it is remembered for."""
     is_untried: bool = False
+    """Whether `try_out` is still to be called."""
 
     @classmethod
     def of(cls, config: BaseTrainingConfig, machine: MachineSettings, work_dir: Path) -> MicroBatch:
@@ -72,7 +68,7 @@ class MicroBatch:
         return cls(config.batch_size, path, circumstances, is_untried=True)
 
     def run(self, backward: Backward, batch: Batch) -> Tensor:
-        """Backward of a batch in pieces that fit: halved, and done again, while the device is full.
+        """Call `backward` with pieces that fit: halved, and again, while the device is full.
 
         Raises:
             TrainingError: Not even one row fits.
@@ -89,13 +85,7 @@ class MicroBatch:
             self._halve(full)
 
     def try_out(self, backward: Backward, largest: Batch, model: nn.Module, machine: MachineSettings) -> None:
-        """Find the size before the first step, and remember it.
-
-        Args:
-            backward: Of the model.
-            largest: As many rows and text tokens as a batch of the task can have, on the model's device.
-            model: Whose gradients are replaced.
-            machine: Its memory limit counts on a CPU.
+        """Find the size before the first step, on the largest batch of the task, and remember it.
 
         Raises:
             TrainingError: Not even one row fits.

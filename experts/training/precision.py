@@ -25,11 +25,7 @@ def autocast(device: torch.device, precision: str) -> contextlib.AbstractContext
 
 
 def check_precision(device: torch.device, precision: str) -> None:
-    """Refuse a precision that the device lacks, before anything is trained.
-
-    Raises:
-        SettingsError: The device has no such arithmetic.
-    """
+    """Raise SettingsError if the device lacks a precision."""
     if precision == "float32":
         return
     is_supported = torch.amp.autocast_mode.is_autocast_available(device.type)
@@ -59,14 +55,7 @@ class LossScale:
         return self.state[0]
 
     def update(self, norm: Tensor) -> Tensor:
-        """Adapt the scale to one step.
-
-        Args:
-            norm: Of the scaled gradients `[]`.
-
-        Returns:
-            1 if they overflowed, else 0 `[]`, float32.
-        """
+        """Adapt to the norm `[]` of a step's scaled gradients; returns 1.0 if they overflowed, else 0.0 `[]`."""
         is_overflow = ~norm.isfinite()
         scale, good_steps = self.state.unbind()
         good_steps = torch.where(is_overflow, 0.0, good_steps + 1)

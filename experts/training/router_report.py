@@ -1,4 +1,4 @@
-"""What a router learned, judged on held-out rows: how often it is right, and whether it knows how often.
+"""A router's accuracy and calibration on held-out rows.
 
 Shapes: N rows, K clusters, 10 bins of flow time from data to noise.
 """
@@ -29,22 +29,21 @@ RouterText: TypeAlias = tuple[Tensor, Tensor] | tuple[()]
 
 
 class RouterReport(Settings):
-    """What the router learned, on held-out rows."""
+    """The figures of a router; `by_noise` in ten bins of flow time, from data to noise."""
 
     steps: int
     num_rows: int
     """Training rows."""
     num_heldout: int
-    """Held-out rows; each is judged once in each noise bin."""
+    """Held-out rows; each is noised once in each bin."""
     losses: tuple[tuple[int, float], ...]
     """Step and smoothed cross-entropy, nats."""
     accuracy: float
     accuracy_by_noise: tuple[float, ...]
-    """Ten bins of flow time, from data to noise."""
     calibration_error: float
     """Expected calibration error of the chosen cluster's probability, 15 bins."""
     calibration_by_noise: tuple[float, ...]
-    """The same in each bin of flow time; of few rows it comes out too large, as each bin's own chance adds up."""
+    """Too large for few rows."""
     brier: float
     """Mean squared distance of the posterior from the truth, 0 to 2: accuracy and calibration in one."""
     brier_by_noise: tuple[float, ...]
@@ -55,15 +54,7 @@ class RouterReport(Settings):
     def of(
         cls, logs: Tensor, labels: Tensor, *, steps: int, num_rows: int, losses: tuple[tuple[int, float], ...]
     ) -> Self:
-        """From what `heldout_posteriors` says, and how the router was trained.
-
-        Args:
-            logs: Logarithms of the posterior `[N, 10, K]`.
-            labels: Clusters `[N]`.
-            steps: Optimizer steps.
-            num_rows: Training rows.
-            losses: Step and smoothed cross-entropy.
-        """
+        """From the result of `heldout_posteriors`, and fields on the training."""
         return cls(
             steps=steps, num_rows=num_rows, num_heldout=len(labels), losses=losses, **_figures(logs.exp(), labels)
         )
@@ -80,16 +71,16 @@ def heldout_posteriors(
     batch_size: int,
     device: torch.device,
 ) -> tuple[Tensor, Tensor]:
-    """What a router says of held-out rows, each noised once in each of `NOISE_BINS` bins of flow time.
+    """A router's posteriors of each cluster's held-out rows, noised once in each of `NOISE_BINS` bins of flow time.
 
     Args:
         router: On `device`.
-        heldout: Held-out rows of each cluster.
-        codec: From stored rows to what the router sees.
-        text_encoder: Of the rows' captions, where the router sees the prompt.
+        heldout: One entry a cluster.
+        codec: From stored rows to the router's input.
+        text_encoder: For a router that sees the prompt.
         seed: Of times and noise.
-        batch_size: Noised rows that the router sees at once, about.
-        device: Where the router computes.
+        batch_size: Noised rows in a batch, about.
+        device: The router's.
 
     Returns:
         Logarithms of the posterior `[N, 10, K]`, float64 on the CPU, and the rows' clusters `[N]`, in shard order.
@@ -103,20 +94,20 @@ def heldout_posteriors(
             for begin in range(0, len(stored), per_chunk):
                 x0 = codec.to_model(np.array(stored[begin : begin + per_chunk]))
                 draws = [stratified_draws(seed, len(labels) + i, NOISE_BINS, x0.shape[1:]) for i in range(len(x0))]
-                t, noise = (torch.cat(parts) for parts in zip(*draws, strict=True))
+                t, noise = (torch.cat(tensors) for tensors in zip(*draws, strict=True))
                 x_t = interpolate(x0.repeat_interleave(NOISE_BINS, 0), noise, t)
                 text: RouterText = ()
                 if text_encoder is not None:
                     states, mask = text_encoder.encode(list(captions[begin : begin + per_chunk]))
                     text = (states.repeat_interleave(NOISE_BINS, 0), mask.repeat_interleave(NOISE_BINS, 0))
-                logits = router(*(part.to(device) for part in (x_t, t, *text)))
+                logits = router(*(tensor.to(device) for tensor in (x_t, t, *text)))
                 logs.append(logits.cpu().double().log_softmax(1).reshape(len(x0), NOISE_BINS, -1))
                 labels += [k] * len(x0)
     return torch.cat(logs), torch.tensor(labels)
 
 
 def _figures(posteriors: Tensor, labels: Tensor) -> dict[str, Any]:
-    """The report's figures from posteriors `[N, 10, K]` and clusters `[N]`.
+    """From posteriors `[N, 10, K]` and clusters `[N]`.
 
     Source: Brier score, Brier, Monthly Weather Review 78 (1950), equation 2.
     """
@@ -137,11 +128,7 @@ def _figures(posteriors: Tensor, labels: Tensor) -> dict[str, Any]:
 
 
 def calibration_error(confidence: Tensor, right: Tensor) -> float:
-    """Expected calibration error: how far stated probabilities are from how often they hold.
-
-    Args:
-        confidence: Probability of the choice `[N]`, in [0, 1].
-        right: 1 where the choice was right, else 0 `[N]`.
+    """Expected calibration error of probabilities `[N]` of a choice, which was right (1) or not (0) `[N]`.
 
     Source: Guo et al., arXiv 1706.04599, equation 3, with 15 bins of equal width.
     """

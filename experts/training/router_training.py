@@ -92,16 +92,15 @@ def train_router(
 ) -> tuple[Router, RouterReport]:
     """Train a router from the newest good snapshot to the end, and judge it on held-out rows.
 
-    The result is the same to the last bit on the same hardware, version of torch and number of threads, however
-    often training is killed. Settings for compilation and checkpointing are those of experts, and are not used.
+    Bits are as `ExpertTraining` promises. The machine's compilation and checkpointing are for experts alone.
 
     Args:
         task: The task.
         rows: Its data.
         codec: From stored rows to the router's input.
-        text_encoder: Of the captions, for a router that sees the prompt; it learns the null prompt too.
+        text_encoder: For a router that sees the prompt; it learns the null prompt too.
         work_dir: Folder of the snapshots; the same one resumes.
-        machine: Device, threads and the like; None: one thread of the CPU.
+        machine: None: one thread of the CPU.
         on_progress: Called every 10 steps with steps done and the smoothed loss.
 
     Returns:
@@ -150,14 +149,7 @@ def train_router(
 
 
 class RouterBatches:
-    """The batches of a router: the rows of all clusters in a deterministic order, with their clusters as target.
-
-    Args:
-        task: Its seed and settings.
-        clusters: Training rows of each cluster.
-        codec: From stored rows to the router's input.
-        encoder: Of the captions; None for a router that does not see them.
-    """
+    """The batches of a router: rows of all clusters, with the clusters as target."""
 
     def __init__(
         self, task: RouterTask, clusters: Sequence[ClusterData], codec: Codec, encoder: TextEncoder | None
@@ -169,7 +161,7 @@ class RouterBatches:
         self.num_rows = sum(shard_rows)
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step, counted from 0, on the CPU."""
+        """As `Batches.batch`."""
         seed = self._task.seed
         rows = [(*self._shards[shard], row) for shard, row in self._order.batch(step, self._task.training.batch_size)]
         x0 = self._codec.to_model(np.stack([self._clusters[k].shard(shard).latents[row] for k, shard, row in rows]))
@@ -194,7 +186,7 @@ class _Losses(Settings):
 
 
 class _LossCurve:
-    """Step and smoothed loss at every report, kept beside the snapshots for a training that resumes."""
+    """Step and smoothed loss at every report, kept in a file beside the snapshots."""
 
     def __init__(self, path: Path, on_progress: Callable[[int, float], None] | None) -> None:
         self._path, self._on_progress = path, on_progress

@@ -41,7 +41,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class SnapshotState(Settings):
-    """state.json: the files of a snapshot, and its place in the chain."""
+    """state.json."""
 
     task: Sha256
     """Digest of the task: `TrainingTask.digest`."""
@@ -67,16 +67,13 @@ class Snapshot:
 
 
 def commitment_of(previous: str, task: str, step: int, files: Mapping[str, str]) -> str:
-    """The digest of a snapshot, its task, its step and all snapshots before it.
+    """The digest, 64 hex digits, of a snapshot, its task, its step and all snapshots before it.
 
     Args:
         previous: The commitment before, `NO_COMMITMENT` for the first.
         task: Digest of the task.
         step: Optimizer steps done.
         files: File name to SHA-256.
-
-    Returns:
-        64 hex digits.
     """
     lines = [previous, task, str(step), *(f"{name} {files[name]}" for name in FILES)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
@@ -84,19 +81,15 @@ def commitment_of(previous: str, task: str, step: int, files: Mapping[str, str])
 
 @dataclass
 class SnapshotStore:
-    """The snapshots of one task in one folder.
-
-    Args:
-        folder: Made where it does not exist.
-        task: Digest of the task; snapshots of another task are refused.
-        specs: File name to the tensors that it must hold.
-        notes: One sentence for each damaged snapshot.
-    """
+    """The snapshots of one task in one folder."""
 
     folder: Path
     task: str
+    """Digest of the task; snapshots of another task are refused."""
     specs: Mapping[str, Mapping[str, TensorSpec]]
+    """File name to the tensors that it must hold."""
     notes: list[str] = field(default_factory=list)
+    """One sentence for each damaged snapshot."""
 
     def save(
         self,
@@ -107,14 +100,7 @@ class SnapshotStore:
         *,
         scheduled: bool,
     ) -> SnapshotState:
-        """Write a snapshot, then remove those that are no longer needed.
-
-        Args:
-            step: Optimizer steps done.
-            loss: Smoothed training loss.
-            tensors: File name to tensors.
-            last: The snapshot before, None for the first.
-            scheduled: Whether it is a link of the chain of commitments.
+        """Write a snapshot after the `last` one, and remove those that are no longer needed.
 
         Raises:
             DiskFullError: No space; earlier snapshots are unchanged.

@@ -19,12 +19,7 @@ _BUCKET_BYTES = 2 << 20
 
 
 class TrainState:
-    """A model in training.
-
-    Args:
-        model: On its device; every parameter takes part in its output, and it has no buffers.
-        config: How it is trained.
-    """
+    """A model in training, on its device. Every parameter takes part in its output, and it has no buffers."""
 
     def __init__(self, model: nn.Module, config: BaseTrainingConfig) -> None:
         self.model, self.config = model, config
@@ -49,11 +44,7 @@ class TrainState:
             parameter.grad = None
 
     def check_finite(self) -> None:
-        """Find weights that the last gradient broke although the loss was finite.
-
-        Raises:
-            TrainingError: A weight is not finite; the message names the step.
-        """
+        """Raise TrainingError if the last gradient broke a weight although the loss was finite."""
         try:
             check_finite(self.model.state_dict(), f"The model after step {self.step - 1}")
         except CheckpointError as error:
@@ -66,17 +57,12 @@ class TrainState:
         return {"weights": self.model.state_dict(), "ema": self.ema.average, "optimizer": optimizer}
 
     def specs(self) -> dict[str, dict[str, TensorSpec]]:
-        """Names, shapes and types that `restore` takes."""
+        """Names, shapes and types for `restore`."""
         return {name: specs_of(tensors) for name, tensors in self.tensors().items()}
 
     @torch.no_grad()
     def restore(self, step: int, saved: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Continue from a snapshot.
-
-        Args:
-            step: Optimizer steps done.
-            saved: As `tensors` returns it, with exactly the names of `specs`.
-        """
+        """Continue from a snapshot: steps done, and exactly the tensors that `specs` names."""
         self.step = step
         for file, tensors in self.tensors().items():
             for name, tensor in tensors.items():
@@ -84,7 +70,7 @@ class TrainState:
 
 
 def _buckets(parameters: Mapping[str, Tensor]) -> list[list[str]]:
-    """On a CPU, a bucket's weights are still in the cache when the EMA reads them; a GPU takes all at once."""
+    """Names in groups of some 2 MB on a CPU; a GPU takes all at once."""
     buckets: list[list[str]] = []
     num_bytes = _BUCKET_BYTES
     for name, parameter in parameters.items():

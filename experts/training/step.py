@@ -24,28 +24,17 @@ def mean_squared_error(output: Tensor, target: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class TrainStep:
-    """One optimizer step of an expert, a student or a router, which differ in target and criterion alone.
-
-    Args:
-        state: What the step changes.
-        micro_batch: How many rows are in memory together.
-        objective: The noise path, and the target of batches that bring none.
-        criterion: Output and target to the mean loss `[]`.
-    """
+    """One optimizer step of an expert, a student or a router, which differ in target and criterion alone."""
 
     state: TrainState
     micro_batch: MicroBatch
     objective: Objective = FLOW_MATCHING
+    """The noise path, and the target of batches that bring none."""
     criterion: Callable[[Tensor, Tensor], Tensor] = mean_squared_error
+    """Output and target to the mean loss `[]`."""
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Take one step.
-
-        Args:
-            batch: On the model's device.
-
-        Returns:
-            The batch's mean loss `[]`, still on the device.
+        """Take one step on a batch that is on the model's device; returns its mean loss `[]`, without waiting for it.
 
         Raises:
             TrainingError: Not even one row fits into memory; the weights are unchanged.
@@ -55,7 +44,7 @@ class TrainStep:
         return loss
 
     def backward(self, pieces: Sequence[Batch]) -> Tensor:
-        """Replace the gradients by those of the mean loss over all pieces, which is returned `[]`."""
+        """Replace the gradients by those of the mean loss over all pieces; returns that loss `[]`."""
         state, num_rows = self.state, sum(len(piece) for piece in pieces)
         state.zero_grad()
         total = torch.zeros((), device=state.device)
@@ -71,15 +60,15 @@ class TrainStep:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Clip the gradients, then move the weights by AdamW and the EMA towards the weights."""
+        """Clip, AdamW, EMA. Gradients that overflow under a loss scale change no weight."""
         state, config, step = self.state, self.state.config, self.state.step
         norm = nn.utils.get_total_norm([parameter.grad for parameter in state.parameters.values()])
         divisor = state.scale * (norm / state.scale / (config.grad_clip or math.inf)).clamp(min=1.0)
         overflow = None if state.loss_scale is None else state.loss_scale.update(norm)
         learning_rate = config.learning_rate_at(step)
         ema_decay = ema_decay_at(step, config.ema_decay)
-        state.ema.wait()
-        for names in state.buckets:
+        state.ema.wait()  # for its stream, which may still read the weights
+        for names in state.buckets:  # bucket by bucket, so that the EMA finds the weights in the CPU's cache
             state.optimizer.update(names, step, learning_rate, divisor, overflow)
             state.ema.update(names, ema_decay)
         state.step += 1
