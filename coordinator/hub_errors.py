@@ -8,7 +8,7 @@ from json import JSONDecodeError
 from pathlib import Path
 
 from paris.coordinator.errors import HubError
-from paris.experts.files import full_disk_named
+from paris.experts.files import disk_full_while_writing
 
 _LATER = "It will work again when the Hub does; nothing is lost."
 _NOT_YOURS = "Check the token in PARIS_HUB_TOKEN: it must have write access to the run's repos."
@@ -52,5 +52,5 @@ def hub_errors(endpoint: str) -> Iterator[None]:
             f"The Hub at {endpoint} does not answer: {reason}.", "Check that it runs and the address is right."
         ) from error
     except OSError as error:
-        with full_disk_named(Path(error.filename or "what the Hub sent")):
+        with disk_full_while_writing(Path(error.filename or "what the Hub sent")):
             raise

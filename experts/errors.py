@@ -32,7 +32,7 @@ class CheckpointError(ExpertError, ValueError):
 
 
 class LayoutError(ExpertError, ValueError):
-    """A model folder lacks a part, or its parts do not fit together."""
+    """A model folder lacks a file, or its files do not fit together."""
 
     exit_code = 23
 

@@ -37,7 +37,7 @@ def whole_file(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with full_disk_named(path):
+        with disk_full_while_writing(path):
             yield partial
             sync(partial)
             partial.replace(path)
@@ -47,7 +47,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def full_disk_named(path: Path) -> Iterator[None]:
+def disk_full_while_writing(path: Path) -> Iterator[None]:
     """Raise DiskFullError, with `path` as the file being written, in place of an OSError that says so."""
     try:
         yield

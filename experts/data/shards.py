@@ -160,5 +160,5 @@ def _described(path: Path, metadata: dict[bytes, bytes]) -> tuple[tuple[int, ...
     sizes = metadata.get(b"paris.shape", b"").decode("utf-8", "replace").split(",")
     dtype = metadata.get(b"paris.dtype", b"").decode("utf-8", "replace")
     if dtype not in DTYPES or not all(size.isdecimal() and 0 < int(size) <= 1 << 20 for size in sizes):
-        raise ShardError(f"{path} does not say the shape and type of its latents.", FETCH_AGAIN)
+        raise ShardError(f"{path} does not name the shape and type of its latents.", FETCH_AGAIN)
     return tuple(int(size) for size in sizes), DTYPES[dtype]

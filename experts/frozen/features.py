@@ -90,15 +90,7 @@ class NetworkEmbedder:
 
 
 def load_embedder(name: str, device: str = "cpu") -> Embedder:
-    """The feature network called `name`.
-
-    Args:
-        name: See the module.
-        device: Where it computes.
-
-    Raises:
-        FeatureError: It is not installed, not found, or not the expected file.
-    """
+    """The feature network `name` of the module's table; FeatureError if it is not installed, not found or changed."""
     if name == LITE0:
         return _lite0(torch.device(device))
     return _transformer(name, torch.device(device))

@@ -11,15 +11,10 @@ from paris.experts.frozen.text_vocabulary import VocabularyEncoder, read_vocabul
 
 
 def load_text_encoder(config: TextConfig, folder: Path, device: torch.device | str = "cpu") -> TextEncoder:
-    """Load a text encoder.
-
-    Args:
-        config: Which one.
-        folder: Where its files are; `config.path` is relative to it.
-        device: Where a transformer computes.
+    """The text encoder of a configuration, whose paths are relative to `folder`.
 
     Raises:
-        TextError: Files are missing, unreadable, or not those that the configuration names.
+        TextError: Files are missing, unreadable, or have another digest than the configuration names.
     """
     if config.kind == "transformers":
         from paris.experts.frozen.text_transformers import TransformersEncoder

@@ -29,13 +29,8 @@ _TOKENIZER_FILES = (
 class TransformersEncoder:
     """Last hidden states of a frozen pretrained encoder, from local files, safetensors only.
 
-    Args:
-        config: Paths, width and window.
-        folder: Where the paths start.
-        device: Where it computes.
-
     Raises:
-        TextError: Files are missing or unreadable, or the encoder has another width than the configured one.
+        TextError: See `load_text_encoder`; also if the encoder has another width than the configured one.
     """
 
     def __init__(self, config: TextConfig, folder: Path, device: torch.device | str = "cpu") -> None:
@@ -127,4 +122,4 @@ def _check_folder(path: Path, config: TextConfig) -> None:
         raise TextError(f"The text encoder folder {path} lacks {_WEIGHTS}.")
     found = file_sha256(weights)
     if found != config.sha256:
-        raise TextError(f"{weights} has SHA-256 {found[:12]}..., the run says {config.sha256[:12]}....")
+        raise TextError(f"{weights} has SHA-256 {found[:12]}..., the run names {config.sha256[:12]}....")

@@ -102,7 +102,7 @@ def read_vocabulary(path: Path, sha256: str = "") -> list[str]:
     found = hashlib.sha256(data).hexdigest()
     if sha256 and found != sha256:
         raise TextError(
-            f"The vocabulary {path} has SHA-256 {found[:12]}..., the run says {sha256[:12]}....",
+            f"The vocabulary {path} has SHA-256 {found[:12]}..., the run names {sha256[:12]}....",
             "Delete the file and fetch it again.",
         )
     try:

@@ -1,7 +1,7 @@
-"""Initial weights from a seed: each model's `init_weights` says which, `SeededInit` draws them.
+"""Initial weights from a seed: each module's `init_weights` fills its parameters by a `SeededInit`.
 
-Each parameter has a CPU generator of its own, named by the seed and the parameter's name in the model. So the weights
-are the same on every machine, and a layer more or less changes none of the others.
+Each parameter has its own CPU generator, seeded by the run's seed and the parameter's name in the model: the weights
+are the same on every machine, and one more layer changes none of the others.
 """
 
 from __future__ import annotations
@@ -18,12 +18,7 @@ EMBEDDER_STD = 0.02
 
 
 class SeededInit:
-    """Draws the initial weights of one model's parameters, in place.
-
-    Args:
-        model: Its `init_weights` takes this object.
-        seed: The run's seed.
-    """
+    """Fills the parameters of `model` from the run's seed."""
 
     def __init__(self, model: nn.Module, seed: int) -> None:
         self._seed = seed
@@ -31,9 +26,9 @@ class SeededInit:
 
     @torch.no_grad()
     def xavier_uniform(self, weight: Tensor) -> None:
-        """Glorot and Bengio, 2010, equation 16, with the weight as a matrix: outputs by everything else.
+        """Glorot and Bengio, 2010, equation 16, with a convolution as the matrix `[D, C * P * P]` (as in DiT).
 
-        `nn.init.xavier_uniform_` rounds its bound otherwise, and counts a convolution's outputs once a pixel.
+        Not `nn.init.xavier_uniform_`, whose bound differs in its last bit: a seed's weights must never change.
         """
         matrix = weight.flatten(1)
         bound = math.sqrt(6.0 / (matrix.shape[0] + matrix.shape[1]))
@@ -41,11 +36,11 @@ class SeededInit:
 
     @torch.no_grad()
     def normal(self, weight: Tensor, std: float) -> None:
-        """Normal of mean zero."""
+        """Normal with mean zero."""
         weight.normal_(0.0, std, generator=self._generator(weight))
 
     def linear(self, layer: nn.Module, std: float | None = None) -> None:
-        """A layer with `weight` and `bias`: weights normal with `std`, or Xavier uniform without one; biases zero."""
+        """A layer's weights: normal with `std`, or Xavier uniform without one; its biases: zero."""
         if std is None:
             self.xavier_uniform(layer.weight)
         else:
@@ -57,12 +52,7 @@ class SeededInit:
 
 
 def initialize(model: nn.Module, seed: int) -> None:
-    """Give a model that was built on the meta device memory on the CPU, and its initial weights.
-
-    Args:
-        model: Has an `init_weights(init: SeededInit)` that fills every parameter.
-        seed: The run's seed.
-    """
+    """Allocate a model of the meta device on the CPU, and fill it by its `init_weights`."""
     # Not `to_empty`, which imports sympy: half a second and 40 MB in every trainer process.
     model.load_state_dict({name: torch.empty(like.shape) for name, like in model.state_dict().items()}, assign=True)
     model.init_weights(SeededInit(model, seed))

@@ -49,12 +49,12 @@ def starting_expert(config: ModelConfig, seed: int, weights: InitialWeights | No
         return initial_expert(config, seed)
     path = folder / weights.path
     if not path.is_file():
-        raise CheckpointError(f"The run's initial weights {path} are missing.", "Fetch the run's parts again.")
+        raise CheckpointError(f"The run's initial weights {path} are missing.", "Fetch the run's files again.")
     found = file_sha256(path)
     if found != weights.sha256:
         raise CheckpointError(
             f"{path} has sha256 {found[:12]}..., the run names {weights.sha256[:12]}....",
-            "Remove the file and fetch the run's parts again.",
+            "Remove the file and fetch the run's files again.",
         )
     with torch.device("meta"):
         expert = DiTExpert(config)
@@ -63,18 +63,12 @@ def starting_expert(config: ModelConfig, seed: int, weights: InitialWeights | No
 
 
 def write_initial_weights(folder: Path, expert: DiTExpert, name: str = INITIAL_WEIGHTS_FILE) -> InitialWeights:
-    """Write a file of initial weights for `starting_expert`.
+    """Write an expert as the file `name` of initial weights, for `starting_expert`.
 
     Args:
         folder: Of the run's files.
         expert: In float32, the type of training's weights.
         name: As `InitialWeights.path` allows.
-
-    Returns:
-        The file, for the run's description.
-
-    Raises:
-        DiskFullError: No space; an earlier file is unchanged.
     """
     path = folder / name
     sha256 = save_weights(path, expert)

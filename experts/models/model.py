@@ -143,8 +143,8 @@ class DiTExpert(nn.Module):
             SamplingError: The states have another width than the configured one.
         """
         if text.dim() != 3 or text.shape[2] != self.config.text_embed_dim:
-            wanted = f"[B, L, {self.config.text_embed_dim}]"
-            raise SamplingError(f"Text states have shape {list(text.shape)}, the expert takes {wanted}.")
+            expected = f"[B, L, {self.config.text_embed_dim}]"
+            raise SamplingError(f"Text states have shape {list(text.shape)}, the expert takes {expected}.")
         projected = self.text_proj(text.to(self.text_proj.weight.dtype))
         pairs = [layer.cross_attn.keys_and_values(projected) for layer in self.layers]
         bias = None
@@ -167,7 +167,7 @@ class DiTExpert(nn.Module):
         Raises:
             SamplingError: `x` or `text` has another shape than the configured one.
 
-        Source: the published Paris experts (arXiv 2510.03434); parts as named in `layers.py`.
+        Source: the published Paris experts (arXiv 2510.03434).
         """
         check_picture_shape(x, self.config.in_channels, self.config.image_size)
         context = text if isinstance(text, TextContext) else self.project_text(text, text_mask)

@@ -136,7 +136,7 @@ class Router(nn.Module):
         if self.text_embed is None:
             return token
         if text is None:
-            raise SamplingError("This router sees the prompt, and was given none.", "Pass the text states.")
+            raise SamplingError("This router reads the prompt, but was given none.", "Pass the text states.")
         if text.dim() != 3 or text.shape[2] != self.config.text_embed_dim:
             raise SamplingError(
                 f"Text states have shape {list(text.shape)}, the router takes [B, L, {self.config.text_embed_dim}]."

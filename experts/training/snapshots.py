@@ -27,7 +27,7 @@ from pydantic import Field, StringConstraints, ValidationError
 from torch import Tensor
 
 from paris.experts.errors import CheckpointError, SnapshotError
-from paris.experts.files import file_sha256, full_disk_named, sync, write_whole
+from paris.experts.files import disk_full_while_writing, file_sha256, sync, write_whole
 from paris.experts.settings import Settings
 from paris.experts.weights.checkpoint import TensorSpec, load_tensors, save_tensors
 
@@ -108,7 +108,7 @@ class SnapshotStore:
         self._sweep()
         partial = self.folder / f".part-{step:08d}"
         try:
-            with full_disk_named(partial):
+            with disk_full_while_writing(partial):
                 partial.mkdir(parents=True)
                 files = {name: save_tensors(partial / f"{name}.safetensors", tensors[name]) for name in FILES}
                 state = self._state(step, loss, files, last, scheduled)

@@ -81,12 +81,7 @@ def read_specs(path: Path) -> dict[str, TensorSpec]:
 
 
 def check_specs(found: Mapping[str, TensorSpec], expected: Mapping[str, TensorSpec], name: str) -> None:
-    """Compare a file's specs with the expected ones.
-
-    Args:
-        found: From `read_specs`.
-        expected: From `specs_of`.
-        name: The file's name in the message.
+    """Compare the specs of the file `name` with those of a model.
 
     Raises:
         CheckpointError: A tensor is missing, unknown, or of another shape or type; the message names the first.

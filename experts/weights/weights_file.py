@@ -142,7 +142,7 @@ def tensor_locations(file: io.FileIO, found: Mapping[str, TensorSpec]) -> dict[s
     size = os.fstat(file.fileno()).st_size
     length = int.from_bytes(file.read(8), "little")
     if not 2 <= length <= min(size - 8, _MAX_HEADER_BYTES):
-        raise CheckpointError(f"its header is said to have {length} bytes, the file has {size}.")
+        raise CheckpointError(f"its header claims {length} bytes, the file has {size}.")
     try:
         header = json.loads(file.read(length))
         offsets = {key: header[key]["data_offsets"] for key in found}
@@ -152,7 +152,7 @@ def tensor_locations(file: io.FileIO, found: Mapping[str, TensorSpec]) -> dict[s
     for key, (begin, end) in bounds.items():
         wanted = torch.Size(found[key].shape).numel() * found[key].dtype.itemsize
         if end - begin != wanted or not 0 <= begin <= end <= size - 8 - length:
-            raise CheckpointError(f"{key!r} is said to lie at bytes {begin} to {end}, which cannot be.")
+            raise CheckpointError(f"{key!r} claims bytes {begin} to {end}, which is impossible.")
     return {key: TensorLocation(8 + length + begin, found[key].dtype) for key, (begin, _) in bounds.items()}
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,12 @@ def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
         write_whole(path, data)
         assert path.read_bytes() == data
     assert [file.name for file in path.parent.iterdir()] == ["x"]
+
+
+def test_a_file_can_be_written_for_its_owner_alone(tmp_path: Path) -> None:
+    for data in (b"one", b"two"):
+        write_whole(tmp_path / "x", data, mode=0o600)
+        assert stat.S_IMODE((tmp_path / "x").stat().st_mode) == 0o600
 
 
 def write_half(path: Path, source: Path) -> None:

@@ -69,7 +69,7 @@ def test_a_missing_folder_another_width_another_digest_and_a_missing_class_are_n
         load_text_encoder(clip_config(path="nowhere"), clip_folder)
     with pytest.raises(TextError, match="width 16, not 32"):
         load_text_encoder(clip_config(dim=32), clip_folder)
-    with pytest.raises(TextError, match=r"model.safetensors has SHA-256.*the run says 0000"):
+    with pytest.raises(TextError, match=r"model.safetensors has SHA-256.*the run names 0000"):
         load_text_encoder(clip_config(sha256="0" * 64), clip_folder)
     with pytest.raises(TextError, match="needs model_class"):
         load_text_encoder(clip_config(model_class=""), clip_folder)

@@ -95,7 +95,7 @@ def test_a_bad_vocabulary_is_named(tmp_path, content, message):
 
 def test_a_vocabulary_of_another_digest_is_refused(tmp_path):
     write_vocabulary(tmp_path / "vocab.json", WORDS)
-    with pytest.raises(TextError, match=r"the run says 000000000000.*fetch it again"):
+    with pytest.raises(TextError, match=r"the run names 000000000000.*fetch it again"):
         load_text_encoder(config(sha256="0" * 64), tmp_path)
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from paris.coordinator.prepare.errors import NotPreparedError
-from paris.experts.files import full_disk_named, whole_file
+from paris.experts.files import disk_full_while_writing, whole_file
 
 DROPPED = "dropped.parquet"
 _SCHEMA = pa.schema([("row_id", pa.string()), ("reason", pa.string()), ("detail", pa.string())])
@@ -47,7 +47,7 @@ class DropList:
         self.counts: Counter[str] = Counter()
         self._path = spool
         self._waiting: list[Dropped] = []
-        with full_disk_named(spool):
+        with disk_full_while_writing(spool):
             self._sink = pa.OSFile(str(spool), "wb")
             self._writer = pa.ipc.new_stream(self._sink, _SCHEMA)
 
@@ -70,7 +70,7 @@ class DropList:
     def publish(self, path: Path) -> None:
         """Write the whole list as a Parquet file; nothing may be added after it."""
         self._flush()
-        with full_disk_named(self._path):
+        with disk_full_while_writing(self._path):
             self._writer.close()
             self._sink.flush()
         with (
@@ -90,7 +90,7 @@ class DropList:
         rows = [[row.row_id for row in self._waiting], [row.reason for row in self._waiting]]
         columns = [*rows, [row.detail for row in self._waiting]]
         self._waiting = []
-        with full_disk_named(self._path):
+        with disk_full_while_writing(self._path):
             self._writer.write_batch(pa.record_batch([pa.array(c, pa.string()) for c in columns], schema=_SCHEMA))
 
 
