@@ -26,14 +26,14 @@ def test_a_tensor_that_cannot_lie_where_the_header_says_is_refused(tmp_path, beg
     # The file may be exchanged between the check of its names and the reading of its offsets.
     header = json.dumps({"a": {"dtype": "F32", "shape": [2], "data_offsets": [begin, end]}}).encode()
     (tmp_path / "x").write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
-    with (tmp_path / "x").open("rb", buffering=0) as file, pytest.raises(CheckpointError, match=r"impossible|malformed"):
+    with (tmp_path / "x").open("rb", buffering=0) as file, pytest.raises(CheckpointError, match=r"impossible|malform"):
         tensor_locations(file, {"a": TensorSpec((2,))})
 
 
 @pytest.mark.parametrize("content", [b"", b"\x02", b"\x02" + bytes(7) + b"[]", (1 << 62).to_bytes(8, "little") + b"{}"])
 def test_a_header_that_is_no_header_is_refused(tmp_path, content):
     (tmp_path / "x").write_bytes(content)
-    with (tmp_path / "x").open("rb", buffering=0) as file, pytest.raises(CheckpointError, match="its header (claims|is)"):
+    with (tmp_path / "x").open("rb", buffering=0) as file, pytest.raises(CheckpointError, match="its header"):
         tensor_locations(file, {"a": TensorSpec((2,))})
 
 
