@@ -11,7 +11,7 @@ Shapes: B rows; pictures, noise and outputs are `[B, ...]`, times `[B]`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -90,7 +90,7 @@ class VelocityModel(Protocol):
 
 def as_velocity(model: nn.Module, objective: Objective) -> VelocityModel:
     """A model of any objective as a velocity: itself for flow matching, else a wrapper that shares its weights."""
-    return cast(VelocityModel, model if objective.kind == "flow" else EpsilonAsVelocity(model, objective))
+    return model if objective.kind == "flow" else EpsilonAsVelocity(model, objective)
 
 
 class EpsilonAsVelocity(nn.Module):
@@ -116,7 +116,7 @@ class EpsilonAsVelocity(nn.Module):
 
     def project_text(self, text: Tensor, text_mask: Tensor | None = None) -> TextContext:
         """See `VelocityModel`."""
-        return cast(Any, self.model).project_text(text, text_mask)
+        return self.model.project_text(text, text_mask)
 
     def forward(self, x: Tensor, t: Tensor, text: Tensor | TextContext, text_mask: Tensor | None = None) -> Tensor:
         """The velocity expected at `x`.
