@@ -27,19 +27,21 @@ app = typer.Typer(
 @app.command()
 def init(
     run: RunArgument,
-    recipe: Annotated[str, typer.Option(help="A name that `paris-coord recipes` lists, or a .toml file.")] = "emoji",
+    recipe: Annotated[str, typer.Option(help="Recipe: a name from `paris-coord recipes`, or a .toml file.")] = "emoji",
     name: Annotated[str | None, typer.Option(help="The run's name; part of its id.")] = None,
-    hub: Annotated[str | None, typer.Option(help="Endpoint of a Hub; without it the recipe's.")] = None,
-    host: Annotated[
-        str | None, typer.Option(help="IPv4 address that volunteers reach this machine at.", show_default="loopback")
+    hub: Annotated[
+        str | None, typer.Option(help="Endpoint of an external Hub.", show_default="that of the recipe")
     ] = None,
-    hub_port: Annotated[int, typer.Option(help="Port of the embedded Hub; 0 takes a free one.", min=0, max=65535)] = 0,
+    host: Annotated[
+        str | None, typer.Option(help="IPv4 address at which volunteers reach this machine.", show_default="loopback")
+    ] = None,
+    hub_port: Annotated[int, typer.Option(help="Port of the embedded Hub; 0 picks a free one.", min=0, max=65535)] = 0,
 ) -> None:
-    """Make a run directory: settings in run.toml, a new signing key, free ports."""
+    """Create a run directory: settings in run.toml, a new signing key, free ports."""
     from paris.coordinator.run.create import create_run
 
     made = create_run(run, recipe=recipe, name=name, hub_endpoint=hub, host=host, hub_port=hub_port)
-    say(f"Made run {made.run_id} in {run}. Settings: {run / 'run.toml'}. Next: paris-coord prepare {run}")
+    say(f"Created run {made.run_id} in {run}. Settings: {run / 'run.toml'}. Next: paris-coord prepare {run}")
 
 
 @app.command()
@@ -57,7 +59,7 @@ for command in (prepare, clusters, dropped, warm_start):
 
 @app.command()
 def publish_tasks(run: RunArgument) -> None:
-    """Open one task an expert; a running `serve` publishes them at once, a later one when it starts."""
+    """Open the task of each expert. A running `serve` publishes it at once, else the next `serve` does."""
     from paris.coordinator.run.directory import RunDir
     from paris.coordinator.service.tasks import open_tasks
 
@@ -70,7 +72,7 @@ def serve(
     run: RunArgument,
     as_json: JsonOption = False,
 ) -> None:
-    """Serve the run: DHT peer, leases, verification, registration, and the embedded Hub where run.toml has one."""
+    """Serve the run: DHT peer, leases, verification, registration, and the embedded Hub if run.toml has one."""
     from paris.coordinator.cli.options import event_printer, stop_on_signals
     from paris.coordinator.run.directory import RunDir
     from paris.coordinator.service.startup import serve as run_service
@@ -81,14 +83,17 @@ def serve(
 
 @app.command()
 def hub(
-    data: Annotated[Path, typer.Option(help="Where the repos are kept.")],
+    data: Annotated[Path, typer.Option(help="Folder of the repos.")],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8484,
+    port: Annotated[int, typer.Option(help="Port; 0 picks a free one.")] = 8484,
     open_registration: Annotated[
-        bool, typer.Option("--open-registration", help="Unknown tokens make volunteers, who may open pull requests.")
+        bool,
+        typer.Option(
+            "--open-registration", help="Accept unknown tokens as new volunteers, who may open pull requests."
+        ),
     ] = False,
 ) -> None:
-    """Serve an embedded Hub: the stock huggingface_hub client and `hf` work against it."""
+    """Serve a Hub for the stock huggingface_hub client and `hf`."""
     from paris.coordinator.hub import serve as serve_hub
 
     say(f"The administrator's token is in {data / 'admin.token'}.")
@@ -97,7 +102,9 @@ def hub(
 
 @app.command()
 def status(
-    run: RunArgument, as_json: JsonOption = False, watch: Annotated[bool, typer.Option(help="Keep showing.")] = False
+    run: RunArgument,
+    as_json: JsonOption = False,
+    watch: Annotated[bool, typer.Option(help="Refresh until the run is complete.")] = False,
 ) -> None:
     """Show tasks, volunteers, verdicts."""
     from paris.coordinator.report.status import print_status, read_status
@@ -117,7 +124,7 @@ app.command()(train_router)
 def release(
     run: RunArgument, tag: Annotated[str | None, typer.Option(help="Tag the release on the Hub.")] = None
 ) -> None:
-    """Assemble the sampleable model from the registered experts and the router, here and on the Hub."""
+    """Assemble the registered experts and the router into one model, and upload it to the Hub."""
     from paris.coordinator.release.assemble import release_run
     from paris.coordinator.run.directory import RunDir
 
@@ -133,9 +140,9 @@ app.command()(sample)
 
 @app.command()
 def report(
-    run: RunArgument, out: Annotated[Path, typer.Option(help="Folder for pictures and tables.")] = Path("report")
+    run: RunArgument, out: Annotated[Path, typer.Option(help="Folder for figures and tables.")] = Path("report")
 ) -> None:
-    """Draw what a run learned and what it cost: samples.png, clusters.png, training.png, report.json, report.md."""
+    """Report results and costs of a run: samples.png, clusters.png, training.png, report.json, report.md."""
     from paris.coordinator.report.build import build_report
     from paris.coordinator.run.directory import RunDir
 
@@ -147,14 +154,14 @@ def demo(
     out: Annotated[
         Path, typer.Option(help="Folder for the run and its report: new or empty, unless --overwrite.")
     ] = Path("demo"),
-    quick: Annotated[bool, typer.Option(help="Under 90 seconds, less well trained.")] = False,
+    quick: Annotated[bool, typer.Option(help="Train less: under 90 seconds.")] = False,
     recipe: Annotated[
-        str | None, typer.Option(help="Another recipe than `emoji`: a name or a .toml file.", show_default=False)
+        str | None, typer.Option(help="Recipe instead of `emoji`: a name or a .toml file.", show_default=False)
     ] = None,
-    volunteers: Annotated[int, typer.Option(help="How many paris-node processes.", min=1)] = 3,
-    overwrite: Annotated[bool, typer.Option(help="Remove what an earlier demo left in the folder.")] = False,
+    volunteers: Annotated[int, typer.Option(help="Number of paris-node processes.", min=1)] = 3,
+    overwrite: Annotated[bool, typer.Option(help="Replace an earlier demo in the folder.")] = False,
 ) -> None:
-    """See it all on one machine: Hub, coordinator, volunteers, four experts, router, release, pictures."""
+    """Run everything on this machine: Hub, coordinator, volunteers, experts, router, release, report."""
     from paris.coordinator.demo.run import run_demo
 
     chosen = recipe or ("emoji-quick" if quick else "emoji")
