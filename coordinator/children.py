@@ -1,11 +1,12 @@
-"""Child processes of the coordinator: spawned, logged, never left behind; the programs they run.
+"""Child processes of the coordinator: spawned, logged, never left behind; and the programs that they run.
 
-Each child holds the read end of a pipe whose other end is ours as its standard input. When we end, however we end,
-the system closes the pipe and the child ends itself (`lifeline.py` of the protocol package).
+The standard input of each child is a pipe whose other end this process holds. When this process ends, in any way, the
+system closes the pipe and the child ends itself (`lifeline.py` of the protocol package).
 """
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from pathlib import Path
 from paris.coordinator.errors import WorkerError
 from paris.protocol.lifeline import child_environment
 
+logger = logging.getLogger(__name__)
 _STOP_TIMEOUT_S = 15.0
 
 
@@ -30,10 +32,10 @@ class Program(StrEnum):
 
 
 class Children:
-    """Starts child processes and ends them with us.
+    """Starts child processes, which end with this one.
 
     Args:
-        log_dir: Where each child's output goes, one file a name.
+        log_dir: Folder of their output, one file a name.
     """
 
     def __init__(self, log_dir: Path) -> None:
@@ -56,35 +58,37 @@ class Children:
                 stdout=log,
                 stderr=log,
                 env=child_environment(env),
-                # Ctrl-C is for us alone: we end our children in order.
+                # Ctrl-C reaches this process alone, which ends its children in order.
                 start_new_session=True,
             )
             self._running.add(child)
+        logger.info("Started %s as process %d.", name, child.pid)
         return child
 
     def run(self, name: str, program: Program, *arguments: str, env: dict[str, str] | None = None) -> None:
         """Start a child and wait for its end.
 
         Raises:
-            WorkerError: It ended with another code than 0; the message has the last line that it wrote.
+            WorkerError: Its exit code is not 0; the message has the last line of its output.
         """
         child = self.spawn(name, program, *arguments, env=env)
         code = child.wait()
         self.forget(child)
+        logger.info("%s ended with code %d.", name, code)
         if code != 0:
             raise WorkerError(
                 f"{name} ended with code {code}: {self._last_line(name)}", f"See {self._log_dir / name}.log"
             )
 
     def forget(self, child: subprocess.Popen[bytes]) -> None:
-        """Let go of a child that has ended, and of the pipe to it."""
+        """Close the pipe to a child that has ended."""
         with self._lock:
             self._running.discard(child)
         if child.stdin is not None:
             child.stdin.close()
 
     def stop(self) -> None:
-        """End every child: first by closing its lifeline, after a while by force."""
+        """End every child: by its lifeline and SIGTERM, after 15 seconds by SIGKILL."""
         with self._lock:
             self.is_stopping = True
             children = list(self._running)
@@ -96,6 +100,7 @@ class Children:
             try:
                 child.wait(_STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
+                logger.warning("Process %d did not end within %.0f s: killing it.", child.pid, _STOP_TIMEOUT_S)
                 child.kill()
                 child.wait()
 

@@ -1,62 +1,110 @@
-"""What the commands say: data on stdout, talk on stderr, errors as one clear line."""
+"""What commands print: data on stdout, messages on stderr, errors as one line with a next step."""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from paris.protocol.logs import LogFormat, start_logging
 
 if TYPE_CHECKING:
     import typer
 
 
+logger = logging.getLogger(__name__)
 _FAILED = 1
 _INTERRUPTED = 130
 
 
+@dataclass
+class _Terminal:
+    """How this process's stderr is written."""
+
+    is_quiet: bool = False
+    is_json: bool = False
+
+
+_TERMINAL = _Terminal()
+
+
+def set_up_terminal(*, quiet: bool, log_format: LogFormat) -> None:
+    """Set what `say` and `say_problem` write in this process.
+
+    Args:
+        quiet: Leave out all but problems.
+        log_format: "json" writes each message as one JSON object a line.
+    """
+    _TERMINAL.is_quiet, _TERMINAL.is_json = quiet, log_format == "json"
+
+
+def shows_progress() -> bool:
+    """Whether progress bars may be drawn on stderr."""
+    return not (_TERMINAL.is_quiet or _TERMINAL.is_json)
+
+
 def say(text: str) -> None:
-    """Talk to the person at the terminal."""
+    """Write a message for people to stderr, unless `--quiet`."""
+    if not _TERMINAL.is_quiet:
+        _write(text, "info")
+
+
+def say_problem(text: str) -> None:
+    """Write a problem to stderr, also with `--quiet`."""
+    _write(text, "error")
+
+
+def _write(text: str, level: str) -> None:
+    if _TERMINAL.is_json:
+        text = json.dumps({"at": round(time.time(), 3), "level": level, "logger": __name__, "message": text})
     print(text, file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:
-    """Print data for programs."""
+    """Print a value as one line on stdout, for programs."""
     print(json.dumps(value), flush=True)
 
 
 @contextmanager
 def progress_bar(title: str, total: int, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr; gives what sets how much is done.
+    """A bar on stderr; yields a function that sets how much is done.
 
     Args:
-        title: What stands before it.
+        title: Its label.
         total: How much there is to do.
         shown: False where a program reads the output.
     """
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), disable=not shown) as progress:
+    with Progress(console=Console(stderr=True), disable=not (shown and shows_progress())) as progress:
         task = progress.add_task(title, total=total)
         yield lambda done: progress.update(task, completed=done)
 
 
 def fail_clearly(app: typer.Typer, arguments: list[str]) -> None:
-    """Run a command line; what a person can act on is one line and an exit code, never a traceback.
+    """Run a command line; an error ends it with one line, a next step and an exit code, not with a traceback.
 
-    Every error of ours carries `what`, `next_step` and `exit_code`. PARIS_DEBUG=1 shows tracebacks.
+    Each `ParisError` has `what`, `next_step` and `exit_code`. PARIS_DEBUG=1 shows tracebacks.
     """
     _run_clearly(lambda: app(arguments))
 
 
 def fail_worker(work: Callable[[], object]) -> None:
-    """Run a child process's work: ends with its parent, and says its errors as the commands do."""
+    """Run a child process's work; it ends with its parent, and with an error as a command does.
+
+    Its stderr is a log file of its own, so everything is logged there, tracebacks included.
+    """
     from paris.protocol.lifeline import end_with_parent_if_asked
 
     end_with_parent_if_asked()
+    start_logging(verbosity=2)
     _run_clearly(work)
 
 
@@ -68,8 +116,9 @@ def _run_clearly(work: Callable[[], object]) -> None:
     except Exception as error:
         if os.environ.get("PARIS_DEBUG") == "1":
             raise
+        logger.debug("Ended by an error.", exc_info=True)
         what, next_step, code = _describe(error)
-        say(f"Error: {what}" + (f"\n  {next_step}" if next_step else ""))
+        say_problem(f"Error: {what}" + (f"\n  {next_step}" if next_step else ""))
         sys.exit(code)
 
 

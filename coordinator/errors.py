@@ -1,4 +1,4 @@
-"""What can go wrong for an organiser, each with a next step and an exit code of its own."""
+"""The errors of the organiser's commands, each with an exit code of its own."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ class RunDirError(ParisError):
 
 
 class HubError(ParisError, ConnectionError):
-    """The Hub refused or did not answer."""
+    """The Hub refused, or did not answer."""
 
     exit_code = 62
 
 
 class WorkerError(ParisError, RuntimeError):
-    """A child process that computes ended without a result."""
+    """A child process ended without a result."""
 
     exit_code = 63
 
 
 class NotReadyError(ParisError):
-    """Something that this step builds on is not there yet."""
+    """A step that this one needs has not been done."""
 
     exit_code = 64

@@ -18,6 +18,7 @@ _ROOT = logging.getLogger("paris")
 _FILE_BYTES = 4 << 20
 _NUM_OLD_FILES = 3
 _TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+_TERMINAL_TEXT = "%(asctime)s %(levelname)-10s %(message)s"
 
 
 class JsonFormatter(logging.Formatter):
@@ -37,7 +38,10 @@ class JsonFormatter(logging.Formatter):
 
 
 class _TerminalFormatter(logging.Formatter):
-    """Without tracebacks, which are in the file."""
+    """Time of day, level and message; tracebacks are in the file alone."""
+
+    def __init__(self) -> None:
+        super().__init__(_TERMINAL_TEXT, datefmt="%H:%M:%S")
 
     def formatException(self, exc_info: object) -> str:
         return ""
@@ -63,7 +67,7 @@ def start_logging(verbosity: int = 0, log_format: LogFormat = "text") -> None:
     if log_format == "json":
         terminal.setFormatter(JsonFormatter())
     else:
-        terminal.setFormatter(logging.Formatter(_TEXT) if verbosity > 1 else _TerminalFormatter(_TEXT))
+        terminal.setFormatter(logging.Formatter(_TEXT) if verbosity > 1 else _TerminalFormatter())
     _ROOT.addHandler(terminal)
     _ROOT.setLevel(logging.DEBUG)
     _ROOT.propagate = False

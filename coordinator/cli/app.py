@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 from paris.coordinator.cli.data import clusters, dropped, prepare
-from paris.coordinator.cli.options import JsonOption, RunArgument
+from paris.coordinator.cli.options import JsonOption, RunArgument, open_run
 from paris.coordinator.cli.sampling import sample
 from paris.coordinator.cli.training import distill, train_router, warm_start
 from paris.coordinator.console import fail_clearly, print_json, say
 from paris.protocol.lifeline import end_with_parent_if_asked
+from paris.protocol.logs import LogFormat
 
 app = typer.Typer(
     name="paris-coord",
@@ -22,6 +23,31 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+@app.callback()
+def paris_coord(
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            show_default=False,
+            help="Log more on stderr: -v what is done, -vv everything.",
+        ),
+    ] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show problems alone.")] = False,
+    log_format: Annotated[
+        LogFormat, typer.Option("--log-format", help="Lines on stderr and in log files: text or json.")
+    ] = "text",
+) -> None:
+    """Set what all commands show."""
+    from paris.coordinator.console import set_up_terminal
+    from paris.protocol.logs import start_logging
+
+    start_logging(-1 if quiet else verbose, log_format)
+    set_up_terminal(quiet=quiet, log_format=log_format)
 
 
 @app.command()
@@ -74,11 +100,10 @@ def serve(
 ) -> None:
     """Serve the run: DHT peer, leases, verification, registration, and the embedded Hub if run.toml has one."""
     from paris.coordinator.cli.options import event_printer, stop_on_signals
-    from paris.coordinator.run.directory import RunDir
     from paris.coordinator.service.startup import serve as run_service
 
     stop = stop_on_signals()
-    run_service(RunDir.open(run), event_printer(as_json), stop)
+    run_service(open_run(run, log_name="coordinator"), event_printer(as_json), stop)
 
 
 @app.command()
@@ -126,9 +151,8 @@ def release(
 ) -> None:
     """Assemble the registered experts and the router into one model, and upload it to the Hub."""
     from paris.coordinator.release.assemble import release_run
-    from paris.coordinator.run.directory import RunDir
 
-    where = release_run(RunDir.open(run), tag)
+    where = release_run(open_run(run, log_name="release"), tag)
     say(f'Released to {where}. Next: paris-coord sample "a red heart" --model {run / "release"}')
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from paris.coordinator.cli.options import JsonOption, RunArgument
+from paris.coordinator.cli.options import JsonOption, RunArgument, open_run
 
 
 def prepare(
@@ -29,9 +29,9 @@ def prepare(
 ) -> None:
     """Divide the data into clusters, shards and manifests; run again to resume."""
     from paris.coordinator.cli.preparing import PrepareOptions, prepare_run
-    from paris.coordinator.run.directory import RunDir
 
-    prepare_run(RunDir.open(run), PrepareOptions(captioner, licences, ray, device, models), as_json=as_json)
+    options = PrepareOptions(captioner, licences, ray, device, models)
+    prepare_run(open_run(run, log_name="prepare"), options, as_json=as_json)
 
 
 def clusters(

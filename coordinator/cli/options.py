@@ -1,4 +1,4 @@
-"""What several commands of `paris-coord` share: arguments, how events are shown, how a signal stops them."""
+"""Shared by the commands of `paris-coord`: arguments, printing events, stopping on a signal."""
 
 from __future__ import annotations
 
@@ -7,22 +7,40 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paris.coordinator.console import print_json, say
-from paris.coordinator.state.events import Event
+from paris.coordinator.console import print_json, say, say_problem
+from paris.coordinator.state.events import Event, EventKind
+from paris.protocol.logs import log_to_file
+
+if TYPE_CHECKING:
+    from paris.coordinator.run.directory import RunDir
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The run directory.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 
+def open_run(path: Path, *, log_name: str) -> RunDir:
+    """Open a run directory for a command that acts on it, and log to its `logs/LOG_NAME.log`.
+
+    Raises:
+        RunDirError, ConfigError, IdentityError: As `RunDir.open`.
+    """
+    from paris.coordinator.run.directory import RunDir
+
+    run = RunDir.open(path)
+    log_to_file(run.logs / f"{log_name}.log")
+    return run
+
+
 def event_printer(as_json: bool) -> Callable[[Event], None]:
-    """How the service's events are shown: JSON lines on stdout, or a line with the time on stderr."""
+    """Prints the service's events: as JSON lines on stdout, or each as a line with its time on stderr."""
 
     def as_line(event: Event) -> None:
-        say(f"{time.strftime('%H:%M:%S')} {event.kind:<10} {event.text}")
+        show = say_problem if event.kind is EventKind.PROBLEM else say
+        show(f"{time.strftime('%H:%M:%S')} {event.kind:<10} {event.text}")
 
     def as_object(event: Event) -> None:
         print_json({"at": time.time(), "event": event.kind, "text": event.text})
@@ -31,7 +49,7 @@ def event_printer(as_json: bool) -> Callable[[Event], None]:
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that Ctrl-C and SIGTERM set."""
+    """An event that is set by Ctrl-C and SIGTERM."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

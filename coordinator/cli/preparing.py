@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from paris.coordinator.console import print_json, say
+from paris.coordinator.console import print_json, say, shows_progress
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.initial_weights import convert_initial_weights
 
@@ -112,7 +112,7 @@ def _bars() -> Iterator[ProgressCallback]:
     from rich.progress import Progress, TaskID
 
     bars: dict[str, TaskID] = {}
-    with Progress(console=Console(stderr=True)) as progress:
+    with Progress(console=Console(stderr=True), disable=not shows_progress()) as progress:
 
         def report(stage: str, done: int, total: int) -> None:
             if stage not in bars:

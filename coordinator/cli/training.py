@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from paris.coordinator.cli.options import JsonOption, RunArgument
+from paris.coordinator.cli.options import JsonOption, RunArgument, open_run
 
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda or mps.", show_default="device of [compute]")]
 
@@ -15,10 +15,9 @@ DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda or mps.", show
 def warm_start(run: RunArgument, device: DeviceOption = None, as_json: JsonOption = False) -> None:
     """Train the model that all experts start from, if run.toml requests one; run again to resume."""
     from paris.coordinator.cli.options import stop_on_signals
-    from paris.coordinator.run.directory import RunDir
     from paris.coordinator.training.warm_start import warm_start_run
 
-    warm_start_run(RunDir.open(run), device, stop_on_signals().is_set, as_json=as_json)
+    warm_start_run(open_run(run, log_name="warm-start"), device, stop_on_signals().is_set, as_json=as_json)
 
 
 def train_router(
@@ -35,10 +34,9 @@ def train_router(
     max_resident_experts: Annotated[int | None, typer.Option(help="Experts in memory at once.", min=1)] = None,
 ) -> None:
     """Train the router."""
-    from paris.coordinator.run.directory import RunDir
     from paris.coordinator.training.router_request import request_router
 
-    opened = RunDir.open(run)
+    opened = open_run(run, log_name="train-router")
     if from_samples:
         from paris.coordinator.training.router_samples import SAMPLES_PER_EXPERT, draw_samples
 
@@ -69,8 +67,7 @@ def distill(
 ) -> None:
     """Distil the experts into one dense model, which needs no router; run again to resume."""
     from paris.coordinator.cli.options import stop_on_signals
-    from paris.coordinator.run.directory import RunDir
     from paris.coordinator.training.distill import DistillRequest, distill_run
 
     request = DistillRequest(out, steps, batch_size, max_resident_experts, device)
-    distill_run(RunDir.open(run), request, stop_on_signals().is_set, as_json=as_json)
+    distill_run(open_run(run, log_name="distill"), request, stop_on_signals().is_set, as_json=as_json)

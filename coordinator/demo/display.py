@@ -8,6 +8,8 @@ from typing import Any, Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from paris.coordinator.console import shows_progress
+
 _STAGE_NAMES = {
     "prepare": "Preparing: pictures, features, clusters, shards",
     "warm-start": "Training the warm start",
@@ -23,7 +25,7 @@ class Display:
     """Progress bars on stderr; a line every 20 seconds if stderr is not a terminal."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True)
+        self._console = Console(stderr=True, quiet=not shows_progress())
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from paris.coordinator.errors import HubError
@@ -10,6 +11,8 @@ from paris.coordinator.state.model import State, SubmissionState
 from paris.protocol.hub_layout import SUBMISSION_FILE, expert_path, submission_folder
 from paris.protocol.records import RECORDS, Registration, SubmittedFile, Verdict
 from paris.protocol.sealer import Sealer
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Registrar:
             lease_id=lease_id,
         )
         self._close(known, verdict, registration)
+        logger.info("Registered %s as %s at %s.", submission.task_id, path, registration.commit[:12])
         return registration
 
     def reject(self, state: State, lease_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +31,8 @@ from paris.protocol.dht.peer import Peer
 from paris.protocol.records import RunSpec
 from paris.protocol.sealer import Sealer
 
+logger = logging.getLogger(__name__)
+
 
 def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> None:
     """Run the coordinator until `stop` is set.
@@ -46,6 +49,7 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
         ConfigError: The embedded Hub's endpoint names no host and port.
     """
     run.require_prepared()
+    log = _logged(log)
     # Left in the reverse order: first the actions end, last the children and the lock.
     with serve_lock(run), ExitStack() as stack:
         children = Children(run.logs)
@@ -58,6 +62,7 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
         peer = SupervisedPeer(lambda: start_peer(run), time.time, log)
         stack.callback(peer.stop)
 
+        logger.info("The DHT peer listens on %s.", ", ".join(peer.current.addresses))
         sealer, spec = Sealer(run.identity, run.run_id), make_spec(run, peer.current.addresses)
         manifests = publish_data(run, hub, log)
         publish_run_json(run, hub, sealer, spec)
@@ -74,6 +79,16 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
             log=log,
         )
         service.run(stop, run.config.tasks.tick_every_s)
+
+
+def _logged(show: Callable[[Event], None]) -> Callable[[Event], None]:
+    """Show each event, and keep it in the log file."""
+
+    def log(event: Event) -> None:
+        logger.debug("Event %s: %s", event.kind, event.text)
+        show(event)
+
+    return log
 
 
 def make_executor(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from paris.protocol.manifest import Manifest
 from paris.protocol.records import PartFile, RunSpec
 from paris.protocol.sealer import Sealer
 
+logger = logging.getLogger(__name__)
 _RUN_JSON_LIFE_S = 7 * 86400.0
 
 
@@ -44,6 +46,7 @@ def publish_data(run: RunDir, hub: RunHub, log: Callable[[Event], None]) -> list
     if known.get("manifests") != digests or known.get("repo") != hub.data_repo:
         if start:
             _require_whole(run.data / start.path, start)
+        logger.info("Uploading %s to %s.", run.data, hub.data_repo)
         revision = hub.upload_data(run.data)
         known = {"repo": hub.data_repo, "revision": revision, "manifests": digests}
         write_whole(record, json.dumps(known, indent=1).encode())

@@ -192,7 +192,7 @@ def _replace_rows(connection: Connection, table: Table, rows: Mapping[str, Row])
 
 
 def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """All rows by one statement: a statement a row costs four times as much."""
+    """All rows by one statement: a statement a row costs eight times the processor time."""
     if rows:
         connection.execute(table.insert(), rows)
 

@@ -67,6 +67,7 @@ def _refusal(command: Any, name: str, arguments: list[str]) -> str | None:
     if not arguments or "--help" in arguments:
         return None
     if hasattr(command, "commands"):
+        arguments = _without_options(command, arguments)
         inner = command.commands.get(arguments[0])
         return (
             f"{name} has no command {arguments[0]}"
@@ -80,9 +81,17 @@ def _refusal(command: Any, name: str, arguments: list[str]) -> str | None:
     return None
 
 
+def _without_options(group: Any, arguments: list[str]) -> list[str]:
+    """The command and what follows it, without the options of all commands before it."""
+    while len(arguments) > 1 and (option := next((p for p in group.params if arguments[0] in p.opts), None)):
+        arguments = arguments[1 if option.is_flag or option.count else 2 :]
+    return arguments
+
+
 def _walk(words: str, command: Any) -> Iterator[tuple[str, Any]]:
-    if not hasattr(command, "commands"):
+    if not hasattr(command, "commands") or _options(command):
         yield words, command
+    if not hasattr(command, "commands"):
         return
     for name, inner in sorted(command.commands.items()):
         yield from _walk(f"{words} {name}", inner)
