@@ -1,6 +1,6 @@
-"""The organiser's side of the Hub: one client, whatever the endpoint.
+"""The run's two repos on a Hub, by the stock client.
 
-The public Hub and the embedded one differ in one switch alone: only the public one speaks Xet.
+The public and the embedded Hub are used alike, except for Xet, which only the public one has.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class RunHub:
         return HfApi(endpoint=self.endpoint, token=self.token)
 
     def ensure_repos(self) -> None:
-        """Create the two repos where they do not exist.
+        """Create each repo that does not exist.
 
         Raises:
             HubError: The Hub refused, or did not answer.
@@ -58,10 +58,10 @@ class RunHub:
                     self.api.create_repo(repo, repo_type=kind)
 
     def upload_data(self, folder: Path) -> str:
-        """Upload prepared data but its secret held-out part; returns the commit that holds it, 40 hex digits.
+        """Upload the prepared data, without the secret held-out rows; returns the commit, 40 hex digits.
 
         Raises:
-            HubError: The Hub refused, or did not answer; calling again goes on where it stopped.
+            HubError: The Hub refused, or did not answer; calling again resumes the upload.
         """
         with hub_errors(self.endpoint):
             commit = self.api.upload_folder(
@@ -82,14 +82,14 @@ class RunHub:
             return str(commit.oid)
 
     def upload_file(self, path_in_repo: str, data: bytes, message: str) -> None:
-        """Put one small file on the model repo's main branch, if it is not there already with these bytes."""
+        """Write one small file on the model repo's main branch, unless it has these bytes already."""
         with hub_errors(self.endpoint):
             self.api.upload_file(
                 path_or_fileobj=data, path_in_repo=path_in_repo, repo_id=self.model_repo, commit_message=message
             )
 
     def register(self, submission: Submission, source: str, destination: str, message: str) -> str:
-        """Copy the verified file onto main, pinned to the verified commit; never a merge, which can be raced.
+        """Copy the verified file onto main, pinned to the verified commit; a merge could take unverified commits.
 
         Args:
             submission: What was verified; its commit is the source revision.
@@ -112,7 +112,7 @@ class RunHub:
             return str(commit.oid)
 
     def close_pull_request(self, number: int, verdict: Verdict, text: str) -> None:
-        """Comment and close; a rejected one's ref is deleted too, so that it costs no storage. Twice is harmless."""
+        """Comment on a pull request and close it; a rejected one's ref is deleted to free its storage. Idempotent."""
         with hub_errors(self.endpoint):
             details = self.api.get_discussion_details(self.model_repo, number)
             if details.status in ("open", "draft"):
@@ -121,7 +121,7 @@ class RunHub:
                 self._delete_ref(number)
 
     def pull_request_holds(self, number: int, path: str) -> bool:
-        """Whether a pull request is there and has a file of this path: its number alone says nothing of whose it is."""
+        """Whether a pull request exists and has a file of this path; its number alone does not prove whose it is."""
         from huggingface_hub.errors import RevisionNotFoundError
 
         with hub_errors(self.endpoint):
@@ -131,7 +131,7 @@ class RunHub:
                 return False
 
     def _delete_ref(self, number: int) -> None:
-        """The stock client has no method for it; the public API does."""
+        """By the public API; the stock client has no method for it."""
         from huggingface_hub.utils import get_session, hf_raise_for_status
 
         url = f"{self.endpoint}/api/models/{self.model_repo}/discussions/{number}/ref"
@@ -140,7 +140,7 @@ class RunHub:
             hf_raise_for_status(response)
 
     def find_registered(self, path: str) -> tuple[str, int] | None:
-        """What stands on main at a path: its sha256 and size; None where nothing does."""
+        """Sha256 and size in bytes of the file at a path on main; None if there is none."""
         from huggingface_hub import RepoFile
 
         with hub_errors(self.endpoint):
@@ -155,14 +155,14 @@ class RunHub:
 
         Args:
             folder: The release.
-            leave_out: Paths that stand on main already.
-            tag: Tag the commit so; a tag of this name is moved.
+            leave_out: Paths that are on main already.
+            tag: Tag of the commit, moved if it exists; None sets none.
 
         Returns:
             The tag, or the commit, 40 hex digits.
         """
         with hub_errors(self.endpoint), warnings.catch_warnings():
-            # The client wonders at a table in a model repo; the attribution is meant to be there.
+            # The client warns of a table in a model repo; the attribution belongs there.
             warnings.filterwarnings("ignore", message=".*commit a data file.*")
             commit = self.api.upload_folder(
                 repo_id=self.model_repo, folder_path=folder, ignore_patterns=leave_out, commit_message="Release"
@@ -187,7 +187,7 @@ class RunHub:
 
 
 def verdict_text(verdict: Verdict, registration: Registration | None, sealed: str) -> str:
-    """The verdict as a comment: for the volunteer to read, and signed, for the node to read where the DHT is silent."""
+    """The comment on a pull request: the verdict for people, and signed, for a node that finds none in the DHT."""
     lines = [f"**{'Accepted' if verdict.accepted else 'Rejected'}**: {verdict.reason}", ""]
     if verdict.rungs:
         lines += ["| rung | passed | figure | bound | note |", "| --- | --- | --- | --- | --- |"]

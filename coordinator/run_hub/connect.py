@@ -1,4 +1,4 @@
-"""Reaching the run's Hub with the organiser's token; an embedded one is started where it does not run."""
+"""Connects to the run's Hub with the organiser's token; an embedded one is started first."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from paris.coordinator.run_hub.embedded import organiser_token, start_embedded_h
 
 
 def connect_hub(run: RunDir, children: Children, *, start_embedded: bool = True) -> RunHub:
-    """The run's Hub; where it is embedded, started first as a child process.
+    """The client of the run's Hub; an embedded Hub is started first.
 
     Args:
         run: The run directory.
-        children: Where the embedded Hub is started.
-        start_embedded: False where a running `serve` has it up already.
+        children: Starts the embedded Hub.
+        start_embedded: False if a running `serve` has started it.
 
     Raises:
-        HubError: No token, or the embedded Hub did not come up.
+        HubError: There is no token, or the embedded Hub did not start.
     """
     table = run.config.hub
     if table.embedded and start_embedded:

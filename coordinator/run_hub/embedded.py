@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import time
 from typing import Any
@@ -15,6 +16,7 @@ from paris.coordinator.errors import ConfigError, HubError
 from paris.coordinator.run.directory import RunDir
 from paris.protocol.errors import PortTakenError
 
+logger = logging.getLogger(__name__)
 _START_TIMEOUT_S = 60.0
 _REQUEST_TIMEOUT_S = 5.0
 _RESTART_EVERY_S = 5.0
@@ -27,7 +29,7 @@ class EmbeddedHub:
 
     Args:
         run: Its `[hub]` names host and port.
-        children: Starts it, and ends it with us.
+        children: Starts its process.
     """
 
     def __init__(self, run: RunDir, children: Children) -> None:
@@ -71,6 +73,7 @@ class EmbeddedHub:
         child = self._child
         if child is None or child.poll() is None or time.monotonic() - self._started_at < _RESTART_EVERY_S:
             return False
+        logger.info("The embedded Hub ended with code %s: restarting it.", child.returncode)
         self._children.forget(child)
         self.start()
         return True

@@ -81,7 +81,7 @@ class Service:
             stop.wait(every_s)
 
     def _keep_embedded_hub_alive(self) -> None:
-        """Without it nobody fetches or uploads; volunteers retry until it is back."""
+        """Without it volunteers can neither fetch nor upload; they retry until it is back."""
         try:
             if self._embedded_hub is not None and self._embedded_hub.restart_if_dead():
                 self._log(Event(EventKind.PROBLEM, "The embedded Hub had ended; it was restarted."))

@@ -29,7 +29,7 @@ def records_to_publish(spec: RunSpec, manifests: list[Manifest], state: State) -
 
 
 def _is_recent(record: Lease | Verdict, state: State) -> bool:
-    """Only a task's last attempts: nobody waits for older ones, and a dictionary in the DHT is sent whole."""
+    """Only a task's last attempts: no node waits for older ones, and a dictionary in the DHT is sent whole."""
     return record.attempt > state.tasks[record.task_id].task.attempt - _KEPT_ATTEMPTS
 
 

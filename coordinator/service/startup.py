@@ -50,7 +50,7 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
     """
     run.require_prepared()
     log = _logged(log)
-    # Left in the reverse order: first the actions end, last the children and the lock.
+    # Exits run in reverse order: first the actions end, last the children and the lock.
     with serve_lock(run), ExitStack() as stack:
         children = Children(run.logs)
         stack.callback(children.stop)
@@ -115,7 +115,7 @@ def make_executor(
 
 
 def start_peer(run: RunDir) -> Peer:
-    """The coordinator's DHT peer: the run's own key and port, so that it is found where it was.
+    """The coordinator's DHT peer, with the run's own key and port, so that its address stays the same.
 
     Raises:
         PortTakenError: Its port is in use.
@@ -137,7 +137,7 @@ def start_peer(run: RunDir) -> Peer:
 
 
 def make_policy(run: RunDir) -> Policy:
-    """The numbers that `tick` decides by."""
+    """The policy of `tick`, from run.toml."""
     table = run.config.tasks
     return Policy(
         lease_s=table.lease_s,

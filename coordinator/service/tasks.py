@@ -26,7 +26,7 @@ def open_tasks(run: RunDir) -> int:
 
     Raises:
         RunDirError: Tasks were opened for other data than is prepared now; nothing is changed.
-        NotReadyError: What all experts start from is not made yet, or of other data or settings; nothing is changed.
+        NotReadyError: The initial weights are missing, or of other data or settings; nothing is changed.
     """
     run.require_prepared()
     store = Store(run.state_file)
@@ -57,7 +57,7 @@ def make_tasks(run: RunDir) -> list[TaskState]:
     """One open task an expert.
 
     Raises:
-        NotReadyError: A cluster has no manifest, or what all experts start from is not made yet.
+        NotReadyError: A cluster has no manifest, or the initial weights are missing.
     """
     tasks, table = [], run.config.tasks
     start = initial_weights(run)

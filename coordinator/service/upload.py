@@ -1,4 +1,4 @@
-"""What `serve` puts on the Hub before the loop begins: the prepared data once, and run.json with the present peers."""
+"""What `serve` uploads before the loop: the prepared data, once, and run.json with the present peers."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def publish_data(run: RunDir, hub: RunHub, log: Callable[[Event], None]) -> list
     Args:
         run: A prepared run directory.
         hub: Its repos, which exist.
-        log: Told of an upload.
+        log: Receives an event after an upload.
 
     Returns:
         The manifests at the commit that holds their shards.
 
     Raises:
-        NotReadyError: What all experts start from is not made yet, or not what its record says; nothing is uploaded.
+        NotReadyError: The initial weights are missing, or not those that their record names; nothing is uploaded.
         HubError: The Hub refused, or did not answer.
     """
     record = run.data / "published.json"
@@ -55,14 +55,14 @@ def publish_data(run: RunDir, hub: RunHub, log: Callable[[Event], None]) -> list
 
 
 def _require_whole(path: Path, named: PartFile) -> None:
-    """What all experts start from is what its record says: looked at once, before it travels."""
+    """Check the initial weights against their record, once, before the upload."""
     if file_sha256(path) != named.sha256:
         what = f"{path} is not the file of {named.sha256[:12]}... that its record names."
         raise NotReadyError(what, "Make it again: paris-coord warm-start or prepare.")
 
 
 def publish_run_json(run: RunDir, hub: RunHub, sealer: Sealer, spec: RunSpec) -> None:
-    """Sign the description with the present peers, for files and for the Hub."""
+    """Sign the run's description and write it to run.json, here and on the Hub."""
     envelope = sealer.seal(spec, _RUN_JSON_LIFE_S)
     hub.upload_file(RUN_FILE, envelope.data, "Run description with the present peers")
     write_whole(run.run_json, envelope.data)

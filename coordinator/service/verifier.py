@@ -116,6 +116,6 @@ def _folder(run: RunDir, lease_id: str) -> Path:
 
 
 def _secret_seed(run: RunDir) -> int:
-    """Derived from the run's private key: the same after a restart, known to nobody else."""
+    """Derived from the run's private key: secret, and the same after a restart."""
     secret = (run.path / "keys" / "run.key").read_bytes()
     return int.from_bytes(hashlib.sha256(b"verification\n" + secret).digest()[:7], "big")

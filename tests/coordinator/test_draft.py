@@ -1,4 +1,4 @@
-"""A tick changes a draft: its argument stays as it was, and its work grows linearly with what it is told."""
+"""A tick changes a draft: its argument stays as it was, and its work grows linearly with the observations."""
 
 from __future__ import annotations
 

@@ -192,7 +192,7 @@ def stories(draw):
     )
 
 
-def told(state: State, what: str, who: int, number: int, now: float) -> list[Observation]:
+def observations_of(state: State, what: str, who: int, number: int, now: float) -> list[Observation]:
     wants = {"want": "waiting", "busy": "busy", "leave": "leaving"}
     if what in wants:
         return [want(who, now, state=wants[what])]
@@ -222,7 +222,7 @@ def test_whatever_happens_the_books_stay_in_order(story):
     for what, who, number, passed_s in story:
         now += passed_s
         before, kept = state, deepcopy(state)
-        decision = step(state, now, *told(state, what, who, number, now))
+        decision = step(state, now, *observations_of(state, what, who, number, now))
         assert before == kept, "a tick leaves its argument as it was"
         state = decision.state
         holders = [state.leases[t.lease_id].lease.volunteer for t in state.tasks.values() if t.lease_id]
