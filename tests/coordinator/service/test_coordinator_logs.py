@@ -17,7 +17,7 @@ from paris.coordinator.cli.options import event_printer
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.state.events import Event, EventKind
 
-TINY = Path(__file__).parents[1] / "swarm" / "tiny.toml"
+TINY = Path(__file__).parents[2] / "swarm" / "tiny.toml"
 COORD = (sys.executable, "-m", "paris.coordinator.cli.app")
 EVENTS = (Event(EventKind.JOINED, "ada joined."), Event(EventKind.PROBLEM, "The Hub does not answer."))
 

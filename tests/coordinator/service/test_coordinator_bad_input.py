@@ -21,7 +21,7 @@ from hub_gate import wait_until
 from paris.coordinator.console import fail_clearly
 from paris.coordinator.run.directory import RunDir
 
-TINY = Path(__file__).parents[1] / "swarm" / "tiny.toml"
+TINY = Path(__file__).parents[2] / "swarm" / "tiny.toml"
 COORD = (sys.executable, "-m", "paris.coordinator.cli.app")
 
 

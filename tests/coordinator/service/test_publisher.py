@@ -1,0 +1,84 @@
+"""Which records the DHT should hold, and when each is sealed again."""
+
+from __future__ import annotations
+
+from paris.coordinator.service.publisher import LIFE_S, Publisher, records_to_publish
+from paris.coordinator.state.model import LeaseState, State, TaskState
+from paris.protocol.envelope import open_envelope
+from paris.protocol.records import Lease, Task
+from paris.protocol.runid import make_run_id
+from paris.protocol.sealer import Sealer
+from paris.protocol.signing import Identity
+
+TASK = Task(
+    task_id="expert-0",
+    cluster=0,
+    steps=10,
+    batch_size=2,
+    manifest_sha256="0" * 64,
+    data_bytes=1,
+    min_memory_bytes=0,
+    min_disk_bytes=0,
+    deadline_s=10,
+    grace_s=1,
+    state="open",
+)
+LEASE = Lease(lease_id="a" * 32, task_id="expert-0", attempt=1, volunteer="b" * 64, granted_at=1.0, expires_at=2.0)
+
+
+class Clock:
+    """UTC seconds, as the test sets them."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_records_are_sealed_again_at_a_third_of_their_life_always_later():
+    identity, clock = Identity.generate(), Clock()
+    run_id = make_run_id("r", identity.public_key)
+    publisher = Publisher(Sealer(identity, run_id, clock), clock)
+    first = publisher.due([TASK])
+    assert len(first) == 1
+    clock.now = 1000.0 + LIFE_S / 4
+    assert publisher.due([TASK]) == []
+    clock.now = 1000.0 + LIFE_S / 2
+    again = publisher.due([TASK])
+    assert again[0].expires_at > first[0].expires_at
+    assert again[0].sequence > first[0].sequence
+    opened = open_envelope(again[0].data, run_id=run_id, coordinator=identity.public_key, now=clock.now)
+    assert opened.payload == TASK
+
+
+def test_only_the_last_attempts_are_published():
+    leases = {f"{n:032x}": LEASE.model_copy(update={"lease_id": f"{n:032x}", "attempt": n}) for n in range(1, 8)}
+    state = State(
+        tasks={"expert-0": TaskState(task=TASK.model_copy(update={"attempt": 7}))},
+        leases={lease_id: LeaseState(lease=lease) for lease_id, lease in leases.items()},
+    )
+    published = [record.attempt for record in records_to_publish(None, [], state) if isinstance(record, Lease)]
+    assert published == [5, 6, 7]
+
+
+def test_a_change_and_a_failed_store_are_published_at_once():
+    identity, clock = Identity.generate(), Clock()
+    publisher = Publisher(Sealer(identity, make_run_id("r", identity.public_key), clock), clock)
+    first = publisher.due([TASK])
+    changed = TASK.model_copy(update={"state": "leased"})
+    clock.now = 1001.0
+    assert [e.payload for e in publisher.due([changed])] == [changed]
+    clock.now = 1002.0
+    publisher.republish(publisher.due([TASK]))
+    clock.now = 1003.0
+    assert publisher.due([TASK])[0].sequence > first[0].sequence
+
+
+def test_after_a_restart_of_the_peer_everything_is_published_again():
+    identity, clock = Identity.generate(), Clock()
+    publisher = Publisher(Sealer(identity, make_run_id("r", identity.public_key), clock), clock)
+    publisher.due([TASK])
+    assert publisher.due([TASK]) == []
+    publisher.republish_all()
+    assert [e.payload for e in publisher.due([TASK])] == [TASK]
