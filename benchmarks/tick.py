@@ -15,7 +15,7 @@ from pathlib import Path
 from paris.coordinator.decisions.observations import WantReceived
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.tick import tick
-from paris.coordinator.report.facts import machine
+from paris.coordinator.report.facts import machine_facts
 from paris.coordinator.state.model import State
 from paris.coordinator.state.store import Store
 from paris.protocol.envelope import Envelope, seal
@@ -33,7 +33,7 @@ def main() -> int:
     rows = [_row(count) for count in _COUNTS]
     path = Path(__file__).parent / "results" / "tick.json"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"rows": rows, "runs": _RUNS, "machine": machine()}, indent=1) + "\n")
+    path.write_text(json.dumps({"rows": rows, "runs": _RUNS, "machine": machine_facts()}, indent=1) + "\n")
     for row in rows:
         print(f"{row['wants']:6d} new wants: tick {row['tick_cpu_s']:.3f} s, save {row['save_cpu_s']:.3f} s")
     return 0
