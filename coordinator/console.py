@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from paris.protocol.logs import LogFormat, start_logging
+from paris.protocol.logs import PRINTED, LogFormat, start_logging
 
 if TYPE_CHECKING:
     import typer
@@ -50,13 +50,15 @@ def shows_progress() -> bool:
 
 
 def say(text: str) -> None:
-    """Write a message for people to stderr, unless `--quiet`."""
+    """Write a message for people to stderr, unless `--quiet`, and to the log file."""
+    logger.info("%s", text, extra=PRINTED)
     if not _TERMINAL.is_quiet:
         _write(text, "info")
 
 
 def say_problem(text: str) -> None:
-    """Write a problem to stderr, also with `--quiet`."""
+    """Write a problem to stderr, also with `--quiet`, and to the log file."""
+    logger.error("%s", text, extra=PRINTED)
     _write(text, "error")
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 LogFormat = Literal["text", "json"]
+PRINTED = {"is_printed": True}
+"""`extra` of a record whose text the program prints on the terminal itself: it goes to the file only."""
 _ROOT = logging.getLogger("paris")
 _FILE_BYTES = 4 << 20
 _NUM_OLD_FILES = 3
@@ -64,6 +66,7 @@ def start_logging(verbosity: int = 0, log_format: LogFormat = "text") -> None:
     level = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}.get(max(-1, verbosity), logging.DEBUG)
     terminal = logging.StreamHandler(sys.stderr)
     terminal.setLevel(level)
+    terminal.addFilter(lambda record: not getattr(record, "is_printed", False))
     if log_format == "json":
         terminal.setFormatter(JsonFormatter())
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import signal
 import threading
 import time
@@ -13,11 +15,12 @@ import typer
 
 from paris.coordinator.console import print_json, say, say_problem
 from paris.coordinator.state.events import Event, EventKind
-from paris.protocol.logs import log_to_file
+from paris.protocol.logs import PRINTED, log_to_file
 
 if TYPE_CHECKING:
     from paris.coordinator.run.directory import RunDir
 
+logger = logging.getLogger(__name__)
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The run directory.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
@@ -32,6 +35,7 @@ def open_run(path: Path, *, log_name: str) -> RunDir:
 
     run = RunDir.open(path)
     log_to_file(run.logs / f"{log_name}.log")
+    logger.info("Started on %s as process %d.", run.path, os.getpid())
     return run
 
 
@@ -43,6 +47,7 @@ def event_printer(as_json: bool) -> Callable[[Event], None]:
         show(f"{time.strftime('%H:%M:%S')} {event.kind:<10} {event.text}")
 
     def as_object(event: Event) -> None:
+        logger.info("%s: %s", event.kind, event.text, extra=PRINTED)
         print_json({"at": time.time(), "event": event.kind, "text": event.text})
 
     return as_object if as_json else as_line

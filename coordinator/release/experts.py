@@ -5,6 +5,7 @@ registered/expert_0/diffusion_pytorch_model.safetensors  ...   downloaded and ch
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ from paris.protocol.records import Registration
 
 if TYPE_CHECKING:
     from paris.experts.release.layout_fields import Layout
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ def fetch_registered(run: RunDir, hub: RunHub, registration: Registration) -> Pa
     """
     from paris.experts.files import file_sha256
 
+    logger.info("Fetching %s at %s.", registration.path, registration.commit[:12])
     path = hub.download(registration.path, run.path / "registered", registration.commit)
     sha256 = file_sha256(path)
     if sha256 != registration.sha256:

@@ -49,7 +49,6 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
         ConfigError: The embedded Hub's endpoint names no host and port.
     """
     run.require_prepared()
-    log = _logged(log)
     # Exits run in reverse order: first the actions end, last the children and the lock.
     with serve_lock(run), ExitStack() as stack:
         children = Children(run.logs)
@@ -79,16 +78,6 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
             log=log,
         )
         service.run(stop, run.config.tasks.tick_every_s)
-
-
-def _logged(show: Callable[[Event], None]) -> Callable[[Event], None]:
-    """Show each event, and keep it in the log file."""
-
-    def log(event: Event) -> None:
-        logger.debug("Event %s: %s", event.kind, event.text)
-        show(event)
-
-    return log
 
 
 def make_executor(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from paris.experts.training.batches import Batch, Batches
 from paris.experts.training.config import Finished, Progress, TrainingTask
 from paris.experts.training.expert_training import ExpertTraining
 from paris.experts.training.machine import MachineSettings
+
+logger = logging.getLogger(__name__)
 
 
 class PooledShard(NamedTuple):
@@ -91,6 +94,7 @@ def train_pooled(run: RunDir, training: PooledTraining, should_stop: Callable[[]
         ExpertError: Training failed; the last snapshot is kept.
     """
     task = training.task
+    logger.info("Training %s: %d steps on %s.", task.task_id, task.steps, training.device)
     expert_training = ExpertTraining(
         task,
         training.work_dir,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 import sys
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from paris.experts.training.router_training import RouterTask
     from paris.protocol.records import RunSpec
 
+logger = logging.getLogger(__name__)
 _PROGRESS_EVERY = 50
 
 
@@ -56,6 +58,7 @@ def run_router_job(run: RunDir, *, from_samples: bool = False) -> str:
     spec = make_spec(run, [])
     rows = _sampled_rows(run) if from_samples else _prepared_rows(run)
     busy = RunDirError(f"Another process trains the router of {run.path}.", "Wait until it ends.")
+    logger.info("Training the router on %s, judging it on %s.", rows.trained_on, rows.judged_on)
     with hold_lock(run.router / "training.lock", busy):
         router, report = _fit_router(run, spec, rows)
         prompt_router = _fit_prompt_router(run, spec, rows.clusters)

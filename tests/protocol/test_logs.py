@@ -67,6 +67,16 @@ def test_json_lines_can_be_read_by_a_program(tmp_path: Path, capsys: pytest.Capt
         assert "ValueError: no such cluster: 7" in fields["traceback"]
 
 
+def test_what_a_program_prints_itself_is_in_the_file_and_not_twice_on_stderr(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    logs.start_logging(2)
+    logs.log_to_file(tmp_path / "node.log")
+    LOGGER.error("Printed.", extra=logs.PRINTED)
+    assert "Printed." in (tmp_path / "node.log").read_text()
+    assert capsys.readouterr().err == ""
+
+
 def test_the_file_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(logs, "_FILE_BYTES", 2000)
     logs.start_logging(-1)

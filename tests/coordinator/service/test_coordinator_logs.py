@@ -78,7 +78,7 @@ def test_a_failing_step_is_one_line_on_the_terminal_and_a_traceback_in_the_log(t
     with err.open("wb") as stderr:
         serve = subprocess.Popen([*COORD, *options, "serve", str(run)], stdout=subprocess.DEVNULL, stderr=stderr)
     try:
-        wait_until(lambda: log.is_file() and "Event serving" in log.read_text(), 60, "serve is up")
+        wait_until(lambda: log.is_file() and "serving" in log.read_text(), 60, "serve is up")
         with sqlite3.connect(run / "state.sqlite") as database:
             database.execute("DROP TABLE flags")
         wait_until(lambda: "no such table: flags" in err.read_text(), 20, "the failing step is reported")
