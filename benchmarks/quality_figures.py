@@ -20,7 +20,7 @@ from benchmarks.small.arms import arm
 from benchmarks.small.judge import Judge, open_judge
 from benchmarks.small.pool import processes
 from benchmarks.small.settings import SmallSettings, read_settings
-from benchmarks.small.ways import Ensemble, way
+from benchmarks.small.ways import TrainedArm, way
 from paris.experts.files import write_whole
 
 SCALES = (1.0, 1.25, 1.5, 2.0, 3.0)
@@ -121,9 +121,9 @@ def _opened(folder: Path) -> tuple[SmallSettings, Judge]:
 
 
 @functools.lru_cache(maxsize=2)
-def _ensemble(folder: Path, name: str, without: tuple[int, ...]) -> Ensemble:
+def _ensemble(folder: Path, name: str, without: tuple[int, ...]) -> TrainedArm:
     settings, _ = _opened(folder)
-    return Ensemble(folder, settings, arm(name, settings), without)
+    return TrainedArm(folder, settings, arm(name, settings), without)
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

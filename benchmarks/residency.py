@@ -25,9 +25,13 @@ from torch import Tensor, nn
 from benchmarks.made_models import made_layout, make_model
 from benchmarks.memory import Peak, peak_memory
 from benchmarks.record import as_table, write_result
+from paris.experts.release.bank import ExpertBank
 from paris.experts.release.layout import load_router
-from paris.experts.release.residency import ExpertBank
-from paris.experts.sampling.sampler import Step, sample
+from paris.experts.sampling.experts import Ensemble
+from paris.experts.sampling.guidance import Guidance
+from paris.experts.sampling.prompts import Prompts
+from paris.experts.sampling.sample import Step, sample
+from paris.experts.sampling.settings import SamplingSettings
 from paris.experts.seeding import generator_for
 
 _ALLOWED = 1.2
@@ -93,16 +97,9 @@ def sample_pictures(
             ends.append(time.perf_counter())
             stats.append(bank.stats)
 
-        sample(
-            bank,
-            router,
-            states[1:],
-            seeds=range(num_pictures),
-            negative=(states[:1], None),
-            num_steps=num_steps,
-            guidance=guidance,
-            on_step=note,
-        )
+        prompts = Prompts(states[1:], negative=(states[:1], None))
+        settings = SamplingSettings(num_steps=num_steps, guidance=Guidance(scale=guidance))
+        sample(Ensemble(bank, router), prompts, range(num_pictures), settings, on_step=note)
     fetch_s, waited_s = (getattr(stats[-1], name) - getattr(stats[0], name) for name in ("fetch_s", "waited_s"))
     fetches = stats[-1].fetches - stats[0].fetches
     return {

@@ -54,9 +54,9 @@ def quality(folder: Path, model: RandomModel, num_pictures: int) -> dict[str, An
 
     digits = load(folder)
     measured = Measurements(digits, num_pictures)
-    own = REFERENCE.model_copy(update={"guidance_scale": best_scale(measured)})
+    own = REFERENCE.with_overrides(guidance_scale=best_scale(measured))
     found = search(measured, measured.of(own)).settings
-    at_7_5 = found.model_copy(update={"guidance_scale": GUIDANCE_SCALE})
+    at_7_5 = found.with_overrides(guidance_scale=GUIDANCE_SCALE)
     pairs = {"own": (own, found), "7.5": (REFERENCE, at_7_5)}
     rows, equal = [], {}
     for name, pair in pairs.items():

@@ -13,7 +13,7 @@ from torch import Tensor
 from paris.experts.models.model import DiTExpert, initial_expert
 from paris.experts.models.presets import ModelConfig, RouterConfig
 from paris.experts.models.router import Router, initial_router
-from paris.experts.sampling.sampler import initial_noise
+from paris.experts.sampling.sample import initial_noise
 from paris.experts.seeding import generator_for
 
 TEXT_TOKENS = 77

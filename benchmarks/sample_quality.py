@@ -8,22 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from benchmarks.small.folder import TrainedFolder
 from benchmarks.small.pictures import SmallDataError
-from paris.experts.pipeline import drawing
-from paris.experts.pipeline.rules import rules_of
-from paris.experts.sampling.field import VelocityField, picture_shape
-from paris.experts.sampling.sampler import expert_draws, generators_of, initial_noise
+from paris.experts.pipeline.drawing import encode_prompts
+from paris.experts.sampling.experts import Ensemble
+from paris.experts.sampling.field import VelocityField
+from paris.experts.sampling.guidance import Guidance
+from paris.experts.sampling.sample import Step, generators_of, initial_noise, integrate, uniforms_of
 from paris.experts.sampling.settings import SamplingSettings
 from paris.experts.sampling.solvers import flow_times, new_solver
 
-REFERENCE = SamplingSettings(num_steps=50, guidance_scale=7.5, routing="top2", solver="euler")
+REFERENCE = SamplingSettings(num_steps=50, guidance=Guidance(scale=7.5), solver="euler")
 """What people do now."""
 ALLOWED = 1.02
 """Times the reference's distance: equal quality."""
@@ -89,8 +88,8 @@ def measure(digits: TrainedFolder, settings: SamplingSettings, num_pictures: int
     pictures, expert_rows, router_rows = [], 0, 0
     for begin in range(0, num_pictures, _ROWS_AT_ONCE):
         field = field_of(digits, prompts[begin : begin + _ROWS_AT_ONCE], settings, first_seed + begin)
-        made = draw(field, settings, first_seed + begin)
-        pictures.append(digits.ensemble.decoded(made))
+        *_, last = run(field, settings, first_seed + begin)
+        pictures.append(digits.ensemble.decoded(last.x))
         expert_rows, router_rows = expert_rows + field.num_expert_rows, router_rows + field.num_router_rows
     every = np.concatenate(pictures)
     return Measured(
@@ -116,33 +115,24 @@ def field_of(
     Raises:
         SmallDataError: The folder has one expert alone.
     """
-    model, rules = digits.ensemble, rules_of(settings)
-    text = drawing.read_prompts(model.text_encoder, model.prompt_router, prompts, is_guided=rules.guidance.scale != 1.0)
+    model, is_guided = digits.ensemble, settings.guidance.is_on
+    encoded = encode_prompts(model.text_encoder, model.prompt_router, prompts, is_guided=is_guided)
     if model.router is None:
         raise SmallDataError(f"{digits.folder} has no router.", "Train it with several experts.")
     generators = generators_of(range(first_seed, first_seed + len(prompts)))
-    initial_noise(generators, picture_shape(model.experts))  # drawn first, as in every sampling run
-    return drawing.field_of(model.experts, model.router, text, rules, expert_draws(generators))
+    initial_noise(generators, model.experts.picture_shape)  # drawn first, as in every sampling run
+    field_model = Ensemble(model.experts, model.router)
+    return VelocityField(field_model, encoded, settings.guidance, settings.routing, uniforms_of(generators))
 
 
-def draw(field: VelocityField, settings: SamplingSettings, first_seed: int) -> Tensor:
-    """Pictures of a field, a seed each."""
-    for x, _ in run(field, settings, first_seed):
-        made = x
-    return made
-
-
-def run(field: VelocityField, settings: SamplingSettings, first_seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """A sampling run, step by step: pictures `[B, C, H, W]`, and weights of the experts `[B, K]`.
+def run(field: VelocityField, settings: SamplingSettings, first_seed: int) -> Iterator[Step]:
+    """A sampling run, step by step.
 
     Args:
-        field: What is asked at each step.
+        field: The velocity.
         settings: Solver and steps; the rest is the field's own.
         first_seed: Of the first picture; the next has the next.
     """
     x = initial_noise(range(first_seed, first_seed + field.num_rows), field.picture_shape)
-    times, solver = flow_times(settings.num_steps, settings.time_shift), new_solver(settings.solver)
-    for t, t_next in pairwise(times):
-        velocity, weights = field.at(x, t)
-        x = solver.step(x, t, t_next, velocity, lambda there, then: field.at(there, then).velocity)
-        yield x, weights
+    times = flow_times(settings.num_steps, settings.time_shift)
+    return integrate(field, x, times, new_solver(settings.solver))

@@ -18,9 +18,11 @@ from benchmarks.sample_models import RandomModel
 from benchmarks.sample_quality import field_of, run
 from benchmarks.small.folder import TrainedFolder
 from paris.experts.models.router import Router
-from paris.experts.pipeline.rules import rules_of
+from paris.experts.sampling.experts import Ensemble, ExpertMap
 from paris.experts.sampling.field import VelocityField
+from paris.experts.sampling.prompts import Prompts
 from paris.experts.sampling.routing import Routing
+from paris.experts.sampling.sample import Step
 from paris.experts.sampling.settings import SamplingSettings
 from paris.experts.sampling.trace import RoutingTrace, TraceRecorder
 
@@ -47,8 +49,8 @@ def traced(digits: TrainedFolder, settings: SamplingSettings, num_pictures: int,
     prompts = [digits.judge.heldout.captions[place] for place in digits.judge.prompts(num_pictures)]
     field = field_of(digits, prompts, settings, first_seed)
     recorder = TraceRecorder(field.numbers)
-    for number, (_, weights) in enumerate(run(field, settings, first_seed)):
-        recorder.add(1.0 - number / settings.num_steps, weights)
+    for step in run(field, settings, first_seed):
+        recorder.add(1.0 - step.number / settings.num_steps, step.weights)
     return recorder.trace()
 
 
@@ -79,18 +81,16 @@ def race(model: RandomModel, traces: dict[str, tuple[SamplingSettings, RoutingTr
     }
 
 
-def _large_run(model: RandomModel, settings: SamplingSettings, trace: RoutingTrace) -> Iterator[tuple[Tensor, Tensor]]:
+def _large_run(model: RandomModel, settings: SamplingSettings, trace: RoutingTrace) -> Iterator[Step]:
     # Ancestral routing asks no router: this one is asked once.
-    every = settings.num_steps if settings.routing == "ancestral" else settings.router_every
+    every = settings.num_steps if settings.routing.ancestral else settings.routing.router_every
     num_experts, answers = len(model.experts), trace.weights[::every]
     spread = [_spread(weights, num_experts) for weights in answers]
     field = VelocityField(
-        model.experts,
-        ReplayedRouter(model.router, spread),
-        *model.text,
-        negative=model.null,
-        guidance=rules_of(settings).guidance,
-        routing=Routing(max_experts=None, router_every=every),
+        Ensemble(ExpertMap(model.experts), ReplayedRouter(model.router, spread)),
+        Prompts(*model.text, negative=model.null),
+        settings.guidance,
+        Routing(max_experts=None, router_every=every),
     )
     return run(field, settings, model.seed)
 

@@ -73,7 +73,7 @@ def search(measured: Measurements, reference: Measured) -> Measured:
 
 def _answers(question: str, now: SamplingSettings) -> Iterator[SamplingSettings]:
     """Ways to sample that differ from the present one in a single respect, from the cheapest on."""
-    guided = now.guidance_scale != 1.0
+    guided, routing_now = now.guidance.is_on, now.routing.name
     if question == "steps":
         for num_steps in (steps for steps in _STEPS if steps < now.num_steps):
             for solver in _SOLVERS:
@@ -87,10 +87,10 @@ def _answers(question: str, now: SamplingSettings) -> Iterator[SamplingSettings]
     elif question == "every" and guided:
         for every in (3, 2):
             yield _with(now, guidance_every=every)
-    elif question == "sure" and now.routing == "top2":
+    elif question == "sure" and routing_now == "top2":
         for probability in (0.5, 0.7, 0.8, 0.9, 0.95):
             yield _with(now, sure_above=probability)
-    elif question == "router" and now.routing != "ancestral":
+    elif question == "router" and routing_now != "ancestral":
         for every in (4, 3, 2):
             yield _with(now, router_every=every)
 

@@ -22,10 +22,12 @@ import torch
 
 from benchmarks.made_models import made_layout, make_model
 from benchmarks.residency import SpreadRouter
+from paris.experts.release.bank import ExpertBank
 from paris.experts.release.layout import load_expert, load_router
-from paris.experts.release.residency import ExpertBank
+from paris.experts.sampling.experts import Ensemble, ExpertMap, ExpertSource
 from paris.experts.sampling.field import VelocityField
-from paris.experts.sampling.sampler import initial_noise
+from paris.experts.sampling.prompts import Prompts
+from paris.experts.sampling.sample import initial_noise
 from paris.experts.seeding import generator_for
 
 RESIDENT = 2
@@ -41,18 +43,18 @@ class _Case:
         make_model(folder, layout)
         self.way, self.num_experts = way, num_experts
         self._bank = None if way == "shared" else ExpertBank.open(folder, layout, device, max_resident_experts=RESIDENT)
-        self._router = SpreadRouter(load_router(folder, layout)).to(device)
-        self._experts = self._bank
-        if self._bank is None:
+        router = SpreadRouter(load_router(folder, layout)).to(device)
+        experts: ExpertSource | None = self._bank
+        if experts is None:
             held = [load_expert(folder, layout, k).to(device) for k in range(min(RESIDENT, num_experts))]
-            self._experts = {k: held[k % RESIDENT] for k in range(num_experts)}
+            experts = ExpertMap({k: held[k % RESIDENT] for k in range(num_experts)})
         shape = (num_pictures, layout.model.max_text_tokens, layout.model.text_embed_dim)
-        self._text = torch.randn(*shape, generator=generator_for(0, "text")).to(device)
+        text = torch.randn(*shape, generator=generator_for(0, "text")).to(device)
         size = (layout.model.in_channels, layout.model.image_size, layout.model.image_size)
         self._x = initial_noise(range(num_pictures), size).to(device)
         # One by one: the first picture stands for all, its two experts are there from its first step on.
         self._rows = slice(0, 1 if way == "one by one" else num_pictures)
-        self._field = VelocityField(self._experts, self._router, self._text[self._rows])
+        self._field = VelocityField(Ensemble(experts, router), Prompts(text[self._rows]))
         self.seconds: list[float] = []
         self.fetches: list[int] = []
         self.hidden: list[float] = []

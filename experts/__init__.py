@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from paris.experts.models.presets import PRESETS, ROUTER_PRESETS, ModelConfig, RouterConfig
     from paris.experts.models.router import Router
     from paris.experts.pipeline.pipeline import ParisPipeline
-    from paris.experts.sampling.sampler import sample
+    from paris.experts.sampling.sample import sample
 
 _HOME = {
     "DiTExpert": "models.model",
@@ -40,7 +40,7 @@ _HOME = {
     "ROUTER_PRESETS": "models.presets",
     "Router": "models.router",
     "RouterConfig": "models.presets",
-    "sample": "sampling.sampler",
+    "sample": "sampling.sample",
 }
 
 __all__ = [

@@ -21,7 +21,7 @@ from benchmarks.small.routers import load_routers
 from benchmarks.small.settings import read_settings
 from paris.experts.frozen.codec import CodecConfig, load_codec
 from paris.experts.frozen.text_loading import load_text_encoder
-from paris.experts.models.prompt_router import asked_of_prompts
+from paris.experts.models.prompt_router import prompt_posterior
 from paris.experts.training.router_report import NOISE_BINS, calibration_error, heldout_posteriors
 
 _ROWS_AT_ONCE = 500
@@ -51,7 +51,7 @@ def calibration_by_noise(folder: Path, clustering: str) -> list[dict[str, Any]]:
     encoder = load_text_encoder(settings.text, folder / "data")
     with new_words_expected():
         text = encoder.encode(captions)
-    evidence = asked_of_prompts(routers.prompt, text, encoder.encode([""])).evidence
+    evidence = prompt_posterior(routers.prompt, text, encoder.encode([""])).evidence
     both = {"picture": logs, "with_prompt": (logs + evidence[:, None]).log_softmax(2)}
     return [
         {"t": level / NOISE_BINS, **{name: _figures(said[:, level], labels) for name, said in both.items()}}

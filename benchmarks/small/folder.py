@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.small.arms import arm
 from benchmarks.small.judge import Judge, open_judge
 from benchmarks.small.settings import SmallSettings, read_settings
-from benchmarks.small.ways import Ensemble
+from benchmarks.small.ways import TrainedArm
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class TrainedFolder:
 
     folder: Path
     settings: SmallSettings
-    ensemble: Ensemble
+    ensemble: TrainedArm
     judge: Judge
 
 
@@ -37,5 +37,5 @@ def load(folder: Path | str) -> TrainedFolder:
     """
     folder = Path(folder)
     settings = read_settings(folder)
-    ensemble = Ensemble(folder, settings, arm(f"semantic-{settings.experts}", settings))
+    ensemble = TrainedArm(folder, settings, arm(f"semantic-{settings.experts}", settings))
     return TrainedFolder(folder, settings, ensemble, open_judge(folder, settings))

@@ -23,6 +23,7 @@ from paris.experts.frozen.codec import CodecConfig, load_codec
 from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.objectives.objectives import VelocityModel
 from paris.experts.pipeline.expert_samples import ExpertSamples, SampleFolder, in_proportion
+from paris.experts.sampling.experts import ExpertMap
 from paris.experts.training.distillation import DistillationTask, teacher_targets
 
 _NUM_STEPS, _SOLVER = 25, "ab2"
@@ -93,7 +94,7 @@ def _drawn(folder: Path, clustering: str, experts: Sequence[Part]) -> list[Clust
     drawing = SampleFolder(
         folder / "work" / f"samples.{clustering}",
         request,
-        {k: load_part(folder, part) for k, part in enumerate(experts)},
+        ExpertMap({k: load_part(folder, part) for k, part in enumerate(experts)}),
         load_text_encoder(settings.text, folder / "data"),
         load_codec(CodecConfig(), folder / "data"),
         captions,

@@ -17,9 +17,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,13 +37,15 @@ from benchmarks.small.settings import SmallSettings
 from paris.experts.frozen.codec import CodecConfig, load_codec
 from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.models.model import DiTExpert
-from paris.experts.models.prompt_router import PromptSays
-from paris.experts.objectives.objectives import Objective, VelocityModel, as_velocity
-from paris.experts.pipeline.drawing import Prompted, read_prompts
+from paris.experts.models.prompt_router import PromptPosterior
+from paris.experts.objectives.objectives import Objective, as_velocity
+from paris.experts.pipeline.drawing import encode_prompts
+from paris.experts.sampling.experts import Ensemble, ExpertMap, RouterModel
 from paris.experts.sampling.field import VelocityField
 from paris.experts.sampling.guidance import Guidance
+from paris.experts.sampling.prompts import Prompts
 from paris.experts.sampling.routing import Routing
-from paris.experts.sampling.sampler import expert_draws, generators_of, initial_noise
+from paris.experts.sampling.sample import generators_of, initial_noise, integrate, uniforms_of
 from paris.experts.sampling.solvers import flow_times, new_solver
 
 ALONE = "alone"
@@ -125,7 +126,7 @@ def way(name: str) -> Way:
     return Way(name, rule, asks_prompt=is_joined or rule.ancestral, is_calibrated=is_calibrated, guidance=guidance)
 
 
-class Ensemble:
+class TrainedArm:
     """An arm's trained parts in memory.
 
     Args:
@@ -138,11 +139,12 @@ class Ensemble:
     def __init__(self, folder: Path, settings: SmallSettings, arm: Arm, without: tuple[int, ...] = ()) -> None:
         self.arm, self._settings, self._folder = arm, settings, folder
         self._flops = 0
-        self.experts: Mapping[int, VelocityModel] = {
+        experts = {
             k: as_velocity(self._counted(load_part(folder, part)), Objective(kind=part.objective))
             for k, part in enumerate(arm.parts)
             if k not in without
         }
+        self.experts = ExpertMap(experts)
         routers = None if arm.is_monolith else load_routers(folder, arm.routers or arm.clustering)
         self.router = routers.picture if routers else None
         self.prompt_router = routers.prompt if routers else None
@@ -166,21 +168,17 @@ class Ensemble:
         self._flops = 0
         for begin in range(0, num_pictures, _ROWS_AT_ONCE):
             some = places[begin : begin + _ROWS_AT_ONCE]
-            text = self._text(judge, some, way, guidance_scale)
+            prompts = self._prompts(judge, some, way, guidance_scale)
+            router = self.router
+            if way.is_calibrated:
+                router, prompts = self._calibrated(prompts.posterior), replace(prompts, posterior=None)
             generators = generators_of(range(first_seed + begin, first_seed + begin + len(some)))
             x = initial_noise(generators, self._shape)
-            field = VelocityField(
-                self.experts,
-                self._calibrated(text.says) if way.is_calibrated else self.router,
-                text.states,
-                text.mask,
-                negative=text.negative,
-                prompt=None if way.is_calibrated else text.says,
-                guidance=way.guidance.model_copy(update={"scale": guidance_scale}),
-                routing=way.routing,
-                draws=expert_draws(generators),
-            )
-            parts.append(self.decoded(_sampled(field, x)))
+            guidance = way.guidance.model_copy(update={"scale": guidance_scale})
+            model = Ensemble(self.experts, router)
+            field = VelocityField(model, prompts, guidance, way.routing, uniforms_of(generators))
+            *_, last = integrate(field, x, flow_times(NUM_STEPS), new_solver(SOLVER))
+            parts.append(self.decoded(last.x))
             expert_rows, router_rows = expert_rows + field.num_expert_rows, router_rows + field.num_router_rows
         counts = (count / num_pictures for count in (expert_rows, router_rows, self._flops))
         return Drawn(np.concatenate(parts), *counts)
@@ -201,8 +199,8 @@ class Ensemble:
         pictures = self.codec.decode(x) / np.float32(255)
         return np.broadcast_to(pictures, (*pictures.shape[:3], 3))
 
-    def _calibrated(self, says: PromptSays | None) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-        router, evidence = self.router, None if says is None else says.evidence
+    def _calibrated(self, posterior: PromptPosterior | None) -> RouterModel:
+        router, evidence = self.router, None if posterior is None else posterior.evidence
         if router is None or evidence is None or self.arm.routers:
             raise SmallDataError(
                 "Only a posterior by Bayes' rule, of routers of data, is calibrated.", "Ask for RULE+prompt~c."
@@ -233,20 +231,13 @@ class Ensemble:
         model = self._settings.model
         return model.in_channels, model.image_size, model.image_size
 
-    def _text(self, judge: Judge, places: np.ndarray, way: Way, guidance_scale: float) -> Prompted:
+    def _prompts(self, judge: Judge, places: np.ndarray, way: Way, guidance_scale: float) -> Prompts:
         prompts = [judge.heldout.captions[place] for place in places]
         router = self.prompt_router if way.asks_prompt else None
         with new_words_expected():
-            text = read_prompts(self.text_encoder, router, prompts, is_guided=guidance_scale != 1.0)
+            encoded = encode_prompts(self.text_encoder, router, prompts, is_guided=guidance_scale != 1.0)
         if not way.is_oracle or self._homes is None:
-            return text
+            return encoded
         certain = torch.full((len(places), len(self.arm.parts)), -1e9)
         certain[torch.arange(len(places)), torch.from_numpy(self._homes[places])] = 0.0
-        return Prompted(text.states, text.mask, text.negative, PromptSays(certain, torch.zeros_like(certain)))
-
-
-def _sampled(field: VelocityField, x: torch.Tensor) -> torch.Tensor:
-    solver, times = new_solver(SOLVER), flow_times(NUM_STEPS)
-    for t, t_next in pairwise(times):
-        x = solver.step(x, t, t_next, field.at(x, t).velocity, lambda there, then: field.at(there, then).velocity)
-    return x
+        return replace(encoded, posterior=PromptPosterior(certain, torch.zeros_like(certain)))

@@ -57,7 +57,7 @@ def _assemble(run: RunDir, hub: RunHub, state: State, registrations: list[Regist
     """Write the release folder and load it once, as a check."""
     from paris.experts.release.layout import write_layout
     from paris.experts.release.layout_fields import Layout
-    from paris.experts.release.parts import load_parts
+    from paris.experts.release.model import load_model
 
     weights = [fetch_registered(run, hub, registration) for registration in registrations]
     layout = Layout.from_settings(_layout_fields(run, state))
@@ -65,7 +65,7 @@ def _assemble(run: RunDir, hub: RunHub, state: State, registrations: list[Regist
     write_layout(run.release, layout, weights, run.router / "pytorch_model.safetensors", run.data, prompt_router)
     write_whole(run.release / "README.md", model_card(run, registrations).encode())
     shutil.copyfile(run.data / "attribution.parquet", run.release / "ATTRIBUTION.parquet")
-    load_parts(run.release)
+    load_model(run.release)
 
 
 def _layout_fields(run: RunDir, state: State) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from paris.coordinator.console import print_json, progress_bar, say
 
 if TYPE_CHECKING:
-    from paris.experts.pipeline.rules import Rules
-    from paris.experts.release.parts import ModelParts
+    from paris.experts.release.model import ParisModel
+    from paris.experts.sampling.settings import SamplingSettings
     from paris.experts.sampling.trace import RoutingTrace
 
 _MAX_PLOT_COLUMNS = 6
@@ -64,7 +64,7 @@ class _Drawing:
     """Pictures, uint8 `[prompts * seeds, H, W, 3]`, and how they were drawn."""
 
     pictures: Any
-    rules: Rules
+    settings: SamplingSettings
     trace: RoutingTrace
     seconds: float
 
@@ -82,9 +82,8 @@ def sample_to_file(request: SampleRequest, out: Path, *, routing_plot: Path | No
         ExpertError: The model is missing or damaged, or a setting or file suffix is unknown; nothing is written.
     """
     from paris.experts.errors import SamplingError
-    from paris.experts.pipeline.rules import rules_of
-    from paris.experts.release.parts import load_parts, local_folder
-    from paris.experts.sampling.routing_plot import check_plot
+    from paris.experts.release.model import load_model, local_folder
+    from paris.experts.sampling.trace import check_plot
 
     if out.suffix.lower() not in _FORMATS:
         raise SamplingError(f"Unknown picture format of {out.name!r}.", f"Use one of {', '.join(_FORMATS)}.")
@@ -92,9 +91,9 @@ def sample_to_file(request: SampleRequest, out: Path, *, routing_plot: Path | No
         check_plot(routing_plot)
     source = request.source
     folder = local_folder(source.model, source.revision, source.endpoint)
-    parts = load_parts(folder, device=source.device, max_resident_experts=source.max_resident_experts)
-    rules = rules_of(parts.layout.sampling, **asdict(request.overrides))
-    drawing = _draw(parts, request, rules, show_progress=not as_json)
+    model = load_model(folder, device=source.device, max_resident_experts=source.max_resident_experts)
+    settings = model.sampling.with_overrides(**asdict(request.overrides))
+    drawing = _draw(model, request, settings, show_progress=not as_json)
     _save_grid(drawing.pictures, len(request.seeds), out)
     if routing_plot is not None:
         _plot_routing(request, drawing, routing_plot)
@@ -110,24 +109,24 @@ def _grid_rows(request: SampleRequest) -> tuple[list[str], list[int]]:
     return [prompt for prompt in request.prompts for _ in request.seeds], request.seeds * len(request.prompts)
 
 
-def _draw(parts: ModelParts, request: SampleRequest, rules: Rules, *, show_progress: bool) -> _Drawing:
+def _draw(model: ParisModel, request: SampleRequest, settings: SamplingSettings, *, show_progress: bool) -> _Drawing:
     from paris.experts.pipeline.drawing import draw
     from paris.experts.sampling.trace import TraceRecorder
 
     prompts, seeds = _grid_rows(request)
     recorder, started = TraceRecorder(), time.monotonic()
-    with _warnings_as_notes(), progress_bar("steps", rules.num_steps, shown=show_progress) as show_step:
+    with _warnings_as_notes(), progress_bar("steps", settings.num_steps, shown=show_progress) as show_step:
 
         def on_step(step: Any) -> None:
             recorder(step)
             show_step(step.number + 1)
 
-        pictures = draw(parts, prompts, seeds, rules, negative=request.negative, on_step=on_step)
-    return _Drawing(pictures, rules, recorder.trace(), time.monotonic() - started)
+        pictures = draw(model, prompts, seeds, settings, negative=request.negative, on_step=on_step)
+    return _Drawing(pictures, settings, recorder.trace(), time.monotonic() - started)
 
 
 def _plot_routing(request: SampleRequest, drawing: _Drawing, path: Path) -> None:
-    from paris.experts.sampling.routing_plot import plot_routing
+    from paris.experts.sampling.trace import plot_routing
 
     titles = [f"{prompt}, seed {seed}" for prompt, seed in zip(*_grid_rows(request), strict=True)]
     columns = min(len(request.seeds), _MAX_PLOT_COLUMNS)
@@ -141,15 +140,15 @@ def _say_summary(trace: RoutingTrace, out: Path, routing_plot: Path | None) -> N
 
 
 def _summary(request: SampleRequest, drawing: _Drawing) -> dict[str, Any]:
-    rules, trace = drawing.rules, drawing.trace.summary()
+    settings, trace = drawing.settings, drawing.trace.summary()
     return {
         "model": request.source.model,
         "prompts": request.prompts,
         "seeds": request.seeds,
-        "steps": rules.num_steps,
-        "solver": rules.solver,
-        "guidance": rules.guidance.to_settings(),
-        "routing": rules.routing.to_settings(),
+        "steps": settings.num_steps,
+        "solver": settings.solver,
+        "guidance": settings.guidance.to_settings(),
+        "routing": settings.routing.to_settings(),
         "seconds": round(drawing.seconds, 3),
         "share_of_experts": [round(share, 4) for share in trace.share],
         "experts_per_picture": round(trace.experts_per_picture, 3),

@@ -6,13 +6,16 @@ Measured for every training caption, and for the prompts of the run's grid.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.prepared_data import load_manifests, prepared_record
+
+if TYPE_CHECKING:
+    from paris.experts.release.model import ParisModel
 
 Pictures = NDArray[np.uint8]
 _MAX_CAPTIONS = 512
@@ -49,15 +52,15 @@ def measure_recognition(run: RunDir) -> tuple[dict[str, Any], SampleGrid]:
     import torch
 
     from paris.experts.frozen.features import load_embedder
-    from paris.experts.release.parts import load_parts
+    from paris.experts.release.model import load_model
     from paris.experts.training.evaluate import nearest_is_own
 
-    parts = load_parts(run.release)
-    captions, pictures = _training_pictures(run, parts)
+    model = load_model(run.release)
+    captions, pictures = _training_pictures(run, model)
     embedder = load_embedder(prepared_record(run)["config"]["embedder"])
     train_features = embedder.embed(_resized(pictures))
-    samples = _draw(parts, captions, list(range(len(captions))))
-    grid = _draw_grid(run, parts, captions, pictures)
+    samples = _draw(model, captions, list(range(len(captions))))
+    grid = _draw_grid(run, model, captions, pictures)
     num_prompts, num_seeds = grid.samples.shape[:2]
     own = torch.tensor([captions.index(caption) for caption in grid.captions]).repeat_interleave(num_seeds)
     overall = nearest_is_own(embedder.embed(_resized(samples)), train_features)
@@ -79,17 +82,17 @@ def measure_recognition(run: RunDir) -> tuple[dict[str, Any], SampleGrid]:
     return figures, grid
 
 
-def _draw_grid(run: RunDir, parts: Any, captions: list[str], pictures: Pictures) -> SampleGrid:
+def _draw_grid(run: RunDir, model: ParisModel, captions: list[str], pictures: Pictures) -> SampleGrid:
     table = run.config.sampling
     prompts = table.prompts or captions[:_DEFAULT_PROMPTS]
     own = [_closest_caption(prompt, captions) for prompt in prompts]
     rows = [prompt for prompt in prompts for _ in table.seeds]
-    samples = _draw(parts, rows, table.seeds * len(prompts))
+    samples = _draw(model, rows, table.seeds * len(prompts))
     shape = (len(prompts), len(table.seeds), *samples.shape[1:])
     return SampleGrid(prompts, own, samples.reshape(shape), pictures[[captions.index(caption) for caption in own]])
 
 
-def _training_pictures(run: RunDir, parts: Any) -> tuple[list[str], Pictures]:
+def _training_pictures(run: RunDir, model: ParisModel) -> tuple[list[str], Pictures]:
     """Captions and decoded pictures of the first N <= 512 training rows; uint8 `[N, H, W, 3]`."""
     from paris.experts.data.cluster import ClusterData
 
@@ -104,14 +107,14 @@ def _training_pictures(run: RunDir, parts: Any) -> tuple[list[str], Pictures]:
             captions += shard.captions
             stored.append(np.array(shard.latents))
     rows = np.concatenate(stored)[:_MAX_CAPTIONS]
-    return captions[:_MAX_CAPTIONS], parts.codec.decode(parts.codec.to_model(rows))
+    return captions[:_MAX_CAPTIONS], model.codec.decode(model.codec.to_model(rows))
 
 
-def _draw(parts: Any, prompts: list[str], seeds: list[int]) -> Pictures:
+def _draw(model: ParisModel, prompts: list[str], seeds: list[int]) -> Pictures:
     """Draw a picture of each prompt with the release's settings; uint8 `[N, H, W, 3]`."""
     from paris.experts.pipeline.drawing import draw
 
-    return np.asarray(draw(parts, prompts, seeds))
+    return np.asarray(draw(model, prompts, seeds))
 
 
 def _resized(pictures: Pictures) -> Pictures:

@@ -28,7 +28,7 @@ from paris.experts.files import write_whole
 from paris.experts.frozen.codec import CodecConfig
 from paris.experts.frozen.text import TextConfig
 from paris.experts.models.initial_weights import InitialWeights
-from paris.experts.release.residency import ExpertBank
+from paris.experts.release.bank import ExpertBank
 from paris.experts.release.single import single_layout, write_single
 from paris.experts.training.config import TrainingConfig
 from paris.experts.training.distillation import STEPS_PER_FETCH, DistillationTask, teacher_targets

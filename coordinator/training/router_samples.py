@@ -19,7 +19,7 @@ from paris.experts.data.cluster import ClusterData
 from paris.experts.frozen.codec import load_codec
 from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.pipeline.expert_samples import ExpertSamples, SampleFolder, in_proportion
-from paris.experts.release.residency import ExpertBank
+from paris.experts.release.bank import ExpertBank
 from paris.protocol.manifest import Manifest
 
 SAMPLES_PER_EXPERT = 1024

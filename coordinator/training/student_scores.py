@@ -11,8 +11,8 @@ from paris.experts.data.shards import ShardFile
 from paris.experts.frozen.codec import load_codec
 from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.models.model import DiTExpert
-from paris.experts.release.parts import learned
-from paris.experts.release.residency import ExpertBank
+from paris.experts.release.bank import ExpertBank
+from paris.experts.release.model import unwrapped
 from paris.experts.seeding import seed_for
 from paris.experts.training.evaluate import comparable_losses
 from paris.experts.weights.checkpoint import load_weights
@@ -54,7 +54,7 @@ def heldout_scores(
         shard = ShardFile(path)
         rows = codec.to_model(shard.latents[:_MAX_ROWS].copy())
         text, seed = encoder.encode(shard.captions[:_MAX_ROWS]), seed_for(run.config.run.seed, "student-scores", k)
-        expert, objective = learned(bank[k])
+        expert, objective = unwrapped(bank[k])
         own = comparable_losses(expert, rows, text, seed=seed, objective=objective).mean().item()
         pairs.append((comparable_losses(student, rows, text, seed=seed).mean().item(), own))
         counts.append(len(rows))

@@ -1,7 +1,7 @@
-"""Which expert does a prompt belong to? A small classifier of the text alone, beside the router of pictures.
+"""Which expert a prompt belongs to: a small classifier of the text alone, beside the router of pictures.
 
-Near pure noise a router that sees only the noisy picture knows nothing: its posterior is the prior, and sparse routing
-then sends a prompt to experts that never met its words. The prompt says what the picture cannot yet say.
+Near pure noise the posterior of a router that sees only the noisy picture is the prior, and sparse routing then sends a
+prompt to experts that were never trained on its words. The prompt says what the picture cannot yet say.
 
 Shapes: B prompts, L tokens, E text width, K clusters.
 """
@@ -24,7 +24,7 @@ from paris.experts.settings import Settings
 from paris.experts.weights.checkpoint import load_tensors, save_tensors, specs_of
 
 CAPTION_DROPOUT = 0.1
-"""How often a router in training is shown the null prompt: it then learns the clusters' proportions."""
+"""How often a router is trained on the null prompt, from which it learns the clusters' proportions."""
 
 
 class PromptRouterConfig(Settings):
@@ -98,53 +98,56 @@ def train_prompt_router(
     return model.eval()
 
 
-class PromptSays(NamedTuple):
-    """What prompts alone say of the experts."""
+class PromptPosterior(NamedTuple):
+    """Log-probabilities of the experts given prompts alone, from `prompt_posterior`."""
 
-    posterior: Tensor
+    log_posterior: Tensor
     """`log p(k | prompt)`, `[B, K]`."""
-    prior: Tensor
+    log_prior: Tensor
     """`log p(k)`, `[1, K]` or `[B, K]`."""
-    negative_posterior: Tensor | None = None
+    log_negative: Tensor | None = None
     """`log p(k | negative prompt)`, `[1, K]` or `[B, K]`; None for the null prompt, whose posterior is the prior."""
 
     @property
     def evidence(self) -> Tensor:
-        """`log p(k | prompt) - log p(k)`, `[B, K]`: added to a picture's logits, it makes them the picture's and the
-        prompt's.
+        """`log p(k | prompt) - log p(k)`, `[B, K]`, added to a router's logits for the noisy picture.
 
         Bayes' rule, with picture and prompt independent given the cluster:
         p(k | x_t, c) is proportional to p(k | x_t) p(k | c) / p(k).
         """
-        return self.posterior - self.prior
+        return self.log_posterior - self.log_prior
 
     @property
     def negative_evidence(self) -> Tensor | None:
-        """The same of the negative prompts; None for the null prompt, which says nothing."""
-        return None if self.negative_posterior is None else self.negative_posterior - self.prior
+        """The evidence of the negative prompts; None for the null prompt, which has none."""
+        return None if self.log_negative is None else self.log_negative - self.log_prior
+
+    def to(self, device: torch.device | str) -> PromptPosterior:
+        """On another device."""
+        return PromptPosterior(*(values if values is None else values.to(device) for values in self))
 
 
 @torch.no_grad()
-def asked_of_prompts(
+def prompt_posterior(
     prompt_router: PromptRouter,
     text: tuple[Tensor, Tensor],
     null: tuple[Tensor, Tensor],
     negative: tuple[Tensor, Tensor] | None = None,
-) -> PromptSays:
-    """Ask the prompt router.
+) -> PromptPosterior:
+    """Which experts the prompts belong to.
 
     Args:
         prompt_router: The model's.
         text: States `[B, L, E]` and mask `[B, L]` of the prompts.
-        null: The same of the null prompt, one row: what it gets is the prior.
+        null: The same of the null prompt, one row: its posterior is the prior.
         negative: The same of negative prompts, one row or B; None for the null prompt.
     """
     posterior, prior = prompt_router(*text).log_softmax(1), prompt_router(*null).log_softmax(1)
-    return PromptSays(posterior, prior, None if negative is None else prompt_router(*negative).log_softmax(1))
+    return PromptPosterior(posterior, prior, None if negative is None else prompt_router(*negative).log_softmax(1))
 
 
 def save_prompt_router(path: Path, model: PromptRouter) -> str:
-    """Write its weights as safetensors, whole or not at all; returns their sha256."""
+    """Write its weights as safetensors, whole or not at all; return their sha256."""
     return save_tensors(path, model.state_dict())
 
 

@@ -1,4 +1,4 @@
-"""What a caller of a pipeline wants to be told after each step, and may change: the convention of diffusers."""
+"""`callback_on_step_end` of diffusers: called after each step, it may change the latents."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from torch import Tensor
 from paris.experts.errors import SamplingError
 
 INPUTS = ("latents", "weights")
-"""What a callback may ask for: the pictures after the step, and the experts' weights `[B, K]` in it."""
+"""Tensors that a callback may ask for: the pictures after the step, and the experts' weights `[B, K]` in it."""
 
 
 class Callbacks:
     """One callback of one call; or none.
 
     Args:
-        pipeline: What the callback is given first.
+        pipeline: The callback's first argument.
         function: The callback.
-        inputs: Names of the tensors that it wants.
+        inputs: Names of its tensors.
     """
 
     def __init__(self, pipeline: Any, function: Callable[..., Any] | None, inputs: Sequence[str]) -> None:
@@ -29,7 +29,7 @@ class Callbacks:
 
     @classmethod
     def of(cls, pipeline: Any, function: Callable[..., Any] | None, inputs: Sequence[str]) -> Self:
-        """Check what was asked for, before anything is computed.
+        """Check the arguments of a call, before anything is computed.
 
         Args:
             pipeline: The pipeline.
@@ -50,7 +50,7 @@ class Callbacks:
         return cls(pipeline, function, inputs)
 
     def __call__(self, step: int, timestep: Tensor, latents: Tensor, weights: Tensor) -> Tensor:
-        """Tell of a step.
+        """Call the callback.
 
         Args:
             step: From 0.
@@ -59,7 +59,7 @@ class Callbacks:
             weights: Of the experts in it `[B, K]`.
 
         Returns:
-            What to go on from: `latents`, or what the callback gave in their place.
+            The latents to continue from: these, or the callback's.
 
         Raises:
             SamplingError: The callback returned no dictionary, or latents of another shape.

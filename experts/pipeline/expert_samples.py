@@ -1,11 +1,10 @@
-"""Rows drawn from the experts instead of data: what a router can be trained on where nobody hands in data.
+"""Rows drawn by the experts, for a router that is trained without data.
 
-    <folder>/samples.json                              what is drawn: all that decides the rows
+    <folder>/samples.json                              the request: all that decides the rows
     <folder>/train/expert-000/shard-00000.parquet      drawn by expert 0 alone, without guidance
     <folder>/heldout/...                               other rows of the same kind
 
-A shard that is there is not drawn again; one that was interrupted is drawn whole. What other experts or settings drew
-is removed first.
+A complete shard is not drawn again; one that was interrupted is drawn whole. Rows of another request are removed first.
 
 Source: proposed in McAllister et al., arXiv 2501.05450, for data that has to stay where it is.
 """
@@ -27,15 +26,18 @@ from paris.experts.errors import SamplingError, ShardError
 from paris.experts.files import write_whole
 from paris.experts.frozen.codec import Codec
 from paris.experts.frozen.text import TextEncoder
-from paris.experts.sampling.expert_source import ExpertSource
-from paris.experts.sampling.sampler import sample
+from paris.experts.sampling.experts import Ensemble, ExpertMap, ExpertSource
+from paris.experts.sampling.guidance import Guidance
+from paris.experts.sampling.prompts import Prompts
+from paris.experts.sampling.sample import sample
+from paris.experts.sampling.settings import SamplingSettings
 from paris.experts.seeding import generator_for
 from paris.experts.settings import Settings
 
 _RECORD = "samples.json"
 _ROWS_TOGETHER = 64
 _NULL = ("",)
-_PARTS = ("train", "heldout")
+_SPLITS = ("train", "heldout")
 
 Drawn = tuple[list[ClusterData], list[ClusterData]]
 """Training rows and held-out rows of each expert; the latter empty where none were asked for."""
@@ -58,22 +60,28 @@ class ExpertSamples(Settings):
     time_shift: Annotated[float, Field(gt=0)] = 1.0
     rows_per_shard: Annotated[int, Field(ge=1)] = 512
 
-    def shards(self, part: str, number: int) -> dict[str, range]:
+    @property
+    def sampling(self) -> SamplingSettings:
+        """Of one expert alone, without guidance."""
+        fields = {"num_steps": self.num_steps, "solver": self.solver, "time_shift": self.time_shift}
+        return SamplingSettings.from_settings({**fields, "guidance": Guidance()})
+
+    def shards(self, split: str, number: int) -> dict[str, range]:
         """File, relative to the folder, and rows of each shard of one expert.
 
         Args:
-            part: "train" or "heldout".
+            split: "train" or "heldout".
             number: The expert.
         """
-        count, most = (self.counts if part == "train" else self.heldout)[number], self.rows_per_shard
+        count, most = (self.counts if split == "train" else self.heldout)[number], self.rows_per_shard
         cuts = [range(first, min(first + most, count)) for first in range(0, count, most)]
-        return {f"{part}/expert-{number:03d}/shard-{i:05d}.parquet": cut for i, cut in enumerate(cuts)}
+        return {f"{split}/expert-{number:03d}/shard-{i:05d}.parquet": cut for i, cut in enumerate(cuts)}
 
     def rows(self, folder: Path) -> Drawn:
         """What lies in a folder where all is drawn."""
         found: list[list[ClusterData]] = []
-        for part in _PARTS:
-            names = [list(self.shards(part, number)) for number in range(len(self.experts))]
+        for split in _SPLITS:
+            names = [list(self.shards(split, number)) for number in range(len(self.experts))]
             found.append([ClusterData([folder / name for name in own]) for own in names if own])
         return found[0], found[1]
 
@@ -92,9 +100,9 @@ def read_samples(folder: Path) -> Drawn:
     if not record.is_file():
         raise ShardError(f"{folder} holds no samples of the experts.", "Have them drawn first.")
     request = ExpertSamples.from_settings(json.loads(record.read_bytes()))
-    for part in _PARTS:
+    for split in _SPLITS:
         for number in range(len(request.experts)):
-            missing = [name for name in request.shards(part, number) if not (folder / name).is_file()]
+            missing = [name for name in request.shards(split, number) if not (folder / name).is_file()]
             if missing:
                 raise ShardError(f"{folder} lacks {missing[0]}.", "Have the rest drawn first.")
     return request.rows(folder)
@@ -155,10 +163,10 @@ class SampleFolder:
         """
         self._settle()
         done = 0
-        for part in _PARTS:
+        for split in _SPLITS:
             for number in range(len(self._request.experts)):
-                for name, rows in self._request.shards(part, number).items():
-                    self._draw_shard(self._folder / name, part, number, rows)
+                for name, rows in self._request.shards(split, number).items():
+                    self._draw_shard(self._folder / name, split, number, rows)
                     done += len(rows)
                     on_rows(done)
         return self._request.rows(self._folder)
@@ -172,33 +180,25 @@ class SampleFolder:
         shutil.rmtree(self._folder, ignore_errors=True)
         write_whole(record, wanted)
 
-    def _draw_shard(self, path: Path, part: str, number: int, rows: range) -> None:
+    def _draw_shard(self, path: Path, split: str, number: int, rows: range) -> None:
         """One shard, where it is not there."""
         if not path.is_file():
             cuts = [rows[at : at + _ROWS_TOGETHER] for at in range(0, len(rows), _ROWS_TOGETHER)]
-            drawn = [row for cut in cuts for row in self._rows(part, number, cut)]
+            drawn = [row for cut in cuts for row in self._rows(split, number, cut)]
             write_shard(path, drawn, drawn[0].latent.shape, self._codec.dtype)
 
-    def _rows(self, part: str, number: int, index: range) -> list[Row]:
+    def _rows(self, split: str, number: int, index: range) -> list[Row]:
         """Some rows, each a function of its own number, of its expert and the seed."""
         request, own = self._request, self._prompts[number]
-        seeds = [generator_for(request.seed, "expert-sample", part, number, row) for row in index]
+        seeds = [generator_for(request.seed, "expert-sample", split, number, row) for row in index]
         captions = [own[int(torch.randint(len(own), (), generator=seed))] for seed in seeds]
         states, mask = self._encoder.encode(captions)
-        drawn = sample(
-            {number: self._experts[number]},
-            None,
-            states.to(self._device),
-            mask.to(self._device),
-            seeds=seeds,
-            num_steps=request.num_steps,
-            solver=request.solver,
-            time_shift=request.time_shift,
-        )
+        expert = Ensemble(ExpertMap({number: self._experts[number]}))
+        drawn = sample(expert, Prompts(states.to(self._device), mask.to(self._device)), seeds, request.sampling)
         if not drawn.isfinite().all():
             raise SamplingError(f"Expert {number} draws values that are not finite.", "Have it trained again.")
         latents = self._codec.to_stored(drawn)
         return [
-            Row(f"{part}-{number}-{row}", latent, caption, f"drawn by expert {number}", "", "", "", "prompt")
+            Row(f"{split}-{number}-{row}", latent, caption, f"drawn by expert {number}", "", "", "", "prompt")
             for row, latent, caption in zip(index, latents, captions, strict=True)
         ]

@@ -1,4 +1,4 @@
-"""Pictures in the form that was asked for."""
+"""Decoded pictures as PIL images, arrays or tensors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 
 
 def check_output_type(output_type: str) -> None:
-    """Refuse an unknown one before anything is computed.
+    """Refuse an unknown output type before anything is computed.
 
     Raises:
         SamplingError: It is none of `OUTPUT_TYPES`.
@@ -23,7 +23,7 @@ def check_output_type(output_type: str) -> None:
 
 
 def as_output(pictures: np.ndarray, output_type: str) -> Any:
-    """Decoded pictures in the form that was asked for.
+    """Convert decoded pictures.
 
     Args:
         pictures: uint8 `[B, H, W, 3]`.

@@ -1,18 +1,20 @@
 """Prompts in, pictures out: a whole model from a folder or a Hub repo, as a pipeline of diffusers.
 
-pipeline = ParisPipeline.from_pretrained("org/model")
-pipeline("a cozy cabin", generator=0).images[0].save("cabin.png")
+    pipeline = ParisPipeline.from_pretrained("org/model")
+    pipeline("a cozy cabin", generator=0).images[0].save("cabin.png")
 
-Importing this imports diffusers, which takes seconds; `parts.py` and `drawing.py` do without.
+Importing this imports diffusers, which takes seconds; `release/model.py` and `drawing.py` do without.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import torch
+from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from torch import Tensor, nn
 
@@ -22,23 +24,18 @@ from paris.experts.frozen.text import TextEncoder
 from paris.experts.models.prompt_router import PromptRouter
 from paris.experts.models.router import Router
 from paris.experts.pipeline.callbacks import Callbacks
-from paris.experts.pipeline.drawing import (
-    Generators,
-    draws_of,
-    field_of,
-    initial_latents,
-    read_prompts,
-)
-from paris.experts.pipeline.files import StoredPipeline
+from paris.experts.pipeline.drawing import Generators, encode_prompts, initial_latents, uniforms_after_noise
 from paris.experts.pipeline.output import as_output, check_output_type
-from paris.experts.pipeline.rules import Rules, rules_of
-from paris.experts.pipeline.steps import SchedulerSteps, SolverSteps, Steps
-from paris.experts.release.parts import Experts
-from paris.experts.release.residency import ExpertBank
-from paris.experts.sampling.field import VelocityField, draws_experts, picture_shape
+from paris.experts.pipeline.placement import BY_RESIDENCY, device_and_dtype, of_vae, refused
+from paris.experts.pipeline.schedulers import TIMESTEPS, SchedulerSolver, load_scheduler, save_scheduler
+from paris.experts.release.bank import Keep
+from paris.experts.release.model import ExpertList, ModelExperts, ParisModel, load_model, local_folder, save_model
+from paris.experts.sampling.experts import Ensemble
+from paris.experts.sampling.field import VelocityField
 from paris.experts.sampling.routing import Routing
-from paris.experts.sampling.settings import SamplingSettings, usual_sampling
-from paris.experts.sampling.solvers import flow_times
+from paris.experts.sampling.sample import check_latents, integrate
+from paris.experts.sampling.settings import SamplingSettings, default_sampling
+from paris.experts.sampling.solvers import Solver, flow_times, new_solver
 from paris.experts.sampling.trace import RoutingTrace, TraceRecorder
 
 
@@ -50,23 +47,24 @@ class ParisPipelineOutput(BaseOutput):
     """Pictures in the order of the prompts, each prompt's together: PIL images; float32 `[B, H, W, 3]` in [0, 1] for
     "np"; float32 `[B, 3, H, W]` in [0, 1] for "pt"; the model's own float32 `[B, C, H, W]` for "latent"."""
     routing: RoutingTrace | None = None
-    """Which expert drew which picture, when, and how much it counted; where it was asked for."""
+    """Which expert made which picture, with `return_routing=True`."""
 
 
-class ParisPipeline(StoredPipeline):
+class ParisPipeline(DiffusionPipeline):
     """A router, its experts, their text encoder and codec.
 
     With `scheduler` set to a flow-match scheduler of diffusers, that one makes the steps; without, a solver of ours.
+    Experts and router move and change their dtype together; text encoder and VAE move with them and stay in float32,
+    the prompt router stays on the CPU.
 
     Args:
         experts: All, in order, as `as_velocity` makes them of any objective; or a bank of them.
         router: Chooses among them.
         text_encoder: From prompts to states.
-        codec: From what the experts make to pictures.
-        prompt_router: Which expert a prompt belongs to; None where the noisy picture alone decides.
+        codec: From latents to pictures.
+        prompt_router: p(k | prompt); None where the noisy picture alone decides.
         scheduler: Of diffusers; None for the solver that the settings name.
-        sampling: What a call uses where nothing else is asked for; settings, or their fields. None: see
-            `usual_sampling`.
+        sampling: What a call uses by default; settings, or their fields on disk. None: see `default_sampling`.
         name: What the model is called.
         dataset_name: What it was trained on.
 
@@ -79,7 +77,7 @@ class ParisPipeline(StoredPipeline):
 
     def __init__(
         self,
-        experts: Sequence[nn.Module] | Experts | ExpertBank,
+        experts: Sequence[nn.Module] | ModelExperts,
         router: Router,
         text_encoder: TextEncoder,
         codec: Codec,
@@ -90,10 +88,10 @@ class ParisPipeline(StoredPipeline):
         dataset_name: str = "",
     ) -> None:
         super().__init__()
-        experts = Experts(experts) if isinstance(experts, Sequence) else experts
+        experts = ExpertList(experts) if isinstance(experts, Sequence) else experts
         _check_count(experts, router)
-        usual = usual_sampling(has_prompt_router=prompt_router is not None)
-        fields = sampling if isinstance(sampling, Mapping) else (sampling or usual).to_settings()
+        default = default_sampling(has_prompt_router=prompt_router is not None)
+        fields = sampling if isinstance(sampling, Mapping) else (sampling or default).to_settings()
         self.register_modules(
             experts=experts,
             router=router,
@@ -103,13 +101,78 @@ class ParisPipeline(StoredPipeline):
             scheduler=scheduler,
         )
         self.register_to_config(sampling=dict(fields), name=name, dataset_name=dataset_name)
-        self._interrupt = False
-        self._num_timesteps = 0
-        self._guidance_scale = self.sampling.guidance_scale
+        self.guidance_scale = self.sampling.guidance.scale
+        """That of the present or last call."""
+        self.num_timesteps = 0
+        """Steps of the present or last call."""
+        self.interrupt = False
+        """Set it from a callback to end the call after this step, with the pictures as they then are."""
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path_or_repo: str | Path,
+        revision: str | None = None,
+        endpoint: str | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        torch_dtype: torch.dtype | None = None,
+        max_resident_experts: int | None = None,
+        keep: Keep | None = None,
+        **download: Any,
+    ) -> Self:
+        """Load a model in the published layout. Only JSON, text and safetensors are read; nothing is executed.
+
+        Args:
+            path_or_repo: A folder, or a Hub repo such as `org/model`.
+            revision: Branch, tag or commit of the repo; None for its main branch.
+            endpoint: URL of another Hub than the public one.
+            device: None for a GPU where there is one.
+            dtype: What experts and router compute in; None: float32. Text encoder and VAE compute in float32.
+            torch_dtype: The same under its older name.
+            max_resident_experts: How many experts are on the device at once, the others being fetched while one
+                computes; None: all.
+            keep: Where the others wait, "memory" or "disk"; see `ExpertBank.open`.
+            download: For the Hub: token, cache_dir, local_files_only, force_download.
+
+        Raises:
+            ExpertError: As `local_folder` and `load_model`.
+            SettingsError: `max_resident_experts` is less than 1.
+        """
+        folder = local_folder(path_or_repo, revision, endpoint, **download)
+        dtype = dtype or torch_dtype or torch.float32
+        model = load_model(folder, device=device, dtype=dtype, max_resident_experts=max_resident_experts, keep=keep)
+        pipeline = cls(**vars(model), scheduler=load_scheduler(folder))
+        pipeline.register_to_config(_name_or_path=str(path_or_repo))
+        return pipeline
+
+    def save_pretrained(
+        self, save_directory: str | Path, safe_serialization: bool = True, variant: str | None = None
+    ) -> None:
+        """Write the model in the published layout: `from_pretrained` loads the same model.
+
+        Args:
+            save_directory: Where to; made where it does not exist.
+            safe_serialization: Always; nothing is ever pickled.
+            variant: None alone.
+
+        Raises:
+            LayoutError: The folder holds more experts than the model has; nothing is written.
+            SamplingError: Another form than safetensors is asked for.
+            DiskFullError: No space; the folder has no root config.json then.
+        """
+        if not safe_serialization or variant is not None:
+            raise SamplingError("A model is written as plain safetensors.", "Leave safe_serialization and variant out.")
+        folder = Path(save_directory)
+        parts = {name: part for name, part in self.components.items() if name != "scheduler"}
+        name, dataset_name = self.config.name, self.config.dataset_name
+        save_model(folder, ParisModel(**parts, sampling=self.sampling, name=name, dataset_name=dataset_name))
+        save_scheduler(folder, self.scheduler)
 
     @property
     def sampling(self) -> SamplingSettings:
-        """What a call uses where nothing else is asked for."""
+        """What a call uses by default."""
         return SamplingSettings.from_settings(self.config.sampling)
 
     @sampling.setter
@@ -117,28 +180,9 @@ class ParisPipeline(StoredPipeline):
         self.register_to_config(sampling=settings.to_settings())
 
     @property
-    def guidance_scale(self) -> float:
-        """That of the present or last call."""
-        return self._guidance_scale
-
-    @property
     def do_classifier_free_guidance(self) -> bool:
         """Whether the present or last call is guided."""
-        return self._guidance_scale != 1.0
-
-    @property
-    def num_timesteps(self) -> int:
-        """Steps of the present or last call."""
-        return self._num_timesteps
-
-    @property
-    def interrupt(self) -> bool:
-        """Set it from a callback to end the call after this step: its pictures are then what is there."""
-        return self._interrupt
-
-    @interrupt.setter
-    def interrupt(self, value: bool) -> None:
-        self._interrupt = value
+        return self.guidance_scale != 1.0
 
     @torch.no_grad()
     def __call__(
@@ -168,22 +212,22 @@ class ParisPipeline(StoredPipeline):
             prompt: One text or several.
             num_inference_steps: Steps from noise to picture; None, here and below: as the model says.
             guidance_scale: How much more the text counts than it does by itself; 1 is no guidance.
-            negative_prompt: To be led away from; one for all, or one a prompt. None: the null prompt.
+            negative_prompt: What guidance leads away from; one for all, or one a prompt. None: the null prompt.
             num_images_per_prompt: Pictures of each prompt.
             generator: A seed, of which picture i takes `seed + i`; a seed or generator a picture; one generator for
-                all; or None for fresh pictures.
+                all; or None for new pictures.
             latents: Noise to start from `[B, C, H, W]`; the generator is then not drawn from.
             output_type: "pil", "np", "pt" or "latent".
             return_dict: False for a plain tuple: the images, and the trace where it is asked for.
-            callback_on_step_end: Called after each step as `f(pipeline, step, timestep, tensors)`, timestep being that
-                at which the step began, in [0, 1000]; returns a dictionary, whose "latents" are gone on from.
+            callback_on_step_end: Called after each step as `f(pipeline, step, timestep, tensors)`, with the timestep
+                at which the step began, in [0, 1000]; returns a dictionary, whose "latents" replace the run's.
             callback_on_step_end_tensor_inputs: What `tensors` holds, of "latents" and "weights" `[B, K]`.
             routing: "top1", "top2" and so on, "full", "threshold", "ancestral", or a `Routing`.
             max_experts: Experts a picture uses at most at a step, in place of the routing's.
             routing_threshold: Experts less probable than this are left out, in place of the routing's.
-            solver: A name of `solvers.SOLVERS`; only without a scheduler.
-            sampling: Settings in place of the model's own; what is given above goes before them.
-            return_routing: Say which expert drew what.
+            solver: A name of `solvers.SOLVERS`; without a scheduler alone.
+            sampling: Settings in place of the model's own; the arguments above go before them.
+            return_routing: Return which expert made which picture.
 
         Raises:
             SamplingError: An argument is unknown, out of range, or does not fit the others.
@@ -193,8 +237,7 @@ class ParisPipeline(StoredPipeline):
         callbacks = Callbacks.of(self, callback_on_step_end, callback_on_step_end_tensor_inputs)
         if solver is not None and self.scheduler is not None:
             raise SamplingError(f"A scheduler is set, so solver {solver!r} would not be used.", "Set scheduler = None.")
-        rules = rules_of(
-            sampling or self.sampling,
+        settings = (sampling or self.sampling).with_overrides(
             num_steps=num_inference_steps,
             guidance_scale=guidance_scale,
             routing=routing,
@@ -202,61 +245,140 @@ class ParisPipeline(StoredPipeline):
             routing_threshold=routing_threshold,
             solver=solver,
         )
-        self._guidance_scale = rules.guidance.scale
-        text = read_prompts(
+        self.guidance_scale = settings.guidance.scale
+        prompts = encode_prompts(
             self.text_encoder,
             self.prompt_router,
             [prompt] if isinstance(prompt, str) else list(prompt),
             negative=negative_prompt,
             num_images=num_images_per_prompt,
-            is_guided=self.do_classifier_free_guidance,
+            is_guided=settings.guidance.is_on,
             device=self.device,
         )
-        x, generators = self._noise(len(text.states), generator, latents)
-        draws = draws_of(generators, len(x)) if draws_experts(rules.guidance, rules.routing) else None
-        field = field_of(self.experts, self.router, text, rules, draws)
-        made, trace = self._run(self._steps(field, rules, generators), x, callbacks, TraceRecorder(field.numbers))
-        images = made if output_type == "latent" else as_output(self.codec.decode(made), output_type)
+        shape = (len(prompts), *self.experts.picture_shape)
+        noise, generators = initial_latents(generator, shape, self.device)
+        x = noise if latents is None else check_latents(latents, shape).to(self.device, torch.float32)
+        uniforms = uniforms_after_noise(generators, len(x)) if settings.needs_uniforms else None
+        model = Ensemble(self.experts, self.router)
+        field = VelocityField(model, prompts, settings.guidance, settings.routing, uniforms)
+        trace = TraceRecorder(field.numbers)
+        x = self._integrate(field, x, settings.num_steps, self._steps(settings, generators), callbacks, trace)
+        images = x if output_type == "latent" else as_output(self.codec.decode(x), output_type)
         routed = trace.trace() if return_routing else None
         if not return_dict:
             return (images,) if routed is None else (images, routed)
         return ParisPipelineOutput(images=images, routing=routed)
 
-    def _noise(
-        self, num_rows: int, generator: Generators, latents: Tensor | None
-    ) -> tuple[Tensor, torch.Generator | list[torch.Generator]]:
-        shape = (num_rows, *picture_shape(self.experts))
-        drawn, generators = initial_latents(generator, shape, self.device)
-        if latents is None:
-            return drawn, generators
-        if tuple(latents.shape) != shape:
-            raise SamplingError(f"The latents have shape {list(latents.shape)}, {list(shape)} is needed.")
-        return latents.to(self.device, torch.float32), generators
-
-    def _steps(self, field: VelocityField, rules: Rules, generators: torch.Generator | list[torch.Generator]) -> Steps:
-        times = flow_times(rules.num_steps, rules.time_shift)
+    def _steps(
+        self, settings: SamplingSettings, generators: torch.Generator | list[torch.Generator]
+    ) -> tuple[Solver, list[float], Tensor]:
+        """The solver, the flow times that it stops at, and the timestep of each step in diffusers' scale."""
+        times = flow_times(settings.num_steps, settings.time_shift)
         if self.scheduler is None:
-            return SolverSteps(field, rules.solver, times)
-        num_patches = self.experts[field.numbers[0]].config.num_patches
-        return SchedulerSteps(field, self.scheduler, times[:-1], num_patches, generators, self.device)
+            return new_solver(settings.solver), times, torch.tensor(times[:-1], dtype=torch.float32) * TIMESTEPS
+        num_patches = self.experts.config.num_patches
+        solver = SchedulerSolver(self.scheduler, times[:-1], num_patches, generators, self.device)
+        return solver, solver.times, solver.timesteps
 
-    def _run(self, steps: Steps, x: Tensor, callbacks: Callbacks, trace: TraceRecorder) -> tuple[Tensor, TraceRecorder]:
-        self._interrupt, self._num_timesteps, shown = False, len(steps.timesteps), 0
-        times = (steps.timesteps / 1000.0).tolist()
-        with self.progress_bar(total=steps.num_steps) as bar:
-            for number, t in enumerate(times):
-                x, weights = steps.step(number, x)
-                trace.add(t, weights)
-                x = callbacks(number, steps.timesteps[number], x, weights)
-                done = (number + 1) * steps.num_steps // len(times)
+    def _integrate(
+        self,
+        field: VelocityField,
+        x: Tensor,
+        num_steps: int,
+        steps: tuple[Solver, list[float], Tensor],
+        callbacks: Callbacks,
+        trace: TraceRecorder,
+    ) -> Tensor:
+        """The pictures at the end, or after the step in which a callback has set `interrupt`."""
+        solver, times, timesteps = steps
+        starts = (timesteps / TIMESTEPS).tolist()
+        self.interrupt, self.num_timesteps, shown = False, len(timesteps), 0
+        with self.progress_bar(total=num_steps) as bar:
+            for step in integrate(field, x, times, solver):
+                trace.add(starts[step.number], step.weights)
+                x = step.x = callbacks(step.number, timesteps[step.number], step.x, step.weights)
+                # A scheduler of second order makes two evaluations a step.
+                done = (step.number + 1) * num_steps // len(timesteps)
                 bar.update(done - shown)
                 shown = done
-                if self._interrupt:
+                if self.interrupt:
                     break
-        return x, trace
+        return x
+
+    @property
+    def device(self) -> torch.device:
+        """Where experts and router are."""
+        return self._a_parameter().device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What experts and router compute in."""
+        return self._a_parameter().dtype
+
+    @property
+    def _execution_device(self) -> torch.device:
+        return self.device
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Move the models and change what they compute in: `to(device)`, `to(dtype)`, `to(device, dtype)`.
+
+        Raises:
+            SamplingError: Something else is given, or the same twice, or a dtype that is no floating type.
+        """
+        device, dtype = device_and_dtype(args, kwargs)
+        self.experts.to(device=device, dtype=dtype)
+        if isinstance(self.router, nn.Module):
+            self.router.to(device=device, dtype=dtype)
+        if device is not None:
+            self.text_encoder.to(device)
+            self.codec.to(device)
+        return self
+
+    def compile(self, **settings: Any) -> Self:
+        """Compile each transformer layer of experts and router; all layers of a kind share the compiled code.
+
+        The first call after it is slow, and so is the first with another number of rows.
+
+        Args:
+            settings: For `torch.compile`, such as `mode="max-autotune-no-cudagraphs"`.
+        """
+        for network in (*self.experts.networks, self.router):
+            for layer in network.layers:
+                layer.compile(**settings)
+        return self
+
+    enable_model_cpu_offload = refused("enable_model_cpu_offload is not for several experts.", BY_RESIDENCY)
+    enable_sequential_cpu_offload = refused("enable_sequential_cpu_offload is not for several experts.", BY_RESIDENCY)
+    enable_group_offload = refused("enable_group_offload is not for several experts.", BY_RESIDENCY)
+    enable_xformers_memory_efficient_attention = refused(
+        "xformers is not needed.", "Attention is scaled_dot_product_attention, which is as sparing."
+    )
+    enable_attention_slicing = refused(
+        "Attention is not sliced.", "It is scaled_dot_product_attention, which needs no slices to save memory."
+    )
+
+    enable_vae_slicing = of_vae("enable_slicing", "Decode one picture at a time.")
+    disable_vae_slicing = of_vae("disable_slicing", "Decode a few pictures at a time on a GPU.")
+    enable_vae_tiling = of_vae("enable_tiling", "Decode a large picture in overlapping tiles.")
+    disable_vae_tiling = of_vae("disable_tiling", "Decode a picture as one piece.")
+
+    @property
+    def vae(self) -> Any:
+        """The AutoencoderKL; None where the experts make pixels."""
+        return getattr(self.codec, "vae", None)
+
+    @property
+    def tokenizer(self) -> Any:
+        """The text encoder's tokenizer; None for a vocabulary."""
+        return getattr(self.text_encoder, "tokenizer", None)
+
+    def _a_parameter(self) -> torch.Tensor:
+        networks = [network for network in (self.router, *self.experts.networks) if isinstance(network, nn.Module)]
+        parameters = (parameter for network in networks for parameter in network.parameters())
+        return next(parameters, torch.empty(0))
 
 
-def _check_count(experts: Experts | ExpertBank, router: Router) -> None:
+def _check_count(experts: ModelExperts, router: Router) -> None:
     config = getattr(router, "config", None)
     if config is not None and config.num_clusters != len(experts):
         raise LayoutError(f"The router knows {config.num_clusters} experts, there are {len(experts)}.")

@@ -1,11 +1,10 @@
-"""A whole model as a folder: the published layout, and its parts in memory.
+"""A whole model as a folder in the published layout, and in memory.
 
-layout.py         experts and routers in the folder
-layout_fields.py  what its config.json files say
-layout_files.py   reading and writing them
-parts.py          all parts of a model, from a folder or a Hub repo
-parts_writing.py  all parts of a model, back into a folder
+layout.py         the folder: written, read, its networks loaded
+layout_fields.py  the fields of its config.json files
+layout_files.py   JSON in and out; text encoder and VAE copied
+model.py          a whole model, loaded from a folder or a Hub repo, and saved
 single.py         a model of one expert
-residency.py      more experts than memory
-transfer.py       an expert's weights on their way into a model
+bank.py           more experts than memory
+transfer.py       an expert's weights on their way into a slot
 """

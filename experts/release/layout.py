@@ -1,4 +1,4 @@
-"""A model's folder, in the layout of the published Paris weights.
+"""A model's folder, in the layout of the published Paris weights: written, read, and its networks loaded.
 
 config.json                                      name, number of experts, sizes; ours adds "text" and "codec"
 model_index.json                                 what diffusers reads first
@@ -26,7 +26,8 @@ from torch import nn
 from paris.experts.errors import CheckpointError, LayoutError, SettingsError
 from paris.experts.models.model import DiTExpert
 from paris.experts.models.presets import RouterConfig
-from paris.experts.models.prompt_router import PromptRouter, load_prompt_router
+from paris.experts.models.prompt_router import PromptRouter
+from paris.experts.models.prompt_router import load_prompt_router as load_prompt_weights
 from paris.experts.models.router import Router
 from paris.experts.release.layout_fields import (
     Layout,
@@ -37,7 +38,7 @@ from paris.experts.release.layout_fields import (
     router_config_of,
     router_fields,
 )
-from paris.experts.release.layout_files import copy_file, copy_parts, read_json, write_json
+from paris.experts.release.layout_files import copy_file, copy_frozen, read_json, write_json
 from paris.experts.weights.checkpoint import TensorSpec, check_specs, load_tensors, read_specs, save_weights, specs_of
 
 EXPERT_FILE = "diffusion_pytorch_model.safetensors"
@@ -59,13 +60,13 @@ def router_path(folder: Path) -> Path:
 
 
 def read_layout(folder: Path) -> Layout:
-    """Read what a folder says, of ours or as published, and check that its parts fit together.
+    """Read the config.json files of a folder, of ours or as published, and check that they fit together.
 
     Args:
         folder: A model's folder.
 
     Raises:
-        LayoutError: A file or an expert's folder is missing, malformed, or contradicts another; the message names it.
+        LayoutError: A file or an expert's folder is missing, malformed, or contradicts another.
     """
     root = read_json(folder / "config.json")
     num_experts = root.get("num_experts")
@@ -91,21 +92,21 @@ def write_layout(
     layout: Layout,
     experts: Sequence[DiTExpert | Path],
     router: Router | Path,
-    parts: Path,
+    frozen: Path,
     prompt_router: PromptRouter | Path | None = None,
 ) -> None:
     """Write a model's folder, the root config.json last: a folder that has one is complete.
 
     Args:
         folder: Where to; made where it does not exist.
-        layout: What it says. `text` and `codec` name their files inside `parts`.
-        experts: All, in order: models, or safetensors files of theirs, which are copied.
+        layout: What it says. `text` and `codec` name their files inside `frozen`.
+        experts: All, in order: models, or their safetensors files, which are copied.
         router: The router, or its file.
-        parts: Where the vocabulary, or the text encoder and the VAE, are taken from.
+        frozen: The folder of the vocabulary, or of the text encoder and the VAE.
         prompt_router: The prompt router or its file, where the layout has one.
 
     Raises:
-        LayoutError: The number of experts is not the layout's, or a part is missing in `parts`.
+        LayoutError: The number of experts is not the layout's, or a file is missing in `frozen`.
         CheckpointError: A file has not the names and shapes of the layout's model.
         DiskFullError: No space; the folder has no root config.json then.
     """
@@ -123,24 +124,24 @@ def write_layout(
     write_json(folder / "router" / "config.json", router_fields(layout.router))
     if layout.prompt_router and prompt_router:
         _place(prompt_router, folder / "router" / PROMPT_ROUTER_FILE, PromptRouter(layout.prompt_router))
-    released = copy_parts(layout, parts, folder)
+    released = copy_frozen(layout, frozen, folder)
     write_json(folder / "model_index.json", index_fields(released))
     write_json(folder / "config.json", root_fields(released))
 
 
 def load_expert(folder: Path, layout: Layout, number: int, dtype: torch.dtype = torch.float32) -> DiTExpert:
-    """One expert with its weights, on the CPU; sampling asks it as `as_velocity(expert, layout.objectives[number])`.
+    """One expert with its weights, on the CPU; for sampling: `as_velocity(expert, layout.objectives[number])`.
 
     Args:
         folder: A model's folder.
-        layout: What `read_layout` made of it.
+        layout: From `read_layout`.
         number: Which expert.
         dtype: What to compute in; the file may hold another.
 
     Raises:
         CheckpointError: The file has another model's names or shapes, or a value that is not finite.
     """
-    return _filled(_empty_expert(layout), expert_path(folder, number), f"expert_{number}", dtype)
+    return _loaded(_empty_expert(layout), expert_path(folder, number), f"expert_{number}", dtype)
 
 
 def load_router(folder: Path, layout: Layout, dtype: torch.dtype = torch.float32) -> Router:
@@ -150,10 +151,10 @@ def load_router(folder: Path, layout: Layout, dtype: torch.dtype = torch.float32
         LayoutError: The file is missing.
         CheckpointError: As `load_expert`.
     """
-    return _filled(_empty_router(layout.router), _present(router_path(folder)), "router", dtype)
+    return _loaded(_empty_router(layout.router), _present(router_path(folder)), "router", dtype)
 
 
-def load_prompt_part(folder: Path, layout: Layout) -> PromptRouter | None:
+def load_prompt_router(folder: Path, layout: Layout) -> PromptRouter | None:
     """The prompt router, where the model has one.
 
     Raises:
@@ -162,7 +163,7 @@ def load_prompt_part(folder: Path, layout: Layout) -> PromptRouter | None:
     """
     if layout.prompt_router is None:
         return None
-    return load_prompt_router(_present(folder / "router" / PROMPT_ROUTER_FILE), layout.prompt_router)
+    return load_prompt_weights(_present(folder / "router" / PROMPT_ROUTER_FILE), layout.prompt_router)
 
 
 def write_router(folder: Path, router: Router) -> None:
@@ -176,7 +177,7 @@ def write_router(folder: Path, router: Router) -> None:
 
 
 def read_router(folder: Path) -> Router:
-    """Read what `write_router` wrote.
+    """Read a router's own folder, see `write_router`.
 
     Raises:
         LayoutError: A file is missing or malformed.
@@ -186,7 +187,7 @@ def read_router(folder: Path) -> Router:
         config = router_config_of(read_json(folder / "config.json"))
     except SettingsError as error:
         raise LayoutError(f"{folder}: {error.what}") from error
-    return _filled(_empty_router(config), _present(folder / ROUTER_FILE), "router", torch.float32)
+    return _loaded(_empty_router(config), _present(folder / ROUTER_FILE), "router", torch.float32)
 
 
 def _present(path: Path) -> Path:
@@ -206,7 +207,7 @@ def _empty_router(config: RouterConfig) -> Router:
 
 
 def _expected(path: Path, model: nn.Module) -> dict[str, TensorSpec]:
-    """The model's names and shapes, in whatever floating type the file holds them."""
+    """The model's names and shapes, in the floating types of the file."""
     found = read_specs(path)
     return {
         name: TensorSpec(spec.shape, found[name].dtype)
@@ -216,7 +217,7 @@ def _expected(path: Path, model: nn.Module) -> dict[str, TensorSpec]:
     }
 
 
-def _filled(model: Model, path: Path, name: str, dtype: torch.dtype) -> Model:
+def _loaded(model: Model, path: Path, name: str, dtype: torch.dtype) -> Model:
     try:
         tensors = load_tensors(path, _expected(path, model))
     except CheckpointError as error:

@@ -18,7 +18,7 @@ from paris.experts.frozen.text import TextConfig
 from paris.experts.models.presets import ModelConfig, RouterConfig
 from paris.experts.models.prompt_router import PromptRouterConfig
 from paris.experts.objectives.objectives import Objective
-from paris.experts.sampling.settings import SamplingSettings, usual_sampling
+from paris.experts.sampling.settings import SamplingSettings, default_sampling
 from paris.experts.settings import Settings
 
 Fields = dict[str, Any]
@@ -36,14 +36,14 @@ _TEXT = {
 
 
 class Layout(Settings):
-    """All that a model's folder says besides its weights."""
+    """A model's folder without its weights."""
 
     name: str
     dataset_name: str = ""
     num_experts: int
     model: ModelConfig
     objectives: tuple[Objective, ...] = ()
-    """What each expert learned to predict, in order; flow matching where nothing is said."""
+    """What each expert learned to predict, in order; flow matching by default."""
     router: RouterConfig
     text: TextConfig
     codec: CodecConfig
@@ -52,14 +52,14 @@ class Layout(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _as_usual_unless_said(cls, values: Any) -> Any:
+    def _with_defaults(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        usual: Fields = {"sampling": usual_sampling(has_prompt_router=bool(values.get("prompt_router")))}
+        defaults: Fields = {"sampling": default_sampling(has_prompt_router=bool(values.get("prompt_router")))}
         if not values.get("objectives") and isinstance(values.get("num_experts"), int):
-            usual["objectives"] = (Objective(),) * values["num_experts"]
-        said = {name: value for name, value in values.items() if name not in usual or value}
-        return {**usual, **said}
+            defaults["objectives"] = (Objective(),) * values["num_experts"]
+        given = {name: value for name, value in values.items() if name not in defaults or value}
+        return {**defaults, **given}
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -89,7 +89,7 @@ class Layout(Settings):
 
 
 def layout_of(root: Fields, experts: Sequence[Fields], router: Fields) -> Layout:
-    """What a folder's config.json files mean.
+    """The layout of a folder, from its config.json files.
 
     Args:
         root: config.json.
@@ -112,11 +112,11 @@ def layout_of(root: Fields, experts: Sequence[Fields], router: Fields) -> Layout
             "num_experts": root.get("num_experts"),
             "model": {
                 **size,
-                **_taken(first, (*_SHAPE, "text_embed_dim")),
+                **_picked(first, (*_SHAPE, "text_embed_dim")),
                 "max_text_tokens": text.max_tokens,
             },
             "objectives": tuple(Objective.from_settings(expert.get("objective") or {}) for expert in experts),
-            "router": {**size, **_taken(router, _ROUTER)},
+            "router": {**size, **_picked(router, _ROUTER)},
             "text": text,
             "codec": root.get("codec") or {"kind": "vae" if root.get("use_latents") else "pixels"},
             "prompt_router": root.get("prompt_router"),
@@ -165,7 +165,7 @@ def expert_fields(layout: Layout, number: int) -> Fields:
         "model_type": "dit_expert",
         "expert_id": number,
         "architecture": "dit",
-        **_taken(layout.model.to_settings(), (*_SHAPE, "text_embed_dim")),
+        **_picked(layout.model.to_settings(), (*_SHAPE, "text_embed_dim")),
         "out_channels": layout.model.in_channels,
         "use_text_conditioning": True,
         "use_class_conditioning": False,
@@ -181,21 +181,21 @@ def router_fields(config: RouterConfig) -> Fields:
         "model_type": "router",
         "architecture": "dit",
         "image_size": config.image_size,
-        **_taken({name: value for name, value in config.to_settings().items() if value is not None}, _ROUTER),
+        **_picked({name: value for name, value in config.to_settings().items() if value is not None}, _ROUTER),
         "use_dit_time_embed": True,
     }
 
 
 def router_config_of(fields: Fields) -> RouterConfig:
-    """What a router/config.json of ours means by itself.
+    """The shape of a router, from its config.json.
 
     Raises:
         SettingsError: A field is missing or out of range.
     """
-    return RouterConfig.from_settings(_taken(fields, ("image_size", *_ROUTER)))
+    return RouterConfig.from_settings(_picked(fields, ("image_size", *_ROUTER)))
 
 
-def _taken(fields: Fields, names: Sequence[str]) -> Fields:
+def _picked(fields: Fields, names: Sequence[str]) -> Fields:
     return {name: fields[name] for name in names if name in fields}
 
 

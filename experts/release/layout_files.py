@@ -1,4 +1,4 @@
-"""Files of a model's folder: JSON in and out, and the parts that are copied as they are."""
+"""Files of a model's folder: JSON in and out, and the text encoder and VAE, which are copied as they are."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from paris.experts.release.layout_fields import Layout
 
 MAX_JSON_BYTES = 1 << 20
 _RELEASED = {".json", ".safetensors", ".txt", ".model"}
-"""What a part may be made of: never a pickle, never code."""
+"""Files that are copied: never a pickle, never code."""
 
 
-def copy_parts(layout: Layout, parts: Path, folder: Path) -> Layout:
+def copy_frozen(layout: Layout, frozen: Path, folder: Path) -> Layout:
     """Copy text encoder and VAE to where the layout has them; the layout with these paths."""
     text, codec = layout.text, layout.codec
     if text.kind == "vocabulary":
-        _copy_part(parts / text.path, folder / "vocab.json")
+        _copy_all(frozen / text.path, folder / "vocab.json")
         text = text.model_copy(update={"path": "vocab.json"})
     else:
-        _copy_part(parts / text.path, folder / "text_encoder")
+        _copy_all(frozen / text.path, folder / "text_encoder")
         if text.tokenizer_path:
-            _copy_part(parts / text.tokenizer_path, folder / "tokenizer")
+            _copy_all(frozen / text.tokenizer_path, folder / "tokenizer")
         tokenizer = "tokenizer" if text.tokenizer_path else ""
         text = text.model_copy(update={"path": "text_encoder", "tokenizer_path": tokenizer})
     if codec.kind == "vae":
-        _copy_part(parts / codec.path, folder / "vae")
+        _copy_all(frozen / codec.path, folder / "vae")
         codec = codec.model_copy(update={"path": "vae"})
     return layout.model_copy(update={"text": text, "codec": codec})
 
 
-def _copy_part(source: Path, target: Path) -> None:
+def _copy_all(source: Path, target: Path) -> None:
     if not source.exists():
-        raise LayoutError(f"The part {source} is missing.", "Prepare the run's text encoder and codec first.")
+        raise LayoutError(f"{source} is missing.", "Prepare the run's text encoder and codec first.")
     for file in sorted(source.rglob("*")) if source.is_dir() else [source]:
         if file.is_file() and file.suffix in _RELEASED:
             copy_file(file, target / file.relative_to(source) if source.is_dir() else target)

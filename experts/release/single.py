@@ -1,4 +1,4 @@
-"""A model of one expert, in the layout of the model that it was distilled from: one network and no choice."""
+"""A model of one expert, such as one that was distilled from a model of several, in the layout of that model."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ from paris.experts.models.router import initial_router
 from paris.experts.objectives.objectives import Objective
 from paris.experts.release.layout import write_layout
 from paris.experts.release.layout_fields import Layout
-from paris.experts.sampling.settings import SamplingSettings
-
-_ALSO_OF_ONE = ("num_steps", "guidance_scale", "solver", "time_shift", "guidance_interval", "guidance_every")
-"""Sampling settings that do not speak of routing."""
+from paris.experts.sampling.routing import Routing
 
 
 def smallest_router(model: ModelConfig, num_experts: int) -> RouterConfig:
-    """The smallest router of a model, for a layout that asks for one where there is nothing to choose.
+    """The smallest router of a model: a folder must have one, also where there is one expert alone.
 
     Args:
         model: Whose pictures it reads.
@@ -28,39 +25,39 @@ def smallest_router(model: ModelConfig, num_experts: int) -> RouterConfig:
 
 
 def single_layout(layout: Layout, name: str) -> Layout:
-    """What the folder of one dense model says that stands for a model of several experts.
+    """The layout of one dense model in place of a model of several experts.
 
     Args:
-        layout: Of the several: text, codec, shape and way of sampling stay.
+        layout: Of the several: text, codec, shape, steps, solver and guidance stay.
         name: What the one is called.
     """
-    kept = {field: getattr(layout.sampling, field) for field in _ALSO_OF_ONE}
-    if layout.sampling.guidance_away_from == "ensemble":
-        # Asking seldom was to pay for asking all; one model is asked at every step, as it always was.
-        kept["guidance_every"] = 1
+    guidance = layout.sampling.guidance
+    # Guidance at every n-th step paid for the ensemble's second expert; one model needs no second.
+    every = 1 if guidance.away_from == "ensemble" else guidance.every
+    guidance = guidance.model_copy(update={"away_from": "expert", "every": every})
     changed = {
         "name": name,
         "num_experts": 1,
         "objectives": (Objective(),),
         "router": smallest_router(layout.model, 1),
         "prompt_router": None,
-        "sampling": SamplingSettings(**kept, routing="top1"),
+        "sampling": layout.sampling.model_copy(update={"guidance": guidance, "routing": Routing.named("top1")}),
     }
     return Layout.from_settings({**dict(layout), **changed})
 
 
-def write_single(folder: Path, layout: Layout, expert: DiTExpert | Path, parts: Path) -> None:
-    """Write a model of one expert; its router is never of any weight, and asking it costs next to nothing.
+def write_single(folder: Path, layout: Layout, expert: DiTExpert | Path, frozen: Path) -> None:
+    """Write a model of one expert, with a tiny router that always gives it weight 1.
 
     Args:
         folder: Where to; made where it does not exist.
         layout: From `single_layout`.
         expert: The model or its safetensors file.
-        parts: Where text encoder and codec are taken from.
+        frozen: The folder of text encoder and codec.
 
     Raises:
-        LayoutError: A part is missing in `parts`.
+        LayoutError: A file is missing in `frozen`.
         CheckpointError: The file has not the names and shapes of the layout's model.
         DiskFullError: No space; the folder has no root config.json then.
     """
-    write_layout(folder, layout, [expert], initial_router(layout.router, 0), parts)
+    write_layout(folder, layout, [expert], initial_router(layout.router, 0), frozen)

@@ -1,4 +1,4 @@
-"""How an expert's weights get from its file into a slot, which depends on where the slot lies.
+"""An expert's weights on their way from its file into a slot.
 
 CPU, from disk       file -> slot, in the bank's thread
 CUDA and ROCm        file -> page-locked host memory -> slot, in the bank's thread, on a stream of its own
@@ -26,7 +26,7 @@ _LANDING = -1
 
 
 def empty_expert(config: ModelConfig, device: torch.device, dtype: torch.dtype) -> DiTExpert:
-    """A slot: an expert whose tensors have memory and no values yet."""
+    """A slot: an expert whose tensors are allocated and have no values yet."""
     with torch.device("meta"):
         model = DiTExpert(config)
     return model.to(dtype).to_empty(device=device).eval().requires_grad_(False)
@@ -50,18 +50,18 @@ class Transfer:
         dtype: torch.dtype,
         keep: Literal["memory", "disk"] | None,
     ) -> None:
-        self.dtype = dtype
-        self._files, self._device = files, device
+        self.dtype, self.device = dtype, device
+        self._files = files
         self._keeps = keep == "memory" or (keep is None and device.type not in ("cpu", "mps"))
         self._host: dict[int, dict[str, Tensor]] = {}
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def work_so_far(self) -> torch.cuda.Event | None:
-        """What the caller has given the device to do until now: a slot must not be overwritten before that is done."""
-        return torch.cuda.current_stream(self._device).record_event() if self._stream else None
+        """The work enqueued on the device until now: a slot must not be overwritten before it is done."""
+        return torch.cuda.current_stream(self.device).record_event() if self._stream else None
 
     def fetch(self, number: int, slot: DiTExpert, after: torch.cuda.Event | None) -> float:
-        """Runs in the bank's thread: bring an expert to its slot, or as near to it as this thread may.
+        """Runs in the bank's thread: read an expert into its slot, or into host memory where `place` does the rest.
 
         Args:
             number: Which expert.
@@ -85,12 +85,12 @@ class Transfer:
                 self._stream.wait_event(after)
                 for name, tensor in tensors.items():
                     tensor.copy_(host[name], non_blocking=True)
-                # This thread waits for the copies, so that nobody else has to: the slot is full when fetch returns.
+                # This thread waits for the copies, so that the slot is full when fetch returns.
                 self._stream.synchronize()
         return time.perf_counter() - begun
 
     def place(self, number: int, slot: DiTExpert) -> float:
-        """Runs in the caller's thread after `fetch`: the last piece of the way, where another thread may not go it.
+        """Runs in the caller's thread after `fetch`: copy to a device that only this thread may write to.
 
         Returns:
             Seconds that it took.
@@ -104,12 +104,12 @@ class Transfer:
         return time.perf_counter() - begun
 
     def forget(self) -> None:
-        """Let go of the host copies."""
+        """Free the host copies."""
         self._host.clear()
 
     @property
     def _direct(self) -> bool:
-        return self._device.type == "cpu" and not self._keeps
+        return self.device.type == "cpu" and not self._keeps
 
     def _own_stream(self) -> AbstractContextManager[object]:
         return torch.cuda.stream(self._stream) if self._stream else nullcontext()

@@ -1,15 +1,18 @@
-"""The velocity that all experts together give a batch of noisy pictures: what any solver or scheduler asks for.
+"""The velocity that all experts together give a batch of noisy pictures: what a solver or a scheduler integrates.
 
-The router says how probable each cluster is for the noisy picture at hand; the velocities of the chosen experts are
-averaged with these probabilities. Experts are grouped over the batch: each is fetched once an evaluation and runs on
-all rows that chose it, with the negative prompts of these rows in the same batch, or on those that it speaks for.
+One evaluation, at `(x, t)`:
 
-Shapes: B rows, K experts, C channels, H and W picture, L text tokens, E text width, R rows of one expert.
+1. The router says how probable each cluster is for the noisy picture; `routing.py` makes weights `[B, K]` of that.
+2. Each expert with a weight runs once on all rows that use it, with their negative prompts in the same batch; guidance
+   away from the ensemble has an expert of its own for each row's negative prompt.
+3. The velocities of a row's experts are averaged with its weights, and `guidance.py` combines text and negative.
+
+Shapes: B rows, K experts, C channels, H and W picture, R rows of one expert.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import zip_longest
 from typing import NamedTuple, cast
 
@@ -17,25 +20,17 @@ import torch
 from torch import Tensor
 
 from paris.experts.errors import SamplingError
-from paris.experts.models.prompt_router import PromptSays
 from paris.experts.models.router import Router
 from paris.experts.objectives.objectives import VelocityModel
-from paris.experts.sampling.ancestral import AncestralRun
-from paris.experts.sampling.crowd import CrowdRun
-from paris.experts.sampling.expert_source import ExpertSource, as_source, resident_in
-from paris.experts.sampling.guidance import Guidance, GuidedRun, as_guidance
-from paris.experts.sampling.routing import AskedRouter, Chosen, RoutedRun, Routing, as_routing
-from paris.experts.sampling.text_contexts import Side, Text, TextContexts
+from paris.experts.sampling.experts import Ensemble, RouterModel
+from paris.experts.sampling.guidance import Guidance, GuidanceRun
+from paris.experts.sampling.prompts import Prompts, Side, Text, TextCache
+from paris.experts.sampling.routing import Assignment, CachedRouter, Posterior, Routing, RoutingRun, drawn_weights
 
 MAX_ROWS = 256
 """Rows that go through an expert together, twice as many with their negative prompts: bounds the memory of large
 batches."""
-
-
-def picture_shape(experts: ExpertSource) -> tuple[int, int, int]:
-    """`(C, H, W)` of what experts make."""
-    config = getattr(experts, "config", None) or experts[min(experts.keys())].config
-    return config.in_channels, config.image_size, config.image_size
+_DIGITS = 4096
 
 
 class FieldValue(NamedTuple):
@@ -48,166 +43,165 @@ class FieldValue(NamedTuple):
 
 
 class VelocityField:
-    """Experts, router, prompts and guidance as one velocity. One object serves one sampling run.
+    """A model and its prompts as one velocity `v(x, t)`. One object serves one sampling run.
 
     Args:
-        experts: All K, or some by number: the others are then left out and the weights shared among these.
-        router: `(x, t)` to logits `[B, K]`, or a `Router`; None where there is one expert alone.
-        text_states: `[B, L, E]` on the device of the models.
-        text_mask: `[B, L]`, True where a token counts; None where all do.
-        negative: States and mask to be led away from, one row or B: the null prompt's, or a negative prompt's.
-            Needed where the guidance scale is not 1.
-        prompt: What the prompts say of the experts; None where the noisy picture alone decides. Of a router that sees
-            the prompt nothing but the draw of ancestral routing is left to it.
-        guidance: How far, when and away from what; a number is the scale, at all times, away from the same experts.
-        routing: Which experts a row uses; or the name of such a rule.
-        draws: Uniform in [0, 1), one a row `[B]`; where `draws_experts` says that they are needed.
+        model: Experts and router.
+        prompts: One row a picture. Of a router that sees them, their posterior counts only in ancestral routing.
+        guidance: Needs `prompts.negative`, unless its scale is 1.
+        routing: Which experts a row uses.
+        uniforms: In [0, 1), one a row `[B]`: what experts are drawn with, in ancestral routing and in guidance away
+            from the ensemble; None elsewhere.
 
     Raises:
-        SamplingError: The arguments do not fit each other, or no routing has this name.
-        SettingsError: The guidance scale is out of range.
+        SamplingError: The arguments do not fit each other.
 
     Source: McAllister et al., arXiv 2501.05450, equations 4 to 7.
     """
 
     def __init__(
         self,
-        experts: ExpertSource | Sequence[VelocityModel],
-        router: Callable[[Tensor, Tensor], Tensor] | None,
-        text_states: Tensor,
-        text_mask: Tensor | None = None,
-        *,
-        negative: Text | None = None,
-        prompt: PromptSays | None = None,
-        guidance: Guidance | float = 1.0,
-        routing: Routing | str = "top2",
-        draws: Tensor | None = None,
+        model: Ensemble,
+        prompts: Prompts,
+        guidance: Guidance = Guidance(),  # noqa: B008 - frozen
+        routing: Routing = Routing(),  # noqa: B008 - frozen
+        uniforms: Tensor | None = None,
     ) -> None:
-        guidance = as_guidance(guidance)
-        if guidance.scale != 1.0 and negative is None:
+        negative = prompts.negative if guidance.is_on else None
+        if guidance.is_on and negative is None:
             raise SamplingError(f"guidance_scale {guidance.scale} needs the null prompt's states.", "Pass negative=.")
-        self._experts = as_source(experts)
-        self.numbers = tuple(sorted(self._experts.keys()))
-        """Numbers of the experts at hand."""
-        rule = as_routing(routing)
-        sees_prompt = getattr(router, "sees_prompt", False)
-        told = None if prompt is None or sees_prompt else prompt
-        self._asked = _asked(router, (text_states, text_mask))
-        self._routed = RoutedRun(self.numbers, self._asked, told and told.evidence, rule)
-        self._ancestral = AncestralRun(self._routed, prompt, draws, len(text_states), rule) if rule.ancestral else None
-        self._guided, self._crowd, self._asked_away = GuidedRun(guidance), None, self._asked
-        if negative is not None and guidance.scale != 1.0 and guidance.away_from == "ensemble":
-            self._asked_away = _asked(router, negative) if sees_prompt else self._asked
-            evidence = told and told.negative_evidence
-            self._crowd = CrowdRun(self.numbers, self._asked_away, evidence, draws, len(text_states))
-        self._contexts = TextContexts((text_states, text_mask), negative if guidance.scale != 1.0 else None)
-        self.num_rows = len(text_states)
+        _check_uniforms(uniforms, len(prompts), guidance, routing)
+        self.num_rows = len(prompts)
         """Pictures, B."""
         self.num_evaluations = 0
-        """How often the field was asked."""
+        """How often the field was evaluated."""
         self.num_expert_rows = 0
         """Rows that went through an expert, the negative ones counted too: what a run costs."""
+        self._experts = model.experts
+        self.picture_shape = model.experts.picture_shape
+        """`(C, H, W)` of what the experts make."""
+        self.numbers = tuple(sorted(model.experts.keys()))
+        """Numbers of the experts at hand."""
+        sees_prompt = getattr(model.router, "sees_prompt", False)
+        known, router = prompts.posterior, _cached(model.router, prompts.text)
+        evidence = None if known is None or sees_prompt else known.evidence
+        posterior = Posterior(self.numbers, router, evidence)
+        self._routing = RoutingRun(routing, posterior, known and known.log_posterior, uniforms)
+        self._guidance, self._routers = GuidanceRun(guidance), {router}
+        self._negative_posterior: Posterior | None = None
+        if guidance.is_away_from_ensemble and negative is not None and uniforms is not None:
+            unconditional = _cached(model.router, negative) if sees_prompt else router
+            evidence = None if known is None or sees_prompt else known.negative_evidence
+            self._negative_posterior = Posterior(self.numbers, unconditional, evidence)
+            self._routers.add(unconditional)
+            # The digits behind those that chose the picture's own expert: as good as another number.
+            self._negative_uniforms = (uniforms.cpu().double() * _DIGITS).frac()
+        self._texts = TextCache(prompts.text, negative)
 
     @property
     def num_router_rows(self) -> int:
         """Rows that went through the router."""
-        return sum(asked.num_asked for asked in {self._asked, self._asked_away} if asked) * self.num_rows
-
-    @property
-    def picture_shape(self) -> tuple[int, int, int]:
-        """`(C, H, W)` of what the experts make."""
-        return picture_shape(self._experts)
+        return sum(router.num_calls for router in self._routers if router) * self.num_rows
 
     @torch.no_grad()
     def at(self, x: Tensor, t: float) -> FieldValue:
-        """The field at one flow time. Ask in the order of the run: routing and guidance may reuse what they last saw.
+        """The field at one flow time. Ask in the order of the run: routing and guidance reuse earlier values.
 
         Args:
             x: Noisy pictures or latents float32 `[B, C, H, W]`.
             t: Flow time in [0, 1]; 1 is noise.
 
         Raises:
-            SamplingError: `x` has another number of rows than the text, or a shape that the models refuse.
+            SamplingError: `x` has another number of rows than the prompts, or a shape that the models refuse.
         """
         if len(x) != self.num_rows:
             raise SamplingError(f"There are {len(x)} pictures for {self.num_rows} rows of text.")
         times = torch.full((len(x),), t, dtype=torch.float32, device=x.device)
-        chosen = self._routed(x, times) if self._ancestral is None else self._ancestral(x, times, t)
-        asks_negative = self._guided.asks_negative(t)
-        wanted: dict[Side, Chosen] = {"both" if asks_negative else "text": chosen}
-        if asks_negative and self._crowd is not None:
-            wanted = {"text": chosen, "negative": self._crowd(x, times)}
-        velocities = [half for halves in self._mixed(x, times, wanted) for half in halves]
+        assigned = self._routing(x, times, t)
+        negative = None
+        if not self._guidance.needs_negative(t):
+            (velocity,) = self._mixed(x, times, {"text": assigned})
+        elif self._negative_posterior is None:
+            velocity, negative = self._mixed(x, times, {"both": assigned})
+        else:
+            weights = drawn_weights(self._negative_posterior(x, times), self._negative_uniforms)
+            drawn = Assignment.of(self.numbers, weights, x.device)
+            velocity, negative = self._mixed(x, times, {"text": assigned, "negative": drawn})
         self.num_evaluations += 1
-        return FieldValue(self._guided.combine(velocities[0], velocities[1] if asks_negative else None), chosen.weights)
+        return FieldValue(self._guidance.combine(velocity, negative), assigned.weights)
 
-    def _mixed(self, x: Tensor, times: Tensor, wanted: dict[Side, Chosen]) -> list[Tensor]:
-        """The velocities of each side `[1 or 2, B, C, H, W]`, of both text first: its experts' under their weights."""
-        parts, mixed = self._parts(x, times, wanted), []
-        for side, chosen in wanted.items():
-            sums = torch.zeros(_halves(side), *x.shape, device=x.device)
+    def _mixed(self, x: Tensor, times: Tensor, assigned: dict[Side, Assignment]) -> list[Tensor]:
+        """The weighted mean of the experts' velocities `[B, C, H, W]`: of the text, then of the negative text."""
+        velocities, mixed = self._velocities(x, times, assigned), []
+        for side, (weights, rows_of) in assigned.items():
+            sums = torch.zeros(_num_halves(side), *x.shape, device=x.device)
             # In the order of the numbers, not of computing: a picture must not depend on which experts were resident.
-            for number, rows in chosen.rows.items():
-                share = chosen.weights[:, self.numbers.index(number)]
+            for number, rows in rows_of.items():
+                weight = weights[:, self.numbers.index(number)]
                 if rows is None:
-                    sums.addcmul_(parts[side, number], share.reshape(-1, 1, 1, 1))
+                    sums.addcmul_(velocities[side, number], weight.reshape(-1, 1, 1, 1))
                 else:
-                    sums.index_add_(1, rows, parts[side, number] * share[rows].reshape(-1, 1, 1, 1))
-            mixed.append(sums)
+                    sums.index_add_(1, rows, velocities[side, number] * weight[rows].reshape(-1, 1, 1, 1))
+            mixed += list(sums)
         return mixed
 
-    def _parts(self, x: Tensor, times: Tensor, wanted: dict[Side, Chosen]) -> dict[tuple[Side, int], Tensor]:
-        """Velocities of each chosen expert `[1 or 2, R, C, H, W]`; those that need no fetching run first."""
-        resident = resident_in(self._experts)
-        numbers = {number for chosen in wanted.values() for number in chosen.rows}
-        order = sorted(numbers, key=lambda number: (resident is not None and number not in resident, number))
-        prefetch = getattr(self._experts, "prefetch", None)
-        parts = {}
+    def _velocities(self, x: Tensor, times: Tensor, assigned: dict[Side, Assignment]) -> dict[tuple[Side, int], Tensor]:
+        """Velocities of each expert that runs `[1 or 2, R, C, H, W]`; those that need no fetching run first."""
+        resident = set(self._experts.resident)
+        numbers = {number for assignment in assigned.values() for number in assignment.rows}
+        order = sorted(numbers, key=lambda number: (number not in resident, number))
+        velocities = {}
         for number, following in zip_longest(order, order[1:]):
-            model = self._experts[number]
-            if prefetch is not None and following is not None:
-                prefetch(following)
-            for side, chosen in wanted.items():
-                if number in chosen.rows:
-                    parts[side, number] = self._rows(number, model, x, times, chosen.rows[number], side)
-            if resident is not None:
-                # Now and not after the last: keys and values of all experts would be as large as an expert.
-                self._contexts.keep_only(resident_in(self._experts) or set())
-        return parts
+            expert = self._experts[number]
+            if following is not None:
+                self._experts.prefetch(following)
+            for side, assignment in assigned.items():
+                if number in assignment.rows:
+                    rows = assignment.rows[number]
+                    velocities[side, number] = self._in_batches(number, expert, x, times, rows, side)
+            # Now and not after the last: keys and values of all experts would be as large as an expert.
+            self._texts.keep_only(set(self._experts.resident))
+        return velocities
 
-    def _rows(
-        self, number: int, model: VelocityModel, x: Tensor, times: Tensor, rows: Tensor | None, side: Side
+    def _in_batches(
+        self, number: int, expert: VelocityModel, x: Tensor, times: Tensor, rows: Tensor | None, side: Side
     ) -> Tensor:
-        """One expert's velocities for its rows `[1 or 2, R, C, H, W]`; None: for all."""
-        pieces = [slice(first, min(first + MAX_ROWS, len(x))) for first in range(0, len(x), MAX_ROWS)]
-        batches: Sequence[Tensor | slice] = pieces if rows is None else rows.split(MAX_ROWS)
-        made = [self._one(number, model, x, times, batch, side) for batch in batches]
-        return made[0] if len(made) == 1 else torch.cat(made, dim=1)
+        """One expert's velocities for its rows (None: all) `[1 or 2, R, C, H, W]`."""
+        slices = [slice(first, min(first + MAX_ROWS, len(x))) for first in range(0, len(x), MAX_ROWS)]
+        batches: Sequence[Tensor | slice] = slices if rows is None else rows.split(MAX_ROWS)
+        velocities = [self._one_batch(number, expert, x, times, batch, side) for batch in batches]
+        return velocities[0] if len(velocities) == 1 else torch.cat(velocities, dim=1)
 
-    def _one(
-        self, number: int, model: VelocityModel, x: Tensor, times: Tensor, rows: Tensor | slice, side: Side
+    def _one_batch(
+        self, number: int, expert: VelocityModel, x: Tensor, times: Tensor, rows: Tensor | slice, side: Side
     ) -> Tensor:
-        """One expert's velocities for some rows `[1 or 2, R, C, H, W]`; both sides in one batch."""
-        context = self._contexts.of(number, model, rows, side)
+        """One expert's velocities for at most `MAX_ROWS` rows `[1 or 2, R, C, H, W]`."""
+        context = self._texts.context(number, expert, rows, side)
         x, times = x[rows], times[rows]
         if side == "both":
             x, times = x.repeat(2, 1, 1, 1), times.repeat(2)
         self.num_expert_rows += len(x)
-        return model(x, times, context).float().unflatten(0, (_halves(side), -1))
+        return expert(x, times, context).float().unflatten(0, (_num_halves(side), -1))
 
 
-def draws_experts(guidance: Guidance, routing: Routing) -> bool:
-    """Whether a run needs a number a row to draw experts with."""
-    return routing.ancestral or (guidance.scale != 1.0 and guidance.away_from == "ensemble")
+def _check_uniforms(uniforms: Tensor | None, num_rows: int, guidance: Guidance, routing: Routing) -> None:
+    given = 0 if uniforms is None else len(uniforms)
+    if given == num_rows or not (routing.ancestral or guidance.is_away_from_ensemble):
+        return
+    what = "Ancestral routing" if routing.ancestral else "Guidance away from the ensemble"
+    raise SamplingError(
+        f"{what} draws an expert for each of {num_rows} pictures, and was given {given} seeds.",
+        "Give one seed a picture.",
+    )
 
 
-def _halves(side: Side) -> int:
+def _num_halves(side: Side) -> int:
     return 2 if side == "both" else 1
 
 
-def _asked(router: Callable[[Tensor, Tensor], Tensor] | None, text: Text) -> AskedRouter | None:
-    """The router within this run; one that sees the prompt is told this one."""
+def _cached(router: RouterModel | None, text: Text) -> CachedRouter | None:
+    """The router of this run; one that sees the prompt is given this text."""
     if router is None:
         return None
     # Not by its class: a compiled router is another one.
-    return AskedRouter(cast(Router, router).given(*text) if getattr(router, "sees_prompt", False) else router)
+    return CachedRouter(cast(Router, router).given(*text) if getattr(router, "sees_prompt", False) else router)

@@ -1,7 +1,17 @@
-"""Classifier-free guidance: away from what the negative prompt would give, and when that is worth its cost.
+"""Classifier-free guidance: away from the velocity of the negative prompt, where that is worth its cost.
 
 The velocity with text and the one without cost the same, so guidance doubles the work. It matters little at both ends
-of the way, and its direction changes slowly: it may be confined to an interval, and a direction used again.
+of the path, and its direction changes slowly: it may be confined to an interval, and a direction used again.
+
+An expert's cluster is a condition too, often a stronger one than the prompt: an expert of one digit draws that digit
+with a prompt or without. Led away from the same expert, a picture is led away from its own cluster, where there may be
+nothing left to choose. Away from the ensemble, the unconditional velocity is that of all the data (McAllister et al.,
+arXiv 2501.05450, equations 4 to 7),
+
+    v(x_t) = sum_k p(k | x_t, negative) v_k(x_t, negative)
+
+of which one expert, drawn from p(k | x_t, negative), is an unbiased estimate at the price of one. Drawing is ours. A
+picture draws with the same number all the way, so that its expert changes as the posterior does, not at random.
 
 Shapes: B rows, C channels, H and W picture.
 """
@@ -24,43 +34,37 @@ def _in_order(interval: tuple[float, float]) -> tuple[float, float]:
 
 
 _UnitTime = Annotated[float, Field(ge=0, le=1)]
-Interval = Annotated[tuple[_UnitTime, _UnitTime], AfterValidator(_in_order)]
-"""Two flow times, `(low, high)`."""
 
 
 class Guidance(Settings):
-    """How far, and when, a picture is led away from the negative prompt."""
+    """How far, when, and away from what a picture is led."""
 
-    scale: Annotated[float, Field(ge=0, le=1000)] = 1.0
+    scale: Annotated[float, Field(ge=0, le=100)] = 1.0
     """`v = v_negative + scale (v_text - v_negative)`; 1 is no guidance."""
-    interval: Interval = (0.0, 1.0)
+    interval: Annotated[tuple[_UnitTime, _UnitTime], AfterValidator(_in_order)] = (0.0, 1.0)
     """Flow times `(low, high)`, both included, between which guidance applies; outside, the text alone leads.
 
     Source: Kynkaanniemi et al., arXiv 2404.07724."""
     every: Annotated[int, Field(ge=1, le=1000)] = 1
-    """The negative prompt is asked at every n-th evaluation in the interval; in between, the last difference
+    """The negative velocity is computed at every n-th evaluation in the interval; in between, the last difference
     `v_text - v_negative` is used again."""
 
     away_from: Literal["expert", "ensemble"] = "expert"
-    """Whose velocity, given the negative prompt, it is: that of the experts that draw the picture, or that of all
-    experts together, as a model of all the data would have it: see `crowd.py`."""
+    """Whose negative velocity: that of the experts that make the picture, or that of all experts together."""
 
-    def applies_at(self, t: float) -> bool:
-        """Whether the velocity at flow time t is guided."""
-        return self.scale != 1.0 and self.interval[0] <= t <= self.interval[1]
+    @property
+    def is_on(self) -> bool:
+        """Whether there is guidance at all."""
+        return self.scale != 1.0
 
-
-def as_guidance(guidance: Guidance | float) -> Guidance:
-    """Guidance, or that of this scale at all times.
-
-    Raises:
-        SettingsError: The scale is out of range.
-    """
-    return guidance if isinstance(guidance, Guidance) else Guidance.from_settings({"scale": guidance})
+    @property
+    def is_away_from_ensemble(self) -> bool:
+        """Whether the negative velocity is that of an expert drawn for each row."""
+        return self.is_on and self.away_from == "ensemble"
 
 
-class GuidedRun:
-    """Guidance over one sampling run: knows when the negative prompt is asked, and the last direction.
+class GuidanceRun:
+    """Guidance over one sampling run: when the negative velocity is due, and the last direction.
 
     Args:
         guidance: The rule.
@@ -68,17 +72,18 @@ class GuidedRun:
 
     def __init__(self, guidance: Guidance) -> None:
         self._guidance = guidance
-        self._away: Tensor | None = None
+        self._direction: Tensor | None = None
         self._age = 0
 
-    def asks_negative(self, t: float) -> bool:
-        """Whether the next velocity, at flow time t, needs that of the negative prompt. Ask once an evaluation."""
-        if not self._guidance.applies_at(t):
-            self._away = None
+    def needs_negative(self, t: float) -> bool:
+        """Whether the next `combine`, at flow time t, needs the negative velocity. Ask once an evaluation."""
+        low, high = self._guidance.interval
+        if not (self._guidance.is_on and low <= t <= high):
+            self._direction = None
             return False
-        if self._away is not None and self._age < self._guidance.every:
+        if self._direction is not None and self._age < self._guidance.every:
             return False
-        self._away, self._age = None, 0
+        self._direction, self._age = None, 0
         return True
 
     def combine(self, with_text: Tensor, negative: Tensor | None) -> Tensor:
@@ -86,7 +91,7 @@ class GuidedRun:
 
         Args:
             with_text: Velocity given the text `[B, C, H, W]`.
-            negative: Velocity given the negative prompt `[B, C, H, W]`, where `asks_negative` said yes; else None.
+            negative: Velocity given the negative prompt `[B, C, H, W]`; None where `needs_negative` was False.
 
         Source: Ho and Salimans, arXiv 2207.12598, equation 6.
         """
@@ -94,8 +99,8 @@ class GuidedRun:
         scale = self._guidance.scale
         if negative is not None:
             if self._guidance.every > 1:
-                self._away = with_text - negative
+                self._direction = with_text - negative
             return torch.lerp(negative, with_text, scale)
-        if self._away is None:
+        if self._direction is None:
             return with_text
-        return torch.add(with_text, self._away, alpha=scale - 1.0)
+        return torch.add(with_text, self._direction, alpha=scale - 1.0)

@@ -1,29 +1,35 @@
-"""From the router's logits to the experts that run, and how much each counts.
+"""How much each expert counts for a noisy picture: from the router's logits to weights `[B, K]`.
 
-Shapes: B rows, K experts.
+Ancestral routing draws one expert a picture from p(k | prompt) before the first step, and that expert makes the picture
+alone. The data is a mixture, p(x | prompt) = sum_k p(k | prompt) p(x | k, prompt), and a mixture is sampled exactly by
+drawing its component first: the clusters' proportions are those of the data, and a picture costs what it costs a model
+of one expert. Near noise the router of noisy pictures knows the prior alone: its most probable expert is the largest
+cluster for every picture ("top1"), and a mean over experts ("top2", "full") is a mean over different clusters.
+
+Shapes: B rows, K experts, C channels, H and W picture.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, NamedTuple, Self
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from paris.experts.errors import SamplingError
+from paris.experts.errors import SamplingError, SettingsError
+from paris.experts.sampling.experts import RouterModel
 from paris.experts.settings import Settings
 
 THRESHOLD = 0.1
 """What "threshold" means where no probability is given: the best of arXiv 2501.05450, table 1."""
-NOT_FINITE = "The router's answer is not finite."
 _TOP = re.compile(r"top([1-9][0-9]{0,3})")
 
 
 class Routing(Settings):
-    """Which experts a row uses; the most probable one always, and the others only where every rule lets them."""
+    """Which experts a row uses: the most probable one always, the others only where every rule lets them."""
 
     max_experts: Annotated[int, Field(ge=1)] | None = 2
     """Experts a row uses at most; None: all."""
@@ -32,14 +38,14 @@ class Routing(Settings):
     sure_above: Annotated[float, Field(ge=0, le=1)] = 1.0
     """The best expert runs alone where it is more probable than this."""
     router_every: Annotated[int, Field(ge=1, le=1000)] = 1
-    """The router is asked at every n-th evaluation of the velocity; in between the weights stay. Guidance away from
-    the ensemble asks it when it asks for the negative prompt."""
+    """The router runs at every n-th evaluation of the velocity; in between the weights stay. Guidance away from the
+    ensemble runs it whenever it needs the negative velocity."""
     temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
     """The posterior is raised to the power of one over this: below 1 it is sharper than the router says."""
     ancestral: bool = False
-    """One expert is drawn from p(k | prompt) before the first step, and runs alone: see `ancestral.py`."""
+    """One expert is drawn from p(k | prompt) before the first step, and runs alone."""
     redecide_below: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """With `ancestral`: below this flow time the rules above hold, for what has become of the picture; 0: never."""
+    """With `ancestral`: below this flow time the rules above decide, by the picture as it then is; 0: never."""
 
     @classmethod
     def named(cls, name: str) -> Self:
@@ -61,11 +67,26 @@ class Routing(Settings):
             )
         return cls(max_experts=int(top[1]))
 
+    @property
+    def name(self) -> str:
+        """The name from which `named` makes this rule, but for its numbers.
+
+        Raises:
+            SettingsError: No name says how many experts a row uses.
+        """
+        if self.ancestral and self.max_experts != 1:
+            raise SettingsError(f"Ancestral routing with max_experts = {self.max_experts} has no name.")
+        if self.ancestral:
+            return "ancestral"
+        if self.max_experts is not None:
+            return f"top{self.max_experts}"
+        return "threshold" if self.threshold else "full"
+
     def weights(self, logits: Tensor) -> Tensor:
         """How much each expert counts: the chosen ones, weighed by their probabilities.
 
         Args:
-            logits: The router's `[B, K]`.
+            logits: `log p(k | x_t, prompt)` up to a constant a row, `[B, K]`.
 
         Returns:
             float32 `[B, K]`; rows sum to one, and are zero for experts not chosen.
@@ -81,105 +102,100 @@ class Routing(Settings):
         return probabilities.zero_().scatter_(1, index, best / best.sum(dim=1, keepdim=True))
 
 
-def as_routing(routing: Routing | str) -> Routing:
-    """A routing, or the one of this name.
+def drawn_weights(log_probabilities: Tensor, uniforms: Tensor) -> Tensor:
+    """One expert a row, drawn by the inverse of the cumulative distribution; it has weight 1.
+
+    Args:
+        log_probabilities: `[B, K]`, up to a constant a row.
+        uniforms: In [0, 1) `[B]`.
+
+    Returns:
+        float32 `[B, K]` on the CPU.
 
     Raises:
-        SamplingError: No routing has this name.
+        SamplingError: A row's probabilities are not finite.
     """
-    return Routing.named(routing) if isinstance(routing, str) else routing
+    # On the CPU: not every device has doubles, and a draw must fall the same way on all of them.
+    cumulative = log_probabilities.cpu().double().softmax(1).cumsum(1)
+    _check_finite(cumulative[:, -1].isfinite())
+    # Scaled by the last, which rounding may have left below 1: no draw falls behind it.
+    index = torch.searchsorted(cumulative / cumulative[:, -1:], uniforms.cpu().double()[:, None], right=True)[:, 0]
+    index = index.clamp(max=log_probabilities.shape[1] - 1)
+    return torch.nn.functional.one_hot(index, log_probabilities.shape[1]).float()
 
 
-class Chosen(NamedTuple):
+class Assignment(NamedTuple):
     """Which experts run on which rows."""
 
     weights: Tensor
-    """Weight of each expert at hand, float32 `[B, K]`; rows sum to one."""
+    """How much each expert at hand counts, float32 `[B, K]`; rows sum to one."""
     rows: dict[int, Tensor | None]
     """Number of each expert that runs, in order, to its rows `[R]`; None: all rows."""
 
     @classmethod
-    def of(cls, numbers: Sequence[int], weights: Tensor) -> Self:
-        """From the weights `[B, K]` of the experts of these numbers.
+    def of(cls, numbers: Sequence[int], weights: Tensor, device: torch.device) -> Self:
+        """The experts that have a weight.
+
+        Args:
+            numbers: Numbers of the experts at hand.
+            weights: `[B, K]`.
+            device: Of the result.
 
         Raises:
             SamplingError: A row has no expert: the weights are not finite.
         """
-        return cls(weights, _rows_of(numbers, weights, weights.device))
+        # One copy to the host for all experts: on a GPU each would wait for the device.
+        runs = (weights > 0).cpu()
+        _check_finite(runs.any(dim=1))
+        rows: dict[int, Tensor | None] = {}
+        for number, column in zip(numbers, runs.unbind(1), strict=True):
+            index = column.nonzero()[:, 0]
+            if len(index):
+                rows[number] = None if len(index) == len(column) else index.to(device)
+        return cls(weights.to(device), rows)
 
-    @classmethod
-    def one_each(cls, numbers: Sequence[int], index: Tensor, device: torch.device) -> Self:
-        """One expert a row, that of `numbers[index]`; `index` is int64 `[B]` on the CPU, the result on the device."""
-        weights = torch.nn.functional.one_hot(index, len(numbers)).float()
-        return cls(weights.to(device), _rows_of(numbers, weights, device))
 
-
-class AskedRouter:
-    """A router within one sampling run: counts how often it is asked, and answers a point that it just saw at once.
+class CachedRouter:
+    """A router within one sampling run: counts its calls, and answers the point that it saw last from memory.
 
     Args:
-        router: `(x [B, C, H, W], t [B])` to logits `[B, K]`.
+        router: The router.
     """
 
-    def __init__(self, router: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def __init__(self, router: RouterModel) -> None:
         self._router = router
         self._last: tuple[Tensor, Tensor, Tensor] | None = None
-        self.num_asked = 0
+        self.num_calls = 0
         """Evaluations, each of all rows."""
 
     def __call__(self, x: Tensor, times: Tensor) -> Tensor:
-        """Logits at a point; the same two tensors are the same point."""
+        """Logits `[B, K]`; the same two tensors are the same point."""
         if self._last is None or self._last[0] is not x or self._last[1] is not times:
             self._last = x, times, self._router(x, times)
-            self.num_asked += 1
+            self.num_calls += 1
         return self._last[2]
 
 
-class RoutedRun:
-    """Routing over one sampling run: asks the router when it is due, and remembers what it said.
+class Posterior:
+    """log p(k | x_t, prompt) of the experts at hand, up to a constant a row.
 
     Args:
-        numbers: Numbers of the experts at hand, in order; the others are left out, and the weights shared among these.
-        router: `(x [B, C, H, W], t [B])` to logits `[B, K]`; None where there is one expert alone.
-        evidence: `log p(k | prompt) - log p(k)` up to a constant, `[B, K]`: added to the router's logits.
-        routing: The rule.
+        numbers: Numbers of the experts at hand, in order; probabilities are shared among these.
+        router: None where there is one expert alone.
+        evidence: `log p(k | prompt) - log p(k)` up to a constant, `[1, K]` or `[B, K]`; None: the router alone decides.
 
     Raises:
         SamplingError: There are several experts and no router.
     """
 
-    def __init__(
-        self,
-        numbers: Sequence[int],
-        router: Callable[[Tensor, Tensor], Tensor] | None,
-        evidence: Tensor | None,
-        routing: Routing,
-    ) -> None:
+    def __init__(self, numbers: Sequence[int], router: RouterModel | None, evidence: Tensor | None = None) -> None:
         if router is None and len(numbers) > 1:
             raise SamplingError(f"{len(numbers)} experts need a router.")
-        self._numbers, self._router, self._evidence, self._routing = list(numbers), router, evidence, routing
-        self._last: Chosen | None = None
-        self._age = 0
+        self.numbers = list(numbers)
+        self._router, self._evidence = router, evidence
 
-    @property
-    def numbers(self) -> list[int]:
-        """Numbers of the experts at hand."""
-        return self._numbers
-
-    def __call__(self, x: Tensor, times: Tensor) -> Chosen:
-        """Which experts run on `x` at flow time `times`. Ask once an evaluation.
-
-        Raises:
-            SamplingError: The router knows fewer experts than there are, or says something that is not finite.
-        """
-        if self._last is None or self._age == self._routing.router_every:
-            weights = self._weights(x, times)
-            self._last, self._age = Chosen.of(self._numbers, weights), 0
-        self._age += 1
-        return self._last
-
-    def logits(self, x: Tensor, times: Tensor) -> Tensor:
-        """What router and prompts say of the experts at hand, `[B, K]`.
+    def __call__(self, x: Tensor, times: Tensor) -> Tensor:
+        """`[B, K]` for pictures `[B, C, H, W]` at flow times `[B]`.
 
         Raises:
             SamplingError: The router knows fewer experts than there are.
@@ -187,25 +203,57 @@ class RoutedRun:
         if self._router is None:
             return torch.zeros(len(x), 1, device=x.device)
         logits = self._router(x, times)
-        if self._numbers[-1] >= logits.shape[1]:
-            raise SamplingError(f"The router knows {logits.shape[1]} experts, there is no expert {self._numbers[-1]}.")
+        if self.numbers[-1] >= logits.shape[1]:
+            raise SamplingError(f"The router knows {logits.shape[1]} experts, there is no expert {self.numbers[-1]}.")
         if self._evidence is not None:
             # Bayes: p(k | x, prompt) is proportional to p(k | x) p(k | prompt) / p(k), given k each alone.
             logits = logits + self._evidence
-        return logits[:, self._numbers]
-
-    def _weights(self, x: Tensor, times: Tensor) -> Tensor:
-        return self._routing.weights(self.logits(x, times))
+        return logits[:, self.numbers]
 
 
-def _rows_of(numbers: Sequence[int], weights: Tensor, device: torch.device) -> dict[int, Tensor | None]:
-    # One copy to the host for all experts: on a GPU each would wait for the device.
-    chosen = (weights > 0).cpu()
-    if not chosen.any(dim=1).all():
-        raise SamplingError(NOT_FINITE, "Check its weights and the latents.")
-    rows: dict[int, Tensor | None] = {}
-    for number, column in zip(numbers, chosen.unbind(1), strict=True):
-        index = column.nonzero()[:, 0]
-        if len(index):
-            rows[number] = None if len(index) == len(column) else index.to(device)
-    return rows
+class RoutingRun:
+    """Routing over one sampling run: runs the router when it is due, and remembers the weights.
+
+    Args:
+        routing: The rule.
+        posterior: Of the experts at hand.
+        log_prior: `log p(k | prompt)` `[B, K]`, which ancestral routing draws from; None: the router's answer at the
+            first step, which sees noise.
+        uniforms: In [0, 1), one a row `[B]`; for ancestral routing.
+    """
+
+    def __init__(
+        self, routing: Routing, posterior: Posterior, log_prior: Tensor | None = None, uniforms: Tensor | None = None
+    ) -> None:
+        self._routing, self._posterior, self._log_prior, self._uniforms = routing, posterior, log_prior, uniforms
+        self._drawn: Assignment | None = None
+        self._last: Assignment | None = None
+        self._age = 0
+
+    def __call__(self, x: Tensor, times: Tensor, t: float) -> Assignment:
+        """Which experts run on `x` at flow time `t`, of which `times` is one a row. Ask once an evaluation.
+
+        Raises:
+            SamplingError: The router knows fewer experts than there are, or its answer is not finite.
+        """
+        if self._uniforms is not None and self._routing.ancestral and t >= self._routing.redecide_below:
+            if self._drawn is None:
+                self._drawn = self._assigned(drawn_weights(self._prior(x, times), self._uniforms), x)
+            return self._drawn
+        if self._last is None or self._age == self._routing.router_every:
+            self._last, self._age = self._assigned(self._routing.weights(self._posterior(x, times)), x), 0
+        self._age += 1
+        return self._last
+
+    def _prior(self, x: Tensor, times: Tensor) -> Tensor:
+        if self._log_prior is None:
+            return self._posterior(x, times)
+        return self._log_prior[:, self._posterior.numbers]
+
+    def _assigned(self, weights: Tensor, x: Tensor) -> Assignment:
+        return Assignment.of(self._posterior.numbers, weights, x.device)
+
+
+def _check_finite(is_finite: Tensor) -> None:
+    if not is_finite.all():
+        raise SamplingError("The router's answer is not finite.", "Check its weights and the latents.")

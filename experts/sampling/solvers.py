@@ -1,6 +1,6 @@
-"""From the velocity at a few flow times to the picture: solvers of dx/dt = v(x, t) from t = 1 (noise) to t = 0.
+"""Solvers of dx/dt = v(x, t) from t = 1 (noise) to t = 0 (data), and the flow times of their steps.
 
-One evaluation of the velocity is one pass through the experts: the multistep solvers (ab2, ab3, dpmpp-2m) are of
+One evaluation of the velocity is one pass through the experts. The multistep solvers (ab2, ab3, dpmpp-2m) have a
 higher order at one evaluation a step, because they remember the last ones.
 
 Shapes: x and velocities are `[B, ...]`.
@@ -22,7 +22,7 @@ Velocity = Callable[[Tensor, float], Tensor]
 
 
 class Solver(Protocol):
-    """One run from noise to picture; it may remember the steps before."""
+    """Makes the steps of one sampling run; it may remember the earlier ones."""
 
     def step(self, x: Tensor, t: float, t_next: float, velocity: Tensor, at: Velocity) -> Tensor:
         """The picture at `t_next`.
@@ -31,13 +31,13 @@ class Solver(Protocol):
             x: The picture at t `[B, ...]`.
             t: Flow time in (0, 1].
             t_next: Flow time in [0, t).
-            velocity: The velocity at `(x, t)`, already known.
-            at: Any other velocity that the solver needs.
+            velocity: `v(x, t)`.
+            at: `v` at any other point.
         """
 
 
 class Euler:
-    """First order: straight on."""
+    """First order."""
 
     def step(self, x: Tensor, t: float, t_next: float, velocity: Tensor, at: Velocity) -> Tensor:
         """See `Solver.step`."""
@@ -45,7 +45,7 @@ class Euler:
 
 
 class Heun:
-    """Second order, two evaluations a step: the mean of the velocities here and there."""
+    """Second order, two evaluations a step: the mean of the velocities at both ends."""
 
     def step(self, x: Tensor, t: float, t_next: float, velocity: Tensor, at: Velocity) -> Tensor:
         """See `Solver.step`."""
@@ -56,8 +56,7 @@ class Heun:
 class AdamsBashforth:
     """Order n from the last n velocities: the polynomial through them, integrated over the step.
 
-    Order 2 begins with a step of Euler's, order 3 with one of Heun's and one of order 2: the few steps at the start
-    may be of one order less.
+    Order 2 starts with a step of Euler's, order 3 with one of Heun's and one of order 2.
 
     Args:
         order: 2 or 3.
@@ -130,7 +129,7 @@ def new_solver(name: str) -> Solver:
 
 
 def flow_times(num_steps: int, shift: float = 1.0) -> list[float]:
-    """Where a run stops on its way: `num_steps + 1` flow times from 1 to 0.
+    """`num_steps + 1` flow times from 1 to 0.
 
     Args:
         num_steps: Steps, at least 1.

@@ -1,24 +1,38 @@
-"""Which expert drew which picture, when, and how much it counted.
+"""Which expert made which picture, when, and how much it counted; and a plot of that.
 
-trace = TraceRecorder(); sample(..., on_step=trace); trace.trace().summary()
+    recorder = TraceRecorder()
+    sample(..., on_step=recorder)
+    trace = recorder.trace()
+    plot_routing(trace, Path("routing.png"))
 
 JSON: {"experts": [0, 1], "times": [1.0, ...], "weights": [[[0.7, 0.3], ...one a picture], ...one a step]}
 
-Shapes: S evaluations, B pictures, K experts.
+Shapes: S steps, B pictures, K experts.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self
+from pathlib import Path
+from typing import Any, NamedTuple, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from paris.experts.errors import SamplingError
-from paris.experts.sampling.sampler import Step
+from paris.experts.files import whole_file
+from paris.experts.sampling.sample import Step
+
+MAX_PANELS = 36
+_COLUMNS = 4
+_PANEL_INCHES = (3.4, 2.1)
+_DPI = 130
+_FEW = 10
+"""Experts that still get colours of a palette made for telling apart."""
 
 
 class TraceSummary(NamedTuple):
@@ -69,7 +83,7 @@ class RoutingTrace:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote.
+        """Read the text of `to_json`.
 
         Raises:
             SamplingError: The text is not a trace.
@@ -83,7 +97,7 @@ class RoutingTrace:
 
 
 class TraceRecorder:
-    """Collects a trace: give it to `sample` as `on_step`, or call `add` after each evaluation of a field.
+    """Collects a trace: an `on_step` of `sample`, or call `add` after each step.
 
     Args:
         experts: Numbers of the experts, `VelocityField.numbers`; None: from 0 on.
@@ -95,22 +109,136 @@ class TraceRecorder:
         self._weights: list[Tensor] = []
 
     def __call__(self, step: Step) -> None:
-        """Note a step of `sample`."""
+        """Add a step of `sample`."""
         self.add(step.t_start, step.weights)
 
     def add(self, t: float, weights: Tensor) -> None:
-        """Note the weights `[B, K]` at flow time t. They stay where they are: no wait for a GPU."""
+        """Add the weights `[B, K]` at flow time t. They stay on their device: no wait for a GPU."""
         self._times.append(t)
         self._weights.append(weights.detach())
 
     def trace(self) -> RoutingTrace:
-        """What was noted so far.
+        """The trace so far.
 
         Raises:
-            SamplingError: Nothing was.
+            SamplingError: It has no step.
         """
         if not self._weights:
             raise SamplingError("No step was taken, there is nothing to trace.")
         weights = torch.stack(self._weights).float().cpu()
         experts = range(weights.shape[2]) if self._experts is None else self._experts
         return RoutingTrace(tuple(experts), tuple(self._times), weights)
+
+
+def plot_routing(
+    trace: RoutingTrace,
+    path: Path,
+    *,
+    titles: Sequence[str] | None = None,
+    pictures: Sequence[Any] | None = None,
+    columns: int = _COLUMNS,
+) -> None:
+    """Plot a panel a picture: the weights of its experts as stacked areas over flow time, noise on the left.
+
+    Args:
+        trace: From a sampling run. Of more than `MAX_PANELS` pictures the first are plotted.
+        path: The file to write; its suffix says the format (.png, .svg, .pdf).
+        titles: One a picture, such as its prompt.
+        pictures: One a picture, shown beside its panel: PIL images or arrays `[H, W, 3]`.
+        columns: Panels beside each other.
+
+    Raises:
+        SamplingError: matplotlib is not installed, does not write this format, or there are too few titles or pictures.
+        DiskFullError: No space; `path` is as it was.
+    """
+    weights = np.asarray(trace.weights, dtype=np.float64)
+    for name, rows in (("titles", titles), ("pictures", pictures)):
+        if rows is not None and len(rows) != weights.shape[1]:
+            raise SamplingError(f"There are {len(rows)} {name} for the {weights.shape[1]} pictures of the trace.")
+    check_plot(path)
+    from matplotlib.figure import Figure
+
+    count = min(weights.shape[1], MAX_PANELS)
+    columns = max(1, min(count, columns))
+    rows_of_panels = math.ceil(count / columns)
+    size = (columns * _PANEL_INCHES[0], rows_of_panels * _PANEL_INCHES[1] + 0.6)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(rows_of_panels, columns, squeeze=False, sharex=True, sharey=True).flatten()
+    used = [int(k) for k in np.nonzero(weights[:, :count].any(axis=(0, 1)))[0]]
+    colors = _colors(weights.shape[2])
+    for row, axis in enumerate(axes):
+        if row >= count:
+            axis.set_axis_off()
+            continue
+        _panel(axis, np.asarray(trace.times, dtype=np.float64), weights[:, row], used, colors)
+        if titles is not None:
+            axis.set_title(_short(titles[row]), fontsize=8)
+        if pictures is not None:
+            _thumbnail(axis, pictures[row])
+    names = [f"expert {trace.experts[k]}" for k in used]
+    _label(figure, axes[:count], columns, names, [colors[k] for k in used])
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=_DPI, format=path.suffix[1:].lower())
+
+
+def check_plot(path: Path) -> None:
+    """Refuse a file that `plot_routing` could not write, before anything is computed for it.
+
+    Args:
+        path: The file that a plot is wanted in.
+
+    Raises:
+        SamplingError: matplotlib is not installed, or does not write this format.
+    """
+    try:
+        # Not pyplot: no window is ever opened, nothing is kept.
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+    except ImportError as error:
+        raise SamplingError(f"A plot needs matplotlib: {error}.", "Run pip install matplotlib.") from error
+    if path.suffix[1:].lower() not in FigureCanvasAgg.get_supported_filetypes():
+        raise SamplingError(f"A plot cannot be written as {path.name!r}.", "Choose a name that ends in .png or .svg.")
+
+
+def _panel(axis: Any, times: np.ndarray, weights: np.ndarray, used: list[int], colors: Any) -> None:
+    """One picture's weights `[S, K]`: step s holds from its time to the next one's, the last to the end."""
+    edges = np.append(times, 0.0)
+    held = np.vstack([weights, weights[-1:]])
+    axis.stackplot(edges, *(held[:, k] for k in used), step="post", colors=[colors[k] for k in used], linewidth=0)
+    axis.set_xlim(float(edges[0]), 0.0)
+    axis.set_ylim(0, 1)
+    axis.tick_params(labelsize=7)
+
+
+def _thumbnail(axis: Any, picture: Any) -> None:
+    beside = axis.inset_axes((1.02, 0.0, 0.42, 1.0))
+    beside.imshow(np.asarray(picture), interpolation="nearest")
+    beside.set_anchor("W")
+    beside.set_axis_off()
+
+
+def _label(figure: Any, axes: Any, columns: int, names: list[str], colors: list[Any]) -> None:
+    from matplotlib.patches import Patch
+
+    for number, axis in enumerate(axes):
+        if number % columns == 0:
+            axis.set_ylabel("share of expert", fontsize=8)
+        if number + columns >= len(axes):
+            axis.set_xlabel("flow time t (1 noise, 0 data)", fontsize=8)
+            axis.tick_params(labelbottom=True)
+    handles = [Patch(color=color, label=name) for name, color in zip(names, colors, strict=True)]
+    per_line = max(1, int(figure.get_size_inches()[0] // 1.1))
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=min(len(names), per_line), fontsize=8, frameon=False
+    )
+
+
+def _colors(count: int) -> Any:
+    from matplotlib import colormaps
+
+    if count <= _FEW:
+        return colormaps["tab10"](np.arange(_FEW))
+    return colormaps["turbo"](np.linspace(0.03, 0.97, count))
+
+
+def _short(title: str) -> str:
+    return title if len(title) <= 40 else f"{title[:39]}..."

@@ -18,6 +18,7 @@ from paris.experts.models.presets import ModelConfig, RouterConfig
 from paris.experts.models.router import initial_router
 from paris.experts.release.layout import write_layout
 from paris.experts.release.layout_fields import Layout
+from paris.experts.sampling.guidance import Guidance
 from paris.experts.sampling.settings import SamplingSettings
 
 SIZES = {"image_size": 8, "in_channels": 3, "patch_size": 4, "hidden_size": 16, "num_layers": 1, "num_heads": 2}
@@ -36,7 +37,7 @@ def model(tmp_path_factory):
         router=ROUTER,
         text=TextConfig(kind="vocabulary", dim=8, max_tokens=4),
         codec=CodecConfig(),
-        sampling=SamplingSettings(num_steps=4, guidance_scale=2.0),
+        sampling=SamplingSettings(num_steps=4, guidance=Guidance(scale=2.0)),
     )
     experts = [initial_expert(MODEL, k) for k in range(3)]
     write_layout(folder / "release", layout, experts, initial_router(ROUTER, 0), folder / "parts")

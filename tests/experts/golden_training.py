@@ -18,8 +18,8 @@ from paris.experts.frozen.codec import CodecConfig, load_codec
 from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.models.presets import RouterConfig
 from paris.experts.models.prompt_router import train_prompt_router
+from paris.experts.release.bank import ExpertBank
 from paris.experts.release.layout import expert_path, read_layout
-from paris.experts.release.residency import ExpertBank
 from paris.experts.training.config import TrainingTask
 from paris.experts.training.distillation import DistillationTask, teacher_targets
 from paris.experts.training.expert_training import ExpertTraining

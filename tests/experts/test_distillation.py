@@ -22,10 +22,11 @@ from paris.experts.frozen.text_vocabulary import write_vocabulary
 from paris.experts.models.initial_weights import write_initial_weights
 from paris.experts.models.router import initial_router
 from paris.experts.objectives.objectives import Objective, as_velocity
+from paris.experts.release.bank import ExpertBank
 from paris.experts.release.layout import expert_path, load_expert, read_layout, write_layout
 from paris.experts.release.layout_fields import Layout
-from paris.experts.release.residency import ExpertBank
 from paris.experts.release.single import single_layout, smallest_router, write_single
+from paris.experts.sampling.guidance import Guidance
 from paris.experts.sampling.settings import SamplingSettings
 from paris.experts.training.batches import Batches
 from paris.experts.training.distillation import DistillationTask, TaughtBatches, teacher_targets
@@ -197,16 +198,17 @@ def test_a_student_that_starts_as_its_only_teacher_has_nothing_to_learn(world: W
 
 def test_one_model_is_guided_at_every_step_where_the_ensemble_was_asked_seldom(world: World) -> None:
     for away_from, every in (("ensemble", 1), ("expert", 2)):
-        sampling = world.layout.sampling.model_copy(update={"guidance_away_from": away_from, "guidance_every": 2})
+        guidance = Guidance(scale=2.0, away_from=away_from, every=2)
+        sampling = world.layout.sampling.model_copy(update={"guidance": guidance})
         one = single_layout(world.layout.model_copy(update={"sampling": sampling}), "One").sampling
-        assert (one.guidance_away_from, one.guidance_every) == ("expert", every)
+        assert (one.guidance.away_from, one.guidance.every) == ("expert", every)
 
 
 def test_the_student_is_a_model_of_one_expert_that_draws(world: World, tmp_path: Path) -> None:
     finished = make(world, tmp_path / "work").run(lambda _: None, never)
     write_single(tmp_path / "one", single_layout(world.layout, "One"), finished.weights_path, world.model)
     layout = read_layout(tmp_path / "one")
-    assert (layout.num_experts, layout.sampling.routing, layout.sampling.guidance_scale) == (1, "top1", 2.0)
+    assert (layout.num_experts, layout.sampling.routing.name, layout.sampling.guidance.scale) == (1, "top1", 2.0)
     pipeline = ParisPipeline.from_pretrained(tmp_path / "one", device="cpu")
     pipeline.set_progress_bar_config(disable=True)
     drawn = [

@@ -15,7 +15,7 @@ from paris.experts.models.router import initial_router
 from paris.experts.release.layout import (
     expert_path,
     load_expert,
-    load_prompt_part,
+    load_prompt_router,
     load_router,
     read_layout,
     read_router,
@@ -24,6 +24,8 @@ from paris.experts.release.layout import (
     write_router,
 )
 from paris.experts.release.layout_fields import Layout
+from paris.experts.sampling.guidance import Guidance
+from paris.experts.sampling.routing import Routing
 from paris.experts.sampling.settings import SamplingSettings
 
 
@@ -82,7 +84,7 @@ def test_a_written_model_has_the_published_files_and_reads_back_the_same(written
         assert all(torch.equal(loaded[name], original[name]) for name in original)
     router = load_router(written, layout).state_dict()
     assert all(torch.equal(router[name], tensor) for name, tensor in tiny_router().state_dict().items())
-    assert load_prompt_part(written, layout).config == layout.prompt_router
+    assert load_prompt_router(written, layout).config == layout.prompt_router
 
 
 def test_files_written_before_can_be_given_in_place_of_models(written, tmp_path):
@@ -137,9 +139,10 @@ def test_the_published_config_files_are_understood(folder):
     assert layout.model.max_text_tokens == 77
     assert layout.router.mlp_ratio == 4.0
     assert layout.prompt_router is None
-    said = layout.sampling
-    assert (said.num_steps, said.guidance_scale, said.routing, said.solver) == (50, 7.5, "top2", "euler")
-    assert said == SamplingSettings()
+    sampling = layout.sampling
+    assert (sampling.num_steps, sampling.guidance, sampling.solver) == (50, Guidance(scale=7.5), "euler")
+    assert sampling.routing == Routing.named("top2")
+    assert sampling == SamplingSettings()
 
 
 def test_a_missing_expert_folder_is_named(folder):
@@ -248,7 +251,7 @@ def test_writing_what_does_not_fit_is_refused_and_leaves_no_complete_model(writt
         write_layout(tmp_path, layout, experts, tiny_router(), written)
     with pytest.raises(CheckpointError, match=r"pytorch_model\.safetensors"):
         write_layout(tmp_path, layout, [*experts[:2], router_path(written)], tiny_router(), written, prompt_router)
-    with pytest.raises(LayoutError, match=r"part .*vocab.json is missing"):
+    with pytest.raises(LayoutError, match=r"vocab.json is missing"):
         write_layout(tmp_path, layout, experts, tiny_router(), tmp_path / "nothing", prompt_router)
     assert not (tmp_path / "config.json").exists()
 

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 from test_layout import make_layout
 from tiny_models import tiny_expert, tiny_router
+from tiny_sampling import draw
 from tiny_training import MODEL, SHAPE, SHARD_ROWS, make_data, make_rows, make_task, make_training, shard_path
 
 from paris.experts.data.shards import write_shard
@@ -16,7 +17,7 @@ from paris.experts.models.initial_weights import write_initial_weights
 from paris.experts.models.model import DiTExpert, initial_expert
 from paris.experts.objectives.objectives import FLOW_MATCHING, Objective, as_velocity
 from paris.experts.release.layout import load_expert, read_layout, write_layout
-from paris.experts.sampling.sampler import sample
+from paris.experts.sampling.prompts import Prompts
 from paris.experts.training.evaluate import comparable_losses, heldout_losses, stratified_draws
 from paris.experts.training.expert_training import ExpertTraining
 
@@ -99,7 +100,7 @@ def test_experts_of_both_objectives_are_sampled_as_one_model(pair, rows):
 
     text, mask = rows[1]
     null = torch.zeros(1, 4, 8), torch.ones(1, 4, dtype=torch.bool)
-    drawn = sample(experts, router, text[:2], mask[:2], seeds=[0, 1], negative=null, num_steps=8, guidance=3.0)
+    drawn = draw(experts, router, Prompts(text[:2], mask[:2], negative=null), [0, 1], num_steps=8, guidance=3.0)
     assert drawn.isfinite().all()
     assert drawn.abs().max() < 10
 

@@ -6,13 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from tiny_sampling import draw
 from torch import nn
 
 from paris.experts.errors import SettingsError
 from paris.experts.models.model import TextContext
 from paris.experts.objectives.objectives import Objective, as_velocity, damped
 from paris.experts.objectives.schedules import signal_and_noise
-from paris.experts.sampling.sampler import sample
 
 MEAN, SPREAD = 0.5, 0.3
 FLOW = Objective()
@@ -137,7 +137,7 @@ def test_the_damping_is_the_factor_that_leaves_the_least_error():
 def test_sampling_through_an_epsilon_expert_draws_the_gaussian(objective):
     expert = as_velocity(ExactNoise(objective), objective)
     rows = 128
-    drawn = sample([expert], None, torch.zeros(rows, 1, 1), seeds=range(rows), num_steps=100, solver="heun")
+    drawn = draw([expert], None, torch.zeros(rows, 1, 1), range(rows), num_steps=100, solver="heun")
     values = drawn.double().flatten()
     # 2048 values: standard errors are s / 45 of the mean and s / 64 of the spread; the steps' own error is below both.
     assert values.mean().item() == pytest.approx(MEAN, abs=4 * SPREAD / 45)
@@ -150,7 +150,7 @@ def test_experts_of_all_objectives_draw_the_same_picture_from_the_same_noise():
             return exact_velocity(x, t.reshape(-1, 1, 1, 1))
 
     experts = [ExactFlow(FLOW)] + [as_velocity(ExactNoise(o), o) for o in EPSILONS]
-    pictures = [sample([e], None, torch.zeros(4, 1, 1), seeds=range(4), num_steps=30) for e in experts]
+    pictures = [draw([e], None, torch.zeros(4, 1, 1), range(4), num_steps=30) for e in experts]
     # At t = 1 itself nothing of the data can be read off the noise, and the first steps differ by that.
     for picture in pictures[1:]:
         torch.testing.assert_close(picture, pictures[0], atol=1e-2, rtol=0)

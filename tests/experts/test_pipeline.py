@@ -9,9 +9,11 @@ from paris.experts.errors import LayoutError, SamplingError, SettingsError
 from paris.experts.frozen.codec import CodecConfig, PixelCodec
 from paris.experts.frozen.text_vocabulary import VocabularyEncoder, write_vocabulary
 from paris.experts.models.prompt_router import PromptRouter, PromptRouterConfig
-from paris.experts.pipeline.drawing import read_prompts
+from paris.experts.pipeline.drawing import encode_prompts
 from paris.experts.release.layout import write_layout
 from paris.experts.release.layout_fields import Layout
+from paris.experts.sampling.guidance import Guidance
+from paris.experts.sampling.routing import Routing
 from paris.experts.sampling.settings import SamplingSettings
 
 
@@ -74,7 +76,7 @@ def test_a_seed_gives_picture_i_the_seed_plus_i_and_none_gives_fresh_pictures(pi
 
 
 def test_what_is_not_asked_for_is_as_the_model_says(pipeline):
-    sampling = SamplingSettings(num_steps=2, guidance_scale=3.0, routing="full", solver="heun")
+    sampling = SamplingSettings(num_steps=2, guidance=Guidance(scale=3.0), routing=Routing.named("full"), solver="heun")
     own = ParisPipeline(**pipeline.components, sampling=sampling)
     asked = pipeline(["red"], 2, 3.0, generator=1, routing="full", solver="heun", output_type="np").images
     assert np.array_equal(own(["red"], generator=1, output_type="np").images, asked)
@@ -86,7 +88,7 @@ def test_whatever_the_routing_guidance_may_lead_away_from_the_ensemble(pipeline)
     both = [
         ParisPipeline(
             **pipeline.components,
-            sampling=SamplingSettings(guidance_scale=3.0, guidance_away_from=away_from),
+            sampling=SamplingSettings(guidance=Guidance(scale=3.0, away_from=away_from)),
         )
         for away_from in ("expert", "ensemble")
     ]
@@ -97,13 +99,13 @@ def test_whatever_the_routing_guidance_may_lead_away_from_the_ensemble(pipeline)
 
 
 def test_a_negative_prompt_counts_in_who_speaks_for_all():
-    says = [
-        read_prompts(VocabularyEncoder(TEXT, WORDS), prompt_router(), ["red", "dog"], negative=negative).says
+    posteriors = [
+        encode_prompts(VocabularyEncoder(TEXT, WORDS), prompt_router(), ["red", "dog"], negative=negative).posterior
         for negative in (None, "", "dog", ["dog", "red"])
     ]
-    assert [one.negative_evidence is None for one in says] == [True, True, False, False]
-    assert [len(one.negative_evidence) for one in says[2:]] == [1, 2]
-    torch.testing.assert_close(says[2].negative_evidence[0], says[3].evidence[1])
+    assert [one.negative_evidence is None for one in posteriors] == [True, True, False, False]
+    assert [len(one.negative_evidence) for one in posteriors[2:]] == [1, 2]
+    torch.testing.assert_close(posteriors[2].negative_evidence[0], posteriors[3].evidence[1])
 
 
 def test_all_output_types_hold_the_same_picture(pipeline):
@@ -144,7 +146,7 @@ def test_the_prompt_router_makes_the_choice_where_the_picture_cannot(pipeline):
         ({"routing": "best"}, "'best'"),
         ({"solver": "rk4"}, "'rk4'.*euler, heun"),
         ({"num_inference_steps": 0}, "num_steps = 0"),
-        ({"guidance_scale": -1.0}, "guidance_scale = -1"),
+        ({"guidance_scale": -1.0}, "guidance.scale = -1"),
         ({"max_experts": 0}, "max_experts = 0"),
         ({"routing_threshold": 1.5}, "threshold = 1.5"),
         ({"latents": torch.zeros(2, 3, 16, 16)}, r"latents have shape \[2, 3, 16, 16\], \[2, 3, 8, 8\] is needed"),

@@ -15,11 +15,14 @@ from paris.experts.errors import CheckpointError, LayoutError, SettingsError
 from paris.experts.models.prompt_router import PromptRouter, PromptRouterConfig
 from paris.experts.objectives.objectives import Objective, as_velocity
 from paris.experts.pipeline.drawing import draw
-from paris.experts.pipeline.rules import rules_of
-from paris.experts.release.parts import load_parts
+from paris.experts.release.model import load_model
+from paris.experts.sampling.guidance import Guidance
+from paris.experts.sampling.routing import Routing
 from paris.experts.sampling.settings import SamplingSettings
 
-SAMPLING = SamplingSettings(num_steps=3, guidance_scale=2.0, routing="top2", solver="ab2", time_shift=2.0)
+SAMPLING = SamplingSettings(
+    num_steps=3, guidance=Guidance(scale=2.0), routing=Routing.named("top2"), solver="ab2", time_shift=2.0
+)
 
 
 def make_pipeline(**change):
@@ -184,11 +187,11 @@ def test_a_folder_with_more_experts_is_not_written_over(saved, tmp_path):
     assert (folder / "config.json").is_file()
 
 
-def test_parts_draw_without_a_pipeline_what_the_pipeline_draws(saved):
-    parts, steps = load_parts(saved, device="cpu"), []
-    made = draw(parts, ["red dog", "blue"], [3, 4], on_step=steps.append)
+def test_a_model_draws_without_a_pipeline_what_the_pipeline_draws(saved):
+    model, steps = load_model(saved, device="cpu"), []
+    made = draw(model, ["red dog", "blue"], [3, 4], on_step=steps.append)
     pictures = load(saved)(["red dog", "blue"], generator=3, output_type="np").images
     assert (made == (pictures * 255).round()).all()
     assert len(steps) == SAMPLING.num_steps
-    rules = rules_of(parts.layout.sampling, num_steps=1, routing="top1")
-    assert draw(parts, ["red"], [3], rules).shape == (1, 8, 8, 3)
+    settings = model.sampling.with_overrides(num_steps=1, routing="top1")
+    assert draw(model, ["red"], [3], settings).shape == (1, 8, 8, 3)

@@ -9,8 +9,8 @@ from paris.experts.errors import CheckpointError
 from paris.experts.frozen.text import TextConfig
 from paris.experts.frozen.text_vocabulary import VocabularyEncoder
 from paris.experts.models.prompt_router import (
+    PromptPosterior,
     PromptRouterConfig,
-    PromptSays,
     load_prompt_router,
     save_prompt_router,
     train_prompt_router,
@@ -68,7 +68,7 @@ def test_picture_and_prompt_are_joined_by_bayes_rule():
     wanted = joint[:, picture, prompt] / joint[:, picture, prompt].sum()
     given_picture = (prior * of_picture[:, picture]).log()[None]
     given_prompt = (prior * of_prompt[:, prompt]).log()[None]
-    got = (given_picture + PromptSays(given_prompt, prior.log()[None]).evidence).softmax(1)[0]
+    got = (given_picture + PromptPosterior(given_prompt, prior.log()[None]).evidence).softmax(1)[0]
     torch.testing.assert_close(got, wanted)
 
 

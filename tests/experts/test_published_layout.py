@@ -13,6 +13,8 @@ from tiny_pretrained import write_clip, write_vae
 from paris.experts import ModelConfig, ParisPipeline, RouterConfig
 from paris.experts.errors import CheckpointError, CodecError, TextError
 from paris.experts.frozen.text import PromptWarning
+from paris.experts.sampling.guidance import Guidance
+from paris.experts.sampling.routing import Routing
 from paris.experts.sampling.settings import SamplingSettings
 
 DIM, STEPS, SCALE, EXPERTS = 16, 4, 7.5, 8
@@ -145,7 +147,9 @@ def test_a_published_repo_loads_and_draws_what_a_plain_loop_draws(published, pip
 
 
 def test_the_published_way_of_sampling_is_the_default_where_the_repo_says_nothing(pipeline):
-    assert pipeline.sampling == SamplingSettings(num_steps=50, guidance_scale=7.5, routing="top2", solver="euler")
+    assert pipeline.sampling == SamplingSettings(
+        num_steps=50, guidance=Guidance(scale=7.5), routing=Routing.named("top2"), solver="euler"
+    )
     assert type(pipeline.vae).__name__ == "AutoencoderKL"
     assert pipeline.tokenizer.model_max_length >= 77
 

@@ -38,7 +38,7 @@ def all_there(written):
 def test_pictures_do_not_depend_on_how_many_experts_are_resident(written, all_there, resident, keep):
     with open_bank(written, resident, keep=keep) as bank:
         assert torch.equal(pictures(bank, routing="full"), all_there["full"])
-        assert len(bank.models) == len(bank.resident) == (resident or K)
+        assert len(bank.networks) == len(bank.resident) == (resident or K)
         # Three steps of all experts: each once, then those that had left.
         assert bank.stats.fetches == K + 2 * (K - (resident or K))
         assert torch.equal(pictures(bank, routing="top2"), all_there["top2"])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from paris.experts.errors import SamplingError, SettingsError
-from paris.experts.sampling.routing import RoutedRun, Routing
+from paris.experts.sampling.routing import Posterior, Routing, RoutingRun
 
 
 def loop_weights(logits, rule):
@@ -70,9 +70,9 @@ def test_the_router_is_asked_at_every_nth_evaluation_and_its_weights_stay_in_bet
         asked.append(t[0].item())
         return torch.tensor([[0.0, float(len(asked))]]).expand(len(x), -1)
 
-    run = RoutedRun([0, 1], router, None, Routing(max_experts=None, router_every=3))
+    run = RoutingRun(Routing(max_experts=None, router_every=3), Posterior([0, 1], router))
     times = [1.0, 0.8, 0.6, 0.4, 0.2, 0.1, 0.05]
-    weights = [run(torch.zeros(2, 1), torch.full((2,), t)).weights for t in times]
+    weights = [run(torch.zeros(2, 1), torch.full((2,), t), t).weights for t in times]
     assert asked == pytest.approx([1.0, 0.4, 0.05])
     for number, answer in enumerate((0, 0, 0, 1, 1, 1, 2)):
         torch.testing.assert_close(weights[number], torch.tensor([[0.0, answer + 1.0]] * 2).softmax(1))
@@ -80,7 +80,8 @@ def test_the_router_is_asked_at_every_nth_evaluation_and_its_weights_stay_in_bet
 
 def test_rows_say_who_runs_on_what_and_nothing_is_listed_where_all_rows_agree():
     logits = torch.tensor([[5.0, 0.0, 4.0, -9.0], [5.0, 4.0, 0.0, -9.0], [5.0, 0.0, 4.0, -9.0]])
-    rows = RoutedRun(range(4), lambda x, t: logits, None, Routing())(torch.zeros(3, 1), torch.ones(3)).rows
+    run = RoutingRun(Routing(), Posterior(range(4), lambda x, t: logits))
+    rows = run(torch.zeros(3, 1), torch.ones(3), 1.0).rows
     assert list(rows) == [0, 1, 2]
     assert rows[0] is None
     assert rows[1].tolist() == [1]
@@ -89,6 +90,6 @@ def test_rows_say_who_runs_on_what_and_nothing_is_listed_where_all_rows_agree():
 
 def test_a_router_that_says_nan_is_refused():
     logits = torch.tensor([[0.0, 1.0], [float("nan"), 0.0]])
-    run = RoutedRun([0, 1], lambda x, t: logits, None, Routing())
+    run = RoutingRun(Routing(), Posterior([0, 1], lambda x, t: logits))
     with pytest.raises(SamplingError, match="not finite"):
-        run(torch.zeros(2, 1), torch.ones(2))
+        run(torch.zeros(2, 1), torch.ones(2), 1.0)

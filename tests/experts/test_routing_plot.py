@@ -9,9 +9,8 @@ import torch
 from PIL import Image
 
 from paris.experts.errors import SamplingError
-from paris.experts.sampling import routing_plot
-from paris.experts.sampling.routing_plot import plot_routing
-from paris.experts.sampling.trace import RoutingTrace
+from paris.experts.sampling import trace as trace_module
+from paris.experts.sampling.trace import RoutingTrace, plot_routing
 
 
 def make_trace(pictures=1, experts=3, steps=4):
@@ -49,7 +48,7 @@ def test_titles_pictures_and_many_experts_fit_in(tmp_path):
 
 
 def test_of_very_many_pictures_the_first_are_drawn(tmp_path, monkeypatch):
-    monkeypatch.setattr(routing_plot, "MAX_PANELS", 2)
+    monkeypatch.setattr(trace_module, "MAX_PANELS", 2)
     plot_routing(make_trace(3), tmp_path / "plot.svg", titles=["picture-0", "picture-1", "picture-2"])
     text = (tmp_path / "plot.svg").read_text()
     assert "picture-1" in text
@@ -74,7 +73,7 @@ def test_what_cannot_be_drawn_is_named_and_nothing_is_written(tmp_path, name, mo
 def test_without_matplotlib_the_error_says_what_to_install(tmp_path):
     probe = (
         "import sys; sys.modules['matplotlib'] = None; from pathlib import Path;"
-        "from paris.experts.sampling.routing_plot import check_plot; from paris.experts.errors import SamplingError\n"
+        "from paris.experts.sampling.trace import check_plot; from paris.experts.errors import SamplingError\n"
         "try: check_plot(Path('plot.png'))\n"
         "except SamplingError as error: print(error.next_step)"
     )

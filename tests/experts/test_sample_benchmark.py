@@ -7,6 +7,7 @@ from benchmarks.sample_models import random_model
 from benchmarks.sample_quality import REFERENCE, Measured
 from benchmarks.sample_replay import race
 from benchmarks.sample_search import search
+from paris.experts.sampling.guidance import Guidance
 from paris.experts.sampling.settings import SamplingSettings
 from paris.experts.sampling.trace import RoutingTrace
 
@@ -24,7 +25,7 @@ def test_a_replay_runs_the_experts_that_the_trace_names():
         expert.register_forward_pre_hook(lambda _, inputs, k=number: asked.__setitem__(k, asked[k] + len(inputs[0])))
     # Two experts become four: picture 1, of odd number, uses the second pair.
     weights = torch.tensor([[[1.0, 0.0], [0.5, 0.5], [0.2, 0.8]], [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]])
-    way = SamplingSettings(num_steps=2, guidance_scale=3.0, guidance_interval=(0.9, 1.0))
+    way = SamplingSettings(num_steps=2, guidance=Guidance(scale=3.0, interval=(0.9, 1.0)))
     found = race(model, {"one": (way, RoutingTrace((0, 1), (1.0, 0.5), weights))})
     # The first step is guided and counts twice.
     assert asked == [2 * 2 + 2, 2, 2, 2 + 1]
@@ -35,21 +36,21 @@ class Formula:
     """Measurements of a model whose distance and cost follow from the settings."""
 
     def of(self, way):
-        short, narrow = 40 / way.num_steps, way.guidance_interval[1] - way.guidance_interval[0]
-        distance = 10 + max(0.0, short - 4) + 3 * max(0.0, 0.7 - narrow) + 10 * (way.sure_above < 0.9)
-        distance += 0.05 * (way.router_every - 1) + 10 * (way.routing != "top2")
-        evaluations = way.num_steps / way.guidance_every
-        return Measured(way, distance, 0.9, evaluations * (1 + narrow), way.num_steps / way.router_every)
+        short, narrow = 40 / way.num_steps, way.guidance.interval[1] - way.guidance.interval[0]
+        distance = 10 + max(0.0, short - 4) + 3 * max(0.0, 0.7 - narrow) + 10 * (way.routing.sure_above < 0.9)
+        distance += 0.05 * (way.routing.router_every - 1) + 10 * (way.routing.name != "top2")
+        evaluations = way.num_steps / way.guidance.every
+        return Measured(way, distance, 0.9, evaluations * (1 + narrow), way.num_steps / way.routing.router_every)
 
 
 def test_the_search_keeps_each_saving_that_leaves_the_quality_equal():
     reference = Formula().of(REFERENCE)
     found = search(Formula(), reference)
     assert found.settings.num_steps == 10
-    assert found.settings.guidance_interval == (0.2, 0.9)
-    assert found.settings.sure_above == 1.0
-    assert found.settings.router_every == 4
-    assert found.settings.routing == "top2"
+    assert found.settings.guidance.interval == (0.2, 0.9)
+    assert found.settings.routing.sure_above == 1.0
+    assert found.settings.routing.router_every == 4
+    assert found.settings.routing.name == "top2"
     assert found.equals(reference)
     assert found.cost < reference.cost / 4
 

@@ -21,7 +21,7 @@ from benchmarks.small.routers import train_routers
 from benchmarks.small.settings import SmallSettings, keep_settings
 from benchmarks.small.students import train_routers_on_samples, train_student
 from benchmarks.small.train import clusterings_of, prepare
-from benchmarks.small.ways import Ensemble, way
+from benchmarks.small.ways import TrainedArm, way
 from paris.experts.errors import ExpertError, SettingsError
 
 SMALLEST = SmallSettings(
@@ -117,7 +117,7 @@ def test_a_warm_start_starts_from_what_was_trained_together(folder):
     warm = arm("warm-2", SMALLEST)
     losses = {}
     for name in ("semantic-2", "warm-2"):
-        ensemble = Ensemble(folder, SMALLEST, arm(name, SMALLEST))
+        ensemble = TrainedArm(folder, SMALLEST, arm(name, SMALLEST))
         losses[name] = ensemble.experts[0].pos_embed
     assert warm.parts[0].start == warm.starts[0].name
     assert not torch.equal(losses["semantic-2"], losses["warm-2"])
@@ -156,7 +156,7 @@ def test_ancestral_routing_costs_what_the_monolith_costs(folder):
 def test_a_narrow_expert_is_counted_at_its_own_size(folder):
     judge = load(folder).judge
     drawn = [
-        Ensemble(folder, SMALLEST, arm(f"{kind}-2", SMALLEST)).draw(judge, way("full"), 20, 1.0)
+        TrainedArm(folder, SMALLEST, arm(f"{kind}-2", SMALLEST)).draw(judge, way("full"), 20, 1.0)
         for kind in ("semantic", "narrow")
     ]
     assert drawn[0].expert_rows == drawn[1].expert_rows == 50
@@ -165,15 +165,15 @@ def test_a_narrow_expert_is_counted_at_its_own_size(folder):
 
 def test_a_student_draws_alone_and_routers_of_samples_are_others_than_those_of_data(folder):
     judge = load(folder).judge
-    student = Ensemble(folder, SMALLEST, arm("distilled-2", SMALLEST))
+    student = TrainedArm(folder, SMALLEST, arm("distilled-2", SMALLEST))
     assert student.draw(judge, way("alone"), 4, 1.0).expert_rows == 25
-    sampled, own = (Ensemble(folder, SMALLEST, arm(name, SMALLEST)) for name in ("sampled-2", "semantic-2"))
+    sampled, own = (TrainedArm(folder, SMALLEST, arm(name, SMALLEST)) for name in ("sampled-2", "semantic-2"))
     assert not torch.equal(sampled.router.head[4].weight, own.router.head[4].weight)
     assert torch.equal(sampled.experts[1].pos_embed, own.experts[1].pos_embed)
 
 
 def test_a_router_that_sees_the_prompt_routes_by_it_alone(folder):
-    seeing = Ensemble(folder, SMALLEST, arm("seeing-2", SMALLEST))
+    seeing = TrainedArm(folder, SMALLEST, arm("seeing-2", SMALLEST))
     assert seeing.router.sees_prompt
     judge = load(folder).judge
     drawn = [seeing.draw(judge, way(name), 4, 1.0).pictures for name in ("full+prompt", "full")]
@@ -181,7 +181,7 @@ def test_a_router_that_sees_the_prompt_routes_by_it_alone(folder):
 
 
 def test_a_way_s_name_says_how_it_is_guided_and_calibrated(folder):
-    judge, small = load(folder).judge, Ensemble(folder, SMALLEST, arm("semantic-2", SMALLEST))
+    judge, small = load(folder).judge, TrainedArm(folder, SMALLEST, arm("semantic-2", SMALLEST))
     away, plain = (small.draw(judge, way(name), 20, 2.0) for name in ("ancestral!2", "ancestral"))
     assert (away.expert_rows, away.router_rows) == (25 + 13, 13)
     assert (plain.expert_rows, plain.router_rows) == (50, 0)

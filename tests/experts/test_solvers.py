@@ -4,9 +4,10 @@ from itertools import pairwise
 import pytest
 import torch
 from closed_forms import gaussian, text
+from tiny_sampling import draw
 
 from paris.experts.errors import SamplingError
-from paris.experts.sampling.sampler import initial_noise, sample
+from paris.experts.sampling.sample import initial_noise
 from paris.experts.sampling.solvers import SOLVERS, flow_times, new_solver
 
 ORDERS = {"euler": 1, "heun": 2, "ab2": 2, "ab3": 3, "dpmpp-2m": 2}
@@ -35,7 +36,7 @@ def test_the_error_on_a_gaussian_falls_with_the_solver_s_order(solver):
 @pytest.mark.parametrize(("solver", "calls"), [("euler", 6), ("heun", 12), ("ab2", 6), ("ab3", 7), ("dpmpp-2m", 6)])
 def test_a_multistep_solver_asks_once_a_step(solver, calls):
     expert = gaussian(0.2, 0.3)
-    sample([expert], None, text(2), seeds=range(2), num_steps=6, solver=solver)
+    draw([expert], None, text(2), range(2), num_steps=6, solver=solver)
     assert len(expert.rows_asked) == calls
 
 
@@ -91,7 +92,7 @@ def test_the_higher_orders_make_the_same_picture_in_fewer_steps():
     exact = mean + deviation * initial_noise(seeds, (2, 3, 3))
 
     def error(solver, steps):
-        made = sample([gaussian(mean, deviation)], None, text(3), seeds=seeds, num_steps=steps, solver=solver)
+        made = draw([gaussian(mean, deviation)], None, text(3), seeds, num_steps=steps, solver=solver)
         return (made - exact).abs().max().item()
 
     reference = error("euler", 50)

@@ -3,10 +3,10 @@ import json
 import pytest
 import torch
 from closed_forms import gaussian, text
+from tiny_sampling import draw
 
 from paris.experts.errors import SamplingError
 from paris.experts.sampling.routing import Routing
-from paris.experts.sampling.sampler import sample
 from paris.experts.sampling.trace import RoutingTrace, TraceRecorder
 
 
@@ -19,7 +19,7 @@ def test_a_trace_is_what_the_router_said_at_each_step():
 
     recorder = TraceRecorder()
     experts = [gaussian(float(k), 0.5) for k in range(4)]
-    sample(experts, router, text(3), seeds=range(3), num_steps=5, solver="heun", on_step=recorder)
+    draw(experts, router, text(3), range(3), num_steps=5, solver="heun", on_step=recorder)
     trace = recorder.trace()
     assert trace.times == pytest.approx([1.0, 0.8, 0.6, 0.4, 0.2])
     # Heun asks twice a step: what counts for the step is what was said at its start.

@@ -3,15 +3,16 @@
 import torch
 from safetensors.torch import load_file, save_file
 from tiny_models import TINY, TINY_ROUTER, tiny_expert, tiny_router
+from tiny_sampling import draw
 
 from paris.experts.frozen.codec import CodecConfig
 from paris.experts.frozen.text import TextConfig
 from paris.experts.frozen.text_vocabulary import write_vocabulary
 from paris.experts.objectives.objectives import Objective
+from paris.experts.release.bank import ExpertBank
 from paris.experts.release.layout import load_expert, read_layout, write_layout
 from paris.experts.release.layout_fields import Layout
-from paris.experts.release.residency import ExpertBank
-from paris.experts.sampling.sampler import sample
+from paris.experts.sampling.prompts import Prompts
 
 K = 4
 ROUTER = TINY_ROUTER.model_copy(update={"num_clusters": K})
@@ -43,15 +44,9 @@ def change_tensors(path, **change):
 
 def pictures(experts, device="cpu", **settings):
     states = torch.randn(5, 4, 10, generator=torch.Generator().manual_seed(1))
-    return sample(
-        experts,
-        tiny_router(config=ROUTER).to(device),
-        states.to(device),
-        seeds=range(5),
-        negative=(torch.zeros(1, 4, 10), torch.tensor([[True, False, False, False]])),
-        num_steps=3,
-        **{"guidance": 3.0, **settings},
-    )
+    negative = (torch.zeros(1, 4, 10), torch.tensor([[True, False, False, False]]))
+    prompts, router = Prompts(states.to(device), negative=negative), tiny_router(config=ROUTER).to(device)
+    return draw(experts, router, prompts, range(5), num_steps=3, **{"guidance": 3.0, **settings})
 
 
 def weights_of(expert):

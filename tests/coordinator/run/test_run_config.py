@@ -11,7 +11,8 @@ from paris.coordinator.run.config import dump_config, load_config, load_recipe, 
 from paris.coordinator.run.config_tables import SamplingTable
 from paris.coordinator.run.create import create_run
 from paris.coordinator.run.directory import RunDir
-from paris.experts.sampling.settings import SamplingSettings, usual_sampling
+from paris.experts.sampling.routing import Routing
+from paris.experts.sampling.settings import SamplingSettings, default_sampling
 from paris.experts.sampling.solvers import SOLVERS
 from paris.protocol.runid import key_belongs_to_run
 
@@ -151,11 +152,11 @@ def test_a_sampling_setting_that_no_release_accepts_is_found_in_run_toml(line, p
 
 def test_the_sampling_table_has_the_fields_and_defaults_of_a_release():
     table = SamplingTable().model_dump(exclude={"prompts", "seeds"})
-    assert SamplingSettings.from_settings(table) == SamplingSettings(routing="ancestral")
-    assert set(table) == set(SamplingSettings.model_fields)
-    usual = usual_sampling(has_prompt_router=True)
+    assert SamplingSettings.from_settings(table) == SamplingSettings(routing=Routing.named("ancestral"))
+    assert set(table) == set(SamplingSettings().to_settings())
+    default = default_sampling(has_prompt_router=True).to_settings()
     for recipe in recipe_names():
         table = load_recipe(recipe).sampling
         for field in ("routing", "guidance_away_from", "guidance_every"):
-            assert getattr(table, field) == getattr(usual, field)
+            assert getattr(table, field) == default[field]
     assert [SamplingTable(solver=name).solver for name in SOLVERS] == list(SOLVERS)

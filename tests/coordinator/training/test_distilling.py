@@ -64,7 +64,7 @@ def test_the_student_is_nearly_as_good_as_each_expert_on_its_own_cluster(student
 def test_its_folder_is_a_release_of_one_expert_with_card_and_defaults(student, released):
     layout, teachers = read_layout(student), read_layout(released.release)
     assert (layout.num_experts, layout.name, layout.prompt_router) == (1, "tiny-distilled", None)
-    assert layout.sampling.routing == "top1"
+    assert layout.sampling.routing.name == "top1"
     assert layout.sampling.num_steps == teachers.sampling.num_steps
     card = (student / "README.md").read_text()
     assert "- distilled" in card

@@ -15,10 +15,11 @@ from paris.coordinator.run.directory import RunDir
 from paris.coordinator.training.router import run_router_job
 from paris.coordinator.training.router_samples import draw_samples
 from paris.experts.files import write_whole
-from paris.experts.pipeline.drawing import field_of, read_prompts
-from paris.experts.pipeline.rules import rules_of
+from paris.experts.pipeline.drawing import encode_prompts
 from paris.experts.release.layout import expert_path, read_layout, read_router, write_layout
-from paris.experts.release.parts import load_parts
+from paris.experts.release.model import load_model
+from paris.experts.sampling.field import VelocityField
+from paris.experts.sampling.routing import Routing
 
 
 def with_router(run: RunDir, **changes: object) -> RunDir:
@@ -37,9 +38,9 @@ def test_a_router_that_sees_the_prompt_routes_by_it_in_pure_noise(tmp_path):
     layout = read_layout(run.release).model_copy(update={"router": router.config})
     experts = [expert_path(run.release, k) for k in range(2)]
     write_layout(tmp_path / "model", layout, experts, router, run.data)
-    model = load_parts(tmp_path / "model")
-    text = read_prompts(model.text_encoder, None, ["a red heart", "a blue bus"], is_guided=False)
-    field = field_of(model.experts, model.router, text, rules_of(layout.sampling, guidance_scale=1, routing="full"))
+    model = load_model(tmp_path / "model")
+    prompts = encode_prompts(model.text_encoder, None, ["a red heart", "a blue bus"], is_guided=False)
+    field = VelocityField(model.ensemble, prompts, routing=Routing.named("full"))
     weights = field.at(torch.randn(2, *field.picture_shape), 1.0).weights
     assert weights.argmax(1).tolist() == [0, 1]
     assert weights.max(1).values.min() > 0.9

@@ -1,10 +1,10 @@
-"""More experts than memory: N of them resident, the others waiting in host memory or on disk.
+"""More experts than memory: N of them resident, the others in host memory or on disk.
 
-Each resident expert has a slot: a model whose tensors exist once and are filled again and again. A thread fills the
-next slot while the expert in another computes. Whoever samples says what comes next:
+Each resident expert has a slot: a network whose tensors are allocated once and overwritten. A thread fills the next
+slot while the expert in another computes:
 
     bank = ExpertBank.open(folder, layout, "cuda", torch.bfloat16, max_resident_experts=2)
-    expert = bank[3]      waits until expert 3 is in its slot; whatever was asked for before may now be evicted
+    expert = bank[3]      waits until expert 3 is in its slot; the one asked for before may now be evicted
     bank.prefetch(5)      starts to fill another slot, and returns at once
     expert(x, t, text)    computes meanwhile
 
@@ -25,10 +25,12 @@ import torch
 
 from paris.experts.errors import SamplingError, SettingsError
 from paris.experts.models.model import DiTExpert
+from paris.experts.models.presets import ModelConfig
 from paris.experts.objectives.objectives import VelocityModel, as_velocity
 from paris.experts.release.layout import expert_path
 from paris.experts.release.layout_fields import Layout
 from paris.experts.release.transfer import Transfer, empty_expert
+from paris.experts.sampling.experts import ExpertSource
 from paris.experts.weights.checkpoint import specs_of
 from paris.experts.weights.weights_file import WeightsFile
 
@@ -36,18 +38,18 @@ Keep = Literal["memory", "disk"]
 
 
 class BankStats(NamedTuple):
-    """What the fetching has cost since the bank was opened; take the difference of two for a stretch."""
+    """The cost of fetching since the bank was opened."""
 
     fetches: int = 0
-    """Experts that were brought into a slot."""
+    """Experts brought into a slot."""
     fetch_s: float = 0.0
-    """Seconds that this took, wherever it ran."""
+    """Seconds of this, in any thread."""
     waited_s: float = 0.0
-    """Seconds that whoever asked for an expert stood still."""
+    """Seconds spent waiting for experts."""
 
     @property
     def hidden(self) -> float:
-        """The share of the fetching that ran while something else did, in [0, 1]."""
+        """The share of the fetching that ran beside computing, in [0, 1]."""
         return max(0.0, 1.0 - self.waited_s / self.fetch_s) if self.fetch_s else 1.0
 
 
@@ -59,21 +61,20 @@ class _Fetch(NamedTuple):
     seconds: Future[float]
 
 
-class ExpertBank:
-    """The experts of a model's folder, by number, not all of them in memory at once. Made by `open`."""
+class ExpertBank(ExpertSource):
+    """The experts of a model's folder, not all of them in memory at once. Made by `open`."""
 
     def __init__(
         self, layout: Layout, files: list[WeightsFile], slots: list[DiTExpert], transfer: Transfer, keep: Keep | None
     ) -> None:
-        self.config = layout.model
-        """The shape of every expert, for whoever wants to know it without fetching one."""
-        self.models = tuple(slots)
-        """The models of all slots, full or not: what is done to an expert once, such as compiling it, is done here."""
+        self._config = layout.model
+        self.networks = tuple(slots)
+        """The networks of all slots, full or not: to compile them, for example."""
         self._objectives, self._files, self._transfer, self._keep = layout.objectives, files, transfer, keep
         self._empty = list(slots)
         self._full: OrderedDict[int, DiTExpert] = OrderedDict()
         """Resident experts, the least recently used first."""
-        self._views: dict[int, VelocityModel] = {}
+        self._velocities: dict[int, VelocityModel] = {}
         self._in_use: int | None = None
         self._under_way: _Fetch | None = None
         self._stats = BankStats()
@@ -89,11 +90,11 @@ class ExpertBank:
         max_resident_experts: int | None = None,
         keep: Keep | None = None,
     ) -> Self:
-        """Check the files of all experts by their headers, and make the slots.
+        """Check the headers of all experts' files, and allocate the slots.
 
         Args:
             folder: A model's folder.
-            layout: What `read_layout` made of it.
+            layout: From `read_layout`.
             device: Where experts compute.
             dtype: What they compute in; the files may hold another.
             max_resident_experts: How many are in the device's memory at once; None: all, loaded now.
@@ -127,11 +128,16 @@ class ExpertBank:
         return len(self._files)
 
     def __iter__(self) -> Iterator[int]:
-        """The experts' numbers, as with a mapping."""
+        """The experts' numbers."""
         return iter(self.keys())
 
     def __contains__(self, number: object) -> bool:
         return number in self.keys()
+
+    @property
+    def config(self) -> ModelConfig:
+        """The shape of every expert."""
+        return self._config
 
     def keys(self) -> range:
         """The experts' numbers, 0 to K - 1."""
@@ -139,18 +145,16 @@ class ExpertBank:
 
     @property
     def resident(self) -> list[int]:
-        """Experts that are in a slot, the least recently used first, and at the end the one on its way there."""
+        """Experts in a slot, the least recently used first, then the one under way."""
         return [*self._full, *([self._under_way.number] if self._under_way else [])]
 
     @property
     def stats(self) -> BankStats:
-        """What the fetching has cost so far."""
+        """The cost of fetching so far."""
         return self._stats
 
     def __getitem__(self, number: int) -> VelocityModel:
-        """Expert `number`, to be used until the next one is asked for.
-
-        Waits for it where it is not resident. With one slot the model is the same each time, with other weights.
+        """Expert `number`, to be used until the next one is asked for; waits until it is resident.
 
         Raises:
             CheckpointError: Its file has changed, cannot be read, or holds a value that is not finite.
@@ -159,7 +163,7 @@ class ExpertBank:
         if number not in self._full:
             begun = time.perf_counter()
             if self._under_way is None or self._under_way.number != number:
-                # What a fetch that nobody asked for has met is raised when that expert is asked for.
+                # An error of a fetch that was not needed is raised when that expert is asked for.
                 self._settle()
                 self._in_use = None
                 self._begin(number)
@@ -169,12 +173,12 @@ class ExpertBank:
             self._stats = self._stats._replace(waited_s=self._stats.waited_s + time.perf_counter() - begun)
         self._full.move_to_end(number)
         self._in_use = number
-        return self._views[number]
+        return self._velocities[number]
 
     def prefetch(self, number: int) -> None:
-        """Begin to fetch an expert that will be asked for soon, and return at once.
+        """Start to fetch an expert that will be asked for soon, and return at once.
 
-        Nothing happens where it is resident, where another fetch is under way, or where the only slot is in use.
+        No-op if it is resident, another fetch is under way, or the only slot is in use.
 
         Raises:
             SamplingError: There is no such expert, or the bank is closed.
@@ -185,34 +189,34 @@ class ExpertBank:
         if number not in self._full and (self._empty or any(k != self._in_use for k in self._full)):
             self._begin(number)
 
-    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Self:
-        """Move all slots. With another dtype they are emptied: the files may hold more than the old one did.
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+        """Move all slots. With another dtype they are emptied: the files may be more precise than the old dtype.
 
         Args:
-            device: Where experts compute from now on.
+            device: Where experts compute from now on; None: as before.
             dtype: What they compute in; None: as before.
         """
         self._settle()
-        place = torch.device(device)
+        place = self._transfer.device if device is None else torch.device(device)
         if dtype is not None and dtype != self._transfer.dtype:
             self._empty.extend(self._full.values())
             self._full.clear()
-            self._views.clear()
+            self._velocities.clear()
             self._in_use = None
-        for model in self.models:
-            model.to(place, dtype)
+        for network in self.networks:
+            network.to(place, dtype)
         self._transfer = Transfer(self._files, place, dtype or self._transfer.dtype, self._keep)
         return self
 
     def close(self) -> None:
-        """End the thread, after the fetch that is under way, and let go of all memory. May be called twice."""
+        """End the thread, after the fetch that is under way, and free all memory. May be called twice."""
         if self._thread is not None:
             self._thread.shutdown(wait=True, cancel_futures=True)
         self._thread = self._under_way = self._in_use = None
         self._full.clear()
-        self._views.clear()
+        self._velocities.clear()
         self._empty.clear()
-        self.models = ()
+        self.networks = ()
         self._transfer.forget()
 
     def __enter__(self) -> Self:
@@ -232,13 +236,13 @@ class ExpertBank:
         if not self._empty:
             oldest = next(k for k in self._full if k != self._in_use)
             self._empty.append(self._full.pop(oldest))
-            del self._views[oldest]
+            del self._velocities[oldest]
         slot = self._empty.pop()
         seconds = self._thread.submit(self._transfer.fetch, number, slot, self._transfer.work_so_far())
         self._under_way = _Fetch(number, slot, seconds)
 
     def _settle(self) -> BaseException | None:
-        """Wait for the fetch that is under way, if any: its slot is then full, or empty again with its error."""
+        """Wait for the fetch that is under way, if any: its slot is then full, or empty and the error returned."""
         if self._under_way is None:
             return None
         number, slot, seconds = self._under_way
@@ -249,6 +253,6 @@ class ExpertBank:
             return error
         fetch_s = seconds.result() + self._transfer.place(number, slot)
         self._full[number] = self._empty.pop()
-        self._views[number] = as_velocity(slot, self._objectives[number])
+        self._velocities[number] = as_velocity(slot, self._objectives[number])
         self._stats = self._stats._replace(fetches=self._stats.fetches + 1, fetch_s=self._stats.fetch_s + fetch_s)
         return None

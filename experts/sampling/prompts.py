@@ -1,10 +1,12 @@
-"""Text as each expert's layers see it, computed once a sampling run and kept within a bound of memory.
+"""Prompts as the experts see them; their keys and values are computed once a sampling run, within a bound of memory.
 
-Shapes: B rows of text, M rows of negative text (none, one for all, or B), L tokens, E text width, R rows of one expert.
+Shapes: B rows of text, M rows of negative text (none, one for all, or B), L tokens, E text width, K experts, R rows of
+one expert.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import torch
@@ -12,24 +14,48 @@ from torch import Tensor
 
 from paris.experts.errors import SamplingError
 from paris.experts.models.model import TextContext
+from paris.experts.models.prompt_router import PromptPosterior
 from paris.experts.objectives.objectives import VelocityModel
 
 Text = tuple[Tensor, Tensor | None]
 """States `[B, L, E]`, and mask bool `[B, L]`, True where a token counts; None where all do."""
 
 Side: TypeAlias = Literal["text", "negative", "both"]
-"""Whether an expert is asked about the prompt, the negative prompt, or both in one batch."""
+"""Whether an expert computes with the prompt, the negative prompt, or both in one batch, the negative rows last."""
 
-MAX_KEPT_BYTES = 2 << 30
+MAX_CACHED_BYTES = 2 << 30
 """Keys and values that are kept; beyond, the oldest expert's are computed again: about 4 % of what its pass costs."""
 
 
-class TextContexts:
-    """Keys and values of prompts and negative prompts, for any expert.
+@dataclass(frozen=True)
+class Prompts:
+    """Encoded prompts, one row a picture, on the device of the experts."""
+
+    states: Tensor
+    """`[B, L, E]`"""
+    mask: Tensor | None = None
+    """bool `[B, L]`, True where a token counts; None where all do."""
+    negative: Text | None = None
+    """The negative prompts (or the null prompt) that guidance leads away from, one row or B; None without guidance."""
+    posterior: PromptPosterior | None = None
+    """What the prompts alone say of the experts; None without a prompt router."""
+
+    def __len__(self) -> int:
+        """B."""
+        return len(self.states)
+
+    @property
+    def text(self) -> Text:
+        """States and mask."""
+        return self.states, self.mask
+
+
+class TextCache:
+    """Keys and values of prompts and negative prompts, by expert.
 
     Args:
-        text: The prompts' states and mask.
-        negative: Those of the negative prompts, one row for all or B; None where nothing is guided.
+        text: The prompts.
+        negative: The negative prompts, one row for all or B; None without guidance.
 
     Raises:
         SamplingError: There are neither one nor B negative prompts.
@@ -46,42 +72,42 @@ class TextContexts:
         self._states, self._mask = _trimmed(text if negative is None else _joined(text, negative))
         self._kept: dict[int, TextContext] = {}
 
-    def of(self, number: int, model: VelocityModel, rows: Tensor | slice, side: Side = "text") -> TextContext:
-        """What an expert sees for some rows: `[R]`, or `[2 R]` of both sides.
+    def context(self, number: int, model: VelocityModel, rows: Tensor | slice, side: Side = "text") -> TextContext:
+        """Keys and values of some rows, `[R]`, or `[2 R]` of both sides.
 
         Args:
             number: The expert's.
             model: The expert.
             rows: Row numbers `[R]`, or a slice of all.
-            side: The rows' text, their negative text, or both, the negative under the other.
+            side: Which prompts.
         """
         whole = self._whole(number, model)
+        is_all = isinstance(rows, slice) and rows == slice(0, self._num_rows)
         if side == "text":
-            everything = isinstance(rows, slice) and rows == slice(0, self._num_rows) and not self._num_negative
-            return whole if everything else whole.rows(rows)
+            return whole if is_all and not self._num_negative else whole.rows(rows)
+        if is_all and self._num_negative == self._num_rows and side == "both":
+            return whole
         if isinstance(rows, slice):
-            if rows == slice(0, self._num_rows) and self._num_negative == self._num_rows and side == "both":
-                return whole
             rows = torch.arange(rows.start, rows.stop, device=self._states.device)
-        away = self._num_rows + (rows if self._num_negative > 1 else torch.zeros_like(rows))
-        return whole.rows(torch.cat([rows, away]) if side == "both" else away)
+        negative = self._num_rows + (rows if self._num_negative > 1 else torch.zeros_like(rows))
+        return whole.rows(torch.cat([rows, negative]) if side == "both" else negative)
 
     def keep_only(self, numbers: set[int]) -> None:
-        """Forget what other experts see: those that have left the device."""
+        """Drop the keys and values of other experts: those that have left the device."""
         self._kept = {number: context for number, context in self._kept.items() if number in numbers}
 
     def _whole(self, number: int, model: VelocityModel) -> TextContext:
         if number not in self._kept:
             self._kept[number] = model.project_text(self._states, self._mask)
             sizes = {number: _num_bytes(context) for number, context in self._kept.items()}
-            while len(self._kept) > 1 and sum(sizes.values()) > MAX_KEPT_BYTES:
+            while len(self._kept) > 1 and sum(sizes.values()) > MAX_CACHED_BYTES:
                 oldest = next(iter(self._kept))
                 del self._kept[oldest], sizes[oldest]
         return self._kept[number]
 
 
 def _num_bytes(context: TextContext) -> int:
-    return sum(part.numel() * part.element_size() for part in (*context.keys, *context.values))
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*context.keys, *context.values))
 
 
 def _trimmed(text: Text) -> Text:
@@ -96,7 +122,7 @@ def _trimmed(text: Text) -> Text:
 
 
 def _joined(text: Text, negative: Text) -> Text:
-    """Text and negative text one under the other: `[B + M, L, E]`."""
+    """Text above negative text: `[B + M, L, E]`."""
     (states, mask), (away, away_mask) = text, negative
     away = away.to(states)
     if mask is None and away_mask is None:

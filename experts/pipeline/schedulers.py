@@ -1,8 +1,9 @@
-"""The steps of a sampling run, one after the other: by a solver of ours, or by a scheduler of diffusers.
+"""Schedulers of diffusers: as solvers of the sampling loop, and in a model's folder.
 
-Flow time is in [0, 1] everywhere but at the border to diffusers, whose timesteps are a thousand times that.
+scheduler/scheduler_config.json is as diffusers writes it; it is absent in the published weights, and in a model that is
+sampled by a solver of ours. Flow time is in [0, 1]; timesteps of diffusers are a thousand times that.
 
-Shapes: B rows, K experts, C channels, H and W picture.
+Shapes: B rows, C channels, H and W picture.
 """
 
 from __future__ import annotations
@@ -10,63 +11,33 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any
 
+import diffusers
 import numpy as np
 import torch
 from torch import Tensor
 
-from paris.experts.errors import SamplingError
-from paris.experts.sampling.field import VelocityField
-from paris.experts.sampling.solvers import new_solver
+from paris.experts.errors import LayoutError, SamplingError
+from paris.experts.release.layout_files import read_json, write_json
+from paris.experts.sampling.solvers import Velocity
 
 TIMESTEPS = 1000.0
 """What diffusers calls flow time 1."""
 _USE = "Use FlowMatchEulerDiscreteScheduler, or another with prediction_type='flow_prediction', use_flow_sigmas=True."
+_FOLDER = "scheduler"
+_FILE = "scheduler_config.json"
+_INDEX = "model_index.json"
 
 
-class Steps(Protocol):
-    """A run that is made step by step, so that a caller may look at what lies between, change it, or stop."""
-
-    timesteps: Tensor
-    """One a step, in diffusers' scale, from 1000 down."""
-    num_steps: int
-    """Steps as a person counts them: a scheduler of second order makes two of `timesteps` one step."""
-
-    def step(self, number: int, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Make step `number` from `x` `[B, C, H, W]`: the next picture, and the experts' weights `[B, K]` here."""
-
-
-class SolverSteps:
-    """Steps by one of our own solvers.
+class SchedulerSolver:
+    """A flow-match scheduler of diffusers as a `Solver`, for one sampling run; the scheduler's state is this run's.
 
     Args:
-        field: The velocity of all experts.
-        solver: A name of `solvers.SOLVERS`.
-        times: Flow times, one more than there are steps.
-    """
-
-    def __init__(self, field: VelocityField, solver: str, times: Sequence[float]) -> None:
-        self._field, self._times, self._solver = field, times, new_solver(solver)
-        self.num_steps = len(times) - 1
-        self.timesteps = torch.tensor(times[:-1], dtype=torch.float32) * TIMESTEPS
-
-    def step(self, number: int, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Steps.step`."""
-        t, t_next = self._times[number : number + 2]
-        value = self._field.at(x, t)
-        x = self._solver.step(x, t, t_next, value.velocity, lambda x, t: self._field.at(x, t).velocity)
-        return x, value.weights
-
-
-class SchedulerSteps:
-    """Steps by a flow-match scheduler of diffusers.
-
-    Args:
-        field: The velocity of all experts.
-        scheduler: The scheduler; its state is this run's from now on.
+        scheduler: The scheduler.
         times: Flow times of the steps, without the last 0, for a scheduler that takes them (as `sigmas`; its own shift
-            then bends them). The others space the same number of steps as they do by themselves.
+            then bends them). Others space the same number of steps by themselves.
         num_patches: Tokens of a picture: what dynamic shifting goes by.
         generator: Where a stochastic scheduler takes its noise from.
         device: Where the run is.
@@ -77,7 +48,6 @@ class SchedulerSteps:
 
     def __init__(
         self,
-        field: VelocityField,
         scheduler: Any,
         times: Sequence[float],
         num_patches: int,
@@ -85,21 +55,23 @@ class SchedulerSteps:
         device: torch.device,
     ) -> None:
         check_scheduler(scheduler)
-        self._field, self._scheduler = field, scheduler
-        self.num_steps = len(times)
+        self._scheduler, self._number = scheduler, 0
         _set_timesteps(scheduler, times, num_patches, device)
-        self.timesteps = scheduler.timesteps
+        self.timesteps: Tensor = scheduler.timesteps
+        """One an evaluation, from 1000 down; a scheduler of second order makes two evaluations a step."""
+        sigmas = [float(sigma) for sigma in scheduler.sigmas.tolist()]
+        _check_sigmas(scheduler, sigmas, len(self.timesteps))
         # The noise levels, not timesteps / 1000: some schedulers round their timesteps to integers.
-        self._sigmas = [float(sigma) for sigma in scheduler.sigmas.tolist()]
-        _check_sigmas(scheduler, self._sigmas, len(self.timesteps))
+        self.times = [*sigmas, 0.0][: len(self.timesteps) + 1]
+        """Flow times of the evaluations, and the end."""
         takes = inspect.signature(scheduler.step).parameters
         self._extra = {"generator": generator} if "generator" in takes else {}
 
-    def step(self, number: int, x: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Steps.step`."""
-        value = self._field.at(x, self._sigmas[number])
-        timestep = self.timesteps[number]
-        return self._scheduler.step(value.velocity, timestep, x, return_dict=False, **self._extra)[0], value.weights
+    def step(self, x: Tensor, t: float, t_next: float, velocity: Tensor, at: Velocity) -> Tensor:
+        """See `Solver.step`."""
+        timestep = self.timesteps[self._number]
+        self._number += 1
+        return self._scheduler.step(velocity, timestep, x, return_dict=False, **self._extra)[0]
 
 
 def check_scheduler(scheduler: Any) -> None:
@@ -115,6 +87,51 @@ def check_scheduler(scheduler: Any) -> None:
     is_set_to_flow = config.get("prediction_type") == "flow_prediction" and config.get("use_flow_sigmas")
     if not name.startswith("FlowMatch") and not is_set_to_flow:
         raise SamplingError(f"{name} as configured is no flow-match scheduler, which the experts need.", _USE)
+
+
+def save_scheduler(folder: Path, scheduler: Any) -> None:
+    """Write a scheduler's configuration into a model's folder, or remove the one that an earlier model left.
+
+    Args:
+        folder: A complete model's folder.
+        scheduler: A flow-match scheduler of diffusers, or None.
+
+    Raises:
+        SamplingError: It is no flow-match scheduler; nothing is written.
+    """
+    if scheduler is None:
+        (folder / _FOLDER / _FILE).unlink(missing_ok=True)
+        return
+    check_scheduler(scheduler)
+    scheduler.save_pretrained(folder / _FOLDER)
+    index = read_json(folder / _INDEX)
+    write_json(folder / _INDEX, {**index, "scheduler": ["diffusers", type(scheduler).__name__]})
+
+
+def load_scheduler(folder: Path) -> Any:
+    """The scheduler that a model's folder names, or None.
+
+    Args:
+        folder: A model's folder.
+
+    Raises:
+        LayoutError: The file names a class that is no flow-match scheduler of diffusers, or settings it does not take.
+    """
+    path = folder / _FOLDER / _FILE
+    if not path.is_file():
+        return None
+    fields = read_json(path)
+    name = str(fields.get("_class_name"))
+    # Only a name that diffusers itself exports as a scheduler: the file may come from anybody.
+    known = getattr(diffusers, name, None) if name.endswith("Scheduler") and name.isidentifier() else None
+    if not isinstance(known, type) or not issubclass(known, diffusers.SchedulerMixin):
+        raise LayoutError(f"{path} names {name!r}, which is no scheduler of diffusers.")
+    try:
+        scheduler: Any = getattr(diffusers, name).from_config(fields)
+        check_scheduler(scheduler)
+    except (SamplingError, ValueError, TypeError) as error:
+        raise LayoutError(f"{path}: {error}") from error
+    return scheduler
 
 
 def _set_timesteps(scheduler: Any, times: Sequence[float], num_patches: int, device: torch.device) -> None:
