@@ -1,15 +1,29 @@
-"""Decoded pictures as PIL images, arrays or tensors."""
+"""What a pipeline returns: pictures as PIL images, arrays or tensors, and the routing trace."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from diffusers.utils import BaseOutput
 
 from paris.experts.errors import SamplingError
+from paris.experts.sampling.trace import RoutingTrace
 
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
+
+
+@dataclass
+class ParisPipelineOutput(BaseOutput):
+    """What a call returns."""
+
+    images: Any
+    """Pictures in the order of the prompts, each prompt's together: PIL images; float32 `[B, H, W, 3]` in [0, 1] for
+    "np"; float32 `[B, 3, H, W]` in [0, 1] for "pt"; the model's own float32 `[B, C, H, W]` for "latent"."""
+    routing: RoutingTrace | None = None
+    """Which expert made which picture, with `return_routing=True`."""
 
 
 def check_output_type(output_type: str) -> None:

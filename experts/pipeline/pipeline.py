@@ -9,13 +9,11 @@ Importing this imports diffusers, which takes seconds; `release/model.py` and `d
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from diffusers import DiffusionPipeline
-from diffusers.utils import BaseOutput
 from torch import Tensor, nn
 
 from paris.experts.errors import LayoutError, SamplingError
@@ -25,9 +23,9 @@ from paris.experts.models.prompt_router import PromptRouter
 from paris.experts.models.router import Router
 from paris.experts.pipeline.callbacks import Callbacks
 from paris.experts.pipeline.drawing import Generators, encode_prompts, initial_latents, uniforms_after_noise
-from paris.experts.pipeline.output import as_output, check_output_type
+from paris.experts.pipeline.output import ParisPipelineOutput, as_output, check_output_type
 from paris.experts.pipeline.placement import BY_RESIDENCY, device_and_dtype, of_vae, refused
-from paris.experts.pipeline.schedulers import TIMESTEPS, SchedulerSolver, load_scheduler, save_scheduler
+from paris.experts.pipeline.schedulers import TIMESTEPS, Steps, load_scheduler, save_scheduler, steps_of
 from paris.experts.release.bank import Keep
 from paris.experts.release.model import ExpertList, ModelExperts, ParisModel, load_model, local_folder, save_model
 from paris.experts.sampling.experts import Ensemble
@@ -35,19 +33,7 @@ from paris.experts.sampling.field import VelocityField
 from paris.experts.sampling.routing import Routing
 from paris.experts.sampling.sample import check_latents, integrate
 from paris.experts.sampling.settings import SamplingSettings, default_sampling
-from paris.experts.sampling.solvers import Solver, flow_times, new_solver
-from paris.experts.sampling.trace import RoutingTrace, TraceRecorder
-
-
-@dataclass
-class ParisPipelineOutput(BaseOutput):
-    """What a call returns."""
-
-    images: Any
-    """Pictures in the order of the prompts, each prompt's together: PIL images; float32 `[B, H, W, 3]` in [0, 1] for
-    "np"; float32 `[B, 3, H, W]` in [0, 1] for "pt"; the model's own float32 `[B, C, H, W]` for "latent"."""
-    routing: RoutingTrace | None = None
-    """Which expert made which picture, with `return_routing=True`."""
+from paris.experts.sampling.trace import TraceRecorder
 
 
 class ParisPipeline(DiffusionPipeline):
@@ -154,13 +140,12 @@ class ParisPipeline(DiffusionPipeline):
 
         Args:
             save_directory: Where to; made where it does not exist.
-            safe_serialization: Always; nothing is ever pickled.
+            safe_serialization: True alone; nothing is ever pickled.
             variant: None alone.
 
         Raises:
-            LayoutError: The folder holds more experts than the model has; nothing is written.
+            ExpertError: As `save_model`.
             SamplingError: Another form than safetensors is asked for.
-            DiskFullError: No space; the folder has no root config.json then.
         """
         if not safe_serialization or variant is not None:
             raise SamplingError("A model is written as plain safetensors.", "Leave safe_serialization and variant out.")
@@ -262,43 +247,26 @@ class ParisPipeline(DiffusionPipeline):
         model = Ensemble(self.experts, self.router)
         field = VelocityField(model, prompts, settings.guidance, settings.routing, uniforms)
         trace = TraceRecorder(field.numbers)
-        x = self._integrate(field, x, settings.num_steps, self._steps(settings, generators), callbacks, trace)
+        steps = steps_of(self.scheduler, settings, self.experts.config.num_patches, generators, self.device)
+        x = self._integrate(field, x, steps, callbacks, trace)
         images = x if output_type == "latent" else as_output(self.codec.decode(x), output_type)
         routed = trace.trace() if return_routing else None
         if not return_dict:
             return (images,) if routed is None else (images, routed)
         return ParisPipelineOutput(images=images, routing=routed)
 
-    def _steps(
-        self, settings: SamplingSettings, generators: torch.Generator | list[torch.Generator]
-    ) -> tuple[Solver, list[float], Tensor]:
-        """The solver, the flow times that it stops at, and the timestep of each step in diffusers' scale."""
-        times = flow_times(settings.num_steps, settings.time_shift)
-        if self.scheduler is None:
-            return new_solver(settings.solver), times, torch.tensor(times[:-1], dtype=torch.float32) * TIMESTEPS
-        num_patches = self.experts.config.num_patches
-        solver = SchedulerSolver(self.scheduler, times[:-1], num_patches, generators, self.device)
-        return solver, solver.times, solver.timesteps
-
     def _integrate(
-        self,
-        field: VelocityField,
-        x: Tensor,
-        num_steps: int,
-        steps: tuple[Solver, list[float], Tensor],
-        callbacks: Callbacks,
-        trace: TraceRecorder,
+        self, field: VelocityField, x: Tensor, steps: Steps, callbacks: Callbacks, trace: TraceRecorder
     ) -> Tensor:
         """The pictures at the end, or after the step in which a callback has set `interrupt`."""
-        solver, times, timesteps = steps
-        starts = (timesteps / TIMESTEPS).tolist()
-        self.interrupt, self.num_timesteps, shown = False, len(timesteps), 0
-        with self.progress_bar(total=num_steps) as bar:
-            for step in integrate(field, x, times, solver):
+        starts = (steps.timesteps / TIMESTEPS).tolist()
+        self.interrupt, self.num_timesteps, shown = False, len(starts), 0
+        with self.progress_bar(total=steps.num_steps) as bar:
+            for step in integrate(field, x, steps.times, steps.solver):
                 trace.add(starts[step.number], step.weights)
-                x = step.x = callbacks(step.number, timesteps[step.number], step.x, step.weights)
+                x = step.x = callbacks(step.number, steps.timesteps[step.number], step.x, step.weights)
                 # A scheduler of second order makes two evaluations a step.
-                done = (step.number + 1) * num_steps // len(timesteps)
+                done = (step.number + 1) * steps.num_steps // len(starts)
                 bar.update(done - shown)
                 shown = done
                 if self.interrupt:

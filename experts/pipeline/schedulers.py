@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from torch import Tensor
 
 from paris.experts.errors import LayoutError, SamplingError
 from paris.experts.release.layout_files import read_json, write_json
-from paris.experts.sampling.solvers import Velocity
+from paris.experts.sampling.settings import SamplingSettings
+from paris.experts.sampling.solvers import Solver, Velocity, flow_times, new_solver
 
 TIMESTEPS = 1000.0
 """What diffusers calls flow time 1."""
@@ -58,7 +60,7 @@ class SchedulerSolver:
         self._scheduler, self._number = scheduler, 0
         _set_timesteps(scheduler, times, num_patches, device)
         self.timesteps: Tensor = scheduler.timesteps
-        """One an evaluation, from 1000 down; a scheduler of second order makes two evaluations a step."""
+        """One an evaluation, from 1000 down."""
         sigmas = [float(sigma) for sigma in scheduler.sigmas.tolist()]
         _check_sigmas(scheduler, sigmas, len(self.timesteps))
         # The noise levels, not timesteps / 1000: some schedulers round their timesteps to integers.
@@ -72,6 +74,35 @@ class SchedulerSolver:
         timestep = self.timesteps[self._number]
         self._number += 1
         return self._scheduler.step(velocity, timestep, x, return_dict=False, **self._extra)[0]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The steps of one sampling run."""
+
+    solver: Solver
+    times: list[float]
+    """Flow times, one more than there are evaluations by the sampling loop."""
+    timesteps: Tensor
+    """Where each evaluation begins, in diffusers' scale."""
+    num_steps: int
+    """As a person counts them: a scheduler of second order makes two evaluations a step."""
+
+
+def steps_of(
+    scheduler: Any,
+    settings: SamplingSettings,
+    num_patches: int,
+    generator: torch.Generator | list[torch.Generator],
+    device: torch.device,
+) -> Steps:
+    """The steps by a scheduler, or by the solver of the settings if there is none; see `SchedulerSolver`."""
+    times = flow_times(settings.num_steps, settings.time_shift)
+    if scheduler is None:
+        timesteps = torch.tensor(times[:-1], dtype=torch.float32) * TIMESTEPS
+        return Steps(new_solver(settings.solver), times, timesteps, settings.num_steps)
+    solver = SchedulerSolver(scheduler, times[:-1], num_patches, generator, device)
+    return Steps(solver, solver.times, solver.timesteps, settings.num_steps)
 
 
 def check_scheduler(scheduler: Any) -> None:

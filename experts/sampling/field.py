@@ -89,7 +89,7 @@ class VelocityField:
         self._routing = RoutingRun(routing, posterior, known and known.log_posterior, uniforms)
         self._guidance, self._routers = GuidanceRun(guidance), {router}
         self._negative_posterior: Posterior | None = None
-        if guidance.is_away_from_ensemble and negative is not None and uniforms is not None:
+        if negative is not None and uniforms is not None and guidance.is_away_from_ensemble:
             unconditional = _cached(model.router, negative) if sees_prompt else router
             evidence = None if known is None or sees_prompt else known.negative_evidence
             self._negative_posterior = Posterior(self.numbers, unconditional, evidence)
