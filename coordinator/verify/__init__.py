@@ -1,19 +1,19 @@
 """The verification ladder: is this submission the expert that its lease asked for? Cheapest check first.
 
-    case.py            what a verification needs: VerificationCase, CASE.json
-    report.py          what it found: checks, rungs, Report, OUT.json
+    case.py            the input: VerificationCase, CASE.json
+    report.py          the result: checks, rungs, Report, OUT.json
     bounds.py          every threshold, with its reason
     hub_reads.py       reading a pull request at one commit
-    envelope_rung.py   1  who signed what; sizes before bytes
+    envelope_rung.py   1  signatures, lease, files; sizes before bytes
     header.py             safetensors headers, read without loading
     tensor_reads.py       one tensor at a time from a checked file
     structure_rung.py  2  exactly the model's tensors, finite, of sane size
-    novelty_rung.py    3  neither the initial weights nor somebody else's
-    skill_rung.py      4  good at its own cluster, and at its own most
+    novelty_rung.py    3  neither the initial weights nor a copy of another submission
+    skill_rung.py      4  better than the initial weights, and best on its own cluster
     yardsticks.py         experts of other clusters, of the same objective or another
     scoring.py            losses on secret rows and on training batches
     statistics.py         the paired bootstrap
-    ladder.py          rung after rung, until one refuses
+    ladder.py          rung after rung, until a check fails
     __main__.py        the child process: python -m paris.coordinator.verify CASE.json OUT.json
 
 Importing this package imports no torch; `ladder` does.

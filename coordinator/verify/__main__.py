@@ -1,7 +1,7 @@
 """The child process: python -m paris.coordinator.verify CASE.json OUT.json
 
-Ends with 0 when there is a verdict, accepted or not; with another code, and one line on stderr, when the submission
-could not be verified (the Hub did not answer, something of the organiser's is missing): then it is tried again.
+Exits with 0 when there is a verdict, accepted or not. Exits with another code, and one line on stderr, when the
+submission could not be verified (the Hub did not answer, a file of the organiser is missing); the caller tries again.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
     from paris.experts.errors import ExpertError
     from paris.experts.frozen.text import PromptWarning
 
-    # Held-out captions have words that no volunteer was shown; that is meant so.
+    # Held-out captions contain words that no training caption has, on purpose.
     warnings.simplefilter("ignore", PromptWarning)
     if case.num_threads is not None:
         torch.set_num_threads(case.num_threads)

@@ -1,7 +1,7 @@
-"""What a verification needs to know, as one file that the coordinator writes and the child process reads.
+"""The input of a verification: one file that the coordinator writes and the child process reads.
 
-CASE.json    VerificationCase, mode 0600: it holds the seed of the secret draws. The service hands the Hub token
-             over in the environment and removes the file afterwards
+CASE.json    VerificationCase, mode 0600: it contains the seed of the secret draws. The service passes the Hub token in
+             the environment and removes the file afterwards
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from paris.protocol.records import Lease, PublicKey, RunSpec, Settings, Sha256, 
 
 
 class OtherCheckpoint(BaseModel):
-    """A checkpoint of the run that was accepted before the one that is judged."""
+    """A checkpoint of the run that was submitted before the one that is judged."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     task_id: TaskId
@@ -27,15 +27,15 @@ class OtherCheckpoint(BaseModel):
     sha256: Sha256
     volunteer: PublicKey
     path: Path | None = None
-    """Its verified file here; None while it has not been downloaded: then only the digest is compared."""
+    """Its verified local file; None before it is downloaded: then only the digest is compared."""
     objective: Settings = {}
-    """What it learned to predict, as its task says; empty: flow matching."""
+    """The training objective of its task; empty: flow matching."""
     registered: bool = False
     """Whether it is an expert of the run; only those serve as yardsticks of skill."""
 
 
 class VerificationCase(BaseModel):
-    """One submission and everything it is judged by."""
+    """One submission and everything that it is judged by."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     run_id: str
@@ -45,24 +45,24 @@ class VerificationCase(BaseModel):
     task: Task
     lease: Lease
     submission: str
-    """The sealed Submission record, as text, exactly as it came from the DHT or the Hub."""
+    """The sealed Submission record, as text, exactly as received from the DHT or the Hub."""
     received_at: float
     """When the coordinator first saw the submission, UTC seconds by its own clock."""
     hub_endpoint: str
     token: str | None = Field(default=None, repr=False)
     work_dir: Path
-    """The verified file stays here as `candidate/expert.safetensors`."""
+    """The verified file stays there as `candidate/expert.safetensors`."""
     heldout: tuple[Path, ...]
-    """Secret rows, one shard file a cluster, in the order of the clusters."""
+    """Secret rows, one shard file for each cluster, in the order of the clusters."""
     shards: tuple[Path, ...] = ()
     """Published shards of the task's own cluster; without them the claimed loss is not checked."""
     text_folder: Path
     """The run's parts: text encoder, codec, initial weights."""
     others: tuple[OtherCheckpoint, ...] = ()
-    """Only those that came in before this one: of two equal submissions the first is the original."""
+    """Only those received before this one: of two equal submissions the first is the original."""
     seed: Annotated[int, Field(ge=0, lt=2**63, repr=False)]
-    """Secret: decides which rows, times and noises are drawn. The same for all submissions of a run, so that they
-    are comparable; never published."""
+    """Secret: decides which rows, times and noises are drawn. The same for all submissions of a run, so that their
+    scores can be compared; never published."""
     bounds: VerificationBounds = VerificationBounds()
     device: str = "cpu"
     num_threads: Annotated[int, Field(ge=1)] | None = None
@@ -70,12 +70,12 @@ class VerificationCase(BaseModel):
 
     @property
     def candidate(self) -> Path:
-        """Where the submission's file is put once its size and digest are known to be right."""
+        """Path of the submitted file, once its size and digest have been checked."""
         return self.work_dir / "candidate" / WEIGHTS_FILE
 
 
 def write_case(case: VerificationCase, path: Path) -> None:
-    """Write a case for the child process, readable by its owner alone."""
+    """Write a case for the child process, readable by its owner only."""
     write_whole(path, case.model_dump_json(indent=1).encode(), mode=0o600)
 
 
@@ -83,7 +83,7 @@ def read_case(path: Path) -> VerificationCase:
     """Read a case.
 
     Raises:
-        ConfigError: The file is missing, or is not a case.
+        ConfigError: The file is missing or malformed.
     """
     try:
         return VerificationCase.model_validate_json(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Rung 1: the lease holder signed these files, they are all that the pull request changes, and they are what arrives.
+"""Rung 1: the lease holder signed these files, the pull request changes nothing else, and the download matches them.
 
 Sizes and digests are compared with the Hub's metadata before the first byte is fetched.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from paris.coordinator.verify.case import VerificationCase
-from paris.coordinator.verify.hub_reads import HubReads, MissingOnHub, RemoteFile, TooLarge
+from paris.coordinator.verify.hub_reads import HubReads, NotOnHub, RemoteFile, TooLarge
 from paris.coordinator.verify.report import Checks
 from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import ParisError
@@ -18,8 +18,8 @@ from paris.protocol.records import Submission, SubmittedFile
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What rung 1 has established: from here on, only this file at this commit is meant."""
+class Candidate:
+    """The submitted file, pinned to one commit: what the later rungs judge."""
 
     submission: Submission
     commit: str
@@ -29,44 +29,41 @@ class Judged:
     num_bytes: int
 
 
-def climb_envelope(case: VerificationCase, checks: Checks, max_bytes: int) -> Judged:
-    """Carry out rung 1 and bring the file here.
+def check_envelope(case: VerificationCase, checks: Checks, max_bytes: int) -> Candidate:
+    """Check signature, lease and files, and download the checkpoint to `case.candidate`.
 
     Args:
-        case: The case.
-        checks: Receives what is measured.
+        case: The submission and its context.
+        checks: Records the measurements.
         max_bytes: Largest file that the run's model can need.
 
-    Returns:
-        What is judged from here on; the file is at `case.candidate`.
-
     Raises:
-        Refused: A check does not pass; nothing of the submission is kept.
-        HubError: The Hub could not be asked.
+        CheckFailed: A check failed; nothing of the submission is kept.
+        HubError: The Hub did not answer or refused.
     """
-    envelope = _signed(case.submission.encode(), case, checks)
+    envelope = _open_signed(case.submission.encode(), case, checks)
     submission = envelope.payload
-    _held_lease(case, envelope, checks)
-    declared = _declared(case, submission, checks, max_bytes)
+    _check_lease(case, envelope, checks)
+    declared = _declared_file(case, submission, checks, max_bytes)
     commit, pull_request = submission.commit, submission.pull_request
     checks.require(
         "pinned", commit is not None and pull_request is not None, "the submission names no pull request and commit"
     )
     if commit is None or pull_request is None:
-        raise ValueError("A submission without a commit passed the check that demands one.")
+        raise ValueError("A submission without a commit passed the check that requires one.")
     hub = HubReads(case.hub_endpoint, case.token, case.run.model_repo)
-    _head(hub, pull_request, commit, case, checks)
-    present = _changed(hub, commit, case, checks)
+    _check_head(hub, pull_request, commit, case, checks)
+    present = _check_changes(hub, commit, case, checks)
     folder = submission_folder(case.task.task_id, case.lease.attempt, case.lease.volunteer)
-    remote = _metadata(present, folder, declared, case, checks)
+    remote = _check_metadata(present, folder, declared, case, checks)
     _fetch(hub, remote, commit, declared, case, checks)
-    _inner_record(hub, f"{folder}/{SUBMISSION_FILE}", commit, envelope, case, checks)
+    _check_inner_record(hub, f"{folder}/{SUBMISSION_FILE}", commit, envelope, case, checks)
     checks.at_most("size", declared.bytes, max_bytes, "bytes of the checkpoint")
-    return Judged(submission, commit, pull_request, remote.path, declared.sha256, declared.bytes)
+    return Candidate(submission, commit, pull_request, remote.path, declared.sha256, declared.bytes)
 
 
-def _signed(data: bytes, case: VerificationCase, checks: Checks) -> Envelope[Submission]:
-    """Open a sealed submission; any flaw is a refusal, not an error."""
+def _open_signed(data: bytes, case: VerificationCase, checks: Checks) -> Envelope[Submission]:
+    """Open a sealed submission; an invalid one fails a check."""
     try:
         envelope = open_envelope(data, run_id=case.run_id, coordinator=case.coordinator, now=None)
     except (ParisError, ValueError) as error:
@@ -78,9 +75,9 @@ def _signed(data: bytes, case: VerificationCase, checks: Checks) -> Envelope[Sub
     return envelope  # type: ignore[return-value]
 
 
-def _held_lease(case: VerificationCase, envelope: Envelope[Submission], checks: Checks) -> None:
+def _check_lease(case: VerificationCase, envelope: Envelope[Submission], checks: Checks) -> None:
     submission, lease, task = envelope.payload, case.lease, case.task
-    checks.require("signature", True, "the signature holds")
+    checks.require("signature", True, "the signature is valid")
     holder = f"signed by {envelope.signer[:12]}, but the lease is held by {lease.volunteer[:12]}"
     checks.require("lease-holder", envelope.signer == lease.volunteer, holder)
     checks.require("lease-id", submission.lease_id == lease.lease_id, "the submission names another lease")
@@ -98,11 +95,11 @@ def _held_lease(case: VerificationCase, envelope: Envelope[Submission], checks: 
             f"late work: the lease was {lease.state}, ended {late_s:.0f} s before; the task has no expert yet"
         )
     checks.at_least("steps", submission.steps, task.steps, "training steps that the volunteer claims")
-    checks.require("repo", submission.repo == case.run.model_repo, f"the run's models stand in {case.run.model_repo}")
+    checks.require("repo", submission.repo == case.run.model_repo, f"the run's model repo is {case.run.model_repo}")
 
 
-def _declared(case: VerificationCase, submission: Submission, checks: Checks, max_bytes: int) -> SubmittedFile:
-    """The one checkpoint that is declared. Its path may be given within the repo or within the submission's folder."""
+def _declared_file(case: VerificationCase, submission: Submission, checks: Checks, max_bytes: int) -> SubmittedFile:
+    """The one declared checkpoint; its path may be relative to the repo or to the submission's folder."""
     folder = submission_folder(case.task.task_id, case.lease.attempt, case.lease.volunteer)
     allowed = {WEIGHTS_FILE, f"{folder}/{WEIGHTS_FILE}"}
     odd = [file.path for file in submission.files if file.path not in allowed]
@@ -113,7 +110,7 @@ def _declared(case: VerificationCase, submission: Submission, checks: Checks, ma
     return declared
 
 
-def _head(hub: HubReads, pull_request: int, commit: str, case: VerificationCase, checks: Checks) -> None:
+def _check_head(hub: HubReads, pull_request: int, commit: str, case: VerificationCase, checks: Checks) -> None:
     head = hub.head_of(pull_request)
     if head is None:
         checks.require("pull-request", False, f"there is no pull request {pull_request} on the Hub")
@@ -126,11 +123,11 @@ def _head(hub: HubReads, pull_request: int, commit: str, case: VerificationCase,
     checks.remark(f"{note}; the signed commit was judged")
 
 
-def _changed(hub: HubReads, commit: str, case: VerificationCase, checks: Checks) -> dict[str, RemoteFile]:
-    """Refuse a pull request that touches anything outside its folder; return what the repo holds at the commit."""
+def _check_changes(hub: HubReads, commit: str, case: VerificationCase, checks: Checks) -> dict[str, RemoteFile]:
+    """Check that the pull request changes its own folder only; return the repo's files at the commit."""
     try:
         base, present = hub.base_of(commit), hub.files_at(commit)
-    except MissingOnHub as error:
+    except NotOnHub as error:
         checks.require("commit", False, str(error))
         raise
     before = hub.files_at(base) if base is not None else {}
@@ -145,10 +142,10 @@ def _changed(hub: HubReads, commit: str, case: VerificationCase, checks: Checks)
     return present
 
 
-def _metadata(
+def _check_metadata(
     present: dict[str, RemoteFile], folder: str, declared: SubmittedFile, case: VerificationCase, checks: Checks
 ) -> RemoteFile:
-    """Compare what the Hub holds with what was signed, before any byte is fetched."""
+    """Compare the Hub's metadata with the signed submission, before any byte is fetched."""
     here = {path: file for path, file in present.items() if path.startswith(f"{folder}/")}
     allowed = {f"{folder}/{WEIGHTS_FILE}", f"{folder}/{SUBMISSION_FILE}"}
     checks.none("extra-files", sorted(here.keys() - allowed), "files beside the declared ones")
@@ -178,18 +175,18 @@ def _fetch(
     )
 
 
-def _inner_record(
+def _check_inner_record(
     hub: HubReads, path: str, commit: str, outer: Envelope[Submission], case: VerificationCase, checks: Checks
 ) -> None:
-    """The signed copy inside the pull request says the same; it was written before the commit had a name."""
+    """Check that the signed copy inside the pull request agrees, but for the commit, which it could not know."""
     local = case.work_dir / SUBMISSION_FILE
     try:
         hub.download(path, commit, local, max_bytes=case.bounds.max_json_bytes)
     except TooLarge as error:
         checks.require("record-size", False, str(error))
         raise
-    inner = _signed(local.read_bytes().strip(), case, checks)
-    checks.require("record-signer", inner.signer == outer.signer, f"{SUBMISSION_FILE} is signed by somebody else")
+    inner = _open_signed(local.read_bytes().strip(), case, checks)
+    checks.require("record-signer", inner.signer == outer.signer, f"{SUBMISSION_FILE} is signed by another key")
     expected = outer.payload.model_copy(update={"pull_request": None, "commit": None})
     found = inner.payload.model_copy(update={"pull_request": None, "commit": None})
     differing = [name for name in Submission.model_fields if getattr(expected, name) != getattr(found, name)]

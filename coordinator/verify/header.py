@@ -4,7 +4,7 @@
     N bytes     JSON: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, "__metadata__": {...}}
     the rest    the tensors' bytes; offsets count from here
 
-Pure Python: no library meets the file before these checks have passed.
+Pure Python: no library reads the file before these checks have passed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """One tensor as the header describes it."""
+    """The header's description of one tensor."""
 
     name: str
     dtype: str
@@ -43,7 +43,7 @@ def read_header(path: Path, checks: Checks, *, max_bytes: int, max_depth: int) -
 
     Args:
         path: A local file.
-        checks: Receives what is measured.
+        checks: Records the measurements.
         max_bytes: Largest header.
         max_depth: Deepest nesting of its JSON, counting the outermost object as 1.
 
@@ -51,7 +51,7 @@ def read_header(path: Path, checks: Checks, *, max_bytes: int, max_depth: int) -
         The tensors by name; their byte ranges fill the rest of the file without gap or overlap.
 
     Raises:
-        Refused: The file is not a sound safetensors file.
+        CheckFailed: The file is not a valid safetensors file.
     """
     file_bytes = path.stat().st_size
     with path.open("rb") as file:
@@ -97,7 +97,7 @@ def _depth(raw: bytes) -> int:
 
 
 def _entries(document: dict[str, Any], start: int, checks: Checks) -> list[TensorEntry]:
-    """Read all tensors' descriptions, one kind of flaw after the other, because each check relies on those before."""
+    """Check one property of all tensors after the other: each check relies on those before it."""
     odd = [name for name, value in document.items() if not isinstance(value, dict) or value.keys() != _FIELDS]
     checks.none("header-entry", odd, f"tensors that are not described by {sorted(_FIELDS)}")
     odd = [
@@ -134,7 +134,7 @@ def _are_sizes(value: Any) -> bool:
 
 
 def _require_tiling(entries: list[TensorEntry], start: int, file_bytes: int, checks: Checks) -> None:
-    """The tensors lie one after another: no overlap, no hole that could carry something else, no byte beyond."""
+    """Check that the tensors follow each other without overlap or gap, up to the end of the file."""
     ordered = sorted(entries, key=lambda entry: (entry.begin, entry.end))
     ends = [start, *(entry.end for entry in ordered)]
     odd = [entry.name for entry, end in zip(ordered, ends, strict=False) if entry.begin != end]

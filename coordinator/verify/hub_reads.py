@@ -1,6 +1,6 @@
-"""Reading a pull request at one commit: what stands there, how large it is, and its bytes under a hard cap.
+"""Read a pull request at one commit: its files, their sizes, and their bytes under a hard cap.
 
-Nothing here follows a moving ref but the one question where the pull request's head is now.
+Everything but `head_of` reads at a fixed commit, never at a ref that can move.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ _TIMEOUT_S = 30.0
 _CHUNK_BYTES = 1 << 20
 
 
-class MissingOnHub(LookupError):
-    """The Hub says that this commit or file does not exist."""
+class NotOnHub(LookupError):
+    """The commit or file does not exist on the Hub."""
 
 
 class TooLarge(ValueError):
-    """The Hub sent more bytes than it announced."""
+    """The Hub sent more bytes than the cap."""
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file as the Hub describes it, before any byte of it is here."""
+    """The Hub's metadata of a file."""
 
     path: str
     num_bytes: int
     blob_id: str
     sha256: str | None
-    """Digest of the content; None for a file that is not kept by content."""
+    """Digest of the content; None for a file outside LFS."""
 
 
 class HubReads:
-    """The questions that verification asks of the run's model repo.
+    """Read access to the run's model repo.
 
     Args:
-        endpoint: The Hub's address.
+        endpoint: URL of the Hub.
         token: The organiser's token, or None for a public repo.
         repo: `org/name`.
     """
@@ -58,21 +58,21 @@ class HubReads:
         self._repo = repo
 
     def head_of(self, pull_request: int) -> str | None:
-        """The commit that a pull request points to now, 40 hex digits; None where there is no such pull request."""
+        """The current head of a pull request, 40 hex digits; None if there is no such pull request."""
         with self._answers(f"the refs of {self._repo}"):
             refs = self._api.list_repo_refs(self._repo, include_pull_requests=True)
         heads = {ref.ref: ref.target_commit for ref in refs.pull_requests or ()}
         return heads.get(f"refs/pr/{pull_request}")
 
     def base_of(self, commit: str) -> str | None:
-        """The newest commit of the main branch that this commit builds on; None where they share no history."""
+        """The newest commit of the main branch that this commit builds on; None if they share no history."""
         with self._answers(f"the history of {commit[:12]}"):
             main = {step.commit_id for step in self._api.list_repo_commits(self._repo, revision="main")}
             steps = [step.commit_id for step in self._api.list_repo_commits(self._repo, revision=commit)]
         return next((step for step in steps if step in main), None)
 
     def is_ancestor(self, commit: str, head: str) -> bool:
-        """Whether a commit is part of the history of another."""
+        """Whether `commit` is in the history of `head`."""
         with self._answers(f"the history of {head[:12]}"):
             return any(step.commit_id == commit for step in self._api.list_repo_commits(self._repo, revision=head))
 
@@ -80,7 +80,7 @@ class HubReads:
         """Every file of the repo at a commit, by path.
 
         Raises:
-            MissingOnHub: There is no such commit.
+            NotOnHub: There is no such commit.
             HubError: The Hub does not answer, or refuses.
         """
         with self._answers(f"the files at {commit[:12]}"):
@@ -93,14 +93,14 @@ class HubReads:
         Args:
             path: Within the repo.
             commit: 40 hex digits.
-            target: Where to; written whole or not at all.
-            max_bytes: The cap, whatever the Hub announced.
+            target: Destination; written whole or not at all.
+            max_bytes: The cap, whatever size the Hub announced.
 
         Returns:
             The SHA-256 of the bytes that arrived.
 
         Raises:
-            MissingOnHub: There is no such file.
+            NotOnHub: There is no such file.
             TooLarge: More than `max_bytes` came; nothing is kept.
             HubError: The Hub does not answer, refuses, or breaks off; nothing is kept.
         """
@@ -116,7 +116,7 @@ class HubReads:
 
     def _stream(self, path: str, commit: str, partial: Path, max_bytes: int) -> str:
         url = hf_hub_url(self._repo, path, revision=commit, endpoint=self._endpoint)
-        # identity: a compressed answer could be small on the wire and huge on disk.
+        # identity: a compressed response could be small on the wire and huge on disk.
         headers = {**self._headers, "accept-encoding": "identity"}
         hasher, received = hashlib.sha256(), 0
         request = http_stream_backoff(
@@ -136,11 +136,11 @@ class HubReads:
 
     @contextmanager
     def _answers(self, what: str) -> Iterator[None]:
-        """Sort the client's errors into findings about the submission and trouble with the Hub."""
+        """Turn the client's errors into `NotOnHub`, which concerns the submission, or `HubError`."""
         try:
             yield
         except (RevisionNotFoundError, EntryNotFoundError) as error:
-            raise MissingOnHub(f"The Hub does not have {what}.") from error
+            raise NotOnHub(f"The Hub does not have {what}.") from error
         except (HfHubHTTPError, HTTPError) as error:
             raise HubError(
                 f"The Hub at {self._endpoint} did not give {what}: {error}.",

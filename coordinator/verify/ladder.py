@@ -1,4 +1,4 @@
-"""Rung after rung, cheapest first, until one refuses or all have passed."""
+"""The verification ladder: rung after rung, the cheapest first, until a check fails or all have passed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TypeVar
 from torch import Tensor
 
 from paris.coordinator.verify.case import VerificationCase
-from paris.coordinator.verify.envelope_rung import Judged, climb_envelope
-from paris.coordinator.verify.novelty_rung import climb_novelty
-from paris.coordinator.verify.report import Check, Checks, Refused, Report, RungName, RungReport, rejection
-from paris.coordinator.verify.skill_rung import climb_skill
-from paris.coordinator.verify.structure_rung import climb_structure, largest_file
+from paris.coordinator.verify.envelope_rung import Candidate, check_envelope
+from paris.coordinator.verify.novelty_rung import check_novelty
+from paris.coordinator.verify.report import Check, CheckFailed, Checks, Report, RungName, RungReport, rejection
+from paris.coordinator.verify.skill_rung import check_skill
+from paris.coordinator.verify.structure_rung import check_structure, largest_file
 from paris.experts.models.initial_weights import InitialWeights, starting_expert
 from paris.experts.models.presets import ModelConfig
 
@@ -25,70 +25,72 @@ def verify(case: VerificationCase, progress: Callable[[str], None]) -> Report:
     """Judge one submission.
 
     Args:
-        case: The submission and all that it is judged by.
+        case: The submission and everything that it is judged by.
         progress: Receives a sentence after each rung.
 
     Returns:
         The report, accepted or not. The verified file stays at `case.candidate`.
 
     Raises:
-        HubError: The Hub could not be asked; nothing is decided.
-        NotReadyError: Something of the organiser's own is missing; nothing is decided.
+        HubError: The Hub did not answer; nothing is decided.
+        NotReadyError: A file of the organiser is missing; nothing is decided.
     """
-    return _Climb(case, progress).run()
+    return _Verification(case, progress).run()
 
 
-class _Climb:
-    """The state of one verification on its way up."""
+class _Verification:
+    """The state of one verification."""
 
     def __init__(self, case: VerificationCase, progress: Callable[[str], None]) -> None:
         self._case = case
         self._progress = progress
         self._config: ModelConfig = ModelConfig.from_settings(case.run.model)
-        self._judged: Judged | None = None
+        self._candidate: Candidate | None = None
         self._rungs: list[RungReport] = []
 
     def run(self) -> Report:
-        refusal: tuple[RungName, Check] | None = None
         try:
-            self._envelope()
-            self._weights()
-        except _Stopped as stopped:
-            refusal = stopped.rung, stopped.check
-        return self._report(refusal)
+            self._climb()
+        except _RungFailed as failed:
+            return self._report(rejection(failed.rung, failed.check), accepted=False)
+        return self._report("All rungs passed.", accepted=True)
 
-    def _envelope(self) -> None:
-        case, largest = self._case, largest_file(self._config, self._case.bounds)
+    def _climb(self) -> None:
+        case, config = self._case, self._config
 
-        def climb(checks: Checks) -> None:
-            self._judged = climb_envelope(case, checks, largest)
+        largest = largest_file(config, case.bounds)
+        candidate = self._rung("envelope", lambda checks: check_envelope(case, checks, largest))
+        self._candidate = candidate
 
-        self._rung("envelope", climb)
+        initial = self._initial_weights()
+        file = self._rung("structure", lambda checks: check_structure(case, config, initial, checks))
+        self._rung("novelty", lambda checks: check_novelty(case, file, initial, candidate.sha256, checks))
 
-    def _weights(self) -> None:
-        """Rungs 2 to 4, which read the fetched file."""
-        case, judged = self._case, self._judged
-        if judged is None:
-            raise ValueError("Rung 1 passed without naming what is judged.")
-        named = case.run.initial_weights
-        weights = InitialWeights.from_settings(named.model_dump()) if named else None
-        start = starting_expert(self._config, case.run.seed, weights, case.text_folder)
-        initial: Mapping[str, Tensor] = start.state_dict()
-        file = self._rung("structure", lambda checks: climb_structure(case, self._config, initial, checks))
-        self._rung("novelty", lambda checks: climb_novelty(case, file, initial, judged.sha256, checks))
-        claimed = judged.submission.final_loss
-        self._rung("skill", lambda checks: climb_skill(case, self._config, file, initial, claimed, checks))
+        claimed = candidate.submission.final_loss
+        self._rung("skill", lambda checks: check_skill(case, config, file, initial, claimed, checks))
 
-    def _rung(self, name: RungName, climb: Callable[[Checks], T]) -> T:
-        """Climb one rung, time it, and put down what it measured."""
+    def _initial_weights(self) -> Mapping[str, Tensor]:
+        """The weights that every expert of the run started from, by name."""
+        run = self._case.run
+        weights = InitialWeights.from_settings(run.initial_weights.model_dump()) if run.initial_weights else None
+        expert = starting_expert(self._config, run.seed, weights, self._case.text_folder)
+        state: Mapping[str, Tensor] = expert.state_dict()
+        return state
+
+    def _rung(self, name: RungName, check: Callable[[Checks], T]) -> T:
+        """Run one rung's checks, time them and add them to the report.
+
+        Raises:
+            _RungFailed: A check failed.
+        """
         checks, began = Checks(), time.monotonic()
         try:
-            found = climb(checks)
-        except Refused as refused:
-            self._add(name, checks, refused.check, began)
-            raise _Stopped(name, refused.check) from refused
+            result = check(checks)
+        except CheckFailed as failed:
+            self._add(name, checks, failed.check, began)
+            raise _RungFailed(name, failed.check) from failed
         self._add(name, checks, _headline(name, checks), began)
-        return found
+        return result
 
     def _add(self, name: RungName, checks: Checks, headline: Check, began: float) -> None:
         seconds = time.monotonic() - began
@@ -104,28 +106,27 @@ class _Climb:
         word = "passed" if rung.passed else "refused"
         self._progress(f"{name} {word} in {seconds:.1f} s: {headline.sentence()}")
 
-    def _report(self, refusal: tuple[RungName, Check] | None) -> Report:
-        case, judged = self._case, self._judged
-        reason = "All rungs passed." if refusal is None else rejection(*refusal)
+    def _report(self, reason: str, *, accepted: bool) -> Report:
+        case, candidate = self._case, self._candidate
         return Report(
             task_id=case.task.task_id,
             attempt=case.lease.attempt,
             lease_id=case.lease.lease_id,
             volunteer=case.lease.volunteer,
-            accepted=refusal is None,
+            accepted=accepted,
             reason=reason,
             rungs=tuple(self._rungs),
             repo=case.run.model_repo,
-            commit=judged.commit if judged else None,
-            pull_request=judged.pull_request if judged else None,
-            path=judged.path if judged else None,
-            sha256=judged.sha256 if judged else None,
-            num_bytes=judged.num_bytes if judged else None,
-            local_path=case.candidate if judged else None,
+            commit=candidate.commit if candidate else None,
+            pull_request=candidate.pull_request if candidate else None,
+            path=candidate.path if candidate else None,
+            sha256=candidate.sha256 if candidate else None,
+            num_bytes=candidate.num_bytes if candidate else None,
+            local_path=case.candidate if candidate else None,
         )
 
 
-class _Stopped(Exception):
+class _RungFailed(Exception):
     def __init__(self, rung: RungName, check: Check) -> None:
         self.rung = rung
         self.check = check
@@ -133,5 +134,5 @@ class _Stopped(Exception):
 
 
 def _headline(name: RungName, checks: Checks) -> Check:
-    """The check that says most; the last one where that was not made."""
+    """The check that the verdict shows for a passed rung; the last one if the rung's usual headline was not made."""
     return next((check for check in reversed(checks.made) if check.name == _HEADLINES[name]), checks.made[-1])

@@ -1,7 +1,7 @@
-"""Rung 3: the weights moved away from the start, and not to where somebody else's are.
+"""Rung 3: the weights moved away from the initial ones, and are no copy of another submission.
 
-All experts of a run start from the same weights w0, so what an expert learned is its delta w - w0. Two trainings on
-different clusters go different ways; a copy goes the same way, and some noise on top turns it only a little.
+All experts of a run start from the same weights w0, so that an expert's training is its delta w - w0. Deltas of two
+trainings on different clusters have a small cosine; a copy has a cosine near 1, also with some noise on top.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ _BLOCK = 4096
 
 @dataclass
 class Overlap:
-    """Sums from which the cosine of two deltas follows, tensor by tensor."""
+    """Sums for the cosine of two deltas, accumulated tensor by tensor."""
 
     dot: float = 0.0
     square: float = 0.0
 
     def cosine(self, own_square: float) -> float:
-        """Cosine with a delta of this squared norm; 0 where either has no length."""
+        """Cosine with a delta of this squared norm; 0 if either is zero."""
         length = math.sqrt(self.square * own_square)
         return self.dot / length if length > 0 else 0.0
 
 
-def climb_novelty(
+def check_novelty(
     case: VerificationCase, file: TensorFile, initial: Mapping[str, Tensor], sha256: str, checks: Checks
 ) -> None:
-    """Carry out rung 3.
+    """Check the distance to the initial weights and the cosines with earlier submissions.
 
     Args:
-        case: The case, with the other checkpoints.
+        case: The submission and its context, with the other checkpoints.
         file: The submitted weights.
         initial: The run's initial weights.
         sha256: Digest of the submitted file.
-        checks: Receives what is measured.
+        checks: Records the measurements.
 
     Raises:
-        Refused: A check does not pass.
+        CheckFailed: A check failed.
         NotReadyError: Another checkpoint's file is missing.
     """
     bounds = case.bounds
@@ -76,12 +76,12 @@ def relative_distance(file: TensorFile, initial: Mapping[str, Tensor]) -> float:
 def cosines(
     case: VerificationCase, file: TensorFile, initial: Mapping[str, Tensor], others: list[OtherCheckpoint]
 ) -> list[float]:
-    """How alike each other checkpoint's delta is: the larger of the cosine over all weights and the tensors' median.
+    """Similarity to each other checkpoint: the larger of the cosine over all weights and the median over the tensors.
 
-    The median holds where a copy has its noise put into few tensors.
+    The median detects a copy whose noise is concentrated in few tensors.
 
     Args:
-        case: The case; its secret seed draws the blocks of large models.
+        case: Its secret seed draws the blocks of large models.
         file: The submitted weights.
         initial: The run's initial weights.
         others: Checkpoints with files.
@@ -109,7 +109,7 @@ def cosines(
 
 
 def _split(case: VerificationCase) -> tuple[list[OtherCheckpoint], list[OtherCheckpoint]]:
-    """Whose equality is a copy, and whose is honest work done twice: the volunteer's own, or another's on its task."""
+    """The other checkpoints, by what equality with them means: a copy, or honest work done twice on one task."""
     copied: list[OtherCheckpoint] = []
     repeated: list[OtherCheckpoint] = []
     for other in case.others:
@@ -121,7 +121,7 @@ def _split(case: VerificationCase) -> tuple[list[OtherCheckpoint], list[OtherChe
 
 
 def _blocks(case: VerificationCase, name: str, size: int, total: int) -> Iterator[tuple[int, int]]:
-    """Which stretches of a tensor are compared: all of it, or in large models its share in blocks drawn in secret."""
+    """First value and length of the compared parts of a tensor: all of it, or secretly drawn blocks in large models."""
     share = case.bounds.max_compared_values / total
     if share >= 1 or size <= _BLOCK:
         yield 0, size

@@ -1,4 +1,4 @@
-"""What verification found: single checks, gathered to rungs, gathered to a report.
+"""The result of a verification: checks, grouped by rung, in one report.
 
 OUT.json     Report
 """
@@ -21,11 +21,11 @@ _MAX_TEXT = 300
 
 
 class Check(BaseModel):
-    """One thing that was measured, and the bound it was held to."""
+    """One measurement and its bound."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     name: str
-    """Kebab-case, unique within its rung: the reason code."""
+    """The reason code in kebab-case, unique within its rung."""
     passed: bool
     figure: float
     bound: float
@@ -42,8 +42,8 @@ class Check(BaseModel):
         return f": {_shown(self.figure):.12g}, {self.sense} {_shown(self.bound):.12g} is {demand}"
 
 
-class Refused(Exception):
-    """A check did not pass; carries it to the ladder."""
+class CheckFailed(Exception):
+    """A check failed; the rest of the ladder is skipped."""
 
     def __init__(self, check: Check) -> None:
         self.check = check
@@ -51,59 +51,59 @@ class Refused(Exception):
 
 
 class Checks:
-    """The checks of one rung, in the order in which they were made. The first that fails ends the rung."""
+    """The checks of one rung, in order. The first that fails ends the rung."""
 
     def __init__(self) -> None:
         self.made: list[Check] = []
         self.remarks: list[str] = []
 
     def at_most(self, name: str, figure: float, bound: float, note: str) -> None:
-        """Hold a figure against an upper bound. Not a number counts as too large.
+        """Check an upper bound. NaN counts as too large.
 
         Raises:
-            Refused: It is larger.
+            CheckFailed: The figure is larger.
         """
         self._add(
             Check(name=name, passed=figure <= bound, figure=_finite(figure), bound=bound, sense="at most", note=note)
         )
 
     def at_least(self, name: str, figure: float, bound: float, note: str) -> None:
-        """Hold a figure against a lower bound. Not a number counts as too small.
+        """Check a lower bound. NaN counts as too small.
 
         Raises:
-            Refused: It is smaller.
+            CheckFailed: The figure is smaller.
         """
         shown = _finite(-figure)
         self._add(Check(name=name, passed=figure >= bound, figure=-shown, bound=bound, sense="at least", note=note))
 
     def none(self, name: str, offenders: list[str], note: str) -> None:
-        """Demand that a list of offenders is empty; the refusal names the first.
+        """Check that a list of offenders is empty; the note names the first.
 
         Raises:
-            Refused: There is one.
+            CheckFailed: It is not empty.
         """
         first = f" (first: {offenders[0][:80]})" if offenders else ""
         self.at_most(name, len(offenders), 0, note + first)
 
     def require(self, name: str, holds: bool, note: str) -> None:
-        """Demand that something holds; counts as 0 or 1 violations.
+        """Check a condition; counts as 0 or 1 violations.
 
         Raises:
-            Refused: It does not.
+            CheckFailed: It is false.
         """
         self.at_most(name, 0 if holds else 1, 0, note)
 
     def remark(self, text: str) -> None:
-        """Write down something that is no ground for refusal."""
+        """Note a fact that is no reason to refuse."""
         self.remarks.append(text)
 
     def _add(self, check: Check) -> None:
-        # Notes quote names from the submission: no control characters, no half surrogates that JSON cannot carry.
+        # Notes quote names from the submission: no control characters, no lone surrogates, which JSON cannot encode.
         note = "".join(letter if letter.isprintable() else "?" for letter in check.note)
         check = check.model_copy(update={"note": note})
         self.made.append(check)
         if not check.passed:
-            raise Refused(check)
+            raise CheckFailed(check)
 
 
 class RungReport(BaseModel):
@@ -113,13 +113,13 @@ class RungReport(BaseModel):
     name: RungName
     passed: bool
     headline: Check
-    """The check that failed, or else the one that says most about this rung."""
+    """The check that failed, or else the most informative one of this rung."""
     checks: tuple[Check, ...]
     remarks: tuple[str, ...] = ()
     seconds: float
 
     def record(self) -> Rung:
-        """The rung as it stands in the signed verdict."""
+        """The rung's entry in the signed verdict."""
         note = "; ".join((self.headline.note, *self.remarks))[:_MAX_TEXT]
         figure, bound = _shown(self.headline.figure), _shown(self.headline.bound)
         return Rung(rung=self.name, passed=self.passed, figure=figure, bound=bound, note=note)
@@ -138,7 +138,7 @@ class Report(BaseModel):
     """At most 300 characters; a rejection names the rung, the check, the figure and the bound."""
     rungs: tuple[RungReport, ...]
     commit: str | None = None
-    """40 hex digits: the commit that everything was read at."""
+    """40 hex digits: the commit at which everything was read."""
     repo: str
     pull_request: int | None = None
     path: str | None = None
@@ -146,10 +146,10 @@ class Report(BaseModel):
     sha256: str | None = None
     num_bytes: int | None = None
     local_path: Path | None = None
-    """The verified file here, once its digest was right."""
+    """The local file, once its digest has been checked."""
 
     def records(self) -> tuple[Rung, ...]:
-        """The rungs as they stand in the signed verdict."""
+        """The rungs of the signed verdict."""
         return tuple(rung.record() for rung in self.rungs)
 
     def verdict(self) -> Verdict:
@@ -166,21 +166,21 @@ class Report(BaseModel):
 
 
 def rejection(rung: str, check: Check) -> str:
-    """The reason of a refusal, cut to what a record holds."""
+    """The reason of a rejection, cut to the length that a record may have."""
     code, figures = f"{rung}/{check.name}: ", f"{check.figures()}."
     return code + check.note[: _MAX_TEXT - len(code) - len(figures)] + figures
 
 
 def write_report(report: Report, path: Path) -> None:
-    """Write a report whole."""
+    """Write a report, whole or not at all."""
     write_whole(path, report.model_dump_json(indent=1).encode())
 
 
 def read_report(path: Path) -> Report:
-    """Read what the child wrote.
+    """Read the report of the child process.
 
     Raises:
-        WorkerError: There is no report, or it is not one.
+        WorkerError: The file is missing or malformed.
     """
     try:
         return Report.model_validate_json(path.read_bytes())
@@ -189,7 +189,7 @@ def read_report(path: Path) -> Report:
 
 
 def _shown(figure: float) -> float:
-    """A count as it is; a measurement to four digits, so that verdicts tell little about the secret rows."""
+    """A count unchanged; a measurement to four digits, so that verdicts reveal little about the secret rows."""
     return figure if figure.is_integer() else float(f"{figure:.4g}")
 
 

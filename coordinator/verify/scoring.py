@@ -38,7 +38,7 @@ class Scoring:
     """Scores weights, all on the same rows with the same times and noises.
 
     Args:
-        case: Where the rows are, and the secret seed.
+        case: Paths of the rows, and the secret seed.
         config: The run's model.
 
     Raises:
@@ -70,8 +70,8 @@ class Scoring:
 
         Args:
             weights: Exactly the model's tensors, float32.
-            clusters: Which.
-            objective: What the expert learned to predict.
+            clusters: The clusters to score on.
+            objective: The expert's training objective.
             comparable: In terms that experts of all objectives share (`comparable_losses`), not in its own.
         """
         model, score = self._model(weights), comparable_losses if comparable else heldout_losses
@@ -88,7 +88,7 @@ class Scoring:
     def training_loss(self, weights: Mapping[str, Tensor]) -> float:
         """Mean loss on batches of the second half of the task's own training, steps drawn in secret.
 
-        They are the very batches, times and noises that the volunteer's training saw.
+        They are the same batches, times and noises as in the volunteer's training.
         """
         model, task = self._model(weights), self._training_task
         objective = task.training.objective
@@ -114,7 +114,7 @@ class Scoring:
         return model
 
     def _chosen(self, cluster: int, path: Path) -> tuple[Tensor, Tensor, Tensor]:
-        """Secret rows of a cluster as the model sees them: `[N, C, H, W]`, text `[N, L, E]` and mask `[N, L]`."""
+        """Secret rows of a cluster as model inputs: `[N, C, H, W]`, text `[N, L, E]` and mask `[N, L]`."""
         shard = ShardFile(path)
         generator = generator_for(self._case.seed, "heldout-rows", cluster)
         most = self._case.bounds.heldout_rows

@@ -1,8 +1,8 @@
-"""Rung 4: better than the start on its own cluster, most at home there, and as good as the volunteer says.
+"""Rung 4: better than the initial weights on its own cluster, best there, and as good as the volunteer claims.
 
-The losses are on secret rows, in the terms of the task's objective. Which cluster a model was trained on cannot be
-read off its gains alone, because some clusters are easier than others for every model. So each registered expert of
-another cluster serves as a yardstick (`yardsticks.py`).
+The losses are on secret rows, in the terms of the task's objective. The gains alone do not show which cluster a model
+was trained on, because some clusters are easier than others for every model. So each registered expert of another
+cluster serves as a yardstick (`yardsticks.py`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from paris.coordinator.verify.report import Checks
 from paris.coordinator.verify.scoring import Losses, Scoring
 from paris.coordinator.verify.statistics import Resampled, gain_over, lower_bound
 from paris.coordinator.verify.tensor_reads import TensorFile
-from paris.coordinator.verify.yardsticks import hold_against_peers, registered_elsewhere
+from paris.coordinator.verify.yardsticks import compare_with_peers, registered_on_other_clusters
 from paris.experts.models.presets import ModelConfig
 from paris.experts.objectives.objectives import FLOW_MATCHING, Objective
 
 
-def climb_skill(
+def check_skill(
     case: VerificationCase,
     config: ModelConfig,
     file: TensorFile,
@@ -30,18 +30,18 @@ def climb_skill(
     claimed_loss: float,
     checks: Checks,
 ) -> None:
-    """Carry out rung 4.
+    """Check gain, specialisation and claimed loss.
 
     Args:
-        case: The case.
+        case: The submission and its context.
         config: The run's model.
         file: The submitted weights.
         initial: The run's initial weights.
         claimed_loss: The training loss that the volunteer signed.
-        checks: Receives what is measured.
+        checks: Records the measurements.
 
     Raises:
-        Refused: A check does not pass.
+        CheckFailed: A check failed.
         NotReadyError: Secret rows or a registered expert are missing.
     """
     bounds, own, objective = case.bounds, case.task.cluster, Objective.from_settings(case.task.objective)
@@ -55,14 +55,14 @@ def climb_skill(
     note = f"fall of the held-out loss on cluster {own} against the initial weights"
     checks.at_least("gain", float(gain[0]), bounds.min_gain, note)
     if objective.kind == "epsilon":
-        _useful_in_sampling(case, scoring, resampled, weights, initial, checks)
+        _gain_in_sampling(case, scoring, resampled, weights, initial, checks)
     losses |= scoring.losses(weights, [cluster for cluster in scoring.clusters if cluster != own], objective)
-    _at_home(case, resampled, losses, start, checks)
-    hold_against_peers(case, scoring, resampled, weights, losses, start, checks)
-    _as_claimed(case, scoring, weights, claimed_loss, checks)
+    _home_cluster(case, resampled, losses, start, checks)
+    compare_with_peers(case, scoring, resampled, weights, losses, start, checks)
+    _claimed_loss(case, scoring, weights, claimed_loss, checks)
 
 
-def _useful_in_sampling(
+def _gain_in_sampling(
     case: VerificationCase,
     scoring: Scoring,
     resampled: Resampled,
@@ -70,7 +70,7 @@ def _useful_in_sampling(
     initial: Mapping[str, Tensor],
     checks: Checks,
 ) -> None:
-    """Asked for velocities it says more than none: an expert that learned them instead of the noise would not."""
+    """Check that an epsilon expert's implied velocities beat zero: those of one trained on velocities would not."""
     own, objective = case.task.cluster, Objective.from_settings(case.task.objective)
     start = scoring.losses(initial, [own], FLOW_MATCHING, comparable=True)
     losses = scoring.losses(weights, [own], objective, comparable=True)
@@ -79,28 +79,28 @@ def _useful_in_sampling(
     checks.at_least("gain-in-sampling", gain, case.bounds.min_gain, note)
 
 
-def _at_home(case: VerificationCase, resampled: Resampled, losses: Losses, start: Losses, checks: Checks) -> None:
-    """Where no yardstick stands: the other cluster may not gain far more than its own, beyond what chance explains.
+def _home_cluster(case: VerificationCase, resampled: Resampled, losses: Losses, start: Losses, checks: Checks) -> None:
+    """Check the clusters without a yardstick: the gain on none may exceed the gain on its own by far, beyond chance.
 
-    Honest experts of small, unlike clusters do gain up to 0.14 more on an easier one, so the bound is wide.
+    Honest experts of small, unlike clusters gain up to 0.14 more on an easier one, so the bound is wide.
     """
     own, bounds = case.task.cluster, case.bounds
     gain = gain_over(start, losses, resampled, own)
-    measured = {own, *(other.cluster for other in registered_elsewhere(case))}
-    found = []
+    measured = {own, *(other.cluster for other in registered_on_other_clusters(case))}
+    advantages = []
     for cluster in losses.keys() - measured:
         advantage = gain_over(start, losses, resampled, cluster) - gain
-        found.append((lower_bound(advantage, bounds.confidence), cluster))
-    if found:
-        worst, cluster = max(found)
+        advantages.append((lower_bound(advantage, bounds.confidence), cluster))
+    if advantages:
+        worst, cluster = max(advantages)
         note = f"by how much cluster {cluster} gains more than its own {own}, at {bounds.confidence:.0%} confidence"
         checks.at_most("home-cluster", worst, bounds.max_foreign_advantage, note)
 
 
-def _as_claimed(
+def _claimed_loss(
     case: VerificationCase, scoring: Scoring, weights: Mapping[str, Tensor], claimed_loss: float, checks: Checks
 ) -> None:
-    """The loss on batches of its own training is about the loss that the volunteer signed."""
+    """Check the loss on batches of its own training against the loss that the volunteer signed."""
     if not case.shards:
         checks.remark("the claimed loss was not checked: no published shards are at hand")
         return

@@ -1,7 +1,7 @@
-"""The paired bootstrap: how sure a difference between models is, given the rows that happened to be drawn.
+"""The paired bootstrap: confidence of a difference between models, given the drawn rows.
 
 All models are scored on the same rows with the same noise. A resampling draws rows with replacement, the same for
-every model, so that what is hard about a row cancels out of differences.
+every model, so that a row's difficulty cancels out of differences.
 
 Shapes: N rows of a cluster, S resamplings.
 """
@@ -32,7 +32,7 @@ class Resampled:
         }
 
     def log_means(self, losses: Tensor, cluster: int) -> Tensor:
-        """Logarithm of the mean loss: the one of all rows first, then of each resampling.
+        """Logarithm of the mean loss: of all rows first, then of each resampling.
 
         Args:
             losses: Losses of one model on the cluster's rows `[N]`.
@@ -46,22 +46,22 @@ class Resampled:
 
 
 def gain_over(start: Mapping[int, Tensor], losses: Mapping[int, Tensor], resampled: Resampled, cluster: int) -> Tensor:
-    """By what share a model's loss on a cluster is below the initial weights': `1 - loss / initial loss`, `[1 + S]`.
+    """Relative fall of a model's loss on a cluster against the initial weights: `1 - loss / initial loss`, `[1 + S]`.
 
     Args:
         start: Losses of the initial weights on rows of each cluster.
         losses: Losses of the model, in the same terms.
         resampled: The resamplings.
-        cluster: Which.
+        cluster: The cluster to compare on.
     """
     return 1.0 - (resampled.log_means(losses[cluster], cluster) - resampled.log_means(start[cluster], cluster)).exp()
 
 
 def lower_bound(values: Tensor, confidence: float) -> float:
-    """What the quantity exceeds with this one-sided confidence.
+    """Lower bound of a quantity at this one-sided confidence.
 
     Args:
-        values: From statistics on `log_means`, `[1 + S]`.
+        values: The quantity, computed from `log_means`, `[1 + S]`.
         confidence: In [0, 1].
 
     Source: the percentile bootstrap (Efron and Tibshirani, 1993, chapter 13).
@@ -70,5 +70,5 @@ def lower_bound(values: Tensor, confidence: float) -> float:
 
 
 def upper_bound(values: Tensor, confidence: float) -> float:
-    """What the quantity stays below with this one-sided confidence. Arguments as for `lower_bound`."""
+    """Upper bound of a quantity `[1 + S]` at this one-sided confidence."""
     return float(torch.quantile(values[1:], confidence))

@@ -1,4 +1,4 @@
-"""Rung 2: exactly the tensors of the run's model, of an allowed dtype, finite, and of a size that training leaves."""
+"""Rung 2: exactly the tensors of the run's model, of an allowed dtype, finite, with plausible norms."""
 
 from __future__ import annotations
 
@@ -19,46 +19,46 @@ _HEADER_BYTES_PER_TENSOR = 256
 
 
 def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the model's weights; no memory is taken for them."""
+    """Names and shapes of the model's weights, without allocating them."""
     with torch.device("meta"):
         model = DiTExpert(config)
     return {name: tuple(value.shape) for name, value in model.state_dict().items()}
 
 
 def largest_file(config: ModelConfig, bounds: VerificationBounds) -> int:
-    """Bytes that a checkpoint of this model may have at most: what rung 1 asks for before it fetches anything."""
+    """Largest checkpoint of this model, in bytes."""
     shapes = expected_shapes(config)
     values = sum(torch.Size(shape).numel() for shape in shapes.values())
     width = max(DTYPE_BYTES[dtype] for dtype in bounds.dtypes)
     return int(bounds.max_size_ratio * (values * width + _HEADER_BYTES_PER_TENSOR * len(shapes)))
 
 
-def climb_structure(
+def check_structure(
     case: VerificationCase, config: ModelConfig, initial: Mapping[str, Tensor], checks: Checks
 ) -> TensorFile:
-    """Carry out rung 2 on the fetched file.
+    """Check the tensors of the downloaded file and their norms.
 
     Args:
-        case: The case; the file is at `case.candidate`.
+        case: The submission and its context; the file is at `case.candidate`.
         config: The run's model.
         initial: The run's initial weights.
-        checks: Receives what is measured.
+        checks: Records the measurements.
 
     Returns:
         The file, open for reading.
 
     Raises:
-        Refused: A check does not pass.
+        CheckFailed: A check failed.
     """
     bounds = case.bounds
     entries = read_header(case.candidate, checks, max_bytes=bounds.max_header_bytes, max_depth=bounds.max_header_depth)
-    _same_table(entries, expected_shapes(config), bounds, checks)
+    _check_tensors(entries, expected_shapes(config), bounds, checks)
     file = TensorFile(case.candidate, entries)
-    _sane_numbers(file, initial, bounds, checks)
+    _check_norms(file, initial, bounds, checks)
     return file
 
 
-def _same_table(
+def _check_tensors(
     entries: Mapping[str, TensorEntry],
     shapes: Mapping[str, tuple[int, ...]],
     bounds: VerificationBounds,
@@ -76,11 +76,11 @@ def _same_table(
     checks.none("dtypes", odd, f"tensors of a dtype other than {bounds.allowed_dtypes}")
 
 
-def _sane_numbers(file: TensorFile, initial: Mapping[str, Tensor], bounds: VerificationBounds, checks: Checks) -> None:
-    """All finite; no matrix much smaller than it started, no tensor far larger.
+def _check_norms(file: TensorFile, initial: Mapping[str, Tensor], bounds: VerificationBounds, checks: Checks) -> None:
+    """Check that all values are finite, no matrix is much smaller than its initial one, and no tensor far larger.
 
-    Vectors do not count as too small: most start at zero, and where all experts start from trained weights, a bias that
-    means little may all but vanish in honest training.
+    Vectors are not checked for being too small: most start at zero, and where all experts start from trained weights,
+    honest training may shrink an unimportant bias to nearly zero.
     """
     broken: list[str] = []
     smallest, largest = (float("inf"), ""), (0.0, "")

@@ -1,4 +1,4 @@
-"""One tensor at a time from a file whose header has been checked: memory stays at one tensor of many."""
+"""Reads one tensor at a time from a file with a checked header, so that memory use stays at one tensor."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from paris.coordinator.errors import NotReadyError
 from paris.coordinator.verify.bounds import VerificationBounds
 from paris.coordinator.verify.header import TensorEntry, read_header
-from paris.coordinator.verify.report import Checks, Refused
+from paris.coordinator.verify.report import CheckFailed, Checks
 
 _TORCH = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
@@ -36,7 +36,7 @@ class TensorFile:
         return self._typed(name, 0, None).float().reshape(self.entries[name].shape)
 
     def read_block(self, name: str, start: int, count: int) -> Tensor:
-        """A stretch of one flattened tensor as float32 `[count]`; only its pages are touched.
+        """A part of one flattened tensor as float32 `[count]`; only its pages are read.
 
         Args:
             name: The tensor.
@@ -51,26 +51,26 @@ class TensorFile:
         begin = entry.begin + start * dtype.itemsize
         end = entry.end if count is None else begin + count * dtype.itemsize
         with warnings.catch_warnings():
-            # The mapping is read-only and nobody writes to the tensor; torch cannot say so and warns.
+            # The mapping is read-only and the tensor is never written; torch cannot express that and warns.
             warnings.filterwarnings("ignore", message=".*not writable.*")
             raw = torch.from_numpy(self._bytes[begin:end])
-        # Offsets need not be multiples of the item size, which a view demands.
+        # Offsets need not be multiples of the item size, which a view requires.
         return (raw if begin % dtype.itemsize == 0 else raw.clone()).view(dtype)
 
     def state(self) -> dict[str, Tensor]:
-        """All tensors as float32: the weights to load into a model."""
+        """All tensors as float32, by name."""
         return {name: self.read(name) for name in self.entries}
 
 
 def open_trusted(path: Path, bounds: VerificationBounds) -> TensorFile:
-    """Open a checkpoint that has passed verification before.
+    """Open a checkpoint that has already passed verification.
 
     Raises:
         NotReadyError: The file is missing or damaged.
     """
     try:
         entries = read_header(path, Checks(), max_bytes=bounds.max_header_bytes, max_depth=bounds.max_header_depth)
-    except (OSError, Refused) as error:
+    except (OSError, CheckFailed) as error:
         raise NotReadyError(
             f"The kept checkpoint {path} cannot be read: {error}.", "Fetch it again from the registry."
         ) from error

@@ -1,17 +1,17 @@
-"""Registered experts of other clusters as yardsticks: is this one most at home where it says?
+"""Registered experts of other clusters as yardsticks: was this expert trained on its own cluster?
 
-With a this expert on its cluster k, b a registered one on its cluster j, and L mean losses:
+With a this expert of cluster k, b a registered expert of cluster j, and L mean losses:
 
-    ahead     log(L_k(b) / L_k(a))                  a beats b on k
-    identity  ahead + log(L_j(a) / L_j(b))          0 where both were trained on one cluster, however easy that is
+    ahead     log(L_k(b) / L_k(a))                  positive if a beats b on k
+    identity  ahead + log(L_j(a) / L_j(b))          0 if both were trained on one cluster, however easy it is
 
-In `identity` all cancels out that a or b does better everywhere, and all that is hard about k or j for everyone.
+In `identity`, a general advantage of a or b cancels out, and so does the difficulty of k and j.
 
-Experts of one objective are compared by the loss that both were trained on, those of two in the terms that they share
-(`comparable_losses`), and then by `identity` alone: which of two objectives is ahead says something of the objectives
-too. Where clusters hardly resemble each other, an expert of one objective may err more away from home than one of the
-other, and a second expert of j then keeps some identity: between objectives a wrong cluster is seen less surely than
-within one.
+Experts of one objective are compared by the loss that both were trained on. Experts of two objectives are compared in
+the terms that they share (`comparable_losses`), and by `identity` alone, since `ahead` also depends on the objectives.
+If clusters hardly resemble each other, experts of the two objectives may degrade differently on foreign clusters, so
+that a second expert of j keeps some identity: a wrong cluster is detected less reliably between objectives than within
+one.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ from paris.experts.objectives.objectives import Objective
 
 @dataclass(frozen=True)
 class Yardstick:
-    """What the comparison with one registered expert of another cluster gave."""
+    """Comparison with one registered expert of another cluster."""
 
     name: str
     identity: float
-    """At most so much, at the asked confidence."""
+    """Upper bound at the configured confidence."""
     ahead: float | None
-    """Likewise; None where the other learned another objective."""
+    """Upper bound at the configured confidence; None if the other has another objective."""
     gain: float | None
-    """The other's gain on its own cluster; None where it learned another objective."""
+    """The other's gain on its own cluster; None if it has another objective."""
 
 
-def registered_elsewhere(case: VerificationCase) -> list[OtherCheckpoint]:
-    """The registered experts of other clusters whose files are here, by cluster."""
+def registered_on_other_clusters(case: VerificationCase) -> list[OtherCheckpoint]:
+    """The registered experts of other clusters with local files, by cluster."""
     usable = [o for o in case.others if o.registered and o.path is not None and o.cluster != case.task.cluster]
     return sorted(usable, key=lambda other: other.cluster)
 
 
-def hold_against_peers(
+def compare_with_peers(
     case: VerificationCase,
     scoring: Scoring,
     resampled: Resampled,
@@ -59,19 +59,19 @@ def hold_against_peers(
     start: Losses,
     checks: Checks,
 ) -> None:
-    """Compare with every registered expert of another cluster: ahead of those alike, a second expert of none.
+    """Check that this is no second expert of another cluster, and ahead of the experts with the same objective.
 
     Args:
-        case: The case.
-        scoring: Scores the others.
-        resampled: For the confidence.
-        weights: The candidate's.
-        losses: The candidate's on all clusters, in its own terms.
-        start: The initial weights', likewise.
-        checks: Receives what is measured.
+        case: The submission and its context.
+        scoring: Scores the registered experts.
+        resampled: Resamplings for the confidence.
+        weights: The candidate's weights.
+        losses: The candidate's losses on all clusters, in terms of its objective.
+        start: Losses of the initial weights, in the same terms.
+        checks: Records the measurements.
 
     Raises:
-        Refused: A check does not pass.
+        CheckFailed: A check failed.
         NotReadyError: A registered expert is missing.
     """
     bounds, own = case.bounds, case.task.cluster
@@ -98,32 +98,32 @@ def hold_against_peers(
 
 def _shared(case: VerificationCase, scoring: Scoring, weights: Mapping[str, Tensor]) -> Losses:
     """The candidate's losses in shared terms, on its own cluster and on those of experts of another objective."""
-    others = {peer.cluster for peer in registered_elsewhere(case) if not _is_alike(case, peer)}
+    others = {peer.cluster for peer in registered_on_other_clusters(case) if not _is_alike(case, peer)}
     objective = Objective.from_settings(case.task.objective)
     return scoring.losses(weights, {case.task.cluster, *others}, objective, comparable=True) if others else {}
 
 
 def _yardsticks(
-    case: VerificationCase, scoring: Scoring, resampled: Resampled, ours: tuple[Losses, Losses], start: Losses
+    case: VerificationCase, scoring: Scoring, resampled: Resampled, candidate: tuple[Losses, Losses], start: Losses
 ) -> list[Yardstick]:
-    """One a registered expert of another cluster.
+    """The comparisons with the registered experts of other clusters.
 
     Args:
-        case: The case.
-        scoring: Scores the others.
-        resampled: For the confidence.
-        ours: The candidate's losses in its own terms, and in shared ones.
-        start: The initial weights' losses in the candidate's own terms.
+        case: The submission and its context.
+        scoring: Scores the registered experts.
+        resampled: Resamplings for the confidence.
+        candidate: The candidate's losses in terms of its objective, and in shared terms.
+        start: Losses of the initial weights in terms of the candidate's objective.
     """
-    own, confidence, found = case.task.cluster, case.bounds.confidence, []
-    for peer in registered_elsewhere(case):
+    own, confidence, yardsticks = case.task.cluster, case.bounds.confidence, []
+    for peer in registered_on_other_clusters(case):
         there, is_alike = peer.cluster, _is_alike(case, peer)
         objective = Objective.from_settings(peer.objective)
         theirs = scoring.losses(_weights(case, peer), [own, there], objective, comparable=not is_alike)
-        losses = ours[0] if is_alike else ours[1]
+        losses = candidate[0] if is_alike else candidate[1]
         ahead = resampled.log_means(theirs[own], own) - resampled.log_means(losses[own], own)
         behind = resampled.log_means(losses[there], there) - resampled.log_means(theirs[there], there)
-        found.append(
+        yardsticks.append(
             Yardstick(
                 name=f"{peer.task_id}, cluster {there}",
                 identity=upper_bound(ahead + behind, confidence),
@@ -131,7 +131,7 @@ def _yardsticks(
                 gain=float(gain_over(start, theirs, resampled, there)[0]) if is_alike else None,
             )
         )
-    return found
+    return yardsticks
 
 
 def _is_alike(case: VerificationCase, peer: OtherCheckpoint) -> bool:
@@ -139,7 +139,7 @@ def _is_alike(case: VerificationCase, peer: OtherCheckpoint) -> bool:
 
 
 def _weights(case: VerificationCase, peer: OtherCheckpoint) -> Mapping[str, Tensor]:
-    """Read when they are needed: one other expert's weights are in memory at a time."""
+    """Weights of a registered expert, read on use: one expert's are in memory at a time."""
     if peer.path is None:
-        raise NotReadyError(f"The weights of {peer.task_id} are not here.", "Start the verification again.")
+        raise NotReadyError(f"The weights of {peer.task_id} are not on this machine.", "Start the verification again.")
     return open_trusted(peer.path, case.bounds).state()

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from paris.coordinator.verify.header import read_header
-from paris.coordinator.verify.report import Checks, Refused
+from paris.coordinator.verify.report import Checks, CheckFailed
 
 F32 = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 
@@ -76,7 +76,7 @@ def test_a_hostile_header_is_refused_with_its_reason(tmp_path, header, body, len
         path.write_bytes(b"abc")
     else:
         write(path, header, body, length)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(CheckFailed) as refused:
         read(path)
     assert refused.value.check.name == check
 
@@ -91,6 +91,6 @@ def test_no_flipped_byte_of_a_header_raises_anything_but_a_refusal(tmp_path):
         (tmp_path / "y.safetensors").write_bytes(broken)
         try:
             read(tmp_path / "y.safetensors")
-        except Refused:
+        except CheckFailed:
             refused += 1
     assert refused > 300
