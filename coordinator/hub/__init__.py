@@ -1,23 +1,25 @@
-"""The embedded Hub: the stock `huggingface_hub` client and the `hf` command work against it, pull requests included.
+"""The embedded Hub: works with the stock `huggingface_hub` client and the `hf` command, pull requests included.
 
-server.py      bind, lock, run, stop
-app.py         one ASGI application
-addresses.py   the table of all addresses
-routing.py     raw paths to handlers
-context.py     what a handler is given
-limits.py      what is accepted at most
-names.py       what the network may call things
+server.py      bind, lock, serve, stop
+app.py         the ASGI application
+addresses.py   the table of all routes
+pages.py       HTML pages
+access.py      the repository of a request, with the user's rights checked
+routing.py     from raw paths to handlers
+context.py     one request, and the parts of the Hub
+limits.py      bounds on requests and storage
+names.py       valid names of owners, repositories, paths and refs
+timestamps.py  times in the form of the API
 errors.py      refusals
 
-api/           the handlers of the HTTP API
-pages/         HTML pages for people
+api/           handlers of the HTTP API
 discussions/   discussions and pull requests
-repositories/  repositories, refs, commits, cards; freeing storage
-accounts/      tokens, users, upload tickets, bytes by user
-storage/       contents by sha256, folders as git has them, SQLite
+repositories/  repositories, refs, commits, cards, uploads; freeing storage
+accounts/      tokens, users, upload tickets, traffic
+storage/       contents by sha256, git trees, SQLite
 
 On disk: hub.sqlite3, blobs/, incoming/, parts/, tokens.json, admin.token, tickets.key, hub.lock.
-Uploads need HF_HUB_DISABLE_XET=1 on the client's side; downloads need nothing.
+Clients need HF_HUB_DISABLE_XET=1 to upload; downloads need no setting.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m paris.coordinator.hub --data DIR`: a Hub alone, without the rest of the coordinator."""
+"""`python -m paris.coordinator.hub --data DIR`: the Hub as a process of its own; logs go to stderr."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from paris.coordinator.hub.limits import HubLimits
 from paris.coordinator.hub.server import HubServer, print_ready
 from paris.protocol.errors import ParisError
 from paris.protocol.lifeline import end_with_parent_if_asked
+from paris.protocol.logs import start_logging
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until told to stop; returns the exit code."""
+    """Serve until SIGTERM or SIGINT; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m paris.coordinator.hub", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the Hub; admin.token is written there")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default %(default)s)")
@@ -22,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--limits", default="{}", help="bounds as JSON, e.g. '{\"max_commit_bytes\": 1000000}'")
     options = parser.parse_args(arguments)
     end_with_parent_if_asked()
+    start_logging(verbosity=1)
     try:
         limits = HubLimits.model_validate_json(options.limits)
     except ValueError as error:

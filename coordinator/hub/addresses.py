@@ -1,39 +1,39 @@
-"""Every address that the Hub answers, in one table."""
+"""The table of all routes."""
 
 from __future__ import annotations
 
-from paris.coordinator.hub.api import admin, browse, commits, discussions, infos, lfs, resolve
-from paris.coordinator.hub.pages import page
+from paris.coordinator.hub import pages
+from paris.coordinator.hub.api import browse, commits, discussions, infos, lfs, refs, repos, resolve, users
 from paris.coordinator.hub.routing import Route
 
 _API = "api/{kind}/{owner}/{name}"
 _THREAD = _API + "/discussions/{num}"
 _LFS = "{owner}/{name}.git/info/lfs"
 
-_ABOUT_REPOS = [
-    Route("GET", "api/whoami-v2", admin.get_whoami),
-    Route("POST", "api/repos/create", admin.post_create_repo),
-    Route("DELETE", "api/repos/delete", admin.delete_repo),
+_REPOS = [
+    Route("GET", "api/whoami-v2", users.get_whoami),
+    Route("POST", "api/repos/create", repos.post_create_repo),
+    Route("DELETE", "api/repos/delete", repos.delete_repo),
     Route("POST", "api/validate-yaml", infos.post_validate_yaml),
-    Route("GET", "api/paris/traffic", admin.get_traffic),
+    Route("GET", "api/paris/traffic", users.get_traffic),
     Route("GET", "api/{kind}", infos.get_list),
-    Route("GET", "api/{kind}/{name}", admin.get_short_name),
+    Route("GET", "api/{kind}/{name}", repos.get_short_name),
     Route("GET", _API, infos.get_info),
     Route("GET", _API + "/revision/{rev}", infos.get_info),
     Route("GET", _API + "/auth-check", infos.get_auth_check),
     Route("GET", _API + "/auth-check/{right}", infos.get_auth_check),
-    Route("PUT", _API + "/settings", admin.put_settings),
+    Route("PUT", _API + "/settings", repos.put_settings),
 ]
 _REVISIONS = [
     Route("GET", _API + "/tree/{rev}", browse.get_tree),
     Route("GET", _API + "/tree/{rev}/{path*}", browse.get_tree),
     Route("POST", _API + "/paths-info/{rev}", browse.post_paths_info),
     Route("GET", _API + "/commits/{rev}", browse.get_commits),
-    Route("GET", _API + "/refs", browse.get_refs),
-    Route("POST", _API + "/branch/{branch}", admin.post_branch),
-    Route("DELETE", _API + "/branch/{branch}", admin.delete_branch),
-    Route("POST", _API + "/tag/{rev}", admin.post_tag),
-    Route("DELETE", _API + "/tag/{tag}", admin.delete_tag),
+    Route("GET", _API + "/refs", refs.get_refs),
+    Route("POST", _API + "/branch/{branch}", refs.post_branch),
+    Route("DELETE", _API + "/branch/{branch}", refs.delete_branch),
+    Route("POST", _API + "/tag/{rev}", refs.post_tag),
+    Route("DELETE", _API + "/tag/{tag}", refs.delete_tag),
     Route("POST", _API + "/preupload/{rev}", commits.post_preupload),
     Route("POST", _API + "/commit/{rev}", commits.post_commit, is_commit=True),
 ]
@@ -58,12 +58,12 @@ _BYTES = [
     Route("GET", "{owner}/{name}/resolve/{rev}/{path*}", resolve.get_file),
 ]
 _PAGES = [
-    Route("GET", "", page.get_index),
-    Route("GET", "{kind}/{owner}/{name}/discussions/{num}", page.get_thread_page),
-    Route("GET", "{owner}/{name}/discussions/{num}", page.get_thread_page),
-    Route("GET", "{kind}/{owner}/{name}", page.get_repo_page),
-    Route("GET", "{owner}/{name}", page.get_repo_page),
+    Route("GET", "", pages.get_index),
+    Route("GET", "{kind}/{owner}/{name}/discussions/{num}", pages.get_thread_page),
+    Route("GET", "{owner}/{name}/discussions/{num}", pages.get_thread_page),
+    Route("GET", "{kind}/{owner}/{name}", pages.get_repo_page),
+    Route("GET", "{owner}/{name}", pages.get_repo_page),
 ]
 
-ROUTES = [*_ABOUT_REPOS, *_REVISIONS, *_DISCUSSIONS, *_BYTES, *_PAGES]
-"""Tried in this order."""
+ROUTES = [*_REPOS, *_REVISIONS, *_DISCUSSIONS, *_BYTES, *_PAGES]
+"""Matched in this order."""

@@ -1,4 +1,4 @@
-"""The Hub as one ASGI application: find the handler, know the user, bound the body, count bytes, word refusals."""
+"""The ASGI application: finds the handler, identifies the user, bounds the body, counts bytes, formats refusals."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from paris.coordinator.hub.routing import Route, find_route
 from paris.coordinator.hub.storage.blobs import BlobStore
 from paris.coordinator.hub.storage.store import Store
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class HubApp:
-    """The application; also works mounted below a path of another one.
+    """The application; can be mounted below a path of another one.
 
     Args:
-        hub: The parts, from `create_app`.
+        hub: The parts of the Hub; see `create_app`.
     """
 
     def __init__(self, hub: Hub) -> None:
@@ -57,6 +57,7 @@ class HubApp:
             response = _out_of_space(error)
         except sqlite3.OperationalError as error:
             response = _database_full(error)
+        _log.debug("%s %s: %d", request.method, request.url.path, response.status_code)
         try:
             await response(scope, meter.receive, meter.send)
         finally:
@@ -72,16 +73,16 @@ class HubApp:
 
     async def _body(self, request: Request, route: Route) -> bytes:
         limits = self.hub.limits
-        most = limits.max_commit_bytes if route.is_commit else limits.max_request_bytes
-        too_large = Refusal(413, f"The request is larger than {most} bytes.", headers={"Connection": "close"})
+        max_bytes = limits.max_commit_bytes if route.is_commit else limits.max_request_bytes
+        too_large = Refusal(413, f"The request is larger than {max_bytes} bytes.", headers={"Connection": "close"})
         announced = request.headers.get("content-length", "0")
-        if announced.isdigit() and int(announced) > most:
+        if announced.isdigit() and int(announced) > max_bytes:
             raise too_large
         chunks: list[bytes] = []
         num_bytes = 0
         async for chunk in request.stream():
             num_bytes += len(chunk)
-            if num_bytes > most:
+            if num_bytes > max_bytes:
                 raise too_large
             chunks.append(chunk)
         return b"".join(chunks)
@@ -94,13 +95,13 @@ class HubApp:
             await to_thread.run_sync(traffic.save, call.now)
 
     def close(self) -> None:
-        """Save the traffic account and close the database."""
+        """Save the traffic counts and close the database."""
         self.hub.traffic.save(self.hub.clock())
         self.hub.store.close()
 
 
 class _Meter:
-    """Counts the body bytes of one request and its answer."""
+    """Counts the body bytes of one request and its response."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
@@ -121,11 +122,11 @@ class _Meter:
 def create_app(data_dir: Path, *, open_registration: bool = False, limits: HubLimits | None = None) -> HubApp:
     """Open a data folder and build the application on it.
 
-    Only one process may do so at a time (`HubServer` holds the folder's lock); call `close()` on the result at the end.
+    Only one process may use a folder at a time (`HubServer` locks it). The caller calls `close()` at the end.
 
     Args:
-        data_dir: Database, contents, keys and tokens; made when absent, with an administrator's token in `admin.token`.
-        open_registration: Whether an unknown well-formed token makes a volunteer (auth.py).
+        data_dir: Database, contents, keys and tokens; made if missing, with the administrator's token in `admin.token`.
+        open_registration: Whether an unknown well-formed token registers a volunteer (auth.py).
         limits: Bounds on requests and storage.
     """
     limits = limits or HubLimits()
@@ -140,7 +141,7 @@ def create_app(data_dir: Path, *, open_registration: bool = False, limits: HubLi
 
 
 def refuse(refusal: Refusal) -> Response:
-    """A refusal as the stock client reads it: headers for the exception, JSON for the person."""
+    """A refusal in the form of the stock client: headers decide its exception, JSON has the message."""
     message = "".join(char if " " <= char <= "~" else "?" for char in refusal.what[:500])
     headers = {"X-Error-Message": message, **refusal.headers}
     if refusal.code:
@@ -155,11 +156,11 @@ def _raw_path(scope: Scope) -> str:
 
 
 def _out_of_space(error: OSError) -> Response:
-    """A full disk is said once: 507 is not among the statuses that the client tries again."""
+    """Answer 507 for a full disk: the client does not retry this status."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         raise error
-    log.error("the Hub's disk is full: %s", error)
-    return refuse(Refusal(507, "The Hub's disk is full; nothing was kept. Tell its administrator."))
+    _log.error("the Hub's disk is full: %s", error)
+    return refuse(Refusal(507, "The Hub's disk is full; nothing was stored. Contact its administrator."))
 
 
 def _database_full(error: sqlite3.OperationalError) -> Response:

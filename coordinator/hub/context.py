@@ -1,4 +1,4 @@
-"""What every handler gets: the Hub's parts, and one request with its user."""
+"""The arguments of a handler: one request with its user, and the parts of the Hub."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlencode
 
@@ -40,7 +39,7 @@ class Hub:
 
 @dataclass
 class Call:
-    """One request, with its address taken apart and its user known."""
+    """One request, with the parameters of its route and its user."""
 
     hub: Hub
     request: Request
@@ -48,11 +47,11 @@ class Call:
     user: User
     body: bytes = b""
     repo_label: str = ""
-    """Repository in the traffic account."""
+    """Repository of the traffic counts."""
     part_label: str = "(api)"
-    """Part of it: the first folder of the file, or a word in brackets."""
+    """Part of the repository: the first folder of the file, or a word in brackets."""
     traffic_user: str = ""
-    """Whom the bytes are counted for, where no token came along."""
+    """User of the traffic counts, for requests without a token."""
     query: dict[str, list[str]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,50 +64,50 @@ class Call:
 
     @property
     def reader(self) -> sqlite3.Connection:
-        """The database, for reading."""
+        """Database connection for reading."""
         return self.hub.store.reader
 
     @property
     def base_url(self) -> str:
-        """The address under which the client reached us, without a slash at the end."""
-        # Not `request.base_url`, which leaves out the path below which another application has mounted us.
+        """URL of the Hub as seen by the client, without a trailing slash."""
+        # Not `request.base_url`, which omits the path below which another application mounts this one.
         url = self.request.url
         return f"{url.scheme}://{url.netloc}{self.request.scope.get('root_path', '')}"
 
     def flag(self, name: str) -> bool:
-        """A yes-or-no parameter."""
+        """A boolean parameter; False when absent."""
         return self.first(name).lower() in ("1", "true")
 
     def first(self, name: str) -> str:
         """A parameter, empty when absent."""
         return self.query.get(name, [""])[0]
 
-    def number(self, name: str, default: int, most: int) -> int:
-        """A non-negative whole parameter.
+    def number(self, name: str, default: int, limit: int) -> int:
+        """A non-negative integer parameter, at most `limit`.
 
         Raises:
-            Refusal: 400.
+            Refusal: 400, not an integer.
         """
         text = self.first(name) or str(default)
         if not text.isascii() or not text.isdigit() or len(text) > 9:
             raise bad_request(f"{name}={text[:20]!r} is not a whole number.")
-        return min(int(text), most)
+        return min(int(text), limit)
 
     def require_login(self) -> User:
-        """The user, who must have come with a token.
+        """The user of a request with a token.
 
         Raises:
-            Refusal: 401.
+            Refusal: 401, there is no token.
         """
         if not self.user.is_logged_in:
             raise Refusal(401, "Invalid credentials in Authorization header")
         return self.user
 
     def parse(self, model: type[B]) -> B:
-        """The JSON body as a checked object.
+        """The JSON body as a validated object.
 
         Raises:
-            Refusal: 400, naming the first field that is wrong.
+            Refusal: 400, naming the first invalid field.
         """
         try:
             return model.model_validate_json(self.body or b"{}")
@@ -118,20 +117,20 @@ class Call:
             raise bad_request(f"{where}: {first['msg']}.") from error
 
     def window(self, size: int) -> tuple[int, int]:
-        """First index and number of the entries on the page asked for: `size` of them, or fewer where `limit` says so.
+        """First index and number of entries of the requested page: `size`, or the smaller parameter `limit`.
 
         Raises:
-            Refusal: 400, not numbers.
+            Refusal: 400, a parameter is not an integer.
         """
         return self.number("cursor", 0, 10**9), max(self.number("limit", size, size), 1)
 
     def page(self, items: list[Any], *, start: int, size: int, total: int) -> JSONResponse:
-        """One page of a listing, with the Link header that the client follows to the next.
+        """One page of a listing, with the Link header of the next page.
 
         Args:
             items: The entries of this page.
-            start: Index of the first of them.
-            size: Entries that a page holds.
+            start: Index of the first entry.
+            size: Entries of a page.
             total: Entries of the whole listing.
         """
         headers = {}
@@ -139,8 +138,3 @@ class Call:
             query = urlencode({**self.query, "cursor": [str(start + size)]}, doseq=True)
             headers["Link"] = f'<{self.request.url.replace(query=query)}>; rel="next"'
         return JSONResponse(items, headers=headers)
-
-
-def timestamp(at: float) -> str:
-    """UTC seconds as the client reads them."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"

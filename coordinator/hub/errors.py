@@ -1,4 +1,4 @@
-"""Errors of the Hub: one for starting it, one for every answer that says no."""
+"""Errors of the Hub: one for its start, one for all refused requests."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from paris.protocol.errors import ParisError
 
 
 class HubStartError(ParisError):
-    """The Hub cannot start on this data folder."""
+    """The Hub cannot start, or an account is invalid."""
 
     exit_code = 65
 
 
 class Refusal(ParisError):
-    """A request that is answered with a 4xx (or 507) and the headers that the stock client turns into exceptions.
+    """A request that is answered with a 4xx or 507 and the headers by which the stock client chooses its exception.
 
-    Never a 5xx that the client would retry: a request that is wrong now is wrong five times.
+    Never a status that the client retries: the request would fail again.
 
     Args:
         status: HTTP status.
-        what: One sentence for the person who reads the client's exception.
-        code: `X-Error-Code`, one of RepoNotFound, RevisionNotFound, EntryNotFound, or empty.
+        what: One sentence, shown in the client's exception.
+        code: `X-Error-Code`: RepoNotFound, RevisionNotFound, EntryNotFound, or empty.
         headers: Further response headers.
     """
 
@@ -31,25 +31,25 @@ class Refusal(ParisError):
 
 
 def bad_request(what: str) -> Refusal:
-    """The request is malformed: 400."""
+    """400: the request is malformed."""
     return Refusal(400, what)
 
 
 def forbidden(what: str) -> Refusal:
-    """The user is known and may not: 403."""
+    """403: the user lacks the right."""
     return Refusal(403, what)
 
 
 def repo_not_found(full_name: str) -> Refusal:
-    """No such repository, or none that this user may see: the two must look alike."""
+    """404: there is no such repository, or the user may not see it; the two responses must be equal."""
     return Refusal(404, f"Repository {full_name!r} not found.", "RepoNotFound")
 
 
 def revision_not_found(revision: str) -> Refusal:
-    """No branch, tag, pull request or commit of that name."""
+    """404: there is no branch, tag, pull request or commit of this name."""
     return Refusal(404, f"Revision {revision!r} not found.", "RevisionNotFound")
 
 
 def entry_not_found(path: str, commit_oid: str) -> Refusal:
-    """No such file at this commit; the commit goes along so that the client can cache the absence."""
+    """404: there is no such file at this commit; the client caches the absence under the commit in the headers."""
     return Refusal(404, f"Entry {path!r} not found.", "EntryNotFound", {"X-Repo-Commit": commit_oid})

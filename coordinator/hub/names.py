@@ -1,4 +1,4 @@
-"""Names from the network: what an owner, a repository, a path, a branch may be called. Everything else is refused."""
+"""Validation of names from the network: owners, repositories, paths, branches, tags."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_PATH_SEGMENTS = 32
 
 
 def is_name(text: str) -> bool:
-    """Whether a user, organisation or repository may be called so."""
+    """Whether this is a valid name of a user, organisation or repository."""
     dull = text.lower()
     return (
         bool(_NAME.fullmatch(text)) and ".." not in text and "--" not in text and not dull.endswith((".git", ".ipynb"))
@@ -27,52 +27,52 @@ def is_name(text: str) -> bool:
 
 
 def is_owner(text: str) -> bool:
-    """Whether a user or organisation may be called so: a name that is no word of our own addresses."""
+    """Whether this is a valid name of a user or organisation, other than the reserved words of the routes."""
     return is_name(text) and text.lower() not in _RESERVED
 
 
 def is_sha256(text: str) -> bool:
-    """Whether a text is a sha256 in lower-case hex."""
+    """Whether this is a sha256 in lower-case hex."""
     return bool(_SHA256.fullmatch(text))
 
 
 def check_path(path: str) -> str:
-    """Return a file's path in a repository if it is harmless.
+    """Return a file's path in a repository if it is safe.
 
     Raises:
-        Refusal: 400 for absolute paths, `..`, `.git`, control characters, backslashes, overlong parts.
+        Refusal: 400 for absolute paths, `..`, `.git`, control characters, backslashes, overlong segments.
     """
     segments = path.split("/")
     if not path or len(path.encode()) > _MAX_PATH_BYTES or len(segments) > _MAX_PATH_SEGMENTS:
         raise bad_request(f"The path {path[:80]!r} is empty or too long.")
     for segment in segments:
         if segment in ("", ".", "..") or segment.lower() == ".git" or len(segment.encode()) > _MAX_SEGMENT_BYTES:
-            raise bad_request(f"The path {path!r} is not allowed in a repository.")
+            raise bad_request(f"The path {path!r} is not allowed.")
     if "\\" in path or any(not char.isprintable() for char in path):
-        raise bad_request(f"The path {path!r} holds a character that is not allowed.")
+        raise bad_request(f"The path {path!r} has a character that is not allowed.")
     return path
 
 
 def check_ref_name(name: str) -> str:
-    """Return the name of a new branch or tag if git could have it and no commit or pull request could be meant.
+    """Return the name of a new branch or tag if git allows it and it cannot be confused with a commit or a full ref.
 
     Raises:
         Refusal: 400.
     """
     looks_like_commit = bool(re.fullmatch(r"[0-9a-f]{40}", name))
     if not _REF.fullmatch(name) or ".." in name or name.endswith((".lock", ".")) or len(name) > 200:
-        raise bad_request(f"{name[:80]!r} cannot be the name of a branch or tag.")
+        raise bad_request(f"Invalid name of a branch or tag: {name[:80]!r}.")
     if name.startswith("refs/") or name == "HEAD" or looks_like_commit:
-        raise bad_request(f"{name!r} cannot be the name of a branch or tag.")
+        raise bad_request(f"Invalid name of a branch or tag: {name!r}.")
     return name
 
 
 def check_number(text: str) -> int:
-    """Return the number of a discussion.
+    """Parse the number of a discussion.
 
     Raises:
         Refusal: 404.
     """
     if not re.fullmatch(r"[1-9][0-9]{0,8}", text):
-        raise Refusal(404, f"No discussion {text[:20]!r}.")
+        raise Refusal(404, f"There is no discussion {text[:20]!r}.")
     return int(text)

@@ -1,4 +1,4 @@
-"""From an address to a handler, on the raw path: `refs%2Fpr%2F1` is one segment, which a decoded path would lose."""
+"""From paths to handlers. Matches the raw path, in which `refs%2Fpr%2F1` is one segment."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ Handler = Callable[[Call], Response] | Callable[[Call], Awaitable[Response]]
 
 @dataclass(frozen=True)
 class Route:
-    """One address pattern.
+    """One path pattern and its handler.
 
-    `{x}` stands for one segment, `{x}.git` for one with that ending, `{x*}` for all that follow; `{kind}` only for
-    `models` and `datasets`. A handler that is a coroutine reads the request's body itself; any other is given the whole
-    body and runs in a thread.
+    `{x}` matches one segment, `{x}.git` one with this ending, `{x*}` all remaining ones; `{kind}` matches `models` and
+    `datasets` only. A coroutine reads the request's body itself; any other handler gets the whole body and runs in a
+    thread.
     """
 
     method: str
     pattern: str
     handler: Handler
     is_commit: bool = False
-    """Whether the body may be as large as a commit's."""
+    """Whether the body is bounded by `max_commit_bytes` instead of `max_request_bytes`."""
 
     @property
     def streams(self) -> bool:
@@ -37,7 +37,7 @@ class Route:
         return inspect.iscoroutinefunction(self.handler)
 
     def match(self, segments: list[str]) -> dict[str, str] | None:
-        """The pattern's parameters, decoded, or None when the address is another's."""
+        """The decoded parameters, or None if the path does not match."""
         wanted = self.pattern.split("/")
         takes_rest = wanted[-1].endswith("*}")
         if len(segments) < len(wanted) if takes_rest else len(segments) != len(wanted):
@@ -67,19 +67,19 @@ def _decode(segment: str) -> str:
     try:
         return unquote(segment, errors="strict")
     except UnicodeDecodeError as error:
-        raise bad_request("The address is not UTF-8.") from error
+        raise bad_request("The path is not UTF-8.") from error
 
 
 def find_route(routes: list[Route], method: str, raw_path: str) -> tuple[Route, dict[str, str]]:
-    """The handler of an address.
+    """The first matching route, with its parameters.
 
     Args:
-        routes: Tried in order.
-        method: HTTP method; HEAD is answered as GET.
-        raw_path: Path as it came, still encoded, without the query.
+        routes: Matched in order.
+        method: HTTP method; HEAD is routed as GET.
+        raw_path: Encoded path, without the query.
 
     Raises:
-        Refusal: 404 for an address that is nobody's, 405 for one that takes other methods.
+        Refusal: 404 for an unknown path, 405 for a known path with another method.
     """
     segments = raw_path.strip("/").split("/")
     wanted = "GET" if method == "HEAD" else method
@@ -92,6 +92,8 @@ def find_route(routes: list[Route], method: str, raw_path: str) -> tuple[Route, 
             allowed.add(route.method)
     if allowed:
         raise Refusal(
-            405, f"{method} is not one of {', '.join(sorted(allowed))}.", headers={"Allow": ", ".join(sorted(allowed))}
+            405,
+            f"The method {method} is not allowed; allowed: {', '.join(sorted(allowed))}.",
+            headers={"Allow": ", ".join(sorted(allowed))},
         )
-    raise Refusal(404, "This Hub knows no such address.")
+    raise Refusal(404, "This Hub has no such path.")

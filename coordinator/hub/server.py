@@ -1,9 +1,10 @@
-"""The Hub as a server: bind, lock the data folder, say when ready, stop cleanly."""
+"""The Hub as a server: bind the port, lock the data folder, serve, stop cleanly."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import signal
 import socket
 import threading
@@ -19,23 +20,24 @@ from paris.coordinator.hub.limits import HubLimits
 from paris.protocol.errors import PortTakenError
 from paris.protocol.locks import try_lock
 
+_log = logging.getLogger(__name__)
 _GRACE_S = 3
 _BACKLOG = 256
 
 
 class HubServer:
-    """One Hub on one port; binds at once, serves from `run` (here) or `start` (in a thread of its own).
+    """One Hub on one port. Binds at once; `run` serves in this thread, `start` in a background thread.
 
     Args:
-        data_dir: Where everything is kept; only one server at a time may use it.
+        data_dir: Data folder; only one server at a time may use it.
         host: Address to listen at.
         port: Port, 0 for any free one.
-        open_registration: Whether an unknown token makes a volunteer.
+        open_registration: Whether an unknown token registers a volunteer.
         limits: Bounds on requests and storage.
 
     Raises:
-        PortTakenError: Something listens there already.
-        HubStartError: Another server uses the data folder, or the address cannot be had.
+        PortTakenError: The port is in use.
+        HubStartError: Another server uses the data folder, or the host is invalid.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class HubServer:
         open_registration: bool = False,
         limits: HubLimits | None = None,
     ) -> None:
+        self._data_dir = data_dir
         self._closing = contextlib.ExitStack()
         with contextlib.ExitStack() as undo:
             self._socket = undo.enter_context(_bind(host, port))
@@ -70,28 +73,30 @@ class HubServer:
         self._thread: threading.Thread | None = None
 
     def run(self, on_ready: Callable[[str], None] | None = None) -> None:
-        """Serve until a signal (SIGTERM, SIGINT) or `stop`; then close everything.
+        """Serve until SIGTERM, SIGINT or `stop`; then close everything.
 
         Args:
-            on_ready: Called once with the address when requests are answered.
+            on_ready: Called once with the URL when the server answers requests.
         """
         if on_ready is not None:
             self._server.on_ready = lambda: on_ready(self.url)
-        with self._closing, _signals_end_the_server_only():
+        with self._closing, _signals_only_stop_the_server():
+            _log.info("serving %s at %s", self._data_dir, self.url)
             self._server.run(sockets=[self._socket])
+            _log.info("stopped serving %s", self._data_dir)
 
     def start(self) -> HubServer:
-        """Serve from a thread; returns when requests are answered."""
+        """Serve in a background thread; return when the server answers requests."""
         ready = threading.Event()
         self._thread = threading.Thread(target=self.run, args=(lambda _url: ready.set(),), name="hub", daemon=True)
         self._thread.start()
         while not ready.wait(0.05):
             if not self._thread.is_alive():
-                raise HubStartError("The Hub ended before it was ready.", "Its log says why.")
+                raise HubStartError("The Hub ended before it was ready.", "See its log.")
         return self
 
     def stop(self) -> None:
-        """End `run`, from any thread; waits when the Hub was started with `start`."""
+        """Stop serving, from any thread; waits for the thread of `start`."""
         self._server.should_exit = True
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
@@ -106,12 +111,12 @@ class HubServer:
 
 
 class _ReadyServer(uvicorn.Server):
-    """A server that says when it listens."""
+    """A server with a callback for when it listens."""
 
     on_ready: Callable[[], None] = staticmethod(lambda: None)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to answer, then say so."""
+        """Start, then call `on_ready`."""
         await super().startup(sockets)
         self.on_ready()
 
@@ -128,7 +133,7 @@ def serve(
     """Serve a Hub until SIGTERM or SIGINT; arguments and errors as for `HubServer`.
 
     Args:
-        on_ready: Called once with the address; by default a line `hub ready at http://...` is printed.
+        on_ready: Called once with the URL; by default a line `hub ready at http://...` is printed.
     """
     server = HubServer(data_dir, host, port, open_registration=open_registration, limits=limits)
     server.run(on_ready or print_ready)
@@ -154,7 +159,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 @contextlib.contextmanager
 def _only_server_of(data_dir: Path) -> Iterator[None]:
-    """Hold the data folder's lock; the system gives it back when the process ends, however it ends."""
+    """Hold the data folder's lock; the system releases the lock of a killed process."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         lock = try_lock(data_dir / "hub.lock")
@@ -167,8 +172,8 @@ def _only_server_of(data_dir: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _signals_end_the_server_only() -> Iterator[None]:
-    """Swallow the signal that uvicorn raises once more at its end: it would end us before the database is closed."""
+def _signals_only_stop_the_server() -> Iterator[None]:
+    """Ignore the signal that uvicorn raises again after its end, which would kill us before the database is closed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,17 +1,20 @@
 """Data preparation: from captioned pictures to clusters, shards and manifests.
 
-config.py    what to prepare, and how
-pipeline.py  the whole way, resumable
-prepared.py  what a finished preparation says of itself
-errors.py    typed errors with a next step and an exit code
+pipeline.py     all stages in their order, resumable
+config.py       the settings
+prepared.py     the record of a finished preparation
+work_folder.py  work in progress
+decoding.py     the first step of every pass over the pictures
+progress.py     progress callbacks
+errors.py       typed errors with a next step and an exit code
 
-sources/     where pictures, captions and their provenance come from
-rows/        the table of items, their licences, and the rows that are left out
-compute/     Daft on this machine or on a Ray cluster, and what it applies to rows
-selecting/   first pass: decode, filter, embed; captions where there are none
-clustering/  k-means, and which row goes into which file
-writing/     second pass: encode; shards, manifests, credits, card
-showing/     what each cluster looks like: clusters.json, clusters.png, clusters.html
+sources/        pictures, captions and their provenance: folders, tars, Parquet, Hub repos, Twemoji
+rows/           the table of items, their licences, and the dropped rows
+compute/        Daft on this machine or on a Ray cluster, and the functions that it applies to rows
+selecting/      first pass: decode, filter, embed; missing captions
+clustering/     k-means; each row's cluster and file
+writing/        second pass: encode; shards, manifests, credits, card
+showing/        clusters.json, clusters.png, clusters.html
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What to prepare, and how: the organiser's settings, closed and frozen.
+"""Settings of a preparation, closed and frozen.
 
-Only what changes the outcome stands here. Where the work runs (one machine, a Ray cluster) is an argument of
-`prepare`, so that the same settings name the same data wherever they were prepared.
+Only settings that change the result are here. Where the work runs (one machine, a Ray cluster) is an argument of
+`prepare`, so that equal settings mean equal data.
 """
 
 from __future__ import annotations
@@ -30,56 +30,56 @@ class PrepareConfig(_Closed):
     """Settings of one preparation. The same source, settings and seed give the same manifest digests."""
 
     source: Source = TwemojiSource()
-    """Where pictures and captions come from."""
+    """Source of pictures and captions."""
     image_size: Annotated[int, Field(ge=8, le=4096)] = 32
-    """Side in pixels of the square that is encoded; larger pictures are cropped at the centre and scaled."""
+    """Side in pixels of the encoded square; pictures are cropped at the centre and scaled."""
     num_clusters: Annotated[int, Field(ge=1, le=MAX_CLUSTERS)] = 4
-    """K: clusters, and so experts."""
+    """K: the number of clusters, and so of experts."""
     num_fine_centroids: Annotated[int, Field(ge=1, le=2**16)] = 1024
     """Centroids of the first k-means; at most a third of the rows are used."""
     balance: Annotated[float, Field(ge=1.0, le=2.0)] | Literal["free"] = 1.1
-    """Largest cluster over the mean size, and likewise the smallest; "free": sizes as the features give them."""
+    """Bound on the largest cluster over the mean size, and correspondingly on the smallest; "free": no bounds."""
     catch_all: Annotated[float, Field(ge=1.0)] = 2.5
-    """Where sizes are free: a cluster of more than so many times the mean size is a catch-all and is split."""
+    """With balance = "free": size over the mean above which a cluster is a catch-all and is split."""
     embedder: str = "efficientnet-lite0"
-    """Name or folder of the frozen picture embedder, as `paris.experts.frozen.features.load_embedder` takes it."""
+    """Name or folder of the frozen picture embedder, for `paris.experts.frozen.features.load_embedder`."""
     view_px: Annotated[int, Field(ge=16, le=1024)] = 128
-    """Side in pixels of the picture that the embedder looks at."""
+    """Side in pixels of the embedder's input."""
     codec: dict[str, Scalar] = {"kind": "pixels"}
     """Fields of `paris.experts.frozen.codec.CodecConfig`: pixels, or the latents of a VAE."""
     heldout_rows: Annotated[int, Field(ge=1)] | None = None
-    """Secret rows of each cluster that are never published; 12 where neither this nor the fraction is set."""
+    """Secret rows of each cluster, which are never published; 12 if neither this nor the fraction is set."""
     heldout_fraction: Annotated[float, Field(gt=0, lt=0.5)] | None = None
-    """Secret part of each cluster, instead of a number of rows."""
+    """Secret fraction of each cluster, instead of a number of rows."""
     shard_bytes: Annotated[int, Field(ge=1024, le=2**30)] = 64 * 2**20
-    """Bytes of a shard before compression, about; the last shard of a cluster may hold fewer."""
+    """Approximate size of a shard before compression; the last shard of a cluster may be smaller."""
     rows_per_shard: Annotated[int, Field(ge=1)] | None = None
     """Rows of a shard, instead of bytes."""
     tokenizer: str = ""
-    """Folder of the run's tokenizer, beside its VAE: shards then hold the captions' token ids with the texts."""
+    """Folder of the run's tokenizer, beside its VAE; shards then contain the token ids of the captions."""
     max_tokens: Annotated[int, Field(ge=1, le=4096)] = 77
     """Longest caption in tokens; longer ones are cut."""
     max_images: Annotated[int, Field(ge=1)] | None = None
-    """At most so many training pictures, chosen by the seed; None takes all."""
+    """Largest number of training pictures, chosen by the seed; None takes all."""
     captioner: str | None = None
-    """Name or folder of the BLIP or BLIP-2 model that captions pictures without a caption; None leaves them out."""
+    """Name or folder of a BLIP or BLIP-2 model that captions pictures without a caption; None drops them."""
     captioner_revision: str | None = None
     """Branch, tag or commit of the captioner on the Hub; None: its newest."""
     licences: tuple[str, ...] = ()
-    """Licences that are taken, under any usual name ("cc-by" allows all its versions); empty takes all."""
+    """Allowed licences, under any usual name ("cc-by" allows all its versions); empty allows all."""
     near_duplicate_bits: Annotated[int, Field(ge=0, le=8)] | None = None
-    """Drop a picture whose 64-bit perceptual hash differs from an earlier one's in at most so many bits, and that has
-    its colours; None keeps all."""
+    """Drop a picture with the colours of an earlier one whose 64-bit perceptual hash differs in at most this many bits;
+    None keeps all."""
     max_aspect: Annotated[float, Field(ge=1)] | None = None
-    """Drop pictures whose longer side is more than so many times the shorter one."""
+    """Drop pictures with a larger ratio of the longer to the shorter side; None keeps all."""
     min_side_px: Annotated[int, Field(ge=1)] = 16
-    """Pictures with a shorter side are dropped."""
+    """Drop pictures with a shorter side."""
     max_image_pixels: Annotated[int, Field(ge=1)] = 64_000_000
-    """Pictures with more pixels are dropped before they are decoded (decompression bombs)."""
+    """Drop pictures with more pixels, before they are decoded (decompression bombs)."""
     max_vocab_words: Annotated[int, Field(ge=1)] = 8192
-    """Words of the captions that vocab.json keeps, the most frequent ones."""
+    """Size of vocab.json: the most frequent words of the captions."""
     vocabulary: bool = True
-    """Write vocab.json; False where a pretrained text encoder is used."""
+    """Write vocab.json; False with a pretrained text encoder."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seeds k-means, the choice of held-out rows, and the order of rows in shards."""
 
@@ -91,7 +91,7 @@ class PrepareConfig(_Closed):
     @field_validator("licences", mode="before")
     @classmethod
     def _list_of_licences(cls, value: Any) -> Any:
-        """One text with commas, as on the command line, is a list; names are brought to the one that is used."""
+        """Accept one comma-separated text, as on the command line; make the names canonical."""
         names = value.split(",") if isinstance(value, str) else value
         if not isinstance(names, list | tuple) or not all(isinstance(name, str) and name.strip() for name in names):
             raise ValueError("a list of names, as cc-by,cc0")
@@ -104,7 +104,7 @@ class PrepareConfig(_Closed):
         return self
 
     def heldout_per_cluster(self, rows: int) -> int:
-        """Rows to hold out of a cluster of so many."""
+        """Number of held-out rows of a cluster with this number of rows."""
         if self.heldout_fraction is not None:
             return max(1, math.ceil(rows * self.heldout_fraction))
         return self.heldout_rows or _HELDOUT_ROWS
@@ -116,12 +116,12 @@ class PrepareConfig(_Closed):
 
 
 def public_name(model: str) -> str:
-    """What published files call a model: of a folder its own name, for where it lies is nobody's business."""
+    """The name of a model in published files; of a local folder only its last part, as the path is private."""
     return Path(model).resolve().name if Path(model).is_dir() else model
 
 
 def prepare_config(settings: dict[str, Any]) -> PrepareConfig:
-    """Check settings from a file or a command line.
+    """Validate settings from a file or a command line.
 
     Args:
         settings: Fields of `PrepareConfig`.
@@ -136,9 +136,9 @@ def prepare_config(settings: dict[str, Any]) -> PrepareConfig:
         field = ".".join(str(part) for part in first["loc"]) or "heldout_rows, heldout_fraction"
         if first["type"] == "extra_forbidden":
             raise PrepareConfigError(
-                f"prepare knows no setting {field!r}.", f"Known are {', '.join(PrepareConfig.model_fields)}."
+                f"Unknown setting {field!r} in [data].", f"Known are {', '.join(PrepareConfig.model_fields)}."
             ) from error
         raise PrepareConfigError(
-            f"The setting {field} = {first.get('input')!r} of prepare is wrong: {first['msg']}.",
-            "Correct it and prepare again.",
+            f"Invalid setting {field} = {first.get('input')!r}: {first['msg']}.",
+            "Correct it in [data], and prepare again.",
         ) from error

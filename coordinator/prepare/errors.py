@@ -1,4 +1,4 @@
-"""Errors of data preparation: each names the input or the setting, its value, and what to do next."""
+"""Errors of data preparation: each names the input or the setting, its value, and the next step."""
 
 from __future__ import annotations
 
@@ -6,66 +6,66 @@ from paris.protocol.errors import ParisError
 
 
 class PrepareError(ParisError):
-    """Root of what can go wrong between the source and the finished data folder."""
+    """Base class of the errors of data preparation."""
 
     exit_code = 70
 
 
 class PrepareConfigError(PrepareError, ValueError):
-    """A setting is unknown, out of its bounds, or does not fit the data."""
+    """A setting is unknown, out of bounds, or does not fit the data."""
 
     exit_code = 71
 
 
 class SourceMissingError(PrepareError):
-    """The source, or the package that carries it, is not there."""
+    """The source, or the package that contains it, is missing."""
 
     exit_code = 72
 
 
 class EmptySourceError(PrepareError):
-    """The source holds no picture, or none was left after filtering."""
+    """The source has no picture, or none passed the filters."""
 
     exit_code = 73
 
 
 class SourceFormatError(PrepareError, ValueError):
-    """Captions or names of the source cannot be read."""
+    """A file of the source cannot be read."""
 
     exit_code = 74
 
 
 class TooFewRowsError(PrepareError, ValueError):
-    """There are not enough pictures for the clusters or the held-out rows that were asked for."""
+    """There are too few pictures for the configured clusters or held-out rows."""
 
     exit_code = 75
 
 
 class OutputTakenError(PrepareError, FileExistsError):
-    """The output folder holds another prepared data set, or another process prepares there; it is left as it is."""
+    """The output folder has another data set, or another process prepares there; it is left unchanged."""
 
     exit_code = 76
 
 
 class NotPreparedError(PrepareError, LookupError):
-    """The folder holds no finished data set: `prepared.json` is missing or does not match the files."""
+    """The folder has no finished data set: `prepared.json` is missing or does not match the files."""
 
     exit_code = 77
 
 
 class EngineError(PrepareError):
-    """Daft, or the Ray cluster it was told to use, could not do its part."""
+    """Daft or the Ray cluster failed."""
 
     exit_code = 78
 
 
 class SourceUnreachableError(PrepareError, ConnectionError):
-    """The Hub that holds the source refuses or does not answer; what is finished stays."""
+    """The Hub of the source refuses or does not answer; finished parts stay."""
 
     exit_code = 79
 
 
 class CaptionerError(PrepareError):
-    """The captioning model is not there, or is of a kind that does not look at pictures."""
+    """The captioning model is missing, or is no BLIP or BLIP-2."""
 
     exit_code = 80

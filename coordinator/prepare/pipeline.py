@@ -1,21 +1,19 @@
-"""The whole way: source, decode and filter, embed, cluster, encode, shards, manifests, descriptions.
+"""The whole preparation, stage by stage.
 
-Work in progress and what lets it go on after a kill stand in `<out>/.prepare`:
-
-    .prepare/lock                held by the process that prepares
-    .prepare/key                 of the settings and the source that the files in the folder belong to
-    .prepare/items.arrow         what the source offers
-    .prepare/embedding-<key>/    features, part by part
-    .prepare/captions-<key>/     captions that a model made, part by part
-    .prepare/encoded/            what the shards will store, part by part
+list       the source's rows, without those that their metadata rules out     sources/, rows/
+embed      decode, filter and embed the pictures                              selecting/
+caption    caption the pictures that have no caption
+cluster    k-means, held-out rows, order of the rows                          clustering/
+encode     encode the pictures as the shards store them                       writing/
+shards     shards and held-out files
+describe   manifests, credits, card; clusters.json, .png and .html            writing/, showing/
 """
 
 from __future__ import annotations
 
-import contextlib
+import logging
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -26,18 +24,20 @@ from paris.coordinator.prepare.compute.pictures import NO_CAPTION
 from paris.coordinator.prepare.config import PrepareConfig
 from paris.coordinator.prepare.errors import EmptySourceError, OutputTakenError
 from paris.coordinator.prepare.prepared import RECORD, Prepared, PreparedCluster, load_prepared, save_prepared
+from paris.coordinator.prepare.progress import Progress
 from paris.coordinator.prepare.rows.drops import DROPPED, DropList
-from paris.coordinator.prepare.rows.items import SourceInfo, items_key, write_items
+from paris.coordinator.prepare.rows.items import items_key, write_items
 from paris.coordinator.prepare.rows.licences import count_licences
 from paris.coordinator.prepare.selecting.captions import Captioning, captioner_origin, fill_captions
-from paris.coordinator.prepare.selecting.embedding import Report, embed_items
+from paris.coordinator.prepare.selecting.embedding import embed_items
 from paris.coordinator.prepare.selecting.filters import admitted
 from paris.coordinator.prepare.showing.describing import describe_clusters, frequent_words
 from paris.coordinator.prepare.showing.examples import gather_examples
 from paris.coordinator.prepare.showing.page import cluster_page
 from paris.coordinator.prepare.showing.panels import draw_panels, make_panels
 from paris.coordinator.prepare.sources import read_source, source_info
-from paris.coordinator.prepare.writing.encoding import EncodedRows, Encoder, encode_rows, probe
+from paris.coordinator.prepare.work_folder import WorkFolder
+from paris.coordinator.prepare.writing.encoding import EncodedRows, Encoder, Stored, encode_rows, probe
 from paris.coordinator.prepare.writing.outputs import (
     count_words,
     write_attribution,
@@ -49,63 +49,110 @@ from paris.coordinator.prepare.writing.shard_files import in_order, targets, wri
 from paris.coordinator.prepare.writing.tokens import Tokenizer
 from paris.experts.files import file_sha256, write_whole
 from paris.protocol.canonical import canonical_bytes, digest
-from paris.protocol.locks import try_lock
 
-_ENCODED = ".prepare/encoded"
-_OUTPUTS = ("shards", "heldout", "manifests")
-_SMALL = (
-    *(DROPPED, "vocab.json", "attribution.parquet", "README.md"),
-    *("clusters.json", "clusters.png", "clusters.html"),
-)
+_log = logging.getLogger(__name__)
 
 
 def prepare(
     config: PrepareConfig,
     out_dir: Path,
-    progress: Report = lambda stage, done, total: None,
+    progress: Progress = lambda stage, done, total: None,
     *,
     engine: Engine | None = None,
     codec_folder: Path = Path(),
 ) -> Prepared:
     """Make the data of a run: clusters, shards, manifests, secret held-out rows.
 
-    The same source, settings and seed give the same manifest digests. Killed anywhere, the next call with the same
-    arguments goes on from the last finished part; called again when finished, it returns what is there.
+    The same source, settings and seed give the same manifest digests. After a kill, the next call with the same
+    arguments resumes from the last finished part; after a finished call, it returns the existing data.
 
     Args:
         config: What to prepare, and how.
-        out_dir: Where to; made if it is not there.
-        progress: Told (stage, done, total) as the work goes on; what it raises stops the work.
-        engine: Where to decode, embed and encode; None: on this machine's processor.
-        codec_folder: Where the folders of a VAE and of a tokenizer are, for a codec and captions that need one.
+        out_dir: The output folder; made if missing.
+        progress: Called as the work proceeds.
+        engine: Where to decode, embed and encode; None: on this machine's CPU.
+        codec_folder: Parent of the folders of the VAE and the tokenizer, if the settings name any.
 
     Raises:
-        PrepareError: Source, settings, or data do not fit; `prepared.json` is not written.
-        OutputTakenError: `out_dir` holds another data set, which stays.
-        DiskFullError: No room; what is finished stays.
+        PrepareError: The source, a setting or the data is invalid; `prepared.json` is not written.
+        OutputTakenError: `out_dir` holds another data set, which is left unchanged.
+        DiskFullError: No room; finished parts stay.
         ExpertError: The embedder or the codec cannot be loaded.
     """
     engine = engine or Engine()
     engine.start()
-    work = out_dir / ".prepare"
-    with _locked(work), DropList(work / "dropped.arrows") as drops:
-        origin = captioner_origin(config)
-        table = _listed(config, work / "items.arrow", drops)
+    work = WorkFolder(out_dir)
+    with work.locked(), DropList(work.dropped) as drops:
+        captioner = captioner_origin(config)
+        table = _list_items(config, work.items, drops)
         progress("list", table.num_rows, table.num_rows)
         source_key = items_key(table)
-        work_key = digest(canonical_bytes(["paris-prepare-1", config.sha256, source_key, origin]))
+        work_key = digest(canonical_bytes(["paris-prepare-1", config.sha256, source_key, captioner]))
         if (out_dir / RECORD).exists():
-            (work / "items.arrow").unlink()
-            return _finished(out_dir, work_key)
-        _claim(out_dir, work_key)
-        captioning = Captioning(config, origin, work, source_key, engine)
-        features = work / f"embedding-{_embedding_key(source_key, config)}"
-        found = _Found(table, source_info(config.source), drops, work_key, features, captioning)
-        return _prepare(config, out_dir, progress, found, engine, codec_folder)
+            work.items.unlink()
+            return _load_existing(out_dir, work_key)
+        work.claim(work_key)
+        _log.info("preparing %d rows of %s into %s", table.num_rows, source_info(config.source).name, out_dir)
+        captioning = Captioning(config, captioner, work.path, source_key, engine)
+        job = _Job(config, out_dir, progress, engine, codec_folder, drops, work_key)
+        features = work.embedding(source_key, config)
+        prepared = _run_stages(job, table, captioning, features, work.encoded)
+        shutil.rmtree(work.encoded)
+        shutil.rmtree(features)
+        shutil.rmtree(captioning.work, ignore_errors=True)
+        work.items.unlink()
+        return prepared
 
 
-def _listed(config: PrepareConfig, path: Path, drops: DropList) -> pa.Table:
-    """What the source offers, less what is dropped for what is written of it."""
+@dataclass(frozen=True)
+class _Job:
+    """The arguments of one preparation, and its list of dropped rows."""
+
+    config: PrepareConfig
+    out_dir: Path
+    progress: Progress
+    engine: Engine
+    codec_folder: Path
+    drops: DropList
+    work_key: str
+
+
+def _run_stages(job: _Job, table: pa.Table, captioning: Captioning, features: Path, encoded: Path) -> Prepared:
+    """All stages after the list, up to the record."""
+    config, progress, drops, engine = job.config, job.progress, job.drops, job.engine
+    # Loaded first, so that a missing VAE or tokenizer is known before hours of embedding.
+    stored, tokenizer = probe(config, job.codec_folder, engine), Tokenizer(config, job.codec_folder)
+
+    embedded = embed_items(table, config, features, progress, drops, engine)
+    _log.info("embedded %d rows, dropped %d", len(embedded.index), drops.counts.total())
+    table, embedded = fill_captions(table, embedded, captioning, progress, drops)
+    if not len(embedded.index):
+        raise _nothing_left(drops)
+
+    progress("cluster", 0, config.num_clusters)
+    plan = make_plan(table, embedded.index, embedded.features, config)
+    progress("cluster", config.num_clusters, config.num_clusters)
+    _log.info("training rows of the clusters: %s", [len(part.training) for part in plan.clusters])
+
+    shard_rows = stored.shard_rows(config)
+    wanted = targets(plan, shard_rows, job.out_dir)
+    rows = EncodedRows(encoded, in_order(wanted), stored)
+    encode_rows(table, rows, Encoder(config, job.codec_folder, stored, engine), progress)
+    write_targets(table, wanted, rows, stored, tokenizer, progress)
+    _log.info("wrote %d shards and held-out files", len(wanted))
+
+    progress("describe", 0, 1)
+    clusters = [write_manifest(part, shard_rows, job.out_dir) for part in plan.clusters]
+    prepared = _record(job, plan, stored, clusters, _describe(job, table, plan, clusters))
+    drops.publish(job.out_dir / DROPPED)
+    save_prepared(prepared, job.out_dir)
+    progress("describe", 1, 1)
+    _log.info("finished %s", job.out_dir)
+    return prepared
+
+
+def _list_items(config: PrepareConfig, path: Path, drops: DropList) -> pa.Table:
+    """The source's rows, without those that their metadata rules out."""
     rows = admitted(read_source(config.source), config, drops)
     table = write_items(rows, path, max_images=config.max_images, seed=config.seed)
     if not table.num_rows:
@@ -123,95 +170,53 @@ def _nothing_left(drops: DropList) -> EmptySourceError:
     return EmptySourceError(f"None of the source's pictures can be used: {drops.summary()}.", hint)
 
 
-@dataclass(frozen=True)
-class _Found:
-    """What the source turned out to be, and where its features are kept."""
-
-    table: pa.Table
-    info: SourceInfo
-    drops: DropList
-    work_key: str
-    work: Path
-    captioning: Captioning
-
-
-def _prepare(
-    config: PrepareConfig, out_dir: Path, progress: Report, found: _Found, engine: Engine, codec_folder: Path
-) -> Prepared:
-    # First, so that a missing VAE or tokenizer is known before hours of embedding and not after them.
-    stored, tokenizer = probe(config, codec_folder, engine), Tokenizer(config, codec_folder)
-    embedded = embed_items(found.table, config, found.work, progress, found.drops, engine)
-    table, embedded = fill_captions(found.table, embedded, found.captioning, progress, found.drops)
-    if not len(embedded.index):
-        raise _nothing_left(found.drops)
-    found = replace(found, table=table)
-    progress("cluster", 0, config.num_clusters)
-    plan = make_plan(found.table, embedded, config)
-    progress("cluster", config.num_clusters, config.num_clusters)
-    shard_rows = stored.shard_rows(config)
-    wanted = targets(plan, shard_rows, out_dir)
-    encoded = EncodedRows(out_dir / _ENCODED, in_order(wanted), stored)
-    encode_rows(found.table, encoded, Encoder(config, codec_folder, stored, engine), progress)
-    write_targets(found.table, wanted, encoded, stored, tokenizer, progress)
-    progress("describe", 0, 1)
-    clusters = tuple(write_manifest(part, shard_rows, out_dir) for part in plan.clusters)
-    files = _describe(config, out_dir, found, plan, list(clusters), engine)
-    prepared = Prepared(
-        config=config.model_dump(mode="json"),
-        work_key=found.work_key,
-        source=found.info.name,
-        licence=found.info.licence,
-        attribution=found.info.attribution,
-        clusters=clusters,
-        latent_shape=stored.shape,
-        latent_dtype=stored.dtype,
-        dropped=dict(sorted(found.drops.counts.items())),
-        text={"path": "vocab.json", "sha256": files["vocab.json"]} if config.vocabulary else {},
-        files=files,
-        silhouette=plan.clustering.silhouette.mean,
-        davies_bouldin=plan.clustering.davies_bouldin,
-        silhouette_before=plan.clustering.silhouette_before,
-        sizes_before=plan.clustering.sizes_before,
-    )
-    found.drops.publish(out_dir / DROPPED)
-    save_prepared(prepared, out_dir)
-    progress("describe", 1, 1)
-    shutil.rmtree(out_dir / _ENCODED)
-    shutil.rmtree(found.work)
-    shutil.rmtree(found.captioning.work, ignore_errors=True)
-    (out_dir / ".prepare" / "items.arrow").unlink()
-    return prepared
-
-
-def _describe(
-    config: PrepareConfig, out_dir: Path, found: _Found, plan: Plan, clusters: list[PreparedCluster], engine: Engine
-) -> dict[str, str]:
-    """Write the small files; returns the digests of the published ones."""
-    counts = count_words(found.table, plan)
-    names = ["attribution.parquet", "README.md"]
+def _describe(job: _Job, table: pa.Table, plan: Plan, clusters: list[PreparedCluster]) -> dict[str, str]:
+    """Write the small files; return the digests of the published ones."""
+    config, out_dir, info = job.config, job.out_dir, source_info(job.config.source)
+    counts = count_words(table, plan)
+    published = ["attribution.parquet", "README.md"]
     if config.vocabulary:
         write_words(counts, config.max_vocab_words, out_dir / "vocab.json")
-        names.append("vocab.json")
-    write_attribution(found.table, plan, out_dir / "attribution.parquet")
-    write_card(found.info, sum(cluster.rows for cluster in clusters), config, out_dir)
+        published.append("vocab.json")
+    write_attribution(table, plan, out_dir / "attribution.parquet")
+    write_card(info, sum(cluster.rows for cluster in clusters), config, out_dir)
+
     words, licences = frequent_words(counts), count_licences(out_dir / "attribution.parquet")
-    dropped = dict(sorted(found.drops.counts.items()))
-    described = describe_clusters(found.table, plan, words, clusters, config, licences, dropped)
+    described = describe_clusters(table, plan, words, clusters, config, licences, job.drops.by_reason())
     write_whole(out_dir / "clusters.json", canonical_bytes(described))
-    examples = gather_examples(found.table, plan, config, engine)
+    examples = gather_examples(table, plan, config, job.engine)
     draw_panels(make_panels(examples, plan, words), out_dir / "clusters.png")
-    write_whole(out_dir / "clusters.html", cluster_page(found.info.name, described, examples).encode("utf-8"))
-    return {name: file_sha256(out_dir / name) for name in sorted(names)}
+    write_whole(out_dir / "clusters.html", cluster_page(info.name, described, examples).encode("utf-8"))
+    return {name: file_sha256(out_dir / name) for name in sorted(published)}
 
 
-def _embedding_key(source_key: str, config: PrepareConfig) -> str:
-    names = {"embedder", "view_px", "min_side_px", "max_image_pixels", "max_aspect"}
-    settings = config.model_dump(mode="json", include=names)
-    return digest(canonical_bytes([source_key, settings, config.near_duplicate_bits is not None]))[:16]
+def _record(job: _Job, plan: Plan, stored: Stored, clusters: list[PreparedCluster], files: dict[str, str]) -> Prepared:
+    info, found = source_info(job.config.source), plan.clustering
+    return Prepared(
+        config=job.config.model_dump(mode="json"),
+        work_key=job.work_key,
+        source=info.name,
+        licence=info.licence,
+        attribution=info.attribution,
+        clusters=tuple(clusters),
+        latent_shape=stored.shape,
+        latent_dtype=stored.dtype,
+        dropped=job.drops.by_reason(),
+        text={"path": "vocab.json", "sha256": files["vocab.json"]} if job.config.vocabulary else {},
+        files=files,
+        silhouette=found.silhouette.mean,
+        davies_bouldin=found.davies_bouldin,
+        silhouette_before=found.silhouette_before,
+        sizes_before=found.sizes_before,
+    )
 
 
-def _finished(out_dir: Path, work_key: str) -> Prepared:
-    """What is there, if it is what was asked for."""
+def _load_existing(out_dir: Path, work_key: str) -> Prepared:
+    """The finished data set in the folder.
+
+    Raises:
+        OutputTakenError: It has another source or other settings.
+    """
     prepared = load_prepared(out_dir)
     if prepared.work_key != work_key:
         raise OutputTakenError(
@@ -219,30 +224,3 @@ def _finished(out_dir: Path, work_key: str) -> Prepared:
             "Give another folder, or delete this one.",
         )
     return prepared
-
-
-def _claim(out_dir: Path, work_key: str) -> None:
-    """Clear away what an unfinished preparation of other data left, and note whose files come now."""
-    key_file = out_dir / ".prepare" / "key"
-    if key_file.is_file() and key_file.read_text("ascii", "replace") == work_key:
-        return
-    if not key_file.is_file() and any((out_dir / name).exists() for name in (*_OUTPUTS, *_SMALL)):
-        raise OutputTakenError(f"{out_dir} holds files that no preparation left there.", "Give an empty folder.")
-    for name in (*_OUTPUTS, _ENCODED):
-        shutil.rmtree(out_dir / name, ignore_errors=True)
-    for name in _SMALL:
-        (out_dir / name).unlink(missing_ok=True)
-    write_whole(key_file, work_key.encode("ascii"))
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time prepare into a folder; the system drops the lock of a killed one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = try_lock(folder / "lock")
-    if lock is None:
-        raise OutputTakenError(
-            f"Another process prepares into {folder.parent}.", "Wait for it, or give another folder."
-        )
-    with lock:
-        yield

@@ -1,10 +1,10 @@
-"""What a finished preparation says of itself: `prepared.json`, written last, so that its presence means complete.
+"""The record of a finished preparation: `prepared.json`, written last, so that its presence means complete.
 
 data/
   shards/cluster-000/shard-00000.parquet      published
   manifests/cluster-000.json                  published: {"cluster":0,"shards":[{path,sha256,bytes,rows},...]}
   vocab.json attribution.parquet README.md    published
-  clusters.json clusters.png clusters.html    what each cluster is about
+  clusters.json clusters.png clusters.html    descriptions of the clusters
   heldout/cluster-000.parquet                 secret
   prepared.json                               this record
 """
@@ -58,23 +58,23 @@ class Prepared(_Closed):
     config: dict[str, Any]
     """The settings, fields of `PrepareConfig`."""
     work_key: Sha256
-    """Digest of settings and source as they were found; equal keys need no second preparation."""
+    """Digest of settings and source; equal keys mean equal data."""
     source: str
     licence: str
     attribution: str
-    """The credit line that must travel with the data, or empty."""
+    """The credit line that must accompany the data, or empty."""
     clusters: tuple[PreparedCluster, ...]
     latent_shape: tuple[int, ...]
     latent_dtype: Literal["uint8", "float16", "int8"]
     dropped: dict[str, int]
-    """Pictures left out, by reason."""
+    """Dropped rows by reason."""
     text: dict[str, str]
-    """Fields of `TextConfig` that this data decides: path and digest of vocab.json. Empty without a vocabulary."""
+    """Fields of `TextConfig` for this data: path and digest of vocab.json. Empty without a vocabulary."""
     files: dict[str, Sha256]
     """Digests of the published files beside the shards."""
     silhouette: float
     silhouette_before: float
-    """Before the sizes were evened out."""
+    """Before the sizes were balanced."""
     davies_bouldin: float
     sizes_before: list[Annotated[int, Field(ge=0)]]
 
@@ -85,7 +85,7 @@ class Prepared(_Closed):
 
 
 def save_prepared(prepared: Prepared, folder: Path) -> None:
-    """Write the record; nothing may be written after it."""
+    """Write the record, as the last file of a preparation."""
     write_whole(folder / RECORD, canonical_bytes(prepared.model_dump(mode="json")))
 
 
@@ -94,14 +94,14 @@ def load_prepared(folder: Path, *, check_shards: bool = False) -> Prepared:
 
     Args:
         folder: The data folder.
-        check_shards: Also hash every shard and held-out file; otherwise only manifests and the small files.
+        check_shards: Also hash every shard and held-out file, not only the manifests and the small files.
 
     Raises:
-        NotPreparedError: It is not finished, or its files are not those that it names; the first is named.
+        NotPreparedError: It is not finished, or a file differs from the record; the first is named.
     """
     path = folder / RECORD
     if not path.is_file():
-        raise NotPreparedError(f"{folder} holds no finished data set: {RECORD} is missing.", "Run paris-coord prepare.")
+        raise NotPreparedError(f"{folder} has no finished data set: {RECORD} is missing.", "Run paris-coord prepare.")
     try:
         prepared = Prepared.model_validate(parse_json(path.read_bytes(), max_bytes=_MAX_RECORD_BYTES))
     except (RecordError, ValidationError) as error:
@@ -120,7 +120,7 @@ def load_prepared(folder: Path, *, check_shards: bool = False) -> Prepared:
 
 
 def read_shard_list(path: Path) -> tuple[Shard, ...]:
-    """The shards that a manifest file lists.
+    """The shards in a manifest file.
 
     Raises:
         NotPreparedError: The file is missing or malformed.
@@ -138,6 +138,4 @@ def _check_file(path: Path, sha256: str) -> None:
 
 
 def _differs(path: Path) -> NotPreparedError:
-    return NotPreparedError(
-        f"{path} is missing or not the file that was prepared.", "Delete the folder and prepare again."
-    )
+    return NotPreparedError(f"{path} is missing or differs from {RECORD}.", "Delete the folder and prepare again.")

@@ -1,12 +1,11 @@
-"""Who asks: bearer tokens and the users behind them.
+"""Bearer tokens and their users.
 
-    <data>/tokens.json   {"<sha256 of a token>": {"name": "ada", "role": "user", "orgs": ["lab"]}}; read when it changed
+    <data>/tokens.json   {"<sha256 of a token>": {"name": "ada", "role": "user", "orgs": ["lab"]}}; reread on changes
     <data>/admin.token   the administrator's token, made at the first start, readable by its owner only
 
 Roles: `admin` may do everything; `user` owns the repositories under its name and its organisations; `volunteer` may
-read, upload, comment and open pull requests, but owns no repository. With open registration any unknown token of 20 to
-200 letters, digits, `_`, `-` or `.` makes a volunteer named `user-<8 hex>` after the token's hash: the token is the
-volunteer's account.
+read, upload, comment and open pull requests, but owns no repository. With open registration, an unknown token of 20 to
+200 letters, digits, `_`, `-` or `.` registers a volunteer named `user-<8 hex>` after the token's hash.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from paris.coordinator.hub.errors import HubStartError, Refusal, forbidden
 from paris.coordinator.hub.names import is_owner
 from paris.coordinator.hub.storage.store import Store
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 Role = Literal["admin", "user", "volunteer", "anonymous"]
 _TOKEN = re.compile(r"[A-Za-z0-9_.-]{20,200}")
 _VOLUNTEER_PREFIX = "user-"
@@ -37,7 +36,7 @@ _VOLUNTEER_PREFIX = "user-"
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who asks."""
+    """The user of a request."""
 
     name: str
     role: Role
@@ -45,7 +44,7 @@ class User:
 
     @property
     def is_logged_in(self) -> bool:
-        """Whether a token came along."""
+        """Whether the request had a token."""
         return self.role != "anonymous"
 
     def owns(self, owner: str) -> bool:
@@ -71,21 +70,21 @@ _ACCOUNTS = TypeAdapter(dict[str, _Account])
 def add_user(
     data_dir: Path, name: str, token: str, orgs: list[str] | None = None, *, role: Literal["admin", "user"] = "user"
 ) -> None:
-    """Give a token an account; a running Hub sees it at the next request.
+    """Add an account for a token; a running Hub uses it from the next request on.
 
     Args:
         data_dir: The Hub's data folder.
         name: The user's name.
-        token: The secret, at least 20 characters; only its hash is kept.
-        orgs: Organisations in whose name the user may write.
+        token: The secret, at least 20 characters; only its hash is stored.
+        orgs: Organisations whose repositories the user may write.
         role: `user` or `admin`.
 
     Raises:
-        HubStartError: The name or the token will not do; nothing is changed.
+        HubStartError: The name or the token is invalid; nothing is changed.
     """
     if not is_owner(name) or name.startswith(_VOLUNTEER_PREFIX) or not all(is_owner(org) for org in orgs or []):
         raise HubStartError(
-            f"{name!r} cannot be a user's name.", "Use letters, digits, - and _; names on user- are the volunteers'."
+            f"Invalid user name {name!r}.", "Use letters, digits, - and _; the prefix user- is reserved for volunteers."
         )
     if not _TOKEN.fullmatch(token):
         raise HubStartError(
@@ -101,7 +100,7 @@ def add_user(
 
 
 def admin_token(data_dir: Path) -> str:
-    """The administrator's token, made and kept in `admin.token` when there is none yet."""
+    """The administrator's token, from `admin.token`, which is made at the first call."""
     path = data_dir / "admin.token"
     if not path.exists():
         token = f"paris_admin_{secrets.token_hex(20)}"
@@ -115,9 +114,9 @@ class Users:
 
     Args:
         data_dir: The Hub's data folder.
-        store: Where volunteers are remembered.
-        open_registration: Whether an unknown token makes a volunteer.
-        max_volunteers: How many may register.
+        store: Database of the volunteers.
+        open_registration: Whether an unknown token registers a volunteer.
+        max_volunteers: Largest number of volunteers.
     """
 
     def __init__(self, data_dir: Path, store: Store, *, open_registration: bool, max_volunteers: int) -> None:
@@ -129,10 +128,10 @@ class Users:
         self._accounts: dict[str, _Account] = {}
 
     def identify(self, authorization: str | None) -> User:
-        """The user behind an Authorization header.
+        """The user of an Authorization header.
 
         Raises:
-            Refusal: 401, the token is not known; 403, no more volunteers may register.
+            Refusal: 401, the token is unknown; 403, there are `max_volunteers` already.
         """
         if not authorization:
             return ANONYMOUS
@@ -144,7 +143,7 @@ class Users:
                 return User(account.name, account.role, tuple(account.orgs))
             if self._open_registration:
                 return User(self._volunteer(token_sha256), "volunteer")
-        # The client shows this very message as a wrong token; any other 401 it takes for a missing repository.
+        # The client recognises an invalid token by this message; it takes any other 401 for a missing repository.
         raise Refusal(401, "Invalid credentials in Authorization header")
 
     def _current(self) -> dict[str, _Account]:
@@ -158,21 +157,21 @@ class Users:
             try:
                 self._accounts = _read_accounts(self._path)
             except HubStartError as error:
-                log.error("%s The accounts read before go on to hold.", error)
+                _log.error("%s The accounts that were read before stay in use.", error)
         return self._accounts
 
     def _volunteer(self, token_sha256: str) -> str:
-        """The name of a volunteer, remembered at its first request.
+        """The name of a volunteer, stored at its first request.
 
-        Eight hex digits can be searched for by a stranger who wants another's name, so the name belongs to the first
-        token that had it and a later one gets a longer name.
+        A token with the same first eight hex digits can be found by brute force, so a name belongs to the first token
+        with these digits, and a later token gets a longer name.
         """
         known = self._store.reader.execute("SELECT name FROM users WHERE token_sha256 = ?", (token_sha256,)).fetchone()
         if known:
             return str(known["name"])
         with self._store.write() as db:
             if db.execute("SELECT COUNT(*) FROM users").fetchone()[0] >= self._max_volunteers:
-                raise forbidden("This Hub takes no more new volunteers.")
+                raise forbidden("This Hub has reached its limit of volunteers.")
             for digits in (8, 16, 32, 64):
                 name = _VOLUNTEER_PREFIX + token_sha256[:digits]
                 added = db.execute("INSERT OR IGNORE INTO users VALUES (?, ?, ?)", (token_sha256, name, time.time()))
@@ -193,7 +192,7 @@ def _read_accounts(path: Path) -> dict[str, _Account]:
         return _ACCOUNTS.validate_json(path.read_bytes())
     except ValidationError as error:
         raise HubStartError(
-            f"{path} is not a list of accounts: {error.errors()[0]['msg']}.", "Mend or remove it."
+            f"{path} is not a list of accounts: {error.errors()[0]['msg']}.", "Fix or remove it."
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""Signed, expiring upload addresses: the client sends no token along with an object's bytes."""
+"""Signed, expiring upload URLs: the client sends an object's bytes without a token."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from paris.coordinator.hub.errors import forbidden
 
 
 class Ticket(BaseModel):
-    """The right to send one object, or one part of it."""
+    """The right to upload one object, or one part of it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -24,13 +24,13 @@ class Ticket(BaseModel):
     size: int
     """Bytes of the object."""
     user: str
-    """Whose upload it is."""
+    """The uploader."""
     repo: str
-    """kind/owner/name, for the traffic account."""
+    """kind/owner/name, for the traffic counts."""
     limited: bool = False
     """Whether the user's pending bytes are bounded."""
     part_bytes: int = 0
-    """Bytes of each part but the last; 0 when the object comes in one piece."""
+    """Bytes of each part but the last; 0 for an upload in one piece."""
     part: int = 0
     """Number of the part, from 1; 0 for the whole object or the completion of its parts."""
     expires: int
@@ -38,25 +38,25 @@ class Ticket(BaseModel):
 
 
 class TicketOffice:
-    """Signs tickets and checks them.
+    """Signs and checks tickets.
 
     Args:
-        secret: Key of the HMAC; kept over restarts, so that an interrupted client can go on.
+        secret: Key of the HMAC; the same after a restart, so that an interrupted client can resume.
     """
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
 
     def query(self, ticket: Ticket) -> str:
-        """The query string of a signed address."""
+        """The query string of a signed URL."""
         text = urlencode(ticket.model_dump())
         return f"{text}&signature={self._sign(text)}"
 
     def check(self, query: dict[str, str]) -> Ticket:
-        """The ticket of a request.
+        """The ticket in the query of a request.
 
         Raises:
-            Refusal: 403, not signed by us, or expired.
+            Refusal: 403, the signature is invalid, or the ticket has expired.
         """
         fields = dict(query)
         signature = fields.pop("signature", "")
@@ -67,7 +67,7 @@ class TicketOffice:
         if not hmac.compare_digest(self._sign(urlencode(ticket.model_dump())), signature):
             raise forbidden("This upload address is not signed by this Hub.")
         if ticket.expires < time.time():
-            raise forbidden("This upload address has expired; ask for a new one.")
+            raise forbidden("This upload address has expired; request a new one.")
         return ticket
 
     def _sign(self, text: str) -> str:

@@ -1,4 +1,4 @@
-"""How many bytes went where: by user, repository and part of it. Kept in memory, saved now and then."""
+"""Traffic counts: bytes by user, repository and part of it. Counted in memory, saved every few seconds."""
 
 from __future__ import annotations
 
@@ -12,10 +12,7 @@ Key = tuple[str, str, str]
 
 
 class Traffic:
-    """The account of bodies received and sent.
-
-    A server that is killed loses at most the last `SAVE_EVERY_S` seconds of it.
-    """
+    """Counts of body bytes received and sent; a killed server loses at most the last `SAVE_EVERY_S` seconds."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -29,7 +26,7 @@ class Traffic:
         Args:
             key: User, kind/owner/name of the repository, first folder of the file or a word in brackets.
             received_bytes: Body bytes of the request.
-            sent_bytes: Body bytes of the answer.
+            sent_bytes: Body bytes of the response.
         """
         with self._lock:
             counts = self._fresh[key]
@@ -37,11 +34,11 @@ class Traffic:
             counts[1] += sent_bytes
 
     def is_due(self, now: float) -> bool:
-        """Whether the account should be saved."""
+        """Whether the counts should be saved."""
         return now - self._saved_at > SAVE_EVERY_S
 
     def save(self, now: float) -> None:
-        """Add what was counted since the last time to the database."""
+        """Add the counts since the last call to the database."""
         with self._lock:
             fresh, self._fresh = self._fresh, defaultdict(lambda: [0, 0])
             self._saved_at = now
@@ -55,7 +52,7 @@ class Traffic:
             )
 
     def report(self, now: float) -> dict[str, object]:
-        """The account as JSON; see `GET /api/paris/traffic`."""
+        """All counts as JSON, for `GET /api/paris/traffic`."""
         self.save(now)
         rows = self._store.reader.execute("SELECT * FROM traffic ORDER BY user, repo, part").fetchall()
         return {

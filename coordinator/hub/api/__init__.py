@@ -1,11 +1,13 @@
-"""The handlers of the Hub's HTTP API.
+"""Handlers of the Hub's HTTP API.
 
-admin.py        The addresses by which repositories, branches and tags come and go
-browse.py       Reading a repository's shape: folders, single paths, commits and refs
-commits.py      Preupload and commit: the one way in which a repository's files change
-discussions.py  The addresses below /discussions
-infos.py        What the Hub tells about repositories: one in detail, and lists of them found by tag, owner or name
-lfs.py          Large files: the LFS batch, the uploads themselves in one piece or in parts
-operations.py   The body of a commit, line by line, and what its operations do to a listing of files
-resolve.py      Downloads: one file of one revision, whole or a range of it
+users.py        whoami, traffic
+repos.py        create, change, delete a repository
+infos.py        one repository in detail; search
+browse.py       folders, paths, commits
+refs.py         branches and tags
+commits.py      preupload and commit
+operations.py   the body of a commit
+lfs.py          upload of large files, whole or in parts
+resolve.py      download of a file, whole or a range
+discussions.py  discussions and pull requests
 """

@@ -9,11 +9,12 @@ from urllib.parse import parse_qs
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from paris.coordinator.hub.context import Call, timestamp
-from paris.coordinator.hub.discussions.pulls import pull_request_number
+from paris.coordinator.hub.access import find_repo
+from paris.coordinator.hub.context import Call
 from paris.coordinator.hub.errors import bad_request, entry_not_found
-from paris.coordinator.hub.repositories.repos import BRANCH, TAG, Commit, Repo, find_repo, history, listing_at, resolve
+from paris.coordinator.hub.repositories.repos import Commit, Repo, history, listing_at, resolve
 from paris.coordinator.hub.storage.trees import FileEntry, Listing, lfs_pointer
+from paris.coordinator.hub.timestamps import timestamp
 
 _MAX_COMMITS_SEARCHED = 1000
 _EXPANDED_PAGE = 50
@@ -25,7 +26,7 @@ class _Paths(BaseModel):
 
 
 def get_tree(call: Call) -> Response:
-    """GET tree/{rev}[/{path}]: the entries of a folder, or of all below it."""
+    """GET tree/{rev}[/{path}]: the entries of a folder, with `recursive` all entries below it."""
     repo = find_repo(call)
     commit = resolve(call.reader, repo, call.params["rev"])
     listing = listing_at(call.reader, repo, commit)
@@ -36,8 +37,8 @@ def get_tree(call: Call) -> Response:
     if not call.flag("recursive"):
         depth = folder.count("/") + 1 if folder else 0
         below = [path for path in below if path.count("/") == depth]
-    most = call.hub.limits.page_entries
-    start, size = call.window(min(_EXPANDED_PAGE, most) if call.flag("expand") else most)
+    page_entries = call.hub.limits.page_entries
+    start, size = call.window(min(_EXPANDED_PAGE, page_entries) if call.flag("expand") else page_entries)
     paths = below[start : start + size]
     entries = _describe(call, repo, commit, listing, paths, expand=call.flag("expand"))
     return call.page(entries, start=start, size=size, total=len(below))
@@ -48,7 +49,7 @@ def _below(folder: str, paths: dict[str, Any]) -> list[str]:
 
 
 def post_paths_info(call: Call) -> Response:
-    """POST paths-info/{rev}: the entries of certain paths; those that do not exist are left out."""
+    """POST paths-info/{rev}: the entries of given paths, without missing ones."""
     repo = find_repo(call)
     commit = resolve(call.reader, repo, call.params["rev"])
     if call.request.headers.get("content-type", "").startswith("application/json"):
@@ -57,7 +58,7 @@ def post_paths_info(call: Call) -> Response:
         try:
             form = parse_qs(call.body.decode(), max_num_fields=20_000)
         except (UnicodeDecodeError, ValueError) as error:
-            raise bad_request("The body is no form.") from error
+            raise bad_request("The body is not a form.") from error
         wanted = _Paths(
             paths=form.get("paths", [])[:10_000], expand=form.get("expand", [""])[0].lower() in ("1", "true")
         )
@@ -71,7 +72,7 @@ def post_paths_info(call: Call) -> Response:
 def _describe(
     call: Call, repo: Repo, commit: Commit, listing: Listing, paths: list[str], *, expand: bool
 ) -> list[dict[str, Any]]:
-    """Entries as the client reads them, with the last commit of each when asked for."""
+    """Entries in the form of the client, with the last commit of each if `expand` is set."""
     entries = []
     for path in paths:
         entry: dict[str, Any] = {"type": "directory", "oid": listing.folders.get(path, ""), "size": 0, "path": path}
@@ -95,7 +96,7 @@ def _file_json(path: str, entry: FileEntry) -> dict[str, Any]:
 
 
 def _last_changes(call: Call, repo: Repo, commit: Commit, paths: list[str]) -> dict[str, Commit]:
-    """The commit that last changed each path; for very old ones the oldest that was looked at."""
+    """The commit that last changed each path; for very old changes the oldest searched commit."""
     commits = history(call.reader, repo, commit.oid, _MAX_COMMITS_SEARCHED)
     open_paths = set(paths)
     found: dict[str, Commit] = {}
@@ -121,7 +122,7 @@ def get_commits(call: Call) -> Response:
     repo = find_repo(call)
     head = resolve(call.reader, repo, call.params["rev"])
     start, size = call.window(call.hub.limits.page_entries)
-    # One more than the page holds, which tells that there is a next one.
+    # One more than the page has, to know whether there is a next page.
     commits = history(call.reader, repo, head.oid, start + size + 1)
     page = [
         {
@@ -134,19 +135,3 @@ def get_commits(call: Call) -> Response:
         for commit in commits[start : start + size]
     ]
     return call.page(page, start=start, size=size, total=len(commits))
-
-
-def get_refs(call: Call) -> Response:
-    """GET refs: branches, tags and, when asked for, pull requests."""
-    repo = find_repo(call)
-    rows = call.reader.execute("SELECT name, oid FROM refs WHERE repo = ? ORDER BY name", (repo.id,)).fetchall()
-    answer: dict[str, list[dict[str, str]]] = {"branches": [], "tags": [], "converts": [], "pullRequests": []}
-    for row in rows:
-        for group, prefix in (("branches", BRANCH), ("tags", TAG)):
-            if row["name"].startswith(prefix):
-                name = row["name"].removeprefix(prefix)
-                answer[group].append({"name": name, "ref": row["name"], "targetCommit": row["oid"]})
-        number = pull_request_number(row["name"])
-        if number and call.flag("include_prs"):
-            answer["pullRequests"].append({"name": str(number), "ref": row["name"], "targetCommit": row["oid"]})
-    return JSONResponse(answer)

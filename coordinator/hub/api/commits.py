@@ -1,4 +1,4 @@
-"""Preupload and commit: the one way in which a repository's files change."""
+"""Preupload and commit: the only handlers that change a repository's files."""
 
 from __future__ import annotations
 
@@ -10,18 +10,23 @@ import sqlite3
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from paris.coordinator.hub.api.lfs import may_name, note_uploads
+from paris.coordinator.hub.access import find_repo
 from paris.coordinator.hub.api.operations import Header, LfsFile, Operation, SmallFile, apply_operations, parse_commit
 from paris.coordinator.hub.context import Call
-from paris.coordinator.hub.discussions.pulls import open_pull_request, pull_request_number, require_push_to_pull_request
+from paris.coordinator.hub.discussions.pulls import (
+    NewPullRequest,
+    open_pull_request,
+    pull_request_number,
+    require_push_to_pull_request,
+)
 from paris.coordinator.hub.discussions.threads import add_event, require_room_in
 from paris.coordinator.hub.errors import Refusal, bad_request, forbidden, revision_not_found
 from paris.coordinator.hub.names import check_path
 from paris.coordinator.hub.repositories.repos import (
     BRANCH,
+    PULL,
     Repo,
     add_commit,
-    find_repo,
     full_ref,
     get_ref,
     listing_at,
@@ -29,6 +34,7 @@ from paris.coordinator.hub.repositories.repos import (
     resolve,
     set_ref,
 )
+from paris.coordinator.hub.repositories.uploads import may_commit, note_uploads
 from paris.coordinator.hub.storage.trees import FileEntry, lfs_entry, regular_entry, write_tree
 
 _ALWAYS_LFS = (
@@ -58,7 +64,7 @@ class _Preupload(BaseModel):
 
 
 def post_preupload(call: Call) -> Response:
-    """POST preupload/{rev}: which files go by LFS, and which are there already."""
+    """POST preupload/{rev}: whether each file is to be uploaded by LFS, and its present content."""
     repo = find_repo(call)
     call.require_login()
     request = call.parse(_Preupload)
@@ -73,14 +79,14 @@ def post_preupload(call: Call) -> Response:
 
 
 def _goes_by_lfs(file: _Candidate, from_bytes: int) -> bool:
-    """Large files, binary ones, and those whose name says so; an empty file never."""
+    """Large files, binary ones, and those with a suffix of binary files; empty files never."""
     if file.size == 0:
         return False
     if file.size >= from_bytes or file.path.lower().endswith(_ALWAYS_LFS):
         return True
     try:
         sample = base64.b64decode(file.sample, validate=True)
-        # Incremental: the sample may end within a character.
+        # Incremental: the sample may end inside a character.
         text = codecs.getincrementaldecoder("utf-8")().decode(sample)
     except (binascii.Error, UnicodeDecodeError):
         return True
@@ -88,14 +94,14 @@ def _goes_by_lfs(file: _Candidate, from_bytes: int) -> bool:
 
 
 def post_commit(call: Call) -> Response:
-    """POST commit/{rev}: all operations as one new commit, on a branch, on a pull request, or as a new pull request."""
+    """POST commit/{rev}: one new commit on a branch, on a pull request, or, with `create_pr`, on a new pull request."""
     repo = find_repo(call)
     call.require_login()
     header, operations = parse_commit(call.body, call.hub.limits)
     creates_pull_request = call.flag("create_pr")
     call.part_label = "(commits)"
     if not creates_pull_request:
-        # Asked before anything is stored; asked again inside the transaction, where it counts.
+        # Checked before anything is stored, and again inside the transaction.
         _require_push(call, call.reader, repo, _target(call.reader, repo, call.params["rev"]))
     added = _receive(call, operations)
     with call.hub.store.write() as db:
@@ -122,7 +128,7 @@ def _answer(call: Call, repo: Repo, pull_ref: str, oid: str) -> dict[str, object
 
 
 def _receive(call: Call, operations: list[Operation]) -> dict[int, FileEntry]:
-    """Entry of each operation that adds a file, by its index; small files' bytes are kept now, as pending uploads."""
+    """Entry of each operation that adds a file, by its index; stores small files, as pending uploads."""
     added: dict[int, FileEntry] = {}
     contents: list[bytes] = []
     for index, operation in enumerate(operations):
@@ -132,17 +138,18 @@ def _receive(call: Call, operations: list[Operation]) -> dict[int, FileEntry]:
             added[index] = regular_entry(contents[-1])
         elif isinstance(file, LfsFile):
             added[index] = _uploaded_entry(call, file)
-    # Noted first, written second: a sweep that runs between the two leaves alone what is noted.
-    note_uploads(call, call.user.name, {entry.sha256: entry.size for entry in added.values()})
+    # Noted before they are written: a concurrent sweep keeps noted contents.
+    sizes = {entry.sha256: entry.size for entry in added.values()}
+    note_uploads(call.hub.store, call.user.name, sizes, call.now)
     for data in contents:
         call.hub.blobs.put(data)
     return added
 
 
 def _uploaded_entry(call: Call, file: LfsFile) -> FileEntry:
-    """Entry of an LFS file. The stored content tells the size; a commit line may say another, and copies say none."""
+    """Entry of an LFS file, with the size of the stored content; commit lines of copies have no size."""
     size = call.hub.blobs.size_bytes(file.oid)
-    if size is None or not may_name(call, file.oid):
+    if size is None or not may_commit(call.reader, call.user, file.oid):
         raise bad_request(f"{file.path!r} names the object {file.oid}, which was never uploaded.")
     if file.size is not None and file.size != size:
         raise bad_request(f"{file.path!r} claims {file.size} bytes; the object {file.oid} has {size}.")
@@ -150,7 +157,7 @@ def _uploaded_entry(call: Call, file: LfsFile) -> FileEntry:
 
 
 def _target(db: sqlite3.Connection, repo: Repo, revision: str) -> str:
-    """The full name of the ref that a commit goes onto."""
+    """The full name of the branch or pull request that a commit is added to."""
     ref = full_ref(db, repo, revision)
     if ref is None or not (ref[0].startswith(BRANCH) or pull_request_number(ref[0])):
         raise revision_not_found(revision)
@@ -172,23 +179,13 @@ def _require_parent(header: Header, head: str) -> None:
 
 
 def _open_for_commit(call: Call, db: sqlite3.Connection, repo: Repo, ref: str, header: Header) -> str:
-    """Open the pull request that create_pr=1 asks for; it stands on the given parent, else on the branch's head."""
+    """Open a pull request based on the given parent, or else on the branch's head; return its ref."""
     if not ref.startswith(BRANCH):
-        raise bad_request("A pull request is opened against a branch.")
+        raise bad_request("The base of a pull request must be a branch.")
     base = resolve(db, repo, header.parentCommit).oid if header.parentCommit else get_ref(db, repo, ref) or ""
-    number = open_pull_request(
-        db,
-        repo,
-        user=call.user,
-        title=header.summary,
-        description=header.description,
-        base_ref=ref,
-        base_oid=base,
-        is_draft=False,
-        at=call.now,
-        most_open=call.hub.limits.max_open_threads,
-    )
-    return f"refs/pr/{number}"
+    new = NewPullRequest(header.summary, header.description, base_ref=ref, base_oid=base)
+    number = open_pull_request(db, repo, call.user, new, max_open=call.hub.limits.max_open_threads, at=call.now)
+    return f"{PULL}{number}"
 
 
 def _commit_onto(
@@ -216,7 +213,7 @@ def _commit_onto(
     set_ref(db, repo, ref, oid)
     contents = {entry.sha256 for entry in added.values()}
     if any(call.hub.blobs.size_bytes(sha256) is None for sha256 in contents):
-        raise bad_request("An object was swept while this commit was under way; upload it again.")
+        raise bad_request("An object was deleted during this commit; upload it again.")
     note_blobs(db, repo, contents)
     db.executemany("DELETE FROM uploads WHERE sha256 = ? AND user = ?", [(it, call.user.name) for it in contents])
     number = pull_request_number(ref)

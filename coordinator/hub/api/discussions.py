@@ -1,4 +1,4 @@
-"""The addresses below /discussions."""
+"""Handlers of discussions and pull requests."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from paris.coordinator.hub.context import Call, timestamp
-from paris.coordinator.hub.discussions.pulls import comparison, delete_ref, merge, open_pull_request
+from paris.coordinator.hub.access import find_own_repo, find_repo
+from paris.coordinator.hub.context import Call
+from paris.coordinator.hub.discussions.pulls import NewPullRequest, comparison, delete_ref, merge, open_pull_request
 from paris.coordinator.hub.discussions.threads import (
     LIVE,
     Thread,
@@ -17,21 +18,21 @@ from paris.coordinator.hub.discussions.threads import (
     comment_data,
     events_of,
     get_thread,
-    open_thread,
-    require_room,
+    open_discussion,
+    require_edit_right,
     require_room_in,
-    require_voice,
     set_status,
 )
 from paris.coordinator.hub.errors import Refusal, bad_request
 from paris.coordinator.hub.names import check_number
-from paris.coordinator.hub.repositories.repos import MAIN, Repo, find_own_repo, find_repo, get_ref
+from paris.coordinator.hub.repositories.repos import MAIN, Repo, get_ref
+from paris.coordinator.hub.timestamps import timestamp
 
 _PAGE = 50
 _MAX_TEXT = 64 * 1024
 
 
-class _Opening(BaseModel):
+class _NewDiscussion(BaseModel):
     title: str = Field(min_length=3, max_length=200)
     description: str = Field(default="", max_length=_MAX_TEXT)
     pullRequest: bool = False
@@ -55,12 +56,12 @@ class _Merge(BaseModel):
 
 
 def get_discussions(call: Call) -> Response:
-    """GET discussions: a page of them, newest first."""
+    """GET discussions: one page, newest first."""
     repo = find_repo(call)
     kind, status, author = call.first("type"), call.first("status"), call.first("author")
     wanted = {"open": LIVE, "closed": ("closed", "merged")}.get(status)
     if kind not in ("", "all", "discussion", "pull_request") or (status not in ("", "all") and wanted is None):
-        raise bad_request(f"No discussions of type {kind!r} and status {status!r}.")
+        raise bad_request(f"Invalid type {kind!r} or status {status!r} of discussions.")
     found = [
         thread
         for thread in all_threads(call.reader, repo)
@@ -86,7 +87,7 @@ def _summary(repo: Repo, thread: Thread) -> dict[str, Any]:
 
 
 def get_discussion(call: Call) -> Response:
-    """GET discussions/{num}: everything about one, with the diff of a pull request when asked for."""
+    """GET discussions/{num}: one discussion with its events; with `diff`, a pull request's diff."""
     repo, thread = _find(call)
     details = {**_summary(repo, thread), "events": events_of(call.reader, repo, thread.num)}
     if thread.is_pull_request:
@@ -103,43 +104,25 @@ def _find(call: Call) -> tuple[Repo, Thread]:
 
 
 def post_discussion(call: Call) -> Response:
-    """POST discussions: a discussion, or a draft pull request to which commits are pushed afterwards."""
+    """POST discussions: a discussion, or a draft pull request, to which commits are pushed afterwards."""
     repo = find_repo(call)
     user = call.require_login()
-    opening = call.parse(_Opening)
+    wanted = call.parse(_NewDiscussion)
+    max_open = call.hub.limits.max_open_threads
     with call.hub.store.write() as db:
-        if opening.pullRequest:
-            num = open_pull_request(
-                db,
-                repo,
-                user=user,
-                title=opening.title,
-                description=opening.description,
-                base_ref=MAIN,
-                base_oid=get_ref(db, repo, MAIN) or "",
-                is_draft=True,
-                at=call.now,
-                most_open=call.hub.limits.max_open_threads,
-            )
+        if wanted.pullRequest:
+            base = get_ref(db, repo, MAIN) or ""
+            new = NewPullRequest(wanted.title, wanted.description, base_ref=MAIN, base_oid=base, is_draft=True)
+            num = open_pull_request(db, repo, user, new, max_open=max_open, at=call.now)
         else:
-            require_room(db, repo, user, call.hub.limits.max_open_threads)
-            num = open_thread(
-                db,
-                repo,
-                title=opening.title,
-                author=user.name,
-                status="open",
-                base_ref=None,
-                base_oid=None,
-                at=call.now,
+            num = open_discussion(
+                db, repo, user, title=wanted.title, text=wanted.description, max_open=max_open, at=call.now
             )
-            data = comment_data(opening.description, user.name, call.now)
-            add_event(db, repo, num, "comment", user.name, data, call.now)
-    return JSONResponse({"num": num, "pullRequest": opening.pullRequest})
+    return JSONResponse({"num": num, "pullRequest": wanted.pullRequest})
 
 
 def post_comment(call: Call) -> Response:
-    """POST discussions/{num}/comment."""
+    """POST discussions/{num}/comment: add a comment."""
     repo, thread = _find(call)
     user = call.require_login()
     comment = call.parse(_Comment).comment
@@ -151,10 +134,10 @@ def post_comment(call: Call) -> Response:
 
 
 def post_status(call: Call) -> Response:
-    """POST discussions/{num}/status: open (also out of draft) or close."""
+    """POST discussions/{num}/status: open (also a draft) or close."""
     repo, thread = _find(call)
     user = call.require_login()
-    require_voice(repo, thread, user)
+    require_edit_right(repo, thread, user)
     wanted = call.parse(_Status)
     with call.hub.store.write() as db:
         thread = get_thread(db, repo, thread.num)
@@ -171,10 +154,10 @@ def post_status(call: Call) -> Response:
 
 
 def post_title(call: Call) -> Response:
-    """POST discussions/{num}/title."""
+    """POST discussions/{num}/title: change the title."""
     repo, thread = _find(call)
     user = call.require_login()
-    require_voice(repo, thread, user)
+    require_edit_right(repo, thread, user)
     title = call.parse(_Title).title
     with call.hub.store.write() as db:
         db.execute("UPDATE discussions SET title = ? WHERE repo = ? AND num = ?", (title, repo.id, thread.num))
@@ -184,7 +167,7 @@ def post_title(call: Call) -> Response:
 
 
 def post_merge(call: Call) -> Response:
-    """POST discussions/{num}/merge, by the repository's owner."""
+    """POST discussions/{num}/merge: merge a pull request, as the repository's owner."""
     repo = find_own_repo(call)
     wanted = call.parse(_Merge)
     num = check_number(call.params["num"])
@@ -200,10 +183,10 @@ def post_merge(call: Call) -> Response:
 
 
 def delete_pull_request_ref(call: Call) -> Response:
-    """DELETE discussions/{num}/ref: the pull request's commits go and their storage is freed."""
+    """DELETE discussions/{num}/ref: delete a pull request's commits and free their storage."""
     repo, thread = _find(call)
     user = call.require_login()
-    require_voice(repo, thread, user)
+    require_edit_right(repo, thread, user)
     if not thread.is_pull_request or get_ref(call.reader, repo, thread.ref) is None:
         raise Refusal(404, f"#{thread.num} has no commits.", "RevisionNotFound")
     with call.hub.store.write() as db:

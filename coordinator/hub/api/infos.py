@@ -1,4 +1,4 @@
-"""What the Hub tells about repositories: one in detail, and lists of them found by tag, owner or name."""
+"""Handlers that describe repositories: one in detail, and search by tag, owner or name."""
 
 from __future__ import annotations
 
@@ -9,28 +9,19 @@ from typing import Any
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response
 
-from paris.coordinator.hub.context import Call, timestamp
+from paris.coordinator.hub.access import find_own_repo, find_repo
+from paris.coordinator.hub.context import Call
 from paris.coordinator.hub.repositories.cards import derive_tags, parse_card, plain_json, read_card
-from paris.coordinator.hub.repositories.repos import (
-    MAIN,
-    Commit,
-    Repo,
-    find_own_repo,
-    find_repo,
-    get_ref,
-    listing_at,
-    may_read,
-    repo_of,
-    resolve,
-)
+from paris.coordinator.hub.repositories.repos import MAIN, Commit, Repo, get_ref, listing_at, may_read, repo_of, resolve
 from paris.coordinator.hub.storage.blobs import BlobStore
 from paris.coordinator.hub.storage.trees import Listing, lfs_pointer
+from paris.coordinator.hub.timestamps import timestamp
 
 _MODEL_INDEX = ("model_index.json", "config.json")
 
 
 def get_info(call: Call) -> Response:
-    """GET of a repository at its main branch or at `revision/{rev}`."""
+    """GET of one repository, at its main branch or at `revision/{rev}`."""
     repo = find_repo(call)
     commit = resolve(call.reader, repo, call.params.get("rev", "main"))
     info = describe(call.reader, call.hub.blobs, repo, commit)
@@ -42,7 +33,7 @@ def get_info(call: Call) -> Response:
 
 
 def describe(db: sqlite3.Connection, blobs: BlobStore, repo: Repo, commit: Commit) -> dict[str, Any]:
-    """What lists and details have in common."""
+    """The fields that search results and details share."""
     listing = listing_at(db, repo, commit)
     card, _ = read_card(blobs, listing)
     info: dict[str, Any] = {
@@ -84,7 +75,7 @@ def _siblings(listing: Listing, *, with_blobs: bool) -> list[dict[str, Any]]:
 
 
 def _config(blobs: BlobStore, listing: Listing) -> dict[str, Any]:
-    """The parts of config.json or model_index.json by which libraries know their own models."""
+    """The fields of config.json or model_index.json by which libraries recognise their models."""
     for path in _MODEL_INDEX:
         entry = listing.files.get(path)
         if entry is None or entry.is_lfs:
@@ -106,11 +97,11 @@ def _chosen(info: dict[str, Any], expand: list[str]) -> dict[str, Any]:
 
 
 def get_list(call: Call) -> Response:
-    """GET of all models or datasets; `filter` terms are tags that must all be there."""
+    """GET of all models or datasets that match the query; all tags in `filter` are required."""
     rows = call.reader.execute("SELECT * FROM repos WHERE kind = ?", (call.params["kind"],)).fetchall()
     repos = [repo for repo in map(repo_of, rows) if may_read(call.user, repo)]
     infos = [info for info in (_listed(call, repo) for repo in repos) if info is not None]
-    # Nothing is counted here by which a repository could be more popular, so every other order is the newest first.
+    # Without likes and download counts, every other order is the newest first.
     key = "createdAt" if call.first("sort") == "createdAt" else "lastModified"
     infos.sort(key=lambda info: info[key], reverse=call.first("direction") != "1")
     start, size = call.window(call.hub.limits.page_entries)
@@ -123,7 +114,7 @@ def get_list(call: Call) -> Response:
 
 
 def _listed(call: Call, repo: Repo) -> dict[str, Any] | None:
-    """A repository's entry in the list that is asked for, None when it is not in it."""
+    """A repository's search result, or None if it does not match."""
     author, search = call.first("author"), call.first("search").lower()
     if (author and repo.owner != author) or search not in repo.full_name.lower():
         return None
@@ -150,7 +141,7 @@ class _Card(BaseModel):
 
 
 def post_validate_yaml(call: Call) -> Response:
-    """POST validate-yaml: whether a card's metadata will do, before anything is uploaded."""
+    """POST validate-yaml: check a card's metadata before it is uploaded."""
     card, errors = parse_card(call.parse(_Card).content)
     warnings = [] if card or errors else [{"message": "empty or missing yaml metadata in repo card"}]
     answer = {"errors": [{"message": error} for error in errors], "warnings": warnings}

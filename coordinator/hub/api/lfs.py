@@ -1,7 +1,6 @@
-"""Large files: the LFS batch, the uploads themselves in one piece or in parts, and the check afterwards.
+"""Upload of large files: the LFS batch, the upload in one piece or in parts, and the verification.
 
-An object is "already there" only for someone who may see it: a repository that the user reads refers to it, or the user
-sent it. Knowing a sha256 alone gives no access to the content behind it.
+The batch reports an object as present only to users who may commit it (repositories/uploads.py).
 """
 
 from __future__ import annotations
@@ -15,11 +14,13 @@ from anyio import to_thread
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
+from paris.coordinator.hub.access import find_repo
 from paris.coordinator.hub.accounts.tickets import Ticket
 from paris.coordinator.hub.context import Call
 from paris.coordinator.hub.errors import Refusal, bad_request, forbidden
 from paris.coordinator.hub.names import is_sha256
-from paris.coordinator.hub.repositories.repos import Repo, find_repo, get_repo, may_read
+from paris.coordinator.hub.repositories.repos import Repo
+from paris.coordinator.hub.repositories.uploads import may_commit, note_uploads, pending_bytes
 
 _LFS_TYPE = "application/vnd.git-lfs+json"
 _MAX_PARTS = 10_000
@@ -46,39 +47,18 @@ class _Completion(BaseModel):
     parts: list[_Part] = Field(max_length=_MAX_PARTS)
 
 
-def may_name(call: Call, sha256: str) -> bool:
-    """Whether the user may put this content into a commit: it was sent by them, or they can read it already."""
-    sent = call.reader.execute(
-        "SELECT 1 FROM uploads WHERE sha256 = ? AND user = ?", (sha256, call.user.name)
-    ).fetchone()
-    if sent:
-        return True
-    labels = call.reader.execute(
-        "SELECT kind, owner, name FROM repo_blobs JOIN repos ON id = repo WHERE sha256 = ?", (sha256,)
-    ).fetchall()
-    repos = (get_repo(call.reader, *row) for row in labels)
-    return any(repo is not None and may_read(call.user, repo) for repo in repos)
-
-
-def note_uploads(call: Call, user: str, sizes: dict[str, int]) -> None:
-    """Remember that a user sent these contents (sha256 -> bytes); it keeps them for a day until a commit names them."""
-    with call.hub.store.write() as db:
-        rows = [(sha256, user, size, call.now) for sha256, size in sizes.items()]
-        db.executemany("INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?)", rows)
-
-
 def post_batch(call: Call) -> Response:
-    """POST .git/info/lfs/objects/batch: for each object where to send it, or that it is there."""
+    """POST .git/info/lfs/objects/batch: for each object its upload URL, or none if it is present."""
     repo = find_repo(call)
     call.require_login()
     batch = call.parse(_Batch)
     limited = not call.user.owns(repo.owner)
     answers: list[dict[str, Any]] = []
-    asked_bytes = 0
+    requested_bytes = 0
     for item in batch.objects:
-        asked_bytes += item.size
+        requested_bytes += item.size
         try:
-            _require_room(call, call.user.name, item.size, asked_bytes, limited=limited)
+            _require_room(call, call.user.name, item.size, requested_bytes, limited=limited)
             answers.append(_offer(call, repo, item, limited=limited))
         except Refusal as refusal:
             answers.append({**item.model_dump(), "error": {"code": refusal.status, "message": refusal.what}})
@@ -91,28 +71,30 @@ def _any_parts(answers: list[dict[str, Any]]) -> bool:
     return any("header" in answer.get("actions", {}).get("upload", {}) for answer in answers)
 
 
-def _require_room(call: Call, user: str, size: int, asked_bytes: int, *, limited: bool) -> None:
-    """Asked when an address is given out and again when bytes come to it, for many may have been given out.
+def _require_room(call: Call, user: str, size: int, requested_bytes: int, *, limited: bool) -> None:
+    """Check the bounds on size, disk and pending uploads.
+
+    Called when a URL is issued, and again when the upload begins, since many URLs may have been issued meanwhile.
 
     Raises:
         Refusal: 413, too large or too much pending; 507, the disk is nearly full.
     """
     limits, blobs = call.hub.limits, call.hub.blobs
     if size > limits.max_object_bytes:
-        raise Refusal(413, f"{size} bytes are more than this Hub takes ({limits.max_object_bytes}).")
-    if blobs.free_bytes() - asked_bytes < limits.min_free_bytes:
-        raise Refusal(507, "The Hub's disk is nearly full; tell its administrator.")
+        raise Refusal(413, f"The file exceeds this Hub's size limit: {size} bytes, limit {limits.max_object_bytes}.")
+    if blobs.free_bytes() - requested_bytes < limits.min_free_bytes:
+        raise Refusal(507, "The Hub's disk is nearly full; contact its administrator.")
     if limited:
-        pending = call.reader.execute("SELECT SUM(size) FROM uploads WHERE user = ?", (user,)).fetchone()[0] or 0
-        if pending + blobs.parts_bytes(user) + asked_bytes > limits.max_pending_bytes:
-            raise Refusal(413, f"More than {limits.max_pending_bytes} bytes are uploaded and not committed.")
+        pending = pending_bytes(call.reader, user)
+        if pending + blobs.parts_bytes(user) + requested_bytes > limits.max_pending_bytes:
+            raise Refusal(413, f"The uncommitted uploads of {user} would exceed {limits.max_pending_bytes} bytes.")
 
 
 def _offer(call: Call, repo: Repo, item: _Object, *, limited: bool) -> dict[str, Any]:
     answer: dict[str, Any] = item.model_dump()
-    if call.hub.blobs.size_bytes(item.oid) == item.size and may_name(call, item.oid):
-        note_uploads(call, call.user.name, {item.oid: item.size})
-        # Looked at again now that the note protects it: a sweep may have come between.
+    if call.hub.blobs.size_bytes(item.oid) == item.size and may_commit(call.reader, call.user, item.oid):
+        note_uploads(call.hub.store, call.user.name, {item.oid: item.size}, call.now)
+        # Checked again, now that the note protects it: a sweep may have deleted it in between.
         if call.hub.blobs.size_bytes(item.oid) == item.size:
             return answer
     limits = call.hub.limits
@@ -155,12 +137,12 @@ def _require_room_for(call: Call, ticket: Ticket) -> None:
 
 
 async def put_object(call: Call) -> Response:
-    """PUT of an object's bytes, or of one part's, to a signed address; no token comes along."""
+    """PUT of an object's bytes, or of one part's, to a signed URL, without a token."""
     ticket = _ticket(call)
     if ticket.part:
         return await _put_part(call, ticket)
     if ticket.part_bytes:
-        raise bad_request("This object comes in parts.")
+        raise bad_request("This object must be uploaded in parts.")
     await to_thread.run_sync(_require_room_for, call, ticket)
     incoming = call.hub.blobs.incoming()
     try:
@@ -169,12 +151,12 @@ async def put_object(call: Call) -> Response:
         await to_thread.run_sync(incoming.finish, ticket.oid, ticket.size)
     finally:
         incoming.discard()
-    await to_thread.run_sync(note_uploads, call, ticket.user, {ticket.oid: ticket.size})
+    await to_thread.run_sync(note_uploads, call.hub.store, ticket.user, {ticket.oid: ticket.size}, call.now)
     return Response(headers={"ETag": f'"{ticket.oid}"'})
 
 
 async def _put_part(call: Call, ticket: Ticket) -> Response:
-    """Write one part at its offset; whether the whole is right is checked when it is complete."""
+    """Write one part at its offset; the object is checked on completion."""
     offset = (ticket.part - 1) * ticket.part_bytes
     size = min(ticket.part_bytes, ticket.size - offset)
     if not call.hub.blobs.part_file(ticket.user, ticket.oid).exists():
@@ -192,35 +174,39 @@ async def _put_part(call: Call, ticket: Ticket) -> Response:
 
 
 async def _bounded(call: Call, size: int) -> AsyncIterator[bytes]:
-    """The body's chunks, as long as they are no more than promised."""
+    """The body's chunks, up to the announced size.
+
+    Raises:
+        Refusal: 413, there are more bytes.
+    """
     num_bytes = 0
     async for chunk in call.request.stream():
         num_bytes += len(chunk)
         if num_bytes > size:
-            raise Refusal(413, f"More than the promised {size} bytes.", headers={"Connection": "close"})
+            raise Refusal(413, f"The body exceeds the announced {size} bytes.", headers={"Connection": "close"})
         if chunk:
             yield chunk
 
 
 def post_completion(call: Call) -> Response:
-    """POST after the last part: join, check, keep."""
+    """POST after the last part: check the parts and store the object."""
     ticket = _ticket(call)
     completion = call.parse(_Completion)
     numbers = [part.partNumber for part in completion.parts]
     if not ticket.part_bytes or ticket.part or completion.oid != ticket.oid:
-        raise bad_request("This address does not complete that object.")
+        raise bad_request("This upload address is not for the completion of this object.")
     if numbers != list(range(1, math.ceil(ticket.size / ticket.part_bytes) + 1)):
         raise bad_request("Some parts are missing.")
     call.hub.blobs.join_parts(ticket.user, ticket.oid, ticket.size)
-    note_uploads(call, ticket.user, {ticket.oid: ticket.size})
+    note_uploads(call.hub.store, ticket.user, {ticket.oid: ticket.size}, call.now)
     return JSONResponse({"oid": ticket.oid}, media_type=_LFS_TYPE)
 
 
 def post_verify(call: Call) -> Response:
-    """POST .git/info/lfs/verify: whether the object arrived whole."""
+    """POST .git/info/lfs/verify: whether the object is complete."""
     find_repo(call)
     call.require_login()
     item = call.parse(_Object)
-    if call.hub.blobs.size_bytes(item.oid) != item.size or not may_name(call, item.oid):
-        raise Refusal(404, f"The object {item.oid} is not here.")
+    if call.hub.blobs.size_bytes(item.oid) != item.size or not may_commit(call.reader, call.user, item.oid):
+        raise Refusal(404, f"Object {item.oid} not found.")
     return JSONResponse({}, media_type=_LFS_TYPE)

@@ -1,4 +1,4 @@
-"""The body of a commit, line by line, and what its operations do to a listing of files."""
+"""The body of a commit: parsing its lines, and applying its operations to a listing of files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from paris.coordinator.hub.storage.trees import FileEntry
 
 
 class Header(BaseModel):
-    """First line: what the commit is called and what it stands on."""
+    """First line: title, description and expected parent of the commit."""
 
     summary: str = Field(min_length=1, max_length=2000)
     description: str = Field(default="", max_length=100_000)
@@ -23,13 +23,13 @@ class Header(BaseModel):
 
 
 class SmallFile(BaseModel):
-    """A file whose bytes travel inside."""
+    """A file whose bytes are in the line."""
 
     path: str
     content: str
     encoding: Literal["base64"] = "base64"
 
-    def data(self, most: int) -> bytes:
+    def data(self, max_bytes: int) -> bytes:
         """The file's bytes.
 
         Raises:
@@ -39,13 +39,13 @@ class SmallFile(BaseModel):
             data = base64.b64decode(self.content, validate=True)
         except (binascii.Error, ValueError) as error:
             raise bad_request(f"The content of {self.path!r} is not base64.") from error
-        if len(data) > most:
-            raise Refusal(413, f"{self.path!r} has {len(data)} bytes; files over {most} go by LFS.")
+        if len(data) > max_bytes:
+            raise Refusal(413, f"{self.path!r} has {len(data)} bytes; upload files over {max_bytes} bytes by LFS.")
         return data
 
 
 class LfsFile(BaseModel):
-    """A file that was uploaded before, or one of another revision that is copied; copies tell no size."""
+    """A file that was uploaded before, or a copy from another revision, which has no size."""
 
     path: str
     algo: Literal["sha256"] = "sha256"
@@ -54,7 +54,7 @@ class LfsFile(BaseModel):
 
 
 class Deletion(BaseModel):
-    """A file or folder that goes."""
+    """A file or folder to delete."""
 
     path: str
 
@@ -91,10 +91,10 @@ _LINE: TypeAdapter[_HeaderLine | Operation] = TypeAdapter(
 
 
 def parse_commit(body: bytes, limits: HubLimits) -> tuple[Header, list[Operation]]:
-    """The header and operations of a commit's body (ndjson), with harmless paths.
+    """Header and operations of a commit's body (ndjson), with checked paths.
 
     Raises:
-        Refusal: 400, naming the line; 413, more operations than a commit may have.
+        Refusal: 400, naming the line; 413, too many operations.
     """
     header: Header | None = None
     operations: list[Operation] = []
@@ -109,7 +109,7 @@ def parse_commit(body: bytes, limits: HubLimits) -> tuple[Header, list[Operation
             header = parsed.value
             continue
         if len(operations) >= limits.max_commit_operations:
-            raise Refusal(413, f"A commit may hold {limits.max_commit_operations} operations at most.")
+            raise Refusal(413, f"A commit may have at most {limits.max_commit_operations} operations.")
         check_path(_path(parsed))
         operations.append(parsed)
     if header is None:
@@ -118,23 +118,23 @@ def parse_commit(body: bytes, limits: HubLimits) -> tuple[Header, list[Operation
 
 
 def _path(operation: Operation) -> str:
-    # The client names a deleted folder with a slash at its end.
+    # The client adds a slash to the path of a deleted folder.
     return operation.value.path.rstrip("/") if operation.key == "deletedFolder" else operation.value.path
 
 
 def apply_operations(
     files: dict[str, FileEntry], operations: list[Operation], added: dict[int, FileEntry], limits: HubLimits
 ) -> dict[str, FileEntry]:
-    """The files after the operations, in the order in which they were sent.
+    """The files after the operations, applied in order.
 
     Args:
         files: The files before; not changed.
-        operations: What to do.
+        operations: The operations.
         added: Entry of each operation that adds a file, by its index.
-        limits: Bounds.
+        limits: The bound on the files of a repository.
 
     Raises:
-        Refusal: 404 EntryNotFound, nothing to delete; 413, more files than a repository may have.
+        Refusal: 404 EntryNotFound, nothing to delete; 413, too many files.
     """
     after = dict(files)
     for index, operation in enumerate(operations):
@@ -148,5 +148,5 @@ def apply_operations(
         for name in gone:
             del after[name]
     if len(after) > limits.max_repo_files:
-        raise Refusal(413, f"A repository may hold {limits.max_repo_files} files at most.")
+        raise Refusal(413, f"A repository may have at most {limits.max_repo_files} files.")
     return after

@@ -1,4 +1,4 @@
-"""Downloads: one file of one revision, whole or a range of it."""
+"""Download of one file of one revision, whole or a range."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from urllib.parse import quote
 from anyio import to_thread
 from starlette.responses import Response, StreamingResponse
 
+from paris.coordinator.hub.access import find_repo
 from paris.coordinator.hub.context import Call
 from paris.coordinator.hub.errors import Refusal, entry_not_found
-from paris.coordinator.hub.repositories.repos import find_repo, listing_at, resolve
+from paris.coordinator.hub.repositories.repos import listing_at, resolve
 from paris.coordinator.hub.storage.trees import FileEntry
 
 _CHUNK_BYTES = 512 * 1024
@@ -29,7 +30,7 @@ class _Found:
 
 
 async def get_file(call: Call) -> Response:
-    """GET or HEAD resolve/{rev}/{path}."""
+    """GET or HEAD resolve/{rev}/{path}: a file's bytes."""
     found = await to_thread.run_sync(_find, call)
     size = found.entry.size
     if _names(call.request.headers.get("if-none-match", ""), found.entry.etag):
@@ -60,7 +61,7 @@ def _find(call: Call) -> _Found:
         "Accept-Ranges": "bytes",
         "Content-Type": "application/octet-stream",
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
-        # A stranger's file must never run as a page of this Hub.
+        # An uploaded file must never run as a page of this Hub.
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox",
     }
@@ -70,15 +71,15 @@ def _find(call: Call) -> _Found:
 
 
 def _names(header: str, etag: str) -> bool:
-    """Whether a list of ETags holds this one."""
+    """Whether a list of ETags contains this one."""
     return any(part.strip().removeprefix("W/").strip('"') == etag for part in header.split(",")) if header else False
 
 
 def _asked_range(call: Call, found: _Found) -> tuple[int, int] | None:
-    """First and last byte asked for; None for the whole file: no range, one that we do not read, or a stale If-Range.
+    """First and last requested byte; None for the whole file: no range, an unsupported one, or a stale If-Range.
 
     Raises:
-        Refusal: 416, the range lies outside of the file.
+        Refusal: 416, the range is outside the file.
     """
     condition = call.request.headers.get("if-range")
     match = _RANGE.fullmatch(call.request.headers.get("range", "").strip())
@@ -92,7 +93,7 @@ def _asked_range(call: Call, found: _Found) -> tuple[int, int] | None:
     else:
         first, last = max(size - int(match[2]), 0), size - 1
     if first > last:
-        what = f"The file has {size} bytes; {match[0]} is outside of it."
+        what = f"The file has {size} bytes; {match[0]} is outside."
         raise Refusal(416, what, headers={"Content-Range": f"bytes */{size}"})
     return first, last
 

@@ -1,5 +1,5 @@
 """Discussions and pull requests.
 
-pulls.py    Pull requests: opening, pushing, comparing, merging, and deleting what they hold
-threads.py  Discussions and pull requests as rows: their numbers, states and events
+threads.py  both as rows: numbers, states, events
+pulls.py    pull requests: opening, pushing, comparing, merging, deleting their commits
 """

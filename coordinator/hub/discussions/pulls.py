@@ -1,10 +1,11 @@
-"""Pull requests: opening, pushing, comparing, merging, and deleting what they hold."""
+"""Pull requests: opening, pushing, comparing, merging, deleting their commits."""
 
 from __future__ import annotations
 
 import difflib
 import re
 import sqlite3
+from dataclasses import dataclass
 from typing import Any
 
 from paris.coordinator.hub.accounts.auth import User
@@ -38,8 +39,21 @@ _MAX_DIFF_CHARS = 512 * 1024
 Files = dict[str, FileEntry]
 
 
+@dataclass(frozen=True, slots=True)
+class NewPullRequest:
+    """A pull request to open."""
+
+    title: str
+    description: str
+    base_ref: str
+    """Full name of the branch that it is to be merged into."""
+    base_oid: str
+    """The commit that it is based on."""
+    is_draft: bool = False
+
+
 def pull_request_number(ref: str) -> int:
-    """Number of the pull request whose ref this is, 0 for any other ref."""
+    """The number of a pull request's ref; 0 for any other ref."""
     match = re.fullmatch(PULL + r"([1-9][0-9]{0,8})", ref)
     return int(match[1]) if match else 0
 
@@ -47,34 +61,44 @@ def pull_request_number(ref: str) -> int:
 def open_pull_request(
     db: sqlite3.Connection,
     repo: Repo,
-    *,
     user: User,
-    title: str,
-    description: str,
-    base_ref: str,
-    base_oid: str,
-    is_draft: bool,
+    new: NewPullRequest,
+    *,
+    max_open: int,
     at: float,
-    most_open: int,
 ) -> int:
-    """Insert a pull request whose ref stands at its base, and return its number.
+    """Insert a pull request whose ref points at its base; return its number.
+
+    Args:
+        db: A write transaction.
+        repo: The repository.
+        user: The author.
+        new: The pull request.
+        max_open: Largest number of open discussions of a user without write access.
+        at: UTC seconds.
 
     Raises:
-        Refusal: 403, a stranger has too many open.
+        Refusal: 403, the user has too many open discussions.
     """
-    require_room(db, repo, user, most_open)
-    status = "draft" if is_draft else "open"
+    require_room(db, repo, user, max_open)
     num = open_thread(
-        db, repo, title=title, author=user.name, status=status, base_ref=base_ref, base_oid=base_oid, at=at
+        db,
+        repo,
+        title=new.title,
+        author=user.name,
+        status="draft" if new.is_draft else "open",
+        base_ref=new.base_ref,
+        base_oid=new.base_oid,
+        at=at,
     )
-    if description:
-        add_event(db, repo, num, "comment", user.name, comment_data(description, user.name, at), at)
-    set_ref(db, repo, f"{PULL}{num}", base_oid)
+    if new.description:
+        add_event(db, repo, num, "comment", user.name, comment_data(new.description, user.name, at), at)
+    set_ref(db, repo, f"{PULL}{num}", new.base_oid)
     return num
 
 
 def require_push_to_pull_request(db: sqlite3.Connection, repo: Repo, num: int, user: User) -> None:
-    """Only the author and the repository's owner push to a pull request, and only while it is open or a draft.
+    """Check that the user may push: the author or the repository's owner, to an open or draft pull request.
 
     Raises:
         Refusal: 403.
@@ -87,7 +111,7 @@ def require_push_to_pull_request(db: sqlite3.Connection, repo: Repo, num: int, u
 
 
 def _sides(db: sqlite3.Connection, repo: Repo, thread: Thread) -> tuple[Files, Files, Files] | None:
-    """Files of the pull request's base, of its head, and of the branch it is meant for; None when its ref is gone."""
+    """Files of the pull request's base, its head and its target branch; None if its ref was deleted."""
     oids = (thread.base_oid, get_ref(db, repo, thread.ref), get_ref(db, repo, thread.base_ref or ""))
     commits = [get_commit(db, repo, oid) for oid in oids if oid]
     if len(commits) != 3:
@@ -101,7 +125,7 @@ def _changes(before: Files, after: Files) -> set[str]:
 
 
 def comparison(db: sqlite3.Connection, blobs: BlobStore, repo: Repo, thread: Thread) -> dict[str, Any]:
-    """What the details of a pull request tell about its files: conflicts and the diff."""
+    """Conflicts and diff of a pull request, as JSON fields."""
     sides = _sides(db, repo, thread)
     if sides is None:
         return {"filesWithConflicts": [], "diff": ""}
@@ -116,7 +140,7 @@ def _conflicts(base: Files, head: Files, target: Files) -> list[str]:
 
 
 def _diff(blobs: BlobStore, base: Files, head: Files) -> str:
-    """The changes in git's format; LFS objects as their pointers, large files by name only."""
+    """The changes in git's format: LFS objects as pointers, large files by name only."""
     pieces: list[str] = []
     length = 0
     for path in sorted(_changes(base, head)):
@@ -129,7 +153,7 @@ def _diff(blobs: BlobStore, base: Files, head: Files) -> str:
 
 
 def _text(blobs: BlobStore, entry: FileEntry | None) -> list[str] | None:
-    """A file's lines for the diff; None for one that is not text, or too large to compare in passing."""
+    """A file's lines for the diff; None if it is not text or too large to compare."""
     if entry is None:
         return []
     if entry.is_lfs:
@@ -153,9 +177,9 @@ def _file_diff(path: str, before: list[str] | None, after: list[str] | None, is_
 
 
 def merge(db: sqlite3.Connection, repo: Repo, thread: Thread, user: User, at: float) -> str:
-    """Put a pull request's changes on its branch as one commit, and return that commit.
+    """Add a pull request's changes to its target branch as one commit; return the commit.
 
-    A merge takes whatever the head is now; who has verified a certain commit copies from that commit instead.
+    Merges the current head. A caller that has verified a certain commit copies files from that commit instead.
 
     Raises:
         Refusal: 400, not open; 409, both sides changed a file.
@@ -188,7 +212,7 @@ def merge(db: sqlite3.Connection, repo: Repo, thread: Thread, user: User, at: fl
 
 
 def delete_ref(db: sqlite3.Connection, blobs: BlobStore, repo: Repo, thread: Thread, user: User, at: float) -> int:
-    """Delete a pull request's commits and free what only they held; an open one is closed.
+    """Delete a pull request's commits and the contents that only they refer to; close it if it is open.
 
     Returns:
         Bytes freed.

@@ -1,4 +1,4 @@
-"""Discussions and pull requests as rows: their numbers, states and events."""
+"""Discussions and pull requests as rows: numbers, states, events."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from paris.coordinator.hub.accounts.auth import User
-from paris.coordinator.hub.context import timestamp
 from paris.coordinator.hub.errors import Refusal, forbidden
 from paris.coordinator.hub.repositories.repos import Repo
+from paris.coordinator.hub.timestamps import timestamp
 
 LIVE = ("open", "draft")
 
@@ -28,7 +28,7 @@ class Thread:
     is_pull_request: bool
     base_ref: str | None
     base_oid: str | None
-    """Commit that the pull request stands on."""
+    """The commit that the pull request is based on."""
     merge_oid: str | None
     created_at: float
 
@@ -54,15 +54,29 @@ def open_thread(
     base_oid: str | None,
     at: float,
 ) -> int:
-    """Insert a discussion, or a pull request when it has a base, and return its number."""
+    """Insert a discussion, or a pull request if it has a base; return its number."""
     num = db.execute("SELECT COALESCE(MAX(num), 0) + 1 FROM discussions WHERE repo = ?", (repo.id,)).fetchone()[0]
     row = (repo.id, num, title, author, status, base_ref is not None, base_ref, base_oid, None, at)
     db.execute("INSERT INTO discussions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
     return int(num)
 
 
+def open_discussion(
+    db: sqlite3.Connection, repo: Repo, user: User, *, title: str, text: str, max_open: int, at: float
+) -> int:
+    """Insert a discussion with its first comment; return its number.
+
+    Raises:
+        Refusal: 403, the user has too many open discussions.
+    """
+    require_room(db, repo, user, max_open)
+    num = open_thread(db, repo, title=title, author=user.name, status="open", base_ref=None, base_oid=None, at=at)
+    add_event(db, repo, num, "comment", user.name, comment_data(text, user.name, at), at)
+    return num
+
+
 def get_thread(db: sqlite3.Connection, repo: Repo, num: int) -> Thread:
-    """A discussion or pull request.
+    """A discussion or pull request by number.
 
     Raises:
         Refusal: 404.
@@ -79,8 +93,8 @@ def all_threads(db: sqlite3.Connection, repo: Repo) -> list[Thread]:
     return [_thread_of(row) for row in rows]
 
 
-def require_voice(repo: Repo, thread: Thread, user: User) -> None:
-    """Only the author and who may write to the repository change a thread's state or title.
+def require_edit_right(repo: Repo, thread: Thread, user: User) -> None:
+    """Check that the user may change a thread's state or title: the author or the repository's owner.
 
     Raises:
         Refusal: 403.
@@ -89,36 +103,36 @@ def require_voice(repo: Repo, thread: Thread, user: User) -> None:
         raise forbidden(f"Only {thread.author} and the owner of {repo.full_name} may change #{thread.num}")
 
 
-def require_room(db: sqlite3.Connection, repo: Repo, user: User, most_open: int) -> None:
-    """A stranger may have so many discussions and pull requests open at a time.
+def require_room(db: sqlite3.Connection, repo: Repo, user: User, max_open: int) -> None:
+    """Check the bound on open discussions and pull requests of a user without write access.
 
     Raises:
         Refusal: 403.
     """
     sql = "SELECT COUNT(*) FROM discussions WHERE repo = ? AND author = ? AND status IN ('open', 'draft')"
-    if not user.owns(repo.owner) and db.execute(sql, (repo.id, user.name)).fetchone()[0] >= most_open:
-        raise forbidden(f"{user.name} has {most_open} open discussions in {repo.full_name}; close one first")
+    if not user.owns(repo.owner) and db.execute(sql, (repo.id, user.name)).fetchone()[0] >= max_open:
+        raise forbidden(f"{user.name} has {max_open} open discussions in {repo.full_name}; close one first")
 
 
-def require_room_in(db: sqlite3.Connection, repo: Repo, num: int, user: User, most_events: int) -> None:
-    """A thread takes so many comments and commits from strangers.
+def require_room_in(db: sqlite3.Connection, repo: Repo, num: int, user: User, max_events: int) -> None:
+    """Check the bound on events of a thread, for a user without write access.
 
     Raises:
         Refusal: 403.
     """
     sql = "SELECT COUNT(*) FROM events WHERE repo = ? AND num = ?"
-    if not user.owns(repo.owner) and db.execute(sql, (repo.id, num)).fetchone()[0] >= most_events:
-        raise forbidden(f"Discussion {num} of {repo.full_name} is full")
+    if not user.owns(repo.owner) and db.execute(sql, (repo.id, num)).fetchone()[0] >= max_events:
+        raise forbidden(f"Discussion {num} of {repo.full_name} has reached its limit of {max_events} events")
 
 
 def set_status(db: sqlite3.Connection, repo: Repo, thread: Thread, status: str, user: str, at: float) -> None:
-    """Change a thread's state and say so in its events."""
+    """Change a thread's state and add the event."""
     db.execute("UPDATE discussions SET status = ? WHERE repo = ? AND num = ?", (status, repo.id, thread.num))
     add_event(db, repo, thread.num, "status-change", user, {"status": status}, at)
 
 
 def comment_data(text: str, author: str, at: float) -> dict[str, Any]:
-    """The data of a comment event; the text is shown as it is, never as HTML of its author's."""
+    """The data of a comment event; the text is escaped, never interpreted as HTML."""
     latest = {
         "raw": text,
         "html": f"<p>{html.escape(text)}</p>",
@@ -131,7 +145,7 @@ def comment_data(text: str, author: str, at: float) -> dict[str, Any]:
 def add_event(
     db: sqlite3.Connection, repo: Repo, num: int, kind: str, author: str, data: dict[str, Any], at: float
 ) -> dict[str, Any]:
-    """Insert an event and return it as the client reads it."""
+    """Insert an event; return it in the form of the client."""
     row = (repo.id, num, kind, author, json.dumps(data), at)
     sql = "INSERT INTO events (repo, num, type, author, data, created_at) VALUES (?, ?, ?, ?, ?, ?) RETURNING *"
     return _event_json(db.execute(sql, row).fetchone())

@@ -1,4 +1,4 @@
-"""What a README's YAML says about a repository: the card's data, and the tags by which it is found."""
+"""Cards: the YAML metadata of a README, and the tags for search."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _MAX_TAGS = 200
 
 
 def split_card(text: str) -> tuple[str | None, str]:
-    """The YAML of a card, None when there is none, and the text below it."""
+    """The YAML of a card, or None, and the text below it."""
     match = _FRONT_MATTER.match(text)
     return (match[1], text[match.end() :].lstrip("\r\n")) if match else (None, text)
 
 
 def parse_card(text: str) -> tuple[dict[str, Any], list[str]]:
-    """The data of a card and what is wrong with it.
+    """Parse the metadata of a card.
 
     Returns:
-        Plain JSON data, empty when it does not parse, and the errors.
+        Plain JSON data, empty if it is invalid, and the errors.
     """
     front, _ = split_card(text)
     if front is None:
@@ -37,9 +37,9 @@ def parse_card(text: str) -> tuple[dict[str, Any], list[str]]:
     if len(front) > _MAX_METADATA_CHARS:
         return {}, [f"The metadata is longer than {_MAX_METADATA_CHARS} characters."]
     try:
-        # References are looked for before anything is built: unfolded, they could fill the memory.
+        # References are rejected before anything is built: expanded, they could fill the memory.
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(front, Loader=yaml.SafeLoader)):
-            return {}, ["The metadata holds anchors and references, which are not allowed in a card."]
+            return {}, ["The metadata has anchors and references, which are not allowed in a card."]
         data = yaml.safe_load(front)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         return {}, [f"The metadata is not YAML: {error}"]
@@ -50,15 +50,15 @@ def parse_card(text: str) -> tuple[dict[str, Any], list[str]]:
     try:
         plain: dict[str, Any] = plain_json({str(key): value for key, value in data.items()})
     except (TypeError, ValueError, RecursionError):
-        return {}, ["The metadata holds something that JSON cannot say."]
+        return {}, ["The metadata has a value that JSON cannot represent."]
     return plain, []
 
 
 def plain_json(data: Any) -> Any:
-    """Strangers' data as any answer of ours can carry it: no NaN, no broken Unicode, dates as text.
+    """Untrusted data as plain JSON: no NaN, no broken Unicode, dates as text.
 
     Raises:
-        ValueError, TypeError: It holds something else.
+        ValueError, TypeError: A value cannot be represented.
     """
     return json.loads(json.dumps(data, allow_nan=False, ensure_ascii=False, default=_plain).encode())
 
@@ -76,7 +76,7 @@ def _card_at(blobs: BlobStore, sha256: str) -> tuple[dict[str, Any], str]:
 
 
 def read_card(blobs: BlobStore, listing: Listing) -> tuple[dict[str, Any], str]:
-    """Data and text of a revision's README.md, both empty without one. They are shared: not to be changed."""
+    """Data and text of a revision's README.md, both empty without one. Cached; callers must not change them."""
     entry = listing.files.get("README.md")
     if entry is None or entry.size > _MAX_CARD_BYTES:
         return {}, ""
@@ -84,7 +84,7 @@ def read_card(blobs: BlobStore, listing: Listing) -> tuple[dict[str, Any], str]:
 
 
 def derive_tags(card: dict[str, Any], listing: Listing) -> list[str]:
-    """The tags of a repository, spelled as on the public Hub (`license:mit`, `dataset:org/name`, ...)."""
+    """The tags of a repository, as on the public Hub (`license:mit`, `dataset:org/name`, ...)."""
     found = [*_texts(card.get("tags")), *_texts(card.get("library_name")), *_texts(card.get("pipeline_tag"))]
     found += _texts(card.get("language"))
     for field, prefix in (("license", "license"), ("datasets", "dataset"), ("base_model", "base_model")):

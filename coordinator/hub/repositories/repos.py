@@ -1,4 +1,4 @@
-"""Repositories and their revisions: finding, creating, reading what a name stands for."""
+"""Repositories, refs, commits; resolving a revision to a commit."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from paris.coordinator.hub.accounts.auth import User
-from paris.coordinator.hub.context import Call
-from paris.coordinator.hub.errors import forbidden, repo_not_found, revision_not_found
+from paris.coordinator.hub.errors import revision_not_found
 from paris.coordinator.hub.names import KINDS
 from paris.coordinator.hub.storage.trees import Listing, git_sha1, read_listing, write_tree
 
@@ -32,7 +31,7 @@ class Repo:
 
     @property
     def full_name(self) -> str:
-        """owner/name, the id that the client knows."""
+        """owner/name, the client's id of the repository."""
         return f"{self.owner}/{self.name}"
 
     @property
@@ -42,7 +41,7 @@ class Repo:
 
     @property
     def web_path(self) -> str:
-        """Path of its page and of its files, without a slash in front."""
+        """Path of its page and of its files, without a leading slash."""
         return self.full_name if self.kind == "models" else self.label
 
     @property
@@ -70,41 +69,14 @@ def repo_of(row: sqlite3.Row) -> Repo:
 
 
 def get_repo(db: sqlite3.Connection, kind: str, owner: str, name: str) -> Repo | None:
-    """A repository by name, whoever asks."""
+    """A repository by name, without a check of rights."""
     row = db.execute("SELECT * FROM repos WHERE kind = ? AND owner = ? AND name = ?", (kind, owner, name)).fetchone()
     return repo_of(row) if row else None
 
 
 def may_read(user: User, repo: Repo) -> bool:
-    """Whether the user may see the repository at all."""
+    """Whether the user may see the repository."""
     return not repo.private or user.owns(repo.owner)
-
-
-def find_repo(call: Call) -> Repo:
-    """The repository that the address names, for reading.
-
-    Raises:
-        Refusal: 404 RepoNotFound, also where the user may not know that it exists.
-    """
-    kind, owner, name = call.params.get("kind", "models"), call.params["owner"], call.params["name"]
-    repo = get_repo(call.reader, kind, owner, name)
-    if repo is None or not may_read(call.user, repo):
-        raise repo_not_found(f"{owner}/{name}")
-    call.repo_label = repo.label
-    return repo
-
-
-def find_own_repo(call: Call) -> Repo:
-    """The repository that the address names, for writing to its branches, tags and settings.
-
-    Raises:
-        Refusal: 404; 401 without a token; 403 for a user who does not own it.
-    """
-    repo = find_repo(call)
-    call.require_login()
-    if not call.user.owns(repo.owner):
-        raise forbidden(f"{call.user.name} may not write to {repo.full_name}; open a pull request instead")
-    return repo
 
 
 def create_repo(
@@ -133,7 +105,7 @@ def add_commit(
     message: str,
     at: float,
 ) -> str:
-    """Insert a commit and return its name: the sha1 of what git would have written."""
+    """Insert a commit; return its oid, the sha1 of the commit object of git."""
     parent_line = f"parent {parent}\n" if parent else ""
     who = f"{author} <{author}@hub> {int(at)} +0000"
     text = f"tree {tree}\n{parent_line}author {who}\ncommitter {who}\n\n{title}\n\n{message}"
@@ -146,7 +118,7 @@ def add_commit(
 
 
 def get_commit(db: sqlite3.Connection, repo: Repo, oid: str) -> Commit | None:
-    """A commit by its full name."""
+    """A commit by its full oid."""
     row = db.execute("SELECT * FROM commits WHERE repo = ? AND oid = ?", (repo.id, oid)).fetchone()
     return _commit_of(row) if row else None
 
@@ -156,18 +128,18 @@ def _commit_of(row: sqlite3.Row) -> Commit:
 
 
 def get_ref(db: sqlite3.Connection, repo: Repo, name: str) -> str | None:
-    """The commit a full ref name points at."""
+    """The commit at which a ref points, by full name."""
     row = db.execute("SELECT oid FROM refs WHERE repo = ? AND name = ?", (repo.id, name)).fetchone()
     return str(row["oid"]) if row else None
 
 
 def set_ref(db: sqlite3.Connection, repo: Repo, name: str, oid: str) -> None:
-    """Point a full ref name at a commit."""
+    """Point a ref, by full name, at a commit."""
     db.execute("INSERT INTO refs VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET oid = excluded.oid", (repo.id, name, oid))
 
 
 def full_ref(db: sqlite3.Connection, repo: Repo, revision: str) -> tuple[str, str] | None:
-    """The ref that a revision names, and its commit: a branch before a tag, or a full name. None for a bare commit."""
+    """Full name and commit of a revision's ref: a branch before a tag, or a full name. None for a commit's oid."""
     candidates = [revision] if revision.startswith("refs/") else [BRANCH + revision, TAG + revision]
     for name in candidates:
         oid = get_ref(db, repo, name)
@@ -177,7 +149,7 @@ def full_ref(db: sqlite3.Connection, repo: Repo, revision: str) -> tuple[str, st
 
 
 def resolve(db: sqlite3.Connection, repo: Repo, revision: str) -> Commit:
-    """The commit that a branch, tag, `refs/...`, commit or unique beginning of one (7 digits or more) stands for.
+    """The commit of a branch, tag, full ref name, oid or unique prefix of an oid (7 digits or more).
 
     Raises:
         Refusal: 404 RevisionNotFound.
@@ -200,10 +172,10 @@ def listing_at(db: sqlite3.Connection, repo: Repo, commit: Commit) -> Listing:
     return read_listing(db, repo.id, commit.tree)
 
 
-def history(db: sqlite3.Connection, repo: Repo, oid: str | None, most: int) -> list[Commit]:
-    """A commit and those before it, newest first."""
+def history(db: sqlite3.Connection, repo: Repo, oid: str | None, limit: int) -> list[Commit]:
+    """A commit and its ancestors, newest first, at most `limit`."""
     commits: list[Commit] = []
-    while oid is not None and len(commits) < most:
+    while oid is not None and len(commits) < limit:
         commit = get_commit(db, repo, oid)
         if commit is None:
             break
@@ -213,5 +185,5 @@ def history(db: sqlite3.Connection, repo: Repo, oid: str | None, most: int) -> l
 
 
 def note_blobs(db: sqlite3.Connection, repo: Repo, sha256s: set[str]) -> None:
-    """Remember that a repository refers to these contents."""
+    """Record that a repository refers to these contents."""
     db.executemany("INSERT OR IGNORE INTO repo_blobs VALUES (?, ?)", [(repo.id, sha256) for sha256 in sorted(sha256s)])

@@ -1,4 +1,4 @@
-"""Freeing storage: what no ref leads to is removed, contents that no repository names are deleted."""
+"""Freeing storage: commits and trees that no ref reaches, contents that no repository refers to."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from paris.coordinator.hub.storage.trees import read_rows
 
 
 def collect_repo(db: sqlite3.Connection, repo: Repo) -> set[str]:
-    """Remove the commits and trees of a repository that no ref leads to; called after a ref was deleted.
+    """Delete the commits and trees of a repository that no ref reaches; called after a ref was deleted.
 
     Returns:
         sha256 of the contents that the repository no longer refers to.
@@ -55,7 +55,7 @@ def _reachable_trees(db: sqlite3.Connection, repo: Repo, roots: set[str]) -> tup
 
 
 def _delete_others(db: sqlite3.Connection, table: str, column: str, repo: Repo, kept: set[str]) -> set[str]:
-    """Delete a repository's rows that are not kept; `table` and `column` are our own words, never the network's."""
+    """Delete a repository's rows other than `kept`; `table` and `column` are constants, never input."""
     present = {str(row[0]) for row in db.execute(f"SELECT {column} FROM {table} WHERE repo = ?", (repo.id,))}
     gone = present - kept
     db.executemany(f"DELETE FROM {table} WHERE repo = ? AND {column} = ?", [(repo.id, name) for name in gone])
@@ -68,10 +68,10 @@ def repo_contents(db: sqlite3.Connection, repo: Repo) -> set[str]:
 
 
 def delete_unnamed(db: sqlite3.Connection, blobs: BlobStore, sha256s: set[str]) -> int:
-    """Delete those contents that no repository and no pending upload names.
+    """Delete the contents among these that no repository and no pending upload refers to.
 
-    Called inside a transaction: whoever is about to name a content has first noted it as a pending upload, in a
-    transaction of its own, so nothing that is still wanted can go.
+    Called inside a transaction. A commit notes its contents as pending uploads in an earlier transaction, so that they
+    cannot be deleted before it refers to them.
 
     Returns:
         Bytes freed.
@@ -88,7 +88,7 @@ def delete_unnamed(db: sqlite3.Connection, blobs: BlobStore, sha256s: set[str]) 
 
 
 def sweep_at_start(store: Store, blobs: BlobStore, now: float, pending_life_s: float) -> None:
-    """Clear what a killed server and forgotten uploads left behind."""
+    """Delete the leftovers of a killed server and expired uploads."""
     blobs.sweep(pending_life_s)
     with store.write() as db:
         db.execute("DELETE FROM uploads WHERE at < ?", (now - pending_life_s,))

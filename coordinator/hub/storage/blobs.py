@@ -1,8 +1,8 @@
-"""Contents as files named by their sha256, and the two ways in which they arrive.
+"""Contents as files named by their sha256.
 
-blobs/3f/3f79bb...         a content; present means whole and checked
-incoming/<random>          one that is still arriving; swept at every start
-parts/<user>-<sha256>      one that arrives in parts, each written at its offset; kept over a restart for a day
+blobs/3f/3f79bb...         a content, complete and checked
+incoming/<random>          an upload in progress; deleted at every start
+parts/<user>-<sha256>      an upload in parts, each written at its offset; kept over restarts for a day
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class BlobStore:
     """The contents below one folder.
 
     Args:
-        root: Folder for `blobs/`, `incoming/` and `parts/`; made when absent.
+        root: Folder of `blobs/`, `incoming/` and `parts/`; made if missing.
     """
 
     def __init__(self, root: Path) -> None:
@@ -34,18 +34,18 @@ class BlobStore:
             folder.mkdir(parents=True, exist_ok=True)
 
     def path(self, sha256: str) -> Path:
-        """Where a content lies, or would lie. The name must have been checked to be 64 hex digits."""
+        """The path of a content, present or not. The caller has checked that the name is 64 hex digits."""
         return self._blobs / sha256[:2] / sha256
 
     def size_bytes(self, sha256: str) -> int | None:
-        """Bytes of a content, None when it is not here."""
+        """Bytes of a content; None if it is absent."""
         try:
             return self.path(sha256).stat().st_size
         except FileNotFoundError:
             return None
 
     def read(self, sha256: str) -> bytes:
-        """A whole content; for small ones."""
+        """The bytes of a small content."""
         return self.path(sha256).read_bytes()
 
     def incoming(self) -> Incoming:
@@ -53,7 +53,7 @@ class BlobStore:
         return Incoming(self, self._incoming / secrets.token_hex(16))
 
     def put(self, data: bytes) -> str:
-        """Keep a small content and return its sha256."""
+        """Store a small content; return its sha256."""
         sha256 = hashlib.sha256(data).hexdigest()
         if self.size_bytes(sha256) is None:
             incoming = self.incoming()
@@ -69,25 +69,25 @@ class BlobStore:
         return shutil.disk_usage(self._blobs).free
 
     def parts_bytes(self, user: str) -> int:
-        """Bytes of a user's unfinished uploads in parts, as they take up space on the disk."""
+        """Disk space of a user's unfinished uploads in parts."""
         return sum(file.stat().st_blocks * 512 for file in self._parts.glob(f"{user}-*"))
 
     def part_file(self, user: str, sha256: str) -> Path:
-        """The file that collects a content's parts; one for each user, so that nobody spoils another's upload."""
+        """The file of a content's parts; one for each user, so that no user can corrupt another's upload."""
         return self._parts / f"{user}-{sha256}"
 
     def join_parts(self, user: str, sha256: str, size_bytes: int) -> None:
-        """Check a content that arrived in parts, and keep it.
+        """Check a content that was uploaded in parts, and store it.
 
         Raises:
-            Refusal: 400, the parts do not make the promised content; they are thrown away.
+            Refusal: 400, the parts do not match the announced size and sha256, and are deleted.
         """
         part_file = self.part_file(user, sha256)
         if not part_file.exists():
-            # A client that did not hear our first answer asks again.
+            # A client that did not receive the first response sends the request again.
             if self.size_bytes(sha256) == size_bytes:
                 return
-            raise bad_request("No part of this object has arrived.")
+            raise bad_request("No part of this object was received.")
         digest = hashlib.sha256()
         with part_file.open("rb") as file:
             while chunk := file.read(_COPY_BYTES):
@@ -97,28 +97,30 @@ class BlobStore:
         if digest.hexdigest() != sha256 or arrived_bytes != size_bytes:
             part_file.unlink()
             raise bad_request(
-                f"The parts ({arrived_bytes} bytes) do not make the object {sha256} of {size_bytes} bytes."
+                f"The parts ({arrived_bytes} bytes) do not match the object {sha256} of {size_bytes} bytes."
             )
         self.adopt(part_file, sha256)
 
     def adopt(self, file: Path, sha256: str) -> None:
-        """Move a checked, synced file to its place."""
+        """Move a checked, synced file to the path of its content."""
         target = self.path(sha256)
         target.parent.mkdir(exist_ok=True)
         file.replace(target)
         _sync_folder(target.parent)
 
     def delete(self, sha256: str) -> int:
-        """Remove a content that nothing refers to; returns the bytes freed."""
+        """Delete a content that nothing refers to; return the bytes freed."""
         size = self.size_bytes(sha256) or 0
         self.path(sha256).unlink(missing_ok=True)
         return size
 
     def sweep(self, older_than_s: float) -> int:
-        """Remove what a killed server left: all of `incoming/`, and parts not touched for `older_than_s`.
+        """Delete the leftovers of a killed server: all of `incoming/`, and parts not written for `older_than_s`.
+
+        Must not be called during uploads.
 
         Returns:
-            How many files were removed. Only to be called while nothing is arriving.
+            Number of deleted files.
         """
         oldest = time.time() - older_than_s
         swept = [*self._incoming.iterdir(), *(f for f in self._parts.iterdir() if f.stat().st_mtime < oldest)]
@@ -127,13 +129,13 @@ class BlobStore:
         return len(swept)
 
     def older_than(self, age_s: float) -> list[str]:
-        """Contents that arrived more than `age_s` ago."""
+        """Contents that were stored more than `age_s` ago."""
         oldest = time.time() - age_s
         return [file.name for file in self._blobs.glob("??/*") if file.stat().st_mtime < oldest]
 
 
 class Incoming:
-    """A content that is arriving: hashed as it streams, renamed only when it is what was promised."""
+    """An upload in progress: hashed as it streams, renamed into place only if size and sha256 are right."""
 
     def __init__(self, store: BlobStore, path: Path) -> None:
         self._store = store
@@ -149,10 +151,10 @@ class Incoming:
         self.num_bytes += len(chunk)
 
     def finish(self, sha256: str, size_bytes: int) -> None:
-        """Keep the content.
+        """Check and store the content.
 
         Raises:
-            Refusal: 400, the bytes are not those promised; nothing is kept.
+            Refusal: 400, size or sha256 differ; nothing is stored.
         """
         if self.num_bytes != size_bytes or self._digest.hexdigest() != sha256:
             raise bad_request(f"Got {self.num_bytes} bytes with sha256 {self._digest.hexdigest()}, not {sha256}.")
@@ -162,7 +164,7 @@ class Incoming:
         self._store.adopt(self._path, sha256)
 
     def discard(self) -> None:
-        """Forget whatever was not kept; harmless after `finish`."""
+        """Delete an unfinished upload; no-op after `finish`."""
         self._file.close()
         self._path.unlink(missing_ok=True)
 

@@ -3,11 +3,11 @@
 repos        kind/owner/name, visibility
 refs         refs/heads/*, refs/tags/*, refs/pr/N -> commit
 commits      40-hex commit -> parent, tree, author, message
-trees        40-hex git tree -> its entries as JSON, shared by all commits in which the folder did not change
-repo_blobs   which contents a repository refers to: who may read the repository may name them
-uploads      contents that a user sent and no commit named yet
+trees        40-hex git tree -> its entries as JSON, shared by all commits with the same folder
+repo_blobs   contents that a repository refers to; its readers may commit them elsewhere
+uploads      contents that a user uploaded and no commit refers to
 discussions, events   discussions and pull requests
-users        volunteers who registered themselves: sha256 of the token -> name
+users        registered volunteers: sha256 of the token -> name
 traffic      bytes by user, repository and part
 """
 
@@ -62,7 +62,7 @@ class Store:
     """Connections to the database file.
 
     Args:
-        path: The database file; made when absent.
+        path: The database file; made if missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -76,7 +76,7 @@ class Store:
         self._writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _open(self) -> sqlite3.Connection:
-        # isolation_level=None: transactions are begun and ended by `write` alone, never by the module on its own.
+        # isolation_level=None: only `write` begins and ends transactions, never the sqlite3 module.
         db = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
         db.row_factory = sqlite3.Row
         db.execute("PRAGMA foreign_keys = ON")
@@ -95,10 +95,7 @@ class Store:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: everything inside happens, or nothing does.
-
-        Not re-entrant: functions that run inside take the connection as an argument.
-        """
+        """One atomic transaction. Not re-entrant: functions that run inside take the connection as an argument."""
         with self._write_lock:
             self._writer.execute("BEGIN IMMEDIATE")
             try:
@@ -109,7 +106,7 @@ class Store:
             self._writer.execute("COMMIT")
 
     def close(self) -> None:
-        """Close all connections; later use is an error."""
+        """Close all connections; the store must not be used afterwards."""
         with self._write_lock, self._opened_lock:
             for db in self._opened:
                 db.close()

@@ -1,7 +1,7 @@
-"""Folders as git has them: each tree named by its sha1, so that commits share what did not change.
+"""Folders as git trees, named by their sha1, so that commits share unchanged folders.
 
-A file's `git_oid` is the git blob's sha1, or for LFS that of its pointer file, as on the public Hub. The stock client
-compares these names (ETag, `oid`, `blobId`) over many calls, so each is computed here and nowhere else.
+A file's `git_oid` is the sha1 of the git blob, or for LFS of its pointer file, as on the public Hub. The stock client
+compares these ids (ETag, `oid`, `blobId`) across calls, so all are computed here.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class FileEntry:
 
     @property
     def etag(self) -> str:
-        """What ETag, preupload and the client's cache call this content."""
+        """Id of this content in ETags, preupload and the client's cache."""
         return self.sha256 if self.is_lfs else self.git_oid
 
 
 @dataclass(frozen=True)
 class Listing:
-    """All files and folders of one revision, by path; sorted."""
+    """All files and folders of one revision, sorted by path."""
 
     files: dict[str, FileEntry] = field(default_factory=dict)
     folders: dict[str, str] = field(default_factory=dict)
@@ -44,12 +44,12 @@ class Listing:
 
 
 def git_sha1(kind: str, data: bytes) -> str:
-    """Name of a git object of a kind (blob, tree, commit)."""
+    """The sha1 of a git object of a kind (blob, tree, commit)."""
     return hashlib.sha1(b"%s %d\0" % (kind.encode(), len(data)) + data, usedforsecurity=False).hexdigest()
 
 
 def lfs_pointer(sha256: str, size: int) -> bytes:
-    """The small file that stands in git for an LFS object."""
+    """The pointer file of an LFS object in git."""
     return f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
 
 
@@ -64,7 +64,7 @@ def lfs_entry(sha256: str, size: int) -> FileEntry:
 
 
 def write_tree(db: sqlite3.Connection, repo_id: int, files: dict[str, FileEntry]) -> str:
-    """Store the folders of a revision and return the root's sha1.
+    """Store the folders of a revision; return the root's sha1.
 
     Raises:
         Refusal: 400, a path is both a file and a folder.
@@ -76,7 +76,7 @@ def write_tree(db: sqlite3.Connection, repo_id: int, files: dict[str, FileEntry]
         for parent in parents:
             folder = folder.setdefault(parent, {})
             if isinstance(folder, FileEntry):
-                raise bad_request(f"{path!r} lies below a file.")
+                raise bad_request(f"{path!r} is below a file.")
         if name in folder:
             raise bad_request(f"{path!r} is both a file and a folder.")
         folder[name] = entry
@@ -86,7 +86,7 @@ def write_tree(db: sqlite3.Connection, repo_id: int, files: dict[str, FileEntry]
 def _write_folder(db: sqlite3.Connection, repo_id: int, folder: dict[str, Any]) -> str:
     rows: list[list[object]] = []
     git = b""
-    # git sorts a folder as if its name ended in a slash.
+    # git sorts a folder as if its name ended with a slash.
     for name, item in sorted(
         folder.items(), key=lambda pair: pair[0] + ("" if isinstance(pair[1], FileEntry) else "/")
     ):
@@ -103,14 +103,14 @@ def _write_folder(db: sqlite3.Connection, repo_id: int, folder: dict[str, Any]) 
 
 
 def read_rows(db: sqlite3.Connection, repo_id: int, tree_oid: str) -> list[list[Any]]:
-    """The entries of one folder as they are stored."""
+    """The stored entries of one folder."""
     row = db.execute("SELECT entries FROM trees WHERE repo = ? AND oid = ?", (repo_id, tree_oid)).fetchone()
     rows: list[list[Any]] = json.loads(row["entries"]) if row else []
     return rows
 
 
 class _Cache:
-    """The listings read last; a tree's name says all about it, so nothing here can go stale."""
+    """The latest listings; a tree's sha1 determines its contents, so entries never become stale."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -133,7 +133,7 @@ _cache = _Cache()
 
 
 def read_listing(db: sqlite3.Connection, repo_id: int, tree_oid: str) -> Listing:
-    """All files and folders below a tree. Not to be changed by the caller: it is shared."""
+    """All files and folders below a tree. Cached; callers must not change it."""
     listing = _cache.get(tree_oid)
     if listing is None:
         found = Listing()

@@ -1,8 +1,8 @@
-"""Which row belongs to which cluster and file.
+"""The cluster and the file of each row.
 
-balance.py     Even cluster sizes: the assignment with the least total distance whose sizes stay near the mean
-catch_all.py   A catch-all cluster: the one that takes whatever is like nothing else, far more rows than its share
-kmeans.py      Two-stage k-means: many fine centroids, merged to K; then sizes evened out
-plan.py        Which row goes where: its cluster, the secret held-out part, and its place in a shard
-separation.py  How well clusters are told apart, by two figures that are published for other preparations
+plan.py        each row's cluster, whether it is held out, its place in a shard
+kmeans.py      two-stage k-means: fine centroids, merged to K
+balance.py     assignment with bounded cluster sizes
+catch_all.py   splitting a cluster with far more rows than its share
+separation.py  silhouette and Davies-Bouldin index
 """

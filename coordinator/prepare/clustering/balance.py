@@ -1,8 +1,9 @@
-"""Even cluster sizes: the assignment with the least total distance whose sizes stay near the mean.
+"""Balanced clusters: the assignment with the least total distance under bounds on the cluster sizes.
 
-N rows, K clusters. Each size lies in `[(2 - balance), balance]` times N / K, rounded so that both bounds can be met.
-Few rows are assigned exactly (as a transport problem); for many, each cluster gets a price that is raised while it is
-too large and lowered while it is too small, which is the same problem's dual, and the last rows are then moved by hand.
+N rows, K clusters. Each size is in `[(2 - balance), balance]` times N / K, rounded so that both bounds can be met.
+Few rows are assigned exactly, as a transport problem. For many rows its dual is solved: each cluster has a price, which
+rises while the cluster is too large and falls while it is too small; the remaining rows are then moved one cluster at a
+time.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ _PRICE_ROUNDS = 300
 
 
 def balanced_labels(distances: np.ndarray, balance: float) -> np.ndarray:
-    """Assign rows to clusters of even size.
+    """Assign rows to clusters of nearly equal size; deterministic.
 
     Args:
         distances: `[N, K]`, of each row to each cluster.
-        balance: Largest size over the mean, at least 1; the smallest size is bound likewise.
+        balance: Bound on the largest size over the mean, at least 1; the smallest size is at least 2 - balance.
 
     Returns:
-        int64 `[N]`; the same for the same arguments.
+        int64 `[N]`.
     """
     low, high = size_bounds(len(distances), distances.shape[1], balance)
     if len(distances) <= _EXACT_ROWS:
@@ -34,7 +35,7 @@ def balanced_labels(distances: np.ndarray, balance: float) -> np.ndarray:
 
 
 def size_bounds(num_rows: int, num_clusters: int, balance: float) -> tuple[int, int]:
-    """Smallest and largest size allowed; both can always be met together."""
+    """Smallest and largest allowed size; an assignment within both always exists."""
     mean = num_rows / num_clusters
     high = max(math.ceil(mean), math.floor(mean * balance + 1e-9))
     low = min(math.floor(mean), max(0, math.ceil(mean * (2 - balance) - 1e-9)))
@@ -42,9 +43,9 @@ def size_bounds(num_rows: int, num_clusters: int, balance: float) -> tuple[int, 
 
 
 def exact_labels(distances: np.ndarray, low: int, high: int) -> np.ndarray:
-    """The least total distance with sizes in `[low, high]`: a rectangular assignment of rows to slots.
+    """Exact solution for sizes in `[low, high]`: a rectangular assignment of rows to slots.
 
-    Each cluster has `high` slots. The first `low` of each are made so cheap that the optimum fills them all.
+    Each cluster has `high` slots. The first `low` of each are so cheap that the optimum fills them all.
     """
     num_clusters = distances.shape[1]
     slots = np.repeat(distances.astype(np.float64), high, axis=1)
@@ -55,7 +56,7 @@ def exact_labels(distances: np.ndarray, low: int, high: int) -> np.ndarray:
 
 
 def priced_labels(distances: np.ndarray, low: int, high: int) -> np.ndarray:
-    """Nearly the least total distance with sizes in `[low, high]`, in time linear in the rows."""
+    """Approximate solution for sizes in `[low, high]`, in time linear in the rows."""
     every = max(1, len(distances) // _PRICE_ROWS)
     sample = distances[::every].astype(np.float64)
     share = len(sample) / len(distances)
@@ -63,7 +64,7 @@ def priced_labels(distances: np.ndarray, low: int, high: int) -> np.ndarray:
     step = float(np.std(sample)) + 1e-12
     for round_number in range(_PRICE_ROUNDS):
         sizes = np.bincount(np.argmin(sample + prices, axis=1), minlength=len(prices)) / share
-        # A price may stand only where its bound is reached: raised at the upper, lowered at the lower.
+        # Complementary slackness: a positive price requires the largest size, a negative one the smallest.
         bound = np.where(prices > 0, high, np.where(prices < 0, low, np.clip(sizes, low, high)))
         if np.array_equal(sizes, bound):
             break
@@ -74,7 +75,7 @@ def priced_labels(distances: np.ndarray, low: int, high: int) -> np.ndarray:
 
 
 def _moved(priced: np.ndarray, labels: np.ndarray, low: int, high: int) -> np.ndarray:
-    """Move the rows that lose least out of clusters that are too large, and into those that are too small."""
+    """Move the rows with the least loss out of clusters that are too large, and into those that are too small."""
     sizes = np.bincount(labels, minlength=priced.shape[1])
     while True:
         giver, room = int(np.argmax(sizes)), sizes < high

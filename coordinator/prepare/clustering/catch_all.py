@@ -1,8 +1,8 @@
-"""A catch-all cluster: the one that takes whatever is like nothing else, far more rows than its share.
+"""Catch-all clusters: a cluster of dissimilar rows with far more than its share of all rows.
 
-K-means leaves one where the rest is tight: in a public trial of eight clusters it held 42 % of all rows. An expert on
-it learns no one thing, and takes as long as several others. It is split in two along its fine centroids, and the two
-clusters whose union loses least make room, until none is too large.
+K-means can leave one if the other clusters are tight: in a public trial of eight clusters it had 42 % of all rows. Its
+expert has no common theme to learn, and trains as long as several others. It is split in two along its fine centroids,
+and the two clusters with the cheapest union are merged, until no cluster is too large.
 
 F fine centroids, K clusters, D features.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 
 def without_catch_all(
-    fine: np.ndarray, sizes: np.ndarray, centroids: np.ndarray, most: float
+    fine: np.ndarray, sizes: np.ndarray, centroids: np.ndarray, max_ratio: float
 ) -> tuple[np.ndarray, list[float]]:
     """Split catch-all clusters.
 
@@ -21,15 +21,15 @@ def without_catch_all(
         fine: float32 `[F, D]`.
         sizes: Rows of each fine centroid `[F]`.
         centroids: float32 `[K, D]`.
-        most: Rows of a cluster over the mean above which it is a catch-all.
+        max_ratio: Rows of a cluster over the mean above which it is a catch-all.
 
     Returns:
-        Centroids float32 `[K, D]`, the same where there is no catch-all, and the share of all rows that each catch-all
-        held. A cluster of one fine centroid cannot be split, and none is where no two others can be joined.
+        Centroids float32 `[K, D]`, unchanged without a catch-all, and the share of all rows of each catch-all. A
+        cluster of one fine centroid cannot be split; nothing is split if no two others can be merged.
     """
     num_clusters = len(centroids)
     labels = np.argmin(((fine[:, None] - centroids) ** 2).sum(axis=2), axis=1)
-    limit = most * float(sizes.sum()) / num_clusters
+    limit = max_ratio * float(sizes.sum()) / num_clusters
     split: list[float] = []
     for _ in range(num_clusters):
         rows = np.bincount(labels, sizes, num_clusters)
@@ -56,7 +56,7 @@ def _means(fine: np.ndarray, sizes: np.ndarray, labels: np.ndarray, num_clusters
 def _closest_pair(
     fine: np.ndarray, sizes: np.ndarray, labels: np.ndarray, num_clusters: int, largest: int, limit: float
 ) -> tuple[int, int] | None:
-    """The two clusters, not the largest, whose union adds least to the squared distances and is no catch-all itself.
+    """The two clusters, other than the largest, with the cheapest union that is no catch-all itself.
 
     Source: Ward 1963, Hierarchical Grouping to Optimize an Objective Function: `n m / (n + m) |a - b|^2`.
     """
@@ -71,7 +71,7 @@ def _closest_pair(
 
 
 def _second_half(points: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """One side of a weighted split in two `[F]`: by the main axis first, then by the nearer of both means."""
+    """Mask `[F]` of a weighted split in two: by the principal axis first, then by 2-means."""
     weights = sizes / sizes.sum()
     centred = points - weights @ points
     axis = np.linalg.svd(centred * np.sqrt(weights)[:, None], full_matrices=False)[2][0]

@@ -1,7 +1,7 @@
-"""Two-stage k-means: many fine centroids, merged to K; then sizes evened out, or a catch-all cluster split.
+"""Two-stage k-means: many fine centroids, merged to K; then sizes are balanced, or a catch-all cluster is split.
 
-N rows, D features, K clusters, F fine centroids. Features are float16 `[N, D]` and may be a memory map; only blocks of
-them are made float32, and k-means learns from a bounded sample, so that memory hardly grows with N.
+N rows, D features, K clusters, F fine centroids. Features are float16 `[N, D]` and may be a memory map; they are
+converted to float32 block by block, and k-means is fitted to a bounded sample, so that memory hardly grows with N.
 
 Source: Decentralized Diffusion Models, arXiv 2501.05450, section 4 (1024 fine centroids merged to K, as in MoDE,
 arXiv 2404.16030); the merging weighs each fine centroid by its rows.
@@ -41,7 +41,7 @@ class Clustering:
     silhouette: Silhouette
     davies_bouldin: float
     sizes_before: list[int]
-    """Sizes by the nearest centroid alone, the largest first."""
+    """Sizes by the nearest centroid, before balancing or splitting; the largest first."""
     silhouette_before: float
     catch_alls: list[float]
     """Share of all rows in each catch-all cluster that was split."""
@@ -50,21 +50,18 @@ class Clustering:
 def cluster_features(
     features: np.ndarray, num_clusters: int, num_fine: int, balance: float | None, seed: int, catch_all: float = 2.5
 ) -> Clustering:
-    """Split rows into K clusters.
+    """Split rows into K clusters; deterministic, computed in one thread.
 
-    Few rows are clustered from several seeds and the tightest result is taken, since one k-means over a hundred
-    rows is a matter of luck. Clusters are numbered by their largest share first, then by their first row.
+    Few rows are clustered from several seeds, and the tightest result is taken, since a single k-means over a hundred
+    rows depends much on its seed. Clusters are numbered by falling size, then by their first row.
 
     Args:
         features: float16 or float32 `[N, D]`, `N >= K`.
         num_clusters: K.
-        num_fine: Wanted number of fine centroids; at most a third of the rows are used.
-        balance: Largest size over the mean; None for no bound.
-        seed: Of k-means and of the samples.
-        catch_all: Without a balance, clusters of more than so many times the mean size are split.
-
-    Returns:
-        The same for the same arguments: everything is computed in one thread.
+        num_fine: F, at most a third of the rows.
+        balance: Bound on the largest size over the mean; None for no bound.
+        seed: Seed of k-means and of the samples.
+        catch_all: Size over the mean above which a cluster is split, without a balance.
     """
     restarts = _RESTARTS if len(features) <= _FEW_ROWS else 1
     with _one_thread():
@@ -98,11 +95,11 @@ def fine_centroids(features: np.ndarray, num_clusters: int, num_fine: int, seed:
     Args:
         features: `[N, D]`.
         num_clusters: K.
-        num_fine: Wanted F.
-        seed: Of k-means and of the sample.
+        num_fine: F, at most a third of the rows.
+        seed: Seed of k-means and of the sample.
 
     Returns:
-        float32 `[F, D]`, and how many rows of the sample each has, float32 `[F]`.
+        float32 `[F, D]`, and the number of rows of the sample of each, float32 `[F]`.
     """
     import faiss
 
@@ -115,13 +112,13 @@ def fine_centroids(features: np.ndarray, num_clusters: int, num_fine: int, seed:
 
 
 def merged_centroids(fine: np.ndarray, sizes: np.ndarray, num_clusters: int, seed: int) -> np.ndarray:
-    """The second stage: fine centroids, each weighted with its rows, merged to K.
+    """The second stage: fine centroids, weighted by their rows, merged to K.
 
     Args:
         fine: float32 `[F, D]`.
         sizes: float32 `[F]`.
         num_clusters: K.
-        seed: Of k-means.
+        seed: Seed of k-means.
 
     Returns:
         float32 `[K, D]`.
@@ -167,7 +164,7 @@ def distances(features: np.ndarray, centroids: np.ndarray) -> np.ndarray:
 def _refined(
     features: np.ndarray, centroids: np.ndarray, balance: float | None
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Assign and average in turn until nothing changes; returns labels, centroids, mean squared distance."""
+    """Lloyd's iterations until no label changes; returns labels, centroids, mean squared distance."""
     labels = np.full(len(features), -1)
     for _ in range(_ROUNDS if len(features) <= _FEW_ROWS else _ROUNDS_OF_MANY):
         if balance is None:
@@ -213,7 +210,7 @@ def _sample(features: np.ndarray, num_rows: int, seed: int) -> np.ndarray:
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """Sums over threads come in any order; digests must not depend on it."""
+    """Run faiss in one thread: sums over threads have no fixed order, and digests must not depend on it."""
     import faiss
 
     before = faiss.omp_get_max_threads()

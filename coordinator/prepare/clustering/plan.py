@@ -1,8 +1,8 @@
-"""Which row goes where: its cluster, the secret held-out part, and its place in a shard.
+"""Each row's cluster, whether it is held out, and its place in a shard.
 
     row -> training, cluster 2, shard 1, place 17        row -> held out, cluster 0        row -> not used
 
-Everything is decided here, before the second pass over the pictures, from features, settings and seed alone.
+The plan depends on features, settings and seed only, and is made before the second pass over the pictures.
 """
 
 from __future__ import annotations
@@ -17,69 +17,69 @@ from scipy.optimize import linear_sum_assignment
 from paris.coordinator.prepare.clustering.kmeans import Clustering, cluster_features, distances
 from paris.coordinator.prepare.config import PrepareConfig
 from paris.coordinator.prepare.errors import TooFewRowsError
-from paris.coordinator.prepare.selecting.embedding import Embedded
 
 
 @dataclass(frozen=True)
 class ClusterPlan:
-    """One cluster's rows, as places in the item table."""
+    """The rows of one cluster, as places in the item table."""
 
     cluster: int
     training: np.ndarray
-    """int64, in the order in which they stand in the shards."""
+    """int64, in the order of the shards."""
     heldout: np.ndarray
     """int64, the secret rows."""
     typical: np.ndarray
-    """int64, the training rows nearest to the centroid first."""
+    """int64, the training rows, nearest to the centroid first."""
 
     def shards(self, rows_per_shard: int) -> list[np.ndarray]:
-        """The training rows cut into shards."""
+        """The training rows, split into shards."""
         return [self.training[i : i + rows_per_shard] for i in range(0, len(self.training), rows_per_shard)]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The whole split."""
+    """All clusters, and the figures of the clustering."""
 
     clusters: list[ClusterPlan]
     clustering: Clustering
 
 
-def make_plan(table: pa.Table, embedded: Embedded, config: PrepareConfig) -> Plan:
-    """Cluster the rows and set the held-out ones apart.
+def make_plan(table: pa.Table, index: np.ndarray, features: np.ndarray, config: PrepareConfig) -> Plan:
+    """Cluster the rows and choose the held-out ones.
 
-    Rows that the source names for being held out only are not seen by k-means; the ones whose nearest kin clearly is
-    in a cluster become its held-out rows. Where the source names none, they are drawn from each cluster by the seed.
+    If the source reserves rows for holding out, k-means ignores them, and those that most clearly belong to a cluster
+    become its held-out rows. Otherwise the held-out rows of each cluster are drawn by the seed.
 
     Args:
         table: All items.
-        embedded: Those that can be used, with their features.
+        index: int64 `[N]`: places of the usable rows, ascending.
+        features: `[N, D]`: their features.
         config: K, balance, held-out rows, seed.
 
     Raises:
         TooFewRowsError: Fewer rows than clusters, or a cluster too small for its held-out rows.
     """
-    is_pool = pc.equal(table["role"], "heldout").to_numpy()[embedded.index]
+    is_pool = pc.equal(table["role"], "heldout").to_numpy()[index]
     pool, own = np.flatnonzero(is_pool), np.flatnonzero(~is_pool)
     if len(own) < config.num_clusters:
         raise TooFewRowsError(
             f"{config.num_clusters} clusters need at least as many training pictures, {len(own)} can be used.",
             "Lower num_clusters, or add pictures.",
         )
-    features = embedded.features[own] if len(pool) else embedded.features
     bound = None if config.balance == "free" else config.balance
     clustering = cluster_features(
-        features, config.num_clusters, config.num_fine_centroids, bound, config.seed, config.catch_all
+        features[own] if len(pool) else features,
+        *(config.num_clusters, config.num_fine_centroids, bound, config.seed, config.catch_all),
     )
-    away = np.zeros(len(embedded.index), np.float32)
+    away = np.zeros(len(index), np.float32)
     away[own] = clustering.away
     members = [own[clustering.labels == k] for k in range(config.num_clusters)]
     if len(pool):
-        heldout = _from_pool(embedded.features, pool, members, config)
+        heldout = _from_pool(features, pool, members, config)
     else:
         heldout = [_drawn(rows, k, config) for k, rows in enumerate(members)]
     clusters = [
-        _cluster_plan(k, np.setdiff1d(members[k], heldout[k]), heldout[k], embedded.index, away, config)
+        _cluster_plan(k, np.setdiff1d(members[k], heldout[k]), heldout[k], index, away, config)
         for k in range(config.num_clusters)
     ]
     return Plan(clusters, clustering)
@@ -100,11 +100,11 @@ def _cluster_plan(
 def _from_pool(
     features: np.ndarray, pool: np.ndarray, members: list[np.ndarray], config: PrepareConfig
 ) -> list[np.ndarray]:
-    """Held-out rows from those named for it: the least total margin, each cluster its number.
+    """Held-out rows from the reserved ones: the assignment with the least total margin, equally many to each cluster.
 
-    A row's margin for a cluster is its distance to the nearest training row there less that to the nearest one anywhere
-    else: the clearer it belongs, the more negative. An expert that has learned its cluster knows such rows' kin;
-    unclear rows would say little about which cluster it has learned.
+    A row's margin for a cluster is its distance to the nearest training row there minus that to the nearest one
+    elsewhere: the more clearly it belongs, the more negative. Unclear rows would measure badly which cluster an expert
+    was trained on.
     """
     wanted = config.heldout_per_cluster(sum(map(len, members)) // config.num_clusters)
     if len(pool) < wanted * config.num_clusters:
@@ -124,7 +124,7 @@ def _from_pool(
 
 
 def _drawn(rows: np.ndarray, k: int, config: PrepareConfig) -> np.ndarray:
-    """Held-out rows of one cluster, drawn from its own."""
+    """Held-out rows of one cluster, drawn by the seed from its own rows."""
     wanted = config.heldout_per_cluster(len(rows))
     if len(rows) <= wanted:
         raise TooFewRowsError(

@@ -1,7 +1,7 @@
-"""How well clusters are told apart, by two figures that are published for other preparations.
+"""Two usual figures of cluster separation: the silhouette and the Davies-Bouldin index.
 
-The silhouette compares rows with rows, so many rows are sampled; the Davies-Bouldin index compares rows with centroids,
-and all of them are looked at.
+The silhouette compares rows with rows, on a sample if there are many; the Davies-Bouldin index compares all rows with
+centroids.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _SAMPLE_ROWS = 4096
 
 @dataclass(frozen=True)
 class Silhouette:
-    """Means of the rows' silhouettes, each in [-1, 1]; near 0: clusters run into each other."""
+    """Means of the rows' silhouettes, each in [-1, 1]; near 0, clusters overlap."""
 
     mean: float
     by_cluster: list[float]
@@ -25,13 +25,13 @@ def silhouette(features: np.ndarray, labels: np.ndarray, num_clusters: int, seed
     """Mean silhouette, over all rows and by cluster.
 
     For a row, `a` is its mean distance to its own cluster's other rows and `b` the least mean distance to another
-    cluster's; its silhouette is `(b - a) / max(a, b)`, and 0 where it is alone.
+    cluster's; its silhouette is `(b - a) / max(a, b)`, and 0 for the only row of a cluster.
 
     Args:
         features: `[N, D]`.
         labels: int `[N]`.
         num_clusters: K.
-        seed: Of the sample, where there are more rows than are looked at.
+        seed: Seed of the sample, taken from more than 4096 rows.
 
     Source: Rousseeuw 1987, Silhouettes, equations 1-4.
     """
@@ -56,10 +56,10 @@ def silhouette(features: np.ndarray, labels: np.ndarray, num_clusters: int, seed
 
 
 def davies_bouldin(away: np.ndarray, labels: np.ndarray, centroids: np.ndarray) -> float:
-    """Mean over the clusters of how much each runs into the one that it is worst told apart from; 0 is best.
+    """Mean over the clusters of the overlap with the most overlapping other cluster; 0 is best.
 
-    For clusters i and j that is `(s_i + s_j) / m_ij`: the mean distances of their rows to their centroids over the
-    distance between the centroids. Clusters without rows are left out; a single one has nothing to run into: 0.
+    The overlap of clusters i and j is `(s_i + s_j) / m_ij`: the mean distances of their rows to their centroids over
+    the distance between the centroids. Clusters without rows are left out; a single cluster has 0.
 
     Args:
         away: `[N]`, squared distance of each row to its own centroid.

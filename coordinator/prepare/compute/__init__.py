@@ -1,7 +1,7 @@
-"""Where pictures are computed on: Daft, its processes and their devices.
+"""Computing on pictures: Daft, its processes and their devices.
 
-devices.py    Which GPU a process computes on: the first that no other process of this machine has claimed
-engine.py     Daft, started once a process: on this machine by default, on a Ray cluster where an address is given
-functions.py  What Daft applies to the rows: decode, embed, encode. One class a step; one model a process
-pictures.py   From a picture file's bytes to a square of pixels, or to the reason why not
+engine.py     Daft, on this machine or on a Ray cluster
+devices.py    the GPU of a process
+functions.py  the functions that Daft applies to rows: decode, embed, encode
+pictures.py   from the bytes of a picture file to a square of pixels
 """

@@ -1,8 +1,8 @@
-"""Which GPU a process computes on: the first that no other process of this machine has claimed.
+"""The GPU of a process: the first that no other process of this machine has claimed.
 
     <temporary folder>/paris-gpu-<user>-<device>.lock      locked by the process that computes there
 
-The system drops a killed process's lock. Where all are claimed, processes share: more copies than GPUs were asked for.
+The system releases the lock of a killed process. With more processes than GPUs, the remaining ones share the first GPU.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _held: list[FileIO] = []
 
 @functools.lru_cache
 def claimed_device(device: str) -> str:
-    """The device to compute on; the same at every call of a process.
+    """The device to compute on; the same for every call in a process.
 
     Args:
-        device: "cuda" leaves the choice of the GPU to this function; anything else is taken as it is.
+        device: "cuda" claims a GPU; any other device is returned unchanged.
     """
     if device != "cuda":
         return device
@@ -35,13 +35,13 @@ def claimed_device(device: str) -> str:
 
 
 def claim(names: list[str]) -> int | None:
-    """Claim one of several things for as long as this process lives.
+    """Claim one of several resources for the lifetime of this process.
 
     Args:
-        names: What the system calls them, the same in every process of this machine.
+        names: Their names, the same in every process of this machine.
 
     Returns:
-        The place in `names`, or None where all are claimed.
+        The place in `names`, or None if all are claimed.
     """
     for number, name in enumerate(names):
         lock = try_lock(Path(tempfile.gettempdir()) / f"paris-gpu-{os.getuid()}-{name}.lock")

@@ -1,10 +1,10 @@
-"""Daft, started once a process: on this machine by default, on a Ray cluster where an address is given.
+"""Daft, started once a process: on this machine, or on a Ray cluster if an address is given.
 
-Every module of this package that needs Daft takes it from here, so that its reports to its makers, and Ray's, (sent on
-import and with every runner) are switched off before either is imported.
+All modules of this package import Daft from here, so that the telemetry of Daft and Ray is off before either is
+imported.
 
-The plan is the same on both runners. On Ray it is cut into tasks of `_TASK_ROWS` rows, which Daft spreads over the
-cluster's machines; on one machine Daft's threads share it as it is.
+The query is the same on both runners. On Ray it is split into tasks of `_TASK_ROWS` rows, which Daft distributes over
+the machines; on one machine Daft's threads share it unsplit.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ _KNOCK_S = 10.0
 
 @dataclass(frozen=True)
 class Engine:
-    """Where the work runs. Nothing here changes what comes out, but for the rounding of another kind of processor."""
+    """Where the work runs. Results do not depend on it, except for the rounding of another kind of processor."""
 
     ray_address: str | None = None
-    """Of a Ray cluster ("auto", "host:6379", "ray://host:10001"); None computes on this machine."""
+    """Address of a Ray cluster ("auto", "host:6379", "ray://host:10001"); None computes on this machine."""
     device: str = "cpu"
-    """Where embedder and VAE compute: "cpu", "cuda", "mps"."""
+    """Device of the embedder and the VAE: "cpu", "cuda", "mps"."""
     models: int | None = None
-    """Copies of the embedder, or of the VAE, that compute at once, each in a process of its own and on a GPU of its own
-    where `device` is "cuda". None: one in each machine's process, which stays loaded from one part to the next."""
+    """Concurrent copies of the embedder, or of the VAE, each in its own process and, with "cuda", on its own GPU. None:
+    one in each machine's process, which stays loaded between parts."""
 
     def start(self) -> None:
-        """Choose where Daft's queries of this process run.
+        """Set the runner of this process's Daft queries.
 
         Raises:
             EngineError: Ray is not installed or does not answer, this process has already used the other runner, or
-                there is no such device on this machine.
+                this machine has no such device.
         """
         if self.ray_address is None:
             self._check_device()
@@ -70,12 +70,12 @@ class Engine:
             ) from error
 
     def frame(self, rows: pa.Table) -> daft.DataFrame:
-        """Rows to compute on, cut into tasks where there are several machines."""
+        """Rows as a Daft frame, split into tasks on a Ray cluster."""
         frame = daft.from_arrow(rows)
         return frame if self.ray_address is None else frame.into_partitions(max(1, -(-rows.num_rows // _TASK_ROWS)))
 
     def model(self, step: type) -> Any:
-        """A class of functions.py that computes with a network, as Daft starts it: how many, and on which GPUs."""
+        """A class of functions.py that runs a network, with this engine's number of copies and GPUs."""
         gpus = 1 if self.device.startswith("cuda") else 0
         return daft.cls(use_process=False, gpus=gpus, max_concurrency=self.models)(step)
 
@@ -92,21 +92,21 @@ class Engine:
 
 
 def _knock(address: str) -> None:
-    """Refuse an address where nobody listens: Ray itself tries for minutes.
+    """Check that something listens at an address; Ray itself would try for minutes.
 
     Raises:
-        OSError: Nobody does.
+        OSError: Nothing does.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if port.isdigit():  # else "auto", which names no place
+    if port.isdigit():  # not "auto"
         socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
 
 
 def result_batches(frame: daft.DataFrame) -> Iterator[pa.RecordBatch]:
-    """Run a query and give its rows as they come.
+    """Run a query and yield its rows as they are computed.
 
     Raises:
-        PrepareError, ExpertError: Raised inside one of our functions, and passed on as it is.
+        PrepareError, ExpertError: Raised by one of our functions inside Daft.
         EngineError: Daft failed.
     """
     try:

@@ -1,10 +1,10 @@
-"""What Daft applies to the rows: decode, embed, encode. One class a step; one model a process.
+"""The functions that Daft applies to rows: decode, embed, encode. One class a step; one model a process.
 
-A model's process computes on the first GPU that no other process of this machine has claimed, where it is to compute
-on "cuda": a Ray worker sees its own GPU alone, the processes that Daft starts on one machine see all of them.
+On "cuda", a process claims a GPU (devices.py): Ray shows each worker its own GPU only, but the processes that Daft
+starts on one machine see all of them.
 
-Rows that cannot be used travel on as nulls, so that counts and order stay right. Shapes: B rows, S the picture's side,
-D the width of the embedder.
+Rows that cannot be used remain as nulls, so that counts and order are kept. Shapes: B rows, S the picture's side, D the
+width of the embedder.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class DecodePictures:
 
     Args:
         size: Side of the square, pixels.
-        limits: Which pictures are taken.
+        limits: Limits of the pictures.
     """
 
     def __init__(self, size: int, limits: PictureLimits) -> None:
@@ -49,7 +49,7 @@ class DecodePictures:
 
     @daft.method.batch(return_dtype=_DECODED, batch_size=_DECODE_ROWS)
     def decode(self, data: daft.Series) -> list[dict[str, Any]]:
-        """`reason` is null where `pixels` (uint8, `[3, S, S]`) could be made; `sha256` is that of the file."""
+        """Decode; `reason` is null if `pixels` (uint8, `[3, S, S]`) is not; `sha256` is the digest of the file."""
         return [self._one(value) for value in data.to_arrow().to_pylist()]
 
     def _one(self, data: bytes | None) -> dict[str, Any]:
@@ -66,27 +66,27 @@ def on_pictures(pixels: daft.Series, size: int, model: Callable[[np.ndarray], It
     Args:
         pixels: uint8 `[3, S, S]` as bytes, or null.
         size: S.
-        model: From uint8 `[B, 3, S, S]` to B results.
+        model: Maps uint8 `[B, 3, S, S]` to B results.
 
     Returns:
-        One result a row; None where the pixels are null.
+        One result a row; None if the pixels are null.
     """
     values = pixels.to_arrow().to_pylist()
-    there = [i for i, value in enumerate(values) if value is not None]
-    made: list[Any] = [None] * len(values)
-    for start in range(0, len(there), _MODEL_ROWS):
-        part = there[start : start + _MODEL_ROWS]
-        # Always the same batch shape: kernels chosen by shape round differently, and digests must not.
+    present = [i for i, value in enumerate(values) if value is not None]
+    results: list[Any] = [None] * len(values)
+    for start in range(0, len(present), _MODEL_ROWS):
+        part = present[start : start + _MODEL_ROWS]
+        # Always the same batch shape: kernels that are chosen by shape round differently, which would change digests.
         batch = np.zeros((_MODEL_ROWS, 3, size, size), np.uint8)
         for row, i in enumerate(part):
             batch[row] = np.frombuffer(values[i], np.uint8).reshape(3, size, size)
         for i, result in zip(part, model(batch), strict=False):
-            made[i] = result
-    return made
+            results[i] = result
+    return results
 
 
 class _OnPictures:
-    """A model over the pictures of a batch; the subclass says which, and what it makes of `[B, 3, S, S]`."""
+    """Applies a model to the pictures of a batch; subclasses define the model."""
 
     def __init__(self, size: int, load: tuple[Any, ...]) -> None:
         self._size, self._load = size, load
@@ -104,22 +104,22 @@ class EmbedPictures(_OnPictures):
 
     @daft.method.batch(return_dtype=daft.DataType.binary(), batch_size=_MODEL_ROWS)
     def embed(self, pixels: daft.Series) -> pa.Array:
-        """float16 `[D]` as bytes; null where the pixels are null."""
+        """float16 `[D]` as bytes; null if the pixels are null."""
         return self._apply(pixels)
 
     def _model(self, pictures: np.ndarray) -> np.ndarray:
         features = np.asarray(load_embedder_once(*self._load).embed(pictures), np.float32)
         length = np.linalg.norm(features, axis=1, keepdims=True)
-        # float16 also takes away the last digits, in which machines differ.
+        # float16 also removes the last digits, in which machines differ.
         return np.asarray(features / np.maximum(length, 1e-12), np.float16)
 
 
 class EncodePictures(_OnPictures):
-    """Pixels to what a shard stores."""
+    """Pixels to stored arrays."""
 
     @daft.method.batch(return_dtype=daft.DataType.binary(), batch_size=_MODEL_ROWS)
     def encode(self, pixels: daft.Series) -> pa.Array:
-        """The stored array `[C, H, W]` as bytes; null where the pixels are null."""
+        """The stored array `[C, H, W]` as bytes; null if the pixels are null."""
         return self._apply(pixels)
 
     def _model(self, pictures: np.ndarray) -> np.ndarray:
@@ -127,13 +127,13 @@ class EncodePictures(_OnPictures):
 
 
 def load_embedder_once(name: str, device: str) -> Any:
-    """The embedder of this process: Daft may make several instances of a class in several threads."""
+    """The embedder of this process, shared by the instances that Daft makes of a class in several threads."""
     with _loading:
         return _embedder(name, claimed_device(device))
 
 
 def load_codec_once(settings: tuple[tuple[str, Any], ...], folder: str, device: str) -> Any:
-    """The codec of this process."""
+    """The codec of this process, shared likewise."""
     with _loading:
         return _codec(settings, folder, claimed_device(device))
 

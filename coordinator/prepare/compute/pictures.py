@@ -1,7 +1,7 @@
-"""From a picture file's bytes to a square of pixels, or to the reason why not.
+"""From the bytes of a picture file to a square of pixels, or to the reason why it is dropped.
 
-White stands behind transparent parts; the orientation that a camera wrote down is followed; the centre is cropped
-square and scaled with Lanczos. H = W = the size asked for.
+Transparent parts become white, the EXIF orientation is applied, and the centre is cropped square and scaled with
+Lanczos.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MAX_DETAIL_CHARS = 200
 
 
 class DroppedPicture(Exception):
-    """The picture is counted and left out; `reason` is one of the module's constants, `detail` its size or the like."""
+    """The picture cannot be used; `reason` is one of this module's constants, `detail` its size or an error."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         self.reason, self.detail = reason, detail
@@ -33,7 +33,7 @@ class DroppedPicture(Exception):
 
 @dataclass(frozen=True)
 class PictureLimits:
-    """Which pictures are taken."""
+    """Limits of the pictures that are used."""
 
     min_side_px: int
     max_image_pixels: int
@@ -45,12 +45,12 @@ def decode_picture(data: bytes | None, size: int, limits: PictureLimits) -> np.n
     """Decode one picture.
 
     Args:
-        data: The file's bytes; None where it could not be read.
-        size: Side of the square, pixels.
-        limits: Which pictures are taken; checked before anything is decoded.
+        data: The file's bytes; None if it could not be read.
+        size: S, the side of the square in pixels.
+        limits: Checked before the picture is decoded.
 
     Returns:
-        uint8 `[3, H, W]`.
+        uint8 `[3, S, S]`.
 
     Raises:
         DroppedPicture: It cannot be used.
@@ -65,7 +65,7 @@ def decode_picture(data: bytes | None, size: int, limits: PictureLimits) -> np.n
         raise
     except (Image.DecompressionBombError, MemoryError) as error:
         raise DroppedPicture(TOO_LARGE) from error
-    except Exception as error:  # Pillow's decoders raise whatever broken bytes lead them to
+    except Exception as error:  # Pillow's decoders raise exceptions of many types on broken bytes
         raise DroppedPicture(UNREADABLE, str(error)[:_MAX_DETAIL_CHARS]) from error
 
 

@@ -1,6 +1,6 @@
-"""The rows of a data set: what the source offers, and what is left out.
+"""The rows of a source.
 
-drops.py     Which rows were left out and why: counted by reason
-items.py     The list of what a source offers, before any picture is opened: one row a picture
-licences.py  Licences by one name each, whatever a source calls them, and which of them an organiser allows
+items.py     the table of all rows, before any picture is opened
+drops.py     the rows that are dropped, with reasons
+licences.py  canonical names of licences
 """

@@ -1,4 +1,4 @@
-"""Which rows were left out and why: counted by reason, and kept as a list that `paris-coord dropped` reads.
+"""The rows that are dropped: counted by reason, and listed for `paris-coord dropped`.
 
 dropped.parquet    row_id, reason, detail        in the data folder; never published
 """
@@ -24,23 +24,23 @@ _BATCH_ROWS = 16384
 
 @dataclass(frozen=True)
 class Dropped:
-    """One row that is left out."""
+    """One row that is dropped."""
 
     row_id: str
     reason: str
-    """Short, the same for all rows of its kind: what is counted."""
+    """One of few short texts, by which rows are counted."""
     detail: str = ""
-    """What it was in this row: a size, a licence, the row that it doubles."""
+    """Details of this row: its size, its licence, the row that it duplicates."""
 
 
 class DropList:
-    """Rows left out, spooled to disk while a preparation goes on. A context: what is not published is removed.
+    """The dropped rows, spooled to disk during a preparation. A context manager that deletes the spool file.
 
     Args:
-        spool: A file to collect in; one that an earlier, killed preparation left is overwritten.
+        spool: The spool file; one left by a killed preparation is overwritten.
 
     Raises:
-        DiskFullError: No room, at any `add`.
+        DiskFullError: No room, also from `add`.
     """
 
     def __init__(self, spool: Path) -> None:
@@ -61,14 +61,14 @@ class DropList:
         self._path.unlink(missing_ok=True)
 
     def add(self, dropped: Dropped) -> None:
-        """Note one row."""
+        """Count and list one row."""
         self.counts[dropped.reason] += 1
         self._waiting.append(dropped)
         if len(self._waiting) >= _BATCH_ROWS:
             self._flush()
 
     def publish(self, path: Path) -> None:
-        """Write the whole list as a Parquet file; nothing may be added after it."""
+        """Write the list as a Parquet file; `add` must not be called afterwards."""
         self._flush()
         with disk_full_while_writing(self._path):
             self._writer.close()
@@ -82,9 +82,13 @@ class DropList:
             for batch in batches:
                 writer.write_batch(batch)
 
+    def by_reason(self) -> dict[str, int]:
+        """Number of rows of each reason, sorted by reason."""
+        return dict(sorted(self.counts.items()))
+
     def summary(self) -> str:
-        """The counts as words: "3 no caption, 1 too small"."""
-        return ", ".join(f"{count} {reason}" for reason, count in sorted(self.counts.items()))
+        """The counts in words: "3 no caption, 1 too small"."""
+        return ", ".join(f"{count} {reason}" for reason, count in self.by_reason().items())
 
     def _flush(self) -> None:
         rows = [[row.row_id for row in self._waiting], [row.reason for row in self._waiting]]
@@ -95,14 +99,14 @@ class DropList:
 
 
 def read_dropped(folder: Path, reason: str | None = None) -> Iterator[Dropped]:
-    """The rows that a finished preparation left out.
+    """The rows that a finished preparation dropped.
 
     Args:
         folder: The data folder.
-        reason: Only those of this reason.
+        reason: Only rows of this reason; None: all.
 
     Raises:
-        NotPreparedError: There is no list.
+        NotPreparedError: The folder has no list of dropped rows.
     """
     path = folder / DROPPED
     if not path.is_file():

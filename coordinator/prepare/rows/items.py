@@ -1,10 +1,10 @@
-"""The list of what a source offers, before any picture is opened: one row a picture, in the source's order.
+"""The table of a source's rows, before any picture is opened: one row a picture, in the order of the source.
 
     items.arrow    index, row_id, location, caption, source, url, author, licence, caption_origin, role, version
 
-Written as the source lists it and memory-mapped as one uncompressed Arrow file, so that eleven million rows cost disk
-and address space and not memory, and any shard's rows can be picked out of it. `version` is the size and change time of
-the file; it only decides whether an interrupted preparation may go on, and reaches no output.
+One uncompressed, memory-mapped Arrow file, so that eleven million rows take disk and address space but no memory, and
+the rows of any shard can be read. `version` is the size and modification time of the file; it only decides whether an
+interrupted preparation can resume, and is not in any output.
 """
 
 from __future__ import annotations
@@ -27,29 +27,30 @@ Role = Literal["any", "training", "heldout"]
 
 @dataclass(frozen=True)
 class Item:
-    """One picture that a source offers."""
+    """One picture of a source."""
 
     row_id: str
-    """Stable name within the source, unique: a relative path, a code point."""
+    """Unique, stable name within the source: a relative path, a code point."""
     location: str
-    """Where its bytes are, as `paris.coordinator.prepare.sources.tree` says."""
+    """Location of its bytes, in the syntax of `paris.coordinator.prepare.sources.tree`."""
     caption: str
-    """Empty where the source has none."""
+    """Empty if the source has none."""
     source: str
     url: str
-    """Where a reader finds the original; empty where there is no such place."""
+    """URL of the original, or empty."""
     author: str
     licence: str
     caption_origin: str
-    """Who wrote the caption: "cldr-short-name", "sidecar", "metadata", "column", "synthetic:MODEL@REVISION"."""
+    """Origin of the caption: "cldr-short-name", "sidecar", "metadata", "column", "synthetic:MODEL@REVISION"."""
     role: Role = "any"
-    """What it may be used for; "any" leaves the choice of held-out rows to the seed."""
+    """Permitted use; "any" leaves the choice of held-out rows to the seed."""
     version: str = ""
+    """Changes when the file does."""
 
 
 @dataclass(frozen=True)
 class SourceInfo:
-    """What is said of the source as a whole."""
+    """Name, licence and credit line of a whole source."""
 
     name: str
     licence: str
@@ -62,19 +63,19 @@ _SCHEMA = pa.schema([("index", pa.int64()), *((name, pa.large_string()) for name
 
 
 def write_items(items: Iterable[Item], path: Path, *, max_images: int | None = None, seed: int = 0) -> pa.Table:
-    """Write the items to a file as they come, cut to `max_images` training pictures that the seed chooses.
+    """Write the items to a file, limited to `max_images` training pictures, which the seed chooses.
 
     Args:
-        items: In the order in which they shall stand.
-        path: The file to make or replace.
-        max_images: Bound on the items that are not held out, or None.
-        seed: Of the choice.
+        items: The items, in the order of the table.
+        path: The file to write or replace.
+        max_images: Largest number of items that are not held out; None takes all.
+        seed: Seed of the choice.
 
     Returns:
         The table, memory-mapped.
 
     Raises:
-        DiskFullError: No room; `path` is as it was.
+        DiskFullError: No room; `path` is unchanged.
     """
     table = write_batches(_batches(items), path)
     usable = np.flatnonzero(pc.not_equal(table["role"], "heldout").to_numpy())
@@ -88,13 +89,13 @@ def write_items(items: Iterable[Item], path: Path, *, max_images: int | None = N
 
 
 def item_batches(table: pa.Table) -> Iterator[pa.Table]:
-    """The items some thousands at a time."""
+    """The items, some ten thousand at a time."""
     for start in range(0, table.num_rows, _BATCH_ROWS):
         yield table.slice(start, _BATCH_ROWS)
 
 
 def write_batches(tables: Iterable[pa.Table], path: Path) -> pa.Table:
-    """Write item tables one after the other, numbered anew, and return them memory-mapped."""
+    """Write item tables one after the other, number their rows, and return them memory-mapped."""
     first = 0
     with whole_file(path) as partial, pa.OSFile(str(partial), "wb") as sink, pa.ipc.new_file(sink, _SCHEMA) as writer:
         for table in tables:
@@ -112,7 +113,7 @@ def _batches(items: Iterable[Item]) -> Iterator[pa.Table]:
 
 
 def items_key(table: pa.Table) -> str:
-    """Digest of all items with their versions: equal keys mean that earlier work on them still holds."""
+    """Digest of all items with their versions; earlier work on items with an equal key can be reused."""
     hasher = hashlib.sha256()
     for batch in table.drop_columns(["index"]).to_batches(max_chunksize=_BATCH_ROWS):
         for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
@@ -123,7 +124,7 @@ def items_key(table: pa.Table) -> str:
 def rows_at(table: pa.Table, places: np.ndarray) -> pa.Table:
     """Some rows of an item table, in the order given.
 
-    `Table.take` joins all chunks of a text column first: a copy of the whole list for every shard.
+    Not `Table.take`, which first joins all chunks of a text column: a copy of the whole table for every shard.
 
     Args:
         table: The items, or some columns of them.

@@ -1,7 +1,7 @@
-"""Licences by one name each, whatever a source calls them, and which of them an organiser allows.
+"""Canonical names of licences, and allow-lists of them.
 
 "CC BY 4.0"  "cc-by-4.0"  "https://creativecommons.org/licenses/by/4.0/"  "Creative Commons Attribution 4.0"
--> cc-by-4.0, the name the Hub's cards use
+-> cc-by-4.0, the identifier of the Hub's cards
 """
 
 from __future__ import annotations
@@ -31,25 +31,25 @@ _HUB_NAMES = {
     *("cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-2.0"),
     *("cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0", "apache-2.0", "mit", "bsd-3-clause", "odc-by", "pddl", UNKNOWN),
 }
-_SILENT = {"", "?", "none", "null", "n/a", "unknown", "unspecified"}
+_UNSPECIFIED = {"", "?", "none", "null", "n/a", "unknown", "unspecified"}
 
 
 def normal_licence(text: str) -> str:
-    """The one name of a licence; what is not known stays as it was written, in lower case with hyphens.
+    """The canonical name of a licence; an unknown one is returned in lower case with hyphens.
 
     Args:
         text: A name, an SPDX identifier, or the address of a Creative Commons licence.
     """
-    said = text.strip().lower()
-    if said in _SILENT:
+    lowered = text.strip().lower()
+    if lowered in _UNSPECIFIED:
         return UNKNOWN
-    found = _URL.search(said)
-    if found is not None:
-        kind, public, version = found.groups()
+    match = _URL.search(lowered)
+    if match is not None:
+        kind, public, version = match.groups()
         if public is not None:
             return _cc0(version) if public == "zero" else "pdm-1.0"
         return _versioned(f"cc-{kind}", version)
-    name = re.sub(r"[\s_/(),]+", "-", said).strip("-")
+    name = re.sub(r"[\s_/(),]+", "-", lowered).strip("-")
     if re.match(r"^(cc-?0|cc-zero|creative-commons-zero)\b", name):
         return _cc0("")
     if re.match(r"^(pdm|public-domain-mark)\b", name):
@@ -58,9 +58,9 @@ def normal_licence(text: str) -> str:
 
 
 def _cc_name(name: str) -> str | None:
-    """`cc-by-sa-4.0` of "cc-by-sa-4.0-international" or of the licence's words; None where it is none of them.
+    """`cc-by-sa-4.0` for "cc-by-sa-4.0-international" or for the licence's title; None for any other text.
 
-    What is not understood to its end is not taken for a licence: a missed "nc" would allow what is not allowed.
+    The whole text must be understood: a missed "nc" would allow a licence that is not on the list.
     """
     name = name.removeprefix("creative-commons-").removeprefix("cc-")
     for words, short in _SPLIT.items():
@@ -84,7 +84,7 @@ def _versioned(name: str, version: str) -> str:
 
 
 def allowed_name(text: str) -> str:
-    """A name of an allow-list: as `normal_licence`, but "cc0" stands for all its versions."""
+    """A name of an allow-list: canonical, but "cc0" stays without a version and so allows all of them."""
     name = normal_licence(text)
     return "cc0" if name == "cc0-1.0" and "1" not in text else name
 
@@ -93,9 +93,9 @@ def is_allowed(licence: str, allowed: tuple[str, ...]) -> bool:
     """Whether a licence is on the list.
 
     Args:
-        licence: As `normal_licence` gives it.
-        allowed: The list, as `allowed_name` gives it; a name without a version ("cc-by") allows all its
-            versions, and nothing else: not cc-by-nc.
+        licence: Canonical name.
+        allowed: Names from `allowed_name`; a name without a version ("cc-by") allows all its versions, but not other
+            licences such as cc-by-nc.
     """
     return any(licence == name or re.fullmatch(re.escape(name) + r"-[0-9.]+", licence) for name in allowed)
 
@@ -111,12 +111,12 @@ def count_licences(attribution: Path) -> dict[str, int]:
 
 
 def card_licences(attribution: Path) -> list[str]:
-    """The licences as a Hub's card may name them: its own identifiers, "other" for the rest."""
+    """The licences as identifiers of the Hub's cards, "other" for those without one."""
     names = dict.fromkeys(name if name in _HUB_NAMES else "other" for name in count_licences(attribution))
     return list(names)
 
 
 def licence_table(attribution: Path) -> list[str]:
-    """The counts as lines of a Markdown table."""
+    """Rows of each licence, as the lines of a Markdown table."""
     counts = count_licences(attribution)
     return ["| licence of pictures | rows |", "| --- | --- |", *(f"| {name} | {n} |" for name, n in counts.items())]

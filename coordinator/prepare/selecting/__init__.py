@@ -1,8 +1,8 @@
-"""First pass: which rows are used, with features and captions.
+"""First pass over the pictures: which rows are used, with features and captions.
 
-captioner.py        A BLIP or BLIP-2 model of transformers that says what is in a picture. One a process
-captions.py         Captions for the pictures that have none, by a captioner, marked `synthetic:MODEL@REVISION`
-embedding.py        First pass over the pictures: decode, filter, embed
-filters.py          What is left out, and why: by what is written of a row, by its picture, as a double of another
-near_duplicates.py  Pictures that are nearly the same: perceptual hashes a few bits apart
+embedding.py        decode, filter, embed
+filters.py          rows that are dropped: by metadata, by picture, as duplicates
+near_duplicates.py  perceptual hashes a few bits apart
+captions.py         captions for the pictures without one
+captioner.py        a BLIP or BLIP-2 model
 """

@@ -1,4 +1,4 @@
-"""A BLIP or BLIP-2 model of transformers that says what is in a picture. One a process."""
+"""A BLIP or BLIP-2 model of transformers that captions pictures; one instance a process."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _loading = threading.Lock()
 
 
 class Captioner:
-    """Greedy captions, so that the same picture always gets the same one.
+    """Greedy decoding, so that the same picture always gets the same caption.
 
     Args:
         name: Name on the Hub, or folder.
-        revision: Of a name on the Hub: branch, tag or commit.
-        device: Where it computes.
+        revision: Branch, tag or commit of a name on the Hub.
+        device: Device to compute on.
 
     Raises:
-        CaptionerError: It is not there, or no model of this kind.
+        CaptionerError: The model is missing, or is no BLIP or BLIP-2.
     """
 
     def __init__(self, name: str, revision: str | None, device: str = "cpu") -> None:
@@ -44,7 +44,7 @@ class Captioner:
                 name, revision=revision, use_safetensors=True, trust_remote_code=False, dtype=dtype
             )
         except (OSError, ValueError, KeyError) as error:
-            raise _not_there(name, revision, error) from error
+            raise _not_loaded(name, revision, error) from error
         self._model = model.to(self._device).eval().requires_grad_(False)
 
     def caption(self, pictures: np.ndarray) -> list[str]:
@@ -66,23 +66,23 @@ class Captioner:
 
 
 def check_captioner(name: str, revision: str | None) -> str:
-    """Make sure that a captioner is there, without loading its weights.
+    """Check that a captioner exists, without loading its weights.
 
     Returns:
         Its exact revision: the commit on the Hub, or "sha256-" and the digest of a folder's weights.
 
     Raises:
-        CaptionerError: It is not there, or no BLIP or BLIP-2.
+        CaptionerError: The model is missing, or is no BLIP or BLIP-2.
     """
     from transformers import AutoConfig
 
     try:
         config = AutoConfig.from_pretrained(name, revision=revision, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
-        raise _not_there(name, revision, error) from error
+        raise _not_loaded(name, revision, error) from error
     if config.model_type not in _KINDS:
         raise CaptionerError(
-            f"The captioner {name} is a {config.model_type} model.", f"Give one of these kinds: {', '.join(_KINDS)}."
+            f"The captioner {name} is a {config.model_type} model.", f"Use a model of kind {' or '.join(_KINDS)}."
         )
     if not Path(name).is_dir():
         return str(getattr(config, "_commit_hash", None) or revision or "main")
@@ -92,7 +92,7 @@ def check_captioner(name: str, revision: str | None) -> str:
     return "sha256-" + hashlib.sha256("".join(map(file_sha256, weights)).encode()).hexdigest()[:16]
 
 
-def _not_there(name: str, revision: str | None, error: Exception) -> CaptionerError:
+def _not_loaded(name: str, revision: str | None, error: Exception) -> CaptionerError:
     at = f" at revision {revision}" if revision else ""
     return CaptionerError(
         f"The captioner {name}{at} cannot be loaded: {str(error).strip().splitlines()[0].rstrip('.')}.",
@@ -101,7 +101,7 @@ def _not_there(name: str, revision: str | None, error: Exception) -> CaptionerEr
 
 
 def load_captioner_once(name: str, revision: str | None, device: str) -> Captioner:
-    """The captioner of this process: Daft may make several instances of a class in several threads."""
+    """The captioner of this process, shared by the instances that Daft makes of a class in several threads."""
     with _loading:
         return _captioner(name, revision, claimed_device(device))
 

@@ -1,9 +1,9 @@
-"""Captions for the pictures that have none, by a captioner, marked `synthetic:MODEL@REVISION`.
+"""Captions for the pictures without one, by a captioner, marked `synthetic:MODEL@REVISION`.
 
-    captions-<key>/part-00000.arrow    index, caption        one file a part of the rows without caption
-    captions-<key>/items.arrow         all items, with them
+    captions-<key>/part-00000.arrow    index, caption        the rows without caption, part by part
+    captions-<key>/items.arrow         all items, with captions
 
-After the filters, so that no picture is captioned in vain. A part that is on disk is not made again.
+Runs after the filters, so that no dropped picture is captioned. Parts on disk are not made again.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from paris.coordinator.prepare.compute.engine import Engine, daft, result_batche
 from paris.coordinator.prepare.compute.functions import on_pictures
 from paris.coordinator.prepare.compute.pictures import NO_CAPTION
 from paris.coordinator.prepare.config import PrepareConfig, public_name
+from paris.coordinator.prepare.decoding import with_pixels
+from paris.coordinator.prepare.progress import Progress
 from paris.coordinator.prepare.rows.drops import DropList, Dropped
 from paris.coordinator.prepare.rows.items import item_batches, write_batches
 from paris.coordinator.prepare.selecting.captioner import check_captioner, load_captioner_once
-from paris.coordinator.prepare.selecting.embedding import Embedded, Report, decoded
+from paris.coordinator.prepare.selecting.embedding import Embedded
 from paris.experts.files import whole_file
 from paris.protocol.canonical import canonical_bytes, digest
 
@@ -34,10 +36,12 @@ _SCHEMA = pa.schema([("index", pa.int64()), ("caption", pa.large_string())])
 
 
 def captioner_origin(config: PrepareConfig) -> str:
-    """What `caption_origin` says of the captioner's captions; empty without a captioner.
+    """The `caption_origin` of the captioner's captions; empty without a captioner.
+
+    Called first, so that a missing captioner is known before hours of work.
 
     Raises:
-        CaptionerError: It is not there. Asked first of all, so that hours of work do not end with it.
+        CaptionerError: The captioner is missing, or is no BLIP or BLIP-2.
     """
     if config.captioner is None:
         return ""
@@ -46,13 +50,13 @@ def captioner_origin(config: PrepareConfig) -> str:
 
 @dataclass(frozen=True)
 class Captioning:
-    """What fills captions in, and where.
+    """The captioner and its work folder.
 
     Args:
-        config: The captioner; how pictures are decoded.
-        origin: As `captioner_origin` gives it.
+        config: The captioner, and the limits of pictures.
+        origin: From `captioner_origin`.
         folder: `.prepare`.
-        source_key: Of the items.
+        source_key: Digest of the items.
         engine: Where to compute.
     """
 
@@ -64,7 +68,7 @@ class Captioning:
 
     @property
     def work(self) -> Path:
-        """Where the parts are kept."""
+        """Folder of the parts."""
         return self.folder / f"captions-{digest(canonical_bytes([self.source_key, self.origin]))[:16]}"
 
 
@@ -73,9 +77,9 @@ class CaptionPictures:
 
     Args:
         size: Side of the pictures, pixels.
-        name: The captioner, as `Captioner` takes it.
-        revision: Likewise.
-        device: Likewise.
+        name: Name on the Hub, or folder, of the captioner.
+        revision: Branch, tag or commit of a name on the Hub.
+        device: Device to compute on.
     """
 
     def __init__(self, size: int, name: str, revision: str | None, device: str) -> None:
@@ -83,24 +87,24 @@ class CaptionPictures:
 
     @daft.method.batch(return_dtype=daft.DataType.string(), batch_size=_CAPTION_ROWS)
     def caption(self, pixels: daft.Series) -> list[str | None]:
-        """A caption each, empty where the model finds no word; null where the pixels are null."""
+        """One caption a row: empty if the model generates no text, null if the pixels are null."""
         return on_pictures(pixels, self._size, load_captioner_once(*self._load).caption)
 
 
 def fill_captions(
-    table: pa.Table, embedded: Embedded, captioning: Captioning, report: Report, drops: DropList
+    table: pa.Table, embedded: Embedded, captioning: Captioning, progress: Progress, drops: DropList
 ) -> tuple[pa.Table, Embedded]:
     """Caption the usable rows that have no caption.
 
     Args:
         table: All items.
-        embedded: Those that can be used.
-        captioning: By what, and where.
-        report: Told the rows done, as stage "caption".
-        drops: Told the rows that the captioner finds no word for.
+        embedded: The usable ones.
+        captioning: The captioner and its work folder.
+        progress: Called with the captioned rows.
+        drops: Receives the rows for which the captioner generates no text.
 
     Returns:
-        The items with all captions, memory-mapped; and the rows that have one.
+        The items with all captions, memory-mapped, and the usable rows that have one.
 
     Raises:
         CaptionerError: The captioner cannot be loaded.
@@ -113,12 +117,12 @@ def fill_captions(
         return table, embedded
     parts = []
     for number, start in enumerate(range(0, len(wanted), _PART_ROWS)):
-        report("caption", start, len(wanted))
+        progress("caption", start, len(wanted))
         path = captioning.work / f"part-{number:05d}.arrow"
         if not path.exists():
             _caption_part(table, wanted[start : start + _PART_ROWS], captioning, path)
         parts.append(pa.ipc.open_file(pa.memory_map(str(path))).read_all())
-    report("caption", len(wanted), len(wanted))
+    progress("caption", len(wanted), len(wanted))
     captions = pa.concat_tables(parts)
     filled = write_batches(_filled(table, captions, captioning.origin), captioning.work / "items.arrow")
     blank = captions.filter(pc.equal(captions["caption"], ""))["index"].to_numpy()
@@ -132,7 +136,7 @@ def _caption_part(table: pa.Table, rows: np.ndarray, captioning: Captioning, pat
     frame = engine.frame(pa.table({"index": places, "location": table["location"].take(places)}))
     loaded = config.captioner, config.captioner_revision, engine.device
     make = engine.model(CaptionPictures)(_VIEW_PX, *loaded)
-    frame = decoded(frame, _VIEW_PX, config)
+    frame = with_pixels(frame, _VIEW_PX, config)
     frame = frame.select("index", make.caption(frame["decoded"].get("pixels")).alias("caption"))
     made = pa.Table.from_batches(list(result_batches(frame))).sort_by("index")
     texts = pc.fill_null(made["caption"].cast(pa.large_string()), "")
@@ -145,7 +149,7 @@ def _caption_part(table: pa.Table, rows: np.ndarray, captioning: Captioning, pat
 
 
 def _filled(table: pa.Table, captions: pa.Table, origin: str) -> Iterator[pa.Table]:
-    """The items with the captions in their places."""
+    """The items, with the captions filled in."""
     index = captions["index"].to_numpy()
     for part in item_batches(table):
         first = part["index"][0].as_py()
@@ -161,7 +165,7 @@ def _filled(table: pa.Table, captions: pa.Table, origin: str) -> Iterator[pa.Tab
 
 
 def _without(embedded: Embedded, places: np.ndarray, path: Path) -> Embedded:
-    """The rows but some, given by their places in the item table; the other features go to a file."""
+    """The rows except some, given by their places in the item table; the kept features are written to a file."""
     keep = ~np.isin(embedded.index, places)
     if keep.all():
         return embedded

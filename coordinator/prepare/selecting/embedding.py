@@ -1,16 +1,15 @@
-"""First pass over the pictures: decode, filter, embed; nothing is kept of a picture but its features.
+"""First pass over the pictures: decode, filter, embed; of each picture only hashes and features are kept.
 
     embedding-<key>/part-00000.parquet    index, reason, detail, sha256, phash, colours, features
-    embedding-<key>/features.npy          float16 [N, D]                     of the rows that can be used
+    embedding-<key>/features.npy          float16 [N, D], the usable rows
 
-A part that is on disk is not computed again, so that a killed preparation goes on where it was.
+Parts on disk are not computed again, so that a killed preparation resumes after the last of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,42 +17,39 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from paris.coordinator.prepare.compute.engine import Engine, daft, result_batches
-from paris.coordinator.prepare.compute.functions import DecodePictures, EmbedPictures
-from paris.coordinator.prepare.compute.pictures import PictureLimits
+from paris.coordinator.prepare.compute.engine import Engine, result_batches
+from paris.coordinator.prepare.compute.functions import EmbedPictures
 from paris.coordinator.prepare.config import PrepareConfig
+from paris.coordinator.prepare.decoding import with_pixels
+from paris.coordinator.prepare.progress import Progress, part_progress
 from paris.coordinator.prepare.rows.drops import DropList
 from paris.coordinator.prepare.selecting.filters import near_hash, usable_rows
-from paris.coordinator.prepare.sources.reading import with_bytes
 from paris.experts.files import whole_file
-
-Report = Callable[[str, int, int], None]
-"""Told (stage, done, total); stages: "list", "embed", "caption", "cluster", "encode", "shards", "describe"."""
 
 _PART_ROWS = 8192
 
 
 @dataclass(frozen=True)
 class Embedded:
-    """Rows that can be used. N rows, D features."""
+    """The usable rows and their features: N rows, D features."""
 
     index: np.ndarray
-    """int64 `[N]`: their places in the item table, ascending."""
+    """int64 `[N]`: places in the item table, ascending."""
     features: np.ndarray
     """float16 `[N, D]`, memory-mapped: mean removed, unit length."""
 
 
 def embed_items(
-    table: pa.Table, config: PrepareConfig, folder: Path, report: Report, drops: DropList, engine: Engine
+    table: pa.Table, config: PrepareConfig, folder: Path, progress: Progress, drops: DropList, engine: Engine
 ) -> Embedded:
-    """Decode and embed all items, or take up what an earlier call left in `folder`.
+    """Decode and embed all items, except for the parts already in `folder`.
 
     Args:
         table: The items.
         config: Embedder, sizes, limits.
-        folder: Where the parts are kept; it must belong to these items and settings alone.
-        report: Told the rows done.
-        drops: Told what cannot be used.
+        folder: Folder of the parts; it must belong to these items and settings alone.
+        progress: Called with the embedded rows.
+        drops: Receives the rows that cannot be used.
         engine: Where to compute.
 
     Raises:
@@ -64,58 +60,38 @@ def embed_items(
     paths = [folder / f"part-{part:05d}.parquet" for part in range(-(-table.num_rows // _PART_ROWS))]
     for part, path in enumerate(paths):
         start = part * _PART_ROWS
-        report("embed", start, table.num_rows)
+        progress("embed", start, table.num_rows)
         if not path.exists():
-            done = partial(ahead, report, "embed", start, table.num_rows)
-            _embed_part(table.slice(start, _PART_ROWS), config, path, done, engine)
-    report("embed", table.num_rows, table.num_rows)
+            report = part_progress(progress, "embed", start, table.num_rows)
+            _embed_part(table.slice(start, _PART_ROWS), config, path, report, engine)
+    progress("embed", table.num_rows, table.num_rows)
     index = usable_rows(paths, table, config.near_duplicate_bits, drops)
     learned_from = index[pc.not_equal(table["role"], "heldout").to_numpy()[index]]
     features = _normalised(paths, index, learned_from, folder / "features.npy")
     return Embedded(index, features)
 
 
-def ahead(report: Report, stage: str, before: int, total: int, done: int) -> None:
-    """Report rows of a part that is under way.
-
-    Args:
-        report: Told.
-        stage: Of the part.
-        before: Rows of the parts before it.
-        total: Rows of all parts.
-        done: Rows of this one.
-    """
-    report(stage, before + done, total)
-
-
-def decoded(frame: daft.DataFrame, size: int, config: PrepareConfig) -> daft.DataFrame:
-    """Add the column `decoded` (reason, detail, sha256, pixels) to items."""
-    limits = PictureLimits(config.min_side_px, config.max_image_pixels, config.max_aspect)
-    # Threads, not processes: Pillow and torch leave the interpreter's lock while they compute.
-    decode = daft.cls(use_process=False)(DecodePictures)(size, limits)
-    frame = with_bytes(frame, config.source)
-    return frame.with_column("decoded", decode.decode(frame["data"]))
-
-
-def _embed_part(rows: pa.Table, config: PrepareConfig, path: Path, done: Callable[[int], None], engine: Engine) -> None:
+def _embed_part(
+    rows: pa.Table, config: PrepareConfig, path: Path, report: Callable[[int], None], engine: Engine
+) -> None:
     embed = engine.model(EmbedPictures)(config.view_px, (config.embedder, engine.device))
-    frame = decoded(engine.frame(rows.select(["index", "location"])), config.view_px, config)
+    frame = with_pixels(engine.frame(rows.select(["index", "location"])), config.view_px, config)
     frame = frame.with_column("features", embed.embed(frame["decoded"].get("pixels")))
     frame = frame.with_column("hashed", near_hash(frame["decoded"].get("pixels"), config))
-    told = [frame["decoded"].get(name).alias(name) for name in ("reason", "detail", "sha256")]
-    told += [frame["hashed"].get(name).alias(name) for name in ("phash", "colours")]
-    frame = frame.select("index", *told, "features")
+    columns = [frame["decoded"].get(name).alias(name) for name in ("reason", "detail", "sha256")]
+    columns += [frame["hashed"].get(name).alias(name) for name in ("phash", "colours")]
+    frame = frame.select("index", *columns, "features")
     batches, count = [], 0
     for batch in result_batches(frame):
         batches.append(batch)
         count += batch.num_rows
-        done(count)
+        report(count)
     with whole_file(path) as unfinished:
         pq.write_table(pa.Table.from_batches(batches).sort_by("index"), unfinished, compression="zstd")
 
 
 def _parts(paths: list[Path], index: np.ndarray) -> Iterator[np.ndarray]:
-    """Features of the wanted rows, float32 `[n, D]` a part, in order."""
+    """Features of the rows in `index`, float32 `[n, D]` for each part, in order."""
     for path in paths:
         table = pq.read_table(path, columns=["index", "features"])
         here = table["index"].to_numpy()
@@ -127,10 +103,10 @@ def _parts(paths: list[Path], index: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _normalised(paths: list[Path], index: np.ndarray, learned_from: np.ndarray, path: Path) -> np.ndarray:
-    """Features without the common mean of the training rows, at unit length: what is left tells pictures apart.
+    """Features minus the mean of the training rows, at unit length.
 
-    Supervised networks give all pictures of one style (icons on white) a large common part, which would otherwise
-    decide the clusters by how strongly it is expressed.
+    Supervised networks give all pictures of one style (icons on white) a large common component, whose strength would
+    otherwise decide the clusters.
     """
     total: np.ndarray | None = None
     for part in _parts(paths, learned_from):

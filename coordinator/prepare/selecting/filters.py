@@ -1,7 +1,6 @@
-"""What is left out, and why: by what is written of a row, by its picture, as a double of another.
+"""Filters: rows are dropped by their metadata, by their picture, or as duplicates.
 
-Each row that is dropped is counted and listed (drops.py). Size, aspect and whether it can be decoded are judged in
-pictures.py.
+Each dropped row is counted and listed (drops.py). Size, aspect and decodability are checked in pictures.py.
 """
 
 from __future__ import annotations
@@ -31,12 +30,12 @@ _LISTED_ROWS = 65536
 
 
 def admitted(rows: Iterable[Item | Dropped], config: PrepareConfig, drops: DropList) -> Iterator[Item]:
-    """The rows whose metadata has nothing against them.
+    """The rows that pass the filters on metadata: opt-out, licence, caption.
 
     Args:
-        rows: As the source lists them.
-        config: Licences that are allowed; whether missing captions are made.
-        drops: Told what is left out.
+        rows: The rows of the source.
+        config: The allowed licences; whether missing captions are generated.
+        drops: Receives the other rows.
     """
     for row in rows:
         if isinstance(row, Dropped):
@@ -50,7 +49,7 @@ def admitted(rows: Iterable[Item | Dropped], config: PrepareConfig, drops: DropL
 
 
 class HashPictures:
-    """Pixels to what tells near duplicates.
+    """Pixels to perceptual hashes and mean colours, for near duplicates.
 
     Args:
         size: Side of the pictures, pixels.
@@ -61,11 +60,11 @@ class HashPictures:
 
     @daft.method.batch(return_dtype=_HASHED, batch_size=_HASH_ROWS)
     def hash(self, pixels: daft.Series) -> list[dict[str, Any] | None]:
-        """`phash`, 64 bits of the low frequencies; `colours`, means on a grid; null where the pixels are null."""
+        """`phash`, 64 bits of the low frequencies; `colours`, means on a grid; null if the pixels are null."""
         return [None if value is None else self.of_pixels(value) for value in pixels.to_arrow().to_pylist()]
 
     def of_pixels(self, pixels: bytes) -> dict[str, Any]:
-        """The same of one picture, uint8 `[3, S, S]`."""
+        """Hash and colours of one picture, uint8 `[3, S, S]`."""
         array = np.frombuffer(pixels, np.uint8).reshape(3, self._size, self._size).transpose(1, 2, 0)
         picture = Image.fromarray(np.ascontiguousarray(array))
         bits = np.packbits(imagehash.phash(picture).hash.flatten())
@@ -74,20 +73,20 @@ class HashPictures:
 
 
 def near_hash(pixels: daft.Expression, config: PrepareConfig) -> daft.Expression:
-    """The struct `phash`, `colours` of each picture where near duplicates are dropped; null where they are not."""
+    """The struct `phash`, `colours` of each picture; null if near duplicates are kept."""
     if config.near_duplicate_bits is None:
         return daft.lit(None).cast(_HASHED)
     return daft.cls(use_process=False)(HashPictures)(config.view_px).hash(pixels)
 
 
 def usable_rows(paths: list[Path], table: pa.Table, near_bits: int | None, drops: DropList) -> np.ndarray:
-    """Places of the rows with nothing against them, the first of those that are the same.
+    """Places of the rows that could be decoded, without duplicates; the first of equal rows is kept.
 
     Args:
         paths: Parquet files with index, reason, detail, sha256, phash and colours of all rows, in order.
         table: The items, for their names.
-        near_bits: How many bits of the hash may differ; None: near duplicates are kept.
-        drops: Told what is left out.
+        near_bits: Largest number of differing bits of near duplicates; None keeps near duplicates.
+        drops: Receives the other rows.
 
     Returns:
         int64 `[N]`, ascending.
@@ -112,7 +111,7 @@ def _colours(paths: list[Path]) -> np.ndarray:
 
 
 def _judged(paths: list[Path], table: pa.Table, drops: DropList) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Places, 128 bits of the digest and hashes of the rows that could be decoded: 32 bytes a row in memory."""
+    """Places, 128 bits of the digest, and hashes of the rows that could be decoded: 32 bytes a row in memory."""
     index, digests, hashes = [np.zeros(0, np.int64)], [np.zeros((0, 2), np.uint64)], [np.zeros(0, np.uint64)]
     for path in paths:
         part = pq.read_table(path, columns=["index", "reason", "detail", "sha256", "phash"])
@@ -129,18 +128,18 @@ def _judged(paths: list[Path], table: pa.Table, drops: DropList) -> tuple[np.nda
 
 
 def _earlier_same(digests: np.ndarray) -> np.ndarray:
-    """int64 `[N]`: for each row of `[N, 2]` the first row with the same digest, or -1 where it is that itself."""
+    """int64 `[N]`: for each row of `[N, 2]` the first row with the same digest, or -1 if it is the first."""
     order = np.lexsort((digests[:, 1], digests[:, 0]))  # stable: rows of one digest stay in order
     is_first = np.ones(len(order), bool)
     is_first[1:] = (digests[order[1:]] != digests[order[:-1]]).any(axis=1)
     firsts = order[is_first][np.cumsum(is_first) - 1]
-    found = np.full(len(order), -1, np.int64)
-    found[order] = np.where(is_first, -1, firsts)
-    return found
+    earlier = np.full(len(order), -1, np.int64)
+    earlier[order] = np.where(is_first, -1, firsts)
+    return earlier
 
 
 def _kept(index: np.ndarray, doubles: np.ndarray, reason: str, table: pa.Table, drops: DropList) -> np.ndarray:
-    """Mask of the rows that double none; the others are listed with the name of the row that stays."""
+    """Mask of the rows that are no duplicates; the others are dropped, with the name of the row that is kept."""
     bad = np.flatnonzero(doubles >= 0)
     for start in range(0, len(bad), _LISTED_ROWS):
         some = bad[start : start + _LISTED_ROWS]

@@ -1,9 +1,9 @@
-"""Pictures that are nearly the same: perceptual hashes a few bits apart, and the same colours in the same places.
+"""Near duplicates: pictures whose perceptual hashes differ in a few bits, with the same colours in the same places.
 
 Two hashes that differ in at most d bits agree in at least one of d + 1 pieces of their bits, so only hashes that share
-a piece are compared: faiss's multi-index hashing (IndexBinaryMultiHash). The hash alone sees no colour and no small
-parts: most pairs that it finds among emoji are different icons, hearts of several colours or faces with other mouths.
-Mean colours on a grid of 8x8 tell all of those apart (benchmarks/near_duplicates.py).
+a piece are compared: faiss's multi-index hashing (IndexBinaryMultiHash). The hash alone ignores colours and small
+parts: most of its pairs among emoji are different icons, hearts of several colours or faces with other mouths. Mean
+colours on a grid of 8x8 distinguish all of those (benchmarks/near_duplicates.py).
 
 Source: Norouzi, Punjani, Fleet 2012, Fast Search in Hamming Space with Multi-Index Hashing, section 2.
 """
@@ -25,19 +25,19 @@ _COMPARED = 512
 
 
 def near_duplicates(hashes: np.ndarray, colours: Callable[[Sequence[int]], np.ndarray], max_bits: int) -> np.ndarray:
-    """For each row the earlier row that it nearly doubles.
+    """For each row the earlier row of which it is a near duplicate.
 
-    Rows are looked at in order; one is a near duplicate if a kept earlier one is near, so that no chain of small steps
-    makes two different pictures one. Pictures with next to no detail may share a hash by the thousand: each is compared
-    with the first few hundred of them, so that no pile of pictures makes this quadratic.
+    Rows are compared in order, and only with earlier rows that are kept, so that no chain of small steps merges two
+    different pictures. Thousands of pictures with little detail may share a hash: each is compared with the first few
+    hundred of them, so that the cost stays linear.
 
     Args:
         hashes: uint64 `[N]`.
-        colours: From n rows to their mean colours, uint8 `[n, 3 * GRID * GRID]`.
-        max_bits: Near means that at most so many of the 64 bits differ.
+        colours: Maps n rows to their mean colours, uint8 `[n, 3 * GRID * GRID]`.
+        max_bits: Largest number of differing bits of near duplicates, of 64.
 
     Returns:
-        int64 `[N]`: place of the first kept row that is near, or -1 for the rows that are kept.
+        int64 `[N]`: place of the first kept near duplicate, or -1 for the rows that are kept.
     """
     values, place, counts = np.unique(hashes, return_inverse=True, return_counts=True)
     limits, near = _near_values(values, max_bits)
@@ -55,7 +55,7 @@ def near_duplicates(hashes: np.ndarray, colours: Callable[[Sequence[int]], np.nd
 
 
 def _first_alike(row: int, earlier: list[int], colours: Callable[[Sequence[int]], np.ndarray]) -> int:
-    """The first of some rows with the colours of a row; -1 where there is none."""
+    """The first of the earlier rows with the colours of this one, or -1."""
     if not earlier:
         return -1
     apart = np.abs(colours(earlier).astype(np.int16) - colours([row])).max(axis=1)
@@ -65,7 +65,7 @@ def _first_alike(row: int, earlier: list[int], colours: Callable[[Sequence[int]]
 
 
 def _near_values(values: np.ndarray, max_bits: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which of the distinct hashes are near each, itself among them: `near[limits[i] : limits[i + 1]]` for hash i."""
+    """Neighbours of each distinct hash, itself included: `near[limits[i] : limits[i + 1]]` for hash i."""
     import faiss
 
     if not max_bits:

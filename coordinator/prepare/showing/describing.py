@@ -1,4 +1,4 @@
-"""What each cluster is about, in words and figures: clusters.json, which clusters.html shows."""
+"""clusters.json: frequent words and figures of each cluster, which clusters.html shows."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ that the their them there these they this those to up us was we were which while
 
 
 def frequent_words(counts: list[Counter[str]]) -> list[list[str]]:
-    """Words of each cluster that are frequent there and rare elsewhere, the most telling first.
+    """Words of each cluster that are frequent there and rare elsewhere, by falling weight.
 
     A word's weight is its count times the squared log of (its share of this cluster's words over its share of all
-    words): not squared, a word of nearly every caption would go first wherever it is a little more frequent. Where that
-    is equal, as with a single cluster, the more frequent word goes first, then the one of the more typical row.
+    words). Without the square, a word of nearly every caption would come first wherever it is slightly more frequent.
+    Ties, as with a single cluster, are broken by frequency, then by the more typical row.
 
     Args:
-        counts: As `count_words` gives them.
+        counts: From `count_words`.
     """
     fillers = frozenset(_FILLERS.split())
-    kept = [Counter({word: count for word, count in here.items() if _says(word, fillers)}) for here in counts]
+    kept = [Counter({word: count for word, count in here.items() if _is_content(word, fillers)}) for here in counts]
     total: Counter[str] = sum(kept, Counter())
-    return [_telling(here, total, total.total()) for here in kept]
+    return [_heaviest(here, total, total.total()) for here in kept]
 
 
-def _says(word: str, fillers: frozenset[str]) -> bool:
-    """Whether a word may say something: no filler, and no single letter, as "o'clock" leaves one."""
+def _is_content(word: str, fillers: frozenset[str]) -> bool:
+    """Whether a word is no filler and no single letter, which "o'clock" is split into."""
     return word not in fillers and not (len(word) == 1 and word.isascii())
 
 
-def _telling(here: Counter[str], total: Counter[str], all_words: int) -> list[str]:
+def _heaviest(here: Counter[str], total: Counter[str], all_words: int) -> list[str]:
     all_here = here.total()
 
     def weight(word: str) -> tuple[float, int]:
@@ -55,7 +55,7 @@ def _telling(here: Counter[str], total: Counter[str], all_words: int) -> list[st
 
 
 def most_alike(centroids: np.ndarray) -> list[int | None]:
-    """For each cluster the other one with the nearest centroid; None for a single cluster.
+    """For each cluster the one with the nearest centroid; None for a single cluster.
 
     Args:
         centroids: `[K, D]`.
@@ -79,16 +79,16 @@ def describe_clusters(
     Args:
         table: All items.
         plan: The clusters.
-        words: As `frequent_words` gives them.
-        prepared: Their files.
+        words: From `frequent_words`.
+        prepared: The clusters' files.
         config: Names the embedder.
         licences: Training rows of each licence.
-        dropped: Rows left out, by reason.
+        dropped: Dropped rows by reason.
     """
-    found = plan.clustering
+    clustering = plan.clustering
     total = sum(files.rows + files.heldout_rows for files in prepared)
     named = table.select(["row_id", "caption"])
-    alike = most_alike(found.centroids)
+    alike = most_alike(clustering.centroids)
     clusters = [
         {
             "cluster": part.cluster,
@@ -96,7 +96,7 @@ def describe_clusters(
             "heldout_rows": files.heldout_rows,
             "share": round((files.rows + files.heldout_rows) / total, 6),
             "bytes": files.data_bytes,
-            "silhouette": found.silhouette.by_cluster[part.cluster],
+            "silhouette": clustering.silhouette.by_cluster[part.cluster],
             "most_alike": alike[part.cluster],
             "frequent_words": words[part.cluster],
             "examples": rows_at(named, part.typical[:_EXAMPLES]).to_pylist(),
@@ -106,11 +106,11 @@ def describe_clusters(
     ]
     return {
         "embedder": public_name(config.embedder),
-        "silhouette": round(found.silhouette.mean, 6),
-        "davies_bouldin": round(found.davies_bouldin, 6),
-        "silhouette_before_balancing": round(found.silhouette_before, 6),
-        "sizes_before_balancing": found.sizes_before,
-        "catch_alls_split": [round(share, 6) for share in found.catch_alls],
+        "silhouette": round(clustering.silhouette.mean, 6),
+        "davies_bouldin": round(clustering.davies_bouldin, 6),
+        "silhouette_before_balancing": round(clustering.silhouette_before, 6),
+        "sizes_before_balancing": clustering.sizes_before,
+        "catch_alls_split": [round(share, 6) for share in clustering.catch_alls],
         "licences": licences,
         "dropped": dropped,
         "clusters": clusters,

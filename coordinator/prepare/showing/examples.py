@@ -1,4 +1,4 @@
-"""Pictures that show what a cluster is: decoded once, for clusters.png and clusters.html."""
+"""Example pictures of each cluster, decoded once for clusters.png and clusters.html."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pyarrow as pa
 from paris.coordinator.prepare.clustering.plan import Plan
 from paris.coordinator.prepare.compute.engine import Engine, result_batches
 from paris.coordinator.prepare.config import PrepareConfig
+from paris.coordinator.prepare.decoding import with_pixels
 from paris.coordinator.prepare.rows.items import rows_at
-from paris.coordinator.prepare.selecting.embedding import decoded
 
 _NEAREST, _FARTHEST, _SPREAD = 28, 12, 24
 _MAX_SIDE_PX = 128
@@ -24,23 +24,23 @@ class Example:
     row_id: str
     caption: str
     pixels: np.ndarray
-    """uint8 `[3, S, S]`, at the size that the expert sees or smaller."""
+    """uint8 `[3, S, S]`, at most as large as the training pictures."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Those of one cluster; a small cluster's stand in several lists."""
+    """Examples of one cluster; in a small cluster the lists overlap."""
 
     nearest: list[Example]
-    """To the centroid, the nearest first."""
+    """Nearest to the centroid, in that order."""
     spread: list[Example]
     """At even steps from the nearest to the farthest."""
     farthest: list[Example]
-    """The farthest first."""
+    """Farthest from the centroid, in that order."""
 
 
 def gather_examples(table: pa.Table, plan: Plan, config: PrepareConfig, engine: Engine) -> list[Examples]:
-    """Decode the pictures that stand for each cluster.
+    """Decode the example pictures of each cluster.
 
     Args:
         table: All items.
@@ -60,10 +60,10 @@ def _chosen(typical: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _decoded(table: pa.Table, places: np.ndarray, config: PrepareConfig, engine: Engine) -> dict[int, Example]:
-    """Examples by their places; a picture that cannot be read any more is left out."""
+    """Examples by place; a picture that cannot be read any more is left out."""
     size = min(config.image_size, _MAX_SIDE_PX)
     rows = rows_at(table.select(["row_id", "caption", "location"]), places).append_column("place", pa.array(places))
-    frame = decoded(engine.frame(rows.select(["place", "location"])), size, config)
+    frame = with_pixels(engine.frame(rows.select(["place", "location"])), size, config)
     texts = {place: (row_id, caption) for row_id, caption, _, place in zip(*rows.to_pydict().values(), strict=True)}
     found = {}
     for batch in result_batches(frame.select("place", frame["decoded"].get("pixels").alias("pixels"))):

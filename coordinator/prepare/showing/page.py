@@ -1,7 +1,7 @@
-"""clusters.html: one card a cluster in one file that needs nothing else, no script and no network.
+"""clusters.html: one card a cluster, in one self-contained file without scripts.
 
-A reader sees at once whether a cluster is one thing: what its captions say more often than others' do, pictures from
-its middle to its rim, the nearest to its centroid and the farthest from it.
+A card shows whether a cluster has one theme: its distinctive words, pictures from the centroid outwards, the nearest
+to the centroid and the farthest from it.
 """
 
 from __future__ import annotations
@@ -63,10 +63,10 @@ figcaption { margin-top: 3px; font-size: 12px; line-height: 1.25; color: var(--f
 
 
 def cluster_page(source: str, described: dict[str, Any], examples: list[Examples]) -> str:
-    """The page.
+    """The page as HTML.
 
     Args:
-        source: Name of where the pictures come from.
+        source: Name of the source.
         described: The content of clusters.json.
         examples: Pictures of each cluster.
     """
@@ -77,7 +77,7 @@ def cluster_page(source: str, described: dict[str, Any], examples: list[Examples
         [
             '<!doctype html><html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            # Captions and names are strangers' words: whatever they hold, nothing runs and nothing is fetched.
+            # Captions and names are untrusted text: no script may run and nothing may be fetched.
             '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
             "style-src 'unsafe-inline'\">",
             f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>",
@@ -91,31 +91,31 @@ def cluster_page(source: str, described: dict[str, Any], examples: list[Examples
 
 def _overview(described: dict[str, Any]) -> str:
     lines = [
-        f"Told apart by features of {described['embedder']}. Mean silhouette {described['silhouette']:.3f} "
-        f"(1 is best, near 0 clusters run into each other), Davies-Bouldin index {described['davies_bouldin']:.2f} "
+        f"Clustered by features of {described['embedder']}. Mean silhouette {described['silhouette']:.3f} "
+        f"(1 is best, near 0 clusters overlap), Davies-Bouldin index {described['davies_bouldin']:.2f} "
         "(0 is best).",
     ]
     largest = max(described["sizes_before_balancing"]) / max(1, sum(described["sizes_before_balancing"]))
     if described["catch_alls_split"]:
         shares = ", ".join(f"{share:.0%}" for share in described["catch_alls_split"])
-        lines.append(f"Split because they took in too much: clusters of {shares} of all rows.")
+        lines.append(f"Catch-all clusters that were split: {shares} of all rows.")
     else:
-        lines.append(f"By the nearest centroid alone the largest cluster would hold {largest:.0%} of all rows.")
+        lines.append(f"Before balancing, the largest cluster had {largest:.0%} of all rows.")
     lines.append(f"Licences: {_counted(described['licences'])}.")
     if described["dropped"]:
-        lines.append(f"Left out: {_counted(described['dropped'])}.")
+        lines.append(f"Dropped: {_counted(described['dropped'])}.")
     return "".join(f"<p>{escape(line)}</p>" for line in lines)
 
 
 def _counted(counts: dict[str, int]) -> str:
-    """The counts as words, the largest first; some of them where there are many."""
+    """The counts in words, the largest first; the small ones of many are summed up."""
     ranked = sorted(counts.items(), key=lambda entry: -entry[1])
     more = [f"{len(ranked) - _NAMED} others"] if len(ranked) > _NAMED else []
     return ", ".join([*(f"{count:,} {name}" for name, count in ranked[:_NAMED]), *more])
 
 
 def _sizes(clusters: list[dict[str, Any]]) -> str:
-    """A bar a cluster, and the way to its card."""
+    """One bar a cluster, with a link to its card."""
     largest = max(cluster["share"] for cluster in clusters)
     rows = [
         f'<a href="#cluster-{c["cluster"]}"><span>Cluster {c["cluster"]}</span>'
@@ -135,13 +135,13 @@ def _card(cluster: dict[str, Any], shown: Examples) -> str:
         (_size(cluster["bytes"]), "in shards"),
         (f"{cluster['silhouette']:.3f}", "silhouette"),
     ]
-    told = "".join(f"<span><b>{value}</b> {name}</span>" for value, name in facts)
+    line = "".join(f"<span><b>{value}</b> {name}</span>" for value, name in facts)
     other = cluster["most_alike"]
     if other is not None:
-        told += f'<span>most like <a href="#cluster-{other}"><b>cluster {other}</b></a></span>'
+        line += f'<span>most like <a href="#cluster-{other}"><b>cluster {other}</b></a></span>'
     return (
         f'<section id="cluster-{cluster["cluster"]}"><h2>Cluster {cluster["cluster"]}</h2>'
-        f'<div class="facts">{told}</div><ul class="words">{words}</ul>'
+        f'<div class="facts">{line}</div><ul class="words">{words}</ul>'
         f"<h3>From the middle to the rim</h3>{_grid(shown.spread)}"
         f'<div class="pair"><div><h3>Nearest to the centroid</h3>{_grid(shown.nearest[:_NEAREST])}</div>'
         f"<div><h3>Farthest from it</h3>{_grid(shown.farthest)}</div></div></section>"
@@ -149,7 +149,7 @@ def _card(cluster: dict[str, Any], shown: Examples) -> str:
 
 
 def _size(num_bytes: int) -> str:
-    """Bytes for people."""
+    """A number of bytes in MB or kB."""
     return f"{num_bytes / 1e6:,.1f} MB" if num_bytes >= 1e6 else f"{num_bytes / 1e3:.1f} kB"
 
 
@@ -167,7 +167,7 @@ def _figure(example: Example) -> str:
 
 
 def _data_url(example: Example) -> str:
-    """The picture inside the page: lossless where it is small, else as WebP."""
+    """The picture as a data URL of a WebP file, lossless if it is small."""
     data = io.BytesIO()
     picture = Image.fromarray(example.pixels.transpose(1, 2, 0))
     picture.save(data, format="WEBP", lossless=example.pixels.shape[1] < _SMOOTH_PX, quality=80)

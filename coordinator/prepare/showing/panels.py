@@ -1,4 +1,4 @@
-"""clusters.png: one panel a cluster, its pictures in a captioned grid, the most typical first."""
+"""clusters.png: one panel a cluster, with a captioned grid of its most typical pictures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _INK, _FAINT, _RULE, _GROUND, _PAGE = "#1c1c1e", "#6b6b70", "#d9d9de", "#ffffff"
 
 @dataclass(frozen=True)
 class Panel:
-    """One cluster as it is shown."""
+    """Contents of one cluster's panel."""
 
     title: str
     words: str
@@ -37,12 +37,12 @@ class Panel:
 
 
 def make_panels(examples: list[Examples], plan: Plan, words: list[list[str]]) -> list[Panel]:
-    """What is shown of each cluster: its most typical training pictures.
+    """Panels with the most typical training pictures of each cluster.
 
     Args:
-        examples: Of each cluster.
+        examples: Example pictures of each cluster.
         plan: The clusters.
-        words: Each cluster's frequent ones.
+        words: Frequent words of each cluster.
     """
     return [
         Panel(
@@ -63,7 +63,7 @@ def draw_panels(panels: list[Panel], path: Path) -> None:
         path: The PNG to write.
 
     Raises:
-        DiskFullError: No room; `path` is as it was.
+        DiskFullError: No room; `path` is unchanged.
     """
     per_row = 1 if len(panels) == 1 else 2
     rows = max(math.ceil(len(panel.pictures) / _COLUMNS) for panel in panels)
@@ -98,7 +98,7 @@ def _draw_panel(page: Image.Image, draw: ImageDraw.ImageDraw, panel: Panel, left
 
 
 def _font(size_px: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans as Matplotlib carries it: captions are in many alphabets, and Pillow's own font knows one."""
+    """DejaVu Sans from Matplotlib: captions use many alphabets, of which Pillow's own font has one."""
     from matplotlib import get_data_path
 
     return ImageFont.truetype(str(Path(get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), size_px)

@@ -1,15 +1,17 @@
-"""Where pictures, captions and their provenance come from.
+"""Sources of pictures, captions and their provenance.
 
-settings.py     [data.source] of run.toml: one closed model a kind
-listing of rows:
-  twemoji.py      the Twemoji pictures of a package
-  folder.py       pictures with captions beside them; metadata.py: the Hub's imagefolder files; listing.py joins the two
-  tars.py         WebDataset tars
-  tables.py       Parquet with the bytes of the pictures
-  hub.py          a data set repo at a commit, holding any of the last three
-fields.py       what a row's metadata says, whatever its names
-tree.py         the files of a source, and how a row's bytes are named
-reading.py      those bytes again, inside Daft; row_groups.py for Parquet
+settings.py    [data.source] of run.toml
+twemoji.py     the Twemoji pictures of a package
+folder.py      pictures with captions in sidecar files
+metadata.py    the Hub's imagefolder metadata files
+listing.py     joins a folder's files with their metadata
+tars.py        WebDataset tars
+tables.py      Parquet files with the bytes of the pictures
+hub.py         a data set repo at a commit, with the contents of a folder, tars or Parquet files
+fields.py      caption, author, licence and opt-out of a row's metadata
+tree.py        the files of a source, and locations of rows
+reading.py     from locations to bytes, inside Daft
+row_groups.py  single values of Parquet files
 """
 
 from __future__ import annotations
@@ -36,14 +38,14 @@ from paris.coordinator.prepare.sources.twemoji import TWEMOJI, read_twemoji
 
 
 def source_info(source: Source) -> SourceInfo:
-    """What is said of the source as a whole."""
+    """Name, licence and credit line of a source."""
     if isinstance(source, TwemojiSource):
         return TWEMOJI
     return SourceInfo(source.name, source.licence, source.attribution)
 
 
 def read_source(source: Source) -> Iterator[Item | Dropped]:
-    """List what a source offers, one row after the other, in an order that its files alone decide.
+    """List the rows of a source, in an order that depends on its files only.
 
     No picture is opened. A row may have no caption.
 
@@ -74,10 +76,10 @@ def _read_hub(source: HubSource) -> Iterator[Item | Dropped]:
 
 
 def _layout(tree: HubTree) -> str:
-    """What a repo holds: Parquet files, tars, or pictures.
+    """The layout of a repo: "parquet", "webdataset" or "folder".
 
     Raises:
-        SourceFormatError: Parquet files and tars.
+        SourceFormatError: The repo has both Parquet files and tars.
     """
     tables = tars = False
     for file in tree.files():
@@ -85,7 +87,7 @@ def _layout(tree: HubTree) -> str:
         tars = tars or file.path.lower().endswith(".tar")
     if tables and tars:
         raise SourceFormatError(
-            f"The data set {tree.name} holds Parquet files and tars.",
+            f"The data set {tree.name} has both Parquet files and tars.",
             'Set layout in [data.source] to "parquet" or "webdataset".',
         )
     return "parquet" if tables else "webdataset" if tars else "folder"

@@ -1,7 +1,7 @@
-"""What a row's metadata says, whatever its names: caption, origin, author, licence, and whether it opts out.
+"""Fields of a row's metadata, under their usual names: caption, URL, author, licence, opt-out.
 
-Names are compared in lower case, with `-` and spaces as `_`. The same table serves metadata files, JSON beside a
-picture, members of a tar and columns of a Parquet file.
+Names are compared in lower case, with `-` and spaces as `_`. The same names apply to metadata files, JSON sidecars,
+members of a tar and columns of a Parquet file.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _LICENCE = ("licence", "license", "licence_url", "license_url")
 _OPT_OUT = ("noai", "no_ai", "noimageai", "opt_out", "optout", "opted_out", "tdm_reservation")
 _ROBOTS = ("x_robots_tag", "robots")
 _DIRECTIVES = {"noai", "noimageai", "noindex", "noimageindex"}
-"""Those that img2dataset refuses by default; which robot they are addressed to is not asked."""
+"""The directives that img2dataset respects by default, for any user agent."""
 _NO = {"", "0", "0.0", "false", "no", "n", "none", "null", "nan"}
 ALL_NAMES = frozenset({*_CAPTION, *_URL, *_AUTHOR, *_LICENCE, *_OPT_OUT, *_ROBOTS})
 
 
 @dataclass(frozen=True)
 class Fields:
-    """What is known of a row; empty where nothing is said."""
+    """Metadata of a row; unknown fields are empty."""
 
     caption: str = ""
     caption_origin: str = ""
@@ -38,21 +38,21 @@ class Fields:
     author: str = ""
     licence: str = ""
     opt_out: str = ""
-    """What was said against training on it."""
+    """The statement against training on it."""
 
 
 def plain_name(name: str) -> str:
-    """A column's name as it is compared."""
+    """A column's name, normalised for comparison."""
     return name.strip().lower().replace("-", "_").replace(" ", "_")
 
 
 def read_fields(raw: Mapping[str, Any], origin: str, caption_name: str | None = None) -> Fields:
-    """Pick what is known out of a row's metadata.
+    """Extract the known fields of a row's metadata.
 
     Args:
-        raw: Names to values; values that are no plain text or number are passed over.
-        origin: What `caption_origin` says of a caption found here.
-        caption_name: The name that holds the caption; None: a usual one.
+        raw: Names to values; values other than text and numbers are ignored.
+        origin: The `caption_origin` of a caption in this metadata.
+        caption_name: Name of the caption's field; None: a usual one.
     """
     known: dict[str, str] = {}
     for name, value in raw.items():
@@ -70,7 +70,7 @@ def read_fields(raw: Mapping[str, Any], origin: str, caption_name: str | None = 
 
 
 def merged(parts: Iterable[Fields]) -> Fields:
-    """One row's metadata out of several places: the first that says something holds, an opt-out anywhere holds."""
+    """Merge one row's metadata from several places: for each field the first non-empty value is taken."""
     result = Fields()
     for part in parts:
         has_caption = bool(result.caption)
@@ -86,7 +86,7 @@ def merged(parts: Iterable[Fields]) -> Fields:
 
 
 def to_item(row_id: str, location: str, version: str, fields: Fields, source: FilesSource) -> Item | Dropped:
-    """The row as an item, with the source's own word where its metadata is silent; or dropped, where it opts out."""
+    """The row as an item, with the source's author and licence as defaults; or as dropped, if it opts out."""
     if fields.opt_out:
         return Dropped(row_id, OPTED_OUT, fields.opt_out)
     return Item(
@@ -111,7 +111,7 @@ def _opt_out(known: dict[str, str]) -> str:
         if known.get(name, "").lower() not in _NO:
             return f"{name}: {known[name]}"
     for name in _ROBOTS:
-        said = known.get(name, "").lower().replace(":", ",").replace(";", ",")
-        if _DIRECTIVES & {part.strip() for part in said.split(",")}:
+        directives = known.get(name, "").lower().replace(":", ",").replace(";", ",")
+        if _DIRECTIVES & {part.strip() for part in directives.split(",")}:
             return f"{name}: {known[name]}"
     return ""

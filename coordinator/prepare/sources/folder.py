@@ -1,10 +1,10 @@
-"""Pictures that are files of their own, with captions beside them or in metadata files.
+"""Picture files, with captions in sidecar files or in metadata files.
 
-    pictures/dog.png   pictures/dog.txt                     the caption beside the picture
+    pictures/dog.png   pictures/dog.txt                     the caption
     pictures/cat.png   pictures/cat.json                    {"caption": "a cat", "author": "Ada"}
     pictures/metadata.csv, .jsonl, .parquet                 see metadata.py
 
-What two places say of one picture is joined; where they differ the metadata file holds, then the JSON, then the text.
+Metadata of one picture from several places is merged; the metadata file has precedence, then the JSON, then the text.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def read_pictures(tree: Tree, source: FilesSource) -> Iterator[Item | Dropped]:
     """List a source's pictures, by path.
 
     Raises:
-        EmptySourceError: It holds none.
-        SourceFormatError: A caption or metadata file cannot be read; the file and line are named.
+        EmptySourceError: There is none.
+        SourceFormatError: A sidecar or metadata file cannot be read; file and line are named.
     """
     with Listing(file for file in tree.files() if _is_read(file.path)) as listing:
         for file in listing.files():
@@ -46,7 +46,7 @@ def read_pictures(tree: Tree, source: FilesSource) -> Iterator[Item | Dropped]:
             if _suffix(file.path) not in PICTURES:
                 continue
             any_picture = True
-            fields = merged(_said_of(tree, listing, file.path))
+            fields = merged(_metadata_of(tree, listing, file.path))
             yield to_item(file.path, tree.location(file.path), file.version, fields, source)
     if not any_picture:
         raise EmptySourceError(f"The folder {tree.name} holds no picture.", f"Known are {', '.join(sorted(PICTURES))}.")
@@ -60,7 +60,7 @@ def _suffix(path: str) -> str:
     return posixpath.splitext(path)[1].lower()
 
 
-def _said_of(tree: Tree, listing: Listing, picture: str) -> Iterator[Fields]:
+def _metadata_of(tree: Tree, listing: Listing, picture: str) -> Iterator[Fields]:
     yield listing.described(picture)
     for suffix in _SIDECARS:
         path = posixpath.splitext(picture)[0] + suffix
@@ -70,14 +70,14 @@ def _said_of(tree: Tree, listing: Listing, picture: str) -> Iterator[Fields]:
 
 
 def read_sidecar(name: str, data: bytes) -> Fields:
-    """What a text or JSON beside a picture says.
+    """Parse a sidecar file.
 
     Args:
         name: Its name, ending in .txt or .json; for messages.
         data: Its bytes.
 
     Raises:
-        SourceFormatError: It is too large, no UTF-8, or no JSON object.
+        SourceFormatError: It is too large, not UTF-8, or not a JSON object.
     """
     if len(data) > _MAX_SIDECAR_BYTES:
         raise SourceFormatError(f"The caption {name} is larger than {_MAX_SIDECAR_BYTES} bytes.", "Shorten it.")

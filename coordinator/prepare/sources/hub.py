@@ -1,4 +1,4 @@
-"""A data set repo on a Hub as a source: the stock client reads it at one commit; nothing is copied to disk."""
+"""A data set repo on a Hub as a source, read at one commit by the stock client; nothing is copied to disk."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TOKEN_VARIABLE = "PARIS_SOURCE_TOKEN"
 FIRST_WAIT_S = 1.0
-"""Before a request is repeated the first time; it doubles from try to try, five times."""
+"""Wait before the first retry of a request; it doubles with each of five retries."""
 _PREFIX = "hub:"
 _BLOCK_BYTES = 2**20
 
@@ -28,12 +28,12 @@ class HubTree:
     """The files of a data set repo.
 
     Args:
-        source: Which repo, where.
-        commit: 40 hex digits; None: what the source's revision points at now.
+        source: The repo and its Hub.
+        commit: 40 hex digits; None: the current commit of the source's revision.
 
     Raises:
-        SourceMissingError: There is no such repo or revision, or the token may not see it.
-        SourceUnreachableError: The Hub refused, or did not answer.
+        SourceMissingError: There is no such repo or revision, or the token has no access.
+        SourceUnreachableError: The Hub refused or did not answer.
     """
 
     def __init__(self, source: HubSource, commit: str | None = None) -> None:
@@ -44,11 +44,11 @@ class HubTree:
 
     @cached_property
     def api(self) -> HfApi:
-        """The stock client for this endpoint, with this source's token alone and never with a saved one."""
+        """The stock client for this endpoint, with this source's token only, never a saved one."""
         from huggingface_hub import HfApi, constants
 
         if self._source.endpoint != PUBLIC_ENDPOINT:
-            constants.HF_HUB_DISABLE_XET = True  # only the public Hub speaks it
+            constants.HF_HUB_DISABLE_XET = True  # only the public Hub supports it
         return HfApi(endpoint=self._source.endpoint, token=os.environ.get(TOKEN_VARIABLE) or False)
 
     @cached_property
@@ -70,20 +70,20 @@ class HubTree:
                     yield SourceFile(entry.path, self.commit)
 
     def open(self, path: str) -> BinaryIO:
-        """As `Tree.open`; reads ranges as they are asked for."""
+        """As `Tree.open`; fetches ranges on demand."""
         with source_errors(self._source):
             name = f"datasets/{self._source.repo}@{self.commit}/{path}"
-            return cast("BinaryIO", _Named(self._files.open(name, "rb", block_size=_BLOCK_BYTES), self._source))
+            return cast("BinaryIO", _HubFile(self._files.open(name, "rb", block_size=_BLOCK_BYTES), self._source))
 
     def location(self, path: str) -> str:
-        """As `Tree.location`; the commit is the source's, and is the same for all rows."""
+        """As `Tree.location`; all rows have the source's commit."""
         return f"{_PREFIX}{self.commit}:{path}"
 
     def read(self, path: str, start: int = 0, num_bytes: int | None = None) -> bytes:
-        """Some bytes of a file, by one request.
+        """Some bytes of a file, in one request.
 
         Raises:
-            SourceUnreachableError: The Hub refused, or did not answer after some tries.
+            SourceUnreachableError: The Hub refused, or did not answer after several tries.
         """
         from huggingface_hub import constants, hf_hub_url
         from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_backoff
@@ -95,13 +95,13 @@ class HubTree:
             headers["range"] = f"bytes={start}-{start + num_bytes - 1}"
         with source_errors(source):
             timeout_s = constants.HF_HUB_DOWNLOAD_TIMEOUT
-            answer = http_backoff("GET", url, headers=headers, timeout=timeout_s, base_wait_time=FIRST_WAIT_S)
-            hf_raise_for_status(answer)
-            return bytes(answer.content)
+            response = http_backoff("GET", url, headers=headers, timeout=timeout_s, base_wait_time=FIRST_WAIT_S)
+            hf_raise_for_status(response)
+            return bytes(response.content)
 
 
-class _Named:
-    """A file of the stock client whose errors are ours; readers seek, tell, read and close it.
+class _HubFile:
+    """A file of the stock client, with its errors turned into ours; readers seek, tell, read and close it.
 
     Args:
         file: The client's file.
@@ -111,7 +111,7 @@ class _Named:
     def __init__(self, file: Any, source: HubSource) -> None:
         self._file, self._source = file, source
 
-    def __enter__(self) -> _Named:
+    def __enter__(self) -> _HubFile:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -124,7 +124,7 @@ class _Named:
         """The next bytes.
 
         Raises:
-            SourceUnreachableError: The Hub refused, or did not answer.
+            SourceUnreachableError: The Hub refused or did not answer.
         """
         with source_errors(self._source):
             return bytes(self._file.read(num_bytes))
@@ -132,11 +132,11 @@ class _Named:
 
 @contextmanager
 def source_errors(source: HubSource) -> Iterator[None]:
-    """Turn what the stock client raises into errors of preparation.
+    """Turn exceptions of the stock client into errors of preparation.
 
     Raises:
-        SourceMissingError: No such repo, revision or file, or not for this token.
-        SourceUnreachableError: The Hub refused, or did not answer.
+        SourceMissingError: There is no such repo, revision or file, or the token has no access.
+        SourceUnreachableError: The Hub refused or did not answer.
     """
     from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
 
@@ -153,23 +153,23 @@ def source_errors(source: HubSource) -> Iterator[None]:
                 ) from error
             except (RepositoryNotFoundError, EntryNotFoundError, FileNotFoundError) as error:
                 raise SourceMissingError(
-                    f"There is no data set {source.repo} at {source.endpoint}, or the token may not see it: "
+                    f"There is no data set {source.repo} at {source.endpoint}, or the token has no access: "
                     f"{str(error).splitlines()[0].rstrip('.')}.",
                     f"Check repo and endpoint in [data.source], and the token in {TOKEN_VARIABLE}.",
                 ) from error
     except HubError as error:
         raise SourceUnreachableError(
             f"The source cannot be read: {error.what}",
-            "Check endpoint in [data.source]; when the Hub answers again, the same command goes on.",
+            "Check endpoint in [data.source]; once the Hub answers, run the same command to resume.",
         ) from error
 
 
 def is_hub_location(whole: str) -> bool:
-    """Whether the location of a file is in a repo of a Hub."""
+    """Whether a file's location is in a Hub repo."""
     return whole.startswith(_PREFIX)
 
 
 def split_hub_location(whole: str) -> tuple[str, str]:
-    """Commit and path of a file's location."""
+    """Commit and path of the location of a file in a Hub repo."""
     commit, _, path = whole.removeprefix(_PREFIX).partition(":")
     return commit, path

@@ -1,6 +1,6 @@
-"""A folder's list of files and its metadata, joined on disk: eleven million names are not held in memory.
+"""The files of a folder, joined with their metadata on disk: eleven million names do not fit in memory.
 
-A temporary SQLite database, which the library keeps in memory while it is small, spills to disk and deletes by itself.
+Uses a temporary SQLite database, which SQLite keeps in memory while it is small, spills to disk and deletes itself.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CREATE TABLE entry (path TEXT PRIMARY KEY, fields TEXT) WITHOUT ROWID;
 
 
 class Listing:
-    """Files of a source, in the order of their paths, and what metadata files say of them. A context.
+    """Files of a source, ordered by path, with their metadata. A context manager that closes the database.
 
     Args:
         files: All of them, in any order.
@@ -49,22 +49,22 @@ class Listing:
                 yield SourceFile(path, version)
 
     def version(self, path: str) -> str | None:
-        """A file's version; None where there is no such file."""
+        """A file's version; None if there is no such file."""
         row = self._db.execute("SELECT version FROM file WHERE path = ?", (path,)).fetchone()
         return None if row is None else str(row[0])
 
     def describe(self, entries: Iterable[tuple[str, Fields]]) -> None:
-        """Note what a metadata file says of files; a later word of one file replaces an earlier one."""
+        """Add entries of a metadata file; a later entry of a file replaces an earlier one."""
         rows = ((path, json.dumps(asdict(fields))) for path, fields in entries)
         self._db.executemany("INSERT OR REPLACE INTO entry VALUES (?, ?)", rows)
 
     def described(self, path: str) -> Fields:
-        """What the metadata says of a file; nothing, where it does not name it."""
+        """The metadata of a file; empty fields if it has no entry."""
         row = self._db.execute("SELECT fields FROM entry WHERE path = ?", (path,)).fetchone()
         return Fields() if row is None else Fields(**json.loads(row[0]))
 
     def missing(self) -> Iterator[str]:
-        """Paths that the metadata names and the list of files does not."""
+        """Paths in the metadata without a file."""
         query = "SELECT path FROM entry WHERE path NOT IN (SELECT path FROM file) ORDER BY path"
         for (path,) in self._db.execute(query):
             yield str(path)

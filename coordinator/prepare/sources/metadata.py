@@ -1,4 +1,4 @@
-"""Metadata files in the Hub's imagefolder convention: one row a picture, named in `file_name`.
+"""Metadata files in the Hub's imagefolder convention: one row a picture, with its path in `file_name`.
 
     metadata.csv       file_name,text[,url,author,licence,...]
     metadata.jsonl     {"file_name": "dog.png", "text": "a dog"}
@@ -28,10 +28,10 @@ _BATCH_ROWS = 4096
 
 
 def read_metadata(tree: Tree, path: str) -> Iterator[tuple[str, Fields]]:
-    """The entries of one metadata file: the picture's path in the source, and what is said of it.
+    """The entries of one metadata file: the picture's path in the source, and its fields.
 
     Raises:
-        SourceFormatError: It cannot be read, or an entry names no picture inside the source; file and line are named.
+        SourceFormatError: It cannot be read, or an entry has no path inside the source; file and line are named.
     """
     read = {".csv": _csv_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}[posixpath.splitext(path)[1]]
     with tree.open(path) as file:

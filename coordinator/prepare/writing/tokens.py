@@ -1,7 +1,7 @@
-"""Captions as the ids that the run's tokenizer makes of them, where the run's text encoder has one.
+"""Token ids of captions, if the run's text encoder has a tokenizer.
 
-Training takes them as they are, so that what a row says to the model was decided once, by the organiser, and stands in
-the signed manifest; another version of the library that tokenizes changes nothing.
+Training uses the stored ids, so that the tokens are decided once, by the organiser, and are covered by the signed
+manifest; another version of the tokenizer library changes nothing.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _FETCH = "Fetch the run's text encoder first."
 
 
 class Tokenizer:
-    """From captions to ids.
+    """Turns captions into token ids.
 
     Args:
         config: The tokenizer's folder and window; without a folder there are no ids.
-        folder: Where that folder is.
+        folder: Parent of the tokenizer's folder.
 
     Raises:
-        PrepareConfigError: There is no tokenizer in it.
+        PrepareConfigError: The tokenizer is missing or cannot be loaded.
     """
 
     def __init__(self, config: PrepareConfig, folder: Path) -> None:
@@ -47,7 +47,7 @@ class Tokenizer:
         self.sha256 = tokenizer_digest(path, config.max_tokens)
 
     def ids(self, captions: Sequence[str]) -> list[tuple[int, ...] | None]:
-        """Ids without padding, cut to the window; None for each caption where there is no tokenizer."""
+        """Ids of each caption, without padding, cut to the window; None without a tokenizer."""
         if self._tokenizer is None:
             return [None] * len(captions)
         made = self._tokenizer(list(captions), truncation=True, max_length=self._max_tokens)["input_ids"]

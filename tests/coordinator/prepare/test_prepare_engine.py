@@ -23,7 +23,8 @@ SETTINGS = {"source": SOURCE, "num_clusters": 2, "heldout_rows": 1, "rows_per_sh
 ON_RAY = """
 import json, sys
 from pathlib import Path
-from paris.coordinator.prepare import engine, prepare, prepare_config
+from paris.coordinator.prepare import prepare, prepare_config
+from paris.coordinator.prepare.compute import engine
 from paris.experts.errors import ExpertError
 engine._TASK_ROWS = 3
 where = engine.Engine(ray_address=sys.argv[1], models=json.loads(sys.argv[4]))

@@ -43,10 +43,10 @@ def settings(**other: object) -> dict[str, object]:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"num_cluster": 4}, "no setting 'num_cluster'"),
-        ({"source": {"kind": "twemoji", "path": "x"}}, r"no setting 'source\.twemoji\.path'"),
+        ({"num_cluster": 4}, "Unknown setting 'num_cluster'"),
+        ({"source": {"kind": "twemoji", "path": "x"}}, r"Unknown setting 'source\.twemoji\.path'"),
         ({"source": "flickr"}, "source"),
-        ({"num_clusters": 0}, "num_clusters = 0 .* greater than or equal to 1"),
+        ({"num_clusters": 0}, "num_clusters = 0: .* greater than or equal to 1"),
         ({"balance": 0.5}, "balance"),
         ({"heldout_rows": 3, "heldout_fraction": 0.1}, "not both"),
     ],

@@ -65,7 +65,7 @@ def test_what_is_not_there_is_named(
     monkeypatch.delenv("PARIS_SOURCE_TOKEN", raising=False)
     wrong: list[tuple[dict[str, object], type[PrepareError], str]] = [
         ({"repo": "lab/nothing"}, SourceMissingError, "There is no data set lab/nothing"),
-        ({"repo": "lab/folder"}, SourceMissingError, "There is no data set lab/folder .* the token may not see it"),
+        ({"repo": "lab/folder"}, SourceMissingError, "There is no data set lab/folder .* the token has no access"),
         ({"repo": "lab/parquet", "revision": "v9"}, SourceMissingError, "has no revision 'v9'"),
         ({"repo": "lab/parquet", "endpoint": "http://127.0.0.1:9"}, SourceUnreachableError, "does not answer"),
     ]

@@ -81,7 +81,7 @@ def test_a_page_of_strangers_words_runs_and_fetches_nothing() -> None:
     assert "default-src 'none'" in page
     assert sum(HOSTILE in text for text in tags.texts) >= 9  # shown as it is, word for word
     assert all(given["alt"] == HOSTILE for name, given in tags.found if name == "img")
-    assert "clusters of 42% of all rows" in page
+    assert "Catch-all clusters that were split: 42% of all rows" in page
     assert "13 others" in page
 
 

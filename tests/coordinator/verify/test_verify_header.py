@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from paris.coordinator.verify.header import read_header
-from paris.coordinator.verify.report import Checks, CheckFailed
+from paris.coordinator.verify.report import CheckFailed, Checks
 
 F32 = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 

@@ -1,4 +1,4 @@
-"""Three plain pages for people: all repositories, one of them, one discussion. No script, nothing from elsewhere."""
+"""Three plain HTML pages: all repositories, one repository, one discussion. No scripts, no external resources."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from urllib.parse import quote
 
 from starlette.responses import HTMLResponse, Response
 
-from paris.coordinator.hub.context import Call, timestamp
+from paris.coordinator.hub.access import find_repo
+from paris.coordinator.hub.context import Call
 from paris.coordinator.hub.discussions.threads import all_threads, events_of, get_thread
 from paris.coordinator.hub.names import check_number
 from paris.coordinator.hub.repositories.cards import derive_tags, read_card
-from paris.coordinator.hub.repositories.repos import TAG, Repo, find_repo, listing_at, may_read, repo_of, resolve
+from paris.coordinator.hub.repositories.repos import TAG, Repo, listing_at, may_read, repo_of, resolve
+from paris.coordinator.hub.timestamps import timestamp
 
 _MAX_FILES_SHOWN = 500
 _STYLE = (
@@ -32,7 +34,7 @@ def _page(title: str, body: str) -> Response:
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
-    """A table; the cells are HTML already."""
+    """A table of HTML cells."""
     if not rows:
         return "<p>None.</p>"
     top = "".join(f"<th>{cell}</th>" for cell in head)
@@ -49,7 +51,7 @@ def _tags(tags: list[str]) -> str:
 
 
 def get_index(call: Call) -> Response:
-    """The repositories that the reader may see."""
+    """GET /: the repositories that the user may see."""
     rows = call.reader.execute("SELECT * FROM repos ORDER BY kind, owner, name").fetchall()
     cells = []
     for repo in map(repo_of, rows):
@@ -65,7 +67,7 @@ def get_index(call: Call) -> Response:
 
 
 def get_repo_page(call: Call) -> Response:
-    """A repository's card as text, its tags, discussions and files."""
+    """GET {owner}/{name}: a repository's card as text, its tags, discussions and files."""
     repo = find_repo(call)
     commit = resolve(call.reader, repo, "main")
     listing = listing_at(call.reader, repo, commit)
@@ -99,25 +101,25 @@ def _threads(call: Call, repo: Repo) -> str:
 
 
 def get_thread_page(call: Call) -> Response:
-    """A discussion's events, oldest first."""
+    """GET discussions/{num}: a discussion's events, oldest first."""
     repo = find_repo(call)
     thread = get_thread(call.reader, repo, check_number(call.params["num"]))
     parts = [
         f"<p>{_link(call, repo.web_path, repo.full_name)}: {escape(thread.status)}, by {escape(thread.author)}</p>"
     ]
     for event in events_of(call.reader, repo, thread.num):
-        parts.append(f"<p>{escape(event['author']['name'])}, {event['createdAt']}</p><pre>{escape(_said(event))}</pre>")
+        parts.append(f"<p>{escape(event['author']['name'])}, {event['createdAt']}</p><pre>{escape(_text(event))}</pre>")
     return _page(f"#{thread.num} {thread.title}", "".join(parts))
 
 
-def _said(event: dict[str, Any]) -> str:
+def _text(event: dict[str, Any]) -> str:
     data = event["data"]
     match event["type"]:
         case "comment":
             return str(data["latest"]["raw"])
         case "status-change":
-            return f"set it to {data['status']}"
+            return f"changed the status to {data['status']}"
         case "commit":
             return f"pushed {data['oid']}: {data['subject']}"
         case _:
-            return f"renamed it to {data['to']}"
+            return f"changed the title to {data['to']}"
