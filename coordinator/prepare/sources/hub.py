@@ -85,8 +85,8 @@ class HubTree:
         Raises:
             SourceUnreachableError: The Hub refused, or did not answer after several tries.
         """
-        from huggingface_hub import constants, hf_hub_url
-        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_backoff
+        from huggingface_hub import hf_hub_url
+        from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
         source = self._source
         url = hf_hub_url(source.repo, path, repo_type="dataset", revision=self.commit, endpoint=source.endpoint)
@@ -94,10 +94,24 @@ class HubTree:
         if num_bytes is not None:
             headers["range"] = f"bytes={start}-{start + num_bytes - 1}"
         with source_errors(source):
-            timeout_s = constants.HF_HUB_DOWNLOAD_TIMEOUT
-            response = http_backoff("GET", url, headers=headers, timeout=timeout_s, base_wait_time=FIRST_WAIT_S)
+            response = _get(url, headers)
             hf_raise_for_status(response)
             return bytes(response.content)
+
+
+def _get(url: str, headers: dict[str, str]) -> Any:
+    """GET with the stock client's retries."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import http_backoff
+
+    timeout_s = constants.HF_HUB_DOWNLOAD_TIMEOUT
+    while True:
+        try:
+            return http_backoff("GET", url, headers=headers, timeout=timeout_s, base_wait_time=FIRST_WAIT_S)
+        except RuntimeError as error:
+            # A connection error in another thread closes the shared client between two lines of http_backoff.
+            if "client has been closed" not in str(error):
+                raise
 
 
 class _HubFile:
