@@ -36,11 +36,7 @@ class PromptRouterConfig(Settings):
 
 
 class PromptRouter(nn.Module):
-    """p(k | prompt): the mean of the text states through a small network.
-
-    Args:
-        config: Its shape.
-    """
+    """p(k | prompt): the mean of the text states through a small network."""
 
     def __init__(self, config: PromptRouterConfig) -> None:
         super().__init__()
@@ -49,15 +45,7 @@ class PromptRouter(nn.Module):
         self.head = nn.Linear(config.hidden_size, config.num_clusters)
 
     def forward(self, text: Tensor, text_mask: Tensor) -> Tensor:
-        """Classify prompts.
-
-        Args:
-            text: Text states `[B, L, E]`.
-            text_mask: True where a token counts, bool `[B, L]`.
-
-        Returns:
-            Logits `[B, K]`.
-        """
+        """Logits `[B, K]`, from text states `[B, L, E]` and their mask, bool `[B, L]`, True where a token counts."""
         return self.head(F.gelu(self.hidden(masked_mean(text, text_mask))))
 
 
@@ -152,11 +140,7 @@ def save_prompt_router(path: Path, model: PromptRouter) -> str:
 
 
 def load_prompt_router(path: Path, config: PromptRouterConfig) -> PromptRouter:
-    """Read a prompt router.
-
-    Raises:
-        CheckpointError: Missing, or not exactly the tensors of its configuration, or not finite.
-    """
+    """Read a prompt router; CheckpointError if the file is missing, another shape's, or not finite."""
     with torch.device("meta"):
         model = PromptRouter(config)
     model.load_state_dict(load_tensors(path, specs_of(model.state_dict())), assign=True)

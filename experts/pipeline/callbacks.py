@@ -16,13 +16,7 @@ INPUTS = ("latents", "weights")
 
 
 class Callbacks:
-    """One callback of one call; or none.
-
-    Args:
-        pipeline: The callback's first argument.
-        function: The callback.
-        inputs: Names of its tensors.
-    """
+    """One callback of one call, or none; made by `of`."""
 
     def __init__(self, pipeline: Any, function: Callable[..., Any] | None, inputs: Sequence[str]) -> None:
         self._pipeline, self._function, self._inputs = pipeline, function, tuple(inputs)
@@ -32,7 +26,7 @@ class Callbacks:
         """Check the arguments of a call, before anything is computed.
 
         Args:
-            pipeline: The pipeline.
+            pipeline: The callback's first argument.
             function: A function, a `PipelineCallback` of diffusers, which brings its own inputs, or None.
             inputs: Names out of `INPUTS`.
 
@@ -50,16 +44,10 @@ class Callbacks:
         return cls(pipeline, function, inputs)
 
     def __call__(self, step: int, timestep: Tensor, latents: Tensor, weights: Tensor) -> Tensor:
-        """Call the callback.
-
-        Args:
-            step: From 0.
-            timestep: Where it began, in [0, 1000].
-            latents: After it `[B, C, H, W]`.
-            weights: Of the experts in it `[B, K]`.
+        """Call the callback after a step that began at `timestep`, in [0, 1000].
 
         Returns:
-            The latents to continue from: these, or the callback's.
+            The latents to continue from `[B, C, H, W]`: those given, or the callback's.
 
         Raises:
             SamplingError: The callback returned no dictionary, or latents of another shape.

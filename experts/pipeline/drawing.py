@@ -58,7 +58,7 @@ def encode_prompts(
         device: Where the experts are.
 
     Raises:
-        SamplingError: No picture is asked for, or the negative prompts do not fit the prompts.
+        SamplingError: There is no picture to draw, or the negative prompts do not fit the prompts.
     """
     if not prompts or num_images < 1:
         raise SamplingError(f"{len(prompts)} prompts of {num_images} pictures each make no picture.")
@@ -91,7 +91,7 @@ def draw(
     negative: str | None = None,
     on_step: Callable[[Step], None] | None = None,
 ) -> np.ndarray:
-    """Draw pictures: those that `ParisPipeline` draws from the same seeds.
+    """Draw the pictures that `ParisPipeline` draws from the same seeds.
 
     Args:
         model: The model.
@@ -122,17 +122,10 @@ def draw(
 def initial_latents(
     generator: Generators, shape: tuple[int, ...], device: torch.device | str = "cpu"
 ) -> tuple[Tensor, torch.Generator | list[torch.Generator]]:
-    """Standard normal noise, and the generators that a stochastic sampler draws from after it.
+    """Standard normal noise of shape `(B, C, H, W)`, and the generators that later draws of the run come from.
 
-    A torch.Generator gives what it gives to every pipeline of diffusers; a seed what it gives to `sample`.
-
-    Args:
-        generator: See `Generators`.
-        shape: `(B, C, H, W)`.
-        device: Of the noise. It is drawn where the generators are: a seed means the same on every device.
-
-    Returns:
-        float32 `[B, C, H, W]`; one generator, or a list of B.
+    A torch.Generator gives what it gives to every pipeline of diffusers; a seed what it gives to `sample`. Noise is drawn
+    where the generators are, and then moved: a seed means the same on every device.
 
     Raises:
         SamplingError: There is not one generator a row.

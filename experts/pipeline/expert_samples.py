@@ -67,18 +67,13 @@ class ExpertSamples(Settings):
         return SamplingSettings.from_settings({**fields, "guidance": Guidance()})
 
     def shards(self, split: str, number: int) -> dict[str, range]:
-        """File, relative to the folder, and rows of each shard of one expert.
-
-        Args:
-            split: "train" or "heldout".
-            number: The expert.
-        """
+        """File, relative to the folder, and rows of each shard of one expert; `split` is "train" or "heldout"."""
         count, most = (self.counts if split == "train" else self.heldout)[number], self.rows_per_shard
         cuts = [range(first, min(first + most, count)) for first in range(0, count, most)]
         return {f"{split}/expert-{number:03d}/shard-{i:05d}.parquet": cut for i, cut in enumerate(cuts)}
 
     def rows(self, folder: Path) -> Drawn:
-        """What lies in a folder where all is drawn."""
+        """The rows of a complete folder."""
         found: list[list[ClusterData]] = []
         for split in _SPLITS:
             names = [list(self.shards(split, number)) for number in range(len(self.experts))]
@@ -87,14 +82,11 @@ class ExpertSamples(Settings):
 
 
 def read_samples(folder: Path) -> Drawn:
-    """Open what was drawn.
-
-    Args:
-        folder: Of a `SampleFolder`.
+    """Open the rows of a `SampleFolder`.
 
     Raises:
-        ShardError: Nothing was drawn there, or not all of it.
-        SettingsError: It was drawn by another version.
+        ShardError: There are none, or not all.
+        SettingsError: They were drawn by another version.
     """
     record = folder / _RECORD
     if not record.is_file():
@@ -109,28 +101,20 @@ def read_samples(folder: Path) -> Drawn:
 
 
 def in_proportion(cluster_rows: Sequence[int], mean: int) -> tuple[int, ...]:
-    """How many rows each expert draws, so that their shares are those of the clusters.
-
-    Args:
-        cluster_rows: Rows of each cluster; at least one in all.
-        mean: Rows of an expert on average.
-
-    Returns:
-        One an expert, at least 1 each; their sum is about `mean` times their number.
-    """
+    """Rows of each expert, in the proportions of the clusters' rows, `mean` on average and at least 1 each."""
     total, wanted = sum(cluster_rows), mean * len(cluster_rows)
     return tuple(max(1, round(wanted * rows / total)) for rows in cluster_rows)
 
 
 class SampleFolder:
-    """Draws what a request says, once.
+    """Draws the rows of a request, once.
 
     Args:
         folder: Made where it does not exist.
-        request: What is drawn.
+        request: All that decides the rows.
         experts: All, by number.
         encoder: The run's text encoder.
-        codec: Says what is stored of a row.
+        codec: Converts latents to stored rows.
         prompts: Prompts of each expert; none for the null prompt.
         device: Where the experts are.
     """
@@ -151,15 +135,12 @@ class SampleFolder:
         self._device = torch.device(device)
 
     def draw(self, on_rows: Callable[[int], None] = lambda _: None) -> Drawn:
-        """Draw what is missing.
-
-        Args:
-            on_rows: Told after each shard how many rows are there.
+        """Draw the missing shards; `on_rows` is called after each with the number of rows so far.
 
         Raises:
             SamplingError: An expert draws values that are not finite.
             CheckpointError: An expert cannot be read.
-            DiskFullError: No space; the shards that were there are as they were.
+            DiskFullError: No space; complete shards stay.
         """
         self._settle()
         done = 0
@@ -172,7 +153,7 @@ class SampleFolder:
         return self._request.rows(self._folder)
 
     def _settle(self) -> None:
-        """Begin the folder, or go on with it; what another request drew is removed."""
+        """Continue the folder if it has the same request; else remove its rows and start it."""
         record = self._folder / _RECORD
         wanted = json.dumps(self._request.to_settings(), indent=1).encode()
         if record.is_file() and record.read_bytes() == wanted:

@@ -27,27 +27,19 @@ class ParisPipelineOutput(BaseOutput):
 
 
 def check_output_type(output_type: str) -> None:
-    """Refuse an unknown output type before anything is computed.
-
-    Raises:
-        SamplingError: It is none of `OUTPUT_TYPES`.
-    """
+    """Raise SamplingError for an unknown output type, before anything is computed."""
     if output_type not in OUTPUT_TYPES:
         raise SamplingError(f"Unknown output_type {output_type!r}.", f"Choose one of {', '.join(OUTPUT_TYPES)}.")
 
 
 def as_output(pictures: np.ndarray, output_type: str) -> Any:
-    """Convert decoded pictures.
-
-    Args:
-        pictures: uint8 `[B, H, W, 3]`.
-        output_type: "pil", "np" or "pt".
+    """Convert decoded pictures, uint8 `[B, H, W, 3]`.
 
     Returns:
-        A list of PIL images; float32 `[B, H, W, 3]` in [0, 1]; or float32 `[B, 3, H, W]` in [0, 1].
+        "pil": a list of images; "np": float32 `[B, H, W, 3]` in [0, 1]; "pt": float32 `[B, 3, H, W]` in [0, 1].
 
     Raises:
-        SamplingError: Pillow is asked for and not installed.
+        SamplingError: Pillow is needed and not installed.
     """
     if output_type == "np":
         return pictures.astype(np.float32) / 255.0

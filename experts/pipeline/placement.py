@@ -13,12 +13,7 @@ BY_RESIDENCY = "Load with from_pretrained(..., max_resident_experts=2): the othe
 
 
 def refused(what: str, instead: str) -> Callable[..., NoReturn]:
-    """A method that raises.
-
-    Args:
-        what: The error's sentence.
-        instead: Its next step.
-    """
+    """A method that raises SamplingError with this sentence and next step."""
 
     def method(*_args: Any, **_kwargs: Any) -> NoReturn:
         raise SamplingError(what, instead)
@@ -28,12 +23,7 @@ def refused(what: str, instead: str) -> Callable[..., NoReturn]:
 
 
 def of_vae(name: str, what: str) -> Callable[[Any], None]:
-    """A method that calls the VAE's.
-
-    Args:
-        name: The VAE's method.
-        what: Its docstring.
-    """
+    """A method that calls the VAE's method of this name, with `what` as its docstring."""
 
     def method(pipeline: Any) -> None:
         if pipeline.vae is None:
@@ -45,11 +35,7 @@ def of_vae(name: str, what: str) -> Callable[[Any], None]:
 
 
 def device_and_dtype(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[torch.device | None, torch.dtype | None]:
-    """The device and the dtype that `to(...)` is given, None where it is not.
-
-    Args:
-        args: A device, a dtype, or both.
-        kwargs: `device=`, `dtype=`, and `silence_dtype_warnings=`, which is ignored.
+    """The device and the dtype among the arguments of `to(...)`, None where not given.
 
     Raises:
         SamplingError: Something else is given, or the same twice, or a dtype that is no floating type.

@@ -40,8 +40,8 @@ class SchedulerSolver:
         scheduler: The scheduler.
         times: Flow times of the steps, without the last 0, for a scheduler that takes them (as `sigmas`; its own shift
             then bends them). Others space the same number of steps by themselves.
-        num_patches: Tokens of a picture: what dynamic shifting goes by.
-        generator: Where a stochastic scheduler takes its noise from.
+        num_patches: Tokens of a picture, for dynamic shifting.
+        generator: Noise of a stochastic scheduler.
         device: Where the run is.
 
     Raises:
@@ -106,11 +106,7 @@ def steps_of(
 
 
 def check_scheduler(scheduler: Any) -> None:
-    """Refuse a scheduler that does not integrate a velocity on the straight path.
-
-    Raises:
-        SamplingError: It is of another kind; the message names its class.
-    """
+    """Raise SamplingError for a scheduler that does not integrate a velocity on the straight path."""
     name = type(scheduler).__name__
     if not hasattr(scheduler, "set_timesteps") or not hasattr(scheduler, "config"):
         raise SamplingError(f"{name} is no scheduler of diffusers.", _USE)
@@ -121,11 +117,7 @@ def check_scheduler(scheduler: Any) -> None:
 
 
 def save_scheduler(folder: Path, scheduler: Any) -> None:
-    """Write a scheduler's configuration into a model's folder, or remove the one that an earlier model left.
-
-    Args:
-        folder: A complete model's folder.
-        scheduler: A flow-match scheduler of diffusers, or None.
+    """Write a scheduler's configuration into a complete model's folder; without a scheduler, remove an earlier one.
 
     Raises:
         SamplingError: It is no flow-match scheduler; nothing is written.
@@ -140,10 +132,7 @@ def save_scheduler(folder: Path, scheduler: Any) -> None:
 
 
 def load_scheduler(folder: Path) -> Any:
-    """The scheduler that a model's folder names, or None.
-
-    Args:
-        folder: A model's folder.
+    """The scheduler of a model's folder, or None.
 
     Raises:
         LayoutError: The file names a class that is no flow-match scheduler of diffusers, or settings it does not take.

@@ -97,8 +97,8 @@ class ExpertBank(ExpertSource):
             layout: From `read_layout`.
             device: Where experts compute.
             dtype: What they compute in; the files may hold another.
-            max_resident_experts: How many are in the device's memory at once; None: all, loaded now.
-            keep: Where the others wait: "memory", the host's (page-locked for CUDA), or "disk", read each time. None:
+            max_resident_experts: Experts in the device's memory at once; None: all, loaded now.
+            keep: Where the others are: "memory", the host's (page-locked for CUDA), or "disk", read each time. None:
                 memory where the device has its own, disk where that would be the same memory (CPU, MPS).
 
         Raises:
@@ -154,7 +154,7 @@ class ExpertBank(ExpertSource):
         return self._stats
 
     def __getitem__(self, number: int) -> VelocityModel:
-        """Expert `number`, to be used until the next one is asked for; waits until it is resident.
+        """Expert `number`, until the next one is taken; waits until it is resident.
 
         Raises:
             CheckpointError: Its file has changed, cannot be read, or holds a value that is not finite.
@@ -176,7 +176,7 @@ class ExpertBank(ExpertSource):
         return self._velocities[number]
 
     def prefetch(self, number: int) -> None:
-        """Start to fetch an expert that will be asked for soon, and return at once.
+        """Start to fetch an expert that is needed soon, and return at once.
 
         No-op if it is resident, another fetch is under way, or the only slot is in use.
 
@@ -190,12 +190,7 @@ class ExpertBank(ExpertSource):
             self._begin(number)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
-        """Move all slots. With another dtype they are emptied: the files may be more precise than the old dtype.
-
-        Args:
-            device: Where experts compute from now on; None: as before.
-            dtype: What they compute in; None: as before.
-        """
+        """Move all slots; None: as before. Another dtype empties them: the files may be more precise."""
         self._settle()
         place = self._transfer.device if device is None else torch.device(device)
         if dtype is not None and dtype != self._transfer.dtype:

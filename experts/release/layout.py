@@ -62,9 +62,6 @@ def router_path(folder: Path) -> Path:
 def read_layout(folder: Path) -> Layout:
     """Read the config.json files of a folder, of ours or as published, and check that they fit together.
 
-    Args:
-        folder: A model's folder.
-
     Raises:
         LayoutError: A file or an expert's folder is missing, malformed, or contradicts another.
     """
@@ -98,8 +95,8 @@ def write_layout(
     """Write a model's folder, the root config.json last: a folder that has one is complete.
 
     Args:
-        folder: Where to; made where it does not exist.
-        layout: What it says. `text` and `codec` name their files inside `frozen`.
+        folder: Made where it does not exist.
+        layout: `text` and `codec` name their files inside `frozen`.
         experts: All, in order: models, or their safetensors files, which are copied.
         router: The router, or its file.
         frozen: The folder of the vocabulary, or of the text encoder and the VAE.
@@ -130,13 +127,7 @@ def write_layout(
 
 
 def load_expert(folder: Path, layout: Layout, number: int, dtype: torch.dtype = torch.float32) -> DiTExpert:
-    """One expert with its weights, on the CPU; for sampling: `as_velocity(expert, layout.objectives[number])`.
-
-    Args:
-        folder: A model's folder.
-        layout: From `read_layout`.
-        number: Which expert.
-        dtype: What to compute in; the file may hold another.
+    """One expert on the CPU, in this dtype; for sampling: `as_velocity(expert, layout.objectives[number])`.
 
     Raises:
         CheckpointError: The file has another model's names or shapes, or a value that is not finite.
@@ -145,7 +136,7 @@ def load_expert(folder: Path, layout: Layout, number: int, dtype: torch.dtype = 
 
 
 def load_router(folder: Path, layout: Layout, dtype: torch.dtype = torch.float32) -> Router:
-    """The router with its weights, on the CPU, ready to sample.
+    """The router on the CPU, ready to sample.
 
     Raises:
         LayoutError: The file is missing.

@@ -89,12 +89,7 @@ class Layout(Settings):
 
 
 def layout_of(root: Fields, experts: Sequence[Fields], router: Fields) -> Layout:
-    """The layout of a folder, from its config.json files.
-
-    Args:
-        root: config.json.
-        experts: expert_k/config.json, in order.
-        router: router/config.json.
+    """The layout of a folder, from its config.json, those of the experts in order, and that of the router.
 
     Raises:
         LayoutError: An expert is of a kind that is not known, or of another shape than the first.
@@ -187,11 +182,7 @@ def router_fields(config: RouterConfig) -> Fields:
 
 
 def router_config_of(fields: Fields) -> RouterConfig:
-    """The shape of a router, from its config.json.
-
-    Raises:
-        SettingsError: A field is missing or out of range.
-    """
+    """The shape of a router, from its config.json; SettingsError if a field is missing or out of range."""
     return RouterConfig.from_settings(_picked(fields, ("image_size", *_ROUTER)))
 
 

@@ -14,23 +14,13 @@ from paris.experts.sampling.routing import Routing
 
 
 def smallest_router(model: ModelConfig, num_experts: int) -> RouterConfig:
-    """The smallest router of a model: a folder must have one, also where there is one expert alone.
-
-    Args:
-        model: Whose pictures it reads.
-        num_experts: Experts that it tells apart.
-    """
+    """The smallest router of a model: a folder must have one, also where there is one expert alone."""
     size = {"image_size": model.image_size, "patch_size": model.image_size, "in_channels": model.in_channels}
     return RouterConfig(**size, hidden_size=4, num_layers=1, num_heads=1, num_clusters=num_experts)
 
 
 def single_layout(layout: Layout, name: str) -> Layout:
-    """The layout of one dense model in place of a model of several experts.
-
-    Args:
-        layout: Of the several: text, codec, shape, steps, solver and guidance stay.
-        name: What the one is called.
-    """
+    """The layout of one dense model in place of a model of several; steps, solver and guidance stay."""
     guidance = layout.sampling.guidance
     # Guidance at every n-th step paid for the ensemble's second expert; one model needs no second.
     every = 1 if guidance.away_from == "ensemble" else guidance.every
@@ -50,14 +40,12 @@ def write_single(folder: Path, layout: Layout, expert: DiTExpert | Path, frozen:
     """Write a model of one expert, with a tiny router that always gives it weight 1.
 
     Args:
-        folder: Where to; made where it does not exist.
+        folder: Made where it does not exist.
         layout: From `single_layout`.
         expert: The model or its safetensors file.
         frozen: The folder of text encoder and codec.
 
     Raises:
-        LayoutError: A file is missing in `frozen`.
-        CheckpointError: The file has not the names and shapes of the layout's model.
-        DiskFullError: No space; the folder has no root config.json then.
+        ExpertError: As `write_layout`.
     """
     write_layout(folder, layout, [expert], initial_router(layout.router, 0), frozen)

@@ -63,10 +63,7 @@ class Transfer:
     def fetch(self, number: int, slot: DiTExpert, after: torch.cuda.Event | None) -> float:
         """Runs in the bank's thread: read an expert into its slot, or into host memory where `place` does the rest.
 
-        Args:
-            number: Which expert.
-            slot: Filled where it lies on the CPU or a CUDA device.
-            after: From `work_so_far`; the slot is not written before.
+        The slot is not written before `after`, from `work_so_far`, is done.
 
         Returns:
             Seconds that it took.
@@ -90,11 +87,7 @@ class Transfer:
         return time.perf_counter() - begun
 
     def place(self, number: int, slot: DiTExpert) -> float:
-        """Runs in the caller's thread after `fetch`: copy to a device that only this thread may write to.
-
-        Returns:
-            Seconds that it took.
-        """
+        """Runs in the caller's thread after `fetch`: copy to a device that only it may write to; its seconds."""
         if self._direct or self._stream:
             return 0.0
         begun = time.perf_counter()

@@ -33,14 +33,14 @@ class ExpertSource(ABC):
 
     @abstractmethod
     def __getitem__(self, number: int, /) -> VelocityModel:
-        """The expert, ready to compute until another one is asked for."""
+        """The expert, ready to compute until another one is taken."""
 
     def prefetch(self, number: int, /) -> None:  # noqa: B027 - does nothing where all are in memory
-        """Start to fetch the expert that is asked for next, and return at once."""
+        """Start to fetch the expert that is needed next, and return at once."""
 
     @property
     def resident(self) -> Collection[int]:
-        """Numbers of the experts that need no fetching: all, unless a source says otherwise."""
+        """Numbers of the experts that need no fetching; all by default."""
         return self.keys()
 
     @property

@@ -64,11 +64,7 @@ class Guidance(Settings):
 
 
 class GuidanceRun:
-    """Guidance over one sampling run: when the negative velocity is due, and the last direction.
-
-    Args:
-        guidance: The rule.
-    """
+    """Guidance over one sampling run: when the negative velocity is due, and the last direction."""
 
     def __init__(self, guidance: Guidance) -> None:
         self._guidance = guidance
@@ -87,11 +83,7 @@ class GuidanceRun:
         return True
 
     def combine(self, with_text: Tensor, negative: Tensor | None) -> Tensor:
-        """The guided velocity.
-
-        Args:
-            with_text: Velocity given the text `[B, C, H, W]`.
-            negative: Velocity given the negative prompt `[B, C, H, W]`; None where `needs_negative` was False.
+        """The guided velocity `[B, C, H, W]` of the two; `negative` is None where `needs_negative` was False.
 
         Source: Ho and Salimans, arXiv 2207.12598, equation 6.
         """

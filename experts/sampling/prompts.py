@@ -53,10 +53,6 @@ class Prompts:
 class TextCache:
     """Keys and values of prompts and negative prompts, by expert.
 
-    Args:
-        text: The prompts.
-        negative: The negative prompts, one row for all or B; None without guidance.
-
     Raises:
         SamplingError: There are neither one nor B negative prompts.
     """
@@ -73,14 +69,7 @@ class TextCache:
         self._kept: dict[int, TextContext] = {}
 
     def context(self, number: int, model: VelocityModel, rows: Tensor | slice, side: Side = "text") -> TextContext:
-        """Keys and values of some rows, `[R]`, or `[2 R]` of both sides.
-
-        Args:
-            number: The expert's.
-            model: The expert.
-            rows: Row numbers `[R]`, or a slice of all.
-            side: Which prompts.
-        """
+        """Keys and values `[R]` of an expert's rows, or `[2 R]` of both sides; `rows` are numbers `[R]`, or a slice."""
         whole = self._whole(number, model)
         is_all = isinstance(rows, slice) and rows == slice(0, self._num_rows)
         if side == "text":

@@ -72,7 +72,7 @@ class Routing(Settings):
         """The name from which `named` makes this rule, but for its numbers.
 
         Raises:
-            SettingsError: No name says how many experts a row uses.
+            SettingsError: There is none: ancestral, with more than one expert.
         """
         if self.ancestral and self.max_experts != 1:
             raise SettingsError(f"Ancestral routing with max_experts = {self.max_experts} has no name.")
@@ -91,8 +91,8 @@ class Routing(Settings):
         Returns:
             float32 `[B, K]`; rows sum to one, and are zero for experts not chosen.
 
-        Source: arXiv 2510.03434 (top-1, top-2, full); arXiv 2501.05450, equation 7 (the posterior, renormalised over
-        the chosen) and table 1 (threshold). `sure_above` is ours.
+        Source: arXiv 2510.03434 (top-1, top-2, full); arXiv 2501.05450, equation 7 and table 1 (threshold). Ours:
+        `sure_above`.
         """
         probabilities = (logits.float() / self.temperature).softmax(dim=1)
         at_most = min(self.max_experts or logits.shape[1], logits.shape[1])
@@ -134,12 +134,7 @@ class Assignment(NamedTuple):
 
     @classmethod
     def of(cls, numbers: Sequence[int], weights: Tensor, device: torch.device) -> Self:
-        """The experts that have a weight.
-
-        Args:
-            numbers: Numbers of the experts at hand.
-            weights: `[B, K]`.
-            device: Of the result.
+        """The experts that have a weight, of those with these numbers; weights are `[B, K]` on any device.
 
         Raises:
             SamplingError: A row has no expert: the weights are not finite.
@@ -156,11 +151,7 @@ class Assignment(NamedTuple):
 
 
 class CachedRouter:
-    """A router within one sampling run: counts its calls, and answers the point that it saw last from memory.
-
-    Args:
-        router: The router.
-    """
+    """A router within one sampling run: counts its calls, and answers the point that it saw last from memory."""
 
     def __init__(self, router: RouterModel) -> None:
         self._router = router
@@ -217,9 +208,8 @@ class RoutingRun:
     Args:
         routing: The rule.
         posterior: Of the experts at hand.
-        log_prior: `log p(k | prompt)` `[B, K]`, which ancestral routing draws from; None: the router's answer at the
-            first step, which sees noise.
-        uniforms: In [0, 1), one a row `[B]`; for ancestral routing.
+        log_prior: `log p(k | prompt)` `[B, K]`, for ancestral routing; None: the router's answer to pure noise.
+        uniforms: In [0, 1), one a row `[B]`, for ancestral routing.
     """
 
     def __init__(

@@ -104,15 +104,7 @@ def integrate(field: VelocityField, x: Tensor, times: Sequence[float], solver: S
 
 
 def initial_noise(seeds: Sequence[int | torch.Generator], shape: tuple[int, ...]) -> Tensor:
-    """Standard normal noise on the CPU, each row from its own seed.
-
-    Args:
-        seeds: An integer, or a generator that is then drawn from, a row.
-        shape: Of one row.
-
-    Returns:
-        float32 `[B, *shape]`.
-    """
+    """Standard normal noise, a row of this shape from each seed or generator: float32 `[B, *shape]`, on the CPU."""
     rows = [torch.randn(shape, generator=one, device=one.device).cpu() for one in generators_of(seeds)]
     return torch.stack(rows)
 
@@ -129,21 +121,13 @@ def uniforms_of(generators: Sequence[torch.Generator]) -> Tensor:
 
 
 def check_seeds(seeds: Sequence[int | torch.Generator], num_rows: int) -> None:
-    """Refuse anything but one seed a row.
-
-    Raises:
-        SamplingError: Others are given, or there is no row.
-    """
+    """Raise SamplingError unless there is one seed a row, and a row."""
     if not len(seeds) or len(seeds) != num_rows:
         raise SamplingError(f"There are {len(seeds)} seeds for {num_rows} rows of text.", "Give one seed a picture.")
 
 
 def check_latents(latents: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """The latents, if they have the shape `[B, C, H, W]`.
-
-    Raises:
-        SamplingError: They have another.
-    """
+    """The latents; SamplingError unless their shape is this one, `[B, C, H, W]`."""
     if tuple(latents.shape) != shape:
         raise SamplingError(f"The latents have shape {list(latents.shape)}, {list(shape)} is needed.")
     return latents

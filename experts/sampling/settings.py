@@ -71,11 +71,7 @@ class SamplingSettings(Settings):
         return nested
 
     def to_settings(self) -> dict[str, Any]:
-        """The fields on disk.
-
-        Raises:
-            SettingsError: The routing has no name.
-        """
+        """The fields on disk; SettingsError if the routing has no name."""
         guidance, routing = self.guidance.to_settings(), self.routing.to_settings()
         usual = Routing.named(self.routing.name)
         threshold = None if self.routing.threshold == usual.threshold else self.routing.threshold
@@ -105,14 +101,14 @@ class SamplingSettings(Settings):
         routing_threshold: float | None = None,
         solver: str | None = None,
     ) -> Self:
-        """These settings, where a call does not ask for others.
+        """These settings, with the arguments that are not None in place of their own.
 
         Args:
-            num_steps: None, here and below: as these settings say.
+            num_steps: Steps, from 1.
             guidance_scale: 1 is no guidance. Its interval and the rest stay.
             routing: A rule, or the name of one. A name brings a rule of its own: nothing of these settings' remains.
-            max_experts: Experts a row uses at most, in place of the rule's.
-            routing_threshold: Experts less probable than this are left out, in place of the rule's.
+            max_experts: In place of the rule's.
+            routing_threshold: In place of the rule's.
             solver: A name of `solvers.SOLVERS`.
 
         Raises:
@@ -132,12 +128,11 @@ class SamplingSettings(Settings):
 
 
 def default_sampling(*, has_prompt_router: bool) -> SamplingSettings:
-    """What a model that says nothing of sampling is sampled with.
+    """The settings of a model whose config.json has none.
 
-    Args:
-        has_prompt_router: Whether p(k | prompt) is known before there is a picture. Then routing is ancestral, and
-            guidance leads away from the ensemble at every second step: of what costs no more than a single model,
-            nearest to the data on two of three data sets (docs/quality.md). Else top-2, as in the paper.
+    With a prompt router, p(k | prompt) is known before there is a picture. Routing is then ancestral, and guidance
+    leads away from the ensemble at every second step: of what costs no more than a single model, nearest to the data
+    on two of three data sets (docs/quality.md). Else top-2, as in the paper.
     """
     if not has_prompt_router:
         return SamplingSettings()

@@ -25,15 +25,7 @@ class Solver(Protocol):
     """Makes the steps of one sampling run; it may remember the earlier ones."""
 
     def step(self, x: Tensor, t: float, t_next: float, velocity: Tensor, at: Velocity) -> Tensor:
-        """The picture at `t_next`.
-
-        Args:
-            x: The picture at t `[B, ...]`.
-            t: Flow time in (0, 1].
-            t_next: Flow time in [0, t).
-            velocity: `v(x, t)`.
-            at: `v` at any other point.
-        """
+        """The picture at `t_next`, in [0, t), from `x` at `t`, in (0, 1], and its velocity; `at` gives others."""
 
 
 class Euler:
@@ -131,9 +123,7 @@ def new_solver(name: str) -> Solver:
 def flow_times(num_steps: int, shift: float = 1.0) -> list[float]:
     """`num_steps + 1` flow times from 1 to 0.
 
-    Args:
-        num_steps: Steps, at least 1.
-        shift: 1 for equal steps; above 1, shorter steps near noise: `t' = s t / (1 + (s - 1) t)`.
+    A shift s above 1 makes shorter steps near noise: `t' = s t / (1 + (s - 1) t)`.
 
     Raises:
         SamplingError: No step, or a shift that is not above zero.

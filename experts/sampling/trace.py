@@ -83,11 +83,7 @@ class RoutingTrace:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read the text of `to_json`.
-
-        Raises:
-            SamplingError: The text is not a trace.
-        """
+        """Read the text of `to_json`; SamplingError if it is none."""
         try:
             fields = json.loads(text)
             weights = torch.tensor(fields["weights"], dtype=torch.float32)
@@ -118,11 +114,7 @@ class TraceRecorder:
         self._weights.append(weights.detach())
 
     def trace(self) -> RoutingTrace:
-        """The trace so far.
-
-        Raises:
-            SamplingError: It has no step.
-        """
+        """The trace so far; SamplingError if it has no step."""
         if not self._weights:
             raise SamplingError("No step was taken, there is nothing to trace.")
         weights = torch.stack(self._weights).float().cpu()
@@ -141,8 +133,8 @@ def plot_routing(
     """Plot a panel a picture: the weights of its experts as stacked areas over flow time, noise on the left.
 
     Args:
-        trace: From a sampling run. Of more than `MAX_PANELS` pictures the first are plotted.
-        path: The file to write; its suffix says the format (.png, .svg, .pdf).
+        trace: The first `MAX_PANELS` pictures of it are plotted.
+        path: The file to write; its suffix sets the format (.png, .svg, .pdf).
         titles: One a picture, such as its prompt.
         pictures: One a picture, shown beside its panel: PIL images or arrays `[H, W, 3]`.
         columns: Panels beside each other.
@@ -182,14 +174,7 @@ def plot_routing(
 
 
 def check_plot(path: Path) -> None:
-    """Refuse a file that `plot_routing` could not write, before anything is computed for it.
-
-    Args:
-        path: The file that a plot is wanted in.
-
-    Raises:
-        SamplingError: matplotlib is not installed, or does not write this format.
-    """
+    """Raise SamplingError if matplotlib is not installed or does not write this format, before anything is computed."""
     try:
         # Not pyplot: no window is ever opened, nothing is kept.
         from matplotlib.backends.backend_agg import FigureCanvasAgg
