@@ -124,8 +124,8 @@ def initial_latents(
 ) -> tuple[Tensor, torch.Generator | list[torch.Generator]]:
     """Standard normal noise of shape `(B, C, H, W)`, and the generators that later draws of the run come from.
 
-    A torch.Generator gives what it gives to every pipeline of diffusers; a seed what it gives to `sample`. Noise is drawn
-    where the generators are, and then moved: a seed means the same on every device.
+    A torch.Generator gives what it gives to every pipeline of diffusers; a seed what it gives to `sample`. Noise is
+    drawn where the generators are, and then moved: a seed means the same on every device.
 
     Raises:
         SamplingError: There is not one generator a row.
