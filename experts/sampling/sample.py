@@ -61,7 +61,7 @@ def sample(
             CPU generators, which are then drawn from.
         settings: Steps, solver, guidance, routing.
         latents: Noise to start from, `[B, C, H, W]`, in place of what the seeds would draw.
-        on_step: Called after each step; an exception ends the sampling.
+        on_step: Called after each step, which it may change; an exception ends the sampling.
 
     Returns:
         float32 `[B, C, H, W]`, on the device of the prompts.
@@ -79,9 +79,9 @@ def sample(
     uniforms = uniforms_of(generators) if settings.needs_uniforms else None
     field = VelocityField(model, prompts, settings.guidance, settings.routing, uniforms)
     for step in integrate(field, x.to(prompts.states.device), times, solver):
-        x = step.x
         if on_step is not None:
             on_step(step)
+        x = step.x
     return x
 
 

@@ -34,7 +34,7 @@ def test_losses_by_row_average_to_the_loss():
 
 
 def test_the_best_velocity_of_gaussian_data_is_what_regression_on_the_path_finds():
-    # x0 ~ N(m, s^2): least squares of noise - x0 on x_t must give the closed form used in test_sampler.py.
+    # x0 ~ N(m, s^2): least squares of noise - x0 on x_t must give the closed form used in test_sample.py.
     m, s, t = 0.7, 0.4, 0.6
     generator = torch.Generator().manual_seed(0)
     x0 = m + s * torch.randn(400_000, 1, generator=generator, dtype=torch.float64)

@@ -165,6 +165,19 @@ def test_steps_are_told_in_order_down_to_zero_and_an_error_in_them_ends_the_samp
         draw([gaussian(0.0, 0.5)], None, text(2), [0, 1], on_step=stop)
 
 
+def test_a_picture_that_is_changed_on_the_way_is_what_the_run_continues_from():
+    def half(step):
+        if step.number == 1:
+            step.x = torch.full_like(step.x, 0.5)
+
+    expert = gaussian(0.0, 0.5)
+    ended_there = draw([expert], None, text(2), [0, 1], num_steps=2, on_step=half)
+    assert torch.equal(ended_there, torch.full((2, 2, 3, 3), 0.5))
+    went_on = draw([expert], None, text(2), [0, 1], num_steps=4, on_step=half)
+    assert not torch.equal(went_on, ended_there)
+    assert torch.equal(went_on[0], went_on[1])
+
+
 def test_latents_take_the_place_of_what_the_seeds_would_draw():
     expert, noise = gaussian(0.2, 0.5), initial_noise(range(3), (2, 3, 3))
     drawn = draw([expert], None, text(3), range(3), num_steps=3)
