@@ -16,10 +16,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from paris.node.join.joining import Request, running_node
+from paris.node.join.joining import Request, running_agent
 from paris.node.retry import StopSignal
+from paris.node.view import EventKind
 from paris.node.work.agent import Agent
-from paris.node.work.training_stage import accept, in_order, start_fetch
+from paris.node.work.data import in_order
 from paris.node.work.unit_work import UnitWork
 
 _LEASE_TIMEOUT_S = 300.0
@@ -33,8 +34,8 @@ class _Fetched:
         self.fields: dict[str, Any] = {}
         self.is_there = threading.Event()
 
-    def event(self, name: str, /, **fields: Any) -> None:
-        if name == "fetched":
+    def event(self, kind: EventKind, /, **fields: Any) -> None:
+        if kind is EventKind.FETCHED:
             self.fields = fields
             self.is_there.set()
 
@@ -46,13 +47,16 @@ class _Walker:
     """Stands for the trainer: goes through the rows of the first epoch at a pace.
 
     Args:
-        work: The unit; its fetch is told how far the walk is.
+        agent: Gives the run and the cache.
+        work: The unit; its fetch learns how far the walk is.
         rows_per_s: The pace.
     """
 
-    def __init__(self, work: UnitWork, rows_per_s: float) -> None:
-        shards, _ = in_order(work)
-        size = int(work.node.spec.training["window_shards"])
+    def __init__(self, agent: Agent, work: UnitWork, rows_per_s: float) -> None:
+        spec = agent.session.spec
+        shards, _ = in_order(spec, work.unit)
+        size = int(spec.training["window_shards"])
+        self._cache = agent.data.cache
         self._windows = [shards[i : i + size] for i in range(0, len(shards), size)]
         self._work, self._rows_per_s = work, rows_per_s
         self._window, self._rows, self._rows_before = 0, 0.0, 0
@@ -67,7 +71,7 @@ class _Walker:
         if self._window == len(self._windows):
             return
         shards = self._windows[self._window]
-        if not all(self._work.node.cache.file(shard.sha256).exists() for shard in shards):
+        if not all(self._cache.file(shard.sha256).exists() for shard in shards):
             self.stalled_s += passed_s if self.first_step_s is not None else 0.0
             return
         if self.first_step_s is None:
@@ -81,20 +85,20 @@ class _Walker:
 
 
 def main() -> int:
-    """Join, wait for the word, fetch, serve."""
+    """Join, wait for the start line, fetch, serve."""
     run, home, rows_per_s = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3])
     view = _Fetched()
-    with running_node(Request(run, home, None, {}), view, StopSignal()) as node:
-        found = Agent(node).wait_for_lease(_LEASE_TIMEOUT_S)
-        if found is None:
+    with running_agent(Request(run, home, None, {}), view, StopSignal()) as agent:
+        leased = agent.wait_for_lease(_LEASE_TIMEOUT_S)
+        if leased is None:
             return 1
-        work = UnitWork(node, *found)
-        accept(work)
+        work = agent.unit_work(*leased)
+        work.accept()
         print(json.dumps({"ready": True}), flush=True)
         sys.stdin.readline()
-        walker = _Walker(work, rows_per_s)
+        walker = _Walker(agent, work, rows_per_s)
         began = time.monotonic()
-        start_fetch(work)
+        work.start_fetch()
         while not view.is_there.wait(_LOOK_S):
             walker.walk()
             work.check()

@@ -85,13 +85,12 @@ def leave(run: RunArgument, home: HomeOption = None, run_id: RunIdOption = None)
 
     view = make_view(as_json=False)
     with _clear_errors(view):
-        from paris.node.join.joining import Request, running_node
+        from paris.node.join.joining import Request, running_agent
         from paris.node.retry import StopSignal
         from paris.node.view import EventKind
-        from paris.node.work.agent import give_back
 
-        with running_node(Request(run, _home(home), run_id, {}), view, StopSignal()) as node:
-            view.event(EventKind.DONE, text=f"Left; {give_back(node)} unfinished tasks were given back.")
+        with running_agent(Request(run, _home(home), run_id, {}), view, StopSignal()) as agent:
+            view.event(EventKind.DONE, text=f"Left; {agent.give_back()} unfinished tasks were given back.")
 
 
 @app.command()

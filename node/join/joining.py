@@ -1,8 +1,9 @@
-"""From the command line to a running node: identity, RUN, machine, Hub, peer; and back to nothing at the end."""
+"""From the command line to a running agent: identity, RUN, DHT, machine, Hub; all of it is stopped at the end."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 from collections.abc import Iterator, Mapping
@@ -21,27 +22,31 @@ from paris.node.machine.config import NodeConfig, load_config
 from paris.node.machine.hardware import detect
 from paris.node.machine.home import Home
 from paris.node.machine.lock import home_lock
+from paris.node.machine.machine import Machine
 from paris.node.retry import StopSignal
 from paris.node.sharing.sharing import Sharing
 from paris.node.swarm.announcer import Announcer
 from paris.node.swarm.connection import Swarm, peer_starter
+from paris.node.swarm.session import RunSession
 from paris.node.view import EventKind, View
 from paris.node.work.agent import Agent
-from paris.node.work.node import Node
+from paris.node.work.data import DataSources
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import DaemonError, NoPeersError, UnreachableError, VersionError
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
+from paris.protocol.logs import log_to_file
 from paris.protocol.records import RunSpec
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
 from paris.protocol.version import SOFTWARE_VERSION
 
+_logger = logging.getLogger(__name__)
 _SEARCH_TRIES = 5
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for on the command line."""
+    """What the command line asks for."""
 
     run: str
     home: Path
@@ -54,11 +59,10 @@ def join(request: Request, view: View, *, max_tasks: int | None, task_wait_s: fl
     """Join a run and work for it.
 
     Raises:
-        ParisError: Whatever ends the node before the run is complete.
+        ParisError: The node ended before the run was complete.
     """
     stop = StopSignal()
-    with stopping(stop) as received, running_node(request, view, stop) as node:
-        agent = Agent(node)
+    with stopping(stop) as received, running_agent(request, view, stop) as agent:
         try:
             agent.run(max_tasks=max_tasks, task_wait_s=task_wait_s)
         except StoppedError:
@@ -69,71 +73,78 @@ def join(request: Request, view: View, *, max_tasks: int | None, task_wait_s: fl
 
 
 @contextlib.contextmanager
-def running_node(request: Request, view: View, stop: StopSignal) -> Iterator[Node]:
-    """A node whose peer and announcer run, under the home's lock; all of it is stopped at the end.
+def running_agent(request: Request, view: View, stop: StopSignal) -> Iterator[Agent]:
+    """An agent whose DHT peer and announcer run, under the home's lock.
 
     Raises:
         IdentityError: Another node uses this home.
-        NoPeersError: No peer answered, and there is no unfinished work to go on with alone.
-        ParisError: RUN cannot be resolved, or a setting does not hold.
+        NoPeersError: No peer answered, and there is no unfinished work to continue without the DHT.
+        ParisError: RUN cannot be resolved, or a setting is invalid.
     """
     home = Home(request.home)
     with home_lock(home.path):
+        log_to_file(home.log)
+        _logger.info("paris-node %s, RUN %s", SOFTWARE_VERSION, request.run)
         config = load_config(home.path, os.environ, request.flags)
         identity = Identity.load_or_create(home.identity)
         token = hub_token(home.path, config, os.environ, config.hub_endpoint or PUBLIC_ENDPOINT)
         address = resolve(request.run, home=home, config=config, run_id=request.run_id, token=token)
-        run, swarm = _enter(address, home, config, view)
+        run, swarm = _connect(address, home, config, view)
         try:
-            sealer = Sealer(identity, run.run_id)
-            with _announcing(swarm, sealer, run) as announcer:
-                yield _assemble(home, config, identity, sealer, run, swarm, announcer, view, stop)
+            machine = Machine(home, config, detect(config, home.path))
+            with _session(identity, config, run, swarm) as session:
+                data = _data_sources(session, identity, machine)
+                _show_joined(session, machine, view)
+                yield Agent(session, data, machine, view, stop)
         finally:
             swarm.close()
 
 
-def _assemble(
-    home: Home,
-    config: NodeConfig,
-    identity: Identity,
-    sealer: Sealer,
-    run: Envelope[RunSpec],
-    swarm: Swarm,
-    announcer: Announcer,
-    view: View,
-    stop: StopSignal,
-) -> Node:
-    hardware = detect(config, home.path)
-    endpoint = config.hub_endpoint or run.payload.hub_endpoint
+@contextlib.contextmanager
+def _session(identity: Identity, config: NodeConfig, run: Envelope[RunSpec], swarm: Swarm) -> Iterator[RunSession]:
+    """A session whose announcer runs."""
+    sealer = Sealer(identity, run.run_id)
     name = config.name or f"volunteer-{identity.public_key[:6]}"
+    announcer = Announcer(swarm, sealer, run.payload.heartbeat_every_s)
+    announcer.start()
+    try:
+        yield RunSession(run, name, sealer, swarm, announcer)
+    finally:
+        announcer.stop()
+
+
+def _data_sources(session: RunSession, identity: Identity, machine: Machine) -> DataSources:
+    home, config = machine.home, machine.config
+    endpoint = config.hub_endpoint or session.spec.hub_endpoint
     token = hub_token(home.path, config, os.environ, endpoint) or own_token(identity, endpoint)
-    hub = Hub(endpoint, token)
     cache = Cache(home.cache, config.cache_limit_bytes)
-    view.event(
-        EventKind.JOINED,
-        run_id=run.run_id,
-        name=name,
-        hardware=hardware.label,
-        device=hardware.device,
-        identity=identity.public_key,
-    )
     sharing = None
     if config.share_shards:
         sharing = Sharing(
-            swarm=swarm,
+            swarm=session.swarm,
             identity=identity,
-            run_id=run.run_id,
+            run_id=session.run_id,
             cache=cache,
-            announcer=announcer,
+            announcer=session.announcer,
             upload=Bandwidth(config.upload_bytes_per_s),
             max_uploads=config.max_uploads,
         )
-    download = Bandwidth(config.download_bytes_per_s)
-    return Node(home, config, sealer, name, hardware, run, hub, cache, swarm, announcer, view, stop, download, sharing)
+    return DataSources(Hub(endpoint, token), cache, Bandwidth(config.download_bytes_per_s), sharing)
 
 
-def _enter(address: Address, home: Home, config: NodeConfig, view: View) -> tuple[Envelope[RunSpec], Swarm]:
-    """Connect, and read the newest RunSpec; without any peer, go on alone if there is work to go on with."""
+def _show_joined(session: RunSession, machine: Machine, view: View) -> None:
+    view.event(
+        EventKind.JOINED,
+        run_id=session.run_id,
+        name=session.name,
+        hardware=machine.hardware.label,
+        device=machine.hardware.device,
+        identity=session.public_key,
+    )
+
+
+def _connect(address: Address, home: Home, config: NodeConfig, view: View) -> tuple[Envelope[RunSpec], Swarm]:
+    """Connect and read the newest RunSpec; without any peer, continue alone if there is unfinished work."""
     spec = address.spec
     if spec is not None:
         spec = remember(home, spec)
@@ -147,9 +158,10 @@ def _enter(address: Address, home: Home, config: NodeConfig, view: View) -> tupl
     )
     try:
         swarm.connect()
-    except (NoPeersError, UnreachableError, DaemonError):
+    except (NoPeersError, UnreachableError, DaemonError) as error:
         if spec is None or home.unfinished(address.run_id) is None:
             raise
+        _logger.info("Continuing without the DHT: %s", error)
         view.event(EventKind.DHT, is_up=False, text="No peer answers; going on alone with the unfinished task.")
         return spec, swarm
     try:
@@ -160,39 +172,29 @@ def _enter(address: Address, home: Home, config: NodeConfig, view: View) -> tupl
 
 
 def _read_run(swarm: Swarm, address: Address, home: Home, spec: Envelope[RunSpec] | None) -> Envelope[RunSpec]:
-    """The newest of what was given, what was kept, and what the DHT has.
+    """The newest RunSpec: the given one, the saved one, or the DHT's.
 
     Raises:
-        UnknownRunError: Neither a file nor the DHT knows the run.
+        UnknownRunError: Neither a file nor the DHT has one.
     """
-    found: list[Envelope[RunSpec]] = []
+    published: list[Envelope[RunSpec]] = []
     for _ in range(_SEARCH_TRIES if spec is None else 1):
-        found = cast(list[Envelope[RunSpec]], swarm.read("run"))
-        if found:
+        published = cast(list[Envelope[RunSpec]], swarm.read("run"))
+        if published:
             break
-    if spec is None or found:
-        spec = remember(home, newest(found, address.run_id))
+    if spec is None or published:
+        spec = remember(home, newest(published, address.run_id))
     require_new_enough(spec.payload)
     swarm.num_buckets = spec.payload.num_buckets
     swarm.initial_peers = tuple(dict.fromkeys((*spec.payload.initial_peers, *address.initial_peers)))
     return spec
 
 
-@contextlib.contextmanager
-def _announcing(swarm: Swarm, sealer: Sealer, run: Envelope[RunSpec]) -> Iterator[Announcer]:
-    announcer = Announcer(swarm, sealer, run.payload.heartbeat_every_s)
-    announcer.start()
-    try:
-        yield announcer
-    finally:
-        announcer.stop()
-
-
 def require_new_enough(spec: RunSpec) -> None:
-    """Refuse a run that asks for a newer node.
+    """Refuse a run that needs a newer node.
 
     Raises:
-        VersionError: This side must update.
+        VersionError: This node must be updated.
     """
     if _version(SOFTWARE_VERSION) < _version(spec.min_node_version):
         raise VersionError(

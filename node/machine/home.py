@@ -2,6 +2,7 @@
 
 home/
     identity.key  config.toml  hub_token  lock
+    logs/node.log                       what the node did, tracebacks included; rotated
     cache/<sha256>                      downloaded files by content
     runs/<run_id>/run.json              the newest signed RunSpec seen
     runs/<run_id>/coordinator.pub       the run's key, pinned at the first join
@@ -32,6 +33,7 @@ class Home:
         self.path = path
         self.identity = path / "identity.key"
         self.cache = path / "cache"
+        self.log = path / "logs" / "node.log"
 
     def run_folder(self, run_id: str) -> Path:
         """Where a run's files live.

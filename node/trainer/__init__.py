@@ -1,6 +1,11 @@
-"""The process that trains: torch, and no network.
+"""The trainer: a process with torch and without network.
 
-process.py     The trainer: torch, and no network. A process of its own: `python -m paris.node.trainer.process`
-supervisor.py  Starts the trainer, listens to it, and starts it again when it dies
-task.py        From the agent's order to a training: the only place where the trainer meets paris.experts
+process.py     the process: `python -m paris.node.trainer.process`
+task.py        from the order to a training; the only file that imports paris.experts
+order.py       what the agent sends
+events.py      what the trainer sends
+supervisor.py  starts the process, and restarts it when it dies
 """
+
+PROCESS_MODULE = "paris.node.trainer.process"
+"""Run by name, in a process of its own."""

@@ -1,11 +1,11 @@
-"""The trainer: torch, and no network. A process of its own: `python -m paris.node.trainer.process`.
+"""The trainer's process: torch, and no network.
 
-    agent -> stdin     one JSON line: the order (see `training_process.Order`); later {"stop": true}
-    trainer -> stdout  one JSON line an event: ready, progress, finished, stopped, error
-    trainer -> stderr  everything else, which the agent writes to trainer.log
+    agent -> stdin     one JSON line: the order (`order.py`); later {"stop": true}
+    trainer -> stdout  one JSON line an event (`events.py`)
+    trainer -> stderr  everything else, into trainer.log
 
-End of stdin means that the agent is gone: the trainer ends at once. It forbids itself every internet socket before
-anything of a run is loaded, and reports what was refused: that is how "nothing passes between experts" is enforced.
+End of stdin means that the agent is gone: the trainer ends at once. It forbids itself every internet socket before it
+loads anything of a run, and reports how many it refused: so nothing passes between experts.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ import signal
 import sys
 import threading
 from typing import IO, Any
+
+from paris.node.trainer.events import TrainerEvent
 
 _FORBIDDEN = (
     "socket.connect",
@@ -31,14 +33,14 @@ _AGENT_IS_GONE = 3
 
 
 class Wire:
-    """The way to the agent: standard output, kept clear of anybody's prints."""
+    """Events to the agent: the original standard output, which no library prints to."""
 
     def __init__(self) -> None:
         self._out: IO[str] = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
         os.dup2(2, 1)  # a library's print must not break the line protocol
         self._lock = threading.Lock()
 
-    def send(self, event: str, **fields: Any) -> None:
+    def send(self, event: TrainerEvent, **fields: Any) -> None:
         """Send one event."""
         with self._lock:
             self._out.write(json.dumps({"event": event, **fields}, allow_nan=False) + "\n")
@@ -46,13 +48,13 @@ class Wire:
 
 
 class NetworkGuard:
-    """Refuses internet sockets in this process, whoever asks for one."""
+    """Refuses internet sockets to all code of this process."""
 
     def __init__(self) -> None:
         self.num_refused = 0
 
     def install(self) -> None:
-        """Begin; there is no way back."""
+        """Start refusing; cannot be undone."""
         sys.addaudithook(self._hook)
 
     def _hook(self, event: str, args: tuple[Any, ...]) -> None:
@@ -66,8 +68,8 @@ class NetworkGuard:
             raise PermissionError(f"The trainer may not use the network ({event}).")
 
 
-class StopWish:
-    """Listens to standard input: a stop line, or its end."""
+class StopListener:
+    """Reads standard input: a stop line, or its end."""
 
     def __init__(self, lines: IO[str]) -> None:
         self._lines = lines
@@ -94,7 +96,7 @@ def main() -> int:
     order = json.loads(sys.stdin.readline() or "{}")
     if not order:
         return _AGENT_IS_GONE
-    stop = StopWish(sys.stdin)
+    stop = StopListener(sys.stdin)
     stop.listen()
     _die_with_parent()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -105,22 +107,22 @@ def main() -> int:
     guard.install()
     try:
         _train(order, wire, stop, guard)
-    except Exception as error:  # the supervising edge: whatever went wrong is told to the agent, then known to all
+    except Exception as error:  # the process's edge: the agent raises it
         _report(error, wire)
         return 1
     return 0
 
 
-def _train(order: dict[str, Any], wire: Wire, stop: StopWish, guard: NetworkGuard) -> None:
+def _train(order: dict[str, Any], wire: Wire, stop: StopListener, guard: NetworkGuard) -> None:
     from paris.node.trainer.task import device_of, finished_fields, make_training
 
     device = device_of(order["device"])
     training = make_training(order, device, stop.is_set)
-    wire.send("ready", device=device, threads=order["threads"])
+    wire.send(TrainerEvent.READY, device=device, threads=order["threads"])
 
     def report(progress: Any) -> None:
         wire.send(
-            "progress",
+            TrainerEvent.PROGRESS,
             step=progress.step,
             loss=progress.loss,
             steps_per_s=progress.steps_per_s,
@@ -132,7 +134,7 @@ def _train(order: dict[str, Any], wire: Wire, stop: StopWish, guard: NetworkGuar
     finished = training.run(report, stop.is_set)
     fields = finished_fields(finished)
     network = {"network_refused": guard.num_refused, "sockets": _num_sockets()}
-    wire.send("finished" if fields else "stopped", **fields, **network)
+    wire.send(TrainerEvent.FINISHED if fields else TrainerEvent.STOPPED, **fields, **network)
 
 
 def _report(error: Exception, wire: Wire) -> None:
@@ -144,7 +146,7 @@ def _report(error: Exception, wire: Wire) -> None:
     is_full = is_disk_full(error)
     is_typed = isinstance(getattr(error, "what", None), str) or isinstance(error, MemoryError)
     wire.send(
-        "error",
+        TrainerEvent.ERROR,
         type=type(error).__name__,
         what=what,
         next_step=next_step,
@@ -152,7 +154,7 @@ def _report(error: Exception, wire: Wire) -> None:
         is_disk_full=is_full,
         is_permanent=is_typed and not is_full,
     )
-    with contextlib.suppress(OSError):  # the log stands on the disk that may be full
+    with contextlib.suppress(OSError):  # the log may be on a full disk
         traceback.print_exc()
 
 
@@ -177,6 +179,6 @@ def _die_with_parent() -> None:
 
 if __name__ == "__main__":
     code = main()
-    with contextlib.suppress(OSError):  # as above: the log may stand on a full disk
+    with contextlib.suppress(OSError):  # the log may be on a full disk
         sys.stderr.flush()
     os._exit(code)  # all files are closed; the interpreter's own clean-up after torch takes seconds for nothing

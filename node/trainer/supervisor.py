@@ -1,9 +1,10 @@
-"""Starts the trainer, listens to it, and starts it again when it dies; gives up when it dies without progress."""
+"""Starts the trainer and restarts it when it dies; gives up when it dies repeatedly without progress."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import queue
 import subprocess
@@ -13,12 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from paris.node.errors import DiskFullError, TrainerError
 from paris.node.retry import Backoff, Wait
-from paris.protocol.records import PartFile, Settings
+from paris.node.trainer import PROCESS_MODULE
+from paris.node.trainer.events import TrainerEvent
+from paris.node.trainer.order import Order
 
+_logger = logging.getLogger(__name__)
 _MAX_QUICK_DEATHS = 3
 _POLL_S = 0.5
 _STOP_TIMEOUT_S = 60.0
@@ -26,56 +28,23 @@ _LOG_TAIL_BYTES = 2000
 _MAX_LOG_BYTES = 8 * 2**20
 
 
-class ShardFile(BaseModel):
-    """One shard of the task: where it is, or will be, and how many rows it has."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    path: str
-    rows: int
-
-
-class Order(BaseModel):
-    """All that the trainer is told: data and settings, never code."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    run_id: str
-    task_id: str
-    seed: int
-    steps: int
-    batch_size: int
-    model: Settings
-    training: Settings
-    objective: Settings = {}
-    text: Settings
-    codec: Settings
-    initial_weights: PartFile | None = None
-    shards: tuple[ShardFile, ...]
-    text_folder: str
-    work: str
-    device: str
-    threads: int | None
-    nice: int = 0
-    machine: Settings = {}
-    """Fields of `paris.experts.training.machine.MachineSettings`: what this volunteer chose."""
-
-
 class TrainingProcess:
     """One child process.
 
     Args:
         order: What to train.
-        log: File that takes its standard error.
+        log: Receives its standard error.
     """
 
     def __init__(self, order: Order, log: Path) -> None:
         self.order = order
         self._log = log
         self.events: queue.Queue[dict[str, Any]] = queue.Queue()
-        """What the child said; {"event": "ended", "code": n} comes last."""
+        """Events of the child; ENDED comes last."""
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        """Spawn it (never fork: this process has threads, and may have torch) and send the order.
+        """Spawn the child (never fork: this process has threads, and may have torch) and send the order.
 
         Must run in a thread that lives as long as the child: the kernel ties the child's life to it.
         """
@@ -84,7 +53,7 @@ class TrainingProcess:
         environ = {name: value for name, value in os.environ.items() if name not in ("PARIS_HUB_TOKEN", "HF_TOKEN")}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "paris.node.trainer.process"],
+                [sys.executable, "-m", PROCESS_MODULE],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -101,7 +70,7 @@ class TrainingProcess:
         return None if self._process is None else self._process.pid
 
     def stop(self, timeout_s: float = _STOP_TIMEOUT_S) -> None:
-        """Ask it to save and end; end it by force when it does not."""
+        """Ask the child to save and end; kill it if it does not."""
         process = self._process
         if process is None:
             return
@@ -112,11 +81,11 @@ class TrainingProcess:
             process.kill()
             process.wait()
         if process.stdin is not None:
-            with contextlib.suppress(OSError):  # closing flushes; nobody is there to read
+            with contextlib.suppress(OSError):  # closing flushes into a pipe without a reader
                 process.stdin.close()
 
     def log_tail(self) -> str:
-        """The last lines that it wrote, for a message."""
+        """The last line of the log, for a message."""
         with self._log.open("rb") as file:
             file.seek(0, os.SEEK_END)
             file.seek(max(0, file.tell() - _LOG_TAIL_BYTES))
@@ -131,7 +100,7 @@ class TrainingProcess:
             process.stdin.write(line + "\n")
             process.stdin.flush()
         except OSError:
-            return  # it is dead; `_listen` says so
+            return  # it is dead; `_listen` reports it
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
         if process.stdout is None:
@@ -142,7 +111,7 @@ class TrainingProcess:
                     self.events.put(dict(json.loads(line)))
                 except ValueError:
                     continue  # half a line of a child that was killed
-        self.events.put({"event": "ended", "code": process.wait()})
+        self.events.put({"event": TrainerEvent.ENDED, "code": process.wait()})
 
 
 def supervise(
@@ -154,22 +123,22 @@ def supervise(
     pause: Wait,
     backoff: Backoff | None = None,
 ) -> dict[str, Any]:
-    """Train to the end, over any number of deaths of the trainer that made progress.
+    """Train to the end; restart a trainer that dies after progress, any number of times.
 
     Args:
         order: What to train.
-        log: Takes the trainer's standard error.
-        on_event: Called with every event of the trainer, and {"event": "restarting", "deaths": n}.
-        check: Called about twice a second; what it raises stops the trainer and is passed on.
-        pause: Waits between two lives, or raises StoppedError.
-        backoff: Times between two lives.
+        log: Receives the trainer's standard error.
+        on_event: Called with every `TrainerEvent`.
+        check: Called about twice a second; what it raises stops the trainer.
+        pause: Waits before a restart, or raises StoppedError.
+        backoff: Times before restarts.
 
     Returns:
-        The fields of the `finished` event.
+        The FINISHED event.
 
     Raises:
-        TrainerError: It died three times in a row without a new step, or said itself that trying again is no use.
-        DiskFullError: It could not save. The snapshots before stay, and the same order goes on from them.
+        TrainerError: It died three times in a row without a new step, or reported a permanent error.
+        DiskFullError: It could not save. Earlier snapshots stay, and the same order continues from them.
     """
     backoff = backoff or Backoff(first_s=1.0)
     deaths, best_step = 0, -1
@@ -182,12 +151,13 @@ def supervise(
             process.stop()
         if life.finished is not None:
             return life.finished
-        check()  # a signal to the whole group ends both: no death to tell of, and no new life
+        check()  # a signal to the whole group ends both: then this is no death, and there is no restart
         deaths = 1 if life.last_step > best_step else deaths + 1
         best_step = max(best_step, life.last_step)
         if deaths >= _MAX_QUICK_DEATHS:
             raise _crash_loop(order.task_id, log, f"exit code {life.code}: {process.log_tail()}")
-        on_event({"event": "restarting", "deaths": deaths, "code": life.code})
+        _logger.info("The trainer of %s ended with code %d: %s", order.task_id, life.code, process.log_tail())
+        on_event({"event": TrainerEvent.RESTARTING, "deaths": deaths, "code": life.code})
         pause(backoff.wait_s(deaths))
 
 
@@ -199,7 +169,7 @@ def _crash_loop(task_id: str, log: Path, last: str) -> TrainerError:
 
 
 class _Life:
-    """What one life of the trainer came to."""
+    """What one process of the trainer achieved."""
 
     def __init__(self) -> None:
         self.finished: dict[str, Any] | None = None
@@ -216,23 +186,23 @@ def _live(process: TrainingProcess, on_event: Callable[[dict[str, Any]], None], 
         except queue.Empty:
             continue
         match event["event"]:
-            case "ended":
+            case TrainerEvent.ENDED:
                 life.code = int(event["code"])
                 return life
-            case "progress":
+            case TrainerEvent.PROGRESS:
                 life.last_step = max(life.last_step, int(event["step"]))
-            case "finished":
+            case TrainerEvent.FINISHED:
                 life.finished = event
-            case "error" if event["is_permanent"] or event["is_disk_full"]:
+            case TrainerEvent.ERROR if event["is_permanent"] or event["is_disk_full"]:
                 raise trainer_error(event)
         on_event(event)
 
 
 def trainer_error(event: dict[str, Any]) -> TrainerError | DiskFullError:
-    """The trainer's own typed error, with its message, next step and exit code.
+    """The typed error for the trainer's ERROR event, with its message, next step and exit code.
 
-    A full disk is for the volunteer to mend, and the task waits. Snapshots of another task or of settings that the run
-    has changed since are for nobody to mend: that lease is given back, the files stay, and the next one starts anew.
+    A full disk is for the volunteer to fix, and the task waits. Snapshots of another task, or of settings that the run
+    has changed since, cannot be fixed: the lease is given back, the files stay, and the next lease starts again.
     """
     what, next_step = str(event["what"]), str(event["next_step"])
     if event["is_disk_full"]:

@@ -1,4 +1,4 @@
-"""From the agent's order to a training: the only place where the trainer meets paris.experts."""
+"""From the agent's order to a training; the only file of the node that trains with paris.experts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from paris.experts.training.machine import MachineSettings
 
 
 def device_of(wanted: str) -> str:
-    """What torch calls the device; left open, it is the first GPU that this torch can use.
+    """Torch's name of the device; "auto" is the first GPU that this torch can use.
 
     Args:
         wanted: "auto", "cpu", "cuda" or "mps".
@@ -32,10 +32,10 @@ def device_of(wanted: str) -> str:
 
 
 def task_of(order: dict[str, Any]) -> TrainingTask:
-    """What the order says is to be trained; every setting is checked here.
+    """The order's training task; every setting is validated.
 
     Args:
-        order: `training_process.Order` as plain JSON.
+        order: `Order` as plain JSON.
 
     Raises:
         ExpertError: A setting is unknown or out of range.
@@ -62,7 +62,7 @@ def make_training(order: dict[str, Any], device: str, should_stop: Callable[[], 
     Args:
         order: As `task_of` takes it.
         device: From `device_of`.
-        should_stop: Asked while a shard is waited for.
+        should_stop: Polled while waiting for a shard.
 
     Raises:
         ExpertError: A setting is unknown or out of range.
@@ -80,7 +80,7 @@ def make_training(order: dict[str, Any], device: str, should_stop: Callable[[], 
 
 
 def finished_fields(finished: Finished) -> dict[str, Any]:
-    """What the submission will state; empty for a training that was told to stop."""
+    """Figures for the submission; empty if the training was stopped."""
     if not finished.is_complete or finished.weights_path is None:
         return {}
     return {

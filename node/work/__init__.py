@@ -1,9 +1,9 @@
 """The work: wait for a lease, fetch, train, submit.
 
-agent.py             The loop: wait for a lease, do the work, and again
-node.py              What every part of a running agent shares
-stages.py            Which stage a unit's state asks for. Each can be left by kill -9 and taken up again
-submission_stage.py  From uploading by way of awaiting-verdict to done
-training_stage.py    leased -> fetching -> training -> uploading: from the lease to the finished weights
-unit_work.py         One unit at work: what its stages share
+agent.py      the loop over units
+unit_work.py  one unit from its lease to the verdict
+data.py       where its data comes from
+order.py      what its trainer is told
+report.py     its heartbeats and events
+verdict.py    waiting for the coordinator's verdict
 """

@@ -1,10 +1,11 @@
-"""The loop: wait for a lease, do the work, and again, until the run is complete or the volunteer has enough."""
+"""The loop: wait for a lease, do the work, and again, until the run is complete or the volunteer stops."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from paris.node.errors import (
     HubRefusedError,
@@ -14,15 +15,19 @@ from paris.node.errors import (
     TrainerError,
     WrongHashError,
 )
+from paris.node.machine.machine import Machine
 from paris.node.machine.unit import FINAL, Unit, UnitFolder
+from paris.node.retry import StopSignal
 from paris.node.swarm.coordinator_records import find_my_lease, find_task, is_complete
-from paris.node.view import EventKind
-from paris.node.work.node import Node
-from paris.node.work.stages import finish
+from paris.node.swarm.session import RunSession
+from paris.node.view import EventKind, View
+from paris.node.work.data import DataSources
 from paris.node.work.unit_work import UnitWork
 from paris.protocol.envelope import Envelope
-from paris.protocol.records import Lease
+from paris.protocol.records import Lease, Want
+from paris.protocol.version import SOFTWARE_VERSION
 
+_logger = logging.getLogger(__name__)
 _GIVE_UP = (TaskTooBigError, TrainerError, WrongHashError)
 """Errors that another try on this machine would only repeat: the lease is given back."""
 
@@ -31,11 +36,16 @@ class Agent:
     """One volunteer's work in one run.
 
     Args:
-        node: Everything the parts share; its announcer runs already.
+        session: The run; its announcer is running.
+        data: Where the units' files come from.
+        machine: Where the work is done.
+        view: Shows what happens.
+        stop: The volunteer's wish to stop.
     """
 
-    def __init__(self, node: Node) -> None:
-        self._node = node
+    def __init__(self, session: RunSession, data: DataSources, machine: Machine, view: View, stop: StopSignal) -> None:
+        self.session, self.data, self.machine = session, data, machine
+        self._view, self._stop = view, stop
 
     def run(self, *, max_tasks: int | None = None, task_wait_s: float | None = None) -> int:
         """Work until the run is complete.
@@ -45,38 +55,91 @@ class Agent:
             task_wait_s: Leave when no lease came for so long.
 
         Returns:
-            Tasks that came to a verdict.
+            Number of tasks with a verdict.
 
         Raises:
             NoTaskError: `task_wait_s` is over.
             StoppedError: The volunteer stopped the node.
-            ParisError: A task failed in a way that trying again here would repeat.
+            ParisError: A task failed in a way that another try on this machine would repeat.
         """
-        num_done = 0
+        num_done, text = 0, ""
         while max_tasks is None or num_done < max_tasks:
-            found = self._node.home.unfinished(self._node.run.run_id) or self.wait_for_lease(task_wait_s)
-            if found is None:
-                self._node.view.event(
-                    EventKind.DONE,
-                    text="The run is complete: every expert is registered.",
-                    tasks=num_done,
-                    **self._traffic(),
-                )
-                return num_done
-            num_done += self._work(*found)
-        self._node.view.event(EventKind.DONE, text=f"{num_done} tasks done.", tasks=num_done, **self._traffic())
+            leased = self.machine.home.unfinished(self.session.run_id) or self.wait_for_lease(task_wait_s)
+            if leased is None:
+                text = "The run is complete: every expert is registered."
+                break
+            num_done += self._work_on(*leased)
+        traffic = self.session.swarm.traffic()
+        self._view.event(
+            EventKind.DONE,
+            text=text or f"{num_done} tasks done.",
+            tasks=num_done,
+            control_plane_bytes=traffic.bytes_sent + traffic.bytes_received,
+        )
         return num_done
 
-    def _work(self, folder: UnitFolder, unit: Unit) -> int:
-        """One unit; 1 when it came to a verdict, 0 when its lease was lost."""
-        node = self._node
-        node.announcer.publish(node.want("busy"))
-        work = UnitWork(node, folder, unit)
+    def wait_for_lease(self, task_wait_s: float | None) -> tuple[UnitFolder, Unit] | None:
+        """Publish what this machine can take and wait until the coordinator leases a task to it.
+
+        Returns:
+            The new unit, saved; None if the run is complete.
+        """
+        session = self.session
+        session.announcer.publish(self._want("waiting"))
+        began, shown = time.monotonic(), ""
+        while True:
+            tasks = session.swarm.read("task")
+            lease = find_my_lease(session.swarm.read("lease"), session.public_key, self._finished_leases())
+            if lease is not None and (unit := self._new_unit(lease)) is not None:
+                return unit
+            if is_complete(tasks, session.spec.num_experts):
+                return None
+            text = _why_waiting(tasks, session.swarm.is_up)
+            if text != shown:
+                shown = text
+                self._view.event(EventKind.WAITING, text=text)
+            if task_wait_s is not None and time.monotonic() - began >= task_wait_s:
+                raise NoTaskError(f"No task was leased in {task_wait_s:.0f} s. {text}", "Join again later.")
+            self._stop.pause(session.poll_s)
+
+    def unit_work(self, folder: UnitFolder, unit: Unit) -> UnitWork:
+        """The stages of a unit."""
+        return UnitWork(
+            folder,
+            unit,
+            session=self.session,
+            data=self.data,
+            machine=self.machine,
+            view=self._view,
+            stop=self._stop,
+        )
+
+    def leave(self) -> None:
+        """Publish that this node leaves: paused, which keeps the lease, if it has an unfinished unit."""
+        is_paused = self.machine.home.unfinished(self.session.run_id) is not None
+        self.session.announcer.publish_once(self._want("paused" if is_paused else "leaving"))
+
+    def give_back(self) -> int:
+        """Give back every unfinished unit of the run and leave it.
+
+        Returns:
+            Number of units given back.
+        """
+        num_given_back = 0
+        while (leased := self.machine.home.unfinished(self.session.run_id)) is not None:
+            self.unit_work(*leased).give_up("The volunteer left the run.")
+            num_given_back += 1
+        self.session.announcer.publish_once(self._want("leaving"))
+        return num_given_back
+
+    def _work_on(self, folder: UnitFolder, unit: Unit) -> int:
+        """Finish one unit; 1 if it got a verdict, 0 if its lease was lost."""
+        self.session.announcer.publish(self._want("busy"))
+        work = self.unit_work(folder, unit)
         try:
-            finish(work)
+            work.finish()
         except LeaseLostError as error:
-            folder.advance(work.unit, "dropped", reason=error.what)
-            node.view.event(EventKind.LEASE_LOST, task_id=unit.task.task_id, reason=error.what)
+            work.drop(error.what)
             return 0
         except _GIVE_UP as error:
             work.give_up(error.what)
@@ -87,39 +150,16 @@ class Agent:
             raise
         return 1
 
-    def wait_for_lease(self, task_wait_s: float | None) -> tuple[UnitFolder, Unit] | None:
-        """Say what this machine can take and wait until the coordinator leases a task to it.
-
-        Returns:
-            The new unit, saved; None when the run is complete.
-        """
-        node = self._node
-        node.announcer.publish(node.want("waiting"))
-        began, said = time.monotonic(), ""
-        while True:
-            tasks = node.swarm.read("task")
-            lease = find_my_lease(node.swarm.read("lease"), node.sealer.public_key, self._finished_leases())
-            if lease is not None and (found := self._new_unit(lease)) is not None:
-                return found
-            if is_complete(tasks, node.spec.num_experts):
-                return None
-            text = _why_waiting(tasks, node.swarm.is_up)
-            if text != said:
-                said = text
-                node.view.event(EventKind.WAITING, text=text)
-            if task_wait_s is not None and time.monotonic() - began >= task_wait_s:
-                raise NoTaskError(f"No task was leased in {task_wait_s:.0f} s. {text}", "Join again later.")
-            node.stop.pause(node.poll_s)
-
     def _new_unit(self, lease: Lease) -> tuple[UnitFolder, Unit] | None:
-        """The unit for a lease; None while the task's own record has not arrived yet."""
-        node = self._node
-        task = find_task(node.swarm.read("task"), lease.task_id)
+        """The unit for a lease; None until the task's own record arrives."""
+        home, run_id = self.machine.home, self.session.run_id
+        task = find_task(self.session.swarm.read("task"), lease.task_id)
         if task is None:
             return None
-        folder = node.home.unit_folder(node.run.run_id, lease.task_id, lease.attempt)
-        unit = folder.save(Unit(run_id=node.run.run_id, task=task, lease=lease, history=(("leased", time.time()),)))
-        node.view.event(
+        folder = home.unit_folder(run_id, lease.task_id, lease.attempt)
+        unit = folder.save(Unit(run_id=run_id, task=task, lease=lease, history=(("leased", time.time()),)))
+        _logger.info("Leased %s, lease %s.", unit.label, lease.lease_id)
+        self._view.event(
             EventKind.LEASED,
             task_id=task.task_id,
             attempt=lease.attempt,
@@ -130,32 +170,20 @@ class Agent:
         return folder, unit
 
     def _finished_leases(self) -> set[str]:
-        units = self._node.home.units(self._node.run.run_id)
+        units = self.machine.home.units(self.session.run_id)
         return {unit.lease.lease_id for _, unit in units if unit.state in FINAL}
 
-    def leave(self) -> None:
-        """Say goodbye: paused where a unit is to be gone on with, so that its lease is kept; else leaving."""
-        node = self._node
-        state = "paused" if node.home.unfinished(node.run.run_id) is not None else "leaving"
-        node.announcer.publish_once(node.want(state))
-
-    def _traffic(self) -> dict[str, int]:
-        traffic = self._node.swarm.traffic()
-        return {"control_plane_bytes": traffic.bytes_sent + traffic.bytes_received}
-
-
-def give_back(node: Node) -> int:
-    """Give back every unfinished unit of a run, for `paris-node leave`.
-
-    Returns:
-        Units that were given back.
-    """
-    num_given_back = 0
-    while (found := node.home.unfinished(node.run.run_id)) is not None:
-        UnitWork(node, *found).give_up("The volunteer left the run.")
-        num_given_back += 1
-    node.announcer.publish_once(node.want("leaving"))
-    return num_given_back
+    def _want(self, state: Literal["waiting", "busy", "paused", "leaving"]) -> Want:
+        """What this machine is and can take."""
+        hardware = self.machine.hardware
+        return Want(
+            name=self.session.name,
+            device=f"{hardware.device}: {hardware.label}"[:80],
+            memory_bytes=hardware.memory_bytes,
+            disk_bytes=hardware.disk_bytes,
+            state=state,
+            node_version=SOFTWARE_VERSION,
+        )
 
 
 def _why_waiting(tasks: Sequence[Envelope[Any]], is_up: bool) -> str:

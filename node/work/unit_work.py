@@ -1,114 +1,238 @@
-"""One unit at work: what its stages share."""
+"""One unit from its lease to the verdict. Every stage can be interrupted by kill -9 and resumed.
+
+leased            accept          the task fits, the token works, the list of shards is known
+fetching          train           shared files and the first shard are fetched, then the trainer starts
+training          train           the trainer runs while the other shards arrive
+uploading         submit          the weights become one pull request
+awaiting-verdict  await_verdict   the submission is published until the coordinator has judged it
+done, dropped
+"""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from paris.node.errors import LeaseLostError, StoppedError, TransientHubError
+from paris.node.errors import LeaseLostError, StoppedError
 from paris.node.fetching.background import BackgroundFetch
-from paris.node.machine.unit import State, Unit, UnitFolder
-from paris.node.retry import persist
-from paris.node.swarm.coordinator_records import reason_to_stop
-from paris.node.view import EventKind
-from paris.node.work.node import Node
-from paris.protocol.records import Heartbeat
+from paris.node.fetching.shared_files import fetch_shared_files
+from paris.node.hub.pull_request import make_submission, upload
+from paris.node.machine.hardware import require_fit
+from paris.node.machine.machine import Machine
+from paris.node.machine.unit import FINAL, Finished, State, Unit, UnitFolder
+from paris.node.retry import Backoff, StopSignal, persist
+from paris.node.swarm.coordinator_records import read_manifest, reason_to_stop
+from paris.node.swarm.session import RunSession
+from paris.node.trainer.events import TrainerEvent
+from paris.node.trainer.supervisor import supervise
+from paris.node.view import EventKind, View
+from paris.node.work.data import DataSources, check_token, start_fetch
+from paris.node.work.order import make_order
+from paris.node.work.report import UnitReport
+from paris.node.work.verdict import verdict_in_words, wait_for_verdict
 
+_logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
 class UnitWork:
-    """One unit on its way through its states.
+    """The stages of one unit.
 
     Args:
-        node: The running agent.
         folder: The unit's folder.
         unit: As last saved.
+        session: The run.
+        data: Where its files come from.
+        machine: Where it is done.
+        view: Shows its events.
+        stop: The volunteer's wish to stop.
     """
 
-    def __init__(self, node: Node, folder: UnitFolder, unit: Unit) -> None:
-        self.node, self.folder, self.unit = node, folder, unit
+    def __init__(
+        self,
+        folder: UnitFolder,
+        unit: Unit,
+        *,
+        session: RunSession,
+        data: DataSources,
+        machine: Machine,
+        view: View,
+        stop: StopSignal,
+    ) -> None:
+        self.folder, self.unit = folder, unit
+        self._session, self._data, self._machine, self._stop = session, data, machine, stop
+        self._report = UnitReport(session.announcer, view, unit)
         self.fetch: BackgroundFetch | None = None
-        """Shards on their way, while there are any."""
-        self.progress: dict[str, Any] = {"step": 0}
-        """What heartbeats say of the training."""
-        self._next_look_at = 0.0
-        done = unit.finished
-        if done is not None:
-            self.progress = {
-                "step": done.steps,
-                "loss": done.final_loss,
-                "commitment": done.commitment,
-                "commitment_step": done.steps,
-            }
+        """The unit's shards, once they are being fetched."""
+        self._next_check_at = 0.0
 
-    def advance(self, state: State, **changes: Any) -> None:
-        """Go to another state and save."""
-        self.unit = self.folder.advance(self.unit, state, **changes)
+    def finish(self) -> None:
+        """Go through the remaining stages.
 
-    def give_up(self, reason: str) -> None:
-        """Tell the coordinator that this task will not be done here, and remember why."""
-        self.node.announcer.publish_once(self._heartbeat("failed"))
-        self.advance("dropped", reason=reason)
+        Raises:
+            LeaseLostError: The coordinator took the lease back; the files stay.
+            StoppedError: The volunteer stopped the node.
+            ParisError: From a stage; the unit stays in its state.
+        """
+        stages: dict[State, Callable[[], None]] = {
+            "leased": self.accept,
+            "fetching": self.train,
+            "training": self.train,
+            "uploading": self.submit,
+            "awaiting-verdict": self.await_verdict,
+        }
+        try:
+            while self.unit.state not in FINAL:
+                stages[self.unit.state]()
+        finally:
+            self.close()
 
-    def beat(self, state: str) -> None:
-        """Say what is being done; a new state is heard at once, mere progress at the next period."""
-        self.node.announcer.publish(self._heartbeat(state), now=state != "training" or self.progress["step"] == 0)
+    def accept(self) -> None:
+        """From leased to fetching.
 
-    def event(self, kind: EventKind, /, **fields: Any) -> None:
-        """Show an event of this task."""
-        self.node.view.event(kind, task_id=self.unit.task.task_id, **fields)
+        Raises:
+            TaskTooBigError: The task asks for more than this machine has.
+            HubRefusedError: The token cannot submit.
+        """
+        session, hub, task = self._session, self._data.hub, self.unit.task
+        require_fit(task, self._machine.hardware)
+        self._report.heartbeat("fetching")
+        self._retry(lambda: check_token(hub, session.spec.model_repo))
+        manifest = self._retry(lambda: read_manifest(session.swarm, hub, session.spec, task))
+        self._advance("fetching", repo=manifest.repo, revision=manifest.revision, shards=manifest.shards)
+
+    def train(self) -> None:
+        """From fetching or training to uploading.
+
+        Raises:
+            TrainerError: The trainer cannot finish here.
+            DiskFullError: No room for data or for a snapshot; the unit stays, and continues when there is room.
+            WrongHashError, HubRefusedError, HubUnreachableError: The data cannot be fetched.
+            LeaseLostError, StoppedError: Snapshots and shards stay.
+        """
+        session = self._session
+        self._report.heartbeat("fetching")
+        fetch = self.start_fetch()
+        fetch.wait_first(self.check)
+        if self.unit.state == "fetching":
+            self._advance("training")
+
+        def on_event(event: dict[str, Any]) -> None:
+            if event["event"] == TrainerEvent.RESTARTING:
+                self._report.event(EventKind.RESTARTING, code=event["code"], deaths=event["deaths"])
+            if event["event"] == TrainerEvent.PROGRESS:
+                fetch.urgency.step = event["step"]
+                self._report.progress(event)
+
+        order = make_order(session.spec, self.unit, self.folder, self._data.cache, self._machine)
+        end = supervise(order, self.folder.log, on_event=on_event, check=self.check, pause=self._stop.pause)
+        finished = Finished.model_validate({name: end[name] for name in Finished.model_fields})
+        self._report.finished(finished)
+        self._advance("uploading", finished=finished)
+        self._report.event(EventKind.UPLOADING, num_bytes=finished.bytes)
+        self._report.traffic(session.swarm.traffic(), end)
+
+    def start_fetch(self) -> BackgroundFetch:
+        """Fetch the files that all experts share, then start to fetch the shards.
+
+        Raises:
+            WrongHashError, HubRefusedError, HubUnreachableError, DiskFullError: A shared file cannot be fetched.
+        """
+        config, data, spec, unit = self._machine.config, self._data, self._session.spec, self.unit
+        downloader = data.downloader(self._stop.pause, config.max_tries)
+        text_folder = self._machine.home.text_folder(unit.run_id)
+        self._retry(lambda: fetch_shared_files(downloader, spec, unit.revision, text_folder))
+        self.fetch = start_fetch(spec, unit, downloader, data.sharing, self._report, parallel=config.parallel_downloads)
+        return self.fetch
+
+    def submit(self) -> None:
+        """From uploading to awaiting-verdict: repeated until it works, unless the Hub rejects it.
+
+        Raises:
+            HubRefusedError: The Hub rejected the upload permanently; the work stays on disk.
+            StoppedError: The volunteer stopped the node.
+        """
+        session, hub, unit, folder = self._session, self._data.hub, self.unit, self.folder
+        self._report.heartbeat("uploading")
+        submission = make_submission(unit, folder, session.sealer, name=session.name, repo=session.spec.model_repo)
+        made = persist(
+            lambda: upload(hub, unit, folder, submission, session.public_key),
+            pause=self._stop.pause,
+            backoff=Backoff(first_s=1.0, cap_s=60.0),
+            on_wait=self._report.retrying,
+        )
+        record = submission.model_copy(update={"pull_request": made.number, "commit": made.commit})
+        self._advance("awaiting-verdict", submission=record)
+        self._report.event(EventKind.SUBMITTED, pull_request=made.number, commit=made.commit, repo=record.repo)
+
+    def await_verdict(self) -> None:
+        """From awaiting-verdict to done.
+
+        Raises:
+            StoppedError: The volunteer stopped the node.
+        """
+        submission = self.unit.submission
+        if submission is None:
+            self._advance("uploading")
+            return
+        self._session.announcer.publish(submission)
+        self._report.heartbeat("waiting-verdict")
+        self._report.event(EventKind.AWAITING_VERDICT)
+        verdict = wait_for_verdict(self._session, self._data.hub, submission, self._report, self._stop.pause)
+        self._session.announcer.withdraw("submission")
+        self._advance("done", verdict=verdict)
+        if verdict.accepted:
+            self.folder.delete_big_files()
+        fields = verdict.model_dump(mode="json", exclude={"task_id"})
+        self._report.event(EventKind.VERDICT, text=verdict_in_words(verdict), **fields)
 
     def check(self) -> None:
-        """Whether to go on: the volunteer, the fetch and the coordinator may each say no.
+        """Raise if the work must stop: called about twice a second.
 
         Raises:
             StoppedError: The volunteer stopped the node.
             LeaseLostError: The coordinator took the lease back.
-            ParisError: What ended the fetch.
+            ParisError: The error that ended the fetch.
         """
-        if self.node.stop.is_set:
+        if self._stop.is_set:
             raise StoppedError("Stopped.", "Run the same command again to go on.")
         if self.fetch is not None:
             self.fetch.raise_error()
-        if time.monotonic() < self._next_look_at:
+        if time.monotonic() < self._next_check_at:
             return
-        self._next_look_at = time.monotonic() + self.node.poll_s
-        reason = reason_to_stop(self.node.swarm.read("lease"), self.unit.lease)
+        self._next_check_at = time.monotonic() + self._session.poll_s
+        reason = reason_to_stop(self._session.swarm.read("lease"), self.unit.lease)
         if reason is not None:
             raise LeaseLostError(reason, "The node waits for another task.")
 
-    def persist(self, action: Callable[[], T], *, is_upload: bool = False) -> T:
-        """Do something on the Hub, through its passing troubles.
+    def give_up(self, reason: str) -> None:
+        """Give the lease back to the coordinator and record why."""
+        self._report.failed()
+        self._advance("dropped", reason=reason)
 
-        Args:
-            action: Safe to repeat.
-            is_upload: Finished work is never given up: it is tried until it works.
-
-        Raises:
-            HubUnreachableError: Not an upload, and tried often enough.
-            StoppedError: The volunteer stopped the node.
-        """
-        node = self.node
-        return persist(
-            action,
-            pause=node.stop.pause,
-            backoff=node.upload_backoff if is_upload else node.backoff,
-            max_tries=None if is_upload else node.config.max_tries,
-            on_wait=self._tell_trouble,
-        )
+    def drop(self, reason: str) -> None:
+        """Record that the coordinator took the lease back."""
+        self._advance("dropped", reason=reason)
+        self._report.event(EventKind.LEASE_LOST, reason=reason)
 
     def close(self) -> None:
-        """Stop what runs beside the stages."""
-        self.node.announcer.withdraw("heartbeat")
+        """Withdraw the heartbeat and end the fetch."""
+        self._report.close()
         if self.fetch is not None:
             self.fetch.cancel()
 
-    def _tell_trouble(self, error: TransientHubError, wait_s: float) -> None:
-        self.event(EventKind.RETRYING, text=error.what, wait_s=wait_s)
+    def _advance(self, state: State, **changes: Any) -> None:
+        _logger.info("%s: %s -> %s", self.unit.label, self.unit.state, state)
+        self.unit = self.folder.advance(self.unit, state, **changes)
 
-    def _heartbeat(self, state: str) -> Heartbeat:
-        lease = self.unit.lease
-        names = {"lease_id": lease.lease_id, "task_id": lease.task_id, "attempt": lease.attempt}
-        return Heartbeat.model_validate({**names, "state": state, **self.progress})
+    def _retry(self, action: Callable[[], T]) -> T:
+        """Repeat a request to the Hub through transient errors."""
+        return persist(
+            action,
+            pause=self._stop.pause,
+            backoff=Backoff(),
+            max_tries=self._machine.config.max_tries,
+            on_wait=self._report.retrying,
+        )

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from paris.coordinator.demo.sockets import SocketWatch
+from paris.node.trainer import PROCESS_MODULE
 
 TALKER = """
 import socket, sys
@@ -62,7 +63,7 @@ def test_a_connection_within_one_volunteer_is_not_counted(talkers):
 
 
 def test_a_trainer_with_a_socket_is_seen(talkers):
-    trainer = talkers("paris.node.trainer.process")
+    trainer = talkers(PROCESS_MODULE)
     trainer.stdout.readline()
     watch = SocketWatch()
     watch.look({"ada": trainer.pid})

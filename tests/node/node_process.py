@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from paris.node.trainer import PROCESS_MODULE
+
 
 class NodeProcess:
     """One node as a process; `wait_for` follows its events."""
@@ -69,7 +71,7 @@ class NodeProcess:
 
     def trainer(self) -> psutil.Process:
         """The training process below it."""
-        return next(child for child in self.children() if "paris.node.trainer.process" in child.cmdline())
+        return next(child for child in self.children() if PROCESS_MODULE in child.cmdline())
 
     def kill(self) -> None:
         """kill -9, of this process alone."""

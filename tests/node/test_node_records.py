@@ -20,8 +20,8 @@ from paris.node.machine.hardware import Hardware, detect, require_fit
 from paris.node.machine.unit import Finished, UnitFolder
 from paris.node.swarm.announcer import Announcer
 from paris.node.swarm.coordinator_records import find_my_lease, is_complete, reason_to_stop, verdict_on_hub
-from paris.node.work.submission_stage import verdict_in_words
-from paris.node.work.training_stage import _WINDOW_SHARDS
+from paris.node.work.data import _WINDOW_SHARDS
+from paris.node.work.verdict import verdict_in_words
 from paris.protocol.envelope import seal
 from paris.protocol.records import Heartbeat, Lease, Rung, Verdict
 from paris.protocol.runid import make_run_id

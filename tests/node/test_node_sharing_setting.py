@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sharing_world import seal_question
 
-from paris.node.join.joining import Request, running_node
+from paris.node.join.joining import Request, running_agent
 from paris.node.retry import StopSignal
 from paris.protocol.errors import PeerError
 from paris.protocol.shard_request import ShardStatus
@@ -32,16 +32,16 @@ def test_a_node_serves_shards_or_leaves_others_out_as_its_volunteer_says(world, 
     home.mkdir()
     (home / "config.toml").write_text(f"host_dht = true\nshare_shards = {str(shares).lower()}\n", "utf-8")
     asking, wanted = world.volunteer(listens=False), world.files[0]
-    with running_node(Request(str(tmp_path / "run.json"), home, None, {}), _Quiet(), StopSignal()) as node:
-        node.cache.file(wanted.sha256).write_bytes(world.hub.files[wanted.path])
-        peer = node.swarm._peer
+    with running_agent(Request(str(tmp_path / "run.json"), home, None, {}), _Quiet(), StopSignal()) as agent:
+        agent.data.cache.file(wanted.sha256).write_bytes(world.hub.files[wanted.path])
+        peer = agent.session.swarm._peer
         question = seal_question(world, asking, peer, wanted.sha256)
         if shares:
-            node.sharing.work_on(0, world.manifest_sha256, world.shards)
+            agent.data.sharing.work_on(0, world.manifest_sha256, world.shards)
             stream = asking.swarm.ask_for_shard(peer.addresses[0], question, timeout_s=10)
             stream.close()
             assert stream.status is ShardStatus.HERE
         else:
-            assert node.sharing is None
+            assert agent.data.sharing is None
             with pytest.raises(PeerError, match="serves no shards"):
                 asking.swarm.ask_for_shard(peer.addresses[0], question, timeout_s=10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -14,13 +15,16 @@ from paris.experts.frozen.text_vocabulary import write_vocabulary
 from paris.node.errors import StoppedError, TrainerError
 from paris.node.machine.config import NodeConfig
 from paris.node.machine.hardware import Hardware
-from paris.node.trainer.supervisor import Order, ShardFile, supervise
-from paris.node.work.training_stage import machine_settings
+from paris.node.trainer import PROCESS_MODULE
+from paris.node.trainer.order import Order, ShardFile
+from paris.node.trainer.supervisor import supervise
+from paris.node.work.order import machine_settings
 
 RUNNER = """
 import json, sys
 from pathlib import Path
-from paris.node.trainer.supervisor import Order, TrainingProcess
+from paris.node.trainer.order import Order
+from paris.node.trainer.supervisor import TrainingProcess
 process = TrainingProcess(Order.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
 process.start()
 print(process.pid, flush=True)
@@ -59,6 +63,12 @@ def make_order(data, tmp_path):
         return Order(**{**values, **changes})
 
     return make
+
+
+def test_the_trainers_module_can_be_found_and_run():
+    assert importlib.util.find_spec(PROCESS_MODULE) is not None
+    command = [sys.executable, "-m", PROCESS_MODULE]
+    assert subprocess.run(command, stdin=subprocess.DEVNULL, timeout=60, check=False).returncode == 3  # no agent
 
 
 def no_wait(seconds: float) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import pytest
 
 from paris.node.fetching.urgency import Urgency
-from paris.node.join.joining import Request, running_node
+from paris.node.join.joining import Request, running_agent
 from paris.node.retry import StopSignal
-from paris.node.work.agent import Agent
-from paris.node.work.training_stage import accept, in_order, train
-from paris.node.work.unit_work import UnitWork
+from paris.node.work.data import in_order
 
 pytestmark = pytest.mark.slow
 
@@ -32,14 +30,14 @@ def test_the_fetch_hears_how_far_the_training_is_and_waits_for_peers_a_thousandt
     monkeypatch.setenv("PARIS_HUB_TOKEN", "volunteer-token-of-the-tests")
     view = _Events()
     request = Request(str(tmp_path / "run.json"), tmp_path / "home", None, {"threads": 1})
-    with running_node(request, view, StopSignal()) as node:
-        work = UnitWork(node, *Agent(node).wait_for_lease(60.0))
-        accept(work)
-        shards, urgency = in_order(work)
+    with running_agent(request, view, StopSignal()) as agent:
+        work = agent.unit_work(*agent.wait_for_lease(60.0))
+        work.accept()
+        shards, urgency = in_order(agent.session.spec, work.unit)
         assert sorted(shard.sha256 for shard in shards) == sorted(shard.sha256 for shard in work.unit.shards)
         assert isinstance(urgency, Urgency)
         assert urgency.num_urgent() == 1
-        train(work)
+        work.train()
         assert work.fetch.urgency.step == 12
         assert work.fetch.urgency.num_urgent() == len(shards)
         assert work.fetch.fetcher.patience_s == pytest.approx(0.6)

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from swarm import TINY, Process, all_gone, wait_until, warm_recipe
 
-TRAINER = "paris.node.trainer.process"
+from paris.node.trainer import PROCESS_MODULE
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ def test_no_process_is_left_behind(tmp_path, number):
     demo = Process(
         tmp_path, "demo", "paris-coord", "demo", "--recipe", str(TINY), "--volunteers", "1", "--out", str(out)
     )
-    everything = wait_until(lambda: TRAINER in names(tree := demo.tree()) and tree, 120, "a trainer runs")
+    everything = wait_until(lambda: PROCESS_MODULE in names(tree := demo.tree()) and tree, 120, "a trainer runs")
     assert "p2pd" in names(everything)
     assert "paris.coordinator.hub" in names(everything)
     demo.popen.send_signal(number)
@@ -49,7 +49,7 @@ def test_a_whole_demo_makes_its_report_and_leaves_nothing_behind(tmp_path, start
         recipe.write_text(warm_recipe())
         stages |= {"warm-start"}
     demo = Process(tmp_path, "demo", "paris-coord", "demo", "--recipe", str(recipe), "--out", str(out))
-    everything = wait_until(lambda: TRAINER in names(tree := demo.tree()) and tree, 120, "a trainer runs")
+    everything = wait_until(lambda: PROCESS_MODULE in names(tree := demo.tree()) and tree, 120, "a trainer runs")
     assert demo.popen.wait(300) == 0, demo.stderr.read_text()
     assert all_gone(everything)
     report = json.loads((out / "report.json").read_text("utf-8"))

@@ -1,0 +1,41 @@
+"""The agent's order to the trainer: data and settings, never code."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from paris.protocol.records import PartFile, Settings
+
+
+class ShardFile(BaseModel):
+    """One shard: its path, whether the file exists yet or not, and its number of rows."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    path: str
+    rows: int
+
+
+class Order(BaseModel):
+    """One JSON line on the trainer's standard input."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    run_id: str
+    task_id: str
+    seed: int
+    steps: int
+    batch_size: int
+    model: Settings
+    training: Settings
+    objective: Settings = {}
+    text: Settings
+    codec: Settings
+    initial_weights: PartFile | None = None
+    shards: tuple[ShardFile, ...]
+    text_folder: str
+    work: str
+    """Folder of snapshots and finished weights."""
+    device: str
+    threads: int | None
+    nice: int = 0
+    machine: Settings = {}
+    """Fields of `paris.experts.training.machine.MachineSettings`: the volunteer's choices."""

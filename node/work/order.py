@@ -1,0 +1,55 @@
+"""The trainer's order for a unit: settings of the run, files on disk, and what this machine allows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from paris.node.fetching.cache import Cache
+from paris.node.machine.config import NodeConfig
+from paris.node.machine.hardware import Hardware
+from paris.node.machine.machine import Machine
+from paris.node.machine.unit import Unit, UnitFolder
+from paris.node.trainer.order import Order, ShardFile
+from paris.protocol.records import RunSpec
+
+
+def make_order(spec: RunSpec, unit: Unit, folder: UnitFolder, cache: Cache, machine: Machine) -> Order:
+    """Put the order together.
+
+    Args:
+        spec: The run.
+        unit: With its shards.
+        folder: Takes snapshots and the finished weights.
+        cache: Where the shards are, or will be.
+        machine: Home, settings and hardware.
+    """
+    return Order(
+        run_id=unit.run_id,
+        task_id=unit.task.task_id,
+        seed=spec.seed,
+        steps=unit.task.steps,
+        batch_size=unit.task.batch_size,
+        model=spec.model,
+        training=spec.training,
+        objective=unit.task.objective,
+        text=spec.text,
+        codec=spec.codec,
+        initial_weights=spec.initial_weights,
+        shards=tuple(ShardFile(path=str(cache.file(s.sha256).absolute()), rows=s.rows) for s in unit.shards),
+        text_folder=str(machine.home.text_folder(unit.run_id).absolute()),
+        work=str(folder.work.absolute()),
+        device=machine.hardware.device,
+        threads=machine.config.threads,
+        nice=machine.config.nice,
+        machine=machine_settings(machine.config, machine.hardware),
+    )
+
+
+def machine_settings(config: NodeConfig, hardware: Hardware) -> dict[str, Any]:
+    """Fields of `paris.experts.training.machine.MachineSettings` for the trainer.
+
+    A GPU reports itself that its memory is full. A CPU's system would kill the process, so the trainer gets a limit.
+    """
+    chosen = {name: getattr(config, name) for name in ("micro_batch_size", "checkpointing", "compile")}
+    limit = {"memory_limit_bytes": hardware.memory_bytes} if hardware.device == "cpu" else {}
+    return {name: value for name, value in (chosen | limit).items() if value is not None}

@@ -1,0 +1,111 @@
+"""What a unit tells: heartbeats to the coordinator, events to the volunteer."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any
+
+from paris.node.errors import TransientHubError
+from paris.node.machine.unit import Finished, Unit
+from paris.node.swarm.announcer import Announcer
+from paris.node.swarm.connection import Traffic
+from paris.node.view import EventKind, View
+from paris.protocol.records import Heartbeat
+
+_logger = logging.getLogger(__name__)
+
+
+class UnitReport:
+    """Heartbeats and events of one unit.
+
+    Args:
+        announcer: Publishes the heartbeats.
+        view: Shows the events.
+        unit: As last saved.
+    """
+
+    def __init__(self, announcer: Announcer, view: View, unit: Unit) -> None:
+        self._announcer, self._view = announcer, view
+        self._lease, self._num_steps = unit.lease, unit.task.steps
+        self._progress: dict[str, Any] = {"step": 0}
+        """Fields of a Heartbeat."""
+        self._last_snapshot_step = 0
+        if unit.finished is not None:
+            self.finished(unit.finished)
+            self._progress |= {"commitment": unit.finished.commitment, "commitment_step": unit.finished.steps}
+
+    def event(self, kind: EventKind, /, **fields: Any) -> None:
+        """Show an event of this task."""
+        self._view.event(kind, task_id=self._lease.task_id, **fields)
+
+    def heartbeat(self, state: str) -> None:
+        """Publish a heartbeat: a new state at once, progress of the training at the next period."""
+        is_mere_progress = state == "training" and self._progress["step"] > 0
+        self._announcer.publish(self._record(state), now=not is_mere_progress)
+
+    def failed(self) -> None:
+        """Publish, once, that this task will not be done here."""
+        self._announcer.publish_once(self._record("failed"))
+
+    def close(self) -> None:
+        """Withdraw the heartbeat."""
+        self._announcer.withdraw("heartbeat")
+
+    def finished(self, finished: Finished) -> None:
+        """Take over the figures of the finished training."""
+        self._progress |= {"step": finished.steps, "loss": finished.final_loss}
+
+    def retrying(self, error: TransientHubError, wait_s: float) -> None:
+        """Show that a request to the Hub will be repeated."""
+        _logger.info("Retrying in %.1f s: %s", wait_s, error.what)
+        self.event(EventKind.RETRYING, text=error.what, wait_s=wait_s)
+
+    def traffic(self, control_plane: Traffic, end: dict[str, Any]) -> None:
+        """Show the control plane's bytes so far. The trainer's are 0 where it had no internet socket.
+
+        Args:
+            control_plane: Since the node started.
+            end: The trainer's FINISHED event.
+        """
+        self.event(
+            EventKind.TRAFFIC,
+            control_plane_bytes=control_plane.bytes_sent + control_plane.bytes_received,
+            trainer_bytes=0 if end["sockets"] == 0 else None,
+            trainer_sockets=end["sockets"],
+            trainer_refused=end["network_refused"],
+        )
+
+    def progress(self, event: dict[str, Any]) -> None:
+        """Report the trainer's progress.
+
+        Args:
+            event: A progress event of the trainer (`paris.node.trainer.events`).
+        """
+        step, speed = event["step"], float(event["steps_per_s"])
+        loss = event["loss"] if event["loss"] is not None and math.isfinite(event["loss"]) else None
+        names = ("step", "steps_per_s", "commitment", "commitment_step")
+        self._progress = {name: event[name] for name in names} | {"loss": loss}
+        self.heartbeat("training")
+        if event["note"]:
+            self.event(EventKind.NOTE, text=event["note"])
+        if speed == 0:  # the first report of a trainer comes before its first step
+            self.event(EventKind.TRAINER_READY, step=step, steps=self._num_steps)
+            return
+        self.event(
+            EventKind.TRAINING,
+            step=step,
+            steps=self._num_steps,
+            loss=loss,
+            steps_per_s=speed,
+            eta_s=(self._num_steps - step) / speed if speed > 0 else 0.0,
+            heartbeat_at=self._announcer.last_accepted_at,
+        )
+        if event["commitment_step"] > self._last_snapshot_step:
+            self._last_snapshot_step = event["commitment_step"]
+            self.event(EventKind.SNAPSHOT, step=event["commitment_step"], commitment=event["commitment"])
+
+    def _record(self, state: str) -> Heartbeat:
+        lease = self._lease
+        ids = {"lease_id": lease.lease_id, "task_id": lease.task_id, "attempt": lease.attempt}
+        return Heartbeat.model_validate({**ids, "state": state, **self._progress})

@@ -1,0 +1,71 @@
+"""Waiting for the coordinator's verdict on a submission: in the DHT, and now and then on the Hub."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from paris.node.errors import HubRefusedError, TransientHubError
+from paris.node.hub.client import Hub
+from paris.node.retry import Wait
+from paris.node.swarm.coordinator_records import find_verdict, verdict_on_hub
+from paris.node.swarm.session import RunSession
+from paris.node.view import EventKind
+from paris.node.work.report import UnitReport
+from paris.protocol.records import Submission, Verdict
+
+_logger = logging.getLogger(__name__)
+_HUB_EVERY_S = 60.0
+
+
+def wait_for_verdict(session: RunSession, hub: Hub, submission: Submission, report: UnitReport, pause: Wait) -> Verdict:
+    """Wait until the coordinator has judged a submission.
+
+    Args:
+        session: The run; its DHT is read every `poll_s`.
+        hub: The second source, for when the DHT is unreachable.
+        submission: With its pull request.
+        report: Shows that the pull request could not be read; it is read again later.
+        pause: Waits, or raises StoppedError.
+
+    Raises:
+        StoppedError: From `pause`.
+    """
+    next_hub_read_at = time.monotonic() + _HUB_EVERY_S
+    while True:
+        verdict = find_verdict(session.swarm.read("verdict"), submission.lease_id)
+        if verdict is None and time.monotonic() >= next_hub_read_at:
+            next_hub_read_at = time.monotonic() + _HUB_EVERY_S
+            verdict = _read_hub(session, hub, submission, report)
+        if verdict is not None:
+            _logger.info("%s", verdict_in_words(verdict))
+            return verdict
+        pause(session.poll_s)
+
+
+def verdict_in_words(verdict: Verdict) -> str:
+    """The verdict as one line; a rejection names the rung, the figure and its bound."""
+    if verdict.accepted:
+        return f"{verdict.task_id}: accepted. {verdict.reason}"
+    failed = next((rung for rung in verdict.rungs if not rung.passed), None)
+    if failed is None:
+        return f"{verdict.task_id}: rejected. {verdict.reason}"
+    measured = f"{failed.figure:.4g}, the bound is {failed.bound:.4g}"
+    return f"{verdict.task_id}: rejected at rung {failed.rung} ({measured}). {verdict.reason} {failed.note}".strip()
+
+
+def _read_hub(session: RunSession, hub: Hub, submission: Submission, report: UnitReport) -> Verdict | None:
+    if submission.pull_request is None:
+        return None
+    try:
+        return verdict_on_hub(
+            hub,
+            submission.repo,
+            submission.pull_request,
+            run_id=session.run_id,
+            coordinator=session.run.signer,
+            lease_id=submission.lease_id,
+        )
+    except (TransientHubError, HubRefusedError) as error:
+        report.event(EventKind.NOTE, text=f"The pull request could not be looked at: {error.what}")
+        return None
