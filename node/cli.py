@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from paris.protocol.lifeline import end_with_parent_if_asked
+from paris.protocol.logs import LogFormat
+
+_logger = logging.getLogger("paris.node.cli")  # __name__ is "__main__" when run as a module
 
 app = typer.Typer(
     name="paris-node",
@@ -35,8 +40,42 @@ HubOption = Annotated[str | None, typer.Option("--hub-endpoint", help="Hub to us
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 
 
+@dataclass(frozen=True)
+class _Terminal:
+    """What the options before the command ask for."""
+
+    is_quiet: bool
+    log_format: LogFormat
+
+
+@app.callback()
+def paris_node(
+    context: typer.Context,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            show_default=False,
+            help="Log more on stderr: -v what is done, -vv everything.",
+        ),
+    ] = 0,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show problems alone.")] = False,
+    log_format: Annotated[
+        LogFormat, typer.Option("--log-format", help="Lines on stderr and in log files: text or json.")
+    ] = "text",
+) -> None:
+    """Set what all commands show."""
+    from paris.protocol.logs import start_logging
+
+    start_logging(-1 if quiet else verbose, log_format)
+    context.obj = _Terminal(quiet, log_format)
+
+
 @app.command()
 def join(
+    context: typer.Context,
     run: RunArgument,
     home: HomeOption = None,
     run_id: RunIdOption = None,
@@ -59,9 +98,7 @@ def join(
     as_json: JsonOption = False,
 ) -> None:
     """Join a run: wait for tasks, train them, submit them. Run the same command again to go on after any end."""
-    from paris.node.view import make_view
-
-    view = make_view(as_json=as_json)
+    view = _make_view(context, as_json=as_json)
     flags = {
         "name": name,
         "device": device,
@@ -79,11 +116,9 @@ def join(
 
 
 @app.command()
-def leave(run: RunArgument, home: HomeOption = None, run_id: RunIdOption = None) -> None:
+def leave(context: typer.Context, run: RunArgument, home: HomeOption = None, run_id: RunIdOption = None) -> None:
     """Give back the task at hand, so that another volunteer gets it at once."""
-    from paris.node.view import make_view
-
-    view = make_view(as_json=False)
+    view = _make_view(context, as_json=False)
     with _clear_errors(view):
         from paris.node.join.joining import Request, running_agent
         from paris.node.retry import StopSignal
@@ -152,6 +187,13 @@ def main() -> None:
     app()
 
 
+def _make_view(context: typer.Context, *, as_json: bool) -> Any:
+    from paris.node.view import make_view
+
+    terminal: _Terminal = context.obj
+    return make_view(as_json=as_json, is_quiet=terminal.is_quiet, logs_json=terminal.log_format == "json")
+
+
 def _home(home: Path | None) -> Path:
     if home is not None:
         return home.expanduser()
@@ -187,6 +229,7 @@ def _clear_errors(view: Any = None) -> Iterator[None]:
         from paris.node.view import EventKind
 
         what, next_step, exit_code = explain(error)
+        _logger.debug("%s", what, exc_info=True)
         fields = {"type": type(error).__name__, "what": what, "next_step": next_step, "exit_code": exit_code}
         if view is None:
             print(f"Error: {what} {next_step}".strip(), file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Errors of the node, and the one table that turns any error into message, next step and exit code."""
+"""Errors of the node, and the conversion of any error into message, next step and exit code."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class ResolveError(ParisError):
-    """RUN leads nowhere: no such file, no such address, nothing there that reads as a run."""
+    """RUN names no run: no such file or address, or its content is not a RunSpec."""
 
     exit_code = 40
 
 
 class HubUnreachableError(ParisError):
-    """The Hub did not answer, or answered with its own trouble, longer than this node is willing to wait."""
+    """The Hub did not answer, or answered with server errors, for too many tries."""
 
     exit_code = 41
 
 
 class TransientHubError(ParisError):
-    """The Hub, or the way to it, is in trouble now; the same request may work later.
+    """The Hub did not answer, or answered with an error that may pass; the same request may work later.
 
     Args:
         what: One sentence.
-        retry_after_s: What the server asked for, or None.
+        retry_after_s: The server's Retry-After, or None.
     """
 
     exit_code = 41
@@ -39,49 +39,49 @@ class TransientHubError(ParisError):
 
 
 class HubRefusedError(ParisError):
-    """The Hub said no, and will say no again: wrong token, no right, no such repo."""
+    """The Hub rejected the request permanently (4xx): wrong token, no permission, no such repo."""
 
     exit_code = 42
 
 
 class WrongHashError(ParisError):
-    """A file arrived twice with other content than its signed manifest names."""
+    """A file arrived twice with a wrong hash."""
 
     exit_code = 43
 
 
 class DiskFullError(ParisError):
-    """The disk, or the volunteer's own limit, has no room. What is there stays."""
+    """The disk, the quota or the volunteer's limit is full. Existing files stay."""
 
     exit_code = 44
 
 
 class TaskTooBigError(ParisError):
-    """The leased task asks for more memory or disk than this machine has."""
+    """The leased task needs more memory or disk than this machine has."""
 
     exit_code = 45
 
 
 class TrainerError(ParisError):
-    """The trainer ended again and again without progress, or said that it can never succeed here."""
+    """The trainer died repeatedly without progress, or reported a permanent error."""
 
     exit_code = 46
 
 
 class SettingsError(ParisError):
-    """A setting is unknown or out of range."""
+    """A setting is unknown or invalid."""
 
     exit_code = 47
 
 
 class NoTaskError(ParisError):
-    """No task was leased within the time that `--task-wait-s` gave."""
+    """No task was leased within `--task-wait-s`."""
 
     exit_code = 48
 
 
 class StoppedError(ParisError):
-    """The volunteer asked the node to stop; everything on disk is resumable."""
+    """The volunteer stopped the node; everything on disk is resumable."""
 
     exit_code = 130
 
@@ -93,7 +93,7 @@ class LeaseLostError(ParisError):
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an OSError (those of `paris.experts` too) says that disk, quota or file size limit is used up."""
+    """Whether an error means that the disk, the quota or the file size limit is full."""
     return isinstance(error, OSError) and error.errno in _FULL
 
 
@@ -101,8 +101,8 @@ def disk_full(doing: str, where: object) -> DiskFullError:
     """The error for a disk that filled up.
 
     Args:
-        doing: What was being written, as "fetching shards/cluster-000/shard-00001.parquet".
-        where: The folder on the full disk.
+        doing: The action, such as "fetching shards/cluster-000/shard-00001.parquet".
+        where: A folder on the full disk.
     """
     return DiskFullError(
         f"The disk is full while {doing} (in {where}).",
@@ -112,7 +112,7 @@ def disk_full(doing: str, where: object) -> DiskFullError:
 
 @contextmanager
 def disk_full_while(doing: str, where: object) -> Iterator[None]:
-    """Raise `disk_full(doing, where)` in place of an OSError that says so."""
+    """Raise DiskFullError in place of an OSError that means it."""
     try:
         yield
     except OSError as error:
@@ -122,9 +122,9 @@ def disk_full_while(doing: str, where: object) -> Iterator[None]:
 
 
 def explain(error: BaseException) -> tuple[str, str, int]:
-    """Turn any error into what was wrong, what to do next, and the exit code.
+    """Message, next step and exit code of any error.
 
-    Errors of `paris.experts` are not ParisErrors but have the same three attributes.
+    Errors of `paris.experts` are not ParisErrors, but have the same three attributes.
     """
     what = getattr(error, "what", None)
     if isinstance(what, str):

@@ -1,4 +1,4 @@
-"""One bounded back-off for everything that may fail for a while."""
+"""Bounded back-off, interruptible waits, and retries of Hub requests."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Backoff:
-    """How long to wait before try n.
+    """Exponential back-off with jitter.
 
-    The n-th wait is drawn from [half, whole] of first_s * 2^n, capped, and never shorter than what the server
-    asked for by Retry-After (itself capped, so that nobody can put a node to sleep for a year).
+    The n-th wait is drawn from [1/2, 1] * first_s * 2^(n - 1), capped, and is at least the server's Retry-After (itself
+    capped, so that a server cannot put a node to sleep for a year).
     """
 
     first_s: float = 0.5
@@ -34,26 +34,26 @@ class Backoff:
 
 
 class StopSignal:
-    """The volunteer's wish to stop, as something that every wait of the node listens to."""
+    """The volunteer's request to stop; every wait of the node can be interrupted by it."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
 
     def set(self) -> None:
-        """Ask for the stop; may be called from a signal handler."""
+        """Request the stop; safe in a signal handler."""
         self._event.set()
 
     @property
     def is_set(self) -> bool:
-        """Whether the stop was asked for."""
+        """Whether the stop was requested."""
         return self._event.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait so long, or until the stop; True when stopped."""
+        """Wait until the stop, at most `seconds`; True if stopped."""
         return self._event.wait(seconds)
 
     def pause(self, seconds: float) -> None:
-        """Wait so long.
+        """Wait `seconds`.
 
         Raises:
             StoppedError: The stop came first.
@@ -63,7 +63,7 @@ class StopSignal:
 
 
 Wait = Callable[[float], None]
-"""Something that waits so many seconds, or raises StoppedError: `StopSignal.pause`, or a recorder in tests."""
+"""Waits so many seconds or raises StoppedError, as `StopSignal.pause`."""
 
 
 def persist(
@@ -74,17 +74,17 @@ def persist(
     max_tries: int | None = None,
     on_wait: Callable[[TransientHubError, float], None] = lambda error, wait_s: None,
 ) -> T:
-    """Do something on the Hub, again and again while its trouble may pass.
+    """Repeat a request to the Hub through transient errors.
 
     Args:
-        action: Safe to repeat; raises TransientHubError when repeating may help.
+        action: Safe to repeat; raises TransientHubError if a later try may work.
         pause: Waits, or raises StoppedError.
         backoff: Times between tries.
-        max_tries: None tries until it works.
-        on_wait: Told the trouble and the seconds until the next try.
+        max_tries: None: no limit.
+        on_wait: Called with the error and the seconds until the next try.
 
     Raises:
-        HubUnreachableError: It did not work so many times.
+        HubUnreachableError: `max_tries` tries failed.
     """
     failures = 0
     while True:

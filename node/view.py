@@ -6,15 +6,19 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Any, Protocol
+
+from paris.protocol.logs import PRINTED
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+_logger = logging.getLogger(__name__)
 _LINE_EVERY_S = 10.0
 
 
@@ -71,6 +75,12 @@ _SENTENCES: dict[EventKind, str] = {
 }
 
 
+_PROBLEMS = (EventKind.RESTARTING, EventKind.RETRYING, EventKind.LEASE_LOST, EventKind.ERROR)
+"""What `--quiet` still shows."""
+_LEVELS = {EventKind.ERROR: logging.ERROR, EventKind.TRAINING: logging.DEBUG}
+"""In the log file; the others are information."""
+
+
 class View(Protocol):
     """Takes the node's events."""
 
@@ -81,16 +91,48 @@ class View(Protocol):
         """Leave the terminal as it was."""
 
 
-def make_view(*, as_json: bool, clock: Callable[[], float] = time.time) -> View:
-    """Choose a view: JSON if asked for, progress at a terminal, lines otherwise.
+def make_view(
+    *, as_json: bool, is_quiet: bool = False, logs_json: bool = False, clock: Callable[[], float] = time.time
+) -> View:
+    """Choose a view; the log file gets its events too.
 
     Args:
-        as_json: From `--json`.
+        as_json: JSON on stdout, from `--json`.
+        is_quiet: Problems alone, as lines on stderr.
+        logs_json: JSON on stderr, from `--log-format json`.
         clock: UTC seconds; events count their time from the first reading.
     """
     if as_json:
-        return JsonView(sys.stdout, clock)
-    return ProgressView() if sys.stderr.isatty() else PlainView(sys.stderr, clock)
+        return _LoggedView(JsonView(sys.stdout, clock))
+    if logs_json:
+        view: View = JsonView(sys.stderr, clock)
+    elif sys.stderr.isatty() and not is_quiet:
+        view = ProgressView()
+    else:
+        view = PlainView(sys.stderr, clock)
+    return _LoggedView(view, only=_PROBLEMS if is_quiet else tuple(EventKind))
+
+
+class _LoggedView:
+    """Logs every event, and shows some of them.
+
+    Args:
+        view: Shows them.
+        only: The events to show.
+    """
+
+    def __init__(self, view: View, only: Collection[EventKind] = tuple(EventKind)) -> None:
+        self._view, self._only = view, only
+
+    def event(self, kind: EventKind, /, **fields: Any) -> None:
+        """Log and show the event."""
+        _logger.log(_LEVELS.get(kind, logging.INFO), "%s", sentence(kind, fields), extra=PRINTED)
+        if kind in self._only:
+            self._view.event(kind, **fields)
+
+    def close(self) -> None:
+        """Close the view."""
+        self._view.close()
 
 
 class JsonView:

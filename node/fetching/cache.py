@@ -9,6 +9,7 @@ Paths from the network never reach this folder: a name here is always 64 hex dig
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ from pathlib import Path
 from paris.experts.files import file_sha256
 from paris.node.errors import DiskFullError
 
+_logger = logging.getLogger(__name__)
 _NAME = re.compile(r"^[0-9a-f]{64}$")
 _SPARE_BYTES = 64 * 2**20
 """Left free on the disk, so that the machine stays usable."""
@@ -67,6 +69,7 @@ class Cache:
         if not path.exists():
             return None
         if path.stat().st_size != num_bytes or file_sha256(path) != sha256:
+            _logger.info("Removing %s: it is damaged.", path.name)
             path.unlink()
             return None
         os.utime(path)
@@ -85,6 +88,7 @@ class Cache:
         for path in self._oldest_first(keep):
             if self._missing_bytes(num_bytes) <= 0:
                 return
+            _logger.info("Removing %s to make room.", path.name)
             path.unlink(missing_ok=True)
         missing = self._missing_bytes(num_bytes)
         if missing > 0:

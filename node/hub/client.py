@@ -1,6 +1,6 @@
-"""The Hub client of a node: the stock huggingface_hub with an endpoint, and what its failures mean.
+"""The node's Hub client: stock huggingface_hub with an endpoint; its errors as transient or permanent ones.
 
-Nothing heavy at import: huggingface_hub comes in when the first client is made.
+huggingface_hub is imported when the first client is made: importing this file stays cheap.
 """
 
 from __future__ import annotations
@@ -50,20 +50,20 @@ class Hub:
 
     @contextmanager
     def stream(self, url: str, offset: int) -> Iterator[Any]:
-        """Open a GET from a byte offset; the body is read by `iter_raw`.
+        """Open a GET from a byte offset; the caller reads the body by `iter_raw`.
 
         Args:
             url: From `url`.
-            offset: First byte wanted.
+            offset: First byte to read.
 
         Raises:
-            TransientHubError: Try again later.
-            HubRefusedError: Never try again.
+            TransientHubError: A later try may work.
+            HubRefusedError: The Hub rejected the request permanently.
         """
         from huggingface_hub.utils import build_hf_headers, get_session
 
         headers = build_hf_headers(token=self.token or False, library_name="paris-node")
-        headers["Accept-Encoding"] = "identity"  # compressed ranges would not add up
+        headers["Accept-Encoding"] = "identity"  # ranges of compressed bytes cannot be joined
         if offset:
             headers["Range"] = f"bytes={offset}-"
         with (
@@ -79,8 +79,8 @@ class Hub:
         """A whole small file.
 
         Raises:
-            TransientHubError: Try again later.
-            HubRefusedError: Never try again, or larger than `max_bytes`.
+            TransientHubError: A later try may work.
+            HubRefusedError: The Hub rejected the request permanently, or the file is larger than `max_bytes`.
         """
         data = bytearray()
         with self.stream(url, 0) as response:
@@ -106,7 +106,7 @@ def translated(doing: str) -> Iterator[None]:
     try:
         yield
     except (HTTPError, ConnectionError, TimeoutError, RuntimeError) as error:
-        # The stock client puts what went wrong with an LFS upload behind a bare RuntimeError.
+        # The stock client wraps errors of an LFS upload in a bare RuntimeError.
         cause = error.__cause__ if type(error) is RuntimeError else error
         if isinstance(cause, HfHubHTTPError):
             raise status_error(doing, cause.response) from error
@@ -124,21 +124,21 @@ def status_error(doing: str, response: Any) -> ParisError:
         response: huggingface_hub's response object.
     """
     status = response.status_code
-    said = response.headers.get("X-Error-Message") or ""
-    what = f"{doing}: the Hub answered {status}{f' ({said})' if said else ''}."
+    message = response.headers.get("X-Error-Message") or ""
+    what = f"{doing}: the Hub answered {status}{f' ({message})' if message else ''}."
     if status in _TRANSIENT:
         return TransientHubError(what, retry_after_s(response.headers.get("Retry-After"), time.time()))
     next_steps = {
         401: "Give a valid token: PARIS_HUB_TOKEN=... or the file hub_token in the node's home.",
         403: "The token may not do this; ask the organiser, or make a token that may write pull requests.",
         404: "Check the run's repos, and whether the token may see them.",
-        413: "The Hub takes no file of this size; tell the organiser.",
+        413: "The file exceeds this Hub's size limit; tell the organiser.",
     }
     return HubRefusedError(what, next_steps.get(status, "Tell the organiser of the run."))
 
 
 def retry_after_s(value: str | None, now: float) -> float | None:
-    """Seconds meant by a Retry-After header (a number, or an HTTP date), None where it says nothing.
+    """Seconds given by a Retry-After header (a number or an HTTP date); None if it is absent or malformed.
 
     Args:
         value: The header.

@@ -1,4 +1,4 @@
-"""One file of a Hub repo, and one ranged request for what is missing of it."""
+"""One file of a Hub repo, and one ranged request for its missing bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from paris.node.hub.client import Hub, translated
 
 @dataclass(frozen=True)
 class Wanted:
-    """One file of a Hub repo at a pinned revision, with the content that was signed for it."""
+    """One file of a Hub repo at a pinned revision, with its signed size and hash."""
 
     repo: str
     revision: str
@@ -25,18 +25,18 @@ class Wanted:
 
 
 def append_from_hub(hub: Hub, wanted: Wanted, part: Path, on_bytes: Callable[[int], None], piece_bytes: int) -> None:
-    """Append to a part file what it lacks; returns when the body ended well, whatever its content.
+    """Append the missing bytes to a part file; the content is not checked.
 
     Args:
-        hub: Where from.
+        hub: The run's Hub.
         wanted: The file.
-        part: Grows; made where there is none.
-        on_bytes: Told the size of each piece once it is written; may wait, or raise to end it.
+        part: Appended to; created if missing.
+        on_bytes: Called with the size of each piece once it is written; may wait, or raise to end it.
         piece_bytes: Size of a piece.
 
     Raises:
-        TransientHubError: Try again later; the part keeps what came.
-        HubRefusedError: Never try again.
+        TransientHubError: A later try may work; the part stays.
+        HubRefusedError: The Hub rejected the request permanently.
     """
     offset = part.stat().st_size if part.exists() else 0
     if offset >= wanted.num_bytes > 0:
@@ -47,7 +47,7 @@ def append_from_hub(hub: Hub, wanted: Wanted, part: Path, on_bytes: Callable[[in
             part.unlink(missing_ok=True)
             raise TransientHubError(f"GET {url}: the Hub does not serve from byte {offset}; starting over.")
         keep = offset if response.status_code == 206 else 0
-        # One byte more than signed at most (the hash then fails): an endless body never fills the disk.
+        # At most one byte more than signed (then the hash fails): an endless body never fills the disk.
         left = wanted.num_bytes - keep + 1
         with part.open("ab") as file, translated(f"GET {url}"):
             file.truncate(keep)
@@ -64,7 +64,7 @@ def append_from_hub(hub: Hub, wanted: Wanted, part: Path, on_bytes: Callable[[in
 
 
 def _range_start(response: Any) -> int | None:
-    """First byte named by Content-Range, None where it cannot be read."""
+    """First byte of Content-Range; None if it is absent or malformed."""
     value = response.headers.get("Content-Range", "")
     start = value.removeprefix("bytes ").split("-")[0]
     return int(start) if start.isdigit() else None

@@ -1,14 +1,15 @@
 """The finished expert as one pull request on the run's model repo.
 
-    submissions/<task>-<attempt>-<first 8 of my key>/expert.safetensors    EMA weights
-    submissions/<task>-<attempt>-<first 8 of my key>/submission.json       signed; names every other file
+    submissions/<task>-<attempt>-<first 8 of the key>/expert.safetensors    EMA weights
+    submissions/<task>-<attempt>-<first 8 of the key>/submission.json       signed; names the other file
 
-One commit holds both, so that half a submission never exists. Trying again first looks for the pull request that an
-earlier try may have made: its title names the lease.
+One commit holds both, so that half a submission never exists. A repeated upload first looks for the pull request that
+an earlier try may have made: its title names the lease.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,33 +23,34 @@ from paris.protocol.hub_layout import SUBMISSION_FILE, WEIGHTS_FILE, pull_reques
 from paris.protocol.records import Submission, SubmittedFile
 from paris.protocol.sealer import Sealer
 
+_logger = logging.getLogger(__name__)
 _LIFE_S = 30 * 86400.0
 
 
 @dataclass(frozen=True)
 class PullRequest:
-    """A pull request of mine and the commit that it stands at."""
+    """A pull request of this volunteer and its head commit."""
 
     number: int
     commit: str
 
 
 def folder_in_repo(unit: Unit, public_key: str) -> str:
-    """Where the submission stands in the model repo."""
+    """The submission's folder in the model repo."""
     return submission_folder(unit.task.task_id, unit.lease.attempt, public_key)
 
 
 def title_of(unit: Unit, name: str) -> str:
-    """The pull request's title; it names the lease, so that a second try finds it."""
+    """The pull request's title; a repeated upload finds it by the lease id."""
     return f"{unit.task.task_id} attempt {unit.lease.attempt} by {name} ({unit.lease.lease_id})"
 
 
 def make_submission(unit: Unit, folder: UnitFolder, sealer: Sealer, *, name: str, repo: str) -> Submission:
-    """Write the signed submission.json, once: a later try sends the very same bytes.
+    """Write the signed submission.json once; a later call returns what is in it.
 
     Args:
         unit: With `finished` set.
-        folder: Where the weights lie in `work/`.
+        folder: Has the weights in `work/`.
         sealer: Signs.
         name: The volunteer's name.
         repo: The run's model repo.
@@ -57,7 +59,7 @@ def make_submission(unit: Unit, folder: UnitFolder, sealer: Sealer, *, name: str
         The payload, without pull request and commit.
 
     Raises:
-        TrainerError: The weights on disk are not those that the trainer finished.
+        TrainerError: The weights on disk are not those that training finished with.
         DiskFullError: No room for submission.json.
     """
     weights = folder.work / WEIGHTS_FILE
@@ -94,24 +96,25 @@ def _payload(unit: Unit, finished: Finished, path: str, *, name: str, repo: str)
 
 
 def upload(hub: Hub, unit: Unit, folder: UnitFolder, submission: Submission, public_key: str) -> PullRequest:
-    """Make the pull request, or find the one that an earlier try made.
+    """Open the pull request, or find the one that an earlier try opened.
 
     Args:
         hub: The run's Hub, with a token.
         unit: The unit in state uploading.
-        folder: Where its files are.
+        folder: Has its files.
         submission: From `make_submission`.
-        public_key: Mine.
+        public_key: The volunteer's.
 
     Raises:
-        TransientHubError: Try again later.
-        HubRefusedError: Never try again.
+        TransientHubError: A later try may work.
+        HubRefusedError: The Hub rejected the request permanently.
     """
     title = title_of(unit, submission.name)
     place = folder_in_repo(unit, public_key)
     number = _find(hub, submission.repo, title)
     if number is not None:
         commit = _complete_commit(hub, submission, place, number, folder.submission.stat().st_size)
+        _logger.info("Pull request %d exists, %s.", number, "complete" if commit else "without all files")
         if commit is not None:
             return PullRequest(number, commit)
     with translated(f"uploading {unit.task.task_id} to {submission.repo}"):
@@ -124,7 +127,9 @@ def upload(hub: Hub, unit: Unit, folder: UnitFolder, submission: Submission, pub
             create_pr=number is None,
             revision=None if number is None else pull_request_ref(number),
         )
-    return PullRequest(number or int(info.pr_num or 0), str(info.oid))
+    made = PullRequest(number or int(info.pr_num or 0), str(info.oid))
+    _logger.info("Uploaded %s as pull request %d at %s.", unit.label, made.number, made.commit)
+    return made
 
 
 def _operations(folder: UnitFolder, place: str) -> list[Any]:
@@ -135,7 +140,7 @@ def _operations(folder: UnitFolder, place: str) -> list[Any]:
 
 
 def _find(hub: Hub, repo: str, title: str) -> int | None:
-    """Number of the pull request with this title, whatever its status."""
+    """Number of the pull request with this title, open or not."""
     with translated(f"looking for my pull request on {repo}"):
         for discussion in hub.api.get_repo_discussions(repo, repo_type="model", discussion_type="pull_request"):
             if discussion.title == title:
@@ -144,7 +149,7 @@ def _find(hub: Hub, repo: str, title: str) -> int | None:
 
 
 def _complete_commit(hub: Hub, submission: Submission, place: str, number: int, json_bytes: int) -> str | None:
-    """The head of the pull request if both files stand there whole, else None."""
+    """The pull request's head commit if it has both files complete, else None."""
     revision = pull_request_ref(number)
     weights = submission.files[0]
     with translated(f"looking at pull request {number}"):

@@ -1,4 +1,4 @@
-"""Which token this volunteer shows to a Hub."""
+"""Which token a Hub gets from this volunteer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DOMAIN = b"paris-hub-account-v1\n"
 def hub_token(home: Path, config: NodeConfig, environ: Mapping[str, str], endpoint: str) -> str | None:
     """The token that the volunteer gave for this Hub, or None.
 
-    The login of the `hf` command is used for the public Hub alone: a run's own endpoint never gets to see it.
+    The login of the `hf` command is used for the public Hub alone; a run's own endpoint never receives it.
 
     Args:
         home: May hold the file hub_token.
@@ -44,10 +44,9 @@ def hub_token(home: Path, config: NodeConfig, environ: Mapping[str, str], endpoi
 
 
 def own_token(identity: Identity, endpoint: str) -> str | None:
-    """A token of this volunteer's own making, for Hubs with open registration; None for the public Hub.
+    """A token derived from the identity, for Hubs with open registration; None for the public Hub.
 
-    Only the holder of the identity can make it, it is another one at each Hub, and it opens nothing else: whoever runs
-    one Hub learns nothing that works at the next.
+    It differs from Hub to Hub: the operator of one Hub cannot use it at another.
     """
     endpoint = endpoint.rstrip("/")
     if endpoint == PUBLIC_ENDPOINT:

@@ -28,7 +28,7 @@ _MIN_FREE_BYTES = 2 * 2**30
 
 @dataclass(frozen=True)
 class Line:
-    """One verdict."""
+    """One line."""
 
     name: str
     passed: bool
@@ -36,16 +36,16 @@ class Line:
 
 
 def check(run: str | None, home_path: Path, run_id: str | None, flags: dict[str, Any]) -> Iterator[Line]:
-    """Look at everything that `join` would need, without joining.
+    """Check everything that `join` needs, without joining.
 
     Args:
         run: RUN, or None to check the machine alone.
-        home_path: The node's home.
+        home_path: The home.
         run_id: From `--run`.
         flags: Settings given on the command line.
 
     Yields:
-        One line a check; a failed one names the next step.
+        One line per check; a failed one names the next step.
     """
     home = Home(home_path)
     config = load_config(home_path, os.environ, flags)
@@ -58,23 +58,23 @@ def check(run: str | None, home_path: Path, run_id: str | None, flags: dict[str,
     yield _line("disk", lambda: _disk(home_path))
     if run is None:
         return
-    found: list[Address] = []
+    addresses: list[Address] = []
 
     def resolved() -> str:
         token = hub_token(home_path, config, os.environ, config.hub_endpoint or PUBLIC_ENDPOINT)
-        found.append(resolve(run, home=home, config=config, run_id=run_id, token=token))
-        return f"{found[0].run_id}, {len(found[0].initial_peers)} peers"
+        addresses.append(resolve(run, home=home, config=config, run_id=run_id, token=token))
+        return f"{addresses[0].run_id}, {len(addresses[0].initial_peers)} peers"
 
     yield _line("run", resolved)
-    if not found:
+    if not addresses:
         return
-    for address in found[0].initial_peers:
+    for address in addresses[0].initial_peers:
         yield _line(f"peer {address}", lambda address=address: _dial(address))  # type: ignore[misc]
-    if found[0].spec is not None:
-        endpoint = config.hub_endpoint or found[0].spec.payload.hub_endpoint
+    if addresses[0].spec is not None:
+        endpoint = config.hub_endpoint or addresses[0].spec.payload.hub_endpoint
         identity = Identity.load_or_create(home.identity)
         hub = Hub(endpoint, hub_token(home_path, config, os.environ, endpoint) or own_token(identity, endpoint))
-        repo = found[0].spec.payload.data_repo
+        repo = addresses[0].spec.payload.data_repo
         yield _line("hub", lambda: _hub(hub, repo))
         yield _line("token", lambda: _token(hub))
 
@@ -98,7 +98,7 @@ def _disk(home: Path) -> str:
 
 
 def _dial(address: str) -> str:
-    """Whether a TCP connection to a peer's multiaddr opens; what answers there is checked by joining."""
+    """Open a TCP connection to a peer's multiaddr; who answers is checked by joining."""
     parts = address.split("/")
     if (
         len(parts) < 5

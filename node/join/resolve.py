@@ -8,6 +8,7 @@ org/repo                                   its copy `run.json` in the run's mode
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 import urllib.error
@@ -28,6 +29,7 @@ from paris.protocol.limits import MAX_RECORD_BYTES
 from paris.protocol.records import RunSpec
 from paris.protocol.runid import require_run_id
 
+_logger = logging.getLogger(__name__)
 _REPO = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")
 _URL_TIMEOUT_S = 30
 _GET_AGAIN = "Get run.json again from the organiser."
@@ -35,7 +37,7 @@ _GET_AGAIN = "Get run.json again from the organiser."
 
 @dataclass(frozen=True)
 class Address:
-    """What RUN turned out to be: the spec itself, or where in the DHT to ask for it."""
+    """What RUN names: a RunSpec, or the peer to ask for it."""
 
     run_id: str
     spec: Envelope[RunSpec] | None
@@ -43,19 +45,19 @@ class Address:
 
 
 def resolve(run: str, *, home: Home, config: NodeConfig, run_id: str | None, token: str | None) -> Address:
-    """Find out what RUN names.
+    """Resolve RUN.
 
     Args:
         run: As typed.
-        home: Knows earlier runs and pinned keys.
+        home: Has earlier runs and pinned keys.
         config: `hub_endpoint` for `org/repo`.
-        run_id: From `--run`; must agree with what is found.
+        run_id: From `--run`; must match the RunSpec.
         token: For private repos; sent to the Hub only.
 
     Raises:
-        ResolveError: Nothing there, or nothing that reads as a run.
-        SignatureError: Signed by another key than the run id vouches for.
-        VersionError: Written by another protocol version.
+        ResolveError: Nothing there, or not a run.
+        SignatureError: Signed by a key whose fingerprint is not in the run id.
+        VersionError: Of another protocol version.
         RecordError: Malformed.
     """
     if run.startswith("/") and "/p2p/" in run and not Path(run).exists():
@@ -65,15 +67,16 @@ def resolve(run: str, *, home: Home, config: NodeConfig, run_id: str | None, tok
         return Address(run_id, None, (run,))
     data = _read(run, home=home, config=config, token=token)
     spec = open_run(data, run_id)
+    _logger.info("%s names run %s, RunSpec %d.", run, spec.run_id, spec.sequence)
     return Address(spec.run_id, spec, spec.payload.initial_peers)
 
 
 def open_run(data: bytes, run_id: str | None) -> Envelope[RunSpec]:
-    """Check the bytes of a run.json; an expired one still says where the run was, so expiry is not looked at.
+    """Verify the bytes of a run.json. Expiry is not checked: an expired one still names the run's peers.
 
     Raises:
         SignatureError, VersionError, RecordError: As `open_envelope`, with a next step.
-        ResolveError: Of another run than asked for.
+        ResolveError: Of another run than `run_id`.
     """
     try:
         return _open_run(data, run_id)
@@ -85,27 +88,27 @@ def open_run(data: bytes, run_id: str | None) -> Envelope[RunSpec]:
 
 def _open_run(data: bytes, run_id: str | None) -> Envelope[RunSpec]:
     raw = parse_json(data.strip(), max_bytes=MAX_RECORD_BYTES)
-    found = raw.get("run_id") if isinstance(raw, dict) else None
-    if not isinstance(found, str):
+    named = raw.get("run_id") if isinstance(raw, dict) else None
+    if not isinstance(named, str):
         raise RecordError("This is not a signed RunSpec: it names no run.", _GET_AGAIN)
-    if run_id is not None and found != run_id:
-        raise ResolveError(f"This RunSpec is of run {found}, not of {run_id}.", "Check --run and RUN.")
-    require_run_id(found)
-    envelope = open_envelope(data.strip(), run_id=found, coordinator=None, now=None)
+    if run_id is not None and named != run_id:
+        raise ResolveError(f"This RunSpec is of run {named}, not of {run_id}.", "Check --run and RUN.")
+    require_run_id(named)
+    envelope = open_envelope(data.strip(), run_id=named, coordinator=None, now=None)
     if not isinstance(envelope.payload, RunSpec):
         raise RecordError(f"This is a {envelope.kind} record, not a RunSpec.", _GET_AGAIN)
     return envelope  # type: ignore[return-value]
 
 
 def remember(home: Home, spec: Envelope[RunSpec]) -> Envelope[RunSpec]:
-    """Pin the run's key and keep the newest RunSpec.
+    """Pin the run's key and save the newest RunSpec.
 
     Returns:
-        The newer of `spec` and the one that was kept.
+        The newer of `spec` and the saved one.
 
     Raises:
         SignatureError: Another key is pinned for this run.
-        RecordError: The kept one is damaged; nothing is changed.
+        RecordError: The saved one is damaged; nothing was changed.
     """
     home.pin(spec.run_id, spec.signer)
     path = home.run_folder(spec.run_id) / RUN_FILE
@@ -129,10 +132,10 @@ def _open_kept(path: Path, run_id: str) -> Envelope[RunSpec]:
 
 
 def newest(specs: list[Envelope[RunSpec]], run_id: str) -> Envelope[RunSpec]:
-    """The newest RunSpec that the DHT gave.
+    """The newest RunSpec from the DHT.
 
     Raises:
-        UnknownRunError: It gave none.
+        UnknownRunError: There is none that has not expired.
     """
     alive = [spec for spec in specs if spec.expires_at > time.time()]
     if not alive:

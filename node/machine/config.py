@@ -20,10 +20,18 @@ from paris.node.errors import SettingsError
 from paris.protocol.records import ShortText
 
 _ENV_PREFIX = "PARIS_NODE_"
+_SHORTER = {
+    "Input should": "must",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "a valid integer": "an integer",
+    "a valid": "a",
+}
+"""pydantic's phrases in our words."""
 
 
 class NodeConfig(BaseModel):
-    """What the volunteer may decide about their own machine."""
+    """The volunteer's settings for this machine."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,37 +42,37 @@ class NodeConfig(BaseModel):
     threads: int | None = Field(None, ge=1, le=1024)
     """CPU threads of the trainer; None takes one for each physical core."""
     nice: int = Field(5, ge=0, le=19)
-    """How far the trainer stands back behind the machine's other programs."""
+    """Niceness of the trainer: how far it yields to other programs."""
     memory_limit_bytes: int | None = Field(None, ge=2**20)
     """Declare no more memory than this; None declares what the device has."""
     micro_batch_size: int | None = Field(None, ge=1)
-    """Rows in the device's memory together; None finds out how many fit."""
+    """Rows in the device's memory at once; None finds the largest that fits."""
     checkpointing: bool = False
-    """Compute layers twice to need far less memory: for a GPU that is too small otherwise."""
+    """Gradient checkpointing: compute layers twice to need far less memory."""
     compile: bool = False
-    """Compile the model before the first step: a minute or so, and needs a C++ compiler; faster from then on."""
+    """Compile the model before the first step: takes about a minute and a C++ compiler; then training is faster."""
     cache_limit_bytes: int | None = Field(None, ge=2**20)
-    """Bytes that downloaded shards may take; None leaves it to the free disk."""
+    """Limit of the downloaded files together; None: the free disk."""
     parallel_downloads: int = Field(4, ge=1, le=32)
     """Shards fetched at the same time."""
     download_bytes_per_s: int | None = Field(None, ge=1024)
-    """Fetch shards no faster than this, from the Hub and from peers together; None sets no limit."""
+    """Download limit, of the Hub and peers together; None: no limit."""
     share_shards: bool = True
     """Take shards from volunteers that serve them, and serve them too if this node listens (`host_dht`)."""
     upload_bytes_per_s: int | None = Field(4_000_000, ge=2**17)
-    """Serve shards no faster than this, to all who ask together; None sets no limit."""
+    """Upload limit of shards, to all peers together; None: no limit."""
     max_uploads: int = Field(4, ge=1, le=32)
     """Shards served at the same time; to one volunteer half as many."""
     max_tries: int = Field(8, ge=1, le=1000)
-    """Tries without any progress before a download gives up."""
+    """Tries without progress before a download gives up."""
     host_dht: bool = False
     """Listen, and store records for others too; off means this node only dials out."""
     listen: tuple[str, ...] = ("/ip4/127.0.0.1/tcp/0",)
     """Addresses to listen on, as multiaddrs; matters only with `host_dht`."""
     announce: tuple[str, ...] = ()
-    """Addresses to tell others instead of those listened on, such as a public one whose port is forwarded here."""
+    """Addresses to publish instead of those listened on, such as a public one whose port is forwarded here."""
     use_relay: bool = False
-    """Let the transport use relays and hole punching."""
+    """Use relays and hole punching."""
     startup_timeout_s: float = Field(60, gt=0, le=600)
     """Seconds to wait for the first peer."""
     hub_endpoint: str = ""
@@ -74,7 +82,7 @@ class NodeConfig(BaseModel):
 
 
 def load_config(home: Path, environ: Mapping[str, str], flags: Mapping[str, Any]) -> NodeConfig:
-    """Put the settings together.
+    """Merge the settings of all sources.
 
     Args:
         home: Folder that may hold config.toml.
@@ -82,7 +90,7 @@ def load_config(home: Path, environ: Mapping[str, str], flags: Mapping[str, Any]
         flags: Values from the command line; None means not given.
 
     Raises:
-        SettingsError: A field is unknown or out of range; the message names it and its source.
+        SettingsError: A setting is unknown or invalid; the message names it and its source.
     """
     path = home / "config.toml"
     values = _from_toml(path)
@@ -110,7 +118,7 @@ def _from_toml(path: Path) -> dict[str, Any]:
 
 
 def _from_text(text: str) -> Any:
-    """An environment value as TOML where it reads as such (numbers, true, lists), as plain text otherwise."""
+    """An environment value as TOML if it parses (numbers, true, lists), else as plain text."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
@@ -124,13 +132,20 @@ def _settings_error(error: ValidationError, sources: Mapping[str, str]) -> Setti
     if first["type"] == "extra_forbidden":
         return SettingsError(f"Unknown setting {field!r} from {sources.get(field, '?')}.", f"Known settings: {known}.")
     return SettingsError(
-        f"Setting {field} = {first['input']!r} from {sources.get(field, '?')} does not hold: {first['msg']}.",
+        f"Invalid setting {field} = {first['input']!r} (from {sources.get(field, '?')}): {_constraint(first['msg'])}.",
         "Correct it there.",
     )
 
 
+def _constraint(message: str) -> str:
+    """Shorten "Input should be greater than or equal to 5" of pydantic to "must be at least 5"."""
+    for phrase, shorter in _SHORTER.items():
+        message = message.replace(phrase, shorter)
+    return message
+
+
 def default_home() -> Path:
-    """PARIS_HOME, or this system's place for a user's data."""
+    """PARIS_HOME, or the system's user data folder."""
     if home := os.environ.get("PARIS_HOME"):
         return Path(home).expanduser()
     from platformdirs import user_data_path

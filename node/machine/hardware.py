@@ -1,4 +1,4 @@
-"""What this machine can take, asked without importing torch."""
+"""Device, memory and disk of this machine, without importing torch."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _ASK_TIMEOUT_S = 10
 
 @dataclass(frozen=True)
 class Hardware:
-    """Device and room, as a Want declares them."""
+    """Device, memory and disk, as a Want declares them."""
 
     device: str
-    """cpu, cuda or mps: what torch calls it."""
+    """cpu, cuda or mps: torch's name."""
     label: str
-    """For people: the device's name."""
+    """The device's name, for people."""
     memory_bytes: int
     """Memory in which the weights, gradients and optimizer state must fit."""
     disk_bytes: int
@@ -32,14 +32,14 @@ class Hardware:
 
 
 def detect(config: NodeConfig, home: Path) -> Hardware:
-    """Look at the machine.
+    """Detect the device, memory and free disk.
 
     Args:
         config: The volunteer's settings: device and limits.
-        home: Whose disk counts.
+        home: A folder on the disk that counts.
 
     Raises:
-        SettingsError: A device was asked for that is not there.
+        SettingsError: The requested device does not exist.
     """
     gpus = {"cuda": _cuda, "mps": _mps}
     device, label, memory = "cpu", _cpu_label(), _system_memory()
@@ -63,10 +63,10 @@ def detect(config: NodeConfig, home: Path) -> Hardware:
 
 
 def require_fit(task: Task, hardware: Hardware) -> None:
-    """Refuse a task that cannot end well here.
+    """Refuse a task that does not fit this machine.
 
     Raises:
-        TaskTooBigError: It asks for more memory or disk than there is; nothing was fetched.
+        TaskTooBigError: It needs more memory or disk than there is; nothing was fetched.
     """
     rows = (
         ("memory", task.min_memory_bytes, hardware.memory_bytes),
@@ -81,7 +81,7 @@ def require_fit(task: Task, hardware: Hardware) -> None:
 
 
 def gib(num_bytes: int) -> str:
-    """Bytes for people: '1.5 GiB', or MiB below a tenth of one."""
+    """Bytes for people: '1.5 GiB', or MiB below 0.1 GiB."""
     return f"{num_bytes / 2**30:.1f} GiB" if num_bytes >= 2**30 / 10 else f"{num_bytes / 2**20:.1f} MiB"
 
 
@@ -97,7 +97,7 @@ def _cuda() -> tuple[str, int] | None:
             name, mebibytes = answer.splitlines()[0].rsplit(",", 1)
             return name.strip(), int(mebibytes) * 2**20
         except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-            return None  # a driver without a working device: the same as no GPU
+            return None  # a driver without a working device is the same as no GPU
     for path in sorted(Path("/sys/class/drm").glob("card*/device/mem_info_vram_total")):
         return "AMD GPU", int(path.read_text("ascii"))
     return None
@@ -105,7 +105,7 @@ def _cuda() -> tuple[str, int] | None:
 
 def _mps() -> tuple[str, int] | None:
     if sys.platform == "darwin" and platform.machine() == "arm64":
-        return "Apple GPU", _system_memory() * 3 // 4  # unified memory; the system keeps the rest
+        return "Apple GPU", _system_memory() * 3 // 4  # unified memory; the system needs the rest
     return None
 
 

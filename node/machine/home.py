@@ -1,4 +1,4 @@
-"""The folder that remembers everything about this volunteer.
+"""The folder that keeps everything of this volunteer.
 
 home/
     identity.key  config.toml  hub_token  lock
@@ -26,7 +26,7 @@ class Home:
     """Paths in the node's folder.
 
     Args:
-        path: The folder; made when something is first saved.
+        path: The folder; created when something is first saved.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,20 +36,20 @@ class Home:
         self.log = path / "logs" / "node.log"
 
     def run_folder(self, run_id: str) -> Path:
-        """Where a run's files live.
+        """The folder of a run.
 
         Raises:
-            RecordError: Not a run id; it never becomes a path.
+            RecordError: Not a run id.
         """
         require_run_id(run_id)
         return self.path / "runs" / run_id
 
     def text_folder(self, run_id: str) -> Path:
-        """Where a run's text encoder stands."""
+        """The folder of a run's text encoder and initial weights."""
         return self.run_folder(run_id) / "text"
 
     def pin(self, run_id: str, public_key: str) -> None:
-        """Remember a run's key at the first join, and hold every later one to it.
+        """Save a run's key at the first join; later joins must have the same.
 
         Raises:
             SignatureError: Another key is pinned for this run; the pin stays.
@@ -68,21 +68,21 @@ class Home:
             write_whole(path, (public_key + "\n").encode("ascii"))
 
     def unit_folder(self, run_id: str, task_id: str, attempt: int) -> UnitFolder:
-        """The folder of one unit; `task_id` and `attempt` come from a checked lease."""
+        """The folder of one unit; `task_id` and `attempt` come from a verified lease."""
         return UnitFolder(self.run_folder(run_id) / f"{task_id}-{attempt}")
 
     def units(self, run_id: str) -> list[tuple[UnitFolder, Unit]]:
         """All units of a run, oldest first."""
-        found = []
+        units = []
         for path in sorted(self.run_folder(run_id).glob("*/unit.json")):
             folder = UnitFolder(path.parent)
             unit = folder.load()
             if unit is not None:
-                found.append((folder, unit))
-        return sorted(found, key=lambda pair: pair[1].history[0][1] if pair[1].history else 0.0)
+                units.append((folder, unit))
+        return sorted(units, key=lambda pair: pair[1].history[0][1] if pair[1].history else 0.0)
 
     def unfinished(self, run_id: str) -> tuple[UnitFolder, Unit] | None:
-        """The unit to go on with, or None."""
+        """The unit to continue, or None."""
         open_units = [pair for pair in self.units(run_id) if pair[1].state not in FINAL]
         return open_units[0] if open_units else None
 

@@ -1,4 +1,4 @@
-"""One agent a home: two with one identity would fight over its lease, its files and its records."""
+"""One node per home: two with one identity would fight over its lease, its files and its records."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from paris.protocol.locks import try_lock
 
 @contextlib.contextmanager
 def home_lock(home: Path) -> Iterator[None]:
-    """Hold the home's lock for as long as the block runs.
+    """Hold the home's lock during the block.
 
     Args:
         home: The node's folder; created if missing.

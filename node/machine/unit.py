@@ -1,15 +1,15 @@
-"""One leased task on disk: a small state machine, each step resumable after kill -9.
+"""One leased task on disk: a state machine whose every step can be resumed after kill -9.
 
     leased -> fetching -> training -> uploading -> awaiting-verdict -> done
-    (any of these) -> dropped            the lease was taken back, or the task cannot be done here
+    (any of these) -> dropped            the lease was taken back, or this machine cannot do the task
 
     <task>-<attempt>/
         unit.json        this file's model; replaced whole, never edited
         work/            snapshots and the finished expert.safetensors
-        submission.json  the signed copy that stands in the pull request
+        submission.json  the signed record, as in the pull request
         trainer.log      what the trainer printed
 
-A node that is `joined` and waits has no unit.
+A node that waits for a lease has no unit.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _NEXT: dict[State, tuple[State, ...]] = {
 
 
 class Finished(BaseModel):
-    """What the trainer left behind, as the submission will state it."""
+    """Figures of the finished training, for the submission."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     steps: int
@@ -52,7 +52,7 @@ class Finished(BaseModel):
 
 
 class Unit(BaseModel):
-    """One leased task and how far it got. Frozen: `UnitFolder.advance` makes and saves the next one."""
+    """One leased task and its state. Frozen: `UnitFolder.advance` makes and saves the next one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     format: Literal[1] = 1
@@ -90,10 +90,10 @@ class UnitFolder:
         self.submission = path / SUBMISSION_FILE
 
     def load(self) -> Unit | None:
-        """The saved unit, or None where there is none.
+        """The saved unit, or None.
 
         Raises:
-            RecordError: unit.json cannot be read; nothing is changed.
+            RecordError: unit.json cannot be read; nothing was changed.
         """
         path = self.path / "unit.json"
         if not path.exists():
@@ -107,7 +107,7 @@ class UnitFolder:
             ) from error
 
     def save(self, unit: Unit) -> Unit:
-        """Write the unit so that a crash leaves the old or the new one, never half of one.
+        """Write unit.json; a crash leaves the old or the new one.
 
         Raises:
             DiskFullError: No room; the saved unit stays as it was.
@@ -118,10 +118,10 @@ class UnitFolder:
         return unit
 
     def advance(self, unit: Unit, state: State, **changes: object) -> Unit:
-        """Go to another state, with other fields changed along, and save.
+        """Go to another state, change other fields, and save.
 
         Raises:
-            ValueError: The state machine has no such arrow; nothing is saved.
+            ValueError: The state machine has no such transition; nothing was saved.
             DiskFullError: No room; the saved unit stays as it was.
         """
         allowed = state == unit.state or state in _NEXT[unit.state] or (state == "dropped" and unit.state not in FINAL)
@@ -131,5 +131,5 @@ class UnitFolder:
         return self.save(unit.model_copy(update={**changes, "state": state, "history": history}))
 
     def delete_big_files(self) -> None:
-        """Remove snapshots and weights, keep unit.json, the signed submission and the log."""
+        """Remove snapshots and weights; keep unit.json, submission.json and the log."""
         shutil.rmtree(self.work, ignore_errors=True)

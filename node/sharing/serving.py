@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import Counter
@@ -12,6 +13,8 @@ from paris.node.sharing.inventory import Inventory
 from paris.node.sharing.members import Members
 from paris.protocol.errors import ParisError
 from paris.protocol.shard_request import Reply, ShardRequest, ShardStatus, open_request
+
+_logger = logging.getLogger(__name__)
 
 
 class ShardHost:
@@ -49,12 +52,16 @@ class ShardHost:
         """Answer a request; an invalid one is refused without a reason."""
         try:
             request = open_request(question, run_id=self._run_id, me=self._peer_id, now=self._clock())
-        except ParisError:
+        except ParisError as error:
+            _logger.debug("Refused a request: %s", error)
             return Reply(ShardStatus.REFUSED)
         if not self._members.has_lease(request.signer):
+            _logger.debug("Refused %s...: no lease of the run.", request.signer[:12])
             return Reply(ShardStatus.REFUSED)
         status = self._inventory.status(request.sha256)
-        return self._take_slot(request) if status is ShardStatus.HERE else Reply(status)
+        reply = self._take_slot(request) if status is ShardStatus.HERE else Reply(status)
+        _logger.debug("Answered %s... about %s...: %s.", request.signer[:12], request.sha256[:12], reply.status.name)
+        return reply
 
     def pace(self, num_bytes: int) -> float:
         """Seconds to wait before so many bytes are sent."""

@@ -150,7 +150,7 @@ def test_an_unknown_setting_is_named_with_where_it_stands(tmp_path):
 
 
 def test_a_setting_out_of_range_quotes_its_value(tmp_path):
-    with pytest.raises(SettingsError, match="nice = 99 from --nice"):
+    with pytest.raises(SettingsError, match=r"Invalid setting nice = 99 \(from --nice\): must be at most 19\."):
         load_config(tmp_path, {}, {"nice": 99})
 
 

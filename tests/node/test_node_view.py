@@ -9,7 +9,7 @@ from string import Formatter
 
 import paris.node
 from paris.node import view as view_module
-from paris.node.view import EventKind, JsonView, PlainView, ProgressView, sentence
+from paris.node.view import EventKind, JsonView, PlainView, ProgressView, make_view, sentence
 
 TRAINING = {"task_id": "expert-1", "step": 30, "steps": 60, "loss": 0.123456, "steps_per_s": 2.0, "eta_s": 15.0}
 
@@ -65,6 +65,16 @@ def test_a_log_gets_a_line_of_training_every_ten_seconds_and_every_other_event()
     assert len(lines) == 4
     assert "expert-1: step 30 of 60, loss 0.1235, 2.00 steps/s, 15 s to go." in lines[0]
     assert lines[3].endswith("Joined run r as ada on small CPU.")
+
+
+def test_with_quiet_only_problems_are_shown_and_the_log_has_everything(capsys, caplog):
+    caplog.set_level("INFO", "paris.node.view")
+    shown = make_view(as_json=False, is_quiet=True)
+    shown.event(EventKind.WAITING, text="No task is open; waiting for one.")
+    shown.event(EventKind.ERROR, what="It broke.", next_step="Fix it.")
+    shown.close()
+    assert capsys.readouterr().err.endswith(" Error: It broke. Fix it.\n")
+    assert caplog.messages == ["No task is open; waiting for one.", "Error: It broke. Fix it."]
 
 
 def test_an_error_is_shown_with_its_next_step():
