@@ -75,6 +75,12 @@ class TrainingConfig(BaseTrainingConfig):
     """Distribution of flow times; logit-normal (Esser et al., arXiv 2403.03206) dwells on the middle."""
 
 
+def task_digest(task: Settings) -> str:
+    """SHA-256 of all that decides a task's result; without `micro_batch_size`, which is rounding."""
+    content = task.model_dump(mode="json", exclude={"training": {"micro_batch_size"}})
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
 class TrainingTask(Settings):
     """One expert to be trained; nothing of the machine that trains it."""
 
@@ -99,9 +105,8 @@ class TrainingTask(Settings):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that decides the result; without `micro_batch_size`, which is rounding."""
-        content = self.model_dump(mode="json", exclude={"training": {"micro_batch_size"}})
-        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        """As `task_digest`."""
+        return task_digest(self)
 
     @model_validator(mode="after")
     def _text_fits(self) -> Self:

@@ -12,8 +12,6 @@ Shapes: B rows, K clusters.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +34,7 @@ from paris.experts.models.router import Router, initial_router
 from paris.experts.seeding import generator_for
 from paris.experts.settings import Settings
 from paris.experts.training.batches import Batch, largest_batch
-from paris.experts.training.config import BaseTrainingConfig, Progress
+from paris.experts.training.config import BaseTrainingConfig, Progress, task_digest
 from paris.experts.training.loop import TrainingLoop, Watch
 from paris.experts.training.machine import MachineSettings, make_deterministic
 from paris.experts.training.micro_batch import MicroBatch
@@ -65,13 +63,12 @@ class RouterTask(Settings):
     """`num_clusters` is the number of clusters in the data."""
     training: RouterTrainingConfig
     data_digest: str = ""
-    """Of the rows, the codec and the text encoder; snapshots of other data are refused."""
+    """Of the rows, the codec and the text encoder, so that snapshots of other data are refused."""
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that decides the result; without `micro_batch_size`, which is rounding."""
-        content = self.model_dump(mode="json", exclude={"training": {"micro_batch_size"}})
-        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        """As `task_digest`."""
+        return task_digest(self)
 
 
 class RouterRows(NamedTuple):
