@@ -1,4 +1,4 @@
-"""`paris-node`: the volunteer's command. What a command does is imported when it runs: --help stays quick."""
+"""`paris-node`: the volunteer's command. Each command imports what it needs when it runs: --help stays fast."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RunArgument = Annotated[
     str, typer.Argument(metavar="RUN", help="run.json (path or URL), org/repo, a run joined before, or a multiaddr.")
 ]
 HomeOption = Annotated[
-    Path | None, typer.Option("--home", help="Folder that remembers everything.", show_default="your user data folder")
+    Path | None, typer.Option("--home", help="Folder that keeps everything.", show_default="your user data folder")
 ]
 RunIdOption = Annotated[str | None, typer.Option("--run", help="Run id; needed where RUN is a multiaddr.")]
 HubOption = Annotated[str | None, typer.Option("--hub-endpoint", help="Hub to use instead of the run's own.")]
@@ -97,7 +97,7 @@ def join(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Join a run: wait for tasks, train them, submit them. Run the same command again to go on after any end."""
+    """Join a run: wait for tasks, train them, submit them. Run the same command again to continue."""
     view = _make_view(context, as_json=as_json)
     flags = {
         "name": name,
@@ -117,7 +117,7 @@ def join(
 
 @app.command()
 def leave(context: typer.Context, run: RunArgument, home: HomeOption = None, run_id: RunIdOption = None) -> None:
-    """Give back the task at hand, so that another volunteer gets it at once."""
+    """Give back the unfinished task, so that another volunteer gets it at once."""
     view = _make_view(context, as_json=False)
     with _clear_errors(view):
         from paris.node.join.joining import Request, running_agent
@@ -173,7 +173,7 @@ def check(
 
 @identity_app.command("show")
 def identity_show(home: HomeOption = None) -> None:
-    """Print the public key; make the identity if there is none."""
+    """Print the public key; create the identity if there is none."""
     with _clear_errors():
         from paris.node.machine.home import Home
         from paris.protocol.signing import Identity
@@ -217,7 +217,7 @@ def _row(run_id: str, unit: Any) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _clear_errors(view: Any = None) -> Iterator[None]:
-    """Any error becomes one line, a next step and an exit code; PARIS_DEBUG=1 shows the traceback."""
+    """Turn any error into one line, a next step and an exit code; PARIS_DEBUG=1 raises it."""
     try:
         yield
     except typer.Exit:

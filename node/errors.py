@@ -106,7 +106,7 @@ def disk_full(doing: str, where: object) -> DiskFullError:
     """
     return DiskFullError(
         f"The disk is full while {doing} (in {where}).",
-        "Free some space and run the same command again: it goes on where it stopped.",
+        "Free some space and run the same command again: it continues where it stopped.",
     )
 
 
@@ -131,7 +131,7 @@ def explain(error: BaseException) -> tuple[str, str, int]:
         code = DiskFullError.exit_code if is_disk_full(error) else int(getattr(error, "exit_code", 1))
         return what, str(getattr(error, "next_step", "")), code
     if isinstance(error, KeyboardInterrupt):
-        return "Stopped.", "Run the same command again to go on.", StoppedError.exit_code
+        return "Stopped.", "Run the same command again to continue.", StoppedError.exit_code
     if is_disk_full(error):
         full = disk_full("writing", getattr(error, "filename", None) or "the home folder")
         return full.what, full.next_step, full.exit_code

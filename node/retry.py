@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import TypeVar
 
 from paris.node.errors import HubUnreachableError, StoppedError, TransientHubError
 
+_logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -59,7 +61,7 @@ class StopSignal:
             StoppedError: The stop came first.
         """
         if self._event.wait(seconds):
-            raise StoppedError("Stopped.", "Run the same command again to go on.")
+            raise StoppedError("Stopped.", "Run the same command again to continue.")
 
 
 Wait = Callable[[float], None]
@@ -92,6 +94,7 @@ def persist(
             return action()
         except TransientHubError as error:
             failures += 1
+            _logger.debug("Try %d failed", failures, exc_info=True)
             if max_tries is not None and failures >= max_tries:
                 raise HubUnreachableError(
                     f"{failures} tries failed. Last: {error.what}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,6 +11,8 @@ from paris.node.errors import StoppedError
 from paris.node.fetching.fetcher import Fetcher
 from paris.node.fetching.urgency import Urgency
 from paris.node.hub.file import Wanted
+
+_logger = logging.getLogger(__name__)
 
 
 class BackgroundFetch:
@@ -73,6 +76,7 @@ class BackgroundFetch:
         try:
             self.fetcher.fetch_all(self._files, self._count, self._check, self.urgency.num_urgent)
         except BaseException as error:  # the thread's edge: the main thread raises it
+            _logger.debug("The fetch of shards ended", exc_info=True)
             self._error = error
             self._first_is_ready.set()
 

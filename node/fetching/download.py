@@ -151,7 +151,7 @@ class Downloader:
         if job.failures >= self.max_tries:
             raise HubUnreachableError(
                 f"{job.wanted.path} could not be fetched, {job.failures} tries without progress. Last: {error.what}",
-                "Check the network and the run's Hub; run the same command again to go on.",
+                "Check the network and the run's Hub; run the same command again to continue.",
             ) from error
         job.wait_for_hub(self.backoff.wait_s(job.failures, error.retry_after_s), self.clock())
 

@@ -141,7 +141,7 @@ def _operations(folder: UnitFolder, place: str) -> list[Any]:
 
 def _find(hub: Hub, repo: str, title: str) -> int | None:
     """Number of the pull request with this title, open or not."""
-    with translated(f"looking for my pull request on {repo}"):
+    with translated(f"looking for the pull request on {repo}"):
         for discussion in hub.api.get_repo_discussions(repo, repo_type="model", discussion_type="pull_request"):
             if discussion.title == title:
                 return int(discussion.num)

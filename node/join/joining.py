@@ -162,7 +162,8 @@ def _connect(address: Address, home: Home, config: NodeConfig, view: View) -> tu
         if spec is None or home.unfinished(address.run_id) is None:
             raise
         _logger.info("Continuing without the DHT: %s", error)
-        view.event(EventKind.DHT, is_up=False, text="No peer answers; going on alone with the unfinished task.")
+        _logger.debug("Connecting failed", exc_info=True)
+        view.event(EventKind.DHT, is_up=False, text="No peer answers; continuing alone with the unfinished task.")
         return spec, swarm
     try:
         return _read_run(swarm, address, home, spec), swarm
@@ -230,4 +231,4 @@ def _version(text: str) -> tuple[int, ...]:
 
 
 def _dht_text(is_up: bool) -> str:
-    return "The run's peers answer again." if is_up else "The run's peers do not answer; work goes on, trying again."
+    return "The run's peers answer again." if is_up else "The run's peers do not answer; work continues; trying again."

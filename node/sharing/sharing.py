@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from paris.protocol.dht.peer import Peer
 
 _MAX_ADDRESSES = 4
-_WORTH_BYTES_PER_S = 2**17
+_MIN_UPLOAD_BYTES_PER_S = 2**17
 """What each upload should get; a receiver gives up at half of it."""
 
 
@@ -50,7 +50,7 @@ class Sharing:
         self.inventory = Inventory(cache)
         self._swarm, self._asker, self._run_id = swarm, Asker(swarm, identity, run_id), run_id
         self._cache, self._announcer = cache, announcer
-        limit = max_uploads if upload.bytes_per_s is None else upload.bytes_per_s // _WORTH_BYTES_PER_S
+        limit = max_uploads if upload.bytes_per_s is None else upload.bytes_per_s // _MIN_UPLOAD_BYTES_PER_S
         self._upload, self._max_uploads = upload, max(1, min(max_uploads, limit))
         self._members = Members(swarm, identity.public_key)
         self._addresses: tuple[str, ...] = ()

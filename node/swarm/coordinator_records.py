@@ -27,26 +27,26 @@ def find_my_lease(leases: Iterable[Envelope[Any]], me: str, done_with: Collectio
         me: Public key of this node.
         done_with: Ids of finished leases.
     """
-    mine = [
+    granted = [
         envelope.payload
         for envelope in leases
         if envelope.payload.volunteer == me
         and envelope.payload.state == "granted"
         and envelope.payload.lease_id not in done_with
     ]
-    return max(mine, key=lambda lease: (lease.granted_at, lease.attempt), default=None)
+    return max(granted, key=lambda lease: (lease.granted_at, lease.attempt), default=None)
 
 
-def reason_to_stop(leases: Iterable[Envelope[Any]], mine: Lease) -> str | None:
+def reason_to_stop(leases: Iterable[Envelope[Any]], granted: Lease) -> str | None:
     """Why the coordinator took a lease back, or None. A missing record never means that.
 
     Args:
         leases: Records of kind lease.
-        mine: The lease as it was granted.
+        granted: The lease as it was granted.
     """
     for envelope in leases:
         lease = envelope.payload
-        if lease.lease_id == mine.lease_id and lease.state != "granted":
+        if lease.lease_id == granted.lease_id and lease.state != "granted":
             return lease.reason or f"the lease is {lease.state}."
     return None
 

@@ -197,7 +197,7 @@ class UnitWork:
             ParisError: The error that ended the fetch.
         """
         if self._stop.is_set:
-            raise StoppedError("Stopped.", "Run the same command again to go on.")
+            raise StoppedError("Stopped.", "Run the same command again to continue.")
         if self.fetch is not None:
             self.fetch.raise_error()
         if time.monotonic() < self._next_check_at:

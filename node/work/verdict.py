@@ -67,5 +67,6 @@ def _read_hub(session: RunSession, hub: Hub, submission: Submission, report: Uni
             lease_id=submission.lease_id,
         )
     except (TransientHubError, HubRefusedError) as error:
-        report.event(EventKind.NOTE, text=f"The pull request could not be looked at: {error.what}")
+        _logger.debug("Reading the pull request failed", exc_info=True)
+        report.event(EventKind.NOTE, text=f"The pull request could not be read: {error.what}")
         return None
