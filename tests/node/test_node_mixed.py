@@ -8,8 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from paris.node.errors import WrongHashError
-from paris.node.fetching.shared_files import fetch_text_files
-from paris.node.trainer.supervisor import Order, ShardFile
+from paris.node.fetching.shared_files import fetch_shared_files
+from paris.node.trainer.order import Order, ShardFile
 from paris.node.trainer.task import task_of
 from paris.protocol.records import PartFile
 
@@ -74,23 +74,23 @@ def spec_with(file_hub, make_spec):
     return make
 
 
-def test_initial_weights_are_fetched_once_beside_the_text_encoder(file_hub, fetcher, spec_with, tmp_path):
+def test_initial_weights_are_fetched_once_beside_the_text_encoder(file_hub, downloader, spec_with, tmp_path):
     for _ in range(2):
-        fetch_text_files(fetcher.hub, fetcher, spec_with(), "1" * 40, tmp_path / "text")
+        fetch_shared_files(downloader, spec_with(), "1" * 40, tmp_path / "text")
     assert (tmp_path / "text" / "initial_weights.safetensors").read_bytes() == WEIGHTS
     assert [path for path, _ in file_hub.requests].count("initial_weights.safetensors") == 1
 
 
 def test_initial_weights_that_are_not_the_signed_ones_are_fetched_again_and_then_refused(
-    file_hub, fetcher, spec_with, tmp_path
+    file_hub, downloader, spec_with, tmp_path
 ):
     file_hub.faults["initial_weights.safetensors"] = ["wrong", "wrong"]
     with pytest.raises(WrongHashError):
-        fetch_text_files(fetcher.hub, fetcher, spec_with(), "1" * 40, tmp_path / "text")
+        fetch_shared_files(downloader, spec_with(), "1" * 40, tmp_path / "text")
     assert not (tmp_path / "text" / "initial_weights.safetensors").exists()
-    fetch_text_files(fetcher.hub, fetcher, spec_with(), "1" * 40, tmp_path / "text")
+    fetch_shared_files(downloader, spec_with(), "1" * 40, tmp_path / "text")
     (tmp_path / "text" / "initial_weights.safetensors").write_bytes(b"damaged")
-    fetch_text_files(fetcher.hub, fetcher, spec_with(), "1" * 40, tmp_path / "text")
+    fetch_shared_files(downloader, spec_with(), "1" * 40, tmp_path / "text")
     assert (tmp_path / "text" / "initial_weights.safetensors").read_bytes() == WEIGHTS
 
 
