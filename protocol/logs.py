@@ -17,6 +17,7 @@ LogFormat = Literal["text", "json"]
 PRINTED = {"is_printed": True}
 """`extra` of a record whose text the program prints on the terminal itself: it goes to the file only."""
 _ROOT = logging.getLogger("paris")
+_ROOT.addHandler(logging.NullHandler())  # before `start_logging` nothing is written, not even warnings
 _FILE_BYTES = 4 << 20
 _NUM_OLD_FILES = 3
 _TEXT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"

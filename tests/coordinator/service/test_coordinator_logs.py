@@ -59,6 +59,12 @@ def test_json_format_makes_each_message_an_object_on_a_line_of_its_own(capsys):
     assert lines[2]["message"].endswith("The Hub does not answer.")
 
 
+def test_a_problem_is_printed_once_even_where_logging_was_not_started():
+    code = "from paris.coordinator.console import say_problem; say_problem('No space left.')"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert ran.stderr == "No space left.\n"
+
+
 def test_a_worker_keeps_its_traceback_in_its_own_log(tmp_path):
     code = "from paris.coordinator.console import fail_worker; fail_worker(lambda: 1 / 0)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path)
