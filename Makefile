@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: install demo quick test test-long lint types check suite clean help
+.PHONY: install demo quick test test-long lint types check suite mutants clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -45,6 +45,9 @@ types: $(STAMP)
 
 suite: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+mutants: $(STAMP)  ## the nightly form: mutation scores into benchmarks/results/mutants.json (about an hour)
+	$(BIN)/python -m benchmarks.mutants $(MODULES)
 
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache demo build *.egg-info
