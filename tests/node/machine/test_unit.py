@@ -1,3 +1,5 @@
+"""One leased task on disk, and the home that it is in."""
+
 from __future__ import annotations
 
 import os
@@ -5,44 +7,14 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
+from units import RUN, make_unit
 
 from paris.node.errors import DiskFullError
 from paris.node.machine.home import Home
 from paris.node.machine.lock import home_lock
-from paris.node.machine.unit import Unit
 from paris.protocol.errors import IdentityError, RecordError, SignatureError
-from paris.protocol.records import Lease, Task
-
-RUN = "tiny-0123456789abcdef"
-
-
-def make_unit(task_id: str = "expert-0", attempt: int = 1, **fields) -> Unit:
-    task = Task(
-        task_id=task_id,
-        cluster=0,
-        steps=10,
-        batch_size=4,
-        manifest_sha256="0" * 64,
-        data_bytes=100,
-        min_memory_bytes=0,
-        min_disk_bytes=0,
-        deadline_s=60.0,
-        grace_s=60.0,
-        state="leased",
-        attempt=attempt,
-    )
-    lease = Lease(
-        lease_id=f"{attempt:032x}",
-        task_id=task_id,
-        attempt=attempt,
-        volunteer="a" * 64,
-        granted_at=1.0,
-        expires_at=2.0,
-    )
-    return Unit(run_id=RUN, task=task, lease=lease, history=(("leased", time.time()),), **fields)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from cutting_proxy import CuttingProxy
 from huggingface_hub import HfApi
-from test_node_unit import make_unit
+from units import make_unit
 
 from paris.coordinator.hub import add_user, admin_token
 from paris.experts.files import file_sha256

@@ -1,62 +1,15 @@
-"""What a volunteer's node does with a task's objective and with initial weights that travel with the run."""
+"""Text encoder and initial weights: files that all experts of a run share."""
 
 from __future__ import annotations
-
-import json
 
 import pytest
 from pydantic import ValidationError
 
-from paris.node.errors import WrongHashError
+from paris.node.errors import HubRefusedError, TransientHubError, WrongHashError
 from paris.node.fetching.shared_files import fetch_shared_files
-from paris.node.trainer.order import Order, ShardFile
-from paris.node.trainer.task import task_of
 from paris.protocol.records import PartFile
 
 WEIGHTS = bytes(range(256)) * 64
-
-
-def order(tmp_path, **changes) -> dict:
-    """As the trainer reads it: through JSON."""
-    made = Order(
-        run_id="tiny-0123456789abcdef",
-        task_id="expert-0",
-        seed=3,
-        steps=5,
-        batch_size=4,
-        model={
-            "image_size": 8,
-            "in_channels": 3,
-            "patch_size": 4,
-            "hidden_size": 32,
-            "num_layers": 1,
-            "num_heads": 2,
-            "text_embed_dim": 8,
-            "max_text_tokens": 4,
-        },
-        training={"learning_rate": 1e-3},
-        text={"kind": "vocabulary", "dim": 8, "max_tokens": 4},
-        codec={"kind": "pixels"},
-        shards=(ShardFile(path=str(tmp_path / "a.parquet"), rows=4),),
-        text_folder=str(tmp_path),
-        work=str(tmp_path / "work"),
-        device="cpu",
-        threads=1,
-        **changes,
-    )
-    return json.loads(made.model_dump_json())
-
-
-def test_an_order_carries_the_tasks_objective_to_the_training(tmp_path):
-    plain = task_of(order(tmp_path))
-    assert (plain.training.objective.kind, plain.initial_weights) == ("flow", None)
-    given = {"kind": "epsilon", "schedule": "linear"}
-    assert task_of(order(tmp_path, objective=given)).training.objective.to_settings() == given
-
-
-def test_an_order_carries_the_name_and_digest_of_the_runs_initial_weights(tmp_path):
-    file = PartFile(path="initial_weights.safetensors", sha256="a" * 64, bytes=7)
-    assert task_of(order(tmp_path, initial_weights=file)).initial_weights.to_settings() == file.model_dump()
 
 
 @pytest.fixture
@@ -72,6 +25,30 @@ def spec_with(file_hub, make_spec):
         ).payload
 
     return make
+
+
+def test_the_vocabulary_is_fetched_once_and_a_wrong_one_refused(file_hub, downloader, make_spec, tmp_path):
+    wanted = file_hub.add("vocab.json", b'["cat"]')
+    text = {"kind": "vocabulary", "dim": 8, "max_tokens": 4, "path": "vocab.json", "sha256": wanted.sha256}
+    spec = make_spec(text=text).payload
+    for _ in range(2):
+        fetch_shared_files(downloader, spec, "1" * 40, tmp_path / "text")
+    assert (tmp_path / "text" / "vocab.json").read_bytes() == b'["cat"]'
+    assert len(file_hub.requests) == 1
+    file_hub.files["vocab.json"] = b'["dog"]'
+    with pytest.raises(WrongHashError, match=r"vocab\.json of org/data"):
+        fetch_shared_files(downloader, spec, "1" * 40, tmp_path / "other")
+    file_hub.faults["vocab.json"] = [503]
+    with pytest.raises(TransientHubError):
+        fetch_shared_files(downloader, spec, "1" * 40, tmp_path / "other")
+
+
+@pytest.mark.parametrize("path", ["../secret", "/etc/passwd", "a//b", ".ssh/id", "a/../b"])
+def test_a_run_never_names_a_path_outside_its_folder(file_hub, downloader, make_spec, tmp_path, path):
+    spec = make_spec(text={"kind": "vocabulary", "path": path}).payload
+    with pytest.raises(HubRefusedError, match="not a plain relative path"):
+        fetch_shared_files(downloader, spec, "1" * 40, tmp_path / "text")
+    assert file_hub.requests == []
 
 
 def test_initial_weights_are_fetched_once_beside_the_text_encoder(file_hub, downloader, spec_with, tmp_path):

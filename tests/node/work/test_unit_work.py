@@ -7,9 +7,7 @@ import pytest
 from paris.node.fetching.urgency import Urgency
 from paris.node.join.joining import Request, running_agent
 from paris.node.retry import StopSignal
-from paris.node.work.data import in_order
-
-pytestmark = pytest.mark.slow
+from paris.node.work.data import _WINDOW_SHARDS, in_order
 
 
 class _Events:
@@ -23,6 +21,7 @@ class _Events:
         """Nothing to close."""
 
 
+@pytest.mark.slow
 def test_the_fetch_hears_how_far_the_training_is_and_waits_for_peers_a_thousandth_of_the_deadline(
     make_coordinator, tmp_path, monkeypatch
 ):
@@ -43,3 +42,9 @@ def test_the_fetch_hears_how_far_the_training_is_and_waits_for_peers_a_thousandt
         assert work.fetch.fetcher.patience_s == pytest.approx(0.6)
         work.close()
     assert {"fetching", "fetched", "training", "uploading"} <= set(view.names)
+
+
+def test_the_window_that_the_agent_assumes_is_the_trainers():
+    from paris.experts.training.config import TrainingConfig
+
+    assert TrainingConfig.model_fields["window_shards"].default == _WINDOW_SHARDS

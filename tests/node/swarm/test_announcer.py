@@ -1,0 +1,68 @@
+"""What the node keeps published in the DHT."""
+
+from __future__ import annotations
+
+import threading
+from itertools import pairwise
+
+from units import RUN
+
+from paris.node.swarm.announcer import Announcer
+from paris.protocol.records import Heartbeat
+from paris.protocol.sealer import Sealer
+from paris.protocol.signing import Identity
+
+
+class Ears:
+    """Stands where the DHT is and keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list = []
+        self.answers = True
+        self.news = threading.Condition()
+
+    def publish(self, envelope) -> bool:
+        with self.news:
+            self.heard.append(envelope)
+            self.news.notify_all()
+        return self.answers
+
+    def wait(self, count: int) -> list:
+        with self.news:
+            assert self.news.wait_for(lambda: len(self.heard) >= count, timeout=10)
+            return list(self.heard)
+
+
+def heartbeat(step: int, state: str = "training") -> Heartbeat:
+    return Heartbeat(lease_id="0" * 32, task_id="expert-0", attempt=1, state=state, step=step)
+
+
+def test_a_republished_record_has_a_greater_sequence_and_a_later_expiry_and_outlives_four_periods():
+    ears = Ears()
+    announcer = Announcer(ears, Sealer(Identity.generate(), RUN), every_s=0.01)
+    announcer.start()
+    announcer.publish(heartbeat(1))
+    ears.wait(3)
+    announcer.publish(heartbeat(2), now=False)
+    heard = ears.wait(len(ears.heard) + 2)
+    announcer.stop()
+    for earlier, later in pairwise(heard):
+        assert later.sequence > earlier.sequence
+        assert later.expires_at > earlier.expires_at
+    assert heard[-1].payload.step == 2
+    assert heard[0].expires_at - heard[0].issued_at >= 4 * 0.01
+
+
+def test_a_dead_dht_stops_nothing_and_a_last_record_is_published_once():
+    ears = Ears()
+    ears.answers = False
+    announcer = Announcer(ears, Sealer(Identity.generate(), RUN), every_s=3600)
+    announcer.start()
+    announcer.publish(heartbeat(1))
+    ears.wait(1)
+    assert announcer.last_accepted_at is None
+    ears.answers = True
+    assert announcer.publish_once(heartbeat(5, "failed"))
+    assert announcer.last_accepted_at is not None
+    announcer.stop()
+    assert [envelope.payload.step for envelope in ears.heard] == [1, 5]
