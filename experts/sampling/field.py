@@ -83,16 +83,17 @@ class VelocityField:
         self.numbers = tuple(sorted(model.experts.keys()))
         """Numbers of the experts at hand."""
         sees_prompt = getattr(model.router, "sees_prompt", False)
-        known, router = prompts.posterior, _cached(model.router, prompts.text)
-        evidence = None if known is None or sees_prompt else known.evidence
-        posterior = Posterior(self.numbers, router, evidence)
-        self._routing = RoutingRun(routing, posterior, known and known.log_posterior, uniforms)
+        # The answer of a router that sees the prompt has the prompt's evidence in it already.
+        joined = None if sees_prompt else prompts.posterior
+        router = _cached(model.router, prompts.text)
+        posterior = Posterior(self.numbers, router, joined and joined.evidence)
+        prompt_logits = prompts.posterior and prompts.posterior.log_posterior
+        self._routing = RoutingRun(routing, posterior, prompt_logits, uniforms)
         self._guidance, self._routers = GuidanceRun(guidance), {router}
         self._negative_posterior: Posterior | None = None
         if negative is not None and uniforms is not None and guidance.is_away_from_ensemble:
             unconditional = _cached(model.router, negative) if sees_prompt else router
-            evidence = None if known is None or sees_prompt else known.negative_evidence
-            self._negative_posterior = Posterior(self.numbers, unconditional, evidence)
+            self._negative_posterior = Posterior(self.numbers, unconditional, joined and joined.negative_evidence)
             self._routers.add(unconditional)
             # The digits behind those that chose the picture's own expert: as good as another number.
             self._negative_uniforms = (uniforms.cpu().double() * _DIGITS).frac()

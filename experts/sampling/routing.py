@@ -208,14 +208,19 @@ class RoutingRun:
     Args:
         routing: The rule.
         posterior: Of the experts at hand.
-        log_prior: `log p(k | prompt)` `[B, K]`, for ancestral routing; None: the router's answer to pure noise.
+        prompt_logits: `log p(k | prompt)` `[B, K]`, for ancestral routing; None: the router's answer to pure noise.
         uniforms: In [0, 1), one a row `[B]`, for ancestral routing.
     """
 
     def __init__(
-        self, routing: Routing, posterior: Posterior, log_prior: Tensor | None = None, uniforms: Tensor | None = None
+        self,
+        routing: Routing,
+        posterior: Posterior,
+        prompt_logits: Tensor | None = None,
+        uniforms: Tensor | None = None,
     ) -> None:
-        self._routing, self._posterior, self._log_prior, self._uniforms = routing, posterior, log_prior, uniforms
+        self._routing, self._posterior = routing, posterior
+        self._prompt_logits, self._uniforms = prompt_logits, uniforms
         self._drawn: Assignment | None = None
         self._last: Assignment | None = None
         self._age = 0
@@ -228,17 +233,17 @@ class RoutingRun:
         """
         if self._uniforms is not None and self._routing.ancestral and t >= self._routing.redecide_below:
             if self._drawn is None:
-                self._drawn = self._assigned(drawn_weights(self._prior(x, times), self._uniforms), x)
+                self._drawn = self._assigned(drawn_weights(self._logits_to_draw_from(x, times), self._uniforms), x)
             return self._drawn
         if self._last is None or self._age == self._routing.router_every:
             self._last, self._age = self._assigned(self._routing.weights(self._posterior(x, times)), x), 0
         self._age += 1
         return self._last
 
-    def _prior(self, x: Tensor, times: Tensor) -> Tensor:
-        if self._log_prior is None:
+    def _logits_to_draw_from(self, x: Tensor, times: Tensor) -> Tensor:
+        if self._prompt_logits is None:
             return self._posterior(x, times)
-        return self._log_prior[:, self._posterior.numbers]
+        return self._prompt_logits[:, self._posterior.numbers]
 
     def _assigned(self, weights: Tensor, x: Tensor) -> Assignment:
         return Assignment.of(self._posterior.numbers, weights, x.device)

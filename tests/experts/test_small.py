@@ -139,9 +139,9 @@ def test_a_student_and_the_monolith_beside_it_see_as_much():
 def test_the_oracle_asks_the_expert_of_the_held_out_picture_s_own_cluster(folder):
     small = load(folder)
     places, homes = small.judge.prompts(20), heldout_homes(folder, "semantic-2")
-    text = small.ensemble._text(small.judge, places, way("oracle"), 1.0)
-    assert text.says.posterior.argmax(1).tolist() == homes[places].tolist()
-    assert text.says.posterior.softmax(1).max(1).values.min().item() == pytest.approx(1)
+    prompts = small.ensemble._prompts(small.judge, places, way("oracle"), 1.0)
+    assert prompts.posterior.log_posterior.argmax(1).tolist() == homes[places].tolist()
+    assert prompts.posterior.log_posterior.softmax(1).max(1).values.min().item() == pytest.approx(1)
 
 
 def test_ancestral_routing_costs_what_the_monolith_costs(folder):
