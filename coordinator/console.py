@@ -103,9 +103,9 @@ def fail_worker(work: Callable[[], object]) -> None:
 
     Its stderr is a log file of its own, so everything is logged there, tracebacks included.
     """
-    from paris.protocol.lifeline import end_with_parent_if_asked
+    from paris.protocol.lifeline import exit_with_parent
 
-    end_with_parent_if_asked()
+    exit_with_parent()
     start_logging(verbosity=2)
     _run_clearly(work)
 

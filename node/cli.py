@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from paris.protocol.lifeline import end_with_parent_if_asked
+from paris.protocol.lifeline import exit_with_parent
 from paris.protocol.logs import LogFormat
 
 _logger = logging.getLogger("paris.node.cli")  # __name__ is "__main__" when run as a module
@@ -183,7 +183,7 @@ def identity_show(home: HomeOption = None) -> None:
 
 def main() -> None:
     """Entry point of `paris-node`."""
-    end_with_parent_if_asked()
+    exit_with_parent()
     app()
 
 

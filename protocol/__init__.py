@@ -1,18 +1,24 @@
-"""What is said between machines. No torch, no Hub; only `dht/` imports hivemind, and only when a peer starts.
+"""What machines of a run exchange: signed records, and the DHT peer. No torch, no Hub; only `dht/` imports hivemind.
 
 errors.py      typed errors with a next step and an exit code
 version.py     protocol and software version
-limits.py      bounds that every peer enforces
+limits.py      limits that every peer enforces
 locks.py       exclusive locks between processes
-canonical.py   one value, one byte string
+canonical.py   canonical JSON, and strict parsing
 signing.py     Ed25519 identities
-runid.py       run ids that vouch for their key
-records.py     the payloads, and who may sign what
+runid.py       run ids, which contain the key's fingerprint
+fields.py      field types of records
+records.py     the payloads
+record_rules.py  who may sign each kind, size and life
 envelope.py    the signed envelope around each payload
 keys.py        DHT keys, subkeys, buckets
 manifest.py    a cluster's shard list, whole and in parts
-leases.py      the deadline curve
-shard_request.py  asking a peer for a shard
-validator.py   the closed world: what a peer stores and believes
-dht/           a peer: hivemind's DHTNode in an event loop of our own
+leases.py      the deadline curve, and when a lease is overdue or renewed
+shard_request.py  a signed request for a shard, and its response
+validator.py   which records a peer stores and uses
+sealer.py      seals one identity's records with increasing sequences
+hub_layout.py  file names in a run's two repos
+lifeline.py    ends a child process with its parent
+logs.py        logging of both programs
+dht/           a DHT peer: hivemind's DHTNode in our own event loop
 """

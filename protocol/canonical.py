@@ -1,4 +1,4 @@
-"""One value, one byte string: what is signed and hashed must not depend on who wrote it down."""
+"""Canonical JSON, which is signed and hashed, and strict parsing of JSON from outside."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from paris.protocol.errors import RecordError
 
 
 def canonical_bytes(value: Any) -> bytes:
-    """Write a JSON value as canonical UTF-8: sorted keys, no white space, no NaN or infinity.
+    """Encode a JSON value as canonical UTF-8: sorted keys, no white space, no NaN or infinity.
 
     Args:
         value: Nested dicts with string keys, lists, strings, ints, finite floats, booleans, None.
 
     Returns:
-        The only byte string that this value is signed and hashed as.
+        The bytes to sign and hash: equal values give equal bytes.
 
     Raises:
         RecordError: The value is not finite JSON.
@@ -29,14 +29,14 @@ def canonical_bytes(value: Any) -> bytes:
 
 
 def parse_json(data: bytes, *, max_bytes: int) -> Any:
-    """Parse JSON from outside, refusing what is too long, not UTF-8, or has a key twice.
+    """Parse untrusted JSON; refuse repeated keys and non-finite numbers.
 
     Args:
         data: Bytes from a peer, a file or a Hub repo.
-        max_bytes: Upper bound on the length, checked before parsing.
+        max_bytes: Largest length, checked before parsing.
 
     Raises:
-        RecordError: Too long, malformed, not finite, nested too deep, or with a repeated key.
+        RecordError: Too long, not UTF-8, malformed, not finite, nested too deep, or with a repeated key.
     """
     if len(data) > max_bytes:
         raise RecordError(f"The record has {len(data)} bytes, at most {max_bytes} are allowed.")
@@ -59,7 +59,7 @@ def digest(data: bytes) -> str:
 def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise RecordError("A key stands twice in one JSON object.")
+        raise RecordError("A JSON object has a repeated key.")
     return result
 
 

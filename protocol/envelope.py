@@ -1,10 +1,10 @@
-"""One signed envelope around every record: the same bytes in the DHT, in a file and in a Hub repo.
+"""The signed envelope of every record: the same bytes in the DHT, in a file and in a Hub repo.
 
     {"expires_at":..., "issued_at":..., "kind":"task", "payload":{...}, "run_id":"...", "sequence":7,
      "signature":"<128 hex>", "signer":"<64 hex>", "version":1}
 
-The signature covers the canonical bytes of everything but itself, after a domain prefix, so that a signature
-made for one purpose never holds for another.
+The signature covers a domain prefix and the canonical bytes of all other fields. The prefix makes it invalid for any
+other purpose.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from paris.protocol.canonical import canonical_bytes, parse_json
 from paris.protocol.errors import ExpiredError, RecordError, SignatureError
+from paris.protocol.fields import PublicKey
 from paris.protocol.limits import MAX_CLOCK_SKEW_S, MAX_RECORD_BYTES
-from paris.protocol.records import RECORDS, Payload, PublicKey
+from paris.protocol.record_rules import RECORD_RULES
+from paris.protocol.records import Payload
 from paris.protocol.runid import key_belongs_to_run
 from paris.protocol.signing import Identity, verify_signature
 from paris.protocol.version import PROTOCOL_VERSION, require_protocol
@@ -27,7 +29,7 @@ P = TypeVar("P", bound=Payload)
 
 
 class _Wire(BaseModel):
-    """The envelope as it stands in JSON."""
+    """The envelope as JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     kind: Annotated[str, StringConstraints(max_length=16)]
@@ -43,10 +45,7 @@ class _Wire(BaseModel):
 
 @dataclass(frozen=True)
 class Envelope(Generic[P]):
-    """A record whose signature has been checked; the only form in which the rest of the code meets one.
-
-    Made by `seal` (ours) or `open_envelope` (theirs), never by hand.
-    """
+    """A record with a valid signature. Made only by `seal` and `open_envelope`."""
 
     payload: P
     run_id: str
@@ -59,12 +58,12 @@ class Envelope(Generic[P]):
 
     @property
     def kind(self) -> str:
-        """Name of the record kind, a key of `RECORDS`."""
+        """Name of the record kind, a key of `RECORD_RULES`."""
         return self.payload.kind
 
     @property
-    def due_again_at(self) -> float:
-        """When its publisher should store it again, with a later expiry: a third of its life is over, UTC seconds."""
+    def republish_at(self) -> float:
+        """When to publish it again with a later expiry: after a third of its life, UTC seconds."""
         return self.issued_at + (self.expires_at - self.issued_at) / 3
 
 
@@ -74,12 +73,12 @@ def seal(
     """Sign a payload.
 
     Args:
-        payload: What is said.
-        identity: Who says it.
-        run_id: The run it is about.
-        sequence: Greater than in any earlier record under the same key and subkey.
+        payload: The content.
+        identity: The signer.
+        run_id: The run.
+        sequence: Greater than in every earlier record under the same key and subkey.
         issued_at: Now, UTC seconds.
-        expires_at: When it stops to hold, UTC seconds.
+        expires_at: UTC seconds.
 
     Raises:
         RecordError: The record is larger than its kind allows.
@@ -97,27 +96,27 @@ def seal(
     }
     signature = identity.sign(_DOMAIN + canonical_bytes(body))
     data = canonical_bytes({**body, "signature": signature})
-    if len(data) > RECORDS[kind].max_bytes:
+    if len(data) > RECORD_RULES[kind].max_bytes:
         raise RecordError(
-            f"The {kind} record would have {len(data)} bytes, at most {RECORDS[kind].max_bytes} are allowed."
+            f"The {kind} record would have {len(data)} bytes, at most {RECORD_RULES[kind].max_bytes} are allowed."
         )
     return Envelope(payload, run_id, float(issued_at), float(expires_at), sequence, identity.public_key, data)
 
 
 def open_envelope(data: bytes, *, run_id: str, coordinator: str | None, now: float | None) -> Envelope[Payload]:
-    """Check bytes from outside and turn them into an envelope.
+    """Parse and verify a record from outside.
 
     Args:
         data: Bytes from a peer, a file or a Hub repo.
-        run_id: The run that the record must be about.
-        coordinator: The run's pinned public key; None accepts any key that the run id itself vouches for.
-        now: UTC seconds; None leaves out the check of expiry (reading old records from a file).
+        run_id: The expected run.
+        coordinator: The run's pinned public key; None accepts the key whose fingerprint is in the run id.
+        now: UTC seconds; None skips the check of expiry (for old records in files).
 
     Raises:
         RecordError: Malformed, too large, of another run, or of an unknown kind.
-        VersionError: Written by another protocol version.
-        SignatureError: The signature does not hold, or a volunteer signed what only the coordinator may.
-        ExpiredError: Past its expiry, from the future, or longer-lived than its kind allows.
+        VersionError: Another protocol version.
+        SignatureError: Invalid, or a volunteer's where only the coordinator may sign.
+        ExpiredError: Expired, from the future, or with a longer life than its kind allows.
     """
     raw = parse_json(data, max_bytes=MAX_RECORD_BYTES)
     if isinstance(raw, dict) and isinstance(raw.get("version"), int):
@@ -125,8 +124,8 @@ def open_envelope(data: bytes, *, run_id: str, coordinator: str | None, now: flo
     try:
         wire = _Wire.model_validate_json(data)
     except ValidationError as error:
-        raise RecordError(f"Not an envelope: {_first(error)}.") from error
-    rule = RECORDS.get(wire.kind)
+        raise RecordError(f"Not an envelope: {_first_problem(error)}.") from error
+    rule = RECORD_RULES.get(wire.kind)
     if rule is None:
         raise RecordError(f"Unknown record kind {wire.kind!r}.")
     if wire.run_id != run_id:
@@ -140,11 +139,11 @@ def open_envelope(data: bytes, *, run_id: str, coordinator: str | None, now: flo
     if canonical_bytes(raw) != data:
         raise RecordError("The record is not in canonical form.")
     if now is not None:
-        _require_alive(wire, rule.max_life_s, now)
+        _require_valid_times(wire, rule.max_life_s, now)
     try:
         payload = rule.payload.model_validate_json(canonical_bytes(wire.payload))
     except ValidationError as error:
-        raise RecordError(f"Not a {wire.kind} record: {_first(error)}.") from error
+        raise RecordError(f"Not a {wire.kind} record: {_first_problem(error)}.") from error
     return Envelope(payload, wire.run_id, wire.issued_at, wire.expires_at, wire.sequence, wire.signer, data)
 
 
@@ -153,11 +152,11 @@ def _require_coordinator(signer: str, run_id: str, coordinator: str | None) -> N
     if not allowed:
         raise SignatureError(
             f"The record is signed by {signer[:12]}..., which is not the key of run {run_id!r}.",
-            "Get the run's address again from its organiser; do not trust this source.",
+            "Do not trust this source; ask the organiser for the run's address.",
         )
 
 
-def _require_alive(wire: _Wire, max_life_s: float, now: float) -> None:
+def _require_valid_times(wire: _Wire, max_life_s: float, now: float) -> None:
     if wire.expires_at <= now:
         raise ExpiredError(f"The {wire.kind} record expired {now - wire.expires_at:.0f} s ago.")
     if wire.issued_at > now + MAX_CLOCK_SKEW_S:
@@ -166,10 +165,10 @@ def _require_alive(wire: _Wire, max_life_s: float, now: float) -> None:
             "Set the clock of this machine (NTP).",
         )
     if wire.expires_at - wire.issued_at > max_life_s + MAX_CLOCK_SKEW_S:
-        raise ExpiredError(f"The {wire.kind} record claims to live longer than {max_life_s:.0f} s.")
+        raise ExpiredError(f"The {wire.kind} record has a life of more than {max_life_s:.0f} s.")
 
 
-def _first(error: ValidationError) -> str:
+def _first_problem(error: ValidationError) -> str:
     details = error.errors()[0]
     where = ".".join(str(part) for part in details["loc"]) or "(whole)"
     return f"{where}: {details['msg']}"

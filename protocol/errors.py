@@ -1,14 +1,14 @@
-"""Errors of the protocol package: each names what was wrong, with which value, and what to do next."""
+"""Typed errors of the protocol package, each with an exit code."""
 
 from __future__ import annotations
 
 
 class ParisError(Exception):
-    """Root of the errors that a person can act on.
+    """Base of all errors that are shown to a user.
 
     Args:
-        what: One sentence: what is wrong and with which value.
-        next_step: One sentence: what to do now; may be empty where nothing can be done.
+        what: One sentence: the problem and the value.
+        next_step: One sentence: what to do; empty if nothing can be done.
     """
 
     exit_code = 1
@@ -26,25 +26,25 @@ class RecordError(ParisError, ValueError):
 
 
 class SignatureError(ParisError, ValueError):
-    """A signature does not hold, or the signer is not the one this run allows."""
+    """A signature is invalid, or the signer is not allowed in this run."""
 
     exit_code = 4
 
 
 class VersionError(ParisError):
-    """The two sides speak different versions; the message says which side must update."""
+    """The protocol versions differ; the message says which side must update."""
 
     exit_code = 5
 
 
 class ExpiredError(ParisError):
-    """A record is past its expiry, or claims a longer life than its kind allows."""
+    """A record has expired, or has a longer life than its kind allows."""
 
     exit_code = 6
 
 
 class UnknownRunError(ParisError, LookupError):
-    """Nothing known answers to this run."""
+    """No known peer or file describes this run."""
 
     exit_code = 7
 
@@ -56,7 +56,7 @@ class NoPeersError(ParisError, ConnectionError):
 
 
 class PortTakenError(ParisError, OSError):
-    """The port asked for is in use."""
+    """The port is in use."""
 
     exit_code = 9
 
@@ -68,19 +68,19 @@ class IdentityError(ParisError):
 
 
 class ClockError(ParisError):
-    """The clock of this machine and the swarm's are too far apart."""
+    """The clock of this machine differs too much from the swarm's."""
 
     exit_code = 11
 
 
 class UnreachableError(ParisError, ConnectionError):
-    """Other peers cannot open a connection to this one, which wants to hold records for them."""
+    """Other peers cannot connect to this one, although it is not a client."""
 
     exit_code = 12
 
 
 class AddressError(ParisError, ValueError):
-    """A multiaddr cannot be used."""
+    """A multiaddr is invalid or unusable."""
 
     exit_code = 13
 
@@ -92,6 +92,6 @@ class DaemonError(ParisError):
 
 
 class PeerError(ParisError, ConnectionError):
-    """A peer that was asked for a shard does not answer, answers nonsense, or stopped in the middle."""
+    """A peer did not answer a shard request, answered nonsense, or stopped in the middle."""
 
     exit_code = 15

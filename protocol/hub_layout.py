@@ -1,4 +1,4 @@
-"""What both ends must agree on about the Hub: names of files in a run's two repos, and marks in comments.
+"""File names in a run's two Hub repos, and the mark of a verdict in a comment; shared by node and coordinator.
 
 model repo    run.json, expert_0/diffusion_pytorch_model.safetensors, ...
               refs/pr/N: submissions/<task>-<attempt>-<key>/expert.safetensors, submission.json
@@ -14,15 +14,15 @@ WEIGHTS_FILE = "expert.safetensors"
 SUBMISSION_FILE = "submission.json"
 """The signed Submission record, in the same folder."""
 VERDICT_MARK = "paris-verdict: "
-"""Begins the line of a pull request's comment that holds the signed Verdict record."""
+"""Starts the line of a pull request's comment with the signed Verdict record."""
 
 
 def submission_folder(task_id: str, attempt: int, public_key: str) -> str:
-    """The only folder of the model repo that a submission may write to.
+    """The folder of the model repo that a submission may write to.
 
     Args:
         task_id: The task.
-        attempt: The lease's fencing token.
+        attempt: The lease's attempt.
         public_key: The volunteer's, 64 hex digits.
     """
     return f"submissions/{task_id}-{attempt}-{public_key[:8]}"
@@ -39,5 +39,5 @@ def manifest_path(cluster: int) -> str:
 
 
 def expert_path(cluster: int) -> str:
-    """A registered expert's weights in the model repo, as in the published layout of a release."""
+    """A registered expert's weights in the model repo, in the published layout."""
     return f"expert_{cluster}/diffusion_pytorch_model.safetensors"

@@ -1,7 +1,7 @@
-"""Where a record lives in the DHT: its key and its subkey.
+"""The DHT key and subkey of each record.
 
-Every key is a dictionary. The subkey of a volunteer's record starts with its signer, so that nobody can write
-another's place; the validator holds both.
+Every key is a dictionary. The subkey of a volunteer's record starts with its signer; the validator enforces it, so
+nobody can overwrite another volunteer's record.
 
     paris_v1_{run}_run              run
     paris_v1_{run}_tasks            {task_id}
@@ -24,7 +24,7 @@ from paris.protocol.records import (
     Heartbeat,
     Holding,
     Lease,
-    ManifestChunk,
+    ManifestPart,
     Payload,
     Registration,
     Submission,
@@ -42,7 +42,7 @@ def dht_key(run_id: str, kind: str, part: int | None = None) -> str:
 
     Args:
         run_id: The run.
-        kind: A key of `RECORDS`.
+        kind: A key of `RECORD_RULES`.
         part: Cluster for manifests, bucket for volunteers' kinds, None for the others.
     """
     name = _PLURALS.get(kind, kind)
@@ -50,16 +50,16 @@ def dht_key(run_id: str, kind: str, part: int | None = None) -> str:
 
 
 def bucket_of(signer: str, num_buckets: int) -> int:
-    """Which bucket a volunteer's records go to: 0 to num_buckets - 1, by hash of the public key."""
+    """The bucket of a volunteer's records, 0 to num_buckets - 1, by hash of the public key."""
     return int.from_bytes(hashlib.sha256(bytes.fromhex(signer)).digest()[:8], "big") % num_buckets
 
 
 def subkey_of(payload: Payload, signer: str) -> str:
-    """The only subkey under which this record may stand."""
+    """The only valid subkey of a record."""
     match payload:
         case Task() | Registration():
             return payload.task_id
-        case ManifestChunk():
+        case ManifestPart():
             return str(payload.part)
         case Lease():
             return f"{payload.task_id}.{payload.attempt}"
@@ -72,8 +72,8 @@ def subkey_of(payload: Payload, signer: str) -> str:
 
 
 def part_of(payload: Payload, signer: str, num_buckets: int) -> int | None:
-    """Cluster or bucket in the DHT key of this record; None where the kind has one key."""
-    if isinstance(payload, ManifestChunk | Holding):
+    """Cluster or bucket in the DHT key of a record; None for kinds with one key."""
+    if isinstance(payload, ManifestPart | Holding):
         return payload.cluster
     if payload.kind in BUCKETED:
         return bucket_of(signer, num_buckets)
@@ -81,7 +81,7 @@ def part_of(payload: Payload, signer: str, num_buckets: int) -> int | None:
 
 
 def all_keys(run_id: str) -> dict[str, tuple[str, int | None]]:
-    """Every key that a run can have, with its kind and part: the closed world of the validator."""
+    """Every key of a run, with its kind and part."""
     keys: dict[str, tuple[str, int | None]] = {dht_key(run_id, kind): (kind, None) for kind in _PLURALS}
     for kind in CLUSTERED:
         keys |= {dht_key(run_id, kind, k): (kind, k) for k in range(MAX_CLUSTERS)}

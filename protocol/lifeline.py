@@ -1,10 +1,10 @@
-"""A child process ends with its parent, however the parent ends.
+"""Ends a child process when its parent ends, even after `kill -9`.
 
-The parent keeps the write end of a pipe that is the child's standard input. When the parent dies, the system closes
-it, the child reads the end of file and ends itself. Works on every system, needs no privilege, survives kill -9.
+The child's standard input is a pipe from the parent. When the parent ends, the system closes the pipe; the child reads
+the end of file and exits. This works on every system and needs no privileges.
 
-The parent starts the child with `stdin=PIPE` and `child_environment()`; the child calls `end_with_parent_if_asked()`
-first thing in its main.
+The parent starts the child with `stdin=PIPE` and `child_environment()`; the child calls `exit_with_parent()`
+first in its main function.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _FORCE_AFTER_S = 20.0
 
 
 def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Environment for a child that shall end with this process; its standard input must be a pipe of ours."""
+    """Environment of a child that ends with this process; start it with `stdin=PIPE`."""
     return {**os.environ, _VARIABLE: "stdin", **(extra or {})}
 
 
-def end_with_parent_if_asked() -> None:
-    """Watch standard input from a thread, where the parent asked for it, and end this process when it closes.
+def exit_with_parent() -> None:
+    """If started with `child_environment`, end this process when standard input closes.
 
-    The end is that by SIGTERM, and by force if that takes too long. What is started from here without a lifeline of
-    its own is not asked.
+    A thread then sends SIGTERM to the process, and ends it by force after 20 s. The variable is removed from the
+    environment, so this process's own children do not inherit it.
     """
     if os.environ.pop(_VARIABLE, None) is not None:
         threading.Thread(target=_watch, args=(sys.stdin.fileno(),), daemon=True, name="lifeline").start()

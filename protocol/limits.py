@@ -1,4 +1,4 @@
-"""Bounds that every peer enforces, in one place."""
+"""Limits that every peer enforces."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ MAX_NUM_BUCKETS = 64
 MAX_SUBMISSION_FILES = 8
 MAX_RECORD_BYTES = 4096
 MAX_CLOCK_SKEW_S = 3.0
-"""hivemind refuses peers whose clock differs by more; the same bound holds for issued_at."""
+"""hivemind refuses peers with a larger clock difference; the same limit applies to `issued_at`."""
 MAX_SUBKEY_CHARS = 128
 MAX_DICTIONARY_BYTES = 3 * 2**20
-"""All records under one DHT key. Above 4 MiB, the daemon's message limit, nobody could read the key any more."""
+"""All records under one DHT key. Above 4 MiB, the daemon's message limit, the key would become unreadable."""
 MAX_SUBKEYS_PER_SIGNER = 64
-"""Under one DHT key, so that one volunteer cannot fill a bucket with invented leases."""
+"""Under one DHT key, so that one volunteer cannot fill a bucket with invented lease ids."""

@@ -1,7 +1,7 @@
-"""Logging of both programs: short on the terminal, complete in a bounded file.
+"""Logging of both programs: to the terminal, and with tracebacks to a size-limited file.
 
-Every module logs to `logging.getLogger(__name__)`, below the logger `paris`. The terminal shows what `-v` asks for;
-the file holds everything, tracebacks included. A log that cannot be written never stops the work.
+Every module logs to `logging.getLogger(__name__)`, below the logger `paris`. `-v` sets the level of the terminal; the
+file contains everything. An unwritable log never stops the program.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _TERMINAL_TEXT = "%(asctime)s %(levelname)-10s %(message)s"
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: at, level, logger, message, and traceback where there is one."""
+    """One JSON object per line: at, level, logger, message, and traceback if any."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line."""
+        """Format a record as one line."""
         fields = {
             "at": round(record.created, 3),
             "level": record.levelname.lower(),
@@ -54,10 +54,10 @@ class _TerminalFormatter(logging.Formatter):
 
 
 def start_logging(verbosity: int = 0, log_format: LogFormat = "text") -> None:
-    """Send log lines to stderr, as the command line asks. Called once, before anything is logged.
+    """Log to stderr. Call once, before anything is logged.
 
     Args:
-        verbosity: -1 errors alone, 0 warnings, 1 information, 2 everything with tracebacks.
+        verbosity: -1 errors only, 0 warnings, 1 information, 2 everything with tracebacks.
         log_format: Of the lines on stderr and in the file.
     """
     logging.raiseExceptions = False
@@ -78,11 +78,11 @@ def start_logging(verbosity: int = 0, log_format: LogFormat = "text") -> None:
 
 
 def log_to_file(path: Path, log_format: LogFormat | None = None) -> None:
-    """Log everything to a rotating file as well; the newest 16 MiB are kept.
+    """Also log everything to a rotating file; the newest 16 MiB are kept.
 
     Args:
-        path: The file; its folder is made. One that cannot be written is named in a warning.
-        log_format: None: as on stderr.
+        path: The file; its folder is created. If it cannot be written, a warning names it.
+        log_format: None uses the format of stderr.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,10 +1,9 @@
-"""A cluster's shard list: whole on the Hub, in signed parts of at most 4 KiB in the DHT.
+"""A cluster's shard list: complete on the Hub, in signed parts of at most 4 KiB in the DHT.
 
     manifests/cluster-000.json
     {"cluster":0,"repo":"org/data","revision":"<40 hex>","shards":[{path,sha256,bytes,rows},...]}
 
-`manifest_sha256` is the digest of the canonical bytes of the shard list alone, so that it is the same on every
-machine that prepared the same data, wherever it was uploaded.
+`manifest_sha256` is the digest of the canonical shard list without repo and revision, so it depends only on the data.
 """
 
 from __future__ import annotations
@@ -13,14 +12,14 @@ from dataclasses import dataclass
 
 from paris.protocol.canonical import canonical_bytes, digest
 from paris.protocol.errors import RecordError
-from paris.protocol.records import ManifestChunk, Shard
+from paris.protocol.records import ManifestPart, Shard
 
 _SHARDS_PER_PART = 8
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """All shards of one cluster, in the order in which training numbers them."""
+    """All shards of one cluster, in the order of their training indices."""
 
     cluster: int
     repo: str
@@ -48,11 +47,11 @@ def shards_digest(shards: tuple[Shard, ...]) -> str:
     return digest(canonical_bytes([shard.model_dump(mode="json") for shard in shards]))
 
 
-def split_manifest(manifest: Manifest) -> list[ManifestChunk]:
-    """Cut a manifest into parts that each fit a record."""
+def split_manifest(manifest: Manifest) -> list[ManifestPart]:
+    """Split a manifest into parts that fit into a record each."""
     pieces = [manifest.shards[i : i + _SHARDS_PER_PART] for i in range(0, len(manifest.shards), _SHARDS_PER_PART)]
     return [
-        ManifestChunk(
+        ManifestPart(
             cluster=manifest.cluster,
             part=part,
             num_parts=len(pieces),
@@ -65,24 +64,24 @@ def split_manifest(manifest: Manifest) -> list[ManifestChunk]:
     ]
 
 
-def join_manifest(chunks: list[ManifestChunk], manifest_sha256: str) -> Manifest:
-    """Put a manifest together from its parts.
+def join_manifest(parts: list[ManifestPart], manifest_sha256: str) -> Manifest:
+    """Assemble a manifest from its parts.
 
     Args:
-        chunks: Parts in any order; parts of other manifests are passed over.
-        manifest_sha256: What the task says the digest is.
+        parts: In any order; parts of other manifests are ignored.
+        manifest_sha256: The expected digest, from the task.
 
     Raises:
-        RecordError: A part is missing, or the whole does not have the digest.
+        RecordError: A part is missing, or the digest differs.
     """
-    parts = {chunk.part: chunk for chunk in chunks if chunk.manifest_sha256 == manifest_sha256}
-    if not parts:
+    by_index = {part.part: part for part in parts if part.manifest_sha256 == manifest_sha256}
+    if not by_index:
         raise RecordError(f"No part of manifest {manifest_sha256[:12]}... was found.")
-    first = next(iter(parts.values()))
-    missing = [part for part in range(first.num_parts) if part not in parts]
+    first = next(iter(by_index.values()))
+    missing = [index for index in range(first.num_parts) if index not in by_index]
     if missing:
         raise RecordError(f"Manifest {manifest_sha256[:12]}... lacks part {missing[0]} of {first.num_parts}.")
-    shards = tuple(shard for part in range(first.num_parts) for shard in parts[part].shards)
+    shards = tuple(shard for index in range(first.num_parts) for shard in by_index[index].shards)
     manifest = Manifest(first.cluster, first.repo, first.revision, shards)
     if manifest.sha256 != manifest_sha256:
         raise RecordError(f"The manifest's parts have digest {manifest.sha256[:12]}..., not {manifest_sha256[:12]}....")

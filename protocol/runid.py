@@ -1,6 +1,6 @@
-"""Run ids vouch for their key: `<name>-<first 16 hex digits of sha256(public key)>`.
+"""Run ids: `<name>-<first 16 hex digits of sha256(public key)>`.
 
-Whoever holds the id can check the coordinator's key without any other source.
+The fingerprint lets anyone with the run id check the coordinator's key.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _RUN_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?-[0-9a-f]{16}")
 
 
 def make_run_id(name: str, public_key: str) -> str:
-    """Name a run.
+    """Make a run id.
 
     Args:
         name: 1 to 40 lower-case letters, digits and inner hyphens.
@@ -30,7 +30,7 @@ def make_run_id(name: str, public_key: str) -> str:
 
 
 def require_run_id(run_id: str) -> None:
-    """Refuse what cannot be a run id.
+    """Check the form of a run id.
 
     Raises:
         RecordError: It is not `<name>-<16 hex digits>`.
@@ -38,12 +38,12 @@ def require_run_id(run_id: str) -> None:
     if not _RUN_ID.fullmatch(run_id):
         raise RecordError(
             f"{run_id!r} is not a run id.",
-            "It reads <name>-<16 hex digits>, with a name of lower-case letters, digits and hyphens.",
+            "Expected <name>-<16 hex digits>, with a name of lower-case letters, digits and hyphens.",
         )
 
 
 def key_belongs_to_run(public_key: str, run_id: str) -> bool:
-    """Whether the run id carries this key's fingerprint."""
+    """Whether the run id contains this key's fingerprint."""
     return run_id.endswith("-" + _fingerprint(public_key))
 
 

@@ -1,4 +1,4 @@
-"""Signing one party's records one after the other, each with a greater sequence than the one before."""
+"""Seals one identity's records with increasing sequences."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ P = TypeVar("P", bound=Payload)
 
 
 class Sealer:
-    """Seals records of one identity in one run. Safe to share between threads.
+    """Seals records of one identity in one run. Thread-safe.
 
     Args:
-        identity: Signs.
-        run_id: The run that the records are about.
+        identity: The signer.
+        run_id: The run.
         clock: UTC seconds.
     """
 
@@ -45,7 +45,7 @@ class Sealer:
         """
         now = self._clock()
         with self._lock:
-            # Milliseconds: a restarted process continues above what it sealed before.
+            # Milliseconds since 1970: a restarted process continues above its earlier sequences.
             self._sequence = sequence = max(self._sequence + 1, int(now * 1000))
         return seal(
             payload,

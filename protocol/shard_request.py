@@ -1,13 +1,13 @@
-"""Asking a peer for a shard: a signed question, a short answer, then the shard's bytes.
+"""Requesting a shard from a peer: a signed request, a short response, then the shard's bytes.
 
-    question    4 bytes: its length; then canonical JSON
+    request     4 bytes: its length; then canonical JSON
                 {"at":..., "offset":0, "run_id":"...", "sha256":"<64 hex>", "signature":"<128 hex>",
                  "signer":"<64 hex>", "to":"<peer id>", "version":1}
-    answer      1 byte: a ShardStatus; 8 bytes: how many bytes of the shard follow, 0 but for HERE
-    bytes       exactly so many, from `offset` on
+    response    1 byte: a ShardStatus; 8 bytes: number of bytes that follow, 0 unless AVAILABLE
+    bytes       exactly that many, starting at `offset`
 
-Numbers are big-endian. The question is signed because only volunteers with a lease are served, and names whom it is put
-to, so that nobody can pass it on.
+Numbers are big-endian. The request is signed because only volunteers with a lease are served, and names the receiving
+peer, so that nobody can forward it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from paris.protocol.canonical import canonical_bytes, parse_json
 from paris.protocol.errors import ExpiredError, RecordError
-from paris.protocol.records import Bytes, Instant, PublicKey, Sha256
+from paris.protocol.fields import Bytes, PublicKey, Sha256, Timestamp
 from paris.protocol.signing import Identity, verify_signature
 from paris.protocol.version import PROTOCOL_VERSION, require_protocol
 
@@ -31,72 +31,72 @@ _MAX_AGE_S = 30.0
 
 
 class ShardStatus(IntEnum):
-    """What a peer says of a shard."""
+    """State of a shard at the peer that is asked."""
 
-    HERE = 0
+    AVAILABLE = 0
     """Its bytes follow."""
     FETCHING = 1
-    """On its way to me; ask again."""
+    """The peer is fetching it; ask again."""
     WANTED = 2
-    """I shall fetch it, but have not begun."""
+    """The peer will fetch it, but has not begun."""
     ABSENT = 3
-    """I know it, have it not, and shall not fetch it."""
+    """Known, but the peer neither has nor fetches it."""
     BUSY = 4
-    """I have it, but send as much as I am willing to already; ask again."""
+    """Available, but the upload limit is reached; ask again."""
     REFUSED = 5
-    """I serve no such shard, or not to you."""
+    """The peer does not serve this shard, or not to this signer."""
 
 
 class ShardRequest(BaseModel):
-    """A question as it stands in JSON."""
+    """A request as JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     version: Annotated[int, Field(ge=0, le=10**6)]
     run_id: Annotated[str, StringConstraints(max_length=80)]
     to: Annotated[str, StringConstraints(max_length=80)]
-    """Peer id, base58, of the peer that is asked."""
+    """Peer id of the receiver, base58."""
     sha256: Sha256
     offset: Bytes
-    """First byte wanted."""
-    at: Instant
+    """First byte requested."""
+    at: Timestamp
     signer: PublicKey
     signature: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a peer answers: a status, and for HERE the file and the part of it that is sent."""
+    """A response: a status, and for AVAILABLE the part of a file to send."""
 
     status: ShardStatus
     path: Path | None = None
     offset: int = 0
     num_bytes: int = 0
     signer: str = ""
-    """Who asked; empty where nobody was believed."""
+    """Who made the request; empty unless it was accepted."""
 
 
 class ShardServer(Protocol):
-    """What decides on questions; called from threads that may block."""
+    """Decides on requests. Called from worker threads, which may block."""
 
-    def answer(self, question: bytes) -> Reply:
-        """Judge a question; HERE takes up a place until `release`. Must not raise."""
+    def answer(self, request_bytes: bytes) -> Reply:
+        """Decide on a request; AVAILABLE occupies an upload slot until `release`. Must not raise."""
 
     def pace(self, num_bytes: int) -> float:
-        """Seconds to wait before so many bytes are sent."""
+        """Seconds to wait before sending this many bytes."""
 
     def release(self, reply: Reply) -> None:
-        """The reply has been sent, or will not be."""
+        """Free the slot: the reply was sent, or sending failed."""
 
 
 def seal_request(identity: Identity, *, run_id: str, to: str, sha256: str, offset: int, at: float) -> bytes:
-    """Sign a question.
+    """Sign a request.
 
     Args:
-        identity: Who asks: the key that holds a lease.
+        identity: The key that has a lease.
         run_id: The run.
-        to: Peer id, base58, of who is asked.
+        to: Peer id of the receiver, base58.
         sha256: The shard.
-        offset: First byte wanted.
+        offset: First byte requested.
         at: Now, UTC seconds.
     """
     body: dict[str, Any] = {
@@ -111,20 +111,20 @@ def seal_request(identity: Identity, *, run_id: str, to: str, sha256: str, offse
     return canonical_bytes({**body, "signature": identity.sign(_DOMAIN + canonical_bytes(body))})
 
 
-def open_request(data: bytes, *, run_id: str, me: str, now: float) -> ShardRequest:
-    """Check a question from outside. Whether its signer is served is for the caller to decide.
+def open_request(data: bytes, *, run_id: str, peer_id: str, now: float) -> ShardRequest:
+    """Parse and verify a request. The caller decides whether to serve its signer.
 
     Args:
         data: Bytes from a peer.
-        run_id: The run that it must be about.
-        me: This peer's id, base58.
+        run_id: The expected run.
+        peer_id: This peer's id, base58.
         now: UTC seconds.
 
     Raises:
-        RecordError: Malformed, too long, of another run, or put to another peer.
+        RecordError: Malformed, too long, of another run, or for another peer.
         VersionError: Another protocol version.
-        ExpiredError: Not put now.
-        SignatureError: The signature does not hold.
+        ExpiredError: More than 30 s old, or from the future.
+        SignatureError: The signature is invalid.
     """
     raw = parse_json(data, max_bytes=MAX_REQUEST_BYTES)
     if isinstance(raw, dict) and isinstance(raw.get("version"), int):
@@ -132,11 +132,11 @@ def open_request(data: bytes, *, run_id: str, me: str, now: float) -> ShardReque
     try:
         request = ShardRequest.model_validate(raw)
     except ValidationError as error:
-        raise RecordError(f"This is not a question for a shard: {error.errors()[0]['msg']}.") from error
-    if (request.run_id, request.to) != (run_id, me):
-        raise RecordError(f"The question is put to {request.to} of run {request.run_id}.")
+        raise RecordError(f"Not a shard request: {error.errors()[0]['msg']}.") from error
+    if (request.run_id, request.to) != (run_id, peer_id):
+        raise RecordError(f"The request is for peer {request.to} of run {request.run_id}.")
     if abs(now - request.at) > _MAX_AGE_S:
-        raise ExpiredError(f"The question was put {now - request.at:.0f} s ago.")
+        raise ExpiredError(f"The request was made {now - request.at:.0f} s ago.")
     body = request.model_dump(exclude={"signature"})
     verify_signature(request.signer, _DOMAIN + canonical_bytes(body), request.signature)
     return request

@@ -1,4 +1,4 @@
-"""Ed25519 identities: one key file a volunteer, one a run.
+"""Ed25519 identities: one key file per volunteer and per run.
 
 run.key / identity.key     32 raw private bytes as 64 hex digits and a newline, mode 0600
 """
@@ -17,20 +17,20 @@ from paris.protocol.errors import IdentityError, SignatureError
 
 
 class Identity:
-    """A private key and what may be shown of it.
+    """An Ed25519 key pair.
 
     Args:
-        private_key: The Ed25519 key; it never leaves this object but into its own file.
+        private_key: Written only to the identity file.
     """
 
     def __init__(self, private_key: Ed25519PrivateKey) -> None:
         self._private_key = private_key
         self.public_key = private_key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
-        """64 hex digits: how this signer is named in every record."""
+        """64 hex digits; names the signer in records."""
 
     @classmethod
     def generate(cls) -> Identity:
-        """Make a new identity from the system's randomness."""
+        """Create a random identity."""
         return cls(Ed25519PrivateKey.generate())
 
     @classmethod
@@ -38,7 +38,7 @@ class Identity:
         """Read an identity file.
 
         Raises:
-            IdentityError: The file is missing or does not hold 64 hex digits.
+            IdentityError: The file is missing or does not contain 64 hex digits.
         """
         try:
             raw = bytes.fromhex(path.read_text("ascii").strip())
@@ -51,10 +51,10 @@ class Identity:
 
     @classmethod
     def load_or_create(cls, path: Path) -> Identity:
-        """Read an identity file, or create it with mode 0600 where there is none.
+        """Read an identity file; create it with mode 0600 if missing.
 
         Raises:
-            IdentityError: The file exists but cannot be used; it is left as it is.
+            IdentityError: The file exists but is unusable; it is not changed.
         """
         if path.exists():
             return cls.load(path)
@@ -72,7 +72,7 @@ class Identity:
         return identity
 
     def sign(self, message: bytes) -> str:
-        """Sign bytes; 128 hex digits."""
+        """Sign bytes; returns 128 hex digits."""
         return self._private_key.sign(message).hex()
 
 
@@ -85,12 +85,12 @@ def verify_signature(public_key: str, message: bytes, signature: str) -> None:
         signature: 128 hex digits.
 
     Raises:
-        SignatureError: It does not hold, or one of the two is not even well-formed.
+        SignatureError: It is invalid, or key or signature are malformed.
     """
     try:
         _public_key(public_key).verify(bytes.fromhex(signature), message)
     except (InvalidSignature, ValueError) as error:
-        raise SignatureError(f"The signature of {public_key[:12]}... does not hold.") from error
+        raise SignatureError(f"The signature of {public_key[:12]}... is invalid.") from error
 
 
 @lru_cache(maxsize=4096)

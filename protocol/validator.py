@@ -1,7 +1,7 @@
-"""The closed world: what a peer stores and what it believes.
+"""Decides which records a peer stores and uses.
 
-Pure: no hivemind, no network, no torch. `dht/validator_adapter.py` puts a judge into every peer; the same judge checks
-records that came by a file or a Hub repo. A refusal is a value with a reason, counted, never an exception.
+No hivemind, network or torch: `dht/validator_adapter.py` plugs the judge into a peer; it also checks records from files
+and Hub repos. A refusal is a value with a reason; refusals are counted, not raised.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import ExpiredError, ParisError, SignatureError, VersionError
 from paris.protocol.keys import BUCKETED, all_keys, bucket_of, subkey_of
 from paris.protocol.limits import MAX_NUM_BUCKETS, MAX_SUBKEY_CHARS
-from paris.protocol.records import RECORDS, Holding, ManifestChunk, Payload, RunSpec
+from paris.protocol.record_rules import RECORD_RULES
+from paris.protocol.records import Holding, ManifestPart, Payload, RunSpec
 
 
 class Reason(StrEnum):
-    """Why a record was refused: the codes of logs, metrics and docs/protocol.md."""
+    """Why a record was refused; docs/protocol.md explains the codes."""
 
     UNKNOWN_KEY = "unknown-key"
     PLAIN_VALUE = "plain-value"
@@ -41,25 +42,25 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Accepted:
-    """The record holds; `envelope` is its checked form."""
+    """The record is valid."""
 
     envelope: Envelope[Payload]
 
 
 @dataclass(frozen=True)
 class Refused:
-    """The record does not hold."""
+    """The record is invalid, or in the wrong place."""
 
     reason: Reason
-    sentence: str
+    detail: str
 
 
 class _Refusal(Exception):
-    """Carries a refusal to `RecordJudge.judge`, which turns it into a value."""
+    """Raised inside `RecordJudge`; `judge` returns it as `Refused`."""
 
-    def __init__(self, reason: Reason, sentence: str) -> None:
-        self.refused = Refused(reason, sentence)
-        super().__init__(sentence)
+    def __init__(self, reason: Reason, detail: str) -> None:
+        self.refused = Refused(reason, detail)
+        super().__init__(detail)
 
 
 @dataclass(frozen=True)
@@ -69,15 +70,15 @@ class _Known:
 
 
 class RecordJudge:
-    """Judges records of one run, and remembers the newest of each place.
+    """Validates records of one run, and remembers the newest at each place (key and subkey).
 
-    Not thread-safe but for `refusals`: it belongs to the event loop of one peer.
+    Belongs to the event loop of one peer; only `refusals` is thread-safe.
 
     Args:
         run_id: The run.
-        coordinator: The run's pinned public key; None accepts the key that the run id vouches for.
+        coordinator: The run's pinned public key; None accepts the key whose fingerprint is in the run id.
         clock: UTC seconds now.
-        memory: How many places (key and subkey) to remember; the least recently judged is forgotten first.
+        memory: Number of places to remember; the least recently used is forgotten first.
     """
 
     def __init__(
@@ -94,26 +95,25 @@ class RecordJudge:
 
     @property
     def refusals(self) -> dict[str, int]:
-        """How many records were refused so far, by reason code."""
+        """Number of refused records by reason code."""
         return {str(reason): count for reason, count in self._refusals.items()}
 
     @property
     def num_buckets(self) -> int | None:
-        """Buckets of the volunteers' kinds, learned from the newest RunSpec that was judged; None before that."""
+        """Number of buckets, from the newest RunSpec; None before the first."""
         return self._num_buckets
 
     def judge(self, key: str | None, subkey: object, value: object, expires_at: float) -> Accepted | Refused:
-        """Judge one record that somebody wants stored, or that somebody says is stored.
+        """Validate a record before storing it or after reading it.
 
         Args:
-            key: Name of the DHT key (`keys.dht_key`); None if the peer knows no name for it.
-            subkey: Whatever stands where the subkey should.
-            value: Whatever stands where the envelope's bytes should.
-            expires_at: When the DHT would drop it, UTC seconds.
+            key: Name of the DHT key (`keys.dht_key`); None if unknown.
+            subkey: Unchecked; of any type.
+            value: Unchecked; should be the envelope's bytes.
+            expires_at: The DHT's expiry, UTC seconds.
 
         Returns:
-            Accepted with the checked envelope, or Refused with a reason. Never raises; a refusal leaves the memory as
-            it was.
+            Accepted or Refused; never raises. A refusal does not change the memory.
         """
         try:
             return Accepted(self._check(key, subkey, value, expires_at))
@@ -126,14 +126,14 @@ class RecordJudge:
             raise _Refusal(Reason.UNKNOWN_KEY, f"Run {self._run_id!r} has no such key.")
         kind, part = self._keys[key]
         if subkey is None:
-            raise _Refusal(Reason.PLAIN_VALUE, f"{key} is a dictionary; a plain value would wipe it.")
+            raise _Refusal(Reason.PLAIN_VALUE, f"{key} is a dictionary; a plain value would erase it.")
         if not isinstance(subkey, str) or len(subkey) > MAX_SUBKEY_CHARS:
             raise _Refusal(Reason.WRONG_SUBKEY, f"The subkey is not a string of at most {MAX_SUBKEY_CHARS} characters.")
         if not isinstance(value, bytes):
             raise _Refusal(Reason.MALFORMED, "The value is not a byte string.")
-        if len(value) > RECORDS[kind].max_bytes:
+        if len(value) > RECORD_RULES[kind].max_bytes:
             raise _Refusal(
-                Reason.OVERSIZED, f"{len(value)} bytes, a {kind} record has at most {RECORDS[kind].max_bytes}."
+                Reason.OVERSIZED, f"{len(value)} bytes, a {kind} record has at most {RECORD_RULES[kind].max_bytes}."
             )
         now = self._clock()
         known = self._recall((key, subkey), now)
@@ -156,16 +156,14 @@ class RecordJudge:
             raise _Refusal(_reason_of(error), error.what) from error
 
     def _require_place(self, envelope: Envelope[Payload], kind: str, part: int | None, subkey: str) -> None:
-        """Refuse a good record in a place where it does not belong."""
+        """Refuse a valid record in the wrong place."""
         payload = envelope.payload
         if envelope.kind != kind:
-            raise _Refusal(Reason.WRONG_KIND, f"A {envelope.kind} record stands under a key for {kind} records.")
+            raise _Refusal(Reason.WRONG_KIND, f"A {envelope.kind} record is under a key for {kind} records.")
         if subkey != subkey_of(payload, envelope.signer):
-            raise _Refusal(
-                Reason.WRONG_SUBKEY, f"A {kind} record of {envelope.signer[:12]}... stands in a foreign subkey."
-            )
-        if isinstance(payload, ManifestChunk | Holding) and payload.cluster != part:
-            raise _Refusal(Reason.WRONG_PART, f"A {kind} of cluster {payload.cluster} stands under cluster {part}.")
+            raise _Refusal(Reason.WRONG_SUBKEY, f"A {kind} record of {envelope.signer[:12]}... is in a foreign subkey.")
+        if isinstance(payload, ManifestPart | Holding) and payload.cluster != part:
+            raise _Refusal(Reason.WRONG_PART, f"A {kind} of cluster {payload.cluster} is under cluster {part}.")
         if kind in BUCKETED and not self._may_be_in(envelope.signer, part):
             raise _Refusal(Reason.WRONG_BUCKET, f"{envelope.signer[:12]}... does not belong to bucket {part}.")
 
@@ -193,19 +191,19 @@ class RecordJudge:
 
 
 def _require_expiry(envelope: Envelope[Payload], expires_at: float) -> None:
-    # The DHT lets the later expiry win: a free choice of it would let anybody hold a place for ever.
+    # The DHT keeps the later expiry: a free choice of it would let anybody block a place for ever.
     if envelope.expires_at != expires_at:
-        raise _Refusal(Reason.EXPIRY_MISMATCH, "The DHT's expiry is not the one that was signed.")
+        raise _Refusal(Reason.EXPIRY_MISMATCH, "The DHT's expiry differs from the signed one.")
 
 
 def _require_newer(envelope: Envelope[Payload], known: Envelope[Payload]) -> None:
     if envelope.sequence <= known.sequence:
         raise _Refusal(
-            Reason.STALE_SEQUENCE, f"Sequence {envelope.sequence} is not newer than the known {known.sequence}."
+            Reason.STALE_SEQUENCE, f"Sequence {envelope.sequence} is not greater than the known {known.sequence}."
         )
     # Sequence and expiry must agree on which record is newer: peers without this memory go by expiry alone.
     if envelope.expires_at <= known.expires_at:
-        raise _Refusal(Reason.EXPIRY_NOT_LATER, f"Sequence {envelope.sequence} is newer but expires no later.")
+        raise _Refusal(Reason.EXPIRY_NOT_LATER, f"Sequence {envelope.sequence} is greater, its expiry not later.")
 
 
 def _reason_of(error: ParisError) -> Reason:

@@ -1,4 +1,4 @@
-"""Versions on the wire. A change that an older peer would misread raises PROTOCOL_VERSION."""
+"""Protocol and software version. Any change that an older peer would misread increments PROTOCOL_VERSION."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ SOFTWARE_VERSION = "0.1.0"
 
 
 def require_protocol(theirs: int) -> None:
-    """Refuse a record of another protocol version.
+    """Check the protocol version of a record.
 
     Args:
-        theirs: Version found in the record.
+        theirs: The record's version.
 
     Raises:
         VersionError: The versions differ; the message says which side must update.

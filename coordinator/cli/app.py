@@ -13,7 +13,7 @@ from paris.coordinator.cli.options import JsonOption, RunArgument, open_run
 from paris.coordinator.cli.sampling import sample
 from paris.coordinator.cli.training import distill, train_router, warm_start
 from paris.coordinator.console import fail_clearly, print_json, say
-from paris.protocol.lifeline import end_with_parent_if_asked
+from paris.protocol.lifeline import exit_with_parent
 from paris.protocol.logs import LogFormat
 
 app = typer.Typer(
@@ -194,7 +194,7 @@ def demo(
 
 def main() -> None:
     """Entry point: errors become one clear line and an exit code."""
-    end_with_parent_if_asked()
+    exit_with_parent()
     fail_clearly(app, sys.argv[1:])
 
 

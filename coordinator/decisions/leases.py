@@ -11,7 +11,7 @@ from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import LeaseState, VolunteerState
-from paris.protocol.leases import overdue, renewal_due, renewed_expiry
+from paris.protocol.leases import is_overdue, is_renewal_due, renewed_expiry
 from paris.protocol.records import Lease, Task
 
 
@@ -47,7 +47,7 @@ def renew_leases(draft: Draft, policy: Policy, now: float) -> None:
     for held in _live_leases(draft):
         lease = held.lease
         alive = held.heartbeat_at is not None and now - held.heartbeat_at <= 4 * policy.heartbeat_every_s
-        if alive and renewal_due(lease, policy.lease_s, now):
+        if alive and is_renewal_due(lease, policy.lease_s, now):
             renewed = lease.model_copy(update={"expires_at": renewed_expiry(lease, policy.lease_s, now)})
             draft.put_lease(held.model_copy(update={"lease": renewed}))
 
@@ -86,7 +86,7 @@ def _reason_to_revoke(
     if held.heartbeat is not None and held.heartbeat.state in ("uploading", "waiting-verdict"):
         latest = held.lease.granted_at + task.deadline_s + 2 * task.grace_s
         return None if now < latest else "the finished work did not arrive in time."
-    if overdue(held.lease, task, held.heartbeat, now):
+    if is_overdue(held.lease, task, held.heartbeat, now):
         step = 0 if held.heartbeat is None else held.heartbeat.step
         return (
             f"step {step} of {task.steps} is behind the deadline curve and the grace of {task.grace_s:.0f} s is over."

@@ -9,7 +9,7 @@ from pathlib import Path
 from paris.coordinator.hub.limits import HubLimits
 from paris.coordinator.hub.server import HubServer, print_ready
 from paris.protocol.errors import ParisError
-from paris.protocol.lifeline import end_with_parent_if_asked
+from paris.protocol.lifeline import exit_with_parent
 from paris.protocol.logs import start_logging
 
 
@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--open-registration", action="store_true", help="unknown tokens make volunteers")
     parser.add_argument("--limits", default="{}", help="bounds as JSON, e.g. '{\"max_commit_bytes\": 1000000}'")
     options = parser.parse_args(arguments)
-    end_with_parent_if_asked()
+    exit_with_parent()
     start_logging(verbosity=1)
     try:
         limits = HubLimits.model_validate_json(options.limits)

@@ -20,8 +20,9 @@ from paris.coordinator.prepare.errors import NotPreparedError
 from paris.experts.files import file_sha256, write_whole
 from paris.protocol.canonical import canonical_bytes, parse_json
 from paris.protocol.errors import RecordError
+from paris.protocol.fields import Sha256
 from paris.protocol.manifest import shards_digest
-from paris.protocol.records import Sha256, Shard
+from paris.protocol.records import Shard
 
 RECORD = "prepared.json"
 _MAX_RECORD_BYTES = 4 * 2**20

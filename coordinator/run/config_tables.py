@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from paris.protocol.fields import RepoId
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
-from paris.protocol.records import RepoId
 
 Settings = dict[str, bool | int | float | str]
 _UnitTime = Annotated[float, Field(ge=0, le=1)]

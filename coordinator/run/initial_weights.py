@@ -17,7 +17,7 @@ from paris.coordinator.errors import NotReadyError
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.prepared_data import load_manifests, model_config, text_settings
 from paris.experts.files import write_whole
-from paris.protocol.records import PartFile
+from paris.protocol.records import SharedFile
 
 if TYPE_CHECKING:
     from paris.experts.models.model import DiTExpert
@@ -30,7 +30,7 @@ _CHANGES_NO_WEIGHTS = ("snapshot_every", "micro_batch_size")
 class StoredInitialWeights:
     """Initial weights in a run's data folder, as `initial_weights.json` describes them."""
 
-    weights: PartFile
+    weights: SharedFile
     kind: str = _IMAGENET
     made_of: dict[str, Any] = field(default_factory=dict)
     """Warm start only: the settings and data that determine the weights (`warm_start_settings`)."""
@@ -43,12 +43,12 @@ def read_initial_weights(run: RunDir) -> StoredInitialWeights | None:
     if not run.initial_weights.is_file():
         return None
     record = json.loads(run.initial_weights.read_bytes())
-    weights = PartFile.model_validate({name: record.pop(name) for name in PartFile.model_fields})
+    weights = SharedFile.model_validate({name: record.pop(name) for name in SharedFile.model_fields})
     path = run.data / weights.path
     return StoredInitialWeights(weights, **record) if path.is_file() and path.stat().st_size == weights.bytes else None
 
 
-def initial_weights(run: RunDir) -> PartFile | None:
+def initial_weights(run: RunDir) -> SharedFile | None:
     """The file that all experts start from; None if they start from random weights by the run's seed.
 
     Raises:
@@ -120,13 +120,13 @@ def save_initial_weights(run: RunDir, expert: DiTExpert, kind: str, **origin: An
     """
     from paris.experts.models.initial_weights import write_initial_weights
 
-    weights = PartFile.model_validate(write_initial_weights(run.data, expert).to_settings())
+    weights = SharedFile.model_validate(write_initial_weights(run.data, expert).to_settings())
     record = {**weights.model_dump(mode="json"), "kind": kind, **origin}
     write_whole(run.initial_weights, json.dumps(record, indent=1).encode())
     return StoredInitialWeights(weights, kind, **origin)
 
 
-def convert_initial_weights(run: RunDir, checkpoint: Path) -> PartFile:
+def convert_initial_weights(run: RunDir, checkpoint: Path) -> SharedFile:
     """Convert a DiT that was trained on ImageNet to initial weights of the run's experts.
 
     Args:

@@ -9,7 +9,8 @@ from paris.coordinator.errors import HubError
 from paris.coordinator.run_hub.client import RunHub, verdict_text
 from paris.coordinator.state.model import State, SubmissionState
 from paris.protocol.hub_layout import SUBMISSION_FILE, expert_path, submission_folder
-from paris.protocol.records import RECORDS, Registration, SubmittedFile, Verdict
+from paris.protocol.record_rules import RECORD_RULES
+from paris.protocol.records import Registration, SubmittedFile, Verdict
 from paris.protocol.sealer import Sealer
 
 logger = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class Registrar:
             self._close(known, known.verdict, None)
 
     def _close(self, known: SubmissionState, verdict: Verdict, registration: Registration | None) -> None:
-        sealed = self.sealer.seal(verdict, RECORDS["verdict"].max_life_s).data.decode()
+        sealed = self.sealer.seal(verdict, RECORD_RULES["verdict"].max_life_s).data.decode()
         self.hub.close_pull_request(_number(known), verdict, verdict_text(verdict, registration, sealed))
 
 

@@ -16,7 +16,7 @@ from paris.coordinator.state.events import Event, EventKind
 from paris.experts.files import file_sha256, write_whole
 from paris.protocol.hub_layout import RUN_FILE
 from paris.protocol.manifest import Manifest
-from paris.protocol.records import PartFile, RunSpec
+from paris.protocol.records import RunSpec, SharedFile
 from paris.protocol.sealer import Sealer
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def publish_data(run: RunDir, hub: RunHub, log: Callable[[Event], None]) -> list
     return load_manifests(run, known["revision"])
 
 
-def _require_whole(path: Path, named: PartFile) -> None:
+def _require_whole(path: Path, named: SharedFile) -> None:
     """Check the initial weights against their record, once, before the upload."""
     if file_sha256(path) != named.sha256:
         what = f"{path} is not the file of {named.sha256[:12]}... that its record names."

@@ -14,7 +14,7 @@ from pathlib import Path
 from paris.coordinator.verify.case import read_case
 from paris.coordinator.verify.report import write_report
 from paris.protocol.errors import ParisError
-from paris.protocol.lifeline import end_with_parent_if_asked
+from paris.protocol.lifeline import exit_with_parent
 
 _USAGE_EXIT = 2
 
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 2:
         _say("Usage: python -m paris.coordinator.verify CASE.json OUT.json")
         return _USAGE_EXIT
-    end_with_parent_if_asked()
+    exit_with_parent()
     case_file, report_file = map(Path, arguments)
     try:
         case = read_case(case_file)

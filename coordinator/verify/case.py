@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from paris.coordinator.errors import ConfigError
 from paris.coordinator.verify.bounds import VerificationBounds
 from paris.experts.files import write_whole
+from paris.protocol.fields import PublicKey, Settings, Sha256, TaskId
 from paris.protocol.hub_layout import WEIGHTS_FILE
-from paris.protocol.records import Lease, PublicKey, RunSpec, Settings, Sha256, Task, TaskId
+from paris.protocol.records import Lease, RunSpec, Task
 
 
 class OtherCheckpoint(BaseModel):

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from paris.node.errors import SettingsError
-from paris.protocol.records import ShortText
+from paris.protocol.fields import ShortText
 
 _ENV_PREFIX = "PARIS_NODE_"
 _SHORTER = {

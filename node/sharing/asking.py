@@ -68,7 +68,7 @@ class Asker:
                 self.identity, run_id=self.run_id, to=peer_id, sha256=sha256, offset=offset, at=time.time()
             )
             try:
-                return self.swarm.ask_for_shard(address, request, timeout_s=timeout_s)
+                return self.swarm.request_shard(address, request, timeout_s=timeout_s)
             except PeerError as error:
                 failure = error
         raise failure
@@ -145,7 +145,7 @@ class PeerSource:
                 _logger.debug("%s... is left alone for a while: %s", member.signer[:12], error)
                 self._trust.failed(member)
                 continue
-            if answers[member] is ShardStatus.HERE:
+            if answers[member] is ShardStatus.AVAILABLE:
                 return "taken" if self._cache.file(wanted.sha256).exists() else "wait"
         if self._is_promised(wanted.sha256, answers) or (left_s() == math.inf and self._may_come(members)):
             return "wait"
@@ -182,7 +182,7 @@ class PeerSource:
         offset = self._parts.offset(wanted, member)
         stream = self._asker.ask(member, wanted.sha256, offset, self.patience.answer_s)
         try:
-            if stream.status is ShardStatus.HERE:
+            if stream.status is ShardStatus.AVAILABLE:
                 with self._inventory.fetching(wanted.sha256):
                     transfer.receive(stream, self._parts.begin(wanted, member, offset), offset)
                     self._parts.complete(wanted)

@@ -64,7 +64,7 @@ class Inventory:
             if sha256 not in self._num_bytes:
                 return ShardStatus.REFUSED
             if self.path(sha256) is not None:
-                return ShardStatus.HERE
+                return ShardStatus.AVAILABLE
             if sha256 in self._fetching:
                 return ShardStatus.FETCHING
             if sha256 not in self._wanted:

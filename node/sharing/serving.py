@@ -48,10 +48,10 @@ class ShardHost:
         self._lock = threading.Lock()
         self._num_uploads: Counter[str] = Counter()
 
-    def answer(self, question: bytes) -> Reply:
+    def answer(self, request_bytes: bytes) -> Reply:
         """Answer a request; an invalid one is refused without a reason."""
         try:
-            request = open_request(question, run_id=self._run_id, me=self._peer_id, now=self._clock())
+            request = open_request(request_bytes, run_id=self._run_id, peer_id=self._peer_id, now=self._clock())
         except ParisError as error:
             _logger.debug("Refused a request: %s", error)
             return Reply(ShardStatus.REFUSED)
@@ -59,7 +59,7 @@ class ShardHost:
             _logger.debug("Refused %s...: no lease of the run.", request.signer[:12])
             return Reply(ShardStatus.REFUSED)
         status = self._inventory.status(request.sha256)
-        reply = self._take_slot(request) if status is ShardStatus.HERE else Reply(status)
+        reply = self._take_slot(request) if status is ShardStatus.AVAILABLE else Reply(status)
         _logger.debug("Answered %s... about %s...: %s.", request.signer[:12], request.sha256[:12], reply.status.name)
         return reply
 
@@ -83,4 +83,4 @@ class ShardHost:
             if self._num_uploads.total() >= self._max_uploads or of_signer >= max(1, self._max_uploads // 2):
                 return Reply(ShardStatus.BUSY)
             self._num_uploads[request.signer] += 1
-        return Reply(ShardStatus.HERE, path, request.offset, num_bytes, request.signer)
+        return Reply(ShardStatus.AVAILABLE, path, request.offset, num_bytes, request.signer)

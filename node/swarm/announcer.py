@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from paris.node.swarm.connection import Swarm
-from paris.protocol.records import RECORDS, Payload
+from paris.protocol.record_rules import RECORD_RULES
+from paris.protocol.records import Payload
 from paris.protocol.sealer import Sealer
 
 _logger = logging.getLogger(__name__)
@@ -120,7 +121,7 @@ class Announcer:
 
     def _send(self, payload: Payload) -> bool:
         kind = _kind(payload)
-        life_s = min(max(_MIN_LIFE_S, _LIVES * self._every_s), RECORDS[kind].max_life_s)
+        life_s = min(max(_MIN_LIFE_S, _LIVES * self._every_s), RECORD_RULES[kind].max_life_s)
         is_stored = self._swarm.publish(self._sealer.seal(payload, life_s))
         if is_stored:
             self.last_accepted_at = self._clock()

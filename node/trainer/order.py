@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from paris.protocol.records import PartFile, Settings
+from paris.protocol.fields import Settings
+from paris.protocol.records import SharedFile
 
 
 class ShardFile(BaseModel):
@@ -29,7 +30,7 @@ class Order(BaseModel):
     objective: Settings = {}
     text: Settings
     codec: Settings
-    initial_weights: PartFile | None = None
+    initial_weights: SharedFile | None = None
     shards: tuple[ShardFile, ...]
     text_folder: str
     work: str

@@ -1,4 +1,4 @@
-"""The libp2p daemon (p2pd) under a peer: its start, its identity, dialling by it, its end."""
+"""The libp2p daemon (p2pd) of a peer: start, identity, dial, stop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ANSWER_TIMEOUT_S = 3.0
 
 
 class Daemon:
-    """A running p2pd and the identity it uses. Made by `start_daemon`."""
+    """A running p2pd and its locked identity. Made by `start_daemon`."""
 
     def __init__(self, p2p: P2P, lock: IdentityLock | None) -> None:
         self.p2p = p2p
@@ -28,16 +28,16 @@ class Daemon:
 
     @property
     def peer_id(self) -> str:
-        """Who this peer is, base58."""
+        """Base58 peer id."""
         return str(self.p2p.peer_id.to_base58())
 
     @property
     def is_running(self) -> bool:
-        """Whether the process is there. Calls to a dead one do not fail; they time out."""
+        """Whether the process runs. Calls to a dead daemon time out instead of failing."""
         return self.p2p._child.returncode is None
 
     async def addresses(self) -> list[str]:
-        """Full multiaddrs that it listens on or announces, IPv4 first. A daemon that does not listen has none."""
+        """Full multiaddrs that it listens on or announces, IPv4 first; empty if it does not listen."""
         return ipv4_first([str(address) for address in await self.p2p.get_visible_maddrs(latest=True)])
 
     async def dial(self, address: str) -> PeerID:
@@ -47,8 +47,8 @@ class Daemon:
             address: Full multiaddr with a peer id.
 
         Raises:
-            AddressError: It is not one.
-            NoPeersError: Nobody, or somebody else, answers there.
+            AddressError: The address is invalid.
+            NoPeersError: No peer, or a peer with another id, answers.
         """
         where, peer_id = split_peer_address(address)
         try:
@@ -56,7 +56,7 @@ class Daemon:
         except ValueError as error:
             raise AddressError(f"{address!r} is not the address of a peer: {last_line(error)}.") from error
         try:
-            # P2P has no public dial, and its `initial_peers` fail as a whole, after seconds, without a reason.
+            # P2P has no public dial method; its `initial_peers` fail together, after seconds, without a reason.
             await asyncio.wait_for(self.p2p._client.connect(peer, [maddr]), _DIAL_TIMEOUT_S)
         except TimeoutError as error:
             raise NoPeersError(f"{address}: no connection within {_DIAL_TIMEOUT_S:.0f} s.") from error
@@ -65,7 +65,7 @@ class Daemon:
         return peer
 
     async def answers(self) -> bool:
-        """Whether the daemon itself is alive."""
+        """Whether the daemon responds."""
         try:
             await asyncio.wait_for(self.p2p._client.identify(), _ANSWER_TIMEOUT_S)
         except (TimeoutError, OSError, ControlFailure, asyncio.IncompleteReadError):
@@ -73,20 +73,20 @@ class Daemon:
         return True
 
     async def stop(self) -> None:
-        """End the daemon, dead or alive, and free the identity."""
+        """Stop the daemon, if it still runs, and release the identity."""
         await self.p2p.shutdown()
         if self._lock is not None:
             self._lock.release()
 
 
 async def start_daemon(options: PeerOptions) -> Daemon:
-    """Start p2pd, alone: joining is done peer by peer afterwards.
+    """Start p2pd without initial peers; `RunNode.join` dials them.
 
     Raises:
         PortTakenError: A listen port is in use.
         IdentityError: The identity file is in use or unreadable.
         AddressError: An address to listen on cannot be used.
-        DaemonError: It did not start for another reason. In every case nothing is left running.
+        DaemonError: The daemon did not start for another reason. After any error nothing is left running.
     """
     if not options.client_mode:
         for listen in options.listen:
@@ -109,7 +109,7 @@ async def _create(options: PeerOptions) -> P2P:
             no_listen=options.client_mode,
             dht_mode="client" if options.client_mode else "server",
             identity_path=None if options.identity_path is None else str(options.identity_path),
-            # Its check starts a second daemon with hivemind's defaults, port mapping included; ours is a file lock.
+            # hivemind's check starts a second daemon with port mapping on; a file lock replaces it.
             check_if_identity_free=False,
             startup_timeout=options.startup_timeout_s,
             nat_port_map=network.nat_port_map,
@@ -141,6 +141,6 @@ def _locked_identity(path: Path | None) -> IdentityLock | None:
 
 
 def last_line(error: BaseException) -> str:
-    """The last line of a message, where libp2p puts the cause; the type where there is no message."""
+    """The last line of a message, where libp2p puts the cause; without a message, the type."""
     lines = str(error).strip().splitlines()
     return lines[-1].strip().rstrip(".") if lines else type(error).__name__

@@ -1,8 +1,8 @@
-"""Ends the libp2p daemon when this process dies, also by `kill -9`.
+"""Ends the libp2p daemon when this process dies, even by `kill -9`.
 
-hivemind starts p2pd as a plain child: killed parents leave it behind, serving stale records and holding the port. A
-guard is a shell that reads from a pipe which only we hold. Whenever and however we end, the kernel closes the pipe, the
-shell reads the end of it, ends the daemon and removes its sockets.
+hivemind starts p2pd as a plain child. If the parent is killed, it keeps running, serves stale records and occupies the
+port. The guard is a shell that reads from a pipe of this process. When the process ends, the kernel closes the pipe;
+the shell then ends the daemon and removes its sockets.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ for socket in $sockets; do rm -f "$socket"; done
 
 
 class DaemonGuard:
-    """A watching shell process; start it before the daemon, so that no moment is unwatched."""
+    """The guard process. Start it before the daemon."""
 
     def __init__(self) -> None:
-        # A session of its own: Ctrl-C in a terminal must not reach it before it has done its work.
+        # Own session: Ctrl-C in a terminal must not end the guard.
         self._shell = subprocess.Popen(
             ["/bin/sh", "-c", _SCRIPT],
             stdin=subprocess.PIPE,
@@ -42,20 +42,20 @@ class DaemonGuard:
         )
 
     def watch(self, pid: int, sockets: tuple[str, ...] = ()) -> None:
-        """End this process, and remove these socket files, when we die."""
+        """Kill this process and remove these socket files when the current process ends."""
         self._tell(f"pid {pid}", *(f"socket {path}" for path in sockets))
 
     def release(self) -> None:
-        """The daemon has ended: the guard removes what sockets are left, and goes without killing anything."""
+        """Call after the daemon has ended: the guard removes remaining sockets and exits without killing anything."""
         self._tell("done")
         if self._shell.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # the shell went first
+            with contextlib.suppress(BrokenPipeError):  # the guard has already ended
                 self._shell.stdin.close()
         self._shell.wait()
 
     def _tell(self, *lines: str) -> None:
         if self._shell.stdin is None or self._shell.stdin.closed:
             return
-        with contextlib.suppress(BrokenPipeError):  # somebody killed the guard; the daemon is still ours to end
+        with contextlib.suppress(BrokenPipeError):  # the guard was killed; we still stop the daemon ourselves
             self._shell.stdin.write("".join(f"{line}\n" for line in lines).encode())
             self._shell.stdin.flush()

@@ -1,9 +1,9 @@
-"""The libp2p key file: it keeps a peer id over restarts, and is locked while a peer uses it.
+"""The libp2p key file, which keeps the peer id over restarts; locked while in use.
 
     peer.id     a protobuf `crypto.pb.PrivateKey` with an RSA key in DER, mode 0400 (the format of p2pd)
 
-Two daemons with one identity confuse every other peer. hivemind's own check for that starts a second daemon with port
-mapping switched on, so it is not used here.
+Two daemons with one identity confuse other peers. hivemind's check starts a second daemon with port mapping on, so
+a file lock is used instead.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from paris.protocol.errors import IdentityError
 
 
 class IdentityLock:
-    """Holds an identity file for one peer; the kernel frees it when the process ends.
+    """Locks an identity file for one peer; the kernel releases it when the process ends.
 
     Args:
-        path: The file; it must exist.
+        path: An existing file.
 
     Raises:
-        IdentityError: Another process, or another peer of this one, holds it; or it cannot be read.
+        IdentityError: The file is locked by another peer, or cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,9 +36,9 @@ class IdentityLock:
             os.close(self._descriptor)
             raise IdentityError(
                 f"The identity {path} is in use by another process.",
-                "Stop that process, or give this one an identity file of its own.",
+                "Stop that process, or use another identity file.",
             ) from error
 
     def release(self) -> None:
-        """Let the next peer have it."""
+        """Release the lock."""
         os.close(self._descriptor)

@@ -1,4 +1,4 @@
-"""The thread of a peer and its event loop."""
+"""A peer's event loop and thread."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _REAP_EVERY_S = 0.01
 
 
 class DaemonLoop(asyncio.SelectorEventLoop):
-    """An event loop that guards every process it starts; the only one it starts is p2pd.
+    """An event loop that registers the processes it starts, which is only p2pd, with a guard.
 
-    hivemind starts the daemon by `asyncio.create_subprocess_exec` and leaves no say in how. The loop has one.
+    hivemind starts the daemon by `asyncio.create_subprocess_exec` without options; this class adds them.
 
     Args:
-        guard: Told each process id at once, before anything waits for the daemon to get ready.
+        guard: Receives each process id at once, before anything waits for the daemon.
     """
 
     def __init__(self, guard: DaemonGuard) -> None:
@@ -29,14 +29,14 @@ class DaemonLoop(asyncio.SelectorEventLoop):
         self._processes: list[asyncio.SubprocessTransport] = []
 
     async def subprocess_exec(self, protocol_factory: Any, program: Any, *args: Any, **kwargs: Any) -> Any:
-        """Start a process in a session of its own: Ctrl-C must reach us, not the daemon we still say goodbye with."""
+        """Start a process in its own session: Ctrl-C must not end the daemon before an orderly shutdown."""
         started = await super().subprocess_exec(protocol_factory, program, *args, start_new_session=True, **kwargs)
         self._guard.watch(started[0].get_pid(), _socket_paths(args))
         self._processes.append(started[0])
         return started
 
     async def close_processes(self) -> None:
-        """Close the pipes of all processes, and kill those that still run: a start that was cut off leaves one."""
+        """Close the pipes of all processes and kill those still running, such as after an interrupted start."""
         for transport in self._processes:
             transport.close()
         while any(transport.get_returncode() is None for transport in self._processes):
@@ -52,7 +52,7 @@ class LoopThread:
     """A daemon thread that runs coroutines for synchronous callers.
 
     Args:
-        name: Of the thread, for debuggers.
+        name: Name of the thread, for debuggers.
     """
 
     def __init__(self, name: str) -> None:
@@ -62,10 +62,10 @@ class LoopThread:
         self._thread.start()
 
     def call(self, coroutine: Coroutine[Any, Any, T], *, timeout_s: float) -> T:
-        """Run a coroutine to its end.
+        """Run a coroutine and return its result.
 
         Raises:
-            TimeoutError: It took longer; it has been cancelled.
+            TimeoutError: It took longer than `timeout_s`, and was cancelled.
         """
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         try:
@@ -75,7 +75,7 @@ class LoopThread:
             raise
 
     def close(self) -> None:
-        """Cancel what still runs, end processes that were left, and end the loop."""
+        """Cancel running tasks, kill remaining processes, and stop the loop."""
         self.call(_cancel_others(), timeout_s=10)
         self.call(self._loop.close_processes(), timeout_s=10)
         self._loop.call_soon_threadsafe(self._loop.stop)

@@ -1,4 +1,4 @@
-"""A DHT node over the daemon: joins the swarm, stays joined, knows whether it still works."""
+"""A DHT node on top of the daemon: joins the swarm, rejoins, checks its health."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _DEPTH_MODULO = 5
 NUM_REPLICAS = 5
 _RPC_TIMEOUT_S = 5.0
 _PING_TRIES = 3
-_REJOIN_PATIENCE_S = 3.0
-_KEEP_JOINED_EVERY_S = 30.0
+_REJOIN_WAIT_S = 3.0
+_MAINTAIN_EVERY_S = 30.0
 
 
 class RunNode:
-    """One peer inside its event loop. Made by `start_node`, ended by `stop`."""
+    """A DHT node in its event loop. Made by `start_node`."""
 
     def __init__(self, options: PeerOptions, judge: RecordJudge, daemon: Daemon, dht: DHTNode) -> None:
         self.options = options
@@ -38,11 +38,11 @@ class RunNode:
         self.dht = dht
         self.protocol: RunProtocol = dht.protocol
         self._rejoining: asyncio.Task[None] | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._maintenance: asyncio.Task[None] | None = None
 
     @property
     def traffic(self) -> Traffic:
-        """What was exchanged so far."""
+        """Records and bytes exchanged so far."""
         return self.protocol.traffic.total
 
     @property
@@ -52,53 +52,53 @@ class RunNode:
 
     @property
     def _others(self) -> list[str]:
-        """Initial peers but for ourselves: a restarted coordinator may be given its own address."""
+        """Initial peers except this one: a restarted coordinator may be given its own address."""
         return [
             address for address in self.options.initial_peers if not address.endswith(f"/p2p/{self.daemon.peer_id}")
         ]
 
     async def addresses(self) -> list[str]:
-        """Full multiaddrs by which others can dial this peer; none for a client."""
+        """Full multiaddrs of this peer; empty for a client."""
         return [] if self.options.client_mode else await self.daemon.addresses()
 
     async def join(self) -> None:
-        """Dial all initial peers at once; one that answers is enough.
+        """Dial all initial peers concurrently; one answer is enough.
 
         Raises:
-            NoPeersError: None of them answers.
+            NoPeersError: None answers.
             ClockError: This machine's clock differs from theirs.
-            UnreachableError: They answer, but cannot open a connection to this peer.
+            UnreachableError: They answer, but cannot connect to this peer.
         """
         others = self._others
         if not others:
             return
-        outcomes = await asyncio.gather(*(self._greet(address) for address in others))
+        outcomes = await asyncio.gather(*(self._dial_and_ping(address) for address in others))
         failures = [outcome for outcome in outcomes if outcome is not None]
         for failure in failures:
             _log.info("An initial peer does not answer: %s", failure.what)
         if len(failures) == len(others):
-            raise _worst(failures)
+            raise _most_specific(failures)
         await self.dht.find_nearest_nodes([self.dht.node_id])
 
     @property
     def is_first(self) -> bool:
-        """Whether this peer was given no other to join by."""
+        """Whether this peer has no other initial peers."""
         return not self._others
 
     async def rejoin_if_alone(self) -> None:
-        """Dial the initial peers again when nobody is left; gives up waiting soon, but goes on trying."""
+        """If there are no neighbours, dial the initial peers again: wait 3 s at most, and go on in the background."""
         if self.num_neighbours > 0 or not self._others:
             return
         if self._rejoining is None or self._rejoining.done():
             self._rejoining = asyncio.create_task(self._try_join())
-        await asyncio.wait({self._rejoining}, timeout=_REJOIN_PATIENCE_S)
+        await asyncio.wait({self._rejoining}, timeout=_REJOIN_WAIT_S)
 
-    def start_keeping_joined(self) -> None:
-        """Look around now and then until `stop`."""
-        self._keeper = asyncio.create_task(self._keep_joined())
+    def start_maintenance(self) -> None:
+        """Rejoin and refresh the routing table periodically until `stop`."""
+        self._maintenance = asyncio.create_task(self._maintain())
 
     async def is_healthy(self) -> bool:
-        """Whether a round trip works: to any neighbour, or, for a peer that is the first, to its own daemon."""
+        """Whether a neighbour answers or, for the first peer of a swarm, its own daemon."""
         if not self.daemon.is_running:
             return False
         await self.rejoin_if_alone()
@@ -109,25 +109,25 @@ class RunNode:
         return any(answer is not None for answer in answers)
 
     async def stop(self) -> None:
-        """End the DHT node and the daemon."""
-        for task in (self._keeper, self._rejoining):
+        """Stop the DHT node and the daemon."""
+        for task in (self._maintenance, self._rejoining):
             if task is not None:
                 task.cancel()
-        # Not DHTNode.shutdown: it unregisters handlers at a daemon that may be dead, and would wait for ever.
+        # Not DHTNode.shutdown, which unregisters handlers at the daemon and hangs if that is dead.
         self.dht.is_alive = False
         await self.daemon.stop()
 
-    async def _greet(self, address: str) -> ParisError | None:
-        """Dial one initial peer and exchange pings; what went wrong, or None."""
+    async def _dial_and_ping(self, address: str) -> ParisError | None:
+        """Connect to an initial peer; the error, or None."""
         try:
             peer = await self.daemon.dial(address)
-            for _ in range(_PING_TRIES):  # a peer that is just busy must not look like one that is gone
+            for _ in range(_PING_TRIES):  # a busy peer may miss one ping
                 if await self.protocol.call_ping(peer, validate=True, strict=True) is not None:
                     return None
         except ParisError as error:
             return error
         except ValidationError as error:
-            return _clock_or_reach(error, address)
+            return _typed_error(error, address)
         return NoPeersError(f"{address}: connected, but its DHT does not answer.")
 
     async def _try_join(self) -> None:
@@ -136,14 +136,14 @@ class RunNode:
         except ParisError as error:
             _log.warning("Alone in the DHT: %s", error.what)
 
-    async def _keep_joined(self) -> None:
+    async def _maintain(self) -> None:
         while True:
-            await asyncio.sleep(_KEEP_JOINED_EVERY_S)
+            await asyncio.sleep(_MAINTAIN_EVERY_S)
             try:
                 await self.rejoin_if_alone()
                 await self.dht.find_nearest_nodes([DHTID.generate()])
-            except Exception:  # the supervising loop of this peer: the next look around may go better
-                _log.exception("Looking around in the DHT failed.")
+            except Exception:  # the loop must survive; the next round may succeed
+                _log.exception("Refreshing the DHT's routing table failed.")
 
 
 async def start_node(options: PeerOptions, judge: RecordJudge) -> RunNode:
@@ -151,7 +151,7 @@ async def start_node(options: PeerOptions, judge: RecordJudge) -> RunNode:
 
     Raises:
         PortTakenError, IdentityError, AddressError, DaemonError: As `start_daemon`.
-        NoPeersError, ClockError, UnreachableError: As `RunNode.join`. In every case nothing is left running.
+        NoPeersError, ClockError, UnreachableError: As `RunNode.join`. After any error nothing is left running.
     """
     daemon = await start_daemon(options)
     try:
@@ -160,14 +160,14 @@ async def start_node(options: PeerOptions, judge: RecordJudge) -> RunNode:
     except BaseException:
         await daemon.stop()
         raise
-    node.start_keeping_joined()
+    node.start_maintenance()
     return node
 
 
 async def _open_dht(options: PeerOptions, judge: RecordJudge, daemon: Daemon) -> DHTNode:
-    """Put a DHT node with our RPC layer and storage over the daemon, before anybody knows of this peer."""
-    # As a client first, so that hivemind registers no handlers of its own. No caches: they serve stale records. No
-    # growing bans: after an hour of outage a peer would be ignored for another.
+    """Create a DHT node with our RPC layer and storage on the daemon, before the peer joins."""
+    # Client mode, so that hivemind registers no handlers itself. No caches: they serve stale records. No growing bans:
+    # after an hour's outage a peer would be ignored for another hour.
     dht = await DHTNode.create(
         p2p=daemon.p2p, client_mode=True, cache_locally=False, cache_nearest=0, cache_on_store=False, backoff_rate=1.0
     )
@@ -186,8 +186,8 @@ async def _open_dht(options: PeerOptions, judge: RecordJudge, daemon: Daemon) ->
     return dht
 
 
-def _worst(failures: list[ParisError]) -> ParisError:
-    """The one error that says most about why nobody could be joined."""
+def _most_specific(failures: list[ParisError]) -> ParisError:
+    """The most specific error, or one that lists all."""
     for kind in (ClockError, UnreachableError):
         for failure in failures:
             if isinstance(failure, kind):
@@ -198,7 +198,7 @@ def _worst(failures: list[ParisError]) -> ParisError:
     )
 
 
-def _clock_or_reach(error: ValidationError, address: str) -> ParisError:
+def _typed_error(error: ValidationError, address: str) -> ParisError:
     if "local time" in str(error):
         return ClockError(
             f"The clock of this machine and that of {address} differ by more than {MAX_CLOCK_SKEW_S:.0f} s.",
@@ -206,5 +206,5 @@ def _clock_or_reach(error: ValidationError, address: str) -> ParisError:
         )
     return UnreachableError(
         f"{address} answers, but cannot open a connection to this peer.",
-        "Open the port that it listens on, or join as a client, which only dials out.",
+        "Open the listening port, or join as a client, which only dials out.",
     )

@@ -1,4 +1,4 @@
-"""How a peer is started, and what it has carried."""
+"""Options of a peer, and its traffic."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict
 
 
 class NetworkOptions(BaseModel):
-    """What a peer may do beyond plain connections. All off by default: each of these sends packets on its own.
+    """Optional network features. All are off by default, because each sends unsolicited packets.
 
-    hivemind's own defaults are on: even a peer on 127.0.0.1 then asks the gateway for a port.
+    hivemind's defaults are on: even a peer on 127.0.0.1 asks the gateway for a port.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -19,16 +19,16 @@ class NetworkOptions(BaseModel):
     nat_port_map: bool = False
     """Ask the router for a port by UPnP and NAT-PMP."""
     auto_nat: bool = False
-    """Let others probe whether this peer is reachable, and punch holes."""
+    """AutoNAT: others probe whether this peer is reachable; hole punching."""
     use_relay: bool = False
-    """Reach peers behind NATs by way of third peers."""
+    """Reach peers behind NATs through relays."""
     announce: tuple[str, ...] = ()
-    """Multiaddrs to announce instead of the ones listened on, such as a public address behind a forwarded port."""
+    """Multiaddrs to announce instead of the listening ones, such as a public address with port forwarding."""
 
 
 @dataclass(frozen=True)
 class PeerOptions:
-    """Everything that `Peer.start` was told."""
+    """Arguments of `Peer.start`."""
 
     run_id: str
     coordinator: str | None
@@ -42,10 +42,9 @@ class PeerOptions:
 
 @dataclass(frozen=True)
 class Traffic:
-    """What a peer has exchanged since its start.
+    """Records and bytes exchanged since the start.
 
-    Bytes are those of the DHT's own messages, requests and answers, in both directions; libp2p's framing and encryption
-    come on top.
+    Bytes count DHT requests and responses, without libp2p's framing and encryption.
     """
 
     records_sent: int = 0

@@ -1,12 +1,12 @@
-"""The synchronous face of a DHT peer: what the node, the coordinator and the commands use.
+"""A DHT peer's synchronous API for node and coordinator.
 
     peer = Peer.start(run_id=..., coordinator=..., initial_peers=[...], client_mode=True)
     peer.publish(envelope, num_buckets)      # True: other peers hold exactly this record
     peer.read("lease")                       # checked envelopes, possibly none
     peer.stop()
 
-Everything that can go wrong while starting is a typed error. After that, network trouble shows as False or an empty
-list, never as an exception: one missing answer proves nothing.
+Errors while starting are typed exceptions. Later network failures give False or an empty list, because a missing answer
+proves nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import logging
 from collections.abc import Coroutine, Iterable, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from paris.protocol.dht.loop import LoopThread
@@ -37,11 +36,11 @@ _LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
 _STOP_TIMEOUT_S = 10.0
 T = TypeVar("T")
 Place = tuple[str, int | None]
-"""A record kind, and the cluster or bucket for kinds that have parts."""
+"""A record kind, and the cluster or bucket of kinds that have parts."""
 
 
 class Peer:
-    """One peer of one run's DHT, in a thread of its own. Use `start`; safe to call from any thread."""
+    """A peer of a run's DHT, in its own thread. Made by `start`; thread-safe."""
 
     def __init__(self, thread: LoopThread, node: RunNode, addresses: list[str]) -> None:
         self._thread = thread
@@ -65,20 +64,19 @@ class Peer:
         """Start a peer and join the run's swarm.
 
         Args:
-            run_id: The run; this peer stores and believes records of no other.
-            coordinator: The run's pinned public key; None trusts the key that the run id vouches for.
+            run_id: The run; records of other runs are refused.
+            coordinator: The run's pinned public key; None accepts the key whose fingerprint is in the run id.
             listen: Multiaddrs to listen on, port 0 for any; not used in client mode.
-            initial_peers: Full multiaddrs of peers to join by; empty for the first peer of a swarm. One that answers is
-                enough.
-            client_mode: Dial out only, and hold nothing for others: what volunteers do by default.
-            identity_path: libp2p key file, made if there is none; None for a new peer id at each start.
-            startup_timeout_s: Bound on all of it.
-            network: What else the peer may do on the network; nothing by default.
+            initial_peers: Full multiaddrs to join by, of which one must answer; empty for the first peer of a swarm.
+            client_mode: Only dial out, and store nothing for others; the default of volunteers.
+            identity_path: libp2p key file, created if missing; None for a new peer id at each start.
+            startup_timeout_s: Limit for the whole start.
+            network: Optional network features.
 
         Raises:
             RecordError: `run_id` is not a run id.
-            PortTakenError, IdentityError, AddressError, DaemonError, NoPeersError, ClockError, UnreachableError: As
-                their messages say; nothing is left running.
+            PortTakenError, IdentityError, AddressError, DaemonError, NoPeersError, ClockError, UnreachableError: See
+                `errors.py`. Nothing is left running.
         """
         require_run_id(run_id)
         options = PeerOptions(
@@ -113,41 +111,41 @@ class Peer:
 
     @property
     def traffic(self) -> Traffic:
-        """What was exchanged since the start."""
+        """Records and bytes exchanged since the start."""
         return self._node.traffic
 
     @property
     def refusals(self) -> dict[str, int]:
-        """Records refused since the start, by reason code (`validator.Reason`)."""
+        """Number of refused records by reason code (`validator.Reason`)."""
         return self._node.judge.refusals
 
     @property
     def num_neighbours(self) -> int:
-        """Peers that this one knows."""
+        """Peers in the routing table."""
         return self._node.num_neighbours
 
     def publish(self, envelope: Envelope[Any], num_buckets: int, *, timeout_s: float = 15.0) -> bool:
-        """Store one record; see `publish_many`."""
+        """Publish one record; see `publish_many`."""
         return self.publish_many([envelope], num_buckets, timeout_s=timeout_s)[0]
 
     def publish_many(
         self, envelopes: Sequence[Envelope[Any]], num_buckets: int, *, timeout_s: float = 30.0
     ) -> list[bool]:
-        """Store records, each under its own key and subkey, until its own expiry.
+        """Store records on their replicas until they expire.
 
         Args:
             envelopes: Sealed records of this run.
             num_buckets: The run's bucket count (`RunSpec.num_buckets`).
-            timeout_s: Bound on all of it.
+            timeout_s: Limit for all records together.
 
         Returns:
-            For each record whether other peers are known to hold exactly it (or, with no other peer in the swarm, this
-            one does). False means: publish again later. Never raises on network trouble.
+            For each record, whether other peers are known to hold exactly it (in a swarm of one, whether this peer
+            does). If False, publish again later.
         """
-        from paris.protocol.dht.exchange import Placed, store_records
+        from paris.protocol.dht.exchange import PlacedRecord, store_records
 
         records = [
-            Placed(
+            PlacedRecord(
                 dht_key(envelope.run_id, envelope.kind, part_of(envelope.payload, envelope.signer, num_buckets)),
                 subkey_of(envelope.payload, envelope.signer),
                 envelope,
@@ -161,20 +159,20 @@ class Peer:
         return self.read_many([(kind, part)], timeout_s=timeout_s)[(kind, part)]
 
     def read_all(self, kind: str, num_buckets: int, *, timeout_s: float = 20.0) -> list[Envelope[Payload]]:
-        """Read all buckets of a volunteers' kind, concurrently."""
+        """Read all buckets of a kind that volunteers sign."""
         found = self.read_many([(kind, bucket) for bucket in range(num_buckets)], timeout_s=timeout_s)
         return [envelope for envelopes in found.values() for envelope in envelopes]
 
     def read_many(self, places: Iterable[Place], *, timeout_s: float = 20.0) -> dict[Place, list[Envelope[Payload]]]:
-        """Read several keys concurrently, from all replicas; of each record the newest.
+        """Read keys concurrently from all replicas; the newest of each record.
 
         Args:
             places: Kinds, each with its cluster or bucket, or None.
-            timeout_s: Bound on all of it.
+            timeout_s: Limit for all places together.
 
         Returns:
-            For each place its checked records, ordered by subkey; an empty list where nothing was found in time. An
-            empty list proves nothing: look again before you act on it.
+            For each place its valid records, ordered by subkey; empty if none was found in time. An empty list proves
+            nothing: read again before acting on it.
         """
         from paris.protocol.dht.exchange import read_records
 
@@ -184,13 +182,13 @@ class Peer:
         return {place: found[key] for place, key in keys.items()}
 
     def serve_shards(self, server: ShardServer) -> None:
-        """Answer questions for shards from now on; once a peer.
+        """Start answering shard requests. Call once per peer.
 
         Args:
-            server: Decides on each question; called from threads of its own.
+            server: Decides on each request; called from worker threads.
 
         Raises:
-            DaemonError: The daemon did not take the handler.
+            DaemonError: The daemon did not register the handler.
         """
         from paris.protocol.dht.shards import ShardStreams
 
@@ -199,27 +197,27 @@ class Peer:
         except (TimeoutError, CancelledError, OSError) as error:
             raise DaemonError("The libp2p daemon does not serve shards.", "Join again.") from error
 
-    def ask_for_shard(self, address: str, question: bytes, *, timeout_s: float = 10.0) -> ShardStream:
-        """Put a question (`shard_request.seal_request`) to a peer; the caller closes what comes back.
+    def request_shard(self, address: str, request: bytes, *, timeout_s: float = 10.0) -> ShardStream:
+        """Send a request (`shard_request.seal_request`) to a peer. The caller closes the stream.
 
         Raises:
-            PeerError: No answer; the one call here that raises on network trouble, as there are others to ask.
+            PeerError: No valid response.
         """
-        from paris.protocol.dht.shards import ask
+        from paris.protocol.dht.shards import open_shard_stream
 
         if self._stopped:
             raise PeerError("This peer has been stopped.")
-        return ask(self._thread, self._node.daemon, address, question, timeout_s=timeout_s)
+        return open_shard_stream(self._thread, self._node.daemon, address, request, timeout_s=timeout_s)
 
     def healthy(self, timeout_s: float = 10.0) -> bool:
-        """Whether a round trip through another peer works, or, for the only peer of a swarm, to its own daemon.
+        """Whether another peer answers or, for the only peer of a swarm, its own daemon.
 
-        A dead daemon shows nowhere else: hivemind goes on answering from memory.
+        Nothing else reveals a dead daemon: hivemind continues to answer from memory.
         """
         return self._call(self._node.is_healthy(), False, timeout_s)
 
     def stop(self) -> None:
-        """Leave the swarm and end the daemon. A second call does nothing."""
+        """Leave the swarm and stop the daemon. Idempotent."""
         if self._stopped:
             return
         self._stopped = True
@@ -229,7 +227,7 @@ class Peer:
             self._thread.close()
 
     def _call(self, coroutine: Coroutine[Any, Any, T], otherwise: T, timeout_s: float) -> T:
-        """Run a coroutine in the peer's loop; `otherwise` when it takes too long or the peer stops meanwhile."""
+        """Run a coroutine in the peer's loop; return `otherwise` on timeout, or if the peer is stopped."""
         if self._stopped:
             coroutine.close()
             return otherwise
@@ -242,14 +240,12 @@ class Peer:
     def __enter__(self) -> Peer:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.stop()
 
 
 async def _start(options: PeerOptions) -> tuple[RunNode, list[str]]:
-    # Imported here: hivemind imports torch, which takes seconds that no `--help` should wait for.
+    # Imported here because hivemind imports torch, which takes seconds.
     from paris.protocol.dht.node import start_node
 
     logging.getLogger("hivemind").setLevel(logging.WARNING)

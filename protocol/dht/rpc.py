@@ -1,8 +1,8 @@
-"""The RPC layer of a peer: hivemind's protocol, made to refuse record by record, and counted.
+"""The RPC layer of a peer: hivemind's protocol, with validation of each record and counted bytes.
 
-hivemind drops a whole dictionary for one bad subkey in it, stops storing a dictionary at the first subkey that is not
-new, and believes the expiry that an answer claims for a dictionary. Each would let one stale or hostile peer hide the
-records of all others.
+hivemind drops a whole dictionary for one invalid subkey, stops storing a dictionary at the first subkey that is not
+new, and trusts the expiry that a response claims for a dictionary. Any of these would let one stale or hostile peer
+hide all other records.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from paris.protocol.dht.options import Traffic
 
 
 class TrafficCounter:
-    """Adds up what a peer exchanges; read from any thread."""
+    """Adds up a peer's traffic; may be read from any thread."""
 
     def __init__(self) -> None:
         self.total = Traffic()
 
     def sent(self, *, records: int = 0, num_bytes: int = 0) -> None:
-        """Count what left this peer."""
+        """Count sent records and bytes."""
         total = self.total
         self.total = replace(total, records_sent=total.records_sent + records, bytes_sent=total.bytes_sent + num_bytes)
 
     def received(self, *, records: int = 0, num_bytes: int = 0) -> None:
-        """Count what came to this peer."""
+        """Count received records and bytes."""
         total = self.total
         self.total = replace(
             total, records_received=total.records_received + records, bytes_received=total.bytes_received + num_bytes
@@ -40,7 +40,7 @@ class TrafficCounter:
 
 
 class _CountedStub:
-    """Another peer's RPCs, with the bytes of each call counted."""
+    """RPC stub of another peer that counts the bytes of each call."""
 
     def __init__(self, stub: Any, traffic: TrafficCounter) -> None:
         self._stub = stub
@@ -63,9 +63,9 @@ class _CountedStub:
 
 
 class RunProtocol(DHTProtocol):
-    """The DHT protocol of one run's peer; it speaks with plain hivemind peers, too."""
+    """The DHT protocol of a peer; compatible with unmodified hivemind peers."""
 
-    # hivemind caches its handlers on the class: without these the base's cache would be used, and named wrongly.
+    # hivemind caches handlers on the class; without these the base class's, with other names, would be used.
     _rpc_handlers = None
     _stub_type = None
 
@@ -78,23 +78,23 @@ class RunProtocol(DHTProtocol):
         return str(DHTProtocol._get_handle_name(namespace, method_name))
 
     def get_stub(self, peer: PeerID) -> _CountedStub:
-        """Another peer's RPCs."""
+        """Make the stub of another peer."""
         return _CountedStub(super().get_stub(peer), self.traffic)
 
     async def rpc_ping(self, request: dht_pb2.PingRequest, context: P2PContext) -> dht_pb2.PingResponse:
-        """Somebody asks whether we are there."""
+        """Handle a ping."""
         response = await super().rpc_ping(request, context)
         self._count_served(request, response)
         return response
 
     async def rpc_find(self, request: dht_pb2.FindRequest, context: P2PContext) -> dht_pb2.FindResponse:
-        """Somebody asks for records and neighbours."""
+        """Handle a request for records and neighbours."""
         response = await super().rpc_find(request, context)
         self._count_served(request, response)
         return response
 
     async def rpc_store(self, request: dht_pb2.StoreRequest, context: P2PContext) -> dht_pb2.StoreResponse:
-        """Somebody wants records kept; whole dictionaries are taken apart and judged record by record."""
+        """Handle a request to store records; dictionaries are split and validated record by record."""
         flat = dht_pb2.StoreRequest(peer=request.peer)
         sizes = [
             _append_flat(flat, row)
@@ -110,14 +110,14 @@ class RunProtocol(DHTProtocol):
         return response
 
     async def call_find(self, peer: PeerID, keys: Any) -> Any:
-        """Ask a peer for records; what it claims about their expiry is replaced by what was signed."""
+        """Ask a peer for records; the signed expiry replaces the claimed one."""
         found = await super().call_find(peer, keys)
         if found is None:
             return None
         return {key: (_with_signed_expiry(item), nearest) for key, (item, nearest) in found.items()}
 
     def _validate_dictionary(self, key_bytes: bytes, dictionary: DictionaryDHTValue) -> bool:
-        """Take what is refused out of a dictionary, and keep the rest."""
+        """Remove invalid records from a dictionary and keep the rest."""
         for subkey, item in list(dictionary.data.items()):
             packed = self.serializer.dumps(subkey)
             if not self._validate_record(key_bytes, packed, item.value, item.expiration_time):
@@ -130,7 +130,7 @@ class RunProtocol(DHTProtocol):
 
 
 def _append_flat(flat: dht_pb2.StoreRequest, row: tuple[bytes, bytes, bytes, float, bool]) -> int:
-    """Add one row of a store request, a dictionary as one row for each of its records; return how many."""
+    """Add one row of a store request, a dictionary as one row per record; return the number of rows."""
     key, tag, value, expiration_time, in_cache = row
     if tag != DHTProtocol.IS_DICTIONARY:
         rows = [(tag, value, expiration_time)]
@@ -148,9 +148,9 @@ def _append_flat(flat: dht_pb2.StoreRequest, row: tuple[bytes, bytes, bytes, flo
 
 
 def _with_signed_expiry(item: ValueWithExpiration | None) -> ValueWithExpiration | None:
-    """A dictionary with the latest expiry of the records in it; None when no record was left.
+    """A dictionary with the latest expiry of its records; None if it is empty.
 
-    A peer that claims an infinite expiry would otherwise end the search with its own answer.
+    Otherwise a peer could claim an infinite expiry and end the search with its own response.
     """
     if item is None or not isinstance(item.value, DictionaryDHTValue) or not item.value.data:
         return None

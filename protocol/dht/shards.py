@@ -1,7 +1,7 @@
-"""Shards over libp2p streams of the peer that is there anyway: the wire of `protocol/shard_request.py`.
+"""Shards over libp2p streams of the DHT peer, in the format of `protocol/shard_request.py`.
 
-A stream is raw bytes that the daemon passes on, so neither its message limit of 4 MiB nor the DHT's RPC layer matters
-here. Both ends are bounded: how long a question may take, how many streams are open, how slowly somebody may read.
+The daemon passes streams on as raw bytes, without its message limit of 4 MiB or the DHT's RPC layer. The time for a
+request, the number of open streams and the reading speed have limits.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ _log = logging.getLogger(__name__)
 _NAME = "paris.shard.v1"
 _PIECE_BYTES = 2**17
 _MAX_STREAMS = 64
-_QUESTION_TIMEOUT_S = 10.0
+_REQUEST_TIMEOUT_S = 10.0
 _GRACE_S = 30.0
 _MIN_READING_BYTES_PER_S = 2**14
-"""Whoever reads more slowly is cut off: a stream that stands still would keep others from being served."""
+"""Slower readers are disconnected, so that a stalled stream does not block others."""
 _LENGTH_BYTES, _COUNT_BYTES = 4, 8
 
 
 class ShardStreams:
-    """The serving end, in a peer's event loop.
+    """Serves shards, in a peer's event loop.
 
     Args:
-        daemon: Whose streams.
+        daemon: The peer's daemon.
     """
 
     def __init__(self, daemon: Daemon) -> None:
@@ -43,17 +43,17 @@ class ShardStreams:
         self._num_open = 0
 
     async def serve(self, server: ShardServer) -> None:
-        """Answer questions from now on."""
+        """Start answering requests."""
 
         async def on_stream(_info: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with contextlib.closing(writer), self._place() as is_free:
+            with contextlib.closing(writer), self._slot() as is_free:
                 if is_free:
                     await _answer(server, reader, writer)
 
         await self._daemon.p2p.add_binary_stream_handler(_NAME, on_stream)
 
     @contextlib.contextmanager
-    def _place(self) -> Iterator[bool]:
+    def _slot(self) -> Iterator[bool]:
         self._num_open += 1
         try:
             yield self._num_open <= _MAX_STREAMS
@@ -63,21 +63,21 @@ class ShardStreams:
 
 async def _answer(server: ShardServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
-        async with asyncio.timeout(_QUESTION_TIMEOUT_S):
+        async with asyncio.timeout(_REQUEST_TIMEOUT_S):
             size = int.from_bytes(await reader.readexactly(_LENGTH_BYTES), "big")
             if size > MAX_REQUEST_BYTES:
                 return
-            question = await reader.readexactly(size)
-        reply = await asyncio.to_thread(server.answer, question)
+            request = await reader.readexactly(size)
+        reply = await asyncio.to_thread(server.answer, request)
         try:
             async with asyncio.timeout(_GRACE_S + reply.num_bytes / _MIN_READING_BYTES_PER_S):
                 await _send(server, reply, writer)
-                # The other end hangs up when it has everything: a stream closed here first may lose its last bytes.
+                # Wait until the other side closes the stream: closing it first could lose the last bytes.
                 await reader.read(1)
         finally:
             server.release(reply)
     except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
-        _log.debug("A stream for a shard ended early: %s", last_line(error))
+        _log.debug("A shard stream ended early: %s", last_line(error))
 
 
 async def _send(server: ShardServer, reply: Reply, writer: asyncio.StreamWriter) -> None:
@@ -99,14 +99,14 @@ async def _send(server: ShardServer, reply: Reply, writer: asyncio.StreamWriter)
 
 
 class ShardStream:
-    """A peer's answer, for synchronous callers; close it. Made by `ask`.
+    """A peer's response, for synchronous callers, who must close it. Made by `open_shard_stream`.
 
     Args:
-        thread: Of the peer that asked.
-        reader: Behind the answer's first bytes.
+        thread: The thread of the local peer.
+        reader: Positioned after the header.
         writer: Of the same stream.
-        status: What the peer says.
-        num_bytes: How many bytes of the shard it says will follow.
+        status: The status in the header.
+        num_bytes: The announced number of bytes.
     """
 
     def __init__(
@@ -121,10 +121,10 @@ class ShardStream:
         self.status, self.num_bytes = status, num_bytes
 
     def read(self, max_bytes: int, *, timeout_s: float) -> bytes:
-        """The next bytes, at least one; none when the peer has closed the stream.
+        """Read at least one byte; returns none when the peer has closed the stream.
 
         Raises:
-            PeerError: Nothing came in time, or the stream broke.
+            PeerError: Timeout, or the stream broke.
         """
         try:
             return self._thread.call(self._reader.read(max_bytes), timeout_s=timeout_s)
@@ -132,26 +132,28 @@ class ShardStream:
             raise PeerError(f"The peer stopped sending: {last_line(error)}.") from error
 
     def close(self) -> None:
-        """Hang up."""
-        with contextlib.suppress(TimeoutError, CancelledError, OSError, RuntimeError):  # then the peer itself is gone
-            self._thread.call(_close(self._writer), timeout_s=_QUESTION_TIMEOUT_S)
+        """Close the stream."""
+        with contextlib.suppress(TimeoutError, CancelledError, OSError, RuntimeError):  # the local peer has stopped
+            self._thread.call(_close(self._writer), timeout_s=_REQUEST_TIMEOUT_S)
 
 
-def ask(thread: LoopThread, daemon: Daemon, address: str, question: bytes, *, timeout_s: float) -> ShardStream:
-    """Dial a peer and put a question to it.
+def open_shard_stream(
+    thread: LoopThread, daemon: Daemon, address: str, request: bytes, *, timeout_s: float
+) -> ShardStream:
+    """Send a shard request to a peer and read the header of its response.
 
     Args:
-        thread: Whose loop runs the daemon.
-        daemon: Through which to dial.
+        thread: Runs the daemon's event loop.
+        daemon: The local daemon.
         address: The peer's full multiaddr.
-        question: From `seal_request`.
-        timeout_s: Bound until the answer's first bytes.
+        request: From `seal_request`.
+        timeout_s: Limit until the header has arrived.
 
     Raises:
-        PeerError: No connection, no such service there, no answer in time, or not one that can be read.
+        PeerError: No connection, the peer does not serve shards, timeout, or an invalid response.
     """
     try:
-        reader, writer, header = thread.call(_open(daemon, address, question), timeout_s=timeout_s)
+        reader, writer, header = thread.call(_open(daemon, address, request), timeout_s=timeout_s)
     except PeerError:
         raise
     except (AddressError, TimeoutError, CancelledError, OSError, RuntimeError) as error:
@@ -161,12 +163,12 @@ def ask(thread: LoopThread, daemon: Daemon, address: str, question: bytes, *, ti
         stream.status = ShardStatus(header[0])
     except ValueError as error:
         stream.close()
-        raise PeerError(f"{address} answers {header[0]}, which means nothing.") from error
+        raise PeerError(f"{address} answers with unknown status {header[0]}.") from error
     return stream
 
 
 async def _open(
-    daemon: Daemon, address: str, question: bytes
+    daemon: Daemon, address: str, request: bytes
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
     peer = await daemon.dial(address)
     try:
@@ -174,12 +176,12 @@ async def _open(
     except (P2PDaemonError, asyncio.IncompleteReadError) as error:
         raise PeerError(f"{address} serves no shards: {last_line(error)}.") from error
     try:
-        writer.write(len(question).to_bytes(_LENGTH_BYTES, "big") + question)
+        writer.write(len(request).to_bytes(_LENGTH_BYTES, "big") + request)
         await writer.drain()
         return reader, writer, await reader.readexactly(1 + _COUNT_BYTES)
     except asyncio.IncompleteReadError as error:
         writer.close()
-        raise PeerError(f"{address} hung up without an answer.") from error
+        raise PeerError(f"{address} closed the stream without an answer.") from error
     except BaseException:
         writer.close()
         raise

@@ -1,8 +1,7 @@
-"""What a peer holds for the swarm: signed records by key and subkey, each until its own expiry.
+"""Records that a peer stores for the swarm, by key and subkey, until they expire.
 
-Replaces hivemind's storage, which has a fatal flaw for us: a refused write with a *sooner* expiry re-arms the expiry of
-the record that it lost against, so that anybody could end a lease by sending an older copy of it. Here the winner is
-known before anything changes.
+In hivemind's storage, a refused write with an *earlier* expiry changes the expiry of the stored record, so anyone could
+end a lease by sending an older copy of it. Here a refused write changes nothing.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ _PUBLIC_KEY_DIGITS = 64
 
 
 class _Shelf:
-    """The records under one key, with what is needed to bound them without looking at each."""
+    """The records under one key, with running totals for the limits."""
 
     def __init__(self) -> None:
         self.records: dict[str, ValueWithExpiration] = {}
         self._used_bytes = 0
         self._per_signer: Counter[str] = Counter()
         self._next_expiry = math.inf
-        """No record expires before; it may be too early after a renewal."""
+        """No record expires earlier. May be too early after a renewal."""
 
     def put(self, subkey: str, item: ValueWithExpiration) -> None:
         self.drop(subkey)
@@ -53,7 +52,7 @@ class _Shelf:
         self._next_expiry = min((item.expiration_time for item in self.records.values()), default=math.inf)
 
     def has_room(self, subkey: str, value: bytes) -> bool:
-        """Whether a record fits under the key, and under its signer's share of the key."""
+        """Whether a record fits into the limits of the key and of its signer."""
         current = self.records.get(subkey)
         freed_bytes = 0 if current is None else len(subkey) + len(current.value)
         if self._used_bytes - freed_bytes + len(subkey) + len(value) > MAX_DICTIONARY_BYTES:
@@ -63,15 +62,15 @@ class _Shelf:
 
 
 def _signer_of(subkey: str) -> str:
-    """The volunteer whose records are many under one key; empty for all other subkeys."""
+    """The signer of a volunteer's subkey; empty for other subkeys."""
     signer, separator, _ = subkey.partition(".")
     return signer if separator and len(signer) == _PUBLIC_KEY_DIGITS else ""
 
 
 class RecordStorage(DHTLocalStorage):
-    """The records of one peer. Every key is a dictionary; plain values have no place.
+    """The records of one peer. Every key is a dictionary; plain values are refused.
 
-    Whatever is handed out is a copy: hivemind merges what other peers say into the objects it gets here.
+    Returned objects are copies, because hivemind merges other peers' responses into them.
 
     Args:
         clock: UTC seconds now.
@@ -83,17 +82,17 @@ class RecordStorage(DHTLocalStorage):
         self._shelves: dict[DHTID, _Shelf] = {}
 
     def store(self, key: DHTID, value: Any, expiration_time: float, subkey: str | None = None) -> bool:
-        """Keep a record if it expires later than the one in its place.
+        """Store a record if it expires later than the stored one.
 
         Returns:
-            Whether it was kept. False changes nothing: not the record that stays, nor how long it stays.
+            Whether it was stored. If not, nothing changes, including the expiry of the stored record.
         """
         if subkey is None:
             return False
         return self.store_subkey(key, subkey, value, expiration_time)
 
     def store_subkey(self, key: DHTID, subkey: str, value: bytes, expiration_time: float) -> bool:
-        """The same as `store`, as hivemind's RPCs call it."""
+        """`store` as called by hivemind's RPCs."""
         if expiration_time <= self._clock():
             return False
         shelf = self._alive(key) or _Shelf()
@@ -107,7 +106,7 @@ class RecordStorage(DHTLocalStorage):
         return True
 
     def get(self, key: DHTID) -> ValueWithExpiration | None:
-        """A copy of the dictionary under a key, with the latest expiry in it; None if nothing is alive there."""
+        """A copy of the dictionary under a key, with the latest expiry in it; None if it is empty."""
         shelf = self._alive(key)
         if shelf is None:
             return None
@@ -118,19 +117,19 @@ class RecordStorage(DHTLocalStorage):
         return ValueWithExpiration(copy, copy.latest_expiration_time)
 
     def items(self) -> Iterator[tuple[DHTID, ValueWithExpiration]]:
-        """Copies of all dictionaries that are alive."""
+        """Copies of all dictionaries with unexpired records."""
         for key in list(self._shelves):
             found = self.get(key)
             if found is not None:
                 yield key, found
 
     def num_records(self) -> int:
-        """How many records are alive, over all keys."""
+        """Number of unexpired records under all keys."""
         shelves = [self._alive(key) for key in list(self._shelves)]
         return sum(len(shelf.records) for shelf in shelves if shelf is not None)
 
     def clear(self) -> None:
-        """Drop everything."""
+        """Remove all records."""
         self._shelves.clear()
 
     def __contains__(self, key: DHTID) -> bool:
@@ -149,7 +148,7 @@ class RecordStorage(DHTLocalStorage):
         return f"RecordStorage({self.num_records()} records)"
 
     def _alive(self, key: DHTID) -> _Shelf | None:
-        """The shelf itself, after dropping what has expired; None if nothing is left."""
+        """The records under a key without expired ones; None if none is left."""
         shelf = self._shelves.get(key)
         if shelf is None:
             return None

@@ -1,4 +1,4 @@
-"""The judge as hivemind's record validator: it runs on every peer that stores, and on every peer that reads."""
+"""The judge as hivemind's record validator, for storing and reading."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PACKING_BYTES = 8
 
 
 class JudgeValidator(RecordValidatorBase):
-    """Asks a `RecordJudge`; hivemind hashes keys, so the closed world is looked up by hash here.
+    """Passes records to a `RecordJudge`; maps hivemind's hashed keys back to names.
 
     Args:
         judge: The judge of this peer.
@@ -30,14 +30,14 @@ class JudgeValidator(RecordValidatorBase):
         self._names = {DHTID.generate(source=key).to_bytes(): key for key in all_keys(run_id)}
 
     def validate(self, record: DHTRecord) -> bool:
-        """Whether hivemind may store or return a record. Never raises: that would fail the whole batch."""
+        """Whether hivemind may store or return a record. Never raises, because that would fail the whole batch."""
         try:
             verdict = self._verdict(record)
-        except Exception:  # the one place that turns our own bug into a refusal instead of a dead RPC handler
+        except Exception:  # a bug of ours must not end the RPC handler
             _log.exception("The judge failed on a record of %d bytes.", len(record.value))
             return False
         if isinstance(verdict, Refused):
-            _log.debug("Refused a record: %s: %s", verdict.reason, verdict.sentence)
+            _log.debug("Refused a record: %s: %s", verdict.reason, verdict.detail)
         return isinstance(verdict, Accepted)
 
     def _verdict(self, record: DHTRecord) -> Accepted | Refused:
@@ -47,13 +47,13 @@ class JudgeValidator(RecordValidatorBase):
 
 
 class _NotPacked:
-    """Stands for bytes that are not msgpack; the judge refuses it as it refuses any foreign type."""
+    """Represents bytes that are not msgpack; the judge refuses the type."""
 
 
 def _unpacked(data: bytes, max_bytes: int) -> Any:
     if len(data) > max_bytes:
-        return data  # not unpacked at all: as a value it is oversized, as a subkey of the wrong type
+        return data  # still bytes: the judge refuses it as an oversized value, or as a subkey of the wrong type
     try:
         return MSGPackSerializer.loads(data)
-    except Exception:  # msgpack and its extension hooks raise what they like on foreign bytes
+    except Exception:  # msgpack and its extension hooks raise various types
         return _NotPacked()

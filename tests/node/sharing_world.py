@@ -198,7 +198,7 @@ class Volunteer:
     def meet_at(self, server: Volunteer) -> None:
         """Wait until a volunteer that has the first shard knows of this one's lease."""
         deadline = time.monotonic() + 60
-        while ask(self.world, self, server, self.world.files[0].sha256) is not ShardStatus.HERE:
+        while ask(self.world, self, server, self.world.files[0].sha256) is not ShardStatus.AVAILABLE:
             assert time.monotonic() < deadline
             self.stop.wait(0.1)
 
@@ -241,7 +241,7 @@ class Misbehaving:
 
 def reply_with(path: Path, question: bytes, world: World) -> Reply:
     offset = json.loads(question)["offset"]
-    return Reply(ShardStatus.HERE, path, offset, world.files[0].num_bytes - offset)
+    return Reply(ShardStatus.AVAILABLE, path, offset, world.files[0].num_bytes - offset)
 
 
 def serve_raw(volunteer: Volunteer, on_stream) -> None:
@@ -272,7 +272,7 @@ def ask(world, asking, asked, sha256, **changes) -> ShardStatus:
     """Put one question; see `seal_question`."""
     peer = asked.swarm._peer
     question = seal_question(world, asking, peer, sha256, **changes)
-    stream = asking.swarm.ask_for_shard(peer.addresses[0], question, timeout_s=5)
+    stream = asking.swarm.request_shard(peer.addresses[0], question, timeout_s=5)
     stream.close()
     return stream.status
 

@@ -11,7 +11,7 @@ from paris.protocol.records import (
     Heartbeat,
     Holding,
     Lease,
-    ManifestChunk,
+    ManifestPart,
     Payload,
     Registration,
     Rung,
@@ -80,7 +80,7 @@ TASK = Task(
     grace_s=600.0,
     state="open",
 )
-MANIFEST = ManifestChunk(
+MANIFEST = ManifestPart(
     cluster=0,
     part=0,
     num_parts=1,

@@ -45,7 +45,7 @@ def test_what_is_not_finite_json_is_refused(value):
 @pytest.mark.parametrize(
     ("data", "word"),
     [
-        (b'{"a":1,"a":2}', "twice"),
+        (b'{"a":1,"a":2}', "repeated key"),
         (b'{"a":NaN}', "NaN"),
         (b'{"a":-Infinity}', "-Infinity"),
         (b'{"a":1} {"b":2}', "Extra data"),

@@ -5,12 +5,12 @@ from write_golden import DOC, golden_records, samples_in_doc, with_samples
 from paris.protocol.envelope import open_envelope
 from paris.protocol.errors import VersionError
 from paris.protocol.keys import all_keys
-from paris.protocol.records import RECORDS
+from paris.protocol.record_rules import RECORD_RULES
 from paris.protocol.validator import Reason
 
 
 def test_there_is_a_golden_record_of_every_kind():
-    assert set(SAMPLES) == set(RECORDS)
+    assert set(SAMPLES) == set(RECORD_RULES)
     assert {path.stem for path in GOLDEN.glob("*.json")} == set(golden_records())
 
 
@@ -56,8 +56,8 @@ def rows_of_table(text, heading):
 
 def test_the_document_lists_every_kind_with_its_signer_and_size():
     text = DOC.read_text("utf-8")
-    assert rows_of_table(text, "kind | signed by") == list(RECORDS)
-    for kind, rule in RECORDS.items():
+    assert rows_of_table(text, "kind | signed by") == list(RECORD_RULES)
+    for kind, rule in RECORD_RULES.items():
         assert f"| `{kind}` | {rule.signer} | {rule.max_bytes} " in text
 
 

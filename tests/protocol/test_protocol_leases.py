@@ -5,11 +5,11 @@ from protocol_samples import HEARTBEAT, LEASE, NOW, TASK
 
 from paris.protocol.leases import (
     START_UP_FRACTION,
-    curve_passes_at_s,
     expected_step,
     is_behind,
-    overdue,
-    renewal_due,
+    is_overdue,
+    is_renewal_due,
+    overtaken_after_s,
     renewed_expiry,
     reported_step,
 )
@@ -58,7 +58,7 @@ def test_who_works_evenly_over_the_whole_time_after_a_start_up_is_never_behind(t
 @given(tasks, st.data())
 def test_the_moment_at_which_the_curve_passes_a_step_agrees_with_the_curve(task, data):
     step = data.draw(st.integers(0, task.steps - 1))
-    passes_at_s = curve_passes_at_s(task, step)
+    passes_at_s = overtaken_after_s(task, step)
     slack_s = 1e-6 * task.deadline_s
     assert expected_step(task, passes_at_s + slack_s) > step
     assert expected_step(task, passes_at_s - slack_s) <= step
@@ -71,19 +71,19 @@ def test_a_finished_volunteer_is_never_behind(task, since_grant_s):
 
 def test_a_lease_is_overdue_only_when_the_curve_is_missed_and_the_grace_is_over():
     missed_at = NOW + 720 + 501 * 6.48
-    assert not overdue(LEASE, TASK, heartbeat_at(500), missed_at + 599)
-    assert overdue(LEASE, TASK, heartbeat_at(500), missed_at + 601)
-    assert not overdue(LEASE, TASK, heartbeat_at(600), missed_at + 601)
+    assert not is_overdue(LEASE, TASK, heartbeat_at(500), missed_at + 599)
+    assert is_overdue(LEASE, TASK, heartbeat_at(500), missed_at + 601)
+    assert not is_overdue(LEASE, TASK, heartbeat_at(600), missed_at + 601)
 
 
 def test_silence_since_the_grant_costs_the_lease_only_after_start_up_and_grace():
-    assert not overdue(LEASE, TASK, None, NOW + 720 + 600)
-    assert overdue(LEASE, TASK, None, NOW + 720 + 600 + 7)
+    assert not is_overdue(LEASE, TASK, None, NOW + 720 + 600)
+    assert is_overdue(LEASE, TASK, None, NOW + 720 + 600 + 7)
 
 
 def test_a_finished_volunteer_has_until_deadline_and_grace_to_submit():
-    assert not overdue(LEASE, TASK, heartbeat_at(1000), NOW + 7799)
-    assert overdue(LEASE, TASK, heartbeat_at(1000), NOW + 7801)
+    assert not is_overdue(LEASE, TASK, heartbeat_at(1000), NOW + 7799)
+    assert is_overdue(LEASE, TASK, heartbeat_at(1000), NOW + 7801)
 
 
 def test_steps_of_another_attempt_do_not_count():
@@ -95,21 +95,21 @@ def test_steps_of_another_attempt_do_not_count():
 @pytest.mark.parametrize("state", ["released", "revoked"])
 def test_there_is_nothing_to_take_back_from_an_ended_lease(state):
     ended = LEASE.model_copy(update={"state": state})
-    assert not overdue(ended, TASK, None, NOW + 10**6)
-    assert not renewal_due(ended, 3600.0, NOW + 10**6)
+    assert not is_overdue(ended, TASK, None, NOW + 10**6)
+    assert not is_renewal_due(ended, 3600.0, NOW + 10**6)
 
 
 @given(tasks, st.integers(0, 10**7), st.floats(0, 10**8), st.floats(0, 10**6))
 def test_more_steps_or_less_time_never_make_a_lease_overdue(task, step, age_s, less_s):
     step = min(step, task.steps)
-    if not overdue(LEASE, task, heartbeat_at(step), NOW + age_s):
-        assert not overdue(LEASE, task, heartbeat_at(min(step + 1, task.steps)), NOW + age_s)
-        assert not overdue(LEASE, task, heartbeat_at(step), NOW + age_s - less_s)
+    if not is_overdue(LEASE, task, heartbeat_at(step), NOW + age_s):
+        assert not is_overdue(LEASE, task, heartbeat_at(min(step + 1, task.steps)), NOW + age_s)
+        assert not is_overdue(LEASE, task, heartbeat_at(step), NOW + age_s - less_s)
 
 
 def test_a_lease_is_renewed_from_a_third_of_its_life_on():
-    assert not renewal_due(LEASE, 3600.0, NOW + 1199)
-    assert renewal_due(LEASE, 3600.0, NOW + 1201)
+    assert not is_renewal_due(LEASE, 3600.0, NOW + 1199)
+    assert is_renewal_due(LEASE, 3600.0, NOW + 1201)
 
 
 @given(st.floats(NOW - 10**6, NOW + 10**6), st.floats(1, 30 * 86400))

@@ -63,7 +63,7 @@ def placed(envelope, num_buckets=4):
 def refused(judge, *args):
     verdict = judge.judge(*args)
     assert isinstance(verdict, Refused), verdict
-    assert verdict.sentence
+    assert verdict.detail
     return verdict.reason
 
 

@@ -20,26 +20,26 @@ def sealed(identity=VOLUNTEER, *, sha256=SHARD, offset=0, to=ME, at=NOW):
 
 
 def opened(data, *, run_id=RUN_ID, me=ME, now=NOW + 1):
-    return open_request(data, run_id=run_id, me=me, now=now)
+    return open_request(data, run_id=run_id, peer_id=me, now=now)
 
 
 def changed(**fields):
     return canonical_bytes({**json.loads(sealed()), **fields})
 
 
-def test_a_question_opens_to_what_was_asked():
+def test_a_request_opens_to_its_fields():
     request = opened(sealed(offset=70_000))
     assert (request.sha256, request.offset, request.signer) == (SHARD, 70_000, VOLUNTEER.public_key)
 
 
-def test_a_question_is_canonical_and_short():
+def test_a_request_is_canonical_and_short():
     assert len(sealed()) <= MAX_REQUEST_BYTES
     assert sealed() == canonical_bytes(json.loads(sealed()))
     assert set(json.loads(sealed())) == {"version", "run_id", "to", "sha256", "offset", "at", "signer", "signature"}
 
 
 @pytest.mark.parametrize("field", ["sha256", "offset", "at", "signer"])
-def test_nothing_in_a_question_can_be_changed(field):
+def test_no_field_of_a_request_can_be_changed(field):
     other = json.loads(sealed(STRANGER, sha256=hex_of("other"), offset=1, at=NOW + 2))
     with pytest.raises(SignatureError):
         opened(changed(**{field: other[field]}))
@@ -59,7 +59,7 @@ def test_nothing_in_a_question_can_be_changed(field):
         (b"[]", RecordError),
     ],
 )
-def test_what_is_no_question_to_me_now_is_refused_with_its_reason(data, error):
+def test_an_invalid_request_is_refused_with_its_reason(data, error):
     with pytest.raises(error):
         opened(data)
 

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from paris.protocol.fields import RepoId
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
-from paris.protocol.records import RepoId
 
 
 class _Closed(BaseModel):

@@ -21,7 +21,7 @@ from paris.experts.errors import CheckpointError
 from paris.experts.files import write_whole
 from paris.experts.models.initial_weights import InitialWeights, starting_expert
 from paris.protocol.envelope import seal
-from paris.protocol.records import RECORDS
+from paris.protocol.record_rules import RECORD_RULES
 
 TINY = Path(__file__).parents[2] / "swarm" / "tiny.toml"
 D, LAYERS, SIZE, PATCH = 48, 2, 24, 4
@@ -133,4 +133,4 @@ def test_the_records_of_a_run_with_mixed_objectives_are_valid(run):
     peers = [f"/ip4/203.0.113.{n}/tcp/31337/p2p/12D3KooWDD9CfZNQaVRiD8YEV53FBrdHiNVGSSkVNVmx9m2M9p1T" for n in range(3)]
     for payload in (make_spec(mixed, peers), make_tasks(mixed)[0].task):
         sealed = seal(payload, run.identity, run_id=run.run_id, sequence=1, issued_at=1.0, expires_at=2.0)
-        assert len(sealed.data) < RECORDS[payload.kind].max_bytes
+        assert len(sealed.data) < RECORD_RULES[payload.kind].max_bytes

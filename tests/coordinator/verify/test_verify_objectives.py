@@ -9,7 +9,7 @@ from verify_world import BOUNDS, MODEL, World
 from paris.experts.models.initial_weights import write_initial_weights
 from paris.experts.models.model import initial_expert
 from paris.experts.objectives.objectives import FLOW_MATCHING, Objective
-from paris.protocol.records import PartFile
+from paris.protocol.records import SharedFile
 
 EPSILON = Objective(kind="epsilon", schedule="cosine")
 
@@ -81,7 +81,7 @@ def from_start(world, start, **changes):
     trained = world.train(0, start=start)
     made = Attempt.honest(world, 0)
     made.weights, made.final_loss, made.commitment = trained.weights, trained.final_loss, trained.commitment
-    run = world.spec.model_copy(update={"initial_weights": PartFile(**start.to_settings())})
+    run = world.spec.model_copy(update={"initial_weights": SharedFile(**start.to_settings())})
     for name, value in changes.items():
         setattr(made, name, value)
     return made, {"run": run}

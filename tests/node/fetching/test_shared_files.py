@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from paris.node.errors import HubRefusedError, TransientHubError, WrongHashError
 from paris.node.fetching.shared_files import fetch_shared_files
-from paris.protocol.records import PartFile
+from paris.protocol.records import SharedFile
 
 WEIGHTS = bytes(range(256)) * 64
 
@@ -21,7 +21,7 @@ def spec_with(file_hub, make_spec):
 
     def make(path: str = "initial_weights.safetensors"):
         return make_spec(
-            text=text, initial_weights=PartFile(path=path, sha256=weights.sha256, bytes=weights.num_bytes)
+            text=text, initial_weights=SharedFile(path=path, sha256=weights.sha256, bytes=weights.num_bytes)
         ).payload
 
     return make

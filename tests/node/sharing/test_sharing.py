@@ -95,4 +95,4 @@ def test_a_peer_that_was_replaced_is_served_by_again(world):
     first.fetch_all()
     first.swarm.close()
     first.swarm.connect()
-    assert ask(world, second, first, world.files[0].sha256) is ShardStatus.HERE
+    assert ask(world, second, first, world.files[0].sha256) is ShardStatus.AVAILABLE

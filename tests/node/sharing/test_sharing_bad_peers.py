@@ -99,7 +99,7 @@ def test_an_endless_stream_is_read_to_the_signed_size_and_hung_up(world):
     hung_up = threading.Event()
 
     async def endless(reader, writer) -> None:
-        writer.write(bytes([ShardStatus.HERE]) + world.files[0].num_bytes.to_bytes(8, "big"))
+        writer.write(bytes([ShardStatus.AVAILABLE]) + world.files[0].num_bytes.to_bytes(8, "big"))
         try:
             while True:
                 writer.write(bytes(2**16))
@@ -120,7 +120,7 @@ def test_an_endless_stream_is_read_to_the_signed_size_and_hung_up(world):
 @pytest.mark.parametrize("num_bytes", [2**63, 0, 1])
 def test_another_size_than_the_signed_one_is_not_even_begun(world, num_bytes):
     async def wrong_size(reader, writer) -> None:
-        writer.write(bytes([ShardStatus.HERE]) + num_bytes.to_bytes(8, "big") + bytes(2**17))
+        writer.write(bytes([ShardStatus.AVAILABLE]) + num_bytes.to_bytes(8, "big") + bytes(2**17))
         await reader.read(1)
 
     world.volunteer(raw=wrong_size)
@@ -163,7 +163,7 @@ def test_who_asks_by_halves_holds_no_place_for_longer_than_a_question_may_take(w
     halves = [peer._thread.call(half_a_question(), timeout_s=10) for _ in range(3)]
     for reader, _ in halves:
         assert peer._thread.call(reader.read(), timeout_s=30) == b""  # cut off
-    assert ask(world, second, first, world.files[0].sha256) is ShardStatus.HERE
+    assert ask(world, second, first, world.files[0].sha256) is ShardStatus.AVAILABLE
 
 
 def test_a_disk_that_fills_up_while_a_peer_sends_is_said_and_the_part_is_kept(world, file_size_limit):

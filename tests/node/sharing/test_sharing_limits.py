@@ -19,7 +19,7 @@ def test_only_shards_of_the_manifests_are_served_and_only_to_volunteers_with_a_l
     sha256 = world.files[0].sha256
     secret = first.cache.file("0" * 64)
     secret.write_bytes(b"something else that this volunteer downloaded")
-    assert ask(world, second, first, sha256) is ShardStatus.HERE
+    assert ask(world, second, first, sha256) is ShardStatus.AVAILABLE
     assert ask(world, second, first, "0" * 64) is ShardStatus.REFUSED
     assert ask(world, second, first, sha256, to=second.swarm._peer.peer_id) is ShardStatus.REFUSED
     assert ask(world, second, first, sha256, run_id="other-0123456789abcdef") is ShardStatus.REFUSED
@@ -32,12 +32,12 @@ def test_a_question_that_is_none_gets_no_bytes(world):
     first.fetch_all()
     address = first.swarm._peer.addresses[0]
     for question in (b"", b"{}", b"\x00" * 1024):
-        stream = second.swarm.ask_for_shard(address, question, timeout_s=5)
+        stream = second.swarm.request_shard(address, question, timeout_s=5)
         stream.close()
         assert (stream.status, stream.num_bytes) == (ShardStatus.REFUSED, 0)
     with pytest.raises(ConnectionError, match="hung up"):
-        second.swarm.ask_for_shard(address, b"x" * 100_000, timeout_s=5)
-    assert ask(world, second, first, world.files[0].sha256) is ShardStatus.HERE
+        second.swarm.request_shard(address, b"x" * 100_000, timeout_s=5)
+    assert ask(world, second, first, world.files[0].sha256) is ShardStatus.AVAILABLE
 
 
 def test_no_more_is_sent_at_a_time_than_the_volunteer_allows(world):
@@ -51,7 +51,7 @@ def test_no_more_is_sent_at_a_time_than_the_volunteer_allows(world):
             numbers = {"run_id": world.run_id, "to": peer_id, "sha256": wanted.sha256, "offset": 0, "at": time.time()}
             questions.append(seal_request(asking, **numbers))
     replies = [host.answer(question) for question in questions]
-    here, busy = ShardStatus.HERE, ShardStatus.BUSY
+    here, busy = ShardStatus.AVAILABLE, ShardStatus.BUSY
     assert [reply.status for reply in replies] == [here, busy, here, busy, busy, busy]
     host.release(replies[0])
     assert host.answer(questions[5]).status is here

@@ -38,10 +38,10 @@ def test_a_node_serves_shards_or_leaves_others_out_as_its_volunteer_says(world, 
         question = seal_question(world, asking, peer, wanted.sha256)
         if shares:
             agent.data.sharing.work_on(0, world.manifest_sha256, world.shards)
-            stream = asking.swarm.ask_for_shard(peer.addresses[0], question, timeout_s=10)
+            stream = asking.swarm.request_shard(peer.addresses[0], question, timeout_s=10)
             stream.close()
-            assert stream.status is ShardStatus.HERE
+            assert stream.status is ShardStatus.AVAILABLE
         else:
             assert agent.data.sharing is None
             with pytest.raises(PeerError, match="serves no shards"):
-                asking.swarm.ask_for_shard(peer.addresses[0], question, timeout_s=10)
+                asking.swarm.request_shard(peer.addresses[0], question, timeout_s=10)

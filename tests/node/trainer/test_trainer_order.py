@@ -6,7 +6,7 @@ import json
 
 from paris.node.trainer.order import Order, ShardFile
 from paris.node.trainer.task import task_of
-from paris.protocol.records import PartFile
+from paris.protocol.records import SharedFile
 
 
 def order(tmp_path, **changes) -> dict:
@@ -48,5 +48,5 @@ def test_an_order_carries_the_tasks_objective_to_the_training(tmp_path):
 
 
 def test_an_order_carries_the_name_and_digest_of_the_runs_initial_weights(tmp_path):
-    file = PartFile(path="initial_weights.safetensors", sha256="a" * 64, bytes=7)
+    file = SharedFile(path="initial_weights.safetensors", sha256="a" * 64, bytes=7)
     assert task_of(order(tmp_path, initial_weights=file)).initial_weights.to_settings() == file.model_dump()

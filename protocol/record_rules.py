@@ -1,0 +1,44 @@
+"""For each record kind: its payload, its signer, its largest size and its longest life."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from paris.protocol.records import (
+    Heartbeat,
+    Holding,
+    Lease,
+    ManifestPart,
+    Payload,
+    Registration,
+    RunSpec,
+    Submission,
+    Task,
+    Verdict,
+    Want,
+)
+
+
+@dataclass(frozen=True)
+class RecordRule:
+    """Limits of one record kind, enforced before a peer stores or uses a record."""
+
+    payload: type[Payload]
+    signer: Literal["coordinator", "volunteer"]
+    max_bytes: int
+    max_life_s: float
+
+
+RECORD_RULES: dict[str, RecordRule] = {
+    "run": RecordRule(RunSpec, "coordinator", 4096, 7 * 86400),
+    "task": RecordRule(Task, "coordinator", 2048, 86400),
+    "manifest": RecordRule(ManifestPart, "coordinator", 4096, 7 * 86400),
+    "lease": RecordRule(Lease, "coordinator", 2048, 30 * 86400),
+    "verdict": RecordRule(Verdict, "coordinator", 4096, 30 * 86400),
+    "registration": RecordRule(Registration, "coordinator", 2048, 30 * 86400),
+    "want": RecordRule(Want, "volunteer", 2048, 3600),
+    "heartbeat": RecordRule(Heartbeat, "volunteer", 2048, 3600),
+    "submission": RecordRule(Submission, "volunteer", 4096, 30 * 86400),
+    "holding": RecordRule(Holding, "volunteer", 2048, 3600),
+}
