@@ -13,7 +13,7 @@ from protocol_samples import LEASE, RUN, STRANGER, VOLUNTEER, WANT
 from protocol_swarm import Child, daemons_of, eventually, is_running, sealed_now, start_peer
 
 from paris.protocol.dht.addresses import ipv4_first, require_free_port, split_peer_address
-from paris.protocol.dht.node import _clock_or_reach
+from paris.protocol.dht.node import _typed_error
 from paris.protocol.errors import (
     AddressError,
     ClockError,
@@ -267,7 +267,7 @@ def test_a_clock_that_is_wrong_is_called_wrong():
 
 
 def test_a_full_peer_that_cannot_be_dialled_is_told_to_join_as_a_client():
-    error = _clock_or_reach(ValueError("Peer X can't access this node."), "/ip4/1.2.3.4/tcp/5/p2p/x")
+    error = _typed_error(ValueError("Peer X can't access this node."), "/ip4/1.2.3.4/tcp/5/p2p/x")
     assert isinstance(error, UnreachableError)
     assert "client" in error.next_step
 
