@@ -159,7 +159,7 @@ def _out_of_space(error: OSError) -> Response:
     """Answer 507 for a full disk: the client does not retry this status."""
     if error.errno not in (errno.ENOSPC, errno.EDQUOT):
         raise error
-    _log.error("the Hub's disk is full: %s", error)
+    _log.error("The Hub's disk is full: %s", error)
     return refuse(Refusal(507, "The Hub's disk is full; nothing was stored. Contact its administrator."))
 
 

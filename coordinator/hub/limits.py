@@ -24,7 +24,7 @@ class HubLimits(BaseModel):
     max_regular_bytes: int = Field(default=10 * MIB, gt=0)
     """Bytes of one file inside a commit's body; larger files must be uploaded by LFS."""
     lfs_from_bytes: int = Field(default=1 * MIB, gt=0)
-    """Size from which the client is told to upload a file by LFS."""
+    """Size from which the client must upload a file by LFS."""
     max_object_bytes: int = Field(default=50 * GIB, gt=0)
     """Bytes of one LFS object."""
     multipart_from_bytes: int = Field(default=512 * MIB, gt=0)

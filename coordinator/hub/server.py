@@ -81,9 +81,9 @@ class HubServer:
         if on_ready is not None:
             self._server.on_ready = lambda: on_ready(self.url)
         with self._closing, _signals_only_stop_the_server():
-            _log.info("serving %s at %s", self._data_dir, self.url)
+            _log.info("Serving %s at %s.", self._data_dir, self.url)
             self._server.run(sockets=[self._socket])
-            _log.info("stopped serving %s", self._data_dir)
+            _log.info("Stopped serving %s.", self._data_dir)
 
     def start(self) -> HubServer:
         """Serve in a background thread; return when the server answers requests."""

@@ -75,7 +75,7 @@ def prepare(
 
     Raises:
         PrepareError: The source, a setting or the data is invalid; `prepared.json` is not written.
-        OutputTakenError: `out_dir` holds another data set, which is left unchanged.
+        OutputTakenError: `out_dir` contains another data set, which is left unchanged.
         DiskFullError: No room; finished parts stay.
         ExpertError: The embedder or the codec cannot be loaded.
     """
@@ -92,7 +92,7 @@ def prepare(
             work.items.unlink()
             return _load_existing(out_dir, work_key)
         work.claim(work_key)
-        _log.info("preparing %d rows of %s into %s", table.num_rows, source_info(config.source).name, out_dir)
+        _log.info("Preparing %d rows of %s into %s.", table.num_rows, source_info(config.source).name, out_dir)
         captioning = Captioning(config, captioner, work.path, source_key, engine)
         job = _Job(config, out_dir, progress, engine, codec_folder, drops, work_key)
         features = work.embedding(source_key, config)
@@ -124,7 +124,7 @@ def _run_stages(job: _Job, table: pa.Table, captioning: Captioning, features: Pa
     stored, tokenizer = probe(config, job.codec_folder, engine), Tokenizer(config, job.codec_folder)
 
     embedded = embed_items(table, config, features, progress, drops, engine)
-    _log.info("embedded %d rows, dropped %d", len(embedded.index), drops.counts.total())
+    _log.info("Embedded %d rows, dropped %d.", len(embedded.index), drops.counts.total())
     table, embedded = fill_captions(table, embedded, captioning, progress, drops)
     if not len(embedded.index):
         raise _nothing_left(drops)
@@ -132,14 +132,14 @@ def _run_stages(job: _Job, table: pa.Table, captioning: Captioning, features: Pa
     progress("cluster", 0, config.num_clusters)
     plan = make_plan(table, embedded.index, embedded.features, config)
     progress("cluster", config.num_clusters, config.num_clusters)
-    _log.info("training rows of the clusters: %s", [len(part.training) for part in plan.clusters])
+    _log.info("Training rows of the clusters: %s.", [len(part.training) for part in plan.clusters])
 
     shard_rows = stored.shard_rows(config)
     wanted = targets(plan, shard_rows, job.out_dir)
     rows = EncodedRows(encoded, in_order(wanted), stored)
     encode_rows(table, rows, Encoder(config, job.codec_folder, stored, engine), progress)
     write_targets(table, wanted, rows, stored, tokenizer, progress)
-    _log.info("wrote %d shards and held-out files", len(wanted))
+    _log.info("Wrote %d shards and held-out files.", len(wanted))
 
     progress("describe", 0, 1)
     clusters = [write_manifest(part, shard_rows, job.out_dir) for part in plan.clusters]
@@ -147,7 +147,7 @@ def _run_stages(job: _Job, table: pa.Table, captioning: Captioning, features: Pa
     drops.publish(job.out_dir / DROPPED)
     save_prepared(prepared, job.out_dir)
     progress("describe", 1, 1)
-    _log.info("finished %s", job.out_dir)
+    _log.info("Finished %s.", job.out_dir)
     return prepared
 
 
@@ -163,7 +163,7 @@ def _list_items(config: PrepareConfig, path: Path, drops: DropList) -> pa.Table:
 
 def _nothing_left(drops: DropList) -> EmptySourceError:
     if not drops.counts:
-        return EmptySourceError("The source holds no picture.", "Check the source's path and its list of names.")
+        return EmptySourceError("The source contains no picture.", "Check the source's path and its list of names.")
     hint = "Check the files, and the filters in [data]."
     if NO_CAPTION in drops.counts:
         hint = "Put a .txt file beside each, or a metadata.csv with the columns file_name and text; or set captioner."
@@ -220,7 +220,7 @@ def _load_existing(out_dir: Path, work_key: str) -> Prepared:
     prepared = load_prepared(out_dir)
     if prepared.work_key != work_key:
         raise OutputTakenError(
-            f"{out_dir} already holds data prepared from another source or with other settings.",
+            f"{out_dir} already contains data prepared from another source or with other settings.",
             "Give another folder, or delete this one.",
         )
     return prepared

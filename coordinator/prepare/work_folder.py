@@ -79,7 +79,7 @@ class WorkFolder:
             work_key: Digest of the settings and the source.
 
         Raises:
-            OutputTakenError: The output folder holds files of another origin, which stay.
+            OutputTakenError: The output folder contains files of another origin, which stay.
         """
         key_file = self.path / "key"
         if key_file.is_file() and key_file.read_text("ascii", "replace") == work_key:
@@ -88,7 +88,7 @@ class WorkFolder:
             (self._out_dir / name).exists() for name in (*_OUTPUT_FOLDERS, *_OUTPUT_FILES)
         ):
             raise OutputTakenError(
-                f"{self._out_dir} holds files that no preparation left there.", "Give an empty folder."
+                f"{self._out_dir} contains files that prepare did not write.", "Give an empty folder."
             )
         for folder in (*(self._out_dir / name for name in _OUTPUT_FOLDERS), self.encoded):
             shutil.rmtree(folder, ignore_errors=True)

@@ -85,13 +85,13 @@ class Checks:
         first = f" (first: {offenders[0][:80]})" if offenders else ""
         self.at_most(name, len(offenders), 0, note + first)
 
-    def require(self, name: str, holds: bool, note: str) -> None:
+    def require(self, name: str, condition: bool, note: str) -> None:
         """Check a condition; counts as 0 or 1 violations.
 
         Raises:
             CheckFailed: It is false.
         """
-        self.at_most(name, 0 if holds else 1, 0, note)
+        self.at_most(name, 0 if condition else 1, 0, note)
 
     def remark(self, text: str) -> None:
         """Note a fact that is no reason to refuse."""

@@ -110,7 +110,7 @@ def read_dropped(folder: Path, reason: str | None = None) -> Iterator[Dropped]:
     """
     path = folder / DROPPED
     if not path.is_file():
-        raise NotPreparedError(f"{folder} holds no list of dropped rows.", "Run paris-coord prepare.")
+        raise NotPreparedError(f"{folder} contains no list of dropped rows.", "Run paris-coord prepare.")
     for batch in pq.ParquetFile(path).iter_batches():
         for row in batch.to_pylist():
             if reason in (None, row["reason"]):

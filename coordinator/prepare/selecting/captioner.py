@@ -88,7 +88,7 @@ def check_captioner(name: str, revision: str | None) -> str:
         return str(getattr(config, "_commit_hash", None) or revision or "main")
     weights = sorted(Path(name).glob("*.safetensors"))
     if not weights:
-        raise CaptionerError(f"The captioner's folder {name} holds no .safetensors file.", "Convert its weights.")
+        raise CaptionerError(f"The captioner's folder {name} contains no .safetensors file.", "Convert its weights.")
     return "sha256-" + hashlib.sha256("".join(map(file_sha256, weights)).encode()).hexdigest()[:16]
 
 

@@ -49,7 +49,9 @@ def read_pictures(tree: Tree, source: FilesSource) -> Iterator[Item | Dropped]:
             fields = merged(_metadata_of(tree, listing, file.path))
             yield to_item(file.path, tree.location(file.path), file.version, fields, source)
     if not any_picture:
-        raise EmptySourceError(f"The folder {tree.name} holds no picture.", f"Known are {', '.join(sorted(PICTURES))}.")
+        raise EmptySourceError(
+            f"The folder {tree.name} contains no picture.", f"Known are {', '.join(sorted(PICTURES))}."
+        )
 
 
 def _is_read(path: str) -> bool:
@@ -94,5 +96,5 @@ def read_sidecar(name: str, data: bytes) -> Fields:
     except (json.JSONDecodeError, RecursionError) as error:
         raise SourceFormatError(f"{name} is not JSON: {error}.", "Write one JSON object.") from error
     if not isinstance(raw, dict):
-        raise SourceFormatError(f"{name} holds no JSON object.", 'Write an object, as {"caption": "a cat"}.')
+        raise SourceFormatError(f"{name} contains no JSON object.", 'Write an object, as {"caption": "a cat"}.')
     return read_fields(raw, "sidecar")

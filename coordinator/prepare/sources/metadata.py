@@ -44,9 +44,7 @@ def _entry(path: str, line: int, raw: Any) -> tuple[str, Fields]:
         raise SourceFormatError(f"{path}, line {line}: no file_name.", "Each line names its picture in file_name.")
     picture = posixpath.normpath(posixpath.join(posixpath.dirname(path), raw["file_name"]))
     if picture.startswith(("../", "/")):
-        raise SourceFormatError(
-            f"{path}, line {line}: {raw['file_name']!r} lies outside the folder.", "Move it inside."
-        )
+        raise SourceFormatError(f"{path}, line {line}: {raw['file_name']!r} is outside the folder.", "Move it inside.")
     return picture, read_fields(raw, "metadata")
 
 

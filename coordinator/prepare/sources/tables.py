@@ -38,7 +38,7 @@ def read_tables(tree: Tree, source: ParquetSource | HubSource) -> Iterator[Item 
     """
     tables = sorted((file for file in tree.files() if is_table(file.path)), key=lambda file: file.path)
     if not tables:
-        raise EmptySourceError(f"{tree.name} holds no Parquet file.", "Check the source's path and its include.")
+        raise EmptySourceError(f"{tree.name} contains no Parquet file.", "Check the source's path and its include.")
     for file in tables:
         try:
             with tree.open(file.path) as stream:

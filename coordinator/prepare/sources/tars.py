@@ -44,7 +44,7 @@ def read_tars(tree: Tree, source: FilesSource) -> Iterator[Item | Dropped]:
         if file.path.lower().endswith(".tar"):
             tars.append(file)
     if not tars:
-        raise EmptySourceError(f"{tree.name} holds no tar.", "Check the source's path and its include.")
+        raise EmptySourceError(f"{tree.name} contains no tar.", "Check the source's path and its include.")
     for file in sorted(tars, key=lambda tar: tar.path):
         with tree.open(file.path) as stream:
             yield from _rows(tree, file, stream, source)
@@ -70,7 +70,9 @@ def _rows(tree: Tree, file: SourceFile, stream: BinaryIO, source: FilesSource) -
             yield from row()
             key, picture, texts = posixpath.join(folder, stem), "", {}
             if key in seen:
-                raise SourceFormatError(f"The tar {file.path} holds the key {key!r} twice.", "Remove one of the two.")
+                raise SourceFormatError(
+                    f"The tar {file.path} contains the key {key!r} twice.", "Remove one of the two."
+                )
             seen.add(key)
         if suffix in PICTURES and not picture:
             picture = range_location(whole, member.offset_data, member.size)

@@ -104,7 +104,7 @@ def test_ray_that_is_not_installed_is_refused(tmp_path: Path, monkeypatch: pytes
 def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "shards").mkdir()
     (tmp_path / "shards" / "mine").write_text("precious")
-    with pytest.raises(OutputTakenError, match="files that no preparation left there"):
+    with pytest.raises(OutputTakenError, match="files that prepare did not write"):
         prepare(prepare_config(settings()), tmp_path)
     assert (tmp_path / "shards" / "mine").read_text() == "precious"
 

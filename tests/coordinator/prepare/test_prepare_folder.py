@@ -130,7 +130,7 @@ def test_metadata_json_lines_hold_before_a_text_beside_the_picture(tmp_path: Pat
         ("metadata.jsonl", '{"file_name": "a.png", "text": "x"}\n{"file_name"', r"metadata\.jsonl, line 2: not JSON"),
         ("metadata.jsonl", '{"text": "x"}', "line 1: no file_name"),
         ("metadata.csv", "name,text\na.png,x\n", "line 2: no file_name"),
-        ("metadata.csv", "file_name,text\n../../etc/passwd,x\n", "line 2: '../../etc/passwd' lies outside the folder"),
+        ("metadata.csv", "file_name,text\n../../etc/passwd,x\n", "line 2: '../../etc/passwd' is outside the folder"),
     ],
 )
 def test_bad_metadata_is_named_with_file_and_line(tmp_path: Path, name: str, text: str, message: str) -> None:
@@ -150,7 +150,7 @@ def test_a_caption_that_is_not_utf8_is_named(tmp_path: Path) -> None:
 def test_missing_empty_and_silent_folders_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(SourceMissingError, match="There is no folder"):
         list(read_source(FolderSource(path=tmp_path / "nowhere")))
-    with pytest.raises(EmptySourceError, match="holds no picture"):
+    with pytest.raises(EmptySourceError, match="contains no picture"):
         list(read_source(FolderSource(path=tmp_path)))
     picture(tmp_path / "a.png")
     with pytest.raises(EmptySourceError, match=r"can be used: 1 no caption\. Put a \.txt file .* or set captioner"):

@@ -174,7 +174,7 @@ def test_a_tar_that_nobody_can_read_row_by_row_is_named(tmp_path: Path) -> None:
     (tmp_path / "0.tar.gz").unlink()
     one, other, _ = pile(1)[0], pile(1)[1], pile(1)
     (tmp_path / "0.tar").write_bytes(tar_bytes([one, other, one]))
-    with pytest.raises(SourceFormatError, match="holds the key 'disc-0' twice"):
+    with pytest.raises(SourceFormatError, match="contains the key 'disc-0' twice"):
         rows_of(WebdatasetSource(path=tmp_path))
 
 
@@ -190,9 +190,9 @@ def test_missing_and_empty_sources_are_named(tmp_path: Path) -> None:
     for source in (WebdatasetSource(path=tmp_path / "gone"), ParquetSource(path=tmp_path / "gone")):
         with pytest.raises(SourceMissingError, match="gone"):
             rows_of(source)
-    with pytest.raises(EmptySourceError, match="holds no tar"):
+    with pytest.raises(EmptySourceError, match="contains no tar"):
         rows_of(WebdatasetSource(path=tmp_path))
-    with pytest.raises(EmptySourceError, match="holds no Parquet file"):
+    with pytest.raises(EmptySourceError, match="contains no Parquet file"):
         rows_of(ParquetSource(path=tmp_path))
 
 
@@ -202,7 +202,7 @@ def test_broken_metadata_beside_a_picture_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceFormatError, match=r"a\.json is not JSON"):
         rows_of(FolderSource(path=tmp_path))
     (tmp_path / "a.json").write_text("[1]")
-    with pytest.raises(SourceFormatError, match=r"a\.json holds no JSON object"):
+    with pytest.raises(SourceFormatError, match=r"a\.json contains no JSON object"):
         rows_of(FolderSource(path=tmp_path))
 
 
