@@ -4,7 +4,7 @@ from __future__ import annotations
 
 _PROTOCOL = "tests/protocol/test_"
 _DECISIONS = ("tests/coordinator/decisions",)
-_NODE = "tests/node/test_node_"
+_FETCHING = "tests/node/fetching/test_"
 
 PLAN: dict[str, tuple[str, ...]] = {
     "protocol/canonical.py": (f"{_PROTOCOL}protocol_canonical.py",),
@@ -19,11 +19,11 @@ PLAN: dict[str, tuple[str, ...]] = {
     "protocol/signing.py": (f"{_PROTOCOL}protocol_signing.py",),
     "protocol/validator.py": (f"{_PROTOCOL}protocol_validator.py",),
     "protocol/dht/storage.py": (f"{_PROTOCOL}dht_storage.py",),
-    "node/fetching/bandwidth.py": (f"{_NODE}queue.py",),
-    "node/fetching/cache.py": (f"{_NODE}cache.py",),
-    "node/fetching/queue.py": (f"{_NODE}queue.py",),
-    "node/fetching/urgency.py": (f"{_NODE}urgency.py",),
-    "node/retry.py": (f"{_NODE}retry.py",),
+    "node/fetching/bandwidth.py": (f"{_FETCHING}queue.py",),
+    "node/fetching/cache.py": (f"{_FETCHING}cache.py",),
+    "node/fetching/queue.py": (f"{_FETCHING}queue.py",),
+    "node/fetching/urgency.py": (f"{_FETCHING}urgency.py",),
+    "node/retry.py": ("tests/node/test_retry.py",),
     "coordinator/decisions/intake.py": _DECISIONS,
     "coordinator/decisions/leases.py": _DECISIONS,
     "coordinator/decisions/tick.py": _DECISIONS,
