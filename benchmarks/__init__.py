@@ -1,1 +1,1 @@
-"""Every figure that the README claims, each one command."""
+"""The measurements behind the figures in README and docs, one command each."""

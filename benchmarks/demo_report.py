@@ -1,4 +1,4 @@
-"""What a demo measured: `python -m benchmarks.demo_report` prints it; `--keep` puts it into the documents.
+"""Figures of a demo: `python -m benchmarks.demo_report` prints them; `--keep` writes them into the documents.
 
 python -m benchmarks.demo_report                  figures of demo/
 python -m benchmarks.demo_report --keep           also: benchmarks/results/demo.json, docs/pictures/, docs/benchmarks.md
@@ -22,7 +22,7 @@ _WIDEST_PX = 900
 
 
 def rows_of(report: dict[str, Any]) -> list[tuple[str, str]]:
-    """The figures, name and value."""
+    """Name and value of each figure."""
     recognition, stages = report["recognition"], report["stages_s"]
     prompts = recognition["prompts"]
     volunteers = report["volunteers"]
@@ -46,7 +46,7 @@ def rows_of(report: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def keep(demo: Path, report: dict[str, Any]) -> None:
-    """Put the figures into docs/benchmarks.md and the pictures where the README shows them."""
+    """Write the figures into docs/benchmarks.md and the README's pictures into docs/pictures/."""
     from PIL import Image
 
     results, pictures = _ROOT / "benchmarks" / "results", _ROOT / "docs" / "pictures"

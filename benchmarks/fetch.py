@@ -1,13 +1,13 @@
-"""What volunteers of one cluster cost the organiser's Hub: `python -m benchmarks.fetch`.
+"""Bytes that the organiser's Hub sends to volunteers of one cluster: `python -m benchmarks.fetch`.
 
-One, two, four and eight volunteers of one cluster, each a process of its own, begin to fetch its shards at the same
-moment: without sharing, with sharing where all can be reached by others, and where only two of eight can, the others
-dialling out only. A real embedded Hub counts what it sends; all of it on loopback.
+One, two, four and eight volunteers of one cluster, each in its own process, start fetching its shards at the same time:
+without sharing, with sharing between reachable volunteers, and with two reachable of eight. A real embedded Hub counts
+the bytes it sends. Everything runs on loopback.
 
-True to scale: a shard has 1/128 of its 64 MiB and time passes 16 times as fast, so each volunteer has a line of
-12.5 MB/s (100 Mbit/s), the default upload limit of 4 MB/s, a training of 50 rows a second, and two minutes of patience
-for its first window, all scaled. What does not scale makes it look worse: asking again takes 0.5 to 10 s, as ever.
-Times are of the slowest volunteer, as measured. Writes benchmarks/results/fetch.json.
+The setup is scaled down: a shard has 1/128 of its 64 MiB, and time is 16 times as fast. Unscaled, each volunteer has a
+line of 12.5 MB/s (100 Mbit/s), the default upload limit of 4 MB/s, a training speed of 50 rows a second, and waits two
+minutes at most for its first window. Retry intervals of 0.5 to 10 s are not scaled, which makes the result worse.
+Times are those of the slowest volunteer, as measured. Writes benchmarks/results/fetch.json.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The run that benchmarks/fetch.py measures: an embedded Hub with one cluster on it, and who leads the swarm.
+"""The run of benchmarks/fetch.py: an embedded Hub with one cluster, and a minimal coordinator.
 
-The lead grants every volunteer a lease of the same task, as a run with replicas would, and does nothing else.
+The coordinator grants every volunteer a lease of the same task, as with replicas, and does nothing else.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from paris.protocol.runid import make_run_id
 from paris.protocol.signing import Identity
 
 WINDOW_SHARDS = 8
-"""The default of a run."""
+"""A run's default."""
 DEADLINE_S = 7500.0
-"""Of the task; a thousandth of it is how long peers may delay the first step."""
+"""Deadline of the task; peers may delay the first step by a thousandth of it."""
 TOKEN = "token-of-the-volunteers"
 _SHAPE = (4, 32, 32)
 _LIFE_S = 600.0

@@ -1,10 +1,9 @@
-"""One volunteer of benchmarks/fetch.py: everything that `paris-node join` does until the data is here, but no training.
+"""A volunteer of benchmarks/fetch.py: `paris-node join` up to the fetched data, without training.
 
     python -m benchmarks.fetch_volunteer RUN.json HOME ROWS_PER_S
 
-Prints {"ready": true} when it holds a lease, fetches when it reads a line, prints what came and from where, and serves
-until its input closes. In place of the trainer somebody walks through the rows at a given pace, and stands still where
-the shards of a window are not here.
+Prints {"ready": true} when it has a lease, starts fetching when it reads a line, prints the bytes by source, and serves
+until its input closes. A simulated trainer consumes rows at a fixed rate and waits for missing shards.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Floating point operations of an expert's products: what a step must compute, whoever computes it."""
+"""Floating point operations of an expert's matrix products."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from paris.experts.models.presets import ModelConfig
 
 
 def forward_flops(model: ModelConfig, text_tokens: int) -> dict[str, int]:
-    """One row through the expert; a product of `[m, k]` and `[k, n]` is 2 m k n.
+    """Operations of one row's forward pass; a product of `[m, k]` and `[k, n]` counts 2 m k n.
 
-    Left out: everything element by element, softmax, norms, and the two layers of the time embedding.
+    Not counted: elementwise operations, softmax, norms, and the two layers of the time embedding.
 
     Args:
         model: The shape.
-        text_tokens: Text tokens that are looked at.
+        text_tokens: Text tokens attended to.
 
     Returns:
         `first`: products whose input takes no gradient; `projections`: all other products with weights; `attention`:

@@ -1,7 +1,7 @@
-"""What a text encoder costs before it encodes: `python -m benchmarks.import_cost`.
+"""Cost of importing a text encoder: `python -m benchmarks.import_cost`.
 
-Processor time and memory of a fresh process that imports torch alone, and one that imports a transformer's class too;
-the median of five, interleaved. Writes benchmarks/results/import_cost.json.
+Processor time and memory of a fresh process that imports only torch, and of one that also imports a transformer class;
+median of five, interleaved. Writes benchmarks/results/import_cost.json.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""What a row costs to fetch, and what cheaper ways to store latents lose.
+"""Bytes of a row and loss of precision, by storage format of latents.
 
     python -m benchmarks.latents [--vae FOLDER --pictures FOLDER] [--rows 1024] [--steps 400] [--out FILE]
 
-Without a VAE at hand a small AutoencoderKL is trained first, on Twemoji pictures of 64 pixels, so that its latents have
-the spread and the likeness between neighbours that a trained VAE's have; four times smaller sides, four channels. With
---vae and --pictures (such as sd-vae-ft-mse's folder and photographs of 256 pixels) the same is measured on those.
+Without --vae a small AutoencoderKL is trained first on Twemoji pictures of 64 pixels, so that its latents have the
+distribution and correlation of a trained VAE's; sides four times smaller, four channels. --vae and --pictures measure
+another VAE and pictures, such as sd-vae-ft-mse and photographs of 256 pixels.
 
-Each way is a Parquet file of all latents. Loss: squared error over the latents' variance, and the mean PSNR between
-pictures decoded from what was stored and from float32 latents. The VAE's own PSNR (decoded against original) stands
-beside it: what is lost below that is not seen. Writes benchmarks/results/latents.json.
+Each format is written as a Parquet file of all latents. Loss: squared error over the latents' variance, and the mean
+PSNR between pictures decoded from stored and from float32 latents. The VAE's own PSNR (decoded against original) is
+reported for comparison: a much smaller loss is invisible. Writes benchmarks/results/latents.json.
 """
 
 from __future__ import annotations

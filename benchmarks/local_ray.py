@@ -1,8 +1,8 @@
-"""A Ray cluster of this machine alone: several Ray nodes, each with cores of its own, all on the loopback address.
+"""A Ray cluster on this machine: several Ray nodes with separate cores, all on the loopback address.
 
     with local_ray(2) as (address, environment): subprocess.run([...], env=environment)
 
-Run as a module it is the cluster: it prints the address and stays until its standard input is closed.
+Run as a module, it prints the address and keeps the cluster running until its standard input closes.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _STORE_BYTES = 256 << 20
 
 @contextmanager
 def local_ray(num_nodes: int) -> Iterator[tuple[str, dict[str, str]]]:
-    """Start a cluster and end it.
+    """Start a cluster, and stop it on exit.
 
     Args:
         num_nodes: Ray nodes, each with one core.
 
     Yields:
-        The cluster's address, and the environment for whoever uses it.
+        The cluster's address, and the environment of its clients.
     """
     # Ray replaces loopback addresses by the machine's own, except under the setting that systems with a firewall
     # dialogue have.

@@ -1,7 +1,7 @@
 """Model folders with random weights, of any number of experts, for timing and measuring memory.
 
-However many experts, few files: expert k has the weights of expert k modulo the number of files, by a link. What an
-expert costs does not depend on what its weights say, as long as they are no zeros.
+To save disk space, expert k links to the file of expert k modulo the number of files. Cost does not depend on the
+values of weights, as long as they are not zero.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from paris.experts.weights.checkpoint import save_weights
 
 
 def made_layout(preset: str, num_experts: int) -> Layout:
-    """What a folder of `make_model` holds, without its text encoder and codec.
+    """Layout of a folder made by `make_model`, without text encoder and codec.
 
     Args:
-        preset: Shape of the experts; the router has as many layers, of their width or the published router's.
+        preset: Shape of the experts; the router has the same number of layers, with their width or the published one.
         num_experts: K.
     """
     model = model_preset(preset)

@@ -1,7 +1,7 @@
-"""Pictures to prepare: many, small, of a few kinds, no two alike; and the small networks that stand in for large ones.
+"""Synthetic pictures, all different, of a few kinds; and tiny networks in place of large ones.
 
-The networks are the real classes (Dinov2Model, AutoencoderKL) at tiny sizes with random weights: the work around them
-is what is measured, and their own is little.
+The networks are the real classes (Dinov2Model, AutoencoderKL), tiny and with random weights, so that the measured cost
+is that of the surrounding code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _A_FOLDER = 1000
 
 
 def make_pictures(folder: Path, count: int, seed: int = 0) -> None:
-    """Write `count` PNG files of 32x32 pixels with captions in metadata.csv; those already there are kept."""
+    """Write `count` PNG files of 32x32 pixels with captions in metadata.csv; existing ones are kept."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[-1 : 1 : _SIDE_PX * 1j, -1 : 1 : _SIDE_PX * 1j]
     for start in range(0, count, _A_FOLDER):

@@ -1,4 +1,4 @@
-"""Documents with figures that a command makes: what stands between two marks is replaced, the words around it stay."""
+"""Replaces generated figures between two marks of a document."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from paris.experts.files import write_whole
 
 
 def replace_between(path: Path, begin: str, body: str, end: str) -> None:
-    """Put figures between their marks.
+    """Replace the text between two marks.
 
     Args:
         path: The document.
-        begin: The line before them, with its end.
-        body: The figures, whole lines.
-        end: The line after them, with its end.
+        begin: The opening mark, a line with its newline.
+        body: The new text, whole lines.
+        end: The closing mark, a line with its newline.
 
     Raises:
-        ValueError: The document has not each mark once, in this order; it is left as it was.
+        ValueError: The marks are not there exactly once in this order; the document is unchanged.
     """
     text = path.read_text("utf-8")
     before, found, rest = text.partition(begin)

@@ -2,10 +2,9 @@
 
     peak = peak_memory("benchmarks.residency:sample_pictures", folder="/models/made", resident=2)
 
-The process imports the function's module, notes what that alone takes, and calls the function. Peak memory is the
-system's own high-water mark of pages in memory (VmHWM), and beside it the largest of many samples of the proportional
-set size, in which a page that several processes or the page cache share counts only in part; on a GPU, the most that
-PyTorch's allocator had in use.
+The process imports the function's module, records its memory, and calls the function. Peak memory is the system's
+high-water mark of resident pages (VmHWM), and also the largest of many samples of the proportional set size, in which
+shared pages count only in part; on a GPU, the peak of PyTorch's allocator.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _SAMPLED_EVERY_S = 0.02
 
 
 class Peak(NamedTuple):
-    """What one call took, bytes."""
+    """Memory of one call, bytes."""
 
     before: int
     """In memory once the function's module was imported: Python, torch and their libraries."""

@@ -1,13 +1,13 @@
-"""Whether near duplicates are told from pictures that only look alike to a perceptual hash.
+"""How well near duplicates are distinguished from different pictures with a similar perceptual hash.
 
     python -m benchmarks.near_duplicates [--rows 6000] [--out FILE]
 
-All emoji of Twemoji on white, and pieces of clothing out of Fashion-MNIST (Debian's dataset-fashion-mnist). Every
-fourth picture is copied four times, as pictures are on the web: as JPEG of quality 90, 75 at three quarters of its
-size, 60 at half of it, and as WebP at one and a half. For each number of bits: pairs of different pictures that the
-hash alone takes for one, those that are left with imagehash.colorhash beside it (at the distance that keeps 95 % of the
-copies of emoji), and with the mean colours that `prepare` compares; and the share of copies that are found with the
-hash alone and with the colours. Pairs of the same pixels do not count. Writes benchmarks/results/near_duplicates.json.
+Data: all Twemoji emoji on white, and Fashion-MNIST (Debian's dataset-fashion-mnist). Every fourth picture is copied
+four times: as JPEG of quality 90, of quality 75 at three quarters of its size, of quality 60 at half its size, and as
+WebP at one and a half. For each number of bits: the number of pairs of different pictures matched by the hash alone,
+with imagehash.colorhash (at the distance that keeps 95 % of the copies of emoji), and with the mean colours of
+`prepare`; and the share of copies found by the hash alone and with the colours. Pairs with equal pixels do not count.
+Writes benchmarks/results/near_duplicates.json.
 """
 
 from __future__ import annotations

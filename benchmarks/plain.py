@@ -1,8 +1,8 @@
-"""The plain implementation that ours is timed against: torch.nn alone, as the public re-implementations are written.
+"""A plain baseline implementation with torch.nn only, like the public re-implementations.
 
-The models are those that the tests compare outputs with (tests/experts/plain_paris.py): torch.nn.MultiheadAttention,
-the text projected anew in every layer. Only their two Python loops, over moments and over patches, are replaced by
-tensor operations, which nobody would write otherwise where time matters.
+The models are the tests' reference (tests/experts/plain_paris.py): torch.nn.MultiheadAttention, the text projected in
+every layer. Only its two Python loops, over moments and over patches, are replaced by tensor operations, for a fair
+comparison of time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Sampling as a first version is written, and as the public port does it: picture by picture, expert by expert.
+"""Plain sampling, as in the public port: picture by picture, expert by expert.
 
-At each step the router looks at the picture, the best two experts are run with the text and again with the null text,
-each alone, and their guided velocities are averaged. The models are those of `plain.py`.
+At each step the router evaluates the picture; the best two experts run separately, with the text and with the null
+text, and their guided velocities are averaged. The models are those of `plain.py`.
 
 Shapes: B pictures, K experts, L text tokens, E text width.
 """
@@ -21,11 +21,11 @@ class PlainSampling:
 
     Args:
         experts: All K.
-        router: Chooses among them.
+        router: Selects the experts.
         text: States of the prompts `[B, L, E]`, and their mask `[B, L]`.
         null: State of the null prompt `[1, L, E]`, and its mask `[1, L]`.
-        guidance_scale: Of classifier-free guidance.
-        max_experts: Experts that a picture uses at each step.
+        guidance_scale: Scale of classifier-free guidance.
+        max_experts: Experts per picture and step.
     """
 
     def __init__(

@@ -1,12 +1,12 @@
-"""What preparing costs: rows a second, peak memory, bytes a row, on one machine and on two Ray nodes.
+"""Cost of `prepare`: rows a second, peak memory, bytes a row, on one machine and on two Ray nodes.
 
     python -m benchmarks.prepare [--rows 10000 100000 1000000] [--no-ray] [--folder DIR] [--out FILE]
 
-Synthetic pictures of 32x32 pixels from a folder. "stand-in": a tiny random DINOv2 embeds and pixels are stored, so that
-what is measured is the preparation and not the networks. "latents": that DINOv2 and a tiny random VAE, whose latents
-are as large as sd-vae-ft-mse's at 256 pixels (4x32x32 float16); 10 000 rows. Each case is a fresh process. Memory is
-anonymous memory, which the system cannot drop as it drops pages of mapped files; the resident peak stands beside it.
-The Ray case prepares the same rows on two Ray nodes of one core each. Writes benchmarks/results/prepare.json.
+Data: synthetic pictures of 32x32 pixels from a folder. "stand-in": embedded by a tiny random DINOv2 and stored as
+pixels, so that the networks cost little. "latents": with that DINOv2 and a tiny random VAE, whose latents have the
+size of sd-vae-ft-mse's at 256 pixels (4x32x32 float16); 10 000 rows. Each case is a fresh process. Peak memory is
+reported as anonymous memory, which the system cannot reclaim, and as resident memory. The Ray case prepares the same
+rows on two Ray nodes of one core each. Writes benchmarks/results/prepare.json.
 """
 
 from __future__ import annotations

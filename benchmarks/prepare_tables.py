@@ -1,4 +1,4 @@
-"""The organisers' tables of what preparing costs, from the results that measured it; `python -m benchmarks.tables`."""
+"""Tables of the organisers' guide on the cost of `prepare`, from results; called by `benchmarks.tables`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _KINDS = {
 
 
 def prepare_table(result: dict[str, Any]) -> str:
-    """Speed, memory and bytes over the number of rows.
+    """Speed, memory and bytes by number of rows.
 
     Args:
-        result: What `benchmarks.prepare` wrote.
+        result: The result of `benchmarks.prepare`.
 
     Returns:
         Markdown.

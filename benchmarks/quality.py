@@ -1,16 +1,16 @@
 """Experts trained apart against one model of the same training compute, on real data.
 
-    python -m benchmarks.quality --work FOLDER             three data sets, three seeds, and the ideas
-    python -m benchmarks.quality --work FOLDER --tuning    and the learning rates and numbers of experts tried
-    python -m benchmarks.quality --work FOLDER --quick     every stage in minutes; nothing is learned from its figures
+    python -m benchmarks.quality --work FOLDER             three data sets, three seeds, and the variants
+    python -m benchmarks.quality --work FOLDER --tuning    also other learning rates and numbers of experts
+    python -m benchmarks.quality --work FOLDER --quick     every stage in minutes, to test the command
     python -m benchmarks.quality --work FOLDER --datasets digits --seeds 0 --ideas-on
 
-One monolith on the whole batch against K experts on a K-th of the batch each, as many steps; the monolith gets on top
-the steps that the experts' router cost. Same architecture, same solver, same prompts, same noise; without guidance, and
-with each at the guidance that suits it best. Distances are Frechet distances on the features of a classifier trained on
-that data: not "FID", and only to be compared within a data set.
+One monolith with the whole batch against K experts with a K-th of the batch each, for the same number of steps; the
+monolith also gets the compute of the experts' router. Architecture, solver, prompts and noise are equal. Both are
+sampled without guidance and at their own best guidance scale. Distances are Frechet distances on features of a
+classifier trained on the data: not "FID", and comparable only within a data set.
 
-Start the same command again after any interruption: what FOLDER has is not done again. Writes
+After an interruption run the same command again: finished parts in FOLDER are kept. Writes
 benchmarks/results/quality.json after each data set and seed; `python -m benchmarks.quality_report` makes
 docs/quality.md and its pictures of it.
 """

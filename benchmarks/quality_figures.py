@@ -1,6 +1,6 @@
-"""Figures of one folder, each measured once: `<folder>/figures.jsonl`, a line a figure.
+"""Figures of one folder, each measured once: `<folder>/figures.jsonl`, one per line.
 
-A second start measures what is missing. A figure belongs to a question, a guidance scale and a number of samples.
+A restart measures only missing figures. A figure's key is a question, a guidance scale and a number of samples.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `benchmarks.quality` measures: which arms, which ways of sampling each, with which seeds."""
+"""The plan of `benchmarks.quality`: arms, sampling methods of each, and seeds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.small.settings import QUICK, SmallSettings
 from benchmarks.small.ways import ALONE, CORE
 
 GUIDED = ("ancestral!2", "ancestral", "top2+prompt")
-"""Ways that are asked for with guidance too; the first is the default of a model with a prompt router."""
+"""Methods also measured with guidance; the first is the default of a model with a prompt router."""
 REDECIDED = ("ancestral<0.3", "ancestral<0.5", "ancestral<0.7")
 _KINDS = (
     *("even", "pixels", "overlap", "warm", "brief", "uniform", "steps"),
@@ -20,13 +20,13 @@ _ROUTED = ("top2+prompt~0.5", "top2+prompt~2", "top2+prompt~c", "full+prompt~0.5
 _AWAY = ("ancestral!1", "ancestral!3", "top2+prompt!2")
 _COUNTS = {f"k{count}": count for count in (2, 4, 8, 16, 32)}
 IDEAS = ("random", *_COUNTS, "routing", "missing", "distilled", *_KINDS)
-"""Names of what is tried beside the core; those of kinds of arms stand in `arms.py`."""
+"""Names of the variants besides the core; kinds of arms are defined in `arms.py`."""
 _TUNED = {"digits": (), "fashion": ("k4", "k16", "brief"), "emoji": ("k2", "k8")}
-"""Ideas that are tried in tuning where not all are."""
+"""Variants of data sets on which `--tuning` measures not all of them."""
 
 
 class Question(NamedTuple):
-    """One figure to be had: an arm, sampled in a way."""
+    """One figure to measure: an arm with a sampling method."""
 
     arm: str
     way: str

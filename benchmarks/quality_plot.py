@@ -1,4 +1,4 @@
-"""The picture of `benchmarks.quality`: distances as shares of the monolith's, and over the number of experts."""
+"""Plots of `benchmarks.quality`: distances as shares of the monolith's, and by number of experts."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _WAYS = {
     "warm": "warm start",
     "warm, guided": "warm start, guided",
 }
-"""Those that are drawn, and what stands under them."""
+"""Methods in the plot, and their labels."""
 _SHARES = (0.5, 0.76, 1, 2, 4, 8)
 
 
 def draw(result: dict[str, Any], path: Path) -> Path:
-    """Draw what was measured.
+    """Plot a result.
 
     Args:
-        result: What `benchmarks.quality` wrote.
-        path: The PNG to make or replace.
+        result: The result of `benchmarks.quality`.
+        path: The PNG to write.
 
     Returns:
         The same path.

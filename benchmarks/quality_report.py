@@ -1,6 +1,6 @@
-"""The figures of docs/quality.md and of the README, of one result: `python -m benchmarks.quality_report`.
+"""Writes the figures of docs/quality.md and the README from a result: `python -m benchmarks.quality_report`.
 
-Only what stands between the marks is replaced; the words around it are written by hand.
+Only the text between the marks is replaced.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _BEGIN = "<!-- quality figures: python -m benchmarks.quality_report -->\n"
 _END = "<!-- end of quality figures -->\n"
 
 Figures = dict[tuple[str, str, str], list[dict[str, Any]]]
-"""Data set, arm and way (with what is left out) to one row a seed."""
+"""Data set, arm and method (with the omitted expert) to one row per seed."""
 
 
 def figures_of(result: dict[str, Any]) -> Figures:

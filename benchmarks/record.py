@@ -1,4 +1,4 @@
-"""Results as files: benchmarks/results/NAME.json, each with the machine, the versions and the date it was measured.
+"""Result files benchmarks/results/NAME.json, with machine, versions and date of the measurement.
 
 NAME.json
     {"name": "train_step", "date": "2025-01-31", "command": "python -m benchmarks.train_step", "seeds": [0],
@@ -19,7 +19,7 @@ from paris.coordinator.report.facts import machine_facts
 from paris.experts.files import write_whole
 
 RESULTS = Path(__file__).parent / "results"
-"""Where results that the README shows are kept."""
+"""Results shown in README and docs."""
 
 
 def write_result(

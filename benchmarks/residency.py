@@ -1,10 +1,10 @@
-"""Eight experts, two in memory: how much memory that takes, and how much of the fetching costs time.
+"""Eight experts, two in memory: peak memory, and the loading time not hidden by computation.
 
     python -m benchmarks.residency [--quick] [--models FOLDER] [--out FILE]
 
 Each case is a fresh process that samples eight pictures, top-2, guidance 7.5, from a DiT-B/2 with a router like the
-published one; every step asks all eight experts, so that with two resident six are fetched at each. The bound is what
-the issue asks for: two experts, the router, and a fifth more, over what the process takes once torch is imported.
+published one. Every step uses all eight experts, so with two resident six are loaded at each step. The bound is 1.2
+times the weights of two experts and the router, above the memory of the process after importing torch.
 Writes benchmarks/results/residency.json.
 """
 

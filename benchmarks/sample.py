@@ -1,14 +1,14 @@
-"""Sampling eight prompts at guidance 7.5 from eight DiT-B/2, ours against the plain loop and against 50 Euler steps.
+"""Sampling eight prompts at guidance 7.5 from eight DiT-B/2, compared with a plain loop and with 50 Euler steps.
 
     python -m benchmarks.sample --digits FOLDER [--quick] [--parts equal quality memory] [--out FILE]
 
-equal    the same pictures, ours against the plain per-image loop over experts: top-2, 20 steps, 7 minutes a core
-quality  equal quality: the cheapest way of sampling that is as good on a trained small model as 50 Euler steps of top-2
-         (FOLDER is that of benchmarks.small.train), and its time at full size against theirs
-memory   two experts resident, the others on disk: peak memory, and the fetching that is hidden (benchmarks.residency)
+equal    equal pictures, against the plain per-image loop over experts: top-2, 20 steps, 7 minutes on one core
+quality  equal quality: the cheapest settings as good on a trained small model as 50 Euler steps of top-2 (FOLDER comes
+         from benchmarks.small.train), and the ratio of their times at full size
+memory   two experts resident, the others on disk: peak memory, and the share of loading hidden (benchmarks.residency)
 
-All weights at full size are random: time does not depend on what they say. Writes benchmarks/results/sample.json; of
-parts that are not asked for, what the file already says stays, with the command that measured it.
+Full-size weights are random, because time does not depend on their values. Writes benchmarks/results/sample.json; parts
+that are not measured keep their earlier results and command.
 """
 
 from __future__ import annotations

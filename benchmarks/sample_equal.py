@@ -1,4 +1,4 @@
-"""(a) The same pictures, ours against the plain loop: interleaved step by step, so that both meet the same noise."""
+"""(a) Equal pictures, against the plain loop; both are timed step by step in turn, under the same load."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GUIDANCE_SCALE = 7.5
 
 
 def compare(model: RandomModel, num_steps: int) -> dict[str, Any]:
-    """Sample both ways, top-2, Euler, guidance 7.5.
+    """Sample with both, top-2, Euler, guidance 7.5.
 
     Args:
         model: Experts, router and prompts.

@@ -1,6 +1,6 @@
 """A large model with random weights, for timing: eight DiT-B/2 and a router, as large as the published ones.
 
-Speed does not depend on what weights say, as long as none is zero and the rows do not all go to the same experts.
+Speed does not depend on the values, as long as none is zero and rows are routed to different experts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from paris.experts.sampling.sample import initial_noise
 from paris.experts.seeding import generator_for
 
 TEXT_TOKENS = 77
-"""All of CLIP's window counts, as in the published model: no padding is hidden."""
+"""CLIP's whole window, as in the published model: padding is not masked."""
 
 
 @dataclass(frozen=True)

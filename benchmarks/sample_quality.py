@@ -1,7 +1,7 @@
-"""(b) What a way of sampling is worth, and what it costs: distances of a trained small model's samples from data.
+"""(b) Quality and cost of sampling settings: distances between samples of a trained small model and data.
 
-Cost is counted, not timed: rows through experts and router, in rows of a DiT-B/2 expert. The settings of the search are
-judged on one set of seeds; the one that is found, and what it is compared with, on another set as well.
+Cost is counted, not timed: rows through experts and router, in units of a row of a DiT-B/2 expert. The search uses one
+set of seeds; the result and the reference are also compared on another set.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from paris.experts.sampling.settings import SamplingSettings
 from paris.experts.sampling.solvers import flow_times, new_solver
 
 REFERENCE = SamplingSettings(num_steps=50, guidance=Guidance(scale=7.5), solver="euler")
-"""What people do now."""
+"""The usual settings."""
 ALLOWED = 1.02
-"""Times the reference's distance: equal quality."""
+"""Factor of the reference's distance that counts as equal quality."""
 ALLOWED_UNRECOGNISED = 0.01
-"""Share of the pictures that may fail to show their prompt where the reference's did."""
+"""Allowed loss in the share of recognised pictures, against the reference."""
 ROUTER_ROW = 0.85
 """Cost of a row of a B/2 router in rows of a B/2 expert: multiplications a layer, 12 N D^2 + 2 N^2 D against
 14 N D^2 + 2 N^2 D + 2 N L D, with N = 256 tokens, L = 77 and D = 768."""

@@ -1,8 +1,7 @@
-"""(b) What a way of sampling costs at full size: a DiT-B/2 that takes the routing decisions of the trained small model.
+"""(b) Cost of sampling settings at full size: a DiT-B/2 that replays the routing decisions of the small model.
 
-Which experts run, on which pictures and how often, is as the small model's router said; the large router computes as
-often as it is asked, and what it says is replaced. The small model's four experts are spread over the large one's
-eight: pictures of even and of odd number use different ones.
+The small model's routing decides which experts run on which pictures; the large router is evaluated, but its output is
+replaced. The small model's four experts map to the large model's eight: even and odd pictures use different ones.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""(b) The search for the cheapest way of sampling that is as good as 50 Euler steps.
+"""(b) Search for the cheapest sampling settings as good as 50 Euler steps.
 
-Greedy, one question after another: how few steps of a multistep solver will do, then whether one expert a picture will
-do, in which interval guidance is needed, how often its direction must be asked for, how sure the router must be to run
-one expert alone, and how often it must be asked; then once more how few steps. Each question's answers are tried from
-the cheapest on, until one is good.
+The search is greedy, one setting at a time: number of steps of a multistep solver, one expert per picture, guidance
+interval, steps between guidance evaluations, router certainty for a single expert, steps between router evaluations,
+and number of steps again. Values of a setting are tried from the cheapest until one is good enough.
 
-Whatever was measured is kept in FOLDER/sampled.jsonl, so that a second start goes on where the first one ended.
+Measurements are kept in FOLDER/sampled.jsonl, so that a restart continues.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from benchmarks.small.folder import TrainedFolder
 from paris.experts.sampling.settings import SamplingSettings
 
 SEARCH_SEED, CHECK_SEED = 1_000_000, 2_000_000
-"""First seeds: what is found on one set of pictures is checked on another."""
+"""First seeds of the pictures for the search and for the final check."""
 _SCALES = (1.0, 1.5, 2.5, 4.0)
 _STEPS = (5, 6, 8, 10, 12, 15, 20, 25)
 _SOLVERS = ("ab2", "dpmpp-2m")

@@ -1,13 +1,13 @@
-"""How time and memory grow: over the expert's size, the batch, and the number of experts.
+"""Time and memory by expert size, batch, and number of experts.
 
     python -m benchmarks.scaling [--quick] [--models FOLDER] [--out FILE] [--device cuda]
 
-size      a sampling step (top-2 of two experts, both in memory) and a training step, over the presets
-batch     the same over the number of rows
-experts   a top-2 sampling step over K = 1 to 64, two experts in memory (see scaling_experts.py), and its peak memory
+size      a sampling step (top-2 of two experts, both in memory) and a training step, for each preset
+batch     the same by number of rows
+experts   a top-2 sampling step for K = 1 to 64, two experts in memory (see scaling_experts.py), and its peak memory
 
 Each row of size and batch is a fresh process, so that its peak memory is its own; times of the experts part are
-interleaved in one process, and only their ratios mean something on a machine that does other things too.
+interleaved in one process, and only their ratios are meaningful on a machine with other load.
 Writes benchmarks/results/scaling.json and scaling.png beside it.
 """
 
@@ -32,7 +32,7 @@ from paris.experts.models.presets import model_preset
 
 
 class Plan(NamedTuple):
-    """How much is measured."""
+    """Sizes and repetitions of the measurement."""
 
     presets: list[str]
     small: str

@@ -1,13 +1,13 @@
-"""One sampling step over the number of experts K: K = 1 to 64, top-2, the same pictures, interleaved in one process.
+"""One sampling step by number of experts K: K = 1 to 64, top-2, the same pictures, interleaved in one process.
 
-Three ways of holding the experts, so that what grows can be told from what does not:
+Three ways of storing the experts, to separate computing from loading:
 
-"resident"   two are in memory, the others on disk: what is used
-"shared"     all are in memory (two sets of weights under K numbers): the same computing without the fetching
-"one by one" two are in memory, and the pictures are made one after the other: a picture's own two experts stay
+"resident"   two are in memory, the others on disk: the normal case
+"shared"     all are in memory (two sets of weights for K experts): the same computation without loading
+"one by one" two are in memory, and pictures are drawn one at a time, so that their two experts stay in memory
 
-With B pictures and top-2 up to min(K, 2 B) experts run at each step, each on the rows that chose it: the work is the
-same for every K from 2 on, in more and smaller pieces until K reaches 2 B, and in the same pieces from there on.
+With B pictures and top-2 up to min(K, 2 B) experts run at each step, each on the rows that are
+routed to it. The work is equal for every K from 2 on, in more and smaller pieces until K reaches 2 B.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TIME = 0.5
 
 
 class _Case:
-    """One K, one way of holding the experts."""
+    """One K and one way of storing the experts."""
 
     def __init__(self, models: Path, preset: str, num_experts: int, way: str, num_pictures: int, device: str) -> None:
         layout = made_layout(preset, num_experts)
@@ -60,7 +60,7 @@ class _Case:
         self.hidden: list[float] = []
 
     def step(self) -> None:
-        """The field at all pictures, or at the one, timed."""
+        """Time the field at all pictures, or at one."""
         before = self._bank.stats if self._bank else None
         begun = time.perf_counter()
         self._field.at(self._x[self._rows], _TIME).velocity.sum().item()
@@ -72,7 +72,7 @@ class _Case:
             self.hidden.append(max(0.0, 1 - (now.waited_s - before.waited_s) / fetch_s) if fetch_s else 1.0)
 
     def row(self, reference: list[float]) -> dict[str, Any]:
-        """The figures; the first round, which projects the text and fills the slots, is left out."""
+        """The figures, without the first round, which projects the text and fills the slots."""
         ratios = [mine / other for mine, other in zip(self.seconds[1:], reference[1:], strict=True)]
         return {
             "experts": self.num_experts,
@@ -101,13 +101,13 @@ def over_experts(
     """Time one step for each number of experts, in turn, several rounds.
 
     Args:
-        models: Where models with random weights are made; those that are there are used.
-        preset: Of the experts.
-        counts: Numbers of experts K; 2 is among them, to which the others are compared.
+        models: Folder of the models with random weights; existing ones are reused.
+        preset: Preset of the experts.
+        counts: Numbers of experts K; must include 2, the reference.
         num_pictures: B.
-        rounds: Rounds that count, after one that does not.
+        rounds: Measured rounds, after one warm-up round.
         device: Where to compute.
-        say: Told which round it is.
+        say: Called with the progress.
 
     Returns:
         One row a number of experts and way.

@@ -1,4 +1,4 @@
-"""The picture of benchmarks/scaling.py: four panels, over size, batch and number of experts."""
+"""Plots of benchmarks/scaling.py: four panels, by size, batch and number of experts."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _WAYS = {"resident": "2 in memory, the others on disk", "shared": "all in memory
 
 
 def draw(rows: dict[str, Rows], preset: str, path: Path) -> Path:
-    """Draw what was measured.
+    """Plot a result.
 
     Args:
         rows: From `scaling.measure`.
         preset: Of the batch and experts parts.
-        path: The PNG to make or replace.
+        path: The PNG to write.
 
     Returns:
         The same path.

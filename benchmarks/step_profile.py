@@ -1,4 +1,4 @@
-"""What takes the time of a training step: torch's profiler, summed up by kind of work."""
+"""Time of a training step by kind of work, from torch's profiler."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _POINTWISE = (
 def profiled(forward_backward: Callable[[], object], apply: Callable[[], object], device: str) -> dict[str, float]:
     """Shares of one step by kind of work, which add up to 1.
 
-    matmul: products with weights; attention: scores, softmax and mixing; pointwise: element by element, norms, sums and
-    copies, compiled or not; optimizer: clipping, AdamW and the average; other: the rest, most of it Python.
+    matmul: products with weights; attention: scores, softmax, weighted sums; pointwise: elementwise operations, norms,
+    sums and copies, compiled or not; optimizer: clipping, AdamW and EMA; other: the rest, mostly Python.
 
     Args:
-        forward_backward: The first part of a step.
-        apply: The second.
-        device: Where the step computes: a GPU's own times are taken there.
+        forward_backward: First part of a step.
+        apply: Second part.
+        device: Device of the step; on a GPU its own times are used.
     """
     microseconds = dict.fromkeys(KINDS, 0.0)
     for name, time_us in _times(forward_backward, device).items():
@@ -38,10 +38,10 @@ def profiled(forward_backward: Callable[[], object], apply: Callable[[], object]
 
 
 def kind_of(name: str) -> str:
-    """Which kind of work an operation or kernel is.
+    """Kind of work of an operation or kernel.
 
     Args:
-        name: As the profiler calls it.
+        name: The profiler's name.
     """
     # Attention first: a GPU's attention kernels have "gemm" in their names too.
     for kind, words in (("attention", _ATTENTION), ("matmul", _MATMUL), ("pointwise", _POINTWISE)):
@@ -51,7 +51,7 @@ def kind_of(name: str) -> str:
 
 
 def _times(work: Callable[[], object], device: str) -> dict[str, float]:
-    """Name to microseconds spent in the operation itself."""
+    """Name to microseconds of the operation itself."""
     is_gpu = device != "cpu"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if is_gpu else [])]
     with profile(activities=activities, acc_events=True) as recorded:

@@ -20,10 +20,10 @@ _HEADLINE_END = "<!-- end of headline figures -->\n"
 
 
 def training_table(result: dict[str, Any]) -> str:
-    """One training step, ours beside the plain implementation.
+    """Table of one training step, compared with the plain implementation.
 
     Args:
-        result: What `benchmarks.train_step` wrote.
+        result: The result of `benchmarks.train_step`.
 
     Returns:
         Markdown.
@@ -53,10 +53,10 @@ def training_table(result: dict[str, Any]) -> str:
 
 
 def sampling_table(result: dict[str, Any]) -> str:
-    """Eight prompts, ours beside the plain loop and beside 50 Euler steps.
+    """Table of eight prompts, compared with the plain loop and with 50 Euler steps.
 
     Args:
-        result: What `benchmarks.sample` wrote, all three parts of it.
+        result: The result of `benchmarks.sample` with all three parts.
 
     Returns:
         Markdown.
@@ -87,10 +87,10 @@ def sampling_table(result: dict[str, Any]) -> str:
 
 
 def scaling_table(result: dict[str, Any]) -> str:
-    """Cost of a top-2 step over the number of experts.
+    """Table of a top-2 step's cost by number of experts.
 
     Args:
-        result: What `benchmarks.scaling` wrote.
+        result: The result of `benchmarks.scaling`.
 
     Returns:
         Markdown.
@@ -118,10 +118,10 @@ def scaling_table(result: dict[str, Any]) -> str:
 
 
 def fetch_table(result: dict[str, Any]) -> str:
-    """What the Hub sends for volunteers of one cluster.
+    """Table of the Hub's traffic for volunteers of one cluster.
 
     Args:
-        result: What `benchmarks.fetch` wrote.
+        result: The result of `benchmarks.fetch`.
 
     Returns:
         Markdown.
@@ -145,7 +145,7 @@ def fetch_table(result: dict[str, Any]) -> str:
 
 
 def headline_table(results: dict[str, dict[str, Any]]) -> str:
-    """The figures that matter most, each with its command.
+    """The headline figures, each with its command.
 
     Args:
         results: By name: demo, quality, train_step, sample.

@@ -1,7 +1,7 @@
-"""What a tick costs that takes in new wants, and saving what it changed: `python -m benchmarks.tick`.
+"""Cost of a tick with new wants, and of saving its changes: `python -m benchmarks.tick`.
 
-Processor time of `tick` and of `Store.save` over the number of wants, each from a volunteer not seen before; the least
-of five. Both should grow as the number does. Writes benchmarks/results/tick.json.
+Processor time of `tick` and of `Store.save` by number of wants, each from a new volunteer; the least of five. Both
+should grow linearly. Writes benchmarks/results/tick.json.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _row(count: int) -> dict[str, float]:
 
 
 def _wants(count: int) -> list[Envelope[Want]]:
-    """Envelopes of as many volunteers; sealed once, for a tick takes no look at the signature."""
+    """Envelopes of this many volunteers; sealed once, because a tick does not check signatures."""
     want = Want(name="v", device="cpu", memory_bytes=1, disk_bytes=1, state="waiting", node_version="0.1.0")
     one = seal(want, Identity.generate(), run_id="r", sequence=1, issued_at=_NOW, expires_at=_NOW + 60)
     return [replace(one, signer=f"{number:064x}") for number in range(count)]

@@ -1,10 +1,10 @@
-"""What the token ids beside captions cost and save.
+"""Cost and saving of storing token ids with captions.
 
     python -m benchmarks.token_ids [--rows 4096] [--out FILE]
 
-Captions of some twenty tokens, made of the names of emoji; the tokenizer and encoder of MiniLM (in the development
-extra) on one thread. Bytes a row are those of a Parquet file of captions with and without the column of ids, as shards
-have it. Writes benchmarks/results/token_ids.json.
+Captions of about twenty tokens are made from names of emoji; MiniLM's tokenizer and encoder (in the development
+extra) run on one thread. Bytes a row are those of a Parquet file of captions with and without the column of ids.
+Writes benchmarks/results/token_ids.json.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""One training step of DiT-B/2 at 32x32x4 latents, ours against the plain implementation.
+"""One training step of DiT-B/2 at 32x32x4 latents, compared with the plain implementation.
 
 python -m benchmarks.train_step                     writes benchmarks/results/train_step.json and prints a table
 python -m benchmarks.train_step --compile           ours compiled
 python -m benchmarks.train_step --device cuda --precision bfloat16 --batch 64 --compile
-python -m benchmarks.train_step --quick             a small model, in seconds; nothing is written unless --out is given
+python -m benchmarks.train_step --quick             a small model, in seconds; writes only to --out
 
-Both steps run in one process, in turns, and between them a large product of the same process's own library, which is
-taken as the machine's peak: `torch.mm` of two square float32 matrices into a third, the better of two. So what else the
-machine does meets all of them alike: figures are medians over rounds, the ratio is the median of ratios of neighbours.
+Both steps run in turn in one process, and between them a large matrix product, which is taken as the machine's peak:
+`torch.mm` of two square matrices, the better of two. So other load on the machine affects all of them equally. Figures
+are medians over rounds; the ratio is the median of the ratios of adjacent steps.
 Memory is that of a fresh process for each.
 """
 
@@ -43,7 +43,7 @@ class Clock:
     """Wall time of work on a device.
 
     Args:
-        device: A GPU is waited for before and after.
+        device: A GPU is synchronised before and after.
     """
 
     device: str
@@ -66,7 +66,7 @@ class Peak:
 
     Args:
         clock: Times it.
-        precision: What it computes in: as the steps do.
+        precision: That of the steps.
     """
 
     def __init__(self, clock: Clock, precision: str) -> None:
@@ -82,11 +82,11 @@ class Peak:
 
 
 def measure(case: Case, rounds: int) -> dict[str, Any]:
-    """Time both, in turns.
+    """Time both in turn.
 
     Args:
-        case: What.
-        rounds: How many turns each gets; the first steps, where compiling happens, come before and do not count.
+        case: The step to measure.
+        rounds: Number of turns; warm-up steps, which include compilation, do not count.
 
     Returns:
         The figures, by name.
@@ -129,7 +129,7 @@ def _figures(
 
 
 def memory_of(kind: str, case: Case, threads: int) -> int:
-    """Peak bytes of a process that does nothing but such steps; of a GPU's memory where it computes there."""
+    """Peak memory of a process that only runs such steps; on a GPU, peak GPU memory."""
     make_deterministic(torch.device(case.device), threads)
     if kind == "ours" and case.device == "cpu":
         keep_freed_memory()

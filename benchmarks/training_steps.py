@@ -1,6 +1,6 @@
 """One training step, ours and the plain one, on the same weights and the same batch.
 
-A step is what happens between two batches: forward, loss, backward, clipping, AdamW, moving average.
+A step includes forward, loss, backward, clipping, AdamW, moving average.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _SMALL = 0.02
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured.
+    """The step to measure.
 
     Args:
         model: The expert's shape.
         batch_size: Rows of a step.
-        caption_tokens: Text tokens that count in each row; the rest is padding.
+        caption_tokens: Text tokens of each row; the rest is padding.
         precision: "float32" or "bfloat16", by autocast in both implementations.
         device: "cpu", "cuda".
-        compile: Ours compiled, as `MachineSettings` says.
-        checkpointing: Ours computing its layers twice.
+        compile: Whether ours is compiled, as in `MachineSettings`.
+        checkpointing: Whether ours uses activation checkpointing.
     """
 
     model: ModelConfig
@@ -71,14 +71,14 @@ class Case:
 
 @dataclass
 class Ours:
-    """Our step: the trainer's own, in its two halves."""
+    """Our step, the trainer's own code, in two parts."""
 
     step: TrainStep
     batch: Batch
 
     @classmethod
     def of(cls, case: Case) -> Ours:
-        """Built as `ExpertTraining` builds it."""
+        """Build it as `ExpertTraining` does."""
         device = torch.device(case.device)
         # As the plain training has it: no weight decay, clipping at 1, a constant rate.
         training = TrainingConfig.from_settings(
@@ -91,15 +91,15 @@ class Ours:
 
     @property
     def model(self) -> nn.Module:
-        """What is trained."""
+        """The trained model."""
         return self.step.state.model
 
     def forward_backward(self) -> Tensor:
-        """Leave gradients; the loss `[]`."""
+        """Compute gradients; returns the loss `[]`."""
         return self.step.backward([self.batch])
 
     def apply(self) -> None:
-        """Clip, AdamW, average."""
+        """Clip gradients, update weights and EMA."""
         self.step.update()
 
 
@@ -120,17 +120,17 @@ class Plain:
 
     @property
     def model(self) -> nn.Module:
-        """What is trained."""
+        """The trained model."""
         return self.training.model
 
     def forward_backward(self) -> Tensor:
-        """Leave gradients; the loss `[]`."""
+        """Compute gradients; returns the loss `[]`."""
         is_mixed = self.precision == "bfloat16"
         with torch.autocast(self.batch.x0.device.type, torch.bfloat16, enabled=is_mixed):
             return self.training.forward_backward(self.batch)
 
     def apply(self) -> None:
-        """Clip, AdamW, average."""
+        """Clip gradients, update weights and EMA."""
         self.training.apply()
 
 
