@@ -68,7 +68,7 @@ class Volunteer:
         self._pipe("stdin").flush()
 
     def line(self) -> dict[str, Any]:
-        """What it says next."""
+        """The next line of its output."""
         text = self._pipe("stdout").readline()
         if not text:
             raise RuntimeError(f"a volunteer ended: {self._log.read_text('utf-8')[-2000:]}")

@@ -38,7 +38,7 @@ class Peak(NamedTuple):
 
     @property
     def added(self) -> int:
-        """What the call itself took at its peak: models, activations and whatever the libraries allocate for them."""
+        """Peak memory of the call: models, activations, and allocations of libraries."""
         return self.rss - self.before
 
 
@@ -74,7 +74,7 @@ def _watch(pid: int, ended: threading.Event, samples: list[int]) -> None:
         while not ended.wait(_SAMPLED_EVERY_S):
             samples.append(getattr(process.memory_full_info(), "pss", 0))
     except psutil.Error:
-        return  # the process has ended before the event that says so
+        return  # the process ended before the stop event was set
 
 
 def _peak_rss() -> int:

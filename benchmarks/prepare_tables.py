@@ -64,7 +64,7 @@ def latents_table(result: dict[str, Any]) -> str:
 
 
 def write_guide() -> str:
-    """Replace what stands between the marks in the organisers' guide; returns it."""
+    """Replace the tables in the organisers' guide; returns the tables."""
     made = (("prepare", prepare_table), ("latents", latents_table))
     tables = "\n".join(table(json.loads((RESULTS / f"{name}.json").read_text("utf-8"))) for name, table in made)
     replace_between(_GUIDE, _BEGIN, tables, _END)

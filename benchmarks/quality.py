@@ -113,7 +113,7 @@ def main() -> int:
         for seed in plan.seeds:
             for dataset in plan.datasets:
                 rows.append(measure_folder(given.work, plan, dataset, seed, given.jobs))
-                # After each: hours of work are then not lost to whatever ends the next.
+                # After each, so that an interruption loses little work.
                 sampling = {"steps": NUM_STEPS, "solver": SOLVER}
                 print(write_result("quality", rows, seeds=plan.seeds, out=out, sampling=sampling), flush=True)
     except ExpertError as error:

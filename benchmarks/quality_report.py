@@ -176,7 +176,7 @@ def calibration_table(folders: Iterable[dict[str, Any]]) -> str:
 
 
 def main() -> int:
-    """Replace what stands between the marks, and draw."""
+    """Replace the figures between the marks, and draw the plots."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--result", type=Path, default=RESULTS / "quality.json")
     parser.add_argument("--docs", type=Path, default=_DOCS / "quality.md")

@@ -36,16 +36,16 @@ _PARTS = ("equal", "quality", "memory")
 
 
 def quality(folder: Path, model: RandomModel, num_pictures: int) -> dict[str, Any]:
-    """The cheapest equal way, how it was judged, and its time at full size.
+    """The cheapest settings of equal quality, their distances, and their time at full size.
 
-    The reference is 50 Euler steps of top-2, once at the guidance scale that is best for the small model, where a
-    distance says most about sampling, and once at 7.5, where the pictures of a model this small are overdrawn. The
-    search is for the first; what it finds is then asked to equal the second too.
+    The reference is 50 Euler steps of top-2 at two guidance scales: the small model's best, where the distance is most
+    sensitive to sampling, and 7.5, which is too strong for so small a model. The search uses the first; the result is
+    then compared at the second as well.
 
     Args:
-        folder: Of `benchmarks.small.train`.
+        folder: Output of `benchmarks.small.train`.
         model: The large model.
-        num_pictures: That each distance is taken of.
+        num_pictures: Pictures per distance.
     """
     from benchmarks.sample_quality import ALLOWED, REFERENCE
     from benchmarks.sample_replay import race, traced

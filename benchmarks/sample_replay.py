@@ -27,7 +27,7 @@ from paris.experts.sampling.trace import RoutingTrace, TraceRecorder
 
 
 class ReplayedRouter:
-    """Computes as a router does, and says what another one said.
+    """Computes like a router, but returns another router's output.
 
     Args:
         router: Gives its time.
@@ -61,7 +61,7 @@ def race(model: RandomModel, traces: dict[str, tuple[SamplingSettings, RoutingTr
 
     Args:
         model: The large one, with as many prompts as there are pictures in the traces.
-        traces: By name: how to sample, and what the small model's router said. Solvers of one evaluation a step.
+        traces: By name: the settings, and the small model's routing. Solvers must evaluate once a step.
     """
     runs = {name: _large_run(model, *of) for name, of in traces.items()}
     seconds, done = dict.fromkeys(traces, 0.0), dict.fromkeys(traces, 0)

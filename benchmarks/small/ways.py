@@ -1,15 +1,15 @@
-"""Ways of sampling an arm, and what each costs and is worth.
+"""Sampling methods of an arm, with their cost and quality.
 
-"alone"         the monolith: nothing to route
-"top1" ...      as the papers route: by the router of noisy pictures, at every step
-"top1+prompt"   the same, with what the prompt says joined by Bayes' rule
-"ancestral"     one expert a picture from p(k | prompt), kept
-"ancestral<0.5" the same, decided again by picture and prompt below flow time 0.5
-"top2+prompt~2" the posterior at temperature 2: flatter than the routers say; below 1, sharper
-"top2+prompt~c" at the temperature that calibrates the posterior, another in each tenth of flow time
-"top2+prompt/5" the router asked at every fifth step alone
-"ancestral!2"   guided away from what all experts would draw, which is asked at every second step
-"prior"         as ancestral, without a prompt: one expert from p(k), kept
+"alone"         the monolith, without routing
+"top1" ...      as in the papers: by the router of noisy pictures, at every step
+"top1+prompt"   the same, combined with the prompt router by Bayes' rule
+"ancestral"     one expert per picture, drawn from p(k | prompt) and kept
+"ancestral<0.5" the same, but drawn again by picture and prompt below flow time 0.5
+"top2+prompt~2" the posterior at temperature 2, which flattens it; below 1 sharpens it
+"top2+prompt~c" the posterior at the temperatures that calibrate it, one for each tenth of flow time
+"top2+prompt/5" the router is evaluated only at every fifth step
+"ancestral!2"   guided relative to the unconditional prediction of all experts, evaluated at every second step
+"prior"         as ancestral without a prompt: one expert, drawn from p(k) and kept
 "oracle"        the expert of the cluster that the prompt's own held-out picture belongs to
 """
 
@@ -80,7 +80,7 @@ class Way(NamedTuple):
     name: str
     routing: Routing
     asks_prompt: bool = True
-    """What the prompt says of the experts counts."""
+    """Whether the prompt router is used."""
     is_oracle: bool = False
     is_calibrated: bool = False
     """The posterior of picture and prompt at the temperatures of `calibration.py`."""
