@@ -9,9 +9,11 @@ _FETCHING = "tests/node/fetching/test_"
 PLAN: dict[str, tuple[str, ...]] = {
     "protocol/canonical.py": (f"{_PROTOCOL}protocol_canonical.py",),
     "protocol/envelope.py": (f"{_PROTOCOL}protocol_envelope.py", f"{_PROTOCOL}protocol_golden.py"),
+    "protocol/fields.py": (f"{_PROTOCOL}protocol_envelope.py", f"{_PROTOCOL}protocol_golden.py"),
     "protocol/keys.py": (f"{_PROTOCOL}protocol_keys.py",),
     "protocol/leases.py": (f"{_PROTOCOL}protocol_leases.py",),
     "protocol/manifest.py": (f"{_PROTOCOL}protocol_keys.py",),
+    "protocol/record_rules.py": (f"{_PROTOCOL}protocol_envelope.py", f"{_PROTOCOL}protocol_golden.py"),
     "protocol/records.py": (f"{_PROTOCOL}protocol_envelope.py", f"{_PROTOCOL}protocol_golden.py"),
     "protocol/runid.py": (f"{_PROTOCOL}protocol_keys.py", f"{_PROTOCOL}protocol_signing.py"),
     "protocol/sealer.py": (f"{_PROTOCOL}sealer.py",),
