@@ -80,6 +80,24 @@ def test_the_architecture_gives_the_reason_of_every_dependency_and_of_no_other()
     assert set(re.findall(r"^\| `([a-z0-9_-]+)` \|", table, re.MULTILINE)) == names
 
 
+def test_the_architecture_shows_the_layers_that_the_linter_checks():
+    picture = next(block.text for block in blocks(ROOT / "docs" / "architecture.md") if " > " in block.text)
+    shown = [line.split(None, 1) for line in re.sub(r"\n +> ", " > ", picture).strip().splitlines()]
+    assert {name: layers.split(" > ") for name, layers in shown} == linted_layers()
+
+
+def linted_layers() -> dict[str, list[str]]:
+    """Folder to its layers, as in pyproject.toml, names of modules without their package."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    found = {}
+    for contract in contracts:
+        if contract["type"] == "layers":
+            package = contract.get("containers", [contract["layers"][0].split(" | ")[0].rpartition(".")[0]])[0]
+            folder = package.removeprefix("paris.").replace(".", "/") + "/"
+            found[folder] = [layer.replace(f"{package}.", "") for layer in contract["layers"]]
+    return found
+
+
 def test_every_toml_block_is_a_valid_setting():
     """Blocks with [data] belong into run.toml, those without any table into a volunteer's config.toml."""
     tables = [tomllib.loads(block.text) for path in DOCUMENTS for block in blocks(path) if block.language == "toml"]
