@@ -146,13 +146,15 @@ class RunNode:
                 _log.exception("Refreshing the DHT's routing table failed.")
 
 
-async def start_node(options: PeerOptions, judge: RecordJudge) -> RunNode:
+async def start_node(options: PeerOptions) -> RunNode:
     """Start a peer and join the swarm.
 
     Raises:
         PortTakenError, IdentityError, AddressError, DaemonError: As `start_daemon`.
         NoPeersError, ClockError, UnreachableError: As `RunNode.join`. After any error nothing is left running.
     """
+    logging.getLogger("hivemind").setLevel(logging.WARNING)
+    judge = RecordJudge(options.run_id, options.coordinator)
     daemon = await start_daemon(options)
     try:
         node = RunNode(options, judge, daemon, await _open_dht(options, judge, daemon))

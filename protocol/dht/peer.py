@@ -25,7 +25,6 @@ from paris.protocol.keys import dht_key, part_of, subkey_of
 from paris.protocol.records import Payload
 from paris.protocol.runid import require_run_id
 from paris.protocol.shard_request import ShardServer
-from paris.protocol.validator import RecordJudge
 
 if TYPE_CHECKING:
     from paris.protocol.dht.node import RunNode
@@ -75,8 +74,8 @@ class Peer:
 
         Raises:
             RecordError: `run_id` is not a run id.
-            PortTakenError, IdentityError, AddressError, DaemonError, NoPeersError, ClockError, UnreachableError: See
-                `errors.py`. Nothing is left running.
+            PortTakenError, IdentityError, AddressError, DaemonError, NoPeersError, ClockError, UnreachableError: Nothing
+                is left running.
         """
         require_run_id(run_id)
         options = PeerOptions(
@@ -248,6 +247,5 @@ async def _start(options: PeerOptions) -> tuple[RunNode, list[str]]:
     # Imported here because hivemind imports torch, which takes seconds.
     from paris.protocol.dht.node import start_node
 
-    logging.getLogger("hivemind").setLevel(logging.WARNING)
-    node = await start_node(options, RecordJudge(options.run_id, options.coordinator))
+    node = await start_node(options)
     return node, await node.addresses()
