@@ -74,8 +74,8 @@ class Peer:
 
         Raises:
             RecordError: `run_id` is not a run id.
-            PortTakenError, IdentityError, AddressError, DaemonError, NoPeersError, ClockError, UnreachableError: Nothing
-                is left running.
+            PortTakenError, IdentityError, AddressError, DaemonError, NoPeersError, ClockError, UnreachableError: The
+                start failed; nothing is left running.
         """
         require_run_id(run_id)
         options = PeerOptions(
@@ -135,7 +135,7 @@ class Peer:
         Args:
             envelopes: Sealed records of this run.
             num_buckets: The run's bucket count (`RunSpec.num_buckets`).
-            timeout_s: Limit for all records together.
+            timeout_s: Limit for all records.
 
         Returns:
             For each record, whether other peers are known to hold exactly it (in a swarm of one, whether this peer

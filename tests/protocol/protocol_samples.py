@@ -1,4 +1,4 @@
-"""Fixed keys, fixed times and one sample payload a record kind, shared by the tests of this folder."""
+"""Fixed keys, fixed times and a sample payload for each record kind."""
 
 import hashlib
 from pathlib import Path
@@ -32,7 +32,7 @@ LIFE_S = 600.0
 
 
 def fixed_identity(name: str) -> Identity:
-    """The same key for the same name, always."""
+    """The same key for the same name."""
     return Identity(Ed25519PrivateKey.from_private_bytes(hashlib.sha256(name.encode()).digest()))
 
 
@@ -43,7 +43,7 @@ RUN_ID = make_run_id("cabins", COORDINATOR.public_key)
 
 
 def hex_of(name: str, digits: int = 64) -> str:
-    """Some hex digits that stand for a hash."""
+    """Hex digits in place of a hash."""
     return hashlib.sha256(name.encode()).hexdigest()[:digits]
 
 
@@ -189,7 +189,7 @@ def sealed(
 
 
 def signed_bytes(body: dict, identity: Identity) -> bytes:
-    """Sign any body at all, also one that `seal` would never make. Written out apart from `seal`."""
+    """Sign any body, including ones that `seal` would never make. Independent of `seal`."""
     signature = identity.sign(b"paris-record-v1\n" + canonical_bytes(body))
     return canonical_bytes({**body, "signature": signature})
 
@@ -210,6 +210,6 @@ def body_of(envelope: Envelope, **changes: object) -> dict:
 
 
 def golden_bytes(name: str) -> bytes:
-    """A golden record; the file has a newline more, for editors."""
+    """A golden record, without the newline at the end of the file."""
     data = (GOLDEN / f"{name}.json").read_bytes()
     return data.removesuffix(b"\n")

@@ -1,4 +1,4 @@
-"""Real peers for the tests of this folder: honest ones, a lawless one, and ones in child processes."""
+"""Real peers for tests: honest ones, a rogue one, and ones in child processes."""
 
 import os
 import select
@@ -25,7 +25,7 @@ def start_peer(**options):
 
 
 def sealed_now(payload, identity=None, *, sequence=None, life_s=120.0):
-    """A record that is alive by the real clock, newer than those before it if no sequence is given."""
+    """A record valid by the real clock; by default with a higher sequence than earlier ones."""
     number = time.time_ns() // 1000 if sequence is None else sequence
     return sealed(payload, identity, sequence=number, issued_at=time.time(), life_s=life_s)
 
@@ -37,7 +37,7 @@ def place_of(envelope, num_buckets=1):
 
 
 def held_by(peer, envelope):
-    """The bytes that a peer's own storage holds in the place of a record; None for nothing."""
+    """The bytes in a peer's own storage at the place of a record, or None."""
 
     async def look():
         key, subkey = place_of(envelope)
@@ -49,7 +49,7 @@ def held_by(peer, envelope):
 
 
 def eventually(condition, *, timeout_s=20.0):
-    """Wait until a condition holds; its last value."""
+    """Wait until a condition is true; returns its last value."""
     deadline = time.monotonic() + timeout_s
     while True:
         value = condition()
@@ -59,7 +59,7 @@ def eventually(condition, *, timeout_s=20.0):
 
 
 class Rogue:
-    """A plain hivemind peer without any validator: it stores, sends and serves whatever it likes."""
+    """A plain hivemind peer without a validator: it stores, sends and serves anything."""
 
     def __init__(self, initial_peers):
         self._thread = LoopThread("rogue")
@@ -74,11 +74,11 @@ class Rogue:
         return [str(address) for address in self._run(self.p2p.get_visible_maddrs())]
 
     def store(self, key, value, expiration_time, subkey=None):
-        """hivemind's own store, to whom it may concern."""
+        """hivemind's own store, on any peers."""
         return self._run(self.node.store(key, value, expiration_time, subkey=subkey))
 
     def keep(self, key, value, expiration_time, subkey=None):
-        """Put something into its own storage only."""
+        """Store in its own storage only."""
 
         async def put():
             return self.node.protocol.storage.store(DHTID.generate(source=key), value, expiration_time, subkey=subkey)
@@ -86,7 +86,7 @@ class Rogue:
         return self._run(put())
 
     def send(self, peer, key, value, expiration_time, subkey=None):
-        """One store request, straight to one peer; its answer."""
+        """Send one store request to one peer; returns its answer."""
         return self._run(
             self.node.protocol.call_store(
                 PeerID.from_base58(peer.peer_id),
@@ -103,7 +103,7 @@ class Rogue:
 
 
 def daemons_of(pid=None):
-    """Command lines of the p2pd processes that a process has started, by pid; zombies left out."""
+    """Command lines of a process's p2pd children by pid, without zombies."""
     found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -118,7 +118,7 @@ def daemons_of(pid=None):
 
 
 def is_running(pid):
-    """Whether a process is alive, a zombie not being."""
+    """Whether a process is alive and not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except OSError:
@@ -126,7 +126,7 @@ def is_running(pid):
 
 
 class Child:
-    """A Python child process that holds a peer; it prints lines, and ends when its input closes.
+    """A Python child process with a peer; prints lines, and ends when its input closes.
 
     Args:
         script: Python source; `peer` is a peer started with `options`, `say` prints a line at once.
@@ -159,7 +159,7 @@ peer = Peer.start(run_id={RUN_ID!r}, coordinator={COORDINATOR.public_key!r}, **{
         return self.process.stdout.readline().strip()
 
     def end(self):
-        """End it, if it has not ended, and return what it said on standard error."""
+        """End it if it still runs, and return its standard error."""
         if self.process.poll() is None:
             self.process.kill()
         return self.process.communicate(timeout=30)[1]

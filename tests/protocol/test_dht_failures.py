@@ -1,4 +1,4 @@
-"""What happens when peers, daemons, ports, identities and clocks fail. Every failure here is a real one."""
+"""Failures of peers, daemons, ports, identities and clocks; all of them real."""
 
 import os
 import signal

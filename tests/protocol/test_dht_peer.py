@@ -1,4 +1,4 @@
-"""Three full peers and a client on loopback, and a peer that keeps no law."""
+"""Three full peers and a client on loopback, and a rogue peer."""
 
 import math
 import time

@@ -127,7 +127,7 @@ writes = st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 50), st.integ
 
 @given(writes)
 def test_it_always_shows_the_latest_living_write_of_each_subkey(steps):
-    """Against a model: a plain list of all writes, of which the earliest with the latest expiry counts."""
+    """Compared with a model: of a list of all writes, the earliest with the latest expiry is kept."""
     clock = Clock()
     storage = RecordStorage(clock)
     history = []

@@ -1,4 +1,4 @@
-"""Log lines: short on stderr, whole in a bounded file, and never in the way of the work."""
+"""Log lines: short on stderr, complete in a bounded file; logging never stops the program."""
 
 from __future__ import annotations
 

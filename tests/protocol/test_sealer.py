@@ -1,4 +1,4 @@
-"""One sealer a party: sequences only grow, whatever the clock does."""
+"""Sequences of a sealer only grow, regardless of the clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions for shards, as they stand on the wire."""
+"""Shard requests on the wire."""
 
 import json
 

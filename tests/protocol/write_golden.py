@@ -1,7 +1,7 @@
-"""Writes the golden records and the samples in docs/protocol.md anew.
+"""Rewrites the golden records and the samples in docs/protocol.md.
 
 Run it (`python tests/protocol/write_golden.py`) only after a deliberate change of the wire format, and raise
-PROTOCOL_VERSION with it if an older peer would misread the change.
+PROTOCOL_VERSION if an older peer would misread the change.
 """
 
 import json
@@ -24,7 +24,7 @@ def golden_records() -> dict[str, bytes]:
 
 
 def samples_in_doc(text: str) -> dict[str, object]:
-    """The samples that a text shows, by name, as JSON values."""
+    """The samples in a text by name, as JSON values."""
     return {
         match["name"]: json.loads(match[0].split("```json\n", 1)[1].rsplit("```", 1)[0])
         for match in _SAMPLE.finditer(text)
