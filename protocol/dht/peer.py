@@ -5,8 +5,7 @@
     peer.read("lease")                       # checked envelopes, possibly none
     peer.stop()
 
-Errors while starting are typed exceptions. Later network failures give False or an empty list, because a missing answer
-proves nothing.
+Errors while starting are typed exceptions. Later network failures give False or an empty list, not an exception.
 """
 
 from __future__ import annotations
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from paris.protocol.dht.shards import ShardStream
 
 _log = logging.getLogger(__name__)
-_LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
 _STOP_TIMEOUT_S = 10.0
 T = TypeVar("T")
 Place = tuple[str, int | None]
@@ -53,7 +51,7 @@ class Peer:
         *,
         run_id: str,
         coordinator: str | None,
-        listen: Sequence[str] = _LOOPBACK,
+        listen: Sequence[str] = ("/ip4/127.0.0.1/tcp/0",),
         initial_peers: Sequence[str] = (),
         client_mode: bool = False,
         identity_path: Path | None = None,
