@@ -96,7 +96,7 @@ class Swarm:
         peer = self._peer
         return [] if peer is None else list(peer.read(kind, part))
 
-    def request_shard(self, address: str, question: bytes, *, timeout_s: float) -> ShardStream:
+    def request_shard(self, address: str, request: bytes, *, timeout_s: float) -> ShardStream:
         """Send a request to another peer; see `Peer.request_shard`.
 
         Raises:
@@ -105,7 +105,7 @@ class Swarm:
         peer = self._peer
         if peer is None:
             raise PeerError("The run's peers are out of reach.")
-        return peer.request_shard(address, question, timeout_s=timeout_s)
+        return peer.request_shard(address, request, timeout_s=timeout_s)
 
     def traffic(self) -> Traffic:
         """Control-plane traffic since the start."""

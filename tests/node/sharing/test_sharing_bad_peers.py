@@ -149,7 +149,7 @@ def test_a_peer_that_gives_no_answer_costs_its_time_limit_once(world, said):
 def test_who_asks_by_halves_holds_no_place_for_longer_than_a_question_may_take(world, monkeypatch):
     """As many streams as there are places, none of which ever finishes its question."""
     monkeypatch.setattr(shards, "_MAX_STREAMS", 3)
-    monkeypatch.setattr(shards, "_QUESTION_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(shards, "_REQUEST_TIMEOUT_S", 1.0)
     first, second = world.volunteer(), world.volunteer(listens=False)
     first.fetch_all()
     peer, address = second.swarm._peer, first.swarm._peer.addresses[0]
