@@ -104,7 +104,7 @@ def measure(folder: Path, hub: DataHub, volunteers: int, listening: int, sharing
             volunteer.line()
         for volunteer in crew:
             volunteer.begin()
-        told = [volunteer.line() for volunteer in crew]
+        figures = [volunteer.line() for volunteer in crew]
     finally:
         for volunteer in crew:
             volunteer.end()
@@ -115,8 +115,8 @@ def measure(folder: Path, hub: DataHub, volunteers: int, listening: int, sharing
         "sharing": sharing,
         "data_bytes": hub.manifest.num_bytes,
         "hub_bytes": hub.shard_bytes() - before,
-        "peer_bytes": sum(one["bytes_from_peers"] for one in told),
-        **{name: round(max(one[name] for one in told), 2) for name in ("first_step_s", "stalled_s", "all_s")},
+        "peer_bytes": sum(one["bytes_from_peers"] for one in figures),
+        **{name: round(max(one[name] for one in figures), 2) for name in ("first_step_s", "stalled_s", "all_s")},
     }
 
 

@@ -43,7 +43,7 @@ class _Fetched:
 
 
 class _Walker:
-    """Stands for the trainer: goes through the rows of the first epoch at a pace.
+    """In place of the trainer: goes through the rows of the first epoch at a pace.
 
     Args:
         agent: Gives the run and the cache.
@@ -102,8 +102,8 @@ def main() -> int:
             walker.walk()
             work.check()
         walker.walk()
-        told = {"first_step_s": walker.first_step_s, "stalled_s": walker.stalled_s, "all_s": time.monotonic() - began}
-        print(json.dumps({**told, **view.fields}), flush=True)
+        figures = {"first_step_s": walker.first_step_s, "stalled_s": walker.stalled_s, "all_s": time.monotonic() - began}
+        print(json.dumps({**figures, **view.fields}), flush=True)
         sys.stdin.read()
         work.close()
     return 0

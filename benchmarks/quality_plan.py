@@ -220,6 +220,6 @@ def idea_questions(dataset: str, experts: int, ideas: Sequence[str] = IDEAS) -> 
     for name, count in _COUNTS.items():
         found[name] = [Question(of("semantic", count), way) for way in few if count != experts]
     found |= {kind: [Question(of(kind), way) for way in few] for kind in _KINDS}
-    # Drawn by the prompt router, an expert is the same whatever the other one sees.
+    # Drawn by the prompt router, an expert does not depend on what the other one sees.
     found["seeing"] = [Question(of("seeing"), way) for way in ("top1+prompt", "top2+prompt", "ancestral<0.5")]
     return [question for idea in ideas for question in found[idea]]

@@ -57,7 +57,7 @@ def write_result(
 
 
 def command_of(name: str) -> str:
-    """The command that runs now, each path in it as `...`: where a machine keeps its files is nobody's business.
+    """The command that runs now, each path in it as `...`: paths of this machine stay out of the results.
 
     Args:
         name: The benchmark, as in `python -m benchmarks.NAME`.

@@ -13,7 +13,7 @@
 "steps-4"           the steps are split instead of the batch: what not to do
 "uniform-4"         flow times drawn evenly, not dwelling on the middle: another weight of the noise levels
 "bad-4"             the smallest cluster's expert is another one that learned the largest cluster
-"replaced-4"        the smallest cluster's expert was trained again by somebody else; the routers are as they were
+"replaced-4"        the smallest cluster's expert was trained again by another volunteer; the routers are as they were
 "sampled-4"         the experts of semantic-4, with routers that were trained on what the experts draw
 "seeing-4"          the experts of semantic-4, with a router that sees the prompt too, instead of Bayes' rule
 "distilled-4"       the experts of semantic-4 as one model: a quarter of the batch, each row taught by its expert

@@ -45,7 +45,7 @@ class Part(Settings):
     times: Literal["uniform", "logit-normal"] | None = None
     """None: those of the settings."""
     is_again: bool = False
-    """Trained once more, by somebody else: on other batches of the same rows."""
+    """Trained once more, by another volunteer: on other batches of the same rows."""
     objective: Literal["flow", "epsilon"] = "flow"
     start: str | None = None
     """Name of the part whose weights this one starts from."""
@@ -99,7 +99,7 @@ def train_part(folder: Path, part: Part, start: Part | None = None, say: Callabl
         folder: The benchmark's folder, with its shards.
         part: What.
         start: The part whose weights it starts from, trained; where `part.start` names one.
-        say: Told a line now and then.
+        say: Called with a line of progress now and then.
     """
     if weights_of(folder, part).is_file():
         return
@@ -122,7 +122,7 @@ def run_training(
         part: What it is called.
         task: What is trained.
         shard_path: The file of shard i.
-        say: Told a line now and then.
+        say: Called with a line of progress now and then.
         options: Further ones of `ExpertTraining`.
     """
     work = folder / "work" / part.name

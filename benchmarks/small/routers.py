@@ -67,7 +67,7 @@ def train_routers(
     Args:
         folder: The benchmark's folder, with its shards.
         clustering: Whose clusters they tell apart, with what the routers' name gets beside: `SAMPLED` or `SEEING`.
-        say: Told a line now and then.
+        say: Called with a line of progress now and then.
         rows: What they are trained on, a cluster each; None: the training rows of the clustering.
     """
     work = folder_of(folder, clustering)

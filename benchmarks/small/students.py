@@ -43,7 +43,7 @@ def train_student(folder: Path, part: Part, teachers: Sequence[Part], say: Calla
         folder: The benchmark's folder.
         part: The student.
         teachers: The experts, by number.
-        say: Told a line now and then.
+        say: Called with a line of progress now and then.
     """
     if weights_of(folder, part).is_file():
         return
@@ -73,7 +73,7 @@ def train_routers_on_samples(
         folder: The benchmark's folder.
         clustering: Whose clusters the experts were trained on.
         experts: The experts, by number, trained.
-        say: Told a line now and then.
+        say: Called with a line of progress now and then.
     """
     train_routers(folder, clustering + SAMPLED, say, rows=lambda: _drawn(folder, clustering, experts))
 

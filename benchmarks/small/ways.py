@@ -133,7 +133,7 @@ class TrainedArm:
         folder: The benchmark's folder.
         settings: The folder's.
         arm: Which.
-        without: Numbers of experts that are left out: nobody trained them.
+        without: Numbers of the experts to leave out, as if untrained.
     """
 
     def __init__(self, folder: Path, settings: SmallSettings, arm: Arm, without: tuple[int, ...] = ()) -> None:
