@@ -102,7 +102,8 @@ def main() -> int:
             walker.walk()
             work.check()
         walker.walk()
-        figures = {"first_step_s": walker.first_step_s, "stalled_s": walker.stalled_s, "all_s": time.monotonic() - began}
+        all_s = time.monotonic() - began
+        figures = {"first_step_s": walker.first_step_s, "stalled_s": walker.stalled_s, "all_s": all_s}
         print(json.dumps({**figures, **view.fields}), flush=True)
         sys.stdin.read()
         work.close()
