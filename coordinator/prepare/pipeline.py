@@ -50,6 +50,8 @@ from paris.coordinator.prepare.writing.tokens import Tokenizer
 from paris.experts.files import file_sha256, write_whole
 from paris.protocol.canonical import canonical_bytes, digest
 
+_DECODING = 2
+"""Of the pixels that parts in the work folder were made of: parts of another one are made again."""
 _log = logging.getLogger(__name__)
 
 
@@ -91,7 +93,7 @@ def prepare(
         if (out_dir / RECORD).exists():
             work.items.unlink()
             return _load_existing(out_dir, work_key)
-        work.claim(work_key)
+        work.claim(digest(canonical_bytes([_DECODING, work_key])))
         _log.info("Preparing %d rows of %s into %s.", table.num_rows, source_info(config.source).name, out_dir)
         captioning = Captioning(config, captioner, work.path, source_key, engine)
         job = _Job(config, out_dir, progress, engine, codec_folder, drops, work_key)

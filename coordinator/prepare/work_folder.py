@@ -76,7 +76,7 @@ class WorkFolder:
         """Keep the unfinished work of this key; delete that of another one.
 
         Args:
-            work_key: Digest of the settings and the source.
+            work_key: Digest of the settings, the source and the way of decoding.
 
         Raises:
             OutputTakenError: The output folder contains files of another origin, which stay.

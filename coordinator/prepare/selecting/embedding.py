@@ -75,7 +75,8 @@ def _embed_part(
     rows: pa.Table, config: PrepareConfig, path: Path, report: Callable[[int], None], engine: Engine
 ) -> None:
     embed = engine.model(EmbedPictures)(config.view_px, (config.embedder, engine.device))
-    frame = with_pixels(engine.frame(rows.select(["index", "location"])), config.view_px, config)
+    frame = engine.frame(rows.select(["index", "location"]))
+    frame = with_pixels(frame, config.view_px, config, keeps_one_colour=False)
     frame = frame.with_column("features", embed.embed(frame["decoded"].get("pixels")))
     frame = frame.with_column("hashed", near_hash(frame["decoded"].get("pixels"), config))
     columns = [frame["decoded"].get(name).alias(name) for name in ("reason", "detail", "sha256")]
