@@ -107,13 +107,19 @@ def test_an_expert_is_asked_where_its_own_path_has_the_same_ratio_of_signal_to_n
 
 @every_epsilon
 def test_answers_are_finite_and_bounded_at_both_ends_however_wrong_the_expert(objective):
-    x = torch.randn(3, 1, 4, 4)
+    t = torch.tensor([0.0, 0.5, 0.8, 0.9, 0.999, 1.0], dtype=torch.float64)
+    x = torch.randn(6, 1, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for error in (0.0, 1.0, 1e6):
         expert = as_velocity(ExactNoise(objective, error), objective)
-        found = expert(x, torch.tensor([0.0, 0.999, 1.0]), None)
+        found = expert(x, t, None)
         assert found.isfinite().all()
-        estimates = expert.model(x, expert.model.asked_at, None) - found
-        assert estimates.abs().max() <= 20 * (1 + 1e-6) * max(1.0, error)
+        seen = x / torch.hypot(1 - t, t).reshape(-1, 1, 1, 1)
+        estimates = (expert.model(seen, expert.model.asked_at, None) - found).abs()
+        assert estimates.max() <= 20 * (1 + 1e-6)
+    torch.testing.assert_close(estimates[1:3], torch.full_like(estimates[1:3], 20.0))
+    assert estimates[3:].max() <= 1
+    x, found = torch.randn(3, 1, 4, 4), as_velocity(ExactNoise(objective, 1e6), objective)
+    assert found(x, torch.tensor([0.0, 0.999, 1.0]), None).isfinite().all()
     assert as_velocity(ExactNoise(objective), objective)(x.half(), torch.rand(3), None).dtype == torch.half
 
 

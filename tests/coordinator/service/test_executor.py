@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
 
-from paris.coordinator.decisions.observations import RouterTrained, TrainRouter
+from paris.coordinator.decisions.observations import Register, Reject, RouterTrained, TrainRouter
 from paris.coordinator.errors import WorkerError
 from paris.coordinator.service.executor import Executor
 from paris.coordinator.state.model import State
@@ -23,7 +24,7 @@ class RouterTraining:
 
     def train(self, *, from_samples: bool) -> str:
         self.calls.append("train from samples" if from_samples else "train")
-        assert self.may_end.wait(10)
+        assert self.may_end.wait(60)
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome
@@ -56,13 +57,17 @@ def executor(work, clock):
 
 def ended(executor: Executor) -> list[object]:
     found: list[object] = []
-    deadline = threading.Event()
-    for _ in range(1000):
-        found = executor.results()
-        if found:
-            return found
-        deadline.wait(0.01)
-    raise AssertionError("nothing ended within 10 s")
+    wait_until(lambda: found.extend(executor.results()) or found)
+    return found
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    pause = threading.Event()
+    for _ in range(6000):
+        if condition():
+            return
+        pause.wait(0.01)
+    raise AssertionError("nothing ended within 60 s")
 
 
 def test_what_is_under_way_is_not_started_again_until_its_result_was_read(executor, work):
@@ -77,17 +82,81 @@ def test_what_is_under_way_is_not_started_again_until_its_result_was_read(execut
     assert work.calls == ["train", "train from samples"]
 
 
-def test_what_failed_is_left_alone_for_a_while_and_longer_each_time(executor, work, clock):
+@pytest.mark.parametrize(("failures", "wait_s"), [(1, 2), (2, 4), (3, 8), (9, 512), (10, 600), (12, 600)])
+@pytest.mark.parametrize("is_over", [False, True])
+def test_what_failed_is_left_alone_for_a_while_and_longer_each_time(executor, work, clock, failures, wait_s, is_over):
     work.outcome = WorkerError("no memory")
     work.may_end.set()
-    for wait_s in (2, 4, 8):
+    for _ in range(failures):
+        clock.now += 1000
         executor.start((TrainRouter(),), State())
         assert ended(executor) == [RouterTrained(False, "no memory")]
-        calls = len(work.calls)
-        clock.now += wait_s - 0.1
+    clock.now += wait_s + (0.1 if is_over else -0.1)
+    executor.start((TrainRouter(),), State())
+    assert bool(executor._in_flight) == is_over
+
+
+def test_a_success_ends_the_row_of_failures(executor, work, clock):
+    work.may_end.set()
+    for outcome in (WorkerError("no memory"), WorkerError("no memory"), "trained", WorkerError("no memory")):
+        work.outcome = outcome
+        clock.now += 1000
         executor.start((TrainRouter(),), State())
-        assert len(work.calls) == calls
-        clock.now += 0.2
+        ended(executor)
+    clock.now += 2.1
+    executor.start((TrainRouter(),), State())
+    assert ended(executor) == [RouterTrained(False, "no memory")]
+
+
+class Copies:
+    """A registrar that notes how many copies run at the same time, and holds each until another wants to begin."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.running = self.most = self.done = 0
+        self.second = threading.Event()
+
+    def register(self, state: State, lease_id: str) -> str:
+        with self.lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+            if self.running == 2:
+                self.second.set()
+        # Without the executor's lock the second copy comes at once; with it this wait ends by time.
+        self.second.wait(0.3)
+        with self.lock:
+            self.running -= 1
+            self.done += 1
+        return lease_id
+
+    def reject(self, state: State, lease_id: str) -> None:
+        raise WorkerError("the Hub is down")
+
+
+@pytest.fixture
+def copies(executor):
+    executor._registrar = Copies()
+    return executor._registrar
+
+
+def test_copies_onto_main_come_one_at_a_time(executor, copies):
+    executor.start((Register("a" * 32), Register("b" * 32)), State())
+    found: list[object] = []
+    while len(found) < 2:
+        found += ended(executor)
+    assert (copies.most, copies.done) == (1, 2)
+    assert {observation.registration for observation in found} == {"a" * 32, "b" * 32}
+
+
+def test_a_failed_action_of_the_hub_has_no_result_and_may_be_started_again_later(executor, copies, clock):
+    executor.start((Reject("a" * 32),), State())
+    wait_until(lambda: not executor._ended.empty())
+    assert executor.results() == []
+    executor.start((Reject("a" * 32),), State())
+    assert executor._in_flight == set()
+    clock.now += 3
+    executor.start((Reject("a" * 32),), State())
+    assert executor._in_flight == {Reject("a" * 32)}
 
 
 def test_a_failure_of_another_kind_than_ours_is_a_result_too(executor, work):

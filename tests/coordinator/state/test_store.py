@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError
 
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.model import LeaseState, RouterState, State, TaskState, VolunteerState
@@ -107,5 +107,5 @@ def test_a_word_for_the_service_is_read_once(tmp_path):
 
 def test_a_file_that_is_no_database_is_said(tmp_path):
     (tmp_path / "state.sqlite").write_bytes(b"not a database at all, but long enough to be read as one" * 40)
-    with pytest.raises((OperationalError, Exception), match="not a database"):
+    with pytest.raises(DatabaseError, match="not a database"):
         Store(tmp_path / "state.sqlite").load()

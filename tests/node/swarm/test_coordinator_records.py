@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
+import pytest
 from units import make_unit
 
-from paris.node.swarm.coordinator_records import find_my_lease, is_complete, reason_to_stop
+from paris.node.swarm.coordinator_records import (
+    find_my_lease,
+    find_task,
+    find_verdict,
+    is_complete,
+    read_manifest,
+    reason_to_stop,
+    verdict_on_hub,
+)
+from paris.protocol.canonical import canonical_bytes
 from paris.protocol.envelope import seal
-from paris.protocol.records import Lease
+from paris.protocol.errors import RecordError
+from paris.protocol.manifest import shards_digest
+from paris.protocol.records import Lease, Shard, Verdict
 from paris.protocol.runid import make_run_id
 from paris.protocol.signing import Identity
 
@@ -60,3 +73,91 @@ def test_a_run_is_complete_when_every_expert_is_registered(coordinator):
     assert not is_complete(tasks("registered"), 2)
     assert not is_complete(tasks("registered", "submitted"), 2)
     assert is_complete(tasks("registered", "registered"), 2)
+
+
+def test_the_newest_record_of_the_task_counts(coordinator):
+    tasks = [make_unit(name).task.model_copy(update={"steps": 10 + i}) for i, name in enumerate(["expert-0"] * 2)]
+    found = sealed_leases(*tasks, make_unit("expert-1").task, coordinator=coordinator)
+    assert find_task(found, "expert-0").steps == 11
+    assert find_task(reversed(found), "expert-0").steps == 11
+    assert find_task(found, "expert-2") is None
+
+
+def verdict(lease_id: str, reason: str) -> Verdict:
+    return Verdict(
+        lease_id=lease_id, task_id="expert-0", attempt=1, volunteer=ME, accepted=False, reason=reason, rungs=()
+    )
+
+
+def test_the_newest_verdict_on_this_lease_counts_and_none_on_another(coordinator):
+    mine, other = "a" * 32, "b" * 32
+    found = sealed_leases(verdict(mine, "1"), verdict(mine, "2"), verdict(other, "3"), coordinator=coordinator)
+    assert find_verdict(found, mine).reason == "2"
+    assert find_verdict(reversed(found), mine).reason == "2"
+    assert find_verdict(found, "c" * 32) is None
+
+
+class Comments:
+    """Stands for a Hub whose pull request has these comments."""
+
+    def __init__(self, *texts: str) -> None:
+        self.api = self
+        self.events = [SimpleNamespace(content=text) for text in texts]
+
+    def get_discussion_details(self, repo: str, number: int, repo_type: str) -> Comments:
+        return self
+
+
+def test_a_verdict_on_another_lease_in_the_comments_is_passed_over(coordinator):
+    mine, other = "a" * 32, "b" * 32
+    lines = [
+        f"paris-verdict: {envelope.data.decode()}"
+        for envelope in sealed_leases(
+            verdict(other, "not mine"), lease(1), verdict(mine, "mine"), coordinator=coordinator
+        )
+    ]
+    seen = {"run_id": make_run_id("tiny", coordinator.public_key), "coordinator": coordinator.public_key}
+    hub = Comments("", "paris-verdict: {}", *lines)
+    assert verdict_on_hub(hub, "org/model", 1, **seen, lease_id=mine).reason == "mine"
+    assert verdict_on_hub(Comments(*lines[:2]), "org/model", 1, **seen, lease_id=mine) is None
+
+
+SHARDS = [{"path": "shards/a.parquet", "sha256": "1" * 64, "bytes": 5, "rows": 2}]
+
+
+class ManifestHub(Comments):
+    """Stands for a Hub that holds one manifest."""
+
+    def __init__(self, document: object) -> None:
+        super().__init__()
+        self.document = document
+
+    def repo_info(self, repo: str, repo_type: str) -> SimpleNamespace:
+        return SimpleNamespace(sha="9" * 40)
+
+    def url(self, repo: str, path: str, repo_type: str, revision: str) -> str:
+        return f"{repo}/{path}@{revision}"
+
+    def read_small(self, url: str, max_bytes: int) -> bytes:
+        assert url == f"org/data/manifests/cluster-000.json@{'9' * 40}"
+        return canonical_bytes(self.document)
+
+
+def manifest_from(document: object, make_spec, *in_dht: object):
+    digest = shards_digest(tuple(Shard.model_validate(shard) for shard in SHARDS))
+    task = make_unit().task.model_copy(update={"manifest_sha256": digest})
+    swarm = SimpleNamespace(read=lambda kind, part: in_dht)
+    return read_manifest(swarm, ManifestHub(document), make_spec(data_repo="org/data").payload, task)
+
+
+def test_a_manifest_of_the_hub_counts_only_with_the_digest_of_the_task(make_spec):
+    found = manifest_from({"shards": SHARDS}, make_spec)
+    assert (found.cluster, found.repo, found.revision, found.rows) == (0, "org/data", "9" * 40, 2)
+    with pytest.raises(RecordError, match="is not the manifest that expert-0 names"):
+        manifest_from({"shards": [{**SHARDS[0], "sha256": "2" * 64}]}, make_spec)
+
+
+@pytest.mark.parametrize("document", [{}, [], {"shards": 5}, {"shards": [{}]}, {"shards": [{**SHARDS[0], "x": 1}]}])
+def test_what_is_no_manifest_is_refused_by_its_path(make_spec, document):
+    with pytest.raises(RecordError, match=r"manifests/cluster-000\.json in org/data is not"):
+        manifest_from(document, make_spec)
