@@ -22,3 +22,7 @@ hub_errors.py  failures of the Hub client as typed errors
 errors.py      typed errors
 recipes/       packaged run.toml files to start from
 """
+
+from paris.protocol.telemetry import disable_telemetry
+
+disable_telemetry()  # before any library is imported

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from paris.coordinator.errors import HubError
 from paris.experts.files import disk_full_while_writing
+from paris.protocol.hub_answers import FOREIGN
 
 _LATER = "It will work again when the Hub does; nothing is lost."
 _NOT_YOURS = "Check the token in PARIS_HUB_TOKEN: it must have write access to the run's repos."
@@ -23,6 +24,19 @@ _ADVICE = {
 
 
 @contextmanager
+def _uploads_unwrapped() -> Iterator[None]:
+    """Raise the HTTP error of an LFS upload, which the stock client wraps in a bare RuntimeError."""
+    from huggingface_hub.errors import HTTPError
+
+    try:
+        yield
+    except RuntimeError as error:
+        if type(error) is RuntimeError and isinstance(error.__cause__, HTTPError):
+            raise error.__cause__ from error
+        raise
+
+
+@contextmanager
 def hub_errors(endpoint: str) -> Iterator[None]:
     """Turn exceptions of the Hub client into one typed error.
 
@@ -30,21 +44,30 @@ def hub_errors(endpoint: str) -> Iterator[None]:
         endpoint: The Hub's URL, for the message.
 
     Raises:
-        HubError: The Hub refused or did not answer, or the URL is not a Hub's.
+        HubError: The Hub refused or did not answer, or something else answered in its place.
         DiskFullError: No space on this machine for a download.
         OSError: Another error of a local file, unchanged.
     """
     import httpx2
     from huggingface_hub.errors import FileMetadataError, HfHubHTTPError, LocalEntryNotFoundError
 
+    from paris.protocol.hub_session import ForeignAnswerError
+
     try:
-        yield
+        with _uploads_unwrapped():
+            yield
+    except ForeignAnswerError as error:
+        raise HubError(
+            str(error), f"Log in to the network, or check the proxy, and [hub] endpoint in run.toml. {_LATER}"
+        ) from error
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         reason = (error.server_message or str(error)).strip().rstrip(".")
         raise HubError(f"The Hub at {endpoint} answered {status}: {reason}.", _ADVICE.get(status, _LATER)) from error
-    except (FileMetadataError, JSONDecodeError) as error:
-        raise HubError(f"{endpoint} is not a Hugging Face Hub endpoint.", "Fix [hub] endpoint in run.toml.") from error
+    except (FileMetadataError, JSONDecodeError, LookupError, TypeError, AttributeError) as error:
+        raise HubError(
+            f"{FOREIGN} at {endpoint} ({type(error).__name__}).", f"Check [hub] endpoint in run.toml. {_LATER}"
+        ) from error
     except (httpx2.HTTPError, ConnectionError, TimeoutError, LocalEntryNotFoundError) as error:
         # A download without an answer raises that the file is not in the local cache; the cause has the reason.
         cause = error.__cause__ if isinstance(error, LocalEntryNotFoundError) and error.__cause__ else error

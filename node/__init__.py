@@ -16,3 +16,7 @@ retry.py    one bounded back-off
 view.py     what the volunteer sees
 errors.py   what a person can act on: message, next step, exit code
 """
+
+from paris.protocol.telemetry import disable_telemetry
+
+disable_telemetry()  # before any library is imported

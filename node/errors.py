@@ -39,9 +39,19 @@ class TransientHubError(ParisError):
 
 
 class HubRefusedError(ParisError):
-    """The Hub rejected the request permanently (4xx): wrong token, no permission, no such repo."""
+    """The Hub rejected the request permanently (4xx): wrong token, no permission, no such repo.
+
+    Args:
+        what: One sentence.
+        next_step: One sentence.
+        status: HTTP status; 0 if the request was not sent.
+    """
 
     exit_code = 42
+
+    def __init__(self, what: str, next_step: str = "", status: int = 0) -> None:
+        super().__init__(what, next_step)
+        self.status = status
 
 
 class WrongHashError(ParisError):

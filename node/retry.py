@@ -13,6 +13,8 @@ from paris.node.errors import HubUnreachableError, StoppedError, TransientHubErr
 
 _logger = logging.getLogger(__name__)
 T = TypeVar("T")
+LONGEST_WAIT_S = 120.0
+"""Between two tries while the Hub is out of reach for hours."""
 
 
 @dataclass(frozen=True)

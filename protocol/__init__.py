@@ -18,6 +18,8 @@ shard_request.py  a signed request for a shard, and its response
 validator.py   which records a peer stores and uses
 sealer.py      seals one identity's records with increasing sequences
 hub_layout.py  file names in a run's two repos
+hub_answers.py  whether an answer came from the Hub, or from a login page or proxy
+hub_session.py  the HTTP client that huggingface_hub uses: time limits, proxies, the Hub's own answers
 lifeline.py    ends a child process with its parent
 logs.py        logging of both programs
 dht/           a DHT peer: hivemind's DHTNode in our own event loop

@@ -95,3 +95,9 @@ class PeerError(ParisError, ConnectionError):
     """A peer did not answer a shard request, answered nonsense, or stopped in the middle."""
 
     exit_code = 15
+
+
+class ProxySettingError(ParisError):
+    """A proxy variable of the environment has an unusable address."""
+
+    exit_code = 16

@@ -38,9 +38,13 @@ class RunHub:
     @cached_property
     def api(self) -> HfApi:
         """The stock client for this endpoint."""
+        import huggingface_hub
         from huggingface_hub import HfApi, constants
         from huggingface_hub.utils import disable_progress_bars
 
+        from paris.protocol.hub_session import install
+
+        install(huggingface_hub)
         if self.endpoint != PUBLIC_ENDPOINT:
             constants.HF_HUB_DISABLE_XET = True
         disable_progress_bars()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from paris.coordinator.errors import HubError
 from paris.coordinator.verify.case import VerificationCase
 from paris.coordinator.verify.hub_reads import HubReads, NotOnHub, RemoteFile, TooLarge
 from paris.coordinator.verify.report import Checks
@@ -170,6 +171,11 @@ def _fetch(
         raise
     if found != declared.sha256:
         case.candidate.unlink()
+        if remote.sha256 == declared.sha256:
+            raise HubError(
+                f"{remote.path} arrived with digest {found[:12]}, and the Hub lists {remote.sha256[:12]}.",
+                "Something between this machine and the Hub changed it; verification is tried again.",
+            )
     checks.require(
         "digest", found == declared.sha256, f"the bytes have digest {found[:12]}, signed was {declared.sha256[:12]}"
     )

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 from huggingface_hub import HfApi, RepoFile, hf_hub_url
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HTTPError, RevisionNotFoundError
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_stream_backoff
 
 from paris.coordinator.errors import HubError
+from paris.protocol.hub_answers import FOREIGN, looks_like_page
+from paris.protocol.hub_session import ForeignAnswerError, install
 
 _TIMEOUT_S = 30.0
 _CHUNK_BYTES = 1 << 20
@@ -52,6 +55,7 @@ class HubReads:
     """
 
     def __init__(self, endpoint: str, token: str | None, repo: str) -> None:
+        install(huggingface_hub)
         self._api = HfApi(endpoint=endpoint, token=token or False)
         self._endpoint = endpoint
         self._headers: dict[str, str] = build_hf_headers(token=token or False)
@@ -125,6 +129,8 @@ class HubReads:
         with request as response, partial.open("wb") as file:
             hf_raise_for_status(response)
             for chunk in response.iter_raw(_CHUNK_BYTES):
+                if received == 0 and looks_like_page(chunk):
+                    raise ForeignAnswerError(f"{FOREIGN}: {path} came as a web page")
                 received += len(chunk)
                 if received > max_bytes:
                     raise TooLarge(f"{path} sent more than {max_bytes} bytes.")
@@ -141,7 +147,7 @@ class HubReads:
             yield
         except (RevisionNotFoundError, EntryNotFoundError) as error:
             raise NotOnHub(f"The Hub does not have {what}.") from error
-        except (HfHubHTTPError, HTTPError) as error:
+        except (HfHubHTTPError, HTTPError, ConnectionError) as error:
             raise HubError(
                 f"The Hub at {self._endpoint} did not give {what}: {error}.",
                 "Check the endpoint, the repo and the token; verification is tried again.",

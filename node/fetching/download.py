@@ -1,13 +1,14 @@
 """One file into the cache, verified: a `.part` file that grows by ranged requests until its hash is right.
 
 Peers are asked before the Hub: for an urgent file while patience lasts, for other files until they become urgent.
-Transient Hub errors are retried with a bounded back-off; progress resets the count. A wrong hash is fetched once more
-and then refused: the Hub serves something else than the coordinator signed.
+Transient Hub errors are retried with a bounded back-off, for hours if need be; progress resets the count. A wrong hash
+is fetched once more and then refused: the Hub serves something else than the coordinator signed.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from paris.node.retry import Backoff, Wait
 
 _logger = logging.getLogger(__name__)
 _PIECE_BYTES = 2**18
+_REPORT_EVERY_S = 30.0
 
 Source = Literal["hub", "peer"]
 OnPiece = Callable[[Job, Source], None]
@@ -44,10 +46,12 @@ class Downloader:
         hub: The run's Hub.
         cache: Receives the files.
         pause: Waits, or raises StoppedError.
-        max_tries: Failures in a row without a new byte before giving up.
+        max_tries: Failures in a row without a new byte before giving up; None: wait for the Hub, hours if need be.
         backoff: Times between tries.
         bandwidth: The limit of all downloads together.
         peers: Asked before the Hub.
+        on_retry: Called in the downloading thread with the error and the seconds until the next try, once for all
+            files in half a minute.
         clock: Monotonic seconds.
     """
 
@@ -57,10 +61,11 @@ class Downloader:
         cache: Cache,
         pause: Wait,
         *,
-        max_tries: int = 8,
+        max_tries: int | None = None,
         backoff: Backoff | None = None,
         bandwidth: Bandwidth | None = None,
         peers: Peers | None = None,
+        on_retry: Callable[[TransientHubError, float], None] = lambda error, wait_s: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.hub, self.cache, self.pause, self.clock = hub, cache, pause, clock
@@ -73,6 +78,8 @@ class Downloader:
         self.bytes_from_peers = 0
         """Bytes read from other volunteers so far."""
         self._lock = threading.Lock()
+        self._on_retry = on_retry
+        self._next_report_at = -math.inf
 
     def fetch(self, wanted: Wanted) -> Path:
         """Fetch one file, or find it in the cache.
@@ -148,12 +155,18 @@ class Downloader:
     def _count_failure(self, job: Job, part: Path, error: TransientHubError) -> None:
         job.count_failure(part.stat().st_size if part.exists() else 0)
         _logger.info("%s: failure %d in a row: %s", job.wanted.path, job.failures, error.what)
-        if job.failures >= self.max_tries:
+        if self.max_tries is not None and job.failures >= self.max_tries:
             raise HubUnreachableError(
                 f"{job.wanted.path} could not be fetched, {job.failures} tries without progress. Last: {error.what}",
                 "Check the network and the run's Hub; run the same command again to continue.",
             ) from error
         job.wait_for_hub(self.backoff.wait_s(job.failures, error.retry_after_s), self.clock())
+        with self._lock:
+            is_due = self.clock() >= self._next_report_at
+            if is_due:
+                self._next_report_at = self.clock() + _REPORT_EVERY_S
+        if is_due:
+            self._on_retry(error, job.wait_s)
 
     def _count(self, job: Job, source: Source, on_piece: OnPiece, num_bytes: int) -> None:
         """Count a piece and keep the bandwidth limit."""

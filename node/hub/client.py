@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from paris.node.errors import HubRefusedError, TransientHubError
 from paris.protocol.errors import ParisError
+from paris.protocol.hub_answers import FOREIGN, looks_like_page, may_be_page, plain_url
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 _TRANSIENT = (408, 425, 429, 500, 502, 503, 504, 509, 520, 521, 522, 523, 524)
-_READ_TIMEOUT_S = 60.0
+_UNEXPECTED = (ValueError, LookupError, TypeError, AttributeError)
+"""What huggingface_hub raises for JSON of another form than the Hub's."""
+_PAGE_START_BYTES = 256
 
 
 class Hub:
@@ -34,13 +37,23 @@ class Hub:
         import huggingface_hub
         from huggingface_hub.utils import disable_progress_bars
 
+        from paris.protocol.hub_session import install
+
         self.endpoint = endpoint.rstrip("/") or PUBLIC_ENDPOINT
         self.token = token
+        self._user_name: str | None = None
         if self.endpoint != PUBLIC_ENDPOINT:
             # Read at call time by huggingface_hub; hubs without Xet have no other way to make it use LFS.
             huggingface_hub.constants.HF_HUB_DISABLE_XET = True
+        install(huggingface_hub)
         disable_progress_bars()
         self.api: HfApi = huggingface_hub.HfApi(endpoint=self.endpoint, token=token or False, library_name="paris-node")
+
+    def user_name(self) -> str:
+        """The token's user; asked once. Raises as the stock client does."""
+        if self._user_name is None:
+            self._user_name = str(self.api.whoami()["name"])
+        return self._user_name
 
     def url(self, repo: str, path: str, *, repo_type: str, revision: str) -> str:
         """Address of one file at one revision."""
@@ -66,10 +79,7 @@ class Hub:
         headers["Accept-Encoding"] = "identity"  # ranges of compressed bytes cannot be joined
         if offset:
             headers["Range"] = f"bytes={offset}-"
-        with (
-            translated(f"GET {url}"),
-            get_session().stream("GET", url, headers=headers, timeout=_READ_TIMEOUT_S) as response,
-        ):
+        with translated(f"GET {url}"), get_session().stream("GET", url, headers=headers) as response:
             if response.status_code >= 400 and response.status_code != 416:
                 response.read()
                 raise status_error(f"GET {url}", response)
@@ -86,6 +96,7 @@ class Hub:
         with self.stream(url, 0) as response:
             for piece in response.iter_raw():
                 data += piece
+                refuse_page(url, bytes(data[:_PAGE_START_BYTES]))
                 if len(data) > max_bytes:
                     raise HubRefusedError(
                         f"{url} has more than {max_bytes} bytes.", "This is not the file it should be."
@@ -93,15 +104,31 @@ class Hub:
         return bytes(data)
 
 
+def refuse_page(url: str, start: bytes) -> None:
+    """Check that a file does not start as a web page, which a proxy may send without its content type.
+
+    Args:
+        url: Of the file.
+        start: Its first bytes.
+
+    Raises:
+        TransientHubError: It does.
+    """
+    if looks_like_page(start) and not may_be_page(url):
+        raise TransientHubError(f"{FOREIGN}: GET {plain_url(url)} was answered with a web page.")
+
+
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
     """Turn huggingface_hub's and its HTTP library's errors into transient and permanent ones.
 
     Raises:
-        TransientHubError: No answer, a cut connection, 408, 429, 5xx.
+        TransientHubError: No answer, a cut connection, an answer that is not the Hub's, 408, 429, 5xx.
         HubRefusedError: Any other status.
     """
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
+
+    from paris.protocol.hub_session import ForeignAnswerError
 
     try:
         yield
@@ -110,10 +137,16 @@ def translated(doing: str) -> Iterator[None]:
         cause = error.__cause__ if type(error) is RuntimeError else error
         if isinstance(cause, HfHubHTTPError):
             raise status_error(doing, cause.response) from error
+        if isinstance(cause, ForeignAnswerError):
+            raise TransientHubError(str(cause)) from error
         if not isinstance(cause, HTTPError | ConnectionError | TimeoutError):
             raise
         reason = str(cause) or type(cause).__name__
         raise TransientHubError(f"{doing}: no answer ({reason}).") from error
+    except (HFValidationError, ParisError):
+        raise
+    except _UNEXPECTED as error:
+        raise TransientHubError(f"{FOREIGN}: {doing} gave something else ({type(error).__name__}).") from error
 
 
 def status_error(doing: str, response: Any) -> ParisError:
@@ -134,7 +167,7 @@ def status_error(doing: str, response: Any) -> ParisError:
         404: "Check the run's repos, and whether the token may see them.",
         413: "The file exceeds this Hub's size limit; tell the organiser.",
     }
-    return HubRefusedError(what, next_steps.get(status, "Tell the organiser of the run."))
+    return HubRefusedError(what, next_steps.get(status, "Tell the organiser of the run."), status)
 
 
 def retry_after_s(value: str | None, now: float) -> float | None:

@@ -1,15 +1,20 @@
-"""One file of a Hub repo, and one ranged request for its missing bytes."""
+"""One file of a Hub repo, and one ranged request for its missing bytes.
+
+Bytes on disk are never cut: an answer that begins elsewhere is read past them, or refused. Only the hash of the whole
+file decides that they are wrong.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from paris.node.errors import TransientHubError
-from paris.node.hub.client import Hub, translated
+from paris.node.hub.client import Hub, refuse_page, translated
+from paris.protocol.hub_answers import plain_url
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ def append_from_hub(hub: Hub, wanted: Wanted, part: Path, on_bytes: Callable[[in
         piece_bytes: Size of a piece.
 
     Raises:
-        TransientHubError: A later try may work; the part stays.
+        TransientHubError: A later try may work; the part keeps all its bytes.
         HubRefusedError: The Hub rejected the request permanently.
     """
     offset = part.stat().st_size if part.exists() else 0
@@ -43,15 +48,15 @@ def append_from_hub(hub: Hub, wanted: Wanted, part: Path, on_bytes: Callable[[in
         return
     url = hub.url(wanted.repo, wanted.path, repo_type=wanted.repo_type, revision=wanted.revision)
     with hub.stream(url, offset) as response:
-        if response.status_code == 416 or (response.status_code == 206 and _range_start(response) != offset):
-            part.unlink(missing_ok=True)
-            raise TransientHubError(f"GET {url}: the Hub does not serve from byte {offset}; starting over.")
-        keep = offset if response.status_code == 206 else 0
+        begins_at = 0 if response.status_code == 200 else _range_start(response)
+        if begins_at not in (0, offset):
+            raise TransientHubError(
+                f"GET {plain_url(url)}: the answer ({response.status_code}) does not continue at byte {offset}."
+            )
         # At most one byte more than signed (then the hash fails): an endless body never fills the disk.
-        left = wanted.num_bytes - keep + 1
+        left = wanted.num_bytes - offset + 1
         with part.open("ab") as file, translated(f"GET {url}"):
-            file.truncate(keep)
-            for piece in response.iter_raw(piece_bytes):
+            for piece in _from_byte(offset - begins_at, url, response.iter_raw(piece_bytes), on_bytes):
                 file.write(piece[:left])
                 on_bytes(len(piece))
                 left -= len(piece)
@@ -60,7 +65,26 @@ def append_from_hub(hub: Hub, wanted: Wanted, part: Path, on_bytes: Callable[[in
             file.flush()
             os.fsync(file.fileno())
         if left > 1:
-            raise TransientHubError(f"GET {url}: the answer ended {left - 1} bytes early.")
+            raise TransientHubError(f"GET {plain_url(url)}: the answer ended {left - 1} bytes early.")
+
+
+def _from_byte(num_skipped: int, url: str, pieces: Iterator[bytes], on_bytes: Callable[[int], None]) -> Iterator[bytes]:
+    """The body without its first bytes, which are on disk already.
+
+    Raises:
+        TransientHubError: The body starts as a web page.
+    """
+    is_first = True
+    for piece in pieces:
+        if is_first:
+            refuse_page(url, piece)
+            is_first = False
+        skipped = min(num_skipped, len(piece))
+        num_skipped -= skipped
+        if skipped:
+            on_bytes(skipped)
+        if skipped < len(piece):
+            yield piece[skipped:]
 
 
 def _range_start(response: Any) -> int | None:

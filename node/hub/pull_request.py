@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from paris.experts.files import file_sha256, write_whole
-from paris.node.errors import TrainerError, disk_full_while
+from paris.node.errors import HubRefusedError, TrainerError, TransientHubError, disk_full_while
 from paris.node.hub.client import Hub, translated
 from paris.node.machine.unit import Finished, Unit, UnitFolder
 from paris.protocol.envelope import open_envelope
@@ -25,6 +25,7 @@ from paris.protocol.sealer import Sealer
 
 _logger = logging.getLogger(__name__)
 _LIFE_S = 30 * 86400.0
+_FORBIDDEN = 403
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,18 @@ def upload(hub: Hub, unit: Unit, folder: UnitFolder, submission: Submission, pub
         public_key: The volunteer's.
 
     Raises:
-        TransientHubError: A later try may work.
+        TransientHubError: A later try may work; also for 403, as from a Hub that is read-only for a while.
         HubRefusedError: The Hub rejected the request permanently.
     """
+    try:
+        return _upload(hub, unit, folder, submission, public_key)
+    except HubRefusedError as error:
+        if error.status != _FORBIDDEN:
+            raise
+        raise TransientHubError(f"{error.what} The trained expert stays on disk. {error.next_step}") from error
+
+
+def _upload(hub: Hub, unit: Unit, folder: UnitFolder, submission: Submission, public_key: str) -> PullRequest:
     title = title_of(unit, submission.name)
     place = folder_in_repo(unit, public_key)
     number = _find(hub, submission.repo, title)
@@ -140,9 +150,12 @@ def _operations(folder: UnitFolder, place: str) -> list[Any]:
 
 
 def _find(hub: Hub, repo: str, title: str) -> int | None:
-    """Number of the pull request with this title, open or not."""
+    """Number of this user's pull request with this title, open or not."""
     with translated(f"looking for the pull request on {repo}"):
-        for discussion in hub.api.get_repo_discussions(repo, repo_type="model", discussion_type="pull_request"):
+        found = hub.api.get_repo_discussions(
+            repo, repo_type="model", discussion_type="pull_request", author=hub.user_name()
+        )
+        for discussion in found:
             if discussion.title == title:
                 return int(discussion.num)
     return None

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from paris.node.errors import TransientHubError
 from paris.node.hub.client import Hub, translated
 from paris.node.swarm.connection import Swarm
 from paris.protocol.canonical import parse_json
@@ -84,7 +85,11 @@ def _manifest_on_hub(hub: Hub, spec: RunSpec, task: Task) -> Manifest:
         revision = str(hub.api.repo_info(spec.data_repo, repo_type="dataset").sha)
     path = manifest_path(task.cluster)
     url = hub.url(spec.data_repo, path, repo_type="dataset", revision=revision)
-    raw = parse_json(hub.read_small(url, _MAX_MANIFEST_BYTES), max_bytes=_MAX_MANIFEST_BYTES)
+    data = hub.read_small(url, _MAX_MANIFEST_BYTES)
+    try:
+        raw = parse_json(data, max_bytes=_MAX_MANIFEST_BYTES)
+    except RecordError as error:  # only a whole one can be the organiser's
+        raise TransientHubError(f"{path} of {spec.data_repo} did not arrive as whole JSON: {error.what}") from error
     try:
         shards = tuple(Shard.model_validate(shard) for shard in raw["shards"])
     except (ValidationError, KeyError, TypeError) as error:

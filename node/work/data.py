@@ -14,7 +14,7 @@ from paris.node.fetching.urgency import Urgency
 from paris.node.hub.client import Hub, translated
 from paris.node.hub.file import Wanted
 from paris.node.machine.unit import Unit
-from paris.node.retry import Wait
+from paris.node.retry import LONGEST_WAIT_S, Backoff, Wait
 from paris.node.sharing.sharing import Sharing
 from paris.node.view import EventKind
 from paris.node.work.report import UnitReport
@@ -37,9 +37,17 @@ class DataSources:
     sharing: Sharing | None
     """None: the volunteer does not share."""
 
-    def downloader(self, pause: Wait, max_tries: int) -> Downloader:
+    def downloader(self, pause: Wait, max_tries: int | None, report: UnitReport) -> Downloader:
         """Downloads for one unit, from the Hub until `Downloader.peers` is set."""
-        return Downloader(self.hub, self.cache, pause, max_tries=max_tries, bandwidth=self.bandwidth)
+        return Downloader(
+            self.hub,
+            self.cache,
+            pause,
+            max_tries=max_tries,
+            backoff=Backoff(cap_s=LONGEST_WAIT_S),
+            bandwidth=self.bandwidth,
+            on_retry=report.retrying,
+        )
 
 
 def check_token(hub: Hub, model_repo: str) -> None:
@@ -55,8 +63,13 @@ def check_token(hub: Hub, model_repo: str) -> None:
             "Set PARIS_HUB_TOKEN=..., or put the token into the file hub_token in the node's home.",
         )
     with translated("checking the token"):
-        hub.api.whoami()
+        access = hub.api.whoami().get("auth", {}).get("accessToken") or {}
         hub.api.repo_info(model_repo, repo_type="model")
+    if access.get("role") == "read":
+        raise HubRefusedError(
+            f"The token of {hub.endpoint} may only read, and a contribution is a pull request on {model_repo}.",
+            "Make a token that may write, and give it as before.",
+        )
 
 
 def in_order(spec: RunSpec, unit: Unit) -> tuple[list[Shard], Urgency]:

@@ -22,7 +22,7 @@ from paris.node.hub.pull_request import make_submission, upload
 from paris.node.machine.hardware import require_fit
 from paris.node.machine.machine import Machine
 from paris.node.machine.unit import FINAL, Finished, State, Unit, UnitFolder
-from paris.node.retry import Backoff, StopSignal, persist
+from paris.node.retry import LONGEST_WAIT_S, Backoff, StopSignal, persist
 from paris.node.swarm.coordinator_records import read_manifest, reason_to_stop
 from paris.node.swarm.session import RunSession
 from paris.node.trainer.events import TrainerEvent
@@ -141,7 +141,7 @@ class UnitWork:
             WrongHashError, HubRefusedError, HubUnreachableError, DiskFullError: A shared file cannot be fetched.
         """
         config, data, spec, unit = self._machine.config, self._data, self._session.spec, self.unit
-        downloader = data.downloader(self._stop.pause, config.max_tries)
+        downloader = data.downloader(self._stop.pause, config.max_tries, self._report)
         text_folder = self._machine.home.text_folder(unit.run_id)
         self._retry(lambda: fetch_shared_files(downloader, spec, unit.revision, text_folder))
         self.fetch = start_fetch(spec, unit, downloader, data.sharing, self._report, parallel=config.parallel_downloads)
@@ -160,7 +160,7 @@ class UnitWork:
         made = persist(
             lambda: upload(hub, unit, folder, submission, session.public_key),
             pause=self._stop.pause,
-            backoff=Backoff(first_s=1.0, cap_s=60.0),
+            backoff=Backoff(first_s=1.0, cap_s=LONGEST_WAIT_S),
             on_wait=self._report.retrying,
         )
         record = submission.model_copy(update={"pull_request": made.number, "commit": made.commit})
@@ -232,7 +232,7 @@ class UnitWork:
         return persist(
             action,
             pause=self._stop.pause,
-            backoff=Backoff(),
+            backoff=Backoff(cap_s=LONGEST_WAIT_S),
             max_tries=self._machine.config.max_tries,
             on_wait=self._report.retrying,
         )

@@ -72,11 +72,11 @@ class _Handler(BaseHTTPRequestHandler):
             data = bytes(len(data))
         start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").removesuffix("-"))
         body, status, headers = data[start:], 200, {}
-        if fault == "no-range":
+        if str(fault).startswith("no-range"):
             body = data
         elif start:
             status, headers = 206, {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
-        if fault == "cut":
+        if str(fault).endswith("cut"):
             return self._answer(status, body[: len(body) // 2], headers, length=len(body))
         return self._answer(status, body, headers)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import os
+from pathlib import Path
 
 import pytest
 from swarm import Process, all_gone, command, status, wait_until, warm_recipe
@@ -12,9 +15,21 @@ from paris.coordinator.run.config import WARM_START_BOUNDS, load_config
 pytestmark = pytest.mark.slow
 
 
+RECORDER = Path(__file__).parents[1] / "network_recorder"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("whole-run")
+    """A folder whose file `network` records the look-ups and connections of all processes of this module."""
+    folder = tmp_path_factory.mktemp("whole-run")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(("HF_", "DAFT_")) or "TRACK" in name]:
+            patch.delenv(name)
+        patch.setenv("PYTHONPATH", str(RECORDER))
+        patch.setenv("NETWORK_RECORD", str(folder / "network"))
+        patch.setenv("HF_HOME", str(folder / "hf-home"))  # no list that an earlier process saved
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -167,3 +182,24 @@ def test_the_report_measures_what_it_says(finished):
         (out / name).read_bytes().startswith(b"\x89PNG") for name in ("samples.png", "training.png", "clusters.png")
     )
     assert "| expert-0 |" in (out / "report.md").read_text("utf-8")
+
+
+def test_no_command_looks_up_or_connects_to_anything_but_its_run(finished):
+    folder, run = finished["folder"], str(finished["run"])
+    home, spec = ("--home", str(folder / "ada")), str(finished["run"] / "run.json")
+    for arguments in (
+        ("paris-coord", "recipes"),
+        ("paris-coord", "clusters", run),
+        ("paris-coord", "dropped", run),
+        ("paris-node", "identity", "show", *home),
+        ("paris-node", "status", *home),
+        ("paris-node", "check", spec, *home),
+        ("paris-node", "leave", spec, *home),
+    ):
+        result = command(*arguments)
+        assert result.returncode == 0, (arguments, result.stderr)
+    lines = (folder / "network").read_text("utf-8").splitlines()
+    assert any("paris.node.cli join" in line for line in lines)
+    hosts = {ast.literal_eval(line.split(" ", 2)[1]) for line in lines}
+    assert [line for line in lines if not any(repr(host) in line for host in LOOPBACK)] == []
+    assert hosts <= {*LOOPBACK, None}

@@ -1,8 +1,5 @@
 """Daft, started once a process: on this machine, or on a Ray cluster if an address is given.
 
-All modules of this package import Daft from here, so that the telemetry of Daft and Ray is off before either is
-imported.
-
 The query is the same on both runners. On Ray it is split into tasks of `_TASK_ROWS` rows, which Daft distributes over
 the machines; on one machine Daft's threads share it unsplit.
 """
@@ -16,9 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-os.environ.setdefault("DAFT_ANALYTICS_ENABLED", "0")
-os.environ.setdefault("DAFT_PROGRESS_BAR", "0")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("DAFT_PROGRESS_BAR", "0")  # read when Daft is imported: all modules import it from here
 
 import daft
 import pyarrow as pa

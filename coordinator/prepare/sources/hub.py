@@ -45,8 +45,12 @@ class HubTree:
     @cached_property
     def api(self) -> HfApi:
         """The stock client for this endpoint, with this source's token only, never a saved one."""
+        import huggingface_hub
         from huggingface_hub import HfApi, constants
 
+        from paris.protocol.hub_session import install
+
+        install(huggingface_hub)
         if self._source.endpoint != PUBLIC_ENDPOINT:
             constants.HF_HUB_DISABLE_XET = True  # only the public Hub supports it
         return HfApi(endpoint=self._source.endpoint, token=os.environ.get(TOKEN_VARIABLE) or False)
@@ -96,7 +100,14 @@ class HubTree:
         with source_errors(source):
             response = _get(url, headers)
             hf_raise_for_status(response)
-            return bytes(response.content)
+            data = bytes(response.content)
+            if num_bytes is None:
+                return data
+            if response.status_code == 200:  # the range was ignored
+                data = data[start : start + num_bytes]
+            if len(data) != num_bytes:
+                raise ConnectionError(f"{path} came with {len(data)} bytes at {start}, not {num_bytes}")
+            return data
 
 
 def _get(url: str, headers: dict[str, str]) -> Any:

@@ -147,7 +147,7 @@ def test_a_missing_repo_is_named_with_where_it_is_set(server):
 def test_what_answers_but_is_no_hub_is_called_so():
     with Gate(None) as gate:
         gate.instead = lambda method, path: 200
-        with pytest.raises(HubError, match=rf"{gate.url} is not a Hugging Face Hub endpoint.*run.toml"):
+        with pytest.raises(HubError, match=rf"instead of the Hub.*{gate.url}.*not JSON.*run.toml"):
             run_hub(gate.url).head()
 
 
