@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith(("HF_", "DAFT_")) or "TRACK" in name]:
             patch.delenv(name)
-        patch.setenv("PYTHONPATH", str(RECORDER))
+        patch.setenv("PYTHONPATH", str(RECORDER), prepend=os.pathsep)
         patch.setenv("NETWORK_RECORD", str(folder / "network"))
         patch.setenv("HF_HOME", str(folder / "hf-home"))  # no list that an earlier process saved
         yield folder
