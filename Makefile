@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: install demo quick test test-long lint types check suite mutants clean help
+.PHONY: install demo quick test test-long lint types check suite mutants fuzz clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -48,6 +48,10 @@ suite: $(STAMP)
 
 mutants: $(STAMP)  ## the nightly form: mutation scores into benchmarks/results/mutants.json (about an hour)
 	$(BIN)/python -m benchmarks.mutants $(MODULES)
+
+SECONDS ?= 60
+fuzz: $(STAMP)  ## damaged bytes for every parser of strangers' bytes, for SECONDS=60
+	FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest -q -rP tests/fuzz
 
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache demo build *.egg-info

@@ -184,5 +184,5 @@ def retry_after_s(value: str | None, now: float) -> float | None:
     except ValueError:
         try:
             return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
-        except ValueError:
+        except (ValueError, OverflowError):  # OverflowError: a year or a second of many digits
             return None

@@ -33,8 +33,8 @@ def step_of(expert: nn.Module, objective: Objective) -> TrainStep:
     return TrainStep(TrainState(expert, make_task().training), MicroBatch(1), objective)
 
 
-def make_batches(folder: Path, **training: object) -> Batches:
-    task = make_task(**training)
+def make_batches(folder: Path, task_id: str = "expert-1", **training: object) -> Batches:
+    task = make_task(**training).model_copy(update={"task_id": task_id})
     data = ClusterData([shard_path(folder, index) for index in range(len(SHARD_ROWS))])
     return Batches(task, data, load_codec(task.codec, folder), load_text_encoder(task.text, folder))
 
@@ -50,6 +50,13 @@ def test_a_batch_is_a_function_of_its_step_alone(folder: Path) -> None:
         for one, other in zip(fields(used.batch(step)), fields(make_batches(folder).batch(step)), strict=True):
             assert torch.equal(one, other)
     assert not torch.equal(used.batch(0).noise, used.batch(1).noise)
+
+
+def test_two_tasks_on_the_same_data_draw_other_noise_times_and_rows(folder: Path) -> None:
+    one, other = make_batches(folder), make_batches(folder, task_id="expert-2")
+    assert one.rows(0) != other.rows(0)
+    assert not torch.equal(one.batch(0).noise, other.batch(0).noise)
+    assert not torch.equal(one.batch(0).t, other.batch(0).t)
 
 
 def test_captions_are_the_same_whether_cached_or_not(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

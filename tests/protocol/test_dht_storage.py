@@ -99,6 +99,36 @@ def test_a_key_never_grows_beyond_what_the_daemon_can_send(storage):
     assert storage.store(OTHER, record, NOW + 100, subkey="a"), "and other keys are not full"
 
 
+def test_every_byte_of_a_full_key_is_counted_and_given_back(storage, clock):
+    """Filled to the byte, then renewed, shortened, dropped and expired: there is room for what left, no byte more."""
+    half = MAX_DICTIONARY_BYTES // 2
+
+    def fits(subkey: str, size: int, life_s: float) -> bool:
+        return storage.store(KEY, b"x" * (size - len(subkey)), clock.now + life_s, subkey=subkey)
+
+    assert fits("aa", half, 10)
+    assert not fits("bb", half + 1, 30)
+    assert fits("bb", half, 20)
+    assert not fits("c", 2, 30), "full to the byte"
+    assert fits("aa", half - 5, 11), "a renewal gives back what it replaces"
+    assert not fits("c", 6, 30)
+    assert fits("c", 5, 30)
+    clock.now += 11
+    assert not fits("dd", half - 4, 30)
+    assert fits("dd", half - 5, 30), "what expired gave its bytes back"
+    assert storage.num_records() == 3
+
+
+def test_a_signers_share_is_given_back_by_what_expires(storage, clock):
+    subkeys = [f"{VOLUNTEER.public_key}.{i:032x}" for i in range(MAX_SUBKEYS_PER_SIGNER + 2)]
+    for subkey in subkeys[:-2]:
+        assert storage.store(KEY, b"x", clock.now + (10 if subkey == subkeys[0] else 100), subkey=subkey)
+    assert not storage.store(KEY, b"x", clock.now + 100, subkey=subkeys[-1])
+    clock.now += 10
+    assert storage.store(KEY, b"x", clock.now + 100, subkey=subkeys[-1])
+    assert not storage.store(KEY, b"x", clock.now + 100, subkey=subkeys[-2])
+
+
 def test_one_signer_cannot_fill_a_key_with_invented_leases(storage):
     def store(identity, i, expires_at=NOW + 100):
         return storage.store(KEY, b"x", expires_at, subkey=f"{identity.public_key}.{i:032x}")

@@ -66,6 +66,10 @@ def test_the_length_is_checked_before_anything_is_parsed():
         parse_json(b"[" * 11, max_bytes=10)
 
 
+def test_just_as_many_bytes_as_allowed_are_parsed():
+    assert parse_json(b"[1]", max_bytes=3) == [1]
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_make_the_parser_raise_anything_else(data):
     try:

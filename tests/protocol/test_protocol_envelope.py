@@ -21,6 +21,7 @@ from protocol_samples import (
 from paris.protocol.canonical import canonical_bytes
 from paris.protocol.envelope import open_envelope
 from paris.protocol.errors import ExpiredError, RecordError, SignatureError, VersionError
+from paris.protocol.limits import MAX_CLOCK_SKEW_S
 from paris.protocol.record_rules import RECORD_RULES
 from paris.protocol.records import Heartbeat, Submission, SubmittedFile
 from paris.protocol.runid import make_run_id
@@ -140,6 +141,64 @@ def test_a_submission_without_files_is_refused():
     rest = {"name": "x", "repo": "a/b", "pull_request": 1, "commit": "0" * 40, "steps": 1, "final_loss": 0.1}
     with pytest.raises(ValueError, match="files"):
         Submission(**payload, **rest, files=(), commitment="0" * 64)
+
+
+@pytest.mark.parametrize(
+    ("field", "largest", "too_large"),
+    [
+        ("kind", "x" * 16, "x" * 17),
+        ("version", 10**6, 10**6 + 1),
+        ("run_id", "r" * 80, "r" * 81),
+        ("issued_at", 1e11, 1e11 + 1),
+        ("expires_at", 1e11, 1e11 + 1),
+        ("sequence", 2**53 - 1, 2**53),
+    ],
+)
+def test_each_envelope_field_has_its_bound(field, largest, too_large):
+    def refusal(value) -> str:
+        data = signed_bytes(body_of(sealed(TASK), **{field: value}), COORDINATOR)
+        with pytest.raises((RecordError, VersionError, ExpiredError)) as caught:
+            opened(data)
+        return str(caught.value)
+
+    if field != "version":
+        assert f"Not an envelope: {field}" in refusal(too_large)
+    if field != "sequence":
+        assert "Not an envelope" not in refusal(largest)
+    else:
+        assert opened(sealed(TASK, sequence=largest).data).sequence == largest
+
+
+@pytest.mark.parametrize("field", ["issued_at", "expires_at", "sequence"])
+def test_zero_is_a_time_and_a_sequence(field):
+    data = signed_bytes(body_of(sealed(TASK), **{field: 0 if field == "sequence" else 0.0}), COORDINATOR)
+    assert opened(data, now=None).sequence in (0, 1)
+
+
+def test_a_record_of_exactly_its_kinds_size_is_sealed_and_opened():
+    limit = RECORD_RULES["task"].max_bytes
+    room = limit - len(sealed(TASK).data)
+    with pytest.raises(RecordError, match=f"would have {limit + 1} bytes"):
+        sealed(TASK, run_id=RUN_ID + "x" * (room + 1))
+    run_id = RUN_ID + "x" * room
+    assert len(sealed(TASK, run_id=run_id).data) == limit
+
+
+def test_the_moments_at_which_a_record_begins_and_ends_to_hold():
+    def error(now: float, **times) -> str:
+        try:
+            opened(sealed(TASK, **times).data, now=now)
+        except ExpiredError as caught:
+            return str(caught)
+        return ""
+
+    skew_s, life_s = MAX_CLOCK_SKEW_S, RECORD_RULES["task"].max_life_s
+    assert error(NOW + LIFE_S - 1) == ""
+    assert "expired 0 s ago" in error(NOW + LIFE_S)
+    assert error(NOW - skew_s) == ""
+    assert "in the future" in error(NOW - skew_s - 0.001)
+    assert error(NOW, life_s=life_s + skew_s) == ""
+    assert "a life of more than" in error(NOW, life_s=life_s + skew_s + 0.001)
 
 
 def test_a_record_of_another_run_is_refused():

@@ -7,6 +7,7 @@ from protocol_samples import (
     MANIFEST,
     RUN_ID,
     SAMPLES,
+    STRANGER,
     VOLUNTEER,
     fixed_identity,
     hex_of,
@@ -59,6 +60,18 @@ def test_volunteers_spread_over_the_buckets():
     assert set(counts) == {0, 1, 2, 3}
     # Binomial(400, 1/4): mean 100, standard deviation 8.7
     assert all(60 < count < 140 for count in counts.values())
+
+
+def test_buckets_are_those_that_every_version_computes():
+    # Golden: a node and a coordinator of different versions must look in the same bucket.
+    keys = (VOLUNTEER.public_key, STRANGER.public_key, COORDINATOR.public_key)
+    assert [bucket_of(key, 4) for key in keys] == [0, 0, 2]
+    assert [bucket_of(key, 256) for key in keys] == [128, 48, 86]
+
+
+def test_every_kinds_key_reads_as_the_document_says():
+    kinds = {"run": "run", "task": "tasks", "lease": "leases", "verdict": "verdicts", "registration": "registry"}
+    assert {kind: dht_key("r", kind) for kind in kinds} == {kind: f"paris_v1_r_{name}" for kind, name in kinds.items()}
 
 
 def manifest_of(num_shards, path="shards/cluster-000/shard-{:05d}.parquet"):

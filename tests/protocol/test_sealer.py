@@ -24,6 +24,12 @@ def test_a_record_is_valid_from_now_for_its_life():
     assert opened.payload == WANT
 
 
+def test_a_sealer_says_whose_it_is_and_begins_at_the_clock():
+    sealer = Sealer(VOLUNTEER, RUN_ID, lambda: 0.0)
+    assert sealer.public_key == VOLUNTEER.public_key
+    assert [sealer.seal(WANT, 60.0).sequence for _ in range(2)] == [1, 2]
+
+
 def test_threads_never_get_the_same_sequence():
     sealer = Sealer(VOLUNTEER, RUN_ID, lambda: 1_000.0)
     with ThreadPoolExecutor(8) as pool:

@@ -11,8 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load, save
 from verify_attempt import Attempt, figures, with_weights
-from verify_world import BOUNDS, MODEL, NOW, World
+from verify_world import BOUNDS, MODEL, NOW, REPO, World
 
+from paris.coordinator.errors import HubError
+from paris.coordinator.verify.hub_reads import HubReads, TooLarge
+from paris.coordinator.verify.ladder import verify
 from paris.experts.models.model import initial_expert
 from paris.protocol.records import SubmittedFile
 from paris.protocol.signing import Identity
@@ -93,6 +96,11 @@ def file_of(attempt: Attempt, **changes) -> dict:
     return {"files": (SubmittedFile(**{**fields, "bytes": len(attempt.weights), **changes}),)}
 
 
+def not_json(raw: bytes) -> bytes:
+    length = int.from_bytes(raw[:8], "little")
+    return raw[:8] + b"]" * length + raw[8 + length :]
+
+
 def late(world: World) -> tuple[Attempt, dict]:
     attempt = honest(world, expires_at=NOW - 500.0)
     attempt.task = world.task(0, state="registered")
@@ -171,6 +179,8 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     "no record inside": (changed(leave_out=lambda a: (f"{a.place}/submission.json",)), "envelope/missing-files"),
     "inflated record": (changed(files=lambda a: {f"{a.place}/submission.json": b" " * 20000}), "envelope/record-size"),
     "another loss inside": (changed(inner_facts={"final_loss": 0.01}), "envelope/record-facts"),
+    "a record inside that another signed": (changed(inner_signer=MALLORY), "envelope/record-signer"),
+    "header that is no JSON": (raw_weights(not_json), "structure/header-json"),
     "pickle in disguise": (raw_weights(lambda raw: pickle.dumps({"w": 1})), "structure/header-size"),
     "header bomb": (raw_weights(lambda raw: (2**40).to_bytes(8, "little") + raw[8:]), "structure/header-size"),
     "overlapping offsets": (raw_weights(overlapping), "structure/header-tiling"),
@@ -224,3 +234,27 @@ def test_the_ladder_refuses_the_attacker_with_rung_figure_and_bound(world, attac
     assert f" {record.bound:.12g} is " in report.reason
     assert not report.verdict().rungs[-1].passed
     assert all(rung.passed for rung in report.rungs[:-1])
+
+
+def test_a_download_ends_at_its_cap_whatever_the_hub_announced_and_keeps_nothing(world, tmp_path):
+    attempt = honest(world)
+    case = attempt.submit()
+    commit = json.loads(case.submission)["payload"]["commit"]
+    hub, size = HubReads(case.hub_endpoint, case.token, REPO), len(attempt.weights)
+    path, target = f"{attempt.place}/expert.safetensors", tmp_path / "expert.safetensors"
+    with pytest.raises(TooLarge, match=f"more than {size - 1} bytes"):
+        hub.download(path, commit, target, max_bytes=size - 1)
+    assert list(tmp_path.iterdir()) == []
+    assert hub.download(path, commit, target, max_bytes=size) == hashlib.sha256(attempt.weights).hexdigest()
+    assert target.read_bytes() == attempt.weights
+
+
+def test_bytes_that_a_hub_changed_on_their_way_are_no_fault_of_the_volunteer(world):
+    own = bytearray(world.train(0).weights)
+    own[-1] ^= 1
+    attempt = with_weights(honest(world), bytes(own))
+    attempt.served_instead = world.train(0).weights
+    case = attempt.submit()
+    with pytest.raises(HubError, match="arrived with digest"):
+        verify(case, lambda line: None)
+    assert not case.candidate.exists()

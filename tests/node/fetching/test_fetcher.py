@@ -246,10 +246,21 @@ def test_back_off_grows_to_its_cap_and_a_greedy_retry_after_is_capped():
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("12", 12.0), (None, None), ("soon", None), ("Thu, 01 Jan 1970 00:01:40 GMT", 100.0), ("-3", 0.0)],
+    [
+        ("12", 12.0),
+        (None, None),
+        ("soon", None),
+        ("Thu, 01 Jan 1970 00:01:40 GMT", 100.0),
+        ("-3", 0.0),
+        ("1 Jan 99999999999999999999", None),
+    ],
 )
 def test_retry_after_is_read_as_seconds_or_a_date(header, seconds):
     assert retry_after_s(header, now=0.0) == seconds
+
+
+def test_a_retry_after_of_a_year_of_many_digits_is_none():
+    assert retry_after_s("Thu, 01 Jan 99999999999999999999 00:00:00 GMT", now=0.0) is None
 
 
 def test_a_full_disk_reads_the_same_wherever_it_shows():
