@@ -6,6 +6,8 @@ addresses.py   the table of all routes
 pages.py       HTML pages
 access.py      the repository of a request, with the user's rights checked
 routing.py     from raw paths to handlers
+connections.py ends connections that stall
+bodies.py      bodies of requests, bounded
 context.py     one request, and the parts of the Hub
 limits.py      bounds on requests and storage
 names.py       valid names of owners, repositories, paths and refs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paris.coordinator.hub import pages
+from paris.coordinator.hub import access, pages
 from paris.coordinator.hub.api import browse, commits, discussions, infos, lfs, refs, repos, resolve, users
 from paris.coordinator.hub.routing import Route
 
@@ -14,7 +14,7 @@ _REPOS = [
     Route("GET", "api/whoami-v2", users.get_whoami),
     Route("POST", "api/repos/create", repos.post_create_repo),
     Route("DELETE", "api/repos/delete", repos.delete_repo),
-    Route("POST", "api/validate-yaml", infos.post_validate_yaml),
+    Route("POST", "api/validate-yaml", infos.post_validate_yaml, admit=access.anyone),
     Route("GET", "api/paris/traffic", users.get_traffic),
     Route("GET", "api/{kind}", infos.get_list),
     Route("GET", "api/{kind}/{name}", repos.get_short_name),
@@ -27,7 +27,7 @@ _REPOS = [
 _REVISIONS = [
     Route("GET", _API + "/tree/{rev}", browse.get_tree),
     Route("GET", _API + "/tree/{rev}/{path*}", browse.get_tree),
-    Route("POST", _API + "/paths-info/{rev}", browse.post_paths_info),
+    Route("POST", _API + "/paths-info/{rev}", browse.post_paths_info, admit=access.find_repo),
     Route("GET", _API + "/commits/{rev}", browse.get_commits),
     Route("GET", _API + "/refs", refs.get_refs),
     Route("POST", _API + "/branch/{branch}", refs.post_branch),
@@ -35,7 +35,7 @@ _REVISIONS = [
     Route("POST", _API + "/tag/{rev}", refs.post_tag),
     Route("DELETE", _API + "/tag/{tag}", refs.delete_tag),
     Route("POST", _API + "/preupload/{rev}", commits.post_preupload),
-    Route("POST", _API + "/commit/{rev}", commits.post_commit, is_commit=True),
+    Route("POST", _API + "/commit/{rev}", commits.post_commit, admit=commits.require_commit_right, is_commit=True),
 ]
 _DISCUSSIONS = [
     Route("GET", _API + "/discussions", discussions.get_discussions),
@@ -49,7 +49,7 @@ _DISCUSSIONS = [
 ]
 _BYTES = [
     Route("PUT", "lfs/objects/{oid}", lfs.put_object),
-    Route("POST", "lfs/objects/{oid}", lfs.post_completion),
+    Route("POST", "lfs/objects/{oid}", lfs.post_completion, admit=lfs.read_ticket),
     Route("POST", _LFS + "/objects/batch", lfs.post_batch),
     Route("POST", "{kind}/" + _LFS + "/objects/batch", lfs.post_batch),
     Route("POST", _LFS + "/verify", lfs.post_verify),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import re
 import sqlite3
 import time
 from collections.abc import Awaitable
@@ -19,15 +20,17 @@ from paris.coordinator.hub.accounts.auth import ANONYMOUS, Users, admin_token
 from paris.coordinator.hub.accounts.tickets import TicketOffice, load_secret
 from paris.coordinator.hub.accounts.traffic import Traffic
 from paris.coordinator.hub.addresses import ROUTES
+from paris.coordinator.hub.bodies import bounded_body, write_in_thread
 from paris.coordinator.hub.context import Call, Hub
 from paris.coordinator.hub.errors import Refusal
 from paris.coordinator.hub.limits import HubLimits
 from paris.coordinator.hub.repositories.sweep import sweep_at_start
-from paris.coordinator.hub.routing import Route, find_route
+from paris.coordinator.hub.routing import find_route
 from paris.coordinator.hub.storage.blobs import BlobStore
 from paris.coordinator.hub.storage.store import Store
 
 _log = logging.getLogger(__name__)
+_NOT_IN_HEADERS = re.compile(rb"[^\x20-\x7e\x80-\xff]")
 
 
 class HubApp:
@@ -57,6 +60,9 @@ class HubApp:
             response = _out_of_space(error)
         except sqlite3.OperationalError as error:
             response = _database_full(error)
+        finally:
+            if call.body_file is not None:
+                call.body_file.close()
         _log.debug("%s %s: %d", request.method, request.url.path, response.status_code)
         try:
             await response(scope, meter.receive, meter.send)
@@ -64,28 +70,18 @@ class HubApp:
             await self._count(call, meter)
 
     async def _answer(self, call: Call) -> Response:
-        route, call.params = find_route(ROUTES, call.request.method, _raw_path(call.request.scope))
-        call.user = await to_thread.run_sync(self.hub.users.identify, call.request.headers.get("authorization"))
+        route, call.params = find_route(ROUTES, call.request.method, call.raw_path)
+        call.user = await call.in_thread(self.hub.users.identify, call.request.headers.get("authorization"))
         if route.streams:
             return await cast(Awaitable[Response], route.handler(call))
-        call.body = await self._body(call.request, route)
-        return cast(Response, await to_thread.run_sync(route.handler, call))
-
-    async def _body(self, request: Request, route: Route) -> bytes:
-        limits = self.hub.limits
-        max_bytes = limits.max_commit_bytes if route.is_commit else limits.max_request_bytes
-        too_large = Refusal(413, f"The request is larger than {max_bytes} bytes.", headers={"Connection": "close"})
-        announced = request.headers.get("content-length", "0")
-        if announced.isdigit() and int(announced) > max_bytes:
-            raise too_large
-        chunks: list[bytes] = []
-        num_bytes = 0
-        async for chunk in request.stream():
-            num_bytes += len(chunk)
-            if num_bytes > max_bytes:
-                raise too_large
-            chunks.append(chunk)
-        return b"".join(chunks)
+        await call.in_thread(route.check, call)
+        if not route.is_commit:
+            call.body = b"".join([chunk async for chunk in bounded_body(call, self.hub.limits.max_request_bytes)])
+            return cast(Response, await call.in_thread(route.handler, call))
+        call.body_file = await call.in_thread(self.hub.blobs.open_unnamed)
+        chunks = bounded_body(call, self.hub.limits.max_commit_bytes)
+        await write_in_thread(call, chunks, call.body_file.writelines)
+        return cast(Response, await call.in_thread(route.handler, call, limiter=self.hub.commit_limiter))
 
     async def _count(self, call: Call, meter: _Meter) -> None:
         traffic = self.hub.traffic
@@ -101,7 +97,7 @@ class HubApp:
 
 
 class _Meter:
-    """Counts the body bytes of one request and its response."""
+    """Counts the body bytes of one request and its response; makes the response's headers valid."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
@@ -115,6 +111,8 @@ class _Meter:
         return message
 
     async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [(name, _header_value(value)) for name, value in message["headers"]]
         await self._send(message)
         self.sent_bytes += len(message.get("body", b""))
 
@@ -142,17 +140,16 @@ def create_app(data_dir: Path, *, open_registration: bool = False, limits: HubLi
 
 def refuse(refusal: Refusal) -> Response:
     """A refusal in the form of the stock client: headers decide its exception, JSON has the message."""
-    message = "".join(char if " " <= char <= "~" else "?" for char in refusal.what[:500])
+    message = refusal.what[:500].encode("ascii", errors="replace").decode()
     headers = {"X-Error-Message": message, **refusal.headers}
     if refusal.code:
         headers["X-Error-Code"] = refusal.code
     return JSONResponse({"error": refusal.what}, refusal.status, headers)
 
 
-def _raw_path(scope: Scope) -> str:
-    root = scope.get("root_path", "")
-    path = cast(bytes, scope.get("raw_path") or scope["path"].encode()).decode("latin-1").partition("?")[0]
-    return path.removeprefix(root)
+def _header_value(value: bytes) -> bytes:
+    """A value with which the server can answer; any other, such as one that ends with a space, ends the connection."""
+    return _NOT_IN_HEADERS.sub(b"?", value).strip()
 
 
 def _out_of_space(error: OSError) -> Response:

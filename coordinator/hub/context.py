@@ -6,9 +6,10 @@ import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
-from urllib.parse import parse_qs, urlencode
+from typing import Any, BinaryIO, TypeVar, TypeVarTuple
+from urllib.parse import parse_qs, quote, urlencode
 
+from anyio import CapacityLimiter, to_thread
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -22,6 +23,9 @@ from paris.coordinator.hub.storage.blobs import BlobStore
 from paris.coordinator.hub.storage.store import Store
 
 B = TypeVar("B", bound=BaseModel)
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+_PARALLEL_COMMITS = 2
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Hub:
     traffic: Traffic
     limits: HubLimits
     clock: Callable[[], float] = time.time
+    commit_limiter: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_PARALLEL_COMMITS))
+    """Bounds the memory of commits: each holds one of its files at a time."""
 
 
 @dataclass
@@ -46,6 +52,8 @@ class Call:
     params: dict[str, str]
     user: User
     body: bytes = b""
+    body_file: BinaryIO | None = None
+    """A commit's body, which may be too large for the memory."""
     repo_label: str = ""
     """Repository of the traffic counts."""
     part_label: str = "(api)"
@@ -53,6 +61,7 @@ class Call:
     traffic_user: str = ""
     """User of the traffic counts, for requests without a token."""
     query: dict[str, list[str]] = field(init=False)
+    _reader: sqlite3.Connection | None = None
 
     def __post_init__(self) -> None:
         self.query = parse_qs(self.request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
@@ -64,8 +73,19 @@ class Call:
 
     @property
     def reader(self) -> sqlite3.Connection:
-        """Database connection for reading."""
-        return self.hub.store.reader
+        """Database connection for reading, until the end of `in_thread`."""
+        if self._reader is None:
+            self._reader = self.hub.store.borrow_reader()
+        return self._reader
+
+    async def in_thread(self, work: Callable[[*Ts], T], *arguments: *Ts, limiter: CapacityLimiter | None = None) -> T:
+        """Do blocking work in a thread; then other requests may use this one's `reader`."""
+        try:
+            return await to_thread.run_sync(work, *arguments, limiter=limiter)
+        finally:
+            if self._reader is not None:
+                self.hub.store.return_reader(self._reader)
+                self._reader = None
 
     @property
     def base_url(self) -> str:
@@ -73,6 +93,13 @@ class Call:
         # Not `request.base_url`, which omits the path below which another application mounts this one.
         url = self.request.url
         return f"{url.scheme}://{url.netloc}{self.request.scope.get('root_path', '')}"
+
+    @property
+    def raw_path(self) -> str:
+        """Encoded path, without the query and without the path below which another application mounts the Hub."""
+        scope = self.request.scope
+        path: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+        return path.decode("latin-1").partition("?")[0].removeprefix(scope.get("root_path", ""))
 
     def flag(self, name: str) -> bool:
         """A boolean parameter; False when absent."""
@@ -136,5 +163,5 @@ class Call:
         headers = {}
         if start + size < total:
             query = urlencode({**self.query, "cursor": [str(start + size)]}, doseq=True)
-            headers["Link"] = f'<{self.request.url.replace(query=query)}>; rel="next"'
+            headers["Link"] = f'<{self.base_url}{self.raw_path}?{query}>; rel="next"'
         return JSONResponse(items, headers=headers)

@@ -47,3 +47,11 @@ class HubLimits(BaseModel):
     """Time after which an uncommitted upload may be deleted, in seconds."""
     page_entries: int = Field(default=1000, gt=0)
     """Entries of one page of a listing."""
+    max_connections: int = Field(default=500, gt=0)
+    """Connections at a time, after which those without a request are ended, the longest idle first."""
+    head_s: float = Field(default=30, gt=0)
+    """Longest wait for the head of a request, in seconds."""
+    stall_s: float = Field(default=60, gt=0)
+    """Longest pause of a client in sending a body or in reading a response, in seconds."""
+    min_body_bytes_per_s: float = Field(default=1024, ge=0)
+    """Slowest body, in bytes a second on average, after the first `stall_s`."""

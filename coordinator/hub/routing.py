@@ -28,13 +28,26 @@ class Route:
     method: str
     pattern: str
     handler: Handler
+    admit: Callable[[Call], object] | None = None
+    """Checks the user before the body is read; by default, that there is a token for any method but GET."""
     is_commit: bool = False
-    """Whether the body is bounded by `max_commit_bytes` instead of `max_request_bytes`."""
+    """Whether the body is a file bounded by `max_commit_bytes`, instead of bytes bounded by `max_request_bytes`."""
 
     @property
     def streams(self) -> bool:
         """Whether the handler reads the body itself."""
         return inspect.iscoroutinefunction(self.handler)
+
+    def check(self, call: Call) -> None:
+        """Refuse a request before its body is read.
+
+        Raises:
+            Refusal: The user lacks the right.
+        """
+        if self.admit is not None:
+            self.admit(call)
+        elif self.method != "GET":
+            call.require_login()
 
     def match(self, segments: list[str]) -> dict[str, str] | None:
         """The decoded parameters, or None if the path does not match."""

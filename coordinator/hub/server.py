@@ -15,6 +15,7 @@ from types import TracebackType
 import uvicorn
 
 from paris.coordinator.hub.app import HubApp, create_app
+from paris.coordinator.hub.connections import BoundedServer, Connection
 from paris.coordinator.hub.errors import HubStartError
 from paris.coordinator.hub.limits import HubLimits
 from paris.protocol.errors import PortTakenError
@@ -49,6 +50,7 @@ class HubServer:
         open_registration: bool = False,
         limits: HubLimits | None = None,
     ) -> None:
+        limits = limits or HubLimits()
         self._data_dir = data_dir
         self._closing = contextlib.ExitStack()
         with contextlib.ExitStack() as undo:
@@ -68,8 +70,9 @@ class HubServer:
             log_config=None,
             server_header=False,
             timeout_graceful_shutdown=_GRACE_S,
+            http=Connection,
         )
-        self._server = _ReadyServer(config)
+        self._server = BoundedServer(config, limits)
         self._thread: threading.Thread | None = None
 
     def run(self, on_ready: Callable[[str], None] | None = None) -> None:
@@ -108,17 +111,6 @@ class HubServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-
-class _ReadyServer(uvicorn.Server):
-    """A server with a callback for when it listens."""
-
-    on_ready: Callable[[], None] = staticmethod(lambda: None)
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then call `on_ready`."""
-        await super().startup(sockets)
-        self.on_ready()
 
 
 def serve(

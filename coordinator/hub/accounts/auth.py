@@ -166,7 +166,8 @@ class Users:
         A token with the same first eight hex digits can be found by brute force, so a name belongs to the first token
         with these digits, and a later token gets a longer name.
         """
-        known = self._store.reader.execute("SELECT name FROM users WHERE token_sha256 = ?", (token_sha256,)).fetchone()
+        with self._store.read() as db:
+            known = db.execute("SELECT name FROM users WHERE token_sha256 = ?", (token_sha256,)).fetchone()
         if known:
             return str(known["name"])
         with self._store.write() as db:

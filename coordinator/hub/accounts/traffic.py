@@ -54,7 +54,8 @@ class Traffic:
     def report(self, now: float) -> dict[str, object]:
         """All counts as JSON, for `GET /api/paris/traffic`."""
         self.save(now)
-        rows = self._store.reader.execute("SELECT * FROM traffic ORDER BY user, repo, part").fetchall()
+        with self._store.read() as db:
+            rows = db.execute("SELECT * FROM traffic ORDER BY user, repo, part").fetchall()
         return {
             "uploaded_bytes": sum(row["received"] for row in rows),
             "downloaded_bytes": sum(row["sent"] for row in rows),

@@ -6,12 +6,13 @@ import base64
 import binascii
 import codecs
 import sqlite3
+from typing import BinaryIO
 
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from paris.coordinator.hub.access import find_repo
-from paris.coordinator.hub.api.operations import Header, LfsFile, Operation, SmallFile, apply_operations, parse_commit
+from paris.coordinator.hub.api.operations import Header, InlineFile, LfsFile, Operation, apply_operations, parse_commit
 from paris.coordinator.hub.context import Call
 from paris.coordinator.hub.discussions.pulls import (
     NewPullRequest,
@@ -35,7 +36,7 @@ from paris.coordinator.hub.repositories.repos import (
     set_ref,
 )
 from paris.coordinator.hub.repositories.uploads import may_commit, note_uploads
-from paris.coordinator.hub.storage.trees import FileEntry, lfs_entry, regular_entry, write_tree
+from paris.coordinator.hub.storage.trees import FileEntry, lfs_entry, write_tree
 
 _ALWAYS_LFS = (
     ".safetensors",
@@ -93,16 +94,27 @@ def _goes_by_lfs(file: _Candidate, from_bytes: int) -> bool:
     return "\0" in text
 
 
+def require_commit_right(call: Call) -> None:
+    """Check that the user may commit, before anything is read or stored; checked again inside the transaction."""
+    repo = find_repo(call)
+    call.require_login()
+    if not call.flag("create_pr"):
+        _require_push(call, call.reader, repo, _target(call.reader, repo, call.params["rev"]))
+
+
+def _body(call: Call) -> BinaryIO:
+    if call.body_file is None:
+        raise bad_request("The commit has no body.")
+    call.body_file.seek(0)
+    return call.body_file
+
+
 def post_commit(call: Call) -> Response:
     """POST commit/{rev}: one new commit on a branch, on a pull request, or, with `create_pr`, on a new pull request."""
     repo = find_repo(call)
-    call.require_login()
-    header, operations = parse_commit(call.body, call.hub.limits)
     creates_pull_request = call.flag("create_pr")
+    header, operations = parse_commit(_body(call), call.hub.limits)
     call.part_label = "(commits)"
-    if not creates_pull_request:
-        # Checked before anything is stored, and again inside the transaction.
-        _require_push(call, call.reader, repo, _target(call.reader, repo, call.params["rev"]))
     added = _receive(call, operations)
     with call.hub.store.write() as db:
         ref = _target(db, repo, call.params["rev"])
@@ -130,19 +142,17 @@ def _answer(call: Call, repo: Repo, pull_ref: str, oid: str) -> dict[str, object
 def _receive(call: Call, operations: list[Operation]) -> dict[int, FileEntry]:
     """Entry of each operation that adds a file, by its index; stores small files, as pending uploads."""
     added: dict[int, FileEntry] = {}
-    contents: list[bytes] = []
-    for index, operation in enumerate(operations):
-        file = operation.value
-        if isinstance(file, SmallFile):
-            contents.append(file.data(call.hub.limits.max_regular_bytes))
-            added[index] = regular_entry(contents[-1])
+    for index, file in enumerate(operations):
+        if isinstance(file, InlineFile):
+            added[index] = file.entry
         elif isinstance(file, LfsFile):
             added[index] = _uploaded_entry(call, file)
     # Noted before they are written: a concurrent sweep keeps noted contents.
     sizes = {entry.sha256: entry.size for entry in added.values()}
     note_uploads(call.hub.store, call.user.name, sizes, call.now)
-    for data in contents:
-        call.hub.blobs.put(data)
+    for file in operations:
+        if isinstance(file, InlineFile):
+            call.hub.blobs.put(file.read(_body(call)))
     return added
 
 

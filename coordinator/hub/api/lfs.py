@@ -6,21 +6,20 @@ The batch reports an object as present only to users who may commit it (reposito
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import AsyncIterator
 from typing import Any, Literal
 
-from anyio import to_thread
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from paris.coordinator.hub.access import find_repo
 from paris.coordinator.hub.accounts.tickets import Ticket
+from paris.coordinator.hub.bodies import bounded_body, write_in_thread
 from paris.coordinator.hub.context import Call
 from paris.coordinator.hub.errors import Refusal, bad_request, forbidden
 from paris.coordinator.hub.names import is_sha256
 from paris.coordinator.hub.repositories.repos import Repo
 from paris.coordinator.hub.repositories.uploads import may_commit, note_uploads, pending_bytes
+from paris.coordinator.hub.storage.blobs import Part
 
 _LFS_TYPE = "application/vnd.git-lfs+json"
 _MAX_PARTS = 10_000
@@ -122,7 +121,12 @@ def _address(call: Call, ticket: Ticket) -> str:
     return f"{call.base_url}/lfs/objects/{ticket.oid}?{call.hub.tickets.query(ticket)}"
 
 
-def _ticket(call: Call) -> Ticket:
+def read_ticket(call: Call) -> Ticket:
+    """The ticket in the address.
+
+    Raises:
+        Refusal: 403, it is not signed, has expired, or is for another object.
+    """
     ticket = call.hub.tickets.check({name: values[0] for name, values in call.query.items()})
     if ticket.oid != call.params["oid"] or not is_sha256(ticket.oid):
         raise forbidden("This upload address is for another object.")
@@ -138,59 +142,45 @@ def _require_room_for(call: Call, ticket: Ticket) -> None:
 
 async def put_object(call: Call) -> Response:
     """PUT of an object's bytes, or of one part's, to a signed URL, without a token."""
-    ticket = _ticket(call)
+    ticket = read_ticket(call)
     if ticket.part:
         return await _put_part(call, ticket)
     if ticket.part_bytes:
         raise bad_request("This object must be uploaded in parts.")
-    await to_thread.run_sync(_require_room_for, call, ticket)
-    incoming = call.hub.blobs.incoming()
+    await call.in_thread(_require_room_for, call, ticket)
+    incoming = await call.in_thread(call.hub.blobs.incoming)
     try:
-        async for chunk in _bounded(call, ticket.size):
-            incoming.write(chunk)
-        await to_thread.run_sync(incoming.finish, ticket.oid, ticket.size)
+        await write_in_thread(call, bounded_body(call, ticket.size), incoming.write)
+        await call.in_thread(incoming.finish, ticket.oid, ticket.size)
     finally:
-        incoming.discard()
-    await to_thread.run_sync(note_uploads, call.hub.store, ticket.user, {ticket.oid: ticket.size}, call.now)
+        await call.in_thread(incoming.discard)
+    await call.in_thread(note_uploads, call.hub.store, ticket.user, {ticket.oid: ticket.size}, call.now)
     return Response(headers={"ETag": f'"{ticket.oid}"'})
 
 
 async def _put_part(call: Call, ticket: Ticket) -> Response:
     """Write one part at its offset; the object is checked on completion."""
-    offset = (ticket.part - 1) * ticket.part_bytes
-    size = min(ticket.part_bytes, ticket.size - offset)
-    if not call.hub.blobs.part_file(ticket.user, ticket.oid).exists():
-        await to_thread.run_sync(_require_room_for, call, ticket)
-    descriptor = os.open(call.hub.blobs.part_file(ticket.user, ticket.oid), os.O_WRONLY | os.O_CREAT, 0o644)
+    size = min(ticket.part_bytes, ticket.size - (ticket.part - 1) * ticket.part_bytes)
+    part = await call.in_thread(_open_part, call, ticket)
     try:
-        num_bytes = 0
-        async for chunk in _bounded(call, size):
-            num_bytes += os.pwrite(descriptor, chunk, offset + num_bytes)
+        await write_in_thread(call, bounded_body(call, size), part.write)
     finally:
-        os.close(descriptor)
-    if num_bytes != size:
-        raise bad_request(f"Part {ticket.part} has {num_bytes} bytes, not {size}.")
-    return Response(headers={"ETag": f'"{ticket.part}-{num_bytes}"'})
+        await call.in_thread(part.close)
+    if part.num_bytes != size:
+        raise bad_request(f"Part {ticket.part} has {part.num_bytes} bytes, not {size}.")
+    return Response(headers={"ETag": f'"{ticket.part}-{part.num_bytes}"'})
 
 
-async def _bounded(call: Call, size: int) -> AsyncIterator[bytes]:
-    """The body's chunks, up to the announced size.
-
-    Raises:
-        Refusal: 413, there are more bytes.
-    """
-    num_bytes = 0
-    async for chunk in call.request.stream():
-        num_bytes += len(chunk)
-        if num_bytes > size:
-            raise Refusal(413, f"The body exceeds the announced {size} bytes.", headers={"Connection": "close"})
-        if chunk:
-            yield chunk
+def _open_part(call: Call, ticket: Ticket) -> Part:
+    blobs = call.hub.blobs
+    if not blobs.part_file(ticket.user, ticket.oid).exists():
+        _require_room_for(call, ticket)
+    return blobs.part(ticket.user, ticket.oid, offset=(ticket.part - 1) * ticket.part_bytes)
 
 
 def post_completion(call: Call) -> Response:
     """POST after the last part: check the parts and store the object."""
-    ticket = _ticket(call)
+    ticket = read_ticket(call)
     completion = call.parse(_Completion)
     numbers = [part.partNumber for part in completion.parts]
     if not ticket.part_bytes or ticket.part or completion.oid != ticket.oid:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, BinaryIO, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from paris.coordinator.hub.errors import Refusal, bad_request
 from paris.coordinator.hub.limits import HubLimits
 from paris.coordinator.hub.names import check_path
-from paris.coordinator.hub.storage.trees import FileEntry
+from paris.coordinator.hub.storage.trees import FileEntry, regular_entry
+
+_MAX_LINE_HEAD_BYTES = 16 * 1024
+"""Bytes of a line other than the content: JSON, and a path of at most 1,024 bytes with escapes."""
 
 
 class Header(BaseModel):
@@ -20,28 +24,6 @@ class Header(BaseModel):
     summary: str = Field(min_length=1, max_length=2000)
     description: str = Field(default="", max_length=100_000)
     parentCommit: str | None = Field(default=None, pattern=r"^[0-9a-f]{5,40}$")
-
-
-class SmallFile(BaseModel):
-    """A file whose bytes are in the line."""
-
-    path: str
-    content: str
-    encoding: Literal["base64"] = "base64"
-
-    def data(self, max_bytes: int) -> bytes:
-        """The file's bytes.
-
-        Raises:
-            Refusal: 400, not base64; 413, too large.
-        """
-        try:
-            data = base64.b64decode(self.content, validate=True)
-        except (binascii.Error, ValueError) as error:
-            raise bad_request(f"The content of {self.path!r} is not base64.") from error
-        if len(data) > max_bytes:
-            raise Refusal(413, f"{self.path!r} has {len(data)} bytes; upload files over {max_bytes} bytes by LFS.")
-        return data
 
 
 class LfsFile(BaseModel):
@@ -53,9 +35,44 @@ class LfsFile(BaseModel):
     size: int | None = None
 
 
-class Deletion(BaseModel):
+@dataclass(frozen=True, slots=True)
+class InlineFile:
+    """A file whose bytes are in a line of the body."""
+
+    path: str
+    entry: FileEntry
+    offset: int
+    """Position of the line in the body."""
+    num_bytes: int
+    """Bytes of the line."""
+
+    def read(self, body: BinaryIO) -> bytes:
+        """The file's bytes."""
+        body.seek(self.offset)
+        return _FileLine.model_validate_json(body.read(self.num_bytes)).value.data()
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
     """A file or folder to delete."""
 
+    path: str
+    is_folder: bool
+
+
+class _Content(BaseModel):
+    path: str
+    content: str
+    encoding: Literal["base64"] = "base64"
+
+    def data(self) -> bytes:
+        try:
+            return base64.b64decode(self.content, validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise bad_request(f"The content of {self.path!r} is not base64.") from error
+
+
+class _Path(BaseModel):
     path: str
 
 
@@ -66,7 +83,7 @@ class _HeaderLine(BaseModel):
 
 class _FileLine(BaseModel):
     key: Literal["file"]
-    value: SmallFile
+    value: _Content
 
 
 class _LfsLine(BaseModel):
@@ -74,52 +91,71 @@ class _LfsLine(BaseModel):
     value: LfsFile
 
 
-class _DeletedFileLine(BaseModel):
-    key: Literal["deletedFile"]
-    value: Deletion
+class _DeletionLine(BaseModel):
+    key: Literal["deletedFile", "deletedFolder"]
+    value: _Path
 
 
-class _DeletedFolderLine(BaseModel):
-    key: Literal["deletedFolder"]
-    value: Deletion
-
-
-Operation = _FileLine | _LfsLine | _DeletedFileLine | _DeletedFolderLine
-_LINE: TypeAdapter[_HeaderLine | Operation] = TypeAdapter(
-    Annotated[_HeaderLine | Operation, Field(discriminator="key")],
+Operation = InlineFile | LfsFile | Deletion
+_LINE: TypeAdapter[_HeaderLine | _FileLine | _LfsLine | _DeletionLine] = TypeAdapter(
+    Annotated[_HeaderLine | _FileLine | _LfsLine | _DeletionLine, Field(discriminator="key")],
 )
 
 
-def parse_commit(body: bytes, limits: HubLimits) -> tuple[Header, list[Operation]]:
-    """Header and operations of a commit's body (ndjson), with checked paths.
+def parse_commit(body: BinaryIO, limits: HubLimits) -> tuple[Header, list[Operation]]:
+    """Header and operations of a commit's body (ndjson), with checked paths. Holds one line at a time in memory.
 
     Raises:
-        Refusal: 400, naming the line; 413, too many operations.
+        Refusal: 400, naming the line; 413, too many operations or a file too large.
     """
     header: Header | None = None
     operations: list[Operation] = []
-    for number, line in enumerate(body.splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            parsed = _LINE.validate_json(line)
-        except ValidationError as error:
-            raise bad_request(f"Line {number} of the commit: {error.errors()[0]['msg']}.") from error
+    max_line_bytes = limits.max_regular_bytes * 4 // 3 + _MAX_LINE_HEAD_BYTES
+    offset, number = 0, 0
+    while line := body.readline(max_line_bytes + 1):
+        number += 1
+        if len(line) > max_line_bytes:
+            what = (
+                f"Line {number} of the commit is too long; upload files over {limits.max_regular_bytes} bytes by LFS."
+            )
+            raise Refusal(413, what)
+        parsed = _parse_line(line, number)
         if isinstance(parsed, _HeaderLine):
             header = parsed.value
-            continue
-        if len(operations) >= limits.max_commit_operations:
-            raise Refusal(413, f"A commit may have at most {limits.max_commit_operations} operations.")
-        check_path(_path(parsed))
-        operations.append(parsed)
+        elif parsed is not None:
+            if len(operations) >= limits.max_commit_operations:
+                raise Refusal(413, f"A commit may have at most {limits.max_commit_operations} operations.")
+            operations.append(_operation(parsed, offset, len(line), limits.max_regular_bytes))
+        offset += len(line)
     if header is None:
         raise bad_request("The commit has no header line.")
     return header, operations
 
 
-def _path(operation: Operation) -> str:
+def _parse_line(line: bytes, number: int) -> _HeaderLine | _FileLine | _LfsLine | _DeletionLine | None:
+    """One line; None if it is blank."""
+    if not line.strip():
+        return None
+    try:
+        return _LINE.validate_json(line)
+    except ValidationError as error:
+        raise bad_request(f"Line {number} of the commit: {error.errors()[0]['msg']}.") from error
+
+
+def _operation(
+    line: _FileLine | _LfsLine | _DeletionLine, offset: int, num_bytes: int, max_regular_bytes: int
+) -> Operation:
+    is_folder = line.key == "deletedFolder"
     # The client adds a slash to the path of a deleted folder.
-    return operation.value.path.rstrip("/") if operation.key == "deletedFolder" else operation.value.path
+    path = check_path(line.value.path.rstrip("/") if is_folder else line.value.path)
+    if isinstance(line, _LfsLine):
+        return line.value
+    if isinstance(line, _DeletionLine):
+        return Deletion(path, is_folder)
+    data = line.value.data()
+    if len(data) > max_regular_bytes:
+        raise Refusal(413, f"{path!r} has {len(data)} bytes; upload files over {max_regular_bytes} bytes by LFS.")
+    return InlineFile(path, regular_entry(data), offset, num_bytes)
 
 
 def apply_operations(
@@ -138,11 +174,11 @@ def apply_operations(
     """
     after = dict(files)
     for index, operation in enumerate(operations):
-        path = _path(operation)
-        if index in added:
+        path = operation.path
+        if not isinstance(operation, Deletion):
             after[path] = added[index]
             continue
-        gone = [path] if operation.key == "deletedFile" else [name for name in after if name.startswith(path + "/")]
+        gone = [name for name in after if name.startswith(path + "/")] if operation.is_folder else [path]
         if not gone or gone[0] not in after:
             raise Refusal(404, f"A file with this name doesn't exist: {path}", "EntryNotFound")
         for name in gone:

@@ -31,7 +31,7 @@ class _Found:
 
 async def get_file(call: Call) -> Response:
     """GET or HEAD resolve/{rev}/{path}: a file's bytes."""
-    found = await to_thread.run_sync(_find, call)
+    found = await call.in_thread(_find, call)
     size = found.entry.size
     if _names(call.request.headers.get("if-none-match", ""), found.entry.etag):
         return Response(status_code=304, headers=found.headers)

@@ -11,8 +11,11 @@ import hashlib
 import os
 import secrets
 import shutil
+import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 from paris.coordinator.hub.errors import bad_request
 
@@ -58,11 +61,15 @@ class BlobStore:
         if self.size_bytes(sha256) is None:
             incoming = self.incoming()
             try:
-                incoming.write(data)
+                incoming.write([data])
                 incoming.finish(sha256, len(data))
             finally:
                 incoming.discard()
         return sha256
+
+    def open_unnamed(self) -> BinaryIO:
+        """An empty file that the system deletes when it is closed."""
+        return tempfile.TemporaryFile(dir=self._incoming)
 
     def free_bytes(self) -> int:
         """Bytes left on the disk."""
@@ -75,6 +82,10 @@ class BlobStore:
     def part_file(self, user: str, sha256: str) -> Path:
         """The file of a content's parts; one for each user, so that no user can corrupt another's upload."""
         return self._parts / f"{user}-{sha256}"
+
+    def part(self, user: str, sha256: str, *, offset: int) -> Part:
+        """Begin to receive the part of a content that starts at an offset."""
+        return Part(self.part_file(user, sha256), offset)
 
     def join_parts(self, user: str, sha256: str, size_bytes: int) -> None:
         """Check a content that was uploaded in parts, and store it.
@@ -144,11 +155,12 @@ class Incoming:
         self._digest = hashlib.sha256()
         self.num_bytes = 0
 
-    def write(self, chunk: bytes) -> None:
+    def write(self, chunks: Iterable[bytes]) -> None:
         """Append bytes."""
-        self._file.write(chunk)
-        self._digest.update(chunk)
-        self.num_bytes += len(chunk)
+        for chunk in chunks:
+            self._file.write(chunk)
+            self._digest.update(chunk)
+            self.num_bytes += len(chunk)
 
     def finish(self, sha256: str, size_bytes: int) -> None:
         """Check and store the content.
@@ -167,6 +179,28 @@ class Incoming:
         """Delete an unfinished upload; no-op after `finish`."""
         self._file.close()
         self._path.unlink(missing_ok=True)
+
+
+class Part:
+    """A part of an upload in progress, written at its offset."""
+
+    def __init__(self, path: Path, offset: int) -> None:
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+        self._offset = offset
+        self.num_bytes = 0
+
+    def write(self, chunks: Iterable[bytes]) -> None:
+        """Append bytes."""
+        for chunk in chunks:
+            rest = memoryview(chunk)
+            while rest:
+                num_bytes = os.pwrite(self._descriptor, rest, self._offset + self.num_bytes)
+                self.num_bytes += num_bytes
+                rest = rest[num_bytes:]
+
+    def close(self) -> None:
+        """Close the file; it keeps what was written."""
+        os.close(self._descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The Hub's database: one SQLite file in WAL mode, one writer at a time, readers in any thread.
+"""The Hub's database: one SQLite file in WAL mode, one writer at a time, a pool of readers.
 
 repos        kind/owner/name, visibility
 refs         refs/heads/*, refs/tags/*, refs/pr/N -> commit
@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SCHEMA_VERSION = 1
+_IDLE_READERS = 8
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS repos (
@@ -67,9 +68,8 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._local = threading.local()
-        self._opened: list[sqlite3.Connection] = []
-        self._opened_lock = threading.Lock()
+        self._idle: list[sqlite3.Connection] = []
+        self._idle_lock = threading.Lock()
         self._write_lock = threading.Lock()
         self._writer = self._open()
         self._writer.executescript("PRAGMA journal_mode = WAL;" + _SCHEMA)
@@ -81,17 +81,32 @@ class Store:
         db.row_factory = sqlite3.Row
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("PRAGMA synchronous = FULL")
-        with self._opened_lock:
-            self._opened.append(db)
         return db
 
-    @property
-    def reader(self) -> sqlite3.Connection:
-        """The calling thread's own connection, for reading outside of a transaction."""
-        db: sqlite3.Connection | None = getattr(self._local, "db", None)
-        if db is None:
-            db = self._local.db = self._open()
-        return db
+    # Readers are pooled, not one for each thread: the server's threads come and go.
+    def borrow_reader(self) -> sqlite3.Connection:
+        """A connection for reading outside of a transaction, for one thread at a time, until `return_reader`."""
+        with self._idle_lock:
+            if self._idle:
+                return self._idle.pop()
+        return self._open()
+
+    def return_reader(self, db: sqlite3.Connection) -> None:
+        """Let other requests use the connection."""
+        with self._idle_lock:
+            if len(self._idle) < _IDLE_READERS:
+                self._idle.append(db)
+                return
+        db.close()
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """A connection for reading outside of a transaction."""
+        db = self.borrow_reader()
+        try:
+            yield db
+        finally:
+            self.return_reader(db)
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -107,7 +122,7 @@ class Store:
 
     def close(self) -> None:
         """Close all connections; the store must not be used afterwards."""
-        with self._write_lock, self._opened_lock:
-            for db in self._opened:
+        with self._write_lock, self._idle_lock:
+            for db in [self._writer, *self._idle]:
                 db.close()
-            self._opened.clear()
+            self._idle.clear()

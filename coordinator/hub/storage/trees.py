@@ -45,7 +45,9 @@ class Listing:
 
 def git_sha1(kind: str, data: bytes) -> str:
     """The sha1 of a git object of a kind (blob, tree, commit)."""
-    return hashlib.sha1(b"%s %d\0" % (kind.encode(), len(data)) + data, usedforsecurity=False).hexdigest()
+    digest = hashlib.sha1(b"%s %d\0" % (kind.encode(), len(data)), usedforsecurity=False)
+    digest.update(data)
+    return digest.hexdigest()
 
 
 def lfs_pointer(sha256: str, size: int) -> bytes:

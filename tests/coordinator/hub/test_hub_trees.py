@@ -1,5 +1,7 @@
 """Names of folders and files against what git itself says, and commits of folders against a plain dictionary."""
 
+import io
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -57,7 +59,7 @@ def test_operations_happen_in_their_order_and_lines_of_other_systems_are_read():
         b'{"key":"file","value":{"path":"old/new.txt","content":"eA==","encoding":"base64"}}\n'
         b'{"key":"deletedFile","value":{"path":"b"}}'
     )
-    header, operations = parse_commit(body, HubLimits())
+    header, operations = parse_commit(io.BytesIO(body), HubLimits())
     assert (header.summary, header.parentCommit) == ("s", "abcdef1")
     before = {"old/x": regular_entry(b"1"), "older": regular_entry(b"2"), "b": regular_entry(b"3")}
     after = apply_operations(before, operations, {1: regular_entry(b"x")}, HubLimits())
