@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from paris.protocol.lifeline import exit_with_parent
+from paris.protocol.locks import NO_LOCK_HELP, go_without_locks
 from paris.protocol.logs import LogFormat
 
 _logger = logging.getLogger("paris.node.cli")  # __name__ is "__main__" when run as a module
@@ -37,6 +38,9 @@ HomeOption = Annotated[
 ]
 RunIdOption = Annotated[str | None, typer.Option("--run", help="Run id; needed where RUN is a multiaddr.")]
 HubOption = Annotated[str | None, typer.Option("--hub-endpoint", help="Hub to use instead of the run's own.")]
+NoLockOption = Annotated[
+    bool, typer.Option("--no-lock", help=NO_LOCK_HELP, callback=go_without_locks, expose_value=False)
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 
 
@@ -96,6 +100,7 @@ def join(
         typer.Option("--share-shards/--no-share-shards", help="Exchange shards with other volunteers of the run."),
     ] = None,
     as_json: JsonOption = False,
+    no_lock: NoLockOption = False,
 ) -> None:
     """Join a run: wait for tasks, train them, submit them. Run the same command again to continue."""
     view = _make_view(context, as_json=as_json)
@@ -116,7 +121,13 @@ def join(
 
 
 @app.command()
-def leave(context: typer.Context, run: RunArgument, home: HomeOption = None, run_id: RunIdOption = None) -> None:
+def leave(
+    context: typer.Context,
+    run: RunArgument,
+    home: HomeOption = None,
+    run_id: RunIdOption = None,
+    no_lock: NoLockOption = False,
+) -> None:
     """Give back the unfinished task, so that another volunteer gets it at once."""
     view = _make_view(context, as_json=False)
     with _clear_errors(view):
@@ -195,11 +206,9 @@ def _make_view(context: typer.Context, *, as_json: bool) -> Any:
 
 
 def _home(home: Path | None) -> Path:
-    if home is not None:
-        return home.expanduser()
-    from paris.node.machine.config import default_home
+    from paris.node.machine.config import default_home, expanded
 
-    return default_home()
+    return default_home() if home is None else expanded(home)
 
 
 def _row(run_id: str, unit: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ errors.py      typed errors with a next step and an exit code
 version.py     protocol and software version
 limits.py      limits that every peer enforces
 locks.py       exclusive locks between processes
+private_files.py  files of secrets, written whole
 canonical.py   canonical JSON, and strict parsing
 signing.py     Ed25519 identities
 runid.py       run ids, which contain the key's fingerprint

@@ -101,3 +101,15 @@ class ProxySettingError(ParisError):
     """A proxy variable of the environment has an unusable address."""
 
     exit_code = 16
+
+
+class NoLocksError(ParisError):
+    """The file system has no file locks."""
+
+    exit_code = 17
+
+
+class NewerFileError(ParisError):
+    """A file was written by a newer version of this software; it is not changed."""
+
+    exit_code = 18

@@ -5,7 +5,6 @@ run.key / identity.key     32 raw private bytes as 64 hex digits and a newline, 
 
 from __future__ import annotations
 
-import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from paris.protocol.errors import IdentityError, SignatureError
+from paris.protocol.private_files import create_private
 
 
 class Identity:
@@ -55,21 +55,13 @@ class Identity:
 
         Raises:
             IdentityError: The file exists but is unusable; it is not changed.
+            OSError: It cannot be written; no file is left behind.
         """
         if path.exists():
             return cls.load(path)
         identity = cls.generate()
-        path.parent.mkdir(parents=True, exist_ok=True)
         secret = identity._private_key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption()).hex()
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return cls.load(path)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secret + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        return identity
+        return identity if create_private(path, f"{secret}\n".encode("ascii")) else cls.load(path)
 
     def sign(self, message: bytes) -> str:
         """Sign bytes; returns 128 hex digits."""

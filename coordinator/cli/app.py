@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from paris.coordinator.cli.data import clusters, dropped, prepare
-from paris.coordinator.cli.options import JsonOption, RunArgument, open_run
+from paris.coordinator.cli.options import JsonOption, NoLockOption, RunArgument, expanded, open_run
 from paris.coordinator.cli.sampling import sample
 from paris.coordinator.cli.training import distill, train_router, warm_start
 from paris.coordinator.console import fail_clearly, print_json, say
@@ -97,6 +97,7 @@ def publish_tasks(run: RunArgument) -> None:
 def serve(
     run: RunArgument,
     as_json: JsonOption = False,
+    no_lock: NoLockOption = False,
 ) -> None:
     """Serve the run: DHT peer, leases, verification, registration, and the embedded Hub if run.toml has one."""
     from paris.coordinator.cli.options import event_printer, stop_on_signals
@@ -108,7 +109,7 @@ def serve(
 
 @app.command()
 def hub(
-    data: Annotated[Path, typer.Option(help="Folder of the repos.")],
+    data: Annotated[Path, typer.Option(help="Folder of the repos.", callback=expanded)],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port; 0 picks a free one.")] = 8484,
     open_registration: Annotated[
@@ -117,6 +118,7 @@ def hub(
             "--open-registration", help="Accept unknown tokens as new volunteers, who may open pull requests."
         ),
     ] = False,
+    no_lock: NoLockOption = False,
 ) -> None:
     """Serve a Hub for the stock huggingface_hub client and `hf`."""
     from paris.coordinator.hub import serve as serve_hub
@@ -147,7 +149,9 @@ app.command()(train_router)
 
 @app.command()
 def release(
-    run: RunArgument, tag: Annotated[str | None, typer.Option(help="Tag the release on the Hub.")] = None
+    run: RunArgument,
+    tag: Annotated[str | None, typer.Option(help="Tag the release on the Hub.")] = None,
+    no_lock: NoLockOption = False,
 ) -> None:
     """Assemble the registered experts and the router into one model, and upload it to the Hub."""
     from paris.coordinator.release.assemble import release_run
@@ -164,7 +168,8 @@ app.command()(sample)
 
 @app.command()
 def report(
-    run: RunArgument, out: Annotated[Path, typer.Option(help="Folder for figures and tables.")] = Path("report")
+    run: RunArgument,
+    out: Annotated[Path, typer.Option(help="Folder for figures and tables.", callback=expanded)] = Path("report"),
 ) -> None:
     """Report results and costs of a run: samples.png, clusters.png, training.png, report.json, report.md."""
     from paris.coordinator.report.build import build_report
@@ -176,7 +181,8 @@ def report(
 @app.command()
 def demo(
     out: Annotated[
-        Path, typer.Option(help="Folder for the run and its report: new or empty, unless --overwrite.")
+        Path,
+        typer.Option(help="Folder for the run and its report: new or empty, unless --overwrite.", callback=expanded),
     ] = Path("demo"),
     quick: Annotated[bool, typer.Option(help="Train less: under 90 seconds.")] = False,
     recipe: Annotated[
@@ -184,6 +190,7 @@ def demo(
     ] = None,
     volunteers: Annotated[int, typer.Option(help="Number of paris-node processes.", min=1)] = 3,
     overwrite: Annotated[bool, typer.Option(help="Replace an earlier demo in the folder.")] = False,
+    no_lock: NoLockOption = False,
 ) -> None:
     """Run everything on this machine: Hub, coordinator, volunteers, experts, router, release, report."""
     from paris.coordinator.demo.run import run_demo

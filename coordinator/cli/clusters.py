@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import webbrowser
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from paris.coordinator.console import print_json, say
 from paris.coordinator.errors import RunDirError
 from paris.coordinator.run.directory import RunDir
+from paris.coordinator.run.json_files import read_object
 from paris.experts.files import whole_file
 
 
@@ -35,7 +35,9 @@ def show_clusters(run: RunDir, out: Path | None, *, open_page: bool, as_json: bo
             shutil.copyfile(page, partial)
         page = out.resolve()
     if as_json:
-        print_json(json.loads((run.data / "clusters.json").read_bytes()))
+        print_json(
+            read_object(run.data / "clusters.json", f"Delete {run.data} and run: paris-coord prepare {run.path}")
+        )
     if open_page:
         webbrowser.open(page.as_uri())
     say(f"Clusters: {page}")

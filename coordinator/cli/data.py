@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from paris.coordinator.cli.options import JsonOption, RunArgument, open_run
+from paris.coordinator.cli.options import JsonOption, NoLockOption, RunArgument, expanded, open_run
 
 
 def prepare(
@@ -26,6 +26,7 @@ def prepare(
     models: Annotated[
         int | None, typer.Option(help="Parallel copies of each model; on cuda one GPU each.", min=1)
     ] = None,
+    no_lock: NoLockOption = False,
 ) -> None:
     """Divide the data into clusters, shards and manifests; run again to resume."""
     from paris.coordinator.cli.preparing import PrepareOptions, prepare_run
@@ -37,7 +38,8 @@ def prepare(
 def clusters(
     run: RunArgument,
     out: Annotated[
-        Path | None, typer.Option(help="Copy the page to this file.", show_default="data/clusters.html")
+        Path | None,
+        typer.Option(help="Copy the page to this file.", show_default="data/clusters.html", callback=expanded),
     ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
     as_json: JsonOption = False,

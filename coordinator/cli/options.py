@@ -14,14 +14,35 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paris.coordinator.console import print_json, say, say_problem
+from paris.coordinator.errors import ConfigError
 from paris.coordinator.state.events import Event, EventKind
+from paris.protocol.locks import NO_LOCK_HELP, go_without_locks
 from paris.protocol.logs import PRINTED, log_to_file
 
 if TYPE_CHECKING:
     from paris.coordinator.run.directory import RunDir
 
 logger = logging.getLogger(__name__)
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The run directory.")]
+
+
+def expanded(path: Path | None) -> Path | None:
+    """A path with `~` replaced by the user's home folder; a shell leaves it in `--out=~/x`.
+
+    Raises:
+        ConfigError: The system knows no such folder.
+    """
+    try:
+        return None if path is None else path.expanduser()
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{path}: the system knows no home folder of that user.", "Give the path without ~."
+        ) from error
+
+
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The run directory.", callback=expanded)]
+NoLockOption = Annotated[
+    bool, typer.Option("--no-lock", help=NO_LOCK_HELP, callback=go_without_locks, expose_value=False)
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 

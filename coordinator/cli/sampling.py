@@ -7,13 +7,15 @@ from typing import Annotated
 
 import typer
 
-from paris.coordinator.cli.options import JsonOption
+from paris.coordinator.cli.options import JsonOption, expanded
 
 
 def sample(
     prompt: Annotated[list[str], typer.Argument(help="Prompts; each is a row of the grid.")],
     model: Annotated[str, typer.Option(help="A release folder, or org/repo on a Hub.")],
-    out: Annotated[Path, typer.Option(help="Picture file to write: .png, .jpg or .webp.")] = Path("sample.png"),
+    out: Annotated[Path, typer.Option(help="Picture file to write: .png, .jpg or .webp.", callback=expanded)] = Path(
+        "sample.png"
+    ),
     seeds: Annotated[int, typer.Option(help="Pictures of each prompt.", min=1)] = 4,
     seed: Annotated[int, typer.Option(help="First seed.", min=0)] = 0,
     negative: Annotated[str | None, typer.Option(help="Negative prompt.")] = None,

@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
-from paris.coordinator.cli.options import JsonOption, RunArgument, open_run
+from paris.coordinator.cli.options import JsonOption, NoLockOption, RunArgument, expanded, open_run
 
 DeviceOption = Annotated[str | None, typer.Option(help="cpu, cuda or mps.", show_default="device of [compute]")]
 
 
-def warm_start(run: RunArgument, device: DeviceOption = None, as_json: JsonOption = False) -> None:
+def warm_start(
+    run: RunArgument, device: DeviceOption = None, as_json: JsonOption = False, no_lock: NoLockOption = False
+) -> None:
     """Train the model that all experts start from, if run.toml requests one; run again to resume."""
     from paris.coordinator.cli.options import stop_on_signals
     from paris.coordinator.training.warm_start import warm_start_run
@@ -32,6 +34,7 @@ def train_router(
         bool, typer.Option("--null-prompt", help="Draw samples without captions; needs no data.")
     ] = False,
     max_resident_experts: Annotated[int | None, typer.Option(help="Experts in memory at once.", min=1)] = None,
+    no_lock: NoLockOption = False,
 ) -> None:
     """Train the router."""
     from paris.coordinator.training.router_request import request_router
@@ -52,7 +55,9 @@ def train_router(
 
 def distill(
     run: RunArgument,
-    out: Annotated[Path | None, typer.Option(help="Folder of the model.", show_default="RUN/distilled")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the model.", show_default="RUN/distilled", callback=expanded)
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Optimizer steps.", min=1, show_default="those of an expert")
     ] = None,
@@ -64,6 +69,7 @@ def distill(
     ] = None,
     device: DeviceOption = None,
     as_json: JsonOption = False,
+    no_lock: NoLockOption = False,
 ) -> None:
     """Distil the experts into one dense model, which needs no router; run again to resume."""
     from paris.coordinator.cli.options import stop_on_signals

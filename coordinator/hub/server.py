@@ -18,7 +18,7 @@ from paris.coordinator.hub.app import HubApp, create_app
 from paris.coordinator.hub.connections import BoundedServer, Connection
 from paris.coordinator.hub.errors import HubStartError
 from paris.coordinator.hub.limits import HubLimits
-from paris.protocol.errors import PortTakenError
+from paris.protocol.errors import NoLocksError, PortTakenError
 from paris.protocol.locks import try_lock
 
 _log = logging.getLogger(__name__)
@@ -155,6 +155,8 @@ def _only_server_of(data_dir: Path) -> Iterator[None]:
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         lock = try_lock(data_dir / "hub.lock")
+    except NoLocksError as error:
+        raise HubStartError(error.what, error.next_step) from error
     except OSError as error:
         raise HubStartError(f"Cannot use {data_dir}: {error.strerror}.", "Choose another folder.") from error
     if lock is None:

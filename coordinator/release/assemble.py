@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from typing import Any
 
@@ -11,6 +10,7 @@ from paris.coordinator.errors import NotReadyError
 from paris.coordinator.release.card import model_card
 from paris.coordinator.release.experts import all_registrations, expert_layout_fields, fetch_registered
 from paris.coordinator.run.directory import RunDir
+from paris.coordinator.run.json_files import read_object
 from paris.coordinator.run.locks import is_served
 from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.run_hub.connect import connect_hub
@@ -75,7 +75,9 @@ def _layout_fields(run: RunDir, state: State) -> dict[str, Any]:
     return {
         **expert_layout_fields(run, state),
         "router": read_router(run.router).config.to_settings(),
-        "prompt_router": json.loads(prompts.read_text("utf-8")) if prompts.is_file() else None,
+        "prompt_router": read_object(prompts, f"Train the router again: paris-coord train-router {run.path}")
+        if prompts.is_file()
+        else None,
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from importlib.metadata import version
@@ -11,6 +10,7 @@ from typing import Any
 
 from paris.coordinator.report.status import read_status
 from paris.coordinator.run.directory import RunDir
+from paris.coordinator.run.json_files import read_object
 from paris.coordinator.run_hub.embedded import read_traffic
 from paris.coordinator.state.store import Store
 
@@ -98,4 +98,6 @@ def _hub_bytes(run: RunDir) -> dict[str, dict[str, int]]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text("utf-8"))) if path.is_file() else {}
+    return (
+        read_object(path, "Restore it from a copy, or run the command that wrote it again.") if path.is_file() else {}
+    )

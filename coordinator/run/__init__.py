@@ -5,6 +5,7 @@ config.py           run.toml as a whole: parsing, defaults, recipes
 config_tables.py    the tables of run.toml
 create.py           `paris-coord init`: a new run directory from a recipe
 locks.py            file locks: one coordinator, one warm start
+json_files.py       the directory's JSON files
 prepared_data.py    manifests and settings that `prepare` wrote
 initial_weights.py  initial weights of all experts: an ImageNet DiT, or the warm start
 description.py      the RunSpec: the run's public description

@@ -133,7 +133,7 @@ def parse_config(text: str, source: str) -> RunConfig:
     """
     try:
         return RunConfig.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{source} is not TOML: {error}.", "Fix that line and retry.") from error
     except ValidationError as error:
         first = error.errors()[0]
@@ -156,7 +156,7 @@ def load_config(run_dir: Path) -> RunConfig:
         raise RunDirError(
             f"{run_dir} is not a run directory: it has no run.toml.", f"Create one: paris-coord init {run_dir}"
         )
-    return parse_config(path.read_text("utf-8"), str(path))
+    return parse_config(_read_text(path), str(path))
 
 
 def dump_config(config: RunConfig) -> str:
@@ -179,11 +179,18 @@ def load_recipe(name: str) -> RunConfig:
         ConfigError: The recipe is unknown, or the file is invalid.
     """
     if name.endswith(".toml") and Path(name).is_file():
-        return parse_config(Path(name).read_text("utf-8"), name)
+        return parse_config(_read_text(Path(name)), name)
     if name not in recipe_names():
         known = ", ".join(recipe_names())
         raise ConfigError(f"Unknown recipe {name!r}.", f"Known recipes: {known}; or give the path of a .toml file.")
     return parse_config(_recipes().joinpath(f"{name}.toml").read_text("utf-8"), f"recipe {name}")
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}.", "Save it as UTF-8 text, readable by you.") from error
 
 
 def _recipes() -> Any:

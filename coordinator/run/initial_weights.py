@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paris.coordinator.errors import NotReadyError
+from pydantic import ValidationError
+
+from paris.coordinator.errors import NotReadyError, RunDirError
 from paris.coordinator.run.directory import RunDir
+from paris.coordinator.run.json_files import read_object
 from paris.coordinator.run.prepared_data import load_manifests, model_config, text_settings
 from paris.experts.files import write_whole
 from paris.protocol.records import SharedFile
@@ -39,13 +42,22 @@ class StoredInitialWeights:
 
 
 def read_initial_weights(run: RunDir) -> StoredInitialWeights | None:
-    """The stored initial weights; None if there are none or the file has another size. Does not hash the file."""
+    """The stored initial weights; None if there are none or the file has another size. Does not hash the file.
+
+    Raises:
+        RunDirError: Their record is damaged.
+    """
     if not run.initial_weights.is_file():
         return None
-    record = json.loads(run.initial_weights.read_bytes())
-    weights = SharedFile.model_validate({name: record.pop(name) for name in SharedFile.model_fields})
+    remedy = f"Remove it and run: paris-coord prepare {run.path}, or warm-start if run.toml has a warm start."
+    record = read_object(run.initial_weights, remedy)
+    try:
+        weights = SharedFile.model_validate({name: record.pop(name) for name in SharedFile.model_fields})
+        stored = StoredInitialWeights(weights, **record)
+    except (KeyError, TypeError, ValidationError) as error:
+        raise RunDirError(f"{run.initial_weights} is damaged: it is no record of initial weights.", remedy) from error
     path = run.data / weights.path
-    return StoredInitialWeights(weights, **record) if path.is_file() and path.stat().st_size == weights.bytes else None
+    return stored if path.is_file() and path.stat().st_size == weights.bytes else None
 
 
 def initial_weights(run: RunDir) -> SharedFile | None:

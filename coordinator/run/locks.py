@@ -17,6 +17,7 @@ def serve_lock(run: RunDir) -> Iterator[None]:
 
     Raises:
         RunDirError: Another process holds it.
+        NoLocksError: The file system has no locks.
     """
     busy = RunDirError(f"Another coordinator already serves {run.path}.", "Stop it first (Ctrl-C in its terminal).")
     with hold_lock(run.path / "serve.lock", busy):
@@ -24,7 +25,11 @@ def serve_lock(run: RunDir) -> Iterator[None]:
 
 
 def is_served(run: RunDir) -> bool:
-    """Whether a coordinator serves this directory now."""
+    """Whether a coordinator serves this directory now.
+
+    Raises:
+        NoLocksError: The file system has no locks, so that nobody can know.
+    """
     try:
         with serve_lock(run):
             return False
@@ -39,6 +44,9 @@ def hold_lock(path: Path, busy: Exception) -> Iterator[None]:
     Args:
         path: The lock file; created with its folder if missing.
         busy: Raised if another process holds the lock.
+
+    Raises:
+        NoLocksError: The file system has no locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = try_lock(path)

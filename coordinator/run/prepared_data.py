@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paris.coordinator.errors import NotReadyError
+from pydantic import ValidationError
+
+from paris.coordinator.errors import NotReadyError, RunDirError
 from paris.coordinator.run.directory import RunDir
-from paris.protocol.canonical import parse_json
+from paris.coordinator.run.json_files import read_object
 from paris.protocol.manifest import Manifest
 from paris.protocol.records import Shard
 
 if TYPE_CHECKING:
     from paris.experts.models.presets import ModelConfig
 
-_MAX_MANIFEST_BYTES = 64 * 2**20
-
 
 def prepared_record(run: RunDir) -> dict[str, Any]:
-    """Content of `prepared.json`: configuration, digests, counts."""
-    return dict(json.loads(run.require_prepared().read_text("utf-8")))
+    """Content of `prepared.json`: configuration, digests, counts.
+
+    Raises:
+        RunDirError: The data is not prepared, or the file is damaged.
+    """
+    return read_object(run.require_prepared(), _prepare_again(run))
 
 
 def load_manifests(run: RunDir, revision: str = "0" * 40) -> list[Manifest]:
@@ -32,20 +34,24 @@ def load_manifests(run: RunDir, revision: str = "0" * 40) -> list[Manifest]:
 
     Raises:
         NotReadyError: A cluster has no manifest.
+        RunDirError: A manifest is damaged.
     """
     manifests = []
     for cluster in range(run.config.run.num_experts):
         path = run.data / "manifests" / f"cluster-{cluster:03d}.json"
         if not path.is_file():
             raise NotReadyError(f"Cluster {cluster} has no manifest at {path}.", f"Run: paris-coord prepare {run.path}")
-        manifests.append(_read_manifest(path, cluster, run.config.hub.data_repo, revision))
+        raw = read_object(path, _prepare_again(run))
+        try:
+            shards = tuple(Shard.model_validate(shard) for shard in raw["shards"])
+        except (KeyError, TypeError, ValidationError) as error:
+            raise RunDirError(f"{path} is damaged: it lists no shards.", _prepare_again(run)) from error
+        manifests.append(Manifest(cluster, run.config.hub.data_repo, revision, shards))
     return manifests
 
 
-def _read_manifest(path: Path, cluster: int, repo: str, revision: str) -> Manifest:
-    raw = parse_json(path.read_bytes(), max_bytes=_MAX_MANIFEST_BYTES)
-    shards = tuple(Shard.model_validate(shard) for shard in raw["shards"])
-    return Manifest(cluster, repo, revision, shards)
+def _prepare_again(run: RunDir) -> str:
+    return f"Restore it from a copy; or remove {run.data} and run: paris-coord prepare {run.path}"
 
 
 def model_config(run: RunDir) -> ModelConfig:

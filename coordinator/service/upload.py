@@ -10,6 +10,7 @@ from pathlib import Path
 from paris.coordinator.errors import NotReadyError
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.initial_weights import initial_weights
+from paris.coordinator.run.json_files import read_object
 from paris.coordinator.run.prepared_data import load_manifests
 from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.state.events import Event, EventKind
@@ -42,7 +43,7 @@ def publish_data(run: RunDir, hub: RunHub, log: Callable[[Event], None]) -> list
     digests = [manifest.sha256 for manifest in load_manifests(run)]
     start = initial_weights(run)
     digests += [start.sha256] if start else []
-    known = json.loads(record.read_text("utf-8")) if record.is_file() else {}
+    known = read_object(record, "Remove it: the data is uploaded again.") if record.is_file() else {}
     if known.get("manifests") != digests or known.get("repo") != hub.data_repo:
         if start:
             _require_whole(run.data / start.path, start)

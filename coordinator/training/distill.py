@@ -22,6 +22,7 @@ from paris.coordinator.release.card import student_card
 from paris.coordinator.release.experts import TrainedExperts, fetch_trained_experts
 from paris.coordinator.run.description import make_spec
 from paris.coordinator.run.directory import RunDir
+from paris.coordinator.run.json_files import read_object
 from paris.coordinator.training.pooled import PooledShard, PooledTraining, pooled_shards, train_pooled
 from paris.coordinator.training.student_scores import heldout_scores
 from paris.experts.files import write_whole
@@ -127,7 +128,7 @@ def _is_done(out: Path, task: DistillationTask) -> bool:
         if (out / "config.json").is_file() and not (out / _WORK_DIR).is_dir():
             raise RunDirError(f"{out} contains a model that was not distilled here.", "Choose another folder: --out.")
         return False
-    if json.loads(record.read_text("utf-8")).get("task") != task.digest:
+    if read_object(record, "Choose another folder (--out), or remove this one.").get("task") != task.digest:
         raise RunDirError(
             f"{out} contains a model distilled from other experts or with other settings.",
             "Choose another folder (--out), or remove this one.",
@@ -150,7 +151,7 @@ def _write_student(
 
 
 def _print_result(out: Path, *, as_json: bool) -> None:
-    facts = json.loads((out / "distilled.json").read_text("utf-8"))
+    facts = read_object(out / "distilled.json", "Choose another folder (--out), or remove this one.")
     if as_json:
         print_json({"at": time.time(), "event": "distilled", "out": str(out), **facts})
     say(f"Wrote the distilled model to {out}; its distillation loss is {facts['loss']:.4f}.")

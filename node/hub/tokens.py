@@ -33,8 +33,8 @@ def hub_token(home: Path, config: NodeConfig, environ: Mapping[str, str], endpoi
     path = config.hub_token_file or home / "hub_token"
     if config.hub_token_file is not None or path.exists():
         try:
-            return path.read_text("utf-8").strip() or None
-        except OSError as error:
+            return path.read_text("utf-8-sig").strip() or None
+        except (OSError, ValueError) as error:
             raise SettingsError(f"The token file {path} cannot be read: {error}.", "Correct hub_token_file.") from error
     if endpoint.rstrip("/") == PUBLIC_ENDPOINT:
         from huggingface_hub import get_token

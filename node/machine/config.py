@@ -12,9 +12,9 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from paris.node.errors import SettingsError
 from paris.protocol.fields import ShortText
@@ -28,6 +28,21 @@ _SHORTER = {
     "a valid": "a",
 }
 """pydantic's phrases in our words."""
+
+
+def expanded(path: Path) -> Path:
+    """A path with `~` replaced by the user's home folder.
+
+    Raises:
+        SettingsError: The system knows no such folder.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise SettingsError(
+            f"{path} cannot be used: the system knows no home folder of that user.",
+            "Name the node's folder: --home DIR, or PARIS_HOME; other paths must be given without ~.",
+        ) from error
 
 
 class NodeConfig(BaseModel):
@@ -77,7 +92,7 @@ class NodeConfig(BaseModel):
     """Seconds to wait for the first peer."""
     hub_endpoint: str = ""
     """Hub to read `org/repo` from; empty takes the run's own, or the public Hub."""
-    hub_token_file: Path | None = None
+    hub_token_file: Annotated[Path, AfterValidator(expanded)] | None = None
     """File that holds the Hub token; the environment's PARIS_HUB_TOKEN comes first."""
 
 
@@ -112,8 +127,8 @@ def _from_toml(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        return tomllib.loads(path.read_text("utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise SettingsError(f"{path} is not readable TOML: {error}.", "Correct the file, or move it away.") from error
 
 
@@ -121,7 +136,7 @@ def _from_text(text: str) -> Any:
     """An environment value as TOML if it parses (numbers, true, lists), else as plain text."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
 
 
@@ -145,9 +160,13 @@ def _constraint(message: str) -> str:
 
 
 def default_home() -> Path:
-    """PARIS_HOME, or the system's user data folder."""
+    """PARIS_HOME, or the system's user data folder.
+
+    Raises:
+        SettingsError: This user has no home folder.
+    """
     if home := os.environ.get("PARIS_HOME"):
-        return Path(home).expanduser()
+        return expanded(Path(home))
     from platformdirs import user_data_path
 
-    return user_data_path("paris-node", appauthor=False)
+    return expanded(user_data_path("paris-node", appauthor=False))

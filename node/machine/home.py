@@ -12,14 +12,17 @@ home/
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from paris.experts.files import write_whole
 from paris.node.errors import disk_full_while
 from paris.node.machine.unit import FINAL, Unit, UnitFolder
-from paris.protocol.errors import SignatureError
+from paris.protocol.errors import RecordError, SignatureError
 from paris.protocol.hub_layout import RUN_FILE
 from paris.protocol.runid import require_run_id
+
+_KEY = re.compile(r"[0-9a-f]{64}")
 
 
 class Home:
@@ -53,10 +56,17 @@ class Home:
 
         Raises:
             SignatureError: Another key is pinned for this run; the pin stays.
+            RecordError: The pinned key is damaged; it stays.
         """
         path = self.run_folder(run_id) / "coordinator.pub"
         if path.exists():
-            pinned = path.read_text("ascii").strip()
+            pinned = path.read_bytes().decode("ascii", "replace").strip()
+            if not _KEY.fullmatch(pinned):
+                raise RecordError(
+                    f"{path} is damaged: it holds no public key.",
+                    "Restore it from a copy; or compare the run's address with the organiser's and remove the file: "
+                    "the key is pinned again.",
+                )
             if pinned != public_key:
                 raise SignatureError(
                     f"Run {run_id} was joined with key {pinned[:12]}..., "

@@ -7,8 +7,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from paris.node.errors import SettingsError, is_disk_full
 from paris.protocol.errors import IdentityError
 from paris.protocol.locks import try_lock
+from paris.protocol.private_files import make_private_folder
 
 
 @contextlib.contextmanager
@@ -20,10 +22,19 @@ def home_lock(home: Path) -> Iterator[None]:
 
     Raises:
         IdentityError: Another process holds it. Nothing was changed.
+        SettingsError: The folder cannot be written.
+        NoLocksError: The file system has no locks.
     """
-    home.mkdir(parents=True, exist_ok=True)
     path = home / "lock"
-    lock = try_lock(path, mode=0o600)
+    try:
+        make_private_folder(home)
+        lock = try_lock(path, mode=0o600)
+    except OSError as error:
+        if is_disk_full(error):
+            raise
+        raise SettingsError(
+            f"The home {home} cannot be used: {error.strerror}.", "Choose a folder that you can write: --home DIR."
+        ) from error
     if lock is None:
         holder = path.read_text("ascii", "replace").strip()
         raise IdentityError(

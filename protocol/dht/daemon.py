@@ -11,7 +11,7 @@ from hivemind.p2p.p2p_daemon_bindings.utils import ControlFailure
 from hivemind.utils.multiaddr import Multiaddr
 
 from paris.protocol.dht.addresses import ipv4_first, port_taken, require_free_port, split_peer_address
-from paris.protocol.dht.identity import IdentityLock
+from paris.protocol.dht.identity import IdentityLock, create_peer_identity
 from paris.protocol.dht.options import PeerOptions
 from paris.protocol.errors import AddressError, DaemonError, NoPeersError
 
@@ -131,12 +131,7 @@ async def _create(options: PeerOptions) -> P2P:
 def _locked_identity(path: Path | None) -> IdentityLock | None:
     if path is None:
         return None
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        partial.unlink(missing_ok=True)
-        P2P.generate_identity(str(partial))
-        partial.rename(path)
+    create_peer_identity(path)
     return IdentityLock(path)
 
 

@@ -1,6 +1,6 @@
 """The libp2p key file, which keeps the peer id over restarts; locked while in use.
 
-    peer.id     a protobuf `crypto.pb.PrivateKey` with an RSA key in DER, mode 0400 (the format of p2pd)
+    peer.id     a protobuf `crypto.pb.PrivateKey` with an RSA key in DER, mode 0600 (the format of p2pd)
 
 Two daemons with one identity confuse other peers. hivemind's check starts a second daemon with port mapping on, so
 a file lock is used instead.
@@ -8,11 +8,30 @@ a file lock is used instead.
 
 from __future__ import annotations
 
-import fcntl
-import os
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_der_private_key
+from google.protobuf.message import DecodeError
+from hivemind.proto import crypto_pb2
+from hivemind.utils.crypto import RSAPrivateKey
+
 from paris.protocol.errors import IdentityError
+from paris.protocol.locks import try_lock
+from paris.protocol.private_files import create_private
+
+_MAX_BYTES = 1 << 16
+
+
+def create_peer_identity(path: Path) -> None:
+    """Create the key file of a peer, unless it exists.
+
+    Raises:
+        OSError: It cannot be written; no file is left behind.
+    """
+    if not path.exists():
+        key = crypto_pb2.PrivateKey(key_type=crypto_pb2.KeyType.RSA, data=RSAPrivateKey().to_bytes())
+        create_private(path, key.SerializeToString())
 
 
 class IdentityLock:
@@ -22,23 +41,37 @@ class IdentityLock:
         path: An existing file.
 
     Raises:
-        IdentityError: The file is locked by another peer, or cannot be read.
+        IdentityError: The file is locked by another peer, cannot be read, or is damaged.
+        NoLocksError: The file system has no locks.
     """
 
     def __init__(self, path: Path) -> None:
         try:
-            self._descriptor = os.open(path, os.O_RDONLY)
+            lock = try_lock(path)
         except OSError as error:
             raise IdentityError(f"The identity file {path} cannot be read: {error.strerror}.") from error
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._descriptor)
+        if lock is None:
             raise IdentityError(
                 f"The identity {path} is in use by another process.",
                 "Stop that process, or use another identity file.",
-            ) from error
+            )
+        self._lock = lock
+        if not _is_key(lock.read(_MAX_BYTES) or b""):
+            self.release()
+            raise IdentityError(
+                f"The identity file {path} is damaged: it holds no RSA key of a peer.",
+                "Restore it from a copy, or move it away: a new one is made, and the peer's address changes.",
+            )
 
     def release(self) -> None:
         """Release the lock."""
-        os.close(self._descriptor)
+        self._lock.close()
+
+
+def _is_key(data: bytes) -> bool:
+    try:
+        key = crypto_pb2.PrivateKey.FromString(data)
+        load_der_private_key(key.data, password=None)
+    except (DecodeError, ValueError, UnsupportedAlgorithm):
+        return False
+    return bool(key.key_type == crypto_pb2.KeyType.RSA)

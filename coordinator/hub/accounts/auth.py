@@ -10,11 +10,9 @@ read, upload, comment and open pull requests, but owns no repository. With open 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
-import os
 import re
 import secrets
 import time
@@ -27,6 +25,8 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from paris.coordinator.hub.errors import HubStartError, Refusal, forbidden
 from paris.coordinator.hub.names import is_owner
 from paris.coordinator.hub.storage.store import Store
+from paris.protocol.locks import wait_for_lock
+from paris.protocol.private_files import create_private, make_private_folder, replace_private
 
 _log = logging.getLogger(__name__)
 Role = Literal["admin", "user", "volunteer", "anonymous"]
@@ -90,13 +90,13 @@ def add_user(
         raise HubStartError(
             "The token is not 20 to 200 letters, digits, _, - or .", "Make one with `openssl rand -hex 20`."
         )
-    data_dir.mkdir(parents=True, exist_ok=True)
+    make_private_folder(data_dir)
     path = data_dir / "tokens.json"
-    with (data_dir / "tokens.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with wait_for_lock(data_dir / "tokens.lock"):
         accounts = _read_accounts(path)
         accounts[_hash(token)] = _Account(name=name, role=role, orgs=orgs or [])
-        _write_private(path, json.dumps({key: account.model_dump() for key, account in accounts.items()}, indent=1))
+        text = json.dumps({key: account.model_dump() for key, account in accounts.items()}, indent=1)
+        replace_private(path, text.encode())
 
 
 def admin_token(data_dir: Path) -> str:
@@ -105,8 +105,11 @@ def admin_token(data_dir: Path) -> str:
     if not path.exists():
         token = f"paris_admin_{secrets.token_hex(20)}"
         add_user(data_dir, "admin", token, role="admin")
-        _write_private(path, token + "\n")
-    return path.read_text(encoding="ascii").strip()
+        create_private(path, f"{token}\n".encode("ascii"))
+    token = path.read_bytes().decode("ascii", "replace").strip()
+    if not _TOKEN.fullmatch(token):
+        raise HubStartError(f"{path} is damaged: it holds no token.", "Remove it: the next start makes a new token.")
+    return token
 
 
 class Users:
@@ -195,12 +198,3 @@ def _read_accounts(path: Path) -> dict[str, _Account]:
         raise HubStartError(
             f"{path} is not a list of accounts: {error.errors()[0]['msg']}.", "Fix or remove it."
         ) from error
-
-
-def _write_private(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + f".{secrets.token_hex(4)}.tmp")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

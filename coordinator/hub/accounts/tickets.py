@@ -11,7 +11,10 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from paris.coordinator.hub.errors import forbidden
+from paris.coordinator.hub.errors import HubStartError, forbidden
+from paris.protocol.private_files import create_private
+
+_SECRET_BYTES = 32
 
 
 class Ticket(BaseModel):
@@ -77,11 +80,8 @@ class TicketOffice:
 def load_secret(path: Path) -> bytes:
     """The key of the tickets, made at the first start, readable by its owner only."""
     if not path.exists():
-        temporary = path.with_suffix(".tmp")
-        temporary.unlink(missing_ok=True)
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(os.urandom(32))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    return path.read_bytes()
+        create_private(path, os.urandom(_SECRET_BYTES))
+    secret = path.read_bytes()
+    if len(secret) != _SECRET_BYTES:
+        raise HubStartError(f"{path} is damaged.", "Remove it: the next start makes a new one, uploads begin again.")
+    return secret
