@@ -146,7 +146,7 @@ def test_an_identity_that_is_in_use_is_refused(tmp_path):
 def test_an_identity_file_that_is_no_key_is_refused(tmp_path):
     path = tmp_path / "peer.id"
     path.write_bytes(b"nonsense")
-    with pytest.raises(DaemonError):
+    with pytest.raises(IdentityError):
         start_peer(identity_path=path)
     assert path.read_bytes() == b"nonsense"
 
