@@ -12,9 +12,6 @@ from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_private_key
-from google.protobuf.message import DecodeError
-from hivemind.proto import crypto_pb2
-from hivemind.utils.crypto import RSAPrivateKey
 
 from paris.protocol.errors import IdentityError
 from paris.protocol.locks import try_lock
@@ -29,6 +26,9 @@ def create_peer_identity(path: Path) -> None:
     Raises:
         OSError: It cannot be written; no file is left behind.
     """
+    from hivemind.proto import crypto_pb2  # in functions: hivemind imports torch
+    from hivemind.utils.crypto import RSAPrivateKey
+
     if not path.exists():
         key = crypto_pb2.PrivateKey(key_type=crypto_pb2.KeyType.RSA, data=RSAPrivateKey().to_bytes())
         create_private(path, key.SerializeToString())
@@ -69,6 +69,9 @@ class IdentityLock:
 
 
 def _is_key(data: bytes) -> bool:
+    from google.protobuf.message import DecodeError
+    from hivemind.proto import crypto_pb2
+
     try:
         key = crypto_pb2.PrivateKey.FromString(data)
         load_der_private_key(key.data, password=None)
