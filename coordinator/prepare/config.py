@@ -20,6 +20,13 @@ from paris.protocol.limits import MAX_CLUSTERS
 
 Scalar = bool | int | float | str
 _HELDOUT_ROWS = 12
+_SINCE_0_1_0: dict[str, dict[str, Any]] = {
+    "twemoji": {},
+    "folder": {"caption_column": None, "class_captions": False},
+    "webdataset": {"caption_column": None, "class_captions": False},
+    "parquet": {"class_captions": False},
+    "hub": {"class_captions": False, "split": "train"},
+}
 
 
 class _Closed(BaseModel):
@@ -76,6 +83,8 @@ class PrepareConfig(_Closed):
     """Drop pictures with a shorter side."""
     max_image_pixels: Annotated[int, Field(ge=1)] = 64_000_000
     """Drop pictures with more pixels, before they are decoded (decompression bombs)."""
+    max_bad_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Largest share of rows whose caption, metadata or name cannot be read, of all rows; they are dropped."""
     max_vocab_words: Annotated[int, Field(ge=1)] = 8192
     """Size of vocab.json: the most frequent words of the captions."""
     vocabulary: bool = True
@@ -111,8 +120,13 @@ class PrepareConfig(_Closed):
 
     @property
     def sha256(self) -> str:
-        """Digest of the settings."""
-        return digest(canonical_bytes(self.model_dump(mode="json")))
+        """Digest of the settings that decide the result."""
+        settings = self.model_dump(mode="json", exclude={"max_bad_share"})
+        source = settings["source"]
+        for name, default in _SINCE_0_1_0[source["kind"]].items():
+            if source[name] == default:  # the digest of 0.1.0, which had no such setting
+                del source[name]
+        return digest(canonical_bytes(settings))
 
 
 def public_name(model: str) -> str:

@@ -169,6 +169,9 @@ def _nothing_left(drops: DropList) -> EmptySourceError:
     hint = "Check the files, and the filters in [data]."
     if NO_CAPTION in drops.counts:
         hint = "Put a .txt file beside each, or a metadata.csv with the columns file_name and text; or set captioner."
+        if drops.first[NO_CAPTION].detail:
+            found = f"The first has {drops.first[NO_CAPTION].detail}"
+            hint = f"{found}. Set caption_column in [data.source] to the one with the captions; or set captioner."
     return EmptySourceError(f"None of the source's pictures can be used: {drops.summary()}.", hint)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from paris.coordinator.prepare.compute.colours import on_white, to_srgb
 from paris.coordinator.prepare.compute.picture_formats import formats, why_unidentified
@@ -89,7 +89,7 @@ def decode_picture(data: bytes | None, size: int, limits: PictureLimits) -> np.n
         raise
     except (Image.DecompressionBombError, MemoryError) as error:
         raise DroppedPicture(TOO_LARGE) from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise DroppedPicture(UNREADABLE, _detail(why_unidentified(data))) from error
     except Exception as error:  # Pillow's decoders raise exceptions of many types on broken bytes
         raise DroppedPicture(UNREADABLE, _detail(str(error) or type(error).__name__)) from error
@@ -170,4 +170,4 @@ def _centre(image: Image.Image) -> Image.Image:
 def _is_one_colour(image: Image.Image) -> bool:
     extrema = image.getextrema()
     bands = extrema if isinstance(extrema[0], tuple) else (extrema,)
-    return all(low == high for low, high in bands)  # type: ignore[misc]
+    return all(low == high for low, high in bands)

@@ -20,6 +20,7 @@ from paris.experts.files import disk_full_while_writing, whole_file
 DROPPED = "dropped.parquet"
 _SCHEMA = pa.schema([("row_id", pa.string()), ("reason", pa.string()), ("detail", pa.string())])
 _BATCH_ROWS = 16384
+_MAX_DETAIL_CHARS = 500
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class DropList:
 
     def __init__(self, spool: Path) -> None:
         self.counts: Counter[str] = Counter()
+        self.first: dict[str, Dropped] = {}
         self._path = spool
         self._waiting: list[Dropped] = []
         with disk_full_while_writing(spool):
@@ -62,7 +64,9 @@ class DropList:
 
     def add(self, dropped: Dropped) -> None:
         """Count and list one row."""
+        dropped = Dropped(_printable(dropped.row_id), dropped.reason, _printable(dropped.detail)[:_MAX_DETAIL_CHARS])
         self.counts[dropped.reason] += 1
+        self.first.setdefault(dropped.reason, dropped)
         self._waiting.append(dropped)
         if len(self._waiting) >= _BATCH_ROWS:
             self._flush()
@@ -96,6 +100,11 @@ class DropList:
         self._waiting = []
         with disk_full_while_writing(self._path):
             self._writer.write_batch(pa.record_batch([pa.array(c, pa.string()) for c in columns], schema=_SCHEMA))
+
+
+def _printable(text: str) -> str:
+    """A text that can be stored as UTF-8: names and details quote bytes that are not."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def read_dropped(folder: Path, reason: str | None = None) -> Iterator[Dropped]:

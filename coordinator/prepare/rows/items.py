@@ -1,6 +1,7 @@
 """The table of a source's rows, before any picture is opened: one row a picture, in the order of the source.
 
-    items.arrow    index, row_id, location, caption, source, url, author, licence, caption_origin, role, version
+    items.arrow    index, row_id, location, caption, source, url, author, licence, caption_origin, role, version,
+                   more_captions
 
 One uncompressed, memory-mapped Arrow file, so that eleven million rows take disk and address space but no memory, and
 the rows of any shard can be read. `version` is the size and modification time of the file; it only decides whether an
@@ -46,6 +47,10 @@ class Item:
     """Permitted use; "any" leaves the choice of held-out rows to the seed."""
     version: str = ""
     """Changes when the file does."""
+    more_captions: str = ""
+    """Further captions, one a line."""
+    names_seen: str = ""
+    """Names of the fields of a row without caption, for messages; not in the table."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class SourceInfo:
     attribution: str
 
 
-_COLUMNS = tuple(field.name for field in fields(Item))
+_COLUMNS = tuple(field.name for field in fields(Item) if field.name != "names_seen")
 _BATCH_ROWS = 65536
 _SCHEMA = pa.schema([("index", pa.int64()), *((name, pa.large_string()) for name in _COLUMNS)])
 
@@ -116,8 +121,9 @@ def items_key(table: pa.Table) -> str:
     """Digest of all items with their versions; earlier work on items with an equal key can be reused."""
     hasher = hashlib.sha256()
     for batch in table.drop_columns(["index"]).to_batches(max_chunksize=_BATCH_ROWS):
-        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            hasher.update("\x1f".join(row).encode("utf-8", "surrogatepass") + b"\x1e")
+        for *row, more in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            # Without further captions the key is that of 0.1.0, which had none.
+            hasher.update("\x1f".join([*row, more] if more else row).encode("utf-8") + b"\x1e")
     return hasher.hexdigest()
 
 

@@ -18,10 +18,12 @@ from PIL import Image
 from paris.coordinator.prepare.compute.engine import daft
 from paris.coordinator.prepare.compute.pictures import DUPLICATE, NEAR_DUPLICATE, NO_CAPTION
 from paris.coordinator.prepare.config import PrepareConfig
+from paris.coordinator.prepare.errors import SourceFormatError
 from paris.coordinator.prepare.rows.drops import DropList, Dropped
 from paris.coordinator.prepare.rows.items import Item
 from paris.coordinator.prepare.rows.licences import NOT_ALLOWED, is_allowed
 from paris.coordinator.prepare.selecting.near_duplicates import GRID, near_duplicates
+from paris.coordinator.prepare.sources.policy import BAD, NOT_ROWS
 from paris.experts.files import whole_file
 
 _HASHED = daft.DataType.struct({"phash": daft.DataType.uint64(), "colours": daft.DataType.binary()})
@@ -36,16 +38,29 @@ def admitted(rows: Iterable[Item | Dropped], config: PrepareConfig, drops: DropL
         rows: The rows of the source.
         config: The allowed licences; whether missing captions are generated.
         drops: Receives the other rows.
+
+    Raises:
+        SourceFormatError: More of the rows than `max_bad_share` cannot be read; raised after the last row.
     """
+    num_rows = 0
     for row in rows:
+        num_rows += not (isinstance(row, Dropped) and row.reason in NOT_ROWS)
         if isinstance(row, Dropped):
             drops.add(row)
         elif config.licences and not is_allowed(row.licence, config.licences):
             drops.add(Dropped(row.row_id, NOT_ALLOWED, row.licence))
         elif not row.caption and config.captioner is None:
-            drops.add(Dropped(row.row_id, NO_CAPTION))
+            drops.add(Dropped(row.row_id, NO_CAPTION, f"its fields: {row.names_seen}" if row.names_seen else ""))
         else:
             yield row
+    num_bad = sum(drops.counts[reason] for reason in BAD)
+    if num_bad > config.max_bad_share * num_rows:
+        first = next(drops.first[reason] for reason in BAD if reason in drops.first)
+        raise SourceFormatError(
+            f"{num_bad} of {num_rows} rows cannot be read, more than max_bad_share = {config.max_bad_share:g} allows; "
+            f"the first: {first.row_id}: {first.reason}{': ' * bool(first.detail)}{first.detail}.",
+            "Correct them, or raise max_bad_share in [data].",
+        )
 
 
 class HashPictures:

@@ -9,9 +9,12 @@ tars.py        WebDataset tars
 tables.py      Parquet files with the bytes of the pictures
 hub.py         a data set repo at a commit, with the contents of a folder, tars or Parquet files
 fields.py      caption, author, licence and opt-out of a row's metadata
+splits.py      the splits of a repo
+policy.py      which files are pictures, texts, or neither
 tree.py        the files of a source, and locations of rows
 reading.py     from locations to bytes, inside Daft
 row_groups.py  single values of Parquet files
+text_columns.py  texts of Parquet files, and names of classes
 """
 
 from __future__ import annotations
@@ -31,9 +34,10 @@ from paris.coordinator.prepare.sources.settings import (
     TwemojiSource,
     WebdatasetSource,
 )
+from paris.coordinator.prepare.sources.splits import SplitTree
 from paris.coordinator.prepare.sources.tables import is_table, read_tables
 from paris.coordinator.prepare.sources.tars import read_tars
-from paris.coordinator.prepare.sources.tree import FolderTree
+from paris.coordinator.prepare.sources.tree import FolderTree, Tree
 from paris.coordinator.prepare.sources.twemoji import TWEMOJI, read_twemoji
 
 
@@ -65,8 +69,9 @@ def read_source(source: Source) -> Iterator[Item | Dropped]:
 
 
 def _read_hub(source: HubSource) -> Iterator[Item | Dropped]:
-    tree = HubTree(source)
-    layout = _layout(tree) if source.layout == "auto" else source.layout
+    repo = HubTree(source)
+    layout = _layout(repo) if source.layout == "auto" else source.layout
+    tree: Tree = repo if source.include else SplitTree(repo, source.split)
     if layout == "parquet":
         yield from read_tables(tree, source)
     elif layout == "webdataset":
@@ -83,6 +88,8 @@ def _layout(tree: HubTree) -> str:
     """
     tables = tars = False
     for file in tree.files():
+        if isinstance(file, Dropped):
+            continue
         tables = tables or is_table(file.path)
         tars = tars or file.path.lower().endswith(".tar")
     if tables and tars:

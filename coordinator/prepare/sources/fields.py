@@ -1,22 +1,28 @@
-"""Fields of a row's metadata, under their usual names: caption, URL, author, licence, opt-out.
+"""Fields of a row's metadata, under their usual names: captions, URL, author, licence, opt-out.
 
 Names are compared in lower case, with `-` and spaces as `_`. The same names apply to metadata files, JSON sidecars,
 members of a tar and columns of a Parquet file.
+
+Bytes that are not UTF-8 are read as lone surrogates (`errors="surrogateescape"`), as JSON's half characters are; a row
+with one in a known field is dropped.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from paris.coordinator.prepare.rows.drops import Dropped
 from paris.coordinator.prepare.rows.items import Item
 from paris.coordinator.prepare.rows.licences import normal_licence
+from paris.coordinator.prepare.sources.policy import BAD_TEXT
 from paris.coordinator.prepare.sources.settings import FilesSource
 
 OPTED_OUT = "opted out of training"
-_CAPTION = ("text", "caption")
+_CAPTION = ("text", "caption", "texts", "captions")
 _URL = ("url", "image_url", "source_url")
 _AUTHOR = ("author", "artist", "creator", "photographer")
 _LICENCE = ("licence", "license", "licence_url", "license_url")
@@ -26,19 +32,25 @@ _DIRECTIVES = {"noai", "noimageai", "noindex", "noimageindex"}
 """The directives that img2dataset respects by default, for any user agent."""
 _NO = {"", "0", "0.0", "false", "no", "n", "none", "null", "nan"}
 ALL_NAMES = frozenset({*_CAPTION, *_URL, *_AUTHOR, *_LICENCE, *_OPT_OUT, *_ROBOTS})
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_MAX_NAMES = 30
 
 
 @dataclass(frozen=True)
 class Fields:
     """Metadata of a row; unknown fields are empty."""
 
-    caption: str = ""
+    captions: tuple[str, ...] = ()
     caption_origin: str = ""
     url: str = ""
     author: str = ""
     licence: str = ""
     opt_out: str = ""
     """The statement against training on it."""
+    fault: str = ""
+    """Why the row cannot be used."""
+    names: tuple[str, ...] = ()
+    """The names of all fields, if none has a caption."""
 
 
 def plain_name(name: str) -> str:
@@ -46,60 +58,100 @@ def plain_name(name: str) -> str:
     return name.strip().lower().replace("-", "_").replace(" ", "_")
 
 
+def parse_json(text: str) -> Any:
+    """Parse JSON from a stranger.
+
+    Raises:
+        ValueError: It is no JSON, is nested too deeply, or has a number of thousands of digits.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
 def read_fields(raw: Mapping[str, Any], origin: str, caption_name: str | None = None) -> Fields:
     """Extract the known fields of a row's metadata.
 
     Args:
-        raw: Names to values; values other than text and numbers are ignored.
+        raw: Names to values; values other than text, numbers and, for captions, lists of text are ignored.
         origin: The `caption_origin` of a caption in this metadata.
         caption_name: Name of the caption's field; None: a usual one.
     """
-    known: dict[str, str] = {}
+    known: dict[str, Any] = {}
     for name, value in raw.items():
-        if name is not None and isinstance(value, str | int | float):
-            known.setdefault(plain_name(name), " ".join(str(value).split()))
-    caption = _first(known, _CAPTION if caption_name is None else (plain_name(caption_name),))
-    return Fields(
-        caption=caption,
-        caption_origin=origin if caption else "",
-        url=_first(known, _URL),
-        author=_first(known, _AUTHOR),
-        licence=_first(known, _LICENCE),
-        opt_out=_opt_out(known),
+        if isinstance(name, str) and isinstance(value, str | int | float | list | tuple):
+            known.setdefault(plain_name(name), value)
+    wanted = _CAPTION if caption_name is None else (plain_name(caption_name),)
+    captions = next((found for name in wanted if (found := _captions(known.get(name)))), ())
+    texts = {name: _text(value) for name, value in known.items() if not isinstance(value, list | tuple)}
+    fields = Fields(
+        captions=captions,
+        caption_origin=origin if captions else "",
+        url=_first(texts, _URL),
+        author=_first(texts, _AUTHOR),
+        licence=_first(texts, _LICENCE),
+        opt_out=_opt_out(texts),
+        names=() if captions else tuple(str(name) for name in raw)[:_MAX_NAMES],
     )
+    used = (*captions, fields.url, fields.author, fields.licence, fields.opt_out)
+    fault = next((_fault(text) for text in used if _SURROGATE.search(text)), "")
+    return replace(fields, fault=fault)
+
+
+def _fault(text: str) -> str:
+    found = ord(_SURROGATE.search(text)[0])  # type: ignore[index]
+    return f"not UTF-8: byte 0x{found - 0xDC00:02x}" if 0xDC80 <= found <= 0xDCFF else f"half a character: U+{found:X}"
 
 
 def merged(parts: Iterable[Fields]) -> Fields:
     """Merge one row's metadata from several places: for each field the first non-empty value is taken."""
     result = Fields()
     for part in parts:
-        has_caption = bool(result.caption)
+        has_caption = bool(result.captions)
         result = Fields(
-            caption=result.caption or part.caption,
+            captions=result.captions or part.captions,
             caption_origin=result.caption_origin if has_caption else part.caption_origin,
             url=result.url or part.url,
             author=result.author or part.author,
             licence=result.licence or part.licence,
             opt_out=result.opt_out or part.opt_out,
+            fault=result.fault or part.fault,
+            names=(*result.names, *part.names),
         )
     return result
 
 
 def to_item(row_id: str, location: str, version: str, fields: Fields, source: FilesSource) -> Item | Dropped:
-    """The row as an item, with the source's author and licence as defaults; or as dropped, if it opts out."""
+    """The row as an item, with the source's author and licence as defaults; or as dropped, if it opts out or is bad."""
     if fields.opt_out:
         return Dropped(row_id, OPTED_OUT, fields.opt_out)
+    if fields.fault:
+        return Dropped(row_id, BAD_TEXT, fields.fault)
     return Item(
         row_id=row_id,
         location=location,
-        caption=fields.caption,
+        caption=fields.captions[0] if fields.captions else "",
         source=source.name,
         url=fields.url,
         author=fields.author or source.author,
         licence=normal_licence(fields.licence or source.licence),
         caption_origin=fields.caption_origin,
         version=version,
+        more_captions="\n".join(fields.captions[1:]),
+        names_seen="" if fields.captions else ", ".join(dict.fromkeys(fields.names)),
     )
+
+
+def _captions(value: Any) -> tuple[str, ...]:
+    """The captions in a field, each once; of a list, only texts."""
+    values = [text for text in value if isinstance(text, str)] if isinstance(value, list | tuple) else [value]
+    texts = (_text(text) for text in values if text is not None)
+    return tuple(dict.fromkeys(text for text in texts if text))
+
+
+def _text(value: str | float) -> str:
+    return " ".join(str(value).split())
 
 
 def _first(known: dict[str, str], names: tuple[str, ...]) -> str:

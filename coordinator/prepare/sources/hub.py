@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from paris.coordinator.errors import HubError
 from paris.coordinator.prepare.errors import SourceMissingError, SourceUnreachableError
+from paris.coordinator.prepare.rows.drops import Dropped
+from paris.coordinator.prepare.sources.policy import excluded
 from paris.coordinator.prepare.sources.settings import HubSource
 from paris.coordinator.prepare.sources.tree import SourceFile, included
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
@@ -61,7 +63,7 @@ class HubTree:
 
         return HfFileSystem(endpoint=self._source.endpoint, token=self.api.token)
 
-    def files(self) -> Iterator[SourceFile]:
+    def files(self) -> Iterator[SourceFile | Dropped]:
         """As `Tree.files`."""
         from huggingface_hub import RepoFile
 
@@ -71,7 +73,7 @@ class HubTree:
             )
             for entry in listed:
                 if isinstance(entry, RepoFile) and included(entry.path, self._source.include):
-                    yield SourceFile(entry.path, self.commit)
+                    yield excluded(entry.path) or SourceFile(entry.path, self.commit)
 
     def open(self, path: str) -> BinaryIO:
         """As `Tree.open`; fetches ranges on demand."""

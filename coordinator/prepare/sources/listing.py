@@ -11,28 +11,27 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from types import TracebackType
+from typing import Any
 
+from paris.coordinator.prepare.rows.drops import Dropped
 from paris.coordinator.prepare.sources.fields import Fields
 from paris.coordinator.prepare.sources.tree import SourceFile
 
 _TABLES = """
 CREATE TABLE file (path TEXT PRIMARY KEY, version TEXT) WITHOUT ROWID;
 CREATE TABLE entry (path TEXT PRIMARY KEY, fields TEXT) WITHOUT ROWID;
+CREATE TABLE used (path TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE excluded (path TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
 
 class Listing:
-    """Files of a source, ordered by path, with their metadata. A context manager that closes the database.
+    """Files of a source, ordered by path, with their metadata. A context manager that closes the database."""
 
-    Args:
-        files: All of them, in any order.
-    """
-
-    def __init__(self, files: Iterable[SourceFile]) -> None:
+    def __init__(self) -> None:
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(_TABLES)
         self._db.execute("BEGIN")
-        self._db.executemany("INSERT INTO file VALUES (?, ?)", ((file.path, file.version) for file in files))
 
     def __enter__(self) -> Listing:
         return self
@@ -41,6 +40,14 @@ class Listing:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._db.close()
+
+    def add(self, file: SourceFile) -> None:
+        """Add one file."""
+        self._db.execute("INSERT INTO file VALUES (?, ?)", (file.path, file.version))
+
+    def exclude(self, path: str) -> None:
+        """Add a file that is dropped already, so that it is not missing."""
+        self._db.execute("INSERT OR IGNORE INTO excluded VALUES (?)", (path.encode("utf-8", "replace").decode(),))
 
     def files(self) -> Iterator[SourceFile]:
         """All files, by path."""
@@ -53,18 +60,36 @@ class Listing:
         row = self._db.execute("SELECT version FROM file WHERE path = ?", (path,)).fetchone()
         return None if row is None else str(row[0])
 
-    def describe(self, entries: Iterable[tuple[str, Fields]]) -> None:
-        """Add entries of a metadata file; a later entry of a file replaces an earlier one."""
-        rows = ((path, json.dumps(asdict(fields))) for path, fields in entries)
-        self._db.executemany("INSERT OR REPLACE INTO entry VALUES (?, ?)", rows)
+    def describe(self, entries: Iterable[tuple[str, Fields] | Dropped]) -> Iterator[Dropped]:
+        """Add entries of a metadata file, and return the dropped ones; a later entry of a file replaces an earlier."""
+        for entry in entries:
+            if isinstance(entry, Dropped):
+                yield entry
+            else:
+                row = (entry[0], json.dumps(asdict(entry[1])))
+                self._db.execute("INSERT OR REPLACE INTO entry VALUES (?, ?)", row)
 
     def described(self, path: str) -> Fields:
         """The metadata of a file; empty fields if it has no entry."""
         row = self._db.execute("SELECT fields FROM entry WHERE path = ?", (path,)).fetchone()
-        return Fields() if row is None else Fields(**json.loads(row[0]))
+        raw: dict[str, Any] = {} if row is None else json.loads(row[0])
+        raw |= {name: tuple(value) for name, value in raw.items() if isinstance(value, list)}
+        return Fields(**raw)
+
+    def use(self, path: str) -> None:
+        """Mark a file as part of a row."""
+        self._db.execute("INSERT OR IGNORE INTO used VALUES (?)", (path,))
+
+    def unused(self) -> Iterator[str]:
+        """Paths of the files that are part of no row."""
+        for (path,) in self._db.execute(
+            "SELECT path FROM file WHERE path NOT IN (SELECT path FROM used) ORDER BY path"
+        ):
+            yield str(path)
 
     def missing(self) -> Iterator[str]:
         """Paths in the metadata without a file."""
-        query = "SELECT path FROM entry WHERE path NOT IN (SELECT path FROM file) ORDER BY path"
+        query = """SELECT path FROM entry WHERE path NOT IN (SELECT path FROM file)
+                   AND path NOT IN (SELECT path FROM excluded) ORDER BY path"""
         for (path,) in self._db.execute(query):
             yield str(path)

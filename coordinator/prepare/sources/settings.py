@@ -39,6 +39,10 @@ class FilesSource(_Closed):
     """The credit line that must accompany the data, or empty."""
     include: tuple[str, ...] = ()
     """Shell patterns of the files to read, relative to the source ("train/*.tar"); empty reads all."""
+    caption_column: str | None = None
+    """Field or column of the captions; None: one with a usual name (text, caption)."""
+    class_captions: bool = False
+    """Take a picture's class as the caption of one without: its folder, a tar's `.cls`, a Parquet file's ClassLabel."""
 
 
 class FolderSource(FilesSource):
@@ -68,8 +72,6 @@ class ParquetSource(FilesSource):
     name: str = "parquet"
     image_column: str | None = None
     """Column of the bytes, binary or the Hub's struct {bytes, path}; None: the only such column."""
-    caption_column: str | None = None
-    """Column of the captions; None: one with a usual name (text, caption)."""
 
 
 class HubSource(FilesSource):
@@ -84,9 +86,9 @@ class HubSource(FilesSource):
     layout: Literal["auto", "parquet", "webdataset", "folder"] = "auto"
     """Contents of the repo; "auto": Parquet files if there are any, else tars, else pictures."""
     name: str = "hub"
+    split: str = "train"
+    """The split to read, as the Hub finds them; without effect on repos without splits, or with `include`."""
     image_column: str | None = None
-    """As of `ParquetSource`."""
-    caption_column: str | None = None
     """As of `ParquetSource`."""
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
-from typing import BinaryIO
+from dataclasses import replace
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,9 +17,11 @@ import pyarrow.parquet as pq
 from paris.coordinator.prepare.errors import EmptySourceError, SourceFormatError
 from paris.coordinator.prepare.rows.drops import Dropped
 from paris.coordinator.prepare.rows.items import Item
-from paris.coordinator.prepare.sources.fields import ALL_NAMES, plain_name, read_fields, to_item
+from paris.coordinator.prepare.sources.fields import ALL_NAMES, Fields, merged, plain_name, read_fields, to_item
 from paris.coordinator.prepare.sources.metadata import METADATA
+from paris.coordinator.prepare.sources.policy import NOT_A_TABLE
 from paris.coordinator.prepare.sources.settings import HubSource, ParquetSource
+from paris.coordinator.prepare.sources.text_columns import batch_rows, class_names, with_class_names
 from paris.coordinator.prepare.sources.tree import SourceFile, Tree, row_location
 
 _BATCH_ROWS = 4096
@@ -36,7 +39,15 @@ def read_tables(tree: Tree, source: ParquetSource | HubSource) -> Iterator[Item 
         EmptySourceError: There is no Parquet file.
         SourceFormatError: A file cannot be read, or has no column of pictures; the file and its columns are named.
     """
-    tables = sorted((file for file in tree.files() if is_table(file.path)), key=lambda file: file.path)
+    tables = []
+    for file in tree.files():
+        if isinstance(file, Dropped):
+            yield file
+        elif is_table(file.path):
+            tables.append(file)
+        else:
+            yield Dropped(file.path, NOT_A_TABLE)
+    tables.sort(key=lambda table: table.path)
     if not tables:
         raise EmptySourceError(f"{tree.name} contains no Parquet file.", "Check the source's path and its include.")
     for file in tables:
@@ -56,18 +67,29 @@ def _rows(
     schema = parquet.schema_arrow
     image = _image_column(schema, file.path, source.image_column)
     _check_caption_column(schema, file.path, source.caption_column)
+    labels = class_names(schema)
     wanted = {plain_name(source.caption_column)} if source.caption_column else set()
+    wanted |= set(map(plain_name, labels)) if source.class_captions else set()
     columns = [name for name in schema.names if plain_name(name) in ALL_NAMES | wanted and name != image]
     whole = tree.location(file.path)
     number = 0
     for group in range(parquet.num_row_groups):
         row = 0
         for batch in parquet.iter_batches(_BATCH_ROWS, row_groups=[group], columns=columns):
-            for raw in batch.to_pylist():
-                fields = read_fields(raw, "column", source.caption_column)
+            for raw in batch_rows(batch):
+                fields = merged(_metadata_of(with_class_names(raw, labels), labels, source))
+                fields = replace(fields, names=tuple(schema.names)) if not fields.captions else fields
                 location = row_location(whole, group, row, image)
                 yield to_item(f"{file.path}/{number}", location, file.version, fields, source)
                 row, number = row + 1, number + 1
+
+
+def _metadata_of(
+    row: dict[str, Any], labels: dict[str, list[str]], source: ParquetSource | HubSource
+) -> Iterator[Fields]:
+    yield read_fields(row, "column", source.caption_column)
+    if source.class_captions:
+        yield from (read_fields({"text": row[name]}, "class") for name in labels if row.get(name))
 
 
 def _image_column(schema: pa.Schema, path: str, asked: str | None) -> str:

@@ -12,12 +12,18 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from paris.coordinator.prepare.errors import SourceFormatError, SourceMissingError
+from paris.coordinator.prepare.compute.pictures import MISSING
+from paris.coordinator.prepare.errors import SourceMissingError
+from paris.coordinator.prepare.rows.drops import Dropped
+from paris.coordinator.prepare.sources.policy import NOT_A_PICTURE, excluded
+
+LINK = "link to a folder that is listed already"
+NO_ACCESS = "folder or file that cannot be opened"
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,8 @@ class Tree(Protocol):
     name: str
     """Name in messages."""
 
-    def files(self) -> Iterator[SourceFile]:
-        """All files, in any order, without opening them."""
+    def files(self) -> Iterator[SourceFile | Dropped]:
+        """All files, in any order, without opening them; as dropped, if they are no part of any data."""
 
     def open(self, path: str) -> BinaryIO:
         """Open one file for seekable reading; the caller closes it."""
@@ -66,33 +72,51 @@ class FolderTree:
         self._only = found.name if found.is_file() else None
         self._root = found.parent if found.is_file() else found
 
-    def files(self) -> Iterator[SourceFile]:
-        """As `Tree.files`; symbolic links to folders are not followed.
-
-        Raises:
-            SourceFormatError: A file's name is not UTF-8.
-        """
+    def files(self) -> Iterator[SourceFile | Dropped]:
+        """As `Tree.files`. Links to folders are followed, to each folder once, after all folders that are no links."""
         if self._only is not None:
-            yield self._file(self._only, (self._root / self._only).stat())
+            yield SourceFile(self._only, _version((self._root / self._only).stat()))
             return
-        folders = [""]
+        walked: set[tuple[int, int]] = set()
+        links = yield from self._walk("", walked)
+        while links:
+            ahead = []
+            for link in sorted(links):
+                if _identity(self._root / link) in walked:
+                    yield Dropped(link, LINK)
+                else:
+                    ahead += yield from self._walk(f"{link}/", walked)
+            links = ahead
+
+    def _walk(self, top: str, walked: set[tuple[int, int]]) -> Generator[SourceFile | Dropped, None, list[str]]:
+        """The files below a folder; returns its links to folders."""
+        folders, links = [top], []
         while folders:
             inside = folders.pop()
-            with os.scandir(self._root / inside) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(f"{inside}{entry.name}/")
-                    elif included(inside + entry.name, self._include) and entry.is_file():
-                        yield self._file(inside + entry.name, entry.stat())
+            walked.add(_identity(self._root / inside))
+            try:
+                entries = list(os.scandir(self._root / inside))
+            except OSError as error:
+                yield Dropped(inside, NO_ACCESS, error.strerror or "")
+                continue
+            for entry in entries:
+                path = inside + entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(f"{path}/")
+                elif entry.is_dir():
+                    links.append(path)
+                elif included(path, self._include):
+                    yield excluded(path) or self._file(path, entry)
+        return links
 
-    def _file(self, path: str, state: os.stat_result) -> SourceFile:
+    def _file(self, path: str, entry: os.DirEntry[str]) -> SourceFile | Dropped:
         try:
-            path.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise SourceFormatError(
-                f"The file name {os.fsencode(path)!r} in {self.name} is not UTF-8.", "Rename it."
-            ) from error
-        return SourceFile(path, f"{state.st_size}:{state.st_mtime_ns}")
+            state = entry.stat()
+        except OSError as error:
+            return Dropped(path, MISSING if entry.is_symlink() else NO_ACCESS, error.strerror or "")
+        if not entry.is_file():
+            return Dropped(path, NOT_A_PICTURE, "a device or a pipe")
+        return SourceFile(path, _version(state))
 
     def open(self, path: str) -> BinaryIO:
         """As `Tree.open`."""
@@ -101,6 +125,15 @@ class FolderTree:
     def location(self, path: str) -> str:
         """As `Tree.location`."""
         return f"file://{self._root / path}"
+
+
+def _version(state: os.stat_result) -> str:
+    return f"{state.st_size}:{state.st_mtime_ns}"
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    state = folder.stat()
+    return state.st_dev, state.st_ino
 
 
 def included(path: str, patterns: tuple[str, ...]) -> bool:

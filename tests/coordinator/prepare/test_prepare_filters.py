@@ -139,7 +139,7 @@ EXPECTED = {
     "tiny.png": ("too small", "12x15"),
     "bought.png": ("licence not allowed", "cc-by-nc-4.0"),
     "nameless.png": ("licence not allowed", "unknown"),
-    "speechless.png": ("no caption", ""),
+    "speechless.png": ("no caption", "its fields: artist, LICENSE, url"),
     "zz-again.png": ("same bytes as another picture", "disc-0.png"),
     "zz-smaller.png": ("nearly the same picture as another", "blocks-2.png"),
     "out.png": ("opted out of training", "noai: True"),
@@ -179,7 +179,8 @@ def test_the_commands_take_filters_and_list_what_they_left_out(filtered: tuple[P
     assert "nameless.png\tlicence not allowed\tunknown" in lines
     assert len(lines) == sum(load_prepared(run / "data").dropped.values())
     chosen = command("dropped", run, "--json", "--reason", "no caption").stdout
-    assert json.loads(chosen) == {"row_id": "speechless.png", "reason": "no caption", "detail": ""}
+    detail = EXPECTED["speechless.png"][1]
+    assert json.loads(chosen) == {"row_id": "speechless.png", "reason": "no caption", "detail": detail}
 
 
 def test_a_list_that_is_not_published_leaves_nothing_behind(tmp_path: Path) -> None:

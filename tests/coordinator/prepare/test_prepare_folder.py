@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,7 +13,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from paris.coordinator.prepare import Prepared, prepare, prepare_config
-from paris.coordinator.prepare.errors import EmptySourceError, SourceFormatError, SourceMissingError
+from paris.coordinator.prepare.errors import EmptySourceError, SourceMissingError
+from paris.coordinator.prepare.rows.drops import Dropped
 from paris.coordinator.prepare.rows.items import Item, write_items
 from paris.coordinator.prepare.sources import read_source
 from paris.coordinator.prepare.sources.settings import FolderSource
@@ -130,21 +132,26 @@ def test_metadata_json_lines_hold_before_a_text_beside_the_picture(tmp_path: Pat
         ("metadata.jsonl", '{"file_name": "a.png", "text": "x"}\n{"file_name"', r"metadata\.jsonl, line 2: not JSON"),
         ("metadata.jsonl", '{"text": "x"}', "line 1: no file_name"),
         ("metadata.csv", "name,text\na.png,x\n", "line 2: no file_name"),
-        ("metadata.csv", "file_name,text\n../../etc/passwd,x\n", "line 2: '../../etc/passwd' is outside the folder"),
+        (
+            "metadata.csv",
+            "file_name,text\n../../etc/passwd,x\n",
+            "line 2: file_name '../../etc/passwd' is outside the folder",
+        ),
     ],
 )
 def test_bad_metadata_is_named_with_file_and_line(tmp_path: Path, name: str, text: str, message: str) -> None:
     picture(tmp_path / "a.png")
     (tmp_path / name).write_text(text)
-    with pytest.raises(SourceFormatError, match=message):
-        list(read_source(FolderSource(path=tmp_path)))
+    (bad,) = [row for row in read_source(FolderSource(path=tmp_path)) if isinstance(row, Dropped)]
+    assert bad.reason == "unreadable caption or metadata"
+    assert re.search(message, f"{bad.row_id}: {bad.detail}")
 
 
 def test_a_caption_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
     (tmp_path / "a.txt").write_bytes(b"caf\xe9")
-    with pytest.raises(SourceFormatError, match=r"a\.txt is not UTF-8"):
-        list(read_source(FolderSource(path=tmp_path)))
+    (bad,) = read_source(FolderSource(path=tmp_path))
+    assert bad == Dropped("a.png", "unreadable caption or metadata", "a.txt: not UTF-8: byte 0xe9")
 
 
 def test_missing_empty_and_silent_folders_are_told_apart(tmp_path: Path) -> None:
@@ -152,9 +159,9 @@ def test_missing_empty_and_silent_folders_are_told_apart(tmp_path: Path) -> None
         list(read_source(FolderSource(path=tmp_path / "nowhere")))
     with pytest.raises(EmptySourceError, match="contains no picture"):
         list(read_source(FolderSource(path=tmp_path)))
-    picture(tmp_path / "a.png")
+    picture(tmp_path / "pictures" / "a.png")
     with pytest.raises(EmptySourceError, match=r"can be used: 1 no caption\. Put a \.txt file .* or set captioner"):
-        prepare(prepare_config(settings(tmp_path)), tmp_path / "data")
+        prepare(prepare_config(settings(tmp_path / "pictures")), tmp_path / "data")
 
 
 def test_the_choice_of_max_images_follows_the_seed_and_keeps_the_order(tmp_path: Path) -> None:
