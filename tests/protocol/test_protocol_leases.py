@@ -119,3 +119,18 @@ def test_a_renewed_lease_always_expires_later_than_before(now, lease_s):
 
 def test_a_renewed_lease_holds_for_a_whole_term_from_now():
     assert renewed_expiry(LEASE, 3600.0, NOW + 1200) == NOW + 4800
+
+
+def test_the_curve_passes_a_step_when_its_time_is_used_up():
+    # 720 s to start up, then 6.48 s a step; a finished volunteer has until the deadline.
+    assert [overtaken_after_s(TASK, step) for step in (0, 499, 999, 1000)] == [726.48, 3960.0, 7200.0, 7200.0]
+
+
+def test_a_lease_is_behind_below_the_curve_and_not_on_it():
+    assert is_behind(TASK, 499, 720 + 3240)
+    assert not is_behind(TASK, 500, 720 + 3240)
+
+
+def test_the_last_moment_of_the_grace_and_the_first_of_renewal():
+    assert not is_overdue(LEASE, TASK, heartbeat_at(1000), NOW + 7800)
+    assert is_renewal_due(LEASE, 3600.0, LEASE.expires_at - (1 - 1 / 3) * 3600.0)

@@ -79,3 +79,24 @@ def test_names_that_would_not_survive_a_path_or_an_address_are_refused(name):
 def test_a_run_id_with_a_newline_behind_it_is_refused():
     with pytest.raises(RecordError):
         require_run_id(make_run_id("cabins", COORDINATOR.public_key) + "\n")
+
+
+def test_an_identity_made_by_another_process_meanwhile_is_taken(tmp_path, monkeypatch):
+    path = tmp_path / "identity.key"
+    other = Identity.load_or_create(tmp_path / "other.key")
+
+    def made_meanwhile() -> Identity:
+        path.write_bytes((tmp_path / "other.key").read_bytes())
+        return VOLUNTEER
+
+    monkeypatch.setattr(Identity, "generate", made_meanwhile)
+    assert Identity.load_or_create(path).public_key == other.public_key
+
+
+def test_an_identity_file_is_64_hex_digits_and_a_newline(tmp_path):
+    path = tmp_path / "a" / "b" / "identity.key"
+    Identity.load_or_create(path)
+    assert len(path.read_bytes()) == 65
+    assert path.read_bytes().endswith(b"\n")
+    bytes.fromhex(path.read_text("ascii"))
+    Identity.load_or_create(path.with_name("second.key"))
