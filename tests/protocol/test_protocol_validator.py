@@ -25,7 +25,8 @@ from protocol_samples import (
 )
 
 from paris.protocol.keys import all_keys, bucket_of, dht_key, part_of, subkey_of
-from paris.protocol.limits import MAX_NUM_BUCKETS
+from paris.protocol.limits import MAX_NUM_BUCKETS, MAX_SUBKEY_CHARS
+from paris.protocol.record_rules import RECORD_RULES
 from paris.protocol.validator import Accepted, Reason, RecordJudge, Refused
 
 CAREFUL = RecordJudge(RUN_ID, COORDINATOR.public_key, lambda: NOW + 1)
@@ -274,3 +275,49 @@ def test_whatever_the_order_of_arrival_the_newest_record_stays_the_known_one(ord
         verdict = judge.judge(*placed(sealed(HEARTBEAT, sequence=sequence, life_s=LIFE_S + sequence)))
         assert isinstance(verdict, Accepted) == (sequence > newest)
         newest = max(newest, sequence)
+
+
+def test_the_codes_of_refusals_are_those_of_the_document():
+    assert sorted(Reason) == [
+        "bad-signature",
+        "expired",
+        "expiry-mismatch",
+        "expiry-not-later",
+        "malformed",
+        "oversized",
+        "plain-value",
+        "stale-sequence",
+        "unknown-key",
+        "wrong-bucket",
+        "wrong-kind",
+        "wrong-part",
+        "wrong-subkey",
+        "wrong-version",
+    ]
+
+
+def test_a_subkey_and_a_value_of_just_the_largest_length_are_looked_at(judge):
+    assert refused(judge, TASKS_KEY, "x" * (MAX_SUBKEY_CHARS + 1), b"{}", NOW) == Reason.WRONG_SUBKEY
+    assert refused(judge, TASKS_KEY, "x" * MAX_SUBKEY_CHARS, b"{}", NOW) == Reason.MALFORMED
+    largest = RECORD_RULES["task"].max_bytes
+    assert refused(judge, TASKS_KEY, "expert-0", b"x" * (largest + 1), NOW) == Reason.OVERSIZED
+    assert refused(judge, TASKS_KEY, "expert-0", b"x" * largest, NOW) == Reason.MALFORMED
+
+
+def test_the_number_of_buckets_is_that_of_the_newest_run_record(judge):
+    assert judge.num_buckets is None
+    judge.judge(*placed(sealed(RUN)))
+    assert judge.num_buckets == RUN.num_buckets
+    newer = RUN.model_copy(update={"num_buckets": 2})
+    judge.judge(*placed(sealed(newer, sequence=2, life_s=LIFE_S + 1)))
+    assert judge.num_buckets == 2
+
+
+def test_before_the_run_record_any_number_of_buckets_up_to_the_largest_is_possible(clock):
+    """Of the buckets of one volunteer under each number, all are open, and no other."""
+    possible = {bucket_of(VOLUNTEER.public_key, count) for count in range(1, MAX_NUM_BUCKETS + 1)}
+    for bucket in range(MAX_NUM_BUCKETS):
+        judge = RecordJudge(RUN_ID, COORDINATOR.public_key, clock)
+        envelope = sealed(WANT)
+        verdict = judge.judge(dht_key(RUN_ID, "want", bucket), envelope.signer, envelope.data, envelope.expires_at)
+        assert isinstance(verdict, Accepted) == (bucket in possible)

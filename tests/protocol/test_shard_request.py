@@ -92,7 +92,6 @@ def test_each_status_keeps_its_byte_on_the_wire():
     ("at", "is_now"), [(NOW - 30, True), (NOW - 30.1, False), (NOW + 30, True), (NOW + 30.1, False)]
 )
 def test_a_request_is_of_now_for_thirty_seconds(at, is_now):
-    at = NOW - age_s
     if is_now:
         assert opened(sealed(at=at), now=NOW).at == at
     else:
