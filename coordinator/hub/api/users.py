@@ -9,9 +9,8 @@ from paris.coordinator.hub.errors import forbidden
 
 
 def get_whoami(call: Call) -> Response:
-    """GET whoami-v2: the user of the token."""
+    """GET whoami-v2: the user of the token. Every account may open pull requests, which needs a write token."""
     user = call.require_login()
-    role = "write" if user.role in ("admin", "user") else "read"
     return JSONResponse(
         {
             "type": "user",
@@ -19,7 +18,7 @@ def get_whoami(call: Call) -> Response:
             "name": user.name,
             "fullname": user.name,
             "orgs": [{"type": "org", "name": org, "fullname": org} for org in user.orgs],
-            "auth": {"type": "access_token", "accessToken": {"displayName": user.role, "role": role}},
+            "auth": {"type": "access_token", "accessToken": {"displayName": user.role, "role": "write"}},
         }
     )
 

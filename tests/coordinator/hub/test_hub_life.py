@@ -155,7 +155,9 @@ def test_forgotten_uploads_are_swept_after_a_day_and_fresh_ones_are_not(tmp_path
 
 
 def test_a_volunteers_name_is_not_given_to_another_token_of_the_same_beginning(hub, wire):
-    name = wire.ask("GET", "/api/whoami-v2", token=STRANGER_TOKEN).json()["name"]
+    me = wire.ask("GET", "/api/whoami-v2", token=STRANGER_TOKEN).json()
+    name = me["name"]
+    assert me["auth"]["accessToken"]["role"] == "write", "nodes refuse to train with a token that cannot submit"
     assert name == "user-" + hashlib.sha256(STRANGER_TOKEN.encode()).hexdigest()[:8]
     lookalike = hashlib.sha256(OTHER_TOKEN.encode()).hexdigest()[:8]
     with hub.app.hub.store.write() as db:
