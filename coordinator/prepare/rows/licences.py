@@ -14,7 +14,10 @@ import pyarrow.parquet as pq
 
 NOT_ALLOWED = "licence not allowed"
 UNKNOWN = "unknown"
-_URL = re.compile(r"creativecommons\.org/(?:licenses/([a-z-]+)|publicdomain/(zero|mark))/?([0-9.]*)")
+_URL = re.compile(
+    r"(?:https?://)?(?:www\.)?creativecommons\.org/(?:licenses/([a-z-]+)|publicdomain/(zero|mark))(?:/([0-9.]+))?"
+    r"(?:/[a-z]{2})?(?:/(?:deed|legalcode)(?:\.[a-z-]+)*)?/?(?![a-z0-9/])"
+)
 _WORDS = {
     "attribution": "by",
     "noncommercial": "nc",
@@ -25,6 +28,18 @@ _WORDS = {
 _ELEMENTS = {"by", "nc", "nd", "sa"}
 _SPLIT = {"non-commercial": "nc", "no-derivatives": "nd", "no-derivs": "nd", "share-alike": "sa"}
 _TAIL = {"international", "intl", "generic", "unported", "license", "licence", "deed", "igo", "flickr", "public"}
+_TAIL |= {"universal", "dedication", "domain", "creative", "commons", "the", "under"}
+_COUNTRIES_TEXT = """
+am ar at au az be bg br ca ch cl cn co cr cz de dk ec ee eg es fi fr ge gr gt hk hr hu ie il in it jp kr lu mk mt mx my
+ng nl no nz pe ph pl pr pt ro rs se sg si th tw ua ug uk us ve vn za
+"""
+_COUNTRIES = frozenset(_COUNTRIES_TEXT.split())
+"""Of the licences that were ported to a country's law, as in "CC BY-SA 3.0 DE"."""
+_CC = re.compile(r"^(?:cc|creative-commons|attribution)(?:-|0|$)")
+_TWICE = re.compile(r"(.+?)\s*\((.+)\)\s*(.*)")
+_PUBLIC = re.compile(
+    r"^(?:(cc-?0|cc-zero|creative-commons-zero)|pdm|public-domain-mark)(?:-v?([0-9](?:\.[0-9])?))?((?:-[a-z]+)*)$"
+)
 _VERSION = re.compile(r"v?([0-9](?:\.[0-9])?)")
 _HUB_NAMES = {
     *("cc0-1.0", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0", "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-2.0"),
@@ -35,26 +50,41 @@ _UNSPECIFIED = {"", "?", "none", "null", "n/a", "unknown", "unspecified"}
 
 
 def normal_licence(text: str) -> str:
-    """The canonical name of a licence; an unknown one is returned in lower case with hyphens.
+    """The canonical name of a licence; one of another family is returned in lower case with hyphens.
+
+    A Creative Commons name of which any part is not understood is "unknown": the part may be a restriction.
 
     Args:
-        text: A name, an SPDX identifier, or the address of a Creative Commons licence.
+        text: A name, an SPDX identifier, or the address of a Creative Commons licence, or a name and its address.
     """
     lowered = text.strip().lower()
+    address = _URL.search(lowered)
+    if address is None:
+        return _named(lowered)
+    beside = f"{lowered[: address.start()]} {lowered[address.end() :]}".strip(" ()[]<>,;:.-")
+    found = _addressed(*address.groups())
+    return found if not beside or _named(beside) in (found, found.rpartition("-")[0]) else UNKNOWN
+
+
+def _addressed(kind: str | None, public: str | None, version: str | None) -> str:
+    if public is not None:
+        return _cc0(version or "") if public == "zero" else "pdm-1.0"
+    elements = (kind or "").split("-")
+    return _versioned(f"cc-{kind}", version or "") if _ELEMENTS.issuperset(elements) else UNKNOWN
+
+
+def _named(lowered: str) -> str:
+    """As `normal_licence`, of a text in lower case without an address."""
     if lowered in _UNSPECIFIED:
         return UNKNOWN
-    match = _URL.search(lowered)
-    if match is not None:
-        kind, public, version = match.groups()
-        if public is not None:
-            return _cc0(version) if public == "zero" else "pdm-1.0"
-        return _versioned(f"cc-{kind}", version)
-    name = re.sub(r"[\s_/(),]+", "-", lowered).strip("-")
-    if re.match(r"^(cc-?0|cc-zero|creative-commons-zero)\b", name):
-        return _cc0("")
-    if re.match(r"^(pdm|public-domain-mark)\b", name):
-        return "pdm-1.0"
-    return _cc_name(name) or name
+    twice = _TWICE.fullmatch(lowered)  # "Attribution 4.0 International (CC BY 4.0)"
+    if twice is not None and _named(twice[2]) == _named(f"{twice[1]} {twice[3]}".strip()):
+        return _named(twice[2])
+    name = re.sub(r"[\s_/(),;:]+", "-", lowered).strip("-")
+    public = _PUBLIC.match(name)
+    if public is not None and all(part in _TAIL or part in _COUNTRIES for part in public[3].split("-")[1:]):
+        return _cc0(public[2] or "") if public[1] else "pdm-1.0"
+    return _cc_name(name) or (UNKNOWN if _CC.match(name) else name)
 
 
 def _cc_name(name: str) -> str | None:
@@ -70,7 +100,7 @@ def _cc_name(name: str) -> str | None:
     rest = parts[len(elements) :]
     version = _VERSION.fullmatch(rest[0]) if rest else None
     tail = rest[1:] if version is not None else rest
-    if not elements or any(part not in _TAIL and len(part) != 2 for part in tail):
+    if not elements or any(part not in _TAIL and part not in _COUNTRIES for part in tail):
         return None
     return _versioned("-".join(["cc", *elements]), version[1] if version is not None else "")
 

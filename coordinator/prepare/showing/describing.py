@@ -14,6 +14,7 @@ from paris.coordinator.prepare.clustering.plan import Plan
 from paris.coordinator.prepare.config import PrepareConfig, public_name
 from paris.coordinator.prepare.prepared import PreparedCluster
 from paris.coordinator.prepare.rows.items import rows_at
+from paris.coordinator.prepare.showing.examples import cut
 
 _EXAMPLES = 12
 _WORDS = 8
@@ -65,6 +66,10 @@ def most_alike(centroids: np.ndarray) -> list[int | None]:
     return [int(row.argmin()) if np.isfinite(row).any() else None for row in apart]
 
 
+def _shown(rows: pa.Table) -> list[dict[str, str]]:
+    return [{"row_id": row["row_id"], "caption": cut(row["caption"])} for row in rows.to_pylist()]
+
+
 def describe_clusters(
     table: pa.Table,
     plan: Plan,
@@ -99,8 +104,8 @@ def describe_clusters(
             "silhouette": clustering.silhouette.by_cluster[part.cluster],
             "most_alike": alike[part.cluster],
             "frequent_words": words[part.cluster],
-            "examples": rows_at(named, part.typical[:_EXAMPLES]).to_pylist(),
-            "farthest": rows_at(named, part.typical[::-1][:_EXAMPLES]).to_pylist(),
+            "examples": _shown(rows_at(named, part.typical[:_EXAMPLES])),
+            "farthest": _shown(rows_at(named, part.typical[::-1][:_EXAMPLES])),
         }
         for part, files in zip(plan.clusters, prepared, strict=True)
     ]

@@ -15,6 +15,7 @@ from paris.coordinator.prepare.rows.items import rows_at
 
 _NEAREST, _FARTHEST, _SPREAD = 28, 12, 24
 _MAX_SIDE_PX = 128
+_MAX_CAPTION_CHARS = 300
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Example:
 
     row_id: str
     caption: str
+    """Cut to `_MAX_CAPTION_CHARS`."""
     pixels: np.ndarray
     """uint8 `[3, S, S]`, at most as large as the training pictures."""
 
@@ -54,6 +56,11 @@ def gather_examples(table: pa.Table, plan: Plan, config: PrepareConfig, engine: 
     return [Examples(*([found[row] for row in rows.tolist() if row in found] for rows in lists)) for lists in chosen]
 
 
+def cut(caption: str) -> str:
+    """A caption, cut to a length that people read."""
+    return caption if len(caption) <= _MAX_CAPTION_CHARS else f"{caption[: _MAX_CAPTION_CHARS - 3].rstrip()}..."
+
+
 def _chosen(typical: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     steps = np.linspace(0, len(typical) - 1, min(_SPREAD, len(typical))).round().astype(np.int64)
     return typical[:_NEAREST], typical[steps], typical[::-1][:_FARTHEST]
@@ -64,7 +71,9 @@ def _decoded(table: pa.Table, places: np.ndarray, config: PrepareConfig, engine:
     size = min(config.image_size, _MAX_SIDE_PX)
     rows = rows_at(table.select(["row_id", "caption", "location"]), places).append_column("place", pa.array(places))
     frame = with_pixels(engine.frame(rows.select(["place", "location"])), size, config)
-    texts = {place: (row_id, caption) for row_id, caption, _, place in zip(*rows.to_pydict().values(), strict=True)}
+    texts = {
+        place: (row_id, cut(caption)) for row_id, caption, _, place in zip(*rows.to_pydict().values(), strict=True)
+    }
     found = {}
     for batch in result_batches(frame.select("place", frame["decoded"].get("pixels").alias("pixels"))):
         for place, data in zip(*(column.to_pylist() for column in batch.columns), strict=True):

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from paris.coordinator.cli.app import app
 from paris.coordinator.errors import RunDirError
 from paris.coordinator.prepare.showing.describing import frequent_words, most_alike
-from paris.coordinator.prepare.showing.examples import Example, Examples
+from paris.coordinator.prepare.showing.examples import Example, Examples, cut
 from paris.coordinator.prepare.showing.page import cluster_page
 
 HOSTILE = "\"><script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)></style>'`&lt;\u202e"
@@ -105,6 +105,11 @@ def test_words_are_those_that_tell_a_cluster_from_the_others() -> None:
     assert not {"with", "o"} & {*first, *second}
     assert frequent_words([Counter({"cat": 1, "dog": 5, "fox": 5})]) == [["dog", "fox", "cat"]]
     assert frequent_words([Counter(), Counter({"cat": 1})]) == [[], ["cat"]]
+
+
+def test_a_long_caption_is_cut_for_show() -> None:
+    assert cut("a disc") == "a disc"
+    assert cut("word " * 20_000) == f"{('word ' * 60)[:297].rstrip()}..."
 
 
 def test_the_most_alike_cluster_has_the_nearest_centroid() -> None:
