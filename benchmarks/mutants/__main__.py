@@ -1,6 +1,7 @@
 """`python -m benchmarks.mutants`: the mutation score of each module in the plan, and the mutants that survive.
 
-Writes benchmarks/results/mutants.json. A run over some modules replaces only their rows.
+Writes benchmarks/results/mutants.json and the table of docs/reliability.md. A run over some modules replaces only their
+rows.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 from benchmarks.mutants import running
 from benchmarks.mutants.operators import list_mutants
 from benchmarks.mutants.plan import PLAN
+from benchmarks.mutants.table import write_table
 
 _ROOT = Path(__file__).resolve().parents[2]
 _RESULT = _ROOT / "benchmarks" / "results" / "mutants.json"
@@ -90,7 +92,9 @@ def _write(rows: list[dict[str, Any]]) -> None:
 
     before = json.loads(_RESULT.read_text("utf-8"))["rows"] if _RESULT.exists() else []
     by_module = {row["module"]: row for row in (*before, *rows)}
-    write_result("mutants", [by_module[path] for path in PLAN if path in by_module])
+    merged = [by_module[path] for path in PLAN if path in by_module]
+    write_result("mutants", merged)
+    write_table(merged, _ROOT / "docs" / "reliability.md")
 
 
 if __name__ == "__main__":
