@@ -57,7 +57,11 @@ class Volunteer:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "PARIS_HUB_TOKEN": TOKEN, "OMP_NUM_THREADS": "1"},
+                env={
+                    **os.environ,
+                    "PARIS_HUB_TOKEN": TOKEN,
+                    "OMP_NUM_THREADS": "1",
+                },
                 text=True,
             )
         self._log = home / "log"

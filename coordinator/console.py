@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from paris.protocol.logs import PRINTED, LogFormat, start_logging
+from paris.protocol.secrets import redact
 
 if TYPE_CHECKING:
     import typer
@@ -63,6 +64,7 @@ def say_problem(text: str) -> None:
 
 
 def _write(text: str, level: str) -> None:
+    text = redact(text)
     if _TERMINAL.is_json:
         text = json.dumps({"at": round(time.time(), 3), "level": level, "logger": __name__, "message": text})
     print(text, file=sys.stderr, flush=True)
@@ -70,7 +72,7 @@ def _write(text: str, level: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print a value as one line on stdout, for programs."""
-    print(json.dumps(value), flush=True)
+    print(redact(json.dumps(value)), flush=True)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from paris.protocol.errors import ParisError
+from paris.protocol.secrets import redact
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -132,10 +133,13 @@ def disk_full_while(doing: str, where: object) -> Iterator[None]:
 
 
 def explain(error: BaseException) -> tuple[str, str, int]:
-    """Message, next step and exit code of any error.
+    """Message, next step and exit code of any error, without secrets."""
+    what, next_step, exit_code = _explain(error)
+    return redact(what), redact(next_step), exit_code
 
-    Errors of `paris.experts` are not ParisErrors, but have the same three attributes.
-    """
+
+def _explain(error: BaseException) -> tuple[str, str, int]:
+    """Errors of `paris.experts` are not ParisErrors, but have the same three attributes."""
     what = getattr(error, "what", None)
     if isinstance(what, str):
         code = DiskFullError.exit_code if is_disk_full(error) else int(getattr(error, "exit_code", 1))

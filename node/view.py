@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from paris.protocol.logs import PRINTED
+from paris.protocol.secrets import redact
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -125,7 +126,8 @@ class _LoggedView:
         self._view, self._only = view, only
 
     def event(self, kind: EventKind, /, **fields: Any) -> None:
-        """Log and show the event."""
+        """Log and show the event, without secrets."""
+        fields = {name: redact(value) if isinstance(value, str) else value for name, value in fields.items()}
         _logger.log(_LEVELS.get(kind, logging.INFO), "%s", sentence(kind, fields), extra=PRINTED)
         if kind in self._only:
             self._view.event(kind, **fields)

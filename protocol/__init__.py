@@ -23,5 +23,7 @@ hub_answers.py  whether an answer came from the Hub, or from a login page or pro
 hub_session.py  the HTTP client that huggingface_hub uses: time limits, proxies, the Hub's own answers
 lifeline.py    ends a child process with its parent
 logs.py        logging of both programs
+secrets.py     tokens: checked, kept to encrypted connections, removed from what is written
+telemetry.py   turns off the usage statistics of libraries
 dht/           a DHT peer: hivemind's DHTNode in our own event loop
 """

@@ -1,4 +1,4 @@
-"""Logging of both programs: to the terminal, and with tracebacks to a size-limited file.
+"""Logging of both programs: to the terminal, and with tracebacks to a size-limited file; secrets are replaced.
 
 Every module logs to `logging.getLogger(__name__)`, below the logger `paris`. `-v` sets the level of the terminal; the
 file contains everything. An unwritable log never stops the program.
@@ -9,9 +9,14 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
+import traceback
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from types import TracebackType
 from typing import Literal
+
+from paris.protocol.secrets import redact
 
 LogFormat = Literal["text", "json"]
 PRINTED = {"is_printed": True}
@@ -37,10 +42,18 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(fields)
+        return redact(json.dumps(fields))
 
 
-class _TerminalFormatter(logging.Formatter):
+class TextFormatter(logging.Formatter):
+    """One line and the traceback, without secrets."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Format a record."""
+        return redact(super().format(record))
+
+
+class _TerminalFormatter(TextFormatter):
     """Time of day, level and message; tracebacks are in the file alone."""
 
     def __init__(self) -> None:
@@ -61,6 +74,8 @@ def start_logging(verbosity: int = 0, log_format: LogFormat = "text") -> None:
         log_format: Of the lines on stderr and in the file.
     """
     logging.raiseExceptions = False
+    sys.excepthook = _print_traceback
+    threading.excepthook = lambda end: _print_traceback(end.exc_type, end.exc_value, end.exc_traceback)
     for handler in list(_ROOT.handlers):
         _ROOT.removeHandler(handler)
         handler.close()
@@ -71,7 +86,7 @@ def start_logging(verbosity: int = 0, log_format: LogFormat = "text") -> None:
     if log_format == "json":
         terminal.setFormatter(JsonFormatter())
     else:
-        terminal.setFormatter(logging.Formatter(_TEXT) if verbosity > 1 else _TerminalFormatter())
+        terminal.setFormatter(TextFormatter(_TEXT) if verbosity > 1 else _TerminalFormatter())
     _ROOT.addHandler(terminal)
     _ROOT.setLevel(logging.DEBUG)
     _ROOT.propagate = False
@@ -91,9 +106,15 @@ def log_to_file(path: Path, log_format: LogFormat | None = None) -> None:
         _ROOT.warning("No log file: %s.", error)
         return
     is_json = log_format == "json" or (log_format is None and _is_json())
-    handler.setFormatter(JsonFormatter() if is_json else logging.Formatter(_TEXT))
+    handler.setFormatter(JsonFormatter() if is_json else TextFormatter(_TEXT))
     handler.setLevel(logging.DEBUG)
     _ROOT.addHandler(handler)
+
+
+def _print_traceback(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    """As Python does at the end of a process or thread, without secrets."""
+    if error is not None and kind is not SystemExit and sys.stderr is not None:
+        print(redact("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)
 
 
 def _is_json() -> bool:

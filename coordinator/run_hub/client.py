@@ -43,8 +43,10 @@ class RunHub:
         from huggingface_hub.utils import disable_progress_bars
 
         from paris.protocol.hub_session import install
+        from paris.protocol.secrets import keep_secret
 
         install(huggingface_hub)
+        keep_secret(self.token)
         if self.endpoint != PUBLIC_ENDPOINT:
             constants.HF_HUB_DISABLE_XET = True
         disable_progress_bars()

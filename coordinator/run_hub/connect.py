@@ -9,6 +9,9 @@ from paris.coordinator.errors import HubError
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.run_hub.embedded import organiser_token, start_embedded_hub
+from paris.protocol.secrets import require_encrypted, require_token
+
+_VARIABLE = "PARIS_HUB_TOKEN"
 
 
 def connect_hub(run: RunDir, children: Children, *, start_embedded: bool = True) -> RunHub:
@@ -21,6 +24,7 @@ def connect_hub(run: RunDir, children: Children, *, start_embedded: bool = True)
 
     Raises:
         HubError: There is no token, or the embedded Hub did not start.
+        TokenError: The token is malformed, or the Hub is neither https nor on this machine.
     """
     table = run.config.hub
     if table.embedded and start_embedded:
@@ -31,7 +35,9 @@ def connect_hub(run: RunDir, children: Children, *, start_embedded: bool = True)
 def _token(run: RunDir) -> str:
     if run.config.hub.embedded:
         return organiser_token(run)
-    token = os.environ.get("PARIS_HUB_TOKEN", "")
-    if not token:
-        raise HubError("No token for the Hub.", "Set PARIS_HUB_TOKEN to a token with write access to the run's repos.")
+    text = os.environ.get(_VARIABLE, "").strip()
+    if not text:
+        raise HubError("No token for the Hub.", f"Set {_VARIABLE} to a token with write access to the run's repos.")
+    token = require_token(text, _VARIABLE)
+    require_encrypted(run.config.hub.endpoint, _VARIABLE)
     return token

@@ -21,6 +21,7 @@ from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_st
 from paris.coordinator.errors import HubError
 from paris.protocol.hub_answers import FOREIGN, looks_like_page
 from paris.protocol.hub_session import ForeignAnswerError, install
+from paris.protocol.secrets import keep_secret
 
 _TIMEOUT_S = 30.0
 _CHUNK_BYTES = 1 << 20
@@ -56,6 +57,7 @@ class HubReads:
 
     def __init__(self, endpoint: str, token: str | None, repo: str) -> None:
         install(huggingface_hub)
+        keep_secret(token)
         self._api = HfApi(endpoint=endpoint, token=token or False)
         self._endpoint = endpoint
         self._headers: dict[str, str] = build_hf_headers(token=token or False)

@@ -15,6 +15,7 @@ from paris.node.errors import HubRefusedError, TransientHubError
 from paris.protocol.errors import ParisError
 from paris.protocol.hub_answers import FOREIGN, looks_like_page, may_be_page, plain_url
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
+from paris.protocol.secrets import keep_secret
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -40,6 +41,7 @@ class Hub:
         from paris.protocol.hub_session import install
 
         self.endpoint = endpoint.rstrip("/") or PUBLIC_ENDPOINT
+        keep_secret(token)
         self.token = token
         self._user_name: str | None = None
         if self.endpoint != PUBLIC_ENDPOINT:
@@ -162,7 +164,8 @@ def status_error(doing: str, response: Any) -> ParisError:
     if status in _TRANSIENT:
         return TransientHubError(what, retry_after_s(response.headers.get("Retry-After"), time.time()))
     next_steps = {
-        401: "Give a valid token: PARIS_HUB_TOKEN=... or the file hub_token in the node's home.",
+        401: "Give a valid token: PARIS_HUB_TOKEN=... or the file hub_token in the node's home; "
+        "for a Hub other than the public one also hub_token_endpoint.",
         403: "The token may not do this; ask the organiser, or make a token that may write pull requests.",
         404: "Check the run's repos, and whether the token may see them.",
         413: "The file exceeds this Hub's size limit; tell the organiser.",

@@ -3,44 +3,79 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from paris.node.errors import SettingsError
 from paris.node.machine.config import NodeConfig
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
+from paris.protocol.secrets import require_encrypted, require_token
 from paris.protocol.signing import Identity
 
+_logger = logging.getLogger(__name__)
 _DOMAIN = b"paris-hub-account-v1\n"
 
 
 def hub_token(home: Path, config: NodeConfig, environ: Mapping[str, str], endpoint: str) -> str | None:
     """The token that the volunteer gave for this Hub, or None.
 
-    The login of the `hf` command is used for the public Hub alone; a run's own endpoint never receives it.
+    A token belongs to one Hub: the public one, or that which the volunteer's own settings name. The endpoint of a
+    stranger's run.json never receives it.
 
     Args:
         home: May hold the file hub_token.
-        config: `hub_token_file`.
+        config: `hub_token_file`, `hub_token_endpoint`, `hub_endpoint`.
         environ: The process environment; PARIS_HUB_TOKEN comes first.
         endpoint: The Hub.
 
     Raises:
         SettingsError: `hub_token_file` cannot be read.
+        TokenError: The token is malformed, or the Hub is neither https nor on this machine.
     """
+    owner = config.hub_token_endpoint or config.hub_endpoint or PUBLIC_ENDPOINT
+    if not same_endpoint(owner, endpoint):
+        if environ.get("PARIS_HUB_TOKEN", "").strip():
+            _logger.info("PARIS_HUB_TOKEN belongs to %s: it is not sent to %s.", owner, endpoint)
+        return None
+    source, text = _read(home, config, environ, endpoint)
+    if not text:
+        return None
+    token = require_token(text, source)
+    require_encrypted(endpoint, source)
+    return token
+
+
+def same_endpoint(first: str, second: str) -> bool:
+    """Whether two URLs have the same scheme, host and port."""
+    return _origin(first) == _origin(second)
+
+
+def _origin(endpoint: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(endpoint.strip())
+    try:
+        port = parts.port
+    except ValueError:
+        port = -1
+    return parts.scheme, parts.hostname or "", port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def _read(home: Path, config: NodeConfig, environ: Mapping[str, str], endpoint: str) -> tuple[str, str]:
+    """Where the token was found, and its text; empty if there is none."""
     if token := environ.get("PARIS_HUB_TOKEN", "").strip():
-        return token
+        return "PARIS_HUB_TOKEN", token
     path = config.hub_token_file or home / "hub_token"
     if config.hub_token_file is not None or path.exists():
         try:
-            return path.read_text("utf-8-sig").strip() or None
+            return str(path), path.read_text("utf-8-sig").strip()
         except (OSError, ValueError) as error:
             raise SettingsError(f"The token file {path} cannot be read: {error}.", "Correct hub_token_file.") from error
-    if endpoint.rstrip("/") == PUBLIC_ENDPOINT:
+    if same_endpoint(endpoint, PUBLIC_ENDPOINT):
         from huggingface_hub import get_token
 
-        return get_token()
-    return None
+        return "the login of `hf`", get_token() or ""
+    return "", ""
 
 
 def own_token(identity: Identity, endpoint: str) -> str | None:

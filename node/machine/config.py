@@ -94,6 +94,8 @@ class NodeConfig(BaseModel):
     """Hub to read `org/repo` from; empty takes the run's own, or the public Hub."""
     hub_token_file: Annotated[Path, AfterValidator(expanded)] | None = None
     """File that holds the Hub token; the environment's PARIS_HUB_TOKEN comes first."""
+    hub_token_endpoint: str = ""
+    """The one Hub that the token is sent to; empty: `hub_endpoint` if set, else the public Hub."""
 
 
 def load_config(home: Path, environ: Mapping[str, str], flags: Mapping[str, Any]) -> NodeConfig:

@@ -209,7 +209,7 @@ def clean_environment(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def make_coordinator(tmp_path):
+def make_coordinator(tmp_path, monkeypatch):
     """Starts a MiniCoordinator with one expert for each number of steps, and writes its run.json."""
     from mini_coordinator import MiniCoordinator
 
@@ -221,6 +221,7 @@ def make_coordinator(tmp_path):
         coordinator = MiniCoordinator(tmp_path, steps)
         made.append(coordinator)
         add_user(tmp_path / "hub", "volunteer", TOKEN)
+        monkeypatch.setenv("PARIS_NODE_HUB_TOKEN_ENDPOINT", coordinator.hub.url)
         (tmp_path / "run.json").write_bytes(coordinator.sealed(coordinator.spec).data)
         return coordinator
 

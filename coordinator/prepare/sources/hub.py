@@ -51,11 +51,16 @@ class HubTree:
         from huggingface_hub import HfApi, constants
 
         from paris.protocol.hub_session import install
+        from paris.protocol.secrets import require_encrypted, require_token
 
         install(huggingface_hub)
         if self._source.endpoint != PUBLIC_ENDPOINT:
             constants.HF_HUB_DISABLE_XET = True  # only the public Hub supports it
-        return HfApi(endpoint=self._source.endpoint, token=os.environ.get(TOKEN_VARIABLE) or False)
+        text = os.environ.get(TOKEN_VARIABLE, "").strip()
+        if not text:
+            return HfApi(endpoint=self._source.endpoint, token=False)
+        require_encrypted(self._source.endpoint, TOKEN_VARIABLE)
+        return HfApi(endpoint=self._source.endpoint, token=require_token(text, TOKEN_VARIABLE))
 
     @cached_property
     def _files(self) -> HfFileSystem:

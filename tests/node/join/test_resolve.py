@@ -12,6 +12,7 @@ from paris.node.machine.config import NodeConfig, load_config
 from paris.node.machine.home import Home
 from paris.protocol.canonical import canonical_bytes
 from paris.protocol.errors import RecordError, SignatureError, UnknownRunError, VersionError
+from paris.protocol.secrets import TokenError
 from paris.protocol.signing import Identity
 
 PEER = "/ip4/127.0.0.1/tcp/9/p2p/12D3KooWGRUVh2RdAyn2vKTA7kZzRbdLh8FdLuwuMjyJPDzBq1mR"
@@ -154,14 +155,54 @@ def test_a_setting_out_of_range_quotes_its_value(tmp_path):
         load_config(tmp_path, {}, {"nice": 99})
 
 
-def test_the_token_comes_from_the_environment_then_a_file_and_is_never_printed(tmp_path):
-    config = NodeConfig()
-    assert hub_token(tmp_path, config, {}, "http://x") is None
+def test_the_token_comes_from_the_environment_then_a_file(tmp_path):
+    config = NodeConfig(hub_token_endpoint="https://x")
+    assert hub_token(tmp_path, config, {}, "https://x") is None
     (tmp_path / "hub_token").write_text("from-file\n", "utf-8")
-    assert hub_token(tmp_path, config, {}, "http://x") == "from-file"
-    assert hub_token(tmp_path, config, {"PARIS_HUB_TOKEN": "from-env"}, "http://x") == "from-env"
+    assert hub_token(tmp_path, config, {}, "https://x") == "from-file"
+    assert hub_token(tmp_path, config, {"PARIS_HUB_TOKEN": "from-env"}, "https://x") == "from-env"
     with pytest.raises(SettingsError, match="cannot be read"):
-        hub_token(tmp_path, NodeConfig(hub_token_file=tmp_path / "none"), {}, "http://x")
+        hub_token(tmp_path, config.model_copy(update={"hub_token_file": tmp_path / "none"}), {}, "https://x")
+
+
+@pytest.mark.parametrize(
+    ("settings", "endpoint", "is_sent"),
+    [
+        ({}, "https://huggingface.co", True),
+        ({}, "https://huggingface.co:443/", True),
+        ({}, "http://127.0.0.1:8484", False),
+        ({}, "https://huggingface.co.example.org", False),
+        ({}, "https://huggingface.co@example.org", False),
+        ({}, "https://huggingface.co:8443", False),
+        ({"hub_endpoint": "https://hub.example.org"}, "https://hub.example.org", True),
+        ({"hub_endpoint": "https://hub.example.org"}, "https://huggingface.co", False),
+        ({"hub_token_endpoint": "http://127.0.0.1:8484/"}, "http://127.0.0.1:8484", True),
+        ({"hub_token_endpoint": "http://localhost:1"}, "http://localhost:1", True),
+    ],
+)
+@pytest.mark.parametrize("source", ["environment", "file"])
+def test_a_token_goes_to_the_one_hub_that_it_belongs_to(tmp_path, settings, endpoint, is_sent, source):
+    environ = {"PARIS_HUB_TOKEN": "my-token"} if source == "environment" else {}
+    (tmp_path / "hub_token").write_text("my-token", "utf-8")
+    assert hub_token(tmp_path, NodeConfig(**settings), environ, endpoint) == ("my-token" if is_sent else None)
+
+
+@pytest.mark.parametrize("endpoint", ["http://huggingface.co", "http://192.0.2.7:8484", "http://127.0.0.1.example.org"])
+def test_a_token_is_never_sent_unencrypted_to_another_machine(tmp_path, endpoint):
+    config = NodeConfig(hub_token_endpoint=endpoint)
+    with pytest.raises(TokenError, match=f"PARIS_HUB_TOKEN is not sent to {endpoint}.*https") as caught:
+        hub_token(tmp_path, config, {"PARIS_HUB_TOKEN": "my-token"}, endpoint)
+    assert "my-token" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["hf_geheim\nhf_geheim", "my geheim", "geheim\x00", "g\u00e9heim-token", "geheim\x1b[0m"]
+)
+def test_a_malformed_token_is_refused_where_it_is_read_and_not_printed(tmp_path, text):
+    (tmp_path / "hub_token").write_text(text, "utf-8")
+    with pytest.raises(TokenError, match=r"The token in .*hub_token has") as caught:
+        hub_token(tmp_path, NodeConfig(), {}, "https://huggingface.co")
+    assert "heim" not in str(caught.value)
 
 
 def test_a_token_of_ones_own_differs_by_hub_and_by_volunteer_and_never_goes_to_the_public_hub():

@@ -1,0 +1,57 @@
+"""A stranger's run.json names a Hub: what it gets from a volunteer who has a token."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+TOKEN = "hf_ofthevolunteer0123456789abcdef"
+
+
+@pytest.fixture
+def check(tmp_path, make_spec, file_hub):
+    """Runs `paris-node check` on a run whose Hub is `file_hub`, which records all tokens that it gets."""
+    (tmp_path / "run.json").write_bytes(make_spec(hub_endpoint=file_hub.endpoint).data)
+
+    def check(**environ: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "paris.node.cli",
+                "check",
+                str(tmp_path / "run.json"),
+                "--home",
+                str(tmp_path / "h"),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={**os.environ, **environ},
+            check=False,
+        )
+
+    return check
+
+
+def test_the_token_for_the_public_hub_is_not_sent_to_a_strangers(check, file_hub):
+    result = check(PARIS_HUB_TOKEN=TOKEN, HF_TOKEN=TOKEN)
+    assert file_hub.tokens, result.stdout + result.stderr
+    assert not any(token and TOKEN in token for token in file_hub.tokens)
+    assert TOKEN not in result.stdout + result.stderr
+
+
+def test_it_is_sent_to_the_hub_that_the_volunteer_names(check, file_hub):
+    check(PARIS_HUB_TOKEN=TOKEN, PARIS_NODE_HUB_TOKEN_ENDPOINT=file_hub.endpoint)
+    assert f"Bearer {TOKEN}" in file_hub.tokens
+
+
+def test_a_token_with_a_line_break_is_refused_before_any_request_and_never_printed(check, file_hub):
+    result = check(PARIS_HUB_TOKEN=f"{TOKEN}\n{TOKEN}", PARIS_NODE_HUB_TOKEN_ENDPOINT=file_hub.endpoint)
+    assert result.returncode == 17
+    assert "The token in PARIS_HUB_TOKEN has a line break. Copy the token again" in result.stdout + result.stderr
+    assert TOKEN not in result.stdout + result.stderr
+    assert file_hub.tokens == []

@@ -1,0 +1,82 @@
+"""Tokens never leave in messages, logs and tracebacks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from paris.protocol.secrets import REDACTED, is_loopback, keep_secret, redact
+
+SECRET = "volunteer+geheim/1234"
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (f"sent {SECRET}, refused", f"sent {REDACTED}, refused"),
+        ("hf_abcdefghijklmnopqrstuvwxyz012345", REDACTED),
+        ("paris_" + "0f" * 32, REDACTED),
+        ("authorization: Bearer abc.def-1", f"authorization: Bearer {REDACTED}"),
+        ("http://ada:pass@proxy:3128/x", f"http://{REDACTED}@proxy:3128/x"),
+        ("https://s3/a?b=1&X-Amz-Signature=0a1b&c=2", f"https://s3/a?b=1&X-Amz-Signature={REDACTED}&c=2"),
+        ("paris_node hf_hub_download http://hub/a@b", "paris_node hf_hub_download http://hub/a@b"),
+    ],
+)
+def test_secrets_are_replaced_and_nothing_else(text, left):
+    keep_secret(SECRET)
+    keep_secret("x")  # too short to be told from words
+    assert redact(text) == left
+
+
+def test_redacted_json_is_still_json():
+    value = {"a": 'Bearer abc"def', "b": 'https://u:p"@x', "c": "?token=1\\2"}
+    assert set(json.loads(redact(json.dumps(value)))) == set(value)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "is_here"),
+    [
+        ("http://127.0.0.1:1", True),
+        ("http://127.9.9.9", True),
+        ("http://[::1]:1", True),
+        ("http://localhost:1", True),
+        ("http://0.0.0.0:1", False),
+        ("http://localhost.example.org", False),
+        ("http://127.0.0.1@example.org", False),
+        ("not a url", False),
+    ],
+)
+def test_loopback_is_told_from_what_looks_like_it(endpoint, is_here):
+    assert is_loopback(endpoint) is is_here
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_logs_and_tracebacks_of_a_process_have_no_secret(tmp_path, log_format):
+    program = f"""
+import logging, threading
+from pathlib import Path
+from paris.protocol.logs import log_to_file, start_logging
+from paris.protocol.secrets import keep_secret
+start_logging(2, {log_format!r})
+log_to_file(Path({str(tmp_path / "x.log")!r}))
+keep_secret({SECRET!r})
+def fail():
+    raise RuntimeError("header " + {SECRET!r})
+try:
+    fail()
+except RuntimeError as error:
+    logging.getLogger("paris.x").error("failed: %s", error, exc_info=True)
+thread = threading.Thread(target=fail)
+thread.start()
+thread.join()
+fail()
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    written = ended.stdout + ended.stderr + (tmp_path / "x.log").read_text("utf-8")
+    assert ended.returncode == 1
+    assert written.count(REDACTED) >= 5
+    # The program's text is quoted in no traceback: it comes from -c.
+    assert SECRET not in written
