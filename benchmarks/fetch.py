@@ -57,11 +57,7 @@ class Volunteer:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                env={
-                    **os.environ,
-                    "PARIS_HUB_TOKEN": TOKEN,
-                    "OMP_NUM_THREADS": "1",
-                },
+                env={**os.environ, "PARIS_HUB_TOKEN": TOKEN, "OMP_NUM_THREADS": "1"},
                 text=True,
             )
         self._log = home / "log"
@@ -103,6 +99,7 @@ def measure(folder: Path, hub: DataHub, volunteers: int, listening: int, sharing
     try:
         for number in range(volunteers):
             settings = _SETTINGS.format(share=str(sharing).lower(), listen=str(number < listening).lower())
+            settings += f'hub_token_endpoint = "{hub.url}"\n'
             crew.append(Volunteer(folder / "run.json", folder / f"volunteer-{number}", settings))
         for volunteer in crew:
             volunteer.line()

@@ -7,6 +7,7 @@ events of one tick in one transaction: after a crash the state is that of the la
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,10 @@ class Store:
 
     def __init__(self, location: Path | str) -> None:
         url = f"sqlite:///{location}" if isinstance(location, Path) else location
+        if isinstance(location, Path):
+            with suppress(OSError):  # SQLite names the problem better
+                location.touch(0o600)
+                location.chmod(0o600)  # also of its log, and of a file that an earlier version made
         self._engine = create_engine(url)
         if self._engine.dialect.name == "sqlite":
             _use_wal(self._engine)

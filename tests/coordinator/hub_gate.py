@@ -53,6 +53,7 @@ class Gate(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.target_port = port
         self.instead: Callable[[str, str], int | None] = lambda method, path: None
+        self.body = b"not now"
         self.seen: list[tuple[str, str]] = []
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
@@ -74,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.seen.append((self.command, self.path))
         status = self.server.instead(self.command, self.path)
         if status is not None:
-            self._answer(status, [], b"not now")
+            self._answer(status, [], self.server.body)
             return
         onward = http.client.HTTPConnection("127.0.0.1", self.server.target_port, timeout=20)
         try:

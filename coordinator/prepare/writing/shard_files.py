@@ -24,6 +24,9 @@ from paris.experts.data.shards import Row, write_shard
 _TEXT = ("row_id", "caption", "source", "url", "author", "licence", "caption_origin")
 
 
+_HELDOUT = "heldout"
+
+
 @dataclass(frozen=True)
 class Target:
     """One Parquet file to write."""
@@ -40,7 +43,7 @@ def shard_path(cluster: int, shard: int) -> str:
 
 def heldout_path(cluster: int) -> str:
     """Path of a cluster's secret rows; never uploaded."""
-    return f"heldout/cluster-{cluster:03d}.parquet"
+    return f"{_HELDOUT}/cluster-{cluster:03d}.parquet"
 
 
 def targets(plan: Plan, shard_rows: int, out_dir: Path) -> list[Target]:
@@ -101,4 +104,9 @@ def _write(path: Path, items: pa.Table, arrays: np.ndarray, stored: Stored, toke
     ]
     tokens = tokenizer.ids([text["caption"] for text in texts])
     rows = [Row(latent=array, tokens=ids, **text) for array, text, ids in zip(arrays, texts, tokens, strict=True)]
+    is_secret = path.parent.name == _HELDOUT
+    if is_secret:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_shard(path, rows, stored.shape, stored.dtype, tokenizer.sha256)
+    if is_secret:
+        path.chmod(0o600)

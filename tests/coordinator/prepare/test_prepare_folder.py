@@ -92,6 +92,12 @@ def test_every_other_row_is_in_one_cluster_and_a_fifth_is_held_out(prepared: Pre
     assert prepared.licence == "cc0-1.0"
 
 
+def test_only_the_user_may_read_the_held_out_rows(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.getbasetemp() / "data0" / "heldout"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
+
+
 def test_order_and_time_of_the_files_change_no_digest(prepared: Prepared, tmp_path: Path) -> None:
     other = tmp_path / "elsewhere"
     fill(other, list(reversed(SHAPES)))

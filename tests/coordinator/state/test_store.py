@@ -109,3 +109,13 @@ def test_a_file_that_is_no_database_is_said(tmp_path):
     (tmp_path / "state.sqlite").write_bytes(b"not a database at all, but long enough to be read as one" * 40)
     with pytest.raises(DatabaseError, match="not a database"):
         Store(tmp_path / "state.sqlite").load()
+
+
+def test_only_the_user_may_read_the_state(tmp_path):
+    path = tmp_path / "state.sqlite"
+    path.touch(0o644)  # as an earlier version left it
+    store = Store(path)
+    store.save(State(), full_state(), [], now=1.0)
+    assert {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == dict.fromkeys(
+        (file.name for file in tmp_path.iterdir()), 0o600
+    )
