@@ -30,7 +30,7 @@ _known: set[str] = set()
 class TokenError(ParisError):
     """A token cannot be one, or must not be sent to this Hub."""
 
-    exit_code = 17
+    exit_code = 19
 
 
 def require_token(text: str, source: str) -> str:

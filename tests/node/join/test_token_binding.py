@@ -51,7 +51,7 @@ def test_it_is_sent_to_the_hub_that_the_volunteer_names(check, file_hub):
 
 def test_a_token_with_a_line_break_is_refused_before_any_request_and_never_printed(check, file_hub):
     result = check(PARIS_HUB_TOKEN=f"{TOKEN}\n{TOKEN}", PARIS_NODE_HUB_TOKEN_ENDPOINT=file_hub.endpoint)
-    assert result.returncode == 17
+    assert result.returncode == 19
     assert "The token in PARIS_HUB_TOKEN has a line break. Copy the token again" in result.stdout + result.stderr
     assert TOKEN not in result.stdout + result.stderr
     assert file_hub.tokens == []
