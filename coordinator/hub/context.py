@@ -151,17 +151,15 @@ class Call:
         """
         return self.number("cursor", 0, 10**9), max(self.number("limit", size, size), 1)
 
-    def page(self, items: list[Any], *, start: int, size: int, total: int) -> JSONResponse:
+    def page(self, items: list[Any], following: int | None) -> JSONResponse:
         """One page of a listing, with the Link header of the next page.
 
         Args:
             items: The entries of this page.
-            start: Index of the first entry.
-            size: Entries of a page.
-            total: Entries of the whole listing.
+            following: First index of the next page; None after the last.
         """
         headers = {}
-        if start + size < total:
-            query = urlencode({**self.query, "cursor": [str(start + size)]}, doseq=True)
+        if following is not None:
+            query = urlencode({**self.query, "cursor": [str(following)]}, doseq=True)
             headers["Link"] = f'<{self.base_url}{self.raw_path}?{query}>; rel="next"'
         return JSONResponse(items, headers=headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from itertools import islice
 from typing import Any
 from urllib.parse import quote
 
@@ -10,12 +11,14 @@ from starlette.responses import HTMLResponse, Response
 
 from paris.coordinator.hub.access import find_repo
 from paris.coordinator.hub.context import Call
-from paris.coordinator.hub.discussions.threads import all_threads, events_of, get_thread
+from paris.coordinator.hub.discussions.threads import LIVE, ThreadFilter, events_of, get_thread
 from paris.coordinator.hub.names import check_number
 from paris.coordinator.hub.repositories.cards import derive_tags, read_card
-from paris.coordinator.hub.repositories.repos import TAG, Repo, listing_at, may_read, repo_of, resolve
+from paris.coordinator.hub.repositories.repos import TAG, Repo, listing_at, resolve, visible_repos
 from paris.coordinator.hub.timestamps import timestamp
 
+_REPOS_SHOWN = 100
+_THREADS_SHOWN = 100
 _MAX_FILES_SHOWN = 500
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
@@ -51,19 +54,18 @@ def _tags(tags: list[str]) -> str:
 
 
 def get_index(call: Call) -> Response:
-    """GET /: the repositories that the user may see."""
-    rows = call.reader.execute("SELECT * FROM repos ORDER BY kind, owner, name").fetchall()
+    """GET /: one page of the repositories that the user may see."""
+    start, size = call.window(_REPOS_SHOWN)
     cells = []
-    for repo in map(repo_of, rows):
-        if may_read(call.user, repo):
-            listing = listing_at(call.reader, repo, resolve(call.reader, repo, "main"))
-            card, _ = read_card(call.hub.blobs, listing)
-            live = sum(thread.status in ("open", "draft") for thread in all_threads(call.reader, repo))
-            tags = _tags(derive_tags(card, listing))
-            cells.append(
-                [_link(call, repo.web_path, repo.full_name), repo.type, str(len(listing.files)), str(live), tags]
-            )
-    return _page("Repositories", _table(["name", "type", "files", "open discussions", "tags"], cells))
+    found = visible_repos(call.reader, call.user, order="name", offset=start)
+    for repo, commit in islice(found, size):
+        listing = listing_at(call.reader, repo, commit)
+        card, _ = read_card(call.hub.blobs, listing)
+        live = ThreadFilter(statuses=LIVE).count(call.reader, repo)
+        tags = _tags(derive_tags(card, listing))
+        cells.append([_link(call, repo.web_path, repo.full_name), repo.type, str(len(listing.files)), str(live), tags])
+    more = f"<p><a href='?cursor={start + size}'>Next page</a></p>" if next(found, None) else ""
+    return _page("Repositories", _table(["name", "type", "files", "open discussions", "tags"], cells) + more)
 
 
 def get_repo_page(call: Call) -> Response:
@@ -95,7 +97,7 @@ def _threads(call: Call, repo: Repo) -> str:
             escape(thread.status),
             escape(thread.author),
         ]
-        for thread in all_threads(call.reader, repo)
+        for thread in ThreadFilter().page(call.reader, repo, 0, _THREADS_SHOWN)
     ]
     return _table(["title", "kind", "status", "author"], rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tempfile
 from collections.abc import Callable
@@ -120,7 +121,7 @@ def _commits() -> Parser:
         {"key": "deletedFolder", "value": {"path": "old/"}},
     ]
     seed = b"\n".join(json.dumps(line).encode() for line in lines)
-    return Parser([seed], lambda data, _: parse_commit(data, HubLimits()), (Refusal,))
+    return Parser([seed], lambda data, _: parse_commit(io.BytesIO(data), HubLimits()), (Refusal,))
 
 
 def _lfs() -> Parser:

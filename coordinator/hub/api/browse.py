@@ -41,7 +41,7 @@ def get_tree(call: Call) -> Response:
     start, size = call.window(min(_EXPANDED_PAGE, page_entries) if call.flag("expand") else page_entries)
     paths = below[start : start + size]
     entries = _describe(call, repo, commit, listing, paths, expand=call.flag("expand"))
-    return call.page(entries, start=start, size=size, total=len(below))
+    return call.page(entries, start + size if start + size < len(below) else None)
 
 
 def _below(folder: str, paths: dict[str, Any]) -> list[str]:
@@ -134,4 +134,4 @@ def get_commits(call: Call) -> Response:
         }
         for commit in commits[start : start + size]
     ]
-    return call.page(page, start=start, size=size, total=len(commits))
+    return call.page(page, start + size if start + size < len(commits) else None)

@@ -209,12 +209,14 @@ def _commit_onto(
 ) -> str:
     """Insert the commit and move the ref: inside one transaction."""
     parent = resolve(db, repo, get_ref(db, repo, ref) or "")
-    files = apply_operations(listing_at(db, repo, parent).files, operations, added, call.hub.limits)
+    before = listing_at(db, repo, parent).files
+    after = apply_operations(before, operations, added, call.hub.limits)
+    changes = {path: after.get(path) for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
     oid = add_commit(
         db,
         repo,
         parent=parent.oid,
-        tree=write_tree(db, repo.id, files),
+        tree=write_tree(db, repo.id, parent.tree, changes),
         author=call.user.name,
         title=header.summary,
         message=header.description,

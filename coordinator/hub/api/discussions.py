@@ -11,10 +11,11 @@ from paris.coordinator.hub.access import find_own_repo, find_repo
 from paris.coordinator.hub.context import Call
 from paris.coordinator.hub.discussions.pulls import NewPullRequest, comparison, delete_ref, merge, open_pull_request
 from paris.coordinator.hub.discussions.threads import (
+    ENDED,
     LIVE,
     Thread,
+    ThreadFilter,
     add_event,
-    all_threads,
     comment_data,
     events_of,
     get_thread,
@@ -59,19 +60,14 @@ def get_discussions(call: Call) -> Response:
     """GET discussions: one page, newest first."""
     repo = find_repo(call)
     kind, status, author = call.first("type"), call.first("status"), call.first("author")
-    wanted = {"open": LIVE, "closed": ("closed", "merged")}.get(status)
-    if kind not in ("", "all", "discussion", "pull_request") or (status not in ("", "all") and wanted is None):
+    wanted = {"": (*LIVE, *ENDED), "all": (*LIVE, *ENDED), "open": LIVE, "closed": ENDED}.get(status)
+    if kind not in ("", "all", "discussion", "pull_request") or wanted is None:
         raise bad_request(f"Invalid type {kind!r} or status {status!r} of discussions.")
-    found = [
-        thread
-        for thread in all_threads(call.reader, repo)
-        if (kind in ("", "all") or thread.is_pull_request == (kind == "pull_request"))
-        and (wanted is None or thread.status in wanted)
-        and (not author or thread.author == author)
-    ]
+    is_pull_request = None if kind in ("", "all") else kind == "pull_request"
+    found = ThreadFilter(is_pull_request, wanted, author)
     start = call.number("p", 0, 10**6) * _PAGE
-    page = [_summary(repo, thread) for thread in found[start : start + _PAGE]]
-    return JSONResponse({"discussions": page, "count": len(found), "start": start})
+    page = [_summary(repo, thread) for thread in found.page(call.reader, repo, start, _PAGE)]
+    return JSONResponse({"discussions": page, "count": found.count(call.reader, repo), "start": start})
 
 
 def _summary(repo: Repo, thread: Thread) -> dict[str, Any]:

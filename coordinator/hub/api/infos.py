@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from paris.coordinator.hub.access import find_own_repo, find_repo
 from paris.coordinator.hub.context import Call
 from paris.coordinator.hub.repositories.cards import derive_tags, parse_card, plain_json, read_card
-from paris.coordinator.hub.repositories.repos import MAIN, Commit, Repo, get_ref, listing_at, may_read, repo_of, resolve
+from paris.coordinator.hub.repositories.repos import Commit, Repo, listing_at, resolve, visible_repos
 from paris.coordinator.hub.storage.blobs import BlobStore
 from paris.coordinator.hub.storage.trees import Listing, lfs_pointer
 from paris.coordinator.hub.timestamps import timestamp
@@ -97,36 +97,44 @@ def _chosen(info: dict[str, Any], expand: list[str]) -> dict[str, Any]:
 
 
 def get_list(call: Call) -> Response:
-    """GET of all models or datasets that match the query; all tags in `filter` are required."""
-    rows = call.reader.execute("SELECT * FROM repos WHERE kind = ?", (call.params["kind"],)).fetchall()
-    repos = [repo for repo in map(repo_of, rows) if may_read(call.user, repo)]
-    infos = [info for info in (_listed(call, repo) for repo in repos) if info is not None]
-    # Without likes and download counts, every other order is the newest first.
-    key = "createdAt" if call.first("sort") == "createdAt" else "lastModified"
-    infos.sort(key=lambda info: info[key], reverse=call.first("direction") != "1")
+    """GET of one page of models or datasets that match the query; all tags in `filter` are required.
+
+    A page looks at `page_entries` repositories at most, so it may have few matches and yet a next page.
+    """
+    # Without likes and download counts, every other order is that of the last change.
+    order = "created" if call.first("sort") == "createdAt" else "changed"
     start, size = call.window(call.hub.limits.page_entries)
+    found = visible_repos(
+        call.reader,
+        call.user,
+        kind=call.params["kind"],
+        author=call.first("author"),
+        search=call.first("search").lower(),
+        order="-" * (call.first("direction") == "1") + order,
+        offset=start,
+    )
     expand = call.query.get("expand", []) + call.query.get("expand[]", [])
-    if not expand and not (call.flag("full") or call.flag("cardData")):
-        for info in infos:
+    with_card = bool(expand) or call.flag("full") or call.flag("cardData")
+    page: list[dict[str, Any]] = []
+    following = None
+    for index, (repo, commit) in enumerate(found, start=start):
+        if len(page) == size or index - start == call.hub.limits.page_entries:
+            following = index
+            break
+        info = describe(call.reader, call.hub.blobs, repo, commit)
+        if not _matches(call, info):
+            continue
+        if not with_card:
             del info["cardData"]
-    page = [_chosen(info, expand) for info in infos[start : start + size]]
-    return call.page(page, start=start, size=size, total=len(infos))
+        page.append(_chosen(info, expand))
+    return call.page(page, following)
 
 
-def _listed(call: Call, repo: Repo) -> dict[str, Any] | None:
-    """A repository's search result, or None if it does not match."""
-    author, search = call.first("author"), call.first("search").lower()
-    if (author and repo.owner != author) or search not in repo.full_name.lower():
-        return None
-    oid = get_ref(call.reader, repo, MAIN)
-    if oid is None:
-        return None
-    info = describe(call.reader, call.hub.blobs, repo, resolve(call.reader, repo, oid))
-    wanted = [tag for text in call.query.get("filter", []) for tag in text.split(",")]
+def _matches(call: Call, info: dict[str, Any]) -> bool:
+    """Whether a repository has the tags of the query."""
+    wanted = {tag for text in call.query.get("filter", []) for tag in text.split(",")}
     pipeline_tag = call.first("pipeline_tag")
-    if not set(wanted) <= set(info["tags"]) or (pipeline_tag and info.get("pipeline_tag") != pipeline_tag):
-        return None
-    return info
+    return wanted <= set(info["tags"]) and (not pipeline_tag or info.get("pipeline_tag") == pipeline_tag)
 
 
 def get_auth_check(call: Call) -> Response:

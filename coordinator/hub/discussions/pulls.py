@@ -192,20 +192,21 @@ def merge(db: sqlite3.Connection, repo: Repo, thread: Thread, user: User, at: fl
     if conflicts:
         raise Refusal(409, f"Both sides changed {', '.join(conflicts[:5])}.")
     changed = _changes(base, head)
-    files = {path: entry for path, entry in target.items() if path not in changed}
-    files.update({path: head[path] for path in changed if path in head})
+    parent = get_ref(db, repo, thread.base_ref)
+    onto = get_commit(db, repo, parent or "")
+    changes = {path: head.get(path) for path in changed}
     oid = add_commit(
         db,
         repo,
-        parent=get_ref(db, repo, thread.base_ref),
-        tree=write_tree(db, repo.id, files),
+        parent=parent,
+        tree=write_tree(db, repo.id, onto.tree if onto else None, changes),
         author=user.name,
         title=f"{thread.title} (#{thread.num})",
         message="",
         at=at,
     )
     set_ref(db, repo, thread.base_ref, oid)
-    note_blobs(db, repo, {entry.sha256 for entry in files.values()})
+    note_blobs(db, repo, {entry.sha256 for entry in changes.values() if entry})
     db.execute("UPDATE discussions SET merge_oid = ? WHERE repo = ? AND num = ?", (oid, repo.id, thread.num))
     set_status(db, repo, thread, "merged", user.name, at)
     return oid

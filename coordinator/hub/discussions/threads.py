@@ -14,6 +14,7 @@ from paris.coordinator.hub.repositories.repos import Repo
 from paris.coordinator.hub.timestamps import timestamp
 
 LIVE = ("open", "draft")
+ENDED = ("closed", "merged")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +88,33 @@ def get_thread(db: sqlite3.Connection, repo: Repo, num: int) -> Thread:
     return _thread_of(row)
 
 
-def all_threads(db: sqlite3.Connection, repo: Repo) -> list[Thread]:
-    """All discussions and pull requests, newest first."""
-    rows = db.execute("SELECT * FROM discussions WHERE repo = ? ORDER BY num DESC", (repo.id,)).fetchall()
-    return [_thread_of(row) for row in rows]
+@dataclass(frozen=True, slots=True)
+class ThreadFilter:
+    """The discussions and pull requests wanted from a listing; by default all."""
+
+    is_pull_request: bool | None = None
+    statuses: tuple[str, ...] = (*LIVE, *ENDED)
+    author: str = ""
+
+    def _where(self, repo: Repo) -> tuple[str, list[object]]:
+        marks = ", ".join("?" * len(self.statuses))
+        sql = f"FROM discussions WHERE repo = ? AND status IN ({marks}) AND is_pull_request IN (?, ?)"
+        kinds = (False, True) if self.is_pull_request is None else (self.is_pull_request,) * 2
+        values: list[object] = [repo.id, *self.statuses, *kinds]
+        if self.author:
+            return sql + " AND author = ?", [*values, self.author]
+        return sql, values
+
+    def count(self, db: sqlite3.Connection, repo: Repo) -> int:
+        """Number of threads."""
+        sql, values = self._where(repo)
+        return int(db.execute("SELECT COUNT(*) " + sql, values).fetchone()[0])
+
+    def page(self, db: sqlite3.Connection, repo: Repo, start: int, size: int) -> list[Thread]:
+        """Threads from an index on, newest first."""
+        sql, values = self._where(repo)
+        rows = db.execute(f"SELECT * {sql} ORDER BY num DESC LIMIT ? OFFSET ?", [*values, size, start]).fetchall()
+        return [_thread_of(row) for row in rows]
 
 
 def require_edit_right(repo: Repo, thread: Thread, user: User) -> None:

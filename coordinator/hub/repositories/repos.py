@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from paris.coordinator.hub.accounts.auth import User
@@ -79,6 +81,53 @@ def may_read(user: User, repo: Repo) -> bool:
     return not repo.private or user.owns(repo.owner)
 
 
+_ORDERS = {
+    "created": "repos.created_at DESC, id DESC",
+    "-created": "repos.created_at, id",
+    "changed": "commits.created_at DESC, id DESC",
+    "-changed": "commits.created_at, id",
+    "name": "kind, owner, repos.name",
+}
+
+
+def visible_repos(
+    db: sqlite3.Connection, user: User, *, kind: str = "", author: str = "", search: str = "", order: str, offset: int
+) -> Iterator[tuple[Repo, Commit]]:
+    """Repositories that a user may see, with the head of `main`, read from the database one by one.
+
+    Args:
+        db: Connection for reading.
+        user: The user.
+        kind: `models` or `datasets`; empty for both.
+        author: The owner; empty for any.
+        search: Part of `owner/name` in lower case.
+        order: `created`, `changed` (newest first, with `-` oldest first) or `name`.
+        offset: Number of repositories to skip.
+    """
+    owners = (user.name, *user.orgs) if user.role == "user" else ()
+    rows = db.execute(
+        "SELECT repos.*, refs.oid AS head FROM repos JOIN refs ON refs.repo = repos.id AND refs.name = :main "
+        "JOIN commits ON commits.repo = repos.id AND commits.oid = refs.oid "
+        "WHERE (:kind = '' OR kind = :kind) AND (:author = '' OR owner = :author) "
+        "AND INSTR(LOWER(owner || '/' || repos.name), :search) "
+        "AND (NOT private OR :is_admin OR owner IN (SELECT value FROM json_each(:owners))) "
+        f"ORDER BY {_ORDERS[order]} LIMIT -1 OFFSET :offset",
+        {
+            "main": MAIN,
+            "kind": kind,
+            "author": author,
+            "search": search,
+            "is_admin": user.role == "admin",
+            "owners": json.dumps(owners),
+            "offset": offset,
+        },
+    )
+    for row in rows:
+        commit = get_commit(db, repo_of(row), row["head"])
+        if commit is not None:
+            yield repo_of(row), commit
+
+
 def create_repo(
     db: sqlite3.Connection, kind: str, owner: str, name: str, *, private: bool, author: str, at: float
 ) -> Repo:
@@ -88,7 +137,7 @@ def create_repo(
         (kind, owner, name, private, at),
     ).fetchone()
     repo = repo_of(row)
-    tree = write_tree(db, repo.id, {})
+    tree = write_tree(db, repo.id, None, {})
     oid = add_commit(db, repo, parent=None, tree=tree, author=author, title="initial commit", message="", at=at)
     set_ref(db, repo, MAIN, oid)
     return repo

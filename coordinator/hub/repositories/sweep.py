@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 
 from paris.coordinator.hub.repositories.repos import Repo, repo_of
 from paris.coordinator.hub.storage.blobs import BlobStore
+from paris.coordinator.hub.storage.folders import Row, move_to_base, read_folder, read_stored
 from paris.coordinator.hub.storage.store import Store
-from paris.coordinator.hub.storage.trees import read_rows
 
 
 def collect_repo(db: sqlite3.Connection, repo: Repo) -> set[str]:
@@ -38,20 +39,36 @@ def _reachable_commits(db: sqlite3.Connection, repo: Repo) -> tuple[set[str], se
 
 
 def _reachable_trees(db: sqlite3.Connection, repo: Repo, roots: set[str]) -> tuple[set[str], set[str]]:
-    seen: set[str] = set()
+    """Trees and contents of these roots; no reachable tree is left with a base that is not."""
+    bases: dict[str, str | None] = {}
     blobs: set[str] = set()
-    waiting = list(roots)
+    waiting = set(roots)
     while waiting:
-        oid = waiting.pop()
-        if oid in seen:
-            continue
-        seen.add(oid)
-        for _name, child, *rest in read_rows(db, repo.id, oid):
-            if rest:
-                blobs.add(rest[1])
-            else:
-                waiting.append(child)
-    return seen, blobs
+        rows: list[Row] = []
+        for oid in waiting:
+            stored = read_stored(db, repo.id, oid)
+            bases[oid] = stored.base
+            rows += stored.rows
+        waiting = _take_rows(rows, blobs) - bases.keys()
+        if not waiting:
+            # A tree has the rows of its base too: those of a reachable one were taken.
+            orphans = [oid for oid, base in bases.items() if base is not None and base not in bases]
+            for oid in orphans:
+                folder = read_folder(db, repo.id, oid)
+                bases[oid] = move_to_base(db, repo.id, folder, set(bases))
+                waiting |= _take_rows(folder.rows.values(), blobs) - bases.keys()
+    return set(bases), blobs
+
+
+def _take_rows(rows: Iterable[Row], blobs: set[str]) -> set[str]:
+    """Add the files' contents to `blobs`; return the folders."""
+    folders: set[str] = set()
+    for _name, oid, *rest in rows:
+        if rest:
+            blobs.add(rest[1])
+        else:
+            folders.add(oid)
+    return folders
 
 
 def _delete_others(db: sqlite3.Connection, table: str, column: str, repo: Repo, kept: set[str]) -> set[str]:

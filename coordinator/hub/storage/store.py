@@ -3,7 +3,7 @@
 repos        kind/owner/name, visibility
 refs         refs/heads/*, refs/tags/*, refs/pr/N -> commit
 commits      40-hex commit -> parent, tree, author, message
-trees        40-hex git tree -> its entries as JSON, shared by all commits with the same folder
+trees        40-hex git tree -> its entries as JSON (folders.py), shared by all commits with the same folder
 repo_blobs   contents that a repository refers to; its readers may commit them elsewhere
 uploads      contents that a user uploaded and no commit refers to
 discussions, events   discussions and pull requests
@@ -19,7 +19,10 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-SCHEMA_VERSION = 1
+from paris.coordinator.hub.errors import HubStartError
+
+SCHEMA_VERSION = 2
+"""2: a row of `trees` may be the changes to another (folders.py); a row of version 1 is read as it is."""
 _IDLE_READERS = 8
 
 _SCHEMA = """
@@ -64,6 +67,9 @@ class Store:
 
     Args:
         path: The database file; made if missing.
+
+    Raises:
+        HubStartError: A newer version wrote the file, which is not changed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -72,6 +78,11 @@ class Store:
         self._idle_lock = threading.Lock()
         self._write_lock = threading.Lock()
         self._writer = self._open()
+        (version,) = self._writer.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            self._writer.close()
+            what = f"{path} was written by a newer version of this program (schema {version}, known: {SCHEMA_VERSION})."
+            raise HubStartError(what, "Install that version; nothing was changed.")
         self._writer.executescript("PRAGMA journal_mode = WAL;" + _SCHEMA)
         self._writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

@@ -7,14 +7,14 @@ compares these ids (ETag, `oid`, `blobId`) across calls, so all are computed her
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from paris.coordinator.hub.errors import bad_request
+from paris.coordinator.hub.storage.folders import Folder, Row, insert_folder, read_folder
 
 _CACHED_LISTINGS = 32
 
@@ -65,50 +65,71 @@ def lfs_entry(sha256: str, size: int) -> FileEntry:
     return FileEntry(git_sha1("blob", lfs_pointer(sha256, size)), size, sha256, is_lfs=True)
 
 
-def write_tree(db: sqlite3.Connection, repo_id: int, files: dict[str, FileEntry]) -> str:
+@dataclass(slots=True)
+class _Change:
+    """What happens to one name of a folder."""
+
+    file: FileEntry | None = None
+    is_removed: bool = False
+    """Whether the file of this name is deleted."""
+    below: dict[str, _Change] = field(default_factory=dict)
+
+
+def write_tree(
+    db: sqlite3.Connection, repo_id: int, before: str | None, changes: Mapping[str, FileEntry | None]
+) -> str:
     """Store the folders of a revision; return the root's sha1.
+
+    Args:
+        db: A write transaction.
+        repo_id: The repository.
+        before: Root of the revision that is changed; None for an empty one.
+        changes: New entry of each path that differs, None for a deleted file.
 
     Raises:
         Refusal: 400, a path is both a file and a folder.
     """
-    root: dict[str, Any] = {}
-    for path, entry in files.items():
-        *parents, name = path.split("/")
-        folder = root
-        for parent in parents:
-            folder = folder.setdefault(parent, {})
-            if isinstance(folder, FileEntry):
-                raise bad_request(f"{path!r} is below a file.")
-        if name in folder:
-            raise bad_request(f"{path!r} is both a file and a folder.")
-        folder[name] = entry
-    return _write_folder(db, repo_id, root)
+    root = _Change()
+    for path, entry in changes.items():
+        change = root
+        for name in path.split("/"):
+            change = change.below.setdefault(name, _Change())
+        change.file, change.is_removed = entry, entry is None
+    return _write_folder(db, repo_id, before, root.below, "") or _write_rows(db, repo_id, {}, Folder({}, []), set())
 
 
-def _write_folder(db: sqlite3.Connection, repo_id: int, folder: dict[str, Any]) -> str:
-    rows: list[list[object]] = []
-    git = b""
+def _write_folder(
+    db: sqlite3.Connection, repo_id: int, before: str | None, changes: dict[str, _Change], path: str
+) -> str | None:
+    """Store a folder and those below it; return its sha1, None if it is empty."""
+    folder = read_folder(db, repo_id, before)
+    rows = dict(folder.rows)
+    for name, change in changes.items():
+        row = rows.pop(name, None)
+        below = row[1] if row is not None and len(row) == 2 else None
+        is_file = row is not None and len(row) > 2 and not change.is_removed
+        if change.below:
+            below = _write_folder(db, repo_id, below, change.below, f"{path}{name}/")
+        if below is not None and (change.file is not None or is_file):
+            raise bad_request(f"{path + name!r} is both a file and a folder.")
+        if change.file is not None:
+            file = change.file
+            rows[name] = [name, file.git_oid, file.size, file.sha256, file.is_lfs]
+        elif below is not None:
+            rows[name] = [name, below]
+        elif is_file and row is not None:
+            rows[name] = row
+    return _write_rows(db, repo_id, rows, folder, set(changes)) if rows else None
+
+
+def _write_rows(db: sqlite3.Connection, repo_id: int, rows: dict[str, Row], before: Folder, changed: set[str]) -> str:
+    git = bytearray()
     # git sorts a folder as if its name ended with a slash.
-    for name, item in sorted(
-        folder.items(), key=lambda pair: pair[0] + ("" if isinstance(pair[1], FileEntry) else "/")
-    ):
-        if isinstance(item, FileEntry):
-            rows.append([name, item.git_oid, item.size, item.sha256, item.is_lfs])
-            git += b"100644 %s\0" % name.encode() + bytes.fromhex(item.git_oid)
-        else:
-            oid = _write_folder(db, repo_id, item)
-            rows.append([name, oid])
-            git += b"40000 %s\0" % name.encode() + bytes.fromhex(oid)
-    oid = git_sha1("tree", git)
-    db.execute("INSERT OR IGNORE INTO trees VALUES (?, ?, ?)", (repo_id, oid, json.dumps(rows, separators=(",", ":"))))
+    for row in sorted(rows.values(), key=lambda row: row[0] + ("" if len(row) > 2 else "/")):
+        git += b"%s %s\0" % (b"100644" if len(row) > 2 else b"40000", row[0].encode()) + bytes.fromhex(row[1])
+    oid = git_sha1("tree", bytes(git))
+    insert_folder(db, repo_id, oid, rows, before, changed)
     return oid
-
-
-def read_rows(db: sqlite3.Connection, repo_id: int, tree_oid: str) -> list[list[Any]]:
-    """The stored entries of one folder."""
-    row = db.execute("SELECT entries FROM trees WHERE repo = ? AND oid = ?", (repo_id, tree_oid)).fetchone()
-    rows: list[list[Any]] = json.loads(row["entries"]) if row else []
-    return rows
 
 
 class _Cache:
@@ -146,7 +167,7 @@ def read_listing(db: sqlite3.Connection, repo_id: int, tree_oid: str) -> Listing
 
 
 def _collect(db: sqlite3.Connection, repo_id: int, tree_oid: str, prefix: str, into: Listing) -> None:
-    for name, oid, *rest in read_rows(db, repo_id, tree_oid):
+    for name, oid, *rest in read_folder(db, repo_id, tree_oid).rows.values():
         if rest:
             into.files[prefix + name] = FileEntry(oid, rest[0], rest[1], rest[2])
         else:

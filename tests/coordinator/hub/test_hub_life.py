@@ -1,7 +1,9 @@
 """Starting, stopping, accounts, and freeing what nobody needs."""
 
+import contextlib
 import hashlib
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -138,6 +140,16 @@ def test_of_commits_on_the_same_parent_exactly_one_is_taken(wire):
         racing = [pool.submit(wire.commit, "lab/run", header, small_file(f"{n}.txt", b"x")) for n in range(8)]
     assert sorted(future.result().status for future in racing) == [200, *[412] * 7]
     assert len(wire.ask("GET", "/api/models/lab/run/commits/main").json()) == 2
+
+
+def test_a_database_of_a_newer_version_is_refused_and_not_changed(tmp_path):
+    path = tmp_path / "hub.sqlite3"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA user_version = 99")
+    before = path.read_bytes()
+    with pytest.raises(HubStartError, match="newer version"):
+        Store(path)
+    assert path.read_bytes() == before
 
 
 def test_forgotten_uploads_are_swept_after_a_day_and_fresh_ones_are_not(tmp_path):

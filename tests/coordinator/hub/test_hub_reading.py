@@ -4,7 +4,7 @@ import hashlib
 import json
 
 import pytest
-from hub_process import OWNER_TOKEN, STRANGER_TOKEN, Wire, lfs_file, small_file
+from hub_process import OWNER_TOKEN, STRANGER_TOKEN, HubProcess, Wire, lfs_file, small_file
 
 from paris.coordinator.hub import HubServer, add_user
 
@@ -176,3 +176,31 @@ def test_traffic_is_counted_by_user_repository_and_part(wire, data_dir):
     assert of_busy["user-", "shards"]["downloaded_bytes"] == 1500
     assert of_busy["lab", "(commits)"]["uploaded_bytes"] == len(line)
     assert report["downloaded_bytes"] >= 1500
+
+
+def test_repositories_are_listed_in_pages_of_which_each_looks_at_few(tmp_path):
+    hub = HubProcess(tmp_path / "hub", limits={"page_entries": 3})
+    wire = Wire(hub.port)
+    for number in range(8):
+        wire.create_repo(f"run-{number}", private=number == 5)
+    tagged = small_file("README.md", b"---\ntags: [wanted]\n---\n")
+    assert wire.commit("lab/run-1", tagged).status == 200
+
+    def pages(link: str, token: str | None = None) -> list[list[str]]:
+        found = []
+        while link:
+            answer = wire.ask("GET", link, token=token)
+            found.append([entry["id"].removeprefix("lab/run-") for entry in answer.json()])
+            link = (answer.headers["Link"] or "").partition(f"<{hub.url}")[2].partition(">")[0]
+        return found
+
+    newest_first = "/api/models?sort=createdAt"
+    assert pages(newest_first) == [["7", "6", "4"], ["3", "2", "1"], ["0"]]
+    assert pages(newest_first, OWNER_TOKEN) == [["7", "6", "5"], ["4", "3", "2"], ["1", "0"]]
+    assert pages(newest_first + "&direction=1&limit=2&search=RUN") == [["0", "1"], ["2", "3"], ["4", "6"], ["7"]]
+    assert pages(newest_first + "&filter=wanted") == [[], ["1"], []]
+    assert pages("/api/models?author=lab")[0][0] == "1"
+    assert pages("/api/models?author=nobody") == [[]]
+    assert wire.ask("GET", "/?limit=3").body.count(b"lab/run-") == 6
+    assert b"?cursor=3" in wire.ask("GET", "/?limit=3").body
+    hub.stop()

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from paris.coordinator.hub.api.operations import apply_operations, parse_commit
 from paris.coordinator.hub.errors import Refusal
 from paris.coordinator.hub.limits import HubLimits
-from paris.coordinator.hub.repositories.repos import create_repo
+from paris.coordinator.hub.repositories.repos import add_commit, create_repo, get_repo, note_blobs, set_ref
+from paris.coordinator.hub.repositories.sweep import collect_repo, repo_contents
+from paris.coordinator.hub.storage.folders import read_folder
 from paris.coordinator.hub.storage.store import Store
 from paris.coordinator.hub.storage.trees import lfs_entry, read_listing, regular_entry, write_tree
 
@@ -24,10 +26,10 @@ def db(tmp_path):
 
 
 def test_trees_have_the_names_that_git_gives_them(db):
-    assert write_tree(db, 1, {}) == "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+    assert write_tree(db, 1, None, {}) == "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
     files = {"a/b": regular_entry(b"x"), "a.txt": regular_entry(b"hello\n"), "a-c": regular_entry(b"")}
     # git write-tree over the same files; a folder sorts as "a/", between "a-c" and "a.txt" on one side
-    assert write_tree(db, 1, files) == "c82229d605198ea4a0e9112fd9c48356882be8ee"
+    assert write_tree(db, 1, None, files) == "c82229d605198ea4a0e9112fd9c48356882be8ee"
     assert read_listing(db, 1, "c82229d605198ea4a0e9112fd9c48356882be8ee").folders == {
         "a": "da981995a0f17908b3f6795c1e0c28a7e96b8a11"
     }
@@ -46,9 +48,70 @@ def test_what_is_written_is_what_is_read_unless_a_path_is_file_and_folder(files)
         create_repo(db, "models", "lab", "run", private=False, author="lab", at=0)
         if clash:
             with pytest.raises(Refusal):
-                write_tree(db, 1, files)
+                write_tree(db, 1, None, files)
         else:
-            assert read_listing(db, 1, write_tree(db, 1, files)).files == dict(sorted(files.items()))
+            assert read_listing(db, 1, write_tree(db, 1, None, files)).files == dict(sorted(files.items()))
+    store.close()
+
+
+def files_of(db, tree: str) -> dict[str, str]:
+    """Path and sha256 of all files, read from the database, not from the cache of listings."""
+    found = {}
+    for name, oid, *rest in read_folder(db, 1, tree).rows.values():
+        if rest:
+            found[name] = rest[1]
+        else:
+            found.update((f"{name}/{path}", sha256) for path, sha256 in files_of(db, oid).items())
+    return found
+
+
+def test_a_thousand_commits_to_one_folder_take_little_more_than_their_changes(db):
+    tree = None
+    for number in range(1000):
+        tree = write_tree(db, 1, tree, {f"data/{number:05d}.txt": regular_entry(b"%d" % number)})
+    assert len(files_of(db, tree)) == 1000
+    (num_bytes,) = db.execute("SELECT SUM(LENGTH(entries)) FROM trees").fetchone()
+    assert num_bytes < 2_000_000
+    longest = max(len(read_folder(db, 1, row[0]).chain) for row in db.execute("SELECT oid FROM trees").fetchall())
+    assert longest <= 11
+
+
+START = {f"f/{number:02d}": regular_entry(b"%d" % number) for number in range(20)}
+edits = st.dictionaries(
+    st.sampled_from([*START, "f/new", "g"]), st.one_of(st.none(), st.binary(max_size=2).map(regular_entry)), max_size=3
+)
+
+
+@given(st.lists(st.tuples(st.integers(0, 99), edits), min_size=1, max_size=12), st.sets(st.integers(0, 12)))
+@settings(max_examples=60, deadline=None)
+def test_commits_that_stay_keep_their_files_and_no_others_whatever_is_deleted(commits, deleted):
+    store = Store(":memory:")
+    with store.write() as db:
+        create_repo(db, "models", "lab", "run", private=False, author="lab", at=0)
+        repo = get_repo(db, "models", "lab", "run")
+        db.execute("DELETE FROM refs")
+        known = []  # (oid, parent's index, tree, files)
+        for index, (parent, changes) in enumerate([(0, START), *commits]):
+            before = known[parent % len(known)] if known else (None, None, None, {})
+            files = {path: entry for path, entry in {**before[3], **changes}.items() if entry}
+            tree = write_tree(db, 1, before[2], changes)
+            oid = add_commit(db, repo, parent=before[0], tree=tree, author="a", title=str(index), message="", at=0)
+            note_blobs(db, repo, {entry.sha256 for entry in files.values()})
+            set_ref(db, repo, f"refs/pr/{index + 1}", oid)
+            known.append((oid, parent % len(known) if known else None, tree, files))
+        for index in deleted:
+            db.execute("DELETE FROM refs WHERE name = ?", (f"refs/pr/{index + 1}",))
+        collect_repo(db, repo)
+        reachable = set()
+        for index in set(range(len(known))) - deleted:
+            while index is not None:
+                reachable.add(index)
+                index = known[index][1]
+        for index in reachable:
+            _, _, tree, files = known[index]
+            assert files_of(db, tree) == {path: entry.sha256 for path, entry in files.items()}
+        wanted = {entry.sha256 for index in reachable for entry in known[index][3].values()}
+        assert repo_contents(db, repo) == wanted
     store.close()
 
 
