@@ -33,3 +33,9 @@ class NotReadyError(ParisError):
     """A step that this one needs has not been done."""
 
     exit_code = 64
+
+
+class DatabaseError(ParisError):
+    """A database file is damaged, or could not be migrated."""
+
+    exit_code = 66

@@ -18,7 +18,7 @@ from __future__ import annotations
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tomli_w
 from pydantic import Field, ValidationError, model_validator
@@ -37,7 +37,9 @@ from paris.coordinator.run.config_tables import (
     Table,
     TaskTable,
 )
+from paris.protocol.errors import NewerFileError
 
+_FORMAT: Literal[1] = 1
 _BATCH_SIZE = 32
 """Of an expert, if [training] sets none."""
 WARM_START_BOUNDS: Settings = {"min_gain": 0.03, "min_peer_gain_share": 0.3, "max_foreign_advantage": 0.1}
@@ -48,6 +50,8 @@ WARM_START_BOUNDS: Settings = {"min_gain": 0.03, "min_peer_gain_share": 0.3, "ma
 class RunConfig(Table):
     """run.toml."""
 
+    format: Literal[1] = _FORMAT
+    """Of run.toml and the run directory; 1 where the file names none."""
     run: RunTable
     hub: HubTable
     dht: DhtTable = DhtTable()
@@ -130,9 +134,16 @@ def parse_config(text: str, source: str) -> RunConfig:
 
     Raises:
         ConfigError: Not TOML, an unknown or missing field, or an invalid value; names the first one.
+        NewerFileError: A newer version wrote it.
     """
     try:
-        return RunConfig.model_validate(tomllib.loads(text))
+        values = tomllib.loads(text)
+        if isinstance(values.get("format"), int) and values["format"] > _FORMAT:
+            raise NewerFileError(
+                f"{source} was written by a newer version of this software (format {values['format']}).",
+                "Update this side: pip install --upgrade paris-swarm. Nothing is changed.",
+            )
+        return RunConfig.model_validate(values)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{source} is not TOML: {error}.", "Fix that line and retry.") from error
     except ValidationError as error:

@@ -55,6 +55,8 @@ class Publisher:
             Envelopes to store now.
         """
         now = self._clock()
+        places = {_place(payload, self._sealer.public_key) for payload in records}
+        self._sealed = {place: envelope for place, envelope in self._sealed.items() if place in places}
         envelopes = []
         for payload in records:
             place = _place(payload, self._sealer.public_key)

@@ -4,6 +4,8 @@ model.py    State and its rows
 draft.py    the next state in the making
 events.py   the event log's kinds and lines
 flags.py    flags that commands set for the running service
+tables.py   the tables
+curves.py   loss curves, thinned
 store.py    state, events, loss curves and flags in SQLite
 reading.py  the state of a run, served or not
 """

@@ -1,7 +1,10 @@
 """The coordinator's memory on disk: SQLAlchemy over SQLite (WAL) by default, any URL it knows otherwise.
 
-One table a row class of `model.py`, with an id and the row as JSON, and a log of events. `save` writes the changes and
-events of one tick in one transaction: after a crash the state is that of the last whole tick.
+`save` writes the changes and
+events of one tick in one transaction: after a crash or a power cut the state is that of the last whole tick. A lease
+that was published is on the disk, because its attempt number is what keeps an earlier holder out.
+
+Nothing here grows for ever: curves are thinned (`curves.py`), and the oldest events are dropped.
 """
 
 from __future__ import annotations
@@ -12,65 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    Column,
-    Connection,
-    Engine,
-    Float,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    bindparam,
-    create_engine,
-    event,
-    select,
-)
+from sqlalchemy import Connection, Engine, Table, bindparam, create_engine, event, func, select
 
+from paris.coordinator.migrations import migrate, stamp
+from paris.coordinator.state.curves import Curves, Loss
 from paris.coordinator.state.events import Event
-from paris.coordinator.state.model import (
-    LeaseState,
-    RouterState,
-    Row,
-    State,
-    SubmissionState,
-    TaskState,
-    VolunteerState,
-)
+from paris.coordinator.state.model import LeaseState, RouterState, Row, State
+from paris.coordinator.state.tables import EVENTS, FLAGS, METADATA, TABLES
 
-_METADATA = MetaData()
-
-
-def _table(name: str) -> Table:
-    return Table(name, _METADATA, Column("id", String, primary_key=True), Column("row", Text, nullable=False))
-
-
-_TABLES: dict[str, tuple[Table, type[Row]]] = {
-    "tasks": (_table("tasks"), TaskState),
-    "leases": (_table("leases"), LeaseState),
-    "volunteers": (_table("volunteers"), VolunteerState),
-    "submissions": (_table("submissions"), SubmissionState),
-    "router": (_table("router"), RouterState),
-}
-_EVENTS = Table(
-    "events",
-    _METADATA,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("at", Float, nullable=False),
-    Column("kind", String, nullable=False),
-    Column("text", Text, nullable=False),
-)
-_CURVES = Table(
-    "curves",
-    _METADATA,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("task_id", String, nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("step", Integer, nullable=False),
-    Column("loss", Float, nullable=False),
-)
-_FLAGS = Table("flags", _METADATA, Column("name", String, primary_key=True), Column("value", String, nullable=False))
+VERSION = 2
+"""Of the file; a new field in a row of `model.py` needs a new one (`migrations.py`)."""
+_MIGRATIONS = {1: "CREATE INDEX IF NOT EXISTS curves_by_attempt ON curves (task_id, attempt)"}
+_MAX_EVENTS = 100_000
 
 
 @dataclass(frozen=True)
@@ -87,25 +43,33 @@ class Store:
     """Loads and saves the state.
 
     Args:
-        location: A SQLite file, or any SQLAlchemy URL.
+        location: A SQLite file, migrated if an older version wrote it; or any SQLAlchemy URL.
+
+    Raises:
+        NewerFileError: A newer version wrote the file; it is unchanged.
+        DatabaseError: The file is damaged.
     """
 
     def __init__(self, location: Path | str) -> None:
-        url = f"sqlite:///{location}" if isinstance(location, Path) else location
         if isinstance(location, Path):
             with suppress(OSError):  # SQLite names the problem better
                 location.touch(0o600)
                 location.chmod(0o600)  # also of its log, and of a file that an earlier version made
-        self._engine = create_engine(url)
+            migrate(location, VERSION, _MIGRATIONS)
+        self._engine = create_engine(f"sqlite:///{location}" if isinstance(location, Path) else location)
         if self._engine.dialect.name == "sqlite":
             _use_wal(self._engine)
-        _METADATA.create_all(self._engine)
+        METADATA.create_all(self._engine)
+        if isinstance(location, Path):
+            stamp(location, VERSION)
+        with self._engine.connect() as connection:
+            self._curves = Curves(connection)
 
     def load(self) -> State:
         """Read the whole state; an empty one if nothing was saved."""
         found: dict[str, dict[str, Any]] = {}
         with self._engine.connect() as connection:
-            for name, (table, row_class) in _TABLES.items():
+            for name, (table, row_class) in TABLES.items():
                 rows = connection.execute(select(table.c.id, table.c.row)).all()
                 found[name] = {row_id: row_class.model_validate_json(text) for row_id, text in rows}
         router = found.pop("router").get("router", RouterState())
@@ -114,7 +78,7 @@ class Store:
     def task_ids(self) -> set[str]:
         """The ids of all tasks."""
         with self._engine.connect() as connection:
-            return set(connection.execute(select(_TABLES["tasks"][0].c.id)).scalars())
+            return set(connection.execute(select(TABLES["tasks"][0].c.id)).scalars())
 
     def save(self, old: State, new: State, events: Iterable[Event], now: float) -> None:
         """Write the rows that differ between two states, and the events, in one transaction.
@@ -126,53 +90,48 @@ class Store:
             now: UTC seconds.
         """
         lines = [{"at": now, "kind": event.kind.value, "text": event.text} for event in events]
-        changes = {name: _changed(_rows(old, name), _rows(new, name)) for name in _TABLES}
+        changes = {name: _changed(_rows(old, name), _rows(new, name)) for name in TABLES}
         if not lines and not any(changes.values()):
             return
         with self._engine.begin() as connection:
             for name, rows in changes.items():
-                _replace_rows(connection, _TABLES[name][0], rows)
+                _replace_rows(connection, TABLES[name][0], rows)
             losses = [loss for held in changes["leases"].values() if (loss := _new_loss(held, old)) is not None]
-            _insert(connection, _CURVES, losses)
-            _insert(connection, _EVENTS, lines)
+            self._curves.add(connection, losses)
+            _insert(connection, EVENTS, lines)
+            if lines:
+                newest = select(func.max(EVENTS.c.id)).scalar_subquery()
+                connection.execute(EVENTS.delete().where(EVENTS.c.id <= newest - _MAX_EVENTS))
 
     def events(self, after: int = 0) -> list[LoggedEvent]:
         """Events with a greater id than `after`, oldest first."""
         with self._engine.connect() as connection:
-            rows = connection.execute(select(_EVENTS).where(_EVENTS.c.id > after).order_by(_EVENTS.c.id)).all()
+            rows = connection.execute(select(EVENTS).where(EVENTS.c.id > after).order_by(EVENTS.c.id)).all()
         return [LoggedEvent(*row) for row in rows]
 
     def curves(self) -> dict[str, list[tuple[int, float]]]:
         """Step and loss of each task's last attempt, from its heartbeats."""
         with self._engine.connect() as connection:
-            rows = connection.execute(select(_CURVES).order_by(_CURVES.c.id)).all()
-        newest: dict[str, int] = {}
-        for row in rows:
-            newest[row.task_id] = max(row.attempt, newest.get(row.task_id, 0))
-        curves: dict[str, list[tuple[int, float]]] = {}
-        for row in rows:
-            if row.attempt == newest[row.task_id]:
-                curves.setdefault(row.task_id, []).append((row.step, row.loss))
-        return curves
+            return self._curves.read(connection)
 
     def set_flag(self, name: str, value: str = "1") -> None:
         """Set a flag for the running service, such as a request for router training."""
         with self._engine.begin() as connection:
-            connection.execute(_FLAGS.delete().where(_FLAGS.c.name == name))
-            connection.execute(_FLAGS.insert().values(name=name, value=value))
+            connection.execute(FLAGS.delete().where(FLAGS.c.name == name))
+            connection.execute(FLAGS.insert().values(name=name, value=value))
 
     def has_flag(self, name: str) -> bool:
         """Whether a flag is set, which the service has not read yet."""
         with self._engine.connect() as connection:
-            return connection.execute(select(_FLAGS.c.value).where(_FLAGS.c.name == name)).scalar() is not None
+            return connection.execute(select(FLAGS.c.value).where(FLAGS.c.name == name)).scalar() is not None
 
     def pop_flag(self, name: str) -> str | None:
         """Read and clear a flag; None if it is not set."""
         if not self.has_flag(name):
             return None
         with self._engine.begin() as connection:
-            value = connection.execute(select(_FLAGS.c.value).where(_FLAGS.c.name == name)).scalar()
-            connection.execute(_FLAGS.delete().where(_FLAGS.c.name == name))
+            value = connection.execute(select(FLAGS.c.value).where(FLAGS.c.name == name)).scalar()
+            connection.execute(FLAGS.delete().where(FLAGS.c.name == name))
         return value
 
     def close(self) -> None:
@@ -202,7 +161,7 @@ def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) ->
         connection.execute(table.insert(), rows)
 
 
-def _new_loss(held: Row, old: State) -> dict[str, Any] | None:
+def _new_loss(held: Row, old: State) -> Loss | None:
     """The loss of a lease's new heartbeat, for the curve; None where it has none or it is kept already."""
     if not isinstance(held, LeaseState) or held.heartbeat is None or held.heartbeat.loss is None:
         return None
@@ -210,13 +169,13 @@ def _new_loss(held: Row, old: State) -> dict[str, Any] | None:
     if before is not None and before.heartbeat is not None and before.heartbeat.step == held.heartbeat.step:
         return None
     beat = held.heartbeat
-    return {"task_id": beat.task_id, "attempt": beat.attempt, "step": beat.step, "loss": beat.loss}
+    return Loss(beat.task_id, beat.attempt, beat.step, beat.loss)
 
 
 def _use_wal(engine: Engine) -> None:
     @event.listens_for(engine, "connect")
     def _pragmas(connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=10000"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

@@ -21,7 +21,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, ValidationError
 from torch import Tensor
@@ -36,6 +36,7 @@ NO_COMMITMENT = "0" * 64
 """The `previous` of the first link."""
 _KEPT = 2
 _MAX_STATE_BYTES = 1 << 16
+_FORMAT: Literal[1] = 1
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -43,6 +44,8 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 class SnapshotState(Settings):
     """state.json."""
 
+    format: Literal[1] = _FORMAT
+    """1 where the file names none. Another set of files or fields is another format."""
     task: Sha256
     """Digest of the task: `TrainingTask.digest`."""
     step: Annotated[int, Field(ge=0)]
@@ -127,7 +130,7 @@ class SnapshotStore:
         """The newest snapshot that is whole; damaged newer ones are removed, each with a note.
 
         Raises:
-            SnapshotError: The newest belongs to another task; nothing is changed.
+            SnapshotError: The newest belongs to another task, or to a newer version; nothing is changed.
         """
         self._sweep()
         for path in reversed(self._folders()):
@@ -170,6 +173,11 @@ class SnapshotStore:
         try:
             state = SnapshotState.model_validate_json(data)
         except ValidationError as error:
+            if _format_of(data) > _FORMAT:
+                raise SnapshotError(
+                    f"Snapshot {path} was written by a newer version of this software.",
+                    "Update this side: pip install --upgrade paris-swarm. The snapshot is unchanged.",
+                ) from error
             raise CheckpointError("state.json is not a snapshot's state.") from error
         files = {name: state.files.get(name, "") for name in FILES}
         chained = commitment_of(state.previous, state.task, state.step, files)
@@ -193,6 +201,15 @@ class SnapshotStore:
         """Remove what an interrupted save left behind."""
         for path in self.folder.glob(".part-*"):
             shutil.rmtree(path)
+
+
+def _format_of(data: bytes) -> int:
+    """The format that a state.json names; 0 if it names none."""
+    try:
+        found = json.loads(data)["format"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return 0
+    return found if isinstance(found, int) else 0
 
 
 def _step_of(path: Path) -> int:

@@ -14,6 +14,7 @@ A node that waits for a lease has no unit.
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -23,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from paris.experts.files import write_whole
 from paris.node.errors import disk_full_while
-from paris.protocol.errors import RecordError
+from paris.protocol.errors import NewerFileError, RecordError
 from paris.protocol.hub_layout import SUBMISSION_FILE
 from paris.protocol.records import Lease, Shard, Submission, Task, Verdict
 
@@ -38,6 +39,7 @@ _NEXT: dict[State, tuple[State, ...]] = {
     "done": (),
     "dropped": (),
 }
+_FORMAT: Literal[1] = 1
 
 
 class Finished(BaseModel):
@@ -55,7 +57,8 @@ class Unit(BaseModel):
     """One leased task and its state. Frozen: `UnitFolder.advance` makes and saves the next one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    format: Literal[1] = 1
+    format: Literal[1] = _FORMAT
+    """A new field is a new format, and needs a migration of the older one in `UnitFolder.load`."""
     run_id: str
     task: Task
     lease: Lease
@@ -94,13 +97,20 @@ class UnitFolder:
 
         Raises:
             RecordError: unit.json cannot be read; nothing was changed.
+            NewerFileError: A newer version wrote it; nothing was changed.
         """
         path = self.path / "unit.json"
         if not path.exists():
             return None
         try:
-            return Unit.model_validate_json(path.read_bytes())
+            data = path.read_bytes()
+            return Unit.model_validate_json(data)
         except (OSError, ValidationError) as error:
+            if isinstance(error, ValidationError) and _format_of(data) > _FORMAT:
+                raise NewerFileError(
+                    f"{path} was written by a newer version of this software.",
+                    "Update this side: pip install --upgrade paris-swarm. The file is unchanged.",
+                ) from error
             raise RecordError(
                 f"{path} cannot be read: {str(error).splitlines()[0]}.",
                 f"Move {self.path} away; the task will be leased again.",
@@ -133,3 +143,12 @@ class UnitFolder:
     def delete_big_files(self) -> None:
         """Remove snapshots and weights; keep unit.json, submission.json and the log."""
         shutil.rmtree(self.work, ignore_errors=True)
+
+
+def _format_of(data: bytes) -> int:
+    """The format that a unit.json names; 0 if it names none."""
+    try:
+        found = json.loads(data)["format"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return 0
+    return found if isinstance(found, int) else 0

@@ -122,6 +122,26 @@ def test_a_damaged_newest_snapshot_is_removed_with_a_note_and_the_one_before_is_
     assert names(tmp_path) == ["step-00000005"]
 
 
+def test_a_snapshot_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+    save_scheduled(make_store(tmp_path), [5, 10])
+    path = tmp_path / "step-00000010" / "state.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2, "new": True}))
+    with pytest.raises(SnapshotError, match="newer version"):
+        make_store(tmp_path).latest()
+    assert names(tmp_path) == ["step-00000005", "step-00000010"]
+
+
+def test_a_snapshot_that_names_no_format_is_one_of_the_first(tmp_path: Path) -> None:
+    save_scheduled(make_store(tmp_path), [5])
+    path = tmp_path / "step-00000005" / "state.json"
+    state = json.loads(path.read_text())
+    assert state.pop("format") == 1
+    path.write_text(json.dumps(state))
+    snapshot = make_store(tmp_path).latest()
+    assert snapshot
+    assert snapshot.state.step == 5
+
+
 def test_weights_that_are_not_finite_are_no_snapshot(tmp_path: Path) -> None:
     store = make_store(tmp_path)
     last = save_scheduled(store, [5])

@@ -46,7 +46,7 @@ def test_a_file_system_without_hard_links_does_as_well(tmp_path, monkeypatch, ex
 
 MAKERS = {
     "identity": "from paris.protocol.signing import Identity; Identity.load_or_create(path)",
-    "peer": "from paris.protocol.dht.identity import create_peer_identity; create_peer_identity(path)",
+    "peer": "import hivemind; from paris.protocol.dht.identity import create_peer_identity; create_peer_identity(path)",
     "tickets": "from paris.coordinator.hub.accounts.tickets import load_secret; load_secret(path)",
     "admin": "from paris.coordinator.hub.accounts.auth import admin_token; admin_token(path.parent)",
 }
@@ -55,7 +55,7 @@ MAKERS = {
 @pytest.mark.parametrize("maker", MAKERS)
 def test_a_full_disk_at_the_first_start_leaves_no_half_secret_and_the_next_start_makes_a_whole_one(tmp_path, maker):
     path = tmp_path / "home" / ("admin.token" if maker == "admin" else "secret")
-    load, make = MAKERS[maker].split("; ")
+    load, make = MAKERS[maker].rsplit("; ", 1)
     program = f"from pathlib import Path\npath = Path({str(path)!r})\n{load}\n"
     full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))\n"
     done = subprocess.run([sys.executable, "-c", program + full + make], capture_output=True, text=True, check=False)

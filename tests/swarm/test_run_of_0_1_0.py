@@ -49,6 +49,7 @@ def test_the_run_says_what_it_was(folder):
         ("expert-1", "leased", "ben"),
     ]
     assert [submission["verdict"]["accepted"] for submission in now["submissions"]] == [True]
+    assert (folder / "run" / "state.sqlite.v1.bak").is_file(), "a copy was made before the migration"
 
 
 @pytest.mark.parametrize(("name", "task", "state"), [("ada", "expert-0", "done"), ("ben", "expert-1", "training")])

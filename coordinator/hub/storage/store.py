@@ -19,10 +19,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from paris.coordinator.hub.errors import HubStartError
+from paris.coordinator.migrations import migrate
 
 SCHEMA_VERSION = 2
 """2: a row of `trees` may be the changes to another (folders.py); a row of version 1 is read as it is."""
+_MIGRATIONS = {1: ""}
 _IDLE_READERS = 8
 
 _SCHEMA = """
@@ -66,10 +67,11 @@ class Store:
     """Connections to the database file.
 
     Args:
-        path: The database file; made if missing.
+        path: The database file; made if missing, migrated if older.
 
     Raises:
-        HubStartError: A newer version wrote the file, which is not changed.
+        NewerFileError: A newer version wrote the file; it is unchanged.
+        DatabaseError: The file is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -77,12 +79,8 @@ class Store:
         self._idle: list[sqlite3.Connection] = []
         self._idle_lock = threading.Lock()
         self._write_lock = threading.Lock()
+        migrate(path, SCHEMA_VERSION, _MIGRATIONS)
         self._writer = self._open()
-        (version,) = self._writer.execute("PRAGMA user_version").fetchone()
-        if version > SCHEMA_VERSION:
-            self._writer.close()
-            what = f"{path} was written by a newer version of this program (schema {version}, known: {SCHEMA_VERSION})."
-            raise HubStartError(what, "Install that version; nothing was changed.")
         self._writer.executescript("PRAGMA journal_mode = WAL;" + _SCHEMA)
         self._writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

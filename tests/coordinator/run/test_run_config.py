@@ -14,6 +14,7 @@ from paris.coordinator.run.directory import RunDir
 from paris.experts.sampling.routing import Routing
 from paris.experts.sampling.settings import SamplingSettings, default_sampling
 from paris.experts.sampling.solvers import SOLVERS
+from paris.protocol.errors import NewerFileError
 from paris.protocol.runid import key_belongs_to_run
 
 
@@ -160,3 +161,11 @@ def test_the_sampling_table_has_the_fields_and_defaults_of_a_release():
         for field in ("routing", "guidance_away_from", "guidance_every"):
             assert getattr(table, field) == default[field]
     assert [SamplingTable(solver=name).solver for name in SOLVERS] == list(SOLVERS)
+
+
+def test_a_run_toml_of_a_newer_version_is_refused(tmp_path):
+    text = dump_config(load_recipe("emoji"))
+    assert text.startswith("format = 1\n")
+    assert parse_config(text.removeprefix("format = 1\n"), "run.toml") == load_recipe("emoji")
+    with pytest.raises(NewerFileError, match=r"run\.toml was written by a newer version"):
+        parse_config(text.replace("format = 1", "format = 2\nnew = true"), "run.toml")

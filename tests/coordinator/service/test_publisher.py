@@ -82,3 +82,12 @@ def test_after_a_restart_of_the_peer_everything_is_published_again():
     assert publisher.due([TASK]) == []
     publisher.republish_all()
     assert [e.payload for e in publisher.due([TASK])] == [TASK]
+
+
+def test_a_record_that_is_published_no_more_is_forgotten():
+    identity, clock = Identity.generate(), Clock()
+    publisher = Publisher(Sealer(identity, make_run_id("r", identity.public_key), clock), clock)
+    attempts = [LEASE.model_copy(update={"lease_id": f"{n:032x}", "attempt": n}) for n in range(1, 50)]
+    for lease in attempts:
+        assert len(publisher.due([TASK, lease])) == (2 if lease.attempt == 1 else 1)
+    assert len(publisher._sealed) == 2

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
+import stat
+from contextlib import closing
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from sqlalchemy import Engine, event
-from sqlalchemy.exc import DatabaseError
 
+from paris.coordinator.errors import DatabaseError
+from paris.coordinator.state import curves
+from paris.coordinator.state import store as store_module
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.model import LeaseState, RouterState, State, TaskState, VolunteerState
 from paris.coordinator.state.store import Store
@@ -108,7 +114,7 @@ def test_a_word_for_the_service_is_read_once(tmp_path):
 def test_a_file_that_is_no_database_is_said(tmp_path):
     (tmp_path / "state.sqlite").write_bytes(b"not a database at all, but long enough to be read as one" * 40)
     with pytest.raises(DatabaseError, match="not a database"):
-        Store(tmp_path / "state.sqlite").load()
+        Store(tmp_path / "state.sqlite")
 
 
 def test_only_the_user_may_read_the_state(tmp_path):
@@ -119,3 +125,67 @@ def test_only_the_user_may_read_the_state(tmp_path):
     assert {file.name: file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == dict.fromkeys(
         (file.name for file in tmp_path.iterdir()), 0o600
     )
+
+
+
+def test_a_long_curve_is_thinned_evenly_and_keeps_its_first_and_last_points(tmp_path, monkeypatch):
+    monkeypatch.setattr(curves, "_MAX_POINTS", 64)
+    store = Store(tmp_path / "state.sqlite")
+    state = full_state()
+    store.save(State(), state, [], now=1.0)
+    for step in range(4, 504):
+        old, state = state, with_beat(state, step)
+        store.save(old, state, [], now=float(step))
+    steps = [step for step, _ in store.curves()["expert-0"]]
+    assert 30 < len(steps) <= 64
+    assert (steps[0], steps[-1]) == (3, 503)
+    assert steps == sorted(set(steps))
+    assert max(after - before for before, after in pairwise(steps)) <= 3 * 500 / 32
+
+
+def test_steps_that_go_to_and_fro_do_not_let_a_curve_grow(tmp_path, monkeypatch):
+    monkeypatch.setattr(curves, "_MAX_POINTS", 64)
+    store = Store(tmp_path / "state.sqlite")
+    state = full_state()
+    store.save(State(), state, [], now=1.0)
+    for number in range(150):
+        old, state = state, with_beat(state, 4 + number % 2)
+        store.save(old, state, [], now=float(number))
+    assert len(store.curves()["expert-0"]) <= 64
+    again = Store(tmp_path / "state.sqlite")
+    for number in range(150, 250):
+        old, state = state, with_beat(state, 4 + number % 2)
+        again.save(old, state, [], now=float(number))
+    assert len(again.curves()["expert-0"]) <= 64
+
+
+def test_the_points_of_an_earlier_attempt_go_when_a_later_one_has_its_first(tmp_path):
+    store = Store(tmp_path / "state.sqlite")
+    store.save(State(), full_state(), [], now=1.0)
+    second = LEASE.model_copy(update={"lease_id": "c" * 32, "attempt": 2})
+    held = LeaseState(lease=second, heartbeat=beat(7).model_copy(update={"lease_id": "c" * 32, "attempt": 2}))
+    store.save(full_state(), replace(full_state(), leases={"c" * 32: held}), [], now=2.0)
+    assert store.curves() == {"expert-0": [(7, 0.5)]}
+    with closing(sqlite3.connect(tmp_path / "state.sqlite")) as db:
+        assert db.execute("SELECT COUNT(*) FROM curves").fetchone() == (1,)
+
+
+def test_the_newest_events_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "_MAX_EVENTS", 10)
+    store = Store(tmp_path / "state.sqlite")
+    for number in range(25):
+        store.save(State(), State(), [Event(EventKind.JOINED, str(number))], now=float(number))
+    assert [event.text for event in store.events()] == [str(number) for number in range(15, 25)]
+    assert [event.text for event in store.events(after=store.events()[-2].id)] == ["24"]
+
+
+def test_the_state_is_for_its_owner_alone_and_on_the_disk_when_it_is_saved(tmp_path):
+    store = Store(tmp_path / "state.sqlite")
+    assert stat.S_IMODE((tmp_path / "state.sqlite").stat().st_mode) == 0o600
+    with store._engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+
+
+def with_beat(state: State, step: int) -> State:
+    held = LeaseState(lease=LEASE, heartbeat=beat(step), heartbeat_at=float(step))
+    return replace(state, leases={"a" * 32: held})

@@ -14,7 +14,7 @@ from units import RUN, make_unit
 from paris.node.errors import DiskFullError
 from paris.node.machine.home import Home
 from paris.node.machine.lock import home_lock
-from paris.protocol.errors import IdentityError, RecordError, SignatureError
+from paris.protocol.errors import IdentityError, NewerFileError, RecordError, SignatureError
 
 
 @pytest.fixture
@@ -78,6 +78,16 @@ def test_a_broken_unit_is_named_with_what_to_do(folder):
     with pytest.raises(RecordError, match=r"unit\.json cannot be read") as caught:
         folder.load()
     assert "Move" in caught.value.next_step
+
+
+def test_a_unit_of_a_newer_version_is_refused_and_unchanged(folder):
+    path = folder.path / "unit.json"
+    path.write_text(path.read_text("utf-8").replace('"format": 1', '"format": 2, "new": true'), "utf-8")
+    before = path.read_bytes()
+    with pytest.raises(NewerFileError, match="newer version") as caught:
+        folder.load()
+    assert "pip install" in caught.value.next_step
+    assert path.read_bytes() == before
 
 
 def test_the_unfinished_unit_is_the_one_to_go_on_with(home, folder):

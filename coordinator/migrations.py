@@ -1,0 +1,89 @@
+"""SQLite files that outlive a version of the software.
+
+A file keeps its version in `PRAGMA user_version`. An older file is copied to `NAME.vN.bak` and then migrated in one
+transaction; a newer one is refused, unchanged. A table or a field of a row that is new needs a new version, so that
+older software refuses the file instead of misreading it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+from paris.coordinator.errors import DatabaseError
+from paris.experts.files import whole_file
+from paris.protocol.errors import NewerFileError
+
+logger = logging.getLogger(__name__)
+_BUSY_S = 30.0
+FIRST_VERSION = 1
+"""Of files that were made before versions were kept."""
+
+
+def migrate(path: Path, version: int, migrations: Mapping[int, str]) -> None:
+    """Bring a database file to a version; a missing or empty file is left to its owner.
+
+    Args:
+        path: The file; no other process of an older version uses it.
+        version: The version that this software reads and writes.
+        migrations: For each older version n the SQL script, without transactions, that leads to n + 1.
+
+    Raises:
+        NewerFileError: A newer version wrote the file; it is unchanged.
+        DatabaseError: The file is no database, or the migration failed; it is unchanged.
+        DiskFullError: No space for the backup; the file is unchanged.
+    """
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    try:
+        with closing(sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)) as db:
+            _migrate(db, path, version, migrations)
+    except sqlite3.Error as error:
+        raise DatabaseError(
+            f"{path} cannot be opened: {error}.", f"Restore it from a copy, such as {path}.v*.bak if there is one."
+        ) from error
+
+
+def stamp(path: Path, version: int) -> None:
+    """Write the version into a file that was just made; a file with a version keeps it."""
+    with closing(sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)) as db:
+        if db.execute("PRAGMA user_version").fetchone()[0] == 0:
+            db.execute(f"PRAGMA user_version = {version}")
+
+
+def _migrate(db: sqlite3.Connection, path: Path, version: int, migrations: Mapping[int, str]) -> None:
+    found = _version(db)
+    if found > version:
+        raise NewerFileError(
+            f"{path} was written by a newer version of this software (format {found}, this one knows {version}).",
+            "Update this side: pip install --upgrade paris-swarm. The file is unchanged.",
+        )
+    if found == version:
+        return
+    _back_up(db, path.with_name(f"{path.name}.v{found}.bak"))
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for step in range(_version(db), version):  # another process may have migrated it while this one waited
+            for statement in migrations[step].split(";"):
+                db.execute(statement)
+        db.execute(f"PRAGMA user_version = {version}")
+        db.execute("COMMIT")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    logger.info("Migrated %s from format %d to %d.", path, found, version)
+
+
+def _version(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0]) or FIRST_VERSION
+
+
+def _back_up(db: sqlite3.Connection, target: Path) -> None:
+    """Copy the database, with what its WAL holds."""
+    with whole_file(target) as partial:
+        partial.touch(0o600)
+        with closing(sqlite3.connect(partial)) as copy:
+            db.backup(copy)

@@ -1,0 +1,92 @@
+"""Loss curves of the tasks, with a bounded number of points.
+
+A curve that reaches `_MAX_POINTS` is thinned to half, evenly over its steps; earlier attempts' points are dropped when
+a new attempt has its first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+
+from sqlalchemy import Connection, bindparam, func, select
+
+from paris.coordinator.state.tables import CURVES
+
+_MAX_POINTS = 1024
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A point of a curve, from a heartbeat."""
+
+    task_id: str
+    attempt: int
+    step: int
+    loss: float
+
+
+class Curves:
+    """The points in the database.
+
+    Args:
+        connection: To count them by.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        where = (CURVES.c.task_id, CURVES.c.attempt)
+        rows = connection.execute(select(*where, func.count()).group_by(*where)).all()
+        self._num_points = Counter({(task_id, attempt): count for task_id, attempt, count in rows})
+
+    def add(self, connection: Connection, losses: list[Loss]) -> None:
+        """Add points, all by one statement, and thin the curves that are full."""
+        if not losses:
+            return
+        connection.execute(CURVES.insert(), [asdict(loss) for loss in losses])
+        for loss in losses:
+            key = (loss.task_id, loss.attempt)
+            if key not in self._num_points:
+                old = CURVES.c.attempt < loss.attempt
+                connection.execute(CURVES.delete().where(CURVES.c.task_id == loss.task_id, old))
+            self._num_points[key] += 1
+            if self._num_points[key] >= _MAX_POINTS:
+                self._thin(connection, *key)
+
+    def read(self, connection: Connection) -> dict[str, list[tuple[int, float]]]:
+        """Step and loss of each task's last attempt."""
+        rows = connection.execute(select(CURVES).order_by(CURVES.c.id)).all()
+        newest: dict[str, int] = {}
+        for row in rows:
+            newest[row.task_id] = max(row.attempt, newest.get(row.task_id, 0))
+        curves: dict[str, list[tuple[int, float]]] = {}
+        for row in rows:
+            if row.attempt == newest[row.task_id]:
+                curves.setdefault(row.task_id, []).append((row.step, row.loss))
+        return curves
+
+    def _thin(self, connection: Connection, task_id: str, attempt: int) -> None:
+        of_curve = (CURVES.c.task_id == task_id, CURVES.c.attempt == attempt)
+        points = connection.execute(select(CURVES.c.id, CURVES.c.step).where(*of_curve).order_by(CURVES.c.id)).all()
+        excess = _too_close([(row.id, row.step) for row in points], _MAX_POINTS // 2)
+        rows = [{"row_id": row_id} for row_id in excess]
+        connection.execute(CURVES.delete().where(CURVES.c.id == bindparam("row_id")), rows)
+        self._num_points[task_id, attempt] = len(points) - len(rows)
+
+
+def _too_close(points: list[tuple[int, int]], num_kept: int) -> list[int]:
+    """Ids of the points to leave out, so that at most `num_kept` and the last are left, evenly over the steps.
+
+    Args:
+        points: Id and step; steps go back where training resumed from a snapshot.
+        num_kept: How many intervals of steps keep a point, their first.
+    """
+    steps = [step for _, step in points]
+    first, width = min(steps), (max(steps) - min(steps) + 1) / num_kept
+    seen: set[int] = set()
+    excess = []
+    for row_id, step in points[:-1]:
+        interval = int((step - first) / width)
+        if interval in seen:
+            excess.append(row_id)
+        seen.add(interval)
+    return excess

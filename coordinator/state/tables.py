@@ -1,0 +1,48 @@
+"""Tables of the state: one a row class of `model.py`, with an id and the row as JSON; events, curves and flags."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table, Text
+
+from paris.coordinator.state.model import (
+    LeaseState,
+    RouterState,
+    Row,
+    SubmissionState,
+    TaskState,
+    VolunteerState,
+)
+
+METADATA = MetaData()
+
+
+def _table(name: str) -> Table:
+    return Table(name, METADATA, Column("id", String, primary_key=True), Column("row", Text, nullable=False))
+
+
+TABLES: dict[str, tuple[Table, type[Row]]] = {
+    "tasks": (_table("tasks"), TaskState),
+    "leases": (_table("leases"), LeaseState),
+    "volunteers": (_table("volunteers"), VolunteerState),
+    "submissions": (_table("submissions"), SubmissionState),
+    "router": (_table("router"), RouterState),
+}
+EVENTS = Table(
+    "events",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("text", Text, nullable=False),
+)
+CURVES = Table(
+    "curves",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("task_id", String, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("loss", Float, nullable=False),
+    Index("curves_by_attempt", "task_id", "attempt"),
+)
+FLAGS = Table("flags", METADATA, Column("name", String, primary_key=True), Column("value", String, nullable=False))
