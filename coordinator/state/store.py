@@ -163,12 +163,11 @@ def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) ->
 
 def _new_loss(held: Row, old: State) -> Loss | None:
     """The loss of a lease's new heartbeat, for the curve; None where it has none or it is kept already."""
-    if not isinstance(held, LeaseState) or held.heartbeat is None or held.heartbeat.loss is None:
+    if not isinstance(held, LeaseState) or (beat := held.heartbeat) is None or beat.loss is None:
         return None
     before = old.leases.get(held.lease.lease_id)
-    if before is not None and before.heartbeat is not None and before.heartbeat.step == held.heartbeat.step:
+    if before is not None and before.heartbeat is not None and before.heartbeat.step == beat.step:
         return None
-    beat = held.heartbeat
     return Loss(beat.task_id, beat.attempt, beat.step, beat.loss)
 
 

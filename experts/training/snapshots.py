@@ -146,11 +146,19 @@ class SnapshotStore:
     ) -> SnapshotState:
         before = last.commitment if last else NO_COMMITMENT
         if scheduled:
-            link = {"previous": before, "commitment": commitment_of(before, self.task, step, files)}
-            return SnapshotState(task=self.task, step=step, loss=loss, files=files, commitment_step=step, **link)
-        chain = {"previous": last.previous if last else NO_COMMITMENT, "commitment": before}
-        at = last.commitment_step if last else 0
-        return SnapshotState(task=self.task, step=step, loss=loss, files=files, commitment_step=at, **chain)
+            previous, commitment, at = before, commitment_of(before, self.task, step, files), step
+        else:
+            previous, commitment = last.previous if last else NO_COMMITMENT, before
+            at = last.commitment_step if last else 0
+        return SnapshotState(
+            task=self.task,
+            step=step,
+            loss=loss,
+            files=files,
+            previous=previous,
+            commitment=commitment,
+            commitment_step=at,
+        )
 
     def _read(self, path: Path) -> Snapshot:
         state = self._read_state(path)

@@ -23,7 +23,7 @@ from paris.coordinator.migrations import migrate
 
 SCHEMA_VERSION = 2
 """2: a row of `trees` may be the changes to another (folders.py); a row of version 1 is read as it is."""
-_MIGRATIONS = {1: ""}
+_MIGRATIONS = {1: ""}  # nothing to convert
 _IDLE_READERS = 8
 
 _SCHEMA = """

@@ -29,7 +29,7 @@ from paris.coordinator.hub import HubLimits, HubServer, HubStartError, add_user,
 from paris.coordinator.hub.repositories.sweep import sweep_at_start
 from paris.coordinator.hub.storage.blobs import BlobStore
 from paris.coordinator.hub.storage.store import Store
-from paris.protocol.errors import PortTakenError
+from paris.protocol.errors import NewerFileError, PortTakenError
 
 
 def test_a_taken_port_a_used_folder_and_a_bad_host_are_one_clear_line(tmp_path):
@@ -147,7 +147,7 @@ def test_a_database_of_a_newer_version_is_refused_and_not_changed(tmp_path):
     with contextlib.closing(sqlite3.connect(path)) as db:
         db.execute("PRAGMA user_version = 99")
     before = path.read_bytes()
-    with pytest.raises(HubStartError, match="newer version"):
+    with pytest.raises(NewerFileError, match="newer version"):
         Store(path)
     assert path.read_bytes() == before
 
