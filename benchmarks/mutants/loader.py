@@ -21,7 +21,13 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def choose(module: str, index: int) -> None:
-    """Change a module in this process, which must not have imported it, and in the processes it starts."""
+    """Change a module in this process, and in the processes it starts.
+
+    Raises:
+        RuntimeError: This process has imported the module already: the change would not be seen.
+    """
+    if module in sys.modules:
+        raise RuntimeError(f"{module} is imported already.")
     os.environ[VARIABLE] = f"{module}:{index}"
     paths = [str(Path(__file__).parent / "sitecustomize"), str(_ROOT), os.environ.get("PYTHONPATH", "")]
     os.environ["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)

@@ -9,12 +9,15 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.mutants import loader
 
+_BROKEN = 70
+"""Exit status of a fork that came to no tests; pytest's own are below."""
 _FACTOR, _EXTRA_S = 4.0, 10.0
 """A mutant may take so many times as long as the unchanged module, and so much longer."""
 
@@ -41,7 +44,7 @@ def start(tests: Sequence[str], mutant: tuple[str, int] | None, limit_s: float, 
     pid = os.fork()
     if pid:
         return Fork(pid, output, time.monotonic() + limit_s)
-    code = 70
+    code = _BROKEN
     try:
         os.setsid()
         file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -55,12 +58,19 @@ def start(tests: Sequence[str], mutant: tuple[str, int] | None, limit_s: float, 
         code = int(pytest.main([*options, *tests]))
         if mutant is None:
             output.with_suffix(".modules").write_text("\n".join(sorted(sys.modules)))
+    except BaseException:
+        traceback.print_exc()
     finally:
+        sys.stderr.flush()
         os._exit(code)
 
 
 def ended(fork: Fork) -> int | None:
-    """The exit status, or None while it runs; -9 when its time was over. Leaves no process behind."""
+    """The exit status, or None while it runs; -9 when its time was over. Leaves no process behind.
+
+    Raises:
+        SystemExit: The fork came to no tests.
+    """
     pid, status = os.waitpid(fork.pid, os.WNOHANG)
     late = time.monotonic() > fork.ends_by
     if not pid and not late:
@@ -70,7 +80,10 @@ def ended(fork: Fork) -> int | None:
     if not pid:
         os.waitpid(fork.pid, 0)
         return -signal.SIGKILL
-    return os.waitstatus_to_exitcode(status)
+    code = os.waitstatus_to_exitcode(status)
+    if code == _BROKEN:
+        raise SystemExit(f"A fork came to no tests:\n{fork.output.read_text('utf-8', 'replace')}")
+    return code
 
 
 def baseline(tests: Sequence[str]) -> float:

@@ -67,3 +67,20 @@ def test_the_document_lists_every_reason_code():
 
 def test_the_document_counts_the_keys_of_a_run():
     assert f"A run has these {len(all_keys(RUN_ID))} keys and no others." in DOC.read_text("utf-8")
+
+
+def test_the_limits_of_each_kind_are_those_of_the_document():
+    day_s = 86400
+    limits = {kind: (rule.signer, rule.max_bytes, rule.max_life_s) for kind, rule in RECORD_RULES.items()}
+    assert limits == {
+        "run": ("coordinator", 4096, 7 * day_s),
+        "task": ("coordinator", 2048, day_s),
+        "manifest": ("coordinator", 4096, 7 * day_s),
+        "lease": ("coordinator", 2048, 30 * day_s),
+        "verdict": ("coordinator", 4096, 30 * day_s),
+        "registration": ("coordinator", 2048, 30 * day_s),
+        "want": ("volunteer", 2048, 3600),
+        "heartbeat": ("volunteer", 2048, 3600),
+        "submission": ("volunteer", 4096, 30 * day_s),
+        "holding": ("volunteer", 2048, 3600),
+    }
