@@ -13,6 +13,8 @@ from paris.protocol.hub_answers import FOREIGN
 
 _LATER = "It will work again when the Hub does; nothing is lost."
 _NOT_YOURS = "Check the token in PARIS_HUB_TOKEN: it must have write access to the run's repos."
+_UNEXPECTED = (JSONDecodeError, LookupError, TypeError, AttributeError)
+"""What huggingface_hub raises for JSON of another form than the Hub's."""
 _ADVICE = {
     401: _NOT_YOURS,
     403: _NOT_YOURS,
@@ -21,6 +23,19 @@ _ADVICE = {
     413: "The file exceeds this Hub's size limit.",
     507: "Free some space on the Hub.",
 }
+
+
+def use_hub_client() -> None:
+    """Let huggingface_hub use the client that knows time limits, proxies and the Hub's own answers.
+
+    Raises:
+        ProxySettingError: A proxy variable of the environment has an unusable address.
+    """
+    import huggingface_hub
+
+    from paris.protocol.hub_session import install
+
+    install(huggingface_hub)
 
 
 @contextmanager
@@ -64,7 +79,9 @@ def hub_errors(endpoint: str) -> Iterator[None]:
         status = error.response.status_code if error.response is not None else 0
         reason = (error.server_message or str(error)).strip().rstrip(".")
         raise HubError(f"The Hub at {endpoint} answered {status}: {reason}.", _ADVICE.get(status, _LATER)) from error
-    except (FileMetadataError, JSONDecodeError, LookupError, TypeError, AttributeError) as error:
+    except (FileMetadataError, *_UNEXPECTED) as error:
+        if hasattr(error, "exit_code"):
+            raise  # ours
         raise HubError(
             f"{FOREIGN} at {endpoint} ({type(error).__name__}).", f"Check [hub] endpoint in run.toml. {_LATER}"
         ) from error

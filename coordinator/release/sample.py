@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from paris.coordinator.console import print_json, progress_bar, say
+from paris.coordinator.hub_errors import hub_errors, use_hub_client
+from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 
 if TYPE_CHECKING:
     from paris.experts.release.model import ParisModel
@@ -90,7 +92,9 @@ def sample_to_file(request: SampleRequest, out: Path, *, routing_plot: Path | No
     if routing_plot is not None:
         check_plot(routing_plot)
     source = request.source
-    folder = local_folder(source.model, source.revision, source.endpoint)
+    with hub_errors(source.endpoint or PUBLIC_ENDPOINT):
+        use_hub_client()
+        folder = local_folder(source.model, source.revision, source.endpoint)
     model = load_model(folder, device=source.device, max_resident_experts=source.max_resident_experts)
     settings = model.sampling.with_overrides(**asdict(request.overrides))
     drawing = _draw(model, request, settings, show_progress=not as_json)

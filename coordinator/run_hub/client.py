@@ -11,9 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paris.coordinator.hub_errors import hub_errors
+from paris.coordinator.hub_errors import hub_errors, use_hub_client
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT, VERDICT_MARK, pull_request_ref
 from paris.protocol.records import Registration, Submission, Verdict
+from paris.protocol.secrets import keep_secret
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -38,14 +39,10 @@ class RunHub:
     @cached_property
     def api(self) -> HfApi:
         """The stock client for this endpoint."""
-        import huggingface_hub
         from huggingface_hub import HfApi, constants
         from huggingface_hub.utils import disable_progress_bars
 
-        from paris.protocol.hub_session import install
-        from paris.protocol.secrets import keep_secret
-
-        install(huggingface_hub)
+        use_hub_client()
         keep_secret(self.token)
         if self.endpoint != PUBLIC_ENDPOINT:
             constants.HF_HUB_DISABLE_XET = True

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 from huggingface_hub import HfApi, RepoFile, hf_hub_url
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HTTPError, RevisionNotFoundError
 from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_stream_backoff
 
 from paris.coordinator.errors import HubError
+from paris.coordinator.hub_errors import use_hub_client
 from paris.protocol.hub_answers import FOREIGN, looks_like_page
-from paris.protocol.hub_session import ForeignAnswerError, install
+from paris.protocol.hub_session import ForeignAnswerError
 from paris.protocol.secrets import keep_secret
 
 _TIMEOUT_S = 30.0
@@ -56,7 +56,7 @@ class HubReads:
     """
 
     def __init__(self, endpoint: str, token: str | None, repo: str) -> None:
-        install(huggingface_hub)
+        use_hub_client()
         keep_secret(token)
         self._api = HfApi(endpoint=endpoint, token=token or False)
         self._endpoint = endpoint

@@ -11,8 +11,6 @@ from __future__ import annotations
 import logging
 import re
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from paris.node.machine.home import Home
 from paris.protocol.canonical import parse_json
 from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import RecordError, UnknownRunError
+from paris.protocol.hub_answers import plain_url
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT, RUN_FILE
 from paris.protocol.limits import MAX_RECORD_BYTES
 from paris.protocol.records import RunSpec
@@ -31,7 +30,6 @@ from paris.protocol.runid import require_run_id
 
 _logger = logging.getLogger(__name__)
 _REPO = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")
-_URL_TIMEOUT_S = 30
 _GET_AGAIN = "Get run.json again from the organiser."
 
 
@@ -166,12 +164,13 @@ def _read(run: str, *, home: Home, config: NodeConfig, token: str | None) -> byt
 
 
 def _read_url(url: str) -> bytes:
+    """By the Hub's client without a token: it knows proxies, time limits and login pages."""
     try:
-        with urllib.request.urlopen(url, timeout=_URL_TIMEOUT_S) as answer:
-            data: bytes = answer.read(MAX_RECORD_BYTES + 2)
-            return data
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        raise ResolveError(f"{url} cannot be read: {error}.", "Check the address; ask the organiser.") from error
+        return Hub(PUBLIC_ENDPOINT, None).read_small(url, MAX_RECORD_BYTES + 2)
+    except (TransientHubError, HubRefusedError) as error:
+        raise ResolveError(
+            f"{plain_url(url)} cannot be read: {error.what}", "Check the network and the address; ask the organiser."
+        ) from error
 
 
 def _read_repo(repo: str, endpoint: str, token: str | None) -> bytes:

@@ -9,12 +9,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from paris.coordinator.errors import HubError
+from paris.coordinator.hub_errors import hub_errors, use_hub_client
 from paris.coordinator.prepare.errors import SourceMissingError, SourceUnreachableError
 from paris.coordinator.prepare.rows.drops import Dropped
 from paris.coordinator.prepare.sources.policy import excluded
 from paris.coordinator.prepare.sources.settings import HubSource
 from paris.coordinator.prepare.sources.tree import SourceFile, included
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
+from paris.protocol.secrets import require_encrypted, require_token
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, HfFileSystem
@@ -47,13 +49,9 @@ class HubTree:
     @cached_property
     def api(self) -> HfApi:
         """The stock client for this endpoint, with this source's token only, never a saved one."""
-        import huggingface_hub
         from huggingface_hub import HfApi, constants
 
-        from paris.protocol.hub_session import install
-        from paris.protocol.secrets import require_encrypted, require_token
-
-        install(huggingface_hub)
+        use_hub_client()
         if self._source.endpoint != PUBLIC_ENDPOINT:
             constants.HF_HUB_DISABLE_XET = True  # only the public Hub supports it
         text = os.environ.get(TOKEN_VARIABLE, "").strip()
@@ -171,8 +169,6 @@ def source_errors(source: HubSource) -> Iterator[None]:
         SourceUnreachableError: The Hub refused or did not answer.
     """
     from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
-
-    from paris.coordinator.hub_errors import hub_errors
 
     try:
         with hub_errors(source.endpoint):
