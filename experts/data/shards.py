@@ -5,6 +5,8 @@
       latent         fixed-size binary   one array in C order, little-endian
       caption        string
       tokens         list of int32       the caption's token ids, unpadded; null without a tokenizer
+      more_captions  list of string      only if a row has several; training draws one of all at each visit
+      more_tokens    list of lists of int32   their token ids
       source url author licence caption_origin      string   see `Row`
       metadata       paris.shape = "3,32,32"   paris.dtype = "uint8" | "float16" | "int8"
                      paris.tokenizer = digest of the tokenizer, with one
@@ -52,6 +54,10 @@ class Row:
     """Who wrote the caption: a person, or which model."""
     tokens: tuple[int, ...] | None = None
     """The caption's token ids, without padding; None without a tokenizer."""
+    more_captions: tuple[str, ...] = ()
+    """Other captions of the picture."""
+    more_tokens: tuple[tuple[int, ...], ...] = ()
+    """Their token ids; empty without a tokenizer."""
 
 
 def write_shard(path: Path, rows: Sequence[Row], shape: tuple[int, ...], dtype: str, tokenizer: str = "") -> None:
@@ -80,6 +86,9 @@ def write_shard(path: Path, rows: Sequence[Row], shape: tuple[int, ...], dtype: 
     latents = pa.array([row.latent.tobytes() for row in rows], pa.binary(prod(shape) * DTYPES[dtype].itemsize))
     tokens = pa.array([row.tokens for row in rows], pa.list_(pa.int32()))
     front = {"row_id": texts.pop("row_id"), "latent": latents, "caption": texts.pop("caption"), "tokens": tokens}
+    if any(row.more_captions for row in rows):  # else no column: the bytes of shards with single captions stay
+        front["more_captions"] = pa.array([row.more_captions for row in rows], pa.list_(pa.string()))
+        front["more_tokens"] = pa.array([row.more_tokens for row in rows], pa.list_(pa.list_(pa.int32())))
     table = pa.table({**front, **texts})
     described = {"paris.shape": ",".join(map(str, shape)), "paris.dtype": dtype}
     table = table.replace_schema_metadata(described | ({"paris.tokenizer": tokenizer} if tokenizer else {}))
@@ -134,6 +143,30 @@ class ShardFile:
     def texts(self, name: str) -> list[str]:
         """One text column, in row order; null reads as an empty string."""
         return [text or "" for text in self._column(name).to_pylist()]
+
+    @property
+    def has_more_captions(self) -> bool:
+        """Whether some row has several captions."""
+        return "more_captions" in self._file.schema_arrow.names
+
+    @cached_property
+    def all_captions(self) -> list[list[str]]:
+        """All captions of each row, in row order; the first is that of `captions`."""
+        if not self.has_more_captions:
+            return [[caption] for caption in self.captions]
+        more = self._column("more_captions").to_pylist()
+        return [[first, *(others or ())] for first, others in zip(self.captions, more, strict=True)]
+
+    def all_tokens_of(self, tokenizer: str) -> list[list[list[int]]] | None:
+        """As `tokens_of`, of all captions of each row."""
+        return self._all_tokens if tokenizer and tokenizer == self.tokenizer else None
+
+    @cached_property
+    def _all_tokens(self) -> list[list[list[int]]] | None:
+        more = self._column("more_tokens").to_pylist() if self.has_more_captions else [None] * self.num_rows
+        rows = [[first or [], *(others or ())] for first, others in zip(self.tokens, more, strict=True)]
+        is_whole = all(all(ids) and len(ids) == len(texts) for ids, texts in zip(rows, self.all_captions, strict=True))
+        return rows if is_whole else None
 
     @cached_property
     def tokens(self) -> list[list[int] | None]:

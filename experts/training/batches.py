@@ -113,15 +113,35 @@ class Captions:
         states, mask = encoder.encode([""])
         self._null = states[0], mask[0]
 
-    def states(self, rows: list[tuple[int, int]], dropped: Tensor) -> tuple[Tensor, Tensor]:
-        """Text states `[B, L, E]` and mask `[B, L]` of rows (shard, row); the null prompt's where `dropped` `[B]`."""
-        if self._is_cached:
+    def states(self, rows: list[tuple[int, int]], dropped: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
+        """Text states `[B, L, E]` and mask `[B, L]` of rows (shard, row); the null prompt's where `dropped` `[B]`.
+
+        Args:
+            rows: Pairs of shard and row number.
+            dropped: Booleans `[B]`.
+            draws: Numbers in [0, 1), `[B]`: which caption is taken of a row with several.
+        """
+        if any(self._data.shard(shard).has_more_captions for shard in {shard for shard, _ in rows}):
+            states, mask = self._drawn(rows, draws.tolist())
+        elif self._is_cached:
             pairs = [(states[row], mask[row]) for (states, mask), row in ((self._shard(s), row) for s, row in rows)]
             states, mask = (torch.stack(parts) for parts in zip(*pairs, strict=True))
         else:
             states, mask = self._encoded(self._data.captions(rows), self._tokens(rows))
         states[dropped], mask[dropped] = self._null
         return states, mask
+
+    def _drawn(self, rows: list[tuple[int, int]], draws: list[float]) -> tuple[Tensor, Tensor]:
+        """States of one caption a row."""
+        digest, captions, tokens = self._encoder.tokenizer_sha256, [], []
+        for (index, row), draw in zip(rows, draws, strict=True):
+            shard = self._data.shard(index)
+            texts, ids = shard.all_captions[row], shard.all_tokens_of(digest)
+            chosen = int(draw * len(texts))
+            captions.append(texts[chosen])
+            if ids is not None:
+                tokens.append(ids[row][chosen])
+        return self._encoded(captions, tokens if len(tokens) == len(rows) else None)
 
     def _shard(self, index: int) -> tuple[Tensor, Tensor]:
         if index not in self._shards:
@@ -170,7 +190,8 @@ class Batches:
         t = draw_times(len(rows), config.time_sampling, generator)
         dropped = torch.rand(len(rows), generator=generator) < config.caption_dropout
         noise = torch.randn(x0.shape, generator=generator)
-        return Batch(x0, noise, t, *self._captions.states(rows, dropped)).without_padding()
+        draws = torch.rand(len(rows), generator=generator)
+        return Batch(x0, noise, t, *self._captions.states(rows, dropped, draws)).without_padding()
 
 
 def draw_times(count: int, sampling: str, generator: torch.Generator) -> Tensor:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_models import tiny_expert
-from tiny_training import SHARD_ROWS, make_data, make_task, shard_path
+from tiny_training import SHAPE, SHARD_ROWS, make_data, make_rows, make_task, shard_path
 from torch import nn
 
 from paris.experts.data.cluster import ClusterData
+from paris.experts.data.shards import write_shard
 from paris.experts.errors import SettingsError
 from paris.experts.frozen.codec import load_codec
 from paris.experts.frozen.text_loading import load_text_encoder
@@ -66,6 +67,24 @@ def test_captions_are_the_same_whether_cached_or_not(folder: Path, monkeypatch: 
     for step in range(4):
         for one, other in zip(fields(cached.batch(step)), fields(direct.batch(step)), strict=True):
             assert torch.equal(one, other)
+
+
+def test_of_several_captions_one_is_drawn_at_each_visit_always_the_same(folder: Path, tmp_path: Path) -> None:
+    single = make_batches(folder, caption_dropout=0.0)
+    for index, count in enumerate(SHARD_ROWS):
+        rows = [replace(row, more_captions=("nothing known", "a third")) for row in make_rows(count, index)]
+        write_shard(shard_path(tmp_path, index), rows, SHAPE, "uint8")
+    (tmp_path / "vocab.json").write_bytes((folder / "vocab.json").read_bytes())
+    first, second = (make_batches(tmp_path, caption_dropout=0.0) for _ in range(2))
+    is_first, num_rows = 0, 0
+    for step in range(12):
+        one, other, plain = first.batch(step), second.batch(step), single.batch(step)
+        assert all(torch.equal(a, b) for a, b in zip(fields(one), fields(other), strict=True))
+        assert torch.equal(one.noise, plain.noise)
+        length = min(one.text.shape[1], plain.text.shape[1])
+        is_first += int((one.text[:, :length] == plain.text[:, :length]).all(2).all(1).sum())
+        num_rows += len(one.t)
+    assert 0.1 < is_first / num_rows < 0.8
 
 
 def test_captions_are_dropped_as_often_as_configured(folder: Path) -> None:

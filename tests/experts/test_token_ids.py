@@ -35,7 +35,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def write_shards(folder: Path, out: Path, tokenizer: str, *, all_rows: bool = True) -> ClusterData:
+def write_shards(
+    folder: Path, out: Path, tokenizer: str, *, all_rows: bool = True, more: tuple[str, ...] = ()
+) -> ClusterData:
     """The tiny run's shards with the ids of their captions, but for one row unless all shall have them."""
     encoder = load_text_encoder(text_config(), folder)
     paths = []
@@ -43,6 +45,8 @@ def write_shards(folder: Path, out: Path, tokenizer: str, *, all_rows: bool = Tr
         rows = make_rows(count, index)
         made = encoder.tokenizer([row.caption for row in rows], truncation=True, max_length=LENGTH)["input_ids"]
         rows = [replace(row, tokens=tuple(ids)) for row, ids in zip(rows, made, strict=True)]
+        ids_of_more = encoder.tokenizer(list(more), truncation=True, max_length=LENGTH)["input_ids"] if more else []
+        rows = [replace(row, more_captions=more, more_tokens=tuple(map(tuple, ids_of_more))) for row in rows]
         rows[0] = rows[0] if all_rows else replace(rows[0], tokens=None)
         write_shard(shard_path(out, index), rows, SHAPE, "uint8", tokenizer)
         paths.append(shard_path(out, index))
@@ -96,6 +100,21 @@ def test_training_takes_the_ids_of_its_own_tokenizer_and_no_others(
         for one, other in zip(made["own"], made[name], strict=True):
             assert torch.equal(one.text, other.text)
             assert torch.equal(one.x0, other.x0)
+
+
+@pytest.mark.filterwarnings("ignore:[0-9]* prompts have more")
+def test_ids_of_the_drawn_captions_are_taken_too(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tokenizer_digest(folder / "tokenizer", LENGTH)
+    made, seen = {}, {}
+    for name, digest in (("own", own), ("other", own[::-1])):
+        data = write_shards(folder, tmp_path / name, digest, more=("another text", "a third"))
+        seen[name] = []
+        with monkeypatch.context() as patch:
+            one = batches(folder, data, seen[name], patch)
+            made[name] = [one.batch(step) for step in range(3)]
+    assert seen["own"] == []
+    assert {"another text", "a third"} < set(seen["other"])
+    assert all(torch.equal(one.text, other.text) for one, other in zip(made["own"], made["other"], strict=True))
 
 
 def test_a_vocabulary_has_no_ids() -> None:

@@ -54,12 +54,12 @@ def count_words(table: pa.Table, plan: Plan) -> list[Counter[str]]:
     """
     from paris.experts.frozen.text_vocabulary import split_words
 
-    counts, captions = [], table.select(["caption"])
+    counts, captions = [], table.select(["caption", "more_captions"])
     for part in plan.clusters:
         counter: Counter[str] = Counter()
         for start in range(0, len(part.typical), _CREDIT_ROWS):
-            for caption in rows_at(captions, part.typical[start : start + _CREDIT_ROWS])["caption"].to_pylist():
-                counter.update(split_words(caption))
+            for row in rows_at(captions, part.typical[start : start + _CREDIT_ROWS]).to_pylist():
+                counter.update(split_words(f"{row['caption']} {row['more_captions']}"))
         counts.append(counter)
     return counts
 

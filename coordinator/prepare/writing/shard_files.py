@@ -103,7 +103,11 @@ def _write(path: Path, items: pa.Table, arrays: np.ndarray, stored: Stored, toke
         dict(zip(_TEXT, text, strict=True)) for text in zip(*(items[name].to_pylist() for name in _TEXT), strict=True)
     ]
     tokens = tokenizer.ids([text["caption"] for text in texts])
-    rows = [Row(latent=array, tokens=ids, **text) for array, text, ids in zip(arrays, texts, tokens, strict=True)]
+    more = [tuple(captions.splitlines()) for captions in items["more_captions"].to_pylist()]
+    rows = [
+        Row(latent=array, tokens=ids, more_captions=others, more_tokens=tokenizer.known(others), **text)
+        for array, text, ids, others in zip(arrays, texts, tokens, more, strict=True)
+    ]
     is_secret = path.parent.name == _HELDOUT
     if is_secret:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

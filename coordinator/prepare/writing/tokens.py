@@ -46,6 +46,10 @@ class Tokenizer:
             raise PrepareConfigError(f"The tokenizer in {path} cannot be loaded: {error}", _FETCH) from error
         self.sha256 = tokenizer_digest(path, config.max_tokens)
 
+    def known(self, captions: Sequence[str]) -> tuple[tuple[int, ...], ...]:
+        """Ids of each caption; nothing without a tokenizer, or without captions."""
+        return tuple(ids for ids in self.ids(captions) if ids is not None) if captions else ()
+
     def ids(self, captions: Sequence[str]) -> list[tuple[int, ...] | None]:
         """Ids of each caption, without padding, cut to the window; None without a tokenizer."""
         if self._tokenizer is None:

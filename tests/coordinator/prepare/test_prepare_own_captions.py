@@ -14,6 +14,7 @@ from source_files import put, rows, settings, tar_of
 from paris.coordinator.prepare import prepare, prepare_config
 from paris.coordinator.prepare.errors import EmptySourceError
 from paris.coordinator.prepare.sources.settings import FolderSource, ParquetSource, WebdatasetSource
+from paris.experts.data.shards import ShardFile
 
 PICTURE = png("disc", 1)
 
@@ -60,3 +61,26 @@ def test_classes_are_captions_if_asked_for(tmp_path: Path) -> None:
     assert rows(ParquetSource(path=table, class_captions=True))[0] == named
     assert rows(ParquetSource(path=table, caption_column="label"))[0] == named
     assert set(rows(ParquetSource(path=table))[0].values()) == {""}
+
+
+@pytest.mark.parametrize("form", ["folder", "webdataset", "parquet"])
+def test_a_list_of_captions_is_one_row_with_all_of_them(tmp_path: Path, form: str) -> None:
+    texts = {picture.name: [picture.caption, "  one\nmore ", "", picture.caption, "a third"] for picture in pile(2)}
+    files = {f"{p.name}.png": p.data for p in pile(2)}
+    source: dict[str, object] = {"kind": form, "path": str(tmp_path / "pile")}
+    if form == "folder":
+        lines = [json.dumps({"file_name": f"{name}.png", "captions": texts[name]}) for name in texts]
+        put(tmp_path / "pile", {**files, "metadata.jsonl": "\n".join(lines)})
+    elif form == "webdataset":
+        files |= {f"{name}.json": json.dumps({"text": texts[name]}) for name in texts}
+        (tmp_path / "pile").mkdir()
+        tar_of(tmp_path / "pile" / "0.tar", dict(sorted(files.items())))
+    else:
+        (tmp_path / "pile").mkdir()
+        table = pa.table({"image": [p.data for p in pile(2)], "caption": list(texts.values())})
+        pq.write_table(table, tmp_path / "pile" / "a.parquet")
+    prepare(prepare_config(settings(source)), tmp_path / "data")
+    found = [c for path in (tmp_path / "data").rglob("cluster-*/*.parquet") for c in ShardFile(path).all_captions]
+    found += [c for path in (tmp_path / "data" / "heldout").iterdir() for c in ShardFile(path).all_captions]
+    assert sorted(found) == sorted([own[0], "one more", "a third"] for own in texts.values())
+    assert "third" in json.loads((tmp_path / "data" / "vocab.json").read_text())
