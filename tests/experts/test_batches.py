@@ -69,6 +69,7 @@ def test_captions_are_the_same_whether_cached_or_not(folder: Path, monkeypatch: 
             assert torch.equal(one, other)
 
 
+@pytest.mark.filterwarnings("ignore:[0-9]* words are not in the vocabulary")
 def test_of_several_captions_one_is_drawn_at_each_visit_always_the_same(folder: Path, tmp_path: Path) -> None:
     single = make_batches(folder, caption_dropout=0.0)
     for index, count in enumerate(SHARD_ROWS):
