@@ -24,7 +24,7 @@ from paris.coordinator.hub.bodies import bounded_body, write_in_thread
 from paris.coordinator.hub.context import Call, Hub
 from paris.coordinator.hub.errors import Refusal
 from paris.coordinator.hub.limits import HubLimits
-from paris.coordinator.hub.repositories.sweep import sweep_at_start
+from paris.coordinator.hub.repositories.sweep import sweep_at_start, sweep_while_running
 from paris.coordinator.hub.routing import find_route
 from paris.coordinator.hub.storage.blobs import BlobStore
 from paris.coordinator.hub.storage.store import Store
@@ -42,6 +42,7 @@ class HubApp:
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
+        self._swept_at_s = time.monotonic()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -87,12 +88,16 @@ class HubApp:
         traffic = self.hub.traffic
         key = (call.traffic_user or call.user.name, call.repo_label, call.part_label)
         traffic.add(key, meter.received_bytes, meter.sent_bytes)
-        if traffic.is_due(call.now):
-            await to_thread.run_sync(traffic.save, call.now)
+        if traffic.is_due():
+            await to_thread.run_sync(traffic.save)
+        now_s = time.monotonic()
+        if now_s - self._swept_at_s > self.hub.limits.sweep_every_s:
+            self._swept_at_s = now_s
+            await to_thread.run_sync(sweep_while_running, self.hub.store, self.hub.blobs, call.now, self.hub.limits)
 
     def close(self) -> None:
         """Save the traffic counts and close the database."""
-        self.hub.traffic.save(self.hub.clock())
+        self.hub.traffic.save()
         self.hub.store.close()
 
 

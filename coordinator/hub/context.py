@@ -130,6 +130,15 @@ class Call:
             raise Refusal(401, "Invalid credentials in Authorization header")
         return self.user
 
+    def require_account(self) -> User:
+        """The user of a request that stores something; registers a new volunteer.
+
+        Raises:
+            Refusal: 401, there is no token; 403, there are too many volunteers.
+        """
+        self.user = self.hub.users.register(self.require_login())
+        return self.user
+
     def parse(self, model: type[B]) -> B:
         """The JSON body as a validated object.
 

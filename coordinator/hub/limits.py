@@ -31,8 +31,8 @@ class HubLimits(BaseModel):
     """Size from which objects are uploaded in parts, which are retried separately."""
     part_bytes: int = Field(default=64 * MIB, gt=0)
     """Bytes of one part."""
-    max_pending_bytes: int = Field(default=100 * GIB, gt=0)
-    """Uncommitted uploads of one user, in bytes."""
+    max_user_bytes: int = Field(default=100 * GIB, gt=0)
+    """Uncommitted uploads, contents of pull requests and comments of one user, in bytes."""
     max_open_threads: int = Field(default=64, gt=0)
     """Open discussions and pull requests of one user in one repository."""
     max_thread_events: int = Field(default=1000, gt=0)
@@ -45,6 +45,10 @@ class HubLimits(BaseModel):
     """Lifetime of a signed upload URL, in seconds."""
     pending_life_s: float = Field(default=24 * 3600, gt=0)
     """Time after which an uncommitted upload may be deleted, in seconds."""
+    idle_account_s: float = Field(default=30 * 24 * 3600, gt=0)
+    """Age from which the account of a volunteer who has nothing stored is deleted, in seconds."""
+    sweep_every_s: float = Field(default=3600, gt=0)
+    """Time between two sweeps of expired uploads and accounts, in seconds."""
     page_entries: int = Field(default=1000, gt=0)
     """Entries of one page of a listing."""
     max_connections: int = Field(default=500, gt=0)

@@ -5,7 +5,8 @@
 
 Roles: `admin` may do everything; `user` owns the repositories under its name and its organisations; `volunteer` may
 read, upload, comment and open pull requests, but owns no repository. With open registration, an unknown token of 20 to
-200 letters, digits, `_`, `-` or `.` registers a volunteer named `user-<8 hex>` after the token's hash.
+200 letters, digits, `_`, `-` or `.` is a volunteer named `user-<8 hex>` after the token's hash. The account is stored
+at the first upload, commit or comment, and deleted when it is old and the volunteer has nothing stored.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import logging
 import re
 import secrets
+import sqlite3
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +43,8 @@ class User:
     name: str
     role: Role
     orgs: tuple[str, ...] = ()
+    new_token_sha256: str = ""
+    """Hash of the token of a volunteer without an account; see `Users.register`."""
 
     @property
     def is_logged_in(self) -> bool:
@@ -133,8 +137,10 @@ class Users:
     def identify(self, authorization: str | None) -> User:
         """The user of an Authorization header.
 
+        An unknown token's user has the name that `register` would give it; reading stores nothing.
+
         Raises:
-            Refusal: 401, the token is unknown; 403, there are `max_volunteers` already.
+            Refusal: 401, the token is unknown.
         """
         if not authorization:
             return ANONYMOUS
@@ -145,7 +151,7 @@ class Users:
             if account is not None:
                 return User(account.name, account.role, tuple(account.orgs))
             if self._open_registration:
-                return User(self._volunteer(token_sha256), "volunteer")
+                return self._volunteer(token_sha256)
         # The client recognises an invalid token by this message; it takes any other 401 for a missing repository.
         raise Refusal(401, "Invalid credentials in Authorization header")
 
@@ -163,26 +169,51 @@ class Users:
                 _log.error("%s The accounts that were read before stay in use.", error)
         return self._accounts
 
-    def _volunteer(self, token_sha256: str) -> str:
-        """The name of a volunteer, stored at its first request.
-
-        A token with the same first eight hex digits can be found by brute force, so a name belongs to the first token
-        with these digits, and a later token gets a longer name.
-        """
+    def _volunteer(self, token_sha256: str) -> User:
         with self._store.read() as db:
             known = db.execute("SELECT name FROM users WHERE token_sha256 = ?", (token_sha256,)).fetchone()
-        if known:
-            return str(known["name"])
+            if known:
+                return User(known["name"], "volunteer")
+            return User(_free_name(db, token_sha256), "volunteer", new_token_sha256=token_sha256)
+
+    def register(self, user: User) -> User:
+        """Store the account of a volunteer, at its first upload, commit or comment.
+
+        Raises:
+            Refusal: 403, there are `max_volunteers` already.
+        """
+        token_sha256 = user.new_token_sha256
+        if not token_sha256:
+            return user
         with self._store.write() as db:
+            known = db.execute("SELECT name FROM users WHERE token_sha256 = ?", (token_sha256,)).fetchone()
+            if known:
+                return User(known["name"], "volunteer")
             if db.execute("SELECT COUNT(*) FROM users").fetchone()[0] >= self._max_volunteers:
                 raise forbidden("This Hub has reached its limit of volunteers.")
-            for digits in (8, 16, 32, 64):
-                name = _VOLUNTEER_PREFIX + token_sha256[:digits]
-                added = db.execute("INSERT OR IGNORE INTO users VALUES (?, ?, ?)", (token_sha256, name, time.time()))
-                if added.rowcount:
-                    return name
-            row = db.execute("SELECT name FROM users WHERE token_sha256 = ?", (token_sha256,)).fetchone()
-            return str(row["name"])
+            name = _free_name(db, token_sha256)
+            db.execute("INSERT INTO users VALUES (?, ?, ?)", (token_sha256, name, time.time()))
+            return User(name, "volunteer")
+
+
+def _free_name(db: sqlite3.Connection, token_sha256: str) -> str:
+    """The name for a new volunteer.
+
+    A token with the same first eight hex digits can be found by brute force, so a name belongs to the first token
+    with these digits, and a later token gets a longer name.
+    """
+    names = [_VOLUNTEER_PREFIX + token_sha256[:digits] for digits in (8, 16, 32, 64)]
+    taken = {row[0] for row in db.execute("SELECT name FROM users WHERE name IN (?, ?, ?, ?)", names)}
+    return next(name for name in names if name not in taken)
+
+
+def expire_accounts(db: sqlite3.Connection, before: float) -> None:
+    """Delete the accounts of volunteers, made before a time, who have nothing stored: no upload, thread or comment."""
+    db.execute(
+        "DELETE FROM users WHERE created_at < ? AND name NOT IN (SELECT user FROM uploads "
+        "UNION SELECT author FROM discussions UNION SELECT author FROM events UNION SELECT user FROM pull_contents)",
+        (before,),
+    )
 
 
 def _hash(token: str) -> str:

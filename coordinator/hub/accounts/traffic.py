@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict
 
 from paris.coordinator.hub.storage.store import Store
 
 SAVE_EVERY_S = 10.0
+_MAX_USERS = 10_000
+_OTHERS = "(others)"
 Key = tuple[str, str, str]
 
 
@@ -16,9 +19,11 @@ class Traffic:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        with store.read() as db:
+            self._users = {str(row[0]) for row in db.execute("SELECT DISTINCT user FROM traffic")}
         self._lock = threading.Lock()
         self._fresh: dict[Key, list[int]] = defaultdict(lambda: [0, 0])
-        self._saved_at = 0.0
+        self._saved_at = time.monotonic()
 
     def add(self, key: Key, received_bytes: int, sent_bytes: int) -> None:
         """Count one request.
@@ -28,20 +33,24 @@ class Traffic:
             received_bytes: Body bytes of the request.
             sent_bytes: Body bytes of the response.
         """
+        user, repo, part = key
         with self._lock:
-            counts = self._fresh[key]
+            # Any token has a user name, so their number has a bound.
+            if len(self._users) < _MAX_USERS:
+                self._users.add(user)
+            counts = self._fresh[user if user in self._users else _OTHERS, repo, part]
             counts[0] += received_bytes
             counts[1] += sent_bytes
 
-    def is_due(self, now: float) -> bool:
+    def is_due(self) -> bool:
         """Whether the counts should be saved."""
-        return now - self._saved_at > SAVE_EVERY_S
+        return time.monotonic() - self._saved_at > SAVE_EVERY_S
 
-    def save(self, now: float) -> None:
+    def save(self) -> None:
         """Add the counts since the last call to the database."""
         with self._lock:
             fresh, self._fresh = self._fresh, defaultdict(lambda: [0, 0])
-            self._saved_at = now
+            self._saved_at = time.monotonic()
         if not fresh:
             return
         with self._store.write() as db:
@@ -51,9 +60,9 @@ class Traffic:
                 [(*key, *counts) for key, counts in fresh.items()],
             )
 
-    def report(self, now: float) -> dict[str, object]:
+    def report(self) -> dict[str, object]:
         """All counts as JSON, for `GET /api/paris/traffic`."""
-        self.save(now)
+        self.save()
         with self._store.read() as db:
             rows = db.execute("SELECT * FROM traffic ORDER BY user, repo, part").fetchall()
         return {

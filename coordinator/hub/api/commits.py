@@ -23,6 +23,7 @@ from paris.coordinator.hub.discussions.pulls import (
 from paris.coordinator.hub.discussions.threads import add_event, require_room_in
 from paris.coordinator.hub.errors import Refusal, bad_request, forbidden, revision_not_found
 from paris.coordinator.hub.names import check_path
+from paris.coordinator.hub.repositories.quotas import note_pull_contents, require_quota
 from paris.coordinator.hub.repositories.repos import (
     BRANCH,
     PULL,
@@ -114,6 +115,10 @@ def post_commit(call: Call) -> Response:
     repo = find_repo(call)
     creates_pull_request = call.flag("create_pr")
     header, operations = parse_commit(_body(call), call.hub.limits)
+    user = call.require_account()
+    if not user.owns(repo.owner):
+        inline_bytes = sum(file.entry.size for file in operations if isinstance(file, InlineFile))
+        require_quota(call.reader, user.name, inline_bytes, call.hub.limits.max_user_bytes)
     call.part_label = "(commits)"
     added = _receive(call, operations)
     with call.hub.store.write() as db:
@@ -226,9 +231,14 @@ def _commit_onto(
     contents = {entry.sha256 for entry in added.values()}
     if any(call.hub.blobs.size_bytes(sha256) is None for sha256 in contents):
         raise bad_request("An object was deleted during this commit; upload it again.")
+    number = pull_request_number(ref)
+    is_limited = bool(number) and not call.user.owns(repo.owner)
+    if is_limited:
+        note_pull_contents(db, repo, number, call.user, {entry.sha256: entry.size for entry in added.values()})
     note_blobs(db, repo, contents)
     db.executemany("DELETE FROM uploads WHERE sha256 = ? AND user = ?", [(it, call.user.name) for it in contents])
-    number = pull_request_number(ref)
+    if is_limited:
+        require_quota(db, call.user.name, 0, call.hub.limits.max_user_bytes)
     if number:
         add_event(db, repo, number, "commit", call.user.name, {"subject": header.summary, "oid": oid}, call.now)
     return oid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -26,6 +27,7 @@ from paris.coordinator.hub.discussions.threads import (
 )
 from paris.coordinator.hub.errors import Refusal, bad_request
 from paris.coordinator.hub.names import check_number
+from paris.coordinator.hub.repositories.quotas import require_quota
 from paris.coordinator.hub.repositories.repos import MAIN, Repo, get_ref
 from paris.coordinator.hub.timestamps import timestamp
 
@@ -102,10 +104,11 @@ def _find(call: Call) -> tuple[Repo, Thread]:
 def post_discussion(call: Call) -> Response:
     """POST discussions: a discussion, or a draft pull request, to which commits are pushed afterwards."""
     repo = find_repo(call)
-    user = call.require_login()
+    user = call.require_account()
     wanted = call.parse(_NewDiscussion)
     max_open = call.hub.limits.max_open_threads
     with call.hub.store.write() as db:
+        _require_quota_for(call, db, repo, wanted.title + wanted.description)
         if wanted.pullRequest:
             base = get_ref(db, repo, MAIN) or ""
             new = NewPullRequest(wanted.title, wanted.description, base_ref=MAIN, base_oid=base, is_draft=True)
@@ -117,12 +120,18 @@ def post_discussion(call: Call) -> Response:
     return JSONResponse({"num": num, "pullRequest": wanted.pullRequest})
 
 
+def _require_quota_for(call: Call, db: sqlite3.Connection, repo: Repo, text: str) -> None:
+    if not call.user.owns(repo.owner):
+        require_quota(db, call.user.name, len(text.encode()), call.hub.limits.max_user_bytes)
+
+
 def post_comment(call: Call) -> Response:
     """POST discussions/{num}/comment: add a comment."""
     repo, thread = _find(call)
-    user = call.require_login()
+    user = call.require_account()
     comment = call.parse(_Comment).comment
     with call.hub.store.write() as db:
+        _require_quota_for(call, db, repo, comment)
         require_room_in(db, repo, thread.num, user, call.hub.limits.max_thread_events)
         data = comment_data(comment, user.name, call.now)
         event = add_event(db, repo, thread.num, "comment", user.name, data, call.now)

@@ -17,8 +17,9 @@ from paris.coordinator.hub.bodies import bounded_body, write_in_thread
 from paris.coordinator.hub.context import Call
 from paris.coordinator.hub.errors import Refusal, bad_request, forbidden
 from paris.coordinator.hub.names import is_sha256
+from paris.coordinator.hub.repositories.quotas import require_quota
 from paris.coordinator.hub.repositories.repos import Repo
-from paris.coordinator.hub.repositories.uploads import may_commit, note_uploads, pending_bytes
+from paris.coordinator.hub.repositories.uploads import may_commit, note_uploads
 from paris.coordinator.hub.storage.blobs import Part
 
 _LFS_TYPE = "application/vnd.git-lfs+json"
@@ -49,7 +50,7 @@ class _Completion(BaseModel):
 def post_batch(call: Call) -> Response:
     """POST .git/info/lfs/objects/batch: for each object its upload URL, or none if it is present."""
     repo = find_repo(call)
-    call.require_login()
+    call.require_account()
     batch = call.parse(_Batch)
     limited = not call.user.owns(repo.owner)
     answers: list[dict[str, Any]] = []
@@ -84,9 +85,7 @@ def _require_room(call: Call, user: str, size: int, requested_bytes: int, *, lim
     if blobs.free_bytes() - requested_bytes < limits.min_free_bytes:
         raise Refusal(507, "The Hub's disk is nearly full; contact its administrator.")
     if limited:
-        pending = pending_bytes(call.reader, user)
-        if pending + blobs.parts_bytes(user) + requested_bytes > limits.max_pending_bytes:
-            raise Refusal(413, f"The uncommitted uploads of {user} would exceed {limits.max_pending_bytes} bytes.")
+        require_quota(call.reader, user, blobs.parts_bytes(user) + requested_bytes, limits.max_user_bytes)
 
 
 def _offer(call: Call, repo: Repo, item: _Object, *, limited: bool) -> dict[str, Any]:

@@ -31,4 +31,4 @@ def get_traffic(call: Call) -> Response:
     """
     if call.require_login().role != "admin":
         raise forbidden("Only the administrator may see the traffic")
-    return JSONResponse(call.hub.traffic.report(call.now))
+    return JSONResponse(call.hub.traffic.report())

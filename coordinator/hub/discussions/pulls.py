@@ -20,6 +20,7 @@ from paris.coordinator.hub.discussions.threads import (
     set_status,
 )
 from paris.coordinator.hub.errors import Refusal, bad_request, forbidden
+from paris.coordinator.hub.repositories.quotas import forget_pull_contents
 from paris.coordinator.hub.repositories.repos import (
     PULL,
     Repo,
@@ -207,6 +208,7 @@ def merge(db: sqlite3.Connection, repo: Repo, thread: Thread, user: User, at: fl
     )
     set_ref(db, repo, thread.base_ref, oid)
     note_blobs(db, repo, {entry.sha256 for entry in changes.values() if entry})
+    forget_pull_contents(db, repo, thread.num)
     db.execute("UPDATE discussions SET merge_oid = ? WHERE repo = ? AND num = ?", (oid, repo.id, thread.num))
     set_status(db, repo, thread, "merged", user.name, at)
     return oid
@@ -220,5 +222,6 @@ def delete_ref(db: sqlite3.Connection, blobs: BlobStore, repo: Repo, thread: Thr
     """
     if thread.status in LIVE:
         set_status(db, repo, thread, "closed", user.name, at)
+    forget_pull_contents(db, repo, thread.num)
     db.execute("DELETE FROM refs WHERE repo = ? AND name = ?", (repo.id, thread.ref))
     return delete_unnamed(db, blobs, collect_repo(db, repo))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
+from paris.coordinator.hub.accounts.auth import expire_accounts
+from paris.coordinator.hub.limits import HubLimits
 from paris.coordinator.hub.repositories.repos import Repo, repo_of
 from paris.coordinator.hub.storage.blobs import BlobStore
 from paris.coordinator.hub.storage.folders import Row, move_to_base, read_folder, read_stored
@@ -112,3 +114,14 @@ def sweep_at_start(store: Store, blobs: BlobStore, now: float, pending_life_s: f
         for row in db.execute("SELECT * FROM repos").fetchall():
             collect_repo(db, repo_of(row))
         delete_unnamed(db, blobs, set(blobs.older_than(pending_life_s)))
+
+
+def sweep_while_running(store: Store, blobs: BlobStore, now: float, limits: HubLimits) -> None:
+    """Delete expired uploads, parts that are no longer written, and accounts of volunteers who have nothing stored."""
+    blobs.sweep_parts(limits.pending_life_s)
+    with store.write() as db:
+        expired = (now - limits.pending_life_s,)
+        contents = {str(row[0]) for row in db.execute("SELECT sha256 FROM uploads WHERE at < ?", expired)}
+        db.execute("DELETE FROM uploads WHERE at < ?", expired)
+        delete_unnamed(db, blobs, contents)
+        expire_accounts(db, now - limits.idle_account_s)

@@ -37,8 +37,3 @@ def may_commit(db: sqlite3.Connection, user: User, sha256: str) -> bool:
     ).fetchall()
     repos = (get_repo(db, *row) for row in labels)
     return any(repo is not None and may_read(user, repo) for repo in repos)
-
-
-def pending_bytes(db: sqlite3.Connection, user: str) -> int:
-    """Bytes that a user uploaded and no commit refers to."""
-    return int(db.execute("SELECT SUM(size) FROM uploads WHERE user = ?", (user,)).fetchone()[0] or 0)

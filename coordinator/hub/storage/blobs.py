@@ -133,10 +133,17 @@ class BlobStore:
         Returns:
             Number of deleted files.
         """
-        oldest = time.time() - older_than_s
-        swept = [*self._incoming.iterdir(), *(f for f in self._parts.iterdir() if f.stat().st_mtime < oldest)]
+        swept = list(self._incoming.iterdir())
         for file in swept:
             file.unlink()
+        return len(swept) + self.sweep_parts(older_than_s)
+
+    def sweep_parts(self, older_than_s: float) -> int:
+        """Delete parts not written for `older_than_s`; return their number."""
+        oldest = time.time() - older_than_s
+        swept = [file for file in self._parts.iterdir() if file.stat().st_mtime < oldest]
+        for file in swept:
+            file.unlink(missing_ok=True)
         return len(swept)
 
     def older_than(self, age_s: float) -> list[str]:

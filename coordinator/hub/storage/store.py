@@ -7,6 +7,7 @@ trees        40-hex git tree -> its entries as JSON (folders.py), shared by all 
 repo_blobs   contents that a repository refers to; its readers may commit them elsewhere
 uploads      contents that a user uploaded and no commit refers to
 discussions, events   discussions and pull requests
+pull_contents contents that a user added to a pull request, until it is merged or its commits are deleted
 users        registered volunteers: sha256 of the token -> name
 traffic      bytes by user, repository and part
 """
@@ -55,6 +56,11 @@ CREATE TABLE IF NOT EXISTS events (
     id INTEGER PRIMARY KEY AUTOINCREMENT, repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE,
     num INTEGER NOT NULL, type TEXT NOT NULL, author TEXT NOT NULL, data TEXT NOT NULL, created_at REAL NOT NULL);
 CREATE INDEX IF NOT EXISTS events_by_discussion ON events (repo, num);
+CREATE INDEX IF NOT EXISTS events_by_author ON events (author);
+CREATE TABLE IF NOT EXISTS pull_contents (
+    repo INTEGER NOT NULL REFERENCES repos ON DELETE CASCADE, num INTEGER NOT NULL, sha256 TEXT NOT NULL,
+    user TEXT NOT NULL, size INTEGER NOT NULL, PRIMARY KEY (repo, num, sha256)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS pull_contents_by_user ON pull_contents (user);
 CREATE TABLE IF NOT EXISTS users (
     token_sha256 TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, created_at REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS traffic (

@@ -1,161 +1,138 @@
-"""Tickets, traffic and accounts of the embedded Hub, without a server."""
+"""Accounts of volunteers: made when they store something, bounded in bytes, deleted when nothing is left."""
 
-from __future__ import annotations
-
-import hashlib
-import stat
+import contextlib
+import os
+import sqlite3
 import time
-from urllib.parse import parse_qsl
 
 import pytest
+from hub_process import OTHER_TOKEN, OWNER_TOKEN, STRANGER_TOKEN, Wire, lfs_file, small_file
 
-from paris.coordinator.hub.accounts.auth import Users, add_user, admin_token
-from paris.coordinator.hub.accounts.tickets import Ticket, TicketOffice, load_secret
-from paris.coordinator.hub.accounts.traffic import SAVE_EVERY_S, Traffic
-from paris.coordinator.hub.errors import HubStartError, Refusal
-from paris.coordinator.hub.storage.store import Store
+from paris.coordinator.hub import HubLimits, HubServer, add_user
+from paris.coordinator.hub.repositories.sweep import sweep_while_running
 
-TOKEN = "a_token_of_twenty_ch"
+MAX_BYTES = 100_000
+PULL = "?create_pr=1"
 
 
 @pytest.fixture
-def store(tmp_path):
-    store = Store(tmp_path / "hub.sqlite")
-    yield store
-    store.close()
+def hub(tmp_path):
+    limits = HubLimits(max_user_bytes=MAX_BYTES)
+    with HubServer(tmp_path / "hub", open_registration=True, limits=limits) as hub:
+        add_user(tmp_path / "hub", "lab", OWNER_TOKEN)
+        yield hub
 
 
-def ticket(**fields) -> Ticket:
-    values = {"oid": "0" * 64, "size": 7, "user": "ada", "repo": "model/lab/run", "expires": int(time.time()) + 60}
-    return Ticket(**{**values, **fields})
+@pytest.fixture
+def wire(hub):
+    wire = Wire(hub.port)
+    wire.create_repo("run")
+    return wire
 
 
-def test_a_ticket_is_read_back_as_it_was_signed():
-    office = TicketOffice(b"secret")
-    for one in (ticket(), ticket(limited=True, part_bytes=5, part=2)):
-        assert office.check(dict(parse_qsl(office.query(one)))) == one
+def accounts(hub: HubServer) -> list[str]:
+    with hub.app.hub.store.read() as db:
+        return [row["name"] for row in db.execute("SELECT name FROM users ORDER BY created_at")]
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"size": "8"}, {"limited": "True"}, {"part": "1"}, {"expires": "9999999999"}, {"signature": ""}, {"x": "1"}],
-)
-def test_a_changed_ticket_is_refused(changes):
-    office = TicketOffice(b"secret")
-    query = dict(parse_qsl(office.query(ticket()))) | changes
-    with pytest.raises(Refusal, match="not signed by this Hub") as caught:
-        office.check(query)
-    assert caught.value.status == 403
+def sweep(hub: HubServer, *, in_s: float) -> None:
+    parts = hub.app.hub
+    sweep_while_running(parts.store, parts.blobs, time.time() + in_s, parts.limits)
 
 
-def test_a_ticket_of_another_hub_or_of_the_past_is_refused():
-    query = dict(parse_qsl(TicketOffice(b"other").query(ticket())))
-    with pytest.raises(Refusal, match="not signed"):
-        TicketOffice(b"secret").check(query)
-    office = TicketOffice(b"secret")
-    with pytest.raises(Refusal, match="expired"):
-        office.check(dict(parse_qsl(office.query(ticket(expires=int(time.time()) - 1)))))
-    with pytest.raises(Refusal):
-        office.check({})
+def name_of(wire: Wire, token: str) -> str:
+    return wire.ask("GET", "/api/whoami-v2", token=token).json()["name"]
 
 
-def test_the_key_of_the_tickets_is_made_once_and_private(tmp_path):
-    path = tmp_path / "secret"
-    first = load_secret(path)
-    assert (len(first), load_secret(path), stat.S_IMODE(path.stat().st_mode)) == (32, first, 0o600)
-    assert load_secret(tmp_path / "other") != first
-    path.unlink()
-    path.with_suffix(".tmp").write_bytes(b"left by a crash")
-    assert len(load_secret(path)) == 32
+def test_reading_makes_no_account_and_the_first_upload_makes_one_under_the_name_of_before(hub, wire):
+    name = name_of(wire, STRANGER_TOKEN)
+    for number in range(20):
+        assert wire.ask("GET", "/api/models/lab/run", token=f"some_unknown_token_{number:04d}").status == 200
+    assert accounts(hub) == []
+    wire.send_object("lab/run", b"weights", token=STRANGER_TOKEN)
+    assert accounts(hub) == [name] == [name_of(wire, STRANGER_TOKEN)]
 
 
-def test_traffic_adds_up_over_saves_by_user_repo_and_part(store):
-    traffic = Traffic(store)
-    traffic.add(("ada", "model/a", "x"), 5, 0)
-    traffic.add(("ada", "model/a", "x"), 2, 3)
-    traffic.save(0.0)
-    traffic.save(0.0)
-    traffic.add(("ada", "model/a", "x"), 1, 1)
-    traffic.add(("ben", "model/a", "y"), 0, 10)
-    report = traffic.report(0.0)
-    assert (report["uploaded_bytes"], report["downloaded_bytes"]) == (8, 14)
-    rows = [tuple(entry.values()) for entry in report["entries"]]
-    assert rows == [("ada", "model/a", "x", 8, 4), ("ben", "model/a", "y", 0, 10)]
-    assert list(report["entries"][0]) == ["user", "repo", "part", "uploaded_bytes", "downloaded_bytes"]
+def test_accounts_that_store_nothing_expire_and_others_stay(hub, wire):
+    wire.send_object("lab/run", b"never committed", token=OTHER_TOKEN)
+    wire.commit("lab/run", small_file("a", b"a"), token=STRANGER_TOKEN, query=PULL)
+    day = 24 * 3600
+    sweep(hub, in_s=29 * day)
+    assert len(accounts(hub)) == 2
+    sweep(hub, in_s=31 * day)
+    assert accounts(hub) == [name_of(wire, STRANGER_TOKEN)]
 
 
-def test_traffic_is_due_ten_seconds_after_the_last_save(store):
-    traffic = Traffic(store)
-    assert traffic.is_due(1000.0)
-    traffic.save(1000.0)
-    assert not traffic.is_due(1000.0 + SAVE_EVERY_S)
-    assert traffic.is_due(1000.1 + SAVE_EVERY_S)
+def test_expired_uploads_are_deleted_while_the_hub_runs(hub, wire, tmp_path):
+    wire.send_object("lab/run", b"never committed", token=STRANGER_TOKEN)
+    kept = wire.send_object("lab/run", b"committed")
+    assert wire.commit("lab/run", lfs_file("kept.bin", kept)).status == 200
+    part = tmp_path / "hub" / "parts" / "user-x"
+    part.touch()
+    sweep(hub, in_s=10)
+    assert part.exists()
+    long_ago = time.time() - 2 * 24 * 3600
+    os.utime(part, (long_ago, long_ago))
+    sweep(hub, in_s=25 * 3600)
+    assert not part.exists()
+    assert [file.name for file in (tmp_path / "hub").glob("blobs/*/*")] == [kept]
 
 
-def users(tmp_path, store, *, is_open: bool = True, max_volunteers: int = 2) -> Users:
-    return Users(tmp_path, store, open_registration=is_open, max_volunteers=max_volunteers)
+def test_a_running_hub_sweeps_by_itself(tmp_path):
+    limits = HubLimits(pending_life_s=0.01, sweep_every_s=0.01)
+    with HubServer(tmp_path, open_registration=True, limits=limits) as hub:
+        add_user(tmp_path, "lab", OWNER_TOKEN)
+        wire = Wire(hub.port)
+        wire.create_repo("run")
+        wire.send_object("lab/run", b"never committed", token=STRANGER_TOKEN)
+        deadline = time.monotonic() + 60
+        while list(tmp_path.glob("blobs/*/*")):
+            assert time.monotonic() < deadline
+            wire.ask("GET", "/api/models/lab/run")
 
 
-def test_a_token_names_its_account_its_role_and_what_it_owns(tmp_path, store):
-    add_user(tmp_path, "ada", TOKEN, ["lab"])
-    user = users(tmp_path, store).identify(f"bearer {TOKEN}")
-    assert (user.name, user.role, user.orgs, user.is_logged_in) == ("ada", "user", ("lab",), True)
-    assert [user.owns(owner) for owner in ("ada", "lab", "ben")] == [True, True, False]
-    admin = users(tmp_path, store).identify(f"Bearer {admin_token(tmp_path)}")
-    assert (admin.role, admin.owns("anybody")) == ("admin", True)
-    assert admin_token(tmp_path) == admin_token(tmp_path)
-    for name in ("admin.token", "tokens.json"):
-        assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
-    assert TOKEN not in (tmp_path / "tokens.json").read_text("utf-8")
+def open_pull_request(wire: Wire, path: str, data: bytes, token: str = STRANGER_TOKEN):
+    return wire.commit("lab/run", small_file(path, data), token=token, query=PULL)
 
 
-def test_no_header_is_nobody_and_a_bad_one_is_401(tmp_path, store):
-    nobody = users(tmp_path, store).identify(None)
-    assert (nobody.role, nobody.is_logged_in, nobody.owns("anonymous")) == ("anonymous", False, False)
-    for header in ("Basic " + TOKEN, TOKEN, "Bearer short", "Bearer " + "x" * 201, f"Bearer {TOKEN} "):
-        with pytest.raises(Refusal) as caught:
-            users(tmp_path, store).identify(header)
-        assert caught.value.status == 401
-    with pytest.raises(Refusal):
-        users(tmp_path, store, is_open=False).identify(f"Bearer {TOKEN}")
+def test_bytes_in_pull_requests_count_until_they_are_merged_or_deleted(wire):
+    first = open_pull_request(wire, "a", b"a" * 60_000)
+    assert first.status == 200
+    assert open_pull_request(wire, "b", b"b" * 60_000).status == 413
+    upload = b"c" * 60_000
+    assert wire.batch("lab/run", upload, token=STRANGER_TOKEN)["error"]["code"] == 413
+    assert open_pull_request(wire, "b", b"b" * 60_000, OTHER_TOKEN).status == 200, "each user has its own"
+    assert wire.commit("lab/run", small_file("l", b"l" * (MAX_BYTES + 1))).status == 200, "the owner has none"
+    assert open_pull_request(wire, "again", b"l" * (MAX_BYTES + 1)).status == 413
+    thread = "/api/models/lab/run/discussions/1"
+    assert wire.ask("POST", thread + "/status", {"status": "closed"}, token=STRANGER_TOKEN).status == 200
+    assert open_pull_request(wire, "b", b"b" * 60_000).status == 413, "closed, but stored"
+    assert wire.ask("DELETE", thread + "/ref", token=STRANGER_TOKEN).status == 200
+    second = open_pull_request(wire, "d", b"d" * 60_000)
+    assert second.status == 200
+    number = second.json()["pullRequestUrl"].rpartition("/")[2]
+    merge = f"/api/models/lab/run/discussions/{number}/merge"
+    assert wire.ask("POST", merge, {}, token=OWNER_TOKEN).status == 200
+    assert open_pull_request(wire, "e", b"e" * 60_000).status == 200
 
 
-def test_a_volunteer_keeps_its_name_and_registration_ends_at_the_bound(tmp_path, store):
-    open_hub = users(tmp_path, store)
-    first = open_hub.identify(f"Bearer {TOKEN}")
-    assert first.name == "user-" + hashlib.sha256(TOKEN.encode()).hexdigest()[:8]
-    assert (first.role, first.owns(first.name)) == ("volunteer", False)
-    open_hub.identify(f"Bearer {TOKEN}2")
-    with pytest.raises(Refusal, match="limit of volunteers") as caught:
-        open_hub.identify(f"Bearer {TOKEN}3")
-    assert caught.value.status == 403
-    assert users(tmp_path, store).identify(f"Bearer {TOKEN}") == first
+def test_comments_count(wire):
+    body = {"title": "talk", "description": "x" * 30_000}
+    assert wire.ask("POST", "/api/models/lab/run/discussions", body, token=STRANGER_TOKEN).status == 200
+    comment = {"comment": "x" * 60_000}
+    assert wire.ask("POST", "/api/models/lab/run/discussions/1/comment", comment, token=STRANGER_TOKEN).status == 413
+    assert wire.ask("POST", "/api/models/lab/run/discussions/1/comment", comment, token=OWNER_TOKEN).status == 200
 
 
-@pytest.mark.parametrize(
-    ("name", "token", "orgs"),
-    [
-        ("user-1", TOKEN, []),
-        ("a/b", TOKEN, []),
-        ("ada", TOKEN, ["a/b"]),
-        ("ada", TOKEN[:-1], []),
-        ("ada", "x" * 201, []),
-    ],
-)
-def test_a_bad_account_changes_nothing(tmp_path, name, token, orgs):
-    with pytest.raises(HubStartError):
-        add_user(tmp_path, name, token, orgs)
-    assert not (tmp_path / "tokens.json").exists()
-
-
-def test_accounts_that_became_unreadable_go_on_as_they_were_read(tmp_path, store):
-    add_user(tmp_path, "ada", TOKEN)
-    hub = users(tmp_path, store, is_open=False)
-    assert hub.identify(f"Bearer {TOKEN}").name == "ada"
-    (tmp_path / "tokens.json").write_text("{", "utf-8")
-    assert hub.identify(f"Bearer {TOKEN}").name == "ada"
-    with pytest.raises(HubStartError, match="not a list of accounts"):
-        add_user(tmp_path, "ben", TOKEN + "2")
-    (tmp_path / "tokens.json").unlink()
-    with pytest.raises(Refusal):
-        hub.identify(f"Bearer {TOKEN}")
+def test_a_database_of_version_1_is_read_and_gains_what_is_new(tmp_path):
+    with HubServer(tmp_path) as hub:
+        add_user(tmp_path, "lab", OWNER_TOKEN)
+        wire = Wire(hub.port)
+        wire.create_repo("run")
+        assert wire.commit("lab/run", small_file("a/b.txt", b"b")).status == 200
+    with contextlib.closing(sqlite3.connect(tmp_path / "hub.sqlite3")) as db:
+        db.executescript("DROP TABLE pull_contents; DROP INDEX events_by_author; PRAGMA user_version = 1")
+    with HubServer(tmp_path, open_registration=True) as hub:
+        wire = Wire(hub.port)
+        assert wire.ask("GET", "/lab/run/resolve/main/a/b.txt").body == b"b"
+        assert open_pull_request(wire, "a/c.txt", b"c").status == 200

@@ -193,8 +193,13 @@ def test_without_open_registration_unknown_tokens_are_strangers_to_the_hub(tmp_p
     with HubServer(tmp_path, limits=HubLimits(max_volunteers=1)) as hub:
         assert Wire(hub.port).ask("GET", "/api/whoami-v2", token=STRANGER_TOKEN).status == 401
     with HubServer(tmp_path, open_registration=True, limits=HubLimits(max_volunteers=1)) as hub:
-        assert Wire(hub.port).ask("GET", "/api/whoami-v2", token=STRANGER_TOKEN).status == 200
-        assert Wire(hub.port).ask("GET", "/api/whoami-v2", token=OTHER_TOKEN).status == 403
+        add_user(tmp_path, "lab", OWNER_TOKEN)
+        wire = Wire(hub.port)
+        wire.create_repo("run")
+        for token, status in ((STRANGER_TOKEN, 200), (OTHER_TOKEN, 403), (STRANGER_TOKEN, 200)):
+            assert wire.ask("GET", "/api/whoami-v2", token=token).status == 200
+            body = {"operation": "upload", "objects": []}
+            assert wire.ask("POST", "/lab/run.git/info/lfs/objects/batch", body, token=token).status == status
 
 
 def test_mounted_below_a_path_the_hub_gives_out_addresses_below_it(tmp_path):

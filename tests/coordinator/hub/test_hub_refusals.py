@@ -11,7 +11,7 @@ LIMITS = {
     "max_commit_operations": 20,
     "max_repo_files": 30,
     "max_object_bytes": 1_000_000,
-    "max_pending_bytes": 500_000,
+    "max_user_bytes": 500_000,
     "max_open_threads": 2,
 }
 CONTENT = b"some weights" * 100
