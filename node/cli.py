@@ -156,6 +156,25 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def gc(
+    home: HomeOption = None,
+    cache: Annotated[bool, typer.Option("--cache", help="Also delete downloaded files.")] = False,
+    as_json: JsonOption = False,
+    no_lock: NoLockOption = False,
+) -> None:
+    """Delete what no unfinished task needs: snapshots of ended tasks, partial downloads."""
+    with _clear_errors():
+        from paris.node.machine.garbage import collect_garbage
+        from paris.node.machine.home import Home
+        from paris.node.machine.lock import home_lock
+
+        node_home = Home(_home(home))
+        with home_lock(node_home.path):
+            freed = collect_garbage(node_home, with_cache=cache)
+        print(json.dumps({"freed_bytes": freed}) if as_json else f"Freed {freed} bytes in {node_home.path}.")
+
+
+@app.command()
 def check(
     run: Annotated[
         str | None, typer.Argument(metavar="[RUN]", help="As for join; without it the machine alone is checked.")

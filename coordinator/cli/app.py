@@ -144,6 +144,14 @@ def status(
         print_status(opened, watch=watch)
 
 
+@app.command()
+def gc(run: RunArgument, as_json: JsonOption = False) -> None:
+    """Delete what the run no longer needs: old rejected submissions, leftovers, points of long curves."""
+    from paris.coordinator.cli.garbage import collect
+
+    collect(open_run(run, log_name="gc"), as_json=as_json)
+
+
 app.command()(train_router)
 
 

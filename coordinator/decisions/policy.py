@@ -17,6 +17,8 @@ class Policy(BaseModel):
     """How long after its last want a volunteer can get a lease."""
     train_router_after: int = Field(default=0, ge=0)
     """Router training starts at this number of registered experts; 0: when the organiser asks for it."""
+    forget_after_s: float = Field(default=30 * 86400.0, gt=0)
+    """How long after its last want a volunteer is forgotten, with what was counted of it."""
     max_verifications: int = Field(default=1, ge=1)
     """How many submissions are verified at the same time."""
     max_tries: int = Field(default=20, ge=1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from paris.coordinator.decisions.forgetting import forget
 from paris.coordinator.decisions.intake import apply_observation
 from paris.coordinator.decisions.leases import grant_open_tasks, renew_leases, revoke_leases
 from paris.coordinator.decisions.observations import Action, Observation, Register, Reject, TrainRouter, Verify
@@ -50,6 +51,7 @@ def tick(
     revoke_leases(draft, now, watching_since)
     renew_leases(draft, policy, now)
     grant_open_tasks(draft, policy, now)
+    forget(draft, policy, now)
     _start_router(draft, policy)
     new = draft.finish()
     return Decision(new, tuple(_pending_actions(new, policy, now)), tuple(draft.events))

@@ -78,6 +78,11 @@ class RunDir:
         return self.path / "hub"
 
     @property
+    def verify(self) -> Path:
+        """One folder for each submission, named by its lease: report and downloaded candidate."""
+        return self.path / "verify"
+
+    @property
     def router(self) -> Path:
         """The trained router and its report."""
         return self.path / "router"

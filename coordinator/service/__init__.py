@@ -9,5 +9,6 @@ verifier.py     action: verification in a child process
 registering.py  action: registering or rejecting a submission on the Hub
 router.py       action: router training in a child process
 upload.py       prepared data and run.json on the Hub, before the loop
+garbage.py      what a run directory no longer needs
 tasks.py        `paris-coord publish-tasks`
 """

@@ -17,6 +17,7 @@ from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.run_hub.connect import connect_hub
 from paris.coordinator.run_hub.embedded import start_embedded_hub
 from paris.coordinator.service.executor import Executor
+from paris.coordinator.service.garbage import collect_garbage
 from paris.coordinator.service.loop import Service
 from paris.coordinator.service.publisher import Publisher
 from paris.coordinator.service.registering import Registrar
@@ -58,6 +59,7 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
         hub.ensure_repos()
         store = Store(run.state_file)
         stack.callback(store.close)
+        logger.info("Freed %d bytes of old submissions.", collect_garbage(run, store.load()))
         peer = SupervisedPeer(lambda: start_peer(run), time.time, log)
         stack.callback(peer.stop)
 

@@ -112,7 +112,7 @@ class Verifier:
 
 
 def _folder(run: RunDir, lease_id: str) -> Path:
-    return run.path / "verify" / lease_id
+    return run.verify / lease_id
 
 
 def _secret_seed(run: RunDir) -> int:

@@ -52,6 +52,17 @@ class Curves:
             if self._num_points[key] >= _MAX_POINTS:
                 self._thin(connection, *key)
 
+    def thin_all(self, connection: Connection) -> None:
+        """Thin the curves that are full, such as those of an earlier version, and drop earlier attempts' points."""
+        newest = dict(sorted(self._num_points))
+        for task_id, attempt in list(self._num_points):
+            if attempt < newest[task_id]:
+                of_attempt = (CURVES.c.task_id == task_id, CURVES.c.attempt == attempt)
+                connection.execute(CURVES.delete().where(*of_attempt))
+                del self._num_points[task_id, attempt]
+            elif self._num_points[task_id, attempt] >= _MAX_POINTS:
+                self._thin(connection, task_id, attempt)
+
     def read(self, connection: Connection) -> dict[str, list[tuple[int, float]]]:
         """Step and loss of each task's last attempt."""
         rows = connection.execute(select(CURVES).order_by(CURVES.c.id)).all()

@@ -58,6 +58,14 @@ class Draft:
         """Add or replace a volunteer."""
         self._volunteers.put(volunteer.public_key, volunteer)
 
+    def drop_lease(self, lease_id: str) -> None:
+        """Remove a lease."""
+        self._leases.drop(lease_id)
+
+    def drop_volunteer(self, public_key: str) -> None:
+        """Remove a volunteer."""
+        self._volunteers.drop(public_key)
+
     def put_submission(self, submission: SubmissionState) -> None:
         """Add or replace a submission."""
         self._submissions.put(submission.submission.lease_id, submission)
@@ -79,6 +87,12 @@ class _Table(Generic[R]):
         self._own: dict[str, R] | None = None
 
     def put(self, row_id: str, row: R) -> None:
+        self._writable()[row_id] = row
+
+    def drop(self, row_id: str) -> None:
+        del self._writable()[row_id]
+
+    def _writable(self) -> dict[str, R]:
         if self._own is None:
             self.rows = self._own = dict(self.rows)
-        self._own[row_id] = row
+        return self._own

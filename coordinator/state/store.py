@@ -91,17 +91,28 @@ class Store:
         """
         lines = [{"at": now, "kind": event.kind.value, "text": event.text} for event in events]
         changes = {name: _changed(_rows(old, name), _rows(new, name)) for name in TABLES}
-        if not lines and not any(changes.values()):
+        dropped = {name: _dropped(_rows(old, name), _rows(new, name)) for name in TABLES}
+        if not lines and not any(changes.values()) and not any(dropped.values()):
             return
         with self._engine.begin() as connection:
             for name, rows in changes.items():
-                _replace_rows(connection, TABLES[name][0], rows)
+                _delete_rows(connection, TABLES[name][0], [*rows, *dropped[name]])
+                _insert(connection, TABLES[name][0], _as_json(rows))
             losses = [loss for held in changes["leases"].values() if (loss := _new_loss(held, old)) is not None]
             self._curves.add(connection, losses)
             _insert(connection, EVENTS, lines)
             if lines:
                 newest = select(func.max(EVENTS.c.id)).scalar_subquery()
                 connection.execute(EVENTS.delete().where(EVENTS.c.id <= newest - _MAX_EVENTS))
+
+    def compact(self) -> None:
+        """Thin every curve, and give the space of deleted rows back to the disk."""
+        with self._engine.begin() as connection:
+            self._curves.thin_all(connection)
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            if self._engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("VACUUM")
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def events(self, after: int = 0) -> list[LoggedEvent]:
         """Events with a greater id than `after`, oldest first."""
@@ -149,10 +160,17 @@ def _changed(old: Mapping[str, Row], new: Mapping[str, Row]) -> dict[str, Row]:
     return {row_id: row for row_id, row in new.items() if old.get(row_id) is not row and old.get(row_id) != row}
 
 
-def _replace_rows(connection: Connection, table: Table, rows: Mapping[str, Row]) -> None:
-    if rows:
-        connection.execute(table.delete().where(table.c.id == bindparam("row_id")), [{"row_id": name} for name in rows])
-    _insert(connection, table, [{"id": name, "row": row.model_dump_json()} for name, row in rows.items()])
+def _dropped(old: Mapping[str, Row], new: Mapping[str, Row]) -> list[str]:
+    return [] if old is new else [row_id for row_id in old if row_id not in new]
+
+
+def _delete_rows(connection: Connection, table: Table, ids: list[str]) -> None:
+    if ids:
+        connection.execute(table.delete().where(table.c.id == bindparam("row_id")), [{"row_id": name} for name in ids])
+
+
+def _as_json(rows: Mapping[str, Row]) -> list[dict[str, Any]]:
+    return [{"id": name, "row": row.model_dump_json()} for name, row in rows.items()]
 
 
 def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:

@@ -6,4 +6,5 @@ hardware.py  device, memory and disk, without importing torch
 home.py      the folder that keeps everything
 lock.py      one node per home
 unit.py      one leased task on disk
+garbage.py   what the home no longer needs
 """

@@ -15,6 +15,7 @@ from paris.node.errors import (
     TrainerError,
     WrongHashError,
 )
+from paris.node.machine.garbage import free_ended_units
 from paris.node.machine.machine import Machine
 from paris.node.machine.unit import FINAL, Unit, UnitFolder
 from paris.node.retry import StopSignal
@@ -156,6 +157,7 @@ class Agent:
         task = find_task(self.session.swarm.read("task"), lease.task_id)
         if task is None:
             return None
+        free_ended_units(home, run_id)
         folder = home.unit_folder(run_id, lease.task_id, lease.attempt)
         unit = folder.save(Unit(run_id=run_id, task=task, lease=lease, history=(("leased", time.time()),)))
         _logger.info("Leased %s, lease %s.", unit.label, lease.lease_id)

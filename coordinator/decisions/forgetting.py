@@ -1,0 +1,26 @@
+"""Old volunteers and leases are forgotten, so that the state of a long run does not grow. Pure, like `tick`."""
+
+from __future__ import annotations
+
+from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.state.draft import Draft
+
+_KEPT_ATTEMPTS = 16
+"""Of each task; more than are ever published."""
+
+
+def forget(draft: Draft, policy: Policy, now: float) -> None:
+    """Drop volunteers that were not seen for `policy.forget_after_s` and hold no task, and leases of old attempts.
+
+    A lease with a submission is kept, because its verdict is part of the run's record.
+    """
+    present = {task.lease_id for task in draft.tasks.values() if task.lease_id is not None}
+    holders = {draft.leases[lease_id].lease.volunteer for lease_id in present if lease_id in draft.leases}
+    for key, volunteer in list(draft.volunteers.items()):
+        if now - volunteer.seen_at > policy.forget_after_s and key not in holders:
+            draft.drop_volunteer(key)
+    for lease_id, held in list(draft.leases.items()):
+        task = draft.tasks[held.lease.task_id]
+        is_old = held.lease.attempt <= task.task.attempt - _KEPT_ATTEMPTS
+        if is_old and lease_id not in draft.submissions and lease_id not in present:
+            draft.drop_lease(lease_id)
