@@ -7,7 +7,7 @@ import signal
 
 import psutil
 import pytest
-from swarm import TINY, Process, all_gone, wait_until, warm_recipe
+from swarm import TINY, Process, all_gone, off_loopback, record_network, recorded, wait_until, warm_recipe
 
 from paris.node.trainer import PROCESS_MODULE
 
@@ -42,7 +42,8 @@ def test_no_process_is_left_behind(tmp_path, number):
 
 
 @pytest.mark.parametrize("start", ["seed", pytest.param("warm", marks=pytest.mark.long)])
-def test_a_whole_demo_makes_its_report_and_leaves_nothing_behind(tmp_path, start):
+def test_a_whole_demo_makes_its_report_and_leaves_nothing_behind(tmp_path, start, monkeypatch):
+    record_network(monkeypatch, tmp_path / "network")
     out, recipe, stages = tmp_path / "demo", TINY, {"prepare", "start", "train", "release", "report", "total"}
     if start == "warm":
         recipe = tmp_path / "warm.toml"
@@ -56,6 +57,7 @@ def test_a_whole_demo_makes_its_report_and_leaves_nothing_behind(tmp_path, start
     assert report["bytes_between_experts"] == 0
     assert report["sockets"]["looks"] > 0
     assert report["sockets"]["off_loopback"] == 0
+    assert off_loopback(recorded(tmp_path / "network")) == []
     assert set(report["stages_s"]) == stages
     assert 0 < report["peak_memory_bytes"] < 4 * 2**30
     assert [verdict["accepted"] for verdict in report["verdicts"]] == [True, True]

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import json
-import os
-from pathlib import Path
 
 import pytest
-from swarm import Process, all_gone, command, status, wait_until, warm_recipe
+from swarm import Process, all_gone, command, off_loopback, record_network, recorded, status, wait_until, warm_recipe
 
 from paris.coordinator.run.config import WARM_START_BOUNDS, load_config
 
 pytestmark = pytest.mark.slow
-
-
-RECORDER = Path(__file__).parents[1] / "network_recorder"
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +17,7 @@ def folder(tmp_path_factory):
     """A folder whose file `network` records the look-ups and connections of all processes of this module."""
     folder = tmp_path_factory.mktemp("whole-run")
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith(("HF_", "DAFT_")) or "TRACK" in name]:
-            patch.delenv(name)
-        patch.setenv("PYTHONPATH", str(RECORDER), prepend=os.pathsep)
-        patch.setenv("NETWORK_RECORD", str(folder / "network"))
-        patch.setenv("HF_HOME", str(folder / "hf-home"))  # no list that an earlier process saved
+        record_network(patch, folder / "network")
         yield folder
 
 
@@ -198,8 +187,4 @@ def test_no_command_looks_up_or_connects_to_anything_but_its_run(finished):
     ):
         result = command(*arguments)
         assert result.returncode == 0, (arguments, result.stderr)
-    lines = (folder / "network").read_text("utf-8").splitlines()
-    assert any("paris.node.cli join" in line for line in lines)
-    hosts = {ast.literal_eval(line.split(" ", 2)[1]) for line in lines}
-    assert [line for line in lines if not any(repr(host) in line for host in LOOPBACK)] == []
-    assert hosts <= {*LOOPBACK, None}
+    assert off_loopback(recorded(folder / "network")) == []
