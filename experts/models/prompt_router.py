@@ -44,6 +44,12 @@ class PromptRouter(nn.Module):
         self.hidden = nn.Linear(config.text_embed_dim, config.hidden_size)
         self.head = nn.Linear(config.hidden_size, config.num_clusters)
 
+    @torch.no_grad()
+    def init_weights(self, generator: torch.Generator) -> None:
+        """Draw weights from a normal of standard deviation 0.02, in the order of the parameters; biases are zero."""
+        for parameter in self.parameters():
+            parameter.normal_(0.0, 0.02 if parameter.dim() > 1 else 0.0, generator=generator)
+
     def forward(self, text: Tensor, text_mask: Tensor) -> Tensor:
         """Logits `[B, K]`, from text states `[B, L, E]` and their mask, bool `[B, L]`, True where a token counts."""
         return self.head(F.gelu(self.hidden(masked_mean(text, text_mask))))
@@ -71,7 +77,8 @@ def train_prompt_router(
     Returns:
         The trained classifier, on the CPU. Deterministic.
     """
-    model = _initial(PromptRouterConfig(text_embed_dim=encoder.config.dim, num_clusters=num_clusters), seed)
+    model = PromptRouter(PromptRouterConfig(text_embed_dim=encoder.config.dim, num_clusters=num_clusters))
+    model.init_weights(generator_for(seed, "prompt-router", "initial"))
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.01)
     labels = torch.tensor(clusters)
     for step in range(steps):
@@ -145,12 +152,3 @@ def load_prompt_router(path: Path, config: PromptRouterConfig) -> PromptRouter:
         model = PromptRouter(config)
     model.load_state_dict(load_tensors(path, specs_of(model.state_dict())), assign=True)
     return model.eval()
-
-
-def _initial(config: PromptRouterConfig, seed: int) -> PromptRouter:
-    model = PromptRouter(config)
-    generator = generator_for(seed, "prompt-router", "initial")
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(0.0, 0.02 if parameter.dim() > 1 else 0.0, generator=generator)
-    return model
