@@ -41,6 +41,11 @@ class HubClient(httpx2.Client):
         """
         try:
             response = super().send(request, stream=stream, **options)
+        except RuntimeError as error:
+            # After a connection error in one thread huggingface_hub closes the client of all threads.
+            if not self.is_closed:
+                raise
+            raise httpx2.ReadError("the client was closed by another thread", request=request) from error
         except httpx2.TransportError as error:
             raise type(error)(_explain(error, str(request.url)), request=request) from error
         if reason := _why_foreign(request, response, is_read=not stream):

@@ -121,13 +121,7 @@ def _get(url: str, headers: dict[str, str]) -> Any:
     from huggingface_hub.utils import http_backoff
 
     timeout_s = constants.HF_HUB_DOWNLOAD_TIMEOUT
-    while True:
-        try:
-            return http_backoff("GET", url, headers=headers, timeout=timeout_s, base_wait_time=FIRST_WAIT_S)
-        except RuntimeError as error:
-            # A connection error in another thread closes the shared client between two lines of http_backoff.
-            if "client has been closed" not in str(error):
-                raise
+    return http_backoff("GET", url, headers=headers, timeout=timeout_s, base_wait_time=FIRST_WAIT_S)
 
 
 class _HubFile:

@@ -163,3 +163,11 @@ def test_a_hub_that_accepts_and_never_answers_is_given_up():
     Hub(address, None)
     timeout = get_session().timeout
     assert None not in (timeout.connect, timeout.read, timeout.write)
+
+
+def test_a_client_that_another_thread_closed_is_a_connection_error(file_hub):
+    hub = Hub(file_hub.endpoint, None)
+    client = HubClient()
+    client.close()
+    with pytest.raises(TransientHubError, match="closed by another thread"), translated("looking"):
+        client.get(f"{hub.endpoint}/api/whoami-v2")
