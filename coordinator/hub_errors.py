@@ -66,7 +66,7 @@ def hub_errors(endpoint: str) -> Iterator[None]:
     import httpx2
     from huggingface_hub.errors import FileMetadataError, HfHubHTTPError, LocalEntryNotFoundError
 
-    from paris.protocol.hub_session import ForeignAnswerError
+    from paris.protocol.hub_session import ForeignAnswerError, is_raised_inside
 
     try:
         with _uploads_unwrapped():
@@ -80,7 +80,7 @@ def hub_errors(endpoint: str) -> Iterator[None]:
         reason = (error.server_message or str(error)).strip().rstrip(".")
         raise HubError(f"The Hub at {endpoint} answered {status}: {reason}.", _ADVICE.get(status, _LATER)) from error
     except (FileMetadataError, *_UNEXPECTED) as error:
-        if hasattr(error, "exit_code"):
+        if hasattr(error, "exit_code") or not is_raised_inside(error, "huggingface_hub"):
             raise  # ours
         raise HubError(
             f"{FOREIGN} at {endpoint} ({type(error).__name__}).", f"Check [hub] endpoint in run.toml. {_LATER}"

@@ -7,6 +7,7 @@ not import it: callers pass it to `install`.
 from __future__ import annotations
 
 import threading
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
@@ -66,11 +67,22 @@ def install(hub: ModuleType) -> None:
     with _LOCK:
         if id(hub) in _INSTALLED:
             return
-        hub.constants.HF_HUB_DISABLE_TELEMETRY = True  # in case it was imported before the variables were set
-        hook = hub.utils._http.hf_request_event_hook
+        # In case it was imported before the variables were set. Its submodules are loaded on demand.
+        import_module(f"{hub.__name__}.constants").HF_HUB_DISABLE_TELEMETRY = True
+        hook = import_module(f"{hub.__name__}.utils._http").hf_request_event_hook
         _make_client(hook).close()
         hub.set_client_factory(lambda: _make_client(hook))
         _INSTALLED.add(id(hub))
+
+
+def is_raised_inside(error: BaseException, package: str) -> bool:
+    """Whether a package was running when an error was raised."""
+    trace = error.__traceback__
+    while trace is not None:
+        if str(trace.tb_frame.f_globals.get("__name__", "")).split(".")[0] == package:
+            return True
+        trace = trace.tb_next
+    return False
 
 
 def _make_client(hook: Any) -> HubClient:

@@ -92,8 +92,8 @@ def sample_to_file(request: SampleRequest, out: Path, *, routing_plot: Path | No
     if routing_plot is not None:
         check_plot(routing_plot)
     source = request.source
+    use_hub_client()
     with hub_errors(source.endpoint or PUBLIC_ENDPOINT):
-        use_hub_client()
         folder = local_folder(source.model, source.revision, source.endpoint)
     model = load_model(folder, device=source.device, max_resident_experts=source.max_resident_experts)
     settings = model.sampling.with_overrides(**asdict(request.overrides))

@@ -52,10 +52,23 @@ class Hub:
         self.api: HfApi = huggingface_hub.HfApi(endpoint=self.endpoint, token=token or False, library_name="paris-node")
 
     def user_name(self) -> str:
-        """The token's user; asked once. Raises as the stock client does."""
+        """The token's user; asked once. Raises as `whoami`."""
         if self._user_name is None:
-            self._user_name = str(self.api.whoami()["name"])
+            self._user_name = str(self.whoami()["name"])
         return self._user_name
+
+    def whoami(self) -> dict[str, Any]:
+        """What the Hub says of the token: `name`, and `auth` at the public Hub.
+
+        Raises:
+            TransientHubError: A later try may work.
+            HubRefusedError: The token is invalid.
+        """
+        with translated("checking the token"):
+            found: Any = self.api.whoami()
+        if not isinstance(found, dict) or not isinstance(found.get("name"), str):
+            raise TransientHubError(f"{FOREIGN}: checking the token gave something else.")
+        return found
 
     def url(self, repo: str, path: str, *, repo_type: str, revision: str) -> str:
         """Address of one file at one revision."""
@@ -130,7 +143,7 @@ def translated(doing: str) -> Iterator[None]:
     """
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
 
-    from paris.protocol.hub_session import ForeignAnswerError
+    from paris.protocol.hub_session import ForeignAnswerError, is_raised_inside
 
     try:
         yield
@@ -145,9 +158,9 @@ def translated(doing: str) -> Iterator[None]:
             raise
         reason = str(cause) or type(cause).__name__
         raise TransientHubError(f"{doing}: no answer ({reason}).") from error
-    except (HFValidationError, ParisError):
-        raise
     except _UNEXPECTED as error:
+        if isinstance(error, HFValidationError | ParisError) or not is_raised_inside(error, "huggingface_hub"):
+            raise
         raise TransientHubError(f"{FOREIGN}: {doing} gave something else ({type(error).__name__}).") from error
 
 

@@ -126,5 +126,4 @@ def _hub(hub: Hub, repo: str) -> str:
 def _token(hub: Hub) -> str:
     if hub.token is None:
         raise ParisError("There is no token; contributions need one.", "Set PARIS_HUB_TOKEN=...")
-    with translated("checking the token"):
-        return f"belongs to {hub.api.whoami()['name']}"
+    return f"belongs to {hub.user_name()}"

@@ -63,11 +63,12 @@ def check_token(hub: Hub, model_repo: str) -> None:
             f"A contribution is a pull request on {model_repo}, which needs a token of the Hub {hub.endpoint}.",
             "Set PARIS_HUB_TOKEN=..., or put the token into the file hub_token in the node's home.",
         )
+    auth = hub.whoami().get("auth")
+    access = auth.get("accessToken") if isinstance(auth, dict) else None
     with translated("checking the token"):
-        access = hub.api.whoami().get("auth", {}).get("accessToken") or {}
         hub.api.repo_info(model_repo, repo_type="model")
     # Other Hubs may let a "read" token open pull requests, as embedded ones of 0.1.0 do.
-    if hub.endpoint == PUBLIC_ENDPOINT and access.get("role") == "read":
+    if hub.endpoint == PUBLIC_ENDPOINT and isinstance(access, dict) and access.get("role") == "read":
         raise HubRefusedError(
             f"The token of {hub.endpoint} may only read, and a contribution is a pull request on {model_repo}.",
             "Make a token that may write, and give it as before.",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import random
 import socket
+import subprocess
+import sys
 
 import pytest
 from portal import Portal
@@ -171,3 +173,20 @@ def test_a_client_that_another_thread_closed_is_a_connection_error(file_hub):
     client.close()
     with pytest.raises(TransientHubError, match="closed by another thread"), translated("looking"):
         client.get(f"{hub.endpoint}/api/whoami-v2")
+
+
+def test_the_client_is_installed_before_any_other_use_of_the_library():
+    program = """
+import huggingface_hub
+from paris.protocol.hub_session import HubClient, install
+install(huggingface_hub)
+install(huggingface_hub)
+from huggingface_hub.utils import get_session
+assert type(get_session()) is HubClient
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_a_defect_of_ours_is_not_taken_for_a_portal():
+    with pytest.raises(KeyError), translated("looking"):
+        {}["sha"]
