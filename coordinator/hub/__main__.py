@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import sys
 from pathlib import Path
 
@@ -11,6 +13,21 @@ from paris.coordinator.hub.server import HubServer, print_ready
 from paris.protocol.errors import ParisError
 from paris.protocol.lifeline import exit_with_parent
 from paris.protocol.logs import start_logging
+
+# Of glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_KEPT_HEAP_BYTES = 32 * 1024**2
+
+
+def _keep_heap() -> None:
+    """Let malloc keep freed memory; returned after each chunk of an upload, it comes back in 4 KiB page faults.
+
+    This saves about 1 CPU second a GB. No-op without glibc.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_THRESHOLD, _KEPT_HEAP_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_HEAP_BYTES)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--limits", default="{}", help="bounds as JSON, e.g. '{\"max_commit_bytes\": 1000000}'")
     options = parser.parse_args(arguments)
     exit_with_parent()
+    _keep_heap()
     start_logging(verbosity=1)
     try:
         limits = HubLimits.model_validate_json(options.limits)
