@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from paris.coordinator.hub.accounts.auth import User, Users
+from paris.coordinator.hub.accounts.reservations import Reservations
 from paris.coordinator.hub.accounts.tickets import TicketOffice
 from paris.coordinator.hub.accounts.traffic import Traffic
 from paris.coordinator.hub.errors import Refusal, bad_request
@@ -38,6 +39,7 @@ class Hub:
     tickets: TicketOffice
     traffic: Traffic
     limits: HubLimits
+    reservations: Reservations = field(default_factory=Reservations)
     clock: Callable[[], float] = time.time
     commit_limiter: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(_PARALLEL_COMMITS))
     """Bounds the memory of commits: each holds one of its files at a time."""

@@ -74,18 +74,20 @@ def _any_parts(answers: list[dict[str, Any]]) -> bool:
 def _require_room(call: Call, user: str, size: int, requested_bytes: int, *, limited: bool) -> None:
     """Check the bounds on size, disk and pending uploads.
 
-    Called when a URL is issued, and again when the upload begins, since many URLs may have been issued meanwhile.
+    Called when a URL is issued, and again when the upload begins and its bytes are reserved, since many URLs may have
+    been issued meanwhile, and many uploads begin at once.
 
     Raises:
         Refusal: 413, too large or too much pending; 507, the disk is nearly full.
     """
-    limits, blobs = call.hub.limits, call.hub.blobs
+    limits, blobs, reserved = call.hub.limits, call.hub.blobs, call.hub.reservations
     if size > limits.max_object_bytes:
         raise Refusal(413, f"The file exceeds this Hub's size limit: {size} bytes, limit {limits.max_object_bytes}.")
-    if blobs.free_bytes() - requested_bytes < limits.min_free_bytes:
+    if blobs.free_bytes() - requested_bytes - reserved.total() < limits.min_free_bytes:
         raise Refusal(507, "The Hub's disk is nearly full; contact its administrator.")
     if limited:
-        require_quota(call.reader, user, blobs.parts_bytes(user) + requested_bytes, limits.max_user_bytes)
+        more_bytes = requested_bytes + reserved.of_user(user) + blobs.parts_bytes(user)
+        require_quota(call.reader, user, more_bytes, limits.max_user_bytes)
 
 
 def _offer(call: Call, repo: Repo, item: _Object, *, limited: bool) -> dict[str, Any]:
@@ -136,7 +138,7 @@ def read_ticket(call: Call) -> Ticket:
 
 
 def _require_room_for(call: Call, ticket: Ticket) -> None:
-    _require_room(call, ticket.user, ticket.size, ticket.size, limited=ticket.limited)
+    _require_room(call, ticket.user, ticket.size, 0, limited=ticket.limited)
 
 
 async def put_object(call: Call) -> Response:
@@ -146,14 +148,15 @@ async def put_object(call: Call) -> Response:
         return await _put_part(call, ticket)
     if ticket.part_bytes:
         raise bad_request("This object must be uploaded in parts.")
-    await call.in_thread(_require_room_for, call, ticket)
-    incoming = await call.in_thread(call.hub.blobs.incoming)
-    try:
-        await write_in_thread(call, bounded_body(call, ticket.size), incoming.write)
-        await call.in_thread(incoming.finish, ticket.oid, ticket.size)
-    finally:
-        await call.in_thread(incoming.discard)
-    await call.in_thread(note_uploads, call.hub.store, ticket.user, {ticket.oid: ticket.size}, call.now)
+    with call.hub.reservations.hold(ticket.user, ticket.size):
+        await call.in_thread(_require_room_for, call, ticket)
+        incoming = await call.in_thread(call.hub.blobs.incoming)
+        try:
+            await write_in_thread(call, bounded_body(call, ticket.size), incoming.write)
+            await call.in_thread(incoming.finish, ticket.oid, ticket.size)
+        finally:
+            await call.in_thread(incoming.discard)
+        await call.in_thread(note_uploads, call.hub.store, ticket.user, {ticket.oid: ticket.size}, call.now)
     return Response(headers={"ETag": f'"{ticket.oid}"'})
 
 
@@ -171,10 +174,13 @@ async def _put_part(call: Call, ticket: Ticket) -> Response:
 
 
 def _open_part(call: Call, ticket: Ticket) -> Part:
-    blobs = call.hub.blobs
-    if not blobs.part_file(ticket.user, ticket.oid).exists():
+    blobs, offset = call.hub.blobs, (ticket.part - 1) * ticket.part_bytes
+    if blobs.part_file(ticket.user, ticket.oid).exists():
+        return blobs.part(ticket.user, ticket.oid, offset=offset)
+    with call.hub.reservations.hold(ticket.user, ticket.size):
         _require_room_for(call, ticket)
-    return blobs.part(ticket.user, ticket.oid, offset=(ticket.part - 1) * ticket.part_bytes)
+        blobs.reserve_parts(ticket.user, ticket.oid, ticket.size)
+    return blobs.part(ticket.user, ticket.oid, offset=offset)
 
 
 def post_completion(call: Call) -> Response:

@@ -76,8 +76,13 @@ class BlobStore:
         return shutil.disk_usage(self._blobs).free
 
     def parts_bytes(self, user: str) -> int:
-        """Disk space of a user's unfinished uploads in parts."""
-        return sum(file.stat().st_blocks * 512 for file in self._parts.glob(f"{user}-*"))
+        """Bytes of a user's unfinished uploads in parts, including the bytes that are still to come."""
+        return sum(file.stat().st_size for file in self._parts.glob(f"{user}-*"))
+
+    def reserve_parts(self, user: str, sha256: str, size_bytes: int) -> None:
+        """Make the file of a content's parts in its final size, without using disk space."""
+        with self.part_file(user, sha256).open("ab") as file:
+            file.truncate(size_bytes)
 
     def part_file(self, user: str, sha256: str) -> Path:
         """The file of a content's parts; one for each user, so that no user can corrupt another's upload."""

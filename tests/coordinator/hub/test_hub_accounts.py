@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 import sqlite3
 import time
 
@@ -114,6 +115,33 @@ def test_bytes_in_pull_requests_count_until_they_are_merged_or_deleted(wire):
     merge = f"/api/models/lab/run/discussions/{number}/merge"
     assert wire.ask("POST", merge, {}, token=OWNER_TOKEN).status == 200
     assert open_pull_request(wire, "e", b"e" * 60_000).status == 200
+
+
+def test_uploads_in_progress_count_with_all_their_bytes(wire, tmp_path):
+    first, second = b"1" * 60_000, b"2" * 60_000
+    addresses = [wire.upload_address("lab/run", data, token=STRANGER_TOKEN) for data in (first, second)]
+    with socket.create_connection(("127.0.0.1", wire.port), timeout=60) as connection:
+        connection.sendall(f"PUT {addresses[0]} HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n1".encode())
+        deadline = time.monotonic() + 60
+        while not any((tmp_path / "hub" / "incoming").iterdir()):
+            assert time.monotonic() < deadline
+            wire.ask("GET", "/api/models/lab/run")
+        assert wire.ask("PUT", addresses[1], second).status == 413
+        connection.sendall(first[1:])
+        assert connection.recv(12) == b"HTTP/1.1 200"
+
+
+def test_an_upload_in_parts_counts_whole_from_its_first_part_on(tmp_path):
+    limits = HubLimits(max_user_bytes=MAX_BYTES, multipart_from_bytes=50_000, part_bytes=10_000)
+    with HubServer(tmp_path, open_registration=True, limits=limits) as hub:
+        add_user(tmp_path, "lab", OWNER_TOKEN)
+        wire = Wire(hub.port)
+        wire.create_repo("run")
+        upload = wire.batch("lab/run", b"1" * 60_000, token=STRANGER_TOKEN)["actions"]["upload"]
+        address = upload["header"]["2"].partition(f":{hub.port}")[2]
+        assert wire.ask("PUT", address, b"1" * 10_000).status == 200
+        assert wire.batch("lab/run", b"2" * 60_000, token=STRANGER_TOKEN)["error"]["code"] == 413
+        assert wire.ask("PUT", address, b"1" * 10_000).status == 200, "its other parts are not refused"
 
 
 def test_comments_count(wire):
