@@ -95,7 +95,7 @@ class FolderTree:
             inside = folders.pop()
             walked.add(_identity(self._root / inside))
             try:
-                entries = list(os.scandir(self._root / inside))
+                entries = sorted(os.scandir(self._root / inside), key=lambda entry: entry.name)
             except OSError as error:
                 yield Dropped(inside, NO_ACCESS, error.strerror or "")
                 continue
