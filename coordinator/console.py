@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 _FAILED = 1
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _INTERRUPTED = 130
 
 
@@ -130,6 +132,7 @@ def _describe(error: Exception) -> tuple[str, str, int]:
     if hasattr(error, "exit_code") and hasattr(error, "next_step"):
         return str(getattr(error, "what", error)), str(error.next_step), int(error.exit_code)
     if isinstance(error, OSError):
-        return f"{error.strerror or error}: {error.filename or ''}".strip(": "), "", _FAILED
+        next_step = "Free some space, then start the same command again." if error.errno in _FULL else ""
+        return f"{error.strerror or error}: {error.filename or ''}".strip(": "), next_step, _FAILED
     what = f"{type(error).__name__}: {error}"
     return what, "This is a defect: set PARIS_DEBUG=1 for the details and report it.", _FAILED

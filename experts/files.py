@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,6 +67,14 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o666) -> None:
     with whole_file(path) as partial:
         partial.touch(mode)
         partial.write_bytes(data)
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a file by `whole_file`; a file is not copied onto itself."""
+    if target.exists() and target.samefile(source):
+        return
+    with whole_file(target) as partial:
+        shutil.copyfile(source, partial)
 
 
 def sync(path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import webbrowser
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from paris.coordinator.console import print_json, say
 from paris.coordinator.errors import RunDirError
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.json_files import read_object
-from paris.experts.files import whole_file
+from paris.experts.files import copy_whole
 
 
 def show_clusters(run: RunDir, out: Path | None, *, open_page: bool, as_json: bool) -> None:
@@ -31,8 +30,7 @@ def show_clusters(run: RunDir, out: Path | None, *, open_page: bool, as_json: bo
     if not page.is_file():
         raise RunDirError(f"{page} is missing.", f"Delete {run.data} and run: paris-coord prepare {run.path}")
     if out is not None:
-        with whole_file(out) as partial:
-            shutil.copyfile(page, partial)
+        copy_whole(page, out)
         page = out.resolve()
     if as_json:
         print_json(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import Any
 
 from paris.coordinator.children import Children
@@ -16,7 +15,7 @@ from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.run_hub.connect import connect_hub
 from paris.coordinator.state.model import State
 from paris.coordinator.state.reading import read_state
-from paris.experts.files import write_whole
+from paris.experts.files import copy_whole, write_whole
 from paris.protocol.hub_layout import expert_path
 from paris.protocol.records import Registration
 
@@ -64,7 +63,7 @@ def _assemble(run: RunDir, hub: RunHub, state: State, registrations: list[Regist
     prompt_router = run.router / "prompt_router.safetensors" if layout.prompt_router else None
     write_layout(run.release, layout, weights, run.router / "pytorch_model.safetensors", run.data, prompt_router)
     write_whole(run.release / "README.md", model_card(run, registrations).encode())
-    shutil.copyfile(run.data / "attribution.parquet", run.release / "ATTRIBUTION.parquet")
+    copy_whole(run.data / "attribution.parquet", run.release / "ATTRIBUTION.parquet")
     load_model(run.release)
 
 

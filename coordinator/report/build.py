@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from paris.coordinator.console import say
@@ -11,6 +10,7 @@ from paris.coordinator.report.plots import plot_samples, plot_training
 from paris.coordinator.report.recognition import measure_recognition
 from paris.coordinator.report.tables import write_report_files
 from paris.coordinator.run.directory import RunDir
+from paris.experts.files import copy_whole
 
 
 def build_report(run: RunDir, out: Path) -> None:
@@ -28,7 +28,7 @@ def build_report(run: RunDir, out: Path) -> None:
     report = gather_facts(run)
     plot_training(out / "training.png", report["curves"], report["router"])
     if (run.data / "clusters.png").is_file():
-        shutil.copyfile(run.data / "clusters.png", out / "clusters.png")
+        copy_whole(run.data / "clusters.png", out / "clusters.png")
     if (run.release / "config.json").is_file():
         report["recognition"], grid = measure_recognition(run)
         prompts = report["recognition"]["prompts"]

@@ -25,7 +25,7 @@ from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.json_files import read_object
 from paris.coordinator.training.pooled import PooledShard, PooledTraining, pooled_shards, train_pooled
 from paris.coordinator.training.student_scores import heldout_scores
-from paris.experts.files import write_whole
+from paris.experts.files import copy_whole, write_whole
 from paris.experts.frozen.codec import CodecConfig
 from paris.experts.frozen.text import TextConfig
 from paris.experts.models.initial_weights import InitialWeights
@@ -144,7 +144,7 @@ def _write_student(
     card = student_card(run, out.name, task.steps, task.training.batch_size, teachers.digests)
     write_whole(out / "README.md", card.encode())
     if (run.data / "attribution.parquet").is_file():
-        shutil.copyfile(run.data / "attribution.parquet", out / "ATTRIBUTION.parquet")
+        copy_whole(run.data / "attribution.parquet", out / "ATTRIBUTION.parquet")
     settings = {"task": task.digest, "steps": task.steps, "batch_size": task.training.batch_size}
     record = {**settings, "teachers": list(teachers.digests), **facts}
     write_whole(out / "distilled.json", json.dumps(record, indent=1).encode())

@@ -24,6 +24,7 @@ import torch
 from torch import nn
 
 from paris.experts.errors import CheckpointError, LayoutError, SettingsError
+from paris.experts.files import copy_whole
 from paris.experts.models.model import DiTExpert
 from paris.experts.models.presets import RouterConfig
 from paris.experts.models.prompt_router import PromptRouter
@@ -38,7 +39,7 @@ from paris.experts.release.layout_fields import (
     router_config_of,
     router_fields,
 )
-from paris.experts.release.layout_files import copy_file, copy_frozen, read_json, write_json
+from paris.experts.release.layout_files import copy_frozen, read_json, write_json
 from paris.experts.weights.checkpoint import TensorSpec, check_specs, load_tensors, read_specs, save_weights, specs_of
 
 EXPERT_FILE = "diffusion_pytorch_model.safetensors"
@@ -223,4 +224,4 @@ def _place(source: nn.Module | Path, target: Path, empty: nn.Module) -> None:
         check_specs(read_specs(target), specs_of(empty.state_dict()), str(target))
         return
     check_specs(read_specs(source), _expected(source, empty), str(source))
-    copy_file(source, target)
+    copy_whole(source, target)

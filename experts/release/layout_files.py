@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 from paris.experts.errors import LayoutError
-from paris.experts.files import whole_file, write_whole
+from paris.experts.files import copy_whole, write_whole
 from paris.experts.release.layout_fields import Layout
 
 MAX_JSON_BYTES = 1 << 20
@@ -39,19 +38,7 @@ def _copy_all(source: Path, target: Path) -> None:
         raise LayoutError(f"{source} is missing.", "Prepare the run's text encoder and codec first.")
     for file in sorted(source.rglob("*")) if source.is_dir() else [source]:
         if file.is_file() and file.suffix in _RELEASED:
-            copy_file(file, target / file.relative_to(source) if source.is_dir() else target)
-
-
-def copy_file(source: Path, target: Path) -> None:
-    """Copy one file, whole or not at all; a file is not copied onto itself.
-
-    Raises:
-        DiskFullError: No space; `target` is as it was.
-    """
-    if target.exists() and target.samefile(source):
-        return
-    with whole_file(target) as partial:
-        shutil.copyfile(source, partial)
+            copy_whole(file, target / file.relative_to(source) if source.is_dir() else target)
 
 
 def write_json(path: Path, value: dict[str, Any]) -> None:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from paris.experts.files import file_sha256, write_whole
+from paris.experts.files import copy_whole, file_sha256, write_whole
 from paris.node.errors import HubRefusedError, WrongHashError, disk_full_while
 from paris.node.fetching.download import Downloader
 from paris.node.hub.client import translated
@@ -91,10 +90,8 @@ class _Repo:
         if target.exists() and target.stat().st_size == num_bytes and file_sha256(target) == sha256:
             return
         cached = self.downloader.fetch(Wanted(self.name, self.revision, path, sha256, num_bytes))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(target.name + ".part")
-        shutil.copyfile(cached, partial)
-        partial.replace(target)
+        with disk_full_while(f"saving {path}", target.parent):
+            copy_whole(cached, target)
 
     def fetch_small(self, path: str, *, sha256: str, blob_id: str = "") -> None:
         target, hub = self.folder / path, self.downloader.hub

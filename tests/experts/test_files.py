@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from test_checkpoint import largest_file
 
-from paris.experts.files import DiskFullError, whole_file, write_whole
+from paris.experts.files import DiskFullError, copy_whole, whole_file, write_whole
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -52,3 +52,14 @@ def test_other_troubles_of_the_system_keep_their_own_name(tmp_path: Path) -> Non
     with pytest.raises(OSError) as caught:
         write_whole(tmp_path / "x", b"data")
     assert not isinstance(caught.value, DiskFullError)
+
+
+def test_a_copy_that_fails_leaves_the_old_file_and_a_file_is_not_copied_onto_itself(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(bytes(2000))
+    (tmp_path / "x").write_bytes(b"old")
+    with largest_file(1000), pytest.raises(DiskFullError):
+        copy_whole(tmp_path / "source", tmp_path / "x")
+    assert (tmp_path / "x").read_bytes() == b"old"
+    for target in ("x", "source", "new/x"):
+        copy_whole(tmp_path / "source", tmp_path / target)
+        assert (tmp_path / target).read_bytes() == bytes(2000)
