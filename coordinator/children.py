@@ -12,8 +12,10 @@ import sys
 import threading
 from enum import StrEnum
 from pathlib import Path
+from typing import IO, cast
 
 from paris.coordinator.errors import WorkerError
+from paris.protocol.child_output import ChildOutput
 from paris.protocol.lifeline import child_environment
 
 logger = logging.getLogger(__name__)
@@ -40,28 +42,28 @@ class Children:
 
     def __init__(self, log_dir: Path) -> None:
         self._log_dir = log_dir
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._running: dict[subprocess.Popen[bytes], ChildOutput] = {}
         self._lock = threading.Lock()
         self.is_stopping = False
 
     def spawn(
         self, name: str, program: Program, *arguments: str, env: dict[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
-        """Start `python -m program arguments` with its output in `log_dir/name.log`."""
+        """Start `python -m program arguments` with its output in `log_dir/name.log`, which is bounded."""
         self._log_dir.mkdir(parents=True, exist_ok=True)
-        with self._lock, (self._log_dir / f"{name}.log").open("ab") as log:
+        with self._lock:
             if self.is_stopping:
                 raise WorkerError(f"{name} was not started: the coordinator is stopping.")
             child = subprocess.Popen(
                 [sys.executable, "-m", program, *arguments],
                 stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
                 env=child_environment(env),
                 # Ctrl-C reaches this process alone, which ends its children in order.
                 start_new_session=True,
             )
-            self._running.add(child)
+            self._running[child] = ChildOutput(cast(IO[bytes], child.stdout), self._log_dir / f"{name}.log")
         logger.info("Started %s as process %d.", name, child.pid)
         return child
 
@@ -73,19 +75,33 @@ class Children:
         """
         child = self.spawn(name, program, *arguments, env=env)
         code = child.wait()
-        self.forget(child)
+        last_line = self.forget(child)
         logger.info("%s ended with code %d.", name, code)
         if code != 0:
             raise WorkerError(
-                f"{name} ended with code {code}: {self._last_line(name)}", f"See {self._log_dir / name}.log"
+                f"{name} ended with code {code}: {last_line or 'no output'}", f"See {self._log_dir / name}.log"
             )
 
-    def forget(self, child: subprocess.Popen[bytes]) -> None:
-        """Close the pipe to a child that has ended."""
+    def forget(self, child: subprocess.Popen[bytes]) -> str:
+        """Close the pipes of a child that has ended; returns the last line of its output."""
         with self._lock:
-            self._running.discard(child)
+            output = self._running.pop(child, None)
         if child.stdin is not None:
             child.stdin.close()
+        if output is None:
+            return ""
+        output.wait()
+        return output.last_line
+
+    def output(self, child: subprocess.Popen[bytes]) -> str:
+        """The beginning of what a child has written; all of its output once it has ended."""
+        with self._lock:
+            output = self._running.get(child)
+        if output is None:
+            return ""
+        if child.poll() is not None:
+            output.wait()
+        return output.beginning
 
     def stop(self) -> None:
         """End every child: by its lifeline and SIGTERM, after 15 seconds by SIGKILL."""
@@ -103,7 +119,3 @@ class Children:
                 logger.warning("Process %d did not end within %.0f s: killing it.", child.pid, _STOP_TIMEOUT_S)
                 child.kill()
                 child.wait()
-
-    def _last_line(self, name: str) -> str:
-        lines = (self._log_dir / f"{name}.log").read_text("utf-8", errors="replace").strip().splitlines()
-        return lines[-1] if lines else "no output"

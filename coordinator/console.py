@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from paris.protocol.logs import PRINTED, LogFormat, start_logging
 from paris.protocol.secrets import redact
+from paris.protocol.streams import protect_streams
 
 if TYPE_CHECKING:
     import typer
@@ -24,6 +25,7 @@ logger = logging.getLogger(__name__)
 _FAILED = 1
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _INTERRUPTED = 130
+_STOPPED = "Stopped. Run the same command again to continue."
 
 
 @dataclass
@@ -109,6 +111,7 @@ def fail_worker(work: Callable[[], object]) -> None:
     """
     from paris.protocol.lifeline import exit_with_parent
 
+    protect_streams()
     exit_with_parent()
     start_logging(verbosity=2)
     _run_clearly(work)
@@ -118,7 +121,12 @@ def _run_clearly(work: Callable[[], object]) -> None:
     try:
         work()
     except KeyboardInterrupt:
+        say(_STOPPED)
         sys.exit(_INTERRUPTED)
+    except SystemExit as end:  # typer's, also after Ctrl-C
+        if end.code == _INTERRUPTED:
+            say(_STOPPED)
+        raise
     except Exception as error:
         if os.environ.get("PARIS_DEBUG") == "1":
             raise

@@ -17,6 +17,8 @@ import typer
 from paris.protocol.lifeline import exit_with_parent
 from paris.protocol.locks import NO_LOCK_HELP, go_without_locks
 from paris.protocol.logs import LogFormat
+from paris.protocol.streams import protect_streams, require_stdout
+from paris.protocol.version import version_printer
 
 _logger = logging.getLogger("paris.node.cli")  # __name__ is "__main__" when run as a module
 
@@ -25,6 +27,7 @@ app = typer.Typer(
     help="Give a machine's time to a Paris run: `paris-node join RUN`, and nothing else to learn.",
     no_args_is_help=True,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 identity_app = typer.Typer(help="The key that your contributions are signed with.", no_args_is_help=True)
@@ -40,6 +43,9 @@ RunIdOption = Annotated[str | None, typer.Option("--run", help="Run id; needed w
 HubOption = Annotated[str | None, typer.Option("--hub-endpoint", help="Hub to use instead of the run's own.")]
 NoLockOption = Annotated[
     bool, typer.Option("--no-lock", help=NO_LOCK_HELP, callback=go_without_locks, expose_value=False)
+]
+VersionOption = Annotated[
+    bool, typer.Option("--version", help="Print the version.", callback=version_printer("paris-node"), is_eager=True)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 
@@ -69,6 +75,7 @@ def paris_node(
     log_format: Annotated[
         LogFormat, typer.Option("--log-format", help="Lines on stderr and in log files: text or json.")
     ] = "text",
+    version: VersionOption = False,
 ) -> None:
     """Set what all commands show."""
     from paris.protocol.logs import start_logging
@@ -84,7 +91,7 @@ def join(
     home: HomeOption = None,
     run_id: RunIdOption = None,
     name: Annotated[str | None, typer.Option(help="Shown beside your contributions.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", show_default="auto")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", show_default="auto")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads to train with.")] = None,
     hub_endpoint: HubOption = None,
     max_tasks: Annotated[int | None, typer.Option(min=1, help="Leave after so many tasks.")] = None,
@@ -136,7 +143,7 @@ def leave(
         from paris.node.view import EventKind
 
         with running_agent(Request(run, _home(home), run_id, {}), view, StopSignal()) as agent:
-            view.event(EventKind.DONE, text=f"Left; {agent.give_back()} unfinished tasks were given back.")
+            view.event(EventKind.DONE, text=agent.give_back())
 
 
 @app.command()
@@ -145,6 +152,7 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
     with _clear_errors():
         from paris.node.machine.home import Home
 
+        require_stdout()
         node_home = Home(_home(home))
         rows = [_row(run_id, unit) for run_id in node_home.run_ids() for _, unit in node_home.units(run_id)]
         if as_json:
@@ -181,7 +189,7 @@ def check(
     ] = None,
     home: HomeOption = None,
     run_id: RunIdOption = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", show_default="auto")] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", show_default="auto")] = None,
     hub_endpoint: HubOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -189,6 +197,7 @@ def check(
     with _clear_errors():
         from paris.node.join.check import check as look
 
+        require_stdout()
         all_passed = True
         for line in look(run, _home(home), run_id, {"device": device, "hub_endpoint": hub_endpoint}):
             all_passed &= line.passed
@@ -208,11 +217,13 @@ def identity_show(home: HomeOption = None) -> None:
         from paris.node.machine.home import Home
         from paris.protocol.signing import Identity
 
+        require_stdout()
         print(Identity.load_or_create(Home(_home(home)).identity).public_key)
 
 
 def main() -> None:
     """Entry point of `paris-node`."""
+    protect_streams()
     exit_with_parent()
     app()
 
@@ -254,13 +265,13 @@ def _clear_errors(view: Any = None) -> Iterator[None]:
         if os.environ.get("PARIS_DEBUG") == "1" or isinstance(error, SystemExit):
             raise
         from paris.node.errors import explain
-        from paris.node.view import EventKind
+        from paris.node.view import EventKind, sentence
 
         what, next_step, exit_code = explain(error)
         _logger.debug("%s", what, exc_info=True)
         fields = {"type": type(error).__name__, "what": what, "next_step": next_step, "exit_code": exit_code}
         if view is None:
-            print(f"Error: {what} {next_step}".strip(), file=sys.stderr)
+            print(sentence(EventKind.ERROR, fields), file=sys.stderr)
         else:
             view.event(EventKind.ERROR, **fields)
         raise typer.Exit(exit_code) from None

@@ -9,10 +9,12 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
+from paris.node.errors import StoppedError
+from paris.protocol.clock import Clock
 from paris.protocol.logs import PRINTED
 from paris.protocol.secrets import redact
 
@@ -92,25 +94,22 @@ class View(Protocol):
         """Leave the terminal as it was."""
 
 
-def make_view(
-    *, as_json: bool, is_quiet: bool = False, logs_json: bool = False, clock: Callable[[], float] = time.time
-) -> View:
+def make_view(*, as_json: bool, is_quiet: bool = False, logs_json: bool = False) -> View:
     """Choose a view; the log file gets its events too.
 
     Args:
         as_json: JSON on stdout, from `--json`.
         is_quiet: Problems alone, as lines on stderr.
         logs_json: JSON on stderr, from `--log-format json`.
-        clock: UTC seconds; events count their time from the first reading.
     """
     if as_json:
-        return _LoggedView(JsonView(sys.stdout, clock))
+        return _LoggedView(JsonView(sys.stdout))
     if logs_json:
-        view: View = JsonView(sys.stderr, clock)
+        view: View = JsonView(sys.stderr)
     elif sys.stderr.isatty() and not is_quiet:
         view = ProgressView()
     else:
-        view = PlainView(sys.stderr, clock)
+        view = PlainView(sys.stderr)
     return _LoggedView(view, only=_PROBLEMS if is_quiet else tuple(EventKind))
 
 
@@ -142,17 +141,18 @@ class JsonView:
 
     Args:
         out: Where to.
-        clock: UTC seconds.
+        clock: UTC seconds, shown.
+        steady: Seconds that only grow, for the time since joining.
     """
 
-    def __init__(self, out: IO[str], clock: Callable[[], float] = time.time) -> None:
-        self._out, self._clock = out, clock
-        self._joined_at = clock()
+    def __init__(self, out: IO[str], clock: Clock = time.time, steady: Clock = time.monotonic) -> None:
+        self._out, self._clock, self._steady = out, clock, steady
+        self._joined_at = steady()
 
     def event(self, kind: EventKind, /, **fields: Any) -> None:
         """Write the event."""
-        now = self._clock()
-        line = {"event": kind.value, "at": round(now, 3), "since_join_s": round(now - self._joined_at, 3), **fields}
+        since_join_s = round(self._steady() - self._joined_at, 3)
+        line = {"event": kind.value, "at": round(self._clock(), 3), "since_join_s": since_join_s, **fields}
         self._out.write(json.dumps(line) + "\n")
         self._out.flush()
 
@@ -165,21 +165,22 @@ class PlainView:
 
     Args:
         out: Where to.
-        clock: UTC seconds.
+        clock: UTC seconds, shown.
+        steady: Seconds that only grow, for the ten seconds.
     """
 
-    def __init__(self, out: IO[str], clock: Callable[[], float] = time.time) -> None:
-        self._out, self._clock = out, clock
-        self._last_line_at = 0.0
+    def __init__(self, out: IO[str], clock: Clock = time.time, steady: Clock = time.monotonic) -> None:
+        self._out, self._clock, self._steady = out, clock, steady
+        self._last_line_at = -_LINE_EVERY_S
 
     def event(self, kind: EventKind, /, **fields: Any) -> None:
         """Write the event's sentence."""
-        now = self._clock()
+        now = self._steady()
         if kind is EventKind.TRAINING:
             if now - self._last_line_at < _LINE_EVERY_S:
                 return
             self._last_line_at = now
-        stamp = time.strftime("%H:%M:%S", time.localtime(now))
+        stamp = time.strftime("%H:%M:%S", time.localtime(self._clock()))
         self._out.write(f"{stamp} {sentence(kind, fields)}\n")
         self._out.flush()
 
@@ -209,7 +210,7 @@ class ProgressView:
     def event(self, kind: EventKind, /, **fields: Any) -> None:
         """Move the bar, or print the event's sentence."""
         if kind is EventKind.TRAINING:
-            beat = _ago(fields.get("heartbeat_at"))
+            beat = _ago(fields.get("heartbeat_age_s"))
             note = f"loss {fields['loss']}  {fields['steps_per_s']:.2f} steps/s  last heartbeat {beat}"
             self._progress.update(
                 self._bar,
@@ -241,8 +242,12 @@ def sentence(kind: EventKind, fields: dict[str, Any]) -> str:
     if isinstance(shown.get("commitment"), str):
         shown["commitment"] = shown["commitment"][:12]
     text = _SENTENCES[kind].format(**shown)
-    return f"{text} {shown['next_step']}".strip() if kind is EventKind.ERROR else text
+    if kind is not EventKind.ERROR:
+        return text
+    if fields.get("exit_code") == StoppedError.exit_code:
+        text = shown["what"]  # the volunteer wanted it: no error
+    return f"{text} {shown['next_step']}".strip()
 
 
-def _ago(instant: float | None) -> str:
-    return "not yet accepted" if instant is None else f"{max(0.0, time.time() - instant):.0f} s ago"
+def _ago(age_s: float | None) -> str:
+    return "not yet accepted" if age_s is None else f"{age_s:.0f} s ago"

@@ -17,6 +17,7 @@ manifest.py    a cluster's shard list, whole and in parts
 leases.py      the deadline curve, and when a lease is overdue or renewed
 shard_request.py  a signed request for a shard, and its response
 validator.py   which records a peer stores and uses
+clock.py       the steady clock, and jumps of the wall clock
 sealer.py      seals one identity's records with increasing sequences
 hub_layout.py  file names in a run's two repos
 hub_answers.py  whether an answer came from the Hub, or from a login page or proxy
@@ -25,5 +26,8 @@ lifeline.py    ends a child process with its parent
 logs.py        logging of both programs
 secrets.py     tokens: checked, kept to encrypted connections, removed from what is written
 telemetry.py   turns off the usage statistics of libraries
+child_output.py  the output of a child process, in a bounded file
+streams.py     stdout and stderr that never stop the work
+signals.py     the signals that ask a program to stop
 dht/           a DHT peer: hivemind's DHTNode in our own event loop
 """

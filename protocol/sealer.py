@@ -2,16 +2,56 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from paris.protocol.envelope import Envelope, seal
+from paris.protocol.private_files import replace_private
 from paris.protocol.records import Payload
 from paris.protocol.signing import Identity
 
+logger = logging.getLogger(__name__)
 P = TypeVar("P", bound=Payload)
+_RESERVE_MS = 600_000
+_MAX_SEQUENCE = 2**53 - 1
+
+
+class SequenceFile:
+    """The sequence below which a signer's records may already exist, kept over restarts.
+
+    Sequences follow the wall clock; without the file, a restart after the clock was set back would seal records that
+    every peer refuses as older ones. It is written ahead, once in ten minutes. A file that cannot be read or written
+    is a warning.
+
+    Args:
+        path: A file of decimal digits.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.reserved = 0
+        with contextlib.suppress(FileNotFoundError):
+            try:
+                self.reserved = min(int(path.read_text("ascii")), _MAX_SEQUENCE // 2)
+            except ValueError as error:
+                logger.warning("%s holds no number and is replaced: %s.", path, error)
+            except OSError as error:
+                logger.warning("%s cannot be read: %s.", path, error.strerror)
+
+    def reserve(self, sequence: int) -> None:
+        """Make sure that a restart continues above this sequence."""
+        if sequence < self.reserved:
+            return
+        self.reserved = sequence + _RESERVE_MS
+        try:
+            replace_private(self._path, f"{self.reserved}\n".encode())
+        except OSError as error:
+            logger.warning("%s cannot be written: %s.", self._path, error.strerror)
 
 
 class Sealer:
@@ -21,12 +61,20 @@ class Sealer:
         identity: The signer.
         run_id: The run.
         clock: UTC seconds.
+        sequences: Keeps sequences growing over restarts; None where the clock alone does.
     """
 
-    def __init__(self, identity: Identity, run_id: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        run_id: str,
+        clock: Callable[[], float] = time.time,
+        sequences: SequenceFile | None = None,
+    ) -> None:
         self._identity, self._run_id, self._clock = identity, run_id, clock
+        self._sequences = sequences
         self._lock = threading.Lock()
-        self._sequence = 0
+        self._sequence = 0 if sequences is None else sequences.reserved
 
     @property
     def public_key(self) -> str:
@@ -45,8 +93,10 @@ class Sealer:
         """
         now = self._clock()
         with self._lock:
-            # Milliseconds since 1970: a restarted process continues above its earlier sequences.
+            # Milliseconds since 1970: two machines of one identity continue above each other's sequences.
             self._sequence = sequence = max(self._sequence + 1, int(now * 1000))
+            if self._sequences is not None:
+                self._sequences.reserve(sequence)
         return seal(
             payload,
             self._identity,

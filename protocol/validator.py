@@ -16,7 +16,7 @@ from paris.protocol.canonical import digest
 from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import ExpiredError, ParisError, SignatureError, VersionError
 from paris.protocol.keys import BUCKETED, all_keys, bucket_of, subkey_of
-from paris.protocol.limits import MAX_NUM_BUCKETS, MAX_SUBKEY_CHARS
+from paris.protocol.limits import MAX_CLOCK_SKEW_S, MAX_NUM_BUCKETS, MAX_SUBKEY_CHARS
 from paris.protocol.record_rules import RECORD_RULES
 from paris.protocol.records import Holding, ManifestPart, Payload, RunSpec
 
@@ -176,7 +176,8 @@ class RecordJudge:
         known = self._known.get(place)
         if known is None:
             return None
-        if known.envelope.expires_at <= now:
+        # From the future: the clock of this machine was ahead when it was remembered, and would block the place.
+        if known.envelope.expires_at <= now or known.envelope.issued_at > now + MAX_CLOCK_SKEW_S:
             del self._known[place]
             return None
         self._known.move_to_end(place)

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+
 from paris.protocol.errors import VersionError
 
 PROTOCOL_VERSION = 1
 SOFTWARE_VERSION = "0.1.0"
+
+
+def version_printer(program: str) -> Callable[[bool], None]:
+    """The callback of a program's `--version`: prints one line and exits with 0."""
+
+    def show(is_asked: bool) -> None:
+        if is_asked:
+            print(f"{program} {SOFTWARE_VERSION}")
+            sys.exit(0)
+
+    return show
 
 
 def require_protocol(theirs: int) -> None:

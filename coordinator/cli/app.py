@@ -15,6 +15,8 @@ from paris.coordinator.cli.training import distill, train_router, warm_start
 from paris.coordinator.console import fail_clearly, print_json, say
 from paris.protocol.lifeline import exit_with_parent
 from paris.protocol.logs import LogFormat
+from paris.protocol.streams import protect_streams, require_stdout
+from paris.protocol.version import version_printer
 
 app = typer.Typer(
     name="paris-coord",
@@ -22,6 +24,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -41,6 +44,10 @@ def paris_coord(
     log_format: Annotated[
         LogFormat, typer.Option("--log-format", help="Lines on stderr and in log files: text or json.")
     ] = "text",
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=version_printer("paris-coord"), is_eager=True),
+    ] = False,
 ) -> None:
     """Set what all commands show."""
     from paris.coordinator.console import set_up_terminal
@@ -75,6 +82,7 @@ def recipes() -> None:
     """List the recipes that `init` can start from."""
     from paris.coordinator.run.config import recipe_names
 
+    require_stdout()
     for name in recipe_names():
         print(name)
 
@@ -137,6 +145,7 @@ def status(
     from paris.coordinator.report.status import print_status, read_status
     from paris.coordinator.run.directory import RunDir
 
+    require_stdout()
     opened = RunDir.open(run)
     if as_json:
         print_json(read_status(opened))
@@ -209,6 +218,7 @@ def demo(
 
 def main() -> None:
     """Entry point: errors become one clear line and an exit code."""
+    protect_streams()
     exit_with_parent()
     fail_clearly(app, sys.argv[1:])
 

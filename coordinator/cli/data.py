@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from paris.coordinator.cli.options import JsonOption, NoLockOption, RunArgument, expanded, open_run
+from paris.protocol.streams import require_stdout
 
 
 def prepare(
@@ -60,4 +61,5 @@ def dropped(
     from paris.coordinator.cli.preparing import print_dropped
     from paris.coordinator.run.directory import RunDir
 
+    require_stdout()
     print_dropped(RunDir.open(run), reason, as_json=as_json)

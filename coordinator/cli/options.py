@@ -18,6 +18,7 @@ from paris.coordinator.errors import ConfigError
 from paris.coordinator.state.events import Event, EventKind
 from paris.protocol.locks import NO_LOCK_HELP, go_without_locks
 from paris.protocol.logs import PRINTED, log_to_file
+from paris.protocol.signals import stop_signals
 
 if TYPE_CHECKING:
     from paris.coordinator.run.directory import RunDir
@@ -75,8 +76,8 @@ def event_printer(as_json: bool) -> Callable[[Event], None]:
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that is set by Ctrl-C and SIGTERM."""
+    """An event that is set by Ctrl-C, SIGTERM and SIGHUP."""
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in stop_signals():
         signal.signal(number, lambda *_: stop.set())
     return stop

@@ -20,7 +20,7 @@ from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import SubmissionState, VolunteerState
 from paris.protocol.records import Registration, Verdict
 
-_LONGEST_RETRY_S = 600.0
+LONGEST_RETRY_S = 600.0
 
 
 def apply_observation(draft: Draft, observation: Observation, policy: Policy, now: float) -> None:
@@ -48,8 +48,8 @@ def apply_observation(draft: Draft, observation: Observation, policy: Policy, no
 
 def _apply_want(draft: Draft, received: WantReceived, now: float) -> None:
     want, key, sequence = received.envelope.payload, received.envelope.signer, received.envelope.sequence
-    # The record may have been in the DHT for a while: it speaks of the time when it was issued.
-    seen_at = min(now, received.envelope.issued_at)
+    age_s = now - received.envelope.issued_at if received.age_s is None else received.age_s
+    seen_at = now - max(0.0, age_s)
     known = draft.volunteers.get(key)
     if known is None:
         memory_gib = want.memory_bytes / 2**30
@@ -146,7 +146,7 @@ def _retry_verification(draft: Draft, failed: VerificationFailed, policy: Policy
         )
         _apply_verdict(draft, verdict)
         return
-    wait_s = min(policy.retry_s * 2 ** (tries - 1), _LONGEST_RETRY_S)
+    wait_s = min(policy.retry_s * 2 ** (tries - 1), LONGEST_RETRY_S)
     what = f"verification will be tried again in {wait_s:.0f} s: {failed.reason}"
     draft.add_event(EventKind.RETRY, f"{known.submission.task_id}: {what}")
     draft.put_submission(known.model_copy(update={"num_tries": tries, "retry_at": now + wait_s}))

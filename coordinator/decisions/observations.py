@@ -17,6 +17,8 @@ class WantReceived:
     """A volunteer's want: what its machine is, and whether it waits for a task."""
 
     envelope: Envelope[Want]
+    age_s: float | None = None
+    """Seconds since it was issued, by the wall clock; None counts from `issued_at` to the tick's `now`."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from paris.coordinator.decisions.forgetting import forget
-from paris.coordinator.decisions.intake import apply_observation
+from paris.coordinator.decisions.intake import LONGEST_RETRY_S, apply_observation
 from paris.coordinator.decisions.leases import grant_open_tasks, renew_leases, revoke_leases
 from paris.coordinator.decisions.observations import Action, Observation, Register, Reject, TrainRouter, Verify
 from paris.coordinator.decisions.policy import Policy
@@ -38,7 +38,7 @@ def tick(
         state: What the coordinator knows; it is left as it was.
         observations: Received since the last tick, in any order; one seen before changes nothing.
         policy: The numbers to decide by.
-        now: UTC seconds.
+        now: UTC seconds, by a clock that does not jump while the service runs.
         watching_since: When this coordinator was started, UTC seconds. While it was down it saw no heartbeat, which
             makes no lease late.
 
@@ -66,7 +66,10 @@ def _start_router(draft: Draft, policy: Policy) -> None:
 
 
 def _pending_actions(state: State, policy: Policy, now: float) -> Iterable[Action]:
-    waiting = [s for s in state.submissions.values() if s.phase == "seen" and s.retry_at <= now]
+    # No wait is longer than LONGEST_RETRY_S: one that is was set by a clock that was ahead, before a restart.
+    waiting = [
+        s for s in state.submissions.values() if s.phase == "seen" and not now < s.retry_at <= now + LONGEST_RETRY_S
+    ]
     for submission in sorted(waiting, key=lambda s: s.seen_at)[: policy.max_verifications]:
         yield Verify(submission.submission.lease_id)
     for submission in state.submissions.values():

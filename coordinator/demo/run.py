@@ -22,6 +22,7 @@ from paris.coordinator.demo.processes import Processes
 from paris.coordinator.errors import NotReadyError, RunDirError
 from paris.coordinator.report.status import read_status
 from paris.coordinator.run.directory import RunDir
+from paris.protocol.signals import stop_signals
 
 _READY_TIMEOUT_S = 120.0
 _POLL_S = 0.5
@@ -177,7 +178,7 @@ def run_demo(out: Path, *, recipe: str, num_volunteers: int, overwrite: bool) ->
     """
     started = time.monotonic()
     _clear_folder(out, overwrite)
-    _interrupt_on_sigterm()
+    _interrupt_on_stop_signals()
     with Display() as display:
         demo = Demo(out.resolve(), recipe, num_volunteers, display)
         with demo.processes.measure(demo.volunteer_names):
@@ -204,13 +205,14 @@ def _clear_folder(out: Path, overwrite: bool) -> None:
     out.mkdir(parents=True)
 
 
-def _interrupt_on_sigterm() -> None:
-    """Treat SIGTERM as Ctrl-C, so that the `finally` above ends every process."""
+def _interrupt_on_stop_signals() -> None:
+    """Treat SIGTERM and SIGHUP as Ctrl-C, so that the `finally` above ends every process."""
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in stop_signals():
+        signal.signal(number, interrupt)
 
 
 def _show_report(demo: Demo) -> None:

@@ -13,6 +13,7 @@ from paris.coordinator.hub.server import HubServer, print_ready
 from paris.protocol.errors import ParisError
 from paris.protocol.lifeline import exit_with_parent
 from paris.protocol.logs import start_logging
+from paris.protocol.streams import protect_streams
 
 # Of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -39,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--open-registration", action="store_true", help="unknown tokens make volunteers")
     parser.add_argument("--limits", default="{}", help="bounds as JSON, e.g. '{\"max_commit_bytes\": 1000000}'")
     options = parser.parse_args(arguments)
+    protect_streams()
     exit_with_parent()
     _keep_heap()
     start_logging(verbosity=1)

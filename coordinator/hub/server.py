@@ -20,6 +20,7 @@ from paris.coordinator.hub.errors import HubStartError
 from paris.coordinator.hub.limits import HubLimits
 from paris.protocol.errors import NoLocksError, PortTakenError
 from paris.protocol.locks import try_lock
+from paris.protocol.signals import stop_signals
 
 _log = logging.getLogger(__name__)
 _GRACE_S = 3
@@ -83,7 +84,7 @@ class HubServer:
         """
         if on_ready is not None:
             self._server.on_ready = lambda: on_ready(self.url)
-        with self._closing, _signals_only_stop_the_server():
+        with self._closing, _signals_only_stop(self._server):
             _log.info("Serving %s at %s.", self._data_dir, self.url)
             self._server.run(sockets=[self._socket])
             _log.info("Stopped serving %s.", self._data_dir)
@@ -166,12 +167,19 @@ def _only_server_of(data_dir: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _signals_only_stop_the_server() -> Iterator[None]:
-    """Ignore the signal that uvicorn raises again after its end, which would kill us before the database is closed."""
+def _signals_only_stop(server: uvicorn.Server) -> Iterator[None]:
+    """Ignore the signal that uvicorn raises again after its end, which would kill us before the database is closed.
+
+    uvicorn leaves SIGHUP to this handler.
+    """
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    kept = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+    kept = {number: signal.signal(number, stop) for number in stop_signals()}
     try:
         yield
     finally:

@@ -63,8 +63,10 @@ class TaskTable(Table):
     grace_s: Annotated[float, Field(ge=0)] = 600.0
     lease_s: Annotated[float, Field(gt=0)] = 3600.0
     heartbeat_every_s: Annotated[float, Field(gt=0)] = 60.0
-    min_memory_bytes: Annotated[int, Field(ge=0)] = 0
-    min_disk_bytes: Annotated[int, Field(ge=0)] = 0
+    min_memory_bytes: Annotated[int, Field(ge=0)] | None = None
+    """Least memory of a volunteer's device; None takes what the model's weights and optimizer need."""
+    min_disk_bytes: Annotated[int, Field(ge=0)] | None = None
+    """Least free disk beside the data; None takes what snapshots and finished weights need."""
     tick_every_s: Annotated[float, Field(gt=0)] = 5.0
 
 

@@ -41,7 +41,7 @@ class EmbeddedHub:
     def start(self) -> None:
         """Start it and wait until it reports that it listens.
 
-        The line in its own log counts, not an answer at the address: another process may have taken the port.
+        The line in its own output counts, not an answer at the address: another process may have taken the port.
 
         Raises:
             ConfigError: The endpoint names no host and port.
@@ -49,13 +49,12 @@ class EmbeddedHub:
             HubError: It ended for another reason, or was not ready in time.
         """
         host, port = _address(self._run)
-        old_bytes = self._log.stat().st_size if self._log.is_file() else 0
         options = ("--data", str(self._run.hub_data), "--host", host, "--port", str(port), "--open-registration")
         child = self._children.spawn("hub", Program.HUB, *options)
         self._child, self._started_at = child, time.monotonic()
-        while _READY not in self._written_since(old_bytes):
+        while _READY not in self._children.output(child):
             if child.poll() is not None:
-                self._explain_end(child.returncode, host, port, old_bytes)
+                self._explain_end(child, host, port)
             if time.monotonic() - self._started_at > _START_TIMEOUT_S:
                 child.terminate()
                 raise HubError(f"The embedded Hub was not ready within {_START_TIMEOUT_S:.0f} s.", f"See {self._log}.")
@@ -78,21 +77,15 @@ class EmbeddedHub:
         self.start()
         return True
 
-    def _explain_end(self, code: int, host: str, port: int, old_bytes: int) -> None:
-        if code == PortTakenError.exit_code:
+    def _explain_end(self, child: subprocess.Popen[bytes], host: str, port: int) -> None:
+        if child.returncode == PortTakenError.exit_code:
             raise PortTakenError(
                 f"The embedded Hub cannot listen: port {port} of {host} is in use.",
                 f"Stop what listens there, or change [hub] endpoint in {self._run.path / 'run.toml'}.",
             )
-        lines = self._written_since(old_bytes).strip().splitlines() or ["no output"]
-        raise HubError(
-            f"The embedded Hub ended with code {code}: {lines[-1].removeprefix('error: ')}", f"See {self._log}."
-        )
-
-    def _written_since(self, old_bytes: int) -> str:
-        with self._log.open("rb") as log:
-            log.seek(old_bytes)
-            return log.read().decode("utf-8", errors="replace")
+        lines = self._children.output(child).strip().splitlines() or ["no output"]
+        last = lines[-1].removeprefix("error: ")
+        raise HubError(f"The embedded Hub ended with code {child.returncode}: {last}", f"See {self._log}.")
 
 
 def start_embedded_hub(run: RunDir, children: Children) -> EmbeddedHub:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -30,6 +31,7 @@ from paris.coordinator.service.registering import Registrar
 from paris.coordinator.service.router import RouterTrainer
 from paris.coordinator.service.verifier import Verifier
 from paris.coordinator.state.model import State
+from paris.protocol.clock import Clock
 from paris.protocol.errors import ParisError
 
 logger = logging.getLogger(__name__)
@@ -53,7 +55,7 @@ class Executor:
         router: Trains the router.
         children: The child processes of all three; ended by `stop`.
         log: Receives a line for people when an action failed and will be started again.
-        clock: UTC seconds.
+        clock: Seconds that only grow.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class Executor:
         router: RouterTrainer,
         children: Children,
         log: Callable[[str], None],
-        clock: Callable[[], float],
+        clock: Clock = time.monotonic,
     ) -> None:
         self._verifier, self._registrar, self._router, self._children = verifier, registrar, router, children
         self._log, self._clock = log, clock

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 
-from paris.coordinator.decisions.observations import Observation, RouterRequested
+from paris.coordinator.decisions.observations import Observation, RouterRequested, RouterTrained
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.tick import tick
 from paris.coordinator.run_hub.embedded import EmbeddedHub
@@ -21,6 +21,7 @@ from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.flags import FROM_SAMPLES, ROUTER_FLAG
 from paris.coordinator.state.model import State
 from paris.coordinator.state.store import Store
+from paris.protocol.clock import ClockWatch, jump_in_words
 from paris.protocol.errors import ParisError
 
 logger = logging.getLogger(__name__)
@@ -35,8 +36,9 @@ class Service:
         store: The state on disk.
         executor: Carries out actions.
         policy: The numbers to decide by.
-        clock: UTC seconds.
+        clock: UTC seconds that never jump.
         log: Receives each event as it happens.
+        watch: Notices jumps of the wall clock.
     """
 
     def __init__(
@@ -49,22 +51,31 @@ class Service:
         policy: Policy,
         clock: Callable[[], float],
         log: Callable[[Event], None],
+        watch: ClockWatch | None = None,
     ) -> None:
+        self._watch = watch or ClockWatch()
         self._swarm, self._embedded_hub, self._store, self._executor = swarm, embedded_hub, store, executor
         self._policy, self._clock, self._log = policy, clock, log
         self._watching_since = clock()
+        self._observed: list[Observation] = []
+        """Results of actions that no saved state holds yet: a step that fails does not lose them."""
         self.state: State = store.load()
 
     def step(self) -> None:
         """Observe, decide, save, act, publish: once."""
         now = self._clock()
+        self._notice_jump()
         self._keep_embedded_hub_alive()
         self._swarm.keep_peer_alive()
-        observations = [*self._executor.results(), *self._requests(), *self._swarm.observations()]
+        self._observed += self._executor.results()
+        request = self._router_request()
+        requested = [] if request is None else [RouterRequested(from_samples=request == FROM_SAMPLES)]
         self._adopt_new_tasks()
+        observations = [*self._observed, *requested, *self._swarm.observations()]
         decision = tick(self.state, observations, self._policy, now, self._watching_since)
-        self._store.save(self.state, decision.state, decision.events, now)
-        self.state = decision.state
+        done_flags = () if request is None else (ROUTER_FLAG,)
+        self._store.save(self.state, decision.state, decision.events, now, done_flags=done_flags)
+        self.state, self._observed = decision.state, []
         for event in decision.events:
             self._log(event)
         self._executor.start(decision.actions, self.state)
@@ -80,6 +91,13 @@ class Service:
                 self._log(Event(EventKind.PROBLEM, f"{type(error).__name__}: {error}"))
             stop.wait(every_s)
 
+    def _notice_jump(self) -> None:
+        """Publish everything again after a jump of the wall clock, by which peers judge records."""
+        jump_s = self._watch.jump_s()
+        if jump_s != 0:
+            self._swarm.republish_all()
+            self._log(Event(EventKind.PROBLEM, jump_in_words(jump_s)))
+
     def _keep_embedded_hub_alive(self) -> None:
         """Without it volunteers can neither fetch nor upload; they retry until it is back."""
         try:
@@ -89,11 +107,12 @@ class Service:
             logger.debug("The embedded Hub could not be restarted.", exc_info=True)
             self._log(Event(EventKind.PROBLEM, str(error)))
 
-    def _requests(self) -> Iterable[Observation]:
-        """What commands asked of the running service."""
-        rows = self._store.pop_flag(ROUTER_FLAG)
-        if rows is not None:
-            yield RouterRequested(from_samples=rows == FROM_SAMPLES)
+    def _router_request(self) -> str | None:
+        """The value of the organiser's request for router training; left for later while a training runs."""
+        ended = any(isinstance(observation, RouterTrained) for observation in self._observed)
+        if self.state.router.phase == "training" and not ended:
+            return None
+        return self._store.flag(ROUTER_FLAG)
 
     def _adopt_new_tasks(self) -> None:
         """Take in tasks that `publish-tasks` wrote beside the running service."""

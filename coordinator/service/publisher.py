@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
 
 from paris.coordinator.state.model import State
+from paris.protocol.clock import Clock
 from paris.protocol.envelope import Envelope
 from paris.protocol.keys import subkey_of
 from paris.protocol.manifest import Manifest, split_manifest
@@ -38,12 +39,13 @@ class Publisher:
 
     Args:
         sealer: Signs them.
-        clock: UTC seconds, the sealer's.
+        clock: Seconds that only grow: a wall clock that was set back would let records expire.
     """
 
-    def __init__(self, sealer: Sealer, clock: Callable[[], float]) -> None:
+    def __init__(self, sealer: Sealer, clock: Clock = time.monotonic) -> None:
         self._sealer, self._clock = sealer, clock
-        self._sealed: dict[tuple[str, str], Envelope[Payload]] = {}
+        self._sealed: dict[tuple[str, str], tuple[Envelope[Payload], float]] = {}
+        """Each record, and when it was sealed."""
 
     def due(self, records: list[Payload]) -> list[Envelope[Payload]]:
         """Seal the records that are new, changed, or past a third of their life.
@@ -61,10 +63,11 @@ class Publisher:
         for payload in records:
             place = _place(payload, self._sealer.public_key)
             known = self._sealed.get(place)
-            if known is not None and known.payload == payload and now - known.issued_at < LIFE_S / 3:
+            if known is not None and known[0].payload == payload and now - known[1] < LIFE_S / 3:
                 continue
-            self._sealed[place] = self._sealer.seal(payload, LIFE_S)
-            envelopes.append(self._sealed[place])
+            envelope = self._sealer.seal(payload, LIFE_S)
+            self._sealed[place] = envelope, now
+            envelopes.append(envelope)
         return envelopes
 
     def republish(self, envelopes: list[Envelope[Payload]]) -> None:
@@ -73,7 +76,7 @@ class Publisher:
             self._sealed.pop(_place(envelope.payload, envelope.signer), None)
 
     def republish_all(self) -> None:
-        """Make everything due again: a restarted peer holds no records."""
+        """Make everything due again: a restarted peer holds no records, and a clock that jumped made them invalid."""
         self._sealed.clear()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
@@ -27,10 +26,11 @@ from paris.coordinator.service.upload import publish_data, publish_run_json
 from paris.coordinator.service.verifier import Verifier
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.store import Store
+from paris.protocol.clock import steady_clock
 from paris.protocol.dht.options import NetworkOptions
 from paris.protocol.dht.peer import Peer
 from paris.protocol.records import RunSpec
-from paris.protocol.sealer import Sealer
+from paris.protocol.sealer import Sealer, SequenceFile
 
 logger = logging.getLogger(__name__)
 
@@ -60,23 +60,24 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
         store = Store(run.state_file)
         stack.callback(store.close)
         logger.info("Freed %d bytes of old submissions.", collect_garbage(run, store.load()))
-        peer = SupervisedPeer(lambda: start_peer(run), time.time, log)
+        peer = SupervisedPeer(lambda: start_peer(run), log)
         stack.callback(peer.stop)
 
         logger.info("The DHT peer listens on %s.", ", ".join(peer.current.addresses))
-        sealer, spec = Sealer(run.identity, run.run_id), make_spec(run, peer.current.addresses)
+        sealer = Sealer(run.identity, run.run_id, sequences=SequenceFile(run.path / "sequence"))
+        spec = make_spec(run, peer.current.addresses)
         manifests = publish_data(run, hub, log)
         publish_run_json(run, hub, sealer, spec)
         log(Event(EventKind.SERVING, f"Run {run.run_id}: join with  paris-node join {run.run_json}"))
         executor = make_executor(run, spec, hub, sealer, children, log)
         stack.callback(executor.stop)
         service = Service(
-            swarm=Swarm(spec, manifests, peer, Publisher(sealer, time.time)),
+            swarm=Swarm(spec, manifests, peer, Publisher(sealer)),
             embedded_hub=embedded_hub,
             store=store,
             executor=executor,
             policy=make_policy(run),
-            clock=time.time,
+            clock=steady_clock(),
             log=log,
         )
         service.run(stop, run.config.tasks.tick_every_s)
@@ -101,7 +102,6 @@ def make_executor(
         router=RouterTrainer(run, children),
         children=children,
         log=lambda text: log(Event(EventKind.PROBLEM, text)),
-        clock=time.time,
     )
 
 

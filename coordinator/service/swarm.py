@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from typing import cast
 
@@ -10,6 +11,7 @@ from paris.coordinator.decisions.observations import HeartbeatReceived, Observat
 from paris.coordinator.service.publisher import Publisher, records_to_publish
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.model import State
+from paris.protocol.clock import Clock
 from paris.protocol.dht.peer import Peer
 from paris.protocol.envelope import Envelope
 from paris.protocol.manifest import Manifest
@@ -24,11 +26,11 @@ class SupervisedPeer:
 
     Args:
         start: Starts a peer.
-        clock: UTC seconds.
         log: Receives an event at each restart.
+        clock: Seconds that only grow.
     """
 
-    def __init__(self, start: Callable[[], Peer], clock: Callable[[], float], log: Callable[[Event], None]) -> None:
+    def __init__(self, start: Callable[[], Peer], log: Callable[[Event], None], clock: Clock = time.monotonic) -> None:
         self._start, self._clock, self._log = start, clock, log
         self._checked_at = clock()
         self.current = start()
@@ -81,11 +83,15 @@ class Swarm:
         if self._peer.restart_if_dead():
             self._publisher.republish_all()
 
+    def republish_all(self) -> None:
+        """Store every record again at the next `publish`."""
+        self._publisher.republish_all()
+
     def observations(self) -> Iterator[Observation]:
         """What volunteers have published; records seen before are among it."""
         peer, buckets = self._peer.current, self._spec.num_buckets
         for envelope in peer.read_all("want", buckets):
-            yield WantReceived(cast(Envelope[Want], envelope))
+            yield WantReceived(cast(Envelope[Want], envelope), time.time() - envelope.issued_at)
         for envelope in peer.read_all("heartbeat", buckets):
             yield HeartbeatReceived(cast(Envelope[Heartbeat], envelope))
         for envelope in peer.read_all("submission", buckets):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from paris.coordinator.errors import RunDirError
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.initial_weights import initial_weights, require_current_warm_start
-from paris.coordinator.run.prepared_data import load_manifests
+from paris.coordinator.run.prepared_data import load_manifests, model_config
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.model import TaskState
 from paris.coordinator.state.store import Store
@@ -58,9 +58,11 @@ def make_tasks(run: RunDir) -> list[TaskState]:
 
     Raises:
         NotReadyError: A cluster has no manifest, or the initial weights are missing.
+        ExpertError: The model's settings are invalid.
     """
     tasks, table = [], run.config.tasks
     start = initial_weights(run)
+    memory_bytes, disk_bytes = _needs(run)
     for manifest in load_manifests(run):
         task = Task(
             task_id=f"expert-{manifest.cluster}",
@@ -69,8 +71,8 @@ def make_tasks(run: RunDir) -> list[TaskState]:
             batch_size=int(run.config.expert_training["batch_size"]),
             manifest_sha256=manifest.sha256,
             data_bytes=manifest.num_bytes,
-            min_memory_bytes=table.min_memory_bytes,
-            min_disk_bytes=table.min_disk_bytes + manifest.num_bytes + (start.bytes if start else 0),
+            min_memory_bytes=memory_bytes,
+            min_disk_bytes=disk_bytes + manifest.num_bytes + (start.bytes if start else 0),
             deadline_s=table.deadline_s,
             grace_s=table.grace_s,
             objective=run.config.objectives.for_cluster(manifest.cluster),
@@ -78,3 +80,16 @@ def make_tasks(run: RunDir) -> list[TaskState]:
         )
         tasks.append(TaskState(task=task))
     return tasks
+
+
+def _needs(run: RunDir) -> tuple[int, int]:
+    """Memory and disk in bytes, beside the data: of [tasks], or computed from the model's shape."""
+    from paris.experts.training.needs import least_disk_bytes, least_memory_bytes
+
+    table, model = run.config.tasks, model_config(run)
+    moments = str(run.config.expert_training.get("moments", "float32"))
+    memory_bytes, disk_bytes = table.min_memory_bytes, table.min_disk_bytes
+    return (
+        least_memory_bytes(model, moments) if memory_bytes is None else memory_bytes,
+        least_disk_bytes(model, moments) if disk_bytes is None else disk_bytes,
+    )

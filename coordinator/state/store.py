@@ -9,7 +9,7 @@ Nothing here grows for ever: curves are thinned (`curves.py`), and the oldest ev
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +80,9 @@ class Store:
         with self._engine.connect() as connection:
             return set(connection.execute(select(TABLES["tasks"][0].c.id)).scalars())
 
-    def save(self, old: State, new: State, events: Iterable[Event], now: float) -> None:
+    def save(
+        self, old: State, new: State, events: Iterable[Event], now: float, *, done_flags: Collection[str] = ()
+    ) -> None:
         """Write the rows that differ between two states, and the events, in one transaction.
 
         Args:
@@ -88,11 +90,12 @@ class Store:
             new: The state to be written.
             events: Lines for the log.
             now: UTC seconds.
+            done_flags: Flags that the new state has taken in; cleared in the same transaction.
         """
         lines = [{"at": now, "kind": event.kind.value, "text": event.text} for event in events]
         changes = {name: _changed(_rows(old, name), _rows(new, name)) for name in TABLES}
         dropped = {name: _dropped(_rows(old, name), _rows(new, name)) for name in TABLES}
-        if not lines and not any(changes.values()) and not any(dropped.values()):
+        if not lines and not done_flags and not any(changes.values()) and not any(dropped.values()):
             return
         with self._engine.begin() as connection:
             for name, rows in changes.items():
@@ -101,6 +104,7 @@ class Store:
             losses = [loss for held in changes["leases"].values() if (loss := _new_loss(held, old)) is not None]
             self._curves.add(connection, losses)
             _insert(connection, EVENTS, lines)
+            connection.execute(FLAGS.delete().where(FLAGS.c.name.in_(done_flags)))
             if lines:
                 newest = select(func.max(EVENTS.c.id)).scalar_subquery()
                 connection.execute(EVENTS.delete().where(EVENTS.c.id <= newest - _MAX_EVENTS))
@@ -131,19 +135,10 @@ class Store:
             connection.execute(FLAGS.delete().where(FLAGS.c.name == name))
             connection.execute(FLAGS.insert().values(name=name, value=value))
 
-    def has_flag(self, name: str) -> bool:
-        """Whether a flag is set, which the service has not read yet."""
+    def flag(self, name: str) -> str | None:
+        """The value of a flag that no saved state has taken in yet; None if it is not set."""
         with self._engine.connect() as connection:
-            return connection.execute(select(FLAGS.c.value).where(FLAGS.c.name == name)).scalar() is not None
-
-    def pop_flag(self, name: str) -> str | None:
-        """Read and clear a flag; None if it is not set."""
-        if not self.has_flag(name):
-            return None
-        with self._engine.begin() as connection:
-            value = connection.execute(select(FLAGS.c.value).where(FLAGS.c.name == name)).scalar()
-            connection.execute(FLAGS.delete().where(FLAGS.c.name == name))
-        return value
+            return connection.execute(select(FLAGS.c.value).where(FLAGS.c.name == name)).scalar()
 
     def close(self) -> None:
         """Close the database."""

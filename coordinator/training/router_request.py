@@ -43,7 +43,7 @@ def request_router(run: RunDir, *, from_samples: bool = False) -> None:
 def _request_from_service(run: RunDir, store: Store, from_samples: bool) -> None:
     say("The running service trains the router.")
     store.set_flag(ROUTER_FLAG, FROM_SAMPLES if from_samples else FROM_DATA)
-    while store.has_flag(ROUTER_FLAG) or store.load().router.phase == "training":
+    while store.flag(ROUTER_FLAG) is not None or store.load().router.phase == "training":
         if not is_served(run):
             raise NotReadyError(
                 "The service stopped before the router was trained.", f"Start it: paris-coord serve {run.path}"

@@ -15,6 +15,7 @@ from paris.coordinator.verify.case import read_case
 from paris.coordinator.verify.report import write_report
 from paris.protocol.errors import ParisError
 from paris.protocol.lifeline import exit_with_parent
+from paris.protocol.streams import protect_streams
 
 _USAGE_EXIT = 2
 
@@ -31,6 +32,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 2:
         _say("Usage: python -m paris.coordinator.verify CASE.json OUT.json")
         return _USAGE_EXIT
+    protect_streams()
     exit_with_parent()
     case_file, report_file = map(Path, arguments)
     try:

@@ -11,6 +11,7 @@ config.py           a task, its settings, its reports
 batches.py          batch s of a task
 loader.py           batches prepared ahead
 micro_batch.py      rows in memory together, found by trial
+needs.py            memory and disk that a training needs at least
 memory.py           what forward and backward passes take
 machine.py          device, threads, compilation, determinism
 precision.py        autocast; the loss scale of float16

@@ -31,12 +31,14 @@ from paris.node.swarm.session import RunSession
 from paris.node.view import EventKind, View
 from paris.node.work.agent import Agent
 from paris.node.work.data import DataSources
+from paris.protocol.clock import jump_in_words
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import DaemonError, NoPeersError, UnreachableError, VersionError
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.logs import log_to_file
 from paris.protocol.records import RunSpec
-from paris.protocol.sealer import Sealer
+from paris.protocol.sealer import Sealer, SequenceFile
+from paris.protocol.signals import stop_signals
 from paris.protocol.signing import Identity
 from paris.protocol.version import SOFTWARE_VERSION
 
@@ -92,7 +94,7 @@ def running_agent(request: Request, view: View, stop: StopSignal) -> Iterator[Ag
         run, swarm = _connect(address, home, config, view)
         try:
             machine = Machine(home, config, detect(config, home.path))
-            with _session(identity, config, run, swarm) as session:
+            with _session(identity, machine, run, swarm, view) as session:
                 data = _data_sources(session, identity, machine)
                 _show_joined(session, machine, view)
                 yield Agent(session, data, machine, view, stop)
@@ -101,11 +103,17 @@ def running_agent(request: Request, view: View, stop: StopSignal) -> Iterator[Ag
 
 
 @contextlib.contextmanager
-def _session(identity: Identity, config: NodeConfig, run: Envelope[RunSpec], swarm: Swarm) -> Iterator[RunSession]:
+def _session(
+    identity: Identity, machine: Machine, run: Envelope[RunSpec], swarm: Swarm, view: View
+) -> Iterator[RunSession]:
     """A session whose announcer runs."""
-    sealer = Sealer(identity, run.run_id)
-    name = config.name or f"volunteer-{identity.public_key[:6]}"
-    announcer = Announcer(swarm, sealer, run.payload.heartbeat_every_s)
+    sealer = Sealer(identity, run.run_id, sequences=SequenceFile(machine.home.path / "sequence"))
+    name = machine.config.name or f"volunteer-{identity.public_key[:6]}"
+
+    def show_jump(jump_s: float) -> None:
+        view.event(EventKind.NOTE, text=jump_in_words(jump_s))
+
+    announcer = Announcer(swarm, sealer, run.payload.heartbeat_every_s, show_jump)
     announcer.start()
     try:
         yield RunSession(run, name, sealer, swarm, announcer)
@@ -206,7 +214,7 @@ def require_new_enough(spec: RunSpec) -> None:
 
 @contextlib.contextmanager
 def stopping(stop: StopSignal) -> Iterator[set[int]]:
-    """SIGINT and SIGTERM ask for a clean stop; a second SIGINT interrupts at once.
+    """SIGINT, SIGTERM and SIGHUP ask for a clean stop; a second SIGINT interrupts at once.
 
     Yields:
         The signals received so far.
@@ -218,7 +226,7 @@ def stopping(stop: StopSignal) -> Iterator[set[int]]:
         stop.set()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, on_signal) for number in stop_signals()}
     try:
         yield received
     finally:

@@ -3,6 +3,7 @@
 machine.py   home, settings and hardware together
 config.py    settings: default < config.toml < PARIS_NODE_* < command line
 hardware.py  device, memory and disk, without importing torch
+gpus.py      the GPUs that this process may use
 home.py      the folder that keeps everything
 lock.py      one node per home
 unit.py      one leased task on disk

@@ -12,7 +12,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -52,8 +52,9 @@ class NodeConfig(BaseModel):
 
     name: ShortText = ""
     """Shown beside the contributions; empty takes `volunteer-` and six digits of the public key."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """What to train on; auto takes the first GPU there is."""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$")] = "auto"
+    """What to train on: auto, cpu, cuda, cuda:N or mps; auto takes the first GPU there is. N counts, as torch does, the
+    GPUs that CUDA_VISIBLE_DEVICES leaves."""
     threads: int | None = Field(None, ge=1, le=1024)
     """CPU threads of the trainer; None takes one for each physical core."""
     nice: int = Field(5, ge=0, le=19)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import os
 import platform
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from paris.node.errors import SettingsError, TaskTooBigError
 from paris.node.machine.config import NodeConfig
+from paris.node.machine.gpus import visible_gpus
 from paris.protocol.records import Task
-
-_ASK_TIMEOUT_S = 10
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class Hardware:
     """Device, memory and disk, as a Want declares them."""
 
     device: str
-    """cpu, cuda or mps: torch's name."""
+    """cpu, cuda, cuda:N or mps: torch's name."""
     label: str
     """The device's name, for people."""
     memory_bytes: int
@@ -39,20 +37,9 @@ def detect(config: NodeConfig, home: Path) -> Hardware:
         home: A folder on the disk that counts.
 
     Raises:
-        SettingsError: The requested device does not exist.
+        SettingsError: The requested device does not exist, or CUDA_VISIBLE_DEVICES hides it.
     """
-    gpus = {"cuda": _cuda, "mps": _mps}
-    device, label, memory = "cpu", _cpu_label(), _system_memory()
-    for name, ask in gpus.items():
-        if config.device in ("auto", name):
-            found = ask()
-            if found is not None:
-                device, label, memory = name, found[0], found[1]
-                break
-            if config.device == name:
-                raise SettingsError(
-                    f"No {name} device was found.", "Join with --device cpu, or install the driver and its torch build."
-                )
+    device, (label, memory) = _device(config.device)
     if config.memory_limit_bytes is not None:
         memory = min(memory, config.memory_limit_bytes)
     existing = next(path for path in (home, *home.absolute().parents) if path.exists())
@@ -85,22 +72,28 @@ def gib(num_bytes: int) -> str:
     return f"{num_bytes / 2**30:.1f} GiB" if num_bytes >= 2**30 / 10 else f"{num_bytes / 2**20:.1f} MiB"
 
 
-def _cuda() -> tuple[str, int] | None:
-    """First GPU of NVIDIA or AMD that the installed torch can use: name and bytes."""
-    if importlib.metadata.version("torch").endswith("+cpu"):
-        return None
-    tool = shutil.which("nvidia-smi")
-    if tool is not None:
-        command = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
-        try:
-            answer = subprocess.run(command, capture_output=True, text=True, timeout=_ASK_TIMEOUT_S, check=True).stdout
-            name, mebibytes = answer.splitlines()[0].rsplit(",", 1)
-            return name.strip(), int(mebibytes) * 2**20
-        except (OSError, subprocess.SubprocessError, ValueError, IndexError):
-            return None  # a driver without a working device is the same as no GPU
-    for path in sorted(Path("/sys/class/drm").glob("card*/device/mem_info_vram_total")):
-        return "AMD GPU", int(path.read_text("ascii"))
-    return None
+def _device(wanted: str) -> tuple[str, tuple[str, int]]:
+    """Torch's name of the device, and its own name and memory in bytes."""
+    kind = wanted.partition(":")[0]
+    if kind in ("auto", "cuda"):
+        gpus = visible_gpus(os.environ)
+        index = int(wanted.partition(":")[2] or 0)
+        if index < len(gpus):
+            return ("cuda" if kind == "auto" else wanted), (gpus[index].name, gpus[index].memory_bytes)
+        if kind == "cuda":
+            hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
+            hint = "none is hidden" if hidden is None else f"CUDA_VISIBLE_DEVICES is {hidden!r}"
+            raise SettingsError(
+                f"No {wanted} device was found: torch can use {len(gpus)} GPU(s), {hint}.",
+                "Join with --device cpu, or install the driver and its torch build.",
+            )
+    if kind in ("auto", "mps"):
+        mps = _mps()
+        if mps is not None:
+            return "mps", mps
+        if kind == "mps":
+            raise SettingsError("No mps device was found.", "Join with --device cpu.")
+    return "cpu", (_cpu_label(), _system_memory())
 
 
 def _mps() -> tuple[str, int] | None:

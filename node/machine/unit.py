@@ -91,6 +91,20 @@ class UnitFolder:
         self.work = path / "work"
         self.log = path / "trainer.log"
         self.submission = path / SUBMISSION_FILE
+        self._unreported = path / "give-back-unreported"
+
+    @property
+    def is_unreported(self) -> bool:
+        """Whether the lease was given up, and the coordinator has not taken it back yet."""
+        return self._unreported.exists()
+
+    def set_unreported(self, is_unreported: bool) -> None:
+        """Remember over restarts whether the coordinator still has to be told that the lease was given up."""
+        if is_unreported:
+            with disk_full_while("giving a task back", self.path):
+                self._unreported.touch()
+        else:
+            self._unreported.unlink(missing_ok=True)
 
     def load(self) -> Unit | None:
         """The saved unit, or None.

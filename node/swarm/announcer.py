@@ -1,7 +1,8 @@
 """Keeps this node's records alive in the DHT: want, heartbeat, submission, holding.
 
 One record of each kind is published when it changes and again every `every_s`, always with a greater sequence and a
-later expiry: peers drop records that expire, and refuse one that would shorten a life.
+later expiry: peers drop records that expire, and refuse one that would shorten a life. Periods run on the monotonic
+clock; after a jump of the wall clock, which stands in the records, all are published at once.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from paris.node.swarm.connection import Swarm
+from paris.protocol.clock import Clock, ClockWatch
 from paris.protocol.record_rules import RECORD_RULES
 from paris.protocol.records import Payload
 from paris.protocol.sealer import Sealer
 
 _logger = logging.getLogger(__name__)
 _MIN_LIFE_S = 60.0
+_WATCH_EVERY_S = 5.0
 _LIVES = 4
 """A record outlives so many periods, so that one lost message never looks like death."""
 
@@ -27,7 +30,7 @@ _LIVES = 4
 class _Published:
     payload: Payload
     next_at: float
-    """UTC seconds."""
+    """By the announcer's clock."""
 
 
 class Announcer:
@@ -37,18 +40,31 @@ class Announcer:
         swarm: Stores the records.
         sealer: Signs them.
         every_s: Period of every record; the run's heartbeat_every_s.
-        clock: UTC seconds.
+        on_jump: Called from the thread with the seconds by which the wall clock jumped.
+        clock: Seconds that only grow.
+        watch: Notices jumps of the wall clock.
     """
 
-    def __init__(self, swarm: Swarm, sealer: Sealer, every_s: float, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        swarm: Swarm,
+        sealer: Sealer,
+        every_s: float,
+        on_jump: Callable[[float], None] = lambda jump_s: None,
+        clock: Clock = time.monotonic,
+        watch: ClockWatch | None = None,
+    ) -> None:
         self._swarm, self._sealer = swarm, sealer
         self._every_s, self._clock = every_s, clock
+        self._on_jump, self._watch = on_jump, watch or ClockWatch()
         self._published: dict[str, _Published] = {}
         """By kind."""
         self._changed = threading.Condition()
         self._is_stopped = False
         self.last_accepted_at: float | None = None
         """When a peer last stored one of the records, UTC seconds."""
+        self._accepted_at: float | None = None
+        """The same by the announcer's clock."""
         self._thread = threading.Thread(target=self._run, name="announcer", daemon=True)
 
     def start(self) -> None:
@@ -103,6 +119,11 @@ class Announcer:
         with self._changed:
             self._published.pop(kind, None)
 
+    @property
+    def since_accepted_s(self) -> float | None:
+        """Seconds since a peer last stored one of the records."""
+        return None if self._accepted_at is None else self._clock() - self._accepted_at
+
     def _run(self) -> None:
         while (payload := self._next()) is not None:
             self._send(payload)
@@ -112,19 +133,29 @@ class Announcer:
         with self._changed:
             while not self._is_stopped:
                 now = self._clock()
+                self._notice_jump(now)
                 due = min(self._published.values(), key=lambda record: record.next_at, default=None)
                 if due is not None and due.next_at <= now:
                     due.next_at = now + self._every_s
                     return due.payload
-                self._changed.wait(None if due is None else due.next_at - now)
+                self._changed.wait(_WATCH_EVERY_S if due is None else min(_WATCH_EVERY_S, due.next_at - now))
             return None
+
+    def _notice_jump(self, now: float) -> None:
+        """After a jump peers refuse or have dropped what was published before it: all of it is due."""
+        jump_s = self._watch.jump_s()
+        if jump_s != 0:
+            _logger.info("The wall clock jumped by %.1f s.", jump_s)
+            for record in self._published.values():
+                record.next_at = now
+            self._on_jump(jump_s)
 
     def _send(self, payload: Payload) -> bool:
         kind = _kind(payload)
         life_s = min(max(_MIN_LIFE_S, _LIVES * self._every_s), RECORD_RULES[kind].max_life_s)
         is_stored = self._swarm.publish(self._sealer.seal(payload, life_s))
         if is_stored:
-            self.last_accepted_at = self._clock()
+            self.last_accepted_at, self._accepted_at = time.time(), self._clock()
         _logger.debug("Published %s: %s.", kind, "stored" if is_stored else "no peer stored it")
         return is_stored
 

@@ -59,24 +59,24 @@ class Swarm:
         self._on_change = on_change
         self._peer: Peer | None = None
         self._on_start: list[Callable[[Peer], None]] = []
+        self._starting = threading.Lock()
+        """Held while a peer starts, so that two threads never start two."""
         self._lock = threading.Lock()
+        """Held for a moment: guards the fields below."""
         self._past = Traffic()
         self._failures = 0
         self._is_up = False
+        self._is_closed = False
 
     def connect(self) -> None:
-        """Start the peer.
+        """Start the peer, unless it runs.
 
         Raises:
             NoPeersError: No initial peer answered; the next `publish` tries again.
+            PeerError: The connection was closed.
         """
-        peer = self._start_peer(self.initial_peers)
-        with self._lock:
-            self._peer = peer
-        self._failures = 0
+        self._running_peer()
         self._is_up = True
-        for callback in self._on_start:
-            callback(peer)
 
     def on_start(self, callback: Callable[[Peer], None]) -> None:
         """Call `callback` with the running peer, if any, and with each peer that replaces it."""
@@ -118,7 +118,12 @@ class Swarm:
         return self._is_up
 
     def close(self) -> None:
-        """Stop the peer."""
+        """Stop the peer; no other is started."""
+        with self._lock:
+            self._is_closed = True
+        self._stop_peer()
+
+    def _stop_peer(self) -> None:
         with self._lock:
             peer, self._peer = self._peer, None
         if peer is not None:
@@ -127,27 +132,43 @@ class Swarm:
 
     def _note(self, accepted: bool) -> None:
         """Count failures in a row; a peer that has died is closed, so that the next record starts another."""
-        self._failures = 0 if accepted else self._failures + 1
-        is_up = self._failures < _FAILURES_BEFORE_CHECK
-        if is_up != self._is_up:
-            self._is_up = is_up
+        with self._lock:
+            self._failures = 0 if accepted else self._failures + 1
+            is_up = accepted or (self._is_up and self._failures < _FAILURES_BEFORE_CHECK)
+            is_changed, self._is_up = is_up != self._is_up, is_up
+        if is_changed:
             _logger.info("The DHT is %s.", "reachable again" if is_up else "unreachable")
             self._on_change(is_up)
         peer = self._peer
         if self._failures >= _FAILURES_BEFORE_CHECK and peer is not None and not peer.healthy(_HEALTH_TIMEOUT_S):
             _logger.info("The DHT peer is dead; closing it.")
-            self.close()
+            self._stop_peer()
 
     def _reconnect(self) -> Peer | None:
+        """The running peer, or a new one; only a stored record says that the DHT is reachable again."""
         try:
-            self.connect()
+            return self._running_peer()
         except (ParisError, OSError) as error:
             _logger.info("The DHT peer cannot be started; the next record tries again: %s", error)
             _logger.debug("Reconnecting failed", exc_info=True)
             return None  # `_note` reports it after some failures
-        _logger.info("The DHT peer was started again.")
-        self._on_change(True)
-        return self._peer
+
+    def _running_peer(self) -> Peer:
+        with self._starting:
+            if self._peer is not None:
+                return self._peer
+            if self._is_closed:
+                raise PeerError("This node has left the run's peers.")
+            peer = self._start_peer(self.initial_peers)
+            with self._lock:
+                self._peer = None if self._is_closed else peer
+            if self._is_closed:
+                peer.stop()
+                raise PeerError("This node has left the run's peers.")
+            _logger.info("The DHT peer was started.")
+            for callback in self._on_start:
+                callback(peer)
+            return peer
 
 
 def peer_starter(run_id: str, coordinator: str | None, config: NodeConfig) -> Callable[[tuple[str, ...]], Peer]:

@@ -52,6 +52,19 @@ def reason_to_stop(leases: Iterable[Envelope[Any]], granted: Lease) -> str | Non
     return None
 
 
+def is_given_back(leases: Iterable[Envelope[Any]], tasks: Iterable[Envelope[Any]], granted: Lease) -> bool:
+    """Whether the coordinator has ended a lease: taken it back, leased the task again, or registered other work.
+
+    Args:
+        leases: Records of kind lease.
+        tasks: Records of kind task.
+        granted: The lease as it was granted.
+    """
+    task = find_task(tasks, granted.task_id)
+    is_over = task is not None and (task.attempt > granted.attempt or task.state == "registered")
+    return is_over or reason_to_stop(leases, granted) is not None
+
+
 def find_task(tasks: Iterable[Envelope[Any]], task_id: str) -> Task | None:
     """The newest record of a task."""
     matches = [envelope for envelope in tasks if envelope.payload.task_id == task_id]

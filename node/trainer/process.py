@@ -19,6 +19,7 @@ import threading
 from typing import IO, Any
 
 from paris.node.trainer.events import TrainerEvent
+from paris.protocol.signals import STOP_SIGNALS
 
 _FORBIDDEN = (
     "socket.connect",
@@ -99,8 +100,9 @@ def main() -> int:
     stop = StopListener(sys.stdin)
     stop.listen()
     _die_with_parent()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # Ctrl-C and `timeout` reach the whole group; the agent decides
+    # Ctrl-C, `timeout` and a closed terminal reach the whole process group; the agent decides.
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(order["nice"])
     guard = NetworkGuard()

@@ -12,20 +12,21 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from paris.node.errors import DiskFullError, TrainerError
 from paris.node.retry import Backoff, Wait
 from paris.node.trainer import PROCESS_MODULE
 from paris.node.trainer.events import TrainerEvent
 from paris.node.trainer.order import Order
+from paris.protocol.child_output import ChildOutput
 
 _logger = logging.getLogger(__name__)
 _MAX_QUICK_DEATHS = 3
 _POLL_S = 0.5
 _STOP_TIMEOUT_S = 60.0
-_LOG_TAIL_BYTES = 2000
-_MAX_LOG_BYTES = 8 * 2**20
+_DEVICE_ORDER = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+"""The order in which nvidia-smi, and so `machine/gpus.py`, counts GPUs; CUDA's own begins with the fastest."""
 
 
 class TrainingProcess:
@@ -33,7 +34,7 @@ class TrainingProcess:
 
     Args:
         order: What to train.
-        log: Receives its standard error.
+        log: Receives its standard error; bounded.
     """
 
     def __init__(self, order: Order, log: Path) -> None:
@@ -41,26 +42,23 @@ class TrainingProcess:
         self._log = log
         self.events: queue.Queue[dict[str, Any]] = queue.Queue()
         """Events of the child; ENDED comes last."""
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._output: ChildOutput | None = None
 
     def start(self) -> None:
         """Spawn the child (never fork: this process has threads, and may have torch) and send the order.
 
         Must run in a thread that lives as long as the child: the kernel ties the child's life to it.
         """
-        if self._log.exists() and self._log.stat().st_size > _MAX_LOG_BYTES:
-            self._log.unlink()
         environ = {name: value for name, value in os.environ.items() if name not in ("PARIS_HUB_TOKEN", "HF_TOKEN")}
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", PROCESS_MODULE],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                encoding="utf-8",
-                env={**environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
-            )
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", PROCESS_MODULE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**_DEVICE_ORDER, **environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
+        )
+        self._output = ChildOutput(cast(IO[bytes], self._process.stderr), self._log)
         threading.Thread(target=self._listen, args=(self._process,), name="trainer-events", daemon=True).start()
         self._write(self.order.model_dump_json())
 
@@ -85,24 +83,23 @@ class TrainingProcess:
                 process.stdin.close()
 
     def log_tail(self) -> str:
-        """The last line of the log, for a message."""
-        with self._log.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - _LOG_TAIL_BYTES))
-            lines = file.read().decode("utf-8", "replace").strip().splitlines()
-        return lines[-1].strip() if lines else "it wrote nothing"
+        """The last line of the log of a process that has ended, for a message."""
+        if self._output is None:
+            return "it did not start"
+        self._output.wait()
+        return self._output.last_line or "it wrote nothing"
 
     def _write(self, line: str) -> None:
         process = self._process
         if process is None or process.stdin is None:
             return
         try:
-            process.stdin.write(line + "\n")
+            process.stdin.write(f"{line}\n".encode())
             process.stdin.flush()
         except OSError:
             return  # it is dead; `_listen` reports it
 
-    def _listen(self, process: subprocess.Popen[str]) -> None:
+    def _listen(self, process: subprocess.Popen[bytes]) -> None:
         if process.stdout is None:
             return
         with process.stdout as lines:

@@ -2,6 +2,7 @@
 
 agent.py      the loop over units
 unit_work.py  one unit from its lease to the verdict
+given_up.py   telling the coordinator of leases that were given up
 data.py       where its data comes from
 order.py      what its trainer is told
 report.py     its heartbeats and events

@@ -23,12 +23,15 @@ from paris.node.swarm.coordinator_records import find_my_lease, find_task, is_co
 from paris.node.swarm.session import RunSession
 from paris.node.view import EventKind, View
 from paris.node.work.data import DataSources
+from paris.node.work.given_up import GivenUp
 from paris.node.work.unit_work import UnitWork
 from paris.protocol.envelope import Envelope
+from paris.protocol.errors import NoPeersError
 from paris.protocol.records import Lease, Want
 from paris.protocol.version import SOFTWARE_VERSION
 
 _logger = logging.getLogger(__name__)
+_CONFIRM_TIMEOUT_S = 20.0
 _GIVE_UP = (TaskTooBigError, TrainerError, WrongHashError)
 """Errors that another try on this machine would only repeat: the lease is given back."""
 
@@ -47,6 +50,7 @@ class Agent:
     def __init__(self, session: RunSession, data: DataSources, machine: Machine, view: View, stop: StopSignal) -> None:
         self.session, self.data, self.machine = session, data, machine
         self._view, self._stop = view, stop
+        self._given_up = GivenUp(session, machine.home, view)
 
     def run(self, *, max_tasks: int | None = None, task_wait_s: float | None = None) -> int:
         """Work until the run is complete.
@@ -95,6 +99,7 @@ class Agent:
                 return unit
             if is_complete(tasks, session.spec.num_experts):
                 return None
+            self._given_up.tell_when_due()
             text = _why_waiting(tasks, session.swarm.is_up)
             if text != shown:
                 shown = text
@@ -120,18 +125,36 @@ class Agent:
         is_paused = self.machine.home.unfinished(self.session.run_id) is not None
         self.session.announcer.publish_once(self._want("paused" if is_paused else "leaving"))
 
-    def give_back(self) -> int:
+    def give_back(self, confirm_timeout_s: float = _CONFIRM_TIMEOUT_S) -> str:
         """Give back every unfinished unit of the run and leave it.
 
+        Args:
+            confirm_timeout_s: Wait so long for the coordinator to take the leases back.
+
         Returns:
-            Number of units given back.
+            What was achieved, as a sentence.
+
+        Raises:
+            NoPeersError: No peer stored it. The leases are given up, and the next join or leave tells the coordinator.
         """
-        num_given_back = 0
         while (leased := self.machine.home.unfinished(self.session.run_id)) is not None:
             self.unit_work(*leased).give_up("The volunteer left the run.")
-            num_given_back += 1
-        self.session.announcer.publish_once(self._want("leaving"))
-        return num_given_back
+        num_given_up = len(self._given_up.unconfirmed())
+        is_stored = self._given_up.tell()
+        is_stored = is_stored and self.session.announcer.publish_once(self._want("leaving"))
+        deadline = time.monotonic() + confirm_timeout_s
+        while is_stored and self._given_up.unconfirmed() and time.monotonic() < deadline:
+            self._stop.wait(self.session.poll_s)
+        num_open = len(self._given_up.unconfirmed())
+        if num_open and not is_stored:
+            raise NoPeersError(
+                f"No peer of the run took the message that {_tasks(num_open)} given up here.",
+                "Run the same command again when they answer; paris-node join repeats it too.",
+            )
+        if num_open:
+            what = f"the coordinator has not confirmed yet that {_tasks(num_open)} given back"
+            return f"Left; {what}. The next join or leave tells it again."
+        return f"Left; {_tasks(num_given_up)} given back."
 
     def _work_on(self, folder: UnitFolder, unit: Unit) -> int:
         """Finish one unit; 1 if it got a verdict, 0 if its lease was lost."""
@@ -143,13 +166,17 @@ class Agent:
             work.drop(error.what)
             return 0
         except _GIVE_UP as error:
-            work.give_up(error.what)
+            self._give_up(work, error.what)
             raise
         except HubRefusedError as error:
             if work.unit.state == "leased":
-                work.give_up(error.what)
+                self._give_up(work, error.what)
             raise
         return 1
+
+    def _give_up(self, work: UnitWork, reason: str) -> None:
+        work.give_up(reason)
+        self._given_up.tell()
 
     def _new_unit(self, lease: Lease) -> tuple[UnitFolder, Unit] | None:
         """The unit for a lease; None until the task's own record arrives."""
@@ -186,6 +213,10 @@ class Agent:
             state=state,
             node_version=SOFTWARE_VERSION,
         )
+
+
+def _tasks(count: int) -> str:
+    return "1 unfinished task was" if count == 1 else f"{count or 'no'} unfinished tasks were"
 
 
 def _why_waiting(tasks: Sequence[Envelope[Any]], is_up: bool) -> str:

@@ -44,9 +44,9 @@ class UnitReport:
         is_mere_progress = state == "training" and self._progress["step"] > 0
         self._announcer.publish(self._record(state), now=not is_mere_progress)
 
-    def failed(self) -> None:
-        """Publish, once, that this task will not be done here."""
-        self._announcer.publish_once(self._record("failed"))
+    def failed(self) -> bool:
+        """Publish, once, that this task will not be done here; whether a peer stored it."""
+        return self._announcer.publish_once(self._record("failed"))
 
     def close(self) -> None:
         """Withdraw the heartbeat."""
@@ -100,6 +100,7 @@ class UnitReport:
             steps_per_s=speed,
             eta_s=(self._num_steps - step) / speed if speed > 0 else 0.0,
             heartbeat_at=self._announcer.last_accepted_at,
+            heartbeat_age_s=self._announcer.since_accepted_s,
         )
         if event["commitment_step"] > self._last_snapshot_step:
             self._last_snapshot_step = event["commitment_step"]

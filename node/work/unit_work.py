@@ -208,8 +208,8 @@ class UnitWork:
             raise LeaseLostError(reason, "The node waits for another task.")
 
     def give_up(self, reason: str) -> None:
-        """Give the lease back to the coordinator and record why."""
-        self._report.failed()
+        """Record that the lease is given up, and why; `GivenUp` tells the coordinator."""
+        self.folder.set_unreported(True)
         self._advance("dropped", reason=reason)
 
     def drop(self, reason: str) -> None:

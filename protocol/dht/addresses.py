@@ -10,6 +10,7 @@ import time
 from paris.protocol.errors import AddressError, PortTakenError
 
 _PORT_RELEASE_S = 2.0
+_DATAGRAMS = {"udp", "quic", "quic-v1", "webtransport", "webrtc", "webrtc-direct"}
 _FAMILIES = {"ip4": socket.AF_INET, "ip6": socket.AF_INET6}
 
 
@@ -20,8 +21,9 @@ def split_peer_address(address: str) -> tuple[str, str]:
         The transport part (`/ip4/.../tcp/...`) and the peer id.
 
     Raises:
-        AddressError: The address does not end with a peer id.
+        AddressError: The address does not end with a peer id, or is not over TCP.
     """
+    refuse_quic(address)
     where, separator, peer_id = address.strip().rpartition("/p2p/")
     if not separator or not where.startswith("/") or not peer_id or "/" in peer_id:
         raise AddressError(
@@ -29,6 +31,21 @@ def split_peer_address(address: str) -> tuple[str, str]:
             "Expected /ip4/HOST/tcp/PORT/p2p/PEER-ID, as printed by the coordinator.",
         )
     return where, peer_id
+
+
+def refuse_quic(address: str) -> None:
+    """Refuse a multiaddr over UDP, that is QUIC or what is built on it.
+
+    The daemon's quic-go is of 2023: a stranger can exhaust its memory (CVE-2024-22189).
+
+    Raises:
+        AddressError: The address is not over TCP.
+    """
+    if _DATAGRAMS.intersection(address.split("/")):
+        raise AddressError(
+            f"{address} is a QUIC address, and the libp2p daemon's QUIC can be made to use up all memory.",
+            "Use TCP: /ip4/HOST/tcp/PORT.",
+        )
 
 
 def ipv4_first(addresses: list[str]) -> list[str]:

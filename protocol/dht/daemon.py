@@ -10,7 +10,7 @@ from hivemind.p2p.p2p_daemon_bindings.control import P2PDaemonError
 from hivemind.p2p.p2p_daemon_bindings.utils import ControlFailure
 from hivemind.utils.multiaddr import Multiaddr
 
-from paris.protocol.dht.addresses import ipv4_first, port_taken, require_free_port, split_peer_address
+from paris.protocol.dht.addresses import ipv4_first, port_taken, refuse_quic, require_free_port, split_peer_address
 from paris.protocol.dht.identity import IdentityLock, create_peer_identity
 from paris.protocol.dht.options import PeerOptions
 from paris.protocol.errors import AddressError, DaemonError, NoPeersError
@@ -88,6 +88,8 @@ async def start_daemon(options: PeerOptions) -> Daemon:
         AddressError: An address to listen on cannot be used.
         DaemonError: The daemon did not start for another reason. After any error nothing is left running.
     """
+    for address in (*options.listen, *options.network.announce):
+        refuse_quic(address)
     if not options.client_mode:
         for listen in options.listen:
             require_free_port(listen)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
+import os
+import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 from paris.protocol.dht.guard import DaemonGuard
 
 T = TypeVar("T")
 _REAP_EVERY_S = 0.01
+_SOFT_LIMIT_BYTES = 768 << 20
+_HARD_LIMIT_BYTES = 1 << 30
 
 
 class DaemonLoop(asyncio.SelectorEventLoop):
@@ -29,9 +34,14 @@ class DaemonLoop(asyncio.SelectorEventLoop):
         self._processes: list[asyncio.SubprocessTransport] = []
 
     async def subprocess_exec(self, protocol_factory: Any, program: Any, *args: Any, **kwargs: Any) -> Any:
-        """Start a process in its own session: Ctrl-C must not end the daemon before an orderly shutdown."""
+        """Start a process in its own session: Ctrl-C must not end the daemon before an orderly shutdown.
+
+        Its memory is capped, since strangers send it bytes; it gets no token.
+        """
+        kwargs["env"] = _environment(kwargs.get("env") or os.environ)
         started = await super().subprocess_exec(protocol_factory, program, *args, start_new_session=True, **kwargs)
         self._guard.watch(started[0].get_pid(), _socket_paths(args))
+        _cap_memory(started[0].get_pid())
         self._processes.append(started[0])
         return started
 
@@ -41,6 +51,20 @@ class DaemonLoop(asyncio.SelectorEventLoop):
             transport.close()
         while any(transport.get_returncode() is None for transport in self._processes):
             await asyncio.sleep(_REAP_EVERY_S)
+
+
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Go collects garbage harder near the soft limit; above the hard one the daemon ends, and is started again."""
+    kept = {name: value for name, value in environ.items() if "TOKEN" not in name}
+    return {**kept, "GOMEMLIMIT": str(_SOFT_LIMIT_BYTES)}
+
+
+def _cap_memory(pid: int) -> None:
+    if sys.platform == "linux":
+        import resource
+
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended, or the system forbids it
+            resource.prlimit(pid, resource.RLIMIT_DATA, (_HARD_LIMIT_BYTES, _HARD_LIMIT_BYTES))
 
 
 def _socket_paths(args: tuple[Any, ...]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from hivemind.dht.routing import DHTID
 from hivemind.dht.storage import DHTLocalStorage, DictionaryDHTValue
 from hivemind.utils.timed_storage import ValueWithExpiration
 
-from paris.protocol.limits import MAX_DICTIONARY_BYTES, MAX_SUBKEYS_PER_SIGNER
+from paris.protocol.limits import MAX_CLOCK_SKEW_S, MAX_DICTIONARY_BYTES, MAX_SUBKEYS_PER_SIGNER
 
 _PUBLIC_KEY_DIGITS = 64
 
@@ -26,14 +26,16 @@ class _Shelf:
 
     def __init__(self) -> None:
         self.records: dict[str, ValueWithExpiration] = {}
+        self.clock_offsets: dict[str, float] = {}
+        """How far the wall clock was from the monotonic one when each record was stored."""
         self._used_bytes = 0
         self._per_signer: Counter[str] = Counter()
         self._next_expiry = math.inf
         """No record expires earlier. May be too early after a renewal."""
 
-    def put(self, subkey: str, item: ValueWithExpiration) -> None:
+    def put(self, subkey: str, item: ValueWithExpiration, clock_offset: float) -> None:
         self.drop(subkey)
-        self.records[subkey] = item
+        self.records[subkey], self.clock_offsets[subkey] = item, clock_offset
         self._used_bytes += len(subkey) + len(item.value)
         self._per_signer[_signer_of(subkey)] += 1
         self._next_expiry = min(self._next_expiry, item.expiration_time)
@@ -41,6 +43,7 @@ class _Shelf:
     def drop(self, subkey: str) -> None:
         item = self.records.pop(subkey, None)
         if item is not None:
+            del self.clock_offsets[subkey]
             self._used_bytes -= len(subkey) + len(item.value)
             self._per_signer[_signer_of(subkey)] -= 1
 
@@ -74,11 +77,12 @@ class RecordStorage(DHTLocalStorage):
 
     Args:
         clock: UTC seconds now.
+        monotonic: Seconds that only grow.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
-        self._clock = clock
+        self._clock, self._monotonic = clock, monotonic
         self._shelves: dict[DHTID, _Shelf] = {}
 
     def store(self, key: DHTID, value: Any, expiration_time: float, subkey: str | None = None) -> bool:
@@ -93,15 +97,20 @@ class RecordStorage(DHTLocalStorage):
 
     def store_subkey(self, key: DHTID, subkey: str, value: bytes, expiration_time: float) -> bool:
         """`store` as called by hivemind's RPCs."""
-        if expiration_time <= self._clock():
+        now = self._clock()
+        clock_offset = now - self._monotonic()
+        if expiration_time <= now:
             return False
         shelf = self._alive(key) or _Shelf()
         current = shelf.records.get(subkey)
         if current is not None and current.expiration_time >= expiration_time:
-            return False
+            # A record stored while the clock of this machine was ahead expires too late, and would block the place.
+            was_ahead = shelf.clock_offsets[subkey] > clock_offset + MAX_CLOCK_SKEW_S
+            if not was_ahead:
+                return False
         if not shelf.has_room(subkey, value):
             return False
-        shelf.put(subkey, ValueWithExpiration(value, expiration_time))
+        shelf.put(subkey, ValueWithExpiration(value, expiration_time), clock_offset)
         self._shelves[key] = shelf
         return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,13 @@ class MiniCoordinator:
         )
         state = "registered" if accepted else "open"
         self.tasks[submission.task_id] = self.tasks[submission.task_id].model_copy(update={"state": state})
+
+    def wait_for_heartbeat(self, condition: Callable[[object], bool], timeout_s: float = 120.0) -> None:
+        """Wait until a heartbeat that fulfils a condition has been read."""
+        deadline = time.monotonic() + timeout_s
+        while not any(condition(beat) for beat in list(self.heartbeats)):
+            assert time.monotonic() < deadline, f"no such heartbeat within {timeout_s:.0f} s"
+            self._stop.wait(0.1)
 
     def revoke(self, lease_id: str) -> None:
         """Take a lease back, as if the deadline were missed; nobody else gets the task."""

@@ -48,7 +48,7 @@ def test_every_call_gives_what_the_sentence_of_its_event_names():
 
 def test_json_gives_one_object_an_event_with_the_time_since_joining():
     clock, out = Clock(), io.StringIO()
-    shown = JsonView(out, clock)
+    shown = JsonView(out, clock, clock)
     clock.now = 1012.5
     shown.event(EventKind.TRAINING, **TRAINING)
     assert json.loads(out.getvalue()) == {"event": "training", "at": 1012.5, "since_join_s": 12.5, **TRAINING}
@@ -56,7 +56,7 @@ def test_json_gives_one_object_an_event_with_the_time_since_joining():
 
 def test_a_log_gets_a_line_of_training_every_ten_seconds_and_every_other_event():
     clock, out = Clock(), io.StringIO()
-    shown = PlainView(out, clock)
+    shown = PlainView(out, clock, clock)
     for second in range(21):
         clock.now = 1000.0 + second
         shown.event(EventKind.TRAINING, **TRAINING)

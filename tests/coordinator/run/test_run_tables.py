@@ -79,6 +79,17 @@ def test_each_task_names_its_experts_objective(run):
     assert [state.task.objective for state in make_tasks(mixed)] == [{}, {"kind": "epsilon", "schedule": "linear"}]
 
 
+def test_memory_and_disk_of_a_task_are_what_its_model_needs_unless_run_toml_says(run):
+    model = {"preset": "dit-xl-2", "overrides": {}}
+    large = changed(run, model=model)
+    (task, _) = (state.task for state in make_tasks(large))
+    assert task.min_memory_bytes > 12 * 10**9
+    assert task.min_disk_bytes > 30 * 10**9 + task.data_bytes
+    said = changed(run, model=model, tasks={"min_memory_bytes": 0, "min_disk_bytes": 7})
+    (task, _) = (state.task for state in make_tasks(said))
+    assert (task.min_memory_bytes, task.min_disk_bytes) == (0, 7 + task.data_bytes)
+
+
 def test_an_objectives_table_survives_being_written():
     config = with_tables(objectives={"epsilon_clusters": [0], "schedule": "linear"}, model={"imagenet_weights": "a"})
     assert parse_config(dump_config(config), "again") == config

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from hub_gate import wait_until
 
 from paris.coordinator import console
+from paris.coordinator.children import Program
 from paris.coordinator.cli.options import event_printer
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.state.events import Event, EventKind
@@ -102,3 +105,29 @@ def test_a_failing_step_is_one_line_on_the_terminal_and_a_traceback_in_the_log(t
     else:
         assert {json.loads(line)["level"] for line in text.splitlines()} >= {"debug", "info"}
         assert any("serving" in message for message in messages)
+
+
+@pytest.mark.slow
+def test_a_coordinator_whose_terminal_is_gone_goes_on_and_its_end_is_orderly(tmp_path):
+    """`paris-coord serve RUN 2>&1 | head -1`, then SIGHUP."""
+    run = tmp_path / "run"
+    for arguments in (("init", str(run), "--recipe", str(TINY)), ("prepare", str(run))):
+        subprocess.run([*COORD, "-q", *arguments], check=True, timeout=60, capture_output=True)
+    log = RunDir.open(run).logs / "coordinator.log"
+    serve = subprocess.Popen(
+        [*COORD, "-vv", "serve", str(run)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        assert serve.stdout.readline()
+        serve.stdout.close()
+        wait_until(lambda: log.is_file() and "stderr cannot be written" in log.read_text(), 60, "the stream is dropped")
+        wait_until(lambda: "serving" in log.read_text(), 60, "serve is up")
+        hub = next(child for child in psutil.Process(serve.pid).children() if Program.HUB in child.cmdline())
+        hub.kill()
+        wait_until(lambda: "it was restarted" in log.read_text(), 60, "the service still works")
+        serve.send_signal(signal.SIGHUP)
+        assert serve.wait(60) == 0
+    finally:
+        if serve.poll() is None:
+            serve.kill()
+            serve.wait(10)

@@ -91,3 +91,13 @@ def test_a_record_that_is_published_no_more_is_forgotten():
     for lease in attempts:
         assert len(publisher.due([TASK, lease])) == (2 if lease.attempt == 1 else 1)
     assert len(publisher._sealed) == 2
+
+
+def test_a_wall_clock_that_was_set_back_lets_no_record_expire():
+    identity, wall, steady = Identity.generate(), Clock(), Clock()
+    publisher = Publisher(Sealer(identity, make_run_id("r", identity.public_key), wall), steady)
+    publisher.due([TASK])
+    wall.now -= 900.0
+    steady.now += LIFE_S / 2
+    (again,) = publisher.due([TASK])
+    assert again.issued_at == wall.now

@@ -42,12 +42,13 @@ def test_a_disk_that_fills_up_in_the_middle_loses_nothing(make_coordinator, star
     assert len({beat.lease_id for beat in coordinator.heartbeats}) == 1
 
 
-def test_a_signal_to_the_whole_group_is_a_clean_stop(make_coordinator, start, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_to_the_whole_group_is_a_clean_stop(make_coordinator, start, tmp_path, number):
     coordinator = make_coordinator(100_000)
     node = start()
     node.wait_for("snapshot")
     children = node.children()
-    os.killpg(node.process.pid, signal.SIGTERM)
+    os.killpg(node.process.pid, number)
     assert node.wait_end() == 0
     assert node.of("restarting") == []
     assert all_gone(children) == []

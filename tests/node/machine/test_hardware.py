@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
+
 import pytest
 from units import make_unit
 
-from paris.node.errors import TaskTooBigError
+from paris.node.errors import SettingsError, TaskTooBigError
 from paris.node.machine.config import NodeConfig
+from paris.node.machine.gpus import visible_gpus
 from paris.node.machine.hardware import Hardware, detect, require_fit
+
+SMI = """#!/bin/sh
+if [ "$1" = -L ]; then
+    echo "GPU 0: NVIDIA H100 (UUID: GPU-aaaa-1)"
+    echo "  MIG 1g.10gb     Device  0: (UUID: MIG-cccc-1)"
+else
+    echo "GPU-aaaa-1, NVIDIA H100, 81559"
+    echo "GPU-bbbb-2, NVIDIA RTX A2000, 6138"
+fi
+"""
+MIB = 2**20
+
+
+@pytest.fixture
+def two_gpus(tmp_path, monkeypatch):
+    """A driver with two GPUs, and a torch that can use them."""
+    tool = tmp_path / "bin" / "nvidia-smi"
+    tool.parent.mkdir()
+    tool.write_text(SMI)
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "2.13.0+cu130")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
 def test_a_task_that_does_not_fit_says_what_is_missing():
@@ -23,3 +50,41 @@ def test_the_volunteers_limits_are_what_is_declared(tmp_path):
     config = NodeConfig(device="cpu", memory_limit_bytes=2**30, cache_limit_bytes=2**21)
     hardware = detect(config, tmp_path / "not" / "yet")
     assert (hardware.device, hardware.memory_bytes, hardware.disk_bytes) == ("cpu", 2**30, 2**21)
+
+
+@pytest.mark.parametrize(
+    ("visible", "memories"),
+    [
+        (None, [81559, 6138]),
+        ("1", [6138]),
+        ("1,0", [6138, 81559]),
+        ("GPU-bbbb", [6138]),
+        ("MIG-cccc-1", [10 * 1024]),
+        ("", []),
+        ("-1", []),
+        ("0,7,1", [81559]),
+        ("0,0", [81559]),
+        ("none", []),
+    ],
+)
+def test_the_gpus_are_those_that_cuda_would_use(two_gpus, visible, memories):
+    environ = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    assert [gpu.memory_bytes // MIB for gpu in visible_gpus(environ)] == memories
+
+
+def test_a_chosen_gpu_is_the_one_that_is_declared(two_gpus, tmp_path, monkeypatch):
+    assert detect(NodeConfig(), tmp_path).device == "cuda"
+    second = detect(NodeConfig(device="cuda:1"), tmp_path)
+    assert (second.device, second.label, second.memory_bytes) == ("cuda:1", "NVIDIA RTX A2000", 6138 * MIB)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert detect(NodeConfig(), tmp_path).label == "NVIDIA RTX A2000"
+    with pytest.raises(SettingsError, match=r"No cuda:1 device.*1 GPU"):
+        detect(NodeConfig(device="cuda:1"), tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert detect(NodeConfig(), tmp_path).device in ("cpu", "mps")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:-1", "cuda:1:2", "mps:1", " cpu"])
+def test_a_device_that_is_none_is_refused(device):
+    with pytest.raises(ValueError, match="device"):
+        NodeConfig(device=device)

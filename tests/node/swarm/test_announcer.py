@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from itertools import pairwise
 
 import pytest
 from units import RUN
 
+from paris.node.swarm import announcer as announcer_module
 from paris.node.swarm.announcer import Announcer
+from paris.protocol.clock import ClockWatch
 from paris.protocol.records import Heartbeat
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
@@ -75,3 +78,26 @@ def test_a_dead_dht_stops_nothing_and_a_last_record_is_published_once():
     assert announcer.last_accepted_at is not None
     announcer.stop()
     assert [envelope.payload.step for envelope in ears.heard] == [1, 5]
+
+
+def test_a_clock_that_was_ahead_for_a_while_silences_nothing(monkeypatch):
+    """Each jump publishes the record again at once; periods go on whatever the wall clock shows."""
+    monkeypatch.setattr(announcer_module, "_WATCH_EVERY_S", 0.01)
+    ears, ahead_s, jumps = Ears(), [0.0], []
+
+    def wall() -> float:
+        return time.time() + ahead_s[0]
+
+    sealer = Sealer(Identity.generate(), RUN, wall)
+    announcer = Announcer(ears, sealer, 3600, jumps.append, watch=ClockWatch(wall))
+    announcer.start()
+    announcer.publish(heartbeat(1))
+    ears.wait(1)
+    ahead_s[0] = 3600.0
+    ears.wait(2)
+    ahead_s[0] = 0.0
+    first, during, after = ears.wait(3)
+    announcer.stop()
+    assert [round(jump_s) for jump_s in jumps] == [3600, -3600]
+    assert first.sequence < during.sequence < after.sequence
+    assert after.issued_at < during.issued_at, "the record has the corrected time"

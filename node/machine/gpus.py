@@ -1,0 +1,93 @@
+"""The GPUs that this process may use, without importing torch: their names, memory and order are torch's."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_ASK_TIMEOUT_S = 10
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU, as its driver describes it."""
+
+    uuid: str
+    name: str
+    memory_bytes: int
+
+
+def visible_gpus(environ: Mapping[str, str]) -> list[Gpu]:
+    """The GPUs that the installed torch can use, in its order: cuda:0 first.
+
+    Args:
+        environ: CUDA_VISIBLE_DEVICES, or HIP_VISIBLE_DEVICES, selects GPUs by index or by the beginning of their UUID.
+    """
+    if importlib.metadata.version("torch").endswith("+cpu"):
+        return []
+    gpus = _nvidia_gpus()
+    wanted = environ.get("CUDA_VISIBLE_DEVICES")
+    if gpus is None:
+        gpus, wanted = _amd_gpus(), environ.get("HIP_VISIBLE_DEVICES", wanted)
+    return gpus if wanted is None else _selected(gpus, wanted)
+
+
+def _selected(gpus: list[Gpu], wanted: str) -> list[Gpu]:
+    """As CUDA reads CUDA_VISIBLE_DEVICES: everything after the first unknown entry is hidden."""
+    chosen: list[Gpu] = []
+    for entry in (part.strip() for part in wanted.split(",")):
+        if entry.isdecimal():
+            found = gpus[int(entry)] if int(entry) < len(gpus) else None
+        elif entry.startswith("MIG-"):
+            found = Gpu(entry, "NVIDIA MIG device", _mig_memory(entry)) if _mig_memory(entry) else None
+        else:
+            found = next((gpu for gpu in gpus if entry.startswith("GPU-") and gpu.uuid.startswith(entry)), None)
+        if found is None or found in chosen:
+            break
+        chosen.append(found)
+    return chosen
+
+
+def _nvidia_gpus() -> list[Gpu] | None:
+    """All GPUs in the order of their bus; None without a driver."""
+    lines = _ask_nvidia("--query-gpu=uuid,name,memory.total", "--format=csv,noheader,nounits")
+    if lines is None:
+        return None
+    gpus = []
+    for line in lines:
+        try:
+            uuid, name, mebibytes = (part.strip() for part in line.split(",", 2))
+            gpus.append(Gpu(uuid, name, int(mebibytes) * 2**20))
+        except ValueError:
+            break  # a driver without a working device is the same as no GPU
+    return gpus
+
+
+def _mig_memory(uuid: str) -> int:
+    """Memory of a slice of a GPU, from its profile, such as "MIG 1g.10gb"; 0 where there is no such slice."""
+    for line in _ask_nvidia("-L") or []:
+        found = re.search(r"MIG \S*?([0-9]+)gb.*UUID: (MIG-[^)]+)\)", line)
+        if found and found[2].startswith(uuid):
+            return int(found[1]) * 2**30
+    return 0
+
+
+def _ask_nvidia(*arguments: str) -> list[str] | None:
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    try:
+        answer = subprocess.run([tool, *arguments], capture_output=True, text=True, timeout=_ASK_TIMEOUT_S, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return answer.stdout.splitlines()
+
+
+def _amd_gpus() -> list[Gpu]:
+    files = sorted(Path("/sys/class/drm").glob("card*/device/mem_info_vram_total"))
+    return [Gpu(str(path), "AMD GPU", int(path.read_text("ascii"))) for path in files]

@@ -1,0 +1,138 @@
+"""A step of the service that fails loses nothing: results and requests are taken in by a later step."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+
+from hub_gate import wait_until
+
+from paris.coordinator.children import Children
+from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.service.executor import Executor
+from paris.coordinator.service.loop import Service
+from paris.coordinator.state.flags import FROM_DATA, FROM_SAMPLES, ROUTER_FLAG
+from paris.coordinator.state.store import Store
+from paris.protocol.clock import ClockWatch
+
+
+class QuietSwarm:
+    """A DHT in which nobody says anything."""
+
+    num_republished = 0
+
+    def keep_peer_alive(self) -> None: ...
+
+    def republish_all(self) -> None:
+        self.num_republished += 1
+
+    def observations(self) -> list:
+        return []
+
+    def publish(self, state) -> None: ...
+
+
+class RouterJob:
+    """Trains a router when the test lets it."""
+
+    def __init__(self) -> None:
+        self.may_end, self.num_trained = threading.Event(), 0
+
+    def train(self, *, from_samples: bool) -> str:
+        assert self.may_end.wait(60)
+        self.may_end.clear()
+        self.num_trained += 1
+        return f"Router {self.num_trained}, from samples: {from_samples}."
+
+
+def make_service(tmp_path, job: RouterJob, log=None, watch=None) -> tuple[Service, Store, Executor]:
+    store, children = Store(tmp_path / "state.sqlite"), Children(tmp_path / "logs")
+    log = log or [].append
+    executor = Executor(verifier=None, registrar=None, router=job, children=children, log=log, clock=lambda: 0.0)
+    service = Service(
+        swarm=QuietSwarm(),
+        embedded_hub=None,
+        store=store,
+        executor=executor,
+        policy=Policy(lease_s=60, heartbeat_every_s=1),
+        clock=lambda: 1000.0,
+        log=log,
+        watch=watch,
+    )
+    return service, store, executor
+
+
+def steps_until(service: Service, condition, what: str) -> None:
+    def stepped() -> bool:
+        service.step()
+        return condition()
+
+    wait_until(stepped, 60, what)
+
+
+def test_a_trained_router_and_a_request_survive_steps_that_cannot_save(tmp_path):
+    job = RouterJob()
+    service, store, executor = make_service(tmp_path, job)
+    refuse = "CREATE TRIGGER full BEFORE INSERT ON router BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+    stop = threading.Event()
+
+    def failing_steps(condition, what: str) -> None:
+        """Steps that cannot save, as `run` takes them."""
+        with sqlite3.connect(tmp_path / "state.sqlite") as database:
+            database.execute(refuse)
+        problems = []
+        service._log = problems.append
+        runner = threading.Thread(target=service.run, args=(stop, 0.01))
+        runner.start()
+        wait_until(lambda: condition() and len(problems) > 3, 60, what)
+        stop.set()
+        runner.join()
+        stop.clear()
+        with sqlite3.connect(tmp_path / "state.sqlite") as database:
+            database.execute("DROP TRIGGER full")
+
+    store.set_flag(ROUTER_FLAG, FROM_DATA)
+    failing_steps(lambda: True, "steps failed with the request")
+    assert store.flag(ROUTER_FLAG) == FROM_DATA
+    service.step()
+    assert store.load().router.phase == "training"
+    assert store.flag(ROUTER_FLAG) is None
+    job.may_end.set()
+    failing_steps(lambda: job.num_trained == 1 and executor._ended.empty(), "steps failed with the result")
+    service.step()
+    router = store.load().router
+    assert (router.phase, router.note) == ("done", "Router 1, from samples: False.")
+    executor.stop()
+    store.close()
+
+
+def test_a_request_during_a_training_is_carried_out_after_it(tmp_path):
+    job = RouterJob()
+    service, store, executor = make_service(tmp_path, job)
+    store.set_flag(ROUTER_FLAG, FROM_DATA)
+    service.step()
+    store.set_flag(ROUTER_FLAG, FROM_SAMPLES)
+    service.step()
+    assert store.flag(ROUTER_FLAG) == FROM_SAMPLES, "whoever waits for the second router still waits"
+    job.may_end.set()
+    steps_until(service, lambda: store.flag(ROUTER_FLAG) is None, "the second training begins")
+    job.may_end.set()
+    steps_until(service, lambda: service.state.router.phase == "done", "the second training ends")
+    assert service.state.router.note == "Router 2, from samples: True."
+    executor.stop()
+    store.close()
+
+
+def test_a_clock_that_jumps_is_one_line_and_every_record_is_published_again(tmp_path):
+    offset_s, lines = [0.0], []
+    watch = ClockWatch(lambda: offset_s[0], lambda: 0.0)
+    service, store, executor = make_service(tmp_path, RouterJob(), lines.append, watch)
+    service.step()
+    assert (service._swarm.num_republished, lines) == (0, [])
+    offset_s[0] = -3600.0
+    service.step()
+    service.step()
+    assert service._swarm.num_republished == 1
+    assert [line.text.split(";")[0] for line in lines] == ["The clock of this machine jumped 3600 s back (it was set)"]
+    executor.stop()
+    store.close()

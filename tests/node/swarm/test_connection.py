@@ -1,0 +1,102 @@
+"""The node's DHT connection: one peer at a time, and no word of success before a record was stored."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from paris.node.swarm.connection import Swarm, Traffic
+from paris.protocol.errors import NoPeersError, PeerError
+
+
+class Network:
+    """Where peers are started, and what they reach."""
+
+    def __init__(self) -> None:
+        self.may_start, self.accepts, self.is_reachable = threading.Event(), True, True
+        self.may_start.set()
+        self.peers: list[DialedPeer] = []
+
+    def start(self, addresses) -> DialedPeer:
+        assert self.may_start.wait(60)
+        if not self.is_reachable:
+            raise NoPeersError("No peer answers.")
+        self.peers.append(DialedPeer(self))
+        return self.peers[-1]
+
+
+class DialedPeer:
+    """A peer in that network."""
+
+    def __init__(self, network: Network) -> None:
+        self.network, self.is_stopped, self.traffic = network, False, Traffic()
+
+    def publish(self, envelope, num_buckets) -> bool:
+        return self.network.accepts and self.network.is_reachable
+
+    def healthy(self, timeout_s: float) -> bool:
+        return self.network.is_reachable
+
+    def stop(self) -> None:
+        self.is_stopped = True
+
+
+def make_swarm(network: Network, changes: list[bool]) -> Swarm:
+    return Swarm(num_buckets=1, initial_peers=(), start_peer=network.start, on_change=changes.append)
+
+
+def test_two_threads_on_a_dead_swarm_start_one_peer():
+    network, changes = Network(), []
+    swarm = make_swarm(network, changes)
+    network.may_start.clear()
+    with ThreadPoolExecutor(2) as threads:
+        published = [threads.submit(swarm.publish, None) for _ in range(2)]
+        network.may_start.set()
+        assert [future.result(60) for future in published] == [True, True]
+    assert len(network.peers) == 1
+
+
+def test_it_answers_again_when_a_record_was_stored_and_not_before():
+    network, changes = Network(), []
+    swarm = make_swarm(network, changes)
+    swarm.connect()
+    network.is_reachable = False
+    for _ in range(5):
+        swarm.publish(None)
+    assert (changes, swarm.is_up) == ([False], False)
+    network.is_reachable, network.accepts = True, False
+    assert not swarm.publish(None)
+    assert len(network.peers) == 2, "a peer started"
+    assert (changes, swarm.is_up) == ([False], False), "nobody stored anything yet"
+    network.accepts = True
+    assert swarm.publish(None)
+    assert (changes, swarm.is_up) == ([False, True], True)
+
+
+def test_a_node_that_could_not_connect_at_first_says_when_it_could():
+    network, changes = Network(), []
+    swarm = make_swarm(network, changes)
+    network.is_reachable = False
+    with pytest.raises(NoPeersError):
+        swarm.connect()
+    network.is_reachable = True
+    assert swarm.publish(None)
+    assert changes == [True]
+
+
+def test_a_closed_connection_starts_no_peer_and_leaves_none_behind():
+    network, changes = Network(), []
+    swarm = make_swarm(network, changes)
+    network.may_start.clear()
+    with ThreadPoolExecutor(1) as threads:
+        published = threads.submit(swarm.publish, None)
+        swarm.close()
+        network.may_start.set()
+        assert published.result(60) is False
+    assert all(peer.is_stopped for peer in network.peers)
+    assert not swarm.publish(None)
+    with pytest.raises(PeerError):
+        swarm.connect()
+    assert all(peer.is_stopped for peer in network.peers)
