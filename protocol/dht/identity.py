@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
 from paris.protocol.errors import IdentityError
@@ -69,12 +68,11 @@ class IdentityLock:
 
 
 def _is_key(data: bytes) -> bool:
-    from google.protobuf.message import DecodeError
     from hivemind.proto import crypto_pb2
 
     try:
         key = crypto_pb2.PrivateKey.FromString(data)
         load_der_private_key(key.data, password=None)
-    except (DecodeError, ValueError, UnsupportedAlgorithm):
+    except Exception:  # protobuf's error has no public name, cryptography's have no common base
         return False
     return bool(key.key_type == crypto_pb2.KeyType.RSA)
