@@ -68,7 +68,8 @@ def install(hub: ModuleType) -> None:
         if id(hub) in _INSTALLED:
             return
         # In case it was imported before the variables were set. Its submodules are loaded on demand.
-        import_module(f"{hub.__name__}.constants").HF_HUB_DISABLE_TELEMETRY = True
+        constants: Any = import_module(f"{hub.__name__}.constants")
+        constants.HF_HUB_DISABLE_TELEMETRY = True
         hook = import_module(f"{hub.__name__}.utils._http").hf_request_event_hook
         _make_client(hook).close()
         hub.set_client_factory(lambda: _make_client(hook))

@@ -50,8 +50,6 @@ class Downloader:
         backoff: Times between tries.
         bandwidth: The limit of all downloads together.
         peers: Asked before the Hub.
-        on_retry: Called in the downloading thread with the error and the seconds until the next try, once for all
-            files in half a minute.
         clock: Monotonic seconds.
     """
 
@@ -65,7 +63,6 @@ class Downloader:
         backoff: Backoff | None = None,
         bandwidth: Bandwidth | None = None,
         peers: Peers | None = None,
-        on_retry: Callable[[TransientHubError, float], None] = lambda error, wait_s: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.hub, self.cache, self.pause, self.clock = hub, cache, pause, clock
@@ -78,7 +75,9 @@ class Downloader:
         self.bytes_from_peers = 0
         """Bytes read from other volunteers so far."""
         self._lock = threading.Lock()
-        self._on_retry = on_retry
+        self.on_retry: Callable[[TransientHubError, float], None] = lambda error, wait_s: None
+        """Called in a downloading thread with the error and the seconds until the next try, at most once in half a
+        minute for all files together."""
         self._next_report_at = -math.inf
 
     def fetch(self, wanted: Wanted) -> Path:
@@ -166,7 +165,7 @@ class Downloader:
             if is_due:
                 self._next_report_at = self.clock() + _REPORT_EVERY_S
         if is_due:
-            self._on_retry(error, job.wait_s)
+            self.on_retry(error, job.wait_s)
 
     def _count(self, job: Job, source: Source, on_piece: OnPiece, num_bytes: int) -> None:
         """Count a piece and keep the bandwidth limit."""

@@ -40,15 +40,16 @@ class DataSources:
 
     def downloader(self, pause: Wait, max_tries: int | None, report: UnitReport) -> Downloader:
         """Downloads for one unit, from the Hub until `Downloader.peers` is set."""
-        return Downloader(
+        downloader = Downloader(
             self.hub,
             self.cache,
             pause,
             max_tries=max_tries,
             backoff=Backoff(cap_s=LONGEST_WAIT_S),
             bandwidth=self.bandwidth,
-            on_retry=report.retrying,
         )
+        downloader.on_retry = report.retrying
+        return downloader
 
 
 def check_token(hub: Hub, model_repo: str) -> None:

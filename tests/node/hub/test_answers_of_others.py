@@ -53,9 +53,8 @@ def test_a_page_in_answer_to_a_range_leaves_the_part_and_the_download_continues(
                 portal.mode = "pass"
 
         cache = Cache(tmp_path / "cache")
-        downloader = Downloader(
-            Hub(portal.url, None), cache, pause, on_retry=lambda error, wait_s: told.append(error.what)
-        )
+        downloader = Downloader(Hub(portal.url, None), cache, pause)
+        downloader.on_retry = lambda error, wait_s: told.append(error.what)
         cache.part(wanted.sha256).write_bytes(data[:150_000])
         assert downloader.fetch(wanted).read_bytes() == data
     assert len(waits) == 12
