@@ -1,6 +1,9 @@
 """Names of folders and files against what git itself says, and commits of folders against a plain dictionary."""
 
+import contextlib
 import io
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -35,6 +38,17 @@ def test_trees_have_the_names_that_git_gives_them(db):
     }
 
 
+@contextlib.contextmanager
+def fresh_database():
+    """One for each example, where a fixture would give the same to all."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder) / "hub.sqlite3")
+        with store.write() as db:
+            create_repo(db, "models", "lab", "run", private=False, author="lab", at=0)
+            yield db
+        store.close()
+
+
 paths = st.lists(st.sampled_from("abcd"), min_size=1, max_size=4).map("/".join)
 entries = st.one_of(st.binary(max_size=5).map(regular_entry), st.just(lfs_entry("ab" * 32, 7)))
 
@@ -43,15 +57,12 @@ entries = st.one_of(st.binary(max_size=5).map(regular_entry), st.just(lfs_entry(
 @settings(max_examples=60, deadline=None)
 def test_what_is_written_is_what_is_read_unless_a_path_is_file_and_folder(files):
     clash = any(other.startswith(path + "/") for path in files for other in files)
-    store = Store(":memory:")
-    with store.write() as db:
-        create_repo(db, "models", "lab", "run", private=False, author="lab", at=0)
+    with fresh_database() as db:
         if clash:
             with pytest.raises(Refusal):
                 write_tree(db, 1, None, files)
         else:
             assert read_listing(db, 1, write_tree(db, 1, None, files)).files == dict(sorted(files.items()))
-    store.close()
 
 
 def files_of(db, tree: str) -> dict[str, str]:
@@ -85,9 +96,7 @@ edits = st.dictionaries(
 @given(st.lists(st.tuples(st.integers(0, 99), edits), min_size=1, max_size=12), st.sets(st.integers(0, 12)))
 @settings(max_examples=60, deadline=None)
 def test_commits_that_stay_keep_their_files_and_no_others_whatever_is_deleted(commits, deleted):
-    store = Store(":memory:")
-    with store.write() as db:
-        create_repo(db, "models", "lab", "run", private=False, author="lab", at=0)
+    with fresh_database() as db:
         repo = get_repo(db, "models", "lab", "run")
         db.execute("DELETE FROM refs")
         known = []  # (oid, parent's index, tree, files)
@@ -112,7 +121,6 @@ def test_commits_that_stay_keep_their_files_and_no_others_whatever_is_deleted(co
             assert files_of(db, tree) == {path: entry.sha256 for path, entry in files.items()}
         wanted = {entry.sha256 for index in reachable for entry in known[index][3].values()}
         assert repo_contents(db, repo) == wanted
-    store.close()
 
 
 def test_operations_happen_in_their_order_and_lines_of_other_systems_are_read():
