@@ -98,7 +98,7 @@ class StoppedError(ParisError):
 
 
 class LeaseLostError(ParisError):
-    """The coordinator took the lease back. The files stay; the node waits for other work."""
+    """The coordinator took the lease back. The files stay until the next lease; the node waits for other work."""
 
     exit_code = 49
 

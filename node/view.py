@@ -69,7 +69,7 @@ _SENTENCES: dict[EventKind, str] = {
     EventKind.SUBMITTED: "{task_id}: submitted as pull request {pull_request} of {repo}.",
     EventKind.AWAITING_VERDICT: "{task_id}: waiting for the verdict.",
     EventKind.VERDICT: "{text}",
-    EventKind.LEASE_LOST: "{task_id}: the lease was taken back: {reason} The files stay.",
+    EventKind.LEASE_LOST: "{task_id}: the lease was taken back: {reason} The files stay until the next task.",
     EventKind.DHT: "{text}",
     EventKind.NOTE: "{text}",
     EventKind.TRAFFIC: "Control plane: {control_plane_bytes} bytes. Trainer: {trainer_bytes} bytes.",
