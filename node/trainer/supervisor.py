@@ -205,7 +205,7 @@ def trainer_error(event: dict[str, Any]) -> TrainerError | DiskFullError:
     if event["is_disk_full"]:
         return DiskFullError(what, next_step)
     if event["type"] == "SnapshotError":
-        next_step = "The lease is given back, the files stay until the next; run the same command again for a new lease."
+        next_step = "The lease is given back, the files stay until the next; run the same command again."
     error = TrainerError(what, next_step)
     error.exit_code = int(event["exit_code"])
     return error
