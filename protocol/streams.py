@@ -18,6 +18,8 @@ import sys
 import threading
 from typing import TextIO, cast
 
+from paris.protocol.secrets import redact
+
 logger = logging.getLogger(__name__)
 _STALL_S = 5.0
 _CHUNK_BYTES = 512
@@ -73,13 +75,13 @@ class SafeStream(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
-        """Write a text, or drop it.
+        """Write a text without secrets, or drop it.
 
         Raises:
             OSError: Only if `is_needed`: it cannot be written.
             SystemExit: Only if `is_needed`: the reader left early, as `head` does, and wants no more.
         """
-        data = text.encode(self._encoding, self.errors)
+        data = redact(text).encode(self._encoding, self.errors)
         with self._lock:
             if self._descriptor is not None and self.error is None:
                 try:

@@ -59,10 +59,13 @@ def test_logs_and_tracebacks_of_a_process_have_no_secret(tmp_path, log_format):
 import logging, threading
 from pathlib import Path
 from paris.protocol.logs import log_to_file, start_logging
+from paris.protocol.streams import protect_streams
 from paris.protocol.secrets import keep_secret
+protect_streams()
 start_logging(2, {log_format!r})
 log_to_file(Path({str(tmp_path / "x.log")!r}))
 keep_secret({SECRET!r})
+print("a library prints", {SECRET!r})
 def fail():
     raise RuntimeError("header " + {SECRET!r})
 try:
@@ -77,6 +80,6 @@ fail()
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     written = ended.stdout + ended.stderr + (tmp_path / "x.log").read_text("utf-8")
     assert ended.returncode == 1
-    assert written.count(REDACTED) >= 5
+    assert written.count(REDACTED) >= 6
     # The program's text is quoted in no traceback: it comes from -c.
     assert SECRET not in written
