@@ -17,6 +17,7 @@ from paris.node.machine.config import NodeConfig, default_home, load_config
 from paris.node.machine.home import Home
 from paris.node.machine.lock import home_lock
 from paris.protocol.errors import ParisError, RecordError
+from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.signing import Identity
 
 DAMAGED = {
@@ -70,7 +71,7 @@ def test_a_byte_order_mark_is_no_damage(tmp_path):
     (tmp_path / "config.toml").write_bytes(b'\xef\xbb\xbfname = "ada"\n')
     (tmp_path / "hub_token").write_bytes(b"\xef\xbb\xbfhf_0123456789\n")
     assert load_config(tmp_path, {}, {}).name == "ada"
-    assert hub_token(tmp_path, NodeConfig(), {}, "http://127.0.0.1:1") == "hf_0123456789"
+    assert hub_token(tmp_path, NodeConfig(), {}, PUBLIC_ENDPOINT) == "hf_0123456789"
 
 
 def test_a_setting_of_3000_brackets_in_the_environment_is_named(tmp_path):
@@ -81,7 +82,7 @@ def test_a_setting_of_3000_brackets_in_the_environment_is_named(tmp_path):
 def test_a_token_file_that_is_no_text_is_named(tmp_path):
     (tmp_path / "hub_token").write_bytes(b"\xff\xfe")
     with pytest.raises(SettingsError, match="hub_token"):
-        hub_token(tmp_path, NodeConfig(), {}, "http://127.0.0.1:1")
+        hub_token(tmp_path, NodeConfig(), {}, PUBLIC_ENDPOINT)
 
 
 def test_a_tilde_is_the_users_home_in_every_path_that_a_user_gives(tmp_path, monkeypatch):
