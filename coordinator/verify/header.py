@@ -9,6 +9,7 @@ Pure Python: no library reads the file before these checks have passed.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ _PREFIX_BYTES = 8
 _MAX_DIMENSIONS = 8
 _MAX_METADATA_ENTRIES = 64
 _FIELDS = {"dtype", "shape", "data_offsets"}
+_MINUS_ZERO = re.compile(rb"-0(?![0-9])")
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
@@ -81,7 +83,18 @@ def _parse(raw: bytes, checks: Checks, max_bytes: int, max_depth: int) -> dict[s
         checks.require("header-json", False, f"the header is not sound JSON: {str(error)[:120]}")
         raise
     checks.require("header-json", isinstance(document, dict), "the header is not a JSON object")
+    # Python reads both, the safetensors library neither.
+    checks.require("header-json", not _MINUS_ZERO.search(_STRING.sub(b"", raw)), "a number of the header is -0")
+    checks.require("header-json", _is_unicode(document), "a text of the header holds half of a surrogate pair")
     return document  # type: ignore[no-any-return]
+
+
+def _is_unicode(document: Any) -> bool:
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _depth(raw: bytes) -> int:

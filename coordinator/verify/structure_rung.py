@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,8 +13,11 @@ from paris.coordinator.verify.case import VerificationCase
 from paris.coordinator.verify.header import DTYPE_BYTES, TensorEntry, read_header
 from paris.coordinator.verify.report import Checks
 from paris.coordinator.verify.tensor_reads import TensorFile
+from paris.experts.errors import CheckpointError
 from paris.experts.models.model import DiTExpert
 from paris.experts.models.presets import ModelConfig
+from paris.experts.weights.checkpoint import specs_of
+from paris.experts.weights.weights_file import WeightsFile
 
 _HEADER_BYTES_PER_TENSOR = 256
 
@@ -53,6 +57,7 @@ def check_structure(
     bounds = case.bounds
     entries = read_header(case.candidate, checks, max_bytes=bounds.max_header_bytes, max_depth=bounds.max_header_depth)
     _check_tensors(entries, expected_shapes(config), bounds, checks)
+    check_readable(case.candidate, config, checks)
     file = TensorFile(case.candidate, entries)
     _check_norms(file, initial, bounds, checks)
     return file
@@ -74,6 +79,26 @@ def _check_tensors(
     checks.none("shapes", wrong, "tensors of another shape")
     odd = [f"{name} is {entry.dtype}" for name, entry in entries.items() if entry.dtype not in bounds.dtypes]
     checks.none("dtypes", odd, f"tensors of a dtype other than {bounds.allowed_dtypes}")
+
+
+def check_readable(path: Path, config: ModelConfig, checks: Checks) -> None:
+    """Open the file as a release does: what is accepted here must not break sampling later.
+
+    Args:
+        path: A file whose header `read_header` has accepted.
+        config: The run's model.
+        checks: Records the measurements.
+
+    Raises:
+        CheckFailed: The release's reader refuses it.
+    """
+    with torch.device("meta"):
+        expected = specs_of(DiTExpert(config).state_dict())
+    try:
+        WeightsFile(path, "the file", expected)
+    except CheckpointError as error:
+        checks.require("readable", False, f"the release's reader refuses it: {error.what[:200]}")
+    checks.require("readable", True, "the release's reader opens it")
 
 
 def _check_norms(file: TensorFile, initial: Mapping[str, Tensor], bounds: VerificationBounds, checks: Checks) -> None:

@@ -91,6 +91,13 @@ def overlapping(raw: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + raw[8 + length :]
 
 
+def half_a_character(raw: bytes) -> bytes:
+    """Metadata that Python's JSON accepts and the safetensors library, which a release reads with, does not."""
+    length = int.from_bytes(raw[:8], "little")
+    header = b'{"__metadata__":{"x":"\\ud800"},' + raw[9 : 8 + length]
+    return len(header).to_bytes(8, "little") + header + raw[8 + length :]
+
+
 def file_of(attempt: Attempt, **changes) -> dict:
     fields = {"path": f"{attempt.place}/expert.safetensors", "sha256": hashlib.sha256(attempt.weights).hexdigest()}
     return {"files": (SubmittedFile(**{**fields, "bytes": len(attempt.weights), **changes}),)}
@@ -185,6 +192,7 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     "header bomb": (raw_weights(lambda raw: (2**40).to_bytes(8, "little") + raw[8:]), "structure/header-size"),
     "overlapping offsets": (raw_weights(overlapping), "structure/header-tiling"),
     "bytes behind": (raw_weights(lambda raw: raw + b"#!/bin/sh"), "structure/header-end"),
+    "metadata that only Python reads": (raw_weights(half_a_character), "structure/header-json"),
     "wrong shape": (one_tensor("pos_embed", lambda t: t.reshape(1, 48, 16)), "structure/shapes"),
     "extra key": (weights(lambda world, t: {**t, "ema": torch.zeros(1)}), "structure/extra-tensors"),
     "missing key": (

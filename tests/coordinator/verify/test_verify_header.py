@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from paris.coordinator.verify.header import read_header
 from paris.coordinator.verify.report import CheckFailed, Checks
+from paris.coordinator.verify.structure_rung import check_readable
+from paris.experts.models.model import initial_expert
+from paris.experts.models.presets import ModelConfig
 
 F32 = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 
@@ -48,6 +52,14 @@ HOSTILE = {
     "same-key-twice": (b'{"a":{},"a":{}}', 0, None, "header-json"),
     "huge-number": (b'{"a":' + b"9" * 5000 + b"}", 0, None, "header-json"),
     "not-finite": (b'{"a":NaN}', 0, None, "header-json"),
+    "half-a-character-in-the-metadata": (b'{"__metadata__":{"x":"\\ud800"}}', 0, None, "header-json"),
+    "half-a-character-in-a-name": (b'{"\\udc00":' + json.dumps(F32).encode() + b"}", 8, None, "header-json"),
+    "minus-zero-offset": (
+        b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[-0,8]}}',
+        8,
+        None,
+        "header-json",
+    ),
     "metadata-not-texts": ({"__metadata__": {"a": 1}}, 0, None, "header-metadata"),
     "metadata-without-end": ({"__metadata__": {str(i): "" for i in range(99)}}, 0, None, "header-metadata"),
     "extra-field": ({"a": {**F32, "code": "x"}}, 8, None, "header-entry"),
@@ -94,3 +106,51 @@ def test_no_flipped_byte_of_a_header_raises_anything_but_a_refusal(tmp_path):
         except CheckFailed:
             refused += 1
     assert refused > 300
+
+
+def test_what_is_accepted_the_library_opens_too(tmp_path):
+    """Bytes that Python's JSON takes and the library's does not must not pass."""
+    save_file({"a": torch.ones(3), "b": torch.ones(2, 2)}, tmp_path / "x.safetensors", metadata={"k": "v"})
+    sound, dice, path = (tmp_path / "x.safetensors").read_bytes(), random.Random(1), tmp_path / "y.safetensors"
+    length = int.from_bytes(sound[:8], "little")
+    pieces = [
+        b"-",
+        b"-0",
+        b"0",
+        b"\\ud800",
+        b"\\u0000",
+        b"\\ud83d\\ude00",
+        b" ",
+        b"\t",
+        b"1e0",
+        b"\xc3\xa9",
+        b"\xff",
+        b"/",
+        b"+",
+    ]
+    accepted = 0
+    for _ in range(600):
+        at = dice.randrange(length)
+        header = sound[8 : 8 + at] + dice.choice(pieces) + sound[8 + at + dice.randrange(2) : 8 + length]
+        write(path, header, 28)
+        try:
+            read(path)
+        except CheckFailed:
+            continue
+        accepted += 1
+        with safe_open(path, framework="pt") as file:
+            assert file.keys()
+    assert accepted > 20
+
+
+def test_a_file_that_the_release_could_not_read_is_refused(tmp_path):
+    size = {"image_size": 8, "in_channels": 3, "patch_size": 4, "hidden_size": 16, "num_layers": 1, "num_heads": 2}
+    config = ModelConfig(**size, text_embed_dim=10, max_text_tokens=5)
+    save_file(initial_expert(config, 0).state_dict(), tmp_path / "x.safetensors")
+    check_readable(tmp_path / "x.safetensors", config, Checks())
+    raw = (tmp_path / "x.safetensors").read_bytes()
+    length = int.from_bytes(raw[:8], "little")
+    header = b'{"__metadata__":{"x":"\\ud800"},' + raw[9 : 8 + length]
+    (tmp_path / "x.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + raw[8 + length :])
+    with pytest.raises(CheckFailed, match="the release's reader refuses it"):
+        check_readable(tmp_path / "x.safetensors", config, Checks())
