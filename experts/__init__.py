@@ -3,6 +3,7 @@
 settings.py   the base class of configurations
 errors.py     typed errors with a next step and an exit code
 files.py      atomic file writes
+locks.py      a lock that can be copied
 seeding.py    the source of random numbers
 
 frozen/       pretrained networks: text encoders, picture codecs, picture features

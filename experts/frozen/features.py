@@ -68,8 +68,8 @@ class NetworkEmbedder:
     ) -> None:
         self.name = name
         self._network, self._size_px, self._device = network, size_px, device
-        self._mean = torch.tensor(mean, device=device)[:, None, None]
-        self._std = torch.tensor(std, device=device)[:, None, None]
+        self._mean = torch.tensor(mean, dtype=torch.float32, device=device)[:, None, None]
+        self._std = torch.tensor(std, dtype=torch.float32, device=device)[:, None, None]
 
     @torch.inference_mode()
     def embed(self, images: np.ndarray | Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 from paris.experts.errors import TextError
 from paris.experts.files import file_sha256
 from paris.experts.frozen.text import PromptWarning, TextConfig
+from paris.experts.locks import ReentrantLock
 
 _WEIGHTS = "model.safetensors"
 _TOKENIZER_FILES = (
@@ -41,6 +42,7 @@ class TransformersEncoder:
                 "A text encoder of kind 'transformers' needs model_class.", "Set it, e.g. to CLIPTextModel."
             )
         self.config = config
+        self._lock = ReentrantLock()
         self._device = torch.device(device)
         model_path = folder / config.path
         tokenizer_path = folder / (config.tokenizer_path or config.path)
@@ -66,20 +68,25 @@ class TransformersEncoder:
     def encode(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """See `TextEncoder.encode`; the null prompt is the encoder's output for an empty text."""
         length = self.config.max_tokens
-        full = self.tokenizer(list(prompts))["input_ids"]
+        # A tokenizer keeps padding and truncation as its state: threads that set them at once get each other's.
+        with self._lock:
+            full = self.tokenizer(list(prompts))["input_ids"]
+            batch = self.tokenizer(
+                list(prompts), padding="max_length", truncation=True, max_length=length, return_tensors="pt"
+            )
         too_long = sum(len(tokens) > length for tokens in full)
         if too_long:
             warnings.warn(f"{too_long} prompts have more than {length} tokens and are cut.", PromptWarning, 2)
-        return self._states(
-            self.tokenizer(list(prompts), padding="max_length", truncation=True, max_length=length, return_tensors="pt")
-        )
+        return self._states(batch)
 
     @torch.no_grad()
     def encode_ids(self, ids: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
         """See `TextEncoder.encode_ids`."""
         prompts = {"input_ids": [list(prompt) for prompt in ids]}
         length = self.config.max_tokens
-        return self._states(self.tokenizer.pad(prompts, padding="max_length", max_length=length, return_tensors="pt"))
+        with self._lock:
+            batch = self.tokenizer.pad(prompts, padding="max_length", max_length=length, return_tensors="pt")
+        return self._states(batch)
 
     def _states(self, batch: Any) -> tuple[Tensor, Tensor]:
         inputs = {"input_ids": batch["input_ids"].to(self._device)}

@@ -37,7 +37,7 @@ class VocabularyEncoder:
         self.words = list(words)
         self._index = {word: number for number, word in enumerate(words, start=1)}
         vectors = [_word_vector(word, config.dim) for word in words]
-        self._vectors = torch.stack([torch.zeros(config.dim), *vectors])
+        self._vectors = torch.stack([torch.zeros(config.dim, dtype=torch.float32), *vectors])
 
     def encode(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """See `TextEncoder.encode`; a prompt without known words becomes the null prompt."""
@@ -117,7 +117,7 @@ def read_vocabulary(path: Path, sha256: str = "") -> list[str]:
 
 
 def _word_vector(word: str, dim: int) -> Tensor:
-    vector = torch.randn(dim, generator=generator_for(0, "word", word, dim))
+    vector = torch.randn(dim, generator=generator_for(0, "word", word, dim), dtype=torch.float32)
     return vector * (dim**0.5 / vector.norm())
 
 

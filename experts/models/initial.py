@@ -54,5 +54,7 @@ class SeededInit:
 def initialize(model: nn.Module, seed: int) -> None:
     """Allocate a model of the meta device on the CPU, and fill it by its `init_weights`."""
     # Not `to_empty`, which imports sympy: half a second and 40 MB in every trainer process.
-    model.load_state_dict({name: torch.empty(like.shape) for name, like in model.state_dict().items()}, assign=True)
+    model.load_state_dict(
+        {name: torch.empty(like.shape, dtype=torch.float32) for name, like in model.state_dict().items()}, assign=True
+    )
     model.init_weights(SeededInit(model, seed))

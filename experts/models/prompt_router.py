@@ -84,7 +84,7 @@ def train_prompt_router(
     for step in range(steps):
         generator = generator_for(seed, "prompt-router", step)
         rows = torch.randperm(len(captions), generator=generator)[:1024]
-        dropped = torch.rand(len(rows), generator=generator) < CAPTION_DROPOUT
+        dropped = torch.rand(len(rows), generator=generator, dtype=torch.float32) < CAPTION_DROPOUT
         texts = ["" if drop else captions[row] for row, drop in zip(rows.tolist(), dropped.tolist(), strict=True)]
         loss = F.cross_entropy(model(*encoder.encode(texts)), labels[rows])
         optimizer.zero_grad(set_to_none=True)

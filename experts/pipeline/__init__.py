@@ -1,7 +1,8 @@
 """Prompts in, pictures out: a pipeline of diffusers, and drawing without diffusers.
 
 pipeline.py        `ParisPipeline`
-placement.py       what `ParisPipeline.to` takes, and what diffusers offers but a pipeline of experts refuses
+loading.py         the arguments of `from_pretrained`
+placement.py       devices and dtypes of a pipeline's parts, and what diffusers offers for that and experts refuse
 schedulers.py      schedulers of diffusers as solvers, and in a model's folder
 callbacks.py       `callback_on_step_end`
 output.py          PIL, NumPy, torch

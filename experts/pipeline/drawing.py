@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, SupportsIndex, TypeAlias
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from paris.experts.errors import SamplingError
@@ -17,31 +19,59 @@ from paris.experts.frozen.text import TextEncoder
 from paris.experts.models.prompt_router import PromptRouter, prompt_posterior
 from paris.experts.sampling.prompts import Prompts
 from paris.experts.sampling.sample import (
+    Seed,
     Step,
     check_seeds,
     generators_of,
     initial_noise,
     sample,
+    seed_of,
     uniforms_of,
 )
 from paris.experts.sampling.settings import SamplingSettings
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from paris.experts.release.model import ParisModel
 
-Generators: TypeAlias = int | torch.Generator | Sequence[int | torch.Generator] | None
-"""A seed, of which row i takes `seed + i`; a seed or generator a row; one generator for all rows, which then depend on
-how many they are; or None for fresh noise."""
+Generators: TypeAlias = SupportsIndex | torch.Generator | Sequence[Seed] | None
+"""A seed, of NumPy too, of which row i takes `seed + i`; a seed or generator a row; one generator for all rows, which
+then depend on how many they are; or None for fresh noise."""
+
+
+class Embeds(NamedTuple):
+    """Encoded texts in place of the texts themselves."""
+
+    states: Tensor
+    """Of the model's text encoder, `[N, L, E]`."""
+    mask: Tensor | None = None
+    """bool `[N, L]`, True where a token counts; None where all do."""
+
+
+def texts_of(
+    name: str, texts: str | Sequence[str] | None, embeds: Tensor | None, mask: Tensor | None
+) -> str | Sequence[str] | Embeds | None:
+    """The texts or the embeds of a call, None where neither is given.
+
+    Raises:
+        SamplingError: Both are given, a mask without embeds, or texts that are none; `name` is in the message.
+    """
+    if embeds is not None and texts is not None:
+        raise SamplingError(f"{name} and {name}_embeds are both given.", "Give one of them.")
+    if embeds is not None:
+        return Embeds(embeds, mask)
+    if mask is not None:
+        raise SamplingError(f"{name}_attention_mask is given without {name}_embeds.", f"Give {name}_embeds too.")
+    if texts is None or isinstance(texts, str | Sequence):
+        return texts
+    raise SamplingError(f"{name} is a {type(texts).__name__}.", "Give a text, or a list of texts.")
 
 
 def encode_prompts(
     encoder: TextEncoder,
     prompt_router: PromptRouter | None,
-    prompts: Sequence[str],
+    prompts: str | Sequence[str] | Embeds,
     *,
-    negative: str | Sequence[str] | None = None,
+    negative: str | Sequence[str] | Embeds | None = None,
     num_images: int = 1,
     is_guided: bool = True,
     device: torch.device | str = "cpu",
@@ -58,26 +88,26 @@ def encode_prompts(
         device: Where the experts are.
 
     Raises:
-        SamplingError: There is no picture to draw, or the negative prompts do not fit the prompts.
+        SamplingError: A prompt is no text, embeds have another shape than the encoder's, there is no picture to draw,
+            or the negative prompts do not fit the prompts.
     """
-    if not prompts or num_images < 1:
-        raise SamplingError(f"{len(prompts)} prompts of {num_images} pictures each make no picture.")
-    if negative is not None and not isinstance(negative, str) and len(negative) != len(prompts):
-        raise SamplingError(f"There are {len(negative)} negative prompts for {len(prompts)} prompts.")
-
-    def encoded(texts: Sequence[str], each: int = 1) -> tuple[Tensor, Tensor]:
-        states, mask = encoder.encode(list(texts))
-        return states.repeat_interleave(each, dim=0), mask.repeat_interleave(each, dim=0)
-
-    text, away, posterior = encoded(prompts, num_images), None, None
-    if is_guided:
-        if negative is None or isinstance(negative, str):
-            away = encoded([negative or ""])
-        else:
-            away = encoded(negative, num_images)
+    text, away, posterior = _encoded(encoder, "prompt", prompts), None, None
+    if not len(text[0]) or num_images < 1:
+        raise SamplingError(f"{len(text[0])} prompts of {num_images} pictures each make no picture.")
+    is_one = (
+        negative is None or isinstance(negative, str) or (isinstance(negative, Embeds) and len(negative.states) == 1)
+    )
+    if is_guided or not is_one:
+        away = _encoded(encoder, "negative_prompt", negative or "")
+        if not is_one and len(away[0]) != len(text[0]):
+            raise SamplingError(f"There are {len(away[0])} negative prompts for {len(text[0])} prompts.")
+    text, away = _repeated(text, num_images), away if away is None or is_one else _repeated(away, num_images)
+    away = away if is_guided else None
     if prompt_router is not None:
-        posterior = prompt_posterior(prompt_router, text, encoded([""]), away if negative else None).to(device)
+        null = _encoded(encoder, "prompt", "")
+        posterior = prompt_posterior(prompt_router, text, null, away if negative else None).to(device)
     if away is not None:
+        text, away = _of_one_length(text, away)
         away = (away[0].to(device), away[1].to(device))
     return Prompts(text[0].to(device), text[1].to(device), away, posterior)
 
@@ -119,6 +149,56 @@ def draw(
     return model.codec.decode(sample(model.ensemble, encoded, seeds, settings, on_step=on_step))
 
 
+def _encoded(encoder: TextEncoder, name: str, texts: str | Sequence[str] | Embeds) -> tuple[Tensor, Tensor]:
+    """States `[N, L, E]` and mask `[N, L]`, on the CPU."""
+    if isinstance(texts, Embeds):
+        return _checked_embeds(name, texts, encoder.config.dim)
+    rows = [texts] if isinstance(texts, str) else list(texts)
+    for row in rows:
+        if not isinstance(row, str):
+            raise SamplingError(f"{name} holds {row!r:.80}, which is no text.", "The null prompt is ''.")
+    return encoder.encode(rows) if rows else (torch.zeros(0, 1, 1), torch.zeros(0, 1, dtype=torch.bool))
+
+
+def _checked_embeds(name: str, embeds: Embeds, width: int) -> tuple[Tensor, Tensor]:
+    states, mask = embeds
+    if (
+        not isinstance(states, Tensor)
+        or states.dim() != 3
+        or states.shape[2] != width
+        or not states.is_floating_point()
+    ):
+        shape = f"{states.dtype} {list(states.shape)}" if isinstance(states, Tensor) else type(states).__name__
+        raise SamplingError(f"{name}_embeds is {shape}, float32 [N, L, {width}] is needed.")
+    if mask is None:
+        mask = torch.ones(states.shape[:2], dtype=torch.bool)
+    if not isinstance(mask, Tensor) or mask.shape != states.shape[:2] or not mask.bool().any(dim=1).all():
+        raise SamplingError(
+            f"{name}_attention_mask does not fit {name}_embeds {list(states.shape)}.",
+            "Give [N, L], with a token that counts in each row.",
+        )
+    if not states.isfinite().all():
+        raise SamplingError(f"{name}_embeds holds a value that is not finite.")
+    return states.detach().float().cpu(), mask.detach().bool().cpu()
+
+
+def _repeated(text: tuple[Tensor, Tensor], times: int) -> tuple[Tensor, Tensor]:
+    return text[0].repeat_interleave(times, dim=0), text[1].repeat_interleave(times, dim=0)
+
+
+def _of_one_length(
+    text: tuple[Tensor, Tensor], away: tuple[Tensor, Tensor]
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Both padded to as many tokens as the longer one has."""
+    length = max(text[0].shape[1], away[0].shape[1])
+
+    def padded(states: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        missing = length - states.shape[1]
+        return F.pad(states, (0, 0, 0, missing)), F.pad(mask, (0, missing))
+
+    return padded(*text), padded(*away)
+
+
 def initial_latents(
     generator: Generators, shape: tuple[int, ...], device: torch.device | str = "cpu"
 ) -> tuple[Tensor, torch.Generator | list[torch.Generator]]:
@@ -131,10 +211,17 @@ def initial_latents(
         SamplingError: There is not one generator a row.
     """
     if isinstance(generator, torch.Generator):
-        return torch.randn(shape, generator=generator, device=generator.device).to(device), generator
+        return torch.randn(shape, generator=generator, device=generator.device, dtype=torch.float32).to(
+            device
+        ), generator
     if generator is None:
         generator = [secrets.randbits(63) for _ in range(shape[0])]
-    seeds = [generator + row for row in range(shape[0])] if isinstance(generator, int) else list(generator)
+    seeds: Sequence[Seed]
+    if isinstance(generator, Sequence) or (isinstance(generator, np.ndarray) and generator.ndim):
+        seeds = list(generator)
+    else:
+        first = seed_of(generator)
+        seeds = [first + row for row in range(shape[0])]
     check_seeds(seeds, shape[0])
     generators = generators_of(seeds)
     return initial_noise(generators, shape[1:]).to(device), generators
@@ -143,5 +230,5 @@ def initial_latents(
 def uniforms_after_noise(generators: torch.Generator | list[torch.Generator], num_rows: int) -> Tensor:
     """What experts are drawn with, from the generators of `initial_latents`: float32 in [0, 1) `[B]`, on the CPU."""
     if isinstance(generators, torch.Generator):
-        return torch.rand(num_rows, generator=generators, device=generators.device).cpu()
+        return torch.rand(num_rows, generator=generators, device=generators.device, dtype=torch.float32).cpu()
     return uniforms_of(generators)

@@ -13,35 +13,54 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
 from paris.experts.errors import LayoutError, SamplingError
 from paris.experts.frozen.codec import Codec
 from paris.experts.frozen.text import TextEncoder
+from paris.experts.locks import ReentrantLock
 from paris.experts.models.prompt_router import PromptRouter
 from paris.experts.models.router import Router
 from paris.experts.pipeline.callbacks import Callbacks
-from paris.experts.pipeline.drawing import Generators, encode_prompts, initial_latents, uniforms_after_noise
+from paris.experts.pipeline.drawing import (
+    Generators,
+    encode_prompts,
+    initial_latents,
+    texts_of,
+    uniforms_after_noise,
+)
+from paris.experts.pipeline.loading import LoadArguments, loaded_dtype
 from paris.experts.pipeline.output import ParisPipelineOutput, as_output, check_output_type
-from paris.experts.pipeline.placement import BY_RESIDENCY, device_and_dtype, of_vae, refused
-from paris.experts.pipeline.schedulers import TIMESTEPS, Steps, load_scheduler, save_scheduler, steps_of
+from paris.experts.pipeline.placement import PlacedPipeline
+from paris.experts.pipeline.schedulers import (
+    TIMESTEPS,
+    Steps,
+    checked_sigmas,
+    exclusive,
+    load_scheduler,
+    save_scheduler,
+    steps_of,
+)
 from paris.experts.release.bank import Keep
 from paris.experts.release.model import ExpertList, ModelExperts, ParisModel, load_model, local_folder, save_model
 from paris.experts.sampling.experts import Ensemble
 from paris.experts.sampling.field import VelocityField
+from paris.experts.sampling.prompts import Prompts
 from paris.experts.sampling.routing import Routing
 from paris.experts.sampling.sample import check_latents, integrate
 from paris.experts.sampling.settings import SamplingSettings, default_sampling
 from paris.experts.sampling.trace import TraceRecorder
 
 
-class ParisPipeline(DiffusionPipeline):
+class ParisPipeline(PlacedPipeline):
     """A router, its experts, their text encoder and codec.
 
     With `scheduler` set to a flow-match scheduler of diffusers, that one makes the steps; without, a solver of ours.
     Experts and router move and change their dtype together; text encoder and VAE move with them and stay in float32,
     the prompt router stays on the CPU.
+
+    Threads may share a pipeline, or its parts in several pipelines: a call waits for the one before. Copies and pickled
+    pipelines have weights of their own.
 
     Args:
         experts: All, in order, as `as_velocity` makes them of any objective; or a bank of them.
@@ -74,6 +93,7 @@ class ParisPipeline(DiffusionPipeline):
         dataset_name: str = "",
     ) -> None:
         super().__init__()
+        self._lock = ReentrantLock()
         experts = ExpertList(experts) if isinstance(experts, Sequence) else experts
         _check_count(experts, router)
         default = default_sampling(has_prompt_router=prompt_router is not None)
@@ -88,7 +108,6 @@ class ParisPipeline(DiffusionPipeline):
         )
         self.register_to_config(sampling=dict(fields), name=name, dataset_name=dataset_name)
         self.guidance_scale = self.sampling.guidance.scale
-        """That of the present or last call."""
         self.num_timesteps = 0
         """Steps of the present or last call."""
         self.interrupt = False
@@ -101,12 +120,12 @@ class ParisPipeline(DiffusionPipeline):
         revision: str | None = None,
         endpoint: str | None = None,
         device: torch.device | str | None = None,
-        dtype: torch.dtype | None = None,
+        dtype: torch.dtype | str | None = None,
         *,
-        torch_dtype: torch.dtype | None = None,
+        torch_dtype: torch.dtype | str | None = None,
         max_resident_experts: int | None = None,
         keep: Keep | None = None,
-        **download: Any,
+        **others: Any,
     ) -> Self:
         """Load a model in the published layout. Only JSON, text and safetensors are read; nothing is executed.
 
@@ -115,21 +134,30 @@ class ParisPipeline(DiffusionPipeline):
             revision: Branch, tag or commit of the repo; None for its main branch.
             endpoint: URL of another Hub than the public one.
             device: None for a GPU where there is one.
-            dtype: What experts and router compute in; None: float32. Text encoder and VAE compute in float32.
+            dtype: What experts and router compute in, or its name; "auto": what the experts' files hold; None:
+                float32. Text encoder and VAE compute in float32.
             torch_dtype: The same under its older name.
             max_resident_experts: How many experts are on the device at once, the others being fetched while one
                 computes; None: all.
             keep: Where the others wait, "memory" or "disk"; see `ExpertBank.open`.
-            download: For the Hub: token, cache_dir, local_files_only, force_download.
+            others: Parts in place of the model's own, such as `scheduler=`; `device_map`, the device's other name; for
+                the Hub: token, cache_dir, local_files_only, force_download.
 
         Raises:
             ExpertError: As `local_folder` and `load_model`.
-            SettingsError: `max_resident_experts` is less than 1.
+            SettingsError: An argument is unknown, or out of range; the message names it.
         """
-        folder = local_folder(path_or_repo, revision, endpoint, **download)
-        dtype = dtype or torch_dtype or torch.float32
-        model = load_model(folder, device=device, dtype=dtype, max_resident_experts=max_resident_experts, keep=keep)
-        pipeline = cls(**vars(model), scheduler=load_scheduler(folder))
+        given = LoadArguments.of(others, device)
+        folder = local_folder(path_or_repo, revision, endpoint, **given.download)
+        model = load_model(
+            folder,
+            device=given.device,
+            dtype=loaded_dtype(folder, dtype, torch_dtype),
+            max_resident_experts=max_resident_experts,
+            keep=keep,
+        )
+        scheduler = {} if "scheduler" in given.parts else {"scheduler": load_scheduler(folder)}
+        pipeline = cls(**{**vars(model), **scheduler, **given.parts})
         pipeline.register_to_config(_name_or_path=str(path_or_repo))
         return pipeline
 
@@ -165,6 +193,17 @@ class ParisPipeline(DiffusionPipeline):
         self.register_to_config(sampling=settings.to_settings())
 
     @property
+    def guidance_scale(self) -> float:
+        """That of the present or last call. Set it from a callback to change the steps that follow; 1 and 0 end
+        guidance, which must have been on when the call began.
+        """
+        return self._guidance_scale
+
+    @guidance_scale.setter
+    def guidance_scale(self, scale: float) -> None:
+        self._guidance_scale = scale
+
+    @property
     def do_classifier_free_guidance(self) -> bool:
         """Whether the present or last call is guided."""
         return self.guidance_scale != 1.0
@@ -172,7 +211,7 @@ class ParisPipeline(DiffusionPipeline):
     @torch.no_grad()
     def __call__(
         self,
-        prompt: str | Sequence[str],
+        prompt: str | Sequence[str] | None = None,
         num_inference_steps: int | None = None,
         guidance_scale: float | None = None,
         negative_prompt: str | Sequence[str] | None = None,
@@ -184,6 +223,11 @@ class ParisPipeline(DiffusionPipeline):
         callback_on_step_end: Callable[[Any, int, Any, dict[str, Any]], Mapping[str, Any]] | None = None,
         callback_on_step_end_tensor_inputs: Sequence[str] = ("latents",),
         *,
+        sigmas: Sequence[float] | None = None,
+        prompt_embeds: Tensor | None = None,
+        prompt_attention_mask: Tensor | None = None,
+        negative_prompt_embeds: Tensor | None = None,
+        negative_prompt_attention_mask: Tensor | None = None,
         routing: str | Routing | None = None,
         max_experts: int | None = None,
         routing_threshold: float | None = None,
@@ -194,7 +238,7 @@ class ParisPipeline(DiffusionPipeline):
         """Draw pictures.
 
         Args:
-            prompt: One text or several.
+            prompt: One text or several; the null prompt is "".
             num_inference_steps: Steps from noise to picture; None, here and below: as the model says.
             guidance_scale: How much more the text counts than it does by itself; 1 is no guidance.
             negative_prompt: What guidance leads away from; one for all, or one a prompt. None: the null prompt.
@@ -205,8 +249,14 @@ class ParisPipeline(DiffusionPipeline):
             output_type: "pil", "np", "pt" or "latent".
             return_dict: False for a plain tuple: the images, and the trace where it is asked for.
             callback_on_step_end: Called after each step as `f(pipeline, step, timestep, tensors)`, with the timestep
-                at which the step began, in [0, 1000]; returns a dictionary, whose "latents" replace the run's.
+                at which the step began, in [0, 1000]; returns a dictionary, whose "latents" replace the run's. It may
+                set `guidance_scale` and `interrupt` of the pipeline.
             callback_on_step_end_tensor_inputs: What `tensors` holds, of "latents" and "weights" `[B, K]`.
+            sigmas: Noise levels of the steps in (0, 1], falling, without the last 0; in place of the number of steps.
+            prompt_embeds: States in place of prompts, `[N, L, E]`, as `encode_prompt` gives them.
+            prompt_attention_mask: Which of their tokens count, `[N, L]`; None: all.
+            negative_prompt_embeds: In place of negative prompts, `[1 or N, L, E]`.
+            negative_prompt_attention_mask: Which of their tokens count.
             routing: "top1", "top2" and so on, "full", "threshold", "ancestral", or a `Routing`.
             max_experts: Experts a picture uses at most at a step, in place of the routing's.
             routing_threshold: Experts less probable than this are left out, in place of the routing's.
@@ -222,24 +272,58 @@ class ParisPipeline(DiffusionPipeline):
         callbacks = Callbacks.of(self, callback_on_step_end, callback_on_step_end_tensor_inputs)
         if solver is not None and self.scheduler is not None:
             raise SamplingError(f"A scheduler is set, so solver {solver!r} would not be used.", "Set scheduler = None.")
+        levels = None if sigmas is None else checked_sigmas(sigmas, num_inference_steps)
         settings = (sampling or self.sampling).with_overrides(
-            num_steps=num_inference_steps,
+            num_steps=num_inference_steps if levels is None else len(levels),
             guidance_scale=guidance_scale,
             routing=routing,
             max_experts=max_experts,
             routing_threshold=routing_threshold,
             solver=solver,
         )
-        self.guidance_scale = settings.guidance.scale
-        prompts = encode_prompts(
-            self.text_encoder,
-            self.prompt_router,
-            [prompt] if isinstance(prompt, str) else list(prompt),
-            negative=negative_prompt,
-            num_images=num_images_per_prompt,
-            is_guided=settings.guidance.is_on,
-            device=self.device,
-        )
+        texts = texts_of("prompt", prompt, prompt_embeds, prompt_attention_mask)
+        away = texts_of("negative_prompt", negative_prompt, negative_prompt_embeds, negative_prompt_attention_mask)
+        if texts is None:
+            raise SamplingError("Neither prompt nor prompt_embeds is given.", "The null prompt is ''.")
+        with self._lock, self.experts.exclusive(), exclusive(self.scheduler):
+            self.guidance_scale = settings.guidance.scale
+            prompts = encode_prompts(
+                self.text_encoder,
+                self.prompt_router,
+                texts,
+                negative=away,
+                num_images=num_images_per_prompt,
+                is_guided=settings.guidance.is_on,
+                device=self.device,
+            )
+            x, trace = self._draw(prompts, settings, generator, latents, levels, callbacks)
+            images = x if output_type == "latent" else as_output(self.codec.decode(x), output_type)
+        routed = trace.trace() if return_routing else None
+        if not return_dict:
+            return (images,) if routed is None else (images, routed)
+        return ParisPipelineOutput(images=images, routing=routed)
+
+    def encode_prompt(self, prompt: str | Sequence[str]) -> tuple[Tensor, Tensor]:
+        """What a call takes as `prompt_embeds` and `prompt_attention_mask`.
+
+        Args:
+            prompt: N texts.
+
+        Returns:
+            States float32 `[N, L, E]` and mask bool `[N, L]`, True where a token counts; on the CPU.
+        """
+        return self.text_encoder.encode([prompt] if isinstance(prompt, str) else list(prompt))
+
+    def _draw(
+        self,
+        prompts: Prompts,
+        settings: SamplingSettings,
+        generator: Generators,
+        latents: Tensor | None,
+        sigmas: Sequence[float] | None,
+        callbacks: Callbacks,
+    ) -> tuple[Tensor, TraceRecorder]:
+        """The pictures `[B, C, H, W]`, and which expert made them."""
         shape = (len(prompts), *self.experts.picture_shape)
         noise, generators = initial_latents(generator, shape, self.device)
         x = noise if latents is None else check_latents(latents, shape).to(self.device, torch.float32)
@@ -247,13 +331,8 @@ class ParisPipeline(DiffusionPipeline):
         model = Ensemble(self.experts, self.router)
         field = VelocityField(model, prompts, settings.guidance, settings.routing, uniforms)
         trace = TraceRecorder(field.numbers)
-        steps = steps_of(self.scheduler, settings, self.experts.config.num_patches, generators, self.device)
-        x = self._integrate(field, x, steps, callbacks, trace)
-        images = x if output_type == "latent" else as_output(self.codec.decode(x), output_type)
-        routed = trace.trace() if return_routing else None
-        if not return_dict:
-            return (images,) if routed is None else (images, routed)
-        return ParisPipelineOutput(images=images, routing=routed)
+        steps = steps_of(self.scheduler, settings, self.experts.config.num_patches, generators, self.device, sigmas)
+        return self._integrate(field, x, steps, callbacks, trace), trace
 
     def _integrate(
         self, field: VelocityField, x: Tensor, steps: Steps, callbacks: Callbacks, trace: TraceRecorder
@@ -265,6 +344,9 @@ class ParisPipeline(DiffusionPipeline):
             for step in integrate(field, x, steps.times, steps.solver):
                 trace.add(starts[step.number], step.weights)
                 x = step.x = callbacks(step.number, steps.timesteps[step.number], step.x, step.weights)
+                if self.guidance_scale != field.guidance_scale:
+                    # Callbacks of diffusers set 0 to end guidance.
+                    field.guidance_scale = self.guidance_scale or 1.0
                 # A scheduler of second order makes two evaluations a step.
                 done = (step.number + 1) * steps.num_steps // len(starts)
                 bar.update(done - shown)
@@ -272,78 +354,6 @@ class ParisPipeline(DiffusionPipeline):
                 if self.interrupt:
                     break
         return x
-
-    @property
-    def device(self) -> torch.device:
-        """Where experts and router are."""
-        return self._a_parameter().device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """What experts and router compute in."""
-        return self._a_parameter().dtype
-
-    @property
-    def _execution_device(self) -> torch.device:
-        return self.device
-
-    def to(self, *args: Any, **kwargs: Any) -> Self:
-        """Move the models and change what they compute in: `to(device)`, `to(dtype)`, `to(device, dtype)`.
-
-        Raises:
-            SamplingError: Something else is given, or the same twice, or a dtype that is no floating type.
-        """
-        device, dtype = device_and_dtype(args, kwargs)
-        self.experts.to(device=device, dtype=dtype)
-        if isinstance(self.router, nn.Module):
-            self.router.to(device=device, dtype=dtype)
-        if device is not None:
-            self.text_encoder.to(device)
-            self.codec.to(device)
-        return self
-
-    def compile(self, **settings: Any) -> Self:
-        """Compile each transformer layer of experts and router; all layers of a kind share the compiled code.
-
-        The first call after it is slow, and so is the first with another number of rows.
-
-        Args:
-            settings: For `torch.compile`, such as `mode="max-autotune-no-cudagraphs"`.
-        """
-        for network in (*self.experts.networks, self.router):
-            for layer in network.layers:
-                layer.compile(**settings)
-        return self
-
-    enable_model_cpu_offload = refused("enable_model_cpu_offload is not for several experts.", BY_RESIDENCY)
-    enable_sequential_cpu_offload = refused("enable_sequential_cpu_offload is not for several experts.", BY_RESIDENCY)
-    enable_group_offload = refused("enable_group_offload is not for several experts.", BY_RESIDENCY)
-    enable_xformers_memory_efficient_attention = refused(
-        "xformers is not needed.", "Attention is scaled_dot_product_attention, which is as sparing."
-    )
-    enable_attention_slicing = refused(
-        "Attention is not sliced.", "It is scaled_dot_product_attention, which needs no slices to save memory."
-    )
-
-    enable_vae_slicing = of_vae("enable_slicing", "Decode one picture at a time.")
-    disable_vae_slicing = of_vae("disable_slicing", "Decode a few pictures at a time on a GPU.")
-    enable_vae_tiling = of_vae("enable_tiling", "Decode a large picture in overlapping tiles.")
-    disable_vae_tiling = of_vae("disable_tiling", "Decode a picture as one piece.")
-
-    @property
-    def vae(self) -> Any:
-        """The AutoencoderKL; None where the experts make pixels."""
-        return getattr(self.codec, "vae", None)
-
-    @property
-    def tokenizer(self) -> Any:
-        """The text encoder's tokenizer; None for a vocabulary."""
-        return getattr(self.text_encoder, "tokenizer", None)
-
-    def _a_parameter(self) -> torch.Tensor:
-        networks = [network for network in (self.router, *self.experts.networks) if isinstance(network, nn.Module)]
-        parameters = (parameter for network in networks for parameter in network.parameters())
-        return next(parameters, torch.empty(0))
 
 
 def _check_count(experts: ModelExperts, router: Router) -> None:

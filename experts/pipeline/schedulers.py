@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import diffusers
 import numpy as np
@@ -21,6 +23,7 @@ import torch
 from torch import Tensor
 
 from paris.experts.errors import LayoutError, SamplingError
+from paris.experts.locks import ReentrantLock
 from paris.experts.release.layout_files import read_json, write_json
 from paris.experts.sampling.settings import SamplingSettings
 from paris.experts.sampling.solvers import Solver, Velocity, flow_times, new_solver
@@ -28,9 +31,12 @@ from paris.experts.sampling.solvers import Solver, Velocity, flow_times, new_sol
 TIMESTEPS = 1000.0
 """What diffusers calls flow time 1."""
 _USE = "Use FlowMatchEulerDiscreteScheduler, or another with prediction_type='flow_prediction', use_flow_sigmas=True."
+_SIGMAS = "Give falling noise levels in (0, 1], such as [1.0, 0.7, 0.3], without a last 0."
 _FOLDER = "scheduler"
 _FILE = "scheduler_config.json"
 _INDEX = "model_index.json"
+_LOCKS: WeakKeyDictionary[Any, ReentrantLock] = WeakKeyDictionary()
+_LOCKS_LOCK = ReentrantLock()
 
 
 class SchedulerSolver:
@@ -95,14 +101,54 @@ def steps_of(
     num_patches: int,
     generator: torch.Generator | list[torch.Generator],
     device: torch.device,
+    sigmas: Sequence[float] | None = None,
 ) -> Steps:
-    """The steps by a scheduler, or by the solver of the settings if there is none; see `SchedulerSolver`."""
-    times = flow_times(settings.num_steps, settings.time_shift)
+    """The steps by a scheduler, or by the solver of the settings if there is none; see `SchedulerSolver`.
+
+    Raises:
+        SamplingError: The scheduler is none for flow matching, or takes no `sigmas`.
+    """
+    times = flow_times(settings.num_steps, settings.time_shift) if sigmas is None else [*sigmas, 0.0]
     if scheduler is None:
         timesteps = torch.tensor(times[:-1], dtype=torch.float32) * TIMESTEPS
         return Steps(new_solver(settings.solver), times, timesteps, settings.num_steps)
+    if sigmas is not None and "sigmas" not in inspect.signature(scheduler.set_timesteps).parameters:
+        raise SamplingError(
+            f"{type(scheduler).__name__} takes no sigmas.", "Leave sigmas out, or set another scheduler."
+        )
     solver = SchedulerSolver(scheduler, times[:-1], num_patches, generator, device)
     return Steps(solver, solver.times, solver.timesteps, settings.num_steps)
+
+
+def checked_sigmas(sigmas: Sequence[float], num_steps: int | None) -> list[float]:
+    """Noise levels of a call, in (0, 1] and falling, without the last 0.
+
+    Raises:
+        SamplingError: There is none, one is no such number or not below the one before, or `num_steps` is another
+            number of steps.
+    """
+    try:
+        levels = [float(sigma) for sigma in sigmas]
+    except (TypeError, ValueError) as error:
+        raise SamplingError(f"sigmas is {sigmas!r}.", _SIGMAS) from error
+    if not levels or levels[0] > 1.0 or not all(later < sooner for sooner, later in pairwise([*levels, 0.0])):
+        raise SamplingError(f"sigmas is {[round(level, 4) for level in levels]}.", _SIGMAS)
+    if num_steps is not None and num_steps != len(levels):
+        raise SamplingError(f"There are {len(levels)} sigmas for {num_steps} steps.", "Leave num_inference_steps out.")
+    return levels
+
+
+def exclusive(scheduler: Any) -> AbstractContextManager[object]:
+    """A context in which no other thread uses a scheduler, which holds the state of one run; None needs none.
+
+    Raises:
+        SamplingError: It is no flow-match scheduler.
+    """
+    if scheduler is None:
+        return nullcontext()
+    check_scheduler(scheduler)
+    with _LOCKS_LOCK:
+        return _LOCKS.setdefault(scheduler, ReentrantLock())
 
 
 def check_scheduler(scheduler: Any) -> None:

@@ -8,7 +8,9 @@ slot while the expert in another computes:
     bank.prefetch(5)      starts to fill another slot, and returns at once
     expert(x, t, text)    computes meanwhile
 
-The least recently used expert is evicted, never the one that was asked for last. One sampler at a time may use a bank.
+The least recently used expert is evicted, never the one that was asked for last. An expert is valid until the next one
+is taken, by any thread: sampling takes and runs experts inside `exclusive`. A copy of a bank, and a pickled one, has
+weights of its own and reads the same files.
 """
 
 from __future__ import annotations
@@ -17,13 +19,15 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
 
 from paris.experts.errors import SamplingError, SettingsError
+from paris.experts.locks import ReentrantLock
 from paris.experts.models.model import DiTExpert
 from paris.experts.models.presets import ModelConfig
 from paris.experts.objectives.objectives import VelocityModel, as_velocity
@@ -78,7 +82,8 @@ class ExpertBank(ExpertSource):
         self._in_use: int | None = None
         self._under_way: _Fetch | None = None
         self._stats = BankStats()
-        self._thread: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix="expert-fetch")
+        self._lock = ReentrantLock()
+        self._thread: ThreadPoolExecutor | None = _fetch_thread()
 
     @classmethod
     def open(
@@ -148,6 +153,10 @@ class ExpertBank(ExpertSource):
         """Experts in a slot, the least recently used first, then the one under way."""
         return [*self._full, *([self._under_way.number] if self._under_way else [])]
 
+    def exclusive(self) -> AbstractContextManager[object]:
+        """See `ExpertSource.exclusive`; where every expert has a slot of its own, threads need not wait."""
+        return nullcontext() if len(self.networks) == len(self) else self._lock
+
     @property
     def stats(self) -> BankStats:
         """The cost of fetching so far."""
@@ -160,20 +169,12 @@ class ExpertBank(ExpertSource):
             CheckpointError: Its file has changed, cannot be read, or holds a value that is not finite.
             SamplingError: There is no such expert, or the bank is closed.
         """
-        if number not in self._full:
-            begun = time.perf_counter()
-            if self._under_way is None or self._under_way.number != number:
-                # An error of a fetch that was not needed is raised when that expert is asked for.
-                self._settle()
-                self._in_use = None
-                self._begin(number)
-            error = self._settle()
-            if error is not None:
-                raise error
-            self._stats = self._stats._replace(waited_s=self._stats.waited_s + time.perf_counter() - begun)
-        self._full.move_to_end(number)
-        self._in_use = number
-        return self._velocities[number]
+        with self._lock:
+            if number not in self._full:
+                self._wait_for(number)
+            self._full.move_to_end(number)
+            self._in_use = number
+            return self._velocities[number]
 
     def prefetch(self, number: int) -> None:
         """Start to fetch an expert that is needed soon, and return at once.
@@ -183,36 +184,47 @@ class ExpertBank(ExpertSource):
         Raises:
             SamplingError: There is no such expert, or the bank is closed.
         """
-        if number in self._full or (self._under_way and not self._under_way.seconds.done()):
-            return
-        self._settle()
-        if number not in self._full and (self._empty or any(k != self._in_use for k in self._full)):
-            self._begin(number)
+        with self._lock:
+            if number in self._full or (self._under_way and not self._under_way.seconds.done()):
+                return
+            self._settle()
+            if number not in self._full and (self._empty or any(k != self._in_use for k in self._full)):
+                self._begin(number)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """Move all slots; None: as before. Another dtype empties them: the files may be more precise."""
-        self._settle()
-        place = self._transfer.device if device is None else torch.device(device)
-        if dtype is not None and dtype != self._transfer.dtype:
-            self._empty.extend(self._full.values())
-            self._full.clear()
-            self._velocities.clear()
-            self._in_use = None
-        for network in self.networks:
-            network.to(place, dtype)
-        self._transfer = Transfer(self._files, place, dtype or self._transfer.dtype, self._keep)
+        with self._lock:
+            self._settle()
+            place = self._transfer.device if device is None else torch.device(device)
+            if dtype is not None and dtype != self._transfer.dtype:
+                self._empty.extend(self._full.values())
+                self._full.clear()
+                self._velocities.clear()
+                self._in_use = None
+            for network in self.networks:
+                network.to(place, dtype)
+            self._transfer = Transfer(self._files, place, dtype or self._transfer.dtype, self._keep)
         return self
 
     def close(self) -> None:
         """End the thread, after the fetch that is under way, and free all memory. May be called twice."""
-        if self._thread is not None:
-            self._thread.shutdown(wait=True, cancel_futures=True)
-        self._thread = self._under_way = self._in_use = None
-        self._full.clear()
-        self._velocities.clear()
-        self._empty.clear()
-        self.networks = ()
-        self._transfer.forget()
+        with self._lock:
+            if self._thread is not None:
+                self._thread.shutdown(wait=True, cancel_futures=True)
+            self._thread = self._under_way = self._in_use = None
+            self._full.clear()
+            self._velocities.clear()
+            self._empty.clear()
+            self.networks = ()
+            self._transfer.forget()
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            self._settle()
+            return {**vars(self), "_thread": self._thread is not None, "_full": self._full.copy()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _thread=_fetch_thread() if state["_thread"] else None)
 
     def __enter__(self) -> Self:
         return self
@@ -221,6 +233,19 @@ class ExpertBank(ExpertSource):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _wait_for(self, number: int) -> None:
+        """Bring an expert into a slot."""
+        begun = time.perf_counter()
+        if self._under_way is None or self._under_way.number != number:
+            # An error of a fetch that was not needed is raised when that expert is asked for.
+            self._settle()
+            self._in_use = None
+            self._begin(number)
+        error = self._settle()
+        if error is not None:
+            raise error
+        self._stats = self._stats._replace(waited_s=self._stats.waited_s + time.perf_counter() - begun)
 
     def _begin(self, number: int) -> None:
         """Start a fetch into an empty slot, or that of the least recently used expert which is not in use."""
@@ -251,3 +276,7 @@ class ExpertBank(ExpertSource):
         self._velocities[number] = as_velocity(slot, self._objectives[number])
         self._stats = self._stats._replace(fetches=self._stats.fetches + 1, fetch_s=self._stats.fetch_s + fetch_s)
         return None
+
+
+def _fetch_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="expert-fetch")

@@ -28,7 +28,6 @@ from paris.experts.files import copy_whole
 from paris.experts.models.model import DiTExpert
 from paris.experts.models.presets import RouterConfig
 from paris.experts.models.prompt_router import PromptRouter
-from paris.experts.models.prompt_router import load_prompt_router as load_prompt_weights
 from paris.experts.models.router import Router
 from paris.experts.release.layout_fields import (
     Layout,
@@ -146,6 +145,16 @@ def load_router(folder: Path, layout: Layout, dtype: torch.dtype = torch.float32
     return _loaded(_empty_router(layout.router), _present(router_path(folder)), "router", dtype)
 
 
+def stored_dtype(folder: Path) -> torch.dtype:
+    """The floating type of the experts' files, by the header of the first; float32 where its tensors differ.
+
+    Raises:
+        CheckpointError: The file is not readable.
+    """
+    found = {spec.dtype for spec in read_specs(expert_path(folder, 0)).values() if spec.dtype.is_floating_point}
+    return found.pop() if len(found) == 1 else torch.float32
+
+
 def load_prompt_router(folder: Path, layout: Layout) -> PromptRouter | None:
     """The prompt router, where the model has one.
 
@@ -155,7 +164,9 @@ def load_prompt_router(folder: Path, layout: Layout) -> PromptRouter | None:
     """
     if layout.prompt_router is None:
         return None
-    return load_prompt_weights(_present(folder / "router" / PROMPT_ROUTER_FILE), layout.prompt_router)
+    with torch.device("meta"):
+        model = PromptRouter(layout.prompt_router)
+    return _loaded(model, _present(folder / "router" / PROMPT_ROUTER_FILE), "prompt router", torch.float32)
 
 
 def write_router(folder: Path, router: Router) -> None:
@@ -221,7 +232,7 @@ def _loaded(model: Model, path: Path, name: str, dtype: torch.dtype) -> Model:
 def _place(source: nn.Module | Path, target: Path, empty: nn.Module) -> None:
     if isinstance(source, nn.Module):
         save_weights(target, source)
-        check_specs(read_specs(target), specs_of(empty.state_dict()), str(target))
+        check_specs(read_specs(target), _expected(target, empty), str(target))
         return
     check_specs(read_specs(source), _expected(source, empty), str(source))
     copy_whole(source, target)

@@ -163,8 +163,9 @@ def save_model(folder: Path, model: ParisModel) -> None:
     (folder / "config.json").unlink(missing_ok=True)
     objectives = []
     for number in numbers:
-        network, objective = unwrapped(model.experts[number])
-        save_weights(expert_path(folder, number), network)
+        with model.experts.exclusive():
+            network, objective = unwrapped(model.experts[number])
+            save_weights(expert_path(folder, number), network)
         objectives.append(objective)
     save_weights(router_path(folder), model.router)
     if model.prompt_router is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -54,7 +54,7 @@ class Transfer:
         self._files = files
         self._keeps = keep == "memory" or (keep is None and device.type not in ("cpu", "mps"))
         self._host: dict[int, dict[str, Tensor]] = {}
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._stream = _own_stream(device)
 
     def work_so_far(self) -> torch.cuda.Event | None:
         """The work enqueued on the device until now: a slot must not be overwritten before it is done."""
@@ -76,7 +76,7 @@ class Transfer:
         if self._direct:
             self._files[number].read_into(tensors)
             return time.perf_counter() - begun
-        with self._own_stream():
+        with self._on_own_stream():
             host = self._in_host_memory(number, tensors)
             if self._stream and after:
                 self._stream.wait_event(after)
@@ -96,6 +96,13 @@ class Transfer:
             tensor.copy_(host[name])
         return time.perf_counter() - begun
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Neither the stream nor page-locked memory can be copied; both are made again where they are needed.
+        return {**vars(self), "_host": {}, "_stream": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _stream=_own_stream(state["device"]))
+
     def forget(self) -> None:
         """Free the host copies."""
         self._host.clear()
@@ -104,7 +111,7 @@ class Transfer:
     def _direct(self) -> bool:
         return self.device.type == "cpu" and not self._keeps
 
-    def _own_stream(self) -> AbstractContextManager[object]:
+    def _on_own_stream(self) -> AbstractContextManager[object]:
         return torch.cuda.stream(self._stream) if self._stream else nullcontext()
 
     def _in_host_memory(self, number: int, like: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -120,3 +127,7 @@ class Transfer:
     def _host_tensor(self, like: Tensor) -> Tensor:
         # PyTorch hands page-locked memory out in powers of two: 8 experts of dit-xl-2 take up to half as much again.
         return torch.empty(like.shape, dtype=like.dtype, pin_memory=self._stream is not None)
+
+
+def _own_stream(device: torch.device) -> torch.cuda.Stream | None:
+    return torch.cuda.Stream(device) if device.type == "cuda" else None

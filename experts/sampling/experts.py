@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -37,6 +38,10 @@ class ExpertSource(ABC):
 
     def prefetch(self, number: int, /) -> None:  # noqa: B027 - does nothing where all are in memory
         """Start to fetch the expert that is needed next, and return at once."""
+
+    def exclusive(self) -> AbstractContextManager[object]:
+        """A context in which no other thread takes an expert; by default any number of threads may at once."""
+        return nullcontext()
 
     @property
     def resident(self) -> Collection[int]:

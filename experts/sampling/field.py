@@ -90,6 +90,7 @@ class VelocityField:
         prompt_logits = prompts.posterior and prompts.posterior.log_posterior
         self._routing = RoutingRun(routing, posterior, prompt_logits, uniforms)
         self._guidance, self._routers = GuidanceRun(guidance), {router}
+        self._is_guided = negative is not None
         self._negative_posterior: Posterior | None = None
         if negative is not None and uniforms is not None and guidance.is_away_from_ensemble:
             unconditional = _cached(model.router, negative) if sees_prompt else router
@@ -103,6 +104,26 @@ class VelocityField:
     def num_router_rows(self) -> int:
         """Rows that went through the router."""
         return sum(router.num_calls for router in self._routers if router) * self.num_rows
+
+    @property
+    def guidance_scale(self) -> float:
+        """The guidance's scale from now on; 1 is no guidance.
+
+        Raises:
+            SamplingError: The run began without guidance, so there is no negative prompt to lead away from.
+            SettingsError: The scale is out of range.
+        """
+        return self._guidance.scale
+
+    @guidance_scale.setter
+    def guidance_scale(self, scale: float) -> None:
+        changed = Guidance.from_settings({"scale": scale})
+        if changed.is_on and not self._is_guided:
+            raise SamplingError(
+                f"The guidance scale was changed to {scale} in a call that began without guidance.",
+                "Start the call with guidance_scale above 1.",
+            )
+        self._guidance.scale = changed.scale
 
     @torch.no_grad()
     def at(self, x: Tensor, t: float) -> FieldValue:
@@ -135,7 +156,7 @@ class VelocityField:
         """The weighted mean of the experts' velocities `[B, C, H, W]`: of the text, then of the negative text."""
         velocities, mixed = self._velocities(x, times, assigned), []
         for side, (weights, rows_of) in assigned.items():
-            sums = torch.zeros(_num_halves(side), *x.shape, device=x.device)
+            sums = torch.zeros(_num_halves(side), *x.shape, dtype=torch.float32, device=x.device)
             # In the order of the numbers, not of computing: a picture must not depend on which experts were resident.
             for number, rows in rows_of.items():
                 weight = weights[:, self.numbers.index(number)]
@@ -148,6 +169,12 @@ class VelocityField:
 
     def _velocities(self, x: Tensor, times: Tensor, assigned: dict[Side, Assignment]) -> dict[tuple[Side, int], Tensor]:
         """Velocities of each expert that runs `[1 or 2, R, C, H, W]`; those that need no fetching run first."""
+        with self._experts.exclusive():
+            return self._velocities_alone(x, times, assigned)
+
+    def _velocities_alone(
+        self, x: Tensor, times: Tensor, assigned: dict[Side, Assignment]
+    ) -> dict[tuple[Side, int], Tensor]:
         resident = set(self._experts.resident)
         numbers = {number for assignment in assigned.values() for number in assignment.rows}
         order = sorted(numbers, key=lambda number: (number not in resident, number))

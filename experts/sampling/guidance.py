@@ -68,13 +68,15 @@ class GuidanceRun:
 
     def __init__(self, guidance: Guidance) -> None:
         self._guidance = guidance
+        self.scale = guidance.scale
+        """In place of the guidance's own, from now on."""
         self._direction: Tensor | None = None
         self._age = 0
 
     def needs_negative(self, t: float) -> bool:
         """Whether the next `combine`, at flow time t, needs the negative velocity. Ask once an evaluation."""
         low, high = self._guidance.interval
-        if not (self._guidance.is_on and low <= t <= high):
+        if not (self.scale != 1.0 and low <= t <= high):
             self._direction = None
             return False
         if self._direction is not None and self._age < self._guidance.every:
@@ -88,11 +90,10 @@ class GuidanceRun:
         Source: Ho and Salimans, arXiv 2207.12598, equation 6.
         """
         self._age += 1
-        scale = self._guidance.scale
         if negative is not None:
             if self._guidance.every > 1:
                 self._direction = with_text - negative
-            return torch.lerp(negative, with_text, scale)
+            return torch.lerp(negative, with_text, self.scale)
         if self._direction is None:
             return with_text
-        return torch.add(with_text, self._direction, alpha=scale - 1.0)
+        return torch.add(with_text, self._direction, alpha=self.scale - 1.0)

@@ -192,7 +192,7 @@ class Posterior:
             SamplingError: The router knows fewer experts than there are.
         """
         if self._router is None:
-            return torch.zeros(len(x), 1, device=x.device)
+            return torch.zeros(len(x), 1, dtype=torch.float32, device=x.device)
         logits = self._router(x, times)
         if self.numbers[-1] >= logits.shape[1]:
             raise SamplingError(f"The router knows {logits.shape[1]} experts, there is no expert {self.numbers[-1]}.")

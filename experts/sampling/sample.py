@@ -10,9 +10,11 @@ Shapes: B rows, K experts, C channels, H and W picture.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import SupportsIndex, TypeAlias
 
 import torch
 from torch import Tensor
@@ -24,6 +26,9 @@ from paris.experts.sampling.prompts import Prompts
 from paris.experts.sampling.settings import SamplingSettings
 from paris.experts.sampling.solvers import Solver, flow_times, new_solver
 from paris.experts.seeding import generator_for
+
+Seed: TypeAlias = SupportsIndex | torch.Generator
+"""An integer of any kind, also of NumPy; or a generator, which is then drawn from."""
 
 
 @dataclass
@@ -46,7 +51,7 @@ class Step:
 def sample(
     model: Ensemble,
     prompts: Prompts,
-    seeds: Sequence[int | torch.Generator],
+    seeds: Sequence[Seed],
     settings: SamplingSettings,
     *,
     latents: Tensor | None = None,
@@ -78,10 +83,12 @@ def sample(
     # After the noise, which so does not depend on the routing.
     uniforms = uniforms_of(generators) if settings.needs_uniforms else None
     field = VelocityField(model, prompts, settings.guidance, settings.routing, uniforms)
-    for step in integrate(field, x.to(prompts.states.device), times, solver):
-        if on_step is not None:
-            on_step(step)
-        x = step.x
+    # For the whole run: two runs that took turns would fetch their experts again at each step.
+    with model.experts.exclusive():
+        for step in integrate(field, x.to(prompts.states.device), times, solver):
+            if on_step is not None:
+                on_step(step)
+            x = step.x
     return x
 
 
@@ -103,24 +110,42 @@ def integrate(field: VelocityField, x: Tensor, times: Sequence[float], solver: S
         x = step.x
 
 
-def initial_noise(seeds: Sequence[int | torch.Generator], shape: tuple[int, ...]) -> Tensor:
+def initial_noise(seeds: Sequence[Seed], shape: tuple[int, ...]) -> Tensor:
     """Standard normal noise, a row of this shape from each seed or generator: float32 `[B, *shape]`, on the CPU."""
-    rows = [torch.randn(shape, generator=one, device=one.device).cpu() for one in generators_of(seeds)]
+    rows = [
+        torch.randn(shape, generator=one, device=one.device, dtype=torch.float32).cpu() for one in generators_of(seeds)
+    ]
     return torch.stack(rows)
 
 
-def generators_of(seeds: Sequence[int | torch.Generator]) -> list[torch.Generator]:
-    """A generator a row: those given, and a new one for each integer."""
-    return [seed if isinstance(seed, torch.Generator) else generator_for(seed, "sample") for seed in seeds]
+def generators_of(seeds: Sequence[Seed]) -> list[torch.Generator]:
+    """A generator a row: those given, and a new one for each integer.
+
+    Raises:
+        SamplingError: A seed is neither.
+    """
+    return [seed if isinstance(seed, torch.Generator) else generator_for(seed_of(seed), "sample") for seed in seeds]
+
+
+def seed_of(seed: object) -> int:
+    """A seed as an int.
+
+    Raises:
+        SamplingError: It is no integer.
+    """
+    try:
+        return operator.index(seed)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise SamplingError(f"{seed!r:.80} is no seed.", "Give an integer or a torch.Generator.") from error
 
 
 def uniforms_of(generators: Sequence[torch.Generator]) -> Tensor:
     """What experts are drawn with: float32 in [0, 1) `[B]`, on the CPU, from each row's generator after its noise."""
-    rows = [torch.rand(1, generator=one, device=one.device).cpu() for one in generators]
+    rows = [torch.rand(1, generator=one, device=one.device, dtype=torch.float32).cpu() for one in generators]
     return torch.cat(rows) if rows else torch.zeros(0)
 
 
-def check_seeds(seeds: Sequence[int | torch.Generator], num_rows: int) -> None:
+def check_seeds(seeds: Sequence[Seed], num_rows: int) -> None:
     """Raise SamplingError unless there is one seed a row, and a row."""
     if not len(seeds) or len(seeds) != num_rows:
         raise SamplingError(f"There are {len(seeds)} seeds for {num_rows} rows of text.", "Give one seed a picture.")

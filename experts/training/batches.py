@@ -89,7 +89,7 @@ def largest_batch(model: ModelConfig | RouterConfig, text: TextConfig | None, ro
         states = torch.zeros(rows, text.max_tokens, text.dim)
         mask = torch.ones(rows, text.max_tokens, dtype=torch.bool)
         mask[:, -1] = text.max_tokens == 1  # a mask takes memory too
-    return Batch(x0, torch.zeros_like(x0), torch.full((rows,), 0.5), states, mask)
+    return Batch(x0, torch.zeros_like(x0), torch.full((rows,), 0.5, dtype=torch.float32), states, mask)
 
 
 class Captions:
@@ -188,9 +188,9 @@ class Batches:
         # One generator a step, drawn from in this order. Whole batches are drawn, so that micro-batches see the same.
         generator = generator_for(self._task.seed, "step", self._task.task_id, step)
         t = draw_times(len(rows), config.time_sampling, generator)
-        dropped = torch.rand(len(rows), generator=generator) < config.caption_dropout
-        noise = torch.randn(x0.shape, generator=generator)
-        draws = torch.rand(len(rows), generator=generator)
+        dropped = torch.rand(len(rows), generator=generator, dtype=torch.float32) < config.caption_dropout
+        noise = torch.randn(x0.shape, generator=generator, dtype=torch.float32)
+        draws = torch.rand(len(rows), generator=generator, dtype=torch.float32)
         return Batch(x0, noise, t, *self._captions.states(rows, dropped, draws)).without_padding()
 
 
@@ -200,5 +200,5 @@ def draw_times(count: int, sampling: str, generator: torch.Generator) -> Tensor:
     Source: uniform, Lipman et al., arXiv 2210.02747; logit-normal, Esser et al., arXiv 2403.03206, section 3.1.
     """
     if sampling == "logit-normal":
-        return torch.sigmoid(torch.randn(count, generator=generator))
-    return torch.rand(count, generator=generator)
+        return torch.sigmoid(torch.randn(count, generator=generator, dtype=torch.float32))
+    return torch.rand(count, generator=generator, dtype=torch.float32)

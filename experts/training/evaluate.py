@@ -33,8 +33,8 @@ def stratified_draws(seed: int, row: int, num_draws: int, shape: tuple[int, ...]
     One time falls into each D-th of [0, 1]. The seed is secret where a submission must not know the draws.
     """
     generator = generator_for(seed, "evaluate", row)
-    times = (torch.arange(num_draws) + torch.rand(num_draws, generator=generator)) / num_draws
-    return times, torch.randn(num_draws, *shape, generator=generator)
+    times = (torch.arange(num_draws) + torch.rand(num_draws, generator=generator, dtype=torch.float32)) / num_draws
+    return times, torch.randn(num_draws, *shape, generator=generator, dtype=torch.float32)
 
 
 @torch.no_grad()

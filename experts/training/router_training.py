@@ -166,13 +166,13 @@ class RouterBatches:
         if self._encoder is not None:
             captions = [self._clusters[k].shard(shard).captions[row] for k, shard, row in rows]
             generator = generator_for(seed, "caption-dropout", "router", step)
-            dropped = (torch.rand(len(captions), generator=generator) < CAPTION_DROPOUT).tolist()
+            dropped = (torch.rand(len(captions), generator=generator, dtype=torch.float32) < CAPTION_DROPOUT).tolist()
             states, mask = self._encoder.encode(
                 ["" if drop else caption for caption, drop in zip(captions, dropped, strict=True)]
             )
         generator = generator_for(seed, "step", "router", step)
-        t = torch.rand(len(x0), generator=generator)
-        noise = torch.randn(x0.shape, generator=generator)
+        t = torch.rand(len(x0), generator=generator, dtype=torch.float32)
+        noise = torch.randn(x0.shape, generator=generator, dtype=torch.float32)
         return Batch(x0, noise, t, states, mask, target=torch.tensor([k for k, _, _ in rows]))
 
 

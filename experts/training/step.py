@@ -47,7 +47,7 @@ class TrainStep:
         """Replace the gradients by those of the mean loss over all pieces; returns that loss `[]`."""
         state, num_rows = self.state, sum(len(piece) for piece in pieces)
         state.zero_grad()
-        total = torch.zeros((), device=state.device)
+        total = torch.zeros((), dtype=torch.float32, device=state.device)
         for piece in pieces:
             x_t = self.objective.add_noise(piece.x0, piece.noise, piece.t)
             target = self.objective.target(piece.x0, piece.noise) if piece.target is None else piece.target
