@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from paris.coordinator.prepare.rows.licences import licence_table
 from paris.coordinator.run.config_tables import ModelTable, ObjectivesTable
 from paris.coordinator.run.directory import RunDir
+from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.records import Registration
 
 
@@ -31,13 +33,7 @@ def model_card(run: RunDir, registrations: list[Registration]) -> str:
         _objective_lines(config.objectives),
         *_initial_weights_lines(config.model),
         "",
-        "```python",
-        "from paris.experts import ParisPipeline",
-        "",
-        f'pipeline = ParisPipeline.from_pretrained("{config.hub.model_repo}")',
-        f'pipeline("{_prompt(run)}").images[0].save("sample.png")',
-        "```",
-        "",
+        *_usage(run, config.hub.model_repo, config.hub.endpoint),
         f"Defaults: {sampling.num_steps} steps, guidance {sampling.guidance_scale} away from the "
         f"{sampling.guidance_away_from}, routing {sampling.routing}.",
         "",
@@ -72,13 +68,7 @@ def student_card(run: RunDir, folder: str, steps: int, batch_size: int, teachers
         f"One dense model ({run.config.model.preset}), distilled from {len(teachers)} experts in {steps} steps of",
         f"{batch_size} rows: each row was taught by the expert of its cluster. It samples without a router.",
         "",
-        "```python",
-        "from paris.experts import ParisPipeline",
-        "",
-        f'pipeline = ParisPipeline.from_pretrained("{folder}")',
-        f'pipeline("{_prompt(run)}").images[0].save("sample.png")',
-        "```",
-        "",
+        *_usage(run, folder, PUBLIC_ENDPOINT),
         "| teacher | sha256 |",
         "| --- | --- |",
         *(f"| {number} | `{sha256}` |" for number, sha256 in enumerate(teachers)),
@@ -93,7 +83,8 @@ def _page(run: RunDir, tags: list[str], body: list[str]) -> str:
     head = [
         "---",
         f"license: {run.config.run.licence}",
-        "library_name: diffusers",
+        # Not diffusers: the Hub would then show a snippet by DiffusionPipeline, which does not know this class.
+        "library_name: paris-swarm",
         "pipeline_tag: text-to-image",
         "tags:",
         *(f"- {tag}" for tag in ("paris", "decentralized-training", "text-to-image", *tags)),
@@ -104,8 +95,26 @@ def _page(run: RunDir, tags: list[str], body: list[str]) -> str:
     return "\n".join([*head, *body]).rstrip() + "\n"
 
 
-def _prompt(run: RunDir) -> str:
-    return (run.config.sampling.prompts or ["a red heart"])[0]
+def _usage(run: RunDir, model: str, endpoint: str) -> list[str]:
+    """A program that draws a picture, for those who have installed this package."""
+    prompt = (run.config.sampling.prompts or ["a red heart"])[0]
+    other_hub = "" if endpoint == PUBLIC_ENDPOINT else f", endpoint={_quoted(endpoint)}"
+    return [
+        "With `paris-swarm` installed:",
+        "",
+        "```python",
+        "from paris.experts import ParisPipeline",
+        "",
+        f"pipeline = ParisPipeline.from_pretrained({_quoted(model)}{other_hub})",
+        f'pipeline({_quoted(prompt)}).images[0].save("sample.png")',
+        "```",
+        "",
+    ]
+
+
+def _quoted(text: str) -> str:
+    """A string literal of Python, which is also one of JSON."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _origin(run: RunDir) -> list[str]:

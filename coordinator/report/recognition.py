@@ -103,7 +103,9 @@ def _training_pictures(run: RunDir, model: ParisModel) -> tuple[list[str], Pictu
             break
         data = ClusterData([run.data / shard.path for shard in manifest.shards])
         for index in range(data.num_shards):
-            shard = data.shard(index)
+            if len(captions) >= _MAX_CAPTIONS:
+                break
+            shard = data.opened(index)
             captions += shard.captions
             stored.append(np.array(shard.latents))
     rows = np.concatenate(stored)[:_MAX_CAPTIONS]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from paris.protocol.fields import RepoId
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
@@ -104,6 +104,7 @@ class SamplingTable(Table):
 
     num_steps: Annotated[int, Field(ge=1)] = 50
     guidance_scale: Annotated[float, Field(ge=0)] = 7.5
+    """1.25 where `guidance_away_from` is "ensemble" (docs/quality.md)."""
     routing: Annotated[str, Field(pattern=r"^(top[1-9][0-9]{0,3}|full|threshold|ancestral)$")] = "ancestral"
     solver: Literal["euler", "heun", "ab2", "ab3", "dpmpp-2m"] = "euler"
     time_shift: Annotated[float, Field(gt=0)] = 1.0
@@ -118,6 +119,13 @@ class SamplingTable(Table):
     redecide_below: _UnitTime = 0.0
     prompts: list[str] = []
     seeds: list[int] = [0, 1, 2, 3]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _usual_scale(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("guidance_away_from") == "ensemble":
+            return {"guidance_scale": 1.25, **values}
+        return values
 
 
 class ModelTable(Table):

@@ -110,7 +110,7 @@ def _sampled_rows(run: RunDir) -> _Rows:
     from paris.experts.pipeline.expert_samples import read_samples
 
     clusters, heldout = read_samples(run.samples)
-    digests = [file_sha256(data.shard(i).path) for data in clusters for i in range(data.num_shards)]
+    digests = [file_sha256(data.opened(i).path) for data in clusters for i in range(data.num_shards)]
     if heldout:
         return _Rows(clusters, heldout, digests, "samples", "samples")
     return _Rows(clusters, [ClusterData([path]) for path in run.heldout_files], digests, "samples", "data")
@@ -193,7 +193,7 @@ def _write_prompt_router(run: RunDir, prompt_router: PromptRouter | None) -> Non
 
 
 def _captions(data: ClusterData) -> Iterator[str]:
-    return (text for index in range(data.num_shards) for text in data.shard(index).captions)
+    return (text for index in range(data.num_shards) for text in data.opened(index).captions)
 
 
 def _has_captions(data: ClusterData) -> bool:

@@ -28,6 +28,8 @@ class ClusterData:
         self._expected_rows: Sequence[int] | None = None
         self._max_open = max_open or len(paths)
         self._open: OrderedDict[int, ShardFile] = OrderedDict()
+        self._first: tuple[Path, np.dtype, tuple[int, ...]] | None = None
+        """Path, type and shape of the first shard that was opened."""
         self.num_shards = len(paths)
 
     @classmethod
@@ -47,23 +49,27 @@ class ClusterData:
 
     @property
     def shard_rows(self) -> tuple[int, ...]:
-        """Rows of each shard; opens every file."""
-        return tuple(self.shard(index).num_rows for index in range(self.num_shards))
+        """Rows of each shard; opens every file, and keeps none open."""
+        return tuple(self.opened(index).num_rows for index in range(self.num_shards))
 
     def shard(self, index: int) -> ShardFile:
-        """One shard, opened on first use, in place of the least recently used one.
+        """One shard, opened on first use, in place of the least recently used one; raises as `opened`."""
+        if index in self._open:
+            self._open.move_to_end(index)
+            return self._open[index]
+        shard = self._open[index] = self.opened(index)
+        while len(self._open) > self._max_open:
+            self._open.popitem(last=False)
+        return shard
+
+    def opened(self, index: int) -> ShardFile:
+        """One shard that the caller alone keeps: its columns are freed with it.
 
         Raises:
             ShardError: Not a shard, or its number of rows, shape or type is not the manifest's or the other shards'.
         """
-        if index in self._open:
-            self._open.move_to_end(index)
-            return self._open[index]
         shard = ShardFile(self._path(index))
         self._check(index, shard)
-        self._open[index] = shard
-        while len(self._open) > self._max_open:
-            self._open.popitem(last=False)
         return shard
 
     def latents(self, rows: Sequence[tuple[int, int]]) -> np.ndarray:
@@ -78,11 +84,11 @@ class ClusterData:
         if self._expected_rows and shard.num_rows != self._expected_rows[index]:
             expected = self._expected_rows[index]
             raise ShardError(f"{shard.path} has {shard.num_rows} rows, the manifest says {expected}.", FETCH_AGAIN)
-        other = next(iter(self._open.values()), shard)
-        if (shard.shape, shard.dtype) != (other.shape, other.dtype):
-            raise ShardError(
-                f"{shard.path} holds {shard.dtype} {list(shard.shape)}, {other.path} {other.dtype} {list(other.shape)}."
-            )
+        if self._first is None:
+            self._first = shard.path, shard.dtype, shard.shape
+        path, dtype, shape = self._first
+        if (shard.shape, shard.dtype) != (shape, dtype):
+            raise ShardError(f"{shard.path} holds {shard.dtype} {list(shard.shape)}, {path} {dtype} {list(shape)}.")
 
 
 def wait_for_shard(path: Path, should_stop: Callable[[], bool]) -> Path:

@@ -1,7 +1,8 @@
 """Initial weights from a seed: each module's `init_weights` fills its parameters by a `SeededInit`.
 
-Each parameter has its own CPU generator, seeded by the run's seed and the parameter's name in the model: the weights
-are the same on every machine, and one more layer changes none of the others.
+Each parameter has its own CPU generator, seeded by the run's seed and the parameter's name in the model: one more layer
+changes none of the others. On processors with other vector instructions they differ in the last bits, see
+`seeding.py`.
 """
 
 from __future__ import annotations

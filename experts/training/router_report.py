@@ -90,7 +90,8 @@ def heldout_posteriors(
     per_chunk = max(1, batch_size // NOISE_BINS)
     for k, data in enumerate(heldout):
         for shard in range(data.num_shards):
-            stored, captions = data.shard(shard).latents, data.shard(shard).captions
+            opened = data.opened(shard)
+            stored, captions = opened.latents, opened.captions
             for begin in range(0, len(stored), per_chunk):
                 x0 = codec.to_model(np.array(stored[begin : begin + per_chunk]))
                 draws = [stratified_draws(seed, len(labels) + i, NOISE_BINS, x0.shape[1:]) for i in range(len(x0))]

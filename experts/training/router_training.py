@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -24,6 +25,7 @@ from pydantic import Field
 
 from paris.experts.data.cluster import ClusterData
 from paris.experts.data.order import RowOrder
+from paris.experts.data.shards import ShardFile
 from paris.experts.errors import TrainingError
 from paris.experts.files import write_whole
 from paris.experts.frozen.codec import Codec
@@ -155,16 +157,22 @@ class RouterBatches:
         self._shards = [(k, shard) for k, data in enumerate(clusters) for shard in range(data.num_shards)]
         shard_rows = [count for data in clusters for count in data.shard_rows]
         self._order = RowOrder(task.seed, "router", shard_rows, task.training.window_shards)
+        # Decoded shards of all clusters together, not of each.
+        self._shard = lru_cache(maxsize=task.training.window_shards)(self._opened)
         self.num_rows = sum(shard_rows)
 
     def batch(self, step: int) -> Batch:
         """As `Batches.batch`."""
         seed = self._task.seed
-        rows = [(*self._shards[shard], row) for shard, row in self._order.batch(step, self._task.training.batch_size)]
-        x0 = self._codec.to_model(np.stack([self._clusters[k].shard(shard).latents[row] for k, shard, row in rows]))
+        rows = self._order.batch(step, self._task.training.batch_size)
+        with_text, stored, captions = self._encoder is not None, [], []
+        for number, row in rows:
+            shard = self._shard(number)
+            stored.append(shard.latents[row])
+            captions += [shard.captions[row]] if with_text else []
+        x0 = self._codec.to_model(np.stack(stored))
         states = mask = None
         if self._encoder is not None:
-            captions = [self._clusters[k].shard(shard).captions[row] for k, shard, row in rows]
             generator = generator_for(seed, "caption-dropout", "router", step)
             dropped = (torch.rand(len(captions), generator=generator, dtype=torch.float32) < CAPTION_DROPOUT).tolist()
             states, mask = self._encoder.encode(
@@ -173,7 +181,11 @@ class RouterBatches:
         generator = generator_for(seed, "step", "router", step)
         t = torch.rand(len(x0), generator=generator, dtype=torch.float32)
         noise = torch.randn(x0.shape, generator=generator, dtype=torch.float32)
-        return Batch(x0, noise, t, states, mask, target=torch.tensor([k for k, _, _ in rows]))
+        return Batch(x0, noise, t, states, mask, target=torch.tensor([self._shards[number][0] for number, _ in rows]))
+
+    def _opened(self, number: int) -> ShardFile:
+        cluster, shard = self._shards[number]
+        return self._clusters[cluster].opened(shard)
 
 
 class _Losses(Settings):

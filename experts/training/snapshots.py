@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -29,7 +29,7 @@ from torch import Tensor
 from paris.experts.errors import CheckpointError, SnapshotError
 from paris.experts.files import disk_full_while_writing, file_sha256, sync, write_whole
 from paris.experts.settings import Settings
-from paris.experts.weights.checkpoint import TensorSpec, load_tensors, save_tensors
+from paris.experts.weights.checkpoint import TensorSpec, iter_tensors, save_tensors
 
 FILES = ("weights", "ema", "optimizer")
 NO_COMMITMENT = "0" * 64
@@ -62,11 +62,15 @@ class SnapshotState(Settings):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A snapshot read back."""
+    """A snapshot on disk whose files were checked."""
 
     state: SnapshotState
-    tensors: dict[str, dict[str, Tensor]]
-    """File name to tensors, on the CPU."""
+    path: Path
+    specs: Mapping[str, Mapping[str, TensorSpec]]
+
+    def tensors(self, file: str) -> Iterator[tuple[str, Tensor]]:
+        """Name and value of each tensor of one of `FILES`, one at a time: all files are four times the model."""
+        return iter_tensors(self.path / f"{file}.safetensors", self.specs[file])
 
 
 def commitment_of(previous: str, task: str, step: int, files: Mapping[str, str]) -> str:
@@ -166,13 +170,14 @@ class SnapshotStore:
             raise SnapshotError(
                 f"Snapshot {path} is of another task or of other settings.", "Use another folder, or remove this one."
             )
-        tensors = {}
+        snapshot = Snapshot(state, path, self.specs)
         for name in FILES:
             file = path / f"{name}.safetensors"
             if file_sha256(file) != state.files.get(name):
                 raise CheckpointError(f"{file.name} does not have the digest that state.json says.")
-            tensors[name] = load_tensors(file, self.specs[name])
-        return Snapshot(state, tensors)
+            for _ in snapshot.tensors(name):
+                pass
+        return snapshot
 
     @staticmethod
     def _read_state(path: Path) -> SnapshotState:

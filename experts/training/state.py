@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -61,12 +61,17 @@ class TrainState:
         return {name: specs_of(tensors) for name, tensors in self.tensors().items()}
 
     @torch.no_grad()
-    def restore(self, step: int, saved: Mapping[str, Mapping[str, Tensor]]) -> None:
-        """Continue from a snapshot: steps done, and exactly the tensors that `specs` names."""
+    def restore(self, step: int, saved: Callable[[str], Iterable[tuple[str, Tensor]]]) -> None:
+        """Continue from a snapshot.
+
+        Args:
+            step: Steps done.
+            saved: Name and value of each tensor of a file, exactly those that `specs` names.
+        """
         self.step = step
         for file, tensors in self.tensors().items():
-            for name, tensor in tensors.items():
-                tensor.copy_(saved[file][name])
+            for name, value in saved(file):
+                tensors[name].copy_(value)
 
 
 def _buckets(parameters: Mapping[str, Tensor]) -> list[list[str]]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,19 +99,23 @@ def check_specs(found: Mapping[str, TensorSpec], expected: Mapping[str, TensorSp
 
 
 def load_tensors(path: Path, expected: Mapping[str, TensorSpec]) -> dict[str, Tensor]:
-    """Read a safetensors file of exactly the expected tensors into CPU memory.
+    """Read a safetensors file of exactly the expected tensors into CPU memory; raises as `iter_tensors`."""
+    return dict(iter_tensors(path, expected))
+
+
+def iter_tensors(path: Path, expected: Mapping[str, TensorSpec]) -> Iterator[tuple[str, Tensor]]:
+    """Name and value of each tensor, one at a time in CPU memory, of a file of exactly the expected ones.
 
     Raises:
         CheckpointError: Not readable, other names, shapes or types than expected, or not finite.
     """
     check_specs(read_specs(path), expected, path.name)
-    tensors = {}
     with safe_open(path, framework="pt") as file:
         for name in expected:
             # A copy: safetensors returns views of the mapped file, which another process could change.
-            tensors[name] = file.get_tensor(name).clone()
-    check_finite(tensors, path.name)
-    return tensors
+            tensor = file.get_tensor(name).clone()
+            check_finite({name: tensor}, path.name)
+            yield name, tensor
 
 
 def check_finite(tensors: Mapping[str, Tensor], name: str) -> None:

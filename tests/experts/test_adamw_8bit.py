@@ -74,7 +74,7 @@ def test_moments_in_8_bits_are_saved_and_restored_to_the_same_bits(tmp_path: Pat
         save_tensors(tmp_path / file, tensors)
         saved[file] = load_tensors(tmp_path / file, specs_of(second.tensors()[file]))
     assert saved["optimizer"]["exp_avg.weight"].dtype == torch.uint8
-    second.restore(5, saved)
+    second.restore(5, lambda file: saved[file].items())
     train(second, range(5, 8))
     for file, tensors in whole.tensors().items():
         for name, tensor in tensors.items():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import torch
 from tiny_training import SHAPE, WORDS, make_rows
 
 from paris.experts.data.cluster import ClusterData
-from paris.experts.data.shards import write_shard
+from paris.experts.data.shards import ShardFile, write_shard
 from paris.experts.errors import SnapshotError, TrainingError
 from paris.experts.frozen.codec import CodecConfig, load_codec
 from paris.experts.frozen.text import TextConfig, TextEncoder
@@ -22,7 +23,13 @@ from paris.experts.models.presets import RouterConfig
 from paris.experts.models.router import Router
 from paris.experts.training.evaluate import stratified_draws
 from paris.experts.training.router_report import RouterReport, calibration_error
-from paris.experts.training.router_training import RouterRows, RouterTask, RouterTrainingConfig, train_router
+from paris.experts.training.router_training import (
+    RouterBatches,
+    RouterRows,
+    RouterTask,
+    RouterTrainingConfig,
+    train_router,
+)
 
 CONFIG = RouterConfig(
     image_size=8, in_channels=3, patch_size=4, hidden_size=32, num_layers=2, num_heads=2, num_clusters=2
@@ -225,3 +232,19 @@ def test_the_calibration_error_is_the_gap_between_what_is_said_and_what_holds() 
     right = torch.tensor([1.0] * 7 + [0.0] * 3 + [1.0] * 6 + [0.0] * 4, dtype=torch.float64)
     assert calibration_error(said, right) == pytest.approx(0.5 * 0.2 + 0.5 * 0.1)
     assert calibration_error(torch.ones(4), torch.ones(4)) == 0.0
+
+
+def num_decoded_shards() -> int:
+    gc.collect()
+    return sum(type(found) is ShardFile and "latents" in vars(found) for found in gc.get_objects())
+
+
+@pytest.mark.parametrize("window", [1, 2])
+def test_a_router_keeps_as_many_shards_decoded_as_its_window_holds(
+    clusters: tuple[list[ClusterData], list[ClusterData]], window: int
+) -> None:
+    before = num_decoded_shards()
+    batches = RouterBatches(task_of(window_shards=window), clusters[0], load_codec(CodecConfig(), Path()), None)
+    seen = {int(k) for step in range(20) for k in batches.batch(step).target}
+    assert seen == {0, 1}
+    assert num_decoded_shards() - before == window

@@ -1,5 +1,6 @@
 import pytest
 
+from paris.coordinator.run.config_tables import SamplingTable
 from paris.experts.errors import SettingsError
 from paris.experts.sampling.guidance import Guidance
 from paris.experts.sampling.routing import Routing
@@ -15,10 +16,15 @@ def test_settings_without_the_newer_fields_are_sampled_as_they_always_were():
 
 def test_a_model_with_a_prompt_router_is_guided_away_from_the_ensemble():
     default = default_sampling(has_prompt_router=True)
-    assert default.guidance == Guidance(scale=7.5, every=2, away_from="ensemble")
+    assert default.guidance == Guidance(scale=1.25, every=2, away_from="ensemble")
     assert default.with_overrides(routing="top2").guidance == default.guidance
     assert default_sampling(has_prompt_router=False).guidance == Guidance(scale=7.5)
     assert SamplingSettings.from_settings(default.to_settings()) == default
+    for away_from, scale in (("ensemble", 1.25), ("expert", 7.5)):
+        fields = {"guidance_away_from": away_from}
+        assert SamplingSettings.from_settings(fields).guidance.scale == scale
+        assert SamplingTable.model_validate(fields).guidance_scale == scale
+        assert SamplingTable.model_validate({**fields, "guidance_scale": 3.0}).guidance_scale == 3.0
 
 
 def test_settings_come_back_from_their_plain_form():

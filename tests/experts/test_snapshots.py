@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 from pathlib import Path
@@ -50,7 +51,33 @@ def test_the_newest_snapshot_comes_back_and_two_are_kept(tmp_path: Path) -> None
     snapshot = make_store(tmp_path).latest()
     assert snapshot
     assert snapshot.state == last
-    assert torch.equal(snapshot.tensors["ema"]["w"], tensors_at(15)["ema"]["w"])
+    assert torch.equal(dict(snapshot.tensors("ema"))["w"], tensors_at(15)["ema"]["w"])
+
+
+def live_bytes() -> int:
+    gc.collect()
+    return sum(found.nbytes for found in gc.get_objects() if issubclass(type(found), torch.Tensor))
+
+
+def test_a_snapshot_is_read_one_tensor_at_a_time_and_leaves_nothing_in_memory(tmp_path: Path) -> None:
+    one, count = 400_000, 6
+    before = live_bytes()
+    values = {name: {f"w{i}": torch.full((one // 4,), 1.0 + i) for i in range(count)} for name in FILES}
+    store = SnapshotStore(tmp_path, TASK, {name: specs_of(tensors) for name, tensors in values.items()})
+    store.save(5, 0.5, values, None, scheduled=True)
+    del values
+    snapshot = store.latest()
+    assert snapshot
+    assert live_bytes() - before < one
+    for name in FILES:
+        read = 0
+        for _, tensor in snapshot.tensors(name):
+            assert tensor.nbytes == one
+            assert live_bytes() - before < 3 * one
+            read += 1
+        assert read == count
+    del tensor
+    assert live_bytes() - before < one
 
 
 def test_a_commitment_is_the_digest_of_the_one_before_the_task_the_step_and_the_files(tmp_path: Path) -> None:

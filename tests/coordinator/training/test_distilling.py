@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from released_run import SIZE, prepared_run, release
 
 from paris.coordinator.cli.app import app
 from paris.coordinator.errors import NotReadyError, RunDirError
+from paris.coordinator.release.card import model_card
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.training.distill import DistillRequest, distill_run
 from paris.experts.data.shards import Row, ShardFile, write_shard
@@ -68,7 +71,26 @@ def test_its_folder_is_a_release_of_one_expert_with_card_and_defaults(student, r
     assert layout.sampling.num_steps == teachers.sampling.num_steps
     card = (student / "README.md").read_text()
     assert "- distilled" in card
+    # The Hub would show a snippet by DiffusionPipeline, which does not know this pipeline.
+    assert "library_name: paris-swarm" in card
     assert all(digest in card for digest in json.loads((student / "distilled.json").read_text())["teachers"])
+
+
+def test_the_program_on_its_card_runs(student, tmp_path):
+    program = (student / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, timeout=300)
+    with Image.open(tmp_path / "sample.png") as picture:
+        assert picture.size == (SIZE, SIZE)
+
+
+def test_the_program_on_a_release_s_card_names_model_hub_and_prompt_whatever_they_hold(released):
+    config = released.config
+    prompt = 'a "red"\nheart \\'
+    sampling = config.sampling.model_copy(update={"prompts": [prompt]})
+    run = replace(released, config=config.model_copy(update={"sampling": sampling}))
+    program = model_card(run, []).split("```python\n")[1].split("```")[0]
+    literals = {node.value for node in ast.walk(ast.parse(program)) if isinstance(node, ast.Constant)}
+    assert literals == {config.hub.model_repo, config.hub.endpoint, prompt, "sample.png", 0}
 
 
 def test_pictures_are_drawn_from_it(student, tmp_path):
