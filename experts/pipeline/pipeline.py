@@ -23,6 +23,7 @@ from paris.experts.models.prompt_router import PromptRouter
 from paris.experts.models.router import Router
 from paris.experts.pipeline.callbacks import Callbacks
 from paris.experts.pipeline.drawing import (
+    Embeds,
     Generators,
     encode_prompts,
     initial_latents,
@@ -287,21 +288,11 @@ class ParisPipeline(PlacedPipeline):
             raise SamplingError("Neither prompt nor prompt_embeds is given.", "The null prompt is ''.")
         with self._lock, self.experts.exclusive(), exclusive(self.scheduler):
             self.guidance_scale = settings.guidance.scale
-            prompts = encode_prompts(
-                self.text_encoder,
-                self.prompt_router,
-                texts,
-                negative=away,
-                num_images=num_images_per_prompt,
-                is_guided=settings.guidance.is_on,
-                device=self.device,
-            )
+            prompts = self._encode(texts, away, num_images_per_prompt, settings)
             x, trace = self._draw(prompts, settings, generator, latents, levels, callbacks)
             images = x if output_type == "latent" else as_output(self.codec.decode(x), output_type)
-        routed = trace.trace() if return_routing else None
-        if not return_dict:
-            return (images,) if routed is None else (images, routed)
-        return ParisPipelineOutput(images=images, routing=routed)
+        made = ParisPipelineOutput(images=images, routing=trace.trace() if return_routing else None)
+        return made if return_dict else made.to_tuple()
 
     def encode_prompt(self, prompt: str | Sequence[str]) -> tuple[Tensor, Tensor]:
         """What a call takes as `prompt_embeds` and `prompt_attention_mask`.
@@ -313,6 +304,24 @@ class ParisPipeline(PlacedPipeline):
             States float32 `[N, L, E]` and mask bool `[N, L]`, True where a token counts; on the CPU.
         """
         return self.text_encoder.encode([prompt] if isinstance(prompt, str) else list(prompt))
+
+    def _encode(
+        self,
+        texts: str | Sequence[str] | Embeds,
+        negative: str | Sequence[str] | Embeds | None,
+        num_images: int,
+        settings: SamplingSettings,
+    ) -> Prompts:
+        """See `encode_prompts`."""
+        return encode_prompts(
+            self.text_encoder,
+            self.prompt_router,
+            texts,
+            negative=negative,
+            num_images=num_images,
+            is_guided=settings.guidance.is_on,
+            device=self.device,
+        )
 
     def _draw(
         self,
