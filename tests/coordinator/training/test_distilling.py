@@ -76,10 +76,10 @@ def test_its_folder_is_a_release_of_one_expert_with_card_and_defaults(student, r
     assert all(digest in card for digest in json.loads((student / "distilled.json").read_text())["teachers"])
 
 
-def test_the_program_on_its_card_runs(student, tmp_path):
+def test_the_program_on_its_card_runs_beside_it(student):
     program = (student / "README.md").read_text().split("```python\n")[1].split("```")[0]
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, timeout=300)
-    with Image.open(tmp_path / "sample.png") as picture:
+    subprocess.run([sys.executable, "-c", program], cwd=student.parent, check=True, timeout=300)
+    with Image.open(student.parent / "sample.png") as picture:
         assert picture.size == (SIZE, SIZE)
 
 
