@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from paris.protocol.logs import PRINTED, LogFormat, start_logging
+from paris.protocol.printable import printable
 from paris.protocol.secrets import redact
 from paris.protocol.streams import protect_streams
 
@@ -68,7 +69,7 @@ def say_problem(text: str) -> None:
 
 
 def _write(text: str, level: str) -> None:
-    text = redact(text)
+    text = redact(text if _TERMINAL.is_json else printable(text))
     if _TERMINAL.is_json:
         text = json.dumps({"at": round(time.time(), 3), "level": level, "logger": __name__, "message": text})
     print(text, file=sys.stderr, flush=True)

@@ -17,6 +17,7 @@ import typer
 from paris.protocol.lifeline import exit_with_parent
 from paris.protocol.locks import NO_LOCK_HELP, go_without_locks
 from paris.protocol.logs import LogFormat
+from paris.protocol.printable import printable
 from paris.protocol.streams import protect_streams, require_stdout
 from paris.protocol.version import version_printer
 
@@ -160,7 +161,8 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
         elif not rows:
             print("No tasks yet. Begin with: paris-node join RUN")
         for row in [] if as_json else rows:
-            print("  ".join(str(row[key]) for key in ("run_id", "task", "attempt", "state", "outcome")).rstrip())
+            columns = (str(row[key]) for key in ("run_id", "task", "attempt", "state", "outcome"))
+            print(printable("  ".join(columns).rstrip()))
 
 
 @app.command()
@@ -203,7 +205,9 @@ def check(
             all_passed &= line.passed
             verdict = {"check": line.name, "passed": line.passed, "text": line.text}
             print(
-                json.dumps(verdict) if as_json else f"{'ok  ' if line.passed else 'FAIL'}  {line.name}: {line.text}",
+                json.dumps(verdict)
+                if as_json
+                else f"{'ok  ' if line.passed else 'FAIL'}  {line.name}: {printable(line.text)}",
                 flush=True,
             )
         if not all_passed:

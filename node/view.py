@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any, Protocol
 from paris.node.errors import StoppedError
 from paris.protocol.clock import Clock
 from paris.protocol.logs import PRINTED
+from paris.protocol.printable import printable
 from paris.protocol.secrets import redact
 
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ class ProgressView:
 
 
 def sentence(kind: EventKind, fields: dict[str, Any]) -> str:
-    """An event in words.
+    """An event in words; control characters of the run's texts are shown as escapes.
 
     Args:
         kind: The event.
@@ -243,10 +244,10 @@ def sentence(kind: EventKind, fields: dict[str, Any]) -> str:
         shown["commitment"] = shown["commitment"][:12]
     text = _SENTENCES[kind].format(**shown)
     if kind is not EventKind.ERROR:
-        return text
+        return printable(text)
     if fields.get("exit_code") == StoppedError.exit_code:
         text = shown["what"]  # the volunteer wanted it: no error
-    return f"{text} {shown['next_step']}".strip()
+    return printable(f"{text} {shown['next_step']}".strip())
 
 
 def _ago(age_s: float | None) -> str:

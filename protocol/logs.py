@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
+from paris.protocol.printable import printable
 from paris.protocol.secrets import redact
 
 LogFormat = Literal["text", "json"]
@@ -46,11 +47,11 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """One line and the traceback, without secrets."""
+    """One line and the traceback, without secrets and control characters."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record."""
-        return redact(super().format(record))
+        return redact(printable(super().format(record)))
 
 
 class _TerminalFormatter(TextFormatter):

@@ -8,6 +8,7 @@ from typing import Any
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.state.model import State, SubmissionState, TaskState, VolunteerState
 from paris.coordinator.state.reading import read_state
+from paris.protocol.printable import printable
 
 _WATCH_EVERY_S = 2.0
 
@@ -96,6 +97,7 @@ def print_status(run: RunDir, *, watch: bool) -> None:
 
 def _table(status: dict[str, Any]) -> Any:
     from rich.table import Table
+    from rich.text import Text
 
     waiting = sum(v["state"] == "waiting" for v in status["volunteers"])
     caption = f"{len(status['volunteers'])} volunteers ({waiting} waiting), router: {status['router']['phase']}"
@@ -108,7 +110,7 @@ def _table(status: dict[str, Any]) -> Any:
         table.add_row(
             task["task_id"],
             task["state"] + (f" ({task['phase']})" if task["phase"] and task["state"] == "leased" else ""),
-            task["volunteer"],
+            Text(printable(task["volunteer"] or "")),
             f"{task['step']}/{task['steps']}",
             "" if task["loss"] is None else f"{task['loss']:.4f}",
             "" if seen is None else f"{now - seen:.0f} s ago",

@@ -31,6 +31,10 @@ from paris.experts.files import whole_file
 
 DTYPES: dict[str, np.dtype] = {"uint8": np.dtype("uint8"), "float16": np.dtype("<f2"), "int8": np.dtype("int8")}
 _TEXT_COLUMNS = ("row_id", "caption", "source", "url", "author", "licence", "caption_origin")
+_TEXT_BYTES_A_ROW = 1 << 14
+"""Mean size of a row's captions or tokens at most."""
+_SPARE_BYTES = 1 << 20
+_ROWS_AT_ONCE = 256
 FETCH_AGAIN = "Fetch or prepare it again."
 
 
@@ -181,11 +185,23 @@ class ShardFile:
         return present if len(present) == self.num_rows else None
 
     def _column(self, name: str) -> pa.Array:
+        """A decoded column; it may be no larger than its rows allow, however small the file is."""
+        row_bytes = prod(self.shape) * self.dtype.itemsize if name == "latent" else _TEXT_BYTES_A_ROW
+        limit_bytes, decoded_bytes = _SPARE_BYTES + self.num_rows * row_bytes, 0
+        batches: list[pa.RecordBatch] = []
         try:
-            column = self._file.read([name]).column(0).combine_chunks()
+            for batch in self._file.iter_batches(_ROWS_AT_ONCE, columns=[name]):
+                decoded_bytes += batch.nbytes
+                if decoded_bytes > limit_bytes:
+                    raise ShardError(
+                        f"{self.path}: column {name!r} is larger than {limit_bytes} bytes when decoded.", FETCH_AGAIN
+                    )
+                batches.append(batch)
+            column = pa.Table.from_batches(batches, pa.schema([self._file.schema_arrow.field(name)])).column(0)
         except (OSError, pa.ArrowException) as error:
             raise ShardError(f"{self.path}: column {name!r} cannot be read: {error}.", FETCH_AGAIN) from error
-        return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        whole = column.combine_chunks()
+        return whole.combine_chunks() if isinstance(whole, pa.ChunkedArray) else whole
 
 
 def _described(path: Path, metadata: dict[bytes, bytes]) -> tuple[tuple[int, ...], np.dtype]:

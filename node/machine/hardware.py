@@ -84,7 +84,7 @@ def _device(wanted: str) -> tuple[str, tuple[str, int]]:
             hidden = os.environ.get("CUDA_VISIBLE_DEVICES")
             hint = "none is hidden" if hidden is None else f"CUDA_VISIBLE_DEVICES is {hidden!r}"
             raise SettingsError(
-                f"No {wanted} device was found: torch can use {len(gpus)} GPU(s), {hint}.",
+                f"No {wanted} device was found. Torch can use {len(gpus)} GPUs, {hint}.",
                 "Join with --device cpu, or install the driver and its torch build.",
             )
     if kind in ("auto", "mps"):

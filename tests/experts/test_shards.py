@@ -164,3 +164,16 @@ def test_waiting_for_a_shard_ends_when_it_arrives(tmp_path: Path) -> None:
 def test_waiting_for_a_shard_ends_when_told_to_stop(tmp_path: Path) -> None:
     with pytest.raises(ShardError, match=r"waiting for a\.parquet"):
         wait_for_shard(tmp_path / "a.parquet", lambda: True)
+
+
+def test_a_small_file_that_decodes_to_a_large_one_is_refused(tmp_path: Path) -> None:
+    """1024 rows of one caption of 64 KiB: some kilobytes of file."""
+    path = tmp_path / "bomb.parquet"
+    write_shard(path, make_rows(2, seed=1), SHAPE, "uint8")
+    table = pq.read_table(path)
+    rows = pa.concat_tables([table.slice(0, 1)] * 1024)
+    captions = pa.array(["x" * (1 << 16)] * 1024)
+    pq.write_table(rows.set_column(rows.schema.get_field_index("caption"), "caption", captions), path)
+    assert path.stat().st_size < 1 << 18
+    with pytest.raises(ShardError, match=r"'caption' is larger than \d+ bytes when decoded"):
+        _ = ShardFile(path).captions

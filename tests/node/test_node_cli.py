@@ -10,6 +10,7 @@ import pytest
 
 from paris.node.errors import ResolveError
 from paris.protocol.errors import NoPeersError
+from paris.protocol.version import SOFTWARE_VERSION
 
 COMMAND = [sys.executable, "-c", "from paris.node.cli import main; main()"]
 
@@ -102,3 +103,16 @@ def test_a_device_that_is_not_there_is_said(tmp_path, device):
     if done.returncode == 0:
         pytest.skip(f"this machine has {device}")
     assert f"FAIL  device: No {device} device was found." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "program"), [("paris.node.cli", "paris-node"), ("paris.coordinator.cli.app", "paris-coord")]
+)
+def test_the_version_and_a_short_help(module, program):
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", module, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+
+    assert run("--version").stdout == f"{program} {SOFTWARE_VERSION}\n"
+    assert "Usage" in run("-h").stdout
+    assert "Usage" in run("status", "-h").stdout

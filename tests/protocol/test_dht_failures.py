@@ -8,12 +8,14 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from protocol_samples import LEASE, RUN, STRANGER, VOLUNTEER, WANT
 from protocol_swarm import Child, daemons_of, eventually, is_running, sealed_now, start_peer
 
 from paris.protocol.dht.addresses import ipv4_first, require_free_port, split_peer_address
 from paris.protocol.dht.node import _typed_error
+from paris.protocol.dht.options import NetworkOptions
 from paris.protocol.errors import (
     AddressError,
     ClockError,
@@ -288,3 +290,27 @@ def test_two_peers_of_one_process_have_nothing_in_common(first):
         assert len({first.peer_id, one.peer_id, other.peer_id}) == 3
         one.stop()
         assert other.publish(sealed_now(LEASE.model_copy(update={"attempt": 8})), 1)
+
+
+@pytest.mark.parametrize(
+    "address", ["/ip4/127.0.0.1/udp/0/quic", "/ip4/127.0.0.1/udp/4001/quic-v1", "/ip6/::1/udp/0/quic-v1/webtransport"]
+)
+def test_quic_is_refused_to_listen_on_to_announce_and_to_dial(address):
+    for options in ({"listen": [address]}, {"network": NetworkOptions(announce=(address,))}):
+        with pytest.raises(AddressError, match=r"QUIC.*Use TCP"):
+            start_peer(**options)
+    with pytest.raises(AddressError, match="QUIC"):
+        split_peer_address(f"{address}/p2p/{DEAD_ID}")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prlimit is Linux's")
+def test_the_daemons_memory_is_capped_and_it_gets_no_token(monkeypatch):
+    monkeypatch.setenv("PARIS_HUB_TOKEN", "secret-of-the-volunteer")
+    others = set(psutil.Process().children())
+    with start_peer():
+        started = set(psutil.Process().children()) - others
+        (daemon,) = (child for child in started if "p2pd" in child.name())
+        assert daemon.rlimit(psutil.RLIMIT_DATA) == (1 << 30, 1 << 30)
+        environ = daemon.environ()
+    assert int(environ["GOMEMLIMIT"]) < 1 << 30
+    assert "PARIS_HUB_TOKEN" not in environ

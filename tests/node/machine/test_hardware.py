@@ -78,7 +78,7 @@ def test_a_chosen_gpu_is_the_one_that_is_declared(two_gpus, tmp_path, monkeypatc
     assert (second.device, second.label, second.memory_bytes) == ("cuda:1", "NVIDIA RTX A2000", 6138 * MIB)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     assert detect(NodeConfig(), tmp_path).label == "NVIDIA RTX A2000"
-    with pytest.raises(SettingsError, match=r"No cuda:1 device.*1 GPU"):
+    with pytest.raises(SettingsError, match=r"No cuda:1 device.*1 GPUs, CUDA_VISIBLE_DEVICES"):
         detect(NodeConfig(device="cuda:1"), tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert detect(NodeConfig(), tmp_path).device in ("cpu", "mps")

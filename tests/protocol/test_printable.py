@@ -1,0 +1,30 @@
+"""No escape sequence from the run reaches a terminal."""
+
+from __future__ import annotations
+
+import io
+import logging
+
+from paris.coordinator import console
+from paris.node.view import EventKind, PlainView, sentence
+from paris.protocol.logs import TextFormatter
+from paris.protocol.printable import printable
+
+EVIL = "\x1b]0;owned\x07\x9b2J\r\u202egnp.exe"
+SHOWN = "\\x1b]0;owned\\x07\\x9b2J\\r\\u202egnp.exe"
+
+
+def test_control_characters_are_shown_and_other_texts_stay():
+    assert printable(EVIL) == SHOWN
+    assert printable("caf\u00e9\tin two\nlines \U0001f600") == "caf\u00e9\tin two\nlines \U0001f600"
+
+
+def test_every_edge_to_a_terminal_shows_them(capsys):
+    out = io.StringIO()
+    PlainView(out).event(EventKind.NOTE, text=EVIL)
+    assert SHOWN in out.getvalue()
+    assert SHOWN in sentence(EventKind.ERROR, {"what": EVIL, "next_step": EVIL})
+    console.say_problem(EVIL)
+    assert capsys.readouterr().err == f"{SHOWN}\n"
+    record = logging.LogRecord("paris.x", logging.INFO, "", 1, "%s", (EVIL,), None)
+    assert TextFormatter("%(message)s").format(record) == SHOWN
