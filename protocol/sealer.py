@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
@@ -35,13 +34,14 @@ class SequenceFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.reserved = 0
-        with contextlib.suppress(FileNotFoundError):
-            try:
-                self.reserved = min(int(path.read_text("ascii")), _MAX_SEQUENCE // 2)
-            except ValueError as error:
-                logger.warning("%s holds no number and is replaced: %s.", path, error)
-            except OSError as error:
-                logger.warning("%s cannot be read: %s.", path, error.strerror)
+        if not path.exists():
+            return
+        try:
+            self.reserved = min(int(path.read_text("ascii")), _MAX_SEQUENCE // 2)
+        except ValueError as error:
+            logger.warning("%s holds no number and is replaced: %s.", path, error)
+        except OSError as error:
+            logger.warning("%s cannot be read: %s.", path, error.strerror)
 
     def reserve(self, sequence: int) -> None:
         """Make sure that a restart continues above this sequence."""

@@ -64,7 +64,7 @@ def test_a_file_system_without_locks_is_said_with_the_path_and_is_no_held_lock(t
 
 def test_with_no_lock_work_goes_on_where_there_are_no_locks_with_a_warning(tmp_path, no_locks, monkeypatch, caplog):
     monkeypatch.setenv("PARIS_NO_LOCK", "1")
-    logging.getLogger("paris").propagate = True
+    monkeypatch.setattr(logging.getLogger("paris"), "propagate", True)
     with try_lock(tmp_path / "lock"), try_lock(tmp_path / "lock"):
         assert "is not locked" in caplog.text
 

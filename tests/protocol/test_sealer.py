@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 
 from protocol_samples import RUN_ID, VOLUNTEER, WANT
 
 from paris.protocol.envelope import open_envelope
-from paris.protocol.sealer import Sealer
+from paris.protocol.sealer import Sealer, SequenceFile
 
 
 def test_sequences_grow_when_the_clock_goes_back():
@@ -35,3 +36,12 @@ def test_threads_never_get_the_same_sequence():
     with ThreadPoolExecutor(8) as pool:
         sequences = list(pool.map(lambda _: sealer.seal(WANT, 60.0).sequence, range(200)))
     assert sorted(sequences) == list(range(1_000_000, 1_000_200))
+
+
+def test_a_first_start_warns_of_nothing_and_a_damaged_file_is_named(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(logging.getLogger("paris"), "propagate", True)
+    assert SequenceFile(tmp_path / "sequence").reserved == 0
+    assert caplog.text == ""
+    (tmp_path / "sequence").write_bytes(b"\xff")
+    assert SequenceFile(tmp_path / "sequence").reserved == 0
+    assert str(tmp_path / "sequence") in caplog.text

@@ -106,3 +106,15 @@ def test_a_task_that_was_leased_again_needs_no_more_words(make_agent, coordinato
     make_agent().give_back(0.0)
     coordinator.unit = make_unit(attempt=2)
     assert make_agent()._given_up.unconfirmed() == []
+
+
+def test_the_next_lease_frees_the_disk_of_the_units_that_ended_and_of_no_other(make_agent, coordinator, tmp_path):
+    home = Home(tmp_path / "home")
+    units = {"expert-1": "dropped", "expert-2": "done", "expert-3": "training"}
+    for task_id, state in units.items():
+        folder = home.unit_folder(RUN, task_id, 1)
+        folder.save(make_unit(task_id, state=state).model_copy(update={"run_id": RUN}))
+        (folder.work / "weights").touch()
+    assert make_agent()._new_unit(coordinator.lease) is not None
+    left = {unit.task.task_id for folder, unit in home.units(RUN) if (folder.work / "weights").exists()}
+    assert left == {"expert-3"}
