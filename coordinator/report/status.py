@@ -113,6 +113,6 @@ def _table(status: dict[str, Any]) -> Any:
             Text(printable(task["volunteer"] or "")),
             f"{task['step']}/{task['steps']}",
             "" if task["loss"] is None else f"{task['loss']:.4f}",
-            "" if seen is None else f"{now - seen:.0f} s ago",
+            "" if seen is None else f"{max(0.0, now - seen):.0f} s ago",
         )
     return table

@@ -2,6 +2,7 @@
 
 home/
     identity.key  config.toml  hub_token  lock
+    sequence                            records of later starts are numbered above it (`protocol/sealer.py`)
     logs/node.log                       what the node did, tracebacks included; rotated
     cache/<sha256>                      downloaded files by content
     runs/<run_id>/run.json              the newest signed RunSpec seen

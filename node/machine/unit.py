@@ -8,6 +8,7 @@
         work/            snapshots and the finished expert.safetensors
         submission.json  the signed record, as in the pull request
         trainer.log      what the trainer printed
+        give-back-unreported   empty; there while the coordinator still has to hear that the lease was given up
 
 A node that waits for a lease has no unit.
 """
