@@ -71,6 +71,7 @@ def read_layout(folder: Path) -> Layout:
         raise LayoutError(f"{folder}/config.json: num_experts is {num_experts!r}.")
     for number in range(num_experts):
         if not expert_path(folder, number).is_file():
+            _refuse_sharded(expert_path(folder, number))
             raise LayoutError(
                 f"{folder} has num_experts {num_experts}, but lacks expert_{number}/{EXPERT_FILE}.", "Fetch it again."
             )
@@ -193,8 +194,18 @@ def read_router(folder: Path) -> Router:
     return _loaded(_empty_router(config), _present(folder / ROUTER_FILE), "router", torch.float32)
 
 
+def _refuse_sharded(path: Path) -> None:
+    index = path.with_name(path.name + ".index.json")
+    if index.is_file():
+        raise LayoutError(
+            f"{index} splits the weights over several files, which are not read.",
+            f"Join them: load all tensors and write them with safetensors as {path.name}.",
+        )
+
+
 def _present(path: Path) -> Path:
     if not path.is_file():
+        _refuse_sharded(path)
         raise LayoutError(f"{path.parent} lacks {path.name}.", "Fetch it again.")
     return path
 

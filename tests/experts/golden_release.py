@@ -23,6 +23,9 @@ from paris.experts.models.router import initial_router
 from paris.experts.objectives.objectives import Objective
 from paris.experts.release.layout import write_layout
 from paris.experts.release.layout_fields import Layout
+from paris.experts.sampling.guidance import Guidance
+from paris.experts.sampling.routing import Routing
+from paris.experts.sampling.settings import SamplingSettings
 
 OBJECTIVES = (Objective(), Objective(kind="epsilon"), Objective())
 # Five steps: with four, a step is a power of two, and rounding hides in which order a product is taken.
@@ -66,6 +69,10 @@ def make_release(folder: Path) -> Path:
         text=make_task().text.model_copy(update={"path": "vocab.json"}),
         codec=CodecConfig(),
         prompt_router=prompt_router,
+        # The default of the version that made the golden values.
+        sampling=SamplingSettings(
+            guidance=Guidance(scale=7.5, every=2, away_from="ensemble"), routing=Routing.named("ancestral")
+        ),
     )
     experts = [scramble(initial_expert(MODEL, number), number) for number in range(len(OBJECTIVES))]
     router = scramble(initial_router(_ROUTER, 0), 8)

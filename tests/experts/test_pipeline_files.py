@@ -131,6 +131,15 @@ def spoil_expert(folder, value):
     save_file(weights, path)
 
 
+def split_expert(folder):
+    path = folder / "expert_1" / "diffusion_pytorch_model.safetensors"
+    weights = list(load_file(path).items())
+    for part, tensors in ((1, weights[:5]), (2, weights[5:])):
+        save_file(dict(tensors), path.with_name(f"diffusion_pytorch_model-{part:05d}-of-00002.safetensors"))
+    path.with_name(path.name + ".index.json").write_text(json.dumps({"metadata": {}, "weight_map": {}}))
+    path.unlink()
+
+
 def set_field(path, **fields):
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
 
@@ -139,6 +148,7 @@ def set_field(path, **fields):
     ("spoil", "error", "message"),
     [
         (lambda f: spoil_expert(f, float("nan")), CheckpointError, "expert_1.*'text_proj.bias'.*not finite"),
+        (split_expert, LayoutError, "safetensors.index.json splits the weights over several files.*Join them"),
         (lambda f: shutil.rmtree(f / "expert_1"), LayoutError, "lacks expert_1"),
         (lambda f: set_field(f / "router" / "config.json", num_clusters=4), LayoutError, "knows 4 experts.* has 3"),
         (
