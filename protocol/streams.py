@@ -106,7 +106,9 @@ class SafeStream(io.TextIOBase):
                 return
             try:
                 data = data[os.write(descriptor, data if self.is_needed else data[:_CHUNK_BYTES]) :]
-            except BlockingIOError:
+            except BlockingIOError:  # another process set the descriptor to O_NONBLOCK
+                if not self.is_needed:
+                    return
                 select.select([], [descriptor], [])
 
     def _is_ready(self, descriptor: int) -> bool:
