@@ -82,7 +82,8 @@ def test_a_volunteer_does_a_whole_run_through_a_rejection_and_a_hub_that_goes_do
     assert sealed.payload == submission.model_copy(update={"pull_request": None, "commit": None})
     assert {beat.state for beat in coordinator.heartbeats} >= {"training", "waiting-verdict"}
     assert not (tmp_path / "home" / "runs" / coordinator.run_id / "expert-0-2" / "work").exists()
-    assert (tmp_path / "home" / "runs" / coordinator.run_id / "expert-0-1" / "work").exists()
+    rejected_work = tmp_path / "home" / "runs" / coordinator.run_id / "expert-0-1" / "work"
+    assert not rejected_work.exists(), "it is deleted when the next task comes"
 
 
 def test_a_killed_node_leaves_no_process_and_ends_with_the_same_weights(make_coordinator, start, tmp_path):
