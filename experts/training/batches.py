@@ -110,6 +110,7 @@ class Captions:
         self._encoder, self._data = encoder, data
         self._is_cached = num_rows * config.max_tokens * config.dim * 4 <= _CACHE_BYTES
         self._shards: dict[int, tuple[Tensor, Tensor]] = {}
+        self._more_captions: dict[int, bool] = {}
         states, mask = encoder.encode([""])
         self._null = states[0], mask[0]
 
@@ -121,7 +122,7 @@ class Captions:
             dropped: Booleans `[B]`.
             draws: Numbers in [0, 1), `[B]`: which caption is taken of a row with several.
         """
-        if any(self._data.shard(shard).has_more_captions for shard in {shard for shard, _ in rows}):
+        if any(self._has_more_captions(shard) for shard, _ in rows):
             states, mask = self._drawn(rows, draws.tolist())
         elif self._is_cached:
             pairs = [(states[row], mask[row]) for (states, mask), row in ((self._shard(s), row) for s, row in rows)]
@@ -130,6 +131,12 @@ class Captions:
             states, mask = self._encoded(self._data.captions(rows), self._tokens(rows))
         states[dropped], mask[dropped] = self._null
         return states, mask
+
+    def _has_more_captions(self, index: int) -> bool:
+        """Whether rows of a shard have several captions; a shard that was closed is not opened again for it."""
+        if index not in self._more_captions:
+            self._more_captions[index] = self._data.shard(index).has_more_captions
+        return self._more_captions[index]
 
     def _drawn(self, rows: list[tuple[int, int]], draws: list[float]) -> tuple[Tensor, Tensor]:
         """States of one caption a row."""
