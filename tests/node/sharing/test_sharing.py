@@ -93,6 +93,6 @@ def test_a_volunteer_that_is_asked_says_what_it_is_about_to_fetch(world):
 def test_a_peer_that_was_replaced_is_served_by_again(world):
     first, second = world.volunteer(), world.volunteer(listens=False)
     first.fetch_all()
-    first.swarm.close()
+    first.swarm._stop_peer()  # as when its daemon has died; `close` is for good
     first.swarm.connect()
     assert ask(world, second, first, world.files[0].sha256) is ShardStatus.AVAILABLE
