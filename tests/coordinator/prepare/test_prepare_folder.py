@@ -72,8 +72,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def prepared(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    return prepare(prepare_config(settings(folder)), tmp_path_factory.mktemp("data"))
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+@pytest.fixture(scope="module")
+def prepared(folder: Path, out: Path) -> Prepared:
+    return prepare(prepare_config(settings(folder)), out)
 
 
 def test_pictures_that_cannot_be_used_are_counted_by_reason(prepared: Prepared) -> None:
@@ -92,8 +97,8 @@ def test_every_other_row_is_in_one_cluster_and_a_fifth_is_held_out(prepared: Pre
     assert prepared.licence == "cc0-1.0"
 
 
-def test_only_the_user_may_read_the_held_out_rows(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.getbasetemp() / "data0" / "heldout"
+def test_only_the_user_may_read_the_held_out_rows(prepared: Prepared, out: Path) -> None:
+    folder = out / "heldout"
     assert folder.stat().st_mode & 0o777 == 0o700
     assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
 
