@@ -16,7 +16,7 @@ from urllib.request import getproxies, proxy_bypass
 import httpx2
 
 from paris.protocol.errors import ProxySettingError
-from paris.protocol.hub_answers import Answer, plain_url, why_foreign
+from paris.protocol.hub_answers import Answer, plain_url, printable, why_foreign
 
 _CONNECT_TIMEOUT_S = 20.0
 _SILENCE_TIMEOUT_S = 60.0
@@ -86,12 +86,18 @@ def is_raised_inside(error: BaseException, package: str) -> bool:
     return False
 
 
+def _proxy_address(url: str) -> str:
+    """A proxy's address without user and password: those may hold any character, so the last @ ends them."""
+    scheme, mark, rest = url.partition("://")
+    return printable(scheme + mark + rest.rpartition("@")[2] if mark else url.rpartition("@")[2])
+
+
 def _make_client(hook: Any) -> HubClient:
     timeout = httpx2.Timeout(_SILENCE_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
     try:
         return HubClient(event_hooks={"request": [hook]}, follow_redirects=True, timeout=timeout)
     except (ValueError, ImportError, httpx2.InvalidURL) as error:
-        proxies = ", ".join(f"{scheme} {plain_url(url)}" for scheme, url in sorted(getproxies().items()))
+        proxies = ", ".join(f"{scheme} {_proxy_address(url)}" for scheme, url in sorted(getproxies().items()))
         raise ProxySettingError(
             f"The proxy of the environment cannot be used ({proxies}): {type(error).__name__}.",
             "Set HTTP_PROXY, HTTPS_PROXY and ALL_PROXY to addresses as http://host:3128 or socks5://host:1080.",

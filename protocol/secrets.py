@@ -19,9 +19,9 @@ _MIN_CHARS = 8
 _TOKEN = re.compile(r"[!-~]+")
 _PATTERNS = (
     re.compile(r"\bhf_[A-Za-z0-9]{16,}"),
-    re.compile(r"\bparis_[0-9a-f]{64}\b"),
+    re.compile(r"\bparis_(?:admin_[0-9a-f]{40}|[0-9a-f]{64})\b"),
     re.compile(r"(?<=Bearer )[^\s'\"\\]+", re.IGNORECASE),
-    re.compile(r"(?<=://)[^/\s@'\"\\]+(?=@)"),
+    re.compile(r"(?<=://)[^/\s'\"\\]+(?=@)"),
     re.compile(r"(?<=[?&])((?:X-Amz-(?:Signature|Credential|Security-Token)|Signature|sig|token)=)[^&\s'\"\\]+", re.I),
 )
 _known: set[str] = set()

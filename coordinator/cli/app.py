@@ -154,7 +154,7 @@ def status(
 
 
 @app.command()
-def gc(run: RunArgument, as_json: JsonOption = False) -> None:
+def gc(run: RunArgument, as_json: JsonOption = False, no_lock: NoLockOption = False) -> None:
     """Delete what the run no longer needs: old rejected submissions, leftovers, points of long curves."""
     from paris.coordinator.cli.garbage import collect
 

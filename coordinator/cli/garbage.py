@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from paris.coordinator.console import print_json, say
+from paris.coordinator.errors import RunDirError
 from paris.coordinator.run.directory import RunDir
-from paris.coordinator.run.locks import is_served
+from paris.coordinator.run.locks import serve_lock
 from paris.coordinator.service.garbage import collect_garbage
 from paris.coordinator.state.store import Store
 
@@ -18,7 +21,7 @@ def collect(run: RunDir, *, as_json: bool) -> None:
     store = Store(run.state_file)
     try:
         freed = collect_garbage(run, store.load())
-        if not is_served(run):
+        with contextlib.suppress(RunDirError), serve_lock(run):
             store.compact()
     finally:
         store.close()

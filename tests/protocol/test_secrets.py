@@ -19,6 +19,8 @@ SECRET = "volunteer+geheim/1234"
         (f"sent {SECRET}, refused", f"sent {REDACTED}, refused"),
         ("hf_abcdefghijklmnopqrstuvwxyz012345", REDACTED),
         ("paris_" + "0f" * 32, REDACTED),
+        ("paris_admin_" + "0f" * 20, REDACTED),
+        ("http://ada:p@ss@proxy:3128/x", f"http://{REDACTED}@proxy:3128/x"),
         ("authorization: Bearer abc.def-1", f"authorization: Bearer {REDACTED}"),
         ("http://ada:pass@proxy:3128/x", f"http://{REDACTED}@proxy:3128/x"),
         ("https://s3/a?b=1&X-Amz-Signature=0a1b&c=2", f"https://s3/a?b=1&X-Amz-Signature={REDACTED}&c=2"),

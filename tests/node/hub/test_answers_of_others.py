@@ -19,7 +19,8 @@ from paris.node.fetching.download import Downloader
 from paris.node.hub.client import Hub, translated
 from paris.node.hub.pull_request import make_submission, upload
 from paris.node.machine.unit import Finished, UnitFolder
-from paris.protocol.hub_session import HubClient
+from paris.protocol import hub_session
+from paris.protocol.hub_session import HubClient, ProxySettingError
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
 
@@ -189,3 +190,14 @@ assert type(get_session()) is HubClient
 def test_a_defect_of_ours_is_not_taken_for_a_portal():
     with pytest.raises(KeyError), translated("looking"):
         {}["sha"]
+
+
+@pytest.mark.parametrize("password", ["se/cret99", "se?cret99", "se#cret99", "se@cret99"])
+def test_a_proxy_that_cannot_be_used_is_named_without_its_password(password, monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("https_proxy", f"ftp://user:{password}@127.0.0.1:1")
+    with pytest.raises(ProxySettingError) as caught:
+        hub_session._make_client(lambda request: None)
+    assert "https ftp://127.0.0.1:1" in str(caught.value)
+    assert "cret99" not in str(caught.value)
