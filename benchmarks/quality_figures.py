@@ -25,7 +25,6 @@ from paris.experts.files import write_whole
 
 SCALES = (1.0, 1.25, 1.5, 2.0, 3.0)
 _SCALE_SEED = 3_000_000
-_LOSS_ROWS = 200
 _KEPT_PICTURES = 48
 
 

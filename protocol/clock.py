@@ -1,4 +1,4 @@
-"""Two clocks: the wall clock stands in records, the steady one runs periods, timeouts and deadlines.
+"""Two clocks: records carry wall-clock times, the steady clock runs periods, timeouts and deadlines.
 
 A wall clock is set, by hand or NTP, while programs run, and goes on while a machine sleeps. A record says when it was
 issued by the wall clock, since other machines read it; nothing else may depend on it.

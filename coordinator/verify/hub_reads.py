@@ -100,7 +100,7 @@ class HubReads:
             path: Within the repo.
             commit: 40 hex digits.
             target: Destination; written whole or not at all.
-            max_bytes: The cap, whatever size the Hub announced.
+            max_bytes: Upper limit, independent of the size that the Hub announces.
 
         Returns:
             The SHA-256 of the bytes that arrived.

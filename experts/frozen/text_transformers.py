@@ -105,7 +105,7 @@ class TransformersEncoder:
 
     def save(self, folder: Path) -> TextConfig:
         """Write encoder and tokenizer as `transformers` does, into `folder/text_encoder` and `folder/tokenizer`."""
-        # One file, whatever its size: its digest is the encoder's.
+        # One file of any size: its digest is the encoder's.
         self.model.save_pretrained(folder / "text_encoder", max_shard_size="1000TB")
         self.tokenizer.save_pretrained(folder / "tokenizer")
         sha256 = file_sha256(folder / "text_encoder" / _WEIGHTS) if self.config.sha256 else ""
