@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +32,9 @@ from paris.experts.files import whole_file
 
 DTYPES: dict[str, np.dtype] = {"uint8": np.dtype("uint8"), "float16": np.dtype("<f2"), "int8": np.dtype("int8")}
 _TEXT_COLUMNS = ("row_id", "caption", "source", "url", "author", "licence", "caption_origin")
+_COLUMN_TYPES = {name: pa.string() for name in _TEXT_COLUMNS} | {"tokens": pa.list_(pa.int32())}
+UNREADABLE_PARQUET = (OSError, pa.ArrowException, UnicodeDecodeError)
+"""What pyarrow raises on damaged files: it decodes names and texts without a check as they are read."""
 _TEXT_BYTES_A_ROW = 1 << 14
 """Mean size of a row's captions or tokens at most."""
 _SPARE_BYTES = 1 << 20
@@ -111,12 +115,16 @@ class ShardFile:
         self.path = path
         try:
             self._file = pq.ParquetFile(path, memory_map=True)
-        except (OSError, pa.ArrowException) as error:
+            schema = self._file.schema_arrow
+            types = dict(zip(schema.names, schema.types, strict=True))
+        except UNREADABLE_PARQUET as error:
             raise ShardError(f"{path} is not a readable shard: {error}.", FETCH_AGAIN) from error
-        schema = self._file.schema_arrow
-        missing = [name for name in ("latent", *_TEXT_COLUMNS, "tokens") if name not in schema.names]
-        if missing:
-            raise ShardError(f"{path} lacks column {missing[0]!r}.", FETCH_AGAIN)
+        for name in ("latent", *_COLUMN_TYPES):
+            if name not in types:
+                raise ShardError(f"{path} lacks column {name!r}.", FETCH_AGAIN)
+        for name, kind in _COLUMN_TYPES.items():
+            if types[name] != kind:
+                raise ShardError(f"{path}: column {name!r} is {types[name]}, not {kind}.", FETCH_AGAIN)
         self.shape, self.dtype = _described(path, schema.metadata or {})
         self.tokenizer = (schema.metadata or {}).get(b"paris.tokenizer", b"").decode("utf-8", "replace")
 
@@ -146,7 +154,7 @@ class ShardFile:
 
     def texts(self, name: str) -> list[str]:
         """One text column, in row order; null reads as an empty string."""
-        return [text or "" for text in self._column(name).to_pylist()]
+        return [text or "" for text in self._values(name)]
 
     @property
     def has_more_captions(self) -> bool:
@@ -158,7 +166,7 @@ class ShardFile:
         """All captions of each row, in row order; the first is that of `captions`."""
         if not self.has_more_captions:
             return [[caption] for caption in self.captions]
-        more = self._column("more_captions").to_pylist()
+        more = self._values("more_captions")
         return [[first, *(others or ())] for first, others in zip(self.captions, more, strict=True)]
 
     def all_tokens_of(self, tokenizer: str) -> list[list[list[int]]] | None:
@@ -167,7 +175,7 @@ class ShardFile:
 
     @cached_property
     def _all_tokens(self) -> list[list[list[int]]] | None:
-        more = self._column("more_tokens").to_pylist() if self.has_more_captions else [None] * self.num_rows
+        more = self._values("more_tokens") if self.has_more_captions else [None] * self.num_rows
         rows = [[first or [], *(others or ())] for first, others in zip(self.tokens, more, strict=True)]
         is_whole = all(all(ids) and len(ids) == len(texts) for ids, texts in zip(rows, self.all_captions, strict=True))
         return rows if is_whole else None
@@ -175,7 +183,7 @@ class ShardFile:
     @cached_property
     def tokens(self) -> list[list[int] | None]:
         """The captions' token ids, in row order; None without a tokenizer."""
-        return list(self._column("tokens").to_pylist())
+        return self._values("tokens")
 
     def tokens_of(self, tokenizer: str) -> list[list[int]] | None:
         """All token ids, if every row has some and the tokenizer with this digest made them; else None."""
@@ -183,6 +191,13 @@ class ShardFile:
             return None
         present = [ids for ids in self.tokens if ids]
         return present if len(present) == self.num_rows else None
+
+    def _values(self, name: str) -> list[Any]:
+        column = self._column(name)
+        try:
+            return list(column.to_pylist())
+        except UnicodeDecodeError as error:
+            raise ShardError(f"{self.path}: column {name!r} is not UTF-8: {error}.", FETCH_AGAIN) from error
 
     def _column(self, name: str) -> pa.Array:
         """A decoded column; it may be no larger than its rows allow, however small the file is."""
@@ -198,7 +213,7 @@ class ShardFile:
                     )
                 batches.append(batch)
             column = pa.Table.from_batches(batches, pa.schema([self._file.schema_arrow.field(name)])).column(0)
-        except (OSError, pa.ArrowException) as error:
+        except UNREADABLE_PARQUET as error:
             raise ShardError(f"{self.path}: column {name!r} cannot be read: {error}.", FETCH_AGAIN) from error
         whole = column.combine_chunks()
         return whole.combine_chunks() if isinstance(whole, pa.ChunkedArray) else whole

@@ -76,6 +76,35 @@ def test_a_file_that_is_cut_off_is_refused_with_its_name(tmp_path: Path) -> None
         ShardFile(path)
 
 
+def test_a_column_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_shard(path, make_rows(4, seed=1), SHAPE, "uint8")
+    path.write_bytes(path.read_bytes().replace(b"caption", b"\xbeaption"))
+    with pytest.raises(ShardError, match="is not a readable shard"):
+        ShardFile(path)
+
+
+def test_texts_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    write_shard(path, make_rows(1, seed=1), SHAPE, "uint8")
+    table = pq.read_table(path)
+    text = pa.array([b"\xbe"], pa.binary()).view(pa.string())
+    for name in ("caption", "row_id"):
+        pq.write_table(table.set_column(table.schema.get_field_index(name), name, text), path)
+        with pytest.raises(ShardError, match=f"column '{name}' is not UTF-8"):
+            ShardFile(path).texts(name)
+
+
+@pytest.mark.parametrize("name", ["caption", "tokens"])
+def test_a_column_of_another_type_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "a.parquet"
+    write_shard(path, make_rows(1, seed=1), SHAPE, "uint8")
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(table.schema.get_field_index(name), name, pa.array([7])), path)
+    with pytest.raises(ShardError, match=f"column '{name}' is int64"):
+        ShardFile(path)
+
+
 def test_parquet_that_is_no_shard_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"latent": pa.array([b"x"])}), path)

@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, BinaryIO
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from paris.coordinator.prepare.errors import SourceFormatError
@@ -26,6 +25,7 @@ from paris.coordinator.prepare.sources.fields import Fields, parse_json, read_fi
 from paris.coordinator.prepare.sources.policy import BAD_TEXT, excluded
 from paris.coordinator.prepare.sources.text_columns import batch_rows
 from paris.coordinator.prepare.sources.tree import Tree
+from paris.experts.data.shards import UNREADABLE_PARQUET
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _BATCH_ROWS = 4096
@@ -108,5 +108,5 @@ def _parquet_rows(path: str, file: BinaryIO) -> Iterator[Row]:
             for row in batch_rows(batch):
                 number += 1
                 yield number, row
-    except pa.ArrowException as error:
+    except UNREADABLE_PARQUET as error:
         raise SourceFormatError(f"{path} is not readable Parquet: {error}.", "Write it again.") from error

@@ -5,6 +5,7 @@ One cache for all threads of a process: they read neighbouring rows, and each ro
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from paris.experts.data.shards import UNREADABLE_PARQUET
 
 _OPEN_FILES = 16
 
@@ -48,8 +51,10 @@ class RowGroups:
         try:
             with self._lock:
                 values = self._column((whole, group, column), open_file)
-        except (FileNotFoundError, pa.ArrowException):  # gone or broken since it was listed
-            return None
+        except UNREADABLE_PARQUET as error:
+            if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
+                raise
+            return None  # gone or damaged since it was listed; pyarrow's own OSError has no number
         value = values[row].as_py() if row < len(values) else None
         return value if isinstance(value, bytes) else None
 

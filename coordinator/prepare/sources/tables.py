@@ -23,6 +23,7 @@ from paris.coordinator.prepare.sources.policy import NOT_A_TABLE
 from paris.coordinator.prepare.sources.settings import HubSource, ParquetSource
 from paris.coordinator.prepare.sources.text_columns import batch_rows, class_names, with_class_names
 from paris.coordinator.prepare.sources.tree import SourceFile, Tree, row_location
+from paris.experts.data.shards import UNREADABLE_PARQUET
 
 _BATCH_ROWS = 4096
 
@@ -54,9 +55,9 @@ def read_tables(tree: Tree, source: ParquetSource | HubSource) -> Iterator[Item 
         try:
             with tree.open(file.path) as stream:
                 yield from _rows(tree, file, stream, source)
-        except pa.ArrowException as error:
+        except UNREADABLE_PARQUET as error:
             raise SourceFormatError(
-                f"The Parquet file {file.path} is cut off or broken: {error}.", "Fetch or write it again."
+                f"The Parquet file {file.path} cannot be read: {error}.", "Fetch or write it again."
             ) from error
 
 

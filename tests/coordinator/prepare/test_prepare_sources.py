@@ -186,7 +186,7 @@ def test_a_parquet_file_that_is_cut_off_is_named(tmp_path: Path) -> None:
     write_tables(tmp_path / "tables", pile())
     (path,) = (tmp_path / "tables").iterdir()
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(SourceFormatError, match=r"train-00000\.parquet is cut off or broken"):
+    with pytest.raises(SourceFormatError, match=r"train-00000\.parquet cannot be read"):
         rows_of(ParquetSource(path=tmp_path / "tables"))
 
 
@@ -198,6 +198,25 @@ def test_missing_and_empty_sources_are_named(tmp_path: Path) -> None:
         rows_of(WebdatasetSource(path=tmp_path))
     with pytest.raises(EmptySourceError, match="contains no Parquet file"):
         rows_of(ParquetSource(path=tmp_path))
+
+
+@pytest.mark.parametrize("place", ["footer", "column name", "page"])
+def test_a_damaged_table_is_named_or_its_pictures_are_counted(tmp_path: Path, place: str) -> None:
+    pq.write_table(pa.table({"image": [b"one", b"two"], "caption": ["a", "b"]}), tmp_path / "a.parquet")
+    data = bytearray((tmp_path / "a.parquet").read_bytes())
+    listed = [row.location for row in rows_of(ParquetSource(path=tmp_path)) if isinstance(row, Item)]
+    if place == "page":
+        data[4:20] = bytes(range(200, 216))
+    elif place == "footer":
+        data[-60:-8] = b"\xff" * 52
+    else:
+        data = data.replace(b"caption", b"\xbeaption")
+    (tmp_path / "a.parquet").write_bytes(data)
+    if place == "page":
+        assert bytes_at(listed) == [None, None]
+    else:
+        with pytest.raises(SourceFormatError, match=r"a\.parquet cannot be read"):
+            list(rows_of(ParquetSource(path=tmp_path)))
 
 
 def test_broken_metadata_beside_a_picture_is_named(tmp_path: Path) -> None:
