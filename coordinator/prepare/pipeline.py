@@ -50,7 +50,7 @@ from paris.coordinator.prepare.writing.tokens import Tokenizer
 from paris.experts.files import file_sha256, write_whole
 from paris.protocol.canonical import canonical_bytes, digest
 
-_DECODING = 2
+_DECODING = 3
 """Of the pixels that parts in the work folder were made of: parts of another one are made again."""
 _log = logging.getLogger(__name__)
 

@@ -193,7 +193,9 @@ def _write_prompt_router(run: RunDir, prompt_router: PromptRouter | None) -> Non
 
 
 def _captions(data: ClusterData) -> Iterator[str]:
-    return (text for index in range(data.num_shards) for text in data.opened(index).captions)
+    """All captions of all rows: a row with several is in the prompt router's training once with each."""
+    shards = (data.opened(index) for index in range(data.num_shards))
+    return (text for shard in shards for texts in shard.all_captions for text in texts)
 
 
 def _has_captions(data: ClusterData) -> bool:

@@ -169,14 +169,17 @@ class RouterBatches:
         for number, row in rows:
             shard = self._shard(number)
             stored.append(shard.latents[row])
-            captions += [shard.captions[row]] if with_text else []
+            captions += [shard.all_captions[row]] if with_text else []
         x0 = self._codec.to_model(np.stack(stored))
         states = mask = None
         if self._encoder is not None:
             generator = generator_for(seed, "caption-dropout", "router", step)
             dropped = (torch.rand(len(captions), generator=generator, dtype=torch.float32) < CAPTION_DROPOUT).tolist()
+            generator = generator_for(seed, "caption", "router", step)
+            draws = torch.rand(len(captions), generator=generator, dtype=torch.float32).tolist()
+            drawn = [texts[int(draw * len(texts))] for texts, draw in zip(captions, draws, strict=True)]
             states, mask = self._encoder.encode(
-                ["" if drop else caption for caption, drop in zip(captions, dropped, strict=True)]
+                ["" if drop else caption for caption, drop in zip(drawn, dropped, strict=True)]
             )
         generator = generator_for(seed, "step", "router", step)
         t = torch.rand(len(x0), generator=generator, dtype=torch.float32)

@@ -81,6 +81,23 @@ def test_a_router_that_sees_the_prompt_knows_the_cluster_even_in_pure_noise(name
     assert null.max() < 0.9
 
 
+def test_a_router_that_sees_the_prompt_learns_all_captions_of_a_row(named, tmp_path) -> None:
+    _, encoder = named
+    folder = tmp_path / "several"
+    folder.mkdir()
+    clusters = []
+    for cluster, word in enumerate(("cat", "dog")):
+        rows = [replace(row, caption="", more_captions=(word,)) for row in make_rows(40, 5)]
+        write_shard(folder / f"{cluster}.parquet", rows, SHAPE, "uint8")
+        clusters.append(ClusterData([folder / f"{cluster}.parquet"]))
+    batches = RouterBatches(task_of(), clusters, load_codec(CodecConfig(), Path()), encoder)
+    batch = batches.batch(0)
+    words = encoder.encode(["cat", "dog"])[0]
+    drawn = [(states[:1] == words[k, :1]).all().item() for states, k in zip(batch.text, batch.target, strict=True)]
+    assert 0.1 < sum(drawn) / len(drawn) < 0.9
+    assert torch.equal(batch.text, batches.batch(0).text)
+
+
 def test_a_router_that_sees_the_prompt_needs_something_to_encode_it(named, tmp_path) -> None:
     config = CONFIG.model_copy(update={"text_embed_dim": 8})
     rows = RouterRows(named[0], named[0])

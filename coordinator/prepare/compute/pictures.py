@@ -1,7 +1,8 @@
 """From the bytes of a picture file to a square of pixels, or to the reason why it is dropped.
 
 A picture is decoded as a viewer shows it: the first frame of an animation that is not of one colour, turned by its EXIF
-orientation, in sRGB, on white. The centre is cropped square and scaled with Lanczos. Modes and profiles: colours.py.
+orientation, in sRGB, on white. The centre is cropped square and scaled with Lanczos. Modes and profiles: colours.py;
+PNG gamma: png_colours.py.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from paris.coordinator.prepare.compute.colours import on_white, to_srgb
 from paris.coordinator.prepare.compute.picture_formats import formats, why_unidentified
+from paris.coordinator.prepare.compute.png_colours import hdr_transfer, stated_gamma, with_gamma
 
 MISSING = "missing file"
 UNREADABLE = "unreadable picture"
@@ -24,6 +26,7 @@ ONE_COLOUR = "one colour"
 TOO_SMALL = "too small"
 TOO_LARGE = "too large"
 TOO_LONG = "too long and thin"
+HDR = "high dynamic range"
 DUPLICATE = "same bytes as another picture"
 NEAR_DUPLICATE = "nearly the same picture as another"
 NO_CAPTION = "no caption"
@@ -84,6 +87,8 @@ def decode_picture(data: bytes | None, size: int, limits: PictureLimits) -> np.n
     try:
         with Image.open(io.BytesIO(data), formats=formats()) as image:
             _check_size(image, limits)
+            if transfer := hdr_transfer(data):
+                raise DroppedPicture(HDR, transfer)
             square = _to_square(image, size, limits)
     except DroppedPicture:
         raise
@@ -118,9 +123,10 @@ def _check_size(image: Image.Image, limits: PictureLimits) -> None:
 def _to_square(image: Image.Image, size: int, limits: PictureLimits) -> Image.Image:
     """The square, "RGB"."""
     image.draft("RGB", (size, size))  # JPEG alone: decodes at a half, quarter or eighth, never below the size
-    profile = image.info.get("icc_profile")
+    profile, gamma = image.info.get("icc_profile"), stated_gamma(image)
     shown = _shown_frame(image, limits, profile)
-    return to_srgb(ImageOps.fit(shown, (size, size), Image.Resampling.LANCZOS), profile)
+    square = to_srgb(ImageOps.fit(shown, (size, size), Image.Resampling.LANCZOS), profile)
+    return square if gamma is None else with_gamma(square, gamma)
 
 
 def _shown_frame(image: Image.Image, limits: PictureLimits, profile: bytes | None) -> Image.Image:

@@ -9,6 +9,7 @@ with one in a known field is dropped.
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -56,6 +57,12 @@ class Fields:
 def plain_name(name: str) -> str:
     """A column's name, normalised for comparison."""
     return name.strip().lower().replace("-", "_").replace(" ", "_")
+
+
+def text_encoding(start: bytes) -> tuple[str, str]:
+    """Encoding and error handler of a text, by its first bytes: UTF-8, or UTF-16 with the mark that Windows writes."""
+    is_utf16 = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return ("utf-16", "surrogatepass") if is_utf16 else ("utf-8-sig", "surrogateescape")
 
 
 def parse_json(text: str) -> Any:

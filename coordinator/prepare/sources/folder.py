@@ -19,7 +19,7 @@ from paris.coordinator.prepare.compute.pictures import MISSING
 from paris.coordinator.prepare.errors import EmptySourceError, PrepareError
 from paris.coordinator.prepare.rows.drops import Dropped
 from paris.coordinator.prepare.rows.items import Item
-from paris.coordinator.prepare.sources.fields import Fields, merged, parse_json, read_fields, to_item
+from paris.coordinator.prepare.sources.fields import Fields, merged, parse_json, read_fields, text_encoding, to_item
 from paris.coordinator.prepare.sources.listing import Listing
 from paris.coordinator.prepare.sources.metadata import METADATA, read_metadata
 from paris.coordinator.prepare.sources.policy import (
@@ -89,8 +89,9 @@ def _metadata_of(tree: Tree, listing: Listing, picture: str, source: FilesSource
     yield listing.described(picture)
     stem = posixpath.splitext(picture)[0]
     for suffix in SIDECARS:
-        for path in (f"{name}{kind}" for name in (stem, picture) for kind in (suffix, suffix.upper())):
-            if listing.version(path) is not None:
+        for name in (f"{name}{kind}" for name in (stem, picture) for kind in (suffix, suffix.upper())):
+            path = listing.find(name)
+            if path is not None:
                 listing.use(path)
                 yield read_sidecar(path, _start_of(tree, path, MAX_TEXT_BYTES + 1), source.caption_column)
     folder = posixpath.basename(posixpath.dirname(picture))
@@ -115,7 +116,10 @@ def _parsed(suffix: str, data: bytes | None, caption_name: str | None) -> Fields
         return Fields(fault="it cannot be opened")
     if len(data) > MAX_TEXT_BYTES:
         return Fields(fault=f"larger than {MAX_TEXT_BYTES} bytes")
-    text = data.decode("utf-8-sig", "surrogateescape")
+    try:
+        text = data.decode(*text_encoding(data))
+    except UnicodeDecodeError as error:
+        return Fields(fault=f"not UTF-16: {error.reason}")
     if suffix != ".json":
         return read_fields({"text": text}, "sidecar")
     try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from types import TracebackType
@@ -19,6 +20,7 @@ from paris.coordinator.prepare.sources.tree import SourceFile
 
 _TABLES = """
 CREATE TABLE file (path TEXT PRIMARY KEY, version TEXT) WITHOUT ROWID;
+CREATE TABLE composed (path TEXT PRIMARY KEY, written TEXT) WITHOUT ROWID;
 CREATE TABLE entry (path TEXT PRIMARY KEY, fields TEXT) WITHOUT ROWID;
 CREATE TABLE used (path TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE excluded (path TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -44,6 +46,9 @@ class Listing:
     def add(self, file: SourceFile) -> None:
         """Add one file."""
         self._db.execute("INSERT INTO file VALUES (?, ?)", (file.path, file.version))
+        if not unicodedata.is_normalized("NFC", file.path):
+            composed = unicodedata.normalize("NFC", file.path)
+            self._db.execute("INSERT OR IGNORE INTO composed VALUES (?, ?)", (composed, file.path))
 
     def exclude(self, path: str) -> None:
         """Add a file that is dropped already, so that it is not missing."""
@@ -55,9 +60,17 @@ class Listing:
             for path, version in rows:
                 yield SourceFile(path, version)
 
-    def version(self, path: str) -> str | None:
-        """A file's version; None if there is no such file."""
-        row = self._db.execute("SELECT version FROM file WHERE path = ?", (path,)).fetchone()
+    def find(self, path: str) -> str | None:
+        """The file of this name, which may be written in the other Unicode normal form; None if there is none.
+
+        Apple's systems wrote names decomposed (NFD), so copied pictures and their captions may differ in it.
+        """
+        exact = self._db.execute("SELECT path FROM file WHERE path = ?", (path,)).fetchone()
+        if exact is not None or path.isascii():
+            return None if exact is None else path
+        composed = unicodedata.normalize("NFC", path)
+        query = """SELECT path FROM file WHERE path = ? UNION ALL SELECT written FROM composed WHERE path = ?"""
+        row = self._db.execute(query, (composed, composed)).fetchone()
         return None if row is None else str(row[0])
 
     def describe(self, entries: Iterable[tuple[str, Fields] | Dropped]) -> Iterator[Dropped]:
@@ -66,7 +79,7 @@ class Listing:
             if isinstance(entry, Dropped):
                 yield entry
             else:
-                row = (entry[0], json.dumps(asdict(entry[1])))
+                row = (self.find(entry[0]) or entry[0], json.dumps(asdict(entry[1])))
                 self._db.execute("INSERT OR REPLACE INTO entry VALUES (?, ?)", row)
 
     def described(self, path: str) -> Fields:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from paris.coordinator.prepare.errors import SourceFormatError
 from paris.coordinator.prepare.rows.drops import Dropped
-from paris.coordinator.prepare.sources.fields import Fields, parse_json, read_fields
+from paris.coordinator.prepare.sources.fields import Fields, parse_json, read_fields, text_encoding
 from paris.coordinator.prepare.sources.policy import BAD_TEXT, excluded
 from paris.coordinator.prepare.sources.text_columns import batch_rows
 from paris.coordinator.prepare.sources.tree import Tree
@@ -46,8 +46,11 @@ def read_metadata(tree: Tree, path: str, caption_name: str | None) -> Iterator[t
     """
     read = {".csv": _csv_rows, ".jsonl": _jsonl_rows, ".parquet": _parquet_rows}[posixpath.splitext(path)[1]]
     with tree.open(path) as file:
-        for line, raw in read(path, file):
-            yield _entry(path, line, raw, caption_name)
+        try:
+            for line, raw in read(path, file):
+                yield _entry(path, line, raw, caption_name)
+        except UnicodeDecodeError as error:  # of UTF-16: bytes that are not UTF-8 are read as surrogates
+            yield Dropped(path, BAD_TEXT, f"not UTF-16: {error.reason}")
 
 
 def _entry(path: str, line: int, raw: dict[str, Any] | str, caption_name: str | None) -> tuple[str, Fields] | Dropped:
@@ -75,8 +78,14 @@ def _of_file(key: str) -> int:
     return 0 if key == "file_name" else 1 if key.endswith("_file_name") else _OTHER
 
 
+def _text(file: BinaryIO, newline: str) -> io.TextIOWrapper:
+    encoding, errors = text_encoding(file.read(2))
+    file.seek(0)
+    return io.TextIOWrapper(file, encoding, errors, newline=newline)
+
+
 def _csv_rows(path: str, file: BinaryIO) -> Iterator[Row]:
-    with io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as text:
+    with _text(file, newline="") as text:
         reader = csv.DictReader(text)
         while True:
             try:
@@ -90,7 +99,7 @@ def _csv_rows(path: str, file: BinaryIO) -> Iterator[Row]:
 
 
 def _jsonl_rows(path: str, file: BinaryIO) -> Iterator[Row]:
-    with io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="\n") as text:
+    with _text(file, newline="\n") as text:
         for number, line in enumerate(text, start=1):
             if line.strip():
                 try:

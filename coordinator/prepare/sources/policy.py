@@ -17,9 +17,10 @@ BAD_TEXT = "unreadable caption or metadata"
 NOT_A_TAR = "not a tar"
 NOT_A_TABLE = "not a Parquet file"
 OTHER_SPLIT = "of another split"
+OF_A_RUN = "folder of a run or a demo"
 BAD = frozenset({BAD_NAME, BAD_TEXT})
 """Reasons that `max_bad_share` bounds."""
-NOT_ROWS = frozenset({HIDDEN, NOT_A_PICTURE, NOT_A_TAR, NOT_A_TABLE, OTHER_SPLIT})
+NOT_ROWS = frozenset({HIDDEN, NOT_A_PICTURE, NOT_A_TAR, NOT_A_TABLE, OTHER_SPLIT, OF_A_RUN})
 """Reasons of files that no row was expected from."""
 SIDECARS = (".json", ".caption", ".txt")
 """Endings of the texts beside pictures, the strongest first."""

@@ -20,7 +20,7 @@ from typing import BinaryIO, Protocol
 from paris.coordinator.prepare.compute.pictures import MISSING
 from paris.coordinator.prepare.errors import SourceMissingError
 from paris.coordinator.prepare.rows.drops import Dropped
-from paris.coordinator.prepare.sources.policy import NOT_A_PICTURE, excluded
+from paris.coordinator.prepare.sources.policy import NOT_A_PICTURE, OF_A_RUN, excluded
 
 LINK = "link to a folder that is listed already"
 NO_ACCESS = "folder or file that cannot be opened"
@@ -99,6 +99,9 @@ class FolderTree:
             except OSError as error:
                 yield Dropped(inside, NO_ACCESS, error.strerror or "")
                 continue
+            if _is_of_a_run(self._root / inside):
+                yield Dropped(inside, OF_A_RUN)
+                continue
             for entry in entries:
                 path = inside + entry.name
                 if entry.is_dir(follow_symlinks=False):
@@ -129,6 +132,11 @@ class FolderTree:
 
 def _version(state: os.stat_result) -> str:
     return f"{state.st_size}:{state.st_mtime_ns}"
+
+
+def _is_of_a_run(folder: Path) -> bool:
+    """Whether a folder is a run directory or a demo's: its pictures are made of a run's data, not the data itself."""
+    return any((place / "run.toml").is_file() and (place / "keys").is_dir() for place in (folder, folder / "run"))
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import unicodedata
 from pathlib import Path
 
 import pyarrow as pa
@@ -92,6 +93,49 @@ def test_links_to_folders_are_followed_to_each_folder_once(tmp_path: Path) -> No
         "two": ("link to a folder that is listed already", ""),
         "one/back": ("link to a folder that is listed already", ""),
     }
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_caption_beside_a_picture_may_be_named_in_the_other_unicode_form(tmp_path: Path, form: str) -> None:
+    name, other = unicodedata.normalize(form, "café"), unicodedata.normalize("NFC" if form == "NFD" else "NFD", "café")
+    put(tmp_path / "beside", {f"{name}.png": PICTURE, f"{other}.txt": "a disc"})
+    assert rows(FolderSource(path=tmp_path / "beside")) == ({f"{name}.png": "a disc"}, {})
+    metadata = f"file_name,text\n{other}.png,a disc\n"
+    put(tmp_path / "listed", {f"{name}.png": PICTURE, "metadata.csv": metadata})
+    assert rows(FolderSource(path=tmp_path / "listed")) == ({f"{name}.png": "a disc"}, {})
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_texts_that_windows_wrote_as_utf16_are_read(tmp_path: Path, encoding: str) -> None:
+    texts = {
+        "a.txt": "a café",
+        "b.json": '{"caption": "a café"}',
+        "metadata.csv": "file_name,text\r\nc.png,a café\r\n",
+        "metadata.jsonl": '{"file_name": "d.png", "text": "a café"}\r\n',
+    }
+    put(tmp_path, {name: ("\ufeff" + text).encode(encoding) for name, text in texts.items()})
+    put(tmp_path, {f"{name}.png": PICTURE for name in "abcd"})
+    assert rows(FolderSource(path=tmp_path)) == ({f"{name}.png": "a café" for name in "abcd"}, {})
+
+
+def test_utf16_that_is_cut_off_is_a_counted_drop(tmp_path: Path) -> None:
+    listed = "\ufefffile_name,text\nb.png,a disc\n".encode("utf-16-le") + b"x"
+    put(tmp_path, {"a.png": PICTURE, "a.txt": "\ufeffa disc".encode("utf-16-le") + b"x"})
+    put(tmp_path, {"b.png": PICTURE, "metadata.csv": listed})
+    taken, dropped = rows(FolderSource(path=tmp_path))
+    assert taken == {"b.png": "a disc"}
+    assert dropped == {
+        "a.png": (BAD, "a.txt: not UTF-16: truncated data"),
+        "metadata.csv": (BAD, "not UTF-16: truncated data"),
+    }
+
+
+@pytest.mark.parametrize("place", ["", "run/"])
+def test_a_run_and_a_demo_inside_the_source_are_no_data(tmp_path: Path, place: str) -> None:
+    put(tmp_path, {"a.png": PICTURE, "a.txt": "a disc"})
+    made = {f"mine/{place}run.toml": "", f"mine/{place}keys/run.key": "", f"mine/{place}data/clusters.png": PICTURE}
+    put(tmp_path, {**made, "mine/samples.png": PICTURE})
+    assert rows(FolderSource(path=tmp_path)) == ({"a.png": "a disc"}, {"mine/": ("folder of a run or a demo", "")})
 
 
 def test_a_name_that_is_not_utf8_is_counted(tmp_path: Path) -> None:

@@ -49,6 +49,43 @@ def test_transparent_grey_of_sixteen_bits_is_on_white() -> None:
     assert grey(data)[:, 0].tolist() == [255] * 16
 
 
+def png_with(image: Image.Image, *chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG with chunks after its header."""
+    data = file_of(image)
+    made = [
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
+    ]
+    return data[:33] + b"".join(made) + data[33:]
+
+
+GAMMA_1 = (b"gAMA", struct.pack(">I", 100_000))
+
+
+def test_a_png_of_another_gamma_is_shown_as_its_profile_would_show_it() -> None:
+    image = Image.fromarray(np.stack([RAMP, RAMP.T, 255 - RAMP], axis=2))
+    by_profile = decode_picture(file_of(image, icc_profile=linear_profile()), 16, LIMITS)
+    by_gamma = decode_picture(png_with(image, GAMMA_1), 16, LIMITS)
+    assert np.abs(by_gamma.astype(int) - by_profile).max() <= 2
+
+
+@pytest.mark.parametrize("chunks", [[(b"gAMA", struct.pack(">I", 45_455))], [GAMMA_1, (b"sRGB", b"\0")]])
+def test_a_png_of_srgb_gamma_keeps_its_values(chunks: list[tuple[bytes, bytes]]) -> None:
+    image = Image.fromarray(np.stack([RAMP, RAMP.T, 255 - RAMP], axis=2))
+    pixels = decode_picture(png_with(image, *chunks), 16, LIMITS)
+    assert (pixels == np.asarray(image).transpose(2, 0, 1)).all()
+
+
+@pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG"), (13, None)])
+def test_a_png_of_high_dynamic_range_is_dropped_as_such(transfer: int, name: str | None) -> None:
+    data = png_with(Image.fromarray(np.stack([RAMP] * 3, axis=2)), (b"cICP", bytes([9, transfer, 0, 1])))
+    if name is None:
+        assert decode_picture(data, 16, LIMITS).max() == 255
+    else:
+        with pytest.raises(DroppedPicture) as caught:
+            decode_picture(data, 16, LIMITS)
+        assert (caught.value.reason, caught.value.detail) == ("high dynamic range", name)
+
+
 @pytest.mark.parametrize("mode", ["RGB", "P", "RGBA"])
 def test_a_colour_profile_is_followed(mode: str) -> None:
     image = Image.fromarray(np.stack([RAMP, RAMP.T, 255 - RAMP], axis=2))
