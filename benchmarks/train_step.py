@@ -27,10 +27,10 @@ from typing import Any
 
 import torch
 
-from benchmarks.flops import step_flops
 from benchmarks.record import as_table, described_machine, write_result
 from benchmarks.step_profile import profiled
 from benchmarks.training_steps import KINDS, Case, differences, make
+from paris.experts.models.flops import step_flops
 from paris.experts.models.presets import model_preset
 from paris.experts.training.machine import keep_freed_memory, make_deterministic
 

@@ -25,12 +25,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from benchmarks.flops import step_flops
 from benchmarks.small.clusters import KINDS, num_clusters
 from benchmarks.small.parts import Part
 from benchmarks.small.pictures import SmallDataError
 from benchmarks.small.routers import SAMPLED, SEEING, router_training_flops
 from benchmarks.small.settings import SmallSettings
+from paris.experts.models.flops import step_flops
 
 MONOLITH = "monolith"
 _TOGETHER = {"warm": 0.2, "brief": 0.05}

@@ -14,11 +14,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from benchmarks.flops import step_flops
 from benchmarks.small.clusters import read_clusters, shard
 from benchmarks.small.settings import LEARNING, SmallSettings, read_settings
 from paris.experts.files import write_whole
 from paris.experts.frozen.codec import CodecConfig
+from paris.experts.models.flops import step_flops
 from paris.experts.models.initial_weights import InitialWeights, write_initial_weights
 from paris.experts.models.model import DiTExpert
 from paris.experts.models.presets import ModelConfig

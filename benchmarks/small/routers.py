@@ -20,7 +20,7 @@ from paris.experts.data.cluster import ClusterData
 from paris.experts.files import write_whole
 from paris.experts.frozen.codec import CodecConfig, load_codec
 from paris.experts.frozen.text_loading import load_text_encoder
-from paris.experts.models.presets import RouterConfig
+from paris.experts.models.flops import router_flops
 from paris.experts.models.prompt_router import (
     PromptRouter,
     PromptRouterConfig,
@@ -114,14 +114,6 @@ def load_routers(folder: Path, clustering: str) -> Routers:
     shape = PromptRouterConfig(text_embed_dim=settings.text.dim, num_clusters=router.config.num_clusters)
     prompt = load_prompt_router(work / "prompt_router.safetensors", shape)
     return Routers(router.eval().requires_grad_(False), prompt.requires_grad_(False))
-
-
-def router_flops(config: RouterConfig) -> int:
-    """One row through a router: its products, as `benchmarks.flops` counts an expert's."""
-    n, d = config.num_patches + 1, config.hidden_size
-    patch = config.patch_size**2 * config.in_channels
-    layer = 2 * n * (4 * d * d + 2 * d * config.mlp_size) + 2 * 6 * d * d + 2 * 2 * n * n * d
-    return 2 * (n - 1) * patch * d + config.num_layers * layer + 2 * d * d + 2 * d * config.num_clusters
 
 
 def router_training_flops(settings: SmallSettings, clusters: int) -> int:

@@ -25,17 +25,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from benchmarks.flops import forward_flops
 from benchmarks.small.arms import Arm
 from benchmarks.small.calibration import calibration_by_noise
 from benchmarks.small.clusters import heldout_homes
 from benchmarks.small.judge import Judge, new_words_expected
 from benchmarks.small.parts import load_part
 from benchmarks.small.pictures import SmallDataError
-from benchmarks.small.routers import load_routers, router_flops
+from benchmarks.small.routers import load_routers
 from benchmarks.small.settings import SmallSettings
 from paris.experts.frozen.codec import CodecConfig, load_codec
 from paris.experts.frozen.text_loading import load_text_encoder
+from paris.experts.models.flops import forward_flops, router_flops
 from paris.experts.models.model import DiTExpert
 from paris.experts.models.prompt_router import PromptPosterior
 from paris.experts.objectives.objectives import Objective, as_velocity

@@ -1,6 +1,7 @@
 """The networks, their shapes and initial weights.
 
 presets.py          shapes of experts and routers, and the named ones
+flops.py            operations of experts and routers, counted from their shapes
 layers.py           layers of experts and routers
 gelu.py             the activation, faster on a CPU
 model.py            the expert: a diffusion transformer with text cross-attention

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from paris.experts.training.needs import PROCESS_BYTES, WORKSPACE
+
 _MODEL_COPIES = 5
 """Weights, gradients, two moments, EMA."""
-_PROCESS_BYTES = 512 << 20
-"""Python, torch and the data."""
-_WORKSPACE = 1.3
-"""Gradients and intermediate results of a layer, beside what the forward pass keeps."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -32,9 +30,9 @@ def rows_within(limit_bytes: int, model: nn.Module, one_row: Callable[[], object
     """
     with counted_for_backward(model) as count:
         one_row()
-    fixed = _PROCESS_BYTES + _MODEL_COPIES * sum(parameter.nbytes for parameter in model.parameters())
+    fixed = PROCESS_BYTES + _MODEL_COPIES * sum(parameter.nbytes for parameter in model.parameters())
     rows = batch_size
-    while rows > 1 and fixed + rows * count.num_bytes * _WORKSPACE > limit_bytes:
+    while rows > 1 and fixed + rows * count.num_bytes * WORKSPACE > limit_bytes:
         rows = -(-rows // 2)
     return rows
 

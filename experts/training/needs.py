@@ -1,12 +1,14 @@
-"""Memory and disk that training an expert needs at least, by the model's shape. Imports no torch."""
+"""Memory and disk that training an expert needs, by the model's shape, in closed form. Imports no torch."""
 
 from __future__ import annotations
 
-from paris.experts.models.presets import ModelConfig
+from paris.experts.models.presets import ModelConfig, RouterConfig
 
-_PROCESS_BYTES = 512 << 20
+PROCESS_BYTES = 512 << 20
 """Python, torch and the data."""
-_FLOAT_BYTES = 4
+WORKSPACE = 1.3
+"""Gradients and intermediate results of a layer, beside what the forward pass keeps."""
+FLOAT_BYTES = 4
 _SNAPSHOTS = 3
 """Two are kept while the next is written."""
 _TIME_FREQUENCIES = 256
@@ -24,21 +26,76 @@ def num_parameters(model: ModelConfig) -> int:
     return model.num_layers * block + time + (model.text_embed_dim + 1) * d + ends
 
 
-def least_memory_bytes(model: ModelConfig, moments: str = "float32") -> int:
-    """Weights, gradients, EMA and moments, and each layer's input for one row: with checkpointing no less will do.
+def num_router_parameters(router: RouterConfig) -> int:
+    """Parameters of a `Router`."""
+    d, mlp = router.hidden_size, router.mlp_size
+    patch = router.patch_size**2 * router.in_channels
+    block = (d + 1) * 6 * d + 4 * d * d + 4 * d + 2 * d * mlp + mlp + d
+    time = (_TIME_FREQUENCIES + 1) * d + (d + 1) * d
+    text = 0 if router.text_embed_dim is None else (router.text_embed_dim + 1) * d
+    head = (d + 1) * d + 2 * d + (d + 1) * router.num_clusters
+    return router.num_layers * block + time + text + head + (patch + 1) * d + router.num_patches * d + d
+
+
+def saved_bytes(model: ModelConfig, rows: int, *, checkpointing: bool = False, precision: str = "float32") -> int:
+    """Bytes that a forward pass keeps for the backward pass; with checkpointing, of one layer while it is recomputed.
+
+    Weights that autocast copies are not included.
 
     Args:
         model: The expert's shape.
+        rows: Rows in memory together.
+        checkpointing: Keep the layers' inputs alone, and one layer's intermediate results.
+        precision: Of `TrainingConfig`.
+    """
+    n, d, text, width = model.num_patches, model.hidden_size, model.max_text_tokens, _width(precision)
+    patch = model.patch_size**2 * model.in_channels
+    token = (16 + 11 * width) * d + 2 * width * model.mlp_size + 8 * model.num_heads + 16
+    layer = n * token + 2 * width * text * d + 32 * d
+    ends = n * ((8 + width) * d + (4 + width) * patch + 8) + width * text * (model.text_embed_dim + d)
+    ends += FLOAT_BYTES * (_TIME_FREQUENCIES + 5 * d)
+    if checkpointing:
+        kept = n * d * FLOAT_BYTES + 2 * width * text * d
+        return rows * (model.num_layers * kept + layer + ends)
+    return rows * (model.num_layers * layer + ends)
+
+
+def memory_bytes(
+    model: ModelConfig,
+    rows: int,
+    *,
+    checkpointing: bool = False,
+    precision: str = "float32",
+    moments: str = "float32",
+) -> int:
+    """Memory of a device that trains: process, weights, gradients, EMA, moments, and what a batch takes.
+
+    Args:
+        model: The expert's shape.
+        rows: Rows in memory together.
+        checkpointing: As in `saved_bytes`.
+        precision: Of `TrainingConfig`; autocast keeps a copy of the weights in half precision.
         moments: "float32" or "8bit", of `TrainingConfig`.
     """
-    kept = model.num_layers * model.num_patches * model.hidden_size * _FLOAT_BYTES
-    return _PROCESS_BYTES + num_parameters(model) * (3 * _FLOAT_BYTES + _moment_bytes(moments)) + kept
+    copied = 0 if precision == "float32" else _width(precision)
+    fixed = num_parameters(model) * (3 * FLOAT_BYTES + _moment_bytes(moments) + copied)
+    saved = saved_bytes(model, rows, checkpointing=checkpointing, precision=precision)
+    return PROCESS_BYTES + fixed + int(WORKSPACE * saved)
+
+
+def least_memory_bytes(model: ModelConfig, moments: str = "float32", precision: str = "float32") -> int:
+    """Memory for one row at a time, with checkpointing: no less will do. Arguments as for `memory_bytes`."""
+    return memory_bytes(model, 1, checkpointing=True, precision=precision, moments=moments)
 
 
 def least_disk_bytes(model: ModelConfig, moments: str = "float32") -> int:
-    """Snapshots, and the finished weights and EMA; without the data. Arguments as for `least_memory_bytes`."""
-    return num_parameters(model) * (_SNAPSHOTS * (2 * _FLOAT_BYTES + _moment_bytes(moments)) + 2 * _FLOAT_BYTES)
+    """Snapshots, and the finished weights and EMA; without the data. Arguments as for `memory_bytes`."""
+    return num_parameters(model) * (_SNAPSHOTS * (2 * FLOAT_BYTES + _moment_bytes(moments)) + 2 * FLOAT_BYTES)
+
+
+def _width(precision: str) -> int:
+    return FLOAT_BYTES if precision == "float32" else FLOAT_BYTES // 2
 
 
 def _moment_bytes(moments: str) -> int:
-    return 2 if moments == "8bit" else 2 * _FLOAT_BYTES
+    return 2 if moments == "8bit" else 2 * FLOAT_BYTES
