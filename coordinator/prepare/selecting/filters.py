@@ -9,11 +9,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import imagehash
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
 
 from paris.coordinator.prepare.compute.engine import daft
 from paris.coordinator.prepare.compute.pictures import DUPLICATE, NEAR_DUPLICATE, NO_CAPTION
@@ -22,7 +20,7 @@ from paris.coordinator.prepare.errors import SourceFormatError
 from paris.coordinator.prepare.rows.drops import DropList, Dropped
 from paris.coordinator.prepare.rows.items import Item
 from paris.coordinator.prepare.rows.licences import NOT_ALLOWED, is_allowed
-from paris.coordinator.prepare.selecting.near_duplicates import GRID, near_duplicates
+from paris.coordinator.prepare.selecting.near_duplicates import GRID, hash_picture, near_duplicates
 from paris.coordinator.prepare.sources.policy import BAD, NOT_ROWS
 from paris.experts.files import whole_file
 
@@ -80,11 +78,8 @@ class HashPictures:
 
     def of_pixels(self, pixels: bytes) -> dict[str, Any]:
         """Hash and colours of one picture, uint8 `[3, S, S]`."""
-        array = np.frombuffer(pixels, np.uint8).reshape(3, self._size, self._size).transpose(1, 2, 0)
-        picture = Image.fromarray(np.ascontiguousarray(array))
-        bits = np.packbits(imagehash.phash(picture).hash.flatten())
-        means = picture.resize((GRID, GRID), Image.Resampling.BOX)
-        return {"phash": int.from_bytes(bits.tobytes(), "big"), "colours": means.tobytes()}
+        phash, colours = hash_picture(np.frombuffer(pixels, np.uint8).reshape(3, self._size, self._size))
+        return {"phash": phash, "colours": colours}
 
 
 def near_hash(pixels: daft.Expression, config: PrepareConfig) -> daft.Expression:

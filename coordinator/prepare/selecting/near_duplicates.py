@@ -14,7 +14,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import chain, islice
 
+import imagehash
 import numpy as np
+from PIL import Image
 
 GRID = 8
 MAX_LEVELS = 12
@@ -22,6 +24,21 @@ _BITS = 64
 _QUERY_ROWS = 8192
 _KEPT_A_HASH = 64
 _COMPARED = 512
+
+
+def hash_picture(pixels: np.ndarray) -> tuple[int, bytes]:
+    """Perceptual hash and mean colours of one picture.
+
+    Args:
+        pixels: uint8 `[3, S, S]`.
+
+    Returns:
+        64 bits of the low frequencies; the means, uint8 `[GRID, GRID, 3]` as bytes.
+    """
+    picture = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+    bits = np.packbits(imagehash.phash(picture).hash.flatten())
+    means = picture.resize((GRID, GRID), Image.Resampling.BOX)
+    return int.from_bytes(bits.tobytes(), "big"), means.tobytes()
 
 
 def near_duplicates(hashes: np.ndarray, colours: Callable[[Sequence[int]], np.ndarray], max_bits: int) -> np.ndarray:

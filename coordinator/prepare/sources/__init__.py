@@ -13,6 +13,7 @@ splits.py      the splits of a repo
 policy.py      which files are pictures, texts, or neither
 tree.py        the files of a source, and locations of rows
 reading.py     from locations to bytes, inside Daft
+row_bytes.py     the same without Daft
 row_groups.py  single values of Parquet files
 text_columns.py  texts of Parquet files, and names of classes
 """

@@ -44,7 +44,10 @@ class HubTree:
         self._source = source
         self.name = f"{source.repo} at {source.revision}"
         with source_errors(source):
-            self.commit = commit or str(self.api.dataset_info(source.repo, revision=source.revision).sha)
+            info = None if commit else self.api.dataset_info(source.repo, revision=source.revision)
+        self.commit = commit or str(info.sha if info else "")
+        self.card_licence = _licence_of(info)
+        """Licence in the header of README.md, or empty; unknown if `commit` was given."""
 
     @cached_property
     def api(self) -> HfApi:
@@ -113,6 +116,14 @@ class HubTree:
             if len(data) != num_bytes:
                 raise ConnectionError(f"{path} came with {len(data)} bytes at {start}, not {num_bytes}")
             return data
+
+
+def _licence_of(info: Any) -> str:
+    """The licence that a data set's card names, or empty."""
+    card = getattr(info, "card_data", None)
+    named = (card.get("license_name") or card.get("license")) if card is not None else None
+    first = named[0] if isinstance(named, list) and named else named
+    return first if isinstance(first, str) else ""
 
 
 def _get(url: str, headers: dict[str, str]) -> Any:

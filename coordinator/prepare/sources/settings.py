@@ -92,6 +92,6 @@ class HubSource(FilesSource):
     """As of `ParquetSource`."""
 
 
-Source = Annotated[
-    TwemojiSource | FolderSource | WebdatasetSource | ParquetSource | HubSource, Field(discriminator="kind")
-]
+OwnSource = FolderSource | WebdatasetSource | ParquetSource | HubSource
+"""A source of somebody's own files."""
+Source = Annotated[TwemojiSource | OwnSource, Field(discriminator="kind")]

@@ -48,7 +48,7 @@ class SplitTree:
                 yield file
             else:
                 files.append(file)
-        splits = self._splits([file.path for file in files])
+        splits = find_splits(self._tree, [file.path for file in files])
         for file in files:
             found = splits.get(file.path)
             is_shared = found is None and file.path.rpartition("/")[2] in METADATA
@@ -65,19 +65,25 @@ class SplitTree:
         """As `Tree.location`."""
         return self._tree.location(path)
 
-    def _splits(self, paths: list[str]) -> dict[str, str]:
-        """Split of each file that is in one."""
-        if _CARD in paths:
-            with self._tree.open(_CARD) as file:
-                named = _by_card(file.read(_MAX_CARD_BYTES), paths)
-            if named:
-                return named
-        data = [path for path in paths if path != _CARD]
-        for rule in (_of_shard, _of_folders, _of_name):
-            found = {path: split for path in data if (split := rule(path)) is not None}
-            if found:
-                return found
-        return {}
+
+def find_splits(tree: Tree, paths: list[str]) -> dict[str, str]:
+    """Split of each file that is in one; empty if the source names none.
+
+    Args:
+        tree: The source.
+        paths: Its files.
+    """
+    if _CARD in paths:
+        with tree.open(_CARD) as file:
+            named = _by_card(file.read(_MAX_CARD_BYTES), paths)
+        if named:
+            return named
+    data = [path for path in paths if path != _CARD]
+    for rule in (_of_shard, _of_folders, _of_name):
+        found = {path: split for path in data if (split := rule(path)) is not None}
+        if found:
+            return found
+    return {}
 
 
 def _by_card(card: bytes, paths: list[str]) -> dict[str, str]:
