@@ -31,7 +31,7 @@ from paris.node.sharing.members import usable
 from paris.protocol.canonical import canonical_bytes, parse_json
 from paris.protocol.dht.addresses import split_peer_address
 from paris.protocol.envelope import open_envelope, seal
-from paris.protocol.errors import AddressError, ParisError, RecordError
+from paris.protocol.errors import AddressError, NewerFileError, ParisError, RecordError
 from paris.protocol.records import Want
 from paris.protocol.runid import make_run_id
 from paris.protocol.shard_request import open_request, seal_request
@@ -208,7 +208,7 @@ PARSERS: dict[str, Parser] = {
     "run.toml": Parser(
         [dump_config(load_recipe("emoji")).encode()],
         lambda data, _: parse_config(_text(data), "run.toml"),
-        (ConfigError,),
+        (ConfigError, NewerFileError),
     ),
     "config.json of a release": _layouts(),
     "unit.json": _units(),

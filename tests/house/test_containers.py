@@ -176,28 +176,21 @@ class Build:
 
     def run(self, line: str) -> str:
         answer = subprocess.run(
-            ["sh", "-euc", line], cwd=self.context, env=self._variables, capture_output=True, text=True, timeout=200
+            ["sh", "-euc", line], cwd=self.context, env=self._variables, capture_output=True, text=True, timeout=900
         )
         assert answer.returncode == 0, answer.stdout + answer.stderr
         return answer.stdout
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, marks=[pytest.mark.long] if path.name.startswith("coordinator") else [])
-        for path in DOCKERFILES
-    ],
-    ids=NAMES,
-)
+@each_image
+@pytest.mark.long
 def test_the_install_and_entry_lines_work_in_a_fresh_environment(path: Path, tmp_path: Path):
     """Runs, as written and in order: every COPY, every `RUN ... pip install`, then ENTRYPOINT with CMD.
 
     What differs from a build: torch (200 MB to 3 GB) and the other pinned dependencies are found in the running
     environment instead of being downloaded, and `RUN useradd` is left out. What it shows: the pins can all be met
     together, the project installs from just the files that are copied, as a package and not as a link to the sources,
-    and its command and its data files work from there.
+    and its command and its data files work from there. A shorter form: tests/house/test_extras.py.
     """
     build = Build(path, tmp_path)
     for name, argument in instructions(path):
