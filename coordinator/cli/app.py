@@ -172,9 +172,11 @@ def release(
 ) -> None:
     """Assemble the registered experts and the router into one model, and upload it to the Hub."""
     from paris.coordinator.release.assemble import release_run
+    from paris.coordinator.release.sample import sample_command
 
-    where = release_run(open_run(run, log_name="release"), tag)
-    say(f'Released to {where}. Next: paris-coord sample "a red heart" --model {run / "release"}')
+    opened = open_run(run, log_name="release")
+    where = release_run(opened, tag)
+    say(f"Released to {where}. Next: {sample_command(opened, run / 'release')}")
 
 
 app.command()(distill)

@@ -56,6 +56,7 @@ def prepare_run(run: RunDir, options: PrepareOptions, *, as_json: bool) -> None:
         "num_clusters": config.run.num_experts,
         "codec": config.codec,
         "vocabulary": config.text["kind"] == "vocabulary",
+        "captions": config.reads_text,
     }
     settings.setdefault("seed", config.run.seed)
     if config.text["kind"] == "transformers":

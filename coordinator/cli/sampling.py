@@ -11,8 +11,10 @@ from paris.coordinator.cli.options import JsonOption, expanded
 
 
 def sample(
-    prompt: Annotated[list[str], typer.Argument(help="Prompts; each is a row of the grid.")],
     model: Annotated[str, typer.Option(help="A release folder, or org/repo on a Hub.")],
+    prompt: Annotated[
+        list[str] | None, typer.Argument(help="Prompts; each is a row of the grid. A model without text takes none.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="Picture file to write: .png, .jpg or .webp.", callback=expanded)] = Path(
         "sample.png"
     ),
@@ -41,7 +43,7 @@ def sample(
 
     request = SampleRequest(
         source=ModelSource(model, endpoint, revision, device, max_resident_experts),
-        prompts=prompt,
+        prompts=prompt or [],
         seeds=list(range(seed, seed + seeds)),
         negative=negative,
         overrides=SamplingOverrides(steps, guidance, routing, max_experts, routing_threshold, solver),

@@ -216,6 +216,7 @@ def _interrupt_on_stop_signals() -> None:
 
 
 def _show_report(demo: Demo) -> None:
+    from paris.coordinator.release.sample import sample_command
     from paris.coordinator.report.tables import print_summary, write_report_files
 
     report = json.loads((demo.out / "report.json").read_text("utf-8"))
@@ -225,4 +226,4 @@ def _show_report(demo: Demo) -> None:
     print_summary(report, sys.stdout)
     for name in ("samples.png", "clusters.png", "training.png", "report.md", "report.json"):
         say(f"  {demo.out / name}")
-    say(f'Sample more: paris-coord sample "a red heart" --model {demo.run_dir / "release"}')
+    say(f"Sample more: {sample_command(RunDir.open(demo.run_dir), demo.run_dir / 'release')}")

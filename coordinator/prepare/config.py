@@ -10,7 +10,15 @@ import math
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from paris.coordinator.prepare.errors import PrepareConfigError
 from paris.coordinator.prepare.rows.licences import allowed_name
@@ -68,6 +76,8 @@ class PrepareConfig(_Closed):
     """Longest caption in tokens; longer ones are cut."""
     max_images: Annotated[int, Field(ge=1)] | None = None
     """Largest number of training pictures, chosen by the seed; None takes all."""
+    captions: bool = True
+    """Whether a row needs a caption. False for experts without text: rows are taken with and without one."""
     captioner: str | None = None
     """Name or folder of a BLIP or BLIP-2 model that captions pictures without a caption; None drops them."""
     captioner_revision: str | None = None
@@ -106,6 +116,13 @@ class PrepareConfig(_Closed):
             raise ValueError("a list of names, as cc-by,cc0")
         return tuple(sorted({allowed_name(name) for name in names}))
 
+    @field_validator("captioner")
+    @classmethod
+    def _captions_are_read(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and not info.data.get("captions", True):
+            raise ValueError('the run has [text] kind = "none", so nothing would read the captions')
+        return value
+
     @model_validator(mode="after")
     def _one_heldout_rule(self) -> PrepareConfig:
         if self.heldout_rows is not None and self.heldout_fraction is not None:
@@ -122,6 +139,8 @@ class PrepareConfig(_Closed):
     def sha256(self) -> str:
         """Digest of the settings that decide the result."""
         settings = self.model_dump(mode="json", exclude={"max_bad_share"})
+        if self.captions:  # the digest of 0.1.0, as below
+            del settings["captions"]
         source = settings["source"]
         for name, default in _SINCE_0_1_0[source["kind"]].items():
             if source[name] == default:  # the digest of 0.1.0, which had no such setting

@@ -52,6 +52,7 @@ from paris.protocol.canonical import canonical_bytes, digest
 
 _DECODING = 3
 """Of the pixels that parts in the work folder were made of: parts of another one are made again."""
+_OR_ELSE = 'or set captioner, or class_captions for folders of classes; or train without text: [text] kind = "none".'
 _log = logging.getLogger(__name__)
 
 
@@ -168,10 +169,10 @@ def _nothing_left(drops: DropList) -> EmptySourceError:
         return EmptySourceError("The source contains no picture.", "Check the source's path and its list of names.")
     hint = "Check the files, and the filters in [data]."
     if NO_CAPTION in drops.counts:
-        hint = "Put a .txt file beside each, or a metadata.csv with the columns file_name and text; or set captioner."
+        hint = f"Put a .txt file beside each, or a metadata.csv with the columns file_name and text; {_OR_ELSE}"
         if drops.first[NO_CAPTION].detail:
             found = f"The first has {drops.first[NO_CAPTION].detail}"
-            hint = f"{found}. Set caption_column in [data.source] to the one with the captions; or set captioner."
+            hint = f"{found}. Set caption_column in [data.source] to the one with the captions; {_OR_ELSE}"
     return EmptySourceError(f"None of the source's pictures can be used: {drops.summary()}.", hint)
 
 

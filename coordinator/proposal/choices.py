@@ -316,6 +316,8 @@ class _Choosing:
         why = "Four times the work of two slow cores"
         tasks = {**base["tasks"], "steps": steps, "deadline_s": deadline_s, "grace_s": max(120.0, deadline_s / 20)}
         self._because("tasks.deadline_s", f"{deadline_s:.0f}", f"{why}, {deadline_s / 4 / 3600:.1f} hours.")
+        if self._captions == "none":
+            training.pop("caption_dropout", None)
         training["warmup_steps"] = min(int(training.get("warmup_steps", 0)), steps // 10)
         training["snapshot_every"] = max(1, min(int(training.get("snapshot_every", 1000)), steps // 10))
         return {
@@ -360,9 +362,8 @@ class _Choosing:
 def _shape(model: dict[str, Any], text: dict[str, Any]) -> ModelConfig:
     """The expert's shape."""
     base = model_preset(model["preset"]).to_settings()
-    widths = {"text_embed_dim": text.get("dim"), "max_text_tokens": text.get("max_tokens")}
-    known = {name: value for name, value in widths.items() if value is not None}
-    return ModelConfig.from_settings({**base, **known, **model.get("overrides", {})})
+    widths = {"text_embed_dim": text.get("dim", 0), "max_text_tokens": text.get("max_tokens", 0)}
+    return ModelConfig.from_settings({**base, **widths, **model.get("overrides", {})})
 
 
 def _recipe_base(name: str) -> dict[str, Any]:

@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 
 from paris.coordinator.prepare.rows.licences import licence_table
-from paris.coordinator.run.config_tables import ModelTable, ObjectivesTable
+from paris.coordinator.release.sample import example_prompt
+from paris.coordinator.run.config_tables import ModelTable, ObjectivesTable, SamplingTable
 from paris.coordinator.run.directory import RunDir
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.records import Registration
@@ -30,12 +31,12 @@ def model_card(run: RunDir, registrations: list[Registration]) -> str:
         "",
         f"{len(registrations)} diffusion experts ({config.model.preset}), each trained alone by one volunteer on one",
         "cluster of the data, joined by a router when sampling. No gradient, weight or activation passed between them.",
+        *([] if config.reads_text else ["They were trained without captions and take no prompt."]),
         _objective_lines(config.objectives),
         *_initial_weights_lines(config.model),
         "",
         *_usage(run, config.hub.model_repo, config.hub.endpoint),
-        f"Defaults: {sampling.num_steps} steps, guidance {sampling.guidance_scale} away from the "
-        f"{sampling.guidance_away_from}, routing {sampling.routing}.",
+        f"Defaults: {sampling.num_steps} steps, {_guidance(sampling)}, routing {sampling.routing}.",
         "",
         "| expert | steps | volunteer | sha256 |",
         "| --- | --- | --- | --- |",
@@ -80,14 +81,15 @@ def student_card(run: RunDir, folder: str, steps: int, batch_size: int, teachers
 
 def _page(run: RunDir, tags: list[str], body: list[str]) -> str:
     """Put the Hub's YAML front matter before the text."""
+    task = "text-to-image" if run.config.reads_text else "unconditional-image-generation"
     head = [
         "---",
         f"license: {run.config.run.licence}",
         # Not diffusers: the Hub would then show a snippet by DiffusionPipeline, which does not know this class.
         "library_name: paris-swarm",
-        "pipeline_tag: text-to-image",
+        f"pipeline_tag: {task}",
         "tags:",
-        *(f"- {tag}" for tag in ("paris", "decentralized-training", "text-to-image", *tags)),
+        *(f"- {tag}" for tag in ("paris", "decentralized-training", task, *tags)),
         "datasets:",
         f"- {run.config.hub.data_repo}",
         "---",
@@ -95,9 +97,15 @@ def _page(run: RunDir, tags: list[str], body: list[str]) -> str:
     return "\n".join([*head, *body]).rstrip() + "\n"
 
 
+def _guidance(sampling: SamplingTable) -> str:
+    if sampling.guidance_scale == 1.0:
+        return "no guidance"
+    return f"guidance {sampling.guidance_scale} away from the {sampling.guidance_away_from}"
+
+
 def _usage(run: RunDir, model: str, endpoint: str) -> list[str]:
     """A program that draws a picture, for those who have installed this package."""
-    prompt = (run.config.sampling.prompts or ["a red heart"])[0]
+    prompt = example_prompt(run)
     other_hub = "" if endpoint == PUBLIC_ENDPOINT else f", endpoint={_quoted(endpoint)}"
     return [
         "With `paris-swarm` installed:",
@@ -106,7 +114,7 @@ def _usage(run: RunDir, model: str, endpoint: str) -> list[str]:
         "from paris.experts import ParisPipeline",
         "",
         f"pipeline = ParisPipeline.from_pretrained({_quoted(model)}{other_hub})",
-        f'pipeline({_quoted(prompt)}).images[0].save("sample.png")',
+        f'pipeline({_quoted(prompt) if prompt else ""}).images[0].save("sample.png")',
         "```",
         "",
     ]

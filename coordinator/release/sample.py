@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 import warnings
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from paris.coordinator.console import print_json, progress_bar, say
 from paris.coordinator.hub_errors import hub_errors, use_hub_client
+from paris.coordinator.run.directory import RunDir
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 
 if TYPE_CHECKING:
@@ -51,10 +53,11 @@ class SamplingOverrides:
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """A grid of pictures: a row for each prompt, a column for each seed."""
+    """A grid of pictures: a row for each prompt, a column for each seed; one row if the model reads no text."""
 
     source: ModelSource
     prompts: list[str]
+    """Empty for a model without text."""
     seeds: list[int]
     negative: str | None = None
     """Negative prompt of all pictures; None is the null prompt."""
@@ -71,6 +74,25 @@ class _Drawing:
     seconds: float
 
 
+def sample_command(run: RunDir, model: Path) -> str:
+    """The command that draws pictures from a model of the run, with one of the run's prompts if it reads text."""
+    prompt = example_prompt(run)
+    return " ".join(["paris-coord sample", *([shlex.quote(prompt)] if prompt else []), f"--model {model}"])
+
+
+def example_prompt(run: RunDir) -> str:
+    """The first of the run's prompts, or else of its captions; empty if its experts read no text."""
+    if not run.config.reads_text:
+        return ""
+    attribution = run.data / "attribution.parquet"
+    if run.config.sampling.prompts or not attribution.is_file():
+        return next(iter(run.config.sampling.prompts), "a picture")
+    import pyarrow.parquet as pq
+
+    batches = pq.ParquetFile(attribution).iter_batches(1, columns=["caption"])
+    return next((str(caption) for batch in batches for caption in batch["caption"].to_pylist()), "a picture")
+
+
 def sample_to_file(request: SampleRequest, out: Path, *, routing_plot: Path | None, as_json: bool) -> None:
     """Draw a grid and write it to a file.
 
@@ -81,7 +103,8 @@ def sample_to_file(request: SampleRequest, out: Path, *, routing_plot: Path | No
         as_json: Print a summary as one JSON object on stdout, and no progress bar.
 
     Raises:
-        ExpertError: The model is missing or damaged, or a setting or file suffix is unknown; nothing is written.
+        ExpertError: The model is missing or damaged, prompts do not fit it, or a setting or file suffix is unknown;
+            nothing is written.
     """
     from paris.experts.errors import SamplingError
     from paris.experts.release.model import load_model, local_folder
@@ -96,6 +119,8 @@ def sample_to_file(request: SampleRequest, out: Path, *, routing_plot: Path | No
     with hub_errors(source.endpoint or PUBLIC_ENDPOINT):
         folder = local_folder(source.model, source.revision, source.endpoint)
     model = load_model(folder, device=source.device, max_resident_experts=source.max_resident_experts)
+    if not request.prompts and model.text_encoder.config.reads_text:
+        raise SamplingError("There is no prompt.", "Give one or more texts; the null prompt is ''.")
     settings = model.sampling.with_overrides(**asdict(request.overrides))
     drawing = _draw(model, request, settings, show_progress=not as_json)
     _save_grid(drawing.pictures, len(request.seeds), out)
@@ -109,8 +134,9 @@ def sample_to_file(request: SampleRequest, out: Path, *, routing_plot: Path | No
 
 
 def _grid_rows(request: SampleRequest) -> tuple[list[str], list[int]]:
-    """Prompt and seed of each picture."""
-    return [prompt for prompt in request.prompts for _ in request.seeds], request.seeds * len(request.prompts)
+    """Prompt and seed of each picture; the prompts of a model without text are empty."""
+    prompts = request.prompts or [""]
+    return [prompt for prompt in prompts for _ in request.seeds], request.seeds * len(prompts)
 
 
 def _draw(model: ParisModel, request: SampleRequest, settings: SamplingSettings, *, show_progress: bool) -> _Drawing:
@@ -132,7 +158,7 @@ def _draw(model: ParisModel, request: SampleRequest, settings: SamplingSettings,
 def _plot_routing(request: SampleRequest, drawing: _Drawing, path: Path) -> None:
     from paris.experts.sampling.trace import plot_routing
 
-    titles = [f"{prompt}, seed {seed}" for prompt, seed in zip(*_grid_rows(request), strict=True)]
+    titles = [f"{prompt}, seed {seed}".lstrip(", ") for prompt, seed in zip(*_grid_rows(request), strict=True)]
     columns = min(len(request.seeds), _MAX_PLOT_COLUMNS)
     plot_routing(drawing.trace, path, titles=titles, pictures=list(drawing.pictures), columns=columns)
 

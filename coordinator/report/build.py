@@ -29,7 +29,9 @@ def build_report(run: RunDir, out: Path) -> None:
     plot_training(out / "training.png", report["curves"], report["router"])
     if (run.data / "clusters.png").is_file():
         copy_whole(run.data / "clusters.png", out / "clusters.png")
-    if (run.release / "config.json").is_file():
+    if not run.config.reads_text:
+        say("The experts read no text: the report recognises no prompts.")
+    elif (run.release / "config.json").is_file():
         report["recognition"], grid = measure_recognition(run)
         prompts = report["recognition"]["prompts"]
         plot_samples(

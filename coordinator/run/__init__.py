@@ -3,6 +3,7 @@
 directory.py        paths of a run directory
 config.py           run.toml as a whole: parsing, defaults, recipes
 config_tables.py    the tables of run.toml
+config_text.py      what run.toml may say of text
 create.py           `paris-coord init`: a new run directory from a recipe
 locks.py            file locks: one coordinator, one warm start
 json_files.py       the directory's JSON files

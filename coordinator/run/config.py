@@ -37,6 +37,7 @@ from paris.coordinator.run.config_tables import (
     Table,
     TaskTable,
 )
+from paris.coordinator.run.config_text import check_text, with_text_defaults
 from paris.protocol.errors import NewerFileError
 
 _FORMAT: Literal[1] = 1
@@ -63,7 +64,7 @@ class RunConfig(Table):
     experts together, may replace `batch_size`."""
     router: RouterTable
     text: Settings
-    """Fields of TextConfig, except those that `prepare` adds."""
+    """Fields of TextConfig, except those that `prepare` adds; `kind = "none"` trains experts without text."""
     codec: Settings
     data: dict[str, Any]
     """Fields of PrepareConfig."""
@@ -75,9 +76,24 @@ class RunConfig(Table):
     @property
     def expert_training(self) -> Settings:
         """[training] of one expert: the total batch is divided by the experts, the steps are not (docs/quality.md)."""
-        fields = {"batch_size": _BATCH_SIZE, **self.training}
+        fields = {"batch_size": _BATCH_SIZE, **({} if self.reads_text else {"caption_dropout": 0.0}), **self.training}
         total = fields.pop("total_batch_size", None)
         return fields if total is None else {**fields, "batch_size": int(total) // self.run.num_experts}
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether the experts read a text; False for [text] kind = "none"."""
+        return self.text.get("kind") != "none"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text_defaults(cls, values: Any) -> Any:
+        return with_text_defaults(values)
+
+    @model_validator(mode="after")
+    def _check_text(self) -> RunConfig:
+        check_text(self)
+        return self
 
     @model_validator(mode="after")
     def _check_total_batch(self) -> RunConfig:

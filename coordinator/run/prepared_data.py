@@ -65,7 +65,7 @@ def model_config(run: RunDir) -> ModelConfig:
 
     table, text = run.config.model, text_settings(run)
     base = model_preset(table.preset).to_settings()
-    text_shape = {"text_embed_dim": text["dim"], "max_text_tokens": text["max_tokens"]}
+    text_shape = {"text_embed_dim": text.get("dim", 0), "max_text_tokens": text.get("max_tokens", 0)}
     return ModelConfig.from_settings({**base, **text_shape, **table.overrides})
 
 

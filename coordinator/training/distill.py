@@ -20,6 +20,7 @@ from paris.coordinator.console import print_json, say
 from paris.coordinator.errors import RunDirError
 from paris.coordinator.release.card import student_card
 from paris.coordinator.release.experts import TrainedExperts, fetch_trained_experts
+from paris.coordinator.release.sample import sample_command
 from paris.coordinator.run.description import make_spec
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.json_files import read_object
@@ -89,7 +90,7 @@ def distill_run(run: RunDir, request: DistillRequest, should_stop: Callable[[], 
         facts = {"loss": finished.final_loss, "heldout": scores, "seconds": round(time.monotonic() - started, 1)}
         _write_student(run, teachers, task, out, finished.weights_path, facts)
     shutil.rmtree(out / _WORK_DIR, ignore_errors=True)
-    _print_result(out, as_json=as_json)
+    _print_result(run, out, as_json=as_json)
 
 
 def _distillation_task(
@@ -150,7 +151,7 @@ def _write_student(
     write_whole(out / "distilled.json", json.dumps(record, indent=1).encode())
 
 
-def _print_result(out: Path, *, as_json: bool) -> None:
+def _print_result(run: RunDir, out: Path, *, as_json: bool) -> None:
     facts = read_object(out / "distilled.json", "Choose another folder (--out), or remove this one.")
     if as_json:
         print_json({"at": time.time(), "event": "distilled", "out": str(out), **facts})
@@ -158,4 +159,4 @@ def _print_result(out: Path, *, as_json: bool) -> None:
     if heldout := facts["heldout"]:
         losses = f"student {heldout['student']:.4f}, each expert on its own cluster {heldout['experts']:.4f}"
         say(f"Held-out loss: {losses}.")
-    say(f'Next: paris-coord sample "a red heart" --model {out}')
+    say(f"Next: {sample_command(run, out)}")

@@ -165,13 +165,13 @@ def _router_task(run: RunDir, spec: RunSpec, rows: _Rows) -> RouterTask:
 
 
 def _fit_prompt_router(run: RunDir, spec: RunSpec, clusters: list[ClusterData]) -> PromptRouter | None:
-    """Train the prompt router on the captions; None if there are none."""
+    """Train the prompt router on the captions; None if there are none, or if nothing reads them."""
     from paris.experts.frozen.text import TextConfig
     from paris.experts.frozen.text_loading import load_text_encoder
     from paris.experts.models.prompt_router import train_prompt_router
 
     encoder = load_text_encoder(TextConfig.from_settings(spec.text), run.data)
-    if not any(map(_has_captions, clusters)):
+    if not encoder.config.reads_text or not any(map(_has_captions, clusters)):
         return None
     captions = [(text, k) for k, data in enumerate(clusters) for text in _captions(data)]
     return train_prompt_router(

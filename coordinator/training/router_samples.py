@@ -35,7 +35,8 @@ def draw_samples(
     Args:
         run: A prepared run whose experts are all registered, or released.
         samples_per_expert: Mean rows of an expert; each expert draws in proportion to its cluster's rows.
-        null_prompt: Draw with the null prompt instead of the captions of the expert's cluster.
+        null_prompt: Draw with the null prompt instead of the captions of the expert's cluster. Experts without text
+            always do.
         max_resident_experts: Experts in memory at once; None is all.
 
     Raises:
@@ -44,7 +45,8 @@ def draw_samples(
     """
     run.require_prepared()
     manifests = load_manifests(run)
-    prompts = [[] for _ in manifests] if null_prompt else [_captions(run, manifest) for manifest in manifests]
+    reads_captions = run.config.reads_text and not null_prompt
+    prompts = [_captions(run, manifest) if reads_captions else [] for manifest in manifests]
     experts = fetch_trained_experts(run)
     counts = in_proportion([manifest.rows for manifest in manifests], samples_per_expert)
     request = _request(run, experts, counts, prompts)

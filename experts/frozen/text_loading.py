@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from paris.experts.frozen.text import TextConfig, TextEncoder
+from paris.experts.frozen.text_none import NoText
 from paris.experts.frozen.text_vocabulary import VocabularyEncoder, read_vocabulary
 
 
@@ -16,6 +17,8 @@ def load_text_encoder(config: TextConfig, folder: Path, device: torch.device | s
     Raises:
         TextError: Files are missing, unreadable, or have another digest than the configuration names.
     """
+    if config.kind == "none":
+        return NoText(config)
     if config.kind == "transformers":
         from paris.experts.frozen.text_transformers import TransformersEncoder
 

@@ -16,7 +16,7 @@ def forward_flops(model: ModelConfig, text_tokens: int) -> dict[str, int]:
 
     Args:
         model: The shape.
-        text_tokens: Text tokens attended to.
+        text_tokens: Text tokens attended to; 0 without text.
 
     Returns:
         `first`: products whose input takes no gradient; `projections`: all other products with weights; `attention`:
@@ -25,7 +25,9 @@ def forward_flops(model: ModelConfig, text_tokens: int) -> dict[str, int]:
     n, d, text = model.num_patches, model.hidden_size, text_tokens
     patch = model.patch_size**2 * model.in_channels
     first = 2 * n * patch * d + 2 * text * model.text_embed_dim * d + 2 * _TIME_FREQUENCIES * d
-    tokens = 2 * n * (6 * d * d + 2 * d * model.mlp_size)  # q, k, v, out; q, out of the text attention; MLP
+    tokens = 2 * n * (4 * d * d + 2 * d * model.mlp_size)  # q, k, v, out; MLP
+    if model.reads_text:
+        tokens += 2 * n * 2 * d * d  # q, out of the text attention
     layer = tokens + 2 * text * 2 * d * d  # keys and values of the text
     time = 2 * d * d + 2 * 6 * d * d  # second layer of the time embedding; t_block
     attention = 2 * 2 * n * (n + text) * d

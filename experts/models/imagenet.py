@@ -1,7 +1,8 @@
 """Initial weights from a DiT trained on ImageNet (Peebles and Xie, arXiv 2212.09748).
 
 After the heterogeneous model of arXiv 2603.06741: patch embedding, position embedding and blocks are kept; the final
-layer, the text projection and cross-attention, which DiT lacks, are as in `initial_expert`.
+layer, the text projection and cross-attention, which DiT lacks, are as in `initial_expert`. An expert without text has
+only the final layer anew.
 
 DiT                                        here
 x_embedder.proj, pos_embed                 patch_embed, pos_embed

@@ -1,6 +1,6 @@
-"""The expert: a diffusion transformer with AdaLN-Single and text cross-attention.
+"""The expert: a diffusion transformer with AdaLN-Single, and with text cross-attention unless it reads no text.
 
-Shapes: B rows, N tokens, D hidden size, L text tokens, E text width.
+Shapes: B rows, N tokens, D hidden size, L text tokens, E text width; L and E are 0 without text.
 Names and shapes of parameters are those of the published Paris weights.
 """
 
@@ -29,11 +29,11 @@ from paris.experts.models.presets import ModelConfig
 class TextContext(NamedTuple):
     """The text's keys and values in each layer of one expert: computed once, used at every sampling step."""
 
-    keys: tuple[Tensor, ...]
-    """One `[B, heads, L, D / heads]` a layer."""
-    values: tuple[Tensor, ...]
-    """One `[B, heads, L, D / heads]` a layer."""
-    bias: Tensor | None
+    keys: tuple[Tensor, ...] = ()
+    """One `[B, heads, L, D / heads]` a layer; empty without text."""
+    values: tuple[Tensor, ...] = ()
+    """One `[B, heads, L, D / heads]` a layer; empty without text."""
+    bias: Tensor | None = None
     """`[B, 1, 1, L]`: 0 for a token, minus infinity for padding; None without padding."""
 
     def rows(self, index: Tensor | slice) -> TextContext:
@@ -43,30 +43,33 @@ class TextContext(NamedTuple):
 
 
 class Block(nn.Module):
-    """A DiT block with AdaLN-Single: self-attention, text cross-attention, MLP."""
+    """A DiT block with AdaLN-Single: self-attention, cross-attention where there is text, MLP."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         d = config.hidden_size
         self.scale_shift_table = nn.Parameter(torch.empty(6, d))
         self.attn = Attention(d, config.num_heads)
-        self.cross_attn = Attention(d, config.num_heads)
+        self.cross_attn = Attention(d, config.num_heads) if config.reads_text else None
         self.mlp = Mlp(d, config.mlp_size)
 
     def init_weights(self, init: SeededInit) -> None:
         init.normal(self.scale_shift_table, std=self.scale_shift_table.shape[1] ** -0.5)
         self.attn.init_weights(init)
-        self.cross_attn.init_weights(init)
-        nn.init.zeros_(self.cross_attn.out_proj.weight)
+        if self.cross_attn is not None:
+            self.cross_attn.init_weights(init)
+            nn.init.zeros_(self.cross_attn.out_proj.weight)
         self.mlp.init_weights(init)
 
-    def forward(self, x: Tensor, modulation: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(
+        self, x: Tensor, modulation: Tensor, keys: Tensor | None, values: Tensor | None, bias: Tensor | None
+    ) -> Tensor:
         """One layer.
 
         Args:
             x: Tokens `[B, N, D]`.
             modulation: Of the time, shared by all layers `[B, 6, D]`; the layer's own table is added.
-            keys: Of the text, see `TextContext`.
+            keys: Of the text, see `TextContext`; None without text, as are the next two.
             values: Of the text.
             bias: Of the text.
 
@@ -75,7 +78,8 @@ class Block(nn.Module):
         table = self.scale_shift_table + modulation
         shift, scale, gate, shift_mlp, scale_mlp, gate_mlp = table.split(1, dim=1)
         x = torch.addcmul(x, gate, self.attn(modulated_norm(x, shift, scale)))
-        x = x + self.cross_attn.attend(x, keys, values, bias)
+        if self.cross_attn is not None:
+            x = x + self.cross_attn.attend(x, keys, values, bias)
         return torch.addcmul(x, gate_mlp, self.mlp(modulated_norm(x, shift_mlp, scale_mlp)))
 
 
@@ -98,7 +102,7 @@ class FinalLayer(nn.Module):
 
 
 class DiTExpert(nn.Module):
-    """Predicts the velocity, or the noise, of noisy pictures, given time and text.
+    """Predicts the velocity, or the noise, of noisy pictures, given time and, unless it reads none, text.
 
     The constructor leaves the weights unset: load them, or start from `initial_expert`.
     """
@@ -113,7 +117,7 @@ class DiTExpert(nn.Module):
         self.pos_embed = nn.Parameter(torch.empty(1, config.num_patches, d))
         self.time_embed = TimeEmbed(d)
         self.t_block = nn.Sequential(nn.SiLU(), nn.Linear(d, 6 * d))
-        self.text_proj = nn.Linear(config.text_embed_dim, d)
+        self.text_proj = nn.Linear(config.text_embed_dim, d) if config.reads_text else None
         self.layers = nn.ModuleList(Block(config) for _ in range(config.num_layers))
         self.final_layer = FinalLayer(config)
 
@@ -127,24 +131,29 @@ class DiTExpert(nn.Module):
         self.pos_embed.data.copy_(sincos_pos_embed(self.config.hidden_size, self.config.patches_per_side))
         self.time_embed.init_weights(init)
         init.linear(self.t_block[1], std=EMBEDDER_STD)
-        init.linear(self.text_proj)
+        if self.text_proj is not None:
+            init.linear(self.text_proj)
         for layer in self.layers:
             layer.init_weights(init)
         self.final_layer.init_weights(init)
 
-    def project_text(self, text: Tensor, text_mask: Tensor | None = None) -> TextContext:
+    def project_text(self, text: Tensor | None, text_mask: Tensor | None = None) -> TextContext:
         """The text's keys and values in all layers.
 
         Args:
-            text: States of a text encoder `[B, L, E]`.
+            text: States of a text encoder `[B, L, E]`; None, or states without width, for an expert without text.
             text_mask: bool `[B, L]`, False for padding, at least one True a row; None without padding.
 
         Raises:
             SamplingError: The states have another width than the configured one.
         """
-        if text.dim() != 3 or text.shape[2] != self.config.text_embed_dim:
+        if text is None and self.text_proj is not None:
+            raise SamplingError("This expert reads a text, but was given none.", "Pass the text states.")
+        if text is not None and (text.dim() != 3 or text.shape[2] != self.config.text_embed_dim):
             expected = f"[B, L, {self.config.text_embed_dim}]"
             raise SamplingError(f"Text states have shape {list(text.shape)}, the expert takes {expected}.")
+        if text is None or self.text_proj is None:
+            return TextContext()
         projected = self.text_proj(text.to(self.text_proj.weight.dtype))
         pairs = [layer.cross_attn.keys_and_values(projected) for layer in self.layers]
         bias = None
@@ -152,13 +161,15 @@ class DiTExpert(nn.Module):
             bias = projected.new_zeros(text_mask.shape).masked_fill_(~text_mask, float("-inf"))[:, None, None, :]
         return TextContext(tuple(k for k, _ in pairs), tuple(v for _, v in pairs), bias)
 
-    def forward(self, x: Tensor, t: Tensor, text: Tensor | TextContext, text_mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, t: Tensor, text: Tensor | TextContext | None, text_mask: Tensor | None = None
+    ) -> Tensor:
         """The velocity `noise - x0` expected at `x`; of an epsilon expert, the noise.
 
         Args:
             x: Noisy pictures or latents `[B, C, H, W]` of the configured size.
             t: Time `[B]` in [0, 1]; 1 is noise.
-            text: Text states `[B, L, E]`, or their `project_text`.
+            text: Text states `[B, L, E]`, or their `project_text`; as there, None without text.
             text_mask: As in `project_text`; None with a `TextContext`.
 
         Returns:
@@ -174,7 +185,8 @@ class DiTExpert(nn.Module):
         tokens = self.patch_embed(x.to(self.pos_embed.dtype)) + self.pos_embed
         time = self.time_embed(t)
         modulation = self.t_block(time).unflatten(1, (6, -1))
-        for layer, keys, values in zip(self.layers, context.keys, context.values, strict=True):
+        nothing = (None,) * len(self.layers)
+        for layer, keys, values in zip(self.layers, context.keys or nothing, context.values or nothing, strict=True):
             if self.checkpointing and torch.is_grad_enabled():
                 inputs = (tokens, modulation, keys, values, context.bias)
                 tokens = checkpoint(layer, *inputs, use_reentrant=False, preserve_rng_state=False)

@@ -61,10 +61,23 @@ class _Transformer(Settings):
 class ModelConfig(_Transformer):
     """The shape of a `DiTExpert`."""
 
-    text_embed_dim: Count
-    """Width of one text state."""
-    max_text_tokens: Count
-    """Longest prompt, tokens; the weights do not depend on it."""
+    text_embed_dim: Annotated[int, Field(ge=0, le=65536)]
+    """Width of one text state; 0 for an expert without text, which has no cross-attention."""
+    max_text_tokens: Annotated[int, Field(ge=0, le=65536)]
+    """Longest prompt, tokens; the weights do not depend on it. 0 without text."""
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether the expert has cross-attention to a text."""
+        return self.text_embed_dim > 0
+
+    @model_validator(mode="after")
+    def _text_or_none(self) -> Self:
+        if self.reads_text != (self.max_text_tokens > 0):
+            raise ValueError(
+                f"text_embed_dim {self.text_embed_dim} and max_text_tokens {self.max_text_tokens}: both are 0, or none"
+            )
+        return self
 
 
 class RouterConfig(_Transformer):

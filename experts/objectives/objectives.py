@@ -81,7 +81,7 @@ class VelocityModel(Protocol):
 
     config: ModelConfig
 
-    def project_text(self, text: Tensor, text_mask: Tensor | None = None) -> TextContext:
+    def project_text(self, text: Tensor | None, text_mask: Tensor | None = None) -> TextContext:
         """See `DiTExpert.project_text`."""
 
     def __call__(self, x: Tensor, t: Tensor, text: TextContext) -> Tensor:
@@ -114,11 +114,13 @@ class EpsilonAsVelocity(nn.Module):
         """See `VelocityModel`."""
         return self.model.config
 
-    def project_text(self, text: Tensor, text_mask: Tensor | None = None) -> TextContext:
+    def project_text(self, text: Tensor | None, text_mask: Tensor | None = None) -> TextContext:
         """See `VelocityModel`."""
         return self.model.project_text(text, text_mask)
 
-    def forward(self, x: Tensor, t: Tensor, text: Tensor | TextContext, text_mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, t: Tensor, text: Tensor | TextContext | None, text_mask: Tensor | None = None
+    ) -> Tensor:
         """The velocity expected at `x`.
 
         Args:

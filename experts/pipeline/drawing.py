@@ -69,7 +69,7 @@ def texts_of(
 def encode_prompts(
     encoder: TextEncoder,
     prompt_router: PromptRouter | None,
-    prompts: str | Sequence[str] | Embeds,
+    prompts: str | Sequence[str] | Embeds | None,
     *,
     negative: str | Sequence[str] | Embeds | None = None,
     num_images: int = 1,
@@ -81,17 +81,21 @@ def encode_prompts(
     Args:
         encoder: The model's.
         prompt_router: The model's, or None.
-        prompts: At least one.
+        prompts: At least one; None, or the null prompt "" alone, for a model without text.
         negative: What guidance leads away from; one for all, or one a prompt; None is the null prompt.
         num_images: Pictures of each prompt, in neighbouring rows.
         is_guided: False without guidance: no negative prompt is then encoded.
         device: Where the experts are.
 
     Raises:
-        SamplingError: A prompt is no text, embeds have another shape than the encoder's, there is no picture to draw,
-            or the negative prompts do not fit the prompts.
+        SamplingError: A prompt is no text or is missing, embeds have another shape than the encoder's, the model reads
+            no text, there is no picture to draw, or the negative prompts do not fit the prompts.
     """
-    text, away, posterior = _encoded(encoder, "prompt", prompts), None, None
+    if prompts is None and encoder.config.reads_text:
+        raise SamplingError("Neither prompt nor prompt_embeds is given.", "The null prompt is ''.")
+    if negative is not None:  # also where no guidance would encode it
+        check_is_read(encoder, "negative_prompt", negative)
+    text, away, posterior = _encoded(encoder, "prompt", "" if prompts is None else prompts), None, None
     if not len(text[0]) or num_images < 1:
         raise SamplingError(f"{len(text[0])} prompts of {num_images} pictures each make no picture.")
     is_one = (
@@ -125,7 +129,7 @@ def draw(
 
     Args:
         model: The model.
-        prompts: One a picture.
+        prompts: One a picture; "" for a model without text.
         seeds: One a picture.
         settings: None: the model's own.
         negative: What guidance leads away from; None is the null prompt.
@@ -151,6 +155,7 @@ def draw(
 
 def _encoded(encoder: TextEncoder, name: str, texts: str | Sequence[str] | Embeds) -> tuple[Tensor, Tensor]:
     """States `[N, L, E]` and mask `[N, L]`, on the CPU."""
+    check_is_read(encoder, name, texts)
     if isinstance(texts, Embeds):
         return _checked_embeds(name, texts, encoder.config.dim)
     rows = [texts] if isinstance(texts, str) else list(texts)
@@ -158,6 +163,20 @@ def _encoded(encoder: TextEncoder, name: str, texts: str | Sequence[str] | Embed
         if not isinstance(row, str):
             raise SamplingError(f"{name} holds {row!r:.80}, which is no text.", "The null prompt is ''.")
     return encoder.encode(rows) if rows else (torch.zeros(0, 1, 1), torch.zeros(0, 1, dtype=torch.bool))
+
+
+def check_is_read(encoder: TextEncoder, name: str, texts: str | Sequence[str] | Embeds) -> None:
+    """Raise SamplingError where a model without text is given one; `name` and the text are in the message."""
+    if encoder.config.reads_text:
+        return
+    if isinstance(texts, Embeds):
+        raise SamplingError(f"{name}_embeds is given, but this model reads no text.", f"Leave {name}_embeds out.")
+    given = [text for text in ([texts] if isinstance(texts, str) else texts) if text]
+    if given:
+        raise SamplingError(
+            f"{name} is {given[0]!r:.80}, but this model was trained without captions and reads no text.",
+            f"Leave {name} out.",
+        )
 
 
 def _checked_embeds(name: str, embeds: Embeds, width: int) -> tuple[Tensor, Tensor]:

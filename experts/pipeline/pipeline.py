@@ -3,6 +3,8 @@
     pipeline = ParisPipeline.from_pretrained("org/model")
     pipeline("a cozy cabin", generator=0).images[0].save("cabin.png")
 
+A model that was trained without captions takes no prompt: `pipeline(num_images_per_prompt=4)`.
+
 Importing this imports diffusers, which takes seconds; `release/model.py` and `drawing.py` do without.
 """
 
@@ -25,6 +27,7 @@ from paris.experts.pipeline.callbacks import Callbacks
 from paris.experts.pipeline.drawing import (
     Embeds,
     Generators,
+    check_is_read,
     encode_prompts,
     initial_latents,
     texts_of,
@@ -97,7 +100,8 @@ class ParisPipeline(PlacedPipeline):
         self._lock = ReentrantLock()
         experts = ExpertList(experts) if isinstance(experts, Sequence) else experts
         _check_count(experts, router)
-        default = default_sampling(has_prompt_router=prompt_router is not None)
+        reads_text = text_encoder.config.reads_text
+        default = default_sampling(has_prompt_router=prompt_router is not None, reads_text=reads_text)
         fields = sampling if isinstance(sampling, Mapping) else (sampling or default).to_settings()
         self.register_modules(
             experts=experts,
@@ -239,11 +243,11 @@ class ParisPipeline(PlacedPipeline):
         """Draw pictures.
 
         Args:
-            prompt: One text or several; the null prompt is "".
+            prompt: One text or several; the null prompt is "". None for a model without text, and for `prompt_embeds`.
             num_inference_steps: Steps from noise to picture; None, here and below: as the model says.
             guidance_scale: How much more the text counts than it does by itself; 1 is no guidance.
             negative_prompt: What guidance leads away from; one for all, or one a prompt. None: the null prompt.
-            num_images_per_prompt: Pictures of each prompt.
+            num_images_per_prompt: Pictures of each prompt; without text, of the call.
             generator: A seed, of which picture i takes `seed + i`; a seed or generator a picture; one generator for
                 all; or None for new pictures.
             latents: Noise to start from `[B, C, H, W]`; the generator is then not drawn from.
@@ -266,7 +270,7 @@ class ParisPipeline(PlacedPipeline):
             return_routing: Return which expert made which picture.
 
         Raises:
-            SamplingError: An argument is unknown, out of range, or does not fit the others.
+            SamplingError: An argument is unknown, out of range, or does not fit the others or the model.
             SettingsError: A number is out of range.
         """
         check_output_type(output_type)
@@ -284,8 +288,6 @@ class ParisPipeline(PlacedPipeline):
         )
         texts = texts_of("prompt", prompt, prompt_embeds, prompt_attention_mask)
         away = texts_of("negative_prompt", negative_prompt, negative_prompt_embeds, negative_prompt_attention_mask)
-        if texts is None:
-            raise SamplingError("Neither prompt nor prompt_embeds is given.", "The null prompt is ''.")
         with self._lock, self.experts.exclusive(), exclusive(self.scheduler):
             self.guidance_scale = settings.guidance.scale
             prompts = self._encode(texts, away, num_images_per_prompt, settings)
@@ -302,12 +304,16 @@ class ParisPipeline(PlacedPipeline):
 
         Returns:
             States float32 `[N, L, E]` and mask bool `[N, L]`, True where a token counts; on the CPU.
+
+        Raises:
+            SamplingError: The model reads no text.
         """
+        check_is_read(self.text_encoder, "prompt", prompt)
         return self.text_encoder.encode([prompt] if isinstance(prompt, str) else list(prompt))
 
     def _encode(
         self,
-        texts: str | Sequence[str] | Embeds,
+        texts: str | Sequence[str] | Embeds | None,
         negative: str | Sequence[str] | Embeds | None,
         num_images: int,
         settings: SamplingSettings,

@@ -7,7 +7,7 @@ expert_0/diffusion_pytorch_model.safetensors     ... up to expert_{K-1}
 router/config.json
 router/pytorch_model.safetensors
 vocab.json                                       a vocabulary encoder, or:
-text_encoder/  tokenizer/                        as `transformers` writes them
+text_encoder/  tokenizer/                        as `transformers` writes them; neither for experts without text
 vae/                                             as diffusers writes it; absent for pixels
 
 config.json: {"model_name": "Paris", "num_experts": 8, "image_size": 32, "num_channels": 4, ...,

@@ -55,7 +55,8 @@ class Layout(Settings):
     def _with_defaults(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        defaults: Fields = {"sampling": default_sampling(has_prompt_router=bool(values.get("prompt_router")))}
+        has_prompt_router, reads_text = bool(values.get("prompt_router")), _kind_of(values.get("text")) != "none"
+        defaults: Fields = {"sampling": default_sampling(has_prompt_router=has_prompt_router, reads_text=reads_text)}
         if not values.get("objectives") and isinstance(values.get("num_experts"), int):
             defaults["objectives"] = (Objective(),) * values["num_experts"]
         given = {name: value for name, value in values.items() if name not in defaults or value}
@@ -85,6 +86,8 @@ class Layout(Settings):
                 f"the prompt router reads {prompts.text_embed_dim} wide states for {prompts.num_clusters} experts, "
                 f"the model has {self.text.dim} wide states and {self.num_experts} experts"
             )
+        if not self.text.reads_text:
+            self.sampling.guidance.check_without_text()
         return self
 
 
@@ -98,7 +101,8 @@ def layout_of(root: Fields, experts: Sequence[Fields], router: Fields) -> Layout
     for number, expert in enumerate(experts):
         _check_expert(number, expert, experts[0])
     first = experts[0]
-    text = TextConfig.from_settings(root.get("text") or {**_TEXT, "dim": first.get("text_embed_dim")})
+    published = {**_TEXT, "dim": first.get("text_embed_dim")} if _reads_text(first) else {"kind": "none"}
+    text = TextConfig.from_settings(root.get("text") or published)
     size = {"image_size": root.get("image_size")}
     return Layout.from_settings(
         {
@@ -108,6 +112,7 @@ def layout_of(root: Fields, experts: Sequence[Fields], router: Fields) -> Layout
             "model": {
                 **size,
                 **_picked(first, (*_SHAPE, "text_embed_dim")),
+                **({} if _reads_text(first) else {"text_embed_dim": 0}),
                 "max_text_tokens": text.max_tokens,
             },
             "objectives": tuple(Objective.from_settings(expert.get("objective") or {}) for expert in experts),
@@ -162,7 +167,7 @@ def expert_fields(layout: Layout, number: int) -> Fields:
         "architecture": "dit",
         **_picked(layout.model.to_settings(), (*_SHAPE, "text_embed_dim")),
         "out_channels": layout.model.in_channels,
-        "use_text_conditioning": True,
+        "use_text_conditioning": layout.model.reads_text,
         "use_class_conditioning": False,
         "use_dit_time_embed": True,
         "use_adaln_single": True,
@@ -190,10 +195,19 @@ def _picked(fields: Fields, names: Sequence[str]) -> Fields:
     return {name: fields[name] for name in names if name in fields}
 
 
+def _kind_of(text: Any) -> Any:
+    """The kind of a text encoder, of its configuration or its fields; None where there is none of either."""
+    return text.kind if isinstance(text, TextConfig) else text.get("kind") if isinstance(text, dict) else None
+
+
+def _reads_text(expert: Fields) -> bool:
+    return expert.get("use_text_conditioning") is not False
+
+
 def _check_expert(number: int, fields: Fields, first: Fields) -> None:
     known = {
         "architecture": "dit",
-        "use_text_conditioning": True,
+        "use_text_conditioning": _reads_text(first),
         "use_adaln_single": True,
         "use_class_conditioning": False,
         "expert_id": number,

@@ -21,7 +21,7 @@ def copy_frozen(layout: Layout, frozen: Path, folder: Path) -> Layout:
     if text.kind == "vocabulary":
         _copy_all(frozen / text.path, folder / "vocab.json")
         text = text.model_copy(update={"path": "vocab.json"})
-    else:
+    elif text.reads_text:
         _copy_all(frozen / text.path, folder / "text_encoder")
         if text.tokenizer_path:
             _copy_all(frozen / text.tokenizer_path, folder / "tokenizer")

@@ -10,6 +10,7 @@ from paris.experts.models.router import initial_router
 from paris.experts.objectives.objectives import Objective
 from paris.experts.release.layout import write_layout
 from paris.experts.release.layout_fields import Layout
+from paris.experts.sampling.guidance import Guidance
 from paris.experts.sampling.routing import Routing
 
 
@@ -20,11 +21,13 @@ def smallest_router(model: ModelConfig, num_experts: int) -> RouterConfig:
 
 
 def single_layout(layout: Layout, name: str) -> Layout:
-    """The layout of one dense model in place of a model of several; steps, solver and guidance stay."""
+    """The layout of one dense model in place of a model of several; steps and solver stay, and guidance by text."""
     guidance = layout.sampling.guidance
     # Guidance at every n-th step paid for the ensemble's second expert; one model needs no second.
     every = 1 if guidance.away_from == "ensemble" else guidance.every
     guidance = guidance.model_copy(update={"away_from": "expert", "every": every})
+    if not layout.text.reads_text:
+        guidance = Guidance()  # one model alone has nothing to be guided by
     changed = {
         "name": name,
         "num_experts": 1,

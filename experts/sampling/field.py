@@ -70,6 +70,8 @@ class VelocityField:
         negative = prompts.negative if guidance.is_on else None
         if guidance.is_on and negative is None:
             raise SamplingError(f"guidance_scale {guidance.scale} needs the null prompt's states.", "Pass negative=.")
+        if not prompts.states.shape[2]:
+            guidance.check_without_text()
         _check_uniforms(uniforms, len(prompts), guidance, routing)
         self.num_rows = len(prompts)
         """Pictures, B."""

@@ -24,6 +24,7 @@ import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
+from paris.experts.errors import SamplingError
 from paris.experts.settings import Settings
 
 
@@ -61,6 +62,18 @@ class Guidance(Settings):
     def is_away_from_ensemble(self) -> bool:
         """Whether the negative velocity is that of an expert drawn for each row."""
         return self.is_on and self.away_from == "ensemble"
+
+    def check_without_text(self) -> None:
+        """Raise SamplingError unless it changes the pictures of a model without text.
+
+        There an expert has one velocity, with a prompt and without. Away from the ensemble, a picture is led towards
+        its own cluster.
+        """
+        if self.is_on and not self.is_away_from_ensemble:
+            raise SamplingError(
+                f"guidance_scale is {self.scale}, but this model reads no text that could guide it.",
+                'Set guidance_scale to 1; or guidance_away_from to "ensemble", which leads towards a cluster.',
+            )
 
 
 class GuidanceRun:

@@ -32,7 +32,7 @@ class Prompts:
     """Encoded prompts, one row a picture, on the device of the experts."""
 
     states: Tensor
-    """`[B, L, E]`"""
+    """`[B, L, E]`; L and E are 0 for a model without text."""
     mask: Tensor | None = None
     """bool `[B, L]`, True where a token counts; None where all do."""
     negative: Text | None = None

@@ -128,13 +128,17 @@ class SamplingSettings(Settings):
         return self.from_settings({**dict(self), **_given(**changes)})
 
 
-def default_sampling(*, has_prompt_router: bool) -> SamplingSettings:
+def default_sampling(*, has_prompt_router: bool, reads_text: bool = True) -> SamplingSettings:
     """The settings of a model whose config.json has none.
+
+    Without text, a picture's expert is drawn from the clusters' proportions, and nothing guides it.
 
     With a prompt router, p(k | prompt) is known before there is a picture. Routing is then ancestral, and guidance
     leads away from the ensemble at every second step: of what costs no more than a single model, nearest to the data
     on two of three data sets; the best scales are 1 to 1.25 (docs/quality.md). Else top-2 and 7.5, as in the paper.
     """
+    if not reads_text:
+        return SamplingSettings(routing=Routing.named("ancestral"), guidance=Guidance())
     if not has_prompt_router:
         return SamplingSettings()
     guidance = Guidance(scale=_usual_scale("ensemble"), every=2, away_from="ensemble")

@@ -85,7 +85,7 @@ def largest_batch(model: ModelConfig | RouterConfig, text: TextConfig | None, ro
     """The most that a batch can hold, on the CPU; without text for a model that sees none (None)."""
     x0 = torch.zeros(rows, model.in_channels, model.image_size, model.image_size)
     states = mask = None
-    if text is not None:
+    if text is not None and text.reads_text:
         states = torch.zeros(rows, text.max_tokens, text.dim)
         mask = torch.ones(rows, text.max_tokens, dtype=torch.bool)
         mask[:, -1] = text.max_tokens == 1  # a mask takes memory too
@@ -177,7 +177,7 @@ class Batches:
     def __init__(self, task: TrainingTask, data: ClusterData, codec: Codec, encoder: TextEncoder) -> None:
         self._task, self._data, self._codec = task, data, codec
         self._order = RowOrder(task.seed, task.task_id, task.shard_rows, task.training.window_shards)
-        self._captions = Captions(encoder, data, self._order.num_rows)
+        self._captions = Captions(encoder, data, self._order.num_rows) if encoder.config.reads_text else None
 
     def rows(self, step: int) -> list[tuple[int, int]]:
         """The rows of a step: pairs of shard and row number."""
@@ -197,6 +197,8 @@ class Batches:
         t = draw_times(len(rows), config.time_sampling, generator)
         dropped = torch.rand(len(rows), generator=generator, dtype=torch.float32) < config.caption_dropout
         noise = torch.randn(x0.shape, generator=generator, dtype=torch.float32)
+        if self._captions is None:
+            return Batch(x0, noise, t, text=None, text_mask=None)
         draws = torch.rand(len(rows), generator=generator, dtype=torch.float32)
         return Batch(x0, noise, t, *self._captions.states(rows, dropped, draws)).without_padding()
 

@@ -20,10 +20,11 @@ def num_parameters(model: ModelConfig) -> int:
     d, mlp = model.hidden_size, model.mlp_size
     patch = model.patch_size**2 * model.in_channels
     attention = 4 * d * d + 4 * d
-    block = 6 * d + 2 * attention + 2 * d * mlp + mlp + d
+    block = 6 * d + (2 if model.reads_text else 1) * attention + 2 * d * mlp + mlp + d
     time = (_TIME_FREQUENCIES + 1) * d + (d + 1) * d + (d + 1) * 6 * d
     ends = (patch + 1) * d + model.num_patches * d + 2 * d + (d + 1) * patch
-    return model.num_layers * block + time + (model.text_embed_dim + 1) * d + ends
+    text = (model.text_embed_dim + 1) * d if model.reads_text else 0
+    return model.num_layers * block + time + text + ends
 
 
 def num_router_parameters(router: RouterConfig) -> int:
@@ -50,7 +51,8 @@ def saved_bytes(model: ModelConfig, rows: int, *, checkpointing: bool = False, p
     """
     n, d, text, width = model.num_patches, model.hidden_size, model.max_text_tokens, _width(precision)
     patch = model.patch_size**2 * model.in_channels
-    token = (16 + 11 * width) * d + 2 * width * model.mlp_size + 8 * model.num_heads + 16
+    cross_attention = 3 * width * d + 4 * model.num_heads if model.reads_text else 0
+    token = (16 + 8 * width) * d + 2 * width * model.mlp_size + 4 * model.num_heads + 16 + cross_attention
     layer = n * token + 2 * width * text * d + 32 * d
     ends = n * ((8 + width) * d + (4 + width) * patch + 8) + width * text * (model.text_embed_dim + d)
     ends += FLOAT_BYTES * (_TIME_FREQUENCIES + 5 * d)

@@ -44,6 +44,8 @@ def fetch_shared_files(downloader: Downloader, spec: RunSpec, revision: str, fol
         weights = spec.initial_weights
         repo.fetch_large(_safe(weights.path), weights.sha256, weights.bytes)
     text = spec.text
+    if text.get("kind") == "none":
+        return
     signed = str(text.get("sha256", ""))
     if text.get("kind") == "vocabulary":
         repo.fetch_small(_safe(str(text.get("path", "vocab.json"))), sha256=signed)

@@ -29,17 +29,22 @@ def counted(work: Callable[[], torch.Tensor]) -> tuple[int, torch.Tensor]:
     return counter.get_total_flops(), out
 
 
+@pytest.mark.parametrize(("width", "tokens"), [(20, 7), (0, 0)])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_an_experts_operations_are_those_that_torch_counts(shape):
-    model = ModelConfig(**shape, mlp_ratio=3.0, text_embed_dim=20, max_text_tokens=7)
+def test_an_experts_operations_are_those_that_torch_counts(shape, width, tokens):
+    model = ModelConfig(**shape, mlp_ratio=3.0, text_embed_dim=width, max_text_tokens=tokens)
     side = model.image_size
     with torch.device("meta"):
         expert = DiTExpert(model)
-        x, t, text = torch.randn(ROWS, model.in_channels, side, side), torch.rand(ROWS), torch.randn(ROWS, 7, 20)
+        x, t, text = (
+            torch.randn(ROWS, model.in_channels, side, side),
+            torch.rand(ROWS),
+            torch.randn(ROWS, tokens, width),
+        )
     forward, out = counted(lambda: expert(x, t, text))
     backward, _ = counted(lambda: out.square().mean().backward())
-    assert ROWS * sum(forward_flops(model, 7).values()) == forward
-    assert step_flops(model, 7, ROWS) == forward + backward
+    assert ROWS * sum(forward_flops(model, tokens).values()) == forward
+    assert step_flops(model, tokens, ROWS) == forward + backward
 
 
 @pytest.mark.parametrize("text_width", [None, 20])

@@ -60,7 +60,8 @@ def saved_for(rows: int, model: ModelConfig, checkpointing: bool, precision: str
     expert = initial_expert(model, 0)
     expert.checkpointing = checkpointing
     side = model.image_size
-    x, text = torch.randn(rows, model.in_channels, side, side), torch.randn(rows, model.max_text_tokens, 32)
+    x = torch.randn(rows, model.in_channels, side, side)
+    text = torch.randn(rows, model.max_text_tokens, model.text_embed_dim)
     with counted_for_backward(expert) as count:
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
             out = expert(x, torch.rand(rows), text)
@@ -68,9 +69,10 @@ def saved_for(rows: int, model: ModelConfig, checkpointing: bool, precision: str
     return count.num_bytes
 
 
+@pytest.mark.parametrize(("width", "tokens"), [(32, 8), (0, 0)])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_what_a_forward_pass_keeps_is_what_autograd_counts(shape):
-    model = ModelConfig(**shape, text_embed_dim=32, max_text_tokens=8)
+def test_what_a_forward_pass_keeps_is_what_autograd_counts(shape, width, tokens):
+    model = ModelConfig(**shape, text_embed_dim=width, max_text_tokens=tokens)
     for precision in ("float32", "bfloat16"):
         kept = really_saved(model, precision=precision)
         assert saved_bytes(model, ROWS, precision=precision) == pytest.approx(kept, rel=0.02)

@@ -47,7 +47,7 @@ def admitted(rows: Iterable[Item | Dropped], config: PrepareConfig, drops: DropL
             drops.add(row)
         elif config.licences and not is_allowed(row.licence, config.licences):
             drops.add(Dropped(row.row_id, NOT_ALLOWED, row.licence))
-        elif not row.caption and config.captioner is None:
+        elif config.captions and not row.caption and config.captioner is None:
             drops.add(Dropped(row.row_id, NO_CAPTION, f"its fields: {row.names_seen}" if row.names_seen else ""))
         else:
             yield row

@@ -87,11 +87,12 @@ def write_attribution(table: pa.Table, plan: Plan, path: Path) -> None:
 def write_card(info: SourceInfo, num_rows: int, config: PrepareConfig, out_dir: Path) -> None:
     """Write the data repo's card, with licences and credit line; reads `attribution.parquet`."""
     attribution = out_dir / "attribution.parquet"
+    pictures = "captioned pictures" if config.captions else "pictures"
     lines = [
         "---",
         *("license:", *(f"- {name}" for name in card_licences(attribution))),
         "---",
-        f"# {info.name}: {num_rows} captioned pictures in {config.num_clusters} clusters",
+        f"# {info.name}: {num_rows} {pictures} in {config.num_clusters} clusters",
         "",
         f"{config.image_size}x{config.image_size} pixels, stored as {config.codec.get('kind', 'pixels')}; split by "
         f"{public_name(config.embedder)} features. Prepared by paris-coord; `attribution.parquet` names the source, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+import tomli_w
 
 from paris.coordinator.errors import ConfigError, RunDirError
 from paris.coordinator.run.config import dump_config, load_config, load_recipe, parse_config, recipe_names
@@ -46,6 +47,47 @@ def test_the_whole_batch_is_split_over_the_experts_and_an_uneven_split_is_refuse
         parse_config(text.replace("total_batch_size = 32", "total_batch_size = 32\nbatch_size = 8"), "run.toml")
     own = parse_config(text.replace("total_batch_size = 32", "batch_size = 3"), "run.toml")
     assert own.expert_training["batch_size"] == 3
+
+
+def without_text(**tables):
+    """The text of the emoji recipe's run.toml with [text] kind = "none", and other tables changed."""
+    fields = load_recipe("emoji").model_dump(mode="json", exclude_none=True)
+    usual = {"text": {"kind": "none"}, "sampling": {"num_steps": 4}, "training": {"batch_size": 8}}
+    changed = {name: {**usual.get(name, fields[name]), **table} for name, table in tables.items()}
+    return tomli_w.dumps({**fields, **usual, **changed})
+
+
+def test_without_text_nothing_guides_and_no_caption_is_dropped():
+    config = parse_config(without_text(), "run.toml")
+    assert not config.reads_text
+    assert (config.sampling.guidance_scale, config.expert_training["caption_dropout"]) == (1.0, 0.0)
+    assert parse_config(dump_config(config), "again") == config
+    away = parse_config(without_text(sampling={"guidance_scale": 2.0, "guidance_away_from": "ensemble"}), "run.toml")
+    assert away.sampling.guidance_scale == 2.0
+    text = load_recipe("emoji")
+    assert text.reads_text
+    assert text.expert_training["caption_dropout"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("table", "fields", "problem"),
+    [
+        ("text", {"dim": 8}, "text.dim is set, but [text] kind is"),
+        ("training", {"caption_dropout": 0.1}, "training.caption_dropout is set"),
+        ("data", {"captioner": "org/blip"}, "data.captioner is set"),
+        ("router", {"sees_prompt": True}, "router.sees_prompt is set"),
+        ("sampling", {"prompts": ["a dog"]}, "sampling.prompts is set"),
+        ("sampling", {"guidance_scale": 7.5}, "sampling.guidance_scale is 7.5"),
+    ],
+)
+def test_without_text_what_needs_one_is_refused_by_name(table, fields, problem):
+    with pytest.raises(ConfigError, match=re.escape(problem)):
+        parse_config(without_text(**{table: fields}), "run.toml")
+
+
+def test_a_text_encoder_without_its_size_is_refused_where_it_is_read():
+    with pytest.raises(ConfigError, match=r"text\.dim is missing"):
+        parse_config(dump_config(load_recipe("emoji")).replace("dim = 64\n", ""), "run.toml")
 
 
 def test_invalid_toml_is_named_with_its_line():

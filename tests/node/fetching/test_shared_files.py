@@ -43,6 +43,11 @@ def test_the_vocabulary_is_fetched_once_and_a_wrong_one_refused(file_hub, downlo
         fetch_shared_files(downloader, spec, "1" * 40, tmp_path / "other")
 
 
+def test_a_run_without_text_has_nothing_to_fetch_for_it(file_hub, downloader, make_spec, tmp_path):
+    fetch_shared_files(downloader, make_spec(text={"kind": "none"}).payload, "1" * 40, tmp_path / "text")
+    assert file_hub.requests == []
+
+
 @pytest.mark.parametrize("path", ["../secret", "/etc/passwd", "a//b", ".ssh/id", "a/../b"])
 def test_a_run_never_names_a_path_outside_its_folder(file_hub, downloader, make_spec, tmp_path, path):
     spec = make_spec(text={"kind": "vocabulary", "path": path}).payload
