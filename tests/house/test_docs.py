@@ -10,6 +10,7 @@ from command_lines import all_commands, lines_in, programs, why_not_a_command
 from documents import ROOT, SHELL, anchors, blocks, inline_code, links, markdown_files
 
 from paris.coordinator.prepare.config import prepare_config
+from paris.coordinator.run.config import RunConfig, load_recipe
 from paris.node.machine.config import NodeConfig
 
 DOCUMENTS = markdown_files()
@@ -99,12 +100,15 @@ def linted_layers() -> dict[str, list[str]]:
 
 
 def test_every_toml_block_is_a_valid_setting():
-    """Blocks with [data] belong into run.toml, those without any table into a volunteer's config.toml."""
+    """Blocks with tables belong into run.toml, those without into a volunteer's config.toml."""
     tables = [tomllib.loads(block.text) for path in DOCUMENTS for block in blocks(path) if block.language == "toml"]
     assert tables
     for table in tables:
         if "data" in table:
             prepare_config(table["data"])
+        elif table.keys() <= RunConfig.model_fields.keys():
+            recipe = load_recipe("emoji").model_dump(mode="json", exclude_none=True)
+            RunConfig.model_validate({**recipe, "sampling": {}, "training": {}, **table})
         else:
             NodeConfig.model_validate(table)
 
