@@ -8,6 +8,7 @@ training/    training on the organiser's machine: warm start, router, student
 release/     from registered experts to a sampleable model; samples
 service/     the running coordinator: startup, loop, actions, publisher
 report/      status and report of a run: tables and figures
+planning/    what a run will cost, before anybody joins
 prepare/     pictures to clusters, shards and manifests
 decisions/   observations to actions, pure
 verify/      the verification ladder

@@ -29,6 +29,7 @@ class Program(StrEnum):
     HUB = "paris.coordinator.hub"
     VERIFY = "paris.coordinator.verify"
     ROUTER = "paris.coordinator.training.router"
+    MEASURE = "paris.coordinator.planning.measuring"
     NODE = "paris.node.cli"
     TRAINER = "paris.node.trainer.process"
 

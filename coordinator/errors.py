@@ -35,6 +35,12 @@ class NotReadyError(ParisError):
     exit_code = 64
 
 
+class PlanError(ParisError):
+    """The run's plan shows that a setting cannot work."""
+
+    exit_code = 67
+
+
 class DatabaseError(ParisError):
     """A database file is damaged, or could not be migrated."""
 

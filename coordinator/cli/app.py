@@ -10,6 +10,7 @@ import typer
 
 from paris.coordinator.cli.data import clusters, dropped, prepare
 from paris.coordinator.cli.options import JsonOption, NoLockOption, RunArgument, expanded, open_run
+from paris.coordinator.cli.planning import plan
 from paris.coordinator.cli.sampling import sample
 from paris.coordinator.cli.training import distill, train_router, warm_start
 from paris.coordinator.console import fail_clearly, print_json, say
@@ -87,17 +88,22 @@ def recipes() -> None:
         print(name)
 
 
-for command in (prepare, clusters, dropped, warm_start):
+for command in (plan, prepare, clusters, dropped, warm_start):
     app.command()(command)
 
 
 @app.command()
-def publish_tasks(run: RunArgument) -> None:
+def publish_tasks(
+    run: RunArgument,
+    despite_plan: Annotated[
+        bool, typer.Option("--despite-plan", help="Publish although the plan shows that a setting cannot work.")
+    ] = False,
+) -> None:
     """Open the task of each expert. A running `serve` publishes it at once, else the next `serve` does."""
     from paris.coordinator.run.directory import RunDir
     from paris.coordinator.service.tasks import open_tasks
 
-    opened = open_tasks(RunDir.open(run))
+    opened = open_tasks(RunDir.open(run), despite_plan=despite_plan)
     say(f"{opened} tasks are open. Next: paris-coord serve {run}")
 
 

@@ -7,6 +7,7 @@ config_text.py      what run.toml may say of text
 create.py           `paris-coord init`: a new run directory from a recipe
 locks.py            file locks: one coordinator, one warm start
 json_files.py       the directory's JSON files
+shapes.py           shapes of the expert and the router
 prepared_data.py    manifests and settings that `prepare` wrote
 initial_weights.py  initial weights of all experts: an ImageNet DiT, or the warm start
 description.py      the RunSpec: the run's public description

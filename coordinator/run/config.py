@@ -25,6 +25,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from paris.coordinator.errors import ConfigError, RunDirError
 from paris.coordinator.run.config_tables import (
+    AboutTable,
     ComputeTable,
     DhtTable,
     HubTable,
@@ -53,6 +54,7 @@ class RunConfig(Table):
 
     format: Literal[1] = _FORMAT
     """Of run.toml and the run directory; 1 where the file names none."""
+    about: AboutTable | None = None
     run: RunTable
     hub: HubTable
     dht: DhtTable = DhtTable()

@@ -32,6 +32,17 @@ class RunTable(Table):
     """Number of DHT keys that the volunteers' records are spread over; 1 is enough for tens of volunteers."""
 
 
+class AboutTable(Table):
+    """[about]: what the run is, for people; nothing is computed from it but a plan before `prepare`."""
+
+    what: str = ""
+    """One sentence."""
+    hardware: str = ""
+    """The machines it is for."""
+    pictures: Annotated[int, Field(ge=1)] | None = None
+    """How many pictures the settings are for, held-out ones included."""
+
+
 class HubTable(Table):
     """[hub]: the Hub and the run's repos."""
 
@@ -64,9 +75,11 @@ class TaskTable(Table):
     lease_s: Annotated[float, Field(gt=0)] = 3600.0
     heartbeat_every_s: Annotated[float, Field(gt=0)] = 60.0
     min_memory_bytes: Annotated[int, Field(ge=0)] | None = None
-    """Least memory of a volunteer's device; None takes what the model's weights and optimizer need."""
+    """Least memory of a volunteer's device; None: computed (planning/needs.py)."""
     min_disk_bytes: Annotated[int, Field(ge=0)] | None = None
-    """Least free disk beside the data; None takes what snapshots and finished weights need."""
+    """Least free disk beside the data; None: computed."""
+    min_rows: Annotated[int, Field(ge=1)] = 20
+    """Fewest training pictures of an expert for which tasks are opened."""
     tick_every_s: Annotated[float, Field(gt=0)] = 5.0
 
 

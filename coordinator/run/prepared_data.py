@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from paris.coordinator.errors import NotReadyError, RunDirError
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.json_files import read_object
+from paris.coordinator.run.shapes import expert_shape
 from paris.protocol.manifest import Manifest
 from paris.protocol.records import Shard
 
@@ -61,12 +62,8 @@ def model_config(run: RunDir) -> ModelConfig:
         RunDirError: The data is not prepared.
         ExpertError: The model's settings are invalid.
     """
-    from paris.experts.models.presets import ModelConfig, model_preset
-
-    table, text = run.config.model, text_settings(run)
-    base = model_preset(table.preset).to_settings()
-    text_shape = {"text_embed_dim": text.get("dim", 0), "max_text_tokens": text.get("max_tokens", 0)}
-    return ModelConfig.from_settings({**base, **text_shape, **table.overrides})
+    run.require_prepared()
+    return expert_shape(run.config)
 
 
 def text_settings(run: RunDir) -> dict[str, Any]:

@@ -6,20 +6,23 @@ import time
 from dataclasses import replace
 
 from paris.coordinator.errors import RunDirError
+from paris.coordinator.planning.needs import task_needs
+from paris.coordinator.planning.refusal import require_possible
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.initial_weights import initial_weights, require_current_warm_start
-from paris.coordinator.run.prepared_data import load_manifests, model_config
+from paris.coordinator.run.prepared_data import load_manifests
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.model import TaskState
 from paris.coordinator.state.store import Store
 from paris.protocol.records import Task
 
 
-def open_tasks(run: RunDir) -> int:
+def open_tasks(run: RunDir, *, despite_plan: bool = False) -> int:
     """Open one task an expert; open or leased tasks are left as they are.
 
     Args:
         run: A prepared run directory.
+        despite_plan: Open tasks although the run's plan shows that a setting cannot work.
 
     Returns:
         How many tasks there are now.
@@ -27,6 +30,7 @@ def open_tasks(run: RunDir) -> int:
     Raises:
         RunDirError: Tasks were opened for other data than is prepared now; nothing is changed.
         NotReadyError: The initial weights are missing, or of other data or settings; nothing is changed.
+        PlanError: A setting cannot work; nothing is changed.
     """
     run.require_prepared()
     store = Store(run.state_file)
@@ -36,6 +40,8 @@ def open_tasks(run: RunDir) -> int:
             _require_same_data(run, task, old.tasks.get(task.task.task_id))
         added = {task.task.task_id: task for task in tasks if task.task.task_id not in old.tasks}
         new = replace(old, tasks={**old.tasks, **added})
+        if added and not despite_plan:
+            require_possible(run)
         if added:
             require_current_warm_start(run)
         events = [Event(EventKind.OPENED, f"{len(added)} tasks opened.")] if added else []
@@ -62,7 +68,7 @@ def make_tasks(run: RunDir) -> list[TaskState]:
     """
     tasks, table = [], run.config.tasks
     start = initial_weights(run)
-    memory_bytes, disk_bytes = _needs(run)
+    needed = task_needs(run)
     for manifest in load_manifests(run):
         task = Task(
             task_id=f"expert-{manifest.cluster}",
@@ -71,8 +77,8 @@ def make_tasks(run: RunDir) -> list[TaskState]:
             batch_size=int(run.config.expert_training["batch_size"]),
             manifest_sha256=manifest.sha256,
             data_bytes=manifest.num_bytes,
-            min_memory_bytes=memory_bytes,
-            min_disk_bytes=disk_bytes + manifest.num_bytes + (start.bytes if start else 0),
+            min_memory_bytes=needed.memory_bytes,
+            min_disk_bytes=needed.disk_bytes + manifest.num_bytes + (start.bytes if start else 0),
             deadline_s=table.deadline_s,
             grace_s=table.grace_s,
             objective=run.config.objectives.for_cluster(manifest.cluster),
@@ -80,16 +86,3 @@ def make_tasks(run: RunDir) -> list[TaskState]:
         )
         tasks.append(TaskState(task=task))
     return tasks
-
-
-def _needs(run: RunDir) -> tuple[int, int]:
-    """Memory and disk in bytes, beside the data: of [tasks], or computed from the model's shape."""
-    from paris.experts.training.needs import least_disk_bytes, least_memory_bytes
-
-    table, model = run.config.tasks, model_config(run)
-    moments = str(run.config.expert_training.get("moments", "float32"))
-    memory_bytes, disk_bytes = table.min_memory_bytes, table.min_disk_bytes
-    return (
-        least_memory_bytes(model, moments) if memory_bytes is None else memory_bytes,
-        least_disk_bytes(model, moments) if disk_bytes is None else disk_bytes,
-    )

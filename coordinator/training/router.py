@@ -24,6 +24,7 @@ from paris.coordinator.run.description import make_spec
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.locks import hold_lock
 from paris.coordinator.run.prepared_data import load_manifests
+from paris.coordinator.run.shapes import router_shape
 from paris.experts.files import file_sha256, write_whole
 
 if TYPE_CHECKING:
@@ -146,19 +147,15 @@ def _fit_router(run: RunDir, spec: RunSpec, rows: _Rows) -> tuple[Router, Router
 
 
 def _router_task(run: RunDir, spec: RunSpec, rows: _Rows) -> RouterTask:
-    from paris.experts.models.presets import router_preset
     from paris.experts.training.router_training import RouterTask, RouterTrainingConfig
 
     table = run.config.router
-    base = router_preset(table.preset, spec.num_experts)
-    input_shape = {name: spec.model[name] for name in ("image_size", "in_channels")}
     sees_prompt = table.sees_prompt and any(map(_has_captions, rows.clusters))
-    text_width = {"text_embed_dim": spec.text["dim"]} if sees_prompt else {}
     training = {"steps": table.steps, "batch_size": table.batch_size, "learning_rate": table.learning_rate}
     data = json.dumps([rows.digests, spec.codec, spec.text], sort_keys=True)
     return RouterTask(
         seed=spec.seed,
-        router=type(base).from_settings({**base.to_settings(), **input_shape, **table.overrides, **text_width}),
+        router=router_shape(run.config, reads_prompt=sees_prompt),
         training=RouterTrainingConfig.from_settings({**training, **table.training}),
         data_digest=hashlib.sha256(data.encode()).hexdigest(),
     )

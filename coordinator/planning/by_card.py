@@ -1,0 +1,110 @@
+"""The run's work on one card: rows in memory together, hours, days."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from paris.coordinator.planning.facts import Facts
+from paris.coordinator.planning.plan import CardPlan
+from paris.coordinator.planning.speed import RECOMPUTED, Speed
+from paris.coordinator.planning.work import Work
+from paris.experts.training.needs import memory_bytes
+
+PREPARE_ROWS_PER_S = 1_500
+PREPARE_BASE_S = 4
+"""Of `prepare` without its networks (benchmarks.prepare): rows a second, and the start."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A card, or this machine, as a volunteer may have it."""
+
+    name: str
+    memory_bytes: int
+    training: Speed | None
+    """In the run's precision; None: it lacks the precision."""
+    inference: Speed
+    """In float32: verification and the networks of `prepare`."""
+    is_measured: bool = False
+    shared: float = 0.0
+    """Part of the machine that one volunteer's threads take, where all volunteers share it; 0: each has one."""
+
+
+def on_card(machine: Machine, facts: Facts, work: Work, volunteers: int) -> CardPlan:
+    """The work on a card.
+
+    Args:
+        machine: The card.
+        facts: The run.
+        work: Its operations.
+        volunteers: Volunteers at once, at most as many as experts are at work.
+    """
+    base = CardPlan(name=machine.name, is_measured=machine.is_measured, memory_bytes=machine.memory_bytes)
+    slow = machine.inference
+    base = base.model_copy(
+        update={
+            "verification_s": work.verification / slow.flops_per_s,
+            "prepare_s": PREPARE_BASE_S
+            + facts.data.num_pictures / PREPARE_ROWS_PER_S
+            + work.prepare / slow.flops_per_s,
+            "router_s": facts.config.router.steps * slow.step_s(facts.router.num_layers, 0)
+            + work.router / slow.flops_per_s,
+        }
+    )
+    if machine.training is None:
+        return base.model_copy(update={"obstacle": f"no {facts.precision}"})
+    fitting = _rows_together(facts, machine.memory_bytes)
+    if fitting is None:
+        return base.model_copy(update={"obstacle": "too little memory"})
+    rows, checkpointing = fitting
+    factor, pieces = RECOMPUTED if checkpointing else 1.0, -(-facts.batch_size // rows)
+    step_s = machine.training.step_s(facts.model.num_layers, work.step * factor, pieces)
+    once_s = (work.expert - facts.config.tasks.steps * work.step) / machine.training.flops_per_s
+    expert_s = facts.config.tasks.steps * step_s + once_s
+    experts = facts.config.run.num_experts
+    return base.model_copy(
+        update={
+            "rows_together": rows,
+            "checkpointing": checkpointing,
+            "step_s": step_s,
+            "expert_s": expert_s,
+            "experts_s": experts * expert_s,
+            "all_s": all_experts_s(expert_s, experts, volunteers, machine.shared),
+            "warm_start_s": work.warm_start * factor / machine.training.flops_per_s,
+        }
+    )
+
+
+def all_experts_s(expert_s: float, experts: int, volunteers: int, shared: float = 0.0) -> float:
+    """Seconds until the last expert is trained, if each volunteer takes the next task when it has finished one.
+
+    Args:
+        expert_s: One expert alone.
+        experts: K.
+        volunteers: At work at once.
+        shared: As in `Machine`: three volunteers that take half a machine each are slowed down to two thirds.
+    """
+    total = 0.0
+    while experts > 0:
+        together = min(volunteers, experts)
+        total += expert_s * max(1.0, together * shared)
+        experts -= together
+    return total
+
+
+def _rows_together(facts: Facts, available_bytes: int) -> tuple[int, bool] | None:
+    """Rows of a batch that fit, as the trainer halves it, and whether with checkpointing; None if not even one does."""
+    text = 0 if facts.text is None else facts.text.bytes
+    chosen = int(facts.config.expert_training.get("micro_batch_size", facts.batch_size))
+    for checkpointing in (False, True):
+        rows = min(chosen, facts.batch_size)
+        while True:
+            taken = memory_bytes(
+                facts.model, rows, checkpointing=checkpointing, precision=facts.precision, moments=facts.moments
+            )
+            if taken + text <= available_bytes:
+                return rows, checkpointing
+            if rows == 1:
+                break
+            rows = -(-rows // 2)
+    return None

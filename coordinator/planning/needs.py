@@ -1,0 +1,51 @@
+"""Memory and disk that a task asks for: of [tasks], or computed. The one place that decides them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from paris.coordinator.planning import networks
+from paris.coordinator.run.config import RunConfig
+from paris.coordinator.run.directory import RunDir
+from paris.coordinator.run.shapes import expert_shape
+from paris.experts.training.needs import least_disk_bytes, least_memory_bytes
+
+
+class Needs(NamedTuple):
+    """What a volunteer's machine needs at least."""
+
+    memory_bytes: int
+    """Of the device: one row at a time with checkpointing, and the text encoder."""
+    disk_bytes: int
+    """Beside shards and initial weights: snapshots, finished weights, the text encoder's files."""
+
+
+def computed_needs(config: RunConfig, text: networks.Network | None) -> Needs:
+    """What training needs at least, whatever [tasks] says.
+
+    Args:
+        config: The run's settings.
+        text: Its text encoder, if one computes.
+
+    Raises:
+        ExpertError: The model's settings are invalid.
+    """
+    model, training = expert_shape(config), config.expert_training
+    moments, precision = str(training.get("moments", "float32")), str(training.get("precision", "float32"))
+    memory_bytes, disk_bytes = least_memory_bytes(model, moments, precision), least_disk_bytes(model, moments)
+    if text is None:
+        return Needs(memory_bytes, disk_bytes)
+    return Needs(memory_bytes + text.bytes, disk_bytes + networks.text_files_bytes(text))
+
+
+def task_needs(run: RunDir) -> Needs:
+    """What a task of the run names: of [tasks], else computed.
+
+    Raises:
+        ExpertError: The model's settings are invalid.
+    """
+    table, needed = run.config.tasks, computed_needs(run.config, networks.text_encoder(run.config.text, run.data))
+    return Needs(
+        needed.memory_bytes if table.min_memory_bytes is None else table.min_memory_bytes,
+        needed.disk_bytes if table.min_disk_bytes is None else table.min_disk_bytes,
+    )

@@ -1,0 +1,85 @@
+"""The plan as text, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import IO
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from paris.coordinator.planning.plan import CardPlan, Plan
+from paris.coordinator.planning.words import duration, size
+
+_HOUR_S = 3600.0
+_FILE_WIDTH = 120
+
+
+def print_plan(plan: Plan, out: IO[str]) -> None:
+    """Write a plan to a terminal, as wide as that is, or to a file."""
+    terminal_only = None if out.isatty() else _FILE_WIDTH
+    Console(file=out, width=terminal_only, highlight=False).print(Group(*_parts(plan)))
+
+
+def _parts(plan: Plan) -> Iterable[RenderableType]:
+    yield _summary(plan)
+    yield _card_table(plan)
+    yield _bytes_table(plan)
+    for problem in plan.problems:
+        sign = "CANNOT WORK" if problem.refuses else "Warning"
+        yield Text(f"{sign}: {problem.setting} = {problem.value}: {problem.what}. {problem.next_step}")
+    yield Text("Assumed: " + " ".join(plan.assumptions))
+
+
+def _summary(plan: Plan) -> Text:
+    rows = f"{min(plan.rows):,} to {max(plan.rows):,}" if min(plan.rows) != max(plan.rows) else f"{plan.rows[0]:,}"
+    return Text(
+        f"{plan.run}: {plan.num_experts} experts of {plan.expert_parameters / 1e6:.3g}M parameters, "
+        f"{plan.steps:,} steps of {plan.batch_size} rows each ({plan.expert_flops / 1e12:,.3g} TFLOP an expert, "
+        f"each picture seen {plan.epochs:,.3g} times); {plan.pictures:,} pictures, {rows} training rows an expert."
+    )
+
+
+def _card_table(plan: Plan) -> Table:
+    table = Table(title=f"By card, {plan.volunteers} volunteers at once")
+    table.add_column("card", no_wrap=True)
+    for name in ("rows together", "one expert", "all experts", f"with {plan.volunteers}", "router", "a check"):
+        table.add_column(name, justify="right")
+    table.add_column("prepare", justify="right")
+    for card in plan.cards:
+        table.add_row(card.name + (" *" if card.is_measured else ""), *_cells(card))
+    return table
+
+
+def _cells(card: CardPlan) -> list[str]:
+    rest = [duration(each) for each in (card.router_s, card.verification_s, card.prepare_s) if each is not None]
+    if card.expert_s is None or card.experts_s is None or card.all_s is None:
+        return [card.obstacle, "", "", "", *rest]
+    rows = f"{card.rows_together}" + (", checkpointing" if card.checkpointing else "")
+    hours = f"{card.experts_s / _HOUR_S:,.3g} GPU-hours" if not card.is_measured else duration(card.experts_s)
+    # On this machine, which volunteers share, hours of a card would say nothing.
+    return [rows, duration(card.expert_s), hours, duration(card.all_s), *rest]
+
+
+def _bytes_table(plan: Plan) -> Table:
+    volunteer, organiser = plan.volunteer, plan.organiser
+    table = Table(show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for what, number in (
+        ("a volunteer: memory, at least", volunteer.memory_bytes),
+        ("a volunteer: memory for the whole batch at once", volunteer.whole_batch_memory_bytes),
+        ("a volunteer: disk", volunteer.disk_bytes),
+        ("a volunteer: fetches", volunteer.down_bytes),
+        ("a volunteer: sends", volunteer.up_bytes),
+        ("a volunteer: records and heartbeats, an hour", volunteer.control_bytes_per_hour),
+        ("Hub: data repo", organiser.data_repo_bytes),
+        ("Hub: model repo", organiser.model_repo_bytes),
+        ("Hub: sends to volunteers, without sharing", organiser.hub_sends_bytes),
+        ("organiser: run directory", organiser.disk_bytes),
+        ("organiser: disk during prepare", organiser.prepare_disk_bytes),
+        ("organiser: memory of prepare", organiser.prepare_memory_bytes),
+    ):
+        table.add_row(what, size(number))
+    return table
