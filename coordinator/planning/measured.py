@@ -79,7 +79,7 @@ def measure_device(request: MeasureRequest, log_dir: Path) -> MeasuredDevice:
     children = Children(log_dir)
     with tempfile.TemporaryDirectory(prefix="paris-measure-") as folder:
         order, answer = Path(folder) / "order.json", Path(folder) / "answer.json"
-        order.write_text(request.model_dump_json(), "utf-8")
+        write_whole(order, request.model_dump_json().encode())
         try:
             children.run("measure", Program.MEASURE, str(order), str(answer))
         finally:
