@@ -207,7 +207,7 @@ def report(
 def demo(
     out: Annotated[
         Path,
-        typer.Option(help="Folder for the run and its report: new or empty, unless --overwrite.", callback=expanded),
+        typer.Option(help="Folder for the run and its report; an unfinished demo in it continues.", callback=expanded),
     ] = Path("demo"),
     quick: Annotated[bool, typer.Option(help="Train less: under 90 seconds.")] = False,
     recipe: Annotated[

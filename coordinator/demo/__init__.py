@@ -1,6 +1,9 @@
 """`paris-coord demo`: a whole run on this machine, by the same commands that a person would type, over loopback.
 
-run.py           the stages, in order
+run.py           the command: starts or continues a demo, shows its report
+stages.py        the stages, in order
+record.py        demo.json: how far the demo is
+folder.py        the demo's folder and its lock
 processes.py     start, watch and end the processes; peak memory
 sockets.py       counts connections between volunteers and out of the machine
 journal.py       reads the JSON lines of a process

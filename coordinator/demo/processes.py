@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 
 import psutil
@@ -27,10 +28,11 @@ class Processes:
 
     Args:
         log_dir: Folder of one log file for each process.
+        lock: A file that every process keeps open: its lock is free when all of them have ended.
     """
 
-    def __init__(self, log_dir: Path) -> None:
-        self._log_dir = log_dir
+    def __init__(self, log_dir: Path, lock: FileIO) -> None:
+        self._log_dir, self._lock = log_dir, lock
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self.peak_memory_bytes = 0
         self.sockets = SocketWatch()
@@ -48,6 +50,7 @@ class Processes:
                 stderr=log,
                 env=child_environment(env),
                 start_new_session=True,
+                pass_fds=(self._lock.fileno(),),
             )
         self._running[name] = process
         return process

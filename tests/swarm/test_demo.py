@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
+from pathlib import Path
 
 import psutil
 import pytest
-from swarm import TINY, Process, all_gone, off_loopback, record_network, recorded, wait_until, warm_recipe
+from swarm import TINY, Process, all_gone, command, off_loopback, record_network, recorded, wait_until, warm_recipe
 
+from paris.coordinator.run.directory import RunDir
 from paris.node.trainer import PROCESS_MODULE
 
 pytestmark = pytest.mark.slow
@@ -24,48 +26,75 @@ def names(processes: list[psutil.Process]) -> str:
     return " ".join(words)
 
 
-@pytest.mark.parametrize(
-    "number", [pytest.param(signal.SIGINT, marks=[pytest.mark.slow, pytest.mark.long]), signal.SIGKILL]
-)
-def test_no_process_is_left_behind(tmp_path, number):
+def start_demo(folder: Path, out: Path, recipe: Path = TINY) -> Process:
+    return Process(folder, "demo", "paris-coord", "demo", "--recipe", str(recipe), "--out", str(out))
+
+
+def wait_for_trainer(demo: Process) -> list[psutil.Process]:
+    return wait_until(lambda: PROCESS_MODULE in names(tree := demo.tree()) and tree, 120, "a trainer runs")
+
+
+@pytest.mark.long
+def test_ctrl_c_leaves_no_process_behind(tmp_path):
+    demo = start_demo(tmp_path, tmp_path / "demo")
+    everything = wait_for_trainer(demo)
+    demo.popen.send_signal(signal.SIGINT)
+    assert demo.popen.wait(60) == 130
+    assert "Run the same command again to continue" in demo.stderr.read_text()
+    assert all_gone(everything)
+
+
+def test_a_killed_demo_leaves_no_process_behind_and_continues_to_its_report(tmp_path, monkeypatch):
+    record_network(monkeypatch, tmp_path / "network")
     out = tmp_path / "demo"
-    demo = Process(
-        tmp_path, "demo", "paris-coord", "demo", "--recipe", str(TINY), "--volunteers", "1", "--out", str(out)
-    )
-    everything = wait_until(lambda: PROCESS_MODULE in names(tree := demo.tree()) and tree, 120, "a trainer runs")
+    demo = start_demo(tmp_path, out)
+    everything = wait_for_trainer(demo)
     assert "p2pd" in names(everything)
     assert "paris.coordinator.hub" in names(everything)
-    demo.popen.send_signal(number)
-    code = demo.popen.wait(60)
-    assert code == (130 if number == signal.SIGINT else -signal.SIGKILL)
+    demo.kill()
     wait_until(lambda: all_gone(everything), 40, f"gone: {names([p for p in everything if p.is_running()])}")
+    prepared = (out / "run" / "data" / "prepared.json").stat().st_mtime_ns
+    run_id = RunDir.open(out / "run").run_id
 
-
-@pytest.mark.parametrize("start", ["seed", pytest.param("warm", marks=pytest.mark.long)])
-def test_a_whole_demo_makes_its_report_and_leaves_nothing_behind(tmp_path, start, monkeypatch):
-    record_network(monkeypatch, tmp_path / "network")
-    out, recipe, stages = tmp_path / "demo", TINY, {"prepare", "start", "train", "release", "report", "total"}
-    if start == "warm":
-        recipe = tmp_path / "warm.toml"
-        recipe.write_text(warm_recipe())
-        stages |= {"warm-start"}
-    demo = Process(tmp_path, "demo", "paris-coord", "demo", "--recipe", str(recipe), "--out", str(out))
-    everything = wait_until(lambda: PROCESS_MODULE in names(tree := demo.tree()) and tree, 120, "a trainer runs")
-    assert demo.popen.wait(300) == 0, demo.stderr.read_text()
+    again = start_demo(tmp_path, out)
+    everything = wait_for_trainer(again)
+    assert again.popen.wait(300) == 0, again.stderr.read_text()
     assert all_gone(everything)
+    assert f"Continuing the demo in {out} after: prepare" in again.stderr.read_text()
+    assert (out / "run" / "data" / "prepared.json").stat().st_mtime_ns == prepared
+    assert run_id in again.stdout.read_text("utf-8")
+    require_report(out, {"prepare", "start", "train", "release", "report", "total"})
+    assert off_loopback(recorded(tmp_path / "network")) == []
+
+    finished = command("paris-coord", "demo", "--recipe", str(TINY), "--out", str(out))
+    assert (finished.returncode, "is finished" in finished.stderr) == (0, True)
+    other = command("paris-coord", "demo", "--quick", "--out", str(out))
+    assert other.returncode == 61
+    assert "--recipe emoji-quick" in other.stderr
+
+
+def require_report(out: Path, stages: set[str]) -> None:
     report = json.loads((out / "report.json").read_text("utf-8"))
     assert report["bytes_between_experts"] == 0
     assert report["sockets"]["looks"] > 0
     assert report["sockets"]["off_loopback"] == 0
-    assert off_loopback(recorded(tmp_path / "network")) == []
     assert set(report["stages_s"]) == stages
     assert 0 < report["peak_memory_bytes"] < 4 * 2**30
     assert [verdict["accepted"] for verdict in report["verdicts"]] == [True, True]
-    assert "bytes between experts in training" in demo.stdout.read_text("utf-8")
+    assert "bytes between experts in training" in (out / "report.md").read_text("utf-8")
     assert all(
         (out / name).read_bytes().startswith(b"\x89PNG") for name in ("samples.png", "clusters.png", "training.png")
     )
     assert "## Verdicts" in (out / "report.md").read_text("utf-8")
+
+
+@pytest.mark.long
+def test_a_demo_with_a_warm_start_makes_its_report(tmp_path):
+    recipe = tmp_path / "warm.toml"
+    recipe.write_text(warm_recipe())
+    demo = start_demo(tmp_path, tmp_path / "demo", recipe)
+    assert demo.popen.wait(300) == 0, demo.stderr.read_text()
+    require_report(tmp_path / "demo", {"prepare", "warm-start", "start", "train", "release", "report", "total"})
 
 
 def test_a_folder_that_holds_something_else_is_not_replaced(tmp_path):
