@@ -9,6 +9,7 @@
     tensor_reads.py       one tensor at a time from a checked file
     structure_rung.py  2  exactly the model's tensors, finite, of sane size
     novelty_rung.py    3  neither the initial weights nor a copy of another submission
+    spectra.py            singular values that a copy in another order keeps
     skill_rung.py      4  better than the initial weights, and best on its own cluster
     yardsticks.py         experts of other clusters, of the same objective or another
     scoring.py            losses on secret rows and on training batches

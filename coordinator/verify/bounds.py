@@ -47,6 +47,11 @@ class VerificationBounds(BaseModel):
     """Largest ||w - w0|| / ||w0||."""
     max_cosine: Share = 0.98
     """Largest cosine between the weight deltas (w - w0) of this expert and of another submission."""
+    min_spectral_distance: Share = 0.12
+    """Smallest distance of the spectra from those of another submission, relative to the way from the start. Honest
+    experts: 0.27 to 0.64, on one cluster with other noise from 0.23; copies with 20 % of noise: up to 0.08."""
+    spectral_layers: Annotated[int, Field(ge=1)] = 4
+    """Number of layers whose spectra are compared, secretly drawn."""
     max_compared_values: Annotated[int, Field(ge=2**10)] = 1 << 26
     """Values of a file from which the cosines are computed; larger models are sampled in secretly drawn blocks."""
     same_task_is_copy: bool = False

@@ -1,7 +1,8 @@
 """Rung 3: the weights moved away from the initial ones, and are no copy of another submission.
 
 All experts of a run start from the same weights w0, so that an expert's training is its delta w - w0. Deltas of two
-trainings on different clusters have a small cosine; a copy has a cosine near 1, also with some noise on top.
+trainings on different clusters have a small cosine; a copy has a cosine near 1, also with some noise on top. A copy
+whose inner units are in another order has neither; its spectra betray it (spectra.py).
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from paris.coordinator.verify.case import OtherCheckpoint, VerificationCase
 from paris.coordinator.verify.report import Checks
+from paris.coordinator.verify.spectra import Spectra, drawn_layers
 from paris.coordinator.verify.tensor_reads import TensorFile, open_trusted
 from paris.experts.seeding import generator_for
 
@@ -62,9 +66,32 @@ def check_novelty(
     by_task = {id(other): cosine for other, cosine in zip(compared, found, strict=True)}
     nearest = max((by_task.get(id(other), -1.0), _named(other)) for other in copied) if copied else (-1.0, "none")
     checks.at_most("copy", nearest[0], bounds.max_cosine, f"cosine of the way from the start with that of {nearest[1]}")
+    _check_spectra(case, file, initial, [other for other in copied if other.path is not None], checks)
     for other in repeated:
         if other.sha256 == sha256 or by_task.get(id(other), -1.0) > bounds.max_cosine:
             checks.remark(f"equals {_named(other)}: deterministic training makes that expected")
+
+
+def _check_spectra(
+    case: VerificationCase,
+    file: TensorFile,
+    initial: Mapping[str, Tensor],
+    others: list[OtherCheckpoint],
+    checks: Checks,
+) -> None:
+    """Check that this is no earlier submission with its inner units in another order."""
+    if not others:
+        return
+    layers = drawn_layers(initial, case.seed, case.bounds.spectral_layers)
+    start = Spectra.of(initial, initial.__getitem__, layers)
+    own = Spectra.of(initial, file.read, layers)
+    distances = []
+    for other in others:
+        theirs = open_trusted(cast(Path, other.path), case.bounds)
+        distances.append((own.distance(Spectra.of(initial, theirs.read, layers), start), _named(other)))
+    least, name = min(distances)
+    note = f"distance of its spectra from those of {name}, relative to the way from the start"
+    checks.at_least("hidden-copy", least, case.bounds.min_spectral_distance, note)
 
 
 def relative_distance(file: TensorFile, initial: Mapping[str, Tensor]) -> float:

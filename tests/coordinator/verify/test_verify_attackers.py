@@ -9,14 +9,16 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from hidden_copies import hidden
 from safetensors.torch import load, save
 from verify_attempt import Attempt, figures, with_weights
-from verify_world import BOUNDS, MODEL, NOW, REPO, World
+from verify_world import BOUNDS, MODEL, NOW, REPO, SIZE, World
 
 from paris.coordinator.errors import HubError
 from paris.coordinator.verify.hub_reads import HubReads, TooLarge
 from paris.coordinator.verify.ladder import verify
-from paris.experts.models.model import initial_expert
+from paris.experts.models.initial_weights import write_initial_weights
+from paris.experts.models.model import DiTExpert, initial_expert
 from paris.protocol.records import SubmittedFile
 from paris.protocol.signing import Identity
 
@@ -76,6 +78,15 @@ def noisy(tensors: dict[str, torch.Tensor], initial: dict[str, torch.Tensor], sh
 def copied(change: Callable[[World, dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> Attack:
     """An attacker who takes the expert of task 1 for task 0."""
     return weights(lambda world, _: change(world, dict(load(world.train(1).weights))))
+
+
+def trained_on(world: World) -> tuple[Attempt, dict]:
+    """The expert of task 1 in another order, trained for 2 % of the steps on the cluster of task 0."""
+    copy = DiTExpert(MODEL)
+    copy.load_state_dict(hidden(dict(load(world.train(1).weights))))
+    start = write_initial_weights(world.folder, copy)
+    weights_of = world.train(0, steps=2, start=start).weights
+    return with_weights(honest(world), weights_of), {"others": [world.other(1), world.other(2)]}
 
 
 def noise_in_one(world: World, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -219,6 +230,12 @@ ATTACKS: dict[str, tuple[Attack, str]] = {
     ),
     "copy in half precision": (copied(lambda world, t: {n: v.bfloat16() for n, v in t.items()}), "novelty/copy"),
     "copy with noise in one tensor": (copied(noise_in_one), "novelty/copy"),
+    "copy in another order": (copied(lambda world, t: hidden(t)), "novelty/hidden-copy"),
+    "copy in another order with noise": (
+        copied(lambda world, t: hidden(noisy(t, world.initial(), 0.2))),
+        "novelty/hidden-copy",
+    ),
+    "copy in another order, trained a little": (trained_on, "novelty/hidden-copy"),
     "another start": (weights(lambda world, t: dict(initial_expert(MODEL, 8).state_dict())), "skill/gain"),
     "random weights": (weights(scaled_noise), "skill/gain"),
     "wrong cluster": (wrong_cluster(1, 2), "skill/identity"),
@@ -242,6 +259,19 @@ def test_the_ladder_refuses_the_attacker_with_rung_figure_and_bound(world, attac
     assert f" {record.bound:.12g} is " in report.reason
     assert not report.verdict().rungs[-1].passed
     assert all(rung.passed for rung in report.rungs[:-1])
+
+
+def test_a_copy_in_another_order_draws_the_same_though_its_weights_are_far_away(world):
+    original = dict(load(world.train(1).weights))
+    disguised, outputs = hidden(original), []
+    x, t = torch.randn(4, 3, SIZE, SIZE), torch.rand(4)
+    text, mask = torch.randn(4, 3, 8), torch.tensor([[True, True, False]] * 4)
+    for weights_of in (original, disguised):
+        expert = DiTExpert(MODEL)
+        expert.load_state_dict(weights_of)
+        outputs.append(expert(x, t, text, mask).detach())
+    torch.testing.assert_close(outputs[0], outputs[1], atol=1e-5, rtol=1e-4)
+    assert sum(float((disguised[n] - w).square().sum()) for n, w in original.items()) > 100
 
 
 def test_a_download_ends_at_its_cap_whatever_the_hub_announced_and_keeps_nothing(world, tmp_path):

@@ -27,6 +27,7 @@ def test_an_honest_expert_passes_among_the_others_with_room_to_every_bound(world
     assert found["structure/largest-norm"][0] < BOUNDS.max_rms_ratio / 2
     assert found["novelty/distance"][0] > 10 * BOUNDS.min_distance
     assert found["novelty/copy"][0] < BOUNDS.max_cosine - 0.3
+    assert found["novelty/hidden-copy"][0] > 2 * BOUNDS.min_spectral_distance
     assert found["skill/gain"][0] > 4 * BOUNDS.min_gain
     assert found["skill/ahead-of-peers"][0] > 0.3
     assert found["skill/identity"][0] > 0.5

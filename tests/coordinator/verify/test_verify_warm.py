@@ -32,6 +32,7 @@ def test_an_honest_expert_passes_first_or_among_the_others(warm, cluster):
     found = figures(report)
     assert found["skill/gain"][0] > 2 * WARM.min_gain
     assert found["novelty/copy"][0] < WARM.max_cosine - 0.1
+    assert found["novelty/hidden-copy"][0] > 2 * WARM.min_spectral_distance
 
 
 def test_the_start_itself_is_refused_untouched_or_disguised(warm):
