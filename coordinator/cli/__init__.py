@@ -2,6 +2,10 @@
 
 app.py        the typer app and the entry point; short commands
 options.py    shared arguments and options, event output, signals
+data_options.py  options of init --data
+new_run.py    init, recipes, check-config
+proposing.py  init --data: look, show, ask, write
+checking.py   check-config: print what is off
 data.py       prepare, clusters, dropped
 preparing.py  prepare and dropped: settings, progress, output
 clusters.py   clusters: show or copy the page

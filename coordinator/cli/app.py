@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from paris.coordinator.cli.data import clusters, dropped, prepare
+from paris.coordinator.cli.new_run import check_config, init, recipes
 from paris.coordinator.cli.options import JsonOption, NoLockOption, RunArgument, expanded, open_run
 from paris.coordinator.cli.planning import plan
 from paris.coordinator.cli.sampling import sample
@@ -58,37 +59,7 @@ def paris_coord(
     set_up_terminal(quiet=quiet, log_format=log_format)
 
 
-@app.command()
-def init(
-    run: RunArgument,
-    recipe: Annotated[str, typer.Option(help="Recipe: a name from `paris-coord recipes`, or a .toml file.")] = "emoji",
-    name: Annotated[str | None, typer.Option(help="The run's name; part of its id.")] = None,
-    hub: Annotated[
-        str | None, typer.Option(help="Endpoint of an external Hub.", show_default="that of the recipe")
-    ] = None,
-    host: Annotated[
-        str | None, typer.Option(help="IPv4 address at which volunteers reach this machine.", show_default="loopback")
-    ] = None,
-    hub_port: Annotated[int, typer.Option(help="Port of the embedded Hub; 0 picks a free one.", min=0, max=65535)] = 0,
-) -> None:
-    """Create a run directory: settings in run.toml, a new signing key, free ports."""
-    from paris.coordinator.run.create import create_run
-
-    made = create_run(run, recipe=recipe, name=name, hub_endpoint=hub, host=host, hub_port=hub_port)
-    say(f"Created run {made.run_id} in {run}. Settings: {run / 'run.toml'}. Next: paris-coord prepare {run}")
-
-
-@app.command()
-def recipes() -> None:
-    """List the recipes that `init` can start from."""
-    from paris.coordinator.run.config import recipe_names
-
-    require_stdout()
-    for name in recipe_names():
-        print(name)
-
-
-for command in (plan, prepare, clusters, dropped, warm_start):
+for command in (init, recipes, check_config, plan, prepare, clusters, dropped, warm_start):
     app.command()(command)
 
 

@@ -27,12 +27,16 @@ def prepare(
     models: Annotated[
         int | None, typer.Option(help="Parallel copies of each model; on cuda one GPU each.", min=1)
     ] = None,
+    accept_changes: Annotated[
+        bool,
+        typer.Option("--accept-changes", help="Take the pictures though they are not those that `init --data` saw."),
+    ] = False,
     no_lock: NoLockOption = False,
 ) -> None:
     """Divide the data into clusters, shards and manifests; run again to resume."""
     from paris.coordinator.cli.preparing import PrepareOptions, prepare_run
 
-    options = PrepareOptions(captioner, licences, ray, device, models)
+    options = PrepareOptions(captioner, licences, ray, device, models, accept_changes)
     prepare_run(open_run(run, log_name="prepare"), options, as_json=as_json)
 
 

@@ -29,6 +29,8 @@ class PrepareOptions:
     """Of embedder and VAE."""
     models: int | None = None
     """Parallel copies of each model; None is one for each machine."""
+    accept_changes: bool = False
+    """Take a source whose files are not those that `init --data` looked at."""
 
     @property
     def data_settings(self) -> dict[str, Any]:
@@ -50,6 +52,7 @@ def prepare_run(run: RunDir, options: PrepareOptions, *, as_json: bool) -> None:
     """
     from paris.coordinator.prepare import prepare, prepare_config
     from paris.coordinator.prepare.compute.engine import Engine
+    from paris.coordinator.proposal.fingerprint import require_unchanged
 
     config, settings = run.config, dict(run.config.data)
     settings |= {
@@ -63,9 +66,11 @@ def prepare_run(run: RunDir, options: PrepareOptions, *, as_json: bool) -> None:
         settings["tokenizer"] = config.text.get("tokenizer_path") or config.text["path"]
         settings["max_tokens"] = config.text["max_tokens"]
     settings |= options.data_settings
+    checked = prepare_config(settings)
+    require_unchanged(run, checked.source, accept=options.accept_changes)
     engine = Engine(options.ray_address, options.device or config.compute.device, options.models)
     with _json_lines() if as_json else _bars() as report:
-        prepared = prepare(prepare_config(settings), run.data, report, engine=engine, codec_folder=run.data)
+        prepared = prepare(checked, run.data, report, engine=engine, codec_folder=run.data)
     if config.model.imagenet_weights is not None:
         convert_initial_weights(run, run.path / config.model.imagenet_weights)
     if prepared.dropped:

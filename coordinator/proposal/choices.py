@@ -6,14 +6,13 @@ Pure: no file of the source is opened here. Only a recipe, if one is named, is r
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from paris.coordinator.errors import ConfigError
 from paris.coordinator.prepare.errors import PrepareConfigError, TooFewRowsError
-from paris.coordinator.prepare.rows.licences import UNKNOWN, normal_licence
-from paris.coordinator.prepare.sources.settings import FilesSource, HubSource
-from paris.coordinator.proposal.errors import UndecidedError
+from paris.coordinator.prepare.rows.licences import UNKNOWN
+from paris.coordinator.prepare.sources.settings import FilesSource
+from paris.coordinator.proposal.bases import expert_shape, forget_text, own_base, recipe_base
 from paris.coordinator.proposal.findings import Survey
 from paris.coordinator.proposal.sizing import (
     MIN_ROWS_PER_EXPERT,
@@ -26,70 +25,25 @@ from paris.coordinator.proposal.sizing import (
     side_for,
     steps_for,
 )
-from paris.coordinator.run.config import RunConfig, load_recipe
-from paris.experts.models.presets import ModelConfig, model_preset
+from paris.coordinator.proposal.undecided import caption_kind, row_licence
+from paris.coordinator.proposal.wishes import Proposal, Reason, Wishes
+from paris.coordinator.run.config import RunConfig
+from paris.experts.models.presets import model_preset
 
-CaptionKind = Literal["own", "class", "none"]
-_PRESET, _ROUTER = "dit-emoji-4", "router-emoji-4"
-_TEXT_DIM = 64
+__all__ = ["Proposal", "Reason", "Wishes", "propose"]
 _MIN_TOKENS, _MAX_TOKENS = 8, 32
 _PROMPTS = 8
 _NEAR_BITS = 6
 _NEAR_SHARE = 0.01
 _LONG_ASPECT = 3.0
 _LONG_SHARE = 0.1
-_OWN_SHARE = 0.5
 _SMALL_SHARE = 0.5
 
 
-@dataclass(frozen=True)
-class Wishes:
-    """What the organiser asks for; None leaves it to the survey."""
-
-    name: str | None = None
-    """The run's name."""
-    size: int | None = None
-    """Side of the pictures, px."""
-    experts: int | None = None
-    """K."""
-    recipe: str | None = None
-    """A recipe whose model, training and text are taken; only what depends on the data is changed."""
-    preset: str | None = None
-    """Model preset, of a pixel model."""
-    steps: int | None = None
-    """Steps of each expert."""
-    max_rows: int | None = None
-    """Largest number of training pictures."""
-    captions: CaptionKind | None = None
-    """Own captions, classes for those without, or training without text."""
-    captioner: str | None = None
-    """BLIP or BLIP-2 model for the pictures without a caption."""
-    licence: str | None = None
-    """Of pictures without one in their metadata; "unknown" if so be it."""
-    author: str | None = None
-    attribution: str | None = None
+NO_WISHES = Wishes()
 
 
-@dataclass(frozen=True)
-class Reason:
-    """Why a setting has its value."""
-
-    setting: str
-    """Such as "run.num_experts"."""
-    value: str
-    why: str
-    """A sentence."""
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """The settings of a run, and why."""
-
-    config: RunConfig
-    reasons: tuple[Reason, ...]
-
-
-def propose(survey: Survey, wishes: Wishes = Wishes()) -> Proposal:
+def propose(survey: Survey, wishes: Wishes = NO_WISHES) -> Proposal:
     """Choose the settings of a run.
 
     Args:
@@ -103,51 +57,6 @@ def propose(survey: Survey, wishes: Wishes = Wishes()) -> Proposal:
         ConfigError: A wish is invalid.
     """
     return _Choosing(survey, wishes).proposal()
-
-
-def caption_kind(survey: Survey, wishes: Wishes) -> CaptionKind:
-    """Where captions come from.
-
-    Raises:
-        UndecidedError: There are none, and no way out is chosen.
-    """
-    captions = survey.captions
-    if wishes.captions is not None:
-        return wishes.captions
-    if captions.own >= _OWN_SHARE * survey.rows or wishes.captioner is not None:
-        return "own"
-    if len(captions.class_names) > 1:
-        return "class"
-    if captions.own:
-        return "own"
-    raise UndecidedError(
-        f"None of the {survey.rows} pictures of {survey.place} has a caption, and no folder names a class.",
-        f"{_fields(survey)}Put a .txt beside each, or give --captioner MODEL, or --captions none to learn no text.",
-    )
-
-
-def _fields(survey: Survey) -> str:
-    if not survey.captions.fields_seen:
-        return ""
-    return f"Their fields are {', '.join(survey.captions.fields_seen[:8])}: give one as --captions NAME. "
-
-
-def row_licence(survey: Survey, wishes: Wishes) -> str:
-    """Licence of the pictures that state none.
-
-    Raises:
-        UndecidedError: Nothing states one, and the pictures are somebody else's: a data set of a Hub.
-    """
-    if wishes.licence is not None:
-        return normal_licence(wishes.licence)
-    if survey.card_licence:
-        return normal_licence(survey.card_licence)
-    if isinstance(survey.source, HubSource) and UNKNOWN in survey.licences:
-        raise UndecidedError(
-            f"The data set {survey.source.repo} states no licence for {survey.licences[UNKNOWN]} of its pictures.",
-            "Ask its authors, then give --licence NAME; --licence unknown publishes it as it is.",
-        )
-    return UNKNOWN
 
 
 class _Choosing:
@@ -167,7 +76,7 @@ class _Choosing:
 
     def proposal(self) -> Proposal:
         """All settings."""
-        base = _own_base() if self._wishes.recipe is None else _recipe_base(self._wishes.recipe)
+        base = own_base() if self._wishes.recipe is None else recipe_base(self._wishes.recipe)
         source, licence = self._source()
         name = self._name()
         experts = self._experts(base)
@@ -179,6 +88,8 @@ class _Choosing:
         values |= self._training(base, values, experts)
         values["data"] = {**base["data"], **self._data(side, experts), "source": source}
         values["sampling"] = {**base["sampling"], "prompts": self._prompts()}
+        if self._captions == "none":
+            forget_text(values)
         try:
             return Proposal(RunConfig.model_validate(values), tuple(self._reasons))
         except ValueError as error:
@@ -291,7 +202,9 @@ class _Choosing:
         shape = shape_for(self._rows, side) if is_own and self._wishes.preset is None else {"image_size": side // scale}
         if scale == 1 or self._wishes.size is not None:
             pixels = {"in_channels": 3, "patch_size": 4} if scale == 1 else {}
-            model["overrides"] = {**model.get("overrides", {}), **pixels, **shape}
+            preset = model_preset(model["preset"]).to_settings()
+            wanted = {**model.get("overrides", {}), **pixels, **shape}
+            model["overrides"] = {name: value for name, value in wanted.items() if preset[name] != value}
             router["overrides"] = {**router.get("overrides", {}), **pixels, "image_size": side // scale}
         return {"model": model, "router": router}
 
@@ -312,7 +225,7 @@ class _Choosing:
             steps = self._wishes.steps or base["tasks"]["steps"]
         passes = steps * each * experts / self._rows
         self._because("tasks.steps", steps, f"{passes:.0f} passes over the pictures at {each * experts} rows a step.")
-        deadline_s = deadline_for(_shape(values["model"], values["text"]), each, steps)
+        deadline_s = deadline_for(expert_shape(values["model"], values["text"]), each, steps)
         why = "Four times the work of two slow cores"
         tasks = {**base["tasks"], "steps": steps, "deadline_s": deadline_s, "grace_s": max(120.0, deadline_s / 20)}
         self._because("tasks.deadline_s", f"{deadline_s:.0f}", f"{why}, {deadline_s / 4 / 3600:.1f} hours.")
@@ -357,43 +270,3 @@ class _Choosing:
             return []
         names = list(self._survey.captions.class_names) if self._captions == "class" else []
         return [text[:200] for text in (names or self._survey.captions.examples)[:_PROMPTS]]
-
-
-def _shape(model: dict[str, Any], text: dict[str, Any]) -> ModelConfig:
-    """The expert's shape."""
-    base = model_preset(model["preset"]).to_settings()
-    widths = {"text_embed_dim": text.get("dim", 0), "max_text_tokens": text.get("max_tokens", 0)}
-    return ModelConfig.from_settings({**base, **widths, **model.get("overrides", {})})
-
-
-def _recipe_base(name: str) -> dict[str, Any]:
-    """The settings of a recipe, without its data's own."""
-    values = load_recipe(name).model_dump(mode="json", exclude_none=True)
-    values["data"].pop("source", None)
-    return values
-
-
-def _own_base() -> dict[str, Any]:
-    """Settings of a pixel model that do not depend on the data."""
-    return {
-        "run": {"seed": 7, "num_buckets": 1},
-        "hub": {"endpoint": "http://127.0.0.1:0", "embedded": True},
-        "dht": {"listen": ["/ip4/127.0.0.1/tcp/0"]},
-        "tasks": {"lease_s": 600.0, "heartbeat_every_s": 10.0, "tick_every_s": 1.0},
-        "model": {"preset": _PRESET, "overrides": {}},
-        "training": {
-            "final_learning_rate": 0.02,
-            "warmup_steps": 100,
-            "beta2": 0.99,
-            "ema_decay": 0.998,
-            "caption_dropout": 0.1,
-            "time_sampling": "logit-normal",
-            "snapshot_every": 250,
-        },
-        "router": {"preset": _ROUTER, "steps": 600, "batch_size": 32, "learning_rate": 1e-3},
-        "compute": {"num_threads": 1},
-        "text": {"kind": "vocabulary", "dim": _TEXT_DIM, "max_tokens": 8},
-        "codec": {"kind": "pixels"},
-        "data": {},
-        "sampling": {"num_steps": 25, "guidance_scale": 1.25, "guidance_away_from": "ensemble", "guidance_every": 2},
-    }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from paris.coordinator.prepare.sources.settings import OwnSource
 
@@ -66,6 +68,10 @@ class Pictures:
         """The shorter side that this share of the pictures does not reach, px; 0 without pictures."""
         return self.sides[min(len(self.sides) - 1, int(share * len(self.sides)))] if self.sides else 0
 
+    def aspect_at(self, share: float) -> float:
+        """The aspect that this share of the pictures does not reach; 0 without pictures."""
+        return self.aspects[min(len(self.aspects) - 1, int(share * len(self.aspects)))] if self.aspects else 0.0
+
     def share_below(self, side_px: int) -> float:
         """Share of the pictures whose shorter side is below a side."""
         return bisect_left(self.sides, side_px) / len(self.sides) if self.sides else 0.0
@@ -73,6 +79,19 @@ class Pictures:
     def share_longer(self, aspect: float) -> float:
         """Share of the pictures with a larger ratio of sides."""
         return 1 - bisect_left(self.aspects, aspect + 1e-9) / len(self.aspects) if self.aspects else 0.0
+
+
+@dataclass(frozen=True)
+class SourceState:
+    """The files of a source at one time."""
+
+    place: dict[str, Any]
+    """The settings that decide which files are read."""
+    num_files: int
+    digest: str
+    """Of all files with their sizes and times; of a Hub's repo its commit."""
+    files: Mapping[str, str] | None
+    """Version of each file; None if they are too many."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +118,8 @@ class Survey:
     """Files of each split, if the source has splits."""
     notes: tuple[str, ...] = ()
     """Sentences about what was decided on the way."""
-    files: dict[str, str] = field(default_factory=dict)
-    """Version of each file, as far as they are kept, to name later what changed."""
-    fingerprint: str = ""
-    """Digest of all files and versions."""
+    state: SourceState | None = None
+    """The files, before they were looked at."""
 
     @property
     def usable_share(self) -> float:

@@ -17,6 +17,7 @@ from paris.coordinator.prepare.sources.policy import OTHER_SPLIT
 from paris.coordinator.prepare.sources.settings import FilesSource, HubSource, OwnSource
 from paris.coordinator.proposal.detecting import NO_HINTS, Hints, detect
 from paris.coordinator.proposal.findings import Captions, Survey
+from paris.coordinator.proposal.fingerprint import source_state
 from paris.coordinator.proposal.looking import SAMPLE_ROWS, RowSample, look_at
 from paris.coordinator.proposal.texts import CaptionCounts
 
@@ -47,30 +48,39 @@ def survey(
         PrepareError: The source is missing, empty, malformed or cannot be reached. Nothing is written in any case.
     """
     found = detect(place, hints)
-    source = found.source
-    notes = list(found.notes)
-    splits = dict(found.splits or {})
-    card_licence = ""
+    source, card_licence = found.source, ""
     if isinstance(source, HubSource):
         source, card_licence = _pinned(source)
+    state = source_state(source)
     listed = _list(source, progress, sample_rows)
     if not listed.captions.own and source.caption_column is None:
         source, listed = _with_likely_column(source, listed, progress, sample_rows)
+    looked = _look(source, listed, progress)
+    splits = found.splits or looked.splits
+    return replace(looked, place=place, card_licence=card_licence, splits=splits, notes=found.notes, state=state)
+
+
+def survey_source(source: OwnSource, progress: Progress = lambda stage, done, total: None) -> Survey:
+    """Look at a source with known settings; arguments and errors as of `survey`."""
+    plain = _changed(source, class_captions=False)
+    return _look(plain, _list(plain, progress, SAMPLE_ROWS), progress)
+
+
+def _look(source: OwnSource, listed: _Listed, progress: Progress) -> Survey:
+    """Count the classes of rows without captions, and decode the sample."""
     if listed.captions.without:
         listed = listed.with_classes(_list(_changed(source, class_captions=True), progress, 0).captions)
     pictures = look_at(listed.sample.rows(), source, lambda done, total: progress("look", done, total))
     return Survey(
         source=source,
-        place=place,
+        place=source.repo if isinstance(source, HubSource) else str(source.path),
         rows=listed.rows,
         dropped=dict(listed.dropped.most_common()),
         captions=listed.captions,
         pictures=pictures,
         licences=dict(listed.licences.most_common()),
         opted_out=listed.dropped[OPTED_OUT],
-        card_licence=card_licence,
-        splits=splits or dict(listed.splits),
-        notes=tuple(notes),
+        splits=dict(listed.splits),
     )
 
 

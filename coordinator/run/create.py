@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Callable
 from ipaddress import IPv4Address
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -42,16 +43,44 @@ def create_run(
             Hub is not embedded. Nothing is created.
     """
     require_empty(path)
-    config = load_recipe(recipe)
+    config = _with_name(load_recipe(recipe), name)
+    return write_run(path, config, hub_endpoint=hub_endpoint, host=host, hub_port=hub_port)
+
+
+def write_run(
+    path: Path,
+    config: RunConfig,
+    *,
+    hub_endpoint: str | None = None,
+    host: str | None = None,
+    hub_port: int = 0,
+    text: Callable[[RunConfig], str] = dump_config,
+) -> RunDir:
+    """Create a run directory with a new signing key from settings.
+
+    Args:
+        path: A missing or empty folder.
+        config: The settings; each port 0 becomes a free one.
+        hub_endpoint: As of `create_run`, as are `host` and `hub_port`.
+        host: See there.
+        hub_port: See there.
+        text: Writes the settings as TOML.
+
+    Raises:
+        RunDirError: The folder is not empty.
+        ConfigError: The address or endpoint is invalid, or a port is given although the Hub is not embedded. Nothing
+            is created.
+    """
+    require_empty(path)
     if hub_port and (hub_endpoint is not None or not config.hub.embedded):
         other = hub_endpoint or config.hub.endpoint
         raise ConfigError(
             f"--hub-port {hub_port} needs an embedded Hub, but this run uses {other}.",
             "Remove --hub-port or --hub.",
         )
-    config = _with_endpoints(_with_name(_with_host(config, host, hub_port), name), hub_endpoint)
+    config = _with_endpoints(_with_host(config, host, hub_port), hub_endpoint)
     identity = Identity.load_or_create(path / "keys" / "run.key")
-    write_whole(path / "run.toml", dump_config(config).encode())
+    write_whole(path / "run.toml", text(config).encode())
     return RunDir(path.resolve(), config, identity)
 
 

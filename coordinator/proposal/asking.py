@@ -1,0 +1,80 @@
+"""What a survey cannot tell, as questions: each can also be answered by an option."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from paris.coordinator.prepare.rows.licences import UNKNOWN
+from paris.coordinator.prepare.sources.settings import HubSource
+from paris.coordinator.proposal.errors import UndecidedError
+from paris.coordinator.proposal.findings import Survey
+from paris.coordinator.proposal.undecided import caption_kind
+from paris.coordinator.proposal.wishes import CaptionKind, Wishes
+
+_KINDS: dict[str, CaptionKind] = {"own": "own", "class": "class", "none": "none"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question."""
+
+    option: str
+    """The option that answers it."""
+    text: str
+    default: str = ""
+    """The answer of `--yes`; empty if there is none."""
+
+
+def open_questions(survey: Survey, wishes: Wishes) -> list[Question]:
+    """What is asked before a proposal can be made."""
+    questions = []
+    try:
+        caption_kind(survey, wishes)
+    except UndecidedError:
+        fields = ", ".join(survey.captions.fields_seen[:8])
+        ways = ([f"a field of them ({fields})"] if fields else []) + ["none: train without text"]
+        questions.append(Question("--captions", f"No picture has a caption. Captions from {', or '.join(ways)}"))
+    if wishes.licence is None and not survey.card_licence and UNKNOWN in survey.licences:
+        count = survey.licences[UNKNOWN]
+        text = f"Licence of the {count} pictures that state none (such as cc-by-4.0, cc0-1.0)"
+        questions.append(Question("--licence", text, "" if isinstance(survey.source, HubSource) else UNKNOWN))
+    return questions
+
+
+def answered(wishes: Wishes, answers: Mapping[str, str]) -> tuple[Wishes, str | None]:
+    """The wishes with the answers, by option, and the name of the captions' field if one was answered."""
+    column = None
+    if captions := answers.get("--captions"):
+        kind, column = caption_wish(captions)
+        wishes = replace(wishes, captions=kind)
+    if licence := answers.get("--licence"):
+        wishes = replace(wishes, licence=licence)
+    return wishes, column
+
+
+def caption_wish(text: str) -> tuple[CaptionKind | None, str | None]:
+    """Kind and field of a `--captions`: own, class, none, or the name of a field with captions."""
+    return (_KINDS[text], None) if text in _KINDS else (None, text)
+
+
+def require_answered(questions: list[Question], *, accept_defaults: bool) -> dict[str, str]:
+    """The defaults of all questions, where nobody can be asked.
+
+    Args:
+        questions: From `open_questions`.
+        accept_defaults: Whether `--yes` was given.
+
+    Raises:
+        UndecidedError: A question has no default, or defaults are not accepted.
+    """
+    unanswered = [question for question in questions if not (accept_defaults and question.default)]
+    if not unanswered:
+        return {question.option: question.default for question in questions}
+    what = "; ".join(question.text for question in unanswered)
+    defaults = " ".join(f"{question.option} {question.default}" for question in unanswered if question.default)
+    hint = f"; --yes takes {defaults}" if defaults and all(question.default for question in unanswered) else ""
+    raise UndecidedError(
+        f"Not known, and nobody to ask here: {what}.",
+        f"Give {' and '.join(f'{question.option} ...' for question in unanswered)}{hint}.",
+    )

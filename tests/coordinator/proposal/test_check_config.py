@@ -1,0 +1,145 @@
+"""`check-config` names each setting that is off; every rule is shown by a setting that breaks it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from picture_piles import pile, write_folder
+from typer.testing import CliRunner
+
+from paris.coordinator.cli.app import app
+from paris.coordinator.errors import ConfigError
+from paris.coordinator.prepare.config import prepare_config
+from paris.coordinator.prepare.sources.settings import FolderSource
+from paris.coordinator.proposal.choices import propose
+from paris.coordinator.proposal.contradictions import contradictions
+from paris.coordinator.proposal.findings import Captions, Pictures, Survey
+from paris.coordinator.proposal.misfits import misfits
+from paris.coordinator.proposal.remarks import Remark
+from paris.coordinator.proposal.validating import invalid_fields
+from paris.coordinator.run.config import RunConfig, dump_config
+
+SURVEY = Survey(
+    source=FolderSource(path=Path("/srv/photos"), name="photos"),
+    place="/srv/photos",
+    rows=1500,
+    dropped={},
+    captions=Captions(1500, 0, 0, 900, 0, words_p95=9, language="English", examples=("a dog",)),
+    pictures=Pictures(100, (72,) * 100, (1.0,) * 100),
+    licences={"cc-by-4.0": 1500},
+    opted_out=0,
+)
+
+
+def changed(**tables: dict[str, Any]) -> RunConfig:
+    """The proposal for SURVEY with some settings changed."""
+    values = propose(SURVEY).config.model_dump(mode="json", exclude_none=True)
+    for name, fields in tables.items():
+        values[name] = {**values[name], **fields}
+    return RunConfig.model_validate(values)
+
+
+def about(remarks: list[Remark]) -> dict[str, bool]:
+    return {remark.setting: remark.is_error for remark in remarks}
+
+
+def test_nothing_is_off_in_a_proposal() -> None:
+    config = changed()
+    assert contradictions(config) == []
+    assert misfits(config, prepare_config(config.data), SURVEY) == []
+    assert invalid_fields(dump_config(config)) == []
+
+
+@pytest.mark.parametrize(
+    ("tables", "setting", "is_error"),
+    [
+        ({"data": {"image_size": 32}}, "model.overrides.image_size", True),
+        ({"router": {"overrides": {"image_size": 32}}}, "router.overrides.image_size", True),
+        ({"codec": {"kind": "vae"}}, "model.overrides.in_channels", True),
+        ({"model": {"overrides": {"image_size": 64, "text_embed_dim": 32}}}, "model.overrides.text_embed_dim", True),
+        ({"training": {"caption_dropout": 1.0}}, "training.caption_dropout", True),
+        ({"training": {"caption_dropout": 0.0}}, "training.caption_dropout", False),
+        ({"tasks": {"lease_s": 5, "heartbeat_every_s": 10}}, "tasks.lease_s", True),
+        ({"tasks": {"lease_s": 20, "heartbeat_every_s": 10}}, "tasks.lease_s", False),
+        ({"tasks": {"grace_s": 1e6}}, "tasks.grace_s", False),
+        ({"tasks": {"min_memory_bytes": 0}}, "tasks.min_memory_bytes", False),
+        ({"training": {"snapshot_every": 10**6}}, "training.snapshot_every", False),
+        ({"training": {"warmup_steps": 3000}}, "training.warmup_steps", False),
+        ({"training": {"learning_rate": 0.1}}, "training.learning_rate", False),
+        ({"hub": {"endpoint": "https://127.0.0.1:1"}}, "hub.endpoint", True),
+        ({"hub": {"endpoint": "http://192.0.2.1:1"}}, "dht.listen", False),
+        ({"hub": {"endpoint": "https://hub.example.org", "embedded": False}}, "hub.model_repo", False),
+    ],
+)
+def test_settings_that_contradict_each_other(tables: dict[str, Any], setting: str, is_error: bool) -> None:
+    assert about(contradictions(changed(**tables)))[setting] is is_error
+
+
+@pytest.mark.parametrize(
+    ("tables", "setting", "is_error"),
+    [
+        ({"run": {"num_experts": 128}, "training": {"total_batch_size": 1024}}, "run.num_experts", True),
+        ({"run": {"num_experts": 32}, "training": {"total_batch_size": 256}}, "run.num_experts", False),
+        ({"training": {"total_batch_size": 4000}}, "training.batch_size", False),
+        ({"data": {"heldout_rows": 375}}, "data.heldout_rows", True),
+        ({"data": {"heldout_rows": 200}}, "data.heldout_rows", False),
+        ({"data": {"licences": "mit"}}, "data.licences", True),
+        ({"data": {"image_size": 128}}, "data.image_size", False),
+        ({"data": {"min_side_px": 100}}, "data.min_side_px", True),
+        ({"text": {"max_tokens": 4}}, "text.max_tokens", False),
+        ({"tasks": {"steps": 10}}, "tasks.steps", False),
+        ({"tasks": {"steps": 10**6}}, "tasks.steps", False),
+        ({"data": {"source": {"kind": "folder", "path": "/x", "class_captions": True}}},
+         "data.source.class_captions", False),
+    ],
+)  # fmt: skip
+def test_settings_that_do_not_fit_the_pictures(tables: dict[str, Any], setting: str, is_error: bool) -> None:
+    config = changed(**tables)
+    assert about(misfits(config, prepare_config(config.data), SURVEY))[setting] is is_error
+
+
+def test_captions_that_are_missing_or_not_understood() -> None:
+    config = changed()
+    data = prepare_config(config.data)
+    half = replace(SURVEY, captions=replace(SURVEY.captions, own=700, classes_only=800))
+    (remark,) = misfits(config, data, half)
+    assert (remark.setting, remark.is_error) == ("data.source.caption_column", False)
+    assert remark.next_step.startswith("class_captions = true takes their classes")
+    unspaced = replace(SURVEY, captions=replace(SURVEY.captions, language="Chinese or Japanese"))
+    assert about(misfits(config, data, unspaced)) == {"text.kind": False}
+
+
+def test_all_invalid_fields_are_named_with_the_nearest_known_one() -> None:
+    text = dump_config(changed())
+    text = text.replace("num_experts", "num_expert").replace("deadline_s = ", "deadline_s = -")
+    found = {remark.setting: remark.next_step for remark in invalid_fields(text)}
+    assert found["run.num_expert"] == "Did you mean num_experts?"
+    assert found["run.num_experts"] == "Add it."
+    assert "tasks.deadline_s" in found
+    text = dump_config(changed(data={"image_sizes": 3}, training={"learning_rat": 1}, verify={"min_gains": 1}))
+    assert {remark.setting for remark in invalid_fields(text)} == {
+        *("data.image_sizes", "training.learning_rat", "verify.min_gains")
+    }
+    assert [remark.setting for remark in invalid_fields("[run")] == ["run.toml"]
+    assert {remark.setting for remark in invalid_fields(dump_config(changed(model={"preset": "dit-xxl"})))} == {
+        "model.preset"
+    }
+
+
+def test_the_command_looks_at_the_pictures_and_ends_with_a_code(tmp_path: Path) -> None:
+    write_folder(tmp_path / "mine", pile(20))
+    run, invoke = tmp_path / "run", CliRunner().invoke
+    assert invoke(app, ["init", str(run), "--data", str(tmp_path / "mine"), "--yes"]).exit_code == 0
+    checked = invoke(app, ["check-config", str(run), "--json"])
+    assert checked.exit_code == 0
+    assert [remark["setting"] for remark in json.loads(checked.stdout)["remarks"]] == ["run.num_experts"]
+    for picture in (tmp_path / "mine").glob("*-1*.png"):
+        picture.unlink()
+    checked = invoke(app, ["check-config", str(run)])
+    assert isinstance(checked.exception, ConfigError)
+    assert "wrong: run.num_experts = 2: 18 pictures can be used, 9 an expert; 20 are the least." in checked.stdout
+    assert "22 files are gone" in checked.stdout

@@ -1,0 +1,186 @@
+"""`init --data`, then `prepare`, on each kind of source; what is refused leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hub_process import OWNER_TOKEN, HubProcess, client_environment
+from picture_piles import WRITERS, pile
+from typer.testing import CliRunner, Result
+
+from paris.coordinator.cli.app import app
+from paris.coordinator.cli.preparing import PrepareOptions, prepare_run
+from paris.coordinator.proposal.errors import SourceChangedError
+from paris.coordinator.run.config import load_config
+from paris.coordinator.run.directory import RunDir
+from paris.protocol.errors import ParisError
+
+_UPLOAD = """
+import os, sys
+from huggingface_hub import HfApi
+api = HfApi(token=os.environ["OWNER_TOKEN"])
+api.create_repo("lab/photos", repo_type="dataset")
+api.upload_folder(repo_id="lab/photos", repo_type="dataset", folder_path=sys.argv[1])
+"""
+
+
+def init(*arguments: object) -> Result:
+    """`paris-coord init` in this process, without a terminal."""
+    return CliRunner().invoke(app, ["init", *map(str, arguments)])
+
+
+def prepared(run_dir: Path, **options: bool) -> dict[str, object]:
+    """Prepare a run; the record of it."""
+    prepare_run(RunDir.open(run_dir), PrepareOptions(**options), as_json=True)  # type: ignore[arg-type]
+    record: dict[str, object] = json.loads((run_dir / "data" / "prepared.json").read_text("utf-8"))
+    return record
+
+
+@pytest.fixture(scope="module")
+def piles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty pictures in each form."""
+    root = tmp_path_factory.mktemp("piles")
+    for kind, write in WRITERS.items():
+        write(root / kind, pile(20))
+    for picture in pile(20):
+        path = root / "classes" / picture.name.partition("-")[0] / f"{picture.name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture.data)
+    return root
+
+
+@pytest.fixture(scope="module")
+def hub(piles: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
+    root = tmp_path_factory.mktemp("hub")
+    shutil.copytree(piles / "parquet", root / "repo")
+    (root / "repo" / "README.md").write_text("---\nlicense: cc-by-4.0\n---\n# photos")
+    process = HubProcess(root / "hub")
+    command = [sys.executable, "-c", _UPLOAD, str(root / "repo")]
+    subprocess.run(command, env=client_environment(process.url, root / "home"), check=True, timeout=120)
+    yield process
+    process.stop()
+
+
+@pytest.mark.parametrize("kind", [*WRITERS, "classes"])
+def test_a_run_from_ones_own_pictures_can_be_prepared(piles: Path, tmp_path: Path, kind: str) -> None:
+    made = init(tmp_path / "run", "--data", piles / kind, "--size", 16, "--yes", "--json")
+    assert made.exit_code == 0, made.output
+    answer = json.loads(made.stdout)
+    assert answer["survey"]["rows"] == 40
+    config = load_config(tmp_path / "run")
+    assert config.model_dump(mode="json", exclude={"hub", "dht"}, exclude_none=True) == {
+        name: value for name, value in answer["settings"].items() if name not in ("hub", "dht")
+    }
+    record = prepared(tmp_path / "run")
+    assert len(record["clusters"]) == 2
+    assert record["licence"] == "unknown"
+    words = set(json.loads((tmp_path / "run" / "data" / "vocab.json").read_text("utf-8")))
+    assert {"disc", "blocks"} <= words
+
+
+def test_a_run_from_a_data_set_of_a_hub_can_be_prepared(
+    hub: HubProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARIS_SOURCE_TOKEN", OWNER_TOKEN)
+    made = init(tmp_path / "run", "--data", f"{hub.url}/datasets/lab/photos", "--size", 16, "--json")
+    assert made.exit_code == 0, made.output
+    source = load_config(tmp_path / "run").data["source"]
+    assert len(source["revision"]) == 40  # a commit, so that it cannot change before `prepare`
+    assert source["licence"] == "cc-by-4.0"
+    assert len(prepared(tmp_path / "run")["clusters"]) == 2
+
+
+def test_pictures_that_changed_since_init_are_named(piles: Path, tmp_path: Path) -> None:
+    shutil.copytree(piles / "folder", tmp_path / "mine")
+    assert init(tmp_path / "run", "--data", tmp_path / "mine", "--size", 16, "--yes").exit_code == 0
+    (tmp_path / "mine" / "disc-3.png").unlink()
+    (tmp_path / "mine" / "new.png").write_bytes(pile()[0].data)
+    metadata = tmp_path / "mine" / "metadata.jsonl"
+    metadata.write_text(metadata.read_text("utf-8") + "\n")
+    with pytest.raises(SourceChangedError) as error:
+        prepared(tmp_path / "run")
+    assert error.value.what.endswith(
+        "1 file is new (new.png), 1 file is gone (disc-3.png), 1 file is changed (metadata.jsonl)."
+    )
+    assert not (tmp_path / "run" / "data").exists()
+    assert prepared(tmp_path / "run", accept_changes=True)["dropped"] == {"missing file": 1, "no caption": 1}
+    prepared(tmp_path / "run")  # accepted once, it is what is expected from now on
+
+
+def test_run_toml_names_every_setting_and_gives_reasons(piles: Path, tmp_path: Path) -> None:
+    assert init(tmp_path / "run", "--data", piles / "folder", "--yes").exit_code == 0
+    text = (tmp_path / "run" / "run.toml").read_text("utf-8")
+    for name in ("caption_column", "class_captions", "include", "licence", "author", "attribution", "path"):
+        assert f"\n{name} = " in text or f"\n# {name} = " in text
+    for name in ("licences", "max_aspect", "near_duplicate_bits", "captioner", "balance", "embedder"):
+        assert f"\n# {name} " in text
+    assert "# Chosen: 40 pictures, 20 each." in text
+    assert "# Secret rows of each cluster" in text  # what the field's own documentation says
+    assert "None" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "{piles}/empty", "--yes"], "is empty: it contains no file to read."),
+        (["--data", "{piles}/nowhere", "--yes"], "There is no folder or file"),
+        (["--data", "{piles}/folder", "--experts", "3", "--yes"], "3 experts need 60 pictures at the least, 40"),
+        (["--data", "{piles}/folder", "--size", "256", "--yes"], "have a side below 256 px"),
+        (["--data", "{piles}/bare", "--yes"], "None of the 2 pictures"),
+        (["--data", "{piles}/classes"], "Not known, and nobody to ask here: Licence of the 40 pictures"),
+        (["--data", "{piles}/folder", "--name", "No!", "--yes"], "Invalid run name 'No!'."),
+        (["--size", "32"], "--size needs --data."),
+    ],
+)
+def test_what_is_refused_is_one_line_and_leaves_nothing(
+    piles: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    (piles / "empty").mkdir(exist_ok=True)
+    (piles / "bare").mkdir(exist_ok=True)
+    for picture in pile(1):
+        (piles / "bare" / f"{picture.name}.png").write_bytes(picture.data)
+    made = init(tmp_path / "run", *(argument.replace("{piles}", str(piles)) for argument in arguments))
+    assert isinstance(made.exception, ParisError)
+    assert message in made.exception.what
+    assert "\n" not in made.exception.what
+    assert made.exception.next_step
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_in_a_terminal_what_is_not_known_is_asked(piles: Path, tmp_path: Path) -> None:
+    """The licence is asked for, then the settings are confirmed."""
+    leader, follower = pty.openpty()
+    command = [str(Path(sys.executable).with_name("paris-coord")), "init", "run", "--data", str(piles / "classes")]
+    process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, cwd=tmp_path)
+    os.close(follower)
+    seen = _until(leader, b"state none")
+    os.write(leader, b"cc0\n")
+    seen += _until(leader, b"Write these settings")
+    os.write(leader, b"y\n")
+    _until(leader, None)
+    assert process.wait(timeout=120) == 0, seen.decode()
+    os.close(leader)
+    assert load_config(tmp_path / "run").data["source"]["licence"] == "cc0-1.0"
+
+
+def _until(terminal: int, words: bytes | None) -> bytes:
+    """What a terminal shows until these words, or until its end."""
+    seen = b""
+    while words is None or words not in seen:
+        try:
+            part = os.read(terminal, 4096)
+        except OSError:  # the program has closed it
+            part = b""
+        if not part:
+            assert words is None, seen.decode()
+            return seen
+        seen += part
+    return seen
