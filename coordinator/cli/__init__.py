@@ -1,14 +1,15 @@
 """The command line of `paris-coord`. A command imports what it needs when it runs, so that `--help` is fast.
 
-app.py        the typer app and the entry point; short commands
-options.py    shared arguments and options, event output, signals
-data_options.py  options of init --data
-new_run.py    init, recipes, check-config
-proposing.py  init --data: look, show, ask, write
-checking.py   check-config: print what is off
-data.py       prepare, clusters, dropped
-preparing.py  prepare and dropped: settings, progress, output
-clusters.py   clusters: show or copy the page
-training.py   warm-start, train-router, distill
-sampling.py   sample
+app.py           the typer app and the entry point; short commands
+options.py       shared arguments and options, event output, signals
+new_run.py       init, recipes, check-config
+data_options.py  options of init
+proposing.py     init --data: look, show, ask, write
+checking.py      check-config: print what is off
+planning.py      plan
+data.py          prepare, clusters, dropped
+preparing.py     prepare and dropped: settings, progress, output
+clusters.py      clusters: show or copy the page
+training.py      warm-start, train-router, distill
+sampling.py      sample
 """
