@@ -18,6 +18,10 @@ class ResolveError(ParisError):
     exit_code = 40
 
 
+class RunUnansweredError(ResolveError):
+    """The address that RUN names did not answer; a later try may work."""
+
+
 class HubUnreachableError(ParisError):
     """The Hub did not answer, or answered with server errors, for too many tries."""
 

@@ -14,10 +14,33 @@ from paris.protocol.limits import MAX_CLOCK_SKEW_S
 Clock = Callable[[], float]
 
 
-def steady_clock(wall: Clock = time.time, monotonic: Clock = time.monotonic) -> Clock:
-    """A clock that starts at the wall clock's time and never jumps: UTC seconds, for states kept over restarts."""
-    offset_s = wall() - monotonic()
-    return lambda: monotonic() + offset_s
+class SteadyClock:
+    """UTC seconds for states kept over restarts: it starts at the wall clock's time, and moves only when told.
+
+    A program may start while the wall clock is wrong. Whoever keeps times by this clock calls `lag_s` now and then,
+    and moves the clock and the times together.
+
+    Args:
+        wall: UTC seconds.
+        monotonic: Seconds that only grow, at the same speed.
+    """
+
+    def __init__(self, wall: Clock = time.time, monotonic: Clock = time.monotonic) -> None:
+        self._wall, self._monotonic = wall, monotonic
+        self._offset_s = wall() - monotonic()
+
+    def __call__(self) -> float:
+        """UTC seconds now."""
+        return self._monotonic() + self._offset_s
+
+    def lag_s(self) -> float:
+        """How far the wall clock is ahead; negative behind; 0.0 where peers would not mind the difference."""
+        lag_s = self._wall() - self()
+        return lag_s if abs(lag_s) > MAX_CLOCK_SKEW_S else 0.0
+
+    def move(self, by_s: float) -> None:
+        """Go on from a time that is `by_s` later."""
+        self._offset_s += by_s
 
 
 class ClockWatch:

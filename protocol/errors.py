@@ -91,6 +91,10 @@ class DaemonError(ParisError):
     exit_code = 14
 
 
+class SlowStartError(DaemonError):
+    """The DHT peer did not start in time, on a machine that is busy; a later try may work."""
+
+
 class PeerError(ParisError, ConnectionError):
     """A peer did not answer a shard request, answered nonsense, or stopped in the middle."""
 

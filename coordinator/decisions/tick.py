@@ -38,7 +38,7 @@ def tick(
         state: What the coordinator knows; it is left as it was.
         observations: Received since the last tick, in any order; one seen before changes nothing.
         policy: The numbers to decide by.
-        now: UTC seconds, by a clock that does not jump while the service runs.
+        now: UTC seconds, by the clock that took the state's times (`clock_moves.py`).
         watching_since: When this coordinator was started, UTC seconds. While it was down it saw no heartbeat, which
             makes no lease late.
 

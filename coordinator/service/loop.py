@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
+from paris.coordinator.decisions.clock_moves import moved, without_future
 from paris.coordinator.decisions.observations import Observation, RouterRequested, RouterTrained
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.tick import tick
@@ -21,7 +22,7 @@ from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.flags import FROM_SAMPLES, ROUTER_FLAG
 from paris.coordinator.state.model import State
 from paris.coordinator.state.store import Store
-from paris.protocol.clock import ClockWatch, jump_in_words
+from paris.protocol.clock import ClockWatch, SteadyClock, jump_in_words
 from paris.protocol.errors import ParisError
 
 logger = logging.getLogger(__name__)
@@ -36,9 +37,9 @@ class Service:
         store: The state on disk.
         executor: Carries out actions.
         policy: The numbers to decide by.
-        clock: UTC seconds that never jump.
+        clock: UTC seconds; it follows the wall clock between two steps only.
         log: Receives each event as it happens.
-        watch: Notices jumps of the wall clock.
+        watch: Notices jumps of the wall clock, for the log.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Service:
         store: Store,
         executor: Executor,
         policy: Policy,
-        clock: Callable[[], float],
+        clock: SteadyClock,
         log: Callable[[Event], None],
         watch: ClockWatch | None = None,
     ) -> None:
@@ -57,13 +58,18 @@ class Service:
         self._swarm, self._embedded_hub, self._store, self._executor = swarm, embedded_hub, store, executor
         self._policy, self._clock, self._log = policy, clock, log
         self._watching_since = clock()
+        """Since when this service has seen heartbeats: its start, or the last jump of the clock."""
         self._observed: list[Observation] = []
         """Results of actions that no saved state holds yet: a step that fails does not lose them."""
-        self.state: State = store.load()
+        self._at_start = store.load()
+        """What an earlier service left."""
+        self.state: State = without_future(self._at_start, self._watching_since, policy.lease_s)
+        store.save(self._at_start, self.state, [], self._watching_since)
 
     def step(self) -> None:
         """Observe, decide, save, act, publish: once."""
-        now = self._clock()
+        lag_s = self._clock.lag_s()
+        now = self._clock() + lag_s
         self._notice_jump()
         self._keep_embedded_hub_alive()
         self._swarm.keep_peer_alive()
@@ -72,10 +78,14 @@ class Service:
         requested = [] if request is None else [RouterRequested(from_samples=request == FROM_SAMPLES)]
         self._adopt_new_tasks()
         observations = [*self._observed, *requested, *self._swarm.observations()]
-        decision = tick(self.state, observations, self._policy, now, self._watching_since)
+        # A machine that slept has seen no heartbeat meanwhile, as one that was down.
+        watching_since = self._watching_since if lag_s == 0 else now
+        state = moved(self.state, self._at_start, lag_s)
+        decision = tick(state, observations, self._policy, now, watching_since)
         done_flags = () if request is None else (ROUTER_FLAG,)
         self._store.save(self.state, decision.state, decision.events, now, done_flags=done_flags)
-        self.state, self._observed = decision.state, []
+        self._clock.move(lag_s)
+        self.state, self._watching_since, self._observed = decision.state, watching_since, []
         for event in decision.events:
             self._log(event)
         self._executor.start(decision.actions, self.state)

@@ -26,7 +26,7 @@ from paris.coordinator.service.upload import publish_data, publish_run_json
 from paris.coordinator.service.verifier import Verifier
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.store import Store
-from paris.protocol.clock import steady_clock
+from paris.protocol.clock import SteadyClock
 from paris.protocol.dht.options import NetworkOptions
 from paris.protocol.dht.peer import Peer
 from paris.protocol.records import RunSpec
@@ -77,7 +77,7 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
             store=store,
             executor=executor,
             policy=make_policy(run),
-            clock=steady_clock(),
+            clock=SteadyClock(),
             log=log,
         )
         service.run(stop, run.config.tasks.tick_every_s)

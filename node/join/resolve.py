@@ -15,13 +15,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paris.experts.files import write_whole
-from paris.node.errors import HubRefusedError, ResolveError, TransientHubError, disk_full_while
+from paris.node.errors import (
+    HubRefusedError,
+    ResolveError,
+    RunUnansweredError,
+    TransientHubError,
+    disk_full_while,
+)
 from paris.node.hub.client import Hub
 from paris.node.machine.config import NodeConfig
 from paris.node.machine.home import Home
 from paris.protocol.canonical import parse_json
 from paris.protocol.envelope import Envelope, open_envelope
-from paris.protocol.errors import RecordError, UnknownRunError
+from paris.protocol.errors import ParisError, RecordError, UnknownRunError
 from paris.protocol.hub_answers import plain_url
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT, RUN_FILE
 from paris.protocol.limits import MAX_RECORD_BYTES
@@ -29,6 +35,7 @@ from paris.protocol.records import RunSpec
 from paris.protocol.runid import require_run_id
 
 _logger = logging.getLogger(__name__)
+URL_STARTS = ("http://", "https://")
 _REPO = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")
 _GET_AGAIN = "Get run.json again from the organiser."
 
@@ -54,6 +61,7 @@ def resolve(run: str, *, home: Home, config: NodeConfig, run_id: str | None, tok
 
     Raises:
         ResolveError: Nothing there, or not a run.
+        RunUnansweredError: The address does not answer now.
         SignatureError: Signed by a key whose fingerprint is not in the run id.
         VersionError: Of another protocol version.
         RecordError: Malformed.
@@ -145,17 +153,17 @@ def newest(specs: list[Envelope[RunSpec]], run_id: str) -> Envelope[RunSpec]:
 
 
 def _read(run: str, *, home: Home, config: NodeConfig, token: str | None) -> bytes:
+    if run.startswith(URL_STARTS):
+        return _read_url(run)
     path = Path(run).expanduser()
     if path.is_dir():
         path = path / RUN_FILE
     if path.is_file():
         with path.open("rb") as file:
             return file.read(MAX_RECORD_BYTES + 2)
-    if run.startswith(("http://", "https://")):
-        return _read_url(run)
     if run in home.run_ids():
         return _open_kept(home.run_folder(run) / RUN_FILE, run).data
-    if _REPO.match(run) and not run.endswith(".json"):
+    if is_repo(run):
         return _read_repo(run, config.hub_endpoint or PUBLIC_ENDPOINT, token)
     raise ResolveError(
         f"{run!r} is neither a file, an http(s) address, a Hub repo, a peer's address, nor a run joined before.",
@@ -163,12 +171,17 @@ def _read(run: str, *, home: Home, config: NodeConfig, token: str | None) -> byt
     )
 
 
+def is_repo(run: str) -> bool:
+    """Whether RUN reads org/repo; a file of that name comes first."""
+    return _REPO.match(run) is not None and not run.endswith(".json") and not Path(run).exists()
+
+
 def _read_url(url: str) -> bytes:
     """By the Hub's client without a token: it knows proxies, time limits and login pages."""
     try:
         return Hub(PUBLIC_ENDPOINT, None).read_small(url, MAX_RECORD_BYTES + 2)
     except (TransientHubError, HubRefusedError) as error:
-        raise ResolveError(
+        raise _unread(error)(
             f"{plain_url(url)} cannot be read: {error.what}", "Check the network and the address; ask the organiser."
         ) from error
 
@@ -179,7 +192,12 @@ def _read_repo(repo: str, endpoint: str, token: str | None) -> bytes:
     try:
         return hub.read_small(url, MAX_RECORD_BYTES + 2)
     except (TransientHubError, HubRefusedError) as error:
-        raise ResolveError(
+        raise _unread(error)(
             f"The Hub at {endpoint} gives no run.json of {repo}: {error.what}",
             "Check the name and --hub-endpoint; a private repo needs PARIS_HUB_TOKEN.",
         ) from error
+
+
+def _unread(error: ParisError) -> type[ResolveError]:
+    """The kind of error for an address that gave no run.json: only some answers may change."""
+    return RunUnansweredError if isinstance(error, TransientHubError) else ResolveError

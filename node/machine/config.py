@@ -80,7 +80,8 @@ class NodeConfig(BaseModel):
     max_uploads: int = Field(4, ge=1, le=32)
     """Shards served at the same time; to one volunteer half as many."""
     max_tries: int | None = Field(None, ge=1, le=1000)
-    """Tries of a request to the Hub, without progress, before the node ends; None: it waits for the Hub."""
+    """Tries of a request to the Hub, or of the run's address and peers at the start, without progress, before the node
+    ends; None: it waits."""
     host_dht: bool = False
     """Listen, and store records for others too; off means this node only dials out."""
     listen: tuple[str, ...] = ("/ip4/127.0.0.1/tcp/0",)

@@ -2,6 +2,7 @@
 
 home/
     identity.key  config.toml  hub_token  lock
+    addresses.json                      which run each org/repo and URL named; by hash, since URLs may hold secrets
     sequence                            records of later starts are numbered above it (`protocol/sealer.py`)
     logs/node.log                       what the node did, tracebacks included; rotated
     cache/<sha256>                      downloaded files by content
@@ -13,6 +14,8 @@ home/
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from pathlib import Path
 
@@ -23,6 +26,7 @@ from paris.protocol.errors import RecordError, SignatureError
 from paris.protocol.hub_layout import RUN_FILE
 from paris.protocol.runid import require_run_id
 
+_ADDRESSES = "addresses.json"
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 
@@ -97,6 +101,31 @@ class Home:
         open_units = [pair for pair in self.units(run_id) if pair[1].state not in FINAL]
         return open_units[0] if open_units else None
 
+    def note_address(self, address: str, run_id: str) -> None:
+        """Remember which run an address of the network names."""
+        known, key = self._addresses(), _key_of(address)
+        if known.get(key) != run_id:
+            data = json.dumps({**known, key: run_id}, indent=1).encode("utf-8")
+            with disk_full_while("saving addresses.json", self.path):
+                write_whole(self.path / _ADDRESSES, data)
+
+    def run_at(self, address: str) -> str | None:
+        """The joined run that an address named when it answered last."""
+        run_id = self._addresses().get(_key_of(address))
+        return run_id if run_id in self.run_ids() else None
+
+    def _addresses(self) -> dict[str, str]:
+        """Empty if there is none, or if it is damaged: then the network must answer, as at the first join."""
+        try:
+            known = json.loads((self.path / _ADDRESSES).read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return known if isinstance(known, dict) else {}
+
     def run_ids(self) -> list[str]:
         """Runs that this home has joined."""
         return sorted(path.parent.name for path in (self.path / "runs").glob(f"*/{RUN_FILE}"))
+
+
+def _key_of(address: str) -> str:
+    return hashlib.sha256(address.encode("utf-8", "surrogateescape")).hexdigest()

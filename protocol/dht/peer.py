@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from paris.protocol.dht.loop import LoopThread
 from paris.protocol.dht.options import NetworkOptions, PeerOptions, Traffic
 from paris.protocol.envelope import Envelope
-from paris.protocol.errors import DaemonError, PeerError
+from paris.protocol.errors import DaemonError, PeerError, SlowStartError
 from paris.protocol.keys import dht_key, part_of, subkey_of
 from paris.protocol.records import Payload
 from paris.protocol.runid import require_run_id
@@ -91,7 +91,8 @@ class Peer:
             return cls(thread, *thread.call(_start(options), timeout_s=startup_timeout_s))
         except TimeoutError as error:
             thread.close()
-            raise DaemonError(f"The DHT peer did not start within {startup_timeout_s:.0f} s.", "Try again.") from error
+            what = f"The DHT peer did not start within {startup_timeout_s:.0f} s."
+            raise SlowStartError(what, "Try again.") from error
         except BaseException:
             thread.close()
             raise

@@ -68,7 +68,7 @@ def test_with_json_the_error_is_an_event_on_stdout(tmp_path):
 def test_no_peer_that_answers_is_a_clear_error_and_loses_nothing(tmp_path, make_spec):
     (tmp_path / "run.json").write_bytes(make_spec().data)
     home = tmp_path / "home"
-    done = run_node("join", str(tmp_path / "run.json"), "--home", str(home))
+    done = run_node("join", str(tmp_path / "run.json"), "--home", str(home), PARIS_NODE_MAX_TRIES="1")
     assert done.returncode == NoPeersError.exit_code, done.stderr
     assert "Traceback" not in done.stderr
     assert (home / "identity.key").exists()

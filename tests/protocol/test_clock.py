@@ -8,9 +8,10 @@ import pytest
 from hivemind.dht.routing import DHTID
 from protocol_samples import HEARTBEAT, NOW, VOLUNTEER
 
-from paris.protocol.clock import ClockWatch, jump_in_words, steady_clock
+from paris.protocol.clock import ClockWatch, SteadyClock, jump_in_words
 from paris.protocol.dht.storage import RecordStorage
 from paris.protocol.keys import dht_key, part_of, subkey_of
+from paris.protocol.limits import MAX_CLOCK_SKEW_S
 from paris.protocol.sealer import Sealer, SequenceFile
 from paris.protocol.validator import Accepted, RecordJudge
 
@@ -40,14 +41,17 @@ def time() -> Time:
 
 
 @pytest.mark.parametrize(("jump_s", "word"), [(3600.0, "3600 s ahead"), (-3600.0, "3600 s back")])
-def test_a_jump_is_noticed_once_named_and_moves_no_steady_clock(time, jump_s, word):
-    watch, clock = ClockWatch(time.wall, time.steady), steady_clock(time.wall, time.steady)
+def test_a_jump_is_noticed_once_named_and_moves_a_steady_clock_when_told(time, jump_s, word):
+    watch, clock = ClockWatch(time.wall, time.steady), SteadyClock(time.wall, time.steady)
     time.pass_s(1000)
     assert watch.jump_s() == 0
     time.wall_s += jump_s
     assert watch.jump_s() == pytest.approx(jump_s)
     assert watch.jump_s() == 0
     assert clock() == NOW + 1000
+    assert clock.lag_s() == pytest.approx(jump_s)
+    clock.move(clock.lag_s())
+    assert (clock(), clock.lag_s()) == (pytest.approx(time.wall_s), 0.0)
     assert word in jump_in_words(jump_s)
 
 
@@ -55,8 +59,18 @@ def test_a_clock_that_is_slowly_corrected_is_no_jump(time):
     watch = ClockWatch(time.wall, time.steady)
     for _ in range(100):
         time.pass_s(60)
-        time.wall_s += 0.03
+        time.wall_s += 0.06
         assert watch.jump_s() == 0
+
+
+def test_a_steady_clock_is_never_further_from_the_wall_clock_than_peers_allow(time):
+    clock, furthest_s = SteadyClock(time.wall, time.steady), 0.0
+    for _ in range(100):
+        time.pass_s(60)
+        time.wall_s -= 0.06
+        clock.move(clock.lag_s())
+        furthest_s = max(furthest_s, abs(time.wall_s - clock()))
+    assert 0 < furthest_s <= MAX_CLOCK_SKEW_S
 
 
 def test_sequences_grow_over_a_restart_after_the_clock_was_set_back(tmp_path, time):

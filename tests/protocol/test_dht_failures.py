@@ -24,6 +24,7 @@ from paris.protocol.errors import (
     NoPeersError,
     PortTakenError,
     RecordError,
+    SlowStartError,
     UnreachableError,
 )
 
@@ -114,7 +115,7 @@ def test_a_listen_address_that_libp2p_does_not_know_is_an_error_that_says_so():
 
 def test_a_start_that_takes_too_long_leaves_nothing_behind():
     before = daemons_of()
-    with pytest.raises(DaemonError, match="within"):
+    with pytest.raises(SlowStartError, match="within"):
         start_peer(startup_timeout_s=0.05)
     assert eventually(lambda: daemons_of() == before)
 

@@ -13,7 +13,7 @@ from paris.coordinator.service.executor import Executor
 from paris.coordinator.service.loop import Service
 from paris.coordinator.state.flags import FROM_DATA, FROM_SAMPLES, ROUTER_FLAG
 from paris.coordinator.state.store import Store
-from paris.protocol.clock import ClockWatch
+from paris.protocol.clock import ClockWatch, SteadyClock
 
 
 class QuietSwarm:
@@ -55,7 +55,7 @@ def make_service(tmp_path, job: RouterJob, log=None, watch=None) -> tuple[Servic
         store=store,
         executor=executor,
         policy=Policy(lease_s=60, heartbeat_every_s=1),
-        clock=lambda: 1000.0,
+        clock=SteadyClock(lambda: 1000.0, lambda: 0.0),
         log=log,
         watch=watch,
     )

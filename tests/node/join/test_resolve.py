@@ -6,8 +6,8 @@ import pytest
 
 from paris.node.errors import ResolveError, SettingsError
 from paris.node.hub.tokens import hub_token, own_token
-from paris.node.join.joining import require_new_enough
 from paris.node.join.resolve import newest, remember, resolve
+from paris.node.join.search import require_new_enough
 from paris.node.machine.config import NodeConfig, load_config
 from paris.node.machine.home import Home
 from paris.protocol.canonical import canonical_bytes
@@ -46,6 +46,9 @@ def test_a_url_and_a_hub_repo_resolve_too(find, make_spec, file_hub):
     file_hub.add("run.json", spec.data)
     assert find(f"{file_hub.endpoint}/org/model/resolve/main/run.json").spec == spec
     assert find("org/model", hub_endpoint=file_hub.endpoint).spec == spec
+    signed = f"/run.json?signature={'f' * 300}"
+    file_hub.add(signed, spec.data)
+    assert find(file_hub.endpoint + signed).spec == spec
 
 
 def test_a_run_joined_before_resolves_by_its_id(find, home, make_spec):

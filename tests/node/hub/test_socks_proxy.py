@@ -1,0 +1,66 @@
+"""The Hub client goes through a real SOCKS proxy, which also looks up the Hub's name."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from socks_server import SocksServer
+
+from paris.node.errors import TransientHubError
+from paris.node.hub.client import Hub
+
+NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+@pytest.fixture
+def through(monkeypatch):
+    """Sets one proxy variable, and gives the Hub at `hub.example` through it."""
+    import huggingface_hub
+    from huggingface_hub.utils import close_session
+
+    def make(variable: str, proxy: str) -> Hub:
+        for name in NAMES:
+            monkeypatch.delenv(name, raising=False)
+            monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.setenv(variable, proxy)
+        hub = Hub("http://hub.example", "secret")
+        close_session()  # the next request makes a client, which reads the variables
+        return hub
+
+    assert huggingface_hub
+    yield make
+    close_session()
+
+
+@pytest.mark.parametrize("variable", ["ALL_PROXY", "HTTP_PROXY", "all_proxy"])
+def test_the_hub_is_reached_through_a_socks_proxy_which_looks_up_its_name(through, file_hub, variable):
+    file_hub.files["run.json"] = b"the run"
+    with SocksServer({"hub.example": ("127.0.0.1", file_hub.server_port)}) as proxy:
+        hub = through(variable, proxy.url)
+        url = hub.url("org/model", "run.json", repo_type="model", revision="main")
+        assert hub.read_small(url, 100) == b"the run"
+        assert proxy.asked == [("hub.example", 80)]
+    assert file_hub.tokens == ["Bearer secret"]
+
+
+def test_a_socks_proxy_that_refuses_is_named_with_the_address(through):
+    with SocksServer({}) as proxy:
+        with pytest.raises(TransientHubError) as caught:
+            through("ALL_PROXY", proxy.url.replace("//", "//ada:pass@")).read_small("http://hub.example/x", 100)
+        assert proxy.asked == []
+        assert f"http://hub.example through the proxy {proxy.url}" in caught.value.what
+        with pytest.raises(TransientHubError) as caught:
+            through("ALL_PROXY", proxy.url).read_small("http://hub.example/x", 100)
+        assert proxy.asked == [("hub.example", 80)]
+    assert f"http://hub.example through the proxy {proxy.url}: " in caught.value.what
+    assert "refused" in caught.value.what.lower()
+
+
+def test_a_socks_proxy_that_is_not_there_is_named_with_the_address(through):
+    with socket.socket() as bound:  # taken, and nobody listens
+        bound.bind(("127.0.0.1", 0))
+        url = f"socks5://127.0.0.1:{bound.getsockname()[1]}"
+        with pytest.raises(TransientHubError) as caught:
+            through("ALL_PROXY", url).read_small("http://hub.example/x", 100)
+    assert f"http://hub.example through the proxy {url}: " in caught.value.what
