@@ -42,6 +42,14 @@ HomeOption = Annotated[
 ]
 RunIdOption = Annotated[str | None, typer.Option("--run", help="Run id; needed where RUN is a multiaddr.")]
 HubOption = Annotated[str | None, typer.Option("--hub-endpoint", help="Hub to use instead of the run's own.")]
+PlainHttpOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--allow-plain-http",
+        show_default="no",
+        help="Use a Hub on another machine without encryption, on your own network.",
+    ),
+]
 NoLockOption = Annotated[
     bool, typer.Option("--no-lock", help=NO_LOCK_HELP, callback=go_without_locks, expose_value=False)
 ]
@@ -107,6 +115,7 @@ def join(
         bool | None,
         typer.Option("--share-shards/--no-share-shards", help="Exchange shards with other volunteers of the run."),
     ] = None,
+    allow_plain_http: PlainHttpOption = None,
     as_json: JsonOption = False,
     no_lock: NoLockOption = False,
 ) -> None:
@@ -119,6 +128,7 @@ def join(
         "hub_endpoint": hub_endpoint,
         "download_bytes_per_s": download_bytes_per_s,
         "share_shards": share_shards,
+        "allow_plain_http": allow_plain_http,
     }
     with _clear_errors(view):
         from paris.node.join.joining import Request
@@ -193,6 +203,7 @@ def check(
     run_id: RunIdOption = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", show_default="auto")] = None,
     hub_endpoint: HubOption = None,
+    allow_plain_http: PlainHttpOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check hardware, disk, peers, Hub and token: one line each."""
@@ -201,7 +212,8 @@ def check(
 
         require_stdout()
         all_passed = True
-        for line in look(run, _home(home), run_id, {"device": device, "hub_endpoint": hub_endpoint}):
+        flags = {"device": device, "hub_endpoint": hub_endpoint, "allow_plain_http": allow_plain_http}
+        for line in look(run, _home(home), run_id, flags):
             all_passed &= line.passed
             verdict = {"check": line.name, "passed": line.passed, "text": line.text}
             print(

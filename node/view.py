@@ -9,7 +9,8 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import StrEnum
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
@@ -91,6 +92,9 @@ class View(Protocol):
     def event(self, kind: EventKind, /, **fields: Any) -> None:
         """Show one event."""
 
+    def held(self) -> AbstractContextManager[None]:
+        """Nothing is drawn meanwhile, so that the volunteer can be asked something."""
+
     def close(self) -> None:
         """Leave the terminal as it was."""
 
@@ -132,6 +136,10 @@ class _LoggedView:
         if kind in self._only:
             self._view.event(kind, **fields)
 
+    def held(self) -> AbstractContextManager[None]:
+        """As the view that shows."""
+        return self._view.held()
+
     def close(self) -> None:
         """Close the view."""
         self._view.close()
@@ -156,6 +164,10 @@ class JsonView:
         line = {"event": kind.value, "at": round(self._clock(), 3), "since_join_s": since_join_s, **fields}
         self._out.write(json.dumps(line) + "\n")
         self._out.flush()
+
+    def held(self) -> AbstractContextManager[None]:
+        """It draws nothing by itself."""
+        return nullcontext()
 
     def close(self) -> None:
         """Nothing to clean up."""
@@ -184,6 +196,10 @@ class PlainView:
         stamp = time.strftime("%H:%M:%S", time.localtime(self._clock()))
         self._out.write(f"{stamp} {sentence(kind, fields)}\n")
         self._out.flush()
+
+    def held(self) -> AbstractContextManager[None]:
+        """It draws nothing by itself."""
+        return nullcontext()
 
     def close(self) -> None:
         """Nothing to clean up."""
@@ -224,6 +240,13 @@ class ProgressView:
         if kind is not EventKind.SNAPSHOT:
             self._progress.console.print(sentence(kind, fields), highlight=False, markup=False)
         self._progress.update(self._bar, description=kind.value, note="")
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Take the bar away meanwhile."""
+        self._progress.stop()
+        yield
+        self._progress.start()
 
     def close(self) -> None:
         """Remove the bar."""

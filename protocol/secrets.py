@@ -63,11 +63,16 @@ def require_encrypted(endpoint: str, source: str) -> None:
     Raises:
         TokenError: The endpoint is http, and not on this machine.
     """
-    if not (urlsplit(endpoint).scheme == "https" or is_loopback(endpoint)):
+    if not is_encrypted(endpoint):
         raise TokenError(
             f"The token in {source} is not sent to {endpoint}: http is not encrypted.",
             "Use the Hub's https address, or unset the token.",
         )
+
+
+def is_encrypted(endpoint: str) -> bool:
+    """Whether nobody on the way can read what is sent to a URL: https, or this machine."""
+    return urlsplit(endpoint).scheme == "https" or is_loopback(endpoint)
 
 
 def is_loopback(endpoint: str) -> bool:

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from paris.node.errors import explain
+from paris.node.hub.account import account_token
 from paris.node.hub.client import Hub, translated
-from paris.node.hub.tokens import hub_token, own_token
+from paris.node.hub.tokens import PlainHttpError, hub_token
 from paris.node.join.resolve import Address, resolve
-from paris.node.machine.config import load_config
+from paris.node.machine.config import NodeConfig, load_config
 from paris.node.machine.hardware import detect, gib
 from paris.node.machine.home import Home
 from paris.protocol.errors import NoPeersError, ParisError, RecordError
@@ -72,11 +73,18 @@ def check(run: str | None, home_path: Path, run_id: str | None, flags: dict[str,
         yield _line(f"peer {address}", lambda address=address: _dial(address))  # type: ignore[misc]
     if addresses[0].spec is not None:
         endpoint = config.hub_endpoint or addresses[0].spec.payload.hub_endpoint
-        identity = Identity.load_or_create(home.identity)
-        hub = Hub(endpoint, hub_token(home_path, config, os.environ, endpoint) or own_token(identity, endpoint))
+        hub, refusal = _account(home, config, endpoint)
         repo = addresses[0].spec.payload.data_repo
         yield _line("hub", lambda: _hub(hub, repo))
-        yield _line("token", lambda: _token(hub))
+        yield _line("token", lambda: _token(hub, refusal))
+
+
+def _account(home: Home, config: NodeConfig, endpoint: str) -> tuple[Hub, PlainHttpError | None]:
+    """The Hub; without a token where it is plain http on another machine, and why."""
+    try:
+        return Hub(endpoint, account_token(home.path, config, Identity.load_or_create(home.identity), endpoint)), None
+    except PlainHttpError as error:
+        return Hub(endpoint, None), error
 
 
 def _line(name: str, look: Callable[[], str]) -> Line:
@@ -123,7 +131,9 @@ def _hub(hub: Hub, repo: str) -> str:
     return f"{hub.endpoint} serves {repo} at {str(sha)[:12]}"
 
 
-def _token(hub: Hub) -> str:
+def _token(hub: Hub, refusal: PlainHttpError | None) -> str:
+    if refusal is not None:
+        raise refusal
     if hub.token is None:
         raise ParisError("There is no token; contributions need one.", "Set PARIS_HUB_TOKEN=...")
     return f"belongs to {hub.user_name()}"

@@ -15,8 +15,9 @@ from typing import Any
 from paris.node.errors import StoppedError
 from paris.node.fetching.bandwidth import Bandwidth
 from paris.node.fetching.cache import Cache
+from paris.node.hub.account import account_token, ask_if_refused, is_at_terminal
 from paris.node.hub.client import Hub
-from paris.node.hub.tokens import hub_token, own_token
+from paris.node.hub.tokens import PlainHttpError, hub_token
 from paris.node.join.search import Search, is_first_at_a_terminal, wait_for_answer
 from paris.node.machine.config import load_config
 from paris.node.machine.hardware import detect
@@ -103,7 +104,8 @@ def running_agent(request: Request, view: View, stop: StopSignal, *, waits: bool
         try:
             machine = Machine(home, config, detect(config, home.path))
             with _session(identity, machine, run, swarm, view) as session:
-                data = _data_sources(session, identity, machine)
+                hub = _account(session, identity, machine, view, joins=waits)
+                data = _data_sources(session, identity, machine, hub)
                 _show_joined(session, machine, view)
                 yield Agent(session, data, machine, view, stop)
         finally:
@@ -129,11 +131,25 @@ def _session(
         announcer.stop()
 
 
-def _data_sources(session: RunSession, identity: Identity, machine: Machine) -> DataSources:
-    home, config = machine.home, machine.config
+def _account(session: RunSession, identity: Identity, machine: Machine, view: View, *, joins: bool) -> Hub:
+    """The run's Hub, with the token to act there; who joins at a terminal is asked for one that the Hub knows."""
+    home, config = machine.home.path, machine.config
     endpoint = config.hub_endpoint or session.spec.hub_endpoint
-    token = hub_token(home.path, config, os.environ, endpoint) or own_token(identity, endpoint)
-    cache = Cache(home.cache, config.cache_limit_bytes)
+    try:
+        token = account_token(home, config, identity, endpoint)
+    except PlainHttpError:
+        if joins:
+            raise
+        token = None
+    if joins and is_at_terminal():
+        with view.held():
+            token = ask_if_refused(home, endpoint, token)
+    return Hub(endpoint, token)
+
+
+def _data_sources(session: RunSession, identity: Identity, machine: Machine, hub: Hub) -> DataSources:
+    config = machine.config
+    cache = Cache(machine.home.cache, config.cache_limit_bytes)
     sharing = None
     if config.share_shards:
         sharing = Sharing(
@@ -145,7 +161,7 @@ def _data_sources(session: RunSession, identity: Identity, machine: Machine) -> 
             upload=Bandwidth(config.upload_bytes_per_s),
             max_uploads=config.max_uploads,
         )
-    return DataSources(Hub(endpoint, token), cache, Bandwidth(config.download_bytes_per_s), sharing)
+    return DataSources(hub, cache, Bandwidth(config.download_bytes_per_s), sharing)
 
 
 def _show_joined(session: RunSession, machine: Machine, view: View) -> None:

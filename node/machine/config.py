@@ -98,6 +98,8 @@ class NodeConfig(BaseModel):
     """File that holds the Hub token; the environment's PARIS_HUB_TOKEN comes first."""
     hub_token_endpoint: str = ""
     """The one Hub that the token is sent to; empty: `hub_endpoint` if set, else the public Hub."""
+    allow_plain_http: bool = False
+    """Send the token that the node derives from its identity over http to another machine, on a trusted network."""
 
 
 def load_config(home: Path, environ: Mapping[str, str], flags: Mapping[str, Any]) -> NodeConfig:

@@ -210,8 +210,8 @@ def test_a_malformed_token_is_refused_where_it_is_read_and_not_printed(tmp_path,
 
 def test_a_token_of_ones_own_differs_by_hub_and_by_volunteer_and_never_goes_to_the_public_hub():
     ada, ben = Identity.generate(), Identity.generate()
-    tokens = {own_token(who, hub) for who in (ada, ben) for hub in ("http://a:1", "http://b:1")}
+    tokens = {own_token(who, hub) for who in (ada, ben) for hub in ("https://a:1", "https://b:1")}
     assert len(tokens) == 4
-    assert own_token(ada, "http://a:1/") in tokens
+    assert own_token(ada, "https://a:1/") in tokens
     assert own_token(ada, "https://huggingface.co") is None
     assert all(20 <= len(token) <= 200 for token in tokens)
