@@ -17,7 +17,7 @@ from benchmarks.marked import replace_between
 _ROOT = Path(__file__).resolve().parents[1]
 _BEGIN = "<!-- demo figures: python -m benchmarks.demo_report --keep -->\n"
 _END = "<!-- end of demo figures -->\n"
-_PICTURES = ("samples.png", "clusters.png", "training.png")
+_PICTURES = ("samples.png", "nearest.png", "clusters.png", "training.png")
 _WIDEST_PX = 900
 
 
@@ -93,9 +93,7 @@ def _between(report: dict[str, Any]) -> str:
 
 
 def _rate(recognition: dict[str, Any]) -> str:
-    return (
-        f"{recognition['nearest_is_own']:.0%} of {recognition['num_names']} names (chance {recognition['chance']:.1%})"
-    )
+    return f"{recognition['rate']:.0%} of {recognition['num_captions']} names (chance {recognition['chance']:.1%})"
 
 
 if __name__ == "__main__":

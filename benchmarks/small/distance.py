@@ -1,4 +1,4 @@
-"""How far samples are from data, as distances between two sets of feature vectors.
+"""How far samples are from data, as distances between two sets of feature vectors; more in `paris.coordinator.report`.
 
 None of this is "FID", which is the Frechet distance on the features of one particular Inception network: a distance
 means something only beside others on the same features and the same number of rows, and beside `floor`, the distance
@@ -10,18 +10,10 @@ Shapes: N and M rows, F features, always standardised by the classifier that mad
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
-
-
-class PrecisionRecall(NamedTuple):
-    """How much of the samples looks like data, and how much of the data is reached by samples; both in [0, 1]."""
-
-    precision: float
-    recall: float
 
 
 def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
@@ -57,46 +49,6 @@ def frechet_of_gaussians(mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray,
     root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
     cross = np.sqrt(np.linalg.eigvalsh(root @ cov2 @ root).clip(min=0)).sum()
     return float(((mean1 - mean2) ** 2).sum() + np.trace(cov1) + np.trace(cov2) - 2 * cross)
-
-
-def kernel_distance(first: np.ndarray, second: np.ndarray) -> float:
-    """The squared maximum mean discrepancy under the kernel `(x.y / F + 1)^3` ("KID"), unbiased: zero on average
-    for two sets of one distribution, and so negative about half the time.
-
-    Args:
-        first: `[N, F]`, N at least 2.
-        second: `[M, F]`, M at least 2.
-
-    Source: Binkowski et al., arXiv 1801.01401, section 3; Gretton et al., JMLR 13 (2012), equation 3.
-    """
-    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    n, m = len(first), len(second)
-
-    def kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return (a @ b.T / a.shape[1] + 1.0) ** 3
-
-    within1, within2 = kernel(first, first), kernel(second, second)
-    mean1 = (within1.sum() - np.trace(within1)) / (n * (n - 1))
-    mean2 = (within2.sum() - np.trace(within2)) / (m * (m - 1))
-    return float(mean1 + mean2 - 2 * kernel(first, second).mean())
-
-
-def precision_recall(data: np.ndarray, samples: np.ndarray, num_neighbours: int = 3) -> PrecisionRecall:
-    """Share of samples inside the data's manifold, and of data inside the samples'.
-
-    A set's manifold is the union of balls around its rows, each reaching to the row's k-th neighbour.
-
-    Args:
-        data: `[N, F]`.
-        samples: `[M, F]`; few samples always have low recall, so N should be M.
-        num_neighbours: k, less than N and M.
-
-    Source: Kynkaanniemi et al., arXiv 1904.06991, equations 1 and 2.
-    """
-    across = _distances(samples, data)
-    precision = (across <= _radii(data, num_neighbours)).any(axis=1).mean()
-    recall = (across <= _radii(samples, num_neighbours)[:, None]).any(axis=0).mean()
-    return PrecisionRecall(float(precision), float(recall))
 
 
 def sliced_wasserstein(first: np.ndarray, second: np.ndarray, num_directions: int = 256, seed: int = 0) -> float:
@@ -139,18 +91,6 @@ def floor(
     """
     generators = [np.random.default_rng([seed, repeat, 11]) for repeat in range(repeats)]
     return float(np.mean([metric(data[one.permutation(len(data))[:num_rows]], reference) for one in generators]))
-
-
-def _distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Squared Euclidean distances `[N, M]`, float64."""
-    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    squares = (first**2).sum(1)[:, None] + (second**2).sum(1) - 2 * first @ second.T
-    return squares.clip(min=0)
-
-
-def _radii(rows: np.ndarray, num_neighbours: int) -> np.ndarray:
-    """Squared distance of each row to its k-th neighbour, itself not counted `[N]`."""
-    return np.partition(_distances(rows, rows), num_neighbours, axis=1)[:, num_neighbours]
 
 
 def _at_quantiles(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:

@@ -17,15 +17,10 @@ import numpy as np
 
 from benchmarks.small.classifier import Classifier, load_classifier, save_classifier, train_classifier
 from benchmarks.small.datasets import load_split
-from benchmarks.small.distance import (
-    floor,
-    frechet_distance,
-    kernel_distance,
-    precision_recall,
-    sliced_wasserstein,
-)
+from benchmarks.small.distance import floor, frechet_distance, sliced_wasserstein
 from benchmarks.small.pictures import Pictures
 from benchmarks.small.settings import SmallSettings
+from paris.coordinator.report.distances import kernel_distance, precision_recall
 from paris.experts.frozen.text import PromptWarning
 
 Which = Literal["heldout", "train"]

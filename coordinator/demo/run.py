@@ -116,7 +116,7 @@ def _show_report(out: Path, record: DemoRecord) -> None:
     report["peak_memory_bytes"] = state.peak_memory_bytes
     write_report_files(out, report)
     print_summary(report, sys.stdout)
-    for name in ("samples.png", "clusters.png", "training.png", "report.md", "report.json"):
+    for name in ("samples.png", "nearest.png", "clusters.png", "training.png", "report.md", "report.json"):
         say(f"  {out / name}")
     say(f"Sample more: {sample_command(RunDir.open(run_dir), run_dir / 'release')}")
 

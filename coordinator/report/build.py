@@ -1,4 +1,4 @@
-"""`paris-coord report`: gather facts, sample, plot, write."""
+"""`paris-coord report`: gather facts, sample, measure, plot, write."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ from pathlib import Path
 
 from paris.coordinator.console import say
 from paris.coordinator.report.facts import gather_facts
-from paris.coordinator.report.plots import plot_samples, plot_training
-from paris.coordinator.report.recognition import measure_recognition
+from paris.coordinator.report.plots import plot_training
 from paris.coordinator.report.tables import write_report_files
 from paris.coordinator.run.directory import RunDir
 from paris.experts.files import copy_whole
 
 
 def build_report(run: RunDir, out: Path) -> None:
-    """Write samples.png, clusters.png, training.png, report.json and report.md.
+    """Write samples.png, nearest.png, clusters.png, training.png, report.json and report.md.
 
     Args:
         run: A prepared run. Without a release the report has no samples.
@@ -22,6 +21,7 @@ def build_report(run: RunDir, out: Path) -> None:
 
     Raises:
         RunDirError: The data is not prepared.
+        ExpertError: The release or the embedder cannot be loaded.
     """
     run.require_prepared()
     out.mkdir(parents=True, exist_ok=True)
@@ -29,19 +29,10 @@ def build_report(run: RunDir, out: Path) -> None:
     plot_training(out / "training.png", report["curves"], report["router"])
     if (run.data / "clusters.png").is_file():
         copy_whole(run.data / "clusters.png", out / "clusters.png")
-    if not run.config.reads_text:
-        say("The experts read no text: the report recognises no prompts.")
-    elif (run.release / "config.json").is_file():
-        report["recognition"], grid = measure_recognition(run)
-        prompts = report["recognition"]["prompts"]
-        plot_samples(
-            out / "samples.png",
-            prompts=grid.prompts,
-            seeds=run.config.sampling.seeds,
-            samples=grid.samples,
-            originals=grid.originals,
-            marks=[f"{prompt['rate']:.0%} recognised" for prompt in prompts],
-        )
+    if (run.release / "config.json").is_file():
+        from paris.coordinator.report.model import measure_model
+
+        report |= measure_model(run, out)
     else:
         say(f"{run.path} has no release yet: the report contains no samples.")
     write_report_files(out, report)

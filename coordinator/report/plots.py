@@ -1,56 +1,85 @@
-"""samples.png and training.png. `prepare` plots clusters.png."""
+"""samples.png, nearest.png and training.png. `prepare` plots clusters.png."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill, shorten
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
-from numpy.typing import NDArray
 
 mpl.use("Agg")
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from paris.coordinator.report.samples import Pictures, SampleGrid
 from paris.experts.files import whole_file
 
-Pictures = NDArray[np.uint8]
 _CELL_INCHES = 0.9
 _DPI = 130
 _SMOOTHING = 0.2
+_LABEL_CHARS, _MAX_LABEL_CHARS = 24, 66
+_PAIRS = 4
+"""Seeds of each prompt in nearest.png."""
 
 
-def plot_samples(
-    path: Path, *, prompts: list[str], seeds: list[int], samples: Pictures, originals: Pictures, marks: list[str]
-) -> None:
+def plot_samples(path: Path, grid: SampleGrid, *, originals: Sequence[Pictures | None], marks: Sequence[str]) -> None:
     """Plot the grid of samples, with prompts, seeds and training pictures.
 
     Args:
         path: The PNG to write.
-        prompts: Of each row.
-        seeds: Of each column.
-        samples: uint8 `[prompts, seeds, H, W, 3]`.
-        originals: uint8 `[prompts, H, W, 3]`, the training picture of each prompt.
+        grid: The samples.
+        originals: A training picture of each prompt, uint8 `[H, W, 3]`; None where there is none.
         marks: Text under each prompt, such as "75% recognised".
     """
-    rows, columns = len(prompts), len(seeds) + 1
-    size = (columns * _CELL_INCHES + 2.2, rows * _CELL_INCHES + 0.5)
-    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
-    for row, prompt in enumerate(prompts):
-        for column in range(len(seeds)):
-            _show(axes[row, column], samples[row, column])
-        _show(axes[row, -1], originals[row])
-        axes[row, 0].set_ylabel(f"{prompt}\n{marks[row]}", rotation=0, ha="right", va="center", fontsize=8, labelpad=6)
-    for column, seed in enumerate(seeds):
-        axes[0, column].set_title(f"seed {seed}", fontsize=8)
-    axes[0, -1].set_title("training\npicture", fontsize=8)
+    has_originals = any(original is not None for original in originals)
+    columns = [f"seed {seed}" for seed in grid.seeds] + ["training\npicture"] * has_originals
+    cells = [
+        [*row, original] if has_originals else list(row) for row, original in zip(grid.samples, originals, strict=True)
+    ]
+    labels = [f"{_label_of(prompt)}\n{mark}" for prompt, mark in zip(grid.prompts, marks, strict=True)]
+    _plot_cells(path, cells, columns, labels)
+
+
+def plot_nearest(path: Path, grid: SampleGrid, nearest: Pictures) -> None:
+    """Plot the training picture nearest to each sample beside it.
+
+    Args:
+        path: The PNG to write.
+        grid: The samples; at most `_PAIRS` seeds are shown.
+        nearest: uint8 `[P, S, H, W, 3]`.
+    """
+    cells = [
+        [picture for pair in list(zip(ours, theirs, strict=True))[:_PAIRS] for picture in pair]
+        for ours, theirs in zip(grid.samples, nearest, strict=True)
+    ]
+    columns = [title for seed in grid.seeds[:_PAIRS] for title in (f"seed {seed}", "nearest")]
+    _plot_cells(path, cells, columns, [_label_of(prompt) for prompt in grid.prompts])
+
+
+def _plot_cells(
+    path: Path, cells: Sequence[Sequence[Pictures | None]], columns: Sequence[str], labels: Sequence[str]
+) -> None:
+    size = (len(columns) * _CELL_INCHES + 2.2, len(cells) * _CELL_INCHES + 0.5)
+    figure, axes = plt.subplots(len(cells), len(columns), figsize=size, squeeze=False)
+    for row, pictures in enumerate(cells):
+        for column, picture in enumerate(pictures):
+            _show(axes[row, column], picture)
+        axes[row, 0].set_ylabel(labels[row], rotation=0, ha="right", va="center", fontsize=8, labelpad=6)
+    for column, title in enumerate(columns):
+        axes[0, column].set_title(title, fontsize=8)
     figure.subplots_adjust(
         left=2.0 / size[0], right=0.99, top=1 - 0.45 / size[1], bottom=0.02, wspace=0.05, hspace=0.05
     )
     _save(figure, path)
+
+
+def _label_of(prompt: str) -> str:
+    short = shorten(prompt, _MAX_LABEL_CHARS, placeholder="...")
+    return fill(short, _LABEL_CHARS) or "(no prompt)"
 
 
 def plot_training(path: Path, curves: dict[str, list[tuple[int, float]]], router: dict[str, Any]) -> None:
@@ -84,8 +113,11 @@ def plot_training(path: Path, curves: dict[str, list[tuple[int, float]]], router
     _save(figure, path)
 
 
-def _show(axis: Axes, picture: Pictures) -> None:
-    axis.imshow(picture, interpolation="nearest")
+def _show(axis: Axes, picture: Pictures | None) -> None:
+    if picture is None:
+        axis.set_axis_off()
+    else:
+        axis.imshow(picture, interpolation="nearest")
     axis.set_xticks([])
     axis.set_yticks([])
 

@@ -1,139 +1,158 @@
-"""Recognition: whether the training picture nearest to a sample in features is that of the sample's own prompt.
+"""Whether samples show what their prompts say. The captions decide how that is measured (`captions.judge_captions`):
 
-Measured for every training caption, and for the prompts of the run's grid.
+own        the training picture nearest to a sample has its prompt as caption; and the words that the prompt shares with
+           the caption of the nearest picture, beside those that held-out pictures share
+classes    a linear classifier of the captions, trained on training pictures, names the prompt; beside it the share of
+           held-out pictures of which it names the caption
+none       nothing: only distances remain
+
+Shapes: N pictures, F features.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import eq
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from paris.coordinator.run.directory import RunDir
-from paris.coordinator.run.prepared_data import load_manifests, prepared_record
+from paris.coordinator.report.captions import CaptionUse, agreement, chance_agreement, closest_caption
+from paris.coordinator.report.classifier import LinearClassifier
 
 if TYPE_CHECKING:
-    from paris.experts.release.model import ParisModel
+    from torch import Tensor
 
-Pictures = NDArray[np.uint8]
-_MAX_CAPTIONS = 512
-_DEFAULT_PROMPTS = 8
-"""Captions in the grid if [sampling] has no prompts."""
-_EMBEDDED_PX = 128
+_RECOGNISED_ABOVE = 0.5
+"""Share of a prompt's seeds."""
 
 
 @dataclass(frozen=True)
-class SampleGrid:
-    """Samples of the run's prompts. Shapes: P prompts, S seeds, H and W picture."""
+class Featured:
+    """Pictures of which texts are known: captions of data, prompts of samples."""
 
-    prompts: list[str]
-    captions: list[str]
-    """The training caption of each prompt."""
-    samples: Pictures
-    """uint8 `[P, S, H, W, 3]`."""
-    originals: Pictures
-    """uint8 `[P, H, W, 3]`, the training picture of each caption."""
+    texts: list[str]
+    features: Tensor
+    """float32 `[N, F]`."""
 
 
-def measure_recognition(run: RunDir) -> tuple[dict[str, Any], SampleGrid]:
-    """Draw one sample of every training caption and a grid of the run's prompts, and find the nearest pictures.
+@dataclass(frozen=True)
+class Compared:
+    """What samples are compared with."""
+
+    training: Featured
+    heldout: Featured
+    """May have no row."""
+    samples: Featured
+    """Their prompts are captions of training pictures."""
+    grid: Featured
+    """Samples of the grid's prompts, the seeds of a prompt side by side."""
+    num_seeds: int
+
+
+def measure_recognition(use: CaptionUse, compared: Compared) -> dict[str, Any]:
+    """Measure by the captions.
 
     Args:
-        run: A run with a release.
+        use: What the captions are good for.
+        compared: All pictures.
 
     Returns:
-        The field `recognition` of report.json, and the grid.
-
-    Raises:
-        ExpertError: The release cannot be loaded.
+        The field `recognition` of report.json, without the embedder's name.
     """
+    figures = {"kind": use.kind, "why": use.why, "prompts": []}
+    if use.kind == "none":
+        return figures
+    return figures | (_by_class(use, compared) if use.kind == "classes" else _by_own_picture(compared))
+
+
+def _by_class(use: CaptionUse, compared: Compared) -> dict[str, Any]:
     import torch
 
-    from paris.experts.frozen.features import load_embedder
-    from paris.experts.release.model import load_model
-    from paris.experts.training.evaluate import nearest_is_own
+    number = {caption: place for place, caption in enumerate(use.classes)}
 
-    model = load_model(run.release)
-    captions, pictures = _training_pictures(run, model)
-    embedder = load_embedder(prepared_record(run)["config"]["embedder"])
-    train_features = embedder.embed(_resized(pictures))
-    samples = _draw(model, captions, list(range(len(captions))))
-    grid = _draw_grid(run, model, captions, pictures)
-    num_prompts, num_seeds = grid.samples.shape[:2]
-    own = torch.tensor([captions.index(caption) for caption in grid.captions]).repeat_interleave(num_seeds)
-    overall = nearest_is_own(embedder.embed(_resized(samples)), train_features)
-    in_grid = nearest_is_own(
-        embedder.embed(_resized(grid.samples.reshape(-1, *grid.samples.shape[2:]))), train_features, own
-    )
-    rates = (in_grid.ranks == 0).reshape(num_prompts, num_seeds).double().mean(1).tolist()
-    figures = {
-        "embedder": embedder.name,
-        "num_names": len(captions),
-        "nearest_is_own": overall.rate,
-        "chance": overall.chance,
-        "missed": [captions[i] for i in (overall.ranks > 0).nonzero()[:, 0].tolist()],
-        "prompts": [
-            {"prompt": prompt, "caption": caption, "rate": rate, "recognised": rate > 0.5}
-            for prompt, caption, rate in zip(grid.prompts, grid.captions, rates, strict=True)
-        ],
+    def of_classes(pictures: Featured) -> tuple[Tensor, Tensor]:
+        """Features and classes of the pictures that have a class."""
+        places = [place for place, text in enumerate(pictures.texts) if text in number]
+        return pictures.features[places], torch.tensor([number[pictures.texts[place]] for place in places])
+
+    features, labels = of_classes(compared.training)
+    classifier = LinearClassifier(features, labels, len(use.classes))
+
+    def right(pictures: Featured) -> float | None:
+        found, expected = of_classes(pictures)
+        return (classifier.classify(found) == expected).double().mean().item() if len(found) else None
+
+    _, asked = of_classes(compared.samples)
+    closest = _closest(compared, use.classes)
+    wanted = torch.tensor([number.get(caption or "", -1) for caption in closest])
+    return {
+        "num_samples": len(asked),
+        "num_captions": len(use.classes),
+        "rate": right(compared.samples),
+        "heldout_rate": right(compared.heldout),
+        "chance": asked.bincount().max().item() / len(asked),
+        "by_caption": _rates_by_caption(compared.samples, use.classes, classifier),
+        "prompts": _prompts(compared, closest, classifier.classify(compared.grid.features) == wanted),
     }
-    return figures, grid
 
 
-def _draw_grid(run: RunDir, model: ParisModel, captions: list[str], pictures: Pictures) -> SampleGrid:
-    table = run.config.sampling
-    prompts = table.prompts or captions[:_DEFAULT_PROMPTS]
-    own = [_closest_caption(prompt, captions) for prompt in prompts]
-    rows = [prompt for prompt in prompts for _ in table.seeds]
-    samples = _draw(model, rows, table.seeds * len(prompts))
-    shape = (len(prompts), len(table.seeds), *samples.shape[1:])
-    return SampleGrid(prompts, own, samples.reshape(shape), pictures[[captions.index(caption) for caption in own]])
+def _rates_by_caption(samples: Featured, classes: Sequence[str], classifier: LinearClassifier) -> dict[str, float]:
+    named = [classes[place] for place in classifier.classify(samples.features).tolist()]
+    pairs = list(zip(samples.texts, named, strict=True))
+    asked = {caption: [found == caption for text, found in pairs if text == caption] for caption in classes}
+    return {caption: round(sum(found) / len(found), 4) for caption, found in asked.items() if found}
 
 
-def _training_pictures(run: RunDir, model: ParisModel) -> tuple[list[str], Pictures]:
-    """Captions and decoded pictures of the first N <= 512 training rows; uint8 `[N, H, W, 3]`."""
-    from paris.experts.data.cluster import ClusterData
-
-    captions: list[str] = []
-    stored = []
-    for manifest in load_manifests(run):
-        if len(captions) >= _MAX_CAPTIONS:
-            break
-        data = ClusterData([run.data / shard.path for shard in manifest.shards])
-        for index in range(data.num_shards):
-            if len(captions) >= _MAX_CAPTIONS:
-                break
-            shard = data.opened(index)
-            captions += shard.captions
-            stored.append(np.array(shard.latents))
-    rows = np.concatenate(stored)[:_MAX_CAPTIONS]
-    return captions[:_MAX_CAPTIONS], model.codec.decode(model.codec.to_model(rows))
-
-
-def _draw(model: ParisModel, prompts: list[str], seeds: list[int]) -> Pictures:
-    """Draw a picture of each prompt with the release's settings; uint8 `[N, H, W, 3]`."""
-    from paris.experts.pipeline.drawing import draw
-
-    return np.asarray(draw(model, prompts, seeds))
-
-
-def _resized(pictures: Pictures) -> Pictures:
-    """Resize uint8 `[N, H, W, 3]` to the embedder's input, `[N, 3, 128, 128]`."""
+def _by_own_picture(compared: Compared) -> dict[str, Any]:
     import torch
+
+    captions, counts = compared.training.texts, Counter(compared.training.texts)
+    asked = compared.samples.texts
+    found, found_in_grid, found_heldout = (
+        _nearest_captions(pictures, compared.training)
+        for pictures in (compared.samples, compared.grid, compared.heldout)
+    )
+    closest = _closest(compared, captions)
+    return {
+        "num_samples": len(asked),
+        "num_captions": len(counts),
+        "rate": sum(map(eq, asked, found)) / len(asked),
+        "heldout_rate": None,
+        "chance": sum(counts[caption] for caption in asked) / len(asked) / len(captions),
+        "shared_words": {
+            "samples": agreement(asked, found),
+            "heldout": agreement(compared.heldout.texts, found_heldout) if found_heldout else None,
+            "chance": chance_agreement(asked, captions),
+        },
+        "missed": [caption for caption, other in zip(asked, found, strict=True) if caption != other],
+        "prompts": _prompts(compared, closest, torch.tensor(list(map(eq, closest, found_in_grid)))),
+    }
+
+
+def _nearest_captions(pictures: Featured, training: Featured) -> list[str]:
+    """The caption of the training picture with the largest cosine similarity to each picture."""
     import torch.nn.functional as F
 
-    x = torch.from_numpy(pictures).permute(0, 3, 1, 2).float()
-    large = F.interpolate(x, size=(_EMBEDDED_PX, _EMBEDDED_PX), mode="bicubic", antialias=True).clamp(0, 255)
-    return np.asarray(large.round().to(torch.uint8).numpy())
+    if not pictures.texts:
+        return []
+    similarity = F.normalize(pictures.features.double(), dim=1) @ F.normalize(training.features.double(), dim=1).T
+    return [training.texts[place] for place in similarity.argmax(1).tolist()]
 
 
-def _closest_caption(prompt: str, captions: list[str]) -> str:
-    """The training caption with the largest Jaccard similarity of words to the prompt."""
-    from paris.experts.frozen.text_vocabulary import split_words
+def _closest(compared: Compared, captions: Sequence[str]) -> list[str | None]:
+    """The training caption that each picture of the grid is measured by; None if none shares a word with its prompt."""
+    found = {prompt: closest_caption(prompt, captions) for prompt in dict.fromkeys(compared.grid.texts)}
+    return [found[prompt] for prompt in compared.grid.texts]
 
-    words = set(split_words(prompt))
-    return max(
-        captions, key=lambda caption: len(words & set(split_words(caption))) / len(words | set(split_words(caption)))
-    )
+
+def _prompts(compared: Compared, closest: list[str | None], is_right: Tensor) -> list[dict[str, Any]]:
+    """Rate of each prompt of the grid; None for a prompt without a caption to measure it by."""
+    rows = []
+    for first in range(0, len(closest), compared.num_seeds):
+        caption = closest[first]
+        rate = None if caption is None else is_right[first : first + compared.num_seeds].double().mean().item()
+        recognised = rate is not None and rate > _RECOGNISED_ABOVE
+        prompt = {"prompt": compared.grid.texts[first], "caption": caption, "rate": rate, "recognised": recognised}
+        rows.append(prompt)
+    return rows

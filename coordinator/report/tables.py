@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, TextIO
 
+from paris.coordinator.report.model_tables import markdown_table, model_lines, model_rows
 from paris.experts.files import write_whole
 
 
@@ -28,13 +29,7 @@ def print_summary(report: dict[str, Any], stream: TextIO) -> None:
 
 def summary_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
     """Names and values of the main figures."""
-    rows = []
-    recognition = report.get("recognition", {})
-    if recognition:
-        rate, chance, count = recognition["nearest_is_own"], recognition["chance"], recognition["num_names"]
-        rows.append(("samples nearest to their own picture", f"{rate:.0%} of {count} names (chance {chance:.1%})"))
-        good = sum(prompt["recognised"] for prompt in recognition["prompts"])
-        rows.append(("prompts of the grid recognised", f"{good} of {len(recognition['prompts'])}"))
+    rows = model_rows(report)
     rows += [(e["task_id"], _expert_line(e, report["curves"].get(e["task_id"], []))) for e in report["experts"]]
     router = report.get("router", {})
     if router:
@@ -92,18 +87,19 @@ def _markdown(report: dict[str, Any]) -> str:
         "",
         f"Measured on {machine['system']}, {machine['cores']} cores, Python {machine['python']}; {versions}.",
         "",
-        *_table(("", ""), summary_rows(report)),
+        *markdown_table(("", ""), summary_rows(report)),
         "",
         "## Pictures",
         "",
         "![samples](samples.png)",
+        "![samples and the training pictures nearest to them](nearest.png)",
         "![clusters](clusters.png)",
         "![training](training.png)",
         "",
+        *model_lines(report),
         *_verdict_lines(report),
         *_router_lines(report),
         *_hub_lines(report),
-        *_prompt_lines(report),
         report.get("attribution", ""),
         "",
     ]
@@ -117,7 +113,12 @@ def _verdict_lines(report: dict[str, Any]) -> list[str]:
         for verdict in report["verdicts"]
         for rung in verdict["rungs"]
     ]
-    return ["## Verdicts", "", *_table(("task", "volunteer", "rung", "passed", "figure", "bound", "what"), rows), ""]
+    return [
+        "## Verdicts",
+        "",
+        *markdown_table(("task", "volunteer", "rung", "passed", "figure", "bound", "what"), rows),
+        "",
+    ]
 
 
 def _router_lines(report: dict[str, Any]) -> list[str]:
@@ -138,7 +139,7 @@ def _router_lines(report: dict[str, Any]) -> list[str]:
         "probability of that is off (expected calibration error), and the squared distance of its posterior from the",
         "truth (Brier score).",
         "",
-        *_table(("t", "accuracy", "calibration error", "Brier score"), rows),
+        *markdown_table(("t", "accuracy", "calibration error", "Brier score"), rows),
         "",
     ]
 
@@ -151,19 +152,4 @@ def _hub_lines(report: dict[str, Any]) -> list[str]:
         (user, _format_bytes(counts["downloaded_bytes"]), _format_bytes(counts["uploaded_bytes"]))
         for user, counts in users.items()
     ]
-    return ["## Bytes through the Hub", "", *_table(("user", "downloaded", "uploaded"), rows), ""]
-
-
-def _prompt_lines(report: dict[str, Any]) -> list[str]:
-    prompts = report.get("recognition", {}).get("prompts", [])
-    rows = [(p["prompt"], p["caption"], f"{p['rate']:.0%}", "yes" if p["recognised"] else "no") for p in prompts]
-    return (
-        ["## Prompts of the grid", "", *_table(("prompt", "picture", "seeds nearest to it", "recognised"), rows), ""]
-        if rows
-        else []
-    )
-
-
-def _table(head: tuple[str, ...], rows: list[Any]) -> list[str]:
-    lines = ["| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |"]
-    return lines + ["| " + " | ".join(str(cell).replace("|", "/") for cell in row) + " |" for row in rows]
+    return ["## Bytes through the Hub", "", *markdown_table(("user", "downloaded", "uploaded"), rows), ""]

@@ -18,5 +18,5 @@ precision.py        autocast; the loss scale of float16
 adamw.py            the optimizer, with 8-bit moments if configured
 ema.py              the moving average of the weights
 snapshots.py        training state on disk, and its chain of commitments
-evaluate.py         held-out losses; whether a sample is its prompt's
+evaluate.py         held-out losses
 """

@@ -1,30 +1,17 @@
-"""Losses on held-out rows; whether a sample shows its prompt.
+"""Losses on held-out rows.
 
-Shapes: N rows, D draws of (time, noise) a row, F features.
+Shapes: N rows, D draws of (time, noise) a row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from paris.experts.objectives.objectives import FLOW_MATCHING, Objective, as_velocity
 from paris.experts.seeding import generator_for
-
-
-@dataclass(frozen=True)
-class NearestIsOwn:
-    """How often the training picture nearest to a sample is the one its prompt comes from."""
-
-    rate: float
-    chance: float
-    """The rate of a guess."""
-    ranks: Tensor
-    """For each sample, how many pictures are nearer than its own `[N]`; 0 is best."""
 
 
 def stratified_draws(seed: int, row: int, num_draws: int, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
@@ -119,18 +106,3 @@ def _mean_over_draws(
         losses = score(*(tensor.to(device) for tensor in drawn))
         means.append(losses.cpu().double().reshape(len(index), num_draws).mean(1))
     return torch.cat(means)
-
-
-def nearest_is_own(sample_features: Tensor, train_features: Tensor, own: Tensor | None = None) -> NearestIsOwn:
-    """Whether the training picture nearest to a sample, by cosine similarity, is its prompt's own; a tie counts for it.
-
-    Args:
-        sample_features: `[N, F]`.
-        train_features: `[M, F]`.
-        own: The training picture of each sample's prompt `[N]`; None: sample i has picture i.
-    """
-    own = torch.arange(len(sample_features)) if own is None else own
-    similarity = F.normalize(sample_features.double(), dim=1) @ F.normalize(train_features.double(), dim=1).T
-    to_own = similarity.gather(1, own[:, None])
-    ranks = (similarity > to_own).sum(1)
-    return NearestIsOwn((ranks == 0).double().mean().item(), 1.0 / len(train_features), ranks)

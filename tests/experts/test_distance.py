@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from benchmarks.small.distance import (
-    floor,
-    frechet_distance,
-    frechet_of_gaussians,
-    kernel_distance,
-    precision_recall,
-    sliced_wasserstein,
-)
+from benchmarks.small.distance import floor, frechet_distance, frechet_of_gaussians, sliced_wasserstein
+from paris.coordinator.report.distances import kernel_distance, precision_recall
 
 
 def normal(seed, *shape):

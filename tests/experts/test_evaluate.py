@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from paris.experts.training.evaluate import heldout_losses, nearest_is_own, stratified_draws
+from paris.experts.training.evaluate import heldout_losses, stratified_draws
 
 
 def rows_and_text(count: int = 5) -> tuple[Tensor, tuple[Tensor, Tensor]]:
@@ -75,17 +75,3 @@ def test_common_random_numbers_make_a_difference_of_losses_far_less_noisy() -> N
     for seed in range(5):
         gap = heldout_losses(far, rows, text, seed=seed) - heldout_losses(near, rows, text, seed=seed)
         torch.testing.assert_close(gap, torch.full((5,), 0.55**2 - 0.5**2, dtype=torch.float64), atol=1e-3, rtol=0)
-
-
-def test_a_sample_is_its_prompts_when_no_other_picture_is_nearer() -> None:
-    train = torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
-    samples = torch.tensor([[5.0, 1.0], [0.1, 3.0], [1.0, 0.9]])
-    found = nearest_is_own(samples, train)
-    assert found.ranks.tolist() == [0, 0, 2]
-    assert found.rate == pytest.approx(2 / 3)
-    assert found.chance == pytest.approx(1 / 3)
-    assert nearest_is_own(samples, train, own=torch.tensor([0, 0, 0])).ranks.tolist() == [0, 1, 0]
-
-
-def test_a_tie_counts_for_the_own_picture() -> None:
-    assert nearest_is_own(torch.ones(2, 4), torch.ones(3, 4)).rate == 1.0

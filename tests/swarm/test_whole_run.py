@@ -163,13 +163,12 @@ def test_the_report_measures_what_it_says(finished):
     result = command("paris-coord", "report", str(finished["run"]), "--out", str(out))
     assert result.returncode == 0, result.stderr
     report = json.loads((out / "report.json").read_text("utf-8"))
-    assert report["recognition"]["num_names"] == 16
+    assert (report["recognition"]["kind"], report["recognition"]["num_captions"]) == ("own", 16)
     assert report["recognition"]["chance"] == pytest.approx(1 / 16)
     assert len(report["router"]["accuracy_by_noise"]) == 10
     assert set(report["curves"]) == {"expert-0", "expert-1"}
-    assert all(
-        (out / name).read_bytes().startswith(b"\x89PNG") for name in ("samples.png", "training.png", "clusters.png")
-    )
+    pictures = ("samples.png", "nearest.png", "training.png", "clusters.png")
+    assert all((out / name).read_bytes().startswith(b"\x89PNG") for name in pictures)
     assert "| expert-0 |" in (out / "report.md").read_text("utf-8")
 
 

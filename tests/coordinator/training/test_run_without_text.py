@@ -225,6 +225,9 @@ def test_a_router_learns_from_samples_and_a_student_from_the_experts(released, t
 
 
 def test_its_report_needs_no_prompt(released, tmp_path):
-    done = paris_coord("report", released.path, "--out", tmp_path)
-    assert "read no text" in done.stderr
-    assert json.loads((tmp_path / "report.json").read_text())["router"]["num_clusters"] == 2
+    paris_coord("report", released.path, "--out", tmp_path)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["router"]["num_clusters"] == 2
+    assert report["recognition"]["kind"] == "none"
+    assert report["nearest"]["num_samples"] == report["nearest"]["num_rows"]
+    assert (tmp_path / "samples.png").read_bytes().startswith(b"\x89PNG")

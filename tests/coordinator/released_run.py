@@ -25,7 +25,7 @@ from paris.experts.release.single import smallest_router
 from paris.experts.training.config import TrainingConfig, TrainingTask
 from paris.experts.training.expert_training import ExpertTraining
 
-TINY = Path(__file__).parents[2] / "swarm" / "tiny.toml"
+TINY = Path(__file__).parents[1] / "swarm" / "tiny.toml"
 SIZE = 8
 NAMES = ("red heart", "blue bus")
 SHARD_ROWS = ((30, 18), (16,))
@@ -62,7 +62,8 @@ def prepared_run(folder: Path, *, warm_start_steps: int | None = None, **trainin
         manifest = {"cluster": cluster, "shards": shards}
         write_whole(run.data / "manifests" / f"cluster-{cluster:03d}.json", json.dumps(manifest).encode())
         _write(run.heldout_files[cluster], cluster, 100 + cluster, _HELDOUT_ROWS)
-    write_whole(run.data / "prepared.json", json.dumps({"text": {"path": "vocab.json", "sha256": words}}).encode())
+    prepared = {"text": {"path": "vocab.json", "sha256": words}, "config": {"embedder": "efficientnet-lite0"}}
+    write_whole(run.data / "prepared.json", json.dumps(prepared).encode())
     return run
 
 
