@@ -102,7 +102,7 @@ def _write(new: NewRun, found: Survey, proposal: Proposal) -> None:
     if found.state is not None:
         save_state(new.path, found.state)
     say(f"Created run {made.run_id} in {new.path}. Settings: {new.path / 'run.toml'}.")
-    say(f"Next: paris-coord prepare {new.path}")
+    say(f"Next: paris-coord prepare {new.path}. What it will cost: paris-coord plan {new.path}")
 
 
 def _ask(questions: list[Question]) -> dict[str, str]:

@@ -11,7 +11,9 @@ choices.py         pure: from a survey and wishes to a RunConfig with reasons
 wishes.py          wishes, reasons and proposals as data
 undecided.py       pure: captions and licence, or that only the organiser can tell
 bases.py           settings that do not depend on the data
-sizing.py          pure: the number of experts, the picture's side, steps, deadlines
+picture_choices.py   pure: side and filters
+training_choices.py  pure: model, batch, steps, time limits
+sizing.py          pure: the rules behind them, as numbers
 asking.py          what a survey cannot tell, as questions
 run_toml.py        a proposal as a commented run.toml
 field_docs.py      the comments: what the settings' classes say about their fields

@@ -5,41 +5,28 @@ Pure: no file of the source is opened here. Only a recipe, if one is named, is r
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
 from paris.coordinator.errors import ConfigError
-from paris.coordinator.prepare.errors import PrepareConfigError, TooFewRowsError
+from paris.coordinator.prepare.errors import TooFewRowsError
 from paris.coordinator.prepare.rows.licences import UNKNOWN
-from paris.coordinator.prepare.sources.settings import FilesSource
-from paris.coordinator.proposal.bases import expert_shape, forget_text, own_base, recipe_base
+from paris.coordinator.proposal.bases import forget_text, own_base, recipe_base
 from paris.coordinator.proposal.findings import Survey
-from paris.coordinator.proposal.sizing import (
-    MIN_ROWS_PER_EXPERT,
-    SIDES_PX,
-    batch_for,
-    deadline_for,
-    experts_for,
-    heldout_for,
-    shape_for,
-    side_for,
-    steps_for,
-)
+from paris.coordinator.proposal.picture_choices import choose_filters, choose_side, kept_share
+from paris.coordinator.proposal.sizing import MIN_ROWS_PER_EXPERT, experts_for, heldout_for
+from paris.coordinator.proposal.training_choices import choose_min_rows, choose_model, choose_training, is_tiny
 from paris.coordinator.proposal.undecided import caption_kind, row_licence
-from paris.coordinator.proposal.wishes import Proposal, Reason, Wishes
+from paris.coordinator.proposal.wishes import Proposal, Reason, Reasons, Wishes
 from paris.coordinator.run.config import RunConfig
-from paris.experts.models.presets import model_preset
+from paris.protocol.limits import MAX_CLUSTERS
 
 __all__ = ["Proposal", "Reason", "Wishes", "propose"]
+
 _MIN_TOKENS, _MAX_TOKENS = 8, 32
-_PROMPTS = 8
-_NEAR_BITS = 6
-_NEAR_SHARE = 0.01
-_LONG_ASPECT = 3.0
-_LONG_SHARE = 0.1
-_SMALL_SHARE = 0.5
-
-
+_PROMPTS, _PROMPT_CHARS = 8, 200
+_FEW_ROWS = 100
 NO_WISHES = Wishes()
 
 
@@ -60,7 +47,7 @@ def propose(survey: Survey, wishes: Wishes = NO_WISHES) -> Proposal:
 
 
 class _Choosing:
-    """The choices of one proposal, made one after the other.
+    """The choices of one proposal.
 
     Args:
         survey: What the source holds.
@@ -69,72 +56,62 @@ class _Choosing:
 
     def __init__(self, survey: Survey, wishes: Wishes) -> None:
         self._survey, self._wishes = survey, wishes
-        self._reasons: list[Reason] = []
+        self._reasons = Reasons()
         self._captions = caption_kind(survey, wishes)
-        kind = "none" if wishes.captioner is not None else self._captions
-        self._rows = min(survey.rows_with(kind), wishes.max_rows or survey.rows)
 
     def proposal(self) -> Proposal:
-        """All settings."""
-        base = own_base() if self._wishes.recipe is None else recipe_base(self._wishes.recipe)
+        """All settings: source, side and filters first, as they decide how many rows there are for the rest."""
+        survey, wishes, reasons = self._survey, self._wishes, self._reasons
         source, licence = self._source()
-        name = self._name()
-        experts = self._experts(base)
-        values = {**base, "run": {**base["run"], **self._run(name, licence, experts)}}
-        values["hub"] = {**base["hub"], "model_repo": f"paris/{name}", "data_repo": f"paris/{name}-data"}
-        values["text"] = self._text(base)
-        side = self._side(base)
-        values |= self._model(base, side)
-        values |= self._training(base, values, experts)
-        values["data"] = {**base["data"], **self._data(side, experts), "source": source}
+        recipe = None if wishes.recipe is None else recipe_base(wishes.recipe)
+        is_vae = recipe is not None and recipe["codec"]["kind"] == "vae"
+        of_recipe = None if recipe is None else recipe["data"].get("image_size")
+        side = choose_side(survey.pictures, wishes.size, of_recipe, 32 if is_vae else 4, reasons)
+        filters = choose_filters(survey.pictures, side, reasons)
+        rows = self._rows(filters)
+        base = recipe or own_base(tiny=is_tiny(rows, side, wishes))
+        experts = self._experts(rows, base["run"].get("num_experts"))
+        values = {**base, "text": self._text(base), **choose_model(base, side, wishes)}
+        values |= choose_training(base, values, rows, experts, wishes, reasons)
+        values["router"]["train_after"] = max(1, experts - 1)
+        values["data"] = {**base["data"], **self._data(side, rows // experts), **filters, "source": source}
+        values["tasks"] |= choose_min_rows(rows, experts, values["data"]["heldout_rows"], reasons)
+        self._name_run(values, licence, experts)
         values["sampling"] = {**base["sampling"], "prompts": self._prompts()}
         if self._captions == "none":
             forget_text(values)
         try:
-            return Proposal(RunConfig.model_validate(values), tuple(self._reasons))
+            return Proposal(RunConfig.model_validate(values), reasons.all())
         except ValueError as error:
             raise ConfigError(f"The wishes contradict each other: {error}.", "Change one of them.") from error
 
-    def _because(self, setting: str, value: object, why: str) -> None:
-        self._reasons.append(Reason(setting, str(value), why))
-
     def _source(self) -> tuple[dict[str, Any], str]:
-        survey, wishes = self._survey, self._wishes
-        if not isinstance(survey.source, FilesSource):
-            raise ConfigError(f"{survey.place} is no source of files.", "Use a recipe for it.")
+        """[data.source], and the licence of pictures that state none."""
+        survey, wishes, reasons = self._survey, self._wishes, self._reasons
         licence = row_licence(survey, wishes)
         changes: dict[str, Any] = {"class_captions": self._captions == "class", "licence": licence}
         changes |= {"author": wishes.author or "", "attribution": wishes.attribution or ""}
         if licence == UNKNOWN and UNKNOWN in survey.licences:
-            self._because(
-                "data.source.licence", licence, "Nothing states one; publish only what you have the right to publish."
-            )
+            warning = "Nothing states one; publish only what you have the right to publish."
+            reasons.add("data.source.licence", licence, warning)
         if self._captions == "class":
-            self._because("data.source.class_captions", "true", self._class_reason())
+            names = list(survey.captions.class_names)
+            shown = ", ".join(names[:3])
+            why = f"{survey.captions.classes_only} pictures have a class alone; {len(names)} classes: {shown} ..."
+            reasons.add("data.source.class_captions", "true", why)
         source = survey.source.model_copy(update=changes)
         return source.model_dump(mode="json", exclude_none=True), licence
 
-    def _class_reason(self) -> str:
-        names = list(self._survey.captions.class_names)
-        shown = ", ".join(names[:3])
-        return f"{self._survey.captions.classes_only} pictures have a class alone; {len(names)} classes: {shown} ..."
+    def _rows(self, filters: dict[str, Any]) -> int:
+        """Pictures that `prepare` can be expected to keep."""
+        kind = "none" if self._wishes.captioner is not None else self._captions
+        rows = math.floor(self._survey.listed_with(kind) * kept_share(self._survey.pictures, filters))
+        return min(rows, self._wishes.max_rows or rows)
 
-    def _name(self) -> str:
-        wished, source = self._wishes.name, self._survey.source
-        name = wished or re.sub(r"[^a-z0-9]+", "-", getattr(source, "name", "").lower().rpartition("/")[2])
-        name = name if wished else name.strip("-")[:40].strip("-") or "pictures"
-        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", name):
-            raise ConfigError(
-                f"Invalid run name {name!r}.", "Use up to 40 lower-case letters, digits and inner hyphens."
-            )
-        return name
-
-    def _experts(self, base: dict[str, Any]) -> int:
+    def _experts(self, rows: int, of_recipe: int | None) -> int:
         """K, by rows, at most the recipe's."""
-        rows, wished = self._rows, self._wishes.experts
-        experts = wished or experts_for(rows)
-        if wished is None and self._wishes.recipe is not None:
-            experts = min(experts, base["run"]["num_experts"])
+        wished = self._wishes.experts
+        experts = wished or min(experts_for(rows), of_recipe or MAX_CLUSTERS)
         least = experts * MIN_ROWS_PER_EXPERT
         if rows < least:
             raise TooFewRowsError(
@@ -143,130 +120,62 @@ class _Choosing:
             )
         each = rows // experts
         why = f"You asked for it; {each} pictures each." if wished else f"{rows} pictures, {each} each."
-        if each < 100:
+        if each < _FEW_ROWS:
             why += " An expert needs some hundred: these will learn their pictures by heart."
-        self._because("run.num_experts", experts, why)
+        self._reasons.add("run.num_experts", experts, why)
         return experts
 
-    def _run(self, name: str, licence: str, experts: int) -> dict[str, Any]:
-        stated = [known for known in self._survey.licences if known != UNKNOWN]
-        found = {*stated, *([licence] if UNKNOWN in self._survey.licences else [])}
+    def _name_run(self, values: dict[str, Any], licence: str, experts: int) -> None:
+        """Set [about], [run] and the names of the repos."""
+        survey, name = self._survey, self._name()
+        stated = [known for known in survey.licences if known != UNKNOWN]
+        found = {*stated, *([licence] if UNKNOWN in survey.licences else [])}
         chosen = next(iter(found)) if len(found) == 1 else "other"
         if len(found) > 1:
-            self._because("run.licence", chosen, f"The pictures have several: {', '.join(sorted(found))}.")
-        credit = self._wishes.attribution or f"Pictures: {getattr(self._survey.source, 'name', name)}."
-        return {"name": name, "num_experts": experts, "licence": chosen, "attribution": credit}
+            self._reasons.add("run.licence", chosen, f"The pictures have several: {', '.join(sorted(found))}.")
+        credit = self._wishes.attribution or f"Pictures: {survey.source.name}."
+        pictures = min(survey.rows, self._wishes.max_rows or survey.rows)
+        values["about"] = {"what": f"own pictures: {survey.source.name}", "pictures": pictures}
+        run = {"name": name, "num_experts": experts, "licence": chosen, "attribution": credit}
+        values["run"] = {**values["run"], **run}
+        values["hub"] = {**values["hub"], "model_repo": f"paris/{name}", "data_repo": f"paris/{name}-data"}
+
+    def _name(self) -> str:
+        wished = self._wishes.name
+        name = wished or re.sub(r"[^a-z0-9]+", "-", self._survey.source.name.lower().rpartition("/")[2])
+        name = name if wished else name.strip("-")[:40].strip("-") or "pictures"
+        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", name):
+            raise ConfigError(
+                f"Invalid run name {name!r}.", "Use up to 40 lower-case letters, digits and inner hyphens."
+            )
+        return name
 
     def _text(self, base: dict[str, Any]) -> dict[str, Any]:
         if self._captions == "none":
-            self._because("text.kind", "none", "You asked for training without captions.")
+            self._reasons.add("text.kind", "none", "You asked for training without captions.")
             return {"kind": "none"}
         text = dict(base["text"])
-        if text["kind"] == "vocabulary":
+        if text.get("kind") == "vocabulary" and self._wishes.captioner is None:
             longest = self._survey.captions.words_p95
             text["max_tokens"] = min(_MAX_TOKENS, max(_MIN_TOKENS, longest))
-            self._because("text.max_tokens", text["max_tokens"], f"95 % of the captions have at most {longest} words.")
+            why = f"95 % of the captions have at most {longest} words."
+            self._reasons.add("text.max_tokens", text["max_tokens"], why)
         return text
 
-    def _side(self, base: dict[str, Any]) -> int:
-        """Side of the pictures, px."""
-        pictures, wished = self._survey.pictures, self._wishes.size
-        recipe_side = base["data"].get("image_size") if self._wishes.recipe is not None else None
-        side = wished or recipe_side or side_for(pictures)
-        if not side:
-            raise PrepareConfigError(
-                f"The pictures are too small: nine in ten should reach {SIDES_PX[-1]} px, the median is "
-                f"{pictures.side_at(0.5)} px.",
-                "Give --size 8 to use them as they are.",
-            )
-        below = pictures.share_below(side)
-        if below > _SMALL_SHARE:
-            raise PrepareConfigError(
-                f"{below:.0%} of the sampled pictures have a side below {side} px; the median is "
-                f"{pictures.side_at(0.5)} px.",
-                f"Give --size {side_for(pictures) or 8}.",
-            )
-        why = "You asked for it" if wished else "The recipe's" if recipe_side else "The largest that nine in ten reach"
-        self._because("data.image_size", side, f"{why}; the median shorter side is {pictures.side_at(0.5)} px.")
-        return int(side)
-
-    def _model(self, base: dict[str, Any], side: int) -> dict[str, Any]:
-        """[model] and [router] for a side."""
-        model, router = dict(base["model"]), dict(base["router"])
-        is_own = self._wishes.recipe is None
-        if self._wishes.preset is not None:
-            model = {"preset": self._wishes.preset, "overrides": {}}
-        scale = 8 if base["codec"]["kind"] == "vae" else 1
-        if side % (scale * 4):
-            raise PrepareConfigError(f"The size {side} is no multiple of {scale * 4}.", "Give a --size that is.")
-        shape = shape_for(self._rows, side) if is_own and self._wishes.preset is None else {"image_size": side // scale}
-        if scale == 1 or self._wishes.size is not None:
-            pixels = {"in_channels": 3, "patch_size": 4} if scale == 1 else {}
-            preset = model_preset(model["preset"]).to_settings()
-            wanted = {**model.get("overrides", {}), **pixels, **shape}
-            model["overrides"] = {name: value for name, value in wanted.items() if preset[name] != value}
-            router["overrides"] = {**router.get("overrides", {}), **pixels, "image_size": side // scale}
-        return {"model": model, "router": router}
-
-    def _training(self, base: dict[str, Any], values: dict[str, Any], experts: int) -> dict[str, Any]:
-        """[training], [tasks] and what of [router] depends on K."""
-        each = batch_for(self._rows // experts)
-        training = dict(base["training"])
-        if self._wishes.recipe is None:
-            training["total_batch_size"] = experts * each
-            wide = values["model"]["overrides"].get("hidden_size", 0) > 96
-            training["learning_rate"] = 2e-3 if wide else 6e-3
-            steps = self._wishes.steps or steps_for(self._rows)
-        else:
-            if "total_batch_size" in training:
-                each = max(1, int(training["total_batch_size"]) // base["run"]["num_experts"])
-                training["total_batch_size"] = experts * each
-            each = int(training.get("batch_size", each))
-            steps = self._wishes.steps or base["tasks"]["steps"]
-        passes = steps * each * experts / self._rows
-        self._because("tasks.steps", steps, f"{passes:.0f} passes over the pictures at {each * experts} rows a step.")
-        deadline_s = deadline_for(expert_shape(values["model"], values["text"]), each, steps)
-        why = "Four times the work of two slow cores"
-        tasks = {**base["tasks"], "steps": steps, "deadline_s": deadline_s, "grace_s": max(120.0, deadline_s / 20)}
-        self._because("tasks.deadline_s", f"{deadline_s:.0f}", f"{why}, {deadline_s / 4 / 3600:.1f} hours.")
-        if self._captions == "none":
-            training.pop("caption_dropout", None)
-        training["warmup_steps"] = min(int(training.get("warmup_steps", 0)), steps // 10)
-        training["snapshot_every"] = max(1, min(int(training.get("snapshot_every", 1000)), steps // 10))
-        return {
-            "training": training,
-            "tasks": tasks,
-            "router": {**values["router"], "train_after": max(1, experts - 1)},
-        }
-
-    def _data(self, side: int, experts: int) -> dict[str, Any]:
-        pictures, wishes = self._survey.pictures, self._wishes
-        heldout = heldout_for(self._rows // experts)
+    def _data(self, side: int, rows_per_expert: int) -> dict[str, Any]:
+        wishes, heldout = self._wishes, heldout_for(rows_per_expert)
         data: dict[str, Any] = {"image_size": side, "heldout_rows": heldout}
-        self._because("data.heldout_rows", heldout, "A twentieth of each cluster, to verify the volunteers' work with.")
-        if pictures.share_below(side):
-            data["min_side_px"] = side
-            share = f"{pictures.share_below(side):.0%}"
-            self._because("data.min_side_px", side, f"{share} of the sampled pictures are smaller, and are left out.")
-        else:
-            data["min_side_px"] = min(16, side)
-        if pictures.near_duplicates > _NEAR_SHARE * pictures.sampled:
-            data["near_duplicate_bits"] = _NEAR_BITS
-            found = f"{pictures.near_duplicates} of {pictures.sampled} sampled pictures are nearly another one."
-            self._because("data.near_duplicate_bits", _NEAR_BITS, found)
-        long = pictures.share_longer(_LONG_ASPECT)
-        if 0 < long <= _LONG_SHARE:
-            data["max_aspect"] = _LONG_ASPECT
-            self._because("data.max_aspect", _LONG_ASPECT, f"{long:.1%} are longer; the square shows little of them.")
+        why = "A twentieth of each cluster, to verify the volunteers' work with."
+        self._reasons.add("data.heldout_rows", heldout, why)
         if wishes.captioner is not None:
             data["captioner"] = wishes.captioner
         if wishes.max_rows is not None and wishes.max_rows < self._survey.rows:
             data["max_images"] = wishes.max_rows
-            self._because("data.max_images", wishes.max_rows, f"You asked for it; there are {self._survey.rows}.")
+            self._reasons.add("data.max_images", wishes.max_rows, f"You asked for it; there are {self._survey.rows}.")
         return data
 
     def _prompts(self) -> list[str]:
         if self._captions == "none":
             return []
         names = list(self._survey.captions.class_names) if self._captions == "class" else []
-        return [text[:200] for text in (names or self._survey.captions.examples)[:_PROMPTS]]
+        return [text[:_PROMPT_CHARS] for text in (names or self._survey.captions.examples)[:_PROMPTS]]

@@ -121,20 +121,17 @@ class Survey:
     state: SourceState | None = None
     """The files, before they were looked at."""
 
-    @property
-    def usable_share(self) -> float:
-        """Share of the sampled pictures that `prepare` would keep."""
-        return self.pictures.usable / self.pictures.sampled if self.pictures.sampled else 0.0
-
     def rows_with(self, kind: str) -> int:
-        """Rows that `prepare` can be expected to keep.
+        """Rows as of `listed_with` that can be expected to be decoded and to be no copies."""
+        share = self.pictures.usable / self.pictures.sampled if self.pictures.sampled else 0.0
+        return math.floor(self.listed_with(kind) * share)
+
+    def listed_with(self, kind: str) -> int:
+        """Rows by their captions.
 
         Args:
             kind: "own" captions; "class", own captions or names of classes; "none", no captions needed.
         """
-        listed = {
-            "own": self.captions.own,
-            "class": self.captions.own + self.captions.classes_only,
-            "none": self.rows,
-        }[kind]
-        return math.floor(listed * self.usable_share)
+        captions = self.captions
+        by_kind = {"own": captions.own, "class": captions.own + captions.classes_only, "none": self.rows}
+        return by_kind[kind]

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from paris.coordinator.prepare.config import PrepareConfig
 from paris.coordinator.prepare.rows.licences import is_allowed
 from paris.coordinator.prepare.sources.settings import FilesSource
 from paris.coordinator.proposal.findings import Survey
+from paris.coordinator.proposal.picture_choices import kept_share
 from paris.coordinator.proposal.remarks import Remark
 from paris.coordinator.proposal.sizing import MIN_ROWS_PER_EXPERT, experts_for
 from paris.coordinator.proposal.texts import UNSPACED
 from paris.coordinator.run.config import RunConfig
 
-_FEW_ROWS = 100
 _MANY_LEFT_OUT = 0.3
 _SMALL = 0.1
 _FEW_PASSES, _MANY_PASSES = 3, 3000
@@ -42,7 +43,9 @@ def kept_rows(config: RunConfig, data: PrepareConfig, survey: Survey) -> int:
     source = data.source
     needs_none = data.captioner is not None or config.text["kind"] == "none"
     has_classes = isinstance(source, FilesSource) and source.class_captions
-    rows = survey.rows_with("none" if needs_none else "class" if has_classes else "own")
+    listed = survey.listed_with("none" if needs_none else "class" if has_classes else "own")
+    filters = data.model_dump(include={"min_side_px", "max_aspect", "near_duplicate_bits"})
+    rows = math.floor(listed * kept_share(survey.pictures, filters))
     return min(rows, data.max_images or rows)
 
 
@@ -162,24 +165,6 @@ def _experts(config: RunConfig, data: PrepareConfig, rows: int) -> Iterator[Rema
             f"more than half of the {each} pictures of an expert are held out",
             f"Set it to {max(1, each // 4)}.",
             is_error=heldout >= each,
-        )
-    fewer = experts_for(rows)
-    if each < _FEW_ROWS:
-        yield Remark(
-            "run.num_experts",
-            str(experts),
-            f"an expert has about {each} pictures, and learns them by heart",
-            f"Set it to {fewer}, or add pictures (docs/quality.md)." if fewer < experts else "Add pictures.",
-            is_error=False,
-        )
-    batch = int(config.expert_training["batch_size"])
-    if batch > each - heldout:
-        yield Remark(
-            "training.batch_size",
-            str(batch),
-            f"an expert has about {each - heldout} pictures to train on, fewer than a step takes",
-            "Lower it (total_batch_size is K times as much).",
-            is_error=False,
         )
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 
 from paris.coordinator.proposal.findings import Pictures
+from paris.experts.models.flops import step_flops
 from paris.experts.models.presets import ModelConfig
-from paris.experts.training.needs import num_parameters
 
 MIN_ROWS_PER_EXPERT = 20
 """Fewer pictures are refused."""
@@ -17,11 +17,11 @@ SIDES_PX = (64, 48, 40, 32, 28, 24, 20, 16)
 """Sides of pixel models, the largest first: multiples of the patch of 4."""
 _EXPERTS = ((24_000, 16), (3_200, 8), (1_000, 4), (2 * MIN_ROWS_PER_EXPERT, 2))
 _FIT_SHARE = 0.1
-_SLOW_FLOPS = 1e10
+_SLOW_FLOPS_PER_S = 2e10
 """Floating-point operations a second of the slowest machine that deadlines are made for: two old CPU cores."""
-_MARGIN = 4
+DEADLINE_MARGIN = 4
 """Deadline over the work's duration there."""
-_MIN_DEADLINE_S = 1800
+MIN_DEADLINE_S = 1800
 _HELDOUT_SHARE = 0.05
 
 
@@ -52,20 +52,6 @@ def steps_for(rows: int) -> int:
     return 2000 if rows < 1000 else 4000 if rows < 20_000 else 10_000 if rows < 200_000 else 50_000
 
 
-def shape_for(rows: int, side_px: int) -> dict[str, int]:
-    """Overrides of the preset dit-emoji-4: its own width for small pictures and few rows, twice that otherwise."""
-    shape = {"image_size": side_px}
-    return shape if rows < 3200 and side_px <= 32 else {**shape, "hidden_size": 192, "num_layers": 6, "num_heads": 6}
-
-
-def step_flops(model: ModelConfig, batch_size: int) -> float:
-    """Operations of one training step: forward and backward, six for each parameter and token (Kaplan et al., arXiv
-    2001.08361), without attention's products.
-    """
-    return 6.0 * num_parameters(model) * model.num_patches * batch_size
-
-
-def deadline_for(model: ModelConfig, batch_size: int, steps: int) -> float:
-    """Four times the work of a slow machine, in seconds, at least half an hour, rounded up to minutes."""
-    work_s = steps * step_flops(model, batch_size) / _SLOW_FLOPS
-    return float(math.ceil(max(_MIN_DEADLINE_S, _MARGIN * work_s) / 60) * 60)
+def slow_work_s(model: ModelConfig, batch_size: int, steps: int) -> float:
+    """Training of one expert on the slowest machine that deadlines are made for, in seconds."""
+    return steps * step_flops(model, model.max_text_tokens, batch_size) / _SLOW_FLOPS_PER_S

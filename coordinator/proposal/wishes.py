@@ -49,6 +49,21 @@ class Reason:
     """A sentence."""
 
 
+class Reasons:
+    """Collects why settings have their values."""
+
+    def __init__(self) -> None:
+        self._found: list[Reason] = []
+
+    def add(self, setting: str, value: object, why: str) -> None:
+        """Add one: the setting, its value, and a sentence."""
+        self._found.append(Reason(setting, str(value), why))
+
+    def all(self) -> tuple[Reason, ...]:
+        """All, in the order in which they were added."""
+        return tuple(self._found)
+
+
 @dataclass(frozen=True)
 class Proposal:
     """The settings of a run, and why."""

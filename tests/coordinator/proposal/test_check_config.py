@@ -83,8 +83,6 @@ def test_settings_that_contradict_each_other(tables: dict[str, Any], setting: st
     ("tables", "setting", "is_error"),
     [
         ({"run": {"num_experts": 128}, "training": {"total_batch_size": 1024}}, "run.num_experts", True),
-        ({"run": {"num_experts": 32}, "training": {"total_batch_size": 256}}, "run.num_experts", False),
-        ({"training": {"total_batch_size": 4000}}, "training.batch_size", False),
         ({"data": {"heldout_rows": 375}}, "data.heldout_rows", True),
         ({"data": {"heldout_rows": 200}}, "data.heldout_rows", False),
         ({"data": {"licences": "mit"}}, "data.licences", True),
@@ -136,7 +134,8 @@ def test_the_command_looks_at_the_pictures_and_ends_with_a_code(tmp_path: Path) 
     assert invoke(app, ["init", str(run), "--data", str(tmp_path / "mine"), "--yes"]).exit_code == 0
     checked = invoke(app, ["check-config", str(run), "--json"])
     assert checked.exit_code == 0
-    assert [remark["setting"] for remark in json.loads(checked.stdout)["remarks"]] == ["run.num_experts"]
+    (remark,) = json.loads(checked.stdout)["remarks"]
+    assert (remark["setting"], remark["is_error"]) == ("run.num_experts", False)  # the plan's warning: by heart
     for picture in (tmp_path / "mine").glob("*-1*.png"):
         picture.unlink()
     checked = invoke(app, ["check-config", str(run)])

@@ -76,7 +76,7 @@ def test_copies_faults_and_opt_outs_are_counted(tmp_path: Path) -> None:
     assert (seen.rows, seen.opted_out, pictures.sampled) == (5, 1, 5)
     assert (pictures.duplicates, pictures.near_duplicates) == (1, 1)
     assert pictures.faults == {"unreadable picture": 1}
-    assert seen.usable_share == 3 / 5
+    assert pictures.usable == 3
 
 
 def test_pictures_of_any_mode_and_name_are_looked_at(tmp_path: Path) -> None:

@@ -1,0 +1,91 @@
+"""Pure: the picture's side, and which pictures are left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from paris.coordinator.prepare.errors import PrepareConfigError
+from paris.coordinator.proposal.findings import Pictures
+from paris.coordinator.proposal.sizing import SIDES_PX, side_for
+from paris.coordinator.proposal.wishes import Reasons
+
+_SMALL_SHARE = 0.5
+_NEAR_BITS, _NEAR_SHARE = 6, 0.01
+_LONG_ASPECT, _LONG_SHARE = 3.0, 0.1
+_USUAL_MIN_SIDE_PX = 16
+_LATENT_STEP_PX = 32
+"""A VAE's eight pixels for each latent, times a patch of two, and room for one more halving."""
+
+
+def choose_side(pictures: Pictures, wished: int | None, of_recipe: int | None, step_px: int, reasons: Reasons) -> int:
+    """Side of the squares, px.
+
+    Args:
+        pictures: The sample.
+        wished: By the organiser.
+        of_recipe: By the recipe, if one was named.
+        step_px: The side must be a multiple of it.
+        reasons: Receives why.
+
+    Raises:
+        PrepareConfigError: Most pictures are smaller, or it is no multiple.
+    """
+    side, median = wished or of_recipe or side_for(pictures), pictures.side_at(0.5)
+    if not side:
+        raise PrepareConfigError(
+            f"The pictures are too small: nine in ten should reach {SIDES_PX[-1]} px, the median is {median} px.",
+            "Give --size 8 to use them as they are.",
+        )
+    if side % step_px:
+        raise PrepareConfigError(f"The size {side} is no multiple of {step_px}.", "Give a --size that is.")
+    below = pictures.share_below(side)
+    if below > _SMALL_SHARE:
+        raise PrepareConfigError(
+            f"{below:.0%} of the sampled pictures have a side below {side} px; the median is {median} px.",
+            _smaller(pictures, step_px),
+        )
+    why = "You asked for it" if wished else "The recipe's" if of_recipe else "The largest that nine in ten reach"
+    reasons.add("data.image_size", side, f"{why}; the median shorter side is {median} px.")
+    return side
+
+
+def _smaller(pictures: Pictures, step_px: int) -> str:
+    if step_px < _LATENT_STEP_PX:
+        return f"Give --size {side_for(pictures) or 8}."
+    reached = pictures.side_at(0.1) // _LATENT_STEP_PX * _LATENT_STEP_PX
+    return f"Give --size {reached}." if reached else "Take a recipe for smaller pictures, such as small-64."
+
+
+def choose_filters(pictures: Pictures, side_px: int, reasons: Reasons) -> dict[str, Any]:
+    """Fields of [data] that leave pictures out.
+
+    Args:
+        pictures: The sample.
+        side_px: Side of the squares.
+        reasons: Receives why.
+    """
+    data: dict[str, Any] = {"min_side_px": min(_USUAL_MIN_SIDE_PX, side_px)}
+    below, long = pictures.share_below(side_px), pictures.share_longer(_LONG_ASPECT)
+    if below:
+        data["min_side_px"] = side_px
+        reasons.add("data.min_side_px", side_px, f"{below:.0%} of the sampled pictures are smaller, and are left out.")
+    if pictures.near_duplicates > _NEAR_SHARE * pictures.sampled:
+        data["near_duplicate_bits"] = _NEAR_BITS
+        found = f"{pictures.near_duplicates} of {pictures.sampled} sampled pictures are nearly another one."
+        reasons.add("data.near_duplicate_bits", _NEAR_BITS, found)
+    if 0 < long <= _LONG_SHARE:
+        data["max_aspect"] = _LONG_ASPECT
+        reasons.add("data.max_aspect", _LONG_ASPECT, f"{long:.1%} are longer; the square shows little of them.")
+    return data
+
+
+def kept_share(pictures: Pictures, data: dict[str, Any]) -> float:
+    """Share of the sampled pictures that pass these fields of [data], as if the filters were independent."""
+    if not pictures.sampled:
+        return 0.0
+    share = pictures.usable / pictures.sampled * (1 - pictures.share_below(data["min_side_px"]))
+    if data.get("max_aspect") is not None:
+        share *= 1 - pictures.share_longer(data["max_aspect"])
+    if data.get("near_duplicate_bits") is not None:
+        share *= 1 - pictures.near_duplicates / pictures.sampled
+    return share
