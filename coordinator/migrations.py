@@ -29,7 +29,8 @@ def migrate(path: Path, version: int, migrations: Mapping[int, str]) -> None:
     Args:
         path: The file; no other process of an older version uses it.
         version: The version that this software reads and writes.
-        migrations: For each older version n the SQL script, without transactions, that leads to n + 1.
+        migrations: For each older version n the SQL script, without transactions, that leads to n + 1;
+            empty where only tables are new.
 
     Raises:
         NewerFileError: A newer version wrote the file; it is unchanged.
@@ -67,7 +68,7 @@ def _migrate(db: sqlite3.Connection, path: Path, version: int, migrations: Mappi
     db.execute("BEGIN IMMEDIATE")
     try:
         for step in range(_version(db), version):  # another process may have migrated it while this one waited
-            for statement in migrations[step].split(";"):
+            for statement in filter(str.strip, migrations[step].split(";")):
                 db.execute(statement)
         db.execute(f"PRAGMA user_version = {version}")
         db.execute("COMMIT")

@@ -10,6 +10,7 @@ planning.py      plan
 data.py          prepare, clusters, dropped
 preparing.py     prepare and dropped: settings, progress, output
 clusters.py      clusters: show or copy the page
+orders.py        ban, allow, revoke, unregister
 training.py      warm-start, train-router, distill
 sampling.py      sample
 """

@@ -11,6 +11,7 @@ import typer
 from paris.coordinator.cli.data import clusters, dropped, prepare
 from paris.coordinator.cli.new_run import check_config, init, recipes
 from paris.coordinator.cli.options import JsonOption, NoLockOption, RunArgument, expanded, open_run
+from paris.coordinator.cli.orders import allow, ban, revoke, unregister
 from paris.coordinator.cli.planning import plan
 from paris.coordinator.cli.sampling import sample
 from paris.coordinator.cli.training import distill, train_router, warm_start
@@ -128,6 +129,10 @@ def status(
         print_json(read_status(opened))
     else:
         print_status(opened, watch=watch)
+
+
+for order in (ban, allow, revoke, unregister):
+    app.command()(order)
 
 
 @app.command()

@@ -4,6 +4,7 @@ tick.py          tick(state, observations, policy, now) -> (state, actions, even
 observations.py  its input, observations, and its output, actions
 policy.py        the numbers it decides by
 intake.py        how each observation changes the state
+orders.py        how each order of the organiser changes the state
 leases.py        granting, renewing and revoking leases
 clock_moves.py   the state's times when a wrong clock is corrected
 forgetting.py    old volunteers and leases, so that the state does not grow

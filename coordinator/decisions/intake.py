@@ -93,7 +93,12 @@ def _apply_submission(draft: Draft, received: SubmissionReceived, now: float) ->
     what = f"{submission.name} submitted pull request {submission.pull_request}."
     draft.add_event(EventKind.SUBMITTED, f"{submission.task_id}: {what}")
     envelope = received.envelope.data.decode()
-    draft.put_submission(SubmissionState(submission=submission, signer=signer, envelope=envelope, seen_at=now))
+    known = SubmissionState(submission=submission, signer=signer, envelope=envelope, seen_at=now)
+    draft.put_submission(known)
+    standing = draft.standings.get(signer)
+    if standing is not None and standing.standing == "banned":
+        reject_submission(draft, known, f"The volunteer is banned: {standing.reason}")
+        return
     if task.task.state == "leased" and task.lease_id == submission.lease_id:
         draft.put_task(task.submitted())
 
@@ -119,6 +124,21 @@ def _apply_verdict(draft: Draft, verdict: Verdict) -> None:
         draft.put_task(task.reopened())
 
 
+def reject_submission(draft: Draft, known: SubmissionState, reason: str) -> None:
+    """Reject a submission without a verification."""
+    s = known.submission
+    verdict = Verdict(
+        lease_id=s.lease_id,
+        task_id=s.task_id,
+        attempt=s.attempt,
+        volunteer=known.signer,
+        accepted=False,
+        reason=reason[:300],
+        rungs=(),
+    )
+    _apply_verdict(draft, verdict)
+
+
 def _has_other_accepted(draft: Draft, verdict: Verdict) -> bool:
     """Whether other work for this task is accepted or registered: a second copy would replace the first."""
     return any(
@@ -134,17 +154,7 @@ def _retry_verification(draft: Draft, failed: VerificationFailed, policy: Policy
         return
     tries = known.num_tries + 1
     if tries >= policy.max_tries:
-        s = known.submission
-        verdict = Verdict(
-            lease_id=s.lease_id,
-            task_id=s.task_id,
-            attempt=s.attempt,
-            volunteer=known.signer,
-            accepted=False,
-            reason=f"Could not be verified after {tries} tries: {failed.reason}"[:300],
-            rungs=(),
-        )
-        _apply_verdict(draft, verdict)
+        reject_submission(draft, known, f"Could not be verified after {tries} tries: {failed.reason}")
         return
     wait_s = min(policy.retry_s * 2 ** (tries - 1), LONGEST_RETRY_S)
     what = f"verification will be tried again in {wait_s:.0f} s: {failed.reason}"

@@ -19,7 +19,7 @@ def grant_open_tasks(draft: Draft, policy: Policy, now: float) -> None:
     """Give each open task to the volunteer that waits longest and can hold it; one lease a volunteer."""
     busy = {held.lease.volunteer for held in _live_leases(draft)}
     candidates = sorted(
-        (v for v in draft.volunteers.values() if _is_waiting(v, policy, now) and v.public_key not in busy),
+        (v for v in draft.volunteers.values() if _is_waiting(v, policy, now) and _may_hold(draft, v, policy, busy)),
         key=lambda v: (v.num_revoked + v.num_rejected, v.waiting_since, v.public_key),
     )
     for task in sorted(draft.tasks.values(), key=lambda t: (t.task.attempt, _number(t.task.task_id))):
@@ -119,6 +119,14 @@ def _live_leases(draft: Draft) -> list[LeaseState]:
 
 def _is_waiting(volunteer: VolunteerState, policy: Policy, now: float) -> bool:
     return volunteer.want.state == "waiting" and now - volunteer.seen_at <= policy.want_life_s
+
+
+def _may_hold(draft: Draft, volunteer: VolunteerState, policy: Policy, busy: set[str]) -> bool:
+    """Whether a volunteer without a lease may get one, by the organiser's word."""
+    known = draft.standings.get(volunteer.public_key)
+    if known is None:
+        return not policy.allowed_only and volunteer.public_key not in busy
+    return known.standing == "allowed" and volunteer.public_key not in busy
 
 
 def _number(task_id: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from paris.coordinator.state.orders import Order
 from paris.protocol.envelope import Envelope
 from paris.protocol.records import Heartbeat, Registration, Submission, Verdict, Want
 
@@ -90,6 +91,7 @@ Observation = (
     | Closed
     | RouterTrained
     | RouterRequested
+    | Order
 )
 
 

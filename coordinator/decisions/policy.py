@@ -15,6 +15,8 @@ class Policy(BaseModel):
     """How often a volunteer reports."""
     want_life_s: float = Field(default=60.0, gt=0)
     """How long after its last want a volunteer can get a lease."""
+    allowed_only: bool = False
+    """Only volunteers that the organiser allowed get leases."""
     train_router_after: int = Field(default=0, ge=0)
     """Router training starts at this number of registered experts; 0: when the organiser asks for it."""
     forget_after_s: float = Field(default=30 * 86400.0, gt=0)

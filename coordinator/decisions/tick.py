@@ -14,10 +14,12 @@ from paris.coordinator.decisions.forgetting import forget
 from paris.coordinator.decisions.intake import LONGEST_RETRY_S, apply_observation
 from paris.coordinator.decisions.leases import grant_open_tasks, renew_leases, revoke_leases
 from paris.coordinator.decisions.observations import Action, Observation, Register, Reject, TrainRouter, Verify
+from paris.coordinator.decisions.orders import apply_order
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.model import State
+from paris.coordinator.state.orders import Order
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,10 @@ def tick(
     """
     draft = Draft(state)
     for observation in observations:
-        apply_observation(draft, observation, policy, now)
+        if isinstance(observation, Order):
+            apply_order(draft, observation, now)
+        else:
+            apply_observation(draft, observation, policy, now)
     revoke_leases(draft, now, watching_since)
     renew_leases(draft, policy, now)
     grant_open_tasks(draft, policy, now)

@@ -25,17 +25,19 @@ def read_status(run: RunDir) -> dict[str, Any]:
         "complete": state.is_complete,
         "router": state.router.model_dump(),
         "tasks": [_task_status(state, task) for task in sorted(state.tasks.values(), key=lambda t: t.task.cluster)],
-        "volunteers": [_volunteer_status(volunteer) for volunteer in state.volunteers.values()],
+        "volunteers": [_volunteer_status(state, volunteer) for volunteer in state.volunteers.values()],
         "submissions": [_submission_status(submission) for submission in state.submissions.values()],
     }
 
 
-def _volunteer_status(volunteer: VolunteerState) -> dict[str, Any]:
+def _volunteer_status(state: State, volunteer: VolunteerState) -> dict[str, Any]:
+    standing = state.standings.get(volunteer.public_key)
     return {
         "name": volunteer.want.name,
         "public_key": volunteer.public_key,
         "device": volunteer.want.device,
         "state": volunteer.want.state,
+        "standing": None if standing is None else standing.standing,
         "seen_at": volunteer.seen_at,
         "accepted": volunteer.num_accepted,
         "rejected": volunteer.num_rejected,

@@ -80,6 +80,8 @@ class TaskTable(Table):
     """Least free disk beside the data; None: computed."""
     min_rows: Annotated[int, Field(ge=1)] = 20
     """Fewest training pictures of an expert for which tasks are opened."""
+    allowed_only: bool = False
+    """Give tasks only to volunteers that `paris-coord allow` named."""
     tick_every_s: Annotated[float, Field(gt=0)] = 5.0
 
 

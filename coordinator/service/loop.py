@@ -77,13 +77,16 @@ class Service:
         request = self._router_request()
         requested = [] if request is None else [RouterRequested(from_samples=request == FROM_SAMPLES)]
         self._adopt_new_tasks()
-        observations = [*self._observed, *requested, *self._swarm.observations()]
+        orders = self._store.orders()
+        observations = [*self._observed, *requested, *orders.values(), *self._swarm.observations()]
         # A machine that slept has seen no heartbeat meanwhile, as one that was down.
         watching_since = self._watching_since if lag_s == 0 else now
         state = moved(self.state, self._at_start, lag_s)
         decision = tick(state, observations, self._policy, now, watching_since)
         done_flags = () if request is None else (ROUTER_FLAG,)
-        self._store.save(self.state, decision.state, decision.events, now, done_flags=done_flags)
+        self._store.save(
+            self.state, decision.state, decision.events, now, done_flags=done_flags, done_orders=orders.keys()
+        )
         self._clock.move(lag_s)
         self.state, self._watching_since, self._observed = decision.state, watching_since, []
         for event in decision.events:

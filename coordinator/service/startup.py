@@ -137,4 +137,5 @@ def make_policy(run: RunDir) -> Policy:
         heartbeat_every_s=table.heartbeat_every_s,
         want_life_s=max(10.0, 4 * table.heartbeat_every_s),
         train_router_after=run.config.router.train_after,
+        allowed_only=run.config.tasks.allowed_only,
     )

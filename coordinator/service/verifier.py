@@ -95,7 +95,7 @@ class Verifier:
         """
         others = []
         for known in state.submissions.values():
-            if known is judged or known.phase not in ("accepted", "registered"):
+            if known is judged or known.phase not in ("accepted", "registered", "withdrawn"):
                 continue
             candidate = _folder(self.run, known.submission.lease_id) / "candidate" / WEIGHTS_FILE
             other = OtherCheckpoint(
@@ -105,7 +105,7 @@ class Verifier:
                 sha256=weights_file(known).sha256,
                 volunteer=known.signer,
                 path=candidate if candidate.is_file() else None,
-                registered=True,
+                registered=known.phase != "withdrawn",
             )
             others.append(other)
         return tuple(others)

@@ -3,6 +3,7 @@
 model.py    State and its rows
 draft.py    the next state in the making
 events.py   the event log's kinds and lines
+orders.py   what the organiser orders beside the service
 flags.py    flags that commands set for the running service
 tables.py   the tables
 curves.py   loss curves, thinned

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from typing import Generic, TypeVar
 
 from paris.coordinator.state.events import Event, EventKind
-from paris.coordinator.state.model import LeaseState, RouterState, State, SubmissionState, TaskState, VolunteerState
+from paris.coordinator.state.model import (
+    LeaseState,
+    RouterState,
+    StandingState,
+    State,
+    SubmissionState,
+    TaskState,
+    VolunteerState,
+)
 
 R = TypeVar("R")
 
@@ -23,6 +31,7 @@ class Draft:
     def __init__(self, state: State) -> None:
         self._tasks, self._leases = _Table(state.tasks), _Table(state.leases)
         self._volunteers, self._submissions = _Table(state.volunteers), _Table(state.submissions)
+        self._standings = _Table(state.standings)
         self.router: RouterState = state.router
         self.events: list[Event] = []
 
@@ -46,6 +55,11 @@ class Draft:
         """By lease id."""
         return self._submissions.rows
 
+    @property
+    def standings(self) -> Mapping[str, StandingState]:
+        """By public key."""
+        return self._standings.rows
+
     def put_task(self, task: TaskState) -> None:
         """Add or replace a task."""
         self._tasks.put(task.task.task_id, task)
@@ -66,6 +80,14 @@ class Draft:
         """Remove a volunteer."""
         self._volunteers.drop(public_key)
 
+    def put_standing(self, standing: StandingState) -> None:
+        """Add or replace what the organiser decided about a volunteer."""
+        self._standings.put(standing.public_key, standing)
+
+    def drop_standing(self, public_key: str) -> None:
+        """Remove what the organiser decided about a volunteer."""
+        self._standings.drop(public_key)
+
     def put_submission(self, submission: SubmissionState) -> None:
         """Add or replace a submission."""
         self._submissions.put(submission.submission.lease_id, submission)
@@ -76,7 +98,7 @@ class Draft:
 
     def finish(self) -> State:
         """The new state; it shares each unchanged table with the first."""
-        return State(self.tasks, self.leases, self.volunteers, self.submissions, self.router)
+        return State(self.tasks, self.leases, self.volunteers, self.submissions, self.router, self.standings)
 
 
 class _Table(Generic[R]):

@@ -22,6 +22,8 @@ class EventKind(StrEnum):
     REJECTED = "rejected"
     REGISTERED = "registered"
     ROUTER = "router"
+    ORDER = "order"
+    """The organiser ordered something beside the service."""
     PROBLEM = "problem"
     """Something failed and will be tried again."""
 

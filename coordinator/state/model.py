@@ -46,6 +46,11 @@ class TaskState(Row):
         task = self.task.model_copy(update={"state": "registered"})
         return self.model_copy(update={"task": task, "registration": registration, "lease_id": None})
 
+    def unregistered(self) -> TaskState:
+        """The task open again, without its expert."""
+        task = self.task.model_copy(update={"state": "open"})
+        return self.model_copy(update={"task": task, "registration": None, "lease_id": None})
+
 
 class LeaseState(Row):
     """A lease, past or present, with its last heartbeat."""
@@ -74,13 +79,27 @@ class VolunteerState(Row):
     num_rejected: int = 0
 
 
-SubmissionPhase = Literal["seen", "accepted", "rejected", "registered", "closed"]
+Standing = Literal["banned", "allowed"]
+
+
+class StandingState(Row):
+    """What the organiser decided about a volunteer."""
+
+    public_key: str
+    standing: Standing
+    reason: str = ""
+    at: float
+    """UTC seconds."""
+
+
+SubmissionPhase = Literal["seen", "accepted", "rejected", "registered", "closed", "withdrawn"]
 
 
 class SubmissionState(Row):
     """A submission and its phase.
 
-    seen -> accepted -> registered, or seen -> rejected -> closed. A phase changes when the action that it waits for
+    seen -> accepted -> registered, or seen -> rejected -> closed; registered -> withdrawn (-> accepted) by order of the
+    organiser. A phase changes when the action that it waits for
     has reported its result, so that a coordinator killed in between asks for that action again.
     """
 
@@ -113,6 +132,7 @@ class State:
     volunteers: Mapping[str, VolunteerState] = field(default_factory=dict)
     submissions: Mapping[str, SubmissionState] = field(default_factory=dict)
     router: RouterState = field(default_factory=RouterState)
+    standings: Mapping[str, StandingState] = field(default_factory=dict)
 
     @property
     def num_registered(self) -> int:

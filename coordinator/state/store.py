@@ -21,11 +21,12 @@ from paris.coordinator.migrations import migrate, stamp
 from paris.coordinator.state.curves import Curves, Loss
 from paris.coordinator.state.events import Event
 from paris.coordinator.state.model import LeaseState, RouterState, Row, State
-from paris.coordinator.state.tables import EVENTS, FLAGS, METADATA, TABLES
+from paris.coordinator.state.orders import Order, OrderKind
+from paris.coordinator.state.tables import EVENTS, FLAGS, METADATA, ORDERS, TABLES
 
-VERSION = 2
+VERSION = 3
 """Of the file; a new field in a row of `model.py` needs a new one (`migrations.py`)."""
-_MIGRATIONS = {1: "CREATE INDEX IF NOT EXISTS curves_by_attempt ON curves (task_id, attempt)"}
+_MIGRATIONS = {1: "CREATE INDEX IF NOT EXISTS curves_by_attempt ON curves (task_id, attempt)", 2: ""}
 _MAX_EVENTS = 100_000
 
 
@@ -81,7 +82,14 @@ class Store:
             return set(connection.execute(select(TABLES["tasks"][0].c.id)).scalars())
 
     def save(
-        self, old: State, new: State, events: Iterable[Event], now: float, *, done_flags: Collection[str] = ()
+        self,
+        old: State,
+        new: State,
+        events: Iterable[Event],
+        now: float,
+        *,
+        done_flags: Collection[str] = (),
+        done_orders: Collection[int] = (),
     ) -> None:
         """Write the rows that differ between two states, and the events, in one transaction.
 
@@ -91,11 +99,12 @@ class Store:
             events: Lines for the log.
             now: UTC seconds.
             done_flags: Flags that the new state has taken in; cleared in the same transaction.
+            done_orders: Ids of the orders that it has taken in; deleted in the same transaction.
         """
         lines = [{"at": now, "kind": event.kind.value, "text": event.text} for event in events]
         changes = {name: _changed(_rows(old, name), _rows(new, name)) for name in TABLES}
         dropped = {name: _dropped(_rows(old, name), _rows(new, name)) for name in TABLES}
-        if not lines and not done_flags and not any(changes.values()) and not any(dropped.values()):
+        if not (lines or done_flags or done_orders) and not any(changes.values()) and not any(dropped.values()):
             return
         with self._engine.begin() as connection:
             for name, rows in changes.items():
@@ -105,6 +114,7 @@ class Store:
             self._curves.add(connection, losses)
             _insert(connection, EVENTS, lines)
             connection.execute(FLAGS.delete().where(FLAGS.c.name.in_(done_flags)))
+            connection.execute(ORDERS.delete().where(ORDERS.c.id.in_(done_orders)))
             if lines:
                 newest = select(func.max(EVENTS.c.id)).scalar_subquery()
                 connection.execute(EVENTS.delete().where(EVENTS.c.id <= newest - _MAX_EVENTS))
@@ -128,6 +138,18 @@ class Store:
         """Step and loss of each task's last attempt, from its heartbeats."""
         with self._engine.connect() as connection:
             return self._curves.read(connection)
+
+    def add_order(self, order: Order) -> None:
+        """Leave an order for the service, which may run now or later."""
+        with self._engine.begin() as connection:
+            row = {"kind": order.kind.value, "subject": order.subject, "reason": order.reason}
+            connection.execute(ORDERS.insert().values(**row))
+
+    def orders(self) -> dict[int, Order]:
+        """The orders that no saved state has taken in yet, by id, oldest first."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(ORDERS).order_by(ORDERS.c.id)).all()
+        return {row.id: Order(OrderKind(row.kind), row.subject, row.reason) for row in rows}
 
     def set_flag(self, name: str, value: str = "1") -> None:
         """Set a flag for the running service, such as a request for router training."""

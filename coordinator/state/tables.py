@@ -1,4 +1,4 @@
-"""Tables of the state: one a row class of `model.py`, with an id and the row as JSON; events, curves and flags."""
+"""Tables of the state: one a row class of `model.py`, with id and row as JSON; events, curves, orders and flags."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from paris.coordinator.state.model import (
     LeaseState,
     RouterState,
     Row,
+    StandingState,
     SubmissionState,
     TaskState,
     VolunteerState,
@@ -26,6 +27,7 @@ TABLES: dict[str, tuple[Table, type[Row]]] = {
     "volunteers": (_table("volunteers"), VolunteerState),
     "submissions": (_table("submissions"), SubmissionState),
     "router": (_table("router"), RouterState),
+    "standings": (_table("standings"), StandingState),
 }
 EVENTS = Table(
     "events",
@@ -44,5 +46,13 @@ CURVES = Table(
     Column("step", Integer, nullable=False),
     Column("loss", Float, nullable=False),
     Index("curves_by_attempt", "task_id", "attempt"),
+)
+ORDERS = Table(
+    "orders",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("kind", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("reason", Text, nullable=False),
 )
 FLAGS = Table("flags", METADATA, Column("name", String, primary_key=True), Column("value", String, nullable=False))

@@ -1,0 +1,67 @@
+"""The organiser's hand on a running service: `ban`, `allow`, `revoke`, `unregister`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from paris.coordinator.cli.options import JsonOption, RunArgument, open_run
+from paris.coordinator.console import print_json, say
+from paris.coordinator.state.orders import OrderKind
+
+VolunteerArgument = Annotated[
+    str, typer.Argument(metavar="VOLUNTEER", help="Name, public key, or the beginning of the key.")
+]
+TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="A task, as expert-3 or 3.")]
+ReasonOption = Annotated[str, typer.Option(help="Why, for the event log and the volunteer.")]
+UndoOption = Annotated[bool, typer.Option("--undo", help="Take it back.")]
+
+
+def ban(
+    run: RunArgument,
+    volunteer: VolunteerArgument,
+    reason: ReasonOption = "",
+    undo: UndoOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep a volunteer out: its lease is taken back, its waiting work rejected. Registered experts stay."""
+    _order(run, OrderKind.UNBAN if undo else OrderKind.BAN, volunteer, reason, as_json)
+
+
+def allow(
+    run: RunArgument,
+    volunteer: VolunteerArgument,
+    reason: ReasonOption = "",
+    undo: UndoOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a volunteer take tasks of a run whose run.toml sets `[tasks] allowed_only = true`; also lifts a ban."""
+    _order(run, OrderKind.DISALLOW if undo else OrderKind.ALLOW, volunteer, reason, as_json)
+
+
+def revoke(run: RunArgument, task: TaskArgument, reason: ReasonOption = "", as_json: JsonOption = False) -> None:
+    """Take back a task's lease; the task opens again."""
+    _order(run, OrderKind.REVOKE, task, reason, as_json)
+
+
+def unregister(
+    run: RunArgument,
+    task: TaskArgument,
+    reason: ReasonOption = "",
+    undo: UndoOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Withdraw a registered expert; the task opens again. --undo brings it back while the task has no other."""
+    _order(run, OrderKind.REREGISTER if undo else OrderKind.UNREGISTER, task, reason, as_json)
+
+
+def _order(run: Path, kind: OrderKind, subject: str, reason: str, as_json: bool) -> None:
+    from paris.coordinator.service.ordering import give_order
+
+    order = give_order(open_run(run, log_name="orders"), kind, subject, reason)
+    if as_json:
+        print_json({"order": order.kind, "subject": order.subject, "reason": order.reason})
+    else:
+        say(f"Ordered: {order.kind} {order.subject}. `paris-coord serve {run}` carries it out at its next step.")

@@ -1,0 +1,106 @@
+"""How each of the organiser's orders changes the state. Pure, like `tick`."""
+
+from __future__ import annotations
+
+from paris.coordinator.decisions.intake import reject_submission
+from paris.coordinator.state.draft import Draft
+from paris.coordinator.state.events import EventKind
+from paris.coordinator.state.model import Standing, StandingState
+from paris.coordinator.state.orders import Order, OrderKind
+
+
+def apply_order(draft: Draft, order: Order, now: float) -> None:
+    """Change the draft by one order; one that was carried out before changes nothing."""
+    match order.kind:
+        case OrderKind.BAN:
+            _ban(draft, order, now)
+        case OrderKind.ALLOW:
+            _stand(draft, order, "allowed", now)
+        case OrderKind.UNBAN | OrderKind.DISALLOW:
+            _drop_standing(draft, order)
+        case OrderKind.REVOKE:
+            _revoke(draft, order.subject, order.reason)
+        case OrderKind.UNREGISTER:
+            _unregister(draft, order)
+        case OrderKind.REREGISTER:
+            _reregister(draft, order)
+
+
+def _ban(draft: Draft, order: Order, now: float) -> None:
+    """No lease from now on: the present one is taken back, and work that waits for its verdict is rejected."""
+    _stand(draft, order, "banned", now)
+    for task in list(draft.tasks.values()):
+        held = draft.leases.get(task.lease_id or "")
+        if held is not None and held.lease.volunteer == order.subject:
+            _revoke(draft, task.task.task_id, f"the volunteer is banned: {order.reason}")
+    for known in list(draft.submissions.values()):
+        if known.signer == order.subject and known.phase == "seen":
+            reject_submission(draft, known, f"The volunteer is banned: {order.reason}")
+
+
+def _stand(draft: Draft, order: Order, standing: Standing, now: float) -> None:
+    known = draft.standings.get(order.subject)
+    if known is not None and (known.standing, known.reason) == (standing, order.reason):
+        return
+    put = StandingState(public_key=order.subject, standing=standing, reason=order.reason, at=now)
+    draft.put_standing(put)
+    draft.add_event(EventKind.ORDER, f"{_name(draft, order.subject)} is {standing}{_because(order)}.")
+
+
+def _drop_standing(draft: Draft, order: Order) -> None:
+    wanted = "banned" if order.kind is OrderKind.UNBAN else "allowed"
+    known = draft.standings.get(order.subject)
+    if known is not None and known.standing == wanted:
+        draft.drop_standing(order.subject)
+        draft.add_event(EventKind.ORDER, f"{_name(draft, order.subject)} is no longer {wanted}{_because(order)}.")
+
+
+def _revoke(draft: Draft, task_id: str, reason: str) -> None:
+    """Take back a task's present lease, also one whose work waits for its verdict; such work is still verified."""
+    task = draft.tasks.get(task_id)
+    held = draft.leases.get(task.lease_id or "") if task is not None else None
+    if task is None or held is None or task.registration is not None:
+        return
+    reason = reason or "the organiser took it back."
+    draft.put_lease(held.revoked(reason))
+    draft.put_task(task.reopened())
+    draft.add_event(EventKind.REVOKED, f"{task_id}: lease {held.lease.lease_id[:8]} taken back: {reason}")
+
+
+def _unregister(draft: Draft, order: Order) -> None:
+    """Withdraw a task's expert; the task opens again."""
+    task = draft.tasks.get(order.subject)
+    if task is None or task.registration is None:
+        return
+    known = draft.submissions.get(task.registration.lease_id)
+    if known is not None:
+        draft.put_submission(known.model_copy(update={"phase": "withdrawn"}))
+    digest = task.registration.sha256[:12]
+    draft.put_task(task.unregistered())
+    what = f"expert {digest} by {task.registration.volunteer_name} withdrawn{_because(order)}; the task is open again."
+    draft.add_event(EventKind.ORDER, f"{order.subject}: {what}")
+
+
+def _reregister(draft: Draft, order: Order) -> None:
+    """Register the expert again that was withdrawn last, unless the task has another by now."""
+    task = draft.tasks.get(order.subject)
+    withdrawn = [
+        known
+        for known in draft.submissions.values()
+        if known.phase == "withdrawn" and known.submission.task_id == order.subject
+    ]
+    if task is None or task.registration is not None or not withdrawn:
+        return
+    last = max(withdrawn, key=lambda known: known.submission.attempt)
+    _revoke(draft, order.subject, "An earlier volunteer's work is registered again.")
+    draft.put_submission(last.model_copy(update={"phase": "accepted"}))
+    draft.add_event(EventKind.ORDER, f"{order.subject}: the withdrawn expert by {last.submission.name} comes back.")
+
+
+def _name(draft: Draft, key: str) -> str:
+    known = draft.volunteers.get(key)
+    return f"Volunteer {key[:8]}" if known is None else f"{known.want.name} ({key[:8]})"
+
+
+def _because(order: Order) -> str:
+    return f": {order.reason}" if order.reason else ""

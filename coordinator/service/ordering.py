@@ -1,0 +1,82 @@
+"""The organiser's hand: `ban`, `allow`, `revoke` and `unregister` leave an order that `serve` carries out."""
+
+from __future__ import annotations
+
+import re
+
+from paris.coordinator.errors import ConfigError, NotReadyError
+from paris.coordinator.run.directory import RunDir
+from paris.coordinator.state.model import State, TaskState
+from paris.coordinator.state.orders import Order, OrderKind
+from paris.coordinator.state.store import Store
+
+_KEY = re.compile(r"[0-9a-f]{64}")
+_OF_VOLUNTEERS = {OrderKind.BAN, OrderKind.UNBAN, OrderKind.ALLOW, OrderKind.DISALLOW}
+
+
+def give_order(run: RunDir, kind: OrderKind, subject: str, reason: str = "") -> Order:
+    """Check an order and leave it for the service, which carries it out at its next step or its next start.
+
+    Args:
+        run: The run directory.
+        kind: What to do.
+        subject: A volunteer's name, key, or the beginning of its key; or a task, as `expert-3` or `3`.
+        reason: For the event log, the volunteer and the verdict.
+
+    Raises:
+        ConfigError: No or several volunteers are meant, or there is no such task; nothing is ordered.
+        NotReadyError: The state allows no such order; nothing is ordered.
+    """
+    store = Store(run.state_file)
+    try:
+        state = store.load()
+        found = _key_of(state, subject) if kind in _OF_VOLUNTEERS else _task_of(state, subject).task.task_id
+        _require_effect(state, kind, found)
+        order = Order(kind, found, reason)
+        store.add_order(order)
+        return order
+    finally:
+        store.close()
+
+
+def _key_of(state: State, subject: str) -> str:
+    """The public key of a volunteer; a whole key need not be known yet."""
+    named = {v.public_key for v in state.volunteers.values() if v.want.name == subject}
+    known = state.volunteers.keys() | state.standings.keys()
+    found = named or {key for key in known if subject and key.startswith(subject.lower())}
+    if len(found) == 1:
+        return found.pop()
+    if found:
+        keys = ", ".join(sorted(key[:12] for key in found))
+        raise ConfigError(f"{len(found)} volunteers match {subject!r}: {keys}.", "Give more of the key.")
+    if _KEY.fullmatch(subject.lower()):
+        return subject.lower()
+    raise ConfigError(
+        f"No volunteer has the name or key {subject!r}.", "See `paris-coord status RUN --json`, or give a whole key."
+    )
+
+
+def _task_of(state: State, subject: str) -> TaskState:
+    task = state.tasks.get(f"expert-{subject}" if subject.isdecimal() else subject)
+    if task is None:
+        known = ", ".join(sorted(state.tasks)[:8]) or "none; open them: paris-coord publish-tasks"
+        raise ConfigError(f"There is no task {subject!r}.", f"Tasks: {known}.")
+    return task
+
+
+def _require_effect(state: State, kind: OrderKind, subject: str) -> None:
+    """Refuse an order that would change nothing, and say why."""
+    standing = state.standings.get(subject)
+    task = state.tasks.get(subject)
+    is_registered = task is not None and task.registration is not None
+    withdrawn = any(s.phase == "withdrawn" and s.submission.task_id == subject for s in state.submissions.values())
+    refusals = {
+        OrderKind.UNBAN: (standing is None or standing.standing != "banned", f"{subject[:12]} is not banned."),
+        OrderKind.DISALLOW: (standing is None or standing.standing != "allowed", f"{subject[:12]} is not allowed."),
+        OrderKind.REVOKE: (task is not None and task.lease_id is None, f"{subject} has no lease."),
+        OrderKind.UNREGISTER: (task is not None and not is_registered, f"{subject} has no registered expert."),
+        OrderKind.REREGISTER: (is_registered or not withdrawn, f"{subject} has no withdrawn expert to bring back."),
+    }
+    refused, why = refusals.get(kind, (False, ""))
+    if refused:
+        raise NotReadyError(why, "See `paris-coord status RUN`.")

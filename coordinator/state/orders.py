@@ -1,0 +1,29 @@
+"""What the organiser orders beside the running service: commands write orders, the next tick carries them out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class OrderKind(StrEnum):
+    """What is ordered. The values are stored."""
+
+    BAN = "ban"
+    UNBAN = "unban"
+    ALLOW = "allow"
+    DISALLOW = "disallow"
+    REVOKE = "revoke"
+    UNREGISTER = "unregister"
+    REREGISTER = "reregister"
+
+
+@dataclass(frozen=True)
+class Order:
+    """One order."""
+
+    kind: OrderKind
+    subject: str
+    """A volunteer's public key, or a task id."""
+    reason: str = ""
+    """For the event log, the volunteer and the verdict."""

@@ -1,0 +1,89 @@
+"""Orders from the command line reach the service, once, and are checked where they are given."""
+
+from __future__ import annotations
+
+import pytest
+from test_service_loop import RouterJob, make_service
+
+from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.decisions.tick import tick
+from paris.coordinator.errors import ConfigError, NotReadyError
+from paris.coordinator.service.ordering import give_order
+from paris.coordinator.state.model import State, VolunteerState
+from paris.coordinator.state.orders import Order, OrderKind
+from paris.coordinator.state.store import Store
+from paris.protocol.records import Want
+
+ADA, BEN, BOB = "a" * 64, "be" * 32, "b0" * 32
+
+
+class RunOf:
+    """The part of a run directory that orders need."""
+
+    def __init__(self, path) -> None:
+        self.state_file = path / "state.sqlite"
+
+
+@pytest.fixture
+def run(tmp_path):
+    want = {"device": "cpu", "memory_bytes": 1, "disk_bytes": 1, "state": "waiting", "node_version": "0.1.0"}
+    people = {
+        key: VolunteerState(public_key=key, want=Want(name=name, **want), seen_at=0, want_sequence=1, waiting_since=0)
+        for key, name in ((ADA, "ada"), (BEN, "ben"), (BOB, "ben"))
+    }
+    store = Store(tmp_path / "state.sqlite")
+    store.save(State(), State(volunteers=people), [], 0.0)
+    store.close()
+    return RunOf(tmp_path)
+
+
+@pytest.mark.parametrize("subject", ["ada", "aaaa", ADA, ADA.upper()])
+def test_a_volunteer_is_named_by_name_key_or_its_beginning(run, subject):
+    assert give_order(run, OrderKind.BAN, subject, "copied") == Order(OrderKind.BAN, ADA, "copied")
+
+
+def test_an_unknown_volunteer_is_named_by_its_whole_key(run):
+    assert give_order(run, OrderKind.ALLOW, "c" * 64).subject == "c" * 64
+
+
+@pytest.mark.parametrize(
+    ("kind", "subject", "error", "message"),
+    [
+        (OrderKind.BAN, "ben", ConfigError, "2 volunteers match 'ben': b0b0b0b0b0b0, bebebebebebe"),
+        (OrderKind.BAN, "b", ConfigError, "2 volunteers match"),
+        (OrderKind.BAN, "zoe", ConfigError, "No volunteer has the name or key 'zoe'"),
+        (OrderKind.BAN, "", ConfigError, "No volunteer has the name or key ''"),
+        (OrderKind.UNBAN, "ada", NotReadyError, "is not banned"),
+        (OrderKind.REVOKE, "expert-0", ConfigError, "no task 'expert-0'.*publish-tasks"),
+    ],
+)
+def test_an_order_that_means_nothing_is_refused_and_not_left(run, kind, subject, error, message):
+    with pytest.raises(error, match=message):
+        give_order(run, kind, subject)
+    store = Store(run.state_file)
+    assert store.orders() == {}
+    store.close()
+
+
+def test_the_service_carries_out_an_order_once_and_keeps_it_over_a_restart(run, tmp_path):
+    give_order(run, OrderKind.BAN, "ada", "copied")
+    service, store, executor = make_service(tmp_path, RouterJob())
+    service.step()
+    assert store.orders() == {}
+    assert store.load().standings[ADA].reason == "copied"
+    assert [event.kind for event in store.events()] == ["order"]
+    service.step()
+    assert len(store.events()) == 1
+    executor.stop()
+    store.close()
+
+
+def test_an_order_stays_until_its_state_is_saved(run):
+    give_order(run, OrderKind.BAN, "ada")
+    store = Store(run.state_file)
+    orders, state = store.orders(), store.load()
+    new = tick(state, orders.values(), Policy(lease_s=60, heartbeat_every_s=1), 1.0).state
+    assert store.orders() == orders
+    store.save(state, new, [], 1.0, done_orders=orders)
+    assert store.orders() == {}
+    store.close()
