@@ -2,11 +2,11 @@
 
 app.py           the typer app and the entry point; short commands
 options.py       shared arguments and options, event output, signals
-new_run.py       init, recipes, check-config
+new_run.py       init, check-config
 data_options.py  options of init
 proposing.py     init --data: look, show, ask, write
 checking.py      check-config: print what is off
-planning.py      plan
+planning.py      recipes, plan
 data.py          prepare, clusters, dropped
 preparing.py     prepare and dropped: settings, progress, output
 clusters.py      clusters: show or copy the page

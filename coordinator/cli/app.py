@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from paris.coordinator.cli.data import clusters, dropped, prepare
-from paris.coordinator.cli.new_run import check_config, init, recipes
+from paris.coordinator.cli.new_run import check_config, init
 from paris.coordinator.cli.options import JsonOption, NoLockOption, RunArgument, expanded, open_run
 from paris.coordinator.cli.orders import allow, ban, revoke, unregister
-from paris.coordinator.cli.planning import plan
+from paris.coordinator.cli.planning import plan, recipes
 from paris.coordinator.cli.sampling import sample
 from paris.coordinator.cli.training import distill, train_router, warm_start
 from paris.coordinator.console import fail_clearly, print_json, say

@@ -1,4 +1,4 @@
-"""The commands before `prepare`: `init`, `recipes`, `check-config`."""
+"""The commands before `prepare`: `init`, `check-config`."""
 
 from __future__ import annotations
 
@@ -98,16 +98,6 @@ def _init_from_recipe(
 
     made = create_run(run, recipe=recipe, name=name, hub_endpoint=hub, host=host, hub_port=hub_port)
     say(f"Created run {made.run_id} in {run}. Settings: {run / 'run.toml'}. Next: paris-coord prepare {run}")
-
-
-def recipes() -> None:
-    """List the recipes that `init` can start from."""
-    from paris.coordinator.run.config import recipe_names
-    from paris.protocol.streams import require_stdout
-
-    require_stdout()
-    for name in recipe_names():
-        print(name)
 
 
 def check_config(run: RunArgument, as_json: JsonOption = False) -> None:

@@ -1,4 +1,4 @@
-"""The commands before a run: `plan`."""
+"""The commands before a run: `recipes` and `plan`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,22 @@ import typer
 
 from paris.coordinator.cli.options import JsonOption, RunArgument
 from paris.protocol.streams import require_stdout
+
+
+def recipes(as_json: JsonOption = False) -> None:
+    """List the recipes that `init` can start from, with what each costs."""
+    import sys
+
+    from paris.coordinator.console import print_json
+    from paris.coordinator.planning.recipes import recipe_rows
+    from paris.coordinator.planning.tables import print_recipes
+
+    require_stdout()
+    rows = recipe_rows()
+    if as_json:
+        print_json([row.model_dump(mode="json") for row in rows])
+    else:
+        print_recipes(rows, sys.stdout)
 
 
 def plan(

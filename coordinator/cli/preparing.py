@@ -68,6 +68,7 @@ def prepare_run(run: RunDir, options: PrepareOptions, *, as_json: bool) -> None:
     settings |= options.data_settings
     checked = prepare_config(settings)
     require_unchanged(run, checked.source, accept=options.accept_changes)
+    _fetch_pretrained(run)
     engine = Engine(options.ray_address, options.device or config.compute.device, options.models)
     with _json_lines() if as_json else _bars() as report:
         prepared = prepare(checked, run.data, report, engine=engine, codec_folder=run.data)
@@ -79,6 +80,21 @@ def prepare_run(run: RunDir, options: PrepareOptions, *, as_json: bool) -> None:
     say(f"Prepared {run.data}. To look at the clusters: paris-coord clusters {run.path} --open")
     next_command = "publish-tasks" if config.model.warm_start_steps is None else "warm-start"
     say(f"Next: paris-coord {next_command} {run.path}")
+
+
+def _fetch_pretrained(run: RunDir) -> None:
+    """Put the networks of [pretrained] into the data folder, where they are not there yet."""
+    from paris.coordinator.prepare.pretrained import fetch_text_encoder, fetch_vae
+
+    config, named = run.config, run.config.pretrained
+    if named.vae is not None and config.codec.get("kind") == "vae":
+        folder = run.data / str(config.codec.get("path", "vae"))
+        if fetch_vae(named.vae, folder):
+            say(f"Fetched {named.vae} into {folder}.")
+    if named.text_encoder is not None and config.text["kind"] == "transformers":
+        folder = run.data / str(config.text["path"])
+        if fetch_text_encoder(named.text_encoder, str(config.text["model_class"]), folder):
+            say(f"Fetched {named.text_encoder} into {folder}.")
 
 
 def print_dropped(run: RunDir, reason: str | None, *, as_json: bool) -> None:

@@ -15,5 +15,6 @@ cards.toml      the table of cards
 speed.py        speed of a device, from measured steps; pure
 measuring.py    the child process that measures steps of the real training
 measured.py     starts it; speeds that a run directory remembers
-tables.py       the plan as text
+recipes.py      the packaged recipes, each with its cost
+tables.py       plan and recipes as text
 """

@@ -16,6 +16,7 @@ from paris.coordinator.planning.work import work_of
 from paris.experts.training.needs import num_parameters, num_router_parameters
 
 _CPU_FLOPS_PER_S = 100e9
+_CPU_MEMORY_BYTES = 2**36
 
 
 def make_plan(facts: Facts, devices: Sequence[MeasuredDevice] = (), volunteers: int | None = None) -> Plan:
@@ -71,6 +72,12 @@ def measured_machine(device: MeasuredDevice) -> Machine:
     return Machine(device.label, device.memory_bytes, device.speed, device.speed, True, shared)
 
 
+def assumed_cpu() -> Machine:
+    """A CPU of assumed speed, with memory for any of the models."""
+    speed = Speed(flops_per_s=_CPU_FLOPS_PER_S)
+    return Machine("CPU", _CPU_MEMORY_BYTES, speed, speed)
+
+
 def _organiser_speed(facts: Facts, devices: Sequence[MeasuredDevice]) -> Speed:
     """Of [compute] device: measured, or assumed."""
     kind = facts.config.compute.device.partition(":")[0]
@@ -78,7 +85,7 @@ def _organiser_speed(facts: Facts, devices: Sequence[MeasuredDevice]) -> Speed:
         if device.device.partition(":")[0] == kind:
             return device.speed
     if kind == "cpu":
-        return Speed(flops_per_s=_CPU_FLOPS_PER_S)
+        return assumed_cpu().inference
     return listed_machines("float32")[0].inference
 
 

@@ -41,14 +41,15 @@ def on_card(machine: Machine, facts: Facts, work: Work, volunteers: int) -> Card
     """
     base = CardPlan(name=machine.name, is_measured=machine.is_measured, memory_bytes=machine.memory_bytes)
     slow = machine.inference
+    routing = _router_speed(machine, facts)
     base = base.model_copy(
         update={
             "verification_s": work.verification / slow.flops_per_s,
             "prepare_s": PREPARE_BASE_S
             + facts.data.num_pictures / PREPARE_ROWS_PER_S
             + work.prepare / slow.flops_per_s,
-            "router_s": facts.config.router.steps * slow.step_s(facts.router.num_layers, 0)
-            + work.router / slow.flops_per_s,
+            "router_s": facts.config.router.steps * routing.step_s(facts.router.num_layers, 0)
+            + work.router / routing.flops_per_s,
         }
     )
     if machine.training is None:
@@ -73,6 +74,12 @@ def on_card(machine: Machine, facts: Facts, work: Work, volunteers: int) -> Card
             "warm_start_s": work.warm_start * factor / machine.training.flops_per_s,
         }
     )
+
+
+def _router_speed(machine: Machine, facts: Facts) -> Speed:
+    """The router has a precision of its own; one that is not the experts' is taken for float32."""
+    precision = facts.config.router.training.get("precision", "float32")
+    return machine.training if machine.training is not None and precision == facts.precision else machine.inference
 
 
 def all_experts_s(expert_s: float, experts: int, volunteers: int, shared: float = 0.0) -> float:

@@ -1,8 +1,8 @@
-"""The plan as text, for people."""
+"""The plan, and the table of recipes, as text for people."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import IO
 
 from rich.console import Console, Group, RenderableType
@@ -10,16 +10,32 @@ from rich.table import Table
 from rich.text import Text
 
 from paris.coordinator.planning.plan import CardPlan, Plan
-from paris.coordinator.planning.words import duration, size
+from paris.coordinator.planning.recipes import RecipeRow
+from paris.coordinator.planning.words import duration, gpu_time, size
 
-_HOUR_S = 3600.0
 _FILE_WIDTH = 120
 
 
 def print_plan(plan: Plan, out: IO[str]) -> None:
     """Write a plan to a terminal, as wide as that is, or to a file."""
-    terminal_only = None if out.isatty() else _FILE_WIDTH
-    Console(file=out, width=terminal_only, highlight=False).print(Group(*_parts(plan)))
+    _console(out).print(Group(*_parts(plan)))
+
+
+def print_recipes(rows: Sequence[RecipeRow], out: IO[str]) -> None:
+    """Write the table of recipes."""
+    table = Table(show_lines=True)
+    table.add_column("recipe", no_wrap=True)
+    for name in ("what", "pictures", "px", "K", "parameters", "hardware", "training of all experts, estimated"):
+        table.add_column(name, justify="right" if name in ("pictures", "px", "K", "parameters") else "left")
+    for row in rows:
+        numbers = (f"{row.pictures:,}", str(row.image_size), str(row.num_experts))
+        parameters = f"{row.expert_parameters / 1e6:.3g}M"
+        table.add_row(row.name, row.what, *numbers, parameters, row.hardware, row.cost)
+    _console(out).print(table)
+
+
+def _console(out: IO[str]) -> Console:
+    return Console(file=out, width=None if out.isatty() else _FILE_WIDTH, highlight=False)
 
 
 def _parts(plan: Plan) -> Iterable[RenderableType]:
@@ -44,7 +60,14 @@ def _summary(plan: Plan) -> Text:
 def _card_table(plan: Plan) -> Table:
     table = Table(title=f"By card, {plan.volunteers} volunteers at once")
     table.add_column("card", no_wrap=True)
-    for name in ("rows together", "one expert", "all experts", f"with {plan.volunteers}", "router", "a check"):
+    for name in (
+        "rows together",
+        "one expert",
+        "all experts, GPU time",
+        f"with {plan.volunteers}",
+        "router",
+        "a check",
+    ):
         table.add_column(name, justify="right")
     table.add_column("prepare", justify="right")
     for card in plan.cards:
@@ -57,9 +80,7 @@ def _cells(card: CardPlan) -> list[str]:
     if card.expert_s is None or card.experts_s is None or card.all_s is None:
         return [card.obstacle, "", "", "", *rest]
     rows = f"{card.rows_together}" + (", checkpointing" if card.checkpointing else "")
-    hours = f"{card.experts_s / _HOUR_S:,.3g} GPU-hours" if not card.is_measured else duration(card.experts_s)
-    # On this machine, which volunteers share, hours of a card would say nothing.
-    return [rows, duration(card.expert_s), hours, duration(card.all_s), *rest]
+    return [rows, duration(card.expert_s), gpu_time(card.experts_s), duration(card.all_s), *rest]
 
 
 def _bytes_table(plan: Plan) -> Table:

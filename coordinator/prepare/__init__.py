@@ -4,6 +4,7 @@ pipeline.py     all stages in their order, resumable
 config.py       the settings
 prepared.py     the record of a finished preparation
 work_folder.py  work in progress
+pretrained.py   the VAE and text encoder that a run takes from elsewhere
 decoding.py     the first step of every pass over the pictures
 progress.py     progress callbacks
 errors.py       typed errors with a next step and an exit code

@@ -69,3 +69,9 @@ class CaptionerError(PrepareError):
     """The captioning model is missing, or is no BLIP or BLIP-2."""
 
     exit_code = 80
+
+
+class PretrainedError(PrepareError):
+    """A frozen network of [pretrained] cannot be fetched, or lacks weights."""
+
+    exit_code = 81

@@ -1,9 +1,10 @@
 """The run directory: settings, prepared data, locks, and the run's public description.
 
 directory.py        paths of a run directory
-config.py           run.toml as a whole: parsing, defaults, recipes
+config.py           run.toml as a whole: parsing, defaults
 config_tables.py    the tables of run.toml
 config_text.py      what run.toml may say of text
+extending.py        recipes, and recipes that extend others
 create.py           `paris-coord init`: a new run directory from a recipe
 locks.py            file locks: one coordinator, one warm start
 json_files.py       the directory's JSON files

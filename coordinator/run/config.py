@@ -16,7 +16,6 @@ logs/ verify/    log files and work folders of child processes
 from __future__ import annotations
 
 import tomllib
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +30,7 @@ from paris.coordinator.run.config_tables import (
     HubTable,
     ModelTable,
     ObjectivesTable,
+    PretrainedTable,
     RouterTable,
     RunTable,
     SamplingTable,
@@ -39,6 +39,7 @@ from paris.coordinator.run.config_tables import (
     TaskTable,
 )
 from paris.coordinator.run.config_text import check_text, with_text_defaults
+from paris.coordinator.run.extending import composed, find_recipe, read_toml
 from paris.protocol.errors import NewerFileError
 
 _FORMAT: Literal[1] = 1
@@ -65,6 +66,7 @@ class RunConfig(Table):
     """Fields of TrainingConfig except `steps`, which is in [tasks]. `total_batch_size`, the rows of one step of all
     experts together, may replace `batch_size`."""
     router: RouterTable
+    pretrained: PretrainedTable = PretrainedTable()
     text: Settings
     """Fields of TextConfig, except those that `prepare` adds; `kind = "none"` trains experts without text."""
     codec: Settings
@@ -156,14 +158,29 @@ def parse_config(text: str, source: str) -> RunConfig:
     """
     try:
         values = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{source} is not TOML: {error}.", "Fix that line and retry.") from error
+    return validated(values, source)
+
+
+def validated(values: dict[str, Any], source: str) -> RunConfig:
+    """Check the values of a run.toml.
+
+    Args:
+        values: All tables, as TOML reads them.
+        source: Path or recipe, for the message.
+
+    Raises:
+        ConfigError: An unknown or missing field, or an invalid value; names the first one.
+        NewerFileError: A newer version wrote it.
+    """
+    try:
         if isinstance(values.get("format"), int) and values["format"] > _FORMAT:
             raise NewerFileError(
                 f"{source} was written by a newer version of this software (format {values['format']}).",
                 "Update this side: pip install --upgrade paris-swarm. Nothing is changed.",
             )
         return RunConfig.model_validate(values)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{source} is not TOML: {error}.", "Fix that line and retry.") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -185,17 +202,12 @@ def load_config(run_dir: Path) -> RunConfig:
         raise RunDirError(
             f"{run_dir} is not a run directory: it has no run.toml.", f"Create one: paris-coord init {run_dir}"
         )
-    return parse_config(_read_text(path), str(path))
+    return parse_config(read_toml(path), str(path))
 
 
 def dump_config(config: RunConfig) -> str:
     """Write a configuration as TOML."""
     return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
-
-
-def recipe_names() -> list[str]:
-    """Names of the recipes that `init` can start from."""
-    return sorted(item.name.removesuffix(".toml") for item in _recipes().iterdir() if item.name.endswith(".toml"))
 
 
 def load_recipe(name: str) -> RunConfig:
@@ -205,22 +217,7 @@ def load_recipe(name: str) -> RunConfig:
         name: Name of a packaged recipe, or path of a .toml file.
 
     Raises:
-        ConfigError: The recipe is unknown, or the file is invalid.
+        ConfigError: The recipe, or one that it extends, is unknown or invalid, or extends itself.
     """
-    if name.endswith(".toml") and Path(name).is_file():
-        return parse_config(_read_text(Path(name)), name)
-    if name not in recipe_names():
-        known = ", ".join(recipe_names())
-        raise ConfigError(f"Unknown recipe {name!r}.", f"Known recipes: {known}; or give the path of a .toml file.")
-    return parse_config(_recipes().joinpath(f"{name}.toml").read_text("utf-8"), f"recipe {name}")
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}.", "Save it as UTF-8 text, readable by you.") from error
-
-
-def _recipes() -> Any:
-    return files("paris.coordinator").joinpath("recipes")
+    recipe = find_recipe(name)
+    return validated(composed(recipe), recipe.title)

@@ -156,6 +156,18 @@ class ModelTable(Table):
     start from; `paris-coord warm-start` trains it (docs/quality.md)."""
 
 
+class PretrainedTable(Table):
+    """[pretrained]: where `prepare` takes frozen networks from that are not in the data folder yet.
+
+    A name on the public Hub (`org/name`, or `org/name@revision`), or a folder.
+    """
+
+    vae: str | None = None
+    """A diffusers AutoencoderKL, for `path` of [codec]."""
+    text_encoder: str | None = None
+    """Of transformers, with its tokenizer, for `path` of [text]."""
+
+
 class ObjectivesTable(Table):
     """[objectives]: which experts predict the noise (DDPM); all others predict the velocity (flow matching)."""
 

@@ -8,10 +8,11 @@ import pytest
 import tomli_w
 
 from paris.coordinator.errors import ConfigError, RunDirError
-from paris.coordinator.run.config import dump_config, load_config, load_recipe, parse_config, recipe_names
+from paris.coordinator.run.config import dump_config, load_config, load_recipe, parse_config
 from paris.coordinator.run.config_tables import SamplingTable
 from paris.coordinator.run.create import create_run
 from paris.coordinator.run.directory import RunDir
+from paris.coordinator.run.extending import recipe_names
 from paris.experts.sampling.routing import Routing
 from paris.experts.sampling.settings import SamplingSettings, default_sampling
 from paris.experts.sampling.solvers import SOLVERS
@@ -198,7 +199,7 @@ def test_the_sampling_table_has_the_fields_and_defaults_of_a_release():
     assert SamplingSettings.from_settings(table) == SamplingSettings(routing=Routing.named("ancestral"))
     assert set(table) == set(SamplingSettings().to_settings())
     default = default_sampling(has_prompt_router=True).to_settings()
-    for recipe in recipe_names():
+    for recipe in sorted({*recipe_names()} - {"paris-256"}):  # that one samples as published
         table = load_recipe(recipe).sampling
         for field in ("routing", "guidance_away_from", "guidance_every"):
             assert getattr(table, field) == default[field]
