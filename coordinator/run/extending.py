@@ -127,15 +127,9 @@ def merged(below: dict[str, Any], above: dict[str, Any], table: str = "") -> dic
     result = {name: value for name, value in below.items() if name not in replaced}
     for name, value in above.items():
         old = result.get(name)
-        result[name] = merged(old, value, name) if _is_change_of(old, value) else value
+        is_change = isinstance(old, dict) and isinstance(value, dict) and value.get("kind") in (None, old.get("kind"))
+        result[name] = merged(old, value, name) if isinstance(old, dict) and is_change else value
     return result
-
-
-def _is_change_of(old: Any, value: Any) -> bool:
-    """Whether a value is a table that changes some fields of another, rather than a table of its own."""
-    if not isinstance(value, dict) or not isinstance(old, dict):
-        return False
-    return "kind" not in value or value["kind"] == old.get("kind")
 
 
 def _same(one: RecipeFile, other: RecipeFile) -> bool:
