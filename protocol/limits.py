@@ -4,6 +4,8 @@ from __future__ import annotations
 
 MAX_CLUSTERS = 256
 MAX_NUM_BUCKETS = 64
+MAX_ATTEMPT = 10**6
+"""Of a task: its fencing token grows no further."""
 MAX_SUBMISSION_FILES = 8
 MAX_RECORD_BYTES = 4096
 MAX_CLOCK_SKEW_S = 3.0

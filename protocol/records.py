@@ -31,7 +31,7 @@ from paris.protocol.fields import (
     Text,
     Timestamp,
 )
-from paris.protocol.limits import MAX_CLUSTERS, MAX_NUM_BUCKETS, MAX_SUBMISSION_FILES
+from paris.protocol.limits import MAX_ATTEMPT, MAX_CLUSTERS, MAX_NUM_BUCKETS, MAX_SUBMISSION_FILES
 
 
 class Payload(BaseModel):
@@ -98,7 +98,7 @@ class Task(Payload):
     objective: Settings = {}
     """Fields of `paris.experts.objectives.objectives.Objective`, what this expert predicts; empty: flow matching."""
     state: Literal["open", "leased", "submitted", "registered"]
-    attempt: Annotated[int, Field(ge=0, le=10**6)] = 0
+    attempt: Annotated[int, Field(ge=0, le=MAX_ATTEMPT)] = 0
 
 
 class Shard(Payload):
@@ -129,7 +129,7 @@ class Lease(Payload):
     kind: ClassVar[str] = "lease"
     lease_id: LeaseId
     task_id: TaskId
-    attempt: Annotated[int, Field(ge=1, le=10**6)]
+    attempt: Annotated[int, Field(ge=1, le=MAX_ATTEMPT)]
     volunteer: PublicKey
     granted_at: Timestamp
     expires_at: Timestamp
@@ -153,7 +153,7 @@ class Verdict(Payload):
     kind: ClassVar[str] = "verdict"
     lease_id: LeaseId
     task_id: TaskId
-    attempt: Annotated[int, Field(ge=1, le=10**6)]
+    attempt: Annotated[int, Field(ge=1, le=MAX_ATTEMPT)]
     volunteer: PublicKey
     accepted: bool
     reason: Text
@@ -195,7 +195,7 @@ class Heartbeat(Payload):
     kind: ClassVar[str] = "heartbeat"
     lease_id: LeaseId
     task_id: TaskId
-    attempt: Annotated[int, Field(ge=1, le=10**6)]
+    attempt: Annotated[int, Field(ge=1, le=MAX_ATTEMPT)]
     state: Literal["fetching", "training", "uploading", "waiting-verdict", "failed"]
     step: Steps
     loss: FiniteFloat | None = None
@@ -218,7 +218,7 @@ class Submission(Payload):
     kind: ClassVar[str] = "submission"
     lease_id: LeaseId
     task_id: TaskId
-    attempt: Annotated[int, Field(ge=1, le=10**6)]
+    attempt: Annotated[int, Field(ge=1, le=MAX_ATTEMPT)]
     name: ShortText
     repo: RepoId
     pull_request: Annotated[int, Field(ge=1, le=10**9)] | None

@@ -78,7 +78,7 @@ def _lease(held: LeaseState, before: LeaseState | None, change: _Change) -> Leas
 
 
 def _volunteer(known: VolunteerState, before: VolunteerState | None, change: _Change) -> VolunteerState:
-    return _changed(known, before, change, ("seen_at", "waiting_since"))  # type: ignore[no-any-return]
+    return _changed(known, before, change, ("seen_at", "waiting_since", "faulted_at"))  # type: ignore[no-any-return]
 
 
 def _submission(known: SubmissionState, before: SubmissionState | None, change: _Change) -> SubmissionState:

@@ -15,6 +15,7 @@ from paris.coordinator.decisions.observations import (
     WantReceived,
 )
 from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.decisions.trust import with_accepted_work, with_fault
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import SubmissionState, VolunteerState
@@ -33,7 +34,8 @@ def apply_observation(draft: Draft, observation: Observation, policy: Policy, no
         case SubmissionReceived():
             _apply_submission(draft, observation, now)
         case Verified(verdict):
-            _apply_verdict(draft, verdict)
+            if _apply_verdict(draft, verdict) and not all(rung.passed for rung in verdict.rungs):
+                _count_fault(draft, verdict.volunteer, policy, now)
         case VerificationFailed():
             _retry_verification(draft, observation, policy, now)
         case Registered(registration):
@@ -103,10 +105,11 @@ def _apply_submission(draft: Draft, received: SubmissionReceived, now: float) ->
         draft.put_task(task.submitted())
 
 
-def _apply_verdict(draft: Draft, verdict: Verdict) -> None:
+def _apply_verdict(draft: Draft, verdict: Verdict) -> bool:
+    """Take in a verdict; False if the submission has one already."""
     known = draft.submissions.get(verdict.lease_id)
     if known is None or known.phase != "seen":
-        return
+        return False
     task = draft.tasks[verdict.task_id]
     other_accepted = _has_other_accepted(draft, verdict)
     if verdict.accepted and (task.registration is not None or other_accepted):
@@ -117,11 +120,18 @@ def _apply_verdict(draft: Draft, verdict: Verdict) -> None:
     draft.put_submission(known.model_copy(update={"phase": kind.value, "verdict": verdict}))
     volunteer = draft.volunteers.get(known.signer)
     if volunteer is not None:
-        count = "num_accepted" if verdict.accepted else "num_rejected"
-        draft.put_volunteer(volunteer.model_copy(update={count: getattr(volunteer, count) + 1}))
+        rejected = volunteer.model_copy(update={"num_rejected": volunteer.num_rejected + 1})
+        draft.put_volunteer(with_accepted_work(volunteer) if verdict.accepted else rejected)
     is_held = task.lease_id == verdict.lease_id and task.registration is None
     if not verdict.accepted and is_held and not other_accepted:
         draft.put_task(task.reopened())
+    return True
+
+
+def _count_fault(draft: Draft, key: str, policy: Policy, now: float) -> None:
+    volunteer = draft.volunteers.get(key)
+    if volunteer is not None:
+        draft.put_volunteer(with_fault(volunteer, policy, now))
 
 
 def reject_submission(draft: Draft, known: SubmissionState, reason: str) -> None:

@@ -8,22 +8,24 @@ from __future__ import annotations
 import hashlib
 
 from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.decisions.trust import is_waited_out, rank, with_fault
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import LeaseState, VolunteerState
 from paris.protocol.leases import is_overdue, is_renewal_due, renewed_expiry
+from paris.protocol.limits import MAX_ATTEMPT
 from paris.protocol.records import Lease, Task
 
 
 def grant_open_tasks(draft: Draft, policy: Policy, now: float) -> None:
-    """Give each open task to the volunteer that waits longest and can hold it; one lease a volunteer."""
+    """Give each open task to the first in the queue (`trust.rank`) that can hold it; one lease a volunteer."""
     busy = {held.lease.volunteer for held in _live_leases(draft)}
     candidates = sorted(
-        (v for v in draft.volunteers.values() if _is_waiting(v, policy, now) and _may_hold(draft, v, policy, busy)),
-        key=lambda v: (v.num_revoked + v.num_rejected, v.waiting_since, v.public_key),
+        (v for v in draft.volunteers.values() if v.public_key not in busy and _may_hold(draft, v, policy, now)),
+        key=lambda v: rank(v, policy, now),
     )
     for task in sorted(draft.tasks.values(), key=lambda t: (t.task.attempt, _number(t.task.task_id))):
-        if task.task.state != "open":
+        if task.task.state != "open" or task.task.attempt >= MAX_ATTEMPT:
             continue
         chosen = next((v for v in candidates if fits(task.task, v)), None)
         if chosen is None:
@@ -52,7 +54,7 @@ def renew_leases(draft: Draft, policy: Policy, now: float) -> None:
             draft.put_lease(held.model_copy(update={"lease": renewed}))
 
 
-def revoke_leases(draft: Draft, now: float, watching_since: float) -> None:
+def revoke_leases(draft: Draft, policy: Policy, now: float, watching_since: float) -> None:
     """Revoke leases that are given up, or behind the deadline curve with the grace over; their tasks reopen.
 
     No lease is late before the coordinator has been up for a whole grace.
@@ -71,7 +73,8 @@ def revoke_leases(draft: Draft, now: float, watching_since: float) -> None:
         draft.put_lease(held.revoked(reason))
         draft.put_task(task.reopened())
         if volunteer is not None:
-            draft.put_volunteer(volunteer.model_copy(update={"num_revoked": volunteer.num_revoked + 1}))
+            faulty = with_fault(volunteer, policy, now)
+            draft.put_volunteer(faulty.model_copy(update={"num_revoked": volunteer.num_revoked + 1}))
 
 
 def _reason_to_revoke(
@@ -117,16 +120,12 @@ def _live_leases(draft: Draft) -> list[LeaseState]:
     return [draft.leases[lease_id] for lease_id in ids if lease_id in draft.leases]
 
 
-def _is_waiting(volunteer: VolunteerState, policy: Policy, now: float) -> bool:
-    return volunteer.want.state == "waiting" and now - volunteer.seen_at <= policy.want_life_s
-
-
-def _may_hold(draft: Draft, volunteer: VolunteerState, policy: Policy, busy: set[str]) -> bool:
-    """Whether a volunteer without a lease may get one, by the organiser's word."""
+def _may_hold(draft: Draft, volunteer: VolunteerState, policy: Policy, now: float) -> bool:
+    """Whether a volunteer waits, and may get a lease by the organiser's word and its own faults."""
+    is_waiting = volunteer.want.state == "waiting" and now - volunteer.seen_at <= policy.want_life_s
     known = draft.standings.get(volunteer.public_key)
-    if known is None:
-        return not policy.allowed_only and volunteer.public_key not in busy
-    return known.standing == "allowed" and volunteer.public_key not in busy
+    is_welcome = not policy.allowed_only if known is None else known.standing == "allowed"
+    return is_waiting and is_welcome and is_waited_out(volunteer, policy, now)
 
 
 def _number(task_id: str) -> int:

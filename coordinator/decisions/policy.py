@@ -17,6 +17,10 @@ class Policy(BaseModel):
     """How long after its last want a volunteer can get a lease."""
     allowed_only: bool = False
     """Only volunteers that the organiser allowed get leases."""
+    fault_wait_s: float = Field(default=60.0, gt=0)
+    """Wait of a volunteer for the next lease after its second fault in a row; doubled at each further one, to a day."""
+    fault_life_s: float = Field(default=7 * 86400.0, gt=0)
+    """After this time without a new one, half of a volunteer's faults are forgotten."""
     train_router_after: int = Field(default=0, ge=0)
     """Router training starts at this number of registered experts; 0: when the organiser asks for it."""
     forget_after_s: float = Field(default=30 * 86400.0, gt=0)

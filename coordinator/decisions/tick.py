@@ -53,7 +53,7 @@ def tick(
             apply_order(draft, observation, now)
         else:
             apply_observation(draft, observation, policy, now)
-    revoke_leases(draft, now, watching_since)
+    revoke_leases(draft, policy, now, watching_since)
     renew_leases(draft, policy, now)
     grant_open_tasks(draft, policy, now)
     forget(draft, policy, now)

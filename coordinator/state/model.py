@@ -77,6 +77,10 @@ class VolunteerState(Row):
     num_revoked: int = 0
     num_accepted: int = 0
     num_rejected: int = 0
+    num_faults: int = 0
+    """Leases taken back and work rejected since the last accepted work; see `decisions/trust.py`."""
+    faulted_at: float = 0.0
+    """When the last of them was, UTC seconds."""
 
 
 Standing = Literal["banned", "allowed"]

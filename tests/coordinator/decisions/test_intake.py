@@ -255,3 +255,21 @@ def test_the_largest_number_of_verifications_is_that_of_the_policy():
     for count in (1, 2, 3):
         policy = POLICY.model_copy(update={"max_verifications": count})
         assert tick(state, [], policy, START + 10).actions == oldest_first[:count]
+
+
+def test_a_rejection_by_the_ladder_is_a_fault_and_accepted_work_clears_it():
+    state, lease = submitted()
+    key = PEOPLE[0].public_key
+    rejected = step(state, START + 2, verdict(lease, False)).state.volunteers[key]
+    assert (rejected.num_rejected, rejected.num_faults, rejected.faulted_at) == (1, 1, START + 2)
+    with_faults = replace(state, volunteers={key: rejected})
+    accepted = step(with_faults, START + 3, verdict(lease, True)).state.volunteers[key]
+    assert (accepted.num_accepted, accepted.num_faults) == (1, 0)
+
+
+def test_work_that_no_rung_refused_is_no_fault_though_it_is_rejected():
+    state, lease = submitted()
+    failed = VerificationFailed(lease.lease_id, "The Hub does not answer.")
+    last = tick(state, [failed], POLICY.model_copy(update={"max_tries": 1}), START + 2).state
+    assert last.submissions[lease.lease_id].phase == "rejected"
+    assert last.volunteers[PEOPLE[0].public_key].num_faults == 0

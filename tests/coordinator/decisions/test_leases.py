@@ -8,7 +8,9 @@ import pytest
 from tick_world import PEOPLE, POLICY, START, beat, lease_of, run_of, step, task, want
 
 from paris.coordinator.decisions.tick import tick
+from paris.coordinator.decisions.trust import is_waited_out, recent_faults
 from paris.coordinator.state.model import State, TaskState
+from paris.protocol.limits import MAX_ATTEMPT
 
 
 def with_volunteer(state: State, who: int, **fields) -> State:
@@ -23,18 +25,57 @@ def holder(state: State, task_id: str = "expert-0") -> str:
     return lease_of(state, task_id).volunteer
 
 
-def test_who_was_revoked_or_rejected_comes_after_who_waits_for_less_time():
-    for faults in ({"num_revoked": 1}, {"num_rejected": 1}):
-        state = with_volunteer(State(), 0, waiting_since=START - 100, **faults)
-        state = replace(with_volunteer(state, 1), tasks=run_of(1).tasks)
-        assert holder(step(state, START + 1).state) == PEOPLE[1].public_key
+def first_of_two(one: dict, other: dict, now: float = START + 1) -> int:
+    """Which of two waiting volunteers gets the only task; the first has waited for longer."""
+    state = with_volunteer(with_volunteer(State(), 0, waiting_since=START - 100, **one), 1, **other)
+    return [PEOPLE[0].public_key, PEOPLE[1].public_key].index(
+        holder(step(replace(state, tasks=run_of(1).tasks), now).state)
+    )
 
 
-def test_revoked_and_rejected_count_together():
-    state = with_volunteer(State(), 0, num_revoked=1, num_rejected=1)
-    state = with_volunteer(state, 1, num_revoked=1)
-    state = replace(state, tasks=run_of(1).tasks)
-    assert holder(step(state, START + 1).state) == PEOPLE[1].public_key
+def test_who_has_a_recent_fault_comes_after_who_waits_for_less_time():
+    assert first_of_two({}, {}) == 0
+    assert first_of_two({"num_faults": 1, "faulted_at": START}, {}) == 1
+
+
+def test_who_has_accepted_work_comes_before_a_fresh_key_that_waits_for_longer():
+    assert first_of_two({}, {"num_accepted": 1}) == 1
+    assert first_of_two({}, {"num_accepted": 1, "num_faults": 1, "faulted_at": START}) == 0
+
+
+@pytest.mark.parametrize(("weeks", "faults"), [(0, 5), (1, 2), (2, 1), (3, 0), (10**6, 0)])
+def test_faults_are_forgotten_by_half_a_week(weeks, faults):
+    state = with_volunteer(State(), 0, num_faults=5, faulted_at=START)
+    known = state.volunteers[PEOPLE[0].public_key]
+    assert recent_faults(known, POLICY, START + weeks * POLICY.fault_life_s) == faults
+
+
+@pytest.mark.parametrize(
+    ("faults", "wait_s"), [(0, 0), (1, 0), (2, 60), (3, 120), (5, 480), (40, 86400), (5000, 86400)]
+)
+def test_giving_up_over_and_over_costs_waiting(faults, wait_s):
+    known = with_volunteer(State(), 0, num_faults=faults, faulted_at=START).volunteers[PEOPLE[0].public_key]
+    assert is_waited_out(known, POLICY, START + wait_s)
+    assert not wait_s or not is_waited_out(known, POLICY, START + wait_s - 0.1)
+
+
+def test_a_key_that_gives_up_at_once_takes_few_attempts_of_a_day():
+    state, attempts, now = run_of(1), 0, START
+    while now < START + 86400:
+        state = step(state, now, want(0, now)).state
+        if state.tasks["expert-0"].task.state == "leased":
+            attempts += 1
+            state = step(state, now + 1, beat(lease_of(state), 0, now + 1, 0, "failed")).state
+        now += 30
+    assert attempts == state.tasks["expert-0"].task.attempt
+    assert 8 <= attempts <= 13, "0, 0, 60, 120, 240 ... s apart"
+
+
+def test_the_last_attempt_is_the_last():
+    spent = task(0)
+    spent = spent.model_copy(update={"task": spent.task.model_copy(update={"attempt": MAX_ATTEMPT})})
+    after = step(State(tasks={"expert-0": spent}), START, want(0, START)).state
+    assert after.tasks["expert-0"] == spent
 
 
 def test_among_equals_the_one_that_waits_longest_is_first_and_then_the_key_decides():

@@ -1,0 +1,43 @@
+"""Who comes first for a task, and who waits: good work counts, faults count less as they grow old. Pure, like `tick`.
+
+A fault is a lease that was taken back, or work that was rejected. Keys are free, so a fresh key is nobody's: it comes
+after volunteers with accepted work, and a key that gives up over and over waits longer each time.
+"""
+
+from __future__ import annotations
+
+from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.state.model import VolunteerState
+
+_LONGEST_WAIT_S = 86400.0
+
+
+def rank(volunteer: VolunteerState, policy: Policy, now: float) -> tuple[bool, int, float, str]:
+    """Place in the queue, smallest first: accepted work, then few recent faults, then long waiting."""
+    faults = recent_faults(volunteer, policy, now)
+    is_proven = volunteer.num_accepted > 0 and faults == 0
+    return not is_proven, faults, volunteer.waiting_since, volunteer.public_key
+
+
+def recent_faults(volunteer: VolunteerState, policy: Policy, now: float) -> int:
+    """Faults since the last accepted work, halved for each `policy.fault_life_s` since the last of them."""
+    return volunteer.num_faults >> min(60, int(max(0.0, now - volunteer.faulted_at) / policy.fault_life_s))
+
+
+def is_waited_out(volunteer: VolunteerState, policy: Policy, now: float) -> bool:
+    """Whether a volunteer may get a lease again: at once after its first fault, later after each further one."""
+    faults = recent_faults(volunteer, policy, now)
+    wait_s = 0.0 if faults < 2 else min(policy.fault_wait_s * 2.0 ** (min(faults, 60) - 2), _LONGEST_WAIT_S)
+    return now >= volunteer.faulted_at + wait_s
+
+
+def with_fault(volunteer: VolunteerState, policy: Policy, now: float) -> VolunteerState:
+    """The volunteer after one more fault."""
+    faults = recent_faults(volunteer, policy, now) + 1
+    return volunteer.model_copy(update={"num_faults": faults, "faulted_at": now})
+
+
+def with_accepted_work(volunteer: VolunteerState) -> VolunteerState:
+    """The volunteer after accepted work, which clears its faults."""
+    update = {"num_accepted": volunteer.num_accepted + 1, "num_faults": 0, "faulted_at": 0.0}
+    return volunteer.model_copy(update=update)
