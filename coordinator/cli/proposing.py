@@ -21,6 +21,7 @@ from paris.coordinator.proposal.survey import survey
 from paris.coordinator.proposal.undecided import caption_kind, row_licence
 from paris.coordinator.run.create import write_run
 from paris.coordinator.run.directory import require_empty
+from paris.protocol.printable import printable
 from paris.protocol.streams import require_stdout
 
 
@@ -106,21 +107,30 @@ def _write(new: NewRun, found: Survey, proposal: Proposal) -> None:
 
 
 def _ask(questions: list[Question]) -> dict[str, str]:
-    from rich.prompt import Prompt
-
     answers = {}
     for question in questions:
+        default = f" [{question.default}]" if question.default else ""
         answer = ""
         while not answer:
-            answer = Prompt.ask(question.text, default=question.default, show_default=bool(question.default)).strip()
+            answer = _line(f"{question.text}{default}: ") or question.default
         answers[question.option] = answer
     return answers
 
 
 def _confirm(path: Path) -> bool:
-    from rich.prompt import Confirm
+    return _line(f"Write these settings to {path / 'run.toml'}? [Y/n]: ").lower() in ("", "y", "yes")
 
-    return Confirm.ask(f"Write these settings to {path / 'run.toml'}?", default=True)
+
+def _line(prompt: str) -> str:
+    """Ask for one line.
+
+    Raises:
+        RunDirError: The terminal was closed.
+    """
+    try:
+        return input(printable(prompt)).strip()
+    except EOFError as error:
+        raise RunDirError("Nothing was written: no answer came.", "Answer, or add --yes.") from error
 
 
 def _print(table: object) -> None:

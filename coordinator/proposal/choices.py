@@ -115,7 +115,7 @@ class _Choosing:
         least = experts * MIN_ROWS_PER_EXPERT
         if rows < least:
             raise TooFewRowsError(
-                f"{experts} experts need {least} pictures at the least, {rows} of {self._survey.place} can be used.",
+                f"{_counted(experts)} {least} pictures at the least, {rows} of {self._survey.place} can be used.",
                 "Give fewer --experts, or more pictures." if experts > 1 else "Add pictures.",
             )
         each = rows // experts
@@ -179,3 +179,7 @@ class _Choosing:
             return []
         names = list(self._survey.captions.class_names) if self._captions == "class" else []
         return [text[:_PROMPT_CHARS] for text in (names or self._survey.captions.examples)[:_PROMPTS]]
+
+
+def _counted(experts: int) -> str:
+    return "An expert needs" if experts == 1 else f"{experts} experts need"

@@ -16,6 +16,7 @@ from paris.coordinator.prepare.sources.settings import FilesSource
 from paris.coordinator.proposal.field_docs import field_docs
 from paris.coordinator.proposal.wishes import Proposal, Reason
 from paris.coordinator.run.config import RunConfig
+from paris.protocol.printable import printable
 
 _WIDTH = 100
 _TABLES = "paris.coordinator.run.config_tables"
@@ -66,7 +67,7 @@ def write_run_toml(proposal: Proposal, config: RunConfig, head: Iterable[str]) -
     """
     values = config.model_dump(mode="json", exclude_none=True)
     reasons = {reason.setting: reason for reason in proposal.reasons}
-    lines = [*(f"# {line}".rstrip() for line in head), "", f"format = {values.pop('format')}"]
+    lines = [*(f"# {_one_line(line)}".rstrip() for line in head), "", f"format = {values.pop('format')}"]
     for name, table in values.items():
         if table or name in _CLASSES:
             lines += ["", *_table(name, table, config, reasons)]
@@ -125,4 +126,11 @@ def _unset(name: str, table: Mapping[str, Any], config: RunConfig, docs: Mapping
 
 
 def _comment(text: str) -> list[str]:
-    return [f"# {line}" for line in textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False)]
+    return [
+        f"# {line}" for line in textwrap.wrap(_one_line(text), _WIDTH, break_long_words=False, break_on_hyphens=False)
+    ]
+
+
+def _one_line(text: str) -> str:
+    """A comment's text: names of files and classes may hold characters that TOML forbids there."""
+    return printable(" ".join(text.split()))

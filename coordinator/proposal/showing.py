@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 from paris.coordinator.proposal.findings import Captions, Pictures, Survey
 from paris.coordinator.proposal.texts import MAX_DISTINCT
 from paris.coordinator.proposal.wishes import Proposal
+from paris.protocol.printable import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 _SHOWN = 4
 _KINDS = {"folder": "folder of pictures", "parquet": "Parquet files", "webdataset": "tars", "hub": "data set of a Hub"}
@@ -19,11 +21,12 @@ def survey_table(survey: Survey) -> Table:
     """What was found, one line a subject."""
     from rich.table import Table
 
-    table = Table(title=f"{survey.place}: {_KINDS[survey.source.kind]}", show_header=False, title_justify="left")
+    title = _plain(f"{survey.place}: {_KINDS[survey.source.kind]}")
+    table = Table(title=title, show_header=False, title_justify="left")
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, text in survey_lines(survey):
-        table.add_row(name, text)
+        table.add_row(name, _plain(text))
     return table
 
 
@@ -54,8 +57,15 @@ def reason_table(proposal: Proposal) -> Table:
     for name in ("setting", "value", "why"):
         table.add_column(name, overflow="fold")
     for reason in proposal.reasons:
-        table.add_row(reason.setting, reason.value, reason.why)
+        table.add_row(reason.setting, _plain(reason.value), _plain(reason.why))
     return table
+
+
+def _plain(text: str) -> Text:
+    """A text of strangers, without markup and control characters."""
+    from rich.text import Text
+
+    return Text(printable(text))
 
 
 def survey_object(survey: Survey) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def test_a_side_above_most_pictures_is_refused() -> None:
 def test_fewer_than_twenty_pictures_an_expert_are_refused() -> None:
     with pytest.raises(TooFewRowsError, match="16 experts need 320 pictures at the least, 300"):
         propose(found(), Wishes(experts=16))
-    with pytest.raises(TooFewRowsError, match="1 experts need 20"):
+    with pytest.raises(TooFewRowsError, match="An expert needs 20"):
         propose(found(19))
     assert propose(found(), Wishes(experts=15)).config.run.num_experts == 15
 

@@ -127,6 +127,23 @@ def test_run_toml_names_every_setting_and_gives_reasons(piles: Path, tmp_path: P
     assert "None" not in text
 
 
+def test_names_of_strangers_are_shown_as_they_are(tmp_path: Path) -> None:
+    """No markup, no escape sequences, no line of their own in run.toml."""
+    hostile = "[bold] \x1b[31mred\x1b[0m \n num_experts = 9"
+    for number, picture in enumerate(pile(20)):
+        path = tmp_path / "a [red] folder" / (hostile if number % 2 else "[blue]") / f"{picture.name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture.data)
+    made = init(tmp_path / "run", "--data", tmp_path / "a [red] folder", "--yes")
+    assert made.exit_code == 0, made.output
+    assert "[red]" in made.stdout
+    assert "[bold]" in made.stdout
+    assert "\x1b" not in made.stdout
+    config = load_config(tmp_path / "run")
+    assert config.run.num_experts == 2
+    assert config.sampling.prompts == ["[blue]", "[bold] \x1b[31mred\x1b[0m num experts = 9"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
