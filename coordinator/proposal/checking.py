@@ -52,13 +52,15 @@ def _files(config: RunConfig, run: RunDir) -> Iterator[Remark]:
     weights = config.model.imagenet_weights
     if weights is not None and not (run.path / weights).is_file():
         yield Remark("model.imagenet_weights", weights, "there is no such file", "Give a safetensors file.")
-    wanted = {"codec.path": config.codec.get("path", "vae")} if config.codec.get("kind") == "vae" else {}
-    if config.text["kind"] == "transformers":
+    wanted = {}
+    if config.codec.get("kind") == "vae" and config.pretrained.vae is None:
+        wanted["codec.path"] = config.codec.get("path", "vae")
+    if config.text["kind"] == "transformers" and config.pretrained.text_encoder is None:
         wanted["text.path"] = config.text.get("path", "")
     for setting, name in wanted.items():
         if not (run.data / str(name)).exists():
-            where = run.data / str(name)
-            yield Remark(setting, str(name), f"there is nothing at {where}", "Put the model's folder there.")
+            step = "Put the model's folder there, or name the model in [pretrained]."
+            yield Remark(setting, str(name), f"there is nothing at {run.data / str(name)}", step)
     yield from _embedder(str(config.data.get("embedder", PrepareConfig.model_fields["embedder"].default)))
 
 

@@ -68,9 +68,9 @@ class _Choosing:
         of_recipe = None if recipe is None else recipe["data"].get("image_size")
         side = choose_side(survey.pictures, wishes.size, of_recipe, 32 if is_vae else 4, reasons)
         filters = choose_filters(survey.pictures, side, reasons)
-        rows = self._rows(filters)
+        rows = self._rows({**({} if recipe is None else recipe["data"]), **filters})
         base = recipe or own_base(tiny=is_tiny(rows, side, wishes))
-        experts = self._experts(rows, base["run"].get("num_experts"))
+        experts = self._experts(rows, None if recipe is None else recipe["run"]["num_experts"])
         values = {**base, "text": self._text(base), **choose_model(base, side, wishes)}
         values |= choose_training(base, values, rows, experts, wishes, reasons)
         values["router"]["train_after"] = max(1, experts - 1)

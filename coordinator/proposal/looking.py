@@ -31,6 +31,8 @@ _READ_ROWS = 32
 _VIEW_PX = 128
 _NEAR_BITS = 6
 _THREADS = 4
+_HUB_BYTES, _LOCAL_BYTES = 2**28, 2**31
+"""Of all row groups that are read for a sample."""
 
 
 class RowSample:
@@ -119,12 +121,34 @@ def look_at(rows: Sequence[Item], source: OwnSource, progress: Callable[[int, in
 
 def _looks(rows: Sequence[Item], source: OwnSource, progress: Callable[[int, int], None]) -> Iterator[_Look]:
     reader = RowBytes(source if isinstance(source, HubSource) else None)
+    rows = within_budget(rows, reader, _HUB_BYTES if isinstance(source, HubSource) else _LOCAL_BYTES)
     done = 0
     with ThreadPoolExecutor(_THREADS) as threads:
         for some in _batches(rows):
             yield from threads.map(_look, reader.read([item.location for item in some]))
             done += len(some)
             progress(done, len(rows))
+
+
+def within_budget(rows: Sequence[Item], reader: RowBytes, max_bytes: int) -> list[Item]:
+    """The rows whose row groups can be read with a bounded number of bytes; at least those of one row group.
+
+    Args:
+        rows: The sample.
+        reader: Knows the sizes of row groups.
+        max_bytes: Bytes of all row groups together.
+    """
+    groups = [reader.row_group(item.location) for item in rows]
+    sizes = {found[0]: found[1] for found in groups if found is not None}
+    order = sorted(sizes)
+    random.Random(0).shuffle(order)
+    kept, total = set[tuple[str, int]](), 0
+    for group in order:
+        if kept and total + sizes[group] > max_bytes:
+            break
+        kept.add(group)
+        total += sizes[group]
+    return [item for item, found in zip(rows, groups, strict=True) if found is None or found[0] in kept]
 
 
 def _batches(rows: Sequence[Item]) -> Iterator[Sequence[Item]]:

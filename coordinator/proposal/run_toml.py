@@ -22,7 +22,9 @@ _WIDTH = 100
 _TABLES = "paris.coordinator.run.config_tables"
 _SOURCES = "paris.coordinator.prepare.sources.settings"
 _CLASSES = {
+    "about": (_TABLES, "AboutTable"),
     "run": (_TABLES, "RunTable"),
+    "pretrained": (_TABLES, "PretrainedTable"),
     "hub": (_TABLES, "HubTable"),
     "dht": (_TABLES, "DhtTable"),
     "tasks": (_TABLES, "TaskTable"),
@@ -37,6 +39,8 @@ _CLASSES = {
     "data": ("paris.coordinator.prepare.config", "PrepareConfig"),
 }
 _HEADS = {
+    "about": "What the run is, for people; `paris-coord plan` takes the number of pictures.",
+    "pretrained": "Where `prepare` takes the VAE and the text encoder from.",
     "run": "The run: its name, the number of experts K, the text of its cards.",
     "hub": "The Hub with the run's two repos. Here `serve` runs it; for another, paris-coord init --hub URL.",
     "dht": "The coordinator's address. 127.0.0.1 is for volunteers on this machine alone; see paris-coord init --host.",

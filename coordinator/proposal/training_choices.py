@@ -14,13 +14,14 @@ from paris.coordinator.proposal.sizing import (
     steps_for,
 )
 from paris.coordinator.proposal.wishes import Reasons, Wishes
-from paris.experts.models.presets import model_preset
+from paris.experts.models.presets import model_preset, router_preset
 
 _TINY_ROWS, _TINY_SIDE_PX = 3200, 32
 _USUAL_MIN_ROWS = 20
 _SMALLEST_CLUSTER = 0.85
 """Of the mean, with balance = 1.1 and some room."""
 _LEAST_SHARE_OF_STEPS = 0.1
+_INPUT = ("image_size", "in_channels")
 _USUAL_BATCH = 32
 """Of a recipe that names none, as in RunConfig."""
 
@@ -48,10 +49,19 @@ def choose_model(base: dict[str, Any], side_px: int, wishes: Wishes) -> dict[str
         wanted = {"patch_size": 4, **wanted, "in_channels": 3}
     preset = model_preset(model["preset"]).to_settings()
     model["overrides"] = {name: value for name, value in wanted.items() if preset[name] != value}
-    router["overrides"] = {**router.get("overrides", {}), "image_size": side}
-    if not is_vae:
-        router["overrides"]["in_channels"] = 3
+    router["overrides"] = _router_shape(router, side)
     return {"model": model, "router": router}
+
+
+def _router_shape(router: dict[str, Any], side: int) -> dict[str, Any]:
+    """Overrides of the router's preset: its input is the expert's, and its patch is halved until it fits."""
+    own = {name: value for name, value in router.get("overrides", {}).items() if name not in _INPUT}
+    patch = own.get("patch_size", router_preset(router["preset"], 1).patch_size)
+    if side % patch == 0:
+        return own
+    while side % patch:
+        patch //= 2
+    return {**own, "patch_size": patch}
 
 
 def choose_training(

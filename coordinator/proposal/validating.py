@@ -55,8 +55,10 @@ def _shapes(config: RunConfig) -> Iterator[Remark]:
     """[model] and [router]: presets and overrides."""
     text = {"text_embed_dim": config.text.get("dim"), "max_text_tokens": config.text.get("max_tokens")}
     known = {name: value for name, value in text.items() if value is not None}
+    expert: dict[str, Any] = {}
     try:
-        expert = {**model_preset(config.model.preset).to_settings(), **known, **config.model.overrides}
+        expert |= {**model_preset(config.model.preset).to_settings(), **known}
+        expert |= config.model.overrides
     except SettingsError as error:
         yield Remark("model.preset", config.model.preset, error.what.rstrip("."), error.next_step)
     else:
@@ -66,7 +68,8 @@ def _shapes(config: RunConfig) -> Iterator[Remark]:
     except ExpertError as error:
         yield Remark("router.preset", config.router.preset, error.what.rstrip("."), error.next_step)
     else:
-        router = {**base, **config.router.overrides}
+        seen = {name: expert[name] for name in ("image_size", "in_channels") if name in expert}
+        router: dict[str, Any] = {**base, **seen, **config.router.overrides}
         yield from _parsed(lambda: RouterConfig.model_validate(router), "router.overrides", RouterConfig)
 
 

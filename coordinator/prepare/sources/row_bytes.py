@@ -44,9 +44,29 @@ class RowBytes:
         """
         if self._hub is None:
             return [self._one(place) for place in places]
-        for commit in {split_hub_location(_whole(place))[0] for place in places}:
-            self._trees.setdefault(commit, HubTree(self._hub, commit))
+        for place in places:
+            self._know(_whole(place))
         return list(self._requests.map(self._one, places))
+
+    def row_group(self, place: str) -> tuple[tuple[str, int], int] | None:
+        """The row group of a location, and the bytes that reading any row of it takes; None for other locations.
+
+        Raises:
+            SourceUnreachableError: The Hub refused or did not answer.
+        """
+        in_row = _ROW.fullmatch(place)
+        if in_row is None:
+            return None
+        group, _, column, whole = in_row.groups()
+        self._know(whole)
+        return (whole, int(group)), _row_groups.column_bytes(whole, int(group), column, self._open)
+
+    def _know(self, whole: str) -> None:
+        """Open the Hub's tree of a file, before threads ask for it."""
+        if self._hub is not None:
+            commit = split_hub_location(whole)[0]
+            if commit not in self._trees:
+                self._trees[commit] = HubTree(self._hub, commit)
 
     @cached_property
     def _requests(self) -> ThreadPoolExecutor:

@@ -58,12 +58,23 @@ class RowGroups:
         value = values[row].as_py() if row < len(values) else None
         return value if isinstance(value, bytes) else None
 
+    def column_bytes(self, whole: str, group: int, column: str, open_file: Callable[[str], pq.ParquetFile]) -> int:
+        """Compressed bytes that reading one value of a row group takes; arguments as of `value`."""
+        with self._lock:
+            parts = self._file(whole, open_file).metadata.row_group(group)
+        chunks = (parts.column(place) for place in range(parts.num_columns))
+        return sum(chunk.total_compressed_size for chunk in chunks if chunk.path_in_schema.split(".")[0] == column)
+
+    def _file(self, whole: str, open_file: Callable[[str], pq.ParquetFile]) -> pq.ParquetFile:
+        if whole not in self._files:
+            self._files[whole] = open_file(whole)
+        self._files.move_to_end(whole)
+        return self._files[whole]
+
     def _column(self, key: tuple[str, int, str], open_file: Callable[[str], pq.ParquetFile]) -> pa.ChunkedArray:
         if key not in self._kept:
             whole, group, column = key
-            if whole not in self._files:
-                self._files[whole] = open_file(whole)
-            values = self._files[whole].read_row_group(group, columns=[column]).column(0)
+            values = self._file(whole, open_file).read_row_group(group, columns=[column]).column(0)
             self._kept[key] = pc.struct_field(values, "bytes") if pa.types.is_struct(values.type) else values
             self._shrink()
         self._kept.move_to_end(key)

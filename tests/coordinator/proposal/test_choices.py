@@ -13,9 +13,11 @@ from paris.coordinator.prepare.errors import PrepareConfigError, TooFewRowsError
 from paris.coordinator.prepare.sources.settings import FolderSource, HubSource
 from paris.coordinator.proposal.asking import answered, caption_wish, open_questions, require_answered
 from paris.coordinator.proposal.choices import Proposal, Wishes, propose
+from paris.coordinator.proposal.contradictions import contradictions
 from paris.coordinator.proposal.errors import UndecidedError
 from paris.coordinator.proposal.findings import Captions, Pictures, Survey
 from paris.coordinator.proposal.sizing import experts_for, heldout_for, side_for
+from paris.coordinator.run.shapes import expert_shape, router_shape
 
 CAPTIONED = Captions(own=300, classes_only=0, without=0, distinct=12, several=0, words_p95=7, language="English")
 
@@ -59,10 +61,11 @@ def test_the_side_is_the_largest_that_nine_in_ten_pictures_reach() -> None:
 
 
 def test_model_and_router_have_the_side_of_the_pictures() -> None:
-    for side in (24, 28, 64):
-        config = propose(found(side=side)).config
-        assert config.model.overrides.get("image_size", 24) == side
-        assert config.router.overrides["image_size"] == side
+    for side, rows in ((24, 300), (28, 300), (28, 5000), (64, 300), (64, 5000)):
+        config = propose(found(rows, side)).config
+        assert expert_shape(config).image_size == side
+        assert router_shape(config, reads_prompt=False).image_size == side
+        assert contradictions(config) == []
 
 
 def test_a_side_above_most_pictures_is_refused() -> None:
@@ -177,6 +180,18 @@ def test_a_recipe_keeps_its_training_and_takes_the_data() -> None:
     assert config.tasks.steps == 2300
     assert config.data["image_size"] == 24
     assert config.data["source"]["kind"] == "folder"
+
+
+def test_a_recipe_of_latents_keeps_its_size_and_has_steps_for_the_rows() -> None:
+    config = propose(found(40_000, 300), Wishes(recipe="dit-b-256")).config
+    assert (config.data["image_size"], expert_shape(config).image_size) == (256, 32)
+    assert config.run.num_experts == 8
+    assert config.tasks.steps == 40_000  # a fifth of the recipe's, for a twenty-fifth of its pictures
+    assert config.tasks.deadline_s == pytest.approx(1209600 / 5)
+    with pytest.raises(PrepareConfigError, match="have a side below 256 px") as error:
+        propose(found(40_000, 200), Wishes(recipe="dit-b-256"))
+    assert error.value.next_step == "Give --size 192."
+    assert expert_shape(propose(found(40_000, 200), Wishes(recipe="dit-b-256", size=192)).config).image_size == 24
 
 
 def test_every_proposal_is_data_that_prepare_takes() -> None:

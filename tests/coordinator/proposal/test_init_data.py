@@ -120,7 +120,7 @@ def test_run_toml_names_every_setting_and_gives_reasons(piles: Path, tmp_path: P
     text = (tmp_path / "run" / "run.toml").read_text("utf-8")
     for name in ("caption_column", "class_captions", "include", "licence", "author", "attribution", "path"):
         assert f"\n{name} = " in text or f"\n# {name} = " in text
-    for name in ("licences", "max_aspect", "near_duplicate_bits", "captioner", "balance", "embedder"):
+    for name in ("licences", "max_aspect", "near_duplicate_bits", "captioner", "balance"):
         assert f"\n# {name} " in text
     assert "# Chosen: 40 pictures, 20 each." in text
     assert "# Secret rows of each cluster" in text  # what the field's own documentation says

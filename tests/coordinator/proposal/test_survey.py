@@ -15,9 +15,11 @@ from PIL import Image
 
 from paris.coordinator.prepare.errors import EmptySourceError, SourceFormatError, SourceMissingError
 from paris.coordinator.prepare.rows.items import Item
+from paris.coordinator.prepare.sources import read_source
+from paris.coordinator.prepare.sources.row_bytes import RowBytes
 from paris.coordinator.prepare.sources.settings import FolderSource, HubSource, ParquetSource
 from paris.coordinator.proposal.detecting import Hints, detect
-from paris.coordinator.proposal.looking import RowSample
+from paris.coordinator.proposal.looking import RowSample, within_budget
 from paris.coordinator.proposal.survey import survey
 from paris.coordinator.proposal.texts import language_of
 
@@ -163,6 +165,19 @@ def test_rows_of_tables_are_drawn_in_blocks(tmp_path: Path) -> None:
     numbers = [int(item.row_id) for item in sample.rows()]
     assert len(numbers) <= 64
     assert len({number // 32 for number in numbers}) == 2
+
+
+def test_large_row_groups_make_the_sample_smaller(tmp_path: Path) -> None:
+    WRITERS["parquet"](tmp_path / "rows", pile(20))  # row groups of three
+    source = ParquetSource(path=tmp_path)
+    rows = [row for row in read_source(source) if isinstance(row, Item)]
+    reader = RowBytes(None)
+    size = reader.row_group(rows[0].location)[1]  # type: ignore[index]
+    few = within_budget(rows, reader, 3 * size)
+    assert 3 <= len(few) <= 12
+    assert few == [row for row in rows if row in few] == within_budget(rows, reader, 3 * size)
+    assert len(within_budget(rows, reader, 0)) in (1, 3)
+    assert within_budget(rows, reader, 2**30) == rows
 
 
 def test_a_table_with_two_columns_of_pictures_is_refused_until_one_is_named(tmp_path: Path) -> None:
