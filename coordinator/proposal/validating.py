@@ -68,7 +68,7 @@ def _shapes(config: RunConfig) -> Iterator[Remark]:
     except ExpertError as error:
         yield Remark("router.preset", config.router.preset, error.what.rstrip("."), error.next_step)
     else:
-        seen = {name: expert[name] for name in ("image_size", "in_channels") if name in expert}
+        seen: dict[str, Any] = {name: expert[name] for name in ("image_size", "in_channels") if name in expert}
         router: dict[str, Any] = {**base, **seen, **config.router.overrides}
         yield from _parsed(lambda: RouterConfig.model_validate(router), "router.overrides", RouterConfig)
 
