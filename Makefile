@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: install demo quick test test-long lint types check suite mutants fuzz clean help
+.PHONY: install demo demo-fashion quick test test-long lint types check suite mutants fuzz clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -22,6 +22,10 @@ install: $(STAMP)  ## make .venv and install everything into it
 
 demo: $(STAMP)  ## a whole run on this machine, with pictures in demo/
 	$(BIN)/paris-coord demo --overwrite
+
+demo-fashion: $(STAMP)  ## eight experts on 10,000 pieces of clothing (Debian: dataset-fashion-mnist), in demo-fashion/
+	$(BIN)/python -m paris.coordinator.demo.fashion fashion-pictures
+	$(BIN)/paris-coord demo --recipe fashion --out demo-fashion --overwrite
 
 quick: $(STAMP)  ## the same in under 90 seconds, less well trained
 	$(BIN)/paris-coord demo --quick --overwrite

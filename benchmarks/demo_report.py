@@ -2,6 +2,7 @@
 
 python -m benchmarks.demo_report                  figures of demo/
 python -m benchmarks.demo_report --keep           also: benchmarks/results/demo.json, docs/pictures/, docs/benchmarks.md
+python -m benchmarks.demo_report demo-fashion     the same of `make demo-fashion`
 """
 
 from __future__ import annotations
@@ -13,24 +14,30 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.marked import replace_between
+from paris.coordinator.report.model_tables import model_rows
 
 _ROOT = Path(__file__).resolve().parents[1]
-_BEGIN = "<!-- demo figures: python -m benchmarks.demo_report --keep -->\n"
-_END = "<!-- end of demo figures -->\n"
+_MARKS = {
+    "demo": (
+        "<!-- demo figures: python -m benchmarks.demo_report --keep -->\n",
+        "<!-- end of demo figures -->\n",
+    ),
+    "demo-fashion": (
+        "<!-- fashion figures: python -m benchmarks.demo_report demo-fashion --keep -->\n",
+        "<!-- end of fashion figures -->\n",
+    ),
+}
 _PICTURES = ("samples.png", "nearest.png", "clusters.png", "training.png")
 _WIDEST_PX = 900
 
 
 def rows_of(report: dict[str, Any]) -> list[tuple[str, str]]:
     """Name and value of each figure."""
-    recognition, stages = report["recognition"], report["stages_s"]
-    prompts = recognition["prompts"]
-    volunteers = report["volunteers"]
+    stages, volunteers = report["stages_s"], report["volunteers"]
     firsts = [v["join_to_first_step_s"] for v in volunteers.values() if v["join_to_first_step_s"] is not None]
     control = [v["control_plane_bytes"] for v in volunteers.values() if v["control_plane_bytes"] is not None]
     return [
-        ("samples whose nearest training picture is their prompt's own", _rate(recognition)),
-        ("prompts of the grid recognised", f"{sum(p['recognised'] for p in prompts)} of {len(prompts)}"),
+        *model_rows(report),
         ("bytes exchanged between experts during training", _between(report)),
         ("control-plane bytes a volunteer", ", ".join(f"{count / 1e3:.0f} kB" for count in control)),
         ("from join to the first training step", ", ".join(f"{value:.1f} s" for value in firsts)),
@@ -53,17 +60,19 @@ def keep(demo: Path, report: dict[str, Any]) -> None:
     results.mkdir(exist_ok=True)
     pictures.mkdir(exist_ok=True)
     kept = {name: value for name, value in report.items() if name not in ("curves", "clusters")}
-    (results / "demo.json").write_text(json.dumps(kept, indent=1) + "\n")
-    for name in _PICTURES:
-        picture = Image.open(demo / name).convert("RGB")
+    name = demo.resolve().name
+    begin, end = _MARKS[name]
+    (results / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
+    for file in _PICTURES:
+        picture = Image.open(demo / file).convert("RGB")
         picture.thumbnail((_WIDEST_PX, 4 * _WIDEST_PX))
-        picture.quantize(256, kmeans=2).save(pictures / name, optimize=True)
+        picture.quantize(256, kmeans=2).save(pictures / (file if name == "demo" else f"{name}-{file}"), optimize=True)
     table = [
-        "| measured by `make demo` | |",
+        f"| measured by `make {name}` | |",
         "| --- | --- |",
         *(f"| {name} | {value} |" for name, value in rows_of(report)),
     ]
-    replace_between(_ROOT / "docs" / "benchmarks.md", _BEGIN, "".join(f"{line}\n" for line in table), _END)
+    replace_between(_ROOT / "docs" / "benchmarks.md", begin, "".join(f"{line}\n" for line in table), end)
 
 
 def main() -> int:
@@ -79,6 +88,9 @@ def main() -> int:
     report = json.loads(path.read_text("utf-8"))
     for name, value in rows_of(report):
         print(f"{name}: {value}")
+    if options.keep and options.demo.resolve().name not in _MARKS:
+        print(f"--keep takes a demo in a folder of these names: {', '.join(_MARKS)}.", file=sys.stderr)
+        return 1
     if options.keep:
         keep(options.demo, report)
     return 0
@@ -90,10 +102,6 @@ def _between(report: dict[str, Any]) -> str:
     if report["bytes_between_experts"] != 0:
         what = f"{sockets['trainer_sockets']} sockets in trainers, {sockets['between_volunteers']} between volunteers"
     return f"{report['bytes_between_experts']} ({what}, in {sockets['looks']} looks)"
-
-
-def _rate(recognition: dict[str, Any]) -> str:
-    return f"{recognition['rate']:.0%} of {recognition['num_captions']} names (chance {recognition['chance']:.1%})"
 
 
 if __name__ == "__main__":

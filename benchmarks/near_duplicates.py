@@ -13,7 +13,6 @@ Writes benchmarks/results/near_duplicates.json.
 from __future__ import annotations
 
 import argparse
-import gzip
 import io
 import sys
 from collections.abc import Iterator
@@ -25,13 +24,13 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.record import as_table, write_result
+from paris.coordinator.demo.fashion import read_clothing
 from paris.coordinator.prepare.compute.pictures import PictureLimits, decode_picture
 from paris.coordinator.prepare.selecting.filters import HashPictures
 from paris.coordinator.prepare.selecting.near_duplicates import MAX_LEVELS
 from paris.coordinator.prepare.sources.settings import TwemojiSource
 from paris.coordinator.prepare.sources.twemoji import read_twemoji
 
-_FASHION = Path("/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz")
 _VIEW_PX = 128
 _COPIES = ((90, 1.0), (75, 0.75), (60, 0.5))
 _COLORHASH_BITS = 4
@@ -50,8 +49,7 @@ def emoji() -> Iterator[Image.Image]:
 
 def fashion(rows: int) -> Iterator[Image.Image]:
     """The first pieces of clothing, dark on white."""
-    pixels = np.frombuffer(gzip.decompress(_FASHION.read_bytes()), np.uint8, offset=16).reshape(-1, 28, 28)
-    for picture in pixels[:rows]:
+    for picture in read_clothing().pixels[:rows]:
         yield Image.fromarray(255 - picture).convert("RGB")
 
 

@@ -9,4 +9,5 @@ sockets.py       counts connections between volunteers and out of the machine
 journal.py       reads the JSON lines of a process
 measurements.py  measurements.json, for the report
 display.py       progress bars
+fashion.py       Fashion-MNIST as a folder of class folders, for the recipe `fashion`
 """
