@@ -171,12 +171,13 @@ app.command()(sample)
 def report(
     run: RunArgument,
     out: Annotated[Path, typer.Option(help="Folder for figures and tables.", callback=expanded)] = Path("report"),
+    samples: Annotated[int, typer.Option(help="Samples to draw and measure, beside those of the grid.", min=16)] = 512,
 ) -> None:
     """Report results and costs of a run: samples.png, clusters.png, training.png, report.json, report.md."""
     from paris.coordinator.report.build import build_report
     from paris.coordinator.run.directory import RunDir
 
-    build_report(RunDir.open(run), out)
+    build_report(RunDir.open(run), out, samples)
 
 
 @app.command()

@@ -12,12 +12,13 @@ from paris.coordinator.run.directory import RunDir
 from paris.experts.files import copy_whole
 
 
-def build_report(run: RunDir, out: Path) -> None:
+def build_report(run: RunDir, out: Path, num_samples: int = 512) -> None:
     """Write samples.png, nearest.png, clusters.png, training.png, report.json and report.md.
 
     Args:
         run: A prepared run. Without a release the report has no samples.
         out: The folder; existing files of these names are replaced.
+        num_samples: Samples to draw beside those of the grid, at most one for each training picture.
 
     Raises:
         RunDirError: The data is not prepared.
@@ -32,7 +33,7 @@ def build_report(run: RunDir, out: Path) -> None:
     if (run.release / "config.json").is_file():
         from paris.coordinator.report.model import measure_model
 
-        report |= measure_model(run, out)
+        report |= measure_model(run, out, num_samples)
     else:
         say(f"{run.path} has no release yet: the report contains no samples.")
     write_report_files(out, report)

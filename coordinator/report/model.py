@@ -1,8 +1,8 @@
 """The part of the report that needs the released model: samples, and how they compare with the data.
 
-Pictures of the data: at most 2,000 training pictures teach the classifier, at most 512 held-out pictures are the
-yardstick, and at most 512 samples are drawn beside those of the grid. The nearest training picture is looked for among
-all rows (`rows.MAX_ROWS`).
+Beside the grid, at most `num_samples` samples are drawn. As many held-out pictures are the yardstick, and four times as
+many training pictures teach the classifier. The nearest training picture is looked for among all rows
+(`rows.MAX_ROWS`).
 """
 
 from __future__ import annotations
@@ -37,20 +37,19 @@ from paris.experts.release.model import load_model
 if TYPE_CHECKING:
     from paris.experts.release.model import ParisModel
 
-_MAX_SAMPLES = 512
-_MAX_TRAINING = 2000
-_MAX_HELDOUT = 512
+_TRAINING_PER_SAMPLE = 4
 _SEEDS_OF_ONE_PROMPT = 12
 _MIN_FOR_DISTANCES = 16
 """Held-out pictures below which a distance between sets says nothing."""
 
 
-def measure_model(run: RunDir, out: Path) -> dict[str, Any]:
+def measure_model(run: RunDir, out: Path, num_samples: int) -> dict[str, Any]:
     """Draw samples, write samples.png and nearest.png, and compare the samples with the data.
 
     Args:
         run: A run with a release.
         out: The report's folder.
+        num_samples: Most samples, beside those of the grid.
 
     Returns:
         The fields `recognition`, `distances`, `nearest` and `losses` of report.json.
@@ -58,14 +57,14 @@ def measure_model(run: RunDir, out: Path) -> dict[str, Any]:
     Raises:
         ExpertError: The release or the embedder cannot be loaded.
     """
-    model, rows, heldout = load_model(run.release), TrainingRows(run), HeldoutRows(run, _MAX_HELDOUT)
+    model, rows, heldout = load_model(run.release), TrainingRows(run), HeldoutRows(run, num_samples)
     captions = rows.captions if run.config.reads_text else [""] * len(rows)
     use, seed = judge_captions(captions), run.config.run.seed
     prompts, seeds = _prompts_and_seeds(run, captions, rows.clusters.tolist())
-    places = _training_places(captions, prompts, _MAX_SAMPLES if use.kind == "own" else _MAX_TRAINING, seed)
+    places = _training_places(captions, prompts, num_samples * (1 if use.kind == "own" else _TRAINING_PER_SAMPLE), seed)
     pictures = decoded(model, rows.stored(places))
     texts = [captions[place] for place in places]
-    asked = [texts[place] for place in some_places(len(texts), _MAX_SAMPLES, seed + 1)]
+    asked = [texts[place] for place in some_places(len(texts), num_samples, seed + 1)]
     samples = draw_pictures(model, asked, list(range(len(asked))))
     grid = draw_grid(model, prompts, seeds)
     compared = _compared(run, model, (texts, pictures), heldout, (asked, samples), grid)
