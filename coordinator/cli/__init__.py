@@ -7,6 +7,7 @@ data_options.py  options of init
 proposing.py     init --data: look, show, ask, write
 checking.py      check-config: print what is off
 planning.py      recipes, plan
+demo_options.py  options of demo
 data.py          prepare, clusters, dropped
 preparing.py     prepare and dropped: settings, progress, output
 clusters.py      clusters: show or copy the page

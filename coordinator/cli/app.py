@@ -186,19 +186,30 @@ def demo(
         Path,
         typer.Option(help="Folder for the run and its report; an unfinished demo in it continues.", callback=expanded),
     ] = Path("demo"),
-    quick: Annotated[bool, typer.Option(help="Train less: under 90 seconds.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Train less: under 90 seconds.")] = False,
     recipe: Annotated[
         str | None, typer.Option(help="Recipe instead of `emoji`: a name or a .toml file.", show_default=False)
     ] = None,
-    volunteers: Annotated[int, typer.Option(help="Number of paris-node processes.", min=1)] = 3,
-    overwrite: Annotated[bool, typer.Option(help="Replace an earlier demo in the folder.")] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="Your own pictures: a folder, Parquet, tars, or org/name of a data set."),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="With --data: the time for everything.", show_default="10", min=0.1)
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="With --data: cpu, cuda or mps.", show_default="a GPU if there is one")
+    ] = None,
+    volunteers: Annotated[
+        int | None, typer.Option(help="Number of paris-node processes.", show_default="3; by the cores", min=1)
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo in the folder.")] = False,
     no_lock: NoLockOption = False,
 ) -> None:
     """Run everything on this machine: Hub, coordinator, volunteers, experts, router, release, report."""
-    from paris.coordinator.demo.run import run_demo
+    from paris.coordinator.cli.demo_options import DemoOptions, start_demo
 
-    chosen = recipe or ("emoji-quick" if quick else "emoji")
-    run_demo(out, recipe=chosen, num_volunteers=volunteers, overwrite=overwrite)
+    start_demo(out, DemoOptions(quick, recipe, data, minutes, device, volunteers), overwrite=overwrite)
 
 
 def main() -> None:

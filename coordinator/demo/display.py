@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from paris.coordinator.console import shows_progress
 
 _STAGE_NAMES = {
+    "choose": "Looking at the pictures, measuring this machine",
     "prepare": "Preparing: pictures, features, clusters, shards",
     "warm-start": "Training the warm start",
     "start": "Starting the Hub, the coordinator and the volunteers",
@@ -52,6 +53,16 @@ class Display:
         """Update the elapsed time."""
         self._progress.refresh()
 
+    def show_choosing(self, stage: str, done: int, total: int) -> None:
+        """Show how far looking and measuring are.
+
+        Args:
+            stage: "list", "look" or "measure".
+            done: What is done of it.
+            total: Its whole; 0 where that is unknown.
+        """
+        self._bar(f"choose/{stage}", stage, float(done), float(total) or None, "")
+
     def show_prepare(self, event: dict[str, Any]) -> None:
         """Show a JSON line of `paris-coord prepare`."""
         if event.get("event") == "progress":
@@ -83,7 +94,7 @@ class Display:
         self._next_line_at = time.monotonic() + _LINE_EVERY_S
         self._console.print(f"  {text}", soft_wrap=True)
 
-    def _bar(self, key: str, text: str, done: float, total: float, note: str) -> None:
+    def _bar(self, key: str, text: str, done: float, total: float | None, note: str) -> None:
         if key not in self._bars:
             self._bars[key] = self._progress.add_task(text, total=total, note=note)
         self._progress.update(self._bars[key], completed=done, total=total, note=note)

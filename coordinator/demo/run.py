@@ -12,6 +12,9 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from paris.coordinator.console import say
 from paris.coordinator.demo.display import Display
 from paris.coordinator.demo.folder import open_folder, require_own
@@ -70,8 +73,8 @@ def run_stages(out: Path, recipe: str, record: DemoRecord, lock: FileIO) -> None
         say(f"The demo in {out} is finished. To run it anew: --overwrite.")
         _show_report(out, record)
         return
-    if state.finished:
-        say(f"Continuing the demo in {out} after: {', '.join(state.finished)}.")
+    if done := [stage for stage in state.finished if stage != "choose"]:
+        say(f"Continuing the demo in {out} after: {', '.join(done)}.")
     _interrupt_on_stop_signals()
     processes = Processes(out / "logs", lock)
     processes.peak_memory_bytes, processes.sockets = state.peak_memory_bytes, SocketWatch(**state.sockets)
@@ -114,11 +117,23 @@ def _show_report(out: Path, record: DemoRecord) -> None:
     report = json.loads((out / "report.json").read_text("utf-8"))
     report["stages_s"] = {**_rounded(state.stages_s), "total": round(sum(state.stages_s.values()), 1)}
     report["peak_memory_bytes"] = state.peak_memory_bytes
+    report["predicted_s"] = _rounded(state.predicted_s)
     write_report_files(out, report)
     print_summary(report, sys.stdout)
+    if state.predicted_s:
+        _compare(state.predicted_s, state.stages_s)
     for name in ("samples.png", "nearest.png", "clusters.png", "training.png", "report.md", "report.json"):
         say(f"  {out / name}")
     say(f"Sample more: {sample_command(RunDir.open(run_dir), run_dir / 'release')}")
+
+
+def _compare(predicted_s: Mapping[str, float], stages_s: Mapping[str, float]) -> None:
+    """Print the time of each stage as predicted and as taken."""
+    table = Table("stage", "predicted", "taken", title="Time")
+    for name, predicted in predicted_s.items():
+        table.add_row(name, f"{predicted:.0f} s", f"{stages_s.get(name, 0.0):.0f} s")
+    table.add_row("total", f"{sum(predicted_s.values()):.0f} s", f"{sum(stages_s.values()):.0f} s")
+    Console(file=sys.stdout).print(table)
 
 
 def _rounded(stages_s: Mapping[str, float]) -> dict[str, float]:

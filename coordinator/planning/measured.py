@@ -19,6 +19,8 @@ from paris.coordinator.run.json_files import read_object
 from paris.experts.files import write_whole
 from paris.experts.models.presets import ModelConfig
 
+AUTO = "auto"
+"""In place of a device: a GPU if torch has one, else the CPU."""
 _BUDGET_S = 6.0
 
 
@@ -39,6 +41,7 @@ class MeasureRequest(_Closed):
     cases: tuple[MeasuredCase, ...]
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     device: str = "cpu"
+    """Torch's name, or `AUTO`."""
     threads: Annotated[int, Field(ge=1)] = 1
     budget_s: Annotated[float, Field(gt=0)] = _BUDGET_S
     """Seconds for all cases together, without the imports."""

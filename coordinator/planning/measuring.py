@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from paris.coordinator.console import fail_worker
-from paris.coordinator.planning.measured import MeasuredCase, MeasuredDevice, MeasureRequest
+from paris.coordinator.planning.measured import AUTO, MeasuredCase, MeasuredDevice, MeasureRequest
 from paris.coordinator.planning.speed import MeasuredStep, fit_speed
 from paris.experts.data.cluster import ClusterData
 from paris.experts.data.shards import Row, write_shard
@@ -50,7 +50,8 @@ _MADE_ROWS = 64
 
 def measure(request: MeasureRequest) -> MeasuredDevice:
     """Measure all cases, and fit the speed of the device."""
-    device = torch.device(request.device)
+    device = torch.device(_present() if request.device == AUTO else request.device)
+    request = request.model_copy(update={"device": str(device)})
     make_deterministic(device, request.threads)
     check_precision(device, request.precision)
     if device.type == "cpu":
@@ -68,6 +69,13 @@ def measure(request: MeasureRequest) -> MeasuredDevice:
         speed=fit_speed(steps),
         steps=steps,
     )
+
+
+def _present() -> str:
+    """The GPU that torch can use, else the CPU."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _measured(case: MeasuredCase, request: MeasureRequest, budget_s: float) -> Iterator[MeasuredStep]:

@@ -1,7 +1,7 @@
 """Shapes of experts and routers, and the named ones.
 
 `dit-xl-2` and `router-b-2` are the published Paris shapes. `dit-b-2` here has text cross-attention like its larger
-sibling (118.6M parameters); the papers' 129M is a B/2 without it.
+sibling (118.6M parameters); the papers' 129M is a B/2 without it. `dit-tiny`, `dit-mini` and `dit-s-4` are for pixels.
 """
 
 from __future__ import annotations
@@ -92,6 +92,8 @@ class RouterConfig(_Transformer):
 _LATENT = {"image_size": 32, "in_channels": 4, "patch_size": 2}
 _CLIP_L = {"text_embed_dim": 768, "max_text_tokens": 77}
 _EMOJI = {"image_size": 24, "in_channels": 3, "patch_size": 4}
+_WORDS = {"text_embed_dim": 64, "max_text_tokens": 16}
+_PIXELS = {"in_channels": 3, "patch_size": 4}
 
 PRESETS: dict[str, ModelConfig] = {
     "dit-xl-2": ModelConfig(**_LATENT, **_CLIP_L, hidden_size=1152, num_layers=28, num_heads=16),
@@ -101,11 +103,15 @@ PRESETS: dict[str, ModelConfig] = {
     "dit-emoji-4": ModelConfig(
         **_EMOJI, hidden_size=96, num_layers=4, num_heads=4, text_embed_dim=64, max_text_tokens=8
     ),
+    "dit-tiny-4": ModelConfig(**_PIXELS, **_WORDS, image_size=32, hidden_size=128, num_layers=4, num_heads=4),
+    "dit-mini-4": ModelConfig(**_PIXELS, **_WORDS, image_size=64, hidden_size=192, num_layers=6, num_heads=6),
+    "dit-s-4": ModelConfig(**_PIXELS, **_WORDS, image_size=64, hidden_size=384, num_layers=12, num_heads=6),
 }
 
 ROUTER_PRESETS: dict[str, RouterConfig] = {
     "router-b-2": RouterConfig(**_LATENT, hidden_size=768, num_layers=12, num_heads=12, num_clusters=8),
     "router-emoji-4": RouterConfig(**_EMOJI, hidden_size=96, num_layers=3, num_heads=3, num_clusters=4),
+    "router-tiny-4": RouterConfig(**_PIXELS, image_size=32, hidden_size=96, num_layers=3, num_heads=3, num_clusters=4),
 }
 
 

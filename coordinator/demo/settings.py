@@ -1,0 +1,172 @@
+"""The run of a demo on the user's own pictures, from its budget: settings, their reasons, and what to expect. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from paris.coordinator.demo.budget import GRID_SEEDS, LEAST_ROWS, SAMPLING_STEPS, Budget, Facts
+from paris.coordinator.demo.shapes import ROUTER_BATCH, ROUTER_PRESET
+from paris.coordinator.demo.speed import MachineSpeed
+from paris.coordinator.planning import networks
+from paris.coordinator.prepare.config import PrepareConfig
+from paris.coordinator.prepare.errors import PrepareConfigError, TooFewRowsError
+from paris.coordinator.proposal.choices import Reason, propose
+from paris.coordinator.proposal.errors import UndecidedError
+from paris.coordinator.proposal.findings import Survey
+from paris.coordinator.proposal.sizing import side_for
+from paris.coordinator.proposal.undecided import caption_kind, row_licence
+from paris.coordinator.proposal.wishes import Wishes
+from paris.coordinator.run.config import RunConfig
+
+_LEAST_SIDE_PX = 16
+_DEADLINE_S = 6 * 3600.0
+_MIN_ROWS = 8
+"""Training pictures of an expert: of 20, held-out rows, near duplicates and balancing may leave so few."""
+_FEW_PASSES = 0.5
+"""Share of the wanted passes below which the pictures stay noisy."""
+
+
+@dataclass(frozen=True)
+class OwnPictures:
+    """What is known of the user's pictures before the machine is measured."""
+
+    survey: Survey
+    wishes: Wishes
+    """Captions and licence, where they had to be decided."""
+    side_px: int
+    """The largest side of a model that nine in ten pictures reach."""
+    rows: int
+    """Pictures that can be used."""
+    notes: tuple[Reason, ...] = ()
+    """What was decided."""
+
+
+def own_pictures(survey: Survey) -> OwnPictures:
+    """Decide what `paris-coord init` would ask for.
+
+    Raises:
+        TooFewRowsError: Fewer than 40 pictures can be used.
+        PrepareConfigError: The pictures are smaller than 16 px.
+    """
+    wishes, notes = Wishes(), []
+    try:
+        kind = caption_kind(survey, wishes)
+    except UndecidedError:
+        kind, wishes = "none", replace(wishes, captions="none")
+        notes.append(Reason("text.kind", "none", "No caption or class was found: the experts learn without text."))
+    try:
+        row_licence(survey, wishes)
+    except UndecidedError:
+        wishes = replace(wishes, licence="unknown")
+        why = "Nothing states one. The demo stays on this machine; publish nothing of it."
+        notes.append(Reason("run.licence", "unknown", why))
+    rows, side_px = survey.rows_with(kind), side_for(survey.pictures)
+    if rows < 2 * LEAST_ROWS:
+        raise TooFewRowsError(
+            f"{survey.place} has {rows} pictures that can be used; two experts of {LEAST_ROWS} need {2 * LEAST_ROWS}.",
+            "Add pictures.",
+        )
+    if side_px < _LEAST_SIDE_PX:
+        raise PrepareConfigError(
+            f"The pictures of {survey.place} are too small: nine in ten should reach {_LEAST_SIDE_PX} px, the median "
+            f"of the shorter sides is {survey.pictures.side_at(0.5)} px.",
+            "Give larger pictures.",
+        )
+    return OwnPictures(survey, wishes, side_px, rows, tuple(notes))
+
+
+def facts_of(own: OwnPictures, decode_s: float) -> Facts:
+    """What the budget depends on.
+
+    Args:
+        own: The pictures.
+        decode_s: To read and decode one of them.
+    """
+    config = propose(own.survey, replace(own.wishes, experts=2)).config
+    embedder = str(config.data.get("embedder", PrepareConfig().embedder))
+    return Facts(
+        rows=own.rows,
+        captions=0 if config.text["kind"] == "none" else own.survey.captions.distinct,
+        text=config.text,
+        decode_s=decode_s,
+        embed_flops=networks.embedder(embedder).flops,
+    )
+
+
+def settings(own: OwnPictures, budget: Budget, machine: MachineSpeed) -> RunConfig:
+    """run.toml of the demo.
+
+    Raises:
+        ParisError: As `propose`.
+    """
+    shape, experts = budget.shape, budget.num_experts
+    wishes = replace(own.wishes, size=shape.image_size, experts=experts, max_rows=budget.num_rows)
+    values = propose(own.survey, wishes).config.model_dump(mode="json", exclude_none=True)
+    values["model"] = {"preset": shape.preset, "overrides": shape.model_overrides}
+    values["training"] |= {
+        "total_batch_size": experts * shape.batch_size,
+        "learning_rate": shape.learning_rate,
+        "warmup_steps": min(100, budget.steps // 10),
+        "ema_decay": round(1 - 1 / max(20.0, min(1000.0, budget.steps / 6)), 5),
+        "snapshot_every": max(20, min(1000, budget.steps // 8)),
+    }
+    values["tasks"] |= {"steps": budget.steps, "deadline_s": _DEADLINE_S, "grace_s": 600.0, "tick_every_s": 0.5}
+    values["tasks"] |= {"heartbeat_every_s": 2.0, "min_rows": _MIN_ROWS}
+    values["router"] = {
+        "preset": ROUTER_PRESET,
+        "overrides": shape.router_overrides,
+        "steps": budget.router_steps,
+        "batch_size": ROUTER_BATCH,
+        "learning_rate": 1e-3,
+        "train_after": experts,
+    }
+    values["compute"] = {"device": machine.device, "num_threads": machine.num_threads}
+    values["sampling"] |= {
+        "num_steps": SAMPLING_STEPS,
+        "prompts": [],  # the report chooses among the captions of the pictures that were drawn
+        "seeds": list(range(GRID_SEEDS)),
+    }
+    return RunConfig.model_validate(values)
+
+
+def reasons(own: OwnPictures, facts: Facts, budget: Budget, machine: MachineSpeed) -> tuple[Reason, ...]:
+    """Each choice and why."""
+    shape = budget.shape
+    why_rows = f"All {facts.rows}" if budget.num_rows == facts.rows else f"Of {facts.rows}, drawn by the seed"
+    kind = "captions of their own" if facts.has_own_captions else "captions that many share"
+    kind = kind if facts.captions else "no captions"
+    return (
+        Reason("device", machine.device, f"{budget.num_workers} volunteers, {_threads(machine.num_threads)} each."),
+        Reason("pictures", str(budget.num_rows), f"{why_rows}; {kind} take about {facts.passes} passes to learn."),
+        Reason("size", f"{shape.image_size} px", f"Nine in ten pictures reach {own.side_px} px; larger takes longer."),
+        Reason("experts", str(budget.num_experts), f"{budget.num_rows // budget.num_experts} pictures each."),
+        Reason("model", shape.preset, f"A step of {shape.batch_size} rows takes {1000 * budget.step_s:.0f} ms here."),
+        Reason("steps", str(budget.steps), f"{budget.passes:.0f} passes over each picture."),
+        Reason("router steps", str(budget.router_steps), "An eighth of the training time."),
+        *own.notes,
+    )
+
+
+def expectation(facts: Facts, budget: Budget) -> str:
+    """What a model of this size and training can be expected to do, a few sentences."""
+    size = budget.shape.image_size
+    if budget.passes < _FEW_PASSES * facts.passes:
+        return (
+            f"Expect colours and rough outlines at {size} px, with noise: {budget.passes:.0f} passes are few. More "
+            "minutes make it cleaner."
+        )
+    if not facts.captions:
+        return f"Expect pictures at {size} px that resemble yours in kind, without a prompt."
+    if facts.has_own_captions:
+        return (
+            f"Expect {size} px pictures close to those it saw: a model this small learns {budget.num_rows} pictures "
+            "mostly by heart. Prompt it in the words of your captions; it does not combine them freely."
+        )
+    return (
+        f"Expect {size} px pictures that show what the caption names, without fine detail, and less varied than the "
+        "real ones."
+    )
+
+
+def _threads(count: int) -> str:
+    return "one CPU thread" if count == 1 else f"{count} CPU threads"

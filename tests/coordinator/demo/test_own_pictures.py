@@ -1,0 +1,131 @@
+"""What a demo decides by itself about somebody's own pictures, and the settings that it runs with. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from paris.coordinator.cli.demo_options import DemoOptions, start_demo
+from paris.coordinator.demo.budget import Budget, Facts, choose
+from paris.coordinator.demo.record import RECORD, DemoRecord, DemoState
+from paris.coordinator.demo.settings import OwnPictures, expectation, facts_of, own_pictures, reasons, settings
+from paris.coordinator.demo.shapes import shapes_for
+from paris.coordinator.demo.speed import MachineSpeed
+from paris.coordinator.errors import ConfigError, RunDirError
+from paris.coordinator.planning.build import make_plan
+from paris.coordinator.planning.facts import facts_before
+from paris.coordinator.planning.speed import Speed
+from paris.coordinator.prepare.errors import PrepareConfigError, TooFewRowsError
+from paris.coordinator.prepare.sources.settings import FolderSource, HubSource
+from paris.coordinator.proposal.findings import Captions, Pictures, Survey
+from paris.coordinator.run.config import dump_config, parse_config
+from paris.coordinator.run.shapes import expert_shape, router_shape
+
+LAPTOP = MachineSpeed("cpu", 2, 1, start_s=2.5, speed=Speed(flops_per_s=3e10, layer_s=2e-3))
+OWN = Captions(own=300, classes_only=0, without=0, distinct=280, several=0, words_p95=12, examples=("a red bus",))
+SURVEY = Survey(
+    source=FolderSource(path=Path("/pictures")),
+    place="/pictures",
+    rows=300,
+    dropped={},
+    captions=OWN,
+    pictures=Pictures(sampled=300, sides=(72,) * 300, aspects=(1.0,) * 300),
+    licences={"unknown": 300},
+    opted_out=0,
+)
+CLASSES = replace(OWN, own=0, classes_only=300, distinct=3, class_names={"cat": 100, "dog": 100, "fox": 100})
+NOTHING = replace(OWN, own=0, without=300, distinct=0, words_p95=0, examples=())
+
+
+def budget_of(own: OwnPictures, minutes: float = 10) -> tuple[Facts, Budget]:
+    facts = facts_of(own, decode_s=0.003)
+    return facts, choose(facts, shapes_for(own.side_px), LAPTOP, total_s=60 * minutes, spent_s=15)
+
+
+@pytest.mark.parametrize("captions", [OWN, CLASSES, NOTHING], ids=["own", "classes", "nothing"])
+def test_the_settings_are_a_run_that_plan_finds_nothing_wrong_with(captions):
+    own = own_pictures(replace(SURVEY, captions=captions))
+    facts, budget = budget_of(own)
+    config = settings(own, budget, LAPTOP)
+    assert parse_config(dump_config(config), "recipe.toml") == config
+    assert config.run.num_experts == budget.num_experts
+    assert config.tasks.steps == budget.steps
+    assert config.expert_training["batch_size"] == budget.shape.batch_size
+    assert config.data.get("max_images", SURVEY.rows) == budget.num_rows
+    assert expert_shape(config) == budget.shape.model(config.text)
+    assert router_shape(config, reads_prompt=False) == budget.shape.router(budget.num_experts)
+    problems = make_plan(facts_before(config, budget.num_rows), volunteers=budget.num_workers).problems
+    assert [problem.what for problem in problems if problem.refuses] == []
+    assert {reason.setting for reason in reasons(own, facts, budget, LAPTOP)} >= {"pictures", "size", "steps"}
+
+
+def test_pictures_without_caption_or_class_are_learned_without_text():
+    own = own_pictures(replace(SURVEY, captions=NOTHING))
+    _, budget = budget_of(own)
+    assert settings(own, budget, LAPTOP).text == {"kind": "none"}
+    assert [note.setting for note in own.notes] == ["text.kind"]
+    assert "without a prompt" in expectation(*budget_of(own))
+
+
+def test_a_data_set_without_a_licence_is_used_on_this_machine_and_says_so():
+    own = own_pictures(replace(SURVEY, source=HubSource(repo="org/pictures")))
+    assert own.wishes.licence == "unknown"
+    assert "publish nothing" in own.notes[0].why
+
+
+def test_fewer_pictures_than_two_experts_need_are_refused():
+    few = replace(SURVEY, rows=39, captions=replace(OWN, own=39))
+    with pytest.raises(TooFewRowsError, match="39 pictures that can be used; two experts of 20 need 40"):
+        own_pictures(few)
+    own_pictures(replace(few, rows=40, captions=replace(OWN, own=40)))
+
+
+def test_pictures_that_are_all_too_small_are_refused():
+    small = replace(SURVEY, pictures=Pictures(sampled=300, sides=(12,) * 300, aspects=(1.0,) * 300))
+    with pytest.raises(PrepareConfigError, match="should reach 16 px, the median of the shorter sides is 12 px"):
+        own_pictures(small)
+
+
+def test_pictures_of_28_px_are_learned_at_28_px():
+    small = replace(SURVEY, pictures=Pictures(sampled=300, sides=(28,) * 300, aspects=(1.0,) * 300))
+    own = own_pictures(small)
+    _, budget = budget_of(own)
+    config = settings(own, budget, LAPTOP)
+    assert (config.data["image_size"], expert_shape(config).image_size) == (28, 28)
+
+
+def test_what_to_expect_follows_the_passes_and_the_captions():
+    own, classes = own_pictures(SURVEY), own_pictures(replace(SURVEY, captions=CLASSES))
+    facts, budget = budget_of(own)
+    assert "by heart" in expectation(facts, budget)
+    assert "outlines" in expectation(facts, replace(budget, steps=budget.steps // 4))
+    assert "what the caption names" in expectation(*budget_of(classes))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (DemoOptions(False, None, None, 5.0, None, None), "--minutes 5.0 needs --data"),
+        (DemoOptions(False, None, None, None, "cuda", None), "--device cuda needs --data"),
+        (DemoOptions(True, None, "pictures", None, None, None), "--quick names others"),
+        (DemoOptions(False, "emoji", "pictures", None, None, None), "--recipe emoji names others"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(tmp_path, options, words):
+    with pytest.raises(ConfigError, match=words):
+        start_demo(tmp_path / "demo", options, overwrite=False)
+    assert not (tmp_path / "demo").exists()
+
+
+def test_other_pictures_or_minutes_are_refused_before_anything_is_measured(tmp_path):
+    options = {"--data": str(tmp_path / "mine"), "--minutes": "10", "--device": "auto"}
+    (tmp_path / "mine").mkdir()
+    DemoRecord(tmp_path / "demo" / RECORD, DemoState(options=options, volunteers=2)).save()
+    before = (tmp_path / "demo" / RECORD).read_bytes()
+    for data, minutes, words in (("mine", 5.0, "--minutes 10, not of --minutes 5"), ("other", 10.0, "--data .*other")):
+        asked = DemoOptions(False, None, str(tmp_path / data), minutes, None, None)
+        with pytest.raises(RunDirError, match=words):
+            start_demo(tmp_path / "demo", asked, overwrite=False)
+    assert (tmp_path / "demo" / RECORD).read_bytes() == before
