@@ -165,7 +165,7 @@ class _Choosing:
     def _data(self, side: int, rows_per_expert: int) -> dict[str, Any]:
         wishes, heldout = self._wishes, heldout_for(rows_per_expert)
         data: dict[str, Any] = {"image_size": side, "heldout_rows": heldout}
-        why = "A twentieth of each cluster, to verify the volunteers' work with."
+        why = f"{heldout / rows_per_expert:.0%} of each cluster, to verify the volunteers' work with."
         self._reasons.add("data.heldout_rows", heldout, why)
         if wishes.captioner is not None:
             data["captioner"] = wishes.captioner

@@ -57,7 +57,7 @@ _HEADS = {
     "compute": "This machine's part: verification and the router.",
     "objectives": "Experts that predict noise instead of velocity.",
 }
-_MANAGED = {"source", "num_clusters", "codec", "vocabulary", "tokenizer", "max_tokens", "seed"}
+_MANAGED = {"source", "num_clusters", "codec", "vocabulary", "tokenizer", "max_tokens", "seed", "captions"}
 """Fields of PrepareConfig that `prepare` takes from other tables."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from paris.coordinator.prepare.errors import EmptySourceError
+from paris.coordinator.prepare.errors import EmptySourceError, PrepareError
 from paris.coordinator.prepare.rows.drops import Dropped
 from paris.coordinator.prepare.rows.items import Item
 from paris.coordinator.prepare.sources import read_source
@@ -50,7 +50,7 @@ def survey(
     found = detect(place, hints)
     source, card_licence = found.source, ""
     if isinstance(source, HubSource):
-        source, card_licence = _pinned(source)
+        source, card_licence = _pinned(source, place)
     state = source_state(source)
     listed = _list(source, progress, sample_rows)
     if not listed.captions.own and source.caption_column is None:
@@ -132,9 +132,19 @@ def _count(row: Item, counts: CaptionCounts, licences: Counter[str]) -> None:
     licences[row.licence if known else "other licences"] += 1
 
 
-def _pinned(source: HubSource) -> tuple[HubSource, str]:
-    """The source at its present commit, so that it cannot change later, and the licence of its card."""
-    tree = HubTree(source)
+def _pinned(source: HubSource, place: str) -> tuple[HubSource, str]:
+    """The source at its present commit, so that it cannot change later, and the licence of its card.
+
+    Raises:
+        PrepareError: As `HubTree`; of a mere name it says that there is no such folder either.
+    """
+    try:
+        tree = HubTree(source)
+    except PrepareError as error:
+        if "://" in place:
+            raise
+        what = error.what[:1].lower() + error.what[1:]
+        raise type(error)(f"There is no folder {place} here, and {what}", error.next_step) from error
     return _changed(source, revision=tree.commit), tree.card_licence
 
 

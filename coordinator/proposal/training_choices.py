@@ -89,7 +89,9 @@ def choose_training(
         deadline_s, why = DEADLINE_MARGIN * work_s, f"{DEADLINE_MARGIN} times the work of two slow cores"
     else:
         deadline_s, why = tasks["deadline_s"] * steps / base["tasks"]["steps"], "The recipe's, for these steps"
-    deadline_s = float(math.ceil(max(MIN_DEADLINE_S, deadline_s) / 60) * 60)
+    if deadline_s < MIN_DEADLINE_S:
+        deadline_s, why = MIN_DEADLINE_S, "Short work has some time to start"
+    deadline_s = float(math.ceil(deadline_s / 60) * 60)
     reasons.add("tasks.deadline_s", f"{deadline_s:.0f}", f"{why}: {deadline_s / 3600:.1f} hours.")
     tasks |= {"steps": steps, "deadline_s": deadline_s, "grace_s": max(120.0, round(deadline_s / 20))}
     training["warmup_steps"] = min(int(training.get("warmup_steps", 0)), steps // 10)

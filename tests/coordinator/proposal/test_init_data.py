@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ from typer.testing import CliRunner, Result
 
 from paris.coordinator.cli.app import app
 from paris.coordinator.cli.preparing import PrepareOptions, prepare_run
-from paris.coordinator.proposal.errors import SourceChangedError
+from paris.coordinator.prepare.errors import SourceMissingError
+from paris.coordinator.proposal.errors import SourceChangedError, UndecidedError
 from paris.coordinator.run.config import load_config
 from paris.coordinator.run.directory import RunDir
 from paris.protocol.errors import ParisError
@@ -27,8 +29,9 @@ _UPLOAD = """
 import os, sys
 from huggingface_hub import HfApi
 api = HfApi(token=os.environ["OWNER_TOKEN"])
-api.create_repo("lab/photos", repo_type="dataset")
-api.upload_folder(repo_id="lab/photos", repo_type="dataset", folder_path=sys.argv[1])
+for name in ("photos", "unlicensed"):
+    api.create_repo(f"lab/{name}", repo_type="dataset")
+    api.upload_folder(repo_id=f"lab/{name}", repo_type="dataset", folder_path=f"{sys.argv[1]}/{name}")
 """
 
 
@@ -60,10 +63,11 @@ def piles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def hub(piles: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubProcess]:
     root = tmp_path_factory.mktemp("hub")
-    shutil.copytree(piles / "parquet", root / "repo")
-    (root / "repo" / "README.md").write_text("---\nlicense: cc-by-4.0\n---\n# photos")
+    shutil.copytree(piles / "parquet", root / "repos" / "photos")
+    (root / "repos" / "photos" / "README.md").write_text("---\nlicense: cc-by-4.0\n---\n# photos")
+    WRITERS["parquet"](root / "repos" / "unlicensed", [replace(picture, licence="") for picture in pile(20)])
     process = HubProcess(root / "hub")
-    command = [sys.executable, "-c", _UPLOAD, str(root / "repo")]
+    command = [sys.executable, "-c", _UPLOAD, str(root / "repos")]
     subprocess.run(command, env=client_environment(process.url, root / "home"), check=True, timeout=120)
     yield process
     process.stop()
@@ -96,6 +100,23 @@ def test_a_run_from_a_data_set_of_a_hub_can_be_prepared(
     assert len(source["revision"]) == 40  # a commit, so that it cannot change before `prepare`
     assert source["licence"] == "cc-by-4.0"
     assert len(prepared(tmp_path / "run")["clusters"]) == 2
+
+
+def test_a_data_set_without_licence_or_of_no_such_name_is_refused(
+    hub: HubProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PARIS_SOURCE_TOKEN", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", hub.url)
+    unlicensed = init(tmp_path / "run", "--data", "lab/unlicensed", "--size", 16, "--yes")
+    assert isinstance(unlicensed.exception, UndecidedError)
+    assert unlicensed.exception.what == "The data set lab/unlicensed states no licence for 40 of its pictures."
+    missing = init(tmp_path / "run", "--data", "lab/nothing", "--yes")
+    assert isinstance(missing.exception, SourceMissingError)
+    assert missing.exception.what.startswith(
+        "There is no folder lab/nothing here, and there is no data set lab/nothing"
+    )
+    assert list(tmp_path.iterdir()) == []
+    assert init(tmp_path / "run", "--data", "lab/unlicensed", "--size", 16, "--licence", "cc0").exit_code == 0
 
 
 def test_pictures_that_changed_since_init_are_named(piles: Path, tmp_path: Path) -> None:
