@@ -99,6 +99,9 @@ class _Choosing:
             shown = ", ".join(names[:3])
             why = f"{survey.captions.classes_only} pictures have a class alone; {len(names)} classes: {shown} ..."
             reasons.add("data.source.class_captions", "true", why)
+        if missing := self._missing_captions():
+            why = f"{missing} of {survey.rows} pictures have no caption and are left out; see --captioner, --captions."
+            reasons.add("data.captioner", "unset", why)
         source = survey.source.model_copy(update=changes)
         return source.model_dump(mode="json", exclude_none=True), licence
 
@@ -116,7 +119,7 @@ class _Choosing:
         if rows < least:
             raise TooFewRowsError(
                 f"{_counted(experts)} {least} pictures at the least, {rows} of {self._survey.place} can be used.",
-                "Give fewer --experts, or more pictures." if experts > 1 else "Add pictures.",
+                self._more_pictures(experts),
             )
         each = rows // experts
         why = f"You asked for it; {each} pictures each." if wished else f"{rows} pictures, {each} each."
@@ -124,6 +127,20 @@ class _Choosing:
             why += " An expert needs some hundred: these will learn their pictures by heart."
         self._reasons.add("run.num_experts", experts, why)
         return experts
+
+    def _more_pictures(self, experts: int) -> str:
+        """What to do about too few pictures."""
+        missing = self._missing_captions()
+        if missing:
+            return f"{missing} have no caption: give --captioner MODEL, or --captions none to learn no text."
+        return "Give fewer --experts, or more pictures." if experts > 1 else "Add pictures."
+
+    def _missing_captions(self) -> int:
+        """Pictures that are left out for want of a caption."""
+        if self._captions == "none" or self._wishes.captioner is not None:
+            return 0
+        captions = self._survey.captions
+        return captions.without + (0 if self._captions == "class" else captions.classes_only)
 
     def _name_run(self, values: dict[str, Any], licence: str, experts: int) -> None:
         """Set [about], [run] and the names of the repos."""

@@ -184,7 +184,7 @@ def _splits(
         return {}, ()
     inside = [name for name in paths if found[name] == chosen]
     shared = [file.path for file in files if file.path not in found and posixpath.basename(file.path) in METADATA]
-    start = _common_start(inside)
+    start = _common_start(inside).rstrip("0123456789")  # later shards of the split are read too
     if len(inside) > 1 and start and not any(name.startswith(start) and found[name] != chosen for name in paths):
         return dict(splits), (f"{_escaped(start)}*", *map(_escaped, shared))
     if len(inside) <= _NAMED_FILES:

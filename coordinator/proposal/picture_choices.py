@@ -45,8 +45,18 @@ def choose_side(pictures: Pictures, wished: int | None, of_recipe: int | None, s
             _smaller(pictures, step_px),
         )
     why = "You asked for it" if wished else "The recipe's" if of_recipe else "The largest that nine in ten reach"
-    reasons.add("data.image_size", side, f"{why}; the median shorter side is {median} px.")
+    more = "" if wished or of_recipe else _larger(pictures, side)
+    reasons.add("data.image_size", side, f"{why}; the median shorter side is {median} px.{more}")
     return side
+
+
+def _larger(pictures: Pictures, side: int) -> str:
+    """What a larger side would leave out, if that is not most."""
+    for other in SIDES_PX:
+        below = pictures.share_below(other)
+        if other > side and below <= _SMALL_SHARE:
+            return f" --size {other} would leave out {below:.0%}."
+    return ""
 
 
 def _smaller(pictures: Pictures, step_px: int) -> str:

@@ -57,6 +57,7 @@ def test_the_side_is_the_largest_that_nine_in_ten_pictures_reach() -> None:
     proposal = propose(found(pictures=mixed))
     assert proposal.config.data["image_size"] == 48
     assert proposal.config.data["min_side_px"] == 48  # the nine smaller ones are left out, and it is said
+    assert "--size 64 would leave out 50%" in why(proposal, "data.image_size")
     assert why(proposal, "data.min_side_px") == "9% of the sampled pictures are smaller, and are left out."
 
 
@@ -99,6 +100,16 @@ def test_classes_are_captions_where_most_pictures_have_no_other() -> None:
     mostly_own = replace(classes, own=200, classes_only=100)
     assert propose(found(captions=mostly_own)).config.data["source"]["class_captions"] is False
     assert propose(found(captions=mostly_own), Wishes(captions="class")).config.data["source"]["class_captions"]
+
+
+def test_pictures_left_out_for_want_of_a_caption_are_named() -> None:
+    half = found(captions=replace(CAPTIONED, own=160, classes_only=40, without=100))
+    assert why(propose(half), "data.captioner").startswith("140 of 300 pictures have no caption")
+    assert why(propose(half, Wishes(captions="class")), "data.captioner").startswith("100 of 300")
+    assert why(propose(half, Wishes(captions="none")), "data.captioner") == ""
+    with pytest.raises(TooFewRowsError) as error:
+        propose(half, Wishes(experts=10))
+    assert error.value.next_step.startswith("140 have no caption: give --captioner MODEL")
 
 
 def test_pictures_without_captions_need_a_decision() -> None:

@@ -105,6 +105,14 @@ def test_only_the_training_split_of_a_folder_is_read(tmp_path: Path) -> None:
         survey(str(tmp_path), hints=Hints(split="dev"))
 
 
+def test_later_shards_of_a_split_are_included_too(tmp_path: Path) -> None:
+    for name in ("train-00000-of-00002", "train-00001-of-00002", "test-00000-of-00001"):
+        WRITERS["parquet"](tmp_path / name, pile(1))
+        (tmp_path / name / "train-00000.parquet").rename(tmp_path / f"{name}.parquet")
+        (tmp_path / name).rmdir()
+    assert detect(str(tmp_path)).source.include == ("train-*",)
+
+
 def test_classes_named_like_splits_are_no_splits(tmp_path: Path) -> None:
     put(tmp_path, "train/1.png", "plane/2.png", "test/3.png")
     assert survey(str(tmp_path)).rows == 3
