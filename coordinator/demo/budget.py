@@ -31,7 +31,9 @@ _MAX_WORKERS = 4
 _MOST_STEPS = 100_000
 _ROUTER_SHARE = 0.12
 _ROUTER_STEPS = (60, 1000)
-_REPORT_CAPTIONS = 512
+_REPORT_SHARE = 0.08
+_SAMPLES = (32, 512)
+"""Fewest and most that the report draws beside its grid."""
 _FORWARDS_A_STEP = 2.0
 """One expert, and at every second step guidance: another one, and the router."""
 _SCORED_ROWS = 12 * 4 * 3
@@ -89,6 +91,8 @@ class Budget:
     steps: int
     """Of each expert."""
     router_steps: int
+    samples: int
+    """That the report draws beside its grid."""
     num_workers: int
     """Volunteers."""
     step_s: float
@@ -164,10 +168,12 @@ class _Choice:
         rows = min(self.facts.rows, _FEWEST_ROWS)
         router_s = _ROUTER_STEPS[0] * self._router_step_s(experts_for(rows))
         learning_s = router_s + LEAST_STEPS * self._round_s(experts_for(rows))
-        return math.ceil((sum(self._beside_s(rows).values()) + learning_s) / (1 - _RESERVE)) + 1
+        beside_s = self._beside_s(rows, min(rows, _SAMPLES[1]))
+        return math.ceil((sum(beside_s.values()) + learning_s) / (1 - _RESERVE)) + 1
 
     def _with_rows(self, rows: int, budget_s: float) -> Budget:
-        experts, beside_s = experts_for(rows), self._beside_s(rows)
+        experts, samples = experts_for(rows), self._samples(rows, budget_s)
+        beside_s = self._beside_s(rows, samples)
         rest_s = max(0.0, budget_s * (1 - _RESERVE) - sum(beside_s.values()))
         router_step_s = self._router_step_s(experts)
         low, high = _ROUTER_STEPS
@@ -181,6 +187,7 @@ class _Choice:
             num_rows=rows,
             steps=steps,
             router_steps=router_steps,
+            samples=samples,
             num_workers=self._workers(experts),
             step_s=self._step_s,
             predicted_s={**beside_s, "train": beside_s["train"] + learning_s},
@@ -200,18 +207,30 @@ class _Choice:
     def _router_step_s(self, experts: int) -> float:
         return self.machine.router_step_s(self.shape.router(experts), ROUTER_BATCH)
 
-    def _beside_s(self, rows: int) -> dict[str, float]:
+    @property
+    def _embed_s(self) -> float:
+        return self.facts.embed_flops / self.machine.speed.flops_per_s
+
+    @property
+    def _sample_s(self) -> float:
+        """To draw one sample and compare it, while all workers' threads draw."""
+        row_s = self.machine.forward_row_s(self.shape.model(self.facts.text))
+        return (SAMPLING_STEPS * _FORWARDS_A_STEP * row_s + self._embed_s) / self.machine.num_workers
+
+    def _samples(self, rows: int, budget_s: float) -> int:
+        low, high = _SAMPLES
+        return min(rows, max(low, min(high, int(_REPORT_SHARE * budget_s / self._sample_s))))
+
+    def _beside_s(self, rows: int, samples: int) -> dict[str, float]:
         """Each stage without the training of experts and router."""
         experts, machine = experts_for(rows), self.machine
         workers, start_s = machine.num_workers, machine.start_s
         row_s = machine.forward_row_s(self.shape.model(self.facts.text))
-        embed_s = self.facts.embed_flops / machine.speed.flops_per_s
-        sampled = min(_REPORT_CAPTIONS, rows) + GRID_PROMPTS * GRID_SEEDS
-        sampling_s = sampled * (SAMPLING_STEPS * _FORWARDS_A_STEP * row_s + embed_s) / workers
+        sampling_s = (samples + GRID_PROMPTS * GRID_SEEDS) * self._sample_s + rows * self._embed_s / workers
         rounds = math.ceil(experts / self._workers(experts))
         verifying_s = rounds * (_VERIFY_STARTS * start_s + _SCORED_ROWS * experts * row_s)
         return {
-            "prepare": _PREPARE_STARTS * start_s + rows * (_DECODES * self.facts.decode_s + embed_s) / workers,
+            "prepare": _PREPARE_STARTS * start_s + rows * (_DECODES * self.facts.decode_s + self._embed_s) / workers,
             "start": _JOIN_STARTS * start_s,
             "train": _TRAIN_STARTS * start_s + verifying_s,
             "release": _RELEASE_STARTS * start_s,

@@ -71,6 +71,7 @@ def _begin(out: Path, options: dict[str, str], choice: Choice) -> DemoRecord:
         volunteers=choice.budget.num_workers,
         threads=choice.machine.num_threads,
         device=choice.machine.device,
+        samples=choice.budget.samples,
         predicted_s={"choose": choice.spent_s, **choice.budget.predicted_s},
         stages_s={"choose": choice.spent_s},
         finished=["choose"],

@@ -36,6 +36,8 @@ class DemoState(BaseModel):
     """CPU threads of each."""
     device: str = "cpu"
     """Where the volunteers train."""
+    samples: Annotated[int, Field(ge=1)] | None = None
+    """That the report draws; None leaves it to the report."""
     predicted_s: dict[str, float] = {}
     """Expected seconds of each stage; empty for a recipe."""
     stages_s: dict[str, float] = {}

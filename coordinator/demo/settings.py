@@ -143,6 +143,7 @@ def reasons(own: OwnPictures, facts: Facts, budget: Budget, machine: MachineSpee
         Reason("model", shape.preset, f"A step of {shape.batch_size} rows takes {1000 * budget.step_s:.0f} ms here."),
         Reason("steps", str(budget.steps), f"{budget.passes:.0f} passes over each picture."),
         Reason("router steps", str(budget.router_steps), "An eighth of the training time."),
+        Reason("samples", str(budget.samples), "That the report draws and compares, beside its grid."),
         *own.notes,
     )
 

@@ -91,7 +91,9 @@ class Stages:
         with self._stage("report") as is_due:
             if is_due:
                 self._write_measurements()
-                self._coord("report", "--out", str(self.out))
+                samples = self.record.state.samples
+                options = () if samples is None else ("--samples", str(samples))
+                self._coord("report", "--out", str(self.out), *options)
 
     @contextmanager
     def _stage(self, name: str) -> Iterator[bool]:
