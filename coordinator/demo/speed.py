@@ -48,7 +48,9 @@ class MachineSpeed:
         return sum(forward_flops(model, model.max_text_tokens).values()) / self.speed.flops_per_s
 
 
-def measure_speed(cases: Sequence[MeasuredCase], *, device: str, num_workers: int, num_threads: int) -> MachineSpeed:
+def measure_speed(
+    cases: Sequence[MeasuredCase], *, device: str, num_workers: int, num_threads: int, budget_s: float = _BUDGET_S
+) -> MachineSpeed:
     """Measure training steps, all workers at the same time.
 
     Args:
@@ -56,16 +58,17 @@ def measure_speed(cases: Sequence[MeasuredCase], *, device: str, num_workers: in
         device: "auto" takes a GPU if torch has one.
         num_workers: Trainings at the same time.
         num_threads: CPU threads of each.
+        budget_s: Seconds of measuring, without the start of the processes.
 
     Raises:
         WorkerError: A measuring process failed: torch has no such device, say.
     """
-    request = MeasureRequest(cases=tuple(cases), device=device, threads=num_threads, budget_s=_BUDGET_S)
+    request = MeasureRequest(cases=tuple(cases), device=device, threads=num_threads, budget_s=budget_s)
 
     def measure(folder: str) -> tuple[MeasuredDevice, float]:
         started = time.monotonic()
         found = measure_device(request, Path(folder))
-        return found, max(0.1, time.monotonic() - started - _BUDGET_S)
+        return found, max(0.1, time.monotonic() - started - budget_s)
 
     with TemporaryDirectory(prefix="paris-speed-") as folder, ThreadPoolExecutor(num_workers) as threads:
         answers = list(threads.map(measure, [f"{folder}/{number}" for number in range(num_workers)]))
