@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from paris.coordinator.cli.options import JsonOption, RunArgument
+from paris.coordinator.errors import ConfigError
 from paris.protocol.streams import require_stdout
 
 
@@ -57,6 +58,8 @@ def plan(
     from paris.coordinator.run.directory import RunDir
 
     require_stdout()
+    if not measure and (device is not None or threads is not None):
+        raise ConfigError("--device and --threads need --measure.", "Add --measure, or leave them out.")
     opened = RunDir.open(run)
     facts = facts_of_run(opened, pictures)
     if measure:

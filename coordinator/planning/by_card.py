@@ -63,6 +63,7 @@ def on_card(machine: Machine, facts: Facts, work: Work, volunteers: int) -> Card
     once_s = (work.expert - facts.config.tasks.steps * work.step) / machine.training.flops_per_s
     expert_s = facts.config.tasks.steps * step_s + once_s
     experts = facts.config.run.num_experts
+    rounds = rounds_s(expert_s, experts, volunteers, machine.shared)
     return base.model_copy(
         update={
             "rows_together": rows,
@@ -70,7 +71,8 @@ def on_card(machine: Machine, facts: Facts, work: Work, volunteers: int) -> Card
             "step_s": step_s,
             "expert_s": expert_s,
             "experts_s": experts * expert_s,
-            "all_s": all_experts_s(expert_s, experts, volunteers, machine.shared),
+            "beside_s": sum(together * seconds for together, seconds in rounds) / experts,
+            "all_s": sum(seconds for _, seconds in rounds),
             "warm_start_s": work.warm_start * factor / machine.training.flops_per_s,
         }
     )
@@ -82,8 +84,8 @@ def _router_speed(machine: Machine, facts: Facts) -> Speed:
     return machine.training if machine.training is not None and precision == facts.precision else machine.inference
 
 
-def all_experts_s(expert_s: float, experts: int, volunteers: int, shared: float = 0.0) -> float:
-    """Seconds until the last expert is trained, if each volunteer takes the next task when it has finished one.
+def rounds_s(expert_s: float, experts: int, volunteers: int, shared: float = 0.0) -> list[tuple[int, float]]:
+    """How many experts train together, and for how long, if each volunteer takes the next task when one is done.
 
     Args:
         expert_s: One expert alone.
@@ -91,12 +93,8 @@ def all_experts_s(expert_s: float, experts: int, volunteers: int, shared: float 
         volunteers: At work at once.
         shared: As in `Machine`: three volunteers that take half a machine each are slowed down to two thirds.
     """
-    total = 0.0
-    while experts > 0:
-        together = min(volunteers, experts)
-        total += expert_s * max(1.0, together * shared)
-        experts -= together
-    return total
+    sizes = [volunteers] * (experts // volunteers) + ([experts % volunteers] if experts % volunteers else [])
+    return [(together, expert_s * max(1.0, together * shared)) for together in sizes]
 
 
 def _rows_together(facts: Facts, available_bytes: int) -> tuple[int, bool] | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paris.coordinator.errors import NotReadyError
+from paris.coordinator.errors import ConfigError, NotReadyError
 from paris.coordinator.planning import networks
 from paris.coordinator.prepare.config import PrepareConfig, prepare_config
 from paris.coordinator.prepare.sources.settings import TwemojiSource
@@ -94,10 +94,13 @@ def facts_of_run(run: RunDir, pictures: int | None = None) -> Facts:
 
     Raises:
         NotReadyError: Nothing says how many pictures there are.
+        ConfigError: A number of pictures is given, but the data is prepared.
         RunDirError: A file of the prepared data is damaged.
         ExpertError, PrepareConfigError: A setting is invalid.
     """
     if (run.data / "prepared.json").is_file():
+        if pictures is not None:
+            raise ConfigError(f"--pictures {pictures} is given, but the data is prepared.", "Leave --pictures out.")
         return _facts(run.config, _prepared(run), run.data)
     return facts_before(run.config, pictures, run.data)
 

@@ -22,6 +22,7 @@ from paris.coordinator.planning.measured import AUTO, MeasuredCase, MeasuredDevi
 from paris.coordinator.planning.speed import MeasuredStep, fit_speed
 from paris.experts.data.cluster import ClusterData
 from paris.experts.data.shards import Row, write_shard
+from paris.experts.errors import SettingsError
 from paris.experts.files import write_whole
 from paris.experts.frozen.codec import CodecConfig, load_codec
 from paris.experts.frozen.text import TextConfig
@@ -49,8 +50,12 @@ _MADE_ROWS = 64
 
 
 def measure(request: MeasureRequest) -> MeasuredDevice:
-    """Measure all cases, and fit the speed of the device."""
-    device = torch.device(_present() if request.device == AUTO else request.device)
+    """Measure all cases, and fit the speed of the device.
+
+    Raises:
+        SettingsError: Torch has no such device, or it lacks the precision.
+    """
+    device = _device(_present() if request.device == AUTO else request.device)
     request = request.model_copy(update={"device": str(device)})
     make_deterministic(device, request.threads)
     check_precision(device, request.precision)
@@ -161,6 +166,15 @@ def _made_task(model: ModelConfig, rows: int, precision: str, folder: Path) -> t
         shard_rows=(count,),
     )
     return task, shard
+
+
+def _device(name: str) -> torch.device:
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        why = str(error).splitlines()[0].rstrip(".")
+        # One line: the parent shows the last one.
+        raise SettingsError(f"Torch has no device {name!r} here: {why}. Give another --device.") from error
 
 
 def _described(device: torch.device, threads: int) -> tuple[str, int]:

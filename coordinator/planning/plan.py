@@ -30,6 +30,8 @@ class CardPlan(_Closed):
     step_s: Seconds | None = None
     expert_s: Seconds | None = None
     """Training of one expert, with nothing else on the card."""
+    beside_s: Seconds | None = None
+    """The same while the other volunteers train, mean over the experts; more where they share the machine."""
     experts_s: Seconds | None = None
     """Training of all experts, summed over the volunteers."""
     all_s: Seconds | None = None

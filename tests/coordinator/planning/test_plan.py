@@ -7,7 +7,7 @@ from planned import facts, large, plan, settings
 
 from paris.coordinator.errors import NotReadyError
 from paris.coordinator.planning.build import make_plan
-from paris.coordinator.planning.by_card import all_experts_s
+from paris.coordinator.planning.by_card import rounds_s
 from paris.coordinator.planning.cards import load_cards
 from paris.coordinator.planning.facts import facts_before
 from paris.coordinator.planning.measured import MeasuredDevice
@@ -52,10 +52,10 @@ def test_a_card_gets_as_many_rows_as_fit_and_checkpointing_only_where_nothing_el
 
 
 def test_more_volunteers_finish_sooner_until_there_is_one_for_each_expert():
-    assert all_experts_s(10.0, 8, 8) == all_experts_s(10.0, 8, 9) == 10.0
-    assert all_experts_s(10.0, 8, 3) == 30.0
+    assert rounds_s(10.0, 8, 8) == rounds_s(10.0, 8, 9) == [(8, 10.0)]
+    assert rounds_s(10.0, 8, 3) == [(3, 10.0), (3, 10.0), (2, 10.0)]
     # Of this machine's two cores each of three takes one: three together are slowed, the last alone is not.
-    assert all_experts_s(10.0, 4, 3, shared=0.5) == 15.0 + 10.0
+    assert rounds_s(10.0, 4, 3, shared=0.5) == [(3, 15.0), (1, 10.0)]
     assert make_plan(large(), volunteers=1).cards[0].all_s == make_plan(large(), volunteers=1).cards[0].experts_s
 
 

@@ -81,6 +81,20 @@ def test_the_command_says_what_is_wrong_and_publishes_when_told(run):
     assert "2 tasks are open" in told.stderr
 
 
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (("--pictures", "5"), 60, "--pictures 5 is given, but the data is prepared"),
+        (("--threads", "2"), 60, "--device and --threads need --measure"),
+        (("--measure", "--device", "xpu:7"), 63, "Torch has no device 'xpu:7' here"),
+    ],
+)
+def test_options_that_mean_nothing_are_named(run, options, code, said):
+    answer = command("plan", str(run.path), *options)
+    assert (answer.returncode, answer.stdout) == (code, "")
+    assert said in answer.stderr
+
+
 def test_a_damaged_file_of_speeds_is_named(run):
     (run.path / "speeds.json").write_text("{}")
     with pytest.raises(RunDirError, match="lists no measured devices"):
