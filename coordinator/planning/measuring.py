@@ -42,10 +42,10 @@ from paris.experts.training.step import TrainStep
 
 _WARM_UP_STEPS = 2
 _LEAST_STEPS = 4
-_MOST_STEPS = 10_000
+_MOST_STEPS = 60
 _FIRST_FLOPS = 20e9
 """Largest step of one row that is taken before anything is known of the device."""
-_STEPS_IN_BUDGET = 12
+_STEPS_IN_BUDGET = 9
 _MADE_ROWS = 64
 
 
@@ -88,12 +88,9 @@ def _measured(case: MeasuredCase, request: MeasureRequest, budget_s: float) -> I
     model = _shallower(case.model)
     first = _timed(model, 1, request, budget_s / 3)
     yield first
-    row_flops = step_flops(model, model.max_text_tokens, 1)
-    rows = min(case.batch_size, int(budget_s / _STEPS_IN_BUDGET / first.seconds))
+    rows = min(case.batch_size, max(2, int(budget_s / _STEPS_IN_BUDGET / first.seconds)))
     if rows > 1:
         yield _timed(model, rows, request, budget_s * 2 / 3)
-    elif row_flops == first.flops and case.batch_size > 1:
-        yield _timed(model, 2, request, budget_s * 2 / 3)
 
 
 def _shallower(model: ModelConfig) -> ModelConfig:

@@ -82,16 +82,15 @@ def test_the_command_says_what_is_wrong_and_publishes_when_told(run):
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "said"),
+    ("options", "said"),
     [
-        (("--pictures", "5"), 60, "--pictures 5 is given, but the data is prepared"),
-        (("--threads", "2"), 60, "--device and --threads need --measure"),
-        (("--measure", "--device", "xpu:7"), 63, "Torch has no device 'xpu:7' here"),
+        (("--pictures", "5"), "--pictures 5 is given, but the data is prepared"),
+        (("--threads", "2"), "--device and --threads need --measure"),
     ],
 )
-def test_options_that_mean_nothing_are_named(run, options, code, said):
+def test_options_that_mean_nothing_are_named(run, options, said):
     answer = command("plan", str(run.path), *options)
-    assert (answer.returncode, answer.stdout) == (code, "")
+    assert (answer.returncode, answer.stdout) == (60, "")
     assert said in answer.stderr
 
 
