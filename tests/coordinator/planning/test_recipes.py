@@ -138,10 +138,10 @@ def test_every_recipe_is_complete(name: str) -> None:
 
 def test_the_table_shows_them_by_cost() -> None:
     rows = recipe_rows()
-    assert [row.name for row in rows] == ["emoji-quick", "emoji", "small-64", "dit-b-256", "paris-256"]
+    assert [row.name for row in rows] == ["emoji-quick", "emoji", "fashion", "small-64", "dit-b-256", "paris-256"]
     paris = rows[-1]
     assert (paris.num_experts, paris.image_size, paris.expert_parameters) == (8, 256, 605_970_448)
-    small = rows[2]
+    small = rows[3]
     assert 2 * 3600 < small.cpu_s < 6 * 3600  # an afternoon
     assert "of a CPU" in small.cost
     assert "of a CPU" not in paris.cost
