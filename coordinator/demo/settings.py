@@ -22,6 +22,7 @@ _LEAST_SIDE_PX = 16
 _DEADLINE_S = 6 * 3600.0
 _MIN_ROWS = 8
 """Training pictures of an expert: of 20, held-out rows, near duplicates and balancing may leave so few."""
+_BY_HEART_PASSES = 200
 _FEW_PASSES = 0.5
 """Share of the wanted passes below which the pictures stay noisy."""
 
@@ -134,10 +135,10 @@ def reasons(own: OwnPictures, facts: Facts, budget: Budget, machine: MachineSpee
     shape = budget.shape
     why_rows = f"All {facts.rows}" if budget.num_rows == facts.rows else f"Of {facts.rows}, drawn by the seed"
     kind = "captions of their own" if facts.has_own_captions else "captions that many share"
-    kind = kind if facts.captions else "no captions"
+    kind = kind if facts.captions else "pictures without captions"
     return (
         Reason("device", machine.device, f"{budget.num_workers} volunteers, {_threads(machine.num_threads)} each."),
-        Reason("pictures", str(budget.num_rows), f"{why_rows}; {kind} take about {facts.passes} passes to learn."),
+        Reason("pictures", str(budget.num_rows), f"{why_rows}; {kind} are learned in about {facts.passes} passes."),
         Reason("size", f"{shape.image_size} px", f"Nine in ten pictures reach {own.side_px} px; larger takes longer."),
         Reason("experts", str(budget.num_experts), f"{budget.num_rows // budget.num_experts} pictures each."),
         Reason("model", shape.preset, f"A step of {shape.batch_size} rows takes {1000 * budget.step_s:.0f} ms here."),
@@ -150,23 +151,20 @@ def reasons(own: OwnPictures, facts: Facts, budget: Budget, machine: MachineSpee
 
 def expectation(facts: Facts, budget: Budget) -> str:
     """What a model of this size and training can be expected to do, a few sentences."""
-    size = budget.shape.image_size
+    size, rows = budget.shape.image_size, budget.num_rows
     if budget.passes < _FEW_PASSES * facts.passes:
         return (
             f"Expect colours and rough outlines at {size} px, with noise: {budget.passes:.0f} passes are few. More "
             "minutes make it cleaner."
         )
-    if not facts.captions:
-        return f"Expect pictures at {size} px that resemble yours in kind, without a prompt."
-    if facts.has_own_captions:
+    prompts = " Prompt it in the words of your captions; it does not combine them freely." if facts.captions else ""
+    if budget.passes >= _BY_HEART_PASSES:
         return (
-            f"Expect {size} px pictures close to those it saw: a model this small learns {budget.num_rows} pictures "
-            "mostly by heart. Prompt it in the words of your captions; it does not combine them freely."
+            f"Expect {size} px pictures close to those it saw: a model this small learns {rows} pictures mostly by "
+            f"heart.{prompts}"
         )
-    return (
-        f"Expect {size} px pictures that show what the caption names, without fine detail, and less varied than the "
-        "real ones."
-    )
+    what = "show what the caption names" if facts.captions else "resemble yours in kind"
+    return f"Expect {size} px pictures that {what}, without fine detail, and less varied than the real ones.{prompts}"
 
 
 def _threads(count: int) -> str:

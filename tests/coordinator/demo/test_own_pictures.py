@@ -66,7 +66,7 @@ def test_pictures_without_caption_or_class_are_learned_without_text():
     _, budget = budget_of(own)
     assert settings(own, budget, LAPTOP).text == {"kind": "none"}
     assert [note.setting for note in own.notes] == ["text.kind"]
-    assert "without a prompt" in expectation(*budget_of(own))
+    assert "Prompt it" not in expectation(*budget_of(own))
 
 
 def test_a_data_set_without_a_licence_is_used_on_this_machine_and_says_so():
@@ -101,7 +101,10 @@ def test_what_to_expect_follows_the_passes_and_the_captions():
     facts, budget = budget_of(own)
     assert "by heart" in expectation(facts, budget)
     assert "outlines" in expectation(facts, replace(budget, steps=budget.steps // 4))
-    assert "what the caption names" in expectation(*budget_of(classes))
+    facts, budget = budget_of(classes)
+    many = replace(budget, num_rows=int(budget.passes * budget.num_rows / 100))
+    assert "what the caption names" in expectation(facts, many)
+    assert "by heart" in expectation(*budget_of(classes, minutes=30))
 
 
 @pytest.mark.parametrize(
