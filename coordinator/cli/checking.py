@@ -9,7 +9,7 @@ from paris.coordinator.cli.proposing import survey_bars
 from paris.coordinator.console import print_json, say
 from paris.coordinator.errors import ConfigError
 from paris.coordinator.proposal.checking import check_run
-from paris.coordinator.proposal.remarks import Remark
+from paris.coordinator.proposal.showing import remark_line
 from paris.protocol.streams import require_stdout
 
 
@@ -31,7 +31,7 @@ def print_check(path: Path, *, as_json: bool) -> None:
         print_json({"remarks": [asdict(remark) for remark in remarks]})
     else:
         for remark in remarks:
-            print(_line(remark))
+            print(remark_line(remark))
     wrong = sum(remark.is_error for remark in remarks)
     if wrong:
         raise ConfigError(
@@ -39,9 +39,3 @@ def print_check(path: Path, *, as_json: bool) -> None:
         )
     if not remarks:
         say("Nothing is off.")
-
-
-def _line(remark: Remark) -> str:
-    kind = "wrong" if remark.is_error else "unusual"
-    value = f" = {remark.value}" if remark.value else ""
-    return f"{kind}: {remark.setting}{value}: {remark.what}.\n  {remark.next_step}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from paris.coordinator.console import print_json, say, shows_progress
@@ -15,8 +15,10 @@ from paris.coordinator.proposal.choices import Proposal, Wishes, propose
 from paris.coordinator.proposal.detecting import Hints
 from paris.coordinator.proposal.findings import Survey
 from paris.coordinator.proposal.fingerprint import save_state
+from paris.coordinator.proposal.misfits import kept_rows
+from paris.coordinator.proposal.planned import plan_remarks
 from paris.coordinator.proposal.run_toml import write_run_toml
-from paris.coordinator.proposal.showing import proposal_object, reason_table, survey_object, survey_table
+from paris.coordinator.proposal.showing import proposal_object, reason_table, remark_line, survey_object, survey_table
 from paris.coordinator.proposal.survey import survey
 from paris.coordinator.proposal.undecided import caption_kind, row_licence
 from paris.coordinator.run.create import write_run
@@ -66,13 +68,17 @@ def init_with_data(new: NewRun, wishes: Wishes, hints: Hints, *, yes: bool, as_j
     if column is not None:
         found = look(new.data, replace(hints, caption_column=column), shown=not as_json)
     proposal = propose(found, wishes)
+    remarks = list(plan_remarks(proposal.config, kept_rows(proposal.config, found)))
     if not as_json:
         _print(reason_table(proposal))
+        for remark in remarks:
+            say(remark_line(remark))
     if is_asking and not _confirm(new.path):
         raise RunDirError("Nothing was written.", "Options such as --size and --experts change the proposal.")
     _write(new, found, proposal)
     if as_json:
-        print_json({"run": str(new.path), "survey": survey_object(found), **proposal_object(proposal)})
+        answer = {"run": str(new.path), "survey": survey_object(found), **proposal_object(proposal)}
+        print_json({**answer, "remarks": [asdict(remark) for remark in remarks]})
 
 
 def look(place: str, hints: Hints, *, shown: bool) -> Survey:

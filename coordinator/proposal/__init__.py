@@ -24,5 +24,6 @@ remarks.py         what it says about a setting
 validating.py      invalid fields
 contradictions.py  pure: settings that contradict each other
 misfits.py         pure: settings that do not fit the pictures
+planned.py         what the plan says about the settings
 errors.py          typed errors
 """

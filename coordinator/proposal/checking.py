@@ -7,8 +7,6 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from paris.coordinator.errors import RunDirError
-from paris.coordinator.planning.build import make_plan
-from paris.coordinator.planning.facts import facts_before
 from paris.coordinator.prepare.config import PrepareConfig, prepare_config
 from paris.coordinator.prepare.errors import PrepareError
 from paris.coordinator.prepare.sources.settings import HubSource, OwnSource, TwemojiSource
@@ -16,6 +14,7 @@ from paris.coordinator.proposal.contradictions import contradictions
 from paris.coordinator.proposal.errors import SourceChangedError
 from paris.coordinator.proposal.fingerprint import require_unchanged
 from paris.coordinator.proposal.misfits import kept_rows, misfits
+from paris.coordinator.proposal.planned import plan_remarks
 from paris.coordinator.proposal.remarks import Remark
 from paris.coordinator.proposal.survey import Progress, survey_source
 from paris.coordinator.proposal.validating import invalid_fields
@@ -91,16 +90,7 @@ def _data(config: RunConfig, run: RunDir, progress: Progress) -> Iterator[Remark
         yield Remark("data.source", _place(data.source), _clause(error), error.next_step)
         return
     yield from misfits(config, data, found)
-    yield from _planned(config, kept_rows(config, data, found), run)
-
-
-def _planned(config: RunConfig, rows: int, run: RunDir) -> Iterator[Remark]:
-    """Problems of the plan, for the pictures that are there."""
-    if rows < config.run.num_experts:
-        return
-    for problem in make_plan(facts_before(config, rows, run.data)).problems:
-        setting = problem.setting.replace("[", "").replace("] ", ".")
-        yield Remark(setting, problem.value, problem.what, problem.next_step, problem.refuses)
+    yield from plan_remarks(config, kept_rows(config, found), run.data)
 
 
 def _clause(error: PrepareError) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from paris.coordinator.prepare.config import PrepareConfig
+from paris.coordinator.prepare.config import PrepareConfig, prepare_config
 from paris.coordinator.prepare.rows.licences import is_allowed
 from paris.coordinator.prepare.sources.settings import FilesSource
 from paris.coordinator.proposal.findings import Survey
@@ -28,7 +28,7 @@ def misfits(config: RunConfig, data: PrepareConfig, survey: Survey) -> list[Rema
         data: [data] of them.
         survey: What the source holds.
     """
-    rows = kept_rows(config, data, survey)
+    rows = kept_rows(config, survey)
     return [
         *_captions(config, data, survey),
         *_licences(data, survey),
@@ -38,8 +38,14 @@ def misfits(config: RunConfig, data: PrepareConfig, survey: Survey) -> list[Rema
     ]
 
 
-def kept_rows(config: RunConfig, data: PrepareConfig, survey: Survey) -> int:
-    """Rows that `prepare` can be expected to keep."""
+def kept_rows(config: RunConfig, survey: Survey) -> int:
+    """Rows that `prepare` can be expected to keep.
+
+    Args:
+        config: Valid settings.
+        survey: What the source holds.
+    """
+    data = prepare_config(config.data)
     source = data.source
     needs_none = data.captioner is not None or config.text["kind"] == "none"
     has_classes = isinstance(source, FilesSource) and source.class_captions

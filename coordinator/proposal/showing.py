@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from paris.coordinator.proposal.findings import Captions, Pictures, Survey
+from paris.coordinator.proposal.remarks import Remark
 from paris.coordinator.proposal.texts import MAX_DISTINCT
 from paris.coordinator.proposal.wishes import Proposal
 from paris.protocol.printable import printable
@@ -59,6 +60,13 @@ def reason_table(proposal: Proposal) -> Table:
     for reason in proposal.reasons:
         table.add_row(reason.setting, _plain(reason.value), _plain(reason.why))
     return table
+
+
+def remark_line(remark: Remark) -> str:
+    """A remark in words, with what to do on a second line."""
+    kind = "wrong" if remark.is_error else "unusual"
+    value = f" = {remark.value}" if remark.value else ""
+    return printable(f"{kind}: {remark.setting}{value}: {remark.what}.\n  {remark.next_step}")
 
 
 def _plain(text: str) -> Text:

@@ -22,6 +22,7 @@ NEEDS_NO_TORCH = {
     "coordinator.status": ("paris.coordinator.report.status", COMPUTES + TRAVELS),
     "coordinator.hub.app": ("paris.coordinator.hub.app", (*COMPUTES, "hivemind", "huggingface_hub")),
     "coordinator.planning": ("paris.coordinator.planning.build", COMPUTES + TRAVELS),
+    "coordinator.cli.proposing": ("paris.coordinator.cli.proposing", (*COMPUTES, *TRAVELS, "daft")),
     "coordinator.demo.run": ("paris.coordinator.demo.run", COMPUTES + TRAVELS),
     "node.agent": ("paris.node.work.agent", (*COMPUTES, "hivemind")),
     "node.joining": ("paris.node.join.joining", (*COMPUTES, "hivemind")),

@@ -21,7 +21,8 @@ from paris.coordinator.proposal.findings import Captions, Pictures, Survey
 from paris.coordinator.proposal.misfits import misfits
 from paris.coordinator.proposal.remarks import Remark
 from paris.coordinator.proposal.validating import invalid_fields
-from paris.coordinator.run.config import RunConfig, dump_config
+from paris.coordinator.run.config import RunConfig, dump_config, load_recipe
+from paris.coordinator.run.extending import recipe_names
 
 SURVEY = Survey(
     source=FolderSource(path=Path("/srv/photos"), name="photos"),
@@ -52,6 +53,13 @@ def test_nothing_is_off_in_a_proposal() -> None:
     assert contradictions(config) == []
     assert misfits(config, prepare_config(config.data), SURVEY) == []
     assert invalid_fields(dump_config(config)) == []
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_nothing_is_off_in_a_packaged_recipe(name: str) -> None:
+    config = load_recipe(name)
+    assert invalid_fields(dump_config(config)) == []
+    assert contradictions(config) == []
 
 
 @pytest.mark.parametrize(
