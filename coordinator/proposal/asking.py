@@ -33,8 +33,8 @@ def open_questions(survey: Survey, wishes: Wishes) -> list[Question]:
         caption_kind(survey, wishes)
     except UndecidedError:
         fields = ", ".join(survey.captions.fields_seen[:8])
-        ways = ([f"a field of them ({fields})"] if fields else []) + ["none: train without text"]
-        questions.append(Question("--captions", f"No picture has a caption. Captions from {', or '.join(ways)}"))
+        named = f"the name of the field that holds it ({fields}), or " if fields else ""
+        questions.append(Question("--captions", f"No picture has a caption: type {named}none to train without text"))
     if wishes.licence is None and not survey.card_licence and UNKNOWN in survey.licences:
         count = survey.licences[UNKNOWN]
         text = f"Licence of the {count} pictures that state none (such as cc-by-4.0, cc0-1.0)"

@@ -6,12 +6,16 @@ source.json    in the run directory; the files with size and time, if they are n
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from pathlib import Path
 from typing import Any
 
 from paris.coordinator.errors import RunDirError
 from paris.coordinator.prepare.rows.drops import Dropped
+from paris.coordinator.prepare.sources.metadata import METADATA
+from paris.coordinator.prepare.sources.policy import SIDECARS, ending, may_be_picture
 from paris.coordinator.prepare.sources.settings import HubSource, OwnSource, Source, TwemojiSource
+from paris.coordinator.prepare.sources.tables import is_table
 from paris.coordinator.prepare.sources.tree import FolderTree
 from paris.coordinator.proposal.errors import SourceChangedError
 from paris.coordinator.proposal.findings import SourceState
@@ -38,12 +42,21 @@ def source_state(source: OwnSource) -> SourceState:
     files = {
         file.path: file.version
         for file in FolderTree(source.path, source.include).files()
-        if not isinstance(file, Dropped)
+        if not isinstance(file, Dropped) and _matters(source.kind, file.path)
     }
     hasher = hashlib.sha256()
     for path in sorted(files):
         hasher.update(f"{path}\x1f{files[path]}\x1e".encode())
     return SourceState(place, len(files), hasher.hexdigest(), files if len(files) <= _MAX_FILES else None)
+
+
+def _matters(kind: str, path: str) -> bool:
+    """Whether a file may hold pictures of the source, or texts of them; notes beside them do not matter."""
+    if kind == "parquet":
+        return is_table(path)
+    if kind == "webdataset":
+        return path.lower().endswith(".tar")
+    return ending(path) in SIDECARS or posixpath.basename(path) in METADATA or may_be_picture(path)
 
 
 def save_state(run_dir: Path, state: SourceState) -> None:

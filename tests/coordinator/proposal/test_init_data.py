@@ -122,6 +122,7 @@ def test_a_data_set_without_licence_or_of_no_such_name_is_refused(
 def test_pictures_that_changed_since_init_are_named(piles: Path, tmp_path: Path) -> None:
     shutil.copytree(piles / "folder", tmp_path / "mine")
     assert init(tmp_path / "run", "--data", tmp_path / "mine", "--size", 16, "--yes").exit_code == 0
+    (tmp_path / "mine" / "notes.md").write_text("no picture, and no text of one")
     (tmp_path / "mine" / "disc-3.png").unlink()
     (tmp_path / "mine" / "new.png").write_bytes(pile()[0].data)
     metadata = tmp_path / "mine" / "metadata.jsonl"
@@ -132,7 +133,11 @@ def test_pictures_that_changed_since_init_are_named(piles: Path, tmp_path: Path)
         "1 file is new (new.png), 1 file is gone (disc-3.png), 1 file is changed (metadata.jsonl)."
     )
     assert not (tmp_path / "run" / "data").exists()
-    assert prepared(tmp_path / "run", accept_changes=True)["dropped"] == {"missing file": 1, "no caption": 1}
+    assert prepared(tmp_path / "run", accept_changes=True)["dropped"] == {
+        "missing file": 1,
+        "no caption": 1,
+        "not a picture": 1,
+    }
     prepared(tmp_path / "run")  # accepted once, it is what is expected from now on
 
 
