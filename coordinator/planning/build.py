@@ -69,7 +69,9 @@ def listed_machines(precision: str) -> list[Machine]:
 def measured_machine(device: MeasuredDevice) -> Machine:
     """A measured device; volunteers on a CPU share it."""
     shared = device.threads / device.cores if device.device == "cpu" else 0.0
-    return Machine(device.label, device.memory_bytes, device.speed, device.speed, True, shared)
+    return Machine(
+        device.label, device.memory_bytes, device.speed, device.speed, True, start_s=device.start_s, shared=shared
+    )
 
 
 def assumed_cpu() -> Machine:

@@ -11,8 +11,11 @@ from paris.coordinator.planning.work import Work
 from paris.experts.training.needs import memory_bytes
 
 PREPARE_ROWS_PER_S = 1_500
-PREPARE_BASE_S = 4
-"""Of `prepare` without its networks (benchmarks.prepare): rows a second, and the start."""
+"""Of `prepare` without its networks (benchmarks.prepare)."""
+_PREPARE_STARTS = 1.7
+"""The fixed part of `prepare`, as a multiple of a process's start with torch: Daft, clusters, pages (the demo)."""
+USUAL_START_S = 2.4
+"""Start of a process with torch, on two cores of a server."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Machine:
     inference: Speed
     """In float32: verification and the networks of `prepare`."""
     is_measured: bool = False
+    start_s: float = USUAL_START_S
+    """Start of a process with torch."""
     shared: float = 0.0
     """Part of the machine that one volunteer's threads take, where all volunteers share it; 0: each has one."""
 
@@ -45,7 +50,7 @@ def on_card(machine: Machine, facts: Facts, work: Work, volunteers: int) -> Card
     base = base.model_copy(
         update={
             "verification_s": work.verification / slow.flops_per_s,
-            "prepare_s": PREPARE_BASE_S
+            "prepare_s": _PREPARE_STARTS * machine.start_s
             + facts.data.num_pictures / PREPARE_ROWS_PER_S
             + work.prepare / slow.flops_per_s,
             "router_s": facts.config.router.steps * routing.step_s(facts.router.num_layers, 0)

@@ -59,6 +59,8 @@ class MeasuredDevice(_Closed):
     cores: Annotated[int, Field(ge=1)]
     memory_bytes: Annotated[int, Field(ge=0)]
     precision: str
+    start_s: Annotated[float, Field(gt=0)]
+    """From the start of a process until torch is imported."""
     speed: Speed
     steps: tuple[MeasuredStep, ...]
 

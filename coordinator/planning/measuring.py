@@ -55,6 +55,7 @@ def measure(request: MeasureRequest) -> MeasuredDevice:
     Raises:
         SettingsError: Torch has no such device, or it lacks the precision.
     """
+    start_s = _age_s()
     device = _device(_present() if request.device == AUTO else request.device)
     request = request.model_copy(update={"device": str(device)})
     make_deterministic(device, request.threads)
@@ -71,6 +72,7 @@ def measure(request: MeasureRequest) -> MeasuredDevice:
         cores=_cores(),
         memory_bytes=memory_bytes,
         precision=request.precision,
+        start_s=start_s,
         speed=fit_speed(steps),
         steps=steps,
     )
@@ -184,6 +186,13 @@ def _described(device: torch.device, threads: int) -> tuple[str, int]:
     kind = "CPU" if device.type == "cpu" else device.type
     plural = "thread" if threads == 1 else "threads"
     return f"this machine: {kind}, {threads} {plural}", int(psutil.virtual_memory().total)
+
+
+def _age_s() -> float:
+    """Seconds since this process started."""
+    import psutil
+
+    return max(0.01, time.time() - float(psutil.Process().create_time()))
 
 
 def _cores() -> int:

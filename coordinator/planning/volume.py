@@ -8,7 +8,7 @@ from paris.coordinator.planning.needs import computed_needs
 from paris.coordinator.planning.plan import OrganiserPlan, VolunteerPlan
 from paris.experts.training.needs import FLOAT_BYTES, memory_bytes, num_parameters, num_router_parameters
 
-CONTROL_BYTES_A_BEAT = 2_000
+CONTROL_BYTES_A_BEAT = 3_500
 """Of the DHT, both ways, in the demo (benchmarks.demo_report)."""
 PREPARE_BASE_BYTES = 700 << 20
 PREPARE_BYTES_A_ROW = 140

@@ -80,7 +80,7 @@ def test_int8_latents_and_eight_bit_moments_take_less():
 
 def test_a_measured_speed_replaces_the_assumption():
     speed, given = Speed(flops_per_s=2e10, layer_s=0.002), facts()
-    fields = {"label": "here", "threads": 1, "cores": 2, "memory_bytes": 2**34, "precision": "float32"}
+    fields = {"label": "here", "threads": 1, "cores": 2, "memory_bytes": 2**34, "precision": "float32", "start_s": 2.0}
     here = make_plan(given, [MeasuredDevice(device="cpu", speed=speed, steps=(), **fields)], volunteers=2).cards[0]
     alone = training_s(speed, given.model, steps=240, batch_size=8)
     assert (here.name, here.is_measured) == ("here", True)
