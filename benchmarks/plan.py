@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -122,7 +123,7 @@ def main() -> int:
     figures = compare(options.demo, measure=not options.remembered)
     rows = [[f.what, f"{f.planned:,.4g} {f.unit}", f"{f.taken:,.4g} {f.unit}", f"{f.ratio:.2f}"] for f in figures]
     print(as_table(["of the demo", "planned", "taken", "ratio"], rows))
-    write_result("plan", [{**f._asdict(), "ratio": f.ratio} for f in figures], out=options.out)
+    write_result("plan", [{**f._asdict(), "ratio": f.ratio} for f in figures], out=options.out, load=os.getloadavg())
     return int(any(not 1 / _REASONABLE <= f.ratio <= _REASONABLE for f in figures))
 
 

@@ -11,6 +11,7 @@ from benchmarks.marked import replace_between
 from benchmarks.prepare_tables import write_guide
 from benchmarks.quality_report import guided_shares
 from benchmarks.record import RESULTS
+from paris.coordinator.planning.words import duration, size
 
 _ROOT = Path(__file__).resolve().parents[1]
 _BEGIN = "<!-- model figures: python -m benchmarks.tables -->\n"
@@ -144,6 +145,31 @@ def fetch_table(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def plan_table(result: dict[str, Any]) -> str:
+    """Table of a plan against the demo.
+
+    Args:
+        result: The result of `benchmarks.plan`.
+
+    Returns:
+        Markdown.
+    """
+    lines = [
+        f"| the plan of the demo ({result['machine']['cores']} cores) | planned | taken | ratio |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| {row['what']} | {_amount(row['planned'], row['unit'])} | {_amount(row['taken'], row['unit'])} | "
+            f"{row['ratio']:.2f} |"
+            for row in result["rows"]
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _amount(value: float, unit: str) -> str:
+    return size(value) if unit == "B" else duration(value)
+
+
 def headline_table(results: dict[str, dict[str, Any]]) -> str:
     """The headline figures, each with its command.
 
@@ -180,6 +206,7 @@ def main() -> int:
         ("sample", sampling_table),
         ("scaling", scaling_table),
         ("fetch", fetch_table),
+        ("plan", plan_table),
     )
     tables = "\n".join(table(_result(name)) for name, table in made)
     replace_between(_ROOT / "docs" / "benchmarks.md", _BEGIN, tables, _END)

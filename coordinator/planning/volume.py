@@ -53,8 +53,8 @@ def organiser_plan(facts: Facts) -> OrganiserPlan:
     frozen += 0 if facts.vae is None else facts.vae.bytes
     model_repo = experts * weights_bytes(facts) + router + frozen + data.small_bytes
     prepared = data_repo + frozen + sum(data.heldout_rows) * _row_bytes(facts) + experts * _PAGE_BYTES
-    # In the run directory: the verified candidates, router and release, and the Hub's copies if it is embedded.
-    kept = experts * weights_bytes(facts) + router + model_repo
+    # In the run directory: verified candidates, registered experts, router and release, and the embedded Hub's copies.
+    kept = 2 * experts * weights_bytes(facts) + router + model_repo
     hub = data_repo + model_repo if facts.config.hub.embedded else 0
     return OrganiserPlan(
         data_repo_bytes=data_repo,
