@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from paris.experts.installed import missing_module
 from paris.protocol.logs import PRINTED, LogFormat, start_logging
 from paris.protocol.printable import printable
 from paris.protocol.secrets import redact
@@ -138,6 +139,8 @@ def _run_clearly(work: Callable[[], object]) -> None:
 
 
 def _describe(error: Exception) -> tuple[str, str, int]:
+    if isinstance(error, ImportError):
+        error = missing_module(error) or error
     if hasattr(error, "exit_code") and hasattr(error, "next_step"):
         return str(getattr(error, "what", error)), str(error.next_step), int(error.exit_code)
     if isinstance(error, OSError):

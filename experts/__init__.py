@@ -3,6 +3,7 @@
 settings.py   the base class of configurations
 errors.py     typed errors with a next step and an exit code
 files.py      atomic file writes
+installed.py  modules that are not installed, and the extra that has them
 locks.py      a lock that can be copied
 seeding.py    the source of random numbers
 

@@ -71,3 +71,9 @@ class TrainingError(ExpertError, RuntimeError):
     """Training cannot continue: the loss is not finite, or the task does not fit its data."""
 
     exit_code = 29
+
+
+class MissingModuleError(ExpertError, ImportError):
+    """A module is not installed; the next step names the extra of this package that has it."""
+
+    exit_code = 32

@@ -6,6 +6,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from paris.experts.installed import missing_module
 from paris.protocol.errors import ParisError
 from paris.protocol.secrets import redact
 
@@ -144,6 +145,8 @@ def explain(error: BaseException) -> tuple[str, str, int]:
 
 def _explain(error: BaseException) -> tuple[str, str, int]:
     """Errors of `paris.experts` are not ParisErrors, but have the same three attributes."""
+    if isinstance(error, ImportError):
+        error = missing_module(error) or error
     what = getattr(error, "what", None)
     if isinstance(what, str):
         code = DiskFullError.exit_code if is_disk_full(error) else int(getattr(error, "exit_code", 1))

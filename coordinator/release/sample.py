@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from paris.coordinator.console import print_json, progress_bar, say
 from paris.coordinator.hub_errors import hub_errors, use_hub_client
-from paris.coordinator.run.directory import RunDir
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 
 if TYPE_CHECKING:
+    from paris.coordinator.run.directory import RunDir
     from paris.experts.release.model import ParisModel
     from paris.experts.sampling.settings import SamplingSettings
     from paris.experts.sampling.trace import RoutingTrace

@@ -19,7 +19,6 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-import tomli_w
 from pydantic import Field, ValidationError, model_validator
 
 from paris.coordinator.errors import ConfigError, RunDirError
@@ -207,6 +206,8 @@ def load_config(run_dir: Path) -> RunConfig:
 
 def dump_config(config: RunConfig) -> str:
     """Write a configuration as TOML."""
+    import tomli_w  # of the extra `coordinator`; reading needs none
+
     return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
 
 

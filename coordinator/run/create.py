@@ -79,8 +79,9 @@ def write_run(
             "Remove --hub-port or --hub.",
         )
     config = _with_endpoints(_with_host(config, host, hub_port), hub_endpoint)
+    written = text(config).encode()  # before anything is written
     identity = Identity.load_or_create(path / "keys" / "run.key")
-    write_whole(path / "run.toml", text(config).encode())
+    write_whole(path / "run.toml", written)
     return RunDir(path.resolve(), config, identity)
 
 

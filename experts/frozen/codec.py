@@ -185,10 +185,8 @@ def load_codec(config: CodecConfig, folder: Path, device: torch.device | str = "
 def _load_vae(path: Path) -> Any:
     if not (path / "config.json").is_file():
         raise CodecError(f"There is no VAE in {path}: config.json is missing.", "Fetch the run's VAE first.")
-    try:
-        from diffusers import AutoencoderKL
-    except ImportError as error:
-        raise CodecError(f"A VAE needs diffusers: {error}.", "Run pip install diffusers.") from error
+    from diffusers import AutoencoderKL
+
     try:
         vae, loading = AutoencoderKL.from_pretrained(
             path, local_files_only=True, use_safetensors=True, output_loading_info=True

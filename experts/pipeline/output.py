@@ -37,16 +37,11 @@ def as_output(pictures: np.ndarray, output_type: str) -> Any:
 
     Returns:
         "pil": a list of images; "np": float32 `[B, H, W, 3]` in [0, 1]; "pt": float32 `[B, 3, H, W]` in [0, 1].
-
-    Raises:
-        SamplingError: Pillow is needed and not installed.
     """
     if output_type == "np":
         return pictures.astype(np.float32) / 255.0
     if output_type == "pt":
         return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255.0
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise SamplingError("output_type 'pil' needs Pillow.", "Run pip install pillow, or ask for 'np'.") from error
+    from PIL import Image
+
     return [Image.fromarray(picture) for picture in pictures]

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from paris.experts.errors import SamplingError
 from paris.experts.files import whole_file
+from paris.experts.installed import missing_module
 from paris.experts.sampling.sample import Step
 
 MAX_PANELS = 36
@@ -140,7 +141,8 @@ def plot_routing(
         columns: Panels beside each other.
 
     Raises:
-        SamplingError: matplotlib is not installed, does not write this format, or there are too few titles or pictures.
+        MissingModuleError: matplotlib is not installed.
+        SamplingError: matplotlib does not write this format, or there are too few titles or pictures.
         DiskFullError: No space; `path` is as it was.
     """
     weights = np.asarray(trace.weights, dtype=np.float64)
@@ -174,12 +176,12 @@ def plot_routing(
 
 
 def check_plot(path: Path) -> None:
-    """Raise SamplingError if matplotlib is not installed or does not write this format, before anything is computed."""
+    """Raise an error if matplotlib is not installed or does not write this format, before anything is computed."""
     try:
         # Not pyplot: no window is ever opened, nothing is kept.
         from matplotlib.backends.backend_agg import FigureCanvasAgg
     except ImportError as error:
-        raise SamplingError(f"A plot needs matplotlib: {error}.", "Run pip install matplotlib.") from error
+        raise missing_module(error) or SamplingError(f"A plot needs matplotlib: {error}.") from error
     if path.suffix[1:].lower() not in FigureCanvasAgg.get_supported_filetypes():
         raise SamplingError(f"A plot cannot be written as {path.name!r}.", "Choose a name that ends in .png or .svg.")
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.optim.adamw import adamw
 
 from paris.experts.errors import TrainingError
+from paris.experts.installed import missing_module
 from paris.experts.training.config import BaseTrainingConfig
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -48,7 +49,7 @@ class Optimizer(Protocol):
 
 
 def make_optimizer(parameters: Mapping[str, Tensor], config: BaseTrainingConfig) -> Optimizer:
-    """The optimizer for `config.moments`; raises TrainingError without its library."""
+    """The optimizer for `config.moments`; raises MissingModuleError without its library."""
     return AdamW8Bit(parameters, config) if config.moments == "8bit" else AdamW(parameters, config)
 
 
@@ -161,8 +162,6 @@ def _load_library() -> Any:
     try:
         import bitsandbytes.functional
     except ImportError as error:
-        raise TrainingError(
-            f"The run keeps its optimizer's moments in 8 bits, which takes a library that is not here: {error}.",
-            "Install it: pip install bitsandbytes",
-        ) from error
+        what = f"The run keeps its optimizer's moments in 8 bits, and bitsandbytes cannot be used: {error}."
+        raise missing_module(error) or TrainingError(what) from error
     return bitsandbytes.functional

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from paris.experts.errors import TrainingError
+from paris.experts.errors import MissingModuleError
 from paris.experts.training.adamw import AdamW, AdamW8Bit
 from paris.experts.training.config import BaseTrainingConfig
 from paris.experts.training.micro_batch import MicroBatch
@@ -83,5 +83,5 @@ def test_moments_in_8_bits_are_saved_and_restored_to_the_same_bits(tmp_path: Pat
 
 def test_a_library_that_is_not_installed_is_named_with_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
-    with pytest.raises(TrainingError, match=r"8 bits.*pip install bitsandbytes"):
+    with pytest.raises(MissingModuleError, match=r"bitsandbytes.*pip install 'paris-swarm\[eightbit\]'"):
         TrainState(nn.Linear(3, 2), CONFIG)

@@ -73,9 +73,9 @@ def test_what_cannot_be_drawn_is_named_and_nothing_is_written(tmp_path, name, mo
 def test_without_matplotlib_the_error_says_what_to_install(tmp_path):
     probe = (
         "import sys; sys.modules['matplotlib'] = None; from pathlib import Path;"
-        "from paris.experts.sampling.trace import check_plot; from paris.experts.errors import SamplingError\n"
+        "from paris.experts.sampling.trace import check_plot; from paris.experts.errors import MissingModuleError\n"
         "try: check_plot(Path('plot.png'))\n"
-        "except SamplingError as error: print(error.next_step)"
+        "except MissingModuleError as error: print(error.next_step)"
     )
     answer = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=120, cwd=tmp_path)
-    assert answer.stdout == "Run pip install matplotlib.\n", answer.stderr
+    assert answer.stdout == "Install it: pip install 'paris-swarm[coordinator]'\n", answer.stderr

