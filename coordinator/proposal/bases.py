@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from paris.coordinator.run.config import load_recipe
-from paris.experts.models.presets import ModelConfig, model_preset
 
 
 def own_base(*, tiny: bool) -> dict[str, Any]:
@@ -41,11 +40,3 @@ def forget_text(values: dict[str, Any]) -> None:
     values["sampling"]["guidance_scale"] = 1.0
     for name in ("text_embed_dim", "max_text_tokens"):
         values["model"]["overrides"].pop(name, None)
-
-
-def expert_shape(model: dict[str, Any], text: dict[str, Any]) -> ModelConfig:
-    """The expert's shape, of [model] and [text]."""
-    base = model_preset(model["preset"]).to_settings()
-    widths = {"text_embed_dim": text.get("dim"), "max_text_tokens": text.get("max_tokens")}
-    known = {name: value for name, value in widths.items() if value is not None}
-    return ModelConfig.from_settings({**base, **known, **model.get("overrides", {})})

@@ -7,7 +7,7 @@ from typing import Any
 
 from paris.coordinator.proposal.remarks import Remark
 from paris.coordinator.run.config import RunConfig
-from paris.experts.models.presets import model_preset
+from paris.coordinator.run.shapes import expert_fields
 
 _DOWNSCALE = 8
 """Pixels of a picture's side for each of a latent's, in the VAEs of Stable Diffusion."""
@@ -27,7 +27,7 @@ def contradictions(config: RunConfig) -> list[Remark]:
 
 def _sizes(config: RunConfig) -> Iterator[Remark]:
     """The picture's side in [data], [model] and [router]."""
-    model = {**model_preset(config.model.preset).to_settings(), **config.model.overrides}
+    model = expert_fields(config.model.preset, config.model.overrides, config.text)
     router = {**{name: model[name] for name in ("image_size", "in_channels")}, **config.router.overrides}
     is_vae = config.codec.get("kind") == "vae"
     side = int(config.data.get("image_size", 32))

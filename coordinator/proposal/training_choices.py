@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from paris.coordinator.proposal.bases import expert_shape
 from paris.coordinator.proposal.sizing import (
     DEADLINE_MARGIN,
     MIN_DEADLINE_S,
@@ -14,7 +13,8 @@ from paris.coordinator.proposal.sizing import (
     steps_for,
 )
 from paris.coordinator.proposal.wishes import Reasons, Wishes
-from paris.experts.models.presets import model_preset, router_preset
+from paris.coordinator.run.shapes import expert_fields
+from paris.experts.models.presets import ModelConfig, model_preset, router_preset
 
 _TINY_ROWS, _TINY_SIDE_PX = 3200, 32
 _USUAL_MIN_ROWS = 20
@@ -85,7 +85,9 @@ def choose_training(
     reasons.add("training.total_batch_size", each * experts, f"{each} rows an expert, of {rows // experts}.")
     reasons.add("tasks.steps", steps, why)
     if wishes.recipe is None:
-        work_s = slow_work_s(expert_shape(shapes["model"], shapes["text"]), each, steps)
+        model = shapes["model"]
+        shape = ModelConfig.from_settings(expert_fields(model["preset"], model["overrides"], shapes["text"]))
+        work_s = slow_work_s(shape, each, steps)
         deadline_s, why = DEADLINE_MARGIN * work_s, f"{DEADLINE_MARGIN} times the work of two slow cores"
     else:
         deadline_s, why = tasks["deadline_s"] * steps / base["tasks"]["steps"], "The recipe's, for these steps"

@@ -15,9 +15,10 @@ from paris.coordinator.prepare.config import PrepareConfig
 from paris.coordinator.prepare.sources.settings import FilesSource, TwemojiSource
 from paris.coordinator.proposal.remarks import Remark
 from paris.coordinator.run.config import RunConfig
+from paris.coordinator.run.shapes import expert_fields
 from paris.coordinator.verify.bounds import VerificationBounds
 from paris.experts.errors import ExpertError, SettingsError
-from paris.experts.models.presets import ModelConfig, RouterConfig, model_preset, router_preset
+from paris.experts.models.presets import ModelConfig, RouterConfig, router_preset
 
 
 def invalid_fields(text: str) -> list[Remark]:
@@ -53,12 +54,9 @@ def _training(config: RunConfig) -> Iterator[Remark]:
 
 def _shapes(config: RunConfig) -> Iterator[Remark]:
     """[model] and [router]: presets and overrides."""
-    text = {"text_embed_dim": config.text.get("dim"), "max_text_tokens": config.text.get("max_tokens")}
-    known = {name: value for name, value in text.items() if value is not None}
     expert: dict[str, Any] = {}
     try:
-        expert |= {**model_preset(config.model.preset).to_settings(), **known}
-        expert |= config.model.overrides
+        expert |= expert_fields(config.model.preset, config.model.overrides, config.text)
     except SettingsError as error:
         yield Remark("model.preset", config.model.preset, error.what.rstrip("."), error.next_step)
     else:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from paris.coordinator.run.config import RunConfig
 from paris.experts.models.presets import ModelConfig, RouterConfig, model_preset, router_preset
 
@@ -12,10 +15,23 @@ def expert_shape(config: RunConfig) -> ModelConfig:
     Raises:
         ExpertError: The model's settings are invalid.
     """
-    table, text = config.model, config.text
-    base = model_preset(table.preset).to_settings()
+    table = config.model
+    return ModelConfig.from_settings(expert_fields(table.preset, table.overrides, config.text))
+
+
+def expert_fields(preset: str, overrides: Mapping[str, Any], text: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of the expert's ModelConfig, unchecked: of the preset, with the text's shape, and what differs.
+
+    Args:
+        preset: Of [model].
+        overrides: Of [model].
+        text: [text].
+
+    Raises:
+        SettingsError: There is no such preset.
+    """
     text_shape = {"text_embed_dim": text.get("dim", 0), "max_text_tokens": text.get("max_tokens", 0)}
-    return ModelConfig.from_settings({**base, **text_shape, **table.overrides})
+    return {**model_preset(preset).to_settings(), **text_shape, **overrides}
 
 
 def router_shape(config: RunConfig, *, reads_prompt: bool) -> RouterConfig:
