@@ -1,13 +1,16 @@
-"""What the embedded Hub costs: `python -m benchmarks.hub [--out FILE]`.
+"""What the embedded Hub costs: `python -m benchmarks.hub [--only PART] [--out FILE]`.
 
 One Hub as a process of its own, fresh for each figure:
 
 - descriptors open after bursts of requests, with pauses in which its idle threads end;
 - peak memory with 8 anonymous bodies of a commit in transit;
 - processor seconds to receive 1 GB, in one piece and in parts, and of `cp` and `sha256sum` on the same bytes;
-- size of the database and processor seconds of 1,000 commits that each add a file to one folder.
+- size of the database and processor seconds of 1,000 commits that each add a file to one folder: in all, of the first
+  hundred and of the last;
+- processor seconds of a hundred commits to a folder of 20,000 files, and of a hundred listings of branches beside 5,000
+  pull requests.
 
-Writes benchmarks/results/hub.json.
+Writes benchmarks/results/hub.json; with `--only`, the figures of one part, into what the file has.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import json
 import os
 import resource
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -46,18 +50,24 @@ _BURSTS, _BURST_THREADS, _PAUSE_S = 6, 32, 11
 _BODIES, _BODY_BYTES = 8, 60 * _MIB
 _OBJECTS, _OBJECT_BYTES = 4, 250_000_000
 _COMMITS = 1000
+_LARGE_FOLDER = 20_000
+_REFS = 5000
 
 
 def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "hub.json")
-    out = parser.parse_args().out
-    figures: dict[str, Any] = {}
-    for measure in (_descriptors, _anonymous_bodies, _uploads, _commits):
-        figures |= measure()
-        print(json.dumps(figures), flush=True)
-    out.write_text(json.dumps({**figures, "machine": machine_facts()}, indent=1) + "\n")
+    parts = {"descriptors": _descriptors, "bodies": _anonymous_bodies, "uploads": _uploads, "commits": _commits}
+    parser.add_argument("--only", choices=[*parts], help="one part alone")
+    arguments = parser.parse_args()
+    figures: dict[str, Any] = json.loads(arguments.out.read_text()) if arguments.only else {}
+    figures.pop("machine", None)
+    for name, measure in parts.items():
+        if arguments.only in (None, name):
+            figures |= measure()
+            print(json.dumps(figures), flush=True)
+    arguments.out.write_text(json.dumps({**figures, "machine": machine_facts()}, indent=1) + "\n")
     return 0
 
 
@@ -202,15 +212,51 @@ def _target(href: str) -> str:
 def _commits() -> dict[str, Any]:
     """Database bytes and the Hub's processor seconds of many commits, one file each, in one folder."""
     with _hub() as hub:
-        started_cpu_s = hub.cpu_s()
+        marks = [hub.cpu_s()]
         for number in range(_COMMITS):
-            value = {"path": f"data/{number:05d}.txt", "content": base64.b64encode(b"%d" % number).decode()}
-            lines = [{"key": "header", "value": {"summary": "add"}}, {"key": "file", "value": value}]
-            body = "\n".join(json.dumps(line) for line in lines).encode()
-            assert hub.ask("POST", f"{_API}/commit/main", body)[0] == 200
-        cpu_s = hub.cpu_s() - started_cpu_s
+            _commit(hub, [f"data/{number:05d}.txt"])
+            if (number + 1) % 100 == 0:
+                marks.append(hub.cpu_s())
         size = sum(file.stat().st_size for file in hub.folder.glob("hub.sqlite3"))
-    return {"commits": _COMMITS, "commits_database_mb": round(size / 1e6, 2), "commits_cpu_s": round(cpu_s, 2)}
+    figures = {
+        "commits": _COMMITS,
+        "commits_database_mb": round(size / 1e6, 2),
+        "commits_cpu_s": round(marks[-1] - marks[0], 2),
+        "first_hundred_commits_cpu_s": round(marks[1] - marks[0], 2),
+        "last_hundred_commits_cpu_s": round(marks[-1] - marks[-2], 2),
+    }
+    return figures | _large_folder()
+
+
+def _large_folder() -> dict[str, Any]:
+    """Processor seconds of commits to a large folder, and of listing branches beside many refs."""
+    with _hub() as hub:
+        for start in range(0, _LARGE_FOLDER, 1000):
+            _commit(hub, [f"data/{number:05d}.txt" for number in range(start, start + 1000)])
+        before = hub.cpu_s()
+        for number in range(100):
+            _commit(hub, [f"data/new-{number}.txt"])
+        in_large = hub.cpu_s() - before
+        with contextlib.closing(sqlite3.connect(hub.folder / "hub.sqlite3")) as db, db:
+            (oid,) = db.execute("SELECT oid FROM refs WHERE name = 'refs/heads/main'").fetchone()
+            db.executemany("INSERT INTO refs VALUES (1, ?, ?)", [(f"refs/pr/{n}", oid) for n in range(1, _REFS + 1)])
+        before = hub.cpu_s()
+        for _ in range(100):
+            assert hub.ask("GET", f"{_API}/refs")[0] == 200
+        listing = hub.cpu_s() - before
+    return {
+        "large_folder_files": _LARGE_FOLDER,
+        "hundred_commits_to_large_folder_cpu_s": round(in_large, 2),
+        "pull_refs": _REFS,
+        "hundred_listings_of_branches_cpu_s": round(listing, 2),
+    }
+
+
+def _commit(hub: _Hub, paths: list[str]) -> None:
+    lines: list[dict[str, Any]] = [{"key": "header", "value": {"summary": "add"}}]
+    for path in paths:
+        lines.append({"key": "file", "value": {"path": path, "content": base64.b64encode(path.encode()).decode()}})
+    assert hub.ask("POST", f"{_API}/commit/main", "\n".join(json.dumps(line) for line in lines).encode())[0] == 200
 
 
 if __name__ == "__main__":

@@ -162,11 +162,11 @@ class Call:
         """
         return self.number("cursor", 0, 10**9), max(self.number("limit", size, size), 1)
 
-    def page(self, items: list[Any], following: int | None) -> JSONResponse:
+    def page(self, items: list[Any] | dict[str, Any], following: int | None) -> JSONResponse:
         """One page of a listing, with the Link header of the next page.
 
         Args:
-            items: The entries of this page.
+            items: The entries of this page, or an object with them.
             following: First index of the next page; None after the last.
         """
         headers = {}

@@ -21,6 +21,8 @@ class HubLimits(BaseModel):
     """Files added, copied or deleted by one commit."""
     max_repo_files: int = Field(default=100_000, gt=0)
     """Files in one revision of a repository."""
+    max_repo_refs: int = Field(default=1000, gt=0)
+    """Branches and tags of a repository; a listing has all of them."""
     max_regular_bytes: int = Field(default=10 * MIB, gt=0)
     """Bytes of one file inside a commit's body; larger files must be uploaded by LFS."""
     lfs_from_bytes: int = Field(default=1 * MIB, gt=0)

@@ -65,10 +65,11 @@ class HubReads:
 
     def head_of(self, pull_request: int) -> str | None:
         """The current head of a pull request, 40 hex digits; None if there is no such pull request."""
-        with self._answers(f"the refs of {self._repo}"):
-            refs = self._api.list_repo_refs(self._repo, include_pull_requests=True)
-        heads = {ref.ref: ref.target_commit for ref in refs.pull_requests or ()}
-        return heads.get(f"refs/pr/{pull_request}")
+        try:
+            with self._answers(f"pull request {pull_request} of {self._repo}"):
+                return str(self._api.repo_info(self._repo, revision=f"refs/pr/{pull_request}").sha)
+        except NotOnHub:
+            return None
 
     def base_of(self, commit: str) -> str | None:
         """The newest commit of the main branch that this commit builds on; None if they share no history."""

@@ -28,22 +28,30 @@ class ClusterData:
         self._expected_rows: Sequence[int] | None = None
         self._max_open = max_open or len(paths)
         self._open: OrderedDict[int, ShardFile] = OrderedDict()
+        self._shape: tuple[int, ...] | None = None
+        """Of the run's latents; None: that of the first shard."""
         self._first: tuple[Path, np.dtype, tuple[int, ...]] | None = None
         """Path, type and shape of the first shard that was opened."""
         self.num_shards = len(paths)
 
     @classmethod
     def arriving(
-        cls, shard_path: Callable[[int], Path], shard_rows: Sequence[int], max_open: int | None = None
+        cls,
+        shard_path: Callable[[int], Path],
+        shard_rows: Sequence[int],
+        shape: tuple[int, ...],
+        max_open: int | None = None,
     ) -> ClusterData:
         """A cluster whose files may still be downloading.
 
         Args:
             shard_path: The file of shard i; may block until it exists.
             shard_rows: Rows of each shard, in the order of the manifest.
+            shape: Of every stored latent, as the run's model takes it; with the rows it bounds what a shard decodes to.
             max_open: Shards that stay decoded; None: all.
         """
         data = cls([], max_open or len(shard_rows))
+        data._shape = shape
         data._path, data._expected_rows, data.num_shards = shard_path, tuple(shard_rows), len(shard_rows)
         return data
 
@@ -66,7 +74,8 @@ class ClusterData:
         """One shard that the caller alone keeps: its columns are freed with it.
 
         Raises:
-            ShardError: Not a shard, or its number of rows, shape or type is not the manifest's or the other shards'.
+            ShardError: Not a shard, or its number of rows, shape or type is not the run's or the other shards'. No
+                column was decoded.
         """
         shard = ShardFile(self._path(index))
         self._check(index, shard)
@@ -84,6 +93,8 @@ class ClusterData:
         if self._expected_rows and shard.num_rows != self._expected_rows[index]:
             expected = self._expected_rows[index]
             raise ShardError(f"{shard.path} has {shard.num_rows} rows, the manifest says {expected}.", FETCH_AGAIN)
+        if self._shape not in (None, shard.shape):
+            raise ShardError(f"{shard.path} holds {list(shard.shape)}, the run {list(self._shape or ())}.", FETCH_AGAIN)
         if self._first is None:
             self._first = shard.path, shard.dtype, shard.shape
         path, dtype, shape = self._first

@@ -205,18 +205,27 @@ class ShardFile:
         limit_bytes, decoded_bytes = _SPARE_BYTES + self.num_rows * row_bytes, 0
         batches: list[pa.RecordBatch] = []
         try:
+            self._require_at_most(limit_bytes, self._announced_bytes(name), name)
             for batch in self._file.iter_batches(_ROWS_AT_ONCE, columns=[name]):
                 decoded_bytes += batch.nbytes
-                if decoded_bytes > limit_bytes:
-                    raise ShardError(
-                        f"{self.path}: column {name!r} is larger than {limit_bytes} bytes when decoded.", FETCH_AGAIN
-                    )
+                self._require_at_most(limit_bytes, decoded_bytes, name)
                 batches.append(batch)
             column = pa.Table.from_batches(batches, pa.schema([self._file.schema_arrow.field(name)])).column(0)
         except UNREADABLE_PARQUET as error:
             raise ShardError(f"{self.path}: column {name!r} cannot be read: {error}.", FETCH_AGAIN) from error
         whole = column.combine_chunks()
         return whole.combine_chunks() if isinstance(whole, pa.ChunkedArray) else whole
+
+    def _announced_bytes(self, name: str) -> int:
+        """What a column's pages take before they are decoded, as the file says; a dictionary may make more of them."""
+        groups = (self._file.metadata.row_group(index) for index in range(self._file.num_row_groups))
+        chunks = (group.column(index) for group in groups for index in range(group.num_columns))
+        return sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.split(".")[0] == name)
+
+    def _require_at_most(self, limit_bytes: int, num_bytes: int, name: str) -> None:
+        if num_bytes > limit_bytes:
+            what = f"{self.path}: column {name!r} is larger than {limit_bytes} bytes when decoded."
+            raise ShardError(what, FETCH_AGAIN)
 
 
 def _described(path: Path, metadata: dict[bytes, bytes]) -> tuple[tuple[int, ...], np.dtype]:

@@ -101,7 +101,8 @@ class ExpertTraining:
 
     def _batches(self) -> Batches:
         task, folder = self._task, self._frozen_folder
-        data = ClusterData.arriving(self._shard_path, task.shard_rows, max_open=task.training.window_shards)
+        shape = (task.model.in_channels, task.model.image_size, task.model.image_size)
+        data = ClusterData.arriving(self._shard_path, task.shard_rows, shape, task.training.window_shards)
         return Batches(task, data, load_codec(task.codec, folder), load_text_encoder(task.text, folder, self._device))
 
     def _finished(self, state: TrainState, loop: TrainingLoop, store: SnapshotStore) -> Finished:

@@ -34,22 +34,30 @@ def visible_gpus(environ: Mapping[str, str]) -> list[Gpu]:
     wanted = environ.get("CUDA_VISIBLE_DEVICES")
     if gpus is None:
         gpus, wanted = _amd_gpus(), environ.get("HIP_VISIBLE_DEVICES", wanted)
-    return gpus if wanted is None else _selected(gpus, wanted)
+    slices = _slices() if any(gpu.uuid.startswith("GPU-") for gpu in gpus) else {}
+    chosen = gpus if wanted is None else _selected(gpus, wanted, slices)
+    # CUDA uses one slice in a process, and then no whole GPU: "MIG User Guide", CUDA Device Enumeration.
+    parts = [slices[gpu.uuid][0] if gpu.uuid in slices else gpu for gpu in chosen]
+    return [gpu for gpu in parts if gpu.uuid.startswith("MIG-")][:1] or parts
 
 
-def _selected(gpus: list[Gpu], wanted: str) -> list[Gpu]:
-    """As CUDA reads CUDA_VISIBLE_DEVICES: everything after the first unknown entry is hidden."""
+def _selected(gpus: list[Gpu], wanted: str, slices: Mapping[str, list[Gpu]]) -> list[Gpu]:
+    """As CUDA reads CUDA_VISIBLE_DEVICES: everything after the first unknown entry is hidden.
+
+    Source: "CUDA C++ Programming Guide", CUDA Environment Variables. A repeated entry, of which it says nothing, ends
+    the list here.
+    """
     chosen: list[Gpu] = []
     for entry in (part.strip() for part in wanted.split(",")):
         if entry.isdecimal():
-            found = gpus[int(entry)] if int(entry) < len(gpus) else None
+            found = gpus[int(entry) : int(entry) + 1]
         elif entry.startswith("MIG-"):
-            found = Gpu(entry, "NVIDIA MIG device", _mig_memory(entry)) if _mig_memory(entry) else None
+            found = [piece for pieces in slices.values() for piece in pieces if piece.uuid.startswith(entry)]
         else:
-            found = next((gpu for gpu in gpus if entry.startswith("GPU-") and gpu.uuid.startswith(entry)), None)
-        if found is None or found in chosen:
+            found = [gpu for gpu in gpus if entry.startswith("GPU-") and gpu.uuid.startswith(entry)]
+        if len(found) != 1 or found[0] in chosen:
             break
-        chosen.append(found)
+        chosen += found
     return chosen
 
 
@@ -68,13 +76,16 @@ def _nvidia_gpus() -> list[Gpu] | None:
     return gpus
 
 
-def _mig_memory(uuid: str) -> int:
-    """Memory of a slice of a GPU, from its profile, such as "MIG 1g.10gb"; 0 where there is no such slice."""
+def _slices() -> dict[str, list[Gpu]]:
+    """Slices of GPUs in MIG mode, by the GPU's UUID; memory is that of the profile, such as "MIG 1g.10gb"."""
+    slices: dict[str, list[Gpu]] = {}
+    gpu = ""
     for line in _ask_nvidia("-L") or []:
-        found = re.search(r"MIG \S*?([0-9]+)gb.*UUID: (MIG-[^)]+)\)", line)
-        if found and found[2].startswith(uuid):
-            return int(found[1]) * 2**30
-    return 0
+        if found := re.search(r"^GPU .*UUID: (GPU-[^)]+)\)", line):
+            gpu = found[1]
+        elif found := re.search(r"MIG \S*?([0-9]+)gb.*UUID: (MIG-[^)]+)\)", line):
+            slices.setdefault(gpu, []).append(Gpu(found[2], "NVIDIA MIG device", int(found[1]) * 2**30))
+    return slices
 
 
 def _ask_nvidia(*arguments: str) -> list[str] | None:

@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from deadlines import DEADLINE_S
+
 from paris.coordinator.hub import HubServer, add_user
 from paris.coordinator.run_hub.client import RunHub
 
@@ -77,7 +79,7 @@ class _Handler(BaseHTTPRequestHandler):
         if status is not None:
             self._answer(status, [], self.server.body)
             return
-        onward = http.client.HTTPConnection("127.0.0.1", self.server.target_port, timeout=20)
+        onward = http.client.HTTPConnection("127.0.0.1", self.server.target_port, timeout=DEADLINE_S)
         try:
             onward.request(self.command, self.path, body or None, dict(self.headers))
             answer = onward.getresponse()

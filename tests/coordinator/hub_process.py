@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from deadlines import DEADLINE_S
+
 from paris.coordinator.hub import add_user
 from paris.protocol.lifeline import child_environment
 
@@ -47,7 +49,7 @@ class HubProcess:
         self.gone()
 
     def gone(self) -> int:
-        code = self.process.wait(timeout=20)
+        code = self.process.wait(DEADLINE_S)
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             pipe.close()
         return code
@@ -92,7 +94,7 @@ class Wire:
             sent["Authorization"] = f"Bearer {token}"
         if isinstance(body, (dict, list)):
             body = json.dumps(body).encode()
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE_S)
         try:
             connection.request(method, path, body, sent)
             return Answer(connection.getresponse())

@@ -162,9 +162,29 @@ def test_a_cluster_keeps_no_more_shards_decoded_than_it_may(tmp_path: Path) -> N
 
 def test_a_shard_with_other_rows_than_the_manifest_says_is_refused(tmp_path: Path) -> None:
     write_shard(tmp_path / "0", make_rows(3, seed=0), SHAPE, "uint8")
-    data = ClusterData.arriving(lambda index: tmp_path / str(index), [4])
+    data = ClusterData.arriving(lambda index: tmp_path / str(index), [4], SHAPE)
     with pytest.raises(ShardError, match="has 3 rows, the manifest says 4"):
         data.shard(0)
+
+
+def test_a_shard_whose_latents_are_not_those_of_the_run_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    """A file names its own shape, which would otherwise bound what it decodes to."""
+    row = replace(make_rows(1, seed=0)[0], latent=np.zeros((3, 500, 500), np.uint8))
+    write_shard(tmp_path / "0", [row] * 200, (3, 500, 500), "uint8")
+    assert (tmp_path / "0").stat().st_size < 1 << 18
+    data = ClusterData.arriving(lambda index: tmp_path / str(index), [200], SHAPE)
+    with pytest.raises(ShardError, match=r"holds \[3, 500, 500\], the run \[3, "):
+        data.shard(0)
+
+
+def test_a_shard_that_says_that_it_is_too_large_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    path = tmp_path / "0"
+    row = replace(make_rows(1, seed=0)[0], caption="x" * (4 << 20))
+    write_shard(path, [row], SHAPE, "uint8")
+    assert path.stat().st_size < 1 << 16
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", lambda *a, **k: pytest.fail("it was decoded"))
+    with pytest.raises(ShardError, match=r"'caption' is larger than \d+ bytes when decoded"):
+        _ = ShardFile(path).captions
 
 
 def test_shards_of_one_cluster_must_hold_the_same_shape(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import threading
 from collections import defaultdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from deadlines import DEADLINE_S
+
 from paris.node.hub.file import Wanted
 
 REVISION = "1" * 40
@@ -50,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
         if data is None:
             return self._answer(404, b"", {"X-Error-Code": "EntryNotFound"})
         if isinstance(fault, threading.Event):
-            fault.wait(60)
+            fault.wait(DEADLINE_S)
         if isinstance(fault, int):
             return self._answer(fault, b"busy", {"Retry-After": "7"} if fault == 429 else {})
         if fault == "wrong":

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from deadlines import DEADLINE_S
 from huggingface_hub import HfApi, constants
 
 from paris.coordinator.hub import HubServer, admin_token
@@ -178,7 +179,7 @@ class MiniCoordinator:
         state = "registered" if accepted else "open"
         self.tasks[submission.task_id] = self.tasks[submission.task_id].model_copy(update={"state": state})
 
-    def wait_for_heartbeat(self, condition: Callable[[object], bool], timeout_s: float = 120.0) -> None:
+    def wait_for_heartbeat(self, condition: Callable[[object], bool], timeout_s: float = DEADLINE_S) -> None:
         """Wait until a heartbeat that fulfils a condition has been read."""
         deadline = time.monotonic() + timeout_s
         while not any(condition(beat) for beat in list(self.heartbeats)):

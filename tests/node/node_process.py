@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import psutil
+from deadlines import DEADLINE_S
 
 from paris.node.trainer import PROCESS_MODULE
 
@@ -43,7 +44,7 @@ class NodeProcess:
             self._queue.put(json.loads(line))
         self._queue.put(None)
 
-    def wait_for(self, name: str, timeout_s: float = 60, **fields: object) -> dict:
+    def wait_for(self, name: str, timeout_s: float = DEADLINE_S, **fields: object) -> dict:
         """The next event of this name with these fields."""
         deadline = time.monotonic() + timeout_s
         while True:
@@ -54,10 +55,10 @@ class NodeProcess:
             if event["event"] == name and all(event[key] == value for key, value in fields.items()):
                 return event
 
-    def wait_end(self, timeout_s: float = 60) -> int:
+    def wait_end(self, timeout_s: float = DEADLINE_S) -> int:
         """Exit code, after taking in the remaining events."""
         code = self.process.wait(timeout_s)
-        while (event := self._queue.get(timeout=5)) is not None:
+        while (event := self._queue.get(timeout=DEADLINE_S)) is not None:
             self.events.append(event)
         return code
 
@@ -76,14 +77,14 @@ class NodeProcess:
     def kill(self) -> None:
         """kill -9, of this process alone."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(10)
+        self.process.wait(DEADLINE_S)
 
     def close(self) -> None:
         """End it if it still runs."""
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(20)
+                self.process.wait(DEADLINE_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

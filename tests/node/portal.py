@@ -7,6 +7,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+from deadlines import DEADLINE_S
+
 PAGE = b"<!DOCTYPE html><html><head><title>Welcome to\n Hotel WiFi</title></head><body>Log in</body></html>"
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 
@@ -63,7 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
         (self.server.passed if own is None else self.server.answered).append((self.command, self.path))
         if own is not None:
             return self._answer(*own)
-        onward = http.client.HTTPConnection(self.server.hub.hostname, self.server.hub.port, timeout=60)
+        onward = http.client.HTTPConnection(self.server.hub.hostname, self.server.hub.port, timeout=DEADLINE_S)
         try:
             onward.request(self.command, self.path, body or None, dict(self.headers))
             answer = onward.getresponse()

@@ -11,6 +11,8 @@ import threading
 import time
 from pathlib import Path
 
+from deadlines import DEADLINE_S
+
 from paris.node.fetching.bandwidth import Bandwidth
 from paris.node.fetching.cache import Cache
 from paris.node.fetching.download import Downloader
@@ -253,7 +255,7 @@ def serve_raw(volunteer: Volunteer, on_stream) -> None:
 
     peer = volunteer.swarm._peer
     p2p = peer._node.daemon.p2p
-    peer._thread.call(p2p.add_binary_stream_handler("paris.shard.v1", handler), timeout_s=10)
+    peer._thread.call(p2p.add_binary_stream_handler("paris.shard.v1", handler), timeout_s=DEADLINE_S)
 
 
 def seal_question(world, asking, peer, sha256, *, identity=None, to=None, offset=0, run_id=None) -> bytes:

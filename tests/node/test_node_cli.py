@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from deadlines import DEADLINE_S
 
 from paris.node.errors import ResolveError
 from paris.protocol.errors import NoPeersError
@@ -17,7 +18,12 @@ COMMAND = [sys.executable, "-c", "from paris.node.cli import main; main()"]
 
 def run_node(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *arguments], capture_output=True, text=True, timeout=60, env={**os.environ, **environ}, check=False
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        env={**os.environ, **environ},
+        check=False,
     )
 
 
@@ -111,7 +117,7 @@ def test_a_device_that_is_not_there_is_said(tmp_path, device):
 def test_the_version_and_a_short_help(module, program):
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", module, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=True)
 
     assert run("--version").stdout == f"{program} {SOFTWARE_VERSION}\n"
     assert "Usage" in run("-h").stdout

@@ -6,6 +6,7 @@ import random
 import threading
 
 import pytest
+from deadlines import DEADLINE_S
 
 from paris.node.errors import HubUnreachableError, StoppedError, TransientHubError
 from paris.node.retry import Backoff, StopSignal, persist
@@ -80,7 +81,7 @@ def test_a_stop_ends_every_wait():
     assert not stop.wait(0)
     stop.pause(0)
     threading.Timer(0.01, stop.set).start()
-    assert stop.wait(60)
+    assert stop.wait(DEADLINE_S)
     assert stop.is_set
     with pytest.raises(StoppedError, match="Stopped"):
         stop.pause(60)

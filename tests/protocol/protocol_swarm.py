@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from deadlines import DEADLINE_S
 from hivemind.dht.node import DHTNode
 from hivemind.dht.routing import DHTID
 from hivemind.p2p import P2P, PeerID
@@ -48,7 +49,7 @@ def held_by(peer, envelope):
     return peer._thread.call(look(), timeout_s=5)
 
 
-def eventually(condition, *, timeout_s=20.0):
+def eventually(condition, *, timeout_s=DEADLINE_S):
     """Wait until a condition is true; returns its last value."""
     deadline = time.monotonic() + timeout_s
     while True:
@@ -67,7 +68,7 @@ class Rogue:
         self.node = self._run(DHTNode.create(p2p=self.p2p, initial_peers=initial_peers, cache_locally=False))
 
     def _run(self, coroutine):
-        return self._thread.call(coroutine, timeout_s=30)
+        return self._thread.call(coroutine, timeout_s=DEADLINE_S)
 
     @property
     def addresses(self):
@@ -151,7 +152,7 @@ peer = Peer.start(run_id={RUN_ID!r}, coordinator={COORDINATOR.public_key!r}, **{
             start_new_session=True,
         )
 
-    def line(self, timeout_s=60.0):
+    def line(self, timeout_s=DEADLINE_S):
         """Its next line."""
         ready, _, _ = select.select([self.process.stdout], [], [], timeout_s)
         if not ready:
@@ -162,4 +163,4 @@ peer = Peer.start(run_id={RUN_ID!r}, coordinator={COORDINATOR.public_key!r}, **{
         """End it if it still runs, and return its standard error."""
         if self.process.poll() is None:
             self.process.kill()
-        return self.process.communicate(timeout=30)[1]
+        return self.process.communicate(timeout=DEADLINE_S)[1]

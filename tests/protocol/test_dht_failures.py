@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from deadlines import DEADLINE_S
 from protocol_samples import LEASE, RUN, STRANGER, VOLUNTEER, WANT
 from protocol_swarm import Child, daemons_of, eventually, is_running, sealed_now, start_peer
 
@@ -222,7 +223,7 @@ def test_the_daemon_ends_with_its_process_however_that_ends(how):
     (unix_socket,) = [part.removeprefix("-listen=/unix") for part in command if part.startswith("-listen=")]
     assert Path(unix_socket).exists()
     os.kill(child.process.pid, how)
-    child.process.wait(timeout=10)
+    child.process.wait(DEADLINE_S)
     assert eventually(lambda: not is_running(daemon))
     assert eventually(lambda: not Path(unix_socket).exists())
     child.end()
@@ -232,7 +233,7 @@ def test_the_daemon_ends_with_its_process_however_that_ends(how):
 def test_a_process_that_forgets_to_stop_its_peer_ends_silently_and_leaves_no_daemon(tmp_path):
     child = Child("say(peer.addresses[0])", identity_path=tmp_path / "peer.id", before="from pathlib import PosixPath")
     assert child.line().startswith("/ip4/127.0.0.1/tcp/")
-    child.process.wait(timeout=20)
+    child.process.wait(DEADLINE_S)
     assert child.end() == "", "hivemind's own lines must not reach users"
     assert child.process.returncode == 0
 
@@ -282,7 +283,7 @@ import paris.protocol.validator, paris.protocol.leases, paris.protocol.manifest,
 heavy = {"hivemind", "torch", "numpy", "huggingface_hub"} & set(sys.modules)
 sys.exit(f"imported: {heavy}" if heavy else 0)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=DEADLINE_S)
     assert done.returncode == 0, done.stderr
 
 

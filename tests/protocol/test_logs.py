@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from deadlines import DEADLINE_S
 
 from paris.protocol import logs
 
@@ -106,5 +107,7 @@ def test_a_stream_that_cannot_be_written_does_not_stop_the_work():
         "[logging.getLogger('paris.x').error('line') for _ in range(3)]; print('went on')"
     )
     with Path("/dev/full").open("w") as full:
-        ran = subprocess.run([sys.executable, "-c", code], stderr=full, stdout=subprocess.PIPE, text=True, timeout=60)
+        ran = subprocess.run(
+            [sys.executable, "-c", code], stderr=full, stdout=subprocess.PIPE, text=True, timeout=DEADLINE_S
+        )
     assert ran.stdout == "went on\n"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from deadlines import DEADLINE_S
 
 from paris.protocol.secrets import REDACTED, is_loopback, keep_secret, redact
 
@@ -79,7 +80,9 @@ thread.start()
 thread.join()
 fail()
 """
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=DEADLINE_S, check=False
+    )
     written = ended.stdout + ended.stderr + (tmp_path / "x.log").read_text("utf-8")
     assert ended.returncode == 1
     assert written.count(REDACTED) >= 6

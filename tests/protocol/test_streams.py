@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from deadlines import DEADLINE_S
 
 from paris.protocol import streams
 from paris.protocol.child_output import ChildOutput
@@ -34,7 +35,7 @@ opened.write(str(opened.fileno()))
 
 def work(folder: Path, **streams_of_child: object) -> str:
     """Run a program that prints; returns its log file."""
-    ran = subprocess.run([sys.executable, "-c", WORK, str(folder)], timeout=60, check=False, **streams_of_child)
+    ran = subprocess.run([sys.executable, "-c", WORK, str(folder)], timeout=DEADLINE_S, check=False, **streams_of_child)
     assert ran.returncode == 0
     assert int((folder / "fd").read_text()) > 2
     return (folder / "work.log").read_text()
@@ -60,7 +61,7 @@ def test_full_streams_are_dropped(tmp_path):
 
 def test_closed_streams_give_their_numbers_to_no_file(tmp_path):
     shell = ["/bin/sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-', sys.executable, "-c", WORK, str(tmp_path)]
-    assert subprocess.run(shell, timeout=60, check=False).returncode == 0
+    assert subprocess.run(shell, timeout=DEADLINE_S, check=False).returncode == 0
     assert int((tmp_path / "fd").read_text()) > 2
     assert (tmp_path / "work.log").read_text().count("line") == 300
 
@@ -107,7 +108,7 @@ def test_the_output_of_a_child_stays_bounded_and_its_last_line_is_known(tmp_path
     path, code = tmp_path / "child.log", "for n in range(3000): print('line', n)"
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, bufsize=0)
     output = ChildOutput(os.fdopen(os.dup(child.stdout.fileno()), "rb"), path, max_bytes=1 << 13)
-    child.wait(60)
+    child.wait(DEADLINE_S)
     output.wait()
     child.stdout.close()
     assert output.last_line == "line 2999"
@@ -119,7 +120,7 @@ def test_a_child_whose_output_has_no_place_is_not_disturbed(tmp_path):
     code = "import sys; print('x' * 10**6); sys.exit(3)"
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     output = ChildOutput(child.stdout, tmp_path / "missing" / "child.log")
-    assert child.wait(60) == 3
+    assert child.wait(DEADLINE_S) == 3
     output.wait()
     assert output.last_line == "x" * 2000 or output.last_line == "x" * 1999
 

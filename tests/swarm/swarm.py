@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
+from deadlines import DEADLINE_S
 
 TINY = Path(__file__).with_name("tiny.toml")
 _POLL_S = 0.1
@@ -50,7 +51,7 @@ def warm_recipe() -> str:
 
 
 def command(
-    *arguments: str, timeout_s: float = 120, env: dict[str, str] | None = None
+    *arguments: str, timeout_s: float = DEADLINE_S, env: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run `paris-coord` or `paris-node` to its end; the first argument says which."""
     module = {"paris-coord": "paris.coordinator.cli.app", "paris-node": "paris.node.cli"}[arguments[0]]
@@ -109,7 +110,7 @@ class Process:
         self.popen.send_signal(signal.SIGKILL)
         self.popen.wait()
 
-    def stop(self, timeout_s: float = 30) -> int:
+    def stop(self, timeout_s: float = DEADLINE_S) -> int:
         """SIGTERM, and wait."""
         if self.popen.poll() is None:
             self.popen.terminate()

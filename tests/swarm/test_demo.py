@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from deadlines import DEADLINE_S
 from swarm import TINY, Process, all_gone, command, off_loopback, record_network, recorded, wait_until, warm_recipe
 
 from paris.coordinator.run.directory import RunDir
@@ -39,7 +40,7 @@ def test_ctrl_c_leaves_no_process_behind(tmp_path):
     demo = start_demo(tmp_path, tmp_path / "demo")
     everything = wait_for_trainer(demo)
     demo.popen.send_signal(signal.SIGINT)
-    assert demo.popen.wait(60) == 130
+    assert demo.popen.wait(DEADLINE_S) == 130
     assert "Run the same command again to continue" in demo.stderr.read_text()
     assert all_gone(everything)
 
@@ -58,7 +59,7 @@ def test_a_killed_demo_leaves_no_process_behind_and_continues_to_its_report(tmp_
 
     again = start_demo(tmp_path, out)
     everything = wait_for_trainer(again)
-    assert again.popen.wait(300) == 0, again.stderr.read_text()
+    assert again.popen.wait(DEADLINE_S) == 0, again.stderr.read_text()
     assert all_gone(everything)
     assert f"Continuing the demo in {out} after: prepare" in again.stderr.read_text()
     assert (out / "run" / "data" / "prepared.json").stat().st_mtime_ns == prepared
@@ -93,7 +94,7 @@ def test_a_demo_with_a_warm_start_makes_its_report(tmp_path):
     recipe = tmp_path / "warm.toml"
     recipe.write_text(warm_recipe())
     demo = start_demo(tmp_path, tmp_path / "demo", recipe)
-    assert demo.popen.wait(300) == 0, demo.stderr.read_text()
+    assert demo.popen.wait(DEADLINE_S) == 0, demo.stderr.read_text()
     require_report(tmp_path / "demo", {"prepare", "warm-start", "start", "train", "release", "report", "total"})
 
 
@@ -102,6 +103,6 @@ def test_a_folder_that_holds_something_else_is_not_replaced(tmp_path):
     out.mkdir()
     (out / "precious").write_text("mine")
     demo = Process(tmp_path, "demo", "paris-coord", "demo", "--overwrite", "--out", str(out))
-    assert demo.popen.wait(30) == 61
+    assert demo.popen.wait(DEADLINE_S) == 61
     assert (out / "precious").read_text() == "mine"
     assert "already exists" in demo.stderr.read_text()

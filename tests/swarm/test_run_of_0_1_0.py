@@ -15,6 +15,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from deadlines import DEADLINE_S
 from swarm import Process, command, status, wait_until
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "run-0.1.0.tar.xz"
@@ -71,7 +72,7 @@ def test_the_run_is_served_and_the_interrupted_unit_goes_on_from_its_snapshot_to
         wait_until(lambda: json.loads((run / "run.json").read_text())["sequence"] > published_before, 90, "run.json")
         ben = Process(folder, "ben", "paris-node", *join)
         verdict = wait_until(lambda: ben.event("verdict"), 180, "a verdict on the old unit")
-        wait_until(lambda: status(run)["complete"], 60, "both experts registered")
+        wait_until(lambda: status(run)["complete"], DEADLINE_S, "both experts registered")
     finally:
         for process in filter(None, (ben, coordinator)):
             process.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from deadlines import DEADLINE_S
 from swarm import Process, all_gone, command, off_loopback, record_network, recorded, status, wait_until, warm_recipe
 
 from paris.coordinator.run.config import WARM_START_BOUNDS, load_config
@@ -56,7 +57,7 @@ def finished(folder, prepared, crew):
     coordinator = crew("coordinator", *serve)
     wait_until(run.joinpath("run.json").is_file, 90, "run.json")
     ada = crew("ada", *ada_joins)
-    waited = wait_until(lambda: ada.event("waiting"), 60, "ada waits for a task")
+    waited = wait_until(lambda: ada.event("waiting"), DEADLINE_S, "ada waits for a task")
     assert command("paris-coord", "publish-tasks", str(run)).returncode == 0
     ben = crew("ben", *join, "--home", str(folder / "ben"), "--name", "ben")
     wait_until(lambda: (ada.event("snapshot") or {}).get("step", 0) >= 30, 90, "ada's first snapshot")
@@ -67,7 +68,7 @@ def finished(folder, prepared, crew):
     coordinator = crew("coordinator", *serve)
     ada = crew("ada", *ada_joins)
     wait_until(lambda: status(run)["complete"], 180, "both experts registered")
-    wait_until(lambda: status(run)["router"]["phase"] == "done", 60, "the router trained")
+    wait_until(lambda: status(run)["router"]["phase"] == "done", DEADLINE_S, "the router trained")
     return {"run": run, "coordinator": coordinator, "ada": ada, "ben": ben, "waited": waited, "folder": folder}
 
 
@@ -99,7 +100,7 @@ def test_experts_from_a_common_start_are_judged_by_its_bounds(finished):
 
 def test_volunteers_end_by_themselves_when_the_run_is_complete(finished):
     for name in ("ada", "ben"):
-        assert finished[name].popen.wait(60) == 0
+        assert finished[name].popen.wait(DEADLINE_S) == 0
         assert finished[name].event("done")
 
 

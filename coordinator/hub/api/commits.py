@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from paris.coordinator.hub.access import find_repo
-from paris.coordinator.hub.api.operations import Header, InlineFile, LfsFile, Operation, apply_operations, parse_commit
+from paris.coordinator.hub.api.operations import Header, InlineFile, LfsFile, Operation, changes_of, parse_commit
 from paris.coordinator.hub.context import Call
 from paris.coordinator.hub.discussions.pulls import (
     NewPullRequest,
@@ -29,9 +29,9 @@ from paris.coordinator.hub.repositories.repos import (
     PULL,
     Repo,
     add_commit,
+    files_at,
     full_ref,
     get_ref,
-    listing_at,
     note_blobs,
     resolve,
     set_ref,
@@ -70,10 +70,10 @@ def post_preupload(call: Call) -> Response:
     repo = find_repo(call)
     call.require_login()
     request = call.parse(_Preupload)
-    present = listing_at(call.reader, repo, resolve(call.reader, repo, call.params["rev"])).files
+    present = files_at(call.reader, repo, resolve(call.reader, repo, call.params["rev"]))
     answers = []
     for file in request.files:
-        entry = present.get(check_path(file.path))
+        entry = present.find(check_path(file.path))
         mode = "lfs" if _goes_by_lfs(file, call.hub.limits.lfs_from_bytes) else "regular"
         answer = {"path": file.path, "uploadMode": mode, "shouldIgnore": False, "oid": entry.etag if entry else None}
         answers.append(answer)
@@ -214,9 +214,7 @@ def _commit_onto(
 ) -> str:
     """Insert the commit and move the ref: inside one transaction."""
     parent = resolve(db, repo, get_ref(db, repo, ref) or "")
-    before = listing_at(db, repo, parent).files
-    after = apply_operations(before, operations, added, call.hub.limits)
-    changes = {path: after.get(path) for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+    changes = changes_of(files_at(db, repo, parent), operations, added, call.hub.limits)
     oid = add_commit(
         db,
         repo,

@@ -1,9 +1,10 @@
-"""The body of a commit: parsing its lines, and applying its operations to a listing of files."""
+"""The body of a commit: parsing its lines, and what its operations change."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, BinaryIO, Literal
 
@@ -12,7 +13,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from paris.coordinator.hub.errors import Refusal, bad_request
 from paris.coordinator.hub.limits import HubLimits
 from paris.coordinator.hub.names import check_path
-from paris.coordinator.hub.storage.trees import FileEntry, regular_entry
+from paris.coordinator.hub.storage.trees import FileEntry, TreeFiles, regular_entry
 
 _MAX_LINE_HEAD_BYTES = 16 * 1024
 """Bytes of a line other than the content: JSON, and a path of at most 1,024 bytes with escapes."""
@@ -158,13 +159,13 @@ def _operation(
     return InlineFile(path, regular_entry(data), offset, num_bytes)
 
 
-def apply_operations(
-    files: dict[str, FileEntry], operations: list[Operation], added: dict[int, FileEntry], limits: HubLimits
-) -> dict[str, FileEntry]:
-    """The files after the operations, applied in order.
+def changes_of(
+    files: TreeFiles, operations: list[Operation], added: dict[int, FileEntry], limits: HubLimits
+) -> dict[str, FileEntry | None]:
+    """What the operations, applied in order, change: the new entry of each path that differs, None for a deleted file.
 
     Args:
-        files: The files before; not changed.
+        files: The files before.
         operations: The operations.
         added: Entry of each operation that adds a file, by its index.
         limits: The bound on the files of a repository.
@@ -172,17 +173,28 @@ def apply_operations(
     Raises:
         Refusal: 404 EntryNotFound, nothing to delete; 413, too many files.
     """
-    after = dict(files)
+    changes: dict[str, FileEntry | None] = {}
     for index, operation in enumerate(operations):
-        path = operation.path
-        if not isinstance(operation, Deletion):
-            after[path] = added[index]
-            continue
-        gone = [name for name in after if name.startswith(path + "/")] if operation.is_folder else [path]
-        if not gone or gone[0] not in after:
-            raise Refusal(404, f"A file with this name doesn't exist: {path}", "EntryNotFound")
-        for name in gone:
-            del after[name]
-    if len(after) > limits.max_repo_files:
+        if isinstance(operation, Deletion):
+            changes.update(dict.fromkeys(_gone(files, changes, operation)))
+        else:
+            changes[operation.path] = added[index]
+    before = {path: files.find(path) for path in changes}
+    num_more = sum((changes[path] is not None) - (before[path] is not None) for path in changes)
+    if num_more > 0 and files.count() + num_more > limits.max_repo_files:
         raise Refusal(413, f"A repository may have at most {limits.max_repo_files} files.")
-    return after
+    return {path: entry for path, entry in changes.items() if entry != before[path]}
+
+
+def _gone(files: TreeFiles, changes: Mapping[str, FileEntry | None], deletion: Deletion) -> list[str]:
+    """The files that a deletion removes, after earlier changes of the same commit."""
+    path = deletion.path
+    if deletion.is_folder:
+        known = {*files.below(path), *(name for name in changes if name.startswith(path + "/"))}
+        gone = [name for name in known if name not in changes or changes[name] is not None]
+    else:
+        is_there = changes[path] is not None if path in changes else files.find(path) is not None
+        gone = [path] if is_there else []
+    if not gone:
+        raise Refusal(404, f"A file with this name doesn't exist: {path}", "EntryNotFound")
+    return gone

@@ -7,10 +7,9 @@ from starlette.responses import JSONResponse, Response
 
 from paris.coordinator.hub.access import find_own_repo, find_repo
 from paris.coordinator.hub.context import Call
-from paris.coordinator.hub.discussions.pulls import pull_request_number
 from paris.coordinator.hub.errors import Refusal, bad_request, revision_not_found
 from paris.coordinator.hub.names import check_ref_name
-from paris.coordinator.hub.repositories.repos import BRANCH, MAIN, TAG, get_ref, resolve, set_ref
+from paris.coordinator.hub.repositories.repos import BRANCH, MAIN, PULL, TAG, Repo, get_ref, resolve, set_ref
 from paris.coordinator.hub.repositories.sweep import collect_repo, delete_unnamed
 
 
@@ -24,19 +23,47 @@ class _Tag(BaseModel):
 
 
 def get_refs(call: Call) -> Response:
-    """GET refs: branches, tags and, with `include_prs`, pull requests."""
+    """GET refs: branches and tags and, with `include_prs`, a page of pull requests, the newest first.
+
+    The stock client takes the first page alone.
+    """
     repo = find_repo(call)
-    rows = call.reader.execute("SELECT name, oid FROM refs WHERE repo = ? ORDER BY name", (repo.id,)).fetchall()
-    answer: dict[str, list[dict[str, str]]] = {"branches": [], "tags": [], "converts": [], "pullRequests": []}
-    for row in rows:
-        for group, prefix in (("branches", BRANCH), ("tags", TAG)):
-            if row["name"].startswith(prefix):
-                name = row["name"].removeprefix(prefix)
-                answer[group].append({"name": name, "ref": row["name"], "targetCommit": row["oid"]})
-        number = pull_request_number(row["name"])
-        if number and call.flag("include_prs"):
-            answer["pullRequests"].append({"name": str(number), "ref": row["name"], "targetCommit": row["oid"]})
-    return JSONResponse(answer)
+    start, size = call.window(call.hub.limits.page_entries)
+    pulls = _pulls(call, repo, start, size + 1) if call.flag("include_prs") else []
+    answer = {
+        "branches": _named(call, repo, BRANCH),
+        "tags": _named(call, repo, TAG),
+        "converts": [],
+        "pullRequests": pulls[:size],
+    }
+    return call.page(answer, start + size if len(pulls) > size else None)
+
+
+def _named(call: Call, repo: Repo, prefix: str) -> list[dict[str, str]]:
+    """The branches or tags of a repository: at most as many as may be made."""
+    rows = call.reader.execute(
+        "SELECT name, oid FROM refs WHERE repo = ? AND name >= ? AND name < ? ORDER BY name",
+        (repo.id, prefix, _after(prefix)),
+    )
+    return [_ref_json(row["name"].removeprefix(prefix), row["name"], row["oid"]) for row in rows]
+
+
+def _pulls(call: Call, repo: Repo, start: int, size: int) -> list[dict[str, str]]:
+    rows = call.reader.execute(
+        "SELECT num, oid FROM (SELECT CAST(SUBSTR(name, ?) AS INTEGER) AS num, oid FROM refs "
+        "WHERE repo = ? AND name >= ? AND name < ?) ORDER BY num DESC LIMIT ? OFFSET ?",
+        (len(PULL) + 1, repo.id, PULL, _after(PULL), size, start),
+    )
+    return [_ref_json(str(row["num"]), f"{PULL}{row['num']}", row["oid"]) for row in rows]
+
+
+def _after(prefix: str) -> str:
+    """The first name after all that begin with a prefix, which ends with a slash."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
+
+
+def _ref_json(name: str, ref: str, oid: str) -> dict[str, str]:
+    return {"name": name, "ref": ref, "targetCommit": oid}
 
 
 def post_branch(call: Call) -> Response:
@@ -55,6 +82,11 @@ def _add_ref(call: Call, name: str, revision: str) -> Response:
     with call.hub.store.write() as db:
         if get_ref(db, repo, name) is not None:
             raise Refusal(409, f"Reference already exists: {name}")
+        (num_refs,) = db.execute(
+            "SELECT COUNT(*) FROM refs WHERE repo = ? AND NOT (name >= ? AND name < ?)", (repo.id, PULL, _after(PULL))
+        ).fetchone()
+        if num_refs >= call.hub.limits.max_repo_refs:
+            raise Refusal(413, f"A repository may have at most {call.hub.limits.max_repo_refs} branches and tags.")
         oid = resolve(db, repo, revision).oid
         set_ref(db, repo, name, oid)
     return JSONResponse({"ref": name, "targetCommit": oid})

@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from paris.coordinator.hub.access import find_repo
 from paris.coordinator.hub.context import Call
 from paris.coordinator.hub.errors import Refusal, entry_not_found
-from paris.coordinator.hub.repositories.repos import listing_at, resolve
+from paris.coordinator.hub.repositories.repos import files_at, resolve
 from paris.coordinator.hub.storage.trees import FileEntry
 
 _CHUNK_BYTES = 512 * 1024
@@ -50,7 +50,7 @@ def _find(call: Call) -> _Found:
     repo = find_repo(call)
     commit = resolve(call.reader, repo, call.params["rev"])
     path = call.params["path"]
-    entry = listing_at(call.reader, repo, commit).files.get(path)
+    entry = files_at(call.reader, repo, commit).find(path)
     if entry is None:
         raise entry_not_found(path, commit.oid)
     call.part_label = path.partition("/")[0] if "/" in path else "(root)"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from paris.coordinator.hub.accounts.auth import User
 from paris.coordinator.hub.errors import revision_not_found
 from paris.coordinator.hub.names import KINDS
-from paris.coordinator.hub.storage.trees import Listing, git_sha1, read_listing, write_tree
+from paris.coordinator.hub.storage.trees import Listing, TreeFiles, git_sha1, read_listing, write_tree
 
 BRANCH = "refs/heads/"
 TAG = "refs/tags/"
@@ -214,6 +214,11 @@ def resolve(db: sqlite3.Connection, repo: Repo, revision: str) -> Commit:
         if len(rows) == 1:
             return _commit_of(rows[0])
     raise revision_not_found(revision)
+
+
+def files_at(db: sqlite3.Connection, repo: Repo, commit: Commit) -> TreeFiles:
+    """The files of a commit, for finding some of them."""
+    return TreeFiles(db, repo.id, commit.tree)
 
 
 def listing_at(db: sqlite3.Connection, repo: Repo, commit: Commit) -> Listing:

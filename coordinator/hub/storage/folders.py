@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,13 +50,17 @@ def read_stored(db: sqlite3.Connection, repo_id: int, oid: str) -> StoredFolder:
     return StoredFolder(data) if isinstance(data, list) else StoredFolder(**data)
 
 
-def read_folder(db: sqlite3.Connection, repo_id: int, oid: str | None) -> Folder:
-    """A folder with all its rows; empty for None."""
-    chain: list[tuple[str, StoredFolder]] = []
+def _chain(db: sqlite3.Connection, repo_id: int, oid: str | None) -> Iterator[tuple[str, StoredFolder]]:
+    """A folder as it is stored, its base, the base's base, ..., each read when it is asked for."""
     while oid is not None:
         stored = read_stored(db, repo_id, oid)
-        chain.append((oid, stored))
+        yield oid, stored
         oid = stored.base
+
+
+def read_folder(db: sqlite3.Connection, repo_id: int, oid: str | None) -> Folder:
+    """A folder with all its rows; empty for None."""
+    chain = list(_chain(db, repo_id, oid))
     rows: dict[str, Row] = {}
     for _, stored in reversed(chain):
         for name in stored.gone:
@@ -65,7 +70,7 @@ def read_folder(db: sqlite3.Connection, repo_id: int, oid: str | None) -> Folder
 
 
 def insert_folder(
-    db: sqlite3.Connection, repo_id: int, oid: str, rows: dict[str, Row], before: Folder, changed: set[str]
+    db: sqlite3.Connection, repo_id: int, oid: str, rows: dict[str, Row], before: str | None, changed: set[str]
 ) -> None:
     """Store a folder, unless it is stored.
 
@@ -74,32 +79,39 @@ def insert_folder(
         repo_id: The repository.
         oid: sha1 of the folder's git tree.
         rows: All its rows.
-        before: An earlier state; empty for a new folder.
+        before: An earlier state; None for a new folder.
         changed: Names of rows that `before` does not have, or has otherwise.
     """
-    step = before.chain[0][1].step + 1 if before.chain else 0
-    # The chain of state n - 1 contains state n & (n - 1), unless bases were deleted.
-    index = next((i for i, (_, stored) in enumerate(before.chain) if stored.step <= step & (step - 1)), None)
-    stored = _changes_to(before, index, rows, changed, step)
-    db.execute("INSERT OR IGNORE INTO trees VALUES (?, ?, ?)", (repo_id, oid, stored.text()))
+    names, step, base = set(changed), 0, None
+    for state, stored in _chain(db, repo_id, before):
+        step = step or stored.step + 1
+        # The chain of state n - 1 contains state n & (n - 1), unless bases were deleted.
+        if stored.step <= step & (step - 1):
+            base = state
+            break
+        names.update(stored.gone, (row[0] for row in stored.rows))
+    text = _changes_to(base, names, rows, step).text()
+    db.execute("INSERT OR IGNORE INTO trees VALUES (?, ?, ?)", (repo_id, oid, text))
 
 
 def move_to_base(db: sqlite3.Connection, repo_id: int, folder: Folder, kept: set[str]) -> str | None:
     """Store a folder as changes to the nearest of its bases that is kept; return that base, None if there is none."""
     oid, stored = folder.chain[0]
-    index = next((i for i, (base, _) in enumerate(folder.chain) if i and base in kept), None)
-    moved = _changes_to(folder, index, folder.rows, set(), stored.step)
+    names: set[str] = set()
+    base = None
+    for index, (state, changes) in enumerate(folder.chain):
+        if index and state in kept:
+            base = state
+            break
+        names.update(changes.gone, (row[0] for row in changes.rows))
+    moved = _changes_to(base, names, folder.rows, stored.step)
     db.execute("UPDATE trees SET entries = ? WHERE repo = ? AND oid = ?", (moved.text(), repo_id, oid))
     return moved.base
 
 
-def _changes_to(before: Folder, index: int | None, rows: dict[str, Row], changed: set[str], step: int) -> StoredFolder:
-    """Rows as changes to an element of the chain of `before`; whole if there is none, or if that is not larger."""
-    if index is not None:
-        names = set(changed)
-        for _, stored in before.chain[:index]:
-            names.update(stored.gone, (row[0] for row in stored.rows))
-        if 2 * len(names) < len(rows):
-            present = [rows[name] for name in sorted(names) if name in rows]
-            return StoredFolder(present, sorted(names - rows.keys()), before.chain[index][0], step)
+def _changes_to(base: str | None, names: set[str], rows: dict[str, Row], step: int) -> StoredFolder:
+    """Rows as changes to a base, from which they differ in `names` at most; whole if that is not larger."""
+    if base is not None and 2 * len(names) < len(rows):
+        present = [rows[name] for name in sorted(names) if name in rows]
+        return StoredFolder(present, sorted(names - rows.keys()), base, step)
     return StoredFolder(list(rows.values()))

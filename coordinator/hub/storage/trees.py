@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-import threading
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from paris.coordinator.hub.errors import bad_request
-from paris.coordinator.hub.storage.folders import Folder, Row, insert_folder, read_folder
+from paris.coordinator.hub.storage.contents import Contents, LatestStates, keep_contents, read_contents
+from paris.coordinator.hub.storage.folders import Row, insert_folder
 
-_CACHED_LISTINGS = 32
+_CACHED_FILES = 200_000
+"""Of all cached listings together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,81 +95,102 @@ def write_tree(
         for name in path.split("/"):
             change = change.below.setdefault(name, _Change())
         change.file, change.is_removed = entry, entry is None
-    return _write_folder(db, repo_id, before, root.below, "") or _write_rows(db, repo_id, {}, Folder({}, []), set())
+    return _write_folder(db, repo_id, before, root.below, "") or _insert(db, repo_id, Contents(), None, set())
 
 
 def _write_folder(
     db: sqlite3.Connection, repo_id: int, before: str | None, changes: dict[str, _Change], path: str
 ) -> str | None:
     """Store a folder and those below it; return its sha1, None if it is empty."""
-    folder = read_folder(db, repo_id, before)
-    rows = dict(folder.rows)
+    folder = read_contents(db, repo_id, before)
+    rows: dict[str, Row | None] = {}
     for name, change in changes.items():
-        row = rows.pop(name, None)
+        row = folder.rows.get(name)
         below = row[1] if row is not None and len(row) == 2 else None
         is_file = row is not None and len(row) > 2 and not change.is_removed
         if change.below:
             below = _write_folder(db, repo_id, below, change.below, f"{path}{name}/")
         if below is not None and (change.file is not None or is_file):
             raise bad_request(f"{path + name!r} is both a file and a folder.")
+        rows[name] = row if is_file else None
         if change.file is not None:
             file = change.file
             rows[name] = [name, file.git_oid, file.size, file.sha256, file.is_lfs]
         elif below is not None:
             rows[name] = [name, below]
-        elif is_file and row is not None:
-            rows[name] = row
-    return _write_rows(db, repo_id, rows, folder, set(changes)) if rows else None
+    after = folder.with_rows(rows)
+    return _insert(db, repo_id, after, before, set(changes)) if after.rows else None
 
 
-def _write_rows(db: sqlite3.Connection, repo_id: int, rows: dict[str, Row], before: Folder, changed: set[str]) -> str:
-    git = bytearray()
-    # git sorts a folder as if its name ended with a slash.
-    for row in sorted(rows.values(), key=lambda row: row[0] + ("" if len(row) > 2 else "/")):
-        git += b"%s %s\0" % (b"100644" if len(row) > 2 else b"40000", row[0].encode()) + bytes.fromhex(row[1])
-    oid = git_sha1("tree", bytes(git))
-    insert_folder(db, repo_id, oid, rows, before, changed)
+def _insert(db: sqlite3.Connection, repo_id: int, folder: Contents, before: str | None, changed: set[str]) -> str:
+    oid = git_sha1("tree", folder.git())
+    insert_folder(db, repo_id, oid, folder.rows, before, changed)
+    keep_contents(oid, folder)
     return oid
 
 
-class _Cache:
-    """The latest listings; a tree's sha1 determines its contents, so entries never become stale."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._listings: OrderedDict[str, Listing] = OrderedDict()
-
-    def get(self, tree_oid: str) -> Listing | None:
-        with self._lock:
-            if tree_oid in self._listings:
-                self._listings.move_to_end(tree_oid)
-            return self._listings.get(tree_oid)
-
-    def put(self, tree_oid: str, listing: Listing) -> None:
-        with self._lock:
-            self._listings[tree_oid] = listing
-            while len(self._listings) > _CACHED_LISTINGS:
-                self._listings.popitem(last=False)
-
-
-_cache = _Cache()
+_listings: LatestStates[Listing] = LatestStates(_CACHED_FILES)
 
 
 def read_listing(db: sqlite3.Connection, repo_id: int, tree_oid: str) -> Listing:
     """All files and folders below a tree. Cached; callers must not change it."""
-    listing = _cache.get(tree_oid)
+    listing = _listings.get(tree_oid)
     if listing is None:
         found = Listing()
         _collect(db, repo_id, tree_oid, "", found)
         listing = Listing(dict(sorted(found.files.items())), dict(sorted(found.folders.items())))
-        _cache.put(tree_oid, listing)
+        _listings.put(tree_oid, listing, len(listing.files) + len(listing.folders))
     return listing
 
 
 def _collect(db: sqlite3.Connection, repo_id: int, tree_oid: str, prefix: str, into: Listing) -> None:
-    for name, oid, *rest in read_folder(db, repo_id, tree_oid).rows.values():
+    for name, oid, *rest in read_contents(db, repo_id, tree_oid).rows.values():
         if rest:
             into.files[prefix + name] = FileEntry(oid, rest[0], rest[1], rest[2])
         else:
             into.folders[prefix + name] = oid
             _collect(db, repo_id, oid, f"{prefix}{name}/", into)
+
+
+class TreeFiles:
+    """The files of one tree, each found without reading the others' folders.
+
+    Args:
+        db: Connection for reading, or a write transaction.
+        repo_id: The repository.
+        tree_oid: The tree.
+    """
+
+    def __init__(self, db: sqlite3.Connection, repo_id: int, tree_oid: str) -> None:
+        self._db, self._repo_id, self._tree_oid = db, repo_id, tree_oid
+
+    def find(self, path: str) -> FileEntry | None:
+        """The file at a path, None if there is none."""
+        row = self._row(path)
+        return FileEntry(row[1], row[2], row[3], row[4]) if row is not None and len(row) > 2 else None
+
+    def below(self, folder: str) -> Iterator[str]:
+        """Paths of all files below a folder."""
+        row = self._row(folder)
+        if row is not None and len(row) == 2:
+            found = Listing()
+            _collect(self._db, self._repo_id, row[1], f"{folder}/", found)
+            yield from found.files
+
+    def count(self) -> int:
+        """Number of files."""
+        return self._count(self._tree_oid)
+
+    def _count(self, tree_oid: str) -> int:
+        contents = read_contents(self._db, self._repo_id, tree_oid)
+        below = sum(self._count(oid) for oid in contents.folders.values())
+        return len(contents.rows) - len(contents.folders) + below
+
+    def _row(self, path: str) -> Row | None:
+        *folders, name = path.split("/")
+        oid: str | None = self._tree_oid
+        for folder in folders:
+            oid = read_contents(self._db, self._repo_id, oid).folders.get(folder)
+            if oid is None:
+                return None
+        return read_contents(self._db, self._repo_id, oid).rows.get(name)

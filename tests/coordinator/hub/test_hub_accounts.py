@@ -7,6 +7,7 @@ import sqlite3
 import time
 
 import pytest
+from deadlines import DEADLINE_S
 from hub_process import OTHER_TOKEN, OWNER_TOKEN, STRANGER_TOKEN, Wire, lfs_file, small_file
 
 from paris.coordinator.hub import HubLimits, HubServer, add_user
@@ -120,7 +121,7 @@ def test_bytes_in_pull_requests_count_until_they_are_merged_or_deleted(wire):
 def test_uploads_in_progress_count_with_all_their_bytes(wire, tmp_path):
     first, second = b"1" * 60_000, b"2" * 60_000
     addresses = [wire.upload_address("lab/run", data, token=STRANGER_TOKEN) for data in (first, second)]
-    with socket.create_connection(("127.0.0.1", wire.port), timeout=60) as connection:
+    with socket.create_connection(("127.0.0.1", wire.port), timeout=DEADLINE_S) as connection:
         connection.sendall(f"PUT {addresses[0]} HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n1".encode())
         deadline = time.monotonic() + 60
         while not any((tmp_path / "hub" / "incoming").iterdir()):

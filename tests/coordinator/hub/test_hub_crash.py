@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from deadlines import DEADLINE_S
 from hub_process import SMALL_PARTS, HubProcess, Wire, client_environment, small_file
 
 UPLOADER = """
@@ -59,7 +60,7 @@ def test_an_upload_cut_by_a_killed_server_is_finished_by_the_clients_own_retry(t
     assert len(list((data_dir / left_in).iterdir())) == 1
     hub = HubProcess(data_dir, port=hub.port, limits=SMALL_PARTS)
     assert list((data_dir / "incoming").iterdir()) == [], "swept at the start"
-    _, said = uploader.communicate(b"\n", timeout=30)
+    _, said = uploader.communicate(b"\n", timeout=DEADLINE_S)
     assert uploader.returncode == 0, said.decode()
     answer = Wire(hub.port).ask("HEAD", "/lab/cut/resolve/main/weights.bin")
     assert answer.headers["ETag"].strip('"') == hashlib.sha256(bytes(size)).hexdigest()

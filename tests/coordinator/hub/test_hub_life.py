@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
+from deadlines import DEADLINE_S
 from hub_process import (
     OTHER_TOKEN,
     OWNER_TOKEN,
@@ -49,7 +50,7 @@ def test_a_taken_port_a_used_folder_and_a_bad_host_are_one_clear_line(tmp_path):
             "--port",
             str(hub.port),
         ]
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=20)
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
         assert (ran.returncode, ran.stderr.count("\n")) == (PortTakenError.exit_code, 1)
     HubServer(tmp_path / "one", port=hub.port).start().stop()
 
@@ -62,7 +63,7 @@ def test_the_server_ends_when_its_parent_is_gone(tmp_path):
 
 def test_importing_the_hub_loads_neither_torch_nor_the_client():
     code = "import sys, paris.coordinator.hub; sys.exit(any(m in sys.modules for m in ('torch', 'huggingface_hub')))"
-    assert subprocess.run([sys.executable, "-c", code], timeout=20).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], timeout=DEADLINE_S).returncode == 0
 
 
 @pytest.fixture

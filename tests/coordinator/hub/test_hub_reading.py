@@ -204,3 +204,29 @@ def test_repositories_are_listed_in_pages_of_which_each_looks_at_few(tmp_path):
     assert wire.ask("GET", "/?limit=3").body.count(b"lab/run-") == 6
     assert b"?cursor=3" in wire.ask("GET", "/?limit=3").body
     hub.stop()
+
+
+def test_branches_and_tags_are_bounded_and_pull_requests_are_listed_in_pages_newest_first(tmp_path):
+    hub = HubProcess(tmp_path / "hub", limits={"page_entries": 5, "max_repo_refs": 3})
+    wire = Wire(hub.port)
+    wire.create_repo("run")
+    for number in range(12):
+        assert wire.commit("lab/run", small_file(f"{number}.txt", b"x"), query="?create_pr=1").status == 200
+    made = [wire.ask("POST", f"/api/models/lab/run/branch/b{n}", {}, token=OWNER_TOKEN) for n in range(3)]
+    assert [answer.status for answer in made] == [200, 200, 413]
+    assert made[2].headers["X-Error-Message"] == "A repository may have at most 3 branches and tags."
+    tag = wire.ask("POST", "/api/models/lab/run/tag/main", {"tag": "v1"}, token=OWNER_TOKEN)
+    assert tag.status == 413
+
+    link, found = "/api/models/lab/run/refs?include_prs=1", []
+    while link:
+        answer = wire.ask("GET", link)
+        page = answer.json()
+        assert [ref["name"] for ref in page["branches"]] == ["b0", "b1", "main"]
+        found.append([int(ref["name"]) for ref in page["pullRequests"]])
+        assert all(ref["ref"] == f"refs/pr/{ref['name']}" for ref in page["pullRequests"])
+        link = (answer.headers["Link"] or "").partition(f"<{hub.url}")[2].partition(">")[0]
+    assert found == [[12, 11, 10, 9, 8], [7, 6, 5, 4, 3], [2, 1]]
+    plain = wire.ask("GET", "/api/models/lab/run/refs")
+    assert (plain.json()["pullRequests"], plain.headers["Link"]) == ([], None)
+    hub.stop()

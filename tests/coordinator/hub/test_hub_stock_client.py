@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from deadlines import DEADLINE_S
 from hub_process import OWNER_TOKEN, SMALL_PARTS, HubProcess, client_environment
 
 SCRIPT = Path(__file__).with_name("stock_client.py")
@@ -28,7 +29,9 @@ def hub(tmp_path_factory):
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_stock_client_does_what_anybody_does_with_a_hub(hub, tmp_path, chapter):
     command = [sys.executable, str(SCRIPT), chapter]
-    ran = subprocess.run(command, env=client_environment(hub.url, tmp_path), capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(
+        command, env=client_environment(hub.url, tmp_path), capture_output=True, text=True, timeout=DEADLINE_S
+    )
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.split() == ["done", chapter]
 
@@ -39,7 +42,7 @@ def hf(hub, tmp_path):
 
     def run(*arguments):
         command = [str(Path(sys.executable).with_name("hf")), *arguments]
-        ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+        ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=DEADLINE_S, cwd=tmp_path)
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
 

@@ -3,20 +3,22 @@
 import contextlib
 import io
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paris.coordinator.hub.api.operations import apply_operations, parse_commit
+from paris.coordinator.hub.api.operations import Deletion, InlineFile, changes_of, parse_commit
 from paris.coordinator.hub.errors import Refusal
 from paris.coordinator.hub.limits import HubLimits
 from paris.coordinator.hub.repositories.repos import add_commit, create_repo, get_repo, note_blobs, set_ref
 from paris.coordinator.hub.repositories.sweep import collect_repo, repo_contents
+from paris.coordinator.hub.storage.contents import LatestStates
 from paris.coordinator.hub.storage.folders import read_folder
 from paris.coordinator.hub.storage.store import Store
-from paris.coordinator.hub.storage.trees import lfs_entry, read_listing, regular_entry, write_tree
+from paris.coordinator.hub.storage.trees import TreeFiles, lfs_entry, read_listing, regular_entry, write_tree
 
 
 @pytest.fixture
@@ -123,7 +125,7 @@ def test_commits_that_stay_keep_their_files_and_no_others_whatever_is_deleted(co
         assert repo_contents(db, repo) == wanted
 
 
-def test_operations_happen_in_their_order_and_lines_of_other_systems_are_read():
+def test_operations_happen_in_their_order_and_lines_of_other_systems_are_read(db):
     body = (
         b'{"key":"header","value":{"summary":"s","description":"d","parentCommit":"abcdef1"}}\r\n\n'
         b'{"key":"deletedFolder","value":{"path":"old/"}}\n'
@@ -133,6 +135,101 @@ def test_operations_happen_in_their_order_and_lines_of_other_systems_are_read():
     header, operations = parse_commit(io.BytesIO(body), HubLimits())
     assert (header.summary, header.parentCommit) == ("s", "abcdef1")
     before = {"old/x": regular_entry(b"1"), "older": regular_entry(b"2"), "b": regular_entry(b"3")}
-    after = apply_operations(before, operations, {1: regular_entry(b"x")}, HubLimits())
-    assert after == {"older": regular_entry(b"2"), "old/new.txt": regular_entry(b"x")}
-    assert set(before) == {"old/x", "older", "b"}
+    files = TreeFiles(db, 1, write_tree(db, 1, None, before))
+    changes = changes_of(files, operations, {1: regular_entry(b"x")}, HubLimits())
+    assert changes == {"old/x": None, "old/new.txt": regular_entry(b"x"), "b": None}
+    assert files.count() == 3
+
+
+@pytest.fixture(scope="module")
+def shared_db(tmp_path_factory):
+    """For examples that do not mind each other's trees."""
+    store = Store(tmp_path_factory.mktemp("trees") / "hub.sqlite3")
+    with store.write() as db:
+        create_repo(db, "models", "lab", "run", private=False, author="lab", at=0)
+    yield store
+    store.close()
+
+
+names = st.sampled_from(["a", "a.txt", "a-c", "a/b", "a/c", "b/a/c", "b", "\u00e9", "a0"])
+many = st.lists(st.dictionaries(names, st.one_of(st.none(), st.binary(max_size=2).map(regular_entry)), max_size=4))
+
+
+@given(commits=many)
+@settings(max_examples=60, deadline=None)
+def test_a_state_reached_by_commits_is_named_as_one_that_is_written_at_once(shared_db, commits):
+    with shared_db.write() as db:
+        tree, files = write_tree(db, 1, None, {}), {}
+        for changes in commits:
+            after = {path: entry for path, entry in {**files, **changes}.items() if entry}
+            if any(other.startswith(path + "/") for path in after for other in after):
+                continue
+            real = {path: entry for path, entry in changes.items() if entry != files.get(path)}
+            tree, files = write_tree(db, 1, tree, real), after
+            at_once = write_tree(db, 1, None, files)
+            assert tree == at_once
+        assert files_of(db, tree) == {path: entry.sha256 for path, entry in files.items()}
+        found = TreeFiles(db, 1, tree)
+        assert {path: found.find(path) for path in files} == files
+        assert found.find("a/none") is None
+        assert found.count() == len(files)
+        assert sorted(found.below("a")) == sorted(path for path in files if path.startswith("a/"))
+
+
+operation = st.one_of(
+    st.tuples(st.sampled_from(["a/b", "a/c", "d", "e/f"]), st.binary(max_size=1)),
+    st.sampled_from([Deletion("a/b", False), Deletion("a", True), Deletion("d", False), Deletion("e", True)]),
+)
+
+
+@given(steps=st.lists(operation, max_size=6))
+@settings(max_examples=60, deadline=None)
+def test_operations_change_what_a_plain_dictionary_would_become(shared_db, steps):
+    before = {"a/b": regular_entry(b"0"), "d": regular_entry(b"1"), "g/h": regular_entry(b"2")}
+    after, operations, added, is_refused = dict(before), [], {}, False
+    for index, step in enumerate(steps):
+        if isinstance(step, Deletion):
+            gone = [path for path in after if path == step.path or path.startswith(step.path + "/")]
+            is_refused = is_refused or not gone
+            after = {path: entry for path, entry in after.items() if path not in gone}
+            operations.append(step)
+        else:
+            after[step[0]] = added[index] = regular_entry(step[1])
+            operations.append(InlineFile(step[0], added[index], 0, 0))
+    with shared_db.write() as db:
+        files = TreeFiles(db, 1, write_tree(db, 1, None, before))
+        if is_refused:
+            with pytest.raises(Refusal, match="doesn't exist"):
+                changes_of(files, operations, added, HubLimits())
+            return
+        changes = changes_of(files, operations, added, HubLimits())
+        assert changes == {p: after.get(p) for p in before.keys() | after.keys() if before.get(p) != after.get(p)}
+        if len(after) > len(before):
+            with pytest.raises(Refusal, match="at most 3 files"):
+                changes_of(files, operations, added, HubLimits(max_repo_files=3))
+
+
+def test_a_commit_to_a_large_folder_costs_little_more_than_one_to_a_small_folder(db):
+    def cost_s(num_files: int) -> float:
+        tree = write_tree(db, 1, None, {f"d{num_files}/{n:05d}": regular_entry(b"%d" % n) for n in range(num_files)})
+        began = time.thread_time()
+        for number in range(50):
+            files = TreeFiles(db, 1, tree)
+            file = InlineFile(f"d{num_files}/new-{number}", regular_entry(b"x"), 0, 0)
+            tree = write_tree(db, 1, tree, changes_of(files, [file], {0: file.entry}, HubLimits()))
+        return time.thread_time() - began
+
+    cost_s(10)
+    assert cost_s(10_000) < 40 * cost_s(100), "12 times as much; 65 times where each commit reads all rows"
+
+
+def test_the_folders_and_listings_in_memory_are_bounded():
+    states = LatestStates[str](max_rows=100)
+    for number in range(50):
+        states.put(str(number), "state", 30)
+        states.put(str(number), "state", 30)
+        states.get("0")
+    assert [states.get(str(number)) for number in (0, 48, 49)] == ["state"] * 3
+    assert sum(states.get(str(number)) is not None for number in range(50)) == 3
+    states.put("large", "state", 101)
+    assert states.get("large") is None

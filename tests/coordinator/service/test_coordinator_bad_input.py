@@ -16,6 +16,7 @@ from urllib.request import urlopen
 
 import psutil
 import pytest
+from deadlines import DEADLINE_S
 from hub_gate import wait_until
 
 from paris.coordinator.console import fail_clearly
@@ -28,7 +29,7 @@ COORD = (sys.executable, "-m", "paris.coordinator.cli.app")
 def coord(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if name not in ("PARIS_HUB_TOKEN", "PARIS_DEBUG")}
     return subprocess.run(
-        [*COORD, *arguments], capture_output=True, text=True, timeout=60, env={**kept, **env}, check=False
+        [*COORD, *arguments], capture_output=True, text=True, timeout=DEADLINE_S, env={**kept, **env}, check=False
     )
 
 
@@ -142,7 +143,7 @@ def test_an_embedded_hub_that_dies_is_started_anew(run):
             assert json.load(answer)["id"] == "paris/tiny"
     finally:
         serve.terminate()
-        assert serve.wait(30) == 0
+        assert serve.wait(DEADLINE_S) == 0
     assert can_bind(int(endpoint.rsplit(":", 1)[1]))
 
 

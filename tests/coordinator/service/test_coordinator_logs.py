@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from deadlines import DEADLINE_S
 from hub_gate import wait_until
 
 from paris.coordinator import console
@@ -64,13 +65,13 @@ def test_json_format_makes_each_message_an_object_on_a_line_of_its_own(capsys):
 
 def test_a_problem_is_printed_once_even_where_logging_was_not_started():
     code = "from paris.coordinator.console import say_problem; say_problem('No space left.')"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE_S)
     assert ran.stderr == "No space left.\n"
 
 
 def test_a_worker_keeps_its_traceback_in_its_own_log(tmp_path):
     code = "from paris.coordinator.console import fail_worker; fail_worker(lambda: 1 / 0)"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE_S, cwd=tmp_path)
     assert ran.returncode == 1
     assert "Traceback (most recent call last):" in ran.stderr
     assert "\nError: ZeroDivisionError: division by zero\n" in ran.stderr
@@ -82,18 +83,18 @@ def test_a_worker_keeps_its_traceback_in_its_own_log(tmp_path):
 def test_a_failing_step_is_one_line_on_the_terminal_and_a_traceback_in_the_log(tmp_path, options):
     run, err = tmp_path / "run", tmp_path / "stderr.txt"
     for arguments in (("init", str(run), "--recipe", str(TINY)), ("prepare", str(run))):
-        subprocess.run([*COORD, "-q", *arguments], check=True, timeout=60, capture_output=True)
+        subprocess.run([*COORD, "-q", *arguments], check=True, timeout=DEADLINE_S, capture_output=True)
     log = RunDir.open(run).logs / "coordinator.log"
     with err.open("wb") as stderr:
         serve = subprocess.Popen([*COORD, *options, "serve", str(run)], stdout=subprocess.DEVNULL, stderr=stderr)
     try:
-        wait_until(lambda: log.is_file() and "serving" in log.read_text(), 60, "serve is up")
+        wait_until(lambda: log.is_file() and "serving" in log.read_text(), DEADLINE_S, "serve is up")
         with sqlite3.connect(run / "state.sqlite") as database:
             database.execute("DROP TABLE flags")
         wait_until(lambda: "no such table: flags" in err.read_text(), 20, "the failing step is reported")
     finally:
         serve.terminate()
-        assert serve.wait(30) == 0
+        assert serve.wait(DEADLINE_S) == 0
     text, shown = log.read_text(), err.read_text()
     assert "Traceback" in text
     assert "coordinator/service/loop.py" in text
@@ -112,7 +113,7 @@ def test_a_coordinator_whose_terminal_is_gone_goes_on_and_its_end_is_orderly(tmp
     """`paris-coord serve RUN 2>&1 | head -1`, then SIGHUP."""
     run = tmp_path / "run"
     for arguments in (("init", str(run), "--recipe", str(TINY)), ("prepare", str(run))):
-        subprocess.run([*COORD, "-q", *arguments], check=True, timeout=60, capture_output=True)
+        subprocess.run([*COORD, "-q", *arguments], check=True, timeout=DEADLINE_S, capture_output=True)
     log = RunDir.open(run).logs / "coordinator.log"
     serve = subprocess.Popen(
         [*COORD, "-vv", "serve", str(run)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -120,14 +121,14 @@ def test_a_coordinator_whose_terminal_is_gone_goes_on_and_its_end_is_orderly(tmp
     try:
         assert serve.stdout.readline()
         serve.stdout.close()
-        wait_until(lambda: log.is_file() and "stderr cannot be written" in log.read_text(), 60, "the stream is dropped")
-        wait_until(lambda: "serving" in log.read_text(), 60, "serve is up")
+        wait_until(lambda: log.is_file() and "stderr cannot be written" in log.read_text(), DEADLINE_S, "the end of it")
+        wait_until(lambda: "serving" in log.read_text(), DEADLINE_S, "serve is up")
         hub = next(child for child in psutil.Process(serve.pid).children() if Program.HUB in child.cmdline())
         hub.kill()
-        wait_until(lambda: "it was restarted" in log.read_text(), 60, "the service still works")
+        wait_until(lambda: "it was restarted" in log.read_text(), DEADLINE_S, "the service still works")
         serve.send_signal(signal.SIGHUP)
-        assert serve.wait(60) == 0
+        assert serve.wait(DEADLINE_S) == 0
     finally:
         if serve.poll() is None:
             serve.kill()
-            serve.wait(10)
+            serve.wait(DEADLINE_S)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
+from deadlines import DEADLINE_S
 
 from paris.coordinator.decisions.observations import Register, Reject, RouterTrained, TrainRouter
 from paris.coordinator.errors import WorkerError
@@ -24,7 +25,7 @@ class RouterTraining:
 
     def train(self, *, from_samples: bool) -> str:
         self.calls.append("train from samples" if from_samples else "train")
-        assert self.may_end.wait(60)
+        assert self.may_end.wait(DEADLINE_S)
         if isinstance(self.outcome, Exception):
             raise self.outcome
         return self.outcome

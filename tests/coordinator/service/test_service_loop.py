@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 
+from deadlines import DEADLINE_S
 from hub_gate import wait_until
 
 from paris.coordinator.children import Children
@@ -39,7 +40,7 @@ class RouterJob:
         self.may_end, self.num_trained = threading.Event(), 0
 
     def train(self, *, from_samples: bool) -> str:
-        assert self.may_end.wait(60)
+        assert self.may_end.wait(DEADLINE_S)
         self.may_end.clear()
         self.num_trained += 1
         return f"Router {self.num_trained}, from samples: {from_samples}."
@@ -67,7 +68,7 @@ def steps_until(service: Service, condition, what: str) -> None:
         service.step()
         return condition()
 
-    wait_until(stepped, 60, what)
+    wait_until(stepped, DEADLINE_S, what)
 
 
 def test_a_trained_router_and_a_request_survive_steps_that_cannot_save(tmp_path):
@@ -84,7 +85,7 @@ def test_a_trained_router_and_a_request_survive_steps_that_cannot_save(tmp_path)
         service._log = problems.append
         runner = threading.Thread(target=service.run, args=(stop, 0.01))
         runner.start()
-        wait_until(lambda: condition() and len(problems) > 3, 60, what)
+        wait_until(lambda: condition() and len(problems) > 3, DEADLINE_S, what)
         stop.set()
         runner.join()
         stop.clear()

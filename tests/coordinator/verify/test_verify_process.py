@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from deadlines import DEADLINE_S
 from verify_attempt import Attempt
 
 from paris.coordinator.errors import WorkerError
@@ -17,7 +18,7 @@ from paris.coordinator.verify import read_report, write_case
 def run(case, folder):
     write_case(case, folder / "case.json")
     command = [sys.executable, "-m", "paris.coordinator.verify", str(folder / "case.json"), str(folder / "out.json")]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
 
 
 def test_the_child_process_writes_a_report_and_ends_with_0(world, tmp_path):
@@ -75,7 +76,7 @@ def test_a_broken_case_file_is_named_in_one_line(tmp_path):
         str(tmp_path / "case.json"),
         str(tmp_path / "out.json"),
     ]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert ended.returncode == 60
     assert "Traceback" not in ended.stderr
     assert str(tmp_path / "case.json") in ended.stderr
@@ -83,4 +84,4 @@ def test_a_broken_case_file_is_named_in_one_line(tmp_path):
 
 def test_the_package_itself_imports_no_torch():
     code = "import sys, paris.coordinator.verify; sys.exit('torch' in sys.modules or 'huggingface_hub' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], timeout=DEADLINE_S, check=False).returncode == 0

@@ -4,6 +4,7 @@ import errno
 import threading
 
 import pytest
+from deadlines import DEADLINE_S
 
 from paris.node.errors import (
     DiskFullError,
@@ -162,7 +163,7 @@ def test_training_may_begin_when_the_first_shard_is_here_whatever_arrives_in_bet
     told = {3: others, 5: everything}
     fetch = BackgroundFetch(fetcher, files, Urgency([1] * 5, 1, 1), lambda num: told.get(num, threading.Event()).set())
     fetch.start()
-    assert others.wait(60)  # the later ones overtook the first two: that is not enough to begin with
+    assert others.wait(DEADLINE_S)  # the later ones overtook the first two: that is not enough to begin with
 
     def first_comes() -> None:
         assert not downloader.cache.file(files[0].sha256).exists()
@@ -172,7 +173,7 @@ def test_training_may_begin_when_the_first_shard_is_here_whatever_arrives_in_bet
     assert downloader.cache.file(files[0].sha256).exists()
     assert not fetch.is_complete
     second.set()
-    assert everything.wait(60)
+    assert everything.wait(DEADLINE_S)
     assert fetch.is_complete
     fetch.cancel()
     fetch.raise_error()

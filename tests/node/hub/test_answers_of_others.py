@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from deadlines import DEADLINE_S
 from portal import Portal
 from units import make_unit
 
@@ -184,7 +185,7 @@ install(huggingface_hub)
 from huggingface_hub.utils import get_session
 assert type(get_session()) is HubClient
 """
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=DEADLINE_S)
 
 
 def test_a_defect_of_ours_is_not_taken_for_a_portal():

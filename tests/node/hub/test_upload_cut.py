@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from cutting_proxy import CuttingProxy
+from deadlines import DEADLINE_S
 from huggingface_hub import HfApi
 from units import make_unit
 
@@ -48,7 +49,7 @@ class HubProcess:
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(20)
+        self.process.wait(DEADLINE_S)
         self.process.stdin.close()
         self.process.stdout.close()
 

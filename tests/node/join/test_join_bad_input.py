@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from deadlines import DEADLINE_S
 
 from paris.node.errors import SettingsError, TaskTooBigError
 from paris.node.machine.home import Home
@@ -35,7 +36,9 @@ def run_json(tmp_path, make_spec) -> Path:
 
 def run_node(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "paris.node.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=dict(os.environ), check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=DEADLINE_S, env=dict(os.environ), check=False
+    )
 
 
 def refused(run: object, home: Path, error: type[Exception]) -> str:

@@ -10,6 +10,7 @@ import sys
 import threading
 
 import pytest
+from deadlines import DEADLINE_S
 from file_hub import FileHub
 
 from paris.node.errors import ResolveError, RunUnansweredError, StoppedError
@@ -122,7 +123,7 @@ def test_a_first_join_at_a_terminal_ends_at_once(late_hub, tmp_path):
     parent, child = pty.openpty()
     done = subprocess.Popen([*command, "--hub-endpoint", late_hub.endpoint], stdin=subprocess.DEVNULL, stderr=child)
     os.close(child)
-    assert done.wait(300) == RunUnansweredError.exit_code
+    assert done.wait(DEADLINE_S) == RunUnansweredError.exit_code
     assert b"gives no run.json of org/model" in os.read(parent, 65536).replace(b"\r\n", b" ")
     os.close(parent)
 

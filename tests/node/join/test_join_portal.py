@@ -16,15 +16,15 @@ def test_a_node_waits_out_a_portal_at_every_stage_and_keeps_its_lease(make_coord
         monkeypatch.setenv("PARIS_NODE_HUB_TOKEN_ENDPOINT", portal.url)
         portal.mode = "login"
         node = start("--once")
-        assert FOREIGN in node.wait_for("retrying", 120)["text"]
+        assert FOREIGN in node.wait_for("retrying")["text"]
         portal.mode = "html-files"
-        while "/resolve/" not in (told := node.wait_for("retrying", 120))["text"]:
+        while "/resolve/" not in (told := node.wait_for("retrying"))["text"]:
             pass  # of the first mode
         assert FOREIGN in told["text"]
         portal.mode = "html-writes"
-        assert FOREIGN in node.wait_for("retrying", 180)["text"]
+        assert FOREIGN in node.wait_for("retrying")["text"]
         portal.mode = "pass"
-        assert node.wait_for("verdict", 180)["accepted"]
+        assert node.wait_for("verdict")["accepted"]
         assert node.wait_end() == 0
     assert len(node.of("leased")) == 1
     assert [lease.attempt for lease in coordinator.leases.values()] == [1]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from deadlines import DEADLINE_S
 
 TOKEN = "hf_ofthevolunteer0123456789abcdef"
 
@@ -29,7 +30,7 @@ def check(tmp_path, make_spec, file_hub):
             ],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=DEADLINE_S,
             env={**os.environ, **environ},
             check=False,
         )

@@ -16,7 +16,9 @@ from paris.node.machine.hardware import Hardware, detect, require_fit
 SMI = """#!/bin/sh
 if [ "$1" = -L ]; then
     echo "GPU 0: NVIDIA H100 (UUID: GPU-aaaa-1)"
-    echo "  MIG 1g.10gb     Device  0: (UUID: MIG-cccc-1)"
+    [ -z "$SLICED" ] || echo "  MIG 1g.10gb     Device  0: (UUID: MIG-cccc-1)"
+    [ -z "$SLICED" ] || echo "  MIG 1c.3g.40gb  Device  1: (UUID: MIG-dddd-2)"
+    echo "GPU 1: NVIDIA RTX A2000 (UUID: GPU-bbbb-2)"
 else
     echo "GPU-aaaa-1, NVIDIA H100, 81559"
     echo "GPU-bbbb-2, NVIDIA RTX A2000, 6138"
@@ -59,15 +61,37 @@ def test_the_volunteers_limits_are_what_is_declared(tmp_path):
         ("1", [6138]),
         ("1,0", [6138, 81559]),
         ("GPU-bbbb", [6138]),
-        ("MIG-cccc-1", [10 * 1024]),
         ("", []),
         ("-1", []),
         ("0,7,1", [81559]),
         ("0,0", [81559]),
         ("none", []),
+        ("GPU-", []),
+        ("MIG-cccc-1", []),
     ],
 )
 def test_the_gpus_are_those_that_cuda_would_use(two_gpus, visible, memories):
+    environ = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
+    assert [gpu.memory_bytes // MIB for gpu in visible_gpus(environ)] == memories
+
+
+@pytest.mark.parametrize(
+    ("visible", "memories"),
+    [
+        (None, [10 * 1024]),
+        ("0", [10 * 1024]),
+        ("1", [6138]),
+        ("GPU-bbbb", [6138]),
+        ("1,0", [10 * 1024]),
+        ("MIG-dddd-2", [40 * 1024]),
+        ("MIG-d", [40 * 1024]),
+        ("MIG-dddd-2,MIG-cccc-1", [40 * 1024]),
+        ("MIG-eeee,0", []),
+        ("MIG-", []),
+    ],
+)
+def test_of_a_gpu_in_slices_cuda_uses_one_slice_and_then_no_other_gpu(two_gpus, monkeypatch, visible, memories):
+    monkeypatch.setenv("SLICED", "1")
     environ = {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}
     assert [gpu.memory_bytes // MIB for gpu in visible_gpus(environ)] == memories
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from deadlines import DEADLINE_S
 from units import RUN, make_unit
 
 from paris.node.errors import DiskFullError
@@ -132,6 +133,6 @@ def test_two_nodes_in_one_home_are_refused_and_a_killed_one_frees_it(tmp_path):
             pytest.fail("two locks on one home")
         assert "--home" in caught.value.next_step
         os.kill(holder.pid, signal.SIGKILL)
-        holder.wait(10)
+        holder.wait(DEADLINE_S)
     with home_lock(tmp_path):
         assert (tmp_path / "lock").read_text("ascii").strip() == str(os.getpid())

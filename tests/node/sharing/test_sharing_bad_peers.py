@@ -6,6 +6,7 @@ import random
 import threading
 
 import pytest
+from deadlines import DEADLINE_S
 from sharing_world import QUICK, Clock, Misbehaving, ask, reply_with, soon
 
 from paris.node.errors import DiskFullError, StoppedError
@@ -111,7 +112,7 @@ def test_an_endless_stream_is_read_to_the_signed_size_and_hung_up(world):
     honest = world.volunteer(listens=False, parallel=1)
     honest.meet(1)
     honest.fetch_all()
-    assert hung_up.wait(60)
+    assert hung_up.wait(DEADLINE_S)
     assert honest.downloader.bytes_from_peers == world.files[0].num_bytes  # one shard's worth, then never again
     assert len(world.hub_requests) == len(world.files)
     assert sorted(path.name for path in honest.cache.path.iterdir()) == sorted(f.sha256 for f in world.files)
@@ -160,9 +161,9 @@ def test_who_asks_by_halves_holds_no_place_for_longer_than_a_question_may_take(w
         writer.write(b"\x00\x00")
         return reader, writer
 
-    halves = [peer._thread.call(half_a_question(), timeout_s=10) for _ in range(3)]
+    halves = [peer._thread.call(half_a_question(), timeout_s=DEADLINE_S) for _ in range(3)]
     for reader, _ in halves:
-        assert peer._thread.call(reader.read(), timeout_s=30) == b""  # cut off
+        assert peer._thread.call(reader.read(), timeout_s=DEADLINE_S) == b""  # cut off
     assert ask(world, second, first, world.files[0].sha256) is ShardStatus.AVAILABLE
 
 

@@ -7,6 +7,7 @@ import time
 from itertools import pairwise
 
 import pytest
+from deadlines import DEADLINE_S
 from units import RUN
 
 from paris.node.swarm import announcer as announcer_module
@@ -33,7 +34,7 @@ class Ears:
 
     def wait(self, count: int) -> list:
         with self.news:
-            assert self.news.wait_for(lambda: len(self.heard) >= count, timeout=60)
+            assert self.news.wait_for(lambda: len(self.heard) >= count, timeout=DEADLINE_S)
             return list(self.heard)
 
 

@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from deadlines import DEADLINE_S
 
 from paris.node.swarm.connection import Swarm, Traffic
 from paris.protocol.errors import NoPeersError, PeerError
@@ -20,7 +21,7 @@ class Network:
         self.peers: list[DialedPeer] = []
 
     def start(self, addresses) -> DialedPeer:
-        assert self.may_start.wait(60)
+        assert self.may_start.wait(DEADLINE_S)
         if not self.is_reachable:
             raise NoPeersError("No peer answers.")
         self.peers.append(DialedPeer(self))

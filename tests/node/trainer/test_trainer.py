@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from deadlines import DEADLINE_S
 from mini_coordinator import MODEL, SHARD_ROWS, TRAINING, write_cluster
 
 from paris.experts.frozen.text_vocabulary import write_vocabulary
@@ -68,7 +69,8 @@ def make_order(data, tmp_path):
 def test_the_trainers_module_can_be_found_and_run():
     assert importlib.util.find_spec(PROCESS_MODULE) is not None
     command = [sys.executable, "-m", PROCESS_MODULE]
-    assert subprocess.run(command, stdin=subprocess.DEVNULL, timeout=60, check=False).returncode == 3  # no agent
+    without_agent = subprocess.run(command, stdin=subprocess.DEVNULL, timeout=DEADLINE_S, check=False)
+    assert without_agent.returncode == 3
 
 
 def no_wait(seconds: float) -> None:
@@ -85,7 +87,7 @@ def test_a_trainer_dies_with_its_agent(make_order, tmp_path):
         trainer = psutil.Process(int(agent.stdout.readline()))
         assert trainer.is_running()
         agent.kill()
-        agent.wait(10)
+        agent.wait(DEADLINE_S)
     psutil.wait_procs([trainer], timeout=20)
     assert not trainer.is_running() or trainer.status() == psutil.STATUS_ZOMBIE
 
