@@ -16,6 +16,7 @@ from pathlib import Path
 from paris.coordinator.errors import DatabaseError
 from paris.experts.files import whole_file
 from paris.protocol.errors import NewerFileError
+from paris.protocol.version import UPGRADE
 
 logger = logging.getLogger(__name__)
 _BUSY_S = 30.0
@@ -60,7 +61,7 @@ def _migrate(db: sqlite3.Connection, path: Path, version: int, migrations: Mappi
     if found > version:
         raise NewerFileError(
             f"{path} was written by a newer version of this software (format {found}, this one knows {version}).",
-            "Update this side: pip install --upgrade paris-swarm. The file is unchanged.",
+            f"{UPGRADE} The file is unchanged.",
         )
     if found == version:
         return

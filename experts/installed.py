@@ -8,6 +8,8 @@ from importlib.metadata import PackageNotFoundError, requires
 from paris.experts.errors import MissingModuleError
 
 DISTRIBUTION = "paris-swarm"
+UPGRADE = f"Update this side: pip install --upgrade {DISTRIBUTION}."
+"""As `paris.protocol.version.UPGRADE`, which this package does not know; a test compares them."""
 _EXTRA = re.compile(r"extra\s*==\s*['\"]([^'\"]+)['\"]")
 
 

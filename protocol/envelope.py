@@ -61,11 +61,6 @@ class Envelope(Generic[P]):
         """Name of the record kind, a key of `RECORD_RULES`."""
         return self.payload.kind
 
-    @property
-    def republish_at(self) -> float:
-        """When to publish it again with a later expiry: after a third of its life, UTC seconds."""
-        return self.issued_at + (self.expires_at - self.issued_at) / 3
-
 
 def seal(
     payload: P, identity: Identity, *, run_id: str, sequence: int, issued_at: float, expires_at: float

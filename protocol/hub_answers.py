@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from paris.protocol.printable import on_one_line
+
 FOREIGN = "A login page or proxy answered instead of the Hub"
 """Starts every message about such an answer."""
 _PAGE_TYPES = ("text/html", "application/xhtml+xml")
@@ -77,12 +79,7 @@ def may_be_page(url: str) -> bool:
 def plain_url(url: str) -> str:
     """A URL without user, password, query and control characters: queries of uploads contain signatures."""
     parts = urlsplit(url)
-    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
-
-
-def printable(text: str) -> str:
-    """Text without line breaks and control characters."""
-    return "".join(char if char.isprintable() else " " for char in text)
+    return on_one_line(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}")
 
 
 def _is_page(answer: Answer) -> bool:
@@ -120,5 +117,5 @@ def _title(body: bytes | None) -> str:
     found = _TITLE.search(body or b"")
     if found is None:
         return ""
-    text = " ".join(printable(found.group(1).decode("utf-8", errors="replace")).split())
+    text = on_one_line(found.group(1).decode("utf-8", errors="replace"))
     return f' titled "{text[:_TITLE_CHARS]}"'

@@ -16,7 +16,8 @@ from urllib.request import getproxies, proxy_bypass
 import httpx2
 
 from paris.protocol.errors import ProxySettingError
-from paris.protocol.hub_answers import Answer, plain_url, printable, why_foreign
+from paris.protocol.hub_answers import Answer, plain_url, why_foreign
+from paris.protocol.printable import on_one_line
 
 _CONNECT_TIMEOUT_S = 20.0
 _SILENCE_TIMEOUT_S = 60.0
@@ -89,7 +90,7 @@ def is_raised_inside(error: BaseException, package: str) -> bool:
 def _proxy_address(url: str) -> str:
     """A proxy's address without user and password: those may hold any character, so the last @ ends them."""
     scheme, mark, rest = url.partition("://")
-    return printable(scheme + mark + rest.rpartition("@")[2] if mark else url.rpartition("@")[2])
+    return on_one_line(scheme + mark + rest.rpartition("@")[2] if mark else url.rpartition("@")[2])
 
 
 def _make_client(hook: Any) -> HubClient:

@@ -42,11 +42,6 @@ def expected_step(task: Task, since_grant_s: float) -> int:
     return math.floor(task.steps * (since_grant_s - start_up_s) / (task.deadline_s - start_up_s))
 
 
-def is_behind(task: Task, step: int, since_grant_s: float) -> bool:
-    """Whether more steps are due than reported. A finished volunteer is never behind."""
-    return step < expected_step(task, since_grant_s)
-
-
 def overtaken_after_s(task: Task, step: int) -> float:
     """Seconds from the grant until the curve passes `step`.
 

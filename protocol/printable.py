@@ -14,3 +14,8 @@ def printable(text: str) -> str:
     An escape sequence could rename the terminal, hide an error, or paste a command.
     """
     return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def on_one_line(text: str) -> str:
+    """The printable text with each run of white space as one space, for values inside a sentence."""
+    return " ".join(printable(text).split())

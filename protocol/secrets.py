@@ -22,7 +22,12 @@ _PATTERNS = (
     re.compile(r"\bparis_(?:admin_[0-9a-f]{40}|[0-9a-f]{64})\b"),
     re.compile(r"(?<=Bearer )[^\s'\"\\]+", re.IGNORECASE),
     re.compile(r"(?<=://)[^/\s'\"\\]+(?=@)"),
-    re.compile(r"(?<=[?&])((?:X-Amz-(?:Signature|Credential|Security-Token)|Signature|sig|token)=)[^&\s'\"\\]+", re.I),
+    re.compile(
+        r"(?<=[?&])((?:X-Amz-(?:Signature|Credential|Security-Token)|Signature|Policy|Key-Pair-Id|sig|token)=)[^&\s'\"\\]+",
+        re.I,
+    ),
+    re.compile(r"\b((?:access|refresh|id)_token=)[^&\s'\"\\]+", re.I),
+    re.compile(r"(authorization['\"]?\s*[:=,]\s*b?['\"]?(?:basic|digest|token)\s+)[^\s'\"\\]+", re.I),
 )
 _known: set[str] = set()
 

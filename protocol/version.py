@@ -9,6 +9,8 @@ from paris.protocol.errors import VersionError
 
 PROTOCOL_VERSION = 1
 SOFTWARE_VERSION = "0.1.0"
+UPGRADE = "Update this side: pip install --upgrade paris-swarm."
+"""The next step of every error that a newer version would not have."""
 
 
 def version_printer(program: str) -> Callable[[bool], None]:
@@ -34,7 +36,7 @@ def require_protocol(theirs: int) -> None:
     if theirs > PROTOCOL_VERSION:
         raise VersionError(
             f"The record speaks protocol version {theirs}, this software speaks {PROTOCOL_VERSION}.",
-            "Update this side: pip install --upgrade paris-swarm.",
+            UPGRADE,
         )
     if theirs < PROTOCOL_VERSION:
         raise VersionError(

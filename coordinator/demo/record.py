@@ -15,6 +15,7 @@ from paris.coordinator.errors import RunDirError
 from paris.coordinator.run.json_files import read_object
 from paris.experts.files import write_whole
 from paris.protocol.errors import NewerFileError
+from paris.protocol.version import UPGRADE
 
 RECORD = "demo.json"
 _FORMAT: Literal[1] = 1
@@ -79,7 +80,7 @@ class DemoRecord:
         if isinstance(values.get("format"), int) and values["format"] > _FORMAT:
             raise NewerFileError(
                 f"{path} was written by a newer version of this software (format {values['format']}).",
-                "Update this side: pip install --upgrade paris-swarm. Nothing is changed.",
+                f"{UPGRADE} The file is unchanged.",
             )
         try:
             return cls(path, DemoState.model_validate(values))

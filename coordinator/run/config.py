@@ -40,6 +40,7 @@ from paris.coordinator.run.config_tables import (
 from paris.coordinator.run.config_text import check_text, with_text_defaults
 from paris.coordinator.run.extending import composed, find_recipe, read_toml
 from paris.protocol.errors import NewerFileError
+from paris.protocol.version import UPGRADE
 
 _FORMAT: Literal[1] = 1
 _BATCH_SIZE = 32
@@ -177,7 +178,7 @@ def validated(values: dict[str, Any], source: str) -> RunConfig:
         if isinstance(values.get("format"), int) and values["format"] > _FORMAT:
             raise NewerFileError(
                 f"{source} was written by a newer version of this software (format {values['format']}).",
-                "Update this side: pip install --upgrade paris-swarm. Nothing is changed.",
+                f"{UPGRADE} The file is unchanged.",
             )
         return RunConfig.model_validate(values)
     except ValidationError as error:

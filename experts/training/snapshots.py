@@ -28,6 +28,7 @@ from torch import Tensor
 
 from paris.experts.errors import CheckpointError, SnapshotError
 from paris.experts.files import disk_full_while_writing, file_sha256, sync, write_whole
+from paris.experts.installed import UPGRADE
 from paris.experts.settings import Settings
 from paris.experts.weights.checkpoint import TensorSpec, iter_tensors, save_tensors
 
@@ -189,7 +190,7 @@ class SnapshotStore:
             if _format_of(data) > _FORMAT:
                 raise SnapshotError(
                     f"Snapshot {path} was written by a newer version of this software.",
-                    "Update this side: pip install --upgrade paris-swarm. The snapshot is unchanged.",
+                    f"{UPGRADE} The snapshot is unchanged.",
                 ) from error
             raise CheckpointError("state.json is not a snapshot's state.") from error
         files = {name: state.files.get(name, "") for name in FILES}

@@ -25,7 +25,7 @@ from paris.protocol.errors import (
     VersionError,
 )
 from paris.protocol.records import RunSpec
-from paris.protocol.version import SOFTWARE_VERSION
+from paris.protocol.version import SOFTWARE_VERSION, UPGRADE
 
 _logger = logging.getLogger(__name__)
 _SEARCH_TRIES = 5
@@ -166,7 +166,7 @@ def require_new_enough(spec: RunSpec) -> None:
     if _version(SOFTWARE_VERSION) < _version(spec.min_node_version):
         raise VersionError(
             f"The run asks for paris-node {spec.min_node_version} or newer, this is {SOFTWARE_VERSION}.",
-            "Update this side: pip install --upgrade paris-swarm.",
+            UPGRADE,
         )
 
 

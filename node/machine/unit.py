@@ -28,6 +28,7 @@ from paris.node.errors import disk_full_while
 from paris.protocol.errors import NewerFileError, RecordError
 from paris.protocol.hub_layout import SUBMISSION_FILE
 from paris.protocol.records import Lease, Shard, Submission, Task, Verdict
+from paris.protocol.version import UPGRADE
 
 State = Literal["leased", "fetching", "training", "uploading", "awaiting-verdict", "done", "dropped"]
 FINAL: tuple[State, ...] = ("done", "dropped")
@@ -124,7 +125,7 @@ class UnitFolder:
             if isinstance(error, ValidationError) and _format_of(data) > _FORMAT:
                 raise NewerFileError(
                     f"{path} was written by a newer version of this software.",
-                    "Update this side: pip install --upgrade paris-swarm. The file is unchanged.",
+                    f"{UPGRADE} The file is unchanged.",
                 ) from error
             raise RecordError(
                 f"{path} cannot be read: {str(error).splitlines()[0]}.",

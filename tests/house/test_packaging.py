@@ -9,6 +9,9 @@ import tomllib
 from importlib.metadata import entry_points, packages_distributions
 from pathlib import Path
 
+from paris.experts import installed
+from paris.protocol import version
+
 ROOT = Path(__file__).resolve().parents[2]
 TOP = ("protocol", "experts", "node", "coordinator")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -57,6 +60,19 @@ def test_every_imported_distribution_is_declared():
                 if not allowed & {_normal(name) for name in owners.get(module, [module])}:
                     missing.append(f"{path.relative_to(ROOT)} imports {module}")
     assert missing == []
+
+
+def test_the_advice_to_upgrade_is_written_once_and_has_one_form():
+    """Once in each of the two packages that do not know each other."""
+    assert installed.UPGRADE == version.UPGRADE
+    code = [path for top in TOP for path in (ROOT / top).rglob("*.py") if "--upgrade" in path.read_text("utf-8")]
+    assert sorted(path.name for path in code) == ["installed.py", "version.py"]
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    advice = [
+        line for path in documents for line in path.read_text("utf-8").splitlines() if "install --upgrade" in line
+    ]
+    assert advice
+    assert [line for line in advice if "pip install --upgrade paris-swarm" not in line] == []
 
 
 def test_every_package_is_typed():

@@ -71,6 +71,9 @@ def test_any_body_gives_one_printable_line_or_none(body, kind):
 
 def test_a_plain_url_has_no_password_and_no_signature():
     assert plain_url("https://user:secret@hub:8443/a/b?X-Amz-Signature=secret#f") == "https://hub:8443/a/b"
+    assert plain_url("https://hub/a\x1b[2J\u2028b") == "https://hub/a\\x1b[2J\\u2028b", (
+        "as everywhere, escapes are shown"
+    )
 
 
 def test_weights_and_tables_do_not_look_like_pages():

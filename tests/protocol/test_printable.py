@@ -8,7 +8,7 @@ import logging
 from paris.coordinator import console
 from paris.node.view import EventKind, PlainView, sentence
 from paris.protocol.logs import TextFormatter
-from paris.protocol.printable import printable
+from paris.protocol.printable import on_one_line, printable
 
 EVIL = "\x1b]0;owned\x07\x9b2J\r\u202egnp.exe"
 SHOWN = "\\x1b]0;owned\\x07\\x9b2J\\r\\u202egnp.exe"
@@ -17,6 +17,10 @@ SHOWN = "\\x1b]0;owned\\x07\\x9b2J\\r\\u202egnp.exe"
 def test_control_characters_are_shown_and_other_texts_stay():
     assert printable(EVIL) == SHOWN
     assert printable("caf\u00e9\tin two\nlines \U0001f600") == "caf\u00e9\tin two\nlines \U0001f600"
+
+
+def test_a_value_in_a_sentence_breaks_no_line():
+    assert on_one_line(f" two\n lines\t{EVIL} ") == f"two lines {SHOWN}"
 
 
 def test_every_edge_to_a_terminal_shows_them(capsys):

@@ -267,7 +267,3 @@ def test_a_large_record_is_refused_before_its_signature_is_checked():
     body = body_of(sealed(HEARTBEAT), payload={"x": "y" * 2500})
     with pytest.raises(RecordError, match="at most 2048"):
         opened(canonical_bytes({**body, "signature": "0" * 128}))
-
-
-def test_a_record_is_due_again_after_a_third_of_its_life():
-    assert sealed(TASK, life_s=600.0).republish_at == NOW + 200.0

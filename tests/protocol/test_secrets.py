@@ -25,6 +25,13 @@ SECRET = "volunteer+geheim/1234"
         ("authorization: Bearer abc.def-1", f"authorization: Bearer {REDACTED}"),
         ("http://ada:pass@proxy:3128/x", f"http://{REDACTED}@proxy:3128/x"),
         ("https://s3/a?b=1&X-Amz-Signature=0a1b&c=2", f"https://s3/a?b=1&X-Amz-Signature={REDACTED}&c=2"),
+        ("https://cdn/a?Policy=eyJ_&Key-Pair-Id=K1&x=2", f"https://cdn/a?Policy={REDACTED}&Key-Pair-Id={REDACTED}&x=2"),
+        ("https://hub/cb?a=1&access_token=abc.d", f"https://hub/cb?a=1&access_token={REDACTED}"),
+        ("https://hub/cb#access_token=abc&id_token=d", f"https://hub/cb#access_token={REDACTED}&id_token={REDACTED}"),
+        ("Authorization: Basic YWRhOnBhc3M=", f"Authorization: Basic {REDACTED}"),
+        ("{'Proxy-Authorization': 'Basic YWRh'}", f"{{'Proxy-Authorization': 'Basic {REDACTED}'}}"),
+        ("(b'authorization', b'Basic YWRh')", f"(b'authorization', b'Basic {REDACTED}')"),
+        ("Basic settings of authorization", "Basic settings of authorization"),
         ("paris_node hf_hub_download http://hub/a@b", "paris_node hf_hub_download http://hub/a@b"),
     ],
 )
