@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from paris.experts.frozen.text_vocabulary import split_words
 
-Kind = Literal["own", "classes", "none"]
+Kind = Literal["own", "texts", "classes", "none"]
 _MIN_CLASS_ROWS = 8
 """Pictures that share a caption, for it to be a class: a classifier needs some of each."""
 _MAX_CLASSES = 256
+_MAX_NAMES = 512
+"""Different captions above which no model is expected to know the picture of each."""
 _MIN_CLASS_SHARE = 0.5
 _GRID_PROMPTS = 12
 
@@ -25,7 +27,8 @@ class CaptionUse:
     """What can be measured by the captions."""
 
     kind: Kind
-    """own: most pictures have one of their own; classes: most share theirs with others; none: they say nothing."""
+    """own: most pictures have one of their own; texts: as own, of many pictures; classes: most share theirs; none: they
+    say nothing."""
     why: str
     """The reason, for the report."""
     classes: tuple[str, ...] = ()
@@ -48,7 +51,8 @@ def judge_captions(captions: Sequence[str]) -> CaptionUse:
     share = sum(counts[caption] for caption in shared) / num_captioned
     if len(shared) > 1 and share >= _MIN_CLASS_SHARE:
         return CaptionUse("classes", f"{share:.0%} of the pictures share {len(shared)} captions", tuple(shared))
-    return CaptionUse("own", f"{num_captioned} pictures have {len(counts)} different captions")
+    why = f"{num_captioned} pictures have {len(counts)} different captions"
+    return CaptionUse("own" if len(counts) <= _MAX_NAMES else "texts", why)
 
 
 def choose_prompts(captions: Sequence[str], clusters: Sequence[int], most: int = _GRID_PROMPTS) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -38,6 +39,7 @@ def measure_losses(
     Returns:
         Losses of each cluster that has rows of both kinds.
     """
+    from paris.experts.frozen.text import PromptWarning
     from paris.experts.release.model import unwrapped
     from paris.experts.training.evaluate import heldout_losses
 
@@ -52,7 +54,9 @@ def measure_losses(
             (heldout.stored[secret], [heldout.captions[place] for place in secret]),
             (training.stored(seen), [training.captions[place] for place in seen]),
         )
-        with model.experts.exclusive():
+        # Held-out captions may have words that no expert has met.
+        with model.experts.exclusive(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", PromptWarning)
             network, objective = unwrapped(model.experts[cluster])
             means = [
                 heldout_losses(

@@ -176,11 +176,12 @@ def _plot(
     rates = {row["prompt"]: row for row in prompts}
     marks = [_mark(rates.get(prompt, {})) for prompt in grid.prompts]
     captions, pictures = training
-    own = [rates[prompt]["caption"] if prompt in rates else None for prompt in grid.prompts]
+    own = [closest_caption(prompt, captions) for prompt in grid.prompts]
     originals = [pictures[captions.index(caption)] if caption in captions else None for caption in own]
     plot_samples(out / "samples.png", grid, originals=originals, marks=marks)
     plot_nearest(out / "nearest.png", grid, nearest)
 
 
 def _mark(row: dict[str, Any]) -> str:
-    return "" if row.get("rate") is None else f"{row['rate']:.0%} recognised"
+    """Share of the seeds that show the prompt, by the measure of the captions."""
+    return "" if row.get("rate") is None else f"{row['rate']:.0%} show it"

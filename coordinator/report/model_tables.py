@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import shorten
 from typing import Any
+
+_MAX_CELL_CHARS = 80
 
 
 def model_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
@@ -37,19 +40,27 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> lis
 def _recognition_rows(recognition: dict[str, Any]) -> list[tuple[str, str]]:
     if not recognition:
         return []
-    if recognition["kind"] == "none":
+    kind, rows = recognition["kind"], []
+    if kind == "none":
         return [("prompts", f"not measured: {recognition['why']}")]
+    if words := recognition.get("shared_words"):
+        secret = "" if words["heldout"] is None else f"held-out pictures {words['heldout']:.2f}, "
+        what = f"{words['samples']:.2f} ({secret}chance {words['chance']:.2f})"
+        rows.append(("words shared with the caption of the nearest picture", what))
+    if kind == "texts":
+        return rows
     rate, chance, count = (recognition[name] for name in ("rate", "chance", "num_captions"))
-    if recognition["kind"] == "classes":
+    measured = [prompt for prompt in recognition["prompts"] if prompt["rate"] is not None]
+    good = f"{sum(prompt['recognised'] for prompt in measured)} of {len(measured)}"
+    if kind == "classes":
         real = recognition["heldout_rate"]
         of_data = "" if real is None else f"; of held-out pictures {real:.0%}"
         what = f"{rate:.0%} of {recognition['num_samples']} samples{of_data} (chance {chance:.0%})"
-        rows = [(f"recognised by a classifier of {count} captions", what)]
-    else:
-        rows = [("samples nearest to their own picture", f"{rate:.0%} of {count} names (chance {chance:.1%})")]
-    measured = [prompt for prompt in recognition["prompts"] if prompt["rate"] is not None]
-    good = sum(prompt["recognised"] for prompt in measured)
-    return [*rows, ("prompts of the grid recognised", f"{good} of {len(measured)}")]
+        rows += [(f"recognised by a classifier of {count} captions", what), ("prompts of the grid recognised", good)]
+        return rows
+    nearest = f"{rate:.0%} of {count} names (chance {chance:.1%})"
+    own = [("samples nearest to their own picture", nearest), ("prompts of the grid nearest to theirs", good)]
+    return [*own, *rows]
 
 
 def _recognition_lines(recognition: dict[str, Any]) -> list[str]:
@@ -58,6 +69,8 @@ def _recognition_lines(recognition: dict[str, Any]) -> list[str]:
     how = {
         "own": "so a sample is right if the training picture nearest to it has its prompt as caption "
         f"(cosine of {recognition['embedder']} features).",
+        "texts": "too many to know the picture of each, so what counts are the words that a prompt shares with the "
+        f"caption of the training picture nearest to its sample (cosine of {recognition['embedder']} features).",
         "classes": "so a sample is right if a linear classifier of the captions, trained on training pictures, names "
         f"its prompt ({recognition['embedder']} features).",
         "none": "so no sample is compared with its prompt.",
@@ -71,11 +84,11 @@ def _recognition_lines(recognition: dict[str, Any]) -> list[str]:
             "",
         ]
     shown = [
-        (p["prompt"], p["caption"] or "-", "-" if p["rate"] is None else f"{p['rate']:.0%}")
+        (_short(p["prompt"]), _short(p["caption"] or "-"), "-" if p["rate"] is None else f"{p['rate']:.0%}")
         for p in recognition["prompts"]
     ]
     if shown:
-        lines += [*markdown_table(("prompt of the grid", "measured by the caption", "seeds recognised"), shown), ""]
+        lines += [*markdown_table(("prompt of the grid", "measured by the caption", "seeds that show it"), shown), ""]
     if by_caption := recognition.get("by_caption"):
         rates = [(caption, f"{rate:.0%}") for caption, rate in by_caption.items()]
         lines += [*markdown_table(("caption", "samples recognised"), rates), ""]
@@ -121,6 +134,10 @@ def _heart_lines(report: dict[str, Any]) -> list[str]:
         lines += ["An expert that learned its pictures by heart has a far larger loss on held-out rows.", ""]
         lines += [*markdown_table(head, scored), ""]
     return ["## Learned, or learned by heart", "", *lines] if lines else []
+
+
+def _short(text: str) -> str:
+    return shorten(text, _MAX_CELL_CHARS, placeholder="...")
 
 
 def _beside(distances: dict[str, Any], name: str, form: str) -> str:

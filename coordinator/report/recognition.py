@@ -1,7 +1,8 @@
 """Whether samples show what their prompts say. The captions decide how that is measured (`captions.judge_captions`):
 
-own        the training picture nearest to a sample has its prompt as caption; and the words that the prompt shares with
-           the caption of the nearest picture, beside those that held-out pictures share
+own        the training picture nearest to a sample has its prompt as caption; and as `texts`
+texts      the words that a prompt shares with the caption of the training picture nearest to its sample, beside those
+           that captions of held-out pictures share in the same way
 classes    a linear classifier of the captions, trained on training pictures, names the prompt; beside it the share of
            held-out pictures of which it names the caption
 none       nothing: only distances remain
@@ -63,7 +64,11 @@ def measure_recognition(use: CaptionUse, compared: Compared) -> dict[str, Any]:
     figures = {"kind": use.kind, "why": use.why, "prompts": []}
     if use.kind == "none":
         return figures
-    return figures | (_by_class(use, compared) if use.kind == "classes" else _by_own_picture(compared))
+    if use.kind == "classes":
+        return figures | _by_class(use, compared)
+    found = _nearest_captions(compared.samples, compared.training)
+    own = _by_own_picture(compared, found) if use.kind == "own" else {}
+    return figures | own | {"shared_words": _shared_words(compared, found)}
 
 
 def _by_class(use: CaptionUse, compared: Compared) -> dict[str, Any]:
@@ -104,15 +109,21 @@ def _rates_by_caption(samples: Featured, classes: Sequence[str], classifier: Lin
     return {caption: round(sum(found) / len(found), 4) for caption, found in asked.items() if found}
 
 
-def _by_own_picture(compared: Compared) -> dict[str, Any]:
+def _shared_words(compared: Compared, found: list[str]) -> dict[str, float | None]:
+    """As `agreement`, of samples, whose nearest captions are `found`, of held-out pictures, and by chance."""
+    heldout, asked = compared.heldout, compared.samples.texts
+    return {
+        "samples": agreement(asked, found),
+        "heldout": agreement(heldout.texts, _nearest_captions(heldout, compared.training)) if heldout.texts else None,
+        "chance": chance_agreement(asked, compared.training.texts),
+    }
+
+
+def _by_own_picture(compared: Compared, found: list[str]) -> dict[str, Any]:
     import torch
 
     captions, counts = compared.training.texts, Counter(compared.training.texts)
-    asked = compared.samples.texts
-    found, found_in_grid, found_heldout = (
-        _nearest_captions(pictures, compared.training)
-        for pictures in (compared.samples, compared.grid, compared.heldout)
-    )
+    asked, found_in_grid = compared.samples.texts, _nearest_captions(compared.grid, compared.training)
     closest = _closest(compared, captions)
     return {
         "num_samples": len(asked),
@@ -120,11 +131,6 @@ def _by_own_picture(compared: Compared) -> dict[str, Any]:
         "rate": sum(map(eq, asked, found)) / len(asked),
         "heldout_rate": None,
         "chance": sum(counts[caption] for caption in asked) / len(asked) / len(captions),
-        "shared_words": {
-            "samples": agreement(asked, found),
-            "heldout": agreement(compared.heldout.texts, found_heldout) if found_heldout else None,
-            "chance": chance_agreement(asked, captions),
-        },
         "missed": [caption for caption, other in zip(asked, found, strict=True) if caption != other],
         "prompts": _prompts(compared, closest, torch.tensor(list(map(eq, closest, found_in_grid)))),
     }
@@ -134,8 +140,6 @@ def _nearest_captions(pictures: Featured, training: Featured) -> list[str]:
     """The caption of the training picture with the largest cosine similarity to each picture."""
     import torch.nn.functional as F
 
-    if not pictures.texts:
-        return []
     similarity = F.normalize(pictures.features.double(), dim=1) @ F.normalize(training.features.double(), dim=1).T
     return [training.texts[place] for place in similarity.argmax(1).tolist()]
 

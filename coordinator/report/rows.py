@@ -31,19 +31,20 @@ class TrainingRows:
     def __init__(self, run: RunDir, most: int = MAX_ROWS) -> None:
         manifests = load_manifests(run)
         self._data = [ClusterData([run.data / shard.path for shard in manifest.shards]) for manifest in manifests]
-        self._shards: list[tuple[int, int]] = []
+        self._shards: list[tuple[int, int, int]] = []
+        """Cluster, shard and number of rows."""
         self.num_all = sum(shard.rows for manifest in manifests for shard in manifest.shards)
         """Rows of the run, also of the shards that are not read."""
         captions: list[str] = []
         clusters: list[int] = []
         in_turn = zip_longest(*([(k, i) for i in range(data.num_shards)] for k, data in enumerate(self._data)))
-        for place in (place for turn in in_turn for place in turn if place is not None):
+        for cluster, index in (place for turn in in_turn for place in turn if place is not None):
             if len(captions) >= most:
                 break
-            found = self._opened(place).captions
-            self._shards.append(place)
+            found = self._data[cluster].opened(index).captions
+            self._shards.append((cluster, index, len(found)))
             captions += found
-            clusters += [place[0]] * len(found)
+            clusters += [cluster] * len(found)
         self.captions = captions
         self.clusters: NDArray[np.int64] = np.array(clusters, np.int64)
 
@@ -53,21 +54,21 @@ class TrainingRows:
     def blocks(self) -> Iterator[tuple[int, np.ndarray]]:
         """The place of the first row of each shard, and the stored rows of the shard `[n, *shape]`."""
         first = 0
-        for place in self._shards:
-            stored = self._opened(place).latents
-            yield first, stored
-            first += len(stored)
+        for cluster, index, num_rows in self._shards:
+            yield first, self._data[cluster].opened(index).latents
+            first += num_rows
 
     def stored(self, places: NDArray[np.int64]) -> np.ndarray:
         """Stored rows at places `[n]`, in their order: `[n, *shape]`."""
         found: dict[int, np.ndarray] = {}
-        for first, stored in self.blocks():
-            inside = places[(places >= first) & (places < first + len(stored))]
-            found |= {int(place): np.array(stored[place - first]) for place in inside}
+        first = 0
+        for cluster, index, num_rows in self._shards:
+            inside = places[(places >= first) & (places < first + num_rows)]
+            if len(inside):
+                stored = self._data[cluster].opened(index).latents
+                found |= {int(place): np.array(stored[place - first]) for place in inside}
+            first += num_rows
         return np.stack([found[int(place)] for place in places])
-
-    def _opened(self, place: tuple[int, int]) -> ShardFile:
-        return self._data[place[0]].opened(place[1])
 
 
 class HeldoutRows:

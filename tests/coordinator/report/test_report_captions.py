@@ -19,7 +19,8 @@ CLASSES = ["shirt"] * 40 + ["boot"] * 30 + ["bag"] * 20
 @pytest.mark.parametrize(
     ("captions", "kind", "classes"),
     [
-        ([f"emoji {number}" for number in range(30)], "own", ()),
+        ([f"emoji {number}" for number in range(512)], "own", ()),
+        ([f"emoji {number}" for number in range(513)], "texts", ()),
         (CLASSES, "classes", ("shirt", "boot", "bag")),
         ([*CLASSES, *[f"picture {number}" for number in range(60)]], "classes", ("shirt", "boot", "bag")),
         ([*CLASSES, *[f"picture {number}" for number in range(120)]], "own", ()),

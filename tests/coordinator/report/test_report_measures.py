@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from paris.coordinator.report.captions import judge_captions
+from paris.coordinator.report.captions import CaptionUse, judge_captions
 from paris.coordinator.report.classifier import LinearClassifier
 from paris.coordinator.report.nearest import find_nearest
 from paris.coordinator.report.recognition import Compared, Featured, measure_recognition
@@ -84,3 +84,15 @@ def test_samples_of_captions_of_their_own_are_judged_by_the_nearest_training_pic
     assert found["shared_words"]["samples"] == pytest.approx((1 + 1 / 3 + 1) / 3)
     assert found["shared_words"]["heldout"] == pytest.approx(1 / 3)
     assert found["shared_words"]["chance"] == pytest.approx((1 / 3 + 1 / 3 + 0) / 3, abs=0.12)
+
+
+def test_samples_of_many_texts_are_judged_by_words_alone():
+    training = Featured(["red heart", "blue bus"], torch.eye(2))
+    nothing = Featured([], torch.zeros(0, 2))
+    samples = Featured(["red heart", "red bus"], torch.tensor([[1.0, 0], [0, 1.0]]))
+    use = CaptionUse("texts", "many")
+    found = measure_recognition(use, Compared(training, nothing, samples, samples, 1))
+    assert set(found) == {"kind", "why", "prompts", "shared_words"}
+    assert found["shared_words"]["samples"] == pytest.approx((1 + 1 / 3) / 2)
+    assert found["shared_words"]["heldout"] is None
+    assert found["prompts"] == []
