@@ -135,8 +135,15 @@ def _version(state: os.stat_result) -> str:
 
 
 def _is_of_a_run(folder: Path) -> bool:
-    """Whether a folder is a run directory or a demo's: its pictures are made of a run's data, not the data itself."""
-    return any((place / "run.toml").is_file() and (place / "keys").is_dir() for place in (folder, folder / "run"))
+    """Whether a folder is a run directory or a demo's: its pictures are made of a run's data, not the data itself.
+
+    A demo has its volunteers beside its run; pictures with a run beside them may be those that the run is made from.
+    """
+    return _is_run(folder) or (_is_run(folder / "run") and (folder / "volunteers").is_dir())
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / "run.toml").is_file() and (folder / "keys").is_dir()
 
 
 def _identity(folder: Path) -> tuple[int, int]:

@@ -134,8 +134,14 @@ def test_utf16_that_is_cut_off_is_a_counted_drop(tmp_path: Path) -> None:
 def test_a_run_and_a_demo_inside_the_source_are_no_data(tmp_path: Path, place: str) -> None:
     put(tmp_path, {"a.png": PICTURE, "a.txt": "a disc"})
     made = {f"mine/{place}run.toml": "", f"mine/{place}keys/run.key": "", f"mine/{place}data/clusters.png": PICTURE}
+    made |= {"mine/volunteers/ada/settings.toml": ""} if place else {}
     put(tmp_path, {**made, "mine/samples.png": PICTURE})
     assert rows(FolderSource(path=tmp_path)) == ({"a.png": "a disc"}, {"mine/": ("folder of a run or a demo", "")})
+
+
+def test_a_run_beside_the_pictures_that_it_is_made_from_does_not_hide_them(tmp_path: Path) -> None:
+    put(tmp_path, {"a.png": PICTURE, "a.txt": "a disc", "run/run.toml": "", "run/keys/run.key": ""})
+    assert rows(FolderSource(path=tmp_path)) == ({"a.png": "a disc"}, {"run/": ("folder of a run or a demo", "")})
 
 
 def test_a_name_that_is_not_utf8_is_counted(tmp_path: Path) -> None:
