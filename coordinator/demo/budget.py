@@ -23,12 +23,13 @@ LEAST_STEPS = 150
 """An expert of fewer steps draws noise, and may fail verification."""
 LEAST_ROWS = 20
 """Pictures of an expert, held-out ones included."""
+MOST_PASSES = 3000
+"""Over each picture; more would only repeat them. The demo then ends early."""
 _FEWEST_ROWS = 60
 """Pictures that are drawn at the least, where there are so many."""
 _EXPERTS = ((24_000, 16), (3_200, 8), (160, 4), (2 * LEAST_ROWS, 2))
 """Pictures, and so many experts. From 3,200 on as docs/quality.md measured; fewer show what experts are."""
 _MAX_WORKERS = 4
-_MOST_STEPS = 100_000
 _ROUTER_SHARE = 0.12
 _ROUTER_STEPS = (60, 1000)
 _REPORT_SHARE = 0.08
@@ -179,7 +180,8 @@ class _Choice:
         low, high = _ROUTER_STEPS
         router_steps = max(low, min(high, int(_ROUTER_SHARE * rest_s / router_step_s)))
         router_s = router_steps * router_step_s
-        steps = min(_MOST_STEPS, int(max(0.0, rest_s - router_s) / self._round_s(experts)))
+        most = math.ceil(MOST_PASSES * rows / (experts * self.shape.batch_size))
+        steps = min(most, int(max(0.0, rest_s - router_s) / self._round_s(experts)))
         learning_s = router_s + steps * self._round_s(experts)
         return Budget(
             shape=self.shape,

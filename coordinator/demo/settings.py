@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from paris.coordinator.demo.budget import GRID_SEEDS, LEAST_ROWS, SAMPLING_STEPS, Budget, Facts
+from paris.coordinator.demo.budget import GRID_SEEDS, LEAST_ROWS, MOST_PASSES, SAMPLING_STEPS, Budget, Facts
 from paris.coordinator.demo.shapes import ROUTER_BATCH, ROUTER_PRESET
 from paris.coordinator.demo.speed import MachineSpeed
 from paris.coordinator.planning import networks
@@ -142,7 +142,7 @@ def reasons(own: OwnPictures, facts: Facts, budget: Budget, machine: MachineSpee
         Reason("size", f"{shape.image_size} px", f"Nine in ten pictures reach {own.side_px} px; larger takes longer."),
         Reason("experts", str(budget.num_experts), f"{budget.num_rows // budget.num_experts} pictures each."),
         Reason("model", shape.preset, f"A step of {shape.batch_size} rows takes {1000 * budget.step_s:.0f} ms here."),
-        Reason("steps", str(budget.steps), f"{budget.passes:.0f} passes over each picture."),
+        Reason("steps", str(budget.steps), f"{budget.passes:.0f} passes over each picture{_enough(budget)}."),
         Reason("router steps", str(budget.router_steps), "An eighth of the training time."),
         Reason("samples", str(budget.samples), "That the report draws and compares, beside its grid."),
         *own.notes,
@@ -165,6 +165,10 @@ def expectation(facts: Facts, budget: Budget) -> str:
         )
     what = "show what the caption names" if facts.captions else "resemble yours in kind"
     return f"Expect {size} px pictures that {what}, without fine detail, and less varied than the real ones.{prompts}"
+
+
+def _enough(budget: Budget) -> str:
+    return "; more would only repeat them" if budget.passes >= MOST_PASSES else ""
 
 
 def _threads(count: int) -> str:

@@ -26,11 +26,13 @@ def chosen(facts: Facts, machine: MachineSpeed, minutes: float, side_px: int = 6
 @pytest.mark.parametrize("minutes", [4, 10, 30, 120])
 @pytest.mark.parametrize("machine", [LAPTOP, GPU], ids=["laptop", "gpu"])
 @pytest.mark.parametrize("facts", [MIXED, CLASSES], ids=["mixed", "classes"])
-def test_a_demo_is_predicted_to_end_in_its_time_and_to_use_most_of_it(facts, machine, minutes):
+def test_a_demo_is_predicted_to_end_in_its_time_and_to_use_most_of_it_while_there_is_something_to_learn(
+    facts, machine, minutes
+):
     budget = chosen(facts, machine, minutes)
     total_s = 15 + sum(budget.predicted_s.values())
     assert total_s <= 60 * minutes
-    assert total_s >= 0.85 * 60 * minutes or budget.steps == 100_000
+    assert total_s >= 0.85 * 60 * minutes or budget.passes >= 3000
 
 
 @pytest.mark.parametrize("facts", [MIXED, CLASSES], ids=["mixed", "classes"])

@@ -96,6 +96,14 @@ def test_pictures_of_28_px_are_learned_at_28_px():
     assert (config.data["image_size"], expert_shape(config).image_size) == (28, 28)
 
 
+def test_steps_that_would_only_repeat_the_pictures_are_left_out_and_it_is_said():
+    own = own_pictures(SURVEY)
+    facts, budget = budget_of(own, minutes=600)
+    assert budget.passes == pytest.approx(3000, rel=0.01)
+    assert sum(budget.predicted_s.values()) < 600 * 60 / 2
+    assert any("only repeat" in reason.why for reason in reasons(own, facts, budget, LAPTOP))
+
+
 def test_what_to_expect_follows_the_passes_and_the_captions():
     own, classes = own_pictures(SURVEY), own_pictures(replace(SURVEY, captions=CLASSES))
     facts, budget = budget_of(own)
