@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from paris.coordinator.planning.facts import Facts
 from paris.coordinator.planning.plan import CardPlan
@@ -35,6 +36,14 @@ class Machine:
     """Part of the machine that one volunteer's threads take, where all volunteers share it; 0: each has one."""
 
 
+class _Fitting(NamedTuple):
+    """How a batch fits into a card's memory."""
+
+    rows: int
+    """In memory together."""
+    checkpointing: bool
+
+
 def on_card(machine: Machine, facts: Facts, work: Work, volunteers: int) -> CardPlan:
     """The work on a card.
 
@@ -42,45 +51,56 @@ def on_card(machine: Machine, facts: Facts, work: Work, volunteers: int) -> Card
         machine: The card.
         facts: The run.
         work: Its operations.
-        volunteers: Volunteers at once, at most as many as experts are at work.
+        volunteers: Volunteers at once.
     """
-    base = CardPlan(name=machine.name, is_measured=machine.is_measured, memory_bytes=machine.memory_bytes)
-    slow = machine.inference
-    routing = _router_speed(machine, facts)
-    base = base.model_copy(
-        update={
-            "verification_s": work.verification / slow.flops_per_s,
-            "prepare_s": _PREPARE_STARTS * machine.start_s
-            + facts.data.num_pictures / PREPARE_ROWS_PER_S
-            + work.prepare / slow.flops_per_s,
-            "router_s": facts.config.router.steps * routing.step_s(facts.router.num_layers, 0)
-            + work.router / routing.flops_per_s,
-        }
-    )
+    fitting, obstacle = _rows_together(facts, machine.memory_bytes), ""
     if machine.training is None:
-        return base.model_copy(update={"obstacle": f"no {facts.precision}"})
-    fitting = _rows_together(facts, machine.memory_bytes)
-    if fitting is None:
-        return base.model_copy(update={"obstacle": "too little memory"})
-    rows, checkpointing = fitting
-    factor, pieces = RECOMPUTED if checkpointing else 1.0, -(-facts.batch_size // rows)
-    step_s = machine.training.step_s(facts.model.num_layers, work.step * factor, pieces)
-    once_s = (work.expert - facts.config.tasks.steps * work.step) / machine.training.flops_per_s
-    expert_s = facts.config.tasks.steps * step_s + once_s
-    experts = facts.config.run.num_experts
-    rounds = rounds_s(expert_s, experts, volunteers, machine.shared)
-    return base.model_copy(
-        update={
-            "rows_together": rows,
-            "checkpointing": checkpointing,
-            "step_s": step_s,
-            "expert_s": expert_s,
-            "experts_s": experts * expert_s,
-            "beside_s": sum(together * seconds for together, seconds in rounds) / experts,
-            "all_s": sum(seconds for _, seconds in rounds),
-            "warm_start_s": work.warm_start * factor / machine.training.flops_per_s,
-        }
+        obstacle = f"no {facts.precision}"
+    elif fitting is None:
+        obstacle = "too little memory"
+    times = _organiser_times(machine, facts, work)
+    if machine.training is not None and fitting is not None:
+        times |= _training_times(machine, machine.training, fitting, facts, work, volunteers)
+    return CardPlan(
+        name=machine.name,
+        is_measured=machine.is_measured,
+        memory_bytes=machine.memory_bytes,
+        obstacle=obstacle,
+        rows_together=None if obstacle or fitting is None else fitting.rows,
+        checkpointing=not obstacle and fitting is not None and fitting.checkpointing,
+        **times,
     )
+
+
+def _organiser_times(machine: Machine, facts: Facts, work: Work) -> dict[str, float]:
+    """Seconds of what the organiser's machine does."""
+    slow, routing = machine.inference, _router_speed(machine, facts)
+    fixed_s = _PREPARE_STARTS * machine.start_s + facts.data.num_pictures / PREPARE_ROWS_PER_S
+    return {
+        "verification_s": work.verification / slow.flops_per_s,
+        "prepare_s": fixed_s + work.prepare / slow.flops_per_s,
+        "router_s": facts.config.router.steps * routing.step_s(facts.router.num_layers, 0)
+        + work.router / routing.flops_per_s,
+    }
+
+
+def _training_times(
+    machine: Machine, speed: Speed, fitting: _Fitting, facts: Facts, work: Work, volunteers: int
+) -> dict[str, float]:
+    """Seconds of what volunteers do."""
+    factor, pieces = RECOMPUTED if fitting.checkpointing else 1.0, -(-facts.batch_size // fitting.rows)
+    steps, experts = facts.config.tasks.steps, facts.config.run.num_experts
+    step_s = speed.step_s(facts.model.num_layers, work.step * factor, pieces)
+    expert_s = steps * step_s + (work.expert - steps * work.step) / speed.flops_per_s
+    rounds = rounds_s(expert_s, experts, volunteers, machine.shared)
+    return {
+        "step_s": step_s,
+        "expert_s": expert_s,
+        "experts_s": experts * expert_s,
+        "beside_s": sum(together * seconds for together, seconds in rounds) / experts,
+        "all_s": sum(seconds for _, seconds in rounds),
+        "warm_start_s": work.warm_start * factor / speed.flops_per_s,
+    }
 
 
 def _router_speed(machine: Machine, facts: Facts) -> Speed:
@@ -102,7 +122,7 @@ def rounds_s(expert_s: float, experts: int, volunteers: int, shared: float = 0.0
     return [(together, expert_s * max(1.0, together * shared)) for together in sizes]
 
 
-def _rows_together(facts: Facts, available_bytes: int) -> tuple[int, bool] | None:
+def _rows_together(facts: Facts, available_bytes: int) -> _Fitting | None:
     """Rows of a batch that fit, as the trainer halves it, and whether with checkpointing; None if not even one does."""
     text = 0 if facts.text is None else facts.text.bytes
     chosen = int(facts.config.expert_training.get("micro_batch_size", facts.batch_size))
@@ -113,7 +133,7 @@ def _rows_together(facts: Facts, available_bytes: int) -> tuple[int, bool] | Non
                 facts.model, rows, checkpointing=checkpointing, precision=facts.precision, moments=facts.moments
             )
             if taken + text <= available_bytes:
-                return rows, checkpointing
+                return _Fitting(rows, checkpointing)
             if rows == 1:
                 break
             rows = -(-rows // 2)

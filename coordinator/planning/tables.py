@@ -60,27 +60,32 @@ def _summary(plan: Plan) -> Text:
 def _card_table(plan: Plan) -> Table:
     table = Table(title=f"By card, {plan.volunteers} volunteers at once")
     table.add_column("card", no_wrap=True)
-    for name in (
-        "rows together",
+    has_warm_start = any(card.warm_start_s for card in plan.cards)
+    times = [
         "one expert",
         "all experts, GPU time",
         f"with {plan.volunteers}",
         "router",
-        "a check",
-    ):
+        "verification of one",
+        "prepare",
+    ]
+    for name in ("rows together", *times, *(["warm start"] if has_warm_start else [])):
         table.add_column(name, justify="right")
-    table.add_column("prepare", justify="right")
     for card in plan.cards:
-        table.add_row(card.name + (" *" if card.is_measured else ""), *_cells(card))
+        cells = _cells(card) + ([_time(card.warm_start_s)] if has_warm_start else [])
+        table.add_row(card.name + (" *" if card.is_measured else ""), *cells)
     return table
 
 
 def _cells(card: CardPlan) -> list[str]:
-    rest = [duration(each) for each in (card.router_s, card.verification_s, card.prepare_s) if each is not None]
-    if card.expert_s is None or card.experts_s is None or card.all_s is None:
-        return [card.obstacle, "", "", "", *rest]
-    rows = f"{card.rows_together}" + (", checkpointing" if card.checkpointing else "")
-    return [rows, duration(card.expert_s), gpu_time(card.experts_s), duration(card.all_s), *rest]
+    rows = card.obstacle or f"{card.rows_together}" + (", checkpointing" if card.checkpointing else "")
+    gpu = "" if card.experts_s is None else gpu_time(card.experts_s)
+    rest = (card.all_s, card.router_s, card.verification_s, card.prepare_s)
+    return [rows, _time(card.expert_s), gpu, *map(_time, rest)]
+
+
+def _time(seconds: float | None) -> str:
+    return "" if seconds is None else duration(seconds)
 
 
 def _bytes_table(plan: Plan) -> Table:

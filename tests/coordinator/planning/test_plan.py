@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from planned import facts, large, plan, settings
 
@@ -12,6 +14,7 @@ from paris.coordinator.planning.cards import load_cards
 from paris.coordinator.planning.facts import facts_before
 from paris.coordinator.planning.measured import MeasuredDevice
 from paris.coordinator.planning.speed import MeasuredStep, Speed, fit_speed, training_s
+from paris.coordinator.planning.tables import print_plan
 from paris.coordinator.planning.words import duration, size
 from paris.coordinator.planning.work import work_of
 from paris.experts.models.flops import step_flops
@@ -127,3 +130,15 @@ def test_durations_in_words(seconds, words):
 @pytest.mark.parametrize(("num_bytes", "words"), [(12, "12 B"), (1500, "1.5 kB"), (34e9, "34 GB"), (2e12, "2 TB")])
 def test_sizes_in_words(num_bytes, words):
     assert size(num_bytes) == words
+
+
+def test_the_table_shows_a_warm_start_where_there_is_one():
+    plain, warm = make_plan(facts()), make_plan(facts(model={"warm_start_steps": 50}))
+    shown = []
+    for made in (plain, warm):
+        out = io.StringIO()
+        print_plan(made, out)
+        shown.append(out.getvalue())
+    assert ["warm start" in text for text in shown] == [False, True]
+    assert warm.volunteer.down_bytes - plain.volunteer.down_bytes == 4 * plain.expert_parameters
+    assert all(card.warm_start_s > 0 for card in warm.cards)
