@@ -3,6 +3,7 @@ import threading
 
 import pytest
 import torch
+from deadlines import DEADLINE_S
 from tiny_bank import K, loaded, open_bank, pictures, same, weights_of, write_tiny_model
 from tiny_models import tiny_expert
 
@@ -98,7 +99,7 @@ def test_the_next_expert_arrives_while_the_present_one_computes(written):
 
         def while_computing(*_):
             # Were the fetch to wait for the computing thread, the two would wait for each other here.
-            arrived.append(bank._under_way.seconds.result(timeout=60))
+            arrived.append(bank._under_way.seconds.result(timeout=DEADLINE_S))
 
         handle = present.layers[0].register_forward_hook(while_computing)
         present(torch.zeros(1, 3, 8, 8), torch.ones(1), torch.zeros(1, 2, 10))

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 import torch
+from deadlines import DEADLINE_S
 
 from paris.experts.errors import ShardError
 from paris.experts.training.batches import Batch
@@ -37,7 +38,7 @@ def test_the_next_batches_are_prepared_before_they_are_asked_for_but_not_more() 
         return make_batch(step)
 
     with Loader(batch, 0, 100, 2, CPU) as loader:
-        assert third.wait(20)  # two are ready, the third waits for room
+        assert third.wait(DEADLINE_S)  # two are ready, the third waits for room
         assert asked == [0, 1, 2]
         assert number_of(loader.next()) == 0
 

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from deadlines import DEADLINE_S
 from PIL import Image
 
 from paris.experts.errors import SamplingError
@@ -77,5 +78,7 @@ def test_without_matplotlib_the_error_says_what_to_install(tmp_path):
         "try: check_plot(Path('plot.png'))\n"
         "except MissingModuleError as error: print(error.next_step)"
     )
-    answer = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    answer = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, timeout=DEADLINE_S, cwd=tmp_path
+    )
     assert answer.stdout == "Install it: pip install 'paris-swarm[coordinator]'\n", answer.stderr

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+from deadlines import DEADLINE_S
 
 from paris.experts.seeding import generator_for, seed_for
 
@@ -38,7 +39,9 @@ print(json.dumps([torch.backends.cpu.get_cpu_capability(), uniform, order, norma
 
 def drawn(capability):
     environment = {**os.environ, "ATEN_CPU_CAPABILITY": capability}
-    done = subprocess.run([sys.executable, "-c", DRAWS], env=environment, capture_output=True, check=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", DRAWS], env=environment, capture_output=True, check=True, timeout=DEADLINE_S
+    )
     return json.loads(done.stdout)
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import psutil
+from deadlines import DEADLINE_S
 
 _ROOT = Path(__file__).parents[2]
 
@@ -32,5 +33,5 @@ def test_a_process_ends_when_the_benchmark_is_killed(tmp_path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as benchmark:
         child = psutil.Process(int(benchmark.stdout.readline()))
         benchmark.kill()
-        child.wait(30)
+        child.wait(DEADLINE_S)
     assert not child.is_running()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tiny_training
 import torch
+from deadlines import DEADLINE_S
 from test_checkpoint import largest_file
 from tiny_training import (
     SHARD_ROWS,
@@ -126,7 +127,7 @@ def processes() -> Iterator[list[subprocess.Popen[str]]]:
     yield started
     for process in started:
         process.kill()
-        process.communicate(timeout=30)
+        process.communicate(timeout=DEADLINE_S)
 
 
 @pytest.mark.slow
@@ -137,7 +138,7 @@ def test_a_training_killed_in_the_middle_ends_with_the_bits_of_one_that_was_not(
     processes.append(killed)
     lines_until(killed, "step 13")
     killed.kill()
-    assert killed.wait(timeout=30) == -9
+    assert killed.wait(DEADLINE_S) == -9
     assert not (tmp_path / "work" / "expert.safetensors").exists()
 
     resumed = child(folder, tmp_path / "work")

@@ -22,12 +22,13 @@ OF_THE_COMMAND_LINE = {1, 2}
 
 
 @cache
-def sources(folder: str) -> list[ast.Module]:
-    return [ast.parse(path.read_text("utf-8")) for path in sorted((ROOT / folder).rglob("*.py"))]
+def classes_and_calls(folder: str) -> list[ast.AST]:
+    trees = (ast.parse(path.read_text("utf-8")) for path in sorted((ROOT / folder).rglob("*.py")))
+    return [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.Call)]
 
 
 def nodes(folders: tuple[str, ...]) -> Iterator[ast.AST]:
-    return (node for folder in folders for tree in sources(folder) for node in ast.walk(tree))
+    return (node for folder in folders for node in classes_and_calls(folder))
 
 
 def codes_by_name(folders: tuple[str, ...]) -> dict[str, set[int]]:

@@ -11,6 +11,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+from deadlines import DEADLINE_S
 
 from benchmarks.local_ray import local_ray
 from paris.coordinator.prepare import prepare, prepare_config
@@ -46,7 +47,12 @@ def test_two_ray_nodes_make_the_same_files_as_this_machine(tmp_path: Path, model
     with local_ray(2) as (address, environment):
         command = [sys.executable, "-c", ON_RAY, address, str(tmp_path / "ray"), json.dumps(SETTINGS)]
         done = subprocess.run(
-            [*command, json.dumps(models)], env=environment, stdout=subprocess.PIPE, text=True, timeout=240, check=True
+            [*command, json.dumps(models)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=DEADLINE_S,
+            check=True,
         )
     digests, refused = (json.loads(line) for line in done.stdout.splitlines() if line[0] in '["')
     assert digests == [cluster.manifest_sha256 for cluster in here.clusters]
@@ -61,7 +67,7 @@ def test_a_ray_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
         "try:\n    Engine(ray_address='127.0.0.1:9').start()\n"
         "except EngineError as error:\n    print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE_S, check=True)
     assert "The Ray cluster 127.0.0.1:9 cannot be used" in done.stdout
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from deadlines import DEADLINE_S
 from hub_process import OWNER_TOKEN, HubProcess, client_environment
 from picture_piles import WRITERS, pile
 
@@ -34,7 +35,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[HubProcess, 
         (root / "piles" / kind / "README.md").write_text("# a pile")
     process = HubProcess(root / "hub")
     command = [sys.executable, "-c", _UPLOAD, str(root / "piles"), *WRITERS]
-    subprocess.run(command, env=client_environment(process.url, root / "home"), check=True, timeout=120)
+    subprocess.run(command, env=client_environment(process.url, root / "home"), check=True, timeout=DEADLINE_S)
     yield process, root
     process.stop()
 
@@ -82,7 +83,7 @@ def test_a_hub_that_goes_away_stops_the_work_and_drops_no_row(tmp_path: Path, mo
     (tmp_path / "piles" / "webdataset" / "README.md").write_text("# a pile")
     process = HubProcess(tmp_path / "hub")
     command = [sys.executable, "-c", _UPLOAD, str(tmp_path / "piles"), "webdataset"]
-    subprocess.run(command, env=client_environment(process.url, tmp_path / "home"), check=True, timeout=120)
+    subprocess.run(command, env=client_environment(process.url, tmp_path / "home"), check=True, timeout=DEADLINE_S)
     source = {"kind": "hub", "repo": "lab/webdataset", "endpoint": process.url}
 
     def stop(stage: str, done: int, total: int) -> None:

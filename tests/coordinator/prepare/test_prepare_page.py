@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import tomli_w
 from click.testing import Result
+from deadlines import DEADLINE_S
 from picture_piles import Pictured, pile, png, write_folder
 from typer.testing import CliRunner
 
@@ -156,7 +157,7 @@ def test_clusters_are_shown_when_there_are_some(run: Path, tmp_path: Path) -> No
         str(run),
         "--open",
     ]
-    subprocess.run(opened, env=environment, check=True, timeout=60)
+    subprocess.run(opened, env=environment, check=True, timeout=DEADLINE_S)
     assert (tmp_path / "opened").read_text() == (run / "data" / "clusters.html").as_uri()
     (run / "data" / "clusters.html").unlink()
     with pytest.raises(RunDirError, match=r"clusters\.html is missing"):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import typer.testing
+from deadlines import DEADLINE_S
 from PIL import Image
 from released_run import SIZE, prepared_run, release
 
@@ -78,7 +79,7 @@ def test_its_folder_is_a_release_of_one_expert_with_card_and_defaults(student, r
 
 def test_the_program_on_its_card_runs_beside_it(student):
     program = (student / "README.md").read_text().split("```python\n")[1].split("```")[0]
-    subprocess.run([sys.executable, "-c", program], cwd=student.parent, check=True, timeout=300)
+    subprocess.run([sys.executable, "-c", program], cwd=student.parent, check=True, timeout=DEADLINE_S)
     with Image.open(student.parent / "sample.png") as picture:
         assert picture.size == (SIZE, SIZE)
 
@@ -117,10 +118,10 @@ def test_a_killed_command_resumes_to_the_same_model(released, student, tmp_path)
             if json.loads(line)["step"] > 40:
                 break
         killed.kill()
-        assert killed.wait(30) == -9
+        assert killed.wait(DEADLINE_S) == -9
     assert not (tmp_path / "model" / "distilled.json").exists()
     with command(released, tmp_path / "model") as resumed:
-        events = [json.loads(line) for line in resumed.communicate(timeout=120)[0].splitlines()]
+        events = [json.loads(line) for line in resumed.communicate(timeout=DEADLINE_S)[0].splitlines()]
     assert resumed.returncode == 0
     assert events[0]["step"] >= 40
     assert events[-1]["event"] == "distilled"

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from deadlines import DEADLINE_S
 from hub_gate import DATA, run_hub, running_hub
 from warm_run import (
     STEPS,
@@ -112,7 +113,7 @@ def test_tasks_are_opened_without_torch(warm, tmp_path):
         "from paris.coordinator.run.directory import RunDir\n"
         "print(open_tasks(RunDir.open(Path(sys.argv[1]))), 'torch' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", program, run.path], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program, run.path], capture_output=True, text=True, timeout=DEADLINE_S)
     assert done.stdout == "2 False\n", done.stderr
 
 
