@@ -32,7 +32,7 @@ def start_demo(folder: Path, out: Path, recipe: Path = TINY) -> Process:
 
 
 def wait_for_trainer(demo: Process) -> list[psutil.Process]:
-    return wait_until(lambda: PROCESS_MODULE in names(tree := demo.tree()) and tree, 120, "a trainer runs")
+    return wait_until(lambda: PROCESS_MODULE in names(tree := demo.tree()) and tree, DEADLINE_S, "a trainer runs")
 
 
 @pytest.mark.long

@@ -69,9 +69,11 @@ def test_the_run_is_served_and_the_interrupted_unit_goes_on_from_its_snapshot_to
     join = ("join", str(run / "run.json"), "--home", str(folder / "ben"), "--threads", "1", "--device", "cpu", "--json")
     ben = None
     try:
-        wait_until(lambda: json.loads((run / "run.json").read_text())["sequence"] > published_before, 90, "run.json")
+        wait_until(
+            lambda: json.loads((run / "run.json").read_text())["sequence"] > published_before, DEADLINE_S, "run.json"
+        )
         ben = Process(folder, "ben", "paris-node", *join)
-        verdict = wait_until(lambda: ben.event("verdict"), 180, "a verdict on the old unit")
+        verdict = wait_until(lambda: ben.event("verdict"), DEADLINE_S, "a verdict on the old unit")
         wait_until(lambda: status(run)["complete"], DEADLINE_S, "both experts registered")
     finally:
         for process in filter(None, (ben, coordinator)):

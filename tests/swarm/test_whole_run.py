@@ -55,19 +55,19 @@ def finished(folder, prepared, crew):
     join = ("paris-node", "join", str(run / "run.json"), "--threads", "1", "--device", "cpu", "--json")
     ada_joins = (*join, "--home", str(folder / "ada"), "--name", "ada")
     coordinator = crew("coordinator", *serve)
-    wait_until(run.joinpath("run.json").is_file, 90, "run.json")
+    wait_until(run.joinpath("run.json").is_file, DEADLINE_S, "run.json")
     ada = crew("ada", *ada_joins)
     waited = wait_until(lambda: ada.event("waiting"), DEADLINE_S, "ada waits for a task")
     assert command("paris-coord", "publish-tasks", str(run)).returncode == 0
     ben = crew("ben", *join, "--home", str(folder / "ben"), "--name", "ben")
-    wait_until(lambda: (ada.event("snapshot") or {}).get("step", 0) >= 30, 90, "ada's first snapshot")
+    wait_until(lambda: (ada.event("snapshot") or {}).get("step", 0) >= 30, DEADLINE_S, "ada's first snapshot")
     for process in (ada, coordinator):
         lost = process.tree()
         process.kill()
-        wait_until(lambda lost=lost: all_gone(lost), 30, "trainer, daemon and Hub end with their parent")
+        wait_until(lambda lost=lost: all_gone(lost), DEADLINE_S, "trainer, daemon and Hub end with their parent")
     coordinator = crew("coordinator", *serve)
     ada = crew("ada", *ada_joins)
-    wait_until(lambda: status(run)["complete"], 180, "both experts registered")
+    wait_until(lambda: status(run)["complete"], DEADLINE_S, "both experts registered")
     wait_until(lambda: status(run)["router"]["phase"] == "done", DEADLINE_S, "the router trained")
     return {"run": run, "coordinator": coordinator, "ada": ada, "ben": ben, "waited": waited, "folder": folder}
 

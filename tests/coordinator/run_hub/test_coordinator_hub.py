@@ -9,6 +9,7 @@ import socket
 import time
 
 import pytest
+from deadlines import DEADLINE_S
 from hub_gate import MODELS, STRANGER_TOKEN, WEIGHTS, Gate, run_hub, running_hub, wait_until
 from huggingface_hub import CommitOperationAdd
 
@@ -201,7 +202,7 @@ def test_registering_twice_finds_the_bytes_in_place(server, run, registrar):
 def ended(executor: Executor, failed: list[Event]) -> list[Observation]:
     """Wait until the one action has brought a result or failed."""
     found: list[Observation] = []
-    wait_until(lambda: found.extend(executor.results()) or found or failed, 20, "the action ended")
+    wait_until(lambda: found.extend(executor.results()) or found or failed, DEADLINE_S, "the action ended")
     return found
 
 

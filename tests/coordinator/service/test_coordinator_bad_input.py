@@ -110,7 +110,7 @@ def test_serve_with_its_dht_port_taken_says_so_and_leaves_no_hub_behind(run):
     with socket.create_server(("127.0.0.1", int(config.dht.listen[0].rsplit("/", 1)[1]))):
         ran = coord("serve", str(run))
     assert failed(ran, 9, f"{config.dht.listen[0].rsplit('/', 1)[1]}")
-    wait_until(lambda: can_bind(int(config.hub.endpoint.rsplit(":", 1)[1])), 20, "the Hub is gone")
+    wait_until(lambda: can_bind(int(config.hub.endpoint.rsplit(":", 1)[1])), DEADLINE_S, "the Hub is gone")
 
 
 @pytest.mark.slow
@@ -137,7 +137,7 @@ def test_an_embedded_hub_that_dies_is_started_anew(run):
         wait_until(lambda: "serving" in events(out), 40, "serve is up")
         hub = hub_of(serve.pid)
         hub.kill()
-        wait_until(lambda: "problem" in events(out), 20, "serve says that the Hub had ended")
+        wait_until(lambda: "problem" in events(out), DEADLINE_S, "serve says that the Hub had ended")
         assert hub_of(serve.pid).pid != hub.pid
         with urlopen(f"{endpoint}/api/models/paris/tiny", timeout=5) as answer:
             assert json.load(answer)["id"] == "paris/tiny"

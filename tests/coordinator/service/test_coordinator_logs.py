@@ -91,7 +91,7 @@ def test_a_failing_step_is_one_line_on_the_terminal_and_a_traceback_in_the_log(t
         wait_until(lambda: log.is_file() and "serving" in log.read_text(), DEADLINE_S, "serve is up")
         with sqlite3.connect(run / "state.sqlite") as database:
             database.execute("DROP TABLE flags")
-        wait_until(lambda: "no such table: flags" in err.read_text(), 20, "the failing step is reported")
+        wait_until(lambda: "no such table: flags" in err.read_text(), DEADLINE_S, "the failing step is reported")
     finally:
         serve.terminate()
         assert serve.wait(DEADLINE_S) == 0
