@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -36,10 +37,14 @@ def is_training(out: Path) -> bool:
     return record is not None and record.state.stages_s.get("train", 0) > 5
 
 
-def test_a_folder_becomes_a_report_in_about_its_time_although_it_is_killed(tmp_path):
+def test_a_folder_becomes_a_report_although_the_demo_is_killed(tmp_path):
     draw_pictures(tmp_path / "pictures")
     out = tmp_path / "demo"
-    arguments = ("paris-coord", "demo", "--data", str(tmp_path / "pictures"), "--minutes", "8", "--out", str(out))
+    own = ("paris-coord", "demo", "--data", str(tmp_path / "pictures"), "--out", str(out), "--minutes")
+    refused = command(*own, "0.5")
+    assert (refused.returncode, out.exists()) == (60, False)
+    minutes = int(re.findall(r"Give --minutes (\d+)", refused.stderr)[0]) + 2
+    arguments = (*own, str(minutes))
     demo = Process(tmp_path, "demo", *arguments)
     wait_until(lambda: is_training(out), 900, "it trains")
     everything = demo.tree()
@@ -47,8 +52,8 @@ def test_a_folder_becomes_a_report_in_about_its_time_although_it_is_killed(tmp_p
     wait_until(lambda: all_gone(everything), 40, "no process is left")
     chosen = (out / "recipe.toml").read_text("utf-8")
 
-    other = command(*arguments[:4], "--minutes", "9", "--out", str(out))
-    assert (other.returncode, "--minutes 8, not of --minutes 9" in other.stderr) == (61, True)
+    other = command(*own, "99")
+    assert (other.returncode, f"--minutes {minutes}, not of --minutes 99" in other.stderr) == (61, True)
     again = Process(tmp_path, "again", *arguments)
     assert again.popen.wait(2400) == 0, again.stderr.read_text()
     assert (out / "recipe.toml").read_text("utf-8") == chosen
@@ -56,7 +61,7 @@ def test_a_folder_becomes_a_report_in_about_its_time_although_it_is_killed(tmp_p
     assert "Chosen to end in about" not in again.stdout.read_text("utf-8")
     report = json.loads((out / "report.json").read_text("utf-8"))
     assert set(report["stages_s"]) == {*report["predicted_s"], "total"}
-    assert sum(report["predicted_s"].values()) < 8 * 60
+    assert sum(report["predicted_s"].values()) < minutes * 60
     assert all(verdict["accepted"] for verdict in report["verdicts"])
     config = RunDir.open(out / "run").config
     assert config.data["image_size"] == 32
