@@ -23,8 +23,8 @@ _DEADLINE_S = 6 * 3600.0
 _MIN_ROWS = 8
 """Training pictures of an expert: of 20, held-out rows, near duplicates and balancing may leave so few."""
 _BY_HEART_PASSES = 200
-_FEW_PASSES = 0.5
-"""Share of the wanted passes below which the pictures stay noisy."""
+_FEW_PASSES, _FEW_STEPS = 0.5, 1000
+"""Share of the wanted passes, and steps, below which the pictures stay noisy."""
 
 
 @dataclass(frozen=True)
@@ -152,10 +152,10 @@ def reasons(own: OwnPictures, facts: Facts, budget: Budget, machine: MachineSpee
 def expectation(facts: Facts, budget: Budget) -> str:
     """What a model of this size and training can be expected to do, a few sentences."""
     size, rows = budget.shape.image_size, budget.num_rows
-    if budget.passes < _FEW_PASSES * facts.passes:
+    if budget.passes < _FEW_PASSES * facts.passes or budget.steps < _FEW_STEPS:
         return (
-            f"Expect colours and rough outlines at {size} px, with noise: {budget.passes:.0f} passes are few. More "
-            "minutes make it cleaner."
+            f"Expect colours and rough outlines at {size} px, with noise: {budget.steps} steps are few. More minutes "
+            "make them cleaner."
         )
     prompts = " Prompt it in the words of your captions; it does not combine them freely." if facts.captions else ""
     if budget.passes >= _BY_HEART_PASSES:
