@@ -8,7 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from paris.coordinator.demo.budget import Budget, choose, workers_for
-from paris.coordinator.demo.settings import OwnPictures, expectation, facts_of, own_pictures, reasons, settings
+from paris.coordinator.demo.settings import (
+    OwnPictures,
+    expectation,
+    facts_of,
+    load_note,
+    own_pictures,
+    reasons,
+    settings,
+)
 from paris.coordinator.demo.shapes import shapes_for
 from paris.coordinator.demo.speed import MachineSpeed, measure_speed
 from paris.coordinator.planning.measured import MeasuredCase
@@ -57,7 +65,7 @@ def choose_demo(asked: Asked, progress: Progress) -> Choice:
         PrepareError: The source cannot be used.
         WorkerError: The speed could not be measured.
     """
-    started = time.monotonic()
+    started, load = time.monotonic(), os.getloadavg()[0]
     own, decode_s = _look(asked.data, progress)
     facts, cores = facts_of(own, decode_s), os.cpu_count() or 1
     workers = asked.volunteers or workers_for(own.rows, cores)
@@ -72,7 +80,7 @@ def choose_demo(asked: Asked, progress: Progress) -> Choice:
         config=settings(own, budget, machine),
         budget=budget,
         machine=machine,
-        reasons=reasons(own, facts, budget, machine),
+        reasons=(*reasons(own, facts, budget, machine), *load_note(load, cores)),
         expectation=expectation(facts, budget),
         spent_s=time.monotonic() - started,
     )

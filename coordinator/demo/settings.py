@@ -149,6 +149,19 @@ def reasons(own: OwnPictures, facts: Facts, budget: Budget, machine: MachineSpee
     )
 
 
+def load_note(load: float, cores: int) -> tuple[Reason, ...]:
+    """A word of warning where other programs keep all cores busy.
+
+    Args:
+        load: Processes that compute, mean of the last minute, before the demo computes.
+        cores: Of the machine.
+    """
+    if load < cores:
+        return ()
+    why = "Other programs compute too: the demo may take longer than predicted, or less if they end."
+    return (Reason("load", f"{load:.0f} on {cores} cores", why),)
+
+
 def expectation(facts: Facts, budget: Budget) -> str:
     """What a model of this size and training can be expected to do, a few sentences."""
     size, rows = budget.shape.image_size, budget.num_rows

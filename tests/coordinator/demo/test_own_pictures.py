@@ -10,7 +10,15 @@ import pytest
 from paris.coordinator.cli.demo_options import DemoOptions, start_demo
 from paris.coordinator.demo.budget import Budget, Facts, choose
 from paris.coordinator.demo.record import RECORD, DemoRecord, DemoState
-from paris.coordinator.demo.settings import OwnPictures, expectation, facts_of, own_pictures, reasons, settings
+from paris.coordinator.demo.settings import (
+    OwnPictures,
+    expectation,
+    facts_of,
+    load_note,
+    own_pictures,
+    reasons,
+    settings,
+)
 from paris.coordinator.demo.shapes import shapes_for
 from paris.coordinator.demo.speed import MachineSpeed
 from paris.coordinator.errors import ConfigError, RunDirError
@@ -113,6 +121,11 @@ def test_what_to_expect_follows_the_passes_and_the_captions():
     many = replace(budget, num_rows=int(budget.passes * budget.num_rows / 100))
     assert "what the caption names" in expectation(facts, many)
     assert "by heart" in expectation(*budget_of(classes, minutes=30))
+
+
+def test_other_work_on_the_machine_is_named():
+    assert load_note(1.2, 2) == ()
+    assert load_note(17.6, 2)[0].value == "18 on 2 cores"
 
 
 @pytest.mark.parametrize(
