@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from paris.coordinator.demo.budget import Budget, choose, workers_for
 from paris.coordinator.demo.settings import (
@@ -23,7 +24,9 @@ from paris.coordinator.planning.measured import MeasuredCase
 from paris.coordinator.proposal.choices import Reason
 from paris.coordinator.proposal.survey import survey
 from paris.coordinator.run.config import RunConfig
+from paris.experts.installed import missing_module
 
+_EMBEDDER = "efficientnet_lite_pytorch"
 Progress = Callable[[str, int, int], None]
 
 
@@ -62,9 +65,11 @@ def choose_demo(asked: Asked, progress: Progress) -> Choice:
 
     Raises:
         BudgetError: The time is too short.
+        MissingModuleError: The packages of the embedder are not installed.
         PrepareError: The source cannot be used.
         WorkerError: The speed could not be measured.
     """
+    _require_embedder()
     started, load = time.monotonic(), os.getloadavg()[0]
     own, decode_s = _look(asked.data, progress)
     facts, cores = facts_of(own, decode_s), os.cpu_count() or 1
@@ -98,3 +103,9 @@ def _look(data: str, progress: Progress) -> tuple[OwnPictures, float]:
 
     found = survey(data, report)
     return own_pictures(found), (time.monotonic() - listed_at) / max(1, found.pictures.sampled)
+
+
+def _require_embedder() -> None:
+    """Fail before anything is measured, not in `prepare`."""
+    if find_spec(_EMBEDDER) is None and (error := missing_module(ModuleNotFoundError(name=_EMBEDDER))):
+        raise error

@@ -24,6 +24,7 @@ NEEDS_NO_TORCH = {
     "coordinator.planning": ("paris.coordinator.planning.build", COMPUTES + TRAVELS),
     "coordinator.cli.proposing": ("paris.coordinator.cli.proposing", (*COMPUTES, *TRAVELS, "daft")),
     "coordinator.demo.run": ("paris.coordinator.demo.run", COMPUTES + TRAVELS),
+    "coordinator.demo.own_run": ("paris.coordinator.demo.own_run", COMPUTES),
     "node.agent": ("paris.node.work.agent", (*COMPUTES, "hivemind")),
     "node.joining": ("paris.node.join.joining", (*COMPUTES, "hivemind")),
     "experts": ("paris.experts", COMPUTES + TRAVELS),
