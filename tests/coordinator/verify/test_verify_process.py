@@ -46,7 +46,7 @@ def closed_port() -> int:
 
 
 TROUBLE = {
-    "Hub down": (lambda case: {"hub_endpoint": f"http://127.0.0.1:{closed_port()}"}, "did not give pull request 1"),
+    "Hub down": (lambda case: {"hub_endpoint": f"http://127.0.0.1:{closed_port()}"}, "did not give pull request "),
     "secret rows missing": (
         lambda case: {"heldout": case.heldout[:-1] + (case.work_dir / "none.parquet",)},
         "is missing",
