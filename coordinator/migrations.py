@@ -49,6 +49,17 @@ def migrate(path: Path, version: int, migrations: Mapping[int, str]) -> None:
         ) from error
 
 
+def is_older(path: Path, version: int) -> bool:
+    """Whether `migrate` would change this file."""
+    if not path.exists() or path.stat().st_size == 0:
+        return False
+    try:
+        with closing(sqlite3.connect(path, timeout=_BUSY_S)) as db:
+            return _version(db) < version
+    except sqlite3.Error:
+        return False  # `migrate` names the problem
+
+
 def stamp(path: Path, version: int) -> None:
     """Write the version into a file that was just made; a file with a version keeps it."""
     with closing(sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)) as db:

@@ -9,7 +9,7 @@ from paris.coordinator.errors import RunDirError
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.locks import serve_lock
 from paris.coordinator.service.garbage import collect_garbage
-from paris.coordinator.state.store import Store
+from paris.coordinator.state.reading import open_store
 
 
 def collect(run: RunDir, *, as_json: bool) -> None:
@@ -18,7 +18,7 @@ def collect(run: RunDir, *, as_json: bool) -> None:
     The database is compacted only while the run is not served, because that locks it.
     """
     before = _state_bytes(run)
-    store = Store(run.state_file)
+    store = open_store(run)
     try:
         freed = collect_garbage(run, store.load())
         with contextlib.suppress(RunDirError), serve_lock(run):

@@ -12,7 +12,7 @@ from paris.coordinator.report.status import read_status
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.json_files import read_object
 from paris.coordinator.run_hub.embedded import read_traffic
-from paris.coordinator.state.store import Store
+from paris.coordinator.state.reading import open_store
 
 _VERSIONS = ("paris-swarm", "torch", "hivemind", "huggingface_hub", "daft", "pydantic")
 
@@ -59,7 +59,7 @@ def machine_facts() -> dict[str, Any]:
 
 def _loss_curves(run: RunDir) -> dict[str, list[tuple[int, float]]]:
     """Steps and losses of each task, from its heartbeats."""
-    store = Store(run.state_file)
+    store = open_store(run)
     try:
         return store.curves()
     finally:

@@ -12,15 +12,19 @@ from paris.protocol.locks import try_lock
 
 
 @contextmanager
-def serve_lock(run: RunDir) -> Iterator[None]:
+def serve_lock(run: RunDir, busy: Exception | None = None) -> Iterator[None]:
     """Hold the lock that at most one serving coordinator of a run directory holds.
+
+    Args:
+        run: The run directory.
+        busy: Raised if another process holds it; None names that process.
 
     Raises:
         RunDirError: Another process holds it.
         NoLocksError: The file system has no locks.
     """
-    busy = RunDirError(f"Another coordinator already serves {run.path}.", "Stop it first (Ctrl-C in its terminal).")
-    with hold_lock(run.path / "serve.lock", busy):
+    served = RunDirError(f"Another coordinator already serves {run.path}.", "Stop it first (Ctrl-C in its terminal).")
+    with hold_lock(run.path / "serve.lock", busy or served):
         yield
 
 

@@ -8,7 +8,7 @@ from paris.coordinator.errors import ConfigError, NotReadyError
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.state.model import State, TaskState
 from paris.coordinator.state.orders import Order, OrderKind
-from paris.coordinator.state.store import Store
+from paris.coordinator.state.reading import open_store
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 _OF_VOLUNTEERS = {OrderKind.BAN, OrderKind.UNBAN, OrderKind.ALLOW, OrderKind.DISALLOW}
@@ -27,7 +27,7 @@ def give_order(run: RunDir, kind: OrderKind, subject: str, reason: str = "") -> 
         ConfigError: No or several volunteers are meant, or there is no such task; nothing is ordered.
         NotReadyError: The state allows no such order; nothing is ordered.
     """
-    store = Store(run.state_file)
+    store = open_store(run)
     try:
         state = store.load()
         found = _key_of(state, subject) if kind in _OF_VOLUNTEERS else _task_of(state, subject).task.task_id

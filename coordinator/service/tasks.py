@@ -13,7 +13,7 @@ from paris.coordinator.run.initial_weights import initial_weights, require_curre
 from paris.coordinator.run.prepared_data import load_manifests
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.model import TaskState
-from paris.coordinator.state.store import Store
+from paris.coordinator.state.reading import open_store
 from paris.protocol.records import Task
 
 
@@ -33,7 +33,7 @@ def open_tasks(run: RunDir, *, despite_plan: bool = False) -> int:
         PlanError: A setting cannot work; nothing is changed.
     """
     run.require_prepared()
-    store = Store(run.state_file)
+    store = open_store(run)
     try:
         old, tasks = store.load(), make_tasks(run)
         for task in tasks:

@@ -12,6 +12,7 @@ from paris.coordinator.run.locks import is_served
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.flags import FROM_DATA, FROM_SAMPLES, ROUTER_FLAG
 from paris.coordinator.state.model import RouterState
+from paris.coordinator.state.reading import open_store
 from paris.coordinator.state.store import Store
 
 _POLL_S = 0.5
@@ -30,7 +31,7 @@ def request_router(run: RunDir, *, from_samples: bool = False) -> None:
         NotReadyError: The service failed to train it; an earlier router is left unchanged.
         ParisError: As `run_router_job`.
     """
-    store = Store(run.state_file)
+    store = open_store(run)
     try:
         if is_served(run):
             _request_from_service(run, store, from_samples)

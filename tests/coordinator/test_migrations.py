@@ -8,10 +8,13 @@ from contextlib import closing
 
 import pytest
 
-from paris.coordinator.errors import DatabaseError
+from paris.coordinator.errors import DatabaseError, RunDirError
 from paris.coordinator.hub.storage.store import SCHEMA_VERSION
 from paris.coordinator.hub.storage.store import Store as HubStore
 from paris.coordinator.migrations import migrate
+from paris.coordinator.run.directory import RunDir
+from paris.coordinator.run.locks import serve_lock
+from paris.coordinator.state.reading import read_state
 from paris.coordinator.state.store import VERSION, Store
 from paris.protocol.errors import NewerFileError
 
@@ -60,6 +63,19 @@ def test_a_write_in_the_wal_is_in_the_backup_and_survives(old):
         migrate(old, 3, ADD_COLUMN)
     assert rows(old.with_name("x.sqlite.v1.bak")) == [("kept",), ("in the WAL",)]
     assert rows(old, "SELECT a FROM t") == [("kept",), ("in the WAL",)]
+
+
+def test_a_command_beside_an_older_service_does_not_migrate_its_state(tmp_path):
+    run = RunDir(tmp_path, None, None)
+    Store(run.state_file).close()
+    with closing(sqlite3.connect(run.state_file)) as db:
+        db.execute("PRAGMA user_version = 1")
+    with serve_lock(run), pytest.raises(RunDirError, match="served by an older version") as caught:
+        read_state(run)
+    assert "start it again" in caught.value.next_step
+    assert rows(run.state_file, "PRAGMA user_version") == [(1,)]
+    read_state(run)
+    assert rows(run.state_file, "PRAGMA user_version") == [(VERSION,)]
 
 
 STORES = {"state": (Store, VERSION), "hub": (HubStore, SCHEMA_VERSION)}
