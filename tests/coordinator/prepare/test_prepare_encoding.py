@@ -20,7 +20,7 @@ from picture_piles import pile, write_tables
 from paris.coordinator.prepare import load_prepared, prepare, prepare_config
 from paris.coordinator.prepare.errors import NotPreparedError, PrepareError
 from paris.coordinator.prepare.rows.items import rows_at
-from paris.coordinator.prepare.sources import reading
+from paris.coordinator.prepare.sources import row_bytes
 from paris.coordinator.prepare.writing import encoding
 from paris.coordinator.prepare.writing.encoding import EncodedRows, Stored
 from paris.experts.files import DiskFullError
@@ -59,7 +59,7 @@ def test_each_row_group_is_read_once_in_each_pass(
         now[0] = stage
 
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", counted)
-    monkeypatch.setattr(reading, "_row_groups", reading.RowGroups(max_bytes=1))  # so that two are kept, no more
+    monkeypatch.setattr(row_bytes, "_row_groups", row_bytes.RowGroups(max_bytes=1))  # so that two are kept, no more
     monkeypatch.setattr(encoding, "_PART_ROWS", 8)  # three parts, whose ends lie within row groups
     prepare(prepare_config(settings(tables)), tmp_path, progress)
     groups = range(pq.ParquetFile(tables / "train-00000.parquet").num_row_groups)
