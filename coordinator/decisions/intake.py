@@ -117,6 +117,9 @@ def _apply_verdict(draft: Draft, verdict: Verdict) -> bool:
         verdict = verdict.model_copy(update={"accepted": False, "reason": reason})
     kind = EventKind.ACCEPTED if verdict.accepted else EventKind.REJECTED
     draft.add_event(kind, f"{verdict.task_id}: {known.submission.name} {kind}. {verdict.reason}")
+    if not verdict.accepted and _was_rejected_before(draft, known):
+        what = "the same weights were rejected before. Training is deterministic, so honest work may be refused here"
+        draft.add_event(EventKind.PROBLEM, f"{verdict.task_id}: {what}: compare the bound under [verify].")
     draft.put_submission(known.model_copy(update={"phase": kind.value, "verdict": verdict}))
     volunteer = draft.volunteers.get(known.signer)
     if volunteer is not None:
@@ -147,6 +150,17 @@ def reject_submission(draft: Draft, known: SubmissionState, reason: str) -> None
         rungs=(),
     )
     _apply_verdict(draft, verdict)
+
+
+def _was_rejected_before(draft: Draft, known: SubmissionState) -> bool:
+    """Whether a rung refused the same files for the same task before."""
+    digests = {file.sha256 for file in known.submission.files}
+    return any(
+        digests == {file.sha256 for file in other.submission.files} and not all(r.passed for r in other.verdict.rungs)
+        for other in draft.submissions.values()
+        if other.verdict is not None and other.submission.task_id == known.submission.task_id and other is not known
+        if not other.verdict.accepted and other.submission.lease_id != known.submission.lease_id
+    )
 
 
 def _has_other_accepted(draft: Draft, verdict: Verdict) -> bool:

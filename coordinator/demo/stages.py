@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -163,6 +164,7 @@ class Stages:
                 return
             if status["router"]["phase"] == "failed":
                 raise NotReadyError(f"Router training failed: {status['router']['note']}", f"See {run.logs}/router.log")
+            require_progress(status)
             self.processes.require_alive("coordinator")
             if not status["complete"] and all(map(self.processes.has_ended, self.volunteer_names)):
                 self.processes.require_alive(*self.volunteer_names)
@@ -179,3 +181,22 @@ class Stages:
             sockets=self.processes.sockets.as_dict(),
             journals=self.journals,
         )
+
+
+def require_progress(status: dict[str, Any]) -> None:
+    """Refuse to train the same weights again and again: training is deterministic, so the verdict stays the same.
+
+    Raises:
+        NotReadyError: Work for a task was rejected twice for the same reason, to the last digit.
+    """
+    rejected = Counter(
+        (submission["task_id"], submission["verdict"]["reason"])
+        for submission in status["submissions"]
+        if submission["verdict"] is not None and not submission["verdict"]["accepted"]
+    )
+    for (task, reason), times in rejected.items():
+        if times > 1:
+            raise NotReadyError(
+                f"{task}: the same work was rejected twice: {reason}",
+                "Its cluster may be too like another one: set a lower bound under [verify], or take fewer experts.",
+            )

@@ -73,7 +73,10 @@ class VerificationBounds(BaseModel):
     max_foreign_advantage: Share = 0.25
     """Largest excess of the gain on a cluster without a registered expert over the gain on its own cluster: some
     clusters are easier than others for every model."""
-    min_identity: Share = 0.01
+    min_ahead: Annotated[float, Field(le=1, allow_inf_nan=False)] = 0.0
+    """Smallest log loss by which it is ahead, on its own cluster, of every registered expert of another one. Below zero
+    where clusters are so alike that an honest expert may be behind."""
+    min_identity: Annotated[float, Field(le=1, allow_inf_nan=False)] = 0.01
     """Smallest specialisation against each registered expert of another cluster, as a difference of log losses: how
     much better this one is on its own cluster plus how much worse on the other's."""
     min_identity_share: Share = 0.15

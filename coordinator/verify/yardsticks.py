@@ -83,7 +83,7 @@ def compare_with_peers(
     if alike:
         ahead, rival = min(alike)
         note = f"log loss on its own cluster by which it is ahead of {rival}, {sure}"
-        checks.at_least("ahead-of-peers", ahead, 0.0, note)
+        checks.at_least("ahead-of-peers", ahead, bounds.min_ahead, note)
     else:
         checks.remark("no registered expert of another cluster learned its objective: compared in shared terms alone")
     twin = min(yardsticks, key=lambda yardstick: yardstick.identity)

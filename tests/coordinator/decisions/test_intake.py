@@ -273,3 +273,16 @@ def test_work_that_no_rung_refused_is_no_fault_though_it_is_rejected():
     last = tick(state, [failed], POLICY.model_copy(update={"max_tries": 1}), START + 2).state
     assert last.submissions[lease.lease_id].phase == "rejected"
     assert last.volunteers[PEOPLE[0].public_key].num_faults == 0
+
+
+def test_the_same_weights_rejected_again_are_named_as_perhaps_honest():
+    state, lease = submitted()
+    first = step(state, START + 2, verdict(lease, False))
+    assert "problem" not in kinds(first)
+    again = step(first.state, START + 3, want(1, START + 3)).state
+    second = lease_of(again)
+    assert second.lease_id != lease.lease_id
+    who = [person.public_key for person in PEOPLE].index(second.volunteer)
+    last = step(again, START + 4, submission(second, who, START + 4), verdict(second, False))
+    assert kinds(last)[:3] == ["submitted", "rejected", "problem"]
+    assert "the same weights were rejected before" in last.events[2].text

@@ -11,6 +11,7 @@ from paris.coordinator.cli.demo_options import DemoOptions, start_demo
 from paris.coordinator.demo.budget import Budget, Facts, choose
 from paris.coordinator.demo.record import RECORD, DemoRecord, DemoState
 from paris.coordinator.demo.settings import (
+    LENIENT_BOUNDS,
     OwnPictures,
     expectation,
     facts_of,
@@ -21,7 +22,8 @@ from paris.coordinator.demo.settings import (
 )
 from paris.coordinator.demo.shapes import shapes_for
 from paris.coordinator.demo.speed import MachineSpeed
-from paris.coordinator.errors import ConfigError, RunDirError
+from paris.coordinator.demo.stages import require_progress
+from paris.coordinator.errors import ConfigError, NotReadyError, RunDirError
 from paris.coordinator.planning.build import make_plan
 from paris.coordinator.planning.facts import facts_before
 from paris.coordinator.planning.speed import Speed
@@ -30,6 +32,7 @@ from paris.coordinator.prepare.sources.settings import FolderSource, HubSource
 from paris.coordinator.proposal.findings import Captions, Pictures, Survey
 from paris.coordinator.run.config import dump_config, parse_config
 from paris.coordinator.run.shapes import expert_shape, router_shape
+from paris.coordinator.verify import VerificationBounds
 
 LAPTOP = MachineSpeed("cpu", 2, 1, start_s=2.5, speed=Speed(flops_per_s=3e10, layer_s=2e-3))
 OWN = Captions(own=300, classes_only=0, without=0, distinct=280, several=0, words_p95=12, examples=("a red bus",))
@@ -121,6 +124,23 @@ def test_what_to_expect_follows_the_passes_and_the_captions():
     many = replace(budget, num_rows=int(budget.passes * budget.num_rows / 100))
     assert "what the caption names" in expectation(facts, many)
     assert "by heart" in expectation(*budget_of(classes, minutes=30))
+
+
+def rejected(task: str, attempt: int, reason: str) -> dict:
+    return {"task_id": task, "attempt": attempt, "verdict": {"accepted": False, "reason": reason}}
+
+
+def test_a_demo_ends_where_the_same_work_is_rejected_again_and_not_before():
+    waiting = {"task_id": "expert-1", "attempt": 3, "verdict": None}
+    once = [rejected("expert-1", 1, "skill/gain: 0.1"), rejected("expert-1", 2, "skill/gain: 0.2"), waiting]
+    require_progress({"submissions": [*once, rejected("expert-0", 1, "skill/gain: 0.1")]})
+    with pytest.raises(NotReadyError, match=r"expert-1: the same work was rejected twice: skill/gain: 0\.1") as caught:
+        require_progress({"submissions": [*once, rejected("expert-1", 3, "skill/gain: 0.1")]})
+    assert "[verify]" in caught.value.next_step
+
+
+def test_the_bounds_of_a_demo_are_bounds():
+    assert VerificationBounds.model_validate(LENIENT_BOUNDS).min_ahead < 0
 
 
 def test_other_work_on_the_machine_is_named():

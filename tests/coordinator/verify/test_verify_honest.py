@@ -9,6 +9,7 @@ from torch.nn.functional import cosine_similarity
 from verify_attempt import Attempt, figures, with_weights
 from verify_world import BOUNDS, NOW, NUM_CLUSTERS
 
+from paris.coordinator.demo.settings import LENIENT_BOUNDS
 from paris.coordinator.verify.novelty_rung import cosines
 from paris.coordinator.verify.statistics import Resampled, lower_bound, upper_bound
 from paris.coordinator.verify.tensor_reads import open_trusted
@@ -41,6 +42,17 @@ def test_the_first_honest_expert_passes_without_any_yardstick(world):
     report = Attempt.honest(world, 0).judge()
     assert report.accepted, report.reason
     assert figures(report)["skill/home-cluster"][0] < 0
+
+
+def test_an_honest_expert_beside_one_of_an_alike_cluster_passes_by_the_bounds_of_a_demo(world, tmp_path):
+    twin = tmp_path / "twin.safetensors"  # registered for cluster 1, whose pictures were like those of cluster 0
+    twin.write_bytes(world.train(0, as_task=1).weights)
+    alike = world.other(1).model_copy(update={"path": twin, "sha256": "e" * 64})
+    strict = Attempt.honest(world, 0).judge([alike, world.other(2)])
+    assert strict.reason.startswith(("skill/ahead-of-peers", "skill/identity")), strict.reason
+    lenient = BOUNDS.model_copy(update=LENIENT_BOUNDS)
+    report = Attempt.honest(world, 0).judge([alike, world.other(2)], bounds=lenient)
+    assert report.accepted, f"{report.reason}\n{figures(report)}"
 
 
 def test_half_precision_of_an_honest_expert_passes(world):
