@@ -195,7 +195,7 @@ def demo(
         typer.Option(metavar="SOURCE", help="Your own pictures: a folder, Parquet, tars, or org/name of a data set."),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="With --data: the time for everything.", show_default="10", min=0.1)
+        float | None, typer.Option(help="With --data: the time for everything, at most a week.", show_default="10")
     ] = None,
     device: Annotated[
         str | None, typer.Option(help="With --data: cpu, cuda or mps.", show_default="a GPU if there is one")

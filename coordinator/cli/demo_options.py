@@ -8,6 +8,7 @@ from pathlib import Path
 from paris.coordinator.errors import ConfigError
 
 _MINUTES, _VOLUNTEERS = 10.0, 3
+_LEAST_MINUTES, _MOST_MINUTES = 0.1, 7 * 24 * 60
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def start_demo(out: Path, options: DemoOptions, *, overwrite: bool) -> None:
         overwrite: Replace an earlier demo in the folder.
 
     Raises:
-        ConfigError: Options exclude each other.
+        ConfigError: Options exclude each other, or the minutes are out of range.
         ParisError: As `run_demo` and `run_own_demo`.
     """
     if options.data is None:
@@ -50,4 +51,9 @@ def start_demo(out: Path, options: DemoOptions, *, overwrite: bool) -> None:
     from paris.coordinator.demo.own_run import run_own_demo
 
     minutes = _MINUTES if options.minutes is None else options.minutes
+    if not _LEAST_MINUTES <= minutes <= _MOST_MINUTES:  # nan is in no range
+        raise ConfigError(
+            f"--minutes {minutes:g} is out of range: {_LEAST_MINUTES} to {_MOST_MINUTES}, a week.",
+            f"Give a number in the range; {_MINUTES:g} is usual.",
+        )
     run_own_demo(out, Asked(options.data, minutes, options.volunteers, options.device or "auto"), overwrite=overwrite)

@@ -112,8 +112,16 @@ def experts_for(rows: int) -> int:
     return next((experts for least, experts in _EXPERTS if rows >= least), 1)
 
 
-def workers_for(rows: int, cores: int) -> int:
-    """Trainings at the same time: a divisor of the number of experts, so that all end together."""
+def workers_for(rows: int, cores: int, wished: int | None = None) -> int:
+    """Trainings at the same time, at most one for each expert.
+
+    Args:
+        rows: Pictures.
+        cores: Of the machine.
+        wished: As many as the user asks for; None takes a divisor of the number of experts, so that all end together.
+    """
+    if wished is not None:
+        return min(wished, experts_for(rows))
     most = min(_MAX_WORKERS, experts_for(rows))
     return max(count for count in range(1, most + 1) if most % count == 0 and count <= max(1, cores))
 

@@ -17,6 +17,7 @@ from paris.coordinator.demo.settings import (
     own_pictures,
     reasons,
     settings,
+    volunteers_note,
 )
 from paris.coordinator.demo.shapes import shapes_for
 from paris.coordinator.demo.speed import MachineSpeed, measure_speed
@@ -67,13 +68,14 @@ def choose_demo(asked: Asked, progress: Progress) -> Choice:
         BudgetError: The time is too short.
         MissingModuleError: The packages of the embedder are not installed.
         PrepareError: The source cannot be used.
+        SettingsError: Torch has no such device.
         WorkerError: The speed could not be measured.
     """
     _require_embedder()
     started, load = time.monotonic(), os.getloadavg()[0]
     own, decode_s = _look(asked.data, progress)
     facts, cores = facts_of(own, decode_s), os.cpu_count() or 1
-    workers = asked.volunteers or workers_for(own.rows, cores)
+    workers = workers_for(own.rows, cores, asked.volunteers)
     shapes = shapes_for(own.side_px)
     cases = [MeasuredCase(model=shapes[0].model(facts.text), batch_size=shapes[0].batch_size)]
     progress("measure", 0, 1)
@@ -85,7 +87,11 @@ def choose_demo(asked: Asked, progress: Progress) -> Choice:
         config=settings(own, budget, machine),
         budget=budget,
         machine=machine,
-        reasons=(*reasons(own, facts, budget, machine), *load_note(load, cores)),
+        reasons=(
+            *reasons(own, facts, budget, machine),
+            *volunteers_note(asked.volunteers, budget.num_workers),
+            *load_note(load, cores),
+        ),
         expectation=expectation(facts, budget),
         spent_s=time.monotonic() - started,
     )

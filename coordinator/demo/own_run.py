@@ -10,9 +10,11 @@ from rich.table import Table
 
 from paris.coordinator.demo.choosing import Asked, Choice, choose_demo
 from paris.coordinator.demo.display import Display
-from paris.coordinator.demo.folder import RECIPE, open_folder, require_own
+from paris.coordinator.demo.folder import RECIPE, clear, open_folder, require_outside
 from paris.coordinator.demo.record import RECORD, DemoRecord, DemoState
 from paris.coordinator.demo.run import run_stages
+from paris.coordinator.prepare.errors import SourceMissingError
+from paris.coordinator.proposal.detecting import detect
 from paris.coordinator.run.config import dump_config
 from paris.experts.files import write_whole
 
@@ -27,32 +29,49 @@ def run_own_demo(out: Path, asked: Asked, *, overwrite: bool) -> None:
 
     Raises:
         ParisError: As `choose_demo`: nothing is made or removed. As `run_stages`: the same command continues.
-        RunDirError: The folder holds something else, or a demo of other options; nothing is changed.
+        RunDirError: The folder holds something else, the pictures, or a demo of other options; nothing is changed.
     """
-    out, options = out.resolve(), _options(asked)
-    require_own(out, overwrite=overwrite)
-    known = None if overwrite else DemoRecord.load(out)
-    if known is not None:
-        known.require_options(options)
-    choice = _choose(asked) if known is None else None
+    out = out.resolve()
+    require_outside(out, Path(asked.data), "--data")
     with open_folder(out, overwrite=overwrite) as lock:
-        record = DemoRecord.load(out)
-        if record is None:
-            if choice is None:
-                choice = _choose(asked)
+        record = None if overwrite else DemoRecord.load(out)
+        options = demo_options(asked, record)
+        if record is not None:
+            record.require_options(options)
+        if record is None or not record.is_finished("choose"):
+            choice = _choose(asked)
+            if overwrite:
+                clear(out)
             record = _begin(out, options, choice)
-        record.require_options(options)
         run_stages(out, str(out / RECIPE), record, lock)
 
 
-def _options(asked: Asked) -> dict[str, str]:
-    place = Path(asked.data)
+def demo_options(asked: Asked, known: DemoRecord | None) -> dict[str, str]:
+    """The options of demo.json.
+
+    Args:
+        asked: As on the command line.
+        known: The demo that is there already.
+    """
     options = {
-        "--data": str(place.resolve()) if place.exists() else asked.data,
+        "--data": _place(asked.data, known),
         "--minutes": f"{asked.minutes:g}",
         "--device": asked.device,
     }
     return options if asked.volunteers is None else {**options, "--volunteers": str(asked.volunteers)}
+
+
+def _place(data: str, known: DemoRecord | None) -> str:
+    """A folder or file by its absolute path, also one that has moved since the demo began; a data set by its name."""
+    path = Path(data).expanduser()
+    place = str(path.resolve())
+    if path.exists() or (known is not None and known.state.options.get("--data") == place):
+        return place
+    try:
+        detect(data)
+    except SourceMissingError:
+        return place
+    return data
 
 
 def _choose(asked: Asked) -> Choice:
@@ -64,8 +83,7 @@ def _choose(asked: Asked) -> Choice:
 
 
 def _begin(out: Path, options: dict[str, str], choice: Choice) -> DemoRecord:
-    """Write the settings, then the record, from which the same command continues."""
-    write_whole(out / RECIPE, dump_config(choice.config).encode())
+    """Write the record, by which the folder is a demo's, then the settings; without them the demo chooses anew."""
     state = DemoState(
         options=options,
         volunteers=choice.budget.num_workers,
@@ -74,9 +92,11 @@ def _begin(out: Path, options: dict[str, str], choice: Choice) -> DemoRecord:
         samples=choice.budget.samples,
         predicted_s={"choose": choice.spent_s, **choice.budget.predicted_s},
         stages_s={"choose": choice.spent_s},
-        finished=["choose"],
     )
     record = DemoRecord(out / RECORD, state)
+    record.save()
+    write_whole(out / RECIPE, dump_config(choice.config).encode())
+    state.finished.append("choose")
     record.save()
     return record
 

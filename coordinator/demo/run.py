@@ -17,12 +17,12 @@ from rich.table import Table
 
 from paris.coordinator.console import say
 from paris.coordinator.demo.display import Display
-from paris.coordinator.demo.folder import open_folder, require_own
+from paris.coordinator.demo.folder import clear, open_folder, require_outside
 from paris.coordinator.demo.processes import Processes
 from paris.coordinator.demo.record import RECORD, DemoRecord, DemoState
 from paris.coordinator.demo.sockets import SocketWatch
 from paris.coordinator.demo.stages import Stages
-from paris.coordinator.run.config import dump_config, load_recipe
+from paris.coordinator.run.config import RunConfig, dump_config, load_recipe
 from paris.coordinator.run.directory import RunDir
 from paris.protocol.signals import stop_signals
 
@@ -37,14 +37,18 @@ def run_demo(out: Path, *, recipe: str, num_volunteers: int, overwrite: bool) ->
         overwrite: Remove an earlier demo in the folder first.
 
     Raises:
-        RunDirError: The folder holds something else, or a demo of other options; nothing is changed.
+        RunDirError: The folder holds something else, what the recipe reads, or a demo of other options; nothing is
+            changed.
         ConfigError: The recipe is unknown or invalid.
         WorkerError: A process failed; the others are ended, the logs are kept.
     """
     out = out.resolve()
-    require_own(out, overwrite=overwrite)
-    options = {"--recipe": _recipe_option(recipe), "--volunteers": str(num_volunteers)}
+    config = load_recipe(recipe)
+    _require_outside(out, recipe, config)
+    options = {"--recipe": _recipe_option(recipe, config), "--volunteers": str(num_volunteers)}
     with open_folder(out, overwrite=overwrite) as lock:
+        if overwrite:
+            clear(out)
         record = DemoRecord.load(out)
         if record is None:
             record = DemoRecord(out / RECORD, DemoState(options=options, volunteers=num_volunteers))
@@ -53,9 +57,18 @@ def run_demo(out: Path, *, recipe: str, num_volunteers: int, overwrite: bool) ->
         run_stages(out, recipe, record, lock)
 
 
-def _recipe_option(recipe: str) -> str:
+def _require_outside(out: Path, recipe: str, config: RunConfig) -> None:
+    """Check that neither a recipe's file nor its pictures are in the demo's folder."""
+    if recipe.endswith(".toml"):
+        require_outside(out, Path(recipe), "--recipe")
+    source = config.data.get("source", {})
+    if "path" in source:
+        require_outside(out, Path(source["path"]), f"[data.source] path of the recipe {recipe}:")
+
+
+def _recipe_option(recipe: str, config: RunConfig) -> str:
     """A recipe's name; of a file also a digest, so that a changed file is noticed."""
-    digest = hashlib.sha256(dump_config(load_recipe(recipe)).encode()).hexdigest()
+    digest = hashlib.sha256(dump_config(config).encode()).hexdigest()
     return f"{recipe} ({digest[:12]})" if recipe.endswith(".toml") else recipe
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from paris.coordinator.demo.budget import GRID_SEEDS, LEAST_ROWS, MOST_PASSES, SAMPLING_STEPS, Budget, Facts
-from paris.coordinator.demo.shapes import ROUTER_BATCH, ROUTER_PRESET
+from paris.coordinator.demo.shapes import ROUTER_BATCH, ROUTER_PRESET, shapes_for
 from paris.coordinator.demo.speed import MachineSpeed
 from paris.coordinator.planning import networks
 from paris.coordinator.prepare.config import PrepareConfig
@@ -13,9 +14,10 @@ from paris.coordinator.prepare.errors import PrepareConfigError, TooFewRowsError
 from paris.coordinator.proposal.choices import Reason, propose
 from paris.coordinator.proposal.errors import UndecidedError
 from paris.coordinator.proposal.findings import Survey
+from paris.coordinator.proposal.picture_choices import choose_filters, kept_share
 from paris.coordinator.proposal.sizing import side_for
 from paris.coordinator.proposal.undecided import caption_kind, row_licence
-from paris.coordinator.proposal.wishes import Wishes
+from paris.coordinator.proposal.wishes import Reasons, Wishes
 from paris.coordinator.run.config import RunConfig
 
 _LEAST_SIDE_PX = 16
@@ -61,19 +63,31 @@ def own_pictures(survey: Survey) -> OwnPictures:
         wishes = replace(wishes, licence="unknown")
         why = "Nothing states one. The demo stays on this machine; publish nothing of it."
         notes.append(Reason("run.licence", "unknown", why))
-    rows, side_px = survey.rows_with(kind), side_for(survey.pictures)
-    if rows < 2 * LEAST_ROWS:
-        raise TooFewRowsError(
-            f"{survey.place} has {rows} pictures that can be used; two experts of {LEAST_ROWS} need {2 * LEAST_ROWS}.",
-            "Add pictures.",
-        )
+    side_px = side_for(survey.pictures)
     if side_px < _LEAST_SIDE_PX:
         raise PrepareConfigError(
             f"The pictures of {survey.place} are too small: nine in ten should reach {_LEAST_SIDE_PX} px, the median "
             f"of the shorter sides is {survey.pictures.side_at(0.5)} px.",
             "Give larger pictures.",
         )
+    rows = _kept_rows(survey, kind, _largest_px(side_px))
+    if rows < 2 * LEAST_ROWS:
+        raise TooFewRowsError(
+            f"{survey.place} has {rows} pictures that can be used; two experts of {LEAST_ROWS} need {2 * LEAST_ROWS}.",
+            "Add pictures. Copies, near copies, and those that are too small or too long are not counted.",
+        )
     return OwnPictures(survey, wishes, side_px, rows, tuple(notes))
+
+
+def _largest_px(side_px: int) -> int:
+    """The largest side of a model for pictures of this side, px."""
+    return shapes_for(side_px)[-1].image_size
+
+
+def _kept_rows(survey: Survey, kind: str, side_px: int) -> int:
+    """Pictures that `prepare` can be expected to keep, by the filters of `propose` at the largest side of a model."""
+    filters = choose_filters(survey.pictures, side_px, Reasons())
+    return math.floor(survey.listed_with(kind) * kept_share(survey.pictures, filters))
 
 
 def facts_of(own: OwnPictures, decode_s: float) -> Facts:
@@ -83,7 +97,7 @@ def facts_of(own: OwnPictures, decode_s: float) -> Facts:
         own: The pictures.
         decode_s: To read and decode one of them.
     """
-    config = propose(own.survey, replace(own.wishes, experts=2)).config
+    config = propose(own.survey, replace(own.wishes, experts=2, size=_largest_px(own.side_px))).config
     embedder = str(config.data.get("embedder", PrepareConfig().embedder))
     return Facts(
         rows=own.rows,
@@ -157,10 +171,22 @@ def reasons(own: OwnPictures, facts: Facts, budget: Budget, machine: MachineSpee
         Reason("experts", str(budget.num_experts), f"{budget.num_rows // budget.num_experts} pictures each."),
         Reason("model", shape.preset, f"A step of {shape.batch_size} rows takes {1000 * budget.step_s:.0f} ms here."),
         Reason("steps", str(budget.steps), f"{budget.passes:.0f} passes over each picture{_enough(budget)}."),
-        Reason("router steps", str(budget.router_steps), "An eighth of the training time."),
+        Reason("router steps", str(budget.router_steps), _router_share(budget, machine)),
         Reason("samples", str(budget.samples), "That the report draws and compares, beside its grid."),
         *own.notes,
     )
+
+
+def volunteers_note(wished: int | None, given: int) -> tuple[Reason, ...]:
+    """That there are fewer volunteers than the user asked for.
+
+    Args:
+        wished: None if the user did not ask.
+        given: Volunteers of the demo.
+    """
+    if wished is None or wished <= given:
+        return ()
+    return (Reason("volunteers", str(given), f"You asked for {wished}; more than one for each expert would idle."),)
 
 
 def load_note(load: float, cores: int) -> tuple[Reason, ...]:
@@ -192,6 +218,14 @@ def expectation(facts: Facts, budget: Budget) -> str:
         )
     what = "show what the caption names" if facts.captions else "resemble yours in kind"
     return f"Expect {size} px pictures that {what}, without fine detail, and less varied than the real ones.{prompts}"
+
+
+def _router_share(budget: Budget, machine: MachineSpeed) -> str:
+    """How much of the training's time the router takes, in words."""
+    step_s = machine.router_step_s(budget.shape.router(budget.num_experts), ROUTER_BATCH)
+    router_s = budget.router_steps * step_s
+    experts_s = math.ceil(budget.num_experts / budget.num_workers) * budget.steps * budget.step_s
+    return f"{router_s / (router_s + experts_s):.0%} of the time of training."
 
 
 def _enough(budget: Budget) -> str:

@@ -61,7 +61,8 @@ def measure_speed(
         budget_s: Seconds of measuring, without the start of the processes.
 
     Raises:
-        WorkerError: A measuring process failed: torch has no such device, say.
+        SettingsError: Torch has no such device.
+        WorkerError: A measuring process failed otherwise.
     """
     request = MeasureRequest(cases=tuple(cases), device=device, threads=num_threads, budget_s=budget_s)
 

@@ -11,11 +11,12 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from paris.coordinator.children import Children, Program
-from paris.coordinator.errors import RunDirError
+from paris.coordinator.errors import RunDirError, WorkerError
 from paris.coordinator.planning.facts import Facts
 from paris.coordinator.planning.speed import MeasuredStep, Speed
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.json_files import read_object
+from paris.experts.errors import SettingsError
 from paris.experts.files import write_whole
 from paris.experts.models.presets import ModelConfig
 
@@ -65,6 +66,13 @@ class MeasuredDevice(_Closed):
     steps: tuple[MeasuredStep, ...]
 
 
+class Refusal(_Closed):
+    """The child's answer where it cannot measure: a `SettingsError`."""
+
+    what: str
+    next_step: str
+
+
 class _File(_Closed):
     """speeds.json."""
 
@@ -79,7 +87,8 @@ def measure_device(request: MeasureRequest, log_dir: Path) -> MeasuredDevice:
         log_dir: Folder of the child's output, `measure.log`.
 
     Raises:
-        WorkerError: The child failed: the device is missing, or its memory too small, say.
+        SettingsError: Torch has no such device, or it lacks the precision.
+        WorkerError: The child failed otherwise: the device's memory is too small, say.
     """
     children = Children(log_dir)
     with tempfile.TemporaryDirectory(prefix="paris-measure-") as folder:
@@ -87,6 +96,11 @@ def measure_device(request: MeasureRequest, log_dir: Path) -> MeasuredDevice:
         write_whole(order, request.model_dump_json().encode())
         try:
             children.run("measure", Program.MEASURE, str(order), str(answer))
+        except WorkerError:
+            if not answer.is_file():
+                raise
+            refusal = Refusal.model_validate_json(answer.read_bytes())
+            raise SettingsError(refusal.what, refusal.next_step) from None
         finally:
             children.stop()
         return MeasuredDevice.model_validate_json(answer.read_bytes())
@@ -102,6 +116,7 @@ def measure_run(run: RunDir, facts: Facts, device: str | None, threads: int | No
         threads: CPU threads; None: those of [compute], else as many as there are cores.
 
     Raises:
+        SettingsError: As `measure_device`.
         WorkerError: As `measure_device`.
     """
     compute = run.config.compute

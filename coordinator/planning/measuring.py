@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from paris.coordinator.console import fail_worker
-from paris.coordinator.planning.measured import AUTO, MeasuredCase, MeasuredDevice, MeasureRequest
+from paris.coordinator.planning.measured import AUTO, MeasuredCase, MeasuredDevice, MeasureRequest, Refusal
 from paris.coordinator.planning.speed import MeasuredStep, fit_speed
 from paris.experts.data.cluster import ClusterData
 from paris.experts.data.shards import Row, write_shard
@@ -172,8 +172,7 @@ def _device(name: str) -> torch.device:
         return torch.zeros(1, device=name).device
     except (RuntimeError, AssertionError) as error:
         why = str(error).splitlines()[0].rstrip(".")
-        # One line: the parent shows the last one.
-        raise SettingsError(f"Torch has no device {name!r} here: {why}. Give another --device.") from error
+        raise SettingsError(f"Torch has no device {name!r} here: {why}.", "Give another --device.") from error
 
 
 def _described(device: torch.device, threads: int) -> tuple[str, int]:
@@ -202,9 +201,13 @@ def _cores() -> int:
 
 
 def main() -> None:
-    """Read the order, measure, write the answer."""
+    """Read the order, measure, write the answer, or why there is none."""
     order, answer = Path(sys.argv[1]), Path(sys.argv[2])
-    found = measure(MeasureRequest.model_validate_json(order.read_bytes()))
+    try:
+        found = measure(MeasureRequest.model_validate_json(order.read_bytes()))
+    except SettingsError as error:
+        write_whole(answer, Refusal(what=error.what, next_step=error.next_step).model_dump_json().encode())
+        raise
     write_whole(answer, found.model_dump_json(indent=1).encode())
 
 

@@ -23,6 +23,11 @@ def chosen(facts: Facts, machine: MachineSpeed, minutes: float, side_px: int = 6
     return choose(facts, shapes_for(side_px), machine, total_s=60 * minutes, spent_s=spent_s)
 
 
+def test_no_more_trainings_are_measured_than_there_are_experts():
+    assert workers_for(300, cores=2, wished=50) == experts_for(300) == 4
+    assert workers_for(300, cores=2, wished=3) == 3
+
+
 @pytest.mark.parametrize("minutes", [4, 10, 30, 120])
 @pytest.mark.parametrize("machine", [LAPTOP, GPU], ids=["laptop", "gpu"])
 @pytest.mark.parametrize("facts", [MIXED, CLASSES], ids=["mixed", "classes"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import pytest
 
 from paris.coordinator.cli.demo_options import DemoOptions, start_demo
 from paris.coordinator.demo.budget import Budget, Facts, choose
+from paris.coordinator.demo.choosing import Asked
+from paris.coordinator.demo.own_run import demo_options, run_own_demo
 from paris.coordinator.demo.record import RECORD, DemoRecord, DemoState
 from paris.coordinator.demo.settings import (
     LENIENT_BOUNDS,
@@ -19,6 +23,7 @@ from paris.coordinator.demo.settings import (
     own_pictures,
     reasons,
     settings,
+    volunteers_note,
 )
 from paris.coordinator.demo.shapes import shapes_for
 from paris.coordinator.demo.speed import MachineSpeed
@@ -27,10 +32,10 @@ from paris.coordinator.errors import ConfigError, NotReadyError, RunDirError
 from paris.coordinator.planning.build import make_plan
 from paris.coordinator.planning.facts import facts_before
 from paris.coordinator.planning.speed import Speed
-from paris.coordinator.prepare.errors import PrepareConfigError, TooFewRowsError
+from paris.coordinator.prepare.errors import EmptySourceError, PrepareConfigError, TooFewRowsError
 from paris.coordinator.prepare.sources.settings import FolderSource, HubSource
 from paris.coordinator.proposal.findings import Captions, Pictures, Survey
-from paris.coordinator.run.config import dump_config, parse_config
+from paris.coordinator.run.config import RunConfig, dump_config, load_recipe, parse_config
 from paris.coordinator.run.shapes import expert_shape, router_shape
 from paris.coordinator.verify import VerificationBounds
 
@@ -93,6 +98,34 @@ def test_fewer_pictures_than_two_experts_need_are_refused():
     own_pictures(replace(few, rows=40, captions=replace(OWN, own=40)))
 
 
+def test_near_copies_that_are_left_out_are_not_counted():
+    copies = replace(SURVEY.pictures, near_duplicates=75)
+    assert own_pictures(replace(SURVEY, pictures=copies)).rows == 225
+    few = replace(SURVEY, pictures=copies, rows=48, captions=replace(OWN, own=48))
+    with pytest.raises(TooFewRowsError, match="has 36 pictures that can be used; two experts") as refused:
+        own_pictures(few)
+    assert "near copies" in refused.value.next_step
+    assert "--experts" not in str(refused.value)
+
+
+def test_the_router_has_the_share_that_is_stated():
+    own = own_pictures(SURVEY)
+    facts, budget = budget_of(own)
+    router_s = budget.router_steps * LAPTOP.router_step_s(budget.shape.router(budget.num_experts), 32)
+    experts_s = budget.num_experts / budget.num_workers * budget.steps * budget.step_s
+    whys = {reason.setting: reason.why for reason in reasons(own, facts, budget, LAPTOP)}
+    assert whys["router steps"] == f"{router_s / (router_s + experts_s):.0%} of the time of training."
+    long = replace(budget, steps=100 * budget.steps)
+    assert {reason.setting: reason.why for reason in reasons(own, facts, long, LAPTOP)}["router steps"] != whys[
+        "router steps"
+    ]
+
+
+def test_volunteers_beyond_the_experts_are_left_out_and_it_is_said():
+    assert volunteers_note(None, 2) == volunteers_note(2, 2) == ()
+    assert volunteers_note(50, 4)[0].value == "4"
+
+
 def test_pictures_that_are_all_too_small_are_refused():
     small = replace(SURVEY, pictures=Pictures(sampled=300, sides=(12,) * 300, aspects=(1.0,) * 300))
     with pytest.raises(PrepareConfigError, match="should reach 16 px, the median of the shorter sides is 12 px"):
@@ -153,6 +186,10 @@ def test_other_work_on_the_machine_is_named():
     [
         (DemoOptions(False, None, None, 5.0, None, None), "--minutes 5.0 needs --data"),
         (DemoOptions(False, None, None, None, "cuda", None), "--device cuda needs --data"),
+        (DemoOptions(False, None, "pictures", math.inf, None, None), "--minutes inf is out of range"),
+        (DemoOptions(False, None, "pictures", math.nan, None, None), "--minutes nan is out of range"),
+        (DemoOptions(False, None, "pictures", 10081.0, None, None), "--minutes 10081 is out of range"),
+        (DemoOptions(False, None, "pictures", 0.0, None, None), "--minutes 0 is out of range"),
         (DemoOptions(True, None, "pictures", None, None, None), "--quick names others"),
         (DemoOptions(False, "emoji", "pictures", None, None, None), "--recipe emoji names others"),
     ],
@@ -173,3 +210,58 @@ def test_other_pictures_or_minutes_are_refused_before_anything_is_measured(tmp_p
         with pytest.raises(RunDirError, match=words):
             start_demo(tmp_path / "demo", asked, overwrite=False)
     assert (tmp_path / "demo" / RECORD).read_bytes() == before
+
+
+@pytest.mark.parametrize("data", ["~/home/pictures", "home/pictures", "./home/pictures"])
+def test_a_demo_of_pictures_that_have_moved_is_still_the_same(tmp_path, monkeypatch, data):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    pictures = tmp_path / "home" / "pictures"
+    pictures.mkdir(parents=True)
+    out = tmp_path / "demo"
+    asked = Asked(data, 10.0, None, "auto")
+    known = DemoRecord(out / RECORD, DemoState(options=demo_options(asked, None), volunteers=2))
+    assert known.state.options["--data"] == str(pictures)
+    shutil.rmtree(pictures)
+    known.require_options(demo_options(asked, known))
+    with pytest.raises(RunDirError, match="not of --data"):
+        known.require_options(demo_options(replace(asked, data="./other"), known))
+
+
+def test_a_data_set_is_compared_by_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert demo_options(Asked("org/pictures", 10.0, None, "auto"), None)["--data"] == "org/pictures"
+
+
+def test_pictures_inside_the_folder_that_is_replaced_are_refused_and_stay(tmp_path):
+    out, pictures = tmp_path / "own", tmp_path / "own" / "run" / "pics"
+    pictures.mkdir(parents=True)
+    recipe = out / "logs" / "mine.toml"
+    recipe.parent.mkdir()
+    recipe.write_bytes(dump_config(load_recipe("fashion")).encode())
+    outside = tmp_path / "mine.toml"
+    config = load_recipe("fashion").model_dump(mode="json", exclude_none=True)
+    config["data"]["source"]["path"] = str(pictures)
+    outside.write_text(dump_config(RunConfig.model_validate(config)))
+    for options in (
+        DemoOptions(False, None, str(pictures), None, None, None),
+        DemoOptions(False, str(recipe), None, None, None, None),
+        DemoOptions(False, str(outside), None, None, None, None),
+    ):
+        with pytest.raises(RunDirError, match="is inside"):
+            start_demo(out, options, overwrite=True)
+    assert pictures.is_dir()
+    assert recipe.is_file()
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_demo_whose_settings_were_not_written_chooses_anew_and_one_that_cannot_be_replaced_stays(tmp_path, overwrite):
+    out, pictures = tmp_path / "demo", tmp_path / "pictures"
+    pictures.mkdir()
+    finished = ["choose", "prepare"] if overwrite else []
+    asked = Asked(str(pictures), 10.0, None, "auto")
+    DemoRecord(out / RECORD, DemoState(options=demo_options(asked, None), volunteers=2, finished=finished)).save()
+    before = (out / RECORD).read_bytes()
+    with pytest.raises(EmptySourceError):
+        run_own_demo(out, asked, overwrite=overwrite)
+    assert (out / RECORD).read_bytes() == before
