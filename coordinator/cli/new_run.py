@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -97,7 +98,8 @@ def _init_from_recipe(
     from paris.coordinator.run.create import create_run
 
     made = create_run(run, recipe=recipe, name=name, hub_endpoint=hub, host=host, hub_port=hub_port)
-    say(f"Created run {made.run_id} in {run}. Settings: {run / 'run.toml'}. Next: paris-coord prepare {run}")
+    run_argument = shlex.quote(str(run))
+    say(f"Created run {made.run_id} in {run}. Settings: {run / 'run.toml'}. Next: paris-coord prepare {run_argument}")
 
 
 def check_config(run: RunArgument, as_json: JsonOption = False) -> None:

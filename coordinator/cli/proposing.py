@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+
+import typer
 
 from paris.coordinator.console import print_json, say, shows_progress
 from paris.coordinator.errors import RunDirError
@@ -21,8 +24,9 @@ from paris.coordinator.proposal.run_toml import write_run_toml
 from paris.coordinator.proposal.showing import proposal_object, reason_table, remark_line, survey_object, survey_table
 from paris.coordinator.proposal.survey import survey
 from paris.coordinator.proposal.undecided import caption_kind, row_licence
+from paris.coordinator.proposal.wish_checks import require_possible
 from paris.coordinator.run.create import write_run
-from paris.coordinator.run.directory import require_empty
+from paris.coordinator.run.directory import require_empty, require_writable
 from paris.protocol.printable import printable
 from paris.protocol.streams import require_stdout
 
@@ -49,10 +53,13 @@ def init_with_data(new: NewRun, wishes: Wishes, hints: Hints, *, yes: bool, as_j
         as_json: Print survey and proposal as one JSON object instead of tables, and ask nothing.
 
     Raises:
-        ParisError: As `survey`, `propose` and `write_run`. Nothing is written.
+        ParisError: As `require_possible`, `survey`, `propose` and `write_run`. Nothing is written.
+        typer.Exit: The settings were not confirmed. Nothing is written.
     """
     require_stdout()
     require_empty(new.path)
+    require_possible(wishes)
+    require_writable(new.path)
     is_asking = not (yes or as_json) and sys.stdin.isatty() and sys.stdout.isatty()
     found = look(new.data, hints, shown=not as_json)
     if not as_json:
@@ -74,7 +81,8 @@ def init_with_data(new: NewRun, wishes: Wishes, hints: Hints, *, yes: bool, as_j
         for remark in remarks:
             say(remark_line(remark))
     if is_asking and not _confirm(new.path):
-        raise RunDirError("Nothing was written.", "Options such as --size and --experts change the proposal.")
+        say("Nothing was written. Options such as --size and --experts change the proposal.")
+        raise typer.Exit(1)
     _write(new, found, proposal)
     if as_json:
         answer = {"run": str(new.path), "survey": survey_object(found), **proposal_object(proposal)}
@@ -94,8 +102,9 @@ def look(place: str, hints: Hints, *, shown: bool) -> Survey:
 
 
 def _write(new: NewRun, found: Survey, proposal: Proposal) -> None:
+    pictures = "1 picture" if found.rows == 1 else f"{found.rows} pictures"
     head = (
-        f"Settings of a run, proposed by paris-coord init --data for {found.rows} pictures of {found.place}.",
+        f"Settings of a run, proposed by paris-coord init --data for {pictures} of {found.place}.",
         "Change what you like, then: paris-coord check-config explains what does not fit.",
     )
     made = write_run(
@@ -109,7 +118,8 @@ def _write(new: NewRun, found: Survey, proposal: Proposal) -> None:
     if found.state is not None:
         save_state(new.path, found.state)
     say(f"Created run {made.run_id} in {new.path}. Settings: {new.path / 'run.toml'}.")
-    say(f"Next: paris-coord prepare {new.path}. What it will cost: paris-coord plan {new.path}")
+    run = shlex.quote(str(new.path))
+    say(f"Next: paris-coord prepare {run}. What it will cost: paris-coord plan {run}")
 
 
 def _ask(questions: list[Question]) -> dict[str, str]:

@@ -5,10 +5,12 @@ findings.py        what a survey found
 detecting.py       what kind of source a path or a name is
 texts.py           captions: how many, how long, in which language
 looking.py         a bounded sample of the rows, decoded
+option_words.py    errors of a source without run.toml name options
 fingerprint.py     which files there were, so that `prepare` can name what changed
 
 choices.py         pure: from a survey and wishes to a RunConfig with reasons
 wishes.py          wishes, reasons and proposals as data
+wish_checks.py     wishes that no pictures can meet
 undecided.py       pure: captions and licence, or that only the organiser can tell
 bases.py           settings that do not depend on the data
 picture_choices.py   pure: side and filters

@@ -9,7 +9,7 @@ from paris.coordinator.prepare.rows.licences import UNKNOWN
 from paris.coordinator.prepare.sources.settings import HubSource
 from paris.coordinator.proposal.errors import UndecidedError
 from paris.coordinator.proposal.findings import Survey
-from paris.coordinator.proposal.undecided import caption_kind
+from paris.coordinator.proposal.undecided import caption_kind, shown_fields
 from paris.coordinator.proposal.wishes import CaptionKind, Wishes
 
 _KINDS: dict[str, CaptionKind] = {"own": "own", "class": "class", "none": "none"}
@@ -32,12 +32,13 @@ def open_questions(survey: Survey, wishes: Wishes) -> list[Question]:
     try:
         caption_kind(survey, wishes)
     except UndecidedError:
-        fields = ", ".join(survey.captions.fields_seen[:8])
+        fields = shown_fields(survey.captions)
         named = f"the name of the field that holds it ({fields}), or " if fields else ""
         questions.append(Question("--captions", f"No picture has a caption: type {named}none to train without text"))
     if wishes.licence is None and not survey.card_licence and UNKNOWN in survey.licences:
         count = survey.licences[UNKNOWN]
-        text = f"Licence of the {count} pictures that state none (such as cc-by-4.0, cc0-1.0)"
+        which = "picture that states none" if count == 1 else f"{count} pictures that state none"
+        text = f"Licence of the {which} (such as cc-by-4.0, cc0-1.0)"
         questions.append(Question("--licence", text, "" if isinstance(survey.source, HubSource) else UNKNOWN))
     return questions
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -35,7 +36,10 @@ def check_run(path: Path, progress: Progress) -> list[Remark]:
     """
     file = path / "run.toml"
     if not file.is_file():
-        raise RunDirError(f"{path} is not a run directory: it has no run.toml.", f"Create one: paris-coord init {path}")
+        raise RunDirError(
+            f"{path} is not a run directory: it has no run.toml.",
+            f"Create one: paris-coord init {shlex.quote(str(path))}",
+        )
     text = file.read_bytes().decode("utf-8-sig", "replace")
     remarks = invalid_fields(text)
     if not remarks:

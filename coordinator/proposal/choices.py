@@ -9,6 +9,8 @@ import math
 import re
 from typing import Any
 
+from pydantic import ValidationError
+
 from paris.coordinator.errors import ConfigError
 from paris.coordinator.prepare.errors import TooFewRowsError
 from paris.coordinator.prepare.rows.licences import UNKNOWN
@@ -18,9 +20,11 @@ from paris.coordinator.proposal.picture_choices import choose_filters, choose_si
 from paris.coordinator.proposal.sizing import MIN_ROWS_PER_EXPERT, experts_for, heldout_for
 from paris.coordinator.proposal.training_choices import choose_min_rows, choose_model, choose_training, is_tiny
 from paris.coordinator.proposal.undecided import caption_kind, row_licence
+from paris.coordinator.proposal.wish_checks import require_name, side_step_px
 from paris.coordinator.proposal.wishes import Proposal, Reason, Reasons, Wishes
-from paris.coordinator.run.config import RunConfig
+from paris.coordinator.run.config import RunConfig, complaint
 from paris.protocol.limits import MAX_CLUSTERS
+from paris.protocol.printable import on_one_line
 
 __all__ = ["Proposal", "Reason", "Wishes", "propose"]
 
@@ -66,7 +70,7 @@ class _Choosing:
         recipe = None if wishes.recipe is None else recipe_base(wishes.recipe)
         is_vae = recipe is not None and recipe["codec"]["kind"] == "vae"
         of_recipe = None if recipe is None else recipe["data"].get("image_size")
-        side = choose_side(survey.pictures, wishes.size, of_recipe, 32 if is_vae else 4, reasons)
+        side = choose_side(survey.pictures, wishes.size, of_recipe, side_step_px(is_vae=is_vae), reasons)
         filters = choose_filters(survey.pictures, side, reasons)
         rows = self._rows({**({} if recipe is None else recipe["data"]), **filters})
         base = recipe or own_base(tiny=is_tiny(rows, side, wishes))
@@ -82,8 +86,9 @@ class _Choosing:
             forget_text(values)
         try:
             return Proposal(RunConfig.model_validate(values), reasons.all())
-        except ValueError as error:
-            raise ConfigError(f"The wishes contradict each other: {error}.", "Change one of them.") from error
+        except ValidationError as error:
+            found = complaint(error.errors()[0])
+            raise ConfigError(f"The options contradict each other: {found}.", "Change one of them.") from error
 
     def _source(self) -> tuple[dict[str, Any], str]:
         """[data.source], and the licence of pictures that state none."""
@@ -92,18 +97,29 @@ class _Choosing:
         changes: dict[str, Any] = {"class_captions": self._captions == "class", "licence": licence}
         changes |= {"author": wishes.author or "", "attribution": wishes.attribution or ""}
         if licence == UNKNOWN and UNKNOWN in survey.licences:
-            warning = "Nothing states one; publish only what you have the right to publish."
+            without, rows = survey.licences[UNKNOWN], sum(survey.licences.values())
+            which = "Nothing states one" if without == rows else f"{without} of {rows} pictures state none"
+            warning = f"{which}; publish only what you have the right to publish."
             reasons.add("data.source.licence", licence, warning)
+        self._explain_captions()
+        source = survey.source.model_copy(update=changes)
+        return source.model_dump(mode="json", exclude_none=True), licence
+
+    def _explain_captions(self) -> None:
+        """Say which field holds the captions, that classes replace them, and how many pictures have none."""
+        survey, captions, reasons = self._survey, self._survey.captions, self._reasons
+        if self._captions != "none" and survey.source.caption_column is not None:
+            example = f", such as {on_one_line(captions.examples[0])[:40]!r}" if captions.examples else ""
+            why = f"{captions.own} of {survey.rows} pictures have a caption{example}; --captions names another field."
+            reasons.add("data.source.caption_column", survey.source.caption_column, why)
         if self._captions == "class":
-            names = list(survey.captions.class_names)
-            shown = ", ".join(names[:3])
-            why = f"{survey.captions.classes_only} pictures have a class alone; {len(names)} classes: {shown} ..."
+            names = list(captions.class_names)
+            have = "picture has" if captions.classes_only == 1 else "pictures have"
+            why = f"{captions.classes_only} {have} a class alone; {len(names)} classes: {', '.join(names[:3])} ..."
             reasons.add("data.source.class_captions", "true", why)
         if missing := self._missing_captions():
             why = f"{missing} of {survey.rows} pictures have no caption and are left out; see --captioner, --captions."
             reasons.add("data.captioner", "unset", why)
-        source = survey.source.model_copy(update=changes)
-        return source.model_dump(mode="json", exclude_none=True), licence
 
     def _rows(self, filters: dict[str, Any]) -> int:
         """Pictures that `prepare` can be expected to keep."""
@@ -117,9 +133,10 @@ class _Choosing:
         experts = wished or min(experts_for(rows), of_recipe or MAX_CLUSTERS)
         least = experts * MIN_ROWS_PER_EXPERT
         if rows < least:
+            place = on_one_line(self._survey.place)
             raise TooFewRowsError(
-                f"{_counted(experts)} {least} pictures at the least, {rows} of {self._survey.place} can be used.",
-                self._more_pictures(experts),
+                f"{_counted(experts)} {least} pictures at the least, {rows} of {place} can be used.",
+                self._more_pictures(experts, rows),
             )
         each = rows // experts
         why = f"You asked for it; {each} pictures each." if wished else f"{rows} pictures, {each} each."
@@ -128,12 +145,13 @@ class _Choosing:
         self._reasons.add("run.num_experts", experts, why)
         return experts
 
-    def _more_pictures(self, experts: int) -> str:
+    def _more_pictures(self, experts: int, rows: int) -> str:
         """What to do about too few pictures."""
         missing = self._missing_captions()
         if missing:
-            return f"{missing} have no caption: give --captioner MODEL, or --captions none to learn no text."
-        return "Give fewer --experts, or more pictures." if experts > 1 else "Add pictures."
+            have = "1 picture has" if missing == 1 else f"{missing} have"
+            return f"{have} no caption: give --captioner MODEL, or --captions none to learn no text."
+        return f"Give --experts {experts_for(rows)}, or more pictures." if experts > 1 else "Add pictures."
 
     def _missing_captions(self) -> int:
         """Pictures that are left out for want of a caption."""
@@ -161,10 +179,7 @@ class _Choosing:
         wished = self._wishes.name
         name = wished or re.sub(r"[^a-z0-9]+", "-", self._survey.source.name.lower().rpartition("/")[2])
         name = name if wished else name.strip("-")[:40].strip("-") or "pictures"
-        if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?", name):
-            raise ConfigError(
-                f"Invalid run name {name!r}.", "Use up to 40 lower-case letters, digits and inner hyphens."
-            )
+        require_name(name)
         return name
 
     def _text(self, base: dict[str, Any]) -> dict[str, Any]:

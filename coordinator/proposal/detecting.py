@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
+import shlex
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,11 +32,12 @@ from paris.coordinator.prepare.sources.splits import find_splits
 from paris.coordinator.prepare.sources.tables import is_table
 from paris.coordinator.prepare.sources.tree import FolderTree, SourceFile
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
+from paris.protocol.printable import on_one_line
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _ADDRESS = re.compile(r"(https?://[^/\s]+)/datasets/([^/\s]+/[^/\s]+?)(?:/(?:tree|resolve)/([^/\s]+))?/?")
 _ARCHIVES = {".zip", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".7z", ".rar"}
-_KINDS = {"folder": "pictures", "parquet": "Parquet files", "webdataset": "tars"}
+_KINDS = {"folder": "picture", "parquet": "Parquet file", "webdataset": "tar"}
 _NAMED_FILES = 20
 _GLOB = re.compile(r"([*?[])")
 
@@ -85,7 +87,7 @@ def detect(place: str, hints: Hints = NO_HINTS) -> Detected:
     found = _repo(place)
     if found is None:
         raise SourceMissingError(
-            f"There is no folder or file {place}, and it is not the name of a data set.",
+            f"There is no folder or file {on_one_line(place)}, and it is not the name of a data set.",
             "Give a folder, a Parquet file, a tar, or org/name of a data set on a Hub.",
         )
     endpoint, repo, revision = found
@@ -108,7 +110,7 @@ def _repo(place: str) -> tuple[str, str, str | None] | None:
 
 def _local(path: Path, hints: Hints) -> Detected:
     files = [file for file in FolderTree(path, hints.include).files() if not isinstance(file, Dropped)]
-    kind, note = _kind(path, files)
+    kind, note = _kind(path, files, hints.include)
     splits, include = ({}, ()) if hints.include else _splits(path, files, kind, hints.split)
     if include:
         chosen = hints.split or "train"
@@ -127,7 +129,7 @@ def _local(path: Path, hints: Hints) -> Detected:
     return Detected(source, tuple(files), splits, note)
 
 
-def _kind(path: Path, files: list[SourceFile]) -> tuple[str, tuple[str, ...]]:
+def _kind(path: Path, files: list[SourceFile], include: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     """The kind whose files hold the most bytes, and a sentence where there are several kinds.
 
     Raises:
@@ -144,16 +146,34 @@ def _kind(path: Path, files: list[SourceFile]) -> tuple[str, tuple[str, ...]]:
         archives = [file.path for file in files if ending(file.path) in _ARCHIVES]
         if archives:
             raise SourceFormatError(
-                f"{path} holds no picture, but the archive {archives[0]}.", "Unpack it, and give the folder."
+                f"{on_one_line(str(path))} holds no picture, but the archive {on_one_line(archives[0])}.",
+                "Unpack it, and give the folder.",
             )
         if not files:
-            raise EmptySourceError(f"{path} is empty: it contains no file to read.", "Check the path, and --include.")
+            raise _nothing_read(path, include)
         return "folder", ()  # pictures without an ending, as far as there are any
     kind = num_bytes.most_common(1)[0][0]
-    others = [f"{count[other]} {_KINDS[other]}" for other in sorted(count) if other != kind]
+    others = [other for other in sorted(count) if other != kind]
     if not others:
         return kind, ()
-    return kind, (f"{count[kind]} {_KINDS[kind]} are read, {' and '.join(others)} are not; --include chooses.",)
+    left_out = " and ".join(_counted(count[other], other) for other in others)
+    are = "is" if sum(count[other] for other in others) == 1 else "are"
+    is_read = "is read" if count[kind] == 1 else "are read"
+    return kind, (f"{_counted(count[kind], kind)} {is_read}, {left_out} {are} not; --include chooses.",)
+
+
+def _counted(count: int, kind: str) -> str:
+    return f"{count} {_KINDS[kind]}{'' if count == 1 else 's'}"
+
+
+def _nothing_read(path: Path, include: tuple[str, ...]) -> EmptySourceError:
+    place = on_one_line(str(path))
+    if not include:
+        return EmptySourceError(f"{place} is empty: it contains no file to read.", "Check the path.")
+    patterns = " ".join(f"--include {on_one_line(shlex.quote(pattern))}" for pattern in include)
+    return EmptySourceError(
+        f"No file of {place} matches {patterns}.", "Correct the pattern; it is compared with paths inside the folder."
+    )
 
 
 def _kind_of(path: str) -> str | None:
@@ -179,7 +199,9 @@ def _splits(
     chosen = wanted or "train"
     if wanted is not None and wanted not in splits:
         known = f"its splits are {', '.join(sorted(splits))}" if splits else "it has no splits"
-        raise SourceFormatError(f"{path} has no split {wanted!r}: {known}.", "Leave --split out, or give --include.")
+        raise SourceFormatError(
+            f"{on_one_line(str(path))} has no split {wanted!r}: {known}.", "Leave --split out, or give --include."
+        )
     if not splits:
         return {}, ()
     inside = [name for name in paths if found[name] == chosen]
@@ -190,7 +212,8 @@ def _splits(
     if len(inside) <= _NAMED_FILES:
         return dict(splits), tuple(map(_escaped, (*inside, *shared)))
     raise SourceFormatError(
-        f"{path} mixes the files of {', '.join(sorted(splits))} in one folder.", "Choose the files with --include."
+        f"{on_one_line(str(path))} mixes the files of {', '.join(sorted(splits))} in one folder.",
+        "Choose the files with --include.",
     )
 
 

@@ -23,6 +23,7 @@ from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.json_files import read_object
 from paris.experts.files import write_whole
 from paris.protocol.canonical import canonical_bytes
+from paris.protocol.printable import on_one_line
 
 SOURCE_FILE = "source.json"
 _MAX_FILES = 100_000
@@ -90,8 +91,9 @@ def require_unchanged(run: RunDir, source: Source, *, accept: bool) -> None:
     if accept:
         save_state(run.path, new)
         return
+    place = on_one_line(str(new.place.get("path")))
     raise SourceChangedError(
-        f"The pictures of {new.place.get('path')} are not those that init looked at: {changes(old, new)}.",
+        f"The pictures of {place} are not those that init looked at: {changes(old, new)}.",
         "If that is right, add --accept-changes; paris-coord check-config tells whether the settings still fit.",
     )
 
@@ -119,5 +121,5 @@ def changes(old: SourceState, new: SourceState) -> str:
 def _named(paths: list[str], what: str) -> str:
     if not paths:
         return ""
-    shown = ", ".join(paths[:_SHOWN]) + (", ..." if len(paths) > _SHOWN else "")
+    shown = ", ".join(map(on_one_line, paths[:_SHOWN])) + (", ..." if len(paths) > _SHOWN else "")
     return f"{len(paths)} {'file is' if len(paths) == 1 else 'files are'} {what} ({shown})"

@@ -159,8 +159,9 @@ def _experts(config: RunConfig, data: PrepareConfig, rows: int) -> Iterator[Rema
         yield Remark(
             "run.num_experts",
             str(experts),
-            f"{rows} pictures can be used, {each} an expert; {MIN_ROWS_PER_EXPERT} are the least",
-            f"Set it to {max(1, experts_for(rows))}.",
+            f"{rows} {'picture' if rows == 1 else 'pictures'} can be used, {each} an expert; "
+            f"{MIN_ROWS_PER_EXPERT} are the least",
+            f"Set it to {experts_for(rows)}." if experts > 1 else "Add pictures.",
         )
         return
     heldout = data.heldout_per_cluster(each)

@@ -7,14 +7,13 @@ from typing import Any
 from paris.coordinator.prepare.errors import PrepareConfigError
 from paris.coordinator.proposal.findings import Pictures
 from paris.coordinator.proposal.sizing import SIDES_PX, side_for
+from paris.coordinator.proposal.wish_checks import require_multiple, side_step_px
 from paris.coordinator.proposal.wishes import Reasons
 
 _SMALL_SHARE = 0.5
 _NEAR_BITS, _NEAR_SHARE = 6, 0.01
 _LONG_ASPECT, _LONG_SHARE = 3.0, 0.1
 _USUAL_MIN_SIDE_PX = 16
-_LATENT_STEP_PX = 32
-"""A VAE's eight pixels for each latent, times a patch of two, and room for one more halving."""
 
 
 def choose_side(pictures: Pictures, wished: int | None, of_recipe: int | None, step_px: int, reasons: Reasons) -> int:
@@ -36,8 +35,7 @@ def choose_side(pictures: Pictures, wished: int | None, of_recipe: int | None, s
             f"The pictures are too small: nine in ten should reach {SIDES_PX[-1]} px, the median is {median} px.",
             "Give --size 8 to use them as they are.",
         )
-    if side % step_px:
-        raise PrepareConfigError(f"The size {side} is no multiple of {step_px}.", "Give a --size that is.")
+    require_multiple(side, step_px)
     below = pictures.share_below(side)
     if below > _SMALL_SHARE:
         raise PrepareConfigError(
@@ -60,9 +58,10 @@ def _larger(pictures: Pictures, side: int) -> str:
 
 
 def _smaller(pictures: Pictures, step_px: int) -> str:
-    if step_px < _LATENT_STEP_PX:
-        return f"Give --size {side_for(pictures) or 8}."
-    reached = pictures.side_at(0.1) // _LATENT_STEP_PX * _LATENT_STEP_PX
+    if step_px < side_step_px(is_vae=True):
+        fitting = side_for(pictures)
+        return f"Give --size {fitting}." if fitting else "Take larger pictures."
+    reached = pictures.side_at(0.1) // step_px * step_px
     return f"Give --size {reached}." if reached else "Take a recipe for smaller pictures, such as small-64."
 
 

@@ -46,7 +46,7 @@ def survey_lines(survey: Survey) -> list[tuple[str, str]]:
     lines.append(("licences", _counted(survey.licences) + _card(survey)))
     lines.append(("opted out", str(survey.opted_out)))
     if survey.splits:
-        lines.append(("splits", _counted(survey.splits, "files")))
+        lines.append(("splits", _counted(survey.splits, "file")))
     return [*lines, *(("note", note) for note in survey.notes)]
 
 
@@ -128,7 +128,7 @@ def _rows(survey: Survey) -> str:
 
 
 def _sample(pictures: Pictures) -> str:
-    text = f"{pictures.sampled} decoded, {pictures.usable} usable"
+    text = f"{len(pictures.sides)} of {pictures.sampled} decoded, {pictures.usable} usable"
     return f"{text}; {_counted(pictures.faults)}" if pictures.faults else text
 
 
@@ -153,18 +153,23 @@ def _copies(pictures: Pictures) -> str:
 
 
 def _captions(captions: Captions, rows: int) -> str:
-    parts = [f"{captions.own} of {rows} ({captions.own / rows:.0%}) have their own"]
+    parts = [f"{captions.own} of {rows} ({captions.own / rows:.0%}) {_have(captions.own)} their own"]
     places = [f"{count} from {origin}" for origin, count in captions.origins.items() if origin != "class"]
     if places:
         parts[0] += f": {', '.join(places)}"
     if captions.classes_only:
         names = captions.class_names
-        parts.append(f"{captions.classes_only} have a class alone: {len(names)} classes, {_counted(names)}")
+        have = f"{captions.classes_only} {_have(captions.classes_only)}"
+        parts.append(f"{have} a class alone: {len(names)} classes, {_counted(names)}")
     if captions.without:
-        parts.append(f"{captions.without} have none")
+        parts.append(f"{captions.without} {_have(captions.without)} none")
     if captions.without and captions.fields_seen:
         parts.append(f"fields seen: {', '.join(captions.fields_seen[:8])}")
     return "; ".join(parts)
+
+
+def _have(count: int) -> str:
+    return "has" if count == 1 else "have"
 
 
 def _texts(captions: Captions) -> str:
@@ -172,7 +177,8 @@ def _texts(captions: Captions) -> str:
     words = (
         f"{captions.words_median} words in the median, {captions.words_p95} at 95 %, at most {captions.words_longest}"
     )
-    several = f"; {captions.several} pictures have several" if captions.several else ""
+    pictures = "picture has" if captions.several == 1 else "pictures have"
+    several = f"; {captions.several} {pictures} several" if captions.several else ""
     return f"{captions.language}; {distinct}; {words}{several}"
 
 
@@ -183,6 +189,10 @@ def _card(survey: Survey) -> str:
 def _counted(counts: dict[str, int], unit: str = "") -> str:
     """Counts in words, the largest first: "12 png, 3 jpg and 4 others"."""
     ordered = sorted(counts.items(), key=lambda pair: -pair[1])
-    shown = [f"{count} {f'{unit} of ' if unit else ''}{name}" for name, count in ordered[:_SHOWN]]
+    shown = [f"{count} {_of(unit, count)}{name}" for name, count in ordered[:_SHOWN]]
     rest = sum(count for _, count in ordered[_SHOWN:])
     return ", ".join(shown) + (f" and {rest} others" if rest else "")
+
+
+def _of(unit: str, count: int) -> str:
+    return f"{unit if count == 1 else f'{unit}s'} of " if unit else ""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from paris.coordinator.prepare.errors import EmptySourceError, PrepareError
+from paris.coordinator.prepare.errors import EmptySourceError, PrepareError, SourceFormatError
 from paris.coordinator.prepare.rows.drops import Dropped
 from paris.coordinator.prepare.rows.items import Item
 from paris.coordinator.prepare.sources import read_source
@@ -19,12 +19,15 @@ from paris.coordinator.proposal.detecting import NO_HINTS, Hints, detect
 from paris.coordinator.proposal.findings import Captions, Survey
 from paris.coordinator.proposal.fingerprint import source_state
 from paris.coordinator.proposal.looking import SAMPLE_ROWS, RowSample, look_at
+from paris.coordinator.proposal.option_words import named_by_options
 from paris.coordinator.proposal.texts import CaptionCounts
+from paris.protocol.printable import on_one_line
 
 Progress = Callable[[str, int, int], None]
 """Called with (stage, done, total); stages "list", whose total is unknown and 0, and "look"."""
 _PROGRESS_ROWS = 1000
 _MAX_LICENCES = 1000
+_SHOWN_FIELDS = 20
 _LIKELY_NAMES = ("prompt", "description", "alt", "alt_text", "title", "sentence", "en", "label", "name", "category")
 _S = TypeVar("_S", bound=FilesSource)
 
@@ -47,12 +50,19 @@ def survey(
     Raises:
         PrepareError: The source is missing, empty, malformed or cannot be reached. Nothing is written in any case.
     """
+    with named_by_options():
+        return _survey(place, progress, hints, sample_rows)
+
+
+def _survey(place: str, progress: Progress, hints: Hints, sample_rows: int) -> Survey:
     found = detect(place, hints)
     source, card_licence = found.source, ""
     if isinstance(source, HubSource):
         source, card_licence = _pinned(source, place)
     state = source_state(source)
     listed = _list(source, progress, sample_rows)
+    if hints.caption_column is not None:
+        _require_seen(hints.caption_column, listed.captions)
     if not listed.captions.own and source.caption_column is None:
         source, listed = _with_likely_column(source, listed, progress, sample_rows)
     looked = _look(source, listed, progress)
@@ -144,7 +154,7 @@ def _pinned(source: HubSource, place: str) -> tuple[HubSource, str]:
         if "://" in place:
             raise
         what = error.what[:1].lower() + error.what[1:]
-        raise type(error)(f"There is no folder {place} here, and {what}", error.next_step) from error
+        raise type(error)(f"There is no folder {on_one_line(place)} here, and {what}", error.next_step) from error
     return _changed(source, revision=tree.commit), tree.card_licence
 
 
@@ -160,6 +170,21 @@ def _with_likely_column(
         if any(character.isalpha() for example in again.captions.examples for character in example):
             return named, again
     return source, listed
+
+
+def _require_seen(name: str, captions: Captions) -> None:
+    """Refuse a field that no row has; where captions were found, it was seen, or texts beside the pictures replace it.
+
+    Raises:
+        SourceFormatError: No row has it.
+    """
+    if captions.own or plain_name(name) in map(plain_name, captions.fields_seen):
+        return
+    seen = ", ".join(map(on_one_line, captions.fields_seen[:_SHOWN_FIELDS]))
+    raise SourceFormatError(
+        f"No picture has a field {on_one_line(name)!r}; {f'their fields: {seen}' if seen else 'they have no fields'}.",
+        "Give one of them as --captions NAME." if seen else "Give --captions class or none, or a --captioner.",
+    )
 
 
 def _likelihood(name: str) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from paris.coordinator.errors import ConfigError
 from paris.coordinator.prepare.rows.licences import UNKNOWN, normal_licence
 from paris.coordinator.prepare.sources.settings import HubSource
 from paris.coordinator.proposal.errors import UndecidedError
-from paris.coordinator.proposal.findings import Survey
+from paris.coordinator.proposal.findings import Captions, Survey
+from paris.coordinator.proposal.wish_checks import require_one_text
 from paris.coordinator.proposal.wishes import CaptionKind, Wishes
+from paris.protocol.printable import on_one_line
 
 _OWN_SHARE = 0.5
 
@@ -19,8 +20,7 @@ def caption_kind(survey: Survey, wishes: Wishes) -> CaptionKind:
         UndecidedError: There are none, and no way out is chosen.
     """
     captions = survey.captions
-    if wishes.captions == "none" and wishes.captioner is not None:
-        raise ConfigError("--captions none and --captioner exclude each other.", "Give one of them.")
+    require_one_text(wishes)
     if wishes.captions is not None:
         return wishes.captions
     if captions.own >= _OWN_SHARE * survey.rows or wishes.captioner is not None:
@@ -30,7 +30,7 @@ def caption_kind(survey: Survey, wishes: Wishes) -> CaptionKind:
     if captions.own:
         return "own"
     raise UndecidedError(
-        f"None of the {survey.rows} pictures of {survey.place} has a caption, and no folder names a class.",
+        f"{_none_of(survey)} has a caption, and no folder names a class.",
         f"{_fields(survey)}Put a .txt beside each, or give --captioner MODEL, or --captions none to learn no text.",
     )
 
@@ -38,7 +38,17 @@ def caption_kind(survey: Survey, wishes: Wishes) -> CaptionKind:
 def _fields(survey: Survey) -> str:
     if not survey.captions.fields_seen:
         return ""
-    return f"Their fields are {', '.join(survey.captions.fields_seen[:8])}: give one as --captions NAME. "
+    return f"Their fields are {shown_fields(survey.captions)}: give one as --captions NAME. "
+
+
+def shown_fields(captions: Captions) -> str:
+    """The names of the fields that may hold captions, on one line."""
+    return ", ".join(map(on_one_line, captions.fields_seen[:8]))
+
+
+def _none_of(survey: Survey) -> str:
+    place = on_one_line(survey.place)
+    return f"Not the one picture of {place}" if survey.rows == 1 else f"None of the {survey.rows} pictures of {place}"
 
 
 def row_licence(survey: Survey, wishes: Wishes) -> str:

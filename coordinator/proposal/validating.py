@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from paris.coordinator.prepare.config import PrepareConfig
 from paris.coordinator.prepare.sources.settings import FilesSource, TwemojiSource
 from paris.coordinator.proposal.remarks import Remark
-from paris.coordinator.run.config import RunConfig
+from paris.coordinator.run.config import RunConfig, complaint, leading_setting
 from paris.coordinator.run.shapes import expert_fields
 from paris.coordinator.verify.bounds import VerificationBounds
 from paris.experts.errors import ExpertError, SettingsError
@@ -81,15 +81,18 @@ def _parsed(parse: Callable[[], object], table: str, model: type[BaseModel]) -> 
 
 def _remark(error: Mapping[str, Any], table: str, model: type[BaseModel]) -> Remark:
     place = [str(part) for part in error["loc"]]
-    setting = ".".join([*([table] if table else []), *place]) or "run.toml"
-    value = "" if error["type"] == "missing" else repr(error.get("input"))[:80]
+    setting = ".".join([*([table] if table else []), *place])
+    value = "" if isinstance(error.get("input"), Mapping) else repr(error.get("input"))[:80]
+    what = complaint(error)
+    if not setting:  # a check of several settings: its message starts with one of them
+        setting = leading_setting(what) or "run.toml"
+        what = f"it{what[len(setting) :]}" if what.startswith(setting) else what
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(place[-1], _names(model, place[:-1]), n=1)
         step = f"Did you mean {near[0]}?" if near else "Remove it."
         return Remark(setting, value, "there is no such setting", step)
     if error["type"] == "missing":
         return Remark(setting, value, "it is missing", "Add it.")
-    what = str(error["msg"]).removeprefix("Value error, ")
     return Remark(setting, value, what[:1].lower() + what[1:], "Correct or remove it.")
 
 

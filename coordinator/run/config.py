@@ -15,7 +15,10 @@ logs/ verify/    log files and work folders of child processes
 
 from __future__ import annotations
 
+import re
+import shlex
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -107,7 +110,10 @@ class RunConfig(Table):
         if "batch_size" in self.training:
             raise ValueError("training.batch_size and training.total_batch_size exclude each other: give one of them")
         if type(total) is not int or total < 1 or total % experts:
-            raise ValueError(f"training.total_batch_size is {total!r}, not a multiple of the {experts} experts")
+            fitting = experts if type(total) is not int else max(experts, -(-total // experts) * experts)
+            raise ValueError(
+                f"training.total_batch_size is {total!r}, not a multiple of num_experts = {experts}, such as {fitting}"
+            )
         return self
 
     @property
@@ -131,7 +137,7 @@ class RunConfig(Table):
     def _check_train_after(self) -> RunConfig:
         if self.router.train_after > self.run.num_experts:
             raise ValueError(
-                f"router.train_after is {self.router.train_after}, but there are {self.run.num_experts} experts"
+                f"router.train_after is {self.router.train_after}, but run.num_experts is {self.run.num_experts}"
             )
         return self
 
@@ -183,11 +189,25 @@ def validated(values: dict[str, Any], source: str) -> RunConfig:
         return RunConfig.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(
-            f"{source}: {where}: {first['msg']} (value: {first.get('input')!r}).",
-            "Fix or remove that field and retry.",
-        ) from error
+        where = "".join(f"{part}." for part in first["loc"])[:-1]
+        place = f"{source}: {where}" if where else source
+        value = "" if isinstance(first.get("input"), Mapping) else f" (value: {first.get('input')!r})"
+        raise ConfigError(f"{place}: {complaint(first)}{value}.", "Fix or remove that field and retry.") from error
+
+
+def complaint(error: Mapping[str, Any]) -> str:
+    """What is wrong with a field.
+
+    Args:
+        error: One of `ValidationError.errors()`.
+    """
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def leading_setting(message: str) -> str:
+    """The setting that a message of RunConfig starts with, such as "training.total_batch_size"; or empty."""
+    found = re.match(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)+", message)
+    return found[0] if found else ""
 
 
 def load_config(run_dir: Path) -> RunConfig:
@@ -200,7 +220,8 @@ def load_config(run_dir: Path) -> RunConfig:
     path = run_dir / "run.toml"
     if not path.is_file():
         raise RunDirError(
-            f"{run_dir} is not a run directory: it has no run.toml.", f"Create one: paris-coord init {run_dir}"
+            f"{run_dir} is not a run directory: it has no run.toml.",
+            f"Create one: paris-coord init {shlex.quote(str(run_dir))}",
         )
     return parse_config(read_toml(path), str(path))
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from paris.coordinator.errors import ConfigError
 from paris.coordinator.run.config import RunConfig, dump_config, load_recipe
 from paris.coordinator.run.config_tables import RunTable
-from paris.coordinator.run.directory import RunDir, require_empty
+from paris.coordinator.run.directory import RunDir, require_empty, require_writable
 from paris.experts.files import write_whole
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.signing import Identity
@@ -38,7 +38,7 @@ def create_run(
         hub_port: Port of the embedded Hub; 0 is the recipe's, and a free port if that is 0 too.
 
     Raises:
-        RunDirError: The folder is not empty.
+        RunDirError: The folder is not empty, or cannot be written.
         ConfigError: The recipe is unknown, the name, address or endpoint is invalid, or a port is given although the
             Hub is not embedded. Nothing is created.
     """
@@ -67,7 +67,7 @@ def write_run(
         text: Writes the settings as TOML.
 
     Raises:
-        RunDirError: The folder is not empty.
+        RunDirError: The folder is not empty, or cannot be written.
         ConfigError: The address or endpoint is invalid, or a port is given although the Hub is not embedded. Nothing
             is created.
     """
@@ -79,6 +79,7 @@ def write_run(
             "Remove --hub-port or --hub.",
         )
     config = _with_endpoints(_with_host(config, host, hub_port), hub_endpoint)
+    require_writable(path)
     written = text(config).encode()  # before anything is written
     identity = Identity.load_or_create(path / "keys" / "run.key")
     write_whole(path / "run.toml", written)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,6 +113,20 @@ class RunDir:
         if not path.is_file():
             raise RunDirError(f"{self.data} contains no prepared data.", f"Run: paris-coord prepare {self.path}")
         return path
+
+
+def require_writable(path: Path) -> None:
+    """Check that a folder can be created, or written if it is there; nothing stays of the attempt.
+
+    Raises:
+        RunDirError: It cannot.
+    """
+    existing = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    try:
+        Path(tempfile.mkdtemp(prefix=".paris-", dir=existing)).rmdir()
+    except OSError as error:
+        why = "it is no folder" if existing.exists() and not existing.is_dir() else error.strerror
+        raise RunDirError(f"{path} cannot be written: {existing}: {why}.", "Choose another folder.") from error
 
 
 def require_empty(path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 from picture_piles import pile, write_folder
 from typer.testing import CliRunner
 
@@ -17,11 +18,12 @@ from paris.coordinator.prepare.config import prepare_config
 from paris.coordinator.prepare.sources.settings import FolderSource
 from paris.coordinator.proposal.choices import propose
 from paris.coordinator.proposal.contradictions import contradictions
-from paris.coordinator.proposal.findings import Captions, Pictures, Survey
+from paris.coordinator.proposal.findings import Captions, Pictures, SourceState, Survey
+from paris.coordinator.proposal.fingerprint import changes
 from paris.coordinator.proposal.misfits import misfits
 from paris.coordinator.proposal.remarks import Remark
 from paris.coordinator.proposal.validating import invalid_fields
-from paris.coordinator.run.config import RunConfig, dump_config, load_recipe
+from paris.coordinator.run.config import RunConfig, dump_config, load_recipe, parse_config
 from paris.coordinator.run.extending import recipe_names
 
 SURVEY = Survey(
@@ -134,6 +136,46 @@ def test_all_invalid_fields_are_named_with_the_nearest_known_one() -> None:
     assert {remark.setting for remark in invalid_fields(dump_config(changed(model={"preset": "dit-xxl"})))} == {
         "model.preset"
     }
+
+
+@pytest.mark.parametrize(
+    ("tables", "setting", "what"),
+    [
+        (
+            {"run": {"num_experts": 20}, "training": {"total_batch_size": 32}},
+            "training.total_batch_size",
+            "it is 32, not a multiple of num_experts = 20, such as 40",
+        ),
+        ({"router": {"train_after": 9}}, "router.train_after", "it is 9, but run.num_experts is 4"),
+        (
+            {"training": {"total_batch_size": 32, "batch_size": 8}},
+            "training.batch_size",
+            "it and training.total_batch_size exclude each other: give one of them",
+        ),
+        (
+            {"objectives": {"epsilon_clusters": [7]}},
+            "objectives.epsilon_clusters",
+            "it contains 7, but clusters are 0 to 3",
+        ),
+    ],
+)
+def test_settings_that_exclude_each_other_are_named_without_all_the_others(
+    tables: dict[str, Any], setting: str, what: str
+) -> None:
+    values = changed().model_dump(mode="json", exclude_none=True)
+    for name, fields in tables.items():
+        values[name] = {**values[name], **fields}
+    text = tomli_w.dumps(values)
+    (remark,) = invalid_fields(text)
+    assert (remark.setting, remark.value, remark.what) == (setting, "", what)
+    with pytest.raises(ConfigError) as error:
+        parse_config(text, "run.toml")
+    assert error.value.what == f"run.toml: {what.replace('it', setting, 1)}."
+
+
+def test_files_with_a_line_break_in_their_name_do_not_break_the_message() -> None:
+    old, new = (SourceState({}, 1, digest, {name: "1"}) for digest, name in (("a", "x.png"), ("b", "a\nb.png")))
+    assert changes(old, new) == "1 file is new (a b.png), 1 file is gone (x.png)"
 
 
 def test_the_command_looks_at_the_pictures_and_ends_with_a_code(tmp_path: Path) -> None:

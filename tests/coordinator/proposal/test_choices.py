@@ -16,8 +16,11 @@ from paris.coordinator.proposal.choices import Proposal, Wishes, propose
 from paris.coordinator.proposal.contradictions import contradictions
 from paris.coordinator.proposal.errors import UndecidedError
 from paris.coordinator.proposal.findings import Captions, Pictures, Survey
+from paris.coordinator.proposal.showing import survey_lines
 from paris.coordinator.proposal.sizing import experts_for, heldout_for, side_for
+from paris.coordinator.proposal.wish_checks import require_possible
 from paris.coordinator.run.shapes import expert_shape, router_shape
+from paris.protocol.errors import ParisError
 
 CAPTIONED = Captions(own=300, classes_only=0, without=0, distinct=12, several=0, words_p95=7, language="English")
 
@@ -150,6 +153,52 @@ def test_a_data_set_of_a_hub_without_licence_is_refused() -> None:
     with pytest.raises(UndecidedError, match="The data set lab/photos states no licence for 300"):
         propose(far)
     assert propose(far, Wishes(licence="unknown")).config.run.licence == "unknown"
+
+
+def test_pictures_without_a_licence_are_counted_where_others_state_one() -> None:
+    some = found(120, licences={"cc-by-4.0": 100, "unknown": 20})
+    assert why(propose(some), "data.source.licence").startswith("20 of 120 pictures state none; publish only")
+    assert why(propose(found(licences={"unknown": 300})), "data.source.licence").startswith("Nothing states one;")
+
+
+def test_the_field_of_the_captions_is_explained() -> None:
+    source = FolderSource(path=Path("/x"), name="x", caption_column="prompt")
+    told = "300 of 300 pictures have a caption, such as 'a red disc'; --captions names another field."
+    assert why(propose(found(source=source)), "data.source.caption_column") == told
+    assert why(propose(found()), "data.source.caption_column") == ""
+    assert why(propose(found(source=source), Wishes(captions="none")), "data.source.caption_column") == ""
+
+
+@pytest.mark.parametrize(
+    ("wishes", "message", "step"),
+    [
+        (Wishes(recipe="nosuch"), "nosuch", ""),
+        (Wishes(name="No!"), "Invalid run name 'No!'", ""),
+        (Wishes(size=10), "The size 10 is no multiple of 4.", "Give --size 8 or 12."),
+        (Wishes(size=40, recipe="dit-b-256"), "The size 40 is no multiple of 32.", "Give --size 32 or 64."),
+        (Wishes(size=7), "--size is 7.", "Give 8 px or more."),
+        (Wishes(experts=300), "--experts is 300.", "Give 1 to 256."),
+        (Wishes(captions="none", captioner="x"), "--captions none and --captioner exclude each other", ""),
+    ],
+)
+def test_wishes_that_no_pictures_can_meet_need_no_pictures(wishes: Wishes, message: str, step: str) -> None:
+    with pytest.raises(ParisError) as error:
+        require_possible(wishes)
+    assert message in error.value.what
+    assert error.value.next_step == step or not step
+
+
+def test_one_picture_is_no_plural() -> None:
+    one = found(1, captions=Captions(0, 0, 1, 0, 0, fields_seen=("a\nb",)), pictures=Pictures(1, (72,), (1.0,)))
+    with pytest.raises(UndecidedError, match=r"Not the one picture of /srv/My Photos has a caption") as error:
+        propose(one)
+    assert "Their fields are a b:" in error.value.next_step
+    assert dict(survey_lines(one))["captions"].startswith("0 of 1 (0%) have their own; 1 has none")
+
+
+def test_pictures_that_cannot_be_decoded_are_not_counted_as_decoded() -> None:
+    sample = Pictures(61, (72,) * 60, (1.0,) * 60, faults={"unreadable picture": 1}, duplicates=2)
+    assert dict(survey_lines(found(pictures=sample)))["sample"] == ("60 of 61 decoded, 58 usable; 1 unreadable picture")
 
 
 def test_near_duplicates_and_long_pictures_are_left_out_where_there_are_some() -> None:

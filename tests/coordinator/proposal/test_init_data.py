@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 from paris.coordinator.cli.app import app
 from paris.coordinator.cli.preparing import PrepareOptions, prepare_run
+from paris.coordinator.errors import RunDirError
 from paris.coordinator.prepare.errors import SourceMissingError
 from paris.coordinator.proposal.errors import SourceChangedError, UndecidedError
 from paris.coordinator.run.config import load_config
@@ -198,8 +199,41 @@ def test_what_is_refused_is_one_line_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_in_a_terminal_what_is_not_known_is_asked(piles: Path, tmp_path: Path) -> None:
-    """The licence is asked for, then the settings are confirmed."""
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--recipe", "nosuch"], "nosuch"),
+        (["--name", "No!"], "Invalid run name"),
+        (["--captions", "none", "--captioner", "x"], "exclude each other"),
+    ],
+)
+def test_what_no_pictures_can_mend_is_refused_before_they_are_looked_at(
+    tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    made = init(tmp_path / "run", "--data", tmp_path / "missing", "--yes", *arguments)
+    assert isinstance(made.exception, ParisError)
+    assert message in made.exception.what
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_the_pictures_are_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file" / "run", Path("/proc/run")):
+        for data in (["--data", tmp_path / "missing", "--yes"], []):
+            made = init(folder, *data)
+            assert isinstance(made.exception, RunDirError)
+            assert made.exception.what.startswith(f"{folder} cannot be written: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_next_command_can_be_pasted(tmp_path: Path) -> None:
+    made = init(tmp_path / "my run")
+    assert made.exit_code == 0
+    assert f"Next: paris-coord prepare '{tmp_path / 'my run'}'" in made.stderr
+
+
+@pytest.mark.parametrize(("confirmed", "code"), [(b"y", 0), (b"n", 1)])
+def test_in_a_terminal_what_is_not_known_is_asked(piles: Path, tmp_path: Path, confirmed: bytes, code: int) -> None:
+    """The licence is asked for, then the settings are confirmed or not."""
     leader, follower = pty.openpty()
     command = [str(Path(sys.executable).with_name("paris-coord")), "init", "run", "--data", str(piles / "classes")]
     process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, cwd=tmp_path)
@@ -207,10 +241,15 @@ def test_in_a_terminal_what_is_not_known_is_asked(piles: Path, tmp_path: Path) -
     seen = _until(leader, b"state none")
     os.write(leader, b"cc0\n")
     seen += _until(leader, b"Write these settings")
-    os.write(leader, b"y\n")
-    _until(leader, None)
-    assert process.wait(timeout=120) == 0, seen.decode()
+    os.write(leader, confirmed + b"\n")
+    last = _until(leader, None).decode()
+    assert process.wait(timeout=120) == code, seen.decode()
     os.close(leader)
+    if code:
+        assert "Nothing was written. Options" in last
+        assert "Error" not in last
+        assert list(tmp_path.iterdir()) == []
+        return
     assert load_config(tmp_path / "run").data["source"]["licence"] == "cc0-1.0"
 
 

@@ -20,6 +20,7 @@ from paris.coordinator.prepare.sources.row_bytes import RowBytes
 from paris.coordinator.prepare.sources.settings import FolderSource, HubSource, ParquetSource
 from paris.coordinator.proposal.detecting import Hints, detect
 from paris.coordinator.proposal.looking import RowSample, within_budget
+from paris.coordinator.proposal.option_words import as_options
 from paris.coordinator.proposal.survey import survey
 from paris.coordinator.proposal.texts import language_of
 
@@ -64,6 +65,35 @@ def test_the_likeliest_field_is_taken_for_captions_without_a_usual_name(tmp_path
     seen = survey(str(tmp_path))  # numbers are no captions
     assert (seen.source.caption_column, seen.captions.own) == (None, 0)
     assert "label" in seen.captions.fields_seen
+
+
+@pytest.mark.parametrize("kind", ["folder", "webdataset"])
+def test_a_named_field_that_no_row_has_is_refused(tmp_path: Path, kind: str) -> None:
+    WRITERS[kind](tmp_path / "pile", pile(1))
+    with pytest.raises(SourceFormatError, match=r"No picture has a field 'nosuch'; their fields: .*caption") as error:
+        survey(str(tmp_path / "pile"), hints=Hints(caption_column="nosuch"))
+    assert error.value.next_step == "Give one of them as --captions NAME."
+    assert survey(str(tmp_path / "pile"), hints=Hints(caption_column="Artist")).captions.own == 2
+
+
+def test_before_there_is_a_run_toml_errors_name_options(tmp_path: Path) -> None:
+    WRITERS["parquet"](tmp_path / "rows", pile(1))
+    with pytest.raises(SourceFormatError) as error:
+        survey(str(tmp_path / "rows"), hints=Hints(image_column="no"))
+    assert error.value.next_step == "Give --image-column a column of bytes, or of structs with a field bytes."
+    steps = {
+        "Set revision in [data.source] to a branch.": "Give --revision a branch.",
+        "Set caption_column in [data.source] to the column.": "Give --captions the column.",
+        "Check endpoint in [data.source]; once": "Check HF_ENDPOINT; once",
+        "Check repo and endpoint in [data.source], and": "Check the name and HF_ENDPOINT, and",
+    }
+    assert [as_options(step) for step in steps] == list(steps.values())
+
+
+def test_a_pattern_that_matches_nothing_is_named(tmp_path: Path) -> None:
+    put(tmp_path, "1.png")
+    with pytest.raises(EmptySourceError, match=r"No file of .* matches --include '\*\.jpg'\."):
+        survey(str(tmp_path), hints=Hints(include=("*.jpg",)))
 
 
 def test_copies_faults_and_opt_outs_are_counted(tmp_path: Path) -> None:
@@ -123,7 +153,7 @@ def test_the_kind_with_the_most_bytes_is_read_and_the_others_are_named(tmp_path:
     WRITERS["parquet"](tmp_path / "rows", pile())
     found = detect(str(tmp_path))
     assert isinstance(found.source, ParquetSource)
-    assert found.notes == ("1 Parquet files are read, 1 pictures are not; --include chooses.",)
+    assert found.notes == ("1 Parquet file is read, 1 picture is not; --include chooses.",)
     assert isinstance(detect(str(tmp_path), Hints(include=("*.png",))).source, FolderSource)
 
 

@@ -42,7 +42,7 @@ def test_the_whole_batch_is_split_over_the_experts_and_an_uneven_split_is_refuse
     text = dump_config(load_recipe("emoji"))
     assert load_recipe("emoji").expert_training["batch_size"] == 8
     assert "total_batch_size" not in load_recipe("emoji").expert_training
-    with pytest.raises(ConfigError, match="total_batch_size is 30, not a multiple of the 4 experts"):
+    with pytest.raises(ConfigError, match="total_batch_size is 30, not a multiple of num_experts = 4, such as 32"):
         parse_config(text.replace("total_batch_size = 32", "total_batch_size = 30"), "run.toml")
     with pytest.raises(ConfigError, match="give one of them"):
         parse_config(text.replace("total_batch_size = 32", "total_batch_size = 32\nbatch_size = 8"), "run.toml")
