@@ -15,8 +15,8 @@ _OPTIONS = {
 }
 _WORDS = (
     ('Set layout in [data.source] to "parquet" or "webdataset".', "Give the files to read, such as --include '*.tar'."),
-    ("Check repo and endpoint in [data.source]", "Check the name and HF_ENDPOINT"),
-    ("Check endpoint in [data.source]", "Check HF_ENDPOINT"),
+    ("Check repo and endpoint in [data.source]", "Check the name or address, HF_ENDPOINT"),
+    ("Check endpoint in [data.source]", "Check the address, or HF_ENDPOINT"),
     ("Check the source's path and its include.", "Check the path, and --include."),
     ("Check the source's path and include.", "Check the path, and --include."),
 )

@@ -84,8 +84,8 @@ def test_before_there_is_a_run_toml_errors_name_options(tmp_path: Path) -> None:
     steps = {
         "Set revision in [data.source] to a branch.": "Give --revision a branch.",
         "Set caption_column in [data.source] to the column.": "Give --captions the column.",
-        "Check endpoint in [data.source]; once": "Check HF_ENDPOINT; once",
-        "Check repo and endpoint in [data.source], and": "Check the name and HF_ENDPOINT, and",
+        "Check endpoint in [data.source]; once": "Check the address, or HF_ENDPOINT; once",
+        "Check repo and endpoint in [data.source], and": "Check the name or address, HF_ENDPOINT, and",
     }
     assert [as_options(step) for step in steps] == list(steps.values())
 
