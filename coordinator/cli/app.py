@@ -10,7 +10,7 @@ import typer
 
 from paris.coordinator.cli.data import clusters, dropped, prepare
 from paris.coordinator.cli.new_run import check_config, init
-from paris.coordinator.cli.options import JsonOption, NoLockOption, RunArgument, expanded, open_run
+from paris.coordinator.cli.options import JsonOption, NoLockOption, RunArgument, expanded, open_run, quoted
 from paris.coordinator.cli.orders import allow, ban, revoke, unregister
 from paris.coordinator.cli.planning import plan, recipes
 from paris.coordinator.cli.sampling import sample
@@ -75,8 +75,8 @@ def publish_tasks(
     from paris.coordinator.run.directory import RunDir
     from paris.coordinator.service.tasks import open_tasks
 
-    opened = open_tasks(RunDir.open(run), despite_plan=despite_plan)
-    say(f"{opened} tasks are open. Next: paris-coord serve {run}")
+    tasks = open_tasks(RunDir.open(run), despite_plan=despite_plan)
+    say(f"{tasks}. Next: paris-coord serve {quoted(run)}")
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import signal
 import threading
 import time
@@ -38,6 +39,11 @@ def expanded(path: Path | None) -> Path | None:
         raise ConfigError(
             f"{path}: the system knows no home folder of that user.", "Give the path without ~."
         ) from error
+
+
+def quoted(path: Path) -> str:
+    """A path as a word of a shell's command line."""
+    return shlex.quote(str(path))
 
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The run directory.", callback=expanded)]

@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from paris.coordinator.cli.options import quoted
 from paris.coordinator.console import print_json, say, shows_progress
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.initial_weights import convert_initial_weights
+from paris.protocol.printable import on_one_line
 
 ProgressCallback = Callable[[str, int, int], None]
 """Takes stage, done, total."""
@@ -52,6 +54,7 @@ def prepare_run(run: RunDir, options: PrepareOptions, *, as_json: bool) -> None:
     """
     from paris.coordinator.prepare import prepare, prepare_config
     from paris.coordinator.prepare.compute.engine import Engine
+    from paris.coordinator.prepare.sources import require_source
     from paris.coordinator.proposal.fingerprint import require_unchanged
 
     config, settings = run.config, dict(run.config.data)
@@ -67,6 +70,7 @@ def prepare_run(run: RunDir, options: PrepareOptions, *, as_json: bool) -> None:
         settings["max_tokens"] = config.text["max_tokens"]
     settings |= options.data_settings
     checked = prepare_config(settings)
+    require_source(checked.source)  # before networks are fetched, which may take long
     require_unchanged(run, checked.source, accept=options.accept_changes)
     _fetch_pretrained(run)
     engine = Engine(options.ray_address, options.device or config.compute.device, options.models)
@@ -76,10 +80,10 @@ def prepare_run(run: RunDir, options: PrepareOptions, *, as_json: bool) -> None:
         convert_initial_weights(run, run.path / config.model.imagenet_weights)
     if prepared.dropped:
         reasons = ", ".join(f"{count} {reason}" for reason, count in prepared.dropped.items())
-        say(f"Left out: {reasons}. To list them: paris-coord dropped {run.path}")
-    say(f"Prepared {run.data}. To look at the clusters: paris-coord clusters {run.path} --open")
+        say(f"Left out: {reasons}. To list them: paris-coord dropped {quoted(run.path)}")
+    say(f"Prepared {run.data}. To look at the clusters: paris-coord clusters {quoted(run.path)} --open")
     next_command = "publish-tasks" if config.model.warm_start_steps is None else "warm-start"
-    say(f"Next: paris-coord {next_command} {run.path}")
+    say(f"Next: paris-coord {next_command} {quoted(run.path)}")
 
 
 def _fetch_pretrained(run: RunDir) -> None:
@@ -114,7 +118,7 @@ def print_dropped(run: RunDir, reason: str | None, *, as_json: bool) -> None:
         if as_json:
             print_json(asdict(row))
         else:
-            print(f"{row.row_id}\t{row.reason}\t{row.detail}")
+            print("\t".join(map(on_one_line, (row.row_id, row.reason, row.detail))))
 
 
 @contextmanager

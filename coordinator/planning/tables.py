@@ -26,11 +26,12 @@ def print_recipes(rows: Sequence[RecipeRow], out: IO[str]) -> None:
     table = Table(show_lines=True)
     table.add_column("recipe", no_wrap=True)
     for name in ("what", "pictures", "px", "K", "parameters", "hardware", "training of all experts, estimated"):
-        table.add_column(name, justify="right" if name in ("pictures", "px", "K", "parameters") else "left")
+        is_number = name in ("pictures", "px", "K", "parameters")
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
     for row in rows:
         numbers = (f"{row.pictures:,}", str(row.image_size), str(row.num_experts))
         parameters = f"{row.expert_parameters / 1e6:.3g}M"
-        table.add_row(row.name, row.what, *numbers, parameters, row.hardware, row.cost)
+        table.add_row(*map(Text, (row.name, row.what, *numbers, parameters, row.hardware, row.cost)))
     _console(out).print(table)
 
 
@@ -73,7 +74,7 @@ def _card_table(plan: Plan) -> Table:
         table.add_column(name, justify="right")
     for card in plan.cards:
         cells = _cells(card) + ([_time(card.warm_start_s)] if has_warm_start else [])
-        table.add_row(card.name + (" *" if card.is_measured else ""), *cells)
+        table.add_row(Text(card.name + (" *" if card.is_measured else "")), *map(Text, cells))
     return table
 
 

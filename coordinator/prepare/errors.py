@@ -74,4 +74,4 @@ class CaptionerError(PrepareError):
 class PretrainedError(PrepareError):
     """A frozen network of [pretrained] cannot be fetched, or lacks weights."""
 
-    exit_code = 81
+    exit_code = 82

@@ -77,7 +77,7 @@ class _Drawing:
 def sample_command(run: RunDir, model: Path) -> str:
     """The command that draws pictures from a model of the run, with one of the run's prompts if it reads text."""
     prompt = example_prompt(run)
-    return " ".join(["paris-coord sample", *([shlex.quote(prompt)] if prompt else []), f"--model {model}"])
+    return shlex.join(["paris-coord", "sample", *([prompt] if prompt else []), "--model", str(model)])
 
 
 def example_prompt(run: RunDir) -> str:

@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from paris.coordinator.report.rows import HeldoutRows, TrainingRows, some_places
 
@@ -22,19 +23,19 @@ class ExpertLosses(NamedTuple):
     heldout: float
     training: float
     num_rows: int
-    """Rows of either side."""
+    """Of each side."""
 
 
 def measure_losses(
     model: ParisModel, training: TrainingRows, heldout: HeldoutRows, seed: int
 ) -> dict[int, ExpertLosses]:
-    """Score each expert on as many training rows of its cluster as there are held-out rows.
+    """Score each expert on as many training rows as held-out rows of its cluster: as many as the rarer side has.
 
     Args:
         model: The released model.
         training: The training rows.
         heldout: The held-out rows.
-        seed: Of the choice of training rows, and of times and noises, the same for both sides.
+        seed: Of the choice of rows, and of times and noises, the same for both sides.
 
     Returns:
         Losses of each cluster that has rows of both kinds.
@@ -49,7 +50,7 @@ def measure_losses(
         seen = np.flatnonzero(training.clusters == cluster)
         if not len(secret) or not len(seen) or heldout.stored is None:
             continue
-        seen = seen[some_places(len(seen), len(secret), seed)]
+        secret, seen = equally_many(secret, seen, seed)
         sides = (
             (heldout.stored[secret], [heldout.captions[place] for place in secret]),
             (training.stored(seen), [training.captions[place] for place in seen]),
@@ -73,3 +74,11 @@ def measure_losses(
             ]
         found[cluster] = ExpertLosses(means[0], means[1], len(secret))
     return found
+
+
+def equally_many(
+    first: NDArray[np.int64], second: NDArray[np.int64], seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """As many places of either side `[n]`: all of the shorter side, and as many of the other, drawn by the seed."""
+    count = min(len(first), len(second))
+    return first[some_places(len(first), count, seed)], second[some_places(len(second), count, seed)]

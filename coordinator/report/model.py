@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from paris.coordinator.report.captions import CaptionUse, choose_prompts, closest_caption, judge_captions
 from paris.coordinator.report.distances import kernel_distance, precision_recall
 from paris.coordinator.report.losses import measure_losses
+from paris.coordinator.report.model_tables import RIGHT_SEEDS
 from paris.coordinator.report.nearest import Nearest, find_nearest
 from paris.coordinator.report.plots import plot_nearest, plot_samples
 from paris.coordinator.report.recognition import Compared, Featured, measure_recognition
@@ -74,7 +75,7 @@ def measure_model(run: RunDir, out: Path, num_samples: int) -> dict[str, Any]:
         "nearest": _nearest_figures(model, rows, heldout, samples),
         "losses": {str(k): losses._asdict() for k, losses in measure_losses(model, rows, heldout, seed).items()},
     }
-    _plot(out, figures["recognition"]["prompts"], grid, (texts, pictures), _nearest_pictures(model, rows, grid))
+    _plot(out, figures["recognition"], grid, (texts, pictures), _nearest_pictures(model, rows, grid))
     return figures
 
 
@@ -168,13 +169,13 @@ def _nearest_pictures(model: ParisModel, rows: TrainingRows, grid: SampleGrid) -
 
 def _plot(
     out: Path,
-    prompts: list[dict[str, Any]],
+    recognition: dict[str, Any],
     grid: SampleGrid,
     training: tuple[list[str], Pictures],
     nearest: Pictures,
 ) -> None:
-    rates = {row["prompt"]: row for row in prompts}
-    marks = [_mark(rates.get(prompt, {})) for prompt in grid.prompts]
+    rates = {row["prompt"]: row["rate"] for row in recognition["prompts"]}
+    marks = [grid_mark(recognition["kind"], rates.get(prompt)) for prompt in grid.prompts]
     captions, pictures = training
     own = [closest_caption(prompt, captions) for prompt in grid.prompts]
     originals = [pictures[captions.index(caption)] if caption in captions else None for caption in own]
@@ -182,6 +183,6 @@ def _plot(
     plot_nearest(out / "nearest.png", grid, nearest)
 
 
-def _mark(row: dict[str, Any]) -> str:
-    """Share of the seeds that show the prompt, by the measure of the captions."""
-    return "" if row.get("rate") is None else f"{row['rate']:.0%} show it"
+def grid_mark(kind: str, rate: float | None) -> str:
+    """Share of a prompt's seeds that are right, by the measure of the captions; empty if it has none."""
+    return "" if rate is None else f"{rate:.0%} {RIGHT_SEEDS[kind]}"

@@ -7,6 +7,8 @@ from textwrap import shorten
 from typing import Any
 
 _MAX_CELL_CHARS = 80
+RIGHT_SEEDS = {"own": "nearest to it", "classes": "recognised"}
+"""Seeds of the grid that are right, in words, by what the captions are good for."""
 
 
 def model_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
@@ -88,7 +90,8 @@ def _recognition_lines(recognition: dict[str, Any]) -> list[str]:
         for p in recognition["prompts"]
     ]
     if shown:
-        lines += [*markdown_table(("prompt of the grid", "measured by the caption", "seeds that show it"), shown), ""]
+        head = ("prompt of the grid", "measured by the caption", f"seeds {RIGHT_SEEDS[recognition['kind']]}")
+        lines += [*markdown_table(head, shown), ""]
     if by_caption := recognition.get("by_caption"):
         rates = [(caption, f"{rate:.0%}") for caption, rate in by_caption.items()]
         lines += [*markdown_table(("caption", "samples recognised"), rates), ""]

@@ -33,7 +33,7 @@ def plot_samples(path: Path, grid: SampleGrid, *, originals: Sequence[Pictures |
         path: The PNG to write.
         grid: The samples.
         originals: A training picture of each prompt, uint8 `[H, W, 3]`; None where there is none.
-        marks: Text under each prompt, such as "75% show it".
+        marks: Text under each prompt, such as "75% recognised".
     """
     has_originals = any(original is not None for original in originals)
     columns = [f"seed {seed}" for seed in grid.seeds] + ["training\npicture"] * has_originals

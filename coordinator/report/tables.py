@@ -8,6 +8,7 @@ from typing import Any, TextIO
 
 from paris.coordinator.report.model_tables import markdown_table, model_lines, model_rows
 from paris.experts.files import write_whole
+from paris.protocol.printable import printable
 
 
 def write_report_files(out: Path, report: dict[str, Any]) -> None:
@@ -20,10 +21,11 @@ def print_summary(report: dict[str, Any], stream: TextIO) -> None:
     """Print the summary as a table."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=f"Run {report['run_id']}", show_header=False)
     for name, value in summary_rows(report):
-        table.add_row(name, value)
+        table.add_row(Text(printable(name)), Text(printable(value)))
     Console(file=stream).print(table)
 
 

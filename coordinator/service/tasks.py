@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from collections import Counter
+from dataclasses import dataclass, replace
 
 from paris.coordinator.errors import RunDirError
 from paris.coordinator.planning.needs import task_needs
@@ -17,7 +18,22 @@ from paris.coordinator.state.reading import open_store
 from paris.protocol.records import Task
 
 
-def open_tasks(run: RunDir, *, despite_plan: bool = False) -> int:
+@dataclass(frozen=True)
+class TaskCounts:
+    """How many tasks there are after `publish-tasks`."""
+
+    num_tasks: int
+    num_open: int
+    num_registered: int
+
+    def __str__(self) -> str:
+        """In words, for people."""
+        num_taken = self.num_tasks - self.num_open - self.num_registered
+        taken = f"{num_taken} in work, " if num_taken else ""
+        return f"{self.num_tasks} tasks: {self.num_open} open, {taken}{self.num_registered} registered"
+
+
+def open_tasks(run: RunDir, *, despite_plan: bool = False) -> TaskCounts:
     """Open one task an expert; open or leased tasks are left as they are.
 
     Args:
@@ -25,7 +41,7 @@ def open_tasks(run: RunDir, *, despite_plan: bool = False) -> int:
         despite_plan: Open tasks although the run's plan shows that a setting cannot work.
 
     Returns:
-        How many tasks there are now.
+        How many tasks there are now, by state.
 
     Raises:
         RunDirError: Tasks were opened for other data than is prepared now; nothing is changed.
@@ -46,7 +62,8 @@ def open_tasks(run: RunDir, *, despite_plan: bool = False) -> int:
             require_current_warm_start(run)
         events = [Event(EventKind.OPENED, f"{len(added)} tasks opened.")] if added else []
         store.save(old, new, events, time.time())
-        return len(new.tasks)
+        counts = Counter(task.task.state for task in new.tasks.values())
+        return TaskCounts(len(new.tasks), counts["open"], counts["registered"])
     finally:
         store.close()
 

@@ -103,8 +103,8 @@ class SubmissionState(Row):
     """A submission and its phase.
 
     seen -> accepted -> registered, or seen -> rejected -> closed; registered -> withdrawn (-> accepted) by order of the
-    organiser. A phase changes when the action that it waits for
-    has reported its result, so that a coordinator killed in between asks for that action again.
+    organiser. A phase changes when the action that it waits for has reported its result, so that a coordinator killed
+    in between asks for that action again.
     """
 
     submission: Submission

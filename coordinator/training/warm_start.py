@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -154,4 +155,4 @@ def _print_result(run: RunDir, stored: StoredInitialWeights, *, as_json: bool) -
     if as_json:
         print_json({"at": time.time(), "event": "warm-started", "sha256": stored.weights.sha256, **facts})
     say(f"Warm start: {facts['steps']} steps of {facts['batch_size']} rows, loss {facts['loss']:.4f}.")
-    say(f"Next: paris-coord publish-tasks {run.path}")
+    say(f"Next: paris-coord publish-tasks {shlex.quote(str(run.path))}")

@@ -47,9 +47,8 @@ def check_envelope(case: VerificationCase, checks: Checks, max_bytes: int) -> Ca
     _check_lease(case, envelope, checks)
     declared = _declared_file(case, submission, checks, max_bytes)
     commit, pull_request = submission.commit, submission.pull_request
-    checks.require(
-        "pinned", commit is not None and pull_request is not None, "the submission names no pull request and commit"
-    )
+    named = f"the submission names pull request {pull_request or 'none'}, commit {str(commit or 'none')[:12]}"
+    checks.require("pinned", commit is not None and pull_request is not None, named)
     if commit is None or pull_request is None:
         raise ValueError("A submission without a commit passed the check that requires one.")
     hub = HubReads(case.hub_endpoint, case.token, case.run.model_repo)
@@ -70,19 +69,20 @@ def _open_signed(data: bytes, case: VerificationCase, checks: Checks) -> Envelop
     except (ParisError, ValueError) as error:
         checks.require("signature", False, f"the record is not valid: {str(error)[:120]}")
         raise
-    checks.require(
-        "kind", isinstance(envelope.payload, Submission), f"the record is a {envelope.kind}, not a submission"
-    )
+    note = f"the record is of kind {envelope.kind}, expected is submission"
+    checks.require("kind", isinstance(envelope.payload, Submission), note)
     return envelope  # type: ignore[return-value]
 
 
 def _check_lease(case: VerificationCase, envelope: Envelope[Submission], checks: Checks) -> None:
     submission, lease, task = envelope.payload, case.lease, case.task
     checks.require("signature", True, "the signature is valid")
-    holder = f"signed by {envelope.signer[:12]}, but the lease is held by {lease.volunteer[:12]}"
+    holder = f"signed by {envelope.signer[:12]}, the lease is held by {lease.volunteer[:12]}"
     checks.require("lease-holder", envelope.signer == lease.volunteer, holder)
-    checks.require("lease-id", submission.lease_id == lease.lease_id, "the submission names another lease")
-    checks.require("task", submission.task_id == lease.task_id == task.task_id, f"the lease is for {lease.task_id}")
+    note = f"the submission names the lease {submission.lease_id[:12]}, held is {lease.lease_id[:12]}"
+    checks.require("lease-id", submission.lease_id == lease.lease_id, note)
+    note = f"the submission names {submission.task_id}, the lease is for {lease.task_id}"
+    checks.require("task", submission.task_id == lease.task_id == task.task_id, note)
     note = f"the lease is attempt {lease.attempt}, the submission says {submission.attempt}"
     checks.require("attempt", submission.attempt == lease.attempt, note)
     checks.at_most(
@@ -96,7 +96,8 @@ def _check_lease(case: VerificationCase, envelope: Envelope[Submission], checks:
             f"late work: the lease was {lease.state}, ended {late_s:.0f} s before; the task has no expert yet"
         )
     checks.at_least("steps", submission.steps, task.steps, "training steps that the volunteer claims")
-    checks.require("repo", submission.repo == case.run.model_repo, f"the run's model repo is {case.run.model_repo}")
+    note = f"the submission names the repo {submission.repo}, the run's is {case.run.model_repo}"
+    checks.require("repo", submission.repo == case.run.model_repo, note)
 
 
 def _declared_file(case: VerificationCase, submission: Submission, checks: Checks, max_bytes: int) -> SubmittedFile:
@@ -155,7 +156,8 @@ def _check_metadata(
     checks.at_most("hub-size", remote.num_bytes, declared.bytes, "bytes on the Hub against the signed number")
     checks.at_least("hub-size", remote.num_bytes, declared.bytes, "bytes on the Hub against the signed number")
     same = remote.sha256 is None or remote.sha256 == declared.sha256
-    checks.require("hub-digest", same, f"the Hub holds {str(remote.sha256)[:12]}, signed was {declared.sha256[:12]}")
+    held = "no digest" if remote.sha256 is None else remote.sha256[:12]
+    checks.require("hub-digest", same, f"the Hub lists {held}, signed was {declared.sha256[:12]}")
     record = here[f"{folder}/{SUBMISSION_FILE}"]
     checks.at_most("record-size", record.num_bytes, case.bounds.max_json_bytes, f"bytes of {SUBMISSION_FILE}")
     return remote
@@ -192,7 +194,8 @@ def _check_inner_record(
         checks.require("record-size", False, str(error))
         raise
     inner = _open_signed(local.read_bytes().strip(), case, checks)
-    checks.require("record-signer", inner.signer == outer.signer, f"{SUBMISSION_FILE} is signed by another key")
+    note = f"{SUBMISSION_FILE} is signed by {inner.signer[:12]}, the submission by {outer.signer[:12]}"
+    checks.require("record-signer", inner.signer == outer.signer, note)
     expected = outer.payload.model_copy(update={"pull_request": None, "commit": None})
     found = inner.payload.model_copy(update={"pull_request": None, "commit": None})
     differing = [name for name in Submission.model_fields if getattr(expected, name) != getattr(found, name)]

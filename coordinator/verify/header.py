@@ -67,7 +67,7 @@ def read_header(path: Path, checks: Checks, *, max_bytes: int, max_depth: int) -
     document = _parse(raw, checks, max_bytes, max_depth)
     metadata = document.pop("__metadata__", {})
     sound = isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())
-    checks.require("header-metadata", sound, "the header's metadata is not a table of texts")
+    checks.require("header-metadata", sound, "parts of the header's metadata other than texts")
     checks.at_most("header-metadata", len(metadata), _MAX_METADATA_ENTRIES, "entries of the header's metadata")
     start = _PREFIX_BYTES + length
     entries = _entries(document, start, checks)
@@ -82,10 +82,10 @@ def _parse(raw: bytes, checks: Checks, max_bytes: int, max_depth: int) -> dict[s
     except ValueError as error:  # RecordError is one; so is a number of thousands of digits
         checks.require("header-json", False, f"the header is not sound JSON: {str(error)[:120]}")
         raise
-    checks.require("header-json", isinstance(document, dict), "the header is not a JSON object")
+    checks.require("header-json", isinstance(document, dict), f"the header's JSON is of type {type(document).__name__}")
     # Python reads both, the safetensors library neither.
-    checks.require("header-json", not _MINUS_ZERO.search(_STRING.sub(b"", raw)), "a number of the header is -0")
-    checks.require("header-json", _is_unicode(document), "a text of the header holds half of a surrogate pair")
+    checks.require("header-json", not _MINUS_ZERO.search(_STRING.sub(b"", raw)), "numbers -0 of the header")
+    checks.require("header-json", _is_unicode(document), "texts of the header with half of a surrogate pair")
     return document  # type: ignore[no-any-return]
 
 

@@ -73,6 +73,17 @@ def numbers(text: str) -> set[int]:
     return found
 
 
+def test_no_two_errors_of_the_organisers_side_share_an_exit_code():
+    """A class without a code of its own has that of its base, on purpose."""
+    owners: dict[int, list[str]] = {}
+    for node in nodes(SIDES["organisers.md"]):
+        for item in node.body if isinstance(node, ast.ClassDef) else []:
+            if isinstance(item, ast.Assign) and ast.unparse(item.targets[0]) == "exit_code":
+                owners.setdefault(item.value.value, []).append(node.name)
+    assert len(owners) > 40
+    assert {code: names for code, names in owners.items() if len(names) > 1} == {}
+
+
 @pytest.mark.parametrize("name", SIDES)
 def test_every_exit_code_is_documented_and_no_other(name):
     real = set().union(*codes_by_name(SIDES[name]).values()) | {130}

@@ -49,6 +49,20 @@ def source_info(source: Source) -> SourceInfo:
     return SourceInfo(source.name, source.licence, source.attribution)
 
 
+def require_source(source: Source) -> None:
+    """Look whether a source is there, without listing its rows.
+
+    Raises:
+        PrepareError: It is missing, or its Hub does not answer.
+    """
+    if isinstance(source, TwemojiSource):
+        read_twemoji(source)
+    elif isinstance(source, HubSource):
+        HubTree(source)
+    else:
+        FolderTree(source.path, source.include)
+
+
 def read_source(source: Source) -> Iterator[Item | Dropped]:
     """List the rows of a source, in an order that depends on its files only.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from paris.coordinator.run.config import dump_config
 from paris.coordinator.run.create import create_run
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.service.tasks import open_tasks
+from paris.coordinator.state.reading import open_store
 from paris.experts.files import write_whole
 
 ROWS = 30
@@ -68,8 +70,8 @@ def test_tasks_that_cannot_be_done_are_not_published_unless_told(run):
     ) as raised:
         open_tasks(impossible)
     assert "--despite-plan" in raised.value.next_step
-    assert open_tasks(impossible, despite_plan=True) == 2
-    assert open_tasks(impossible) == 2  # they are open already: nothing is published that was not
+    assert open_tasks(impossible, despite_plan=True).num_tasks == 2
+    assert open_tasks(impossible).num_tasks == 2  # they are open already: nothing is published that was not
 
 
 def test_the_command_says_what_is_wrong_and_publishes_when_told(run):
@@ -78,7 +80,20 @@ def test_the_command_says_what_is_wrong_and_publishes_when_told(run):
     assert refused.returncode == 67
     assert "Error: [run] num_experts = 2: an expert has only 30 training pictures, fewer than 100." in refused.stderr
     told = command("publish-tasks", str(run.path), "--despite-plan")
-    assert "2 tasks are open" in told.stderr
+    assert "2 tasks: 2 open, 0 registered. Next: paris-coord serve" in told.stderr
+
+
+def test_a_finished_run_is_not_said_to_have_open_tasks(run):
+    open_tasks(run, despite_plan=True)
+    store = open_store(run)
+    state = store.load()
+    tasks = {
+        name: task.model_copy(update={"task": task.task.model_copy(update={"state": state_of})})
+        for (name, task), state_of in zip(state.tasks.items(), ("registered", "leased"), strict=True)
+    }
+    store.save(state, replace(state, tasks=tasks), [], 0.0)
+    store.close()
+    assert str(open_tasks(run)) == "2 tasks: 0 open, 1 in work, 1 registered"
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
+import socket
 from pathlib import Path
 
+import httpx2
 import pytest
 import tiny_pretrained
 
@@ -13,10 +17,11 @@ from paris.coordinator.errors import ConfigError
 from paris.coordinator.planning.build import make_plan
 from paris.coordinator.planning.facts import facts_before, facts_of_run
 from paris.coordinator.planning.recipes import recipe_rows
+from paris.coordinator.planning.tables import print_recipes
 from paris.coordinator.prepare.config import prepare_config
-from paris.coordinator.prepare.errors import PretrainedError
-from paris.coordinator.prepare.pretrained import fetch_text_encoder, fetch_vae
-from paris.coordinator.run.config import load_recipe
+from paris.coordinator.prepare.errors import PretrainedError, SourceMissingError
+from paris.coordinator.prepare.pretrained import _fetched, fetch_text_encoder, fetch_vae
+from paris.coordinator.run.config import dump_config, load_recipe
 from paris.coordinator.run.create import create_run
 from paris.coordinator.run.description import make_spec
 from paris.coordinator.run.directory import RunDir
@@ -24,6 +29,7 @@ from paris.coordinator.run.extending import recipe_names
 from paris.coordinator.run.prepared_data import load_manifests, model_config
 from paris.coordinator.run.shapes import router_shape
 from paris.coordinator.service.tasks import open_tasks
+from paris.experts.files import write_whole
 from paris.experts.frozen.codec import CodecConfig
 from paris.experts.frozen.text import TextConfig
 from paris.experts.training.config import TrainingConfig, TrainingTask
@@ -109,7 +115,7 @@ def train(run: RunDir, work: Path) -> float:
 def test_a_recipe_prepares_opens_tasks_and_trains(name: str, networks: Path, tmp_path: Path) -> None:
     run = tiny_run(tmp_path, name, networks)
     prepare_run(run, PrepareOptions(), as_json=False)
-    assert open_tasks(run) == 2
+    assert open_tasks(run).num_tasks == 2
     assert 0 < train(run, tmp_path / "work") < 10
     plan = make_plan(facts_of_run(run))
     assert plan.is_prepared
@@ -164,6 +170,49 @@ def test_networks_are_fetched_once_and_whole(networks: Path, tmp_path: Path) -> 
     with pytest.raises(PretrainedError, match="cannot be fetched"):
         fetch_text_encoder(str(networks / "vae"), "CLIPTextModel", tmp_path / "other")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["vae"]
+
+
+def test_a_hub_that_does_not_answer_is_named_as_such(tmp_path: Path) -> None:
+    client = logging.getLogger("huggingface_hub.utils._http")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # without a listener, it refuses
+
+        def save(part: Path) -> None:
+            try:
+                httpx2.get(f"http://127.0.0.1:{taken.getsockname()[1]}", trust_env=False)
+            except httpx2.HTTPError as error:  # as the libraries do
+                assert not client.isEnabledFor(logging.WARNING)  # "Retrying in 8s [Retry 5/5]."
+                raise OSError("a/b does not appear to have a file named config.json.") from error
+
+        with pytest.raises(
+            PretrainedError, match=r"a/b cannot be fetched: the Hub does not answer \(.*refused"
+        ) as told:
+            _fetched("a/b", tmp_path / "vae", save)
+    assert "Check the network" in told.value.next_step
+    assert client.isEnabledFor(logging.WARNING)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_source_is_told_before_any_network_is_fetched(networks: Path, tmp_path: Path) -> None:
+    run = tiny_run(tmp_path, "paris-256", networks)
+    data = {
+        **run.config.data,
+        "source": {"kind": "folder", "path": str(tmp_path / "gone"), "name": "x", "licence": "cc0"},
+    }
+    write_whole(run.path / "run.toml", dump_config(run.config.model_copy(update={"data": data})).encode())
+    with pytest.raises(SourceMissingError, match="gone"):
+        prepare_run(RunDir.open(run.path), PrepareOptions(), as_json=False)
+    assert not (run.data / "vae").exists()
+
+
+def test_the_table_has_every_word_of_a_recipe() -> None:
+    out = io.StringIO()
+    rows = recipe_rows()
+    print_recipes(rows, out)
+    cells = [line.split("\u2502")[2].strip() for line in out.getvalue().splitlines() if line.startswith("\u2502")]
+    shown = "".join("".join(cells).split())
+    for row in rows:
+        assert "".join(row.what.split()) in shown
 
 
 def test_unknown_networks_are_refused_in_run_toml(tmp_path: Path) -> None:

@@ -20,10 +20,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from paris.coordinator.cli.app import app
+from paris.coordinator.cli.preparing import print_dropped
 from paris.coordinator.prepare import Prepared, load_prepared, prepare, prepare_config
 from paris.coordinator.prepare.errors import NotPreparedError
 from paris.coordinator.prepare.rows.drops import DropList, Dropped, read_dropped
 from paris.coordinator.prepare.selecting.near_duplicates import GRID, near_duplicates
+from paris.coordinator.run.create import create_run
 
 
 def naive(hashes: list[int], grounds: list[int], max_bits: int) -> list[int]:
@@ -165,7 +167,7 @@ def command(*words: object) -> Result:
 
 
 def test_the_commands_take_filters_and_list_what_they_left_out(filtered: tuple[Path, Prepared], tmp_path: Path) -> None:
-    run = tmp_path / "run"
+    run = tmp_path / "my run"
     command("init", run)
     settings = tomllib.loads((run / "run.toml").read_text("utf-8"))
     settings["data"] |= {"source": {"kind": "folder", "path": str(filtered[0] / "pile")}, "heldout_rows": 1}
@@ -174,13 +176,29 @@ def test_the_commands_take_filters_and_list_what_they_left_out(filtered: tuple[P
         command("dropped", run)
     said = command("prepare", run, "--licences", "cc-by-nc,CC BY,cc0")
     assert "1 licence not allowed" in said.stderr
-    assert f"paris-coord dropped {run}" in said.stderr
+    assert f"paris-coord dropped '{run}'" in said.stderr
     lines = command("dropped", run).stdout.splitlines()
+    assert f"publish-tasks '{run}'" in said.stderr
     assert "nameless.png\tlicence not allowed\tunknown" in lines
     assert len(lines) == sum(load_prepared(run / "data").dropped.values())
     chosen = command("dropped", run, "--json", "--reason", "no caption").stdout
     detail = EXPECTED["speechless.png"][1]
     assert json.loads(chosen) == {"row_id": "speechless.png", "reason": "no caption", "detail": detail}
+
+
+def test_names_of_strangers_files_do_nothing_to_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil = "a\x1b]0;owned\x07\r\n.png"
+    run = create_run(tmp_path / "run", recipe="emoji-quick")
+    with DropList(tmp_path / "spool") as drops:
+        drops.add(Dropped(evil, "too small", "1x1\tpx\x1b[2K"))
+        run.data.mkdir(exist_ok=True)
+        drops.publish(run.data / "dropped.parquet")
+    print_dropped(run, None, as_json=False)
+    assert capsys.readouterr().out == "a\\x1b]0;owned\\x07\\r .png\ttoo small\t1x1 px\\x1b[2K\n"
+    print_dropped(run, None, as_json=True)
+    assert json.loads(capsys.readouterr().out)["row_id"] == evil
 
 
 def test_a_list_that_is_not_published_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 import torch
 
 from paris.coordinator.report.captions import CaptionUse, judge_captions
 from paris.coordinator.report.classifier import LinearClassifier
+from paris.coordinator.report.losses import equally_many
+from paris.coordinator.report.model import grid_mark
 from paris.coordinator.report.nearest import find_nearest
 from paris.coordinator.report.recognition import Compared, Featured, measure_recognition
+from paris.coordinator.report.tables import print_summary
 
 CENTRES = {"shirt": (6.0, 0.0), "boot": (-6.0, 0.0), "bag": (0.0, 6.0)}
 
@@ -96,3 +101,28 @@ def test_samples_of_many_texts_are_judged_by_words_alone():
     assert found["shared_words"]["samples"] == pytest.approx((1 + 1 / 3) / 2)
     assert found["shared_words"]["heldout"] is None
     assert found["prompts"] == []
+
+
+def test_losses_of_as_many_rows_of_either_side_are_compared():
+    few, many = np.arange(3) + 50, np.arange(20)
+    for first, second in ((few, many), (many, few), (few, few)):
+        ours, theirs = equally_many(first, second, seed=1)
+        assert len(ours) == len(theirs) == 3
+        assert set(ours) <= set(first)
+        assert set(theirs) <= set(second)
+
+
+def test_marks_of_the_grid_say_what_was_measured():
+    assert grid_mark("own", 0.0) == "0% nearest to it"
+    assert grid_mark("classes", 0.75) == "75% recognised"
+    assert grid_mark("own", None) == grid_mark("texts", None) == ""
+
+
+def test_names_of_volunteers_are_no_markup_of_the_summary():
+    name = "[/bold]\x1b]0;x\x07[red]eve"
+    run = {"run_id": "r", "curves": {}, "experts": [], "verdicts": []}
+    report = run | {"volunteers": {name: {"join_to_first_step_s": 1.0, "control_plane_bytes": 9}}}
+    out = io.StringIO()
+    print_summary(report, out)
+    assert "[/bold]\\x1b]0;x\\x07[red]eve" in out.getvalue()
+    assert "\x1b]" not in out.getvalue()

@@ -61,7 +61,7 @@ def test_tasks_do_not_open_on_a_warm_start_of_other_data_or_settings(warm, tmp_p
     run = change(copy_of(warm, tmp_path))
     with pytest.raises(NotReadyError, match=message):
         open_tasks(run)
-    assert open_tasks(copy_of(warm, tmp_path / "as it was")) == 2
+    assert open_tasks(copy_of(warm, tmp_path / "as it was")).num_tasks == 2
 
 
 def test_open_tasks_keep_their_initial_weights_after_later_changes(warm, tmp_path):
@@ -70,7 +70,7 @@ def test_open_tasks_keep_their_initial_weights_after_later_changes(warm, tmp_pat
     before = start_file(run)
     run = changed(run, "training", learning_rate=0.002, snapshot_every=7)
     assert make_spec(run, []).initial_weights == initial_weights(warm)
-    assert open_tasks(run) == 2
+    assert open_tasks(run).num_tasks == 2
     with pytest.raises(RunDirError, match="2 tasks are open") as caught:
         train(run)
     assert "init" in caught.value.next_step
@@ -81,7 +81,7 @@ def test_the_snapshot_interval_does_not_invalidate_a_warm_start(warm, tmp_path, 
     run = changed(copy_of(warm, tmp_path), "training", snapshot_every=7)
     train(run)
     assert [line["event"] for line in json_lines(capsys)] == ["warm-started"]
-    assert open_tasks(run) == 2
+    assert open_tasks(run).num_tasks == 2
 
 
 def test_a_missing_or_truncated_file_is_found_before_publishing(warm, tmp_path):
@@ -111,7 +111,7 @@ def test_tasks_are_opened_without_torch(warm, tmp_path):
     program = (
         "import sys; from pathlib import Path; from paris.coordinator.service.tasks import open_tasks\n"
         "from paris.coordinator.run.directory import RunDir\n"
-        "print(open_tasks(RunDir.open(Path(sys.argv[1]))), 'torch' in sys.modules)"
+        "print(open_tasks(RunDir.open(Path(sys.argv[1])).num_tasks, 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program, run.path], capture_output=True, text=True, timeout=DEADLINE_S)
     assert done.stdout == "2 False\n", done.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from safetensors.torch import load, save
@@ -42,6 +44,10 @@ def test_the_first_honest_expert_passes_without_any_yardstick(world):
     report = Attempt.honest(world, 0).judge()
     assert report.accepted, report.reason
     assert figures(report)["skill/home-cluster"][0] < 0
+    notes = [check.note for rung in report.rungs for check in rung.checks]
+    assert len(notes) > 30
+    read_as_failures = re.compile(r"\b((names|by) another|but|not an?|is not|names no|no pull)\b")
+    assert [note for note in notes if read_as_failures.search(note)] == []
 
 
 def test_an_honest_expert_beside_one_of_an_alike_cluster_passes_by_the_bounds_of_a_demo(world, tmp_path):
