@@ -111,7 +111,7 @@ def test_tasks_are_opened_without_torch(warm, tmp_path):
     program = (
         "import sys; from pathlib import Path; from paris.coordinator.service.tasks import open_tasks\n"
         "from paris.coordinator.run.directory import RunDir\n"
-        "print(open_tasks(RunDir.open(Path(sys.argv[1])).num_tasks, 'torch' in sys.modules)"
+        "print(open_tasks(RunDir.open(Path(sys.argv[1]))).num_tasks, 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program, run.path], capture_output=True, text=True, timeout=DEADLINE_S)
     assert done.stdout == "2 False\n", done.stderr
