@@ -58,4 +58,4 @@ fuzz: $(STAMP)  ## damaged bytes for every parser of strangers' bytes, for SECON
 	FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest -q -rP tests/fuzz
 
 clean:  ## remove .venv and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache demo build *.egg-info
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache demo demo-fashion fashion-pictures build *.egg-info
