@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 import pyarrow.parquet as pq
 
-from paris.coordinator.prepare.errors import SourceFormatError
+from paris.coordinator.prepare.errors import PrepareError, SourceFormatError
 from paris.coordinator.prepare.rows.drops import Dropped
 from paris.coordinator.prepare.sources.fields import Fields, parse_json, read_fields, text_encoding
 from paris.coordinator.prepare.sources.policy import BAD_TEXT, excluded
@@ -117,5 +117,7 @@ def _parquet_rows(path: str, file: BinaryIO) -> Iterator[Row]:
             for row in batch_rows(batch):
                 number += 1
                 yield number, row
+    except PrepareError:  # the Hub does not answer
+        raise
     except UNREADABLE_PARQUET as error:
         raise SourceFormatError(f"{path} is not readable Parquet: {error}.", "Write it again.") from error

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from paris.coordinator.prepare.errors import PrepareError
 from paris.experts.data.shards import UNREADABLE_PARQUET
 
 _OPEN_FILES = 16
@@ -51,6 +52,8 @@ class RowGroups:
         try:
             with self._lock:
                 values = self._column((whole, group, column), open_file)
+        except PrepareError:  # the Hub does not answer, which is a ConnectionError and so an OSError
+            raise
         except UNREADABLE_PARQUET as error:
             if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
                 raise

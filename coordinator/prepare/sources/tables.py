@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from paris.coordinator.prepare.errors import EmptySourceError, SourceFormatError
+from paris.coordinator.prepare.errors import EmptySourceError, PrepareError, SourceFormatError
 from paris.coordinator.prepare.rows.drops import Dropped
 from paris.coordinator.prepare.rows.items import Item
 from paris.coordinator.prepare.sources.fields import ALL_NAMES, Fields, merged, plain_name, read_fields, to_item
@@ -55,6 +55,8 @@ def read_tables(tree: Tree, source: ParquetSource | HubSource) -> Iterator[Item 
         try:
             with tree.open(file.path) as stream:
                 yield from _rows(tree, file, stream, source)
+        except PrepareError:  # the Hub does not answer, which is a ConnectionError and so an OSError
+            raise
         except UNREADABLE_PARQUET as error:
             raise SourceFormatError(
                 f"The Parquet file {file.path} cannot be read: {error}.", "Fetch or write it again."

@@ -14,13 +14,21 @@ from picture_piles import WRITERS, pile, png, said, tar_bytes, write_folder, wri
 
 from paris.coordinator.prepare import Prepared, prepare, prepare_config
 from paris.coordinator.prepare.compute.engine import daft
-from paris.coordinator.prepare.errors import EmptySourceError, SourceFormatError, SourceMissingError
+from paris.coordinator.prepare.errors import (
+    EmptySourceError,
+    SourceFormatError,
+    SourceMissingError,
+    SourceUnreachableError,
+)
 from paris.coordinator.prepare.rows.drops import Dropped
 from paris.coordinator.prepare.rows.items import Item
 from paris.coordinator.prepare.sources import read_source
+from paris.coordinator.prepare.sources.metadata import read_metadata
 from paris.coordinator.prepare.sources.reading import with_bytes
 from paris.coordinator.prepare.sources.row_groups import RowGroups
 from paris.coordinator.prepare.sources.settings import FolderSource, ParquetSource, WebdatasetSource
+from paris.coordinator.prepare.sources.tables import read_tables
+from paris.coordinator.prepare.sources.tree import FolderTree
 from paris.experts.data.shards import ShardFile
 
 NAMES = [picture.name for picture in pile()]
@@ -217,6 +225,31 @@ def test_a_damaged_table_is_named_or_its_pictures_are_counted(tmp_path: Path, pl
     else:
         with pytest.raises(SourceFormatError, match=r"a\.parquet cannot be read"):
             list(rows_of(ParquetSource(path=tmp_path)))
+
+
+class GoneHub(io.BytesIO):
+    """A file of a Hub that stops answering after its length is known."""
+
+    def read(self, num_bytes: int | None = -1) -> bytes:
+        raise SourceUnreachableError("The Hub does not answer.", "Run it again.")
+
+
+class TreeOfGoneHub(FolderTree):
+    def open(self, path: str) -> GoneHub:
+        return GoneHub(super().open(path).read())
+
+
+def test_a_hub_that_stops_answering_drops_no_row_and_blames_no_file(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": [b"one"], "text": ["a"]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"file_name": ["a.png"], "text": ["a"]}), tmp_path / "metadata.parquet")
+    tree, source = TreeOfGoneHub(tmp_path), ParquetSource(path=tmp_path)
+    for read in (
+        lambda: list(read_tables(tree, source)),
+        lambda: list(read_metadata(tree, "metadata.parquet", None)),
+        lambda: RowGroups(max_bytes=100).value("a", 0, 0, "image", lambda _: pq.ParquetFile(tree.open("a.parquet"))),
+    ):
+        with pytest.raises(SourceUnreachableError, match="does not answer"):
+            read()
 
 
 def test_broken_metadata_beside_a_picture_is_named(tmp_path: Path) -> None:
