@@ -1,7 +1,7 @@
 """Who comes first for a task, and who waits: good work counts, faults count less as they grow old. Pure, like `tick`.
 
-A fault is a lease that was taken back, or work that was rejected. Keys are free, so a fresh key is nobody's: it comes
-after volunteers with accepted work, and a key that gives up over and over waits longer each time.
+A fault is a lease that was taken back, or work that was rejected. Keys are free, so a fresh key comes after
+volunteers with accepted work, and a key that gives up over and over waits longer each time.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def _choose(asked: Asked) -> Choice:
 
 
 def _begin(out: Path, options: dict[str, str], choice: Choice) -> DemoRecord:
-    """Write the record, by which the folder is a demo's, then the settings; without them the demo chooses anew."""
+    """Write the record, by which the folder is a demo's, then the settings; without them the demo chooses again."""
     state = DemoState(
         options=options,
         volunteers=choice.budget.num_workers,

@@ -20,7 +20,7 @@ from paris.protocol.version import UPGRADE
 RECORD = "demo.json"
 _FORMAT: Literal[1] = 1
 _SAVE_EVERY_S = 10.0
-_REMEDY = "Start the demo anew: add --overwrite."
+_REMEDY = "Start again from the beginning: add --overwrite."
 
 
 class DemoState(BaseModel):

@@ -83,7 +83,7 @@ def run_stages(out: Path, recipe: str, record: DemoRecord, lock: FileIO) -> None
     """
     state = record.state
     if record.is_finished("report"):
-        say(f"The demo in {out} is finished. To run it anew: --overwrite.")
+        say(f"The demo in {out} is finished. To run it again: --overwrite.")
         _show_report(out, record)
         return
     if done := [stage for stage in state.finished if stage != "choose"]:

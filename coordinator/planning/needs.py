@@ -21,7 +21,7 @@ class Needs(NamedTuple):
 
 
 def computed_needs(config: RunConfig, text: networks.Network | None) -> Needs:
-    """What training needs at least, whatever [tasks] says.
+    """What training needs at least; the settings of [tasks] are not read.
 
     Args:
         config: The run's settings.

@@ -22,7 +22,7 @@ class CardPlan(_Closed):
     """The speed was measured on it; else it is assumed."""
     memory_bytes: Bytes
     obstacle: str = ""
-    """Why it cannot train the run's experts; the times are then those of nobody, and None."""
+    """Why it cannot train the run's experts; its times are then None."""
     rows_together: int | None = None
     """Rows of a batch in memory together."""
     checkpointing: bool = False

@@ -2,7 +2,7 @@
 
 All experts of a run start from the same weights w0, so that an expert's training is its delta w - w0. Deltas of two
 trainings on different clusters have a small cosine; a copy has a cosine near 1, also with some noise on top. A copy
-whose inner units are in another order has neither; its spectra betray it (spectra.py).
+whose inner units are in another order has neither, but has the spectra of the original (spectra.py).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from paris.experts.frozen.text import TextConfig
 
 
 class NoText:
-    """States without tokens and without width, whatever the prompts: all that reads states works without a branch."""
+    """States without tokens and without width for any prompts, so that code that reads states needs no branch."""
 
     def __init__(self, config: TextConfig) -> None:
         self.config = config

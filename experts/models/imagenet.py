@@ -2,7 +2,7 @@
 
 After the heterogeneous model of arXiv 2603.06741: patch embedding, position embedding and blocks are kept; the final
 layer, the text projection and cross-attention, which DiT lacks, are as in `initial_expert`. An expert without text has
-only the final layer anew.
+only the final layer is new.
 
 DiT                                        here
 x_embedder.proj, pos_embed                 patch_embed, pos_embed

@@ -83,7 +83,7 @@ def running_agent(request: Request, view: View, stop: StopSignal, *, waits: bool
         request: What to join.
         view: Shows what happens.
         stop: Ends a wait.
-        waits: Wait for a run that does not answer, as a node does that nobody watches.
+        waits: Wait for a run that does not answer, as an unattended node does.
 
     Raises:
         IdentityError: Another node uses this home.

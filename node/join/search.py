@@ -1,4 +1,4 @@
-"""From RUN to a connection with its peers; a run that does not answer is waited for, by a node that nobody watches."""
+"""From RUN to a connection with its peers; an unattended node waits for a run that does not answer."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Search:
     view: View
 
     def connect(self) -> tuple[Envelope[RunSpec], Swarm]:
-        """The run's description and its peers; asked anew at each try, since the peers may have moved.
+        """The run's description and its peers; asked again at each try, since the peers may have moved.
 
         An address that led to a run before, and does not answer now, stands for the description saved then.
 

@@ -256,7 +256,8 @@ def test_a_recipe_of_latents_keeps_its_size_and_has_steps_for_the_rows() -> None
 
 def test_every_proposal_is_data_that_prepare_takes() -> None:
     for rows in (40, 300, 5000):
-        prepare_config(propose(found(rows), Wishes(max_rows=rows - 1)).config.data)
+        config = prepare_config(propose(found(rows), Wishes(max_rows=rows - 1)).config.data)
+        assert config.max_images == rows - 1
 
 
 def test_questions_are_asked_for_what_nothing_tells() -> None:
