@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""All but tab and line break: escape sequences, carriage returns, and marks that turn the direction of text."""
+_KEPT = "\t\n\u200c\u200d"
+"""Tab, line break, and the joiners of Persian words and of emoji, which `str.isprintable` counts as not printable."""
 
 
 def printable(text: str) -> str:
-    """The text with control characters as escapes.
+    """The text with escapes for control characters, marks of direction, and other characters without a picture.
 
     An escape sequence could rename the terminal, hide an error, or paste a command.
     """
-    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
+    return text if text.isprintable() else "".join(map(_shown, text))
 
 
 def on_one_line(text: str) -> str:
     """The printable text with each run of white space as one space, for values inside a sentence."""
     return " ".join(printable(text).split())
+
+
+def _shown(letter: str) -> str:
+    is_space = unicodedata.category(letter) == "Zs"  # no-break and wide spaces
+    return letter if letter.isprintable() or is_space or letter in _KEPT else repr(letter)[1:-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -172,7 +173,7 @@ class World:
                 shard_rows=(40, 40),
                 initial_weights=start,
             )
-            work = self.folder / f"work-{len(self._trained)}{'-warm' * bool(start)}"
+            work = Path(tempfile.mkdtemp(prefix="work-", dir=self.folder))  # a world and its warm ones share the folder
             training = ExpertTraining(task, work, self.shards(cluster).__getitem__, self.folder)
             finished = training.run(lambda progress: None, lambda: False)
             weights = (work / "expert.safetensors").read_bytes()
