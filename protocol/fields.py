@@ -24,6 +24,8 @@ PeerAddress = Annotated[
 """Numeric addresses only: every reader would resolve a host name."""
 ShortText = Annotated[str, StringConstraints(max_length=80, pattern=r"^[^\x00-\x1f\x7f-\x9f<>|`\[\]]*$")]
 """Shown in terminals and model cards: no control characters, no markup."""
+SealedLease = Annotated[str, StringConstraints(max_length=1200, pattern=r"^[\x20-\x7e]+$")]
+"""The bytes of a lease's envelope, as text."""
 Bytes = Annotated[int, Field(ge=0, le=2**50)]
 Steps = Annotated[int, Field(ge=0, le=10**9)]
 Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]

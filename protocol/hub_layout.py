@@ -1,7 +1,9 @@
 """File names in a run's two Hub repos, and the mark of a verdict in a comment; shared by node and coordinator.
 
 model repo    run.json, expert_0/diffusion_pytorch_model.safetensors, ...
-              refs/pr/N: submissions/<task>-<attempt>-<key>/expert.safetensors, submission.json
+              states/<task>/step-<8 digits>/weights.safetensors, ema.safetensors, optimizer.safetensors: heads of legs
+              refs/pr/N: submissions/<task>-<attempt>-<key>/expert.safetensors, submission.json; of a leg also
+              weights.safetensors, optimizer.safetensors, chain.json; after a challenge step-<8 digits>/...
 data repo     shards/..., manifests/cluster-000.json, ...
 """
 
@@ -13,6 +15,10 @@ WEIGHTS_FILE = "expert.safetensors"
 """EMA weights of one expert, in a submission's folder."""
 SUBMISSION_FILE = "submission.json"
 """The signed Submission record, in the same folder."""
+CHAIN_FILE = "chain.json"
+"""A leg's snapshots with the digests of their files: what its last commitment is made of."""
+STATE_FILES = ("weights.safetensors", "ema.safetensors", "optimizer.safetensors")
+"""The state of a training, in a head's folder. A submission's `ema.safetensors` is its `WEIGHTS_FILE`."""
 VERDICT_MARK = "paris-verdict: "
 """Starts the line of a pull request's comment with the signed Verdict record."""
 
@@ -26,6 +32,16 @@ def submission_folder(task_id: str, attempt: int, public_key: str) -> str:
         public_key: The volunteer's, 64 hex digits.
     """
     return f"submissions/{task_id}-{attempt}-{public_key[:8]}"
+
+
+def state_folder(task_id: str, step: int) -> str:
+    """The folder of a head in the model repo."""
+    return f"states/{task_id}/{step_folder(step)}"
+
+
+def step_folder(step: int) -> str:
+    """The name of a snapshot's folder."""
+    return f"step-{step:08d}"
 
 
 def pull_request_ref(number: int) -> str:

@@ -7,11 +7,13 @@ nobody can overwrite another volunteer's record.
     paris_v1_{run}_tasks            {task_id}
     paris_v1_{run}_manifest_{k}     {part}
     paris_v1_{run}_leases           {task_id}.{attempt}
+    paris_v1_{run}_challenges       {lease_id}
     paris_v1_{run}_verdicts         {lease_id}
     paris_v1_{run}_registry         {task_id}
     paris_v1_{run}_want_{b}         {signer}
     paris_v1_{run}_heartbeat_{b}    {signer}.{lease_id}
     paris_v1_{run}_submission_{b}   {signer}.{lease_id}
+    paris_v1_{run}_answer_{b}       {signer}.{lease_id}
     paris_v1_{run}_holding_{k}      {signer}
 """
 
@@ -21,6 +23,8 @@ import hashlib
 
 from paris.protocol.limits import MAX_CLUSTERS, MAX_NUM_BUCKETS
 from paris.protocol.records import (
+    Answer,
+    Challenge,
     Heartbeat,
     Holding,
     Lease,
@@ -32,8 +36,15 @@ from paris.protocol.records import (
     Verdict,
 )
 
-_PLURALS = {"run": "run", "task": "tasks", "lease": "leases", "verdict": "verdicts", "registration": "registry"}
-BUCKETED = ("want", "heartbeat", "submission")
+_PLURALS = {
+    "run": "run",
+    "task": "tasks",
+    "lease": "leases",
+    "challenge": "challenges",
+    "verdict": "verdicts",
+    "registration": "registry",
+}
+BUCKETED = ("want", "heartbeat", "submission", "answer")
 CLUSTERED = ("manifest", "holding")
 
 
@@ -63,9 +74,9 @@ def subkey_of(payload: Payload, signer: str) -> str:
             return str(payload.part)
         case Lease():
             return f"{payload.task_id}.{payload.attempt}"
-        case Verdict():
+        case Verdict() | Challenge():
             return payload.lease_id
-        case Heartbeat() | Submission():
+        case Heartbeat() | Submission() | Answer():
             return f"{signer}.{payload.lease_id}"
         case _:
             return signer

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from paris.protocol.records import (
+    Answer,
+    Challenge,
     Heartbeat,
     Holding,
     Lease,
@@ -32,13 +34,15 @@ class RecordRule:
 
 RECORD_RULES: dict[str, RecordRule] = {
     "run": RecordRule(RunSpec, "coordinator", 4096, 7 * 86400),
-    "task": RecordRule(Task, "coordinator", 2048, 86400),
+    "task": RecordRule(Task, "coordinator", 4096, 86400),
     "manifest": RecordRule(ManifestPart, "coordinator", 4096, 7 * 86400),
     "lease": RecordRule(Lease, "coordinator", 2048, 30 * 86400),
+    "challenge": RecordRule(Challenge, "coordinator", 2048, 30 * 86400),
     "verdict": RecordRule(Verdict, "coordinator", 4096, 30 * 86400),
     "registration": RecordRule(Registration, "coordinator", 2048, 30 * 86400),
     "want": RecordRule(Want, "volunteer", 2048, 3600),
-    "heartbeat": RecordRule(Heartbeat, "volunteer", 2048, 3600),
+    "heartbeat": RecordRule(Heartbeat, "volunteer", 4096, 3600),
     "submission": RecordRule(Submission, "volunteer", 4096, 30 * 86400),
+    "answer": RecordRule(Answer, "volunteer", 4096, 7 * 86400),
     "holding": RecordRule(Holding, "volunteer", 2048, 3600),
 }

@@ -3,15 +3,15 @@
 One class per record kind. An envelope (`envelope.py`) carries exactly one payload. Payloads come from strangers: types
 are strict, sizes bounded, unknown fields refused.
 
-Signed by the coordinator: run, task, manifest, lease, verdict, registration.
-Signed by volunteers: want, heartbeat, submission, holding.
+Signed by the coordinator: run, task, manifest, lease, challenge, verdict, registration.
+Signed by volunteers: want, heartbeat, submission, answer, holding.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from paris.protocol.fields import (
     Bytes,
@@ -22,6 +22,7 @@ from paris.protocol.fields import (
     PublicKey,
     RelativePath,
     RepoId,
+    SealedLease,
     Seconds,
     Settings,
     Sha256,
@@ -39,7 +40,15 @@ class Payload(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
     kind: ClassVar[str]
-    """Name of the record kind; parts of records (Shard, Rung, SubmittedFile, SharedFile) have none."""
+    """Name of the record kind; parts of records (Shard, Rung, Head, SubmittedFile, SharedFile) have none."""
+    later_fields: ClassVar[frozenset[str]] = frozenset()
+    """Fields that came after the first release. Where they are None they are left out, so that records of runs that do
+    not use them keep the bytes that older nodes know."""
+
+    @model_serializer(mode="wrap")
+    def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        dumped: dict[str, Any] = handler(self)
+        return {name: value for name, value in dumped.items() if value is not None or name not in self.later_fields}
 
 
 class SharedFile(Payload):
@@ -54,6 +63,7 @@ class RunSpec(Payload):
     """The run's public description, signed by the run's key."""
 
     kind: ClassVar[str] = "run"
+    later_fields: ClassVar[frozenset[str]] = frozenset({"leg_steps"})
     name: ShortText
     num_experts: Annotated[int, Field(ge=1, le=MAX_CLUSTERS)]
     num_buckets: Annotated[int, Field(ge=1, le=MAX_NUM_BUCKETS)] = 1
@@ -77,12 +87,40 @@ class RunSpec(Payload):
     licence: ShortText
     attribution: Text = ""
     min_node_version: ShortText = "0.1.0"
+    leg_steps: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    """Usual length of a leg; None: one volunteer trains a whole expert."""
+
+
+class SubmittedFile(Payload):
+    """One file of a submission, of an answer, or of a head."""
+
+    path: RelativePath
+    sha256: Sha256
+    bytes: Bytes
+
+
+class Head(Payload):
+    """The last verified state of an expert's training: where its next leg starts.
+
+    `files` are weights.safetensors, ema.safetensors and optimizer.safetensors in the model repo. They are a snapshot
+    (`paris.experts.training.snapshots`): `commitment` follows from `previous`, the task, the step and the files.
+    """
+
+    step: Annotated[int, Field(ge=1, le=10**9)]
+    loss: FiniteFloat
+    """Smoothed training loss."""
+    previous: Sha256
+    commitment: Sha256
+    commit: CommitId
+    """Of the model repo."""
+    files: Annotated[tuple[SubmittedFile, ...], Field(min_length=3, max_length=3)]
 
 
 class Task(Payload):
     """A unit of training: one expert, or the router."""
 
     kind: ClassVar[str] = "task"
+    later_fields: ClassVar[frozenset[str]] = frozenset({"head"})
     task_id: TaskId
     cluster: Annotated[int, Field(ge=0, lt=MAX_CLUSTERS)]
     steps: Annotated[int, Field(ge=1, le=10**9)]
@@ -99,6 +137,8 @@ class Task(Payload):
     """Fields of `paris.experts.objectives.objectives.Objective`, what this expert predicts; empty: flow matching."""
     state: Literal["open", "leased", "submitted", "registered"]
     attempt: Annotated[int, Field(ge=0, le=MAX_ATTEMPT)] = 0
+    head: Head | None = None
+    """None: training starts from the initial weights."""
 
 
 class Shard(Payload):
@@ -127,6 +167,7 @@ class Lease(Payload):
     """The coordinator's expiring permission to work on a task. `attempt` is the fencing token."""
 
     kind: ClassVar[str] = "lease"
+    later_fields: ClassVar[frozenset[str]] = frozenset({"start_step", "to_step", "draw_sha256"})
     lease_id: LeaseId
     task_id: TaskId
     attempt: Annotated[int, Field(ge=1, le=MAX_ATTEMPT)]
@@ -135,6 +176,25 @@ class Lease(Payload):
     expires_at: Timestamp
     state: Literal["granted", "released", "revoked"] = "granted"
     reason: Text = ""
+    start_step: Steps | None = None
+    """Step of the task's head when a leg was granted, 0 without a head; None: no legs."""
+    to_step: Steps | None = None
+    """The last step of the leg; the volunteer may hand in at any snapshot before. None: no legs."""
+    draw_sha256: Sha256 | None = None
+    """Digest of the secret that will decide which stretches of the work are replayed; the verdict reveals it."""
+
+
+class Challenge(Payload):
+    """Asks a volunteer for snapshots of its handed-in work, so that a stretch between them can be replayed."""
+
+    kind: ClassVar[str] = "challenge"
+    lease_id: LeaseId
+    task_id: TaskId
+    attempt: Annotated[int, Field(ge=1, le=MAX_ATTEMPT)]
+    volunteer: PublicKey
+    steps: Annotated[tuple[Annotated[int, Field(ge=1, le=10**9)], ...], Field(min_length=1, max_length=2)]
+    """Of scheduled snapshots."""
+    answer_until: Timestamp
 
 
 class Rung(Payload):
@@ -151,6 +211,7 @@ class Verdict(Payload):
     """The result of verification."""
 
     kind: ClassVar[str] = "verdict"
+    later_fields: ClassVar[frozenset[str]] = frozenset({"credit_steps", "credit_s", "draw_secret"})
     lease_id: LeaseId
     task_id: TaskId
     attempt: Annotated[int, Field(ge=1, le=MAX_ATTEMPT)]
@@ -158,6 +219,12 @@ class Verdict(Payload):
     accepted: bool
     reason: Text
     rungs: Annotated[tuple[Rung, ...], Field(max_length=5)]
+    credit_steps: Steps | None = None
+    """Verified steps."""
+    credit_s: Seconds | None = None
+    """Time from the grant to the submission, as the coordinator saw it."""
+    draw_secret: Sha256 | None = None
+    """The preimage of the lease's `draw_sha256`, hex: anybody can check which stretches were to be replayed."""
 
 
 class Registration(Payload):
@@ -193,6 +260,7 @@ class Heartbeat(Payload):
     """Progress on a lease. `commitment` is the digest of the last snapshot, chained to the previous one."""
 
     kind: ClassVar[str] = "heartbeat"
+    later_fields: ClassVar[frozenset[str]] = frozenset({"lease"})
     lease_id: LeaseId
     task_id: TaskId
     attempt: Annotated[int, Field(ge=1, le=MAX_ATTEMPT)]
@@ -202,20 +270,15 @@ class Heartbeat(Payload):
     steps_per_s: Seconds = 0.0
     commitment: Sha256 | None = None
     commitment_step: Steps = 0
-
-
-class SubmittedFile(Payload):
-    """One file of a submission."""
-
-    path: RelativePath
-    sha256: Sha256
-    bytes: Bytes
+    lease: SealedLease | None = None
+    """The granted lease, sealed: peers store the record because of it."""
 
 
 class Submission(Payload):
-    """The finished checkpoint: pull request, commit, files."""
+    """The finished checkpoint, or the end of a leg: pull request, commit, files."""
 
     kind: ClassVar[str] = "submission"
+    later_fields: ClassVar[frozenset[str]] = frozenset({"start_step", "lease"})
     lease_id: LeaseId
     task_id: TaskId
     attempt: Annotated[int, Field(ge=1, le=MAX_ATTEMPT)]
@@ -230,6 +293,25 @@ class Submission(Payload):
     final_loss: FiniteFloat
     commitment: Sha256
     """The last digest of the snapshot chain."""
+    start_step: Steps | None = None
+    """Where the leg started; None: no legs. `files` then are expert.safetensors (the EMA weights) and chain.json, and
+    before the task's last step weights.safetensors and optimizer.safetensors."""
+    lease: SealedLease | None = None
+    """As in a heartbeat."""
+
+
+class Answer(Payload):
+    """The snapshots that a challenge asked for, in a commit of the submission's pull request."""
+
+    kind: ClassVar[str] = "answer"
+    lease_id: LeaseId
+    task_id: TaskId
+    attempt: Annotated[int, Field(ge=1, le=MAX_ATTEMPT)]
+    commit: CommitId
+    files: Annotated[tuple[SubmittedFile, ...], Field(min_length=3, max_length=MAX_SUBMISSION_FILES)]
+    """step-<8 digits>/weights.safetensors, ema.safetensors and optimizer.safetensors below the submission's folder."""
+    lease: SealedLease | None = None
+    """As in a heartbeat."""
 
 
 class Holding(Payload):

@@ -8,6 +8,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from paris.protocol.canonical import canonical_bytes
 from paris.protocol.envelope import Envelope, seal
 from paris.protocol.records import (
+    Answer,
+    Challenge,
+    Head,
     Heartbeat,
     Holding,
     Lease,
@@ -97,6 +100,14 @@ LEASE = Lease(
     granted_at=NOW,
     expires_at=NOW + 3600.0,
 )
+CHALLENGE = Challenge(
+    lease_id=LEASE_ID,
+    task_id="expert-0",
+    attempt=1,
+    volunteer=VOLUNTEER.public_key,
+    steps=(400, 600),
+    answer_until=NOW + 3600.0,
+)
 VERDICT = Verdict(
     lease_id=LEASE_ID,
     task_id="expert-0",
@@ -154,6 +165,25 @@ SUBMISSION = Submission(
     final_loss=0.31,
     commitment=hex_of("last commitment"),
 )
+STATE = tuple(
+    SubmittedFile(path=f"{name}.safetensors", sha256=hex_of(name), bytes=num_bytes)
+    for name, num_bytes in (("weights", 474_000_000), ("ema", 474_000_000), ("optimizer", 948_000_000))
+)
+HEAD = Head(
+    step=500,
+    loss=0.42,
+    previous=hex_of("commitment"),
+    commitment=hex_of("head"),
+    commit=hex_of("commit", 40),
+    files=STATE,
+)
+ANSWER = Answer(
+    lease_id=LEASE_ID,
+    task_id="expert-0",
+    attempt=1,
+    commit=hex_of("answer", 40),
+    files=tuple(file.model_copy(update={"path": f"step-00000400/{file.path}"}) for file in STATE),
+)
 HOLDING = Holding(
     cluster=0,
     manifest_sha256=hex_of("manifest"),
@@ -165,13 +195,29 @@ SAMPLES: dict[str, tuple[Payload, Identity]] = {
     "task": (TASK, COORDINATOR),
     "manifest": (MANIFEST, COORDINATOR),
     "lease": (LEASE, COORDINATOR),
+    "challenge": (CHALLENGE, COORDINATOR),
     "verdict": (VERDICT, COORDINATOR),
     "registration": (REGISTRATION, COORDINATOR),
     "want": (WANT, VOLUNTEER),
     "heartbeat": (HEARTBEAT, VOLUNTEER),
     "submission": (SUBMISSION, VOLUNTEER),
+    "answer": (ANSWER, VOLUNTEER),
     "holding": (HOLDING, VOLUNTEER),
 }
+LEG_SAMPLES: dict[str, tuple[Payload, Identity]] = {
+    "run-of-legs": (RUN.model_copy(update={"leg_steps": 500}), COORDINATOR),
+    "task-with-head": (TASK.model_copy(update={"head": HEAD}), COORDINATOR),
+    "lease-of-a-leg": (
+        LEASE.model_copy(update={"start_step": 500, "to_step": 1000, "draw_sha256": hex_of("draw")}),
+        COORDINATOR,
+    ),
+    "verdict-on-a-leg": (
+        VERDICT.model_copy(update={"credit_steps": 500, "credit_s": 2400.0, "draw_secret": hex_of("secret")}),
+        COORDINATOR,
+    ),
+    "submission-of-a-leg": (SUBMISSION.model_copy(update={"start_step": 500}), VOLUNTEER),
+}
+"""Records of a run whose experts are trained in legs."""
 
 
 def sealed(

@@ -258,12 +258,12 @@ def test_every_kind_has_a_longest_life(kind):
 
 
 def test_a_record_that_would_be_too_large_is_not_even_sealed():
-    large = HEARTBEAT.model_copy(update={"task_id": "x" * 3000})
+    large = WANT.model_copy(update={"name": "x" * 3000})
     with pytest.raises(RecordError, match="at most 2048"):
         sealed(large)
 
 
 def test_a_large_record_is_refused_before_its_signature_is_checked():
-    body = body_of(sealed(HEARTBEAT), payload={"x": "y" * 2500})
+    body = body_of(sealed(WANT), payload={"x": "y" * 2500})
     with pytest.raises(RecordError, match="at most 2048"):
         opened(canonical_bytes({**body, "signature": "0" * 128}))

@@ -149,7 +149,7 @@ def test_an_unknown_field_is_malformed(judge):
 
 
 def test_a_value_over_the_kinds_bound_is_not_even_parsed(judge):
-    assert refused(judge, TASKS_KEY, "expert-0", b"x" * 2049, NOW + LIFE_S) == Reason.OVERSIZED
+    assert refused(judge, TASKS_KEY, "expert-0", b"x" * 4097, NOW + LIFE_S) == Reason.OVERSIZED
 
 
 @pytest.mark.parametrize("name", ["older-version", "newer-version"])
