@@ -25,7 +25,7 @@ from paris.coordinator.proposal.showing import proposal_object, reason_table, re
 from paris.coordinator.proposal.survey import survey
 from paris.coordinator.proposal.undecided import caption_kind, row_licence
 from paris.coordinator.proposal.wish_checks import require_possible
-from paris.coordinator.run.create import write_run
+from paris.coordinator.run.create import require_addresses, write_run
 from paris.coordinator.run.directory import require_empty, require_writable
 from paris.protocol.printable import printable
 from paris.protocol.streams import require_stdout
@@ -58,6 +58,7 @@ def init_with_data(new: NewRun, wishes: Wishes, hints: Hints, *, yes: bool, as_j
     """
     require_stdout()
     require_empty(new.path)
+    require_addresses(new.hub_endpoint, new.host)
     require_possible(wishes)
     require_writable(new.path)
     is_asking = not (yes or as_json) and sys.stdin.isatty() and sys.stdout.isatty()

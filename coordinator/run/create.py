@@ -86,6 +86,18 @@ def write_run(
     return RunDir(path.resolve(), config, identity)
 
 
+def require_addresses(hub_endpoint: str | None, host: str | None) -> None:
+    """Refuse what `write_run` would refuse, before longer work.
+
+    Raises:
+        ConfigError: The Hub's endpoint is no URL, or the host no IPv4 address of this machine.
+    """
+    if hub_endpoint is not None:
+        _valid_endpoint(hub_endpoint)
+    if host is not None:
+        free_port(_ipv4(host))
+
+
 def _with_name(config: RunConfig, name: str | None) -> RunConfig:
     if name is None:
         return config

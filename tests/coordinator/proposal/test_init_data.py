@@ -205,6 +205,9 @@ def test_what_is_refused_is_one_line_and_leaves_nothing(
         (["--recipe", "nosuch"], "nosuch"),
         (["--name", "No!"], "Invalid run name"),
         (["--captions", "none", "--captioner", "x"], "exclude each other"),
+        (["--hub", "ftp://nowhere"], "Invalid Hub endpoint"),
+        (["--host", "my-machine"], "is not an IPv4 address"),
+        (["--host", "203.0.113.9"], "cannot listen at 203.0.113.9"),
     ],
 )
 def test_what_no_pictures_can_mend_is_refused_before_they_are_looked_at(
