@@ -14,6 +14,7 @@ record_rules.py  who may sign each kind, size and life
 envelope.py    the signed envelope around each payload
 keys.py        DHT keys, subkeys, buckets
 manifest.py    a cluster's shard list, whole and in parts
+chain.py       the snapshots of a leg, as a file of its submission
 leases.py      the deadline curve, and when a lease is overdue or renewed
 shard_request.py  a signed request for a shard, and its response
 validator.py   which records a peer stores and uses

@@ -103,7 +103,7 @@ class Head(Payload):
     """The last verified state of an expert's training: where its next leg starts.
 
     `files` are weights.safetensors, ema.safetensors and optimizer.safetensors in the model repo. They are a snapshot
-    (`paris.experts.training.snapshots`): `commitment` follows from `previous`, the task, the step and the files.
+    (`paris.experts.training.commitments`): `commitment` follows from `previous`, the task, the step and the files.
     """
 
     step: Annotated[int, Field(ge=1, le=10**9)]

@@ -17,6 +17,8 @@ machine.py          device, threads, compilation, determinism
 precision.py        autocast; the loss scale of float16
 adamw.py            the optimizer, with 8-bit moments if configured
 ema.py              the moving average of the weights
-snapshots.py        training state on disk, and its chain of commitments
+snapshots.py        training state on disk
+commitments.py      the chain of its commitments, without torch
+leg.py              one stretch of a training: where it starts and ends
 evaluate.py         held-out losses
 """

@@ -141,9 +141,9 @@ class Finished:
 
     step: int
     is_complete: bool
-    """All steps are done; False where it was told to stop."""
+    """All steps of the task, or of its leg, are done; False where it was told to stop."""
     weights_path: Path | None
-    """`expert.safetensors`, the EMA weights; None where not complete."""
+    """`expert.safetensors`, the EMA weights; None before the task's last step."""
     weights_sha256: str | None
     final_loss: float | None
     commitment: str | None

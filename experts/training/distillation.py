@@ -20,9 +20,9 @@ from torch import Tensor
 
 from paris.experts.objectives.objectives import FLOW_MATCHING, VelocityModel
 from paris.experts.training.batches import Batch, Batches
+from paris.experts.training.commitments import Sha256
 from paris.experts.training.config import TrainingTask
 from paris.experts.training.precision import autocast
-from paris.experts.training.snapshots import Sha256
 
 STEPS_PER_FETCH = 8
 """Steps whose targets are computed together where not all experts are in memory: each is fetched so much less often."""

@@ -2,7 +2,8 @@
 
 <work_dir>/snapshots/...          see snapshots.py
 <work_dir>/micro_batch.json       see micro_batch.py
-<work_dir>/expert.safetensors     the EMA weights, once all steps are done: what is submitted
+<work_dir>/head/                  the files of a leg's head, until training takes them over as its first snapshot
+<work_dir>/expert.safetensors     the EMA weights, once all steps are done
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.models.initial_weights import starting_expert
 from paris.experts.training.batches import Batch, Batches, largest_batch
 from paris.experts.training.config import Finished, Progress, TrainingTask
+from paris.experts.training.leg import HEAD_FOLDER, Leg
 from paris.experts.training.loop import TrainingLoop, Watch
 from paris.experts.training.machine import MachineSettings, configure_model, make_deterministic
 from paris.experts.training.micro_batch import MicroBatch
@@ -42,6 +44,10 @@ class ExpertTraining:
         machine: Device, threads and the like; None: one thread of the CPU.
         report_every: Steps between two reports.
         with_targets: Adds targets to the task's batches, as `teacher_targets` does; None: the objective's own.
+        leg: The stretch to train; None: the whole task.
+
+    Raises:
+        SettingsError: The leg does not end at a scheduled snapshot.
     """
 
     def __init__(
@@ -53,12 +59,15 @@ class ExpertTraining:
         machine: MachineSettings | None = None,
         report_every: int = 10,
         with_targets: Callable[[Batches], Callable[[int], Batch]] | None = None,
+        leg: Leg | None = None,
     ) -> None:
+        if leg is not None:
+            leg.require_scheduled_end(task.training)
         self._task, self._work_dir = task, work_dir
         self._shard_path, self._frozen_folder = shard_path, frozen_folder
         self._machine = machine or MachineSettings()
         self._device = torch.device(self._machine.device)
-        self._report_every, self._with_targets = report_every, with_targets
+        self._report_every, self._with_targets, self._leg = report_every, with_targets, leg
 
     def run(self, report: Callable[[Progress], None], should_stop: Callable[[], bool]) -> Finished:
         """Train from the newest good snapshot to the end.
@@ -72,13 +81,15 @@ class ExpertTraining:
                 not installed; the last snapshot is kept.
             SettingsError: The device lacks the run's precision.
             DiskFullError: No space for a snapshot or the result; earlier snapshots are kept.
-            SnapshotError: The snapshots in `work_dir` are of another task; nothing is changed.
+            SnapshotError: The snapshots in `work_dir` are of another task, nothing is changed; or the leg's head is not
+                one of this task, or is damaged.
             ShardError: A shard cannot be read.
         """
         make_deterministic(self._device, self._machine.num_threads)
         state = self._initial_state()
-        store = SnapshotStore(self._work_dir / "snapshots", self._task.digest, state.specs())
-        loop = TrainingLoop(state, store, Watch(report, should_stop, self._report_every))
+        store = self._open_store(state)
+        until_step = self._leg.until_step if self._leg else None
+        loop = TrainingLoop(state, store, Watch(report, should_stop, self._report_every), until_step)
         if not loop.is_complete:
             step, batches = self._step(state), self._batches()
             loop.run(step, self._with_targets(batches) if self._with_targets else batches.batch, self._machine)
@@ -90,6 +101,14 @@ class ExpertTraining:
         model = starting_expert(task.model, task.seed, task.initial_weights, self._frozen_folder).to(self._device)
         configure_model(model, self._machine)
         return TrainState(model, task.training)
+
+    def _open_store(self, state: TrainState) -> SnapshotStore:
+        leg = self._leg
+        start = leg.start_step if leg else None
+        store = SnapshotStore(self._work_dir / "snapshots", self._task.digest, state.specs(), start)
+        if leg and leg.head:
+            store.adopt(leg.head, self._work_dir / HEAD_FOLDER)
+        return store
 
     def _step(self, state: TrainState) -> TrainStep:
         task, config = self._task, self._task.training
@@ -106,7 +125,7 @@ class ExpertTraining:
         return Batches(task, data, load_codec(task.codec, folder), load_text_encoder(task.text, folder, self._device))
 
     def _finished(self, state: TrainState, loop: TrainingLoop, store: SnapshotStore) -> Finished:
-        path = self._work_dir / "expert.safetensors" if loop.is_complete else None
+        path = self._work_dir / "expert.safetensors" if state.step == self._task.steps else None
         sha256 = save_tensors(path, state.ema.average) if path else None
         commitment, commitment_step = loop.commitment
         return Finished(

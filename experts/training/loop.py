@@ -12,11 +12,12 @@ from torch import Tensor
 
 from paris.experts.errors import ShardError, TrainingError
 from paris.experts.training.batches import Batch
+from paris.experts.training.commitments import SnapshotState
 from paris.experts.training.config import Progress
 from paris.experts.training.ema import ema_decay_at
 from paris.experts.training.loader import Loader
 from paris.experts.training.machine import MachineSettings, keep_freed_memory
-from paris.experts.training.snapshots import SnapshotState, SnapshotStore
+from paris.experts.training.snapshots import SnapshotStore
 from paris.experts.training.state import RESTART, TrainState
 
 _LOSS_DECAY = 0.98
@@ -35,12 +36,19 @@ class Watch(NamedTuple):
 class TrainingLoop:
     """One training. Making it restores the state from the newest good snapshot, and reports.
 
+    Args:
+        state: What is trained.
+        store: Its snapshots.
+        watch: Who is told.
+        until_step: A scheduled snapshot to end at; None: the last step.
+
     Raises:
-        SnapshotError: The snapshots are of another task; nothing is changed.
+        SnapshotError: As `SnapshotStore.latest`.
     """
 
-    def __init__(self, state: TrainState, store: SnapshotStore, watch: Watch) -> None:
+    def __init__(self, state: TrainState, store: SnapshotStore, watch: Watch, until_step: int | None = None) -> None:
         self._state, self._store, self._watch = state, store, watch
+        self._until_step = until_step or state.config.steps
         self._last: SnapshotState | None = None
         self.loss: float | None = None
         """Smoothed, as in `Progress`."""
@@ -52,8 +60,8 @@ class TrainingLoop:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all steps are done."""
-        return self._state.step == self._state.config.steps
+        """Whether all steps up to the wanted one are done."""
+        return self._state.step >= self._until_step
 
     @property
     def commitment(self) -> tuple[str | None, int]:
@@ -63,12 +71,12 @@ class TrainingLoop:
         return self._last.commitment, self._last.commitment_step
 
     def run(self, step: Callable[[Batch], Tensor], batch: Callable[[int], Batch], machine: MachineSettings) -> None:
-        """Train to the last step, or until told to stop. `batch` is called in a thread."""
+        """Train to the end, or until told to stop. `batch` is called in a thread."""
         state = self._state
         if state.device.type == "cpu":
             keep_freed_memory()
         try:
-            with Loader(batch, state.step, state.config.steps, machine.batches_ahead, state.device) as loader:
+            with Loader(batch, state.step, self._until_step, machine.batches_ahead, state.device) as loader:
                 self._run(step, loader)
         except ShardError:
             if not self._watch.should_stop():
@@ -81,7 +89,7 @@ class TrainingLoop:
     def _run(self, step: Callable[[Batch], Tensor], loader: Loader) -> None:
         state, config, watch = self._state, self._state.config, self._watch
         began = time.monotonic()
-        while state.step < config.steps:
+        while not self.is_complete:
             self._unread_losses.append(step(loader.next()))
             is_scheduled = state.step % config.snapshot_every == 0 or state.step == config.steps
             is_stop = watch.should_stop()

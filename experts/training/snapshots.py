@@ -9,56 +9,37 @@
                                    "commitment": ..., "commitment_step": 500}
       pause-00000620/             the same, saved because training was told to stop; no link of the chain
 
-A folder gets its name when everything in it is on the disk. The two newest scheduled ones are kept, and the newest
-pause while nothing newer is there. Random numbers need no saving: they are functions of the step.
+A folder gets its name when everything in it is on the disk. The two newest scheduled ones are kept, of a leg all, and
+the newest pause while nothing newer is there. Random numbers need no saving: they are functions of the step.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, ValidationError
 from torch import Tensor
 
 from paris.experts.errors import CheckpointError, SnapshotError
 from paris.experts.files import disk_full_while_writing, file_sha256, sync, write_whole
-from paris.experts.installed import UPGRADE
-from paris.experts.settings import Settings
+from paris.experts.training.commitments import (
+    FILES,
+    NO_COMMITMENT,
+    STATE_FILE,
+    SnapshotState,
+    commitment_of,
+    read_state,
+    scheduled_folder,
+    scheduled_folders,
+    step_of,
+)
+from paris.experts.training.leg import Head
 from paris.experts.weights.checkpoint import TensorSpec, iter_tensors, save_tensors
 
-FILES = ("weights", "ema", "optimizer")
-NO_COMMITMENT = "0" * 64
-"""The `previous` of the first link."""
 _KEPT = 2
-_MAX_STATE_BYTES = 1 << 16
-_FORMAT: Literal[1] = 1
-
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-
-
-class SnapshotState(Settings):
-    """state.json."""
-
-    format: Literal[1] = _FORMAT
-    """1 where the file names none. Another set of files or fields is another format."""
-    task: Sha256
-    """Digest of the task: `TrainingTask.digest`."""
-    step: Annotated[int, Field(ge=0)]
-    """Optimizer steps done."""
-    loss: float | None
-    """Smoothed training loss; carried on across stops."""
-    files: dict[str, Sha256]
-    previous: Sha256
-    """The commitment before this one."""
-    commitment: Sha256
-    """Of this snapshot if it is scheduled, else of the scheduled one before."""
-    commitment_step: Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -74,19 +55,6 @@ class Snapshot:
         return iter_tensors(self.path / f"{file}.safetensors", self.specs[file])
 
 
-def commitment_of(previous: str, task: str, step: int, files: Mapping[str, str]) -> str:
-    """The digest, 64 hex digits, of a snapshot, its task, its step and all snapshots before it.
-
-    Args:
-        previous: The commitment before, `NO_COMMITMENT` for the first.
-        task: Digest of the task.
-        step: Optimizer steps done.
-        files: File name to SHA-256.
-    """
-    lines = [previous, task, str(step), *(f"{name} {files[name]}" for name in FILES)]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
 @dataclass
 class SnapshotStore:
     """The snapshots of one task in one folder."""
@@ -96,6 +64,9 @@ class SnapshotStore:
     """Digest of the task; snapshots of another task are refused."""
     specs: Mapping[str, Mapping[str, TensorSpec]]
     """File name to the tensors that it must hold."""
+    leg_start: int | None = None
+    """Step where a leg starts: none before it is resumed from, and all since are kept, since a challenge may ask for
+    any of them. None: no leg."""
     notes: list[str] = field(default_factory=list)
     """One sentence for each damaged snapshot."""
 
@@ -120,8 +91,8 @@ class SnapshotStore:
                 partial.mkdir(parents=True)
                 files = {name: save_tensors(partial / f"{name}.safetensors", tensors[name]) for name in FILES}
                 state = self._state(step, loss, files, last, scheduled)
-                write_whole(partial / "state.json", json.dumps(state.to_settings(), indent=1).encode())
-                target = self.folder / f"{'step' if scheduled else 'pause'}-{step:08d}"
+                _write_state(partial, state)
+                target = scheduled_folder(self.folder, step) if scheduled else self.folder / f"pause-{step:08d}"
                 if target.exists():
                     shutil.rmtree(target)
                 partial.replace(target)
@@ -131,11 +102,30 @@ class SnapshotStore:
         self._prune()
         return state
 
+    def adopt(self, head: Head, files: Path) -> None:
+        """Take over the state that another training reached; nothing is done where this one has snapshots since.
+
+        Args:
+            head: The state.
+            files: A folder with its three files, which becomes that of the snapshot; `latest` checks them.
+
+        Raises:
+            SnapshotError: The state is not one of this task; nothing is changed.
+        """
+        state = head.state_of(self.task)
+        if any(step_of(path) >= head.step for path in self._folders()):
+            return
+        _write_state(files, state)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        files.replace(scheduled_folder(self.folder, head.step))
+        sync(self.folder)
+
     def latest(self) -> Snapshot | None:
         """The newest snapshot that is whole; damaged newer ones are removed, each with a note.
 
         Raises:
-            SnapshotError: The newest belongs to another task, or to a newer version; nothing is changed.
+            SnapshotError: The newest belongs to another task, or to a newer version; nothing is changed. Or the state
+                where the leg starts is damaged, and was removed.
         """
         self._sweep()
         for path in reversed(self._folders()):
@@ -144,6 +134,9 @@ class SnapshotStore:
             except (CheckpointError, FileNotFoundError) as error:
                 self.notes.append(f"Snapshot {path.name} is damaged and was removed, the one before is used: {error}")
                 shutil.rmtree(path)
+        if self.leg_start:
+            why = " ".join(self.notes) or "its files are missing."
+            raise SnapshotError(f"Training cannot go on from step {self.leg_start}, where the leg starts: {why}")
         return None
 
     def _state(
@@ -166,7 +159,7 @@ class SnapshotStore:
         )
 
     def _read(self, path: Path) -> Snapshot:
-        state = self._read_state(path)
+        state = read_state(path)
         if state.task != self.task:
             raise SnapshotError(
                 f"Snapshot {path} is of another task or of other settings.", "Use another folder, or remove this one."
@@ -180,35 +173,17 @@ class SnapshotStore:
                 pass
         return snapshot
 
-    @staticmethod
-    def _read_state(path: Path) -> SnapshotState:
-        with (path / "state.json").open("rb") as file:
-            data = file.read(_MAX_STATE_BYTES)
-        try:
-            state = SnapshotState.model_validate_json(data)
-        except ValidationError as error:
-            if _format_of(data) > _FORMAT:
-                raise SnapshotError(
-                    f"Snapshot {path} was written by a newer version of this software.",
-                    f"{UPGRADE} The snapshot is unchanged.",
-                ) from error
-            raise CheckpointError("state.json is not a snapshot's state.") from error
-        files = {name: state.files.get(name, "") for name in FILES}
-        chained = commitment_of(state.previous, state.task, state.step, files)
-        if state.step != _step_of(path) or (path.name.startswith("step-") and chained != state.commitment):
-            raise CheckpointError("state.json does not fit its folder or its own commitment.")
-        return state
-
     def _folders(self) -> list[Path]:
         """Snapshot folders, oldest first; a scheduled one before a pause at the same step."""
-        found = [path for kind in ("step", "pause") for path in self.folder.glob(f"{kind}-{'[0-9]' * 8}")]
-        return sorted(found, key=lambda path: (_step_of(path), path.name.startswith("pause")))
+        found = [*scheduled_folders(self.folder), *self.folder.glob(f"pause-{'[0-9]' * 8}")]
+        return sorted(found, key=lambda path: (step_of(path), path.name.startswith("pause")))
 
     def _prune(self) -> None:
-        folders = self._folders()
-        scheduled = [path for path in folders if path.name.startswith("step-")]
-        for path in folders[:-1]:
-            if path not in scheduled[-_KEPT:]:
+        kept = scheduled_folders(self.folder)
+        if self.leg_start is None:
+            kept = kept[-_KEPT:]
+        for path in self._folders()[:-1]:
+            if path not in kept:
                 shutil.rmtree(path)
 
     def _sweep(self) -> None:
@@ -217,14 +192,5 @@ class SnapshotStore:
             shutil.rmtree(path)
 
 
-def _format_of(data: bytes) -> int:
-    """The format that a state.json names; 0 if it names none."""
-    try:
-        found = json.loads(data)["format"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return 0
-    return found if isinstance(found, int) else 0
-
-
-def _step_of(path: Path) -> int:
-    return int(path.name.rpartition("-")[2])
+def _write_state(folder: Path, state: SnapshotState) -> None:
+    write_whole(folder / STATE_FILE, json.dumps(state.to_settings(), indent=1).encode())

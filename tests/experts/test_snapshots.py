@@ -11,7 +11,8 @@ from test_checkpoint import largest_file
 
 from paris.experts.errors import SnapshotError
 from paris.experts.files import DiskFullError
-from paris.experts.training.snapshots import FILES, NO_COMMITMENT, SnapshotState, SnapshotStore
+from paris.experts.training.commitments import FILES, NO_COMMITMENT, SnapshotState
+from paris.experts.training.snapshots import SnapshotStore
 from paris.experts.weights.checkpoint import specs_of
 
 TASK = "a" * 64
