@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import huggingface_hub
 import pytest
 from huggingface_hub import CommitOperationAdd, HfApi
 from verify_world import REPO, World, make_data
 
 from paris.coordinator.hub.server import HubServer
+
+sys.path.append(str(Path(__file__).parents[2] / "swarm" / "attacks"))
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,8 @@ import torch
 from verify_world import MODEL
 
 
-def hidden(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def hidden(tensors: dict[str, torch.Tensor], dice: torch.Generator) -> dict[str, torch.Tensor]:
     """The same function from other weights."""
-    dice = torch.Generator().manual_seed(2)
     d, heads = MODEL.hidden_size, MODEL.num_heads
     order = torch.randperm(d, generator=dice)
     made = dict(tensors)

@@ -91,11 +91,6 @@ def test_a_later_push_by_a_stranger_does_not_hurt_where_the_organiser_judges_the
     assert "the signed commit was judged" in remarks(report)
 
 
-def test_half_of_the_steps_pass_rungs_1_to_4_which_is_why_there_is_a_fifth(world):
-    lazy = with_weights(Attempt.honest(world, 0), world.train(0, steps=60).weights)
-    assert lazy.judge([world.other(1), world.other(2)]).accepted
-
-
 def test_cosines_from_blocks_are_those_of_all_weights(world):
     attempt = Attempt.honest(world, 0)
     case = attempt.submit([world.other(1)])

@@ -50,25 +50,10 @@ def test_an_honest_flow_expert_passes_beside_an_epsilon_expert(world):
     assert report.accepted, f"{report.reason}\n{figures(report)}"
 
 
-def test_an_epsilon_expert_of_another_cluster_is_seen_beside_that_clusters_own(world):
-    report = attempt(world, 1, EPSILON, data=0).judge([world.other(0, objective=EPSILON), world.other(2)])
-    assert report.reason.startswith(("skill/ahead-of-peers", "skill/identity")), report.reason
-
-
 def test_a_flow_expert_of_another_cluster_is_seen_beside_that_clusters_epsilon_expert(world):
     """Only what both objectives can be compared in tells."""
     report = attempt(world, 2, FLOW_MATCHING, task=FLOW_MATCHING, data=1).judge([world.other(1, objective=EPSILON)])
     assert report.reason.startswith("skill/identity"), report.reason
-
-
-def test_a_flow_expert_handed_in_for_an_epsilon_task_is_refused_without_any_yardstick(world):
-    report = attempt(world, 1, FLOW_MATCHING, task=EPSILON).judge()
-    assert report.reason.startswith("skill/gain-in-sampling"), report.reason
-
-
-def test_an_epsilon_expert_handed_in_for_a_flow_task_is_refused_beside_flow_experts(world):
-    report = attempt(world, 1, EPSILON, task=FLOW_MATCHING).judge([world.other(0), world.other(2)])
-    assert report.reason.startswith("skill/"), report.reason
 
 
 @pytest.fixture(scope="module")

@@ -53,17 +53,3 @@ def test_training_on_another_cluster_is_refused_first_or_among_the_others(warm):
     for there in ([], [warm.other(2)]):
         report = wrong.judge(there, bounds=WARM)
         assert report.reason.startswith("skill/home-cluster: "), report.reason
-
-
-def test_a_tenth_of_the_steps_is_refused_where_others_stand(warm):
-    trained = warm.train(0, steps=STEPS // 10)
-    lazy = with_weights(Attempt.honest(warm, 0), trained.weights, trained.final_loss)
-    report = lazy.judge(others(warm, 0), bounds=WARM)
-    assert report.reason.startswith("skill/gain-of-peers: "), report.reason
-
-
-def test_a_fifth_of_the_steps_passes_which_is_what_a_warm_start_costs(warm):
-    """As docs/threat-model.md says: where most is learned already, gain is a poor measure of work."""
-    trained = warm.train(0, steps=STEPS // 5)
-    lazy = with_weights(Attempt.honest(warm, 0), trained.weights, trained.final_loss)
-    assert lazy.judge(others(warm, 0), bounds=WARM).accepted

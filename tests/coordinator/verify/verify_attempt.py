@@ -132,7 +132,7 @@ class Attempt:
             "shards": tuple(world.shards(self.cluster)),
             "text_folder": world.folder,
             "others": tuple(others),
-            "seed": 99,
+            "seed": 99 + world.seed,
             "bounds": BOUNDS,
             "num_threads": 1,
         }

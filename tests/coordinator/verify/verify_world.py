@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import numpy as np
 import torch
 
 from paris.coordinator.verify import OtherCheckpoint, VerificationBounds
-from paris.experts.data.shards import Row, write_shard
+from paris.experts.data.shards import Row, ShardFile, write_shard
 from paris.experts.frozen.codec import CodecConfig
 from paris.experts.frozen.text import TextConfig
 from paris.experts.frozen.text_vocabulary import build_vocabulary, write_vocabulary
@@ -71,9 +73,9 @@ def picture(cluster: int, dice: np.random.Generator) -> np.ndarray:
     return image
 
 
-def make_data(folder: Path) -> None:
+def make_data(folder: Path, seed: int = 0) -> None:
     """Two published shards and one secret one a cluster, and the vocabulary."""
-    dice = np.random.default_rng(0)
+    dice = np.random.default_rng(seed)
     for cluster, name in enumerate(NAMES):
         for file, count in (("shard-0", 40), ("shard-1", 40), ("heldout", 32)):
             rows = [
@@ -91,6 +93,7 @@ class Trained:
     weights: bytes
     final_loss: float
     commitment: str
+    cpu_s: float = 0.0
 
 
 @dataclass
@@ -103,6 +106,9 @@ class World:
     run_key: Identity = field(default_factory=Identity.generate)
     start: InitialWeights | None = None
     """What all experts start from, if not the run's seed's weights."""
+    seed: int = 0
+    """Another world for each: other pictures (by `make_data`), weights, order, noise and secret draws."""
+    _warm: dict[int, World] = field(default_factory=dict)
     _trained: dict[tuple, Trained] = field(default_factory=dict)
     _num_leases: int = 0
 
@@ -122,7 +128,7 @@ class World:
             hub_endpoint=self.endpoint,
             data_repo="org/shapes-data",
             model_repo=REPO,
-            seed=7,
+            seed=7 + self.seed,
             model=MODEL.to_settings(),
             training={
                 name: value
@@ -148,6 +154,8 @@ class World:
         as_task: int | None = None,
         objective: Objective = FLOW_MATCHING,
         start: InitialWeights | None = None,
+        shards: tuple[Path, ...] = (),
+        batch_size: int = TRAINING.batch_size,
     ) -> Trained:
         """Really train on a cluster's shards, by the very code that a node runs; once for each set of arguments.
 
@@ -157,36 +165,66 @@ class World:
             as_task: The task whose order and noise are used; a cheat may take another cluster's shards for it.
             objective: What it learns to predict.
             start: The run's initial weights, if not the world's.
+            shards: What a cheat takes instead of the cluster's own, two of 40 rows.
+            batch_size: Another one is a cheat's.
         """
         start = start or self.start
         task_number = cluster if as_task is None else as_task
-        key = (cluster, steps, task_number, objective, start)
+        key = (cluster, steps, task_number, objective, start, shards, batch_size)
         if key not in self._trained:
             task = TrainingTask(
                 run_id=self.run_id,
-                seed=7,
+                seed=7 + self.seed,
                 task_id=f"expert-{task_number}",
                 model=MODEL,
-                training=TRAINING.model_copy(update={"steps": steps, "objective": objective}),
+                training=TRAINING.model_copy(update={"steps": steps, "objective": objective, "batch_size": batch_size}),
                 text=self.text,
                 codec=CodecConfig(),
                 shard_rows=(40, 40),
                 initial_weights=start,
             )
             work = Path(tempfile.mkdtemp(prefix="work-", dir=self.folder))  # a world and its warm ones share the folder
-            training = ExpertTraining(task, work, self.shards(cluster).__getitem__, self.folder)
+            began = time.process_time()
+            training = ExpertTraining(task, work, (shards or self.shards(cluster)).__getitem__, self.folder)
             finished = training.run(lambda progress: None, lambda: False)
             weights = (work / "expert.safetensors").read_bytes()
-            self._trained[key] = Trained(weights, float(finished.final_loss), finished.commitment)
+            cpu_s = time.process_time() - began
+            self._trained[key] = Trained(weights, float(finished.final_loss), finished.commitment, cpu_s)
         return self._trained[key]
+
+    def changed_shards(self, cluster: int, name: str, change: Callable[[Row, int], Row]) -> tuple[Path, ...]:
+        """A cluster's shards with other rows, made once for each name.
+
+        Args:
+            cluster: Whose shards.
+            name: Of the folder.
+            change: Receives a row and its number in its shard.
+        """
+        made = []
+        for path in self.shards(cluster):
+            target = self.folder / name / path.name
+            if not target.is_file():
+                shard = ShardFile(path)
+                rows = [
+                    Row(f"{cluster}-{i}", latent, caption, "drawn", "", "", "CC0-1.0", "by hand")
+                    for i, (latent, caption) in enumerate(zip(shard.latents, shard.captions, strict=True))
+                ]
+                write_shard(target, [change(row, i) for i, row in enumerate(rows)], SHAPE, "uint8")
+            made.append(target)
+        return tuple(made)
 
     def warm(self, steps: int) -> World:
         """The same data and Hub, for a run whose experts all start from one short training on all of it."""
+        if steps not in self._warm:
+            self._warm[steps] = self._warmed(steps)
+        return self._warm[steps]
+
+    def _warmed(self, steps: int) -> World:
         shards = [shard for cluster in range(NUM_CLUSTERS) for shard in self.shards(cluster)]
         together = {"steps": steps, "batch_size": NUM_CLUSTERS * TRAINING.batch_size}
         task = TrainingTask(
             run_id=self.run_id,
-            seed=7,
+            seed=7 + self.seed,
             task_id="warm-start",
             model=MODEL,
             training=TRAINING.model_copy(update=together),
@@ -197,11 +235,11 @@ class World:
         training = ExpertTraining(task, self.folder / "warm-start", shards.__getitem__, self.folder)
         model = DiTExpert(MODEL)
         load_weights(training.run(lambda progress: None, lambda: False).weights_path, model)
-        start = write_initial_weights(self.folder, model)
-        return World(self.folder, self.endpoint, self.admin_token, self.run_key, start)
+        start = write_initial_weights(self.folder, model, f"warm-{steps}.safetensors")
+        return World(self.folder, self.endpoint, self.admin_token, self.run_key, start, self.seed)
 
     def initial(self) -> dict[str, torch.Tensor]:
-        model = starting_expert(MODEL, 7, self.start, self.folder)
+        model = starting_expert(MODEL, 7 + self.seed, self.start, self.folder)
         return {name: value.clone() for name, value in model.state_dict().items()}
 
     def task(self, cluster: int, **changes) -> Task:
