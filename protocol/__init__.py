@@ -15,6 +15,7 @@ envelope.py    the signed envelope around each payload
 keys.py        DHT keys, subkeys, buckets
 manifest.py    a cluster's shard list, whole and in parts
 chain.py       the snapshots of a leg, as a file of its submission
+draws.py       which stretches of a leg are trained again
 leases.py      the deadline curve, and when a lease is overdue or renewed
 shard_request.py  a signed request for a shard, and its response
 validator.py   which records a peer stores and uses

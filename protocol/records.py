@@ -211,7 +211,7 @@ class Verdict(Payload):
     """The result of verification."""
 
     kind: ClassVar[str] = "verdict"
-    later_fields: ClassVar[frozenset[str]] = frozenset({"credit_steps", "credit_s", "draw_secret"})
+    later_fields: ClassVar[frozenset[str]] = frozenset({"credit_steps", "credit_s", "draw_secret", "replay_rate"})
     lease_id: LeaseId
     task_id: TaskId
     attempt: Annotated[int, Field(ge=1, le=MAX_ATTEMPT)]
@@ -225,6 +225,8 @@ class Verdict(Payload):
     """Time from the grant to the submission, as the coordinator saw it."""
     draw_secret: Sha256 | None = None
     """The preimage of the lease's `draw_sha256`, hex: anybody can check which stretches were to be replayed."""
+    replay_rate: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = None
+    """The rate of that draw (`draws.py`)."""
 
 
 class Registration(Payload):

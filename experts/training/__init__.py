@@ -20,5 +20,7 @@ ema.py              the moving average of the weights
 snapshots.py        training state on disk
 commitments.py      the chain of its commitments, without torch
 leg.py              one stretch of a training: where it starts and ends
+replay.py           a stretch trained again
+state_distance.py   how far a claimed state is from the replayed one
 evaluate.py         held-out losses
 """

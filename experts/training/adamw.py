@@ -10,7 +10,7 @@ Source: AdamW, Loshchilov and Hutter, arXiv 1711.05101, algorithm 2; 8 bits, Det
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -22,7 +22,8 @@ from paris.experts.installed import missing_module
 from paris.experts.training.config import BaseTrainingConfig
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
-_EPSILON = 1e-8
+EPSILON = 1e-8
+"""Added to the root of the second moment."""
 _BLOCK = 256
 _SMALLEST_IN_8_BITS = 4096
 """Smaller tensors keep float32 moments: they take little memory, and norms and biases are the most sensitive."""
@@ -98,7 +99,7 @@ class AdamW:
             beta2=config.beta2,
             lr=learning_rate,
             weight_decay=config.weight_decay,
-            eps=_EPSILON,
+            eps=EPSILON,
             maximize=False,
         )
 
@@ -147,7 +148,7 @@ class AdamW8Bit:
             beta2=config.beta2,
             beta3=0.0,
             alpha=0.0,
-            eps=_EPSILON,
+            eps=EPSILON,
             step=step + 1,
             lr=learning_rate,
             qmap1=self._maps[0],
@@ -156,6 +157,29 @@ class AdamW8Bit:
             absmax2=self.state[f"exp_avg_sq_scale.{name}"],
             weight_decay=config.weight_decay,
         )
+
+
+def read_moments(read: Callable[[str], Tensor], name: str) -> tuple[Tensor, Tensor]:
+    """Both moments of a parameter from a saved state, in float64.
+
+    Args:
+        read: The saved tensor of a name.
+        name: Of the parameter.
+
+    Raises:
+        MissingModuleError: They have 8 bits, and bitsandbytes is not installed.
+    """
+    mean, square = (_read_moment(read, kind, name) for kind in MOMENTS)
+    return mean, square
+
+
+def _read_moment(read: Callable[[str], Tensor], kind: str, name: str) -> Tensor:
+    saved = read(f"{kind}.{name}")
+    if saved.dtype != torch.uint8:
+        return saved.double()
+    values = _load_library().create_dynamic_map(signed=kind == MOMENTS[0]).double()
+    scales = read(f"{kind}_scale.{name}").double().repeat_interleave(_BLOCK)
+    return (values[saved.flatten().long()] * scales[: saved.numel()]).view(saved.shape)
 
 
 def _load_library() -> Any:

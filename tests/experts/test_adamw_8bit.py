@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from paris.experts.errors import MissingModuleError
-from paris.experts.training.adamw import AdamW, AdamW8Bit
+from paris.experts.training.adamw import AdamW, AdamW8Bit, read_moments
 from paris.experts.training.config import BaseTrainingConfig
 from paris.experts.training.micro_batch import MicroBatch
 from paris.experts.training.state import TrainState
@@ -52,6 +52,19 @@ def test_moments_in_8_bits_lead_to_nearly_the_same_weights_in_a_quarter_of_the_m
     assert apart < 0.1 * moved
     sizes = [sum(t.nbytes for name, t in o.state.items() if name.endswith("large")) for o in optimizers]
     assert sizes[1] < 0.26 * sizes[0] + 8 * 20  # the scales of 20 blocks, twice
+
+
+@pytest.mark.usefixtures("library")
+def test_moments_of_8_bits_are_read_as_the_values_that_they_stand_for() -> None:
+    exact, coarse = make_parameters(), make_parameters()
+    optimizers = AdamW(exact, CONFIG), AdamW8Bit(coarse, CONFIG)
+    for optimizer, parameters in zip(optimizers, (exact, coarse), strict=True):
+        feed(optimizer, parameters, range(5))
+    for name, shape in SHAPES.items():
+        moments = [read_moments(optimizer.state.__getitem__, name) for optimizer in optimizers]
+        for true, read in zip(*moments, strict=True):
+            assert read.shape == shape
+            assert (read - true).norm() < 0.05 * true.norm()
 
 
 @pytest.mark.usefixtures("library")

@@ -6,6 +6,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from paris.protocol.canonical import canonical_bytes
+from paris.protocol.draws import draw_digest
 from paris.protocol.envelope import Envelope, seal
 from paris.protocol.records import (
     Answer,
@@ -208,11 +209,18 @@ LEG_SAMPLES: dict[str, tuple[Payload, Identity]] = {
     "run-of-legs": (RUN.model_copy(update={"leg_steps": 500}), COORDINATOR),
     "task-with-head": (TASK.model_copy(update={"head": HEAD}), COORDINATOR),
     "lease-of-a-leg": (
-        LEASE.model_copy(update={"start_step": 500, "to_step": 1000, "draw_sha256": hex_of("draw")}),
+        LEASE.model_copy(update={"start_step": 500, "to_step": 1000, "draw_sha256": draw_digest(hex_of("secret"))}),
         COORDINATOR,
     ),
     "verdict-on-a-leg": (
-        VERDICT.model_copy(update={"credit_steps": 500, "credit_s": 2400.0, "draw_secret": hex_of("secret")}),
+        VERDICT.model_copy(
+            update={
+                "credit_steps": 500,
+                "credit_s": 2400.0,
+                "draw_secret": hex_of("secret"),
+                "replay_rate": 0.25,
+            }
+        ),
         COORDINATOR,
     ),
     "submission-of-a-leg": (SUBMISSION.model_copy(update={"start_step": 500}), VOLUNTEER),

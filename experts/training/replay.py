@@ -1,0 +1,78 @@
+"""Replay: a stretch of a training is trained again, to compare its end with a claimed one (`state_distance.py`).
+
+On equal hardware, threads and version of torch the end has the very bits of an honest one, and so its commitment. Else
+rounding differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from paris.experts.models.initial_weights import starting_expert
+from paris.experts.training.commitments import SnapshotState, read_state, scheduled_folder
+from paris.experts.training.config import TrainingTask
+from paris.experts.training.expert_training import ExpertTraining
+from paris.experts.training.leg import Leg
+from paris.experts.training.machine import MachineSettings
+from paris.experts.training.state_distance import Distance, distance
+from paris.experts.weights.checkpoint import save_tensors
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One stretch to train again.
+
+    Args:
+        task: The whole training's: its digest, order and learning rates hold for every stretch.
+        stretch: Its end, and the claimed state at its start.
+        folder: Of its files; `head/` in it holds those of the state at the start. The same one resumes.
+        frozen_folder: Folder of the files of text encoder, codec and initial weights.
+    """
+
+    task: TrainingTask
+    stretch: Leg
+    folder: Path
+    frozen_folder: Path
+
+    def run(self, shard_path: Callable[[int], Path], machine: MachineSettings | None = None) -> SnapshotState:
+        """Train, by the code that trained it; called again after its end it trains no step.
+
+        Args:
+            shard_path: The file of shard i of the manifest.
+            machine: Device, threads and the like; None: one thread of the CPU.
+
+        Returns:
+            The state at the end; its commitment is that of an honest training with the same rounding.
+
+        Raises:
+            SnapshotError: The state at the start is damaged, or is not one of this task.
+            ExpertError: As `ExpertTraining.run`.
+        """
+        training = ExpertTraining(self.task, self.folder, shard_path, self.frozen_folder, machine, leg=self.stretch)
+        training.run(lambda progress: None, lambda: False)
+        return read_state(self._state(self.stretch.until_step))
+
+    def distance(self, claimed: Path) -> Distance:
+        """How far a claimed end is from that of `run`.
+
+        Args:
+            claimed: Folder of its weights, ema and optimizer.safetensors.
+
+        Raises:
+            CheckpointError, MissingModuleError: As `state_distance.distance`.
+        """
+        start = self._state(self.stretch.start_step) if self.stretch.head else self._public_start()
+        return distance(self._state(self.stretch.until_step), claimed, start)
+
+    def _state(self, step: int) -> Path:
+        return scheduled_folder(self.folder / "snapshots", step)
+
+    def _public_start(self) -> Path:
+        """The weights that every expert of the run starts from, and their average, which is the same."""
+        start, task = self.folder / "start", self.task
+        weights = starting_expert(task.model, task.seed, task.initial_weights, self.frozen_folder).state_dict()
+        for name in ("weights", "ema"):
+            save_tensors(start / f"{name}.safetensors", weights)
+        return start

@@ -1,0 +1,97 @@
+"""How far a claimed state of a training is from the one that a replay reached.
+
+weights   ||claimed - replayed|| / ||replayed - start||, over all weights, and over their EMA; the larger one
+moments   the same of the update that the optimizer would make without a gradient, m / (sqrt(v) + epsilon), relative to
+          its own length; or the root mean square of the difference of log(sqrt(v) + epsilon), if that is larger
+
+Moments are compared by what they do: a small tensor's moments count as much in the next step as those of a large one,
+and a second moment that is too small makes steps too long.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import safe_open
+from torch import Tensor
+
+from paris.experts.errors import CheckpointError
+from paris.experts.training.adamw import EPSILON, read_moments
+from paris.experts.weights.checkpoint import iter_tensors, read_specs
+
+_Read = Callable[[str], Tensor]
+
+
+@dataclass(frozen=True)
+class Distance:
+    """Zero for equal states; infinite where the claimed one moved and the replayed one did not."""
+
+    weights: float
+    moments: float
+
+
+def distance(replayed: Path, claimed: Path, start: Path) -> Distance:
+    """Compare two states at the same step, tensor by tensor.
+
+    Args:
+        replayed: Folder of the replay's end: weights, ema and optimizer.safetensors.
+        claimed: Folder of the claimed state, from a stranger.
+        start: Folder of the state at the start of the stretch; its moments are not read.
+
+    Raises:
+        CheckpointError: A claimed file is damaged, not finite, or has other tensors than the replay's; or a second
+            moment is negative.
+        MissingModuleError: The moments have 8 bits, and bitsandbytes is not installed.
+    """
+    weights = max(_moved_apart(replayed, claimed, start, name) for name in ("weights", "ema"))
+    return Distance(weights, _moments_apart(replayed / "optimizer.safetensors", claimed / "optimizer.safetensors"))
+
+
+def _moved_apart(replayed: Path, claimed: Path, start: Path, name: str) -> float:
+    paths = [folder / f"{name}.safetensors" for folder in (replayed, claimed, start)]
+    specs = read_specs(paths[0])
+    apart = moved = 0.0
+    for (_, end), (_, other), (_, begin) in zip(*(iter_tensors(path, specs) for path in paths), strict=True):
+        apart += _square(other.double() - end.double())
+        moved += _square(end.double() - begin.double())
+    return _ratio(apart, moved)
+
+
+def _moments_apart(replayed: Path, claimed: Path) -> float:
+    apart = length = logs = 0.0
+    count = 0
+    with ExitStack() as stack:
+        own, other = (stack.enter_context(_opened(path, replayed)) for path in (replayed, claimed))
+        for name in (key.removeprefix("exp_avg.") for key in read_specs(replayed) if key.startswith("exp_avg.")):
+            (mean, square), (other_mean, other_square) = read_moments(own, name), read_moments(other, name)
+            if bool((other_square < 0).any()):
+                raise CheckpointError(f"{claimed.name}: the second moment of {name!r} is negative.")
+            divisor, other_divisor = square.sqrt() + EPSILON, other_square.sqrt() + EPSILON
+            apart += _square(other_mean / other_divisor - mean / divisor)
+            length += _square(mean / divisor)
+            logs += _square((other_divisor / divisor).log())
+            count += divisor.numel()
+    return max(_ratio(apart, length), math.sqrt(logs / max(count, 1)))
+
+
+@contextmanager
+def _opened(path: Path, like: Path) -> Iterator[_Read]:
+    """Reads tensors of a file by name, after a check that it has those of another one, and that they are finite."""
+    for _ in iter_tensors(path, read_specs(like)):
+        pass
+    with safe_open(path, framework="pt") as file:
+        yield file.get_tensor
+
+
+def _square(difference: Tensor) -> float:
+    return float(difference.square().sum())
+
+
+def _ratio(apart: float, whole: float) -> float:
+    if apart == 0.0:
+        return 0.0
+    return math.sqrt(apart / whole) if whole > 0.0 else math.inf
