@@ -36,7 +36,12 @@ def submission_folder(task_id: str, attempt: int, public_key: str) -> str:
 
 def state_folder(task_id: str, step: int) -> str:
     """The folder of a head in the model repo."""
-    return f"states/{task_id}/{step_folder(step)}"
+    return f"{states_folder(task_id)}/{step_folder(step)}"
+
+
+def states_folder(task_id: str) -> str:
+    """The folder of all heads of a task."""
+    return f"states/{task_id}"
 
 
 def step_folder(step: int) -> str:

@@ -4,7 +4,12 @@ tick.py          tick(state, observations, policy, now) -> (state, actions, even
 observations.py  its input, observations, and its output, actions
 policy.py        the numbers it decides by
 intake.py        how each observation changes the state
+verdicts.py      how a verdict changes it
+legs.py          where legs start and end, which are verified, what they are worth
+relay.py         how a stored leg changes its task, and what becomes of late work
+draws.py         the secret that decides which stretches of a lease's work are replayed
 orders.py        how each order of the organiser changes the state
+rolling.py       the orders that roll a task back to a verified state, and forward again
 trust.py         who comes first for a task, and who waits
 leases.py        granting, renewing and revoking leases
 clock_moves.py   the state's times when a wrong clock is corrected

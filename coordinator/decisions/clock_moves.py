@@ -82,4 +82,4 @@ def _volunteer(known: VolunteerState, before: VolunteerState | None, change: _Ch
 
 
 def _submission(known: SubmissionState, before: SubmissionState | None, change: _Change) -> SubmissionState:
-    return _changed(known, before, change, ("seen_at", "retry_at"))  # type: ignore[no-any-return]
+    return _changed(known, before, change, ("seen_at", "retry_at", "stored_at", "withdrawn_at"))  # type: ignore[no-any-return]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from paris.coordinator.decisions.observations import (
     Closed,
     HeartbeatReceived,
+    LegStored,
     Observation,
     Registered,
     RouterRequested,
@@ -15,11 +16,13 @@ from paris.coordinator.decisions.observations import (
     WantReceived,
 )
 from paris.coordinator.decisions.policy import Policy
-from paris.coordinator.decisions.trust import with_accepted_work, with_fault
+from paris.coordinator.decisions.relay import apply_leg_stored, settle_late, settle_waiting
+from paris.coordinator.decisions.verdicts import apply_verdict, reject_submission
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import SubmissionState, VolunteerState
-from paris.protocol.records import Registration, Verdict
+from paris.protocol.leases import last_step
+from paris.protocol.records import Registration
 
 LONGEST_RETRY_S = 600.0
 
@@ -32,14 +35,15 @@ def apply_observation(draft: Draft, observation: Observation, policy: Policy, no
         case HeartbeatReceived():
             _apply_heartbeat(draft, observation, now)
         case SubmissionReceived():
-            _apply_submission(draft, observation, now)
-        case Verified(verdict):
-            if _apply_verdict(draft, verdict) and not all(rung.passed for rung in verdict.rungs):
-                _count_fault(draft, verdict.volunteer, policy, now)
+            _apply_submission(draft, observation, policy, now)
+        case Verified(verdict, head):
+            apply_verdict(draft, verdict, policy, now, head)
         case VerificationFailed():
             _retry_verification(draft, observation, policy, now)
         case Registered(registration):
-            _apply_registration(draft, registration)
+            _apply_registration(draft, registration, policy, now)
+        case LegStored():
+            apply_leg_stored(draft, observation, policy, now)
         case Closed(lease_id):
             _close_submission(draft, lease_id)
         case RouterTrained():
@@ -72,7 +76,7 @@ def _apply_heartbeat(draft: Draft, received: HeartbeatReceived, now: float) -> N
     held = draft.leases.get(beat.lease_id)
     if held is None or held.lease.volunteer != received.envelope.signer or held.lease.attempt != beat.attempt:
         return
-    if beat.task_id != held.lease.task_id or beat.step > draft.tasks[beat.task_id].task.steps:
+    if beat.task_id != held.lease.task_id or beat.step > last_step(held.lease, draft.tasks[beat.task_id].task):
         return
     if sequence <= held.heartbeat_sequence:
         return
@@ -82,7 +86,7 @@ def _apply_heartbeat(draft: Draft, received: HeartbeatReceived, now: float) -> N
     draft.put_lease(held.model_copy(update=update))
 
 
-def _apply_submission(draft: Draft, received: SubmissionReceived, now: float) -> None:
+def _apply_submission(draft: Draft, received: SubmissionReceived, policy: Policy, now: float) -> None:
     submission, signer = received.envelope.payload, received.envelope.signer
     held = draft.leases.get(submission.lease_id)
     task = draft.tasks.get(submission.task_id)
@@ -99,77 +103,11 @@ def _apply_submission(draft: Draft, received: SubmissionReceived, now: float) ->
     draft.put_submission(known)
     standing = draft.standings.get(signer)
     if standing is not None and standing.standing == "banned":
-        reject_submission(draft, known, f"The volunteer is banned: {standing.reason}")
+        reject_submission(draft, known, f"The volunteer is banned: {standing.reason}", policy, now)
         return
     if task.task.state == "leased" and task.lease_id == submission.lease_id:
         draft.put_task(task.submitted())
-
-
-def _apply_verdict(draft: Draft, verdict: Verdict) -> bool:
-    """Take in a verdict; False if the submission has one already."""
-    known = draft.submissions.get(verdict.lease_id)
-    if known is None or known.phase != "seen":
-        return False
-    task = draft.tasks[verdict.task_id]
-    other_accepted = _has_other_accepted(draft, verdict)
-    if verdict.accepted and (task.registration is not None or other_accepted):
-        reason = f"Other work for {verdict.task_id} was accepted while this was judged; this work itself passed."
-        verdict = verdict.model_copy(update={"accepted": False, "reason": reason})
-    kind = EventKind.ACCEPTED if verdict.accepted else EventKind.REJECTED
-    draft.add_event(kind, f"{verdict.task_id}: {known.submission.name} {kind}. {verdict.reason}")
-    if not verdict.accepted and _was_rejected_before(draft, known):
-        what = "the same weights were rejected before. Training is deterministic, so honest work may be refused here"
-        draft.add_event(EventKind.PROBLEM, f"{verdict.task_id}: {what}: compare the bound under [verify].")
-    draft.put_submission(known.model_copy(update={"phase": kind.value, "verdict": verdict}))
-    volunteer = draft.volunteers.get(known.signer)
-    if volunteer is not None:
-        rejected = volunteer.model_copy(update={"num_rejected": volunteer.num_rejected + 1})
-        draft.put_volunteer(with_accepted_work(volunteer) if verdict.accepted else rejected)
-    is_held = task.lease_id == verdict.lease_id and task.registration is None
-    if not verdict.accepted and is_held and not other_accepted:
-        draft.put_task(task.reopened())
-    return True
-
-
-def _count_fault(draft: Draft, key: str, policy: Policy, now: float) -> None:
-    volunteer = draft.volunteers.get(key)
-    if volunteer is not None:
-        draft.put_volunteer(with_fault(volunteer, policy, now))
-
-
-def reject_submission(draft: Draft, known: SubmissionState, reason: str) -> None:
-    """Reject a submission without a verification."""
-    s = known.submission
-    verdict = Verdict(
-        lease_id=s.lease_id,
-        task_id=s.task_id,
-        attempt=s.attempt,
-        volunteer=known.signer,
-        accepted=False,
-        reason=reason[:300],
-        rungs=(),
-    )
-    _apply_verdict(draft, verdict)
-
-
-def _was_rejected_before(draft: Draft, known: SubmissionState) -> bool:
-    """Whether a rung refused the same files for the same task before."""
-    digests = {file.sha256 for file in known.submission.files}
-    return any(
-        digests == {file.sha256 for file in other.submission.files} and not all(r.passed for r in other.verdict.rungs)
-        for other in draft.submissions.values()
-        if other.verdict is not None and other.submission.task_id == known.submission.task_id and other is not known
-        if not other.verdict.accepted and other.submission.lease_id != known.submission.lease_id
-    )
-
-
-def _has_other_accepted(draft: Draft, verdict: Verdict) -> bool:
-    """Whether other work for this task is accepted or registered: a second copy would replace the first."""
-    return any(
-        s.submission.task_id == verdict.task_id and s.phase in ("accepted", "registered")
-        for lease_id, s in draft.submissions.items()
-        if lease_id != verdict.lease_id
-    )
+    settle_late(draft, known, policy, now)
 
 
 def _retry_verification(draft: Draft, failed: VerificationFailed, policy: Policy, now: float) -> None:
@@ -178,7 +116,7 @@ def _retry_verification(draft: Draft, failed: VerificationFailed, policy: Policy
         return
     tries = known.num_tries + 1
     if tries >= policy.max_tries:
-        reject_submission(draft, known, f"Could not be verified after {tries} tries: {failed.reason}")
+        reject_submission(draft, known, f"Could not be verified after {tries} tries: {failed.reason}", policy, now)
         return
     wait_s = min(policy.retry_s * 2 ** (tries - 1), LONGEST_RETRY_S)
     what = f"verification will be tried again in {wait_s:.0f} s: {failed.reason}"
@@ -186,7 +124,7 @@ def _retry_verification(draft: Draft, failed: VerificationFailed, policy: Policy
     draft.put_submission(known.model_copy(update={"num_tries": tries, "retry_at": now + wait_s}))
 
 
-def _apply_registration(draft: Draft, registration: Registration) -> None:
+def _apply_registration(draft: Draft, registration: Registration, policy: Policy, now: float) -> None:
     task = draft.tasks.get(registration.task_id)
     known = draft.submissions.get(registration.lease_id)
     if task is None or known is None or task.registration is not None:
@@ -198,11 +136,12 @@ def _apply_registration(draft: Draft, registration: Registration) -> None:
         draft.put_lease(other.revoked("An earlier volunteer's work was registered."))
     draft.put_task(task.registered(registration))
     draft.put_submission(known.model_copy(update={"phase": "registered"}))
+    settle_waiting(draft, registration.task_id, policy, now)
 
 
 def _close_submission(draft: Draft, lease_id: str) -> None:
     known = draft.submissions.get(lease_id)
-    if known is not None and known.phase == "rejected":
+    if known is not None and known.phase in ("rejected", "repeated"):
         draft.put_submission(known.model_copy(update={"phase": "closed"}))
 
 

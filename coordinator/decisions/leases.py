@@ -7,35 +7,66 @@ from __future__ import annotations
 
 import hashlib
 
+from paris.coordinator.decisions.draws import draw_sha256
+from paris.coordinator.decisions.legs import end_of, head_commitment, start_of
 from paris.coordinator.decisions.policy import Policy
-from paris.coordinator.decisions.trust import is_waited_out, rank, with_fault
+from paris.coordinator.decisions.trust import is_waited_out, rank, recent_faults, with_fault
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
-from paris.coordinator.state.model import LeaseState, VolunteerState
-from paris.protocol.leases import is_overdue, is_renewal_due, renewed_expiry
+from paris.coordinator.state.model import LeaseState, TaskState, VolunteerState
+from paris.protocol.leases import deadline_of, is_overdue, is_renewal_due, last_step, renewed_expiry, reported_step
 from paris.protocol.limits import MAX_ATTEMPT
 from paris.protocol.records import Lease, Task
 
+_HEARTBEATS_TO_COME_BACK = 3
+"""After a leg was stored: for the verdict and the next want to pass through the DHT."""
+
 
 def grant_open_tasks(draft: Draft, policy: Policy, now: float) -> None:
-    """Give each open task to the first in the queue (`trust.rank`) that can hold it; one lease a volunteer."""
+    """Give each open task to the first in the queue (`trust.rank`) that can hold it; one lease a volunteer.
+
+    Who did a task's last leg comes first for its next one: its machine has the data and the state.
+    """
     busy = {held.lease.volunteer for held in _live_leases(draft)}
     candidates = sorted(
         (v for v in draft.volunteers.values() if v.public_key not in busy and _may_hold(draft, v, policy, now)),
         key=lambda v: rank(v, policy, now),
     )
-    for task in sorted(draft.tasks.values(), key=lambda t: (t.task.attempt, _number(t.task.task_id))):
-        if task.task.state != "open" or task.task.attempt >= MAX_ATTEMPT:
+    open_tasks = [t for t in draft.tasks.values() if t.task.state == "open" and t.task.attempt < MAX_ATTEMPT]
+    open_tasks.sort(key=lambda t: (t.task.attempt, _number(t.task.task_id)))
+    last = {t.task.task_id: _last_volunteer(draft, t, policy, now) for t in open_tasks}
+    for task in sorted(open_tasks, key=lambda t: last[t.task.task_id] not in candidates):
+        before = last[task.task.task_id]
+        if before is not None and before not in candidates and _may_come_back(draft, task, before, policy, now):
             continue
-        chosen = next((v for v in candidates if fits(task.task, v)), None)
-        if chosen is None:
-            continue
-        candidates.remove(chosen)
-        lease = _new_lease(task.task, chosen, policy, now)
-        draft.put_lease(LeaseState(lease=lease))
-        draft.put_task(task.leased(lease))
-        what = f"leased to {chosen.want.name}, attempt {lease.attempt}."
-        draft.add_event(EventKind.LEASED, f"{lease.task_id}: {what}")
+        chosen = before if before in candidates else next((v for v in candidates if fits(task.task, v)), None)
+        if chosen is not None:
+            candidates.remove(chosen)
+            _grant(draft, task, chosen, policy, now)
+
+
+def _last_volunteer(draft: Draft, task: TaskState, policy: Policy, now: float) -> VolunteerState | None:
+    """Who did the leg that ended at the task's head, unless it has failed since."""
+    known = draft.submissions.get(task.head_lease_id or "")
+    volunteer = None if known is None else draft.volunteers.get(known.signer)
+    return volunteer if volunteer is not None and recent_faults(volunteer, policy, now) == 0 else None
+
+
+def _may_come_back(draft: Draft, task: TaskState, volunteer: VolunteerState, policy: Policy, now: float) -> bool:
+    """Whether a volunteer may not have read yet that its leg was stored: for so long the next leg waits for it."""
+    stored_at = draft.submissions[task.head_lease_id or ""].stored_at
+    is_told = now - stored_at > _HEARTBEATS_TO_COME_BACK * policy.heartbeat_every_s
+    is_here = now - volunteer.seen_at <= policy.want_life_s
+    return volunteer.want.state == "busy" and is_here and not is_told
+
+
+def _grant(draft: Draft, task: TaskState, volunteer: VolunteerState, policy: Policy, now: float) -> None:
+    lease = _new_lease(draft, task.task, volunteer, policy, now)
+    draft.put_lease(LeaseState(lease=lease, start_commitment=head_commitment(task.task)))
+    draft.put_task(task.leased(lease))
+    stretch = "" if lease.to_step is None else f"steps {lease.start_step} to {lease.to_step}, "
+    what = f"leased to {volunteer.want.name}, {stretch}attempt {lease.attempt}."
+    draft.add_event(EventKind.LEASED, f"{lease.task_id}: {what}")
 
 
 def fits(task: Task, volunteer: VolunteerState) -> bool:
@@ -87,26 +118,40 @@ def _reason_to_revoke(
     if not may_be_late:
         return None
     if held.heartbeat is not None and held.heartbeat.state in ("uploading", "waiting-verdict"):
-        latest = held.lease.granted_at + task.deadline_s + 2 * task.grace_s
+        latest = held.lease.granted_at + deadline_of(held.lease, task) + 2 * task.grace_s
         return None if now < latest else "the finished work did not arrive in time."
     if is_overdue(held.lease, task, held.heartbeat, now):
-        step = 0 if held.heartbeat is None else held.heartbeat.step
-        return (
-            f"step {step} of {task.steps} is behind the deadline curve and the grace of {task.grace_s:.0f} s is over."
-        )
+        stand = f"step {reported_step(held.lease, held.heartbeat)} of {last_step(held.lease, task)}"
+        return f"{stand} is behind the deadline curve and the grace of {task.grace_s:.0f} s is over."
     return None
 
 
-def _new_lease(task: Task, volunteer: VolunteerState, policy: Policy, now: float) -> Lease:
+def _new_lease(draft: Draft, task: Task, volunteer: VolunteerState, policy: Policy, now: float) -> Lease:
+    """A lease for a leg in a run of legs, or where an earlier setting left a head; else for the whole task."""
     attempt = task.attempt + 1
+    lease_id = _lease_id(task, attempt, volunteer.public_key, now)
+    is_leg = policy.leg_steps is not None or task.head is not None
     return Lease(
-        lease_id=_lease_id(task, attempt, volunteer.public_key, now),
+        lease_id=lease_id,
         task_id=task.task_id,
         attempt=attempt,
         volunteer=volunteer.public_key,
         granted_at=now,
         expires_at=now + policy.lease_s,
+        start_step=start_of(task) if is_leg else None,
+        to_step=end_of(task, _speed_of(draft, volunteer.public_key), policy) if is_leg else None,
+        draw_sha256=draw_sha256(policy.draw_key, lease_id) if is_leg else None,
     )
+
+
+def _speed_of(draft: Draft, volunteer: str) -> float:
+    """Steps a second of a volunteer's last training, as it reported; 0.0: none is known."""
+    beats = [
+        (held.heartbeat_at, held.heartbeat.steps_per_s)
+        for held in draft.leases.values()
+        if held.lease.volunteer == volunteer and held.heartbeat is not None and held.heartbeat_at is not None
+    ]
+    return max(((at, speed) for at, speed in beats if speed > 0), default=(0.0, 0.0))[1]
 
 
 def _lease_id(task: Task, attempt: int, volunteer: str, now: float) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from paris.coordinator.state.orders import Order
 from paris.protocol.envelope import Envelope
-from paris.protocol.records import Heartbeat, Registration, Submission, Verdict, Want
+from paris.protocol.records import Head, Heartbeat, Registration, Submission, Verdict, Want
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Verified:
     """Verification ended with a verdict."""
 
     verdict: Verdict
+    head: str | None = None
+    """Commitment of the task's head when it began; None: there was none."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,16 @@ class Registered:
 
 
 @dataclass(frozen=True)
+class LegStored:
+    """The state that a verified leg ended with is on the repo's main branch."""
+
+    lease_id: str
+    head: Head
+
+
+@dataclass(frozen=True)
 class Closed:
-    """A rejected pull request has its comment and is closed."""
+    """A pull request that is not needed has its comment and is closed."""
 
     lease_id: str
 
@@ -88,6 +98,7 @@ Observation = (
     | Verified
     | VerificationFailed
     | Registered
+    | LegStored
     | Closed
     | RouterTrained
     | RouterRequested
@@ -110,8 +121,15 @@ class Register:
 
 
 @dataclass(frozen=True)
-class Reject:
-    """Comment on a rejected pull request, close it and free its storage."""
+class StoreLeg:
+    """Copy the state at the end of an accepted leg onto main, pinned to the verified commit."""
+
+    lease_id: str
+
+
+@dataclass(frozen=True)
+class Close:
+    """Comment on a pull request that was rejected or repeats a verified leg, close it and free its storage."""
 
     lease_id: str
 
@@ -123,4 +141,4 @@ class TrainRouter:
     from_samples: bool = False
 
 
-Action = Verify | Register | Reject | TrainRouter
+Action = Verify | Register | StoreLeg | Close | TrainRouter

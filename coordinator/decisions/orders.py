@@ -2,40 +2,46 @@
 
 from __future__ import annotations
 
-from paris.coordinator.decisions.intake import reject_submission
+from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.decisions.rolling import continues, name_judged_by, revoke, roll_back, roll_forward
+from paris.coordinator.decisions.verdicts import reject_submission
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import Standing, StandingState
 from paris.coordinator.state.orders import Order, OrderKind
 
 
-def apply_order(draft: Draft, order: Order, now: float) -> None:
+def apply_order(draft: Draft, order: Order, policy: Policy, now: float) -> None:
     """Change the draft by one order; one that was carried out before changes nothing."""
     match order.kind:
         case OrderKind.BAN:
-            _ban(draft, order, now)
+            _ban(draft, order, policy, now)
         case OrderKind.ALLOW:
             _stand(draft, order, "allowed", now)
         case OrderKind.UNBAN | OrderKind.DISALLOW:
             _drop_standing(draft, order)
         case OrderKind.REVOKE:
-            _revoke(draft, order.subject, order.reason)
+            revoke(draft, order.subject, order.reason)
         case OrderKind.UNREGISTER:
-            _unregister(draft, order)
+            _unregister(draft, order, now)
         case OrderKind.REREGISTER:
             _reregister(draft, order)
+        case OrderKind.ROLL_BACK:
+            roll_back(draft, order, policy, now)
+        case OrderKind.ROLL_FORWARD:
+            roll_forward(draft, order, policy, now)
 
 
-def _ban(draft: Draft, order: Order, now: float) -> None:
+def _ban(draft: Draft, order: Order, policy: Policy, now: float) -> None:
     """No lease from now on: the present one is taken back, and work that waits for its verdict is rejected."""
     _stand(draft, order, "banned", now)
     for task in list(draft.tasks.values()):
         held = draft.leases.get(task.lease_id or "")
         if held is not None and held.lease.volunteer == order.subject:
-            _revoke(draft, task.task.task_id, f"the volunteer is banned: {order.reason}")
+            revoke(draft, task.task.task_id, f"the volunteer is banned: {order.reason}")
     for known in list(draft.submissions.values()):
         if known.signer == order.subject and known.phase == "seen":
-            reject_submission(draft, known, f"The volunteer is banned: {order.reason}")
+            reject_submission(draft, known, f"The volunteer is banned: {order.reason}", policy, now)
 
 
 def _stand(draft: Draft, order: Order, standing: Standing, now: float) -> None:
@@ -55,30 +61,19 @@ def _drop_standing(draft: Draft, order: Order) -> None:
         draft.add_event(EventKind.ORDER, f"{_name(draft, order.subject)} is no longer {wanted}{_because(order)}.")
 
 
-def _revoke(draft: Draft, task_id: str, reason: str) -> None:
-    """Take back a task's present lease, also one whose work waits for its verdict; such work is still verified."""
-    task = draft.tasks.get(task_id)
-    held = draft.leases.get(task.lease_id or "") if task is not None else None
-    if task is None or held is None or task.registration is not None:
-        return
-    reason = reason or "the organiser took it back."
-    draft.put_lease(held.revoked(reason))
-    draft.put_task(task.reopened())
-    draft.add_event(EventKind.REVOKED, f"{task_id}: lease {held.lease.lease_id[:8]} taken back: {reason}")
-
-
-def _unregister(draft: Draft, order: Order) -> None:
+def _unregister(draft: Draft, order: Order, now: float) -> None:
     """Withdraw a task's expert; the task opens again."""
     task = draft.tasks.get(order.subject)
     if task is None or task.registration is None:
         return
     known = draft.submissions.get(task.registration.lease_id)
     if known is not None:
-        draft.put_submission(known.model_copy(update={"phase": "withdrawn"}))
+        draft.put_submission(known.withdrawn(now))
     digest = task.registration.sha256[:12]
     draft.put_task(task.unregistered())
     what = f"expert {digest} by {task.registration.volunteer_name} withdrawn{_because(order)}; the task is open again."
     draft.add_event(EventKind.ORDER, f"{order.subject}: {what}")
+    name_judged_by(draft, task)
 
 
 def _reregister(draft: Draft, order: Order) -> None:
@@ -87,13 +82,14 @@ def _reregister(draft: Draft, order: Order) -> None:
     withdrawn = [
         known
         for known in draft.submissions.values()
-        if known.phase == "withdrawn" and known.submission.task_id == order.subject
+        if known.phase == "withdrawn" and known.submission.task_id == order.subject and not known.stored_at
+        if task is not None and continues(task, draft, known)
     ]
     if task is None or task.registration is not None or not withdrawn:
         return
     last = max(withdrawn, key=lambda known: known.submission.attempt)
-    _revoke(draft, order.subject, "An earlier volunteer's work is registered again.")
-    draft.put_submission(last.model_copy(update={"phase": "accepted"}))
+    revoke(draft, order.subject, "An earlier volunteer's work is registered again.")
+    draft.put_submission(last.restored())
     draft.add_event(EventKind.ORDER, f"{order.subject}: the withdrawn expert by {last.submission.name} comes back.")
 
 

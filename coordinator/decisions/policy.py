@@ -31,3 +31,11 @@ class Policy(BaseModel):
     """Verifications without a verdict before the submission is rejected."""
     retry_s: float = Field(default=10.0, gt=0)
     """Wait before the first retry of a verification; doubled each time up to ten minutes."""
+    leg_steps: int | None = Field(default=None, ge=1)
+    """Steps of a leg, where `leg_s` does not decide; None: a lease is for all steps of its task."""
+    leg_s: float | None = Field(default=None, gt=0)
+    """Duration of a leg, for volunteers whose speed is known."""
+    snapshot_every: int = Field(default=1, ge=1)
+    """Legs end at multiples of so many steps, and at a task's last step."""
+    draw_key: str = Field(default="", repr=False)
+    """Secret, hex: of it and a lease's id the lease's draw secret is made."""

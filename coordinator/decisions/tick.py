@@ -13,12 +13,20 @@ from dataclasses import dataclass
 from paris.coordinator.decisions.forgetting import forget
 from paris.coordinator.decisions.intake import LONGEST_RETRY_S, apply_observation
 from paris.coordinator.decisions.leases import grant_open_tasks, renew_leases, revoke_leases
-from paris.coordinator.decisions.observations import Action, Observation, Register, Reject, TrainRouter, Verify
+from paris.coordinator.decisions.observations import (
+    Action,
+    Close,
+    Observation,
+    Register,
+    StoreLeg,
+    TrainRouter,
+    Verify,
+)
 from paris.coordinator.decisions.orders import apply_order
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import Event, EventKind
-from paris.coordinator.state.model import State
+from paris.coordinator.state.model import State, SubmissionState
 from paris.coordinator.state.orders import Order
 
 
@@ -50,7 +58,7 @@ def tick(
     draft = Draft(state)
     for observation in observations:
         if isinstance(observation, Order):
-            apply_order(draft, observation, now)
+            apply_order(draft, observation, policy, now)
         else:
             apply_observation(draft, observation, policy, now)
     revoke_leases(draft, policy, now, watching_since)
@@ -72,15 +80,26 @@ def _start_router(draft: Draft, policy: Policy) -> None:
 
 def _pending_actions(state: State, policy: Policy, now: float) -> Iterable[Action]:
     # No wait is longer than LONGEST_RETRY_S: one that is was set by a clock that was ahead, before a restart.
+    storing = {s.submission.task_id for s in state.submissions.values() if _is_unstored_leg(state, s)}
     waiting = [
-        s for s in state.submissions.values() if s.phase == "seen" and not now < s.retry_at <= now + LONGEST_RETRY_S
+        s
+        for s in state.submissions.values()
+        if s.phase == "seen" and not now < s.retry_at <= now + LONGEST_RETRY_S and s.submission.task_id not in storing
     ]
     for submission in sorted(waiting, key=lambda s: s.seen_at)[: policy.max_verifications]:
         yield Verify(submission.submission.lease_id)
     for submission in state.submissions.values():
-        if submission.phase == "accepted":
+        if _is_unstored_leg(state, submission):
+            yield StoreLeg(submission.submission.lease_id)
+        elif submission.phase == "accepted":
             yield Register(submission.submission.lease_id)
-        elif submission.phase == "rejected":
-            yield Reject(submission.submission.lease_id)
+        elif submission.phase in ("rejected", "repeated"):
+            yield Close(submission.submission.lease_id)
     if state.router.phase == "training":
         yield TrainRouter(state.router.from_samples)
+
+
+def _is_unstored_leg(state: State, known: SubmissionState) -> bool:
+    """Whether this is an accepted leg before the task's last; its task goes on when its state is on main."""
+    steps = state.tasks[known.submission.task_id].task.steps
+    return known.phase == "accepted" and known.submission.start_step is not None and known.submission.steps < steps

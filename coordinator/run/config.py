@@ -48,6 +48,8 @@ from paris.protocol.version import UPGRADE
 _FORMAT: Literal[1] = 1
 _BATCH_SIZE = 32
 """Of an expert, if [training] sets none."""
+_SNAPSHOT_EVERY = 1000
+"""The default of `TrainingConfig`, which imports what this module may not."""
 WARM_START_BOUNDS: Settings = {"min_gain": 0.03, "min_peer_gain_share": 0.3, "max_foreign_advantage": 0.1}
 """Bounds for experts that start from a warm start: honest ones gain little and unequally, and lose on other clusters
 (docs/quality.md, table of a common start)."""
@@ -86,6 +88,20 @@ class RunConfig(Table):
         fields = {"batch_size": _BATCH_SIZE, **({} if self.reads_text else {"caption_dropout": 0.0}), **self.training}
         total = fields.pop("total_batch_size", None)
         return fields if total is None else {**fields, "batch_size": int(total) // self.run.num_experts}
+
+    @property
+    def snapshot_every(self) -> int:
+        """Steps between two scheduled snapshots of an expert's training."""
+        return int(self.training.get("snapshot_every", _SNAPSHOT_EVERY))
+
+    @property
+    def leg_steps(self) -> int | None:
+        """Usual steps of a leg; with `leg_hours` those of a volunteer that just meets the deadline. None: no legs."""
+        table, every = self.tasks, self.snapshot_every
+        if table.leg_hours is None:
+            return table.leg_steps
+        steps = table.steps * table.leg_hours * 3600 / table.deadline_s
+        return min(table.steps, max(1, round(steps / every)) * every)
 
     @property
     def reads_text(self) -> bool:
@@ -138,6 +154,22 @@ class RunConfig(Table):
         if self.router.train_after > self.run.num_experts:
             raise ValueError(
                 f"router.train_after is {self.router.train_after}, but run.num_experts is {self.run.num_experts}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_legs(self) -> RunConfig:
+        table = self.tasks
+        if table.leg_steps is None:
+            return self
+        if table.leg_hours is not None:
+            raise ValueError("tasks.leg_steps and tasks.leg_hours exclude each other: give one of them")
+        every = self.snapshot_every
+        if table.leg_steps % every:
+            fitting = max(every, round(table.leg_steps / every) * every)
+            raise ValueError(
+                f"tasks.leg_steps is {table.leg_steps}, not a multiple of training.snapshot_every = {every}, "
+                f"such as {fitting}"
             )
         return self
 

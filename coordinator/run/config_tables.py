@@ -82,6 +82,11 @@ class TaskTable(Table):
     """Fewest training pictures of an expert for which tasks are opened."""
     allowed_only: bool = False
     """Give tasks only to volunteers that `paris-coord allow` named."""
+    leg_steps: Annotated[int, Field(ge=1)] | None = None
+    """Steps of a leg, the part of an expert's training that one lease is for; a multiple of training.snapshot_every.
+    None, and no leg_hours: one volunteer trains a whole expert."""
+    leg_hours: Annotated[float, Field(gt=0)] | None = None
+    """Instead of leg_steps: hours of a leg, by the speed that the volunteer reported last."""
     tick_every_s: Annotated[float, Field(gt=0)] = 5.0
 
 

@@ -39,4 +39,5 @@ def make_spec(run: RunDir, initial_peers: list[str]) -> RunSpec:
         lease_s=config.tasks.lease_s,
         licence=config.run.licence,
         attribution=config.run.attribution,
+        leg_steps=config.leg_steps,
     )

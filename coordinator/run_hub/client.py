@@ -6,14 +6,15 @@ The public and the embedded Hub are used alike, except for Xet, which only the p
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from paris.coordinator.hub_errors import hub_errors, use_hub_client
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT, VERDICT_MARK, pull_request_ref
-from paris.protocol.records import Registration, Submission, Verdict
+from paris.protocol.records import Registration, Verdict
 from paris.protocol.secrets import keep_secret
 
 if TYPE_CHECKING:
@@ -91,14 +92,16 @@ class RunHub:
                 path_or_fileobj=data, path_in_repo=path_in_repo, repo_id=self.model_repo, commit_message=message
             )
 
-    def register(self, submission: Submission, source: str, destination: str, message: str) -> str:
-        """Copy the verified file onto main, pinned to the verified commit; a merge could take unverified commits.
+    def copy_to_main(
+        self, revision: str | None, copies: Mapping[str, str], message: str, *, dropped: Iterable[str] = ()
+    ) -> str:
+        """Copy verified files onto main, pinned to the verified commit; a merge could take unverified commits.
 
         Args:
-            submission: What was verified; its commit is the source revision.
-            source: Path of the weights in that commit.
-            destination: Path on main.
+            revision: The verified commit.
+            copies: Path in that commit to path on main.
             message: Commit message.
+            dropped: Folders that the same commit removes from main.
 
         Returns:
             The commit on main, 40 hex digits.
@@ -106,21 +109,40 @@ class RunHub:
         Raises:
             HubError: The Hub refused or did not answer; main is unchanged.
         """
-        from huggingface_hub import CommitOperationCopy
+        from huggingface_hub import CommitOperationCopy, CommitOperationDelete
 
+        operations: list[Any] = [CommitOperationCopy(*paths, src_revision=revision) for paths in copies.items()]
+        operations += [CommitOperationDelete(folder, is_folder=True) for folder in dropped]
         with hub_errors(self.endpoint):
             head = self.api.repo_info(self.model_repo).sha
-            operation = CommitOperationCopy(source, destination, src_revision=submission.commit)
-            commit = self.api.create_commit(self.model_repo, [operation], commit_message=message, parent_commit=head)
+            commit = self.api.create_commit(self.model_repo, operations, commit_message=message, parent_commit=head)
             return str(commit.oid)
 
-    def close_pull_request(self, number: int, verdict: Verdict, text: str) -> None:
-        """Comment on a pull request and close it; a rejected one's ref is deleted to free its storage. Idempotent."""
+    def folders(self, path: str) -> list[str]:
+        """The folders within a folder of main, as paths in the repo; none if there is no such folder."""
+        from huggingface_hub import RepoFolder
+        from huggingface_hub.errors import EntryNotFoundError
+
+        with hub_errors(self.endpoint):
+            try:
+                entries = list(self.api.list_repo_tree(self.model_repo, path))
+            except EntryNotFoundError:
+                return []
+        return [entry.path for entry in entries if isinstance(entry, RepoFolder)]
+
+    def close_pull_request(self, number: int, text: str, *, free_storage: bool) -> None:
+        """Comment on a pull request and close it. Idempotent.
+
+        Args:
+            number: Of the pull request.
+            text: The comment.
+            free_storage: Delete its ref, so that the Hub may free its files.
+        """
         with hub_errors(self.endpoint):
             details = self.api.get_discussion_details(self.model_repo, number)
             if details.status in ("open", "draft"):
                 self.api.change_discussion_status(self.model_repo, number, "closed", comment=text)
-            if not verdict.accepted:
+            if free_storage:
                 self._delete_ref(number)
 
     def pull_request_holds(self, number: int, path: str) -> bool:

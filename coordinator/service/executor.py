@@ -14,14 +14,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from paris.coordinator.children import Children
+from paris.coordinator.decisions.legs import head_commitment
 from paris.coordinator.decisions.observations import (
     Action,
+    Close,
     Closed,
+    LegStored,
     Observation,
     Register,
     Registered,
-    Reject,
     RouterTrained,
+    StoreLeg,
     TrainRouter,
     VerificationFailed,
     Verified,
@@ -125,12 +128,18 @@ class Executor:
     def _carry_out(self, action: Action, state: State) -> Observation:
         match action:
             case Verify(lease_id):
-                return Verified(self._verifier.verify(state, lease_id))
+                verdict = self._verifier.verify(state, lease_id)
+                return Verified(verdict, head_commitment(state.tasks[verdict.task_id].task))
             case Register(lease_id):
                 with self._registering:
                     return Registered(self._registrar.register(state, lease_id))
-            case Reject(lease_id):
-                self._registrar.reject(state, lease_id)
+            case StoreLeg(lease_id):
+                with self._registering:
+                    head = self._registrar.store_leg(state, lease_id)
+                self._verifier.discard_state(lease_id)
+                return LegStored(lease_id, head)
+            case Close(lease_id):
+                self._registrar.close(state, lease_id)
                 self._verifier.discard_candidate(lease_id)
                 return Closed(lease_id)
             case TrainRouter(from_samples):

@@ -1,32 +1,48 @@
-"""Registration: a copy pinned to exactly the verified bytes, and the verdict on the pull request."""
+"""What becomes of judged work on the Hub: copies pinned to exactly the verified bytes, verdicts on pull requests."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
+from paris.coordinator.decisions.legs import kept_steps, verified_legs
 from paris.coordinator.errors import HubError
 from paris.coordinator.run_hub.client import RunHub, verdict_text
 from paris.coordinator.state.model import State, SubmissionState
-from paris.protocol.hub_layout import SUBMISSION_FILE, expert_path, submission_folder
+from paris.protocol.chain import parse_chain
+from paris.protocol.errors import RecordError
+from paris.protocol.hub_layout import (
+    CHAIN_FILE,
+    STATE_FILES,
+    SUBMISSION_FILE,
+    WEIGHTS_FILE,
+    expert_path,
+    state_folder,
+    states_folder,
+    submission_folder,
+)
 from paris.protocol.record_rules import RECORD_RULES
-from paris.protocol.records import Registration, SubmittedFile, Verdict
+from paris.protocol.records import Head, Registration, SubmittedFile, Verdict
 from paris.protocol.sealer import Sealer
 
+_SUBMITTED_AS = {"ema.safetensors": WEIGHTS_FILE}
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Registrar:
-    """Registers accepted submissions and closes rejected ones.
+    """Registers accepted submissions, stores the states of accepted legs, and closes the rest.
 
     Args:
         hub: The run's repos.
         sealer: Signs each verdict for the comment on the pull request, which a node reads where the DHT has none.
+        verify: Work folders of the verifications, with the verified chains of legs.
     """
 
     hub: RunHub
     sealer: Sealer
+    verify: Path
 
     def register(self, state: State, lease_id: str) -> Registration:
         """Copy an accepted submission's weights onto main and close its pull request.
@@ -47,7 +63,7 @@ class Registrar:
         path = expert_path(task.cluster)
         if self.hub.find_registered(path) != (weights.sha256, weights.bytes):
             message = f"Register {submission.task_id} by {submission.name} (#{submission.pull_request})"
-            self.hub.register(submission, weights.path, path, message)
+            self.hub.copy_to_main(submission.commit, {_in_repo(known, weights.path): path}, message)
         found = self.hub.find_registered(path)
         if found != (weights.sha256, weights.bytes):
             raise HubError(f"{path} on main has {found}, verified was {weights.sha256}.", "It will be copied again.")
@@ -64,11 +80,71 @@ class Registrar:
             volunteer_name=submission.name,
             lease_id=lease_id,
         )
-        self._close(known, verdict, registration)
+        self._close(known, verdict, registration, free_storage=False)
         logger.info("Registered %s as %s at %s.", submission.task_id, path, registration.commit[:12])
         return registration
 
-    def reject(self, state: State, lease_id: str) -> None:
+    def store_leg(self, state: State, lease_id: str) -> Head:
+        """Copy the state at the end of an accepted leg onto main, drop those that are no longer kept, and close its
+        pull request, whose files are then on main.
+
+        Idempotent, as `register`.
+
+        Args:
+            state: Holds the submission.
+            lease_id: Names it.
+
+        Raises:
+            HubError: The Hub did not answer, refused, or holds other bytes after the copy than were verified.
+            RecordError: The verified chain is no longer in the work folder, or damaged.
+        """
+        known, verdict = _accepted(state, lease_id)
+        s, task = known.submission, state.tasks[known.submission.task_id].task
+        folder = state_folder(s.task_id, s.steps)
+        declared = {file.path.rpartition("/")[2]: file for file in s.files}
+        copies = {declared[_SUBMITTED_AS.get(name, name)]: f"{folder}/{name}" for name in STATE_FILES}
+        files = tuple(SubmittedFile(path=path, sha256=file.sha256, bytes=file.bytes) for file, path in copies.items())
+        if not self._holds(files):
+            message = f"State of {s.task_id} at step {s.steps} by {s.name} (#{s.pull_request})"
+            dropped = self._dropped(state, s.task_id, s.steps, task.steps)
+            sources = {_in_repo(known, file.path): path for file, path in copies.items()}
+            self.hub.copy_to_main(s.commit, sources, message, dropped=dropped)
+        if not self._holds(files):
+            raise HubError(f"{folder} on main does not have the bytes that were verified.", "It will be copied again.")
+        head = Head(
+            step=s.steps,
+            loss=s.final_loss,
+            previous=self._previous(lease_id),
+            commitment=s.commitment,
+            commit=self.hub.head(),
+            files=files,
+        )
+        self._close(known, verdict, None, free_storage=True)
+        logger.info("Stored %s at %s.", folder, head.commit[:12])
+        return head
+
+    def _holds(self, files: tuple[SubmittedFile, ...]) -> bool:
+        """Whether main has these bytes."""
+        return all(self.hub.find_registered(file.path) == (file.sha256, file.bytes) for file in files)
+
+    def _dropped(self, state: State, task_id: str, step: int, task_steps: int) -> list[str]:
+        """Folders of the task's states on main that are not kept beside the newest one, rolled-back ones among them."""
+        legs = verified_legs(state.submissions.values(), task_id)
+        steps = {step, *(leg.submission.steps for leg in legs if leg.head is not None)}
+        kept = {state_folder(task_id, kept) for kept in kept_steps(steps, task_steps)}
+        present = self.hub.folders(states_folder(task_id))
+        return [path for path in present if path not in kept]
+
+    def _previous(self, lease_id: str) -> str:
+        """The commitment before a leg's last one, from its verified chain."""
+        path = self.verify / lease_id / CHAIN_FILE
+        try:
+            chain = parse_chain(path.read_bytes())
+        except OSError as error:
+            raise RecordError(f"{path} cannot be read: {error.strerror}.") from error
+        return chain.links[-2].commitment if len(chain.links) > 1 else chain.start.commitment
+
+    def close(self, state: State, lease_id: str) -> None:
         """Tell the volunteer why, close the pull request and free its storage. Idempotent.
 
         Raises:
@@ -81,16 +157,26 @@ class Registrar:
         own_record = f"{submission_folder(submission.task_id, submission.attempt, known.signer)}/{SUBMISSION_FILE}"
         # The submitter chose the number: a pull request without this submission in it is another volunteer's.
         if self.hub.pull_request_holds(_number(known), own_record):
-            self._close(known, known.verdict, None)
+            self._close(known, known.verdict, None, free_storage=True)
 
-    def _close(self, known: SubmissionState, verdict: Verdict, registration: Registration | None) -> None:
+    def _close(
+        self, known: SubmissionState, verdict: Verdict, registration: Registration | None, *, free_storage: bool
+    ) -> None:
         sealed = self.sealer.seal(verdict, RECORD_RULES["verdict"].max_life_s).data.decode()
-        self.hub.close_pull_request(_number(known), verdict, verdict_text(verdict, registration, sealed))
+        text = verdict_text(verdict, registration, sealed)
+        self.hub.close_pull_request(_number(known), text, free_storage=free_storage)
 
 
 def weights_file(known: SubmissionState) -> SubmittedFile:
-    """The one safetensors file of a submission."""
-    return next(file for file in known.submission.files if file.path.endswith(".safetensors"))
+    """The EMA weights of a submission."""
+    return next(file for file in known.submission.files if file.path.rpartition("/")[2] == WEIGHTS_FILE)
+
+
+def _in_repo(known: SubmissionState, path: str) -> str:
+    """A declared path, which may be relative to the submission's folder, in the repo."""
+    s = known.submission
+    folder = submission_folder(s.task_id, s.attempt, known.signer)
+    return path if path.startswith(f"{folder}/") else f"{folder}/{path}"
 
 
 def _accepted(state: State, lease_id: str) -> tuple[SubmissionState, Verdict]:

@@ -23,7 +23,7 @@ from paris.coordinator.service.registering import Registrar
 from paris.coordinator.service.router import RouterTrainer
 from paris.coordinator.service.swarm import SupervisedPeer, Swarm
 from paris.coordinator.service.upload import publish_data, publish_run_json
-from paris.coordinator.service.verifier import Verifier
+from paris.coordinator.service.verifier import Verifier, derived_secret
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.store import Store
 from paris.protocol.clock import SteadyClock
@@ -100,7 +100,7 @@ def make_executor(
     """
     return Executor(
         verifier=Verifier(run, spec, hub, children),
-        registrar=Registrar(hub, sealer),
+        registrar=Registrar(hub, sealer, run.verify),
         router=RouterTrainer(run, children),
         children=children,
         log=lambda text: log(Event(EventKind.PROBLEM, text)),
@@ -138,4 +138,8 @@ def make_policy(run: RunDir) -> Policy:
         want_life_s=max(10.0, 4 * table.heartbeat_every_s),
         train_router_after=run.config.router.train_after,
         allowed_only=run.config.tasks.allowed_only,
+        leg_steps=run.config.leg_steps,
+        leg_s=None if table.leg_hours is None else table.leg_hours * 3600,
+        snapshot_every=run.config.snapshot_every,
+        draw_key=derived_secret(run, "draws").hex(),
     )

@@ -20,7 +20,7 @@ from paris.coordinator.verify import (
     read_report,
     write_case,
 )
-from paris.protocol.hub_layout import WEIGHTS_FILE
+from paris.protocol.hub_layout import STATE_FILES, WEIGHTS_FILE
 from paris.protocol.records import RunSpec, Verdict
 
 
@@ -60,6 +60,11 @@ class Verifier:
         finally:
             case_file.unlink(missing_ok=True)
 
+    def discard_state(self, lease_id: str) -> None:
+        """Free the disk that the state of a stored leg took; its EMA weights are kept for comparison."""
+        for name in STATE_FILES:
+            (_folder(self.run, lease_id) / "candidate" / name).unlink(missing_ok=True)
+
     def discard_candidate(self, lease_id: str) -> None:
         """Free the disk that a rejected checkpoint took; its report is kept."""
         shutil.rmtree(_folder(self.run, lease_id) / "candidate", ignore_errors=True)
@@ -82,7 +87,7 @@ class Verifier:
             shards=tuple(self.run.data / shard.path for shard in manifest.shards),
             text_folder=self.run.data,
             others=self._others(state, known),
-            seed=_secret_seed(self.run),
+            seed=int.from_bytes(derived_secret(self.run, "verification")[:7], "big"),
             bounds=VerificationBounds.model_validate(self.run.config.verify_settings),
             device=self.run.config.compute.device,
             num_threads=self.run.config.compute.num_threads,
@@ -115,7 +120,7 @@ def _folder(run: RunDir, lease_id: str) -> Path:
     return run.verify / lease_id
 
 
-def _secret_seed(run: RunDir) -> int:
-    """Derived from the run's private key: secret, and the same after a restart."""
+def derived_secret(run: RunDir, purpose: str) -> bytes:
+    """32 bytes derived from the run's private key: secret, and the same after a restart."""
     secret = (run.path / "keys" / "run.key").read_bytes()
-    return int.from_bytes(hashlib.sha256(b"verification\n" + secret).digest()[:7], "big")
+    return hashlib.sha256(purpose.encode() + b"\n" + secret).digest()

@@ -20,6 +20,8 @@ class EventKind(StrEnum):
     RETRY = "retry"
     ACCEPTED = "accepted"
     REJECTED = "rejected"
+    STORED = "stored"
+    """A verified leg's state is on main; the next leg starts from it."""
     REGISTERED = "registered"
     ROUTER = "router"
     ORDER = "order"

@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from paris.protocol.records import Heartbeat, Lease, Registration, Submission, Task, Verdict, Want
+from paris.protocol.records import Head, Heartbeat, Lease, Registration, Submission, Task, Verdict, Want
 
 
 class Row(BaseModel):
@@ -27,6 +27,8 @@ class TaskState(Row):
     lease_id: str | None = None
     """The lease that is being worked on now."""
     registration: Registration | None = None
+    head_lease_id: str | None = None
+    """The lease whose work is the task's head; None without a head."""
 
     def leased(self, lease: Lease) -> TaskState:
         """The task under a new lease."""
@@ -51,6 +53,11 @@ class TaskState(Row):
         task = self.task.model_copy(update={"state": "open"})
         return self.model_copy(update={"task": task, "registration": None, "lease_id": None})
 
+    def at_head(self, head: Head | None, lease_id: str | None) -> TaskState:
+        """The task open at a verified state, the work of a lease; None: at its start."""
+        task = self.task.model_copy(update={"head": head})
+        return self.model_copy(update={"task": task, "head_lease_id": lease_id}).unregistered()
+
 
 class LeaseState(Row):
     """A lease, past or present, with its last heartbeat."""
@@ -60,6 +67,8 @@ class LeaseState(Row):
     heartbeat_at: float | None = None
     """When the coordinator received it, UTC seconds by its own clock."""
     heartbeat_sequence: int = 0
+    start_commitment: str | None = None
+    """Of the head that a leg starts from; None: it starts from the initial weights."""
 
     def revoked(self, reason: str) -> LeaseState:
         """The lease taken back."""
@@ -96,15 +105,16 @@ class StandingState(Row):
     """UTC seconds."""
 
 
-SubmissionPhase = Literal["seen", "accepted", "rejected", "registered", "closed", "withdrawn"]
+SubmissionPhase = Literal["seen", "accepted", "rejected", "repeated", "stored", "registered", "closed", "withdrawn"]
 
 
 class SubmissionState(Row):
     """A submission and its phase.
 
-    seen -> accepted -> registered, or seen -> rejected -> closed; registered -> withdrawn (-> accepted) by order of the
-    organiser. A phase changes when the action that it waits for has reported its result, so that a coordinator killed
-    in between asks for that action again.
+    seen -> accepted -> registered, or stored for a leg before the last; seen -> rejected or repeated -> closed, where
+    repeated is a leg that another volunteer's verified leg equals. By order of the organiser registered and stored
+    work is withdrawn, and comes back. A phase changes when the action that it waits for has reported its result, so
+    that a coordinator killed in between asks for that action again.
     """
 
     submission: Submission
@@ -116,6 +126,21 @@ class SubmissionState(Row):
     verdict: Verdict | None = None
     num_tries: int = 0
     retry_at: float = 0.0
+    head: Head | None = None
+    """The state that a stored leg ended with, while main keeps its files."""
+    stored_at: float = 0.0
+    """UTC seconds; 0.0: never."""
+    withdrawn_at: float = 0.0
+    """UTC seconds; 0.0: not withdrawn."""
+
+    def withdrawn(self, now: float) -> SubmissionState:
+        """The submission taken back by the organiser."""
+        return self.model_copy(update={"phase": "withdrawn", "withdrawn_at": now})
+
+    def restored(self) -> SubmissionState:
+        """Taken-back work as it was: a leg that was stored, or else work that is to be registered."""
+        phase = "stored" if self.stored_at else "accepted"
+        return self.model_copy(update={"phase": phase, "withdrawn_at": 0.0})
 
 
 class RouterState(Row):

@@ -16,6 +16,8 @@ class OrderKind(StrEnum):
     REVOKE = "revoke"
     UNREGISTER = "unregister"
     REREGISTER = "reregister"
+    ROLL_BACK = "roll-back"
+    ROLL_FORWARD = "roll-forward"
 
 
 @dataclass(frozen=True)
@@ -27,3 +29,5 @@ class Order:
     """A volunteer's public key, or a task id."""
     reason: str = ""
     """For the event log, the volunteer and the verdict."""
+    step: int | None = None
+    """Of the verified state to roll back to; 0: the start."""

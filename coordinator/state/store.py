@@ -24,9 +24,14 @@ from paris.coordinator.state.model import LeaseState, RouterState, Row, State
 from paris.coordinator.state.orders import Order, OrderKind
 from paris.coordinator.state.tables import EVENTS, FLAGS, METADATA, ORDERS, TABLES
 
-VERSION = 3
+VERSION = 4
 """Of the file; a new field in a row of `model.py` needs a new one (`migrations.py`)."""
-_MIGRATIONS = {1: "CREATE INDEX IF NOT EXISTS curves_by_attempt ON curves (task_id, attempt)", 2: ""}
+_MIGRATIONS = {
+    1: "CREATE INDEX IF NOT EXISTS curves_by_attempt ON curves (task_id, attempt)",
+    2: "",
+    3: "CREATE TABLE IF NOT EXISTS orders (id INTEGER NOT NULL PRIMARY KEY, kind VARCHAR NOT NULL, "
+    "subject VARCHAR NOT NULL, reason TEXT NOT NULL); ALTER TABLE orders ADD COLUMN step INTEGER",
+}
 _MAX_EVENTS = 100_000
 
 
@@ -142,14 +147,14 @@ class Store:
     def add_order(self, order: Order) -> None:
         """Leave an order for the service, which may run now or later."""
         with self._engine.begin() as connection:
-            row = {"kind": order.kind.value, "subject": order.subject, "reason": order.reason}
+            row = {"kind": order.kind.value, "subject": order.subject, "reason": order.reason, "step": order.step}
             connection.execute(ORDERS.insert().values(**row))
 
     def orders(self) -> dict[int, Order]:
         """The orders that no saved state has taken in yet, by id, oldest first."""
         with self._engine.connect() as connection:
             rows = connection.execute(select(ORDERS).order_by(ORDERS.c.id)).all()
-        return {row.id: Order(OrderKind(row.kind), row.subject, row.reason) for row in rows}
+        return {row.id: Order(OrderKind(row.kind), row.subject, row.reason, row.step) for row in rows}
 
     def set_flag(self, name: str, value: str = "1") -> None:
         """Set a flag for the running service, such as a request for router training."""

@@ -54,5 +54,6 @@ ORDERS = Table(
     Column("kind", String, nullable=False),
     Column("subject", String, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("step", Integer),
 )
 FLAGS = Table("flags", METADATA, Column("name", String, primary_key=True), Column("value", String, nullable=False))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+
+from paris.coordinator.decisions.legs import head_commitment
 from paris.coordinator.decisions.observations import (
     HeartbeatReceived,
+    LegStored,
     Observation,
     Registered,
     SubmissionReceived,
@@ -12,9 +16,10 @@ from paris.coordinator.decisions.observations import (
 )
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.tick import Decision, tick
-from paris.coordinator.state.model import State, TaskState
+from paris.coordinator.state.model import LeaseState, State, SubmissionState, TaskState
 from paris.protocol.envelope import seal
 from paris.protocol.records import (
+    Head,
     Heartbeat,
     Lease,
     Payload,
@@ -66,9 +71,17 @@ def want(who: int, now: float, state: str = "waiting", memory_bytes: int = 10**9
     return WantReceived(sealed(payload, PEOPLE[who], now))
 
 
-def beat(lease: Lease, who: int, now: float, step: int, state: str = "training") -> HeartbeatReceived:
+def beat(
+    lease: Lease, who: int, now: float, step: int, state: str = "training", steps_per_s: float = 0.0
+) -> HeartbeatReceived:
     payload = Heartbeat(
-        lease_id=lease.lease_id, task_id=lease.task_id, attempt=lease.attempt, state=state, step=step, loss=1.0
+        lease_id=lease.lease_id,
+        task_id=lease.task_id,
+        attempt=lease.attempt,
+        state=state,
+        step=step,
+        loss=1.0,
+        steps_per_s=steps_per_s,
     )
     return HeartbeatReceived(sealed(payload, PEOPLE[who], now))
 
@@ -129,3 +142,61 @@ def step(state: State, now: float, *seen: Observation) -> Decision:
 
 def lease_of(state: State, task_id: str = "expert-0") -> Lease:
     return state.leases[state.tasks[task_id].lease_id].lease
+
+
+LEGS = POLICY.model_copy(update={"leg_steps": 200, "snapshot_every": 100, "draw_key": "5e" * 32})
+
+
+def chain_digest(start: str, *steps: int, by: str = "honest") -> str:
+    """What a chain from a start's commitment commits to; honest volunteers get the same."""
+    return hashlib.sha256(f"{start} {steps} {by}".encode()).hexdigest()
+
+
+def leg(held: LeaseState, who: int, now: float, *, steps: int | None = None, by: str = "honest") -> SubmissionReceived:
+    """A leg as it is handed in, with the state that honest training, or a cheat, ends with."""
+    lease, end = held.lease, steps or held.lease.to_step
+    reached = chain_digest(held.start_commitment or "", *range(lease.start_step, end + 1, 100), by=by)
+    names = ("expert.safetensors", "weights.safetensors", "optimizer.safetensors", "chain.json")
+    files = [SubmittedFile(path=name, sha256=chain_digest(reached, by=name), bytes=10) for name in names]
+    received = submission(lease, who, now)
+    update = {"start_step": lease.start_step, "steps": end, "commitment": reached, "files": tuple(files)}
+    payload = received.envelope.payload.model_copy(update=update)
+    return SubmissionReceived(sealed(payload, PEOPLE[who], now))
+
+
+def stored(known: SubmissionState) -> LegStored:
+    s = known.submission
+    folder = f"states/{s.task_id}/step-{s.steps:08d}"
+    files = tuple(
+        SubmittedFile(path=f"{folder}/{name}", sha256="1" * 64, bytes=10)
+        for name in ("weights.safetensors", "ema.safetensors", "optimizer.safetensors")
+    )
+    head = Head(
+        step=s.steps, loss=0.5, previous="0" * 64, commitment=s.commitment, commit="0" * 40, files=files
+    )  # fmt: skip
+    return LegStored(s.lease_id, head)
+
+
+def held(state: State, task_id: str = "expert-0") -> LeaseState:
+    return state.leases[state.tasks[task_id].lease_id]
+
+
+def who_holds(state: State, task_id: str = "expert-0") -> int:
+    return [person.public_key for person in PEOPLE].index(lease_of(state, task_id).volunteer)
+
+
+def leg_step(state: State, now: float, *seen: Observation) -> Decision:
+    return tick(state, seen, LEGS, now)
+
+
+def leg_verdict(state: State, lease: Lease, accepted: bool = True) -> Verified:
+    """A verdict on a leg whose verification began in this state."""
+    return Verified(verdict(lease, accepted).verdict, head_commitment(state.tasks[lease.task_id].task))
+
+
+def handed_in(state: State, now: float, work: SubmissionReceived) -> State:
+    """The state after a leg was handed in, verified and stored."""
+    lease = state.leases[work.envelope.payload.lease_id].lease
+    state = leg_step(state, now, work).state
+    state = leg_step(state, now + 1, leg_verdict(state, lease)).state
+    return leg_step(state, now + 2, stored(state.submissions[lease.lease_id])).state

@@ -8,8 +8,8 @@ import pytest
 from tick_world import PEOPLE, POLICY, START, beat, lease_of, registration, run_of, step, submission, verdict, want
 
 from paris.coordinator.decisions.observations import (
+    Close,
     Closed,
-    Reject,
     RouterRequested,
     RouterTrained,
     VerificationFailed,
@@ -178,7 +178,7 @@ def test_retries_of_a_verification_double_up_to_ten_minutes_and_then_reject():
     refused = decision.state.submissions[lease.lease_id]
     assert (refused.phase, refused.verdict.accepted, len(refused.verdict.reason)) == ("rejected", False, 300)
     assert refused.verdict.reason.startswith(f"Could not be verified after {POLICY.max_tries} tries: Hub down")
-    assert Reject(lease.lease_id) in decision.actions
+    assert Close(lease.lease_id) in decision.actions
 
 
 def test_a_failed_verification_of_what_is_judged_already_changes_nothing():

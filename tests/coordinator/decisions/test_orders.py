@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tick_world import PEOPLE, POLICY, START, beat, lease_of, registration, run_of, step, submission, verdict, want
 
-from paris.coordinator.decisions.observations import Register, Reject, Verify
+from paris.coordinator.decisions.observations import Close, Register, Verify
 from paris.coordinator.decisions.tick import Decision, tick
 from paris.coordinator.state.model import State
 from paris.coordinator.state.orders import Order, OrderKind
@@ -46,12 +46,12 @@ def test_work_of_a_banned_volunteer_is_rejected_without_a_verification():
     lease = lease_of(state)
     waiting = step(state, START + 1, submission(lease, 0, START + 1)).state
     decision = ordered(waiting, OrderKind.BAN, ADA)
-    assert decision.actions == (Reject(lease.lease_id),)
+    assert decision.actions == (Close(lease.lease_id),)
     judged = decision.state.submissions[lease.lease_id].verdict
     assert (judged.accepted, judged.reason) == (False, "The volunteer is banned: copied")
     banned_first = ordered(state, OrderKind.BAN, ADA).state
     late = step(banned_first, START + 76, submission(lease, 0, START + 76))
-    assert late.actions == (Reject(lease.lease_id),)
+    assert late.actions == (Close(lease.lease_id),)
 
 
 def test_a_ban_leaves_registered_experts_and_other_volunteers_alone():

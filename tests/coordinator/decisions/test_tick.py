@@ -21,10 +21,10 @@ from tick_world import (
 )
 
 from paris.coordinator.decisions.observations import (
+    Close,
     Closed,
     Observation,
     Register,
-    Reject,
     RouterRequested,
     RouterTrained,
     TrainRouter,
@@ -122,7 +122,7 @@ def test_a_rejected_submission_reopens_the_task_and_is_closed_once():
     state = step(state, START + 1, submission(lease, 0, START + 1), want(0, START + 1, state="busy")).state
     decision = step(state, START + 2, verdict(lease, False))
     assert decision.state.tasks["expert-0"].task.state == "open"
-    assert Reject(lease.lease_id) in decision.actions
+    assert Close(lease.lease_id) in decision.actions
     closed = step(decision.state, START + 3, Closed(lease.lease_id))
     assert closed.actions == ()
 
@@ -245,7 +245,7 @@ def test_of_two_good_submissions_for_one_task_only_the_first_is_registered():
     state = step(state, now + 1, submission(first, 0, now + 1), submission(second, 1, now + 1)).state
     state = step(state, now + 2, verdict(second, True)).state
     decision = step(state, now + 3, verdict(first, True))
-    assert set(decision.actions) == {Register(second.lease_id), Reject(first.lease_id)}
+    assert set(decision.actions) == {Register(second.lease_id), Close(first.lease_id)}
     assert "Other work" in decision.state.submissions[first.lease_id].verdict.reason
 
 

@@ -57,14 +57,15 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def registrar(run, server):
-    return Registrar(run_hub(server.url), Sealer(run.identity, run.run_id))
+    return Registrar(run_hub(server.url), Sealer(run.identity, run.run_id), run.verify)
 
 
 def judged(server, accepted: bool, lease: str, data: bytes = WEIGHTS) -> State:
     """A state in which a stranger's real pull request has its verdict."""
     stranger = run_hub(server.url, STRANGER_TOKEN)
-    record = f"{submission_folder('expert-1', 1, VOLUNTEER)}/{SUBMISSION_FILE}"
-    operations = [CommitOperationAdd("expert.safetensors", data), CommitOperationAdd(record, b"{}")]
+    folder = submission_folder("expert-1", 1, VOLUNTEER)
+    files = {f"{folder}/expert.safetensors": data, f"{folder}/{SUBMISSION_FILE}": b"{}"}
+    operations = [CommitOperationAdd(path, content) for path, content in files.items()]
     commit = stranger.api.create_commit(MODELS, operations, commit_message="Submit", create_pr=True)
     lease_id, number = lease * 32, int(commit.pr_num)
     task = Task(
@@ -240,7 +241,7 @@ def test_a_rejected_pull_request_loses_its_ref_and_may_be_closed_twice(server, r
     number = state.submissions["3" * 32].submission.pull_request
     assert f"refs/pr/{number}" in pull_refs(server)
     for _ in range(2):
-        registrar.reject(state, "3" * 32)
+        registrar.close(state, "3" * 32)
         assert f"refs/pr/{number}" not in pull_refs(server)
     assert registrar.hub.api.get_discussion_details(MODELS, number).status == "closed"
     assert len(comments(server, number)) == 1

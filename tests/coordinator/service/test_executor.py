@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from deadlines import DEADLINE_S
 
-from paris.coordinator.decisions.observations import Register, Reject, RouterTrained, TrainRouter
+from paris.coordinator.decisions.observations import Close, Register, RouterTrained, TrainRouter
 from paris.coordinator.errors import WorkerError
 from paris.coordinator.service.executor import Executor
 from paris.coordinator.state.model import State
@@ -150,14 +150,14 @@ def test_copies_onto_main_come_one_at_a_time(executor, copies):
 
 
 def test_a_failed_action_of_the_hub_has_no_result_and_may_be_started_again_later(executor, copies, clock):
-    executor.start((Reject("a" * 32),), State())
+    executor.start((Close("a" * 32),), State())
     wait_until(lambda: not executor._ended.empty())
     assert executor.results() == []
-    executor.start((Reject("a" * 32),), State())
+    executor.start((Close("a" * 32),), State())
     assert executor._in_flight == set()
     clock.now += 3
-    executor.start((Reject("a" * 32),), State())
-    assert executor._in_flight == {Reject("a" * 32)}
+    executor.start((Close("a" * 32),), State())
+    assert executor._in_flight == {Close("a" * 32)}
 
 
 def test_a_failure_of_another_kind_than_ours_is_a_result_too(executor, work):

@@ -1,0 +1,127 @@
+"""Legs: where the next one starts and ends, which are verified, whose states are kept, what they are worth.
+
+An expert's training may be a chain of legs. Each is leased, verified and stored by itself, and starts from the state
+that the one before ended with: the task's head. Pure, like `tick`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.state.model import LeaseState, State, SubmissionState
+from paris.protocol.records import Task
+
+_KEPT_LAST = 3
+_KEPT_PARTS = 10
+
+
+@dataclass(frozen=True)
+class Credit:
+    """What a volunteer's verified work is worth."""
+
+    steps: int = 0
+    seconds: float = 0.0
+    repeated_steps: int = 0
+    """Of legs that equal those of others. They cost no training to claim (docs/threat-model.md), so they are counted
+    apart."""
+
+
+def start_of(task: Task) -> int:
+    """The step that the next leg starts from."""
+    return 0 if task.head is None else task.head.step
+
+
+def head_commitment(task: Task) -> str | None:
+    """The commitment of the task's head; None without one."""
+    return None if task.head is None else task.head.commitment
+
+
+def end_of(task: Task, steps_per_s: float, policy: Policy) -> int:
+    """The step at which the next leg ends: a scheduled snapshot, or the task's last step.
+
+    Args:
+        task: Its head is where the leg starts.
+        steps_per_s: The volunteer's speed; 0.0: unknown.
+        policy: Gives the length of a leg.
+    """
+    length = policy.leg_steps or task.steps
+    if policy.leg_s is not None and steps_per_s > 0:
+        length = int(policy.leg_s * steps_per_s)
+    every = policy.snapshot_every
+    end = (start_of(task) + max(length, every)) // every * every
+    return min(end, task.steps)
+
+
+def verified_legs(submissions: Iterable[SubmissionState], task_id: str) -> list[SubmissionState]:
+    """The stored legs of a task, and its registered last one, by the step that they ended with."""
+    found = [
+        known
+        for known in submissions
+        if known.submission.task_id == task_id
+        and known.phase in ("stored", "registered")
+        and known.submission.start_step is not None
+    ]
+    return sorted(found, key=lambda known: known.submission.steps)
+
+
+def kept_steps(steps: Iterable[int], task_steps: int) -> set[int]:
+    """Of the steps of a task's states those that are kept to roll back to: the last few, and one a tenth of the task.
+
+    Args:
+        steps: Of all states that were kept so far, with the newest.
+        task_steps: Of the whole task.
+    """
+    ordered = sorted(steps)
+    first_of_part: dict[int, int] = {}
+    for step in ordered:
+        first_of_part.setdefault(step * _KEPT_PARTS // task_steps, step)
+    first_of_part.pop(0, None)
+    return {*ordered[-_KEPT_LAST:], *first_of_part.values()}
+
+
+def is_same_work(one: SubmissionState, other: SubmissionState) -> bool:
+    """Whether two legs have the same start, end, chain of snapshots and files."""
+    return _content(one) == _content(other)
+
+
+def credits_of(state: State) -> dict[str, Credit]:
+    """What each volunteer's work is worth, by public key; withdrawn work counts for nothing.
+
+    Args:
+        state: Its verdicts are kept for ever, unlike its volunteers.
+    """
+    chained = {s.submission.commitment for s in state.submissions.values() if s.phase in ("stored", "registered")}
+    found: dict[str, Credit] = {}
+    for known in state.submissions.values():
+        if known.verdict is None or not known.verdict.accepted or known.phase == "withdrawn":
+            continue
+        steps, seconds = credit(known, state.leases)
+        is_repeat = known.phase in ("repeated", "closed")
+        if is_repeat and known.submission.commitment not in chained:
+            continue
+        before = found.get(known.signer, Credit())
+        repeated = before.repeated_steps + (steps if is_repeat else 0)
+        counted = (0, 0.0) if is_repeat else (steps, seconds)
+        found[known.signer] = Credit(before.steps + counted[0], before.seconds + counted[1], repeated)
+    return found
+
+
+def credit(known: SubmissionState, leases: Mapping[str, LeaseState]) -> tuple[int, float]:
+    """Steps and seconds of an accepted submission: those of its verdict, or for work without legs its own."""
+    verdict, held = known.verdict, leases.get(known.submission.lease_id)
+    if verdict is not None and verdict.credit_steps is not None:
+        return verdict.credit_steps, verdict.credit_s or 0.0
+    return known.submission.steps, 0.0 if held is None else seconds_of(known, held)
+
+
+def seconds_of(known: SubmissionState, held: LeaseState) -> float:
+    """Time from the grant to the submission, as the coordinator saw it."""
+    return max(0.0, known.seen_at - held.lease.granted_at)
+
+
+def _content(known: SubmissionState) -> tuple[object, ...]:
+    s = known.submission
+    files = sorted((file.path.rpartition("/")[2], file.sha256) for file in s.files)
+    return s.start_step, s.steps, s.commitment, files

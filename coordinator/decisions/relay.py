@@ -1,0 +1,92 @@
+"""How a stored leg changes its task, and what becomes of work for legs that are verified already. Pure, like `tick`."""
+
+from __future__ import annotations
+
+from paris.coordinator.decisions.legs import is_same_work, kept_steps, start_of, verified_legs
+from paris.coordinator.decisions.observations import LegStored
+from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.decisions.verdicts import accept_repeat, reject_submission
+from paris.coordinator.state.draft import Draft
+from paris.coordinator.state.events import EventKind
+from paris.coordinator.state.model import SubmissionState, TaskState
+from paris.protocol.leases import first_step
+
+
+def apply_leg_stored(draft: Draft, stored: LegStored, policy: Policy, now: float) -> None:
+    """The task opens again at the leg's end; work for the same leg is settled."""
+    known = draft.submissions.get(stored.lease_id)
+    if known is None or known.phase != "accepted":
+        return
+    task, head = draft.tasks[known.submission.task_id], stored.head
+    what = f"step {head.step} of {task.task.steps} is verified, by {known.submission.name}; the next leg starts there."
+    draft.add_event(EventKind.STORED, f"{task.task.task_id}: {what}")
+    other = draft.leases.get(task.lease_id or "")
+    if other is not None and other.lease.lease_id != stored.lease_id:
+        draft.put_lease(other.revoked("An earlier volunteer's leg was verified."))
+    draft.put_submission(known.model_copy(update={"phase": "stored", "head": head, "stored_at": now}))
+    draft.put_task(task.at_head(head, stored.lease_id))
+    _forget_states(draft, task)
+    settle_waiting(draft, task.task.task_id, policy, now)
+
+
+def settle_waiting(draft: Draft, task_id: str, policy: Policy, now: float) -> None:
+    """Settle the work on a task that waits for its verdict and that the task has no use for any more."""
+    for known in list(draft.submissions.values()):
+        if known.submission.task_id == task_id and known.phase == "seen":
+            settle_late(draft, known, policy, now)
+
+
+def settle_late(draft: Draft, known: SubmissionState, policy: Policy, now: float) -> None:
+    """Judge a leg by comparison where the task has gone on: equal work is accepted, other work is not needed.
+
+    Two honest volunteers on machines of one kind get the same bits, so one of two that differ may be a cheat. Which
+    one, only a replay shows. Work that the task can still use is left to verification.
+    """
+    s = known.submission
+    task, held = draft.tasks[s.task_id], draft.leases[s.lease_id]
+    if held.lease.start_step is None or task.lease_id == s.lease_id:
+        return
+    legs = verified_legs(draft.submissions.values(), s.task_id)
+    if held.start_commitment is not None and held.start_commitment not in {leg.submission.commitment for leg in legs}:
+        reject_submission(draft, known, "The state that this leg started from was withdrawn.", policy, now)
+    elif task.registration is not None or s.steps <= start_of(task.task):
+        _compare(draft, known, legs, policy, now)
+
+
+def _compare(draft: Draft, known: SubmissionState, legs: list[SubmissionState], policy: Policy, now: float) -> None:
+    s, begin = known.submission, first_step(draft.leases[known.submission.lease_id].lease)
+    stretch = f"steps {begin} to {s.steps}"
+    same = [leg for leg in legs if (leg.submission.start_step, leg.submission.steps) == (s.start_step, s.steps)]
+    if not same:
+        reject_submission(draft, known, f"Other legs were verified for {stretch} meanwhile.", policy, now)
+        return
+    (leg,) = same[:1]
+    if not is_same_work(known, leg):
+        one, other = f"{leg.submission.name} ({leg.signer[:8]})", f"{s.name} ({known.signer[:8]})"
+        what = f"{stretch} by {one}, verified, and by {other} differ. One of them may be wrong"
+        draft.add_event(EventKind.PROBLEM, f"{s.task_id}: {what}: audit that leg.")
+        reject_submission(draft, known, f"It differs from the verified leg by {one}, which stays.", policy, now)
+    elif _has_credit_for(draft, known, leg):
+        reject_submission(draft, known, "The volunteer's own work on this leg was verified already.", policy, now)
+    else:
+        accept_repeat(draft, known, f"Equal to the verified leg by {leg.submission.name}, in every bit.", policy)
+
+
+def _has_credit_for(draft: Draft, known: SubmissionState, leg: SubmissionState) -> bool:
+    """Whether a volunteer's credit for a leg is given already: one key may have held several of its leases."""
+    own = (other for other in draft.submissions.values() if other.signer == known.signer and other is not known)
+    return any(
+        is_same_work(other, leg) and other.verdict is not None and other.verdict.accepted and other.phase != "withdrawn"
+        for other in own
+        if other.submission.task_id == known.submission.task_id
+    )
+
+
+def _forget_states(draft: Draft, task: TaskState) -> None:
+    """Forget the states that the commit of the newest one removed from main (`service/registering.py`)."""
+    legs = verified_legs(draft.submissions.values(), task.task.task_id)
+    with_state = [leg for leg in legs if leg.head is not None]
+    kept = kept_steps((leg.submission.steps for leg in with_state), task.task.steps)
+    for leg in with_state:
+        if leg.submission.steps not in kept:
+            draft.put_submission(leg.model_copy(update={"head": None}))

@@ -1,0 +1,110 @@
+"""Rolling a task back to an earlier verified state, and forward again: the organiser's orders. Pure, like `tick`."""
+
+from __future__ import annotations
+
+from paris.coordinator.decisions.legs import head_commitment, verified_legs
+from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.decisions.relay import settle_waiting
+from paris.coordinator.state.draft import Draft
+from paris.coordinator.state.events import EventKind
+from paris.coordinator.state.model import SubmissionState, TaskState
+from paris.coordinator.state.orders import Order
+
+
+def revoke(draft: Draft, task_id: str, reason: str) -> None:
+    """Take back a task's present lease, also one whose work waits for its verdict; such work is still verified."""
+    task = draft.tasks.get(task_id)
+    held = draft.leases.get(task.lease_id or "") if task is not None else None
+    if task is None or held is None or task.registration is not None:
+        return
+    reason = reason or "the organiser took it back."
+    draft.put_lease(held.revoked(reason))
+    draft.put_task(task.reopened())
+    draft.add_event(EventKind.REVOKED, f"{task_id}: lease {held.lease.lease_id[:8]} taken back: {reason}")
+
+
+def roll_back(draft: Draft, order: Order, policy: Policy, now: float) -> None:
+    """Withdraw a task's legs after a kept state, and its expert; work that builds on them is rejected."""
+    task, step = draft.tasks.get(order.subject), order.step or 0
+    if task is None:
+        return
+    legs = _legs_with_waiting(draft, order.subject)
+    target = next((leg for leg in legs if leg.submission.steps == step and leg.head is not None), None)
+    later = [leg for leg in legs if leg.submission.steps > step]
+    if not later or (step > 0 and target is None):
+        return
+    revoke(draft, order.subject, f"the task was rolled back to step {step}.")
+    for leg in later:
+        draft.put_submission(leg.withdrawn(now))
+    back = draft.tasks[order.subject].at_head(
+        None if target is None else target.head, None if target is None else target.submission.lease_id
+    )
+    draft.put_task(back)
+    because = f": {order.reason}" if order.reason else ""
+    names = ", ".join(sorted({leg.submission.name for leg in later}))
+    what = f"rolled back to step {step}{because}; {len(later)} legs by {names} withdrawn, with their credits."
+    draft.add_event(EventKind.ORDER, f"{order.subject}: {what}")
+    name_judged_by(draft, task)
+    settle_waiting(draft, order.subject, policy, now)
+
+
+def roll_forward(draft: Draft, order: Order, policy: Policy, now: float) -> None:
+    """Take the last roll-back of a task back, unless a further leg was verified since."""
+    task = draft.tasks.get(order.subject)
+    legs = last_withdrawn(list(draft.submissions.values()), order.subject)
+    if task is None or task.registration is not None or not legs:
+        return
+    revoke(draft, order.subject, "Earlier volunteers' legs came back.")
+    for leg in legs:
+        draft.put_submission(leg.restored())
+    with_head = [leg for leg in legs if leg.head is not None]
+    if with_head:
+        newest = max(with_head, key=lambda leg: leg.submission.steps)
+        draft.put_task(draft.tasks[order.subject].at_head(newest.head, newest.submission.lease_id))
+    what = f"{len(legs)} withdrawn legs came back, up to step {max(leg.submission.steps for leg in legs)}."
+    draft.add_event(EventKind.ORDER, f"{order.subject}: {what}")
+    settle_waiting(draft, order.subject, policy, now)
+
+
+def last_withdrawn(submissions: list[SubmissionState], task_id: str) -> list[SubmissionState]:
+    """The legs that a task's last roll-back withdrew; none if a leg was verified since."""
+    withdrawn = [s for s in submissions if s.phase == "withdrawn" and s.submission.task_id == task_id]
+    withdrawn = [s for s in withdrawn if s.submission.start_step is not None]
+    at = max((s.withdrawn_at for s in withdrawn), default=0.0)
+    newest = max((leg.stored_at for leg in verified_legs(submissions, task_id)), default=0.0)
+    return [s for s in withdrawn if s.withdrawn_at == at] if newest <= at else []
+
+
+def continues(task: TaskState, draft: Draft, known: SubmissionState) -> bool:
+    """Whether withdrawn work builds on what the task has now; always without legs."""
+    if known.submission.start_step is None:
+        return True
+    held = draft.leases.get(known.submission.lease_id)
+    return held is not None and held.start_commitment == head_commitment(task.task)
+
+
+def name_judged_by(draft: Draft, task: TaskState) -> None:
+    """Name the experts that a withdrawn expert was a yardstick for (`verify/yardsticks.py`)."""
+    withdrawn = draft.submissions.get("" if task.registration is None else task.registration.lease_id)
+    if withdrawn is None:
+        return
+    judged = [
+        other.task.task_id
+        for other in draft.tasks.values()
+        if other.registration is not None
+        and other.task.task_id != task.task.task_id
+        and draft.submissions[other.registration.lease_id].seen_at > withdrawn.seen_at
+    ]
+    if judged:
+        what = f"{', '.join(sorted(judged))} may have been judged by the withdrawn expert: judge them again"
+        draft.add_event(EventKind.PROBLEM, f"{task.task.task_id}: {what}.")
+
+
+def _legs_with_waiting(draft: Draft, task_id: str) -> list[SubmissionState]:
+    """The verified legs of a task, and one that is accepted and not on main yet."""
+    accepted = [
+        s
+        for s in draft.submissions.values()
+        if s.phase == "accepted" and s.submission.task_id == task_id and s.submission.start_step is not None
+    ]
+    return [*verified_legs(draft.submissions.values(), task_id), *accepted]

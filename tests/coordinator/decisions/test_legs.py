@@ -1,0 +1,222 @@
+"""Legs of an expert: who gets the next one, where it starts and ends, and what becomes of late work."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from tick_world import (
+    LEGS,
+    PEOPLE,
+    POLICY,
+    START,
+    beat,
+    handed_in,
+    held,
+    lease_of,
+    leg,
+    leg_step,
+    leg_verdict,
+    registration,
+    run_of,
+    step,
+    stored,
+    submission,
+    verdict,
+    want,
+    who_holds,
+)
+
+from paris.coordinator.decisions.legs import credits_of, end_of, kept_steps, start_of
+from paris.coordinator.decisions.observations import Close, Register, StoreLeg, Verify
+from paris.coordinator.decisions.tick import tick
+
+ADA, BEN = PEOPLE[0].public_key, PEOPLE[1].public_key
+
+
+def leased():
+    return leg_step(run_of(1), START, want(0, START)).state
+
+
+def one_leg_done(**work):
+    state = leased()
+    return handed_in(state, START + 10, leg(held(state), 0, START + 10, **work))
+
+
+def test_without_legs_a_lease_names_none_and_with_legs_its_stretch_and_the_digest_of_a_secret():
+    plain = lease_of(step(run_of(1), START, want(0, START)).state)
+    assert (plain.start_step, plain.to_step, plain.draw_sha256) == (None, None, None)
+    lease = lease_of(leased())
+    assert (lease.start_step, lease.to_step) == (0, 200)
+    assert len(lease.draw_sha256) == 64
+
+
+@pytest.mark.parametrize(("length", "end"), [(200, 200), (250, 200), (1, 100), (999, 900), (1000, 1000), (5000, 1000)])
+def test_a_leg_ends_at_a_scheduled_snapshot_or_at_the_tasks_end(length, end):
+    assert end_of(run_of(1).tasks["expert-0"].task, 0.0, LEGS.model_copy(update={"leg_steps": length})) == end
+
+
+def test_a_leg_of_hours_is_as_long_as_the_volunteers_last_speed_allows():
+    hourly = LEGS.model_copy(update={"leg_s": 100.0})
+    state = tick(run_of(2), [want(0, START)], hourly, START).state
+    assert lease_of(state).to_step == 200, "the usual length, before anything is known"
+    lease = lease_of(state)
+    fast = beat(lease, 0, START + 5, 120, steps_per_s=4.5)
+    state = tick(state, [fast], hourly, START + 5).state
+    state = tick(state, [want(0, START + 6, state="leaving")], hourly, START + 6).state
+    state = tick(state, [want(0, START + 7)], hourly, START + 7).state
+    assert sorted(held.lease.to_step for held in state.leases.values()) == [200, 400]
+
+
+def test_a_verified_leg_opens_its_task_at_the_leg_end_and_the_next_lease_starts_there():
+    state = leased()
+    lease = lease_of(state)
+    decision = leg_step(state, START + 10, leg(held(state), 0, START + 10), want(0, START + 10, state="busy"))
+    assert decision.actions == (Verify(lease.lease_id),)
+    decision = leg_step(decision.state, START + 11, leg_verdict(decision.state, lease))
+    assert decision.actions == (StoreLeg(lease.lease_id),)
+    state = leg_step(decision.state, START + 12, stored(decision.state.submissions[lease.lease_id])).state
+    known = state.submissions[lease.lease_id]
+    assert (known.phase, known.verdict.credit_steps, known.verdict.credit_s) == ("stored", 200, 10.0)
+    assert hashlib.sha256(bytes.fromhex(known.verdict.draw_secret)).hexdigest() == lease.draw_sha256
+    assert state.tasks["expert-0"].task.head.step == 200
+    state = leg_step(state, START + 13, want(0, START + 13)).state
+    assert (lease_of(state).start_step, lease_of(state).to_step, lease_of(state).attempt) == (200, 400, 2)
+    assert held(state).start_commitment == known.submission.commitment
+
+
+def test_an_early_hand_in_counts_as_far_as_it_went():
+    state = one_leg_done(steps=100)
+    assert start_of(state.tasks["expert-0"].task) == 100
+    assert credits_of(state)[ADA].steps == 100
+
+
+def test_the_last_leg_is_registered():
+    state = leased()
+    for end in (200, 400, 600, 800):
+        now = START + 10 * end
+        state = handed_in(state, now, leg(held(state), 0, now))
+        state = leg_step(state, now + 3, want(0, now + 3)).state
+    lease = lease_of(state)
+    assert (lease.start_step, lease.to_step) == (800, 1000)
+    state = leg_step(state, START + 9000, leg(held(state), 0, START + 9000)).state
+    decision = leg_step(state, START + 9001, leg_verdict(state, lease))
+    assert decision.actions == (Register(lease.lease_id),)
+    done = leg_step(decision.state, START + 9002, registration(lease)).state
+    assert done.tasks["expert-0"].task.state == "registered"
+    assert credits_of(done)[ADA].steps == 1000
+
+
+def test_who_did_the_last_leg_comes_first_for_the_next_and_is_waited_for_until_it_can_know():
+    state = leased()
+    work = leg(held(state), 0, START + 10)
+    state = leg_step(state, START + 5, want(1, START + 5), want(0, START + 5, state="busy")).state
+    state = handed_in(state, START + 10, work)
+    assert state.tasks["expert-0"].lease_id is None, "ben waits, but ada may go on"
+    back = leg_step(state, START + 20, want(0, START + 20)).state
+    assert who_holds(back) == 0
+    gone = leg_step(state, START + 20, want(0, START + 20, state="leaving")).state
+    assert who_holds(gone) == 1
+    slow = leg_step(state, START + 13 + 3 * LEGS.heartbeat_every_s, want(0, START + 43, state="busy")).state
+    assert who_holds(slow) == 1
+
+
+def overtaken():
+    """Ada's lease was taken back, ben did the same leg; the state, and ada's lease."""
+    state = leased()
+    late = held(state)
+    state = leg_step(state, START + 1, want(0, START + 1, state="leaving"), want(1, START + 1)).state
+    return handed_in(state, START + 10, leg(held(state), 1, START + 10)), late
+
+
+def test_late_work_that_equals_the_verified_leg_is_accepted_for_credit_without_a_verification():
+    state, late = overtaken()
+    decision = leg_step(state, START + 20, leg(late, 0, START + 20))
+    assert decision.actions == (Close(late.lease.lease_id),)
+    known = decision.state.submissions[late.lease.lease_id]
+    assert known.verdict.accepted
+    assert (known.verdict.credit_steps, known.verdict.reason) == (200, "Equal to the verified leg by v1, in every bit.")
+    assert decision.state.volunteers[ADA].num_accepted == 0, "it proves no work"
+    earned = credits_of(decision.state)
+    assert (earned[ADA].steps, earned[ADA].repeated_steps, earned[BEN].steps) == (0, 200, 200)
+    again = leg_step(decision.state, START + 21, leg(late, 0, START + 21))
+    assert again.state.submissions == decision.state.submissions
+
+
+def test_late_work_that_differs_is_rejected_without_fault_and_both_are_named():
+    state, late = overtaken()
+    faults = state.volunteers[ADA].num_faults
+    decision = leg_step(state, START + 20, leg(late, 0, START + 20, by="a cheat"))
+    known = decision.state.submissions[late.lease.lease_id]
+    assert (known.phase, known.verdict.accepted) == ("rejected", False)
+    assert decision.state.volunteers[ADA].num_faults == faults
+    (problem,) = [event.text for event in decision.events if event.kind == "problem"]
+    assert f"v1 ({BEN[:8]}), verified, and by v0 ({ADA[:8]}) differ" in problem
+
+
+def test_one_key_gets_no_credit_twice_for_one_leg():
+    state = leased()
+    late = held(state)
+    state = leg_step(state, START + 1, beat(late.lease, 0, START + 1, 0, "failed")).state
+    state = leg_step(state, START + 2, want(0, START + 2)).state
+    state = handed_in(state, START + 10, leg(held(state), 0, START + 10))
+    state = leg_step(state, START + 20, leg(late, 0, START + 20)).state
+    assert not state.submissions[late.lease.lease_id].verdict.accepted
+    assert credits_of(state)[ADA].repeated_steps == 0
+
+
+def test_late_work_that_goes_beyond_the_head_is_judged_and_credited_for_what_it_adds():
+    state = leased()
+    late = held(state)
+    state = leg_step(state, START + 1, want(0, START + 1, state="leaving"), want(1, START + 1)).state
+    state = handed_in(state, START + 10, leg(held(state), 1, START + 10, steps=100))
+    decision = leg_step(state, START + 20, leg(late, 0, START + 20))
+    assert Verify(late.lease.lease_id) in decision.actions
+    state = leg_step(decision.state, START + 21, leg_verdict(decision.state, late.lease)).state
+    state = leg_step(state, START + 22, stored(state.submissions[late.lease.lease_id])).state
+    assert start_of(state.tasks["expert-0"].task) == 200
+    assert (credits_of(state)[ADA].steps, credits_of(state)[BEN].steps) == (100, 100)
+
+
+def test_work_whose_head_moved_while_it_was_judged_is_judged_again():
+    state = leased()
+    first = held(state)
+    state = leg_step(state, START + 1, want(0, START + 1, state="leaving"), want(1, START + 1)).state
+    second = held(state)
+    state = leg_step(state, START + 10, leg(first, 0, START + 10), leg(second, 1, START + 10, steps=100)).state
+    judged_before = leg_verdict(state, first.lease)
+    state = leg_step(state, START + 11, leg_verdict(state, second.lease)).state
+    waiting = leg_step(state, START + 12, judged_before)
+    assert waiting.state.submissions[first.lease.lease_id].phase == "seen"
+    assert waiting.actions == (StoreLeg(second.lease.lease_id),), "one state at a time"
+    state = leg_step(waiting.state, START + 13, stored(waiting.state.submissions[second.lease.lease_id])).state
+    again = leg_step(state, START + 14, judged_before)
+    assert again.state.submissions[first.lease.lease_id].phase == "seen"
+    assert Verify(first.lease.lease_id) in again.actions
+    accepted = leg_step(again.state, START + 15, leg_verdict(again.state, first.lease)).state
+    assert accepted.submissions[first.lease.lease_id].phase == "accepted"
+
+
+def test_a_vanished_volunteer_costs_its_leg_alone():
+    state = one_leg_done()
+    state = leg_step(state, START + 40, want(0, START + 40)).state
+    gone_at = START + 41 + 20 + 200 + 101  # 200 steps of 1000 have 200 s, 20 of them to start up
+    state = leg_step(state, gone_at, want(1, gone_at)).state
+    assert who_holds(state) == 1
+    assert (lease_of(state).start_step, lease_of(state).attempt) == (200, 3)
+
+
+def test_states_of_the_last_three_legs_and_of_each_tenth_are_kept():
+    kept: set[int] = set()
+    for end in range(25, 1001, 25):
+        kept = kept_steps(kept | {end}, 1000)
+    assert sorted(kept) == [100, 200, 300, 400, 500, 600, 700, 800, 900, 950, 975, 1000]
+
+
+def test_a_run_without_legs_pays_its_whole_experts_too():
+    state = step(run_of(1), START, want(0, START)).state
+    lease = lease_of(state)
+    state = step(state, START + 7, submission(lease, 0, START + 7), verdict(lease, True), registration(lease)).state
+    assert (credits_of(state)[ADA].steps, credits_of(state)[ADA].seconds) == (1000, 7.0)
+    assert state.submissions[lease.lease_id].verdict.credit_steps is None, "records stay as they were"
+    assert tick(state, [], POLICY, START + 8).actions == ()
