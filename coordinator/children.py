@@ -48,9 +48,17 @@ class Children:
         self.is_stopping = False
 
     def spawn(
-        self, name: str, program: Program, *arguments: str, env: dict[str, str] | None = None
+        self, name: str, program: Program, *arguments: str, env: dict[str, str] | None = None, answers: bool = False
     ) -> subprocess.Popen[bytes]:
-        """Start `python -m program arguments` with its output in `log_dir/name.log`, which is bounded."""
+        """Start `python -m program arguments` with its output in `log_dir/name.log`, which is bounded.
+
+        Args:
+            name: Of the log.
+            program: The module.
+            arguments: Of the program.
+            env: Added to the environment.
+            answers: The caller reads the child's standard output; the log receives standard error alone.
+        """
         self._log_dir.mkdir(parents=True, exist_ok=True)
         with self._lock:
             if self.is_stopping:
@@ -59,12 +67,13 @@ class Children:
                 [sys.executable, "-m", program, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
+                stderr=subprocess.PIPE if answers else subprocess.STDOUT,
                 env=child_environment(env),
                 # Ctrl-C reaches this process alone, which ends its children in order.
                 start_new_session=True,
             )
-            self._running[child] = ChildOutput(cast(IO[bytes], child.stdout), self._log_dir / f"{name}.log")
+            logged = cast(IO[bytes], child.stderr if answers else child.stdout)
+            self._running[child] = ChildOutput(logged, self._log_dir / f"{name}.log")
         logger.info("Started %s as process %d.", name, child.pid)
         return child
 
@@ -89,6 +98,8 @@ class Children:
             output = self._running.pop(child, None)
         if child.stdin is not None:
             child.stdin.close()
+        if child.stderr is not None and child.stdout is not None:  # its answers
+            child.stdout.close()
         if output is None:
             return ""
         output.wait()

@@ -24,6 +24,7 @@ from paris.coordinator.service.router import RouterTrainer
 from paris.coordinator.service.swarm import SupervisedPeer, Swarm
 from paris.coordinator.service.upload import publish_data, publish_run_json
 from paris.coordinator.service.verifier import Verifier, derived_secret
+from paris.coordinator.service.verifying import VerifyingProcesses
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.store import Store
 from paris.protocol.clock import SteadyClock
@@ -99,7 +100,7 @@ def make_executor(
         log: Receives an event when an action failed.
     """
     return Executor(
-        verifier=Verifier(run, spec, hub, children),
+        verifier=Verifier(run, spec, hub, VerifyingProcesses(children)),
         registrar=Registrar(hub, sealer, run.verify),
         router=RouterTrainer(run, children),
         children=children,

@@ -7,16 +7,17 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from paris.coordinator.children import Children, Program
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.prepared_data import load_manifests
 from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.service.registering import weights_file
+from paris.coordinator.service.verifying import VerifyingProcesses
 from paris.coordinator.state.model import State, SubmissionState
 from paris.coordinator.verify import (
     OtherCheckpoint,
     VerificationBounds,
     VerificationCase,
+    VerificationRequest,
     read_report,
     write_case,
 )
@@ -32,13 +33,13 @@ class Verifier:
         run: The run directory.
         spec: The published RunSpec.
         hub: The run's repos.
-        children: Starts the child process.
+        processes: Verify.
     """
 
     run: RunDir
     spec: RunSpec
     hub: RunHub
-    children: Children
+    processes: VerifyingProcesses
 
     def verify(self, state: State, lease_id: str) -> Verdict:
         """Run the ladder on a submission in a child process.
@@ -54,8 +55,9 @@ class Verifier:
         case_file, report_file = folder / "case.json", folder / "report.json"
         write_case(self._case(state, state.submissions[lease_id], folder), case_file)
         try:
-            files, token = (str(case_file), str(report_file)), {"PARIS_HUB_TOKEN": self.hub.token}
-            self.children.run(f"verify-{lease_id[:8]}", Program.VERIFY, *files, env=token)
+            log = self.run.logs / f"verify-{lease_id[:8]}.log"
+            request = VerificationRequest(case=case_file, report=report_file, log=log, token=self.hub.token)
+            self.processes.verify(request)
             return read_report(report_file).verdict()
         finally:
             case_file.unlink(missing_ok=True)

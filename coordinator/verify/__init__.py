@@ -15,7 +15,7 @@
     scoring.py            losses on secret rows and on training batches
     statistics.py         the paired bootstrap
     ladder.py          rung after rung, until a check fails
-    __main__.py        the child process: python -m paris.coordinator.verify CASE.json OUT.json
+    __main__.py        the child process, which verifies one case after another
 
 Importing this package imports no torch; `ladder` does.
 """
@@ -23,7 +23,14 @@ Importing this package imports no torch; `ladder` does.
 from __future__ import annotations
 
 from paris.coordinator.verify.bounds import VerificationBounds
-from paris.coordinator.verify.case import OtherCheckpoint, VerificationCase, read_case, write_case
+from paris.coordinator.verify.case import (
+    OtherCheckpoint,
+    VerificationAnswer,
+    VerificationCase,
+    VerificationRequest,
+    read_case,
+    write_case,
+)
 from paris.coordinator.verify.report import Check, Report, RungReport, read_report, write_report
 
 __all__ = [
@@ -31,8 +38,10 @@ __all__ = [
     "OtherCheckpoint",
     "Report",
     "RungReport",
+    "VerificationAnswer",
     "VerificationBounds",
     "VerificationCase",
+    "VerificationRequest",
     "read_case",
     "read_report",
     "write_case",

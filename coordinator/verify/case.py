@@ -1,7 +1,7 @@
 """The input of a verification: one file that the coordinator writes and the child process reads.
 
 CASE.json    VerificationCase, mode 0600: it contains the seed of the secret draws. The service passes the Hub token in
-             the environment and removes the file afterwards
+             the request and removes the file afterwards
 """
 
 from __future__ import annotations
@@ -73,6 +73,29 @@ class VerificationCase(BaseModel):
     def candidate(self) -> Path:
         """Path of the submitted file, once its size and digest have been checked."""
         return self.work_dir / "candidate" / WEIGHTS_FILE
+
+
+class VerificationRequest(BaseModel):
+    """One line to the child process: which case to verify."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    case: Path
+    report: Path
+    """Written if there is a verdict."""
+    log: Path
+    """Receives a sentence after each rung."""
+    token: str | None = Field(default=None, repr=False)
+    """Of the Hub; None takes the case's."""
+
+
+class VerificationAnswer(BaseModel):
+    """One line from the child process: how a request ended."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    exit_code: int
+    """0: the report is written. Else the code of the error."""
+    message: str = ""
+    """What could not be done, in one line."""
 
 
 def write_case(case: VerificationCase, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Verification as the coordinator runs it: a child process, JSON in and out, one line when it cannot be done."""
+"""Verification as the coordinator runs it: child processes that judge one case after another, and are replaced."""
 
 from __future__ import annotations
 
@@ -7,37 +7,62 @@ import stat
 import subprocess
 import sys
 
+import psutil
 import pytest
 from deadlines import DEADLINE_S
 from verify_attempt import Attempt
 
+from paris.coordinator.children import Children, Program
 from paris.coordinator.errors import WorkerError
-from paris.coordinator.verify import read_report, write_case
+from paris.coordinator.service.verifying import VerifyingProcesses
+from paris.coordinator.verify import VerificationRequest, read_report, write_case
 
 
-def run(case, folder):
+@pytest.fixture(scope="module")
+def children(tmp_path_factory):
+    made = Children(tmp_path_factory.mktemp("logs"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def processes(children):
+    return VerifyingProcesses(children)
+
+
+def run(processes, case, folder):
     write_case(case, folder / "case.json")
-    command = [sys.executable, "-m", "paris.coordinator.verify", str(folder / "case.json"), str(folder / "out.json")]
-    return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    request = VerificationRequest(
+        case=folder / "case.json", report=folder / "out.json", log=folder / "log", token=case.token
+    )
+    processes.verify(request)
+    return read_report(folder / "out.json")
 
 
-def test_the_child_process_writes_a_report_and_ends_with_0(world, tmp_path):
-    ended = run(Attempt.honest(world, 0).submit(), tmp_path)
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout == ""
-    report = read_report(tmp_path / "out.json")
+def running() -> list[psutil.Process]:
+    below = psutil.Process().children()
+    return [child for child in below if "paris.coordinator.verify" in child.cmdline()]
+
+
+def test_one_process_judges_one_case_after_another_and_is_replaced_when_it_was_killed(world, processes, tmp_path):
+    report = run(processes, Attempt.honest(world, 0).submit(), tmp_path)
     assert report.accepted
     assert len(report.commit) == 40
     assert stat.S_IMODE((tmp_path / "case.json").stat().st_mode) == 0o600
-    assert world.admin_token not in (tmp_path / "out.json").read_text() + ended.stderr
+    assert "skill passed in " in (tmp_path / "log").read_text("utf-8")
+    (first,) = running()
 
-
-def test_a_rejection_ends_with_0_too(world, tmp_path):
     attempt = Attempt.honest(world, 0)
     attempt.facts = {"attempt": 2}
-    ended = run(attempt.submit(), tmp_path)
-    assert ended.returncode == 0, ended.stderr
-    assert not read_report(tmp_path / "out.json").accepted
+    assert not run(processes, attempt.submit(), tmp_path).accepted
+    assert running() == [first]
+    assert world.admin_token not in (tmp_path / "out.json").read_text() + " ".join(first.cmdline())
+    assert world.admin_token not in first.environ().values()
+
+    first.kill()
+    first.wait(DEADLINE_S)
+    assert run(processes, Attempt.honest(world, 0).submit(), tmp_path).accepted
+    assert len(running()) == 1
 
 
 def closed_port() -> int:
@@ -55,31 +80,31 @@ TROUBLE = {
 
 
 @pytest.mark.parametrize(("change", "says"), TROUBLE.values(), ids=TROUBLE)
-def test_what_could_not_be_verified_ends_with_an_error_one_line_and_no_verdict(world, tmp_path, change, says):
+def test_what_could_not_be_verified_is_an_error_without_a_verdict(world, processes, tmp_path, change, says):
     case = Attempt.honest(world, 0).submit()
-    ended = run(case.model_copy(update=change(case)), tmp_path)
-    assert ended.returncode not in (0, 1, 2)
-    assert "Traceback" not in ended.stderr
-    last = ended.stderr.strip().splitlines()[-1]
-    assert last.startswith("Could not verify expert-0 attempt 1: ")
-    assert says in last
+    with pytest.raises(WorkerError, match=says):
+        run(processes, case.model_copy(update=change(case)), tmp_path)
     with pytest.raises(WorkerError):
         read_report(tmp_path / "out.json")
 
 
-def test_a_broken_case_file_is_named_in_one_line(tmp_path):
+def test_a_broken_case_file_is_named(processes, tmp_path):
     (tmp_path / "case.json").write_text("{}")
-    command = [
-        sys.executable,
-        "-m",
-        "paris.coordinator.verify",
-        str(tmp_path / "case.json"),
-        str(tmp_path / "out.json"),
-    ]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
-    assert ended.returncode == 60
-    assert "Traceback" not in ended.stderr
-    assert str(tmp_path / "case.json") in ended.stderr
+    request = VerificationRequest(case=tmp_path / "case.json", report=tmp_path / "out.json", log=tmp_path / "log")
+    with pytest.raises(WorkerError, match=f"ended with code 60: {tmp_path / 'case.json'} is not a verification case"):
+        processes.verify(request)
+
+
+def test_a_process_ends_with_the_service_in_the_middle_of_a_case(world, tmp_path):
+    children = Children(tmp_path)
+    child = children.spawn("verify", Program.VERIFY, answers=True)
+    case = Attempt.honest(world, 0).submit()
+    write_case(case, tmp_path / "case.json")
+    request = VerificationRequest(case=tmp_path / "case.json", report=tmp_path / "out.json", log=tmp_path / "log")
+    child.stdin.write(request.model_dump_json().encode() + b"\n")
+    child.stdin.close()
+    assert child.wait(DEADLINE_S) != 0
+    children.forget(child)
 
 
 def test_the_package_itself_imports_no_torch():

@@ -1,0 +1,62 @@
+"""Processes that verify one submission after another: torch is imported once for many of them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import threading
+from typing import IO, cast
+
+from paris.coordinator.children import Children, Program
+from paris.coordinator.errors import WorkerError
+from paris.coordinator.verify import VerificationAnswer, VerificationRequest
+
+
+class VerifyingProcesses:
+    """As many processes as verifications at once; each is used again while it lives.
+
+    Args:
+        children: Starts them, and ends them with the service.
+    """
+
+    def __init__(self, children: Children) -> None:
+        self._children = children
+        self._idle: list[subprocess.Popen[bytes]] = []
+        self._lock = threading.Lock()
+
+    def verify(self, request: VerificationRequest) -> None:
+        """Let a process verify a case and write its report.
+
+        Raises:
+            WorkerError: It could not verify (the Hub was down, say), or it ended.
+        """
+        answer = None
+        while answer is None:
+            with self._lock:
+                used = self._idle.pop() if self._idle else None
+            child = used or self._children.spawn("verify", Program.VERIFY, answers=True)
+            answer = _ask(child, request)
+            if answer is not None:
+                with self._lock:
+                    self._idle.append(child)
+                continue
+            code = child.wait()
+            last_line = self._children.forget(child)
+            if used is None:  # one that was used before may have ended by itself, with nothing to do
+                raise WorkerError(f"Verification ended with code {code}: {last_line or 'no output'}", "See verify.log.")
+        if answer.exit_code != 0:
+            raise WorkerError(
+                f"Verification ended with code {answer.exit_code}: {answer.message}", f"See {request.log}"
+            )
+
+
+def _ask(child: subprocess.Popen[bytes], request: VerificationRequest) -> VerificationAnswer | None:
+    """Ask a process; None when it has ended."""
+    stdin, stdout = cast(IO[bytes], child.stdin), cast(IO[bytes], child.stdout)
+    with contextlib.suppress(OSError, ValueError):  # a pipe that breaks, or that the service's end has closed
+        # Not through the buffer, whose rest would fail once more when it is closed.
+        os.write(stdin.fileno(), request.model_dump_json().encode() + b"\n")
+        line = stdout.readline()
+        return VerificationAnswer.model_validate_json(line) if line else None
+    return None
