@@ -23,6 +23,7 @@ from paris.experts.models.presets import ModelConfig
 from paris.experts.objectives.objectives import FLOW_MATCHING, Objective
 from paris.experts.training.config import TrainingConfig, TrainingTask
 from paris.experts.training.expert_training import ExpertTraining
+from paris.experts.training.machine import MachineSettings
 from paris.experts.weights.checkpoint import load_weights
 from paris.protocol.records import Lease, RunSpec, Task
 from paris.protocol.runid import make_run_id
@@ -156,6 +157,8 @@ class World:
         start: InitialWeights | None = None,
         shards: tuple[Path, ...] = (),
         batch_size: int = TRAINING.batch_size,
+        machine: MachineSettings | None = None,
+        interrupted_at: int | None = None,
     ) -> Trained:
         """Really train on a cluster's shards, by the very code that a node runs; once for each set of arguments.
 
@@ -165,12 +168,14 @@ class World:
             as_task: The task whose order and noise are used; a cheat may take another cluster's shards for it.
             objective: What it learns to predict.
             start: The run's initial weights, if not the world's.
-            shards: What a cheat takes instead of the cluster's own, two of 40 rows.
+            shards: What is taken instead of the cluster's own.
             batch_size: Another one is a cheat's.
+            machine: Threads, micro-batch and the like.
+            interrupted_at: The step at which another machine takes over, with one thread.
         """
-        start = start or self.start
+        start, shards = start or self.start, shards or tuple(self.shards(cluster))
         task_number = cluster if as_task is None else as_task
-        key = (cluster, steps, task_number, objective, start, shards, batch_size)
+        key = (cluster, steps, task_number, objective, start, shards, batch_size, machine, interrupted_at)
         if key not in self._trained:
             task = TrainingTask(
                 run_id=self.run_id,
@@ -180,36 +185,42 @@ class World:
                 training=TRAINING.model_copy(update={"steps": steps, "objective": objective, "batch_size": batch_size}),
                 text=self.text,
                 codec=CodecConfig(),
-                shard_rows=(40, 40),
+                shard_rows=tuple(ShardFile(path).num_rows for path in shards),
                 initial_weights=start,
             )
             work = Path(tempfile.mkdtemp(prefix="work-", dir=self.folder))  # a world and its warm ones share the folder
             began = time.process_time()
-            training = ExpertTraining(task, work, (shards or self.shards(cluster)).__getitem__, self.folder)
+            if interrupted_at is not None:
+                reached: list[int] = []
+                first = ExpertTraining(task, work, shards.__getitem__, self.folder, machine, report_every=1)
+                first.run(lambda progress: reached.append(progress.step), lambda: reached[-1] >= interrupted_at)
+                work, machine = work.rename(work.with_name(f"{work.name}-of-another")), None
+            training = ExpertTraining(task, work, shards.__getitem__, self.folder, machine)
             finished = training.run(lambda progress: None, lambda: False)
             weights = (work / "expert.safetensors").read_bytes()
             cpu_s = time.process_time() - began
             self._trained[key] = Trained(weights, float(finished.final_loss), finished.commitment, cpu_s)
         return self._trained[key]
 
-    def changed_shards(self, cluster: int, name: str, change: Callable[[Row, int], Row]) -> tuple[Path, ...]:
+    def changed_shards(self, cluster: int, name: str, change: Callable[[Row, int], Row | None]) -> tuple[Path, ...]:
         """A cluster's shards with other rows, made once for each name.
 
         Args:
             cluster: Whose shards.
             name: Of the folder.
-            change: Receives a row and its number in its shard.
+            change: Receives a row and its number in its shard; None leaves the row out.
         """
         made = []
         for path in self.shards(cluster):
-            target = self.folder / name / path.name
+            target = self.folder / f"{name}-{cluster}" / path.name
             if not target.is_file():
                 shard = ShardFile(path)
                 rows = [
                     Row(f"{cluster}-{i}", latent, caption, "drawn", "", "", "CC0-1.0", "by hand")
                     for i, (latent, caption) in enumerate(zip(shard.latents, shard.captions, strict=True))
                 ]
-                write_shard(target, [change(row, i) for i, row in enumerate(rows)], SHAPE, "uint8")
+                others = [change(row, i) for i, row in enumerate(rows)]
+                write_shard(target, [row for row in others if row is not None], SHAPE, "uint8")
             made.append(target)
         return tuple(made)
 
