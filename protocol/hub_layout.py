@@ -17,7 +17,10 @@ SUBMISSION_FILE = "submission.json"
 """The signed Submission record, in the same folder."""
 CHAIN_FILE = "chain.json"
 """A leg's snapshots with the digests of their files: what its last commitment is made of."""
-STATE_FILES = ("weights.safetensors", "ema.safetensors", "optimizer.safetensors")
+TRAINED_FILE = "weights.safetensors"
+"""The weights that are trained, of which `WEIGHTS_FILE` is the moving average."""
+OPTIMIZER_FILE = "optimizer.safetensors"
+STATE_FILES = (TRAINED_FILE, "ema.safetensors", OPTIMIZER_FILE)
 """The state of a training, in a head's folder. A submission's `ema.safetensors` is its `WEIGHTS_FILE`."""
 VERDICT_MARK = "paris-verdict: "
 """Starts the line of a pull request's comment with the signed Verdict record."""

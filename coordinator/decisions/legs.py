@@ -6,6 +6,7 @@ that the one before ended with: the task's head. Pure, like `tick`.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -64,6 +65,31 @@ def verified_legs(submissions: Iterable[SubmissionState], task_id: str) -> list[
         and known.submission.start_step is not None
     ]
     return sorted(found, key=lambda known: known.submission.steps)
+
+
+def compared_with(submissions: Iterable[SubmissionState], judged: SubmissionState) -> list[SubmissionState]:
+    """Verified work that a submission may be a copy of.
+
+    Of other tasks' legs the newest and the one of the nearest step. Those of its own task are none: a leg goes on from
+    them.
+
+    Args:
+        submissions: All of the run, in the order in which they came.
+        judged: The submission.
+    """
+    s, by_task, found = judged.submission, defaultdict[str, list[SubmissionState]](list), []
+    for known in submissions:
+        if known is judged or known.phase not in ("accepted", "stored", "registered", "withdrawn"):
+            continue
+        if known.submission.start_step is None:
+            found.append(known)
+        elif known.submission.task_id != s.task_id and known.phase != "withdrawn":
+            by_task[known.submission.task_id].append(known)
+    for legs in by_task.values():
+        newest = max(legs, key=lambda leg: leg.submission.steps)
+        nearest = min(legs, key=lambda leg: abs(leg.submission.steps - s.steps))
+        found += [newest] if nearest is newest else [nearest, newest]
+    return found
 
 
 def kept_steps(steps: Iterable[int], task_steps: int) -> set[int]:

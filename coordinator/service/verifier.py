@@ -7,13 +7,15 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from paris.coordinator.decisions.legs import compared_with
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.prepared_data import load_manifests
 from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.service.registering import weights_file
 from paris.coordinator.service.verifying import VerifyingProcesses
-from paris.coordinator.state.model import State, SubmissionState
+from paris.coordinator.state.model import LeaseState, State, SubmissionState
 from paris.coordinator.verify import (
+    LegStart,
     OtherCheckpoint,
     VerificationBounds,
     VerificationCase,
@@ -22,6 +24,7 @@ from paris.coordinator.verify import (
     write_case,
 )
 from paris.protocol.hub_layout import STATE_FILES, WEIGHTS_FILE
+from paris.protocol.manifest import Manifest
 from paris.protocol.records import RunSpec, Verdict
 
 
@@ -72,7 +75,7 @@ class Verifier:
         shutil.rmtree(_folder(self.run, lease_id) / "candidate", ignore_errors=True)
 
     def _case(self, state: State, known: SubmissionState, folder: Path) -> VerificationCase:
-        lease = state.leases[known.submission.lease_id].lease
+        held = state.leases[known.submission.lease_id]
         task = state.tasks[known.submission.task_id].task
         manifest = load_manifests(self.run)[task.cluster]
         return VerificationCase(
@@ -80,7 +83,7 @@ class Verifier:
             coordinator=self.run.identity.public_key,
             run=self.spec,
             task=task,
-            lease=lease,
+            lease=held.lease,
             submission=known.envelope,
             received_at=known.seen_at,
             hub_endpoint=self.hub.endpoint,
@@ -89,6 +92,7 @@ class Verifier:
             shards=tuple(self.run.data / shard.path for shard in manifest.shards),
             text_folder=self.run.data,
             others=self._others(state, known),
+            leg=None if held.lease.start_step is None else _leg_start(held, manifest),
             seed=int.from_bytes(derived_secret(self.run, "verification")[:7], "big"),
             bounds=VerificationBounds.model_validate(self.run.config.verify_settings),
             device=self.run.config.compute.device,
@@ -101,9 +105,7 @@ class Verifier:
         An announced digest alone does not count: anybody can sign the digest of another's file.
         """
         others = []
-        for known in state.submissions.values():
-            if known is judged or known.phase not in ("accepted", "registered", "withdrawn"):
-                continue
+        for known in compared_with(state.submissions.values(), judged):
             candidate = _folder(self.run, known.submission.lease_id) / "candidate" / WEIGHTS_FILE
             other = OtherCheckpoint(
                 task_id=known.submission.task_id,
@@ -112,10 +114,19 @@ class Verifier:
                 sha256=weights_file(known).sha256,
                 volunteer=known.signer,
                 path=candidate if candidate.is_file() else None,
-                registered=known.phase != "withdrawn",
+                registered=known.phase != "withdrawn" and _is_whole(state, known) and _is_whole(state, judged),
             )
             others.append(other)
         return tuple(others)
+
+
+def _leg_start(held: LeaseState, manifest: Manifest) -> LegStart:
+    return LegStart(commitment=held.start_commitment, shard_rows=tuple(shard.rows for shard in manifest.shards))
+
+
+def _is_whole(state: State, known: SubmissionState) -> bool:
+    """Whether a submission reaches the last step of its task; what an earlier leg learned cannot be compared."""
+    return known.submission.steps >= state.tasks[known.submission.task_id].task.steps
 
 
 def _folder(run: RunDir, lease_id: str) -> Path:

@@ -5,9 +5,12 @@
     bounds.py          every threshold, with its reason
     hub_reads.py       reading a pull request at one commit
     envelope_rung.py   1  signatures, lease, files; sizes before bytes
+    leg_chain.py          of a leg: steps within its lease, and the chain of its snapshots
     header.py             safetensors headers, read without loading
     tensor_reads.py       one tensor at a time from a checked file
     structure_rung.py  2  exactly the model's tensors, finite, of sane size
+    state_files.py        of a leg: the state that the next one resumes from
+    training_task.py      the task whose digest the chain names
     novelty_rung.py    3  neither the initial weights nor a copy of another submission
     spectra.py            singular values that a copy in another order keeps
     skill_rung.py      4  better than the initial weights, and best on its own cluster
@@ -24,6 +27,7 @@ from __future__ import annotations
 
 from paris.coordinator.verify.bounds import VerificationBounds
 from paris.coordinator.verify.case import (
+    LegStart,
     OtherCheckpoint,
     VerificationAnswer,
     VerificationCase,
@@ -35,6 +39,7 @@ from paris.coordinator.verify.report import Check, Report, RungReport, read_repo
 
 __all__ = [
     "Check",
+    "LegStart",
     "OtherCheckpoint",
     "Report",
     "RungReport",

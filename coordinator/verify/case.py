@@ -15,7 +15,7 @@ from paris.coordinator.errors import ConfigError
 from paris.coordinator.verify.bounds import VerificationBounds
 from paris.experts.files import write_whole
 from paris.protocol.fields import PublicKey, Settings, Sha256, TaskId
-from paris.protocol.hub_layout import WEIGHTS_FILE
+from paris.protocol.hub_layout import CHAIN_FILE, OPTIMIZER_FILE, TRAINED_FILE, WEIGHTS_FILE
 from paris.protocol.records import Lease, RunSpec, Task
 
 
@@ -33,6 +33,16 @@ class OtherCheckpoint(BaseModel):
     """The training objective of its task; empty: flow matching."""
     registered: bool = False
     """Whether it is an expert of the run; only those serve as yardsticks of skill."""
+
+
+class LegStart(BaseModel):
+    """Where a leg starts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    commitment: Sha256 | None = None
+    """Of the state at the lease's first step; None: the initial weights."""
+    shard_rows: tuple[Annotated[int, Field(ge=1)], ...]
+    """Rows of each shard of the manifest: with the run and the task they make the training task's digest."""
 
 
 class VerificationCase(BaseModel):
@@ -61,6 +71,8 @@ class VerificationCase(BaseModel):
     """The run's parts: text encoder, codec, initial weights."""
     others: tuple[OtherCheckpoint, ...] = ()
     """Only those received before this one: of two equal submissions the first is the original."""
+    leg: LegStart | None = None
+    """None: the lease is for a whole expert. The task's head may have moved beyond the leg's start."""
     seed: Annotated[int, Field(ge=0, lt=2**63, repr=False)]
     """Secret: decides which rows, times and noises are drawn. The same for all submissions of a run, so that their
     scores can be compared; never published."""
@@ -72,7 +84,31 @@ class VerificationCase(BaseModel):
     @property
     def candidate(self) -> Path:
         """Path of the submitted file, once its size and digest have been checked."""
-        return self.work_dir / "candidate" / WEIGHTS_FILE
+        return self.file(WEIGHTS_FILE)
+
+    def file(self, name: str) -> Path:
+        """Path of one of the submission's files, once its size and digest have been checked.
+
+        Args:
+            name: Of `submitted_files`.
+        """
+        return self.work_dir / "candidate" / name
+
+    @property
+    def chain(self) -> Path:
+        """Path of a leg's chain.json, once it has been checked. It stays when the candidate is deleted."""
+        return self.work_dir / CHAIN_FILE
+
+    def submitted_files(self, steps: int) -> tuple[str, ...]:
+        """The files that a submission declares.
+
+        Args:
+            steps: That it reaches; a leg before the task's last step hands in the whole state.
+        """
+        if self.leg is None:
+            return (WEIGHTS_FILE,)
+        state = () if steps >= self.task.steps else (TRAINED_FILE, OPTIMIZER_FILE)
+        return (CHAIN_FILE, WEIGHTS_FILE, *state)
 
 
 class VerificationRequest(BaseModel):

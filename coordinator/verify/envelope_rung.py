@@ -5,22 +5,26 @@ Sizes and digests are compared with the Hub's metadata before the first byte is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from paris.coordinator.errors import HubError
 from paris.coordinator.verify.case import VerificationCase
 from paris.coordinator.verify.hub_reads import HubReads, NotOnHub, RemoteFile, TooLarge
+from paris.coordinator.verify.leg_chain import check_chain, check_stretch
 from paris.coordinator.verify.report import Checks
+from paris.protocol.chain import Chain
 from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import ParisError
-from paris.protocol.hub_layout import SUBMISSION_FILE, WEIGHTS_FILE, submission_folder
+from paris.protocol.hub_layout import CHAIN_FILE, SUBMISSION_FILE, WEIGHTS_FILE, submission_folder
 from paris.protocol.limits import MAX_CLOCK_SKEW_S
 from paris.protocol.records import Submission, SubmittedFile
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """The submitted file, pinned to one commit: what the later rungs judge."""
+    """The submitted weights, pinned to one commit: what the later rungs judge."""
 
     submission: Submission
     commit: str
@@ -28,15 +32,17 @@ class Candidate:
     path: str
     sha256: str
     num_bytes: int
+    chain: Chain | None
+    """Of a leg."""
 
 
-def check_envelope(case: VerificationCase, checks: Checks, max_bytes: int) -> Candidate:
-    """Check signature, lease and files, and download the checkpoint to `case.candidate`.
+def check_envelope(case: VerificationCase, checks: Checks, max_bytes: Mapping[str, int]) -> Candidate:
+    """Check signature, lease and files, and download them to `case.file`, a leg's chain to `case.chain`.
 
     Args:
         case: The submission and its context.
         checks: Records the measurements.
-        max_bytes: Largest file that the run's model can need.
+        max_bytes: Largest file of each name that the run's model can need.
 
     Raises:
         CheckFailed: A check failed; nothing of the submission is kept.
@@ -45,7 +51,7 @@ def check_envelope(case: VerificationCase, checks: Checks, max_bytes: int) -> Ca
     envelope = _open_signed(case.submission.encode(), case, checks)
     submission = envelope.payload
     _check_lease(case, envelope, checks)
-    declared = _declared_file(case, submission, checks, max_bytes)
+    declared = _declared_files(case, submission, checks, max_bytes)
     commit, pull_request = submission.commit, submission.pull_request
     named = f"the submission names pull request {pull_request or 'none'}, commit {str(commit or 'none')[:12]}"
     checks.require("pinned", commit is not None and pull_request is not None, named)
@@ -56,10 +62,17 @@ def check_envelope(case: VerificationCase, checks: Checks, max_bytes: int) -> Ca
     present = _check_changes(hub, commit, case, checks)
     folder = submission_folder(case.task.task_id, case.lease.attempt, case.lease.volunteer)
     remote = _check_metadata(present, folder, declared, case, checks)
-    _fetch(hub, remote, commit, declared, case, checks)
     _check_inner_record(hub, f"{folder}/{SUBMISSION_FILE}", commit, envelope, case, checks)
-    checks.at_most("size", declared.bytes, max_bytes, "bytes of the checkpoint")
-    return Candidate(submission, commit, pull_request, remote.path, declared.sha256, declared.bytes)
+    chain = None
+    for name, file in declared.items():  # of a leg the chain comes first
+        target = case.chain if name == CHAIN_FILE else case.file(name)
+        _fetch(hub, remote[name], commit, file, target, checks)
+        if name == CHAIN_FILE and case.leg is not None:
+            chain = check_chain(case, case.leg, submission, checks)
+    weights = declared[WEIGHTS_FILE]
+    checks.at_most("size", weights.bytes, max_bytes[WEIGHTS_FILE], "bytes of the checkpoint")
+    path = remote[WEIGHTS_FILE].path
+    return Candidate(submission, commit, pull_request, path, weights.sha256, weights.bytes, chain)
 
 
 def _open_signed(data: bytes, case: VerificationCase, checks: Checks) -> Envelope[Submission]:
@@ -95,21 +108,26 @@ def _check_lease(case: VerificationCase, envelope: Envelope[Submission], checks:
         checks.remark(
             f"late work: the lease was {lease.state}, ended {late_s:.0f} s before; the task has no expert yet"
         )
-    checks.at_least("steps", submission.steps, task.steps, "training steps that the volunteer claims")
+    check_stretch(case, submission, checks)
     note = f"the submission names the repo {submission.repo}, the run's is {case.run.model_repo}"
     checks.require("repo", submission.repo == case.run.model_repo, note)
 
 
-def _declared_file(case: VerificationCase, submission: Submission, checks: Checks, max_bytes: int) -> SubmittedFile:
-    """The one declared checkpoint; its path may be relative to the repo or to the submission's folder."""
+def _declared_files(
+    case: VerificationCase, submission: Submission, checks: Checks, max_bytes: Mapping[str, int]
+) -> dict[str, SubmittedFile]:
+    """The declared files by name; their paths may be relative to the repo or to the submission's folder."""
     folder = submission_folder(case.task.task_id, case.lease.attempt, case.lease.volunteer)
-    allowed = {WEIGHTS_FILE, f"{folder}/{WEIGHTS_FILE}"}
-    odd = [file.path for file in submission.files if file.path not in allowed]
-    checks.none("declared-files", odd, f"declared files other than {WEIGHTS_FILE}")
-    checks.at_most("file-count", len(submission.files), 1, "declared files")
-    declared = submission.files[0]
-    checks.at_most("declared-size", declared.bytes, max_bytes, "declared bytes of the checkpoint")
-    return declared
+    names = case.submitted_files(submission.steps)
+    by_path = {file.path.removeprefix(f"{folder}/"): file for file in submission.files}
+    odd = [path for path in by_path if path not in names]
+    checks.none("declared-files", odd, f"declared files other than {', '.join(names)}")
+    checks.at_most("file-count", len(submission.files), len(names), "declared files")
+    checks.none("undeclared-files", [name for name in names if name not in by_path], "files that are not declared")
+    for name in names:
+        what = "checkpoint" if name == WEIGHTS_FILE else name
+        checks.at_most("declared-size", by_path[name].bytes, max_bytes[name], f"declared bytes of the {what}")
+    return {name: by_path[name] for name in names}
 
 
 def _check_head(hub: HubReads, pull_request: int, commit: str, case: VerificationCase, checks: Checks) -> None:
@@ -145,34 +163,39 @@ def _check_changes(hub: HubReads, commit: str, case: VerificationCase, checks: C
 
 
 def _check_metadata(
-    present: dict[str, RemoteFile], folder: str, declared: SubmittedFile, case: VerificationCase, checks: Checks
-) -> RemoteFile:
+    present: dict[str, RemoteFile],
+    folder: str,
+    declared: Mapping[str, SubmittedFile],
+    case: VerificationCase,
+    checks: Checks,
+) -> dict[str, RemoteFile]:
     """Compare the Hub's metadata with the signed submission, before any byte is fetched."""
     here = {path: file for path, file in present.items() if path.startswith(f"{folder}/")}
-    allowed = {f"{folder}/{WEIGHTS_FILE}", f"{folder}/{SUBMISSION_FILE}"}
+    allowed = {f"{folder}/{name}" for name in (*declared, SUBMISSION_FILE)}
     checks.none("extra-files", sorted(here.keys() - allowed), "files beside the declared ones")
     checks.none("missing-files", sorted(allowed - here.keys()), "files that are missing")
-    remote = here[f"{folder}/{WEIGHTS_FILE}"]
-    checks.at_most("hub-size", remote.num_bytes, declared.bytes, "bytes on the Hub against the signed number")
-    checks.at_least("hub-size", remote.num_bytes, declared.bytes, "bytes on the Hub against the signed number")
-    same = remote.sha256 is None or remote.sha256 == declared.sha256
-    held = "no digest" if remote.sha256 is None else remote.sha256[:12]
-    checks.require("hub-digest", same, f"the Hub lists {held}, signed was {declared.sha256[:12]}")
+    for name, file in declared.items():
+        remote = here[f"{folder}/{name}"]
+        checks.at_most("hub-size", remote.num_bytes, file.bytes, "bytes on the Hub against the signed number")
+        checks.at_least("hub-size", remote.num_bytes, file.bytes, "bytes on the Hub against the signed number")
+        same = remote.sha256 is None or remote.sha256 == file.sha256
+        held = "no digest" if remote.sha256 is None else remote.sha256[:12]
+        checks.require("hub-digest", same, f"the Hub lists {held}, signed was {file.sha256[:12]}")
     record = here[f"{folder}/{SUBMISSION_FILE}"]
     checks.at_most("record-size", record.num_bytes, case.bounds.max_json_bytes, f"bytes of {SUBMISSION_FILE}")
-    return remote
+    return {name: here[f"{folder}/{name}"] for name in declared}
 
 
 def _fetch(
-    hub: HubReads, remote: RemoteFile, commit: str, declared: SubmittedFile, case: VerificationCase, checks: Checks
+    hub: HubReads, remote: RemoteFile, commit: str, declared: SubmittedFile, target: Path, checks: Checks
 ) -> None:
     try:
-        found = hub.download(remote.path, commit, case.candidate, max_bytes=declared.bytes)
+        found = hub.download(remote.path, commit, target, max_bytes=declared.bytes)
     except TooLarge as error:
         checks.require("download-size", False, str(error))
         raise
     if found != declared.sha256:
-        case.candidate.unlink()
+        target.unlink()
         if remote.sha256 == declared.sha256:
             raise HubError(
                 f"{remote.path} arrived with digest {found[:12]}, and the Hub lists {remote.sha256[:12]}.",

@@ -13,7 +13,9 @@ from paris.coordinator.verify.envelope_rung import Candidate, check_envelope
 from paris.coordinator.verify.novelty_rung import check_novelty
 from paris.coordinator.verify.report import Check, CheckFailed, Checks, Report, RungName, RungReport, rejection
 from paris.coordinator.verify.skill_rung import check_skill
-from paris.coordinator.verify.structure_rung import check_structure, largest_file
+from paris.coordinator.verify.state_files import check_state, file_limits
+from paris.coordinator.verify.structure_rung import check_structure
+from paris.coordinator.verify.tensor_reads import TensorFile
 from paris.experts.models.initial_weights import InitialWeights, starting_expert
 from paris.experts.models.presets import ModelConfig
 
@@ -58,16 +60,23 @@ class _Verification:
     def _climb(self) -> None:
         case, config = self._case, self._config
 
-        largest = largest_file(config, case.bounds)
-        candidate = self._rung("envelope", lambda checks: check_envelope(case, checks, largest))
+        limits = file_limits(case, config)
+        candidate = self._rung("envelope", lambda checks: check_envelope(case, checks, limits))
         self._candidate = candidate
 
         initial = self._initial_weights()
-        file = self._rung("structure", lambda checks: check_structure(case, config, initial, checks))
+        file = self._rung("structure", lambda checks: self._structure(initial, candidate, checks))
         self._rung("novelty", lambda checks: check_novelty(case, file, initial, candidate.sha256, checks))
 
         claimed = candidate.submission.final_loss
         self._rung("skill", lambda checks: check_skill(case, config, file, initial, claimed, checks))
+
+    def _structure(self, initial: Mapping[str, Tensor], candidate: Candidate, checks: Checks) -> TensorFile:
+        """Check the structure of the weights, and of a leg the rest of the state that the next one starts from."""
+        file = check_structure(self._case, self._config, initial, checks)
+        if self._case.leg is not None:
+            check_state(self._case, self._config, file, candidate.submission.steps, checks)
+        return file
 
     def _initial_weights(self) -> Mapping[str, Tensor]:
         """The weights that every expert of the run started from, by name."""

@@ -10,6 +10,7 @@ Source: AdamW, Loshchilov and Hutter, arXiv 1711.05101, algorithm 2; 8 bits, Det
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from torch.optim.adamw import adamw
 from paris.experts.errors import TrainingError
 from paris.experts.installed import missing_module
 from paris.experts.training.config import BaseTrainingConfig
+from paris.experts.weights.checkpoint import TensorSpec
 
 MOMENTS = ("exp_avg", "exp_avg_sq")
 EPSILON = 1e-8
@@ -157,6 +159,23 @@ class AdamW8Bit:
             absmax2=self.state[f"exp_avg_sq_scale.{name}"],
             weight_decay=config.weight_decay,
         )
+
+
+def moment_shapes(shapes: Mapping[str, tuple[int, ...]], moments: str) -> dict[str, TensorSpec]:
+    """Names, shapes and types of the state of an optimizer, without making one.
+
+    Args:
+        shapes: Of the parameters, by name.
+        moments: As in `BaseTrainingConfig`.
+    """
+    found = {}
+    for kind in MOMENTS:
+        for name, shape in shapes.items():
+            in_8_bits = moments == "8bit" and math.prod(shape) >= _SMALLEST_IN_8_BITS
+            found[f"{kind}.{name}"] = TensorSpec(shape, torch.uint8 if in_8_bits else torch.float32)
+            if in_8_bits:
+                found[f"{kind}_scale.{name}"] = TensorSpec((-(-math.prod(shape) // _BLOCK),))
+    return found
 
 
 def read_moments(read: Callable[[str], Tensor], name: str) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from types import SimpleNamespace
 
 import pytest
 from hub_gate import Gate
@@ -21,13 +20,13 @@ PATH = "submissions/expert-0-1-aaaaaaaa/expert.safetensors"
 
 @pytest.mark.parametrize(("listed", "expected"), [(SIGNED, HubError), (None, CheckFailed)])
 def test_bytes_that_are_not_those_that_the_hub_lists_are_fetched_again_later(tmp_path, listed, expected):
-    case, checks = SimpleNamespace(candidate=tmp_path / "candidate"), Checks()
+    target, checks = tmp_path / "candidate", Checks()
     remote = RemoteFile(PATH, len(WEIGHTS), "0" * 40, listed)
     with Gate(None) as gate:
         gate.instead = lambda method, path: 200
         hub = HubReads(gate.url, None, "org/model")
         with pytest.raises(expected):
-            _fetch(hub, remote, "1" * 40, SubmittedFile(path=PATH, sha256=SIGNED, bytes=len(WEIGHTS)), case, checks)
+            _fetch(hub, remote, "1" * 40, SubmittedFile(path=PATH, sha256=SIGNED, bytes=len(WEIGHTS)), target, checks)
     assert bool(checks.made) == (expected is CheckFailed)
     assert list(tmp_path.iterdir()) == []
 

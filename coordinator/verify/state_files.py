@@ -1,0 +1,84 @@
+"""Part of rungs 1 and 2: a leg's state, which the next volunteer resumes from as it is."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from paris.coordinator.verify.case import VerificationCase
+from paris.coordinator.verify.header import DTYPE_BYTES, read_header
+from paris.coordinator.verify.report import Checks
+from paris.coordinator.verify.structure_rung import expected_shapes, largest_file
+from paris.coordinator.verify.tensor_reads import TensorFile
+from paris.coordinator.verify.training_task import training_config
+from paris.experts.models.presets import ModelConfig
+from paris.experts.training.adamw import moment_shapes
+from paris.experts.weights.checkpoint import TensorSpec
+from paris.protocol.chain import MAX_CHAIN_BYTES
+from paris.protocol.hub_layout import CHAIN_FILE, OPTIMIZER_FILE, TRAINED_FILE, WEIGHTS_FILE
+
+_DTYPES = {torch.float32: "F32", torch.uint8: "U8"}
+_HEADER_BYTES_PER_TENSOR = 256
+
+
+def file_limits(case: VerificationCase, config: ModelConfig) -> dict[str, int]:
+    """Largest file, in bytes, of each name that a submission may have."""
+    weights = largest_file(config, case.bounds)
+    values = sum(math.prod(s.shape) * DTYPE_BYTES[_DTYPES[s.dtype]] for s in _optimizer(case, config).values())
+    optimizer = values + _HEADER_BYTES_PER_TENSOR * len(_optimizer(case, config))
+    return {
+        WEIGHTS_FILE: weights,
+        TRAINED_FILE: weights,
+        OPTIMIZER_FILE: int(case.bounds.max_size_ratio * optimizer),
+        CHAIN_FILE: MAX_CHAIN_BYTES,
+    }
+
+
+def check_state(case: VerificationCase, config: ModelConfig, ema: TensorFile, steps: int, checks: Checks) -> None:
+    """Check names, shapes and types of all files of the state, and that the weights are finite.
+
+    Of the moments only the header is read: wrong ones show in the next leg, and in a replay.
+
+    Args:
+        case: The submission and its context; the files are at `case.file`.
+        config: The run's model.
+        ema: The submitted EMA weights.
+        steps: That the leg reached.
+        checks: Records the measurements.
+
+    Raises:
+        CheckFailed: A check failed.
+    """
+    odd = [f"{name} is {entry.dtype}" for name, entry in ema.entries.items() if entry.dtype != "F32"]
+    checks.none("state-dtypes", odd, "EMA weights that no training can resume from, which takes F32")
+    names = case.submitted_files(steps)
+    if TRAINED_FILE in names:
+        weights = _checked(case, TRAINED_FILE, {n: TensorSpec(s) for n, s in expected_shapes(config).items()}, checks)
+        broken = [name for name in weights.entries if not bool(torch.isfinite(weights.read(name)).all())]
+        checks.none("state-finite", broken, f"tensors of {TRAINED_FILE} with infinite values or not-a-numbers")
+    if OPTIMIZER_FILE in names:
+        _checked(case, OPTIMIZER_FILE, _optimizer(case, config), checks)
+
+
+def _checked(case: VerificationCase, name: str, expected: dict[str, TensorSpec], checks: Checks) -> TensorFile:
+    """Open a file of the state; a header that is not exactly the expected one fails a check."""
+    bounds, path = case.bounds, case.file(name)
+    # The optimizer's header describes two tensors for each of the model, or four.
+    entries = read_header(path, checks, max_bytes=4 * bounds.max_header_bytes, max_depth=bounds.max_header_depth)
+    odd = sorted(expected.keys() ^ entries.keys())
+    checks.none("state-tensors", odd, f"tensors of {name} that are missing, or that it should not have")
+    odd = [
+        f"{key} is {entries[key].dtype} {list(entries[key].shape)}"
+        for key, spec in expected.items()
+        if (entries[key].dtype, entries[key].shape) != (_DTYPES[spec.dtype], spec.shape)
+    ]
+    checks.none("state-shapes", odd, f"tensors of {name} of another shape or type")
+    return TensorFile(path, entries)
+
+
+def _optimizer(case: VerificationCase, config: ModelConfig) -> dict[str, TensorSpec]:
+    """The tensors of the optimizer's file."""
+    training = training_config(case)
+    scale = {"loss_scale": TensorSpec((2,))} if training.precision == "float16" else {}
+    return {**moment_shapes(expected_shapes(config), training.moments), **scale}
