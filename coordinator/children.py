@@ -31,6 +31,7 @@ class Program(StrEnum):
     ROUTER = "paris.coordinator.training.router"
     MEASURE = "paris.coordinator.planning.measuring"
     NODE = "paris.node.cli"
+    CHEAT = "paris.coordinator.demo.cheat"
     TRAINER = "paris.node.trainer.process"
 
 

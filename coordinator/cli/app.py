@@ -203,13 +203,21 @@ def demo(
     volunteers: Annotated[
         int | None, typer.Option(help="Number of paris-node processes.", show_default="3; by the cores", min=1)
     ] = None,
+    strangers: Annotated[
+        bool | None,
+        typer.Option(
+            help="One volunteer hands over in the middle of its training, and one is a cheat.",
+            show_default="with the recipe emoji",
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier demo in the folder.")] = False,
     no_lock: NoLockOption = False,
 ) -> None:
     """Run everything on this machine: Hub, coordinator, volunteers, experts, router, release, report."""
     from paris.coordinator.cli.demo_options import DemoOptions, start_demo
 
-    start_demo(out, DemoOptions(quick, recipe, data, minutes, device, volunteers), overwrite=overwrite)
+    options = DemoOptions(quick, recipe, data, minutes, device, volunteers, strangers)
+    start_demo(out, options, overwrite=overwrite)
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ class DemoOptions:
     minutes: float | None
     device: str | None
     volunteers: int | None
+    strangers: bool | None = None
 
 
 def start_demo(out: Path, options: DemoOptions, *, overwrite: bool) -> None:
@@ -42,11 +43,19 @@ def start_demo(out: Path, options: DemoOptions, *, overwrite: bool) -> None:
         from paris.coordinator.demo.run import run_demo
 
         recipe = options.recipe or ("emoji-quick" if options.quick else "emoji")
-        run_demo(out, recipe=recipe, num_volunteers=options.volunteers or _VOLUNTEERS, overwrite=overwrite)
+        run_demo(
+            out,
+            recipe=recipe,
+            num_volunteers=options.volunteers or _VOLUNTEERS,
+            strangers=recipe == "emoji" if options.strangers is None else options.strangers,
+            overwrite=overwrite,
+        )
         return
     if options.quick or options.recipe is not None:
         other = "--quick" if options.quick else f"--recipe {options.recipe}"
         raise ConfigError(f"--data chooses its own settings, {other} names others.", "Leave one of them out.")
+    if options.strangers:
+        raise ConfigError("--strangers and --data exclude each other.", "Leave one of them out.")
     from paris.coordinator.demo.choosing import Asked
     from paris.coordinator.demo.own_run import run_own_demo
 

@@ -33,6 +33,11 @@ class Journal:
         self.events += new
         return new
 
+    def read_all(self, kind: str) -> list[dict[str, Any]]:
+        """All events of a kind, with those added since the last call."""
+        self.read_new()
+        return self.all_of(kind)
+
     def last_of(self, kind: str) -> dict[str, Any] | None:
         """The latest event of a kind; None if there is none."""
         return next((e for e in reversed(self.events) if e.get("event") == kind), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
@@ -41,7 +42,7 @@ class Processes:
         """Start `python -m command...`, with stderr in `log_dir/name.log` and stdout, JSON lines, in `name.jsonl`."""
         self._log_dir.mkdir(parents=True, exist_ok=True)
         log = (self._log_dir / f"{name}.log").open("ab")
-        events = (self._log_dir / f"{name}.jsonl").open("ab")
+        events = self.events_of(name).open("ab")
         with log, events:
             process = subprocess.Popen(
                 [sys.executable, "-m", *command],
@@ -90,6 +91,18 @@ class Processes:
             raise WorkerError(
                 f"{name} failed with code {code}: {self.last_log_lines(name)}", f"See {self._log_dir / name}.log"
             )
+
+    def events_of(self, name: str) -> Path:
+        """The file of a process's JSON lines."""
+        return self._log_dir / f"{name}.jsonl"
+
+    def interrupt(self, name: str) -> None:
+        """Ask a process to end, as Ctrl-C does."""
+        self._running[name].send_signal(signal.SIGINT)
+
+    def is_started(self, name: str) -> bool:
+        """Whether this session has started a process of this name."""
+        return name in self._running
 
     def has_ended(self, name: str) -> bool:
         """Whether a process has ended, with any exit code."""

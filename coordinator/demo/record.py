@@ -18,7 +18,7 @@ from paris.protocol.errors import NewerFileError
 from paris.protocol.version import UPGRADE
 
 RECORD = "demo.json"
-_FORMAT: Literal[1] = 1
+_FORMAT: Literal[2] = 2
 _SAVE_EVERY_S = 10.0
 _REMEDY = "Start again from the beginning: add --overwrite."
 
@@ -28,7 +28,8 @@ class DemoState(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    format: Literal[1] = _FORMAT
+    format: Literal[1, 2] = _FORMAT
+    """1 is of demos without strangers."""
     options: dict[str, str]
     """The command line's options that decide what the demo is, such as "--minutes": "10"."""
     volunteers: Annotated[int, Field(ge=1)]
@@ -37,6 +38,10 @@ class DemoState(BaseModel):
     """CPU threads of each."""
     device: str = "cpu"
     """Where the volunteers train."""
+    strangers: bool = False
+    """One volunteer hands over in the middle of its training, and one is a cheat (`strangers.py`)."""
+    handover: Literal["staying", "leaving", "done"] = "staying"
+    """How far that hand-over is."""
     samples: Annotated[int, Field(ge=1)] | None = None
     """That the report draws; None leaves it to the report."""
     predicted_s: dict[str, float] = {}

@@ -27,13 +27,14 @@ from paris.coordinator.run.directory import RunDir
 from paris.protocol.signals import stop_signals
 
 
-def run_demo(out: Path, *, recipe: str, num_volunteers: int, overwrite: bool) -> None:
+def run_demo(out: Path, *, recipe: str, num_volunteers: int, strangers: bool, overwrite: bool) -> None:
     """Run a recipe on this machine, from `init` to the report, or continue from where an earlier call was stopped.
 
     Args:
         out: Folder for the run and its report.
         recipe: A packaged recipe's name, or a .toml file.
         num_volunteers: Number of volunteer processes.
+        strangers: Let one of them hand over in the middle of its training, and add a cheat (`strangers.py`).
         overwrite: Remove an earlier demo in the folder first.
 
     Raises:
@@ -46,12 +47,15 @@ def run_demo(out: Path, *, recipe: str, num_volunteers: int, overwrite: bool) ->
     config = load_recipe(recipe)
     _require_outside(out, recipe, config)
     options = {"--recipe": _recipe_option(recipe, config), "--volunteers": str(num_volunteers)}
+    options |= {"--strangers": "yes"} if strangers else {}
     with open_folder(out, overwrite=overwrite) as lock:
         if overwrite:
             clear(out)
         record = DemoRecord.load(out)
         if record is None:
-            record = DemoRecord(out / RECORD, DemoState(options=options, volunteers=num_volunteers))
+            record = DemoRecord(
+                out / RECORD, DemoState(options=options, volunteers=num_volunteers, strangers=strangers)
+            )
             record.save()
         record.require_options(options)
         run_stages(out, recipe, record, lock)

@@ -17,6 +17,7 @@ from paris.coordinator.demo.journal import Journal
 from paris.coordinator.demo.measurements import write_measurements
 from paris.coordinator.demo.processes import Processes
 from paris.coordinator.demo.record import DemoRecord
+from paris.coordinator.demo.strangers import LEAVER, Strangers
 from paris.coordinator.errors import NotReadyError
 from paris.coordinator.report.status import read_status
 from paris.coordinator.run.directory import RunDir
@@ -43,9 +44,15 @@ class Stages:
     display: Display
     processes: Processes
     journals: dict[str, Journal] = field(init=False)
+    strangers: Strangers | None = field(init=False, default=None)
+    """None in a demo among friends."""
 
     def __post_init__(self) -> None:
-        self.journals = {name: Journal(self.out / "logs" / f"{name}.jsonl") for name in self.volunteer_names}
+        names = self.volunteer_names
+        self.journals = {name: Journal(self.processes.events_of(name)) for name in names}
+        if self.record.state.strangers:
+            run_file, home = str(self.run_dir / "run.json"), self._home(LEAVER)
+            self.strangers = Strangers(self.record, self.processes, run_file, home, names[-1], self._start_volunteer)
 
     @property
     def run_dir(self) -> Path:
@@ -54,8 +61,9 @@ class Stages:
 
     @property
     def volunteer_names(self) -> list[str]:
-        """Names of the volunteers' processes."""
-        return [f"volunteer-{number}" for number in range(1, self.record.state.volunteers + 1)]
+        """Names of the volunteers' processes, with one that comes in another's place."""
+        state = self.record.state
+        return [f"volunteer-{number}" for number in range(1, state.volunteers + state.strangers + 1)]
 
     def prepare(self) -> None:
         """Run `init`, `prepare`, and `warm-start` if the recipe has one."""
@@ -79,8 +87,7 @@ class Stages:
             (self.run_dir / "run.json").unlink(missing_ok=True)
             self.processes.start("coordinator", Program.COORD, "serve", str(self.run_dir), "--json")
             self._wait_for_run_json()
-            for name in self.volunteer_names:
-                self._start_volunteer(name)
+            self._start_volunteers()
         with self._stage("train"):
             self._wait_until_complete()
 
@@ -132,9 +139,19 @@ class Stages:
 
         self.processes.run(command, Program.COORD, command, str(self.run_dir), *options, while_waiting=show)
 
+    def _start_volunteers(self) -> None:
+        names = self.volunteer_names[: self.record.state.volunteers]
+        if self.strangers is not None:
+            self.strangers.start(names)
+            return
+        for name in names:
+            self._start_volunteer(name)
+
+    def _home(self, name: str) -> str:
+        return str(self.out / "volunteers" / name)
+
     def _start_volunteer(self, name: str) -> None:
-        state = self.record.state
-        home = str(self.out / "volunteers" / name)
+        state, home = self.record.state, self._home(name)
         options = ("--home", home, "--name", name, "--threads", str(state.threads), "--device", state.device)
         # Without shard sharing, any connection between volunteers that the socket watch sees is an error.
         flags = ("--no-share-shards", "--json")
@@ -160,14 +177,17 @@ class Stages:
             self.record.keep_time()
             for journal in self.journals.values():
                 journal.read_new()
+            if self.strangers is not None:
+                self.strangers.look(self.journals[LEAVER])
             if status["complete"] and status["router"]["phase"] == "done":
                 return
             if status["router"]["phase"] == "failed":
                 raise NotReadyError(f"Router training failed: {status['router']['note']}", f"See {run.logs}/router.log")
             require_progress(status)
             self.processes.require_alive("coordinator")
-            if not status["complete"] and all(map(self.processes.has_ended, self.volunteer_names)):
-                self.processes.require_alive(*self.volunteer_names)
+            started = [name for name in self.volunteer_names if self.processes.is_started(name)]
+            if not status["complete"] and all(map(self.processes.has_ended, started)):
+                self.processes.require_alive(*started)
             time.sleep(_POLL_S)
 
     def _write_measurements(self) -> None:
