@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from paris.coordinator.demo.made_up import MadeUp, make_up
 from paris.coordinator.hub_errors import use_hub_client
+from paris.experts.files import write_whole
 from paris.protocol.canonical import parse_json
 from paris.protocol.dht.peer import Peer
 from paris.protocol.envelope import Envelope, open_envelope
@@ -72,7 +73,7 @@ class Cheat:
         made = make_up(self.run, task, lease.payload, [shard.rows for shard in manifest.shards], folder)
         place = submission_folder(task.task_id, lease.payload.attempt, self.sealer.public_key)
         inner = self._submission(lease, task, made, place)
-        (folder / SUBMISSION_FILE).write_bytes(self.sealer.seal(inner, _LIFE_S).data)
+        write_whole(folder / SUBMISSION_FILE, self.sealer.seal(inner, _LIFE_S).data)
         number, commit = self._upload(folder, place, f"{task.task_id} attempt {lease.payload.attempt} by {self.name}")
         return inner.model_copy(update={"pull_request": number, "commit": commit})
 

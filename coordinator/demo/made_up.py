@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from paris.experts.files import file_sha256
+from paris.experts.files import file_sha256, write_whole
 from paris.experts.frozen.codec import CodecConfig
 from paris.experts.frozen.text import TextConfig
 from paris.experts.models.initial_weights import InitialWeights, starting_expert
@@ -52,7 +52,7 @@ def make_up(run: Envelope[RunSpec], task: Task, lease: Lease, shard_rows: Sequen
     commitment = secrets.token_hex(32)
     if lease.start_step is not None:
         chain = _invented_chain(training, file_sha256(folder / WEIGHTS_FILE))
-        (folder / CHAIN_FILE).write_bytes(chain.to_bytes())
+        write_whole(folder / CHAIN_FILE, chain.to_bytes())
         commitment = chain.links[-1].commitment
     files = {path.name: (file_sha256(path), path.stat().st_size) for path in sorted(folder.iterdir())}
     return MadeUp(files, 0.1, commitment)

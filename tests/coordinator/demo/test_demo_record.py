@@ -74,7 +74,7 @@ def test_other_options_are_refused_by_name_and_value(record, options, words):
     [
         ("{", RunDirError, "damaged"),
         ("[]", RunDirError, "damaged"),
-        ('{"format": 2}', NewerFileError, "format 2"),
+        ('{"format": 3}', NewerFileError, "format 3"),
         ('{"format": 1, "options": {}, "volunteers": 0}', RunDirError, "volunteers"),
     ],
 )
