@@ -165,7 +165,7 @@ class RunConfig(Table):
         if table.leg_hours is not None:
             raise ValueError("tasks.leg_steps and tasks.leg_hours exclude each other: give one of them")
         every = self.snapshot_every
-        if table.leg_steps % every:
+        if table.leg_steps < table.steps and table.leg_steps % every:
             fitting = max(every, round(table.leg_steps / every) * every)
             raise ValueError(
                 f"tasks.leg_steps is {table.leg_steps}, not a multiple of training.snapshot_every = {every}, "
