@@ -36,6 +36,7 @@ def gather_facts(run: RunDir) -> dict[str, Any]:
         "experts": _experts(run, status),
         "curves": _loss_curves(run),
         "router": _read_json(run.router / "report.json"),
+        "legs": _legs(status),
         "verdicts": [s["verdict"] | {"volunteer_name": s["volunteer"]} for s in status["submissions"] if s["verdict"]],
         "volunteers": measured.get("volunteers", {}),
         "hub_bytes": _hub_bytes(run),
@@ -75,6 +76,16 @@ def _experts(run: RunDir, status: dict[str, Any]) -> list[dict[str, Any]]:
         | {"rows": clusters.get(task["cluster"], {}).get("rows"), "skill": skills.get(task["task_id"])}
         for task in status["tasks"]
     ]
+
+
+def _legs(status: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The verified legs of each expert that has more than one, in the order of their steps."""
+    legs: dict[str, list[dict[str, Any]]] = {}
+    for submission in sorted(status["submissions"], key=lambda s: s["steps"]):
+        if submission["start_step"] is not None and submission["phase"] in ("stored", "registered"):
+            fields = ("start_step", "steps", "volunteer")
+            legs.setdefault(submission["task_id"], []).append({name: submission[name] for name in fields})
+    return {task_id: found for task_id, found in sorted(legs.items()) if len(found) > 1}
 
 
 def _skill(verdict: dict[str, Any]) -> dict[str, Any] | None:

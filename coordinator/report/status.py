@@ -53,6 +53,8 @@ def _submission_status(known: SubmissionState) -> dict[str, Any]:
         "lease_id": submission.lease_id,
         "volunteer": submission.name,
         "pull_request": submission.pull_request,
+        "start_step": submission.start_step,
+        "steps": submission.steps,
         "phase": known.phase,
         "verdict": None if verdict is None else verdict.model_dump(mode="json"),
     }

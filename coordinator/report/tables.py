@@ -33,12 +33,18 @@ def summary_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
     """Names and values of the main figures."""
     rows = model_rows(report)
     rows += [(e["task_id"], _expert_line(e, report["curves"].get(e["task_id"], []))) for e in report["experts"]]
+    rows += [(f"legs of {task_id}", _relay_line(legs)) for task_id, legs in report.get("legs", {}).items()]
     router = report.get("router", {})
     if router:
         rows.append(("router accuracy", f"{router['accuracy']:.0%} over all noise levels"))
         rows.append(("router calibration error", f"{router['calibration_error']:.3f} over all noise levels"))
     accepted = sum(verdict["accepted"] for verdict in report["verdicts"])
     rows.append(("verdicts", f"{accepted} accepted, {len(report['verdicts']) - accepted} rejected"))
+    rows += [
+        (f"{verdict['task_id']} of {verdict['volunteer_name']}", f"rejected: {verdict['reason']}")
+        for verdict in report["verdicts"]
+        if not verdict["accepted"]
+    ]
     rows += _socket_rows(report)
     for name, volunteer in report.get("volunteers", {}).items():
         first = volunteer["join_to_first_step_s"]
@@ -71,6 +77,10 @@ def _socket_rows(report: dict[str, Any]) -> list[tuple[str, str]]:
 def _expert_line(expert: dict[str, Any], curve: list[Any]) -> str:
     loss = f", loss {curve[0][1]:.3f} to {curve[-1][1]:.3f}" if curve else ""
     return f"{expert['rows']} rows, {expert['steps']} steps by {expert['volunteer']}, {expert['state']}{loss}"
+
+
+def _relay_line(legs: list[dict[str, Any]]) -> str:
+    return "steps " + ", ".join(f"{leg['start_step']} to {leg['steps']} by {leg['volunteer']}" for leg in legs)
 
 
 def _format_bytes(count: float | None) -> str:

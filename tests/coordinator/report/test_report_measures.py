@@ -14,7 +14,7 @@ from paris.coordinator.report.losses import equally_many
 from paris.coordinator.report.model import grid_mark
 from paris.coordinator.report.nearest import find_nearest
 from paris.coordinator.report.recognition import Compared, Featured, measure_recognition
-from paris.coordinator.report.tables import print_summary
+from paris.coordinator.report.tables import print_summary, summary_rows
 
 CENTRES = {"shirt": (6.0, 0.0), "boot": (-6.0, 0.0), "bag": (0.0, 6.0)}
 
@@ -126,3 +126,12 @@ def test_names_of_volunteers_are_no_markup_of_the_summary():
     print_summary(report, out)
     assert "[/bold]\\x1b]0;x\\x07[red]eve" in out.getvalue()
     assert "\x1b]" not in out.getvalue()
+
+
+def test_the_summary_shows_who_trained_which_legs_and_whose_work_was_refused():
+    legs = [{"start_step": 0, "steps": 50, "volunteer": "ada"}, {"start_step": 50, "steps": 80, "volunteer": "ben"}]
+    verdict = {"task_id": "expert-2", "volunteer_name": "eve", "accepted": False, "reason": "skill/gain: 0.01"}
+    report = {"run_id": "r", "curves": {}, "experts": [], "legs": {"expert-1": legs}, "verdicts": [verdict]}
+    rows = dict(summary_rows(report))
+    assert rows["legs of expert-1"] == "steps 0 to 50 by ada, 50 to 80 by ben"
+    assert rows["expert-2 of eve"] == "rejected: skill/gain: 0.01"
