@@ -40,9 +40,9 @@ RECORD_RULES: dict[str, RecordRule] = {
     "challenge": RecordRule(Challenge, "coordinator", 2048, 30 * 86400),
     "verdict": RecordRule(Verdict, "coordinator", 4096, 30 * 86400),
     "registration": RecordRule(Registration, "coordinator", 2048, 30 * 86400),
-    "want": RecordRule(Want, "volunteer", 2048, 3600),
+    "want": RecordRule(Want, "volunteer", 2048, 900),
     "heartbeat": RecordRule(Heartbeat, "volunteer", 4096, 3600),
-    "submission": RecordRule(Submission, "volunteer", 4096, 30 * 86400),
-    "answer": RecordRule(Answer, "volunteer", 4096, 7 * 86400),
+    "submission": RecordRule(Submission, "volunteer", 4096, 6 * 3600),
+    "answer": RecordRule(Answer, "volunteer", 4096, 6 * 3600),
     "holding": RecordRule(Holding, "volunteer", 2048, 3600),
 }

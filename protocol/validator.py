@@ -10,8 +10,8 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 
+from paris.protocol.admission import LeaseGate
 from paris.protocol.canonical import digest
 from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import ExpiredError, ParisError, SignatureError, VersionError
@@ -19,25 +19,7 @@ from paris.protocol.keys import BUCKETED, all_keys, bucket_of, subkey_of
 from paris.protocol.limits import MAX_CLOCK_SKEW_S, MAX_NUM_BUCKETS, MAX_SUBKEY_CHARS
 from paris.protocol.record_rules import RECORD_RULES
 from paris.protocol.records import Holding, ManifestPart, Payload, RunSpec
-
-
-class Reason(StrEnum):
-    """Why a record was refused; docs/protocol.md explains the codes."""
-
-    UNKNOWN_KEY = "unknown-key"
-    PLAIN_VALUE = "plain-value"
-    MALFORMED = "malformed"
-    OVERSIZED = "oversized"
-    WRONG_VERSION = "wrong-version"
-    BAD_SIGNATURE = "bad-signature"
-    EXPIRED = "expired"
-    EXPIRY_MISMATCH = "expiry-mismatch"
-    WRONG_KIND = "wrong-kind"
-    WRONG_SUBKEY = "wrong-subkey"
-    WRONG_PART = "wrong-part"
-    WRONG_BUCKET = "wrong-bucket"
-    STALE_SEQUENCE = "stale-sequence"
-    EXPIRY_NOT_LATER = "expiry-not-later"
+from paris.protocol.refusals import Reason, Refusal, Refused
 
 
 @dataclass(frozen=True)
@@ -45,22 +27,6 @@ class Accepted:
     """The record is valid."""
 
     envelope: Envelope[Payload]
-
-
-@dataclass(frozen=True)
-class Refused:
-    """The record is invalid, or in the wrong place."""
-
-    reason: Reason
-    detail: str
-
-
-class _Refusal(Exception):
-    """Raised inside `RecordJudge`; `judge` returns it as `Refused`."""
-
-    def __init__(self, reason: Reason, detail: str) -> None:
-        self.refused = Refused(reason, detail)
-        super().__init__(detail)
 
 
 @dataclass(frozen=True)
@@ -88,6 +54,7 @@ class RecordJudge:
         self._coordinator = coordinator
         self._clock = clock
         self._keys = all_keys(run_id)
+        self._gate = LeaseGate(run_id, coordinator)
         self._num_buckets: int | None = None
         self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
         self._memory = memory
@@ -117,22 +84,22 @@ class RecordJudge:
         """
         try:
             return Accepted(self._check(key, subkey, value, expires_at))
-        except _Refusal as refusal:
+        except Refusal as refusal:
             self._refusals[refusal.refused.reason] += 1
             return refusal.refused
 
     def _check(self, key: str | None, subkey: object, value: object, expires_at: float) -> Envelope[Payload]:
         if key is None or key not in self._keys:
-            raise _Refusal(Reason.UNKNOWN_KEY, f"Run {self._run_id!r} has no such key.")
+            raise Refusal(Reason.UNKNOWN_KEY, f"Run {self._run_id!r} has no such key.")
         kind, part = self._keys[key]
         if subkey is None:
-            raise _Refusal(Reason.PLAIN_VALUE, f"{key} is a dictionary; a plain value would erase it.")
+            raise Refusal(Reason.PLAIN_VALUE, f"{key} is a dictionary; a plain value would erase it.")
         if not isinstance(subkey, str) or len(subkey) > MAX_SUBKEY_CHARS:
-            raise _Refusal(Reason.WRONG_SUBKEY, f"The subkey is not a string of at most {MAX_SUBKEY_CHARS} characters.")
+            raise Refusal(Reason.WRONG_SUBKEY, f"The subkey is not a string of at most {MAX_SUBKEY_CHARS} characters.")
         if not isinstance(value, bytes):
-            raise _Refusal(Reason.MALFORMED, "The value is not a byte string.")
+            raise Refusal(Reason.MALFORMED, "The value is not a byte string.")
         if len(value) > RECORD_RULES[kind].max_bytes:
-            raise _Refusal(
+            raise Refusal(
                 Reason.OVERSIZED, f"{len(value)} bytes, a {kind} record has at most {RECORD_RULES[kind].max_bytes}."
             )
         now = self._clock()
@@ -144,6 +111,7 @@ class RecordJudge:
         envelope = self._open(value, now)
         _require_expiry(envelope, expires_at)
         self._require_place(envelope, kind, part, subkey)
+        self._gate.require_lease(envelope, now)
         if known is not None:
             _require_newer(envelope, known.envelope)
         self._remember((key, subkey), _Known(envelope, data_digest))
@@ -153,19 +121,19 @@ class RecordJudge:
         try:
             return open_envelope(data, run_id=self._run_id, coordinator=self._coordinator, now=now)
         except ParisError as error:
-            raise _Refusal(_reason_of(error), error.what) from error
+            raise Refusal(_reason_of(error), error.what) from error
 
     def _require_place(self, envelope: Envelope[Payload], kind: str, part: int | None, subkey: str) -> None:
         """Refuse a valid record in the wrong place."""
         payload = envelope.payload
         if envelope.kind != kind:
-            raise _Refusal(Reason.WRONG_KIND, f"A {envelope.kind} record is under a key for {kind} records.")
+            raise Refusal(Reason.WRONG_KIND, f"A {envelope.kind} record is under a key for {kind} records.")
         if subkey != subkey_of(payload, envelope.signer):
-            raise _Refusal(Reason.WRONG_SUBKEY, f"A {kind} record of {envelope.signer[:12]}... is in a foreign subkey.")
+            raise Refusal(Reason.WRONG_SUBKEY, f"A {kind} record of {envelope.signer[:12]}... is in a foreign subkey.")
         if isinstance(payload, ManifestPart | Holding) and payload.cluster != part:
-            raise _Refusal(Reason.WRONG_PART, f"A {kind} of cluster {payload.cluster} is under cluster {part}.")
+            raise Refusal(Reason.WRONG_PART, f"A {kind} of cluster {payload.cluster} is under cluster {part}.")
         if kind in BUCKETED and not self._may_be_in(envelope.signer, part):
-            raise _Refusal(Reason.WRONG_BUCKET, f"{envelope.signer[:12]}... does not belong to bucket {part}.")
+            raise Refusal(Reason.WRONG_BUCKET, f"{envelope.signer[:12]}... does not belong to bucket {part}.")
 
     def _may_be_in(self, signer: str, bucket: int | None) -> bool:
         if self._num_buckets is not None:
@@ -194,17 +162,17 @@ class RecordJudge:
 def _require_expiry(envelope: Envelope[Payload], expires_at: float) -> None:
     # The DHT keeps the later expiry: a free choice of it would let anybody block a place for ever.
     if envelope.expires_at != expires_at:
-        raise _Refusal(Reason.EXPIRY_MISMATCH, "The DHT's expiry differs from the signed one.")
+        raise Refusal(Reason.EXPIRY_MISMATCH, "The DHT's expiry differs from the signed one.")
 
 
 def _require_newer(envelope: Envelope[Payload], known: Envelope[Payload]) -> None:
     if envelope.sequence <= known.sequence:
-        raise _Refusal(
+        raise Refusal(
             Reason.STALE_SEQUENCE, f"Sequence {envelope.sequence} is not greater than the known {known.sequence}."
         )
     # Sequence and expiry must agree on which record is newer: peers without this memory go by expiry alone.
     if envelope.expires_at <= known.expires_at:
-        raise _Refusal(Reason.EXPIRY_NOT_LATER, f"Sequence {envelope.sequence} is greater, its expiry not later.")
+        raise Refusal(Reason.EXPIRY_NOT_LATER, f"Sequence {envelope.sequence} is greater, its expiry not later.")
 
 
 def _reason_of(error: ParisError) -> Reason:

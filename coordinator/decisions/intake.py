@@ -82,7 +82,8 @@ def _apply_heartbeat(draft: Draft, received: HeartbeatReceived, now: float) -> N
         return
     if held.heartbeat is not None and beat.step < held.heartbeat.step and beat.state == "training":
         draft.add_event(EventKind.RESUMED, f"{beat.task_id}: back at step {beat.step} from a snapshot.")
-    update = {"heartbeat": beat, "heartbeat_at": now, "heartbeat_sequence": sequence}
+    # The state has the lease already.
+    update = {"heartbeat": beat.model_copy(update={"lease": None}), "heartbeat_at": now, "heartbeat_sequence": sequence}
     draft.put_lease(held.model_copy(update=update))
 
 
@@ -99,7 +100,8 @@ def _apply_submission(draft: Draft, received: SubmissionReceived, policy: Policy
     what = f"{submission.name} submitted pull request {submission.pull_request}."
     draft.add_event(EventKind.SUBMITTED, f"{submission.task_id}: {what}")
     envelope = received.envelope.data.decode()
-    known = SubmissionState(submission=submission, signer=signer, envelope=envelope, seen_at=now)
+    facts = submission.model_copy(update={"lease": None})
+    known = SubmissionState(submission=facts, signer=signer, envelope=envelope, seen_at=now)
     draft.put_submission(known)
     standing = draft.standings.get(signer)
     if standing is not None and standing.standing == "banned":

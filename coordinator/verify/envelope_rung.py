@@ -209,7 +209,7 @@ def _fetch(
 def _check_inner_record(
     hub: HubReads, path: str, commit: str, outer: Envelope[Submission], case: VerificationCase, checks: Checks
 ) -> None:
-    """Check that the signed copy inside the pull request agrees, but for the commit, which it could not know."""
+    """Check that the signed copy inside the pull request agrees, but for what only the record in the DHT has."""
     local = case.work_dir / SUBMISSION_FILE
     try:
         hub.download(path, commit, local, max_bytes=case.bounds.max_json_bytes)
@@ -219,7 +219,7 @@ def _check_inner_record(
     inner = _open_signed(local.read_bytes().strip(), case, checks)
     note = f"{SUBMISSION_FILE} is signed by {inner.signer[:12]}, the submission by {outer.signer[:12]}"
     checks.require("record-signer", inner.signer == outer.signer, note)
-    expected = outer.payload.model_copy(update={"pull_request": None, "commit": None})
-    found = inner.payload.model_copy(update={"pull_request": None, "commit": None})
+    only_outside = {"pull_request": None, "commit": None, "lease": None}
+    expected, found = (record.payload.model_copy(update=only_outside) for record in (outer, inner))
     differing = [name for name in Submission.model_fields if getattr(expected, name) != getattr(found, name)]
     checks.none("record-facts", differing, f"facts of {SUBMISSION_FILE} that differ from the signed submission")

@@ -1,7 +1,8 @@
-"""Keeps this node's records alive in the DHT: want, heartbeat, submission, holding.
+"""Keeps this node's records alive in the DHT: want, heartbeat, submission, answer, holding.
 
-One record of each kind is published when it changes and again every `every_s`, always with a greater sequence and a
-later expiry: peers drop records that expire, and refuse one that would shorten a life. Periods run on the monotonic
+One record of each kind is published when it changes and again every period, always with a greater sequence and a
+later expiry: peers drop records that expire, and refuse one that would shorten a life. Those that need a lease carry
+the newest. Periods run on the monotonic
 clock; after a jump of the wall clock, which stands in the records, all are published at once.
 """
 
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from paris.node.swarm.connection import Swarm
+from paris.node.swarm.held_leases import HeldLeases
 from paris.protocol.clock import Clock, ClockWatch
 from paris.protocol.record_rules import RECORD_RULES
 from paris.protocol.records import Payload
@@ -39,7 +41,7 @@ class Announcer:
     Args:
         swarm: Stores the records.
         sealer: Signs them.
-        every_s: Period of every record; the run's heartbeat_every_s.
+        every_s: Period of every record, the run's heartbeat_every_s; shorter for kinds with a short life.
         on_jump: Called from the thread with the seconds by which the wall clock jumped.
         clock: Seconds that only grow.
         watch: Notices jumps of the wall clock.
@@ -55,6 +57,7 @@ class Announcer:
         watch: ClockWatch | None = None,
     ) -> None:
         self._swarm, self._sealer = swarm, sealer
+        self._leases = HeldLeases(swarm, sealer.public_key)
         self._every_s, self._clock = every_s, clock
         self._on_jump, self._watch = on_jump, watch or ClockWatch()
         self._published: dict[str, _Published] = {}
@@ -83,7 +86,7 @@ class Announcer:
         """Publish a record from the thread, in place of the one of the same kind.
 
         Args:
-            payload: Want, Heartbeat, Submission or Holding.
+            payload: Want, Heartbeat, Submission, Answer or Holding.
             now: False publishes it at the kind's next period, for a change that can wait.
         """
         kind = _kind(payload)
@@ -101,7 +104,7 @@ class Announcer:
         """
         is_stored = self._send(payload)
         with self._changed:
-            self._published[_kind(payload)] = _Published(payload, self._clock() + self._every_s)
+            self._published[_kind(payload)] = _Published(payload, self._clock() + self._period_s(payload))
             self._changed.notify_all()
         return is_stored
 
@@ -136,7 +139,7 @@ class Announcer:
                 self._notice_jump(now)
                 due = min(self._published.values(), key=lambda record: record.next_at, default=None)
                 if due is not None and due.next_at <= now:
-                    due.next_at = now + self._every_s
+                    due.next_at = now + self._period_s(due.payload)
                     return due.payload
                 self._changed.wait(_WATCH_EVERY_S if due is None else min(_WATCH_EVERY_S, due.next_at - now))
             return None
@@ -150,10 +153,17 @@ class Announcer:
                 record.next_at = now
             self._on_jump(jump_s)
 
+    def _period_s(self, payload: Payload) -> float:
+        return min(self._every_s, RECORD_RULES[_kind(payload)].max_life_s / _LIVES)
+
     def _send(self, payload: Payload) -> bool:
         kind = _kind(payload)
         life_s = min(max(_MIN_LIFE_S, _LIVES * self._every_s), RECORD_RULES[kind].max_life_s)
-        is_stored = self._swarm.publish(self._sealer.seal(payload, life_s))
+        admitted = self._leases.attached(payload)
+        if admitted is None:
+            _logger.info("No peer shows the lease of this %s; it is published later.", kind)
+            return False
+        is_stored = self._swarm.publish(self._sealer.seal(admitted, life_s))
         if is_stored:
             self.last_accepted_at, self._accepted_at = time.time(), self._clock()
         _logger.debug("Published %s: %s.", kind, "stored" if is_stored else "no peer stored it")

@@ -19,7 +19,8 @@ from hivemind.utils.serializer import MSGPackSerializer
 from paris.protocol.dht.node import NUM_REPLICAS, RunNode
 from paris.protocol.envelope import Envelope
 from paris.protocol.records import Payload
-from paris.protocol.validator import Accepted, Refused
+from paris.protocol.refusals import Refused
+from paris.protocol.validator import Accepted
 
 _log = logging.getLogger(__name__)
 _RECORDS_PER_CALL = 128

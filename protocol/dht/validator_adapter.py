@@ -11,7 +11,8 @@ from hivemind.utils.serializer import MSGPackSerializer
 
 from paris.protocol.keys import all_keys
 from paris.protocol.limits import MAX_RECORD_BYTES, MAX_SUBKEY_CHARS
-from paris.protocol.validator import Accepted, RecordJudge, Refused
+from paris.protocol.refusals import Refused
+from paris.protocol.validator import Accepted, RecordJudge
 
 _log = logging.getLogger(__name__)
 _PACKING_BYTES = 8

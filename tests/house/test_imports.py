@@ -52,7 +52,8 @@ def test_every_protocol_module_imports_without_torch_and_without_the_hub():
     names = [".".join(path.relative_to(protocol).with_suffix("").parts) for path in sorted(protocol.rglob("*.py"))]
     # These run inside a started peer, which is where hivemind (and with it torch) comes in.
     running = {
-        f"dht.{name}" for name in ("daemon", "exchange", "node", "rpc", "shards", "storage", "validator_adapter")
+        f"dht.{name}"
+        for name in ("daemon", "exchange", "node", "pinned", "rpc", "shards", "storage", "validator_adapter")
     }
     imports = [
         f"paris.protocol.{name}".removesuffix(".__init__").removesuffix(".") for name in names if name not in running

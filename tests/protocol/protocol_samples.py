@@ -191,6 +191,36 @@ HOLDING = Holding(
     addresses=("/ip4/203.0.113.8/tcp/31337/p2p/12D3KooWGRUVh2RdAyn2vKTA7kZzRbdLh8FdLuwuMjyJPDzBq1mR",),
 )
 
+
+def admitted(payload: Payload, identity: Identity, *, granted_at: float = NOW) -> Payload:
+    """A heartbeat, submission or answer with the sealed lease of its work."""
+    lease = LEASE.model_copy(
+        update={
+            "lease_id": payload.lease_id,
+            "task_id": payload.task_id,
+            "attempt": payload.attempt,
+            "volunteer": identity.public_key,
+            "granted_at": granted_at,
+            "expires_at": granted_at + 3600.0,
+        }
+    )
+    return payload.model_copy(update={"lease": sealed(lease, COORDINATOR, issued_at=granted_at).data.decode()})
+
+
+def sealed(
+    payload: Payload,
+    identity: Identity | None = None,
+    *,
+    sequence: int = 1,
+    issued_at: float = NOW,
+    life_s: float = LIFE_S,
+    run_id: str = RUN_ID,
+) -> Envelope:
+    """Seal a payload with its usual signer, at the fixed time."""
+    signer = identity or SAMPLES[payload.kind][1]
+    return seal(payload, signer, run_id=run_id, sequence=sequence, issued_at=issued_at, expires_at=issued_at + life_s)
+
+
 SAMPLES: dict[str, tuple[Payload, Identity]] = {
     "run": (RUN, COORDINATOR),
     "task": (TASK, COORDINATOR),
@@ -200,9 +230,9 @@ SAMPLES: dict[str, tuple[Payload, Identity]] = {
     "verdict": (VERDICT, COORDINATOR),
     "registration": (REGISTRATION, COORDINATOR),
     "want": (WANT, VOLUNTEER),
-    "heartbeat": (HEARTBEAT, VOLUNTEER),
-    "submission": (SUBMISSION, VOLUNTEER),
-    "answer": (ANSWER, VOLUNTEER),
+    "heartbeat": (admitted(HEARTBEAT, VOLUNTEER), VOLUNTEER),
+    "submission": (admitted(SUBMISSION, VOLUNTEER), VOLUNTEER),
+    "answer": (admitted(ANSWER, VOLUNTEER), VOLUNTEER),
     "holding": (HOLDING, VOLUNTEER),
 }
 LEG_SAMPLES: dict[str, tuple[Payload, Identity]] = {
@@ -223,23 +253,12 @@ LEG_SAMPLES: dict[str, tuple[Payload, Identity]] = {
         ),
         COORDINATOR,
     ),
-    "submission-of-a-leg": (SUBMISSION.model_copy(update={"start_step": 500}), VOLUNTEER),
+    "submission-of-a-leg": (
+        admitted(SUBMISSION.model_copy(update={"start_step": 500}), VOLUNTEER),
+        VOLUNTEER,
+    ),
 }
 """Records of a run whose experts are trained in legs."""
-
-
-def sealed(
-    payload: Payload,
-    identity: Identity | None = None,
-    *,
-    sequence: int = 1,
-    issued_at: float = NOW,
-    life_s: float = LIFE_S,
-    run_id: str = RUN_ID,
-) -> Envelope:
-    """Seal a payload with its usual signer, at the fixed time."""
-    signer = identity or SAMPLES[payload.kind][1]
-    return seal(payload, signer, run_id=run_id, sequence=sequence, issued_at=issued_at, expires_at=issued_at + life_s)
 
 
 def signed_bytes(body: dict, identity: Identity) -> bytes:

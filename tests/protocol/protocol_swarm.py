@@ -11,7 +11,8 @@ from deadlines import DEADLINE_S
 from hivemind.dht.node import DHTNode
 from hivemind.dht.routing import DHTID
 from hivemind.p2p import P2P, PeerID
-from protocol_samples import COORDINATOR, RUN_ID, sealed
+from hivemind.utils.serializer import MSGPackSerializer
+from protocol_samples import COORDINATOR, RUN_ID, admitted, sealed
 
 from paris.protocol.dht.loop import LoopThread
 from paris.protocol.dht.peer import Peer
@@ -29,6 +30,11 @@ def sealed_now(payload, identity=None, *, sequence=None, life_s=120.0):
     """A record valid by the real clock; by default with a higher sequence than earlier ones."""
     number = time.time_ns() // 1000 if sequence is None else sequence
     return sealed(payload, identity, sequence=number, issued_at=time.time(), life_s=life_s)
+
+
+def beat_now(payload, identity):
+    """A heartbeat or submission of a volunteer that holds a lease now."""
+    return sealed_now(admitted(payload, identity, granted_at=time.time()), identity)
 
 
 def place_of(envelope, num_buckets=1):
@@ -97,6 +103,23 @@ class Rogue:
                 subkeys=[subkey],
             )
         )
+
+    def send_all(self, peer, envelopes):
+        """Send records in batches to one peer; returns its answers."""
+        answers = []
+        for start in range(0, len(envelopes), 100):
+            batch = envelopes[start : start + 100]
+            places = [place_of(envelope) for envelope in batch]
+            answers += self._run(
+                self.node.protocol.call_store(
+                    PeerID.from_base58(peer.peer_id),
+                    keys=[DHTID.generate(source=key) for key, _ in places],
+                    values=[MSGPackSerializer.dumps(envelope.data) for envelope in batch],
+                    expiration_time=[envelope.expires_at for envelope in batch],
+                    subkeys=[subkey for _, subkey in places],
+                )
+            )
+        return answers
 
     def stop(self):
         self._run(self.p2p.shutdown())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from hivemind.dht.routing import DHTID
-from protocol_samples import HEARTBEAT, NOW, VOLUNTEER
+from protocol_samples import HEARTBEAT, NOW, VOLUNTEER, WANT
 
 from paris.protocol.clock import ClockWatch, SteadyClock, jump_in_words
 from paris.protocol.dht.storage import RecordStorage
@@ -103,13 +103,13 @@ def test_a_sequence_file_that_cannot_be_written_stops_nothing(tmp_path, time):
 
 def test_records_published_while_the_clock_was_ahead_block_none_after_it(time):
     """The node's own judge and storage hold the record of the future; the next one is right and must replace it."""
-    key = dht_key(RUN, HEARTBEAT.kind, part_of(HEARTBEAT, VOLUNTEER.public_key, 1))
+    key = dht_key(RUN, WANT.kind, part_of(WANT, VOLUNTEER.public_key, 1))
     judge, storage = RecordJudge(RUN, None, time.wall), RecordStorage(time.wall, time.steady)
     sealer, key_id = Sealer(VOLUNTEER, RUN, time.wall), DHTID.generate(source=key)
 
     def publish() -> bool:
-        envelope = sealer.seal(HEARTBEAT, 60)
-        place = subkey_of(HEARTBEAT, envelope.signer)
+        envelope = sealer.seal(WANT, 60)
+        place = subkey_of(WANT, envelope.signer)
         verdict = judge.judge(key, place, envelope.data, envelope.expires_at)
         is_stored = storage.store(key_id, envelope.data, envelope.expires_at, subkey=place)
         return isinstance(verdict, Accepted) and is_stored

@@ -16,13 +16,14 @@ from protocol_samples import (
     RUN,
     RUN_ID,
     STRANGER,
+    SUBMISSION,
     TASK,
     VERDICT,
     VOLUNTEER,
     WANT,
     fixed_identity,
 )
-from protocol_swarm import Rogue, daemons_of, held_by, place_of, sealed_now, start_peer
+from protocol_swarm import Rogue, beat_now, daemons_of, held_by, place_of, sealed_now, start_peer
 
 from paris.protocol.keys import dht_key
 from paris.protocol.runid import make_run_id
@@ -194,7 +195,7 @@ def test_a_replayed_older_record_is_refused_and_does_not_end_the_newer_one(swarm
 
 
 def test_one_bad_record_in_a_dictionary_hides_no_other(swarm, client, rogue):
-    good = [sealed_now(HEARTBEAT, fixed_identity(f"v{i}")) for i in range(3)]
+    good = [beat_now(HEARTBEAT, fixed_identity(f"v{i}")) for i in range(3)]
     forged = sealed_now(WANT, STRANGER)
     key, _ = place_of(good[0])
     dictionary = DictionaryDHTValue()
@@ -207,8 +208,8 @@ def test_one_bad_record_in_a_dictionary_hides_no_other(swarm, client, rogue):
 
 
 def test_a_dictionary_is_kept_also_behind_a_record_that_is_not_new(swarm, rogue):
-    known = sealed_now(HEARTBEAT, fixed_identity("known"))
-    others = [sealed_now(HEARTBEAT, fixed_identity(f"other {i}")) for i in range(5)]
+    known = beat_now(HEARTBEAT, fixed_identity("known"))
+    others = [beat_now(HEARTBEAT, fixed_identity(f"other {i}")) for i in range(5)]
     assert swarm[2].publish(known, 1)
     dictionary = DictionaryDHTValue()
     for envelope in [known, *others]:
@@ -226,6 +227,25 @@ def test_a_peer_that_claims_an_infinite_expiry_does_not_hide_what_others_hold(sw
     rogue.keep(key, partial, math.inf)
     for _ in range(5):
         assert hidden in client.read("lease")
+
+
+def test_a_thousand_invented_submissions_take_no_place_and_an_honest_one_gets_in(swarm, client, rogue):
+    """Of fresh keys, with no lease, with a forged one, and with one that an honest volunteer showed."""
+    honest = beat_now(SUBMISSION, VOLUNTEER)
+    lent = honest.payload.model_copy(update={"pull_request": 9})
+    forged = sealed_now(LEASE.model_copy(update={"volunteer": STRANGER.public_key}), STRANGER).data.decode()
+    borrowing = HEARTBEAT.model_copy(update={"lease": forged})
+    payloads = [SUBMISSION] * 500 + [HEARTBEAT] * 300 + [lent] * 100 + [borrowing] * 100
+    invented = [sealed_now(payload, fixed_identity(f"invented {i}")) for i, payload in enumerate(payloads)]
+    held_before = [peer._node.protocol.storage.num_records() for peer in swarm]
+    for peer in swarm:
+        refused = dict(peer.refusals)
+        assert rogue.send_all(peer, invented) == [False] * 1000
+        assert peer.refusals["no-lease"] - refused.get("no-lease", 0) == 800
+        assert peer.refusals["foreign-lease"] - refused.get("foreign-lease", 0) == 200
+    assert [peer._node.protocol.storage.num_records() for peer in swarm] == held_before
+    assert client.publish(honest, 1)
+    assert client.read("submission", 0) == [honest]
 
 
 def test_garbage_in_a_store_request_harms_nobody(swarm, rogue):

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from protocol_samples import (
     COORDINATOR,
-    HEARTBEAT,
     HOLDING,
     LEASE,
     LIFE_S,
@@ -27,7 +26,8 @@ from protocol_samples import (
 from paris.protocol.keys import all_keys, bucket_of, dht_key, part_of, subkey_of
 from paris.protocol.limits import MAX_NUM_BUCKETS, MAX_SUBKEY_CHARS
 from paris.protocol.record_rules import RECORD_RULES
-from paris.protocol.validator import Accepted, Reason, RecordJudge, Refused
+from paris.protocol.refusals import Reason, Refused
+from paris.protocol.validator import Accepted, RecordJudge
 
 CAREFUL = RecordJudge(RUN_ID, COORDINATOR.public_key, lambda: NOW + 1)
 TASKS_KEY = dht_key(RUN_ID, "task")
@@ -270,9 +270,9 @@ def test_it_never_raises_on_a_damaged_record(data, position, patch):
 @given(st.permutations(range(6)))
 def test_whatever_the_order_of_arrival_the_newest_record_stays_the_known_one(order):
     judge = RecordJudge(RUN_ID, COORDINATOR.public_key, lambda: NOW + 1)
-    newest = -1
+    beat, newest = SAMPLES["heartbeat"][0], -1
     for sequence in order:
-        verdict = judge.judge(*placed(sealed(HEARTBEAT, sequence=sequence, life_s=LIFE_S + sequence)))
+        verdict = judge.judge(*placed(sealed(beat, sequence=sequence, life_s=LIFE_S + sequence)))
         assert isinstance(verdict, Accepted) == (sequence > newest)
         newest = max(newest, sequence)
 
@@ -283,7 +283,10 @@ def test_the_codes_of_refusals_are_those_of_the_document():
         "expired",
         "expiry-mismatch",
         "expiry-not-later",
+        "foreign-lease",
+        "lease-over",
         "malformed",
+        "no-lease",
         "oversized",
         "plain-value",
         "stale-sequence",

@@ -12,10 +12,14 @@ from units import RUN
 
 from paris.node.swarm import announcer as announcer_module
 from paris.node.swarm.announcer import Announcer
+from paris.node.swarm.held_leases import HeldLeases
 from paris.protocol.clock import ClockWatch
-from paris.protocol.records import Heartbeat
+from paris.protocol.envelope import seal
+from paris.protocol.records import Heartbeat, Lease, Want
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
+
+ME = Identity.generate()
 
 
 class Ears:
@@ -23,6 +27,7 @@ class Ears:
 
     def __init__(self) -> None:
         self.heard: list = []
+        self.leases: list = []
         self.answers = True
         self.news = threading.Condition()
 
@@ -32,10 +37,34 @@ class Ears:
             self.news.notify_all()
         return self.answers
 
+    def read(self, kind: str) -> list:
+        return {"lease": self.leases}[kind]
+
+    def grant(self, sequence: int = 1, expires_at: float = 2e9):
+        """A lease of this node, as its coordinator sealed it."""
+        lease = Lease(
+            lease_id="0" * 32,
+            task_id="expert-0",
+            attempt=1,
+            volunteer=ME.public_key,
+            granted_at=1000.0,
+            expires_at=expires_at,
+        )
+        times = {"sequence": sequence, "issued_at": 1000.0, "expires_at": 1900.0}
+        self.leases.append(seal(lease, Identity.generate(), run_id=RUN, **times))
+        return self.leases[-1]
+
     def wait(self, count: int) -> list:
         with self.news:
             assert self.news.wait_for(lambda: len(self.heard) >= count, timeout=DEADLINE_S)
             return list(self.heard)
+
+
+def granted() -> Ears:
+    """The DHT of a run in which this node has a lease."""
+    ears = Ears()
+    ears.grant()
+    return ears
 
 
 def heartbeat(step: int, state: str = "training") -> Heartbeat:
@@ -43,8 +72,8 @@ def heartbeat(step: int, state: str = "training") -> Heartbeat:
 
 
 def test_a_republished_record_has_a_greater_sequence_and_a_later_expiry():
-    ears = Ears()
-    announcer = Announcer(ears, Sealer(Identity.generate(), RUN), every_s=0.01)
+    ears = granted()
+    announcer = Announcer(ears, Sealer(ME, RUN), every_s=0.01)
     announcer.start()
     announcer.publish(heartbeat(1))
     ears.wait(3)
@@ -59,17 +88,17 @@ def test_a_republished_record_has_a_greater_sequence_and_a_later_expiry():
 
 @pytest.mark.parametrize(("every_s", "life_s"), [(1.0, 60.0), (14.0, 60.0), (16.0, 64.0), (100.0, 400.0)])
 def test_a_record_outlives_four_periods_and_a_minute(every_s, life_s):
-    ears = Ears()
-    sealer = Sealer(Identity.generate(), RUN, lambda: 1000.0)
+    ears = granted()
+    sealer = Sealer(ME, RUN, lambda: 1000.0)
     Announcer(ears, sealer, every_s, lambda: 1000.0).publish_once(heartbeat(1))
     (envelope,) = ears.heard
     assert envelope.expires_at - envelope.issued_at == life_s
 
 
 def test_a_dead_dht_stops_nothing_and_a_last_record_is_published_once():
-    ears = Ears()
+    ears = granted()
     ears.answers = False
-    announcer = Announcer(ears, Sealer(Identity.generate(), RUN), every_s=3600)
+    announcer = Announcer(ears, Sealer(ME, RUN), every_s=3600)
     announcer.start()
     announcer.publish(heartbeat(1))
     ears.wait(1)
@@ -84,12 +113,12 @@ def test_a_dead_dht_stops_nothing_and_a_last_record_is_published_once():
 def test_a_clock_that_was_ahead_for_a_while_silences_nothing(monkeypatch):
     """Each jump publishes the record again at once; periods go on whatever the wall clock shows."""
     monkeypatch.setattr(announcer_module, "_WATCH_EVERY_S", 0.01)
-    ears, ahead_s, jumps = Ears(), [0.0], []
+    ears, ahead_s, jumps = granted(), [0.0], []
 
     def wall() -> float:
         return time.time() + ahead_s[0]
 
-    sealer = Sealer(Identity.generate(), RUN, wall)
+    sealer = Sealer(ME, RUN, wall)
     announcer = Announcer(ears, sealer, 3600, jumps.append, watch=ClockWatch(wall))
     announcer.start()
     announcer.publish(heartbeat(1))
@@ -102,3 +131,31 @@ def test_a_clock_that_was_ahead_for_a_while_silences_nothing(monkeypatch):
     assert [round(jump_s) for jump_s in jumps] == [3600, -3600]
     assert first.sequence < during.sequence < after.sequence
     assert after.issued_at < during.issued_at, "the record has the corrected time"
+
+
+def test_a_heartbeat_carries_the_newest_lease_and_waits_for_one():
+    ears, now = Ears(), [1000.0]
+    sealer = Sealer(ME, RUN, lambda: now[0])
+    announcer = Announcer(ears, sealer, 15.0)
+    announcer._leases = HeldLeases(ears, ME.public_key, lambda: now[0])
+    assert not announcer.publish_once(heartbeat(1)), "no peer shows a lease"
+    assert ears.heard == []
+    first = ears.grant(expires_at=1060.0)
+    renewed = ears.grant(sequence=2, expires_at=1120.0)
+    ears.leases.reverse()
+    assert announcer.publish_once(heartbeat(1))
+    assert ears.heard[-1].payload.lease == renewed.data.decode() != first.data.decode()
+    renewed = ears.grant(sequence=3, expires_at=1180.0)
+    now[0] = 1120.0
+    assert announcer.publish_once(heartbeat(2)), "the known one has ended"
+    assert ears.heard[-1].payload.lease == renewed.data.decode()
+
+
+def test_a_kind_with_a_short_life_is_published_more_often_than_the_heartbeat():
+    ears, now = Ears(), [1000.0]
+    want = Want(name="v", device="cpu", memory_bytes=1, disk_bytes=1, state="waiting", node_version="0.1.0")
+    announcer = Announcer(ears, Sealer(ME, RUN, lambda: now[0]), 3600.0, clock=lambda: now[0])
+    announcer.publish_and_wait(want)
+    (envelope,) = ears.heard
+    due_at = announcer._published["want"].next_at
+    assert due_at - now[0] <= (envelope.expires_at - envelope.issued_at) / 4

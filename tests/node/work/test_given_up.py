@@ -20,7 +20,7 @@ from paris.protocol.runid import make_run_id
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
 
-COORDINATOR = Identity.generate()
+COORDINATOR, ME = Identity.generate(), Identity.generate()
 RUN = make_run_id("tiny", COORDINATOR.public_key)
 
 
@@ -32,7 +32,8 @@ class Coordinator:
     def __init__(self, unit) -> None:
         self.unit, self.stores, self.listens = unit, True, True
         self.heard: list = []
-        self.lease, self.sealer = unit.lease, Sealer(COORDINATOR, RUN)
+        self.lease = unit.lease.model_copy(update={"volunteer": ME.public_key})
+        self.sealer = Sealer(COORDINATOR, RUN)
 
     def publish(self, envelope) -> bool:
         if not self.stores:
@@ -58,9 +59,8 @@ def make_agent(coordinator, make_spec, tmp_path):
     home.unit_folder(RUN, "expert-0", 1).save(coordinator.unit)
 
     def make() -> Agent:
-        identity = Identity.generate()
         run = make_spec(identity=COORDINATOR, run_id=RUN, heartbeat_every_s=0.01)
-        sealer = Sealer(identity, RUN)
+        sealer = Sealer(ME, RUN)
         session = RunSession(run, "ada", sealer, coordinator, Announcer(coordinator, sealer, 3600))
         machine = Machine(home, NodeConfig(), Hardware("cpu", "small CPU", 2**30, 2**30))
         view = SimpleNamespace(event=lambda kind, **fields: None, close=lambda: None)
