@@ -11,7 +11,7 @@ import typer
 from paris.coordinator.cli.data import clusters, dropped, prepare
 from paris.coordinator.cli.new_run import check_config, init
 from paris.coordinator.cli.options import JsonOption, NoLockOption, RunArgument, expanded, open_run, quoted
-from paris.coordinator.cli.orders import allow, ban, revoke, unregister
+from paris.coordinator.cli.orders import allow, ban, revoke, roll_back, unregister
 from paris.coordinator.cli.planning import plan, recipes
 from paris.coordinator.cli.sampling import sample
 from paris.coordinator.cli.training import distill, train_router, warm_start
@@ -131,7 +131,21 @@ def status(
         print_status(opened, watch=watch)
 
 
-for order in (ban, allow, revoke, unregister):
+@app.command()
+def leaderboard(run: RunArgument, as_json: JsonOption = False) -> None:
+    """Show the volunteers by their verified steps."""
+    from paris.coordinator.report.leaderboard import print_leaderboard, read_leaderboard
+    from paris.coordinator.run.directory import RunDir
+
+    require_stdout()
+    rows = read_leaderboard(RunDir.open(run))
+    if as_json:
+        print_json({"volunteers": rows})
+    else:
+        print_leaderboard(rows)
+
+
+for order in (ban, allow, revoke, unregister, roll_back):
     app.command()(order)
 
 

@@ -1,4 +1,4 @@
-"""The organiser's hand on a running service: `ban`, `allow`, `revoke`, `unregister`."""
+"""The organiser's hand on a running service: `ban`, `allow`, `revoke`, `unregister`, `roll-back`."""
 
 from __future__ import annotations
 
@@ -57,11 +57,29 @@ def unregister(
     _order(run, OrderKind.REREGISTER if undo else OrderKind.UNREGISTER, task, reason, as_json)
 
 
-def _order(run: Path, kind: OrderKind, subject: str, reason: str, as_json: bool) -> None:
+def roll_back(
+    run: RunArgument,
+    task: TaskArgument,
+    to: Annotated[int | None, typer.Option(help="Step of a kept state; 0 is the start.", min=0)] = None,
+    reason: ReasonOption = "",
+    undo: UndoOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Withdraw an expert's legs after a step. --undo brings them back while no further one was verified."""
+    if (to is None) != undo:
+        from paris.coordinator.errors import ConfigError
+
+        raise ConfigError("roll-back needs --to STEP, or --undo to take the last one back.", "Give one of the two.")
+    kind = OrderKind.ROLL_FORWARD if undo else OrderKind.ROLL_BACK
+    _order(run, kind, task, reason, as_json, to)
+
+
+def _order(run: Path, kind: OrderKind, subject: str, reason: str, as_json: bool, step: int | None = None) -> None:
     from paris.coordinator.service.ordering import give_order
 
-    order = give_order(open_run(run, log_name="orders"), kind, subject, reason)
+    order = give_order(open_run(run, log_name="orders"), kind, subject, reason, step)
     if as_json:
-        print_json({"order": order.kind, "subject": order.subject, "reason": order.reason})
+        given = {"order": order.kind, "subject": order.subject, "reason": order.reason}
+        print_json(given if order.step is None else {**given, "step": order.step})
     else:
         say(f"Ordered: {order.kind} {order.subject}. `paris-coord serve {run}` carries it out at its next step.")

@@ -5,7 +5,8 @@ observations.py  its input, observations, and its output, actions
 policy.py        the numbers it decides by
 intake.py        how each observation changes the state
 verdicts.py      how a verdict changes it
-legs.py          where legs start and end, which are verified, what they are worth
+legs.py          where legs start and end, which are verified, whose states are kept
+credits.py       what each volunteer's verified work is worth
 relay.py         how a stored leg changes its task, and what becomes of late work
 draws.py         the secret that decides which stretches of a lease's work are replayed
 orders.py        how each order of the organiser changes the state

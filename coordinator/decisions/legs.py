@@ -1,4 +1,4 @@
-"""Legs: where the next one starts and ends, which are verified, whose states are kept, what they are worth.
+"""Legs: where the next one starts and ends, which are verified, and whose states are kept.
 
 An expert's training may be a chain of legs. Each is leased, verified and stored by itself, and starts from the state
 that the one before ended with: the task's head. Pure, like `tick`.
@@ -7,26 +7,14 @@ that the one before ended with: the task's head. Pure, like `tick`.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from paris.coordinator.decisions.policy import Policy
-from paris.coordinator.state.model import LeaseState, State, SubmissionState
+from paris.coordinator.state.model import SubmissionState
 from paris.protocol.records import Task
 
 _KEPT_LAST = 3
 _KEPT_PARTS = 10
-
-
-@dataclass(frozen=True)
-class Credit:
-    """What a volunteer's verified work is worth."""
-
-    steps: int = 0
-    seconds: float = 0.0
-    repeated_steps: int = 0
-    """Of legs that equal those of others. They cost no training to claim (docs/threat-model.md), so they are counted
-    apart."""
 
 
 def start_of(task: Task) -> int:
@@ -110,41 +98,6 @@ def kept_steps(steps: Iterable[int], task_steps: int) -> set[int]:
 def is_same_work(one: SubmissionState, other: SubmissionState) -> bool:
     """Whether two legs have the same start, end, chain of snapshots and files."""
     return _content(one) == _content(other)
-
-
-def credits_of(state: State) -> dict[str, Credit]:
-    """What each volunteer's work is worth, by public key; withdrawn work counts for nothing.
-
-    Args:
-        state: Its verdicts are kept for ever, unlike its volunteers.
-    """
-    chained = {s.submission.commitment for s in state.submissions.values() if s.phase in ("stored", "registered")}
-    found: dict[str, Credit] = {}
-    for known in state.submissions.values():
-        if known.verdict is None or not known.verdict.accepted or known.phase == "withdrawn":
-            continue
-        steps, seconds = credit(known, state.leases)
-        is_repeat = known.phase in ("repeated", "closed")
-        if is_repeat and known.submission.commitment not in chained:
-            continue
-        before = found.get(known.signer, Credit())
-        repeated = before.repeated_steps + (steps if is_repeat else 0)
-        counted = (0, 0.0) if is_repeat else (steps, seconds)
-        found[known.signer] = Credit(before.steps + counted[0], before.seconds + counted[1], repeated)
-    return found
-
-
-def credit(known: SubmissionState, leases: Mapping[str, LeaseState]) -> tuple[int, float]:
-    """Steps and seconds of an accepted submission: those of its verdict, or for work without legs its own."""
-    verdict, held = known.verdict, leases.get(known.submission.lease_id)
-    if verdict is not None and verdict.credit_steps is not None:
-        return verdict.credit_steps, verdict.credit_s or 0.0
-    return known.submission.steps, 0.0 if held is None else seconds_of(known, held)
-
-
-def seconds_of(known: SubmissionState, held: LeaseState) -> float:
-    """Time from the grant to the submission, as the coordinator saw it."""
-    return max(0.0, known.seen_at - held.lease.granted_at)
 
 
 def _content(known: SubmissionState) -> tuple[object, ...]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from paris.coordinator.decisions.credits import seconds_of
 from paris.coordinator.decisions.draws import draw_secret
-from paris.coordinator.decisions.legs import head_commitment, seconds_of, start_of
+from paris.coordinator.decisions.legs import head_commitment, start_of
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.trust import with_accepted_work, with_fault
 from paris.coordinator.state.draft import Draft

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from paris.coordinator.children import Children
+from paris.coordinator.decisions.credits import credits_of
 from paris.coordinator.errors import NotReadyError
 from paris.coordinator.release.card import model_card
 from paris.coordinator.release.experts import all_registrations, expert_layout_fields, fetch_registered
@@ -62,7 +63,7 @@ def _assemble(run: RunDir, hub: RunHub, state: State, registrations: list[Regist
     layout = Layout.from_settings(_layout_fields(run, state))
     prompt_router = run.router / "prompt_router.safetensors" if layout.prompt_router else None
     write_layout(run.release, layout, weights, run.router / "pytorch_model.safetensors", run.data, prompt_router)
-    write_whole(run.release / "README.md", model_card(run, registrations).encode())
+    write_whole(run.release / "README.md", model_card(run, registrations, credits_of(state)).encode())
     copy_whole(run.data / "attribution.parquet", run.release / "ATTRIBUTION.parquet")
     load_model(run.release)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from paris.coordinator.decisions.credits import Credit
 from paris.coordinator.prepare.rows.licences import licence_table
 from paris.coordinator.release.sample import example_prompt
 from paris.coordinator.run.config_tables import ModelTable, ObjectivesTable, SamplingTable
@@ -13,23 +14,25 @@ from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.records import Registration
 
 
-def model_card(run: RunDir, registrations: list[Registration]) -> str:
+def model_card(run: RunDir, registrations: list[Registration], contributors: Sequence[Credit] = ()) -> str:
     """Make README.md of a release.
 
     Args:
         run: The run.
         registrations: Of each expert, in order.
+        contributors: The volunteers with their verified steps, the most first.
 
     Returns:
         Markdown with YAML front matter.
     """
     config, sampling = run.config, run.config.sampling
     learned = ["flow-matching", *(["ddpm"] if config.objectives.epsilon_clusters else [])]
+    by_whom = "one volunteer" if config.leg_steps is None else "volunteers in turn"
     experts = [f"expert:{r.cluster}" for r in registrations]
     body = [
         f"# {config.run.name}",
         "",
-        f"{len(registrations)} diffusion experts ({config.model.preset}), each trained alone by one volunteer on one",
+        f"{len(registrations)} diffusion experts ({config.model.preset}), each trained alone by {by_whom} on one",
         "cluster of the data, joined by a router when sampling. No gradient, weight or activation passed between them.",
         *([] if config.reads_text else ["They were trained without captions and take no prompt."]),
         _objective_lines(config.objectives),
@@ -38,13 +41,14 @@ def model_card(run: RunDir, registrations: list[Registration]) -> str:
         *_usage(run, config.hub.model_repo, config.hub.endpoint),
         f"Defaults: {sampling.num_steps} steps, {_guidance(sampling)}, routing {sampling.routing}.",
         "",
-        "| expert | steps | volunteer | sha256 |",
+        f"| expert | steps | {'volunteer' if config.leg_steps is None else 'last volunteer'} | sha256 |",
         "| --- | --- | --- | --- |",
         *(
             f"| {r.cluster} | {r.steps} | {r.volunteer_name} (`{r.volunteer[:12]}`) | `{r.sha256}` |"
             for r in registrations
         ),
         "",
+        *_contributor_lines(contributors),
         *_origin(run),
     ]
     return _page(run, [*learned, f"run:{run.run_id}", *experts], body)
@@ -101,6 +105,21 @@ def _guidance(sampling: SamplingTable) -> str:
     if sampling.guidance_scale == 1.0:
         return "no guidance"
     return f"guidance {sampling.guidance_scale} away from the {sampling.guidance_away_from}"
+
+
+def _contributor_lines(contributors: Sequence[Credit]) -> list[str]:
+    if not contributors:
+        return []
+    return [
+        "| contributor | verified steps | share | hours |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| {c.name} (`{c.public_key[:12]}`) | {c.steps:,} | {c.share:.1%} | {c.seconds / 3600:.1f} |"
+            for c in contributors
+            if c.steps
+        ),
+        "",
+    ]
 
 
 def _usage(run: RunDir, model: str, endpoint: str) -> list[str]:

@@ -1,6 +1,7 @@
 """`paris-coord status` and `paris-coord report`: progress and results of a run, as tables and figures.
 
 status.py       `paris-coord status`: a table, or JSON
+leaderboard.py  `paris-coord leaderboard`: the volunteers by their verified steps
 build.py        `paris-coord report`: collects the following
 facts.py        tasks, losses, verdicts and bytes, from the run's files
 model.py        what needs the released model:

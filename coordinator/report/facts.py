@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from paris.coordinator.report.leaderboard import read_leaderboard
 from paris.coordinator.report.status import read_status
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.json_files import read_object
@@ -38,6 +39,7 @@ def gather_facts(run: RunDir) -> dict[str, Any]:
         "router": _read_json(run.router / "report.json"),
         "legs": _legs(status),
         "verdicts": [s["verdict"] | {"volunteer_name": s["volunteer"]} for s in status["submissions"] if s["verdict"]],
+        "contributors": read_leaderboard(run),
         "volunteers": measured.get("volunteers", {}),
         "hub_bytes": _hub_bytes(run),
         "sockets": measured.get("sockets", {}),

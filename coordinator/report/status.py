@@ -71,7 +71,8 @@ def _task_status(state: State, task: TaskState) -> dict[str, Any]:
         "state": task.task.state,
         "attempt": task.task.attempt,
         "steps": task.task.steps,
-        "step": beat.step if beat is not None else (registration.steps if registration is not None else 0),
+        "step": beat.step if beat is not None else _verified_step(task),
+        "verified_step": _verified_step(task),
         "loss": beat.loss if beat is not None else None,
         "phase": beat.state if beat is not None else "",
         "heartbeat_at": held.heartbeat_at if held is not None else None,
@@ -80,6 +81,13 @@ def _task_status(state: State, task: TaskState) -> dict[str, Any]:
         else (registration.volunteer_name if registration else ""),
         "sha256": registration.sha256 if registration is not None else None,
     }
+
+
+def _verified_step(task: TaskState) -> int:
+    """The last step of verified work: of the registered expert, or of a leg."""
+    if task.registration is not None:
+        return task.registration.steps
+    return 0 if task.task.head is None else task.task.head.step
 
 
 def print_status(run: RunDir, *, watch: bool) -> None:

@@ -109,6 +109,7 @@ def _markdown(report: dict[str, Any]) -> str:
         "![training](training.png)",
         "",
         *model_lines(report),
+        *_contributor_lines(report),
         *_verdict_lines(report),
         *_router_lines(report),
         *_hub_lines(report),
@@ -116,6 +117,22 @@ def _markdown(report: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _contributor_lines(report: dict[str, Any]) -> list[str]:
+    rows = [
+        (
+            one["name"],
+            one["public_key"][:12],
+            f"{one['steps']:,}",
+            f"{one['share']:.1%}",
+            f"{one['seconds'] / 3600:.2f}",
+        )
+        for one in report.get("contributors", [])
+    ]
+    if not rows:
+        return []
+    return ["## Contributors", "", *markdown_table(("volunteer", "key", "verified steps", "share", "hours"), rows), ""]
 
 
 def _verdict_lines(report: dict[str, Any]) -> list[str]:

@@ -225,5 +225,7 @@ def verdict_text(verdict: Verdict, registration: Registration | None, sealed: st
             "",
             f"Registered as `{registration.path}` at `{registration.commit[:12]}`, sha256 `{registration.sha256}`.",
         ]
+    if verdict.credit_steps is not None:
+        lines += ["", f"Credit: {verdict.credit_steps} steps."]
     lines += ["", VERDICT_MARK + sealed]
     return "\n".join(lines)

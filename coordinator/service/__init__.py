@@ -12,5 +12,5 @@ router.py       action: router training in a child process
 upload.py       prepared data and run.json on the Hub, before the loop
 garbage.py      what a run directory no longer needs
 tasks.py        `paris-coord publish-tasks`
-ordering.py     `paris-coord ban`, `allow`, `revoke`, `unregister`
+ordering.py     `paris-coord ban`, `allow`, `revoke`, `unregister`, `roll-back`
 """

@@ -1,9 +1,11 @@
-"""The organiser's hand: `ban`, `allow`, `revoke` and `unregister` leave an order that `serve` carries out."""
+"""The organiser's hand: `ban`, `allow`, `revoke`, `unregister` and `roll-back` leave an order for `serve`."""
 
 from __future__ import annotations
 
 import re
 
+from paris.coordinator.decisions.legs import verified_legs
+from paris.coordinator.decisions.rolling import last_withdrawn
 from paris.coordinator.errors import ConfigError, NotReadyError
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.state.model import State, TaskState
@@ -14,7 +16,7 @@ _KEY = re.compile(r"[0-9a-f]{64}")
 _OF_VOLUNTEERS = {OrderKind.BAN, OrderKind.UNBAN, OrderKind.ALLOW, OrderKind.DISALLOW}
 
 
-def give_order(run: RunDir, kind: OrderKind, subject: str, reason: str = "") -> Order:
+def give_order(run: RunDir, kind: OrderKind, subject: str, reason: str = "", step: int | None = None) -> Order:
     """Check an order and leave it for the service, which carries it out at its next step or its next start.
 
     Args:
@@ -22,6 +24,7 @@ def give_order(run: RunDir, kind: OrderKind, subject: str, reason: str = "") -> 
         kind: What to do.
         subject: A volunteer's name, key, or the beginning of its key; or a task, as `expert-3` or `3`.
         reason: For the event log, the volunteer and the verdict.
+        step: Of the verified state to roll back to.
 
     Raises:
         ConfigError: No or several volunteers are meant, or there is no such task; nothing is ordered.
@@ -32,7 +35,9 @@ def give_order(run: RunDir, kind: OrderKind, subject: str, reason: str = "") -> 
         state = store.load()
         found = _key_of(state, subject) if kind in _OF_VOLUNTEERS else _task_of(state, subject).task.task_id
         _require_effect(state, kind, found)
-        order = Order(kind, found, reason)
+        if kind is OrderKind.ROLL_BACK:
+            _require_kept(state, found, step or 0)
+        order = Order(kind, found, reason, step)
         store.add_order(order)
         return order
     finally:
@@ -69,14 +74,36 @@ def _require_effect(state: State, kind: OrderKind, subject: str) -> None:
     standing = state.standings.get(subject)
     task = state.tasks.get(subject)
     is_registered = task is not None and task.registration is not None
-    withdrawn = any(s.phase == "withdrawn" and s.submission.task_id == subject for s in state.submissions.values())
+    withdrawn = any(
+        s.phase == "withdrawn" and s.submission.task_id == subject and not s.stored_at
+        for s in state.submissions.values()
+    )
+    rolled_back = last_withdrawn(list(state.submissions.values()), subject)
     refusals = {
         OrderKind.UNBAN: (standing is None or standing.standing != "banned", f"{subject[:12]} is not banned."),
         OrderKind.DISALLOW: (standing is None or standing.standing != "allowed", f"{subject[:12]} is not allowed."),
         OrderKind.REVOKE: (task is not None and task.lease_id is None, f"{subject} has no lease."),
         OrderKind.UNREGISTER: (task is not None and not is_registered, f"{subject} has no registered expert."),
+        OrderKind.ROLL_FORWARD: (
+            is_registered or not rolled_back,
+            f"{subject} was not rolled back, or a further leg was verified since.",
+        ),
         OrderKind.REREGISTER: (is_registered or not withdrawn, f"{subject} has no withdrawn expert to bring back."),
     }
     refused, why = refusals.get(kind, (False, ""))
     if refused:
         raise NotReadyError(why, "See `paris-coord status RUN`.")
+
+
+def _require_kept(state: State, task_id: str, step: int) -> None:
+    """Refuse a roll-back to a step whose state is not kept, or after which nothing was verified."""
+    legs = verified_legs(state.submissions.values(), task_id)
+    if not legs:
+        raise NotReadyError(f"{task_id} has no verified leg.", "See `paris-coord status RUN`.")
+    newest = legs[-1].submission.steps
+    kept = [0, *(leg.submission.steps for leg in legs if leg.head is not None and leg.submission.steps < newest)]
+    if step not in kept:
+        steps = ", ".join(map(str, kept))
+        raise NotReadyError(
+            f"{task_id} has no kept state at step {step} to roll back to from step {newest}.", f"Kept: {steps}."
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from paris.coordinator.decisions.credits import Credit, credits_of
 from paris.coordinator.decisions.legs import head_commitment
 from paris.coordinator.decisions.observations import (
     HeartbeatReceived,
@@ -200,3 +201,20 @@ def handed_in(state: State, now: float, work: SubmissionReceived) -> State:
     state = leg_step(state, now, work).state
     state = leg_step(state, now + 1, leg_verdict(state, lease)).state
     return leg_step(state, now + 2, stored(state.submissions[lease.lease_id])).state
+
+
+def earned(state: State) -> dict[str, Credit]:
+    """Credits by public key."""
+    return {credit.public_key: credit for credit in credits_of(state)}
+
+
+def relay(num_legs: int, who=(0, 1)) -> State:
+    """Volunteers take turns at an expert: so many of its five legs are verified, and the next one is leased."""
+    state, now = run_of(1), START
+    for number in range(num_legs + 1):
+        state = leg_step(state, now, want(who[number % len(who)], now)).state
+        if number < num_legs:
+            state = handed_in(state, now + 10, leg(held(state), who_holds(state), now + 10))
+            state = leg_step(state, now + 13, want(who[number % len(who)], now + 13, state="leaving")).state
+        now += 100
+    return state

@@ -48,12 +48,23 @@ _INSTALL = re.compile(r"pip install 'paris-swarm\[(\w+)\]'")
 def arguments_of(folder: Path) -> dict[str, dict[str, list[str]]]:
     """What each command of each program is given: enough for it to begin."""
     run, home, model = str(folder / "run"), ["--home", str(folder / "home")], str(folder / "model")
-    on_run = ("clusters", "dropped", "warm-start", "publish-tasks", "serve", "status", "gc", "train-router")
+    on_run = (
+        "clusters",
+        "dropped",
+        "warm-start",
+        "publish-tasks",
+        "serve",
+        "status",
+        "leaderboard",
+        "gc",
+        "train-router",
+    )
     return {
         COORD: {
             **{name: [run] for name in (*on_run, "release", "distill", "prepare", "check-config", "plan")},
             **{name: [run, "ada"] for name in ("allow", "ban")},
             **{name: [run, "expert-0"] for name in ("revoke", "unregister")},
+            "roll-back": [run, "expert-0", "--to", "0"],
             "init": [str(folder / "new")],
             "recipes": [],
             "hub": ["--data", str(folder / "hub"), "--host", "192.0.2.1"],

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tick_world import PEOPLE, START, beat, leg, leg_step, leg_verdict, registration, run_of, stored, want
 
-from paris.coordinator.decisions.legs import credits_of, start_of, verified_legs
+from paris.coordinator.decisions.credits import credits_of
+from paris.coordinator.decisions.legs import start_of, verified_legs
 from paris.coordinator.decisions.observations import Observation
 from paris.coordinator.state.model import State
 from paris.coordinator.state.orders import Order, OrderKind
@@ -92,4 +93,4 @@ def check_task(before: State, after: State, task_id: str, what: str) -> None:
         assert after.submissions[new.head_lease_id].head == new.task.head, "the newest state is kept"
     accepted = [s for s in after.submissions.values() if s.phase == "accepted" and s.submission.task_id == task_id]
     assert len(accepted) <= 1
-    assert sum(c.steps for c in credits_of(after).values()) >= paid
+    assert sum(credit.steps for credit in credits_of(after)) >= paid

@@ -11,6 +11,7 @@ from tick_world import (
     POLICY,
     START,
     beat,
+    earned,
     handed_in,
     held,
     lease_of,
@@ -27,7 +28,7 @@ from tick_world import (
     who_holds,
 )
 
-from paris.coordinator.decisions.legs import credits_of, end_of, kept_steps, start_of
+from paris.coordinator.decisions.legs import end_of, kept_steps, start_of
 from paris.coordinator.decisions.observations import Close, Register, StoreLeg, Verify
 from paris.coordinator.decisions.tick import tick
 
@@ -88,7 +89,7 @@ def test_a_verified_leg_opens_its_task_at_the_leg_end_and_the_next_lease_starts_
 def test_an_early_hand_in_counts_as_far_as_it_went():
     state = one_leg_done(steps=100)
     assert start_of(state.tasks["expert-0"].task) == 100
-    assert credits_of(state)[ADA].steps == 100
+    assert earned(state)[ADA].steps == 100
 
 
 def test_the_last_leg_is_registered():
@@ -104,7 +105,7 @@ def test_the_last_leg_is_registered():
     assert decision.actions == (Register(lease.lease_id),)
     done = leg_step(decision.state, START + 9002, registration(lease)).state
     assert done.tasks["expert-0"].task.state == "registered"
-    assert credits_of(done)[ADA].steps == 1000
+    assert earned(done)[ADA].steps == 1000
 
 
 def test_who_did_the_last_leg_comes_first_for_the_next_and_is_waited_for_until_it_can_know():
@@ -137,8 +138,8 @@ def test_late_work_that_equals_the_verified_leg_is_accepted_for_credit_without_a
     assert known.verdict.accepted
     assert (known.verdict.credit_steps, known.verdict.reason) == (200, "Equal to the verified leg by v1, in every bit.")
     assert decision.state.volunteers[ADA].num_accepted == 0, "it proves no work"
-    earned = credits_of(decision.state)
-    assert (earned[ADA].steps, earned[ADA].repeated_steps, earned[BEN].steps) == (0, 200, 200)
+    earned_by = earned(decision.state)
+    assert (earned_by[ADA].steps, earned_by[ADA].repeated_steps, earned_by[BEN].steps) == (0, 200, 200)
     again = leg_step(decision.state, START + 21, leg(late, 0, START + 21))
     assert again.state.submissions == decision.state.submissions
 
@@ -162,7 +163,7 @@ def test_one_key_gets_no_credit_twice_for_one_leg():
     state = handed_in(state, START + 10, leg(held(state), 0, START + 10))
     state = leg_step(state, START + 20, leg(late, 0, START + 20)).state
     assert not state.submissions[late.lease.lease_id].verdict.accepted
-    assert credits_of(state)[ADA].repeated_steps == 0
+    assert earned(state)[ADA].repeated_steps == 0
 
 
 def test_late_work_that_goes_beyond_the_head_is_judged_and_credited_for_what_it_adds():
@@ -175,7 +176,7 @@ def test_late_work_that_goes_beyond_the_head_is_judged_and_credited_for_what_it_
     state = leg_step(decision.state, START + 21, leg_verdict(decision.state, late.lease)).state
     state = leg_step(state, START + 22, stored(state.submissions[late.lease.lease_id])).state
     assert start_of(state.tasks["expert-0"].task) == 200
-    assert (credits_of(state)[ADA].steps, credits_of(state)[BEN].steps) == (100, 100)
+    assert (earned(state)[ADA].steps, earned(state)[BEN].steps) == (100, 100)
 
 
 def test_work_whose_head_moved_while_it_was_judged_is_judged_again():
@@ -217,6 +218,6 @@ def test_a_run_without_legs_pays_its_whole_experts_too():
     state = step(run_of(1), START, want(0, START)).state
     lease = lease_of(state)
     state = step(state, START + 7, submission(lease, 0, START + 7), verdict(lease, True), registration(lease)).state
-    assert (credits_of(state)[ADA].steps, credits_of(state)[ADA].seconds) == (1000, 7.0)
+    assert (earned(state)[ADA].steps, earned(state)[ADA].seconds) == (1000, 7.0)
     assert state.submissions[lease.lease_id].verdict.credit_steps is None, "records stay as they were"
     assert tick(state, [], POLICY, START + 8).actions == ()

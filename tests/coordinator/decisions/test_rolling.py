@@ -6,6 +6,7 @@ import pytest
 from tick_world import (
     PEOPLE,
     START,
+    earned,
     handed_in,
     held,
     lease_of,
@@ -13,30 +14,20 @@ from tick_world import (
     leg_step,
     leg_verdict,
     registration,
+    relay,
     run_of,
     stored,
     want,
     who_holds,
 )
 
-from paris.coordinator.decisions.legs import credits_of, start_of
+from paris.coordinator.decisions.credits import credits_of
+from paris.coordinator.decisions.legs import start_of
 from paris.coordinator.decisions.observations import Register, StoreLeg
 from paris.coordinator.state.model import State
 from paris.coordinator.state.orders import Order, OrderKind
 
 KEYS = [person.public_key for person in PEOPLE]
-
-
-def relay(num_legs: int, who=(0, 1)) -> State:
-    """Volunteers take turns at an expert: so many of its five legs are verified, and the next one is leased."""
-    state, now = run_of(1), START
-    for number in range(num_legs + 1):
-        state = leg_step(state, now, want(who[number % len(who)], now)).state
-        if number < num_legs:
-            state = handed_in(state, now + 10, leg(held(state), who_holds(state), now + 10))
-            state = leg_step(state, now + 13, want(who[number % len(who)], now + 13, state="leaving")).state
-        now += 100
-    return state
 
 
 def rolled_back(state: State, step: int, now: float | None = None):
@@ -55,8 +46,8 @@ def test_later_legs_and_their_credits_are_withdrawn_and_the_present_lease_is_tak
     after = decision.state
     assert after.leases[lost.lease_id].lease.state == "revoked"
     assert start_of(after.tasks["expert-0"].task) == 400
-    assert (credits_of(state)[KEYS[0]].steps, credits_of(after)[KEYS[0]].steps) == (400, 200)
-    assert credits_of(after)[KEYS[1]].steps == 200
+    assert (earned(state)[KEYS[0]].steps, earned(after)[KEYS[0]].steps) == (400, 200)
+    assert earned(after)[KEYS[1]].steps == 200
     (order,) = [event.text for event in decision.events if event.kind == "order"]
     assert order == "expert-0: rolled back to step 400: a cheat; 2 legs by v0, v1 withdrawn, with their credits."
     again = leg_step(after, START + 431, want(2, START + 431)).state
@@ -67,7 +58,7 @@ def test_later_legs_and_their_credits_are_withdrawn_and_the_present_lease_is_tak
 def test_to_the_start_takes_everything_back():
     state = rolled_back(relay(2), 0).state
     assert state.tasks["expert-0"].task.head is None
-    assert credits_of(state) == {}
+    assert credits_of(state) == []
     again = leg_step(state, START + 431, want(2, START + 431)).state
     assert (held(again).start_commitment, lease_of(again).start_step) == (None, 0)
 

@@ -16,6 +16,7 @@ from paris.coordinator.state import curves
 from paris.coordinator.state import store as store_module
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.model import LeaseState, RouterState, State, TaskState, VolunteerState
+from paris.coordinator.state.orders import Order, OrderKind
 from paris.coordinator.state.store import Store
 from paris.protocol.records import Heartbeat, Lease, Task, Want
 
@@ -191,3 +192,23 @@ def test_the_state_is_for_its_owner_alone_and_on_the_disk_when_it_is_saved(tmp_p
 def with_beat(state: State, step: int) -> State:
     held = LeaseState(lease=LEASE, heartbeat=beat(step), heartbeat_at=float(step))
     return replace(state, leases={"a" * 32: held})
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_an_older_state_is_migrated_with_its_orders_and_takes_new_ones(tmp_path, version):
+    path = tmp_path / "state.sqlite"
+    store = Store(path)
+    store.save(State(), full_state(), [], now=1.0)
+    store.close()
+    with closing(sqlite3.connect(path)) as db:  # as that version left it
+        db.execute("DROP TABLE orders")
+        if version == 3:
+            db.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, kind TEXT, subject TEXT, reason TEXT)")
+            db.execute("INSERT INTO orders VALUES (7, 'revoke', 'expert-0', 'old')")
+        db.execute(f"PRAGMA user_version = {version}")
+        db.commit()
+    migrated = Store(path)
+    assert migrated.load() == full_state()
+    migrated.add_order(Order(OrderKind.ROLL_BACK, "expert-0", step=5))
+    before = [Order(OrderKind.REVOKE, "expert-0", "old")] if version == 3 else []
+    assert list(migrated.orders().values()) == [*before, Order(OrderKind.ROLL_BACK, "expert-0", step=5)]

@@ -1,0 +1,112 @@
+"""States of legs on a real Hub: copied from the verified commit, once, and dropped when they are no longer kept."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from hub_gate import MODELS, STRANGER_TOKEN, run_hub, running_hub
+from huggingface_hub import CommitOperationAdd
+
+from paris.coordinator.run.create import create_run
+from paris.coordinator.service.registering import Registrar
+from paris.coordinator.state.model import State, SubmissionState, TaskState
+from paris.protocol.chain import Chain, ChainStart, Link, LinkFiles
+from paris.protocol.errors import RecordError
+from paris.protocol.hub_layout import CHAIN_FILE, SUBMISSION_FILE, WEIGHTS_FILE, submission_folder
+from paris.protocol.records import Submission, SubmittedFile, Task, Verdict
+from paris.protocol.sealer import Sealer
+
+VOLUNTEER = "a" * 64
+TASK = Task(
+    task_id="expert-1", cluster=1, steps=100, batch_size=1, manifest_sha256="0" * 64, data_bytes=1,
+    min_memory_bytes=0, min_disk_bytes=0, deadline_s=10, grace_s=1, state="open", attempt=9,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def registrar(tmp_path_factory):
+    run = create_run(tmp_path_factory.mktemp("run"), recipe="emoji")
+    with running_hub(tmp_path_factory.mktemp("hub")) as server:
+        hub = run_hub(server.url)
+        hub.ensure_repos()
+        yield Registrar(hub, Sealer(run.identity, run.run_id), run.verify)
+
+
+def commitment(step: int) -> str:
+    return hashlib.sha256(str(step).encode()).hexdigest()
+
+
+def accepted_leg(registrar: Registrar, step: int, before: State | None = None) -> State:
+    """A state in which a stranger's real pull request with a leg of 5 steps is accepted."""
+    lease_id, stranger = f"{step:032x}", run_hub(registrar.hub.endpoint, STRANGER_TOKEN)
+    folder = submission_folder("expert-1", step, VOLUNTEER)
+    names = (WEIGHTS_FILE, CHAIN_FILE, "weights.safetensors", "optimizer.safetensors")
+    data = {name: f"{name} at {step}".encode() for name in names}
+    operations = [CommitOperationAdd(f"{folder}/{name}", content) for name, content in data.items()]
+    operations.append(CommitOperationAdd(f"{folder}/{SUBMISSION_FILE}", b"{}"))
+    made = stranger.api.create_commit(MODELS, operations, commit_message="A leg", create_pr=True)
+    files = [SubmittedFile(path=n, sha256=hashlib.sha256(d).hexdigest(), bytes=len(d)) for n, d in data.items()]
+    submission = Submission(
+        lease_id=lease_id, task_id="expert-1", attempt=step, name="ada", repo=MODELS, pull_request=int(made.pr_num),
+        commit=made.oid, files=tuple(files), steps=step, start_step=step - 5, final_loss=0.5,
+        commitment=commitment(step),
+    )  # fmt: skip
+    verdict = Verdict(
+        lease_id=lease_id, task_id="expert-1", attempt=step, volunteer=VOLUNTEER, accepted=True, reason="good", rungs=()
+    )
+    known = SubmissionState(
+        submission=submission, signer=VOLUNTEER, envelope="", seen_at=1.0, phase="accepted", verdict=verdict
+    )
+    link = Link(step=step, files=LinkFiles(weights="1" * 64, ema="2" * 64, optimizer="3" * 64), commitment="4" * 64)
+    chain = Chain(task="0" * 64, start=ChainStart(step=step - 5, commitment=commitment(step - 5)), links=(link,))
+    path = registrar.verify / lease_id / CHAIN_FILE
+    path.parent.mkdir(parents=True)
+    path.write_bytes(chain.to_bytes())
+    submissions = {} if before is None else before.submissions
+    return State(tasks={"expert-1": TaskState(task=TASK)}, submissions={**submissions, lease_id: known})
+
+
+def with_head(registrar: Registrar, state: State, step: int) -> State:
+    """The state after a leg was stored."""
+    head = registrar.store_leg(state, f"{step:032x}")
+    known = state.submissions[f"{step:032x}"].model_copy(update={"phase": "stored", "head": head, "stored_at": 1.0})
+    return State(tasks=state.tasks, submissions={**state.submissions, f"{step:032x}": known})
+
+
+def folders(registrar: Registrar) -> list[str]:
+    return sorted(path.rpartition("-")[2] for path in registrar.hub.folders("states/expert-1"))
+
+
+def test_the_state_of_a_leg_is_copied_once_and_its_pull_request_frees_its_storage(registrar):
+    state = accepted_leg(registrar, 5)
+    head = registrar.store_leg(state, f"{5:032x}")
+    assert (head.step, head.previous, head.commitment) == (5, commitment(0), commitment(5))
+    for file in head.files:
+        name = {"ema.safetensors": WEIGHTS_FILE}.get(file.path.rpartition("/")[2], file.path.rpartition("/")[2])
+        assert file.sha256 == hashlib.sha256(f"{name} at 5".encode()).hexdigest()
+        path = registrar.hub.download(file.path, registrar.verify / "fetched", head.commit)
+        assert path.read_bytes() == f"{name} at 5".encode()
+    assert registrar.store_leg(state, f"{5:032x}") == head, "nothing is committed twice"
+    refs = registrar.hub.api.list_repo_refs(MODELS, include_pull_requests=True).pull_requests
+    assert [ref.ref for ref in refs] == []
+
+
+def test_states_that_are_no_longer_kept_leave_main_with_the_commit_of_a_newer_one(registrar):
+    state = None
+    for step in (15, 20, 25, 30):
+        state = with_head(registrar, accepted_leg(registrar, step, state), step)
+    # 5 was left by a leg that the state does not know: rolled back, say. 15, 20 and 30 are the first of their tenths.
+    assert folders(registrar) == ["00000015", "00000020", "00000025", "00000030"]
+    known = state.submissions[f"{15:032x}"]
+    forgotten = known.model_copy(update={"head": None})
+    state = State(tasks=state.tasks, submissions={**state.submissions, f"{15:032x}": forgotten})
+    state = with_head(registrar, accepted_leg(registrar, 35, state), 35)
+    assert folders(registrar) == ["00000020", "00000025", "00000030", "00000035"]
+
+
+def test_a_leg_whose_chain_is_gone_is_not_taken_for_stored(registrar):
+    state = accepted_leg(registrar, 40)
+    (registrar.verify / f"{40:032x}" / CHAIN_FILE).unlink()
+    with pytest.raises(RecordError, match=r"chain\.json cannot be read"):
+        registrar.store_leg(state, f"{40:032x}")
