@@ -23,16 +23,6 @@ class Stretch(NamedTuple):
     end: int
 
 
-def new_draw_secret(run_secret: bytes, lease_id: str) -> str:
-    """The secret of a lease, 64 hex digits: the same at each call, so that it need not be kept.
-
-    Args:
-        run_secret: Known to the coordinator alone.
-        lease_id: The lease.
-    """
-    return hmac.new(run_secret, f"draw\n{lease_id}".encode(), hashlib.sha256).hexdigest()
-
-
 def draw_digest(secret: str) -> str:
     """`Lease.draw_sha256` of a secret: SHA-256 of its 32 bytes.
 

@@ -20,6 +20,8 @@ CHAIN_FILE = "chain.json"
 TRAINED_FILE = "weights.safetensors"
 """The weights that are trained, of which `WEIGHTS_FILE` is the moving average."""
 OPTIMIZER_FILE = "optimizer.safetensors"
+SUBMITTED_AS = {"weights": TRAINED_FILE, "ema": WEIGHTS_FILE, "optimizer": OPTIMIZER_FILE}
+"""The files of a state under the names that a submission gives them."""
 STATE_FILES = (TRAINED_FILE, "ema.safetensors", OPTIMIZER_FILE)
 """The state of a training, in a head's folder. A submission's `ema.safetensors` is its `WEIGHTS_FILE`."""
 VERDICT_MARK = "paris-verdict: "

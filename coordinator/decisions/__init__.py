@@ -11,6 +11,7 @@ relay.py         how a stored leg changes its task, and what becomes of late wor
 draws.py         the secret that decides which stretches of a lease's work are replayed
 orders.py        how each order of the organiser changes the state
 rolling.py       the orders that roll a task back to a verified state, and forward again
+challenges.py    asking for the snapshots that a replay needs
 trust.py         who comes first for a task, and who waits
 leases.py        granting, renewing and revoking leases
 clock_moves.py   the state's times when a wrong clock is corrected

@@ -43,6 +43,8 @@ def without_future(state: State, now: float, lease_s: float) -> State:
     """
 
     def change(row: Any, before: Any, name: str) -> float:
+        if name == "answer_until":
+            return float(row.answer_until)  # a late one does no harm
         latest = now + lease_s if name == "expires_at" else now
         return min(float(getattr(row, name)), latest)
 
@@ -82,4 +84,6 @@ def _volunteer(known: VolunteerState, before: VolunteerState | None, change: _Ch
 
 
 def _submission(known: SubmissionState, before: SubmissionState | None, change: _Change) -> SubmissionState:
-    return _changed(known, before, change, ("seen_at", "retry_at", "stored_at", "withdrawn_at"))  # type: ignore[no-any-return]
+    asked = known.challenge and _changed(known.challenge, before and before.challenge, change, ("answer_until",))
+    kept = known if asked is known.challenge else known.model_copy(update={"challenge": asked})
+    return _changed(kept, before, change, ("seen_at", "retry_at", "stored_at", "withdrawn_at"))  # type: ignore[no-any-return]

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 
+from paris.protocol.draws import draw_digest
+
 
 def draw_secret(key: str, lease_id: str) -> str:
     """The draw secret of a lease, 64 hex digits.
@@ -22,4 +24,4 @@ def draw_secret(key: str, lease_id: str) -> str:
 
 def draw_sha256(key: str, lease_id: str) -> str:
     """The digest of the draw secret's bytes, 64 hex digits, as leases publish it."""
-    return hashlib.sha256(bytes.fromhex(draw_secret(key, lease_id))).hexdigest()
+    return draw_digest(draw_secret(key, lease_id))

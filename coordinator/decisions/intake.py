@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from paris.coordinator.decisions.challenges import apply_answer, challenge
 from paris.coordinator.decisions.observations import (
+    AnswerReceived,
     Closed,
     HeartbeatReceived,
     LegStored,
@@ -10,6 +12,7 @@ from paris.coordinator.decisions.observations import (
     Registered,
     RouterRequested,
     RouterTrained,
+    SnapshotsNeeded,
     SubmissionReceived,
     VerificationFailed,
     Verified,
@@ -17,6 +20,7 @@ from paris.coordinator.decisions.observations import (
 )
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.relay import apply_leg_stored, settle_late, settle_waiting
+from paris.coordinator.decisions.trust import replay_rate
 from paris.coordinator.decisions.verdicts import apply_verdict, reject_submission
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
@@ -38,6 +42,10 @@ def apply_observation(draft: Draft, observation: Observation, policy: Policy, no
             _apply_submission(draft, observation, policy, now)
         case Verified(verdict, head):
             apply_verdict(draft, verdict, policy, now, head)
+        case SnapshotsNeeded():
+            challenge(draft, observation, policy, now)
+        case AnswerReceived():
+            apply_answer(draft, observation)
         case VerificationFailed():
             _retry_verification(draft, observation, policy, now)
         case Registered(registration):
@@ -101,7 +109,8 @@ def _apply_submission(draft: Draft, received: SubmissionReceived, policy: Policy
     draft.add_event(EventKind.SUBMITTED, f"{submission.task_id}: {what}")
     envelope = received.envelope.data.decode()
     facts = submission.model_copy(update={"lease": None})
-    known = SubmissionState(submission=facts, signer=signer, envelope=envelope, seen_at=now)
+    rate = None if held.lease.draw_sha256 is None else replay_rate(draft.volunteers.get(signer), policy)
+    known = SubmissionState(submission=facts, signer=signer, envelope=envelope, seen_at=now, replay_rate=rate)
     draft.put_submission(known)
     standing = draft.standings.get(signer)
     if standing is not None and standing.standing == "banned":

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from paris.coordinator.state.orders import Order
 from paris.protocol.envelope import Envelope
-from paris.protocol.records import Head, Heartbeat, Registration, Submission, Verdict, Want
+from paris.protocol.records import Answer, Head, Heartbeat, Registration, Submission, Verdict, Want
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,22 @@ class Verified:
     verdict: Verdict
     head: str | None = None
     """Commitment of the task's head when it began; None: there was none."""
+
+
+@dataclass(frozen=True)
+class SnapshotsNeeded:
+    """Verification cannot end without the volunteer's snapshots at these steps."""
+
+    lease_id: str
+    steps: tuple[int, ...]
+    """One or two."""
+
+
+@dataclass(frozen=True)
+class AnswerReceived:
+    """Snapshots that a challenge asked for."""
+
+    envelope: Envelope[Answer]
 
 
 @dataclass(frozen=True)
@@ -96,6 +112,8 @@ Observation = (
     | HeartbeatReceived
     | SubmissionReceived
     | Verified
+    | SnapshotsNeeded
+    | AnswerReceived
     | VerificationFailed
     | Registered
     | LegStored

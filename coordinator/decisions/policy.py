@@ -37,5 +37,10 @@ class Policy(BaseModel):
     """Duration of a leg, for volunteers whose speed is known."""
     snapshot_every: int = Field(default=1, ge=1)
     """Legs end at multiples of so many steps, and at a task's last step."""
+    replay_rate: float | None = Field(default=None, ge=0, le=1)
+    """Probability that a leg of a well-known volunteer is replayed, beyond the first stretch of a training; None: no
+    leg is replayed."""
+    answer_s: float = Field(default=86400.0, gt=0)
+    """Time in which a volunteer must give the snapshots that a replay starts from."""
     draw_key: str = Field(default="", repr=False)
     """Secret, hex: of it and a lease's id the lease's draw secret is made."""

@@ -32,7 +32,7 @@ def apply_leg_stored(draft: Draft, stored: LegStored, policy: Policy, now: float
 def settle_waiting(draft: Draft, task_id: str, policy: Policy, now: float) -> None:
     """Settle the work on a task that waits for its verdict and that the task has no use for any more."""
     for known in list(draft.submissions.values()):
-        if known.submission.task_id == task_id and known.phase == "seen":
+        if known.submission.task_id == task_id and known.phase in ("seen", "challenged"):
             settle_late(draft, known, policy, now)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from paris.coordinator.decisions.challenges import refuse_unanswered
 from paris.coordinator.decisions.forgetting import forget
 from paris.coordinator.decisions.intake import LONGEST_RETRY_S, apply_observation
 from paris.coordinator.decisions.leases import grant_open_tasks, renew_leases, revoke_leases
@@ -61,6 +62,7 @@ def tick(
             apply_order(draft, observation, policy, now)
         else:
             apply_observation(draft, observation, policy, now)
+    refuse_unanswered(draft, policy, now, watching_since)
     revoke_leases(draft, policy, now, watching_since)
     renew_leases(draft, policy, now)
     grant_open_tasks(draft, policy, now)

@@ -31,6 +31,16 @@ def is_waited_out(volunteer: VolunteerState, policy: Policy, now: float) -> bool
     return now >= volunteer.faulted_at + wait_s
 
 
+def replay_rate(volunteer: VolunteerState | None, policy: Policy) -> float | None:
+    """Probability that a volunteer's next leg is replayed: 1 for a fresh key, 1 / (1 + n) after n proven legs.
+
+    It never falls below `policy.replay_rate`; None: no leg is replayed.
+    """
+    if policy.replay_rate is None:
+        return None
+    return max(policy.replay_rate, 1 / (1 + (0 if volunteer is None else volunteer.num_proven)))
+
+
 def with_fault(volunteer: VolunteerState, policy: Policy, now: float) -> VolunteerState:
     """The volunteer after one more fault."""
     faults = recent_faults(volunteer, policy, now) + 1
@@ -39,5 +49,10 @@ def with_fault(volunteer: VolunteerState, policy: Policy, now: float) -> Volunte
 
 def with_accepted_work(volunteer: VolunteerState) -> VolunteerState:
     """The volunteer after accepted work, which clears its faults."""
-    update = {"num_accepted": volunteer.num_accepted + 1, "num_faults": 0, "faulted_at": 0.0}
+    update = {
+        "num_accepted": volunteer.num_accepted + 1,
+        "num_proven": volunteer.num_proven + 1,
+        "num_faults": 0,
+        "faulted_at": 0.0,
+    }
     return volunteer.model_copy(update=update)

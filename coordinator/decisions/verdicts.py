@@ -25,7 +25,7 @@ def apply_verdict(draft: Draft, verdict: Verdict, policy: Policy, now: float, he
         head: Commitment of the task's head when the verification of a leg began; None: there was none.
     """
     known = draft.submissions.get(verdict.lease_id)
-    if known is None or known.phase != "seen":
+    if known is None or known.phase not in ("seen", "challenged"):
         return
     task, held = draft.tasks[verdict.task_id], draft.leases[verdict.lease_id]
     is_leg = held.lease.start_step is not None
@@ -81,10 +81,11 @@ def verdict_without_rungs(known: SubmissionState, reason: str, *, accepted: bool
 def _settle(draft: Draft, known: SubmissionState, verdict: Verdict, policy: Policy, phase: str) -> None:
     """Keep a verdict; the draw secret of its lease, where there is one, is revealed with it."""
     if draft.leases[verdict.lease_id].lease.draw_sha256 is not None:
-        verdict = verdict.model_copy(update={"draw_secret": draw_secret(policy.draw_key, verdict.lease_id)})
+        revealed = {"draw_secret": draw_secret(policy.draw_key, verdict.lease_id), "replay_rate": known.replay_rate}
+        verdict = verdict.model_copy(update=revealed)
     kind = EventKind.ACCEPTED if verdict.accepted else EventKind.REJECTED
     draft.add_event(kind, f"{verdict.task_id}: {known.submission.name} {kind}. {verdict.reason}")
-    draft.put_submission(known.model_copy(update={"phase": phase, "verdict": verdict}))
+    draft.put_submission(known.model_copy(update={"phase": phase, "verdict": verdict, "challenge": None}))
 
 
 def _with_credit(verdict: Verdict, known: SubmissionState, task: TaskState, held: LeaseState) -> Verdict:
@@ -104,7 +105,24 @@ def _count(draft: Draft, known: SubmissionState, verdict: Verdict, policy: Polic
         return
     rejected = volunteer.model_copy(update={"num_rejected": volunteer.num_rejected + 1})
     passed = all(rung.passed for rung in verdict.rungs)
-    draft.put_volunteer(rejected if passed else with_fault(rejected, policy, now))
+    if passed:
+        draft.put_volunteer(rejected)
+        return
+    draft.put_volunteer(with_fault(rejected.model_copy(update={"num_proven": 0}), policy, now))
+    if verdict.rungs[-1].rung == "replay":
+        _name_earlier_legs(draft, known)
+
+
+def _name_earlier_legs(draft: Draft, known: SubmissionState) -> None:
+    """Name the verified legs of a volunteer whose work was refused by a replay: not all of them were replayed."""
+    earlier = [
+        f"{other.submission.task_id} up to step {other.submission.steps}"
+        for other in draft.submissions.values()
+        if other.signer == known.signer and other.phase in ("stored", "registered")
+    ]
+    if earlier:
+        what = f"{known.submission.name} has verified legs, which may be wrong too: {', '.join(sorted(earlier))}"
+        draft.add_event(EventKind.PROBLEM, f"{what}. paris-coord roll-back withdraws them.")
 
 
 def _was_rejected_before(draft: Draft, known: SubmissionState) -> bool:

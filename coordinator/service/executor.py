@@ -24,6 +24,7 @@ from paris.coordinator.decisions.observations import (
     Register,
     Registered,
     RouterTrained,
+    SnapshotsNeeded,
     StoreLeg,
     TrainRouter,
     VerificationFailed,
@@ -128,8 +129,10 @@ class Executor:
     def _carry_out(self, action: Action, state: State) -> Observation:
         match action:
             case Verify(lease_id):
-                verdict = self._verifier.verify(state, lease_id)
-                return Verified(verdict, head_commitment(state.tasks[verdict.task_id].task))
+                report = self._verifier.verify(state, lease_id)
+                if report.needs:
+                    return SnapshotsNeeded(lease_id, report.needs)
+                return Verified(report.verdict(), head_commitment(state.tasks[report.task_id].task))
             case Register(lease_id):
                 with self._registering:
                     return Registered(self._registrar.register(state, lease_id))

@@ -24,6 +24,7 @@ def records_to_publish(spec: RunSpec, manifests: list[Manifest], state: State) -
         records += split_manifest(manifest)
     records += [task.task for task in state.tasks.values()]
     records += [held.lease for held in state.leases.values() if _is_recent(held.lease, state)]
+    records += [s.challenge for s in state.submissions.values() if s.challenge is not None]
     records += [s.verdict for s in state.submissions.values() if s.verdict is not None and _is_recent(s.verdict, state)]
     records += [task.registration for task in state.tasks.values() if task.registration is not None]
     return records

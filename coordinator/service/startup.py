@@ -27,6 +27,7 @@ from paris.coordinator.service.verifier import Verifier, derived_secret
 from paris.coordinator.service.verifying import VerifyingProcesses
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.store import Store
+from paris.coordinator.verify import VerificationBounds
 from paris.protocol.clock import SteadyClock
 from paris.protocol.dht.options import NetworkOptions
 from paris.protocol.dht.peer import Peer
@@ -133,6 +134,7 @@ def start_peer(run: RunDir) -> Peer:
 def make_policy(run: RunDir) -> Policy:
     """The policy of `tick`, from run.toml."""
     table = run.config.tasks
+    bounds = VerificationBounds.model_validate(run.config.verify_settings)
     return Policy(
         lease_s=table.lease_s,
         heartbeat_every_s=table.heartbeat_every_s,
@@ -142,5 +144,7 @@ def make_policy(run: RunDir) -> Policy:
         leg_steps=run.config.leg_steps,
         leg_s=None if table.leg_hours is None else table.leg_hours * 3600,
         snapshot_every=run.config.snapshot_every,
+        replay_rate=bounds.replay_rate if bounds.replay else None,
+        answer_s=bounds.answer_hours * 3600,
         draw_key=derived_secret(run, "draws").hex(),
     )

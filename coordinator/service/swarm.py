@@ -7,7 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import cast
 
-from paris.coordinator.decisions.observations import HeartbeatReceived, Observation, SubmissionReceived, WantReceived
+from paris.coordinator.decisions.observations import (
+    AnswerReceived,
+    HeartbeatReceived,
+    Observation,
+    SubmissionReceived,
+    WantReceived,
+)
 from paris.coordinator.service.publisher import Publisher, records_to_publish
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.model import State
@@ -15,7 +21,7 @@ from paris.protocol.clock import Clock
 from paris.protocol.dht.peer import Peer
 from paris.protocol.envelope import Envelope
 from paris.protocol.manifest import Manifest
-from paris.protocol.records import Heartbeat, RunSpec, Submission, Want
+from paris.protocol.records import Answer, Heartbeat, RunSpec, Submission, Want
 
 logger = logging.getLogger(__name__)
 _HEALTH_EVERY_S = 30.0
@@ -96,6 +102,8 @@ class Swarm:
             yield HeartbeatReceived(cast(Envelope[Heartbeat], envelope))
         for envelope in peer.read_all("submission", buckets):
             yield SubmissionReceived(cast(Envelope[Submission], envelope))
+        for envelope in peer.read_all("answer", buckets):
+            yield AnswerReceived(cast(Envelope[Answer], envelope))
 
     def publish(self, state: State) -> None:
         """Store the records that are due; one that could not be stored is due again at the next call."""

@@ -7,7 +7,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from paris.coordinator.decisions.legs import compared_with
+from paris.coordinator.decisions.draws import draw_secret
+from paris.coordinator.decisions.legs import compared_with, verified_legs
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.prepared_data import load_manifests
 from paris.coordinator.run_hub.client import RunHub
@@ -17,6 +18,7 @@ from paris.coordinator.state.model import LeaseState, State, SubmissionState
 from paris.coordinator.verify import (
     LegStart,
     OtherCheckpoint,
+    Report,
     VerificationBounds,
     VerificationCase,
     VerificationRequest,
@@ -25,7 +27,7 @@ from paris.coordinator.verify import (
 )
 from paris.protocol.hub_layout import STATE_FILES, WEIGHTS_FILE
 from paris.protocol.manifest import Manifest
-from paris.protocol.records import RunSpec, Verdict
+from paris.protocol.records import RunSpec
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Verifier:
     hub: RunHub
     processes: VerifyingProcesses
 
-    def verify(self, state: State, lease_id: str) -> Verdict:
+    def verify(self, state: State, lease_id: str) -> Report:
         """Run the ladder on a submission in a child process.
 
         Args:
@@ -54,14 +56,15 @@ class Verifier:
         Raises:
             WorkerError: The child could not verify (the Hub was down, say); nothing is decided.
         """
-        folder = _folder(self.run, lease_id)
+        folder, known = _folder(self.run, lease_id), state.submissions[lease_id]
         case_file, report_file = folder / "case.json", folder / "report.json"
-        write_case(self._case(state, state.submissions[lease_id], folder), case_file)
+        earlier = read_report(report_file) if known.answers and report_file.is_file() else None
+        write_case(self._case(state, known, folder, earlier), case_file)
         try:
             log = self.run.logs / f"verify-{lease_id[:8]}.log"
             request = VerificationRequest(case=case_file, report=report_file, log=log, token=self.hub.token)
             self.processes.verify(request)
-            return read_report(report_file).verdict()
+            return read_report(report_file)
         finally:
             case_file.unlink(missing_ok=True)
 
@@ -74,7 +77,7 @@ class Verifier:
         """Free the disk that a rejected checkpoint took; its report is kept."""
         shutil.rmtree(_folder(self.run, lease_id) / "candidate", ignore_errors=True)
 
-    def _case(self, state: State, known: SubmissionState, folder: Path) -> VerificationCase:
+    def _case(self, state: State, known: SubmissionState, folder: Path, earlier: Report | None) -> VerificationCase:
         held = state.leases[known.submission.lease_id]
         task = state.tasks[known.submission.task_id].task
         manifest = load_manifests(self.run)[task.cluster]
@@ -92,8 +95,12 @@ class Verifier:
             shards=tuple(self.run.data / shard.path for shard in manifest.shards),
             text_folder=self.run.data,
             others=self._others(state, known),
-            leg=None if held.lease.start_step is None else _leg_start(held, manifest),
+            leg=None if held.lease.start_step is None else _leg_start(state, held, manifest),
             seed=int.from_bytes(derived_secret(self.run, "verification")[:7], "big"),
+            draw_secret=draw_secret(derived_secret(self.run, "draws").hex(), held.lease.lease_id),
+            replay_rate=known.replay_rate,
+            answers=known.answers,
+            earlier=earlier if earlier is not None and earlier.needs else None,
             bounds=VerificationBounds.model_validate(self.run.config.verify_settings),
             device=self.run.config.compute.device,
             num_threads=self.run.config.compute.num_threads,
@@ -120,8 +127,13 @@ class Verifier:
         return tuple(others)
 
 
-def _leg_start(held: LeaseState, manifest: Manifest) -> LegStart:
-    return LegStart(commitment=held.start_commitment, shard_rows=tuple(shard.rows for shard in manifest.shards))
+def _leg_start(state: State, held: LeaseState, manifest: Manifest) -> LegStart:
+    kept = (known.head for known in verified_legs(state.submissions.values(), held.lease.task_id))
+    return LegStart(
+        commitment=held.start_commitment,
+        head=next((head for head in kept if head and head.commitment == held.start_commitment), None),
+        shard_rows=tuple(shard.rows for shard in manifest.shards),
+    )
 
 
 def _is_whole(state: State, known: SubmissionState) -> bool:

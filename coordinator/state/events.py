@@ -22,6 +22,8 @@ class EventKind(StrEnum):
     REJECTED = "rejected"
     STORED = "stored"
     """A verified leg's state is on main; the next leg starts from it."""
+    CHALLENGED = "challenged"
+    ANSWERED = "answered"
     REGISTERED = "registered"
     ROUTER = "router"
     ORDER = "order"

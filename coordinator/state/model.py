@@ -11,7 +11,18 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from paris.protocol.records import Head, Heartbeat, Lease, Registration, Submission, Task, Verdict, Want
+from paris.protocol.records import (
+    Answer,
+    Challenge,
+    Head,
+    Heartbeat,
+    Lease,
+    Registration,
+    Submission,
+    Task,
+    Verdict,
+    Want,
+)
 
 
 class Row(BaseModel):
@@ -90,6 +101,8 @@ class VolunteerState(Row):
     """Leases taken back and work rejected since the last accepted work; see `decisions/trust.py`."""
     faulted_at: float = 0.0
     """When the last of them was, UTC seconds."""
+    num_proven: int = 0
+    """Accepted work since a rung last refused some."""
 
 
 Standing = Literal["banned", "allowed"]
@@ -105,16 +118,19 @@ class StandingState(Row):
     """UTC seconds."""
 
 
-SubmissionPhase = Literal["seen", "accepted", "rejected", "repeated", "stored", "registered", "closed", "withdrawn"]
+SubmissionPhase = Literal[
+    "seen", "challenged", "accepted", "rejected", "repeated", "stored", "registered", "closed", "withdrawn"
+]
 
 
 class SubmissionState(Row):
     """A submission and its phase.
 
     seen -> accepted -> registered, or stored for a leg before the last; seen -> rejected or repeated -> closed, where
-    repeated is a leg that another volunteer's verified leg equals. By order of the organiser registered and stored
-    work is withdrawn, and comes back. A phase changes when the action that it waits for has reported its result, so
-    that a coordinator killed in between asks for that action again.
+    repeated is a leg that another volunteer's verified leg equals. seen -> challenged -> seen while the volunteer is
+    asked for snapshots. By order of the organiser registered and stored work is withdrawn, and comes back. A phase
+    changes when the action that it waits for has reported its result, so that a coordinator killed in between asks for
+    that action again.
     """
 
     submission: Submission
@@ -132,6 +148,11 @@ class SubmissionState(Row):
     """UTC seconds; 0.0: never."""
     withdrawn_at: float = 0.0
     """UTC seconds; 0.0: not withdrawn."""
+    replay_rate: float | None = None
+    """Probability with which a stretch of it is drawn to be replayed; None: none is."""
+    challenge: Challenge | None = None
+    """What the volunteer was asked for; None in other phases than challenged."""
+    answers: tuple[Answer, ...] = ()
 
     def withdrawn(self, now: float) -> SubmissionState:
         """The submission taken back by the organiser."""

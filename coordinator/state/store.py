@@ -24,13 +24,14 @@ from paris.coordinator.state.model import LeaseState, RouterState, Row, State
 from paris.coordinator.state.orders import Order, OrderKind
 from paris.coordinator.state.tables import EVENTS, FLAGS, METADATA, ORDERS, TABLES
 
-VERSION = 4
+VERSION = 5
 """Of the file; a new field in a row of `model.py` needs a new one (`migrations.py`)."""
 _MIGRATIONS = {
     1: "CREATE INDEX IF NOT EXISTS curves_by_attempt ON curves (task_id, attempt)",
     2: "",
     3: "CREATE TABLE IF NOT EXISTS orders (id INTEGER NOT NULL PRIMARY KEY, kind VARCHAR NOT NULL, "
     "subject VARCHAR NOT NULL, reason TEXT NOT NULL); ALTER TABLE orders ADD COLUMN step INTEGER",
+    4: "",
 }
 _MAX_EVENTS = 100_000
 

@@ -15,6 +15,8 @@
     spectra.py            singular values that a copy in another order keeps
     skill_rung.py      4  better than the initial weights, and best on its own cluster
     yardsticks.py         experts of other clusters, of the same objective or another
+    replay_rung.py     5  of a leg: drawn stretches, trained again
+    claimed_states.py     where the states between which they lie come from
     scoring.py            losses on secret rows and on training batches
     statistics.py         the paired bootstrap
     ladder.py          rung after rung, until a check fails

@@ -15,7 +15,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class VerificationBounds(BaseModel):
-    """Thresholds of rungs 1 to 4. All are scalars, so that a TOML table can hold them."""
+    """Thresholds of all rungs. All are scalars, so that a TOML table can hold them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -86,6 +86,18 @@ class VerificationBounds(BaseModel):
     """Largest ratio, either way, between the training loss that the volunteer claims and the loss on its shards."""
     claim_rows: Annotated[int, Field(ge=8)] = 256
     """Published rows of its cluster on which the claimed loss is checked."""
+
+    replay: bool = False
+    """Train stretches of legs again (rung 5); a run without legs has none."""
+    replay_rate: Share = 0.05
+    """Share of the legs of a volunteer with much verified work that are replayed; of a fresh key all are. The first
+    stretch of a training always is."""
+    answer_hours: Positive = 24.0
+    """Time in which a volunteer must give the snapshots that a replay needs."""
+    max_replay_distance: Positive = 0.02
+    """Largest distance of a claimed state from the one trained again, relative to the way of the stretch."""
+    max_replay_moments: Positive = 0.1
+    """Largest distance of the optimizer's moments (`paris.experts.training.state_distance`)."""
 
     @property
     def dtypes(self) -> frozenset[str]:

@@ -13,10 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from paris.coordinator.errors import ConfigError
 from paris.coordinator.verify.bounds import VerificationBounds
+from paris.coordinator.verify.report import Report
 from paris.experts.files import write_whole
 from paris.protocol.fields import PublicKey, Settings, Sha256, TaskId
 from paris.protocol.hub_layout import CHAIN_FILE, OPTIMIZER_FILE, TRAINED_FILE, WEIGHTS_FILE
-from paris.protocol.records import Lease, RunSpec, Task
+from paris.protocol.records import Answer, Head, Lease, RunSpec, Task
 
 
 class OtherCheckpoint(BaseModel):
@@ -41,6 +42,8 @@ class LegStart(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     commitment: Sha256 | None = None
     """Of the state at the lease's first step; None: the initial weights."""
+    head: Head | None = None
+    """That state, while main keeps its files."""
     shard_rows: tuple[Annotated[int, Field(ge=1)], ...]
     """Rows of each shard of the manifest: with the run and the task they make the training task's digest."""
 
@@ -77,6 +80,14 @@ class VerificationCase(BaseModel):
     """Secret: decides which rows, times and noises are drawn. The same for all submissions of a run, so that their
     scores can be compared; never published."""
     bounds: VerificationBounds = VerificationBounds()
+    draw_secret: Sha256 | None = Field(default=None, repr=False)
+    """Of the lease; decides which stretches are replayed. None: none are."""
+    replay_rate: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Of that draw; None: no stretch is replayed."""
+    answers: tuple[Answer, ...] = ()
+    """Snapshots that the volunteer was asked for."""
+    earlier: Report | None = None
+    """What rungs 1 to 4 found before the volunteer was asked for snapshots."""
     device: str = "cpu"
     num_threads: Annotated[int, Field(ge=1)] | None = None
     """CPU threads of the child; None leaves it to torch."""

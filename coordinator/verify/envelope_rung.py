@@ -135,7 +135,7 @@ def _check_head(hub: HubReads, pull_request: int, commit: str, case: Verificatio
     if head is None:
         checks.require("pull-request", False, f"there is no pull request {pull_request} on the Hub")
         return
-    if head == commit:
+    if head == commit or head in [answer.commit for answer in case.answers]:
         return
     note = f"pull request {pull_request} points to {head[:12]}, the volunteer signed {commit[:12]}"
     tolerated = case.bounds.allow_moved_head and hub.is_ancestor(commit, head)

@@ -11,6 +11,7 @@ from torch import Tensor
 from paris.coordinator.verify.case import VerificationCase
 from paris.coordinator.verify.envelope_rung import Candidate, check_envelope
 from paris.coordinator.verify.novelty_rung import check_novelty
+from paris.coordinator.verify.replay_rung import SnapshotsMissing, check_replay, drawn_stretches
 from paris.coordinator.verify.report import Check, CheckFailed, Checks, Report, RungName, RungReport, rejection
 from paris.coordinator.verify.skill_rung import check_skill
 from paris.coordinator.verify.state_files import check_state, file_limits
@@ -18,9 +19,17 @@ from paris.coordinator.verify.structure_rung import check_structure
 from paris.coordinator.verify.tensor_reads import TensorFile
 from paris.experts.models.initial_weights import InitialWeights, starting_expert
 from paris.experts.models.presets import ModelConfig
+from paris.protocol.chain import Chain, parse_chain
+from paris.protocol.hub_layout import SUBMITTED_AS
 
 T = TypeVar("T")
-_HEADLINES: dict[RungName, str] = {"envelope": "size", "structure": "largest-norm", "novelty": "copy", "skill": "gain"}
+_HEADLINES: dict[RungName, str] = {
+    "envelope": "size",
+    "structure": "largest-norm",
+    "novelty": "copy",
+    "skill": "gain",
+    "replay": "distance",
+}
 
 
 def verify(case: VerificationCase, progress: Callable[[str], None]) -> Report:
@@ -52,12 +61,28 @@ class _Verification:
 
     def run(self) -> Report:
         try:
-            self._climb()
+            self._replay(self._climb() if self._case.earlier is None else self._continue(self._case.earlier))
+        except SnapshotsMissing as missing:
+            return self._report(str(missing), accepted=False, needs=missing.steps)
         except _RungFailed as failed:
             return self._report(rejection(failed.rung, failed.check), accepted=False)
         return self._report("All rungs passed.", accepted=True)
 
-    def _climb(self) -> None:
+    def _continue(self, earlier: Report) -> Chain:
+        """Take over what was found before the volunteer was asked for snapshots, and read the leg's chain again."""
+        self._rungs = list(earlier.rungs)
+        return parse_chain(self._case.chain.read_bytes())
+
+    def _replay(self, chain: Chain | None) -> None:
+        case = self._case
+        if chain is None or case.leg is None or not (stretches := drawn_stretches(case, chain)):
+            return
+        leg, by_file = case.leg, file_limits(case, self._config)
+        limits = {part: by_file[name] for part, name in SUBMITTED_AS.items()}
+        self._rung("replay", lambda checks: check_replay(case, leg, chain, stretches, limits, checks))
+
+    def _climb(self) -> Chain | None:
+        """Climb rungs 1 to 4; the chain of a leg."""
         case, config = self._case, self._config
 
         limits = file_limits(case, config)
@@ -70,6 +95,7 @@ class _Verification:
 
         claimed = candidate.submission.final_loss
         self._rung("skill", lambda checks: check_skill(case, config, file, initial, claimed, checks))
+        return candidate.chain
 
     def _structure(self, initial: Mapping[str, Tensor], candidate: Candidate, checks: Checks) -> TensorFile:
         """Check the structure of the weights, and of a leg the rest of the state that the next one starts from."""
@@ -115,8 +141,11 @@ class _Verification:
         word = "passed" if rung.passed else "refused"
         self._progress(f"{name} {word} in {seconds:.1f} s: {headline.sentence()}")
 
-    def _report(self, reason: str, *, accepted: bool) -> Report:
+    def _report(self, reason: str, *, accepted: bool, needs: tuple[int, ...] = ()) -> Report:
         case, candidate = self._case, self._candidate
+        if case.earlier is not None:
+            update = {"accepted": accepted, "reason": reason, "rungs": tuple(self._rungs), "needs": needs}
+            return case.earlier.model_copy(update=update)
         return Report(
             task_id=case.task.task_id,
             attempt=case.lease.attempt,
@@ -132,6 +161,7 @@ class _Verification:
             sha256=candidate.sha256 if candidate else None,
             num_bytes=candidate.num_bytes if candidate else None,
             local_path=case.candidate if candidate else None,
+            needs=needs,
         )
 
 

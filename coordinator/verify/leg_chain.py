@@ -8,10 +8,8 @@ from paris.coordinator.verify.training_task import training_task
 from paris.experts.training.commitments import NO_COMMITMENT, commitment_of
 from paris.protocol.chain import Chain, parse_chain
 from paris.protocol.errors import RecordError
-from paris.protocol.hub_layout import OPTIMIZER_FILE, TRAINED_FILE, WEIGHTS_FILE
+from paris.protocol.hub_layout import SUBMITTED_AS
 from paris.protocol.records import Submission
-
-_SUBMITTED_AS = {"weights": TRAINED_FILE, "ema": WEIGHTS_FILE, "optimizer": OPTIMIZER_FILE}
 
 
 def check_stretch(case: VerificationCase, submission: Submission, checks: Checks) -> None:
@@ -86,7 +84,7 @@ def _check_end(case: VerificationCase, chain: Chain, submission: Submission, che
     checks.require("chain-end", last.commitment == submission.commitment, note)
     digests = {file.path.rpartition("/")[2]: file.sha256 for file in submission.files}
     files = last.files.model_dump()
-    odd = [name for part, name in _SUBMITTED_AS.items() if digests.get(name, files[part]) != files[part]]
+    odd = [name for part, name in SUBMITTED_AS.items() if digests.get(name, files[part]) != files[part]]
     checks.none("chain-files", odd, "submitted files that are not those of the chain's last link")
     head = case.task.head
     if head is not None and head.step > chain.start.step:

@@ -15,7 +15,7 @@ from paris.coordinator.errors import WorkerError
 from paris.experts.files import write_whole
 from paris.protocol.records import Rung, Verdict
 
-RungName = Literal["envelope", "structure", "novelty", "skill"]
+RungName = Literal["envelope", "structure", "novelty", "skill", "replay"]
 _LARGEST = 1e30
 _MAX_TEXT = 300
 
@@ -147,6 +147,8 @@ class Report(BaseModel):
     num_bytes: int | None = None
     local_path: Path | None = None
     """The local file, once its digest has been checked."""
+    needs: tuple[int, ...] = ()
+    """Steps of snapshots that a replay needs; then nothing is decided yet."""
 
     def records(self) -> tuple[Rung, ...]:
         """The rungs of the signed verdict."""

@@ -6,12 +6,12 @@ rounding differs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from paris.experts.models.initial_weights import starting_expert
-from paris.experts.training.commitments import SnapshotState, read_state, scheduled_folder
+from paris.experts.training.commitments import FILES, SnapshotState, read_state, scheduled_folder
 from paris.experts.training.config import TrainingTask
 from paris.experts.training.expert_training import ExpertTraining
 from paris.experts.training.leg import Leg
@@ -54,17 +54,18 @@ class Replay:
         training.run(lambda progress: None, lambda: False)
         return read_state(self._state(self.stretch.until_step))
 
-    def distance(self, claimed: Path) -> Distance:
+    def distance(self, claimed: Path, files: Collection[str] = FILES) -> Distance:
         """How far a claimed end is from that of `run`.
 
         Args:
             claimed: Folder of its weights, ema and optimizer.safetensors.
+            files: Those of them that are compared.
 
         Raises:
             CheckpointError, MissingModuleError: As `state_distance.distance`.
         """
         start = self._state(self.stretch.start_step) if self.stretch.head else self._public_start()
-        return distance(self._state(self.stretch.until_step), claimed, start)
+        return distance(self._state(self.stretch.until_step), claimed, start, files)
 
     def _state(self, step: int) -> Path:
         return scheduled_folder(self.folder / "snapshots", step)

@@ -11,7 +11,7 @@ and a second moment that is too small makes steps too long.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from paris.experts.errors import CheckpointError
 from paris.experts.training.adamw import EPSILON, read_moments
+from paris.experts.training.commitments import FILES
 from paris.experts.weights.checkpoint import iter_tensors, read_specs
 
 _Read = Callable[[str], Tensor]
@@ -34,21 +35,24 @@ class Distance:
     moments: float
 
 
-def distance(replayed: Path, claimed: Path, start: Path) -> Distance:
+def distance(replayed: Path, claimed: Path, start: Path, files: Collection[str] = FILES) -> Distance:
     """Compare two states at the same step, tensor by tensor.
 
     Args:
         replayed: Folder of the replay's end: weights, ema and optimizer.safetensors.
         claimed: Folder of the claimed state, from a stranger.
         start: Folder of the state at the start of the stretch; its moments are not read.
+        files: Those of `FILES` that are compared; a distance of what is left out is 0.
 
     Raises:
         CheckpointError: A claimed file is damaged, not finite, or has other tensors than the replay's; or a second
             moment is negative.
         MissingModuleError: The moments have 8 bits, and bitsandbytes is not installed.
     """
-    weights = max(_moved_apart(replayed, claimed, start, name) for name in ("weights", "ema"))
-    return Distance(weights, _moments_apart(replayed / "optimizer.safetensors", claimed / "optimizer.safetensors"))
+    compared = [name for name in ("weights", "ema") if name in files]
+    weights = max((_moved_apart(replayed, claimed, start, name) for name in compared), default=0.0)
+    optimizers = [folder / "optimizer.safetensors" for folder in (replayed, claimed)]
+    return Distance(weights, _moments_apart(*optimizers) if "optimizer" in files else 0.0)
 
 
 def _moved_apart(replayed: Path, claimed: Path, start: Path, name: str) -> float:

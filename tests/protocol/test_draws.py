@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paris.protocol.draws import Stretch, draw, draw_digest, new_draw_secret
+from paris.protocol.draws import Stretch, draw, draw_digest
 
 SECRET, COMMITMENT = "ab" * 32, "cd" * 32
 STEPS = (500, 1000, 1500, 2000)
@@ -15,7 +15,7 @@ STEPS = (500, 1000, 1500, 2000)
 def drawn_by(count: int, rate: float, start: int = 4000) -> list[tuple[Stretch, ...]]:
     """The draws of legs of four stretches, one for each of so many leases."""
     steps = [start + step for step in STEPS]
-    return [draw(new_draw_secret(b"run", f"{i:032x}"), COMMITMENT, steps, start, rate) for i in range(count)]
+    return [draw(f"{i:064x}", COMMITMENT, steps, start, rate) for i in range(count)]
 
 
 def test_a_draw_is_what_docs_protocol_md_says():

@@ -11,7 +11,7 @@ from pathlib import Path
 from verify_attempt import Attempt
 from verify_world import MODEL, STEPS, TRAINING, World
 
-from paris.coordinator.verify import LegStart, Report
+from paris.coordinator.verify import LegStart, Report, VerificationCase
 from paris.coordinator.verify.ladder import verify
 from paris.experts.frozen.codec import CodecConfig
 from paris.experts.training.commitments import NO_COMMITMENT, SnapshotState, read_state, scheduled_folder
@@ -112,10 +112,14 @@ class LegAttempt(Attempt):
         return made
 
     def judge(self, others=(), **changes) -> Report:
+        return verify(self.case(others, **changes), lambda line: None)
+
+    def case(self, others=(), **changes) -> VerificationCase:
+        """Hand the leg in; the case that the coordinator would write."""
         spec = self.world.spec
         run = spec.model_copy(update={"training": {**spec.training, "snapshot_every": EVERY}, "leg_steps": LEG})
         start = LegStart(commitment=self.leg.start.commitment if self.leg.start else None, shard_rows=SHARD_ROWS)
-        return verify(self.submit(others, **{"run": run, "leg": start, **changes}), lambda line: None)
+        return self.submit(others, **{"run": run, "leg": start, **changes})
 
     def with_file(self, name: str, data: bytes) -> LegAttempt:
         """The same attempt with another file, rightly declared."""

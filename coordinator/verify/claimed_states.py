@@ -1,0 +1,128 @@
+"""States of a training that a volunteer, or an earlier one, committed to: where their files are, and fetching them.
+
+the leg's start     the task's head, on main; without one the state is public
+the leg's end       the submission's files, fetched by rung 1; after a task's last step its EMA weights alone
+any between         the volunteer's answer to a challenge
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from paris.coordinator.errors import HubError
+from paris.coordinator.verify.case import VerificationCase
+from paris.coordinator.verify.hub_reads import HubReads, NotOnHub, TooLarge
+from paris.coordinator.verify.report import Checks
+from paris.experts.files import copy_whole
+from paris.experts.training.commitments import FILES
+from paris.experts.training.leg import Head
+from paris.protocol.chain import Chain
+from paris.protocol.hub_layout import SUBMITTED_AS, step_folder, submission_folder
+from paris.protocol.records import SubmittedFile
+
+
+@dataclass(frozen=True)
+class _OnHub:
+    """A file of the model repo."""
+
+    file: SubmittedFile
+    commit: str
+    is_verified: bool
+    """Of a head: what is wrong with it is not the volunteer's fault."""
+
+
+class ClaimedStates:
+    """The states of one leg.
+
+    Args:
+        case: The submission and its context.
+        chain: Of the leg, checked.
+        limits: Largest file of each of `FILES`, in bytes.
+    """
+
+    def __init__(self, case: VerificationCase, chain: Chain, limits: dict[str, int]) -> None:
+        self._case, self._chain, self._limits = case, chain, limits
+        self._head = case.leg.head if case.leg else None
+        self._on_hub = self._found_on_hub()
+        self._submitted = {part: path for part, name in SUBMITTED_AS.items() if (path := case.file(name)).is_file()}
+
+    def at_hand(self, step: int) -> tuple[str, ...]:
+        """Those of `FILES` of a state that can be had."""
+        if step == self._chain.links[-1].step:
+            return tuple(self._submitted)
+        return tuple(name for name in FILES if (step, name) in self._on_hub)
+
+    def digests(self, step: int) -> dict[str, str]:
+        """SHA-256 of each of `FILES` that the volunteer committed to."""
+        found: dict[str, str] = next(link.files.model_dump() for link in self._chain.links if link.step == step)
+        return found
+
+    def head(self, step: int) -> Head | None:
+        """A state to start from, as training takes it; None at step 0."""
+        if step == 0:
+            return None
+        chain = self._chain
+        if step == chain.start.step:
+            known = self._head
+            if known is None:
+                raise ValueError("The state where the leg starts is not on the Hub.")
+            files = {file.path.rpartition("/")[2].partition(".")[0]: file.sha256 for file in known.files}
+            return Head(step=step, loss=known.loss, previous=known.previous, commitment=known.commitment, files=files)
+        links = [(chain.start.commitment, link) for link in chain.links[:1]]
+        links += [(before.commitment, link) for before, link in zip(chain.links, chain.links[1:], strict=False)]
+        previous, link = next((previous, link) for previous, link in links if link.step == step)
+        # The smoothed loss is no part of the chain, nor of the training.
+        return Head(step=step, loss=0.0, previous=previous, commitment=link.commitment, files=link.files.model_dump())
+
+    def fetch(self, step: int, folder: Path, checks: Checks) -> None:
+        """Put the files of a state that are at hand into a folder, under the names that training gives them.
+
+        Raises:
+            CheckFailed: The volunteer's files are not those that it committed to.
+            HubError: The Hub did not answer, or has lost or changed a verified state; nothing is decided.
+        """
+        for name in self.at_hand(step):
+            target = folder / f"{name}.safetensors"
+            if step == self._chain.links[-1].step:
+                copy_whole(self._submitted[name], target)
+            elif not target.is_file():
+                self._download(self._on_hub[step, name], name, step, target, checks)
+
+    def _found_on_hub(self) -> dict[tuple[int, str], _OnHub]:
+        case, found = self._case, {}
+        place = submission_folder(case.task.task_id, case.lease.attempt, case.lease.volunteer)
+        for answer in case.answers:
+            by_path = {file.path.removeprefix(f"{place}/"): file for file in answer.files}
+            for link in self._chain.links:
+                for name in FILES:
+                    file = by_path.get(f"{step_folder(link.step)}/{name}.safetensors")
+                    if file is not None:
+                        file = file.model_copy(update={"path": f"{place}/{step_folder(link.step)}/{name}.safetensors"})
+                        found[link.step, name] = _OnHub(file, answer.commit, is_verified=False)
+        if self._head is not None:
+            for file in self._head.files:
+                name = file.path.rpartition("/")[2].partition(".")[0]
+                found[self._head.step, name] = _OnHub(file, self._head.commit, is_verified=True)
+        return found
+
+    def _download(self, source: _OnHub, name: str, step: int, target: Path, checks: Checks) -> None:
+        case, file = self._case, source.file
+        hub = HubReads(case.hub_endpoint, case.token, case.run.model_repo)
+        what = f"{name} at step {step}"
+        if not source.is_verified:
+            checks.at_most("snapshot-size", file.bytes, self._limits[name], f"declared bytes of {what}")
+        try:
+            found = hub.download(file.path, source.commit, target, max_bytes=file.bytes)
+        except (NotOnHub, TooLarge) as error:
+            if source.is_verified:
+                raise HubError(f"The verified state {file.path} cannot be read: {error}", "Restore it.") from error
+            checks.require("snapshot", False, str(error))
+            raise
+        expected = file.sha256 if source.is_verified else self.digests(step)[name]
+        if found == expected:
+            return
+        target.unlink()
+        if source.is_verified:
+            raise HubError(f"{file.path} has digest {found[:12]}, verified was {expected[:12]}.", "Restore it.")
+        checks.require("snapshot", False, f"{what} has digest {found[:12]}, the chain has {expected[:12]}")

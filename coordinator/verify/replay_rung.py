@@ -1,0 +1,118 @@
+"""Rung 5: stretches of a leg, drawn when it was handed in, are trained again and end where the volunteer says.
+
+Equal bits need no bound. Other machines round otherwise: then the distance of the two ends is bounded, relative to the
+length of the stretch (`paris.experts.training.state_distance`).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from paris.coordinator.verify.case import LegStart, VerificationCase
+from paris.coordinator.verify.claimed_states import ClaimedStates
+from paris.coordinator.verify.report import Checks
+from paris.coordinator.verify.training_task import training_task
+from paris.experts.errors import CheckpointError, SnapshotError
+from paris.experts.training.commitments import FILES
+from paris.experts.training.leg import HEAD_FOLDER, Leg
+from paris.experts.training.machine import MachineSettings
+from paris.experts.training.replay import Replay
+from paris.protocol.chain import Chain
+from paris.protocol.draws import Stretch, draw
+
+
+class SnapshotsMissing(Exception):
+    """A replay needs snapshots that only the volunteer has.
+
+    Args:
+        steps: Of the snapshots, one or two.
+    """
+
+    def __init__(self, steps: tuple[int, ...]) -> None:
+        self.steps = steps
+        super().__init__(f"The snapshots at steps {steps} are needed.")
+
+
+def drawn_stretches(case: VerificationCase, chain: Chain) -> tuple[Stretch, ...]:
+    """The stretches of a leg that are to be replayed; none where the run replays none."""
+    if case.draw_secret is None or case.replay_rate is None:
+        return ()
+    steps = [link.step for link in chain.links]
+    return draw(case.draw_secret, chain.links[-1].commitment, steps, chain.start.step, case.replay_rate)
+
+
+def check_replay(
+    case: VerificationCase,
+    leg: LegStart,
+    chain: Chain,
+    stretches: Sequence[Stretch],
+    limits: dict[str, int],
+    checks: Checks,
+) -> None:
+    """Train the drawn stretches again and compare their ends.
+
+    Args:
+        case: The submission and its context.
+        leg: Where it starts.
+        chain: Of the leg, checked.
+        stretches: From `drawn_stretches`.
+        limits: Largest file of each of `FILES`, in bytes.
+        checks: Records the measurements.
+
+    Raises:
+        CheckFailed: An end is too far away, or a snapshot is not what the volunteer committed to.
+        SnapshotsMissing: The volunteer must be asked for snapshots; what was replayed so far stays on disk.
+        HubError: The Hub did not answer; nothing is decided.
+        ExpertError: The stretch could not be trained here.
+    """
+    states = ClaimedStates(case, chain, limits)
+    for stretch in stretches:
+        folder = case.work_dir / "replay" / f"{stretch.start:08d}"
+        _check_stretch(case, leg, states, stretch, folder, checks)
+    shutil.rmtree(case.work_dir / "replay", ignore_errors=True)
+
+
+def _check_stretch(
+    case: VerificationCase, leg: LegStart, states: ClaimedStates, stretch: Stretch, folder: Path, checks: Checks
+) -> None:
+    start, end = stretch
+    is_head = start == case.lease.start_step
+    if is_head and start > 0 and not states.at_hand(start):
+        checks.require("start", True, f"the verified state at step {start} is no longer kept: not replayed")
+        return
+    if start > 0 and len(states.at_hand(start)) < len(FILES):
+        raise SnapshotsMissing((start,) if states.at_hand(end) else (start, end))
+    if start > 0 and not (folder / "snapshots").exists():
+        states.fetch(start, folder / HEAD_FOLDER, checks)
+    replay = Replay(training_task(case, leg), Leg(until_step=end, head=states.head(start)), folder, case.text_folder)
+    machine = MachineSettings(device=case.device, num_threads=case.num_threads or torch.get_num_threads())
+    try:
+        reached = replay.run(case.shards.__getitem__, machine)
+    except SnapshotError as error:
+        if is_head:
+            raise
+        checks.require("snapshot", False, f"training cannot start from the state at step {start}: {error.what[:150]}")
+        raise
+    claimed, at_hand = states.digests(end), states.at_hand(end)
+    note = f"distance from steps {start} to {end} trained again, relative to their way"
+    # After a task's last step nothing goes on from weights and moments: the EMA weights alone count.
+    if all(reached.files[name] == claimed[name] for name in at_hand or FILES):
+        checks.remark(f"steps {start} to {end}: equal in every bit")
+        checks.at_most("distance", 0.0, case.bounds.max_replay_distance, note)
+        return
+    if not at_hand:
+        raise SnapshotsMissing((end,))
+    states.fetch(end, folder / "claimed", checks)
+    try:
+        found = replay.distance(folder / "claimed", at_hand)
+    except CheckpointError as error:
+        checks.require("snapshot", False, f"the state at step {end} is not sound: {error.what[:150]}")
+        raise
+    checks.at_most("distance", found.weights, case.bounds.max_replay_distance, note)
+    note = f"distance of the optimizer's moments at step {end} from those trained again"
+    checks.at_most("moments", found.moments, case.bounds.max_replay_moments, note)
+    checks.remark(f"steps {start} to {end}: equal within rounding, not in every bit")
