@@ -69,23 +69,13 @@ def prepared_run(folder: Path, *, warm_start_steps: int | None = None, **trainin
 
 def release(run: RunDir) -> None:
     """Train both experts on their clusters, and put them into the release folder with a router that knows nothing."""
-    spec = make_spec(run, [])
-    model, text = ModelConfig.from_settings(spec.model), TextConfig.from_settings(spec.text)
+    tasks = [expert_task(run, cluster) for cluster in range(len(SHARD_ROWS))]
     files = []
-    for cluster, counts in enumerate(SHARD_ROWS):
-        task = TrainingTask(
-            run_id=run.run_id,
-            seed=spec.seed,
-            task_id=f"expert-{cluster}",
-            model=model,
-            training=TrainingConfig.from_settings({**spec.training, "objective": OBJECTIVES[cluster]}),
-            text=text,
-            codec=CodecConfig(),
-            shard_rows=counts,
-        )
-        paths = [run.data / _name(cluster, number) for number in range(len(counts))]
+    for cluster, task in enumerate(tasks):
+        paths = shard_paths(run, cluster)
         training = ExpertTraining(task, run.path / "work" / task.task_id, paths.__getitem__, run.data)
         files.append(training.run(lambda _: None, lambda: False).weights_path)
+    model, text = tasks[0].model, tasks[0].text
     router = smallest_router(model, len(NAMES))
     layout = Layout(
         name="tiny",
@@ -98,6 +88,26 @@ def release(run: RunDir) -> None:
         sampling=run.config.sampling.model_dump(exclude={"prompts", "seeds"}),
     )
     write_layout(run.release, layout, files, initial_router(router, 0), run.data)
+
+
+def expert_task(run: RunDir, cluster: int) -> TrainingTask:
+    """The task that a volunteer trains."""
+    spec = make_spec(run, [])
+    return TrainingTask(
+        run_id=run.run_id,
+        seed=spec.seed,
+        task_id=f"expert-{cluster}",
+        model=ModelConfig.from_settings(spec.model),
+        training=TrainingConfig.from_settings({**spec.training, "objective": OBJECTIVES[cluster]}),
+        text=TextConfig.from_settings(spec.text),
+        codec=CodecConfig(),
+        shard_rows=SHARD_ROWS[cluster],
+    )
+
+
+def shard_paths(run: RunDir, cluster: int) -> list[Path]:
+    """The published shards of a cluster."""
+    return [run.data / _name(cluster, number) for number in range(len(SHARD_ROWS[cluster]))]
 
 
 _SMALL = {"image_size": SIZE, "hidden_size": 32, "num_heads": 2}

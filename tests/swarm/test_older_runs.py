@@ -52,7 +52,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def test_the_run_says_what_it_was(folder, version):
+def test_the_run_says_what_it_was(folder):
     now = status(folder / "run")
     assert [(task["task_id"], task["state"], task["volunteer"]) for task in now["tasks"]] == [
         ("expert-0", "registered", "ada"),
