@@ -15,7 +15,7 @@ from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import ParisError, RecordError
 from paris.protocol.hub_layout import VERDICT_MARK, manifest_path
 from paris.protocol.manifest import Manifest, join_manifest, shards_digest
-from paris.protocol.records import Lease, RunSpec, Shard, Task, Verdict
+from paris.protocol.records import Challenge, Lease, RunSpec, Shard, Task, Verdict
 
 _MAX_MANIFEST_BYTES = 64 * 2**20
 
@@ -117,6 +117,12 @@ def _manifest_on_hub(hub: Hub, spec: RunSpec, task: Task) -> Manifest:
 def find_verdict(verdicts: Iterable[Envelope[Any]], lease_id: str) -> Verdict | None:
     """The newest verdict on a lease."""
     matches = [envelope for envelope in verdicts if envelope.payload.lease_id == lease_id]
+    return max(matches, key=lambda envelope: envelope.sequence).payload if matches else None
+
+
+def find_challenge(challenges: Iterable[Envelope[Any]], lease_id: str) -> Challenge | None:
+    """The newest challenge to the work on a lease."""
+    matches = [envelope for envelope in challenges if envelope.payload.lease_id == lease_id]
     return max(matches, key=lambda envelope: envelope.sequence).payload if matches else None
 
 

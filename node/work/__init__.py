@@ -7,4 +7,5 @@ data.py       where its data comes from
 order.py      what its trainer is told
 report.py     its heartbeats and events
 verdict.py    waiting for the coordinator's verdict
+answering.py  giving the snapshots that the coordinator asks for meanwhile
 """

@@ -180,8 +180,10 @@ class UnitWork:
         self._session.announcer.publish(submission)
         self._report.heartbeat("waiting-verdict")
         self._report.event(EventKind.AWAITING_VERDICT)
-        verdict = wait_for_verdict(self._session, self._data.hub, submission, self._report, self._stop.pause)
-        self._session.announcer.withdraw("submission")
+        snapshots = self.folder.work / "snapshots"
+        verdict = wait_for_verdict(self._session, self._data.hub, submission, snapshots, self._report, self._stop.pause)
+        for kind in ("submission", "answer"):
+            self._session.announcer.withdraw(kind)
         self._advance("done", verdict=verdict)
         if verdict.accepted:
             self.folder.delete_big_files()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from pathlib import Path
 
 from paris.node.errors import HubRefusedError, TransientHubError
 from paris.node.hub.client import Hub
@@ -11,6 +12,7 @@ from paris.node.retry import Wait
 from paris.node.swarm.coordinator_records import find_verdict, verdict_on_hub
 from paris.node.swarm.session import RunSession
 from paris.node.view import EventKind
+from paris.node.work.answering import Answering
 from paris.node.work.report import UnitReport
 from paris.protocol.records import Submission, Verdict
 
@@ -18,19 +20,23 @@ _logger = logging.getLogger(__name__)
 _HUB_EVERY_S = 60.0
 
 
-def wait_for_verdict(session: RunSession, hub: Hub, submission: Submission, report: UnitReport, pause: Wait) -> Verdict:
-    """Wait until the coordinator has judged a submission.
+def wait_for_verdict(
+    session: RunSession, hub: Hub, submission: Submission, snapshots: Path, report: UnitReport, pause: Wait
+) -> Verdict:
+    """Wait until the coordinator has judged a submission, and give it the snapshots that it asks for meanwhile.
 
     Args:
         session: The run; its DHT is read every `poll_s`.
         hub: The second source, for when the DHT is unreachable.
         submission: With its pull request.
+        snapshots: Folder of the scheduled snapshots.
         report: Shows that the pull request could not be read; it is read again later.
         pause: Waits, or raises StoppedError.
 
     Raises:
         StoppedError: From `pause`.
     """
+    answering = Answering(session, hub, submission, snapshots, report)
     next_hub_read_at = time.monotonic() + _HUB_EVERY_S
     while True:
         verdict = find_verdict(session.swarm.read("verdict"), submission.lease_id)
@@ -40,6 +46,7 @@ def wait_for_verdict(session: RunSession, hub: Hub, submission: Submission, repo
         if verdict is not None:
             _logger.info("%s", verdict_in_words(verdict))
             return verdict
+        answering.answer()
         pause(session.poll_s)
 
 

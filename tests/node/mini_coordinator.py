@@ -16,8 +16,9 @@ from paris.coordinator.hub import HubServer, admin_token
 from paris.experts.data.shards import Row, write_shard
 from paris.experts.frozen.text_vocabulary import write_vocabulary
 from paris.protocol.dht.peer import Peer
+from paris.protocol.hub_layout import step_folder
 from paris.protocol.manifest import Manifest, split_manifest
-from paris.protocol.records import Lease, Rung, RunSpec, Shard, Task, Verdict
+from paris.protocol.records import Answer, Challenge, Lease, Rung, RunSpec, Shard, Task, Verdict
 from paris.protocol.runid import make_run_id
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
@@ -68,6 +69,11 @@ class MiniCoordinator:
         self.leases: dict[str, Lease] = {}
         self.judged: dict[str, Verdict] = {}
         self.is_granting = True
+        self.is_judging = True
+        self.asks: tuple[int, ...] = ()
+        """Steps of the snapshots that it asks for before it judges."""
+        self.challenges: dict[str, Challenge] = {}
+        self.answers: list[Answer] = []
         self.grants_to: str | None = None
         self.hub = HubServer(folder / "hub", open_registration=False).start()
         self.api = HfApi(endpoint=self.hub.url, token=admin_token(folder / "hub"))
@@ -128,6 +134,7 @@ class MiniCoordinator:
     def publish(self) -> None:
         """Put everything into the DHT, again and always with a later expiry."""
         records = [self.spec, *self.tasks.values(), *self.leases.values(), *self.judged.values()]
+        records += self.challenges.values()
         records += [chunk for manifest in self.manifests for chunk in split_manifest(manifest)]
         self.peer.publish_many([self.sealed(record) for record in records], self.spec.num_buckets)
 
@@ -136,8 +143,12 @@ class MiniCoordinator:
             if self.is_granting:
                 self._grant()
             self.heartbeats += [e.payload for e in self.peer.read_all("heartbeat", self.spec.num_buckets)]
+            self.answers += [e.payload for e in self.peer.read_all("answer", self.spec.num_buckets)]
             for envelope in self.peer.read_all("submission", self.spec.num_buckets):
-                self._judge(envelope.payload, envelope.signer)
+                if self.asks:
+                    self._challenge(envelope.payload, envelope.signer)
+                if self.is_judging:
+                    self._judge(envelope.payload, envelope.signer)
             self.publish()
             self._stop.wait(0.2)
 
@@ -160,6 +171,16 @@ class MiniCoordinator:
                     granted_at=time.time(),
                     expires_at=time.time() + 600,
                 )
+
+    def _challenge(self, submission, signer: str) -> None:
+        self.challenges[submission.lease_id] = Challenge(
+            lease_id=submission.lease_id,
+            task_id=submission.task_id,
+            attempt=submission.attempt,
+            volunteer=signer,
+            steps=self.asks,
+            answer_until=time.time() + 600,
+        )
 
     def _judge(self, submission, signer: str) -> None:
         if submission.lease_id in self.judged:
@@ -184,6 +205,16 @@ class MiniCoordinator:
         deadline = time.monotonic() + timeout_s
         while not any(condition(beat) for beat in list(self.heartbeats)):
             assert time.monotonic() < deadline, f"no such heartbeat within {timeout_s:.0f} s"
+            self._stop.wait(0.1)
+
+    def wait_for_answer(self, steps: tuple[int, ...], timeout_s: float = DEADLINE_S) -> Answer:
+        """Wait until an answer with these snapshots has been read."""
+        deadline, wanted = time.monotonic() + timeout_s, {step_folder(step) for step in steps}
+        while True:
+            for answer in list(self.answers):
+                if {file.path.split("/")[-2] for file in answer.files} == wanted:
+                    return answer
+            assert time.monotonic() < deadline, f"no answer with {wanted} within {timeout_s:.0f} s"
             self._stop.wait(0.1)
 
     def revoke(self, lease_id: str) -> None:

@@ -1,0 +1,113 @@
+"""Answers challenges: the coordinator asks for snapshots of handed-in work, to train a stretch of it again.
+
+    submissions/<task>-<attempt>-<first 8 of the key>/step-<8 digits>/weights.safetensors, ema..., optimizer...
+
+They go into one further commit of the submission's pull request. After a restart it is found there again.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from paris.experts.files import file_sha256
+from paris.node.errors import HubRefusedError, TransientHubError
+from paris.node.hub.client import Hub, translated
+from paris.node.swarm.coordinator_records import find_challenge
+from paris.node.swarm.session import RunSession
+from paris.node.view import EventKind
+from paris.node.work.report import UnitReport
+from paris.protocol.hub_layout import STATE_FILES, pull_request_ref, step_folder, submission_folder
+from paris.protocol.records import Answer, Challenge, Submission, SubmittedFile
+
+_logger = logging.getLogger(__name__)
+
+
+class Answering:
+    """Answers the challenges to one submission.
+
+    Args:
+        session: The run.
+        hub: The run's Hub, with a token.
+        submission: With its pull request.
+        snapshots: Folder of the scheduled snapshots, which are kept until the verdict.
+        report: Shows what is asked for, given, and missing.
+    """
+
+    def __init__(
+        self, session: RunSession, hub: Hub, submission: Submission, snapshots: Path, report: UnitReport
+    ) -> None:
+        self._session, self._hub, self._submission = session, hub, submission
+        self._snapshots, self._report = snapshots, report
+        self._done_with: tuple[int, ...] | None = None
+        """The steps that were asked for last, once they are answered or are known to be gone."""
+
+    def answer(self) -> None:
+        """Give what a new challenge asks for; what the Hub does not take now is tried again at the next call."""
+        challenge = find_challenge(self._session.swarm.read("challenge"), self._submission.lease_id)
+        if challenge is None or challenge.steps == self._done_with:
+            return
+        steps = " and ".join(map(str, challenge.steps))
+        missing = [path for path in self._files(challenge).values() if not path.is_file()]
+        if missing:
+            self._note(
+                f"The coordinator asks for the state at step {steps}, and {missing[0]} is gone: it cannot be given."
+            )
+        else:
+            self._note(f"The coordinator asks for the state at step {steps}: uploading it.")
+            try:
+                self._session.announcer.publish(self._uploaded(challenge))
+            except (TransientHubError, HubRefusedError) as error:
+                _logger.debug("Answering a challenge failed", exc_info=True)
+                self._note(f"{error} It is tried again.")
+                return
+        self._done_with = challenge.steps
+
+    def _note(self, text: str) -> None:
+        self._report.event(EventKind.NOTE, text=text)
+
+    def _files(self, challenge: Challenge) -> dict[str, Path]:
+        """The files asked for, by their path in the repo."""
+        s = self._submission
+        place = submission_folder(s.task_id, s.attempt, self._session.public_key)
+        folders = [step_folder(step) for step in challenge.steps]
+        return {
+            f"{place}/{folder}/{name}": self._snapshots / folder / name for folder in folders for name in STATE_FILES
+        }
+
+    def _uploaded(self, challenge: Challenge) -> Answer:
+        s, files = self._submission, self._files(challenge)
+        described = tuple(
+            SubmittedFile(path=path, sha256=file_sha256(file), bytes=file.stat().st_size)
+            for path, file in files.items()
+        )
+        revision = pull_request_ref(s.pull_request or 0)
+        commit = self._commit_with(described, revision) or self._new_commit(files, revision)
+        return Answer(lease_id=s.lease_id, task_id=s.task_id, attempt=s.attempt, commit=commit, files=described)
+
+    def _commit_with(self, described: tuple[SubmittedFile, ...], revision: str) -> str | None:
+        """The pull request's head if an earlier try has put the files there."""
+        s, paths = self._submission, [file.path for file in described]
+        with translated(f"looking at pull request {s.pull_request}"):
+            found: dict[str, Any] = {
+                info.path: info
+                for info in self._hub.api.get_paths_info(s.repo, paths, revision=revision, repo_type="model")
+            }
+            head = self._hub.api.repo_info(s.repo, repo_type="model", revision=revision).sha
+        digests = {path: info.lfs.sha256 if info.lfs else None for path, info in found.items()}
+        return str(head) if all(digests.get(file.path) == file.sha256 for file in described) else None
+
+    def _new_commit(self, files: dict[str, Path], revision: str) -> str:
+        from huggingface_hub import CommitOperationAdd
+
+        operations = [CommitOperationAdd(path_in_repo=path, path_or_fileobj=str(file)) for path, file in files.items()]
+        with translated(f"uploading what {self._submission.repo} was asked for"):
+            info = self._hub.api.create_commit(
+                self._submission.repo,
+                operations,
+                repo_type="model",
+                commit_message="The states that the coordinator asked for",
+                revision=revision,
+            )
+        return str(info.oid)
