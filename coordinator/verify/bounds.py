@@ -87,7 +87,7 @@ class VerificationBounds(BaseModel):
     claim_rows: Annotated[int, Field(ge=8)] = 256
     """Published rows of its cluster on which the claimed loss is checked."""
 
-    replay: bool = False
+    replay: bool = True
     """Train stretches of legs again (rung 5); a run without legs has none."""
     replay_rate: Share = 0.05
     """Share of the legs of a volunteer with much verified work that are replayed; of a fresh key all are. The first

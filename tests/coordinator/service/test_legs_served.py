@@ -15,7 +15,7 @@ from huggingface_hub import CommitOperationAdd
 from released_run import expert_task, prepared_run, shard_paths
 
 from paris.coordinator.children import Children
-from paris.coordinator.decisions.observations import Observation, SubmissionReceived, WantReceived
+from paris.coordinator.decisions.observations import AnswerReceived, Observation, SubmissionReceived, WantReceived
 from paris.coordinator.decisions.tick import tick
 from paris.coordinator.run.description import make_spec
 from paris.coordinator.run.directory import RunDir
@@ -28,9 +28,10 @@ from paris.experts.training.commitments import NO_COMMITMENT, read_state, schedu
 from paris.experts.training.expert_training import ExpertTraining
 from paris.experts.training.leg import HEAD_FOLDER, Head, Leg
 from paris.protocol.chain import Chain, ChainStart, Link, LinkFiles
+from paris.protocol.draws import draw, draw_digest
 from paris.protocol.envelope import seal
-from paris.protocol.hub_layout import submission_folder
-from paris.protocol.records import Lease, Submission, SubmittedFile, Want
+from paris.protocol.hub_layout import STATE_FILES, step_folder, submission_folder
+from paris.protocol.records import Answer, Challenge, Lease, Submission, SubmittedFile, Want
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
 
@@ -122,6 +123,28 @@ class Volunteer:
         data = {"chain.json": chain.to_bytes(), **{name: path.read_bytes() for name, path in files.items()}}
         return self._hand_in(lease, data, float(finished.final_loss), links[-1].commitment)
 
+    def answer(self, challenge: Challenge, pull_request: int) -> AnswerReceived:
+        """Give the snapshots that are asked for."""
+        hub, lease_id = self.coordinator.hub, challenge.lease_id
+        folder = submission_folder(challenge.task_id, challenge.attempt, self.identity.public_key)
+        kept = self.coordinator.run.path / "work" / f"{self.name}-{challenge.attempt}" / "snapshots"
+        paths = [f"{step_folder(step)}/{name}" for step in challenge.steps for name in STATE_FILES]
+        data = {f"{folder}/{path}": (kept / path).read_bytes() for path in paths}
+        made = replace(hub, token=STRANGER_TOKEN).api.create_commit(
+            hub.model_repo,
+            [CommitOperationAdd(path, content) for path, content in data.items()],
+            commit_message="Asked for",
+            revision=f"refs/pr/{pull_request}",
+        )
+        files = tuple(
+            SubmittedFile(path=path, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+            for path, content in data.items()
+        )
+        payload = Answer(
+            lease_id=lease_id, task_id=challenge.task_id, attempt=challenge.attempt, commit=made.oid, files=files
+        )
+        return AnswerReceived(self._sealed(payload))
+
     def _fetch_head(self, work: Path) -> Head | None:
         record = self.coordinator.state.tasks["expert-0"].task.head
         if record is None:
@@ -164,13 +187,36 @@ def lease_of(state: State) -> Lease:
     return state.leases[state.tasks["expert-0"].lease_id].lease
 
 
+def handed_in(coordinator: Coordinator, who: Volunteer, *observations: Observation) -> tuple[State, list[int]]:
+    """The state once a leg is judged, and the steps of the snapshots that its volunteer was asked for."""
+    lease, asked = lease_of(coordinator.state), []
+    state = coordinator.see(who.work(lease), *observations)
+    while (challenge := state.submissions[lease.lease_id].challenge) is not None:
+        asked += challenge.steps
+        state = coordinator.see(who.answer(challenge, state.submissions[lease.lease_id].submission.pull_request))
+    return state, asked
+
+
+def expected_questions(state: State, lease: Lease) -> list[int]:
+    """What anybody can compute from the verdict: the starts of drawn stretches that were not on the Hub."""
+    known = state.submissions[lease.lease_id]
+    verdict, commitment = known.verdict, known.submission.commitment
+    assert draw_digest(verdict.draw_secret) == lease.draw_sha256
+    steps = range(lease.start_step + EVERY, lease.to_step + 1, EVERY)
+    drawn = draw(verdict.draw_secret, commitment, steps, lease.start_step, verdict.replay_rate)
+    assert [rung.rung for rung in verdict.rungs].count("replay") == bool(drawn)
+    return [stretch.start for stretch in drawn if stretch.start != lease.start_step]
+
+
 def test_two_volunteers_take_turns_until_the_expert_is_registered_and_a_roll_back_goes_to_a_stored_state(coordinator):
     ada, ben = Volunteer(coordinator, "ada"), Volunteer(coordinator, "ben")
     taken = []
     for who in (ada, ben):
         state = coordinator.see(who.want())
         taken.append((lease_of(state).start_step, lease_of(state).to_step))
-        state = coordinator.see(who.work(lease_of(state)), who.want("leaving"))
+        lease = lease_of(state)
+        state, asked = handed_in(coordinator, who, who.want("leaving"))
+        assert asked == expected_questions(state, lease)
     assert taken == [(0, 20), (20, 40)]
     reasons = [known.verdict.reason for known in state.submissions.values()]
     assert [known.phase for known in state.submissions.values()] == ["stored", "stored"], reasons
@@ -183,7 +229,7 @@ def test_two_volunteers_take_turns_until_the_expert_is_registered_and_a_roll_bac
     for expected in ((20, 40), (40, 60)):
         state = coordinator.see(ada.want())
         assert (lease_of(state).start_step, lease_of(state).to_step) == expected
-        state = coordinator.see(ada.work(lease_of(state)))
+        state, _ = handed_in(coordinator, ada)
     registration = state.tasks["expert-0"].registration
     assert registration.volunteer_name == "ada"
     assert registration.sha256 == undisturbed(coordinator.run)
