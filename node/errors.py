@@ -96,6 +96,12 @@ class NoTaskError(ParisError):
     exit_code = 48
 
 
+class NothingToHandInError(ParisError):
+    """`hand-in` found no task, or no snapshot beyond the start of its leg."""
+
+    exit_code = 48
+
+
 class StoppedError(ParisError):
     """The volunteer stopped the node; everything on disk is resumable."""
 

@@ -36,6 +36,7 @@ class EventKind(StrEnum):
     FETCHING = "fetching"
     FETCHED = "fetched"
     TRAINER_READY = "trainer-ready"
+    LEG = "leg"
     TRAINING = "training"
     SNAPSHOT = "snapshot"
     RESTARTING = "restarting"
@@ -62,6 +63,10 @@ _SENTENCES: dict[EventKind, str] = {
     ),
     EventKind.TRAINING: (
         "{task_id}: step {step} of {steps}, loss {loss}, {steps_per_s:.2f} steps/s, {eta_s:.0f} s to go."
+    ),
+    EventKind.LEG: (
+        "{task_id}: steps {start_step} to {end_step} of {steps}; a leg takes about {takes} here; "
+        "you can stop at any time."
     ),
     EventKind.TRAINER_READY: "{task_id}: the trainer is ready at step {step} of {steps}.",
     EventKind.SNAPSHOT: "{task_id}: snapshot at step {step}, commitment {commitment}.",
@@ -271,6 +276,14 @@ def sentence(kind: EventKind, fields: dict[str, Any]) -> str:
     if fields.get("exit_code") == StoppedError.exit_code:
         text = shown["what"]  # the volunteer wanted it: no error
     return printable(f"{text} {shown['next_step']}".strip())
+
+
+def duration_in_words(seconds: float) -> str:
+    """A time for people, such as "40 minutes"."""
+    for unit, unit_s in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= 2 * unit_s:
+            return f"{seconds / unit_s:.0f} {unit}s"
+    return "a minute" if seconds >= 50 else f"{max(1, round(seconds))} s"
 
 
 def _ago(age_s: float | None) -> str:

@@ -90,9 +90,22 @@ def least_memory_bytes(model: ModelConfig, moments: str = "float32", precision: 
     return memory_bytes(model, 1, checkpointing=True, precision=precision, moments=moments)
 
 
-def least_disk_bytes(model: ModelConfig, moments: str = "float32") -> int:
-    """Snapshots, and the finished weights and EMA; without the data. Arguments as for `memory_bytes`."""
-    return num_parameters(model) * (_SNAPSHOTS * (2 * FLOAT_BYTES + _moment_bytes(moments)) + 2 * FLOAT_BYTES)
+def state_bytes(model: ModelConfig, moments: str = "float32") -> int:
+    """One snapshot: weights, EMA and moments. Arguments as for `memory_bytes`."""
+    return num_parameters(model) * (2 * FLOAT_BYTES + _moment_bytes(moments))
+
+
+def least_disk_bytes(model: ModelConfig, moments: str = "float32", leg_snapshots: int | None = None) -> int:
+    """Snapshots, and the finished weights and EMA; without the data.
+
+    Args:
+        model: As for `memory_bytes`.
+        moments: As for `memory_bytes`.
+        leg_snapshots: Scheduled snapshots of a leg, all of which are kept, with the state it starts from and a pause.
+            None: no legs.
+    """
+    snapshots = _SNAPSHOTS if leg_snapshots is None else leg_snapshots + 2
+    return snapshots * state_bytes(model, moments) + num_parameters(model) * 2 * FLOAT_BYTES
 
 
 def _width(precision: str) -> int:

@@ -80,8 +80,12 @@ class Downloader:
         minute for all files together."""
         self._next_report_at = -math.inf
 
-    def fetch(self, wanted: Wanted) -> Path:
+    def fetch(self, wanted: Wanted, on_piece: Callable[[], None] = lambda: None) -> Path:
         """Fetch one file, or find it in the cache.
+
+        Args:
+            wanted: The file.
+            on_piece: Called after each piece; may raise to end the download, whose part stays.
 
         Raises:
             WrongHashError: The file has other content than signed, twice.
@@ -90,7 +94,7 @@ class Downloader:
             DiskFullError: No room. The part stays, so that the next call continues.
         """
         job = Job(wanted)
-        while (path := self.attempt(job, lambda job, source: None)) is None:
+        while (path := self.attempt(job, lambda job, source: on_piece())) is None:
             if job.wait_s > 0:
                 self.pause(job.wait_s)
         return path
@@ -143,9 +147,9 @@ class Downloader:
         part.unlink()
         if job.had_wrong_hash:
             raise WrongHashError(
-                f"{wanted.path} of {wanted.repo} arrived twice with other content than its manifest signs "
+                f"{wanted.path} of {wanted.repo} arrived twice with other content than the run signs for it "
                 f"(sha256 {wanted.sha256[:12]}..., {wanted.num_bytes} bytes).",
-                "Tell the organiser: the data repo was changed after it was published.",
+                "Tell the organiser: the repo was changed after it was published.",
             )
         _logger.info("%s has a wrong hash; fetching it again.", wanted.path)
         job.had_wrong_hash = True

@@ -1,9 +1,10 @@
-"""The finished expert as one pull request on the run's model repo.
+"""The finished expert, or a leg of it, as one pull request on the run's model repo.
 
     submissions/<task>-<attempt>-<first 8 of the key>/expert.safetensors    EMA weights
-    submissions/<task>-<attempt>-<first 8 of the key>/submission.json       signed; names the other file
+    submissions/<task>-<attempt>-<first 8 of the key>/submission.json       signed; names the other files
+    of a leg also       chain.json, and before the task's last step weights.safetensors, optimizer.safetensors
 
-One commit holds both, so that half a submission never exists. A repeated upload first looks for the pull request that
+One commit holds all, so that half a submission never exists. A repeated upload first looks for the pull request that
 an earlier try may have made: its title names the lease.
 """
 
@@ -11,7 +12,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from paris.experts.files import file_sha256, write_whole
@@ -19,7 +19,7 @@ from paris.node.errors import HubRefusedError, TrainerError, TransientHubError, 
 from paris.node.hub.client import Hub, translated
 from paris.node.machine.unit import Finished, Unit, UnitFolder
 from paris.protocol.envelope import open_envelope
-from paris.protocol.hub_layout import SUBMISSION_FILE, WEIGHTS_FILE, pull_request_ref, submission_folder
+from paris.protocol.hub_layout import SUBMISSION_FILE, pull_request_ref, submission_folder
 from paris.protocol.records import Submission, SubmittedFile
 from paris.protocol.sealer import Sealer
 
@@ -51,7 +51,7 @@ def make_submission(unit: Unit, folder: UnitFolder, sealer: Sealer, *, name: str
 
     Args:
         unit: With `finished` set.
-        folder: Has the weights in `work/`.
+        folder: Has the files.
         sealer: Signs.
         name: The volunteer's name.
         repo: The run's model repo.
@@ -60,27 +60,35 @@ def make_submission(unit: Unit, folder: UnitFolder, sealer: Sealer, *, name: str
         The payload, without pull request and commit.
 
     Raises:
-        TrainerError: The weights on disk are not those that training finished with.
+        TrainerError: A file on disk is not the one that training finished with.
         DiskFullError: No room for submission.json.
     """
-    weights = folder.work / WEIGHTS_FILE
-    if unit.finished is None or not weights.is_file() or file_sha256(weights) != unit.finished.sha256:
-        raise TrainerError(
-            f"{weights} is not the file that training finished with.", f"Move {folder.path} away and join again."
-        )
+    finished = _checked(unit, folder)
     if folder.submission.exists():
         sealed = open_envelope(folder.submission.read_bytes(), run_id=unit.run_id, coordinator=None, now=None)
         if isinstance(sealed.payload, Submission) and sealed.payload.lease_id == unit.lease.lease_id:
             return sealed.payload
-    path = f"{folder_in_repo(unit, sealer.public_key)}/{WEIGHTS_FILE}"
-    payload = _payload(unit, unit.finished, path, name=name, repo=repo)
+    payload = _payload(unit, finished, folder_in_repo(unit, sealer.public_key), name=name, repo=repo)
     envelope = sealer.seal(payload, _LIFE_S)
     with disk_full_while("saving submission.json", folder.path):
         write_whole(folder.submission, envelope.data)
     return payload
 
 
-def _payload(unit: Unit, finished: Finished, path: str, *, name: str, repo: str) -> Submission:
+def _checked(unit: Unit, folder: UnitFolder) -> Finished:
+    finished = unit.finished
+    for file in finished.files if finished else ():
+        path = folder.path / file.path
+        if not path.is_file() or file_sha256(path) != file.sha256:
+            raise TrainerError(
+                f"{path} is not the file that training finished with.", f"Move {folder.path} away and join again."
+            )
+    if finished is None:
+        raise TrainerError(f"{unit.label} is not finished.", f"Move {folder.path} away and join again.")
+    return finished
+
+
+def _payload(unit: Unit, finished: Finished, place: str, *, name: str, repo: str) -> Submission:
     return Submission(
         lease_id=unit.lease.lease_id,
         task_id=unit.task.task_id,
@@ -89,10 +97,13 @@ def _payload(unit: Unit, finished: Finished, path: str, *, name: str, repo: str)
         repo=repo,
         pull_request=None,
         commit=None,
-        files=(SubmittedFile(path=path, sha256=finished.sha256, bytes=finished.bytes),),
+        files=tuple(
+            SubmittedFile(path=f"{place}/{file.name}", sha256=file.sha256, bytes=file.bytes) for file in finished.files
+        ),
         steps=finished.steps,
         final_loss=finished.final_loss,
         commitment=finished.commitment,
+        start_step=unit.lease.start_step if unit.is_leg else None,
     )
 
 
@@ -130,7 +141,7 @@ def _upload(hub: Hub, unit: Unit, folder: UnitFolder, submission: Submission, pu
     with translated(f"uploading {unit.task.task_id} to {submission.repo}"):
         info = hub.api.create_commit(
             submission.repo,
-            _operations(folder, place),
+            _operations(unit, folder, place),
             repo_type="model",
             commit_message=title,
             commit_description=f"Signed by {public_key}.",
@@ -142,10 +153,11 @@ def _upload(hub: Hub, unit: Unit, folder: UnitFolder, submission: Submission, pu
     return made
 
 
-def _operations(folder: UnitFolder, place: str) -> list[Any]:
+def _operations(unit: Unit, folder: UnitFolder, place: str) -> list[Any]:
     from huggingface_hub import CommitOperationAdd
 
-    files: list[tuple[str, Path]] = [(WEIGHTS_FILE, folder.work / WEIGHTS_FILE), (SUBMISSION_FILE, folder.submission)]
+    made = unit.finished.files if unit.finished else ()
+    files = [*((file.name, folder.path / file.path) for file in made), (SUBMISSION_FILE, folder.submission)]
     return [CommitOperationAdd(path_in_repo=f"{place}/{name}", path_or_fileobj=str(path)) for name, path in files]
 
 
@@ -162,11 +174,10 @@ def _find(hub: Hub, repo: str, title: str) -> int | None:
 
 
 def _complete_commit(hub: Hub, submission: Submission, place: str, number: int, json_bytes: int) -> str | None:
-    """The pull request's head commit if it has both files complete, else None."""
-    revision = pull_request_ref(number)
-    weights = submission.files[0]
+    """The pull request's head commit if it has all files complete, else None."""
+    revision, signed = pull_request_ref(number), f"{place}/{SUBMISSION_FILE}"
     with translated(f"looking at pull request {number}"):
-        paths = [weights.path, f"{place}/{SUBMISSION_FILE}"]
+        paths = [signed, *(file.path for file in submission.files)]
         found: dict[str, Any] = {
             info.path: info
             for info in hub.api.get_paths_info(submission.repo, paths, revision=revision, repo_type="model")
@@ -174,6 +185,10 @@ def _complete_commit(hub: Hub, submission: Submission, place: str, number: int, 
         head = hub.api.repo_info(submission.repo, repo_type="model", revision=revision).sha
     if set(found) != set(paths):
         return None
-    lfs = found[weights.path].lfs
-    is_whole = found[weights.path].size == weights.bytes and (lfs is None or lfs.sha256 == weights.sha256)
-    return str(head) if is_whole and found[paths[1]].size == json_bytes else None
+    is_whole = found[signed].size == json_bytes and all(_is_same(found[file.path], file) for file in submission.files)
+    return str(head) if is_whole else None
+
+
+def _is_same(info: Any, file: SubmittedFile) -> bool:
+    """Whether the Hub's information on a file is that of the submission; small files have no digest there."""
+    return info.size == file.bytes and (info.lfs is None or info.lfs.sha256 == file.sha256)

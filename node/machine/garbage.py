@@ -7,19 +7,37 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from paris.experts.training.commitments import scheduled_folder
 from paris.node.machine.home import Home
-from paris.node.machine.unit import FINAL
+from paris.node.machine.unit import FINAL, Unit, UnitFolder
+from paris.protocol.records import Lease
 
 _LEFTOVER_S = 86400.0
 
 
-def free_ended_units(home: Home, run_id: str) -> int:
+def free_ended_units(home: Home, run_id: str, next_lease: Lease | None = None) -> int:
     """Delete the snapshots and weights of a run's units that ended; their records and logs stay.
+
+    Args:
+        home: The volunteer's folder.
+        run_id: The run.
+        next_lease: The state that this lease starts from stays.
 
     Returns:
         Bytes freed.
     """
-    return sum(_delete(folder.work) for folder, unit in home.units(run_id) if unit.state in FINAL)
+    freed = 0
+    for folder, unit in home.units(run_id):
+        if unit.state in FINAL:
+            is_next = next_lease is not None and unit.task.task_id == next_lease.task_id and next_lease.start_step
+            freed += folder.delete_big_files(scheduled_folder(folder.snapshots, is_next) if is_next else None)
+    return freed
+
+
+def free_accepted_unit(folder: UnitFolder, unit: Unit) -> None:
+    """Delete what an accepted unit no longer needs: all but the state from which the next leg may start."""
+    steps = unit.finished.steps if unit.is_leg and unit.finished else unit.task.steps
+    folder.delete_big_files(scheduled_folder(folder.snapshots, steps) if steps < unit.task.steps else None)
 
 
 def collect_garbage(home: Home, *, with_cache: bool) -> int:

@@ -5,7 +5,8 @@
 
     <task>-<attempt>/
         unit.json        this file's model; replaced whole, never edited
-        work/            snapshots and the finished expert.safetensors
+        work/            snapshots, and the finished expert.safetensors
+        chain.json       of a leg: the digests of its snapshots, as in the pull request
         submission.json  the signed record, as in the pull request
         trainer.log      what the trainer printed
         give-back-unreported   empty; there while the coordinator still has to hear that the lease was given up
@@ -15,7 +16,6 @@ A node that waits for a lease has no unit.
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from pathlib import Path
@@ -25,8 +25,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from paris.experts.files import write_whole
 from paris.node.errors import disk_full_while
+from paris.node.machine.unit_formats import FORMAT, format_of, migrated
 from paris.protocol.errors import NewerFileError, RecordError
 from paris.protocol.hub_layout import SUBMISSION_FILE
+from paris.protocol.leases import first_step, last_step
 from paris.protocol.records import Lease, Shard, Submission, Task, Verdict
 from paris.protocol.version import UPGRADE
 
@@ -41,29 +43,47 @@ _NEXT: dict[State, tuple[State, ...]] = {
     "done": (),
     "dropped": (),
 }
-_FORMAT: Literal[1] = 1
+
+
+class FinishedFile(BaseModel):
+    """A file of the submission, on disk."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str
+    """In the submission's folder."""
+    path: str
+    """Below the unit's folder."""
+    sha256: str
+    bytes: int
 
 
 class Finished(BaseModel):
-    """Figures of the finished training, for the submission."""
+    """What the training, or a leg of it, ended with: figures and files of the submission."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     steps: int
+    """Steps of the expert so far."""
     final_loss: float
     commitment: str
-    sha256: str
-    bytes: int
+    files: tuple[FinishedFile, ...]
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes to upload."""
+        return sum(file.bytes for file in self.files)
 
 
 class Unit(BaseModel):
     """One leased task and its state. Frozen: `UnitFolder.advance` makes and saves the next one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    format: Literal[1] = _FORMAT
-    """A new field is a new format, and needs a migration of the older one in `UnitFolder.load`."""
+    format: Literal[2] = FORMAT
+    """A new field is a new format, and needs a migration of the older one in `unit_formats.py`."""
     run_id: str
     task: Task
     lease: Lease
+    name: str = ""
+    """The volunteer's, when the task was leased."""
     state: State = "leased"
     repo: str = ""
     revision: str = ""
@@ -74,6 +94,21 @@ class Unit(BaseModel):
     reason: str = ""
     history: tuple[tuple[State, Annotated[float, Field(ge=0)]], ...] = ()
     """When each state was entered, UTC seconds."""
+
+    @property
+    def is_leg(self) -> bool:
+        """Whether the lease is for a stretch of the task."""
+        return self.lease.to_step is not None
+
+    @property
+    def start_step(self) -> int:
+        """Steps of the expert that were done before this lease."""
+        return first_step(self.lease)
+
+    @property
+    def end_step(self) -> int:
+        """The last step of this lease."""
+        return last_step(self.lease, self.task)
 
     @property
     def label(self) -> str:
@@ -93,6 +128,9 @@ class UnitFolder:
         self.work = path / "work"
         self.log = path / "trainer.log"
         self.submission = path / SUBMISSION_FILE
+        self.snapshots = self.work / "snapshots"
+        self.head = self.work / "head"
+        """Where the trainer takes the state from that a leg starts with."""
         self._unreported = path / "give-back-unreported"
 
     @property
@@ -120,9 +158,9 @@ class UnitFolder:
             return None
         try:
             data = path.read_bytes()
-            return Unit.model_validate_json(data)
+            return Unit.model_validate_json(migrated(data))
         except (OSError, ValidationError) as error:
-            if isinstance(error, ValidationError) and _format_of(data) > _FORMAT:
+            if isinstance(error, ValidationError) and format_of(data) > FORMAT:
                 raise NewerFileError(
                     f"{path} was written by a newer version of this software.",
                     f"{UPGRADE} The file is unchanged.",
@@ -156,15 +194,20 @@ class UnitFolder:
         history = unit.history if state == unit.state else (*unit.history, (state, time.time()))
         return self.save(unit.model_copy(update={**changes, "state": state, "history": history}))
 
-    def delete_big_files(self) -> None:
-        """Remove snapshots and weights; keep unit.json, submission.json and the log."""
-        shutil.rmtree(self.work, ignore_errors=True)
+    def delete_big_files(self, keep: Path | None = None) -> int:
+        """Remove snapshots and weights; keep unit.json, submission.json and the log.
 
+        Args:
+            keep: The folder of a snapshot that stays.
 
-def _format_of(data: bytes) -> int:
-    """The format that a unit.json names; 0 if it names none."""
-    try:
-        found = json.loads(data)["format"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return 0
-    return found if isinstance(found, int) else 0
+        Returns:
+            Bytes freed.
+        """
+        freed = 0
+        for path in list(self.work.rglob("*")):
+            if path.is_file() and path.parent != keep:
+                freed += path.stat().st_size
+                path.unlink(missing_ok=True)
+        if keep is None or not keep.is_dir():
+            shutil.rmtree(self.work, ignore_errors=True)
+        return freed

@@ -13,7 +13,7 @@ class TrainerEvent(StrEnum):
     PROGRESS = "progress"
     """step, loss, steps_per_s, commitment, commitment_step, note."""
     FINISHED = "finished"
-    """The fields of `Finished` (`paris.node.machine.unit`), network_refused, sockets."""
+    """steps, final_loss, commitment, network_refused, sockets; of a whole expert also sha256, bytes."""
     STOPPED = "stopped"
     """network_refused, sockets."""
     ERROR = "error"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 from paris.protocol.fields import Settings
@@ -35,6 +37,8 @@ class Order(BaseModel):
     text_folder: str
     work: str
     """Folder of snapshots and finished weights."""
+    leg: dict[str, Any] | None = None
+    """Fields of `paris.experts.training.leg.Leg`; None: the whole task. The head's files are in `work`/head."""
     device: str
     threads: int | None
     nice: int = 0

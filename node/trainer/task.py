@@ -15,6 +15,7 @@ from paris.experts.frozen.text import TextConfig
 from paris.experts.models.presets import ModelConfig
 from paris.experts.training.config import Finished, TrainingConfig, TrainingTask
 from paris.experts.training.expert_training import ExpertTraining
+from paris.experts.training.leg import Leg
 from paris.experts.training.machine import MachineSettings
 
 
@@ -76,20 +77,18 @@ def make_training(order: dict[str, Any], device: str, should_stop: Callable[[], 
         MachineSettings.from_settings(
             {**order.get("machine", {}), "device": device, "num_threads": order["threads"] or _num_cores()}
         ),
+        leg=Leg.from_settings(order["leg"]) if order.get("leg") else None,
     )
 
 
 def finished_fields(finished: Finished) -> dict[str, Any]:
-    """Figures for the submission; empty if the training was stopped."""
-    if not finished.is_complete or finished.weights_path is None:
+    """Figures for the submission; empty if the training was stopped. A leg before the last has no finished weights."""
+    if not finished.is_complete:
         return {}
-    return {
-        "steps": finished.step,
-        "final_loss": finished.final_loss,
-        "commitment": finished.commitment,
-        "sha256": finished.weights_sha256,
-        "bytes": finished.weights_path.stat().st_size,
-    }
+    figures = {"steps": finished.step, "final_loss": finished.final_loss, "commitment": finished.commitment}
+    if finished.weights_path is None:
+        return figures
+    return {**figures, "sha256": finished.weights_sha256, "bytes": finished.weights_path.stat().st_size}
 
 
 def _num_cores() -> int:

@@ -4,6 +4,8 @@ agent.py      the loop over units
 unit_work.py  one unit from its lease to the verdict
 given_up.py   telling the coordinator of leases that were given up
 data.py       where its data comes from
+head.py       the state that a leg starts from
+hand_in.py    what is handed in: an expert, or the newest snapshot of a leg
 order.py      what its trainer is told
 report.py     its heartbeats and events
 verdict.py    waiting for the coordinator's verdict

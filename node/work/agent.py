@@ -11,6 +11,7 @@ from paris.node.errors import (
     HubRefusedError,
     LeaseLostError,
     NoTaskError,
+    NothingToHandInError,
     TaskTooBigError,
     TrainerError,
     WrongHashError,
@@ -24,6 +25,7 @@ from paris.node.swarm.session import RunSession
 from paris.node.view import EventKind, View
 from paris.node.work.data import DataSources
 from paris.node.work.given_up import GivenUp
+from paris.node.work.head import has_start
 from paris.node.work.unit_work import UnitWork
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import NoPeersError
@@ -156,6 +158,26 @@ class Agent:
             return f"Left; {what}. The next join or leave tells it again."
         return f"Left; {_tasks(num_given_up)} given back."
 
+    def hand_in(self, *, waits: bool) -> None:
+        """Hand in what the unfinished task has so far.
+
+        Args:
+            waits: Wait for the verdict, too.
+
+        Raises:
+            NothingToHandInError: There is no unfinished task, or it has nothing new.
+            HubRefusedError: The Hub rejected the upload permanently; the work stays on disk.
+            StoppedError: The volunteer stopped it.
+        """
+        leased = self.machine.home.unfinished(self.session.run_id)
+        if leased is None:
+            raise NothingToHandInError("There is no unfinished task.", "Begin one: paris-node join RUN")
+        work = self.unit_work(*leased)
+        try:
+            work.hand_in(waits=waits)
+        finally:
+            work.close()
+
     def _work_on(self, folder: UnitFolder, unit: Unit) -> int:
         """Finish one unit; 1 if it got a verdict, 0 if its lease was lost."""
         self.session.announcer.publish(self._want("busy"))
@@ -179,14 +201,16 @@ class Agent:
         self._given_up.tell()
 
     def _new_unit(self, lease: Lease) -> tuple[UnitFolder, Unit] | None:
-        """The unit for a lease; None until the task's own record arrives."""
+        """The unit for a lease; None until the task's own record arrives, with the state that the lease starts from."""
         home, run_id = self.machine.home, self.session.run_id
         task = find_task(self.session.swarm.read("task"), lease.task_id)
-        if task is None:
+        if task is None or not has_start(task, lease):
             return None
-        free_ended_units(home, run_id)
+        free_ended_units(home, run_id, lease)
         folder = home.unit_folder(run_id, lease.task_id, lease.attempt)
-        unit = folder.save(Unit(run_id=run_id, task=task, lease=lease, history=(("leased", time.time()),)))
+        unit = folder.save(
+            Unit(run_id=run_id, task=task, lease=lease, name=self.session.name, history=(("leased", time.time()),))
+        )
         _logger.info("Leased %s, lease %s.", unit.label, lease.lease_id)
         self._view.event(
             EventKind.LEASED,

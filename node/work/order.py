@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Any
 
 from paris.node.fetching.cache import Cache
@@ -10,6 +11,7 @@ from paris.node.machine.hardware import Hardware
 from paris.node.machine.machine import Machine
 from paris.node.machine.unit import Unit, UnitFolder
 from paris.node.trainer.order import Order, ShardFile
+from paris.node.work.head import head_of
 from paris.protocol.records import RunSpec
 
 
@@ -38,11 +40,23 @@ def make_order(spec: RunSpec, unit: Unit, folder: UnitFolder, cache: Cache, mach
         shards=tuple(ShardFile(path=str(cache.file(s.sha256).absolute()), rows=s.rows) for s in unit.shards),
         text_folder=str(machine.home.text_folder(unit.run_id).absolute()),
         work=str(folder.work.absolute()),
+        leg=_leg(unit),
         device=machine.hardware.device,
         threads=machine.config.threads,
         nice=machine.config.nice,
         machine=machine_settings(machine.config, machine.hardware),
     )
+
+
+def _leg(unit: Unit) -> dict[str, Any] | None:
+    if not unit.is_leg:
+        return None
+    head = head_of(unit)
+    if head is None:
+        return {"until_step": unit.end_step}
+    fields = head.model_dump(mode="json", include={"step", "loss", "previous", "commitment"})
+    files = {PurePosixPath(file.path).stem: file.sha256 for file in head.files}
+    return {"until_step": unit.end_step, "head": {**fields, "files": files}}
 
 
 def machine_settings(config: NodeConfig, hardware: Hardware) -> dict[str, Any]:

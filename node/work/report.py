@@ -10,7 +10,7 @@ from paris.node.errors import TransientHubError
 from paris.node.machine.unit import Finished, Unit
 from paris.node.swarm.announcer import Announcer
 from paris.node.swarm.connection import Traffic
-from paris.node.view import EventKind, View
+from paris.node.view import EventKind, View, duration_in_words
 from paris.protocol.records import Heartbeat
 
 _logger = logging.getLogger(__name__)
@@ -27,10 +27,11 @@ class UnitReport:
 
     def __init__(self, announcer: Announcer, view: View, unit: Unit) -> None:
         self._announcer, self._view = announcer, view
-        self._lease, self._num_steps = unit.lease, unit.task.steps
-        self._progress: dict[str, Any] = {"step": 0}
+        self._unit, self._lease, self._num_steps = unit, unit.lease, unit.task.steps
+        self._progress: dict[str, Any] = {"step": unit.start_step}
         """Fields of a Heartbeat."""
-        self._last_snapshot_step = 0
+        self._has_told_leg = not unit.is_leg
+        self._last_snapshot_step = unit.start_step
         if unit.finished is not None:
             self.finished(unit.finished)
             self._progress |= {"commitment": unit.finished.commitment, "commitment_step": unit.finished.steps}
@@ -41,7 +42,7 @@ class UnitReport:
 
     def heartbeat(self, state: str) -> None:
         """Publish a heartbeat: a new state at once, progress of the training at the next period."""
-        is_mere_progress = state == "training" and self._progress["step"] > 0
+        is_mere_progress = state == "training" and self._progress["step"] > self._unit.start_step
         self._announcer.publish(self._record(state), now=not is_mere_progress)
 
     def failed(self) -> bool:
@@ -92,19 +93,35 @@ class UnitReport:
         if speed == 0:  # the first report of a trainer comes before its first step
             self.event(EventKind.TRAINER_READY, step=step, steps=self._num_steps)
             return
+        self._tell_leg(speed)
         self.event(
             EventKind.TRAINING,
             step=step,
             steps=self._num_steps,
             loss=loss,
             steps_per_s=speed,
-            eta_s=(self._num_steps - step) / speed if speed > 0 else 0.0,
+            eta_s=(self._unit.end_step - step) / speed if speed > 0 else 0.0,
             heartbeat_at=self._announcer.last_accepted_at,
             heartbeat_age_s=self._announcer.since_accepted_s,
         )
         if event["commitment_step"] > self._last_snapshot_step:
             self._last_snapshot_step = event["commitment_step"]
             self.event(EventKind.SNAPSHOT, step=event["commitment_step"], commitment=event["commitment"])
+
+    def _tell_leg(self, steps_per_s: float) -> None:
+        """Say once, when the speed is known, how long the leg takes."""
+        if self._has_told_leg:
+            return
+        self._has_told_leg, unit = True, self._unit
+        leg_s = (unit.end_step - unit.start_step) / steps_per_s
+        self.event(
+            EventKind.LEG,
+            start_step=unit.start_step,
+            end_step=unit.end_step,
+            steps=self._num_steps,
+            leg_s=leg_s,
+            takes=duration_in_words(leg_s),
+        )
 
     def _record(self, state: str) -> Heartbeat:
         lease = self._lease

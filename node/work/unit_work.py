@@ -13,12 +13,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from paris.node.errors import LeaseLostError, StoppedError
+from paris.node.errors import LeaseLostError, NothingToHandInError, StoppedError
 from paris.node.fetching.background import BackgroundFetch
+from paris.node.fetching.cache import Cache
 from paris.node.fetching.shared_files import fetch_shared_files
 from paris.node.hub.pull_request import make_submission, upload
+from paris.node.machine.garbage import free_accepted_unit, free_ended_units
 from paris.node.machine.hardware import require_fit
 from paris.node.machine.machine import Machine
 from paris.node.machine.unit import FINAL, Finished, State, Unit, UnitFolder
@@ -29,6 +32,8 @@ from paris.node.trainer.events import TrainerEvent
 from paris.node.trainer.supervisor import supervise
 from paris.node.view import EventKind, View
 from paris.node.work.data import DataSources, check_token, start_fetch
+from paris.node.work.hand_in import finished_expert, finished_leg
+from paris.node.work.head import fetch_head, head_of
 from paris.node.work.order import make_order
 from paris.node.work.report import UnitReport
 from paris.node.work.verdict import verdict_in_words, wait_for_verdict
@@ -115,6 +120,7 @@ class UnitWork:
         session = self._session
         self._report.heartbeat("fetching")
         fetch = self.start_fetch()
+        self._fetch_head()
         fetch.wait_first(self.check)
         if self.unit.state == "fetching":
             self._advance("training")
@@ -128,11 +134,52 @@ class UnitWork:
 
         order = make_order(session.spec, self.unit, self.folder, self._data.cache, self._machine)
         end = supervise(order, self.folder.log, on_event=on_event, check=self.check, pause=self._stop.pause)
-        finished = Finished.model_validate({name: end[name] for name in Finished.model_fields})
+        self._finish(finished_leg(self.unit, self.folder) if self.unit.is_leg else finished_expert(end))
+        self._report.traffic(session.swarm.traffic(), end)
+
+    def hand_in(self, *, waits: bool) -> None:
+        """Submit what the leg's newest scheduled snapshot has, without more training.
+
+        Args:
+            waits: Wait for the verdict; else the next join reads it.
+
+        Raises:
+            NothingToHandInError: It has nothing yet; or this run's tasks are handed in whole.
+            HubRefusedError, StoppedError: As `submit`.
+        """
+        if self.unit.state not in ("uploading", "awaiting-verdict"):
+            if not self.unit.is_leg:
+                raise NothingToHandInError(
+                    f"{self.unit.task.task_id} is handed in when it is whole: this run has no legs.",
+                    "paris-node join goes on with it; paris-node leave gives it back.",
+                )
+            self._finish(finished_leg(self.unit, self.folder))
+        if self.unit.state == "uploading":
+            self.submit()
+        if waits:
+            self.await_verdict()
+        elif self.unit.submission is not None:
+            self._session.announcer.publish_once(self.unit.submission)
+
+    def _finish(self, finished: Finished) -> None:
         self._report.finished(finished)
         self._advance("uploading", finished=finished)
-        self._report.event(EventKind.UPLOADING, num_bytes=finished.bytes)
-        self._report.traffic(session.swarm.traffic(), end)
+        self._report.event(EventKind.UPLOADING, num_bytes=finished.num_bytes)
+
+    def _fetch_head(self) -> None:
+        """Get the state that the leg starts from; raises as `fetch_head`."""
+        if head_of(self.unit) is None:
+            return
+        home, session = self._machine.home, self._session
+        data = replace(self._data, cache=Cache(self.folder.work / "arriving"))
+        downloader = data.downloader(self._stop.pause, self._machine.config.max_tries, self._report)
+        ended = [folder for folder, unit in home.units(session.run_id) if unit.state in FINAL]
+        num_bytes = fetch_head(self.unit, self.folder, session.spec.model_repo, downloader, ended, self.check)
+        if num_bytes:
+            self._report.event(
+                EventKind.NOTE, text=f"The state at step {self.unit.start_step} is here ({num_bytes} bytes)."
+            )
+        free_ended_units(home, session.run_id)
 
     def start_fetch(self) -> BackgroundFetch:
         """Fetch the files that all experts share, then start to fetch the shards.
@@ -156,7 +203,8 @@ class UnitWork:
         """
         session, hub, unit, folder = self._session, self._data.hub, self.unit, self.folder
         self._report.heartbeat("uploading")
-        submission = make_submission(unit, folder, session.sealer, name=session.name, repo=session.spec.model_repo)
+        name = unit.name or session.name
+        submission = make_submission(unit, folder, session.sealer, name=name, repo=session.spec.model_repo)
         made = persist(
             lambda: upload(hub, unit, folder, submission, session.public_key),
             pause=self._stop.pause,
@@ -186,7 +234,7 @@ class UnitWork:
             self._session.announcer.withdraw(kind)
         self._advance("done", verdict=verdict)
         if verdict.accepted:
-            self.folder.delete_big_files()
+            free_accepted_unit(self.folder, self.unit)
         fields = verdict.model_dump(mode="json", exclude={"task_id"})
         self._report.event(EventKind.VERDICT, text=verdict_in_words(verdict), **fields)
 

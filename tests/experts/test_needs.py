@@ -19,6 +19,7 @@ from paris.experts.training.needs import (
     num_parameters,
     num_router_parameters,
     saved_bytes,
+    state_bytes,
 )
 
 ROWS = 3
@@ -38,6 +39,8 @@ def test_a_card_of_4_gb_cannot_train_the_published_expert():
     assert 12 * 10**9 < least_memory_bytes(xl) < 14 * 10**9
     assert 8 * 10**9 < least_memory_bytes(xl, "8bit") < 10 * 10**9
     assert least_disk_bytes(xl) > 30 * 10**9
+    assert 9.6 * 10**9 < state_bytes(xl) < 9.8 * 10**9
+    assert least_disk_bytes(xl, leg_snapshots=4) - least_disk_bytes(xl, leg_snapshots=3) == state_bytes(xl)
     assert least_memory_bytes(PRESETS["dit-emoji-4"]) < 2**30
 
 

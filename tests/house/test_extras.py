@@ -73,8 +73,8 @@ def arguments_of(folder: Path) -> dict[str, dict[str, list[str]]]:
             "demo": ["--out", run],
         },
         NODE: {
-            **{name: ["nowhere", *home] for name in ("join", "leave", "check")},
-            **dict.fromkeys(("status", "gc", "identity show"), home),
+            **{name: ["nowhere", *home] for name in ("join", "hand-in", "leave", "check")},
+            **dict.fromkeys(("status", "credits", "gc", "identity show"), home),
         },
     }
 

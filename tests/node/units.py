@@ -1,10 +1,11 @@
-"""A unit as a lease makes it."""
+"""A unit as a lease makes it, and a finished one."""
 
 from __future__ import annotations
 
+import hashlib
 import time
 
-from paris.node.machine.unit import Unit
+from paris.node.machine.unit import Finished, FinishedFile, Unit, UnitFolder
 from paris.protocol.records import Lease, Task
 
 RUN = "tiny-0123456789abcdef"
@@ -34,3 +35,13 @@ def make_unit(task_id: str = "expert-0", attempt: int = 1, **fields) -> Unit:
         expires_at=2.0,
     )
     return Unit(run_id=RUN, task=task, lease=lease, history=(("leased", time.time()),), **fields)
+
+
+def finish(folder: UnitFolder, unit: Unit, data: bytes) -> Unit:
+    """Save the unit as one whose training ended with these weights."""
+    sha256 = hashlib.sha256(data).hexdigest()
+    file = FinishedFile(name="expert.safetensors", path="work/expert.safetensors", sha256=sha256, bytes=len(data))
+    finished = Finished(steps=10, final_loss=0.5, commitment="c" * 64, files=(file,))
+    saved = folder.save(unit.model_copy(update={"state": "uploading", "finished": finished}))
+    (folder.work / "expert.safetensors").write_bytes(data)
+    return saved

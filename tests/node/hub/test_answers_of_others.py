@@ -11,7 +11,7 @@ import sys
 import pytest
 from deadlines import DEADLINE_S
 from portal import Portal
-from units import make_unit
+from units import finish, make_unit
 
 from paris.coordinator.hub import HubServer, add_user, admin_token
 from paris.node.errors import TransientHubError
@@ -19,7 +19,7 @@ from paris.node.fetching.cache import Cache
 from paris.node.fetching.download import Downloader
 from paris.node.hub.client import Hub, translated
 from paris.node.hub.pull_request import make_submission, upload
-from paris.node.machine.unit import Finished, UnitFolder
+from paris.node.machine.unit import UnitFolder
 from paris.protocol import hub_session
 from paris.protocol.hub_session import HubClient, ProxySettingError
 from paris.protocol.sealer import Sealer
@@ -94,13 +94,9 @@ def test_a_server_without_ranges_costs_no_byte_on_disk(file_hub, tmp_path):
 @pytest.mark.parametrize("mode", ["html", "untyped", "login", "html-writes", "cut-json", "other-json", "read-only"])
 def test_an_upload_that_meets_a_portal_is_tried_again_and_makes_one_pull_request(hub_server, tmp_path, mode):
     folder, data, me = UnitFolder(tmp_path / "unit"), mode.encode() * 1000, Identity.generate()
-    finished = Finished(
-        steps=10, final_loss=0.5, commitment="c" * 64, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)
-    )
-    unit = make_unit(state="uploading", finished=finished)
-    lease_id = hashlib.sha256(data).hexdigest()[:32]
-    unit = folder.save(unit.model_copy(update={"lease": unit.lease.model_copy(update={"lease_id": lease_id})}))
-    (folder.work / "expert.safetensors").write_bytes(data)
+    unit, lease_id = make_unit(), hashlib.sha256(data).hexdigest()[:32]
+    unit = unit.model_copy(update={"lease": unit.lease.model_copy(update={"lease_id": lease_id})})
+    unit = finish(folder, unit, data)
     submission = make_submission(unit, folder, Sealer(me, unit.run_id), name="ada", repo="org/model")
     with Portal(hub_server.url) as portal:
         hub = Hub(portal.url, TOKEN)

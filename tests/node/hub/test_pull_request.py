@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 
 import pytest
-from units import make_unit
+from units import finish, make_unit
 
 from paris.coordinator.hub import HubServer, add_user, admin_token
 from paris.node.hub.client import Hub
 from paris.node.hub.pull_request import make_submission, title_of, upload
-from paris.node.machine.unit import Finished, UnitFolder
+from paris.node.machine.unit import UnitFolder
 from paris.node.swarm.coordinator_records import verdict_on_hub
 from paris.protocol.envelope import seal
 from paris.protocol.records import Verdict
@@ -37,14 +36,8 @@ def hub_server(tmp_path_factory):
 @pytest.fixture
 def finished_unit(tmp_path, coordinator):
     folder = UnitFolder(tmp_path / "unit")
-    data = b"weights" * 1000
-    finished = Finished(
-        steps=10, final_loss=0.5, commitment="c" * 64, sha256=hashlib.sha256(data).hexdigest(), bytes=7000
-    )
     run_id = make_run_id("tiny", coordinator.public_key)
-    unit = folder.save(make_unit(state="uploading", finished=finished).model_copy(update={"run_id": run_id}))
-    (folder.work / "expert.safetensors").write_bytes(data)
-    return unit, folder
+    return finish(folder, make_unit().model_copy(update={"run_id": run_id}), b"weights" * 1000), folder
 
 
 def test_uploading_twice_makes_one_pull_request(hub_server, finished_unit):

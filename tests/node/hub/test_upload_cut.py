@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import signal
 import subprocess
@@ -14,13 +13,13 @@ import pytest
 from cutting_proxy import CuttingProxy
 from deadlines import DEADLINE_S
 from huggingface_hub import HfApi
-from units import make_unit
+from units import finish, make_unit
 
 from paris.coordinator.hub import add_user, admin_token
 from paris.experts.files import file_sha256
 from paris.node.hub.client import Hub
 from paris.node.hub.pull_request import make_submission, title_of, upload
-from paris.node.machine.unit import Finished, UnitFolder
+from paris.node.machine.unit import UnitFolder
 from paris.node.retry import Backoff, persist
 from paris.protocol.lifeline import child_environment
 from paris.protocol.runid import make_run_id
@@ -65,13 +64,9 @@ def hub(tmp_path):
 def finished(tmp_path, coordinator):
     """A unit whose weights of 4 MiB wait to be uploaded."""
     folder = UnitFolder(tmp_path / "unit")
-    data = random.Random(1).randbytes(4 * MIB)
-    values = {"steps": 10, "final_loss": 0.5, "commitment": "c" * 64}
-    finished = Finished(**values, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data))
     run_id = make_run_id("tiny", coordinator.public_key)
-    unit = folder.save(make_unit(state="uploading", finished=finished).model_copy(update={"run_id": run_id}))
-    (folder.work / "expert.safetensors").write_bytes(data)
-    return unit, folder
+    unit = make_unit().model_copy(update={"run_id": run_id})
+    return finish(folder, unit, random.Random(1).randbytes(4 * MIB)), folder
 
 
 @pytest.mark.parametrize("hub_dies", [False, True], ids=["the connection closes", "the Hub is killed"])
@@ -107,4 +102,4 @@ def test_an_upload_that_is_cut_in_the_middle_ends_in_one_pull_request(hub, finis
     assert [item.num for item in found] == [made.number]
     path = submission.files[0].path
     whole = admin.hf_hub_download("org/model", path, revision=made.commit, local_dir=tmp_path / "check")
-    assert file_sha256(Path(whole)) == unit.finished.sha256
+    assert file_sha256(Path(whole)) == unit.finished.files[0].sha256

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -10,7 +11,7 @@ import sys
 
 import pytest
 from deadlines import DEADLINE_S
-from units import RUN, make_unit
+from units import RUN, finish, make_unit
 
 from paris.node.errors import DiskFullError
 from paris.node.machine.home import Home
@@ -83,12 +84,35 @@ def test_a_broken_unit_is_named_with_what_to_do(folder):
 
 def test_a_unit_of_a_newer_version_is_refused_and_unchanged(folder):
     path = folder.path / "unit.json"
-    path.write_text(path.read_text("utf-8").replace('"format": 1', '"format": 2, "new": true'), "utf-8")
+    path.write_text(path.read_text("utf-8").replace('"format": 2', '"format": 3, "new": true'), "utf-8")
     before = path.read_bytes()
     with pytest.raises(NewerFileError, match="newer version") as caught:
         folder.load()
     assert "pip install" in caught.value.next_step
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("names_format", [True, False])
+def test_a_unit_of_the_first_format_is_read_as_one_that_submits_one_file(folder, names_format):
+    unit = finish(folder, make_unit(), b"weights")
+    path = folder.path / "unit.json"
+    old = json.loads(path.read_text("utf-8"))
+    (file,) = old["finished"].pop("files")
+    old["finished"] |= {"sha256": file["sha256"], "bytes": file["bytes"]}
+    old["format"] = 1
+    if not names_format:
+        del old["format"]
+    path.write_text(json.dumps(old), "utf-8")
+    assert folder.load() == unit
+    assert folder.advance(unit, "awaiting-verdict") == folder.load()
+
+
+@pytest.mark.parametrize("content", ["[]", "null", '"format"', '{"format": "x"}', '{"format": 1, "finished": {}}'])
+def test_what_is_no_unit_of_any_format_is_refused_and_unchanged(folder, content):
+    (folder.path / "unit.json").write_text(content, "utf-8")
+    with pytest.raises(RecordError, match=r"unit\.json cannot be read"):
+        folder.load()
+    assert (folder.path / "unit.json").read_text("utf-8") == content
 
 
 def test_the_unfinished_unit_is_the_one_to_go_on_with(home, folder):

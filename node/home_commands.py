@@ -1,0 +1,82 @@
+"""The commands of `paris-node` that only read or tidy the home: they need no run and no network."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from paris.node.options import HomeOption, JsonOption, NoLockOption, clear_errors, home_path
+from paris.protocol.printable import printable
+from paris.protocol.streams import require_stdout
+
+
+def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Show the runs and tasks that this machine has worked on."""
+    with clear_errors():
+        from paris.node.machine.home import Home
+
+        require_stdout()
+        node_home = Home(home_path(home))
+        rows = [_row(run_id, unit) for run_id in node_home.run_ids() for _, unit in node_home.units(run_id)]
+        if as_json:
+            print(json.dumps(rows))
+        elif not rows:
+            print("No tasks yet. Begin with: paris-node join RUN")
+        for row in [] if as_json else rows:
+            columns = (str(row[key]) for key in ("run_id", "task", "attempt", "state", "outcome"))
+            print(printable("  ".join(columns).rstrip()))
+
+
+def credits(
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Run id; default: all runs of this home.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the verified steps and hours of this machine, by run, from the verdicts that it has read."""
+    with clear_errors():
+        from paris.node.machine.credits import credits_of
+        from paris.node.machine.home import Home
+
+        require_stdout()
+        node_home = Home(home_path(home))
+        run_ids = node_home.run_ids() if run is None else [run]
+        rows = [credits_of(run_id, node_home.units(run_id)) for run_id in run_ids]
+        if as_json:
+            print(json.dumps([row.as_json() for row in rows]))
+        elif not rows:
+            print("No tasks yet. Begin with: paris-node join RUN")
+        for row in [] if as_json else rows:
+            print(printable(row.in_words()))
+
+
+def gc(
+    home: HomeOption = None,
+    cache: Annotated[bool, typer.Option("--cache", help="Also delete downloaded files.")] = False,
+    as_json: JsonOption = False,
+    no_lock: NoLockOption = False,
+) -> None:
+    """Delete what no unfinished task needs: snapshots of ended tasks, partial downloads."""
+    with clear_errors():
+        from paris.node.machine.garbage import collect_garbage
+        from paris.node.machine.home import Home
+        from paris.node.machine.lock import home_lock
+
+        node_home = Home(home_path(home))
+        with home_lock(node_home.path):
+            freed = collect_garbage(node_home, with_cache=cache)
+        print(json.dumps({"freed_bytes": freed}) if as_json else f"Freed {freed} bytes in {node_home.path}.")
+
+
+def _row(run_id: str, unit: Any) -> dict[str, Any]:
+    outcome = unit.reason
+    if unit.verdict is not None:
+        outcome = "accepted" if unit.verdict.accepted else f"rejected: {unit.verdict.reason}"
+    return {
+        "run_id": run_id,
+        "task": unit.task.task_id,
+        "attempt": unit.lease.attempt,
+        "state": unit.state,
+        "outcome": outcome,
+    }

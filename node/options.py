@@ -1,0 +1,89 @@
+"""Options that several commands of `paris-node` share, and how a command ends: with one line and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from paris.protocol.locks import NO_LOCK_HELP, go_without_locks
+from paris.protocol.logs import LogFormat
+
+_logger = logging.getLogger(__name__)
+
+RunArgument = Annotated[
+    str, typer.Argument(metavar="RUN", help="run.json (path or URL), org/repo, a run joined before, or a multiaddr.")
+]
+HomeOption = Annotated[
+    Path | None, typer.Option("--home", help="Folder that keeps everything.", show_default="your user data folder")
+]
+RunIdOption = Annotated[str | None, typer.Option("--run", help="Run id; needed where RUN is a multiaddr.")]
+HubOption = Annotated[str | None, typer.Option("--hub-endpoint", help="Hub to use instead of the run's own.")]
+PlainHttpOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--allow-plain-http",
+        show_default="no",
+        help="Use a Hub on another machine without encryption, on your own network.",
+    ),
+]
+NoLockOption = Annotated[
+    bool, typer.Option("--no-lock", help=NO_LOCK_HELP, callback=go_without_locks, expose_value=False)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """What the options before the command ask for."""
+
+    is_quiet: bool
+    log_format: LogFormat
+
+
+def make_node_view(context: typer.Context, *, as_json: bool) -> Any:
+    """The view that the options ask for."""
+    from paris.node.view import make_view
+
+    terminal: Terminal = context.obj
+    return make_view(as_json=as_json, is_quiet=terminal.is_quiet, logs_json=terminal.log_format == "json")
+
+
+def home_path(home: Path | None) -> Path:
+    """The home that --home names, or the usual one."""
+    from paris.node.machine.config import default_home, expanded
+
+    return default_home() if home is None else expanded(home)
+
+
+@contextlib.contextmanager
+def clear_errors(view: Any = None) -> Iterator[None]:
+    """Turn any error into one line, a next step and an exit code; PARIS_DEBUG=1 raises it."""
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except BaseException as error:
+        if os.environ.get("PARIS_DEBUG") == "1" or isinstance(error, SystemExit):
+            raise
+        from paris.node.errors import explain
+        from paris.node.view import EventKind, sentence
+
+        what, next_step, exit_code = explain(error)
+        _logger.debug("%s", what, exc_info=True)
+        fields = {"type": type(error).__name__, "what": what, "next_step": next_step, "exit_code": exit_code}
+        if view is None:
+            print(sentence(EventKind.ERROR, fields), file=sys.stderr)
+        else:
+            view.event(EventKind.ERROR, **fields)
+        raise typer.Exit(exit_code) from None
+    finally:
+        if view is not None:
+            view.close()
