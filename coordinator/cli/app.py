@@ -14,7 +14,7 @@ from paris.coordinator.cli.options import JsonOption, NoLockOption, RunArgument,
 from paris.coordinator.cli.orders import allow, ban, revoke, roll_back, unregister
 from paris.coordinator.cli.planning import plan, recipes
 from paris.coordinator.cli.sampling import sample
-from paris.coordinator.cli.training import distill, train_router, warm_start
+from paris.coordinator.cli.training import distill, reference, train_router, warm_start
 from paris.coordinator.console import fail_clearly, print_json, say
 from paris.protocol.lifeline import exit_with_parent
 from paris.protocol.logs import LogFormat
@@ -60,7 +60,7 @@ def paris_coord(
     set_up_terminal(quiet=quiet, log_format=log_format)
 
 
-for command in (init, recipes, check_config, plan, prepare, clusters, dropped, warm_start):
+for command in (init, recipes, check_config, plan, prepare, clusters, dropped, warm_start, reference):
     app.command()(command)
 
 

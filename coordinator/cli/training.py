@@ -1,4 +1,4 @@
-"""The commands that train on the organiser's machine: `warm-start`, `train-router`, `distill`."""
+"""The commands that train on the organiser's machine: `warm-start`, `reference`, `train-router`, `distill`."""
 
 from __future__ import annotations
 
@@ -20,6 +20,34 @@ def warm_start(
     from paris.coordinator.training.warm_start import warm_start_run
 
     warm_start_run(open_run(run, log_name="warm-start"), device, stop_on_signals().is_set, as_json=as_json)
+
+
+def reference(
+    run: RunArgument,
+    clusters: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="Clusters to train, as 0,1; name all of them at once.", show_default="all"),
+    ] = None,
+    device: DeviceOption = None,
+    as_json: JsonOption = False,
+    no_lock: NoLockOption = False,
+) -> None:
+    """Train experts of your own, whose skill by step submissions are measured against; run again to resume."""
+    from paris.coordinator.cli.options import stop_on_signals
+    from paris.coordinator.training.reference import make_reference
+
+    chosen = None if clusters is None else _numbers(clusters)
+    opened = open_run(run, log_name="reference")
+    make_reference(opened, chosen, device, stop_on_signals().is_set, as_json=as_json)
+
+
+def _numbers(clusters: str) -> list[int]:
+    parts = [part.strip() for part in clusters.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        from paris.coordinator.errors import ConfigError
+
+        raise ConfigError(f"--clusters {clusters!r} is no list of clusters.", "Give their numbers, as --clusters 0,1.")
+    return [int(part) for part in parts]
 
 
 def train_router(

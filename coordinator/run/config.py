@@ -10,6 +10,7 @@ router/ release/ output of `train-router` and `release`
 samples/         samples of the experts, for `train-router --from-samples`
 distilled/       output of `distill`
 warm-start/      snapshots of an unfinished `warm-start`
+reference/       snapshots of an unfinished `reference`
 logs/ verify/    log files and work folders of child processes
 """
 

@@ -64,6 +64,16 @@ class RunDir:
         return [self.data / "heldout" / f"cluster-{k:03d}.parquet" for k in range(self.config.run.num_experts)]
 
     @property
+    def reference(self) -> Path:
+        """Scores of the organiser's own experts by step: secret; missing without `paris-coord reference`."""
+        return self.data / "reference.json"
+
+    @property
+    def reference_work(self) -> Path:
+        """Snapshots of an unfinished `reference`."""
+        return self.path / "reference"
+
+    @property
     def state_file(self) -> Path:
         """SQLite file of the coordinator's state."""
         return self.path / "state.sqlite"

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from paris.experts.models.model import DiTExpert
 
 _IMAGENET, _WARM_START = "imagenet", "warm-start"
-_CHANGES_NO_WEIGHTS = ("snapshot_every", "micro_batch_size")
+CHANGES_NO_WEIGHTS = ("snapshot_every", "micro_batch_size")
+"""Fields of [training]."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ def warm_start_settings(run: RunDir) -> dict[str, Any]:
         NotReadyError: A cluster has no manifest.
     """
     config = run.config
-    training = {name: value for name, value in config.expert_training.items() if name not in _CHANGES_NO_WEIGHTS}
+    training = {name: value for name, value in config.expert_training.items() if name not in CHANGES_NO_WEIGHTS}
     return {
         "steps": config.model.warm_start_steps,
         "experts": config.run.num_experts,

@@ -7,6 +7,7 @@ publisher.py    which records the DHT should hold, and when each is due
 executor.py     runs actions in threads, each once at a time
 verifier.py     action: verification of a submission
 verifying.py    the child processes that verify, each one submission after another
+references.py   trusted trainings that a submission is compared with
 registering.py  action: registering or rejecting a submission on the Hub
 router.py       action: router training in a child process
 upload.py       prepared data and run.json on the Hub, before the loop

@@ -12,6 +12,7 @@ from paris.coordinator.decisions.legs import compared_with, verified_legs
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.prepared_data import load_manifests
 from paris.coordinator.run_hub.client import RunHub
+from paris.coordinator.service.references import head_scores, reference_curves
 from paris.coordinator.service.registering import weights_file
 from paris.coordinator.service.verifying import VerifyingProcesses
 from paris.coordinator.state.model import LeaseState, State, SubmissionState
@@ -96,7 +97,9 @@ class Verifier:
             text_folder=self.run.data,
             others=self._others(state, known),
             leg=None if held.lease.start_step is None else _leg_start(state, held, manifest),
-            seed=int.from_bytes(derived_secret(self.run, "verification")[:7], "big"),
+            curves=reference_curves(self.run, state, min(known.submission.steps, task.steps)),
+            head=head_scores(self.run, state, held),
+            seed=verification_seed(self.run),
             draw_secret=draw_secret(derived_secret(self.run, "draws").hex(), held.lease.lease_id),
             replay_rate=known.replay_rate,
             answers=known.answers,
@@ -121,7 +124,8 @@ class Verifier:
                 sha256=weights_file(known).sha256,
                 volunteer=known.signer,
                 path=candidate if candidate.is_file() else None,
-                registered=known.phase != "withdrawn" and _is_whole(state, known) and _is_whole(state, judged),
+                registered=known.phase != "withdrawn",
+                step=known.submission.steps,
             )
             others.append(other)
         return tuple(others)
@@ -136,13 +140,13 @@ def _leg_start(state: State, held: LeaseState, manifest: Manifest) -> LegStart:
     )
 
 
-def _is_whole(state: State, known: SubmissionState) -> bool:
-    """Whether a submission reaches the last step of its task; what an earlier leg learned cannot be compared."""
-    return known.submission.steps >= state.tasks[known.submission.task_id].task.steps
-
-
 def _folder(run: RunDir, lease_id: str) -> Path:
     return run.verify / lease_id
+
+
+def verification_seed(run: RunDir) -> int:
+    """Decides which secret rows, times and noises are drawn; the same for all submissions of a run."""
+    return int.from_bytes(derived_secret(run, "verification")[:7], "big")
 
 
 def derived_secret(run: RunDir, purpose: str) -> bytes:

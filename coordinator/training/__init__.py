@@ -1,7 +1,8 @@
-"""Training on the organiser's machine: the warm start, the router, the student.
+"""Training on the organiser's machine: the warm start, the reference, the router, the student.
 
-pooled.py          training on the pooled shards of all clusters
+pooled.py          training on the shards of all clusters, or of one
 warm_start.py      `paris-coord warm-start`: the model that all experts start from
+reference.py       `paris-coord reference`: what experts have learned by which step
 router_request.py  `paris-coord train-router`: by the running service, or in this process
 router.py          the router job
 router_samples.py  `--from-samples`: training rows drawn from the experts

@@ -1,4 +1,4 @@
-"""Training on the organiser's machine on the pooled shards of all clusters: the warm start and the student."""
+"""Training on the organiser's machine, on the shards of all clusters or of one: warm start, student, reference."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def pooled_shards(run: RunDir, model: ModelConfig) -> list[PooledShard]:
 
 @dataclass(frozen=True)
 class PooledTraining:
-    """One training on pooled shards."""
+    """One training on shards of one or several clusters."""
 
     title: str
     """Title of the progress bar, such as "distilling"."""
@@ -79,6 +79,8 @@ class PooledTraining:
     device: str
     with_targets: Callable[[Batches], Callable[[int], Batch]] | None = None
     """Passed to `ExpertTraining`."""
+    on_progress: Callable[[Progress], None] | None = None
+    """Called at the start, every few steps, and after each scheduled snapshot."""
 
 
 def train_pooled(run: RunDir, training: PooledTraining, should_stop: Callable[[], bool], *, as_json: bool) -> Finished:
@@ -111,6 +113,8 @@ def train_pooled(run: RunDir, training: PooledTraining, should_stop: Callable[[]
                 say(progress.note)
             if as_json:
                 _print_event("progress", step=progress.step, steps=task.steps, loss=progress.loss)
+            if training.on_progress is not None:
+                training.on_progress(progress)
 
         finished = expert_training.run(on_progress, should_stop)
     if not finished.is_complete:

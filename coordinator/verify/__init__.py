@@ -14,10 +14,14 @@
     novelty_rung.py    3  neither the initial weights nor a copy of another submission
     spectra.py            singular values that a copy in another order keeps
     skill_rung.py      4  better than the initial weights, and best on its own cluster
-    yardsticks.py         experts of other clusters, of the same objective or another
+    curves.py             what trusted trainings reached by which step
+    reference_file.py     those of the organiser, on disk
+    reference.py          comparison with these: gain, specialisation, captions
+    yardsticks.py         else with experts of other clusters, of the same objective or another
+    claims.py             the claimed training loss
     replay_rung.py     5  of a leg: drawn stretches, trained again
     claimed_states.py     where the states between which they lie come from
-    scoring.py            losses on secret rows and on training batches
+    scoring.py            losses on secret rows
     statistics.py         the paired bootstrap
     ladder.py          rung after rung, until a check fails
     __main__.py        the child process, which verifies one case after another

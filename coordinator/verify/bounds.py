@@ -66,6 +66,18 @@ class VerificationBounds(BaseModel):
     min_peer_gain_share: Share = 0.6
     """Smallest gain, as a share of the registered experts' median gain (each on its own cluster), within the
     confidence."""
+    min_reference_share: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """Share of its steps after which the reference may have learned more, beyond chance, than the submission."""
+    min_reference_identity_share: Share = 0.5
+    """Smallest specialisation against the reference of another cluster, as a share of that of the own reference."""
+    max_reference_claim_ratio: Annotated[float, Field(gt=1)] = 1.2
+    """Largest ratio, either way, between the training loss that the volunteer claims and the reference's."""
+    min_caption_share: Share = 0.5
+    """Smallest rise of the log loss with the captions of other rows, as a share of the reference's rise."""
+    max_caption_harm: Share = 0.02
+    """Largest fall of the log loss with the captions of other rows, where no reference says what captions matter."""
+    max_leg_rise: Share = 0.05
+    """Largest rise of the log loss on its own cluster over one leg."""
     confidence: Share = 0.99
     """One-sided confidence of the paired bootstrap at which an expert is refused."""
     bootstrap_samples: Annotated[int, Field(ge=100)] = 1000
@@ -82,7 +94,7 @@ class VerificationBounds(BaseModel):
     min_identity_share: Share = 0.15
     """Smallest specialisation against each of them, as a share of the median over all of them. An honest expert of
     pullovers had 0.13 of it against one of shirts: set less for a run with clusters so alike."""
-    max_claim_ratio: Annotated[float, Field(gt=1)] = 2.0
+    max_claim_ratio: Annotated[float, Field(gt=1)] = 1.3
     """Largest ratio, either way, between the training loss that the volunteer claims and the loss on its shards."""
     claim_rows: Annotated[int, Field(ge=8)] = 256
     """Published rows of its cluster on which the claimed loss is checked."""

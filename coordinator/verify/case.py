@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from paris.coordinator.errors import ConfigError
 from paris.coordinator.verify.bounds import VerificationBounds
+from paris.coordinator.verify.curves import ReferenceCurve, ScoredPoint
 from paris.coordinator.verify.report import Report
 from paris.experts.files import write_whole
 from paris.protocol.fields import PublicKey, Settings, Sha256, TaskId
@@ -34,6 +35,8 @@ class OtherCheckpoint(BaseModel):
     """The training objective of its task; empty: flow matching."""
     registered: bool = False
     """Whether it is an expert of the run; only those serve as yardsticks of skill."""
+    step: Annotated[int, Field(ge=1)] | None = None
+    """The step that it was trained to; None: all steps of its task. A leg is compared with none that came farther."""
 
 
 class LegStart(BaseModel):
@@ -76,6 +79,10 @@ class VerificationCase(BaseModel):
     """Only those received before this one: of two equal submissions the first is the original."""
     leg: LegStart | None = None
     """None: the lease is for a whole expert. The task's head may have moved beyond the leg's start."""
+    curves: tuple[ReferenceCurve, ...] = ()
+    """Trusted trainings, at most one a cluster; without them skill is compared with registered experts."""
+    head: ScoredPoint | None = None
+    """The scores of the state that the leg started from; None: the initial weights, or not known."""
     seed: Annotated[int, Field(ge=0, lt=2**63, repr=False)]
     """Secret: decides which rows, times and noises are drawn. The same for all submissions of a run, so that their
     scores can be compared; never published."""

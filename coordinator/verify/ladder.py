@@ -9,6 +9,7 @@ from typing import TypeVar
 from torch import Tensor
 
 from paris.coordinator.verify.case import VerificationCase
+from paris.coordinator.verify.curves import ScoredPoint
 from paris.coordinator.verify.envelope_rung import Candidate, check_envelope
 from paris.coordinator.verify.novelty_rung import check_novelty
 from paris.coordinator.verify.replay_rung import SnapshotsMissing, check_replay, drawn_stretches
@@ -58,6 +59,7 @@ class _Verification:
         self._config: ModelConfig = ModelConfig.from_settings(case.run.model)
         self._candidate: Candidate | None = None
         self._rungs: list[RungReport] = []
+        self._scores: ScoredPoint | None = None
 
     def run(self) -> Report:
         try:
@@ -93,8 +95,8 @@ class _Verification:
         file = self._rung("structure", lambda checks: self._structure(initial, candidate, checks))
         self._rung("novelty", lambda checks: check_novelty(case, file, initial, candidate.sha256, checks))
 
-        claimed = candidate.submission.final_loss
-        self._rung("skill", lambda checks: check_skill(case, config, file, initial, claimed, checks))
+        claim = candidate.submission.final_loss, min(candidate.submission.steps, case.task.steps)
+        self._scores = self._rung("skill", lambda checks: check_skill(case, config, file, initial, claim, checks))
         return candidate.chain
 
     def _structure(self, initial: Mapping[str, Tensor], candidate: Candidate, checks: Checks) -> TensorFile:
@@ -161,6 +163,7 @@ class _Verification:
             sha256=candidate.sha256 if candidate else None,
             num_bytes=candidate.num_bytes if candidate else None,
             local_path=case.candidate if candidate else None,
+            scores=self._scores,
             needs=needs,
         )
 

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from paris.coordinator.errors import WorkerError
+from paris.coordinator.verify.curves import ScoredPoint
 from paris.experts.files import write_whole
 from paris.protocol.records import Rung, Verdict
 
@@ -147,6 +148,8 @@ class Report(BaseModel):
     num_bytes: int | None = None
     local_path: Path | None = None
     """The local file, once its digest has been checked."""
+    scores: ScoredPoint | None = None
+    """Of a submission that passed the skill rung; secret, because they tell about the secret rows."""
     needs: tuple[int, ...] = ()
     """Steps of snapshots that a replay needs; then nothing is decided yet."""
 
@@ -174,8 +177,8 @@ def rejection(rung: str, check: Check) -> str:
 
 
 def write_report(report: Report, path: Path) -> None:
-    """Write a report, whole or not at all."""
-    write_whole(path, report.model_dump_json(indent=1).encode())
+    """Write a report, whole or not at all, readable by its owner only."""
+    write_whole(path, report.model_dump_json(indent=1).encode(), mode=0o600)
 
 
 def read_report(path: Path) -> Report:

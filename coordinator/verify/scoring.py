@@ -1,20 +1,23 @@
-"""Losses of any set of weights on the secret rows, and on batches of the task's own training.
+"""Losses of any set of weights on the secret rows.
 
 Shapes: N rows of a cluster, L text tokens, E text width.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 
 from paris.coordinator.errors import NotReadyError
+from paris.coordinator.verify.bounds import VerificationBounds
 from paris.coordinator.verify.case import VerificationCase
-from paris.experts.data.cluster import ClusterData
+from paris.coordinator.verify.curves import ScoredPoint
 from paris.experts.data.shards import ShardFile
 from paris.experts.frozen.codec import CodecConfig, load_codec
 from paris.experts.frozen.text import TextConfig
@@ -23,40 +26,67 @@ from paris.experts.models.model import DiTExpert
 from paris.experts.models.presets import ModelConfig
 from paris.experts.objectives.objectives import Objective
 from paris.experts.seeding import generator_for, seed_for
-from paris.experts.training.batches import Batches
-from paris.experts.training.config import TrainingConfig, TrainingTask
 from paris.experts.training.evaluate import comparable_losses, heldout_losses
 
 Losses = dict[int, Tensor]
 """Cluster to the losses of its secret rows `[N]`."""
-_LATE_SHARE = 0.5
-_MOST_ROWS = 64
-"""Rows of a training batch that are scored together: bounds the memory."""
+
+
+@dataclass(frozen=True)
+class SecretRows:
+    """Where the secret rows are, and how they are drawn."""
+
+    heldout: tuple[Path, ...]
+    """One shard file for each cluster, in order."""
+    parts: Path
+    """Folder of text encoder and codec."""
+    text: TextConfig
+    codec: CodecConfig
+    seed: int
+    """Secret; the same for all experts of a run."""
+    bounds: VerificationBounds
+    """How many rows, times and noises."""
+    device: str
+
+    @classmethod
+    def of(cls, case: VerificationCase) -> Self:
+        """Those of a submission's run."""
+        text, codec = TextConfig.from_settings(case.run.text), CodecConfig.from_settings(case.run.codec)
+        return cls(case.heldout, case.text_folder, text, codec, case.seed, case.bounds, case.device)
+
+
+class _Rows(NamedTuple):
+    x0: Tensor
+    """`[N, C, H, W]`."""
+    text: Tensor
+    """`[N, L, E]`."""
+    mask: Tensor
+    """`[N, L]`."""
+    order: list[int]
+    """Row i is also scored with the caption of row `order[i]`."""
+    captions_differ: bool
+    """Whether any of these captions is another one."""
 
 
 class Scoring:
     """Scores weights, all on the same rows with the same times and noises.
 
     Args:
-        case: Paths of the rows, and the secret seed.
+        secret: The rows and the seed of the draws.
         config: The run's model.
 
     Raises:
         NotReadyError: A file of secret rows is missing.
     """
 
-    def __init__(self, case: VerificationCase, config: ModelConfig) -> None:
-        self._case, self._config = case, config
-        self._device = torch.device(case.device)
-        self._text = TextConfig.from_settings(case.run.text)
-        self._codec_config = CodecConfig.from_settings(case.run.codec)
-        self._codec = load_codec(self._codec_config, case.text_folder, self._device)
-        self._encoder = load_text_encoder(self._text, case.text_folder, self._device)
-        missing = [path for path in (*case.heldout, *case.shards) if not path.is_file()]
-        if missing or case.task.cluster >= len(case.heldout):
-            what = missing[0] if missing else f"the held-out rows of cluster {case.task.cluster}"
-            raise NotReadyError(f"{what} is missing.", "Prepare the run's data again, or restore the file.")
-        self._rows = {cluster: self._chosen(cluster, path) for cluster, path in enumerate(case.heldout)}
+    def __init__(self, secret: SecretRows, config: ModelConfig) -> None:
+        self._secret, self.config = secret, config
+        self.device = torch.device(secret.device)
+        self.codec = load_codec(secret.codec, secret.parts, self.device)
+        self.encoder = load_text_encoder(secret.text, secret.parts, self.device)
+        if missing := [path for path in secret.heldout if not path.is_file()]:
+            raise NotReadyError(f"{missing[0]} is missing.", "Prepare the run's data again, or restore the file.")
+        self._rows = {cluster: self._chosen(cluster, path) for cluster, path in enumerate(secret.heldout)}
 
     @property
     def clusters(self) -> list[int]:
@@ -74,65 +104,76 @@ class Scoring:
             objective: The expert's training objective.
             comparable: In terms that experts of all objectives share (`comparable_losses`), not in its own.
         """
-        model, score = self._model(weights), comparable_losses if comparable else heldout_losses
-        draws = self._case.bounds.heldout_draws
+        model, score = self.model(weights), comparable_losses if comparable else heldout_losses
         found = {}
         for cluster in clusters:
-            x0, *text = self._rows[cluster]
-            seed = seed_for(self._case.seed, "heldout-draws", cluster)
-            scored = score(model, x0, (text[0], text[1]), seed=seed, objective=objective, num_draws=draws)
+            rows = self._rows[cluster]
+            scored = score(model, rows.x0, (rows.text, rows.mask), objective=objective, **self._draws(cluster))
             found[cluster] = scored.cpu()
         return found
 
-    @torch.no_grad()
-    def training_loss(self, weights: Mapping[str, Tensor]) -> float:
-        """Mean loss on batches of the second half of the task's own training, steps drawn in secret.
+    def shuffled_losses(self, weights: Mapping[str, Tensor], cluster: int, objective: Objective) -> Tensor | None:
+        """Losses of a cluster's rows with the captions of other rows `[N]`; None where no caption differs.
 
-        They are the same batches, times and noises as in the volunteer's training.
+        Args:
+            weights: Exactly the model's tensors, float32.
+            cluster: The cluster to score on.
+            objective: The expert's training objective.
         """
-        model, task = self._model(weights), self._training_task
-        objective = task.training.objective
-        batches = Batches(task, ClusterData(self._case.shards), self._codec, self._encoder)
-        first = int(task.steps * _LATE_SHARE)
-        count = max(1, self._case.bounds.claim_rows // task.training.batch_size)
-        generator = generator_for(self._case.seed, "claimed-loss", self._case.lease.lease_id)
-        steps = torch.randint(first, task.steps, (count,), generator=generator).tolist()
-        total = 0.0
-        for step in steps:
-            batch = batches.batch(step).to(self._device)
-            for piece in batch.split(_MOST_ROWS):
-                seen = objective.add_noise(piece.x0, piece.noise, piece.t)
-                output = model(seen, piece.t, piece.text, piece.text_mask)
-                total += float(objective.loss(output, piece.x0, piece.noise)) * len(piece) / len(batch)
-        return total / count
+        rows = self._rows[cluster]
+        if not rows.captions_differ:
+            return None
+        text = rows.text[rows.order], rows.mask[rows.order]
+        return heldout_losses(self.model(weights), rows.x0, text, objective=objective, **self._draws(cluster)).cpu()
 
-    def _model(self, weights: Mapping[str, Tensor]) -> DiTExpert:
+    def model(self, weights: Mapping[str, Tensor]) -> DiTExpert:
+        """The run's model with these weights, only to be evaluated."""
         with torch.device("meta"):
-            model = DiTExpert(self._config)
+            model = DiTExpert(self.config)
         model.load_state_dict(dict(weights), assign=True)
-        model.to(self._device).eval().requires_grad_(False)
+        model.to(self.device).eval().requires_grad_(False)
         return model
 
-    def _chosen(self, cluster: int, path: Path) -> tuple[Tensor, Tensor, Tensor]:
-        """Secret rows of a cluster as model inputs: `[N, C, H, W]`, text `[N, L, E]` and mask `[N, L]`."""
-        shard = ShardFile(path)
-        generator = generator_for(self._case.seed, "heldout-rows", cluster)
-        most = self._case.bounds.heldout_rows
-        rows = sorted(torch.randperm(shard.num_rows, generator=generator)[:most].tolist())
-        states, mask = self._encoder.encode([shard.captions[row] for row in rows])
-        return self._codec.to_model(shard.latents[rows]), states, mask
+    def _draws(self, cluster: int) -> dict[str, int]:
+        seed = seed_for(self._secret.seed, "heldout-draws", cluster)
+        return {"seed": seed, "num_draws": self._secret.bounds.heldout_draws}
 
-    @cached_property
-    def _training_task(self) -> TrainingTask:
-        case = self._case
-        fixed = {"steps": case.task.steps, "batch_size": case.task.batch_size, "objective": case.task.objective}
-        return TrainingTask(
-            run_id=case.run_id,
-            seed=case.run.seed,
-            task_id=case.task.task_id,
-            model=self._config,
-            training=TrainingConfig.from_settings({**case.run.training, **fixed}),
-            text=self._text,
-            codec=self._codec_config,
-            shard_rows=ClusterData(case.shards).shard_rows,
-        )
+    def _chosen(self, cluster: int, path: Path) -> _Rows:
+        shard = ShardFile(path)
+        generator = generator_for(self._secret.seed, "heldout-rows", cluster)
+        most = self._secret.bounds.heldout_rows
+        rows = sorted(torch.randperm(shard.num_rows, generator=generator)[:most].tolist())
+        captions = [shard.captions[row] for row in rows]
+        order = exchanged(captions, generator)
+        differ = self.encoder.config.reads_text and captions != [captions[i] for i in order]
+        states, mask = self.encoder.encode(captions)
+        return _Rows(self.codec.to_model(shard.latents[rows]), states, mask, order, differ)
+
+
+def scored_point(step: int, training_loss: float, losses: Losses, shuffled: Tensor | None) -> ScoredPoint:
+    """Scores to keep: losses to six digits."""
+    return ScoredPoint(
+        step=step,
+        training_loss=training_loss,
+        heldout={cluster: _rounded(values) for cluster, values in losses.items()},
+        shuffled=() if shuffled is None else _rounded(shuffled),
+    )
+
+
+def _rounded(losses: Tensor) -> tuple[float, ...]:
+    return tuple(float(f"{loss:.6g}") for loss in losses.tolist())
+
+
+def exchanged(captions: list[str], generator: torch.Generator) -> list[int]:
+    """For each row, another row whose caption differs, as far as there is one; each row is taken once.
+
+    Rows with equal captions are put side by side, in drawn order, and moved on by the largest number of equal ones.
+    """
+    counts = Counter(captions)
+    distinct = sorted(counts)
+    drawn = torch.randperm(len(distinct), generator=generator).tolist()
+    place = {distinct[i]: at for at, i in enumerate(drawn)}
+    rows = sorted(range(len(captions)), key=lambda row: place[captions[row]])
+    step = max(counts.values(), default=0)
+    partner = {row: rows[(at + step) % len(rows)] for at, row in enumerate(rows)}
+    return [partner[row] for row in range(len(captions))]

@@ -1,4 +1,4 @@
-"""Registered experts of other clusters as yardsticks: was this expert trained on its own cluster?
+"""Registered experts of other clusters as yardsticks, where no reference is: was this expert trained on its cluster?
 
 With a this expert of cluster k, b a registered expert of cluster j, and L mean losses:
 
@@ -44,10 +44,25 @@ class Yardstick:
     """The other's gain on its own cluster; None if it has another objective."""
 
 
-def registered_on_other_clusters(case: VerificationCase) -> list[OtherCheckpoint]:
-    """The registered experts of other clusters with local files, by cluster."""
-    usable = [o for o in case.others if o.registered and o.path is not None and o.cluster != case.task.cluster]
-    return sorted(usable, key=lambda other: other.cluster)
+def yardsticks_of(case: VerificationCase, step: int, told_apart: set[int]) -> list[OtherCheckpoint]:
+    """The registered experts to compare with, by cluster.
+
+    Args:
+        case: The submission and its context.
+        step: How many steps were submitted: on each cluster the expert that came farthest, but no farther, counts.
+        told_apart: Clusters of which a reference has already told the submission apart.
+    """
+    farthest: dict[int, OtherCheckpoint] = {}
+    for other in case.others:
+        is_comparable = _steps(case, other) <= step and other.cluster not in {case.task.cluster, *told_apart}
+        if other.registered and other.path is not None and is_comparable:
+            last = farthest.get(other.cluster)
+            farthest[other.cluster] = other if last is None else max(last, other, key=lambda o: _steps(case, o))
+    return [farthest[cluster] for cluster in sorted(farthest)]
+
+
+def _steps(case: VerificationCase, other: OtherCheckpoint) -> int:
+    return case.task.steps if other.step is None else other.step
 
 
 def compare_with_peers(
@@ -57,7 +72,10 @@ def compare_with_peers(
     weights: Mapping[str, Tensor],
     losses: Losses,
     start: Losses,
+    peers: list[OtherCheckpoint],
     checks: Checks,
+    *,
+    is_gain_known: bool,
 ) -> None:
     """Check that this is no second expert of another cluster, and ahead of the experts with the same objective.
 
@@ -68,14 +86,17 @@ def compare_with_peers(
         weights: The candidate's weights.
         losses: The candidate's losses on all clusters, in terms of its objective.
         start: Losses of the initial weights, in the same terms.
+        peers: The registered experts, as `yardsticks_of`.
         checks: Records the measurements.
+        is_gain_known: A reference has already said what gain is due.
 
     Raises:
         CheckFailed: A check failed.
         NotReadyError: A registered expert is missing.
     """
     bounds, own = case.bounds, case.task.cluster
-    yardsticks = _yardsticks(case, scoring, resampled, (losses, _shared(case, scoring, weights)), start)
+    candidate = losses, _shared(case, scoring, weights, peers)
+    yardsticks = [_yardstick(case, scoring, resampled, candidate, start, peer) for peer in peers]
     if not yardsticks:
         return
     sure = f"at {bounds.confidence:.0%} confidence"
@@ -89,49 +110,53 @@ def compare_with_peers(
     twin = min(yardsticks, key=lambda yardstick: yardstick.identity)
     wanted = max(bounds.min_identity, bounds.min_identity_share * median([one.identity for one in yardsticks]))
     checks.at_least("identity", twin.identity, wanted, f"specialisation against {twin.name}, {sure}")
-    if gains := [one.gain for one in yardsticks if one.gain is not None]:
+    gains = [one.gain for one in yardsticks if one.gain is not None]
+    if gains and not is_gain_known:
         wanted = bounds.min_peer_gain_share * median(gains)
         gain = upper_bound(gain_over(start, losses, resampled, own), bounds.confidence)
         note = f"gain, against a share of the median gain of registered experts, each on its own cluster, {sure}"
         checks.at_least("gain-of-peers", gain, wanted, note)
 
 
-def _shared(case: VerificationCase, scoring: Scoring, weights: Mapping[str, Tensor]) -> Losses:
+def _shared(
+    case: VerificationCase, scoring: Scoring, weights: Mapping[str, Tensor], peers: list[OtherCheckpoint]
+) -> Losses:
     """The candidate's losses in shared terms, on its own cluster and on those of experts of another objective."""
-    others = {peer.cluster for peer in registered_on_other_clusters(case) if not _is_alike(case, peer)}
+    others = {peer.cluster for peer in peers if not _is_alike(case, peer)}
     objective = Objective.from_settings(case.task.objective)
     return scoring.losses(weights, {case.task.cluster, *others}, objective, comparable=True) if others else {}
 
 
-def _yardsticks(
-    case: VerificationCase, scoring: Scoring, resampled: Resampled, candidate: tuple[Losses, Losses], start: Losses
-) -> list[Yardstick]:
-    """The comparisons with the registered experts of other clusters.
+def _yardstick(
+    case: VerificationCase,
+    scoring: Scoring,
+    resampled: Resampled,
+    candidate: tuple[Losses, Losses],
+    start: Losses,
+    peer: OtherCheckpoint,
+) -> Yardstick:
+    """The comparison with one registered expert.
 
     Args:
         case: The submission and its context.
-        scoring: Scores the registered experts.
+        scoring: Scores the registered expert.
         resampled: Resamplings for the confidence.
         candidate: The candidate's losses in terms of its objective, and in shared terms.
         start: Losses of the initial weights in terms of the candidate's objective.
+        peer: The registered expert.
     """
-    own, confidence, yardsticks = case.task.cluster, case.bounds.confidence, []
-    for peer in registered_on_other_clusters(case):
-        there, is_alike = peer.cluster, _is_alike(case, peer)
-        objective = Objective.from_settings(peer.objective)
-        theirs = scoring.losses(_weights(case, peer), [own, there], objective, comparable=not is_alike)
-        losses = candidate[0] if is_alike else candidate[1]
-        ahead = resampled.log_means(theirs[own], own) - resampled.log_means(losses[own], own)
-        behind = resampled.log_means(losses[there], there) - resampled.log_means(theirs[there], there)
-        yardsticks.append(
-            Yardstick(
-                name=f"{peer.task_id}, cluster {there}",
-                identity=upper_bound(ahead + behind, confidence),
-                ahead=upper_bound(ahead, confidence) if is_alike else None,
-                gain=float(gain_over(start, theirs, resampled, there)[0]) if is_alike else None,
-            )
-        )
-    return yardsticks
+    own, confidence, there, is_alike = case.task.cluster, case.bounds.confidence, peer.cluster, _is_alike(case, peer)
+    objective = Objective.from_settings(peer.objective)
+    theirs = scoring.losses(_weights(case, peer), [own, there], objective, comparable=not is_alike)
+    losses = candidate[0] if is_alike else candidate[1]
+    ahead = resampled.log_means(theirs[own], own) - resampled.log_means(losses[own], own)
+    behind = resampled.log_means(losses[there], there) - resampled.log_means(theirs[there], there)
+    return Yardstick(
+        name=f"{peer.task_id}, cluster {there}",
+        identity=upper_bound(ahead + behind, confidence),
+        ahead=upper_bound(ahead, confidence) if is_alike else None,
+        gain=float(gain_over(start, theirs, resampled, there)[0]) if is_alike else None,
+    )
 
 
 def _is_alike(case: VerificationCase, peer: OtherCheckpoint) -> bool:

@@ -20,7 +20,8 @@ from paris.experts.training.machine import MachineSettings, keep_freed_memory
 from paris.experts.training.snapshots import SnapshotStore
 from paris.experts.training.state import RESTART, TrainState
 
-_LOSS_DECAY = 0.98
+LOSS_DECAY = 0.98
+"""Of the running mean of the training loss, after the first steps."""
 
 
 class Watch(NamedTuple):
@@ -132,6 +133,6 @@ def smoothed_loss(loss: float | None, losses: Sequence[Tensor], first_step: int)
     for step, value in enumerate(torch.stack(list(losses)).tolist(), first_step):
         if not math.isfinite(value):
             raise TrainingError(f"The loss of step {step} is {value}: training diverged.", RESTART)
-        decay = 0.0 if step == 0 else ema_decay_at(step, _LOSS_DECAY)
+        decay = 0.0 if step == 0 else ema_decay_at(step, LOSS_DECAY)
         mean = decay * mean + (1.0 - decay) * value
     return mean

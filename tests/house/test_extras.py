@@ -37,7 +37,7 @@ CASES = [("plain", COORD), ("plain", NODE), ("coordinator", COORD)]
 MORE_CASES = [("coordinator", NODE), ("demo", COORD), ("both", COORD)]
 ORGANISERS = {"demo", "distill", "gc", "hub", "init", "prepare", "publish-tasks", "release", "report", "serve"}
 """What takes the libraries of the organiser's extra."""
-LEFT_OUT = ("demo", "sample", "warm-start", "distill")
+LEFT_OUT = ("demo", "sample", "warm-start", "reference", "distill")
 """In the form between plain and both: `demo` runs the others in processes; the rest take seconds to import torch."""
 WORK = {NODE: {"status", "gc", "identity show"}, COORD: {"recipes", "sample"}}
 """What is done, and not refused, with `arguments_of`."""
@@ -61,7 +61,7 @@ def arguments_of(folder: Path) -> dict[str, dict[str, list[str]]]:
     )
     return {
         COORD: {
-            **{name: [run] for name in (*on_run, "release", "distill", "prepare", "check-config", "plan")},
+            **{name: [run] for name in (*on_run, "reference", "release", "distill", "prepare", "check-config", "plan")},
             **{name: [run, "ada"] for name in ("allow", "ban")},
             **{name: [run, "expert-0"] for name in ("revoke", "unregister")},
             "roll-back": [run, "expert-0", "--to", "0"],

@@ -22,7 +22,8 @@ from paris.coordinator.run_hub.connect import connect_hub
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.store import Store
 from paris.coordinator.verify import VerificationBounds, VerificationCase
-from paris.coordinator.verify.scoring import Scoring
+from paris.coordinator.verify.claims import training_loss
+from paris.coordinator.verify.scoring import Scoring, SecretRows
 from paris.experts.data.shards import ShardFile
 from paris.experts.files import file_sha256
 from paris.experts.models.model import initial_expert
@@ -177,14 +178,15 @@ def test_the_verification_measures_skill_on_rows_without_captions(prepared, trai
         shards=tuple(sorted((prepared.data / "shards" / "cluster-000").iterdir())),
         **{"text_folder": prepared.data, "seed": 1, "bounds": VerificationBounds(heldout_draws=2, claim_rows=32)},
     )
-    scoring, start = Scoring(case, config), initial_expert(config, spec.seed).state_dict()
+    scoring, start = Scoring(SecretRows.of(case), config), initial_expert(config, spec.seed).state_dict()
     own, other = (load_tensors(path, specs_of(start)) for path, _ in trained)
     before, after, foreign = (
         float(scoring.losses(weights, [0], FLOW_MATCHING)[0].mean()) for weights in (start, own, other)
     )
     assert after < 0.7 * before
     assert after < foreign
-    assert math.isclose(scoring.training_loss(own), trained[0][1], rel_tol=0.5)
+    assert math.isclose(training_loss(case, scoring, own, task.steps), trained[0][1], rel_tol=0.3)
+    assert scoring.shuffled_losses(own, 0, FLOW_MATCHING) is None
 
 
 def test_the_release_has_no_text_encoder_and_no_prompt_router(released):

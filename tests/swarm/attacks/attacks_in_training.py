@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from attack import Attack, Make, honest, neighbours, towards_start
 from attacks_on_weights import permuted
+from reference_curves import curves_of
 from safetensors.torch import load, save
 from verify_attempt import Attempt, with_weights
 from verify_world import BOUNDS, MODEL, SHAPE, STEPS, World
@@ -53,6 +54,16 @@ def among_cheats(world: World) -> tuple[Attempt, dict]:
         path.write_bytes(world.train(cluster, steps=STEPS // 20).weights)
         others.append(world.other(cluster).model_copy(update={"path": path, "sha256": f"{cluster}" * 64}))
     return own_loss(world, STEPS // 20), {"others": others}
+
+
+def with_reference(make: Make, *clusters: int) -> Make:
+    """The organiser has experts of its own of these clusters."""
+
+    def made(world: World) -> tuple[Attempt, dict]:
+        attempt, how = make(world)
+        return attempt, how | {"curves": curves_of(world, clusters)}
+
+    return made
 
 
 def overshot(world: World) -> tuple[Attempt, dict]:
@@ -138,7 +149,34 @@ def from_common_start(steps: int, data: int = 0, yardsticks=(1, 2)) -> Make:
 TOO_LITTLE = (
     Attack("tenth of the steps", "Stops at 10 %", "skill/ahead-of-peers", too_few_steps(12), 0.1),
     Attack("quarter of the steps", "Stops at 25 %", "skill/ahead-of-peers", too_few_steps(30), 0.25),
-    Attack("half of the steps", "Stops at 50 %", None, too_few_steps(60), 0.5),
+    Attack(
+        "half of the steps",
+        "Stops at 50 % and claims the loss of all of them",
+        "skill/claimed-loss",
+        too_few_steps(60),
+        0.5,
+    ),
+    Attack(
+        "half of the steps, own loss, first",
+        "Stops at 50 % before anybody is registered, and claims the loss that it has",
+        None,
+        first_with_few_steps(60),
+        0.5,
+    ),
+    Attack(
+        "half of the steps, own loss, reference",
+        "Stops at 50 %, and claims the loss that it has, where the organiser has a reference",
+        "skill/gain-of-reference",
+        with_reference(first_with_few_steps(60), 0),
+        0.5,
+    ),
+    Attack(
+        "twentieth of the steps among cheats, reference",
+        "Stops at 5 %, as the registered experts did, where the organiser has a reference",
+        "skill/gain-of-reference",
+        with_reference(among_cheats, 0),
+        0.05,
+    ),
     Attack(
         "half of the steps, strict organiser",
         "Stops at 50 % where `min_peer_gain_share` is 0.8",
@@ -174,8 +212,8 @@ TOO_LITTLE = (
     ),
     Attack(
         "fifth of the steps, common start",
-        "Stops at 20 % after a common start",
-        None,
+        "Stops at 20 % after a common start and claims the loss of all steps",
+        "skill/claimed-loss",
         from_common_start(STEPS // 5),
         0.2,
     ),
@@ -184,7 +222,11 @@ TOO_LITTLE = (
 OTHER_DATA = (
     Attack("wrong cluster", "Trains on another cluster", "skill/identity", wrong_cluster(1, 2), 1.0),
     Attack(
-        "wrong cluster, first", "Trains on another cluster before anybody is registered", None, wrong_cluster(), 1.0
+        "wrong cluster, first",
+        "Trains on another cluster before anybody is registered",
+        "skill/claimed-loss",
+        wrong_cluster(),
+        1.0,
     ),
     Attack(
         "wrong cluster, first, strict organiser",

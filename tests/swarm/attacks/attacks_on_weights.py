@@ -125,7 +125,7 @@ COPIES = (
     Attack(
         "average of two experts",
         "Submits the mean of two registered experts",
-        None,
+        "skill/claimed-loss",
         copied(average),
     ),
     Attack(

@@ -1,0 +1,82 @@
+"""Which trusted trainings a submission is compared with: the organiser's reference, and audited submissions.
+
+A submission counts as audited when a stretch of it was trained again with the same result. Its scores are in the report
+of its verification.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from paris.coordinator.errors import WorkerError
+from paris.coordinator.run.directory import RunDir
+from paris.coordinator.state.model import LeaseState, State, SubmissionState
+from paris.coordinator.verify import read_report
+from paris.coordinator.verify.bounds import VerificationBounds
+from paris.coordinator.verify.curves import ReferenceCurve, ScoredPoint
+from paris.coordinator.verify.reference_file import made_of, read_reference
+
+logger = logging.getLogger(__name__)
+
+
+def reference_curves(run: RunDir, state: State, step: int) -> tuple[ReferenceCurve, ...]:
+    """The curves for a submission, cut to what is needed at its step; the organiser's own come first.
+
+    Args:
+        run: The run directory.
+        state: Holds the audited submissions.
+        step: How many steps were submitted.
+
+    Raises:
+        RunDirError: data/reference.json is damaged.
+        NewerFileError: A newer version wrote it.
+    """
+    curves = _audited(run, state)
+    for cluster, stored in read_reference(run).items():
+        if stored.made_of == made_of(run, cluster):
+            curves[cluster] = stored.curve
+        else:
+            logger.warning("The reference of cluster %d is of other data or settings: it is not used.", cluster)
+    share = VerificationBounds.model_validate(run.config.verify_settings).min_reference_share
+    return tuple(curves[cluster].around(share * step, step) for cluster in sorted(curves))
+
+
+def head_scores(run: RunDir, state: State, held: LeaseState) -> ScoredPoint | None:
+    """The scores of the verified state that a lease starts from; None if there is none, or its report is gone."""
+    for known in state.submissions.values():
+        is_head = (
+            known.submission.task_id == held.lease.task_id and known.submission.commitment == held.start_commitment
+        )
+        if is_head and known.verdict is not None and known.verdict.accepted:
+            return _scores(run, known)
+    return None
+
+
+def _audited(run: RunDir, state: State) -> dict[int, ReferenceCurve]:
+    """One curve a cluster from submissions that were replayed."""
+    points: dict[str, dict[int, ScoredPoint]] = {}
+    for known in state.submissions.values():
+        if known.phase != "withdrawn" and _is_replayed(known) and (scores := _scores(run, known)):
+            points.setdefault(known.submission.task_id, {})[scores.step] = scores
+    curves = {}
+    for task_id, by_step in points.items():
+        task = state.tasks[task_id].task
+        ordered = tuple(by_step[step] for step in sorted(by_step))
+        curves[task.cluster] = ReferenceCurve(
+            cluster=task.cluster, objective=task.objective, points=ordered, audited=True
+        )
+    return curves
+
+
+def _is_replayed(known: SubmissionState) -> bool:
+    verdict = known.verdict
+    return verdict is not None and verdict.accepted and any(rung.rung == "replay" for rung in verdict.rungs)
+
+
+def _scores(run: RunDir, known: SubmissionState) -> ScoredPoint | None:
+    path = run.verify / known.submission.lease_id / "report.json"
+    try:
+        return read_report(path).scores if path.is_file() else None
+    except WorkerError:
+        logger.warning("%s cannot be read: its scores are not used.", path)
+        return None
