@@ -1,7 +1,8 @@
 """File names in a run's two Hub repos, and the mark of a verdict in a comment; shared by node and coordinator.
 
 model repo    run.json, expert_0/diffusion_pytorch_model.safetensors, ...
-              states/<task>/step-<8 digits>/weights.safetensors, ema.safetensors, optimizer.safetensors: heads of legs
+              branch state-<task>-<8 digits>: states/<task>/step-<8 digits>/weights.safetensors, ema.safetensors,
+              optimizer.safetensors: a head of legs, whose storage is free when the branch is deleted
               refs/pr/N: submissions/<task>-<attempt>-<key>/expert.safetensors, submission.json; of a leg also
               weights.safetensors, optimizer.safetensors, chain.json; after a challenge step-<8 digits>/...
 data repo     shards/..., manifests/cluster-000.json, ...
@@ -41,12 +42,17 @@ def submission_folder(task_id: str, attempt: int, public_key: str) -> str:
 
 def state_folder(task_id: str, step: int) -> str:
     """The folder of a head in the model repo."""
-    return f"{states_folder(task_id)}/{step_folder(step)}"
+    return f"states/{task_id}/{step_folder(step)}"
 
 
-def states_folder(task_id: str) -> str:
-    """The folder of all heads of a task."""
-    return f"states/{task_id}"
+def state_branch(task_id: str, step: int) -> str:
+    """The branch of a head in the model repo: not main, whose history would keep the files of every head for ever."""
+    return f"{state_branches(task_id)}{step:08d}"
+
+
+def state_branches(task_id: str) -> str:
+    """The beginning of the names of all branches of a task's heads."""
+    return f"state-{task_id}-"
 
 
 def step_folder(step: int) -> str:

@@ -131,6 +131,7 @@ def _new_lease(draft: Draft, task: Task, volunteer: VolunteerState, policy: Poli
     attempt = task.attempt + 1
     lease_id = _lease_id(task, attempt, volunteer.public_key, now)
     is_leg = policy.leg_steps is not None or task.head is not None
+    speed = _speed_of(draft, volunteer.public_key)
     return Lease(
         lease_id=lease_id,
         task_id=task.task_id,
@@ -139,7 +140,7 @@ def _new_lease(draft: Draft, task: Task, volunteer: VolunteerState, policy: Poli
         granted_at=now,
         expires_at=now + policy.lease_s,
         start_step=start_of(task) if is_leg else None,
-        to_step=end_of(task, _speed_of(draft, volunteer.public_key), policy) if is_leg else None,
+        to_step=end_of(task, speed, volunteer.want.disk_bytes, policy) if is_leg else None,
         draw_sha256=draw_sha256(policy.draw_key, lease_id) if is_leg else None,
     )
 

@@ -27,20 +27,32 @@ def head_commitment(task: Task) -> str | None:
     return None if task.head is None else task.head.commitment
 
 
-def end_of(task: Task, steps_per_s: float, policy: Policy) -> int:
+def end_of(task: Task, steps_per_s: float, disk_bytes: int, policy: Policy) -> int:
     """The step at which the next leg ends: a scheduled snapshot, or the task's last step.
 
     Args:
         task: Its head is where the leg starts.
         steps_per_s: The volunteer's speed; 0.0: unknown.
+        disk_bytes: What the volunteer has free.
         policy: Gives the length of a leg.
     """
     length = policy.leg_steps or task.steps
     if policy.leg_s is not None and steps_per_s > 0:
-        length = int(policy.leg_s * steps_per_s)
+        length = min(int(policy.leg_s * steps_per_s), length + _spare_steps(task, disk_bytes, policy))
     every = policy.snapshot_every
     end = (start_of(task) + max(length, every)) // every * every
     return min(end, task.steps)
+
+
+def _spare_steps(task: Task, disk_bytes: int, policy: Policy) -> int:
+    """By how much a leg may be longer than usual: all its snapshots stay on the volunteer's disk until the verdict.
+
+    They may take half of what the disk has beyond the task's needs, in which the usual leg is counted.
+    """
+    if task.head is None:
+        return 0
+    state_bytes = max(1, sum(file.bytes for file in task.head.files))
+    return max(0, disk_bytes - task.min_disk_bytes) // (2 * state_bytes) * policy.snapshot_every
 
 
 def verified_legs(submissions: Iterable[SubmissionState], task_id: str) -> list[SubmissionState]:

@@ -78,7 +78,7 @@ class Registered:
 
 @dataclass(frozen=True)
 class LegStored:
-    """The state that a verified leg ended with is on the repo's main branch."""
+    """The state that a verified leg ended with is on a branch of the repo."""
 
     lease_id: str
     head: Head
@@ -140,7 +140,7 @@ class Register:
 
 @dataclass(frozen=True)
 class StoreLeg:
-    """Copy the state at the end of an accepted leg onto main, pinned to the verified commit."""
+    """Copy the state at the end of an accepted leg onto a branch, pinned to the verified commit."""
 
     lease_id: str
 

@@ -40,7 +40,7 @@ def _ban(draft: Draft, order: Order, policy: Policy, now: float) -> None:
         if held is not None and held.lease.volunteer == order.subject:
             revoke(draft, task.task.task_id, f"the volunteer is banned: {order.reason}")
     for known in list(draft.submissions.values()):
-        if known.signer == order.subject and known.phase == "seen":
+        if known.signer == order.subject and known.phase in ("seen", "challenged"):
             reject_submission(draft, known, f"The volunteer is banned: {order.reason}", policy, now)
 
 

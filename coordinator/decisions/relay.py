@@ -83,7 +83,7 @@ def _has_credit_for(draft: Draft, known: SubmissionState, leg: SubmissionState) 
 
 
 def _forget_states(draft: Draft, task: TaskState) -> None:
-    """Forget the states that the commit of the newest one removed from main (`service/registering.py`)."""
+    """Forget the states that were deleted when the newest one was stored (`service/registering.py`)."""
     legs = verified_legs(draft.submissions.values(), task.task.task_id)
     with_state = [leg for leg in legs if leg.head is not None]
     kept = kept_steps((leg.submission.steps for leg in with_state), task.task.steps)

@@ -101,7 +101,7 @@ def name_judged_by(draft: Draft, task: TaskState) -> None:
 
 
 def _legs_with_waiting(draft: Draft, task_id: str) -> list[SubmissionState]:
-    """The verified legs of a task, and one that is accepted and not on main yet."""
+    """The verified legs of a task, and one that is accepted and not stored yet."""
     accepted = [
         s
         for s in draft.submissions.values()

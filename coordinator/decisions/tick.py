@@ -102,6 +102,6 @@ def _pending_actions(state: State, policy: Policy, now: float) -> Iterable[Actio
 
 
 def _is_unstored_leg(state: State, known: SubmissionState) -> bool:
-    """Whether this is an accepted leg before the task's last; its task goes on when its state is on main."""
+    """Whether this is an accepted leg before the task's last; its task goes on when its state is stored."""
     steps = state.tasks[known.submission.task_id].task.steps
     return known.phase == "accepted" and known.submission.start_step is not None and known.submission.steps < steps

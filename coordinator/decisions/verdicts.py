@@ -139,7 +139,7 @@ def _was_rejected_before(draft: Draft, known: SubmissionState) -> bool:
 def _has_other_accepted(draft: Draft, verdict: Verdict, is_leg: bool) -> bool:
     """Whether other work for this task is accepted or registered: a second copy would replace the first.
 
-    Of a leg only work that is not on main yet counts: a stored leg is the task's head.
+    Of a leg only work that is not stored yet counts: a stored leg is the task's head.
     """
     phases = ("accepted",) if is_leg else ("accepted", "registered")
     return any(

@@ -96,11 +96,21 @@ def _training_times(
     return {
         "step_s": step_s,
         "expert_s": expert_s,
+        **_leg_time(facts, step_s),
         "experts_s": experts * expert_s,
         "beside_s": sum(together * seconds for together, seconds in rounds) / experts,
         "all_s": sum(seconds for _, seconds in rounds),
         "warm_start_s": work.warm_start * factor / speed.flops_per_s,
     }
+
+
+def _leg_time(facts: Facts, step_s: float) -> dict[str, float]:
+    """Seconds of a leg: of its steps, or of leg_hours where a snapshot takes less."""
+    config = facts.config
+    if config.leg_steps is None:
+        return {}
+    hours = config.tasks.leg_hours
+    return {"leg_s": config.leg_steps * step_s if hours is None else max(hours * 3600, config.snapshot_every * step_s)}
 
 
 def _router_speed(machine: Machine, facts: Facts) -> Speed:

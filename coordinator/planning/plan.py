@@ -34,6 +34,8 @@ class CardPlan(_Closed):
     """The same while the other volunteers train, mean over the experts; more where they share the machine."""
     experts_s: Seconds | None = None
     """Training of all experts, summed over the volunteers."""
+    leg_s: Seconds | None = None
+    """One leg, in a run of legs."""
     all_s: Seconds | None = None
     """Until the last expert is trained, with the plan's number of volunteers."""
     warm_start_s: Seconds | None = None
@@ -56,6 +58,10 @@ class VolunteerPlan(_Closed):
     """Shards of the largest cluster, text encoder or vocabulary, initial weights."""
     up_bytes: Bytes
     """The finished weights."""
+    leg_steps: int | None = None
+    """Usual steps of a leg; None: no legs."""
+    leg_bytes: Bytes = 0
+    """The state of an expert, which a leg fetches at its start and sends at its end."""
     control_bytes_per_hour: Bytes
     """Records and heartbeats, beside the data."""
 

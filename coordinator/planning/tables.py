@@ -61,9 +61,11 @@ def _summary(plan: Plan) -> Text:
 def _card_table(plan: Plan) -> Table:
     table = Table(title=f"By card, {plan.volunteers} volunteers at once")
     table.add_column("card", no_wrap=True)
+    has_legs = plan.volunteer.leg_steps is not None
     has_warm_start = any(card.warm_start_s for card in plan.cards)
     times = [
         "one expert",
+        *(["one leg"] if has_legs else []),
         "all experts, GPU time",
         f"with {plan.volunteers}",
         "router",
@@ -73,16 +75,16 @@ def _card_table(plan: Plan) -> Table:
     for name in ("rows together", *times, *(["warm start"] if has_warm_start else [])):
         table.add_column(name, justify="right")
     for card in plan.cards:
-        cells = _cells(card) + ([_time(card.warm_start_s)] if has_warm_start else [])
+        cells = _cells(card, has_legs=has_legs) + ([_time(card.warm_start_s)] if has_warm_start else [])
         table.add_row(Text(card.name + (" *" if card.is_measured else "")), *map(Text, cells))
     return table
 
 
-def _cells(card: CardPlan) -> list[str]:
+def _cells(card: CardPlan, *, has_legs: bool) -> list[str]:
     rows = card.obstacle or f"{card.rows_together}" + (", checkpointing" if card.checkpointing else "")
     gpu = "" if card.experts_s is None else gpu_time(card.experts_s)
     rest = (card.all_s, card.router_s, card.verification_s, card.prepare_s)
-    return [rows, _time(card.expert_s), gpu, *map(_time, rest)]
+    return [rows, _time(card.expert_s), *([_time(card.leg_s)] if has_legs else []), gpu, *map(_time, rest)]
 
 
 def _time(seconds: float | None) -> str:
@@ -100,6 +102,7 @@ def _bytes_table(plan: Plan) -> Table:
         ("a volunteer: disk", volunteer.disk_bytes),
         ("a volunteer: fetches", volunteer.down_bytes),
         ("a volunteer: sends", volunteer.up_bytes),
+        *_leg_rows(plan),
         ("a volunteer: records and heartbeats, an hour", volunteer.control_bytes_per_hour),
         ("Hub: data repo", organiser.data_repo_bytes),
         ("Hub: model repo", organiser.model_repo_bytes),
@@ -110,3 +113,12 @@ def _bytes_table(plan: Plan) -> Table:
     ):
         table.add_row(what, size(number))
     return table
+
+
+def _leg_rows(plan: Plan) -> list[tuple[str, int]]:
+    """Bytes of a leg, in a run of legs."""
+    steps = plan.volunteer.leg_steps
+    if steps is None:
+        return []
+    what = f"a leg, usually of {steps:,} steps: the state that it"
+    return [(f"{what} fetches", plan.volunteer.leg_bytes), (f"{what} sends", plan.volunteer.leg_bytes)]

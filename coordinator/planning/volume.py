@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from paris.coordinator.decisions.legs import kept_steps
 from paris.coordinator.planning import networks
 from paris.coordinator.planning.facts import Facts
 from paris.coordinator.planning.needs import computed_needs
 from paris.coordinator.planning.plan import OrganiserPlan, VolunteerPlan
-from paris.experts.training.needs import FLOAT_BYTES, memory_bytes, num_parameters, num_router_parameters
+from paris.experts.training.needs import FLOAT_BYTES, memory_bytes, num_parameters, num_router_parameters, state_bytes
 
 CONTROL_BYTES_A_BEAT = 3_500
 """Of the DHT, both ways, in the demo (benchmarks.demo_report)."""
@@ -39,6 +40,8 @@ def volunteer_plan(facts: Facts) -> VolunteerPlan:
         disk_bytes=disk + shards + start,
         down_bytes=shards + _shared_bytes(facts),
         up_bytes=weights_bytes(facts),
+        leg_steps=facts.config.leg_steps,
+        leg_bytes=0 if facts.config.leg_steps is None else state_bytes(facts.model, facts.moments),
         control_bytes_per_hour=int(3600 / table.heartbeat_every_s * CONTROL_BYTES_A_BEAT),
     )
 
@@ -51,10 +54,10 @@ def organiser_plan(facts: Facts) -> OrganiserPlan:
     router = FLOAT_BYTES * num_router_parameters(facts.router)
     frozen = 0 if facts.text is None else networks.text_files_bytes(facts.text)
     frozen += 0 if facts.vae is None else facts.vae.bytes
-    model_repo = experts * weights_bytes(facts) + router + frozen + data.small_bytes
+    model_repo = experts * (weights_bytes(facts) + _states_bytes(facts)) + router + frozen + data.small_bytes
     prepared = data_repo + frozen + sum(data.heldout_rows) * _row_bytes(facts) + experts * _PAGE_BYTES
     # In the run directory: verified candidates, registered experts, router and release, and the embedded Hub's copies.
-    kept = 2 * experts * weights_bytes(facts) + router + model_repo
+    kept = 2 * experts * weights_bytes(facts) + router + model_repo - experts * _states_bytes(facts)
     hub = data_repo + model_repo if facts.config.hub.embedded else 0
     return OrganiserPlan(
         data_repo_bytes=data_repo,
@@ -64,6 +67,17 @@ def organiser_plan(facts: Facts) -> OrganiserPlan:
         prepare_disk_bytes=prepared + data.num_pictures * (facts.stored_bytes + 4 * _FEATURES + _ITEM_BYTES),
         prepare_memory_bytes=_prepare_memory(facts),
     )
+
+
+def _states_bytes(facts: Facts) -> int:
+    """The states of an expert that its legs left and that are kept."""
+    steps, leg = facts.config.tasks.steps, facts.config.leg_steps
+    if leg is None:
+        return 0
+    kept: set[int] = set()
+    for step in range(leg, steps, leg):
+        kept = kept_steps(kept | {step}, steps)
+    return len(kept) * state_bytes(facts.model, facts.moments)
 
 
 def _row_bytes(facts: Facts) -> int:

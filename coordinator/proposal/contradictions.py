@@ -93,6 +93,14 @@ def _times(config: RunConfig) -> Iterator[Remark]:
             "Set a twentieth of the deadline.",
             is_error=False,
         )
+    if tasks.leg_hours is not None and tasks.leg_hours * 3600 >= tasks.deadline_s:
+        yield Remark(
+            "tasks.leg_hours",
+            f"{tasks.leg_hours:g}",
+            f"a leg takes as long as the deadline of the whole expert, {tasks.deadline_s / 3600:g} hours",
+            "Set it to some hours, or remove it: one volunteer then trains a whole expert.",
+            is_error=False,
+        )
     if tasks.min_memory_bytes == 0:
         yield Remark(
             "tasks.min_memory_bytes",

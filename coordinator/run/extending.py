@@ -21,6 +21,7 @@ _EITHER = (
     ("data", {"heldout_rows", "heldout_fraction"}),
     ("data", {"shard_bytes", "rows_per_shard"}),
     ("model", {"warm_start_steps", "imagenet_weights"}),
+    ("tasks", {"leg_steps", "leg_hours"}),
 )
 """Fields of a table of which a recipe sets one: it replaces the other of the recipe below."""
 

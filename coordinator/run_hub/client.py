@@ -6,11 +6,11 @@ The public and the embedded Hub are used alike, except for Xet, which only the p
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from paris.coordinator.hub_errors import hub_errors, use_hub_client
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT, VERDICT_MARK, pull_request_ref
@@ -92,43 +92,43 @@ class RunHub:
                 path_or_fileobj=data, path_in_repo=path_in_repo, repo_id=self.model_repo, commit_message=message
             )
 
-    def copy_to_main(
-        self, revision: str | None, copies: Mapping[str, str], message: str, *, dropped: Iterable[str] = ()
-    ) -> str:
-        """Copy verified files onto main, pinned to the verified commit; a merge could take unverified commits.
+    def copy_verified(self, revision: str | None, copies: Mapping[str, str], message: str, branch: str = "main") -> str:
+        """Copy verified files onto a branch, pinned to the verified commit; a merge could take unverified commits.
 
         Args:
             revision: The verified commit.
-            copies: Path in that commit to path on main.
+            copies: Path in that commit to path on the branch.
             message: Commit message.
-            dropped: Folders that the same commit removes from main.
+            branch: Made from main if it does not exist.
 
         Returns:
-            The commit on main, 40 hex digits.
+            The commit on the branch, 40 hex digits.
 
         Raises:
-            HubError: The Hub refused or did not answer; main is unchanged.
+            HubError: The Hub refused or did not answer; no file of the branch is changed.
         """
-        from huggingface_hub import CommitOperationCopy, CommitOperationDelete
+        from huggingface_hub import CommitOperationCopy
 
-        operations: list[Any] = [CommitOperationCopy(*paths, src_revision=revision) for paths in copies.items()]
-        operations += [CommitOperationDelete(folder, is_folder=True) for folder in dropped]
+        operations = [CommitOperationCopy(*paths, src_revision=revision) for paths in copies.items()]
         with hub_errors(self.endpoint):
-            head = self.api.repo_info(self.model_repo).sha
-            commit = self.api.create_commit(self.model_repo, operations, commit_message=message, parent_commit=head)
+            if branch != "main":
+                self.api.create_branch(self.model_repo, branch=branch, exist_ok=True)
+            head = self.api.repo_info(self.model_repo, revision=branch).sha
+            commit = self.api.create_commit(
+                self.model_repo, operations, commit_message=message, revision=branch, parent_commit=head
+            )
             return str(commit.oid)
 
-    def folders(self, path: str) -> list[str]:
-        """The folders within a folder of main, as paths in the repo; none if there is no such folder."""
-        from huggingface_hub import RepoFolder
-        from huggingface_hub.errors import EntryNotFoundError
-
+    def branches(self, prefix: str) -> list[str]:
+        """The branches of the model repo whose names begin so."""
         with hub_errors(self.endpoint):
-            try:
-                entries = list(self.api.list_repo_tree(self.model_repo, path))
-            except EntryNotFoundError:
-                return []
-        return [entry.path for entry in entries if isinstance(entry, RepoFolder)]
+            refs = self.api.list_repo_refs(self.model_repo)
+            return [branch.name for branch in refs.branches if branch.name.startswith(prefix)]
+
+    def delete_branch(self, branch: str) -> None:
+        """Delete a branch, and so free the storage of what no other one has."""
+        with hub_errors(self.endpoint):
+            self.api.delete_branch(self.model_repo, branch=branch)
 
     def close_pull_request(self, number: int, text: str, *, free_storage: bool) -> None:
         """Comment on a pull request and close it. Idempotent.
@@ -164,12 +164,16 @@ class RunHub:
         if response.status_code != 404:
             hf_raise_for_status(response)
 
-    def find_registered(self, path: str) -> tuple[str, int] | None:
-        """Sha256 and size in bytes of the file at a path on main; None if there is none."""
+    def find_registered(self, path: str, branch: str = "main") -> tuple[str, int] | None:
+        """Sha256 and size in bytes of the file at a path on a branch; None if there is none, or no such branch."""
         from huggingface_hub import RepoFile
+        from huggingface_hub.errors import RevisionNotFoundError
 
         with hub_errors(self.endpoint):
-            infos = self.api.get_paths_info(self.model_repo, [path])
+            try:
+                infos = self.api.get_paths_info(self.model_repo, [path], revision=branch)
+            except RevisionNotFoundError:
+                return None
             file = infos[0] if infos else None
             if not isinstance(file, RepoFile) or file.lfs is None:
                 return None
@@ -200,10 +204,10 @@ class RunHub:
             self.api.create_tag(self.model_repo, tag=tag, revision=commit.oid)
             return tag
 
-    def head(self) -> str:
-        """The commit of main, 40 hex digits."""
+    def head(self, branch: str = "main") -> str:
+        """The commit of a branch, 40 hex digits."""
         with hub_errors(self.endpoint):
-            return str(self.api.repo_info(self.model_repo).sha)
+            return str(self.api.repo_info(self.model_repo, revision=branch).sha)
 
     def download(self, path: str, folder: Path, revision: str) -> Path:
         """Fetch one file of the model repo at a commit into a folder."""

@@ -18,8 +18,9 @@ from paris.protocol.hub_layout import (
     SUBMISSION_FILE,
     WEIGHTS_FILE,
     expert_path,
+    state_branch,
+    state_branches,
     state_folder,
-    states_folder,
     submission_folder,
 )
 from paris.protocol.record_rules import RECORD_RULES
@@ -63,7 +64,7 @@ class Registrar:
         path = expert_path(task.cluster)
         if self.hub.find_registered(path) != (weights.sha256, weights.bytes):
             message = f"Register {submission.task_id} by {submission.name} (#{submission.pull_request})"
-            self.hub.copy_to_main(submission.commit, {_in_repo(known, weights.path): path}, message)
+            self.hub.copy_verified(submission.commit, {_in_repo(known, weights.path): path}, message)
         found = self.hub.find_registered(path)
         if found != (weights.sha256, weights.bytes):
             raise HubError(f"{path} on main has {found}, verified was {weights.sha256}.", "It will be copied again.")
@@ -85,8 +86,8 @@ class Registrar:
         return registration
 
     def store_leg(self, state: State, lease_id: str) -> Head:
-        """Copy the state at the end of an accepted leg onto main, drop those that are no longer kept, and close its
-        pull request, whose files are then on main.
+        """Copy the state at the end of an accepted leg onto a branch of its own, delete those of states that are no
+        longer kept, and close its pull request.
 
         Idempotent, as `register`.
 
@@ -100,40 +101,41 @@ class Registrar:
         """
         known, verdict = _accepted(state, lease_id)
         s, task = known.submission, state.tasks[known.submission.task_id].task
-        folder = state_folder(s.task_id, s.steps)
+        folder, branch = state_folder(s.task_id, s.steps), state_branch(s.task_id, s.steps)
         declared = {file.path.rpartition("/")[2]: file for file in s.files}
         copies = {declared[_SUBMITTED_AS.get(name, name)]: f"{folder}/{name}" for name in STATE_FILES}
         files = tuple(SubmittedFile(path=path, sha256=file.sha256, bytes=file.bytes) for file, path in copies.items())
-        if not self._holds(files):
+        if not self._holds(branch, files):
             message = f"State of {s.task_id} at step {s.steps} by {s.name} (#{s.pull_request})"
-            dropped = self._dropped(state, s.task_id, s.steps, task.steps)
             sources = {_in_repo(known, file.path): path for file, path in copies.items()}
-            self.hub.copy_to_main(s.commit, sources, message, dropped=dropped)
-        if not self._holds(files):
-            raise HubError(f"{folder} on main does not have the bytes that were verified.", "It will be copied again.")
+            self.hub.copy_verified(s.commit, sources, message, branch)
+        if not self._holds(branch, files):
+            raise HubError(f"{branch} does not have the bytes that were verified.", "They will be copied again.")
         head = Head(
             step=s.steps,
             loss=s.final_loss,
             previous=self._previous(lease_id),
             commitment=s.commitment,
-            commit=self.hub.head(),
+            commit=self.hub.head(branch),
             files=files,
         )
+        self._delete_states(state, s.task_id, s.steps, task.steps)
         self._close(known, verdict, None, free_storage=True)
-        logger.info("Stored %s at %s.", folder, head.commit[:12])
+        logger.info("Stored %s at %s.", branch, head.commit[:12])
         return head
 
-    def _holds(self, files: tuple[SubmittedFile, ...]) -> bool:
-        """Whether main has these bytes."""
-        return all(self.hub.find_registered(file.path) == (file.sha256, file.bytes) for file in files)
+    def _holds(self, branch: str, files: tuple[SubmittedFile, ...]) -> bool:
+        """Whether a branch has these bytes."""
+        return all(self.hub.find_registered(file.path, branch) == (file.sha256, file.bytes) for file in files)
 
-    def _dropped(self, state: State, task_id: str, step: int, task_steps: int) -> list[str]:
-        """Folders of the task's states on main that are not kept beside the newest one, rolled-back ones among them."""
+    def _delete_states(self, state: State, task_id: str, step: int, task_steps: int) -> None:
+        """Delete the task's states that are not kept beside the newest one, rolled-back ones among them."""
         legs = verified_legs(state.submissions.values(), task_id)
         steps = {step, *(leg.submission.steps for leg in legs if leg.head is not None)}
-        kept = {state_folder(task_id, kept) for kept in kept_steps(steps, task_steps)}
-        present = self.hub.folders(states_folder(task_id))
-        return [path for path in present if path not in kept]
+        kept = {state_branch(task_id, kept) for kept in kept_steps(steps, task_steps)}
+        for branch in self.hub.branches(state_branches(task_id)):
+            if branch not in kept:
+                self.hub.delete_branch(branch)
 
     def _previous(self, lease_id: str) -> str:
         """The commitment before a leg's last one, from its verified chain."""

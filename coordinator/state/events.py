@@ -21,7 +21,7 @@ class EventKind(StrEnum):
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     STORED = "stored"
-    """A verified leg's state is on main; the next leg starts from it."""
+    """A verified leg's state is in the model repo; the next leg starts from it."""
     CHALLENGED = "challenged"
     ANSWERED = "answered"
     REGISTERED = "registered"

@@ -143,7 +143,7 @@ class SubmissionState(Row):
     num_tries: int = 0
     retry_at: float = 0.0
     head: Head | None = None
-    """The state that a stored leg ended with, while main keeps its files."""
+    """The state that a stored leg ended with, while the repo keeps its files."""
     stored_at: float = 0.0
     """UTC seconds; 0.0: never."""
     withdrawn_at: float = 0.0

@@ -1,6 +1,6 @@
 """States of a training that a volunteer, or an earlier one, committed to: where their files are, and fetching them.
 
-the leg's start     the task's head, on main; without one the state is public
+the leg's start     the task's head, on its branch; without one the state is public
 the leg's end       the submission's files, fetched by rung 1; after a task's last step its EMA weights alone
 any between         the volunteer's answer to a challenge
 """

@@ -54,19 +54,27 @@ def test_without_legs_a_lease_names_none_and_with_legs_its_stretch_and_the_diges
 
 @pytest.mark.parametrize(("length", "end"), [(200, 200), (250, 200), (1, 100), (999, 900), (1000, 1000), (5000, 1000)])
 def test_a_leg_ends_at_a_scheduled_snapshot_or_at_the_tasks_end(length, end):
-    assert end_of(run_of(1).tasks["expert-0"].task, 0.0, LEGS.model_copy(update={"leg_steps": length})) == end
+    assert end_of(run_of(1).tasks["expert-0"].task, 0.0, 0, LEGS.model_copy(update={"leg_steps": length})) == end
 
 
-def test_a_leg_of_hours_is_as_long_as_the_volunteers_last_speed_allows():
+@pytest.mark.parametrize(("free_bytes", "end"), [(0, 300), (59, 300), (60, 400), (119, 400), (120, 500), (10**6, 500)])
+def test_a_leg_of_hours_is_as_long_as_speed_and_disk_allow(free_bytes, end):
+    task = one_leg_done(steps=100).tasks["expert-0"].task  # whose state takes 30 bytes
     hourly = LEGS.model_copy(update={"leg_s": 100.0})
-    state = tick(run_of(2), [want(0, START)], hourly, START).state
-    assert lease_of(state).to_step == 200, "the usual length, before anything is known"
-    lease = lease_of(state)
-    fast = beat(lease, 0, START + 5, 120, steps_per_s=4.5)
-    state = tick(state, [fast], hourly, START + 5).state
-    state = tick(state, [want(0, START + 6, state="leaving")], hourly, START + 6).state
-    state = tick(state, [want(0, START + 7)], hourly, START + 7).state
-    assert sorted(held.lease.to_step for held in state.leases.values()) == [200, 400]
+    assert end_of(task, 0.0, free_bytes, hourly) == 300, "the usual length, before anything is known"
+    assert end_of(task, 4.5, free_bytes, hourly) == end
+    assert end_of(task, 0.01, free_bytes, hourly) == 200, "one snapshot at least"
+
+
+def test_the_speed_is_that_of_the_last_heartbeat():
+    hourly = LEGS.model_copy(update={"leg_s": 100.0})
+    state = tick(one_leg_done(), [want(0, START + 13)], hourly, START + 13).state
+    seen = [beat(lease_of(state), 0, START + 20 + n, 210, steps_per_s=speed) for n, speed in enumerate((1.0, 3.0))]
+    for observed in seen:
+        state = tick(state, [observed], hourly, observed.envelope.issued_at).state
+    state = tick(state, [want(0, START + 30, state="leaving")], hourly, START + 30).state
+    state = tick(state, [want(0, START + 31)], hourly, START + 31).state
+    assert (lease_of(state).start_step, lease_of(state).to_step) == (200, 500)
 
 
 def test_a_verified_leg_opens_its_task_at_the_leg_end_and_the_next_lease_starts_there():

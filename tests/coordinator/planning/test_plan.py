@@ -142,3 +142,24 @@ def test_the_table_shows_a_warm_start_where_there_is_one():
     assert ["warm start" in text for text in shown] == [False, True]
     assert warm.volunteer.down_bytes - plain.volunteer.down_bytes == 4 * plain.expert_parameters
     assert all(card.warm_start_s > 0 for card in warm.cards)
+
+
+def test_a_plan_of_legs_says_what_a_leg_moves_and_how_long_it_takes():
+    training = {"snapshot_every": 1_000}
+    whole = make_plan(large(training=training))
+    legs = make_plan(large(tasks={"leg_steps": 5_000}, training=training))
+    states = legs.organiser.model_repo_bytes - whole.organiser.model_repo_bytes
+    volunteer, card = legs.volunteer, legs.cards[-1]
+    assert (volunteer.leg_steps, volunteer.leg_bytes) == (5_000, 16 * legs.expert_parameters)
+    assert states == 2 * 11 * volunteer.leg_bytes  # two experts; nine tenths, and of the last three legs two more
+    assert card.leg_s == pytest.approx(5_000 * card.step_s)
+    assert volunteer.disk_bytes > whole.volunteer.disk_bytes
+    out = io.StringIO()
+    print_plan(legs, out)
+    assert "a leg, usually of 5,000 steps: the state that it sends" in out.getvalue()
+    assert "one leg" in out.getvalue()
+    out = io.StringIO()
+    print_plan(whole, out)
+    assert "leg" not in out.getvalue()
+    by_hours = make_plan(large(tasks={"leg_hours": 6})).cards[-1]
+    assert by_hours.leg_s == 6 * 3600

@@ -47,6 +47,8 @@ def test_one_of_two_exclusive_settings_replaces_the_other(tmp_path):
     mine = load_recipe(recipe(tmp_path, "mine.toml", text))
     assert mine.expert_training["batch_size"] == 3
     assert "total_batch_size" not in mine.training
+    legs = load_recipe(recipe(tmp_path, "legs.toml", 'extends = "dit-b-256"\n[tasks]\nleg_steps = 4000\n'))
+    assert (legs.tasks.leg_steps, legs.tasks.leg_hours) == (4000, None)
 
 
 def test_a_source_of_another_kind_replaces_the_whole_table():

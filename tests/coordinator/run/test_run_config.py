@@ -8,7 +8,7 @@ import pytest
 import tomli_w
 
 from paris.coordinator.errors import ConfigError, RunDirError
-from paris.coordinator.run.config import dump_config, load_config, load_recipe, parse_config
+from paris.coordinator.run.config import RunConfig, dump_config, load_config, load_recipe, parse_config
 from paris.coordinator.run.config_tables import SamplingTable
 from paris.coordinator.run.create import create_run
 from paris.coordinator.run.directory import RunDir
@@ -212,3 +212,22 @@ def test_a_run_toml_of_a_newer_version_is_refused(tmp_path):
     assert parse_config(text.removeprefix("format = 1\n"), "run.toml") == load_recipe("emoji")
     with pytest.raises(NewerFileError, match=r"run\.toml was written by a newer version"):
         parse_config(text.replace("format = 1", "format = 2\nnew = true"), "run.toml")
+
+
+def with_tasks(**fields: object) -> RunConfig:
+    config = load_recipe("emoji").model_dump(mode="json", exclude_none=True)
+    return RunConfig.model_validate({**config, "tasks": {**config["tasks"], **fields}})
+
+
+def test_legs_are_a_multiple_of_the_snapshots_and_by_steps_or_by_hours():
+    every = load_recipe("emoji").snapshot_every
+    assert load_recipe("emoji").leg_steps is None
+    assert with_tasks(leg_steps=2 * every).leg_steps == 2 * every
+    with pytest.raises(ValueError, match=rf"not a multiple of training.snapshot_every = {every}, such as {every}"):
+        with_tasks(leg_steps=every + 1)
+    with pytest.raises(ValueError, match=r"tasks.leg_steps and tasks.leg_hours exclude each other"):
+        with_tasks(leg_steps=every, leg_hours=1.0)
+    hourly = with_tasks(steps=40 * every, deadline_s=10 * 3600.0, leg_hours=0.5)
+    assert hourly.leg_steps == 2 * every, "those of a volunteer that just meets the deadline"
+    assert with_tasks(leg_hours=1e-6).leg_steps == every
+    assert with_tasks(steps=every + 7, leg_hours=1e6).leg_steps == every + 7

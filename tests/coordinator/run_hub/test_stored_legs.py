@@ -8,6 +8,7 @@ import pytest
 from hub_gate import MODELS, STRANGER_TOKEN, run_hub, running_hub
 from huggingface_hub import CommitOperationAdd
 
+from paris.coordinator.errors import HubError
 from paris.coordinator.run.create import create_run
 from paris.coordinator.service.registering import Registrar
 from paris.coordinator.state.model import State, SubmissionState, TaskState
@@ -74,8 +75,8 @@ def with_head(registrar: Registrar, state: State, step: int) -> State:
     return State(tasks=state.tasks, submissions={**state.submissions, f"{step:032x}": known})
 
 
-def folders(registrar: Registrar) -> list[str]:
-    return sorted(path.rpartition("-")[2] for path in registrar.hub.folders("states/expert-1"))
+def kept(registrar: Registrar) -> list[str]:
+    return sorted(branch.rpartition("-")[2] for branch in registrar.hub.branches("state-expert-1-"))
 
 
 def test_the_state_of_a_leg_is_copied_once_and_its_pull_request_frees_its_storage(registrar):
@@ -92,17 +93,21 @@ def test_the_state_of_a_leg_is_copied_once_and_its_pull_request_frees_its_storag
     assert [ref.ref for ref in refs] == []
 
 
-def test_states_that_are_no_longer_kept_leave_main_with_the_commit_of_a_newer_one(registrar):
+def test_states_that_are_no_longer_kept_are_deleted_and_their_bytes_are_freed(registrar):
     state = None
     for step in (15, 20, 25, 30):
         state = with_head(registrar, accepted_leg(registrar, step, state), step)
     # 5 was left by a leg that the state does not know: rolled back, say. 15, 20 and 30 are the first of their tenths.
-    assert folders(registrar) == ["00000015", "00000020", "00000025", "00000030"]
+    assert kept(registrar) == ["00000015", "00000020", "00000025", "00000030"]
+    gone = state.submissions[f"{15:032x}"].head
     known = state.submissions[f"{15:032x}"]
     forgotten = known.model_copy(update={"head": None})
     state = State(tasks=state.tasks, submissions={**state.submissions, f"{15:032x}": forgotten})
     state = with_head(registrar, accepted_leg(registrar, 35, state), 35)
-    assert folders(registrar) == ["00000020", "00000025", "00000030", "00000035"]
+    assert kept(registrar) == ["00000020", "00000025", "00000030", "00000035"]
+    with pytest.raises(HubError, match="404"):
+        registrar.hub.download(gone.files[0].path, registrar.verify / "gone", gone.commit)
+    assert registrar.hub.api.list_repo_files(MODELS) == [], "main has no states"
 
 
 def test_a_leg_whose_chain_is_gone_is_not_taken_for_stored(registrar):
