@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: install demo demo-fashion quick test test-long lint types check suite mutants fuzz clean help
+.PHONY: install demo demo-fashion quick test test-long lint types check suite attacks mutants fuzz clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -52,6 +52,10 @@ suite: $(STAMP)
 
 mutants: $(STAMP)  ## the nightly form: mutation scores into benchmarks/results/mutants.json (about an hour)
 	$(BIN)/python -m benchmarks.mutants $(MODULES)
+
+attacks: $(STAMP)  ## cheats and honest work over many seeds, into benchmarks/results/attacks.json and the docs (an hour)
+	$(BIN)/python -m benchmarks.attacks
+	$(BIN)/python -m benchmarks.attacks_report
 
 SECONDS ?= 60
 fuzz: $(STAMP)  ## damaged bytes for every parser of strangers' bytes, for SECONDS=60

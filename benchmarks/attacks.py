@@ -1,9 +1,11 @@
 """Attacks on a run, and honest work beside them: `python -m benchmarks.attacks` or `make attacks`.
 
-Each seed is a world of its own (pictures, weights, order, noise, secret draws) and a process of its own
-(attacks_seed.py), which plays every submission of tests/swarm/attacks against the embedded Hub and the coordinator's
-verifying process. Trials that benchmarks/results/attacks.json already has are not repeated: an interrupted benchmark
-continues. `--again NAME` repeats some, after a rung has changed. The tables: `python -m benchmarks.attacks_report`.
+Attacks on the ladder: each seed is a world of its own (pictures, weights, order, noise, secret draws) and a process of
+its own (attacks_seed.py), which plays every submission of tests/swarm/attacks against the embedded Hub and the
+coordinator's verifying process. Attacks on the run (attacks_served.py): a served run, and a process an attack.
+
+Trials that benchmarks/results/attacks.json already has are not repeated: an interrupted benchmark continues. `--again`
+repeats some, after a rung has changed. The tables: `python -m benchmarks.attacks_report`.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import IO, Any, cast
 
 from benchmarks.attacks_results import Trials
 from benchmarks.attacks_seed import MAKERS
+from benchmarks.attacks_served import AFTERWARDS, SERVED, play
 from benchmarks.record import RESULTS, command_of, described_machine
 
 
@@ -65,6 +68,13 @@ class Benchmark:
         if process.returncode > 0:
             print(f"seed {seed} ended with code {process.returncode}:\n{''.join(errors[-20:])}", file=sys.stderr)
 
+    def run_served(self, seed: int, names: list[str]) -> None:
+        """Run the trials of one seed on a served run; an honest volunteer joins last."""
+        missing = [name for name in names if not self._trials.has(name, seed)]
+        if missing and time.monotonic() < self._end_at:
+            for trial in play([*missing, AFTERWARDS], seed):
+                self._add(trial)
+
     def _stop_in_time(self, process: subprocess.Popen[str]) -> None:
         try:
             process.wait(max(0.0, self._end_at - time.monotonic()))
@@ -74,7 +84,7 @@ class Benchmark:
     def _add(self, trial: dict[str, Any]) -> None:
         with self._lock:
             self._trials.add(trial)
-            self._trials.save(self._about, list(MAKERS))
+            self._trials.save(self._about, [*MAKERS, *SERVED, AFTERWARDS])
         said = trial["refused_by"] or "accepted"
         print(f"{trial['name']}, seed {trial['seed']}: {said}, {trial['figure']:g} of {trial['bound']:g}", flush=True)
 
@@ -84,6 +94,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=30, help="of submissions that need no training of their own")
     parser.add_argument("--trained-seeds", type=int, default=10, help="of those that do, honest work among them")
+    parser.add_argument("--served-seeds", type=int, default=3, help="of attacks on a served run")
     parser.add_argument("--workers", type=int, default=2, help="seeds at the same time, a core each")
     parser.add_argument("--minutes", type=float, default=120.0, help="stop then; another call continues")
     parser.add_argument("--only", default="", help="names that contain this")
@@ -91,10 +102,14 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=RESULTS / "attacks.json")
     given = parser.parse_args()
     trials = Trials(given.out)
-    trials.forget({name for name in MAKERS if any(word in name for word in given.again)})
+    everything = [*MAKERS, *SERVED, AFTERWARDS]
+    trials.forget({name for name in everything if any(word in name for word in given.again)})
     asked = [name for name in MAKERS if given.only in name]
+    served = [name for name in SERVED if given.only in name]
     benchmark = Benchmark(trials, time.monotonic() + 60 * given.minutes)
     with ThreadPoolExecutor(given.workers) as pool:
+        for seed in range(given.served_seeds):
+            pool.submit(benchmark.run_served, seed, served)
         for seed in range(max(given.seeds, given.trained_seeds)):
             cheap = seed >= given.trained_seeds
             names = [name for name in asked if seed < given.seeds and not needs_training(name)]

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
+from attacks_on_the_hub import ON_THE_HUB
+from attacks_on_the_run import ON_THE_RUN
 from deadlines import DEADLINE_S
-from swarm import Process, all_gone, command, off_loopback, record_network, recorded, status, wait_until, warm_recipe
+from swarm import (
+    TINY,
+    Process,
+    all_gone,
+    command,
+    off_loopback,
+    record_network,
+    recorded,
+    status,
+    wait_until,
+    warm_recipe,
+)
 
 from paris.coordinator.run.config import WARM_START_BOUNDS, load_config
 
@@ -188,3 +203,14 @@ def test_no_command_looks_up_or_connects_to_anything_but_its_run(finished):
         result = command(*arguments)
         assert result.returncode == 0, (arguments, result.stderr)
     assert off_loopback(recorded(folder / "network")) == []
+
+
+def test_attacks_on_the_served_run_get_as_far_as_the_catalogue_says(finished):
+    player = TINY.with_name("attacks") / "attacks_on_the_run.py"
+    attacks = {attack.name: attack for attack in (*ON_THE_RUN, *ON_THE_HUB)}
+    arguments = [sys.executable, "-W", "ignore", str(player), str(finished["run"] / "run.json"), *attacks]
+    played = subprocess.run(arguments, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+    assert played.returncode == 0, played.stderr
+    outcomes = [json.loads(line) for line in played.stdout.splitlines()]
+    got = {outcome["attack"]: outcome["refused_by"] for outcome in outcomes}
+    assert got == {name: attack.caught_by or "" for name, attack in attacks.items()}
