@@ -111,9 +111,8 @@ def main() -> int:
         for seed in range(given.served_seeds):
             pool.submit(benchmark.run_served, seed, served)
         for seed in range(max(given.seeds, given.trained_seeds)):
-            cheap = seed >= given.trained_seeds
-            names = [name for name in asked if seed < given.seeds and not needs_training(name)]
-            pool.submit(benchmark.run_seed, seed, names if cheap else asked)
+            num_seeds = {False: given.seeds, True: given.trained_seeds}
+            pool.submit(benchmark.run_seed, seed, [name for name in asked if seed < num_seeds[needs_training(name)]])
     return 0
 
 

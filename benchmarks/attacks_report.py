@@ -90,11 +90,11 @@ def conditions(result: dict[str, Any]) -> str:
     rows, machine = result["rows"], result["machine"]
     honest_s = statistics.median(s for row in rows.values() for s in row["honest_cpu_s"] if s)
     return (
-        f"{result['date']}, {machine['processor']}, {machine['cores']} cores, torch {machine['versions']['torch']}. Each "
-        "seed has other pictures, weights, order, noise and secret draws. Figure and bound are medians over the trials "
-        "that the named check refused, or of the gain where nobody refuses. Intervals are Wilson's. The cost to the "
-        f"cheat is beside an honest training of {honest_s:.1f} CPU seconds; ours is that of the verifying process, or of "
-        "the whole coordinator.\n"
+        f"{result['date']}, {machine['processor']}, {machine['cores']} cores, torch {machine['versions']['torch']}. "
+        "Each seed has other pictures, weights, order, noise and secret draws. Figure and bound are medians over the "
+        "trials that the named check refused, or of the gain where nobody refuses. Intervals are Wilson's. Beside the "
+        f"cost to the cheat, an honest training takes {honest_s:.1f} CPU seconds; our cost is that of the verifying "
+        "process, or of the whole coordinator.\n"
     )
 
 

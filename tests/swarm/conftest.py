@@ -1,9 +1,9 @@
-"""The whole run meets the catalogue of attacks."""
+"""The catalogue of attacks builds on the worlds of other tests."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path += [str(HERE / "attacks"), str(HERE.parent / "protocol")]
+TESTS = Path(__file__).parents[1]
+sys.path += [str(TESTS / place) for place in ("swarm", "swarm/attacks", "coordinator/verify", "protocol")]

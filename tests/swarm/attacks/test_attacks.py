@@ -1,4 +1,4 @@
-"""The benchmark of attacks, in a short form: one seed, two attacks and one honest submission; and its tables."""
+"""The benchmark of attacks, in a short form: one seed, two attacks and one honest submission; its tables."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from benchmarks import attacks_report
 from benchmarks.attacks_results import COLUMNS, Trials, wilson
 
 REPO = Path(__file__).parents[3]
-ASKED = ("attack: header bomb", "attack: copy in another order", "honest: cluster 0, first")
+ASKED = ("attack: header bomb", "attack: invented loss", "honest: cluster 0, first")
 
 
 def trial(name, seed, refused_by, **changes):
     return {**dict.fromkeys(COLUMNS, 0.5), "name": name, "seed": seed, "refused_by": refused_by, **changes}
 
 
-def test_a_seed_is_judged_by_the_verifying_process_and_the_tables_are_made_from_it(tmp_path):
+def test_a_seed_is_judged_by_the_verifying_process():
     """A process, as the benchmark starts one."""
     asked = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "benchmarks.attacks_seed", "0"],
@@ -38,7 +38,7 @@ def test_a_seed_is_judged_by_the_verifying_process_and_the_tables_are_made_from_
     found = [json.loads(line) for line in asked.stdout.splitlines()]
     assert [(one["name"], one["refused_by"]) for one in found] == [
         (ASKED[0], "structure/header-size"),
-        (ASKED[1], "novelty/hidden-copy"),
+        (ASKED[1], "skill/claimed-loss"),
         (ASKED[2], ""),
     ]
     assert all(one["judged_cpu_s"] > 0 for one in found)
