@@ -88,7 +88,7 @@ def trial(world: World, judge: Judge, name: str) -> dict[str, Any]:
     MAKERS[name](world)  # trains; several attacks share a training, whose cost the catalogue states
     began = time.thread_time()
     attempt, how = MAKERS[name](world)
-    case = attempt.submit(**how)
+    case = attempt.case(**how)
     made_s = time.thread_time() - began
     report, judged_s = judge.judge(case)
     last = report.rungs[-1]

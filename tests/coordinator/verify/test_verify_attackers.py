@@ -8,6 +8,7 @@ import json
 import pytest
 import torch
 from attack import dice, honest
+from attacks_on_legs import ON_LEGS
 from catalogue import ATTACKS
 from hidden_copies import hidden
 from safetensors.torch import load
@@ -19,7 +20,9 @@ from paris.coordinator.verify.hub_reads import HubReads, TooLarge
 from paris.coordinator.verify.ladder import verify
 from paris.experts.models.model import DiTExpert
 
-CAUGHT = [attack for attack in ATTACKS.values() if attack.caught_by]
+CAUGHT = [  # test_verify_replay.py shows those of legs at the rung alone
+    attack for attack in ATTACKS.values() if attack.caught_by and attack not in ON_LEGS
+]
 PASSING = [
     pytest.param(attack, marks=[pytest.mark.long] if attack.work >= 0.2 else [])
     for attack in ATTACKS.values()

@@ -87,6 +87,10 @@ class Attempt:
         outer = payload.model_copy(update={"pull_request": made.pr_num, "commit": made.oid, **self.facts})
         return self._case(self.record or self._sealed(outer, 2), others, received_at, case_changes)
 
+    def case(self, others=(), **changes) -> VerificationCase:
+        """As `submit`; legs add what belongs to them."""
+        return self.submit(others, **changes)
+
     def judge(self, others=(), **kwargs) -> Report:
         """Submit, and climb the ladder."""
         return verify(self.submit(others, **kwargs), lambda line: None)

@@ -8,8 +8,9 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from huggingface_hub import CommitOperationAdd, HfApi
 from verify_attempt import Attempt
-from verify_world import MODEL, STEPS, TRAINING, World
+from verify_world import MODEL, REPO, STEPS, TRAINING, World
 
 from paris.coordinator.verify import LegStart, Report, VerificationCase
 from paris.coordinator.verify.ladder import verify
@@ -19,6 +20,7 @@ from paris.experts.training.config import TrainingTask
 from paris.experts.training.expert_training import ExpertTraining
 from paris.experts.training.leg import HEAD_FOLDER, Head, Leg
 from paris.protocol.chain import Chain, ChainStart, Link, LinkFiles
+from paris.protocol.draws import Stretch, draw
 from paris.protocol.records import Head as HeadRecord
 from paris.protocol.records import Submission, SubmittedFile
 from paris.protocol.signing import Identity
@@ -57,7 +59,7 @@ class TrainedLeg:
 def training_task(world: World, cluster: int) -> TrainingTask:
     return TrainingTask(
         run_id=world.run_id,
-        seed=7,
+        seed=7 + world.seed,
         task_id=f"expert-{cluster}",
         model=MODEL,
         training=TRAINING.model_copy(update={"snapshot_every": EVERY}),
@@ -153,3 +155,23 @@ def head_record(state: SnapshotState) -> HeadRecord:
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
+
+
+def put_on_main(world: World, leg: TrainedLeg) -> HeadRecord:
+    """What the coordinator does with a verified leg."""
+    api = HfApi(endpoint=world.endpoint, token=world.admin_token)
+    head, folder = head_record(leg.end), scheduled_folder(leg.snapshots, leg.end.step)
+    contents = {file.path: (folder / file.path.rpartition("/")[2]).read_bytes() for file in head.files}
+    made = api.create_commit(
+        REPO, [CommitOperationAdd(path, data) for path, data in contents.items()], commit_message="A head"
+    )
+    files = tuple(file.model_copy(update={"bytes": len(contents[file.path])}) for file in head.files)
+    return head.model_copy(update={"commit": made.oid, "files": files})
+
+
+def secret_for(leg: TrainedLeg, stretch: Stretch) -> str:
+    """A secret by which a stretch of a leg is drawn."""
+    start = leg.start.step if leg.start else 0
+    steps = [link.step for link in leg.links]
+    secrets = (f"{number:064x}" for number in range(1000))
+    return next(s for s in secrets if draw(s, leg.end.commitment, steps, start, 1.0)[-1] == stretch)

@@ -95,6 +95,15 @@ def continued(share: float, *, is_permuted: bool) -> Make:
     return make
 
 
+def average(world: World) -> tuple[Attempt, dict]:
+    """The mean of two registered experts, and the loss that two steps of training show."""
+    mean, one, two = DiTExpert(MODEL), load(world.train(1).weights), load(world.train(2).weights)
+    mean.load_state_dict({name: (value + two[name]) / 2 for name, value in one.items()})
+    start = write_initial_weights(world.folder, mean, "average.safetensors")
+    loss = world.train(0, steps=2, start=start).final_loss
+    return with_weights(honest(world), save(dict(mean.state_dict())), loss), neighbours(world)
+
+
 def on_other_rows(change, name: str) -> Make:
     """Trained on rows that the cheat has changed."""
 
@@ -284,6 +293,13 @@ OTHER_DATA = (
 )
 
 ANOTHERS_WORK = (
+    Attack(
+        "average of two experts, own loss",
+        "Submits the mean of two registered experts, and the loss that it has",
+        None,
+        average,
+        0.02,
+    ),
     Attack(
         "copy, trained a little", "Trains a copy on for 2 %", "novelty/copy", continued(0.02, is_permuted=False), 0.02
     ),

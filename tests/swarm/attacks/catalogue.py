@@ -11,6 +11,7 @@ from __future__ import annotations
 from attack import Attack
 from attacks_in_training import IN_TRAINING
 from attacks_on_files import ON_FILES
+from attacks_on_legs import ON_LEGS
 from attacks_on_records import ON_RECORDS
 from attacks_on_weights import ON_WEIGHTS
 
@@ -19,6 +20,7 @@ CATALOGUE: dict[str, tuple[Attack, ...]] = {
     "files": ON_FILES,
     "weights": ON_WEIGHTS,
     "training": IN_TRAINING,
+    "legs": ON_LEGS,
 }
 
 ATTACKS: dict[str, Attack] = {attack.name: attack for attacks in CATALOGUE.values() for attack in attacks}

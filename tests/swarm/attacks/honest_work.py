@@ -9,11 +9,15 @@ from typing import Any
 import torch
 from attack import Make
 from attacks_in_training import EPSILON, WARM
+from attacks_on_legs import HONEST_STATES, REPLAYED, leg_of
 from safetensors.torch import load, save
 from verify_attempt import Attempt, with_weights
+from verify_legs import EVERY, LEG, SHARD_ROWS, LegAttempt, put_on_main, secret_for, train_leg
 from verify_world import NUM_CLUSTERS, STEPS, World
 
+from paris.coordinator.verify import LegStart
 from paris.experts.training.machine import MachineSettings
+from paris.protocol.draws import Stretch
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,19 @@ def epsilon(yardstick: Callable[[World], list]) -> Make:
     return make
 
 
+def whole_leg(world: World) -> tuple[Attempt, dict]:
+    return LegAttempt.of(world, 0, train_leg(world, 0, LEG)), REPLAYED
+
+
+def leg_from_a_head(world: World) -> tuple[Attempt, dict]:
+    """From where another volunteer ended; the stretch behind that head is replayed."""
+    before = train_leg(world, 0, LEG)
+    leg, head = train_leg(world, 0, 2 * LEG, before), put_on_main(world, before)
+    start = LegStart(commitment=head.commitment, head=head, shard_rows=SHARD_ROWS)
+    secret = secret_for(leg, Stretch(LEG, LEG + EVERY))
+    return LegAttempt.of(world, 0, leg), {"leg": start, "draw_secret": secret, "replay_rate": 1.0}
+
+
 HONEST = (
     *(HonestWork(f"cluster {cluster}, first", first(cluster)) for cluster in range(NUM_CLUSTERS)),
     *(HonestWork(f"cluster {cluster}, among others", among_others(cluster)) for cluster in range(NUM_CLUSTERS)),
@@ -107,6 +124,9 @@ HONEST = (
     HonestWork("cluster of 20 pictures", small_cluster),
     *(HonestWork(f"common start, cluster {k}, first", common_start(k, True)) for k in range(NUM_CLUSTERS)),
     *(HonestWork(f"common start, cluster {k}, among others", common_start(k, False)) for k in range(NUM_CLUSTERS)),
+    HonestWork("leg of two snapshots", whole_leg),
+    HonestWork("leg from another's head", leg_from_a_head),
+    *(HonestWork(name, leg_of(state)) for name, state in HONEST_STATES.items()),
     HonestWork("noise prediction beside velocities", epsilon(lambda world: [world.other(0), world.other(2)])),
     HonestWork(
         "noise prediction beside both", epsilon(lambda world: [world.other(0, objective=EPSILON), world.other(2)])
