@@ -69,7 +69,7 @@ class Strangers:
             self.start_volunteer(self.successor)
 
     def _hand_in(self) -> None:
-        self.processes.start("hand-in", Program.NODE, "hand-in", self.run_file, "--home", self.leaver_home, "--json")
+        self.processes.start("hand-in", Program.NODE, "hand-in", self.run_file, "--home", self.leaver_home)
 
     def _remember(self, handover: Literal["leaving", "done"]) -> None:
         self.record.state.handover = handover

@@ -98,6 +98,23 @@ def test_a_demo_with_a_warm_start_makes_its_report(tmp_path):
     require_report(tmp_path / "demo", {"prepare", "warm-start", "start", "train", "release", "report", "total"})
 
 
+@pytest.mark.long
+def test_a_demo_with_strangers_shows_the_hand_over_and_the_cheat(tmp_path):
+    recipe, out = tmp_path / "legs.toml", tmp_path / "demo"
+    recipe.write_text(TINY.read_text("utf-8").replace("steps = 240\n", "steps = 240\nleg_steps = 240\n", 1))
+    options = ("--recipe", str(recipe), "--out", str(out), "--strangers", "--volunteers", "2")
+    demo = Process(tmp_path, "demo", "paris-coord", "demo", *options)
+    assert demo.popen.wait(DEADLINE_S) == 0, demo.stderr.read_text()
+    report = json.loads((out / "report.json").read_text("utf-8"))
+    (legs,) = report["legs"].values()
+    assert [leg["start_step"] for leg in legs] == [0, legs[0]["steps"]]
+    assert 120 <= legs[0]["steps"] < legs[1]["steps"] == 240
+    assert legs[0]["volunteer"] == "volunteer-1" != legs[1]["volunteer"]
+    refused = [verdict for verdict in report["verdicts"] if not verdict["accepted"]]
+    assert [verdict["volunteer_name"] for verdict in refused] == ["mallory"]
+    assert "skill/gain" in refused[0]["reason"]
+
+
 def test_a_folder_that_holds_something_else_is_not_replaced(tmp_path):
     out = tmp_path / "demo"
     out.mkdir()
