@@ -47,7 +47,7 @@ def start_demo(out: Path, options: DemoOptions, *, overwrite: bool) -> None:
             out,
             recipe=recipe,
             num_volunteers=options.volunteers or _VOLUNTEERS,
-            strangers=bool(options.strangers),
+            strangers=recipe == "emoji" if options.strangers is None else options.strangers,
             overwrite=overwrite,
         )
         return
