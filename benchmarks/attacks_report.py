@@ -20,6 +20,7 @@ _BEGIN = "<!-- attacks: python -m benchmarks.attacks_report -->\n"
 _END = "<!-- end of attacks -->\n"
 _README_BEGIN = "<!-- attacks summary: python -m benchmarks.attacks_report -->\n"
 _README_END = "<!-- end of attacks summary -->\n"
+_RUNGS = ("envelope", "structure", "novelty", "skill")
 Rows = dict[str, dict[str, list[Any]]]
 
 
@@ -85,6 +86,26 @@ def summary(rows: Rows) -> str:
     return "\n".join(lines) + "\n"
 
 
+def cost_table(median: dict[str, float]) -> str:
+    """What verification costs, as Markdown.
+
+    Args:
+        median: Of verify_cost.json.
+    """
+    training = median["training_cpu_s"]
+    names = {
+        **{f"rung {n}, {name}": f"{name}_cpu_s" for n, name in enumerate(_RUNGS, 1)},
+        "rung 5, a replay of half of a leg": "replay_cpu_s",
+        "imports of a verifying process, once for many submissions": "imports_cpu_s",
+    }
+    lines = [
+        f"| cost of verifying an expert that trains for {training:.1f} CPU seconds | CPU s | of its training |",
+        "| --- | --- | --- |",
+    ]
+    lines += [f"| {what} | {median[key]:.2f} | {median[key] / training:.0%} |" for what, key in names.items()]
+    return "\n".join(lines) + "\n"
+
+
 def conditions(result: dict[str, Any]) -> str:
     """Under what the figures were taken: a paragraph."""
     rows, machine = result["rows"], result["machine"]
@@ -110,12 +131,14 @@ def main() -> int:
     """Replace the tables between the marks."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--result", type=Path, default=RESULTS / "attacks.json")
+    parser.add_argument("--cost", type=Path, default=RESULTS / "verify_cost.json")
     parser.add_argument("--docs", type=Path, default=_ROOT / "docs" / "threat-model.md")
     parser.add_argument("--readme", type=Path, default=_ROOT / "README.md")
     given = parser.parse_args()
     result = json.loads(given.result.read_text("utf-8"))
-    body = "\n".join([conditions(result), attack_table(result["rows"]), honest_table(result["rows"])])
-    replace_between(given.docs, _BEGIN, body, _END)
+    cost = json.loads(given.cost.read_text("utf-8"))
+    parts = [conditions(result), attack_table(result["rows"]), honest_table(result["rows"]), cost_table(cost["median"])]
+    replace_between(given.docs, _BEGIN, "\n".join(parts), _END)
     replace_between(given.readme, _README_BEGIN, summary(result["rows"]), _README_END)
     print(summary(result["rows"]))
     return 0

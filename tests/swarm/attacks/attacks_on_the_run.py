@@ -213,9 +213,7 @@ ON_THE_RUN = (
     RunAttack("record kept alive", "Stores a true record with a later expiry", "peers/expiry-mismatch", kept_alive),
     RunAttack("record for ten years", "Signs a life of ten years", "peers/expired", far_future),
     RunAttack("old record again", "Puts an older record over a newer one", "peers/stale-sequence", replayed),
-    RunAttack(
-        "record of another run", "Signs as the coordinator of another run", "peers/bad-signature", of_another_run
-    ),
+    RunAttack("record of another run", "Signs as the coordinator of another run", "peers/malformed", of_another_run),
     RunAttack("wrong bucket", "Fills the bucket of other volunteers", "peers/wrong-bucket", wrong_bucket),
     RunAttack(
         "invented submissions",

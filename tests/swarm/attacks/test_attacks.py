@@ -61,18 +61,22 @@ def test_trials_are_kept_repeated_when_asked_and_shown_with_those_that_get_throu
     again.forget({"attack: copy"})
     assert not again.has("attack: copy", 3)
 
+    seconds = dict.fromkeys(("envelope", "structure", "novelty", "skill", "replay", "imports"), 0.25)
+    median = {f"{name}_cpu_s": value for name, value in (seconds | {"training": 2.5}).items()}
+    (tmp_path / "verify_cost.json").write_text(json.dumps({"median": median}))
     docs, readme = tmp_path / "threat-model.md", tmp_path / "README.md"
     docs.write_text(f"{attacks_report._BEGIN}{attacks_report._END}")
     readme.write_text(f"{attacks_report._README_BEGIN}{attacks_report._README_END}")
-    given = ["--result", str(tmp_path / "attacks.json"), "--docs", str(docs), "--readme", str(readme)]
+    given = ["--result", str(tmp_path / "attacks.json"), "--cost", str(tmp_path / "verify_cost.json")]
+    given += ["--docs", str(docs), "--readme", str(readme)]
     monkeypatch.setattr("sys.argv", ["attacks_report", *given])
     assert attacks_report.main() == 0
     lines = [line for line in docs.read_text().splitlines() if line.startswith("| ")]
-    assert lines[2].startswith(
-        "| half of the steps | Stops at 50 % | `skill/gain-of-peers` | 0.5, 0.5 | 3 of 4, 30% to "
-    )
+    assert lines[2].startswith("| half of the steps | ")
+    assert lines[2].endswith(" | `skill/gain-of-peers` | 0.5, 0.5 | 3 of 4, 30% to 95% | 50% of the steps | 0.50 |")
     assert lines[3].startswith("| copy | ")
     assert "| cluster 0, first | 4 | 0 |" in lines
+    assert "| rung 4, skill | 0.25 | 10% |" in lines
     assert "| always refused | 2 |" in readme.read_text()
     assert "| honest work rejected | 0 of 4, at most 49.0% at 95 % |" in readme.read_text()
 
