@@ -8,7 +8,7 @@ import pytest
 import tiny_training
 import torch
 from tiny_models import TINY, tiny_expert
-from tiny_training import make_data, make_task
+from tiny_training import make_data, make_task, never, shard_path
 
 from paris.experts.errors import SettingsError
 from paris.experts.models.model import DiTExpert
@@ -95,6 +95,17 @@ def test_a_gpu_compiles_the_whole_model_and_computes_what_it_did_before() -> Non
     for rows, tokens in ((2, 3), (3, 4), (4, 3), (5, 2)):
         for one, other in zip(step_of(plain, rows, tokens), step_of(compiled, rows, tokens), strict=True):
             torch.testing.assert_close(other, one, rtol=1e-3, atol=1e-3 * one.abs().max().item())
+
+
+def test_two_trainings_have_the_same_bits_on_the_fastest_device_that_is_here(tmp_path: Path) -> None:
+    make_data(tmp_path)
+    machine = MachineSettings(device="cuda" if torch.cuda.is_available() else "cpu")
+    task = make_task(steps=6, precision="bfloat16")
+    commitments = set()
+    for name in ("first", "second"):
+        training = ExpertTraining(task, tmp_path / name, lambda index: shard_path(tmp_path, index), tmp_path, machine)
+        commitments.add(training.run(lambda progress: None, never).commitment)
+    assert len(commitments) == 1
 
 
 def test_a_training_imports_neither_the_compiler_nor_a_library_that_nobody_asked_for(tmp_path: Path) -> None:
