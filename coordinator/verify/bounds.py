@@ -107,9 +107,14 @@ class VerificationBounds(BaseModel):
     answer_hours: Positive = 24.0
     """Time in which a volunteer must give the snapshots that a replay needs."""
     max_replay_distance: Positive = 0.02
-    """Largest distance of a claimed state from the one trained again, relative to the way of the stretch."""
-    max_replay_moments: Positive = 0.1
-    """Largest distance of the optimizer's moments (`paris.experts.training.state_distance`)."""
+    """Largest distance of a claimed state from the one trained again, relative to the way of the stretch, where a run
+    trains in float32. Honest machines: up to 0.001, cheats from 0.04 (docs/threat-model.md, replay)."""
+    max_replay_distance_16bit: Positive = 0.15
+    """The same for bfloat16 and float16, whose rounding carries farther: up to 0.08."""
+
+    def max_replay(self, precision: str) -> float:
+        """The bound for a run's precision."""
+        return self.max_replay_distance if precision == "float32" else self.max_replay_distance_16bit
 
     @property
     def dtypes(self) -> frozenset[str]:

@@ -98,11 +98,12 @@ def _check_stretch(
         checks.require("snapshot", False, f"training cannot start from the state at step {start}: {error.what[:150]}")
         raise
     claimed, at_hand = states.digests(end), states.at_hand(end)
+    bound = case.bounds.max_replay(replay.task.training.precision)
     note = f"distance from steps {start} to {end} trained again, relative to their way"
     # After a task's last step nothing goes on from weights and moments: the EMA weights alone count.
     if all(reached.files[name] == claimed[name] for name in at_hand or FILES):
         checks.remark(f"steps {start} to {end}: equal in every bit")
-        checks.at_most("distance", 0.0, case.bounds.max_replay_distance, note)
+        checks.at_most("distance", 0.0, bound, note)
         return
     if not at_hand:
         raise SnapshotsMissing((end,))
@@ -112,7 +113,7 @@ def _check_stretch(
     except CheckpointError as error:
         checks.require("snapshot", False, f"the state at step {end} is not sound: {error.what[:150]}")
         raise
-    checks.at_most("distance", found.weights, case.bounds.max_replay_distance, note)
+    checks.at_most("distance", found.weights, bound, note)
     note = f"distance of the optimizer's moments at step {end} from those trained again"
-    checks.at_most("moments", found.moments, case.bounds.max_replay_moments, note)
+    checks.at_most("moments", found.moments, bound, note)
     checks.remark(f"steps {start} to {end}: equal within rounding, not in every bit")
