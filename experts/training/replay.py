@@ -1,7 +1,7 @@
 """Replay: a stretch of a training is trained again, to compare its end with a claimed one (`state_distance.py`).
 
 On equal hardware, threads and version of torch the end has the very bits of an honest one, and so its commitment. Else
-rounding differs.
+rounding differs; docs/threat-model.md has how far it carries a stretch away, and how far cheats are.
 """
 
 from __future__ import annotations
