@@ -28,7 +28,18 @@ from paris.protocol.hub_layout import SUBMISSION_FILE, submission_folder
 from paris.protocol.lifeline import exit_with_parent
 from paris.protocol.limits import MAX_RECORD_BYTES
 from paris.protocol.manifest import join_manifest
-from paris.protocol.records import Heartbeat, Lease, Payload, RunSpec, Submission, SubmittedFile, Task, Verdict, Want
+from paris.protocol.records import (
+    Heartbeat,
+    Lease,
+    ManifestPart,
+    Payload,
+    RunSpec,
+    Submission,
+    SubmittedFile,
+    Task,
+    Verdict,
+    Want,
+)
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
 from paris.protocol.version import SOFTWARE_VERSION
@@ -68,7 +79,8 @@ class Cheat:
         self._publish(self._want("leaving"))
 
     def _hand_in(self, lease: Envelope[Lease], task: Task, folder: Path) -> Submission:
-        chunks = [envelope.payload for envelope in self.peer.read("manifest", task.cluster)]
+        read = self.peer.read("manifest", task.cluster)
+        chunks = [envelope.payload for envelope in read if isinstance(envelope.payload, ManifestPart)]
         manifest = join_manifest(chunks, task.manifest_sha256)
         made = make_up(self.run, task, lease.payload, [shard.rows for shard in manifest.shards], folder)
         place = submission_folder(task.task_id, lease.payload.attempt, self.sealer.public_key)
