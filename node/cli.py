@@ -79,6 +79,7 @@ def join(
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", show_default="auto")] = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads to train with.")] = None,
     hub_endpoint: HubOption = None,
+    invite: Annotated[str | None, typer.Option(help="What the organiser's `paris-coord invite` printed.")] = None,
     max_tasks: Annotated[int | None, typer.Option(min=1, help="Leave after so many tasks.")] = None,
     once: Annotated[bool, typer.Option("--once", help="Leave after one task.")] = False,
     task_wait_s: Annotated[
@@ -110,7 +111,7 @@ def join(
         from paris.node.join.joining import Request
         from paris.node.join.joining import join as join_run
 
-        request = Request(run, home_path(home), run_id, flags)
+        request = Request(run, home_path(home), run_id, flags, invite)
         join_run(request, view, max_tasks=1 if once else max_tasks, task_wait_s=task_wait_s)
 
 

@@ -18,11 +18,16 @@ chain.py       the snapshots of a leg, as a file of its submission
 draws.py       which stretches of a leg are trained again
 leases.py      the deadline curve, and when a lease is overdue or renewed
 shard_request.py  a signed request for a shard, and its response
+refusals.py    why a peer refuses a record
+admission.py   who may take places at a peer: by a lease, or by work
+invites.py     an invite as text
+want_work.py   the proof of work of a want
 validator.py   which records a peer stores and uses
 clock.py       the steady clock, and jumps of the wall clock
 sealer.py      seals one identity's records with increasing sequences
 hub_layout.py  file names in a run's two repos
 hub_answers.py  whether an answer came from the Hub, or from a login page or proxy
+hub_redirects.py  redirects of a Hub into a private network
 hub_session.py  the HTTP client that huggingface_hub uses: time limits, proxies, the Hub's own answers
 lifeline.py    ends a child process with its parent
 logs.py        logging of both programs

@@ -1,7 +1,8 @@
-"""Admission by lease: who works for the run shows the lease in each record, so nobody else takes a place at a peer.
+"""Who may take places at a peer: by a lease, or by work.
 
 Heartbeats, submissions and answers carry the lease that the coordinator sealed. Keys are free, leases are not: the
-number of such records is bounded by the number of leases that were granted.
+number of such records is bounded by the number of leases that were granted. A want comes before any lease; its key
+has done the proof of work that the run asks for (`want_work.py`). Under a full key the best proven stay.
 """
 
 from __future__ import annotations
@@ -10,19 +11,24 @@ from collections import OrderedDict
 
 from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import ParisError
-from paris.protocol.records import Answer, Heartbeat, Lease, Payload, Submission
+from paris.protocol.invites import open_invite
+from paris.protocol.records import Answer, Heartbeat, Lease, Payload, RunSpec, Submission, Want
 from paris.protocol.refusals import Reason, Refusal
+from paris.protocol.want_work import work_bits
 
 LEASE_GRACE_S = 7 * 86400.0
 """How long after its end a lease still admits records: late work is verified, and the coordinator may be down for a
 weekend, in which no lease is renewed."""
 _MEMORY = 4096
+_MOST_KEYS = 16384
+_INVITED, _LEASEHOLDER = 128, 256
+"""Above any number of work bits."""
 Admitted = Heartbeat | Submission | Answer
 """The kinds that need a lease."""
 
 
-class LeaseGate:
-    """Checks the leases in the records of one run; a lease that was checked once is remembered.
+class Admission:
+    """Checks leases and work in the records of one run; a lease that was checked once is remembered.
 
     Args:
         run_id: The run.
@@ -32,6 +38,51 @@ class LeaseGate:
     def __init__(self, run_id: str, coordinator: str | None) -> None:
         self._run_id, self._coordinator = run_id, coordinator
         self._checked: OrderedDict[str, Lease] = OrderedDict()
+        self._proven: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        """Rank of each key, and until when it holds."""
+
+    def rank(self, signer: str, now: float) -> int:
+        """How well a key is proven: by a lease, else by the bits of its work; 0 for an unknown one."""
+        rank, until = self._proven.get(signer, (0, 0.0))
+        return rank if now <= until else 0
+
+    def note(self, envelope: Envelope[Payload], now: float) -> None:
+        """Remember what a valid record proves of a key."""
+        record = envelope.payload
+        if isinstance(record, Lease):
+            self._prove(record.volunteer, _LEASEHOLDER, record.expires_at + LEASE_GRACE_S)
+        elif isinstance(record, Admitted) and record.lease is not None:
+            self._prove(envelope.signer, _LEASEHOLDER, self._open(record.lease).expires_at + LEASE_GRACE_S)
+        elif isinstance(record, Want) and self.rank(envelope.signer, now) < _LEASEHOLDER:
+            bits = 0 if record.work is None else work_bits(self._run_id, envelope.signer, record.work)
+            self._prove(envelope.signer, bits if record.invite is None else _INVITED, envelope.expires_at)
+
+    def require_work(self, envelope: Envelope[Payload], spec: RunSpec | None, now: float) -> None:
+        """Check the work or the invite of a want.
+
+        Args:
+            envelope: Of any kind.
+            spec: The run's newest description; None asks for no work.
+            now: UTC seconds.
+
+        Raises:
+            Refusal: Its invite is none of this run, or over; or it has no invite, and less work than the run asks for.
+        """
+        want = envelope.payload
+        if not isinstance(want, Want):
+            return
+        if want.invite is not None:
+            try:
+                open_invite(want.invite.encode(), run_id=self._run_id, coordinator=self._coordinator, now=now)
+            except ParisError as error:
+                raise Refusal(Reason.BAD_INVITE, error.what) from error
+            return
+        if spec is None or spec.want_work_bits is None:
+            return
+        bits = 0 if want.work is None else work_bits(self._run_id, envelope.signer, want.work)
+        if bits < spec.want_work_bits:
+            what = f"The want of {envelope.signer[:12]}... has {bits} bits of work, the run asks for"
+            raise Refusal(Reason.NO_WORK, f"{what} {spec.want_work_bits}.")
 
     def require_lease(self, envelope: Envelope[Payload], now: float) -> None:
         """Check that a volunteer's record may take a place.
@@ -55,6 +106,12 @@ class LeaseGate:
             raise Refusal(Reason.FOREIGN_LEASE, f"The lease in the {record.kind} record was granted to other work.")
         if now > lease.expires_at + LEASE_GRACE_S:
             raise Refusal(Reason.LEASE_OVER, f"Lease {lease.lease_id[:8]} ended {now - lease.expires_at:.0f} s ago.")
+
+    def _prove(self, signer: str, rank: int, until: float) -> None:
+        self._proven[signer] = (rank, until)
+        self._proven.move_to_end(signer)
+        if len(self._proven) > _MOST_KEYS:
+            self._proven.popitem(last=False)
 
     def _open(self, sealed: str) -> Lease:
         known = self._checked.get(sealed)

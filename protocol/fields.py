@@ -26,6 +26,10 @@ ShortText = Annotated[str, StringConstraints(max_length=80, pattern=r"^[^\x00-\x
 """Shown in terminals and model cards: no control characters, no markup."""
 SealedLease = Annotated[str, StringConstraints(max_length=1200, pattern=r"^[\x20-\x7e]+$")]
 """The bytes of a lease's envelope, as text."""
+SealedInvite = Annotated[str, StringConstraints(max_length=800, pattern=r"^[\x20-\x7e]+$")]
+"""The bytes of an invite's envelope, as text."""
+Work = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
+"""See `paris.protocol.want_work`."""
 Bytes = Annotated[int, Field(ge=0, le=2**50)]
 Steps = Annotated[int, Field(ge=0, le=10**9)]
 Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]

@@ -17,6 +17,7 @@ import httpx2
 
 from paris.protocol.errors import ProxySettingError
 from paris.protocol.hub_answers import Answer, plain_url, why_foreign
+from paris.protocol.hub_redirects import addresses_of, why_inward
 from paris.protocol.printable import on_one_line
 
 _CONNECT_TIMEOUT_S = 20.0
@@ -28,7 +29,7 @@ _LOCK = threading.Lock()
 
 
 class ForeignAnswerError(httpx2.TransportError):
-    """A login page or proxy answered instead of the Hub; the request may work later."""
+    """A login page or proxy answered instead of the Hub, or a redirect leads inward; the request may work later."""
 
 
 class HubClient(httpx2.Client):
@@ -95,14 +96,26 @@ def _proxy_address(url: str) -> str:
 
 def _make_client(hook: Any) -> HubClient:
     timeout = httpx2.Timeout(_SILENCE_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S)
+    hooks: dict[str, list[Any]] = {"request": [hook], "response": [_refuse_inward]}
     try:
-        return HubClient(event_hooks={"request": [hook]}, follow_redirects=True, timeout=timeout)
+        return HubClient(event_hooks=hooks, follow_redirects=True, timeout=timeout)
     except (ValueError, ImportError, httpx2.InvalidURL) as error:
         proxies = ", ".join(f"{scheme} {_proxy_address(url)}" for scheme, url in sorted(getproxies().items()))
         raise ProxySettingError(
             f"The proxy of the environment cannot be used ({proxies}): {type(error).__name__}.",
             "Set HTTP_PROXY, HTTPS_PROXY and ALL_PROXY to addresses as http://host:3128 or socks5://host:1080.",
         ) from error
+
+
+def _refuse_inward(response: httpx2.Response) -> None:
+    """Called with each response, redirects included, before the next request."""
+    if not response.has_redirect_location:
+        return
+    url = response.request.url
+    # Through a proxy, names may mean something else, or nothing, here.
+    resolve = (lambda host: []) if _proxy_of(url.scheme, url.host) else addresses_of
+    if reason := why_inward(str(url), response.headers["location"], resolve):
+        raise ForeignAnswerError(f"{url.scheme}://{url.host}: {reason}", request=response.request)
 
 
 def _why_foreign(request: httpx2.Request, response: httpx2.Response, *, is_read: bool) -> str | None:

@@ -6,6 +6,9 @@ MAX_CLUSTERS = 256
 MAX_NUM_BUCKETS = 64
 MAX_ATTEMPT = 10**6
 """Of a task: its fencing token grows no further."""
+MAX_WANT_WORK_BITS = 26
+"""A minute or two of one core; a run cannot ask more of a volunteer."""
+MAX_INVITE_USES = 10_000
 MAX_SUBMISSION_FILES = 8
 MAX_RECORD_BYTES = 4096
 MAX_CLOCK_SKEW_S = 3.0

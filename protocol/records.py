@@ -3,7 +3,7 @@
 One class per record kind. An envelope (`envelope.py`) carries exactly one payload. Payloads come from strangers: types
 are strict, sizes bounded, unknown fields refused.
 
-Signed by the coordinator: run, task, manifest, lease, challenge, verdict, registration.
+Signed by the coordinator: run, task, manifest, lease, challenge, verdict, registration, invite.
 Signed by volunteers: want, heartbeat, submission, answer, holding.
 """
 
@@ -22,6 +22,7 @@ from paris.protocol.fields import (
     PublicKey,
     RelativePath,
     RepoId,
+    SealedInvite,
     SealedLease,
     Seconds,
     Settings,
@@ -31,8 +32,16 @@ from paris.protocol.fields import (
     TaskId,
     Text,
     Timestamp,
+    Work,
 )
-from paris.protocol.limits import MAX_ATTEMPT, MAX_CLUSTERS, MAX_NUM_BUCKETS, MAX_SUBMISSION_FILES
+from paris.protocol.limits import (
+    MAX_ATTEMPT,
+    MAX_CLUSTERS,
+    MAX_INVITE_USES,
+    MAX_NUM_BUCKETS,
+    MAX_SUBMISSION_FILES,
+    MAX_WANT_WORK_BITS,
+)
 
 
 class Payload(BaseModel):
@@ -63,7 +72,7 @@ class RunSpec(Payload):
     """The run's public description, signed by the run's key."""
 
     kind: ClassVar[str] = "run"
-    later_fields: ClassVar[frozenset[str]] = frozenset({"leg_steps"})
+    later_fields: ClassVar[frozenset[str]] = frozenset({"leg_steps", "want_work_bits"})
     name: ShortText
     num_experts: Annotated[int, Field(ge=1, le=MAX_CLUSTERS)]
     num_buckets: Annotated[int, Field(ge=1, le=MAX_NUM_BUCKETS)] = 1
@@ -89,6 +98,8 @@ class RunSpec(Payload):
     min_node_version: ShortText = "0.1.0"
     leg_steps: Annotated[int, Field(ge=1, le=10**9)] | None = None
     """Usual length of a leg; None: one volunteer trains a whole expert."""
+    want_work_bits: Annotated[int, Field(ge=1, le=MAX_WANT_WORK_BITS)] | None = None
+    """Proof of work that peers ask of each want; None: none."""
 
 
 class SubmittedFile(Payload):
@@ -250,12 +261,26 @@ class Want(Payload):
     """A volunteer's request for work: its machine, and what it can take."""
 
     kind: ClassVar[str] = "want"
+    later_fields: ClassVar[frozenset[str]] = frozenset({"work", "invite"})
     name: ShortText
     device: ShortText
     memory_bytes: Bytes
     disk_bytes: Bytes
     state: Literal["waiting", "busy", "paused", "leaving"]
     node_version: ShortText
+    work: Work | None = None
+    """Proof of work of the signer for this run."""
+    invite: SealedInvite | None = None
+    """An invite of this run, in place of work."""
+
+
+class Invite(Payload):
+    """The organiser's word for whoever shows it. It is passed on as text, never stored in the DHT."""
+
+    kind: ClassVar[str] = "invite"
+    invite_id: LeaseId
+    uses: Annotated[int, Field(ge=1, le=MAX_INVITE_USES)]
+    """How many keys it admits to a run that is closed to others."""
 
 
 class Heartbeat(Payload):

@@ -26,6 +26,8 @@ class Reason(StrEnum):
     NO_LEASE = "no-lease"
     FOREIGN_LEASE = "foreign-lease"
     LEASE_OVER = "lease-over"
+    NO_WORK = "no-work"
+    BAD_INVITE = "bad-invite"
 
 
 @dataclass(frozen=True)

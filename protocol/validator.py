@@ -11,7 +11,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from paris.protocol.admission import LeaseGate
+from paris.protocol.admission import Admission
 from paris.protocol.canonical import digest
 from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import ExpiredError, ParisError, SignatureError, VersionError
@@ -54,8 +54,8 @@ class RecordJudge:
         self._coordinator = coordinator
         self._clock = clock
         self._keys = all_keys(run_id)
-        self._gate = LeaseGate(run_id, coordinator)
-        self._num_buckets: int | None = None
+        self._admission = Admission(run_id, coordinator)
+        self._spec: RunSpec | None = None
         self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
         self._memory = memory
         self._refusals: Counter[Reason] = Counter()
@@ -66,9 +66,13 @@ class RecordJudge:
         return {str(reason): count for reason, count in self._refusals.items()}
 
     @property
-    def num_buckets(self) -> int | None:
-        """Number of buckets, from the newest RunSpec; None before the first."""
-        return self._num_buckets
+    def spec(self) -> RunSpec | None:
+        """The newest RunSpec; None before the first."""
+        return self._spec
+
+    def rank(self, subkey: str) -> int:
+        """How well the signer of a volunteer's record is proven: under a full key the best proven stay."""
+        return self._admission.rank(subkey.partition(".")[0], self._clock())
 
     def judge(self, key: str | None, subkey: object, value: object, expires_at: float) -> Accepted | Refused:
         """Validate a record before storing it or after reading it.
@@ -111,10 +115,12 @@ class RecordJudge:
         envelope = self._open(value, now)
         _require_expiry(envelope, expires_at)
         self._require_place(envelope, kind, part, subkey)
-        self._gate.require_lease(envelope, now)
+        self._admission.require_lease(envelope, now)
+        self._admission.require_work(envelope, self._spec, now)
         if known is not None:
             _require_newer(envelope, known.envelope)
         self._remember((key, subkey), _Known(envelope, data_digest))
+        self._admission.note(envelope, now)
         return envelope
 
     def _open(self, data: bytes, now: float) -> Envelope[Payload]:
@@ -136,8 +142,8 @@ class RecordJudge:
             raise Refusal(Reason.WRONG_BUCKET, f"{envelope.signer[:12]}... does not belong to bucket {part}.")
 
     def _may_be_in(self, signer: str, bucket: int | None) -> bool:
-        if self._num_buckets is not None:
-            return bucket == bucket_of(signer, self._num_buckets)
+        if self._spec is not None:
+            return bucket == bucket_of(signer, self._spec.num_buckets)
         return any(bucket == bucket_of(signer, count) for count in range(1, MAX_NUM_BUCKETS + 1))
 
     def _recall(self, place: tuple[str, str], now: float) -> _Known | None:
@@ -153,7 +159,7 @@ class RecordJudge:
 
     def _remember(self, place: tuple[str, str], known: _Known) -> None:
         if isinstance(known.envelope.payload, RunSpec):
-            self._num_buckets = known.envelope.payload.num_buckets
+            self._spec = known.envelope.payload
         self._known[place] = known
         while len(self._known) > self._memory:
             self._known.popitem(last=False)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from paris.coordinator.cli.data import clusters, dropped, prepare
+from paris.coordinator.cli.invite import invite
 from paris.coordinator.cli.new_run import check_config, init
 from paris.coordinator.cli.options import JsonOption, NoLockOption, RunArgument, expanded, open_run, quoted
 from paris.coordinator.cli.orders import allow, ban, revoke, roll_back, unregister
@@ -145,7 +146,7 @@ def leaderboard(run: RunArgument, as_json: JsonOption = False) -> None:
         print_leaderboard(rows)
 
 
-for order in (ban, allow, revoke, unregister, roll_back):
+for order in (ban, allow, invite, revoke, unregister, roll_back):
     app.command()(order)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from paris.coordinator.decisions.challenges import apply_answer, challenge
+from paris.coordinator.decisions.invited import admit
 from paris.coordinator.decisions.observations import (
     AnswerReceived,
     Closed,
@@ -71,6 +72,8 @@ def _apply_want(draft: Draft, received: WantReceived, now: float) -> None:
         draft.put_volunteer(
             VolunteerState(public_key=key, want=want, seen_at=seen_at, want_sequence=sequence, waiting_since=now)
         )
+        if received.invite is not None:
+            admit(draft, key, received.invite, now)
         return
     if sequence <= known.want_sequence:
         return

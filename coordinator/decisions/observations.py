@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from paris.coordinator.state.orders import Order
 from paris.protocol.envelope import Envelope
-from paris.protocol.records import Answer, Head, Heartbeat, Registration, Submission, Verdict, Want
+from paris.protocol.records import Answer, Head, Heartbeat, Invite, Registration, Submission, Verdict, Want
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class WantReceived:
     envelope: Envelope[Want]
     age_s: float | None = None
     """Seconds since it was issued, by the wall clock; None counts from `issued_at` to the tick's `now`."""
+    invite: Invite | None = None
+    """The valid one that it shows."""
 
 
 @dataclass(frozen=True)

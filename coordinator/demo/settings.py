@@ -139,7 +139,7 @@ def settings(own: OwnPictures, budget: Budget, machine: MachineSpeed) -> RunConf
         "snapshot_every": max(20, min(1000, budget.steps // 8)),
     }
     values["tasks"] |= {"steps": budget.steps, "deadline_s": _DEADLINE_S, "grace_s": 600.0, "tick_every_s": 0.5}
-    values["tasks"] |= {"heartbeat_every_s": 2.0, "min_rows": _MIN_ROWS}
+    values["tasks"] |= {"heartbeat_every_s": 2.0, "min_rows": _MIN_ROWS, "want_work_bits": 0}
     values["router"] = {
         "preset": ROUTER_PRESET,
         "overrides": shape.router_overrides,

@@ -40,4 +40,5 @@ def make_spec(run: RunDir, initial_peers: list[str]) -> RunSpec:
         licence=config.run.licence,
         attribution=config.run.attribution,
         leg_steps=config.leg_steps,
+        want_work_bits=config.tasks.want_work_bits or None,
     )

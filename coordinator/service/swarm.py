@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -20,8 +21,10 @@ from paris.coordinator.state.model import State
 from paris.protocol.clock import Clock
 from paris.protocol.dht.peer import Peer
 from paris.protocol.envelope import Envelope
+from paris.protocol.errors import ParisError
+from paris.protocol.invites import open_invite
 from paris.protocol.manifest import Manifest
-from paris.protocol.records import Answer, Heartbeat, RunSpec, Submission, Want
+from paris.protocol.records import Answer, Heartbeat, Invite, RunSpec, Submission, Want
 
 logger = logging.getLogger(__name__)
 _HEALTH_EVERY_S = 30.0
@@ -97,7 +100,8 @@ class Swarm:
         """What volunteers have published; records seen before are among it."""
         peer, buckets = self._peer.current, self._spec.num_buckets
         for envelope in peer.read_all("want", buckets):
-            yield WantReceived(cast(Envelope[Want], envelope), time.time() - envelope.issued_at)
+            want = cast(Envelope[Want], envelope)
+            yield WantReceived(want, time.time() - envelope.issued_at, _invite_of(want))
         for envelope in peer.read_all("heartbeat", buckets):
             yield HeartbeatReceived(cast(Envelope[Heartbeat], envelope))
         for envelope in peer.read_all("submission", buckets):
@@ -114,3 +118,13 @@ class Swarm:
         if failed:
             logger.debug("%d of %d records could not be stored.", len(failed), len(envelopes))
         self._publisher.republish(failed)
+
+
+def _invite_of(want: Envelope[Want]) -> Invite | None:
+    """The invite in a want; None if it has none, or if it has ended since the peer read it."""
+    if want.payload.invite is None:
+        return None
+    with contextlib.suppress(ParisError):
+        sealed = want.payload.invite.encode()
+        return open_invite(sealed, run_id=want.run_id, coordinator=None, now=time.time()).payload
+    return None

@@ -28,7 +28,9 @@ from paris.node.retry import StopSignal
 from paris.node.sharing.sharing import Sharing
 from paris.node.swarm.announcer import Announcer
 from paris.node.swarm.connection import Swarm
+from paris.node.swarm.invite import find_invite
 from paris.node.swarm.session import RunSession
+from paris.node.swarm.want_work import find_work
 from paris.node.view import EventKind, View
 from paris.node.work.agent import Agent
 from paris.node.work.data import DataSources
@@ -36,7 +38,7 @@ from paris.protocol.clock import jump_in_words
 from paris.protocol.envelope import Envelope
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.logs import log_to_file
-from paris.protocol.records import RunSpec
+from paris.protocol.records import Invite, RunSpec
 from paris.protocol.sealer import Sealer, SequenceFile
 from paris.protocol.signals import stop_signals
 from paris.protocol.signing import Identity
@@ -54,6 +56,8 @@ class Request:
     run_id: str | None
     flags: Mapping[str, Any]
     """Settings given as flags; None means not given."""
+    invite: str | None = None
+    """As `paris-coord invite` printed it."""
 
 
 def join(request: Request, view: View, *, max_tasks: int | None, task_wait_s: float | None) -> None:
@@ -103,7 +107,8 @@ def running_agent(request: Request, view: View, stop: StopSignal, *, waits: bool
         run, swarm = wait_for_answer(search.connect, view=view, pause=stop.pause, max_tries=tries)
         try:
             machine = Machine(home, config, detect(config, home.path))
-            with _session(identity, machine, run, swarm, view) as session:
+            invite = find_invite(home.invite(run.run_id), request.invite, run)
+            with _session(identity, machine, run, swarm, view, stop, invite) as session:
                 hub = _account(session, identity, machine, view, joins=waits)
                 data = _data_sources(session, identity, machine, hub)
                 _show_joined(session, machine, view)
@@ -114,7 +119,13 @@ def running_agent(request: Request, view: View, stop: StopSignal, *, waits: bool
 
 @contextlib.contextmanager
 def _session(
-    identity: Identity, machine: Machine, run: Envelope[RunSpec], swarm: Swarm, view: View
+    identity: Identity,
+    machine: Machine,
+    run: Envelope[RunSpec],
+    swarm: Swarm,
+    view: View,
+    stop: StopSignal,
+    invite: Envelope[Invite] | None,
 ) -> Iterator[RunSession]:
     """A session whose announcer runs."""
     sealer = Sealer(identity, run.run_id, sequences=SequenceFile(machine.home.path / "sequence"))
@@ -123,10 +134,12 @@ def _session(
     def show_jump(jump_s: float) -> None:
         view.event(EventKind.NOTE, text=jump_in_words(jump_s))
 
+    bits = run.payload.want_work_bits or 0
+    work = find_work(machine.home.want_work(run.run_id), run.run_id, identity.public_key, bits, view, stop)
     announcer = Announcer(swarm, sealer, run.payload.heartbeat_every_s, show_jump)
     announcer.start()
     try:
-        yield RunSession(run, name, sealer, swarm, announcer)
+        yield RunSession(run, name, sealer, swarm, announcer, work, invite)
     finally:
         announcer.stop()
 

@@ -9,10 +9,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from paris.node.errors import SettingsError, TaskTooBigError
+from paris.experts.errors import SettingsError as ModelSettingsError
+from paris.experts.models.presets import ModelConfig
+from paris.experts.training.needs import least_memory_bytes
+from paris.node.errors import SettingsError, TaskTooBigError, TrainerError
 from paris.node.machine.config import NodeConfig
 from paris.node.machine.gpus import visible_gpus
-from paris.protocol.records import Task
+from paris.protocol.records import RunSpec, Task
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,21 @@ def detect(config: NodeConfig, home: Path) -> Hardware:
     return Hardware(device, label, memory, disk)
 
 
-def require_fit(task: Task, hardware: Hardware) -> None:
-    """Refuse a task that does not fit this machine.
+def require_fit(task: Task, spec: RunSpec, hardware: Hardware) -> None:
+    """Refuse a task that does not fit this machine, whatever the task says of itself: the model's shape decides.
 
     Raises:
-        TaskTooBigError: It needs more memory or disk than there is; nothing was fetched.
+        TaskTooBigError: It needs more memory or disk than there is; nothing was fetched or built.
+        TrainerError: The run's model is none that this version can build.
     """
+    try:
+        model = ModelConfig.from_settings(spec.model)
+    except ModelSettingsError as error:
+        raise TrainerError(f"The run's model cannot be built. {error.what}", "Tell the organiser.") from error
+    chosen = {name: str(spec.training[name]) for name in ("moments", "precision") if name in spec.training}
+    computed = least_memory_bytes(model, **chosen)
     rows = (
-        ("memory", task.min_memory_bytes, hardware.memory_bytes),
+        ("memory", max(task.min_memory_bytes, computed), hardware.memory_bytes),
         ("free disk", task.min_disk_bytes, hardware.disk_bytes),
     )
     for what, needed, there in rows:

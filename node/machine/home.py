@@ -8,6 +8,8 @@ home/
     cache/<sha256>                      downloaded files by content
     runs/<run_id>/run.json              the newest signed RunSpec seen
     runs/<run_id>/coordinator.pub       the run's key, pinned at the first join
+    runs/<run_id>/invite                the organiser's invite, if the volunteer has one
+    runs/<run_id>/want-work             the proof of work of this node's key
     runs/<run_id>/text/                 the run's frozen text encoder
     runs/<run_id>/<task>-<attempt>/     one unit (`unit.py`)
 """
@@ -55,6 +57,14 @@ class Home:
     def text_folder(self, run_id: str) -> Path:
         """The folder of a run's text encoder and initial weights."""
         return self.run_folder(run_id) / "text"
+
+    def invite(self, run_id: str) -> Path:
+        """Where an invite to a run is kept."""
+        return self.run_folder(run_id) / "invite"
+
+    def want_work(self, run_id: str) -> Path:
+        """Where the proof of work for a run is kept."""
+        return self.run_folder(run_id) / "want-work"
 
     def pin(self, run_id: str, public_key: str) -> None:
         """Save a run's key at the first join; later joins must have the same.

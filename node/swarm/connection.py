@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from paris.node.machine.config import NodeConfig
+from paris.protocol.dht.outcome import Outcome
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import ParisError, PeerError
 
@@ -67,6 +68,8 @@ class Swarm:
         self._failures = 0
         self._is_up = False
         self._is_closed = False
+        self.is_full = False
+        """Whether the peers had no room for this node's last want."""
 
     def connect(self) -> None:
         """Start the peer, unless it runs.
@@ -87,9 +90,11 @@ class Swarm:
     def publish(self, envelope: Envelope[Any]) -> bool:
         """Store a record in the DHT; False if no peer stored it. Never raises on network errors."""
         peer = self._peer or self._reconnect()
-        accepted = peer is not None and peer.publish(envelope, self.num_buckets)
-        self._note(accepted)
-        return accepted
+        outcome = Outcome.UNANSWERED if peer is None else peer.publish(envelope, self.num_buckets)
+        self._note(answered=outcome is not Outcome.UNANSWERED)
+        if envelope.kind == "want":
+            self.is_full = outcome is Outcome.FULL
+        return bool(outcome)
 
     def read(self, kind: str, part: int | None = None) -> list[Envelope[Any]]:
         """Verified records of a kind; empty if there are none, or if the DHT is unreachable."""
@@ -130,11 +135,11 @@ class Swarm:
             self._past = self._past.plus(peer.traffic)
             peer.stop()
 
-    def _note(self, accepted: bool) -> None:
+    def _note(self, answered: bool) -> None:
         """Count failures in a row; a peer that has died is closed, so that the next record starts another."""
         with self._lock:
-            self._failures = 0 if accepted else self._failures + 1
-            is_up = accepted or (self._is_up and self._failures < _FAILURES_BEFORE_CHECK)
+            self._failures = 0 if answered else self._failures + 1
+            is_up = answered or (self._is_up and self._failures < _FAILURES_BEFORE_CHECK)
             is_changed, self._is_up = is_up != self._is_up, is_up
         if is_changed:
             _logger.info("The DHT is %s.", "reachable again" if is_up else "unreachable")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from paris.node.swarm.announcer import Announcer
 from paris.node.swarm.connection import Swarm
 from paris.protocol.envelope import Envelope
-from paris.protocol.records import RunSpec
+from paris.protocol.record_rules import RECORD_RULES
+from paris.protocol.records import Invite, RunSpec
 from paris.protocol.sealer import Sealer
 
 
@@ -21,6 +23,10 @@ class RunSession:
     sealer: Sealer
     swarm: Swarm
     announcer: Announcer
+    work: str | None = None
+    """Proof of work of this node's key, if the run asks for one."""
+    invite: Envelope[Invite] | None = None
+    """The organiser's, if the volunteer has one."""
 
     @property
     def run_id(self) -> str:
@@ -36,6 +42,13 @@ class RunSession:
     def public_key(self) -> str:
         """The volunteer, 64 hex digits."""
         return self.sealer.public_key
+
+    @property
+    def shown_invite(self) -> str | None:
+        """The invite for a want; None where there is none, or it ends within the life of the want."""
+        if self.invite is None or self.invite.expires_at < time.time() + RECORD_RULES["want"].max_life_s:
+            return None
+        return self.invite.data.decode()
 
     @property
     def poll_s(self) -> float:

@@ -20,6 +20,7 @@ from paris.node.machine.garbage import free_ended_units
 from paris.node.machine.machine import Machine
 from paris.node.machine.unit import FINAL, Unit, UnitFolder
 from paris.node.retry import StopSignal
+from paris.node.swarm.connection import Swarm
 from paris.node.swarm.coordinator_records import find_my_lease, find_task, is_complete
 from paris.node.swarm.session import RunSession
 from paris.node.view import EventKind, View
@@ -102,7 +103,7 @@ class Agent:
             if is_complete(tasks, session.spec.num_experts):
                 return None
             self._given_up.tell_when_due()
-            text = _why_waiting(tasks, session.swarm.is_up)
+            text = _why_waiting(tasks, session.swarm)
             if text != shown:
                 shown = text
                 self._view.event(EventKind.WAITING, text=text)
@@ -236,6 +237,8 @@ class Agent:
             disk_bytes=hardware.disk_bytes,
             state=state,
             node_version=SOFTWARE_VERSION,
+            work=self.session.work,
+            invite=self.session.shown_invite,
         )
 
 
@@ -243,9 +246,11 @@ def _tasks(count: int) -> str:
     return "1 unfinished task was" if count == 1 else f"{count or 'no'} unfinished tasks were"
 
 
-def _why_waiting(tasks: Sequence[Envelope[Any]], is_up: bool) -> str:
-    if not is_up:
+def _why_waiting(tasks: Sequence[Envelope[Any]], swarm: Swarm) -> str:
+    if not swarm.is_up:
         return "The run's peers are out of reach; trying again."
+    if swarm.is_full:
+        return "The run's list of waiting volunteers is full; trying again."
     if any(envelope.payload.state == "open" for envelope in tasks):
         return "A task is open; waiting for the coordinator to lease it."
     return "No task is open; waiting for one." if tasks else "The coordinator has published no task yet; waiting."

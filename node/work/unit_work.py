@@ -102,7 +102,7 @@ class UnitWork:
             HubRefusedError: The token cannot submit.
         """
         session, hub, task = self._session, self._data.hub, self.unit.task
-        require_fit(task, self._machine.hardware)
+        require_fit(task, session.spec, self._machine.hardware)
         self._report.heartbeat("fetching")
         self._retry(lambda: check_token(hub, session.spec.model_repo))
         manifest = self._retry(lambda: read_manifest(session.swarm, hub, session.spec, task))

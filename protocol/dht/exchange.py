@@ -1,7 +1,8 @@
 """Storing records with confirmation from the replicas, and reading records.
 
-`DHTNode.store` returns only the response of the replica that answered last. Here all replicas must confirm; if they
-disagree, they are asked for the record itself.
+The replicas are the peers nearest to a key, and the pinned peers (`pinned.py`). `DHTNode.store` returns only the
+response of the replica that answered last. Here the pinned peers decide, this one among them, or all others while none
+of them answers; if they disagree, they are asked for the record itself.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ import logging
 import math
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
 from hivemind.dht.routing import DHTID
 from hivemind.p2p import PeerID
 from hivemind.utils.serializer import MSGPackSerializer
 
 from paris.protocol.dht.node import NUM_REPLICAS, RunNode
+from paris.protocol.dht.outcome import Outcome
 from paris.protocol.envelope import Envelope
+from paris.protocol.limits import MAX_DICTIONARY_BYTES
 from paris.protocol.records import Payload
 from paris.protocol.refusals import Refused
 from paris.protocol.validator import Accepted
@@ -26,6 +30,8 @@ _log = logging.getLogger(__name__)
 _RECORDS_PER_CALL = 128
 """At most 4 KiB each: far below the daemon's message limit of 4 MiB, and validated before the call times out."""
 _KEYS_AT_ONCE = 16
+_Found = dict[Any, tuple[Any, float]]
+"""Values and expiries by subkey, unchecked."""
 
 
 @dataclass(frozen=True)
@@ -37,20 +43,20 @@ class PlacedRecord:
     envelope: Envelope[Payload]
 
 
-async def store_records(node: RunNode, records: list[PlacedRecord]) -> list[bool]:
-    """Store records on the peers nearest to their keys.
+async def store_records(node: RunNode, records: list[PlacedRecord]) -> list[Outcome]:
+    """Store records on the replicas of their keys.
 
     Args:
         node: The local peer.
         records: Records that this peer's own judge refuses are not sent.
 
     Returns:
-        For each record, whether other peers are known to hold exactly it; in a swarm of one, whether this peer does.
+        For each record its outcome; in a swarm of one this peer is the replica.
     """
+    results = [Outcome.UNANSWERED] * len(records)
     if not node.daemon.is_running:
-        return [False] * len(records)
+        return results
     await node.rejoin_if_alone()
-    results = [False] * len(records)
     by_key: dict[str, list[int]] = defaultdict(list)
     for index, record in enumerate(records):
         if _is_valid(node, record):
@@ -75,8 +81,34 @@ async def read_records(node: RunNode, keys: list[str]) -> dict[str, list[Envelop
         return {key: [] for key in keys}
     await node.rejoin_if_alone()
     # No record has an infinite expiry, so the search asks all replicas and merges their records.
-    found = await node.dht.get_many(keys, sufficient_expiration_time=math.inf)
-    return {key: _checked(node, key, found.get(key)) for key in keys}
+    found, pinned = await asyncio.gather(
+        node.dht.get_many(keys, sufficient_expiration_time=math.inf), _read_pinned(node, keys)
+    )
+    return {key: _checked(node, key, [_dictionary(found.get(key)), *pinned[key]]) for key in keys}
+
+
+async def _read_pinned(node: RunNode, keys: list[str]) -> dict[str, list[_Found]]:
+    """What each pinned peer has under each key; nothing where one is all that this peer knows: the search asks it."""
+    found: dict[str, list[_Found]] = {key: [] for key in keys}
+    slots = asyncio.Semaphore(_KEYS_AT_ONCE)
+
+    async def ask(key: str, peer: PeerID) -> None:
+        # One key a call: a message has 4 MiB, and two full dictionaries have more.
+        async with slots:
+            if peer not in node.pinned_peers():
+                return
+            key_id = DHTID.generate(source=key)
+            answer = await node.protocol.call_find(peer, [key_id])
+        node.pinned.note(peer, answered=answer is not None)
+        item = None if answer is None else answer[key_id][0]
+        if item is not None:
+            records = item.value.data.items()
+            found[key].append({subkey: (MSGPackSerializer.loads(value), expiry) for subkey, (value, expiry) in records})
+
+    pinned = node.pinned_peers()
+    if node.neighbours != pinned or len(pinned) != 1:
+        await asyncio.gather(*(ask(key, peer) for key in keys for peer in pinned))
+    return found
 
 
 def _is_valid(node: RunNode, record: PlacedRecord) -> bool:
@@ -87,49 +119,67 @@ def _is_valid(node: RunNode, record: PlacedRecord) -> bool:
     return isinstance(verdict, Accepted)
 
 
-async def _store_key(node: RunNode, slots: asyncio.Semaphore, key: str, records: list[PlacedRecord]) -> list[bool]:
+async def _store_key(node: RunNode, slots: asyncio.Semaphore, key: str, records: list[PlacedRecord]) -> list[Outcome]:
     """Store records of one key in batches, because replicas validate each record and must stay responsive."""
     key_id = DHTID.generate(source=key)
     async with slots:
         replicas = await _replicas(node, key_id)
-        results: list[bool] = []
+        results: list[Outcome] = []
         for start in range(0, len(records), _RECORDS_PER_CALL):
             results += await _store_batch(node, replicas, key_id, records[start : start + _RECORDS_PER_CALL])
         return results
 
 
-async def _store_batch(node: RunNode, replicas: list[PeerID], key_id: DHTID, records: list[PlacedRecord]) -> list[bool]:
+async def _store_batch(
+    node: RunNode, replicas: list[PeerID], key_id: DHTID, records: list[PlacedRecord]
+) -> list[Outcome]:
     """Store one batch on the replicas of its key."""
     packed = [MSGPackSerializer.dumps(record.envelope.data) for record in records]
     if not node.options.client_mode:
         for record, value in zip(records, packed, strict=True):
             node.protocol.storage.store(key_id, value, record.envelope.expires_at, subkey=record.subkey)
     responses = await asyncio.gather(*(_store_at(node, peer, key_id, records, packed) for peer in replicas))
-    answered = [response for response in responses if response is not None]
+    answered = {peer: stored for peer, stored in zip(replicas, responses, strict=True) if stored is not None}
     node.protocol.traffic.sent(records=len(records) * len(answered))
+    pinned = [peer for peer in node.pinned_peers() if peer in replicas]
+    for peer in pinned:
+        node.pinned.note(peer, answered=peer in answered)
+    # A peer with initial peers that finds no replica is cut off, not a swarm of one.
+    is_sole_peer = not replicas and not node.options.client_mode and node.is_first
+    if node.is_pinned or is_sole_peer:
+        return [Outcome.STORED] * len(records)
     if not answered:
-        # A peer with initial peers that finds no replica is cut off, not a swarm of one.
-        is_sole_peer = not replicas and not node.options.client_mode and node.is_first
-        return [is_sole_peer] * len(records)
-    unanimous = [all(column) for column in zip(*answered, strict=True)]
+        return [Outcome.UNANSWERED] * len(records)
+    deciding = [peer for peer in pinned if peer in answered] or list(answered)
+    unanimous = [all(column) for column in zip(*(answered[peer] for peer in deciding), strict=True)]
     if all(unanimous):
-        return unanimous
-    held = await _held_by(node, replicas, key_id)
+        return [Outcome.STORED] * len(records)
+    held = await _held_by(node, deciding, key_id)
     return [
-        yes or record.envelope.data in held.get(record.subkey, set())
-        for yes, record in zip(unanimous, records, strict=True)
+        Outcome.STORED if yes else _outcome(record.subkey, value, held)
+        for yes, record, value in zip(unanimous, records, packed, strict=True)
     ]
 
 
+def _outcome(subkey: str, value: bytes, held: list[dict[str, bytes]]) -> Outcome:
+    """What became of a record that not every deciding replica stored, by what they hold."""
+    if any(records.get(subkey) == value for records in held):
+        return Outcome.STORED
+    num_bytes = max((sum(len(name) + len(item) for name, item in records.items()) for records in held), default=0)
+    is_new = all(subkey not in records for records in held)
+    is_full = is_new and num_bytes + len(subkey) + len(value) > MAX_DICTIONARY_BYTES
+    return Outcome.FULL if is_full else Outcome.REFUSED
+
+
 async def _replicas(node: RunNode, key_id: DHTID) -> list[PeerID]:
-    """The peers nearest to a key."""
+    """The pinned peers, and the peers nearest to a key."""
     if node.num_neighbours == 0:
         return []
     # Search for the adjacent id, which has the same nearest peers but no records: a search for the key itself would
     # transfer the whole dictionary from each of them.
     adjacent = DHTID(int(key_id) ^ 1)
     nearest = await node.dht.find_nearest_nodes([adjacent], k_nearest=NUM_REPLICAS, exclude_self=True)
-    return list(nearest[adjacent].values())
+    return list(dict.fromkeys([*node.pinned_peers(), *nearest[adjacent].values()]))
 
 
 async def _store_at(
@@ -146,25 +196,26 @@ async def _store_at(
     return list(stored) if stored is not None and len(stored) == len(records) else None
 
 
-async def _held_by(node: RunNode, replicas: list[PeerID], key_id: DHTID) -> dict[str, set[bytes]]:
-    """The bytes that replicas return for a key, by subkey."""
-    held: dict[str, set[bytes]] = defaultdict(set)
-    for found in await asyncio.gather(*(node.protocol.call_find(peer, [key_id]) for peer in replicas)):
-        item = None if found is None else found[key_id][0]
-        if item is not None:
-            for subkey, record in item.value.data.items():
-                held[subkey].add(MSGPackSerializer.loads(record.value))
-    return held
+async def _held_by(node: RunNode, replicas: list[PeerID], key_id: DHTID) -> list[dict[str, bytes]]:
+    """What each replica that answers returns for a key: packed values by subkey."""
+    answers = await asyncio.gather(*(node.protocol.call_find(peer, [key_id]) for peer in replicas))
+    items = [answer[key_id][0] for answer in answers if answer is not None]
+    return [{subkey: record.value for subkey, record in item.value.data.items()} for item in items if item is not None]
 
 
-def _checked(node: RunNode, key: str, found: object) -> list[Envelope[Payload]]:
+def _dictionary(found: object) -> _Found:
+    """A result of hivemind's search; empty if it found nothing."""
     dictionary = getattr(found, "value", None)
-    if not isinstance(dictionary, dict):
-        return []
-    envelopes = []
-    for subkey, item in sorted(dictionary.items(), key=lambda entry: str(entry[0])):
-        verdict = node.judge.judge(key, subkey, item.value, item.expiration_time)
-        if isinstance(verdict, Accepted):
-            envelopes.append(verdict.envelope)
-    node.protocol.traffic.received(records=len(envelopes))
-    return envelopes
+    return dictionary if isinstance(dictionary, dict) else {}
+
+
+def _checked(node: RunNode, key: str, found: list[_Found]) -> list[Envelope[Payload]]:
+    """The valid records among dictionaries, the newest of each subkey."""
+    newest: dict[str, Envelope[Payload]] = {}
+    for subkey, (value, expiry) in (entry for dictionary in found for entry in dictionary.items()):
+        verdict = node.judge.judge(key, subkey, value, expiry)
+        known = newest.get(subkey)
+        if isinstance(verdict, Accepted) and (known is None or verdict.envelope.sequence > known.sequence):
+            newest[subkey] = verdict.envelope
+    node.protocol.traffic.received(records=len(newest))
+    return [newest[subkey] for subkey in sorted(newest)]

@@ -8,9 +8,11 @@ import logging
 from hivemind.dht.node import DHTNode
 from hivemind.dht.protocol import ValidationError
 from hivemind.dht.routing import DHTID
+from hivemind.p2p import PeerID
 
 from paris.protocol.dht.daemon import Daemon, start_daemon
 from paris.protocol.dht.options import PeerOptions, Traffic
+from paris.protocol.dht.pinned import PinnedPeers, peer_of
 from paris.protocol.dht.rpc import RunProtocol
 from paris.protocol.dht.storage import RecordStorage
 from paris.protocol.dht.validator_adapter import JudgeValidator
@@ -37,6 +39,7 @@ class RunNode:
         self.daemon = daemon
         self.dht = dht
         self.protocol: RunProtocol = dht.protocol
+        self.pinned = PinnedPeers()
         self._rejoining: asyncio.Task[None] | None = None
         self._maintenance: asyncio.Task[None] | None = None
 
@@ -51,11 +54,33 @@ class RunNode:
         return len(self.protocol.routing_table.uid_to_peer_id)
 
     @property
+    def neighbours(self) -> list[PeerID]:
+        """The peers in the routing table."""
+        return list(self.protocol.routing_table.uid_to_peer_id.values())
+
+    def pinned_peers(self) -> list[PeerID]:
+        """The run's pinned peers that answered when they were asked last."""
+        return self.pinned.awake(self._pinned_addresses)
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether the run's description names this peer."""
+        spec = self.judge.spec
+        return spec is not None and len(self._without_this(spec.initial_peers)) < len(spec.initial_peers)
+
+    @property
     def _others(self) -> list[str]:
-        """Initial peers except this one: a restarted coordinator may be given its own address."""
-        return [
-            address for address in self.options.initial_peers if not address.endswith(f"/p2p/{self.daemon.peer_id}")
-        ]
+        return self._without_this(self.options.initial_peers)
+
+    @property
+    def _pinned_addresses(self) -> list[str]:
+        """From the run's description; before it is known, the peers that this one was given."""
+        spec = self.judge.spec
+        return self._others if spec is None else self._without_this(spec.initial_peers)
+
+    def _without_this(self, addresses: tuple[str, ...]) -> list[str]:
+        """Addresses of other peers: a restarted coordinator may be given its own."""
+        return [address for address in addresses if not address.endswith(f"/p2p/{self.daemon.peer_id}")]
 
     async def addresses(self) -> list[str]:
         """Full multiaddrs of this peer; empty for a client."""
@@ -104,8 +129,7 @@ class RunNode:
         await self.rejoin_if_alone()
         if self.num_neighbours == 0:
             return self.is_first and await self.daemon.answers()
-        neighbours = list(self.protocol.routing_table.uid_to_peer_id.values())[:NUM_REPLICAS]
-        answers = await asyncio.gather(*(self.protocol.call_ping(peer) for peer in neighbours))
+        answers = await asyncio.gather(*(self.protocol.call_ping(peer) for peer in self.neighbours[:NUM_REPLICAS]))
         return any(answer is not None for answer in answers)
 
     async def stop(self) -> None:
@@ -130,6 +154,15 @@ class RunNode:
             return _typed_error(error, address)
         return NoPeersError(f"{address}: connected, but its DHT does not answer.")
 
+    async def dial_pinned(self) -> None:
+        """Connect to the pinned peers that this peer has lost, or has not met yet."""
+        lost = {peer: address for address in self._pinned_addresses if (peer := peer_of(address)) is not None}
+        for peer in self.neighbours:
+            lost.pop(peer, None)
+        outcomes = await asyncio.gather(*(self._dial_and_ping(address) for address in lost.values()))
+        for peer, failure in zip(lost, outcomes, strict=True):
+            self.pinned.note(peer, answered=failure is None)
+
     async def _try_join(self) -> None:
         try:
             await self.join()
@@ -141,6 +174,7 @@ class RunNode:
             await asyncio.sleep(_MAINTAIN_EVERY_S)
             try:
                 await self.rejoin_if_alone()
+                await self.dial_pinned()
                 await self.dht.find_nearest_nodes([DHTID.generate()])
             except Exception:  # the loop must survive; the next round may succeed
                 _log.exception("Refreshing the DHT's routing table failed.")
@@ -183,7 +217,7 @@ async def _open_dht(options: PeerOptions, judge: RecordJudge, daemon: Daemon) ->
         client_mode=options.client_mode,
         record_validator=JudgeValidator(judge, options.run_id),
     )
-    protocol.storage, protocol.cache = RecordStorage(), RecordStorage()
+    protocol.storage, protocol.cache = RecordStorage(rank=judge.rank), RecordStorage()
     dht.protocol = protocol
     return dht
 

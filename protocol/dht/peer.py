@@ -1,7 +1,7 @@
 """A DHT peer's synchronous API for node and coordinator.
 
     peer = Peer.start(run_id=..., coordinator=..., initial_peers=[...], client_mode=True)
-    peer.publish(envelope, num_buckets)      # True: other peers hold exactly this record
+    peer.publish(envelope, num_buckets)      # true: other peers hold exactly this record
     peer.read("lease")                       # checked envelopes, possibly none
     peer.stop()
 
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from paris.protocol.dht.loop import LoopThread
 from paris.protocol.dht.options import NetworkOptions, PeerOptions, Traffic
+from paris.protocol.dht.outcome import Outcome
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import DaemonError, PeerError, SlowStartError
 from paris.protocol.keys import dht_key, part_of, subkey_of
@@ -122,13 +123,13 @@ class Peer:
         """Peers in the routing table."""
         return self._node.num_neighbours
 
-    def publish(self, envelope: Envelope[Any], num_buckets: int, *, timeout_s: float = 15.0) -> bool:
+    def publish(self, envelope: Envelope[Any], num_buckets: int, *, timeout_s: float = 15.0) -> Outcome:
         """Publish one record; see `publish_many`."""
         return self.publish_many([envelope], num_buckets, timeout_s=timeout_s)[0]
 
     def publish_many(
         self, envelopes: Sequence[Envelope[Any]], num_buckets: int, *, timeout_s: float = 30.0
-    ) -> list[bool]:
+    ) -> list[Outcome]:
         """Store records on their replicas until they expire.
 
         Args:
@@ -137,8 +138,7 @@ class Peer:
             timeout_s: Limit for all records.
 
         Returns:
-            For each record, whether other peers are known to hold exactly it (in a swarm of one, whether this peer
-            does). If False, publish again later.
+            For each record its outcome: true if other peers hold exactly it (in a swarm of one, if this peer does).
         """
         from paris.protocol.dht.exchange import PlacedRecord, store_records
 
@@ -150,7 +150,7 @@ class Peer:
             )
             for envelope in envelopes
         ]
-        return self._call(store_records(self._node, records), [False] * len(records), timeout_s)
+        return self._call(store_records(self._node, records), [Outcome.UNANSWERED] * len(records), timeout_s)
 
     def read(self, kind: str, part: int | None = None, *, timeout_s: float = 10.0) -> list[Envelope[Payload]]:
         """Read all records of a kind; see `read_many`."""

@@ -32,7 +32,7 @@ class PinnedPeers:
 
     def awake(self, addresses: list[str]) -> list[PeerID]:
         """The peers at these addresses, without those that did not answer lately."""
-        peers = dict.fromkeys(peer for address in addresses if (peer := _peer_of(address)) is not None)
+        peers = dict.fromkeys(peer for address in addresses if (peer := peer_of(address)) is not None)
         return [peer for peer in peers if self._resting_until.get(peer, 0.0) <= self._clock()]
 
     def note(self, peer: PeerID, *, answered: bool) -> None:
@@ -43,7 +43,8 @@ class PinnedPeers:
             self._resting_until[peer] = self._clock() + _REST_S
 
 
-def _peer_of(address: str) -> PeerID | None:
+def peer_of(address: str) -> PeerID | None:
+    """The peer at a full multiaddr; None if it is none."""
     with contextlib.suppress(AddressError, ValueError):
         return PeerID.from_base58(split_peer_address(address)[1])
     return None  # the volunteer typed it, or an organiser's older software published it

@@ -1,7 +1,8 @@
 """Records that a peer stores for the swarm, by key and subkey, until they expire.
 
 In hivemind's storage, a refused write with an *earlier* expiry changes the expiry of the stored record, so anyone could
-end a lease by sending an older copy of it. Here a refused write changes nothing.
+end a lease by sending an older copy of it. Here a refused write changes nothing. Under a full key a record takes the
+place of less proven ones.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from hivemind.utils.timed_storage import ValueWithExpiration
 from paris.protocol.limits import MAX_CLOCK_SKEW_S, MAX_DICTIONARY_BYTES, MAX_SUBKEYS_PER_SIGNER
 
 _PUBLIC_KEY_DIGITS = 64
+Rank = Callable[[str], int]
 
 
 class _Shelf:
@@ -54,14 +56,25 @@ class _Shelf:
             self.drop(subkey)
         self._next_expiry = min((item.expiration_time for item in self.records.values()), default=math.inf)
 
-    def has_room(self, subkey: str, value: bytes) -> bool:
-        """Whether a record fits into the limits of the key and of its signer."""
-        current = self.records.get(subkey)
-        freed_bytes = 0 if current is None else len(subkey) + len(current.value)
-        if self._used_bytes - freed_bytes + len(subkey) + len(value) > MAX_DICTIONARY_BYTES:
+    def make_room(self, subkey: str, value: bytes, rank: Rank) -> bool:
+        """Whether a record fits into the limits of its signer and of the key, which less proven records then leave."""
+        current, signer = self.records.get(subkey), _signer_of(subkey)
+        if current is None and signer != "" and self._per_signer[signer] >= MAX_SUBKEYS_PER_SIGNER:
             return False
-        signer = _signer_of(subkey)
-        return current is not None or signer == "" or self._per_signer[signer] < MAX_SUBKEYS_PER_SIGNER
+        freed_bytes = 0 if current is None else len(subkey) + len(current.value)
+        missing_bytes = self._used_bytes - freed_bytes + len(subkey) + len(value) - MAX_DICTIONARY_BYTES
+        if missing_bytes <= 0:
+            return True
+        own, leaving = rank(subkey), []
+        ranked = ((rank(name), item.expiration_time, name) for name, item in self.records.items() if name != subkey)
+        for _, _, name in sorted(entry for entry in ranked if entry[0] < own):
+            leaving.append(name)
+            missing_bytes -= len(name) + len(self.records[name].value)
+            if missing_bytes <= 0:
+                for left in leaving:
+                    self.drop(left)
+                return True
+        return False
 
 
 def _signer_of(subkey: str) -> str:
@@ -78,11 +91,17 @@ class RecordStorage(DHTLocalStorage):
     Args:
         clock: UTC seconds now.
         monotonic: Seconds that only grow.
+        rank: How well the signer of a subkey is proven.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        rank: Rank = lambda subkey: 0,
+    ) -> None:
         super().__init__()
-        self._clock, self._monotonic = clock, monotonic
+        self._clock, self._monotonic, self._rank = clock, monotonic, rank
         self._shelves: dict[DHTID, _Shelf] = {}
 
     def store(self, key: DHTID, value: Any, expiration_time: float, subkey: str | None = None) -> bool:
@@ -108,7 +127,7 @@ class RecordStorage(DHTLocalStorage):
             was_ahead = shelf.clock_offsets[subkey] > clock_offset + MAX_CLOCK_SKEW_S
             if not was_ahead:
                 return False
-        if not shelf.has_room(subkey, value):
+        if not shelf.make_room(subkey, value, self._rank):
             return False
         shelf.put(subkey, ValueWithExpiration(value, expiration_time), clock_offset)
         self._shelves[key] = shelf

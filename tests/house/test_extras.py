@@ -64,6 +64,7 @@ def arguments_of(folder: Path) -> dict[str, dict[str, list[str]]]:
             **{name: [run] for name in (*on_run, "reference", "release", "distill", "prepare", "check-config", "plan")},
             **{name: [run, "ada"] for name in ("allow", "ban")},
             **{name: [run, "expert-0"] for name in ("revoke", "unregister")},
+            "invite": [run],
             "roll-back": [run, "expert-0", "--to", "0"],
             "init": [str(folder / "new")],
             "recipes": [],

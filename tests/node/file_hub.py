@@ -26,6 +26,7 @@ class FileHub(ThreadingHTTPServer):
         self.faults: dict[str, list] = defaultdict(list)
         self.requests: list[tuple[str, str | None]] = []
         self.tokens: list[str | None] = []
+        self.redirects: dict[str, str] = {}
 
     def handle_error(self, request, client_address) -> None:
         """A client that hangs up in the middle is part of the tests."""
@@ -47,6 +48,8 @@ class _Handler(BaseHTTPRequestHandler):
         path = re.sub(r"^/(datasets/)?org/[a-z]+/resolve/[^/]+/", "", self.path)
         self.server.requests.append((path, self.headers.get("Range")))
         self.server.tokens.append(self.headers.get("Authorization"))
+        if path in self.server.redirects:
+            return self._answer(302, b"", {"Location": self.server.redirects[path]})
         fault = self.server.faults[path].pop(0) if self.server.faults[path] else None
         data = self.server.files.get(path)
         if data is None:

@@ -107,6 +107,7 @@ class MiniCoordinator:
             heartbeat_every_s=0.5,
             lease_s=600.0,
             licence="CC0-1.0",
+            want_work_bits=8,
         )
         self.manifests = [Manifest(k, "org/data", revision, shards[k]) for k in range(len(steps))]
         self.tasks = {f"expert-{k}": self._task(k, count) for k, count in enumerate(steps)}

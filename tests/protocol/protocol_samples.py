@@ -14,6 +14,7 @@ from paris.protocol.records import (
     Head,
     Heartbeat,
     Holding,
+    Invite,
     Lease,
     ManifestPart,
     Payload,
@@ -29,6 +30,7 @@ from paris.protocol.records import (
 )
 from paris.protocol.runid import make_run_id
 from paris.protocol.signing import Identity
+from paris.protocol.want_work import do_work
 
 GOLDEN = Path(__file__).parent / "golden"
 NOW = 1_800_000_000.0
@@ -185,6 +187,7 @@ ANSWER = Answer(
     commit=hex_of("answer", 40),
     files=tuple(file.model_copy(update={"path": f"step-00000400/{file.path}"}) for file in STATE),
 )
+INVITE = Invite(invite_id=hex_of("invite", 32), uses=3)
 HOLDING = Holding(
     cluster=0,
     manifest_sha256=hex_of("manifest"),
@@ -229,6 +232,7 @@ SAMPLES: dict[str, tuple[Payload, Identity]] = {
     "challenge": (CHALLENGE, COORDINATOR),
     "verdict": (VERDICT, COORDINATOR),
     "registration": (REGISTRATION, COORDINATOR),
+    "invite": (INVITE, COORDINATOR),
     "want": (WANT, VOLUNTEER),
     "heartbeat": (admitted(HEARTBEAT, VOLUNTEER), VOLUNTEER),
     "submission": (admitted(SUBMISSION, VOLUNTEER), VOLUNTEER),
@@ -236,7 +240,8 @@ SAMPLES: dict[str, tuple[Payload, Identity]] = {
     "holding": (HOLDING, VOLUNTEER),
 }
 LEG_SAMPLES: dict[str, tuple[Payload, Identity]] = {
-    "run-of-legs": (RUN.model_copy(update={"leg_steps": 500}), COORDINATOR),
+    "run-of-legs": (RUN.model_copy(update={"leg_steps": 500, "want_work_bits": 8}), COORDINATOR),
+    "want-with-work": (WANT.model_copy(update={"work": do_work(RUN_ID, VOLUNTEER.public_key, 8)}), VOLUNTEER),
     "task-with-head": (TASK.model_copy(update={"head": HEAD}), COORDINATOR),
     "lease-of-a-leg": (
         LEASE.model_copy(update={"start_step": 500, "to_step": 1000, "draw_sha256": draw_digest(hex_of("secret"))}),
@@ -258,7 +263,7 @@ LEG_SAMPLES: dict[str, tuple[Payload, Identity]] = {
         VOLUNTEER,
     ),
 }
-"""Records of a run whose experts are trained in legs."""
+"""Records of a run whose experts are trained in legs, and which asks for work."""
 
 
 def signed_bytes(body: dict, identity: Identity) -> bytes:

@@ -66,12 +66,18 @@ def eventually(condition, *, timeout_s=DEADLINE_S):
 
 
 class Rogue:
-    """A plain hivemind peer without a validator: it stores, sends and serves anything."""
+    """A plain hivemind peer without a validator: it stores, sends and serves anything.
 
-    def __init__(self, initial_peers):
+    Args:
+        initial_peers: Addresses to join by.
+        options: Further options of DHTNode, such as a chosen `node_id`.
+    """
+
+    def __init__(self, initial_peers, **options):
         self._thread = LoopThread("rogue")
         self.p2p = self._run(P2P.create(initial_peers=initial_peers, **NO_NAT))
-        self.node = self._run(DHTNode.create(p2p=self.p2p, initial_peers=initial_peers, cache_locally=False))
+        options |= {"initial_peers": initial_peers, "cache_locally": False}
+        self.node = self._run(DHTNode.create(p2p=self.p2p, **options))
 
     def _run(self, coroutine):
         return self._thread.call(coroutine, timeout_s=DEADLINE_S)

@@ -5,13 +5,16 @@ from protocol_samples import (
     ANSWER,
     COORDINATOR,
     HEARTBEAT,
+    INVITE,
     LEASE,
     NOW,
+    RUN,
     RUN_ID,
     STRANGER,
     SUBMISSION,
     TASK,
     VOLUNTEER,
+    WANT,
     admitted,
     sealed,
 )
@@ -21,6 +24,11 @@ from paris.protocol.keys import dht_key, part_of, subkey_of
 from paris.protocol.refusals import Reason
 from paris.protocol.runid import make_run_id
 from paris.protocol.validator import Accepted, RecordJudge
+from paris.protocol.want_work import do_work, work_bits
+
+BITS = 8
+ASKING = RUN.model_copy(update={"want_work_bits": BITS, "num_buckets": 1})
+WORK = do_work(RUN_ID, VOLUNTEER.public_key, BITS)
 
 
 def judged(payload, *, now=NOW + 1, coordinator=COORDINATOR.public_key):
@@ -74,3 +82,79 @@ def test_a_lease_admits_late_work_for_a_week():
     payload = admitted(SUBMISSION, VOLUNTEER)
     assert isinstance(judged(payload, now=LEASE.expires_at + LEASE_GRACE_S), Accepted)
     assert judged(payload, now=LEASE.expires_at + LEASE_GRACE_S + 1) == Reason.LEASE_OVER
+
+
+def judge_of(*payloads):
+    """A judge that has seen these records of the coordinator."""
+    judge = RecordJudge(RUN_ID, COORDINATOR.public_key, lambda: NOW + 1)
+    for payload in payloads:
+        assert isinstance(put(judge, payload, COORDINATOR), Accepted)
+    return judge
+
+
+def put(judge, payload, identity, sequence=1):
+    envelope = sealed(payload, identity, sequence=sequence, life_s=600.0 + sequence)
+    key = dht_key(RUN_ID, envelope.kind, part_of(payload, envelope.signer, 1))
+    return judge.judge(key, subkey_of(payload, envelope.signer), envelope.data, envelope.expires_at)
+
+
+def want_of(identity, work):
+    return WANT.model_copy(update={"work": work}), identity
+
+
+def test_a_want_needs_the_work_that_the_run_asks_for_by_its_own_key_and_for_this_run():
+    judge = judge_of(ASKING)
+    assert put(judge, *want_of(VOLUNTEER, None)).reason == Reason.NO_WORK
+    assert isinstance(put(judge, *want_of(VOLUNTEER, WORK)), Accepted)
+    elsewhere = next(
+        work
+        for run_id in (make_run_id(f"other-{i}", COORDINATOR.public_key) for i in range(9))
+        if work_bits(RUN_ID, STRANGER.public_key, work := do_work(run_id, STRANGER.public_key, BITS)) < BITS
+    )
+    assert put(judge, *want_of(STRANGER, elsewhere)).reason == Reason.NO_WORK
+    assert put(judge, *want_of(STRANGER, WORK)).reason == Reason.NO_WORK, "another's work"
+
+
+def test_a_run_that_asks_for_none_takes_wants_without_work():
+    assert isinstance(put(judge_of(RUN.model_copy(update={"num_buckets": 1})), *want_of(VOLUNTEER, None)), Accepted)
+
+
+def test_leaseholders_rank_before_work_and_work_before_nothing():
+    judge = judge_of(RUN.model_copy(update={"num_buckets": 1}), LEASE.model_copy(update={"volunteer": "ab" * 32}))
+    put(judge, *want_of(VOLUNTEER, WORK))
+    put(judge, *want_of(STRANGER, None))
+    nothing, work, lease = (judge.rank(key) for key in (STRANGER.public_key, VOLUNTEER.public_key, "ab" * 32))
+    assert nothing < BITS <= work < lease
+    assert judge.rank("expert-0.1") == 0
+    put(judge, admitted(HEARTBEAT, VOLUNTEER), VOLUNTEER)
+    put(judge, *want_of(VOLUNTEER, WORK), sequence=2)
+    assert judge.rank(f"{VOLUNTEER.public_key}.{HEARTBEAT.lease_id}") == lease, "a later want does not undo the lease"
+
+
+def test_work_ends_when_the_search_is_ended():
+    rounds = []
+
+    def on_round(num_tries):
+        rounds.append(num_tries)
+        if len(rounds) == 2:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        do_work(RUN_ID, VOLUNTEER.public_key, 200, on_round)
+    assert rounds[1] > rounds[0] == 0
+
+
+def test_an_invite_of_the_run_stands_in_for_work_and_no_other_does():
+    judge = judge_of(ASKING)
+
+    def shown(payload, signer=COORDINATOR, **times):
+        want = WANT.model_copy(update={"invite": sealed(payload, signer, **times).data.decode()})
+        verdict = put(judge, want, VOLUNTEER)
+        return getattr(verdict, "reason", verdict)
+
+    assert shown(INVITE, STRANGER) == Reason.BAD_INVITE
+    assert shown(INVITE, run_id=make_run_id("other", COORDINATOR.public_key)) == Reason.BAD_INVITE
+    assert shown(INVITE, life_s=0.5) == Reason.BAD_INVITE, "it is over"
+    assert shown(LEASE) == Reason.BAD_INVITE
+    assert isinstance(shown(INVITE), Accepted)
+    assert BITS < judge.rank(VOLUNTEER.public_key) < 256

@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 from deadlines import DEADLINE_S
-from protocol_samples import LEASE, RUN, STRANGER, VOLUNTEER, WANT
+from protocol_samples import LEASE, STRANGER, VOLUNTEER, WANT
+from protocol_samples import RUN as SAMPLE_RUN
 from protocol_swarm import Child, daemons_of, eventually, is_running, sealed_now, start_peer
 
 from paris.protocol.dht.addresses import ipv4_first, require_free_port, split_peer_address
@@ -30,6 +31,7 @@ from paris.protocol.errors import (
 )
 
 pytestmark = pytest.mark.timeout(120)
+RUN = SAMPLE_RUN.model_copy(update={"initial_peers": ()})
 DEAD_ID = "12D3KooWDD9CfZNQaVRiD8YEV53FBrdHiNVGSSkVNVmx9m2M9p1T"
 
 

@@ -25,8 +25,10 @@ from protocol_samples import (
 )
 from protocol_swarm import Rogue, beat_now, daemons_of, held_by, place_of, sealed_now, start_peer
 
+from paris.protocol.dht.outcome import Outcome
 from paris.protocol.keys import dht_key
 from paris.protocol.runid import make_run_id
+from paris.protocol.want_work import do_work
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -35,7 +37,7 @@ pytestmark = pytest.mark.timeout(120)
 def swarm():
     first = start_peer()
     peers = [first, *(start_peer(initial_peers=first.addresses) for _ in range(2))]
-    assert first.publish(sealed_now(RUN.model_copy(update={"num_buckets": 1})), 1)
+    assert first.publish(sealed_now(RUN.model_copy(update={"num_buckets": 1, "initial_peers": ()})), 1)
     yield peers
     for peer in peers:
         peer.stop()
@@ -63,7 +65,7 @@ def lease_number(attempt):
 
 
 def test_what_one_peer_publishes_every_peer_reads(swarm, client):
-    envelope = sealed_now(RUN.model_copy(update={"num_buckets": 1}))
+    envelope = sealed_now(RUN.model_copy(update={"num_buckets": 1, "initial_peers": ()}))
     assert swarm[1].publish(envelope, 1)
     for peer in [*swarm, client]:
         assert peer.read("run") == [envelope]
@@ -109,7 +111,7 @@ def test_a_dictionary_of_sixty_kibibytes_and_more_is_no_trouble(swarm, client):
         sealed_now(VERDICT.model_copy(update={"lease_id": f"{i:032x}", "reason": "x" * 300})) for i in range(80)
     ]
     assert sum(len(envelope.data) for envelope in envelopes) > 60 * 1024
-    assert client.publish_many(envelopes, 1) == [True] * 80
+    assert all(client.publish_many(envelopes, 1))
     assert len(swarm[2].read("verdict")) == 80
     assert len(client.read("verdict")) == 80
 
@@ -220,7 +222,7 @@ def test_a_dictionary_is_kept_also_behind_a_record_that_is_not_new(swarm, rogue)
 
 def test_a_peer_that_claims_an_infinite_expiry_does_not_hide_what_others_hold(swarm, client, rogue):
     shown, hidden = (sealed_now(lease_number(attempt)) for attempt in (62, 63))
-    assert swarm[0].publish_many([shown, hidden], 1) == [True, True]
+    assert all(swarm[0].publish_many([shown, hidden], 1))
     key, subkey = place_of(shown)
     partial = DictionaryDHTValue()
     partial.store(subkey, pack(shown), shown.expires_at)
@@ -246,6 +248,20 @@ def test_a_thousand_invented_submissions_take_no_place_and_an_honest_one_gets_in
     assert [peer._node.protocol.storage.num_records() for peer in swarm] == held_before
     assert client.publish(honest, 1)
     assert client.read("submission", 0) == [honest]
+
+
+def test_a_crowd_of_fresh_keys_hears_that_the_bucket_is_full_and_keeps_nobody_out_who_is_proven(monkeypatch):
+    for module in ("storage", "exchange"):
+        monkeypatch.setattr(f"paris.protocol.dht.{module}.MAX_DICTIONARY_BYTES", 8192)
+    worker, holder = fixed_identity("worker"), fixed_identity("holder")
+    want = WANT.model_copy(update={"work": do_work(RUN_ID, worker.public_key, 8)})
+    with start_peer() as first, start_peer(initial_peers=first.addresses, client_mode=True) as client:
+        outcomes = client.publish_many([sealed_now(WANT, fixed_identity(f"crowd {i}")) for i in range(20)], 1)
+        assert set(outcomes) == {Outcome.STORED, Outcome.FULL}
+        assert client.publish(sealed_now(want, worker), 1)
+        assert client.publish(beat_now(HEARTBEAT, holder), 1)
+        assert client.publish(sealed_now(WANT, holder), 1)
+        assert {worker.public_key, holder.public_key} <= {envelope.signer for envelope in client.read("want", 0)}
 
 
 def test_garbage_in_a_store_request_harms_nobody(swarm, rogue):

@@ -129,6 +129,22 @@ def test_a_signers_share_is_given_back_by_what_expires(storage, clock):
     assert not storage.store(KEY, b"x", clock.now + 100, subkey=subkeys[-2])
 
 
+def test_under_a_full_key_the_best_proven_stay(clock):
+    """The least proven leave first, among them those that expire first; nobody makes room for an equal."""
+    ranks = {"lease": 256, "work": 20, "none": 0}
+    storage = RecordStorage(clock, rank=lambda subkey: ranks[subkey.split("-")[0]])
+    third = b"x" * (MAX_DICTIONARY_BYTES // 3 - 10)
+    assert all(storage.store(KEY, third, NOW + life_s, subkey=f"none-{life_s}") for life_s in (10, 20, 30))
+    assert not storage.store(KEY, third, NOW + 99, subkey="none-99")
+    assert storage.store(KEY, third, NOW + 5, subkey="work-1")
+    assert shown(storage).keys() == {"none-20", "none-30", "work-1"}
+    assert storage.store(KEY, third * 2, NOW + 5, subkey="lease-1"), "two leave for one"
+    assert shown(storage).keys() == {"work-1", "lease-1"}
+    assert not storage.store(KEY, third * 2, NOW + 99, subkey="work-2")
+    assert shown(storage).keys() == {"work-1", "lease-1"}, "a refused write makes nobody leave"
+    assert storage.store(KEY, third, NOW + 6, subkey="work-1"), "a renewal needs no room"
+
+
 def test_one_signer_cannot_fill_a_key_with_invented_leases(storage):
     def store(identity, i, expires_at=NOW + 100):
         return storage.store(KEY, b"x", expires_at, subkey=f"{identity.public_key}.{i:032x}")

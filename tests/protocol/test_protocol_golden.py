@@ -88,6 +88,7 @@ def test_the_limits_of_each_kind_are_those_of_the_document():
         "challenge": ("coordinator", 2048, 30 * day_s),
         "verdict": ("coordinator", 4096, 30 * day_s),
         "registration": ("coordinator", 2048, 30 * day_s),
+        "invite": ("coordinator", 1024, 90 * day_s),
         "want": ("volunteer", 2048, 900),
         "heartbeat": ("volunteer", 4096, 3600),
         "submission": ("volunteer", 4096, 6 * 3600),

@@ -28,7 +28,7 @@ def test_keys_read_as_the_document_says():
     assert dht_key(RUN_ID, "want", 0) == f"paris_v1_{RUN_ID}_want_0"
 
 
-@pytest.mark.parametrize("kind", SAMPLES)
+@pytest.mark.parametrize("kind", sorted(SAMPLES.keys() - {"invite"}))
 def test_every_record_has_its_place_among_the_keys_of_the_run(kind):
     payload, identity = SAMPLES[kind]
     part = part_of(payload, identity.public_key, 4)

@@ -68,7 +68,7 @@ def refused(judge, *args):
     return verdict.reason
 
 
-@pytest.mark.parametrize("kind", SAMPLES)
+@pytest.mark.parametrize("kind", sorted(SAMPLES.keys() - {"invite"}))
 def test_every_kind_is_accepted_in_its_place(judge, kind):
     envelope = sealed(*SAMPLES[kind])
     verdict = judge.judge(*placed(envelope))
@@ -79,6 +79,10 @@ def test_every_kind_is_accepted_in_its_place(judge, kind):
 @pytest.mark.parametrize("key", [None, "paris_v1_other-0000000000000000_tasks", "tasks", TASKS_KEY + "_0", ""])
 def test_a_key_outside_the_run_is_refused(judge, key):
     assert refused(judge, key, *placed(sealed(TASK))[1:]) == Reason.UNKNOWN_KEY
+
+
+def test_an_invite_has_no_place(judge):
+    assert refused(judge, *placed(sealed(*SAMPLES["invite"]))) == Reason.UNKNOWN_KEY
 
 
 def test_a_plain_value_cannot_wipe_a_dictionary(judge):
@@ -115,7 +119,7 @@ def test_a_holding_names_addresses_in_numbers_alone(address):
 
 def test_the_bucket_must_be_the_signers_own_once_their_number_is_known(judge):
     judge.judge(*placed(sealed(RUN)))
-    assert judge.num_buckets == 4
+    assert judge.spec.num_buckets == 4
     own = bucket_of(VOLUNTEER.public_key, 4)
     for bucket in range(4):
         key = dht_key(RUN_ID, "want", bucket)
@@ -279,6 +283,7 @@ def test_whatever_the_order_of_arrival_the_newest_record_stays_the_known_one(ord
 
 def test_the_codes_of_refusals_are_those_of_the_document():
     assert sorted(Reason) == [
+        "bad-invite",
         "bad-signature",
         "expired",
         "expiry-mismatch",
@@ -287,6 +292,7 @@ def test_the_codes_of_refusals_are_those_of_the_document():
         "lease-over",
         "malformed",
         "no-lease",
+        "no-work",
         "oversized",
         "plain-value",
         "stale-sequence",
@@ -308,12 +314,12 @@ def test_a_subkey_and_a_value_of_just_the_largest_length_are_looked_at(judge):
 
 
 def test_the_number_of_buckets_is_that_of_the_newest_run_record(judge):
-    assert judge.num_buckets is None
+    assert judge.spec is None
     judge.judge(*placed(sealed(RUN)))
-    assert judge.num_buckets == RUN.num_buckets
+    assert judge.spec.num_buckets == RUN.num_buckets
     newer = RUN.model_copy(update={"num_buckets": 2})
     judge.judge(*placed(sealed(newer, sequence=2, life_s=LIFE_S + 1)))
-    assert judge.num_buckets == 2
+    assert judge.spec.num_buckets == 2
 
 
 def test_before_the_run_record_any_number_of_buckets_up_to_the_largest_is_possible(clock):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tick_world import PEOPLE, POLICY, START, beat, lease_of, registration, run_of, step, submission, verdict, want
 
@@ -9,6 +11,7 @@ from paris.coordinator.decisions.observations import Close, Register, Verify
 from paris.coordinator.decisions.tick import Decision, tick
 from paris.coordinator.state.model import State
 from paris.coordinator.state.orders import Order, OrderKind
+from paris.protocol.records import Invite
 
 ADA = PEOPLE[0].public_key
 
@@ -110,3 +113,17 @@ def test_an_order_that_was_carried_out_or_names_nothing_changes_nothing(kind):
     once = ordered(state, kind, subject).state
     twice = ordered(once, kind, subject, START + 89)
     assert (twice.state, twice.events) == (once, ())
+
+
+def test_an_invite_lets_in_as_many_as_it_has_uses_and_is_taken_back_like_an_allow():
+    policy = POLICY.model_copy(update={"allowed_only": True})
+    invite = Invite(invite_id="12" * 16, uses=1)
+    observations = [replace(want(who, START), invite=invite) for who in (0, 1)]
+    state = tick(run_of(2), observations, policy, START).state
+    assert [lease.lease.volunteer for lease in state.leases.values()] == [PEOPLE[0].public_key]
+    texts = [event.text for event in tick(run_of(2), observations, policy, START).events]
+    assert any(f"{PEOPLE[0].public_key[:8]} is allowed: invite 12121212" in text for text in texts)
+    assert any("which has no uses left" in text for text in texts)
+    order = Order(OrderKind.DISALLOW, PEOPLE[0].public_key)
+    state = tick(state, [order, replace(want(0, START + 1), invite=invite)], policy, START + 1).state
+    assert state.standings == {}, "the invite does not undo what the organiser decided later"

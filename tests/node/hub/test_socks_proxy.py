@@ -64,3 +64,24 @@ def test_a_socks_proxy_that_is_not_there_is_named_with_the_address(through):
         with pytest.raises(TransientHubError) as caught:
             through("ALL_PROXY", url).read_small("http://hub.example/x", 100)
     assert f"http://hub.example through the proxy {url}: " in caught.value.what
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "169.254.169.254", "192.168.0.1", "[::1]"])
+def test_a_hub_on_the_internet_cannot_send_the_node_into_its_own_network(through, file_hub, host):
+    file_hub.files |= {"run.json": b"the run", "secret": b"of this network"}
+    file_hub.redirects["run.json"] = f"http://{host}:{file_hub.server_port}/secret"
+    with SocksServer({"hub.example": ("127.0.0.1", file_hub.server_port)}) as proxy:
+        hub = through("ALL_PROXY", proxy.url)
+        with pytest.raises(TransientHubError, match="which is not on the internet"):
+            hub.read_small(hub.url("org/model", "run.json", repo_type="model", revision="main"), 100)
+    assert [path for path, _ in file_hub.requests] == ["run.json"], "the other request was never sent"
+
+
+def test_a_hub_on_the_internet_may_send_the_node_to_its_store(through, file_hub):
+    file_hub.files["stored"] = b"the run"
+    file_hub.redirects["run.json"] = "http://cdn.example/org/model/resolve/main/stored"
+    leads = ("127.0.0.1", file_hub.server_port)
+    with SocksServer({"hub.example": leads, "cdn.example": leads}) as proxy:
+        hub = through("ALL_PROXY", proxy.url)
+        assert hub.read_small(hub.url("org/model", "run.json", repo_type="model", revision="main"), 100) == b"the run"
+        assert [host for host, _ in proxy.asked] == ["hub.example", "cdn.example"]

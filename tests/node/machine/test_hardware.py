@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 
 import pytest
 from units import make_unit
 
-from paris.node.errors import SettingsError, TaskTooBigError
+from paris.experts.models.presets import PRESETS
+from paris.node.errors import SettingsError, TaskTooBigError, TrainerError
 from paris.node.machine.config import NodeConfig
 from paris.node.machine.gpus import visible_gpus
 from paris.node.machine.hardware import Hardware, detect, require_fit
@@ -25,6 +27,7 @@ else
 fi
 """
 MIB = 2**20
+HUGE = PRESETS["dit-xl-2"].model_copy(update={"hidden_size": 65536, "num_layers": 65536, "num_heads": 64})
 
 
 @pytest.fixture
@@ -39,13 +42,35 @@ def two_gpus(tmp_path, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
 
-def test_a_task_that_does_not_fit_says_what_is_missing():
+def test_a_task_that_does_not_fit_says_what_is_missing(make_spec):
     machine = Hardware("cpu", "small CPU", memory_bytes=2**30, disk_bytes=2**30)
-    require_fit(make_unit().task, machine)
+    spec = make_spec(model=PRESETS["dit-emoji-4"].to_settings()).payload
+    require_fit(make_unit().task, spec, machine)
     for field, word in (("min_memory_bytes", "memory"), ("min_disk_bytes", "free disk")):
         task = make_unit().task.model_copy(update={field: 4 * 2**30})
         with pytest.raises(TaskTooBigError, match=rf"needs 4\.0 GiB of {word}.*has 1\.0 GiB"):
-            require_fit(task, machine)
+            require_fit(task, spec, machine)
+
+
+@pytest.mark.parametrize(
+    ("training", "needed"), [({}, "11.9 GiB"), ({"moments": "8bit", "precision": "bfloat16"}, "9.6 GiB")]
+)
+def test_a_task_that_says_less_than_its_model_needs_is_refused_before_anything_is_built(make_spec, training, needed):
+    machine = Hardware("cpu", "small CPU", memory_bytes=2**32, disk_bytes=2**30)
+    assert make_unit().task.min_memory_bytes == 0
+    for model, words in (
+        (PRESETS["dit-xl-2"], re.escape(needed)),
+        (HUGE, r"[0-9.]+ GiB"),
+    ):
+        with pytest.raises(TaskTooBigError, match=f"needs {words} of memory"):
+            require_fit(make_unit().task, make_spec(model=model.to_settings(), training=training).payload, machine)
+
+
+def test_a_model_that_cannot_be_built_is_given_back_with_the_reason(make_spec):
+    machine = Hardware("cpu", "small CPU", memory_bytes=2**32, disk_bytes=2**30)
+    model = {**PRESETS["dit-emoji-4"].to_settings(), "num_layers": 10**9}
+    with pytest.raises(TrainerError, match="num_layers = 1000000000"):
+        require_fit(make_unit().task, make_spec(model=model).payload, machine)
 
 
 def test_the_volunteers_limits_are_what_is_declared(tmp_path):

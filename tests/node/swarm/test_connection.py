@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from deadlines import DEADLINE_S
 
 from paris.node.swarm.connection import Swarm, Traffic
+from paris.node.work.agent import _why_waiting
+from paris.protocol.dht.outcome import Outcome
 from paris.protocol.errors import NoPeersError, PeerError
+
+BEAT, WANT = SimpleNamespace(kind="heartbeat"), SimpleNamespace(kind="want")
 
 
 class Network:
@@ -17,6 +22,7 @@ class Network:
 
     def __init__(self) -> None:
         self.may_start, self.accepts, self.is_reachable = threading.Event(), True, True
+        self.is_full = False
         self.may_start.set()
         self.peers: list[DialedPeer] = []
 
@@ -34,8 +40,10 @@ class DialedPeer:
     def __init__(self, network: Network) -> None:
         self.network, self.is_stopped, self.traffic = network, False, Traffic()
 
-    def publish(self, envelope, num_buckets) -> bool:
-        return self.network.accepts and self.network.is_reachable
+    def publish(self, envelope, num_buckets) -> Outcome:
+        if not self.network.is_reachable or not self.network.accepts:
+            return Outcome.UNANSWERED
+        return Outcome.FULL if self.network.is_full else Outcome.STORED
 
     def healthy(self, timeout_s: float) -> bool:
         return self.network.is_reachable
@@ -53,7 +61,7 @@ def test_two_threads_on_a_dead_swarm_start_one_peer():
     swarm = make_swarm(network, changes)
     network.may_start.clear()
     with ThreadPoolExecutor(2) as threads:
-        published = [threads.submit(swarm.publish, None) for _ in range(2)]
+        published = [threads.submit(swarm.publish, BEAT) for _ in range(2)]
         network.may_start.set()
         assert [future.result(60) for future in published] == [True, True]
     assert len(network.peers) == 1
@@ -65,14 +73,14 @@ def test_it_answers_again_when_a_record_was_stored_and_not_before():
     swarm.connect()
     network.is_reachable = False
     for _ in range(5):
-        swarm.publish(None)
+        swarm.publish(BEAT)
     assert (changes, swarm.is_up) == ([False], False)
     network.is_reachable, network.accepts = True, False
-    assert not swarm.publish(None)
+    assert not swarm.publish(BEAT)
     assert len(network.peers) == 2, "a peer started"
     assert (changes, swarm.is_up) == ([False], False), "nobody stored anything yet"
     network.accepts = True
-    assert swarm.publish(None)
+    assert swarm.publish(BEAT)
     assert (changes, swarm.is_up) == ([False, True], True)
 
 
@@ -83,7 +91,7 @@ def test_a_node_that_could_not_connect_at_first_says_when_it_could():
     with pytest.raises(NoPeersError):
         swarm.connect()
     network.is_reachable = True
-    assert swarm.publish(None)
+    assert swarm.publish(BEAT)
     assert changes == [True]
 
 
@@ -92,12 +100,26 @@ def test_a_closed_connection_starts_no_peer_and_leaves_none_behind():
     swarm = make_swarm(network, changes)
     network.may_start.clear()
     with ThreadPoolExecutor(1) as threads:
-        published = threads.submit(swarm.publish, None)
+        published = threads.submit(swarm.publish, BEAT)
         swarm.close()
         network.may_start.set()
         assert published.result(60) is False
     assert all(peer.is_stopped for peer in network.peers)
-    assert not swarm.publish(None)
+    assert not swarm.publish(BEAT)
     with pytest.raises(PeerError):
         swarm.connect()
     assert all(peer.is_stopped for peer in network.peers)
+
+
+def test_peers_that_have_no_room_for_the_want_answer_all_the_same():
+    network, changes = Network(), []
+    swarm = make_swarm(network, changes)
+    swarm.connect()
+    network.is_full = True
+    for _ in range(5):
+        assert swarm.publish(WANT) is False
+    assert (changes, swarm.is_up, swarm.is_full) == ([], True, True)
+    assert _why_waiting([], swarm) == "The run's list of waiting volunteers is full; trying again."
+    network.is_full = False
+    assert swarm.publish(WANT) is True
+    assert not swarm.is_full

@@ -1,0 +1,24 @@
+"""Volunteers that join with an invite. Pure, like `tick`."""
+
+from __future__ import annotations
+
+from paris.coordinator.state.draft import Draft
+from paris.coordinator.state.events import EventKind
+from paris.coordinator.state.model import StandingState
+from paris.protocol.records import Invite
+
+
+def admit(draft: Draft, key: str, invite: Invite, now: float) -> None:
+    """Allow a new volunteer, as `paris-coord allow` does and with `--undo` takes back, while the invite has uses left.
+
+    Call it at a volunteer's first want only: what the organiser decides about it later is then not undone by the next.
+    """
+    reason = f"invite {invite.invite_id[:8]}"
+    used = sum(standing.reason == reason for standing in draft.standings.values())
+    if key in draft.standings:
+        return
+    if used >= invite.uses:
+        draft.add_event(EventKind.ORDER, f"Volunteer {key[:8]} came with {reason}, which has no uses left.")
+        return
+    draft.put_standing(StandingState(public_key=key, standing="allowed", reason=reason, at=now))
+    draft.add_event(EventKind.ORDER, f"Volunteer {key[:8]} is allowed: {reason}.")
