@@ -20,6 +20,7 @@ from paris.coordinator.decisions.tick import tick
 from paris.coordinator.run.description import make_spec
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run_hub.client import RunHub
+from paris.coordinator.service.references import head_scores, reference_curves
 from paris.coordinator.service.startup import make_executor, make_policy
 from paris.coordinator.service.tasks import make_tasks
 from paris.coordinator.state.model import State, TaskState
@@ -224,6 +225,8 @@ def test_two_volunteers_take_turns_until_the_expert_is_registered_and_a_roll_bac
     report = json.loads((coordinator.run.verify / taken_lease(state, 40) / "report.json").read_text())
     assert [rung["passed"] for rung in report["rungs"]] == [True] * len(report["rungs"])
 
+    require_replayed_legs_as_reference(coordinator.run, state)
+
     state = coordinator.see(Order(OrderKind.ROLL_BACK, "expert-0", "to see it again", 20))
     assert state.tasks["expert-0"].task.head.step == 20
     for expected in ((20, 40), (40, 60)):
@@ -233,6 +236,20 @@ def test_two_volunteers_take_turns_until_the_expert_is_registered_and_a_roll_bac
     registration = state.tasks["expert-0"].registration
     assert registration.volunteer_name == "ada"
     assert registration.sha256 == undisturbed(coordinator.run)
+
+
+def require_replayed_legs_as_reference(run: RunDir, state: State) -> None:
+    """Replayed legs are a curve for those that follow; a leg is compared with the state that it starts from."""
+    replayed = [
+        known.submission.steps
+        for known in state.submissions.values()
+        if any(rung.rung == "replay" for rung in known.verdict.rungs)
+    ]
+    curves = reference_curves(run, state, 40)
+    assert [point.step for curve in curves for point in curve.points] == sorted(replayed)
+    assert all(curve.audited and curve.cluster == 0 for curve in curves)
+    assert head_scores(run, state, state.leases[taken_lease(state, 20)]) is None
+    assert head_scores(run, state, state.leases[taken_lease(state, 40)]).step == 20
 
 
 def taken_lease(state: State, step: int) -> str:

@@ -37,14 +37,14 @@ def curves_of(world: World, clusters: Iterable[int] = range(NUM_CLUSTERS)) -> tu
     return tuple(made)
 
 
-def curve(world: World, cluster: int) -> ReferenceCurve:
-    """The scores of an expert at every `EVERY` steps."""
+def curve(world: World, cluster: int, name: str = "reference", every: int = EVERY) -> ReferenceCurve:
+    """The scores of an expert at every so many steps; another order and noise for each name."""
     scoring, points = Scoring(SecretRows.of(case_of(world, cluster)), MODEL), []
-    training = TRAINING.model_copy(update={"steps": STEPS, "snapshot_every": EVERY})
+    training = TRAINING.model_copy(update={"steps": STEPS, "snapshot_every": every})
     task = TrainingTask(
         run_id=world.run_id,
         seed=world.spec.seed,
-        task_id=f"reference-{cluster}",
+        task_id=f"{name}-{cluster}",
         model=MODEL,
         training=training,
         text=world.text,
