@@ -46,10 +46,12 @@ def grant_open_tasks(draft: Draft, policy: Policy, now: float) -> None:
 
 
 def _last_volunteer(draft: Draft, task: TaskState, policy: Policy, now: float) -> VolunteerState | None:
-    """Who did the leg that ended at the task's head, unless it has failed since."""
+    """Who did the leg that ended at the task's head, unless it has failed since, or its disk is full now."""
     known = draft.submissions.get(task.head_lease_id or "")
     volunteer = None if known is None else draft.volunteers.get(known.signer)
-    return volunteer if volunteer is not None and recent_faults(volunteer, policy, now) == 0 else None
+    if volunteer is None or not fits(task.task, volunteer) or recent_faults(volunteer, policy, now) > 0:
+        return None
+    return volunteer
 
 
 def _may_come_back(draft: Draft, task: TaskState, volunteer: VolunteerState, policy: Policy, now: float) -> bool:

@@ -67,6 +67,11 @@ def verified_legs(submissions: Iterable[SubmissionState], task_id: str) -> list[
     return sorted(found, key=lambda known: known.submission.steps)
 
 
+def forgotten_legs(submissions: Iterable[SubmissionState]) -> list[SubmissionState]:
+    """The stored legs whose states are no longer kept."""
+    return [known for known in submissions if known.phase == "stored" and known.head is None]
+
+
 def compared_with(submissions: Iterable[SubmissionState], judged: SubmissionState) -> list[SubmissionState]:
     """Verified work that a submission may be a copy of.
 

@@ -139,7 +139,7 @@ class Executor:
             case StoreLeg(lease_id):
                 with self._registering:
                     head = self._registrar.store_leg(state, lease_id)
-                self._verifier.discard_state(lease_id)
+                self._verifier.discard_states(state, lease_id)
                 return LegStored(lease_id, head)
             case Close(lease_id):
                 self._registrar.close(state, lease_id)

@@ -1,7 +1,7 @@
 """What a run directory no longer needs: files of submissions that were judged long ago, and of killed processes.
 
-Kept for ever: registered experts' candidates, which later submissions are compared with, and everything that a run
-needs to go on.
+Kept for ever: candidates of registered experts and of legs whose state is kept, which later submissions are compared
+with, and everything that a run needs to go on.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from paris.coordinator.decisions.legs import forgotten_legs
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.state.model import State
 
@@ -33,6 +34,8 @@ def collect_garbage(run: RunDir, state: State, kept_s: float = _KEPT_S) -> int:
     now = time.time()
     freed = sum(_delete(path) for path in _leftovers(run.path) if now - _changed_at(path) > _LEFTOVER_S)
     closed = {lease_id for lease_id, known in state.submissions.items() if known.phase == "closed"}
+    for leg in forgotten_legs(state.submissions.values()):
+        freed += _delete(run.verify / leg.submission.lease_id / "candidate")
     for folder in run.verify.glob("*"):
         if folder.name in state.submissions and folder.name not in closed:
             continue

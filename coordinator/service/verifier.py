@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paris.coordinator.decisions.draws import draw_secret
-from paris.coordinator.decisions.legs import compared_with, verified_legs
+from paris.coordinator.decisions.legs import compared_with, forgotten_legs, verified_legs
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.prepared_data import load_manifests
 from paris.coordinator.run_hub.client import RunHub
@@ -69,8 +69,15 @@ class Verifier:
         finally:
             case_file.unlink(missing_ok=True)
 
-    def discard_state(self, lease_id: str) -> None:
-        """Free the disk that the state of a stored leg took; its EMA weights are kept for comparison."""
+    def discard_states(self, state: State, lease_id: str) -> None:
+        """Free the disk that a stored leg's state took, and all that legs took whose states are no longer kept.
+
+        Args:
+            state: The run's state.
+            lease_id: Of the stored leg; its EMA weights are kept, to compare others with.
+        """
+        for leg in forgotten_legs(state.submissions.values()):
+            self.discard_candidate(leg.submission.lease_id)
         for name in STATE_FILES:
             (_folder(self.run, lease_id) / "candidate" / name).unlink(missing_ok=True)
 

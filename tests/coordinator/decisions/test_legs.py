@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 from tick_world import (
@@ -128,6 +129,17 @@ def test_who_did_the_last_leg_comes_first_for_the_next_and_is_waited_for_until_i
     assert who_holds(gone) == 1
     slow = leg_step(state, START + 13 + 3 * LEGS.heartbeat_every_s, want(0, START + 43, state="busy")).state
     assert who_holds(slow) == 1
+
+
+def test_who_did_the_last_leg_gets_no_other_that_its_machine_cannot_hold():
+    state = leased()
+    work = leg(held(state), 0, START + 10)
+    state = handed_in(leg_step(state, START + 5, want(0, START + 5, state="busy")).state, START + 10, work)
+    task = state.tasks["expert-0"]
+    grown = task.model_copy(update={"task": task.task.model_copy(update={"min_memory_bytes": 10**9})})
+    state = replace(state, tasks={"expert-0": grown})
+    small = leg_step(state, START + 20, want(0, START + 20, memory_bytes=10**9 - 1), want(1, START + 20)).state
+    assert who_holds(small) == 1
 
 
 def overtaken():
