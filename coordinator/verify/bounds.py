@@ -115,7 +115,7 @@ class VerificationBounds(BaseModel):
     """Largest distance of a claimed state from the one trained again, relative to the way of the stretch, where a run
     trains in float32. Honest machines: up to 0.001, cheats from 0.04 (docs/threat-model.md, replay)."""
     max_replay_distance_16bit: Positive = 0.15
-    """The same for bfloat16 and float16, whose rounding carries farther: up to 0.08."""
+    """The same for bfloat16 and float16, whose rounding carries farther: up to 0.09."""
 
     def max_replay(self, precision: str) -> float:
         """The bound for a run's precision."""
