@@ -80,7 +80,7 @@ def summary(rows: Rows) -> str:
         "| --- | --- |",
         f"| always refused | {len(always)} |",
         f"| refused in some trials | {len(attacks) - len(always) - len(never)} |",
-        f"| never refused | {len(never)}: {', '.join(name.partition(': ')[2] for name in never) or 'none'} |",
+        f"| never refused | {len(never)}: {'; '.join(name.partition(': ')[2] for name in never) or 'none'} |",
         f"| honest work rejected | {rejected} of {judged}, at most {wilson(rejected, judged)[1]:.1%} at 95 % |",
     ]
     return "\n".join(lines) + "\n"
