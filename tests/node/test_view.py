@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from string import Formatter
 
+import pytest
+
 import paris.node
 from paris.node import view as view_module
-from paris.node.view import EventKind, JsonView, PlainView, ProgressView, make_view, sentence
+from paris.node.view import EventKind, JsonView, PlainView, ProgressView, duration_in_words, make_view, sentence
 
 TRAINING = {"task_id": "expert-1", "step": 30, "steps": 60, "loss": 0.123456, "steps_per_s": 2.0, "eta_s": 15.0}
 
@@ -91,3 +93,11 @@ def test_the_terminal_shows_sentences_and_leaves_nothing_behind(capsys):
     said = capsys.readouterr().err
     assert "No task is open; waiting for one." in said
     assert "[all] good" in said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "1 s"), (49, "49 s"), (90, "a minute"), (2400, "40 minutes"), (7200, "2 hours"), (4 * 86400, "4 days")],
+)
+def test_a_time_is_told_in_the_unit_that_a_person_would_take(seconds, words):
+    assert duration_in_words(seconds) == words

@@ -102,13 +102,15 @@ def legs_of(process: Process) -> list[tuple[int, int]]:
     return [(event["start_step"], event["end_step"]) for event in process.events if event["event"] == "leg"]
 
 
-def test_each_volunteer_goes_on_where_the_last_verified_leg_ended(relay):
+def test_each_volunteer_goes_on_where_the_last_verified_leg_ended(relay, run):
     assert legs_of(relay["ada"]) == [(0, LEG)]
     assert legs_of(relay["ben"]) == legs_of(relay["cy"]) == [(LEG, 2 * LEG)]
     (first, second) = legs_of(relay["again"])
     early = first[0]
     assert early in range(LEG + EVERY, 2 * LEG, EVERY), relay["handed_in"]
     assert (first, second) == ((early, early + LEG), (early + LEG, STEPS))
+    handed_in = sorted(read_state(RunDir.open(run)).submissions.values(), key=lambda known: known.submission.steps)
+    assert [known.submission.name for known in handed_in] == ["ada", "cy", "ada", "ada"]
     verdicts = [event for event in relay["again"].events if event["event"] == "verdict"]
     assert [verdict["accepted"] for verdict in verdicts] == [True, True]
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from paris.experts.errors import SettingsError
 from paris.node.trainer.order import Order, ShardFile
-from paris.node.trainer.task import task_of
+from paris.node.trainer.task import make_training, task_of
 from paris.protocol.records import SharedFile
 
 
@@ -50,3 +53,10 @@ def test_an_order_carries_the_tasks_objective_to_the_training(tmp_path):
 def test_an_order_carries_the_name_and_digest_of_the_runs_initial_weights(tmp_path):
     file = SharedFile(path="initial_weights.safetensors", sha256="a" * 64, bytes=7)
     assert task_of(order(tmp_path, initial_weights=file)).initial_weights.to_settings() == file.model_dump()
+
+
+def test_an_order_carries_the_leg_to_the_training_which_refuses_one_that_ends_between_snapshots(tmp_path):
+    whole = {**order(tmp_path), "training": {"learning_rate": 1e-3, "snapshot_every": 2}}
+    make_training({**whole, "leg": {"until_step": 4}}, "cpu", lambda: False)
+    with pytest.raises(SettingsError, match="cannot end at step 3"):
+        make_training({**whole, "leg": {"until_step": 3}}, "cpu", lambda: False)
