@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import hashlib
 import threading
 import time
@@ -25,6 +27,14 @@ from paris.protocol.validator import Accepted, RecordJudge
 
 Raw = tuple[str, str | None, Any, float]
 """Key, subkey, value and expiry, as a peer is asked to store them."""
+
+
+@functools.cache
+def rogue_among(initial_peers: tuple[str, ...]) -> Rogue:
+    """One peer without a validator for all attacks of this process."""
+    rogue = Rogue(list(initial_peers))
+    atexit.register(rogue.stop)
+    return rogue
 
 
 @dataclass
@@ -81,7 +91,7 @@ class Mallory:
         """Ask the coordinator's peer to store records, without any check of our own."""
         judge = RecordJudge(self.run_id, self.coordinator, time.time)
         judge.judge(*self.raw(self.published))  # says how many buckets there are
-        rogue = Rogue(list(self.spec.initial_peers))
+        rogue = rogue_among(self.spec.initial_peers)
         target = SimpleNamespace(peer_id=self.spec.initial_peers[0].rpartition("/p2p/")[2])
         stored, reason = 0, ""
         for key, subkey, value, expires_at in records:
@@ -89,7 +99,6 @@ class Mallory:
             stored += sum(map(bool, answer or []))
             verdict = judge.judge(key, subkey, value, expires_at)
             reason = reason if isinstance(verdict, Accepted) else str(verdict.reason)
-        rogue.stop()
         refused_by = f"peers/{reason or 'full'}" if stored <= allowed else ""
         return Outcome(refused_by, stored, allowed)
 
