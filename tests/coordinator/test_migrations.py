@@ -69,6 +69,7 @@ def test_a_command_beside_an_older_service_does_not_migrate_its_state(tmp_path):
     run = RunDir(tmp_path, None, None)
     Store(run.state_file).close()
     with closing(sqlite3.connect(run.state_file)) as db:
+        db.execute("DROP TABLE orders")
         db.execute("PRAGMA user_version = 1")
     with serve_lock(run), pytest.raises(RunDirError, match="served by an older version") as caught:
         read_state(run)

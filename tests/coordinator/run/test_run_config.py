@@ -215,13 +215,13 @@ def test_a_run_toml_of_a_newer_version_is_refused(tmp_path):
 
 
 def with_tasks(**fields: object) -> RunConfig:
-    config = load_recipe("emoji").model_dump(mode="json", exclude_none=True)
+    config = load_recipe("small-64").model_dump(mode="json", exclude_none=True)
     return RunConfig.model_validate({**config, "tasks": {**config["tasks"], **fields}})
 
 
 def test_legs_are_a_multiple_of_the_snapshots_and_by_steps_or_by_hours():
-    every = load_recipe("emoji").snapshot_every
-    assert load_recipe("emoji").leg_steps is None
+    every = load_recipe("small-64").snapshot_every
+    assert load_recipe("small-64").leg_steps is None
     assert with_tasks(leg_steps=2 * every).leg_steps == 2 * every
     with pytest.raises(ValueError, match=rf"not a multiple of training.snapshot_every = {every}, such as {every}"):
         with_tasks(leg_steps=every + 1)
