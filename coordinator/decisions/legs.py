@@ -39,9 +39,8 @@ def end_of(task: Task, steps_per_s: float, disk_bytes: int, policy: Policy) -> i
     length = policy.leg_steps or task.steps
     if policy.leg_s is not None and steps_per_s > 0:
         length = min(int(policy.leg_s * steps_per_s), length + _spare_steps(task, disk_bytes, policy))
-    every = policy.snapshot_every
-    end = (start_of(task) + max(length, every)) // every * every
-    return min(end, task.steps)
+    end = start_of(task) + max(length, policy.snapshot_every)
+    return task.steps if end >= task.steps else end // policy.snapshot_every * policy.snapshot_every
 
 
 def _spare_steps(task: Task, disk_bytes: int, policy: Policy) -> int:

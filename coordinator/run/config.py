@@ -100,7 +100,7 @@ class RunConfig(Table):
         """Usual steps of a leg; with `leg_hours` those of a volunteer that just meets the deadline. None: no legs."""
         table, every = self.tasks, self.snapshot_every
         if table.leg_hours is None:
-            return table.leg_steps
+            return None if table.leg_steps is None else min(table.steps, table.leg_steps)
         steps = table.steps * table.leg_hours * 3600 / table.deadline_s
         return min(table.steps, max(1, round(steps / every)) * every)
 

@@ -98,9 +98,10 @@ class VerificationBounds(BaseModel):
     min_identity_share: Share = 0.15
     """Smallest specialisation against each of them, as a share of the median over all of them. An honest expert of
     pullovers had 0.13 of it against one of shirts: set less for a run with clusters so alike."""
-    max_claim_ratio: Annotated[float, Field(gt=1)] = 1.3
+    max_claim_ratio: Annotated[float, Field(gt=1)] = 1.5
     """Largest ratio, either way, between the training loss that the volunteer claims and that of its weights on the
-    batches of its last steps. Honest experts of the quick demo: 1.01 to 1.07."""
+    batches of its last steps. Honest experts of the quick demo: 1.01 to 1.07; of the demo, which learns few pictures by
+    heart, up to 1.35: set more for such runs."""
     claim_rows: Annotated[int, Field(ge=8)] = 256
     """Published rows of its cluster on which the claimed loss is checked."""
 

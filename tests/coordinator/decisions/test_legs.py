@@ -58,6 +58,12 @@ def test_a_leg_ends_at_a_scheduled_snapshot_or_at_the_tasks_end(length, end):
     assert end_of(run_of(1).tasks["expert-0"].task, 0.0, 0, LEGS.model_copy(update={"leg_steps": length})) == end
 
 
+def test_the_last_leg_ends_with_the_task_between_two_snapshots():
+    task = run_of(1).tasks["expert-0"].task.model_copy(update={"steps": 1030})
+    assert end_of(task, 0.0, 0, LEGS.model_copy(update={"leg_steps": 1030})) == 1030
+    assert end_of(task, 0.0, 0, LEGS.model_copy(update={"leg_steps": 1000})) == 1000
+
+
 @pytest.mark.parametrize(("free_bytes", "end"), [(0, 300), (59, 300), (60, 400), (119, 400), (120, 500), (10**6, 500)])
 def test_a_leg_of_hours_is_as_long_as_speed_and_disk_allow(free_bytes, end):
     task = one_leg_done(steps=100).tasks["expert-0"].task  # whose state takes 30 bytes
