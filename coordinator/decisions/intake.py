@@ -143,6 +143,8 @@ def _apply_registration(draft: Draft, registration: Registration, policy: Policy
     known = draft.submissions.get(registration.lease_id)
     if task is None or known is None or task.registration is not None:
         return
+    if known.phase != "accepted":
+        return  # withdrawn by a roll-back while its weights were copied
     what = f"registered {registration.sha256[:12]} from {registration.volunteer_name}."
     draft.add_event(EventKind.REGISTERED, f"{registration.task_id}: {what}")
     other = draft.leases.get(task.lease_id or "")

@@ -103,6 +103,16 @@ def finished() -> tuple[State, str]:
     return leg_step(state, START + 412, registration(lease)).state, lease.lease_id
 
 
+def test_a_registration_in_flight_does_not_undo_a_roll_back():
+    state = relay(4)
+    lease, who = lease_of(state), who_holds(state)
+    state = leg_step(state, START + 410, leg(held(state), who, START + 410)).state
+    decision = leg_step(state, START + 411, leg_verdict(state, lease))
+    assert decision.actions == (Register(lease.lease_id),)
+    back = rolled_back(decision.state, 400, START + 412).state
+    assert leg_step(back, START + 412, registration(lease)).state == back
+
+
 def test_a_roll_back_can_be_taken_back_also_of_a_registered_expert_and_step_by_step():
     state, last = finished()
     once = rolled_back(state, 600).state
