@@ -60,6 +60,16 @@ def step_folder(step: int) -> str:
     return f"step-{step:08d}"
 
 
+def snapshot_paths(place: str, step: int) -> tuple[str, ...]:
+    """Where the `STATE_FILES` of a snapshot that was asked for are, in their order.
+
+    Args:
+        place: The `submission_folder`.
+        step: Of the snapshot.
+    """
+    return tuple(f"{place}/{step_folder(step)}/{name}" for name in STATE_FILES)
+
+
 def pull_request_ref(number: int) -> str:
     """The git ref of a pull request."""
     return f"refs/pr/{number}"

@@ -11,16 +11,24 @@ from paris.coordinator.decisions.verdicts import apply_verdict, verdict_without_
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import SubmissionState
-from paris.protocol.hub_layout import STATE_FILES, step_folder
+from paris.protocol.hub_layout import snapshot_paths, submission_folder
 from paris.protocol.records import Answer, Challenge, Rung
+
+_AFTER_START_S = 600.0
+"""Nobody is refused so soon after a start: an answer may have come while the coordinator was down."""
 
 
 def challenge(draft: Draft, needed: SnapshotsNeeded, policy: Policy, now: float) -> None:
-    """Ask the volunteer for the snapshots that verification needs."""
+    """Ask the volunteer for the snapshots that verification needs; what was answered already is not asked for again."""
     known = draft.submissions.get(needed.lease_id)
     if known is None or known.phase != "seen":
         return
     s = known.submission
+    steps = " and ".join(map(str, needed.steps))
+    if any(_covers(known, answer, step) for answer in known.answers for step in needed.steps):
+        note = f"the state at step {steps} was asked for, and the answer does not serve"
+        _refuse(draft, known, needed.steps, note, policy, now)
+        return
     asked = Challenge(
         lease_id=s.lease_id,
         task_id=s.task_id,
@@ -30,7 +38,6 @@ def challenge(draft: Draft, needed: SnapshotsNeeded, policy: Policy, now: float)
         answer_until=now + policy.answer_s,
     )
     draft.put_submission(known.model_copy(update={"phase": "challenged", "challenge": asked}))
-    steps = " and ".join(map(str, needed.steps))
     draft.add_event(EventKind.CHALLENGED, f"{s.task_id}: {s.name} was asked for the state at step {steps}.")
 
 
@@ -40,30 +47,36 @@ def apply_answer(draft: Draft, received: AnswerReceived) -> None:
     known = draft.submissions.get(answer.lease_id)
     if known is None or known.challenge is None or known.signer != received.envelope.signer:
         return
-    if not set(known.challenge.steps) <= set(steps_of(answer)):
+    if not all(_covers(known, answer, step) for step in known.challenge.steps):
         return
     update = {"phase": "seen", "challenge": None, "answers": (*known.answers, answer), "retry_at": 0.0}
     draft.put_submission(known.model_copy(update=update))
     draft.add_event(EventKind.ANSWERED, f"{answer.task_id}: {known.submission.name} gave the states asked for.")
 
 
-def steps_of(answer: Answer) -> list[int]:
-    """The steps whose three files an answer has."""
-    paths = ["/".join(file.path.split("/")[-2:]) for file in answer.files]
-    steps = {int(name[5:]) for name in (path.split("/")[0] for path in paths) if name[5:].isdecimal()}
-    return sorted(step for step in steps if all(f"{step_folder(step)}/{name}" in paths for name in STATE_FILES))
+def _covers(known: SubmissionState, answer: Answer, step: int) -> bool:
+    """Whether an answer has a state's three files where verification looks for them."""
+    s = known.submission
+    place = submission_folder(s.task_id, s.attempt, known.signer)
+    return set(snapshot_paths(place, step)) <= {file.path for file in answer.files}
 
 
 def refuse_unanswered(draft: Draft, policy: Policy, now: float, watching_since: float) -> None:
-    """Refuse work whose challenge was not answered in time; while the coordinator was down no answer could arrive."""
+    """Refuse work whose challenge was not answered in time, not before the coordinator has looked for an answer.
+
+    A start does not give the whole time again: a coordinator that often starts would wait for ever.
+    """
+    earliest = watching_since + min(policy.answer_s, _AFTER_START_S)
     for known in list(draft.submissions.values()):
-        if known.challenge is not None and now > max(known.challenge.answer_until, watching_since + policy.answer_s):
-            _refuse(draft, known, known.challenge, policy, now)
+        if known.challenge is not None and now > max(known.challenge.answer_until, earliest):
+            steps = " and ".join(map(str, known.challenge.steps))
+            note = f"the state at step {steps} was asked for and not given in {policy.answer_s / 3600:.4g} hours"
+            _refuse(draft, known, known.challenge.steps, note, policy, now)
 
 
-def _refuse(draft: Draft, known: SubmissionState, asked: Challenge, policy: Policy, now: float) -> None:
-    steps = " and ".join(map(str, asked.steps))
-    note = f"the state at step {steps} was asked for and not given in {policy.answer_s / 3600:.4g} hours"
-    rung = Rung(rung="replay", passed=False, figure=0.0, bound=float(len(asked.steps)), note=note)
+def _refuse(
+    draft: Draft, known: SubmissionState, steps: tuple[int, ...], note: str, policy: Policy, now: float
+) -> None:
+    rung = Rung(rung="replay", passed=False, figure=0.0, bound=float(len(steps)), note=note)
     verdict = verdict_without_rungs(known, f"replay/answer: {note}.", accepted=False)
     apply_verdict(draft, verdict.model_copy(update={"rungs": (rung,)}), policy, now)

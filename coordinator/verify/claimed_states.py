@@ -18,7 +18,7 @@ from paris.experts.files import copy_whole
 from paris.experts.training.commitments import FILES
 from paris.experts.training.leg import Head
 from paris.protocol.chain import Chain
-from paris.protocol.hub_layout import SUBMITTED_AS, step_folder, submission_folder
+from paris.protocol.hub_layout import SUBMITTED_AS, snapshot_paths, submission_folder
 from paris.protocol.records import SubmittedFile
 
 
@@ -93,13 +93,11 @@ class ClaimedStates:
         case, found = self._case, {}
         place = submission_folder(case.task.task_id, case.lease.attempt, case.lease.volunteer)
         for answer in case.answers:
-            by_path = {file.path.removeprefix(f"{place}/"): file for file in answer.files}
+            by_path = {file.path: file for file in answer.files}
             for link in self._chain.links:
-                for name in FILES:
-                    file = by_path.get(f"{step_folder(link.step)}/{name}.safetensors")
-                    if file is not None:
-                        file = file.model_copy(update={"path": f"{place}/{step_folder(link.step)}/{name}.safetensors"})
-                        found[link.step, name] = _OnHub(file, answer.commit, is_verified=False)
+                for name, path in zip(FILES, snapshot_paths(place, link.step), strict=True):
+                    if path in by_path:
+                        found[link.step, name] = _OnHub(by_path[path], answer.commit, is_verified=False)
         if self._head is not None:
             for file in self._head.files:
                 name = file.path.rpartition("/")[2].partition(".")[0]

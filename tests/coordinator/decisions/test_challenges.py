@@ -27,6 +27,7 @@ from paris.coordinator.state.model import State, VolunteerState
 from paris.coordinator.state.orders import Order, OrderKind
 from paris.coordinator.state.store import Store
 from paris.protocol.draws import draw_digest
+from paris.protocol.hub_layout import submission_folder
 from paris.protocol.records import Answer, Challenge, SubmittedFile
 
 REPLAYED = LEGS.model_copy(update={"replay_rate": 0.05, "answer_s": 3600.0})
@@ -48,10 +49,13 @@ def challenged() -> State:
     return replayed_step(state, ASKED_AT, SnapshotsNeeded(lease_of(state).lease_id, (100,))).state
 
 
-def answer(state: State, who: int = 0, steps: tuple[int, ...] = (100,), names: tuple[str, ...] = NAMES):
+def answer(
+    state: State, who: int = 0, steps: tuple[int, ...] = (100,), names: tuple[str, ...] = NAMES, place: str = ""
+):
     lease = lease_of(state)
+    place = place or submission_folder(lease.task_id, lease.attempt, PEOPLE[0].public_key)
     files = [
-        SubmittedFile(path=f"submissions/x/step-{step:08d}/{name}.safetensors", sha256="1" * 64, bytes=10)
+        SubmittedFile(path=f"{place}/step-{step:08d}/{name}.safetensors", sha256="1" * 64, bytes=10)
         for step in steps
         for name in names
     ]
@@ -99,11 +103,23 @@ def test_a_second_challenge_keeps_the_answer_to_the_first():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"who": 1}, {"steps": (200,)}, {"names": ("weights", "ema", "other")}], ids=["who", "steps", "files"]
+    "wrong",
+    [{"who": 1}, {"steps": (200,)}, {"names": ("weights", "ema", "other")}, {"place": "nowhere"}],
+    ids=["who", "steps", "files", "place"],
 )
 def test_an_answer_by_another_or_without_what_was_asked_for_changes_nothing(wrong):
     state = challenged()
     assert known(replayed_step(state, ASKED_AT + 5, answer(state, **wrong)).state) == known(state)
+
+
+def test_a_state_that_was_answered_is_not_asked_for_again_but_the_work_is_refused():
+    state = challenged()
+    state = replayed_step(state, ASKED_AT + 5, answer(state)).state
+    decision = replayed_step(state, ASKED_AT + 6, SnapshotsNeeded(lease_of(state).lease_id, (100,)))
+    found = decision.state.submissions[lease_of(state).lease_id]
+    assert (found.phase, found.challenge) == ("rejected", None)
+    assert found.verdict.reason == "replay/answer: the state at step 100 was asked for, and the answer does not serve."
+    assert decision.state.volunteers[PEOPLE[0].public_key].num_faults == 1
 
 
 def test_without_an_answer_in_time_the_work_is_refused_with_a_fault_and_the_task_opens_again():
@@ -118,11 +134,11 @@ def test_without_an_answer_in_time_the_work_is_refused_with_a_fault_and_the_task
     assert decision.state.tasks["expert-0"].task.state == "open"
 
 
-def test_a_coordinator_that_was_down_gives_the_whole_time_again():
+def test_a_coordinator_that_was_down_looks_for_an_answer_for_ten_minutes_and_gives_no_more_time():
     state = challenged()
     now = ASKED_AT + 9000
-    assert known(replayed_step(state, now, watching_since=now - 10).state).phase == "challenged"
-    late = replayed_step(state, now, watching_since=now - 3601).state
+    assert known(replayed_step(state, now, watching_since=now - 599).state).phase == "challenged"
+    late = replayed_step(state, now, watching_since=now - 601).state
     assert late.submissions[lease_of(state).lease_id].phase == "rejected"
 
 
