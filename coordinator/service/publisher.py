@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from paris.coordinator.state.model import State
+from paris.protocol.admission import LEASE_GRACE_S
 from paris.protocol.clock import Clock
 from paris.protocol.envelope import Envelope
 from paris.protocol.keys import subkey_of
@@ -17,13 +18,13 @@ LIFE_S = 900.0
 _KEPT_ATTEMPTS = 3
 
 
-def records_to_publish(spec: RunSpec, manifests: list[Manifest], state: State) -> list[Payload]:
-    """Every payload that the run's peers should be able to read now."""
+def records_to_publish(spec: RunSpec, manifests: list[Manifest], state: State, now: float) -> list[Payload]:
+    """Every payload that the run's peers should be able to read now, UTC seconds."""
     records: list[Payload] = [spec]
     for manifest in manifests:
         records += split_manifest(manifest)
     records += [task.task for task in state.tasks.values()]
-    records += [held.lease for held in state.leases.values() if _is_recent(held.lease, state)]
+    records += [held.lease for held in state.leases.values() if _is_awaited(held.lease, state, now)]
     records += [s.challenge for s in state.submissions.values() if s.challenge is not None]
     records += [s.verdict for s in state.submissions.values() if s.verdict is not None and _is_recent(s.verdict, state)]
     records += [task.registration for task in state.tasks.values() if task.registration is not None]
@@ -33,6 +34,14 @@ def records_to_publish(spec: RunSpec, manifests: list[Manifest], state: State) -
 def _is_recent(record: Lease | Verdict, state: State) -> bool:
     """Only a task's last attempts: no node waits for older ones, and a dictionary in the DHT is sent whole."""
     return record.attempt > state.tasks[record.task_id].task.attempt - _KEPT_ATTEMPTS
+
+
+def _is_awaited(lease: Lease, state: State, now: float) -> bool:
+    """Also an old lease whose late work may still come: each leg is an attempt, and a laptop sleeps over many."""
+    submission = state.submissions.get(lease.lease_id)
+    has_verdict = submission is not None and submission.verdict is not None
+    may_come = lease.state == "granted" and not has_verdict and now <= lease.expires_at + LEASE_GRACE_S
+    return may_come or _is_recent(lease, state)
 
 
 class Publisher:

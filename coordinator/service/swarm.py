@@ -111,7 +111,7 @@ class Swarm:
 
     def publish(self, state: State) -> None:
         """Store the records that are due; one that could not be stored is due again at the next call."""
-        records = records_to_publish(self._spec, self._manifests if state.tasks else [], state)
+        records = records_to_publish(self._spec, self._manifests if state.tasks else [], state, time.time())
         envelopes = self._publisher.due(records)
         stored = self._peer.current.publish_many(envelopes, self._spec.num_buckets)
         failed = [envelope for envelope, is_stored in zip(envelopes, stored, strict=True) if not is_stored]

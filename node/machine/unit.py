@@ -5,6 +5,7 @@
 
     <task>-<attempt>/
         unit.json        this file's model; replaced whole, never edited
+        lease.json       the lease as the coordinator sealed it, for the records that carry it
         work/            snapshots, and the finished expert.safetensors
         chain.json       of a leg: the digests of its snapshots, as in the pull request
         submission.json  the signed record, as in the pull request
@@ -127,6 +128,7 @@ class UnitFolder:
         self.path = path
         self.work = path / "work"
         self.log = path / "trainer.log"
+        self.lease = path / "lease.json"
         self.submission = path / SUBMISSION_FILE
         self.snapshots = self.work / "snapshots"
         self.head = self.work / "head"

@@ -57,7 +57,8 @@ class Announcer:
         watch: ClockWatch | None = None,
     ) -> None:
         self._swarm, self._sealer = swarm, sealer
-        self._leases = HeldLeases(swarm, sealer.public_key)
+        self.leases = HeldLeases(swarm, sealer.public_key)
+        """Of this node, as they were sealed."""
         self._every_s, self._clock = every_s, clock
         self._on_jump, self._watch = on_jump, watch or ClockWatch()
         self._published: dict[str, _Published] = {}
@@ -159,7 +160,7 @@ class Announcer:
     def _send(self, payload: Payload) -> bool:
         kind = _kind(payload)
         life_s = min(max(_MIN_LIFE_S, _LIVES * self._every_s), RECORD_RULES[kind].max_life_s)
-        admitted = self._leases.attached(payload)
+        admitted = self.leases.attached(payload)
         if admitted is None:
             _logger.info("No peer shows the lease of this %s; it is published later.", kind)
             return False

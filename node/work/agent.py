@@ -168,6 +168,7 @@ class Agent:
         Raises:
             NothingToHandInError: There is no unfinished task, or it has nothing new.
             HubRefusedError: The Hub rejected the upload permanently; the work stays on disk.
+            LeaseLostError: It is too late for a verdict.
             StoppedError: The volunteer stopped it.
         """
         leased = self.machine.home.unfinished(self.session.run_id)
@@ -176,6 +177,9 @@ class Agent:
         work = self.unit_work(*leased)
         try:
             work.hand_in(waits=waits)
+        except LeaseLostError as error:
+            work.drop(error.what)
+            raise
         finally:
             work.close()
 

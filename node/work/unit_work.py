@@ -69,6 +69,7 @@ class UnitWork:
         self.folder, self.unit = folder, unit
         self._session, self._data, self._machine, self._stop = session, data, machine, stop
         self._report = UnitReport(session.announcer, view, unit)
+        session.announcer.leases.keep(unit.lease, folder.lease, session.run_id)
         self.fetch: BackgroundFetch | None = None
         """The unit's shards, once they are being fetched."""
         self._next_check_at = 0.0
@@ -219,6 +220,7 @@ class UnitWork:
         """From awaiting-verdict to done.
 
         Raises:
+            LeaseLostError: As `wait_for_verdict`.
             StoppedError: The volunteer stopped the node.
         """
         submission = self.unit.submission
@@ -263,7 +265,9 @@ class UnitWork:
         self._advance("dropped", reason=reason)
 
     def drop(self, reason: str) -> None:
-        """Record that the coordinator took the lease back."""
+        """Record that the coordinator took the lease back, or that no verdict can come any more."""
+        for kind in ("submission", "answer"):
+            self._session.announcer.withdraw(kind)
         self._advance("dropped", reason=reason)
         self._report.event(EventKind.LEASE_LOST, reason=reason)
 

@@ -6,7 +6,7 @@ import logging
 import time
 from pathlib import Path
 
-from paris.node.errors import HubRefusedError, TransientHubError
+from paris.node.errors import HubRefusedError, LeaseLostError, TransientHubError
 from paris.node.hub.client import Hub
 from paris.node.retry import Wait
 from paris.node.swarm.coordinator_records import find_verdict, verdict_on_hub
@@ -34,18 +34,24 @@ def wait_for_verdict(
         pause: Waits, or raises StoppedError.
 
     Raises:
+        LeaseLostError: There is no verdict, and the lease ended so long ago that peers take no record under it.
         StoppedError: From `pause`.
     """
     answering = Answering(session, hub, submission, snapshots, report)
     next_hub_read_at = time.monotonic() + _HUB_EVERY_S
     while True:
         verdict = find_verdict(session.swarm.read("verdict"), submission.lease_id)
-        if verdict is None and time.monotonic() >= next_hub_read_at:
+        is_over = session.announcer.leases.is_over(submission.lease_id)
+        if verdict is None and (is_over or time.monotonic() >= next_hub_read_at):
             next_hub_read_at = time.monotonic() + _HUB_EVERY_S
             verdict = _read_hub(session, hub, submission, report)
         if verdict is not None:
             _logger.info("%s", verdict_in_words(verdict))
             return verdict
+        if is_over:
+            raise LeaseLostError(
+                "There is no verdict, and the lease ended too long ago for one.", "The node waits for another task."
+            )
         answering.answer()
         pause(session.poll_s)
 

@@ -75,7 +75,7 @@ def test_a_challenge_is_published_and_the_work_waits_for_its_answer():
     decision = replayed_step(state, ASKED_AT, needed, needed)
     assert decision.actions == ()
     assert [event.text for event in decision.events] == ["expert-0: v0 was asked for the state at step 100."]
-    (published,) = (r for r in records_to_publish(None, [], decision.state) if isinstance(r, Challenge))
+    (published,) = (r for r in records_to_publish(None, [], decision.state, ASKED_AT) if isinstance(r, Challenge))
     assert published == known(decision.state).challenge
     assert (published.steps, published.volunteer) == ((100,), PEOPLE[0].public_key)
     assert published.answer_until == ASKED_AT + 3600

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from paris.coordinator.service.publisher import LIFE_S, Publisher, records_to_publish
-from paris.coordinator.state.model import LeaseState, State, TaskState
+from paris.coordinator.state.model import LeaseState, State, SubmissionState, TaskState
+from paris.protocol.admission import LEASE_GRACE_S
 from paris.protocol.envelope import open_envelope
-from paris.protocol.records import Lease, Task
+from paris.protocol.records import Lease, Submission, SubmittedFile, Task, Verdict
 from paris.protocol.runid import make_run_id
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
@@ -24,6 +27,25 @@ TASK = Task(
     state="open",
 )
 LEASE = Lease(lease_id="a" * 32, task_id="expert-0", attempt=1, volunteer="b" * 64, granted_at=1.0, expires_at=2.0)
+
+
+def judged(lease: Lease) -> SubmissionState:
+    """Accepted work on a lease."""
+    ids = {"lease_id": lease.lease_id, "task_id": lease.task_id, "attempt": lease.attempt}
+    file = SubmittedFile(path="submissions/x/expert.safetensors", sha256="0" * 64, bytes=1)
+    submission = Submission(
+        **ids,
+        name="ada",
+        repo="org/model",
+        pull_request=1,
+        commit="1" * 40,
+        files=(file,),
+        steps=10,
+        final_loss=0.5,
+        commitment="c" * 64,
+    )
+    verdict = Verdict(**ids, volunteer=lease.volunteer, accepted=True, reason="Good.", rungs=())
+    return SubmissionState(submission=submission, signer=lease.volunteer, envelope="", seen_at=1.0, verdict=verdict)
 
 
 class Clock:
@@ -52,14 +74,19 @@ def test_records_are_sealed_again_at_a_third_of_their_life_always_later():
     assert opened.payload == TASK
 
 
-def test_only_the_last_attempts_are_published():
+@pytest.mark.parametrize(
+    ("now", "attempts"), [(2.0 + LEASE_GRACE_S, [1, 3, 5, 6, 7]), (3.0 + LEASE_GRACE_S, [5, 6, 7])]
+)
+def test_beside_the_last_attempts_leases_are_published_whose_late_work_may_still_come(now, attempts):
     leases = {f"{n:032x}": LEASE.model_copy(update={"lease_id": f"{n:032x}", "attempt": n}) for n in range(1, 8)}
+    leases[f"{2:032x}"] = leases[f"{2:032x}"].model_copy(update={"state": "revoked"})
     state = State(
         tasks={"expert-0": TaskState(task=TASK.model_copy(update={"attempt": 7}))},
         leases={lease_id: LeaseState(lease=lease) for lease_id, lease in leases.items()},
+        submissions={f"{4:032x}": judged(leases[f"{4:032x}"])},
     )
-    published = [record.attempt for record in records_to_publish(None, [], state) if isinstance(record, Lease)]
-    assert published == [5, 6, 7]
+    published = [record.attempt for record in records_to_publish(None, [], state, now) if isinstance(record, Lease)]
+    assert published == attempts
 
 
 def test_a_change_and_a_failed_store_are_published_at_once():

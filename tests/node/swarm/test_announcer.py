@@ -13,9 +13,11 @@ from units import RUN
 from paris.node.swarm import announcer as announcer_module
 from paris.node.swarm.announcer import Announcer
 from paris.node.swarm.held_leases import HeldLeases
+from paris.protocol.admission import LEASE_GRACE_S
 from paris.protocol.clock import ClockWatch
 from paris.protocol.envelope import seal
 from paris.protocol.records import Heartbeat, Lease, Want
+from paris.protocol.runid import make_run_id
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
 
@@ -40,7 +42,7 @@ class Ears:
     def read(self, kind: str) -> list:
         return {"lease": self.leases}[kind]
 
-    def grant(self, sequence: int = 1, expires_at: float = 2e9):
+    def grant(self, sequence: int = 1, expires_at: float = 2e9, coordinator: Identity | None = None, run: str = RUN):
         """A lease of this node, as its coordinator sealed it."""
         lease = Lease(
             lease_id="0" * 32,
@@ -51,7 +53,7 @@ class Ears:
             expires_at=expires_at,
         )
         times = {"sequence": sequence, "issued_at": 1000.0, "expires_at": 1900.0}
-        self.leases.append(seal(lease, Identity.generate(), run_id=RUN, **times))
+        self.leases.append(seal(lease, coordinator or Identity.generate(), run_id=run, **times))
         return self.leases[-1]
 
     def wait(self, count: int) -> list:
@@ -137,7 +139,7 @@ def test_a_heartbeat_carries_the_newest_lease_and_waits_for_one():
     ears, now = Ears(), [1000.0]
     sealer = Sealer(ME, RUN, lambda: now[0])
     announcer = Announcer(ears, sealer, 15.0)
-    announcer._leases = HeldLeases(ears, ME.public_key, lambda: now[0])
+    announcer.leases = HeldLeases(ears, ME.public_key, lambda: now[0])
     assert not announcer.publish_once(heartbeat(1)), "no peer shows a lease"
     assert ears.heard == []
     first = ears.grant(expires_at=1060.0)
@@ -149,6 +151,37 @@ def test_a_heartbeat_carries_the_newest_lease_and_waits_for_one():
     now[0] = 1120.0
     assert announcer.publish_once(heartbeat(2)), "the known one has ended"
     assert ears.heard[-1].payload.lease == renewed.data.decode()
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_after_a_restart_the_lease_is_known_although_no_peer_shows_it_any_more(tmp_path, is_damaged):
+    ears, path, coordinator = Ears(), tmp_path / "lease.json", Identity.generate()
+    run = make_run_id("tiny", coordinator.public_key)
+    sealed = ears.grant(coordinator=coordinator, run=run)
+    Announcer(ears, Sealer(ME, run), 15.0).leases.keep(sealed.payload, path, run)
+    assert path.read_bytes() == sealed.data
+    if is_damaged:
+        path.write_bytes(b"half")
+    else:
+        ears.leases.clear()
+    announcer = Announcer(ears, Sealer(ME, run), 15.0)
+    announcer.leases.keep(sealed.payload, path, run)
+    assert announcer.publish_once(heartbeat(1))
+    assert ears.heard[-1].payload.lease == sealed.data.decode()
+    assert path.read_bytes() == sealed.data
+
+
+def test_a_lease_is_over_when_the_grace_of_the_last_renewal_is(tmp_path):
+    ears, now = Ears(), [1000.0]
+    granted = ears.grant(expires_at=1060.0).payload
+    ears.grant(sequence=2, expires_at=1120.0)
+    leases = HeldLeases(ears, ME.public_key, lambda: now[0])
+    leases.keep(granted, tmp_path / "lease.json", RUN)
+    now[0] = 1120.0 + LEASE_GRACE_S
+    assert not leases.is_over(granted.lease_id)
+    now[0] += 1.0
+    assert leases.is_over(granted.lease_id)
+    assert not leases.is_over("1" * 32), "of another lease nothing is known"
 
 
 def test_a_kind_with_a_short_life_is_published_more_often_than_the_heartbeat():
