@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from paris.coordinator.decisions.legs import kept_steps, verified_legs
+from paris.coordinator.decisions.legs import verified_legs
 from paris.coordinator.errors import HubError
 from paris.coordinator.run_hub.client import RunHub, verdict_text
 from paris.coordinator.state.model import State, SubmissionState
@@ -86,10 +86,11 @@ class Registrar:
         return registration
 
     def store_leg(self, state: State, lease_id: str) -> Head:
-        """Copy the state at the end of an accepted leg onto a branch of its own, delete those of states that are no
-        longer kept, and close its pull request.
+        """Copy the state at the end of an accepted leg onto a branch of its own, and close its pull request.
 
-        Idempotent, as `register`.
+        Deletes the branches of states that the saved state no longer keeps. Those that this leg makes
+        superfluous stay until the next one: until this one is saved, a roll-back may offer them. Idempotent, as
+        `register`.
 
         Args:
             state: Holds the submission.
@@ -100,7 +101,7 @@ class Registrar:
             RecordError: The verified chain is no longer in the work folder, or damaged.
         """
         known, verdict = _accepted(state, lease_id)
-        s, task = known.submission, state.tasks[known.submission.task_id].task
+        s = known.submission
         folder, branch = state_folder(s.task_id, s.steps), state_branch(s.task_id, s.steps)
         declared = {file.path.rpartition("/")[2]: file for file in s.files}
         copies = {declared[_SUBMITTED_AS.get(name, name)]: f"{folder}/{name}" for name in STATE_FILES}
@@ -119,7 +120,7 @@ class Registrar:
             commit=self.hub.head(branch),
             files=files,
         )
-        self._delete_states(state, s.task_id, s.steps, task.steps)
+        self._delete_states(state, s.task_id, branch)
         self._close(known, verdict, None, free_storage=True)
         logger.info("Stored %s at %s.", branch, head.commit[:12])
         return head
@@ -128,11 +129,10 @@ class Registrar:
         """Whether a branch has these bytes."""
         return all(self.hub.find_registered(file.path, branch) == (file.sha256, file.bytes) for file in files)
 
-    def _delete_states(self, state: State, task_id: str, step: int, task_steps: int) -> None:
-        """Delete the task's states that are not kept beside the newest one, rolled-back ones among them."""
+    def _delete_states(self, state: State, task_id: str, newest: str) -> None:
+        """Delete the task's branches but the newest and those of the legs that have a state, rolled-back ones too."""
         legs = verified_legs(state.submissions.values(), task_id)
-        steps = {step, *(leg.submission.steps for leg in legs if leg.head is not None)}
-        kept = {state_branch(task_id, kept) for kept in kept_steps(steps, task_steps)}
+        kept = {newest, *(state_branch(task_id, leg.submission.steps) for leg in legs if leg.head is not None)}
         for branch in self.hub.branches(state_branches(task_id)):
             if branch not in kept:
                 self.hub.delete_branch(branch)

@@ -110,6 +110,13 @@ def test_states_that_are_no_longer_kept_are_deleted_and_their_bytes_are_freed(re
     assert registrar.hub.api.list_repo_files(MODELS) == [], "main has no states"
 
 
+def test_a_state_that_a_new_leg_makes_superfluous_stays_until_that_leg_is_saved(registrar):
+    state = None
+    for step in (51, 52, 53, 54, 55):
+        state = with_head(registrar, accepted_leg(registrar, step, state), step)
+    assert {"00000052", "00000055"} <= set(kept(registrar)), "52 is neither the first of its tenth nor of the last 3"
+
+
 def test_a_leg_whose_chain_is_gone_is_not_taken_for_stored(registrar):
     state = accepted_leg(registrar, 40)
     (registrar.verify / f"{40:032x}" / CHAIN_FILE).unlink()
