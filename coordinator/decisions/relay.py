@@ -18,6 +18,12 @@ def apply_leg_stored(draft: Draft, stored: LegStored, policy: Policy, now: float
     if known is None or known.phase != "accepted":
         return
     task, head = draft.tasks[known.submission.task_id], stored.head
+    if head.step <= start_of(task.task):
+        # A leg that stayed accepted would be stored again and again, and hold up the work after it.
+        draft.put_submission(known.withdrawn(now))
+        what = f"the leg by {known.submission.name} up to step {head.step} is withdrawn: the task is beyond it"
+        draft.add_event(EventKind.PROBLEM, f"{task.task.task_id}: {what}.")
+        return
     what = f"step {head.step} of {task.task.steps} is verified, by {known.submission.name}; the next leg starts there."
     draft.add_event(EventKind.STORED, f"{task.task.task_id}: {what}")
     other = draft.leases.get(task.lease_id or "")
@@ -83,7 +89,7 @@ def _has_credit_for(draft: Draft, known: SubmissionState, leg: SubmissionState) 
 
 
 def _forget_states(draft: Draft, task: TaskState) -> None:
-    """Forget the states that were deleted when the newest one was stored (`service/registering.py`)."""
+    """Forget the states that are no longer kept; the next leg's storing deletes them (`service/registering.py`)."""
     legs = verified_legs(draft.submissions.values(), task.task.task_id)
     with_state = [leg for leg in legs if leg.head is not None]
     kept = kept_steps((leg.submission.steps for leg in with_state), task.task.steps)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from paris.coordinator.decisions.legs import head_commitment, verified_legs
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.relay import settle_waiting
@@ -32,6 +34,8 @@ def roll_back(draft: Draft, order: Order, policy: Policy, now: float) -> None:
     target = next((leg for leg in legs if leg.submission.steps == step and leg.head is not None), None)
     later = [leg for leg in legs if leg.submission.steps > step]
     if not later or (step > 0 and target is None):
+        why = "no leg after it is verified" if not later else "its state is not kept"
+        draft.add_event(EventKind.ORDER, f"{order.subject}: not rolled back to step {step}: {why} any more.")
         return
     revoke(draft, order.subject, f"the task was rolled back to step {step}.")
     for leg in later:
@@ -53,6 +57,9 @@ def roll_forward(draft: Draft, order: Order, policy: Policy, now: float) -> None
     task = draft.tasks.get(order.subject)
     legs = last_withdrawn(list(draft.submissions.values()), order.subject)
     if task is None or task.registration is not None or not legs:
+        return
+    if accepted_legs(draft.submissions.values(), order.subject):
+        draft.add_event(EventKind.ORDER, f"{order.subject}: not rolled forward: another leg was accepted meanwhile.")
         return
     revoke(draft, order.subject, "Earlier volunteers' legs came back.")
     for leg in legs:
@@ -100,11 +107,16 @@ def name_judged_by(draft: Draft, task: TaskState) -> None:
         draft.add_event(EventKind.PROBLEM, f"{task.task.task_id}: {what}.")
 
 
-def _legs_with_waiting(draft: Draft, task_id: str) -> list[SubmissionState]:
-    """The verified legs of a task, and one that is accepted and not stored yet."""
-    accepted = [
+def accepted_legs(submissions: Iterable[SubmissionState], task_id: str) -> list[SubmissionState]:
+    """The legs of a task that are accepted, and not stored or registered yet."""
+    return [
         s
-        for s in draft.submissions.values()
+        for s in submissions
         if s.phase == "accepted" and s.submission.task_id == task_id and s.submission.start_step is not None
     ]
-    return [*verified_legs(draft.submissions.values(), task_id), *accepted]
+
+
+def _legs_with_waiting(draft: Draft, task_id: str) -> list[SubmissionState]:
+    """The verified legs of a task, and one that is accepted and not stored yet."""
+    submissions = draft.submissions.values()
+    return [*verified_legs(submissions, task_id), *accepted_legs(submissions, task_id)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from paris.coordinator.decisions.legs import verified_legs
-from paris.coordinator.decisions.rolling import last_withdrawn
+from paris.coordinator.decisions.rolling import accepted_legs, last_withdrawn
 from paris.coordinator.errors import ConfigError, NotReadyError
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.state.model import State, TaskState
@@ -85,7 +85,7 @@ def _require_effect(state: State, kind: OrderKind, subject: str) -> None:
         OrderKind.REVOKE: (task is not None and task.lease_id is None, f"{subject} has no lease."),
         OrderKind.UNREGISTER: (task is not None and not is_registered, f"{subject} has no registered expert."),
         OrderKind.ROLL_FORWARD: (
-            is_registered or not rolled_back,
+            is_registered or not rolled_back or bool(accepted_legs(state.submissions.values(), subject)),
             f"{subject} was not rolled back, or a further leg was verified since.",
         ),
         OrderKind.REREGISTER: (is_registered or not withdrawn, f"{subject} has no withdrawn expert to bring back."),

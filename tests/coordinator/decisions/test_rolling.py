@@ -24,7 +24,7 @@ from tick_world import (
 from paris.coordinator.decisions.credits import credits_of
 from paris.coordinator.decisions.legs import start_of
 from paris.coordinator.decisions.observations import Register, StoreLeg
-from paris.coordinator.state.model import State
+from paris.coordinator.state.model import State, SubmissionState
 from paris.coordinator.state.orders import Order, OrderKind
 
 KEYS = [person.public_key for person in PEOPLE]
@@ -66,7 +66,10 @@ def test_to_the_start_takes_everything_back():
 @pytest.mark.parametrize("step", [100, 800, 1000])
 def test_a_step_without_a_kept_state_or_without_legs_after_it_changes_nothing(step):
     state = relay(3)
-    assert rolled_back(state, step).state == state
+    decision = rolled_back(state, step)
+    assert decision.state == state
+    (order,) = [event.text for event in decision.events if event.kind == "order"]
+    assert order.startswith(f"expert-0: not rolled back to step {step}: ")
 
 
 def test_late_work_on_a_withdrawn_state_is_rejected_without_fault():
@@ -136,6 +139,27 @@ def test_a_roll_back_stays_once_another_leg_was_verified():
         state.submissions,
         state.tasks["expert-0"].task.head,
     )
+
+
+def test_a_roll_back_stays_while_another_leg_is_accepted_and_the_head_never_moves_back():
+    state = rolled_back(relay(3), 400).state
+    lease, who = lease_of(state), who_holds(state)
+    state = leg_step(state, START + 340, leg(held(state), who, START + 340, steps=500)).state
+    state = leg_step(state, START + 341, leg_verdict(state, lease)).state
+    decision = forward(state, START + 342)
+    assert decision.state == state
+    (order,) = [event.text for event in decision.events if event.kind == "order"]
+    assert order == "expert-0: not rolled forward: another leg was accepted meanwhile."
+    ahead = state.tasks["expert-0"].at_head(stored(relay_leg(600)).head, "a" * 32)
+    moved = State(**{**vars(state), "tasks": {"expert-0": ahead}})
+    decision = leg_step(moved, START + 343, stored(state.submissions[lease.lease_id]))
+    assert start_of(decision.state.tasks["expert-0"].task) == 600
+    assert StoreLeg(lease.lease_id) not in decision.actions
+
+
+def relay_leg(step: int) -> SubmissionState:
+    """The verified leg that ends with a step."""
+    return next(known for known in relay(3).submissions.values() if known.submission.steps == step)
 
 
 def test_experts_that_a_withdrawn_one_may_have_judged_are_named():

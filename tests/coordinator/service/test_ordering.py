@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from test_service_loop import RouterJob, make_service
+from tick_world import START, held, leg, leg_step, leg_verdict, relay, who_holds
 
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.tick import tick
@@ -87,3 +88,16 @@ def test_an_order_stays_until_its_state_is_saved(run):
     store.save(state, new, [], 1.0, done_orders=orders)
     assert store.orders() == {}
     store.close()
+
+
+def test_a_roll_back_is_not_taken_back_while_another_leg_is_accepted(tmp_path):
+    state = leg_step(relay(3), START + 330, Order(OrderKind.ROLL_BACK, "expert-0", step=400)).state
+    lease = held(state).lease
+    state = leg_step(state, START + 340, leg(held(state), who_holds(state), START + 340)).state
+    store = Store(tmp_path / "state.sqlite")
+    store.save(State(), state, [], START)
+    assert give_order(RunOf(tmp_path), OrderKind.ROLL_FORWARD, "0").subject == "expert-0"
+    store.save(state, leg_step(state, START + 341, leg_verdict(state, lease)).state, [], START)
+    store.close()
+    with pytest.raises(NotReadyError, match="a further leg was verified since"):
+        give_order(RunOf(tmp_path), OrderKind.ROLL_FORWARD, "0")
