@@ -11,6 +11,7 @@ from torch import Tensor
 from paris.coordinator.verify.case import VerificationCase
 from paris.coordinator.verify.curves import ScoredPoint
 from paris.coordinator.verify.envelope_rung import Candidate, check_envelope
+from paris.coordinator.verify.leg_chain import Overtaken, require_head
 from paris.coordinator.verify.novelty_rung import check_novelty
 from paris.coordinator.verify.replay_rung import SnapshotsMissing, check_replay, drawn_stretches
 from paris.coordinator.verify.report import Check, CheckFailed, Checks, Report, RungName, RungReport, rejection
@@ -66,14 +67,21 @@ class _Verification:
             self._replay(self._climb() if self._case.earlier is None else self._continue(self._case.earlier))
         except SnapshotsMissing as missing:
             return self._report(str(missing), accepted=False, needs=missing.steps)
+        except Overtaken as overtaken:
+            return self._report(str(overtaken), accepted=False)
         except _RungFailed as failed:
             return self._report(rejection(failed.rung, failed.check), accepted=False)
         return self._report("All rungs passed.", accepted=True)
 
     def _continue(self, earlier: Report) -> Chain:
-        """Take over what was found before the volunteer was asked for snapshots, and read the leg's chain again."""
+        """Take over what was found before the volunteer was asked for snapshots, and read the leg's chain again.
+
+        The task's head may have moved since.
+        """
         self._rungs = list(earlier.rungs)
-        return parse_chain(self._case.chain.read_bytes())
+        chain = parse_chain(self._case.chain.read_bytes())
+        require_head(self._case, chain)
+        return chain
 
     def _replay(self, chain: Chain | None) -> None:
         case = self._case
@@ -90,6 +98,8 @@ class _Verification:
         limits = file_limits(case, config)
         candidate = self._rung("envelope", lambda checks: check_envelope(case, checks, limits))
         self._candidate = candidate
+        if candidate.chain is not None:
+            require_head(case, candidate.chain)
 
         initial = self._initial_weights()
         file = self._rung("structure", lambda checks: self._structure(initial, candidate, checks))

@@ -8,14 +8,16 @@ import pytest
 import torch
 from safetensors.torch import load, save
 from verify_attempt import figures
-from verify_legs import LEG, LegAttempt, head_record, sha256, train_leg
+from verify_legs import LEG, LegAttempt, head_record, secret_for, sha256, train_leg
 from verify_world import MODEL, STEPS, TRAINING
 
+from paris.coordinator.verify.ladder import verify
 from paris.coordinator.verify.state_files import moment_shapes
 from paris.experts.models.model import DiTExpert
 from paris.experts.training.commitments import commitment_of
 from paris.experts.training.config import TrainingConfig
 from paris.experts.training.state import TrainState
+from paris.protocol.draws import Stretch
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +78,21 @@ def test_a_chain_that_is_not_that_of_the_leg_is_refused(world, legs):
     ema = LegAttempt.of(world, 0, leg)
     ema.weights = legs[0].file("ema")
     refused(ema, "envelope/chain-files")
-    moved = LegAttempt.of(world, 0, legs[0])
-    other_head = head_record(legs[0].links[0]).model_copy(update={"commitment": other})
-    moved.task = world.task(0, head=other_head)
-    refused(moved, "envelope/chain-passes-head")
+
+
+def test_a_leg_beside_a_head_that_moved_is_not_needed_and_that_is_no_fault_also_after_a_challenge(world, legs):
+    attempt = LegAttempt.of(world, 0, legs[0])
+    other_head = head_record(legs[0].links[0]).model_copy(update={"commitment": "a" * 64})
+    moved = world.task(0, head=other_head)
+    case = attempt.case(draw_secret=secret_for(legs[0], Stretch(20, 40)), replay_rate=1.0)
+    asked = verify(case, lambda line: None)
+    assert asked.needs == (20,)
+    for earlier, rungs in ((None, asked.rungs[:1]), (asked, asked.rungs)):
+        report = verify(case.model_copy(update={"task": moved, "earlier": earlier}), lambda line: None)
+        assert report.reason.startswith("Other work was verified up to step 20 meanwhile")
+        assert not report.accepted
+        assert not report.needs
+        assert [(rung.name, rung.passed) for rung in report.rungs] == [(rung.name, True) for rung in rungs]
 
 
 def test_steps_outside_the_lease_and_missing_files_are_refused_before_a_byte_is_fetched(world, legs):
