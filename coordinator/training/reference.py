@@ -13,6 +13,7 @@ import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from paris.coordinator.console import print_json, say
 from paris.coordinator.errors import ConfigError, RunDirError
@@ -68,8 +69,17 @@ def make_reference(
         for cluster in chosen:
             if not _train(run, _Recorder(run, scoring, cluster, chosen, as_json=as_json), device, should_stop):
                 return
-    shutil.rmtree(run.reference_work, ignore_errors=True)
+    _remove_work(run, chosen)
     say(f"The reference of {len(chosen)} clusters is in {run.reference}. Keep it secret.")
+
+
+def _remove_work(run: RunDir, finished: list[int]) -> None:
+    """Remove the snapshots of finished clusters, of earlier settings too; another cluster's training may be paused."""
+    for cluster in finished:
+        for folder in run.reference_work.glob(f"cluster-{cluster:03d}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # is not empty
+        run.reference_work.rmdir()
 
 
 def _scoring(run: RunDir, device: str) -> Scoring:

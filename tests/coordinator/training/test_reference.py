@@ -67,6 +67,19 @@ def test_a_stopped_one_resumes_to_the_same_scores(prepared, referenced, tmp_path
     assert json_lines(capsys) == []
 
 
+def test_the_paused_training_of_another_cluster_stays(referenced, tmp_path):
+    run = changed(copy_of(referenced, tmp_path), "tasks", steps=STEPS + EVERY)
+    calls = iter(range(1000))
+    make(run, [1], should_stop=lambda: next(calls) == 30)
+    paused = sorted(run.reference_work.rglob("*"))
+    assert paused
+    shorter = changed(run, "tasks", steps=STEPS)
+    make(shorter, [0])
+    assert sorted(run.reference_work.rglob("*")) == paused
+    make(shorter, [1])
+    assert not run.reference_work.exists()
+
+
 def test_a_submission_is_compared_with_the_points_around_its_last_fifth(referenced):
     curves = reference_curves(referenced, State(), STEPS)
     assert [[point.step for point in curve.points] for curve in curves] == [[40, 60], [40, 60]]
