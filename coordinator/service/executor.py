@@ -55,7 +55,7 @@ class Executor:
 
     Args:
         verifier: Verifies submissions.
-        registrar: Registers and rejects them.
+        registrar: Registers them, stores the states of legs, and closes the pull requests of the rest.
         router: Trains the router.
         children: The child processes of all three; ended by `stop`.
         log: Receives a line for people when an action failed and will be started again.
@@ -76,7 +76,8 @@ class Executor:
         self._log, self._clock = log, clock
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="action")
         self._registering = threading.Lock()
-        """One copy onto main at a time: of two, the Hub would refuse the second for its parent commit."""
+        """One copy at a time, onto main or a state's branch: of two onto one branch, the Hub would refuse the second
+        for its parent commit."""
         self._in_flight: set[Action] = set()
         self._waiting: dict[Action, _Backoff] = {}
         self._ended: queue.SimpleQueue[tuple[Action, Observation | None]] = queue.SimpleQueue()

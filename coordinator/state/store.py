@@ -1,8 +1,8 @@
 """The coordinator's memory on disk: SQLAlchemy over SQLite (WAL) by default, any URL it knows otherwise.
 
-`save` writes the changes and
-events of one tick in one transaction: after a crash or a power cut the state is that of the last whole tick. A lease
-that was published is on the disk, because its attempt number is what keeps an earlier holder out.
+`save` writes the changes and events of one tick in one transaction: after a crash or a power cut the state is that of
+the last whole tick. A lease that was published is on the disk, because its attempt number is what keeps an earlier
+holder out.
 
 Nothing here grows for ever: curves are thinned (`curves.py`), and the oldest events are dropped.
 """

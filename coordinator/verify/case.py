@@ -46,7 +46,7 @@ class LegStart(BaseModel):
     commitment: Sha256 | None = None
     """Of the state at the lease's first step; None: the initial weights."""
     head: Head | None = None
-    """That state, while main keeps its files."""
+    """That state, while its branch is kept."""
     shard_rows: tuple[Annotated[int, Field(ge=1)], ...]
     """Rows of each shard of the manifest: with the run and the task they make the training task's digest."""
 
