@@ -25,7 +25,8 @@ from paris.protocol.records import Head, Lease, SubmittedFile, Task
 
 def has_start(task: Task, lease: Lease) -> bool:
     """Whether a task's record names the state that a lease starts from; an older record does not yet."""
-    return not lease.start_step or (task.head is not None and task.head.step == lease.start_step)
+    is_older = task.attempt < lease.attempt
+    return not lease.start_step or (not is_older and task.head is not None and task.head.step == lease.start_step)
 
 
 def head_of(unit: Unit) -> Head | None:

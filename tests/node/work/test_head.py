@@ -115,6 +115,9 @@ def test_a_lease_waits_for_the_record_of_its_start(tmp_path, leg):
     assert has_start(unit.task, unit.lease)
     assert not has_start(without, unit.lease)
     assert not has_start(older, unit.lease)
+    lease_after_a_withdrawn_head = unit.lease.model_copy(update={"attempt": unit.task.attempt + 1})
+    assert not has_start(unit.task, lease_after_a_withdrawn_head)
+    assert has_start(unit.task.model_copy(update={"attempt": unit.task.attempt + 1}), unit.lease), "a newer record"
     from_zero = unit.lease.model_copy(update={"start_step": 0})
     assert has_start(without, from_zero)
     assert head_of(unit.model_copy(update={"lease": from_zero})) is None
