@@ -121,19 +121,23 @@ def hand_in(
     run: RunArgument,
     home: HomeOption = None,
     run_id: RunIdOption = None,
+    hub_endpoint: HubOption = None,
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Do not wait for the verdict; the next join reads it.")
     ] = False,
+    allow_plain_http: PlainHttpOption = None,
     no_lock: NoLockOption = False,
 ) -> None:
     """Hand in what the unfinished task has so far, after `join` was stopped: the next volunteer goes on from there."""
     view = make_node_view(context, as_json=False)
+    flags = {"hub_endpoint": hub_endpoint, "allow_plain_http": allow_plain_http}
     with clear_errors(view):
         from paris.node.join.joining import Request, running_agent, stopping
         from paris.node.retry import StopSignal
 
         stop = StopSignal()
-        with stopping(stop), running_agent(Request(run, home_path(home), run_id, {}), view, stop) as agent:
+        request = Request(run, home_path(home), run_id, flags)
+        with stopping(stop), running_agent(request, view, stop, uploads=True) as agent:
             agent.hand_in(waits=not no_wait)
 
 

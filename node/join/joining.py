@@ -69,7 +69,7 @@ def join(request: Request, view: View, *, max_tasks: int | None, task_wait_s: fl
     stop = StopSignal()
     with stopping(stop) as received:
         try:
-            with running_agent(request, view, stop, waits=True) as agent:
+            with running_agent(request, view, stop, waits=True, uploads=True) as agent:
                 try:
                     agent.run(max_tasks=max_tasks, task_wait_s=task_wait_s)
                 finally:
@@ -80,7 +80,9 @@ def join(request: Request, view: View, *, max_tasks: int | None, task_wait_s: fl
 
 
 @contextlib.contextmanager
-def running_agent(request: Request, view: View, stop: StopSignal, *, waits: bool = False) -> Iterator[Agent]:
+def running_agent(
+    request: Request, view: View, stop: StopSignal, *, waits: bool = False, uploads: bool = False
+) -> Iterator[Agent]:
     """An agent whose DHT peer and announcer run, under the home's lock.
 
     Args:
@@ -88,9 +90,11 @@ def running_agent(request: Request, view: View, stop: StopSignal, *, waits: bool
         view: Shows what happens.
         stop: Ends a wait.
         waits: Wait for a run that does not answer, as an unattended node does.
+        uploads: It needs a token of the Hub.
 
     Raises:
         IdentityError: Another node uses this home.
+        PlainHttpError: It uploads, and its token would be sent over http to another machine.
         NoPeersError: No peer answered, and there is no unfinished work to continue without the DHT.
         StoppedError: While it waited.
         ParisError: RUN cannot be resolved, or a setting is invalid.
@@ -109,7 +113,7 @@ def running_agent(request: Request, view: View, stop: StopSignal, *, waits: bool
             machine = Machine(home, config, detect(config, home.path))
             invite = find_invite(home.invite(run.run_id), request.invite, run)
             with _session(identity, machine, run, swarm, view, stop, invite) as session:
-                hub = _account(session, identity, machine, view, joins=waits)
+                hub = _account(session, identity, machine, view, joins=waits, uploads=uploads)
                 data = _data_sources(session, identity, machine, hub)
                 _show_joined(session, machine, view)
                 yield Agent(session, data, machine, view, stop)
@@ -144,14 +148,16 @@ def _session(
         announcer.stop()
 
 
-def _account(session: RunSession, identity: Identity, machine: Machine, view: View, *, joins: bool) -> Hub:
+def _account(
+    session: RunSession, identity: Identity, machine: Machine, view: View, *, joins: bool, uploads: bool
+) -> Hub:
     """The run's Hub, with the token to act there; who joins at a terminal is asked for one that the Hub knows."""
     home, config = machine.home.path, machine.config
     endpoint = config.hub_endpoint or session.spec.hub_endpoint
     try:
         token = account_token(home, config, identity, endpoint)
     except PlainHttpError:
-        if joins:
+        if uploads:
             raise
         token = None
     if joins and is_at_terminal():
