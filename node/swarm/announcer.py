@@ -109,14 +109,18 @@ class Announcer:
             self._changed.notify_all()
         return is_stored
 
-    def publish_once(self, payload: Payload) -> bool:
+    def publish_once(self, payload: Payload, *, for_long: bool = False) -> bool:
         """Publish a record in the calling thread and withdraw its kind.
+
+        Args:
+            payload: As for `publish`.
+            for_long: With the longest life that its kind allows: this node ends, and others have yet to read it.
 
         Returns:
             Whether a peer stored it.
         """
         self.withdraw(_kind(payload))
-        return self._send(payload)
+        return self._send(payload, RECORD_RULES[_kind(payload)].max_life_s if for_long else None)
 
     def withdraw(self, kind: str) -> None:
         """Stop republishing records of this kind; existing ones expire."""
@@ -157,9 +161,10 @@ class Announcer:
     def _period_s(self, payload: Payload) -> float:
         return min(self._every_s, RECORD_RULES[_kind(payload)].max_life_s / _LIVES)
 
-    def _send(self, payload: Payload) -> bool:
+    def _send(self, payload: Payload, life_s: float | None = None) -> bool:
         kind = _kind(payload)
-        life_s = min(max(_MIN_LIFE_S, _LIVES * self._every_s), RECORD_RULES[kind].max_life_s)
+        if life_s is None:
+            life_s = min(max(_MIN_LIFE_S, _LIVES * self._every_s), RECORD_RULES[kind].max_life_s)
         admitted = self.leases.attached(payload)
         if admitted is None:
             _logger.info("No peer shows the lease of this %s; it is published later.", kind)

@@ -167,6 +167,7 @@ class Agent:
 
         Raises:
             NothingToHandInError: There is no unfinished task, or it has nothing new.
+            NoPeersError: It does not wait, and no peer stored the record of what is uploaded.
             HubRefusedError: The Hub rejected the upload permanently; the work stays on disk.
             LeaseLostError: It is too late for a verdict.
             StoppedError: The volunteer stopped it.
@@ -196,7 +197,7 @@ class Agent:
             self._give_up(work, error.what)
             raise
         except HubRefusedError as error:
-            if work.unit.state == "leased":
+            if work.unit.state in ("leased", "fetching"):  # later there is work to keep
                 self._give_up(work, error.what)
             raise
         return 1

@@ -37,9 +37,12 @@ from paris.node.work.head import fetch_head, head_of
 from paris.node.work.order import make_order
 from paris.node.work.report import UnitReport
 from paris.node.work.verdict import verdict_in_words, wait_for_verdict
+from paris.protocol.errors import NoPeersError
+from paris.protocol.records import Submission
 
 _logger = logging.getLogger(__name__)
 T = TypeVar("T")
+_PUBLISH_TRIES = 4
 
 
 class UnitWork:
@@ -146,6 +149,7 @@ class UnitWork:
 
         Raises:
             NothingToHandInError: It has nothing yet; or this run's tasks are handed in whole.
+            NoPeersError: It does not wait, and no peer stored the record of what is uploaded.
             HubRefusedError, StoppedError: As `submit`.
         """
         if self.unit.state not in ("uploading", "awaiting-verdict"):
@@ -160,7 +164,18 @@ class UnitWork:
         if waits:
             self.await_verdict()
         elif self.unit.submission is not None:
-            self._session.announcer.publish_once(self.unit.submission)
+            self._leave_to_the_peers(self.unit.submission)
+
+    def _leave_to_the_peers(self, submission: Submission) -> None:
+        for tries in range(_PUBLISH_TRIES):
+            if tries:
+                self._stop.pause(self._session.poll_s)
+            if self._session.announcer.publish_once(submission, for_long=True):
+                return
+        raise NoPeersError(
+            f"{submission.task_id} is uploaded, but no peer of the run took the record that says so.",
+            "Run the same command again when they answer; paris-node join publishes it too.",
+        )
 
     def _finish(self, finished: Finished) -> None:
         self._report.finished(finished)
