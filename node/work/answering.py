@@ -8,16 +8,19 @@ They go into one further commit of the submission's pull request. After a restar
 from __future__ import annotations
 
 import logging
+import time
 from pathlib import Path
 from typing import Any
 
 from paris.experts.files import file_sha256
 from paris.node.errors import HubRefusedError, TransientHubError
 from paris.node.hub.client import Hub, translated
+from paris.node.retry import LONGEST_WAIT_S, Backoff
 from paris.node.swarm.coordinator_records import find_challenge
 from paris.node.swarm.session import RunSession
 from paris.node.view import EventKind
 from paris.node.work.report import UnitReport
+from paris.protocol.clock import Clock
 from paris.protocol.hub_layout import STATE_FILES, pull_request_ref, step_folder, submission_folder
 from paris.protocol.records import Answer, Challenge, Submission, SubmittedFile
 
@@ -33,36 +36,65 @@ class Answering:
         submission: With its pull request.
         snapshots: Folder of the scheduled snapshots, which are kept until the verdict.
         report: Shows what is asked for, given, and missing.
+        clock: Seconds that only grow.
     """
 
     def __init__(
-        self, session: RunSession, hub: Hub, submission: Submission, snapshots: Path, report: UnitReport
+        self,
+        session: RunSession,
+        hub: Hub,
+        submission: Submission,
+        snapshots: Path,
+        report: UnitReport,
+        clock: Clock = time.monotonic,
     ) -> None:
         self._session, self._hub, self._submission = session, hub, submission
-        self._snapshots, self._report = snapshots, report
-        self._done_with: tuple[int, ...] | None = None
-        """The steps that were asked for last, once they are answered or are known to be gone."""
+        self._snapshots, self._report, self._clock = snapshots, report, clock
+        self._backoff = Backoff(first_s=2.0, cap_s=LONGEST_WAIT_S)
+        self._asked_for: tuple[int, ...] | None = None
+        """The steps that were asked for last; the fields below are of them."""
+        self._is_done = False
+        """Whether they are answered, gone, or refused by the Hub."""
+        self._num_failures, self._next_at = 0, 0.0
+        self._described: tuple[SubmittedFile, ...] = ()
+        """Their files, once they are read: they are large."""
 
     def answer(self) -> None:
-        """Give what a new challenge asks for; what the Hub does not take now is tried again at the next call."""
+        """Give what a new challenge asks for; while the Hub does not answer it is tried again, ever less often."""
         challenge = find_challenge(self._session.swarm.read("challenge"), self._submission.lease_id)
-        if challenge is None or challenge.steps == self._done_with:
+        if challenge is None:
             return
+        if challenge.steps != self._asked_for:
+            self._asked_for, self._is_done, self._described = challenge.steps, False, ()
+            self._num_failures, self._next_at = 0, self._clock()
+        if self._is_done or self._clock() < self._next_at:
+            return
+        self._is_done = self._try_to_answer(challenge)
+
+    def _try_to_answer(self, challenge: Challenge) -> bool:
+        """Whether another try would change nothing."""
         steps = " and ".join(map(str, challenge.steps))
         missing = [path for path in self._files(challenge).values() if not path.is_file()]
         if missing:
             self._note(
                 f"The coordinator asks for the state at step {steps}, and {missing[0]} is gone: it cannot be given."
             )
-        else:
+            return True
+        if not self._num_failures:
             self._note(f"The coordinator asks for the state at step {steps}: uploading it.")
-            try:
-                self._session.announcer.publish(self._uploaded(challenge))
-            except (TransientHubError, HubRefusedError) as error:
-                _logger.debug("Answering a challenge failed", exc_info=True)
-                self._note(f"{error} It is tried again.")
-                return
-        self._done_with = challenge.steps
+        try:
+            self._session.announcer.publish(self._uploaded(challenge))
+        except TransientHubError as error:
+            _logger.debug("Answering a challenge failed", exc_info=True)
+            self._num_failures += 1
+            wait_s = self._backoff.wait_s(self._num_failures, error.retry_after_s)
+            self._next_at = self._clock() + wait_s
+            self._report.retrying(error, wait_s)
+            return False
+        except HubRefusedError as error:
+            _logger.debug("Answering a challenge failed", exc_info=True)
+            self._note(f"{error} It is not tried again before the next start.")
+        return True
 
     def _note(self, text: str) -> None:
         self._report.event(EventKind.NOTE, text=text)
@@ -78,7 +110,7 @@ class Answering:
 
     def _uploaded(self, challenge: Challenge) -> Answer:
         s, files = self._submission, self._files(challenge)
-        described = tuple(
+        described = self._described = self._described or tuple(
             SubmittedFile(path=path, sha256=file_sha256(file), bytes=file.stat().st_size)
             for path, file in files.items()
         )
