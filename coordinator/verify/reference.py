@@ -195,8 +195,20 @@ class Reference:
         return self._resampled.log_means(shuffled, own) - self._resampled.log_means(right, own)
 
 
-def check_against_head(case: VerificationCase, losses: Losses, resampled: Resampled, checks: Checks) -> None:
+def check_against_head(
+    case: VerificationCase, losses: Losses, claimed_loss: float, resampled: Resampled, checks: Checks
+) -> None:
     """Check that a leg did not end worse than it began.
+
+    Where the training loss falls while the secret rows' rises, the expert learns its pictures by heart, which is no
+    fault of the volunteer.
+
+    Args:
+        case: The submission and its context.
+        losses: On the secret rows of its cluster.
+        claimed_loss: The training loss that the volunteer signed; `check_claim` holds it to the weights.
+        resampled: Resamplings for the confidence.
+        checks: Records the measurement.
 
     Raises:
         CheckFailed: It did, beyond chance.
@@ -206,6 +218,9 @@ def check_against_head(case: VerificationCase, losses: Losses, resampled: Resamp
         return
     began = _tensor(case.head.heldout[own])
     rise = lower_bound(resampled.log_means(losses[own], own) - resampled.log_means(began, own), bounds.confidence)
+    if rise > bounds.max_leg_rise and claimed_loss < case.head.training_loss:
+        checks.remark(f"learned by heart since step {case.head.step}: the training loss fell, that of secret rows rose")
+        return
     note = f"rise of the log loss since step {case.head.step}, where it began, at {bounds.confidence:.0%} confidence"
     checks.at_most("worse-than-head", rise, bounds.max_leg_rise, note)
 

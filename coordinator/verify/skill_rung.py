@@ -85,7 +85,7 @@ class _Skill:
         checks.at_least("gain", gain, self._min_gain, note)
         if self._objective.kind == "epsilon":
             self._gain_in_sampling()
-        check_against_head(case, losses, self._resampled, checks)
+        check_against_head(case, losses, self._claim[0], self._resampled, checks)
         self._reference.check_gain(losses, checks)
         shuffled = self._scoring.shuffled_losses(self._weights, own, self._objective)
         if shuffled is not None:

@@ -133,6 +133,18 @@ def test_a_leg_that_ends_worse_than_it_began_is_refused(world, curves):
     assert skill(case, world, better.weights, (better.final_loss, STEPS))[0] == ""
 
 
+def test_a_leg_that_learned_by_heart_is_no_fault(world, curves):
+    honest = world.train(0)
+    began = curves[0].points[2]
+    better_then = began.heldout | {0: tuple(loss / 2 for loss in began.heldout[0])}
+    case = case_of(world, 0, head=began.model_copy(update={"heldout": better_then}))
+    assert honest.final_loss < began.training_loss
+    assert skill(case, world, honest.weights, (honest.final_loss, STEPS))[0] == ""
+    higher = began.model_copy(update={"heldout": better_then, "training_loss": honest.final_loss / 2})
+    case = case_of(world, 0, head=higher)
+    assert skill(case, world, honest.weights, (honest.final_loss, STEPS))[0] == "worse-than-head"
+
+
 def test_after_a_common_start_honest_work_passes_and_half_of_it_does_not(warm, warm_curves):
     case = case_of(warm, 0, curves=warm_curves, bounds=WARM)
     honest, lazy = warm.train(0), warm.train(0, steps=STEPS // 2)
