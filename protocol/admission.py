@@ -8,10 +8,11 @@ has done the proof of work that the run asks for (`want_work.py`). Under a full 
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import cast
 
 from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import ParisError
-from paris.protocol.invites import open_invite
+from paris.protocol.invites import open_shown
 from paris.protocol.records import Answer, Heartbeat, Lease, Payload, RunSpec, Submission, Want
 from paris.protocol.refusals import Reason, Refusal
 from paris.protocol.want_work import work_bits
@@ -66,14 +67,15 @@ class Admission:
             now: UTC seconds.
 
         Raises:
-            Refusal: Its invite is none of this run, or over; or it has no invite, and less work than the run asks for.
+            Refusal: Its invite is none of this run, or over, or copied from another's want; or it has no invite, and
+                less work than the run asks for.
         """
         want = envelope.payload
         if not isinstance(want, Want):
             return
         if want.invite is not None:
             try:
-                open_invite(want.invite.encode(), run_id=self._run_id, coordinator=self._coordinator, now=now)
+                open_shown(cast(Envelope[Want], envelope), coordinator=self._coordinator, now=now)
             except ParisError as error:
                 raise Refusal(Reason.BAD_INVITE, error.what) from error
             return

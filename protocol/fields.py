@@ -28,6 +28,7 @@ SealedLease = Annotated[str, StringConstraints(max_length=1200, pattern=r"^[\x20
 """The bytes of a lease's envelope, as text."""
 SealedInvite = Annotated[str, StringConstraints(max_length=800, pattern=r"^[\x20-\x7e]+$")]
 """The bytes of an invite's envelope, as text."""
+Signature = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]
 Work = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 """See `paris.protocol.want_work`."""
 Bytes = Annotated[int, Field(ge=0, le=2**50)]

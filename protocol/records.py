@@ -28,6 +28,7 @@ from paris.protocol.fields import (
     Settings,
     Sha256,
     ShortText,
+    Signature,
     Steps,
     TaskId,
     Text,
@@ -261,7 +262,7 @@ class Want(Payload):
     """A volunteer's request for work: its machine, and what it can take."""
 
     kind: ClassVar[str] = "want"
-    later_fields: ClassVar[frozenset[str]] = frozenset({"work", "invite"})
+    later_fields: ClassVar[frozenset[str]] = frozenset({"work", "invite", "invite_proof"})
     name: ShortText
     device: ShortText
     memory_bytes: Bytes
@@ -272,15 +273,19 @@ class Want(Payload):
     """Proof of work of the signer for this run."""
     invite: SealedInvite | None = None
     """An invite of this run, in place of work."""
+    invite_proof: Signature | None = None
+    """By the invite's key, over the run and the signer: see `paris.protocol.invites`."""
 
 
 class Invite(Payload):
-    """The organiser's word for whoever shows it. It is passed on as text, never stored in the DHT."""
+    """The organiser's word for whoever holds its private key. It is passed on as text; wants show it."""
 
     kind: ClassVar[str] = "invite"
     invite_id: LeaseId
     uses: Annotated[int, Field(ge=1, le=MAX_INVITE_USES)]
     """How many keys it admits to a run that is closed to others."""
+    key: PublicKey
+    """Its own: wants that show it are signed with the private one, which is passed on with it."""
 
 
 class Heartbeat(Payload):

@@ -34,6 +34,15 @@ class Identity:
         return cls(Ed25519PrivateKey.generate())
 
     @classmethod
+    def of_seed(cls, seed: bytes) -> Identity:
+        """The key pair of 32 secret bytes.
+
+        Raises:
+            ValueError: There are not 32.
+        """
+        return cls(Ed25519PrivateKey.from_private_bytes(seed))
+
+    @classmethod
     def load(cls, path: Path) -> Identity:
         """Read an identity file.
 
@@ -41,8 +50,7 @@ class Identity:
             IdentityError: The file is missing or does not contain 64 hex digits.
         """
         try:
-            raw = bytes.fromhex(path.read_text("ascii").strip())
-            return cls(Ed25519PrivateKey.from_private_bytes(raw))
+            return cls.of_seed(bytes.fromhex(path.read_text("ascii").strip()))
         except (OSError, ValueError) as error:
             raise IdentityError(
                 f"The identity file {path} cannot be used: {error}.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Annotated
 
 import typer
@@ -20,18 +19,17 @@ def invite(
     days: Annotated[float, typer.Option(min=0.01, max=_MOST_DAYS, help="How long it is valid.")] = 7.0,
     as_json: JsonOption = False,
 ) -> None:
-    """Print an invite: who joins with it may take tasks also where run.toml sets `[tasks] allowed_only = true`."""
-    from paris.protocol.invites import invite_text
-    from paris.protocol.records import Invite
+    r"""Print an invite: who joins with it may take tasks also where run.toml sets `\[tasks] allowed_only = true`."""
+    from paris.protocol.invites import HeldInvite, new_invite
     from paris.protocol.sealer import Sealer
 
     opened = open_run(run, log_name="orders")
-    record = Invite(invite_id=secrets.token_hex(16), uses=uses)
+    record, seed = new_invite(uses)
     envelope = Sealer(opened.identity, opened.run_id).seal(record, days * 86400)
-    text = invite_text(envelope)
+    text = HeldInvite(envelope, seed).text
     if as_json:
         found = {"invite_id": record.invite_id, "uses": uses, "expires_at": envelope.expires_at, "invite": text}
         print_json(found)
     else:
-        say(f"Invite {record.invite_id[:8]}, for {uses} volunteers, {days:g} days:")
-        say(f"paris-node join {opened.run_id} --invite {text}")
+        say(f"Invite {record.invite_id[:8]}, for {uses} {'volunteer' if uses == 1 else 'volunteers'}, {days:g} days:")
+        say(f"{opened.join_command} --invite {text}")

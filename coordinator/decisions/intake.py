@@ -72,14 +72,14 @@ def _apply_want(draft: Draft, received: WantReceived, now: float) -> None:
         draft.put_volunteer(
             VolunteerState(public_key=key, want=want, seen_at=seen_at, want_sequence=sequence, waiting_since=now)
         )
-        if received.invite is not None:
-            admit(draft, key, received.invite, now)
+        admit(draft, key, received.invite, now)
         return
     if sequence <= known.want_sequence:
         return
     waiting_since = known.waiting_since if known.want.state == "waiting" else now
     update = {"want": want, "seen_at": seen_at, "want_sequence": sequence, "waiting_since": waiting_since}
     draft.put_volunteer(known.model_copy(update=update))
+    admit(draft, key, received.invite, now)
 
 
 def _apply_heartbeat(draft: Draft, received: HeartbeatReceived, now: float) -> None:

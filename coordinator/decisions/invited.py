@@ -8,11 +8,15 @@ from paris.coordinator.state.model import StandingState
 from paris.protocol.records import Invite
 
 
-def admit(draft: Draft, key: str, invite: Invite, now: float) -> None:
-    """Allow a new volunteer, as `paris-coord allow` does and with `--undo` takes back, while the invite has uses left.
+def admit(draft: Draft, key: str, invite: Invite | None, now: float) -> None:
+    """Allow a volunteer, as `paris-coord allow` does and with `--undo` takes back, while the invite has uses left.
 
-    Call it at a volunteer's first want only: what the organiser decides about it later is then not undone by the next.
+    A volunteer can show an invite once: what the organiser decides about it later is not undone by its next want.
     """
+    volunteer = draft.volunteers[key]
+    if invite is None or invite.invite_id in volunteer.invites:
+        return
+    draft.put_volunteer(volunteer.model_copy(update={"invites": (*volunteer.invites, invite.invite_id)}))
     reason = f"invite {invite.invite_id[:8]}"
     used = sum(standing.reason == reason for standing in draft.standings.values())
     if key in draft.standings:

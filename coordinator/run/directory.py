@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from paris.coordinator.errors import RunDirError
 from paris.coordinator.run.config import RunConfig, load_config
-from paris.protocol.hub_layout import RUN_FILE
+from paris.protocol.hub_layout import PUBLIC_ENDPOINT, RUN_FILE
 from paris.protocol.runid import make_run_id
+from paris.protocol.secrets import is_encrypted
 from paris.protocol.signing import Identity
 
 
@@ -42,6 +44,15 @@ class RunDir:
     def run_json(self) -> Path:
         """The signed RunSpec that volunteers join."""
         return self.path / RUN_FILE
+
+    @property
+    def join_command(self) -> str:
+        """What a volunteer types; with an embedded Hub, who has run.json."""
+        hub = self.config.hub
+        words = ["paris-node", "join", str(self.run_json) if hub.embedded else hub.model_repo]
+        if not hub.embedded and hub.endpoint != PUBLIC_ENDPOINT:
+            words += ["--hub-endpoint", hub.endpoint]
+        return shlex.join([*words, *([] if is_encrypted(hub.endpoint) else ["--allow-plain-http"])])
 
     @property
     def data(self) -> Path:

@@ -33,7 +33,6 @@ from paris.protocol.dht.options import NetworkOptions
 from paris.protocol.dht.peer import Peer
 from paris.protocol.records import RunSpec
 from paris.protocol.sealer import Sealer, SequenceFile
-from paris.protocol.secrets import is_encrypted
 
 logger = logging.getLogger(__name__)
 
@@ -71,8 +70,7 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
         spec = make_spec(run, peer.current.addresses)
         manifests = publish_data(run, hub, log)
         publish_run_json(run, hub, sealer, spec)
-        flag = "" if is_encrypted(run.config.hub.endpoint) else " --allow-plain-http"
-        log(Event(EventKind.SERVING, f"Run {run.run_id}: join with  paris-node join {run.run_json}{flag}"))
+        log(Event(EventKind.SERVING, f"Run {run.run_id}: join with  {run.join_command}"))
         executor = make_executor(run, spec, hub, sealer, children, log)
         stack.callback(executor.stop)
         service = Service(

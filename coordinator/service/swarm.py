@@ -22,7 +22,7 @@ from paris.protocol.clock import Clock
 from paris.protocol.dht.peer import Peer
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import ParisError
-from paris.protocol.invites import open_invite
+from paris.protocol.invites import open_shown
 from paris.protocol.manifest import Manifest
 from paris.protocol.records import Answer, Heartbeat, Invite, RunSpec, Submission, Want
 
@@ -122,9 +122,6 @@ class Swarm:
 
 def _invite_of(want: Envelope[Want]) -> Invite | None:
     """The invite in a want; None if it has none, or if it has ended since the peer read it."""
-    if want.payload.invite is None:
-        return None
     with contextlib.suppress(ParisError):
-        sealed = want.payload.invite.encode()
-        return open_invite(sealed, run_id=want.run_id, coordinator=None, now=time.time()).payload
+        return open_shown(want, coordinator=None, now=time.time())
     return None

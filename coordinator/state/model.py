@@ -101,6 +101,8 @@ class VolunteerState(Row):
     """Leases taken back and work rejected since the last accepted work; see `decisions/trust.py`."""
     faulted_at: float = 0.0
     """When the last of them was, UTC seconds."""
+    invites: tuple[str, ...] = ()
+    """The ids of those it has shown."""
     num_proven: int = 0
     """Accepted work since a rung last refused some."""
 

@@ -37,8 +37,9 @@ from paris.node.work.data import DataSources
 from paris.protocol.clock import jump_in_words
 from paris.protocol.envelope import Envelope
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
+from paris.protocol.invites import HeldInvite
 from paris.protocol.logs import log_to_file
-from paris.protocol.records import Invite, RunSpec
+from paris.protocol.records import RunSpec
 from paris.protocol.sealer import Sealer, SequenceFile
 from paris.protocol.signals import stop_signals
 from paris.protocol.signing import Identity
@@ -129,7 +130,7 @@ def _session(
     swarm: Swarm,
     view: View,
     stop: StopSignal,
-    invite: Envelope[Invite] | None,
+    invite: HeldInvite | None,
 ) -> Iterator[RunSession]:
     """A session whose announcer runs."""
     sealer = Sealer(identity, run.run_id, sequences=SequenceFile(machine.home.path / "sequence"))

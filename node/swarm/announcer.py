@@ -2,8 +2,8 @@
 
 One record of each kind is published when it changes and again every period, always with a greater sequence and a
 later expiry: peers drop records that expire, and refuse one that would shorten a life. Those that need a lease carry
-the newest. Periods run on the monotonic
-clock; after a jump of the wall clock, which stands in the records, all are published at once.
+the newest. Periods run on the monotonic clock; after a jump of the wall clock, which stands in the records, all are
+published at once.
 """
 
 from __future__ import annotations

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import ParisError, RecordError
-from paris.protocol.invites import open_invite, sealed_invite
+from paris.protocol.invites import HeldInvite, open_held
 from paris.protocol.private_files import replace_private
-from paris.protocol.records import Invite, RunSpec
+from paris.protocol.records import RunSpec
 
 
-def find_invite(path: Path, text: str | None, run: Envelope[RunSpec]) -> Envelope[Invite] | None:
+def find_invite(path: Path, text: str | None, run: Envelope[RunSpec]) -> HeldInvite | None:
     """The invite to a run: the one that was given now, which is kept, or the one of an earlier join while it is valid.
 
     Args:
@@ -25,14 +25,16 @@ def find_invite(path: Path, text: str | None, run: Envelope[RunSpec]) -> Envelop
         OSError: It cannot be kept.
     """
     if text is not None:
-        sealed = sealed_invite(text)
         try:
-            envelope = open_invite(sealed, run_id=run.run_id, coordinator=run.signer, now=time.time())
+            held = open_held(text, run_id=run.run_id, coordinator=run.signer, now=time.time())
         except ParisError as error:
-            raise RecordError(f"The invite is not valid: {error.what}", "Ask the organiser for another one.") from error
-        replace_private(path, sealed)
-        return envelope
+            raise RecordError(
+                f"The invite is not valid: {error.what}",
+                "Copy the whole line, or ask the organiser for another invite.",
+            ) from error
+        replace_private(path, held.text.encode("ascii"))
+        return held
     try:
-        return open_invite(path.read_bytes(), run_id=run.run_id, coordinator=run.signer, now=time.time())
-    except (OSError, ParisError):
+        return open_held(path.read_text("ascii"), run_id=run.run_id, coordinator=run.signer, now=time.time())
+    except (OSError, ValueError, ParisError):
         return None  # there is none, or it is over

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from paris.node.swarm.announcer import Announcer
 from paris.node.swarm.connection import Swarm
 from paris.protocol.envelope import Envelope
+from paris.protocol.invites import HeldInvite
 from paris.protocol.record_rules import RECORD_RULES
-from paris.protocol.records import Invite, RunSpec
+from paris.protocol.records import RunSpec
 from paris.protocol.sealer import Sealer
 
 
@@ -25,7 +26,7 @@ class RunSession:
     announcer: Announcer
     work: str | None = None
     """Proof of work of this node's key, if the run asks for one."""
-    invite: Envelope[Invite] | None = None
+    invite: HeldInvite | None = None
     """The organiser's, if the volunteer has one."""
 
     @property
@@ -44,11 +45,11 @@ class RunSession:
         return self.sealer.public_key
 
     @property
-    def shown_invite(self) -> str | None:
+    def shown_invite(self) -> HeldInvite | None:
         """The invite for a want; None where there is none, or it ends within the life of the want."""
-        if self.invite is None or self.invite.expires_at < time.time() + RECORD_RULES["want"].max_life_s:
+        if self.invite is None or self.invite.envelope.expires_at < time.time() + RECORD_RULES["want"].max_life_s:
             return None
-        return self.invite.data.decode()
+        return self.invite
 
     @property
     def poll_s(self) -> float:

@@ -234,7 +234,7 @@ class Agent:
 
     def _want(self, state: Literal["waiting", "busy", "paused", "leaving"]) -> Want:
         """What this machine is and can take."""
-        hardware = self.machine.hardware
+        hardware, invite = self.machine.hardware, self.session.shown_invite
         return Want(
             name=self.session.name,
             device=f"{hardware.device}: {hardware.label}"[:80],
@@ -243,7 +243,8 @@ class Agent:
             state=state,
             node_version=SOFTWARE_VERSION,
             work=self.session.work,
-            invite=self.session.shown_invite,
+            invite=None if invite is None else invite.envelope.data.decode(),
+            invite_proof=None if invite is None else invite.proof_for(self.session.public_key),
         )
 
 

@@ -45,6 +45,7 @@ def fixed_identity(name: str) -> Identity:
 COORDINATOR = fixed_identity("coordinator")
 VOLUNTEER = fixed_identity("volunteer")
 STRANGER = fixed_identity("stranger")
+INVITE_SEED = hashlib.sha256(b"invite").digest()
 RUN_ID = make_run_id("cabins", COORDINATOR.public_key)
 
 
@@ -187,7 +188,7 @@ ANSWER = Answer(
     commit=hex_of("answer", 40),
     files=tuple(file.model_copy(update={"path": f"step-00000400/{file.path}"}) for file in STATE),
 )
-INVITE = Invite(invite_id=hex_of("invite", 32), uses=3)
+INVITE = Invite(invite_id=hex_of("invite", 32), uses=3, key=Identity.of_seed(INVITE_SEED).public_key)
 HOLDING = Holding(
     cluster=0,
     manifest_sha256=hex_of("manifest"),

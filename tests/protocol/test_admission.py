@@ -6,6 +6,7 @@ from protocol_samples import (
     COORDINATOR,
     HEARTBEAT,
     INVITE,
+    INVITE_SEED,
     LEASE,
     NOW,
     RUN,
@@ -20,6 +21,7 @@ from protocol_samples import (
 )
 
 from paris.protocol.admission import LEASE_GRACE_S
+from paris.protocol.invites import HeldInvite
 from paris.protocol.keys import dht_key, part_of, subkey_of
 from paris.protocol.refusals import Reason
 from paris.protocol.runid import make_run_id
@@ -147,14 +149,20 @@ def test_work_ends_when_the_search_is_ended():
 def test_an_invite_of_the_run_stands_in_for_work_and_no_other_does():
     judge = judge_of(ASKING)
 
-    def shown(payload, signer=COORDINATOR, **times):
-        want = WANT.model_copy(update={"invite": sealed(payload, signer, **times).data.decode()})
-        verdict = put(judge, want, VOLUNTEER)
+    def shown(payload, signer=COORDINATOR, seed=INVITE_SEED, volunteer=VOLUNTEER, **times):
+        held = HeldInvite(sealed(payload, signer, **times), seed)
+        proof = held.proof_for(VOLUNTEER.public_key)
+        want = WANT.model_copy(update={"invite": held.envelope.data.decode(), "invite_proof": proof})
+        verdict = put(judge, want, volunteer)
         return getattr(verdict, "reason", verdict)
 
     assert shown(INVITE, STRANGER) == Reason.BAD_INVITE
     assert shown(INVITE, run_id=make_run_id("other", COORDINATOR.public_key)) == Reason.BAD_INVITE
     assert shown(INVITE, life_s=0.5) == Reason.BAD_INVITE, "it is over"
     assert shown(LEASE) == Reason.BAD_INVITE
+    assert shown(INVITE, volunteer=STRANGER) == Reason.BAD_INVITE, "it was copied out of another's want"
+    assert shown(INVITE, seed=bytes(32)) == Reason.BAD_INVITE, "without the private key it cannot be shown"
+    bare = WANT.model_copy(update={"invite": sealed(INVITE).data.decode()})
+    assert put(judge, bare, VOLUNTEER).reason == Reason.BAD_INVITE, "nor without a proof"
     assert isinstance(shown(INVITE), Accepted)
     assert BITS < judge.rank(VOLUNTEER.public_key) < 256

@@ -117,7 +117,7 @@ def test_an_order_that_was_carried_out_or_names_nothing_changes_nothing(kind):
 
 def test_an_invite_lets_in_as_many_as_it_has_uses_and_is_taken_back_like_an_allow():
     policy = POLICY.model_copy(update={"allowed_only": True})
-    invite = Invite(invite_id="12" * 16, uses=1)
+    invite = Invite(invite_id="12" * 16, uses=1, key="34" * 32)
     observations = [replace(want(who, START), invite=invite) for who in (0, 1)]
     state = tick(run_of(2), observations, policy, START).state
     assert [lease.lease.volunteer for lease in state.leases.values()] == [PEOPLE[0].public_key]
@@ -127,3 +127,14 @@ def test_an_invite_lets_in_as_many_as_it_has_uses_and_is_taken_back_like_an_allo
     order = Order(OrderKind.DISALLOW, PEOPLE[0].public_key)
     state = tick(state, [order, replace(want(0, START + 1), invite=invite)], policy, START + 1).state
     assert state.standings == {}, "the invite does not undo what the organiser decided later"
+    later = [want(0, START + 2), replace(want(0, START + 3), invite=invite)]
+    assert tick(state, later, policy, START + 3).state.standings == {}, "nor after a want without it"
+
+
+def test_an_invite_counts_also_for_who_has_asked_before():
+    policy = POLICY.model_copy(update={"allowed_only": True})
+    invite = Invite(invite_id="12" * 16, uses=1, key="34" * 32)
+    state = tick(run_of(1), [want(0, START)], policy, START).state
+    assert not state.leases
+    state = tick(state, [replace(want(0, START + 1), invite=invite)], policy, START + 1).state
+    assert [lease.lease.volunteer for lease in state.leases.values()] == [PEOPLE[0].public_key]
