@@ -14,12 +14,14 @@ from paris.coordinator.verify.tensor_reads import TensorFile
 from paris.coordinator.verify.training_task import training_config
 from paris.experts.models.presets import ModelConfig
 from paris.experts.training.adamw import moment_shapes
+from paris.experts.training.precision import LossScale
 from paris.experts.weights.checkpoint import TensorSpec
 from paris.protocol.chain import MAX_CHAIN_BYTES
 from paris.protocol.hub_layout import CHAIN_FILE, OPTIMIZER_FILE, TRAINED_FILE, WEIGHTS_FILE
 
 _DTYPES = {torch.float32: "F32", torch.uint8: "U8"}
 _HEADER_BYTES_PER_TENSOR = 256
+_LOSS_SCALE = "loss_scale"
 
 
 def file_limits(case: VerificationCase, config: ModelConfig) -> dict[str, int]:
@@ -38,7 +40,8 @@ def file_limits(case: VerificationCase, config: ModelConfig) -> dict[str, int]:
 def check_state(case: VerificationCase, config: ModelConfig, ema: TensorFile, steps: int, checks: Checks) -> None:
     """Check names, shapes and types of all files of the state, and that the weights are finite.
 
-    Of the moments only the header is read: wrong ones show in the next leg, and in a replay.
+    Of the moments only the header is read: wrong ones show in the next leg, and in a replay. A wrong loss scale would
+    break the next volunteer's training at once.
 
     Args:
         case: The submission and its context; the files are at `case.file`.
@@ -58,7 +61,11 @@ def check_state(case: VerificationCase, config: ModelConfig, ema: TensorFile, st
         broken = [name for name in weights.entries if not bool(torch.isfinite(weights.read(name)).all())]
         checks.none("state-finite", broken, f"tensors of {TRAINED_FILE} with infinite values or not-a-numbers")
     if OPTIMIZER_FILE in names:
-        _checked(case, OPTIMIZER_FILE, _optimizer(case, config), checks)
+        optimizer = _checked(case, OPTIMIZER_FILE, _optimizer(case, config), checks)
+        if _LOSS_SCALE in optimizer.entries:
+            found = optimizer.read(_LOSS_SCALE).tolist()
+            note = f"the loss scale and its good steps are {found}, which training cannot reach"
+            checks.require("state-loss-scale", LossScale.is_reachable(*found), note)
 
 
 def _checked(case: VerificationCase, name: str, expected: dict[str, TensorSpec], checks: Checks) -> TensorFile:
@@ -80,5 +87,5 @@ def _checked(case: VerificationCase, name: str, expected: dict[str, TensorSpec],
 def _optimizer(case: VerificationCase, config: ModelConfig) -> dict[str, TensorSpec]:
     """The tensors of the optimizer's file."""
     training = training_config(case)
-    scale = {"loss_scale": TensorSpec((2,))} if training.precision == "float16" else {}
+    scale = {_LOSS_SCALE: TensorSpec((2,))} if training.precision == "float16" else {}
     return {**moment_shapes(expected_shapes(config), training.moments), **scale}

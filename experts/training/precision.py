@@ -6,6 +6,7 @@ Weights, optimizer and EMA are float32 in all precisions.
 from __future__ import annotations
 
 import contextlib
+import math
 
 import torch
 from torch import Tensor
@@ -44,6 +45,12 @@ class LossScale:
 
     Source: Micikevicius et al., arXiv 1710.03740, section 3.2.
     """
+
+    @staticmethod
+    def is_reachable(scale: float, good_steps: float) -> bool:
+        """Whether training can have this state: neither is a not-a-number."""
+        is_power = 1.0 <= scale <= _LARGEST_SCALE and math.frexp(scale)[0] == 0.5
+        return is_power and 0.0 <= good_steps < _STEPS_TO_DOUBLE and good_steps.is_integer()
 
     def __init__(self, device: torch.device) -> None:
         self.state = torch.tensor([_FIRST_SCALE, 0.0], device=device)

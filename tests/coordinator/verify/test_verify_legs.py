@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -12,12 +13,15 @@ from verify_legs import LEG, LegAttempt, head_record, secret_for, sha256, train_
 from verify_world import MODEL, STEPS, TRAINING
 
 from paris.coordinator.verify.ladder import verify
-from paris.coordinator.verify.state_files import moment_shapes
+from paris.coordinator.verify.report import CheckFailed, Checks
+from paris.coordinator.verify.state_files import check_state, moment_shapes
+from paris.coordinator.verify.tensor_reads import open_trusted
 from paris.experts.models.model import DiTExpert
 from paris.experts.training.commitments import commitment_of
 from paris.experts.training.config import TrainingConfig
 from paris.experts.training.state import TrainState
 from paris.protocol.draws import Stretch
+from paris.protocol.hub_layout import OPTIMIZER_FILE, TRAINED_FILE, WEIGHTS_FILE
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +134,39 @@ def test_a_state_that_nobody_could_resume_from_is_refused(world, legs):
     refused(with_state(attempt, leg, "weights", save(half)), "structure/state-shapes")
     missing = dict(list(moments.items())[1:])
     refused(with_state(attempt, leg, "optimizer", save(missing)), "structure/state-tensors")
+
+
+@pytest.mark.parametrize(
+    ("state", "is_sound"),
+    [
+        ([2.0**14, 0.0], True),
+        ([1.0, 999.0], True),
+        ([2.0**24, 5.0], True),
+        ([0.0, 0.0], False),
+        ([0.5, 0.0], False),
+        ([2.0**25, 0.0], False),
+        ([3.0, 0.0], False),
+        ([float("nan"), 0.0], False),
+        ([float("inf"), 0.0], False),
+        ([2.0, -1.0], False),
+        ([2.0, 0.5], False),
+        ([2.0, 1000.0], False),
+    ],
+)
+def test_a_loss_scale_that_no_training_reaches_is_refused(world, legs, state, is_sound):
+    leg, case = legs[0], LegAttempt.of(world, 0, legs[0]).case()
+    run = case.run.model_copy(update={"training": {**case.run.training, "precision": "float16"}})
+    case, checks = case.model_copy(update={"run": run}), Checks()
+    moments = save({**load(leg.file("optimizer")), "loss_scale": torch.tensor(state)})
+    contents = {TRAINED_FILE: leg.file("weights"), WEIGHTS_FILE: leg.file("ema"), OPTIMIZER_FILE: moments}
+    for name, data in contents.items():
+        case.file(name).parent.mkdir(parents=True, exist_ok=True)
+        case.file(name).write_bytes(data)
+    ema = open_trusted(case.file(WEIGHTS_FILE), case.bounds)
+    with nullcontext() if is_sound else pytest.raises(CheckFailed):
+        check_state(case, MODEL, ema, leg.end.step, checks)
+    last = checks.made[-1]
+    assert (last.name, last.passed) == ("state-loss-scale", is_sound)
 
 
 @pytest.mark.parametrize("moments", ["float32", "8bit"])
