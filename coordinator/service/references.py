@@ -11,7 +11,7 @@ import logging
 from paris.coordinator.errors import WorkerError
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.state.model import LeaseState, State, SubmissionState
-from paris.coordinator.verify import read_report
+from paris.coordinator.verify import Report, read_report
 from paris.coordinator.verify.bounds import VerificationBounds
 from paris.coordinator.verify.curves import ReferenceCurve, ScoredPoint
 from paris.coordinator.verify.reference_file import made_of, read_reference
@@ -19,19 +19,20 @@ from paris.coordinator.verify.reference_file import made_of, read_reference
 logger = logging.getLogger(__name__)
 
 
-def reference_curves(run: RunDir, state: State, step: int) -> tuple[ReferenceCurve, ...]:
+def reference_curves(run: RunDir, state: State, step: int, judged: str) -> tuple[ReferenceCurve, ...]:
     """The curves for a submission, cut to what is needed at its step; the organiser's own come first.
 
     Args:
         run: The run directory.
         state: Holds the audited submissions.
         step: How many steps were submitted.
+        judged: Who submitted them: nobody's own work is a reference for it.
 
     Raises:
         RunDirError: data/reference.json is damaged.
         NewerFileError: A newer version wrote it.
     """
-    curves = _audited(run, state)
+    curves = _audited(run, state, judged)
     for cluster, stored in read_reference(run).items():
         if stored.made_of == made_of(run, cluster):
             curves[cluster] = stored.curve
@@ -48,15 +49,20 @@ def head_scores(run: RunDir, state: State, held: LeaseState) -> ScoredPoint | No
             known.submission.task_id == held.lease.task_id and known.submission.commitment == held.start_commitment
         )
         if is_head and known.verdict is not None and known.verdict.accepted:
-            return _scores(run, known)
+            report = _report(run, known)
+            return report.scores if report else None
     return None
 
 
-def _audited(run: RunDir, state: State) -> dict[int, ReferenceCurve]:
-    """One curve a cluster from submissions that were replayed."""
+def _audited(run: RunDir, state: State, judged: str) -> dict[int, ReferenceCurve]:
+    """One curve a cluster from submissions of others that were replayed."""
     points: dict[str, dict[int, ScoredPoint]] = {}
     for known in state.submissions.values():
-        if known.phase != "withdrawn" and _is_replayed(known) and (scores := _scores(run, known)):
+        if known.phase == "withdrawn" or known.signer == judged or not _has_replay(known):
+            continue
+        report = _report(run, known)
+        if report and report.scores and _is_replayed(report):
+            scores = report.scores
             points.setdefault(known.submission.task_id, {})[scores.step] = scores
     curves = {}
     for task_id, by_step in points.items():
@@ -68,15 +74,25 @@ def _audited(run: RunDir, state: State) -> dict[int, ReferenceCurve]:
     return curves
 
 
-def _is_replayed(known: SubmissionState) -> bool:
+def _has_replay(known: SubmissionState) -> bool:
     verdict = known.verdict
     return verdict is not None and verdict.accepted and any(rung.rung == "replay" for rung in verdict.rungs)
 
 
-def _scores(run: RunDir, known: SubmissionState) -> ScoredPoint | None:
+def _is_replayed(report: Report) -> bool:
+    """Whether an end was compared; the rung also passes where the start of all that was drawn is no longer kept."""
+    return any(
+        check.name == "distance" and check.passed
+        for rung in report.rungs
+        if rung.name == "replay"
+        for check in rung.checks
+    )
+
+
+def _report(run: RunDir, known: SubmissionState) -> Report | None:
     path = run.verify / known.submission.lease_id / "report.json"
     try:
-        return read_report(path).scores if path.is_file() else None
+        return read_report(path) if path.is_file() else None
     except WorkerError:
         logger.warning("%s cannot be read: its scores are not used.", path)
         return None

@@ -104,7 +104,7 @@ class Verifier:
             text_folder=self.run.data,
             others=self._others(state, known),
             leg=None if held.lease.start_step is None else _leg_start(state, held, manifest),
-            curves=reference_curves(self.run, state, min(known.submission.steps, task.steps)),
+            curves=reference_curves(self.run, state, min(known.submission.steps, task.steps), known.signer),
             head=head_scores(self.run, state, held),
             seed=verification_seed(self.run),
             draw_secret=draw_secret(derived_secret(self.run, "draws").hex(), held.lease.lease_id),

@@ -25,6 +25,7 @@ from paris.coordinator.service.startup import make_executor, make_policy
 from paris.coordinator.service.tasks import make_tasks
 from paris.coordinator.state.model import State, TaskState
 from paris.coordinator.state.orders import Order, OrderKind
+from paris.coordinator.verify import read_report, write_report
 from paris.experts.training.commitments import NO_COMMITMENT, read_state, scheduled_folder
 from paris.experts.training.expert_training import ExpertTraining
 from paris.experts.training.leg import HEAD_FOLDER, Head, Leg
@@ -245,11 +246,30 @@ def require_replayed_legs_as_reference(run: RunDir, state: State) -> None:
         for known in state.submissions.values()
         if any(rung.rung == "replay" for rung in known.verdict.rungs)
     ]
-    curves = reference_curves(run, state, 40)
+    curves = reference_curves(run, state, 40, "")
     assert [point.step for curve in curves for point in curve.points] == sorted(replayed)
+    for signer in {known.signer for known in state.submissions.values()}:
+        others = [known.submission.steps for known in state.submissions.values() if known.signer != signer]
+        found = [point.step for curve in reference_curves(run, state, 40, signer) for point in curve.points]
+        assert found == sorted(set(others) & set(replayed)), "nobody's own work is a reference for it"
+    require_an_end_that_was_compared(run, state)
     assert all(curve.audited and curve.cluster == 0 for curve in curves)
     assert head_scores(run, state, state.leases[taken_lease(state, 20)]) is None
     assert head_scores(run, state, state.leases[taken_lease(state, 40)]).step == 20
+
+
+def require_an_end_that_was_compared(run: RunDir, state: State) -> None:
+    """A leg is no reference when its rung passed only because the state to start from is no longer kept."""
+    path = run.verify / taken_lease(state, 20) / "report.json"
+    report = read_report(path)
+    rungs = tuple(
+        rung.model_copy(update={"checks": tuple(c.model_copy(update={"name": "start"}) for c in rung.checks)})
+        for rung in report.rungs
+    )
+    write_report(report.model_copy(update={"rungs": rungs}), path)
+    assert 20 not in [point.step for curve in reference_curves(run, state, 40, "") for point in curve.points]
+    write_report(report, path)
+    assert 20 in [point.step for curve in reference_curves(run, state, 40, "") for point in curve.points]
 
 
 def taken_lease(state: State, step: int) -> str:

@@ -81,13 +81,13 @@ def test_the_paused_training_of_another_cluster_stays(referenced, tmp_path):
 
 
 def test_a_submission_is_compared_with_the_points_around_its_last_fifth(referenced):
-    curves = reference_curves(referenced, State(), STEPS)
+    curves = reference_curves(referenced, State(), STEPS, "")
     assert [[point.step for point in curve.points] for curve in curves] == [[40, 60], [40, 60]]
 
 
 def test_a_reference_of_other_settings_is_not_used_and_made_again(referenced, tmp_path):
     run = changed(copy_of(referenced, tmp_path), "tasks", steps=2 * STEPS)
-    assert reference_curves(run, State(), STEPS) == ()
+    assert reference_curves(run, State(), STEPS, "") == ()
     make(run, [1], should_stop=lambda: True)
     assert read_reference(run)[1].curve.points[-1].step == STEPS  # kept until there are new scores
 
@@ -99,7 +99,7 @@ def test_a_damaged_or_newer_file_is_named_and_left_alone(prepared, tmp_path, con
     run = copy_of(prepared, tmp_path)
     run.reference.write_text(content)
     with pytest.raises(error, match=r"reference\.json"):
-        reference_curves(run, State(), STEPS)
+        reference_curves(run, State(), STEPS, "")
     assert run.reference.read_text() == content
 
 
