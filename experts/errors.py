@@ -73,6 +73,10 @@ class TrainingError(ExpertError, RuntimeError):
     exit_code = 29
 
 
+class DivergedError(TrainingError):
+    """The loss, or a weight, is not finite."""
+
+
 class MissingModuleError(ExpertError, ImportError):
     """A module is not installed; the next step names the extra of this package that has it."""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from paris.coordinator.decisions.legs import forgotten_legs
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.state.model import State
+from paris.coordinator.verify import REPLAY_FOLDER
 
 _KEPT_S = 30 * 86400.0
 """Reports and logs of rejected submissions stay this long after they were written."""
@@ -35,13 +36,13 @@ def collect_garbage(run: RunDir, state: State, kept_s: float = _KEPT_S) -> int:
     freed = sum(_delete(path) for path in _leftovers(run.path) if now - _changed_at(path) > _LEFTOVER_S)
     closed = {lease_id for lease_id, known in state.submissions.items() if known.phase == "closed"}
     for leg in forgotten_legs(state.submissions.values()):
-        freed += _delete(run.verify / leg.submission.lease_id / "candidate")
+        freed += _delete_files(run.verify / leg.submission.lease_id)
     for folder in run.verify.glob("*"):
         if folder.name in state.submissions and folder.name not in closed:
             continue
         is_old = now - _changed_at(folder) > kept_s
         if folder.name in closed:
-            freed += _delete(folder / "candidate")
+            freed += _delete_files(folder)
         if is_old:
             freed += _delete(folder) + _delete(run.logs / f"verify-{folder.name[:8]}.log")
     return freed
@@ -59,6 +60,11 @@ def _changed_at(path: Path) -> float:
         return max(file.stat().st_mtime for file in (path, *path.rglob("*")))
     except OSError:
         return time.time()  # it is being written or deleted now
+
+
+def _delete_files(folder: Path) -> int:
+    """Delete what was fetched and trained to verify a submission, not its report; return the bytes."""
+    return _delete(folder / "candidate") + _delete(folder / REPLAY_FOLDER)
 
 
 def _delete(path: Path) -> int:

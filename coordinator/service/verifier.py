@@ -17,6 +17,7 @@ from paris.coordinator.service.registering import weights_file
 from paris.coordinator.service.verifying import VerifyingProcesses
 from paris.coordinator.state.model import LeaseState, State, SubmissionState
 from paris.coordinator.verify import (
+    REPLAY_FOLDER,
     LegStart,
     OtherCheckpoint,
     Report,
@@ -82,8 +83,9 @@ class Verifier:
             (_folder(self.run, lease_id) / "candidate" / name).unlink(missing_ok=True)
 
     def discard_candidate(self, lease_id: str) -> None:
-        """Free the disk that a rejected checkpoint took; its report is kept."""
-        shutil.rmtree(_folder(self.run, lease_id) / "candidate", ignore_errors=True)
+        """Free the disk that a rejected checkpoint and its replay took; its report is kept."""
+        for name in ("candidate", REPLAY_FOLDER):
+            shutil.rmtree(_folder(self.run, lease_id) / name, ignore_errors=True)
 
     def _case(self, state: State, known: SubmissionState, folder: Path, earlier: Report | None) -> VerificationCase:
         held = state.leases[known.submission.lease_id]

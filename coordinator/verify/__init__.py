@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from paris.coordinator.verify.bounds import VerificationBounds
 from paris.coordinator.verify.case import (
+    REPLAY_FOLDER,
     LegStart,
     OtherCheckpoint,
     VerificationAnswer,
@@ -44,6 +45,7 @@ from paris.coordinator.verify.case import (
 from paris.coordinator.verify.report import Check, Report, RungReport, read_report, write_report
 
 __all__ = [
+    "REPLAY_FOLDER",
     "Check",
     "LegStart",
     "OtherCheckpoint",

@@ -20,6 +20,9 @@ from paris.protocol.fields import PublicKey, Settings, Sha256, TaskId
 from paris.protocol.hub_layout import CHAIN_FILE, OPTIMIZER_FILE, TRAINED_FILE, WEIGHTS_FILE
 from paris.protocol.records import Answer, Head, Lease, RunSpec, Task
 
+REPLAY_FOLDER = "replay"
+"""In a verification's folder: stretches that are trained again, until they are judged."""
+
 
 class OtherCheckpoint(BaseModel):
     """A checkpoint of the run that was submitted before the one that is judged."""

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 
-from paris.coordinator.verify.case import LegStart, VerificationCase
+from paris.coordinator.verify.case import REPLAY_FOLDER, LegStart, VerificationCase
 from paris.coordinator.verify.claimed_states import ClaimedStates
-from paris.coordinator.verify.report import Checks
+from paris.coordinator.verify.report import CheckFailed, Checks
 from paris.coordinator.verify.training_task import training_task
-from paris.experts.errors import CheckpointError, SnapshotError
+from paris.experts.errors import CheckpointError, DivergedError, SnapshotError
 from paris.experts.training.commitments import FILES
 from paris.experts.training.leg import HEAD_FOLDER, Leg
 from paris.experts.training.machine import MachineSettings
@@ -65,15 +65,20 @@ def check_replay(
 
     Raises:
         CheckFailed: An end is too far away, or a snapshot is not what the volunteer committed to.
-        SnapshotsMissing: The volunteer must be asked for snapshots; what was replayed so far stays on disk.
+        SnapshotsMissing: The volunteer must be asked for snapshots; what was replayed so far stays on disk, as it does
+            for another try after the following errors.
         HubError: The Hub did not answer; nothing is decided.
         ExpertError: The stretch could not be trained here.
     """
     states = ClaimedStates(case, chain, limits)
-    for stretch in stretches:
-        folder = case.work_dir / "replay" / f"{stretch.start:08d}"
-        _check_stretch(case, leg, states, stretch, folder, checks)
-    shutil.rmtree(case.work_dir / "replay", ignore_errors=True)
+    place = case.work_dir / REPLAY_FOLDER
+    try:
+        for stretch in stretches:
+            _check_stretch(case, leg, states, stretch, place / f"{stretch.start:08d}", checks)
+    except CheckFailed:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+    shutil.rmtree(place, ignore_errors=True)
 
 
 def _check_stretch(
@@ -92,10 +97,10 @@ def _check_stretch(
     machine = MachineSettings(device=case.device, num_threads=case.num_threads or torch.get_num_threads())
     try:
         reached = replay.run(case.shards.__getitem__, machine)
-    except SnapshotError as error:
+    except (SnapshotError, DivergedError) as error:
         if is_head:
             raise
-        checks.require("snapshot", False, f"training cannot start from the state at step {start}: {error.what[:150]}")
+        checks.require("snapshot", False, f"training cannot go on from the state at step {start}: {error.what[:150]}")
         raise
     claimed, at_hand = states.digests(end), states.at_hand(end)
     bound = case.bounds.max_replay(replay.task.training.precision)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from paris.experts.errors import ShardError, TrainingError
+from paris.experts.errors import DivergedError, ShardError
 from paris.experts.training.batches import Batch
 from paris.experts.training.commitments import SnapshotState
 from paris.experts.training.config import Progress
@@ -127,12 +127,12 @@ def smoothed_loss(loss: float | None, losses: Sequence[Tensor], first_step: int)
     """Update a running mean over some 50 steps, None before the first, by the losses `[]` of further steps.
 
     Raises:
-        TrainingError: One of them is not finite; the message names its step.
+        DivergedError: One of them is not finite; the message names its step.
     """
     mean = 0.0 if loss is None else loss
     for step, value in enumerate(torch.stack(list(losses)).tolist(), first_step):
         if not math.isfinite(value):
-            raise TrainingError(f"The loss of step {step} is {value}: training diverged.", RESTART)
+            raise DivergedError(f"The loss of step {step} is {value}: training diverged.", RESTART)
         decay = 0.0 if step == 0 else ema_decay_at(step, LOSS_DECAY)
         mean = decay * mean + (1.0 - decay) * value
     return mean

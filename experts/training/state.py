@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from paris.experts.errors import CheckpointError, TrainingError
+from paris.experts.errors import CheckpointError, DivergedError
 from paris.experts.training.adamw import make_optimizer
 from paris.experts.training.config import BaseTrainingConfig
 from paris.experts.training.ema import Ema
@@ -44,11 +44,11 @@ class TrainState:
             parameter.grad = None
 
     def check_finite(self) -> None:
-        """Raise TrainingError if the last gradient broke a weight although the loss was finite."""
+        """Raise DivergedError if the last gradient broke a weight although the loss was finite."""
         try:
             check_finite(self.model.state_dict(), f"The model after step {self.step - 1}")
         except CheckpointError as error:
-            raise TrainingError(f"{error.what} Training diverged.", RESTART) from error
+            raise DivergedError(f"{error.what} Training diverged.", RESTART) from error
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """The files of a snapshot by name, each with its live tensors, not copies."""

@@ -12,6 +12,7 @@ from paris.coordinator.cli.app import app
 from paris.coordinator.console import fail_clearly
 from paris.coordinator.run.create import create_run
 from paris.coordinator.service.garbage import collect_garbage
+from paris.coordinator.service.verifier import Verifier
 from paris.coordinator.state.model import State, SubmissionState
 from paris.protocol.records import Submission, SubmittedFile
 
@@ -51,6 +52,7 @@ def test_only_what_belongs_to_closed_submissions_or_to_killed_writes_goes(run):
     phases = {"a" * 32: "closed", "b" * 32: "registered", "c" * 32: "seen", "d" * 32: "closed", "f" * 32: "stored"}
     for lease_id in phases:
         make(run.verify / lease_id / "candidate" / "expert.safetensors", 40 * DAY_S)
+        make(run.verify / lease_id / "replay" / "weights.safetensors", 40 * DAY_S)
         make(run.verify / lease_id / "report.json", DAY_S if lease_id[0] == "d" else 40 * DAY_S)
         make(run.logs / f"verify-{lease_id[:8]}.log", 40 * DAY_S)
     make(run.verify / ("e" * 32) / "report.json", 40 * DAY_S)
@@ -58,18 +60,27 @@ def test_only_what_belongs_to_closed_submissions_or_to_killed_writes_goes(run):
     make(run.data / ".prepared.json.123.part", 60)
     keys = {path.name: path.read_bytes() for path in (run.path / "keys").iterdir()}
     state = State(submissions={lease_id: submission(lease_id, phase) for lease_id, phase in phases.items()})
-    assert collect_garbage(run, state) == 7000  # of it the candidate of the leg whose state is not kept
+    assert collect_garbage(run, state) == 10000  # of it the files of the leg whose state is not kept
     left = {str(path.relative_to(run.path)) for path in run.path.rglob("*") if path.is_file()}
     assert left == {
         "run.toml",
         "keys/run.key",
         "data/.prepared.json.123.part",
         *(f"verify/{x * 32}/candidate/expert.safetensors" for x in "bc"),
+        *(f"verify/{x * 32}/replay/weights.safetensors" for x in "bc"),
         *(f"verify/{x * 32}/report.json" for x in "bcdf"),
         *(f"logs/verify-{x * 8}.log" for x in "bcdf"),
     }
     assert {path.name: path.read_bytes() for path in (run.path / "keys").iterdir()} == keys
     assert collect_garbage(run, state) == 0
+
+
+def test_a_rejected_submission_keeps_its_report_alone(run):
+    folder = run.verify / ("a" * 32)
+    for name in ("candidate/expert.safetensors", "replay/00000000/weights.safetensors", "report.json"):
+        make(folder / name, 0)
+    Verifier(run, None, None, None).discard_candidate(folder.name)
+    assert [path.name for path in folder.iterdir()] == ["report.json"]
 
 
 def test_the_command_says_what_it_freed(run, capsys):

@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from attacks_on_legs import STATES, forged, trained, with_other_moments
 from huggingface_hub import CommitOperationAdd, HfApi
+from safetensors.torch import load_file, save_file
 from verify_legs import (
     EVERY,
     LEG,
@@ -138,6 +140,23 @@ def test_an_answer_that_is_not_what_the_chain_committed_to_is_refused(world, fir
     report = judge(case.model_copy(update={"answers": (answered,), "earlier": asked}))
     assert not report.accepted
     assert report.reason.startswith("replay/snapshot: optimizer at step 20 has digest ")
+    assert not (case.work_dir / "replay").exists(), "what was judged needs no disk"
+
+
+def test_a_claimed_state_from_which_training_diverges_is_refused_as_the_volunteers_fault(world, first, tmp_path):
+    huge = scheduled_folder(tmp_path / "huge", 20)
+    shutil.copytree(scheduled_folder(first.snapshots, 20), huge)
+    weights = {name: torch.full_like(value, 1e30) for name, value in load_file(huge / "weights.safetensors").items()}
+    save_file(weights, huge / "weights.safetensors")
+    leg = forged(world, {20: huge, 40: scheduled_folder(first.snapshots, 40)}, tmp_path / "claimed")
+    attempt = LegAttempt.of(world, 0, leg)
+    case = attempt.case(draw_secret="00" * 32, replay_rate=1.0)
+    number = open_envelope(
+        case.submission.encode(), run_id=world.run_id, coordinator=None, now=None
+    ).payload.pull_request
+    case = case.model_copy(update={"answers": (answer(attempt, leg, 20, number),)})
+    with pytest.raises(CheckFailed, match=r"training cannot go on from the state at step 20: .* diverged"):
+        check_replay(case, case.leg, leg.chain(), (Stretch(20, 40),), LIMITS, Checks())
 
 
 def replayed(world: World, leg: TrainedLeg, **changes) -> Checks:
