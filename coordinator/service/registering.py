@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +13,6 @@ from paris.coordinator.errors import HubError
 from paris.coordinator.run_hub.client import RunHub, verdict_text
 from paris.coordinator.state.model import State, SubmissionState
 from paris.protocol.chain import parse_chain
-from paris.protocol.errors import RecordError
 from paris.protocol.hub_layout import (
     CHAIN_FILE,
     STATE_FILES,
@@ -98,7 +99,7 @@ class Registrar:
 
         Raises:
             HubError: The Hub did not answer, refused, or holds other bytes after the copy than were verified.
-            RecordError: The verified chain is no longer in the work folder, or damaged.
+            RecordError: The verified chain in the work folder is damaged.
         """
         known, verdict = _accepted(state, lease_id)
         s = known.submission
@@ -115,7 +116,7 @@ class Registrar:
         head = Head(
             step=s.steps,
             loss=s.final_loss,
-            previous=self._previous(lease_id),
+            previous=self._previous(known),
             commitment=s.commitment,
             commit=self.hub.head(branch),
             files=files,
@@ -137,14 +138,25 @@ class Registrar:
             if branch not in kept:
                 self.hub.delete_branch(branch)
 
-    def _previous(self, lease_id: str) -> str:
-        """The commitment before a leg's last one, from its verified chain."""
-        path = self.verify / lease_id / CHAIN_FILE
+    def _previous(self, known: SubmissionState) -> str:
+        """The commitment before a leg's last one, from its verified chain; one that is gone is fetched again."""
+        folder = self.verify / known.submission.lease_id
         try:
-            chain = parse_chain(path.read_bytes())
+            data = (folder / CHAIN_FILE).read_bytes()
         except OSError as error:
-            raise RecordError(f"{path} cannot be read: {error.strerror}.") from error
+            logger.warning("%s cannot be read (%s): fetched again.", folder / CHAIN_FILE, error.strerror)
+            data = self._fetch_chain(known, folder)
+        chain = parse_chain(data)
         return chain.links[-2].commitment if len(chain.links) > 1 else chain.start.commitment
+
+    def _fetch_chain(self, known: SubmissionState, folder: Path) -> bytes:
+        declared = next(file for file in known.submission.files if file.path.rpartition("/")[2] == CHAIN_FILE)
+        path = self.hub.download(_in_repo(known, declared.path), folder / "fetched", known.submission.commit or "")
+        data = path.read_bytes()
+        shutil.rmtree(folder / "fetched", ignore_errors=True)
+        if hashlib.sha256(data).hexdigest() != declared.sha256:
+            raise HubError(f"{declared.path} on the Hub is not what was verified.", "Restore it from a backup.")
+        return data
 
     def close(self, state: State, lease_id: str) -> None:
         """Tell the volunteer why, close the pull request and free its storage. Idempotent.

@@ -13,7 +13,6 @@ from paris.coordinator.run.create import create_run
 from paris.coordinator.service.registering import Registrar
 from paris.coordinator.state.model import State, SubmissionState, TaskState
 from paris.protocol.chain import Chain, ChainStart, Link, LinkFiles
-from paris.protocol.errors import RecordError
 from paris.protocol.hub_layout import CHAIN_FILE, SUBMISSION_FILE, WEIGHTS_FILE, submission_folder
 from paris.protocol.records import Submission, SubmittedFile, Task, Verdict
 from paris.protocol.sealer import Sealer
@@ -44,6 +43,9 @@ def accepted_leg(registrar: Registrar, step: int, before: State | None = None) -
     folder = submission_folder("expert-1", step, VOLUNTEER)
     names = (WEIGHTS_FILE, CHAIN_FILE, "weights.safetensors", "optimizer.safetensors")
     data = {name: f"{name} at {step}".encode() for name in names}
+    link = Link(step=step, files=LinkFiles(weights="1" * 64, ema="2" * 64, optimizer="3" * 64), commitment="4" * 64)
+    chain = Chain(task="0" * 64, start=ChainStart(step=step - 5, commitment=commitment(step - 5)), links=(link,))
+    data[CHAIN_FILE] = chain.to_bytes()
     operations = [CommitOperationAdd(f"{folder}/{name}", content) for name, content in data.items()]
     operations.append(CommitOperationAdd(f"{folder}/{SUBMISSION_FILE}", b"{}"))
     made = stranger.api.create_commit(MODELS, operations, commit_message="A leg", create_pr=True)
@@ -59,8 +61,6 @@ def accepted_leg(registrar: Registrar, step: int, before: State | None = None) -
     known = SubmissionState(
         submission=submission, signer=VOLUNTEER, envelope="", seen_at=1.0, phase="accepted", verdict=verdict
     )
-    link = Link(step=step, files=LinkFiles(weights="1" * 64, ema="2" * 64, optimizer="3" * 64), commitment="4" * 64)
-    chain = Chain(task="0" * 64, start=ChainStart(step=step - 5, commitment=commitment(step - 5)), links=(link,))
     path = registrar.verify / lease_id / CHAIN_FILE
     path.parent.mkdir(parents=True)
     path.write_bytes(chain.to_bytes())
@@ -117,8 +117,17 @@ def test_a_state_that_a_new_leg_makes_superfluous_stays_until_that_leg_is_saved(
     assert {"00000052", "00000055"} <= set(kept(registrar)), "52 is neither the first of its tenth nor of the last 3"
 
 
-def test_a_leg_whose_chain_is_gone_is_not_taken_for_stored(registrar):
-    state = accepted_leg(registrar, 40)
-    (registrar.verify / f"{40:032x}" / CHAIN_FILE).unlink()
-    with pytest.raises(RecordError, match=r"chain\.json cannot be read"):
-        registrar.store_leg(state, f"{40:032x}")
+def test_a_chain_that_is_gone_is_fetched_again_and_another_one_is_refused(registrar):
+    state = accepted_leg(registrar, 60)
+    path = registrar.verify / f"{60:032x}" / CHAIN_FILE
+    path.unlink()
+    known = state.submissions[f"{60:032x}"]
+    files = [
+        file.model_copy(update={"sha256": "0" * 64}) if file.path == CHAIN_FILE else file
+        for file in known.submission.files
+    ]
+    other = known.model_copy(update={"submission": known.submission.model_copy(update={"files": tuple(files)})})
+    with pytest.raises(HubError, match=r"chain\.json on the Hub is not what was verified"):
+        registrar.store_leg(State(tasks=state.tasks, submissions={f"{60:032x}": other}), f"{60:032x}")
+    assert registrar.store_leg(state, f"{60:032x}").previous == commitment(55)
+    assert not path.with_name("fetched").exists()
