@@ -29,6 +29,10 @@ class WorkerError(ParisError, RuntimeError):
     exit_code = 63
 
 
+class VerificationCrashError(WorkerError):
+    """A child process broke down over a submission, by no known trouble of this machine or the Hub."""
+
+
 class NotReadyError(ParisError):
     """A step that this one needs has not been done."""
 

@@ -128,6 +128,9 @@ def _retry_verification(draft: Draft, failed: VerificationFailed, policy: Policy
     known = draft.submissions.get(failed.lease_id)
     if known is None or known.phase != "seen":
         return
+    if failed.trouble_s is not None:
+        _wait_out_trouble(draft, known, failed.reason, failed.trouble_s, now)
+        return
     tries = known.num_tries + 1
     if tries >= policy.max_tries:
         reject_submission(draft, known, f"Could not be verified after {tries} tries: {failed.reason}", policy, now)
@@ -136,6 +139,15 @@ def _retry_verification(draft: Draft, failed: VerificationFailed, policy: Policy
     what = f"verification will be tried again in {wait_s:.0f} s: {failed.reason}"
     draft.add_event(EventKind.RETRY, f"{known.submission.task_id}: {what}")
     draft.put_submission(known.model_copy(update={"num_tries": tries, "retry_at": now + wait_s}))
+
+
+def _wait_out_trouble(draft: Draft, known: SubmissionState, reason: str, trouble_s: float, now: float) -> None:
+    """Try again later, without an end: the volunteer's work is not rejected for what the organiser must mend."""
+    wait_s = min(trouble_s, LONGEST_RETRY_S)
+    kind = EventKind.PROBLEM if wait_s == LONGEST_RETRY_S else EventKind.RETRY
+    what = f"verification will be tried again in {wait_s:.0f} s: {reason}"
+    draft.add_event(kind, f"{known.submission.task_id}: {what}")
+    draft.put_submission(known.model_copy(update={"retry_at": now + wait_s}))
 
 
 def _apply_registration(draft: Draft, registration: Registration, policy: Policy, now: float) -> None:

@@ -69,6 +69,9 @@ class VerificationFailed:
 
     lease_id: str
     reason: str
+    trouble_s: float | None = None
+    """Trouble of the organiser's machine or Hub: how long to wait, whatever the number of tries. None: the submission
+    itself may be the cause."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class Policy(BaseModel):
     max_verifications: int = Field(default=1, ge=1)
     """How many submissions are verified at the same time."""
     max_tries: int = Field(default=20, ge=1)
-    """Verifications without a verdict before the submission is rejected."""
+    """Verifications that broke down before the submission is rejected; trouble of the organiser's does not count."""
     retry_s: float = Field(default=10.0, gt=0)
     """Wait before the first retry of a verification; doubled each time up to ten minutes."""
     leg_steps: int | None = Field(default=None, ge=1)

@@ -31,6 +31,7 @@ from paris.coordinator.decisions.observations import (
     Verified,
     Verify,
 )
+from paris.coordinator.errors import VerificationCrashError
 from paris.coordinator.service.registering import Registrar
 from paris.coordinator.service.router import RouterTrainer
 from paris.coordinator.service.verifier import Verifier
@@ -120,10 +121,11 @@ class Executor:
             logger.debug("%s failed.", action, exc_info=True)
             what = str(error) if isinstance(error, ParisError) else f"unexpected {type(error).__name__}: {error}"
             self._log(f"{action}: {what}")
-            observation = self._failure(action, what)
             failures = self._waiting[action].failures + 1 if action in self._waiting else 1
             wait_s = min(_FIRST_WAIT_S * 2 ** (failures - 1), _LONGEST_WAIT_S)
             self._waiting[action] = _Backoff(failures, self._clock() + wait_s)
+            trouble_s = None if isinstance(error, VerificationCrashError) else wait_s
+            observation = self._failure(action, what, trouble_s)
         finally:
             self._ended.put((action, observation))
 
@@ -149,9 +151,9 @@ class Executor:
             case TrainRouter(from_samples):
                 return RouterTrained(True, self._router.train(from_samples=from_samples))
 
-    def _failure(self, action: Action, reason: str) -> Observation | None:
+    def _failure(self, action: Action, reason: str, trouble_s: float | None) -> Observation | None:
         if isinstance(action, Verify):
-            return VerificationFailed(action.lease_id, reason)
+            return VerificationFailed(action.lease_id, reason, trouble_s)
         if isinstance(action, TrainRouter) and not self._children.is_stopping:
             return RouterTrained(False, reason)
         return None

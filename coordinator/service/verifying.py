@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import threading
 from typing import IO, cast
 
 from paris.coordinator.children import Children, Program
-from paris.coordinator.errors import WorkerError
+from paris.coordinator.errors import VerificationCrashError, WorkerError
 from paris.coordinator.verify import VerificationAnswer, VerificationRequest
+
+_ENDED_FROM_OUTSIDE = (0, -signal.SIGINT, -signal.SIGTERM, -9)
+"""9 is SIGKILL, which Windows does not name."""
 
 
 class VerifyingProcesses:
@@ -29,7 +33,8 @@ class VerifyingProcesses:
         """Let a process verify a case and write its report.
 
         Raises:
-            WorkerError: It could not verify (the Hub was down, say), or it ended.
+            WorkerError: It could not verify (the Hub was down, say), or was ended, by the system for its memory, say.
+            VerificationCrashError: It broke down.
         """
         answer = None
         while answer is None:
@@ -44,7 +49,8 @@ class VerifyingProcesses:
             code = child.wait()
             last_line = self._children.forget(child)
             if used is None:  # one that was used before may have ended by itself, with nothing to do
-                raise WorkerError(f"Verification ended with code {code}: {last_line or 'no output'}", "See verify.log.")
+                error = WorkerError if code in _ENDED_FROM_OUTSIDE else VerificationCrashError
+                raise error(f"Verification ended with code {code}: {last_line or 'no output'}", "See verify.log.")
         if answer.exit_code != 0:
             raise WorkerError(
                 f"Verification ended with code {answer.exit_code}: {answer.message}", f"See {request.log}"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from paris.coordinator.errors import WorkerError
 from paris.coordinator.verify.case import VerificationAnswer, VerificationRequest, read_case
 from paris.coordinator.verify.report import write_report
 from paris.protocol.errors import ParisError
@@ -54,6 +55,13 @@ def _answer(line: bytes) -> VerificationAnswer:
         return VerificationAnswer(exit_code=_USAGE_EXIT, message=f"No request: {' '.join(str(error).split())[:300]}")
     except (ParisError, ExpertError) as error:
         return VerificationAnswer(exit_code=error.exit_code, message=str(error))
+    except (MemoryError, RuntimeError) as error:
+        from paris.experts.training.memory import is_out_of_memory
+
+        if not isinstance(error, MemoryError) and not is_out_of_memory(error):
+            raise
+        first_line = str(error).partition("\n")[0]
+        return VerificationAnswer(exit_code=WorkerError.exit_code, message=f"Out of memory: {first_line}")
     return VerificationAnswer(exit_code=0)
 
 

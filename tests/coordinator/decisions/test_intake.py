@@ -181,6 +181,19 @@ def test_retries_of_a_verification_double_up_to_ten_minutes_and_then_reject():
     assert Close(lease.lease_id) in decision.actions
 
 
+def test_trouble_of_the_organisers_rejects_no_work_however_long_it_lasts():
+    state, lease = submitted()
+    now = START + 1
+    for trouble_s in (2, 512, *[600] * POLICY.max_tries, 9000):
+        decision = step(state, now, VerificationFailed(lease.lease_id, "Hub down", trouble_s))
+        assert kinds(decision) == ["retry" if trouble_s < 600 else "problem"]
+        state = decision.state
+        known = state.submissions[lease.lease_id]
+        assert (known.phase, known.num_tries, known.retry_at) == ("seen", 0, now + min(trouble_s, 600))
+        now = known.retry_at
+    assert step(state, now).actions == (Verify(lease.lease_id),)
+
+
 def test_a_failed_verification_of_what_is_judged_already_changes_nothing():
     state, lease = submitted()
     state = step(state, START + 2, verdict(lease, True)).state

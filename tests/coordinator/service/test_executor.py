@@ -9,8 +9,15 @@ from types import SimpleNamespace
 import pytest
 from deadlines import DEADLINE_S
 
-from paris.coordinator.decisions.observations import Close, Register, RouterTrained, TrainRouter
-from paris.coordinator.errors import WorkerError
+from paris.coordinator.decisions.observations import (
+    Close,
+    Register,
+    RouterTrained,
+    TrainRouter,
+    VerificationFailed,
+    Verify,
+)
+from paris.coordinator.errors import HubError, VerificationCrashError, WorkerError
 from paris.coordinator.service.executor import Executor
 from paris.coordinator.state.model import State
 
@@ -95,6 +102,21 @@ def test_what_failed_is_left_alone_for_a_while_and_longer_each_time(executor, wo
     clock.now += wait_s + (0.1 if is_over else -0.1)
     executor.start((TrainRouter(),), State())
     assert bool(executor._in_flight) == is_over
+
+
+@pytest.mark.parametrize(
+    ("error", "waits"),
+    [(HubError("down"), [2, 4]), (WorkerError("no memory"), [2, 4]), (VerificationCrashError("odd"), [None, None])],
+)
+def test_only_a_verification_that_breaks_down_counts_against_the_submission(executor, clock, error, waits):
+    def verify(state: State, lease_id: str) -> None:
+        raise error
+
+    executor._verifier = SimpleNamespace(verify=verify)
+    for wait_s in waits:
+        clock.now += 1000
+        executor.start((Verify("a" * 32),), State())
+        assert ended(executor) == [VerificationFailed("a" * 32, str(error), wait_s)]
 
 
 def test_a_success_ends_the_row_of_failures(executor, work, clock):

@@ -6,6 +6,8 @@ import socket
 import stat
 import subprocess
 import sys
+from types import SimpleNamespace
+from unittest import mock
 
 import psutil
 import pytest
@@ -13,9 +15,10 @@ from deadlines import DEADLINE_S
 from verify_attempt import Attempt
 
 from paris.coordinator.children import Children, Program
-from paris.coordinator.errors import WorkerError
+from paris.coordinator.errors import VerificationCrashError, WorkerError
 from paris.coordinator.service.verifying import VerifyingProcesses
 from paris.coordinator.verify import VerificationRequest, read_report, write_case
+from paris.coordinator.verify import __main__ as verify_main
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +89,33 @@ def test_what_could_not_be_verified_is_an_error_without_a_verdict(world, process
         run(processes, case.model_copy(update=change(case)), tmp_path)
     with pytest.raises(WorkerError):
         read_report(tmp_path / "out.json")
+
+
+@pytest.mark.parametrize(
+    ("end", "is_crash"), [("raise KeyError(1)", True), ("os.abort()", True), ("os.kill(os.getpid(), 9)", False)]
+)
+def test_a_process_that_breaks_down_is_told_from_one_that_was_ended(monkeypatch, tmp_path, end, is_crash):
+    (tmp_path / "ends.py").write_text(f"import os\ninput()\n{end}\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    children = Children(tmp_path)
+    monkeypatch.setattr("paris.coordinator.service.verifying.Program", SimpleNamespace(VERIFY="ends"))
+    request = VerificationRequest(case=tmp_path / "case.json", report=tmp_path / "out.json", log=tmp_path / "log")
+    with pytest.raises(WorkerError, match="ended with code") as raised:
+        VerifyingProcesses(children).verify(request)
+    assert isinstance(raised.value, VerificationCrashError) == is_crash
+    children.stop()
+
+
+def test_memory_that_runs_out_is_an_answer(monkeypatch, tmp_path):
+    request = VerificationRequest(case=tmp_path / "case.json", report=tmp_path / "out.json", log=tmp_path / "log")
+    line = request.model_dump_json().encode()
+    for error in (MemoryError("12 GiB"), RuntimeError("CUDA out of memory")):
+        monkeypatch.setattr(verify_main, "read_case", mock.Mock(side_effect=error))
+        answered = verify_main._answer(line)
+        assert (answered.exit_code, answered.message) == (WorkerError.exit_code, f"Out of memory: {error}")
+    monkeypatch.setattr(verify_main, "read_case", mock.Mock(side_effect=RuntimeError("odd")))
+    with pytest.raises(RuntimeError, match="odd"):
+        verify_main._answer(line)
 
 
 def test_a_broken_case_file_is_named(processes, tmp_path):
