@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from copy import deepcopy
 from dataclasses import replace
@@ -48,11 +49,14 @@ def calls_of_a_tick(num_wants: int) -> int:
         nonlocal counted
         counted += kind == "call"
 
+    gc.collect()
+    gc.disable()  # what other tests left behind would call its finalizers here
     sys.setprofile(count)
     try:
         decision = step(run_of(3), START, *seen)
     finally:
         sys.setprofile(None)
+        gc.enable()
     assert len(decision.state.volunteers) == num_wants
     return counted
 
