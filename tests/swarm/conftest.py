@@ -1,9 +1,27 @@
-"""The catalogue of attacks builds on the worlds of other tests."""
+"""Long-running commands of a module; and the worlds of other tests, which the catalogue of attacks builds on."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parents[1]
 sys.path += [str(TESTS / place) for place in ("swarm", "swarm/attacks", "coordinator/verify", "protocol")]
+
+from swarm import Process  # noqa: E402 - found by the path above
+
+
+@pytest.fixture(scope="module")
+def crew(folder):
+    """Starts long-running commands in the module's folder, and ends them also after a failure."""
+    started: list[Process] = []
+
+    def start(name: str, *arguments: str) -> Process:
+        started.append(Process(folder, name, *arguments))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.stop()

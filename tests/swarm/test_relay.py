@@ -38,20 +38,6 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def crew(folder):
-    """Starts long-running commands, and ends them whatever happened."""
-    started: list[Process] = []
-
-    def start(name: str, *arguments: str) -> Process:
-        started.append(Process(folder, name, *arguments))
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.stop()
-
-
-@pytest.fixture(scope="module")
 def run(folder, crew):
     """A served run of one expert in three legs."""
     text = TINY.read_text("utf-8")

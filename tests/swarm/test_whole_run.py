@@ -12,7 +12,6 @@ from attacks_on_the_run import ON_THE_RUN
 from deadlines import DEADLINE_S
 from swarm import (
     TINY,
-    Process,
     all_gone,
     command,
     off_loopback,
@@ -46,20 +45,6 @@ def prepared(folder):
         result = command("paris-coord", *arguments)
         assert result.returncode == 0, result.stderr
     return run
-
-
-@pytest.fixture(scope="module")
-def crew(folder):
-    """Starts the long-running commands of this module, and ends them whatever happened."""
-    started: list[Process] = []
-
-    def start(name: str, *arguments: str) -> Process:
-        started.append(Process(folder, name, *arguments))
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.stop()
 
 
 @pytest.fixture(scope="module")
