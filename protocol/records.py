@@ -278,7 +278,7 @@ class Want(Payload):
 
 
 class Invite(Payload):
-    """The organiser's word for whoever holds its private key. It is passed on as text; wants show it."""
+    """The organiser's signed permission for the holder of its private key. It is passed on as text; wants show it."""
 
     kind: ClassVar[str] = "invite"
     invite_id: LeaseId

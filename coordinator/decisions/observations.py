@@ -70,7 +70,7 @@ class VerificationFailed:
     lease_id: str
     reason: str
     trouble_s: float | None = None
-    """Trouble of the organiser's machine or Hub: how long to wait, whatever the number of tries. None: the submission
+    """Trouble of the organiser's machine or Hub: how long to wait; the tries are not limited. None: the submission
     itself may be the cause."""
 
 

@@ -32,7 +32,7 @@ def apply_verdict(draft: Draft, verdict: Verdict, policy: Policy, now: float, he
     other_accepted = _has_other_accepted(draft, verdict, is_leg)
     if verdict.accepted and is_leg:
         if other_accepted or head != head_commitment(task.task):
-            return  # judged again, or as a repeat, once it is known where the task stands
+            return  # judged when the task's head or expert is stored
         verdict = _with_credit(verdict, known, task, held)
     elif verdict.accepted and (task.registration is not None or other_accepted):
         reason = f"Other work for {verdict.task_id} was accepted while this was judged; this work itself passed."

@@ -53,7 +53,7 @@ def detect(config: NodeConfig, home: Path) -> Hardware:
 
 
 def require_fit(task: Task, spec: RunSpec, hardware: Hardware) -> None:
-    """Refuse a task that does not fit this machine, whatever the task says of itself: the model's shape decides.
+    """Refuse a task that does not fit this machine, also if it says that it fits: the model's shape decides.
 
     Raises:
         TaskTooBigError: It needs more memory or disk than there is; nothing was fetched or built.

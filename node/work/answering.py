@@ -21,7 +21,7 @@ from paris.node.swarm.session import RunSession
 from paris.node.view import EventKind
 from paris.node.work.report import UnitReport
 from paris.protocol.clock import Clock
-from paris.protocol.hub_layout import STATE_FILES, pull_request_ref, step_folder, submission_folder
+from paris.protocol.hub_layout import STATE_FILES, pull_request_ref, snapshot_paths, step_folder, submission_folder
 from paris.protocol.records import Answer, Challenge, Submission, SubmittedFile
 
 _logger = logging.getLogger(__name__)
@@ -103,9 +103,10 @@ class Answering:
         """The files asked for, by their path in the repo."""
         s = self._submission
         place = submission_folder(s.task_id, s.attempt, self._session.public_key)
-        folders = [step_folder(step) for step in challenge.steps]
         return {
-            f"{place}/{folder}/{name}": self._snapshots / folder / name for folder in folders for name in STATE_FILES
+            path: self._snapshots / step_folder(step) / name
+            for step in challenge.steps
+            for path, name in zip(snapshot_paths(place, step), STATE_FILES, strict=True)
         }
 
     def _uploaded(self, challenge: Challenge) -> Answer:

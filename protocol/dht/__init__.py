@@ -11,7 +11,7 @@ Modules marked (*) import hivemind (3 s, because it imports torch); they are imp
     identity.py            the libp2p key file, locked while in use
     daemon.py        (*)   the libp2p daemon: start, dial, stop
     node.py          (*)   the DHT node: join, rejoin, health
-    pinned.py        (*)   the run's own peers, asked whoever is nearest to a key
+    pinned.py        (*)   the run's own peers, which are always asked
     outcome.py             what became of a published record
     exchange.py      (*)   storing with confirmation, reading
     shards.py        (*)   shards over streams: serving, requesting

@@ -1,4 +1,4 @@
-"""Legs under whatever happens: the books stay in order."""
+"""Random stories of legs: leases, heads and credits stay consistent."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def observations_of(state: State, what: str, who: int, number: int, now: float) 
 @given(
     st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 3), st.integers(0, 1), st.floats(0.1, 60)), max_size=80)
 )
-def test_whatever_happens_to_legs_the_books_stay_in_order(story):
+def test_leases_heads_and_credits_of_legs_stay_consistent(story):
     state, now = run_of(2), START
     for what, who, number, passed_s in story:
         now += passed_s
