@@ -63,7 +63,8 @@ def test_the_expert_has_the_gradients_of_a_plain_implementation():
     theirs = dict(plain.named_parameters())
     for name, parameter in ours.named_parameters():
         scale = theirs[name].grad.abs().max().item()
-        torch.testing.assert_close(parameter.grad, theirs[name].grad, atol=2e-5 * scale, rtol=2e-4, msg=name)
+        # Rounding alone reaches 5e-5 of the scale: the largest of 300 draws.
+        torch.testing.assert_close(parameter.grad, theirs[name].grad, atol=2e-4 * scale, rtol=2e-4, msg=name)
 
 
 def test_the_router_computes_what_a_plain_implementation_computes():
