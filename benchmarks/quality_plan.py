@@ -15,6 +15,7 @@ REDECIDED = ("ancestral<0.3", "ancestral<0.5", "ancestral<0.7")
 _KINDS = (
     *("even", "pixels", "overlap", "warm", "brief", "uniform", "steps"),
     *("epsilon", "narrow", "slow", "bad", "replaced", "sampled", "seeing"),
+    *("mixed", "shallow", "longer", "small", "halved"),
 )
 _ROUTED = ("top2+prompt~0.5", "top2+prompt~2", "top2+prompt~c", "full+prompt~0.5", "top2+prompt/5", "top2/5")
 _AWAY = ("ancestral!1", "ancestral!3", "top2+prompt!2")

@@ -9,6 +9,11 @@
 "brief-4"           a twentieth of it together
 "epsilon-4"         the smallest cluster's expert learns the noise (DDPM), the others the velocity
 "narrow-4"          the smallest cluster's expert is half as wide: a volunteer with less memory
+"mixed-4"           every second cluster's expert is half as wide: half of the volunteers have less memory
+"shallow-4"         every second cluster's expert has half of the layers
+"longer-4"          as mixed-4; the smaller experts train until they have cost what the others cost
+"small-4"           all experts are half as wide: one size that every volunteer can hold
+"halved-4"          all do half of the steps: what half of the machines can do without the others
 "slow-4"            the smallest cluster's expert does a quarter of the steps: a volunteer with less time
 "steps-4"           the steps are split instead of the batch: what not to do
 "uniform-4"         flow times drawn evenly, not dwelling on the middle: another weight of the noise levels
@@ -35,7 +40,9 @@ from paris.experts.models.flops import step_flops
 MONOLITH = "monolith"
 _TOGETHER = {"warm": 0.2, "brief": 0.05}
 """Shares of the steps that are done as one model."""
-_TRAINED = (*_TOGETHER, "epsilon", "narrow", "slow", "steps", "uniform", "bad", "replaced")
+_SMALLER = ("mixed", "shallow", "longer", "small")
+"""Kinds with more than one smaller expert."""
+_TRAINED = (*_TOGETHER, *_SMALLER, "epsilon", "narrow", "slow", "halved", "steps", "uniform", "bad", "replaced")
 _CHANGED = (*_TRAINED, "sampled", "seeing", "distilled")
 """Kinds of arms over the clusters of "semantic"."""
 
@@ -98,6 +105,8 @@ def arm(name: str, settings: SmallSettings) -> Arm:
     ]
     if kind in _TOGETHER:
         return _warm(name, clustering, parts, settings, _TOGETHER[kind])
+    if kind in _SMALLER:
+        return Arm(name, clustering, tuple(_smaller(kind, part, settings) for part in parts))
     if kind == "sampled":
         return Arm(name, clustering, tuple(parts), routers=clustering + SAMPLED)
     if kind == "seeing":
@@ -108,6 +117,8 @@ def arm(name: str, settings: SmallSettings) -> Arm:
     if kind == "steps":
         fewer = {"batch_size": settings.batch_size, "steps": settings.steps // experts}
         parts = [part.model_copy(update=fewer) for part in parts]
+    if kind == "halved":
+        parts = [part.model_copy(update={"steps": settings.steps // 2}) for part in parts]
     if kind == "uniform":
         parts = [part.model_copy(update={"times": "uniform"}) for part in parts]
     change = {
@@ -120,6 +131,19 @@ def arm(name: str, settings: SmallSettings) -> Arm:
     # Clusters are numbered by falling size.
     parts[-1] = parts[-1].model_copy(update=change)
     return Arm(name, clustering, tuple(parts))
+
+
+def _smaller(kind: str, part: Part, settings: SmallSettings) -> Part:
+    """The part in a kind of `_SMALLER`. Clusters are numbered by falling size, so every second is a fair half."""
+    if kind != "small" and part.cluster % 2 == 0:
+        return part
+    if kind == "shallow":
+        return part.model_copy(update={"num_layers": max(1, settings.num_layers // 2)})
+    smaller = part.model_copy(update={"hidden_size": settings.hidden_size // 2})
+    if kind != "longer":
+        return smaller
+    steps = round(part.steps * part.flops(settings) / smaller.flops(settings))
+    return smaller.model_copy(update={"steps": steps})
 
 
 def _at_rate(name: str, plain: Arm, multiple: str) -> Arm:

@@ -40,6 +40,8 @@ class Part(Settings):
     steps: Annotated[int, Field(ge=1)]
     hidden_size: Annotated[int, Field(ge=16)] | None = None
     """None: that of the settings."""
+    num_layers: Annotated[int, Field(ge=1)] | None = None
+    """None: that of the settings."""
     rate: Annotated[float, Field(gt=0)] = 1.0
     """Times the learning rate that it would have."""
     times: Literal["uniform", "logit-normal"] | None = None
@@ -57,6 +59,7 @@ class Part(Settings):
         """Unique among all parts of a folder: the same part of two arms is trained once."""
         ways = [f"b{self.batch_size}", f"s{self.steps}"]
         ways += [f"h{self.hidden_size}"] if self.hidden_size else []
+        ways += [f"l{self.num_layers}"] if self.num_layers else []
         ways += [self.objective] if self.objective != "flow" else []
         ways += [f"r{self.rate:g}"] if self.rate != 1.0 else []
         ways += [self.times] if self.times else []
@@ -67,7 +70,8 @@ class Part(Settings):
 
     def model(self, settings: SmallSettings) -> ModelConfig:
         """Its shape."""
-        changed = {"hidden_size": self.hidden_size} if self.hidden_size else {}
+        changed = {"hidden_size": self.hidden_size, "num_layers": self.num_layers}
+        changed = {name: value for name, value in changed.items() if value is not None}
         return settings.model.model_copy(update=changed)
 
     def flops(self, settings: SmallSettings) -> int:
