@@ -142,8 +142,8 @@ class ParisPipeline(PlacedPipeline):
             dtype: What experts and router compute in, or its name; "auto": what the experts' files hold; None:
                 float32. Text encoder and VAE compute in float32.
             torch_dtype: The same under its older name.
-            max_resident_experts: How many experts are on the device at once, the others being fetched while one
-                computes; None: all.
+            max_resident_experts: How many experts of one size are on the device at once, the others being fetched while
+                one computes; None: all.
             keep: Where the others wait, "memory" or "disk"; see `ExpertBank.open`.
             others: Parts in place of the model's own, such as `scheduler=`; `device_map`, the device's other name; for
                 the Hub: token, cache_dir, local_files_only, force_download.

@@ -1,6 +1,7 @@
 """More experts than memory: N of them resident, the others in host memory or on disk.
 
-Each resident expert has a slot: a network whose tensors are allocated once and overwritten. A thread fills the next
+Each resident expert has a slot: a network whose tensors are allocated once and overwritten, with an expert of the same
+size. A thread fills the next
 slot while the expert in another computes:
 
     bank = ExpertBank.open(folder, layout, "cuda", torch.bfloat16, max_resident_experts=2)
@@ -8,15 +9,15 @@ slot while the expert in another computes:
     bank.prefetch(5)      starts to fill another slot, and returns at once
     expert(x, t, text)    computes meanwhile
 
-The least recently used expert is evicted, never the one that was asked for last. An expert is valid until the next one
-is taken, by any thread: sampling takes and runs experts inside `exclusive`. A copy of a bank, and a pickled one, has
-weights of its own and reads the same files.
+The least recently used expert of the size is evicted, never the one that was asked for last. An expert is valid until
+the next one is taken, by any thread: sampling takes and runs experts inside `exclusive`. A copy of a bank, and a
+pickled one, has weights of its own and reads the same files.
 """
 
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -35,7 +36,7 @@ from paris.experts.release.layout import expert_path
 from paris.experts.release.layout_fields import Layout
 from paris.experts.release.transfer import Transfer, empty_expert
 from paris.experts.sampling.experts import ExpertSource
-from paris.experts.weights.checkpoint import specs_of
+from paris.experts.weights.checkpoint import TensorSpec, specs_of
 from paris.experts.weights.weights_file import WeightsFile
 
 Keep = Literal["memory", "disk"]
@@ -71,7 +72,7 @@ class ExpertBank(ExpertSource):
     def __init__(
         self, layout: Layout, files: list[WeightsFile], slots: list[DiTExpert], transfer: Transfer, keep: Keep | None
     ) -> None:
-        self._config = layout.model
+        self._config, self._sizes = layout.model, layout.sizes
         self.networks = tuple(slots)
         """The networks of all slots, full or not: to compile them, for example."""
         self._objectives, self._files, self._transfer, self._keep = layout.objectives, files, transfer, keep
@@ -102,7 +103,7 @@ class ExpertBank(ExpertSource):
             layout: From `read_layout`.
             device: Where experts compute.
             dtype: What they compute in; the files may hold another.
-            max_resident_experts: Experts in the device's memory at once; None: all, loaded now.
+            max_resident_experts: Experts of one size in the device's memory at once; None: all, loaded now.
             keep: Where the others are: "memory", the host's (page-locked for CUDA), or "disk", read each time. None:
                 memory where the device has its own, disk where that would be the same memory (CPU, MPS).
 
@@ -113,14 +114,13 @@ class ExpertBank(ExpertSource):
         """
         if max_resident_experts is not None and max_resident_experts < 1:
             raise SettingsError(f"max_resident_experts is {max_resident_experts}, at least 1 is needed.")
-        all_at_once = max_resident_experts is None or max_resident_experts >= layout.num_experts
-        num_slots = layout.num_experts if all_at_once else max_resident_experts
-        with torch.device("meta"):
-            expected = specs_of(DiTExpert(layout.model).state_dict())
-        files = [WeightsFile(expert_path(folder, k), f"expert_{k}", expected) for k in range(layout.num_experts)]
+        counts = Counter(layout.sizes)
+        num_slots = {size: min(count, max_resident_experts or count) for size, count in counts.items()}
+        expected = {size: _specs_of(size) for size in counts}
+        files = [WeightsFile(expert_path(folder, k), f"expert_{k}", expected[s]) for k, s in enumerate(layout.sizes)]
         place = torch.device(device)
-        slots = [empty_expert(layout.model, place, dtype) for _ in range(num_slots or 0)]
-        keep = "disk" if all_at_once else keep
+        slots = [empty_expert(size, place, dtype) for size, count in num_slots.items() for _ in range(count)]
+        keep = "disk" if num_slots == counts else keep
         bank = cls(layout, files, slots, Transfer(files, place, dtype, keep), keep)
         if max_resident_experts is None:
             for number in bank:
@@ -141,7 +141,7 @@ class ExpertBank(ExpertSource):
 
     @property
     def config(self) -> ModelConfig:
-        """The shape of every expert."""
+        """The shape of the largest expert."""
         return self._config
 
     def keys(self) -> range:
@@ -179,7 +179,7 @@ class ExpertBank(ExpertSource):
     def prefetch(self, number: int) -> None:
         """Start to fetch an expert that is needed soon, and return at once.
 
-        No-op if it is resident, another fetch is under way, or the only slot is in use.
+        No-op if it is resident, another fetch is under way, or the only slot of its size is in use.
 
         Raises:
             SamplingError: There is no such expert, or the bank is closed.
@@ -188,7 +188,7 @@ class ExpertBank(ExpertSource):
             if number in self._full or (self._under_way and not self._under_way.seconds.done()):
                 return
             self._settle()
-            if number not in self._full and (self._empty or any(k != self._in_use for k in self._full)):
+            if number not in self._full and self._may_begin(number):
                 self._begin(number)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
@@ -247,17 +247,26 @@ class ExpertBank(ExpertSource):
             raise error
         self._stats = self._stats._replace(waited_s=self._stats.waited_s + time.perf_counter() - begun)
 
+    def _may_begin(self, number: int) -> bool:
+        """Whether a slot can be had for an expert; True for one that there is not, which `_begin` refuses."""
+        if number not in self.keys():
+            return True
+        size = self._sizes[number]
+        held = (slot.config for k, slot in self._full.items() if k != self._in_use)
+        return size in held or any(slot.config == size for slot in self._empty)
+
     def _begin(self, number: int) -> None:
         """Start a fetch into an empty slot, or that of the least recently used expert which is not in use."""
         if self._thread is None:
             raise SamplingError("The experts are closed.", "Open the model again.")
         if number not in self.keys():
             raise SamplingError(f"There is no expert {number!r}, there are {len(self)}.")
-        if not self._empty:
-            oldest = next(k for k in self._full if k != self._in_use)
+        size = self._sizes[number]
+        if not any(slot.config == size for slot in self._empty):
+            oldest = next(k for k, slot in self._full.items() if k != self._in_use and slot.config == size)
             self._empty.append(self._full.pop(oldest))
             del self._velocities[oldest]
-        slot = self._empty.pop()
+        slot = self._empty.pop(next(i for i, slot in enumerate(self._empty) if slot.config == size))
         seconds = self._thread.submit(self._transfer.fetch, number, slot, self._transfer.work_so_far())
         self._under_way = _Fetch(number, slot, seconds)
 
@@ -276,6 +285,11 @@ class ExpertBank(ExpertSource):
         self._velocities[number] = as_velocity(slot, self._objectives[number])
         self._stats = self._stats._replace(fetches=self._stats.fetches + 1, fetch_s=self._stats.fetch_s + fetch_s)
         return None
+
+
+def _specs_of(size: ModelConfig) -> dict[str, TensorSpec]:
+    with torch.device("meta"):
+        return specs_of(DiTExpert(size).state_dict())
 
 
 def _fetch_thread() -> ThreadPoolExecutor:

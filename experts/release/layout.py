@@ -105,7 +105,7 @@ def write_layout(
 
     Raises:
         LayoutError: The number of experts is not the layout's, or a file is missing in `frozen`.
-        CheckpointError: A file has not the names and shapes of the layout's model.
+        CheckpointError: A file has not the names and shapes that the layout says.
         DiskFullError: No space; the folder has no root config.json then.
     """
     if len(experts) != layout.num_experts:
@@ -115,7 +115,7 @@ def write_layout(
     (folder / "config.json").unlink(missing_ok=True)
     for number, expert in enumerate(experts):
         inner = folder / f"expert_{number}"
-        _place(expert, inner / EXPERT_FILE, _empty_expert(layout))
+        _place(expert, inner / EXPERT_FILE, _empty_expert(layout, number))
         write_json(inner / "config.json", expert_fields(layout, number))
         write_json(inner / "model_index.json", {"_class_name": "DiTExpert", "expert_id": number})
     _place(router, router_path(folder), _empty_router(layout.router))
@@ -133,7 +133,7 @@ def load_expert(folder: Path, layout: Layout, number: int, dtype: torch.dtype = 
     Raises:
         CheckpointError: The file has another model's names or shapes, or a value that is not finite.
     """
-    return _loaded(_empty_expert(layout), expert_path(folder, number), f"expert_{number}", dtype)
+    return _loaded(_empty_expert(layout, number), expert_path(folder, number), f"expert_{number}", dtype)
 
 
 def load_router(folder: Path, layout: Layout, dtype: torch.dtype = torch.float32) -> Router:
@@ -210,9 +210,9 @@ def _present(path: Path) -> Path:
     return path
 
 
-def _empty_expert(layout: Layout) -> DiTExpert:
+def _empty_expert(layout: Layout, number: int) -> DiTExpert:
     with torch.device("meta"):
-        return DiTExpert(layout.model)
+        return DiTExpert(layout.sizes[number])
 
 
 def _empty_router(config: RouterConfig) -> Router:

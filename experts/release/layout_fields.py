@@ -20,6 +20,7 @@ from paris.experts.models.prompt_router import PromptRouterConfig
 from paris.experts.objectives.objectives import Objective
 from paris.experts.sampling.settings import SamplingSettings, default_sampling
 from paris.experts.settings import Settings
+from paris.experts.training.needs import num_parameters
 
 Fields = dict[str, Any]
 
@@ -42,6 +43,9 @@ class Layout(Settings):
     dataset_name: str = ""
     num_experts: int
     model: ModelConfig
+    """The shape of the largest expert."""
+    sizes: tuple[ModelConfig, ...] = ()
+    """The shape of each expert, in order; all as `model` by default."""
     objectives: tuple[Objective, ...] = ()
     """What each expert learned to predict, in order; flow matching by default."""
     router: RouterConfig
@@ -59,6 +63,8 @@ class Layout(Settings):
         defaults: Fields = {"sampling": default_sampling(has_prompt_router=has_prompt_router, reads_text=reads_text)}
         if not values.get("objectives") and isinstance(values.get("num_experts"), int):
             defaults["objectives"] = (Objective(),) * values["num_experts"]
+        if not values.get("sizes") and isinstance(values.get("num_experts"), int) and "model" in values:
+            defaults["sizes"] = (values["model"],) * values["num_experts"]
         given = {name: value for name, value in values.items() if name not in defaults or value}
         return {**defaults, **given}
 
@@ -67,6 +73,10 @@ class Layout(Settings):
         model, router = self.model, self.router
         if len(self.objectives) != self.num_experts:
             raise ValueError(f"there are {len(self.objectives)} objectives for {self.num_experts} experts")
+        if len(self.sizes) != self.num_experts:
+            raise ValueError(f"there are {len(self.sizes)} sizes for {self.num_experts} experts")
+        for number, size in enumerate(self.sizes):
+            _check_alike(number, size, model)
         if router.num_clusters != self.num_experts:
             raise ValueError(f"the router knows {router.num_clusters} experts, the model has {self.num_experts}")
         if (router.image_size, router.in_channels) != (model.image_size, model.in_channels):
@@ -95,7 +105,7 @@ def layout_of(root: Fields, experts: Sequence[Fields], router: Fields) -> Layout
     """The layout of a folder, from its config.json, those of the experts in order, and that of the router.
 
     Raises:
-        LayoutError: An expert is of a kind that is not known, or of another shape than the first.
+        LayoutError: An expert is of a kind that is not known.
         SettingsError: A field is missing, out of range, or contradicts another.
     """
     for number, expert in enumerate(experts):
@@ -104,17 +114,14 @@ def layout_of(root: Fields, experts: Sequence[Fields], router: Fields) -> Layout
     published = {**_TEXT, "dim": first.get("text_embed_dim")} if _reads_text(first) else {"kind": "none"}
     text = TextConfig.from_settings(root.get("text") or published)
     size = {"image_size": root.get("image_size")}
+    sizes = tuple(ModelConfig.from_settings({**size, **_shape_of(expert, text)}) for expert in experts)
     return Layout.from_settings(
         {
             "name": root.get("model_name", ""),
             "dataset_name": root.get("dataset_name", ""),
             "num_experts": root.get("num_experts"),
-            "model": {
-                **size,
-                **_picked(first, (*_SHAPE, "text_embed_dim")),
-                **({} if _reads_text(first) else {"text_embed_dim": 0}),
-                "max_text_tokens": text.max_tokens,
-            },
+            "model": max(sizes, key=num_parameters),
+            "sizes": sizes,
             "objectives": tuple(Objective.from_settings(expert.get("objective") or {}) for expert in experts),
             "router": {**size, **_picked(router, _ROUTER)},
             "text": text,
@@ -165,7 +172,7 @@ def expert_fields(layout: Layout, number: int) -> Fields:
         "model_type": "dit_expert",
         "expert_id": number,
         "architecture": "dit",
-        **_picked(layout.model.to_settings(), (*_SHAPE, "text_embed_dim")),
+        **_picked(layout.sizes[number].to_settings(), (*_SHAPE, "text_embed_dim")),
         "out_channels": layout.model.in_channels,
         "use_text_conditioning": layout.model.reads_text,
         "use_class_conditioning": False,
@@ -200,6 +207,20 @@ def _kind_of(text: Any) -> Any:
     return text.kind if isinstance(text, TextConfig) else text.get("kind") if isinstance(text, dict) else None
 
 
+def _shape_of(expert: Fields, text: TextConfig) -> Fields:
+    """Fields of an expert's ModelConfig but the size of pictures, from its config.json."""
+    without_text = {} if _reads_text(expert) else {"text_embed_dim": 0}
+    return {**_picked(expert, (*_SHAPE, "text_embed_dim")), **without_text, "max_text_tokens": text.max_tokens}
+
+
+def _check_alike(number: int, size: ModelConfig, model: ModelConfig) -> None:
+    """Experts of different sizes read and make the same: pictures of one shape, and the same text states."""
+    for name in ("image_size", "in_channels", "text_embed_dim", "max_text_tokens"):
+        own, common = getattr(size, name), getattr(model, name)
+        if own != common:
+            raise ValueError(f"{name} of expert_{number} is {own}, that of the largest expert is {common}")
+
+
 def _reads_text(expert: Fields) -> bool:
     return expert.get("use_text_conditioning") is not False
 
@@ -216,8 +237,3 @@ def _check_expert(number: int, fields: Fields, first: Fields) -> None:
     for name, value in known.items():
         if fields.get(name) != value:
             raise LayoutError(f"expert_{number}/config.json: {name} is {fields.get(name)!r}, only {value!r} is known.")
-    for name in (*_SHAPE, "text_embed_dim"):
-        if fields.get(name) != first.get(name):
-            raise LayoutError(
-                f"expert_{number}/config.json: {name} is {fields.get(name)!r}, that of expert_0 is {first.get(name)!r}."
-            )

@@ -33,6 +33,7 @@ from paris.experts.release.layout import (
 from paris.experts.release.layout_fields import Layout
 from paris.experts.sampling.experts import Ensemble, ExpertSource
 from paris.experts.sampling.settings import SamplingSettings
+from paris.experts.training.needs import num_parameters
 from paris.experts.weights.checkpoint import save_weights
 
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
@@ -51,8 +52,8 @@ class ExpertList(nn.ModuleList, ExpertSource):
 
     @property
     def config(self) -> Any:
-        """See `ExpertSource.config`."""
-        return self[0].config
+        """The shape of the largest expert."""
+        return max((expert.config for expert in self), key=num_parameters)
 
     def keys(self) -> range:
         """See `ExpertSource.keys`."""
@@ -120,7 +121,7 @@ def load_model(
         folder: The folder, of ours or as published.
         device: None for a GPU where there is one.
         dtype: What experts and router compute in. Text encoder and VAE compute in float32.
-        max_resident_experts: How many experts are on the device at once; None: all.
+        max_resident_experts: How many experts of one size are on the device at once; None: all.
         keep: Where the others wait, see `ExpertBank.open`.
 
     Raises:
@@ -161,12 +162,13 @@ def save_model(folder: Path, model: ParisModel) -> None:
     if (folder / f"expert_{len(numbers)}").exists():
         raise LayoutError(f"{folder} holds more than {len(numbers)} experts.", "Choose an empty folder.")
     (folder / "config.json").unlink(missing_ok=True)
-    objectives = []
+    objectives, sizes = [], []
     for number in numbers:
         with model.experts.exclusive():
             network, objective = unwrapped(model.experts[number])
             save_weights(expert_path(folder, number), network)
         objectives.append(objective)
+        sizes.append(network.config)
     save_weights(router_path(folder), model.router)
     if model.prompt_router is not None:
         save_prompt_router(folder / "router" / PROMPT_ROUTER_FILE, model.prompt_router)
@@ -176,6 +178,7 @@ def save_model(folder: Path, model: ParisModel) -> None:
             "dataset_name": model.dataset_name,
             "num_experts": len(numbers),
             "model": model.experts.config,
+            "sizes": tuple(sizes),
             "objectives": tuple(objectives),
             "router": model.router.config,
             "text": model.text_encoder.save(folder),

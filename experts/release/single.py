@@ -31,6 +31,7 @@ def single_layout(layout: Layout, name: str) -> Layout:
     changed = {
         "name": name,
         "num_experts": 1,
+        "sizes": (),
         "objectives": (Objective(),),
         "router": smallest_router(layout.model, 1),
         "prompt_router": None,

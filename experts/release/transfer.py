@@ -21,9 +21,6 @@ from paris.experts.weights.weights_file import WeightsFile
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-_LANDING = -1
-"""The one host copy that all experts share where they wait on disk."""
-
 
 def empty_expert(config: ModelConfig, device: torch.device, dtype: torch.dtype) -> DiTExpert:
     """A slot: an expert whose tensors are allocated and have no values yet."""
@@ -53,7 +50,8 @@ class Transfer:
         self.dtype, self.device = dtype, device
         self._files = files
         self._keeps = keep == "memory" or (keep is None and device.type not in ("cpu", "mps"))
-        self._host: dict[int, dict[str, Tensor]] = {}
+        self._host: dict[int | ModelConfig, dict[str, Tensor]] = {}
+        """Copies by number; where experts wait on disk, one that all of a size share."""
         self._stream = _own_stream(device)
 
     def work_so_far(self) -> torch.cuda.Event | None:
@@ -77,7 +75,7 @@ class Transfer:
             self._files[number].read_into(tensors)
             return time.perf_counter() - begun
         with self._on_own_stream():
-            host = self._in_host_memory(number, tensors)
+            host = self._in_host_memory(number, slot.config, tensors)
             if self._stream and after:
                 self._stream.wait_event(after)
                 for name, tensor in tensors.items():
@@ -91,7 +89,7 @@ class Transfer:
         if self._direct or self._stream:
             return 0.0
         begun = time.perf_counter()
-        host = self._host[number if self._keeps else _LANDING]
+        host = self._host[number if self._keeps else slot.config]
         for name, tensor in slot.state_dict().items():
             tensor.copy_(host[name])
         return time.perf_counter() - begun
@@ -114,11 +112,11 @@ class Transfer:
     def _on_own_stream(self) -> AbstractContextManager[object]:
         return torch.cuda.stream(self._stream) if self._stream else nullcontext()
 
-    def _in_host_memory(self, number: int, like: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _in_host_memory(self, number: int, size: ModelConfig, like: dict[str, Tensor]) -> dict[str, Tensor]:
         """The expert's weights in host memory, read from its file where they are not there already."""
         if self._keeps and number in self._host:
             return self._host[number]
-        key = number if self._keeps else _LANDING
+        key = number if self._keeps else size
         host = self._host.pop(key, None) or {name: self._host_tensor(tensor) for name, tensor in like.items()}
         self._files[number].read_into(host)
         self._host[key] = host

@@ -26,7 +26,7 @@ class ExpertSource(ABC):
     @property
     @abstractmethod
     def config(self) -> Any:
-        """The shape that all experts share: has `in_channels` and `image_size`."""
+        """The shape of an expert: has `in_channels` and `image_size`, which all experts share."""
 
     @abstractmethod
     def keys(self) -> Collection[int]:
