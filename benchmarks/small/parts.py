@@ -53,6 +53,12 @@ class Part(Settings):
     """Name of the part whose weights this one starts from."""
     is_student: bool = False
     """Learns what the experts of its clustering say, on the rows of all."""
+    lanes: Annotated[int, Field(ge=1)] = 1
+    """Volunteers that train it side by side (`lanes.py`)."""
+    round_steps: Annotated[int, Field(ge=1)] | None = None
+    """Steps of each lane between two means; None: it has one lane."""
+    outer: Literal["mean", "nesterov"] = "mean"
+    """How the next round starts: at the mean, or at a step of momentum towards it."""
 
     @property
     def name(self) -> str:
@@ -66,6 +72,7 @@ class Part(Settings):
         ways += ["again"] if self.is_again else []
         ways += ["warm"] if self.start else []
         ways += ["student"] if self.is_student else []
+        ways += [f"lanes{self.lanes}x{self.round_steps}", self.outer] if self.round_steps else []
         return ".".join([self.clustering, str(self.cluster), *ways])
 
     def model(self, settings: SmallSettings) -> ModelConfig:
@@ -75,9 +82,17 @@ class Part(Settings):
         return settings.model.model_copy(update=changed)
 
     def flops(self, settings: SmallSettings) -> int:
-        """Of its whole training."""
-        model = self.model(settings)
-        return self.steps * step_flops(model, model.max_text_tokens, self.batch_size)
+        """Of its whole training; the last round is one lane's."""
+        model, steps = self.model(settings), self.steps
+        if self.round_steps:
+            steps += (self.lanes - 1) * last_round_start(self)
+        return steps * step_flops(model, model.max_text_tokens, self.batch_size)
+
+
+def last_round_start(part: Part) -> int:
+    """The step from which one lane goes on alone, of a part with rounds."""
+    every = part.round_steps or part.steps
+    return (part.steps - 1) // every * every
 
 
 def weights_of(folder: Path, part: Part) -> Path:
@@ -169,7 +184,7 @@ def task_of(folder: Path, settings: SmallSettings, part: Part, start: Part | Non
             ema_decay=0.999,
             time_sampling=part.times or settings.time_sampling,
             objective=Objective(kind=part.objective),
-            snapshot_every=1000,
+            snapshot_every=part.round_steps or 1000,
             **LEARNING,
         ),
         text=settings.text,

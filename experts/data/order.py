@@ -1,4 +1,4 @@
-"""The rows of batch s: a function of (run seed, task, s) alone.
+"""The rows of batch s: a function of (run seed, task, lane, s) alone.
 
 An epoch takes all shards in a shuffled order, a window of them at a time, and the rows of a window in a shuffled
 order. So training can start with the first window's shards, and needs two windows at most at a time.
@@ -16,12 +16,24 @@ from paris.experts.errors import TrainingError
 from paris.experts.seeding import generator_for
 
 
+def drawn_as(task_id: str, lane: int = 0) -> str:
+    """The name by which the rows, times and noise of a training are drawn.
+
+    Lanes are trainings of one expert side by side, from the same state on other rows.
+
+    Args:
+        task_id: The expert's task, such as "expert-3".
+        lane: Its number; lane 0 draws as a training without lanes.
+    """
+    return task_id if lane == 0 else f"{task_id}.{lane}"
+
+
 class RowOrder:
     """The order in which a task sees its rows, epoch after epoch.
 
     Args:
         seed: The run's seed.
-        task_id: The task, such as "expert-3".
+        name: `drawn_as`, such as "expert-3".
         shard_rows: Rows of each shard, in the order of the manifest.
         window_shards: Shards over which rows are shuffled together.
 
@@ -29,10 +41,10 @@ class RowOrder:
         TrainingError: A shard, or the task, has no rows.
     """
 
-    def __init__(self, seed: int, task_id: str, shard_rows: Sequence[int], window_shards: int) -> None:
+    def __init__(self, seed: int, name: str, shard_rows: Sequence[int], window_shards: int) -> None:
         if not shard_rows or min(shard_rows) < 1 or window_shards < 1:
-            raise TrainingError(f"Task {task_id} has no rows to train on: {list(shard_rows)} rows a shard.")
-        self._seed, self._task_id = seed, task_id
+            raise TrainingError(f"Task {name} has no rows to train on: {list(shard_rows)} rows a shard.")
+        self._seed, self._name = seed, name
         self._shard_rows = tuple(shard_rows)
         self._window_shards = window_shards
         self.num_rows = sum(shard_rows)
@@ -82,5 +94,5 @@ class RowOrder:
         return unshuffled[self._shuffled(len(unshuffled), "rows", epoch, window)]
 
     def _shuffled(self, count: int, *name: str | int) -> np.ndarray:
-        generator = generator_for(self._seed, "order", self._task_id, *name)
+        generator = generator_for(self._seed, "order", self._name, *name)
         return torch.randperm(count, generator=generator).numpy()

@@ -1,4 +1,4 @@
-"""The batch of step s: rows, text, times, noise. A function of (run seed, task, s) alone.
+"""The batch of step s: rows, text, times, noise. A function of (run seed, task, lane, s) alone.
 
 Shapes: B rows, L text tokens, E text width.
 """
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from paris.experts.data.cluster import ClusterData
-from paris.experts.data.order import RowOrder
+from paris.experts.data.order import RowOrder, drawn_as
 from paris.experts.frozen.codec import Codec
 from paris.experts.frozen.text import TextConfig, TextEncoder
 from paris.experts.models.presets import ModelConfig, RouterConfig
@@ -172,11 +172,14 @@ class Captions:
 
 
 class Batches:
-    """The batches of an expert's task, from its cluster's data."""
+    """The batches of a lane of an expert's task, from its cluster's data."""
 
-    def __init__(self, task: TrainingTask, data: ClusterData, codec: Codec, encoder: TextEncoder) -> None:
+    def __init__(
+        self, task: TrainingTask, data: ClusterData, codec: Codec, encoder: TextEncoder, lane: int = 0
+    ) -> None:
         self._task, self._data, self._codec = task, data, codec
-        self._order = RowOrder(task.seed, task.task_id, task.shard_rows, task.training.window_shards)
+        self._name = drawn_as(task.task_id, lane)
+        self._order = RowOrder(task.seed, self._name, task.shard_rows, task.training.window_shards)
         self._captions = Captions(encoder, data, self._order.num_rows) if encoder.config.reads_text else None
 
     def rows(self, step: int) -> list[tuple[int, int]]:
@@ -193,7 +196,7 @@ class Batches:
         rows = self.rows(step)
         x0 = self._codec.to_model(self._data.latents(rows))
         # One generator a step, drawn from in this order. Whole batches are drawn, so that micro-batches see the same.
-        generator = generator_for(self._task.seed, "step", self._task.task_id, step)
+        generator = generator_for(self._task.seed, "step", self._name, step)
         t = draw_times(len(rows), config.time_sampling, generator)
         dropped = torch.rand(len(rows), generator=generator, dtype=torch.float32) < config.caption_dropout
         noise = torch.randn(x0.shape, generator=generator, dtype=torch.float32)

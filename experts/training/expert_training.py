@@ -122,7 +122,9 @@ class ExpertTraining:
         task, folder = self._task, self._frozen_folder
         shape = (task.model.in_channels, task.model.image_size, task.model.image_size)
         data = ClusterData.arriving(self._shard_path, task.shard_rows, shape, task.training.window_shards)
-        return Batches(task, data, load_codec(task.codec, folder), load_text_encoder(task.text, folder, self._device))
+        lane = self._leg.lane if self._leg else 0
+        encoder = load_text_encoder(task.text, folder, self._device)
+        return Batches(task, data, load_codec(task.codec, folder), encoder, lane)
 
     def _finished(self, state: TrainState, loop: TrainingLoop, store: SnapshotStore) -> Finished:
         path = self._work_dir / "expert.safetensors" if state.step == self._task.steps else None

@@ -64,6 +64,8 @@ class Leg(Settings):
     """The last step: of a scheduled snapshot."""
     head: Head | None = None
     """None: from the initial weights."""
+    lane: Annotated[int, Field(ge=0)] = 0
+    """Which of the trainings side by side: it decides rows, times and noise, and nothing else."""
 
     @property
     def start_step(self) -> int:

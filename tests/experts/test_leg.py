@@ -63,6 +63,17 @@ def test_legs_of_three_machines_end_with_the_bits_of_one_undisturbed_training(
     assert is_same(last, undisturbed)
 
 
+def test_lanes_draw_other_rows_and_are_replayed_to_the_same_bits(folder: Path, first: Path, tmp_path: Path) -> None:
+    """Lane 0 is a training without lanes; the head of one lane is a start for any other."""
+    head = hand_over(first, tmp_path / "one", 5)
+    hand_over(first, tmp_path / "again", 5)
+    lane = Leg(until_step=10, head=head, lane=1)
+    ends = [train(folder, tmp_path / name, lane) for name in ("one", "again")]
+    assert ends[0].commitment == ends[1].commitment
+    assert ends[0].commitment != read_state(scheduled_folder(first / "snapshots", 10)).commitment
+    assert Leg.from_settings(Leg(until_step=10).to_settings()).lane == 0
+
+
 def test_every_snapshot_of_a_leg_stays_and_none_before_it(folder: Path, first: Path, tmp_path: Path) -> None:
     train(folder, tmp_path, Leg(until_step=24, head=hand_over(first, tmp_path, 5)))
     names = sorted(path.name for path in (tmp_path / "snapshots").iterdir())
