@@ -42,7 +42,7 @@ def allow(
 
 
 def revoke(run: RunArgument, task: TaskArgument, reason: ReasonOption = "", as_json: JsonOption = False) -> None:
-    """Take back a task's lease; the task opens again."""
+    """Take back a task's leases; the task opens again."""
     _order(run, OrderKind.REVOKE, task, reason, as_json)
 
 

@@ -14,6 +14,7 @@ rolling.py       the orders that roll a task back to a verified state, and forwa
 challenges.py    asking for the snapshots that a replay needs
 trust.py         who comes first for a task, and who waits
 leases.py        granting, renewing and revoking leases
+parallel.py      several leases of a task whose holders show no work
 clock_moves.py   the state's times when a wrong clock is corrected
 forgetting.py    old volunteers and leases, so that the state does not grow
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from paris.coordinator.decisions.parallel import live_leases
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.state.draft import Draft
 
@@ -14,13 +15,13 @@ def forget(draft: Draft, policy: Policy, now: float) -> None:
 
     A lease with a submission is kept, because its verdict is part of the run's record.
     """
-    present = {task.lease_id for task in draft.tasks.values() if task.lease_id is not None}
-    holders = {draft.leases[lease_id].lease.volunteer for lease_id in present if lease_id in draft.leases}
+    live = {held.lease.lease_id: held.lease.volunteer for held in live_leases(draft)}
+    holders = set(live.values())
     for key, volunteer in list(draft.volunteers.items()):
         if now - volunteer.seen_at > policy.forget_after_s and key not in holders:
             draft.drop_volunteer(key)
     for lease_id, held in list(draft.leases.items()):
         task = draft.tasks[held.lease.task_id]
         is_old = held.lease.attempt <= task.task.attempt - _KEPT_ATTEMPTS
-        if is_old and lease_id not in draft.submissions and lease_id not in present:
+        if is_old and lease_id not in draft.submissions and lease_id not in live:
             draft.drop_lease(lease_id)

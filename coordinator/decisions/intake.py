@@ -19,6 +19,7 @@ from paris.coordinator.decisions.observations import (
     Verified,
     WantReceived,
 )
+from paris.coordinator.decisions.parallel import end_others
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.relay import apply_leg_stored, settle_late, settle_waiting
 from paris.coordinator.decisions.trust import replay_rate
@@ -159,9 +160,7 @@ def _apply_registration(draft: Draft, registration: Registration, policy: Policy
         return  # withdrawn by a roll-back while its weights were copied
     what = f"registered {registration.sha256[:12]} from {registration.volunteer_name}."
     draft.add_event(EventKind.REGISTERED, f"{registration.task_id}: {what}")
-    other = draft.leases.get(task.lease_id or "")
-    if other is not None and other.lease.lease_id != registration.lease_id:
-        draft.put_lease(other.revoked("An earlier volunteer's work was registered."))
+    end_others(draft, registration.task_id, registration.lease_id, "Another volunteer's work was registered.")
     draft.put_task(task.registered(registration))
     draft.put_submission(known.model_copy(update={"phase": "registered"}))
     settle_waiting(draft, registration.task_id, policy, now)

@@ -9,6 +9,7 @@ import hashlib
 
 from paris.coordinator.decisions.draws import draw_sha256
 from paris.coordinator.decisions.legs import end_of, head_commitment, start_of
+from paris.coordinator.decisions.parallel import free_places, live_leases, take_back
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.trust import is_waited_out, rank, recent_faults, with_fault
 from paris.coordinator.state.draft import Draft
@@ -25,9 +26,10 @@ _HEARTBEATS_TO_COME_BACK = 3
 def grant_open_tasks(draft: Draft, policy: Policy, now: float) -> None:
     """Give each open task to the first in the queue (`trust.rank`) that can hold it; one lease a volunteer.
 
-    Who did a task's last leg comes first for its next one: its machine has the data and the state.
+    Who did a task's last leg comes first for its next one: its machine has the data and the state. Who is left may get
+    a task whose holders show no work (`parallel.py`).
     """
-    busy = {held.lease.volunteer for held in _live_leases(draft)}
+    busy = {held.lease.volunteer for held in live_leases(draft)}
     candidates = sorted(
         (v for v in draft.volunteers.values() if v.public_key not in busy and _may_hold(draft, v, policy, now)),
         key=lambda v: rank(v, policy, now),
@@ -43,6 +45,21 @@ def grant_open_tasks(draft: Draft, policy: Policy, now: float) -> None:
         if chosen is not None:
             candidates.remove(chosen)
             _grant(draft, task, chosen, policy, now)
+    if candidates:
+        _grant_in_parallel(draft, candidates, policy, now)
+
+
+def _grant_in_parallel(draft: Draft, candidates: list[VolunteerState], policy: Policy, now: float) -> None:
+    """Give tasks that are leased already to those that wait, first the one with most free places."""
+    free = free_places(draft, policy, now)
+    for volunteer in candidates:
+        if not any(free.values()):
+            return
+        fitting = [name for name, places in free.items() if places > 0 and fits(draft.tasks[name].task, volunteer)]
+        if fitting:
+            name = max(fitting, key=lambda name: (free[name], -_number(name)))
+            free[name] -= 1
+            _grant(draft, draft.tasks[name], volunteer, policy, now)
 
 
 def _last_volunteer(draft: Draft, task: TaskState, policy: Policy, now: float) -> VolunteerState | None:
@@ -67,7 +84,8 @@ def _grant(draft: Draft, task: TaskState, volunteer: VolunteerState, policy: Pol
     draft.put_lease(LeaseState(lease=lease, start_commitment=head_commitment(task.task)))
     draft.put_task(task.leased(lease))
     stretch = "" if lease.to_step is None else f"steps {lease.start_step} to {lease.to_step}, "
-    what = f"leased to {volunteer.want.name}, {stretch}attempt {lease.attempt}."
+    too = " too" if task.lease_id is not None else ""
+    what = f"leased to {volunteer.want.name}{too}, {stretch}attempt {lease.attempt}."
     draft.add_event(EventKind.LEASED, f"{lease.task_id}: {what}")
 
 
@@ -79,7 +97,7 @@ def fits(task: Task, volunteer: VolunteerState) -> bool:
 
 def renew_leases(draft: Draft, policy: Policy, now: float) -> None:
     """Extend, past a third of its life, each lease with a recent heartbeat."""
-    for held in _live_leases(draft):
+    for held in live_leases(draft):
         lease = held.lease
         alive = held.heartbeat_at is not None and now - held.heartbeat_at <= 4 * policy.heartbeat_every_s
         if alive and is_renewal_due(lease, policy.lease_s, now):
@@ -92,19 +110,15 @@ def revoke_leases(draft: Draft, policy: Policy, now: float, watching_since: floa
 
     No lease is late before the coordinator has been up for a whole grace.
     """
-    for task in list(draft.tasks.values()):
-        held = draft.leases.get(task.lease_id or "")
-        if held is None or task.task.state != "leased":
+    for held in live_leases(draft):
+        if held.lease.lease_id in draft.submissions:
             continue
+        task = draft.tasks[held.lease.task_id].task
         volunteer = draft.volunteers.get(held.lease.volunteer)
-        may_be_late = now - watching_since > task.task.grace_s
-        reason = _reason_to_revoke(held, task.task, volunteer, now, may_be_late)
+        reason = _reason_to_revoke(held, task, volunteer, now, now - watching_since > task.grace_s)
         if reason is None:
             continue
-        what = f"lease {held.lease.lease_id[:8]} taken back: {reason}"
-        draft.add_event(EventKind.REVOKED, f"{task.task.task_id}: {what}")
-        draft.put_lease(held.revoked(reason))
-        draft.put_task(task.reopened())
+        take_back(draft, held, reason)
         if volunteer is not None:
             faulty = with_fault(volunteer, policy, now)
             draft.put_volunteer(faulty.model_copy(update={"num_revoked": volunteer.num_revoked + 1}))
@@ -160,12 +174,6 @@ def _speed_of(draft: Draft, volunteer: str) -> float:
 def _lease_id(task: Task, attempt: int, volunteer: str, now: float) -> str:
     """Unique, yet a function of its inputs, so that `tick` stays pure."""
     return hashlib.sha256(f"{task.task_id} {attempt} {volunteer} {now!r}".encode()).hexdigest()[:32]
-
-
-def _live_leases(draft: Draft) -> list[LeaseState]:
-    """The present leases of tasks that are leased or submitted."""
-    ids = [task.lease_id for task in draft.tasks.values() if task.lease_id is not None and task.registration is None]
-    return [draft.leases[lease_id] for lease_id in ids if lease_id in draft.leases]
 
 
 def _may_hold(draft: Draft, volunteer: VolunteerState, policy: Policy, now: float) -> bool:

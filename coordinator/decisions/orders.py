@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from paris.coordinator.decisions.parallel import live_leases, take_back
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.rolling import continues, name_judged_by, revoke, roll_back, roll_forward
 from paris.coordinator.decisions.verdicts import reject_submission
@@ -35,10 +36,9 @@ def apply_order(draft: Draft, order: Order, policy: Policy, now: float) -> None:
 def _ban(draft: Draft, order: Order, policy: Policy, now: float) -> None:
     """No lease from now on: the present one is taken back, and work that waits for its verdict is rejected."""
     _stand(draft, order, "banned", now)
-    for task in list(draft.tasks.values()):
-        held = draft.leases.get(task.lease_id or "")
-        if held is not None and held.lease.volunteer == order.subject:
-            revoke(draft, task.task.task_id, f"the volunteer is banned: {order.reason}")
+    for held in live_leases(draft):
+        if held.lease.volunteer == order.subject:
+            take_back(draft, held, f"the volunteer is banned: {order.reason}")
     for known in list(draft.submissions.values()):
         if known.signer == order.subject and known.phase in ("seen", "challenged"):
             reject_submission(draft, known, f"The volunteer is banned: {order.reason}", policy, now)

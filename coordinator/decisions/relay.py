@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from paris.coordinator.decisions.legs import is_same_work, kept_steps, start_of, verified_legs
 from paris.coordinator.decisions.observations import LegStored
+from paris.coordinator.decisions.parallel import end_others
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.verdicts import accept_repeat, reject_submission
 from paris.coordinator.state.draft import Draft
@@ -26,9 +27,7 @@ def apply_leg_stored(draft: Draft, stored: LegStored, policy: Policy, now: float
         return
     what = f"step {head.step} of {task.task.steps} is verified, by {known.submission.name}; the next leg starts there."
     draft.add_event(EventKind.STORED, f"{task.task.task_id}: {what}")
-    other = draft.leases.get(task.lease_id or "")
-    if other is not None and other.lease.lease_id != stored.lease_id:
-        draft.put_lease(other.revoked("An earlier volunteer's leg was verified."))
+    end_others(draft, task.task.task_id, stored.lease_id, "Another volunteer's leg was verified.")
     draft.put_submission(known.model_copy(update={"phase": "stored", "head": head, "stored_at": now}))
     draft.put_task(task.at_head(head, stored.lease_id))
     _forget_states(draft, task)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from paris.coordinator.decisions.legs import head_commitment, verified_legs
+from paris.coordinator.decisions.parallel import live_leases, take_back
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.relay import settle_waiting
 from paris.coordinator.state.draft import Draft
@@ -14,15 +15,10 @@ from paris.coordinator.state.orders import Order
 
 
 def revoke(draft: Draft, task_id: str, reason: str) -> None:
-    """Take back a task's present lease, also one whose work waits for its verdict; such work is still verified."""
-    task = draft.tasks.get(task_id)
-    held = draft.leases.get(task.lease_id or "") if task is not None else None
-    if task is None or held is None or task.registration is not None:
-        return
-    reason = reason or "the organiser took it back."
-    draft.put_lease(held.revoked(reason))
-    draft.put_task(task.reopened())
-    draft.add_event(EventKind.REVOKED, f"{task_id}: lease {held.lease.lease_id[:8]} taken back: {reason}")
+    """Take back a task's leases, also one whose work waits for its verdict; such work is still verified."""
+    for held in live_leases(draft):
+        if held.lease.task_id == task_id:
+            take_back(draft, held, reason or "the organiser took it back.")
 
 
 def roll_back(draft: Draft, order: Order, policy: Policy, now: float) -> None:

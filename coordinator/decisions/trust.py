@@ -15,8 +15,12 @@ _LONGEST_WAIT_S = 86400.0
 def rank(volunteer: VolunteerState, policy: Policy, now: float) -> tuple[bool, int, float, str]:
     """Place in the queue, smallest first: accepted work, then few recent faults, then long waiting."""
     faults = recent_faults(volunteer, policy, now)
-    is_proven = volunteer.num_accepted > 0 and faults == 0
-    return not is_proven, faults, volunteer.waiting_since, volunteer.public_key
+    return not is_proven(volunteer, policy, now), faults, volunteer.waiting_since, volunteer.public_key
+
+
+def is_proven(volunteer: VolunteerState | None, policy: Policy, now: float) -> bool:
+    """Whether a volunteer has accepted work and no recent fault; False for an unknown one."""
+    return volunteer is not None and volunteer.num_accepted > 0 and recent_faults(volunteer, policy, now) == 0
 
 
 def recent_faults(volunteer: VolunteerState, policy: Policy, now: float) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from paris.coordinator.decisions.legs import verified_legs
+from paris.coordinator.decisions.parallel import live_leases
 from paris.coordinator.decisions.rolling import accepted_legs, last_withdrawn
 from paris.coordinator.errors import ConfigError, NotReadyError
 from paris.coordinator.run.directory import RunDir
@@ -73,6 +74,7 @@ def _require_effect(state: State, kind: OrderKind, subject: str) -> None:
     """Refuse an order that would change nothing, and say why."""
     standing = state.standings.get(subject)
     task = state.tasks.get(subject)
+    has_lease = any(held.lease.task_id == subject for held in live_leases(state))
     is_registered = task is not None and task.registration is not None
     withdrawn = any(
         s.phase == "withdrawn" and s.submission.task_id == subject and not s.stored_at
@@ -82,7 +84,7 @@ def _require_effect(state: State, kind: OrderKind, subject: str) -> None:
     refusals = {
         OrderKind.UNBAN: (standing is None or standing.standing != "banned", f"{subject[:12]} is not banned."),
         OrderKind.DISALLOW: (standing is None or standing.standing != "allowed", f"{subject[:12]} is not allowed."),
-        OrderKind.REVOKE: (task is not None and task.lease_id is None, f"{subject} has no lease."),
+        OrderKind.REVOKE: (task is not None and not has_lease, f"{subject} has no lease."),
         OrderKind.UNREGISTER: (task is not None and not is_registered, f"{subject} has no registered expert."),
         OrderKind.ROLL_FORWARD: (
             is_registered or not rolled_back or bool(accepted_legs(state.submissions.values(), subject)),

@@ -56,6 +56,7 @@ def test_leases_of_old_attempts_are_forgotten_and_the_present_one_is_not():
         )
         for attempt in range(1, 41)
     }
+    leases = {name: held if held.lease.attempt == 40 else held.revoked("late") for name, held in leases.items()}
     task = task.leased(leases[f"{40:032x}"].lease)
     after = tick(State(tasks={"expert-0": task}, leases=leases), [], POLICY, START).state
     assert sorted(held.lease.attempt for held in after.leases.values()) == list(range(25, 41))

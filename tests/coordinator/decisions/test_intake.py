@@ -212,7 +212,7 @@ def test_a_registration_ends_the_submission_and_the_lease_of_another():
     assert kinds(decision) == ["registered"]
     assert decision.state.submissions[late.lease_id].phase == "registered"
     ended = decision.state.leases[other.lease_id].lease
-    assert (ended.state, ended.reason) == ("revoked", "An earlier volunteer's work was registered.")
+    assert (ended.state, ended.reason) == ("revoked", "Another volunteer's work was registered.")
     assert step(decision.state, now + 4, registration(late)).state == decision.state
 
 

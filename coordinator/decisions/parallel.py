@@ -1,0 +1,88 @@
+"""Parallel leases: a volunteer without accepted work keeps a task from nobody for long. Pure, like `tick`.
+
+Keys are free, so any number of them may take a task in turn and do nothing. A task is therefore leased to several
+volunteers at once where its holders show nothing; the first verified work ends the other leases. Without that, ten
+such keys would delay an honest newcomer by ten graces; with it, by at most one, in whatever order they come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.decisions.trust import is_proven
+from paris.coordinator.state.draft import Draft
+from paris.coordinator.state.events import EventKind
+from paris.coordinator.state.model import LeaseState, State, TaskState
+from paris.protocol.leases import first_step, reported_step
+
+MOST_LEASES = 16
+"""Of one task at a time: each may bring work that must be verified."""
+
+
+def live_leases(state: State | Draft) -> list[LeaseState]:
+    """The leases that are worked on, and each task's present one while its work waits for a verdict."""
+    return [held for held in state.leases.values() if _is_live(state, held)]
+
+
+def take_back(draft: Draft, held: LeaseState, reason: str) -> None:
+    """Revoke a lease; if it is its task's present one, the task opens again."""
+    draft.put_lease(held.revoked(reason))
+    what = f"lease {held.lease.lease_id[:8]} taken back: {reason}"
+    draft.add_event(EventKind.REVOKED, f"{held.lease.task_id}: {what}")
+    task = draft.tasks[held.lease.task_id]
+    if task.lease_id == held.lease.lease_id:
+        draft.put_task(task.reopened())
+
+
+def end_others(draft: Draft, task_id: str, lease_id: str, reason: str) -> None:
+    """Revoke the leases of a task whose work was done under another one."""
+    for held in live_leases(draft):
+        if held.lease.task_id == task_id and held.lease.lease_id != lease_id:
+            draft.put_lease(held.revoked(reason))
+
+
+def free_places(draft: Draft, policy: Policy, now: float) -> dict[str, int]:
+    """How many further volunteers may take each leased task, by task id; tasks without a place are left out."""
+    leased = {name: task for name, task in draft.tasks.items() if task.task.state == "leased"}
+    leases: Mapping[str, list[LeaseState]] = {name: [] for name in leased}
+    for held in draft.leases.values():
+        if held.lease.task_id in leases:
+            leases[held.lease.task_id].append(held)
+    free = {}
+    for name, task in leased.items():
+        num_live = sum(_is_live(draft, held) for held in leases[name])
+        free[name] = _num_at_once(draft, task, leases[name], policy, now) - num_live
+    return {name: number for name, number in free.items() if number > 0}
+
+
+def _num_at_once(draft: Draft, task: TaskState, leases: list[LeaseState], policy: Policy, now: float) -> int:
+    """How many leases a task may have at a time.
+
+    One, if a holder has accepted work. Else as many as wait, up to `MOST_LEASES`, when no holder has shown a step for
+    half of the grace; leases that were given up meanwhile count, so that keys in turn gain no time. Reported steps are
+    believed at first: each lease since the last verified work that reported some and came to nothing adds one.
+    """
+    live = [held for held in leases if _is_live(draft, held)]
+    if any(is_proven(draft.volunteers.get(held.lease.volunteer), policy, now) for held in live):
+        return 1
+    grace_s = task.task.grace_s
+    recent = [held.lease.granted_at for held in leases if held in live or now - held.lease.granted_at <= grace_s]
+    if not any(map(_shows_work, live)) and now - min(recent, default=now) >= grace_s / 2:
+        return MOST_LEASES
+    head = draft.submissions.get(task.head_lease_id or "")
+    head_attempt = 0 if head is None else head.submission.attempt
+    broken = [held for held in leases if held not in live and held.lease.attempt > head_attempt and _shows_work(held)]
+    return min(MOST_LEASES, 1 + len(broken))
+
+
+def _is_live(state: State | Draft, held: LeaseState) -> bool:
+    task = state.tasks[held.lease.task_id]
+    if task.registration is not None:
+        return False
+    is_worked_on = held.lease.state == "granted" and held.lease.lease_id not in state.submissions
+    return is_worked_on or task.lease_id == held.lease.lease_id
+
+
+def _shows_work(held: LeaseState) -> bool:
+    return reported_step(held.lease, held.heartbeat) > first_step(held.lease)
