@@ -75,6 +75,11 @@ class Facts:
         return str(self.config.expert_training.get("moments", "float32"))
 
     @property
+    def state(self) -> str:
+        """Form of a leg's state."""
+        return str(self.config.expert_training.get("state", "exact"))
+
+    @property
     def batch_size(self) -> int:
         """Rows of an expert's step; at least 1, also where the setting is less, which is a problem of its own."""
         return max(1, int(self.config.expert_training["batch_size"]))

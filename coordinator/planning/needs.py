@@ -33,9 +33,10 @@ def computed_needs(config: RunConfig, text: networks.Network | None) -> Needs:
     """
     model, training = expert_shape(config), config.expert_training
     moments, precision = str(training.get("moments", "float32")), str(training.get("precision", "float32"))
+    state = str(training.get("state", "exact"))
     leg_snapshots = None if config.leg_steps is None else math.ceil(config.leg_steps / config.snapshot_every)
     memory_bytes = least_memory_bytes(model, moments, precision)
-    disk_bytes = least_disk_bytes(model, moments, leg_snapshots)
+    disk_bytes = least_disk_bytes(model, moments, leg_snapshots, state)
     if text is None:
         return Needs(memory_bytes, disk_bytes)
     return Needs(memory_bytes + text.bytes, disk_bytes + networks.text_files_bytes(text))

@@ -41,7 +41,7 @@ def volunteer_plan(facts: Facts) -> VolunteerPlan:
         down_bytes=shards + _shared_bytes(facts),
         up_bytes=weights_bytes(facts),
         leg_steps=facts.config.leg_steps,
-        leg_bytes=0 if facts.config.leg_steps is None else state_bytes(facts.model, facts.moments),
+        leg_bytes=0 if facts.config.leg_steps is None else state_bytes(facts.model, facts.moments, facts.state),
         control_bytes_per_hour=int(3600 / table.heartbeat_every_s * CONTROL_BYTES_A_BEAT),
     )
 
@@ -77,7 +77,7 @@ def _states_bytes(facts: Facts) -> int:
     kept: set[int] = set()
     for step in range(leg, steps, leg):
         kept = kept_steps(kept | {step}, steps)
-    return len(kept) * state_bytes(facts.model, facts.moments)
+    return len(kept) * state_bytes(facts.model, facts.moments, facts.state)
 
 
 def _row_bytes(facts: Facts) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+from safetensors import safe_open
 
 from paris.coordinator.verify.case import VerificationCase
 from paris.coordinator.verify.header import DTYPE_BYTES, read_header
@@ -14,6 +15,7 @@ from paris.coordinator.verify.tensor_reads import TensorFile
 from paris.coordinator.verify.training_task import training_config
 from paris.experts.models.presets import ModelConfig
 from paris.experts.training.adamw import moment_shapes
+from paris.experts.training.compact_state import compact_specs, exact_names, exact_reader
 from paris.experts.training.precision import LossScale
 from paris.experts.weights.checkpoint import TensorSpec
 from paris.protocol.chain import MAX_CHAIN_BYTES
@@ -26,15 +28,11 @@ _LOSS_SCALE = "loss_scale"
 
 def file_limits(case: VerificationCase, config: ModelConfig) -> dict[str, int]:
     """Largest file, in bytes, of each name that a submission may have."""
-    weights = largest_file(config, case.bounds)
-    values = sum(math.prod(s.shape) * DTYPE_BYTES[_DTYPES[s.dtype]] for s in _optimizer(case, config).values())
-    optimizer = values + _HEADER_BYTES_PER_TENSOR * len(_optimizer(case, config))
-    return {
-        WEIGHTS_FILE: weights,
-        TRAINED_FILE: weights,
-        OPTIMIZER_FILE: int(case.bounds.max_size_ratio * optimizer),
-        CHAIN_FILE: MAX_CHAIN_BYTES,
-    }
+    sizes = {WEIGHTS_FILE: largest_file(config, case.bounds), CHAIN_FILE: MAX_CHAIN_BYTES}
+    for name, specs in _expected(case, config, steps=0).items():  # after the last step they are not handed in
+        values = sum(math.prod(spec.shape) * DTYPE_BYTES[_DTYPES[spec.dtype]] for spec in specs.values())
+        sizes[name] = int(case.bounds.max_size_ratio * (values + _HEADER_BYTES_PER_TENSOR * len(specs)))
+    return sizes
 
 
 def check_state(case: VerificationCase, config: ModelConfig, ema: TensorFile, steps: int, checks: Checks) -> None:
@@ -55,13 +53,15 @@ def check_state(case: VerificationCase, config: ModelConfig, ema: TensorFile, st
     """
     odd = [f"{name} is {entry.dtype}" for name, entry in ema.entries.items() if entry.dtype != "F32"]
     checks.none("state-dtypes", odd, "EMA weights that no training can resume from, which takes F32")
-    names = case.submitted_files(steps)
+    names, expected = case.submitted_files(steps), _expected(case, config, steps)
     if TRAINED_FILE in names:
-        weights = _checked(case, TRAINED_FILE, {n: TensorSpec(s) for n, s in expected_shapes(config).items()}, checks)
-        broken = [name for name in weights.entries if not bool(torch.isfinite(weights.read(name)).all())]
+        weights = _checked(case, TRAINED_FILE, expected[TRAINED_FILE], checks)
+        with safe_open(weights.path, framework="pt") as opened:
+            read = exact_reader("weights", weights.entries, opened.get_tensor, ema.read)
+            broken = [name for name in exact_names(weights.entries) if not bool(torch.isfinite(read(name)).all())]
         checks.none("state-finite", broken, f"tensors of {TRAINED_FILE} with infinite values or not-a-numbers")
     if OPTIMIZER_FILE in names:
-        optimizer = _checked(case, OPTIMIZER_FILE, _optimizer(case, config), checks)
+        optimizer = _checked(case, OPTIMIZER_FILE, expected[OPTIMIZER_FILE], checks)
         if _LOSS_SCALE in optimizer.entries:
             found = optimizer.read(_LOSS_SCALE).tolist()
             note = f"the loss scale and its good steps are {found}, which training cannot reach"
@@ -71,7 +71,7 @@ def check_state(case: VerificationCase, config: ModelConfig, ema: TensorFile, st
 def _checked(case: VerificationCase, name: str, expected: dict[str, TensorSpec], checks: Checks) -> TensorFile:
     """Open a file of the state; a header that is not exactly the expected one fails a check."""
     bounds, path = case.bounds, case.file(name)
-    # The optimizer's header describes two tensors for each of the model, or four.
+    # The optimizer's header describes up to four tensors for each of the model.
     entries = read_header(path, checks, max_bytes=4 * bounds.max_header_bytes, max_depth=bounds.max_header_depth)
     odd = sorted(expected.keys() ^ entries.keys())
     checks.none("state-tensors", odd, f"tensors of {name} that are missing, or that it should not have")
@@ -84,8 +84,13 @@ def _checked(case: VerificationCase, name: str, expected: dict[str, TensorSpec],
     return TensorFile(path, entries)
 
 
-def _optimizer(case: VerificationCase, config: ModelConfig) -> dict[str, TensorSpec]:
-    """The tensors of the optimizer's file."""
-    training = training_config(case)
+def _expected(case: VerificationCase, config: ModelConfig, steps: int) -> dict[str, dict[str, TensorSpec]]:
+    """The tensors of a state's files beside the EMA weights, after so many steps."""
+    training, shapes = training_config(case), expected_shapes(config)
     scale = {_LOSS_SCALE: TensorSpec((2,))} if training.precision == "float16" else {}
-    return {**moment_shapes(expected_shapes(config), training.moments), **scale}
+    exact = {
+        "weights": {name: TensorSpec(shape) for name, shape in shapes.items()},
+        "optimizer": {**moment_shapes(shapes, training.moments), **scale},
+    }
+    specs = compact_specs(exact) if steps < training.compact_before else exact
+    return {TRAINED_FILE: specs["weights"], OPTIMIZER_FILE: specs["optimizer"]}

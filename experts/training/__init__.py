@@ -18,6 +18,8 @@ precision.py        autocast; the loss scale of float16
 adamw.py            the optimizer, with 8-bit moments if configured
 ema.py              the moving average of the weights
 snapshots.py        training state on disk
+compact_state.py    the compact form of a state
+block_codes.py      its codes of 8 bits
 commitments.py      the chain of its commitments, without torch
 leg.py              one stretch of a training: where it starts and ends
 replay.py           a stretch trained again

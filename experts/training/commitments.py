@@ -19,7 +19,8 @@ STATE_FILE = "state.json"
 NO_COMMITMENT = "0" * 64
 """The `previous` of the first link."""
 _MAX_STATE_BYTES = 1 << 16
-_FORMAT: Literal[1] = 1
+EXACT_FORMAT: Literal[1] = 1
+COMPACT_FORMAT: Literal[2] = 2
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -27,8 +28,8 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 class SnapshotState(Settings):
     """state.json."""
 
-    format: Literal[1] = _FORMAT
-    """1 where the file names none. Another set of files or fields is another format."""
+    format: Literal[1, 2] = EXACT_FORMAT
+    """1 where the file names none. Another set of files, tensors or fields is another format."""
     task: Sha256
     """Digest of the task: `TrainingTask.digest`."""
     step: Annotated[int, Field(ge=0)]
@@ -84,7 +85,7 @@ def read_state(folder: Path) -> SnapshotState:
     try:
         state = SnapshotState.model_validate_json(data)
     except ValidationError as error:
-        if _format_of(data) > _FORMAT:
+        if _format_of(data) > COMPACT_FORMAT:
             raise SnapshotError(
                 f"Snapshot {folder} was written by a newer version of this software.",
                 f"{UPGRADE} The snapshot is unchanged.",

@@ -43,6 +43,9 @@ class BaseTrainingConfig(Settings):
     ema_decay: Fraction = 0.9999
     moments: Literal["float32", "8bit"] = "float32"
     """Of AdamW's state; 8 bits take a quarter of the memory, and the library bitsandbytes on every node."""
+    state: Literal["exact", "compact"] = "exact"
+    """Form of the scheduled snapshots. "compact": training goes on from values that fit into 8 bits
+    (`compact_state.py`). The name of a form stands for its format, and the task's digest covers it."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of the model's arithmetic; weights and optimizer are float32 in all. float16 is for GPUs without bfloat16."""
     micro_batch_size: Annotated[int, Field(ge=1)] | None = None
@@ -51,6 +54,11 @@ class BaseTrainingConfig(Settings):
     """Steps between two scheduled snapshots, which are also the links of the chain of commitments."""
     window_shards: Annotated[int, Field(ge=1)] = 8
     """Shards over which rows are mixed: so many are decoded in memory, and fetched before the first step."""
+
+    @property
+    def compact_before(self) -> int:
+        """Scheduled snapshots before this step are compact; that of the last step never is, as nothing follows."""
+        return self.steps if self.state == "compact" else 0
 
     def learning_rate_at(self, step: int) -> float:
         """Of a step, counted from 0.
@@ -76,8 +84,13 @@ class TrainingConfig(BaseTrainingConfig):
 
 
 def task_digest(task: Settings) -> str:
-    """SHA-256 of all that decides a task's result; without `micro_batch_size`, which is rounding."""
+    """SHA-256 of all that decides a task's result; without `micro_batch_size`, which is rounding.
+
+    An exact state is not named: tasks that are older than this setting keep their digest.
+    """
     content = task.model_dump(mode="json", exclude={"training": {"micro_batch_size"}})
+    if content["training"]["state"] == "exact":
+        del content["training"]["state"]
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

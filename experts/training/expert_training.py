@@ -105,7 +105,8 @@ class ExpertTraining:
     def _open_store(self, state: TrainState) -> SnapshotStore:
         leg = self._leg
         start = leg.start_step if leg else None
-        store = SnapshotStore(self._work_dir / "snapshots", self._task.digest, state.specs(), start)
+        task, folder = self._task, self._work_dir / "snapshots"
+        store = SnapshotStore(folder, task.digest, state.specs(), start, task.training.compact_before)
         if leg and leg.head:
             store.adopt(leg.head, self._work_dir / HEAD_FOLDER)
         return store

@@ -6,13 +6,13 @@ the bits of an undisturbed training.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from paris.experts.errors import SettingsError, SnapshotError
 from paris.experts.settings import Settings
-from paris.experts.training.commitments import FILES, Sha256, SnapshotState, commitment_of
+from paris.experts.training.commitments import EXACT_FORMAT, FILES, Sha256, SnapshotState, commitment_of
 from paris.experts.training.config import BaseTrainingConfig
 
 HEAD_FOLDER = "head"
@@ -30,11 +30,12 @@ class Head(Settings):
     files: dict[str, Sha256]
     """Name, one of `FILES`, to SHA-256."""
 
-    def state_of(self, task: str) -> SnapshotState:
+    def state_of(self, task: str, form: Literal[1, 2] = EXACT_FORMAT) -> SnapshotState:
         """The head as a snapshot's state.
 
         Args:
             task: Digest of the task that goes on from it.
+            form: `SnapshotState.format` of its files.
 
         Raises:
             SnapshotError: The commitment does not follow from this task and these files.
@@ -47,6 +48,7 @@ class Head(Settings):
                 "Tell the organiser.",
             )
         return SnapshotState(
+            format=form,
             task=task,
             step=self.step,
             loss=self.loss,

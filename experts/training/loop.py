@@ -116,7 +116,9 @@ class TrainingLoop:
     def _save(self, *, scheduled: bool) -> None:
         state = self._state
         state.check_finite()
-        self._last = self._store.save(state.step, self.loss, state.tensors(), self._last, scheduled=scheduled)
+        is_compact = scheduled and state.step < state.config.compact_before
+        files = state.make_compact() if is_compact else state.tensors()
+        self._last = self._store.save(state.step, self.loss, files, self._last, scheduled=scheduled)
 
     def _report(self, steps_per_s: float, note: str = "") -> None:
         state = self._state

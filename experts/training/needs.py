@@ -11,6 +11,8 @@ WORKSPACE = 1.3
 FLOAT_BYTES = 4
 _SNAPSHOTS = 3
 """Two are kept while the next is written."""
+CODED_BLOCK = 256
+"""Values of a compact state with one more byte in common (`block_codes.py`)."""
 _TIME_FREQUENCIES = 256
 """Inputs of the time embedding, as in `layers.TimeEmbed`."""
 
@@ -90,12 +92,24 @@ def least_memory_bytes(model: ModelConfig, moments: str = "float32", precision: 
     return memory_bytes(model, 1, checkpointing=True, precision=precision, moments=moments)
 
 
-def state_bytes(model: ModelConfig, moments: str = "float32") -> int:
-    """One snapshot: weights, EMA and moments. Arguments as for `memory_bytes`."""
-    return num_parameters(model) * (2 * FLOAT_BYTES + _moment_bytes(moments))
+def state_bytes(model: ModelConfig, moments: str = "float32", state: str = "exact") -> int:
+    """One scheduled snapshot, also what a leg hands in: weights, EMA and moments.
+
+    Args:
+        model: As for `memory_bytes`.
+        moments: As for `memory_bytes`.
+        state: "exact" or "compact", of `TrainingConfig`.
+    """
+    parameters = num_parameters(model)
+    if state == "exact":
+        return parameters * (2 * FLOAT_BYTES + _moment_bytes(moments))
+    coded = 3 if moments == "float32" else 1
+    return parameters * (FLOAT_BYTES + 3) + coded * parameters // CODED_BLOCK
 
 
-def least_disk_bytes(model: ModelConfig, moments: str = "float32", leg_snapshots: int | None = None) -> int:
+def least_disk_bytes(
+    model: ModelConfig, moments: str = "float32", leg_snapshots: int | None = None, state: str = "exact"
+) -> int:
     """Snapshots, and the finished weights and EMA; without the data.
 
     Args:
@@ -103,9 +117,11 @@ def least_disk_bytes(model: ModelConfig, moments: str = "float32", leg_snapshots
         moments: As for `memory_bytes`.
         leg_snapshots: Scheduled snapshots of a leg, all of which are kept, with the state it starts from and a pause.
             None: no legs.
+        state: As for `state_bytes`; a pause, and the snapshot of the last step, are exact.
     """
     snapshots = _SNAPSHOTS if leg_snapshots is None else leg_snapshots + 2
-    return snapshots * state_bytes(model, moments) + num_parameters(model) * 2 * FLOAT_BYTES
+    finished = num_parameters(model) * 2 * FLOAT_BYTES
+    return (snapshots - 2) * state_bytes(model, moments, state) + 2 * state_bytes(model, moments) + finished
 
 
 def _width(precision: str) -> int:

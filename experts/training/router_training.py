@@ -122,7 +122,9 @@ def train_router(
     router = initial_router(config, task.seed).to(device)
     state = TrainState(router, task.training)
     curve = _LossCurve(work_dir / "losses.json", on_progress)
-    store = SnapshotStore(work_dir / "snapshots", task.digest, state.specs())
+    store = SnapshotStore(
+        work_dir / "snapshots", task.digest, state.specs(), compact_before=task.training.compact_before
+    )
     loop = TrainingLoop(state, store, Watch(curve.add, lambda: False, _REPORT_EVERY))
     batches = RouterBatches(task, rows.training, codec, text_encoder)
     if not loop.is_complete:

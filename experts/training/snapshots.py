@@ -6,8 +6,10 @@
         ema.safetensors           their moving average
         optimizer.safetensors     exp_avg.<name> and exp_avg_sq.<name> of AdamW
         state.json                {"task": ..., "step": 500, "loss": 0.41, "files": {name: sha256}, "previous": ...,
-                                   "commitment": ..., "commitment_step": 500}
+                                   "commitment": ..., "commitment_step": 500, "format": 1}
       pause-00000620/             the same, saved because training was told to stop; no link of the chain
+
+Format 1 is exact; format 2 (`compact_state.py`), of scheduled snapshots alone, holds other tensors in the same files.
 
 A folder gets its name when everything in it is on the disk. The two newest scheduled ones are kept, of a leg all, and
 the newest pause while nothing newer is there. Random numbers need no saving: they are functions of the step.
@@ -20,12 +22,15 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor
 
 from paris.experts.errors import CheckpointError, SnapshotError
 from paris.experts.files import disk_full_while_writing, file_sha256, sync, write_whole
 from paris.experts.training.commitments import (
+    COMPACT_FORMAT,
+    EXACT_FORMAT,
     FILES,
     NO_COMMITMENT,
     STATE_FILE,
@@ -36,6 +41,7 @@ from paris.experts.training.commitments import (
     scheduled_folders,
     step_of,
 )
+from paris.experts.training.compact_state import compact_specs
 from paris.experts.training.leg import Head
 from paris.experts.weights.checkpoint import TensorSpec, iter_tensors, save_tensors
 
@@ -51,7 +57,7 @@ class Snapshot:
     specs: Mapping[str, Mapping[str, TensorSpec]]
 
     def tensors(self, file: str) -> Iterator[tuple[str, Tensor]]:
-        """Name and value of each tensor of one of `FILES`, one at a time: all files are four times the model."""
+        """Name and value of each tensor of one of `FILES`, one at a time: exact files are four times the model."""
         return iter_tensors(self.path / f"{file}.safetensors", self.specs[file])
 
 
@@ -63,10 +69,12 @@ class SnapshotStore:
     task: str
     """Digest of the task; snapshots of another task are refused."""
     specs: Mapping[str, Mapping[str, TensorSpec]]
-    """File name to the tensors that it must hold."""
+    """File name to the tensors of the exact form."""
     leg_start: int | None = None
     """Step where a leg starts: none before it is resumed from, and all since are kept, since a challenge may ask for
     any of them. None: no leg."""
+    compact_before: int = 0
+    """Scheduled snapshots before this step are compact."""
     notes: list[str] = field(default_factory=list)
     """One sentence for each damaged snapshot."""
 
@@ -80,6 +88,8 @@ class SnapshotStore:
         scheduled: bool,
     ) -> SnapshotState:
         """Write a snapshot after the `last` one, and remove those that are no longer needed.
+
+        The tensors are those of its form, by file.
 
         Raises:
             DiskFullError: No space; earlier snapshots are unchanged.
@@ -112,7 +122,7 @@ class SnapshotStore:
         Raises:
             SnapshotError: The state is not one of this task; nothing is changed.
         """
-        state = head.state_of(self.task)
+        state = head.state_of(self.task, self._format_at(head.step))
         if any(step_of(path) >= head.step for path in self._folders()):
             return
         _write_state(files, state)
@@ -149,6 +159,7 @@ class SnapshotStore:
             previous, commitment = last.previous if last else NO_COMMITMENT, before
             at = last.commitment_step if last else 0
         return SnapshotState(
+            format=self._format_at(step) if scheduled else EXACT_FORMAT,
             task=self.task,
             step=step,
             loss=loss,
@@ -158,13 +169,17 @@ class SnapshotStore:
             commitment_step=at,
         )
 
+    def _format_at(self, step: int) -> Literal[1, 2]:
+        return COMPACT_FORMAT if step < self.compact_before else EXACT_FORMAT
+
     def _read(self, path: Path) -> Snapshot:
         state = read_state(path)
         if state.task != self.task:
             raise SnapshotError(
                 f"Snapshot {path} is of another task or of other settings.", "Use another folder, or remove this one."
             )
-        snapshot = Snapshot(state, path, self.specs)
+        is_compact = state.format == COMPACT_FORMAT
+        snapshot = Snapshot(state, path, compact_specs(self.specs) if is_compact else self.specs)
         for name in FILES:
             file = path / f"{name}.safetensors"
             if file_sha256(file) != state.files.get(name):

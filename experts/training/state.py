@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from paris.experts.errors import CheckpointError, DivergedError
 from paris.experts.training.adamw import make_optimizer
+from paris.experts.training.compact_state import compact, exact_values
 from paris.experts.training.config import BaseTrainingConfig
 from paris.experts.training.ema import Ema
 from paris.experts.training.precision import LossScale
@@ -60,18 +61,25 @@ class TrainState:
         """Names, shapes and types for `restore`."""
         return {name: specs_of(tensors) for name, tensors in self.tensors().items()}
 
+    def make_compact(self) -> dict[str, dict[str, Tensor]]:
+        """Round the state to what its compact files hold; returns their tensors, by file."""
+        files = compact(self.tensors())
+        self.restore(self.step, lambda file: files[file].items())
+        return files
+
     @torch.no_grad()
     def restore(self, step: int, saved: Callable[[str], Iterable[tuple[str, Tensor]]]) -> None:
         """Continue from a snapshot.
 
         Args:
             step: Steps done.
-            saved: Name and value of each tensor of a file, exactly those that `specs` names.
+            saved: Name and value of each tensor of a file, exactly those that `specs` names or `compact_specs` of them.
         """
         self.step = step
-        for file, tensors in self.tensors().items():
-            for name, value in saved(file):
-                tensors[name].copy_(value)
+        exact = self.tensors()
+        for file in ("ema", "weights", "optimizer"):  # compact weights are differences from the EMA
+            for name, value in exact_values(file, saved(file), exact["ema"].__getitem__):
+                exact[file][name].copy_(value)
 
 
 def _buckets(parameters: Mapping[str, Tensor]) -> list[list[str]]:

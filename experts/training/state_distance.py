@@ -11,10 +11,11 @@ and a second moment that is too small makes steps too long.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from safetensors import safe_open
 from torch import Tensor
@@ -22,9 +23,8 @@ from torch import Tensor
 from paris.experts.errors import CheckpointError
 from paris.experts.training.adamw import EPSILON, read_moments
 from paris.experts.training.commitments import FILES
+from paris.experts.training.compact_state import Read, exact_names, exact_reader
 from paris.experts.weights.checkpoint import iter_tensors, read_specs
-
-_Read = Callable[[str], Tensor]
 
 
 @dataclass(frozen=True)
@@ -36,44 +36,47 @@ class Distance:
 
 
 def distance(replayed: Path, claimed: Path, start: Path, files: Collection[str] = FILES) -> Distance:
-    """Compare two states at the same step, tensor by tensor.
+    """Compare two states at the same step, tensor by tensor, by the values that compact files stand for.
 
     Args:
         replayed: Folder of the replay's end: weights, ema and optimizer.safetensors.
         claimed: Folder of the claimed state, from a stranger.
         start: Folder of the state at the start of the stretch; its moments are not read.
-        files: Those of `FILES` that are compared; a distance of what is left out is 0.
+        files: Those of `FILES` that are compared; a distance of what is left out is 0. Compact weights need the EMA.
 
     Raises:
         CheckpointError: A claimed file is damaged, not finite, or has other tensors than the replay's; or a second
             moment is negative.
         MissingModuleError: The moments have 8 bits, and bitsandbytes is not installed.
     """
-    compared = [name for name in ("weights", "ema") if name in files]
+    compared = [name for name in ("ema", "weights") if name in files]  # the EMA is checked before weights rest on it
     weights = max((_moved_apart(replayed, claimed, start, name) for name in compared), default=0.0)
-    optimizers = [folder / "optimizer.safetensors" for folder in (replayed, claimed)]
-    return Distance(weights, _moments_apart(*optimizers) if "optimizer" in files else 0.0)
+    return Distance(weights, _moments_apart(replayed, claimed) if "optimizer" in files else 0.0)
 
 
-def _moved_apart(replayed: Path, claimed: Path, start: Path, name: str) -> float:
-    paths = [folder / f"{name}.safetensors" for folder in (replayed, claimed, start)]
-    specs = read_specs(paths[0])
+def _moved_apart(replayed: Path, claimed: Path, start: Path, file: str) -> float:
     apart = moved = 0.0
-    for (_, end), (_, other), (_, begin) in zip(*(iter_tensors(path, specs) for path in paths), strict=True):
-        apart += _square(other.double() - end.double())
-        moved += _square(end.double() - begin.double())
+    with ExitStack() as stack:
+        own, other = (stack.enter_context(_opened(folder, file, replayed)) for folder in (replayed, claimed))
+        begin = stack.enter_context(_opened(start, file, start))
+        for name in exact_names(read_specs(_path(replayed, file))):
+            end = own(name).double()
+            apart += _square(other(name).double() - end)
+            moved += _square(end - begin(name).double())
     return _ratio(apart, moved)
 
 
 def _moments_apart(replayed: Path, claimed: Path) -> float:
     apart = length = logs = 0.0
     count = 0
+    file = "optimizer"
+    names = exact_names(read_specs(_path(replayed, file)))
     with ExitStack() as stack:
-        own, other = (stack.enter_context(_opened(path, replayed)) for path in (replayed, claimed))
-        for name in (key.removeprefix("exp_avg.") for key in read_specs(replayed) if key.startswith("exp_avg.")):
+        own, other = (stack.enter_context(_opened(folder, file, replayed)) for folder in (replayed, claimed))
+        for name in (name.removeprefix("exp_avg.") for name in names if name.startswith("exp_avg.")):
             (mean, square), (other_mean, other_square) = read_moments(own, name), read_moments(other, name)
             if bool((other_square < 0).any()):
-                raise CheckpointError(f"{claimed.name}: the second moment of {name!r} is negative.")
+                raise CheckpointError(f"{file}.safetensors: the second moment of {name!r} is negative.")
             divisor, other_divisor = square.sqrt() + EPSILON, other_square.sqrt() + EPSILON
             apart += _square(other_mean / other_divisor - mean / divisor)
             length += _square(mean / divisor)
@@ -83,12 +86,22 @@ def _moments_apart(replayed: Path, claimed: Path) -> float:
 
 
 @contextmanager
-def _opened(path: Path, like: Path) -> Iterator[_Read]:
-    """Reads tensors of a file by name, after a check that it has those of another one, and that they are finite."""
-    for _ in iter_tensors(path, read_specs(like)):
+def _opened(folder: Path, file: str, like: Path) -> Iterator[Read]:
+    """Reads a state's file tensor by tensor, after a check that it has the tensors of another state's, all finite."""
+    path, specs = _path(folder, file), read_specs(_path(like, file))
+    for _ in iter_tensors(path, specs):
         pass
-    with safe_open(path, framework="pt") as file:
-        yield file.get_tensor
+
+    def average(name: str) -> Tensor:
+        with safe_open(_path(folder, "ema"), framework="pt") as ema:
+            return cast(Tensor, ema.get_tensor(name))
+
+    with safe_open(path, framework="pt") as opened:
+        yield exact_reader(file, specs, opened.get_tensor, average)
+
+
+def _path(folder: Path, file: str) -> Path:
+    return folder / f"{file}.safetensors"
 
 
 def _square(difference: Tensor) -> float:

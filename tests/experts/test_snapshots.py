@@ -154,7 +154,7 @@ def test_a_damaged_newest_snapshot_is_removed_with_a_note_and_the_one_before_is_
 def test_a_snapshot_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
     save_scheduled(make_store(tmp_path), [5, 10])
     path = tmp_path / "step-00000010" / "state.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2, "new": True}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 3, "new": True}))
     with pytest.raises(SnapshotError, match="newer version"):
         make_store(tmp_path).latest()
     assert names(tmp_path) == ["step-00000005", "step-00000010"]

@@ -178,3 +178,20 @@ def test_the_expected_moments_are_those_that_a_training_has(moments):
     specs = TrainState(model, config).specs()
     shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     assert moment_shapes(shapes, moments) == specs["optimizer"]
+
+
+def test_a_leg_with_a_compact_state_passes_every_rung_and_so_does_the_next_one(world):
+    first = train_leg(world, 0, LEG, state="compact")
+    for leg in (first, train_leg(world, 0, STEPS, first, state="compact")):
+        report = LegAttempt.of(world, 0, leg, to_step=STEPS).judge(draw_secret="00" * 32, replay_rate=0.0)
+        assert report.accepted, f"{report.reason}\n{figures(report)}"
+    report = LegAttempt.of(world, 0, first).judge(draw_secret="00" * 32, replay_rate=0.0)
+    assert report.rungs[-1].remarks == ("steps 0 to 20: equal in every bit",)
+
+
+def test_a_state_of_the_other_form_is_refused(world, legs):
+    compact = train_leg(world, 0, LEG, state="compact")
+    attempt = LegAttempt.of(world, 0, compact)
+    refused(with_state(attempt, compact, "weights", legs[0].file("weights")), "envelope/declared-size")
+    attempt = LegAttempt.of(world, 0, legs[0])
+    refused(with_state(attempt, legs[0], "optimizer", compact.file("optimizer")), "structure/state-tensors")

@@ -39,6 +39,8 @@ class TrainedLeg:
     snapshots: Path
     task: str
     """Digest of the training task."""
+    state: str = "exact"
+    """Form of its states."""
 
     @property
     def end(self) -> SnapshotState:
@@ -56,22 +58,24 @@ class TrainedLeg:
         return Chain(task=self.task, start=start, links=links)
 
 
-def training_task(world: World, cluster: int) -> TrainingTask:
+def training_task(world: World, cluster: int, state: str = "exact") -> TrainingTask:
     return TrainingTask(
         run_id=world.run_id,
         seed=7 + world.seed,
         task_id=f"expert-{cluster}",
         model=MODEL,
-        training=TRAINING.model_copy(update={"snapshot_every": EVERY}),
+        training=TRAINING.model_copy(update={"snapshot_every": EVERY, "state": state}),
         text=world.text,
         codec=CodecConfig(),
         shard_rows=SHARD_ROWS,
     )
 
 
-def train_leg(world: World, cluster: int, until_step: int, before: TrainedLeg | None = None) -> TrainedLeg:
+def train_leg(
+    world: World, cluster: int, until_step: int, before: TrainedLeg | None = None, state: str = "exact"
+) -> TrainedLeg:
     """Train from the end of the leg before, or from the start, by the very code that a node runs."""
-    task = training_task(world, cluster)
+    task = training_task(world, cluster, state)
     work = Path(tempfile.mkdtemp(prefix="leg-", dir=world.folder))
     head = None
     if before is not None:
@@ -84,7 +88,7 @@ def train_leg(world: World, cluster: int, until_step: int, before: TrainedLeg | 
     start = 0 if before is None else before.end.step
     steps = range(start + EVERY, until_step + 1, EVERY)
     links = tuple(read_state(scheduled_folder(work / "snapshots", step)) for step in steps)
-    return TrainedLeg(before.end if before else None, links, work / "snapshots", task.digest)
+    return TrainedLeg(before.end if before else None, links, work / "snapshots", task.digest, state)
 
 
 @dataclass
@@ -119,7 +123,8 @@ class LegAttempt(Attempt):
     def case(self, others=(), **changes) -> VerificationCase:
         """Hand the leg in; the case that the coordinator would write."""
         spec = self.world.spec
-        run = spec.model_copy(update={"training": {**spec.training, "snapshot_every": EVERY}, "leg_steps": LEG})
+        training = {**spec.training, "snapshot_every": EVERY, "state": self.leg.state}
+        run = spec.model_copy(update={"training": training, "leg_steps": LEG})
         start = LegStart(commitment=self.leg.start.commitment if self.leg.start else None, shard_rows=SHARD_ROWS)
         return self.submit(others, **{"run": run, "leg": start, **changes})
 
