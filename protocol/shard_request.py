@@ -72,7 +72,7 @@ class Reply:
     offset: int = 0
     num_bytes: int = 0
     signer: str = ""
-    """Who made the request; empty unless it was accepted."""
+    """Who made the request; empty unless it may ask."""
 
 
 class ShardServer(Protocol):

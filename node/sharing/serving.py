@@ -59,7 +59,7 @@ class ShardHost:
             _logger.debug("Refused %s...: no lease of the run.", request.signer[:12])
             return Reply(ShardStatus.REFUSED)
         status = self._inventory.status(request.sha256)
-        reply = self._take_slot(request) if status is ShardStatus.AVAILABLE else Reply(status)
+        reply = self._take_slot(request) if status is ShardStatus.AVAILABLE else Reply(status, signer=request.signer)
         _logger.debug("Answered %s... about %s...: %s.", request.signer[:12], request.sha256[:12], reply.status.name)
         return reply
 
@@ -77,10 +77,11 @@ class ShardHost:
         path = self._inventory.path(request.sha256)
         num_bytes = self._inventory.num_bytes(request.sha256) - request.offset
         if path is None or num_bytes <= 0:
-            return Reply(ShardStatus.ABSENT if path is None else ShardStatus.REFUSED)
+            status = ShardStatus.ABSENT if path is None else ShardStatus.REFUSED
+            return Reply(status, signer=request.signer)
         with self._lock:
             of_signer = self._num_uploads[request.signer]
             if self._num_uploads.total() >= self._max_uploads or of_signer >= max(1, self._max_uploads // 2):
-                return Reply(ShardStatus.BUSY)
+                return Reply(ShardStatus.BUSY, signer=request.signer)
             self._num_uploads[request.signer] += 1
         return Reply(ShardStatus.AVAILABLE, path, request.offset, num_bytes, request.signer)

@@ -15,6 +15,7 @@ Modules marked (*) import hivemind (3 s, because it imports torch); they are imp
     outcome.py             what became of a published record
     exchange.py      (*)   storing with confirmation, reading
     shards.py        (*)   shards over streams: serving, requesting
+    stream_places.py       how many streams others may open
     rpc.py           (*)   the RPC layer: validates each record, counts bytes
     storage.py       (*)   the records that a peer stores for others
     validator_adapter.py (*)  the judge as hivemind's record validator

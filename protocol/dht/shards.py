@@ -1,7 +1,7 @@
 """Shards over libp2p streams of the DHT peer, in the format of `protocol/shard_request.py`.
 
 The daemon passes streams on as raw bytes, without its message limit of 4 MiB or the DHT's RPC layer. The time for a
-request, the number of open streams and the reading speed have limits.
+request, the reading speed and the number of open streams (`stream_places.py`) have limits.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from typing import Any
 
@@ -17,13 +16,13 @@ from hivemind.p2p.p2p_daemon_bindings.utils import P2PDaemonError
 
 from paris.protocol.dht.daemon import Daemon, last_line
 from paris.protocol.dht.loop import LoopThread
+from paris.protocol.dht.stream_places import StreamPlace, StreamPlaces
 from paris.protocol.errors import AddressError, PeerError
 from paris.protocol.shard_request import MAX_REQUEST_BYTES, Reply, ShardServer, ShardStatus
 
 _log = logging.getLogger(__name__)
 _NAME = "paris.shard.v1"
 _PIECE_BYTES = 2**17
-_MAX_STREAMS = 64
 _REQUEST_TIMEOUT_S = 10.0
 _GRACE_S = 30.0
 _MIN_READING_BYTES_PER_S = 2**14
@@ -40,44 +39,60 @@ class ShardStreams:
 
     def __init__(self, daemon: Daemon) -> None:
         self._daemon = daemon
-        self._num_open = 0
+        self._places = StreamPlaces()
 
     async def serve(self, server: ShardServer) -> None:
         """Start answering requests."""
 
-        async def on_stream(_info: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with contextlib.closing(writer), self._slot() as is_free:
-                if is_free:
-                    await _answer(server, reader, writer)
+        async def on_stream(info: Any, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with contextlib.closing(writer):
+                place = self._places.enter(str(info.peer_id), writer.transport.abort)
+                if place is None:
+                    return
+                try:
+                    await _answer(server, self._places, place, reader, writer)
+                except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
+                    _log.debug("A shard stream ended early: %s", last_line(error))
+                finally:
+                    self._places.leave(place)
 
         await self._daemon.p2p.add_binary_stream_handler(_NAME, on_stream)
 
-    @contextlib.contextmanager
-    def _slot(self) -> Iterator[bool]:
-        self._num_open += 1
-        try:
-            yield self._num_open <= _MAX_STREAMS
-        finally:
-            self._num_open -= 1
 
-
-async def _answer(server: ShardServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _answer(
+    server: ShardServer,
+    places: StreamPlaces,
+    place: StreamPlace,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+) -> None:
+    async with asyncio.timeout(_REQUEST_TIMEOUT_S):
+        size = int.from_bytes(await reader.readexactly(_LENGTH_BYTES), "big")
+        if size > MAX_REQUEST_BYTES:
+            return
+        request = await reader.readexactly(size)
+    reply = await _checked(server, places, place, request)
     try:
-        async with asyncio.timeout(_REQUEST_TIMEOUT_S):
-            size = int.from_bytes(await reader.readexactly(_LENGTH_BYTES), "big")
-            if size > MAX_REQUEST_BYTES:
-                return
-            request = await reader.readexactly(size)
-        reply = await asyncio.to_thread(server.answer, request)
-        try:
-            async with asyncio.timeout(_GRACE_S + reply.num_bytes / _MIN_READING_BYTES_PER_S):
-                await _send(server, reply, writer)
-                # Wait until the other side closes the stream: closing it first could lose the last bytes.
-                await reader.read(1)
-        finally:
-            server.release(reply)
-    except (TimeoutError, OSError, asyncio.IncompleteReadError) as error:
-        _log.debug("A shard stream ended early: %s", last_line(error))
+        sending_s = _GRACE_S + reply.num_bytes / _MIN_READING_BYTES_PER_S if reply.num_bytes else _REQUEST_TIMEOUT_S
+        async with asyncio.timeout(sending_s):
+            await _send(server, reply, writer)
+            # Wait until the other side closes the stream: closing it first could lose the last bytes.
+            await reader.read(1)
+    finally:
+        server.release(reply)
+
+
+async def _checked(server: ShardServer, places: StreamPlaces, place: StreamPlace, request: bytes) -> Reply:
+    """The server's reply, if the question is checked and its signer has a place left."""
+    if not places.may_check(place):
+        return Reply(ShardStatus.REFUSED)
+    reply = await asyncio.to_thread(server.answer, request)
+    if reply.status is ShardStatus.REFUSED:
+        places.refused(place)
+    elif reply.signer and not places.accepted(place, reply.signer):
+        server.release(reply)
+        return Reply(ShardStatus.BUSY)
+    return reply
 
 
 async def _send(server: ShardServer, reply: Reply, writer: asyncio.StreamWriter) -> None:

@@ -10,7 +10,7 @@ from deadlines import DEADLINE_S
 from sharing_world import QUICK, Clock, Misbehaving, ask, reply_with, soon
 
 from paris.node.errors import DiskFullError, StoppedError
-from paris.protocol.dht import shards
+from paris.protocol.dht import shards, stream_places
 from paris.protocol.shard_request import Reply, ShardStatus
 
 
@@ -148,8 +148,8 @@ def test_a_peer_that_gives_no_answer_costs_its_time_limit_once(world, said):
 
 
 def test_who_asks_by_halves_holds_no_place_for_longer_than_a_question_may_take(world, monkeypatch):
-    """As many streams as there are places, none of which ever finishes its question."""
-    monkeypatch.setattr(shards, "_MAX_STREAMS", 3)
+    """As many streams as one peer may have, none of which ever finishes its question."""
+    monkeypatch.setattr(stream_places, "MAX_OF_ONE", 3)
     monkeypatch.setattr(shards, "_REQUEST_TIMEOUT_S", 1.0)
     first, second = world.volunteer(), world.volunteer(listens=False)
     first.fetch_all()
@@ -222,3 +222,39 @@ def test_patience_with_peers_ends_at_the_hub(world):
     assert second.downloader.bytes_from_hub == 800_000
     assert 120 <= clock.now - 100 < 140  # for all files together
     assert server.num_asked > 10
+
+
+def test_one_peers_silent_and_badly_signed_streams_take_no_place_of_others(world):
+    first, honest, rogue = world.volunteer(), world.volunteer(listens=False), world.volunteer(listens=False)
+    first.fetch_all()
+    sha256, address = world.files[0].sha256, first.swarm._peer.addresses[0]
+    assert ask(world, honest, first, sha256) is ShardStatus.AVAILABLE
+    peer, streams = rogue.swarm._peer, []
+
+    async def open_silent() -> None:
+        to = await peer._node.daemon.dial(address)
+        for _ in range(100):
+            streams.append((await peer._node.daemon.p2p.call_binary_stream_handler(to, "paris.shard.v1"))[2])
+
+    peer._thread.call(open_silent(), timeout_s=DEADLINE_S)
+    assert ask(world, honest, first, sha256) is ShardStatus.AVAILABLE
+    peer._thread.call(hang_up(streams), timeout_s=DEADLINE_S)
+    asked = [refused_or_hung_up(rogue, address) for _ in range(50)]
+    assert asked.count(ShardStatus.AVAILABLE) == 0
+    assert ask(world, rogue, first, sha256) is ShardStatus.REFUSED, "nothing of that peer is checked for a while"
+    assert ask(world, honest, first, sha256) is ShardStatus.AVAILABLE
+
+
+async def hang_up(streams) -> None:
+    for writer in streams:
+        writer.close()
+
+
+def refused_or_hung_up(asking, address: str) -> ShardStatus | None:
+    """The answer to a question without a signature; None: the stream was closed."""
+    try:
+        stream = asking.swarm.request_shard(address, b"{}", timeout_s=5)
+    except ConnectionError:
+        return None
+    stream.close()
+    return stream.status
