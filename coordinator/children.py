@@ -26,7 +26,7 @@ class Program(StrEnum):
     """Modules that run as processes of their own: `python -m MODULE`. A test checks that each exists."""
 
     COORD = "paris.coordinator.cli.app"
-    HUB = "paris.coordinator.hub"
+    PAGE = "paris.coordinator.page"
     VERIFY = "paris.coordinator.verify"
     ROUTER = "paris.coordinator.training.router"
     MEASURE = "paris.coordinator.planning.measuring"

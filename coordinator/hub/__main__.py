@@ -6,7 +6,10 @@ import argparse
 import contextlib
 import ctypes
 import sys
+from collections.abc import Callable
 from pathlib import Path
+
+from starlette.types import ASGIApp
 
 from paris.coordinator.hub.limits import HubLimits
 from paris.coordinator.hub.server import HubServer, print_ready
@@ -31,8 +34,13 @@ def _keep_heap() -> None:
         mallopt(_M_TRIM_THRESHOLD, _KEPT_HEAP_BYTES)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Serve until SIGTERM or SIGINT; return the exit code."""
+def main(arguments: list[str] | None = None, front: Callable[[ASGIApp], ASGIApp] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code.
+
+    Args:
+        arguments: Of the command line; None: this process's.
+        front: As of `HubServer`.
+    """
     parser = argparse.ArgumentParser(prog="python -m paris.coordinator.hub", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the Hub; admin.token is written there")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default %(default)s)")
@@ -50,7 +58,12 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"--limits: {error}")
     try:
         server = HubServer(
-            options.data, options.host, options.port, open_registration=options.open_registration, limits=limits
+            options.data,
+            options.host,
+            options.port,
+            open_registration=options.open_registration,
+            limits=limits,
+            front=front,
         )
     except ParisError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from paris.coordinator.hub.app import HubApp, create_app
 from paris.coordinator.hub.connections import BoundedServer, Connection
@@ -36,6 +37,7 @@ class HubServer:
         port: Port, 0 for any free one.
         open_registration: Whether an unknown token registers a volunteer.
         limits: Bounds on requests and storage.
+        front: Makes of the Hub's application one that answers some paths itself.
 
     Raises:
         PortTakenError: The port is in use.
@@ -50,12 +52,13 @@ class HubServer:
         *,
         open_registration: bool = False,
         limits: HubLimits | None = None,
+        front: Callable[[ASGIApp], ASGIApp] | None = None,
     ) -> None:
         limits = limits or HubLimits()
         self._data_dir = data_dir
         self._closing = contextlib.ExitStack()
         with contextlib.ExitStack() as undo:
-            self._socket = undo.enter_context(_bind(host, port))
+            self._socket = undo.enter_context(bind(host, port))
             undo.enter_context(_only_server_of(data_dir))
             self.app: HubApp = create_app(data_dir, open_registration=open_registration, limits=limits)
             undo.callback(self.app.close)
@@ -63,17 +66,7 @@ class HubServer:
         self.port: int = self._socket.getsockname()[1]
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self.port}"
-        config = uvicorn.Config(
-            self.app,
-            lifespan="off",
-            ws="none",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            timeout_graceful_shutdown=_GRACE_S,
-            http=Connection,
-        )
-        self._server = BoundedServer(config, limits)
+        self._server = make_server(self.app if front is None else front(self.app), limits)
         self._thread: threading.Thread | None = None
 
     def run(self, on_ready: Callable[[str], None] | None = None) -> None:
@@ -84,7 +77,7 @@ class HubServer:
         """
         if on_ready is not None:
             self._server.on_ready = lambda: on_ready(self.url)
-        with self._closing, _signals_only_stop(self._server):
+        with self._closing, signals_only_stop(self._server):
             _log.info("Serving %s at %s.", self._data_dir, self.url)
             self._server.run(sockets=[self._socket])
             _log.info("Stopped serving %s.", self._data_dir)
@@ -132,12 +125,28 @@ def serve(
     server.run(on_ready or print_ready)
 
 
+def make_server(app: ASGIApp, limits: HubLimits) -> BoundedServer:
+    """A server of an application that ends stalled connections; `run(sockets=[...])` serves."""
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_S,
+        http=Connection,
+    )
+    return BoundedServer(config, limits)
+
+
 def print_ready(url: str) -> None:
     """The line for which a parent process waits."""
     print(f"hub ready at {url}", flush=True)
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
+    """Listen; errors as of `HubServer`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
@@ -167,8 +176,10 @@ def _only_server_of(data_dir: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _signals_only_stop(server: uvicorn.Server) -> Iterator[None]:
-    """Ignore the signal that uvicorn raises again after its end, which would kill us before the database is closed.
+def signals_only_stop(server: uvicorn.Server) -> Iterator[None]:
+    """Within the block SIGTERM and SIGINT stop the server and do no more.
+
+    Ignore the signal that uvicorn raises again after its end, which would kill us before the database is closed.
 
     uvicorn leaves SIGHUP to this handler.
     """

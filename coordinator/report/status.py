@@ -24,13 +24,14 @@ def read_status(run: RunDir) -> dict[str, Any]:
         "run_id": run.run_id,
         "complete": state.is_complete,
         "router": state.router.model_dump(),
-        "tasks": [_task_status(state, task) for task in sorted(state.tasks.values(), key=lambda t: t.task.cluster)],
-        "volunteers": [_volunteer_status(state, volunteer) for volunteer in state.volunteers.values()],
-        "submissions": [_submission_status(submission) for submission in state.submissions.values()],
+        "tasks": [task_status(state, task) for task in sorted(state.tasks.values(), key=lambda t: t.task.cluster)],
+        "volunteers": [volunteer_status(state, volunteer) for volunteer in state.volunteers.values()],
+        "submissions": [submission_status(submission) for submission in state.submissions.values()],
     }
 
 
-def _volunteer_status(state: State, volunteer: VolunteerState) -> dict[str, Any]:
+def volunteer_status(state: State, volunteer: VolunteerState) -> dict[str, Any]:
+    """A volunteer as JSON values."""
     standing = state.standings.get(volunteer.public_key)
     return {
         "name": volunteer.want.name,
@@ -45,7 +46,8 @@ def _volunteer_status(state: State, volunteer: VolunteerState) -> dict[str, Any]
     }
 
 
-def _submission_status(known: SubmissionState) -> dict[str, Any]:
+def submission_status(known: SubmissionState) -> dict[str, Any]:
+    """A submission as JSON values, with its verdict."""
     submission, verdict = known.submission, known.verdict
     return {
         "task_id": submission.task_id,
@@ -60,7 +62,8 @@ def _submission_status(known: SubmissionState) -> dict[str, Any]:
     }
 
 
-def _task_status(state: State, task: TaskState) -> dict[str, Any]:
+def task_status(state: State, task: TaskState) -> dict[str, Any]:
+    """A task with its present lease and last heartbeat, as JSON values."""
     held = state.leases.get(task.lease_id or "")
     beat = held.heartbeat if held is not None else None
     volunteer = state.volunteers.get(held.lease.volunteer) if held is not None else None

@@ -33,6 +33,7 @@ from paris.coordinator.run.config_tables import (
     HubTable,
     ModelTable,
     ObjectivesTable,
+    PageTable,
     PretrainedTable,
     RouterTable,
     RunTable,
@@ -65,6 +66,7 @@ class RunConfig(Table):
     run: RunTable
     hub: HubTable
     dht: DhtTable = DhtTable()
+    page: PageTable = PageTable()
     tasks: TaskTable
     model: ModelTable
     objectives: ObjectivesTable = ObjectivesTable()

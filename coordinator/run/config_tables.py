@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from paris.protocol.fields import RepoId
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.limits import MAX_WANT_WORK_BITS
+from paris.protocol.secrets import is_loopback
 
 Settings = dict[str, bool | int | float | str]
 _UnitTime = Annotated[float, Field(ge=0, le=1)]
@@ -65,6 +66,24 @@ class DhtTable(Table):
     """Ask the router for a port (UPnP, NAT-PMP): sends packets to the gateway."""
     auto_nat: bool = False
     use_relay: bool = False
+
+
+class PageTable(Table):
+    """[page]: the page of `serve`. The organiser's page, which can give orders, is served on this machine alone."""
+
+    listen: Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$")] | None = None
+    """HOST:PORT of a server of its own. None: only where the embedded Hub answers, below /run."""
+    public_page: bool = False
+    """Show the public page, which is read-only, to requests from other machines."""
+
+    @model_validator(mode="after")
+    def _check_listen(self) -> PageTable:
+        if self.listen is not None and not self.public_page and not is_loopback(f"http://{self.listen}"):
+            raise ValueError(
+                f"page.listen is {self.listen!r}, which other machines may reach: listen on 127.0.0.1, or set "
+                "page.public_page = true to show them the public page"
+            )
+        return self
 
 
 class TaskTable(Table):

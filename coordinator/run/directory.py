@@ -48,11 +48,10 @@ class RunDir:
     @property
     def join_command(self) -> str:
         """What a volunteer types; with an embedded Hub, who has run.json."""
-        hub = self.config.hub
-        words = ["paris-node", "join", str(self.run_json) if hub.embedded else hub.model_repo]
-        if not hub.embedded and hub.endpoint != PUBLIC_ENDPOINT:
-            words += ["--hub-endpoint", hub.endpoint]
-        return shlex.join([*words, *([] if is_encrypted(hub.endpoint) else ["--allow-plain-http"])])
+        if not self.config.hub.embedded:
+            return public_join_command(self.config)
+        plain = [] if is_encrypted(self.config.hub.endpoint) else ["--allow-plain-http"]
+        return shlex.join(["paris-node", "join", str(self.run_json), *plain])
 
     @property
     def data(self) -> Path:
@@ -134,6 +133,14 @@ class RunDir:
         if not path.is_file():
             raise RunDirError(f"{self.data} contains no prepared data.", f"Run: paris-coord prepare {self.path}")
         return path
+
+
+def public_join_command(config: RunConfig) -> str:
+    """What a volunteer types who has no file of the run, only the address of its Hub."""
+    hub = config.hub
+    words = ["paris-node", "join", hub.model_repo]
+    words += [] if hub.endpoint == PUBLIC_ENDPOINT else ["--hub-endpoint", hub.endpoint]
+    return shlex.join([*words, *([] if is_encrypted(hub.endpoint) else ["--allow-plain-http"])])
 
 
 def require_writable(path: Path) -> None:

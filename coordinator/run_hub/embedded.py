@@ -32,6 +32,8 @@ class EmbeddedHub:
         children: Starts its process.
     """
 
+    name = "The embedded Hub"
+
     def __init__(self, run: RunDir, children: Children) -> None:
         self._run, self._children = run, children
         self._log = run.logs / "hub.log"
@@ -50,7 +52,9 @@ class EmbeddedHub:
         """
         host, port = _address(self._run)
         options = ("--data", str(self._run.hub_data), "--host", host, "--port", str(port), "--open-registration")
-        child = self._children.spawn("hub", Program.HUB, *options)
+        # The run's page answers below /run, on the same port.
+        page = ("--run", str(self._run.path), "--run-id", self._run.run_id)
+        child = self._children.spawn("hub", Program.PAGE, *page, *options)
         self._child, self._started_at = child, time.monotonic()
         while _READY not in self._children.output(child):
             if child.poll() is not None:

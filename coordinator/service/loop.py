@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from paris.coordinator.decisions.clock_moves import moved, without_future
 from paris.coordinator.decisions.observations import Observation, RouterRequested, RouterTrained
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.tick import tick
-from paris.coordinator.run_hub.embedded import EmbeddedHub
 from paris.coordinator.service.executor import Executor
 from paris.coordinator.service.swarm import Swarm
 from paris.coordinator.state.events import Event, EventKind
@@ -28,12 +28,22 @@ from paris.protocol.errors import ParisError
 logger = logging.getLogger(__name__)
 
 
+class Server(Protocol):
+    """A child process that answers requests."""
+
+    name: str
+    """At the beginning of a sentence."""
+
+    def restart_if_dead(self) -> bool:
+        """Restart it if it has ended; whether it was."""
+
+
 class Service:
     """The running coordinator of one run.
 
     Args:
         swarm: The run's records in the DHT.
-        embedded_hub: The Hub's process, kept alive; None where the run's Hub is another.
+        servers: The processes of the embedded Hub and of the page, kept alive, as far as the run has them.
         store: The state on disk.
         executor: Carries out actions.
         policy: The numbers to decide by.
@@ -46,7 +56,7 @@ class Service:
         self,
         *,
         swarm: Swarm,
-        embedded_hub: EmbeddedHub | None,
+        servers: Sequence[Server],
         store: Store,
         executor: Executor,
         policy: Policy,
@@ -55,7 +65,7 @@ class Service:
         watch: ClockWatch | None = None,
     ) -> None:
         self._watch = watch or ClockWatch()
-        self._swarm, self._embedded_hub, self._store, self._executor = swarm, embedded_hub, store, executor
+        self._swarm, self._servers, self._store, self._executor = swarm, servers, store, executor
         self._policy, self._clock, self._log = policy, clock, log
         self._watching_since = clock()
         """Since when this service has seen heartbeats: its start, or the last jump of the clock."""
@@ -71,7 +81,7 @@ class Service:
         lag_s = self._clock.lag_s()
         now = self._clock() + lag_s
         self._notice_jump()
-        self._keep_embedded_hub_alive()
+        self._keep_servers_alive()
         self._swarm.keep_peer_alive()
         self._observed += self._executor.results()
         request = self._router_request()
@@ -111,14 +121,15 @@ class Service:
             self._swarm.republish_all()
             self._log(Event(EventKind.PROBLEM, jump_in_words(jump_s)))
 
-    def _keep_embedded_hub_alive(self) -> None:
-        """Without it volunteers can neither fetch nor upload; they retry until it is back."""
-        try:
-            if self._embedded_hub is not None and self._embedded_hub.restart_if_dead():
-                self._log(Event(EventKind.PROBLEM, "The embedded Hub had ended; it was restarted."))
-        except ParisError as error:
-            logger.debug("The embedded Hub could not be restarted.", exc_info=True)
-            self._log(Event(EventKind.PROBLEM, str(error)))
+    def _keep_servers_alive(self) -> None:
+        """Without the embedded Hub volunteers can neither fetch nor upload; they retry until it is back."""
+        for server in self._servers:
+            try:
+                if server.restart_if_dead():
+                    self._log(Event(EventKind.PROBLEM, f"{server.name} had ended; it was restarted."))
+            except ParisError as error:
+                logger.debug("%s could not be restarted.", server.name, exc_info=True)
+                self._log(Event(EventKind.PROBLEM, str(error)))
 
     def _router_request(self) -> str | None:
         """The value of the organiser's request for router training; left for later while a training runs."""

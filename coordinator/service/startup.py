@@ -17,7 +17,8 @@ from paris.coordinator.run_hub.connect import connect_hub
 from paris.coordinator.run_hub.embedded import start_embedded_hub
 from paris.coordinator.service.executor import Executor
 from paris.coordinator.service.garbage import collect_garbage
-from paris.coordinator.service.loop import Service
+from paris.coordinator.service.loop import Server, Service
+from paris.coordinator.service.page import PageServer
 from paris.coordinator.service.publisher import Publisher
 from paris.coordinator.service.registering import Registrar
 from paris.coordinator.service.router import RouterTrainer
@@ -47,7 +48,8 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
 
     Raises:
         RunDirError: Another coordinator serves this directory, or nothing is prepared.
-        PortTakenError: The DHT's or the embedded Hub's port is in use.
+        PortTakenError: The DHT's, the embedded Hub's or the page's port is in use.
+        WorkerError: The page did not start.
         HubError: The Hub does not answer or refuses.
         ConfigError: The embedded Hub's endpoint names no host and port.
     """
@@ -56,7 +58,7 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
     with serve_lock(run), ExitStack() as stack:
         children = Children(run.logs)
         stack.callback(children.stop)
-        embedded_hub = start_embedded_hub(run, children) if run.config.hub.embedded else None
+        servers: list[Server] = [start_embedded_hub(run, children)] if run.config.hub.embedded else []
         hub = connect_hub(run, children, start_embedded=False)
         hub.ensure_repos()
         store = Store(run.state_file)
@@ -71,11 +73,12 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
         manifests = publish_data(run, hub, log)
         publish_run_json(run, hub, sealer, spec)
         log(Event(EventKind.SERVING, f"Run {run.run_id}: join with  {run.join_command}"))
+        servers += _start_page(run, children, log)
         executor = make_executor(run, spec, hub, sealer, children, log)
         stack.callback(executor.stop)
         service = Service(
             swarm=Swarm(spec, manifests, peer, Publisher(sealer)),
-            embedded_hub=embedded_hub,
+            servers=servers,
             store=store,
             executor=executor,
             policy=make_policy(run),
@@ -83,6 +86,18 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
             log=log,
         )
         service.run(stop, run.config.tasks.tick_every_s)
+
+
+def _start_page(run: RunDir, children: Children, log: Callable[[Event], None]) -> list[Server]:
+    """Start the page's own server, if the run has one, and say where its page is."""
+    servers: list[Server] = []
+    if run.config.page.listen is not None:
+        page = PageServer(run, children)
+        log(Event(EventKind.SERVING, f"The run's page: {page.start()}"))
+        servers.append(page)
+    if run.config.hub.embedded:
+        log(Event(EventKind.SERVING, f"The run's page beside the Hub: {run.config.hub.endpoint.rstrip('/')}/run"))
+    return servers
 
 
 def make_executor(

@@ -148,7 +148,7 @@ def test_an_embedded_hub_that_dies_is_started_anew(run):
 
 
 def hub_of(pid: int) -> psutil.Process:
-    return next(p for p in psutil.Process(pid).children() if "paris.coordinator.hub" in p.cmdline())
+    return next(p for p in psutil.Process(pid).children() if "paris.coordinator.page" in p.cmdline())
 
 
 def events(path: Path) -> list[str]:

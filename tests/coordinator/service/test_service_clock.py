@@ -53,7 +53,7 @@ class World:
         log = self.lines.append
         return Service(
             swarm=self.swarm,
-            embedded_hub=None,
+            servers=[],
             store=self.store,
             executor=Idle(verifier=None, registrar=None, router=None, children=children, log=log),
             policy=POLICY,

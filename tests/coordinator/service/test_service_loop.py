@@ -52,7 +52,7 @@ def make_service(tmp_path, job: RouterJob, log=None, watch=None) -> tuple[Servic
     executor = Executor(verifier=None, registrar=None, router=job, children=children, log=log, clock=lambda: 0.0)
     service = Service(
         swarm=QuietSwarm(),
-        embedded_hub=None,
+        servers=[],
         store=store,
         executor=executor,
         policy=Policy(lease_s=60, heartbeat_every_s=1),

@@ -1,0 +1,126 @@
+"""The page's application: which request gets what, and the headers of all answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from paris.coordinator.page.access import Viewer, viewer_of
+from paris.coordinator.page.pages import Pages
+from paris.coordinator.page.queries import BadQueryError, parse_query
+from paris.coordinator.page.stream import Watch
+from paris.coordinator.page.views import BOARD, PUBLIC, VIEWS, Site, View
+
+_ASSETS = Path(__file__).parent / "assets"
+_TYPES = {".css": "text/css", ".js": "text/javascript"}
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    # With "no-referrer" browsers would send the forms' Origin as "null".
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_NO_SUCH_PAGE = "There is no such page."
+
+
+def make_app(site: Site) -> Starlette:
+    """The page's application: /run and what is below it.
+
+    Args:
+        site: What the pages are made of.
+    """
+    handlers = _Handlers(site)
+    routes = [
+        Route("/run/stream", handlers.get_stream),
+        Route("/run/assets/{name}", handlers.get_asset),
+        Route("/run/pictures/{folder}/{name}", handlers.get_picture),
+        *(Route(f"/run/{view.path}".rstrip("/"), handlers.page_of(view)) for view in VIEWS),
+    ]
+    compressed = Middleware(GZipMiddleware, minimum_size=1000)
+    return Starlette(routes=routes, middleware=[compressed])
+
+
+class _Handlers:
+    def __init__(self, site: Site) -> None:
+        self._site, self._pages = site, Pages(site)
+        self._watch = Watch(self._pages)
+
+    def page_of(self, view: View) -> Callable[[Request], Response]:
+        """The handler of a page; starlette runs it in a thread."""
+
+        def get_page(request: Request) -> Response:
+            shown = self._shown_to(request, view)
+            if shown is None:
+                return _refused(404, _NO_SUCH_PAGE)
+            try:
+                query = parse_query(request.query_params)
+            except BadQueryError as error:
+                return _refused(400, f"This address is not right: {error}.")
+            html = self._pages.page(shown, query, f"{request.url.scheme}://{request.url.netloc}")
+            return HTMLResponse(html, headers={**_HEADERS, "Cache-Control": "no-store"})
+
+        return get_page
+
+    async def get_stream(self, request: Request) -> Response:
+        """GET /run/stream?view=PATH&seen=NUMBER&...: the page's changes, as they happen."""
+        parameters = dict(request.query_params)
+        path, seen = parameters.pop("view", ""), parameters.pop("seen", "")
+        asked = next((view for view in VIEWS if view.path == path), None)
+        view = None if asked is None else self._shown_to(request, asked)
+        if view is None:
+            return _refused(404, _NO_SUCH_PAGE)
+        try:
+            query = parse_query(parameters)
+        except BadQueryError as error:
+            return _refused(400, f"This address is not right: {error}.")
+        if self._watch.is_full:
+            return _refused(503, "Too many watch this page now.", {"Retry-After": "60"})
+        known = request.headers.get("last-event-id") or seen
+        messages = self._watch.messages(view, query, int(known) if known.isdecimal() and len(known) < 18 else 0)
+        headers = {**_HEADERS, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(messages, media_type="text/event-stream", headers=headers)
+
+    def get_asset(self, request: Request) -> Response:
+        """GET /run/assets/NAME: the style sheet or the script."""
+        file = _ASSETS / request.path_params["name"]
+        if file.parent != _ASSETS or file.suffix not in _TYPES or not file.is_file() or self._viewer(request) is None:
+            return _refused(404, _NO_SUCH_PAGE)
+        headers = {**_HEADERS, "Cache-Control": "max-age=300"}
+        return Response(file.read_bytes(), media_type=_TYPES[file.suffix], headers=headers)
+
+    def get_picture(self, request: Request) -> Response:
+        """GET /run/pictures/FOLDER/NAME: a picture of the run directory."""
+        viewer, where = self._viewer(request), request.path_params
+        data = viewer and self._site.folder.picture(
+            where["folder"], where["name"], is_public=viewer is not Viewer.ORGANISER
+        )
+        if not data:
+            return _refused(404, _NO_SUCH_PAGE)
+        # Previews on other sites load the picture of the public page.
+        headers = {**_HEADERS, "Cross-Origin-Resource-Policy": "cross-origin", "Cache-Control": "max-age=60"}
+        return Response(data, media_type="image/png", headers=headers)
+
+    def _viewer(self, request: Request) -> Viewer | None:
+        """Who asks; None: somebody who may see nothing."""
+        viewer = viewer_of(request)
+        return viewer if viewer is Viewer.ORGANISER or self._site.folder.config.page.public_page else None
+
+    def _shown_to(self, request: Request, view: View) -> View | None:
+        """The view that a request for one gets: at /run the world gets the public page, and only that."""
+        viewer = self._viewer(request)
+        if viewer is Viewer.WORLD:
+            return PUBLIC if view in (BOARD, PUBLIC) else None
+        return view if viewer is Viewer.ORGANISER else None
+
+
+def _refused(status: int, why: str, headers: dict[str, str] | None = None) -> Response:
+    return PlainTextResponse(why + "\n", status, {**_HEADERS, **(headers or {})})

@@ -1,0 +1,143 @@
+"""The run's state as the page reads it: from state.sqlite, opened read-only.
+
+`Store` would make a missing file and migrate an older one; the page must do neither, beside a running service or
+without one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paris.coordinator.state.model import RouterState, Row, State, SubmissionState
+from paris.coordinator.state.store import VERSION, LoggedEvent
+from paris.coordinator.state.tables import TABLES
+from paris.protocol.clock import Clock
+
+_BUSY_S = 10.0
+_CURVE = (
+    "SELECT step, loss FROM curves WHERE task_id = ?1 AND attempt = "
+    "(SELECT max(attempt) FROM curves WHERE task_id = ?1) ORDER BY id"
+)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state at one moment."""
+
+    number: int
+    """Grows with each change that was seen."""
+    at: float
+    """When it was read, UTC seconds."""
+    state: State
+
+
+class RunReader:
+    """Reads a run's state; safe to call from several threads.
+
+    Args:
+        path: The SQLite file. While it is missing, or of another version than this software's, the state is empty.
+        clock: UTC seconds.
+    """
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self._path, self._clock = path, clock
+        self._lock = threading.Lock()
+        self._db: sqlite3.Connection | None = None
+        self._seen: int | None = None
+        self._rows: dict[str, dict[str, tuple[int, Row]]] = {name: {} for name in TABLES}
+        """By table and id: the hash of the row's text, and the row."""
+        self._snapshot = Snapshot(0, clock(), State())
+
+    def snapshot(self) -> Snapshot:
+        """The present state; the same object while nothing has changed."""
+        with self._lock:
+            db = self._opened()
+            if db is None:
+                return self._snapshot
+            seen = int(db.execute("PRAGMA data_version").fetchone()[0])
+            if seen != self._seen:
+                state = self._load(db)
+                self._snapshot, self._seen = Snapshot(self._snapshot.number + 1, self._clock(), state), seen
+            return self._snapshot
+
+    def curve(self, task_id: str) -> list[tuple[int, float]]:
+        """Step and loss of a task's last attempt."""
+        return [(int(step), float(loss)) for step, loss in self._ask(_CURVE, (task_id,))]
+
+    def events(self, *, kind: str = "", text: str = "", before: int = 0, most: int) -> list[LoggedEvent]:
+        """Events of the log, newest first.
+
+        Args:
+            kind: Of this kind alone; empty: of all.
+            text: Only those whose text contains it, in any case of ASCII letters.
+            before: Only those with a smaller id; 0: from the newest.
+            most: At most so many.
+        """
+        query = (
+            "SELECT id, at, kind, text FROM events WHERE (?1 = '' OR kind = ?1) AND (?2 = '' OR instr(lower(text), ?2))"
+            " AND (?3 = 0 OR id < ?3) ORDER BY id DESC LIMIT ?4"
+        )
+        return [LoggedEvent(*row) for row in self._ask(query, (kind, text.lower(), before, most))]
+
+    def event_counts(self) -> dict[str, int]:
+        """How many events of each kind the log holds."""
+        return dict(self._ask("SELECT kind, count(*) FROM events GROUP BY kind ORDER BY kind", ()))
+
+    def close(self) -> None:
+        """Close the database."""
+        with self._lock:
+            if self._db is not None:
+                self._db.close()
+                self._db = None
+
+    def _ask(self, query: str, values: tuple[Any, ...]) -> list[Any]:
+        with self._lock:
+            db = self._opened()
+            return [] if db is None else db.execute(query, values).fetchall()
+
+    def _opened(self) -> sqlite3.Connection | None:
+        if self._db is None and self._path.is_file():
+            db = sqlite3.connect(
+                f"{self._path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S, check_same_thread=False
+            )
+            if _version(db) == VERSION:
+                self._db = db
+            else:
+                db.close()
+        return self._db
+
+    def _load(self, db: sqlite3.Connection) -> State:
+        """Read all tables in one transaction; only rows whose text has changed are parsed."""
+        db.execute("BEGIN")
+        try:
+            found = {name: self._table(db, name, row_class) for name, (_, row_class) in TABLES.items()}
+        finally:
+            db.execute("COMMIT")
+        router = found.pop("router").get("router", RouterState())
+        return State(**found, router=router)
+
+    def _table(self, db: sqlite3.Connection, name: str, row_class: type[Row]) -> Any:
+        known, rows = self._rows[name], {}
+        for row_id, text in db.execute(f"SELECT id, row FROM {name}"):  # the names are our own
+            digest = hash(text)
+            before = known.get(row_id)
+            rows[row_id] = before if before is not None and before[0] == digest else (digest, _parsed(row_class, text))
+        self._rows[name] = rows
+        return {row_id: row for row_id, (_, row) in rows.items()}
+
+
+def _parsed(row_class: type[Row], text: str) -> Row:
+    row = row_class.model_validate_json(text)
+    # The signed record is most of a submission's size, and no page shows it.
+    return row.model_copy(update={"envelope": ""}) if isinstance(row, SubmissionState) else row
+
+
+def _version(db: sqlite3.Connection) -> int:
+    with suppress(sqlite3.Error):  # being made at this moment
+        return int(db.execute("PRAGMA user_version").fetchone()[0])
+    return 0

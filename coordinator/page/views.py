@@ -1,0 +1,174 @@
+"""What each page shows: a template, and its values from the state and the run directory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from paris.coordinator.page.folder import RunFolder
+from paris.coordinator.page.queries import Query
+from paris.coordinator.page.reading import RunReader, Snapshot
+from paris.coordinator.page.tables import (
+    TASK_STATES,
+    VERDICTS,
+    leaders,
+    part_of,
+    progress_of,
+    state_counts,
+    task_rows,
+    verdict_rows,
+    volunteer_rows,
+)
+from paris.coordinator.state.events import EventKind
+
+_TASKS_SHOWN, _CHARTS_SHOWN, _VOLUNTEERS_SHOWN, _VERDICTS_SHOWN, _EVENTS_SHOWN = 25, 8, 50, 25, 50
+_LATEST_SHOWN, _LEADERS_SHOWN = 8, 50
+_LEAST_LIFE_S = 10.0
+
+
+@dataclass(frozen=True)
+class Site:
+    """What all pages are made of."""
+
+    folder: RunFolder
+    reader: RunReader
+
+    @property
+    def want_life_s(self) -> float:
+        """How long after its last want a volunteer counts as present."""
+        return max(_LEAST_LIFE_S, 4 * self.folder.config.tasks.heartbeat_every_s)
+
+
+Build = Callable[[Site, Snapshot, Query], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class View:
+    """A page."""
+
+    path: str
+    """Below /run; empty for /run itself."""
+    title: str
+    template: str
+    build: Build
+    is_public: bool = False
+    in_menu: bool = True
+
+
+def _board(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
+    every = task_rows(snapshot.state)
+    part = part_of([row for row in every if query.state in ("", row["board"])], query.page, _TASKS_SHOWN)
+    curves = {row["task_id"]: site.reader.curve(row["task_id"]) for row in part.rows}
+    alive = volunteer_rows(snapshot.state, "", snapshot.at - site.want_life_s)
+    return {
+        "part": part,
+        "counts": state_counts(every),
+        "progress": progress_of(every),
+        "curves": curves,
+        "num_alive": sum(row["alive"] for row in alive),
+        "num_volunteers": len(alive),
+        "router": snapshot.state.router,
+        "events": site.reader.events(most=_LATEST_SHOWN),
+    }
+
+
+def _task(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
+    row = next((row for row in task_rows(snapshot.state) if row["task_id"] == query.task), None)
+    cluster = -1 if row is None else row["cluster"]
+    return {
+        "row": row,
+        "curve": [] if row is None else site.reader.curve(row["task_id"]),
+        "reference": site.folder.reference(cluster),
+        "cluster": next((it for it in site.folder.clusters() if it.get("cluster") == cluster), None),
+        "verdicts": verdict_rows(snapshot.state, task_id=query.task or "")[:_VERDICTS_SHOWN] if row else [],
+    }
+
+
+def _losses(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
+    part = part_of(task_rows(snapshot.state), query.page, _CHARTS_SHOWN)
+    return {
+        "part": part,
+        "curves": {row["task_id"]: site.reader.curve(row["task_id"]) for row in part.rows},
+        "references": {row["task_id"]: site.folder.reference(row["cluster"]) for row in part.rows},
+    }
+
+
+def _volunteers(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
+    rows = volunteer_rows(snapshot.state, query.text.lower(), snapshot.at - site.want_life_s)
+    return {"part": part_of(rows, query.page, _VOLUNTEERS_SHOWN), "num_alive": sum(row["alive"] for row in rows)}
+
+
+def _verdicts(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
+    part = part_of(verdict_rows(snapshot.state, query.state), query.page, _VERDICTS_SHOWN)
+    return {"part": part, "results": VERDICTS}
+
+
+def _verdict(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
+    rows = [row for row in verdict_rows(snapshot.state) if row["lease_id"] == query.lease]
+    return {"row": rows[0] if rows else None, "report": site.folder.report(query.lease) if query.lease else None}
+
+
+def _leaderboard(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
+    return {"part": part_of(leaders(snapshot.state), query.page, _LEADERS_SHOWN), "first": _LEADERS_SHOWN}
+
+
+def _clusters(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
+    has_picture = (site.folder.path / "data" / "clusters.png").is_file()
+    part = part_of(site.folder.clusters(), query.page, _TASKS_SHOWN)
+    return {"part": part, "has_picture": has_picture}
+
+
+def _events(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
+    found = site.reader.events(kind=query.kind, text=query.text, before=query.before, most=_EVENTS_SHOWN + 1)
+    return {
+        "events": found[:_EVENTS_SHOWN],
+        "older": found[_EVENTS_SHOWN - 1].id if len(found) > _EVENTS_SHOWN else 0,
+        "kinds": [kind.value for kind in EventKind],
+    }
+
+
+def _public(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
+    every = task_rows(snapshot.state)
+    config = site.folder.config
+    return {
+        "what": "" if config.about is None else config.about.what,
+        "hardware": "" if config.about is None else config.about.hardware,
+        "licence": config.run.licence,
+        "counts": state_counts(every),
+        "progress": progress_of(every),
+        "join_command": site.folder.join_command,
+        "leaders": leaders(snapshot.state)[:_LATEST_SHOWN],
+        "num_alive": sum(row["alive"] for row in volunteer_rows(snapshot.state, "", snapshot.at - site.want_life_s)),
+        "pictures": site.folder.pictures(),
+    }
+
+
+BOARD = View("", "Board", "board.html", _board)
+PUBLIC = View("public", "Public page", "public.html", _public, is_public=True)
+VIEWS = (
+    BOARD,
+    View("losses", "Losses", "losses.html", _losses),
+    View("volunteers", "Volunteers", "volunteers.html", _volunteers),
+    View("verdicts", "Verdicts", "verdicts.html", _verdicts),
+    View("leaderboard", "Leaderboard", "leaderboard.html", _leaderboard),
+    View("clusters", "Clusters", "clusters.html", _clusters),
+    View("events", "Events", "events.html", _events),
+    PUBLIC,
+    View("task", "Task", "task.html", _task, in_menu=False),
+    View("verdict", "Verdict", "verdict.html", _verdict, in_menu=False),
+)
+
+
+def context_of(view: View, site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
+    """The values of a page's template."""
+    return {
+        "view": view,
+        "menu": [it for it in VIEWS if it.in_menu],
+        "run_name": site.folder.config.run.name,
+        "run_id": site.folder.run_id,
+        "number": snapshot.number,
+        "query": query,
+        "task_states": TASK_STATES,
+        **view.build(site, snapshot, query),
+    }

@@ -1,0 +1,53 @@
+"""The organiser's page is for this machine; the world sees the public page, and only where it is switched on."""
+
+from __future__ import annotations
+
+import pytest
+from page_world import add_line, served, unpacked
+
+ELSEWHERE = {
+    "under another name": {"Host": "paris.example.org"},
+    "by a rebound name": {"Host": "attacker.example:8484"},
+    "through a proxy": {"X_Forwarded_For": "192.0.2.1"},
+    "through another proxy": {"Forwarded": "for=192.0.2.1"},
+}
+ORGANISERS = ("/run/volunteers", "/run/events", "/run/verdicts", "/run/losses", "/run/pictures/data/clusters.png")
+
+
+@pytest.fixture(scope="module")
+def public_site(tmp_path_factory):
+    run = unpacked(tmp_path_factory.mktemp("public"))
+    (run / "release").mkdir()
+    (run / "release" / "samples.png").write_bytes((run / "data" / "clusters.png").read_bytes())
+    add_line(run, "[page]\npublic_page = true")
+    with served(run) as client:
+        yield client
+
+
+@pytest.mark.parametrize("case", ELSEWHERE)
+def test_without_a_public_page_others_see_nothing(site, case):
+    for path in ("/run", "/run/assets/page.css", "/run/stream?view=", *ORGANISERS):
+        assert site.ask(path, **ELSEWHERE[case]).status == 404
+
+
+@pytest.mark.parametrize("case", ELSEWHERE)
+def test_others_see_the_public_page_alone(public_site, case):
+    answer = public_site.ask("/run", **ELSEWHERE[case])
+    assert answer.status == 200
+    assert "paris-node join paris/tiny --hub-endpoint" in answer.text
+    assert "/run/events" not in answer.text
+    for path in (*ORGANISERS, "/run/task?task=expert-0", "/run/stream?view=events"):
+        assert public_site.ask(path, **ELSEWHERE[case]).status == 404
+    assert public_site.ask("/run/pictures/release/samples.png", **ELSEWHERE[case]).status == 200
+
+
+def test_the_public_page_has_a_preview_for_other_sites(public_site):
+    text = public_site.ask("/run", Host="paris.example.org").text
+    assert '<meta property="og:image" content="http://paris.example.org/run/pictures/release/samples.png">' in text
+    assert '<meta property="og:title" content="tiny: a model that strangers train together">' in text
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost:1234", "[::1]:80"])
+def test_this_machine_sees_everything(site, host):
+    for path in ("/run", *ORGANISERS):
+        assert site.ask(path, Host=host).status == 200

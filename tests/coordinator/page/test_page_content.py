@@ -1,0 +1,154 @@
+"""What the pages say about a run, and what they keep from being carried out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from page_world import ADAS_LEASE, change, served
+
+from paris.coordinator.page.views import VIEWS
+from paris.coordinator.state.events import Event, EventKind
+
+HOSTILE = "' onfocus=alert(1) autofocus x=\"\u202e{{7*7}}"
+"""As bad as a name may be: records refuse angle brackets."""
+EVIL = f'<img src=x onerror="alert(1)">{HOSTILE}'
+"""A text that is no name."""
+EVERY_PAGE = [f"/run/{view.path}".rstrip("/") for view in VIEWS]
+
+
+class Reader(HTMLParser):
+    """Checks that every element is closed, and keeps what is needed to judge a page."""
+
+    VOID = ("meta", "link", "br", "img", "input", "progress-", "polyline", "line", "circle")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.headings: list[int] = []
+        self.external: list[str] = []
+        self.handlers: list[str] = []
+        self.unnamed_headers = 0
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.tags.append(tag)
+        self.ids += [values["id"]] if "id" in values else []
+        self.headings += [int(tag[1])] if re.fullmatch("h[1-6]", tag) else []
+        self.external += [v for n, v in attrs if n in ("src", "href") and not v.startswith(("/run", "?", "#", "data:"))]
+        self.handlers += [name for name in values if name.startswith("on") or name == "style"]
+        self.unnamed_headers += tag == "th" and "scope" not in values
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+
+@pytest.mark.parametrize("path", [*EVERY_PAGE, "/run/task?task=expert-0", f"/run/verdict?lease={ADAS_LEASE}"])
+def test_a_page_is_well_formed_and_for_every_reader(site, path):
+    answer = site.ask(path)
+    assert answer.status == 200, answer.text
+    page = Reader(answer.text)
+    assert page.open == []
+    assert sorted(set(page.ids)) == sorted(page.ids), "ids are unique"
+    assert page.headings[0] == 1
+    assert page.headings.count(1) == 1
+    assert all(after - before <= 1 for before, after in zip(page.headings, page.headings[1:], strict=False))
+    assert {"main", "header"} <= set(page.tags)
+    assert (page.external, page.handlers, page.unnamed_headers) == ([], [], 0)
+    assert len(answer.body) < 100_000
+
+
+def test_the_policy_allows_nothing_but_our_own_files(site):
+    policy = site.ask("/run").headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    for path in ("/run", "/run/assets/page.js", "/run/pictures/data/clusters.png", "/run/none"):
+        headers = site.ask(path).headers
+        if path != "/run/none":
+            assert (headers["content-security-policy"], headers["x-content-type-options"]) == (policy, "nosniff")
+
+
+def test_the_board_says_who_does_what(site):
+    text = site.ask("/run").text
+    assert "1 of 2 experts registered, 50.0% of all steps verified." in text
+    assert re.search(r'expert-1</a></th>\s*<td><span class="state" data-state="training">', text)
+    only = site.ask("/run?state=registered").text
+    assert "expert-0</a></th>" in only
+    assert "expert-1</a></th>" not in only
+
+
+def test_a_verdict_comes_with_its_evidence(site):
+    text = site.ask(f"/run/verdict?lease={ADAS_LEASE}").text
+    for rung in ("envelope", "structure", "novelty", "skill"):
+        assert f'<th scope="row">{rung}</th>' in text
+    assert "fall of the held-out loss on cluster 0 against the initial weights" in text
+    assert "<h2>Every check</h2>" in text, "the report of the verification is kept"
+
+
+def test_events_are_found_by_kind_and_text(site):
+    assert site.ask("/run/events?kind=leased").text.count('<span class="kind"') == 2
+    assert site.ask("/run/events?kind=leased&text=TO+ben").text.count('<span class="kind"') == 1
+    assert site.ask("/run/events?text=100%25").text.count('<span class="kind"') == 0, "no wildcards"
+    assert site.ask("/run/events?before=2").text.count('<span class="kind"') == 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/run?page=0", "/run?page=x", "/run?nothing=1", "/run/volunteers?text=" + "x" * 81, "/run/task?task=../keys"],
+)
+def test_an_address_that_is_not_right_is_refused(site, path):
+    answer = site.ask(path)
+    assert answer.status == 400
+    assert answer.headers["content-type"].startswith("text/plain")
+
+
+def test_nothing_of_the_run_directory_but_pictures_can_be_read(site):
+    for path in ("data/prepared.json", "keys/run.key", "..%2frun.toml", "data/..%2frun.toml", "hub/admin.token"):
+        assert site.ask(f"/run/pictures/{path}").status == 404
+        assert site.ask(f"/run/assets/{path}").status == 404
+    assert site.ask("/run/pictures/data/clusters.png").body.startswith(b"\x89PNG")
+
+
+def test_a_hostile_name_is_shown_and_never_carried_out(run):
+    def rename(state):
+        wants = {key: known.want.model_copy(update={"name": HOSTILE}) for key, known in state.volunteers.items()}
+        people = {key: known.model_copy(update={"want": wants[key]}) for key, known in state.volunteers.items()}
+        (work,) = state.submissions.values()
+        submission = work.submission.model_copy(update={"name": HOSTILE})
+        verdict = work.verdict.model_copy(update={"reason": EVIL})
+        works = {ADAS_LEASE: work.model_copy(update={"submission": submission, "verdict": verdict})}
+        return replace(state, volunteers=people, submissions=works), [Event(EventKind.JOINED, f"{EVIL} joined.")]
+
+    change(run, rename)
+    with served(run) as site:
+        for path in (*EVERY_PAGE, "/run/task?task=expert-0", f"/run/verdict?lease={ADAS_LEASE}"):
+            text = site.ask(path).text
+            assert "<img src=x" not in text
+            assert "\u202e" not in text, "no mark of direction"
+            assert Reader(text).handlers == []
+        assert "&#39; onfocus=alert(1) autofocus x=&#34;\\u202e{{7*7}}" in site.ask("/run/volunteers").text
+        assert "&lt;img src=x onerror=&#34;alert(1)&#34;&gt;" in site.ask("/run/events").text
+
+
+def test_pages_of_a_run_without_a_state_say_so(run):
+    for name in ("state.sqlite", "state.sqlite-wal", "state.sqlite-shm"):
+        (run / name).unlink(missing_ok=True)
+    with served(run) as site:
+        for path in EVERY_PAGE:
+            assert site.ask(path).status == 200
+        assert "publish-tasks" in site.ask("/run").text
+    assert not (run / "state.sqlite").exists(), "reading makes nothing"
