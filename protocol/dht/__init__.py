@@ -17,6 +17,7 @@ Modules marked (*) import hivemind (3 s, because it imports torch); they are imp
     shards.py        (*)   shards over streams: serving, requesting
     stream_places.py       how many streams others may open
     rpc.py           (*)   the RPC layer: validates each record, counts bytes
+    node_ids.py      (*)   where a peer stands in the DHT, by its key
     storage.py       (*)   the records that a peer stores for others
     validator_adapter.py (*)  the judge as hivemind's record validator
 """

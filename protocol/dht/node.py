@@ -11,6 +11,7 @@ from hivemind.dht.routing import DHTID
 from hivemind.p2p import PeerID
 
 from paris.protocol.dht.daemon import Daemon, start_daemon
+from paris.protocol.dht.node_ids import node_id_of
 from paris.protocol.dht.options import PeerOptions, Traffic
 from paris.protocol.dht.pinned import PinnedPeers, peer_of
 from paris.protocol.dht.rpc import RunProtocol
@@ -205,7 +206,13 @@ async def _open_dht(options: PeerOptions, judge: RecordJudge, daemon: Daemon) ->
     # Client mode, so that hivemind registers no handlers itself. No caches: they serve stale records. No growing bans:
     # after an hour's outage a peer would be ignored for another hour.
     dht = await DHTNode.create(
-        p2p=daemon.p2p, client_mode=True, cache_locally=False, cache_nearest=0, cache_on_store=False, backoff_rate=1.0
+        p2p=daemon.p2p,
+        node_id=node_id_of(daemon.p2p.peer_id),
+        client_mode=True,
+        cache_locally=False,
+        cache_nearest=0,
+        cache_on_store=False,
+        backoff_rate=1.0,
     )
     protocol = await RunProtocol.create(
         daemon.p2p,

@@ -1,7 +1,7 @@
 """The run's pinned peers: the initial peers that its signed description names.
 
-They hold every record, whichever peers are nearest to its key. Peers choose their ids: five of a stranger beside a key
-would otherwise be all of its replicas, and could hide what is under it.
+They hold every record, whichever peers are nearest to its key. Places cost little (`node_ids.py`): five peers of a
+stranger beside a key would otherwise be all of its replicas, and could hide what is under it.
 """
 
 from __future__ import annotations

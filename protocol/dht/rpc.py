@@ -1,8 +1,8 @@
 """The RPC layer of a peer: hivemind's protocol, with validation of each record and counted bytes.
 
 hivemind drops a whole dictionary for one invalid subkey, stops storing a dictionary at the first subkey that is not
-new, and trusts the expiry that a response claims for a dictionary. Any of these would let one stale or hostile peer
-hide all other records.
+new, and trusts the expiry that a response claims for a dictionary and the ids that peers claim (`node_ids.py`). Any of
+these would let one stale or hostile peer hide all other records.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from itertools import accumulate
 from typing import Any
 
 from hivemind.dht.protocol import DHTProtocol
+from hivemind.dht.routing import DHTID
 from hivemind.dht.storage import DictionaryDHTValue
 from hivemind.p2p import P2PContext, PeerID
 from hivemind.proto import dht_pb2
 from hivemind.utils.timed_storage import ValueWithExpiration
 
+from paris.protocol.dht.node_ids import node_id_of
 from paris.protocol.dht.options import Traffic
 
 
@@ -110,11 +112,18 @@ class RunProtocol(DHTProtocol):
         return response
 
     async def call_find(self, peer: PeerID, keys: Any) -> Any:
-        """Ask a peer for records; the signed expiry replaces the claimed one."""
+        """Ask a peer for records and neighbours; the signed expiry and the bound ids replace the claimed ones."""
         found = await super().call_find(peer, keys)
         if found is None:
             return None
-        return {key: (_with_signed_expiry(item), nearest) for key, (item, nearest) in found.items()}
+        return {
+            key: (_with_signed_expiry(item), {node_id_of(near): near for near in nearest.values()})
+            for key, (item, nearest) in found.items()
+        }
+
+    async def update_routing_table(self, node_id: DHTID | None, peer_id: PeerID, responded: bool = True) -> None:
+        """Note a peer that was heard or not, under its bound id; a claimed one says only that it may be noted."""
+        await super().update_routing_table(None if node_id is None else node_id_of(peer_id), peer_id, responded)
 
     def _validate_dictionary(self, key_bytes: bytes, dictionary: DictionaryDHTValue) -> bool:
         """Remove invalid records from a dictionary and keep the rest."""

@@ -70,12 +70,13 @@ class Rogue:
 
     Args:
         initial_peers: Addresses to join by.
+        identity_path: Its libp2p key file; a key of its own by default.
         options: Further options of DHTNode, such as a chosen `node_id`.
     """
 
-    def __init__(self, initial_peers, **options):
+    def __init__(self, initial_peers, identity_path=None, **options):
         self._thread = LoopThread("rogue")
-        self.p2p = self._run(P2P.create(initial_peers=initial_peers, **NO_NAT))
+        self.p2p = self._run(P2P.create(initial_peers=initial_peers, identity_path=identity_path, **NO_NAT))
         options |= {"initial_peers": initial_peers, "cache_locally": False}
         self.node = self._run(DHTNode.create(p2p=self.p2p, **options))
 
