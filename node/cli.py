@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from paris.node.home_commands import credits, gc, status
+from paris.node.control_commands import finish, leave, log, pause, resume, status
+from paris.node.home_commands import credits, gc
 from paris.node.options import (
     HomeOption,
     HubOption,
@@ -142,25 +143,6 @@ def hand_in(
 
 
 @app.command()
-def leave(
-    context: typer.Context,
-    run: RunArgument,
-    home: HomeOption = None,
-    run_id: RunIdOption = None,
-    no_lock: NoLockOption = False,
-) -> None:
-    """Give back the unfinished task, so that another volunteer gets it at once."""
-    view = make_node_view(context, as_json=False)
-    with clear_errors(view):
-        from paris.node.join.joining import Request, running_agent
-        from paris.node.retry import StopSignal
-        from paris.node.view import EventKind
-
-        with running_agent(Request(run, home_path(home), run_id, {}), view, StopSignal()) as agent:
-            view.event(EventKind.DONE, text=agent.give_back())
-
-
-@app.command()
 def check(
     run: Annotated[
         str | None, typer.Argument(metavar="[RUN]", help="As for join; without it the machine alone is checked.")
@@ -192,7 +174,7 @@ def check(
             raise typer.Exit(1)
 
 
-for _command in (status, credits, gc):
+for _command in (pause, resume, finish, leave, status, credits, log, gc):
     app.command()(_command)
 
 

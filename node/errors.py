@@ -114,6 +114,18 @@ class LeaseLostError(ParisError):
     exit_code = 49
 
 
+class NotRunningError(ParisError):
+    """A command for the running node found none in this home."""
+
+    exit_code = 50
+
+
+class ControlError(ParisError):
+    """The running node did not answer a command, or refused it."""
+
+    exit_code = 51
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error means that the disk, the quota or the file size limit is full."""
     return isinstance(error, OSError) and error.errno in _FULL

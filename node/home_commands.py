@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from paris.node.options import HomeOption, JsonOption, NoLockOption, clear_errors, home_path
 from paris.protocol.printable import printable
 from paris.protocol.streams import require_stdout
-
-
-def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Show the runs and tasks that this machine has worked on."""
-    with clear_errors():
-        from paris.node.machine.home import Home
-
-        require_stdout()
-        node_home = Home(home_path(home))
-        rows = [_row(run_id, unit) for run_id in node_home.run_ids() for _, unit in node_home.units(run_id)]
-        if as_json:
-            print(json.dumps(rows))
-        elif not rows:
-            print("No tasks yet. Begin with: paris-node join RUN")
-        for row in [] if as_json else rows:
-            columns = (str(row[key]) for key in ("run_id", "task", "attempt", "state", "outcome"))
-            print(printable("  ".join(columns).rstrip()))
 
 
 def credits(
@@ -67,16 +50,3 @@ def gc(
         with home_lock(node_home.path):
             freed = collect_garbage(node_home, with_cache=cache)
         print(json.dumps({"freed_bytes": freed}) if as_json else f"Freed {freed} bytes in {node_home.path}.")
-
-
-def _row(run_id: str, unit: Any) -> dict[str, Any]:
-    outcome = unit.reason
-    if unit.verdict is not None:
-        outcome = "accepted" if unit.verdict.accepted else f"rejected: {unit.verdict.reason}"
-    return {
-        "run_id": run_id,
-        "task": unit.task.task_id,
-        "attempt": unit.lease.attempt,
-        "state": unit.state,
-        "outcome": outcome,
-    }

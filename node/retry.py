@@ -47,6 +47,10 @@ class StopSignal:
         """Request the stop; safe in a signal handler."""
         self._event.set()
 
+    def clear(self) -> None:
+        """Withdraw the request, for what is still to be done before the end."""
+        self._event.clear()
+
     @property
     def is_set(self) -> bool:
         """Whether the stop was requested."""

@@ -84,8 +84,12 @@ def is_overdue(lease: Lease, task: Task, last_heartbeat: Heartbeat | None, now: 
     """
     if lease.state != "granted":
         return False
-    step = reported_step(lease, last_heartbeat)
-    return now - lease.granted_at > overtaken_after_s(lease, task, step) + task.grace_s
+    return now > overdue_at(lease, task, reported_step(lease, last_heartbeat))
+
+
+def overdue_at(lease: Lease, task: Task, step: int) -> float:
+    """UTC seconds until which a lease is kept if no step beyond `step` is reported."""
+    return lease.granted_at + overtaken_after_s(lease, task, step) + task.grace_s
 
 
 def reported_step(lease: Lease, last_heartbeat: Heartbeat | None) -> int:

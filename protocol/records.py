@@ -288,15 +288,19 @@ class Invite(Payload):
     """Its own: wants that show it are signed with the private one, which is passed on with it."""
 
 
+PauseReason = Literal["asked", "hours", "in-use", "battery", "program", "temperature"]
+"""Why a volunteer's machine does not train for the moment. It names no program, hour or figure: records are public."""
+
+
 class Heartbeat(Payload):
     """Progress on a lease. `commitment` is the digest of the last snapshot, chained to the previous one."""
 
     kind: ClassVar[str] = "heartbeat"
-    later_fields: ClassVar[frozenset[str]] = frozenset({"lease"})
+    later_fields: ClassVar[frozenset[str]] = frozenset({"lease", "pause_reason"})
     lease_id: LeaseId
     task_id: TaskId
     attempt: Annotated[int, Field(ge=1, le=MAX_ATTEMPT)]
-    state: Literal["fetching", "training", "uploading", "waiting-verdict", "failed"]
+    state: Literal["fetching", "training", "paused", "uploading", "waiting-verdict", "failed"]
     step: Steps
     loss: FiniteFloat | None = None
     steps_per_s: Seconds = 0.0
@@ -304,6 +308,8 @@ class Heartbeat(Payload):
     commitment_step: Steps = 0
     lease: SealedLease | None = None
     """The granted lease, sealed: peers store the record because of it."""
+    pause_reason: PauseReason | None = None
+    """Of the state "paused"."""
 
 
 class Submission(Payload):

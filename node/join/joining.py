@@ -12,12 +12,15 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from paris.node.control.server import control_socket
+from paris.node.control.wishes import Wishes
 from paris.node.errors import StoppedError
 from paris.node.fetching.bandwidth import Bandwidth
 from paris.node.fetching.cache import Cache
 from paris.node.hub.account import account_token, ask_if_refused, is_at_terminal
 from paris.node.hub.client import Hub
 from paris.node.hub.tokens import PlainHttpError, hub_token
+from paris.node.join.answers import Answers
 from paris.node.join.search import Search, is_first_at_a_terminal, wait_for_answer
 from paris.node.machine.config import load_config
 from paris.node.machine.hardware import detect
@@ -32,6 +35,7 @@ from paris.node.swarm.invite import find_invite
 from paris.node.swarm.session import RunSession
 from paris.node.swarm.want_work import find_work
 from paris.node.view import EventKind, View
+from paris.node.view.board import Board, BoardView
 from paris.node.work.agent import Agent
 from paris.node.work.data import DataSources
 from paris.protocol.clock import jump_in_words
@@ -67,22 +71,39 @@ def join(request: Request, view: View, *, max_tasks: int | None, task_wait_s: fl
     Raises:
         ParisError: The node ended before the run was complete.
     """
-    stop = StopSignal()
+    stop, board = StopSignal(), Board()
+    answers, shown = Answers(Wishes(stop), board), BoardView(view, board)
     with stopping(stop) as received:
         try:
-            with running_agent(request, view, stop, waits=True, uploads=True) as agent:
-                try:
-                    agent.run(max_tasks=max_tasks, task_wait_s=task_wait_s)
-                finally:
-                    agent.leave()
+            with running_agent(request, shown, stop, waits=True, uploads=True, answers=answers) as agent:
+                _work(agent, answers.wishes, shown, max_tasks=max_tasks, task_wait_s=task_wait_s)
         except StoppedError:
             if signal.SIGINT in received:
                 raise
 
 
+def _work(agent: Agent, wishes: Wishes, view: View, *, max_tasks: int | None, task_wait_s: float | None) -> None:
+    """Let the agent work, then tell the coordinator that it ends; or give the task back, if that is asked for."""
+    try:
+        agent.run(max_tasks=max_tasks, task_wait_s=task_wait_s)
+    except StoppedError:
+        if not wishes.is_leaving:
+            raise
+        wishes.stop.clear()
+        view.event(EventKind.DONE, text=agent.give_back())
+    finally:
+        agent.leave()
+
+
 @contextlib.contextmanager
 def running_agent(
-    request: Request, view: View, stop: StopSignal, *, waits: bool = False, uploads: bool = False
+    request: Request,
+    view: View,
+    stop: StopSignal,
+    *,
+    waits: bool = False,
+    uploads: bool = False,
+    answers: Answers | None = None,
 ) -> Iterator[Agent]:
     """An agent whose DHT peer and announcer run, under the home's lock.
 
@@ -92,6 +113,7 @@ def running_agent(
         stop: Ends a wait.
         waits: Wait for a run that does not answer, as an unattended node does.
         uploads: It needs a token of the Hub.
+        answers: To what the volunteer asks from another shell; None: there is no control socket.
 
     Raises:
         IdentityError: Another node uses this home.
@@ -101,7 +123,7 @@ def running_agent(
         ParisError: RUN cannot be resolved, or a setting is invalid.
     """
     home = Home(request.home)
-    with home_lock(home.path):
+    with home_lock(home.path), _controlled(home, answers):
         log_to_file(home.log)
         _logger.info("paris-node %s, RUN %s", SOFTWARE_VERSION, request.run)
         config = load_config(home.path, os.environ, request.flags)
@@ -117,9 +139,13 @@ def running_agent(
                 hub = _account(session, identity, machine, view, joins=waits, uploads=uploads)
                 data = _data_sources(session, identity, machine, hub)
                 _show_joined(session, machine, view)
-                yield Agent(session, data, machine, view, stop)
+                yield Agent(session, data, machine, view, stop, answers.wishes if answers else None)
         finally:
             swarm.close()
+
+
+def _controlled(home: Home, answers: Answers | None) -> contextlib.AbstractContextManager[None]:
+    return control_socket(home.path, answers) if answers else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

@@ -44,6 +44,7 @@ class TrainingProcess:
         """Events of the child; ENDED comes last."""
         self._process: subprocess.Popen[bytes] | None = None
         self._output: ChildOutput | None = None
+        self._listener: threading.Thread | None = None
 
     def start(self) -> None:
         """Spawn the child (never fork: this process has threads, and may have torch) and send the order.
@@ -59,7 +60,10 @@ class TrainingProcess:
             env={**_DEVICE_ORDER, **environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
         )
         self._output = ChildOutput(cast(IO[bytes], self._process.stderr), self._log)
-        threading.Thread(target=self._listen, args=(self._process,), name="trainer-events", daemon=True).start()
+        self._listener = threading.Thread(
+            target=self._listen, args=(self._process,), name="trainer-events", daemon=True
+        )
+        self._listener.start()
         self._write(self.order.model_dump_json())
 
     @property
@@ -81,6 +85,16 @@ class TrainingProcess:
         if process.stdin is not None:
             with contextlib.suppress(OSError):  # closing flushes into a pipe without a reader
                 process.stdin.close()
+
+    def unread_events(self) -> list[dict[str, Any]]:
+        """What a process that was stopped said last: the progress up to its snapshot, for one."""
+        if self._listener is not None:
+            self._listener.join(_STOP_TIMEOUT_S)
+        unread = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                unread.append(self.events.get_nowait())
+        return unread
 
     def log_tail(self) -> str:
         """The last line of the log of a process that has ended, for a message."""
@@ -146,6 +160,9 @@ def supervise(
             life = _live(process, on_event, check)
         finally:
             process.stop()
+            for event in process.unread_events():
+                if event["event"] == TrainerEvent.PROGRESS:
+                    on_event(event)
         if life.finished is not None:
             return life.finished
         check()  # a signal to the whole group ends both: then this is no death, and there is no restart

@@ -5,6 +5,7 @@ unit_work.py  one unit from its lease to the verdict
 given_up.py   telling the coordinator of leases that were given up
 data.py       where its data comes from
 head.py       the state that a leg starts from
+holding.py    when its trainer stops for a pause or an early end
 hand_in.py    what is handed in: an expert, or the newest snapshot of a leg
 order.py      what its trainer is told
 report.py     its heartbeats and events

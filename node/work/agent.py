@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from paris.node.control.wishes import Wishes
 from paris.node.errors import (
     HubRefusedError,
     LeaseLostError,
@@ -19,6 +20,7 @@ from paris.node.errors import (
 from paris.node.machine.garbage import free_ended_units
 from paris.node.machine.machine import Machine
 from paris.node.machine.unit import FINAL, Unit, UnitFolder
+from paris.node.manners.pause import Pause
 from paris.node.retry import StopSignal
 from paris.node.swarm.connection import Swarm
 from paris.node.swarm.coordinator_records import find_my_lease, find_task, is_complete
@@ -48,15 +50,24 @@ class Agent:
         machine: Where the work is done.
         view: Shows what happens.
         stop: The volunteer's wish to stop.
+        wishes: What else the volunteer may ask for; None: nothing else can be asked for.
     """
 
-    def __init__(self, session: RunSession, data: DataSources, machine: Machine, view: View, stop: StopSignal) -> None:
+    def __init__(
+        self,
+        session: RunSession,
+        data: DataSources,
+        machine: Machine,
+        view: View,
+        stop: StopSignal,
+        wishes: Wishes | None = None,
+    ) -> None:
         self.session, self.data, self.machine = session, data, machine
-        self._view, self._stop = view, stop
+        self._view, self._stop, self._wishes = view, stop, wishes or Wishes(stop)
         self._given_up = GivenUp(session, machine.home, view)
 
     def run(self, *, max_tasks: int | None = None, task_wait_s: float | None = None) -> int:
-        """Work until the run is complete.
+        """Work until the run is complete, or the volunteer wants to finish.
 
         Args:
             max_tasks: Leave after so many verdicts.
@@ -74,7 +85,8 @@ class Agent:
         while max_tasks is None or num_done < max_tasks:
             leased = self.machine.home.unfinished(self.session.run_id) or self.wait_for_lease(task_wait_s)
             if leased is None:
-                text = "The run is complete: every expert is registered."
+                is_asked = self._wishes.is_finishing
+                text = "Finished, as asked." if is_asked else "The run is complete: every expert is registered."
                 break
             num_done += self._work_on(*leased)
         traffic = self.session.swarm.traffic()
@@ -89,13 +101,19 @@ class Agent:
     def wait_for_lease(self, task_wait_s: float | None) -> tuple[UnitFolder, Unit] | None:
         """Publish what this machine can take and wait until the coordinator leases a task to it.
 
+        While there is a reason to pause, no task is asked for.
+
         Returns:
-            The new unit, saved; None if the run is complete.
+            The new unit, saved; None if the run is complete, or the volunteer wants to finish.
         """
         session = self.session
-        session.announcer.publish(self._want("waiting"))
-        began, shown = time.monotonic(), ""
-        while True:
+        began, shown, told = time.monotonic(), "", ""
+        while not self._wishes.is_finishing:
+            pause = self._wishes.why_paused()
+            state: Literal["waiting", "paused"] = "waiting" if pause is None else "paused"
+            if state != told:
+                told = state
+                session.announcer.publish(self._want(state))
             tasks = session.swarm.read("task")
             lease = find_my_lease(session.swarm.read("lease"), session.public_key, self._finished_leases())
             if lease is not None and (unit := self._new_unit(lease)) is not None:
@@ -103,13 +121,21 @@ class Agent:
             if is_complete(tasks, session.spec.num_experts):
                 return None
             self._given_up.tell_when_due()
-            text = _why_waiting(tasks, session.swarm)
+            text = _why_waiting(tasks, session.swarm) if pause is None else f"Paused: {pause.text}."
             if text != shown:
                 shown = text
-                self._view.event(EventKind.WAITING, text=text)
+                self._tell_wait(text, pause)
             if task_wait_s is not None and time.monotonic() - began >= task_wait_s:
                 raise NoTaskError(f"No task was leased in {task_wait_s:.0f} s. {text}", "Join again later.")
             self._stop.pause(session.poll_s)
+        return None
+
+    def _tell_wait(self, text: str, pause: Pause | None) -> None:
+        if pause is None:
+            self._view.event(EventKind.WAITING, text=text)
+            return
+        fields = {"reason": pause.reason, "why": pause.text, "until": pause.until, "kept_until": None}
+        self._view.event(EventKind.PAUSED, text=text, **fields)
 
     def unit_work(self, folder: UnitFolder, unit: Unit) -> UnitWork:
         """The stages of a unit."""
@@ -120,7 +146,7 @@ class Agent:
             data=self.data,
             machine=self.machine,
             view=self._view,
-            stop=self._stop,
+            wishes=self._wishes,
         )
 
     def leave(self) -> None:

@@ -11,7 +11,7 @@ from paris.node.machine.unit import Finished, Unit
 from paris.node.swarm.announcer import Announcer
 from paris.node.swarm.connection import Traffic
 from paris.node.view import EventKind, View, duration_in_words
-from paris.protocol.records import Heartbeat
+from paris.protocol.records import Heartbeat, PauseReason
 
 _logger = logging.getLogger(__name__)
 
@@ -31,7 +31,9 @@ class UnitReport:
         self._progress: dict[str, Any] = {"step": unit.start_step}
         """Fields of a Heartbeat."""
         self._has_told_leg = not unit.is_leg
-        self._last_snapshot_step = unit.start_step
+        self.snapshot_step = unit.start_step
+        """Of the newest snapshot that the trainer reported."""
+        self._told_state = ""
         if unit.finished is not None:
             self.finished(unit.finished)
             self._progress |= {"commitment": unit.finished.commitment, "commitment_step": unit.finished.steps}
@@ -40,10 +42,16 @@ class UnitReport:
         """Show an event of this task."""
         self._view.event(kind, task_id=self._lease.task_id, **fields)
 
-    def heartbeat(self, state: str) -> None:
+    @property
+    def step(self) -> int:
+        """The newest step that was reported."""
+        return int(self._progress["step"])
+
+    def heartbeat(self, state: str, pause_reason: PauseReason | None = None) -> None:
         """Publish a heartbeat: a new state at once, progress of the training at the next period."""
-        is_mere_progress = state == "training" and self._progress["step"] > self._unit.start_step
-        self._announcer.publish(self._record(state), now=not is_mere_progress)
+        is_mere_progress = state == self._told_state == "training" and self.step > self._unit.start_step
+        self._told_state = state
+        self._announcer.publish(self._record(state, pause_reason), now=not is_mere_progress)
 
     def failed(self) -> bool:
         """Publish, once, that this task will not be done here; whether a peer stored it."""
@@ -104,8 +112,8 @@ class UnitReport:
             heartbeat_at=self._announcer.last_accepted_at,
             heartbeat_age_s=self._announcer.since_accepted_s,
         )
-        if event["commitment_step"] > self._last_snapshot_step:
-            self._last_snapshot_step = event["commitment_step"]
+        if event["commitment_step"] > self.snapshot_step:
+            self.snapshot_step = event["commitment_step"]
             self.event(EventKind.SNAPSHOT, step=event["commitment_step"], commitment=event["commitment"])
 
     def _tell_leg(self, steps_per_s: float) -> None:
@@ -123,7 +131,7 @@ class UnitReport:
             takes=duration_in_words(leg_s),
         )
 
-    def _record(self, state: str) -> Heartbeat:
+    def _record(self, state: str, pause_reason: PauseReason | None = None) -> Heartbeat:
         lease = self._lease
         ids = {"lease_id": lease.lease_id, "task_id": lease.task_id, "attempt": lease.attempt}
-        return Heartbeat.model_validate({**ids, "state": state, **self._progress})
+        return Heartbeat.model_validate({**ids, "state": state, "pause_reason": pause_reason, **self._progress})

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from paris.node.control.wishes import Wishes
 from paris.node.errors import LeaseLostError, NothingToHandInError, StoppedError
 from paris.node.fetching.background import BackgroundFetch
 from paris.node.fetching.cache import Cache
@@ -25,15 +26,17 @@ from paris.node.machine.garbage import free_accepted_unit, free_ended_units
 from paris.node.machine.hardware import require_fit
 from paris.node.machine.machine import Machine
 from paris.node.machine.unit import FINAL, Finished, State, Unit, UnitFolder
-from paris.node.retry import LONGEST_WAIT_S, Backoff, StopSignal, persist
+from paris.node.retry import LONGEST_WAIT_S, Backoff, persist
 from paris.node.swarm.coordinator_records import read_manifest, reason_to_stop
 from paris.node.swarm.session import RunSession
 from paris.node.trainer.events import TrainerEvent
+from paris.node.trainer.order import Order
 from paris.node.trainer.supervisor import supervise
 from paris.node.view import EventKind, View
 from paris.node.work.data import DataSources, check_token, start_fetch
 from paris.node.work.hand_in import finished_expert, finished_leg
 from paris.node.work.head import fetch_head, head_of
+from paris.node.work.holding import HandInDue, Hold, PauseDue
 from paris.node.work.order import make_order
 from paris.node.work.report import UnitReport
 from paris.node.work.verdict import verdict_in_words, wait_for_verdict
@@ -55,7 +58,7 @@ class UnitWork:
         data: Where its files come from.
         machine: Where it is done.
         view: Shows its events.
-        stop: The volunteer's wish to stop.
+        wishes: What the volunteer asks for meanwhile.
     """
 
     def __init__(
@@ -67,11 +70,12 @@ class UnitWork:
         data: DataSources,
         machine: Machine,
         view: View,
-        stop: StopSignal,
+        wishes: Wishes,
     ) -> None:
         self.folder, self.unit = folder, unit
-        self._session, self._data, self._machine, self._stop = session, data, machine, stop
+        self._session, self._data, self._machine, self._stop = session, data, machine, wishes.stop
         self._report = UnitReport(session.announcer, view, unit)
+        self._hold = Hold(wishes, unit, self._report)
         session.announcer.leases.keep(unit.lease, folder.lease, session.run_id)
         self.fetch: BackgroundFetch | None = None
         """The unit's shards, once they are being fetched."""
@@ -113,7 +117,7 @@ class UnitWork:
         self._advance("fetching", repo=manifest.repo, revision=manifest.revision, shards=manifest.shards)
 
     def train(self) -> None:
-        """From fetching or training to uploading.
+        """From fetching or training to uploading, through pauses.
 
         Raises:
             TrainerError: The trainer cannot finish here.
@@ -121,13 +125,23 @@ class UnitWork:
             WrongHashError, HubRefusedError, HubUnreachableError: The data cannot be fetched.
             LeaseLostError, StoppedError: Snapshots and shards stay.
         """
-        session = self._session
         self._report.heartbeat("fetching")
         fetch = self.start_fetch()
         self._fetch_head()
         fetch.wait_first(self.check)
         if self.unit.state == "fetching":
             self._advance("training")
+        order = make_order(self._session.spec, self.unit, self.folder, self._data.cache, self._machine)
+        end = self._train_through_pauses(order, fetch)
+        if end is None or self.unit.is_leg:
+            self._finish(finished_leg(self.unit, self.folder))
+        else:
+            self._finish(finished_expert(end))
+        if end is not None:
+            self._report.traffic(self._session.swarm.traffic(), end)
+
+    def _train_through_pauses(self, order: Order, fetch: BackgroundFetch) -> dict[str, Any] | None:
+        """The trainer's FINISHED event; None if the volunteer wants a leg handed in before its end."""
 
         def on_event(event: dict[str, Any]) -> None:
             if event["event"] == TrainerEvent.RESTARTING:
@@ -136,10 +150,18 @@ class UnitWork:
                 fetch.urgency.step = event["step"]
                 self._report.progress(event)
 
-        order = make_order(session.spec, self.unit, self.folder, self._data.cache, self._machine)
-        end = supervise(order, self.folder.log, on_event=on_event, check=self.check, pause=self._stop.pause)
-        self._finish(finished_leg(self.unit, self.folder) if self.unit.is_leg else finished_expert(end))
-        self._report.traffic(session.swarm.traffic(), end)
+        def check() -> None:
+            self.check()
+            self._hold.check()
+
+        while True:
+            self._hold.wait(self.check)
+            try:
+                return supervise(order, self.folder.log, on_event=on_event, check=check, pause=self._stop.pause)
+            except PauseDue:
+                continue
+            except HandInDue:
+                return None
 
     def hand_in(self, *, waits: bool) -> None:
         """Submit what the leg's newest scheduled snapshot has, without more training.

@@ -75,7 +75,8 @@ def arguments_of(folder: Path) -> dict[str, dict[str, list[str]]]:
         },
         NODE: {
             **{name: ["nowhere", *home] for name in ("join", "hand-in", "leave", "check")},
-            **dict.fromkeys(("status", "credits", "gc", "identity show"), home),
+            **dict.fromkeys(("status", "credits", "log", "gc", "identity show"), home),
+            **dict.fromkeys(("pause", "resume", "finish"), home),
         },
     }
 

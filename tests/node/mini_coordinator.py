@@ -75,6 +75,8 @@ class MiniCoordinator:
         self.challenges: dict[str, Challenge] = {}
         self.answers: list[Answer] = []
         self.grants_to: str | None = None
+        self.leg_steps: int | None = None
+        """Leases are for the first so many steps; None: for whole tasks."""
         self.hub = HubServer(folder / "hub", open_registration=False).start()
         self.api = HfApi(endpoint=self.hub.url, token=admin_token(folder / "hub"))
         self.peer = Peer.start(run_id=self.run_id, coordinator=self.identity.public_key)
@@ -163,6 +165,7 @@ class MiniCoordinator:
             if envelope.payload.state == "waiting" and task is not None and not held:
                 attempt = task.attempt + 1
                 self.tasks[task.task_id] = task.model_copy(update={"state": "leased", "attempt": attempt})
+                legs = {"start_step": 0, "to_step": self.leg_steps, "draw_sha256": "e" * 64} if self.leg_steps else {}
                 lease_id = hashlib.sha256(f"{task.task_id}{attempt}".encode()).hexdigest()[:32]
                 self.leases[lease_id] = Lease(
                     lease_id=lease_id,
@@ -171,6 +174,7 @@ class MiniCoordinator:
                     volunteer=envelope.signer,
                     granted_at=time.time(),
                     expires_at=time.time() + 600,
+                    **legs,
                 )
 
     def _challenge(self, submission, signer: str) -> None:

@@ -88,7 +88,7 @@ def test_identity_show_makes_one_and_then_shows_the_same(tmp_path):
 
 def test_status_without_runs_says_how_to_begin(tmp_path):
     assert "paris-node join RUN" in run_node("status", "--home", str(tmp_path)).stdout
-    assert json.loads(run_node("status", "--home", str(tmp_path), "--json").stdout) == []
+    assert json.loads(run_node("status", "--home", str(tmp_path), "--json").stdout) == {"running": None, "tasks": []}
 
 
 def test_check_gives_one_verdict_a_line_and_fails_when_a_peer_is_dead(tmp_path, make_spec):

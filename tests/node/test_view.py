@@ -10,8 +10,10 @@ from string import Formatter
 import pytest
 
 import paris.node
-from paris.node import view as view_module
-from paris.node.view import EventKind, JsonView, PlainView, ProgressView, duration_in_words, make_view, sentence
+from paris.node.view import EventKind, duration_in_words, make_view, sentence
+from paris.node.view.events import SENTENCES
+from paris.node.view.progress import ProgressView
+from paris.node.view.views import JsonView, PlainView
 
 TRAINING = {"task_id": "expert-1", "step": 30, "steps": 60, "loss": 0.123456, "steps_per_s": 2.0, "eta_s": 15.0}
 
@@ -37,14 +39,12 @@ def _calls() -> Iterator[tuple[str, set[str], bool]]:
 
 def test_every_event_is_shown_somewhere_and_has_a_sentence():
     assert {kind for kind, _, _ in _calls()} == {kind.name for kind in EventKind}
-    assert set(view_module._SENTENCES) == set(EventKind)
+    assert set(SENTENCES) == set(EventKind)
 
 
 def test_every_call_gives_what_the_sentence_of_its_event_names():
     for kind, fields, has_more in _calls():
-        sentence_fields = {
-            field for _, field, _, _ in Formatter().parse(view_module._SENTENCES[EventKind[kind]]) if field
-        }
+        sentence_fields = {field for _, field, _, _ in Formatter().parse(SENTENCES[EventKind[kind]]) if field}
         assert has_more or sentence_fields <= fields | {"task_id"}, kind
 
 
@@ -70,7 +70,7 @@ def test_a_log_gets_a_line_of_training_every_ten_seconds_and_every_other_event()
 
 
 def test_with_quiet_only_problems_are_shown_and_the_log_has_everything(capsys, caplog):
-    caplog.set_level("INFO", "paris.node.view")
+    caplog.set_level("INFO", "paris.node.view.views")
     shown = make_view(as_json=False, is_quiet=True)
     shown.event(EventKind.WAITING, text="No task is open; waiting for one.")
     shown.event(EventKind.ERROR, what="It broke.", next_step="Fix it.")

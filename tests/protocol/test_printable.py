@@ -8,7 +8,8 @@ import logging
 import pytest
 
 from paris.coordinator import console
-from paris.node.view import EventKind, PlainView, sentence
+from paris.node.view import EventKind, sentence
+from paris.node.view.views import PlainView
 from paris.protocol.logs import TextFormatter
 from paris.protocol.printable import on_one_line, printable
 

@@ -36,7 +36,7 @@ heartbeats = st.builds(
     lease_id=st.just(HEARTBEAT.lease_id),
     task_id=st.sampled_from(["expert-0", "expert-255", "router"]),
     attempt=st.integers(1, 10**6),
-    state=st.sampled_from(["fetching", "training", "uploading", "waiting-verdict", "failed"]),
+    state=st.sampled_from(["fetching", "training", "paused", "uploading", "waiting-verdict", "failed"]),
     step=st.integers(0, 10**9),
     loss=st.none() | st.floats(allow_nan=False, allow_infinity=False),
     steps_per_s=st.floats(0, 10**9),

@@ -66,7 +66,7 @@ def test_the_run_says_what_it_was(folder):
 def test_a_home_says_what_it_was(folder, name, task, state):
     result = command("paris-node", "status", "--home", str(folder / name), "--json")
     assert result.returncode == 0, result.stderr
-    (unit,) = json.loads(result.stdout)
+    (unit,) = json.loads(result.stdout)["tasks"]
     assert (unit["task"], unit["attempt"], unit["state"]) == (task, 1, state)
 
 

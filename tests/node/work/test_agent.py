@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from units import make_unit
 
 from paris.node.cli import app
+from paris.node.control.wishes import Wishes
 from paris.node.errors import HubRefusedError, NothingToHandInError
 from paris.node.fetching.bandwidth import Bandwidth
 from paris.node.fetching.cache import Cache
@@ -90,6 +91,19 @@ def test_a_unit_whose_files_are_gone_from_the_hub_is_given_back(make_agent, peer
         agent.run()
     assert agent.machine.home.unfinished(RUN) is None
     assert [envelope.payload.state for envelope in peers.of("heartbeat")] == ["failed"]
+
+
+def test_who_leaves_while_the_node_works_gives_the_task_back(make_agent, peers):
+    told = []
+    agent = make_agent(state="awaiting-verdict", submission=handed_in())
+    view = SimpleNamespace(event=lambda kind, **fields: told.append(fields.get("text")))
+    wishes = Wishes(agent._stop)
+    wishes.leave()
+    joining._work(agent, wishes, view, max_tasks=None, task_wait_s=None)
+    assert agent.machine.home.unfinished(RUN) is None
+    assert [envelope.payload.state for envelope in peers.of("heartbeat")] == ["failed"]
+    assert {envelope.payload.state for envelope in peers.of("want")} == {"leaving"}
+    assert "given back" in told[-1]
 
 
 def handed_in() -> Submission:

@@ -1,0 +1,14 @@
+"""What the volunteer sees.
+
+events.py      every event, and its sentence
+words.py       figures in words
+views.py       plain lines, JSON, and the choice of a view
+progress.py    the live view at a terminal
+board.py       what the events add up to: the node's present state
+"""
+
+from paris.node.view.events import EventKind, sentence
+from paris.node.view.views import View, make_view
+from paris.node.view.words import duration_in_words
+
+__all__ = ["EventKind", "View", "duration_in_words", "make_view", "sentence"]

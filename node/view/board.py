@@ -1,0 +1,166 @@
+"""What a node's events add up to: its present state, for the live view and for `paris-node status`."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import AbstractContextManager
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from paris.node.view.events import EventKind, sentence
+from paris.node.view.views import View
+from paris.protocol.clock import Clock
+
+_NUM_LOSSES = 120
+
+_STATES: dict[EventKind, str] = {
+    EventKind.JOINED: "joined",
+    EventKind.WAITING: "waiting",
+    EventKind.LEASED: "fetching",
+    EventKind.FETCHING: "fetching",
+    EventKind.TRAINER_READY: "training",
+    EventKind.TRAINING: "training",
+    EventKind.PAUSED: "paused",
+    EventKind.RESUMED: "resuming",
+    EventKind.UPLOADING: "uploading",
+    EventKind.AWAITING_VERDICT: "awaiting-verdict",
+    EventKind.VERDICT: "waiting",
+    EventKind.LEASE_LOST: "waiting",
+    EventKind.DONE: "ended",
+}
+"""The state that begins with an event."""
+_FIELDS: dict[EventKind, tuple[str, ...]] = {
+    EventKind.JOINED: ("run_id", "name", "hardware", "device"),
+    EventKind.LEASED: ("task_id", "attempt", "steps"),
+    EventKind.LEG: ("start_step", "end_step"),
+    EventKind.TRAINER_READY: ("step", "steps"),
+    EventKind.TRAINING: ("step", "steps", "loss", "steps_per_s", "eta_s", "heartbeat_at"),
+    EventKind.PAUSED: ("reason", "why", "until", "kept_until"),
+}
+"""Fields of an event that the state takes over."""
+
+
+class NodeStatus(BaseModel):
+    """The present state of a running node. Instants are UTC seconds; None is not known, or does not apply."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    state: str = "joining"
+    """joining, joined, waiting, fetching, training, paused, resuming, uploading, awaiting-verdict or ended."""
+    run_id: str = ""
+    name: str = ""
+    """The volunteer's."""
+    hardware: str = ""
+    device: str = ""
+    task_id: str | None = None
+    attempt: int | None = None
+    step: int | None = None
+    steps: int | None = None
+    """Of the whole task."""
+    start_step: int | None = None
+    end_step: int | None = None
+    """Of the leg."""
+    loss: float | None = None
+    losses: tuple[float, ...] = ()
+    """The last reported ones, oldest first."""
+    steps_per_s: float | None = None
+    eta_s: float | None = None
+    snapshot_step: int | None = None
+    snapshot_at: float | None = None
+    heartbeat_at: float | None = None
+    reason: str | None = None
+    """Why it is paused, as in heartbeats."""
+    why: str | None = None
+    """The same for people."""
+    until: float | None = None
+    """When the pause ends by itself."""
+    kept_until: float | None = None
+    """How long the task stays this node's while it makes no step."""
+    last: str = ""
+    """The last event in words."""
+
+
+class Board:
+    """Takes events and keeps the state; safe to use from several threads.
+
+    Args:
+        clock: UTC seconds.
+    """
+
+    def __init__(self, clock: Clock = time.time) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._status = NodeStatus()
+
+    @property
+    def status(self) -> NodeStatus:
+        """The present state."""
+        with self._lock:
+            return self._status
+
+    def note(self, kind: EventKind, fields: dict[str, Any]) -> None:
+        """Take one event into account."""
+        with self._lock:
+            self._status = after(self._status, kind, fields, self._clock())
+
+
+def after(status: NodeStatus, kind: EventKind, fields: dict[str, Any], now: float) -> NodeStatus:
+    """The state after an event.
+
+    Args:
+        status: Before it.
+        kind: The event.
+        fields: As `View.event` takes them.
+        now: UTC seconds.
+    """
+    changes: dict[str, Any] = {name: fields.get(name) for name in _FIELDS.get(kind, ())}
+    if kind in _STATES:
+        changes["state"] = _STATES[kind]
+        if kind is not EventKind.PAUSED:
+            changes |= dict.fromkeys(("reason", "why", "until", "kept_until"))
+    if kind in (EventKind.LEASED, EventKind.VERDICT, EventKind.LEASE_LOST):
+        changes = {**_NO_TASK, **changes}
+    if kind is EventKind.TRAINING and fields["loss"] is not None:
+        changes["losses"] = (*status.losses, fields["loss"])[-_NUM_LOSSES:]
+    if kind is EventKind.SNAPSHOT:
+        changes |= {"snapshot_step": fields["step"], "snapshot_at": now}
+    if fields.get("task_id") is not None and kind not in (EventKind.VERDICT, EventKind.LEASE_LOST):
+        changes["task_id"] = fields["task_id"]
+    if kind is not EventKind.TRAINING:
+        changes["last"] = sentence(kind, fields)
+    return status.model_copy(update=changes)
+
+
+_NO_TASK: dict[str, Any] = {
+    name: NodeStatus.model_fields[name].default
+    for name in (
+        "task_id", "attempt", "step", "steps", "start_step", "end_step", "loss", "losses", "steps_per_s", "eta_s",
+        "snapshot_step", "snapshot_at",
+    )
+}  # fmt: skip
+
+
+class BoardView:
+    """A view that also keeps a board.
+
+    Args:
+        view: Shows the events.
+        board: Takes them too.
+    """
+
+    def __init__(self, view: View, board: Board) -> None:
+        self._view, self._board = view, board
+
+    def event(self, kind: EventKind, /, **fields: Any) -> None:
+        """Note and show the event."""
+        self._board.note(kind, fields)
+        self._view.event(kind, **fields)
+
+    def held(self) -> AbstractContextManager[None]:
+        """As the view that shows."""
+        return self._view.held()
+
+    def close(self) -> None:
+        """Close the view."""
+        self._view.close()

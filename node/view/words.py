@@ -1,0 +1,16 @@
+"""Figures in words, for people."""
+
+from __future__ import annotations
+
+
+def duration_in_words(seconds: float) -> str:
+    """A time for people, such as "40 minutes"."""
+    for unit, unit_s in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= 2 * unit_s:
+            return f"{seconds / unit_s:.0f} {unit}s"
+    return "a minute" if seconds >= 50 else f"{max(1, round(seconds))} s"
+
+
+def ago_in_words(age_s: float | None) -> str:
+    """How long ago the last heartbeat was accepted."""
+    return "not yet accepted" if age_s is None else f"{age_s:.0f} s ago"
