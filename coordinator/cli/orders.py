@@ -1,4 +1,4 @@
-"""The organiser's hand on a running service: `ban`, `allow`, `revoke`, `unregister`, `roll-back`."""
+"""The organiser's hand on a running service: `ban`, `allow`, `revoke`, `unregister`, `roll-back`, `pause`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from paris.coordinator.cli.options import JsonOption, RunArgument, open_run
 from paris.coordinator.console import print_json, say
-from paris.coordinator.state.orders import OrderKind
+from paris.coordinator.state.orders import WHOLE_RUN, OrderKind
 
 VolunteerArgument = Annotated[
     str, typer.Argument(metavar="VOLUNTEER", help="Name, public key, or the beginning of the key.")
@@ -72,6 +72,16 @@ def roll_back(
         raise ConfigError("roll-back needs --to STEP, or --undo to take the last one back.", "Give one of the two.")
     kind = OrderKind.ROLL_FORWARD if undo else OrderKind.ROLL_BACK
     _order(run, kind, task, reason, as_json, to)
+
+
+def pause(run: RunArgument, reason: ReasonOption = "", as_json: JsonOption = False) -> None:
+    """Grant no further leases. Present leases go on, work is verified, until `unpause`."""
+    _order(run, OrderKind.PAUSE, WHOLE_RUN, reason, as_json)
+
+
+def unpause(run: RunArgument, reason: ReasonOption = "", as_json: JsonOption = False) -> None:
+    """Grant leases again."""
+    _order(run, OrderKind.UNPAUSE, WHOLE_RUN, reason, as_json)
 
 
 def _order(run: Path, kind: OrderKind, subject: str, reason: str, as_json: bool, step: int | None = None) -> None:

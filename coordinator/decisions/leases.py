@@ -27,8 +27,10 @@ def grant_open_tasks(draft: Draft, policy: Policy, now: float) -> None:
     """Give each open task to the first in the queue (`trust.rank`) that can hold it; one lease a volunteer.
 
     Who did a task's last leg comes first for its next one: its machine has the data and the state. Who is left may get
-    a task whose holders show no work (`parallel.py`).
+    a task whose holders show no work (`parallel.py`). While the organiser has paused the run, nobody gets one.
     """
+    if draft.pause.is_paused:
+        return
     busy = {held.lease.volunteer for held in live_leases(draft)}
     candidates = sorted(
         (v for v in draft.volunteers.values() if v.public_key not in busy and _may_hold(draft, v, policy, now)),

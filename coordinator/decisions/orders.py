@@ -8,8 +8,8 @@ from paris.coordinator.decisions.rolling import continues, name_judged_by, revok
 from paris.coordinator.decisions.verdicts import reject_submission
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
-from paris.coordinator.state.model import Standing, StandingState
-from paris.coordinator.state.orders import Order, OrderKind
+from paris.coordinator.state.model import PauseState, Standing, StandingState
+from paris.coordinator.state.orders import WHOLE_RUN, Order, OrderKind
 
 
 def apply_order(draft: Draft, order: Order, policy: Policy, now: float) -> None:
@@ -31,6 +31,17 @@ def apply_order(draft: Draft, order: Order, policy: Policy, now: float) -> None:
             roll_back(draft, order, policy, now)
         case OrderKind.ROLL_FORWARD:
             roll_forward(draft, order, policy, now)
+        case OrderKind.PAUSE | OrderKind.UNPAUSE:
+            _pause(draft, order, now)
+
+
+def _pause(draft: Draft, order: Order, now: float) -> None:
+    """No further lease is granted until the run is unpaused; present leases, and verification, go on."""
+    wanted = order.kind is OrderKind.PAUSE
+    if order.subject == WHOLE_RUN and draft.pause.is_paused != wanted:
+        draft.pause = PauseState(is_paused=wanted, reason=order.reason, at=now)
+        what = "paused" if wanted else "no longer paused"
+        draft.add_event(EventKind.ORDER, f"The run is {what}{_because(order)}.")
 
 
 def _ban(draft: Draft, order: Order, policy: Policy, now: float) -> None:

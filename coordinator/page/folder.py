@@ -70,7 +70,9 @@ class RunFolder:
         """Step and training loss of the organiser's own expert; empty without a reference."""
         curves = self._object(self.path / "data" / "reference.json").get("curves", [])
         try:
-            curve = next((c["curve"] for c in curves if c["curve"]["cluster"] == cluster), {"points": []})
+            curve: dict[str, Any] = next(
+                (c["curve"] for c in curves if c["curve"]["cluster"] == cluster), {"points": []}
+            )
             return [(int(point["step"]), float(point["training_loss"])) for point in curve["points"]]
         except (KeyError, TypeError, ValueError):
             logger.debug("The reference cannot be shown.", exc_info=True)

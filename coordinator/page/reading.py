@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paris.coordinator.state.model import RouterState, Row, State, SubmissionState
+from paris.coordinator.state.model import Row, State, SubmissionState
 from paris.coordinator.state.store import VERSION, LoggedEvent
-from paris.coordinator.state.tables import TABLES
+from paris.coordinator.state.tables import SINGLE, TABLES
 from paris.protocol.clock import Clock
 
 _BUSY_S = 10.0
@@ -118,8 +118,8 @@ class RunReader:
             found = {name: self._table(db, name, row_class) for name, (_, row_class) in TABLES.items()}
         finally:
             db.execute("COMMIT")
-        router = found.pop("router").get("router", RouterState())
-        return State(**found, router=router)
+        single = {name: found.pop(name).get(name, TABLES[name][1]()) for name in SINGLE}
+        return State(**found, **single)
 
     def _table(self, db: sqlite3.Connection, name: str, row_class: type[Row]) -> Any:
         known, rows = self._rows[name], {}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from paris.coordinator.decisions.credits import Credit, credits_of
+from paris.coordinator.decisions.parallel import live_leases
 from paris.coordinator.report.status import submission_status, task_status, volunteer_status
 from paris.coordinator.state.model import State, SubmissionState
 
@@ -85,11 +86,7 @@ def volunteer_rows(state: State, text: str, alive_since: float) -> list[dict[str
         text: Only those whose name contains it, or whose key starts with it; empty: all.
         alive_since: UTC seconds; who was seen since is `alive`.
     """
-    held = {
-        state.leases[task.lease_id].lease.volunteer: name
-        for name, task in state.tasks.items()
-        if task.lease_id in state.leases and task.registration is None
-    }
+    held = {live.lease.volunteer: live.lease.task_id for live in live_leases(state)}
     rows = []
     for volunteer in state.volunteers.values():
         if text and text not in volunteer.want.name.lower() and not volunteer.public_key.startswith(text):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import Any
 
 from paris.coordinator.run.directory import RunDir
+from paris.coordinator.state.boards import board_row
 from paris.coordinator.state.model import State, SubmissionState, TaskState, VolunteerState
 from paris.coordinator.state.reading import read_state
 from paris.protocol.printable import printable
@@ -17,12 +19,13 @@ def read_status(run: RunDir) -> dict[str, Any]:
     """Read the run's present state.
 
     Returns:
-        run_id, complete, router, tasks, volunteers and submissions, as JSON values; times are UTC seconds.
+        run_id, complete, paused, router, tasks, volunteers and submissions, as JSON values; times are UTC seconds.
     """
     state = read_state(run)
     return {
         "run_id": run.run_id,
         "complete": state.is_complete,
+        "paused": state.pause.is_paused,
         "router": state.router.model_dump(),
         "tasks": [task_status(state, task) for task in sorted(state.tasks.values(), key=lambda t: t.task.cluster)],
         "volunteers": [volunteer_status(state, volunteer) for volunteer in state.volunteers.values()],
@@ -65,32 +68,12 @@ def submission_status(known: SubmissionState) -> dict[str, Any]:
 def task_status(state: State, task: TaskState) -> dict[str, Any]:
     """A task with its present lease and last heartbeat, as JSON values."""
     held = state.leases.get(task.lease_id or "")
-    beat = held.heartbeat if held is not None else None
-    volunteer = state.volunteers.get(held.lease.volunteer) if held is not None else None
-    registration = task.registration
     return {
-        "task_id": task.task.task_id,
+        **asdict(board_row(state, task)),
         "cluster": task.task.cluster,
-        "state": task.task.state,
-        "attempt": task.task.attempt,
-        "steps": task.task.steps,
-        "step": beat.step if beat is not None else _verified_step(task),
-        "verified_step": _verified_step(task),
-        "loss": beat.loss if beat is not None else None,
-        "phase": beat.state if beat is not None else "",
-        "heartbeat_at": held.heartbeat_at if held is not None else None,
-        "volunteer": volunteer.want.name
-        if volunteer is not None
-        else (registration.volunteer_name if registration else ""),
-        "sha256": registration.sha256 if registration is not None else None,
+        "heartbeat_at": None if held is None else held.heartbeat_at,
+        "sha256": None if task.registration is None else task.registration.sha256,
     }
-
-
-def _verified_step(task: TaskState) -> int:
-    """The last step of verified work: of the registered expert, or of a leg."""
-    if task.registration is not None:
-        return task.registration.steps
-    return 0 if task.task.head is None else task.task.head.step
 
 
 def print_status(run: RunDir, *, watch: bool) -> None:
@@ -115,7 +98,8 @@ def _table(status: dict[str, Any]) -> Any:
     from rich.text import Text
 
     waiting = sum(v["state"] == "waiting" for v in status["volunteers"])
-    caption = f"{len(status['volunteers'])} volunteers ({waiting} waiting), router: {status['router']['phase']}"
+    paused = "paused, " if status["paused"] else ""
+    caption = f"{paused}{len(status['volunteers'])} volunteers ({waiting} waiting), router: {status['router']['phase']}"
     table = Table(title=f"Run {status['run_id']}", caption=caption)
     for column in ("task", "state", "volunteer", "step", "loss", "last heartbeat"):
         table.add_column(column)

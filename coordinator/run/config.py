@@ -4,6 +4,7 @@ run.toml         the settings
 keys/            run.key signs records; peer.key is the identity of the DHT peer
 data/            output of `prepare`
 state.sqlite     the coordinator's state
+health.json      figures of the running service, for the page and /metrics
 run.json         the signed RunSpec with the present peers, which volunteers join
 hub/             repos of the embedded Hub
 router/ release/ output of `train-router` and `release`

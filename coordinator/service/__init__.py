@@ -10,6 +10,7 @@ verifying.py    the child processes that verify, each one submission after anoth
 references.py   trusted trainings that a submission is compared with
 registering.py  action: registering or rejecting a submission on the Hub
 router.py       action: router training in a child process
+health.py       figures of the running service, for the page and /metrics
 page.py         the page's own server, a child process
 upload.py       prepared data and run.json on the Hub, before the loop
 garbage.py      what a run directory no longer needs

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from paris.coordinator.children import Children
@@ -51,6 +52,14 @@ class _Backoff(NamedTuple):
     until: float
 
 
+@dataclass
+class Spent:
+    """What verifications took."""
+
+    count: int = 0
+    seconds: float = 0.0
+
+
 class Executor:
     """Runs actions in the background.
 
@@ -75,13 +84,14 @@ class Executor:
     ) -> None:
         self._verifier, self._registrar, self._router, self._children = verifier, registrar, router, children
         self._log, self._clock = log, clock
+        self.verifications = Spent()
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="action")
         self._registering = threading.Lock()
         """One copy at a time, onto main or a state's branch: of two onto one branch, the Hub would refuse the second
         for its parent commit."""
         self._in_flight: set[Action] = set()
         self._waiting: dict[Action, _Backoff] = {}
-        self._ended: queue.SimpleQueue[tuple[Action, Observation | None]] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[tuple[Action, Observation | None, float]] = queue.SimpleQueue()
 
     def start(self, actions: tuple[Action, ...], state: State) -> None:
         """Start the actions that neither run nor back off after a failure."""
@@ -100,8 +110,11 @@ class Executor:
         """
         found = []
         while not self._ended.empty():
-            action, observation = self._ended.get()
+            action, observation, took_s = self._ended.get()
             self._in_flight.discard(action)
+            if isinstance(action, Verify):
+                self.verifications.count += 1
+                self.verifications.seconds += took_s
             if observation is not None:
                 found.append(observation)
         return found
@@ -114,6 +127,7 @@ class Executor:
     def _run(self, action: Action, state: State) -> None:
         """The one place that catches broadly: any failure is reported, and the action backs off."""
         observation: Observation | None = None
+        started_at = self._clock()
         try:
             observation = self._carry_out(action, state)
             self._waiting.pop(action, None)
@@ -127,7 +141,7 @@ class Executor:
             trouble_s = None if isinstance(error, VerificationCrashError) else wait_s
             observation = self._failure(action, what, trouble_s)
         finally:
-            self._ended.put((action, observation))
+            self._ended.put((action, observation, self._clock() - started_at))
 
     def _carry_out(self, action: Action, state: State) -> Observation:
         match action:

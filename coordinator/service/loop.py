@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -104,11 +105,20 @@ class Service:
         self._executor.start(decision.actions, self.state)
         self._swarm.publish(self.state)
 
-    def run(self, stop: threading.Event, every_s: float) -> None:
-        """Step until `stop` is set; a step that fails (a full disk, say) is reported and repeated."""
+    def run(self, stop: threading.Event, every_s: float, after_step: Callable[[float], None] | None = None) -> None:
+        """Step until `stop` is set; a step that fails (a full disk, say) is reported and repeated.
+
+        Args:
+            stop: Ends the loop.
+            every_s: Wait between two steps.
+            after_step: Receives the duration of each step that did not fail, seconds.
+        """
         while not stop.is_set():
+            started_at = time.monotonic()
             try:
                 self.step()
+                if after_step is not None:
+                    after_step(time.monotonic() - started_at)
             except Exception as error:
                 logger.debug("A step failed.", exc_info=True)
                 self._log(Event(EventKind.PROBLEM, f"{type(error).__name__}: {error}"))

@@ -1,4 +1,4 @@
-"""The organiser's hand: `ban`, `allow`, `revoke`, `unregister` and `roll-back` leave an order for `serve`."""
+"""The organiser's hand: `ban`, `allow`, `revoke`, `unregister`, `roll-back` and `pause` leave an order for `serve`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from paris.coordinator.decisions.rolling import accepted_legs, last_withdrawn
 from paris.coordinator.errors import ConfigError, NotReadyError
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.state.model import State, TaskState
-from paris.coordinator.state.orders import Order, OrderKind
+from paris.coordinator.state.orders import WHOLE_RUN, Order, OrderKind
 from paris.coordinator.state.reading import open_store
+from paris.coordinator.state.store import Store
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 _OF_VOLUNTEERS = {OrderKind.BAN, OrderKind.UNBAN, OrderKind.ALLOW, OrderKind.DISALLOW}
@@ -33,16 +34,27 @@ def give_order(run: RunDir, kind: OrderKind, subject: str, reason: str = "", ste
     """
     store = open_store(run)
     try:
-        state = store.load()
-        found = _key_of(state, subject) if kind in _OF_VOLUNTEERS else _task_of(state, subject).task.task_id
-        _require_effect(state, kind, found)
-        if kind is OrderKind.ROLL_BACK:
-            _require_kept(state, found, step or 0)
-        order = Order(kind, found, reason, step)
-        store.add_order(order)
-        return order
+        return leave_order(store, kind, subject, reason, step)
     finally:
         store.close()
+
+
+def leave_order(store: Store, kind: OrderKind, subject: str, reason: str = "", step: int | None = None) -> Order:
+    """Leave an order in an open state; arguments and errors as of `give_order`."""
+    state = store.load()
+    found = _subject(state, kind, subject)
+    _require_effect(state, kind, found)
+    if kind is OrderKind.ROLL_BACK:
+        _require_kept(state, found, step or 0)
+    order = Order(kind, found, reason, step)
+    store.add_order(order)
+    return order
+
+
+def _subject(state: State, kind: OrderKind, subject: str) -> str:
+    if kind in (OrderKind.PAUSE, OrderKind.UNPAUSE):
+        return WHOLE_RUN
+    return _key_of(state, subject) if kind in _OF_VOLUNTEERS else _task_of(state, subject).task.task_id
 
 
 def _key_of(state: State, subject: str) -> str:
@@ -82,6 +94,8 @@ def _require_effect(state: State, kind: OrderKind, subject: str) -> None:
     )
     rolled_back = last_withdrawn(list(state.submissions.values()), subject)
     refusals = {
+        OrderKind.PAUSE: (state.pause.is_paused, "The run is paused already."),
+        OrderKind.UNPAUSE: (not state.pause.is_paused, "The run is not paused."),
         OrderKind.UNBAN: (standing is None or standing.standing != "banned", f"{subject[:12]} is not banned."),
         OrderKind.DISALLOW: (standing is None or standing.standing != "allowed", f"{subject[:12]} is not allowed."),
         OrderKind.REVOKE: (task is not None and not has_lease, f"{subject} has no lease."),

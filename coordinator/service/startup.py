@@ -17,6 +17,7 @@ from paris.coordinator.run_hub.connect import connect_hub
 from paris.coordinator.run_hub.embedded import start_embedded_hub
 from paris.coordinator.service.executor import Executor
 from paris.coordinator.service.garbage import collect_garbage
+from paris.coordinator.service.health import HealthReport
 from paris.coordinator.service.loop import Server, Service
 from paris.coordinator.service.page import PageServer
 from paris.coordinator.service.publisher import Publisher
@@ -85,7 +86,7 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
             clock=SteadyClock(),
             log=log,
         )
-        service.run(stop, run.config.tasks.tick_every_s)
+        service.run(stop, run.config.tasks.tick_every_s, HealthReport(run, peer, executor))
 
 
 def _start_page(run: RunDir, children: Children, log: Callable[[Event], None]) -> list[Server]:

@@ -7,6 +7,7 @@ orders.py   what the organiser orders beside the service
 flags.py    flags that commands set for the running service
 tables.py   the tables
 curves.py   loss curves, thinned
+boards.py   small copies of the board, for a look back
 store.py    state, events, loss curves and flags in SQLite
 reading.py  the state of a run, served or not
 """

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.model import (
     LeaseState,
+    PauseState,
     RouterState,
     StandingState,
     State,
@@ -33,6 +34,7 @@ class Draft:
         self._volunteers, self._submissions = _Table(state.volunteers), _Table(state.submissions)
         self._standings = _Table(state.standings)
         self.router: RouterState = state.router
+        self.pause: PauseState = state.pause
         self.events: list[Event] = []
 
     @property
@@ -98,7 +100,9 @@ class Draft:
 
     def finish(self) -> State:
         """The new state; it shares each unchanged table with the first."""
-        return State(self.tasks, self.leases, self.volunteers, self.submissions, self.router, self.standings)
+        return State(
+            self.tasks, self.leases, self.volunteers, self.submissions, self.router, self.standings, self.pause
+        )
 
 
 class _Table(Generic[R]):

@@ -175,6 +175,15 @@ class RouterState(Row):
     """Whether the present, or else the last, training is on rows that the experts drew."""
 
 
+class PauseState(Row):
+    """Whether the organiser lets no further lease be granted."""
+
+    is_paused: bool = False
+    reason: str = ""
+    at: float = 0.0
+    """When it was ordered, UTC seconds."""
+
+
 @dataclass(frozen=True)
 class State:
     """Everything the coordinator knows. Never changed in place: `Draft` makes the next one."""
@@ -185,6 +194,7 @@ class State:
     submissions: Mapping[str, SubmissionState] = field(default_factory=dict)
     router: RouterState = field(default_factory=RouterState)
     standings: Mapping[str, StandingState] = field(default_factory=dict)
+    pause: PauseState = field(default_factory=PauseState)
 
     @property
     def num_registered(self) -> int:

@@ -18,6 +18,12 @@ class OrderKind(StrEnum):
     REREGISTER = "reregister"
     ROLL_BACK = "roll-back"
     ROLL_FORWARD = "roll-forward"
+    PAUSE = "pause"
+    UNPAUSE = "unpause"
+
+
+WHOLE_RUN = "run"
+"""The subject of orders that concern no volunteer and no task."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Order:
 
     kind: OrderKind
     subject: str
-    """A volunteer's public key, or a task id."""
+    """A volunteer's public key, a task id, or WHOLE_RUN."""
     reason: str = ""
     """For the event log, the volunteer and the verdict."""
     step: int | None = None

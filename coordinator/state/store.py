@@ -4,7 +4,7 @@
 the last whole tick. A lease that was published is on the disk, because its attempt number is what keeps an earlier
 holder out.
 
-Nothing here grows for ever: curves are thinned (`curves.py`), and the oldest events are dropped.
+Nothing here grows for ever: curves and boards are thinned (`curves.py`, `boards.py`), the oldest events dropped.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, bindparam, create_engine, event, func, select
 
 from paris.coordinator.migrations import migrate, stamp
+from paris.coordinator.state.boards import Boards
 from paris.coordinator.state.curves import Curves, Loss
 from paris.coordinator.state.events import Event
-from paris.coordinator.state.model import LeaseState, RouterState, Row, State
+from paris.coordinator.state.model import LeaseState, Row, State
 from paris.coordinator.state.orders import Order, OrderKind
-from paris.coordinator.state.tables import EVENTS, FLAGS, METADATA, ORDERS, TABLES
+from paris.coordinator.state.tables import EVENTS, FLAGS, METADATA, ORDERS, SINGLE, TABLES
 
-VERSION = 5
+VERSION = 6
 """Of the file; a new field in a row of `model.py` needs a new one (`migrations.py`)."""
 _MIGRATIONS = {
     1: "CREATE INDEX IF NOT EXISTS curves_by_attempt ON curves (task_id, attempt)",
@@ -32,6 +33,7 @@ _MIGRATIONS = {
     3: "CREATE TABLE IF NOT EXISTS orders (id INTEGER NOT NULL PRIMARY KEY, kind VARCHAR NOT NULL, "
     "subject VARCHAR NOT NULL, reason TEXT NOT NULL); ALTER TABLE orders ADD COLUMN step INTEGER",
     4: "",
+    5: "",
 }
 _MAX_EVENTS = 100_000
 
@@ -70,7 +72,7 @@ class Store:
         if isinstance(location, Path):
             stamp(location, VERSION)
         with self._engine.connect() as connection:
-            self._curves = Curves(connection)
+            self._curves, self._boards = Curves(connection), Boards(connection)
 
     def load(self) -> State:
         """Read the whole state; an empty one if nothing was saved."""
@@ -79,8 +81,8 @@ class Store:
             for name, (table, row_class) in TABLES.items():
                 rows = connection.execute(select(table.c.id, table.c.row)).all()
                 found[name] = {row_id: row_class.model_validate_json(text) for row_id, text in rows}
-        router = found.pop("router").get("router", RouterState())
-        return State(**found, router=router)
+        single = {name: found.pop(name).get(name, TABLES[name][1]()) for name in SINGLE}
+        return State(**found, **single)
 
     def task_ids(self) -> set[str]:
         """The ids of all tasks."""
@@ -118,6 +120,7 @@ class Store:
                 _insert(connection, TABLES[name][0], _as_json(rows))
             losses = [loss for held in changes["leases"].values() if (loss := _new_loss(held, old)) is not None]
             self._curves.add(connection, losses)
+            self._boards.add(connection, new, now)
             _insert(connection, EVENTS, lines)
             connection.execute(FLAGS.delete().where(FLAGS.c.name.in_(done_flags)))
             connection.execute(ORDERS.delete().where(ORDERS.c.id.in_(done_orders)))
@@ -174,7 +177,7 @@ class Store:
 
 
 def _rows(state: State, name: str) -> Mapping[str, Row]:
-    return {"router": state.router} if name == "router" else getattr(state, name)
+    return {name: getattr(state, name)} if name in SINGLE else getattr(state, name)
 
 
 def _changed(old: Mapping[str, Row], new: Mapping[str, Row]) -> dict[str, Row]:

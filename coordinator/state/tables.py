@@ -1,11 +1,12 @@
-"""Tables of the state: one a row class of `model.py`, with id and row as JSON; events, curves, orders and flags."""
+"""Tables: one a row class of `model.py`, with id and row as JSON; events, curves, boards, orders and flags."""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
 from paris.coordinator.state.model import (
     LeaseState,
+    PauseState,
     RouterState,
     Row,
     StandingState,
@@ -28,7 +29,10 @@ TABLES: dict[str, tuple[Table, type[Row]]] = {
     "submissions": (_table("submissions"), SubmissionState),
     "router": (_table("router"), RouterState),
     "standings": (_table("standings"), StandingState),
+    "pause": (_table("pause"), PauseState),
 }
+SINGLE = {"router", "pause"}
+"""Tables of one row, whose id is the table's name."""
 EVENTS = Table(
     "events",
     METADATA,
@@ -55,5 +59,12 @@ ORDERS = Table(
     Column("subject", String, nullable=False),
     Column("reason", Text, nullable=False),
     Column("step", Integer),
+)
+BOARDS = Table(
+    "boards",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False, index=True),
+    Column("board", LargeBinary, nullable=False),
 )
 FLAGS = Table("flags", METADATA, Column("name", String, primary_key=True), Column("value", String, nullable=False))

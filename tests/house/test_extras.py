@@ -58,6 +58,8 @@ def arguments_of(folder: Path) -> dict[str, dict[str, list[str]]]:
         "leaderboard",
         "gc",
         "train-router",
+        "pause",
+        "unpause",
     )
     return {
         COORD: {

@@ -10,7 +10,7 @@ from tick_world import PEOPLE, POLICY, START, beat, lease_of, registration, run_
 from paris.coordinator.decisions.observations import Close, Register, Verify
 from paris.coordinator.decisions.tick import Decision, tick
 from paris.coordinator.state.model import State
-from paris.coordinator.state.orders import Order, OrderKind
+from paris.coordinator.state.orders import WHOLE_RUN, Order, OrderKind
 from paris.protocol.records import Invite
 
 ADA = PEOPLE[0].public_key
@@ -140,3 +140,16 @@ def test_an_invite_counts_also_for_who_has_asked_before():
     assert not state.leases
     state = tick(state, [replace(want(0, START + 1), invite=invite)], policy, START + 1).state
     assert [lease.lease.volunteer for lease in state.leases.values()] == [PEOPLE[0].public_key]
+
+
+def test_a_paused_run_grants_no_lease_and_goes_on_with_those_it_has():
+    state = step(run_of(2), START, want(0, START)).state
+    paused = step(state, START + 1, Order(OrderKind.PAUSE, WHOLE_RUN, "new bounds"), want(1, START + 1))
+    assert "The run is paused: new bounds." in [event.text for event in paused.events]
+    assert paused.state.tasks["expert-1"].task.state == "open"
+    lease = lease_of(paused.state)
+    done = step(paused.state, START + 2, submission(lease, 0, START + 2), verdict(lease, True), registration(lease))
+    assert done.state.tasks["expert-0"].task.state == "registered"
+    again = step(done.state, START + 3, Order(OrderKind.UNPAUSE, WHOLE_RUN), want(1, START + 3))
+    assert again.state.tasks["expert-1"].task.state == "leased"
+    assert step(again.state, START + 4, Order(OrderKind.UNPAUSE, WHOLE_RUN)).events == (), "done once"

@@ -12,10 +12,11 @@ import pytest
 from sqlalchemy import Engine, event
 
 from paris.coordinator.errors import DatabaseError
-from paris.coordinator.state import curves
+from paris.coordinator.state import boards, curves
 from paris.coordinator.state import store as store_module
+from paris.coordinator.state.boards import unpack_board
 from paris.coordinator.state.events import Event, EventKind
-from paris.coordinator.state.model import LeaseState, RouterState, State, TaskState, VolunteerState
+from paris.coordinator.state.model import LeaseState, PauseState, RouterState, State, TaskState, VolunteerState
 from paris.coordinator.state.orders import Order, OrderKind
 from paris.coordinator.state.store import Store
 from paris.protocol.records import Heartbeat, Lease, Task, Want
@@ -49,6 +50,7 @@ def full_state() -> State:
             "b" * 64: VolunteerState(public_key="b" * 64, want=want, seen_at=1.0, want_sequence=1, waiting_since=1.0)
         },
         router=RouterState(phase="training"),
+        pause=PauseState(is_paused=True, reason="new bounds", at=3.0),
     )
 
 
@@ -212,3 +214,24 @@ def test_an_older_state_is_migrated_with_its_orders_and_takes_new_ones(tmp_path,
     migrated.add_order(Order(OrderKind.ROLL_BACK, "expert-0", step=5))
     before = [Order(OrderKind.REVOKE, "expert-0", "old")] if version == 3 else []
     assert list(migrated.orders().values()) == [*before, Order(OrderKind.ROLL_BACK, "expert-0", step=5)]
+
+
+def test_boards_are_kept_at_most_every_half_minute_and_the_older_ones_in_larger_steps(tmp_path, monkeypatch):
+    monkeypatch.setattr(boards, "_MOST", 16)
+    store, state = Store(tmp_path / "state.sqlite"), full_state()
+    held = state.leases["a" * 32]
+    for number in range(200):
+        beat_now = held.model_copy(update={"heartbeat": beat(number)})
+        after = replace(state, leases={"a" * 32: beat_now})
+        store.save(state, after, [], now=1000.0 + 10 * number)
+        state = after
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "state.sqlite")) as db:
+        found = db.execute("SELECT at, board FROM boards ORDER BY at").fetchall()
+    times = [at for at, _ in found]
+    assert 6 <= len(times) < 16
+    assert times[0] == 1000.0, "the first is kept"
+    assert times[-1] >= 1000.0 + 10 * 199 - 30
+    assert times[1] - times[0] > times[-1] - times[-2] >= 30
+    (row,) = unpack_board(found[-1][1])
+    assert (row.task_id, row.volunteer, row.phase, row.step) == ("expert-0", "ada", "training", (times[-1] - 1000) / 10)
