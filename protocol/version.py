@@ -24,6 +24,24 @@ def version_printer(program: str) -> Callable[[bool], None]:
     return show
 
 
+def is_older(version: str, than: str) -> bool:
+    """Whether a software version comes before another; parts that are no numbers, as in 0.3.0rc1, count as none."""
+    return _numbers(version) < _numbers(than)
+
+
+def require_software(least: str) -> None:
+    """Refuse a run that needs a newer node.
+
+    Args:
+        least: The oldest version that may take part.
+
+    Raises:
+        VersionError: This node must be updated.
+    """
+    if is_older(SOFTWARE_VERSION, least):
+        raise VersionError(f"The run asks for paris-node {least} or newer, this is {SOFTWARE_VERSION}.", UPGRADE)
+
+
 def require_protocol(theirs: int) -> None:
     """Check the protocol version of a record.
 
@@ -43,3 +61,7 @@ def require_protocol(theirs: int) -> None:
             f"The record speaks protocol version {theirs}, this software speaks {PROTOCOL_VERSION}.",
             "The other side must update; ask the run's organiser.",
         )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdecimal())

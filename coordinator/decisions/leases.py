@@ -18,6 +18,7 @@ from paris.coordinator.state.model import LeaseState, TaskState, VolunteerState
 from paris.protocol.leases import deadline_of, is_overdue, is_renewal_due, last_step, renewed_expiry, reported_step
 from paris.protocol.limits import MAX_ATTEMPT
 from paris.protocol.records import Lease, Task
+from paris.protocol.version import is_older
 
 _HEARTBEATS_TO_COME_BACK = 3
 """After a leg was stored: for the verdict and the next want to pass through the DHT."""
@@ -179,11 +180,12 @@ def _lease_id(task: Task, attempt: int, volunteer: str, now: float) -> str:
 
 
 def _may_hold(draft: Draft, volunteer: VolunteerState, policy: Policy, now: float) -> bool:
-    """Whether a volunteer waits, and may get a lease by the organiser's word and its own faults."""
+    """Whether a volunteer waits, and may get a lease by the organiser's word, its software and its own faults."""
     is_waiting = volunteer.want.state == "waiting" and now - volunteer.seen_at <= policy.want_life_s
     known = draft.standings.get(volunteer.public_key)
     is_welcome = not policy.allowed_only if known is None else known.standing == "allowed"
-    return is_waiting and is_welcome and is_waited_out(volunteer, policy, now)
+    is_new_enough = not is_older(volunteer.want.node_version, policy.min_node_version)
+    return is_waiting and is_welcome and is_new_enough and is_waited_out(volunteer, policy, now)
 
 
 def _number(task_id: str) -> int:

@@ -17,6 +17,8 @@ class Policy(BaseModel):
     """How long after its last want a volunteer can get a lease."""
     allowed_only: bool = False
     """Only volunteers that the organiser allowed get leases."""
+    min_node_version: str = "0"
+    """Volunteers with older software get no leases."""
     fault_wait_s: float = Field(default=60.0, gt=0)
     """Wait of a volunteer for the next lease after its second fault in a row; doubled at each further one, to a day."""
     fault_life_s: float = Field(default=7 * 86400.0, gt=0)

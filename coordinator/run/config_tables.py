@@ -10,6 +10,7 @@ from paris.protocol.fields import RepoId
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.limits import MAX_WANT_WORK_BITS
 from paris.protocol.secrets import is_loopback
+from paris.protocol.version import SOFTWARE_VERSION, is_older
 
 Settings = dict[str, bool | int | float | str]
 _UnitTime = Annotated[float, Field(ge=0, le=1)]
@@ -102,6 +103,8 @@ class TaskTable(Table):
     """Fewest training pictures of an expert for which tasks are opened."""
     allowed_only: bool = False
     """Give tasks only to volunteers that `paris-coord allow` named."""
+    min_node_version: Annotated[str, Field(pattern=r"^[0-9]{1,4}(\.[0-9]{1,4}){0,3}$")] = "0.1.0"
+    """Oldest software of volunteers that get tasks; older nodes are told to update. Not newer than this software."""
     leg_steps: Annotated[int, Field(ge=1)] | None = None
     """Steps of a leg, the part of an expert's training that one lease is for; a multiple of training.snapshot_every.
     None, and no leg_hours: one volunteer trains a whole expert."""
@@ -110,6 +113,15 @@ class TaskTable(Table):
     want_work_bits: Annotated[int, Field(ge=0, le=MAX_WANT_WORK_BITS)] = 20
     """Proof of work of a new volunteer's key: 2 ** bits hashes, about a second at 20; each bit more doubles it."""
     tick_every_s: Annotated[float, Field(gt=0)] = 5.0
+
+    @model_validator(mode="after")
+    def _check_min_node_version(self) -> TaskTable:
+        if is_older(SOFTWARE_VERSION, self.min_node_version):
+            raise ValueError(
+                f"tasks.min_node_version is {self.min_node_version!r}, newer than this software, {SOFTWARE_VERSION}: "
+                "update the coordinator first"
+            )
+        return self
 
 
 class RouterTable(Table):

@@ -39,6 +39,7 @@ def make_spec(run: RunDir, initial_peers: list[str]) -> RunSpec:
         lease_s=config.tasks.lease_s,
         licence=config.run.licence,
         attribution=config.run.attribution,
+        min_node_version=config.tasks.min_node_version,
         leg_steps=config.leg_steps,
         want_work_bits=config.tasks.want_work_bits or None,
     )

@@ -22,10 +22,9 @@ from paris.protocol.errors import (
     NoPeersError,
     SlowStartError,
     UnreachableError,
-    VersionError,
 )
 from paris.protocol.records import RunSpec
-from paris.protocol.version import SOFTWARE_VERSION, UPGRADE
+from paris.protocol.version import require_software
 
 _logger = logging.getLogger(__name__)
 _SEARCH_TRIES = 5
@@ -113,7 +112,7 @@ def connect_to(address: Address, home: Home, config: NodeConfig, view: View) -> 
     spec = address.spec
     if spec is not None:
         spec = remember(home, spec)
-        require_new_enough(spec.payload)
+        require_software(spec.payload.min_node_version)
     coordinator = None if spec is None else spec.signer
     swarm = Swarm(
         num_buckets=1 if spec is None else spec.payload.num_buckets,
@@ -151,27 +150,10 @@ def _read_run(swarm: Swarm, address: Address, home: Home, spec: Envelope[RunSpec
             break
     if spec is None or published:
         spec = remember(home, newest(published, address.run_id))
-    require_new_enough(spec.payload)
+    require_software(spec.payload.min_node_version)
     swarm.num_buckets = spec.payload.num_buckets
     swarm.initial_peers = tuple(dict.fromkeys((*spec.payload.initial_peers, *address.initial_peers)))
     return spec
-
-
-def require_new_enough(spec: RunSpec) -> None:
-    """Refuse a run that needs a newer node.
-
-    Raises:
-        VersionError: This node must be updated.
-    """
-    if _version(SOFTWARE_VERSION) < _version(spec.min_node_version):
-        raise VersionError(
-            f"The run asks for paris-node {spec.min_node_version} or newer, this is {SOFTWARE_VERSION}.",
-            UPGRADE,
-        )
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split(".") if part.isdigit())
 
 
 def _dht_text(is_up: bool) -> str:

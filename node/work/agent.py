@@ -33,7 +33,7 @@ from paris.node.work.unit_work import UnitWork
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import NoPeersError
 from paris.protocol.records import Lease, Want
-from paris.protocol.version import SOFTWARE_VERSION
+from paris.protocol.version import SOFTWARE_VERSION, require_software
 
 _logger = logging.getLogger(__name__)
 _CONFIRM_TIMEOUT_S = 20.0
@@ -105,10 +105,16 @@ class Agent:
 
         Returns:
             The new unit, saved; None if the run is complete, or the volunteer wants to finish.
+
+        Raises:
+            NoTaskError: `task_wait_s` is over.
+            VersionError: The organiser asks for a newer node by now.
+            StoppedError: The volunteer stopped the node.
         """
         session = self.session
         began, shown, told = time.monotonic(), "", ""
         while not self._wishes.is_finishing:
+            self._require_new_enough()
             pause = self._wishes.why_paused()
             state: Literal["waiting", "paused"] = "waiting" if pause is None else "paused"
             if state != told:
@@ -253,6 +259,13 @@ class Agent:
             lease_id=lease.lease_id,
         )
         return folder, unit
+
+    def _require_new_enough(self) -> None:
+        """Check the run's newest description; the one that was joined by may be days old."""
+        published = self.session.swarm.read("run")
+        if published:
+            newest = max(published, key=lambda envelope: envelope.sequence)
+            require_software(newest.payload.min_node_version)
 
     def _finished_leases(self) -> set[str]:
         units = self.machine.home.units(self.session.run_id)

@@ -53,7 +53,17 @@ def test_every_protocol_module_imports_without_torch_and_without_the_hub():
     # These run inside a started peer, which is where hivemind (and with it torch) comes in.
     running = {
         f"dht.{name}"
-        for name in ("daemon", "exchange", "node", "pinned", "rpc", "shards", "storage", "validator_adapter")
+        for name in (
+            "daemon",
+            "exchange",
+            "node",
+            "node_ids",
+            "pinned",
+            "rpc",
+            "shards",
+            "storage",
+            "validator_adapter",
+        )
     }
     imports = [
         f"paris.protocol.{name}".removesuffix(".__init__").removesuffix(".") for name in names if name not in running

@@ -93,6 +93,28 @@ def test_a_want_is_fresh_for_its_life_alone(age_s, gets):
     assert (after.tasks["expert-0"].lease_id is not None) == gets
 
 
+@pytest.mark.parametrize(
+    ("version", "least", "gets"),
+    [
+        ("0.1.0", "0.1.0", True),
+        ("0.1.0", "0.1.1", False),
+        ("0.10", "0.9.9", True),
+        ("1", "0.9", True),
+        ("0.3.0rc1", "0.3", True),
+        ("0.3.0rc1", "0.3.1", False),
+        ("", "0.1", False),
+        ("nonsense", "0", False),
+    ],
+)
+def test_a_volunteer_gets_tasks_when_its_software_is_not_older_than_the_organiser_asks(version, least, gets):
+    asked = want(0, START)
+    update = {"node_version": version}
+    asked = replace(asked, envelope=replace(asked.envelope, payload=asked.envelope.payload.model_copy(update=update)))
+    policy = POLICY.model_copy(update={"min_node_version": least})
+    after = tick(run_of(1), [asked], policy, START).state
+    assert (after.tasks["expert-0"].lease_id is not None) == gets
+
+
 def test_a_volunteer_that_is_not_waiting_gets_nothing():
     state = step(run_of(1), START, want(0, START, state="busy")).state
     assert state.tasks["expert-0"].lease_id is None

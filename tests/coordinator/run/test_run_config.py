@@ -18,6 +18,7 @@ from paris.experts.sampling.settings import SamplingSettings, default_sampling
 from paris.experts.sampling.solvers import SOLVERS
 from paris.protocol.errors import NewerFileError
 from paris.protocol.runid import key_belongs_to_run
+from paris.protocol.version import SOFTWARE_VERSION
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -232,3 +233,11 @@ def test_legs_are_a_multiple_of_the_snapshots_and_by_steps_or_by_hours():
     assert with_tasks(steps=every + 7, leg_steps=2 * every).leg_steps == every + 7
     assert with_tasks(leg_hours=1e-6).leg_steps == every
     assert with_tasks(steps=every + 7, leg_hours=1e6).leg_steps == every + 7
+
+
+def test_the_oldest_software_of_volunteers_is_a_version_that_this_software_has_reached():
+    assert with_tasks(min_node_version=SOFTWARE_VERSION).tasks.min_node_version == SOFTWARE_VERSION
+    with pytest.raises(ValueError, match=r"tasks.min_node_version is '99', newer than this software"):
+        with_tasks(min_node_version="99")
+    with pytest.raises(ValueError, match="pattern"):
+        with_tasks(min_node_version="new")

@@ -7,7 +7,6 @@ import pytest
 from paris.node.errors import ResolveError, SettingsError
 from paris.node.hub.tokens import hub_token, own_token
 from paris.node.join.resolve import newest, remember, resolve
-from paris.node.join.search import require_new_enough
 from paris.node.machine.config import NodeConfig, load_config
 from paris.node.machine.home import Home
 from paris.protocol.canonical import canonical_bytes
@@ -92,12 +91,6 @@ def test_another_protocol_version_says_which_side_must_update(find, make_spec, t
     path.write_bytes(canonical_bytes(raw))
     with pytest.raises(VersionError, match=side):
         find(str(path))
-
-
-def test_a_run_that_asks_for_a_newer_node_says_so(make_spec):
-    require_new_enough(make_spec().payload)
-    with pytest.raises(VersionError, match=r"asks for paris-node 99\.0\.0"):
-        require_new_enough(make_spec(min_node_version="99.0.0").payload)
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"[]", b'{"a":1}', b"\xff\xfe", b"x" * 9999])

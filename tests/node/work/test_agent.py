@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -27,7 +28,7 @@ from paris.node.swarm.connection import Swarm
 from paris.node.swarm.session import RunSession
 from paris.node.work.agent import Agent
 from paris.node.work.data import DataSources
-from paris.protocol.errors import NoPeersError
+from paris.protocol.errors import NoPeersError, VersionError
 from paris.protocol.record_rules import RECORD_RULES
 from paris.protocol.records import Submission, SubmittedFile
 from paris.protocol.runid import make_run_id
@@ -48,6 +49,7 @@ class Peers:
     def __init__(self) -> None:
         self.heard: list = []
         self.deaf = 0
+        self.runs: list = []
 
     def publish(self, envelope) -> bool:
         self.heard.append(envelope)
@@ -55,7 +57,7 @@ class Peers:
         return envelope.kind != "submission" or self.deaf < 0
 
     def read(self, kind, part=None) -> list:
-        return [Sealer(COORDINATOR, RUN).seal(LEASE, 60)] if kind == "lease" else []
+        return {"lease": [Sealer(COORDINATOR, RUN).seal(LEASE, 60)], "run": self.runs}.get(kind, [])
 
     def of(self, kind: str) -> list:
         return [envelope for envelope in self.heard if envelope.kind == kind]
@@ -104,6 +106,17 @@ def test_who_leaves_while_the_node_works_gives_the_task_back(make_agent, peers):
     assert [envelope.payload.state for envelope in peers.of("heartbeat")] == ["failed"]
     assert {envelope.payload.state for envelope in peers.of("want")} == {"leaving"}
     assert "given back" in told[-1]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_node_that_waits_says_so_when_the_run_asks_for_a_newer_one_by_now(make_agent, make_spec, peers, order):
+    specs = [make_spec(identity=COORDINATOR, run_id=RUN, min_node_version=least) for least in ("0.0.1", "99.0")]
+    peers.runs = [replace(specs[number], sequence=number + 1) for number in order]
+    agent = make_agent(state="done")
+    with pytest.raises(VersionError, match=r"asks for paris-node 99\.0 or newer, this is") as caught:
+        agent.wait_for_lease(None)
+    assert "pip install --upgrade" in caught.value.next_step
+    assert [envelope.payload.node_version for envelope in peers.of("want")] == []
 
 
 def handed_in() -> Submission:
