@@ -11,6 +11,7 @@ from pathlib import Path
 
 from starlette.types import ASGIApp
 
+from paris.coordinator.hub.app import HubApp
 from paris.coordinator.hub.limits import HubLimits
 from paris.coordinator.hub.server import HubServer, print_ready
 from paris.protocol.errors import ParisError
@@ -34,7 +35,7 @@ def _keep_heap() -> None:
         mallopt(_M_TRIM_THRESHOLD, _KEPT_HEAP_BYTES)
 
 
-def main(arguments: list[str] | None = None, front: Callable[[ASGIApp], ASGIApp] | None = None) -> int:
+def main(arguments: list[str] | None = None, front: Callable[[HubApp], ASGIApp] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code.
 
     Args:

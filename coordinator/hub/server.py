@@ -52,7 +52,7 @@ class HubServer:
         *,
         open_registration: bool = False,
         limits: HubLimits | None = None,
-        front: Callable[[ASGIApp], ASGIApp] | None = None,
+        front: Callable[[HubApp], ASGIApp] | None = None,
     ) -> None:
         limits = limits or HubLimits()
         self._data_dir = data_dir

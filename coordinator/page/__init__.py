@@ -5,6 +5,10 @@ server.py    the page's own server
 front.py     which requests are the page's, the others are the Hub's
 access.py    who sees what: the organiser on this machine, the world
 app.py       requests to views; headers
+orders.py    the organiser's orders: what each does
+order_pages.py  their forms, and what the forms send
+sessions.py  who may give orders
+metrics.py   /metrics
 stream.py    server-sent events: fragments of pages that changed
 pages.py     rendered pages, each once for all who watch it
 rendering.py templates and their fragments

@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("--listen", metavar="HOST:PORT", help="serve the page alone at this address")
     options, of_hub = parser.parse_known_args()
     if options.listen is None:
-        return serve_hub(of_hub, lambda hub: Front(lambda: page_of(options.run, options.run_id), hub))
+        return serve_hub(of_hub, lambda hub: Front(lambda: page_of(options.run, options.run_id, hub), hub))
     if of_hub:
         parser.error(f"unknown arguments: {' '.join(of_hub)}")
     protect_streams()

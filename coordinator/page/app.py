@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
+from inspect import iscoroutinefunction
 from pathlib import Path
+from typing import cast
 
+from anyio import to_thread
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -13,11 +18,15 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from paris.coordinator.page.access import Viewer, viewer_of
+from paris.coordinator.page.metrics import metrics_of
+from paris.coordinator.page.order_pages import OrderPages
 from paris.coordinator.page.pages import Pages
 from paris.coordinator.page.queries import BadQueryError, parse_query
+from paris.coordinator.page.sessions import Sessions
 from paris.coordinator.page.stream import Watch
 from paris.coordinator.page.views import BOARD, PUBLIC, VIEWS, Site, View
 
+Handler = Callable[[Request], Response | Awaitable[Response]]
 _ASSETS = Path(__file__).parent / "assets"
 _TYPES = {".css": "text/css", ".js": "text/javascript"}
 _HEADERS = {
@@ -39,10 +48,14 @@ def make_app(site: Site) -> Starlette:
         site: What the pages are made of.
     """
     handlers = _Handlers(site)
+    orders = OrderPages(handlers.pages, Sessions(site.folder.path, time.monotonic), _html)
     routes = [
         Route("/run/stream", handlers.get_stream),
         Route("/run/assets/{name}", handlers.get_asset),
         Route("/run/pictures/{folder}/{name}", handlers.get_picture),
+        Route("/run/order", handlers.for_organiser(orders.get)),
+        Route("/run/order", handlers.for_organiser(orders.post), methods=["POST"]),
+        Route("/metrics", handlers.for_organiser(handlers.get_metrics)),
         *(Route(f"/run/{view.path}".rstrip("/"), handlers.page_of(view)) for view in VIEWS),
     ]
     compressed = Middleware(GZipMiddleware, minimum_size=1000)
@@ -51,8 +64,8 @@ def make_app(site: Site) -> Starlette:
 
 class _Handlers:
     def __init__(self, site: Site) -> None:
-        self._site, self._pages = site, Pages(site)
-        self._watch = Watch(self._pages)
+        self._site, self.pages = site, Pages(site)
+        self._watch = Watch(self.pages)
 
     def page_of(self, view: View) -> Callable[[Request], Response]:
         """The handler of a page; starlette runs it in a thread."""
@@ -65,17 +78,33 @@ class _Handlers:
                 query = parse_query(request.query_params)
             except BadQueryError as error:
                 return _refused(400, f"This address is not right: {error}.")
-            html = self._pages.page(shown, query, f"{request.url.scheme}://{request.url.netloc}")
-            return HTMLResponse(html, headers={**_HEADERS, "Cache-Control": "no-store"})
+            html = self.pages.page(shown, query, f"{request.url.scheme}://{request.url.netloc}")
+            return _html(html, 200)
 
         return get_page
+
+    def for_organiser(self, handler: Handler) -> Handler:
+        """The handler, which others are told does not exist."""
+
+        async def asked(request: Request) -> Response:
+            if self._viewer(request) is not Viewer.ORGANISER:
+                return _refused(404, _NO_SUCH_PAGE)
+            if iscoroutinefunction(handler):
+                return await cast(Awaitable[Response], handler(request))
+            return await to_thread.run_sync(cast(Callable[[Request], Response], handler), request)
+
+        return asked
+
+    def get_metrics(self, request: Request) -> Response:
+        """GET /metrics: figures for Prometheus."""
+        return Response(metrics_of(self._site), media_type=CONTENT_TYPE_LATEST, headers=_HEADERS)
 
     async def get_stream(self, request: Request) -> Response:
         """GET /run/stream?view=PATH&seen=NUMBER&...: the page's changes, as they happen."""
         parameters = dict(request.query_params)
         path, seen = parameters.pop("view", ""), parameters.pop("seen", "")
         asked = next((view for view in VIEWS if view.path == path), None)
-        view = None if asked is None else self._shown_to(request, asked)
+        view = None if asked is None or not asked.is_live else self._shown_to(request, asked)
         if view is None:
             return _refused(404, _NO_SUCH_PAGE)
         try:
@@ -120,6 +149,10 @@ class _Handlers:
         if viewer is Viewer.WORLD:
             return PUBLIC if view in (BOARD, PUBLIC) else None
         return view if viewer is Viewer.ORGANISER else None
+
+
+def _html(text: str, status: int) -> Response:
+    return HTMLResponse(text, status, {**_HEADERS, "Cache-Control": "no-store"})
 
 
 def _refused(status: int, why: str, headers: dict[str, str] | None = None) -> Response:

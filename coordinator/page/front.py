@@ -1,4 +1,4 @@
-"""One port for page and Hub: requests below /run are the page's, the others the Hub's.
+"""One port for page and Hub: requests below /run, and for /metrics, are the page's, the others the Hub's.
 
 The page is imported when it is first asked for: without watchers it costs the Hub's process nothing.
 """
@@ -12,10 +12,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 _BELOW_RUN = {
     "assets",
+    "at",
     "clusters",
     "events",
     "leaderboard",
     "losses",
+    "order",
     "pictures",
     "public",
     "stream",
@@ -54,4 +56,5 @@ class Front:
 def is_of_page(path: str) -> bool:
     """Whether an address is the page's."""
     first, _, rest = path.strip("/").partition("/")
-    return first == "run" and (not rest or rest.partition("/")[0] in _BELOW_RUN)
+    is_run = first == "run" and (not rest or rest.partition("/")[0] in _BELOW_RUN)
+    return is_run or path == "/metrics"

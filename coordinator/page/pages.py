@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from typing import Any
 
 from paris.coordinator.page.queries import Query
 from paris.coordinator.page.reading import Snapshot
 from paris.coordinator.page.rendering import Renderer
-from paris.coordinator.page.views import Site, View, context_of
+from paris.coordinator.page.views import Site, View, context_of, shared_context
 
 _KEPT = 64
+_FRESH_S = 15
 
 
 class Pages:
@@ -23,7 +25,7 @@ class Pages:
     def __init__(self, site: Site) -> None:
         self.site = site
         self._renderer = Renderer()
-        self._kept: OrderedDict[tuple[int, str, Query], dict[str, str]] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, int, str, Query], dict[str, str]] = OrderedDict()
         self._lock = threading.Lock()
 
     def page(self, view: View, query: Query, base: str) -> str:
@@ -37,9 +39,14 @@ class Pages:
         context = context_of(view, self.site, self.site.reader.snapshot(), query)
         return self._renderer.page(view.template, {**context, "base": base})
 
+    def plain(self, title: str, template: str, values: dict[str, Any]) -> str:
+        """A page that shows no view of the run."""
+        return self._renderer.page(template, {**shared_context(title, self.site), **values})
+
     def fragments(self, view: View, query: Query, snapshot: Snapshot) -> dict[str, str]:
         """The parts of a page that change with the state: ids of elements, and their HTML."""
-        key = (snapshot.number, view.path, query)
+        # Who is present, and whether the service is up, change with the time alone.
+        key = (snapshot.number, int(self.site.now() // _FRESH_S), view.path, query)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from paris.coordinator.state.boards import BoardRow, unpack_board
 from paris.coordinator.state.model import Row, State, SubmissionState
 from paris.coordinator.state.store import VERSION, LoggedEvent
 from paris.coordinator.state.tables import SINGLE, TABLES
-from paris.protocol.clock import Clock
 
 _BUSY_S = 10.0
 _CURVE = (
@@ -31,8 +31,6 @@ class Snapshot:
 
     number: int
     """Grows with each change that was seen."""
-    at: float
-    """When it was read, UTC seconds."""
     state: State
 
 
@@ -41,17 +39,16 @@ class RunReader:
 
     Args:
         path: The SQLite file. While it is missing, or of another version than this software's, the state is empty.
-        clock: UTC seconds.
     """
 
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self._path, self._clock = path, clock
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
         self._seen: int | None = None
         self._rows: dict[str, dict[str, tuple[int, Row]]] = {name: {} for name in TABLES}
         """By table and id: the hash of the row's text, and the row."""
-        self._snapshot = Snapshot(0, clock(), State())
+        self._snapshot = Snapshot(0, State())
 
     def snapshot(self) -> Snapshot:
         """The present state; the same object while nothing has changed."""
@@ -62,31 +59,43 @@ class RunReader:
             seen = int(db.execute("PRAGMA data_version").fetchone()[0])
             if seen != self._seen:
                 state = self._load(db)
-                self._snapshot, self._seen = Snapshot(self._snapshot.number + 1, self._clock(), state), seen
+                self._snapshot, self._seen = Snapshot(self._snapshot.number + 1, state), seen
             return self._snapshot
 
     def curve(self, task_id: str) -> list[tuple[int, float]]:
         """Step and loss of a task's last attempt."""
         return [(int(step), float(loss)) for step, loss in self._ask(_CURVE, (task_id,))]
 
-    def events(self, *, kind: str = "", text: str = "", before: int = 0, most: int) -> list[LoggedEvent]:
+    def events(
+        self, *, kind: str = "", text: str = "", before: int = 0, until: float = 0.0, most: int
+    ) -> list[LoggedEvent]:
         """Events of the log, newest first.
 
         Args:
             kind: Of this kind alone; empty: of all.
             text: Only those whose text contains it, in any case of ASCII letters.
             before: Only those with a smaller id; 0: from the newest.
+            until: Only those that happened until this time, UTC seconds; 0.0: until now.
             most: At most so many.
         """
         query = (
             "SELECT id, at, kind, text FROM events WHERE (?1 = '' OR kind = ?1) AND (?2 = '' OR instr(lower(text), ?2))"
-            " AND (?3 = 0 OR id < ?3) ORDER BY id DESC LIMIT ?4"
+            " AND (?3 = 0 OR id < ?3) AND (?4 = 0 OR at <= ?4) ORDER BY id DESC LIMIT ?5"
         )
-        return [LoggedEvent(*row) for row in self._ask(query, (kind, text.lower(), before, most))]
+        return [LoggedEvent(*row) for row in self._ask(query, (kind, text.lower(), before, until, most))]
 
     def event_counts(self) -> dict[str, int]:
         """How many events of each kind the log holds."""
         return dict(self._ask("SELECT kind, count(*) FROM events GROUP BY kind ORDER BY kind", ()))
+
+    def board_times(self) -> list[float]:
+        """Of which moments copies of the board are kept, UTC seconds, the first first."""
+        return [float(at) for (at,) in self._ask("SELECT at FROM boards ORDER BY at", ())]
+
+    def board(self, at: float) -> list[BoardRow]:
+        """The board as it was at a time of `board_times`; empty at others."""
+        found = self._ask("SELECT board FROM boards WHERE at = ?", (at,))
+        return unpack_board(found[0][0]) if found else []
 
     def close(self) -> None:
         """Close the database."""

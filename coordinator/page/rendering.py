@@ -32,7 +32,13 @@ class Renderer:
             auto_reload=False,
         )
         self._environment.globals |= {"chart": chart, "spark": spark}
-        self._environment.filters |= {"when": _when, "bytes": _bytes, "figure": _figure, "percent": _percent}
+        self._environment.filters |= {
+            "when": _when,
+            "bytes": _bytes,
+            "figure": _figure,
+            "percent": _percent,
+            "day": _day,
+        }
         # Not imported by each template: a block that is rendered alone would not see the import.
         self._environment.globals["parts"] = self._environment.get_template("parts.html").module
 
@@ -64,6 +70,11 @@ def _when(at: float | None) -> Markup:
         return Markup("")
     moment = datetime.fromtimestamp(at, UTC)
     return Markup(f'<time datetime="{moment:%Y-%m-%dT%H:%M:%SZ}">{moment:%Y-%m-%d %H:%M:%S} UTC</time>')
+
+
+def _day(at: float) -> str:
+    """A time that is shown as it is."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _bytes(number: float) -> str:

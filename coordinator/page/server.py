@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp
 
+from paris.coordinator.hub.app import HubApp
 from paris.coordinator.hub.limits import HubLimits
 from paris.coordinator.hub.server import bind, make_server, signals_only_stop
 from paris.coordinator.page.front import Front
@@ -35,12 +36,13 @@ def serve_alone(listen: str, run: Path, run_id: str) -> None:
             server.run(sockets=[listening])
 
 
-def page_of(run: Path, run_id: str) -> ASGIApp:
+def page_of(run: Path, run_id: str, hub: HubApp | None = None) -> ASGIApp:
     """The page's application; its libraries are imported here.
 
     Args:
         run: The run directory.
         run_id: Its run.
+        hub: The embedded Hub, if the page is in front of it.
     """
     import time
 
@@ -50,4 +52,5 @@ def page_of(run: Path, run_id: str) -> ASGIApp:
     from paris.coordinator.page.views import Site
 
     folder = RunFolder.open(run, run_id)
-    return make_app(Site(folder, RunReader(run / "state.sqlite", time.time)))
+    hub_bytes = None if hub is None else hub.hub.traffic.totals
+    return make_app(Site(folder, RunReader(run / "state.sqlite"), time.time, hub_bytes))

@@ -65,8 +65,8 @@ class Watch:
                 newer = await self._next(snapshot)
                 if newer is None:
                     yield b": still here\n\n"
-                    continue
-                snapshot, fragments = newer, await self._fragments(view, query, newer)
+                snapshot = newer or snapshot
+                fragments = await self._fragments(view, query, snapshot)
         finally:
             self.num_watchers -= 1
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Generic, TypeVar
 
 from paris.coordinator.decisions.credits import Credit, credits_of
 from paris.coordinator.decisions.parallel import live_leases
 from paris.coordinator.report.status import submission_status, task_status, volunteer_status
+from paris.coordinator.state.boards import BoardRow
 from paris.coordinator.state.model import State, SubmissionState
 
 T = TypeVar("T")
@@ -46,13 +47,22 @@ def task_rows(state: State) -> list[dict[str, Any]]:
         held = state.leases.get(task.lease_id or "")
         lease = None if held is None else held.lease
         row["board"] = _board_state(row["state"], row["phase"])
+        row["has_lease"] = lease is not None
+        row["has_head"] = task.task.head is not None or row["state"] == "registered"
         row["leg"] = None if lease is None or lease.to_step is None else (lease.start_step, lease.to_step)
-        row["volunteer_key"] = "" if lease is None else lease.volunteer
         known = state.submissions.get(task.registration.lease_id) if task.registration is not None else None
         row["loss"] = known.submission.final_loss if known is not None else row["loss"]
         row["share"] = min(1.0, row["step"] / row["steps"])
         rows.append(row)
     return rows
+
+
+def history_rows(board: list[BoardRow]) -> list[dict[str, Any]]:
+    """The tasks of a copy of the board: the fields of `BoardRow`, with `board` and `share` as `task_rows`."""
+    return [
+        {**asdict(row), "board": _board_state(row.state, row.phase), "share": min(1.0, row.step / row.steps)}
+        for row in board
+    ]
 
 
 def _board_state(state: str, phase: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +11,8 @@ from paris.coordinator.page.folder import RunFolder
 from paris.coordinator.page.queries import Query
 from paris.coordinator.page.reading import RunReader, Snapshot
 from paris.coordinator.page.tables import (
-    TASK_STATES,
     VERDICTS,
+    history_rows,
     leaders,
     part_of,
     progress_of,
@@ -20,11 +21,15 @@ from paris.coordinator.page.tables import (
     verdict_rows,
     volunteer_rows,
 )
+from paris.coordinator.run.health import read_health
 from paris.coordinator.state.events import EventKind
+from paris.protocol.clock import Clock
 
 _TASKS_SHOWN, _CHARTS_SHOWN, _VOLUNTEERS_SHOWN, _VERDICTS_SHOWN, _EVENTS_SHOWN = 25, 8, 50, 25, 50
 _LATEST_SHOWN, _LEADERS_SHOWN = 8, 50
 _LEAST_LIFE_S = 10.0
+_SILENT_S = 60.0
+"""Without a sign for longer, the service counts as down."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,10 @@ class Site:
 
     folder: RunFolder
     reader: RunReader
+    now: Clock
+    """UTC seconds."""
+    hub_bytes: Callable[[], dict[str, int]] | None = None
+    """Bytes that the embedded Hub has moved, by direction; None without one."""
 
     @property
     def want_life_s(self) -> float:
@@ -52,15 +61,16 @@ class View:
     title: str
     template: str
     build: Build
-    is_public: bool = False
     in_menu: bool = True
+    is_live: bool = True
+    """Whether it shows the present, and is kept up to date."""
 
 
 def _board(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
     every = task_rows(snapshot.state)
     part = part_of([row for row in every if query.state in ("", row["board"])], query.page, _TASKS_SHOWN)
     curves = {row["task_id"]: site.reader.curve(row["task_id"]) for row in part.rows}
-    alive = volunteer_rows(snapshot.state, "", snapshot.at - site.want_life_s)
+    alive = volunteer_rows(snapshot.state, "", site.now() - site.want_life_s)
     return {
         "part": part,
         "counts": state_counts(every),
@@ -69,7 +79,23 @@ def _board(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
         "num_alive": sum(row["alive"] for row in alive),
         "num_volunteers": len(alive),
         "router": snapshot.state.router,
+        "pause": snapshot.state.pause,
+        "health": _health(site),
         "events": site.reader.events(most=_LATEST_SHOWN),
+    }
+
+
+def _health(site: Site) -> dict[str, Any]:
+    """Of service, DHT, Hub and disk; times and counts in steps, so that the page does not change all the time."""
+    health = read_health(site.folder.path)
+    moved = site.hub_bytes() if site.hub_bytes is not None else {}
+    return {
+        "seen_at": None if health is None else health.at,
+        "is_up": health is not None and site.now() - health.at < _SILENT_S,
+        "tick_s": None if health is None else health.tick_s,
+        "num_peers": None if health is None else health.num_peers,
+        "hub_sent_bytes": moved.get("sent"),
+        "free_bytes": site.folder.free_bytes(),
     }
 
 
@@ -95,7 +121,7 @@ def _losses(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
 
 
 def _volunteers(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
-    rows = volunteer_rows(snapshot.state, query.text.lower(), snapshot.at - site.want_life_s)
+    rows = volunteer_rows(snapshot.state, query.text.lower(), site.now() - site.want_life_s)
     return {"part": part_of(rows, query.page, _VOLUNTEERS_SHOWN), "num_alive": sum(row["alive"] for row in rows)}
 
 
@@ -128,6 +154,25 @@ def _events(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
     }
 
 
+def _history(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
+    times = site.reader.board_times()
+    if not times:
+        return {"board": None}
+    place = max(0, bisect_right(times, query.time + 1) - 1) if query.time else len(times) - 1
+    shown_at, rows = times[place], history_rows(site.reader.board(times[place]))
+    return {
+        "board": rows,
+        "first": times[0],
+        "last": times[-1],
+        "shown_at": shown_at,
+        "before": int(times[place - 1]) if place > 0 else 0,
+        "after": int(times[place + 1]) if place + 1 < len(times) else 0,
+        "part": part_of(rows, query.page, _TASKS_SHOWN),
+        "progress": progress_of(rows),
+        "events": site.reader.events(until=shown_at, most=_LATEST_SHOWN),
+    }
+
+
 def _public(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
     every = task_rows(snapshot.state)
     config = site.folder.config
@@ -139,21 +184,22 @@ def _public(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
         "progress": progress_of(every),
         "join_command": site.folder.join_command,
         "leaders": leaders(snapshot.state)[:_LATEST_SHOWN],
-        "num_alive": sum(row["alive"] for row in volunteer_rows(snapshot.state, "", snapshot.at - site.want_life_s)),
+        "num_alive": sum(row["alive"] for row in volunteer_rows(snapshot.state, "", site.now() - site.want_life_s)),
         "pictures": site.folder.pictures(),
     }
 
 
 BOARD = View("", "Board", "board.html", _board)
-PUBLIC = View("public", "Public page", "public.html", _public, is_public=True)
+PUBLIC = View("public", "Public page", "public.html", _public)
 VIEWS = (
     BOARD,
     View("losses", "Losses", "losses.html", _losses),
     View("volunteers", "Volunteers", "volunteers.html", _volunteers),
     View("verdicts", "Verdicts", "verdicts.html", _verdicts),
     View("leaderboard", "Leaderboard", "leaderboard.html", _leaderboard),
-    View("clusters", "Clusters", "clusters.html", _clusters),
+    View("clusters", "Clusters", "clusters.html", _clusters, is_live=False),
     View("events", "Events", "events.html", _events),
+    View("at", "History", "history.html", _history, is_live=False),
     PUBLIC,
     View("task", "Task", "task.html", _task, in_menu=False),
     View("verdict", "Verdict", "verdict.html", _verdict, in_menu=False),
@@ -162,13 +208,16 @@ VIEWS = (
 
 def context_of(view: View, site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
     """The values of a page's template."""
+    shared = shared_context(view.title, site)
+    return {**shared, "view": view, "number": snapshot.number, "query": query, **view.build(site, snapshot, query)}
+
+
+def shared_context(title: str, site: Site) -> dict[str, Any]:
+    """The values that all templates need."""
     return {
-        "view": view,
+        "title": title,
+        "view": None,
         "menu": [it for it in VIEWS if it.in_menu],
         "run_name": site.folder.config.run.name,
         "run_id": site.folder.run_id,
-        "number": snapshot.number,
-        "query": query,
-        "task_states": TASK_STATES,
-        **view.build(site, snapshot, query),
     }

@@ -12,6 +12,7 @@ from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.run.description import make_spec
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.locks import serve_lock
+from paris.coordinator.run.page_token import ensure_page_token
 from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.run_hub.connect import connect_hub
 from paris.coordinator.run_hub.embedded import start_embedded_hub
@@ -92,6 +93,7 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
 def _start_page(run: RunDir, children: Children, log: Callable[[Event], None]) -> list[Server]:
     """Start the page's own server, if the run has one, and say where its page is."""
     servers: list[Server] = []
+    ensure_page_token(run.path)
     if run.config.page.listen is not None:
         page = PageServer(run, children)
         log(Event(EventKind.SERVING, f"The run's page: {page.start()}"))

@@ -21,6 +21,8 @@ NEEDS_NO_TORCH = {
     "coordinator.tick": ("paris.coordinator.decisions.tick", (*COMPUTES, *TRAVELS, "sqlalchemy")),
     "coordinator.status": ("paris.coordinator.report.status", COMPUTES + TRAVELS),
     "coordinator.hub.app": ("paris.coordinator.hub.app", (*COMPUTES, "hivemind", "huggingface_hub")),
+    "coordinator.page.app": ("paris.coordinator.page.app", (*COMPUTES, "hivemind", "huggingface_hub")),
+    "coordinator.page.before": ("paris.coordinator.page.__main__", (*COMPUTES, "hivemind", "sqlalchemy", "jinja2")),
     "coordinator.planning": ("paris.coordinator.planning.build", COMPUTES + TRAVELS),
     "coordinator.cli.proposing": ("paris.coordinator.cli.proposing", (*COMPUTES, *TRAVELS, "daft")),
     "coordinator.demo.run": ("paris.coordinator.demo.run", COMPUTES + TRAVELS),

@@ -60,6 +60,15 @@ class Traffic:
                 [(*key, *counts) for key, counts in fresh.items()],
             )
 
+    def totals(self) -> dict[str, int]:
+        """All bytes so far, by direction: received, sent."""
+        with self._lock:
+            fresh = [tuple(counts) for counts in self._fresh.values()]
+        with self._store.read() as db:
+            saved = db.execute("SELECT coalesce(sum(received), 0), coalesce(sum(sent), 0) FROM traffic").fetchone()
+        received, sent = (sum(parts) for parts in zip(tuple(saved), *fresh, strict=True))
+        return {"received": received, "sent": sent}
+
     def report(self) -> dict[str, object]:
         """All counts as JSON, for `GET /api/paris/traffic`."""
         self.save()

@@ -80,6 +80,8 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
   });
 }
 
+for (const form of document.querySelectorAll("form[data-slider]")) form.addEventListener("change", () => form.submit());
+
 function listen() {
   const state = document.getElementById("connection");
   const events = new EventSource(document.body.dataset.stream);

@@ -56,8 +56,8 @@ def change(run: Path, make) -> State:
 @contextmanager
 def served(run: Path) -> Iterator[Client]:
     """The page's application, served from a thread."""
-    reader = RunReader(run / "state.sqlite", time.time)
-    app = make_app(Site(RunFolder.open(run, RUN_ID), reader))
+    reader = RunReader(run / "state.sqlite")
+    app = make_app(Site(RunFolder.open(run, RUN_ID), reader, time.time))
     with bind("127.0.0.1", 0) as listening:
         server = make_server(app, HubLimits())
         ready = threading.Event()

@@ -39,7 +39,7 @@ def test_a_filter_and_a_page_stay_in_a_live_page(run):
 
 
 def test_an_unchanged_state_is_read_once(run):
-    reader = RunReader(run / "state.sqlite", lambda: 1.0)
+    reader = RunReader(run / "state.sqlite")
     first = reader.snapshot()
     assert reader.snapshot() is first
     change(run, reopened)
