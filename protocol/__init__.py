@@ -9,6 +9,7 @@ canonical.py   canonical JSON, and strict parsing
 signing.py     Ed25519 identities
 runid.py       run ids, which contain the key's fingerprint
 fields.py      field types of records
+payload.py     the base of the payloads
 records.py     the payloads
 record_rules.py  who may sign each kind, size and life
 envelope.py    the signed envelope around each payload
@@ -16,6 +17,7 @@ keys.py        DHT keys, subkeys, buckets
 manifest.py    a cluster's shard list, whole and in parts
 chain.py       the snapshots of a leg, as a file of its submission
 draws.py       which stretches of a leg are trained again
+audits.py      sketches of states, by which audits are compared
 leases.py      the deadline curve, and when a lease is overdue or renewed
 shard_request.py  a signed request for a shard, and its response
 refusals.py    why a peer refuses a record

@@ -1,7 +1,7 @@
 """Who may take places at a peer: by a lease, or by work.
 
-Heartbeats, submissions and answers carry the lease that the coordinator sealed. Keys are free, leases are not: the
-number of such records is bounded by the number of leases that were granted. A want comes before any lease; its key
+Heartbeats, submissions, answers and audits carry the lease that the coordinator sealed. Keys are free, leases are not:
+the number of such records is bounded by the number of leases that were granted. A want comes before any lease; its key
 has done the proof of work that the run asks for (`want_work.py`). Under a full key the best proven stay.
 """
 
@@ -13,7 +13,7 @@ from typing import cast
 from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import ParisError
 from paris.protocol.invites import open_shown
-from paris.protocol.records import Answer, Heartbeat, Lease, Payload, RunSpec, Submission, Want
+from paris.protocol.records import Answer, Audit, Heartbeat, Lease, Payload, RunSpec, Submission, Want
 from paris.protocol.refusals import Reason, Refusal
 from paris.protocol.want_work import work_bits
 
@@ -24,7 +24,7 @@ _MEMORY = 4096
 _MOST_KEYS = 16384
 _INVITED, _LEASEHOLDER = 128, 256
 """Above any number of work bits."""
-Admitted = Heartbeat | Submission | Answer
+Admitted = Heartbeat | Submission | Answer | Audit
 """The kinds that need a lease."""
 
 
@@ -90,7 +90,7 @@ class Admission:
         """Check that a volunteer's record may take a place.
 
         Args:
-            envelope: Of any kind; only heartbeats, submissions and answers need a lease.
+            envelope: Of any kind; only heartbeats, submissions, answers and audits need a lease.
             now: UTC seconds.
 
         Raises:

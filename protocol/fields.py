@@ -24,8 +24,10 @@ PeerAddress = Annotated[
 """Numeric addresses only: every reader would resolve a host name."""
 ShortText = Annotated[str, StringConstraints(max_length=80, pattern=r"^[^\x00-\x1f\x7f-\x9f<>|`\[\]]*$")]
 """Shown in terminals and model cards: no control characters, no markup."""
-SealedLease = Annotated[str, StringConstraints(max_length=1200, pattern=r"^[\x20-\x7e]+$")]
+SealedLease = Annotated[str, StringConstraints(max_length=1500, pattern=r"^[\x20-\x7e]+$")]
 """The bytes of a lease's envelope, as text."""
+Sketch = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{1366}==$")]
+"""1024 bytes in base64: see `paris.protocol.audits`."""
 SealedInvite = Annotated[str, StringConstraints(max_length=800, pattern=r"^[\x20-\x7e]+$")]
 """The bytes of an invite's envelope, as text."""
 Signature = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{128}$")]

@@ -6,7 +6,7 @@ nobody can overwrite another volunteer's record.
     paris_v1_{run}_run              run
     paris_v1_{run}_tasks            {task_id}
     paris_v1_{run}_manifest_{k}     {part}
-    paris_v1_{run}_leases           {task_id}.{attempt}
+    paris_v1_{run}_leases           {task_id}.{attempt}; of an audit audit.{lease_id}
     paris_v1_{run}_challenges       {lease_id}
     paris_v1_{run}_verdicts         {lease_id}
     paris_v1_{run}_registry         {task_id}
@@ -14,6 +14,7 @@ nobody can overwrite another volunteer's record.
     paris_v1_{run}_heartbeat_{b}    {signer}.{lease_id}
     paris_v1_{run}_submission_{b}   {signer}.{lease_id}
     paris_v1_{run}_answer_{b}       {signer}.{lease_id}
+    paris_v1_{run}_audit_{b}        {signer}.{lease_id}
     paris_v1_{run}_holding_{k}      {signer}
 """
 
@@ -24,6 +25,7 @@ import hashlib
 from paris.protocol.limits import MAX_CLUSTERS, MAX_NUM_BUCKETS
 from paris.protocol.records import (
     Answer,
+    Audit,
     Challenge,
     Heartbeat,
     Holding,
@@ -44,7 +46,7 @@ _PLURALS = {
     "verdict": "verdicts",
     "registration": "registry",
 }
-BUCKETED = ("want", "heartbeat", "submission", "answer")
+BUCKETED = ("want", "heartbeat", "submission", "answer", "audit")
 CLUSTERED = ("manifest", "holding")
 
 
@@ -73,10 +75,10 @@ def subkey_of(payload: Payload, signer: str) -> str:
         case ManifestPart():
             return str(payload.part)
         case Lease():
-            return f"{payload.task_id}.{payload.attempt}"
+            return f"audit.{payload.lease_id}" if payload.audit else f"{payload.task_id}.{payload.attempt}"
         case Verdict() | Challenge():
             return payload.lease_id
-        case Heartbeat() | Submission() | Answer():
+        case Heartbeat() | Submission() | Answer() | Audit():
             return f"{signer}.{payload.lease_id}"
         case _:
             return signer

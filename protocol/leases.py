@@ -88,7 +88,9 @@ def is_overdue(lease: Lease, task: Task, last_heartbeat: Heartbeat | None, now: 
 
 
 def overdue_at(lease: Lease, task: Task, step: int) -> float:
-    """UTC seconds until which a lease is kept if no step beyond `step` is reported."""
+    """UTC seconds until which a lease is kept if no step beyond `step` is reported; that of an audit has one end."""
+    if lease.audit is not None:
+        return lease.expires_at
     return lease.granted_at + overtaken_after_s(lease, task, step) + task.grace_s
 
 

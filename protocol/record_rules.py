@@ -7,6 +7,7 @@ from typing import Literal
 
 from paris.protocol.records import (
     Answer,
+    Audit,
     Challenge,
     Heartbeat,
     Holding,
@@ -46,5 +47,6 @@ RECORD_RULES: dict[str, RecordRule] = {
     "heartbeat": RecordRule(Heartbeat, "volunteer", 4096, 3600),
     "submission": RecordRule(Submission, "volunteer", 4096, 6 * 3600),
     "answer": RecordRule(Answer, "volunteer", 4096, 6 * 3600),
+    "audit": RecordRule(Audit, "volunteer", 4096, 6 * 3600),
     "holding": RecordRule(Holding, "volunteer", 2048, 3600),
 }

@@ -4,14 +4,14 @@ One class per record kind. An envelope (`envelope.py`) carries exactly one paylo
 are strict, sizes bounded, unknown fields refused.
 
 Signed by the coordinator: run, task, manifest, lease, challenge, verdict, registration, invite.
-Signed by volunteers: want, heartbeat, submission, answer, holding.
+Signed by volunteers: want, heartbeat, submission, answer, audit, holding.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 
 from paris.protocol.fields import (
     Bytes,
@@ -29,6 +29,7 @@ from paris.protocol.fields import (
     Sha256,
     ShortText,
     Signature,
+    Sketch,
     Steps,
     TaskId,
     Text,
@@ -43,22 +44,7 @@ from paris.protocol.limits import (
     MAX_SUBMISSION_FILES,
     MAX_WANT_WORK_BITS,
 )
-
-
-class Payload(BaseModel):
-    """Base of all payloads: frozen, strict, unknown fields refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-    kind: ClassVar[str]
-    """Name of the record kind; parts of records (Shard, Rung, Head, SubmittedFile, SharedFile) have none."""
-    later_fields: ClassVar[frozenset[str]] = frozenset()
-    """Fields that came after the first release. Where they are None they are left out, so that records of runs that do
-    not use them keep the bytes that older nodes know."""
-
-    @model_serializer(mode="wrap")
-    def _without_unused(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        dumped: dict[str, Any] = handler(self)
-        return {name: value for name, value in dumped.items() if value is not None or name not in self.later_fields}
+from paris.protocol.payload import Payload as Payload
 
 
 class SharedFile(Payload):
@@ -145,7 +131,7 @@ class Task(Payload):
     deadline_s: Seconds
     """Time from the grant to the last step; sets the slope of the deadline curve."""
     grace_s: Seconds
-    objective: Settings = {}
+    objective: Settings = Field(default_factory=dict)
     """Fields of `paris.experts.objectives.objectives.Objective`, what this expert predicts; empty: flow matching."""
     state: Literal["open", "leased", "submitted", "registered"]
     attempt: Annotated[int, Field(ge=0, le=MAX_ATTEMPT)] = 0
@@ -175,11 +161,35 @@ class ManifestPart(Payload):
     shards: Annotated[tuple[Shard, ...], Field(max_length=16)]
 
 
+class AuditStart(Payload):
+    """The state that an audit starts from: a snapshot whose three files are in one folder of the model repo.
+
+    Digests and sizes are in the order of `hub_layout.STATE_FILES`.
+    """
+
+    previous: Sha256
+    commitment: Sha256
+    commit: CommitId
+    """Of the model repo."""
+    folder: RelativePath
+    sha256: Annotated[tuple[Sha256, ...], Field(min_length=3, max_length=3)]
+    bytes: Annotated[tuple[Bytes, ...], Field(min_length=3, max_length=3)]
+
+
+class AuditOrder(Payload):
+    """Makes a lease one of an audit: its steps are trained again, to compare their end with another's."""
+
+    nonce: Sha256
+    """Decides the projections of the sketch (`audits.py`); nobody knows it before the lease is granted."""
+    start: AuditStart | None = None
+    """None: the audit starts from the initial weights."""
+
+
 class Lease(Payload):
     """The coordinator's expiring permission to work on a task. `attempt` is the fencing token."""
 
     kind: ClassVar[str] = "lease"
-    later_fields: ClassVar[frozenset[str]] = frozenset({"start_step", "to_step", "draw_sha256"})
+    later_fields: ClassVar[frozenset[str]] = frozenset({"start_step", "to_step", "draw_sha256", "audit"})
     lease_id: LeaseId
     task_id: TaskId
     attempt: Annotated[int, Field(ge=1, le=MAX_ATTEMPT)]
@@ -194,6 +204,8 @@ class Lease(Payload):
     """The last step of the leg; the volunteer may hand in at any snapshot before. None: no legs."""
     draw_sha256: Sha256 | None = None
     """Digest of the secret that will decide which stretches of the work are replayed; the verdict reveals it."""
+    audit: AuditOrder | None = None
+    """What to audit: then `attempt` numbers the audits of the task, and the task's own lease is another."""
 
 
 class Challenge(Payload):
@@ -262,7 +274,7 @@ class Want(Payload):
     """A volunteer's request for work: its machine, and what it can take."""
 
     kind: ClassVar[str] = "want"
-    later_fields: ClassVar[frozenset[str]] = frozenset({"work", "invite", "invite_proof"})
+    later_fields: ClassVar[frozenset[str]] = frozenset({"work", "invite", "invite_proof", "audits"})
     name: ShortText
     device: ShortText
     memory_bytes: Bytes
@@ -275,6 +287,8 @@ class Want(Payload):
     """An invite of this run, in place of work."""
     invite_proof: Signature | None = None
     """By the invite's key, over the run and the signer: see `paris.protocol.invites`."""
+    audits: Literal[True] | None = None
+    """Whether it takes leases of audits."""
 
 
 class Invite(Payload):
@@ -348,6 +362,23 @@ class Answer(Payload):
     commit: CommitId
     files: Annotated[tuple[SubmittedFile, ...], Field(min_length=3, max_length=MAX_SUBMISSION_FILES)]
     """step-<8 digits>/weights.safetensors, ema.safetensors and optimizer.safetensors below the submission's folder."""
+    lease: SealedLease | None = None
+    """As in a heartbeat."""
+
+
+class Audit(Payload):
+    """What an auditor found at the end of its steps."""
+
+    kind: ClassVar[str] = "audit"
+    lease_id: LeaseId
+    task_id: TaskId
+    attempt: Annotated[int, Field(ge=1, le=MAX_ATTEMPT)]
+    commitment: Sha256
+    """Of the state that it reached."""
+    digest: Sha256
+    """Of its ema.safetensors, keyed by the lease's nonce."""
+    sketch: Sketch
+    """Projections of the way that led there (`audits.py`)."""
     lease: SealedLease | None = None
     """As in a heartbeat."""
 

@@ -12,6 +12,9 @@ draws.py         the secret that decides which stretches of a lease's work are r
 orders.py        how each order of the organiser changes the state
 rolling.py       the orders that roll a task back to a verified state, and forward again
 challenges.py    asking for the snapshots that a replay needs
+audits.py        audits by other volunteers: opened, granted, taken in, ended
+auditors.py      who audits: the lot, and an auditor's standing
+baits.py         audits whose answer is known
 trust.py         who comes first for a task, and who waits
 leases.py        granting, renewing and revoking leases
 parallel.py      several leases of a task whose holders show no work

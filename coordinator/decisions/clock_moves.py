@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from paris.coordinator.state.model import LeaseState, Row, State, SubmissionState, VolunteerState
+from paris.coordinator.state.audits import AuditState
+from paris.coordinator.state.model import LeaseState, State, SubmissionState, VolunteerState
+from paris.coordinator.state.row import Row
 
 R = TypeVar("R", bound=Row)
 _Change = Callable[[Any, Any, str], float]
@@ -57,6 +59,7 @@ def _with_times(state: State, at_start: State, change: _Change) -> State:
         leases=_each(state.leases, at_start.leases, _lease, change),
         volunteers=_each(state.volunteers, at_start.volunteers, _volunteer, change),
         submissions=_each(state.submissions, at_start.submissions, _submission, change),
+        audits=_each(state.audits, at_start.audits, _audit, change),
     )
 
 
@@ -80,10 +83,16 @@ def _lease(held: LeaseState, before: LeaseState | None, change: _Change) -> Leas
 
 
 def _volunteer(known: VolunteerState, before: VolunteerState | None, change: _Change) -> VolunteerState:
-    return _changed(known, before, change, ("seen_at", "waiting_since", "faulted_at"))  # type: ignore[no-any-return]
+    return _changed(known, before, change, ("seen_at", "waiting_since", "faulted_at", "copied_at"))  # type: ignore[no-any-return]
 
 
 def _submission(known: SubmissionState, before: SubmissionState | None, change: _Change) -> SubmissionState:
     asked = known.challenge and _changed(known.challenge, before and before.challenge, change, ("answer_until",))
-    kept = known if asked is known.challenge else known.model_copy(update={"challenge": asked})
+    open_audit = known.audit and _changed(known.audit, before and before.audit, change, ("opened_at", "drawn_at"))
+    is_same = asked is known.challenge and open_audit is known.audit
+    kept = known if is_same else known.model_copy(update={"challenge": asked, "audit": open_audit})
     return _changed(kept, before, change, ("seen_at", "retry_at", "stored_at", "withdrawn_at"))  # type: ignore[no-any-return]
+
+
+def _audit(audit: AuditState, before: AuditState | None, change: _Change) -> AuditState:
+    return _changed(audit, before, change, ("granted_at",))  # type: ignore[no-any-return]

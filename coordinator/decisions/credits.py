@@ -25,6 +25,8 @@ class Credit:
     repeated_steps: int = 0
     """Of legs that equal those of others. They cost no training to claim (docs/threat-model.md), so they are counted
     apart."""
+    audited_steps: int = 0
+    """Trained again for audits that were right."""
     share: float = 0.0
     """Of all steps."""
 
@@ -32,7 +34,7 @@ class Credit:
 def credits_of(state: State) -> list[Credit]:
     """The credits of a run, the most first."""
     chained = {s.submission.commitment for s in state.submissions.values() if s.phase in ("stored", "registered")}
-    steps, seconds, repeated = dict[str, int](), dict[str, float](), dict[str, int]()
+    steps, seconds, repeated, audited = dict[str, int](), dict[str, float](), dict[str, int](), dict[str, int]()
     names = {known.signer: known.submission.name for known in state.submissions.values()}
     for known in state.submissions.values():
         if known.verdict is None or not known.verdict.accepted or known.phase == "withdrawn":
@@ -43,6 +45,10 @@ def credits_of(state: State) -> list[Credit]:
             seconds[known.signer] = seconds.get(known.signer, 0.0) + took_s
         elif known.submission.commitment in chained:
             repeated[known.signer] = repeated.get(known.signer, 0) + paid
+    for audit in state.audits.values():
+        if audit.outcome == "right":
+            names.setdefault(audit.volunteer, audit.name)
+            audited[audit.volunteer] = audited.get(audit.volunteer, 0) + audit.num_steps
     total = max(1, sum(steps.values()))
     found = [
         Credit(
@@ -51,9 +57,10 @@ def credits_of(state: State) -> list[Credit]:
             steps=steps.get(key, 0),
             seconds=seconds.get(key, 0.0),
             repeated_steps=repeated.get(key, 0),
+            audited_steps=audited.get(key, 0),
             share=steps.get(key, 0) / total,
         )
-        for key in steps.keys() | repeated.keys()
+        for key in steps.keys() | repeated.keys() | audited.keys()
     ]
     return sorted(found, key=lambda credit: (-credit.steps, -credit.repeated_steps, credit.public_key))
 

@@ -17,11 +17,12 @@ def forget(draft: Draft, policy: Policy, now: float) -> None:
     """
     live = {held.lease.lease_id: held.lease.volunteer for held in live_leases(draft)}
     holders = set(live.values())
+    auditing = {audit.lease_id for audit in draft.audits.values() if audit.outcome == "waiting"}
     for key, volunteer in list(draft.volunteers.items()):
         if now - volunteer.seen_at > policy.forget_after_s and key not in holders:
             draft.drop_volunteer(key)
     for lease_id, held in list(draft.leases.items()):
         task = draft.tasks[held.lease.task_id]
         is_old = held.lease.attempt <= task.task.attempt - _KEPT_ATTEMPTS
-        if is_old and lease_id not in draft.submissions and lease_id not in live:
+        if is_old and lease_id not in draft.submissions and lease_id not in live and lease_id not in auditing:
             draft.drop_lease(lease_id)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from paris.coordinator.decisions.audits import apply_audit, count_votes, open_audit, votes_stand
 from paris.coordinator.decisions.challenges import apply_answer, challenge
 from paris.coordinator.decisions.invited import admit
 from paris.coordinator.decisions.observations import (
     AnswerReceived,
+    AuditNeeded,
+    AuditReceived,
     Closed,
     HeartbeatReceived,
     LegStored,
@@ -26,7 +29,7 @@ from paris.coordinator.decisions.trust import replay_rate
 from paris.coordinator.decisions.verdicts import apply_verdict, reject_submission
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
-from paris.coordinator.state.model import SubmissionState, VolunteerState
+from paris.coordinator.state.model import WAITING, SubmissionState, VolunteerState
 from paris.protocol.leases import last_step
 from paris.protocol.records import Registration
 
@@ -42,8 +45,12 @@ def apply_observation(draft: Draft, observation: Observation, policy: Policy, no
             _apply_heartbeat(draft, observation, now)
         case SubmissionReceived():
             _apply_submission(draft, observation, policy, now)
-        case Verified(verdict, head):
-            apply_verdict(draft, verdict, policy, now, head)
+        case Verified():
+            _apply_verified(draft, observation, policy, now)
+        case AuditNeeded():
+            open_audit(draft, observation, now)
+        case AuditReceived():
+            apply_audit(draft, observation, policy, now)
         case SnapshotsNeeded():
             challenge(draft, observation, policy, now)
         case AnswerReceived():
@@ -107,7 +114,7 @@ def _apply_submission(draft: Draft, received: SubmissionReceived, policy: Policy
         return
     if held.lease.volunteer != signer or held.lease.attempt != submission.attempt or submission.pull_request is None:
         return
-    if held.lease.task_id != submission.task_id:
+    if held.lease.task_id != submission.task_id or held.lease.audit is not None:
         return
     what = f"{submission.name} submitted pull request {submission.pull_request}."
     draft.add_event(EventKind.SUBMITTED, f"{submission.task_id}: {what}")
@@ -123,6 +130,21 @@ def _apply_submission(draft: Draft, received: SubmissionReceived, policy: Policy
     if task.task.state == "leased" and task.lease_id == submission.lease_id:
         draft.put_task(task.submitted())
     settle_late(draft, known, policy, now)
+
+
+def _apply_verified(draft: Draft, verified: Verified, policy: Policy, now: float) -> None:
+    """Take in a verdict, and what it says of the audits that it took into account."""
+    verdict, votes = verified.verdict, {vote.lease_id: vote.agrees for vote in verified.votes}
+    if not votes_stand(draft, votes):
+        return
+    apply_verdict(draft, verdict, policy, now, verified.head)
+    known = draft.submissions.get(verdict.lease_id)
+    replayed = next((rung for rung in verdict.rungs if rung.rung == "replay"), None)
+    if known is None or known.phase in WAITING or replayed is None:
+        return
+    count_votes(draft, votes, replayed.passed, policy, now)
+    if verified.baits and policy.audits:
+        draft.put_submission(known.model_copy(update={"baits": verified.baits}))
 
 
 def _retry_verification(draft: Draft, failed: VerificationFailed, policy: Policy, now: float) -> None:

@@ -32,9 +32,9 @@ def grant_open_tasks(draft: Draft, policy: Policy, now: float) -> None:
     """
     if draft.pause.is_paused:
         return
-    busy = {held.lease.volunteer for held in live_leases(draft)}
+    busy = busy_volunteers(draft)
     candidates = sorted(
-        (v for v in draft.volunteers.values() if v.public_key not in busy and _may_hold(draft, v, policy, now)),
+        (v for v in draft.volunteers.values() if v.public_key not in busy and may_hold(draft, v, policy, now)),
         key=lambda v: rank(v, policy, now),
     )
     open_tasks = [t for t in draft.tasks.values() if t.task.state == "open" and t.task.attempt < MAX_ATTEMPT]
@@ -179,13 +179,23 @@ def _lease_id(task: Task, attempt: int, volunteer: str, now: float) -> str:
     return hashlib.sha256(f"{task.task_id} {attempt} {volunteer} {now!r}".encode()).hexdigest()[:32]
 
 
-def _may_hold(draft: Draft, volunteer: VolunteerState, policy: Policy, now: float) -> bool:
+def busy_volunteers(draft: Draft) -> set[str]:
+    """Keys of those that hold a lease of a task, or of an audit."""
+    auditing = {audit.volunteer for audit in draft.audits.values() if audit.outcome == "waiting"}
+    return auditing | {held.lease.volunteer for held in live_leases(draft)}
+
+
+def may_hold(draft: Draft, volunteer: VolunteerState, policy: Policy, now: float) -> bool:
     """Whether a volunteer waits, and may get a lease by the organiser's word, its software and its own faults."""
     is_waiting = volunteer.want.state == "waiting" and now - volunteer.seen_at <= policy.want_life_s
+    return is_waiting and is_welcome(draft, volunteer, policy) and is_waited_out(volunteer, policy, now)
+
+
+def is_welcome(draft: Draft, volunteer: VolunteerState, policy: Policy) -> bool:
+    """Whether the organiser lets a volunteer work, and its software is new enough."""
     known = draft.standings.get(volunteer.public_key)
-    is_welcome = not policy.allowed_only if known is None else known.standing == "allowed"
-    is_new_enough = not is_older(volunteer.want.node_version, policy.min_node_version)
-    return is_waiting and is_welcome and is_new_enough and is_waited_out(volunteer, policy, now)
+    is_allowed = not policy.allowed_only if known is None else known.standing == "allowed"
+    return is_allowed and not is_older(volunteer.want.node_version, policy.min_node_version)
 
 
 def _number(task_id: str) -> int:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from paris.coordinator.state.audits import AuditNeed, AuditVote, Bait
 from paris.coordinator.state.orders import Order
 from paris.protocol.envelope import Envelope
-from paris.protocol.records import Answer, Head, Heartbeat, Invite, Registration, Submission, Verdict, Want
+from paris.protocol.records import Answer, Audit, Head, Heartbeat, Invite, Registration, Submission, Verdict, Want
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,25 @@ class Verified:
     verdict: Verdict
     head: str | None = None
     """Commitment of the task's head when it began; None: there was none."""
+    votes: tuple[AuditVote, ...] = ()
+    """Of the audits that it took into account."""
+    baits: tuple[Bait, ...] = ()
+    """What a refusal by audits leaves."""
+
+
+@dataclass(frozen=True)
+class AuditNeeded:
+    """Verification cannot end before another volunteer has trained a stretch again."""
+
+    lease_id: str
+    need: AuditNeed
+
+
+@dataclass(frozen=True)
+class AuditReceived:
+    """What an auditor returned."""
+
+    envelope: Envelope[Audit]
 
 
 @dataclass(frozen=True)
@@ -117,6 +137,8 @@ Observation = (
     | HeartbeatReceived
     | SubmissionReceived
     | Verified
+    | AuditNeeded
+    | AuditReceived
     | SnapshotsNeeded
     | AnswerReceived
     | VerificationFailed

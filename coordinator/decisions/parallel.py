@@ -21,7 +21,7 @@ MOST_LEASES = 16
 
 
 def live_leases(state: State | Draft) -> list[LeaseState]:
-    """The leases that are worked on, and each task's present one while its work waits for a verdict."""
+    """The leases that are worked on, and each task's present one while its work waits for a verdict; no audits."""
     return [held for held in state.leases.values() if _is_live(state, held)]
 
 
@@ -47,7 +47,7 @@ def free_places(draft: Draft, policy: Policy, now: float) -> dict[str, int]:
     leased = {name: task for name, task in draft.tasks.items() if task.task.state == "leased"}
     leases: Mapping[str, list[LeaseState]] = {name: [] for name in leased}
     for held in draft.leases.values():
-        if held.lease.task_id in leases:
+        if held.lease.task_id in leases and held.lease.audit is None:
             leases[held.lease.task_id].append(held)
     free = {}
     for name, task in leased.items():
@@ -78,7 +78,7 @@ def _num_at_once(draft: Draft, task: TaskState, leases: list[LeaseState], policy
 
 def _is_live(state: State | Draft, held: LeaseState) -> bool:
     task = state.tasks[held.lease.task_id]
-    if task.registration is not None:
+    if task.registration is not None or held.lease.audit is not None:
         return False
     is_worked_on = held.lease.state == "granted" and held.lease.lease_id not in state.submissions
     return is_worked_on or task.lease_id == held.lease.lease_id

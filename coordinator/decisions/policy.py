@@ -42,6 +42,18 @@ class Policy(BaseModel):
     replay_rate: float | None = Field(default=None, ge=0, le=1)
     """Probability that a leg of a well-known volunteer is replayed, beyond the first stretch of a training; None: no
     leg is replayed."""
+    audits: bool = False
+    """Whether other volunteers train the drawn stretches again, not the organiser's machine."""
+    audit_s: float = Field(default=7200.0, gt=0)
+    """Time in which an auditor must return what it found."""
+    audit_draw_s: float = Field(default=900.0, gt=0)
+    """How long a drawn auditor may finish other work before another one is drawn."""
+    audit_wait_s: float = Field(default=86400.0, gt=0)
+    """After so long without an audit the organiser's machine trains the stretch again."""
+    bait_rate: float = Field(default=0.1, ge=0, le=1)
+    """Share of the audits whose claim is known to be wrong, as long as there are such."""
+    replay_bound: float = Field(default=0.02, gt=0)
+    """Largest distance of a claimed end from an honest one."""
     answer_s: float = Field(default=86400.0, gt=0)
     """Time in which a volunteer must give the snapshots that a replay starts from."""
     draw_key: str = Field(default="", repr=False)

@@ -9,7 +9,7 @@ from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.verdicts import accept_repeat, reject_submission
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
-from paris.coordinator.state.model import SubmissionState, TaskState
+from paris.coordinator.state.model import WAITING, SubmissionState, TaskState
 from paris.protocol.leases import first_step
 
 
@@ -37,7 +37,7 @@ def apply_leg_stored(draft: Draft, stored: LegStored, policy: Policy, now: float
 def settle_waiting(draft: Draft, task_id: str, policy: Policy, now: float) -> None:
     """Settle the work on a task that waits for its verdict and that the task has no use for any more."""
     for known in list(draft.submissions.values()):
-        if known.submission.task_id == task_id and known.phase in ("seen", "challenged"):
+        if known.submission.task_id == task_id and known.phase in WAITING:
             settle_late(draft, known, policy, now)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from paris.coordinator.decisions.audits import end_audits, grant_audits
 from paris.coordinator.decisions.challenges import refuse_unanswered
 from paris.coordinator.decisions.forgetting import forget
 from paris.coordinator.decisions.intake import LONGEST_RETRY_S, apply_observation
@@ -63,8 +64,10 @@ def tick(
         else:
             apply_observation(draft, observation, policy, now)
     refuse_unanswered(draft, policy, now, watching_since)
+    end_audits(draft, policy, now, watching_since)
     revoke_leases(draft, policy, now, watching_since)
     renew_leases(draft, policy, now)
+    grant_audits(draft, policy, now)
     grant_open_tasks(draft, policy, now)
     forget(draft, policy, now)
     _start_router(draft, policy)

@@ -9,7 +9,7 @@ from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.trust import with_accepted_work, with_fault
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
-from paris.coordinator.state.model import LeaseState, SubmissionState, TaskState
+from paris.coordinator.state.model import WAITING, LeaseState, SubmissionState, TaskState
 from paris.protocol.leases import first_step
 from paris.protocol.records import Verdict
 
@@ -25,7 +25,7 @@ def apply_verdict(draft: Draft, verdict: Verdict, policy: Policy, now: float, he
         head: Commitment of the task's head when the verification of a leg began; None: there was none.
     """
     known = draft.submissions.get(verdict.lease_id)
-    if known is None or known.phase not in ("seen", "challenged"):
+    if known is None or known.phase not in WAITING:
         return
     task, held = draft.tasks[verdict.task_id], draft.leases[verdict.lease_id]
     is_leg = held.lease.start_step is not None
@@ -85,7 +85,9 @@ def _settle(draft: Draft, known: SubmissionState, verdict: Verdict, policy: Poli
         verdict = verdict.model_copy(update=revealed)
     kind = EventKind.ACCEPTED if verdict.accepted else EventKind.REJECTED
     draft.add_event(kind, f"{verdict.task_id}: {known.submission.name} {kind}. {verdict.reason}")
-    draft.put_submission(known.model_copy(update={"phase": phase, "verdict": verdict, "challenge": None}))
+    draft.put_submission(
+        known.model_copy(update={"phase": phase, "verdict": verdict, "challenge": None, "audit": None})
+    )
 
 
 def _with_credit(verdict: Verdict, known: SubmissionState, task: TaskState, held: LeaseState) -> Verdict:

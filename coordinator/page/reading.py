@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from paris.coordinator.state.boards import BoardRow, unpack_board
-from paris.coordinator.state.model import Row, State, SubmissionState
+from paris.coordinator.state.model import State, SubmissionState
+from paris.coordinator.state.row import Row
 from paris.coordinator.state.store import VERSION, LoggedEvent
 from paris.coordinator.state.tables import SINGLE, TABLES
 

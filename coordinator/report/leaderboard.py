@@ -26,13 +26,13 @@ def print_leaderboard(rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    has_repeats = any(row["repeated_steps"] for row in rows)
+    more = [name for name in ("repeated_steps", "audited_steps") if any(row[name] for row in rows)]
     table = Table(caption="" if rows else "No work is verified yet.")
     table.add_column("volunteer")
-    for column in ("steps", "share", "hours", *(["repeated steps"] if has_repeats else [])):
+    for column in ("steps", "share", "hours", *(name.replace("_", " ") for name in more)):
         table.add_column(column, justify="right")
     for row in rows:
         cells = [f"{row['steps']:,}", f"{row['share']:.1%}", f"{row['seconds'] / 3600:.1f}"]
-        cells += [f"{row['repeated_steps']:,}"] if has_repeats else []
+        cells += [f"{row[name]:,}" for name in more]
         table.add_row(Text(printable(f"{row['name']} ({row['public_key'][:8]})")), *cells)
     Console().print(table)

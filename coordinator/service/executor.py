@@ -18,6 +18,7 @@ from paris.coordinator.children import Children
 from paris.coordinator.decisions.legs import head_commitment
 from paris.coordinator.decisions.observations import (
     Action,
+    AuditNeeded,
     Close,
     Closed,
     LegStored,
@@ -149,7 +150,10 @@ class Executor:
                 report = self._verifier.verify(state, lease_id)
                 if report.needs:
                     return SnapshotsNeeded(lease_id, report.needs)
-                return Verified(report.verdict(), head_commitment(state.tasks[report.task_id].task))
+                if report.audit is not None:
+                    return AuditNeeded(lease_id, report.audit)
+                began_at = head_commitment(state.tasks[report.task_id].task)
+                return Verified(report.verdict(), began_at, report.votes, report.baits)
             case Register(lease_id):
                 with self._registering:
                     return Registered(self._registrar.register(state, lease_id))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -89,7 +89,7 @@ class Service:
         requested = [] if request is None else [RouterRequested(from_samples=request == FROM_SAMPLES)]
         self._adopt_new_tasks()
         orders = self._store.orders()
-        observations = [*self._observed, *requested, *orders.values(), *self._swarm.observations()]
+        observations = [*self._observed, *requested, *orders.values(), *self._received()]
         # A machine that slept has seen no heartbeat meanwhile, as one that was down.
         watching_since = self._watching_since if lag_s == 0 else now
         state = moved(self.state, self._at_start, lag_s)
@@ -140,6 +140,12 @@ class Service:
             except ParisError as error:
                 logger.debug("%s could not be restarted.", server.name, exc_info=True)
                 self._log(Event(EventKind.PROBLEM, str(error)))
+
+    def _received(self) -> Iterator[Observation]:
+        """What volunteers have published; audits are read while some are out."""
+        yield from self._swarm.observations()
+        if any(audit.outcome == "waiting" for audit in self.state.audits.values()):
+            yield from self._swarm.audits()
 
     def _router_request(self) -> str | None:
         """The value of the organiser's request for router training; left for later while a training runs."""

@@ -37,7 +37,12 @@ def _is_recent(record: Lease | Verdict, state: State) -> bool:
 
 
 def _is_awaited(lease: Lease, state: State, now: float) -> bool:
-    """Also an old lease whose late work may still come: each leg is an attempt, and a laptop sleeps over many."""
+    """Also an old lease whose late work may still come: each leg is an attempt, and a laptop sleeps over many.
+
+    An audit's lease is read by its auditor alone, also to learn that the audit arrived.
+    """
+    if lease.audit is not None:
+        return now <= lease.expires_at
     submission = state.submissions.get(lease.lease_id)
     has_verdict = submission is not None and submission.verdict is not None
     may_come = lease.state == "granted" and not has_verdict and now <= lease.expires_at + LEASE_GRACE_S

@@ -162,6 +162,12 @@ def make_policy(run: RunDir) -> Policy:
         leg_s=None if table.leg_hours is None else table.leg_hours * 3600,
         snapshot_every=run.config.snapshot_every,
         replay_rate=bounds.replay_rate if bounds.replay else None,
+        audits=bounds.replay and bounds.audits == "volunteers",
+        audit_s=bounds.audit_hours * 3600,
+        audit_draw_s=bounds.audit_draw_hours * 3600,
+        audit_wait_s=bounds.audit_wait_hours * 3600,
+        bait_rate=bounds.bait_rate,
+        replay_bound=bounds.max_replay(str(run.config.training.get("precision", "float32"))),
         answer_s=bounds.answer_hours * 3600,
         draw_key=derived_secret(run, "draws").hex(),
     )

@@ -10,6 +10,7 @@ from typing import cast
 
 from paris.coordinator.decisions.observations import (
     AnswerReceived,
+    AuditReceived,
     HeartbeatReceived,
     Observation,
     SubmissionReceived,
@@ -24,7 +25,7 @@ from paris.protocol.envelope import Envelope
 from paris.protocol.errors import ParisError
 from paris.protocol.invites import open_shown
 from paris.protocol.manifest import Manifest
-from paris.protocol.records import Answer, Heartbeat, Invite, RunSpec, Submission, Want
+from paris.protocol.records import Answer, Audit, Heartbeat, Invite, RunSpec, Submission, Want
 
 logger = logging.getLogger(__name__)
 _HEALTH_EVERY_S = 30.0
@@ -108,6 +109,11 @@ class Swarm:
             yield SubmissionReceived(cast(Envelope[Submission], envelope))
         for envelope in peer.read_all("answer", buckets):
             yield AnswerReceived(cast(Envelope[Answer], envelope))
+
+    def audits(self) -> Iterator[Observation]:
+        """What auditors have returned; to be read while audits are out."""
+        for envelope in self._peer.current.read_all("audit", self._spec.num_buckets):
+            yield AuditReceived(cast(Envelope[Audit], envelope))
 
     def publish(self, state: State) -> None:
         """Store the records that are due; one that could not be stored is due again at the next call."""

@@ -18,6 +18,7 @@ from paris.coordinator.service.verifying import VerifyingProcesses
 from paris.coordinator.state.model import LeaseState, State, SubmissionState
 from paris.coordinator.verify import (
     REPLAY_FOLDER,
+    AuditFound,
     LegStart,
     OtherCheckpoint,
     Report,
@@ -60,7 +61,7 @@ class Verifier:
         """
         folder, known = _folder(self.run, lease_id), state.submissions[lease_id]
         case_file, report_file = folder / "case.json", folder / "report.json"
-        earlier = read_report(report_file) if known.answers and report_file.is_file() else None
+        earlier = read_report(report_file) if _was_asked(state, known) and report_file.is_file() else None
         write_case(self._case(state, known, folder, earlier), case_file)
         try:
             log = self.run.logs / f"verify-{lease_id[:8]}.log"
@@ -91,6 +92,7 @@ class Verifier:
         held = state.leases[known.submission.lease_id]
         task = state.tasks[known.submission.task_id].task
         manifest = load_manifests(self.run)[task.cluster]
+        bounds = VerificationBounds.model_validate(self.run.config.verify_settings)
         return VerificationCase(
             run_id=self.run.run_id,
             coordinator=self.run.identity.public_key,
@@ -112,8 +114,10 @@ class Verifier:
             draw_secret=draw_secret(derived_secret(self.run, "draws").hex(), held.lease.lease_id),
             replay_rate=known.replay_rate,
             answers=known.answers,
-            earlier=earlier if earlier is not None and earlier.needs else None,
-            bounds=VerificationBounds.model_validate(self.run.config.verify_settings),
+            audited=bounds.audits == "volunteers" and not known.is_replayed_here,
+            audits=_audits_of(state, known),
+            earlier=None if earlier is None or earlier.is_decided else earlier,
+            bounds=bounds,
             device=self.run.config.compute.device,
             num_threads=self.run.config.compute.num_threads,
         )
@@ -146,6 +150,34 @@ def _leg_start(state: State, held: LeaseState, manifest: Manifest) -> LegStart:
         commitment=held.start_commitment,
         head=next((head for head in kept if head and head.commitment == held.start_commitment), None),
         shard_rows=tuple(shard.rows for shard in manifest.shards),
+    )
+
+
+def _was_asked(state: State, known: SubmissionState) -> bool:
+    """Whether something was asked for after an earlier verification: snapshots, or an audit."""
+    audited = any(audit.leg == known.submission.lease_id for audit in state.audits.values())
+    return bool(known.answers) or audited or known.is_replayed_here
+
+
+def _audits_of(state: State, known: SubmissionState) -> tuple[AuditFound, ...]:
+    """What auditors returned for a leg, in the order in which they were asked."""
+    arrived = [
+        audit
+        for audit in state.audits.values()
+        if audit.leg == known.submission.lease_id and audit.outcome == "arrived"
+    ]
+    return tuple(
+        AuditFound(
+            lease_id=audit.lease_id,
+            volunteer=audit.volunteer,
+            name=audit.name,
+            start=audit.start_step,
+            end=audit.end_step,
+            nonce=audit.nonce,
+            **audit.result.model_dump(include={"commitment", "digest", "sketch"}),
+        )
+        for audit in sorted(arrived, key=lambda audit: audit.granted_at)
+        if audit.result is not None
     )
 
 

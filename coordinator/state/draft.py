@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Generic, TypeVar
 
+from paris.coordinator.state.audits import AuditState
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.model import (
     LeaseState,
@@ -32,7 +33,7 @@ class Draft:
     def __init__(self, state: State) -> None:
         self._tasks, self._leases = _Table(state.tasks), _Table(state.leases)
         self._volunteers, self._submissions = _Table(state.volunteers), _Table(state.submissions)
-        self._standings = _Table(state.standings)
+        self._standings, self._audits = _Table(state.standings), _Table(state.audits)
         self.router: RouterState = state.router
         self.pause: PauseState = state.pause
         self.events: list[Event] = []
@@ -62,6 +63,11 @@ class Draft:
         """By public key."""
         return self._standings.rows
 
+    @property
+    def audits(self) -> Mapping[str, AuditState]:
+        """By lease id of the auditor."""
+        return self._audits.rows
+
     def put_task(self, task: TaskState) -> None:
         """Add or replace a task."""
         self._tasks.put(task.task.task_id, task)
@@ -73,6 +79,10 @@ class Draft:
     def put_volunteer(self, volunteer: VolunteerState) -> None:
         """Add or replace a volunteer."""
         self._volunteers.put(volunteer.public_key, volunteer)
+
+    def put_audit(self, audit: AuditState) -> None:
+        """Add or replace an audit."""
+        self._audits.put(audit.lease_id, audit)
 
     def drop_lease(self, lease_id: str) -> None:
         """Remove a lease."""
@@ -101,7 +111,14 @@ class Draft:
     def finish(self) -> State:
         """The new state; it shares each unchanged table with the first."""
         return State(
-            self.tasks, self.leases, self.volunteers, self.submissions, self.router, self.standings, self.pause
+            tasks=self.tasks,
+            leases=self.leases,
+            volunteers=self.volunteers,
+            submissions=self.submissions,
+            router=self.router,
+            standings=self.standings,
+            pause=self.pause,
+            audits=self.audits,
         )
 
 

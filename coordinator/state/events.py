@@ -24,6 +24,8 @@ class EventKind(StrEnum):
     """A verified leg's state is in the model repo; the next leg starts from it."""
     CHALLENGED = "challenged"
     ANSWERED = "answered"
+    AUDIT = "audit"
+    """Another volunteer is asked to train a stretch of handed-in work again, or has."""
     REGISTERED = "registered"
     ROUTER = "router"
     ORDER = "order"

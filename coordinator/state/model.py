@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from paris.coordinator.state.audits import AuditState, Bait, OpenAudit
+from paris.coordinator.state.row import Row
 from paris.protocol.records import (
     Answer,
     Challenge,
@@ -23,12 +23,6 @@ from paris.protocol.records import (
     Verdict,
     Want,
 )
-
-
-class Row(BaseModel):
-    """Base of all rows: frozen, without unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class TaskState(Row):
@@ -105,6 +99,8 @@ class VolunteerState(Row):
     """The ids of those it has shown."""
     num_proven: int = 0
     """Accepted work since a rung last refused some."""
+    copied_at: float = 0.0
+    """When it returned, as an audit, a claim that was known to be wrong, UTC seconds; 0.0: never."""
 
 
 Standing = Literal["banned", "allowed"]
@@ -121,8 +117,10 @@ class StandingState(Row):
 
 
 SubmissionPhase = Literal[
-    "seen", "challenged", "accepted", "rejected", "repeated", "stored", "registered", "closed", "withdrawn"
+    "seen", "challenged", "auditing", "accepted", "rejected", "repeated", "stored", "registered", "closed", "withdrawn"
 ]
+WAITING: tuple[SubmissionPhase, ...] = ("seen", "challenged", "auditing")
+"""Phases before the verdict."""
 
 
 class SubmissionState(Row):
@@ -130,9 +128,9 @@ class SubmissionState(Row):
 
     seen -> accepted -> registered, or stored for a leg before the last; seen -> rejected or repeated -> closed, where
     repeated is a leg that another volunteer's verified leg equals. seen -> challenged -> seen while the volunteer is
-    asked for snapshots. By order of the organiser registered and stored work is withdrawn, and comes back. A phase
-    changes when the action that it waits for has reported its result, so that a coordinator killed in between asks for
-    that action again.
+    asked for snapshots, seen -> auditing -> seen while another one trains a stretch again. By order of the organiser
+    registered and stored work is withdrawn, and comes back. A phase changes when the action that it waits for has
+    reported its result, so that a coordinator killed in between asks for that action again.
     """
 
     submission: Submission
@@ -155,6 +153,12 @@ class SubmissionState(Row):
     challenge: Challenge | None = None
     """What the volunteer was asked for; None in other phases than challenged."""
     answers: tuple[Answer, ...] = ()
+    audit: OpenAudit | None = None
+    """What it waits for in the phase auditing; None in others."""
+    is_replayed_here: bool = False
+    """Whether this machine replays it although volunteers audit: none was there."""
+    baits: tuple[Bait, ...] = ()
+    """Of refused work: audits that were not given yet, and whose answer is known."""
 
     def withdrawn(self, now: float) -> SubmissionState:
         """The submission taken back by the organiser."""
@@ -195,6 +199,7 @@ class State:
     router: RouterState = field(default_factory=RouterState)
     standings: Mapping[str, StandingState] = field(default_factory=dict)
     pause: PauseState = field(default_factory=PauseState)
+    audits: Mapping[str, AuditState] = field(default_factory=dict)
 
     @property
     def num_registered(self) -> int:

@@ -21,11 +21,12 @@ from paris.coordinator.migrations import migrate, stamp
 from paris.coordinator.state.boards import Boards
 from paris.coordinator.state.curves import Curves, Loss
 from paris.coordinator.state.events import Event
-from paris.coordinator.state.model import LeaseState, Row, State
+from paris.coordinator.state.model import LeaseState, State
 from paris.coordinator.state.orders import Order, OrderKind
+from paris.coordinator.state.row import Row
 from paris.coordinator.state.tables import EVENTS, FLAGS, METADATA, ORDERS, SINGLE, TABLES
 
-VERSION = 6
+VERSION = 7
 """Of the file; a new field in a row of `model.py` needs a new one (`migrations.py`)."""
 _MIGRATIONS = {
     1: "CREATE INDEX IF NOT EXISTS curves_by_attempt ON curves (task_id, attempt)",
@@ -34,6 +35,7 @@ _MIGRATIONS = {
     "subject VARCHAR NOT NULL, reason TEXT NOT NULL); ALTER TABLE orders ADD COLUMN step INTEGER",
     4: "",
     5: "",
+    6: "",
 }
 _MAX_EVENTS = 100_000
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
 
+from paris.coordinator.state.audits import AuditState
 from paris.coordinator.state.model import (
     LeaseState,
     PauseState,
     RouterState,
-    Row,
     StandingState,
     SubmissionState,
     TaskState,
     VolunteerState,
 )
+from paris.coordinator.state.row import Row
 
 METADATA = MetaData()
 
@@ -30,6 +31,7 @@ TABLES: dict[str, tuple[Table, type[Row]]] = {
     "router": (_table("router"), RouterState),
     "standings": (_table("standings"), StandingState),
     "pause": (_table("pause"), PauseState),
+    "audits": (_table("audits"), AuditState),
 }
 SINGLE = {"router", "pause"}
 """Tables of one row, whose id is the table's name."""

@@ -20,6 +20,7 @@
     yardsticks.py         else with experts of other clusters, of the same objective or another
     claims.py             the claimed training loss
     replay_rung.py     5  of a leg: drawn stretches, trained again
+    audit_votes.py        or by other volunteers, whose sketches are compared
     claimed_states.py     where the states between which they lie come from
     scoring.py            losses on secret rows
     statistics.py         the paired bootstrap
@@ -34,6 +35,7 @@ from __future__ import annotations
 from paris.coordinator.verify.bounds import VerificationBounds
 from paris.coordinator.verify.case import (
     REPLAY_FOLDER,
+    AuditFound,
     LegStart,
     OtherCheckpoint,
     VerificationAnswer,
@@ -46,6 +48,7 @@ from paris.coordinator.verify.report import Check, Report, RungReport, read_repo
 
 __all__ = [
     "REPLAY_FOLDER",
+    "AuditFound",
     "Check",
     "LegStart",
     "OtherCheckpoint",

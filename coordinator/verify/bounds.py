@@ -6,7 +6,7 @@ distance to each bound); an organiser overrides them under `[verify]` in run.tom
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -110,6 +110,16 @@ class VerificationBounds(BaseModel):
     replay_rate: Share = 0.05
     """Share of the legs of a volunteer with much verified work that are replayed; of a fresh key all are. The first
     stretch of a training always is."""
+    audits: Literal["organiser", "volunteers"] = "organiser"
+    """Who trains the stretches again."""
+    audit_hours: Positive = 2.0
+    """Time in which an auditor must return what it found."""
+    audit_draw_hours: Positive = 0.25
+    """How long a drawn volunteer may finish other work before another one is drawn."""
+    audit_wait_hours: Positive = 24.0
+    """After so long without an audit the organiser's machine trains the stretch again."""
+    bait_rate: Share = 0.1
+    """Share of the audits of which the coordinator knows that the claim is wrong, as long as it has such."""
     answer_hours: Positive = 24.0
     """Time in which a volunteer must give the snapshots that a replay needs."""
     max_replay_distance: Positive = 0.02

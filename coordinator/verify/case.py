@@ -16,7 +16,7 @@ from paris.coordinator.verify.bounds import VerificationBounds
 from paris.coordinator.verify.curves import ReferenceCurve, ScoredPoint
 from paris.coordinator.verify.report import Report
 from paris.experts.files import write_whole
-from paris.protocol.fields import PublicKey, Settings, Sha256, TaskId
+from paris.protocol.fields import PublicKey, Settings, Sha256, Sketch, TaskId
 from paris.protocol.hub_layout import CHAIN_FILE, OPTIMIZER_FILE, TRAINED_FILE, WEIGHTS_FILE
 from paris.protocol.records import Answer, Head, Lease, RunSpec, Task
 
@@ -40,6 +40,23 @@ class OtherCheckpoint(BaseModel):
     """Whether it is an expert of the run; only those serve as yardsticks of skill."""
     step: Annotated[int, Field(ge=1)] | None = None
     """The step that it was trained to; None: all steps of its task. A leg is compared with none that came farther."""
+
+
+class AuditFound(BaseModel):
+    """What an auditor returned for a stretch of the leg."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    lease_id: str
+    """Of the auditor."""
+    volunteer: PublicKey
+    name: str
+    start: Annotated[int, Field(ge=0)]
+    """First and last step of the stretch."""
+    end: Annotated[int, Field(ge=1)]
+    nonce: Sha256
+    commitment: Sha256
+    digest: Sha256
+    sketch: Sketch
 
 
 class LegStart(BaseModel):
@@ -96,8 +113,12 @@ class VerificationCase(BaseModel):
     """Of that draw; None: no stretch is replayed."""
     answers: tuple[Answer, ...] = ()
     """Snapshots that the volunteer was asked for."""
+    audited: bool = False
+    """Let other volunteers train the drawn stretches again, not this machine."""
+    audits: tuple[AuditFound, ...] = ()
+    """What they returned so far."""
     earlier: Report | None = None
-    """What rungs 1 to 4 found before the volunteer was asked for snapshots."""
+    """What rungs 1 to 4 found before the volunteer was asked for snapshots, or others for audits."""
     device: str = "cpu"
     num_threads: Annotated[int, Field(ge=1)] | None = None
     """CPU threads of the child; None leaves it to torch."""

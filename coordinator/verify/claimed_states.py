@@ -19,7 +19,7 @@ from paris.experts.training.commitments import FILES
 from paris.experts.training.leg import Head
 from paris.protocol.chain import Chain
 from paris.protocol.hub_layout import SUBMITTED_AS, snapshot_paths, submission_folder
-from paris.protocol.records import SubmittedFile
+from paris.protocol.records import AuditStart, SubmittedFile
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,44 @@ class ClaimedStates:
         previous, link = next((previous, link) for previous, link in links if link.step == step)
         # The smoothed loss is no part of the chain, nor of the training.
         return Head(step=step, loss=0.0, previous=previous, commitment=link.commitment, files=link.files.model_dump())
+
+    def commitment(self, step: int) -> str:
+        """What the volunteer committed to at a snapshot of the leg."""
+        return next(link.commitment for link in self._chain.links if link.step == step)
+
+    def audit_start(self, step: int, checks: Checks) -> AuditStart | None:
+        """A state for auditors to start from, who fetch it themselves; None at step 0.
+
+        Args:
+            step: All of its files are at hand on the Hub.
+            checks: Records the measurements.
+
+        Raises:
+            CheckFailed: The files that the volunteer declared are too large, or not those that it committed to.
+        """
+        head = self.head(step)
+        if head is None:
+            return None
+        sources = {name: self._on_hub[step, name] for name in FILES}
+        for name, source in sources.items():
+            if not source.is_verified:
+                self._check_declared(source.file, name, step, checks)
+        first = sources[FILES[0]]
+        return AuditStart(
+            previous=head.previous,
+            commitment=head.commitment,
+            commit=first.commit,
+            folder=first.file.path.rpartition("/")[0],
+            sha256=tuple(source.file.sha256 for source in sources.values()),
+            bytes=tuple(source.file.bytes for source in sources.values()),
+        )
+
+    def _check_declared(self, file: SubmittedFile, name: str, step: int, checks: Checks) -> None:
+        what = f"{name} at step {step}"
+        checks.at_most("snapshot-size", file.bytes, self._limits[name], f"declared bytes of {what}")
+        expected = self.digests(step)[name]
+        note = f"{what} is declared with digest {file.sha256[:12]}, the chain has {expected[:12]}"
+        checks.require("snapshot", file.sha256 == expected, note)
 
     def fetch(self, step: int, folder: Path, checks: Checks) -> None:
         """Put the files of a state that are at hand into a folder, under the names that training gives them.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor
 
+from paris.coordinator.state.audits import AuditNeed
+from paris.coordinator.verify.audit_votes import AuditNeeded, Votes
 from paris.coordinator.verify.case import VerificationCase
 from paris.coordinator.verify.curves import ScoredPoint
 from paris.coordinator.verify.envelope_rung import Candidate, check_envelope
@@ -61,12 +63,18 @@ class _Verification:
         self._candidate: Candidate | None = None
         self._rungs: list[RungReport] = []
         self._scores: ScoredPoint | None = None
+        self._votes: Votes | None = None
 
     def run(self) -> Report:
         try:
             self._replay(self._climb() if self._case.earlier is None else self._continue(self._case.earlier))
         except SnapshotsMissing as missing:
             return self._report(str(missing), accepted=False, needs=missing.steps)
+        except AuditNeeded as needed:
+            start, end = needed.stretch
+            return self._report(
+                str(needed), accepted=False, audit=AuditNeed(start_step=start, end_step=end, start=needed.start)
+            )
         except Overtaken as overtaken:
             return self._report(str(overtaken), accepted=False)
         except _RungFailed as failed:
@@ -89,7 +97,8 @@ class _Verification:
             return
         leg, by_file = case.leg, file_limits(case, self._config)
         limits = {part: by_file[name] for part, name in SUBMITTED_AS.items()}
-        self._rung("replay", lambda checks: check_replay(case, leg, chain, stretches, limits, checks))
+        votes = self._votes = Votes(case, leg) if case.audited else None
+        self._rung("replay", lambda checks: check_replay(case, leg, chain, stretches, limits, checks, votes))
 
     def _climb(self) -> Chain | None:
         """Climb rungs 1 to 4; the chain of a leg."""
@@ -153,19 +162,26 @@ class _Verification:
         word = "passed" if rung.passed else "refused"
         self._progress(f"{name} {word} in {seconds:.1f} s: {headline.sentence()}")
 
-    def _report(self, reason: str, *, accepted: bool, needs: tuple[int, ...] = ()) -> Report:
-        case, candidate = self._case, self._candidate
+    def _report(
+        self, reason: str, *, accepted: bool, needs: tuple[int, ...] = (), audit: AuditNeed | None = None
+    ) -> Report:
+        case, candidate, votes = self._case, self._candidate, self._votes
+        found: dict[str, Any] = {
+            "accepted": accepted,
+            "reason": reason,
+            "rungs": tuple(self._rungs),
+            "needs": needs,
+            "audit": audit,
+            "votes": tuple(votes.cast) if votes else (),
+            "baits": tuple(votes.baits) if votes else (),
+        }
         if case.earlier is not None:
-            update = {"accepted": accepted, "reason": reason, "rungs": tuple(self._rungs), "needs": needs}
-            return case.earlier.model_copy(update=update)
+            return case.earlier.model_copy(update=found)
         return Report(
             task_id=case.task.task_id,
             attempt=case.lease.attempt,
             lease_id=case.lease.lease_id,
             volunteer=case.lease.volunteer,
-            accepted=accepted,
-            reason=reason,
-            rungs=tuple(self._rungs),
             repo=case.run.model_repo,
             commit=candidate.commit if candidate else None,
             pull_request=candidate.pull_request if candidate else None,
@@ -174,7 +190,7 @@ class _Verification:
             num_bytes=candidate.num_bytes if candidate else None,
             local_path=case.candidate if candidate else None,
             scores=self._scores,
-            needs=needs,
+            **found,
         )
 
 

@@ -1,7 +1,8 @@
 """Rung 5: stretches of a leg, drawn when it was handed in, are trained again and end where the volunteer says.
 
-Equal bits need no bound. Other machines round otherwise: then the distance of the two ends is bounded, relative to the
-length of the stretch (`paris.experts.training.state_distance`).
+They are trained here, or by other volunteers (`audit_votes.py`). Equal bits need no bound. Other machines round
+otherwise: then the distance of the two ends is bounded, relative to the length of the stretch
+(`paris.experts.training.state_distance`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from paris.coordinator.verify.audit_votes import AuditNeeded, Votes
 from paris.coordinator.verify.case import REPLAY_FOLDER, LegStart, VerificationCase
 from paris.coordinator.verify.claimed_states import ClaimedStates
 from paris.coordinator.verify.report import CheckFailed, Checks
@@ -52,6 +54,7 @@ def check_replay(
     stretches: Sequence[Stretch],
     limits: dict[str, int],
     checks: Checks,
+    votes: Votes | None = None,
 ) -> None:
     """Train the drawn stretches again and compare their ends.
 
@@ -62,11 +65,13 @@ def check_replay(
         stretches: From `drawn_stretches`.
         limits: Largest file of each of `FILES`, in bytes.
         checks: Records the measurements.
+        votes: Takes what auditors say, where they train the stretches; None: this machine does.
 
     Raises:
         CheckFailed: An end is too far away, or a snapshot is not what the volunteer committed to.
         SnapshotsMissing: The volunteer must be asked for snapshots; what was replayed so far stays on disk, as it does
             for another try after the following errors.
+        AuditNeeded: Another volunteer must be asked to audit.
         HubError: The Hub did not answer; nothing is decided.
         ExpertError: The stretch could not be trained here.
     """
@@ -74,11 +79,41 @@ def check_replay(
     place = case.work_dir / REPLAY_FOLDER
     try:
         for stretch in stretches:
-            _check_stretch(case, leg, states, stretch, place / f"{stretch.start:08d}", checks)
+            folder = place / f"{stretch.start:08d}"
+            if not _is_kept(case, states, stretch, checks):
+                continue
+            if votes is None:
+                _check_stretch(case, leg, states, stretch, folder, checks)
+            else:
+                _check_audits(votes, states, stretch, folder, checks)
     except CheckFailed:
         shutil.rmtree(place, ignore_errors=True)
         raise
     shutil.rmtree(place, ignore_errors=True)
+
+
+def _is_kept(case: VerificationCase, states: ClaimedStates, stretch: Stretch, checks: Checks) -> bool:
+    """Whether a stretch can be trained again; the head from which it starts may be gone."""
+    start = stretch.start
+    if start == 0 or start != case.lease.start_step or states.at_hand(start):
+        return True
+    checks.require("start", True, f"the verified state at step {start} is no longer kept: not replayed")
+    return False
+
+
+def _check_audits(votes: Votes, states: ClaimedStates, stretch: Stretch, folder: Path, checks: Checks) -> None:
+    """Compare what auditors found.
+
+    The claimed end is asked for after the first of them: until then a claim in mid leg cannot be copied.
+    """
+    start, end = stretch
+    if start > 0 and len(states.at_hand(start)) < len(FILES):
+        raise SnapshotsMissing((start,))
+    if not votes.of(stretch):
+        raise AuditNeeded(stretch, states.audit_start(start, checks))
+    if not states.at_hand(end):
+        raise SnapshotsMissing((end,))
+    votes.check(states, stretch, folder, checks)
 
 
 def _check_stretch(
@@ -86,9 +121,6 @@ def _check_stretch(
 ) -> None:
     start, end = stretch
     is_head = start == case.lease.start_step
-    if is_head and start > 0 and not states.at_hand(start):
-        checks.require("start", True, f"the verified state at step {start} is no longer kept: not replayed")
-        return
     if start > 0 and len(states.at_hand(start)) < len(FILES):
         raise SnapshotsMissing((start,) if states.at_hand(end) else (start, end))
     if start > 0 and not (folder / "snapshots").exists():

@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from paris.coordinator.errors import WorkerError
+from paris.coordinator.state.audits import AuditNeed, AuditVote, Bait
 from paris.coordinator.verify.curves import ScoredPoint
 from paris.experts.files import write_whole
 from paris.protocol.records import Rung, Verdict
@@ -152,6 +153,17 @@ class Report(BaseModel):
     """Of a submission that passed the skill rung; secret, because they tell about the secret rows."""
     needs: tuple[int, ...] = ()
     """Steps of snapshots that a replay needs; then nothing is decided yet."""
+    audit: AuditNeed | None = None
+    """An audit that is needed; then nothing is decided yet, either."""
+    votes: tuple[AuditVote, ...] = ()
+    """Of the audits so far."""
+    baits: tuple[Bait, ...] = ()
+    """What a refusal by audits leaves."""
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether this is the last report on the submission."""
+        return not self.needs and self.audit is None
 
     def records(self) -> tuple[Rung, ...]:
         """The rungs of the signed verdict."""

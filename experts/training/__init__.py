@@ -23,6 +23,7 @@ block_codes.py      its codes of 8 bits
 commitments.py      the chain of its commitments, without torch
 leg.py              one stretch of a training: where it starts and ends
 replay.py           a stretch trained again
+sketch.py           a few sums over a state, to tell its distance from another machine's
 state_distance.py   how far a claimed state is from the replayed one
 evaluate.py         held-out losses
 """

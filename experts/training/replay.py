@@ -64,16 +64,27 @@ class Replay:
         Raises:
             CheckpointError, MissingModuleError: As `state_distance.distance`.
         """
-        start = self._state(self.stretch.start_step) if self.stretch.head else self._public_start()
-        return distance(self._state(self.stretch.until_step), claimed, start, files)
+        return distance(self._state(self.stretch.until_step), claimed, self._start(), files)
+
+    def _start(self) -> Path:
+        if self.stretch.head is not None:
+            return self._state(self.stretch.start_step)
+        public = self.folder / "start"
+        write_public_start(self.task, self.frozen_folder, public)
+        return public
 
     def _state(self, step: int) -> Path:
         return scheduled_folder(self.folder / "snapshots", step)
 
-    def _public_start(self) -> Path:
-        """The weights that every expert of the run starts from, and their average, which is the same."""
-        start, task = self.folder / "start", self.task
-        weights = starting_expert(task.model, task.seed, task.initial_weights, self.frozen_folder).state_dict()
-        for name in ("weights", "ema"):
-            save_tensors(start / f"{name}.safetensors", weights)
-        return start
+
+def write_public_start(task: TrainingTask, frozen_folder: Path, folder: Path) -> None:
+    """Write the weights that every expert of the run starts from, and their average, which is the same.
+
+    Args:
+        task: Of any expert.
+        frozen_folder: Has the file of the initial weights, if the run has one.
+        folder: Receives weights.safetensors and ema.safetensors.
+    """
+    weights = starting_expert(task.model, task.seed, task.initial_weights, frozen_folder).state_dict()
+    for name in ("weights", "ema"):
+        save_tensors(folder / f"{name}.safetensors", weights)

@@ -92,9 +92,9 @@ class Home:
         with disk_full_while("saving coordinator.pub", path.parent):
             write_whole(path, (public_key + "\n").encode("ascii"))
 
-    def unit_folder(self, run_id: str, task_id: str, attempt: int) -> UnitFolder:
-        """The folder of one unit; `task_id` and `attempt` come from a verified lease."""
-        return UnitFolder(self.run_folder(run_id) / f"{task_id}-{attempt}")
+    def unit_folder(self, run_id: str, place: str, attempt: int) -> UnitFolder:
+        """The folder of one unit; `place` (`unit.place_of`) and `attempt` come from a verified lease."""
+        return UnitFolder(self.run_folder(run_id) / f"{place}-{attempt}")
 
     def units(self, run_id: str) -> list[tuple[UnitFolder, Unit]]:
         """All units of a run, oldest first."""

@@ -30,7 +30,7 @@ from paris.node.machine.unit_formats import FORMAT, format_of, migrated
 from paris.protocol.errors import NewerFileError, RecordError
 from paris.protocol.hub_layout import SUBMISSION_FILE
 from paris.protocol.leases import first_step, last_step
-from paris.protocol.records import Lease, Shard, Submission, Task, Verdict
+from paris.protocol.records import Audit, Lease, Shard, Submission, Task, Verdict
 from paris.protocol.version import UPGRADE
 
 State = Literal["leased", "fetching", "training", "uploading", "awaiting-verdict", "done", "dropped"]
@@ -78,7 +78,7 @@ class Unit(BaseModel):
     """One leased task and its state. Frozen: `UnitFolder.advance` makes and saves the next one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    format: Literal[2] = FORMAT
+    format: Literal[3] = FORMAT
     """A new field is a new format, and needs a migration of the older one in `unit_formats.py`."""
     run_id: str
     task: Task
@@ -92,6 +92,8 @@ class Unit(BaseModel):
     finished: Finished | None = None
     submission: Submission | None = None
     verdict: Verdict | None = None
+    audit: Audit | None = None
+    """What an audit found."""
     reason: str = ""
     history: tuple[tuple[State, Annotated[float, Field(ge=0)]], ...] = ()
     """When each state was entered, UTC seconds."""
@@ -113,15 +115,20 @@ class Unit(BaseModel):
 
     @property
     def label(self) -> str:
-        """Task and attempt, as in folder names and pull requests."""
-        return f"{self.task.task_id}-{self.lease.attempt}"
+        """Task and attempt, as in folder names and pull requests; audits are numbered by themselves."""
+        return f"{place_of(self.lease)}-{self.lease.attempt}"
+
+
+def place_of(lease: Lease) -> str:
+    """What a unit is for, as in folder names: its task, or an audit of it."""
+    return f"audit-{lease.task_id}" if lease.audit else lease.task_id
 
 
 class UnitFolder:
     """The folder of one unit.
 
     Args:
-        path: `runs/<run_id>/<task>-<attempt>` in the node's home.
+        path: `runs/<run_id>/<task>-<attempt>` in the node's home; of an audit `audit-<task>-<number>`.
     """
 
     def __init__(self, path: Path) -> None:

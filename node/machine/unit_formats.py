@@ -2,6 +2,7 @@
 
 1   a finished training named one file, work/expert.safetensors
 2   it names every file of its submission; the unit names its volunteer
+3   it may be an audit of another's stretch
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, Literal
 
 from paris.protocol.hub_layout import WEIGHTS_FILE
 
-FORMAT: Literal[2] = 2
+FORMAT: Literal[3] = 3
 
 
 def format_of(data: bytes) -> int:
@@ -25,9 +26,11 @@ def format_of(data: bytes) -> int:
 
 def migrated(data: bytes) -> bytes:
     """The content of a unit.json in the present format; what is no older unit is returned as it is."""
-    if format_of(data) != 1:
+    found = format_of(data)
+    if found not in (1, 2):
         return data
-    return json.dumps(_from_1(json.loads(data))).encode("utf-8")
+    unit = json.loads(data)
+    return json.dumps({**(_from_1(unit) if found == 1 else unit), "format": FORMAT}).encode("utf-8")
 
 
 def _from_1(unit: dict[str, Any]) -> dict[str, Any]:
@@ -35,4 +38,4 @@ def _from_1(unit: dict[str, Any]) -> dict[str, Any]:
     if isinstance(finished, dict):
         file = {name: finished.pop(name, None) for name in ("sha256", "bytes")}
         finished["files"] = [{"name": WEIGHTS_FILE, "path": f"work/{WEIGHTS_FILE}", **file}]
-    return {**unit, "format": FORMAT}
+    return unit

@@ -45,10 +45,21 @@ def reason_to_stop(leases: Iterable[Envelope[Any]], granted: Lease) -> str | Non
         leases: Records of kind lease.
         granted: The lease as it was granted.
     """
+    ended = ended_lease(leases, granted)
+    return None if ended is None else ended.reason or f"the lease is {ended.state}."
+
+
+def ended_lease(leases: Iterable[Envelope[Any]], granted: Lease) -> Lease | None:
+    """The record by which the coordinator ended a lease, or None.
+
+    Args:
+        leases: Records of kind lease.
+        granted: The lease as it was granted.
+    """
     for envelope in leases:
-        lease = envelope.payload
+        lease: Lease = envelope.payload
         if lease.lease_id == granted.lease_id and lease.state != "granted":
-            return lease.reason or f"the lease is {lease.state}."
+            return lease
     return None
 
 
@@ -62,6 +73,7 @@ def is_given_back(leases: Iterable[Envelope[Any]], tasks: Iterable[Envelope[Any]
     """
     task = find_task(tasks, granted.task_id)
     is_over = task is not None and (task.attempt > granted.attempt or task.state == "registered")
+    is_over = is_over and granted.audit is None  # whose number is not the task's
     return is_over or reason_to_stop(leases, granted) is not None
 
 

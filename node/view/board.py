@@ -35,6 +35,7 @@ _FIELDS: dict[EventKind, tuple[str, ...]] = {
     EventKind.JOINED: ("run_id", "name", "hardware", "device"),
     EventKind.LEASED: ("task_id", "attempt", "steps"),
     EventKind.LEG: ("start_step", "end_step"),
+    EventKind.AUDITING: ("start_step", "end_step"),
     EventKind.TRAINER_READY: ("step", "steps"),
     EventKind.TRAINING: ("step", "steps", "loss", "steps_per_s", "eta_s", "heartbeat_at"),
     EventKind.PAUSED: ("reason", "why", "until", "kept_until"),

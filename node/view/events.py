@@ -19,6 +19,7 @@ class EventKind(StrEnum):
     FETCHED = "fetched"
     TRAINER_READY = "trainer-ready"
     LEG = "leg"
+    AUDITING = "auditing"
     TRAINING = "training"
     SNAPSHOT = "snapshot"
     PAUSED = "paused"
@@ -52,6 +53,7 @@ SENTENCES: dict[EventKind, str] = {
         "{task_id}: steps {start_step} to {end_step} of {steps}; a leg takes about {takes} here; "
         "you can stop at any time."
     ),
+    EventKind.AUDITING: "Auditing steps {start_step} to {end_step} of {task_id}, about {takes}.",
     EventKind.TRAINER_READY: "{task_id}: the trainer is ready at step {step} of {steps}.",
     EventKind.SNAPSHOT: "{task_id}: snapshot at step {step}, commitment {commitment}.",
     EventKind.PAUSED: "{text}",

@@ -2,6 +2,7 @@
 
 agent.py      the loop over units
 unit_work.py  one unit from its lease to the verdict
+auditing.py   one audit of another volunteer's stretch
 given_up.py   telling the coordinator of leases that were given up
 data.py       where its data comes from
 head.py       the state that a leg starts from

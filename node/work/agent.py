@@ -19,13 +19,14 @@ from paris.node.errors import (
 )
 from paris.node.machine.garbage import free_ended_units
 from paris.node.machine.machine import Machine
-from paris.node.machine.unit import FINAL, Unit, UnitFolder
+from paris.node.machine.unit import FINAL, Unit, UnitFolder, place_of
 from paris.node.manners.pause import Pause
 from paris.node.retry import StopSignal
 from paris.node.swarm.connection import Swarm
 from paris.node.swarm.coordinator_records import find_my_lease, find_task, is_complete
 from paris.node.swarm.session import RunSession
 from paris.node.view import EventKind, View
+from paris.node.work.auditing import AuditWork, audited_task
 from paris.node.work.data import DataSources
 from paris.node.work.given_up import GivenUp
 from paris.node.work.head import has_start
@@ -145,7 +146,8 @@ class Agent:
 
     def unit_work(self, folder: UnitFolder, unit: Unit) -> UnitWork:
         """The stages of a unit."""
-        return UnitWork(
+        kind = UnitWork if unit.lease.audit is None else AuditWork
+        return kind(
             folder,
             unit,
             session=self.session,
@@ -217,7 +219,7 @@ class Agent:
             work.close()
 
     def _work_on(self, folder: UnitFolder, unit: Unit) -> int:
-        """Finish one unit; 1 if it got a verdict, 0 if its lease was lost."""
+        """Finish one unit; 1 if it got a verdict, 0 if its lease was lost, or was one of an audit."""
         self.session.announcer.publish(self._want("busy"))
         work = self.unit_work(folder, unit)
         try:
@@ -227,12 +229,14 @@ class Agent:
             return 0
         except _GIVE_UP as error:
             self._give_up(work, error.what)
+            if unit.lease.audit is not None:  # another volunteer's state may be at fault
+                return 0
             raise
         except HubRefusedError as error:
             if work.unit.state in ("leased", "fetching"):  # later there is work to keep
                 self._give_up(work, error.what)
             raise
-        return 1
+        return 1 if unit.lease.audit is None else 0
 
     def _give_up(self, work: UnitWork, reason: str) -> None:
         work.give_up(reason)
@@ -242,10 +246,13 @@ class Agent:
         """The unit for a lease; None until the task's own record arrives, with the state that the lease starts from."""
         home, run_id = self.machine.home, self.session.run_id
         task = find_task(self.session.swarm.read("task"), lease.task_id)
-        if task is None or not has_start(task, lease):
+        if task is None or not (lease.audit or has_start(task, lease)):
             return None
-        free_ended_units(home, run_id, lease)
-        folder = home.unit_folder(run_id, lease.task_id, lease.attempt)
+        if lease.audit is None:
+            free_ended_units(home, run_id, lease)
+        else:
+            task = audited_task(task, lease)
+        folder = home.unit_folder(run_id, place_of(lease), lease.attempt)
         unit = folder.save(
             Unit(run_id=run_id, task=task, lease=lease, name=self.session.name, history=(("leased", time.time()),))
         )
@@ -281,6 +288,7 @@ class Agent:
             disk_bytes=hardware.disk_bytes,
             state=state,
             node_version=SOFTWARE_VERSION,
+            audits=True,
             work=self.session.work,
             invite=None if invite is None else invite.envelope.data.decode(),
             invite_proof=None if invite is None else invite.proof_for(self.session.public_key),

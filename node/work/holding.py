@@ -54,7 +54,7 @@ class Hold:
         """
         if self._wishes.why_paused() is not None:
             raise PauseDue
-        if not (self._wishes.is_finishing and self._unit.is_leg):
+        if not self._wishes.is_finishing or not self._unit.is_leg or self._unit.lease.audit is not None:
             return
         if self._finish_beyond is None:
             self._finish_beyond = self._report.snapshot_step

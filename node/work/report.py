@@ -122,14 +122,12 @@ class UnitReport:
             return
         self._has_told_leg, unit = True, self._unit
         leg_s = (unit.end_step - unit.start_step) / steps_per_s
-        self.event(
-            EventKind.LEG,
-            start_step=unit.start_step,
-            end_step=unit.end_step,
-            steps=self._num_steps,
-            leg_s=leg_s,
-            takes=duration_in_words(leg_s),
-        )
+        stretch = {"start_step": unit.start_step, "end_step": unit.end_step, "leg_s": leg_s}
+        takes = duration_in_words(leg_s)
+        if unit.lease.audit is None:
+            self.event(EventKind.LEG, steps=self._num_steps, takes=takes, **stretch)
+        else:
+            self.event(EventKind.AUDITING, takes=takes, **stretch)
 
     def _record(self, state: str, pause_reason: PauseReason | None = None) -> Heartbeat:
         lease = self._lease

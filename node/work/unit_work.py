@@ -217,7 +217,8 @@ class UnitWork:
             self._report.event(
                 EventKind.NOTE, text=f"The state at step {self.unit.start_step} is here ({num_bytes} bytes)."
             )
-        free_ended_units(home, session.run_id)
+        if self.unit.lease.audit is None:  # an audit is short: the volunteer's next leg may start from what is kept
+            free_ended_units(home, session.run_id)
 
     def start_fetch(self) -> BackgroundFetch:
         """Fetch the files that all experts share, then start to fetch the shards.

@@ -5,11 +5,15 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from paris.protocol.audits import PARTS, VALUES, packed
 from paris.protocol.canonical import canonical_bytes
 from paris.protocol.draws import draw_digest
 from paris.protocol.envelope import Envelope, seal
 from paris.protocol.records import (
     Answer,
+    Audit,
+    AuditOrder,
+    AuditStart,
     Challenge,
     Head,
     Heartbeat,
@@ -188,6 +192,31 @@ ANSWER = Answer(
     commit=hex_of("answer", 40),
     files=tuple(file.model_copy(update={"path": f"step-00000400/{file.path}"}) for file in STATE),
 )
+AUDIT_LEASE = LEASE.model_copy(
+    update={
+        "start_step": 400,
+        "to_step": 600,
+        "audit": AuditOrder(
+            nonce=hex_of("nonce"),
+            start=AuditStart(
+                previous=hex_of("commitment"),
+                commitment=hex_of("head"),
+                commit=hex_of("answer", 40),
+                folder=f"submissions/expert-0-1-{hex_of('other', 8)}/step-00000400",
+                sha256=tuple(file.sha256 for file in STATE),
+                bytes=tuple(file.bytes for file in STATE),
+            ),
+        ),
+    }
+)
+AUDIT = Audit(
+    lease_id=LEASE_ID,
+    task_id="expert-0",
+    attempt=1,
+    commitment=hex_of("last commitment"),
+    digest=hex_of("keyed"),
+    sketch=packed({part: [number / 8 for number in range(VALUES)] for part in PARTS}),
+)
 INVITE = Invite(invite_id=hex_of("invite", 32), uses=3, key=Identity.of_seed(INVITE_SEED).public_key)
 HOLDING = Holding(
     cluster=0,
@@ -196,9 +225,9 @@ HOLDING = Holding(
 )
 
 
-def admitted(payload: Payload, identity: Identity, *, granted_at: float = NOW) -> Payload:
-    """A heartbeat, submission or answer with the sealed lease of its work."""
-    lease = LEASE.model_copy(
+def admitted(payload: Payload, identity: Identity, *, granted_at: float = NOW, lease: Lease = LEASE) -> Payload:
+    """A heartbeat, submission, answer or audit with the sealed lease of its work."""
+    lease = lease.model_copy(
         update={
             "lease_id": payload.lease_id,
             "task_id": payload.task_id,
@@ -238,6 +267,7 @@ SAMPLES: dict[str, tuple[Payload, Identity]] = {
     "heartbeat": (admitted(HEARTBEAT, VOLUNTEER), VOLUNTEER),
     "submission": (admitted(SUBMISSION, VOLUNTEER), VOLUNTEER),
     "answer": (admitted(ANSWER, VOLUNTEER), VOLUNTEER),
+    "audit": (admitted(AUDIT, VOLUNTEER, lease=AUDIT_LEASE), VOLUNTEER),
     "holding": (HOLDING, VOLUNTEER),
 }
 LEG_SAMPLES: dict[str, tuple[Payload, Identity]] = {
@@ -248,6 +278,7 @@ LEG_SAMPLES: dict[str, tuple[Payload, Identity]] = {
         LEASE.model_copy(update={"start_step": 500, "to_step": 1000, "draw_sha256": draw_digest(hex_of("secret"))}),
         COORDINATOR,
     ),
+    "lease-of-an-audit": (AUDIT_LEASE, COORDINATOR),
     "verdict-on-a-leg": (
         VERDICT.model_copy(
             update={

@@ -93,5 +93,6 @@ def test_the_limits_of_each_kind_are_those_of_the_document():
         "heartbeat": ("volunteer", 4096, 3600),
         "submission": ("volunteer", 4096, 6 * 3600),
         "answer": ("volunteer", 4096, 6 * 3600),
+        "audit": ("volunteer", 4096, 6 * 3600),
         "holding": ("volunteer", 2048, 3600),
     }

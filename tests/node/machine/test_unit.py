@@ -84,7 +84,7 @@ def test_a_broken_unit_is_named_with_what_to_do(folder):
 
 def test_a_unit_of_a_newer_version_is_refused_and_unchanged(folder):
     path = folder.path / "unit.json"
-    path.write_text(path.read_text("utf-8").replace('"format": 2', '"format": 3, "new": true'), "utf-8")
+    path.write_text(path.read_text("utf-8").replace('"format": 3', '"format": 4, "new": true'), "utf-8")
     before = path.read_bytes()
     with pytest.raises(NewerFileError, match="newer version") as caught:
         folder.load()
@@ -105,6 +105,15 @@ def test_a_unit_of_the_first_format_is_read_as_one_that_submits_one_file(folder,
     path.write_text(json.dumps(old), "utf-8")
     assert folder.load() == unit
     assert folder.advance(unit, "awaiting-verdict") == folder.load()
+
+
+def test_a_unit_of_the_second_format_is_read_as_it_is(folder):
+    unit = finish(folder, make_unit(), b"weights")
+    path = folder.path / "unit.json"
+    old = json.loads(path.read_text("utf-8"))
+    assert old.pop("audit") is None
+    path.write_text(json.dumps({**old, "format": 2}), "utf-8")
+    assert folder.load() == unit
 
 
 @pytest.mark.parametrize("content", ["[]", "null", '"format"', '{"format": "x"}', '{"format": 1, "finished": {}}'])

@@ -1,0 +1,224 @@
+"""Audits by volunteers: opened for a stretch of waiting work, granted by lot, taken in, ended. Pure, like `tick`.
+
+The work waits meanwhile. Where no audit comes, the organiser's machine trains the stretch again, and also in a young
+run, where nobody else has verified work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from paris.coordinator.decisions.auditors import (
+    after_copied_claim,
+    after_wrong_audit,
+    drawn_for,
+    may_ever_be_audited,
+    secret_number,
+)
+from paris.coordinator.decisions.baits import bait_for, is_copied
+from paris.coordinator.decisions.leases import busy_volunteers, may_hold
+from paris.coordinator.decisions.observations import AuditNeeded, AuditReceived
+from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.decisions.trust import with_fault
+from paris.coordinator.state.audits import AuditNeed, AuditOutcome, AuditState, Bait, OpenAudit
+from paris.coordinator.state.draft import Draft
+from paris.coordinator.state.events import EventKind
+from paris.coordinator.state.model import WAITING, LeaseState, SubmissionState, VolunteerState
+from paris.protocol.limits import MAX_ATTEMPT
+from paris.protocol.records import AuditOrder, Lease
+
+_AFTER_START_S = 600.0
+"""As in `challenges.py`: no audit is late so soon after a start."""
+_MOST_LOST = 3
+"""Audits of a leg that may be lost; a state from which nobody can train loses all of them."""
+
+
+def open_audit(draft: Draft, needed: AuditNeeded, now: float) -> None:
+    """Let a submission wait for an audit."""
+    known = draft.submissions.get(needed.lease_id)
+    if known is None or known.phase != "seen":
+        return
+    audit = OpenAudit(**needed.need.model_dump(exclude={"start"}), start=needed.need.start, opened_at=now)
+    draft.put_submission(known.model_copy(update={"phase": "auditing", "audit": audit}))
+    draft.add_event(EventKind.AUDIT, f"{_stretch_of(known, audit)} waits for an auditor.")
+
+
+def apply_audit(draft: Draft, received: AuditReceived, policy: Policy, now: float) -> None:
+    """Take in what an auditor returned."""
+    result = received.envelope.payload.model_copy(update={"lease": None})
+    audit, held = draft.audits.get(result.lease_id), draft.leases.get(result.lease_id)
+    if audit is None or held is None or audit.outcome != "waiting" or audit.volunteer != received.envelope.signer:
+        return
+    if (held.lease.task_id, held.lease.attempt) != (result.task_id, result.attempt):
+        return
+    released = held.lease.model_copy(update={"state": "released", "reason": "The audit arrived."})
+    draft.put_lease(held.model_copy(update={"lease": released}))
+    if audit.bait is not None:
+        _apply_bait(draft, audit, audit.bait, is_copied(audit.bait, result.sketch, policy), policy, now)
+        return
+    known = draft.submissions[audit.leg]
+    if known.phase != "auditing":
+        draft.put_audit(audit.ended("void"))
+        return
+    draft.put_audit(audit.model_copy(update={"outcome": "arrived", "result": result}))
+    draft.put_submission(known.model_copy(update={"phase": "seen", "audit": None, "retry_at": 0.0}))
+    draft.add_event(EventKind.AUDIT, f"{_stretch_of(known, audit)} arrived from {audit.name}.")
+
+
+def end_audits(draft: Draft, policy: Policy, now: float, watching_since: float) -> None:
+    """End audits that are given up, late, or not needed any more; work that nobody audits is replayed here."""
+    earliest = watching_since + min(policy.audit_s, _AFTER_START_S)
+    for audit in [audit for audit in draft.audits.values() if audit.outcome == "waiting"]:
+        held, volunteer = draft.leases[audit.lease_id], draft.volunteers.get(audit.volunteer)
+        if audit.bait is None and draft.submissions[audit.leg].phase != "auditing":
+            _end(draft, audit, held, "void", "the work is judged already.")
+        elif held.heartbeat is not None and held.heartbeat.state == "failed":
+            _end(draft, audit, held, "lost", "the volunteer gave it up.")
+        elif volunteer is not None and volunteer.want.state == "leaving":
+            _end(draft, audit, held, "lost", "the volunteer is leaving.")
+        elif now > max(held.lease.expires_at, earliest):
+            _end(draft, audit, held, "lost", f"no audit came in {policy.audit_s / 3600:.3g} hours.")
+            if volunteer is not None:
+                draft.put_volunteer(with_fault(volunteer, policy, now))
+    for known in [known for known in draft.submissions.values() if known.audit is not None]:
+        _replay_here(draft, known, policy, now)
+
+
+def grant_audits(draft: Draft, policy: Policy, now: float) -> None:
+    """Draw an auditor for each open audit, and give it to the drawn one when that asks for work.
+
+    While the organiser has paused the run, nobody gets one.
+    """
+    if draft.pause.is_paused:
+        return
+    waiting = {audit.leg for audit in draft.audits.values() if audit.outcome == "waiting" and audit.bait is None}
+    busy = busy_volunteers(draft)
+    opened = [known for known in draft.submissions.values() if known.audit is not None]
+    for known in sorted(opened, key=lambda known: known.seen_at):
+        if known.audit is None or known.submission.lease_id in waiting:
+            continue
+        audit = drawn_for(draft, known, known.audit, policy, now)
+        if audit is not known.audit:
+            known = known.model_copy(update={"audit": audit})
+            draft.put_submission(known)
+        drawn = draft.volunteers.get(audit.drawn or "")
+        if drawn is None or drawn.public_key in busy or not may_hold(draft, drawn, policy, now):
+            continue
+        busy.add(drawn.public_key)
+        bait = bait_for(draft, known, audit, drawn.public_key, policy)
+        if bait is None:
+            _grant(draft, known, audit, drawn, policy, now)
+        else:
+            _grant(draft, bait[0], bait[1], drawn, policy, now)
+
+
+def _grant(
+    draft: Draft, known: SubmissionState, need: AuditNeed, drawn: VolunteerState, policy: Policy, now: float
+) -> None:
+    leg, task_id, bait = known.submission.lease_id, known.submission.task_id, need if isinstance(need, Bait) else None
+    lease_id = hashlib.sha256(f"audit {leg} {drawn.public_key} {now!r}".encode()).hexdigest()[:32]
+    number = 1 + sum(audit.task_id == task_id for audit in draft.audits.values())
+    nonce = _nonce(policy, lease_id) if bait is None else bait.nonce
+    lease = Lease(
+        lease_id=lease_id,
+        task_id=task_id,
+        attempt=min(number, MAX_ATTEMPT),
+        volunteer=drawn.public_key,
+        granted_at=now,
+        expires_at=now + policy.audit_s,
+        start_step=need.start_step,
+        to_step=need.end_step,
+        audit=AuditOrder(nonce=nonce, start=need.start),
+    )
+    draft.put_lease(LeaseState(lease=lease))
+    draft.put_audit(
+        AuditState(
+            lease_id=lease_id,
+            leg=leg,
+            task_id=task_id,
+            volunteer=drawn.public_key,
+            name=drawn.want.name,
+            start_step=need.start_step,
+            end_step=need.end_step,
+            nonce=nonce,
+            granted_at=now,
+            bait=bait,
+        )
+    )
+    known_answer = "" if bait is None else "; the claim is known to be wrong"
+    draft.add_event(EventKind.AUDIT, f"{_stretch_of(known, need)} is leased to {drawn.want.name}{known_answer}.")
+
+
+def _nonce(policy: Policy, lease_id: str) -> str:
+    """Secret until the lease is granted: 64 hex digits."""
+    parts = (secret_number(policy, f"nonce\n{lease_id}\n{number}") for number in range(4))
+    return "".join(f"{part:016x}" for part in parts)
+
+
+def _apply_bait(draft: Draft, audit: AuditState, bait: Bait, has_copied: bool, policy: Policy, now: float) -> None:
+    draft.put_audit(audit.ended("wrong" if has_copied else "right"))
+    if not has_copied:
+        return
+    what = f"{audit.name} ({audit.volunteer[:8]}) returned a claim that was known to be wrong: it audits no more"
+    draft.add_event(EventKind.PROBLEM, f"{audit.task_id}: {what}.")
+    volunteer = draft.volunteers.get(audit.volunteer)
+    if volunteer is not None:
+        draft.put_volunteer(after_copied_claim(volunteer, policy, now))
+    for other in list(draft.audits.values()):
+        if other.volunteer == audit.volunteer and other.outcome == "arrived" and other.bait is None:
+            draft.put_audit(other.ended("void"))
+
+
+def count_votes(draft: Draft, votes: dict[str, bool], claim_stands: bool, policy: Policy, now: float) -> None:
+    """Settle the audits of judged work; who the majority contradicts has a fault.
+
+    Args:
+        draft: The next state.
+        votes: By lease id of the auditor: whether its end is the claimed one.
+        claim_stands: What came of them.
+        policy: The numbers to decide by.
+        now: UTC seconds.
+    """
+    for lease_id, agrees in votes.items():
+        audit = draft.audits.get(lease_id)
+        if audit is None or audit.outcome != "arrived":
+            continue
+        is_right = agrees == claim_stands
+        draft.put_audit(audit.ended("right" if is_right else "wrong"))
+        volunteer = draft.volunteers.get(audit.volunteer)
+        if not is_right and volunteer is not None:
+            what = (
+                f"the audit of steps {audit.start_step} to {audit.end_step} by {audit.name} is contradicted by another"
+            )
+            draft.add_event(EventKind.PROBLEM, f"{audit.task_id}: {what}.")
+            draft.put_volunteer(after_wrong_audit(volunteer, policy, now))
+
+
+def votes_stand(draft: Draft, votes: dict[str, bool]) -> bool:
+    """Whether no vote was voided while the work was judged; else it is judged again."""
+    return all(lease_id in draft.audits and draft.audits[lease_id].outcome == "arrived" for lease_id in votes)
+
+
+def _end(draft: Draft, audit: AuditState, held: LeaseState, outcome: AuditOutcome, reason: str) -> None:
+    draft.put_lease(held.revoked(reason))
+    draft.put_audit(audit.model_copy(update={"outcome": outcome}))
+    draft.add_event(EventKind.AUDIT, f"{audit.task_id}: the audit by {audit.name} ended: {reason}")
+
+
+def _replay_here(draft: Draft, known: SubmissionState, policy: Policy, now: float) -> None:
+    """Let the organiser's machine replay what was not audited in time, or what all auditors gave up."""
+    audit, leg = known.audit, known.submission.lease_id
+    of_leg = [other for other in draft.audits.values() if other.leg == leg and other.bait is None]
+    if audit is None or known.phase not in WAITING or any(other.outcome == "waiting" for other in of_leg):
+        return
+    num_lost = sum(other.outcome == "lost" for other in of_leg)
+    is_over = now - audit.opened_at > policy.audit_wait_s or num_lost >= _MOST_LOST
+    if not is_over and may_ever_be_audited(draft, known):
+        return
+    draft.put_submission(known.model_copy(update={"phase": "seen", "audit": None, "is_replayed_here": True}))
+    draft.add_event(EventKind.AUDIT, f"{_stretch_of(known, audit)} found no auditor: it is replayed here.")
+
+
+def _stretch_of(known: SubmissionState, need: AuditNeed | AuditState) -> str:
+    s = known.submission
+    return f"{s.task_id}: the audit of {s.name}'s steps {need.start_step} to {need.end_step}"

@@ -1,0 +1,55 @@
+"""Baits: audits of claims that are known to be wrong, given in place of others. Pure, like `tick`.
+
+An auditor cannot tell one from its lease. Who returns the sketch of the claim has not trained.
+"""
+
+from __future__ import annotations
+
+from paris.coordinator.decisions.auditors import has_audited, secret_number
+from paris.coordinator.decisions.legs import verified_legs
+from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.state.audits import Bait, OpenAudit
+from paris.coordinator.state.draft import Draft
+from paris.coordinator.state.model import SubmissionState
+from paris.protocol.audits import apart, unpacked
+
+_COPY_SHARE = 0.5
+"""Of the bound: so near a wrong claim, which lies beyond the bound, is nobody by training."""
+
+
+def bait_for(
+    draft: Draft, known: SubmissionState, audit: OpenAudit, auditor: str, policy: Policy
+) -> tuple[SubmissionState, Bait] | None:
+    """Take a bait for an auditor, now and then; None: it gets the audit itself.
+
+    Args:
+        draft: The next state; the bait is taken out of it.
+        known: The work that waits for the audit.
+        audit: What it waits for.
+        auditor: Key of the drawn volunteer.
+        policy: The numbers to decide by.
+    """
+    before = sum(other.volunteer == auditor for other in draft.audits.values())
+    message = f"bait\n{known.submission.lease_id}\n{audit.round}\n{auditor}\n{before}"
+    if secret_number(policy, message) >= policy.bait_rate * 2**64:
+        return None
+    for refused in draft.submissions.values():
+        lease_id = refused.submission.lease_id
+        if refused.signer == auditor or not refused.baits or has_audited(draft, auditor, lease_id):
+            continue
+        bait = refused.baits[0]
+        if bait.start is None or _is_kept(draft, refused.submission.task_id, bait.start.commitment):
+            draft.put_submission(refused.model_copy(update={"baits": refused.baits[1:]}))
+            return refused, bait
+    return None
+
+
+def is_copied(bait: Bait, sketch: str, policy: Policy) -> bool:
+    """Whether an auditor returned the wrong claim."""
+    return max(apart(bait.claim, unpacked(sketch))) <= _COPY_SHARE * policy.replay_bound
+
+
+def _is_kept(draft: Draft, task_id: str, commitment: str) -> bool:
+    """Whether a state is one of a task's kept heads, so that an auditor can fetch it."""
+    legs = verified_legs(draft.submissions.values(), task_id)
+    return any(leg.head is not None and leg.head.commitment == commitment for leg in legs)

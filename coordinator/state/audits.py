@@ -1,0 +1,88 @@
+"""Audits: what other volunteers are to train again, who does, and what came of it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from paris.coordinator.state.row import Row
+from paris.protocol.fields import Sha256
+from paris.protocol.records import Audit, AuditStart
+
+
+class AuditNeed(Row):
+    """A stretch of a leg that another volunteer is to train again."""
+
+    start_step: int
+    end_step: int
+    start: AuditStart | None
+    """The state at its start; None: the initial weights."""
+
+
+class Bait(AuditNeed):
+    """An audit of a claim that is known to be wrong; it shows whether an auditor copies claims."""
+
+    nonce: Sha256
+    claim: dict[str, tuple[float, ...]]
+    """The sketch of the wrong end, by part; of a task's last step the EMA alone."""
+
+
+class AuditVote(Row):
+    """What one audit says of the claimed end of its stretch."""
+
+    lease_id: str
+    """Of the auditor."""
+    agrees: bool
+    distance: float
+    moments: float
+    note: str
+
+
+class OpenAudit(AuditNeed):
+    """What a submission waits for."""
+
+    opened_at: float
+    """UTC seconds."""
+    drawn: str | None = None
+    """The key that the lot fell on; its volunteer gets the audit when it asks for work."""
+    drawn_at: float = 0.0
+    """UTC seconds."""
+    round: int = 0
+    """How many lots were drawn."""
+
+
+AuditOutcome = Literal["waiting", "arrived", "right", "wrong", "lost", "void"]
+
+
+class AuditState(Row):
+    """One auditor's audit.
+
+    waiting -> arrived -> right or wrong, as the majority decides; waiting -> lost where none came; void where the work
+    was settled without it.
+    """
+
+    lease_id: str
+    """Of the auditor."""
+    leg: str
+    """Lease id of the judged work."""
+    task_id: str
+    volunteer: str
+    name: str
+    """The auditor's."""
+    start_step: int
+    end_step: int
+    nonce: Sha256
+    granted_at: float
+    """UTC seconds."""
+    bait: Bait | None = None
+    outcome: AuditOutcome = "waiting"
+    result: Audit | None = None
+    """Until the work is judged."""
+
+    @property
+    def num_steps(self) -> int:
+        """Steps that the auditor trains."""
+        return self.end_step - self.start_step
+
+    def ended(self, outcome: AuditOutcome) -> AuditState:
+        """The audit with its last outcome; what was returned is not needed any more."""
+        return self.model_copy(update={"outcome": outcome, "result": None})

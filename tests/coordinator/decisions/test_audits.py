@@ -1,0 +1,367 @@
+"""Audits by volunteers: the lot, the leases, the majority, baits, and what is done where nobody audits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tick_world import LEGS, PEOPLE, START, held, lease_of, leg, leg_verdict, run_of, sealed, want
+
+from paris.coordinator.decisions.clock_moves import moved
+from paris.coordinator.decisions.credits import credits_of
+from paris.coordinator.decisions.observations import (
+    AuditNeeded,
+    AuditReceived,
+    HeartbeatReceived,
+    SubmissionReceived,
+    Verified,
+    Verify,
+    WantReceived,
+)
+from paris.coordinator.decisions.tick import tick
+from paris.coordinator.service.publisher import records_to_publish
+from paris.coordinator.state.audits import AuditNeed, AuditVote, Bait
+from paris.coordinator.state.events import EventKind
+from paris.coordinator.state.model import State
+from paris.coordinator.state.orders import Order, OrderKind
+from paris.coordinator.state.store import Store
+from paris.protocol.audits import PARTS, packed
+from paris.protocol.records import Audit, Heartbeat, Lease, Rung
+
+AUDITED = LEGS.model_copy(
+    update={
+        "replay_rate": 0.05,
+        "audits": True,
+        "audit_s": 3600.0,
+        "audit_draw_s": 600.0,
+        "audit_wait_s": 7200.0,
+        "bait_rate": 0.0,
+        "want_life_s": 1e9,
+    }
+)
+NEED = AuditNeed(start_step=0, end_step=100, start=None)
+NAMES = {person.public_key: number for number, person in enumerate(PEOPLE)}
+
+
+def step(state: State, now: float, *seen, policy=AUDITED, watching_since: float = 0.0):
+    return tick(state, seen, policy, now, watching_since)
+
+
+def taker(who: int, now: float, state: str = "waiting", *, audits: bool = True) -> WantReceived:
+    """A want of a volunteer that takes audits."""
+    payload = want(who, now, state).envelope.payload.model_copy(update={"audits": audits or None})
+    return WantReceived(sealed(payload, PEOPLE[who], now))
+
+
+def proven(state: State, *who: int) -> State:
+    """The state with verified work of some volunteers."""
+    volunteers = dict(state.volunteers)
+    for number in who:
+        key = PEOPLE[number].public_key
+        volunteers[key] = volunteers[key].model_copy(update={"num_proven": 3, "num_accepted": 3})
+    return replace(state, volunteers=volunteers)
+
+
+def handed_in(auditors=(1, 2, 3), state_of_others: str = "waiting") -> State:
+    """Volunteer 0 has handed in a leg of the only task; the others wait, with verified work."""
+    state = step(run_of(1), START, taker(0, START)).state
+    state = step(state, START + 10, leg(held(state), 0, START + 10)).state
+    state = step(state, START + 11, *(taker(who, START + 11, state_of_others) for who in auditors)).state
+    return proven(state, *auditors)
+
+
+def judged_lease(state: State) -> str:
+    return lease_of(state).lease_id
+
+
+def opened(state: State, now: float = START + 20, *, need: AuditNeed = NEED):
+    """The decision in which an audit is opened, and given to whom the lot falls on."""
+    return step(state, now, AuditNeeded(judged_lease(state), need))
+
+
+def auditing(state: State) -> list[Lease]:
+    """The leases of audits that are out."""
+    return [state.leases[audit.lease_id].lease for audit in state.audits.values() if audit.outcome == "waiting"]
+
+
+def result(lease: Lease, now: float, *, by: int | None = None, value: float = 1.0) -> AuditReceived:
+    payload = Audit(
+        lease_id=lease.lease_id,
+        task_id=lease.task_id,
+        attempt=lease.attempt,
+        commitment="c" * 64,
+        digest="d" * 64,
+        sketch=packed(dict.fromkeys(PARTS, [value] * 64)),
+    )
+    return AuditReceived(sealed(payload, PEOPLE[NAMES[lease.volunteer] if by is None else by], now))
+
+
+def vote(lease: Lease, agrees: bool) -> AuditVote:
+    return AuditVote(lease_id=lease.lease_id, agrees=agrees, distance=0.0, moments=0.0, note="n")
+
+
+def verdict(state: State, passed: bool, *votes: AuditVote, baits=()) -> Verified:
+    """A verdict with the replay rung, by these votes."""
+    lease = state.leases[judged_lease(state)].lease
+    found = leg_verdict(state, lease, accepted=passed)
+    rung = Rung(rung="replay", passed=passed, figure=0.0, bound=0.02)
+    return Verified(found.verdict.model_copy(update={"rungs": (rung,)}), found.head, votes, baits)
+
+
+def work(state: State):
+    return state.submissions[next(iter(state.submissions))]
+
+
+def test_an_audit_is_leased_to_one_of_those_with_verified_work_and_the_work_waits():
+    decision = opened(handed_in())
+    (lease,) = auditing(decision.state)
+    assert lease.volunteer in {PEOPLE[who].public_key for who in (1, 2, 3)}
+    assert (lease.task_id, lease.start_step, lease.to_step, lease.audit.start) == ("expert-0", 0, 100, None)
+    assert lease.expires_at == lease.granted_at + AUDITED.audit_s
+    assert work(decision.state).phase == "auditing"
+    assert not any(isinstance(action, Verify) for action in decision.actions)
+    assert lease in records_to_publish(None, [], decision.state, START + 20)
+    assert step(decision.state, START + 21).state.audits == decision.state.audits, "one auditor at a time"
+
+
+def test_an_audit_that_arrived_goes_to_verification_and_its_lease_ends():
+    state = opened(handed_in()).state
+    (lease,) = auditing(state)
+    decision = step(state, START + 30, result(lease, START + 30))
+    assert decision.actions == (Verify(judged_lease(state)),)
+    assert decision.state.leases[lease.lease_id].lease.state == "released"
+    again = step(decision.state, START + 31, result(lease, START + 30))
+    assert again.state.audits == decision.state.audits
+    assert not auditing(again.state)
+
+
+@pytest.mark.parametrize("who", [0, 2])
+def test_only_the_auditor_itself_can_return_an_audit(who):
+    state = proven(opened(handed_in(auditors=(1,))).state, 0)
+    state = step(state, START + 21, taker(2, START + 21)).state
+    (lease,) = auditing(state)
+    assert NAMES[lease.volunteer] == 1
+    assert step(state, START + 30, result(lease, START + 30, by=who)).state.audits == state.audits
+
+
+@pytest.mark.parametrize("why", ["is gone", "has a fault", "copied a claim", "did the work itself"])
+def test_who_may_not_audit_is_not_drawn(why):
+    state = handed_in(auditors=(1, 2))
+    key = PEOPLE[1].public_key
+    known = state.volunteers[key]
+    state = step(state, START + 12, taker(2, START + 12, "leaving")).state
+    changes = {
+        "is gone": {"want": known.want.model_copy(update={"state": "leaving"})},
+        "has a fault": {"num_faults": 1, "faulted_at": START},
+        "copied a claim": {"copied_at": START},
+        "did the work itself": {},
+    }
+    if why == "did the work itself":
+        state = step(state, START + 13, taker(1, START + 13, "leaving"), taker(0, START + 13)).state
+        state = proven(state, 0)
+    else:
+        state.volunteers[key] = known.model_copy(update=changes[why])
+    state = opened(state).state
+    assert not auditing(state)
+    assert work(state).phase == "auditing"
+
+
+def test_the_lot_falls_on_busy_volunteers_too_and_waits_for_them_a_while():
+    """A friend of the cheat that waits at the door gets no audit that falls on others."""
+    drawn_of = set()
+    for number in range(12):
+        state = handed_in()
+        busy = [taker(who, START + 12, "busy") for who in (1, 2)]
+        state = step(state, START + 12, *busy).state
+        policy = AUDITED.model_copy(update={"draw_key": f"{number:064x}"})
+        needed = AuditNeeded(judged_lease(state), NEED)
+        state = step(state, START + 20, needed, policy=policy).state
+        drawn = NAMES[work(state).audit.drawn] if work(state).audit else 3
+        drawn_of.add(drawn)
+        assert bool(auditing(state)) == (drawn == 3), "only the drawn one gets it"
+        if drawn != 3:
+            state = step(state, START + 60, taker(drawn, START + 60), policy=policy).state
+            assert [NAMES[lease.volunteer] for lease in auditing(state)] == [drawn]
+    assert drawn_of == {1, 2, 3}
+
+
+def test_who_takes_too_long_is_passed_over():
+    state = step(
+        handed_in(auditors=(1, 2)), START + 12, taker(1, START + 12, "busy"), taker(2, START + 12, "busy")
+    ).state
+    state = opened(state).state
+    first = work(state).audit.drawn
+    assert work(step(state, START + 20 + 599).state).audit.drawn == first
+    state = step(state, START + 20 + 601).state
+    assert work(state).audit.drawn not in (first, None)
+    assert work(state).audit.round == 2
+
+
+def test_two_of_three_decide_and_the_third_has_a_fault():
+    state = opened(handed_in()).state
+    (liar,) = auditing(state)
+    state = step(state, START + 30, result(liar, START + 30)).state
+    state = step(state, START + 31, AuditNeeded(judged_lease(state), NEED)).state
+    (second,) = auditing(state)
+    assert second.volunteer != liar.volunteer, "never the same auditor twice for one leg"
+    state = step(state, START + 40, result(second, START + 40)).state
+    decision = step(state, START + 41, verdict(state, True, vote(liar, False), vote(second, True)))
+    state = decision.state
+    assert work(state).phase == "accepted"
+    assert [state.audits[lease.lease_id].outcome for lease in (liar, second)] == ["wrong", "right"]
+    assert state.volunteers[liar.volunteer].num_faults == 1
+    assert state.volunteers[second.volunteer].num_faults == 0
+    assert any("contradicted" in event.text for event in decision.events if event.kind is EventKind.PROBLEM)
+    audited = {credit.public_key: credit.audited_steps for credit in credits_of(state)}
+    assert audited[second.volunteer] == 100
+    assert liar.volunteer not in audited
+
+
+def test_an_audit_that_is_given_up_goes_to_another_one():
+    state = opened(handed_in()).state
+    (lease,) = auditing(state)
+    payload = Heartbeat(lease_id=lease.lease_id, task_id=lease.task_id, attempt=lease.attempt, state="failed", step=0)
+    given_up = HeartbeatReceived(sealed(payload, PEOPLE[NAMES[lease.volunteer]], START + 30))
+    state = step(state, START + 30, given_up).state
+    (other,) = auditing(state)
+    assert other.volunteer != lease.volunteer
+    assert state.leases[lease.lease_id].lease.state == "revoked"
+    assert state.volunteers[lease.volunteer].num_faults == 0
+
+
+def test_a_late_auditor_has_a_fault_but_not_so_soon_after_a_start():
+    state = opened(handed_in(auditors=(1,))).state
+    (lease,) = auditing(state)
+    late = START + 20 + 3601
+    assert auditing(step(state, late, watching_since=late - 599).state) == [lease]
+    state = step(state, late).state
+    assert not auditing(state)
+    assert state.volunteers[lease.volunteer].num_faults == 1
+
+
+def with_auditor_gone() -> State:
+    """The only auditor of the run has left for now."""
+    return step(handed_in(auditors=(1,)), START + 12, taker(1, START + 12, "leaving")).state
+
+
+def test_the_first_work_of_a_run_is_replayed_by_the_organiser_at_once():
+    state = opened(handed_in(auditors=())).state
+    assert work(state).is_replayed_here
+    state = opened(step(handed_in(auditors=()), START + 12, taker(1, START + 12)).state).state
+    assert work(state).is_replayed_here, "a fresh key is no auditor"
+
+
+def test_where_nobody_audits_for_long_the_organisers_machine_replays():
+    state = opened(with_auditor_gone()).state
+    assert work(step(state, START + 20 + 7199).state).phase == "auditing"
+    decision = step(state, START + 20 + 7201)
+    assert work(decision.state).is_replayed_here
+    assert Verify(judged_lease(state)) in decision.actions
+
+
+def test_a_start_from_which_nobody_can_train_is_replayed_by_the_organiser():
+    state = opened(handed_in()).state
+    for number in range(3):
+        (lease,) = auditing(state)
+        payload = Heartbeat(
+            lease_id=lease.lease_id, task_id=lease.task_id, attempt=lease.attempt, state="failed", step=0
+        )
+        now = START + 30 + number
+        state = step(state, now, HeartbeatReceived(sealed(payload, PEOPLE[NAMES[lease.volunteer]], now))).state
+    assert work(state).is_replayed_here
+
+
+def test_no_work_can_be_handed_in_under_the_lease_of_an_audit():
+    state = opened(handed_in()).state
+    (lease,) = auditing(state)
+    who = NAMES[lease.volunteer]
+    honest = leg(held(state), 0, START + 25).envelope.payload
+    ids = {"lease_id": lease.lease_id, "task_id": lease.task_id, "attempt": lease.attempt}
+    stolen = SubmissionReceived(sealed(honest.model_copy(update=ids), PEOPLE[who], START + 25))
+    assert lease.lease_id not in step(state, START + 25, stolen).state.submissions
+
+
+BAIT = Bait(start_step=0, end_step=100, start=None, nonce="b" * 64, claim=dict.fromkeys(PARTS, (2.0,) * 64))
+BAITED = AUDITED.model_copy(update={"bait_rate": 1.0})
+
+
+def with_bait() -> State:
+    """A leg of another task was refused; volunteer 0's waits for its audit."""
+    state = handed_in(auditors=(1,))
+    refused = work(state).model_copy(
+        update={
+            "phase": "closed",
+            "signer": PEOPLE[3].public_key,
+            "submission": work(state).submission.model_copy(update={"lease_id": "e" * 32}),
+            "baits": (BAIT,),
+        }
+    )
+    submissions = {**state.submissions, "e" * 32: refused}
+    return replace(state, submissions=submissions)
+
+
+def test_a_bait_looks_like_an_audit_and_who_returns_the_claim_audits_no_more():
+    state = with_bait()
+    state = step(state, START + 20, AuditNeeded(judged_lease(state), NEED), policy=BAITED).state
+    (lease,) = auditing(state)
+    assert (lease.audit.nonce, lease.start_step, lease.to_step) == (BAIT.nonce, 0, 100)
+    assert state.submissions["e" * 32].baits == (), "each is used once"
+    copied = step(state, START + 30, result(lease, START + 30, value=2.0), policy=BAITED)
+    key = lease.volunteer
+    assert copied.state.volunteers[key].copied_at == START + 30
+    assert any("audits no more" in event.text for event in copied.events)
+    assert not auditing(copied.state)
+    honest = step(state, START + 30, result(lease, START + 30, value=1.0), policy=BAITED).state
+    assert honest.volunteers[key].copied_at == 0.0
+    assert honest.audits[lease.lease_id].outcome == "right"
+    state = step(honest, START + 31, taker(1, START + 31), policy=BAITED).state
+    (real,) = auditing(state)
+    assert real.audit.nonce != BAIT.nonce, "the audit itself comes next"
+
+
+def test_a_failed_bait_voids_what_the_auditor_said_of_work_that_still_waits():
+    state = opened(handed_in(auditors=(1,))).state
+    (lease,) = auditing(state)
+    state = step(state, START + 30, result(lease, START + 30)).state
+    bait = state.audits[lease.lease_id].model_copy(
+        update={"lease_id": "f" * 32, "bait": BAIT, "outcome": "waiting", "result": None}
+    )
+    baited = state.leases[lease.lease_id].model_copy(
+        update={"lease": lease.model_copy(update={"lease_id": "f" * 32, "attempt": 2})}
+    )
+    state.audits["f" * 32], state.leases["f" * 32] = bait, baited
+    copied = result(baited.lease, START + 31, value=2.0)
+    state = step(state, START + 31, copied).state
+    assert state.audits[lease.lease_id].outcome == "void"
+    decision = step(state, START + 32, verdict(state, True, vote(lease, True)))
+    assert work(decision.state).phase == "seen", "judged again, without that vote"
+
+
+def test_a_refusal_keeps_its_baits_and_audits_survive_a_restart(tmp_path):
+    state = opened(handed_in()).state
+    (lease,) = auditing(state)
+    state = step(state, START + 30, result(lease, START + 30)).state
+    refused = verdict(state, False, vote(lease, False), baits=(BAIT,))
+    state = step(state, START + 31, refused).state
+    assert work(state).baits == (BAIT,)
+    assert state.audits[lease.lease_id].outcome == "right"
+    store = Store(tmp_path / "state.sqlite")
+    store.save(State(), state, [], START)
+    assert store.load() == state
+
+
+def test_work_that_is_judged_otherwise_needs_no_audit_any_more():
+    state = opened(handed_in()).state
+    (lease,) = auditing(state)
+    state = step(state, START + 30, Order(OrderKind.BAN, PEOPLE[0].public_key, "because")).state
+    assert work(state).phase in ("rejected", "closed")
+    assert not auditing(state)
+    assert state.leases[lease.lease_id].lease.state == "revoked"
+
+
+def test_times_of_audits_move_with_the_clock():
+    state = opened(with_auditor_gone()).state
+    assert work(moved(state, State(), 60.0)).audit.opened_at == START + 80
+    state = opened(handed_in()).state
+    (audit,) = moved(state, State(), 60.0).audits.values()
+    assert audit.granted_at == START + 80
