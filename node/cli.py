@@ -93,6 +93,15 @@ def join(
         bool | None,
         typer.Option("--share-shards/--no-share-shards", help="Exchange shards with other volunteers of the run."),
     ] = None,
+    hours: Annotated[str | None, typer.Option(help="Train only at these hours, such as 22:00-07:00.")] = None,
+    only_when_idle: Annotated[bool | None, typer.Option("--only-when-idle", help="Train while nobody uses it.")] = None,
+    not_on_battery: Annotated[bool | None, typer.Option("--not-on-battery", help="Pause on battery.")] = None,
+    not_while: Annotated[
+        list[str] | None, typer.Option(metavar="PROGRAM", help="Pause while it runs; repeatable.")
+    ] = None,
+    max_temperature_c: Annotated[int | None, typer.Option(help="Pause when the device is hotter.")] = None,
+    gpu_memory_share: Annotated[float | None, typer.Option(help="Share of the GPU's memory, such as 0.5.")] = None,
+    gpu_power_limit_w: Annotated[int | None, typer.Option(help="Power limit of an NVIDIA GPU; needs rights.")] = None,
     allow_plain_http: PlainHttpOption = None,
     as_json: JsonOption = False,
     no_lock: NoLockOption = False,
@@ -106,6 +115,13 @@ def join(
         "hub_endpoint": hub_endpoint,
         "download_bytes_per_s": download_bytes_per_s,
         "share_shards": share_shards,
+        "hours": hours,
+        "only_when_idle": only_when_idle,
+        "not_on_battery": not_on_battery,
+        "not_while": not_while or None,
+        "max_temperature_c": max_temperature_c,
+        "gpu_memory_share": gpu_memory_share,
+        "gpu_power_limit_w": gpu_power_limit_w,
         "allow_plain_http": allow_plain_http,
     }
     with clear_errors(view):

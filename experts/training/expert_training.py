@@ -21,7 +21,7 @@ from paris.experts.training.batches import Batch, Batches, largest_batch
 from paris.experts.training.config import Finished, Progress, TrainingTask
 from paris.experts.training.leg import HEAD_FOLDER, Leg
 from paris.experts.training.loop import TrainingLoop, Watch
-from paris.experts.training.machine import MachineSettings, configure_model, make_deterministic
+from paris.experts.training.machine import MachineSettings, configure_model, limit_gpu_memory, make_deterministic
 from paris.experts.training.micro_batch import MicroBatch
 from paris.experts.training.precision import check_precision
 from paris.experts.training.snapshots import SnapshotStore
@@ -86,6 +86,7 @@ class ExpertTraining:
             ShardError: A shard cannot be read.
         """
         make_deterministic(self._device, self._machine.num_threads)
+        limit_gpu_memory(self._device, self._machine.gpu_memory_share)
         state = self._initial_state()
         store = self._open_store(state)
         until_step = self._leg.until_step if self._leg else None

@@ -29,6 +29,8 @@ class MachineSettings(Settings):
     """Rows in memory together; None: the run's own, or else as many as are found to fit."""
     memory_limit_bytes: Annotated[int, Field(ge=1)] | None = None
     """For training on a CPU; None: the whole batch is taken. A GPU raises an error when it is full."""
+    gpu_memory_share: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of a CUDA device's memory that the process may take; None: all of it."""
     checkpointing: bool = False
     """Keep only the input and output of each layer, and compute the rest again: a third more time, far less memory."""
     compile: bool = False
@@ -49,6 +51,17 @@ def configure_model(model: DiTExpert, machine: MachineSettings, backend: str = "
     is_whole = model.pos_embed.device.type == "cuda" and not machine.checkpointing
     for module in [model] if is_whole else model.layers:
         module.compile(backend=backend)
+
+
+def limit_gpu_memory(device: torch.device, share: float | None) -> None:
+    """Leave the rest of a CUDA device's memory to other programs: beyond the share it counts as full.
+
+    Args:
+        device: Others than CUDA's have no such limit.
+        share: Above 0, up to 1; None: no limit.
+    """
+    if share is not None and device.type == "cuda":
+        torch.cuda.set_per_process_memory_fraction(share, device)
 
 
 def make_deterministic(device: torch.device, num_threads: int) -> None:

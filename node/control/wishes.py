@@ -17,7 +17,7 @@ class Wishes:
 
     Args:
         stop: The wish to stop, which every wait of the node heeds.
-        manners: A reason to pause by the owner's settings, or None.
+        manners: A reason to pause by the owner's settings, or None; see `heed`.
         clock: UTC seconds.
     """
 
@@ -35,6 +35,10 @@ class Wishes:
         """Hand in at the next snapshot of a leg, or finish the task that is not divided; then end."""
         self.is_leaving = False
         """Give the task back, then end."""
+
+    def heed(self, manners: Callable[[], Pause | None]) -> None:
+        """Take over the owner's settings, once they are read."""
+        self._manners = manners
 
     def pause(self, until: float | None = None) -> None:
         """Ask for a pause.

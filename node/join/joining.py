@@ -27,6 +27,8 @@ from paris.node.machine.hardware import detect
 from paris.node.machine.home import Home
 from paris.node.machine.lock import home_lock
 from paris.node.machine.machine import Machine
+from paris.node.manners.decision import unmeasured
+from paris.node.manners.watch import Sensors, Watch
 from paris.node.retry import StopSignal
 from paris.node.sharing.sharing import Sharing
 from paris.node.swarm.announcer import Announcer
@@ -134,6 +136,8 @@ def running_agent(
         run, swarm = wait_for_answer(search.connect, view=view, pause=stop.pause, max_tries=tries)
         try:
             machine = Machine(home, config, detect(config, home.path))
+            if answers is not None:
+                answers.wishes.heed(_watch(machine, view).why_paused)
             invite = find_invite(home.invite(run.run_id), request.invite, run)
             with _session(identity, machine, run, swarm, view, stop, invite) as session:
                 hub = _account(session, identity, machine, view, joins=waits, uploads=uploads)
@@ -146,6 +150,16 @@ def running_agent(
 
 def _controlled(home: Home, answers: Answers | None) -> contextlib.AbstractContextManager[None]:
     return control_socket(home.path, answers) if answers else contextlib.nullcontext()
+
+
+def _watch(machine: Machine, view: View) -> Watch:
+    """The watch over the owner's settings; says which of them nothing on this machine measures."""
+    hardware = machine.hardware
+    watch = Watch(machine.config, Sensors(machine.config, hardware.device, hardware.gpu_uuid))
+    watch.why_paused()
+    for name in unmeasured(machine.config, watch.seen) if watch.seen else []:
+        view.event(EventKind.NOTE, text=f"{name} is set, but nothing on this machine measures what it is about.")
+    return watch
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ home/config.toml
     name = "ada"
     device = "cuda"
     cache_limit_bytes = 200_000_000_000
+    hours = "22:00-07:00"               and the other manners (`paris.node.manners.settings`)
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
 from paris.node.errors import SettingsError
+from paris.node.manners.settings import Manners
 from paris.protocol.fields import ShortText
 
 _ENV_PREFIX = "PARIS_NODE_"
@@ -26,6 +28,7 @@ _SHORTER = {
     "less than or equal to": "at most",
     "a valid integer": "an integer",
     "a valid": "a",
+    "Value error, ": "",
 }
 """pydantic's phrases in our words."""
 
@@ -45,7 +48,7 @@ def expanded(path: Path) -> Path:
         ) from error
 
 
-class NodeConfig(BaseModel):
+class NodeConfig(Manners):
     """The volunteer's settings for this machine."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")

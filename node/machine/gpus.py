@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
-import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_ASK_TIMEOUT_S = 10
+from paris.node.manners.nvidia import ask_nvidia
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def _selected(gpus: list[Gpu], wanted: str, slices: Mapping[str, list[Gpu]]) -> 
 
 def _nvidia_gpus() -> list[Gpu] | None:
     """All GPUs in the order of their bus; None without a driver."""
-    lines = _ask_nvidia("--query-gpu=uuid,name,memory.total", "--format=csv,noheader,nounits")
+    lines = ask_nvidia("--query-gpu=uuid,name,memory.total", "--format=csv,noheader,nounits")
     if lines is None:
         return None
     gpus = []
@@ -80,23 +78,12 @@ def _slices() -> dict[str, list[Gpu]]:
     """Slices of GPUs in MIG mode, by the GPU's UUID; memory is that of the profile, such as "MIG 1g.10gb"."""
     slices: dict[str, list[Gpu]] = {}
     gpu = ""
-    for line in _ask_nvidia("-L") or []:
+    for line in ask_nvidia("-L") or []:
         if found := re.search(r"^GPU .*UUID: (GPU-[^)]+)\)", line):
             gpu = found[1]
         elif found := re.search(r"MIG \S*?([0-9]+)gb.*UUID: (MIG-[^)]+)\)", line):
             slices.setdefault(gpu, []).append(Gpu(found[2], "NVIDIA MIG device", int(found[1]) * 2**30))
     return slices
-
-
-def _ask_nvidia(*arguments: str) -> list[str] | None:
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return None
-    try:
-        answer = subprocess.run([tool, *arguments], capture_output=True, text=True, timeout=_ASK_TIMEOUT_S, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return answer.stdout.splitlines()
 
 
 def _amd_gpus() -> list[Gpu]:

@@ -30,6 +30,8 @@ class Hardware:
     """Memory in which the weights, gradients and optimizer state must fit."""
     disk_bytes: int
     """Free disk under the home, or the volunteer's limit."""
+    gpu_uuid: str | None = None
+    """Of the whole NVIDIA GPU that trains, as nvidia-smi takes it."""
 
 
 def detect(config: NodeConfig, home: Path) -> Hardware:
@@ -43,13 +45,15 @@ def detect(config: NodeConfig, home: Path) -> Hardware:
         SettingsError: The requested device does not exist, or CUDA_VISIBLE_DEVICES hides it.
     """
     device, (label, memory) = _device(config.device)
+    if device.startswith("cuda"):
+        memory = int(memory * (config.gpu_memory_share or 1))
     if config.memory_limit_bytes is not None:
         memory = min(memory, config.memory_limit_bytes)
     existing = next(path for path in (home, *home.absolute().parents) if path.exists())
     disk = shutil.disk_usage(existing).free
     if config.cache_limit_bytes is not None:
         disk = min(disk, config.cache_limit_bytes)
-    return Hardware(device, label, memory, disk)
+    return Hardware(device, label, memory, disk, _gpu_uuid(device))
 
 
 def require_fit(task: Task, spec: RunSpec, hardware: Hardware) -> None:
@@ -104,6 +108,12 @@ def _device(wanted: str) -> tuple[str, tuple[str, int]]:
         if kind == "mps":
             raise SettingsError("No mps device was found.", "Join with --device cpu.")
     return "cpu", (_cpu_label(), _system_memory())
+
+
+def _gpu_uuid(device: str) -> str | None:
+    kind, _, index = device.partition(":")
+    gpus = visible_gpus(os.environ)[int(index or 0) :] if kind == "cuda" else []
+    return gpus[0].uuid if gpus and gpus[0].uuid.startswith("GPU-") else None
 
 
 def _mps() -> tuple[str, int] | None:

@@ -65,3 +65,37 @@ def clock_in_words(at: float, now: float) -> str:
         now: UTC seconds.
     """
     return time.strftime("%H:%M" if abs(at - now) < 86400 else "%Y-%m-%d %H:%M", time.localtime(at))
+
+
+Hours = tuple[tuple[int, int], ...]
+"""Ranges of the local day as minutes since midnight, each from its first minute up to its last; the end may be earlier
+than the beginning: over midnight."""
+
+
+def parse_hours(text: str) -> Hours:
+    """Read ranges such as "22:00-07:00, 12:00-13:30"; an empty text has none.
+
+    Raises:
+        ValueError: It has another form, or a range is empty.
+    """
+    ranges = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        begin, _, end = part.partition("-")
+        try:
+            minutes = minute_of_day(begin), minute_of_day(end)
+        except SettingsError as error:
+            raise ValueError(f"must be ranges such as 22:00-07:00, separated by commas; {error.what}") from error
+        if minutes[0] == minutes[1]:
+            raise ValueError(f"must be ranges such as 22:00-07:00; {part} is empty.")
+        ranges.append(minutes)
+    return tuple(ranges)
+
+
+def is_within(hours: Hours, minute: int) -> bool:
+    """Whether a minute of the day is in one of the ranges.
+
+    Args:
+        hours: The ranges.
+        minute: 0 to 1439.
+    """
+    return any(begin <= minute < end if begin < end else minute >= begin or minute < end for begin, end in hours)

@@ -65,5 +65,6 @@ def machine_settings(config: NodeConfig, hardware: Hardware) -> dict[str, Any]:
     A GPU reports itself that its memory is full. A CPU's system would kill the process, so the trainer gets a limit.
     """
     chosen = {name: getattr(config, name) for name in ("micro_batch_size", "checkpointing", "compile")}
-    limit = {"memory_limit_bytes": hardware.memory_bytes} if hardware.device == "cpu" else {}
+    is_cpu = hardware.device == "cpu"
+    limit = {"memory_limit_bytes": hardware.memory_bytes} if is_cpu else {"gpu_memory_share": config.gpu_memory_share}
     return {name: value for name, value in (chosen | limit).items() if value is not None}

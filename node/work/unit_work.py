@@ -10,9 +10,10 @@ done, dropped
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -26,6 +27,8 @@ from paris.node.machine.garbage import free_accepted_unit, free_ended_units
 from paris.node.machine.hardware import require_fit
 from paris.node.machine.machine import Machine
 from paris.node.machine.unit import FINAL, Finished, State, Unit, UnitFolder
+from paris.node.manners.awake import kept_awake
+from paris.node.manners.nvidia import power_limit
 from paris.node.retry import LONGEST_WAIT_S, Backoff, persist
 from paris.node.swarm.coordinator_records import read_manifest, reason_to_stop
 from paris.node.swarm.session import RunSession
@@ -157,11 +160,22 @@ class UnitWork:
         while True:
             self._hold.wait(self.check)
             try:
-                return supervise(order, self.folder.log, on_event=on_event, check=check, pause=self._stop.pause)
+                with self._at_work():
+                    return supervise(order, self.folder.log, on_event=on_event, check=check, pause=self._stop.pause)
             except PauseDue:
                 continue
             except HandInDue:
                 return None
+
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """What the machine does differently while its trainer works."""
+        config, gpu_uuid = self._machine.config, self._machine.hardware.gpu_uuid
+        with (
+            kept_awake(config.keep_awake),
+            power_limit(gpu_uuid, config.gpu_power_limit_w, lambda text: self._report.event(EventKind.NOTE, text=text)),
+        ):
+            yield
 
     def hand_in(self, *, waits: bool) -> None:
         """Submit what the leg's newest scheduled snapshot has, without more training.

@@ -13,7 +13,7 @@ from tiny_training import make_data, make_task, never, shard_path
 from paris.experts.errors import SettingsError
 from paris.experts.models.model import DiTExpert
 from paris.experts.training.expert_training import ExpertTraining
-from paris.experts.training.machine import MachineSettings, configure_model
+from paris.experts.training.machine import MachineSettings, configure_model, limit_gpu_memory
 from paris.experts.training.memory import counted_for_backward
 from paris.experts.training.precision import check_precision
 
@@ -127,3 +127,21 @@ def test_a_precision_that_a_device_does_not_know_is_refused() -> None:
 def test_an_unknown_choice_is_named() -> None:
     with pytest.raises(SettingsError, match="unknown field 'turbo'"):
         MachineSettings.from_settings({"turbo": True})
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA or ROCm device")
+def test_beyond_its_share_the_memory_of_a_gpu_counts_as_full():
+    device = torch.device("cuda")
+    try:
+        limit_gpu_memory(device, 0.1)
+        total = torch.cuda.get_device_properties(device).total_memory
+        with pytest.raises(torch.OutOfMemoryError):
+            torch.empty(total // 8, dtype=torch.uint8, device=device)
+    finally:
+        limit_gpu_memory(device, 1.0)
+
+
+def test_a_share_of_the_gpus_memory_changes_nothing_on_a_cpu():
+    limit_gpu_memory(torch.device("cpu"), 0.1)
+    assert torch.empty(2**20).numel() == 2**20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -72,7 +73,11 @@ class NodeProcess:
 
     def trainer(self) -> psutil.Process:
         """The training process below it."""
-        return next(child for child in self.children() if PROCESS_MODULE in child.cmdline())
+        for child in self.children():
+            with contextlib.suppress(psutil.ZombieProcess):
+                if PROCESS_MODULE in child.cmdline():
+                    return child
+        raise AssertionError("no trainer runs")
 
     def kill(self) -> None:
         """kill -9, of this process alone."""

@@ -1,6 +1,9 @@
-"""A real node that is paused, resumed and told to finish from another process."""
+"""A real node that pauses beside a program and on request, is resumed, and told to finish."""
 
 from __future__ import annotations
+
+import shutil
+import subprocess
 
 import pytest
 from node_process import all_gone
@@ -19,7 +22,12 @@ def test_a_paused_leg_has_the_same_bits_and_finish_hands_the_next_one_in_early(m
     coordinator = make_coordinator(100_000)
     coordinator.leg_steps = 600
     coordinator.verdicts = {("expert-0", 1): False, ("expert-0", 2): False}
-    home, node = tmp_path / "home", start()
+    home, game = tmp_path / "home", shutil.copy("/bin/sleep", tmp_path / "paris-test-game")
+    with subprocess.Popen([game, "600"]) as playing:
+        node = start("--not-while", "paris-test-game")
+        assert node.wait_for("paused")["text"] == "Paused: paris-test-game runs."
+        assert ask(home, Request(command="status")).status["reason"] == "program"
+        playing.kill()
     node.wait_for("snapshot")
     trainer = node.trainer()
     assert ask(home, Request(command="pause")).text == "Paused: you asked for it."
@@ -29,7 +37,7 @@ def test_a_paused_leg_has_the_same_bits_and_finish_hands_the_next_one_in_early(m
     assert all_gone([trainer]) == []
     coordinator.wait_for_heartbeat(lambda beat: (beat.state, beat.pause_reason) == ("paused", "asked"))
     assert ask(home, Request(command="status")).status["state"] == "paused"
-    assert "Training goes on." in CliRunner().invoke(app, ["resume", "--home", str(home)]).output
+    assert CliRunner().invoke(app, ["resume", "--home", str(home)]).exit_code == 0
     node.wait_for("resumed")
     assert node.wait_for("trainer-ready")["step"] == last_step
 
@@ -41,6 +49,7 @@ def test_a_paused_leg_has_the_same_bits_and_finish_hands_the_next_one_in_early(m
     assert node.of("restarting") == []
     whole, early = (parse_chain((folder.path / "chain.json").read_bytes()) for folder, _ in units(home, coordinator))
     assert (whole.links[-1].step, len(node.of("verdict"))) == (600, 2)
+    assert coordinator.wants[0].state == "paused"
     assert early.links == whole.links[: len(early.links)]
 
 
