@@ -27,18 +27,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from paris.experts.data.column_bounds import TooLargeError, rows_at_once
 from paris.experts.errors import ShardError
 from paris.experts.files import whole_file
 
 DTYPES: dict[str, np.dtype] = {"uint8": np.dtype("uint8"), "float16": np.dtype("<f2"), "int8": np.dtype("int8")}
 _TEXT_COLUMNS = ("row_id", "caption", "source", "url", "author", "licence", "caption_origin")
 _COLUMN_TYPES = {name: pa.string() for name in _TEXT_COLUMNS} | {"tokens": pa.list_(pa.int32())}
+_OPTIONAL_TYPES = {"more_captions": pa.list_(pa.string()), "more_tokens": pa.list_(pa.list_(pa.int32()))}
 UNREADABLE_PARQUET = (OSError, pa.ArrowException, UnicodeDecodeError)
 """What pyarrow raises on damaged files: it decodes names and texts without a check as they are read."""
 _TEXT_BYTES_A_ROW = 1 << 14
 """Mean size of a row's captions or tokens at most."""
 _SPARE_BYTES = 1 << 20
-_ROWS_AT_ONCE = 256
 FETCH_AGAIN = "Fetch or prepare it again."
 
 
@@ -122,8 +123,8 @@ class ShardFile:
         for name in ("latent", *_COLUMN_TYPES):
             if name not in types:
                 raise ShardError(f"{path} lacks column {name!r}.", FETCH_AGAIN)
-        for name, kind in _COLUMN_TYPES.items():
-            if types[name] != kind:
+        for name, kind in (_COLUMN_TYPES | _OPTIONAL_TYPES).items():
+            if types.get(name, kind) != kind:
                 raise ShardError(f"{path}: column {name!r} is {types[name]}, not {kind}.", FETCH_AGAIN)
         self.shape, self.dtype = _described(path, schema.metadata or {})
         self.tokenizer = (schema.metadata or {}).get(b"paris.tokenizer", b"").decode("utf-8", "replace")
@@ -140,9 +141,10 @@ class ShardFile:
         Raises:
             ShardError: A row has no latent, or one of another length.
         """
-        column = self._column("latent")
         row_bytes = prod(self.shape) * self.dtype.itemsize
-        if column.null_count or column.type != pa.binary(row_bytes):
+        is_sound = self._file.schema_arrow.field("latent").type == pa.binary(row_bytes)
+        column = self._column("latent") if is_sound else None
+        if column is None or column.null_count:
             raise ShardError(f"{self.path}: a latent does not have {row_bytes} bytes.", FETCH_AGAIN)
         flat = np.frombuffer(column.buffers()[1], self.dtype, len(column) * prod(self.shape), column.offset * row_bytes)
         return flat.reshape(len(column), *self.shape)
@@ -205,27 +207,20 @@ class ShardFile:
         limit_bytes, decoded_bytes = _SPARE_BYTES + self.num_rows * row_bytes, 0
         batches: list[pa.RecordBatch] = []
         try:
-            self._require_at_most(limit_bytes, self._announced_bytes(name), name)
-            for batch in self._file.iter_batches(_ROWS_AT_ONCE, columns=[name]):
+            at_once = rows_at_once(self.path, self._file.metadata, name, limit_bytes)
+            for batch in self._file.iter_batches(at_once, columns=[name]):
                 decoded_bytes += batch.nbytes
-                self._require_at_most(limit_bytes, decoded_bytes, name)
+                if decoded_bytes > limit_bytes:
+                    raise TooLargeError
                 batches.append(batch)
             column = pa.Table.from_batches(batches, pa.schema([self._file.schema_arrow.field(name)])).column(0)
-        except UNREADABLE_PARQUET as error:
+        except TooLargeError:
+            what = f"{self.path}: column {name!r} is larger than {limit_bytes} bytes when decoded."
+            raise ShardError(what, FETCH_AGAIN) from None
+        except (*UNREADABLE_PARQUET, ValueError) as error:
             raise ShardError(f"{self.path}: column {name!r} cannot be read: {error}.", FETCH_AGAIN) from error
         whole = column.combine_chunks()
         return whole.combine_chunks() if isinstance(whole, pa.ChunkedArray) else whole
-
-    def _announced_bytes(self, name: str) -> int:
-        """What a column's pages take before they are decoded, as the file says; a dictionary may make more of them."""
-        groups = (self._file.metadata.row_group(index) for index in range(self._file.num_row_groups))
-        chunks = (group.column(index) for group in groups for index in range(group.num_columns))
-        return sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.split(".")[0] == name)
-
-    def _require_at_most(self, limit_bytes: int, num_bytes: int, name: str) -> None:
-        if num_bytes > limit_bytes:
-            what = f"{self.path}: column {name!r} is larger than {limit_bytes} bytes when decoded."
-            raise ShardError(what, FETCH_AGAIN)
 
 
 def _described(path: Path, metadata: dict[bytes, bytes]) -> tuple[tuple[int, ...], np.dtype]:
