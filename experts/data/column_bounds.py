@@ -58,7 +58,7 @@ def rows_at_once(path: Path, footer: pq.FileMetaData, name: str, limit_bytes: in
 
 
 def _pages(path: Path, footer: pq.FileMetaData, name: str) -> Iterator[tuple[pq.ColumnChunkMetaData, Page]]:
-    data = memoryview(np.memmap(path, np.uint8, "r"))
+    data = np.memmap(path, np.uint8, "r").data
     for group in map(footer.row_group, range(footer.num_row_groups)):
         for chunk in map(group.column, range(group.num_columns)):
             if chunk.path_in_schema.split(".")[0] == name:

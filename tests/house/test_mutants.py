@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.mutants import loader
 from benchmarks.mutants.operators import list_mutants, mutated_tree
-from benchmarks.mutants.plan import PLAN
+from benchmarks.mutants.plan import GROUPS, Group
+from benchmarks.mutants.table import interval
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = '''"""Docstring 1."""
@@ -20,11 +22,43 @@ def f(a: int = 1, *, key: str = "k"):
 '''
 
 
-@pytest.mark.parametrize("path", PLAN)
-def test_the_plan_names_a_module_and_tests_that_exist(path: str):
-    assert (ROOT / path).is_file()
-    assert [tests for tests in PLAN[path] if not (ROOT / tests).exists()] == []
-    assert list_mutants((ROOT / path).read_text("utf-8"))
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+def test_each_pattern_of_the_plan_names_files_that_exist(group: Group):
+    assert [pattern for pattern in (*group.modules, *group.tests) if not list(ROOT.glob(pattern))] == []
+    assert any(list_mutants((ROOT / path).read_text("utf-8")) for path in group.paths())
+
+
+def test_no_module_is_counted_in_two_groups():
+    paths = [path for group in GROUPS for path in group.paths()]
+    assert len(set(paths)) == len(paths)
+
+
+def test_a_mutant_knows_its_outermost_function_and_defaults_lie_outside_of_it():
+    mutants = list_mutants(SOURCE)
+    assert {mutant.function for mutant in mutants if mutant.line > 2} == {2}
+    assert {mutant.function for mutant in mutants if mutant.line == 2} == {None}
+
+
+def test_a_changed_function_is_changed_wherever_it_is_referred_to(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "changed_by_a_mutant.py").write_text(SOURCE)
+    monkeypatch.setenv("PYTHONPATH", "")
+    monkeypatch.setenv(loader.VARIABLE, "")
+    from changed_by_a_mutant import f as taken_before
+
+    index, mutant = next((i, m) for i, m in enumerate(list_mutants(SOURCE)) if m.what == "Add to Sub")
+    functions = loader.functions_of("changed_by_a_mutant")
+    assert taken_before(5, key="a") == 6
+    assert loader.replace_code(functions, "changed_by_a_mutant", index, mutant.function)
+    assert taken_before(5, key="a") == 4
+
+
+@pytest.mark.parametrize(("killed", "run"), [(0, 5), (9, 10), (92, 100), (7, 7)])
+def test_the_ends_of_an_interval_are_where_the_sample_is_two_standard_deviations_away(killed: int, run: int):
+    for end in interval(killed, run):
+        if 0 < end < 1:
+            assert abs(killed / run - end) == pytest.approx(1.959964 * (end * (1 - end) / run) ** 0.5)
+    assert interval(killed, run)[0] <= killed / run <= interval(killed, run)[1]
 
 
 def test_each_mutant_changes_the_code_in_its_own_way():
