@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 from typing import Any
 
-from benchmarks.mutants.plan import GROUPS, ROOT
+from benchmarks.mutants.plan import GROUPS, ROOT, Group
 from benchmarks.mutants.scoring import score
 from benchmarks.mutants.table import write_tables
 
@@ -29,25 +30,31 @@ def main() -> int:
     options = parser.parse_args()
     for group in GROUPS:
         paths = [path for path in group.paths() if not options.modules or path.startswith(tuple(options.modules))]
-        rows = score(group, paths, options.jobs, options.share, options.seed) if paths else []
-        for row in rows:
-            print(f"{row['module']:44s} {row['killed']:4d} of {row['run']:4d} killed", flush=True)
-            for survivor in row["survivors"]:
-                print(f"    {row['module']}:{survivor}", flush=True)
-        if rows and not options.dry:
-            _write(rows)
+        if paths and (status := _in_a_fork(group, paths, options)):
+            return status
     return 0
 
 
-def _write(rows: list[dict[str, Any]]) -> None:
-    """Write in a fork: what writing imports would be imported already in the forks of the next group."""
+def _in_a_fork(group: Group, paths: list[str], options: argparse.Namespace) -> int:
+    """Each group begins without the imports of the group before."""
+    sys.stdout.flush()
     if pid := os.fork():
-        os.waitpid(pid, 0)
-        return
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    code = 1
     try:
-        _merge(rows)
+        rows = score(group, paths, options.jobs, options.share, options.seed)
+        for row in rows:
+            print(f"{row['module']:44s} {row['killed']:4d} of {row['run']:4d} killed")
+            for survivor in row["survivors"]:
+                print(f"    {row['module']}:{survivor}")
+        if not options.dry:
+            _merge(rows)
+        code = 0
+    except SystemExit as error:
+        print(error)
     finally:
-        os._exit(0)
+        sys.stdout.flush()
+        os._exit(code)
 
 
 def _merge(rows: list[dict[str, Any]]) -> None:

@@ -11,7 +11,7 @@ from types import FrameType
 from typing import Any
 
 from benchmarks.mutants.operators import Mutant
-from benchmarks.mutants.plan import ROOT
+from benchmarks.mutants.plan import BOUNDS, ROOT
 
 _BUDGET_S = 8.0
 """Tests of so much processor time at most run against one mutant, the quickest files first."""
@@ -34,8 +34,9 @@ class Calls:
             mutant: One of its changes.
         """
         functions = self.tests.get(path, {})
+        first = [test for test in self.seconds if mutant.function is None and test.startswith(f"{BOUNDS}::")]
         tests = functions.get(mutant.function or 0) or sorted({test for tests in functions.values() for test in tests})
-        return _within_budget(tests or list(self.seconds), self.seconds, Path(path).stem)
+        return [*first, *_within_budget(tests or list(self.seconds), self.seconds, Path(path).stem)]
 
     def was_called(self, path: str, mutant: Mutant) -> bool:
         """Whether a test called the mutant's function in this process."""

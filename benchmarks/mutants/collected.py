@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from types import FunctionType
 from typing import Any
 
 import pytest
@@ -84,14 +83,12 @@ class Collected:
     def _starts(
         self, session: pytest.Session, items: dict[str, pytest.Item], calls: Calls
     ) -> Iterator[tuple[int, Callable[[], running.Fork]]]:
-        functions: dict[str, list[FunctionType]] = {}
-        gc.freeze()  # a collection in a fork would copy the heap
+        functions = {path: loader.functions_of(module_of(path)) for path in {path for path, *_ in self._mutants}}
+        gc.freeze()  # a collection in a fork would copy the heap; what is frozen is found no more
         for number, (path, index, mutant) in enumerate(self._mutants):
             if not calls.was_called(path, mutant):
                 continue
             name, tests = module_of(path), calls.chosen(path, mutant)
-            if path not in functions:
-                functions[path] = loader.functions_of(name)
             chosen = [items[test] for test in tests]
             change = partial(loader.replace_code, functions[path], name, index, mutant.function or 0)
             tried = partial(_tried, session, chosen, change)

@@ -35,7 +35,9 @@ def choose(module: str, index: int) -> None:
 
 
 def functions_of(module: str) -> list[FunctionType]:
-    """The functions that were defined in an imported module, wherever they are referred to: decorated ones, too."""
+    """The functions that a module has defined, decorated ones, too; none where it is not imported."""
+    if module not in sys.modules:
+        return []
     path = str(sys.modules[module].__file__)
     return [item for item in gc.get_objects() if type(item) is FunctionType and item.__code__.co_filename == path]
 

@@ -19,7 +19,7 @@ OPTIONS = ("-x", "-q", "-s", "--tb=no", "-p", "no:cacheprovider", "--timeout=0",
 """Of every run of pytest here."""
 _CPU_FACTOR, _CPU_EXTRA_S = 3.0, 6.0
 """A mutant may take so many times the processor time of the unchanged tests, and so much more; the kernel ends it."""
-_WALL_FACTOR, _WALL_EXTRA_S = 30.0, 90.0
+_WALL_FACTOR, _WALL_EXTRA_S = 15.0, 60.0
 """So for the time of the clock, for mutants that wait for ever: generous, since a busy machine is only slower."""
 
 

@@ -1,0 +1,52 @@
+"""Every bound, default and pattern of records and settings, a line for each field.
+
+Regenerate the pinned list after a decision to change one of them:
+
+    python tests/house/pinned_bounds.py > tests/house/bounds.txt
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+MODULES = (
+    "paris.protocol.limits",
+    "paris.protocol.chain",
+    "paris.protocol.records",
+    "paris.protocol.shard_request",
+    "paris.node.machine.config",
+    "paris.coordinator.decisions.policy",
+    "paris.coordinator.verify.bounds",
+)
+_FOR_PEOPLE = ("title", "description")
+
+
+def lines_of(name: str) -> Iterator[str]:
+    """The lines of a module: its constants, and its models' fields as JSON schemas."""
+    module = importlib.import_module(name)
+    for key, value in vars(module).items():
+        if key.isupper() and isinstance(value, int | float | str):
+            yield f"{name}.{key} {value!r}"
+        elif isinstance(value, type) and issubclass(value, BaseModel) and value.__module__ == name:
+            schema = value.model_json_schema()
+            required = schema.get("required", [])
+            yield f"{name}.{key} {json.dumps(value.model_config, sort_keys=True)}"
+            for field, bounds in schema.get("properties", {}).items():
+                needed = " required" * (field in required)
+                yield f"{name}.{key}.{field}{needed} {json.dumps(_bare(bounds), sort_keys=True)}"
+
+
+def _bare(schema: Any) -> Any:
+    """A field's schema without what only people read."""
+    if isinstance(schema, dict):
+        return {key: _bare(value) for key, value in schema.items() if key not in _FOR_PEOPLE}
+    return [_bare(value) for value in schema] if isinstance(schema, list) else schema
+
+
+if __name__ == "__main__":
+    print("\n".join(line for name in MODULES for line in lines_of(name)))
