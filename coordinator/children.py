@@ -29,6 +29,7 @@ class Program(StrEnum):
     PAGE = "paris.coordinator.page"
     VERIFY = "paris.coordinator.verify"
     ROUTER = "paris.coordinator.training.router"
+    LANE_MEANS = "paris.coordinator.training.lane_means"
     MEASURE = "paris.coordinator.planning.measuring"
     NODE = "paris.node.cli"
     CHEAT = "paris.coordinator.demo.cheat"

@@ -18,6 +18,7 @@ manifest.py    a cluster's shard list, whole and in parts
 chain.py       the snapshots of a leg, as a file of its submission
 draws.py       which stretches of a leg are trained again
 audits.py      sketches of states, by which audits are compared
+lanes.py       ids of trainings of one expert side by side
 leases.py      the deadline curve, and when a lease is overdue or renewed
 shard_request.py  a signed request for a shard, and its response
 refusals.py    why a peer refuses a record

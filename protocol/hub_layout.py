@@ -2,7 +2,8 @@
 
 model repo    run.json, expert_0/diffusion_pytorch_model.safetensors, ...
               branch state-<task>-<8 digits>: states/<task>/step-<8 digits>/weights.safetensors, ema.safetensors,
-              optimizer.safetensors: a head of legs, whose storage is free when the branch is deleted
+              optimizer.safetensors: a head of legs, whose storage is free when the branch is deleted; the same of
+              <task>.mean: the mean of an expert's lanes
               refs/pr/N: submissions/<task>-<attempt>-<key>/expert.safetensors, submission.json; of a leg also
               weights.safetensors, optimizer.safetensors, chain.json; after a challenge step-<8 digits>/...
 data repo     shards/..., manifests/cluster-000.json, ...
@@ -53,6 +54,11 @@ def state_branch(task_id: str, step: int) -> str:
 def state_branches(task_id: str) -> str:
     """The beginning of the names of all branches of a task's heads."""
     return f"state-{task_id}-"
+
+
+def mean_of_lanes(task_id: str) -> str:
+    """The name, in place of a task's, under which the means of an expert's lanes are kept."""
+    return f"{task_id}.mean"
 
 
 def step_folder(step: int) -> str:

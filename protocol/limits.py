@@ -4,6 +4,8 @@ from __future__ import annotations
 
 MAX_CLUSTERS = 256
 MAX_NUM_BUCKETS = 64
+MAX_LANES = 8
+"""Volunteers that train one expert side by side: a task's record names the state of each."""
 MAX_ATTEMPT = 10**6
 """Of a task: its fencing token grows no further."""
 MAX_WANT_WORK_BITS = 26

@@ -40,6 +40,7 @@ from paris.protocol.limits import (
     MAX_ATTEMPT,
     MAX_CLUSTERS,
     MAX_INVITE_USES,
+    MAX_LANES,
     MAX_NUM_BUCKETS,
     MAX_SUBMISSION_FILES,
     MAX_WANT_WORK_BITS,
@@ -114,11 +115,19 @@ class Head(Payload):
     files: Annotated[tuple[SubmittedFile, ...], Field(min_length=3, max_length=3)]
 
 
+class LaneEnd(Payload):
+    """The verified state that a lane's round ended with: `state_folder` of its task in that commit."""
+
+    task_id: TaskId
+    commitment: Sha256
+    commit: CommitId
+
+
 class Task(Payload):
-    """A unit of training: one expert, or the router."""
+    """A unit of training: one expert, a further lane of it (`lanes.py`), or the router."""
 
     kind: ClassVar[str] = "task"
-    later_fields: ClassVar[frozenset[str]] = frozenset({"head"})
+    later_fields: ClassVar[frozenset[str]] = frozenset({"head", "mean_of"})
     task_id: TaskId
     cluster: Annotated[int, Field(ge=0, lt=MAX_CLUSTERS)]
     steps: Annotated[int, Field(ge=1, le=10**9)]
@@ -137,6 +146,8 @@ class Task(Payload):
     attempt: Annotated[int, Field(ge=0, le=MAX_ATTEMPT)] = 0
     head: Head | None = None
     """None: training starts from the initial weights."""
+    mean_of: Annotated[tuple[LaneEnd, ...], Field(min_length=2, max_length=MAX_LANES)] | None = None
+    """The states whose mean the head is, by lane: anybody can compute it again. None: a leg ended with the head."""
 
 
 class Shard(Payload):

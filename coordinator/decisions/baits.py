@@ -6,7 +6,7 @@ An auditor cannot tell one from its lease. Who returns the sketch of the claim h
 from __future__ import annotations
 
 from paris.coordinator.decisions.auditors import has_audited, secret_number
-from paris.coordinator.decisions.legs import verified_legs
+from paris.coordinator.decisions.legs import kept_heads
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.state.audits import Bait, OpenAudit
 from paris.coordinator.state.draft import Draft
@@ -51,5 +51,5 @@ def is_copied(bait: Bait, sketch: str, policy: Policy) -> bool:
 
 def _is_kept(draft: Draft, task_id: str, commitment: str) -> bool:
     """Whether a state is one of a task's kept heads, so that an auditor can fetch it."""
-    legs = verified_legs(draft.submissions.values(), task_id)
-    return any(leg.head is not None and leg.head.commitment == commitment for leg in legs)
+    kept = kept_heads(draft.tasks, draft.submissions.values(), task_id)
+    return any(head.commitment == commitment for head in kept)

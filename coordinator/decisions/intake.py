@@ -11,6 +11,7 @@ from paris.coordinator.decisions.observations import (
     AuditReceived,
     Closed,
     HeartbeatReceived,
+    LanesAveraged,
     LegStored,
     Observation,
     Registered,
@@ -25,6 +26,7 @@ from paris.coordinator.decisions.observations import (
 from paris.coordinator.decisions.parallel import end_others
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.relay import apply_leg_stored, settle_late, settle_waiting
+from paris.coordinator.decisions.rounds import apply_lanes_averaged
 from paris.coordinator.decisions.trust import replay_rate
 from paris.coordinator.decisions.verdicts import apply_verdict, reject_submission
 from paris.coordinator.state.draft import Draft
@@ -61,6 +63,8 @@ def apply_observation(draft: Draft, observation: Observation, policy: Policy, no
             _apply_registration(draft, registration, policy, now)
         case LegStored():
             apply_leg_stored(draft, observation, policy, now)
+        case LanesAveraged():
+            apply_lanes_averaged(draft, observation, policy, now)
         case Closed(lease_id):
             _close_submission(draft, lease_id)
         case RouterTrained():

@@ -15,6 +15,7 @@ from paris.coordinator.decisions.trust import is_waited_out, rank, recent_faults
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import LeaseState, TaskState, VolunteerState
+from paris.protocol.lanes import expert_of, lane_of
 from paris.protocol.leases import deadline_of, is_overdue, is_renewal_due, last_step, renewed_expiry, reported_step
 from paris.protocol.limits import MAX_ATTEMPT
 from paris.protocol.records import Lease, Task
@@ -38,7 +39,8 @@ def grant_open_tasks(draft: Draft, policy: Policy, now: float) -> None:
         key=lambda v: rank(v, policy, now),
     )
     open_tasks = [t for t in draft.tasks.values() if t.task.state == "open" and t.task.attempt < MAX_ATTEMPT]
-    open_tasks.sort(key=lambda t: (t.task.attempt, _number(t.task.task_id)))
+    # Every expert is worked on before any by two.
+    open_tasks.sort(key=lambda t: (lane_of(t.task.task_id), t.task.attempt, _number(t.task.task_id)))
     last = {t.task.task_id: _last_volunteer(draft, t, policy, now) for t in open_tasks}
     for task in sorted(open_tasks, key=lambda t: last[t.task.task_id] not in candidates):
         before = last[task.task.task_id]
@@ -199,4 +201,4 @@ def is_welcome(draft: Draft, volunteer: VolunteerState, policy: Policy) -> bool:
 
 
 def _number(task_id: str) -> int:
-    return int(task_id.rpartition("-")[2]) if task_id != "router" else 10**6
+    return int(expert_of(task_id).rpartition("-")[2]) if task_id != "router" else 10**6

@@ -7,11 +7,12 @@ that the one before ended with: the task's head. Pure, like `tick`.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from paris.coordinator.decisions.policy import Policy
-from paris.coordinator.state.model import SubmissionState
-from paris.protocol.records import Task
+from paris.coordinator.state.model import SubmissionState, TaskState
+from paris.protocol.lanes import expert_of, lane_id
+from paris.protocol.records import Head, Task
 
 _KEPT_LAST = 3
 _KEPT_PARTS = 10
@@ -40,7 +41,57 @@ def end_of(task: Task, steps_per_s: float, disk_bytes: int, policy: Policy) -> i
     if policy.leg_s is not None and steps_per_s > 0:
         length = min(int(policy.leg_s * steps_per_s), length + _spare_steps(task, disk_bytes, policy))
     end = start_of(task) + max(length, policy.snapshot_every)
+    if policy.lanes > 1:
+        end = min(end, round_end(task, policy))
     return task.steps if end >= task.steps else end // policy.snapshot_every * policy.snapshot_every
+
+
+def round_end(task: Task, policy: Policy) -> int:
+    """The step at which the round of an expert's lanes ends, after the task's head; that of the last may be beyond it.
+
+    Args:
+        task: Of an expert, or of one of its lanes.
+        policy: Gives the length of a round: the usual one of a leg.
+    """
+    length = _round_steps(task, policy)
+    return (start_of(task) // length + 1) * length
+
+
+def is_in_lanes(tasks: Mapping[str, TaskState], task: TaskState, policy: Policy) -> bool:
+    """Whether a task's expert is trained in several lanes."""
+    return policy.lanes > 1 and lane_id(expert_of(task.task.task_id), 1) in tasks
+
+
+def is_at_round_start(task: Task, policy: Policy) -> bool:
+    """Whether no step of the round is verified; arguments as in `round_end`."""
+    return start_of(task) % _round_steps(task, policy) == 0
+
+
+def _round_steps(task: Task, policy: Policy) -> int:
+    every = policy.snapshot_every
+    return max(every, (policy.leg_steps or task.steps) // every * every)
+
+
+def verified_starts(tasks: Mapping[str, TaskState], submissions: Iterable[SubmissionState], task_id: str) -> set[str]:
+    """Commitments of all verified states from which a leg may have started: of its expert's lanes, and their means.
+
+    Args:
+        tasks: Of the run.
+        submissions: Of the run.
+        task_id: The leg's task.
+    """
+    legs = expert_legs(submissions, expert_of(task_id))
+    means = [one.commitment for one in tasks[expert_of(task_id)].rounds if not one.is_withdrawn]
+    return {*(leg.submission.commitment for leg in legs), *means}
+
+
+def kept_heads(tasks: Mapping[str, TaskState], submissions: Iterable[SubmissionState], task_id: str) -> list[Head]:
+    """Those of these states whose files are kept; arguments as in `verified_starts`."""
+    legs = expert_legs(submissions, expert_of(task_id))
+    # Of a round's states the mean first: what the expert went on from.
+    means = [one.head for one in tasks[expert_of(task_id)].rounds if not one.is_withdrawn]
+    found = [*means, *(leg.head for leg in legs)]
+    return [head for head in found if head is not None]
 
 
 def _spare_steps(task: Task, disk_bytes: int, policy: Policy) -> int:
@@ -66,6 +117,18 @@ def verified_legs(submissions: Iterable[SubmissionState], task_id: str) -> list[
     return sorted(found, key=lambda known: known.submission.steps)
 
 
+def expert_legs(submissions: Iterable[SubmissionState], expert: str) -> list[SubmissionState]:
+    """The verified legs of an expert, in all its lanes, by the step that they ended with.
+
+    Args:
+        submissions: Of the run.
+        expert: The expert's own task.
+    """
+    in_lanes = [known for known in submissions if expert_of(known.submission.task_id) == expert]
+    legs = [leg for task_id in {s.submission.task_id for s in in_lanes} for leg in verified_legs(in_lanes, task_id)]
+    return sorted(legs, key=lambda leg: (leg.submission.steps, leg.submission.task_id))
+
+
 def forgotten_legs(submissions: Iterable[SubmissionState]) -> list[SubmissionState]:
     """The stored legs whose states are no longer kept."""
     return [known for known in submissions if known.phase == "stored" and known.head is None]
@@ -74,8 +137,9 @@ def forgotten_legs(submissions: Iterable[SubmissionState]) -> list[SubmissionSta
 def compared_with(submissions: Iterable[SubmissionState], judged: SubmissionState) -> list[SubmissionState]:
     """Verified work that a submission may be a copy of.
 
-    Of other tasks' legs the newest and the one of the nearest step. Those of its own task are none: a leg goes on from
-    them.
+    Of other experts' legs the newest and the one of the nearest step. Those of its own task are none: a leg goes on
+    from them. Those of its other lanes are compared in their digests alone (`service/verifier.py`): they go on from the
+    same state, and end near it.
 
     Args:
         submissions: All of the run, in the order in which they came.
@@ -87,8 +151,12 @@ def compared_with(submissions: Iterable[SubmissionState], judged: SubmissionStat
             continue
         if known.submission.start_step is None:
             found.append(known)
-        elif known.submission.task_id != s.task_id and known.phase != "withdrawn":
+        elif known.submission.task_id == s.task_id or known.phase == "withdrawn":
+            continue
+        elif expert_of(known.submission.task_id) != expert_of(s.task_id):
             by_task[known.submission.task_id].append(known)
+        elif known.submission.steps == s.steps:
+            found.append(known)
     for legs in by_task.values():
         newest = max(legs, key=lambda leg: leg.submission.steps)
         nearest = min(legs, key=lambda leg: abs(leg.submission.steps - s.steps))
@@ -96,14 +164,16 @@ def compared_with(submissions: Iterable[SubmissionState], judged: SubmissionStat
     return found
 
 
-def kept_steps(steps: Iterable[int], task_steps: int) -> set[int]:
+def kept_steps(steps: Iterable[int], task_steps: int | None) -> set[int]:
     """Of the steps of a task's states those that are kept to roll back to: the last few, and one a tenth of the task.
 
     Args:
         steps: Of all states that were kept so far, with the newest.
-        task_steps: Of the whole task.
+        task_steps: Of the whole task; None: the last few alone are kept.
     """
     ordered = sorted(steps)
+    if task_steps is None:
+        return set(ordered[-_KEPT_LAST:])
     first_of_part: dict[int, int] = {}
     for step in ordered:
         first_of_part.setdefault(step * _KEPT_PARTS // task_steps, step)

@@ -6,7 +6,7 @@ subject: two equal actions are one piece of work.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from paris.coordinator.state.audits import AuditNeed, AuditVote, Bait
 from paris.coordinator.state.orders import Order
@@ -110,6 +110,17 @@ class LegStored:
 
 
 @dataclass(frozen=True)
+class LanesAveraged:
+    """The mean of the states that an expert's lanes ended a round with is on a branch of the repo."""
+
+    task_id: str
+    """The expert's own."""
+    leases: tuple[str, ...]
+    """Whose work the mean is of, by lane."""
+    head: Head
+
+
+@dataclass(frozen=True)
 class Closed:
     """A pull request that is not needed has its comment and is closed."""
 
@@ -144,6 +155,7 @@ Observation = (
     | VerificationFailed
     | Registered
     | LegStored
+    | LanesAveraged
     | Closed
     | RouterTrained
     | RouterRequested
@@ -173,6 +185,16 @@ class StoreLeg:
 
 
 @dataclass(frozen=True)
+class AverageLanes:
+    """Compute the mean of the stored states that an expert's lanes ended a round with, and store it."""
+
+    task_id: str
+    step: int
+    leases: tuple[str, ...] = field(compare=False)
+    """Whose work it is of; a lane that comes later changes nothing once the work has begun."""
+
+
+@dataclass(frozen=True)
 class Close:
     """Comment on a pull request that was rejected or repeats a verified leg, close it and free its storage."""
 
@@ -186,4 +208,4 @@ class TrainRouter:
     from_samples: bool = False
 
 
-Action = Verify | Register | StoreLeg | Close | TrainRouter
+Action = Verify | Register | StoreLeg | AverageLanes | Close | TrainRouter

@@ -37,6 +37,8 @@ class Policy(BaseModel):
     """Steps of a leg, where `leg_s` does not decide; None: a lease is for all steps of its task."""
     leg_s: float | None = Field(default=None, gt=0)
     """Duration of a leg, for volunteers whose speed is known."""
+    lanes: int = Field(default=1, ge=1)
+    """Volunteers that train an expert side by side, in rounds of `leg_steps`."""
     snapshot_every: int = Field(default=1, ge=1)
     """Legs end at multiples of so many steps, and at a task's last step."""
     replay_rate: float | None = Field(default=None, ge=0, le=1)

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from paris.coordinator.decisions.legs import is_same_work, kept_steps, start_of, verified_legs
+from paris.coordinator.decisions.legs import (
+    is_in_lanes,
+    is_same_work,
+    kept_steps,
+    round_end,
+    start_of,
+    verified_legs,
+    verified_starts,
+)
 from paris.coordinator.decisions.observations import LegStored
 from paris.coordinator.decisions.parallel import end_others
 from paris.coordinator.decisions.policy import Policy
@@ -10,6 +18,7 @@ from paris.coordinator.decisions.verdicts import accept_repeat, reject_submissio
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import WAITING, SubmissionState, TaskState
+from paris.protocol.lanes import lane_of
 from paris.protocol.leases import first_step
 
 
@@ -25,11 +34,14 @@ def apply_leg_stored(draft: Draft, stored: LegStored, policy: Policy, now: float
         what = f"the leg by {known.submission.name} up to step {head.step} is withdrawn: the task is beyond it"
         draft.add_event(EventKind.PROBLEM, f"{task.task.task_id}: {what}.")
         return
-    what = f"step {head.step} of {task.task.steps} is verified, by {known.submission.name}; the next leg starts there."
+    at_head = task.at_head(head, stored.lease_id)
+    ends_round = is_in_lanes(draft.tasks, at_head, policy) and head.step == round_end(task.task, policy)
+    then = "it waits for the other lanes" if ends_round else "the next leg starts there"
+    what = f"step {head.step} of {task.task.steps} is verified, by {known.submission.name}; {then}."
     draft.add_event(EventKind.STORED, f"{task.task.task_id}: {what}")
     end_others(draft, task.task.task_id, stored.lease_id, "Another volunteer's leg was verified.")
     draft.put_submission(known.model_copy(update={"phase": "stored", "head": head, "stored_at": now}))
-    draft.put_task(task.at_head(head, stored.lease_id))
+    draft.put_task(at_head.waiting() if ends_round else at_head)
     _forget_states(draft, task)
     settle_waiting(draft, task.task.task_id, policy, now)
 
@@ -52,7 +64,8 @@ def settle_late(draft: Draft, known: SubmissionState, policy: Policy, now: float
     if held.lease.start_step is None or task.lease_id == s.lease_id:
         return
     legs = verified_legs(draft.submissions.values(), s.task_id)
-    if held.start_commitment is not None and held.start_commitment not in {leg.submission.commitment for leg in legs}:
+    starts = verified_starts(draft.tasks, draft.submissions.values(), s.task_id)
+    if held.start_commitment is not None and held.start_commitment not in starts:
         reject_submission(draft, known, "The state that this leg started from was withdrawn.", policy, now)
     elif task.registration is not None or s.steps <= start_of(task.task):
         _compare(draft, known, legs, policy, now)
@@ -91,7 +104,9 @@ def _forget_states(draft: Draft, task: TaskState) -> None:
     """Forget the states that are no longer kept; the next leg's storing deletes them (`service/registering.py`)."""
     legs = verified_legs(draft.submissions.values(), task.task.task_id)
     with_state = [leg for leg in legs if leg.head is not None]
-    kept = kept_steps((leg.submission.steps for leg in with_state), task.task.steps)
+    # Of a further lane the newest: what its expert is rolled back to are the means.
+    parts_of = task.task.steps if lane_of(task.task.task_id) == 0 else None
+    kept = kept_steps((leg.submission.steps for leg in with_state), parts_of)
     for leg in with_state:
         if leg.submission.steps not in kept:
             draft.put_submission(leg.model_copy(update={"head": None}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from paris.coordinator.decisions.legs import head_commitment, verified_legs
+from paris.coordinator.decisions.legs import expert_legs, head_commitment, kept_heads, verified_legs
 from paris.coordinator.decisions.parallel import live_leases, take_back
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.relay import settle_waiting
@@ -12,6 +12,10 @@ from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import SubmissionState, TaskState
 from paris.coordinator.state.orders import Order
+from paris.protocol.lanes import expert_of
+from paris.protocol.records import Head
+
+_CAME_BACK = "Earlier volunteers' legs came back."
 
 
 def revoke(draft: Draft, task_id: str, reason: str) -> None:
@@ -22,30 +26,27 @@ def revoke(draft: Draft, task_id: str, reason: str) -> None:
 
 
 def roll_back(draft: Draft, order: Order, policy: Policy, now: float) -> None:
-    """Withdraw a task's legs after a kept state, and its expert; work that builds on them is rejected."""
+    """Withdraw an expert's legs after a kept state, in all lanes, and its registration; work on them is rejected."""
     task, step = draft.tasks.get(order.subject), order.step or 0
     if task is None:
         return
     legs = _legs_with_waiting(draft, order.subject)
-    target = next((leg for leg in legs if leg.submission.steps == step and leg.head is not None), None)
+    kept = kept_heads(draft.tasks, draft.submissions.values(), order.subject)
+    target = next((head for head in kept if head.step == step), None)
     later = [leg for leg in legs if leg.submission.steps > step]
     if not later or (step > 0 and target is None):
         why = "no leg after it is verified" if not later else "its state is not kept"
         draft.add_event(EventKind.ORDER, f"{order.subject}: not rolled back to step {step}: {why} any more.")
         return
-    revoke(draft, order.subject, f"the task was rolled back to step {step}.")
     for leg in later:
         draft.put_submission(leg.withdrawn(now))
-    back = draft.tasks[order.subject].at_head(
-        None if target is None else target.head, None if target is None else target.submission.lease_id
-    )
-    draft.put_task(back)
+    _all_lanes_at(draft, order.subject, target, f"the task was rolled back to step {step}.")
     because = f": {order.reason}" if order.reason else ""
     names = ", ".join(sorted({leg.submission.name for leg in later}))
     what = f"rolled back to step {step}{because}; {len(later)} legs by {names} withdrawn, with their credits."
     draft.add_event(EventKind.ORDER, f"{order.subject}: {what}")
     name_judged_by(draft, task)
-    settle_waiting(draft, order.subject, policy, now)
+    _settle_lanes(draft, order.subject, policy, now)
 
 
 def roll_forward(draft: Draft, order: Order, policy: Policy, now: float) -> None:
@@ -57,24 +58,26 @@ def roll_forward(draft: Draft, order: Order, policy: Policy, now: float) -> None
     if accepted_legs(draft.submissions.values(), order.subject):
         draft.add_event(EventKind.ORDER, f"{order.subject}: not rolled forward: another leg was accepted meanwhile.")
         return
-    revoke(draft, order.subject, "Earlier volunteers' legs came back.")
     for leg in legs:
         draft.put_submission(leg.restored())
-    with_head = [leg for leg in legs if leg.head is not None]
-    if with_head:
-        newest = max(with_head, key=lambda leg: leg.submission.steps)
-        draft.put_task(draft.tasks[order.subject].at_head(newest.head, newest.submission.lease_id))
+    newest = max((leg.submission.steps for leg in legs if leg.head is not None), default=None)
+    if newest is None:
+        revoke(draft, order.subject, _CAME_BACK)
+    else:
+        _mark_rounds(draft, order.subject, newest)
+        kept = kept_heads(draft.tasks, draft.submissions.values(), order.subject)
+        _all_lanes_at(draft, order.subject, next(head for head in kept if head.step == newest), _CAME_BACK)
     what = f"{len(legs)} withdrawn legs came back, up to step {max(leg.submission.steps for leg in legs)}."
     draft.add_event(EventKind.ORDER, f"{order.subject}: {what}")
-    settle_waiting(draft, order.subject, policy, now)
+    _settle_lanes(draft, order.subject, policy, now)
 
 
-def last_withdrawn(submissions: list[SubmissionState], task_id: str) -> list[SubmissionState]:
-    """The legs that a task's last roll-back withdrew; none if a leg was verified since."""
-    withdrawn = [s for s in submissions if s.phase == "withdrawn" and s.submission.task_id == task_id]
+def last_withdrawn(submissions: list[SubmissionState], expert: str) -> list[SubmissionState]:
+    """The legs that an expert's last roll-back withdrew, in all lanes; none if a leg was verified since."""
+    withdrawn = [s for s in submissions if s.phase == "withdrawn" and expert_of(s.submission.task_id) == expert]
     withdrawn = [s for s in withdrawn if s.submission.start_step is not None]
     at = max((s.withdrawn_at for s in withdrawn), default=0.0)
-    newest = max((leg.stored_at for leg in verified_legs(submissions, task_id)), default=0.0)
+    newest = max((leg.stored_at for leg in expert_legs(submissions, expert)), default=0.0)
     return [s for s in withdrawn if s.withdrawn_at == at] if newest <= at else []
 
 
@@ -103,16 +106,43 @@ def name_judged_by(draft: Draft, task: TaskState) -> None:
         draft.add_event(EventKind.PROBLEM, f"{task.task.task_id}: {what}.")
 
 
-def accepted_legs(submissions: Iterable[SubmissionState], task_id: str) -> list[SubmissionState]:
-    """The legs of a task that are accepted, and not stored or registered yet."""
+def accepted_legs(submissions: Iterable[SubmissionState], expert: str) -> list[SubmissionState]:
+    """The legs of an expert, in all lanes, that are accepted, and not stored or registered yet."""
     return [
         s
         for s in submissions
-        if s.phase == "accepted" and s.submission.task_id == task_id and s.submission.start_step is not None
+        if s.phase == "accepted" and expert_of(s.submission.task_id) == expert and s.submission.start_step is not None
     ]
 
 
-def _legs_with_waiting(draft: Draft, task_id: str) -> list[SubmissionState]:
-    """The verified legs of a task, and one that is accepted and not stored yet."""
+def _legs_with_waiting(draft: Draft, expert: str) -> list[SubmissionState]:
+    """The verified legs of an expert, and those that are accepted and not stored yet."""
     submissions = draft.submissions.values()
-    return [*verified_legs(submissions, task_id), *accepted_legs(submissions, task_id)]
+    return [*expert_legs(submissions, expert), *accepted_legs(submissions, expert)]
+
+
+def _all_lanes_at(draft: Draft, expert: str, head: Head | None, reason: str) -> None:
+    """Let all lanes of an expert start from a verified state; None: from the initial weights."""
+    _mark_rounds(draft, expert, 0 if head is None else head.step)
+    for task_id in _lanes(draft, expert):
+        revoke(draft, task_id, reason)
+        legs = verified_legs(draft.submissions.values(), task_id)
+        lease_id = next((leg.submission.lease_id for leg in legs if head is not None and leg.head == head), None)
+        draft.put_task(draft.tasks[task_id].at_head(head, lease_id))
+
+
+def _mark_rounds(draft: Draft, expert: str, step: int) -> None:
+    """Withdraw the means after a step, and no other."""
+    task = draft.tasks[expert]
+    rounds = tuple(one.model_copy(update={"is_withdrawn": one.step > step}) for one in task.rounds)
+    if rounds != task.rounds:
+        draft.put_task(task.model_copy(update={"rounds": rounds}))
+
+
+def _settle_lanes(draft: Draft, expert: str, policy: Policy, now: float) -> None:
+    for task_id in _lanes(draft, expert):
+        settle_waiting(draft, task_id, policy, now)
+
+
+def _lanes(draft: Draft, expert: str) -> list[str]:
+    return [task_id for task_id in draft.tasks if expert_of(task_id) == expert]

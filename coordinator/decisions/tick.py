@@ -17,6 +17,7 @@ from paris.coordinator.decisions.intake import LONGEST_RETRY_S, apply_observatio
 from paris.coordinator.decisions.leases import grant_open_tasks, renew_leases, revoke_leases
 from paris.coordinator.decisions.observations import (
     Action,
+    AverageLanes,
     Close,
     Observation,
     Register,
@@ -26,6 +27,7 @@ from paris.coordinator.decisions.observations import (
 )
 from paris.coordinator.decisions.orders import apply_order
 from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.decisions.rounds import rounds_to_average, settle_rounds
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.model import State, SubmissionState
@@ -67,6 +69,7 @@ def tick(
     end_audits(draft, policy, now, watching_since)
     revoke_leases(draft, policy, now, watching_since)
     renew_leases(draft, policy, now)
+    settle_rounds(draft, policy, now)
     grant_audits(draft, policy, now)
     grant_open_tasks(draft, policy, now)
     forget(draft, policy, now)
@@ -100,6 +103,8 @@ def _pending_actions(state: State, policy: Policy, now: float) -> Iterable[Actio
             yield Register(submission.submission.lease_id)
         elif submission.phase in ("rejected", "repeated"):
             yield Close(submission.submission.lease_id)
+    for one in rounds_to_average(state, policy, now):
+        yield AverageLanes(one.lanes[0].task.task_id, one.end, one.leases)
     if state.router.phase == "training":
         yield TrainRouter(state.router.from_samples)
 

@@ -76,12 +76,12 @@ def all_registrations(run: RunDir, state: State) -> list[Registration]:
     Raises:
         NotReadyError: An expert is not registered.
     """
-    missing = [task_id for task_id, task in state.tasks.items() if task.registration is None]
+    missing = [task_id for task_id, task in state.experts.items() if task.registration is None]
     if missing or not state.tasks:
         raise NotReadyError(
             f"Not registered yet: {', '.join(missing) or 'any task'}.", f"See paris-coord status {run.path}"
         )
-    in_order = sorted(state.tasks.values(), key=lambda task: task.task.cluster)
+    in_order = sorted(state.experts.values(), key=lambda task: task.task.cluster)
     return [task.registration for task in in_order if task.registration is not None]
 
 
@@ -116,7 +116,7 @@ def expert_layout_fields(run: RunDir, state: State) -> dict[str, Any]:
         "dataset_name": spec.data_repo,
         "num_experts": spec.num_experts,
         "model": spec.model,
-        "objectives": tuple(t.task.objective for t in sorted(state.tasks.values(), key=lambda t: t.task.cluster)),
+        "objectives": tuple(t.task.objective for t in sorted(state.experts.values(), key=lambda t: t.task.cluster)),
         "text": spec.text,
         "codec": spec.codec,
         "sampling": run.config.sampling.model_dump(exclude={"prompts", "seeds"}),

@@ -53,6 +53,11 @@ _BATCH_SIZE = 32
 """Of an expert, if [training] sets none."""
 _SNAPSHOT_EVERY = 1000
 """The default of `TrainingConfig`, which imports what this module may not."""
+_WITH_MEAN = {"moments": ("float32",), "precision": ("float32", "bfloat16"), "state": ("exact",)}
+"""Values of [training] whose states have a mean: 8-bit codes and the loss scale of float16 have none. The first is the
+default."""
+_MAX_TASKS = 512
+"""All their records are under one DHT key."""
 WARM_START_BOUNDS: Settings = {"min_gain": 0.03, "min_peer_gain_share": 0.3, "max_foreign_advantage": 0.1}
 """Bounds for experts that start from a warm start: honest ones gain little and unequally, and lose on other clusters
 (docs/quality.md, table of a common start)."""
@@ -175,6 +180,21 @@ class RunConfig(Table):
                 f"tasks.leg_steps is {table.leg_steps}, not a multiple of training.snapshot_every = {every}, "
                 f"such as {fitting}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_lanes(self) -> RunConfig:
+        lanes, experts = self.tasks.lanes, self.run.num_experts
+        if lanes == 1:
+            return self
+        if self.leg_steps is None or self.leg_steps >= self.tasks.steps:
+            raise ValueError(f"tasks.lanes is {lanes}, which takes legs shorter than all steps: set tasks.leg_steps")
+        for field, fitting in _WITH_MEAN.items():
+            value = self.training.get(field, fitting[0])
+            if value not in fitting:
+                raise ValueError(f"tasks.lanes is {lanes}, but states of training.{field} = {value!r} have no mean")
+        if lanes * experts > _MAX_TASKS:
+            raise ValueError(f"tasks.lanes is {lanes}, at most {_MAX_TASKS // experts} with {experts} experts")
         return self
 
     @model_validator(mode="after")

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from paris.protocol.fields import RepoId
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
-from paris.protocol.limits import MAX_WANT_WORK_BITS
+from paris.protocol.limits import MAX_LANES, MAX_WANT_WORK_BITS
 from paris.protocol.secrets import is_loopback
 from paris.protocol.version import SOFTWARE_VERSION, is_older
 
@@ -110,6 +110,9 @@ class TaskTable(Table):
     None, and no leg_hours: one volunteer trains a whole expert."""
     leg_hours: Annotated[float, Field(gt=0)] | None = None
     """Instead of leg_steps: hours of a leg, by the speed that the volunteer reported last."""
+    lanes: Annotated[int, Field(ge=1, le=MAX_LANES)] = 1
+    """Volunteers that train each expert side by side, a leg each from the same state; the next legs start from the mean
+    of their states. 1: one after another."""
     want_work_bits: Annotated[int, Field(ge=0, le=MAX_WANT_WORK_BITS)] = 20
     """Proof of work of a new volunteer's key: 2 ** bits hashes, about a second at 20; each bit more doubles it."""
     tick_every_s: Annotated[float, Field(gt=0)] = 5.0

@@ -119,6 +119,28 @@ class RunHub:
             )
             return str(commit.oid)
 
+    def upload_state(self, files: Mapping[str, Path], message: str, branch: str) -> str:
+        """Write files on a branch in one commit.
+
+        Args:
+            files: Path on the branch to local file.
+            message: Commit message.
+            branch: Made from main if it does not exist.
+
+        Returns:
+            The commit, 40 hex digits.
+
+        Raises:
+            HubError: The Hub refused or did not answer; no file of the branch is changed.
+        """
+        from huggingface_hub import CommitOperationAdd
+
+        operations = [CommitOperationAdd(path, str(file)) for path, file in files.items()]
+        with hub_errors(self.endpoint):
+            self.api.create_branch(self.model_repo, branch=branch, exist_ok=True)
+            made = self.api.create_commit(self.model_repo, operations, commit_message=message, revision=branch)
+            return str(made.oid)
+
     def branches(self, prefix: str) -> list[str]:
         """The branches of the model repo whose names begin so."""
         with hub_errors(self.endpoint):

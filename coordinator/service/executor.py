@@ -19,8 +19,10 @@ from paris.coordinator.decisions.legs import head_commitment
 from paris.coordinator.decisions.observations import (
     Action,
     AuditNeeded,
+    AverageLanes,
     Close,
     Closed,
+    LanesAveraged,
     LegStored,
     Observation,
     Register,
@@ -34,6 +36,7 @@ from paris.coordinator.decisions.observations import (
     Verify,
 )
 from paris.coordinator.errors import VerificationCrashError
+from paris.coordinator.service.lane_means import LaneMeans
 from paris.coordinator.service.registering import Registrar
 from paris.coordinator.service.router import RouterTrainer
 from paris.coordinator.service.verifier import Verifier
@@ -67,8 +70,9 @@ class Executor:
     Args:
         verifier: Verifies submissions.
         registrar: Registers them, stores the states of legs, and closes the pull requests of the rest.
+        lane_means: Stores the means of lanes.
         router: Trains the router.
-        children: The child processes of all three; ended by `stop`.
+        children: The child processes of all four; ended by `stop`.
         log: Receives a line for people when an action failed and will be started again.
         clock: Seconds that only grow.
     """
@@ -78,12 +82,14 @@ class Executor:
         *,
         verifier: Verifier,
         registrar: Registrar,
+        lane_means: LaneMeans,
         router: RouterTrainer,
         children: Children,
         log: Callable[[str], None],
         clock: Clock = time.monotonic,
     ) -> None:
-        self._verifier, self._registrar, self._router, self._children = verifier, registrar, router, children
+        self._verifier, self._registrar, self._lane_means = verifier, registrar, lane_means
+        self._router, self._children = router, children
         self._log, self._clock = log, clock
         self.verifications = Spent()
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="action")
@@ -162,6 +168,8 @@ class Executor:
                     head = self._registrar.store_leg(state, lease_id)
                 self._verifier.discard_states(state, lease_id)
                 return LegStored(lease_id, head)
+            case AverageLanes():
+                return LanesAveraged(action.task_id, action.leases, self._lane_means.store(state, action))
             case Close(lease_id):
                 self._registrar.close(state, lease_id)
                 self._verifier.discard_candidate(lease_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from paris.coordinator.decisions.legs import verified_legs
+from paris.coordinator.decisions.legs import expert_legs, kept_heads
 from paris.coordinator.decisions.parallel import live_leases
 from paris.coordinator.decisions.rolling import accepted_legs, last_withdrawn
 from paris.coordinator.errors import ConfigError, NotReadyError
@@ -13,8 +13,11 @@ from paris.coordinator.state.model import State, TaskState
 from paris.coordinator.state.orders import WHOLE_RUN, Order, OrderKind
 from paris.coordinator.state.reading import open_store
 from paris.coordinator.state.store import Store
+from paris.protocol.lanes import expert_of
 
 _KEY = re.compile(r"[0-9a-f]{64}")
+_OF_EXPERTS = {OrderKind.ROLL_BACK, OrderKind.ROLL_FORWARD}
+"""Of all lanes of an expert at once."""
 _OF_VOLUNTEERS = {OrderKind.BAN, OrderKind.UNBAN, OrderKind.ALLOW, OrderKind.DISALLOW}
 
 
@@ -54,7 +57,10 @@ def leave_order(store: Store, kind: OrderKind, subject: str, reason: str = "", s
 def _subject(state: State, kind: OrderKind, subject: str) -> str:
     if kind in (OrderKind.PAUSE, OrderKind.UNPAUSE):
         return WHOLE_RUN
-    return _key_of(state, subject) if kind in _OF_VOLUNTEERS else _task_of(state, subject).task.task_id
+    if kind in _OF_VOLUNTEERS:
+        return _key_of(state, subject)
+    task_id = _task_of(state, subject).task.task_id
+    return expert_of(task_id) if kind in _OF_EXPERTS else task_id
 
 
 def _key_of(state: State, subject: str) -> str:
@@ -113,11 +119,12 @@ def _require_effect(state: State, kind: OrderKind, subject: str) -> None:
 
 def _require_kept(state: State, task_id: str, step: int) -> None:
     """Refuse a roll-back to a step whose state is not kept, or after which nothing was verified."""
-    legs = verified_legs(state.submissions.values(), task_id)
+    legs = expert_legs(state.submissions.values(), task_id)
     if not legs:
         raise NotReadyError(f"{task_id} has no verified leg.", "See `paris-coord status RUN`.")
     newest = legs[-1].submission.steps
-    kept = [0, *(leg.submission.steps for leg in legs if leg.head is not None and leg.submission.steps < newest)]
+    heads = kept_heads(state.tasks, state.submissions.values(), task_id)
+    kept = sorted({0, *(head.step for head in heads if head.step < newest)})
     if step not in kept:
         steps = ", ".join(map(str, kept))
         raise NotReadyError(

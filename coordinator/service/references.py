@@ -15,6 +15,7 @@ from paris.coordinator.verify import Report, read_report
 from paris.coordinator.verify.bounds import VerificationBounds
 from paris.coordinator.verify.curves import ReferenceCurve, ScoredPoint
 from paris.coordinator.verify.reference_file import made_of, read_reference
+from paris.protocol.lanes import expert_of
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def _audited(run: RunDir, state: State, judged: str) -> dict[int, ReferenceCurve
         report = _report(run, known)
         if report and report.scores and _is_replayed(report):
             scores = report.scores
-            points.setdefault(known.submission.task_id, {})[scores.step] = scores
+            points.setdefault(expert_of(known.submission.task_id), {})[scores.step] = scores
     curves = {}
     for task_id, by_step in points.items():
         task = state.tasks[task_id].task

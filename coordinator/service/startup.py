@@ -19,6 +19,7 @@ from paris.coordinator.run_hub.embedded import start_embedded_hub
 from paris.coordinator.service.executor import Executor
 from paris.coordinator.service.garbage import collect_garbage
 from paris.coordinator.service.health import HealthReport
+from paris.coordinator.service.lane_means import LaneMeans
 from paris.coordinator.service.loop import Server, Service
 from paris.coordinator.service.page import PageServer
 from paris.coordinator.service.publisher import Publisher
@@ -119,6 +120,7 @@ def make_executor(
     return Executor(
         verifier=Verifier(run, spec, hub, VerifyingProcesses(children)),
         registrar=Registrar(hub, sealer, run.verify),
+        lane_means=LaneMeans(hub, run.verify, children),
         router=RouterTrainer(run, children),
         children=children,
         log=lambda text: log(Event(EventKind.PROBLEM, text)),
@@ -160,6 +162,7 @@ def make_policy(run: RunDir) -> Policy:
         min_node_version=table.min_node_version,
         leg_steps=run.config.leg_steps,
         leg_s=None if table.leg_hours is None else table.leg_hours * 3600,
+        lanes=table.lanes,
         snapshot_every=run.config.snapshot_every,
         replay_rate=bounds.replay_rate if bounds.replay else None,
         audits=bounds.replay and bounds.audits == "volunteers",

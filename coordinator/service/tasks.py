@@ -15,6 +15,7 @@ from paris.coordinator.run.prepared_data import load_manifests
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.model import TaskState
 from paris.coordinator.state.reading import open_store
+from paris.protocol.lanes import lane_id
 from paris.protocol.records import Task
 
 
@@ -34,7 +35,7 @@ class TaskCounts:
 
 
 def open_tasks(run: RunDir, *, despite_plan: bool = False) -> TaskCounts:
-    """Open one task an expert; open or leased tasks are left as they are.
+    """Open one task an expert, or one a lane; open or leased tasks are left as they are.
 
     Args:
         run: A prepared run directory.
@@ -77,7 +78,7 @@ def _require_same_data(run: RunDir, made: TaskState, opened: TaskState | None) -
 
 
 def make_tasks(run: RunDir) -> list[TaskState]:
-    """One open task an expert.
+    """One open task an expert, or one a lane.
 
     Raises:
         NotReadyError: A cluster has no manifest, or the initial weights are missing.
@@ -101,5 +102,6 @@ def make_tasks(run: RunDir) -> list[TaskState]:
             objective=run.config.objectives.for_cluster(manifest.cluster),
             state="open",
         )
-        tasks.append(TaskState(task=task))
+        lanes = (lane_id(task.task_id, lane) for lane in range(table.lanes))
+        tasks += [TaskState(task=task.model_copy(update={"task_id": task_id})) for task_id in lanes]
     return tasks

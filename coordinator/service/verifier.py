@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paris.coordinator.decisions.draws import draw_secret
-from paris.coordinator.decisions.legs import compared_with, forgotten_legs, verified_legs
+from paris.coordinator.decisions.legs import compared_with, forgotten_legs, kept_heads
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.prepared_data import load_manifests
 from paris.coordinator.run_hub.client import RunHub
@@ -29,6 +29,7 @@ from paris.coordinator.verify import (
     write_case,
 )
 from paris.protocol.hub_layout import STATE_FILES, WEIGHTS_FILE
+from paris.protocol.lanes import expert_of
 from paris.protocol.manifest import Manifest
 from paris.protocol.records import RunSpec
 
@@ -130,13 +131,15 @@ class Verifier:
         others = []
         for known in compared_with(state.submissions.values(), judged):
             candidate = _folder(self.run, known.submission.lease_id) / "candidate" / WEIGHTS_FILE
+            ids = known.submission.task_id, judged.submission.task_id
+            is_lane_beside = ids[0] != ids[1] and expert_of(ids[0]) == expert_of(ids[1])
             other = OtherCheckpoint(
                 task_id=known.submission.task_id,
                 cluster=state.tasks[known.submission.task_id].task.cluster,
                 objective=state.tasks[known.submission.task_id].task.objective,
                 sha256=weights_file(known).sha256,
                 volunteer=known.signer,
-                path=candidate if candidate.is_file() else None,
+                path=candidate if candidate.is_file() and not is_lane_beside else None,
                 registered=known.phase != "withdrawn",
                 step=known.submission.steps,
             )
@@ -145,10 +148,11 @@ class Verifier:
 
 
 def _leg_start(state: State, held: LeaseState, manifest: Manifest) -> LegStart:
-    kept = (known.head for known in verified_legs(state.submissions.values(), held.lease.task_id))
+    """Where a lease's leg starts; from the state of another lane too, after a roll-back or the others' failure."""
+    kept = kept_heads(state.tasks, state.submissions.values(), held.lease.task_id)
     return LegStart(
         commitment=held.start_commitment,
-        head=next((head for head in kept if head and head.commitment == held.start_commitment), None),
+        head=next((head for head in kept if head.commitment == held.start_commitment), None),
         shard_rows=tuple(shard.rows for shard in manifest.shards),
     )
 

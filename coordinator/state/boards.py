@@ -80,7 +80,7 @@ def board_row(state: State, task: TaskState) -> BoardRow:
     name = volunteer.want.name if volunteer is not None else registration.volunteer_name if registration else ""
     return BoardRow(
         task_id=task.task.task_id,
-        state=task.task.state,
+        state="waiting" if task.is_waiting else task.task.state,
         phase="" if beat is None else beat.state,
         attempt=task.task.attempt,
         volunteer=name,

@@ -11,11 +11,13 @@ from typing import Literal
 
 from paris.coordinator.state.audits import AuditState, Bait, OpenAudit
 from paris.coordinator.state.row import Row
+from paris.protocol.lanes import lane_of
 from paris.protocol.records import (
     Answer,
     Challenge,
     Head,
     Heartbeat,
+    LaneEnd,
     Lease,
     Registration,
     Submission,
@@ -23,6 +25,17 @@ from paris.protocol.records import (
     Verdict,
     Want,
 )
+
+
+class RoundState(Row):
+    """A round of an expert's lanes that ended with the mean of several states."""
+
+    step: int
+    commitment: str
+    head: Head | None
+    """The mean, while the repo keeps its files."""
+    is_withdrawn: bool = False
+    """By a roll-back, which may be taken back."""
 
 
 class TaskState(Row):
@@ -33,7 +46,14 @@ class TaskState(Row):
     """The lease that is being worked on now."""
     registration: Registration | None = None
     head_lease_id: str | None = None
-    """The lease whose work is the task's head; None without a head."""
+    """The lease whose work is the task's head, or this lane's part of it; None without one."""
+    rounds: tuple[RoundState, ...] = ()
+    """Of an expert with lanes, oldest first."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether this lane waits for the others of its round, or takes no part in it: nobody works on it."""
+        return self.task.state == "submitted" and self.lease_id is None
 
     def leased(self, lease: Lease) -> TaskState:
         """The task under a new lease."""
@@ -48,6 +68,10 @@ class TaskState(Row):
         """The task without a lease."""
         return self.model_copy(update={"task": self.task.model_copy(update={"state": "open"}), "lease_id": None})
 
+    def waiting(self) -> TaskState:
+        """The lane without a lease, and closed until its next round."""
+        return self.reopened().submitted()
+
     def registered(self, registration: Registration) -> TaskState:
         """The task with its expert, and no lease."""
         task = self.task.model_copy(update={"state": "registered"})
@@ -58,9 +82,9 @@ class TaskState(Row):
         task = self.task.model_copy(update={"state": "open"})
         return self.model_copy(update={"task": task, "registration": None, "lease_id": None})
 
-    def at_head(self, head: Head | None, lease_id: str | None) -> TaskState:
+    def at_head(self, head: Head | None, lease_id: str | None, mean_of: tuple[LaneEnd, ...] | None = None) -> TaskState:
         """The task open at a verified state, the work of a lease; None: at its start."""
-        task = self.task.model_copy(update={"head": head})
+        task = self.task.model_copy(update={"head": head, "mean_of": mean_of})
         return self.model_copy(update={"task": task, "head_lease_id": lease_id}).unregistered()
 
 
@@ -202,11 +226,16 @@ class State:
     audits: Mapping[str, AuditState] = field(default_factory=dict)
 
     @property
+    def experts(self) -> dict[str, TaskState]:
+        """The experts' own tasks, without those of further lanes."""
+        return {task_id: task for task_id, task in self.tasks.items() if lane_of(task_id) == 0}
+
+    @property
     def num_registered(self) -> int:
-        """How many tasks have an expert."""
+        """How many experts are registered."""
         return sum(task.registration is not None for task in self.tasks.values())
 
     @property
     def is_complete(self) -> bool:
-        """Whether every task has its expert."""
-        return bool(self.tasks) and self.num_registered == len(self.tasks)
+        """Whether every expert is registered."""
+        return bool(self.tasks) and self.num_registered == len(self.experts)

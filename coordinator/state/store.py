@@ -26,7 +26,7 @@ from paris.coordinator.state.orders import Order, OrderKind
 from paris.coordinator.state.row import Row
 from paris.coordinator.state.tables import EVENTS, FLAGS, METADATA, ORDERS, SINGLE, TABLES
 
-VERSION = 7
+VERSION = 8
 """Of the file; a new field in a row of `model.py` needs a new one (`migrations.py`)."""
 _MIGRATIONS = {
     1: "CREATE INDEX IF NOT EXISTS curves_by_attempt ON curves (task_id, attempt)",
@@ -36,6 +36,7 @@ _MIGRATIONS = {
     4: "",
     5: "",
     6: "",
+    7: "",
 }
 _MAX_EVENTS = 100_000
 

@@ -19,6 +19,7 @@ from paris.experts.seeding import generator_for
 from paris.experts.training.batches import Batches
 from paris.experts.training.ema import ema_decay_at
 from paris.experts.training.loop import LOSS_DECAY
+from paris.protocol.lanes import lane_of
 
 _MOST_ROWS = 64
 """Rows of a training batch that are scored together: bounds the memory."""
@@ -85,8 +86,9 @@ def training_loss(case: VerificationCase, scoring: Scoring, weights: Mapping[str
     if missing := [path for path in case.shards if not path.is_file()]:
         raise NotReadyError(f"{missing[0]} is missing.", "Prepare the run's data again, or restore the file.")
     data = ClusterData(case.shards)
+    lane = lane_of(case.task.task_id)
     model, task = scoring.model(weights), training_task(case, LegStart(shard_rows=data.shard_rows))
-    objective, batches = task.training.objective, Batches(task, data, scoring.codec, scoring.encoder)
+    objective, batches = task.training.objective, Batches(task, data, scoring.codec, scoring.encoder, lane)
     steps, total = _drawn_steps(case, last_step), 0.0
     for step in steps:
         batch = batches.batch(step).to(scoring.device)

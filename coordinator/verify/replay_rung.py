@@ -25,6 +25,7 @@ from paris.experts.training.machine import MachineSettings
 from paris.experts.training.replay import Replay
 from paris.protocol.chain import Chain
 from paris.protocol.draws import Stretch, draw
+from paris.protocol.lanes import lane_of
 
 
 class SnapshotsMissing(Exception):
@@ -125,7 +126,8 @@ def _check_stretch(
         raise SnapshotsMissing((start,) if states.at_hand(end) else (start, end))
     if start > 0 and not (folder / "snapshots").exists():
         states.fetch(start, folder / HEAD_FOLDER, checks)
-    replay = Replay(training_task(case, leg), Leg(until_step=end, head=states.head(start)), folder, case.text_folder)
+    again = Leg(until_step=end, head=states.head(start), lane=lane_of(case.task.task_id))
+    replay = Replay(training_task(case, leg), again, folder, case.text_folder)
     machine = MachineSettings(device=case.device, num_threads=case.num_threads or torch.get_num_threads())
     try:
         reached = replay.run(case.shards.__getitem__, machine)

@@ -8,6 +8,7 @@ from paris.experts.frozen.text import TextConfig
 from paris.experts.models.initial_weights import InitialWeights
 from paris.experts.models.presets import ModelConfig
 from paris.experts.training.config import TrainingConfig, TrainingTask
+from paris.protocol.lanes import expert_of
 
 
 def training_config(case: VerificationCase) -> TrainingConfig:
@@ -17,7 +18,7 @@ def training_config(case: VerificationCase) -> TrainingConfig:
 
 
 def training_task(case: VerificationCase, leg: LegStart) -> TrainingTask:
-    """The very task that a node trains.
+    """The very task that a node trains; it is the same in every lane.
 
     Args:
         case: The submission and its context.
@@ -27,7 +28,7 @@ def training_task(case: VerificationCase, leg: LegStart) -> TrainingTask:
     return TrainingTask(
         run_id=case.run_id,
         seed=run.seed,
-        task_id=case.task.task_id,
+        task_id=expert_of(case.task.task_id),
         model=ModelConfig.from_settings(run.model),
         training=training_config(case),
         text=TextConfig.from_settings(run.text),

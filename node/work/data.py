@@ -19,6 +19,7 @@ from paris.node.sharing.sharing import Sharing
 from paris.node.view import EventKind
 from paris.node.work.report import UnitReport
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
+from paris.protocol.lanes import expert_of, lane_of
 from paris.protocol.records import RunSpec, Shard
 
 _WINDOW_SHARDS = 8
@@ -78,11 +79,12 @@ def check_token(hub: Hub, model_repo: str) -> None:
 
 def in_order(spec: RunSpec, unit: Unit) -> tuple[list[Shard], Urgency]:
     """A unit's shards in the order in which training needs them, and which of them it needs soon."""
-    from paris.experts.data.order import RowOrder  # torch; hivemind has imported it already
+    from paris.experts.data.order import RowOrder, drawn_as  # torch; hivemind has imported it already
 
     task, shards = unit.task, unit.shards
     window = int(spec.training.get("window_shards", _WINDOW_SHARDS))
-    order = RowOrder(spec.seed, task.task_id, [shard.rows for shard in shards], window).first_shards()
+    name = drawn_as(expert_of(task.task_id), lane_of(task.task_id))
+    order = RowOrder(spec.seed, name, [shard.rows for shard in shards], window).first_shards()
     urgency = Urgency([shards[i].rows for i in order], window, task.batch_size)
     return [shards[i] for i in order], urgency
 

@@ -12,6 +12,7 @@ from paris.node.machine.machine import Machine
 from paris.node.machine.unit import Unit, UnitFolder
 from paris.node.trainer.order import Order, ShardFile
 from paris.node.work.head import head_of
+from paris.protocol.lanes import expert_of, lane_of
 from paris.protocol.records import RunSpec
 
 
@@ -27,7 +28,7 @@ def make_order(spec: RunSpec, unit: Unit, folder: UnitFolder, cache: Cache, mach
     """
     return Order(
         run_id=unit.run_id,
-        task_id=unit.task.task_id,
+        task_id=expert_of(unit.task.task_id),
         seed=spec.seed,
         steps=unit.task.steps,
         batch_size=unit.task.batch_size,
@@ -51,12 +52,12 @@ def make_order(spec: RunSpec, unit: Unit, folder: UnitFolder, cache: Cache, mach
 def _leg(unit: Unit) -> dict[str, Any] | None:
     if not unit.is_leg:
         return None
-    head = head_of(unit)
+    head, leg = head_of(unit), {"until_step": unit.end_step, "lane": lane_of(unit.task.task_id)}
     if head is None:
-        return {"until_step": unit.end_step}
+        return leg
     fields = head.model_dump(mode="json", include={"step", "loss", "previous", "commitment"})
     files = {PurePosixPath(file.path).stem: file.sha256 for file in head.files}
-    return {"until_step": unit.end_step, "head": {**fields, "files": files}}
+    return {**leg, "head": {**fields, "files": files}}
 
 
 def machine_settings(config: NodeConfig, hardware: Hardware) -> dict[str, Any]:

@@ -53,6 +53,7 @@ def executor(work, clock):
     executor = Executor(
         verifier=None,
         registrar=None,
+        lane_means=None,
         router=work,
         children=SimpleNamespace(is_stopping=False, stop=lambda: None),
         log=lambda text: None,

@@ -49,7 +49,9 @@ class RouterJob:
 def make_service(tmp_path, job: RouterJob, log=None, watch=None) -> tuple[Service, Store, Executor]:
     store, children = Store(tmp_path / "state.sqlite"), Children(tmp_path / "logs")
     log = log or [].append
-    executor = Executor(verifier=None, registrar=None, router=job, children=children, log=log, clock=lambda: 0.0)
+    executor = Executor(
+        verifier=None, registrar=None, lane_means=None, router=job, children=children, log=log, clock=lambda: 0.0
+    )
     service = Service(
         swarm=QuietSwarm(),
         servers=[],

@@ -1,0 +1,176 @@
+"""Rounds: the lanes of an expert start from one state, end at one step, and go on from the mean. Pure, like `tick`.
+
+    lane 0   head --- leg ---------> end -.
+    lane 1   head --- leg -- leg --> end --+-- mean = next head
+    lane 2   head --- leg --- (late)      |
+
+A round is over when every lane that has begun is verified up to its end, or when the others have had as long again as
+the first. A lane that has not begun when the first is verified is left out. So a single volunteer makes a relay, with
+its very bits. The last round is lane 0's alone: what is registered is one volunteer's work, verified by the whole
+ladder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from paris.coordinator.decisions.legs import is_at_round_start, kept_steps, round_end, start_of
+from paris.coordinator.decisions.observations import LanesAveraged
+from paris.coordinator.decisions.parallel import live_leases, take_back
+from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.decisions.relay import settle_waiting
+from paris.coordinator.state.draft import Draft
+from paris.coordinator.state.events import EventKind
+from paris.coordinator.state.model import WAITING, RoundState, State, SubmissionState, TaskState
+from paris.protocol.lanes import expert_of, lane_of
+from paris.protocol.records import Head, LaneEnd
+
+
+@dataclass(frozen=True)
+class Round:
+    """The present round of an expert."""
+
+    lanes: tuple[TaskState, ...]
+    """Of the policy's number, the expert's own task first."""
+    spare: tuple[TaskState, ...]
+    """Lanes of an earlier, larger number."""
+    end: int
+    """Its last step; beyond the task's last one: lane 0 goes on alone."""
+    finished: tuple[TaskState, ...]
+    """Lanes that are verified up to `end`."""
+    begun: tuple[TaskState, ...]
+    """Other lanes with a lease, or with work that is not settled."""
+    is_over: bool
+    """Whether the finished ones go on now."""
+
+    @property
+    def leases(self) -> tuple[str, ...]:
+        """The leases whose work the finished lanes ended with."""
+        return tuple(lane.head_lease_id or "" for lane in self.finished)
+
+
+def rounds_of(state: State | Draft, policy: Policy, now: float) -> list[Round]:
+    """The rounds of all experts that have several lanes, or had."""
+    by_expert: dict[str, list[TaskState]] = {}
+    for task_id in sorted(state.tasks, key=lane_of):
+        by_expert.setdefault(expert_of(task_id), []).append(state.tasks[task_id])
+    several = [lanes for lanes in by_expert.values() if len(lanes) > 1 or lanes[0].is_waiting]
+    if not several:
+        return []
+    phases = [(s.submission.task_id, s.phase) for s in state.submissions.values()]
+    begun = {task_id for task_id, phase in phases if phase in (*WAITING, "accepted")}
+    begun |= {held.lease.task_id for held in live_leases(state)}
+    work = _Work(frozenset(begun), frozenset(task_id for task_id, phase in phases if phase == "accepted"))
+    return [_round_of(state, work, lanes, policy, now) for lanes in several]
+
+
+class _Work(NamedTuple):
+    """Tasks with work that is not settled."""
+
+    begun: frozenset[str]
+    """It is worked on, or waits for a verdict."""
+    unstored: frozenset[str]
+    """It passed."""
+
+
+def _round_of(state: State | Draft, work: _Work, lanes: list[TaskState], policy: Policy, now: float) -> Round:
+    own, used = lanes[0], lanes[: policy.lanes]
+    end = start_of(own.task) if own.is_waiting else round_end(own.task, policy)
+    finished = [lane for lane in used if lane.is_waiting and start_of(lane.task) == end and lane.head_lease_id]
+    others = [lane for lane in used if lane not in finished]
+    begun = [lane for lane in others if lane.task.task_id in work.begun]
+    is_over = bool(finished) and not any(lane.task.task_id in work.unstored for lane in begun)
+    if begun and is_over:
+        first = min((state.submissions[lane.head_lease_id or ""] for lane in finished), key=lambda s: s.stored_at)
+        took_s = first.stored_at - state.leases[first.submission.lease_id].lease.granted_at
+        is_over = now - first.stored_at > took_s + own.task.grace_s
+    return Round(tuple(used), tuple(lanes[policy.lanes :]), end, tuple(finished), tuple(begun), is_over)
+
+
+def settle_rounds(draft: Draft, policy: Policy, now: float) -> None:
+    """Close lanes that cannot take part now, open those that can, and start the next round from a single state."""
+    for present in rounds_of(draft, policy, now):
+        own, others = present.lanes[0], present.lanes[1:]
+        for lane in present.spare:
+            _close(draft, lane, "The run has fewer lanes now.")
+        if own.registration is not None or (present.end >= own.task.steps and not present.finished):
+            for lane in others:
+                _close(draft, lane, "Lane 0 ends the expert.")
+        elif not present.finished:
+            _open_lanes(draft, own, others, policy)
+        elif present.is_over and len(present.finished) == 1:
+            (lane,) = present.finished
+            _next_round(draft, present, lane.task.head, None, policy, now)
+        else:
+            for lane in present.lanes:
+                if lane not in present.finished and lane not in present.begun:
+                    _close(draft, lane, "")
+
+
+def rounds_to_average(state: State | Draft, policy: Policy, now: float) -> Iterable[Round]:
+    """The rounds that several lanes ended: their mean is to be computed."""
+    return (one for one in rounds_of(state, policy, now) if one.is_over and len(one.finished) > 1)
+
+
+def apply_lanes_averaged(draft: Draft, averaged: LanesAveraged, policy: Policy, now: float) -> None:
+    """The expert goes on from the mean, unless its lanes were rolled back meanwhile."""
+    found = [one for one in rounds_of(draft, policy, now) if one.lanes[0].task.task_id == averaged.task_id]
+    if not found or averaged.head.step != found[0].end or not set(averaged.leases) <= set(found[0].leases):
+        return
+    names = ", ".join(sorted({draft.submissions[lease_id].submission.name for lease_id in averaged.leases}))
+    what = f"the mean of {len(averaged.leases)} lanes, by {names}, is the state at step {averaged.head.step}."
+    draft.add_event(EventKind.STORED, f"{averaged.task_id}: {what}")
+    ends = tuple(_end_of(draft.submissions[lease_id]) for lease_id in averaged.leases)
+    _next_round(draft, found[0], averaged.head, ends, policy, now)
+
+
+def _end_of(known: SubmissionState) -> LaneEnd:
+    commit = "0" * 40 if known.head is None else known.head.commit
+    return LaneEnd(task_id=known.submission.task_id, commitment=known.submission.commitment, commit=commit)
+
+
+def _next_round(
+    draft: Draft, ended: Round, head: Head | None, ends: tuple[LaneEnd, ...] | None, policy: Policy, now: float
+) -> None:
+    """All lanes go on from one state; what is still worked on in this round is late."""
+    for lane in ended.lanes:
+        _take_back_all(draft, lane, "The other lanes of its round went on without it.")
+        lease_id = lane.head_lease_id if lane in ended.finished else None
+        draft.put_task(lane.at_head(head, lease_id, ends if lane is ended.lanes[0] else None))
+    own = draft.tasks[ended.lanes[0].task.task_id]
+    reached = tuple(one for one in own.rounds if one.step < ended.end)
+    if ends is not None and head is not None:
+        reached += (RoundState(step=head.step, commitment=head.commitment, head=head),)
+    if reached != own.rounds:
+        draft.put_task(own.model_copy(update={"rounds": _forgetting(reached, own.task.steps)}))
+    for lane in ended.lanes:
+        settle_waiting(draft, lane.task.task_id, policy, now)
+
+
+def _forgetting(rounds: tuple[RoundState, ...], task_steps: int) -> tuple[RoundState, ...]:
+    kept = kept_steps((one.step for one in rounds if one.head is not None), task_steps)
+    return tuple(one if one.step in kept else one.model_copy(update={"head": None}) for one in rounds)
+
+
+def _open_lanes(draft: Draft, own: TaskState, others: tuple[TaskState, ...], policy: Policy) -> None:
+    """Let the lanes that are in another round join this one, or close them until its end where it goes on already."""
+    for lane in others:
+        if not lane.is_waiting and round_end(lane.task, policy) == round_end(own.task, policy):
+            continue
+        _close(draft, lane, "The other lanes are in another round.")
+        if is_at_round_start(own.task, policy):
+            draft.put_task(lane.at_head(own.task.head, None))
+
+
+def _close(draft: Draft, lane: TaskState, reason: str) -> None:
+    if not lane.is_waiting:
+        _take_back_all(draft, lane, reason)
+        draft.put_task(lane.waiting())
+
+
+def _take_back_all(draft: Draft, lane: TaskState, reason: str) -> None:
+    for held in live_leases(draft):
+        if held.lease.task_id == lane.task.task_id:
+            take_back(draft, held, reason)

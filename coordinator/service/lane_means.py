@@ -1,0 +1,122 @@
+"""The mean of the states that an expert's lanes ended a round with: computed in a child process, stored on a branch."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+from paris.coordinator.children import Children, Program
+from paris.coordinator.decisions.observations import AverageLanes
+from paris.coordinator.errors import HubError, WorkerError
+from paris.coordinator.run_hub.client import RunHub
+from paris.coordinator.state.model import State
+from paris.experts.files import file_sha256
+from paris.experts.training.commitments import commitment_of
+from paris.protocol.chain import parse_chain
+from paris.protocol.errors import RecordError
+from paris.protocol.hub_layout import CHAIN_FILE, STATE_FILES, mean_of_lanes, state_branch, state_branches, state_folder
+from paris.protocol.records import Head, SubmittedFile
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LaneMeans:
+    """Averages the lanes of a run's experts.
+
+    Args:
+        hub: The run's repos.
+        verify: Work folders of the verifications, with the verified chains of legs.
+        children: Starts the child process.
+    """
+
+    hub: RunHub
+    verify: Path
+    children: Children
+
+    def store(self, state: State, action: AverageLanes) -> Head:
+        """Fetch the lanes' states from their branches, and put their mean on a branch of its own.
+
+        Anybody can compute the same bytes: the head's files are the means, in the order of the lanes, and its
+        `previous` is the digest of the lanes' commitments. Deletes the branches of means that the saved state no longer
+        keeps. Idempotent: called again after a crash it stores the same.
+
+        Args:
+            state: Holds the lanes' stored legs.
+            action: Names them.
+
+        Raises:
+            HubError: The Hub did not answer, refused, or has other bytes than were verified.
+            WorkerError: The child failed, or no lane's verified chain can be read.
+        """
+        heads = [self._head(state, lease_id) for lease_id in action.leases]
+        folder = self.verify / f"mean-{action.task_id}"
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            for lane, head in enumerate(heads):
+                self._fetch(head, folder / f"lane-{lane}")
+            self.children.run("mean", Program.LANE_MEANS, str(folder), str(len(heads)))
+            return self._stored(state, action, heads, folder / "mean")
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _head(self, state: State, lease_id: str) -> Head:
+        head = state.submissions[lease_id].head
+        if head is None:
+            raise HubError(f"The state that lease {lease_id[:8]} ended with is not kept.", "Roll the expert back.")
+        return head
+
+    def _fetch(self, head: Head, folder: Path) -> None:
+        for file in head.files:
+            found = self.hub.download(file.path, folder / "fetched", head.commit)
+            if file_sha256(found) != file.sha256:
+                raise HubError(f"{file.path} on the Hub is not what was verified.", "Restore it from a backup.")
+            found.replace(folder / found.name)
+        shutil.rmtree(folder / "fetched")
+
+    def _stored(self, state: State, action: AverageLanes, heads: list[Head], folder: Path) -> Head:
+        name = mean_of_lanes(action.task_id)
+        branch, place = state_branch(name, action.step), state_folder(name, action.step)
+        digests = {file: file_sha256(folder / file) for file in STATE_FILES}
+        message = f"Mean of {len(heads)} lanes of {action.task_id} at step {action.step}"
+        commit = self.hub.upload_state({f"{place}/{file}": folder / file for file in STATE_FILES}, message, branch)
+        self._delete_old(state, action.task_id, branch)
+        previous = digest_of_lanes([head.commitment for head in heads])
+        files = {file.removesuffix(".safetensors"): sha256 for file, sha256 in digests.items()}
+        logger.info("Stored %s at %s.", branch, commit[:12])
+        return Head(
+            step=action.step,
+            loss=statistics.fmean(head.loss for head in heads),
+            previous=previous,
+            commitment=commitment_of(previous, self._task_digest(action), action.step, files),
+            commit=commit,
+            files=tuple(
+                SubmittedFile(path=f"{place}/{file}", sha256=sha256, bytes=(folder / file).stat().st_size)
+                for file, sha256 in digests.items()
+            ),
+        )
+
+    def _task_digest(self, action: AverageLanes) -> str:
+        """Of the training task, which is the same in every lane."""
+        for lease_id in action.leases:
+            try:
+                return parse_chain((self.verify / lease_id / CHAIN_FILE).read_bytes()).task
+            except (OSError, RecordError) as error:
+                logger.warning("The chain of lease %s cannot be read: %s", lease_id[:8], error)
+        raise WorkerError(f"No lane of {action.task_id} has a readable {CHAIN_FILE}.", "Restore it from a backup.")
+
+    def _delete_old(self, state: State, task_id: str, newest: str) -> None:
+        name = mean_of_lanes(task_id)
+        kept = {newest, *(state_branch(name, one.step) for one in state.tasks[task_id].rounds if one.head is not None)}
+        for branch in self.hub.branches(state_branches(name)):
+            if branch not in kept:
+                self.hub.delete_branch(branch)
+
+
+def digest_of_lanes(commitments: list[str]) -> str:
+    """What stands before a mean in the chain: SHA-256 of the commitments of the lanes, a line each, in their order."""
+    return hashlib.sha256("\n".join(commitments).encode()).hexdigest()
