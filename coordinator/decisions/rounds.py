@@ -77,8 +77,11 @@ class _Work(NamedTuple):
 
 def _round_of(state: State | Draft, work: _Work, lanes: list[TaskState], policy: Policy, now: float) -> Round:
     own, used = lanes[0], lanes[: policy.lanes]
-    end = start_of(own.task) if own.is_waiting else round_end(own.task, policy)
-    finished = [lane for lane in used if lane.is_waiting and start_of(lane.task) == end and lane.head_lease_id]
+    ended = [lane for lane in used if lane.is_waiting and lane.head_lease_id]
+    end = round_end(own.task, policy)
+    if own in ended and all(start_of(lane.task) < end for lane in ended):
+        end = start_of(own.task)  # else lane 0 was closed before its end, since it had not begun
+    finished = [lane for lane in ended if start_of(lane.task) == end]
     others = [lane for lane in used if lane not in finished]
     begun = [lane for lane in others if lane.task.task_id in work.begun]
     is_over = bool(finished) and not any(lane.task.task_id in work.unstored for lane in begun)
@@ -156,6 +159,8 @@ def _forgetting(rounds: tuple[RoundState, ...], task_steps: int) -> tuple[RoundS
 
 def _open_lanes(draft: Draft, own: TaskState, others: tuple[TaskState, ...], policy: Policy) -> None:
     """Let the lanes that are in another round join this one, or close them until its end where it goes on already."""
+    if own.is_waiting:  # for lanes that the run has no more
+        draft.put_task(own.reopened())
     for lane in others:
         if not lane.is_waiting and round_end(lane.task, policy) == round_end(own.task, policy):
             continue

@@ -10,8 +10,9 @@ from typing import Any, Generic, TypeVar
 from paris.coordinator.decisions.credits import Credit, credits_of
 from paris.coordinator.decisions.parallel import live_leases
 from paris.coordinator.report.status import submission_status, task_status, volunteer_status
-from paris.coordinator.state.boards import BoardRow
+from paris.coordinator.state.boards import BoardRow, shown_tasks
 from paris.coordinator.state.model import State, SubmissionState
+from paris.protocol.lanes import lane_of
 
 T = TypeVar("T")
 TASK_STATES = ("open", "leased", "fetching", "training", "uploading", "verifying", "registered")
@@ -40,9 +41,9 @@ def part_of(rows: Sequence[T], number: int, size: int) -> Part[T]:
 
 
 def task_rows(state: State) -> list[dict[str, Any]]:
-    """All tasks in the order of their clusters: the fields of `task_status`, and `board`, one of TASK_STATES."""
+    """The tasks in the order of their clusters: the fields of `task_status`, and `board`, one of TASK_STATES."""
     rows = []
-    for task in sorted(state.tasks.values(), key=lambda it: it.task.cluster):
+    for task in shown_tasks(state):
         row = task_status(state, task)
         held = state.leases.get(task.lease_id or "")
         lease = None if held is None else held.lease
@@ -66,7 +67,7 @@ def history_rows(board: list[BoardRow]) -> list[dict[str, Any]]:
 
 
 def _board_state(state: str, phase: str) -> str:
-    if state == "submitted":
+    if state in ("submitted", "waiting"):  # a lane waits for the others to be verified
         return "verifying"
     return _OF_HEARTBEATS.get(phase, phase) if state == "leased" and phase else state
 
@@ -78,7 +79,8 @@ def state_counts(rows: list[dict[str, Any]]) -> dict[str, int]:
 
 
 def progress_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """How far a run is, by the steps of `task_rows`: `verified` and `reached` shares of all steps, in [0, 1]."""
+    """How far a run is, by `task_rows`: `verified` and `reached` shares of the steps of all experts, in [0, 1]."""
+    rows = [row for row in rows if lane_of(row["task_id"]) == 0]
     total = sum(row["steps"] for row in rows) or 1
     return {
         "registered": sum(row["board"] == "registered" for row in rows),

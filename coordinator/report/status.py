@@ -7,10 +7,9 @@ from dataclasses import asdict
 from typing import Any
 
 from paris.coordinator.run.directory import RunDir
-from paris.coordinator.state.boards import board_row
+from paris.coordinator.state.boards import board_row, shown_tasks
 from paris.coordinator.state.model import State, SubmissionState, TaskState, VolunteerState
 from paris.coordinator.state.reading import read_state
-from paris.protocol.lanes import lane_of
 from paris.protocol.printable import printable
 
 _WATCH_EVERY_S = 2.0
@@ -23,13 +22,12 @@ def read_status(run: RunDir) -> dict[str, Any]:
         run_id, complete, paused, router, tasks, volunteers and submissions, as JSON values; times are UTC seconds.
     """
     state = read_state(run)
-    in_order = sorted(state.tasks.values(), key=lambda t: (t.task.cluster, lane_of(t.task.task_id)))
     return {
         "run_id": run.run_id,
         "complete": state.is_complete,
         "paused": state.pause.is_paused,
         "router": state.router.model_dump(),
-        "tasks": [task_status(state, task) for task in in_order],
+        "tasks": [task_status(state, task) for task in shown_tasks(state)],
         "volunteers": [volunteer_status(state, volunteer) for volunteer in state.volunteers.values()],
         "submissions": [submission_status(submission) for submission in state.submissions.values()],
     }

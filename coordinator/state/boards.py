@@ -14,6 +14,7 @@ from sqlalchemy import Connection, func, select
 
 from paris.coordinator.state.model import State, TaskState
 from paris.coordinator.state.tables import BOARDS
+from paris.protocol.lanes import expert_of, lane_of
 
 _EVERY_S = 30.0
 _MOST = 2000
@@ -65,9 +66,16 @@ class Boards:
         self._count = len(ids) - len(dropped)
 
 
+def shown_tasks(state: State) -> list[TaskState]:
+    """The tasks in the order of their clusters; further lanes of an expert until it is registered."""
+    done = {task_id for task_id, task in state.experts.items() if task.registration is not None}
+    shown = [task for task_id, task in state.tasks.items() if lane_of(task_id) == 0 or expert_of(task_id) not in done]
+    return sorted(shown, key=lambda task: (task.task.cluster, lane_of(task.task.task_id)))
+
+
 def board_of(state: State) -> list[BoardRow]:
     """The board of a state, in the order of the clusters."""
-    return [board_row(state, task) for task in sorted(state.tasks.values(), key=lambda it: it.task.cluster)]
+    return [board_row(state, task) for task in shown_tasks(state)]
 
 
 def board_row(state: State, task: TaskState) -> BoardRow:

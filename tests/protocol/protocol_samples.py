@@ -19,6 +19,7 @@ from paris.protocol.records import (
     Heartbeat,
     Holding,
     Invite,
+    LaneEnd,
     Lease,
     ManifestPart,
     Payload,
@@ -274,6 +275,24 @@ LEG_SAMPLES: dict[str, tuple[Payload, Identity]] = {
     "run-of-legs": (RUN.model_copy(update={"leg_steps": 500, "want_work_bits": 8}), COORDINATOR),
     "want-with-work": (WANT.model_copy(update={"work": do_work(RUN_ID, VOLUNTEER.public_key, 8)}), VOLUNTEER),
     "task-with-head": (TASK.model_copy(update={"head": HEAD}), COORDINATOR),
+    "task-of-lanes": (
+        TASK.model_copy(
+            update={
+                "head": HEAD,
+                "mean_of": tuple(
+                    LaneEnd(task_id=task_id, commitment=hex_of(task_id), commit=hex_of(f"commit {task_id}", 40))
+                    for task_id in ("expert-0", "expert-0.1")
+                ),
+            }
+        ),
+        COORDINATOR,
+    ),
+    "lease-of-a-lane": (
+        LEASE.model_copy(
+            update={"task_id": "expert-0.1", "start_step": 500, "to_step": 1000, "draw_sha256": hex_of("draw")}
+        ),
+        COORDINATOR,
+    ),
     "lease-of-a-leg": (
         LEASE.model_copy(update={"start_step": 500, "to_step": 1000, "draw_sha256": draw_digest(hex_of("secret"))}),
         COORDINATOR,

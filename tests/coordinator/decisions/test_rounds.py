@@ -8,6 +8,7 @@ import pytest
 from tick_world import LEGS, PEOPLE, START, beat, held, leg, leg_verdict, run_of, stored, task, want, who_holds
 
 from paris.coordinator.decisions.credits import credits_of
+from paris.coordinator.decisions.legs import compared_with
 from paris.coordinator.decisions.observations import AverageLanes, LanesAveraged, Register, StoreLeg, Verify
 from paris.coordinator.decisions.tick import Decision, tick
 from paris.coordinator.state.model import State, TaskState
@@ -36,17 +37,17 @@ def both_leased() -> State:
     return go(two_lanes(), START, want(0, START), want(1, START)).state
 
 
-def verified(state: State, task_id: str, now: float, **work: object) -> State:
+def verified(state: State, task_id: str, now: float, lanes: int = 2, **work: object) -> State:
     """A lane's leg was handed in and passed, and is to be stored."""
     lease, who = held(state, task_id), who_holds(state, task_id)
-    state = go(state, now, leg(lease, who, now, by=task_id, **work)).state
-    return go(state, now + 1, leg_verdict(state, lease.lease)).state
+    state = go(state, now, leg(lease, who, now, by=task_id, **work), lanes=lanes).state
+    return go(state, now + 1, leg_verdict(state, lease.lease), lanes=lanes).state
 
 
-def done(state: State, task_id: str, now: float, **work: object) -> Decision:
+def done(state: State, task_id: str, now: float, lanes: int = 2, **work: object) -> Decision:
     lease_id = held(state, task_id).lease.lease_id
-    state = verified(state, task_id, now, **work)
-    return go(state, now + 2, stored(state.submissions[lease_id]))
+    state = verified(state, task_id, now, lanes, **work)
+    return go(state, now + 2, stored(state.submissions[lease_id]), lanes=lanes)
 
 
 def mean(action: AverageLanes, commitment: str = MEAN) -> LanesAveraged:
@@ -121,6 +122,26 @@ def test_a_lane_whose_lease_is_lost_is_not_waited_for():
     after = go(state, START + 20, gave_up).state
     assert [after.tasks[task_id].task.head.step for task_id in (OWN, OTHER)] == [200, 200]
     assert after.tasks[OWN].rounds == ()
+
+
+def test_lane_0_is_not_waited_for_either():
+    state = done(both_leased(), OTHER, START + 10).state
+    gave_up = beat(held(state, OWN).lease, who_holds(state, OWN), START + 20, 50, state="failed")
+    after = go(state, START + 20, gave_up).state
+    assert {after.tasks[task_id].task.head.commitment for task_id in (OWN, OTHER)} == {
+        state.tasks[OTHER].task.head.commitment
+    }
+
+
+def test_lane_0_stays_closed_while_another_is_waited_for_and_opens_where_the_others_are_gone():
+    state = go(two_lanes(3), START, *(want(who, START) for who in range(3)), lanes=3).state
+    state = done(state, OTHER, START + 10, lanes=3).state
+    gave_up = beat(held(state, OWN).lease, who_holds(state, OWN), START + 20, 50, state="failed")
+    state = go(state, START + 20, gave_up, lanes=3).state
+    assert [lane.is_waiting for lane in state.tasks.values()] == [True, True, False]
+    assert state.tasks[OWN].task.head is None
+    alone = go(state, START + 21, want(3, START + 21), lanes=1).state
+    assert (held(alone, OWN).lease.start_step, held(alone, OWN).lease.to_step) == (0, 200)
 
 
 def test_the_others_get_as_long_again_as_the_first_and_the_grace():
@@ -237,3 +258,9 @@ def test_a_killed_coordinator_asks_for_the_mean_again():
     decision = done(done(both_leased(), OWN, START + 10).state, OTHER, START + 20)
     assert go(decision.state, START + 30).actions == decision.actions
     assert Verify not in {type(action) for action in decision.actions}
+
+
+def test_a_leg_is_compared_with_those_of_other_lanes_at_the_same_step_and_not_with_its_own_lanes():
+    state = two_rounds_done()
+    by_step = {(s.submission.task_id, s.submission.steps): s for s in state.submissions.values()}
+    assert compared_with(state.submissions.values(), by_step[OTHER, 400]) == [by_step[OWN, 400]]

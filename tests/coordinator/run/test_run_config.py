@@ -241,3 +241,20 @@ def test_the_oldest_software_of_volunteers_is_a_version_that_this_software_has_r
         with_tasks(min_node_version="99")
     with pytest.raises(ValueError, match="pattern"):
         with_tasks(min_node_version="new")
+
+
+def test_lanes_take_legs_and_states_that_have_a_mean():
+    every = load_recipe("small-64").snapshot_every
+    assert with_tasks(leg_steps=every, lanes=2).tasks.lanes == 2
+    for fields in ({}, {"leg_steps": 10**9 // every * every}):
+        with pytest.raises(ValueError, match=r"tasks.lanes is 2, which takes legs shorter than all steps"):
+            with_tasks(lanes=2, **fields)
+    with pytest.raises(ValueError, match="less than or equal to 8"):
+        with_tasks(leg_steps=every, lanes=9)
+    values = with_tasks(leg_steps=every, lanes=2).model_dump(mode="json", exclude_none=True)
+    for field, value in (("moments", "8bit"), ("precision", "float16"), ("state", "compact")):
+        with pytest.raises(ValueError, match=rf"states of training.{field} = '{value}' have no mean"):
+            RunConfig.model_validate({**values, "training": {**values["training"], field: value}})
+    many = {**values, "run": {**values["run"], "num_experts": 256}, "tasks": {**values["tasks"], "lanes": 4}}
+    with pytest.raises(ValueError, match=r"tasks.lanes is 4, at most 2 with 256 experts"):
+        RunConfig.model_validate({**many, "training": {"batch_size": 8, "snapshot_every": every}})
