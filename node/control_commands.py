@@ -96,7 +96,7 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
             print(json.dumps({"running": running, "tasks": tasks}))
             return
         if running is not None:
-            print(printable(f"Running (process {running['pid']}): {running['state']}. {running['last']}"))
+            print("\n".join(_in_lines(running)))
         elif not tasks:
             print("No tasks yet. Begin with: paris-node join RUN")
         for task in tasks:
@@ -143,6 +143,19 @@ def _running(home: Path) -> dict[str, Any] | None:
         return ask(home, Request(command="status")).status
     except NotRunningError:
         return None
+
+
+def _in_lines(running: dict[str, Any]) -> list[str]:
+    import shutil
+    import time
+
+    from paris.node.view.board import NodeStatus
+    from paris.node.view.screen import screen
+
+    state = NodeStatus.model_validate({name: running[name] for name in NodeStatus.model_fields if name in running})
+    columns = shutil.get_terminal_size().columns - 1
+    first = printable(f"Running (process {running['pid']}). {state.last}")
+    return [first, *screen(state, time.time(), columns, has_blocks=False)]
 
 
 def _row(run_id: str, unit: Any) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from paris.node.hub.tokens import PlainHttpError, hub_token
 from paris.node.join.answers import Answers
 from paris.node.join.search import Search, is_first_at_a_terminal, wait_for_answer
 from paris.node.machine.config import load_config
+from paris.node.machine.credits import credits_of
 from paris.node.machine.hardware import detect
 from paris.node.machine.home import Home
 from paris.node.machine.lock import home_lock
@@ -37,7 +38,8 @@ from paris.node.swarm.invite import find_invite
 from paris.node.swarm.session import RunSession
 from paris.node.swarm.want_work import find_work
 from paris.node.view import EventKind, View
-from paris.node.view.board import Board, BoardView
+from paris.node.view.board import Board
+from paris.node.view.views import BoardView
 from paris.node.work.agent import Agent
 from paris.node.work.data import DataSources
 from paris.protocol.clock import jump_in_words
@@ -232,6 +234,7 @@ def _show_joined(session: RunSession, machine: Machine, view: View) -> None:
         hardware=machine.hardware.label,
         device=machine.hardware.device,
         identity=session.public_key,
+        credit_steps=credits_of(session.run_id, machine.home.units(session.run_id)).steps,
     )
 
 

@@ -118,6 +118,12 @@ class Swarm:
         return self._past if peer is None else self._past.plus(peer.traffic)
 
     @property
+    def num_peers(self) -> int:
+        """Peers that this node's own peer knows; 0 while none runs."""
+        peer = self._peer
+        return 0 if peer is None else peer.num_neighbours
+
+    @property
     def is_up(self) -> bool:
         """Whether the DHT is reachable, by the last records published."""
         return self._is_up

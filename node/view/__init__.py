@@ -3,8 +3,10 @@
 events.py      every event, and its sentence
 words.py       figures in words
 views.py       plain lines, JSON, and the choice of a view
-progress.py    the live view at a terminal
 board.py       what the events add up to: the node's present state
+screen.py      that state as lines of text
+live.py        the live view at a terminal
+schema.py      the fields of every event, and their JSON schema
 """
 
 from paris.node.view.events import EventKind, sentence

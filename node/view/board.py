@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import AbstractContextManager
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from paris.node.view.events import EventKind, sentence
-from paris.node.view.views import View
 from paris.protocol.clock import Clock
 
 _NUM_LOSSES = 120
@@ -32,12 +30,22 @@ _STATES: dict[EventKind, str] = {
 }
 """The state that begins with an event."""
 _FIELDS: dict[EventKind, tuple[str, ...]] = {
-    EventKind.JOINED: ("run_id", "name", "hardware", "device"),
+    EventKind.JOINED: ("run_id", "name", "hardware", "device", "credit_steps"),
     EventKind.LEASED: ("task_id", "attempt", "steps"),
     EventKind.LEG: ("start_step", "end_step"),
     EventKind.AUDITING: ("start_step", "end_step"),
     EventKind.TRAINER_READY: ("step", "steps"),
-    EventKind.TRAINING: ("step", "steps", "loss", "steps_per_s", "eta_s", "heartbeat_at"),
+    EventKind.TRAINING: (
+        "step",
+        "steps",
+        "loss",
+        "steps_per_s",
+        "eta_s",
+        "heartbeat_at",
+        "peers",
+        "gpu_temperature_c",
+        "gpu_power_w",
+    ),
     EventKind.PAUSED: ("reason", "why", "until", "kept_until"),
 }
 """Fields of an event that the state takes over."""
@@ -78,6 +86,14 @@ class NodeStatus(BaseModel):
     """When the pause ends by itself."""
     kept_until: float | None = None
     """How long the task stays this node's while it makes no step."""
+    upload_bytes: int | None = None
+    """Of what is handed in."""
+    peers: int | None = None
+    """Of the run's DHT that this node knows."""
+    gpu_temperature_c: float | None = None
+    gpu_power_w: float | None = None
+    credit_steps: int | None = None
+    """Verified steps of this run."""
     last: str = ""
     """The last event in words."""
 
@@ -124,6 +140,11 @@ def after(status: NodeStatus, kind: EventKind, fields: dict[str, Any], now: floa
         changes = {**_NO_TASK, **changes}
     if kind is EventKind.TRAINING and fields["loss"] is not None:
         changes["losses"] = (*status.losses, fields["loss"])[-_NUM_LOSSES:]
+    if kind is EventKind.UPLOADING:
+        changes["upload_bytes"] = fields["num_bytes"]
+    if kind is EventKind.VERDICT and fields.get("accepted"):
+        credited = fields.get("credit_steps")  # None: the verdict of a whole task
+        changes["credit_steps"] = (status.credit_steps or 0) + (status.steps or 0 if credited is None else credited)
     if kind is EventKind.SNAPSHOT:
         changes |= {"snapshot_step": fields["step"], "snapshot_at": now}
     if fields.get("task_id") is not None and kind not in (EventKind.VERDICT, EventKind.LEASE_LOST):
@@ -140,28 +161,3 @@ _NO_TASK: dict[str, Any] = {
         "snapshot_step", "snapshot_at",
     )
 }  # fmt: skip
-
-
-class BoardView:
-    """A view that also keeps a board.
-
-    Args:
-        view: Shows the events.
-        board: Takes them too.
-    """
-
-    def __init__(self, view: View, board: Board) -> None:
-        self._view, self._board = view, board
-
-    def event(self, kind: EventKind, /, **fields: Any) -> None:
-        """Note and show the event."""
-        self._board.note(kind, fields)
-        self._view.event(kind, **fields)
-
-    def held(self) -> AbstractContextManager[None]:
-        """As the view that shows."""
-        return self._view.held()
-
-    def close(self) -> None:
-        """Close the view."""
-        self._view.close()

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from typing import IO, Any, Protocol
 
+from paris.node.view.board import Board
 from paris.node.view.events import EventKind, sentence
-from paris.node.view.progress import ProgressView
+from paris.node.view.live import LiveView
 from paris.protocol.clock import Clock
 from paris.protocol.logs import PRINTED
 from paris.protocol.secrets import redact
@@ -52,8 +54,8 @@ def make_view(*, as_json: bool, is_quiet: bool = False, logs_json: bool = False)
         return _LoggedView(JsonView(sys.stdout))
     if logs_json:
         view: View = JsonView(sys.stderr)
-    elif sys.stderr.isatty() and not is_quiet:
-        view = ProgressView()
+    elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb" and not is_quiet:
+        view = LiveView()
     else:
         view = PlainView(sys.stderr)
     return _LoggedView(view, only=_PROBLEMS if is_quiet else tuple(EventKind))
@@ -144,3 +146,28 @@ class PlainView:
 
     def close(self) -> None:
         """Nothing to clean up."""
+
+
+class BoardView:
+    """A view that also keeps a board.
+
+    Args:
+        view: Shows the events.
+        board: Takes them too.
+    """
+
+    def __init__(self, view: View, board: Board) -> None:
+        self._view, self._board = view, board
+
+    def event(self, kind: EventKind, /, **fields: Any) -> None:
+        """Note and show the event."""
+        self._board.note(kind, fields)
+        self._view.event(kind, **fields)
+
+    def held(self) -> AbstractContextManager[None]:
+        """As the view that shows."""
+        return self._view.held()
+
+    def close(self) -> None:
+        """Close the view."""
+        self._view.close()

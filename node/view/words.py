@@ -9,8 +9,3 @@ def duration_in_words(seconds: float) -> str:
         if seconds >= 2 * unit_s:
             return f"{seconds / unit_s:.0f} {unit}s"
     return "a minute" if seconds >= 50 else f"{max(1, round(seconds))} s"
-
-
-def ago_in_words(age_s: float | None) -> str:
-    """How long ago the last heartbeat was accepted."""
-    return "not yet accepted" if age_s is None else f"{age_s:.0f} s ago"

@@ -10,6 +10,7 @@ holding.py    when its trainer stops for a pause or an early end
 hand_in.py    what is handed in: an expert, or the newest snapshot of a leg
 order.py      what its trainer is told
 report.py     its heartbeats and events
+vitals.py     peers and GPU, beside the training
 verdict.py    waiting for the coordinator's verdict
 answering.py  giving the snapshots that the coordinator asks for meanwhile
 """

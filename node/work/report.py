@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from typing import Any
 
 from paris.node.errors import TransientHubError
@@ -23,10 +24,13 @@ class UnitReport:
         announcer: Publishes the heartbeats.
         view: Shows the events.
         unit: As last saved.
+        vitals: Further fields of the event of training; see `vitals.py`.
     """
 
-    def __init__(self, announcer: Announcer, view: View, unit: Unit) -> None:
-        self._announcer, self._view = announcer, view
+    def __init__(
+        self, announcer: Announcer, view: View, unit: Unit, vitals: Callable[[], dict[str, Any]] = dict
+    ) -> None:
+        self._announcer, self._view, self._vitals = announcer, view, vitals
         self._unit, self._lease, self._num_steps = unit, unit.lease, unit.task.steps
         self._progress: dict[str, Any] = {"step": unit.start_step}
         """Fields of a Heartbeat."""
@@ -111,6 +115,7 @@ class UnitReport:
             eta_s=(self._unit.end_step - step) / speed if speed > 0 else 0.0,
             heartbeat_at=self._announcer.last_accepted_at,
             heartbeat_age_s=self._announcer.since_accepted_s,
+            **self._vitals(),
         )
         if event["commitment_step"] > self.snapshot_step:
             self.snapshot_step = event["commitment_step"]

@@ -43,6 +43,7 @@ from paris.node.work.holding import HandInDue, Hold, PauseDue
 from paris.node.work.order import make_order
 from paris.node.work.report import UnitReport
 from paris.node.work.verdict import verdict_in_words, wait_for_verdict
+from paris.node.work.vitals import Vitals
 from paris.protocol.errors import NoPeersError
 from paris.protocol.records import Submission
 
@@ -77,7 +78,7 @@ class UnitWork:
     ) -> None:
         self.folder, self.unit = folder, unit
         self._session, self._data, self._machine, self._stop = session, data, machine, wishes.stop
-        self._report = UnitReport(session.announcer, view, unit)
+        self._report = UnitReport(session.announcer, view, unit, Vitals(session.swarm, machine.hardware))
         self._hold = Hold(wishes, unit, self._report)
         session.announcer.leases.keep(unit.lease, folder.lease, session.run_id)
         self.fetch: BackgroundFetch | None = None

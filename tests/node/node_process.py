@@ -17,6 +17,8 @@ import psutil
 from deadlines import DEADLINE_S
 
 from paris.node.trainer import PROCESS_MODULE
+from paris.node.view import EventKind
+from paris.node.view.schema import event_model
 
 
 class NodeProcess:
@@ -61,6 +63,9 @@ class NodeProcess:
         code = self.process.wait(timeout_s)
         while (event := self._queue.get(timeout=DEADLINE_S)) is not None:
             self.events.append(event)
+        for event in self.events:  # what docs/events.schema.json promises
+            model = event_model(EventKind(event["event"])).model_validate_json(json.dumps(event))
+            assert model.model_extra == {}, event
         return code
 
     def of(self, name: str) -> list[dict]:

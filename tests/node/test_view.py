@@ -12,10 +12,14 @@ import pytest
 import paris.node
 from paris.node.view import EventKind, duration_in_words, make_view, sentence
 from paris.node.view.events import SENTENCES
-from paris.node.view.progress import ProgressView
+from paris.node.view.live import LiveView
+from paris.node.view.schema import FIELDS, OPTIONAL, events_schema
 from paris.node.view.views import JsonView, PlainView
 
 TRAINING = {"task_id": "expert-1", "step": 30, "steps": 60, "loss": 0.123456, "steps_per_s": 2.0, "eta_s": 15.0}
+
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "events.schema.json"
 
 
 class Clock:
@@ -46,6 +50,19 @@ def test_every_call_gives_what_the_sentence_of_its_event_names():
     for kind, fields, has_more in _calls():
         sentence_fields = {field for _, field, _, _ in Formatter().parse(SENTENCES[EventKind[kind]]) if field}
         assert has_more or sentence_fields <= fields | {"task_id"}, kind
+
+
+def test_every_call_gives_the_fields_that_the_schema_says():
+    assert set(FIELDS) == set(EventKind)
+    for name, fields, has_more in _calls():
+        kind = EventKind[name]
+        assert fields <= {*FIELDS[kind], *OPTIONAL.get(kind, {})}, name
+        assert has_more or FIELDS[kind].keys() <= fields | {"task_id"}, name
+
+
+def test_the_published_schema_is_that_of_the_events():
+    """Written by `python tests/node/write_events_schema.py`."""
+    assert json.loads(SCHEMA.read_text("utf-8")) == events_schema()
 
 
 def test_json_gives_one_object_an_event_with_the_time_since_joining():
@@ -84,7 +101,7 @@ def test_an_error_is_shown_with_its_next_step():
 
 
 def test_the_terminal_shows_sentences_and_leaves_nothing_behind(capsys):
-    shown = ProgressView()
+    shown = LiveView()
     shown.event(EventKind.WAITING, text="No task is open; waiting for one.")
     shown.event(EventKind.TRAINING, **TRAINING, heartbeat_at=None)
     shown.event(EventKind.SNAPSHOT, task_id="expert-1", step=30, commitment="c" * 64)

@@ -67,7 +67,9 @@ def test_finish_and_leave_reach_the_node(home, wishes):
 
 
 def test_status_shows_the_running_node(home):
-    assert f"Running (process {os.getpid()}): waiting. No task is open" in command("status", home=home).output
+    first, second, *_ = command("status", home=home).output.splitlines()
+    assert first == f"Running (process {os.getpid()}). No task is open; waiting for one."
+    assert second == "waiting"
     running = json.loads(command("status", "--json", home=home).output)["running"]
     assert (running["state"], running["pid"]) == ("waiting", os.getpid())
 

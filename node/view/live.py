@@ -1,0 +1,67 @@
+"""The live view at a terminal: events as sentences, and below them the present state, drawn anew twice a second."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from paris.node.view.board import Board
+from paris.node.view.events import EventKind, sentence
+from paris.node.view.screen import screen
+from paris.protocol.clock import Clock
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+_QUIET = (EventKind.TRAINING, EventKind.SNAPSHOT, EventKind.TRAINER_READY)
+"""Events that the lines below show."""
+
+
+class LiveView:
+    """Sentences above, the state below; the terminal is left as it was.
+
+    Args:
+        clock: UTC seconds.
+    """
+
+    def __init__(self, clock: Clock = time.time) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._clock, self._board = clock, Board(clock)
+        self._console = Console(stderr=True)
+        self._live = Live(
+            console=self._console,
+            get_renderable=self._drawn,
+            refresh_per_second=2,
+            transient=True,
+            redirect_stderr=False,
+        )
+        self._live.start()
+
+    def event(self, kind: EventKind, /, **fields: Any) -> None:
+        """Take the event into the state, and print its sentence."""
+        self._board.note(kind, fields)
+        if kind not in _QUIET:
+            self._console.print(sentence(kind, fields), highlight=False, markup=False)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Take the lines away meanwhile."""
+        self._live.stop()
+        yield
+        self._live.start()
+
+    def close(self) -> None:
+        """Remove the lines."""
+        self._live.stop()
+
+    def _drawn(self) -> Text:
+        from rich.text import Text
+
+        has_blocks = self._console.encoding.lower().startswith("utf")
+        # One column less: some terminals break a line that fills the last one.
+        lines = screen(self._board.status, self._clock(), self._console.width - 1, has_blocks=has_blocks)
+        return Text("\n".join(lines), no_wrap=True, overflow="crop")
