@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from paris.coordinator.cli.data import clusters, dropped, prepare
-from paris.coordinator.cli.invite import invite
+from paris.coordinator.cli.invite import invite, invites
 from paris.coordinator.cli.new_run import check_config, init
 from paris.coordinator.cli.options import JsonOption, NoLockOption, RunArgument, expanded, open_run, quoted
-from paris.coordinator.cli.orders import allow, ban, pause, revoke, roll_back, unpause, unregister
+from paris.coordinator.cli.orders import allow, ban, pause, revoke, roll_back, unpause, unregister, withdraw_invite
 from paris.coordinator.cli.planning import plan, recipes
 from paris.coordinator.cli.sampling import sample
 from paris.coordinator.cli.training import distill, reference, train_router, warm_start
@@ -146,7 +146,7 @@ def leaderboard(run: RunArgument, as_json: JsonOption = False) -> None:
         print_leaderboard(rows)
 
 
-for order in (ban, allow, invite, revoke, unregister, roll_back, pause, unpause):
+for order in (ban, allow, invite, invites, withdraw_invite, revoke, unregister, roll_back, pause, unpause):
     app.command()(order)
 
 

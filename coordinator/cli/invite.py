@@ -1,4 +1,4 @@
-"""`paris-coord invite`: a word of the organiser for volunteers to join by."""
+"""`paris-coord invite` and `invites`: words of the organiser for volunteers to join by."""
 
 from __future__ import annotations
 
@@ -20,12 +20,15 @@ def invite(
     as_json: JsonOption = False,
 ) -> None:
     r"""Print an invite: who joins with it may take tasks also where run.toml sets `\[tasks] allowed_only = true`."""
+    from paris.coordinator.report.invites import note_invite
+    from paris.coordinator.state.invites import IssuedInvite
     from paris.protocol.invites import HeldInvite, new_invite
     from paris.protocol.sealer import Sealer
 
     opened = open_run(run, log_name="orders")
     record, seed = new_invite(uses)
     envelope = Sealer(opened.identity, opened.run_id).seal(record, days * 86400)
+    note_invite(opened, IssuedInvite(record.invite_id, uses, envelope.issued_at, envelope.expires_at))
     text = HeldInvite(envelope, seed).text
     if as_json:
         found = {"invite_id": record.invite_id, "uses": uses, "expires_at": envelope.expires_at, "invite": text}
@@ -33,3 +36,15 @@ def invite(
     else:
         say(f"Invite {record.invite_id[:8]}, for {uses} {'volunteer' if uses == 1 else 'volunteers'}, {days:g} days:")
         say(f"{opened.join_command} --invite {text}")
+
+
+def invites(run: RunArgument, as_json: JsonOption = False) -> None:
+    """List the invites that were made: who came by each, how many more it lets in, and until when."""
+    from paris.coordinator.report.invites import print_invites, read_invites
+    from paris.coordinator.run.directory import RunDir
+
+    rows = read_invites(RunDir.open(run))
+    if as_json:
+        print_json({"invites": rows})
+    else:
+        print_invites(rows)

@@ -1,4 +1,4 @@
-"""The organiser's hand on a running service: `ban`, `allow`, `revoke`, `unregister`, `roll-back`, `pause`."""
+"""The organiser's hand on a running service: `ban`, `allow`, `revoke`, `unregister` and so on."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ VolunteerArgument = Annotated[
     str, typer.Argument(metavar="VOLUNTEER", help="Name, public key, or the beginning of the key.")
 ]
 TaskArgument = Annotated[str, typer.Argument(metavar="TASK", help="A task, as expert-3 or 3.")]
+InviteArgument = Annotated[
+    str, typer.Argument(metavar="INVITE", help="Its id or the beginning of it, as `invites` lists it.")
+]
 ReasonOption = Annotated[str, typer.Option(help="Why, for the event log and the volunteer.")]
 UndoOption = Annotated[bool, typer.Option("--undo", help="Take it back.")]
 
@@ -39,6 +42,17 @@ def allow(
 ) -> None:
     """Let a volunteer take tasks of a run whose run.toml sets `[tasks] allowed_only = true`; also lifts a ban."""
     _order(run, OrderKind.DISALLOW if undo else OrderKind.ALLOW, volunteer, reason, as_json)
+
+
+def withdraw_invite(
+    run: RunArgument,
+    invite: InviteArgument,
+    reason: ReasonOption = "",
+    undo: UndoOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Let nobody else in by an invite; who came by it stays allowed."""
+    _order(run, OrderKind.RESTORE_INVITE if undo else OrderKind.WITHDRAW_INVITE, invite, reason, as_json)
 
 
 def revoke(run: RunArgument, task: TaskArgument, reason: ReasonOption = "", as_json: JsonOption = False) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from paris.coordinator.decisions.invited import restore, withdraw
 from paris.coordinator.decisions.parallel import live_leases, take_back
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.rolling import continues, name_judged_by, revoke, roll_back, roll_forward
@@ -31,6 +32,10 @@ def apply_order(draft: Draft, order: Order, policy: Policy, now: float) -> None:
             roll_back(draft, order, policy, now)
         case OrderKind.ROLL_FORWARD:
             roll_forward(draft, order, policy, now)
+        case OrderKind.WITHDRAW_INVITE:
+            withdraw(draft, order, now)
+        case OrderKind.RESTORE_INVITE:
+            restore(draft, order)
         case OrderKind.PAUSE | OrderKind.UNPAUSE:
             _pause(draft, order, now)
 

@@ -2,6 +2,7 @@
 
 status.py       `paris-coord status`: a table, or JSON
 leaderboard.py  `paris-coord leaderboard`: the volunteers by their verified steps
+invites.py      `paris-coord invites`: who came by which invite
 build.py        `paris-coord report`: collects the following
 facts.py        tasks, losses, verdicts and bytes, from the run's files
 model.py        what needs the released model:

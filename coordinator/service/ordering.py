@@ -18,6 +18,8 @@ from paris.protocol.lanes import expert_of
 _KEY = re.compile(r"[0-9a-f]{64}")
 _OF_EXPERTS = {OrderKind.ROLL_BACK, OrderKind.ROLL_FORWARD}
 """Of all lanes of an expert at once."""
+_INVITE = re.compile(r"[0-9a-f]{32}")
+_OF_INVITES = {OrderKind.WITHDRAW_INVITE, OrderKind.RESTORE_INVITE}
 _OF_VOLUNTEERS = {OrderKind.BAN, OrderKind.UNBAN, OrderKind.ALLOW, OrderKind.DISALLOW}
 
 
@@ -27,12 +29,13 @@ def give_order(run: RunDir, kind: OrderKind, subject: str, reason: str = "", ste
     Args:
         run: The run directory.
         kind: What to do.
-        subject: A volunteer's name, key, or the beginning of its key; or a task, as `expert-3` or `3`.
+        subject: A volunteer's name, key, or the beginning of its key; a task, as `expert-3` or `3`; or an invite's id
+            or its beginning.
         reason: For the event log, the volunteer and the verdict.
         step: Of the verified state to roll back to.
 
     Raises:
-        ConfigError: No or several volunteers are meant, or there is no such task; nothing is ordered.
+        ConfigError: No or several volunteers or invites are meant, or there is no such task; nothing is ordered.
         NotReadyError: The state allows no such order; nothing is ordered.
     """
     store = open_store(run)
@@ -45,7 +48,7 @@ def give_order(run: RunDir, kind: OrderKind, subject: str, reason: str = "", ste
 def leave_order(store: Store, kind: OrderKind, subject: str, reason: str = "", step: int | None = None) -> Order:
     """Leave an order in an open state; arguments and errors as of `give_order`."""
     state = store.load()
-    found = _subject(state, kind, subject)
+    found = _invite_of(store, state, subject) if kind in _OF_INVITES else _subject(state, kind, subject)
     _require_effect(state, kind, found)
     if kind is OrderKind.ROLL_BACK:
         _require_kept(state, found, step or 0)
@@ -80,6 +83,20 @@ def _key_of(state: State, subject: str) -> str:
     )
 
 
+def _invite_of(store: Store, state: State, subject: str) -> str:
+    """The id of an invite; a whole id need not be known: an earlier version kept no list."""
+    made = {invite.invite_id for invite in store.invites()}
+    shown = {invite_id for volunteer in state.volunteers.values() for invite_id in volunteer.invites}
+    known = made | shown | state.withdrawn_invites.keys()
+    found = {invite_id for invite_id in known if subject and invite_id.startswith(subject.lower())}
+    if len(found) == 1:
+        return found.pop()
+    if not found and _INVITE.fullmatch(subject.lower()):
+        return subject.lower()
+    what = f"{len(found)} invites begin with {subject!r}." if found else f"There is no invite {subject!r}."
+    raise ConfigError(what, "See `paris-coord invites RUN`, and give more of the id.")
+
+
 def _task_of(state: State, subject: str) -> TaskState:
     task = state.tasks.get(f"expert-{subject}" if subject.isdecimal() else subject)
     if task is None:
@@ -98,12 +115,15 @@ def _require_effect(state: State, kind: OrderKind, subject: str) -> None:
         s.phase == "withdrawn" and s.submission.task_id == subject and not s.stored_at
         for s in state.submissions.values()
     )
+    is_withdrawn = subject in state.withdrawn_invites
     rolled_back = last_withdrawn(list(state.submissions.values()), subject)
     refusals = {
         OrderKind.PAUSE: (state.pause.is_paused, "The run is paused already."),
         OrderKind.UNPAUSE: (not state.pause.is_paused, "The run is not paused."),
         OrderKind.UNBAN: (standing is None or standing.standing != "banned", f"{subject[:12]} is not banned."),
         OrderKind.DISALLOW: (standing is None or standing.standing != "allowed", f"{subject[:12]} is not allowed."),
+        OrderKind.WITHDRAW_INVITE: (is_withdrawn, f"Invite {subject[:8]} is withdrawn already."),
+        OrderKind.RESTORE_INVITE: (not is_withdrawn, f"Invite {subject[:8]} is not withdrawn."),
         OrderKind.REVOKE: (task is not None and not has_lease, f"{subject} has no lease."),
         OrderKind.UNREGISTER: (task is not None and not is_registered, f"{subject} has no registered expert."),
         OrderKind.ROLL_FORWARD: (

@@ -16,6 +16,7 @@ from paris.coordinator.state.model import (
     SubmissionState,
     TaskState,
     VolunteerState,
+    WithdrawnInvite,
 )
 
 R = TypeVar("R")
@@ -34,6 +35,7 @@ class Draft:
         self._tasks, self._leases = _Table(state.tasks), _Table(state.leases)
         self._volunteers, self._submissions = _Table(state.volunteers), _Table(state.submissions)
         self._standings, self._audits = _Table(state.standings), _Table(state.audits)
+        self._withdrawn_invites = _Table(state.withdrawn_invites)
         self.router: RouterState = state.router
         self.pause: PauseState = state.pause
         self.events: list[Event] = []
@@ -68,6 +70,11 @@ class Draft:
         """By lease id of the auditor."""
         return self._audits.rows
 
+    @property
+    def withdrawn_invites(self) -> Mapping[str, WithdrawnInvite]:
+        """By invite id."""
+        return self._withdrawn_invites.rows
+
     def put_task(self, task: TaskState) -> None:
         """Add or replace a task."""
         self._tasks.put(task.task.task_id, task)
@@ -100,6 +107,14 @@ class Draft:
         """Remove what the organiser decided about a volunteer."""
         self._standings.drop(public_key)
 
+    def withdraw_invite(self, withdrawn: WithdrawnInvite) -> None:
+        """Add a withdrawn invite."""
+        self._withdrawn_invites.put(withdrawn.invite_id, withdrawn)
+
+    def restore_invite(self, invite_id: str) -> None:
+        """Remove a withdrawn invite."""
+        self._withdrawn_invites.drop(invite_id)
+
     def put_submission(self, submission: SubmissionState) -> None:
         """Add or replace a submission."""
         self._submissions.put(submission.submission.lease_id, submission)
@@ -119,6 +134,7 @@ class Draft:
             standings=self.standings,
             pause=self.pause,
             audits=self.audits,
+            withdrawn_invites=self.withdrawn_invites,
         )
 
 

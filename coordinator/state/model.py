@@ -203,6 +203,15 @@ class RouterState(Row):
     """Whether the present, or else the last, training is on rows that the experts drew."""
 
 
+class WithdrawnInvite(Row):
+    """An invite that lets in nobody any more."""
+
+    invite_id: str
+    reason: str = ""
+    at: float
+    """UTC seconds."""
+
+
 class PauseState(Row):
     """Whether the organiser lets no further lease be granted."""
 
@@ -224,6 +233,7 @@ class State:
     standings: Mapping[str, StandingState] = field(default_factory=dict)
     pause: PauseState = field(default_factory=PauseState)
     audits: Mapping[str, AuditState] = field(default_factory=dict)
+    withdrawn_invites: Mapping[str, WithdrawnInvite] = field(default_factory=dict)
 
     @property
     def experts(self) -> dict[str, TaskState]:

@@ -18,6 +18,8 @@ class OrderKind(StrEnum):
     REREGISTER = "reregister"
     ROLL_BACK = "roll-back"
     ROLL_FORWARD = "roll-forward"
+    WITHDRAW_INVITE = "withdraw-invite"
+    RESTORE_INVITE = "restore-invite"
     PAUSE = "pause"
     UNPAUSE = "unpause"
 
@@ -32,7 +34,7 @@ class Order:
 
     kind: OrderKind
     subject: str
-    """A volunteer's public key, a task id, or WHOLE_RUN."""
+    """A volunteer's public key, a task id, an invite's id, or WHOLE_RUN."""
     reason: str = ""
     """For the event log, the volunteer and the verdict."""
     step: int | None = None

@@ -21,12 +21,13 @@ from paris.coordinator.migrations import migrate, stamp
 from paris.coordinator.state.boards import Boards
 from paris.coordinator.state.curves import Curves, Loss
 from paris.coordinator.state.events import Event
+from paris.coordinator.state.invites import IssuedInvite, add_invite, read_invites
 from paris.coordinator.state.model import LeaseState, State
 from paris.coordinator.state.orders import Order, OrderKind
 from paris.coordinator.state.row import Row
 from paris.coordinator.state.tables import EVENTS, FLAGS, METADATA, ORDERS, SINGLE, TABLES
 
-VERSION = 8
+VERSION = 9
 """Of the file; a new field in a row of `model.py` needs a new one (`migrations.py`)."""
 _MIGRATIONS = {
     1: "CREATE INDEX IF NOT EXISTS curves_by_attempt ON curves (task_id, attempt)",
@@ -37,6 +38,7 @@ _MIGRATIONS = {
     5: "",
     6: "",
     7: "",
+    8: "",
 }
 _MAX_EVENTS = 100_000
 
@@ -79,7 +81,7 @@ class Store:
 
     def load(self) -> State:
         """Read the whole state; an empty one if nothing was saved."""
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, Any] = {}
         with self._engine.connect() as connection:
             for name, (table, row_class) in TABLES.items():
                 rows = connection.execute(select(table.c.id, table.c.row)).all()
@@ -162,6 +164,16 @@ class Store:
         with self._engine.connect() as connection:
             rows = connection.execute(select(ORDERS).order_by(ORDERS.c.id)).all()
         return {row.id: Order(OrderKind(row.kind), row.subject, row.reason, row.step) for row in rows}
+
+    def add_invite(self, invite: IssuedInvite) -> None:
+        """Note an invite that was made."""
+        with self._engine.begin() as connection:
+            add_invite(connection, invite)
+
+    def invites(self) -> list[IssuedInvite]:
+        """The invites that were made, oldest first."""
+        with self._engine.connect() as connection:
+            return read_invites(connection)
 
     def set_flag(self, name: str, value: str = "1") -> None:
         """Set a flag for the running service, such as a request for router training."""

@@ -13,6 +13,7 @@ from paris.coordinator.state.model import (
     SubmissionState,
     TaskState,
     VolunteerState,
+    WithdrawnInvite,
 )
 from paris.coordinator.state.row import Row
 
@@ -32,6 +33,7 @@ TABLES: dict[str, tuple[Table, type[Row]]] = {
     "standings": (_table("standings"), StandingState),
     "pause": (_table("pause"), PauseState),
     "audits": (_table("audits"), AuditState),
+    "withdrawn_invites": (_table("withdrawn_invites"), WithdrawnInvite),
 }
 SINGLE = {"router", "pause"}
 """Tables of one row, whose id is the table's name."""
@@ -68,5 +70,13 @@ BOARDS = Table(
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("at", Float, nullable=False, index=True),
     Column("board", LargeBinary, nullable=False),
+)
+INVITES = Table(
+    "invites",
+    METADATA,
+    Column("invite_id", String, primary_key=True),
+    Column("uses", Integer, nullable=False),
+    Column("made_at", Float, nullable=False),
+    Column("expires_at", Float, nullable=False),
 )
 FLAGS = Table("flags", METADATA, Column("name", String, primary_key=True), Column("value", String, nullable=False))

@@ -67,6 +67,8 @@ def arguments_of(folder: Path) -> dict[str, dict[str, list[str]]]:
             **{name: [run, "ada"] for name in ("allow", "ban")},
             **{name: [run, "expert-0"] for name in ("revoke", "unregister")},
             "invite": [run],
+            "invites": [run],
+            "withdraw-invite": [run, "5e" * 16],
             "roll-back": [run, "expert-0", "--to", "0"],
             "init": [str(folder / "new")],
             "recipes": [],

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 from tick_world import PEOPLE, POLICY, START, beat, lease_of, registration, run_of, step, submission, verdict, want
 
+from paris.coordinator.decisions.invited import let_in_by
 from paris.coordinator.decisions.observations import Close, Register, Verify
 from paris.coordinator.decisions.tick import Decision, tick
 from paris.coordinator.state.model import State
@@ -109,7 +110,8 @@ def test_an_order_that_was_carried_out_or_names_nothing_changes_nothing(kind):
     for subject in ("expert-7", "0" * 64):
         if kind not in (OrderKind.BAN, OrderKind.ALLOW):
             assert ordered(state, kind, subject).state == state
-    subject = ADA if kind in (OrderKind.BAN, OrderKind.UNBAN, OrderKind.ALLOW, OrderKind.DISALLOW) else "expert-0"
+    of_volunteers = (OrderKind.BAN, OrderKind.UNBAN, OrderKind.ALLOW, OrderKind.DISALLOW)
+    subject = ADA if kind in of_volunteers else "5e" * 16 if "invite" in kind else "expert-0"
     once = ordered(state, kind, subject).state
     twice = ordered(once, kind, subject, START + 89)
     assert twice.state == once
@@ -140,6 +142,24 @@ def test_an_invite_counts_also_for_who_has_asked_before():
     assert not state.leases
     state = tick(state, [replace(want(0, START + 1), invite=invite)], policy, START + 1).state
     assert [lease.lease.volunteer for lease in state.leases.values()] == [PEOPLE[0].public_key]
+
+
+def test_a_withdrawn_invite_lets_in_nobody_else_until_it_is_restored():
+    policy = POLICY.model_copy(update={"allowed_only": True})
+    invite = Invite(invite_id="12" * 16, uses=3, key="34" * 32)
+    state = tick(run_of(2), [replace(want(0, START), invite=invite)], policy, START).state
+    order = Order(OrderKind.WITHDRAW_INVITE, invite.invite_id, "the link leaked")
+    decision = tick(state, [order, replace(want(1, START + 1), invite=invite)], policy, START + 1)
+    assert [event.text for event in decision.events if event.kind == "order"] == [
+        "Invite 12121212 is withdrawn: the link leaked."
+    ]
+    assert list(decision.state.standings) == [PEOPLE[0].public_key], "who came by it before stays"
+    back = Order(OrderKind.RESTORE_INVITE, invite.invite_id)
+    later = replace(want(1, START + 2), invite=invite)
+    decision = tick(decision.state, [back, later], policy, START + 2)
+    assert set(decision.state.standings) == {PEOPLE[0].public_key, PEOPLE[1].public_key}
+    assert "Invite 12121212 is no longer withdrawn." in [event.text for event in decision.events]
+    assert let_in_by(decision.state.standings.values(), invite.invite_id) == list(decision.state.standings)
 
 
 def test_a_paused_run_grants_no_lease_and_goes_on_with_those_it_has():

@@ -10,6 +10,7 @@ from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.tick import tick
 from paris.coordinator.errors import ConfigError, NotReadyError
 from paris.coordinator.service.ordering import give_order
+from paris.coordinator.state.invites import IssuedInvite
 from paris.coordinator.state.model import State, VolunteerState
 from paris.coordinator.state.orders import Order, OrderKind
 from paris.coordinator.state.store import Store
@@ -101,3 +102,17 @@ def test_a_roll_back_is_not_taken_back_while_another_leg_is_accepted(tmp_path):
     store.close()
     with pytest.raises(NotReadyError, match="a further leg was verified since"):
         give_order(RunOf(tmp_path), OrderKind.ROLL_FORWARD, "0")
+
+
+def test_an_invite_is_named_by_the_beginning_of_its_id_and_withdrawn_once(run):
+    store = Store(run.state_file)
+    for invite_id in ("ab" * 16, "ac" * 16):
+        store.add_invite(IssuedInvite(invite_id, 1, 1.0, 2.0))
+    store.close()
+    assert give_order(run, OrderKind.WITHDRAW_INVITE, "AB").subject == "ab" * 16
+    assert give_order(run, OrderKind.WITHDRAW_INVITE, "5e" * 16).subject == "5e" * 16, "one of before the list"
+    for subject, message in (("a", "2 invites begin with 'a'"), ("b", "There is no invite 'b'"), ("", "no invite ''")):
+        with pytest.raises(ConfigError, match=message):
+            give_order(run, OrderKind.WITHDRAW_INVITE, subject)
+    with pytest.raises(NotReadyError, match="Invite abababab is not withdrawn"):
+        give_order(run, OrderKind.RESTORE_INVITE, "ab")

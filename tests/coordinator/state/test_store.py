@@ -16,7 +16,16 @@ from paris.coordinator.state import boards, curves
 from paris.coordinator.state import store as store_module
 from paris.coordinator.state.boards import unpack_board
 from paris.coordinator.state.events import Event, EventKind
-from paris.coordinator.state.model import LeaseState, PauseState, RouterState, State, TaskState, VolunteerState
+from paris.coordinator.state.invites import IssuedInvite
+from paris.coordinator.state.model import (
+    LeaseState,
+    PauseState,
+    RouterState,
+    State,
+    TaskState,
+    VolunteerState,
+    WithdrawnInvite,
+)
 from paris.coordinator.state.orders import Order, OrderKind
 from paris.coordinator.state.store import Store
 from paris.protocol.records import Heartbeat, Lease, Task, Want
@@ -51,6 +60,7 @@ def full_state() -> State:
         },
         router=RouterState(phase="training"),
         pause=PauseState(is_paused=True, reason="new bounds", at=3.0),
+        withdrawn_invites={"5e" * 16: WithdrawnInvite(invite_id="5e" * 16, reason="posted in public", at=4.0)},
     )
 
 
@@ -194,6 +204,15 @@ def test_the_state_is_for_its_owner_alone_and_on_the_disk_when_it_is_saved(tmp_p
 def with_beat(state: State, step: int) -> State:
     held = LeaseState(lease=LEASE, heartbeat=beat(step), heartbeat_at=float(step))
     return replace(state, leases={"a" * 32: held})
+
+
+def test_invites_that_were_made_are_listed_oldest_first_and_outlive_a_save(tmp_path):
+    store = Store(tmp_path / "state.sqlite")
+    later, first = IssuedInvite("ab" * 16, 3, 20.0, 90.0), IssuedInvite("cd" * 16, 1, 10.0, 80.0)
+    for invite in (later, first):
+        store.add_invite(invite)
+    store.save(State(), full_state(), [], now=30.0)
+    assert store.invites() == [first, later]
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
