@@ -16,6 +16,8 @@ challenges.py    asking for the snapshots that a replay needs
 audits.py        audits by other volunteers: opened, granted, taken in, ended
 auditors.py      who audits: the lot, and an auditor's standing
 baits.py         audits whose answer is known
+rechecks.py      verified work that is to be trained again
+rechecked.py     what comes of it
 trust.py         who comes first for a task, and who waits
 leases.py        granting, renewing and revoking leases
 parallel.py      several leases of a task whose holders show no work

@@ -23,7 +23,7 @@ from paris.coordinator.decisions.trust import with_fault
 from paris.coordinator.state.audits import AuditNeed, AuditOutcome, AuditState, Bait, OpenAudit
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
-from paris.coordinator.state.model import WAITING, LeaseState, SubmissionState, VolunteerState
+from paris.coordinator.state.model import LeaseState, SubmissionState, VolunteerState
 from paris.protocol.limits import MAX_ATTEMPT
 from paris.protocol.records import AuditOrder, Lease
 
@@ -34,12 +34,13 @@ _MOST_LOST = 3
 
 
 def open_audit(draft: Draft, needed: AuditNeeded, now: float) -> None:
-    """Let a submission wait for an audit."""
-    known = draft.submissions.get(needed.lease_id)
-    if known is None or known.phase != "seen":
+    """Let a submission, or a recheck of verified work, wait for an audit."""
+    known, need = draft.submissions.get(needed.lease_id), needed.need
+    if known is None or known.audit is not None or not (known.phase == "seen" or known.recheck):
         return
-    audit = OpenAudit(**needed.need.model_dump(exclude={"start"}), start=needed.need.start, opened_at=now)
-    draft.put_submission(known.model_copy(update={"phase": "auditing", "audit": audit}))
+    audit = OpenAudit(start_step=need.start_step, end_step=need.end_step, start=need.start, opened_at=now)
+    phase = "auditing" if known.phase == "seen" else known.phase
+    draft.put_submission(known.model_copy(update={"phase": phase, "audit": audit}))
     draft.add_event(EventKind.AUDIT, f"{_stretch_of(known, audit)} waits for an auditor.")
 
 
@@ -57,11 +58,11 @@ def apply_audit(draft: Draft, received: AuditReceived, policy: Policy, now: floa
         _apply_bait(draft, audit, audit.bait, is_copied(audit.bait, result.sketch, policy), policy, now)
         return
     known = draft.submissions[audit.leg]
-    if known.phase != "auditing":
+    if known.audit is None:
         draft.put_audit(audit.ended("void"))
         return
     draft.put_audit(audit.model_copy(update={"outcome": "arrived", "result": result}))
-    draft.put_submission(known.model_copy(update={"phase": "seen", "audit": None, "retry_at": 0.0}))
+    draft.put_submission(_going_on(known))
     draft.add_event(EventKind.AUDIT, f"{_stretch_of(known, audit)} arrived from {audit.name}.")
 
 
@@ -70,7 +71,7 @@ def end_audits(draft: Draft, policy: Policy, now: float, watching_since: float) 
     earliest = watching_since + min(policy.audit_s, _AFTER_START_S)
     for audit in [audit for audit in draft.audits.values() if audit.outcome == "waiting"]:
         held, volunteer = draft.leases[audit.lease_id], draft.volunteers.get(audit.volunteer)
-        if audit.bait is None and draft.submissions[audit.leg].phase != "auditing":
+        if audit.bait is None and draft.submissions[audit.leg].audit is None:
             _end(draft, audit, held, "void", "the work is judged already.")
         elif held.heartbeat is not None and held.heartbeat.state == "failed":
             _end(draft, audit, held, "lost", "the volunteer gave it up.")
@@ -209,14 +210,20 @@ def _replay_here(draft: Draft, known: SubmissionState, policy: Policy, now: floa
     """Let the organiser's machine replay what was not audited in time, or what all auditors gave up."""
     audit, leg = known.audit, known.submission.lease_id
     of_leg = [other for other in draft.audits.values() if other.leg == leg and other.bait is None]
-    if audit is None or known.phase not in WAITING or any(other.outcome == "waiting" for other in of_leg):
+    if audit is None or any(other.outcome == "waiting" for other in of_leg):
         return
     num_lost = sum(other.outcome == "lost" for other in of_leg)
     is_over = now - audit.opened_at > policy.audit_wait_s or num_lost >= _MOST_LOST
     if not is_over and may_ever_be_audited(draft, known):
         return
-    draft.put_submission(known.model_copy(update={"phase": "seen", "audit": None, "is_replayed_here": True}))
+    draft.put_submission(_going_on(known).model_copy(update={"is_replayed_here": True}))
     draft.add_event(EventKind.AUDIT, f"{_stretch_of(known, audit)} found no auditor: it is replayed here.")
+
+
+def _going_on(known: SubmissionState) -> SubmissionState:
+    """The work without its audit: verification goes on, or the recheck."""
+    phase = "seen" if known.phase == "auditing" else known.phase
+    return known.model_copy(update={"phase": phase, "audit": None, "retry_at": 0.0})
 
 
 def _stretch_of(known: SubmissionState, need: AuditNeed | AuditState) -> str:

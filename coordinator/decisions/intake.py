@@ -14,6 +14,7 @@ from paris.coordinator.decisions.observations import (
     LanesAveraged,
     LegStored,
     Observation,
+    Rechecked,
     Registered,
     RouterRequested,
     RouterTrained,
@@ -25,6 +26,7 @@ from paris.coordinator.decisions.observations import (
 )
 from paris.coordinator.decisions.parallel import end_others
 from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.decisions.rechecked import apply_rechecked
 from paris.coordinator.decisions.relay import apply_leg_stored, settle_late, settle_waiting
 from paris.coordinator.decisions.rounds import apply_lanes_averaged
 from paris.coordinator.decisions.trust import replay_rate
@@ -49,6 +51,8 @@ def apply_observation(draft: Draft, observation: Observation, policy: Policy, no
             _apply_submission(draft, observation, policy, now)
         case Verified():
             _apply_verified(draft, observation, policy, now)
+        case Rechecked():
+            apply_rechecked(draft, observation, policy, now)
         case AuditNeeded():
             open_audit(draft, observation, now)
         case AuditReceived():

@@ -53,6 +53,17 @@ class Verified:
 
 
 @dataclass(frozen=True)
+class Rechecked:
+    """Verified work was trained again as a whole."""
+
+    lease_id: str
+    passed: bool
+    reason: str
+    votes: tuple[AuditVote, ...] = ()
+    """Of the audits that decided it."""
+
+
+@dataclass(frozen=True)
 class AuditNeeded:
     """Verification cannot end before another volunteer has trained a stretch again."""
 
@@ -148,6 +159,7 @@ Observation = (
     | HeartbeatReceived
     | SubmissionReceived
     | Verified
+    | Rechecked
     | AuditNeeded
     | AuditReceived
     | SnapshotsNeeded
@@ -166,6 +178,13 @@ Observation = (
 @dataclass(frozen=True)
 class Verify:
     """Run the verification ladder on a submission."""
+
+    lease_id: str
+
+
+@dataclass(frozen=True)
+class Recheck:
+    """Train verified work again as a whole, or compare the audits of it."""
 
     lease_id: str
 
@@ -208,4 +227,4 @@ class TrainRouter:
     from_samples: bool = False
 
 
-Action = Verify | Register | StoreLeg | AverageLanes | Close | TrainRouter
+Action = Verify | Recheck | Register | StoreLeg | AverageLanes | Close | TrainRouter

@@ -14,6 +14,7 @@ from paris.coordinator.decisions.legs import (
 from paris.coordinator.decisions.observations import LegStored
 from paris.coordinator.decisions.parallel import end_others
 from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.decisions.rechecks import ask_recheck, states_of_rechecks
 from paris.coordinator.decisions.verdicts import accept_repeat, reject_submission
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
@@ -81,9 +82,10 @@ def _compare(draft: Draft, known: SubmissionState, legs: list[SubmissionState], 
     (leg,) = same[:1]
     if not is_same_work(known, leg):
         one, other = f"{leg.submission.name} ({leg.signer[:8]})", f"{s.name} ({known.signer[:8]})"
-        what = f"{stretch} by {one}, verified, and by {other} differ. One of them may be wrong"
-        draft.add_event(EventKind.PROBLEM, f"{s.task_id}: {what}: audit that leg.")
+        what = f"{stretch} by {one}, verified, and by {other} differ: one of them may be wrong"
+        draft.add_event(EventKind.PROBLEM, f"{s.task_id}: {what}.")
         reject_submission(draft, known, f"It differs from the verified leg by {one}, which stays.", policy, now)
+        ask_recheck(draft, leg, f"late work of {other} differs", policy)
     elif _has_credit_for(draft, known, leg):
         reject_submission(draft, known, "The volunteer's own work on this leg was verified already.", policy, now)
     else:
@@ -107,6 +109,7 @@ def _forget_states(draft: Draft, task: TaskState) -> None:
     # Of a further lane the newest: what its expert is rolled back to are the means.
     parts_of = task.task.steps if lane_of(task.task.task_id) == 0 else None
     kept = kept_steps((leg.submission.steps for leg in with_state), parts_of)
+    kept |= states_of_rechecks(draft, task.task.task_id)
     for leg in with_state:
         if leg.submission.steps not in kept:
             draft.put_submission(leg.model_copy(update={"head": None}))

@@ -20,6 +20,7 @@ from paris.coordinator.decisions.observations import (
     AverageLanes,
     Close,
     Observation,
+    Recheck,
     Register,
     StoreLeg,
     TrainRouter,
@@ -97,6 +98,8 @@ def _pending_actions(state: State, policy: Policy, now: float) -> Iterable[Actio
     for submission in sorted(waiting, key=lambda s: s.seen_at)[: policy.max_verifications]:
         yield Verify(submission.submission.lease_id)
     for submission in state.submissions.values():
+        if submission.recheck and submission.audit is None and submission.phase in ("stored", "registered"):
+            yield Recheck(submission.submission.lease_id)
         if _is_unstored_leg(state, submission):
             yield StoreLeg(submission.submission.lease_id)
         elif submission.phase == "accepted":

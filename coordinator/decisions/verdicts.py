@@ -6,6 +6,7 @@ from paris.coordinator.decisions.credits import seconds_of
 from paris.coordinator.decisions.draws import draw_secret
 from paris.coordinator.decisions.legs import head_commitment, start_of
 from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.decisions.rechecks import recheck_earlier_legs
 from paris.coordinator.decisions.trust import with_accepted_work, with_fault
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
@@ -112,19 +113,7 @@ def _count(draft: Draft, known: SubmissionState, verdict: Verdict, policy: Polic
         return
     draft.put_volunteer(with_fault(rejected.model_copy(update={"num_proven": 0}), policy, now))
     if verdict.rungs[-1].rung == "replay":
-        _name_earlier_legs(draft, known)
-
-
-def _name_earlier_legs(draft: Draft, known: SubmissionState) -> None:
-    """Name the verified legs of a volunteer whose work was refused by a replay: not all of them were replayed."""
-    earlier = [
-        f"{other.submission.task_id} up to step {other.submission.steps}"
-        for other in draft.submissions.values()
-        if other.signer == known.signer and other.phase in ("stored", "registered")
-    ]
-    if earlier:
-        what = f"{known.submission.name} has verified legs, which may be wrong too: {', '.join(sorted(earlier))}"
-        draft.add_event(EventKind.PROBLEM, f"{what}. paris-coord roll-back withdraws them.")
+        recheck_earlier_legs(draft, known, policy)
 
 
 def _was_rejected_before(draft: Draft, known: SubmissionState) -> bool:

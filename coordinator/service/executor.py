@@ -25,6 +25,8 @@ from paris.coordinator.decisions.observations import (
     LanesAveraged,
     LegStored,
     Observation,
+    Recheck,
+    Rechecked,
     Register,
     Registered,
     RouterTrained,
@@ -160,6 +162,11 @@ class Executor:
                     return AuditNeeded(lease_id, report.audit)
                 began_at = head_commitment(state.tasks[report.task_id].task)
                 return Verified(report.verdict(), began_at, report.votes, report.baits)
+            case Recheck(lease_id):
+                report = self._verifier.recheck(state, lease_id)
+                if report.audit is not None:
+                    return AuditNeeded(lease_id, report.audit)
+                return Rechecked(lease_id, report.accepted, report.reason, report.votes)
             case Register(lease_id):
                 with self._registering:
                     return Registered(self._registrar.register(state, lease_id))

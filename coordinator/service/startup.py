@@ -170,6 +170,7 @@ def make_policy(run: RunDir) -> Policy:
         audit_draw_s=bounds.audit_draw_hours * 3600,
         audit_wait_s=bounds.audit_wait_hours * 3600,
         bait_rate=bounds.bait_rate,
+        roll_back_wrong=bounds.roll_back_wrong,
         replay_bound=bounds.max_replay(str(run.config.training.get("precision", "float32"))),
         answer_s=bounds.answer_hours * 3600,
         draw_key=derived_secret(run, "draws").hex(),

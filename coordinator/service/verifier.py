@@ -9,6 +9,7 @@ from pathlib import Path
 
 from paris.coordinator.decisions.draws import draw_secret
 from paris.coordinator.decisions.legs import compared_with, forgotten_legs, kept_heads
+from paris.coordinator.errors import WorkerError
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.prepared_data import load_manifests
 from paris.coordinator.run_hub.client import RunHub
@@ -28,7 +29,7 @@ from paris.coordinator.verify import (
     read_report,
     write_case,
 )
-from paris.protocol.hub_layout import STATE_FILES, WEIGHTS_FILE
+from paris.protocol.hub_layout import CHAIN_FILE, STATE_FILES, WEIGHTS_FILE
 from paris.protocol.lanes import expert_of
 from paris.protocol.manifest import Manifest
 from paris.protocol.records import RunSpec
@@ -61,9 +62,36 @@ class Verifier:
             WorkerError: The child could not verify (the Hub was down, say); nothing is decided.
         """
         folder, known = _folder(self.run, lease_id), state.submissions[lease_id]
-        case_file, report_file = folder / "case.json", folder / "report.json"
+        report_file = folder / "report.json"
         earlier = read_report(report_file) if _was_asked(state, known) and report_file.is_file() else None
-        write_case(self._case(state, known, folder, earlier), case_file)
+        return self._verified(self._case(state, known, folder, earlier), report_file)
+
+    def recheck(self, state: State, lease_id: str) -> Report:
+        """Let the child train a verified leg again as a whole, or compare the audits of it.
+
+        Its first report stays.
+
+        Args:
+            state: Holds the leg.
+            lease_id: Names it.
+
+        Raises:
+            WorkerError: As `verify`; or the chain of the leg's snapshots is gone.
+        """
+        folder, known = _folder(self.run, lease_id), state.submissions[lease_id]
+        if not (folder / CHAIN_FILE).is_file():
+            raise WorkerError(f"{folder / CHAIN_FILE} is gone.", "Restore it from a copy, or roll the task back.")
+        case = self._case(state, known, folder, None)
+        case = case.model_copy(update={"recheck": True, "end": known.head})
+        report = self._verified(case, folder / "recheck.json")
+        if report.is_decided:
+            for name in STATE_FILES:
+                (folder / "candidate" / name).unlink(missing_ok=True)
+        return report
+
+    def _verified(self, case: VerificationCase, report_file: Path) -> Report:
+        case_file, lease_id = case.work_dir / "case.json", case.lease.lease_id
+        write_case(case, case_file)
         try:
             log = self.run.logs / f"verify-{lease_id[:8]}.log"
             request = VerificationRequest(case=case_file, report=report_file, log=log, token=self.hub.token)

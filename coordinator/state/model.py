@@ -178,7 +178,9 @@ class SubmissionState(Row):
     """What the volunteer was asked for; None in other phases than challenged."""
     answers: tuple[Answer, ...] = ()
     audit: OpenAudit | None = None
-    """What it waits for in the phase auditing; None in others."""
+    """What it, or its recheck, waits for."""
+    recheck: bool = False
+    """Whether verified work is to be trained again as a whole (`decisions/rechecks.py`)."""
     is_replayed_here: bool = False
     """Whether this machine replays it although volunteers audit: none was there."""
     baits: tuple[Bait, ...] = ()
@@ -186,7 +188,7 @@ class SubmissionState(Row):
 
     def withdrawn(self, now: float) -> SubmissionState:
         """The submission taken back by the organiser."""
-        return self.model_copy(update={"phase": "withdrawn", "withdrawn_at": now})
+        return self.model_copy(update={"phase": "withdrawn", "withdrawn_at": now, "recheck": False, "audit": None})
 
     def restored(self) -> SubmissionState:
         """Taken-back work as it was: a leg that was stored, or else work that is to be registered."""

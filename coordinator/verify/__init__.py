@@ -10,6 +10,7 @@
     tensor_reads.py       one tensor at a time from a checked file
     structure_rung.py  2  exactly the model's tensors, finite, of sane size
     state_files.py        of a leg: the state that the next one resumes from
+    state_specs.py        which tensors its files have
     training_task.py      the task whose digest the chain names
     novelty_rung.py    3  neither the initial weights nor a copy of another submission
     spectra.py            singular values that a copy in another order keeps

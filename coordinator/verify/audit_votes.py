@@ -7,17 +7,20 @@ and two of them refuse the work.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 
 from paris.coordinator.state.audits import AuditVote, Bait
 from paris.coordinator.verify.case import AuditFound, LegStart, VerificationCase
 from paris.coordinator.verify.claimed_states import ClaimedStates
 from paris.coordinator.verify.report import Checks
+from paris.coordinator.verify.state_specs import state_specs
 from paris.coordinator.verify.training_task import training_config, training_task
 from paris.experts.errors import CheckpointError
+from paris.experts.models.presets import ModelConfig
 from paris.experts.training.leg import HEAD_FOLDER
 from paris.experts.training.replay import write_public_start
-from paris.experts.training.sketch import keyed_digest, sketch_state
+from paris.experts.training.sketch import Sums, keyed_digest, sketch_state
 from paris.protocol.audits import apart, unpacked
 from paris.protocol.draws import Stretch
 from paris.protocol.records import AuditStart
@@ -110,7 +113,7 @@ class Votes:
     ) -> AuditVote:
         """Whether an auditor's end is the claimed one."""
         try:
-            sketch = sketch_state(claimed, start, found.nonce, states.at_hand(stretch.end))
+            sketch = self._sketch(stretch, start, claimed, found.nonce, states.at_hand(stretch.end))
         except CheckpointError as error:
             checks.require("snapshot", False, f"the state at step {stretch.end} is not sound: {error.what[:150]}")
             raise
@@ -132,6 +135,14 @@ class Votes:
             note=note,
         )
 
+    def _sketch(
+        self, stretch: Stretch, start: Path, claimed: Path, nonce: str, files: Collection[str]
+    ) -> dict[str, Sums]:
+        config = ModelConfig.from_settings(self._case.run.model)
+        begins = state_specs(self._case, config, stretch.start) if stretch.start > 0 else None
+        specs = state_specs(self._case, config, stretch.end)
+        return sketch_state(claimed, start, nonce, files, specs=specs, start_specs=begins)
+
     def _make_baits(self, states: ClaimedStates, stretch: Stretch, start: Path, claimed: Path, checks: Checks) -> None:
         """The refused claim's sketches by nonces that are not used yet: an auditor that returns one has copied it."""
         files, begin = states.at_hand(stretch.end), states.audit_start(stretch.start, checks)
@@ -139,7 +150,7 @@ class Votes:
             # The seed is secret: nobody can tell these nonces from others.
             secret = f"bait\n{self._case.seed}\n{self._case.lease.lease_id}\n{number}"
             nonce = hashlib.sha256(secret.encode()).hexdigest()
-            sketch = sketch_state(claimed, start, nonce, files)
+            sketch = self._sketch(stretch, start, claimed, nonce, files)
             self.baits.append(
                 Bait(
                     start_step=stretch.start,

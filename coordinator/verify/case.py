@@ -113,6 +113,10 @@ class VerificationCase(BaseModel):
     """Of that draw; None: no stretch is replayed."""
     answers: tuple[Answer, ...] = ()
     """Snapshots that the volunteer was asked for."""
+    recheck: bool = False
+    """It was verified before: the whole leg is trained again, and no other rung is climbed."""
+    end: Head | None = None
+    """Of a recheck: the state that the leg ended with, while its branch is kept."""
     audited: bool = False
     """Let other volunteers train the drawn stretches again, not this machine."""
     audits: tuple[AuditFound, ...] = ()

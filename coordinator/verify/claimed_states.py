@@ -1,7 +1,8 @@
 """States of a training that a volunteer, or an earlier one, committed to: where their files are, and fetching them.
 
 the leg's start     the task's head, on its branch; without one the state is public
-the leg's end       the submission's files, fetched by rung 1; after a task's last step its EMA weights alone
+the leg's end       the submission's files, fetched by rung 1, or in a recheck the head that they became; after a
+                    task's last step its EMA weights alone
 any between         the volunteer's answer to a challenge
 """
 
@@ -50,7 +51,7 @@ class ClaimedStates:
     def at_hand(self, step: int) -> tuple[str, ...]:
         """Those of `FILES` of a state that can be had."""
         if step == self._chain.links[-1].step:
-            return tuple(self._submitted)
+            return tuple(name for name in FILES if name in self._submitted or (step, name) in self._on_hub)
         return tuple(name for name in FILES if (step, name) in self._on_hub)
 
     def digests(self, step: int) -> dict[str, str]:
@@ -122,7 +123,7 @@ class ClaimedStates:
         """
         for name in self.at_hand(step):
             target = folder / f"{name}.safetensors"
-            if step == self._chain.links[-1].step:
+            if step == self._chain.links[-1].step and name in self._submitted:
                 copy_whole(self._submitted[name], target)
             elif not target.is_file():
                 self._download(self._on_hub[step, name], name, step, target, checks)
@@ -136,10 +137,10 @@ class ClaimedStates:
                 for name, path in zip(FILES, snapshot_paths(place, link.step), strict=True):
                     if path in by_path:
                         found[link.step, name] = _OnHub(by_path[path], answer.commit, is_verified=False)
-        if self._head is not None:
-            for file in self._head.files:
+        for head in filter(None, (self._head, case.end)):
+            for file in head.files:
                 name = file.path.rpartition("/")[2].partition(".")[0]
-                found[self._head.step, name] = _OnHub(file, self._head.commit, is_verified=True)
+                found[head.step, name] = _OnHub(file, head.commit, is_verified=True)
         return found
 
     def _download(self, source: _OnHub, name: str, step: int, target: Path, checks: Checks) -> None:

@@ -41,7 +41,9 @@ class SnapshotsMissing(Exception):
 
 
 def drawn_stretches(case: VerificationCase, chain: Chain) -> tuple[Stretch, ...]:
-    """The stretches of a leg that are to be replayed; none where the run replays none."""
+    """The stretches of a leg that are to be replayed; none where the run replays none, and all as one in a recheck."""
+    if case.recheck:
+        return (Stretch(chain.start.step, chain.links[-1].step),)
     if case.draw_secret is None or case.replay_rate is None:
         return ()
     steps = [link.step for link in chain.links]

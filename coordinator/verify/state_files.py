@@ -10,12 +10,11 @@ from safetensors import safe_open
 from paris.coordinator.verify.case import VerificationCase
 from paris.coordinator.verify.header import DTYPE_BYTES, read_header
 from paris.coordinator.verify.report import Checks
-from paris.coordinator.verify.structure_rung import expected_shapes, largest_file
+from paris.coordinator.verify.state_specs import LOSS_SCALE, submitted_specs
+from paris.coordinator.verify.structure_rung import largest_file
 from paris.coordinator.verify.tensor_reads import TensorFile
-from paris.coordinator.verify.training_task import training_config
 from paris.experts.models.presets import ModelConfig
-from paris.experts.training.adamw import moment_shapes
-from paris.experts.training.compact_state import compact_specs, exact_names, exact_reader
+from paris.experts.training.compact_state import exact_names, exact_reader
 from paris.experts.training.precision import LossScale
 from paris.experts.weights.checkpoint import TensorSpec
 from paris.protocol.chain import MAX_CHAIN_BYTES
@@ -23,13 +22,12 @@ from paris.protocol.hub_layout import CHAIN_FILE, OPTIMIZER_FILE, TRAINED_FILE, 
 
 _DTYPES = {torch.float32: "F32", torch.uint8: "U8"}
 _HEADER_BYTES_PER_TENSOR = 256
-_LOSS_SCALE = "loss_scale"
 
 
 def file_limits(case: VerificationCase, config: ModelConfig) -> dict[str, int]:
     """Largest file, in bytes, of each name that a submission may have."""
     sizes = {WEIGHTS_FILE: largest_file(config, case.bounds), CHAIN_FILE: MAX_CHAIN_BYTES}
-    for name, specs in _expected(case, config, steps=0).items():  # after the last step they are not handed in
+    for name, specs in submitted_specs(case, config, steps=0).items():  # after the last step they are not handed in
         values = sum(math.prod(spec.shape) * DTYPE_BYTES[_DTYPES[spec.dtype]] for spec in specs.values())
         sizes[name] = int(case.bounds.max_size_ratio * (values + _HEADER_BYTES_PER_TENSOR * len(specs)))
     return sizes
@@ -53,7 +51,7 @@ def check_state(case: VerificationCase, config: ModelConfig, ema: TensorFile, st
     """
     odd = [f"{name} is {entry.dtype}" for name, entry in ema.entries.items() if entry.dtype != "F32"]
     checks.none("state-dtypes", odd, "EMA weights that no training can resume from, which takes F32")
-    names, expected = case.submitted_files(steps), _expected(case, config, steps)
+    names, expected = case.submitted_files(steps), submitted_specs(case, config, steps)
     if TRAINED_FILE in names:
         weights = _checked(case, TRAINED_FILE, expected[TRAINED_FILE], checks)
         with safe_open(weights.path, framework="pt") as opened:
@@ -62,8 +60,8 @@ def check_state(case: VerificationCase, config: ModelConfig, ema: TensorFile, st
         checks.none("state-finite", broken, f"tensors of {TRAINED_FILE} with infinite values or not-a-numbers")
     if OPTIMIZER_FILE in names:
         optimizer = _checked(case, OPTIMIZER_FILE, expected[OPTIMIZER_FILE], checks)
-        if _LOSS_SCALE in optimizer.entries:
-            found = optimizer.read(_LOSS_SCALE).tolist()
+        if LOSS_SCALE in optimizer.entries:
+            found = optimizer.read(LOSS_SCALE).tolist()
             note = f"the loss scale and its good steps are {found}, which training cannot reach"
             checks.require("state-loss-scale", LossScale.is_reachable(*found), note)
 
@@ -82,15 +80,3 @@ def _checked(case: VerificationCase, name: str, expected: dict[str, TensorSpec],
     ]
     checks.none("state-shapes", odd, f"tensors of {name} of another shape or type")
     return TensorFile(path, entries)
-
-
-def _expected(case: VerificationCase, config: ModelConfig, steps: int) -> dict[str, dict[str, TensorSpec]]:
-    """The tensors of a state's files beside the EMA weights, after so many steps."""
-    training, shapes = training_config(case), expected_shapes(config)
-    scale = {_LOSS_SCALE: TensorSpec((2,))} if training.precision == "float16" else {}
-    exact = {
-        "weights": {name: TensorSpec(shape) for name, shape in shapes.items()},
-        "optimizer": {**moment_shapes(shapes, training.moments), **scale},
-    }
-    specs = compact_specs(exact) if steps < training.compact_before else exact
-    return {TRAINED_FILE: specs["weights"], OPTIMIZER_FILE: specs["optimizer"]}

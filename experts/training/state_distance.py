@@ -11,8 +11,8 @@ and a second moment that is too small makes steps too long.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -24,7 +24,7 @@ from paris.experts.errors import CheckpointError
 from paris.experts.training.adamw import EPSILON, read_moments
 from paris.experts.training.commitments import FILES
 from paris.experts.training.compact_state import Read, exact_names, exact_reader
-from paris.experts.weights.checkpoint import iter_tensors, read_specs
+from paris.experts.weights.checkpoint import TensorSpec, iter_tensors, read_specs
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,24 @@ def _moments_apart(replayed: Path, claimed: Path) -> float:
     return max(_ratio(apart, length), math.sqrt(logs / max(count, 1)))
 
 
+def _opened(folder: Path, file: str, like: Path) -> AbstractContextManager[Read]:
+    """Reads a state's file, which must have the tensors of another state's."""
+    return opened_file(folder, file, read_specs(_path(like, file)))
+
+
 @contextmanager
-def _opened(folder: Path, file: str, like: Path) -> Iterator[Read]:
-    """Reads a state's file tensor by tensor, after a check that it has the tensors of another state's, all finite."""
-    path, specs = _path(folder, file), read_specs(_path(like, file))
+def opened_file(folder: Path, file: str, specs: Mapping[str, TensorSpec]) -> Iterator[Read]:
+    """Reads a state's file tensor by tensor, by the values that it stands for.
+
+    Args:
+        folder: Of the state.
+        file: One of `FILES`; compact weights need the EMA beside them.
+        specs: The tensors that the file must have, as `read_specs` gives them.
+
+    Raises:
+        CheckpointError: It has others, or values that are not finite.
+    """
+    path = _path(folder, file)
     for _ in iter_tensors(path, specs):
         pass
 

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from paris.experts.errors import CheckpointError
+from paris.experts.training.compact_state import compact
 from paris.experts.training.sketch import SUMS, keyed_digest, sketch_state
 from paris.experts.training.state_distance import distance
+from paris.experts.weights.checkpoint import read_specs
 from paris.protocol.audits import PARTS, VALUES, apart
 
 NONCE = "5e" * 32
@@ -58,7 +60,7 @@ def sums_by_hand(values: dict[str, torch.Tensor], part: str) -> list[float]:
 def test_the_sums_are_those_of_the_protocol(tmp_path):
     start, end = state(tmp_path / "start", 1), state(tmp_path / "end", 50)
     found = sketch_state(end, start, NONCE)
-    assert tuple(found) == PARTS
+    assert set(found) == set(PARTS)
     assert all(len(sums) == VALUES == SUMS for sums in found.values())
     way = {name: tensors(50)[name].double() - tensors(1)[name].double() for name in SHAPES}
     assert found["weights"] == pytest.approx(sums_by_hand(way, "weights"), rel=1e-6, abs=1e-6)
@@ -91,6 +93,20 @@ def test_distances_of_sketches_scatter_around_the_true_one_as_the_bound_says(tmp
     assert (np.array([one.moments for one in found]) > true.moments / 3).all()
 
 
+def test_compact_states_are_sketched_by_what_they_stand_for(tmp_path):
+    start = state(tmp_path / "start", 1)
+    folders = state(tmp_path / "end", 50), state(tmp_path / "other", 50, noise=0.05)
+    for folder in folders:
+        files = {name: load_file(folder / f"{name}.safetensors") for name in ("weights", "ema", "optimizer")}
+        for name, content in compact(files).items():
+            save_file(content, folder / f"{name}.safetensors")
+    end, other = folders
+    true = distance(end, other, start)
+    found = apart(sketch_state(other, start, NONCE), sketch_state(end, start, NONCE))
+    assert found.weights == pytest.approx(true.weights, rel=0.5)
+    assert true.moments / 3 < found.moments < true.moments * 3
+
+
 def test_only_who_has_the_bytes_can_tell_the_keyed_digest(tmp_path):
     path = tmp_path / "ema.safetensors"
     path.write_bytes(b"bytes")
@@ -100,9 +116,10 @@ def test_only_who_has_the_bytes_can_tell_the_keyed_digest(tmp_path):
 
 def test_a_file_of_other_tensors_is_named(tmp_path):
     start, end = state(tmp_path / "start", 1), state(tmp_path / "end", 50)
+    specs = {name: read_specs(end / f"{name}.safetensors") for name in ("weights", "ema", "optimizer")}
     save_file({"a": torch.zeros(3)}, end / "weights.safetensors")
     with pytest.raises(CheckpointError, match="weights"):
-        sketch_state(end, start, NONCE)
+        sketch_state(end, start, NONCE, specs=specs)
 
 
 def test_a_negative_second_moment_is_named(tmp_path):

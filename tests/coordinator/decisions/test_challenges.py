@@ -190,7 +190,7 @@ def test_the_rate_falls_with_proven_work_to_the_least_and_a_fresh_key_is_always_
     assert replay_rate(volunteer(), LEGS) is None
 
 
-def test_a_refused_leg_makes_a_volunteer_new_again_and_its_verified_legs_are_named():
+def test_a_refused_leg_makes_a_volunteer_new_again_and_its_verified_legs_are_audited():
     state = seen_leg()
     lease = lease_of(state)
     state = replayed_step(state, START + 11, leg_verdict(state, lease)).state
@@ -202,7 +202,7 @@ def test_a_refused_leg_makes_a_volunteer_new_again_and_its_verified_legs_are_nam
     state = replayed_step(state, START + 21, SnapshotsNeeded(lease_of(state).lease_id, (300,))).state
     decision = replayed_step(state, START + 21 + 3601)
     assert decision.state.volunteers[PEOPLE[0].public_key].num_proven == 0
-    problems = [event.text for event in decision.events if event.kind is EventKind.PROBLEM]
-    assert problems == [
-        "v0 has verified legs, which may be wrong too: expert-0 up to step 200. paris-coord roll-back withdraws them."
+    audits = [event.text for event in decision.events if event.kind is EventKind.AUDIT]
+    assert audits == [
+        "expert-0: v0's verified steps 0 to 200 are audited again: later work of v0 was refused by a replay."
     ]

@@ -177,7 +177,8 @@ def test_late_work_that_differs_is_rejected_without_fault_and_both_are_named():
     known = decision.state.submissions[late.lease.lease_id]
     assert (known.phase, known.verdict.accepted) == ("rejected", False)
     assert decision.state.volunteers[ADA].num_faults == faults
-    (problem,) = [event.text for event in decision.events if event.kind == "problem"]
+    problem, named = [event.text for event in decision.events if event.kind == "problem"]
+    assert "paris-coord roll-back" in named, "this run trains nothing again"
     assert f"v1 ({BEN[:8]}), verified, and by v0 ({ADA[:8]}) differ" in problem
 
 

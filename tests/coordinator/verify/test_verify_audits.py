@@ -39,17 +39,16 @@ class Auditor:
     folder: Path
     leg: TrainedLeg
 
-    def audit(self, number: int, step: int = EVERY, start: Path | None = None, **changes) -> AuditFound:
+    def audit(self, number: int, step: int = EVERY, *, first: int | None = None, **changes) -> AuditFound:
         nonce, end = f"{number:064x}", scheduled_folder(self.leg.snapshots, step)
-        if start is None:
-            start = self.folder / "public"
-            write_public_start(training_task(self.world, 0), self.world.folder, start)
+        start = self.folder / "public"
+        write_public_start(training_task(self.world, 0), self.world.folder, start)
         return AuditFound(
             **{
                 "lease_id": f"{number:032x}",
                 "volunteer": f"{number:064x}",
                 "name": f"auditor {number}",
-                "start": step - EVERY,
+                "start": step - EVERY if first is None else first,
                 "end": step,
                 "nonce": nonce,
                 "commitment": next(link.commitment for link in self.leg.links if link.step == step),
@@ -171,3 +170,30 @@ def test_a_start_that_is_not_what_the_chain_says_is_refused_before_anybody_fetch
     report = judge(case.model_copy(update=update))
     assert report.audit is None
     assert report.reason.startswith("replay/snapshot: weights at step 20 is declared with digest 000000000000")
+
+
+def rechecked(world: World, leg: TrainedLeg, end, *audits: AuditFound, **changes) -> Report:
+    """A verified leg from step 0, trained again as a whole; its end is on a branch of its own."""
+    case = LegAttempt.of(world, 0, leg).case(draw_secret="00" * 32, replay_rate=0.0)
+    case.chain.parent.mkdir(parents=True, exist_ok=True)
+    case.chain.write_bytes(leg.chain().to_bytes())
+    update = {"recheck": True, "end": end, "heldout": (), "audits": audits, **changes}
+    return judge(case.model_copy(update=update))
+
+
+def test_a_verified_leg_is_trained_again_as_a_whole_here_or_by_a_volunteer(world, first, honest):
+    end = put_on_main(world, first)
+    report = rechecked(world, first, end)
+    assert report.accepted, report.reason
+    assert [rung.name for rung in report.rungs] == ["replay"]
+    assert rung_of(report).remarks == (f"steps 0 to {LEG}: equal in every bit",)
+    need = rechecked(world, first, end, audited=True).audit
+    assert (need.start_step, need.end_step) == (0, LEG)
+    audit = honest.audit(1, step=LEG, first=0)
+    assert rechecked(world, first, end, audit, audited=True).accepted
+
+
+def test_a_verified_cheat_is_refused_when_it_is_trained_again(world, cheat):
+    report = rechecked(world, cheat, put_on_main(world, cheat))
+    assert not report.accepted
+    assert report.reason.startswith("replay/distance")

@@ -14,9 +14,10 @@ from verify_world import MODEL, STEPS, TRAINING
 
 from paris.coordinator.verify.ladder import verify
 from paris.coordinator.verify.report import CheckFailed, Checks
-from paris.coordinator.verify.state_files import check_state, moment_shapes
+from paris.coordinator.verify.state_files import check_state
 from paris.coordinator.verify.tensor_reads import open_trusted
 from paris.experts.models.model import DiTExpert
+from paris.experts.training.adamw import moment_shapes
 from paris.experts.training.commitments import commitment_of
 from paris.experts.training.config import TrainingConfig
 from paris.experts.training.state import TrainState

@@ -1,0 +1,57 @@
+"""Rechecks: verified work that gave reason for doubt is trained again as a whole. Pure, like `tick`.
+
+Reasons are late work of another volunteer that differs, and a volunteer whose later work was refused by a replay. The
+snapshots within a leg are gone with its verdict, so a recheck is of the whole leg: from the state where it starts to
+the one where it ends, as long as both are kept.
+"""
+
+from __future__ import annotations
+
+from paris.coordinator.decisions.legs import verified_legs
+from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.state.draft import Draft
+from paris.coordinator.state.events import EventKind
+from paris.coordinator.state.model import SubmissionState
+from paris.protocol.leases import first_step
+
+
+def ask_recheck(draft: Draft, known: SubmissionState, why: str, policy: Policy) -> None:
+    """Queue verified work for a recheck; where that is not possible any more, name it for the organiser.
+
+    Args:
+        draft: The next state.
+        known: Work of any phase; what is not verified needs no recheck.
+        why: In words, for the log.
+        policy: Says whether the run trains work again at all.
+    """
+    s = known.submission
+    if known.phase not in ("stored", "registered") or known.recheck:
+        return
+    stretch = f"{s.task_id}: {s.name}'s verified steps {s.start_step or 0} to {s.steps}"
+    if policy.replay_rate is None or s.start_step is None or not _is_kept(draft, known):
+        what = f"{stretch} may be wrong: {why}. They cannot be trained again here; paris-coord roll-back withdraws them"
+        draft.add_event(EventKind.PROBLEM, f"{what}.")
+        return
+    draft.put_submission(known.model_copy(update={"recheck": True, "is_replayed_here": False}))
+    draft.add_event(EventKind.AUDIT, f"{stretch} are audited again: {why}.")
+
+
+def recheck_earlier_legs(draft: Draft, refused: SubmissionState, policy: Policy) -> None:
+    """Queue all verified work of a volunteer whose work was refused by a replay: not all of it was replayed."""
+    for known in list(draft.submissions.values()):
+        if known.signer == refused.signer and known is not refused:
+            ask_recheck(draft, known, f"later work of {known.submission.name} was refused by a replay", policy)
+
+
+def states_of_rechecks(draft: Draft, task_id: str) -> set[int]:
+    """Steps of a task's states that rechecks start from or end at: they are kept meanwhile."""
+    queued = [s.submission for s in draft.submissions.values() if s.recheck and s.submission.task_id == task_id]
+    return {step for s in queued for step in (s.start_step or 0, s.steps)}
+
+
+def _is_kept(draft: Draft, known: SubmissionState) -> bool:
+    held = draft.leases[known.submission.lease_id]
+    legs = verified_legs(draft.submissions.values(), known.submission.task_id)
+    kept = {leg.submission.commitment for leg in legs if leg.head is not None}
+    has_start = first_step(held.lease) == 0 or held.start_commitment in kept
+    return has_start and (known.phase == "registered" or known.head is not None)
