@@ -10,6 +10,7 @@ signing.py     Ed25519 identities
 runid.py       run ids, which contain the key's fingerprint
 fields.py      field types of records
 payload.py     the base of the payloads
+audit_order.py  what makes a lease one of an audit
 records.py     the payloads
 record_rules.py  who may sign each kind, size and life
 envelope.py    the signed envelope around each payload

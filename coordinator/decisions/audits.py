@@ -24,8 +24,9 @@ from paris.coordinator.state.audits import AuditNeed, AuditOutcome, AuditState, 
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import LeaseState, SubmissionState, VolunteerState
+from paris.protocol.audit_order import AuditOrder
 from paris.protocol.limits import MAX_ATTEMPT
-from paris.protocol.records import AuditOrder, Lease
+from paris.protocol.records import Lease
 
 _AFTER_START_S = 600.0
 """As in `challenges.py`: no audit is late so soon after a start."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from paris.coordinator.decisions.audits import count_votes, votes_stand
-from paris.coordinator.decisions.legs import verified_legs
+from paris.coordinator.decisions.legs import expert_legs
 from paris.coordinator.decisions.observations import Rechecked
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.rolling import roll_back
@@ -12,6 +12,7 @@ from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import SubmissionState
 from paris.coordinator.state.orders import Order, OrderKind
+from paris.protocol.lanes import expert_of
 
 
 def apply_rechecked(draft: Draft, rechecked: Rechecked, policy: Policy, now: float) -> None:
@@ -37,15 +38,16 @@ def apply_rechecked(draft: Draft, rechecked: Rechecked, policy: Policy, now: flo
 
 
 def _withdraw(draft: Draft, known: SubmissionState, policy: Policy, now: float) -> None:
-    """Roll the task back to where the work starts, if the policy allows it; else name the command."""
-    s = known.submission
-    step, name = s.start_step or 0, f"{s.task_id} --to {s.start_step or 0}"
-    legs = verified_legs(draft.submissions.values(), s.task_id)
+    """Roll the expert back to where the work starts, if the policy allows it; else name the command."""
+    s, expert = known.submission, expert_of(known.submission.task_id)
+    step = s.start_step or 0
+    legs = expert_legs(draft.submissions.values(), expert)
     others = {leg.submission.name for leg in legs if leg.submission.steps > s.steps and leg.signer != known.signer}
     is_allowed = policy.roll_back_wrong == "always" or (policy.roll_back_wrong == "unbuilt" and not others)
     if not is_allowed:
         built = f" The legs of {', '.join(sorted(others))} build on them." if others else ""
-        draft.add_event(EventKind.PROBLEM, f"{s.task_id}:{built} paris-coord roll-back RUN {name} withdraws them.")
+        command = f"paris-coord roll-back RUN {expert} --to {step}"
+        draft.add_event(EventKind.PROBLEM, f"{s.task_id}:{built} {command} withdraws them.")
         return
-    reason = f"an audit refused {s.name}'s steps; paris-coord roll-back RUN {s.task_id} --undo brings them back"
-    roll_back(draft, Order(OrderKind.ROLL_BACK, s.task_id, reason, step), policy, now)
+    reason = f"an audit refused {s.name}'s steps; paris-coord roll-back RUN {expert} --undo brings them back"
+    roll_back(draft, Order(OrderKind.ROLL_BACK, expert, reason, step), policy, now)

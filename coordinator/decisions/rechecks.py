@@ -7,11 +7,12 @@ the one where it ends, as long as both are kept.
 
 from __future__ import annotations
 
-from paris.coordinator.decisions.legs import verified_legs
+from paris.coordinator.decisions.legs import kept_heads
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import SubmissionState
+from paris.protocol.lanes import expert_of
 from paris.protocol.leases import first_step
 
 
@@ -44,14 +45,18 @@ def recheck_earlier_legs(draft: Draft, refused: SubmissionState, policy: Policy)
 
 
 def states_of_rechecks(draft: Draft, task_id: str) -> set[int]:
-    """Steps of a task's states that rechecks start from or end at: they are kept meanwhile."""
-    queued = [s.submission for s in draft.submissions.values() if s.recheck and s.submission.task_id == task_id]
+    """Steps of the states of a task's expert that rechecks start from or end at: they are kept meanwhile."""
+    queued = [
+        known.submission
+        for known in draft.submissions.values()
+        if known.recheck and expert_of(known.submission.task_id) == expert_of(task_id)
+    ]
     return {step for s in queued for step in (s.start_step or 0, s.steps)}
 
 
 def _is_kept(draft: Draft, known: SubmissionState) -> bool:
     held = draft.leases[known.submission.lease_id]
-    legs = verified_legs(draft.submissions.values(), known.submission.task_id)
-    kept = {leg.submission.commitment for leg in legs if leg.head is not None}
+    heads = kept_heads(draft.tasks, draft.submissions.values(), known.submission.task_id)
+    kept = {head.commitment for head in heads}
     has_start = first_step(held.lease) == 0 or held.start_commitment in kept
     return has_start and (known.phase == "registered" or known.head is not None)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from paris.coordinator.state.row import Row
+from paris.protocol.audit_order import AuditStart
 from paris.protocol.fields import Sha256
-from paris.protocol.records import Audit, AuditStart
+from paris.protocol.records import Audit
 
 
 class AuditNeed(Row):

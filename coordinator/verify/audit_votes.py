@@ -21,9 +21,9 @@ from paris.experts.models.presets import ModelConfig
 from paris.experts.training.leg import HEAD_FOLDER
 from paris.experts.training.replay import write_public_start
 from paris.experts.training.sketch import Sums, keyed_digest, sketch_state
+from paris.protocol.audit_order import AuditStart
 from paris.protocol.audits import apart, unpacked
 from paris.protocol.draws import Stretch
-from paris.protocol.records import AuditStart
 
 _VOTES = 2
 """Of auditors against the claim, to refuse it."""

@@ -18,9 +18,10 @@ from paris.coordinator.verify.report import Checks
 from paris.experts.files import copy_whole
 from paris.experts.training.commitments import FILES
 from paris.experts.training.leg import Head
+from paris.protocol.audit_order import AuditStart
 from paris.protocol.chain import Chain
 from paris.protocol.hub_layout import SUBMITTED_AS, snapshot_paths, submission_folder
-from paris.protocol.records import AuditStart, SubmittedFile
+from paris.protocol.records import SubmittedFile
 
 
 @dataclass(frozen=True)

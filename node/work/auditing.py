@@ -19,8 +19,9 @@ from paris.node.swarm.coordinator_records import ended_lease
 from paris.node.view import EventKind
 from paris.node.work.order import make_order
 from paris.node.work.unit_work import UnitWork
+from paris.protocol.audit_order import AuditOrder
 from paris.protocol.audits import head_of, packed
-from paris.protocol.records import Audit, AuditOrder, Lease, Task
+from paris.protocol.records import Audit, Lease, Task
 
 _logger = logging.getLogger(__name__)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from paris.protocol.audit_order import AuditOrder, AuditStart
 from paris.protocol.audits import PARTS, VALUES, packed
 from paris.protocol.canonical import canonical_bytes
 from paris.protocol.draws import draw_digest
@@ -12,8 +13,6 @@ from paris.protocol.envelope import Envelope, seal
 from paris.protocol.records import (
     Answer,
     Audit,
-    AuditOrder,
-    AuditStart,
     Challenge,
     Head,
     Heartbeat,
