@@ -11,6 +11,7 @@ runid.py       run ids, which contain the key's fingerprint
 fields.py      field types of records
 payload.py     the base of the payloads
 audit_order.py  what makes a lease one of an audit
+size_needs.py  what a smaller size of an expert needs
 records.py     the payloads
 record_rules.py  who may sign each kind, size and life
 envelope.py    the signed envelope around each payload
@@ -19,6 +20,7 @@ manifest.py    a cluster's shard list, whole and in parts
 chain.py       the snapshots of a leg, as a file of its submission
 draws.py       which stretches of a leg are trained again
 audits.py      sketches of states, by which audits are compared
+sizes.py       the run's model and smaller ones, by a record's number
 lanes.py       ids of trainings of one expert side by side
 leases.py      the deadline curve, and when a lease is overdue or renewed
 shard_request.py  a signed request for a shard, and its response

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from paris.protocol.limits import MAX_SMALLER_SIZES
+
 Scalar = bool | int | float | str
 Settings = Annotated[dict[Annotated[str, StringConstraints(max_length=48)], Scalar], Field(max_length=48)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -36,6 +38,8 @@ Work = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
 """See `paris.protocol.want_work`."""
 Bytes = Annotated[int, Field(ge=0, le=2**50)]
 Steps = Annotated[int, Field(ge=0, le=10**9)]
+SizeNumber = Annotated[int, Field(ge=1, le=MAX_SMALLER_SIZES)]
+"""A place in the run's list of smaller sizes, from 1."""
 Seconds = Annotated[float, Field(ge=0, le=10**9, allow_inf_nan=False)]
 Timestamp = Annotated[float, Field(ge=0, le=10**11, allow_inf_nan=False)]
 """UTC seconds since 1970."""

@@ -6,6 +6,8 @@ MAX_CLUSTERS = 256
 MAX_NUM_BUCKETS = 64
 MAX_LANES = 8
 """Volunteers that train one expert side by side: a task's record names the state of each."""
+MAX_SMALLER_SIZES = 3
+"""Sizes of experts beside the run's model: its description must fit into a record."""
 MAX_ATTEMPT = 10**6
 """Of a task: its fencing token grows no further."""
 MAX_WANT_WORK_BITS = 26

@@ -30,6 +30,7 @@ from paris.protocol.fields import (
     Sha256,
     ShortText,
     Signature,
+    SizeNumber,
     Sketch,
     Steps,
     TaskId,
@@ -43,10 +44,12 @@ from paris.protocol.limits import (
     MAX_INVITE_USES,
     MAX_LANES,
     MAX_NUM_BUCKETS,
+    MAX_SMALLER_SIZES,
     MAX_SUBMISSION_FILES,
     MAX_WANT_WORK_BITS,
 )
 from paris.protocol.payload import Payload as Payload
+from paris.protocol.size_needs import SizeNeeds
 
 
 class SharedFile(Payload):
@@ -61,7 +64,7 @@ class RunSpec(Payload):
     """The run's public description, signed by the run's key."""
 
     kind: ClassVar[str] = "run"
-    later_fields: ClassVar[frozenset[str]] = frozenset({"leg_steps", "want_work_bits"})
+    later_fields: ClassVar[frozenset[str]] = frozenset({"leg_steps", "want_work_bits", "smaller"})
     name: ShortText
     num_experts: Annotated[int, Field(ge=1, le=MAX_CLUSTERS)]
     num_buckets: Annotated[int, Field(ge=1, le=MAX_NUM_BUCKETS)] = 1
@@ -89,6 +92,8 @@ class RunSpec(Payload):
     """Usual length of a leg; None: one volunteer trains a whole expert."""
     want_work_bits: Annotated[int, Field(ge=1, le=MAX_WANT_WORK_BITS)] | None = None
     """Proof of work that peers ask of each want; None: none."""
+    smaller: Annotated[tuple[Settings, ...], Field(min_length=1, max_length=MAX_SMALLER_SIZES)] | None = None
+    """Sizes of experts for machines that cannot hold `model`, the largest first: fields that differ from `model`."""
 
 
 class SubmittedFile(Payload):
@@ -106,6 +111,7 @@ class Head(Payload):
     (`paris.experts.training.commitments`): `commitment` follows from `previous`, the task, the step and the files.
     """
 
+    later_fields: ClassVar[frozenset[str]] = frozenset({"size"})
     step: Annotated[int, Field(ge=1, le=10**9)]
     loss: FiniteFloat
     """Smoothed training loss."""
@@ -114,6 +120,8 @@ class Head(Payload):
     commit: CommitId
     """Of the model repo."""
     files: Annotated[tuple[SubmittedFile, ...], Field(min_length=3, max_length=3)]
+    size: SizeNumber | None = None
+    """Of this expert, and of all its later legs; None: the run's model."""
 
 
 class LaneEnd(Payload):
@@ -128,7 +136,7 @@ class Task(Payload):
     """A unit of training: one expert, a further lane of it (`lanes.py`), or the router."""
 
     kind: ClassVar[str] = "task"
-    later_fields: ClassVar[frozenset[str]] = frozenset({"head", "mean_of"})
+    later_fields: ClassVar[frozenset[str]] = frozenset({"head", "mean_of", "smaller"})
     task_id: TaskId
     cluster: Annotated[int, Field(ge=0, lt=MAX_CLUSTERS)]
     steps: Annotated[int, Field(ge=1, le=10**9)]
@@ -149,6 +157,8 @@ class Task(Payload):
     """None: training starts from the initial weights."""
     mean_of: Annotated[tuple[LaneEnd, ...], Field(min_length=2, max_length=MAX_LANES)] | None = None
     """The states whose mean the head is, by lane: anybody can compute it again. None: a leg ended with the head."""
+    smaller: Annotated[tuple[SizeNeeds, ...], Field(min_length=1, max_length=MAX_SMALLER_SIZES)] | None = None
+    """Of the run's smaller sizes, in their order. None: the expert has the run's model."""
 
 
 class Shard(Payload):
@@ -177,7 +187,7 @@ class Lease(Payload):
     """The coordinator's expiring permission to work on a task. `attempt` is the fencing token."""
 
     kind: ClassVar[str] = "lease"
-    later_fields: ClassVar[frozenset[str]] = frozenset({"start_step", "to_step", "draw_sha256", "audit"})
+    later_fields: ClassVar[frozenset[str]] = frozenset({"start_step", "to_step", "draw_sha256", "audit", "size"})
     lease_id: LeaseId
     task_id: TaskId
     attempt: Annotated[int, Field(ge=1, le=MAX_ATTEMPT)]
@@ -194,6 +204,8 @@ class Lease(Payload):
     """Digest of the secret that will decide which stretches of the work are replayed; the verdict reveals it."""
     audit: AuditOrder | None = None
     """What to audit: then `attempt` numbers the audits of the task, and the task's own lease is another."""
+    size: SizeNumber | None = None
+    """Of the expert that is trained; None: the run's model."""
 
 
 class Challenge(Payload):
@@ -245,6 +257,7 @@ class Registration(Payload):
     """Names the file that is expert k of the run."""
 
     kind: ClassVar[str] = "registration"
+    later_fields: ClassVar[frozenset[str]] = frozenset({"size"})
     task_id: TaskId
     cluster: Annotated[int, Field(ge=0, lt=MAX_CLUSTERS)]
     repo: RepoId
@@ -256,6 +269,8 @@ class Registration(Payload):
     volunteer: PublicKey
     volunteer_name: ShortText
     lease_id: LeaseId
+    size: SizeNumber | None = None
+    """None: the run's model."""
 
 
 class Want(Payload):

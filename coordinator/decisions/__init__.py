@@ -19,6 +19,7 @@ baits.py         audits whose answer is known
 rechecks.py      verified work that is to be trained again
 rechecked.py     what comes of it
 trust.py         who comes first for a task, and who waits
+sizes.py         which size of an expert a machine trains
 leases.py        granting, renewing and revoking leases
 parallel.py      several leases of a task whose holders show no work
 clock_moves.py   the state's times when a wrong clock is corrected

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-from paris.coordinator.decisions.leases import fits, is_welcome
+from paris.coordinator.decisions.leases import is_welcome
 from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.decisions.sizes import can_hold, size_of
 from paris.coordinator.decisions.trust import recent_faults, with_fault
 from paris.coordinator.state.audits import OpenAudit
 from paris.coordinator.state.draft import Draft
@@ -74,6 +75,6 @@ def _may_audit(draft: Draft, volunteer: VolunteerState, known: SubmissionState, 
         and is_trusted
         and volunteer.public_key != known.signer
         and is_welcome(draft, volunteer, policy)
-        and fits(task, volunteer)
+        and can_hold(task, size_of(draft, known), volunteer)
         and not has_audited(draft, volunteer.public_key, known.submission.lease_id)
     )

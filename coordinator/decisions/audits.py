@@ -19,6 +19,7 @@ from paris.coordinator.decisions.baits import bait_for, is_copied
 from paris.coordinator.decisions.leases import busy_volunteers, may_hold
 from paris.coordinator.decisions.observations import AuditNeeded, AuditReceived
 from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.decisions.sizes import size_of
 from paris.coordinator.decisions.trust import with_fault
 from paris.coordinator.state.audits import AuditNeed, AuditOutcome, AuditState, Bait, OpenAudit
 from paris.coordinator.state.draft import Draft
@@ -131,6 +132,7 @@ def _grant(
         start_step=need.start_step,
         to_step=need.end_step,
         audit=AuditOrder(nonce=nonce, start=need.start),
+        size=size_of(draft, known),
     )
     draft.put_lease(LeaseState(lease=lease))
     draft.put_audit(

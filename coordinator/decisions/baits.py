@@ -8,6 +8,7 @@ from __future__ import annotations
 from paris.coordinator.decisions.auditors import has_audited, secret_number
 from paris.coordinator.decisions.legs import kept_heads
 from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.decisions.sizes import size_of
 from paris.coordinator.state.audits import Bait, OpenAudit
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.model import SubmissionState
@@ -36,6 +37,8 @@ def bait_for(
     for refused in draft.submissions.values():
         lease_id = refused.submission.lease_id
         if refused.signer == auditor or not refused.baits or has_audited(draft, auditor, lease_id):
+            continue
+        if size_of(draft, refused) != size_of(draft, known):  # the auditor's machine may hold no other
             continue
         bait = refused.baits[0]
         if bait.start is None or _is_kept(draft, refused.submission.task_id, bait.start.commitment):

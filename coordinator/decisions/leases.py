@@ -11,6 +11,7 @@ from paris.coordinator.decisions.draws import draw_sha256
 from paris.coordinator.decisions.legs import end_of, head_commitment, start_of
 from paris.coordinator.decisions.parallel import free_places, live_leases, take_back
 from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.decisions.sizes import fits, is_well_used, size_for
 from paris.coordinator.decisions.trust import is_waited_out, rank, recent_faults, with_fault
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
@@ -28,8 +29,9 @@ _HEARTBEATS_TO_COME_BACK = 3
 def grant_open_tasks(draft: Draft, policy: Policy, now: float) -> None:
     """Give each open task to the first in the queue (`trust.rank`) that can hold it; one lease a volunteer.
 
-    Who did a task's last leg comes first for its next one: its machine has the data and the state. Who is left may get
-    a task whose holders show no work (`parallel.py`). While the organiser has paused the run, nobody gets one.
+    Who did a task's last leg comes first for its next one: its machine has the data and the state. A machine goes on
+    with a smaller expert than it can hold only where no other task is open for it. Who is left may get a task whose
+    holders show no work (`parallel.py`). While the organiser has paused the run, nobody gets one.
     """
     if draft.pause.is_paused:
         return
@@ -42,14 +44,17 @@ def grant_open_tasks(draft: Draft, policy: Policy, now: float) -> None:
     # Every expert is worked on before any by two.
     open_tasks.sort(key=lambda t: (lane_of(t.task.task_id), t.task.attempt, _number(t.task.task_id)))
     last = {t.task.task_id: _last_volunteer(draft, t, policy, now) for t in open_tasks}
-    for task in sorted(open_tasks, key=lambda t: last[t.task.task_id] not in candidates):
-        before = last[task.task.task_id]
-        if before is not None and before not in candidates and _may_come_back(draft, task, before, policy, now):
-            continue
-        chosen = before if before in candidates else next((v for v in candidates if fits(task.task, v)), None)
-        if chosen is not None:
-            candidates.remove(chosen)
-            _grant(draft, task, chosen, policy, now)
+    for is_good in (is_well_used, fits):
+        for task in sorted(open_tasks, key=lambda t: (not _is_smaller(t.task), last[t.task.task_id] not in candidates)):
+            before = last[task.task.task_id]
+            if before is not None and before not in candidates and _may_come_back(draft, task, before, policy, now):
+                continue
+            able = [v for v in candidates if is_good(task.task, v)]
+            chosen = before if before in able else next(iter(able), None)
+            if chosen is not None:
+                candidates.remove(chosen)
+                open_tasks.remove(task)
+                _grant(draft, task, chosen, policy, now)
     if candidates:
         _grant_in_parallel(draft, candidates, policy, now)
 
@@ -90,14 +95,9 @@ def _grant(draft: Draft, task: TaskState, volunteer: VolunteerState, policy: Pol
     draft.put_task(task.leased(lease))
     stretch = "" if lease.to_step is None else f"steps {lease.start_step} to {lease.to_step}, "
     too = " too" if task.lease_id is not None else ""
-    what = f"leased to {volunteer.want.name}{too}, {stretch}attempt {lease.attempt}."
+    size = "" if lease.size is None else f"smaller size {lease.size}, "
+    what = f"leased to {volunteer.want.name}{too}, {stretch}{size}attempt {lease.attempt}."
     draft.add_event(EventKind.LEASED, f"{lease.task_id}: {what}")
-
-
-def fits(task: Task, volunteer: VolunteerState) -> bool:
-    """Whether a volunteer's machine has the memory and disk for a task."""
-    want = volunteer.want
-    return want.memory_bytes >= task.min_memory_bytes and want.disk_bytes >= task.min_disk_bytes
 
 
 def renew_leases(draft: Draft, policy: Policy, now: float) -> None:
@@ -163,6 +163,7 @@ def _new_lease(draft: Draft, task: Task, volunteer: VolunteerState, policy: Poli
         start_step=start_of(task) if is_leg else None,
         to_step=end_of(task, speed, volunteer.want.disk_bytes, policy) if is_leg else None,
         draw_sha256=draw_sha256(policy.draw_key, lease_id) if is_leg else None,
+        size=size_for(task, volunteer) or None,
     )
 
 
@@ -198,6 +199,11 @@ def is_welcome(draft: Draft, volunteer: VolunteerState, policy: Policy) -> bool:
     known = draft.standings.get(volunteer.public_key)
     is_allowed = not policy.allowed_only if known is None else known.standing == "allowed"
     return is_allowed and not is_older(volunteer.want.node_version, policy.min_node_version)
+
+
+def _is_smaller(task: Task) -> bool:
+    """Whether a task's expert was begun in a smaller size."""
+    return task.head is not None and task.head.size is not None
 
 
 def _number(task_id: str) -> int:

@@ -15,6 +15,7 @@ from paris.coordinator.decisions.observations import LegStored
 from paris.coordinator.decisions.parallel import end_others
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.rechecks import ask_recheck, states_of_rechecks
+from paris.coordinator.decisions.sizes import size_of
 from paris.coordinator.decisions.verdicts import accept_repeat, reject_submission
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
@@ -75,7 +76,7 @@ def settle_late(draft: Draft, known: SubmissionState, policy: Policy, now: float
 def _compare(draft: Draft, known: SubmissionState, legs: list[SubmissionState], policy: Policy, now: float) -> None:
     s, begin = known.submission, first_step(draft.leases[known.submission.lease_id].lease)
     stretch = f"steps {begin} to {s.steps}"
-    same = [leg for leg in legs if (leg.submission.start_step, leg.submission.steps) == (s.start_step, s.steps)]
+    same = [leg for leg in legs if _stretch(draft, leg) == _stretch(draft, known)]
     if not same:
         reject_submission(draft, known, f"Other legs were verified for {stretch} meanwhile.", policy, now)
         return
@@ -90,6 +91,11 @@ def _compare(draft: Draft, known: SubmissionState, legs: list[SubmissionState], 
         reject_submission(draft, known, "The volunteer's own work on this leg was verified already.", policy, now)
     else:
         accept_repeat(draft, known, f"Equal to the verified leg by {leg.submission.name}, in every bit.", policy)
+
+
+def _stretch(draft: Draft, leg: SubmissionState) -> tuple[int | None, int, int | None]:
+    """What two legs must have in common for their ends to be the same: steps, and size of the expert."""
+    return leg.submission.start_step, leg.submission.steps, size_of(draft, leg)
 
 
 def _has_credit_for(draft: Draft, known: SubmissionState, leg: SubmissionState) -> bool:

@@ -8,8 +8,11 @@ from collections.abc import Sequence
 from paris.coordinator.decisions.credits import Credit
 from paris.coordinator.prepare.rows.licences import licence_table
 from paris.coordinator.release.sample import example_prompt
+from paris.coordinator.run.config import RunConfig
 from paris.coordinator.run.config_tables import ModelTable, ObjectivesTable, SamplingTable
 from paris.coordinator.run.directory import RunDir
+from paris.coordinator.run.shapes import expert_shape, smaller_shapes
+from paris.experts.training.needs import num_parameters
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.records import Registration
 
@@ -32,7 +35,7 @@ def model_card(run: RunDir, registrations: list[Registration], contributors: Seq
     body = [
         f"# {config.run.name}",
         "",
-        f"{len(registrations)} diffusion experts ({config.model.preset}), each trained alone by {by_whom} on one",
+        f"{len(registrations)} diffusion experts ({_sizes(config.model)}), each trained alone by {by_whom} on one",
         "cluster of the data, joined by a router when sampling. No gradient, weight or activation passed between them.",
         *([] if config.reads_text else ["They were trained without captions and take no prompt."]),
         _objective_lines(config.objectives),
@@ -41,10 +44,11 @@ def model_card(run: RunDir, registrations: list[Registration], contributors: Seq
         *_usage(run, config.hub.model_repo, config.hub.endpoint),
         f"Defaults: {sampling.num_steps} steps, {_guidance(sampling)}, routing {sampling.routing}.",
         "",
-        f"| expert | steps | {'volunteer' if config.leg_steps is None else 'last volunteer'} | sha256 |",
-        "| --- | --- | --- | --- |",
+        f"| expert | parameters | steps | {'volunteer' if config.leg_steps is None else 'last volunteer'} | sha256 |",
+        "| --- | --- | --- | --- | --- |",
         *(
-            f"| {r.cluster} | {r.steps} | {r.volunteer_name} (`{r.volunteer[:12]}`) | `{r.sha256}` |"
+            f"| {r.cluster} | {_parameters(config, r)} | {r.steps} | {r.volunteer_name} (`{r.volunteer[:12]}`) "
+            f"| `{r.sha256}` |"
             for r in registrations
         ),
         "",
@@ -99,6 +103,15 @@ def _page(run: RunDir, tags: list[str], body: list[str]) -> str:
         "---",
     ]
     return "\n".join([*head, *body]).rstrip() + "\n"
+
+
+def _sizes(model: ModelTable) -> str:
+    return f"{model.preset}, or smaller" if model.smaller else model.preset
+
+
+def _parameters(config: RunConfig, registration: Registration) -> str:
+    shapes = [expert_shape(config), *smaller_shapes(config)]
+    return f"{num_parameters(shapes[registration.size or 0]):,}"
 
 
 def _guidance(sampling: SamplingTable) -> str:

@@ -20,6 +20,7 @@ from paris.coordinator.run_hub.connect import connect_hub
 from paris.coordinator.state.model import State
 from paris.coordinator.state.reading import read_state
 from paris.protocol.records import Registration
+from paris.protocol.sizes import of_size
 
 if TYPE_CHECKING:
     from paris.experts.release.layout_fields import Layout
@@ -111,12 +112,15 @@ def fetch_registered(run: RunDir, hub: RunHub, registration: Registration) -> Pa
 def expert_layout_fields(run: RunDir, state: State) -> dict[str, Any]:
     """All fields of the run's `Layout` except those of the routers."""
     spec = make_spec(run, [])
+    in_order = sorted(state.experts.values(), key=lambda t: t.task.cluster)
+    sizes = [None if t.registration is None else t.registration.size for t in in_order]
     return {
         "name": spec.name,
         "dataset_name": spec.data_repo,
         "num_experts": spec.num_experts,
         "model": spec.model,
-        "objectives": tuple(t.task.objective for t in sorted(state.experts.values(), key=lambda t: t.task.cluster)),
+        "sizes": tuple(of_size(spec, size).model for size in sizes),
+        "objectives": tuple(t.task.objective for t in in_order),
         "text": spec.text,
         "codec": spec.codec,
         "sampling": run.config.sampling.model_dump(exclude={"prompts", "seeds"}),

@@ -8,9 +8,10 @@ from typing import Any
 
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.state.boards import board_row, shown_tasks
-from paris.coordinator.state.model import State, SubmissionState, TaskState, VolunteerState
+from paris.coordinator.state.model import LeaseState, State, SubmissionState, TaskState, VolunteerState
 from paris.coordinator.state.reading import read_state
 from paris.protocol.printable import printable
+from paris.protocol.records import Registration
 
 _WATCH_EVERY_S = 2.0
 
@@ -65,6 +66,12 @@ def submission_status(known: SubmissionState) -> dict[str, Any]:
     }
 
 
+def _size(held: LeaseState | None, registration: Registration | None) -> int | None:
+    """Which smaller size an expert has; None: the run's model, or not begun."""
+    known = held.lease if held is not None else registration
+    return None if known is None else known.size
+
+
 def task_status(state: State, task: TaskState) -> dict[str, Any]:
     """A task with its present lease and last heartbeat, as JSON values."""
     held = state.leases.get(task.lease_id or "")
@@ -73,6 +80,7 @@ def task_status(state: State, task: TaskState) -> dict[str, Any]:
         "cluster": task.task.cluster,
         "heartbeat_at": None if held is None else held.heartbeat_at,
         "sha256": None if task.registration is None else task.registration.sha256,
+        "size": _size(held, task.registration),
     }
 
 

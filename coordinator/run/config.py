@@ -159,6 +159,18 @@ class RunConfig(Table):
         return self
 
     @model_validator(mode="after")
+    def _check_smaller(self) -> RunConfig:
+        model = self.model
+        if model.smaller and not (model.warm_start_steps is None and model.imagenet_weights is None):
+            raise ValueError(
+                "model.smaller needs experts that start from the run's seed: initial weights are of one size, so "
+                "leave out warm_start_steps and imagenet_weights"
+            )
+        if model.smaller and self.tasks.lanes > 1:
+            raise ValueError(f"model.smaller and tasks.lanes = {self.tasks.lanes}: states of two sizes have no mean")
+        return self
+
+    @model_validator(mode="after")
     def _check_train_after(self) -> RunConfig:
         if self.router.train_after > self.run.num_experts:
             raise ValueError(

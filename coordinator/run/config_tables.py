@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from paris.protocol.fields import RepoId
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
-from paris.protocol.limits import MAX_LANES, MAX_WANT_WORK_BITS
+from paris.protocol.limits import MAX_LANES, MAX_SMALLER_SIZES, MAX_WANT_WORK_BITS
 from paris.protocol.secrets import is_loopback
 from paris.protocol.version import SOFTWARE_VERSION, is_older
 
@@ -185,6 +185,14 @@ class SamplingTable(Table):
         return values
 
 
+class SmallerTable(Table):
+    """[[model.smaller]]: a smaller size of expert, for machines that cannot hold the run's model."""
+
+    preset: str | None = None
+    """Its pictures and text are those of the run's model. None: the run's model, with other `overrides`."""
+    overrides: Settings = {}
+
+
 class ModelTable(Table):
     """[model]: architecture and initial weights of the experts."""
 
@@ -196,6 +204,8 @@ class ModelTable(Table):
     warm_start_steps: Annotated[int, Field(ge=1)] | None = None
     """Steps of the warm start, a model trained on all clusters with the total batch of all experts, that all experts
     start from; `paris-coord warm-start` trains it (docs/quality.md)."""
+    smaller: Annotated[tuple[SmallerTable, ...], Field(max_length=MAX_SMALLER_SIZES)] = ()
+    """The largest first. A volunteer trains the largest size that its machine can hold."""
 
 
 class PretrainedTable(Table):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.initial_weights import initial_weights
 from paris.coordinator.run.prepared_data import model_config, text_settings
+from paris.coordinator.run.shapes import smaller_fields
 from paris.protocol.records import RunSpec
 
 
@@ -42,4 +43,5 @@ def make_spec(run: RunDir, initial_peers: list[str]) -> RunSpec:
         min_node_version=config.tasks.min_node_version,
         leg_steps=config.leg_steps,
         want_work_bits=config.tasks.want_work_bits or None,
+        smaller=smaller_fields(config),
     )

@@ -1,4 +1,4 @@
-"""The shapes of a run's expert and router, by its settings alone. Imports no torch."""
+"""The shapes of a run's experts and router, by its settings alone. Imports no torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from paris.coordinator.run.config import RunConfig
+from paris.experts.errors import SettingsError
 from paris.experts.models.presets import ModelConfig, RouterConfig, model_preset, router_preset
+from paris.experts.training.needs import num_parameters
+
+_SEEN = ("image_size", "in_channels", "text_embed_dim", "max_text_tokens")
+"""What experts of all sizes share."""
 
 
 def expert_shape(config: RunConfig) -> ModelConfig:
@@ -17,6 +22,45 @@ def expert_shape(config: RunConfig) -> ModelConfig:
     """
     table = config.model
     return ModelConfig.from_settings(expert_fields(table.preset, table.overrides, config.text))
+
+
+def smaller_shapes(config: RunConfig) -> list[ModelConfig]:
+    """The shapes of the smaller sizes, the largest first.
+
+    Raises:
+        SettingsError: A size is invalid, or not smaller than the one before it.
+    """
+    largest = expert_shape(config)
+    found: list[ModelConfig] = []
+    for number, table in enumerate(config.model.smaller, start=1):
+        base = largest if table.preset is None else model_preset(table.preset)
+        seen = {name: getattr(largest, name) for name in _SEEN}
+        shape = ModelConfig.from_settings({**base.to_settings(), **seen, **table.overrides})
+        changed = next((name for name in _SEEN if getattr(shape, name) != seen[name]), None)
+        if changed:
+            raise SettingsError(
+                f"Size {number} of [[model.smaller]] changes {changed}, which all experts share.",
+                f"Remove {changed} from its overrides.",
+            )
+        own, before = num_parameters(shape), num_parameters(found[-1] if found else largest)
+        if own >= before:
+            raise SettingsError(
+                f"Size {number} of [[model.smaller]] has {own} parameters, the size before it {before}.",
+                "List smaller sizes, the largest first.",
+            )
+        found.append(shape)
+    return found
+
+
+def smaller_fields(config: RunConfig) -> tuple[dict[str, Any], ...] | None:
+    """Of each smaller size the fields that differ from the run's model, for the RunSpec; None where there is no size.
+
+    Raises:
+        SettingsError: As `smaller_shapes`.
+    """
+    largest = expert_shape(config).to_settings()
+    sizes = [shape.to_settings() for shape in smaller_shapes(config)]
+    return tuple({k: v for k, v in size.items() if v != largest[k]} for size in sizes) or None
 
 
 def expert_fields(preset: str, overrides: Mapping[str, Any], text: Mapping[str, Any]) -> dict[str, Any]:

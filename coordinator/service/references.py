@@ -20,7 +20,9 @@ from paris.protocol.lanes import expert_of
 logger = logging.getLogger(__name__)
 
 
-def reference_curves(run: RunDir, state: State, step: int, judged: str) -> tuple[ReferenceCurve, ...]:
+def reference_curves(
+    run: RunDir, state: State, step: int, judged: str, size: int | None = None
+) -> tuple[ReferenceCurve, ...]:
     """The curves for a submission, cut to what is needed at its step; the organiser's own come first.
 
     Args:
@@ -28,13 +30,15 @@ def reference_curves(run: RunDir, state: State, step: int, judged: str) -> tuple
         state: Holds the audited submissions.
         step: How many steps were submitted.
         judged: Who submitted them: nobody's own work is a reference for it.
+        size: Of the submitted expert: what others of the size had learned is due. The organiser's own have the run's
+            model.
 
     Raises:
         RunDirError: data/reference.json is damaged.
         NewerFileError: A newer version wrote it.
     """
-    curves = _audited(run, state, judged)
-    for cluster, stored in read_reference(run).items():
+    curves = _audited(run, state, judged, size)
+    for cluster, stored in (read_reference(run) if size is None else {}).items():
         if stored.made_of == made_of(run, cluster):
             curves[cluster] = stored.curve
         else:
@@ -55,11 +59,13 @@ def head_scores(run: RunDir, state: State, held: LeaseState) -> ScoredPoint | No
     return None
 
 
-def _audited(run: RunDir, state: State, judged: str) -> dict[int, ReferenceCurve]:
-    """One curve a cluster from submissions of others that were replayed."""
+def _audited(run: RunDir, state: State, judged: str, size: int | None) -> dict[int, ReferenceCurve]:
+    """One curve a cluster from submissions of others that were replayed, of one size."""
     points: dict[str, dict[int, ScoredPoint]] = {}
     for known in state.submissions.values():
         if known.phase == "withdrawn" or known.signer == judged or not _has_replay(known):
+            continue
+        if state.leases[known.submission.lease_id].lease.size != size:
             continue
         report = _report(run, known)
         if report and report.scores and _is_replayed(report):

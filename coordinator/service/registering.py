@@ -81,6 +81,7 @@ class Registrar:
             volunteer=known.signer,
             volunteer_name=submission.name,
             lease_id=lease_id,
+            size=state.leases[lease_id].lease.size,
         )
         self._close(known, verdict, registration, free_storage=False)
         logger.info("Registered %s as %s at %s.", submission.task_id, path, registration.commit[:12])
@@ -120,6 +121,7 @@ class Registrar:
             commitment=s.commitment,
             commit=self.hub.head(branch),
             files=files,
+            size=state.leases[lease_id].lease.size,
         )
         self._delete_states(state, s.task_id, branch)
         self._close(known, verdict, None, free_storage=True)

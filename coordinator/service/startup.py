@@ -26,6 +26,7 @@ from paris.coordinator.service.publisher import Publisher
 from paris.coordinator.service.registering import Registrar
 from paris.coordinator.service.router import RouterTrainer
 from paris.coordinator.service.swarm import SupervisedPeer, Swarm
+from paris.coordinator.service.tasks import require_same_sizes
 from paris.coordinator.service.upload import publish_data, publish_run_json
 from paris.coordinator.service.verifier import Verifier, derived_secret
 from paris.coordinator.service.verifying import VerifyingProcesses
@@ -50,7 +51,8 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
         stop: Set by a signal handler.
 
     Raises:
-        RunDirError: Another coordinator serves this directory, or nothing is prepared.
+        RunDirError: Another coordinator serves this directory, nothing is prepared, or tasks were opened for other
+            sizes.
         PortTakenError: The DHT's, the embedded Hub's or the page's port is in use.
         WorkerError: The page did not start.
         HubError: The Hub does not answer or refuses.
@@ -66,6 +68,7 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
         hub.ensure_repos()
         store = Store(run.state_file)
         stack.callback(store.close)
+        require_same_sizes(run, store.load().tasks.values())
         logger.info("Freed %d bytes of old submissions.", collect_garbage(run, store.load()))
         peer = SupervisedPeer(lambda: start_peer(run), log)
         stack.callback(peer.stop)

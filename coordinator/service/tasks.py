@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from paris.coordinator.errors import RunDirError
-from paris.coordinator.planning.needs import task_needs
+from paris.coordinator.planning.needs import smaller_needs, task_needs
 from paris.coordinator.planning.refusal import require_possible
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.initial_weights import initial_weights, require_current_warm_start
@@ -17,6 +18,7 @@ from paris.coordinator.state.model import TaskState
 from paris.coordinator.state.reading import open_store
 from paris.protocol.lanes import lane_id
 from paris.protocol.records import Task
+from paris.protocol.size_needs import SizeNeeds
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def open_tasks(run: RunDir, *, despite_plan: bool = False) -> TaskCounts:
         How many tasks there are now, by state.
 
     Raises:
-        RunDirError: Tasks were opened for other data than is prepared now; nothing is changed.
+        RunDirError: Tasks were opened for other data than is prepared now, or for other sizes; nothing is changed.
         NotReadyError: The initial weights are missing, or of other data or settings; nothing is changed.
         PlanError: A setting cannot work; nothing is changed.
     """
@@ -53,6 +55,7 @@ def open_tasks(run: RunDir, *, despite_plan: bool = False) -> TaskCounts:
     store = open_store(run)
     try:
         old, tasks = store.load(), make_tasks(run)
+        require_same_sizes(run, old.tasks.values())
         for task in tasks:
             _require_same_data(run, task, old.tasks.get(task.task.task_id))
         added = {task.task.task_id: task for task in tasks if task.task.task_id not in old.tasks}
@@ -67,6 +70,22 @@ def open_tasks(run: RunDir, *, despite_plan: bool = False) -> TaskCounts:
         return TaskCounts(len(new.tasks), counts["open"], counts["registered"])
     finally:
         store.close()
+
+
+def require_same_sizes(run: RunDir, tasks: Iterable[TaskState]) -> None:
+    """Check that the tasks were opened for as many smaller sizes as run.toml has.
+
+    Raises:
+        RunDirError: They were not; nothing is changed.
+    """
+    now = len(run.config.model.smaller)
+    for state in tasks:
+        opened = len(state.task.smaller or ())
+        if opened != now:
+            raise RunDirError(
+                f"{state.task.task_id} was opened for {opened} of [[model.smaller]], run.toml has {now}.",
+                "Restore run.toml, or make a new run: paris-coord init.",
+            )
 
 
 def _require_same_data(run: RunDir, made: TaskState, opened: TaskState | None) -> None:
@@ -86,7 +105,7 @@ def make_tasks(run: RunDir) -> list[TaskState]:
     """
     tasks, table = [], run.config.tasks
     start = initial_weights(run)
-    needed = task_needs(run)
+    needed, smaller = task_needs(run), smaller_needs(run)
     for manifest in load_manifests(run):
         task = Task(
             task_id=f"expert-{manifest.cluster}",
@@ -101,6 +120,11 @@ def make_tasks(run: RunDir) -> list[TaskState]:
             grace_s=table.grace_s,
             objective=run.config.objectives.for_cluster(manifest.cluster),
             state="open",
+            smaller=tuple(
+                SizeNeeds(min_memory_bytes=size.memory_bytes, min_disk_bytes=size.disk_bytes + manifest.num_bytes)
+                for size in smaller
+            )
+            or None,
         )
         lanes = (lane_id(task.task_id, lane) for lane in range(table.lanes))
         tasks += [TaskState(task=task.model_copy(update={"task_id": task_id})) for task_id in lanes]

@@ -33,6 +33,7 @@ from paris.protocol.hub_layout import CHAIN_FILE, STATE_FILES, WEIGHTS_FILE
 from paris.protocol.lanes import expert_of
 from paris.protocol.manifest import Manifest
 from paris.protocol.records import RunSpec
+from paris.protocol.sizes import of_size
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ class Verifier:
         return VerificationCase(
             run_id=self.run.run_id,
             coordinator=self.run.identity.public_key,
-            run=self.spec,
+            run=of_size(self.spec, held.lease.size),
             task=task,
             lease=held.lease,
             submission=known.envelope,
@@ -137,7 +138,9 @@ class Verifier:
             text_folder=self.run.data,
             others=self._others(state, known),
             leg=None if held.lease.start_step is None else _leg_start(state, held, manifest),
-            curves=reference_curves(self.run, state, min(known.submission.steps, task.steps), known.signer),
+            curves=reference_curves(
+                self.run, state, min(known.submission.steps, task.steps), known.signer, held.lease.size
+            ),
             head=head_scores(self.run, state, held),
             seed=verification_seed(self.run),
             draw_secret=draw_secret(derived_secret(self.run, "draws").hex(), held.lease.lease_id),
@@ -156,8 +159,9 @@ class Verifier:
 
         An announced digest alone does not count: anybody can sign the digest of another's file.
         """
-        others = []
+        others, own_size = [], state.leases[judged.submission.lease_id].lease.size
         for known in compared_with(state.submissions.values(), judged):
+            size = state.leases[known.submission.lease_id].lease.size
             candidate = _folder(self.run, known.submission.lease_id) / "candidate" / WEIGHTS_FILE
             ids = known.submission.task_id, judged.submission.task_id
             is_lane_beside = ids[0] != ids[1] and expert_of(ids[0]) == expert_of(ids[1])
@@ -170,6 +174,7 @@ class Verifier:
                 path=candidate if candidate.is_file() and not is_lane_beside else None,
                 registered=known.phase != "withdrawn",
                 step=known.submission.steps,
+                model=None if size == own_size else of_size(self.spec, size).model,
             )
             others.append(other)
         return tuple(others)

@@ -40,6 +40,9 @@ class OtherCheckpoint(BaseModel):
     """Whether it is an expert of the run; only those serve as yardsticks of skill."""
     step: Annotated[int, Field(ge=1)] | None = None
     """The step that it was trained to; None: all steps of its task. A leg is compared with none that came farther."""
+    model: Settings | None = None
+    """Its model, where that is of another size than the submission's: its weights are then not compared, but its losses
+    are. None: the same."""
 
 
 class AuditFound(BaseModel):
@@ -79,6 +82,7 @@ class VerificationCase(BaseModel):
     coordinator: PublicKey
     """The run's public key."""
     run: RunSpec
+    """With the model of the lease's size."""
     task: Task
     lease: Lease
     submission: str

@@ -61,12 +61,12 @@ def check_novelty(
     distance = relative_distance(file, initial)
     checks.at_least("distance", distance, bounds.min_distance, "distance to the initial weights, relative to them")
     checks.at_most("distance", distance, bounds.max_distance, "distance to the initial weights, relative to them")
-    compared = [other for other in (*copied, *repeated) if other.path is not None]
+    compared = [other for other in (*copied, *repeated) if _is_comparable(other)]
     found = cosines(case, file, initial, compared)
     by_task = {id(other): cosine for other, cosine in zip(compared, found, strict=True)}
     nearest = max((by_task.get(id(other), -1.0), _named(other)) for other in copied) if copied else (-1.0, "none")
     checks.at_most("copy", nearest[0], bounds.max_cosine, f"cosine of the way from the start with that of {nearest[1]}")
-    _check_spectra(case, file, initial, [other for other in copied if other.path is not None], checks)
+    _check_spectra(case, file, initial, [other for other in copied if _is_comparable(other)], checks)
     for other in repeated:
         if other.sha256 == sha256 or by_task.get(id(other), -1.0) > bounds.max_cosine:
             checks.remark(f"equals {_named(other)}: deterministic training makes that expected")
@@ -145,6 +145,11 @@ def _split(case: VerificationCase) -> tuple[list[OtherCheckpoint], list[OtherChe
         tolerated = same_task and (own or not case.bounds.same_task_is_copy)
         (repeated if tolerated else copied).append(other)
     return copied, repeated
+
+
+def _is_comparable(other: OtherCheckpoint) -> bool:
+    """Whether its weights are at hand, and of the same shapes as the submission's."""
+    return other.path is not None and other.model is None
 
 
 def _blocks(case: VerificationCase, name: str, size: int, total: int) -> Iterator[tuple[int, int]]:

@@ -73,7 +73,7 @@ class Scoring:
 
     Args:
         secret: The rows and the seed of the draws.
-        config: The run's model.
+        config: The submission's model.
 
     Raises:
         NotReadyError: A file of secret rows is missing.
@@ -94,7 +94,13 @@ class Scoring:
         return list(self._rows)
 
     def losses(
-        self, weights: Mapping[str, Tensor], clusters: Iterable[int], objective: Objective, *, comparable: bool = False
+        self,
+        weights: Mapping[str, Tensor],
+        clusters: Iterable[int],
+        objective: Objective,
+        *,
+        comparable: bool = False,
+        config: ModelConfig | None = None,
     ) -> Losses:
         """Score weights on some clusters.
 
@@ -103,8 +109,9 @@ class Scoring:
             clusters: The clusters to score on.
             objective: The expert's training objective.
             comparable: In terms that experts of all objectives share (`comparable_losses`), not in its own.
+            config: The model, where the weights are of another size than the submission's.
         """
-        model, score = self.model(weights), comparable_losses if comparable else heldout_losses
+        model, score = self.model(weights, config), comparable_losses if comparable else heldout_losses
         found = {}
         for cluster in clusters:
             rows = self._rows[cluster]
@@ -126,10 +133,10 @@ class Scoring:
         text = rows.text[rows.order], rows.mask[rows.order]
         return heldout_losses(self.model(weights), rows.x0, text, objective=objective, **self._draws(cluster)).cpu()
 
-    def model(self, weights: Mapping[str, Tensor]) -> DiTExpert:
-        """The run's model with these weights, only to be evaluated."""
+    def model(self, weights: Mapping[str, Tensor], config: ModelConfig | None = None) -> DiTExpert:
+        """The submission's model, or another one, with these weights, only to be evaluated."""
         with torch.device("meta"):
-            model = DiTExpert(self.config)
+            model = DiTExpert(config or self.config)
         model.load_state_dict(dict(weights), assign=True)
         model.to(self.device).eval().requires_grad_(False)
         return model

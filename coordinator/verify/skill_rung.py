@@ -111,7 +111,8 @@ class _Skill:
         case, checks = self._case, self._checks
         told_apart = self._reference.check_identity(losses, checks)
         peers = yardsticks_of(case, self._claim[1], told_apart)
-        self._home_cluster(losses, {self._own, *told_apart, *(peer.cluster for peer in peers)})
+        alike = (peer.cluster for peer in peers if peer.model is None)
+        self._home_cluster(losses, {self._own, *told_apart, *alike})
         compare_with_peers(
             case,
             self._scoring,

@@ -12,6 +12,9 @@ the terms that they share (`comparable_losses`), and by `identity` alone, since 
 If clusters hardly resemble each other, experts of the two objectives may degrade differently on foreign clusters, so
 that a second expert of j keeps some identity: a wrong cluster is detected less reliably between objectives than within
 one.
+
+Experts of two sizes are compared by `identity` alone, since a larger one is ahead by its size. It also specialises
+more, so a smaller second expert of j keeps some identity beside a larger one: beside those of its own size it is seen.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from paris.coordinator.verify.report import Checks
 from paris.coordinator.verify.scoring import Losses, Scoring
 from paris.coordinator.verify.statistics import Resampled, gain_over, upper_bound
 from paris.coordinator.verify.tensor_reads import open_trusted
+from paris.experts.models.presets import ModelConfig
 from paris.experts.objectives.objectives import Objective
 
 
@@ -39,9 +43,9 @@ class Yardstick:
     identity: float
     """Upper bound at the configured confidence."""
     ahead: float | None
-    """Upper bound at the configured confidence; None if the other has another objective."""
+    """Upper bound at the configured confidence; None if the other has another objective or size."""
     gain: float | None
-    """The other's gain on its own cluster; None if it has another objective."""
+    """The other's gain on its own cluster; None if it has another objective or size."""
 
 
 def yardsticks_of(case: VerificationCase, step: int, told_apart: set[int]) -> list[OtherCheckpoint]:
@@ -106,7 +110,7 @@ def compare_with_peers(
         note = f"log loss on its own cluster by which it is ahead of {rival}, {sure}"
         checks.at_least("ahead-of-peers", ahead, bounds.min_ahead, note)
     else:
-        checks.remark("no registered expert of another cluster learned its objective: compared in shared terms alone")
+        checks.remark("no registered expert of another cluster has its objective and size: compared by identity alone")
     twin = min(yardsticks, key=lambda yardstick: yardstick.identity)
     wanted = max(bounds.min_identity, bounds.min_identity_share * median([one.identity for one in yardsticks]))
     checks.at_least("identity", twin.identity, wanted, f"specialisation against {twin.name}, {sure}")
@@ -147,15 +151,16 @@ def _yardstick(
     """
     own, confidence, there, is_alike = case.task.cluster, case.bounds.confidence, peer.cluster, _is_alike(case, peer)
     objective = Objective.from_settings(peer.objective)
-    theirs = scoring.losses(_weights(case, peer), [own, there], objective, comparable=not is_alike)
+    config = None if peer.model is None else ModelConfig.from_settings(peer.model)
+    theirs = scoring.losses(_weights(case, peer), [own, there], objective, comparable=not is_alike, config=config)
     losses = candidate[0] if is_alike else candidate[1]
     ahead = resampled.log_means(theirs[own], own) - resampled.log_means(losses[own], own)
     behind = resampled.log_means(losses[there], there) - resampled.log_means(theirs[there], there)
     return Yardstick(
         name=f"{peer.task_id}, cluster {there}",
         identity=upper_bound(ahead + behind, confidence),
-        ahead=upper_bound(ahead, confidence) if is_alike else None,
-        gain=float(gain_over(start, theirs, resampled, there)[0]) if is_alike else None,
+        ahead=upper_bound(ahead, confidence) if is_alike and config is None else None,
+        gain=float(gain_over(start, theirs, resampled, there)[0]) if is_alike and config is None else None,
     )
 
 

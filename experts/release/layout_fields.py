@@ -43,7 +43,7 @@ class Layout(Settings):
     dataset_name: str = ""
     num_experts: int
     model: ModelConfig
-    """The shape of the largest expert."""
+    """The largest shape."""
     sizes: tuple[ModelConfig, ...] = ()
     """The shape of each expert, in order; all as `model` by default."""
     objectives: tuple[Objective, ...] = ()

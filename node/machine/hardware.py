@@ -11,11 +11,13 @@ from pathlib import Path
 
 from paris.experts.errors import SettingsError as ModelSettingsError
 from paris.experts.models.presets import ModelConfig
-from paris.experts.training.needs import least_memory_bytes
+from paris.experts.training.needs import least_memory_bytes, num_parameters
 from paris.node.errors import SettingsError, TaskTooBigError, TrainerError
 from paris.node.machine.config import NodeConfig
 from paris.node.machine.gpus import visible_gpus
+from paris.protocol.errors import RecordError
 from paris.protocol.records import RunSpec, Task
+from paris.protocol.sizes import needs_of, of_size
 
 
 @dataclass(frozen=True)
@@ -56,22 +58,31 @@ def detect(config: NodeConfig, home: Path) -> Hardware:
     return Hardware(device, label, memory, disk, _gpu_uuid(device))
 
 
-def require_fit(task: Task, spec: RunSpec, hardware: Hardware) -> None:
+def require_fit(task: Task, spec: RunSpec, hardware: Hardware, size: int | None = None) -> None:
     """Refuse a task that does not fit this machine, also if it says that it fits: the model's shape decides.
+
+    Args:
+        task: That was leased.
+        spec: The run.
+        hardware: This machine.
+        size: Of the lease.
 
     Raises:
         TaskTooBigError: It needs more memory or disk than there is; nothing was fetched or built.
-        TrainerError: The run's model is none that this version can build.
+        TrainerError: The lease's size is none of the run's, or its model none that this version can build.
     """
+    needs = needs_of(task, size)
     try:
-        model = ModelConfig.from_settings(spec.model)
-    except ModelSettingsError as error:
+        model = ModelConfig.from_settings(of_size(spec, size).model)
+    except (ModelSettingsError, RecordError) as error:
         raise TrainerError(f"The run's model cannot be built. {error.what}", "Tell the organiser.") from error
+    if needs is None:
+        raise TrainerError(f"{task.task_id} was leased in size {size}, which it does not have.", "Tell the organiser.")
     chosen = {name: str(spec.training[name]) for name in ("moments", "precision") if name in spec.training}
     computed = least_memory_bytes(model, **chosen)
     rows = (
-        ("memory", max(task.min_memory_bytes, computed), hardware.memory_bytes),
-        ("free disk", task.min_disk_bytes, hardware.disk_bytes),
+        ("memory", max(needs.min_memory_bytes, computed), hardware.memory_bytes),
+        ("free disk", needs.min_disk_bytes, hardware.disk_bytes),
     )
     for what, needed, there in rows:
         if needed > there:
@@ -79,6 +90,17 @@ def require_fit(task: Task, spec: RunSpec, hardware: Hardware) -> None:
                 f"{task.task_id} needs {gib(needed)} of {what}, this machine ({hardware.label}) has {gib(there)}.",
                 "Join a run with a smaller model, or use a machine with more room.",
             )
+
+
+def size_in_words(spec: RunSpec, size: int) -> str:
+    """How large an expert of a smaller size is, for the volunteer.
+
+    Args:
+        spec: The run.
+        size: Of a lease that `require_fit` accepted.
+    """
+    own, largest = (num_parameters(ModelConfig.from_settings(of_size(spec, n).model)) for n in (size, None))
+    return f"The run's model is too large for this machine: it trains a smaller one, {own:,} of {largest:,} parameters."
 
 
 def gib(num_bytes: int) -> str:

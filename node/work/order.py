@@ -14,18 +14,20 @@ from paris.node.trainer.order import Order, ShardFile
 from paris.node.work.head import head_of
 from paris.protocol.lanes import expert_of, lane_of
 from paris.protocol.records import RunSpec
+from paris.protocol.sizes import of_size
 
 
 def make_order(spec: RunSpec, unit: Unit, folder: UnitFolder, cache: Cache, machine: Machine) -> Order:
     """Put the order together.
 
     Args:
-        spec: The run.
+        spec: The run; the unit's lease decides the size of the expert.
         unit: With its shards.
         folder: Takes snapshots and the finished weights.
         cache: Where the shards are, or will be.
         machine: Home, settings and hardware.
     """
+    spec = of_size(spec, unit.lease.size)
     return Order(
         run_id=unit.run_id,
         task_id=expert_of(unit.task.task_id),

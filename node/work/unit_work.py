@@ -24,7 +24,7 @@ from paris.node.fetching.cache import Cache
 from paris.node.fetching.shared_files import fetch_shared_files
 from paris.node.hub.pull_request import make_submission, upload
 from paris.node.machine.garbage import free_accepted_unit, free_ended_units
-from paris.node.machine.hardware import require_fit
+from paris.node.machine.hardware import require_fit, size_in_words
 from paris.node.machine.machine import Machine
 from paris.node.machine.unit import FINAL, Finished, State, Unit, UnitFolder
 from paris.node.manners.awake import kept_awake
@@ -114,7 +114,10 @@ class UnitWork:
             HubRefusedError: The token cannot submit.
         """
         session, hub, task = self._session, self._data.hub, self.unit.task
-        require_fit(task, session.spec, self._machine.hardware)
+        size = self.unit.lease.size
+        require_fit(task, session.spec, self._machine.hardware, size)
+        if size is not None:
+            self._report.event(EventKind.NOTE, text=size_in_words(session.spec, size))
         self._report.heartbeat("fetching")
         self._retry(lambda: check_token(hub, session.spec.model_repo))
         manifest = self._retry(lambda: read_manifest(session.swarm, hub, session.spec, task))

@@ -34,6 +34,7 @@ from paris.protocol.records import (
 )
 from paris.protocol.runid import make_run_id
 from paris.protocol.signing import Identity
+from paris.protocol.size_needs import SizeNeeds
 from paris.protocol.want_work import do_work
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -314,6 +315,21 @@ LEG_SAMPLES: dict[str, tuple[Payload, Identity]] = {
     ),
 }
 """Records of a run whose experts are trained in legs, and which asks for work."""
+SIZE_SAMPLES: dict[str, tuple[Payload, Identity]] = {
+    "run-of-sizes": (RUN.model_copy(update={"smaller": ({"hidden_size": 384, "num_heads": 6},)}), COORDINATOR),
+    "task-of-sizes": (
+        TASK.model_copy(
+            update={
+                "smaller": (SizeNeeds(min_memory_bytes=1_000_000_000, min_disk_bytes=5_500_000),),
+                "head": HEAD.model_copy(update={"size": 1}),
+            }
+        ),
+        COORDINATOR,
+    ),
+    "lease-of-a-size": (LEASE.model_copy(update={"size": 1}), COORDINATOR),
+    "registration-of-a-size": (REGISTRATION.model_copy(update={"size": 1}), COORDINATOR),
+}
+"""Records of a run whose experts have different sizes."""
 
 
 def signed_bytes(body: dict, identity: Identity) -> bytes:

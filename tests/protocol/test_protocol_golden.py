@@ -1,5 +1,5 @@
 import pytest
-from protocol_samples import COORDINATOR, GOLDEN, LEG_SAMPLES, NOW, RUN_ID, SAMPLES, golden_bytes, sealed
+from protocol_samples import COORDINATOR, GOLDEN, LEG_SAMPLES, NOW, RUN_ID, SAMPLES, SIZE_SAMPLES, golden_bytes, sealed
 from write_golden import DOC, golden_records, samples_in_doc, with_samples
 
 from paris.protocol.envelope import open_envelope
@@ -8,7 +8,7 @@ from paris.protocol.keys import all_keys
 from paris.protocol.record_rules import RECORD_RULES
 from paris.protocol.refusals import Reason
 
-EVERY = SAMPLES | LEG_SAMPLES
+EVERY = SAMPLES | LEG_SAMPLES | SIZE_SAMPLES
 
 
 def test_there_is_a_golden_record_of_every_kind():

@@ -8,7 +8,17 @@ import json
 import re
 from pathlib import Path
 
-from protocol_samples import GOLDEN, LEG_SAMPLES, SAMPLES, TASK, body_of, golden_bytes, sealed, signed_bytes
+from protocol_samples import (
+    GOLDEN,
+    LEG_SAMPLES,
+    SAMPLES,
+    SIZE_SAMPLES,
+    TASK,
+    body_of,
+    golden_bytes,
+    sealed,
+    signed_bytes,
+)
 
 DOC = Path(__file__).parents[2] / "docs" / "protocol.md"
 _SAMPLE = re.compile(r"(<!-- sample: (?P<name>[a-z-]+) -->\n```json\n).*?(\n```\n)", re.DOTALL)
@@ -16,7 +26,8 @@ _SAMPLE = re.compile(r"(<!-- sample: (?P<name>[a-z-]+) -->\n```json\n).*?(\n```\
 
 def golden_records() -> dict[str, bytes]:
     """Every golden record, made from the fixed keys and times."""
-    records = {kind: sealed(payload, identity).data for kind, (payload, identity) in (SAMPLES | LEG_SAMPLES).items()}
+    samples = SAMPLES | LEG_SAMPLES | SIZE_SAMPLES
+    records = {kind: sealed(payload, identity).data for kind, (payload, identity) in samples.items()}
     task = sealed(TASK)
     for name, version in (("older-version", 0), ("newer-version", 2)):
         records[name] = signed_bytes(body_of(task, version=version), SAMPLES["task"][1])

@@ -33,7 +33,7 @@ def test_an_honest_epsilon_expert_passes_among_flow_experts_of_other_clusters(wo
     assert found["skill/claimed-loss"][0] < 1.5
     # Which of two objectives is ahead on a cluster would say something of the objectives, too.
     assert "skill/ahead-of-peers" not in found
-    assert "in shared terms alone" in " ".join(report.rungs[3].remarks)
+    assert "compared by identity alone" in " ".join(report.rungs[3].remarks)
 
 
 def test_an_honest_epsilon_expert_passes_among_experts_of_both_objectives(world):

@@ -159,6 +159,7 @@ class World:
         batch_size: int = TRAINING.batch_size,
         machine: MachineSettings | None = None,
         interrupted_at: int | None = None,
+        model: ModelConfig = MODEL,
     ) -> Trained:
         """Really train on a cluster's shards, by the very code that a node runs; once for each set of arguments.
 
@@ -172,16 +173,17 @@ class World:
             batch_size: Another one is a cheat's.
             machine: Threads, micro-batch and the like.
             interrupted_at: The step at which another machine takes over, with one thread.
+            model: Of the run, or a smaller one.
         """
         start, shards = start or self.start, shards or tuple(self.shards(cluster))
         task_number = cluster if as_task is None else as_task
-        key = (cluster, steps, task_number, objective, start, shards, batch_size, machine, interrupted_at)
+        key = (cluster, steps, task_number, objective, start, shards, batch_size, machine, interrupted_at, model)
         if key not in self._trained:
             task = TrainingTask(
                 run_id=self.run_id,
                 seed=7 + self.seed,
                 task_id=f"expert-{task_number}",
-                model=MODEL,
+                model=model,
                 training=TRAINING.model_copy(update={"steps": steps, "objective": objective, "batch_size": batch_size}),
                 text=self.text,
                 codec=CodecConfig(),

@@ -13,7 +13,8 @@ from paris.experts.models.presets import PRESETS
 from paris.node.errors import SettingsError, TaskTooBigError, TrainerError
 from paris.node.machine.config import NodeConfig
 from paris.node.machine.gpus import visible_gpus
-from paris.node.machine.hardware import Hardware, detect, require_fit
+from paris.node.machine.hardware import Hardware, detect, require_fit, size_in_words
+from paris.protocol.size_needs import SizeNeeds
 
 SMI = """#!/bin/sh
 if [ "$1" = -L ]; then
@@ -64,6 +65,26 @@ def test_a_task_that_says_less_than_its_model_needs_is_refused_before_anything_i
     ):
         with pytest.raises(TaskTooBigError, match=f"needs {words} of memory"):
             require_fit(make_unit().task, make_spec(model=model.to_settings(), training=training).payload, machine)
+
+
+def test_a_lease_of_a_smaller_size_is_held_to_what_that_size_needs(make_spec):
+    machine = Hardware("cpu", "small CPU", memory_bytes=2**30, disk_bytes=2**30)
+    needs = (SizeNeeds(min_memory_bytes=2**29, min_disk_bytes=2**29), SizeNeeds(min_memory_bytes=0, min_disk_bytes=0))
+    task = make_unit().task.model_copy(update={"min_memory_bytes": 2**34, "smaller": needs})
+    smaller = ({"hidden_size": 48}, {"hidden_size": 12})
+    spec = make_spec(model=PRESETS["dit-emoji-4"].to_settings(), smaller=smaller).payload
+    for size in (1, 2):
+        require_fit(task, spec, machine, size)
+    with pytest.raises(TaskTooBigError, match=r"needs 16\.0 GiB of memory"):
+        require_fit(task, spec, machine)
+    larger = task.model_copy(update={"smaller": (SizeNeeds(min_memory_bytes=0, min_disk_bytes=2**31),)})
+    with pytest.raises(TaskTooBigError, match=r"needs 2\.0 GiB of free disk"):
+        require_fit(larger, spec, machine, 1)
+    with pytest.raises(TrainerError, match="in size 2, which it does not have"):
+        require_fit(larger, spec, machine, 2)
+    with pytest.raises(TrainerError, match="names size 3, the run has 2 smaller sizes"):
+        require_fit(task, spec, machine, 3)
+    assert size_in_words(spec, 2).endswith("it trains a smaller one, 16,752 of 706,224 parameters.")
 
 
 def test_a_model_that_cannot_be_built_is_given_back_with_the_reason(make_spec):

@@ -1,0 +1,45 @@
+"""Which size of an expert a volunteer's machine trains. Pure, like `tick`.
+
+The first lease of an expert takes the largest size that the machine can hold; once a leg is stored, the size stays.
+"""
+
+from __future__ import annotations
+
+from paris.coordinator.state.draft import Draft
+from paris.coordinator.state.model import SubmissionState, VolunteerState
+from paris.protocol.records import Task
+from paris.protocol.sizes import needs_of, sizes_of
+
+
+def size_for(task: Task, volunteer: VolunteerState) -> int | None:
+    """The largest size of a task's expert that a volunteer's machine can hold, 0 for the run's model.
+
+    Returns:
+        None: its memory or disk is too small for any.
+    """
+    return next((size for size in sizes_of(task) if can_hold(task, size, volunteer)), None)
+
+
+def size_of(draft: Draft, known: SubmissionState) -> int | None:
+    """The size of the expert that was handed in; None: the run's model."""
+    held = draft.leases.get(known.submission.lease_id)
+    return None if held is None else held.lease.size
+
+
+def fits(task: Task, volunteer: VolunteerState) -> bool:
+    """Whether a volunteer's machine has the memory and disk for a task, in any size that it may still have."""
+    return size_for(task, volunteer) is not None
+
+
+def is_well_used(task: Task, volunteer: VolunteerState) -> bool:
+    """Whether a task fits, and the volunteer's machine could not hold a larger expert that is not begun yet."""
+    size = size_for(task, volunteer)
+    return size is not None and not any(can_hold(task, larger, volunteer) for larger in range(size))
+
+
+def can_hold(task: Task, size: int | None, volunteer: VolunteerState) -> bool:
+    """Whether a volunteer's machine has the memory and disk for a task's expert in a size; False for an unknown one."""
+    needs, want = needs_of(task, size), volunteer.want
+    if needs is None:
+        return False
+    return want.memory_bytes >= needs.min_memory_bytes and want.disk_bytes >= needs.min_disk_bytes
