@@ -175,6 +175,48 @@ def calibration_table(folders: Iterable[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+_SIZES = {
+    "semantic": "all of one size",
+    "slow": "the smallest cluster's with a quarter of the steps",
+    "halved": "all with half of the steps",
+    "shallow": "every second with half of the layers",
+    "narrow": "the smallest cluster's half as wide",
+    "mixed": "every second half as wide",
+    "longer": "every second half as wide, trained for as much compute",
+    "small": "all half as wide",
+}
+"""Kinds of arms that say what to do with machines that cannot hold the run's model."""
+
+
+def sizes_table(folders: Iterable[dict[str, Any]]) -> str:
+    """Experts of different sizes, and what else could be done, where it was measured, each data set's first seed."""
+    lines = [
+        "| data set | experts | training TFLOP | distance | of the monolith's |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for folder in folders:
+        rows = {row["arm"]: row for row in _alone_or_ancestral(folder, without=0)}
+        named = {arm: _SIZES.get(arm.partition("-")[0]) for arm in rows}
+        k = folder["experts"].partition("-")[2]
+        found = [(str(what), rows[arm]) for arm, what in named.items() if what and arm.partition("-")[2] == k]
+        if len(found) == 1:
+            continue
+        found += [("none for the smallest cluster", row) for row in _alone_or_ancestral(folder, without=1)]
+        found.append(("one model for all", rows[folder["monolith"]]))
+        lines += [
+            f"| {folder['dataset']} | {what} | {sum(row['training_flops'].values()) / 1e12:.2f} | "
+            f"{row['frechet']:.2f} | {row['of_monolith']:.2f} |"
+            for what, row in sorted(found, key=lambda one: one[1]["frechet"])
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _alone_or_ancestral(folder: dict[str, Any], without: int) -> list[dict[str, Any]]:
+    """The rows of a model alone, or of one expert a picture, without guidance and with so many experts left out."""
+    rows = [row for row in folder["figures"] if not row["is_guided"] and len(row["without"]) == without]
+    return [row for row in rows if row["way"] in ("alone", "ancestral")]
+
+
 def main() -> int:
     """Replace the figures between the marks, and draw the plots."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -191,7 +233,8 @@ def main() -> int:
     losses = ["### Held-out loss by cluster, first seed\n", losses_table(firsts)]
     losses += ["### Held-out loss after a common start, first seed\n", start_table(firsts)]
     routers = ["### What the routers know, first seed\n", calibration_table(firsts)]
-    body = "\n".join([*tables, *losses, *routers])
+    sizes = ["### Experts of different sizes, first seed\n", sizes_table(firsts)]
+    body = "\n".join([*tables, *sizes, *losses, *routers])
     replace_between(given.docs, _BEGIN, body, _END)
     replace_between(given.readme, _README_BEGIN, summary_table(by_dataset.values()), _README_END)
     picture = draw(result, given.docs.parent / "pictures" / "quality.png")

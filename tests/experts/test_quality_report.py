@@ -90,3 +90,17 @@ def test_a_document_without_its_marks_is_left_as_it_was(tmp_path):
         with pytest.raises(ValueError, match=r"README\.md must have '<a>' once"):
             replace_between(document, "<a>\n", "new\n", "<b>\n")
         assert document.read_text() == text
+
+
+def test_experts_of_different_sizes_are_set_beside_other_ways_where_they_were_measured():
+    one = folder(0, 1.0)
+    assert quality_report.sizes_table([one]).count("\n") == 2
+    one["figures"] += [figure("narrow-4", "ancestral", 3.0), figure("narrow-8", "ancestral", 9.0)]
+    one["figures"] += [figure("semantic-4", "ancestral", 4.0, (3,)), figure("narrow-4", "ancestral", 0.5, scale=2.0)]
+    lines = quality_report.sizes_table([one]).splitlines()[2:]
+    assert [line.split(" | ")[1:4] for line in lines] == [
+        ["all of one size", "2.50", "1.00"],
+        ["one model for all", "2.50", "2.00"],
+        ["the smallest cluster's half as wide", "2.50", "3.00"],
+        ["none for the smallest cluster", "2.50", "4.00"],
+    ]
