@@ -107,8 +107,14 @@ class BoundedServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then call `on_ready`."""
+        self._stopping = self.lifespan.state["stopping"] = asyncio.Event()
         await super().startup(sockets)
         self.on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop; responses without end see `request.state.stopping` set, and end."""
+        self._stopping.set()
+        await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """Check all connections once a second; return whether the server is to stop."""

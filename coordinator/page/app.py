@@ -114,7 +114,8 @@ class _Handlers:
         if self._watch.is_full:
             return _refused(503, "Too many watch this page now.", {"Retry-After": "60"})
         known = request.headers.get("last-event-id") or seen
-        messages = self._watch.messages(view, query, int(known) if known.isdecimal() and len(known) < 18 else 0)
+        number = int(known) if known.isdecimal() and len(known) < 18 else 0
+        messages = self._watch.messages(view, query, number, request.state.stopping)
         headers = {**_HEADERS, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(messages, media_type="text/event-stream", headers=headers)
 

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from paris.coordinator.page.reading import Snapshot
-from paris.coordinator.page.tables import progress_of, state_counts, task_rows, verdict_rows, volunteer_rows
+from paris.coordinator.page.tables import num_present, progress_of, state_counts, task_rows, verdict_rows
 from paris.coordinator.page.views import Site
 from paris.coordinator.run.health import read_health
 
@@ -56,9 +56,9 @@ class _Run(Collector):
         )
         waiting = sum(known.phase == "seen" for known in snapshot.state.submissions.values())
         yield _gauge("paris_verification_queue", "Submissions that wait for their verdict.", waiting)
-        people = volunteer_rows(snapshot.state, "", self._site.now() - self._site.want_life_s)
-        present = sum(row["alive"] for row in people)
-        yield _by_label("paris_volunteers", "Volunteers.", "presence", {"present": present, "known": len(people)})
+        present = num_present(snapshot.state, self._site.now() - self._site.want_life_s)
+        people = {"present": present, "known": len(snapshot.state.volunteers)}
+        yield _by_label("paris_volunteers", "Volunteers.", "presence", people)
         yield _by_label("paris_log_events", "Events in the log by kind.", "kind", self._site.reader.event_counts())
 
     def _of_service(self) -> Iterator[Metric]:

@@ -125,7 +125,7 @@ class RunReader:
         """Read all tables in one transaction; only rows whose text has changed are parsed."""
         db.execute("BEGIN")
         try:
-            found = {name: self._table(db, name, row_class) for name, (_, row_class) in TABLES.items()}
+            found: dict[str, Any] = {name: self._table(db, name, row_class) for name, (_, row_class) in TABLES.items()}
         finally:
             db.execute("COMMIT")
         single = {name: found.pop(name).get(name, TABLES[name][1]()) for name in SINGLE}

@@ -10,6 +10,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 from anyio import to_thread
 
@@ -36,6 +37,7 @@ class Watch:
         self._changed = asyncio.Condition()
         self._snapshot: Snapshot | None = None
         self._looking: asyncio.Task[None] | None = None
+        self._is_over = False
         self.num_watchers = 0
 
     @property
@@ -43,13 +45,14 @@ class Watch:
         """Whether no further page can be live now."""
         return self.num_watchers >= _MAX_WATCHERS
 
-    async def messages(self, view: View, query: Query, seen: int) -> AsyncIterator[bytes]:
-        """Server-sent events of one page, without end.
+    async def messages(self, view: View, query: Query, seen: int, stopping: asyncio.Event) -> AsyncIterator[bytes]:
+        """Server-sent events of one page, until the server stops.
 
         Args:
             view: The page.
             query: Its parameters.
             seen: Number of the snapshot that the browser shows; older: the whole page is sent once more.
+            stopping: Set when the server stops.
         """
         self.num_watchers += 1
         try:
@@ -57,12 +60,12 @@ class Watch:
             snapshot = await to_thread.run_sync(self._pages.site.reader.snapshot)
             fragments = await self._fragments(view, query, snapshot)
             sent = fragments if snapshot.number == seen else {}
-            while True:
+            while not self._is_over:
                 changed = {name: html for name, html in fragments.items() if sent.get(name) != html}
                 for name, html in changed.items():
                     yield _event(snapshot.number, name, html)
                 sent = fragments
-                newer = await self._next(snapshot)
+                newer = await self._next(snapshot, stopping)
                 if newer is None:
                     yield b": still here\n\n"
                 snapshot = newer or snapshot
@@ -73,21 +76,21 @@ class Watch:
     async def _fragments(self, view: View, query: Query, snapshot: Snapshot) -> dict[str, str]:
         return await to_thread.run_sync(self._pages.fragments, view, query, snapshot)
 
-    async def _next(self, known: Snapshot) -> Snapshot | None:
+    async def _next(self, known: Snapshot, stopping: asyncio.Event) -> Snapshot | None:
         """The next snapshot; None if nothing changes for a while."""
         if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look())
+            self._looking = asyncio.create_task(self._look(stopping))
         try:
             async with asyncio.timeout(_SIGN_OF_LIFE_S), self._changed:
-                while self._snapshot is None or self._snapshot.number <= known.number:
+                while not self._is_over and (self._snapshot is None or self._snapshot.number <= known.number):
                     await self._changed.wait()
         except TimeoutError:
             return None
         return self._snapshot
 
-    async def _look(self) -> None:
-        """Read the state every second until nobody watches."""
-        while self.num_watchers:
+    async def _look(self, stopping: asyncio.Event) -> None:
+        """Read the state every second until nobody watches, or the server stops."""
+        while self.num_watchers and not stopping.is_set():
             try:
                 found = await to_thread.run_sync(self._pages.site.reader.snapshot)
             except Exception:  # the disk is full, say: the pages stay as they are
@@ -97,7 +100,12 @@ class Watch:
                     async with self._changed:
                         self._snapshot = found
                         self._changed.notify_all()
-            await asyncio.sleep(_LOOK_EVERY_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_EVERY_S):
+                    await stopping.wait()
+        async with self._changed:
+            self._is_over = stopping.is_set()
+            self._changed.notify_all()
 
 
 def _event(number: int, name: str, html: str) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from paris.coordinator.decisions.credits import Credit, credits_of
@@ -61,7 +61,7 @@ def task_rows(state: State) -> list[dict[str, Any]]:
 def history_rows(board: list[BoardRow]) -> list[dict[str, Any]]:
     """The tasks of a copy of the board: the fields of `BoardRow`, with `board` and `share` as `task_rows`."""
     return [
-        {**asdict(row), "board": _board_state(row.state, row.phase), "share": min(1.0, row.step / row.steps)}
+        {**vars(row), "board": _board_state(row.state, row.phase), "share": min(1.0, row.step / row.steps)}
         for row in board
     ]
 
@@ -88,6 +88,11 @@ def progress_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "verified": sum(row["verified_step"] for row in rows) / total,
         "reached": sum(row["step"] for row in rows) / total,
     }
+
+
+def num_present(state: State, alive_since: float) -> int:
+    """How many volunteers were seen since a time, UTC seconds."""
+    return sum(volunteer.seen_at >= alive_since for volunteer in state.volunteers.values())
 
 
 def volunteer_rows(state: State, text: str, alive_since: float) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from paris.coordinator.page.tables import (
     VERDICTS,
     history_rows,
     leaders,
+    num_present,
     part_of,
     progress_of,
     state_counts,
@@ -70,14 +71,13 @@ def _board(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
     every = task_rows(snapshot.state)
     part = part_of([row for row in every if query.state in ("", row["board"])], query.page, _TASKS_SHOWN)
     curves = {row["task_id"]: site.reader.curve(row["task_id"]) for row in part.rows}
-    alive = volunteer_rows(snapshot.state, "", site.now() - site.want_life_s)
     return {
         "part": part,
         "counts": state_counts(every),
         "progress": progress_of(every),
         "curves": curves,
-        "num_alive": sum(row["alive"] for row in alive),
-        "num_volunteers": len(alive),
+        "num_alive": num_present(snapshot.state, site.now() - site.want_life_s),
+        "num_volunteers": len(snapshot.state.volunteers),
         "router": snapshot.state.router,
         "pause": snapshot.state.pause,
         "health": _health(site),
@@ -184,7 +184,7 @@ def _public(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
         "progress": progress_of(every),
         "join_command": site.folder.join_command,
         "leaders": leaders(snapshot.state)[:_LATEST_SHOWN],
-        "num_alive": sum(row["alive"] for row in volunteer_rows(snapshot.state, "", site.now() - site.want_life_s)),
+        "num_alive": num_present(snapshot.state, site.now() - site.want_life_s),
         "pictures": site.folder.pictures(),
     }
 

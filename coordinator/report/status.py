@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from typing import Any
 
 from paris.coordinator.run.directory import RunDir
@@ -76,7 +75,7 @@ def task_status(state: State, task: TaskState) -> dict[str, Any]:
     """A task with its present lease and last heartbeat, as JSON values."""
     held = state.leases.get(task.lease_id or "")
     return {
-        **asdict(board_row(state, task)),
+        **vars(board_row(state, task)),
         "cluster": task.task.cluster,
         "heartbeat_at": None if held is None else held.heartbeat_at,
         "sha256": None if task.registration is None else task.registration.sha256,

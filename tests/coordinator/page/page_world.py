@@ -66,7 +66,7 @@ def served(run: Path) -> Iterator[Client]:
         thread.start()
         assert ready.wait(DEADLINE_S)
         try:
-            yield Client(listening.getsockname()[1])
+            yield Client(listening.getsockname()[1], server)
         finally:
             server.should_exit = True
             thread.join(DEADLINE_S)
@@ -74,8 +74,8 @@ def served(run: Path) -> Iterator[Client]:
 
 
 class Client:
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, port: int, server=None) -> None:
+        self.port, self.server = port, server
         self.url = f"http://127.0.0.1:{port}"
 
     def ask(self, path: str, method: str = "GET", body: str | None = None, **headers: str) -> Answer:

@@ -57,3 +57,10 @@ def test_there_is_a_most_of_watchers():
     assert not watch.is_full
     watch.num_watchers = 1000
     assert watch.is_full
+
+
+def test_open_pages_do_not_delay_the_end_of_the_server(run):
+    with served(run) as site, site.stream("view=&seen=0") as fragments:
+        next(fragments)
+        site.server.should_exit = True
+        assert [fragment["id"] for fragment in fragments][-1] == "latest", "the rest of the first update, then the end"

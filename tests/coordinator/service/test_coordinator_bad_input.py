@@ -141,6 +141,10 @@ def test_an_embedded_hub_that_dies_is_started_anew(run):
         assert hub_of(serve.pid).pid != hub.pid
         with urlopen(f"{endpoint}/api/models/paris/tiny", timeout=5) as answer:
             assert json.load(answer)["id"] == "paris/tiny"
+        with urlopen(f"{endpoint}/run", timeout=DEADLINE_S) as answer:
+            board = answer.read().decode()
+        assert 'data-state="up"' in board, "the page is on the same port, and the service has left its health"
+        assert (run / "keys" / "page.token").is_file()
     finally:
         serve.terminate()
         assert serve.wait(DEADLINE_S) == 0
