@@ -1,9 +1,12 @@
 """Mutation testing: change one thing in a module, run its tests, and count the changes that no test notices.
 
 operators.py   which changes are made, on the syntax tree
-loader.py      imports one module with one change, in this process and in the processes that it starts
-plan.py        the modules and the tests that concern each
-running.py     forks a process for each mutant and waits for its tests
-table.py       the scores as the table of docs/reliability.md
+loader.py      changes one module, in this process and in the processes that it starts
+plan.py        the groups of modules, and the tests that concern each
+calls.py       which tests call which function
+running.py     a process for each mutant, with limits
+collected.py   the mutants of functions, in forks of a process that has collected the tests
+scoring.py     the mutants of a group; those outside of functions, whose modules are imported again
+table.py       the scores as the tables of docs/reliability.md
 __main__.py    `make mutants`
 """

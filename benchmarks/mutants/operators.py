@@ -31,6 +31,8 @@ class Mutant:
     line: int
     what: str
     """Such as `< to <=`."""
+    function: int | None
+    """First line of the outermost function around it, its decorators included; None: in a module's or class's body."""
 
 
 def list_mutants(source: str) -> list[Mutant]:
@@ -57,9 +59,10 @@ class _Mutator(ast.NodeTransformer):
     def __init__(self, chosen: int | None) -> None:
         self.found: list[Mutant] = []
         self._chosen = chosen
+        self._function: int | None = None
 
     def _offer(self, node: ast.AST, what: str, change: Callable[[], ast.AST]) -> ast.AST | None:
-        self.found.append(Mutant(node.lineno, what))  # type: ignore[attr-defined]
+        self.found.append(Mutant(node.lineno, what, self._function))  # type: ignore[attr-defined]
         return ast.copy_location(change(), node) if len(self.found) - 1 == self._chosen else None
 
     def visit(self, node: ast.AST) -> Any:
@@ -68,6 +71,15 @@ class _Mutator(ast.NodeTransformer):
             if changed is not None:
                 return changed
         return self.generic_visit(node)
+
+    def visit_body(self, node: ast.FunctionDef | ast.AsyncFunctionDef, body: list[Any]) -> list[Any]:
+        """The statements of a function; default values and bounds belong to what is around it."""
+        outer, first = self._function, min(part.lineno for part in (node, *node.decorator_list))
+        self._function = first if outer is None else outer
+        try:
+            return [self.visit(item) if _is_code(item) else item for item in body]
+        finally:
+            self._function = outer
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         for name, value in ast.iter_fields(node):
@@ -79,6 +91,8 @@ class _Mutator(ast.NodeTransformer):
                 or (name == "args" and _is_for_people(node))
             ):
                 continue
+            elif name == "body" and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                value[:] = self.visit_body(node, value)
             elif isinstance(value, list):
                 value[:] = [self.visit(item) if _is_code(item) else item for item in value]
             elif isinstance(value, ast.AST):

@@ -1,25 +1,26 @@
-"""Running tests against mutants: a fork for each, so that a mutant costs its tests and not the imports before them."""
+"""Processes for mutants: each is a fork, so that a mutant costs its tests and not the imports before them."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
+import resource
 import signal
 import sys
-import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.mutants import loader
-
-_BROKEN = 70
-"""Exit status of a fork that came to no tests; pytest's own are below."""
-_FACTOR, _EXTRA_S = 4.0, 10.0
-"""A mutant may take so many times as long as the unchanged module, and so much longer."""
+FAILED, BROKEN, RELOAD = 1, 70, 71
+"""Exit statuses of a fork: a test failed; it came to no tests; the module must be imported with the change."""
+OPTIONS = ("-x", "-q", "-s", "--tb=no", "-p", "no:cacheprovider", "--timeout=0", "--hypothesis-seed=0")
+"""Of every run of pytest here."""
+_CPU_FACTOR, _CPU_EXTRA_S = 3.0, 6.0
+"""A mutant may take so many times the processor time of the unchanged tests, and so much more; the kernel ends it."""
+_WALL_FACTOR, _WALL_EXTRA_S = 15.0, 60.0
+"""So for the time of the clock, for mutants that wait for ever: generous, since a busy machine is only slower."""
 
 
 @dataclass
@@ -27,91 +28,67 @@ class Fork:
     """One process that runs tests."""
 
     pid: int
-    output: Path
     ends_by: float
     started: float = field(default_factory=time.monotonic)
 
 
-def start(tests: Sequence[str], mutant: tuple[str, int] | None, limit_s: float, output: Path) -> Fork:
-    """Run tests in a fork.
+def fork(work: Callable[[], int], folder: Path, seconds: float | None) -> Fork:
+    """Do something in a process of its own.
 
     Args:
-        tests: What pytest is given.
-        mutant: Module and index of the change; None changes nothing.
-        limit_s: After so long the fork is killed.
-        output: Takes what it prints.
+        work: Returns the exit status.
+        folder: Takes what it prints (`output`) and its tests' temporary files; made here.
+        seconds: Processor time of the unchanged tests; None sets no limits.
     """
-    pid = os.fork()
-    if pid:
-        return Fork(pid, output, time.monotonic() + limit_s)
-    code = _BROKEN
+    folder.mkdir(parents=True, exist_ok=True)
+    wall_s = 3600.0 if seconds is None else _WALL_FACTOR * seconds + _WALL_EXTRA_S
+    sys.stdout.flush()
+    if pid := os.fork():
+        return Fork(pid, time.monotonic() + wall_s)
+    code = BROKEN
     try:
         os.setsid()
-        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        file = os.open(folder / "output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, 1)
         os.dup2(file, 2)
-        if mutant is not None:
-            loader.choose(*mutant)
-        import pytest
-
-        options = ["-x", "-q", "--tb=short", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
-        code = int(pytest.main([*options, *tests]))
-        if mutant is None:
-            output.with_suffix(".modules").write_text("\n".join(sorted(sys.modules)))
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(folder)
+        if seconds is not None:
+            limit_s = int(_CPU_FACTOR * seconds + _CPU_EXTRA_S)
+            resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s))
+        code = work()
     except BaseException:
         traceback.print_exc()
     finally:
-        sys.stderr.flush()
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(code)
 
 
-def ended(fork: Fork) -> int | None:
-    """The exit status, or None while it runs; -9 when its time was over. Leaves no process behind.
-
-    Raises:
-        SystemExit: The fork came to no tests.
-    """
-    pid, status = os.waitpid(fork.pid, os.WNOHANG)
-    late = time.monotonic() > fork.ends_by
+def ended(running: Fork) -> int | None:
+    """The exit status, or None while it runs; negative when a limit ended it. Leaves no process behind."""
+    pid, status = os.waitpid(running.pid, os.WNOHANG)
+    late = time.monotonic() > running.ends_by
     if not pid and not late:
         return None
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(fork.pid, signal.SIGKILL)
+        os.killpg(running.pid, signal.SIGKILL)
     if not pid:
-        os.waitpid(fork.pid, 0)
+        os.waitpid(running.pid, 0)
         return -signal.SIGKILL
-    code = os.waitstatus_to_exitcode(status)
-    if code == _BROKEN:
-        raise SystemExit(f"A fork came to no tests:\n{fork.output.read_text('utf-8', 'replace')}")
-    return code
+    return os.waitstatus_to_exitcode(status)
 
 
-def baseline(tests: Sequence[str]) -> float:
-    """Run the tests on the unchanged module, and import here what they imported from elsewhere.
-
-    Returns:
-        How long a mutant may take, seconds.
-
-    Raises:
-        SystemExit: They fail.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "output"
-        fork = start(tests, None, 600, output)
-        while (code := ended(fork)) is None:
-            time.sleep(0.02)
-        if code:
-            raise SystemExit(f"{' '.join(tests)} fail without a mutant:\n{output.read_text('utf-8', 'replace')}")
-        for name in output.with_suffix(".modules").read_text("utf-8").split():
-            # Ours are imported in the forks, one of them with a change.
-            if _is_elsewhere(name):
-                with contextlib.suppress(Exception):
-                    importlib.import_module(name)
-    return _FACTOR * (time.monotonic() - fork.started) + _EXTRA_S
-
-
-def _is_elsewhere(name: str) -> bool:
-    return name.split(".")[0] in {
-        "cryptography", "hypothesis", "huggingface_hub", "numpy", "pydantic", "pytest", "safetensors", "sqlalchemy",
-        "starlette", "torch", "hivemind", "pyarrow", "httpx2", "rich", "typer", "json", "logging", "uvicorn",
-    }  # fmt: skip
+def run_all(starts: Iterator[tuple[int, Callable[[], Fork]]], jobs: int) -> Iterator[tuple[int, int, float]]:
+    """Start forks, so many at a time, and yield the number, the exit status and the seconds of each as it ends."""
+    forks: dict[int, Fork] = {}
+    while True:
+        while len(forks) < jobs and (item := next(starts, None)) is not None:
+            forks[item[0]] = item[1]()
+        if not forks:
+            return
+        for number, running in list(forks.items()):
+            if (code := ended(running)) is not None:
+                del forks[number]
+                yield number, code, time.monotonic() - running.started
+        time.sleep(0.02)

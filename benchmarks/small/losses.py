@@ -12,8 +12,10 @@ from benchmarks.small.arms import Arm
 from benchmarks.small.clusters import heldout_homes
 from benchmarks.small.judge import new_words_expected, open_judge
 from benchmarks.small.parts import Part, load_part
-from benchmarks.small.settings import read_settings
-from paris.experts.frozen.codec import CodecConfig, load_codec
+from benchmarks.small.pictures import Pictures
+from benchmarks.small.settings import SmallSettings, read_settings
+from paris.experts.frozen.codec import Codec, CodecConfig, load_codec
+from paris.experts.frozen.text import TextEncoder
 from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.training.evaluate import heldout_losses
 
@@ -48,6 +50,18 @@ def losses_by_cluster(folder: Path, experts: Arm, beside: Part) -> list[dict[str
     return rows
 
 
+def own_loss(folder: Path, part: Part) -> float:
+    """Mean loss of a trained part on held-out rows of its own cluster."""
+    torch.set_num_threads(1)
+    settings = read_settings(folder)
+    heldout, homes = open_judge(folder, settings).heldout, heldout_homes(folder, part.clustering)
+    encoder, codec = (load_text_encoder(settings.text, folder / "data"), load_codec(CodecConfig(), folder / "data"))
+    places = np.flatnonzero(homes == part.cluster)[:_ROWS]
+    return (
+        heldout_losses(load_part(folder, part), *_rows(heldout, places, settings, codec, encoder), seed=0).mean().item()
+    )
+
+
 def _losses(folder: Path, experts: Arm, beside: Part) -> tuple[np.ndarray, list[float]]:
     """Of each model, the last one being the one beside, on each cluster `[K + 1, K]`; the clusters' shares of rows."""
     torch.set_num_threads(1)
@@ -59,9 +73,16 @@ def _losses(folder: Path, experts: Arm, beside: Part) -> tuple[np.ndarray, list[
     losses = np.zeros((len(models), len(experts.parts)))
     for k in range(len(experts.parts)):
         places = np.flatnonzero(homes == k)[:_ROWS]
-        pixels = np.ascontiguousarray(heldout.pixels[places][..., : settings.channels].transpose(0, 3, 1, 2))
-        with new_words_expected():
-            text = encoder.encode([heldout.captions[place] for place in places])
+        rows, text = _rows(heldout, places, settings, codec, encoder)
         for number, model in enumerate(models):
-            losses[number, k] = heldout_losses(model, codec.to_model(pixels), text, seed=0).mean().item()
+            losses[number, k] = heldout_losses(model, rows, text, seed=0).mean().item()
     return losses, [round(float((homes == k).mean()), 3) for k in range(len(experts.parts))]
+
+
+def _rows(
+    heldout: Pictures, places: np.ndarray, settings: SmallSettings, codec: Codec, encoder: TextEncoder
+) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+    """Held-out rows as a model takes them, and their text states and masks."""
+    pixels = np.ascontiguousarray(heldout.pixels[places][..., : settings.channels].transpose(0, 3, 1, 2))
+    with new_words_expected():
+        return codec.to_model(pixels), encoder.encode([heldout.captions[place] for place in places])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from deadlines import DEADLINE_S
 from PIL import Image
 
 from paris.coordinator.demo.fashion import CLASSES, Clothing, read_clothing, write_class_folders
@@ -83,7 +84,7 @@ def test_where_the_package_is_missing_one_line_says_how_to_get_it(tmp_path):
     with pytest.raises(SourceMissingError):
         read_clothing(tmp_path)
     command = (sys.executable, "-m", "paris.coordinator.demo.fashion", str(tmp_path / "out"), "--files", str(tmp_path))
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=DEADLINE_S)
     assert done.returncode == SourceMissingError.exit_code
     assert "Install it: apt-get install dataset-fashion-mnist" in done.stderr
     assert "Traceback" not in done.stderr

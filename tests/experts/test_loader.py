@@ -59,5 +59,5 @@ def test_leaving_ends_the_background_work_even_when_nobody_took_a_batch() -> Non
     loader = Loader(make_batch, 0, 10**9, 1, CPU)
     with loader:
         pass
-    loader._thread.join(20)
+    loader._thread.join(DEADLINE_S)
     assert not loader._thread.is_alive()

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 from command_lines import lines_in, why_not_a_command
+from deadlines import DEADLINE_S
 from documents import ROOT
 
 from paris.coordinator.run.config import load_config
@@ -119,7 +120,7 @@ def test_the_compose_file_puts_the_run_on_the_address_that_volunteers_dial(tmp_p
     search = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
     command = ["sh", "-euc", line.replace(address, "127.0.0.2")]
     subprocess.run(
-        command, cwd=tmp_path, env={**os.environ, "PATH": search}, check=True, capture_output=True, timeout=60
+        command, cwd=tmp_path, env={**os.environ, "PATH": search}, check=True, capture_output=True, timeout=DEADLINE_S
     )
     config = load_config(tmp_path / "run")
     assert f"--host {address}" in line

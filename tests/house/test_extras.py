@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import typer
+from deadlines import DEADLINE_S
 from empty_environment import NAME, build_wheel, make_environment
 
 from paris.coordinator.cli.app import app as coord_app
@@ -144,7 +145,7 @@ def outcomes(folder: Path, program: str, lines: list[list[str]]) -> list[tuple[i
         input="".join(json.dumps(line) + "\n" for line in lines),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=DEADLINE_S,
         check=False,
     )
     assert answer.returncode == 0, answer.stderr
@@ -229,6 +230,8 @@ def test_a_module_of_the_package_itself_asks_for_the_package_and_an_unknown_one_
     assert missing_module(ModuleNotFoundError(name="no_such_module")) is None
     assert missing_module(ImportError("libcuda.so is broken", name="torch")) is None
     probe = "from paris.coordinator.console import fail_worker; fail_worker(lambda: __import__('no_such_module'))"
-    answer = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=120, check=False)
+    answer = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, timeout=DEADLINE_S, check=False
+    )
     assert answer.returncode == 1
     assert "This is a defect" in answer.stderr

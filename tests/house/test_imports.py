@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from deadlines import DEADLINE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPUTES = ("torch", "transformers", "diffusers")
@@ -38,7 +39,7 @@ def modules_after(*imports: str) -> set[str]:
     probe = (
         "import sys, importlib\nfor name in sys.argv[1:]: importlib.import_module(name)\nprint(*sys.modules, sep='\\n')"
     )
-    answer = subprocess.run([sys.executable, "-c", probe, *imports], capture_output=True, text=True, timeout=120)
+    answer = subprocess.run([sys.executable, "-c", probe, *imports], capture_output=True, text=True, timeout=DEADLINE_S)
     assert answer.returncode == 0, answer.stderr
     return set(answer.stdout.split())
 
@@ -76,5 +77,7 @@ def test_every_protocol_module_imports_without_torch_and_without_the_hub():
 def test_importing_a_package_writes_nothing_and_starts_no_thread():
     packages = "paris.protocol, paris.experts, paris.node, paris.coordinator"
     probe = f"import threading, {packages}; print(threading.active_count())"
-    answer = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=120, check=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, timeout=DEADLINE_S, check=True
+    )
     assert (answer.stdout.split(), answer.stderr) == (["1"], "")

@@ -234,6 +234,6 @@ class MiniCoordinator:
     def stop(self) -> None:
         """End everything."""
         self._stop.set()
-        self._thread.join(30)
+        self._thread.join(DEADLINE_S)
         self.peer.stop()
         self.hub.stop()

@@ -191,7 +191,7 @@ class Volunteer:
 
     def meet(self, num_members: int, patience: Patience = _LONG) -> PeerSource:
         """Work on the cluster, and wait until so many others are seen: one read of a DHT may miss some."""
-        taking, deadline = self.begin(patience), time.monotonic() + 60
+        taking, deadline = self.begin(patience), time.monotonic() + DEADLINE_S
         while len(taking.members()) < num_members:
             assert time.monotonic() < deadline
             self.stop.wait(0.1)
@@ -199,7 +199,7 @@ class Volunteer:
 
     def meet_at(self, server: Volunteer) -> None:
         """Wait until a volunteer that has the first shard knows of this one's lease."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + DEADLINE_S
         while ask(self.world, self, server, self.world.files[0].sha256) is not ShardStatus.AVAILABLE:
             assert time.monotonic() < deadline
             self.stop.wait(0.1)

@@ -7,6 +7,7 @@ import random
 import secrets
 
 import pytest
+from deadlines import DEADLINE_S
 from hivemind.dht.routing import DHTID
 from hivemind.dht.storage import DHTLocalStorage
 from hivemind.p2p import PeerID
@@ -108,7 +109,7 @@ def test_a_volunteer_that_joined_by_hostile_peers_alone_finds_the_runs_own(coord
     (run,) = coordinator.read("run")
     with start_peer(initial_peers=surrounded, client_mode=True) as victim:
         victim._node.judge.judge(dht_key(run.run_id, "run"), run.signer, run.data, run.expires_at)
-        victim._thread.call(victim._node.dial_pinned(), timeout_s=60)
+        victim._thread.call(victim._node.dial_pinned(), timeout_s=DEADLINE_S)
         assert victim.read("task") == [envelope]
         assert victim.publish(sealed_now(LEASE), 1)
 
@@ -126,7 +127,7 @@ def test_a_peer_stands_where_its_key_puts_it_and_nowhere_else_whatever_it_claims
         assert places == [node_id_of(rogue.p2p.peer_id)]
         with start_peer(initial_peers=rogue.addresses, client_mode=True) as victim:
             assert eventually(lambda: victim.num_neighbours > 0)
-            found = victim._thread.call(victim._node.dht.find_nearest_nodes([LEASES]), timeout_s=60)[LEASES]
+            found = victim._thread.call(victim._node.dht.find_nearest_nodes([LEASES]), timeout_s=DEADLINE_S)[LEASES]
             assert all(place == node_id_of(peer) for place, peer in found.items())
     finally:
         rogue.stop()

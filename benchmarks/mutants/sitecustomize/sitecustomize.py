@@ -2,7 +2,7 @@
 
 import os
 
-if "PARIS_MUTANT" in os.environ:
+if "MUTANT_OF_PARIS" in os.environ:
     from benchmarks.mutants.loader import install
 
     install()

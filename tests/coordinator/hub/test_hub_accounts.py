@@ -87,7 +87,7 @@ def test_a_running_hub_sweeps_by_itself(tmp_path):
         wire = Wire(hub.port)
         wire.create_repo("run")
         wire.send_object("lab/run", b"never committed", token=STRANGER_TOKEN)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + DEADLINE_S
         while list(tmp_path.glob("blobs/*/*")):
             assert time.monotonic() < deadline
             wire.ask("GET", "/api/models/lab/run")
@@ -123,7 +123,7 @@ def test_uploads_in_progress_count_with_all_their_bytes(wire, tmp_path):
     addresses = [wire.upload_address("lab/run", data, token=STRANGER_TOKEN) for data in (first, second)]
     with socket.create_connection(("127.0.0.1", wire.port), timeout=DEADLINE_S) as connection:
         connection.sendall(f"PUT {addresses[0]} HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n1".encode())
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + DEADLINE_S
         while not any((tmp_path / "hub" / "incoming").iterdir()):
             assert time.monotonic() < deadline
             wire.ask("GET", "/api/models/lab/run")

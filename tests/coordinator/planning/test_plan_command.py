@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from deadlines import DEADLINE_S
 from planned import TINY, settings
 
 from paris.coordinator.errors import PlanError, RunDirError
@@ -25,7 +26,7 @@ ROWS = 30
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-m", "paris.coordinator.cli.app", *arguments]
-    return subprocess.run(words, capture_output=True, text=True, timeout=300)
+    return subprocess.run(words, capture_output=True, text=True, timeout=DEADLINE_S)
 
 
 @pytest.fixture

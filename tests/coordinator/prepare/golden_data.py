@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+from deadlines import DEADLINE_S
 from golden_values import Golden
 
 from paris.experts.files import file_sha256
@@ -59,6 +60,6 @@ def _run(*arguments: str) -> None:
         [Path(sys.executable).with_name("paris-coord"), *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
-        timeout=120,
+        timeout=DEADLINE_S,
         check=True,
     )

@@ -104,11 +104,11 @@ def test_each_process_computes_on_a_gpu_of_its_own(tmp_path: Path, monkeypatch: 
         children.append(child)
     assert claimed == [0, 1, None]
     children[0].kill()
-    children[0].join(30)
+    children[0].join(DEADLINE_S)
     ours, theirs = spawn.Pipe()
     last = spawn.Process(target=_claim, args=(theirs, ["GPU-a", "GPU-b"]))
     last.start()
     assert ours.recv() == 0
     for pipe, child in [*zip(pipes[1:], children[1:], strict=True), (ours, last)]:
         pipe.send(None)
-        child.join(30)
+        child.join(DEADLINE_S)

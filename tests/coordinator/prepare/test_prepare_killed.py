@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from deadlines import DEADLINE_S
 
 from paris.coordinator.prepare import Prepared, prepare, prepare_config
 from paris.coordinator.prepare.errors import NotPreparedError
@@ -66,7 +67,7 @@ def test_one_part_at_most_is_done_again(
 ) -> None:
     child = multiprocessing.get_context("spawn").Process(target=prepare_in_small_parts, args=(tmp_path, stage, kill_at))
     child.start()
-    child.join(120)
+    child.join(DEADLINE_S)
     assert child.exitcode == -signal.SIGKILL
     with pytest.raises(NotPreparedError, match=r"prepared\.json is missing"):
         load_prepared(tmp_path)

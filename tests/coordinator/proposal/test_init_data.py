@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from deadlines import DEADLINE_S
 from hub_process import OWNER_TOKEN, HubProcess, client_environment
 from picture_piles import WRITERS, pile
 from typer.testing import CliRunner, Result
@@ -69,7 +70,7 @@ def hub(piles: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubPr
     WRITERS["parquet"](root / "repos" / "unlicensed", [replace(picture, licence="") for picture in pile(20)])
     process = HubProcess(root / "hub")
     command = [sys.executable, "-c", _UPLOAD, str(root / "repos")]
-    subprocess.run(command, env=client_environment(process.url, root / "home"), check=True, timeout=120)
+    subprocess.run(command, env=client_environment(process.url, root / "home"), check=True, timeout=DEADLINE_S)
     yield process
     process.stop()
 
@@ -246,7 +247,7 @@ def test_in_a_terminal_what_is_not_known_is_asked(piles: Path, tmp_path: Path, c
     seen += _until(leader, b"Write these settings")
     os.write(leader, confirmed + b"\n")
     last = _until(leader, None).decode()
-    assert process.wait(timeout=120) == code, seen.decode()
+    assert process.wait(timeout=DEADLINE_S) == code, seen.decode()
     os.close(leader)
     if code:
         assert "Nothing was written. Options" in last

@@ -9,6 +9,7 @@ import stat
 import threading
 
 import pytest
+from deadlines import DEADLINE_S
 from typer.testing import CliRunner
 
 from paris.node.cli import app
@@ -123,7 +124,7 @@ def test_a_client_that_says_nothing_keeps_nobody_waiting(home):
         silent.connect(str(home / SOCKET_NAME))
         answered = threading.Thread(target=ask, args=(home, Request(command="status")))
         answered.start()
-        answered.join(5)
+        answered.join(DEADLINE_S)
         assert not answered.is_alive()
 
 

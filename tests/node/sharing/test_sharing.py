@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from deadlines import DEADLINE_S
 from sharing_world import ask, soon
 
 from paris.node.errors import StoppedError
@@ -33,7 +34,7 @@ def test_volunteers_that_begin_together_get_each_shard_from_the_hub_once(world):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(DEADLINE_S)
     assert sorted(world.hub_requests) == sorted(wanted.path for wanted in world.files)
     assert [v.downloader.bytes_from_hub + v.downloader.bytes_from_peers for v in volunteers] == [800_000] * 3
 

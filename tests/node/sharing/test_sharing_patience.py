@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from deadlines import DEADLINE_S
 from sharing_world import Clock, Misbehaving, no_hurry, reply_with, soon
 
 from paris.node.errors import StoppedError
@@ -48,7 +49,7 @@ def test_two_that_need_the_same_shards_in_opposite_orders_never_wait_for_each_ot
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(100)
+        thread.join(DEADLINE_S)
         assert not thread.is_alive()
     assert sorted(many.hub_requests) == sorted(wanted.path for wanted in many.files)
 

@@ -88,7 +88,7 @@ def test_a_trainer_dies_with_its_agent(make_order, tmp_path):
         assert trainer.is_running()
         agent.kill()
         agent.wait(DEADLINE_S)
-    psutil.wait_procs([trainer], timeout=20)
+    psutil.wait_procs([trainer], timeout=DEADLINE_S)
     assert not trainer.is_running() or trainer.status() == psutil.STATUS_ZOMBIE
 
 
