@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.state.model import SubmissionState, TaskState
+from paris.protocol.chain import MAX_LINKS
 from paris.protocol.lanes import expert_of, lane_id
 from paris.protocol.records import Head, Task
 
@@ -40,6 +41,7 @@ def end_of(task: Task, steps_per_s: float, disk_bytes: int, policy: Policy) -> i
     length = policy.leg_steps or task.steps
     if policy.leg_s is not None and steps_per_s > 0:
         length = min(int(policy.leg_s * steps_per_s), length + _spare_steps(task, disk_bytes, policy))
+    length = min(length, MAX_LINKS * policy.snapshot_every)
     end = start_of(task) + max(length, policy.snapshot_every)
     if policy.lanes > 1:
         end = min(end, round_end(task, policy))

@@ -68,11 +68,11 @@ def _num_at_once(draft: Draft, task: TaskState, leases: list[LeaseState], policy
         return 1
     grace_s = task.task.grace_s
     recent = [held.lease.granted_at for held in leases if held in live or now - held.lease.granted_at <= grace_s]
-    if not any(map(_shows_work, live)) and now - min(recent, default=now) >= grace_s / 2:
+    if not any(map(shows_work, live)) and now - min(recent, default=now) >= grace_s / 2:
         return MOST_LEASES
     head = draft.submissions.get(task.head_lease_id or "")
     head_attempt = 0 if head is None else head.submission.attempt
-    broken = [held for held in leases if held not in live and held.lease.attempt > head_attempt and _shows_work(held)]
+    broken = [held for held in leases if held not in live and held.lease.attempt > head_attempt and shows_work(held)]
     return min(MOST_LEASES, 1 + len(broken))
 
 
@@ -84,5 +84,6 @@ def _is_live(state: State | Draft, held: LeaseState) -> bool:
     return is_worked_on or task.lease_id == held.lease.lease_id
 
 
-def _shows_work(held: LeaseState) -> bool:
+def shows_work(held: LeaseState) -> bool:
+    """Whether a step beyond the first was reported under a lease."""
     return reported_step(held.lease, held.heartbeat) > first_step(held.lease)

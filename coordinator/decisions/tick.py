@@ -95,8 +95,8 @@ def _pending_actions(state: State, policy: Policy, now: float) -> Iterable[Actio
         for s in state.submissions.values()
         if s.phase == "seen" and not now < s.retry_at <= now + LONGEST_RETRY_S and s.submission.task_id not in storing
     ]
-    for submission in sorted(waiting, key=lambda s: s.seen_at)[: policy.max_verifications]:
-        yield Verify(submission.submission.lease_id)
+    if waiting:
+        yield Verify(min(waiting, key=lambda s: s.seen_at).submission.lease_id)
     for submission in state.submissions.values():
         if submission.recheck and submission.audit is None and submission.phase in ("stored", "registered"):
             yield Recheck(submission.submission.lease_id)

@@ -45,6 +45,7 @@ from paris.coordinator.run.config_tables import (
 )
 from paris.coordinator.run.config_text import check_text, with_text_defaults
 from paris.coordinator.run.extending import composed, find_recipe, read_toml
+from paris.protocol.chain import MAX_LINKS
 from paris.protocol.errors import NewerFileError
 from paris.protocol.version import UPGRADE
 
@@ -191,6 +192,17 @@ class RunConfig(Table):
             raise ValueError(
                 f"tasks.leg_steps is {table.leg_steps}, not a multiple of training.snapshot_every = {every}, "
                 f"such as {fitting}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_chain(self) -> RunConfig:
+        steps, every = self.leg_steps, self.snapshot_every
+        if steps is not None and steps > MAX_LINKS * every:
+            setting = "leg_steps" if self.tasks.leg_hours is None else "leg_hours"
+            raise ValueError(
+                f"tasks.{setting} makes legs of {steps} steps, with more than {MAX_LINKS} snapshots at "
+                f"training.snapshot_every = {every}: shorten them, or set snapshot_every to {-(-steps // MAX_LINKS)}"
             )
         return self
 

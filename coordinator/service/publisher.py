@@ -39,14 +39,16 @@ def _is_recent(record: Lease | Verdict, state: State) -> bool:
 def _is_awaited(lease: Lease, state: State, now: float) -> bool:
     """Also an old lease whose late work may still come: each leg is an attempt, and a laptop sleeps over many.
 
-    An audit's lease is read by its auditor alone, also to learn that the audit arrived.
+    One that was taken back is told until it would have ended: of parallel leases all but one are. An audit's
+    lease is read by its auditor alone, also to learn that the audit arrived.
     """
     if lease.audit is not None:
         return now <= lease.expires_at
     submission = state.submissions.get(lease.lease_id)
     has_verdict = submission is not None and submission.verdict is not None
     may_come = lease.state == "granted" and not has_verdict and now <= lease.expires_at + LEASE_GRACE_S
-    return may_come or _is_recent(lease, state)
+    is_news = lease.state != "granted" and now <= lease.expires_at
+    return may_come or is_news or _is_recent(lease, state)
 
 
 class Publisher:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from tick_world import PEOPLE, POLICY, START, run_of, want
+from dataclasses import replace
 
+import pytest
+from tick_world import PEOPLE, POLICY, START, beat, lease_of, run_of, step, submission, want
+
+from paris.coordinator.decisions.observations import Verify
 from paris.coordinator.decisions.tick import tick
-from paris.coordinator.state.model import LeaseState, State, VolunteerState
+from paris.coordinator.state.model import LeaseState, State, TaskState, VolunteerState
 from paris.coordinator.state.store import Store
+from paris.protocol.admission import LEASE_GRACE_S
 from paris.protocol.records import Lease
 
 MONTH_S = POLICY.forget_after_s
@@ -51,7 +56,7 @@ def test_leases_of_old_attempts_are_forgotten_and_the_present_one_is_not():
                 attempt=attempt,
                 volunteer="b" * 64,
                 granted_at=START,
-                expires_at=START + 1,
+                expires_at=START - 1,
             )
         )
         for attempt in range(1, 41)
@@ -60,3 +65,17 @@ def test_leases_of_old_attempts_are_forgotten_and_the_present_one_is_not():
     task = task.leased(leases[f"{40:032x}"].lease)
     after = tick(State(tasks={"expert-0": task}, leases=leases), [], POLICY, START).state
     assert sorted(held.lease.attempt for held in after.leases.values()) == list(range(25, 41))
+
+
+@pytest.mark.parametrize(("at_step", "life_s"), [(0, POLICY.lease_s), (7, POLICY.lease_s + LEASE_GRACE_S)])
+def test_an_old_lease_is_kept_until_its_end_and_one_with_reported_steps_while_its_work_may_come(at_step, life_s):
+    state = step(run_of(1), START, want(0, START)).state
+    late = lease_of(state)
+    state = step(state, START + 1, beat(late, 0, START + 1, at_step)).state
+    state = step(state, START + 2, want(0, START + 2, state="leaving")).state
+    task = state.tasks["expert-0"].task.model_copy(update={"attempt": 40})
+    state = replace(state, tasks={"expert-0": TaskState(task=task)})
+    kept = step(state, START + life_s).state
+    work = step(kept, START + life_s, submission(late, 0, START + life_s))
+    assert Verify(late.lease_id) in work.actions
+    assert late.lease_id not in step(state, START + life_s + 1).state.leases

@@ -258,16 +258,15 @@ def test_router_training_waits_for_a_request_where_no_number_is_set():
     assert tick(State(), [], policy, START).state.router.phase == "waiting"
 
 
-def test_the_largest_number_of_verifications_is_that_of_the_policy():
+def test_one_submission_is_verified_at_a_time_the_oldest_first():
     state = step(run_of(3), START, *(want(who, START) for who in range(3))).state
     leases = [lease_of(state, f"expert-{number}") for number in range(3)]
     owners = [[p.public_key for p in PEOPLE].index(lease.volunteer) for lease in leases]
     for number in (2, 0, 1):
         state = step(state, START + 1 + number, submission(leases[number], owners[number], START + 1 + number)).state
-    oldest_first = tuple(Verify(lease.lease_id) for lease in leases)
-    for count in (1, 2, 3):
-        policy = POLICY.model_copy(update={"max_verifications": count})
-        assert tick(state, [], policy, START + 10).actions == oldest_first[:count]
+    for lease in leases:
+        assert step(state, START + 10).actions == (Verify(lease.lease_id),)
+        state = step(state, START + 10, VerificationFailed(lease.lease_id, "later", trouble_s=600)).state
 
 
 def test_a_rejection_by_the_ladder_is_a_fault_and_accepted_work_clears_it():

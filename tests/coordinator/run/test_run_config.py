@@ -16,6 +16,7 @@ from paris.coordinator.run.extending import recipe_names
 from paris.experts.sampling.routing import Routing
 from paris.experts.sampling.settings import SamplingSettings, default_sampling
 from paris.experts.sampling.solvers import SOLVERS
+from paris.protocol.chain import MAX_LINKS
 from paris.protocol.errors import NewerFileError
 from paris.protocol.runid import key_belongs_to_run
 from paris.protocol.version import SOFTWARE_VERSION
@@ -258,3 +259,13 @@ def test_lanes_take_legs_and_states_that_have_a_mean():
     many = {**values, "run": {**values["run"], "num_experts": 256}, "tasks": {**values["tasks"], "lanes": 4}}
     with pytest.raises(ValueError, match=r"tasks.lanes is 4, at most 2 with 256 experts"):
         RunConfig.model_validate({**many, "training": {"batch_size": 8, "snapshot_every": every}})
+
+
+def test_a_leg_has_no_more_snapshots_than_a_chain_may_have():
+    config = load_recipe("small-64").model_dump(mode="json", exclude_none=True)
+    tables = {"training": {**config["training"], "snapshot_every": 2}}
+    tables["tasks"] = {**config["tasks"], "steps": 3 * MAX_LINKS, "leg_steps": 2 * MAX_LINKS}
+    assert RunConfig.model_validate({**config, **tables}).leg_steps == 2 * MAX_LINKS
+    tables["tasks"]["leg_steps"] += 2
+    with pytest.raises(ValueError, match=r"tasks.leg_steps makes legs of 8194 steps.*set snapshot_every to 3"):
+        RunConfig.model_validate({**config, **tables})

@@ -128,3 +128,12 @@ def test_a_wall_clock_that_was_set_back_lets_no_record_expire():
     steady.now += LIFE_S / 2
     (again,) = publisher.due([TASK])
     assert again.issued_at == wall.now
+
+
+def test_a_lease_that_was_taken_back_is_told_until_it_would_have_ended():
+    """Of parallel leases all but one are taken back at once, most of them of attempts long past."""
+    task = TASK.model_copy(update={"attempt": 16})
+    taken = LeaseState(lease=LEASE.model_copy(update={"expires_at": 5000.0})).revoked("Another volunteer's work.")
+    state = State(tasks={"expert-0": TaskState(task=task)}, leases={LEASE.lease_id: taken})
+    assert taken.lease in records_to_publish(None, [], state, 5000.0)
+    assert taken.lease not in records_to_publish(None, [], state, 5001.0)
