@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -72,11 +72,14 @@ class Coordinator:
 
 
 @contextmanager
-def running_coordinator(folder: Path, **tasks: object) -> Iterator[Coordinator]:
+def running_coordinator(
+    folder: Path, *, verify: Mapping[str, object] | None = None, **tasks: object
+) -> Iterator[Coordinator]:
     """A coordinator with a Hub and a prepared run of legs.
 
     Args:
         folder: Of the run and the Hub.
+        verify: Further fields of `[verify]`.
         tasks: Further fields of `[tasks]`.
     """
     with running_hub(folder / "hub") as server:
@@ -84,7 +87,7 @@ def running_coordinator(folder: Path, **tasks: object) -> Iterator[Coordinator]:
         values = made.config.model_dump(mode="json", exclude_none=True)
         values["hub"] = {"endpoint": server.url, "model_repo": "lab/run", "data_repo": "lab/run-data"}
         values["tasks"] |= {"leg_steps": LEG, "steps": STEPS, **tasks}
-        values["verify"] = LENIENT
+        values["verify"] = {**LENIENT, **(verify or {})}
         (made.path / "run.toml").write_text(tomli_w.dumps(values))
         run = RunDir.open(made.path)
         hub = RunHub(server.url, OWNER_TOKEN, "lab/run", "lab/run-data")
