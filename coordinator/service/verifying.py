@@ -9,6 +9,8 @@ import subprocess
 import threading
 from typing import IO, cast
 
+from pydantic import ValidationError
+
 from paris.coordinator.children import Children, Program
 from paris.coordinator.errors import VerificationCrashError, WorkerError
 from paris.coordinator.verify import VerificationAnswer, VerificationRequest
@@ -41,7 +43,13 @@ class VerifyingProcesses:
             with self._lock:
                 used = self._idle.pop() if self._idle else None
             child = used or self._children.spawn("verify", Program.VERIFY, answers=True)
-            answer = _ask(child, request)
+            try:
+                answer = _ask(child, request)
+            except VerificationCrashError:
+                child.kill()  # its next line may answer an earlier question
+                child.wait()
+                self._children.forget(child)
+                raise
             if answer is not None:
                 with self._lock:
                     self._idle.append(child)
@@ -58,11 +66,25 @@ class VerifyingProcesses:
 
 
 def _ask(child: subprocess.Popen[bytes], request: VerificationRequest) -> VerificationAnswer | None:
-    """Ask a process; None when it has ended."""
+    """Ask a process; None when it has ended.
+
+    Raises:
+        VerificationCrashError: It answered with something else than an answer.
+    """
     stdin, stdout = cast(IO[bytes], child.stdin), cast(IO[bytes], child.stdout)
     with contextlib.suppress(OSError, ValueError):  # a pipe that breaks, or that the service's end has closed
         # Not through the buffer, whose rest would fail once more when it is closed.
         os.write(stdin.fileno(), request.model_dump_json().encode() + b"\n")
         line = stdout.readline()
-        return VerificationAnswer.model_validate_json(line) if line else None
+        return _parsed(line) if line.endswith(b"\n") else None
     return None
+
+
+def _parsed(line: bytes) -> VerificationAnswer:
+    try:
+        return VerificationAnswer.model_validate_json(line)
+    except ValidationError as error:
+        said = line[:200].decode("utf-8", "replace").strip()
+        raise VerificationCrashError(
+            f"Verification answered {said!r}, which is no answer.", "See verify.log."
+        ) from error

@@ -16,7 +16,7 @@ from paris.experts.training.commitments import (
     scheduled_folders,
     step_of,
 )
-from paris.node.errors import NothingToHandInError, disk_full_while
+from paris.node.errors import NothingToHandInError, TrainerError, disk_full_while
 from paris.node.machine.unit import Finished, FinishedFile, Unit, UnitFolder
 from paris.protocol.chain import Chain, ChainStart, Link, LinkFiles
 from paris.protocol.hub_layout import CHAIN_FILE, WEIGHTS_FILE
@@ -61,6 +61,23 @@ def finished_leg(unit: Unit, folder: UnitFolder) -> Finished:
     ]
     files.append(_file(folder, CHAIN_FILE, folder.path / CHAIN_FILE))
     return Finished(steps=last.step, final_loss=last.loss or 0.0, commitment=last.commitment, files=tuple(files))
+
+
+def trained_leg(unit: Unit, folder: UnitFolder) -> Finished:
+    """A leg whose trainer has finished; as `finished_leg`.
+
+    Raises:
+        TrainerError: The disk has spoilt every snapshot. The trainer would only find its end again: the task is given
+            back.
+        DiskFullError: No room for chain.json.
+    """
+    try:
+        return finished_leg(unit, folder)
+    except NothingToHandInError as error:
+        raise TrainerError(
+            f"{unit.task.task_id} is trained, but no snapshot after step {unit.start_step} is whole any more.",
+            "Check the disk of this machine before you join again.",
+        ) from error
 
 
 def _chain_to_newest(unit: Unit, folder: UnitFolder) -> list[SnapshotState]:

@@ -37,7 +37,7 @@ from paris.node.trainer.order import Order
 from paris.node.trainer.supervisor import supervise
 from paris.node.view import EventKind, View
 from paris.node.work.data import DataSources, check_token, start_fetch
-from paris.node.work.hand_in import finished_expert, finished_leg
+from paris.node.work.hand_in import finished_expert, finished_leg, trained_leg
 from paris.node.work.head import fetch_head, head_of
 from paris.node.work.holding import HandInDue, Hold, PauseDue
 from paris.node.work.order import make_order
@@ -140,10 +140,10 @@ class UnitWork:
             self._advance("training")
         order = make_order(self._session.spec, self.unit, self.folder, self._data.cache, self._machine)
         end = self._train_through_pauses(order, fetch)
-        if end is None or self.unit.is_leg:
+        if end is None:
             self._finish(finished_leg(self.unit, self.folder))
         else:
-            self._finish(finished_expert(end))
+            self._finish(trained_leg(self.unit, self.folder) if self.unit.is_leg else finished_expert(end))
         if end is not None:
             self._report.traffic(self._session.swarm.traffic(), end)
 

@@ -17,7 +17,7 @@ from verify_attempt import Attempt
 from paris.coordinator.children import Children, Program
 from paris.coordinator.errors import VerificationCrashError, WorkerError
 from paris.coordinator.service.verifying import VerifyingProcesses
-from paris.coordinator.verify import VerificationRequest, read_report, write_case
+from paris.coordinator.verify import VerificationAnswer, VerificationRequest, read_report, write_case
 from paris.coordinator.verify import __main__ as verify_main
 
 
@@ -103,6 +103,24 @@ def test_a_process_that_breaks_down_is_told_from_one_that_was_ended(monkeypatch,
     with pytest.raises(WorkerError, match="ended with code") as raised:
         VerifyingProcesses(children).verify(request)
     assert isinstance(raised.value, VerificationCrashError) == is_crash
+    children.stop()
+
+
+def test_a_process_that_writes_what_is_no_answer_is_replaced_and_does_not_hold_up_the_service(monkeypatch, tmp_path):
+    answer = VerificationAnswer(exit_code=0).model_dump_json()
+    script = f"import pathlib\nstarts = pathlib.Path({str(tmp_path / 'starts')!r})\n"
+    script += "first = not starts.exists()\nstarts.touch()\nwhile input():\n"
+    script += f"    print('warning: odd' if first else {answer!r}, flush=True)\n"
+    (tmp_path / "chatty.py").write_text(script)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    children = Children(tmp_path)
+    monkeypatch.setattr("paris.coordinator.service.verifying.Program", SimpleNamespace(VERIFY="chatty"))
+    request = VerificationRequest(case=tmp_path / "case.json", report=tmp_path / "out.json", log=tmp_path / "log")
+    processes = VerifyingProcesses(children)
+    with pytest.raises(VerificationCrashError, match="answered 'warning: odd', which is no answer"):
+        processes.verify(request)
+    assert children._running == {}
+    processes.verify(request)
     children.stop()
 
 

@@ -8,12 +8,13 @@ from units import make_unit
 
 from paris.experts.files import file_sha256
 from paris.experts.training.commitments import FILES, NO_COMMITMENT, scheduled_folder
-from paris.node.errors import NothingToHandInError
+from paris.node.errors import NothingToHandInError, TrainerError
 from paris.node.hub.pull_request import make_submission
 from paris.node.machine.garbage import free_accepted_unit, free_ended_units
 from paris.node.machine.home import Home
 from paris.node.machine.unit import UnitFolder
-from paris.node.work.hand_in import finished_leg
+from paris.node.work.agent import _GIVE_UP
+from paris.node.work.hand_in import finished_leg, trained_leg
 from paris.protocol.chain import parse_chain
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
@@ -80,6 +81,17 @@ def test_a_damaged_newest_snapshot_is_not_handed_in(tmp_path, damage):
         (newest / {"gone": "ema.safetensors", "state": "state.json"}[damage]).unlink()
     assert finished_leg(unit, folder).steps == 10
     assert len(parse_chain((folder.path / "chain.json").read_bytes()).links) == 1
+
+
+def test_a_trained_leg_without_a_whole_snapshot_is_given_back_instead_of_tried_for_ever(tmp_path):
+    folder, unit = make_leg(tmp_path / "unit", 0, 20)
+    write_snapshots(folder, 10, 20)
+    assert trained_leg(unit, folder) == finished_leg(unit, folder)
+    for step in (10, 20):
+        (scheduled_folder(folder.snapshots, step) / "weights.safetensors").write_bytes(b"half")
+    with pytest.raises(TrainerError, match="expert-0 is trained, but no snapshot after step 0 is whole"):
+        trained_leg(unit, folder)
+    assert issubclass(TrainerError, _GIVE_UP)
 
 
 def test_nothing_beyond_the_start_is_said_to_be_nothing(tmp_path):
