@@ -34,10 +34,10 @@ def file_limits(case: VerificationCase, config: ModelConfig) -> dict[str, int]:
 
 
 def check_state(case: VerificationCase, config: ModelConfig, ema: TensorFile, steps: int, checks: Checks) -> None:
-    """Check names, shapes and types of all files of the state, and that the weights are finite.
+    """Check names, shapes and types of all files of the state, and that their values are finite.
 
-    Of the moments only the header is read: wrong ones show in the next leg, and in a replay. A wrong loss scale would
-    break the next volunteer's training at once.
+    Moments that are finite and wrong show in the next leg, and in a replay. A wrong loss scale would break the next
+    volunteer's training at once, and an infinite moment that of all lanes, whose mean it would be in.
 
     Args:
         case: The submission and its context; the files are at `case.file`.
@@ -60,6 +60,9 @@ def check_state(case: VerificationCase, config: ModelConfig, ema: TensorFile, st
         checks.none("state-finite", broken, f"tensors of {TRAINED_FILE} with infinite values or not-a-numbers")
     if OPTIMIZER_FILE in names:
         optimizer = _checked(case, OPTIMIZER_FILE, expected[OPTIMIZER_FILE], checks)
+        floats = [name for name, entry in optimizer.entries.items() if entry.dtype == "F32" and name != LOSS_SCALE]
+        broken = [name for name in floats if not bool(torch.isfinite(optimizer.read(name)).all())]
+        checks.none("state-finite", broken, f"tensors of {OPTIMIZER_FILE} with infinite values or not-a-numbers")
         if LOSS_SCALE in optimizer.entries:
             found = optimizer.read(LOSS_SCALE).tolist()
             note = f"the loss scale and its good steps are {found}, which training cannot reach"

@@ -135,6 +135,8 @@ def test_a_state_that_nobody_could_resume_from_is_refused(world, legs):
     refused(with_state(attempt, leg, "weights", save(half)), "structure/state-shapes")
     missing = dict(list(moments.items())[1:])
     refused(with_state(attempt, leg, "optimizer", save(missing)), "structure/state-tensors")
+    infinite = {**moments, (moment := next(iter(moments))): torch.full_like(moments[moment], float("inf"))}
+    refused(with_state(attempt, leg, "optimizer", save(infinite)), "structure/state-finite")
 
 
 @pytest.mark.parametrize(
