@@ -32,6 +32,8 @@ PARTS = ("weights", "ema", "update", "scale")
 """The ways of the weights and of their EMA; the step that the moments would make without a gradient; the logarithm of
 its divisor, over the root of the number of values."""
 VALUES = 64
+AUDIT_PATIENCE_S = 900.0
+"""How long after the end of its lease an auditor waits to hear that its audit arrived."""
 _LAYOUT = struct.Struct(f"<{len(PARTS) * VALUES}f")
 Parts = Mapping[str, Sequence[float]]
 """Of each of `PARTS`, or of some, the sums."""

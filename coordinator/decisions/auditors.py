@@ -40,8 +40,10 @@ def drawn_for(draft: Draft, known: SubmissionState, audit: OpenAudit, policy: Po
 
 
 def may_ever_be_audited(draft: Draft, known: SubmissionState) -> bool:
-    """Whether anybody but the judged volunteer has verified work and takes audits, present or not."""
-    return any(v.num_proven > 0 and v.want.audits and v.public_key != known.signer for v in draft.volunteers.values())
+    """Whether anybody else has verified work, takes audits and had none of this work, present or not."""
+    leg = known.submission.lease_id
+    others = (v for v in draft.volunteers.values() if v.public_key != known.signer)
+    return any(v.num_proven > 0 and v.want.audits and not has_audited(draft, v.public_key, leg) for v in others)
 
 
 def secret_number(policy: Policy, message: str) -> int:
@@ -53,11 +55,6 @@ def secret_number(policy: Policy, message: str) -> int:
 def has_audited(draft: Draft, volunteer: str, leg: str) -> bool:
     """Whether a volunteer has, or had, an audit of a leg."""
     return any(audit.leg == leg and audit.volunteer == volunteer for audit in draft.audits.values())
-
-
-def after_wrong_audit(volunteer: VolunteerState, policy: Policy, now: float) -> VolunteerState:
-    """An auditor that the majority contradicted: a fault."""
-    return with_fault(volunteer, policy, now)
 
 
 def after_copied_claim(volunteer: VolunteerState, policy: Policy, now: float) -> VolunteerState:

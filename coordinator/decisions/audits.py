@@ -10,7 +10,6 @@ import hashlib
 
 from paris.coordinator.decisions.auditors import (
     after_copied_claim,
-    after_wrong_audit,
     drawn_for,
     may_ever_be_audited,
     secret_number,
@@ -173,29 +172,39 @@ def _apply_bait(draft: Draft, audit: AuditState, bait: Bait, has_copied: bool, p
             draft.put_audit(other.ended("void"))
 
 
-def count_votes(draft: Draft, votes: dict[str, bool], claim_stands: bool, policy: Policy, now: float) -> None:
-    """Settle the audits of judged work; who the majority contradicts has a fault.
+def count_votes(
+    draft: Draft, known: SubmissionState, votes: dict[str, bool], passed: bool, policy: Policy, now: float
+) -> None:
+    """Settle the audits of judged work; who is contradicted has a fault.
 
     Args:
         draft: The next state.
+        known: The work.
         votes: By lease id of the auditor: whether its end is the claimed one.
-        claim_stands: What came of them.
+        passed: Whether the work passed its replay, by the votes or by this machine's.
         policy: The numbers to decide by.
         now: UTC seconds.
     """
-    for lease_id, agrees in votes.items():
-        audit = draft.audits.get(lease_id)
-        if audit is None or audit.outcome != "arrived":
-            continue
-        is_right = agrees == claim_stands
-        draft.put_audit(audit.ended("right" if is_right else "wrong"))
-        volunteer = draft.volunteers.get(audit.volunteer)
-        if not is_right and volunteer is not None:
-            what = (
-                f"the audit of steps {audit.start_step} to {audit.end_step} by {audit.name} is contradicted by another"
-            )
-            draft.add_event(EventKind.PROBLEM, f"{audit.task_id}: {what}.")
-            draft.put_volunteer(after_wrong_audit(volunteer, policy, now))
+    arrived = {lease_id: draft.audits[lease_id] for lease_id in votes if lease_id in draft.audits}
+    agreed = {(audit.start_step, audit.end_step) for lease_id, audit in arrived.items() if votes[lease_id]}
+    for lease_id, audit in arrived.items():
+        # Of refused work a stretch that somebody agreed with stands: another one was refused.
+        stands = passed or (audit.start_step, audit.end_step) in agreed
+        if stands and not passed and known.is_replayed_here:
+            draft.put_audit(audit.ended("void"))  # this machine does not say which stretch it refused
+        elif votes[lease_id] == stands:
+            draft.put_audit(audit.ended("right"))
+        else:
+            _contradict(draft, audit, policy, now)
+
+
+def _contradict(draft: Draft, audit: AuditState, policy: Policy, now: float) -> None:
+    draft.put_audit(audit.ended("wrong"))
+    what = f"the audit of steps {audit.start_step} to {audit.end_step} by {audit.name} is contradicted by another one"
+    draft.add_event(EventKind.PROBLEM, f"{audit.task_id}: {what}.")
+    volunteer = draft.volunteers.get(audit.volunteer)
+    if volunteer is not None:
+        draft.put_volunteer(with_fault(volunteer, policy, now))
 
 
 def votes_stand(draft: Draft, votes: dict[str, bool]) -> bool:
@@ -216,7 +225,7 @@ def _replay_here(draft: Draft, known: SubmissionState, policy: Policy, now: floa
     if audit is None or any(other.outcome == "waiting" for other in of_leg):
         return
     num_lost = sum(other.outcome == "lost" for other in of_leg)
-    is_over = now - audit.opened_at > policy.audit_wait_s or num_lost >= _MOST_LOST
+    is_over = not policy.audits or now - audit.opened_at > policy.audit_wait_s or num_lost >= _MOST_LOST
     if not is_over and may_ever_be_audited(draft, known):
         return
     draft.put_submission(_going_on(known).model_copy(update={"is_replayed_here": True}))

@@ -150,7 +150,7 @@ def _apply_verified(draft: Draft, verified: Verified, policy: Policy, now: float
     replayed = next((rung for rung in verdict.rungs if rung.rung == "replay"), None)
     if known is None or known.phase in WAITING or replayed is None:
         return
-    count_votes(draft, votes, replayed.passed, policy, now)
+    count_votes(draft, known, votes, replayed.passed, policy, now)
     if verified.baits and policy.audits:
         draft.put_submission(known.model_copy(update={"baits": verified.baits}))
 

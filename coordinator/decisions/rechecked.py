@@ -23,7 +23,7 @@ def apply_rechecked(draft: Draft, rechecked: Rechecked, policy: Policy, now: flo
         return
     known = known.model_copy(update={"recheck": False})
     draft.put_submission(known)
-    count_votes(draft, votes, rechecked.passed, policy, now)
+    count_votes(draft, known, votes, rechecked.passed, policy, now)
     s = known.submission
     stretch = f"{s.task_id}: {s.name}'s steps {s.start_step or 0} to {s.steps}"
     if rechecked.passed:

@@ -6,6 +6,7 @@ import time
 
 from paris.coordinator.state.model import State
 from paris.protocol.admission import LEASE_GRACE_S
+from paris.protocol.audits import AUDIT_PATIENCE_S
 from paris.protocol.clock import Clock
 from paris.protocol.envelope import Envelope
 from paris.protocol.keys import subkey_of
@@ -43,7 +44,7 @@ def _is_awaited(lease: Lease, state: State, now: float) -> bool:
     lease is read by its auditor alone, also to learn that the audit arrived.
     """
     if lease.audit is not None:
-        return now <= lease.expires_at
+        return now <= lease.expires_at + 2 * AUDIT_PATIENCE_S
     submission = state.submissions.get(lease.lease_id)
     has_verdict = submission is not None and submission.verdict is not None
     may_come = lease.state == "granted" and not has_verdict and now <= lease.expires_at + LEASE_GRACE_S

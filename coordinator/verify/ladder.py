@@ -172,13 +172,14 @@ class _Verification:
         self, reason: str, *, accepted: bool, needs: tuple[int, ...] = (), audit: AuditNeed | None = None
     ) -> Report:
         case, candidate, votes = self._case, self._candidate, self._votes
+        cast = () if case.earlier is None else case.earlier.votes  # where this machine replays after all
         found: dict[str, Any] = {
             "accepted": accepted,
             "reason": reason,
             "rungs": tuple(self._rungs),
             "needs": needs,
             "audit": audit,
-            "votes": tuple(votes.cast) if votes else (),
+            "votes": tuple(votes.cast) if votes else cast,
             "baits": tuple(votes.baits) if votes else (),
         }
         if case.earlier is not None:

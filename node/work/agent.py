@@ -219,7 +219,10 @@ class Agent:
             work.close()
 
     def _work_on(self, folder: UnitFolder, unit: Unit) -> int:
-        """Finish one unit; 1 if it got a verdict, 0 if its lease was lost, or was one of an audit."""
+        """Finish one unit; 1 if it got a verdict, 0 if its lease was lost, or was one of an audit.
+
+        An audit ends no node: another volunteer's state may be at fault.
+        """
         self.session.announcer.publish(self._want("busy"))
         work = self.unit_work(folder, unit)
         try:
@@ -229,13 +232,13 @@ class Agent:
             return 0
         except _GIVE_UP as error:
             self._give_up(work, error.what)
-            if unit.lease.audit is not None:  # another volunteer's state may be at fault
-                return 0
-            raise
+            if unit.lease.audit is None:
+                raise
         except HubRefusedError as error:
-            if work.unit.state in ("leased", "fetching"):  # later there is work to keep
+            if unit.lease.audit is not None or work.unit.state in ("leased", "fetching"):  # later there is work to keep
                 self._give_up(work, error.what)
-            raise
+            if unit.lease.audit is None:
+                raise
         return 1 if unit.lease.audit is None else 0
 
     def _give_up(self, work: UnitWork, reason: str) -> None:

@@ -12,15 +12,16 @@ import logging
 import time
 from pathlib import Path
 
+from paris.experts.errors import CheckpointError
 from paris.experts.training.commitments import scheduled_folder
-from paris.node.errors import LeaseLostError, NothingToHandInError
+from paris.node.errors import LeaseLostError, NothingToHandInError, TrainerError
 from paris.node.machine.unit import Finished, Unit
 from paris.node.swarm.coordinator_records import ended_lease
 from paris.node.view import EventKind
 from paris.node.work.order import make_order
 from paris.node.work.unit_work import UnitWork
 from paris.protocol.audit_order import AuditOrder
-from paris.protocol.audits import head_of, packed
+from paris.protocol.audits import AUDIT_PATIENCE_S, head_of, packed
 from paris.protocol.records import Audit, Lease, Task
 
 _logger = logging.getLogger(__name__)
@@ -50,13 +51,17 @@ class AuditWork(UnitWork):
         """From uploading to awaiting-verdict: make the sketch.
 
         Raises:
-            CheckpointError: The trained state is damaged; the unit stays.
+            TrainerError: The trained state cannot be sketched: it is damaged, or leads beyond all numbers.
         """
         self._report.heartbeat("uploading")
         unit, finished = self.unit, self.unit.finished
         if unit.lease.audit is None or finished is None:
             raise ValueError(f"{unit.label} is no audit that was trained.")
-        self._advance("awaiting-verdict", audit=self._audit(unit, unit.lease.audit, finished))
+        try:
+            found = self._audit(unit, unit.lease.audit, finished)
+        except CheckpointError as error:
+            raise TrainerError(f"The audit of {unit.task.task_id} cannot be sketched: {error.what}") from error
+        self._advance("awaiting-verdict", audit=found)
 
     def await_verdict(self) -> None:
         """From awaiting-verdict to done.
@@ -72,8 +77,8 @@ class AuditWork(UnitWork):
         session.announcer.publish(self.unit.audit)
         self._report.heartbeat("waiting-verdict")
         while (ended := ended_lease(session.swarm.read("lease"), lease)) is None:
-            if session.announcer.leases.is_over(lease.lease_id):
-                raise LeaseLostError("Nobody took the audit.", "The node waits for another task.")
+            if time.time() > lease.expires_at + AUDIT_PATIENCE_S:
+                raise LeaseLostError("Nobody took the audit in time.", "The node waits for another task.")
             self._stop.pause(session.poll_s)
         session.announcer.withdraw("audit")
         if ended.state != "released":

@@ -282,59 +282,6 @@ def test_no_work_can_be_handed_in_under_the_lease_of_an_audit():
 
 
 BAIT = Bait(start_step=0, end_step=100, start=None, nonce="b" * 64, claim=dict.fromkeys(PARTS, (2.0,) * 64))
-BAITED = AUDITED.model_copy(update={"bait_rate": 1.0})
-
-
-def with_bait() -> State:
-    """A leg of another task was refused; volunteer 0's waits for its audit."""
-    state = handed_in(auditors=(1,))
-    refused = work(state).model_copy(
-        update={
-            "phase": "closed",
-            "signer": PEOPLE[3].public_key,
-            "submission": work(state).submission.model_copy(update={"lease_id": "e" * 32}),
-            "baits": (BAIT,),
-        }
-    )
-    submissions = {**state.submissions, "e" * 32: refused}
-    return replace(state, submissions=submissions)
-
-
-def test_a_bait_looks_like_an_audit_and_who_returns_the_claim_audits_no_more():
-    state = with_bait()
-    state = step(state, START + 20, AuditNeeded(judged_lease(state), NEED), policy=BAITED).state
-    (lease,) = auditing(state)
-    assert (lease.audit.nonce, lease.start_step, lease.to_step) == (BAIT.nonce, 0, 100)
-    assert state.submissions["e" * 32].baits == (), "each is used once"
-    copied = step(state, START + 30, result(lease, START + 30, value=2.0), policy=BAITED)
-    key = lease.volunteer
-    assert copied.state.volunteers[key].copied_at == START + 30
-    assert any("audits no more" in event.text for event in copied.events)
-    assert not auditing(copied.state)
-    honest = step(state, START + 30, result(lease, START + 30, value=1.0), policy=BAITED).state
-    assert honest.volunteers[key].copied_at == 0.0
-    assert honest.audits[lease.lease_id].outcome == "right"
-    state = step(honest, START + 31, taker(1, START + 31), policy=BAITED).state
-    (real,) = auditing(state)
-    assert real.audit.nonce != BAIT.nonce, "the audit itself comes next"
-
-
-def test_a_failed_bait_voids_what_the_auditor_said_of_work_that_still_waits():
-    state = opened(handed_in(auditors=(1,))).state
-    (lease,) = auditing(state)
-    state = step(state, START + 30, result(lease, START + 30)).state
-    bait = state.audits[lease.lease_id].model_copy(
-        update={"lease_id": "f" * 32, "bait": BAIT, "outcome": "waiting", "result": None}
-    )
-    baited = state.leases[lease.lease_id].model_copy(
-        update={"lease": lease.model_copy(update={"lease_id": "f" * 32, "attempt": 2})}
-    )
-    state.audits["f" * 32], state.leases["f" * 32] = bait, baited
-    copied = result(baited.lease, START + 31, value=2.0)
-    state = step(state, START + 31, copied).state
-    assert state.audits[lease.lease_id].outcome == "void"
-    decision = step(state, START + 32, verdict(state, True, vote(lease, True)))
-    assert work(decision.state).phase == "seen", "judged again, without that vote"
 
 
 def test_a_refusal_keeps_its_baits_and_audits_survive_a_restart(tmp_path):
@@ -365,3 +312,37 @@ def test_times_of_audits_move_with_the_clock():
     state = opened(handed_in()).state
     (audit,) = moved(state, State(), 60.0).audits.values()
     assert audit.granted_at == START + 80
+
+
+def test_of_refused_work_a_stretch_that_an_auditor_agreed_with_stands():
+    """Two stretches were drawn, and the second is wrong: who found the first one right has no fault."""
+    state = opened(handed_in()).state
+    (first,) = auditing(state)
+    state = step(state, START + 30, result(first, START + 30)).state
+    later = AuditNeed(start_step=100, end_step=200, start=None)
+    leases = []
+    for number in (1, 2):
+        now = START + 30 + 10 * number
+        state = step(state, now, AuditNeeded(judged_lease(state), later)).state
+        leases += auditing(state)
+        state = step(state, now + 1, result(leases[-1], now + 1)).state
+    second, third = leases
+    votes = (vote(first, True), vote(second, False), vote(third, False))
+    state = step(state, START + 60, verdict(state, False, *votes)).state
+    assert [state.audits[lease.lease_id].outcome for lease in (first, second, third)] == ["right"] * 3
+
+
+def test_where_the_organisers_machine_decides_a_wrong_no_has_a_fault():
+    state = opened(handed_in(auditors=(1,))).state
+    (lease,) = auditing(state)
+    state = step(state, START + 30, result(lease, START + 30)).state
+    state = step(state, START + 31, AuditNeeded(judged_lease(state), NEED)).state
+    assert work(state).is_replayed_here, "nobody else can audit it"
+    state = step(state, START + 40, verdict(state, True, vote(lease, False))).state
+    assert state.audits[lease.lease_id].outcome == "wrong"
+
+
+def test_a_run_whose_volunteers_audit_no_more_replays_what_waits():
+    state = opened(with_auditor_gone()).state
+    state = step(state, START + 30, policy=AUDITED.model_copy(update={"audits": False})).state
+    assert work(state).is_replayed_here
