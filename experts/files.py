@@ -77,6 +77,20 @@ def copy_whole(source: Path, target: Path) -> None:
         shutil.copyfile(source, partial)
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file another name, in place of what has it; a copy on a file system without hard links.
+
+    Raises:
+        OSError: No space for a copy.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        copy_whole(source, target)
+
+
 def sync(path: Path) -> None:
     """Fsync a file or a folder."""
     descriptor = os.open(path, os.O_RDONLY)

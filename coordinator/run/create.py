@@ -60,7 +60,7 @@ def write_run(
 
     Args:
         path: A missing or empty folder.
-        config: The settings; each port 0 becomes a free one.
+        config: The settings; each port 0 becomes a free one, and states of legs are compact unless it says otherwise.
         hub_endpoint: As of `create_run`, as are `host` and `hub_port`.
         host: See there.
         hub_port: See there.
@@ -78,7 +78,7 @@ def write_run(
             f"--hub-port {hub_port} needs an embedded Hub, but this run uses {other}.",
             "Remove --hub-port or --hub.",
         )
-    config = _with_endpoints(_with_host(config, host, hub_port), hub_endpoint)
+    config = _with_state(_with_endpoints(_with_host(config, host, hub_port), hub_endpoint))
     require_writable(path)
     written = text(config).encode()  # before anything is written
     identity = Identity.load_or_create(path / "keys" / "run.key")
@@ -108,6 +108,16 @@ def _with_name(config: RunConfig, name: str | None) -> RunConfig:
             f"Invalid run name {name!r}.", "Use 1 to 40 lower-case letters, digits and inner hyphens."
         ) from error
     return config.model_copy(update={"run": run})
+
+
+def _with_state(config: RunConfig) -> RunConfig:
+    """Written down in new runs: a run.toml without it, from before there was a choice, has exact states.
+
+    So have lanes, whose states have a mean, and no other run rounds its states for nothing.
+    """
+    if config.leg_steps is None or config.tasks.lanes > 1:
+        return config
+    return config.model_copy(update={"training": {"state": "compact", **config.training}})
 
 
 def _with_endpoints(config: RunConfig, hub_endpoint: str | None) -> RunConfig:

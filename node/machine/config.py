@@ -82,6 +82,8 @@ class NodeConfig(Manners):
     """Upload limit of shards, to all peers together; None: no limit."""
     max_uploads: int = Field(4, ge=1, le=32)
     """Shards served at the same time; to one volunteer half as many."""
+    train_ahead: bool = True
+    """While a leg is uploaded and judged, train the next one: void if the leg is refused."""
     max_tries: int | None = Field(None, ge=1, le=1000)
     """Tries of a request to the Hub, or of the run's address and peers at the start, without progress, before the node
     ends; None: it waits."""

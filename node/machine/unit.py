@@ -7,6 +7,7 @@
         unit.json        this file's model; replaced whole, never edited
         lease.json       the lease as the coordinator sealed it, for the records that carry it
         work/            snapshots, and the finished expert.safetensors
+        ahead/           of a leg: what was trained of the next one (`work/ahead.py`)
         chain.json       of a leg: the digests of its snapshots, as in the pull request
         submission.json  the signed record, as in the pull request
         trainer.log      what the trainer printed
@@ -140,6 +141,7 @@ class UnitFolder:
         self.snapshots = self.work / "snapshots"
         self.head = self.work / "head"
         """Where the trainer takes the state from that a leg starts with."""
+        self.ahead = path / "ahead"
         self._unreported = path / "give-back-unreported"
 
     @property
@@ -207,16 +209,18 @@ class UnitFolder:
         """Remove snapshots and weights; keep unit.json, submission.json and the log.
 
         Args:
-            keep: The folder of a snapshot that stays.
+            keep: The folder of a snapshot that stays, and with it what was trained ahead from there.
 
         Returns:
             Bytes freed.
         """
         freed = 0
-        for path in list(self.work.rglob("*")):
+        ahead = [] if keep is not None and keep.is_dir() else list(self.ahead.rglob("*"))
+        for path in (*self.work.rglob("*"), *ahead):
             if path.is_file() and path.parent != keep:
                 freed += path.stat().st_size
                 path.unlink(missing_ok=True)
         if keep is None or not keep.is_dir():
             shutil.rmtree(self.work, ignore_errors=True)
+            shutil.rmtree(self.ahead, ignore_errors=True)
         return freed

@@ -8,6 +8,7 @@ data.py       where its data comes from
 head.py       the state that a leg starts from
 holding.py    when its trainer stops for a pause or an early end
 hand_in.py    what is handed in: an expert, or the newest snapshot of a leg
+ahead.py      the next leg, trained while one is uploaded and judged
 order.py      what its trainer is told
 report.py     its heartbeats and events
 vitals.py     peers and GPU, beside the training

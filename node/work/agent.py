@@ -89,7 +89,7 @@ class Agent:
                 is_asked = self._wishes.is_finishing
                 text = "Finished, as asked." if is_asked else "The run is complete: every expert is registered."
                 break
-            num_done += self._work_on(*leased)
+            num_done += self._work_on(*leased, goes_on=max_tasks is None or num_done + 1 < max_tasks)
         traffic = self.session.swarm.traffic()
         self._view.event(
             EventKind.DONE,
@@ -218,7 +218,7 @@ class Agent:
         finally:
             work.close()
 
-    def _work_on(self, folder: UnitFolder, unit: Unit) -> int:
+    def _work_on(self, folder: UnitFolder, unit: Unit, *, goes_on: bool) -> int:
         """Finish one unit; 1 if it got a verdict, 0 if its lease was lost, or was one of an audit.
 
         An audit ends no node: another volunteer's state may be at fault.
@@ -226,7 +226,7 @@ class Agent:
         self.session.announcer.publish(self._want("busy"))
         work = self.unit_work(folder, unit)
         try:
-            work.finish()
+            work.finish(goes_on=goes_on)
         except LeaseLostError as error:
             work.drop(error.what)
             return 0
@@ -266,6 +266,8 @@ class Agent:
             attempt=lease.attempt,
             steps=task.steps,
             cluster=task.cluster,
+            start_step=unit.start_step,
+            end_step=unit.end_step,
             lease_id=lease.lease_id,
         )
         return folder, unit

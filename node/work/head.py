@@ -8,11 +8,10 @@ A volunteer that trained the leg before has the files already: they are linked, 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 
-from paris.experts.files import copy_whole, file_sha256
+from paris.experts.files import file_sha256, link_or_copy
 from paris.experts.training.commitments import scheduled_folder, scheduled_folders, step_of
 from paris.node.errors import disk_full_while
 from paris.node.fetching.download import Downloader
@@ -91,13 +90,8 @@ def _take_kept(kept: list[Path], target: Path, file: SubmittedFile) -> bool:
     source = next((path for path in kept if _is_same(path, file)), None)
     if source is None:
         return False
-    target.unlink(missing_ok=True)
     with disk_full_while(f"saving {target.name}", target.parent):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(source, target)
-        except OSError:  # a file system without hard links
-            copy_whole(source, target)
+        link_or_copy(source, target)
     return True
 
 

@@ -36,6 +36,7 @@ from paris.node.trainer.events import TrainerEvent
 from paris.node.trainer.order import Order
 from paris.node.trainer.supervisor import supervise
 from paris.node.view import EventKind, View
+from paris.node.work.ahead import AheadTraining, has_lanes, may_train_ahead, order_ahead, take_over
 from paris.node.work.data import DataSources, check_token, start_fetch
 from paris.node.work.hand_in import finished_expert, finished_leg, trained_leg
 from paris.node.work.head import fetch_head, head_of
@@ -44,7 +45,7 @@ from paris.node.work.order import make_order
 from paris.node.work.report import UnitReport
 from paris.node.work.verdict import verdict_in_words, wait_for_verdict
 from paris.node.work.vitals import Vitals
-from paris.protocol.errors import NoPeersError
+from paris.protocol.errors import NoPeersError, ParisError
 from paris.protocol.records import Submission
 
 _logger = logging.getLogger(__name__)
@@ -78,15 +79,20 @@ class UnitWork:
     ) -> None:
         self.folder, self.unit = folder, unit
         self._session, self._data, self._machine, self._stop = session, data, machine, wishes.stop
+        self._wishes = wishes
         self._report = UnitReport(session.announcer, view, unit, Vitals(session.swarm, machine.hardware))
         self._hold = Hold(wishes, unit, self._report)
         session.announcer.leases.keep(unit.lease, folder.lease, session.run_id)
         self.fetch: BackgroundFetch | None = None
         """The unit's shards, once they are being fetched."""
+        self._ahead: AheadTraining | None = None
         self._next_check_at = 0.0
 
-    def finish(self) -> None:
+    def finish(self, *, goes_on: bool = False) -> None:
         """Go through the remaining stages.
+
+        Args:
+            goes_on: The node takes more work after this unit: it trains ahead.
 
         Raises:
             LeaseLostError: The coordinator took the lease back; the files stay.
@@ -102,6 +108,8 @@ class UnitWork:
         }
         try:
             while self.unit.state not in FINAL:
+                if goes_on and self._ahead is None:
+                    self._ahead = self._started_ahead()
                 stages[self.unit.state]()
         finally:
             self.close()
@@ -177,7 +185,7 @@ class UnitWork:
         config, gpu_uuid = self._machine.config, self._machine.hardware.gpu_uuid
         with (
             kept_awake(config.keep_awake),
-            power_limit(gpu_uuid, config.gpu_power_limit_w, lambda text: self._report.event(EventKind.NOTE, text=text)),
+            power_limit(gpu_uuid, config.gpu_power_limit_w, self._note),
         ):
             yield
 
@@ -227,16 +235,40 @@ class UnitWork:
         if head_of(self.unit) is None:
             return
         home, session = self._machine.home, self._session
+        ended = [folder for folder, unit in home.units(session.run_id) if unit.state in FINAL]
+        step = None if self.unit.lease.audit else take_over(self.unit, self.folder, ended)
+        if step is not None:
+            self._note(f"This leg was trained ahead, up to step {step}.")
         data = replace(self._data, cache=Cache(self.folder.work / "arriving"))
         downloader = data.downloader(self._stop.pause, self._machine.config.max_tries, self._report)
-        ended = [folder for folder, unit in home.units(session.run_id) if unit.state in FINAL]
         num_bytes = fetch_head(self.unit, self.folder, session.spec.model_repo, downloader, ended, self.check)
         if num_bytes:
-            self._report.event(
-                EventKind.NOTE, text=f"The state at step {self.unit.start_step} is here ({num_bytes} bytes)."
-            )
+            self._note(f"The state at step {self.unit.start_step} is here ({num_bytes} bytes).")
         if self.unit.lease.audit is None:  # an audit is short: the volunteer's next leg may start from what is kept
             free_ended_units(home, session.run_id)
+
+    def _started_ahead(self) -> AheadTraining | None:
+        """The next leg's training, where there is one and the volunteer wants it."""
+        spec, unit, folder, cache = self._session.spec, self.unit, self.folder, self._data.cache
+        wanted = self._machine.config.train_ahead and not self._wishes.is_finishing
+        wanted = wanted and not has_lanes(self._session.swarm.read("task"))
+        if spec.leg_steps is None or not wanted or not may_train_ahead(unit, folder, cache):
+            return None
+        order = order_ahead(make_order(spec, unit, folder, cache, self._machine), unit, folder, spec.leg_steps)
+        if order is None:
+            return None
+
+        def on_end(error: ParisError | None) -> None:
+            if error is not None:
+                self._note(f"Training ahead ended: {error}")
+
+        self._note("Training goes on while the leg is uploaded and judged; if it is refused, that is void.")
+        training = AheadTraining(order, folder.log, self._wishes, self._at_work, on_end)
+        training.start()
+        return training
+
+    def _note(self, text: str) -> None:
+        self._report.event(EventKind.NOTE, text=text)
 
     def start_fetch(self) -> BackgroundFetch:
         """Fetch the files that all experts share, then start to fetch the shards.
@@ -328,8 +360,10 @@ class UnitWork:
         self._report.event(EventKind.LEASE_LOST, reason=reason)
 
     def close(self) -> None:
-        """Withdraw the heartbeat and end the fetch."""
+        """Withdraw the heartbeat; end the fetch, and what trains ahead."""
         self._report.close()
+        if self._ahead is not None:
+            self._ahead.stop()
         if self.fetch is not None:
             self.fetch.cancel()
 

@@ -85,7 +85,7 @@ def relay(run, folder, crew):
 
 
 def legs_of(process: Process) -> list[tuple[int, int]]:
-    return [(event["start_step"], event["end_step"]) for event in process.events if event["event"] == "leg"]
+    return [(event["start_step"], event["end_step"]) for event in process.events if event["event"] == "leased"]
 
 
 def test_each_volunteer_goes_on_where_the_last_verified_leg_ended(relay, run):
