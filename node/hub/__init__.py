@@ -1,6 +1,7 @@
 """The volunteer's side of the Hub.
 
 account.py       under which token the volunteer acts at the run's Hub; asks for one
+additions.py     files as a commit takes them, within the upload limit
 client.py        an endpoint and a token; errors as transient or permanent
 file.py          one file, by ranged requests
 pull_request.py  the finished expert as one pull request

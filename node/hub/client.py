@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from paris.node.errors import HubRefusedError, TransientHubError
+from paris.node.hub.additions import Passed
 from paris.protocol.errors import ParisError
 from paris.protocol.hub_answers import FOREIGN, looks_like_page, may_be_page, plain_url
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
@@ -43,6 +44,8 @@ class Hub:
         self.endpoint = endpoint.rstrip("/") or PUBLIC_ENDPOINT
         keep_secret(token)
         self.token = token
+        self.passed: Passed | None = None
+        """Limits the speed of uploads; None: no limit."""
         self._user_name: str | None = None
         if self.endpoint != PUBLIC_ENDPOINT:
             # Read at call time by huggingface_hub; hubs without Xet have no other way to make it use LFS.
@@ -150,6 +153,8 @@ def translated(doing: str) -> Iterator[None]:
     except (HTTPError, ConnectionError, TimeoutError, RuntimeError) as error:
         # The stock client wraps errors of an LFS upload in a bare RuntimeError.
         cause = error.__cause__ if type(error) is RuntimeError else error
+        if isinstance(cause, ParisError):  # the volunteer stopped an upload that was waiting for its limit
+            raise cause from None
         if isinstance(cause, HfHubHTTPError):
             raise status_error(doing, cause.response) from error
         if isinstance(cause, ForeignAnswerError):

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from paris.experts.files import file_sha256, write_whole
 from paris.node.errors import HubRefusedError, TrainerError, TransientHubError, disk_full_while
+from paris.node.hub.additions import additions
 from paris.node.hub.client import Hub, translated
 from paris.node.machine.unit import Finished, Unit, UnitFolder
 from paris.protocol.envelope import open_envelope
@@ -138,10 +140,13 @@ def _upload(hub: Hub, unit: Unit, folder: UnitFolder, submission: Submission, pu
         _logger.info("Pull request %d exists, %s.", number, "complete" if commit else "without all files")
         if commit is not None:
             return PullRequest(number, commit)
-    with translated(f"uploading {unit.task.task_id} to {submission.repo}"):
+    with (
+        translated(f"uploading {unit.task.task_id} to {submission.repo}"),
+        additions(_files(unit, folder, place), hub.passed) as operations,
+    ):
         info = hub.api.create_commit(
             submission.repo,
-            _operations(unit, folder, place),
+            operations,
             repo_type="model",
             commit_message=title,
             commit_description=f"Signed by {public_key}.",
@@ -153,12 +158,11 @@ def _upload(hub: Hub, unit: Unit, folder: UnitFolder, submission: Submission, pu
     return made
 
 
-def _operations(unit: Unit, folder: UnitFolder, place: str) -> list[Any]:
-    from huggingface_hub import CommitOperationAdd
-
+def _files(unit: Unit, folder: UnitFolder, place: str) -> dict[str, Path]:
+    """By their path in the repo."""
     made = unit.finished.files if unit.finished else ()
-    files = [*((file.name, folder.path / file.path) for file in made), (SUBMISSION_FILE, folder.submission)]
-    return [CommitOperationAdd(path_in_repo=f"{place}/{name}", path_or_fileobj=str(path)) for name, path in files]
+    files = {f"{place}/{file.name}": folder.path / file.path for file in made}
+    return {**files, f"{place}/{SUBMISSION_FILE}": folder.submission}
 
 
 def _find(hub: Hub, repo: str, title: str) -> int | None:

@@ -143,7 +143,7 @@ def running_agent(
             invite = find_invite(home.invite(run.run_id), request.invite, run)
             with _session(identity, machine, run, swarm, view, stop, invite) as session:
                 hub = _account(session, identity, machine, view, joins=waits, uploads=uploads)
-                data = _data_sources(session, identity, machine, hub)
+                data = _data_sources(session, identity, machine, hub, stop)
                 _show_joined(session, machine, view)
                 yield Agent(session, data, machine, view, stop, answers.wishes if answers else None)
         finally:
@@ -209,8 +209,11 @@ def _account(
     return Hub(endpoint, token)
 
 
-def _data_sources(session: RunSession, identity: Identity, machine: Machine, hub: Hub) -> DataSources:
+def _data_sources(session: RunSession, identity: Identity, machine: Machine, hub: Hub, stop: StopSignal) -> DataSources:
     config = machine.config
+    if config.hub_upload_bytes_per_s is not None:
+        uploads = Bandwidth(config.hub_upload_bytes_per_s)
+        hub.passed = lambda num_bytes: stop.pause(uploads.wait_s(num_bytes))
     cache = Cache(machine.home.cache, config.cache_limit_bytes)
     sharing = None
     if config.share_shards:

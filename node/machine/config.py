@@ -80,6 +80,8 @@ class NodeConfig(Manners):
     """Take shards from volunteers that serve them, and serve them too if this node listens (`host_dht`)."""
     upload_bytes_per_s: int | None = Field(4_000_000, ge=2**17)
     """Upload limit of shards, to all peers together; None: no limit."""
+    hub_upload_bytes_per_s: int | None = Field(None, ge=2**16)
+    """Upload limit of finished work to the Hub; None: no limit."""
     max_uploads: int = Field(4, ge=1, le=32)
     """Shards served at the same time; to one volunteer half as many."""
     train_ahead: bool = True

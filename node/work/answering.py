@@ -14,6 +14,7 @@ from typing import Any
 
 from paris.experts.files import file_sha256
 from paris.node.errors import HubRefusedError, TransientHubError
+from paris.node.hub.additions import additions
 from paris.node.hub.client import Hub, translated
 from paris.node.retry import LONGEST_WAIT_S, Backoff
 from paris.node.swarm.coordinator_records import find_challenge
@@ -132,11 +133,9 @@ class Answering:
         return str(head) if all(digests.get(file.path) == file.sha256 for file in described) else None
 
     def _new_commit(self, files: dict[str, Path], revision: str) -> str:
-        from huggingface_hub import CommitOperationAdd
-
-        operations = [CommitOperationAdd(path_in_repo=path, path_or_fileobj=str(file)) for path, file in files.items()]
-        with translated(f"uploading what {self._submission.repo} was asked for"):
-            info = self._hub.api.create_commit(
+        doing, hub = f"uploading what {self._submission.repo} was asked for", self._hub
+        with translated(doing), additions(files, hub.passed) as operations:
+            info = hub.api.create_commit(
                 self._submission.repo,
                 operations,
                 repo_type="model",
