@@ -23,6 +23,7 @@ from paris.experts.training.leg import HEAD_FOLDER, Head, Leg
 from paris.experts.training.machine import MachineSettings
 from paris.experts.training.needs import least_disk_bytes, num_parameters, state_bytes
 from paris.experts.training.replay import Replay
+from paris.experts.training.sketch import sketch_state
 from paris.experts.training.state_distance import Distance, distance
 from paris.experts.weights.checkpoint import TensorSpec, load_tensors, read_specs, save_tensors, specs_of
 
@@ -156,6 +157,23 @@ def test_a_replayed_stretch_has_equal_bits_and_other_rounding_stays_near(
     found = other.distance(claimed)
     assert found.weights < 2e-4
     assert found.moments < 2e-3
+
+
+def test_a_sketch_is_that_of_the_values_that_the_files_stand_for(
+    whole: tuple[Path, Undisturbed], tmp_path: Path
+) -> None:
+    for step in (10, 15):
+        files = {name: load_tensors(path, read_specs(path)) for name, path in _files(snapshot(whole[0], step)).items()}
+        for name, path in _files(tmp_path / str(step)).items():
+            save_tensors(path, dict(exact_values(name, _in_pairs(files[name]), files["ema"].__getitem__)))
+    nonce = "5" * 64
+    found = sketch_state(snapshot(whole[0], 15), snapshot(whole[0], 10), nonce)
+    assert found == sketch_state(tmp_path / "15", tmp_path / "10", nonce)
+    assert found != sketch_state(snapshot(whole[0], 15), snapshot(whole[0], 5), nonce)
+
+
+def _files(state: Path) -> dict[str, Path]:
+    return {name: state / f"{name}.safetensors" for name in FILES}
 
 
 @pytest.mark.parametrize("file", ["weights", "optimizer"])
