@@ -8,11 +8,15 @@ from types import SimpleNamespace
 import pytest
 from units import make_unit
 
-from paris.node.errors import LeaseLostError, StoppedError
+from paris.node.errors import LeaseLostError, StoppedError, TransientHubError
 from paris.node.swarm.held_leases import HeldLeases
+from paris.node.view import EventKind
 from paris.node.work.verdict import verdict_in_words, wait_for_verdict
 from paris.protocol.admission import LEASE_GRACE_S
+from paris.protocol.envelope import Envelope, seal
 from paris.protocol.records import Rung, Verdict
+from paris.protocol.runid import make_run_id
+from paris.protocol.signing import Identity
 
 ME = "a" * 64
 
@@ -50,3 +54,66 @@ def test_no_verdict_is_awaited_when_the_grace_of_the_lease_is_over(tmp_path, ove
 
     with pytest.raises(ends_with):
         wait_for_verdict(session, None, submission, tmp_path, None, pause)
+
+
+def judged(accepted: bool, *rungs: Rung) -> Verdict:
+    return Verdict(
+        lease_id="0" * 32, task_id="expert-2", attempt=1, volunteer=ME, accepted=accepted, reason="So.", rungs=rungs
+    )  # fmt: skip
+
+
+def test_other_verdicts_are_told_with_their_reason():
+    assert (
+        verdict_in_words(judged(True, Rung(rung="skill", passed=True, figure=1, bound=2))) == "expert-2: accepted. So."
+    )
+    assert verdict_in_words(judged(False)) == "expert-2: rejected. So."
+    failed = Rung(rung="skill", passed=False, figure=0.123456, bound=2)
+    assert verdict_in_words(judged(False, failed)) == "expert-2: rejected at rung skill (0.1235, the bound is 2). So."
+
+
+COORDINATOR = Identity.generate()
+RUN = make_run_id("tiny", COORDINATOR.public_key)
+
+
+def waited(tmp_path, records: list, hub: object, *, is_over: bool, events: list | None = None) -> Verdict:
+    """What a node whose DHT and Hub hold this hears of its submission."""
+    session = SimpleNamespace(
+        swarm=SimpleNamespace(read=lambda kind, part=None: records if kind == "verdict" else []),
+        announcer=SimpleNamespace(leases=SimpleNamespace(is_over=lambda lease_id: is_over)),
+        poll_s=1.0,
+        run_id=RUN,
+        run=SimpleNamespace(signer=COORDINATOR.public_key),
+    )
+    submission = SimpleNamespace(lease_id="0" * 32, pull_request=7, repo="a/b")
+    report = SimpleNamespace(event=lambda kind, text: events.append((kind, text)))
+    return wait_for_verdict(session, hub, submission, tmp_path, report, lambda s: pytest.fail("it waited"))
+
+
+def sealed(verdict: Verdict) -> Envelope:
+    return seal(verdict, COORDINATOR, run_id=RUN, sequence=1, issued_at=1.0, expires_at=60.0)
+
+
+def test_a_verdict_is_read_from_the_dht_and_where_the_lease_is_over_from_the_pull_request(tmp_path):
+    mine = judged(True)
+    assert waited(tmp_path, [sealed(mine)], None, is_over=False) == mine
+    asked = []
+
+    def details(repo, number, repo_type):
+        asked.append((repo, number, repo_type))
+        text = f"Thank you.\nparis-verdict: {sealed(mine).data.decode()}"
+        return SimpleNamespace(events=[SimpleNamespace(content=text)])
+
+    hub = SimpleNamespace(api=SimpleNamespace(get_discussion_details=details))
+    other = sealed(mine.model_copy(update={"lease_id": "1" * 32}))
+    assert waited(tmp_path, [other], hub, is_over=True) == mine
+    assert asked == [("a/b", 7, "model")]
+
+
+def test_a_pull_request_that_cannot_be_read_is_noted(tmp_path):
+    def details(*arguments, **facts):
+        raise TransientHubError("The Hub did not answer.")
+
+    events, hub = [], SimpleNamespace(api=SimpleNamespace(get_discussion_details=details))
+    with pytest.raises(LeaseLostError):
+        waited(tmp_path, [], hub, is_over=True, events=events)
+    assert events == [(EventKind.NOTE, "The pull request could not be read: The Hub did not answer.")]
