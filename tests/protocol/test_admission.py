@@ -20,7 +20,7 @@ from protocol_samples import (
     sealed,
 )
 
-from paris.protocol.admission import LEASE_GRACE_S
+from paris.protocol.admission import LEASE_GRACE_S, Admission
 from paris.protocol.invites import HeldInvite
 from paris.protocol.keys import dht_key, part_of, subkey_of
 from paris.protocol.refusals import Reason
@@ -166,3 +166,23 @@ def test_an_invite_of_the_run_stands_in_for_work_and_no_other_does():
     assert put(judge, bare, VOLUNTEER).reason == Reason.BAD_INVITE, "nor without a proof"
     assert isinstance(shown(INVITE), Accepted)
     assert BITS < judge.rank(VOLUNTEER.public_key) < 256
+
+
+def test_what_a_key_has_proven_holds_to_the_end_of_its_time_and_no_longer():
+    admission = Admission(RUN_ID, COORDINATOR.public_key)
+    admission.note(sealed(LEASE), NOW)
+    end = LEASE.expires_at + LEASE_GRACE_S
+    assert admission.rank(LEASE.volunteer, end) > 100 > 0 == admission.rank(LEASE.volunteer, end + 1)
+    assert admission.rank(STRANGER.public_key, NOW) == 0
+
+
+def test_of_too_many_keys_those_that_proved_least_lately_are_forgotten():
+    admission = Admission(RUN_ID, COORDINATOR.public_key)
+    first, second, *others = [f"{number:064x}" for number in range(16_385)]
+    for key in (first, second, first):
+        admission.note(sealed(LEASE.model_copy(update={"volunteer": key})), NOW)
+    for key in others:
+        admission._prove(key, 1, NOW + 60)
+    assert admission.rank(second, NOW) == 0
+    assert admission.rank(first, NOW) > 0
+    assert admission.rank(others[-1], NOW) == 1

@@ -87,3 +87,9 @@ def test_no_lock_is_for_the_process_and_its_children(monkeypatch):
     assert child_environment()["PARIS_NO_LOCK"] == ""
     go_without_locks(True)
     assert child_environment()["PARIS_NO_LOCK"] == "1"
+
+
+def test_a_lock_that_was_waited_for_is_held(tmp_path):
+    with wait_for_lock(tmp_path / "lock", mode=0o600):
+        assert try_lock(tmp_path / "lock") is None
+    assert stat.S_IMODE((tmp_path / "lock").stat().st_mode) == 0o600
