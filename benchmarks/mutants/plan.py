@@ -102,6 +102,8 @@ GROUPS: tuple[Group, ...] = (
             "coordinator/hub/accounts/*.py",
             *_files("coordinator/hub", "access", "bodies", "routing", "api/lfs"),
         ),
-        (*_files("tests/coordinator/hub", "test_hub_rights", "test_hub_accounts", "test_hub_refusals"),),
+        _files(
+            "tests/coordinator/hub", "test_hub_rights", "test_hub_uploads", "test_hub_accounts", "test_hub_refusals"
+        ),
     ),
 )

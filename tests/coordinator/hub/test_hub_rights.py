@@ -263,6 +263,7 @@ def test_announced_bytes_count_while_the_upload_lasts_also_when_it_fails():
             raise KeyError
         assert (held.of_user("ada"), held.of_user("ben"), held.of_user("eve")) == (5, 7, 0)
     assert (held.of_user("ada"), held.total()) == (0, 0)
+    assert held._bytes == {}, "users who are done take no memory"
 
 
 def handler(call):
