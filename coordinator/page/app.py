@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from paris.coordinator.page.access import Viewer, viewer_of
+from paris.coordinator.page.access import Viewer, base_of, viewer_of
 from paris.coordinator.page.metrics import metrics_of
 from paris.coordinator.page.order_pages import OrderPages
 from paris.coordinator.page.pages import Pages
@@ -78,8 +78,7 @@ class _Handlers:
                 query = parse_query(request.query_params)
             except BadQueryError as error:
                 return _refused(400, f"This address is not right: {error}.")
-            html = self.pages.page(shown, query, f"{request.url.scheme}://{request.url.netloc}")
-            return _html(html, 200)
+            return _html(self.pages.page(shown, query, base_of(request)), 200)
 
         return get_page
 
@@ -111,7 +110,7 @@ class _Handlers:
             query = parse_query(parameters)
         except BadQueryError as error:
             return _refused(400, f"This address is not right: {error}.")
-        if self._watch.is_full:
+        if self._watch.is_full(for_organiser=self._viewer(request) is Viewer.ORGANISER):
             return _refused(503, "Too many watch this page now.", {"Retry-After": "60"})
         known = request.headers.get("last-event-id") or seen
         number = int(known) if known.isdecimal() and len(known) < 18 else 0

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 from paris.coordinator.page.queries import Query
 from paris.coordinator.page.reading import Snapshot
 from paris.coordinator.page.rendering import Renderer
 from paris.coordinator.page.views import Site, View, context_of, shared_context
 
+R = TypeVar("R")
 _KEPT = 64
 _FRESH_S = 15
 
@@ -25,7 +27,7 @@ class Pages:
     def __init__(self, site: Site) -> None:
         self.site = site
         self._renderer = Renderer()
-        self._kept: OrderedDict[tuple[int, int, str, Query], dict[str, str]] = OrderedDict()
+        self._kept: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
         self._lock = threading.Lock()
 
     def page(self, view: View, query: Query, base: str) -> str:
@@ -36,8 +38,13 @@ class Pages:
             query: Its parameters.
             base: Scheme, host and port that it was asked for by, for addresses that must be whole.
         """
-        context = context_of(view, self.site, self.site.reader.snapshot(), query)
-        return self._renderer.page(view.template, {**context, "base": base})
+        snapshot = self.site.reader.snapshot()
+
+        def render() -> str:
+            context = context_of(view, self.site, snapshot, query)
+            return self._renderer.page(view.template, {**context, "base": base})
+
+        return self._once((snapshot.number, view.path, query, base), render)
 
     def plain(self, title: str, template: str, values: dict[str, Any]) -> str:
         """A page that shows no view of the run."""
@@ -45,14 +52,21 @@ class Pages:
 
     def fragments(self, view: View, query: Query, snapshot: Snapshot) -> dict[str, str]:
         """The parts of a page that change with the state: ids of elements, and their HTML."""
+
+        def render() -> dict[str, str]:
+            context = context_of(view, self.site, snapshot, query)
+            return self._renderer.fragments(view.template, {**context, "base": ""})
+
+        return self._once((snapshot.number, view.path, query), render)
+
+    def _once(self, what: tuple[Any, ...], render: Callable[[], R]) -> R:
         # Who is present, and whether the service is up, change with the time alone.
-        key = (snapshot.number, int(self.site.now() // _FRESH_S), view.path, query)
+        key = (int(self.site.now() // _FRESH_S), *what)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
-                return self._kept[key]
-            context = context_of(view, self.site, snapshot, query)
-            found = self._kept[key] = self._renderer.fragments(view.template, {**context, "base": ""})
+                return cast(R, self._kept[key])
+            found = self._kept[key] = render()
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
             return found

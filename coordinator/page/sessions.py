@@ -14,6 +14,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
+from paris.coordinator.page.access import base_of
 from paris.coordinator.run.page_token import read_page_token
 from paris.protocol.clock import Clock
 
@@ -41,9 +42,8 @@ class Sessions:
 
     def admits(self, request: Request, token: str) -> bool:
         """Whether a form may give an order: it is of this site, and comes with the session or the token."""
-        site = f"{request.url.scheme}://{request.headers.get('host', '')}"
         if (
-            request.headers.get("origin") != site
+            request.headers.get("origin") != base_of(request)
             or request.headers.get("sec-fetch-site", "same-origin") != "same-origin"
         ):
             return False

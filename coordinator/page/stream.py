@@ -12,7 +12,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 
 from paris.coordinator.page.pages import Pages
 from paris.coordinator.page.queries import Query
@@ -22,7 +22,8 @@ from paris.coordinator.page.views import View
 logger = logging.getLogger(__name__)
 _LOOK_EVERY_S = 1.0
 _SIGN_OF_LIFE_S = 15.0
-_MAX_WATCHERS = 1000
+_MAX_WATCHERS, _MAX_OF_THE_WORLD = 450, 400
+_PARALLEL = 2
 
 
 class Watch:
@@ -38,12 +39,13 @@ class Watch:
         self._snapshot: Snapshot | None = None
         self._looking: asyncio.Task[None] | None = None
         self._is_over = False
+        self._limiter = CapacityLimiter(_PARALLEL)
+        """The page takes so many threads at a time; the others are the Hub's."""
         self.num_watchers = 0
 
-    @property
-    def is_full(self) -> bool:
-        """Whether no further page can be live now."""
-        return self.num_watchers >= _MAX_WATCHERS
+    def is_full(self, *, for_organiser: bool) -> bool:
+        """Whether no further page can be live now: each takes a connection, and the Hub needs some of them."""
+        return self.num_watchers >= (_MAX_WATCHERS if for_organiser else _MAX_OF_THE_WORLD)
 
     async def messages(self, view: View, query: Query, seen: int, stopping: asyncio.Event) -> AsyncIterator[bytes]:
         """Server-sent events of one page, until the server stops.
@@ -57,7 +59,7 @@ class Watch:
         self.num_watchers += 1
         try:
             yield b"retry: 3000\n\n"
-            snapshot = await to_thread.run_sync(self._pages.site.reader.snapshot)
+            snapshot = await to_thread.run_sync(self._pages.site.reader.snapshot, limiter=self._limiter)
             fragments = await self._fragments(view, query, snapshot)
             sent = fragments if snapshot.number == seen else {}
             while not self._is_over:
@@ -74,7 +76,7 @@ class Watch:
             self.num_watchers -= 1
 
     async def _fragments(self, view: View, query: Query, snapshot: Snapshot) -> dict[str, str]:
-        return await to_thread.run_sync(self._pages.fragments, view, query, snapshot)
+        return await to_thread.run_sync(self._pages.fragments, view, query, snapshot, limiter=self._limiter)
 
     async def _next(self, known: Snapshot, stopping: asyncio.Event) -> Snapshot | None:
         """The next snapshot; None if nothing changes for a while."""
@@ -92,7 +94,7 @@ class Watch:
         """Read the state every second until nobody watches, or the server stops."""
         while self.num_watchers and not stopping.is_set():
             try:
-                found = await to_thread.run_sync(self._pages.site.reader.snapshot)
+                found = await to_thread.run_sync(self._pages.site.reader.snapshot, limiter=self._limiter)
             except Exception:  # the disk is full, say: the pages stay as they are
                 logger.exception("The state cannot be read.")
             else:

@@ -47,6 +47,14 @@ def test_the_public_page_has_a_preview_for_other_sites(public_site):
     assert '<meta property="og:title" content="tiny: a model that strangers train together">' in text
 
 
+@pytest.mark.parametrize("host", ["[::1", "127.0.0.1@a.example", "", "a b", "127.0.0.1:80:80", "<script>"])
+def test_a_host_that_is_none_is_nobody_on_this_machine(site, public_site, host):
+    assert site.ask("/run", Host=host).status == 404
+    page = public_site.ask("/run", Host=host)
+    assert page.status == 200
+    assert 'content="/run/pictures/release/samples.png"' in page.text
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost:1234", "[::1]:80"])
 def test_this_machine_sees_everything(site, host):
     for path in ("/run", *ORGANISERS):

@@ -53,10 +53,9 @@ def test_an_unchanged_state_is_read_once(run):
 
 def test_there_is_a_most_of_watchers():
     watch = Watch(None)
-    watch.num_watchers = 999
-    assert not watch.is_full
-    watch.num_watchers = 1000
-    assert watch.is_full
+    for number, is_full in ((399, (False, False)), (400, (True, False)), (450, (True, True))):
+        watch.num_watchers = number
+        assert (watch.is_full(for_organiser=False), watch.is_full(for_organiser=True)) == is_full
 
 
 def test_open_pages_do_not_delay_the_end_of_the_server(run):

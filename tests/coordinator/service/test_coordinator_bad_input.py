@@ -134,7 +134,7 @@ def test_an_embedded_hub_that_dies_is_started_anew(run):
     with out.open("wb") as stdout:
         serve = subprocess.Popen([*COORD, "serve", str(run), "--json"], stdout=stdout, stderr=subprocess.DEVNULL)
     try:
-        wait_until(lambda: "serving" in events(out), 40, "serve is up")
+        wait_until(lambda: "serving" in events(out), DEADLINE_S, "serve is up")
         hub = hub_of(serve.pid)
         hub.kill()
         wait_until(lambda: "problem" in events(out), DEADLINE_S, "serve says that the Hub had ended")
