@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from paris.coordinator.planning.facts import Facts
+from paris.coordinator.planning.needs import computed_needs
 from paris.coordinator.planning.plan import CardPlan
 from paris.coordinator.planning.speed import RECOMPUTED, Speed
 from paris.coordinator.planning.work import Work
+from paris.coordinator.run.shapes import smaller_shapes
 from paris.experts.training.needs import memory_bytes
 
 PREPARE_ROWS_PER_S = 1_500
@@ -57,7 +59,7 @@ def on_card(machine: Machine, facts: Facts, work: Work, volunteers: int) -> Card
     if machine.training is None:
         obstacle = f"no {facts.precision}"
     elif fitting is None:
-        obstacle = "too little memory"
+        obstacle = _without_memory(facts, machine.memory_bytes)
     times = _organiser_times(machine, facts, work)
     if machine.training is not None and fitting is not None:
         times |= _training_times(machine, machine.training, fitting, facts, work, volunteers)
@@ -70,6 +72,14 @@ def on_card(machine: Machine, facts: Facts, work: Work, volunteers: int) -> Card
         checkpointing=not obstacle and fitting is not None and fitting.checkpointing,
         **times,
     )
+
+
+def _without_memory(facts: Facts, available_bytes: int) -> str:
+    """What a card does that cannot hold the run's model: train a smaller size, where it can hold one."""
+    for number, size in enumerate(smaller_shapes(facts.config), start=1):
+        if computed_needs(facts.config, facts.text, size).memory_bytes <= available_bytes:
+            return f"smaller size {number}"
+    return "too little memory"
 
 
 def _organiser_times(machine: Machine, facts: Facts, work: Work) -> dict[str, float]:

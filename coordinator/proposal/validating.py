@@ -15,7 +15,7 @@ from paris.coordinator.prepare.config import PrepareConfig
 from paris.coordinator.prepare.sources.settings import FilesSource, TwemojiSource
 from paris.coordinator.proposal.remarks import Remark
 from paris.coordinator.run.config import RunConfig, complaint, leading_setting
-from paris.coordinator.run.shapes import expert_fields
+from paris.coordinator.run.shapes import expert_fields, expert_shape, smaller_shapes
 from paris.coordinator.verify.bounds import VerificationBounds
 from paris.experts.errors import ExpertError, SettingsError
 from paris.experts.models.presets import ModelConfig, RouterConfig, router_preset
@@ -41,6 +41,7 @@ def _tables(config: RunConfig) -> Iterator[Remark]:
     yield from _parsed(lambda: VerificationBounds.model_validate(config.verify), "verify", VerificationBounds)
     yield from _training(config)
     yield from _shapes(config)
+    yield from _smaller(config)
 
 
 def _training(config: RunConfig) -> Iterator[Remark]:
@@ -69,6 +70,19 @@ def _shapes(config: RunConfig) -> Iterator[Remark]:
         seen: dict[str, Any] = {name: expert[name] for name in ("image_size", "in_channels") if name in expert}
         router: dict[str, Any] = {**base, **seen, **config.router.overrides}
         yield from _parsed(lambda: RouterConfig.model_validate(router), "router.overrides", RouterConfig)
+
+
+def _smaller(config: RunConfig) -> Iterator[Remark]:
+    """[[model.smaller]], where [model] itself is valid."""
+    try:
+        expert_shape(config)
+    except ExpertError:
+        return
+    try:
+        smaller_shapes(config)
+    except SettingsError as error:
+        value = f"{len(config.model.smaller)} sizes"
+        yield Remark("model.smaller", value, error.what.rstrip("."), error.next_step)
 
 
 def _parsed(parse: Callable[[], object], table: str, model: type[BaseModel]) -> Iterator[Remark]:

@@ -54,6 +54,14 @@ def test_a_card_gets_as_many_rows_as_fit_and_checkpointing_only_where_nothing_el
     assert card(made, "H100").rows_together == 32
 
 
+def test_a_card_that_cannot_hold_the_runs_model_is_planned_for_the_largest_size_that_it_holds():
+    smaller = [{"preset": "dit-l-2"}, {"preset": "dit-b-2"}]
+    made = make_plan(large(model={"smaller": smaller}))
+    assert card(made, "RTX 3060 12 GB").obstacle == "smaller size 1"
+    assert card(made, "RTX 3060 12 GB").expert_s is None
+    assert card(made, "H100").obstacle == ""
+
+
 def test_more_volunteers_finish_sooner_until_there_is_one_for_each_expert():
     assert rounds_s(10.0, 8, 8) == rounds_s(10.0, 8, 9) == [(8, 10.0)]
     assert rounds_s(10.0, 8, 3) == [(3, 10.0), (3, 10.0), (2, 10.0)]

@@ -122,6 +122,14 @@ def test_captions_that_are_missing_or_not_understood() -> None:
     assert about(misfits(config, data, unspaced)) == {"text.kind": False}
 
 
+def test_a_smaller_size_that_is_not_smaller_is_named_and_not_beside_an_invalid_model() -> None:
+    smaller = [{"overrides": {"num_layers": 1}}, {"overrides": {"num_layers": 2}}]
+    (remark,) = invalid_fields(dump_config(changed(model={"smaller": smaller})))
+    assert (remark.setting, remark.next_step) == ("model.smaller", "List smaller sizes, the largest first.")
+    unknown = invalid_fields(dump_config(changed(model={"preset": "dit-xxl", "smaller": smaller})))
+    assert "model.smaller" not in {remark.setting for remark in unknown}
+
+
 def test_all_invalid_fields_are_named_with_the_nearest_known_one() -> None:
     text = dump_config(changed())
     text = text.replace("num_experts", "num_expert").replace("deadline_s = ", "deadline_s = -")
