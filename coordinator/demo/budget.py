@@ -39,8 +39,10 @@ _FORWARDS_A_STEP = 2.0
 """One expert, and at every second step guidance: another one, and the router."""
 _SCORED_ROWS = 12 * 4 * 3
 """Rows through a model to verify an expert, for each cluster: held-out rows, draws, models."""
-_PREPARE_STARTS, _JOIN_STARTS, _TRAIN_STARTS, _VERIFY_STARTS, _RELEASE_STARTS, _REPORT_STARTS = 2, 2, 2, 1.5, 1.5, 2
-"""What each stage, and each verification, costs beside its work: in starts of a process that imports torch."""
+_PREPARE_STARTS, _JOIN_STARTS, _TRAIN_STARTS, _VERIFY_STARTS, _RELEASE_STARTS, _REPORT_STARTS = 2, 2, 2, 1, 1.5, 2
+"""What each stage costs beside its work: in starts of a process that imports torch. One process verifies all experts;
+beside that start and the scored rows a verification takes 0.03 starts (benchmarks/verify_cost.py)."""
+_VERIFICATION_STARTS = 0.03
 _DECODES = 2
 """Passes over the pictures."""
 _RESERVE = 0.05
@@ -238,7 +240,8 @@ class _Choice:
         row_s = machine.forward_row_s(self.shape.model(self.facts.text))
         sampling_s = (samples + GRID_PROMPTS * GRID_SEEDS) * self._sample_s + rows * self._embed_s / workers
         rounds = math.ceil(experts / self._workers(experts))
-        verifying_s = rounds * (_VERIFY_STARTS * start_s + _SCORED_ROWS * experts * row_s)
+        scoring_s = _SCORED_ROWS * experts * row_s
+        verifying_s = _VERIFY_STARTS * start_s + rounds * (_VERIFICATION_STARTS * start_s + scoring_s)
         return {
             "prepare": _PREPARE_STARTS * start_s + rows * (_DECODES * self.facts.decode_s + self._embed_s) / workers,
             "start": _JOIN_STARTS * start_s,

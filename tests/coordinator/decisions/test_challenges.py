@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import pytest
 from tick_world import (
     LEGS,
@@ -26,7 +28,7 @@ from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import State, VolunteerState
 from paris.coordinator.state.orders import Order, OrderKind
 from paris.coordinator.state.store import Store
-from paris.protocol.draws import draw_digest
+from paris.protocol.draws import draw, draw_digest
 from paris.protocol.hub_layout import submission_folder
 from paris.protocol.records import Answer, Challenge, SubmittedFile
 
@@ -206,3 +208,22 @@ def test_a_refused_leg_makes_a_volunteer_new_again_and_its_verified_legs_are_aud
     assert audits == [
         "expert-0: v0's verified steps 0 to 200 are audited again: later work of v0 was refused by a replay."
     ]
+
+
+@pytest.mark.parametrize(("num_legs", "chance"), [(1, 0.25), (5, 0.464), (100, 0.86)])
+def test_who_poisons_a_quarter_of_its_stretches_is_caught_as_often_as_docs_threat_model_md_says(num_legs, chance):
+    """By the draws themselves: of each leg's four stretches the second is wrong; a leg that passes counts as proof."""
+    lives, caught = 3000 if num_legs < 10 else 300, 0
+    key = PEOPLE[0].public_key
+    known = replayed_step(run_of(1), START, want(0, START)).state.volunteers[key]
+    proven = [known.model_copy(update={"num_proven": number}) for number in range(num_legs)]
+    for life in range(lives):
+        for number in range(num_legs):
+            rate = replay_rate(proven[number], REPLAYED)
+            drawn = draw(f"{life * 1000 + number:064x}", "cd" * 32, (4500, 5000, 5500, 6000), 4000, rate)
+            if any(stretch.start == 4500 for stretch in drawn):
+                caught += 1
+                break
+    rates = [max(0.05, 1 / (1 + number)) for number in range(num_legs)]
+    assert 1 - prod(1 - rate / 4 for rate in rates) == pytest.approx(chance, abs=1e-3)
+    assert caught / lives == pytest.approx(chance, abs=4 * (chance * (1 - chance) / lives) ** 0.5)
