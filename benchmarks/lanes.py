@@ -69,9 +69,7 @@ WAYS = (
     Way(4, 1, 30),
     Way(2, 1, 2),
     Way(1, 1, batch_size=2 * _BATCH),
-    Way(4, 1, 6),
     Way(2, 1, 30, "nesterov"),
-    Way(1, 4),
 )
 
 

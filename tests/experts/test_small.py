@@ -14,7 +14,8 @@ from benchmarks.small.arms import MONOLITH, arm
 from benchmarks.small.calibration import best_temperature, calibration_by_noise
 from benchmarks.small.clusters import heldout_homes, mutual_information, num_clusters, read_clusters
 from benchmarks.small.folder import load
-from benchmarks.small.losses import losses_by_cluster
+from benchmarks.small.lanes import train_in_lanes
+from benchmarks.small.losses import losses_by_cluster, own_loss
 from benchmarks.small.parts import train_part
 from benchmarks.small.pictures import SmallDataError
 from benchmarks.small.routers import train_routers
@@ -229,6 +230,16 @@ def test_each_figure_is_measured_once_and_a_line_that_was_cut_is_measured_again(
     lines = before.splitlines(keepends=True)
     path.write_text("".join(lines[:-1]) + lines[-1][:40])
     assert measure(folder, questions[:2], scale, 1) == rows[:2]
+
+
+@pytest.mark.parametrize("outer", ["mean", "nesterov"])
+def test_lanes_end_with_another_expert_than_one_volunteer_and_cost_what_all_of_them_train(folder, outer):
+    alone = arm("semantic-2", SMALLEST).parts[0]
+    part = alone.model_copy(update={"lanes": 2, "round_steps": 1, "outer": outer})
+    train_in_lanes(folder, part)
+    assert own_loss(folder, part) != own_loss(folder, alone)
+    assert part.flops(SMALLEST) * 4 == alone.flops(SMALLEST) * (4 + 3), "the last of four steps is one lane's"
+    assert len(list((folder / "work" / part.name).glob("lane-*"))) == 2
 
 
 def test_losses_are_told_for_each_cluster(folder):
