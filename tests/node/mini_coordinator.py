@@ -18,7 +18,7 @@ from paris.experts.frozen.text_vocabulary import write_vocabulary
 from paris.protocol.dht.peer import Peer
 from paris.protocol.hub_layout import step_folder
 from paris.protocol.manifest import Manifest, split_manifest
-from paris.protocol.records import Answer, Challenge, Lease, Rung, RunSpec, Shard, Task, Verdict
+from paris.protocol.records import Answer, Audit, Challenge, Lease, Rung, RunSpec, Shard, Task, Verdict
 from paris.protocol.runid import make_run_id
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
@@ -75,6 +75,8 @@ class MiniCoordinator:
         self.challenges: dict[str, Challenge] = {}
         self.answers: list[Answer] = []
         self.grants_to: str | None = None
+        self.audited: dict[str, Audit] = {}
+        """What came of audits, by lease id."""
         self.leg_steps: int | None = None
         """Leases are for the first so many steps; None: for whole tasks."""
         self.hub = HubServer(folder / "hub", open_registration=False).start()
@@ -147,6 +149,8 @@ class MiniCoordinator:
                 self._grant()
             self.heartbeats += [e.payload for e in self.peer.read_all("heartbeat", self.spec.num_buckets)]
             self.answers += [e.payload for e in self.peer.read_all("answer", self.spec.num_buckets)]
+            for envelope in self.peer.read_all("audit", self.spec.num_buckets):
+                self._release(envelope.payload)
             for envelope in self.peer.read_all("submission", self.spec.num_buckets):
                 if self.asks:
                     self._challenge(envelope.payload, envelope.signer)
@@ -176,6 +180,15 @@ class MiniCoordinator:
                     expires_at=time.time() + 600,
                     **legs,
                 )
+
+    def audit(self, lease: Lease) -> None:
+        """Grant the lease of an audit to the volunteer that it names."""
+        self.leases[lease.lease_id] = lease
+
+    def _release(self, audit: Audit) -> None:
+        self.audited[audit.lease_id] = audit
+        lease = self.leases[audit.lease_id]
+        self.leases[audit.lease_id] = lease.model_copy(update={"state": "released", "reason": "The audit arrived."})
 
     def _challenge(self, submission, signer: str) -> None:
         self.challenges[submission.lease_id] = Challenge(
