@@ -4,7 +4,7 @@
     e                                                        one byte a block, the exponent of its power of two
 
 Rounding to the nearest code is integer arithmetic on the bits of float32, and scaling by a power of two is exact: all
-machines find the same codes. Every byte stands for a finite value.
+machines find the same codes. Every byte stands for a finite value with a finite square.
 
 Source: blocks of optimizer state, Dettmers et al., arXiv 2110.02861; shared powers of two, Rouhani et al., arXiv
 2310.10537.
@@ -22,8 +22,8 @@ BLOCK = 256
 """Values with a common power of two."""
 _FLOAT_MANTISSA = 23
 _FLOAT_BIAS = 127
-_EXPONENTS = (32, 254)
-"""Of a block: powers of two of which float32 has all multiples by a code, as normal numbers."""
+_EXPONENTS = (80, 190)
+"""Of a block, others count as the nearest of these: so all values and their squares are normal numbers of float32."""
 _SIGN = 128
 
 
