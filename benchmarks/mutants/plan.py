@@ -91,7 +91,7 @@ GROUPS: tuple[Group, ...] = (
             *_files("node", "swarm/held_leases", "swarm/want_work", "work/given_up", "work/verdict"),
         ),
         (
-            *_files("tests/node", "test_retry", "fetching/*", "machine/*", "sharing/*", "swarm/*"),
+            *_files("tests/node", "test_retry", "fetching/*", "machine/*", "sharing/test_sharing_rules", "swarm/*"),
             *_files("tests/node", "work/test_given_up", "work/test_hand_in", "work/test_head", "work/test_verdict"),
             BOUNDS,
         ),

@@ -1,4 +1,4 @@
-"""Every bound, default and pattern of records and settings, a line for each field.
+"""Every bound, default, pattern and code of records and settings, a line for each.
 
 Regenerate the pinned list after a decision to change one of them:
 
@@ -10,12 +10,18 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Iterator
+from enum import Enum
 from typing import Any
 
 from pydantic import BaseModel
 
+from paris.protocol.errors import ParisError
+
 MODULES = (
+    "paris.protocol.errors",
     "paris.protocol.limits",
+    "paris.protocol.refusals",
+    "paris.protocol.telemetry",
     "paris.protocol.chain",
     "paris.protocol.records",
     "paris.protocol.shard_request",
@@ -27,11 +33,15 @@ _FOR_PEOPLE = ("title", "description")
 
 
 def lines_of(name: str) -> Iterator[str]:
-    """The lines of a module: its constants, and its models' fields as JSON schemas."""
+    """The lines of a module: its constants, codes, and models' fields as JSON schemas."""
     module = importlib.import_module(name)
     for key, value in vars(module).items():
-        if key.isupper() and isinstance(value, int | float | str):
+        if key.isupper() and isinstance(value, int | float | str | dict):
             yield f"{name}.{key} {value!r}"
+        elif isinstance(value, type) and value.__module__ == name and issubclass(value, Enum):
+            yield f"{name}.{key} {[member.value for member in value]}"
+        elif isinstance(value, type) and value.__module__ == name and issubclass(value, ParisError):
+            yield f"{name}.{key} exit code {value.exit_code}"
         elif isinstance(value, type) and issubclass(value, BaseModel) and value.__module__ == name:
             schema = value.model_json_schema()
             required = schema.get("required", [])

@@ -9,7 +9,16 @@ import sys
 import pytest
 from deadlines import DEADLINE_S
 
-from paris.protocol.secrets import REDACTED, is_loopback, keep_secret, redact
+from paris.protocol.secrets import (
+    REDACTED,
+    TokenError,
+    is_encrypted,
+    is_loopback,
+    keep_secret,
+    redact,
+    require_encrypted,
+    require_token,
+)
 
 SECRET = "volunteer+geheim/1234"
 
@@ -95,3 +104,54 @@ fail()
     assert written.count(REDACTED) >= 6
     # The program's text is quoted in no traceback: it comes from -c.
     assert SECRET not in written
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "is_safe"),
+    [
+        ("https://hub.example", True),
+        ("http://hub.example", False),
+        ("http://127.0.0.1:8000", True),
+        ("http://[::1]:8000", True),
+        ("http://localhost", True),
+        ("http://run.localhost", True),
+        ("http://notlocalhost", False),
+        ("http://10.0.0.1", False),
+        ("", False),
+    ],
+)
+def test_a_token_goes_over_https_or_nowhere_else_than_this_machine(endpoint, is_safe):
+    assert is_encrypted(endpoint) is is_safe
+    if is_safe:
+        require_encrypted(endpoint, "PARIS_HUB_TOKEN")
+    else:
+        with pytest.raises(TokenError, match=rf"The token in PARIS_HUB_TOKEN is not sent to {endpoint}: http"):
+            require_encrypted(endpoint, "PARIS_HUB_TOKEN")
+
+
+@pytest.mark.parametrize(
+    ("text", "odd"),
+    [
+        ("first_half\nsecond_half", "a line break"),
+        ("first_half second_half", "a space"),
+        ("first_h\u00e4lf_x", "ASCII"),
+    ],
+)
+def test_a_token_that_is_none_is_named_without_its_value_and_kept_secret_in_all_its_parts(text, odd):
+    with pytest.raises(TokenError, match=odd) as refused:
+        require_token(f" {text}\n", "the file")
+    for part in text.split():
+        assert part not in str(refused.value)
+        assert redact(f"<{part}>") == f"<{REDACTED}>"
+
+
+def test_a_token_is_stripped_and_kept_secret():
+    assert require_token("  token-of-this-test\n", "the file") == "token-of-this-test"
+    assert redact("sent token-of-this-test") == f"sent {REDACTED}"
+
+
+def test_short_values_are_no_secrets():
+    for value in ("1234567", None):
+        keep_secret(value)
+    keep_secret("12345678")
+    assert redact("1234567 12345678") == f"1234567 {REDACTED}"
