@@ -2,8 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from tick_world import LEGS, PEOPLE, START, registration, run_of, stored, submission
+from tick_world import (
+    LEGS,
+    PEOPLE,
+    START,
+    held,
+    leg,
+    leg_step,
+    registration,
+    relay,
+    run_of,
+    sealed,
+    stored,
+    submission,
+    want,
+)
 
 from paris.coordinator.decisions.clock_moves import moved, without_future
 from paris.coordinator.decisions.credits import credits_of, seconds_of
@@ -15,9 +31,12 @@ from paris.coordinator.decisions.legs import (
     kept_steps,
     verified_legs,
 )
+from paris.coordinator.decisions.observations import SubmissionReceived
+from paris.coordinator.decisions.relay import apply_leg_stored
 from paris.coordinator.decisions.rolling import accepted_legs, continues, last_withdrawn, name_judged_by
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.model import LeaseState, State, SubmissionState
+from paris.coordinator.state.orders import Order, OrderKind
 from paris.protocol.records import Lease, SubmittedFile, Verdict
 
 ADA, BEN = PEOPLE[0].public_key, PEOPLE[1].public_key
@@ -258,3 +277,36 @@ def test_no_time_of_an_earlier_service_lies_ahead_and_no_lease_lasts_longer_than
     assert (held.lease.granted_at, held.lease.expires_at) == (min(START, now), now + 500)
     past = without_future(state_of(known), START + 9999, 500.0)
     assert next(iter(past.leases.values())).lease.expires_at == START + 600
+
+
+def test_when_a_leg_is_stored_the_states_that_are_no_longer_kept_are_forgotten():
+    before = [with_head(work(number, 100 + 10 * number)) for number in (1, 2, 3, 4)]
+    last = work(5, 150, "accepted")
+    state = state_of(*before, last)
+    task = state.tasks["expert-0"].at_head(before[-1].head, before[-1].submission.lease_id)
+    draft = Draft(replace(state, tasks={**state.tasks, "expert-0": task}))
+    apply_leg_stored(draft, stored(last), LEGS, START + 99)
+    kept = {known.submission.steps for known in draft.submissions.values() if known.head is not None}
+    assert kept == {110, 130, 140, 150}, "the first of a tenth and the last three"
+    now = draft.submissions[last.submission.lease_id]
+    assert (now.phase, now.stored_at) == ("stored", START + 99)
+    assert (draft.tasks["expert-0"].task.head.step, draft.tasks["expert-0"].head_lease_id) == (
+        150,
+        now.submission.lease_id,
+    )
+
+
+def test_a_submission_is_kept_without_the_lease_that_it_carried():
+    state = leg_step(run_of(1), START, want(0, START)).state
+    received = leg(held(state), 0, START + 10)
+    payload = received.envelope.payload.model_copy(update={"lease": "sealed"})
+    state = leg_step(state, START + 10, SubmissionReceived(sealed(payload, PEOPLE[0], START + 10))).state
+    (known,) = state.submissions.values()
+    assert known.submission == received.envelope.payload
+    assert known.submission.lease is None
+
+
+def test_a_roll_back_without_a_reason_says_none():
+    decision = leg_step(relay(2), START + 430, Order(OrderKind.ROLL_BACK, "expert-0", "", 200))
+    (order,) = [event.text for event in decision.events if event.kind == "order"]
+    assert order == "expert-0: rolled back to step 200; 1 legs by v1 withdrawn, with their credits."
