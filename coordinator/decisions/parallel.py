@@ -15,6 +15,7 @@ from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import LeaseState, State, TaskState
 from paris.protocol.leases import first_step, reported_step
+from paris.protocol.limits import MAX_ATTEMPT
 
 MOST_LEASES = 16
 """Of one task at a time: each may bring work that must be verified."""
@@ -44,7 +45,11 @@ def end_others(draft: Draft, task_id: str, lease_id: str, reason: str) -> None:
 
 def free_places(draft: Draft, policy: Policy, now: float) -> dict[str, int]:
     """How many further volunteers may take each leased task, by task id; tasks without a place are left out."""
-    leased = {name: task for name, task in draft.tasks.items() if task.task.state == "leased"}
+    leased = {
+        name: task
+        for name, task in draft.tasks.items()
+        if task.task.state == "leased" and task.task.attempt < MAX_ATTEMPT
+    }
     leases: Mapping[str, list[LeaseState]] = {name: [] for name in leased}
     for held in draft.leases.values():
         if held.lease.task_id in leases and held.lease.audit is None:

@@ -33,6 +33,7 @@ from paris.coordinator.decisions.parallel import MOST_LEASES, live_leases
 from paris.coordinator.decisions.tick import tick
 from paris.coordinator.state.model import LeaseState, State
 from paris.coordinator.state.orders import Order, OrderKind
+from paris.protocol.limits import MAX_ATTEMPT
 from paris.protocol.records import Heartbeat, Want
 from paris.protocol.signing import Identity
 
@@ -211,3 +212,12 @@ def test_a_crowd_takes_a_bounded_number_of_leases_spread_over_the_tasks():
     one = tick(run_of(1), [says(CROWD[0], START)], POLICY, START).state
     one = tick(one, [says(who, now + k * 1e-3) for k, who in enumerate(CROWD[1:])], POLICY, now).state
     assert len(live_leases(one)) == MOST_LEASES
+
+
+def test_the_last_attempt_is_shared_with_nobody():
+    state = step(run_of(1), START, want(0, START)).state
+    task = state.tasks["expert-0"]
+    last = task.model_copy(update={"task": task.task.model_copy(update={"attempt": MAX_ATTEMPT})})
+    now = START + GRACE_S / 2
+    after = step(replace(state, tasks={"expert-0": last}), now, want(1, now)).state
+    assert len(after.leases) == 1
