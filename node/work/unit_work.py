@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from paris.node.control.wishes import Wishes
-from paris.node.errors import LeaseLostError, NothingToHandInError, StoppedError
+from paris.node.errors import DiskFullError, LeaseLostError, NothingToHandInError, StoppedError
 from paris.node.fetching.background import BackgroundFetch
 from paris.node.fetching.cache import Cache
 from paris.node.fetching.shared_files import fetch_shared_files
@@ -254,7 +254,11 @@ class UnitWork:
         wanted = wanted and not has_lanes(self._session.swarm.read("task"))
         if spec.leg_steps is None or not wanted or not may_train_ahead(unit, folder, cache):
             return None
-        order = order_ahead(make_order(spec, unit, folder, cache, self._machine), unit, folder, spec.leg_steps)
+        try:
+            order = order_ahead(make_order(spec, unit, folder, cache, self._machine), unit, folder, spec.leg_steps)
+        except DiskFullError as error:  # must not keep the finished leg from its upload
+            self._note(f"The next leg is not trained yet. {error}")
+            return None
         if order is None:
             return None
 
