@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from inspect import iscoroutinefunction
@@ -26,6 +28,7 @@ from paris.coordinator.page.sessions import Sessions
 from paris.coordinator.page.stream import Watch
 from paris.coordinator.page.views import BOARD, PUBLIC, VIEWS, Site, View
 
+logger = logging.getLogger(__name__)
 Handler = Callable[[Request], Response | Awaitable[Response]]
 _ASSETS = Path(__file__).parent / "assets"
 _TYPES = {".css": "text/css", ".js": "text/javascript"}
@@ -59,7 +62,7 @@ def make_app(site: Site) -> Starlette:
         *(Route(f"/run/{view.path}".rstrip("/"), handlers.page_of(view)) for view in VIEWS),
     ]
     compressed = Middleware(GZipMiddleware, minimum_size=1000)
-    return Starlette(routes=routes, middleware=[compressed])
+    return Starlette(routes=routes, middleware=[compressed], exception_handlers={sqlite3.Error: _unreadable})
 
 
 class _Handlers:
@@ -149,6 +152,11 @@ class _Handlers:
         if viewer is Viewer.WORLD:
             return PUBLIC if view in (BOARD, PUBLIC) else None
         return view if viewer is Viewer.ORGANISER else None
+
+
+def _unreadable(request: Request, error: Exception) -> Response:
+    logger.error("The state cannot be read: %s.", error)
+    return _refused(503, "The run's state cannot be read now; the page's log says why.", {"Retry-After": "30"})
 
 
 def _html(text: str, status: int) -> Response:

@@ -56,7 +56,7 @@ def chart(points: Points, reference: Points = (), *, name: str, most: int = 160)
         return Markup("")
     scale = _Scale(everything, (_LEFT, _WIDTH - _RIGHT), (_HEIGHT - _BOTTOM, _TOP))
     dashed = f'<polyline class="reference" points="{scale.line(reference)}"/>' if len(reference) > 1 else ""
-    values = json.dumps([[step, round(loss, 6), *scale.place(step, loss)] for step, loss in points])
+    values = json.dumps([[step, float(f"{loss:.5g}")] for step, loss in points], separators=(",", ":"))
     (_, first), (last_step, last) = points[0], points[-1]
     label = f"{name}: loss from {first:.4g} to {last:.4g} at step {last_step:,}. Arrow keys show the values."
     return Markup(
@@ -109,10 +109,10 @@ def _between(value: float, source: tuple[float, float], target: tuple[int, int])
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers between two, a handful."""
-    raw = (high - low) / _NUM_TICKS
-    unit = 10.0 ** math.floor(math.log10(raw))
-    width = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= raw)
+    """Round numbers between two, three to seven."""
+    most = 1.5 * (high - low) / _NUM_TICKS
+    unit = 10.0 ** math.floor(math.log10(most))
+    width = max(unit * factor for factor in (1, 2, 5) if unit * factor <= most)
     first = math.ceil(low / width - 1e-9)
     return [width * k for k in range(first, math.floor(high / width + 1e-9) + 1)]
 

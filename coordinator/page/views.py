@@ -29,7 +29,7 @@ from paris.protocol.clock import Clock
 _TASKS_SHOWN, _CHARTS_SHOWN, _VOLUNTEERS_SHOWN, _VERDICTS_SHOWN, _EVENTS_SHOWN = 25, 8, 50, 25, 50
 _LATEST_SHOWN, _LEADERS_SHOWN = 8, 50
 _LEAST_LIFE_S = 10.0
-_SILENT_S = 60.0
+_SILENT_S = 120.0
 """Without a sign for longer, the service counts as down."""
 
 
@@ -86,7 +86,7 @@ def _board(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
 
 
 def _health(site: Site) -> dict[str, Any]:
-    """Of service, DHT, Hub and disk; times and counts in steps, so that the page does not change all the time."""
+    """How service, DHT, Hub and disk are."""
     health = read_health(site.folder.path)
     moved = site.hub_bytes() if site.hub_bytes is not None else {}
     return {

@@ -46,14 +46,15 @@ function tellAges(within) {
 function show(svg, place) {
   const points = JSON.parse(svg.dataset.points);
   place = Math.min(Math.max(place, 0), points.length - 1);
-  const [step, loss, x, y] = points[place];
+  const [step, loss] = points[place];
   const cursor = svg.querySelector(".cursor");
-  cursor.setAttribute("cx", x);
-  cursor.setAttribute("cy", y);
+  cursor.setAttribute("cx", places(svg)[place].x);
+  cursor.setAttribute("cy", places(svg)[place].y);
   svg.dataset.place = place;
   svg.parentElement.querySelector("output").textContent = `step ${step.toLocaleString("en")}: loss ${loss.toPrecision(5)}`;
 }
 
+const places = (svg) => [...svg.querySelector("polyline:not(.reference)").points];
 const MOVES = { ArrowLeft: -1, ArrowRight: 1, PageUp: -10, PageDown: 10, Home: -1e9, End: 1e9 };
 
 document.addEventListener("keydown", (event) => {
@@ -68,7 +69,7 @@ document.addEventListener("pointermove", (event) => {
   if (!svg) return;
   const box = svg.getBoundingClientRect();
   const x = ((event.clientX - box.left) / box.width) * svg.viewBox.baseVal.width;
-  const distances = JSON.parse(svg.dataset.points).map((point) => Math.abs(point[2] - x));
+  const distances = places(svg).map((point) => Math.abs(point.x - x));
   show(svg, distances.indexOf(Math.min(...distances)));
 });
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -152,3 +154,13 @@ def test_pages_of_a_run_without_a_state_say_so(run):
             assert site.ask(path).status == 200
         assert "publish-tasks" in site.ask("/run").text
     assert not (run / "state.sqlite").exists(), "reading makes nothing"
+
+
+def test_a_state_that_cannot_be_read_is_no_traceback(run):
+    with closing(sqlite3.connect(run / "state.sqlite")) as db, db:
+        db.execute("ALTER TABLE leases RENAME TO gone")
+    with served(run) as site:
+        for path in ("/run", "/metrics"):
+            answer = site.ask(path)
+            assert (answer.status, answer.headers["retry-after"]) == (503, "30")
+            assert "leases" not in answer.text
