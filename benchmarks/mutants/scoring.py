@@ -76,11 +76,25 @@ def _run(group: Group, chosen: collected.Chosen, jobs: int, folder: Path) -> dic
     codes = {int(number): code for number, code in json.loads((folder / "codes.json").read_text("utf-8")).items()}
     calls = collected.read_calls(folder / "calls.json")
     _import_others(folder / "modules")
+    _require_sound(chosen, codes, calls, folder)
     imported = _imported(chosen, codes, calls, folder)
     codes |= {number: code for number, code, _ in running.run_all(imported, jobs)}
     if broken := [chosen[number] for number, code in codes.items() if code == running.BROKEN]:
         raise SystemExit(f"{group.name}: forks came to no tests: {broken[:3]}")
     return codes
+
+
+def _require_sound(chosen: collected.Chosen, codes: dict[int, int], calls: Calls, folder: Path) -> None:
+    """Check that the tests pass after an import without a change, as after one with it.
+
+    Raises:
+        SystemExit: They fail, so that every mutant would seem killed.
+    """
+    others = [(path, mutant) for number, (path, _, mutant) in enumerate(chosen) if number not in codes]
+    tests = list(dict.fromkeys(test for path, mutant in others for test in calls.chosen(path, mutant)))
+    if tests and _wait(running.fork(partial(_run_tests, tests), folder / "imported", None)):
+        output = (folder / "imported" / "output").read_text("utf-8", "replace")
+        raise SystemExit(f"The tests fail after an import without a mutant:\n{output[-4000:]}")
 
 
 def _imported(
@@ -97,6 +111,10 @@ def _imported(
 
 def _with_import(module: str, index: int, tests: list[str]) -> int:
     loader.choose(module, index)
+    return _run_tests(tests)
+
+
+def _run_tests(tests: list[str]) -> int:
     import pytest
 
     # Whatever else pytest says, such as a module that cannot be imported: the change was noticed.
