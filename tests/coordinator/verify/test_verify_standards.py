@@ -1,0 +1,108 @@
+"""Which steps a claimed loss is measured on, which experts are yardsticks, and what the reference on disk keeps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from verify_world import BOUNDS, STEPS, World
+
+from paris.coordinator.errors import RunDirError
+from paris.coordinator.verify import OtherCheckpoint
+from paris.coordinator.verify.claims import _drawn_steps
+from paris.coordinator.verify.curves import ReferenceCurve, ScoredPoint
+from paris.coordinator.verify.header import DTYPE_BYTES
+from paris.coordinator.verify.reference_file import StoredCurve, read_reference, save_curve
+from paris.coordinator.verify.yardsticks import yardsticks_of
+from paris.experts.training.ema import ema_decay_at
+from paris.experts.training.loop import LOSS_DECAY
+from paris.protocol.errors import NewerFileError
+
+NUM_DRAWN = 20_000
+
+
+def drawn(last_step: int, num_drawn: int = NUM_DRAWN) -> Counter:
+    bounds = BOUNDS.model_copy(update={"claim_rows": 16 * num_drawn})
+    lease, task = SimpleNamespace(lease_id="a" * 32), SimpleNamespace(batch_size=16)
+    return Counter(_drawn_steps(SimpleNamespace(bounds=bounds, seed=5, lease=lease, task=task), last_step))
+
+
+@pytest.mark.parametrize("last_step", [1, 4, 30])
+def test_steps_are_drawn_with_their_weight_in_the_running_mean_that_is_claimed(last_step):
+    mean = [0.0] * last_step
+    for step in range(last_step):
+        decay = 0.0 if step == 0 else ema_decay_at(step, LOSS_DECAY)
+        mean = [decay * weight + (1 - decay) * (number == step) for number, weight in enumerate(mean)]
+    assert sum(mean) == pytest.approx(1)
+    found = drawn(last_step)
+    for step, weight in enumerate(mean):
+        assert found[step] / NUM_DRAWN == pytest.approx(weight, abs=0.015)
+
+
+def test_steps_too_old_to_weigh_anything_are_not_drawn_and_one_is_drawn_at_least():
+    assert min(drawn(1000)) >= 600
+    assert max(drawn(1000)) == 999
+    assert drawn(1000, 0).total() == 1
+    assert drawn(50, 7).total() == 7
+
+
+def test_the_widths_of_the_types_of_safetensors():
+    bits = {name: int("".join(filter(str.isdigit, name)) or 8) for name in DTYPE_BYTES}
+    assert {name: 8 * width for name, width in DTYPE_BYTES.items()} == bits
+    assert set(DTYPE_BYTES) == {"F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"}
+
+
+def test_rounding_of_sixteen_bits_may_carry_a_replay_farther():
+    assert BOUNDS.max_replay("float32") == BOUNDS.max_replay_distance
+    assert BOUNDS.max_replay("bfloat16") == BOUNDS.max_replay("float16") == BOUNDS.max_replay_distance_16bit
+
+
+def other(cluster: int, step: int | None = None, *, registered: bool = True, here: bool = True) -> OtherCheckpoint:
+    return OtherCheckpoint(
+        task_id=f"expert-{cluster}", cluster=cluster, sha256="1" * 64, volunteer="2" * 64,
+        path=Path("x") if here else None, registered=registered, step=step,
+    )  # fmt: skip
+
+
+def test_on_each_other_cluster_the_expert_that_came_farthest_but_no_farther_is_a_yardstick():
+    task = World(Path(), "", "").task(0)
+    others = (
+        other(0, 50), other(3, 40), other(3, 60), other(3, 61), other(1, 60), other(2, registered=True),
+        other(4, 10, registered=False), other(5, 10, here=False), other(6, 10),
+    )  # fmt: skip
+    case = SimpleNamespace(task=task, others=others)
+    assert [(one.cluster, one.step) for one in yardsticks_of(case, 60, {6})] == [(1, 60), (3, 60)]
+    assert [(one.cluster, one.step) for one in yardsticks_of(case, STEPS, set())] == [
+        (1, 60),
+        (2, None),
+        (3, 61),
+        (6, 10),
+    ]
+
+
+def curve(cluster: int, loss: float) -> StoredCurve:
+    points = (ScoredPoint(step=3, training_loss=loss, heldout={cluster: (1.0,)}),)
+    return StoredCurve(made_of="c" * 64, curve=ReferenceCurve(cluster=cluster, points=points))
+
+
+def test_a_curve_takes_the_place_of_an_earlier_one_of_its_cluster_and_is_private(tmp_path):
+    run = SimpleNamespace(reference=tmp_path / "reference.json", path=tmp_path)
+    assert read_reference(run) == {}
+    for stored in (curve(2, 1.0), curve(0, 1.0), curve(2, 0.5)):
+        save_curve(run, stored)
+    assert read_reference(run) == {0: curve(0, 1.0), 2: curve(2, 0.5)}
+    assert run.reference.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [("[]", RunDirError), ("{", RunDirError), ('{"curves": 5}', RunDirError), ('{"format": 99}', NewerFileError)],
+)
+def test_a_damaged_reference_and_one_of_a_newer_version_are_named_and_left_alone(tmp_path, content, error):
+    run = SimpleNamespace(reference=tmp_path / "reference.json", path=tmp_path)
+    run.reference.write_text(content)
+    with pytest.raises(error, match=r"reference\.json"):
+        save_curve(run, curve(0, 1.0))
+    assert run.reference.read_text() == content
