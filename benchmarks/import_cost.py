@@ -1,7 +1,7 @@
-"""Cost of importing a text encoder: `python -m benchmarks.import_cost`.
+"""Cost of importing a text encoder, and what a node imports: `python -m benchmarks.import_cost`.
 
-Processor time and memory of a fresh process that imports only torch, and of one that also imports a transformer class;
-median of five, interleaved. Writes benchmarks/results/import_cost.json.
+Processor time and memory of fresh processes, each with other imports; median of five, interleaved. Writes
+benchmarks/results/import_cost.json.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ _CASES = {
     "torch": "import torch",
     "torch and a vocabulary encoder": "import torch, paris.experts.frozen.text_loading",
     "torch and a transformer's class": "import torch; from transformers import BertModel, BertTokenizerFast",
+    "hivemind as a whole": "import hivemind",
+    "a peer of the DHT": "import paris.protocol.dht.exchange, paris.protocol.dht.node, paris.protocol.dht.shards",
+    "a node's agent with its peer": "import paris.node.join.joining, paris.protocol.dht.exchange, "
+    "paris.protocol.dht.node, paris.protocol.dht.shards",
 }
 _MEASURE = (
     "; import resource; u = resource.getrusage(resource.RUSAGE_SELF); print(u.ru_utime + u.ru_stime, u.ru_maxrss)"

@@ -7,21 +7,9 @@ ones are on all processors with AVX2; elsewhere they differ by up to 2e-6, as to
 
 from __future__ import annotations
 
-import hashlib
-import json
-
 import torch
 
-
-def seed_for(seed: int, *name: str | int) -> int:
-    """Derive a 63-bit seed from a root seed and a name.
-
-    Args:
-        seed: The run's seed, or any other root.
-        name: The purpose of the numbers, such as `"noise", "expert-3", 1200`. `1` and `"1"` differ.
-    """
-    key = json.dumps([int(seed), *name], separators=(",", ":")).encode()
-    return int.from_bytes(hashlib.sha256(key).digest()[:8], "big") >> 1
+from paris.experts.seeds import seed_for
 
 
 def generator_for(seed: int, *name: str | int) -> torch.Generator:

@@ -9,6 +9,7 @@ import typer
 
 from paris.node.control_commands import finish, leave, log, pause, resume, status
 from paris.node.home_commands import credits, gc
+from paris.node.identity_commands import identity_app
 from paris.node.options import (
     HomeOption,
     HubOption,
@@ -36,7 +37,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-identity_app = typer.Typer(help="The key that your contributions are signed with.", no_args_is_help=True)
 app.add_typer(identity_app, name="identity")
 
 VersionOption = Annotated[
@@ -192,17 +192,6 @@ def check(
 
 for _command in (pause, resume, finish, leave, status, credits, log, gc):
     app.command()(_command)
-
-
-@identity_app.command("show")
-def identity_show(home: HomeOption = None) -> None:
-    """Print the public key; create the identity if there is none."""
-    with clear_errors():
-        from paris.node.machine.home import Home
-        from paris.protocol.signing import Identity
-
-        require_stdout()
-        print(Identity.load_or_create(Home(home_path(home)).identity).public_key)
 
 
 def main() -> None:

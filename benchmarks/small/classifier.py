@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.small.pictures import Pictures, unit_pixels
-from paris.experts.seeding import generator_for, seed_for
+from paris.experts.seeding import generator_for
+from paris.experts.seeds import seed_for
 from paris.experts.weights.checkpoint import load_tensors, save_tensors, specs_of
 
 NUM_FEATURES = 64

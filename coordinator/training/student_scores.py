@@ -13,7 +13,7 @@ from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.models.model import DiTExpert
 from paris.experts.release.bank import ExpertBank
 from paris.experts.release.model import unwrapped
-from paris.experts.seeding import seed_for
+from paris.experts.seeds import seed_for
 from paris.experts.training.evaluate import comparable_losses
 from paris.experts.weights.checkpoint import load_weights
 

@@ -25,7 +25,8 @@ from paris.experts.frozen.text_loading import load_text_encoder
 from paris.experts.models.model import DiTExpert
 from paris.experts.models.presets import ModelConfig
 from paris.experts.objectives.objectives import Objective
-from paris.experts.seeding import generator_for, seed_for
+from paris.experts.seeding import generator_for
+from paris.experts.seeds import seed_for
 from paris.experts.training.evaluate import comparable_losses, heldout_losses
 
 Losses = dict[int, Tensor]

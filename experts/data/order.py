@@ -12,20 +12,9 @@ from functools import lru_cache
 import numpy as np
 import torch
 
+from paris.experts.data.shard_order import shard_order
 from paris.experts.errors import TrainingError
 from paris.experts.seeding import generator_for
-
-
-def drawn_as(task_id: str, lane: int = 0) -> str:
-    """The name by which the rows, times and noise of a training are drawn.
-
-    Lanes are trainings of one expert side by side, from the same state on other rows.
-
-    Args:
-        task_id: The expert's task, such as "expert-3".
-        lane: Its number; lane 0 draws as a training without lanes.
-    """
-    return task_id if lane == 0 else f"{task_id}.{lane}"
 
 
 class RowOrder:
@@ -52,10 +41,6 @@ class RowOrder:
         self._epoch = lru_cache(maxsize=2)(self._make_epoch)
         self._window = lru_cache(maxsize=2)(self._make_window)
 
-    def first_shards(self) -> list[int]:
-        """All shards in the order of the first epoch."""
-        return [shard for window in self._epoch(0)[0] for shard in window]
-
     def batch(self, step: int, batch_size: int) -> list[tuple[int, int]]:
         """The rows of one batch, as shard number and row number; a row repeats only where two epochs meet.
 
@@ -81,7 +66,7 @@ class RowOrder:
 
     def _make_epoch(self, epoch: int) -> tuple[list[list[int]], np.ndarray]:
         """An epoch's windows of shards, and the first row of each."""
-        shards = self._shuffled(len(self._shard_rows), "shards", epoch).tolist()
+        shards = shard_order(self._seed, self._name, len(self._shard_rows), epoch)
         windows = [shards[i : i + self._window_shards] for i in range(0, len(shards), self._window_shards)]
         sizes = [sum(self._shard_rows[shard] for shard in window) for window in windows]
         return windows, np.cumsum([0, *sizes[:-1]])

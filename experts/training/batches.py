@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from paris.experts.data.cluster import ClusterData
-from paris.experts.data.order import RowOrder, drawn_as
+from paris.experts.data.order import RowOrder
+from paris.experts.data.shard_order import drawn_as
 from paris.experts.frozen.codec import Codec
 from paris.experts.frozen.text import TextConfig, TextEncoder
 from paris.experts.models.presets import ModelConfig, RouterConfig

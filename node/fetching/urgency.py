@@ -12,7 +12,7 @@ class Urgency:
     one on, so that the Hub has the time of half a window to send what other volunteers did not.
 
     Args:
-        shard_rows: Rows of each shard, in the order of the first epoch (`RowOrder.first_shards`).
+        shard_rows: Rows of each shard, in the order of the first epoch (`paris.experts.data.shard_order`).
         window_shards: Over how many shards rows are mixed.
         batch_size: Rows of a step.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from paris.experts.data.shard_order import drawn_as, shard_order
 from paris.node.errors import HubRefusedError
 from paris.node.fetching.background import BackgroundFetch
 from paris.node.fetching.bandwidth import Bandwidth
@@ -79,12 +80,10 @@ def check_token(hub: Hub, model_repo: str) -> None:
 
 def in_order(spec: RunSpec, unit: Unit) -> tuple[list[Shard], Urgency]:
     """A unit's shards in the order in which training needs them, and which of them it needs soon."""
-    from paris.experts.data.order import RowOrder, drawn_as  # torch; hivemind has imported it already
-
     task, shards = unit.task, unit.shards
     window = int(spec.training.get("window_shards", _WINDOW_SHARDS))
     name = drawn_as(expert_of(task.task_id), lane_of(task.task_id))
-    order = RowOrder(spec.seed, name, [shard.rows for shard in shards], window).first_shards()
+    order = shard_order(spec.seed, name, len(shards), epoch=0)
     urgency = Urgency([shards[i].rows for i in order], window, task.batch_size)
     return [shards[i] for i in order], urgency
 

@@ -1,9 +1,10 @@
 """A peer of the run's DHT: hivemind's DHTNode in our own event loop and thread.
 
 Not `hivemind.DHT`, which forks: its pipe hangs on values over 16 KiB, and its children outlive a killed parent.
-Modules marked (*) import hivemind (3 s, because it imports torch); they are imported when a peer starts.
+Modules marked (*) import hivemind, without torch; they are imported when a peer starts.
 
     peer.py                the synchronous API for the rest of the code
+    lazy_hivemind.py       imports of hivemind only those parts that are used
     options.py             options of a peer, and its traffic
     loop.py                the thread and event loop; guards the libp2p daemon
     guard.py               ends the daemon when this process dies, even by kill -9
@@ -21,3 +22,7 @@ Modules marked (*) import hivemind (3 s, because it imports torch); they are imp
     storage.py       (*)   the records that a peer stores for others
     validator_adapter.py (*)  the judge as hivemind's record validator
 """
+
+from paris.protocol.dht import lazy_hivemind
+
+lazy_hivemind.install()  # before any module that is marked

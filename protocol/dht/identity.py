@@ -25,7 +25,7 @@ def create_peer_identity(path: Path) -> None:
     Raises:
         OSError: It cannot be written; no file is left behind.
     """
-    from hivemind.proto import crypto_pb2  # in functions: hivemind imports torch
+    from hivemind.proto import crypto_pb2  # in functions: only peers import hivemind
     from hivemind.utils.crypto import RSAPrivateKey
 
     if not path.exists():

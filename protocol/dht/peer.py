@@ -243,7 +243,7 @@ class Peer:
 
 
 async def _start(options: PeerOptions) -> tuple[RunNode, list[str]]:
-    # Imported here because hivemind imports torch, which takes seconds.
+    # Imported here: programs that start no peer import no hivemind.
     from paris.protocol.dht.node import start_node
 
     node = await start_node(options)

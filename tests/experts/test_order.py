@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paris.experts.data.order import RowOrder
+from paris.experts.data.shard_order import shard_order
 from paris.experts.errors import TrainingError
+from paris.experts.seeding import generator_for
 
 SHARDS = st.lists(st.integers(1, 9), min_size=1, max_size=7)
 
@@ -36,7 +39,7 @@ def test_shards_are_needed_a_window_at_a_time_in_the_order_that_is_told(
     seed: int, shard_rows: list[int], window: int
 ) -> None:
     order = RowOrder(seed, "expert-0", shard_rows, window)
-    first = order.first_shards()
+    first = shard_order(seed, "expert-0", len(shard_rows), epoch=0)
     assert sorted(first) == list(range(len(shard_rows)))
     stream = [order.batch(step, 1)[0][0] for step in range(sum(shard_rows))]
     for begin in range(0, len(first), window):
@@ -73,3 +76,13 @@ def test_the_order_is_the_same_on_every_machine_and_in_every_version() -> None:
 def test_a_task_without_rows_is_refused(shard_rows: list[int]) -> None:
     with pytest.raises(TrainingError, match="expert-0 has no rows"):
         RowOrder(0, "expert-0", shard_rows, 2)
+
+
+@pytest.mark.parametrize("num_shards", [1, 2, 7, 1000])
+def test_the_order_without_torch_is_the_one_that_torch_draws(num_shards: int) -> None:
+    for seed in (0, 3, 2**32 - 1):
+        for name, epoch in (("expert-0", 0), ("expert-12.3", 5)):
+            generator = generator_for(seed, "order", name, "shards", epoch)
+            assert (
+                shard_order(seed, name, num_shards, epoch) == torch.randperm(num_shards, generator=generator).tolist()
+            )

@@ -7,7 +7,8 @@ import pytest
 import torch
 from deadlines import DEADLINE_S
 
-from paris.experts.seeding import generator_for, seed_for
+from paris.experts.seeding import generator_for
+from paris.experts.seeds import seed_for
 
 
 def test_the_same_name_gives_the_same_numbers_whatever_was_drawn_before():

@@ -10,7 +10,7 @@ import pytest
 from tiny_training import Listener, Undisturbed, is_same, make_data, make_task, make_training, never, shard_path
 
 from paris.experts.data.cluster import wait_for_shard
-from paris.experts.data.order import RowOrder
+from paris.experts.data.shard_order import shard_order
 from paris.experts.training.expert_training import ExpertTraining
 
 
@@ -30,7 +30,7 @@ def test_training_starts_with_the_first_window_and_waits_for_the_rest(
     folder: Path, tmp_path: Path, undisturbed: Undisturbed
 ) -> None:
     task, listener = make_task(), Listener()
-    order = RowOrder(task.seed, task.task_id, task.shard_rows, task.training.window_shards).first_shards()
+    order = shard_order(task.seed, task.task_id, len(task.shard_rows), epoch=0)
     seen: list[int] = []
 
     def arrives(index: int) -> Path:
@@ -47,7 +47,7 @@ def test_the_order_in_which_shards_arrive_changes_nothing(
     folder: Path, tmp_path: Path, undisturbed: Undisturbed
 ) -> None:
     task = make_task()
-    order = RowOrder(task.seed, task.task_id, task.shard_rows, task.training.window_shards).first_shards()
+    order = shard_order(task.seed, task.task_id, len(task.shard_rows), epoch=0)
     still_to_come = list(order)
 
     def last_of_all_arrives() -> bool:
@@ -77,7 +77,7 @@ def test_a_stop_while_waiting_for_a_later_shard_loses_no_step(
     folder: Path, tmp_path: Path, undisturbed: Undisturbed
 ) -> None:
     task, first_window = make_task(), make_task().training.window_shards
-    order = RowOrder(task.seed, task.task_id, task.shard_rows, first_window).first_shards()
+    order = shard_order(task.seed, task.task_id, len(task.shard_rows), epoch=0)
     steps_there = sum(task.shard_rows[index] for index in order[:first_window]) // task.training.batch_size
     asked, given_up = [], threading.Event()
 

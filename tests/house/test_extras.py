@@ -82,6 +82,7 @@ def arguments_of(folder: Path) -> dict[str, dict[str, list[str]]]:
             **{name: ["nowhere", *home] for name in ("join", "hand-in", "leave", "check")},
             **dict.fromkeys(("status", "credits", "log", "gc", "identity show"), home),
             **dict.fromkeys(("pause", "resume", "finish"), home),
+            **{f"identity {name}": [str(folder / "copy"), *home] for name in ("backup", "restore")},
         },
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from paris.experts.data.order import RowOrder
+from paris.experts.data.shard_order import shard_order
 from paris.node.fetching.urgency import Urgency
 
 
@@ -27,7 +28,7 @@ def test_windows_count_by_their_rows():
 def test_whatever_a_batch_of_the_first_epoch_urgency_was_urgent_before():
     rows = [7, 5, 6, 9, 4, 8, 3]
     order = RowOrder(3, "expert-0", rows, window_shards=2)
-    first = order.first_shards()
+    first = shard_order(3, "expert-0", len(rows), epoch=0)
     urgency = Urgency([rows[shard] for shard in first], window_shards=2, batch_size=4)
     for step in range(sum(rows) // 4):
         urgency.step = step

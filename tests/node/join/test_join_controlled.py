@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from node_process import all_gone
@@ -30,6 +32,9 @@ def test_a_paused_leg_has_the_same_bits_and_finish_hands_the_next_one_in_early(m
         playing.kill()
     node.wait_for("snapshot")
     trainer = node.trainer()
+    if sys.platform == "linux":
+        maps = [Path(f"/proc/{pid}/maps").read_text() for pid in (node.process.pid, trainer.pid)]
+        assert ["libtorch" in text for text in maps] == [False, True], "the agent needs no torch"
     assert ask(home, Request(command="pause")).text == "Paused: you asked for it."
     paused = node.wait_for("paused", reason="asked")
     last_step = node.of("training")[-1]["step"]
