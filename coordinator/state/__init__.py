@@ -1,6 +1,8 @@
 """The coordinator's memory: frozen values, and the database that keeps them.
 
 model.py    State and its rows
+row.py      their base
+audits.py   rows of audits
 draft.py    the next state in the making
 events.py   the event log's kinds and lines
 orders.py   what the organiser orders beside the service

@@ -58,6 +58,7 @@ class Votes:
 
     def __init__(self, case: VerificationCase, leg: LegStart) -> None:
         self._case, self._leg = case, leg
+        self._bound = case.bounds.max_replay(training_config(case).precision)
         self.cast: list[AuditVote] = []
         self.baits: list[Bait] = []
 
@@ -76,7 +77,6 @@ class Votes:
         start, claimed = self._fetched(states, stretch, folder, checks)
         votes = [(found, self._vote(found, states, stretch, start, claimed, checks)) for found in self.of(stretch)]
         self.cast += [vote for _, vote in votes]
-        bounds, precision = self._case.bounds, training_config(self._case).precision
         agreeing = [(found, vote) for found, vote in votes if vote.agrees]
         for found, vote in votes:
             checks.remark(
@@ -88,9 +88,10 @@ class Votes:
         if not agreeing:
             self._make_baits(states, stretch, start, claimed, checks)
         note = f"distance from steps {stretch.start} to {stretch.end} as audited by {found.name}, relative to their way"
-        bound = bounds.max_replay(precision)
-        checks.at_most("distance", vote.distance, bound, note)
-        checks.at_most("moments", vote.moments, bound, f"distance of the optimizer's moments at step {stretch.end}")
+        checks.at_most("distance", vote.distance, self._bound, note)
+        checks.at_most(
+            "moments", vote.moments, self._bound, f"distance of the optimizer's moments at step {stretch.end}"
+        )
         checks.require("audit", vote.agrees, f"the audits of steps {stretch.start} to {stretch.end} end elsewhere")
 
     def _fetched(self, states: ClaimedStates, stretch: Stretch, folder: Path, checks: Checks) -> tuple[Path, Path]:
@@ -118,8 +119,7 @@ class Votes:
             checks.require("snapshot", False, f"the state at step {stretch.end} is not sound: {error.what[:150]}")
             raise
         found_apart = apart(sketch, unpacked(found.sketch))
-        bound = self._case.bounds.max_replay(training_config(self._case).precision)
-        agrees = max(found_apart) <= bound
+        agrees = max(found_apart) <= self._bound
         names_claim = found.commitment == states.commitment(stretch.end)
         has_bytes = found.digest == keyed_digest(claimed / "ema.safetensors", found.nonce)
         note = "audited, other"
