@@ -23,7 +23,7 @@ from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.relay import settle_waiting
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
-from paris.coordinator.state.model import WAITING, RoundState, State, SubmissionState, TaskState
+from paris.coordinator.state.model import WAITING, RoundState, State, TaskState
 from paris.protocol.lanes import expert_of, lane_of
 from paris.protocol.records import Head, LaneEnd
 
@@ -125,13 +125,13 @@ def apply_lanes_averaged(draft: Draft, averaged: LanesAveraged, policy: Policy, 
     names = ", ".join(sorted({draft.submissions[lease_id].submission.name for lease_id in averaged.leases}))
     what = f"the mean of {len(averaged.leases)} lanes, by {names}, is the state at step {averaged.head.step}."
     draft.add_event(EventKind.STORED, f"{averaged.task_id}: {what}")
-    ends = tuple(_end_of(draft.submissions[lease_id]) for lease_id in averaged.leases)
+    ended = [lane.task for lane in found[0].finished if lane.head_lease_id in averaged.leases]
+    ends = tuple(
+        LaneEnd(task_id=lane.task_id, commitment=end.commitment, commit=end.commit)
+        for lane in ended
+        if (end := lane.head) is not None
+    )
     _next_round(draft, found[0], averaged.head, ends, policy, now)
-
-
-def _end_of(known: SubmissionState) -> LaneEnd:
-    commit = "0" * 40 if known.head is None else known.head.commit
-    return LaneEnd(task_id=known.submission.task_id, commitment=known.submission.commitment, commit=commit)
 
 
 def _next_round(
