@@ -64,5 +64,5 @@ def take_pictures(url: str, folder: Path, only: list[str]) -> None:
 def _shrink(path: Path) -> None:
     """Keep the colours that a page has; a third of the bytes is left."""
     with Image.open(path) as picture:
-        few = picture.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+        few = picture.convert("RGB").quantize(255, dither=Image.Dither.NONE)
     few.save(path, optimize=True)

@@ -42,7 +42,7 @@ def make_page_run(folder: Path, num_experts: int, num_volunteers: int, now: floa
     run = create_run(folder, recipe="emoji", name="garden-birds")
     _settle(run, num_experts)
     draw = random.Random(seed)
-    state = _with_work(_people(num_volunteers, now, draw), num_experts, now, draw)
+    state = _with_work(_people(num_volunteers, num_experts, now, draw), num_experts, now, draw)
     store = Store(run.state_file)
     store.save(State(), state, _events(state), now - 60)
     store.close()
@@ -70,7 +70,7 @@ def _settle(run: RunDir, num_experts: int) -> None:
     (run.path / "run.toml").write_text(text, "utf-8")
 
 
-def _people(count: int, now: float, draw: random.Random) -> dict[str, VolunteerState]:
+def _people(count: int, num_busy: int, now: float, draw: random.Random) -> dict[str, VolunteerState]:
     people = {}
     for number in range(count):
         key = hashlib.sha256(f"volunteer {number}".encode()).hexdigest()
@@ -80,7 +80,7 @@ def _people(count: int, now: float, draw: random.Random) -> dict[str, VolunteerS
             device=draw.choice(_CARDS),
             memory_bytes=2**34,
             disk_bytes=2**37,
-            state="waiting",
+            state="busy" if number < num_busy else "waiting",
             node_version="0.1.0",
         )
         people[key] = VolunteerState(
