@@ -20,6 +20,11 @@ from benchmarks.mutants.calls import Calls
 from benchmarks.mutants.operators import list_mutants
 from benchmarks.mutants.plan import ROOT, Group
 
+_SLOW_TO_IMPORT = (
+    "cryptography", "hivemind", "httpx2", "huggingface_hub", "numpy", "pyarrow", "pydantic", "rich", "safetensors",
+    "sqlalchemy", "starlette", "torch", "typer", "uvicorn",
+)  # fmt: skip
+"""Of what comes from elsewhere; not all of it can be imported before its time."""
 _IMPORTS_S = 5.0
 """Processor time of our own imports."""
 
@@ -53,7 +58,7 @@ def score(group: Group, paths: list[str], jobs: int, share: float, seed: int) ->
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(f"{group.name}: {len(chosen)} mutants in {time.monotonic() - began:.0f} s", flush=True)
-    return [_row(group, path, len(all_mutants[path]), chosen, codes) for path in paths if all_mutants[path]]
+    return [_row(group, path, seed, len(all_mutants[path]), chosen, codes) for path in paths if all_mutants[path]]
 
 
 def _sample(count: int, share: float, seed: str) -> list[int]:
@@ -136,15 +141,18 @@ def _wait(running_fork: running.Fork) -> int:
 def _import_others(file: Path) -> None:
     """Import here what the tests imported from elsewhere; ours are imported in forks, one of them with a change."""
     for name in file.read_text("utf-8").split() if file.exists() else []:
-        if name not in sys.modules:
+        if name.split(".")[0] in _SLOW_TO_IMPORT and name not in sys.modules:
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
 
 
-def _row(group: Group, path: str, count: int, chosen: collected.Chosen, codes: dict[int, int]) -> dict[str, Any]:
+def _row(
+    group: Group, path: str, seed: int, count: int, chosen: collected.Chosen, codes: dict[int, int]
+) -> dict[str, Any]:
     mine = [(mutant, codes[number]) for number, (of, _, mutant) in enumerate(chosen) if of == path]
     return {
         "group": group.name,
+        "seed": seed,
         "module": path,
         "mutants": count,
         "run": len(mine),
