@@ -18,9 +18,14 @@ from pydantic import BaseModel
 from paris.protocol.errors import ParisError
 
 MODULES = (
+    "paris.protocol.admission",
+    "paris.protocol.audit_order",
+    "paris.protocol.envelope",
     "paris.protocol.errors",
     "paris.protocol.limits",
+    "paris.protocol.payload",
     "paris.protocol.refusals",
+    "paris.protocol.sealer",
     "paris.protocol.telemetry",
     "paris.protocol.chain",
     "paris.protocol.records",

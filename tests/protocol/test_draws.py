@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 
 import pytest
 from hypothesis import given
@@ -64,3 +65,17 @@ def test_stretches_lie_between_neighbouring_snapshots_in_order_and_none_is_twice
     found = draw(SECRET, COMMITMENT, steps, start, rate)
     assert set(found) <= set(zip((start, *steps), steps, strict=False))
     assert list(found) == sorted(set(found))
+
+
+def test_whether_and_which_stretch_are_drawn_by_different_numbers():
+    """Equal ones would replay late stretches never at a small rate."""
+    found = {stretch for stretches in drawn_by(2000, 0.1) for stretch in stretches}
+    assert len(found) == len(STEPS)
+    assert draw(f"{7:064x}", COMMITMENT, (4500, 5000, 5500, 6000), 4000, 1.0) == (expected_stretch(7),)
+
+
+def expected_stretch(lease: int) -> Stretch:
+    """By the words of docs/protocol.md."""
+    key, message = bytes.fromhex(f"{lease:064x}"), f"stretch\n{COMMITMENT}".encode()
+    number = int.from_bytes(hmac.new(key, message, hashlib.sha256).digest()[:8], "big") * 4 >> 64
+    return Stretch(4000 + 500 * number, 4500 + 500 * number)
