@@ -68,7 +68,7 @@ def clear_errors(view: Any = None) -> Iterator[None]:
     """Turn any error into one line, a next step and an exit code; PARIS_DEBUG=1 raises it."""
     try:
         yield
-    except typer.Exit:
+    except (typer.Exit, typer.Abort):
         raise
     except BaseException as error:
         if os.environ.get("PARIS_DEBUG") == "1" or isinstance(error, SystemExit):

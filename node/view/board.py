@@ -31,7 +31,7 @@ _STATES: dict[EventKind, str] = {
 """The state that begins with an event."""
 _FIELDS: dict[EventKind, tuple[str, ...]] = {
     EventKind.JOINED: ("run_id", "name", "hardware", "device", "credit_steps"),
-    EventKind.LEASED: ("task_id", "attempt", "steps"),
+    EventKind.LEASED: ("task_id", "attempt", "steps", "start_step", "end_step"),
     EventKind.LEG: ("start_step", "end_step"),
     EventKind.AUDITING: ("start_step", "end_step"),
     EventKind.TRAINER_READY: ("step", "steps"),

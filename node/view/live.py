@@ -32,13 +32,7 @@ class LiveView:
 
         self._clock, self._board = clock, Board(clock)
         self._console = Console(stderr=True)
-        self._live = Live(
-            console=self._console,
-            get_renderable=self._drawn,
-            refresh_per_second=2,
-            transient=True,
-            redirect_stderr=False,
-        )
+        self._live = Live(console=self._console, get_renderable=self._drawn, refresh_per_second=2, transient=True)
         self._live.start()
 
     def event(self, kind: EventKind, /, **fields: Any) -> None:

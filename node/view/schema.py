@@ -51,7 +51,11 @@ FIELDS: dict[EventKind, dict[str, Any]] = {
         "credit_steps": int,
     },
     EventKind.WAITING: _TEXT,
-    EventKind.LEASED: {"task_id": str, "attempt": int, "steps": int, "cluster": int | None, "lease_id": str},
+    EventKind.LEASED: {
+        **dict.fromkeys(("task_id", "lease_id"), str),
+        **dict.fromkeys(("attempt", "steps", "start_step", "end_step"), int),
+        "cluster": int | None,
+    },
     EventKind.FETCHING: {"task_id": str, "num_files": int, "num_bytes": int},
     EventKind.FETCHED: {"task_id": str, "bytes_received": int, "bytes_from_peers": int},
     EventKind.TRAINER_READY: {"task_id": str, "step": int, "steps": int},
