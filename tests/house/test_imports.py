@@ -86,10 +86,10 @@ def test_a_running_peer_imports_no_torch():
 def test_every_name_of_hivemind_is_still_there():
     names = "from hivemind.dht import DHT; from hivemind.utils import nested_map"
     probe = f"import paris.protocol.dht, hivemind; {names}; print(nested_map, DHT, hivemind.Optimizer)"
-    answer = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=120)
+    answer = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=DEADLINE_S)
     assert "function nested_map" in answer.stdout, answer.stderr
     probe = "import paris.protocol.dht, hivemind; hivemind.no_such_name"
-    answer = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=120)
+    answer = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=DEADLINE_S)
     assert "AttributeError: module 'hivemind' has no attribute 'no_such_name'" in answer.stderr
 
 
