@@ -22,6 +22,8 @@ _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
 }  # fmt: skip
 _FOR_PEOPLE = {"debug", "info", "warning", "error", "exception", "TypeVar", "add_event"}
 """Calls whose arguments only people read."""
+_WITH_NOTE = {"at_most", "at_least", "none", "require"}
+"""Checks of the verification, whose last argument is a sentence in the report."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ class _Mutator(ast.NodeTransformer):
                 continue
             elif name == "body" and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 value[:] = self.visit_body(node, value)
+            elif name == "args" and _name_of(node) in _WITH_NOTE and value and isinstance(value[-1], ast.Constant):
+                value[:-1] = [self.visit(item) for item in value[:-1]]
             elif isinstance(value, list):
                 value[:] = [self.visit(item) if _is_code(item) else item for item in value]
             elif isinstance(value, ast.AST):
@@ -161,8 +165,12 @@ def _is_code(item: object) -> bool:
 
 
 def _is_for_people(node: ast.AST) -> bool:
-    name = getattr(node, "func", None)
-    return (getattr(name, "attr", None) or getattr(name, "id", None)) in _FOR_PEOPLE
+    return _name_of(node) in _FOR_PEOPLE
+
+
+def _name_of(call: ast.AST) -> str | None:
+    name = getattr(call, "func", None)
+    return getattr(name, "attr", None) or getattr(name, "id", None)
 
 
 def _is_none(node: ast.expr) -> bool:

@@ -83,3 +83,8 @@ def test_sentences_for_people_are_left_alone():
         assert '"""Docstring 1."""' in text
         assert '"""Docstring 2."""' in text
         assert "is too small" in text or "pass" in text
+
+
+def test_the_sentence_of_a_check_is_left_alone_and_its_bound_is_not():
+    source = 'checks.at_most("size", found, 5, "bytes of the file")'
+    assert [mutant.what for mutant in list_mutants(source)] == ["call dropped", "'size' changed", "5 to 6"]
