@@ -63,7 +63,7 @@ def _merge(rows: list[dict[str, Any]]) -> None:
     before = json.loads(_RESULT.read_text("utf-8"))["rows"] if _RESULT.exists() else []
     by_module = {row["module"]: row for row in (*before, *rows)}
     merged = [by_module[path] for group in GROUPS for path in group.paths() if path in by_module]
-    write_result("mutants", merged)
+    write_result("mutants", merged, seeds=sorted({row["seed"] for row in merged}))
     write_tables(merged, ROOT / "docs" / "reliability.md")
 
 
