@@ -1,8 +1,8 @@
 """What it costs to round the state between legs: `python -m benchmarks.leg_state --work FOLDER`.
 
 A small model learns all digits; every few steps its state is rounded as a leg's would be, and training goes on from
-that. Each form is compared, seed by seed, with the exact one: by the loss of the EMA weights on held-out rows. A form
-that only rounds as another machine does (half micro-batches) shows how much such a loss differs for no reason.
+that. Each form is compared, seed by seed, with the exact one: by the loss of the EMA weights on held-out rows. For
+scale: how much the exact one differs between seeds, and on a machine that rounds otherwise (half micro-batches).
 
 Writes benchmarks/results/leg_state.json and the table in docs/organisers.md. A quarter of an hour of a core.
 """
@@ -178,9 +178,14 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines = ["| form of the state | bytes a parameter | held-out loss |", "| --- | --- | --- |"]
     for row in rows:
         change = f"{row['change_percent']:+.2f} % (spread {row['spread_percent']:.2f})"
-        first = f"{statistics.fmean(row['heldout_loss']):.4f}" if row["form"] == "exact" else change
-        lines.append(f"| {row['what']} | {row['parameter_bytes']:.2f} | {first} |")
+        loss = _mean_and_spread(row["heldout_loss"]) if row["form"] == "exact" else change
+        lines.append(f"| {row['what']} | {row['parameter_bytes']:.2f} | {loss} |")
     return "\n".join([*lines, ""])
+
+
+def _mean_and_spread(losses: list[float]) -> str:
+    mean = statistics.fmean(losses)
+    return f"{mean:.4f} (spread between seeds {100 * statistics.stdev(losses) / mean:.2f} %)"
 
 
 def main() -> int:
@@ -189,7 +194,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True, help="folder for data, made where it is missing")
     parser.add_argument("--steps", type=int, default=500, help="optimizer steps of each training")
     parser.add_argument("--every", type=int, default=50, help="steps between two roundings")
-    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--seeds", type=int, default=4, help="two or more")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time, each of one thread")
     parser.add_argument("--out", type=Path, help="instead of benchmarks/results/leg_state.json; leaves the table alone")
     given = parser.parse_args()
