@@ -1,4 +1,4 @@
-"""Every bound, default, pattern and code of records and settings, a line for each.
+"""Every bound, default, pattern, waiting time and code of records, settings and their rules, a line for each.
 
 Regenerate the pinned list after a decision to change one of them:
 
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 from collections.abc import Iterator
+from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from typing import Any
 
@@ -33,16 +35,47 @@ MODULES = (
     "paris.node.machine.config",
     "paris.coordinator.decisions.policy",
     "paris.coordinator.verify.bounds",
+    "paris.coordinator.verify.claims",
+    "paris.coordinator.verify.curves",
+    "paris.coordinator.verify.header",
+    "paris.coordinator.verify.reference_file",
+    "paris.coordinator.verify.report",
+    "paris.coordinator.verify.spectra",
+    "paris.coordinator.verify.structure_rung",
+    "paris.node.retry",
+    "paris.node.fetching.bandwidth",
+    "paris.node.fetching.cache",
+    "paris.node.fetching.download",
+    "paris.node.fetching.fetcher",
+    "paris.node.fetching.queue",
+    "paris.node.fetching.shared_files",
+    "paris.node.swarm.want_work",
+    "paris.node.machine.garbage",
+    "paris.node.machine.home",
+    "paris.node.machine.unit",
+    "paris.node.machine.unit_formats",
+    "paris.node.sharing.members",
+    "paris.node.sharing.trust",
+    "paris.node.work.given_up",
+    "paris.node.work.verdict",
 )
 _FOR_PEOPLE = ("title", "description")
 
 
 def lines_of(name: str) -> Iterator[str]:
-    """The lines of a module: its constants, codes, and models' fields as JSON schemas."""
+    """The lines of a module: its constants, codes, dataclasses' defaults, and models' fields as JSON schemas."""
     module = importlib.import_module(name)
     for key, value in vars(module).items():
-        if key.isupper() and isinstance(value, int | float | str | dict):
+        if key.isupper() and isinstance(value, int | float | str | dict | tuple):
             yield f"{name}.{key} {value!r}"
+        elif key.isupper() and isinstance(value, set | frozenset):
+            yield f"{name}.{key} {sorted(value)!r}"
+        elif key.isupper() and isinstance(value, re.Pattern):
+            yield f"{name}.{key} {value.pattern!r}"
+        elif isinstance(value, type) and value.__module__ == name and is_dataclass(value):
+            for one in fields(value):
+                if one.default is not MISSING:
+                    yield f"{name}.{key}.{one.name} {one.default!r}"
         elif isinstance(value, type) and value.__module__ == name and issubclass(value, Enum):
             yield f"{name}.{key} {[member.value for member in value]}"
         elif isinstance(value, type) and value.__module__ == name and issubclass(value, ParisError):
