@@ -1,7 +1,7 @@
 """The changes: each mutant is a module with one node of its syntax tree replaced.
 
-Sentences for people are left alone: docstrings, f-strings, and what a `raise` says. Annotations are left alone, except
-for the bounds in them, such as `Field(ge=0)`.
+Sentences for people are left alone: docstrings, f-strings, what a `raise` says, and texts of three words or more that
+are not SQL. Annotations are left alone, except for the bounds in them, such as `Field(ge=0)`.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[], ast.AST]]]:
             yield f"{value} to {not value}", lambda: ast.Constant(not value)
         case ast.Constant(value=int(number) | float(number)):
             yield f"{number} to {number + 1}", lambda: ast.Constant(number + 1)
-        case ast.Constant(value=str(text)) if text:
+        case ast.Constant(value=str(text)) if text and not _is_sentence(text):
             yield f"{text!r} changed", lambda: ast.Constant(text + "X")
         case ast.Constant(value=bytes(data)) if data:
             yield f"{data!r} changed", lambda: ast.Constant(data + b"X")
@@ -171,6 +171,11 @@ def _is_for_people(node: ast.AST) -> bool:
 def _name_of(call: ast.AST) -> str | None:
     name = getattr(call, "func", None)
     return getattr(name, "attr", None) or getattr(name, "id", None)
+
+
+def _is_sentence(text: str) -> bool:
+    words = text.split()
+    return len(words) >= 3 and not words[0].isupper()  # SQL begins with a word in capitals
 
 
 def _is_none(node: ast.expr) -> bool:

@@ -88,3 +88,9 @@ def test_sentences_for_people_are_left_alone():
 def test_the_sentence_of_a_check_is_left_alone_and_its_bound_is_not():
     source = 'checks.at_most("size", found, 5, "bytes of the file")'
     assert [mutant.what for mutant in list_mutants(source)] == ["call dropped", "'size' changed", "5 to 6"]
+
+
+def test_a_text_of_three_words_is_a_sentence_for_people_and_sql_is_none():
+    assert list_mutants("text = 'the volunteer is leaving.'") == []
+    assert len(list_mutants("text = 'SELECT name FROM users'")) == 1
+    assert len(list_mutants("text = 'retry at'")) == 1
