@@ -68,7 +68,7 @@ GROUPS: tuple[Group, ...] = (
         (
             *_files("tests/coordinator/verify", "test_verify_envelope", "test_verify_header", "test_verify_report"),
             *_files("tests/coordinator/verify", "test_verify_standards", "test_verify_statistics"),
-            *_files("tests/coordinator/verify", "test_verify_steps", "test_verify_structure"),
+            *_files("tests/coordinator/verify", "test_verify_steps", "test_verify_structure", "test_verify_yardsticks"),
             BOUNDS,
         ),
     ),
