@@ -55,6 +55,22 @@ def test_a_jump_is_noticed_once_named_and_moves_a_steady_clock_when_told(time, j
     assert word in jump_in_words(jump_s)
 
 
+@pytest.mark.parametrize("jump_s", [MAX_CLOCK_SKEW_S, -MAX_CLOCK_SKEW_S])
+def test_a_difference_that_peers_allow_is_no_jump_and_no_lag(jump_s):
+    """On clocks whose sums are exact."""
+    wall_s = [0.0]
+    watch, clock = ClockWatch(lambda: wall_s[0], lambda: 0.0), SteadyClock(lambda: wall_s[0], lambda: 0.0)
+    wall_s[0] = jump_s
+    assert (watch.jump_s(), clock.lag_s()) == (0.0, 0.0)
+    wall_s[0] += jump_s / 2
+    assert clock.lag_s() == 1.5 * jump_s
+
+
+@pytest.mark.parametrize(("jump_s", "says"), [(0.6, "1 s ahead (it was set, or"), (-0.6, "1 s back (it was set);")])
+def test_a_machine_that_slept_is_a_reason_for_a_jump_ahead_alone(jump_s, says):
+    assert says in jump_in_words(jump_s)
+
+
 def test_a_clock_that_is_slowly_corrected_is_no_jump(time):
     watch = ClockWatch(time.wall, time.steady)
     for _ in range(100):

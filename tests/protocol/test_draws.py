@@ -71,7 +71,8 @@ def test_whether_and_which_stretch_are_drawn_by_different_numbers():
     """Equal ones would replay late stretches never at a small rate."""
     found = {stretch for stretches in drawn_by(2000, 0.1) for stretch in stretches}
     assert len(found) == len(STEPS)
-    assert draw(f"{7:064x}", COMMITMENT, (4500, 5000, 5500, 6000), 4000, 1.0) == (expected_stretch(7),)
+    for lease in range(12):
+        assert draw(f"{lease:064x}", COMMITMENT, (4500, 5000, 5500, 6000), 4000, 1.0) == (expected_stretch(lease),)
 
 
 def expected_stretch(lease: int) -> Stretch:

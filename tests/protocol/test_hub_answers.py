@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paris.protocol.hub_answers import Answer, looks_like_page, plain_url, why_foreign
+from paris.protocol.hub_answers import Answer, looks_like_page, may_be_page, plain_url, why_foreign
 
 JOINERS = "\u200c\u200d"
 API, FILE = "http://hub/api/models/org/model", "http://hub/org/model/resolve/main/weights.safetensors"
@@ -75,6 +75,49 @@ def test_a_plain_url_has_no_password_and_no_signature():
     assert plain_url("https://hub/a\x1b[2J\u2028b") == "https://hub/a\\x1b[2J\\u2028b", (
         "as everywhere, escapes are shown"
     )
+
+
+@pytest.mark.parametrize("start", [b"<!DOCTYPE html>", b"<html>", b"<head>", b"<meta x>", b"<script>", b"<body>"])
+def test_a_page_begins_with_one_of_its_tags_after_blanks(start):
+    assert looks_like_page(b"\xef\xbb\xbf \r\n" + start.upper())
+    assert not looks_like_page(b"x" + start)
+
+
+@pytest.mark.parametrize(
+    ("start", "is_page"), [(b"<?xml?>", True), (b"<!-- x -->", True), (b"<svg>", False), (b"x", False)]
+)
+def test_html_after_a_comment_or_an_xml_declaration_is_a_page(start, is_page):
+    assert looks_like_page(start + b"<html>") is is_page
+    assert not looks_like_page(start)
+    assert not looks_like_page(start + b" " * 1024 + b"<html>"), "only its start is read"
+
+
+@pytest.mark.parametrize("ending", [".html", ".HTM", ".xhtml"])
+def test_a_file_that_is_named_as_a_page_may_be_one(ending):
+    assert may_be_page(f"https://hub/a/b{ending}?x=1#f")
+    assert not may_be_page(f"https://hub/a{ending}/b?x={ending}")
+
+
+@pytest.mark.parametrize(("status", "is_foreign"), [(299, True), (300, False), (399, False)])
+def test_only_an_answer_that_is_a_success_must_be_json(status, is_foreign):
+    assert bool(why_foreign(dataclasses.replace(JSON_ANSWER, status=status, body=b"x"))) is is_foreign
+
+
+@pytest.mark.parametrize(("status", "is_foreign"), [(399, True), (400, False), (499, False), (500, False)])
+def test_a_page_with_the_hubs_headers_is_its_own_where_it_names_an_error(status, is_foreign):
+    assert bool(why_foreign(dataclasses.replace(JSON_ANSWER, status=status, content_type="text/html"))) is is_foreign
+
+
+def test_an_upload_is_answered_in_json_too():
+    lfs = dataclasses.replace(JSON_ANSWER, method="POST", asked="http://hub/org/model.git/info/lfs/objects/batch")
+    assert why_foreign(dataclasses.replace(lfs, body=b"x", content_type="application/vnd.git-lfs+JSON"))
+    assert why_foreign(dataclasses.replace(lfs, body=b"x", content_type="text/plain")) is None
+    assert why_foreign(dataclasses.replace(JSON_ANSWER, asked="http://hub/org/model/config.json", body=b"x")) is None
+
+
+def test_a_title_is_shown_to_a_length():
+    page = dataclasses.replace(JSON_ANSWER, content_type="text/html", body=b"<TITLE lang=x>" + b"y" * 300 + b"</TITLE>")
+    assert f'titled "{"y" * 80}".' in (why_foreign(page) or "")
 
 
 def test_weights_and_tables_do_not_look_like_pages():

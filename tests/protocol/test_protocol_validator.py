@@ -26,7 +26,7 @@ from protocol_samples import (
 from paris.protocol.keys import all_keys, bucket_of, dht_key, part_of, subkey_of
 from paris.protocol.limits import MAX_NUM_BUCKETS, MAX_SUBKEY_CHARS
 from paris.protocol.record_rules import RECORD_RULES
-from paris.protocol.refusals import Reason, Refused
+from paris.protocol.refusals import Reason, Refusal, Refused
 from paris.protocol.validator import Accepted, RecordJudge
 
 CAREFUL = RecordJudge(RUN_ID, COORDINATOR.public_key, lambda: NOW + 1)
@@ -330,3 +330,9 @@ def test_before_the_run_record_any_number_of_buckets_up_to_the_largest_is_possib
         envelope = sealed(WANT)
         verdict = judge.judge(dht_key(RUN_ID, "want", bucket), envelope.signer, envelope.data, envelope.expires_at)
         assert isinstance(verdict, Accepted) == (bucket in possible)
+
+
+def test_a_refusal_says_its_detail_and_holds_both():
+    refusal = Refusal(Reason.NO_WORK, "no bits")
+    assert str(refusal) == "no bits"
+    assert refusal.refused == Refused(Reason.NO_WORK, "no bits")
