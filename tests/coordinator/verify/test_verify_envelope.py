@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from types import SimpleNamespace
 
 import pytest
 from verify_attempt import Attempt
 from verify_world import BOUNDS, NOW, STEPS, World
 
+from paris.coordinator.verify import LegStart
 from paris.coordinator.verify.envelope_rung import Candidate, check_envelope
 from paris.coordinator.verify.report import CheckFailed, Checks
-from paris.protocol.hub_layout import WEIGHTS_FILE
+from paris.coordinator.verify.training_task import training_task
+from paris.experts.training.commitments import NO_COMMITMENT, commitment_of
+from paris.protocol.chain import Chain, ChainStart, Link, LinkFiles
+from paris.protocol.hub_layout import CHAIN_FILE, WEIGHTS_FILE
 from paris.protocol.limits import MAX_CLOCK_SKEW_S
 from paris.protocol.records import SubmittedFile
 from paris.protocol.signing import Identity
@@ -194,3 +199,47 @@ def test_a_pull_request_that_moved_on_is_judged_at_the_signed_commit_only_where_
     assert candidate.sha256 == hashlib.sha256(WEIGHTS).hexdigest()
     assert len(checks.remarks) == 1
     assert checks.remarks[0].endswith("; the signed commit was judged")
+
+
+def leg_of(world: World) -> tuple[Attempt, LegStart, Chain]:
+    """The only leg of task 0, from the initial weights to its last step, with a chain of one snapshot."""
+    attempt, leg = attempt_of(world, start_step=0, to_step=STEPS, draw_sha256="0" * 64), LegStart(shard_rows=(40, 40))
+    task = training_task(SimpleNamespace(run_id=world.run_id, run=world.spec, task=attempt.task), leg).digest
+    files = LinkFiles(weights="1" * 64, ema=hashlib.sha256(WEIGHTS).hexdigest(), optimizer="2" * 64)
+    link = Link(step=STEPS, files=files, commitment=commitment_of(NO_COMMITMENT, task, STEPS, files.model_dump()))
+    chain = Chain(task=task, start=ChainStart(step=0, commitment=NO_COMMITMENT), links=(link,))
+    data = chain.to_bytes()
+    declared = (
+        SubmittedFile(path="expert.safetensors", sha256=files.ema, bytes=len(WEIGHTS)),
+        SubmittedFile(path="chain.json", sha256=hashlib.sha256(data).hexdigest(), bytes=len(data)),
+    )
+    attempt.files = {f"{attempt.place}/chain.json": data}
+    attempt.facts = {"files": declared, "start_step": 0, "commitment": link.commitment}
+    attempt.inner_facts = attempt.facts
+    return attempt, leg, chain
+
+
+LEG_BYTES = {WEIGHTS_FILE: len(WEIGHTS), CHAIN_FILE: 4096}
+
+
+def test_a_legs_chain_is_checked_before_its_weights_are_fetched(world):
+    attempt, leg, chain = leg_of(world)
+    case = attempt.submit(leg=leg)
+    candidate = check_envelope(case, Checks(), LEG_BYTES)
+    assert candidate.chain == chain
+    assert (candidate.sha256, candidate.path) == (chain.links[-1].files.ema, f"{attempt.place}/expert.safetensors")
+    assert (case.chain.read_bytes(), case.candidate.read_bytes()) == (chain.to_bytes(), WEIGHTS)
+    attempt, leg, chain = leg_of(world)
+    attempt.facts = attempt.inner_facts = {**attempt.facts, "commitment": "d" * 64}
+    case = attempt.submit(leg=leg)
+    with pytest.raises(CheckFailed, match="the chain ends with"):
+        check_envelope(case, Checks(), LEG_BYTES)
+    assert not case.candidate.exists()
+
+
+def test_a_leg_without_its_chain_is_not_complete(world):
+    attempt, leg, _ = leg_of(world)
+    attempt.facts = {**attempt.facts, "files": attempt.facts["files"][:1]}
+    with pytest.raises(CheckFailed) as failed:
+        check_envelope(attempt.submit(leg=leg), Checks(), LEG_BYTES)
+    assert failed.value.check.name == "undeclared-files"

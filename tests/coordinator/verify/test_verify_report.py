@@ -135,4 +135,4 @@ def test_a_case_carries_the_points_between_two_steps_and_the_nearest_on_either_s
 
 
 def test_the_last_step_of_a_curve_without_points_is_zero():
-    assert (curve().last_step, curve(10, 20).last_step) == (0, 20)
+    assert (curve().last_step, curve(10, 20, 30).last_step) == (0, 30)

@@ -7,18 +7,22 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from verify_world import BOUNDS, STEPS, World
+from verify_attempt import Attempt
+from verify_world import BOUNDS, MODEL, STEPS, World
 
-from paris.coordinator.errors import RunDirError
+from paris.coordinator.errors import NotReadyError, RunDirError
 from paris.coordinator.verify import OtherCheckpoint
-from paris.coordinator.verify.claims import _drawn_steps
+from paris.coordinator.verify.claims import _drawn_steps, check_claim
 from paris.coordinator.verify.curves import ReferenceCurve, ScoredPoint
 from paris.coordinator.verify.header import DTYPE_BYTES
 from paris.coordinator.verify.reference_file import StoredCurve, read_reference, save_curve
+from paris.coordinator.verify.report import CheckFailed, Checks
+from paris.coordinator.verify.scoring import Scoring, SecretRows
 from paris.coordinator.verify.yardsticks import yardsticks_of
 from paris.experts.training.ema import ema_decay_at
 from paris.experts.training.loop import LOSS_DECAY
 from paris.protocol.errors import NewerFileError
+from paris.protocol.signing import Identity
 
 NUM_DRAWN = 20_000
 
@@ -46,6 +50,24 @@ def test_steps_too_old_to_weigh_anything_are_not_drawn_and_one_is_drawn_at_least
     assert max(drawn(1000)) == 999
     assert drawn(1000, 0).total() == 1
     assert drawn(50, 7).total() == 7
+
+
+def test_the_claimed_loss_is_measured_on_the_batches_of_the_training_itself(world):
+    """One step of a real training, with a batch that is scored in two pieces: its loss is that of the first weights."""
+    trained, volunteer = world.train(0, steps=1, batch_size=80), Identity.generate()
+    attempt = Attempt(
+        world, 0, volunteer, world.lease(0, volunteer), world.task(0, batch_size=80), b"w", trained.final_loss, "c" * 64
+    )
+    case = attempt.submit()
+    scoring, weights, checks = Scoring(SecretRows.of(case), MODEL), world.initial(), Checks()
+    check_claim(case, scoring, weights, (trained.final_loss, 1), None, checks)
+    assert [(check.name, check.figure) for check in checks.made] == [("claimed-loss", pytest.approx(1, rel=1e-4))]
+    assert checks.remarks == []
+    with pytest.raises(CheckFailed, match="factor between the claimed training loss"):
+        check_claim(case, scoring, weights, (trained.final_loss / 1.51, 1), None, checks)
+    lost = case.model_copy(update={"shards": (*case.shards[:1], Path("none.parquet"))})
+    with pytest.raises(NotReadyError, match=r"none\.parquet is missing"):
+        check_claim(lost, scoring, weights, (trained.final_loss, 1), None, checks)
 
 
 def test_the_widths_of_the_types_of_safetensors():
