@@ -35,6 +35,7 @@ def test_verified_steps_and_hours_are_added_up_and_rejected_work_counts_for_noth
     ]
     found = credits_of(make_unit().run_id, units)
     assert (found.accepted, found.steps, found.hours) == (2, 30, pytest.approx(1.5))
+    assert found.as_json() == {"run_id": found.run_id, "accepted": 2, "steps": 30, "hours": found.hours}
     assert found.in_words() == f"{make_unit().run_id}  2 accepted  30 steps  1.5 hours"
 
 

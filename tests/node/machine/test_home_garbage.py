@@ -9,11 +9,14 @@ import sys
 import time
 
 import pytest
+from legs import make_leg, write_snapshots
 from units import RUN, make_unit
 
-from paris.node.machine.garbage import collect_garbage, free_ended_units
+from paris.experts.training.commitments import scheduled_folder
+from paris.node.machine.garbage import collect_garbage, free_accepted_unit, free_ended_units
 from paris.node.machine.home import Home
 from paris.node.machine.lock import home_lock
+from paris.node.machine.unit import Finished
 from paris.protocol.errors import IdentityError
 from paris.protocol.signing import Identity
 
@@ -49,6 +52,47 @@ def test_only_units_that_ended_lose_their_work_and_keep_their_record_and_log(hom
     assert sorted(with_work(home)) == sorted(STATES[:5])
     assert sorted(unit.state for _, unit in home.units(RUN)) == sorted(STATES)
     assert all(folder.log.exists() for folder, _ in home.units(RUN))
+
+
+def test_a_state_that_the_next_leg_starts_from_stays_with_what_was_trained_ahead_of_it(tmp_path):
+    folder, unit = make_leg(tmp_path / "unit", 0, 20)
+    write_snapshots(folder, 10, 20)
+    (folder.ahead / "snapshots").mkdir(parents=True)
+    ahead, weights = folder.ahead / "snapshots" / "weights", folder.work / "expert.safetensors"
+    for path in (ahead, weights, folder.log):
+        path.write_bytes(bytes(7))
+    kept, older = (scheduled_folder(folder.snapshots, step) for step in (20, 10))
+    older_bytes = sum(path.stat().st_size for path in older.iterdir())
+    kept_bytes = sum(path.stat().st_size for path in kept.iterdir())
+    assert folder.delete_big_files(kept) == older_bytes + 7
+    assert (len(list(kept.iterdir())), list(older.iterdir()), ahead.exists(), weights.exists()) == (4, [], True, False)
+    assert folder.delete_big_files(scheduled_folder(folder.snapshots, 30)) == kept_bytes + 7
+    assert sorted(path.name for path in folder.path.iterdir()) == ["trainer.log", "unit.json"]
+    assert folder.delete_big_files() == 0
+    assert folder.load() == unit
+
+
+@pytest.mark.parametrize(("to_step", "finished", "is_kept"), [(20, 20, True), (40, 40, False), (None, 20, False)])
+def test_an_accepted_unit_keeps_the_state_of_a_leg_that_another_may_start_from(tmp_path, to_step, finished, is_kept):
+    folder, unit = make_leg(tmp_path / "unit", 0, to_step)
+    write_snapshots(folder, 20, 40)
+    ended = Finished(steps=finished, final_loss=0.5, commitment="c" * 64, files=())
+    free_accepted_unit(folder, unit.model_copy(update={"finished": ended}))
+    assert scheduled_folder(folder.snapshots, 20).exists() == is_kept
+    assert not any(path.is_file() for path in scheduled_folder(folder.snapshots, 40).glob("*"))
+
+
+@pytest.mark.parametrize(
+    ("task_id", "start_step", "is_kept"), [("expert-0", 20, True), ("expert-1", 20, False), ("expert-0", 0, False)]
+)
+def test_an_ended_unit_keeps_the_state_that_the_next_lease_starts_from(tmp_path, task_id, start_step, is_kept):
+    home = Home(tmp_path)
+    folder, unit = make_leg(home.unit_folder(RUN, "expert-0", 1).path, 0, 20)
+    write_snapshots(folder, 20)
+    folder.save(unit.model_copy(update={"state": "done"}))
+    freed = free_ended_units(home, RUN, unit.lease.model_copy(update={"task_id": task_id, "start_step": start_step}))
+    assert (freed == 0) == is_kept
+    assert scheduled_folder(folder.snapshots, 20).exists() == is_kept
 
 
 @pytest.mark.parametrize("with_cache", [False, True])
