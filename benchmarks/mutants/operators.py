@@ -24,6 +24,10 @@ _FOR_PEOPLE = {"debug", "info", "warning", "error", "exception", "TypeVar", "add
 """Calls whose arguments only people read."""
 _WITH_NOTE = {"at_most", "at_least", "none", "require"}
 """Checks of the verification, whose last argument is a sentence in the report."""
+_WITH_TITLE = {"disk_full", "disk_full_while", "translated"}
+"""Calls whose first argument says in an error what was being done."""
+_KEYWORDS_FOR_PEOPLE = {"exc_info", "indent", "thread_name_prefix"}
+"""What logs and files look like: no program reads it."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +99,12 @@ class _Mutator(ast.NodeTransformer):
                 continue
             elif name == "body" and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 value[:] = self.visit_body(node, value)
-            elif name == "args" and _name_of(node) in _WITH_NOTE and value and isinstance(value[-1], ast.Constant):
+            elif name == "args" and _name_of(node) in _WITH_NOTE and len(value) >= 3:
                 value[:-1] = [self.visit(item) for item in value[:-1]]
+            elif name == "args" and _name_of(node) in _WITH_TITLE:
+                value[1:] = [self.visit(item) for item in value[1:]]
+            elif name == "keywords":
+                value[:] = [item if item.arg in _KEYWORDS_FOR_PEOPLE else self.visit(item) for item in value]
             elif isinstance(value, list):
                 value[:] = [self.visit(item) if _is_code(item) else item for item in value]
             elif isinstance(value, ast.AST):

@@ -86,11 +86,18 @@ def test_sentences_for_people_are_left_alone():
 
 
 def test_the_sentence_of_a_check_is_left_alone_and_its_bound_is_not():
-    source = 'checks.at_most("size", found, 5, "bytes of the file")'
-    assert [mutant.what for mutant in list_mutants(source)] == ["call dropped", "'size' changed", "5 to 6"]
+    for note in ('"bytes of the file"', "str(error)[:200]"):
+        source = f'checks.at_most("size", found, 5, {note})'
+        assert [mutant.what for mutant in list_mutants(source)] == ["call dropped", "'size' changed", "5 to 6"]
 
 
 def test_a_text_of_three_words_is_a_sentence_for_people_and_sql_is_none():
     assert list_mutants("text = 'the volunteer is leaving.'") == []
     assert len(list_mutants("text = 'SELECT name FROM users'")) == 1
     assert len(list_mutants("text = 'retry at'")) == 1
+
+
+def test_what_only_logs_and_errors_show_is_left_alone():
+    assert list_mutants("with disk_full_while('saving it', folder): pass") == []
+    assert [mutant.what for mutant in list_mutants("x = dumps(value, indent=1, sort_keys=True)")] == ["True to False"]
+    assert list_mutants("with translated(f'listing {path}'): pass") == []

@@ -43,6 +43,7 @@ HOSTILE = {
     "cut-prefix": (b"", 0, None, "header-prefix"),
     "claims-exabytes": (b"{}", 0, 2**63, "header-size"),
     "claims-more-than-the-file": (b"{}", 0, 999, "header-size"),
+    "claims-a-byte-more-than-the-file": (b"{}", 0, 3, "header-size"),
     "bomb": (b'{"' + b"a" * (1 << 17) + b'":1}', 0, None, "header-size"),
     "deep": (b"[" * 5000 + b"]" * 5000, 0, None, "header-depth"),
     "deep-behind-a-string": (b'{"a\\"[":' + b"[" * 9 + b"]" * 9 + b"}", 0, None, "header-depth"),
@@ -61,12 +62,14 @@ HOSTILE = {
         "header-json",
     ),
     "metadata-not-texts": ({"__metadata__": {"a": 1}}, 0, None, "header-metadata"),
-    "metadata-without-end": ({"__metadata__": {str(i): "" for i in range(99)}}, 0, None, "header-metadata"),
+    "metadata-without-end": ({"__metadata__": {str(i): "" for i in range(65)}}, 0, None, "header-metadata"),
     "extra-field": ({"a": {**F32, "code": "x"}}, 8, None, "header-entry"),
     "unknown-dtype": ({"a": {**F32, "dtype": "OBJECT"}}, 8, None, "header-dtype"),
     "dtype-not-text": ({"a": {**F32, "dtype": ["F32"]}}, 8, None, "header-dtype"),
     "negative-shape": ({"a": {**F32, "shape": [-2]}}, 8, None, "header-shape"),
     "boolean-shape": ({"a": {**F32, "shape": [True, 2]}}, 8, None, "header-shape"),
+    "dimension-beyond-any-disk": ({"a": {**F32, "shape": [2**50]}}, 8, None, "header-shape"),
+    "dimension-as-large-as-may-be": ({"a": {**F32, "shape": [2**50 - 1]}}, 8, None, "header-span"),
     "many-dimensions": ({"a": {**F32, "shape": [1] * 9 + [2]}}, 8, None, "header-shape"),
     "fractional-offset": ({"a": {**F32, "data_offsets": [0, 8.0]}}, 8, None, "header-offsets"),
     "three-offsets": ({"a": {**F32, "data_offsets": [0, 4, 8]}}, 8, None, "header-offsets"),
@@ -79,6 +82,19 @@ HOSTILE = {
     "bytes-behind": ({"a": F32}, 9, None, "header-end"),
     "cut-off": ({"a": F32}, 7, None, "header-end"),
 }
+
+
+def test_a_header_may_have_eight_dimensions_empty_tensors_and_sixty_four_texts(tmp_path):
+    header = {
+        "__metadata__": {str(i): "" for i in range(64)},
+        "a": {**F32, "shape": [1] * 7 + [2]},
+        "b": {**F32, "shape": [0, 3], "data_offsets": [0, 0]},
+    }
+    entries = read(write(tmp_path / "x.safetensors", header, 8))
+    assert {name: (entry.shape, entry.end - entry.begin) for name, entry in entries.items()} == {
+        "a": ((1,) * 7 + (2,), 8),
+        "b": ((0, 3), 0),
+    }
 
 
 @pytest.mark.parametrize(("header", "body", "length", "check"), HOSTILE.values(), ids=HOSTILE)

@@ -7,6 +7,7 @@ import math
 import pytest
 
 from paris.coordinator.errors import WorkerError
+from paris.coordinator.state.audits import AuditNeed
 from paris.coordinator.verify.curves import ReferenceCurve, ScoredPoint
 from paris.coordinator.verify.report import (
     Check,
@@ -110,6 +111,16 @@ def test_a_report_comes_back_from_disk_private_and_a_damaged_one_is_tried_again(
     for path in (tmp_path / "r.json", tmp_path / "none.json"):
         with pytest.raises(WorkerError, match="left no report"):
             read_report(path)
+
+
+@pytest.mark.parametrize(
+    ("open_questions", "is_decided"),
+    [({}, True), ({"needs": (20,)}, False), ({"audit": AuditNeed(start_step=0, end_step=20, start=None)}, False)],
+)
+def test_a_report_that_needs_snapshots_or_audits_decides_nothing_yet(open_questions, is_decided):
+    facts = {"task_id": "expert-0", "attempt": 2, "lease_id": "a" * 32, "volunteer": "b" * 64}
+    report = Report(**facts, accepted=False, reason="", rungs=(), repo="a/b", **open_questions)
+    assert report.is_decided == is_decided
 
 
 def curve(*steps: int) -> ReferenceCurve:

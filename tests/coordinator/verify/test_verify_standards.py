@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,20 +13,24 @@ from verify_attempt import Attempt
 from verify_world import BOUNDS, MODEL, STEPS, World
 
 from paris.coordinator.errors import NotReadyError, RunDirError
+from paris.coordinator.run.create import create_run
 from paris.coordinator.verify import OtherCheckpoint
 from paris.coordinator.verify.claims import _drawn_steps, check_claim
 from paris.coordinator.verify.curves import ReferenceCurve, ScoredPoint
 from paris.coordinator.verify.header import DTYPE_BYTES
-from paris.coordinator.verify.reference_file import StoredCurve, read_reference, save_curve
+from paris.coordinator.verify.reference_file import StoredCurve, made_of, read_reference, save_curve
 from paris.coordinator.verify.report import CheckFailed, Checks
 from paris.coordinator.verify.scoring import Scoring, SecretRows
 from paris.coordinator.verify.yardsticks import yardsticks_of
 from paris.experts.training.ema import ema_decay_at
 from paris.experts.training.loop import LOSS_DECAY
 from paris.protocol.errors import NewerFileError
+from paris.protocol.manifest import Manifest
+from paris.protocol.records import Shard
 from paris.protocol.signing import Identity
 
 NUM_DRAWN = 20_000
+TINY = Path(__file__).parents[2] / "swarm" / "tiny.toml"
 
 
 def drawn(last_step: int, num_drawn: int = NUM_DRAWN) -> Counter:
@@ -128,3 +134,38 @@ def test_a_damaged_reference_and_one_of_a_newer_version_are_named_and_left_alone
     with pytest.raises(error, match=r"reference\.json"):
         save_curve(run, curve(0, 1.0))
     assert run.reference.read_text() == content
+
+
+def test_a_reference_is_known_by_all_that_decides_its_weights_and_by_nothing_else(tmp_path):
+    """The form of the digest is fixed: another one would have every stored reference trained again."""
+    made = create_run(tmp_path / "run", recipe=str(TINY))
+    run, parts = made, {"kind": "vocabulary", "dim": 8}
+    (run.data / "manifests").mkdir(parents=True)
+    manifests = [
+        Manifest(
+            k, run.config.hub.data_repo, "0" * 40, (Shard(path=f"{k}.parquet", sha256=f"{k:064x}", bytes=9, rows=3),)
+        )
+        for k in range(run.config.run.num_experts)
+    ]
+    for manifest in manifests:
+        listed = {"shards": [shard.model_dump() for shard in manifest.shards]}
+        (run.data / "manifests" / f"cluster-{manifest.cluster:03d}.json").write_text(json.dumps(listed))
+    (run.data / "prepared.json").write_text(json.dumps({"text": parts}))
+    config = run.config
+    settings = {
+        "steps": config.tasks.steps,
+        "seed": config.run.seed,
+        "model": {"preset": config.model.preset, "overrides": config.model.overrides},
+        "training": {
+            name: value
+            for name, value in config.expert_training.items()
+            if name not in ("snapshot_every", "micro_batch_size")
+        },
+        "objective": config.objectives.for_cluster(1),
+        "text": {**config.text, **parts},
+        "codec": config.codec,
+        "data": manifests[1].sha256,
+        "start": None,
+    }
+    assert made_of(run, 1) == hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    assert made_of(run, 0) != made_of(run, 1)

@@ -29,6 +29,10 @@ def matrix_of(initial: Tensors) -> str:
     return next(name for name, value in initial.items() if value.dim() > 1 and value.abs().max() > 0)
 
 
+def halves(initial: Tensors) -> Tensors:
+    return {name: value / 2 for name, value in initial.items()}
+
+
 def checked(folder: Path, tensors: Tensors, initial: Tensors) -> Checks:
     save_file({name: value.contiguous() for name, value in tensors.items()}, folder / "expert.safetensors")
     checks = Checks()
@@ -49,6 +53,8 @@ def test_the_initial_weights_themselves_have_the_right_structure(tmp_path, initi
     figures = {check.name: check.figure for check in checked(tmp_path, initial, initial).made}
     assert figures["smallest-norm"] == pytest.approx(1)
     assert figures["largest-norm"] == pytest.approx(1)
+    halved = {check.name: check.figure for check in checked(tmp_path, halves(initial), initial).made}
+    assert halved["smallest-norm"] == halved["largest-norm"] == pytest.approx(0.5)
     assert expected_shapes(MODEL) == {name: tuple(value.shape) for name, value in initial.items()}
 
 

@@ -117,3 +117,30 @@ def test_a_pull_request_that_cannot_be_read_is_noted(tmp_path):
     with pytest.raises(LeaseLostError):
         waited(tmp_path, [], hub, is_over=True, events=events)
     assert events == [(EventKind.NOTE, "The pull request could not be read: The Hub did not answer.")]
+
+
+def test_the_pull_request_is_read_once_a_minute_while_the_dht_has_no_verdict(tmp_path):
+    now, read_at, pauses = [500.0], [], []
+
+    def details(*arguments, **facts):
+        read_at.append(now[0])
+        raise TransientHubError("The Hub did not answer.")
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        now[0] += 20.0
+        if now[0] > 640.0:
+            raise StoppedError("Stopped.", "")
+
+    session = SimpleNamespace(
+        swarm=SimpleNamespace(read=lambda kind, part=None: []), poll_s=3.0, run_id=RUN,
+        announcer=SimpleNamespace(leases=SimpleNamespace(is_over=lambda lease_id: False)),
+        run=SimpleNamespace(signer=COORDINATOR.public_key),
+    )  # fmt: skip
+    hub = SimpleNamespace(api=SimpleNamespace(get_discussion_details=details))
+    submission = SimpleNamespace(lease_id="0" * 32, pull_request=7, repo="a/b")
+    report = SimpleNamespace(event=lambda kind, text: None)
+    with pytest.raises(StoppedError):
+        wait_for_verdict(session, hub, submission, tmp_path, report, pause, lambda: now[0])
+    assert read_at == [560.0, 620.0]
+    assert set(pauses) == {3.0}
