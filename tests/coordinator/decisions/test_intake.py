@@ -258,6 +258,22 @@ def test_router_training_waits_for_a_request_where_no_number_is_set():
     assert tick(State(), [], policy, START).state.router.phase == "waiting"
 
 
+@pytest.mark.parametrize(("least", "phase"), [(0, "waiting"), (1, "training"), (2, "waiting")])
+def test_router_training_starts_at_the_number_of_registered_experts_that_is_set(least, phase):
+    state, lease = submitted()
+    seen = [verdict(lease, True), registration(lease)]
+    policy = POLICY.model_copy(update={"train_router_after": least})
+    assert tick(state, seen, policy, START + 2).state.router.phase == phase
+
+
+@pytest.mark.parametrize(("wait_s", "is_tried"), [(600.0, False), (600.1, True)])
+def test_a_wait_that_is_longer_than_any_was_set_by_a_wrong_clock_and_does_not_count(wait_s, is_tried):
+    state, lease = submitted()
+    row = state.submissions[lease.lease_id].model_copy(update={"retry_at": START + wait_s})
+    after = step(replace(state, submissions={lease.lease_id: row}), START)
+    assert after.actions == ((Verify(lease.lease_id),) if is_tried else ())
+
+
 def test_one_submission_is_verified_at_a_time_the_oldest_first():
     state = step(run_of(3), START, *(want(who, START) for who in range(3))).state
     leases = [lease_of(state, f"expert-{number}") for number in range(3)]
@@ -276,7 +292,7 @@ def test_a_rejection_by_the_ladder_is_a_fault_and_accepted_work_clears_it():
     assert (rejected.num_rejected, rejected.num_faults, rejected.faulted_at) == (1, 1, START + 2)
     with_faults = replace(state, volunteers={key: rejected})
     accepted = step(with_faults, START + 3, verdict(lease, True)).state.volunteers[key]
-    assert (accepted.num_accepted, accepted.num_faults) == (1, 0)
+    assert (accepted.num_accepted, accepted.num_faults, accepted.faulted_at) == (1, 0, 0.0)
 
 
 def test_work_that_no_rung_refused_is_no_fault_though_it_is_rejected():
