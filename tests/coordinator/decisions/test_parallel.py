@@ -39,8 +39,8 @@ from paris.protocol.signing import Identity
 
 GRACE_S = run_of(1).tasks["expert-0"].task.grace_s
 TICK_S = 5.0
-CROWD = [Identity.generate() for _ in range(20)]
-NEWCOMER = Identity.generate()
+CROWD = [Identity.of_seed(bytes([number]) * 32) for number in range(100, 120)]
+NEWCOMER = Identity.of_seed(bytes([120]) * 32)
 
 
 def says(who: Identity, now: float, state: str = "waiting") -> WantReceived:
