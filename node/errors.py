@@ -161,6 +161,11 @@ def explain(error: BaseException) -> tuple[str, str, int]:
     return redact(what), redact(next_step), exit_code
 
 
+def explains_itself(error: BaseException) -> bool:
+    """Whether an error's sentence says all: it is one of ours, and not raised because of another one."""
+    return isinstance(getattr(error, "what", None), str) and error.__cause__ is None
+
+
 def _explain(error: BaseException) -> tuple[str, str, int]:
     """Errors of `paris.experts` are not ParisErrors, but have the same three attributes."""
     if isinstance(error, ImportError):

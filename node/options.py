@@ -73,11 +73,12 @@ def clear_errors(view: Any = None) -> Iterator[None]:
     except BaseException as error:
         if os.environ.get("PARIS_DEBUG") == "1" or isinstance(error, SystemExit):
             raise
-        from paris.node.errors import explain
+        from paris.node.errors import explain, explains_itself
         from paris.node.view import EventKind, sentence
 
         what, next_step, exit_code = explain(error)
-        _logger.debug("%s", what, exc_info=True)
+        if not explains_itself(error):
+            _logger.debug("%s", what, exc_info=True)
         fields = {"type": type(error).__name__, "what": what, "next_step": next_step, "exit_code": exit_code}
         if view is None:
             print(sentence(EventKind.ERROR, fields), file=sys.stderr)
