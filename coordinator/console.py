@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from paris.experts.installed import missing_module
+from paris.protocol.errors import reason_of
 from paris.protocol.logs import PRINTED, LogFormat, start_logging
 from paris.protocol.printable import printable
 from paris.protocol.secrets import redact
@@ -143,8 +144,10 @@ def _describe(error: Exception) -> tuple[str, str, int]:
         error = missing_module(error) or error
     if hasattr(error, "exit_code") and hasattr(error, "next_step"):
         return str(getattr(error, "what", error)), str(error.next_step), int(error.exit_code)
+    if isinstance(error, TimeoutError):
+        return "There was no answer in time.", "The network or this machine is busy: try again.", _FAILED
     if isinstance(error, OSError):
         next_step = "Free some space, then start the same command again." if error.errno in _FULL else ""
-        return f"{error.strerror or error}: {error.filename or ''}".strip(": "), next_step, _FAILED
-    what = f"{type(error).__name__}: {error}"
+        return f"{error.strerror or reason_of(error)}: {error.filename or ''}".strip(": "), next_step, _FAILED
+    what = f"{type(error).__name__}: {reason_of(error)}"
     return what, "This is a defect: set PARIS_DEBUG=1 for the details and report it.", _FAILED

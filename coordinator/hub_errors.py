@@ -9,6 +9,7 @@ from pathlib import Path
 
 from paris.coordinator.errors import HubError
 from paris.experts.files import disk_full_while_writing
+from paris.protocol.errors import reason_of
 from paris.protocol.hub_answers import FOREIGN
 
 _LATER = "It will work again when the Hub does; nothing is lost."
@@ -89,7 +90,8 @@ def hub_errors(endpoint: str) -> Iterator[None]:
         # A download without an answer raises that the file is not in the local cache; the cause has the reason.
         cause = error.__cause__ if isinstance(error, LocalEntryNotFoundError) and error.__cause__ else error
         raise HubError(
-            f"The Hub at {endpoint} does not answer: {cause}.", "Check that it runs and the address is right."
+            f"The Hub at {endpoint} does not answer: {reason_of(cause)}.",
+            "Check that it runs and the address is right.",
         ) from error
     except OSError as error:
         with disk_full_while_writing(Path(error.filename or "what the Hub sent")):

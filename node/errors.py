@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from paris.experts.installed import missing_module
-from paris.protocol.errors import ParisError
+from paris.protocol.errors import ParisError, reason_of
 from paris.protocol.secrets import redact
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -185,6 +185,13 @@ def _explain(error: BaseException) -> tuple[str, str, int]:
             "Close other programs, or join with a task that fits.",
             TaskTooBigError.exit_code,
         )
+    if isinstance(error, TimeoutError):
+        what = f"There was no answer in time ({error})." if str(error) else "There was no answer in time."
+        return what, "The network or this machine is busy: run the same command again.", 1
     if isinstance(error, OSError):
-        return f"The system refused: {error}.", "Check the path and its permissions.", 1
-    return f"Unexpected {type(error).__name__}: {error}.", "Run again with PARIS_DEBUG=1 and report what it prints.", 1
+        return f"The system refused: {reason_of(error)}.", "Check the path and its permissions.", 1
+    return (
+        f"Unexpected {type(error).__name__}: {reason_of(error)}.",
+        "Run again with PARIS_DEBUG=1 and report what it prints.",
+        1,
+    )

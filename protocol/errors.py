@@ -19,6 +19,14 @@ class ParisError(Exception):
         super().__init__(f"{what} {next_step}".strip())
 
 
+def reason_of(error: BaseException) -> str:
+    """The text of an error from elsewhere, to complete a sentence; a TimeoutError often has none."""
+    text = str(error).strip()
+    if text:
+        return text
+    return "no answer in time" if isinstance(error, TimeoutError) else type(error).__name__
+
+
 class RecordError(ParisError, ValueError):
     """A record is malformed, too large, or of an unknown kind."""
 

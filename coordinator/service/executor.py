@@ -44,7 +44,7 @@ from paris.coordinator.service.router import RouterTrainer
 from paris.coordinator.service.verifier import Verifier
 from paris.coordinator.state.model import State
 from paris.protocol.clock import Clock
-from paris.protocol.errors import ParisError
+from paris.protocol.errors import ParisError, reason_of
 
 logger = logging.getLogger(__name__)
 _FIRST_WAIT_S = 2.0
@@ -142,7 +142,8 @@ class Executor:
             self._waiting.pop(action, None)
         except Exception as error:
             logger.debug("%s failed.", action, exc_info=True)
-            what = str(error) if isinstance(error, ParisError) else f"unexpected {type(error).__name__}: {error}"
+            why = reason_of(error)
+            what = why if isinstance(error, ParisError) else f"unexpected {type(error).__name__}: {why}"
             self._log(f"{action}: {what}")
             failures = self._waiting[action].failures + 1 if action in self._waiting else 1
             wait_s = min(_FIRST_WAIT_S * 2 ** (failures - 1), _LONGEST_WAIT_S)

@@ -24,7 +24,7 @@ from paris.coordinator.state.flags import FROM_SAMPLES, ROUTER_FLAG
 from paris.coordinator.state.model import State
 from paris.coordinator.state.store import Store
 from paris.protocol.clock import ClockWatch, SteadyClock, jump_in_words
-from paris.protocol.errors import ParisError
+from paris.protocol.errors import ParisError, reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class Service:
                     after_step(time.monotonic() - started_at)
             except Exception as error:
                 logger.debug("A step failed.", exc_info=True)
-                self._log(Event(EventKind.PROBLEM, f"{type(error).__name__}: {error}"))
+                self._log(Event(EventKind.PROBLEM, f"{type(error).__name__}: {reason_of(error)}"))
             stop.wait(every_s)
 
     def _notice_jump(self) -> None:

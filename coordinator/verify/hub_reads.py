@@ -19,6 +19,7 @@ from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_st
 
 from paris.coordinator.errors import HubError
 from paris.coordinator.hub_errors import use_hub_client
+from paris.protocol.errors import reason_of
 from paris.protocol.hub_answers import FOREIGN, looks_like_page
 from paris.protocol.hub_session import ForeignAnswerError
 from paris.protocol.secrets import keep_secret
@@ -152,7 +153,7 @@ class HubReads:
             raise NotOnHub(f"The Hub does not have {what}.") from error
         except (HfHubHTTPError, HTTPError, ConnectionError) as error:
             raise HubError(
-                f"The Hub at {self._endpoint} did not give {what}: {error}.",
+                f"The Hub at {self._endpoint} did not give {what}: {reason_of(error)}.",
                 "Check the endpoint, the repo and the token; verification is tried again.",
             ) from error
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from paris.node.control.address import socket_address
 from paris.node.control.messages import Reply, Request
 from paris.node.errors import ControlError, NotRunningError
+from paris.protocol.errors import reason_of
 
 _PATIENCE_S = 15.0
 _NOBODY = {errno.ENOENT, errno.ECONNREFUSED, errno.ENOTDIR}
@@ -38,7 +39,9 @@ def ask(home: Path, request: Request) -> Reply:
     except OSError as error:
         if error.errno in _NOBODY:
             raise NotRunningError(f"No node runs in the home {home}.", "Start it: paris-node join RUN") from error
-        raise ControlError(f"The node in {home} does not answer: {error}.", "Try again; or stop it: Ctrl-C.") from error
+        raise ControlError(
+            f"The node in {home} does not answer: {reason_of(error)}.", "Try again; or stop it: Ctrl-C."
+        ) from error
     except ValidationError as error:
         raise ControlError(
             f"The node in {home} gave no valid answer.", "Use the version of paris-node that runs there."

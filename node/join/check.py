@@ -19,7 +19,7 @@ from paris.node.join.resolve import Address, resolve
 from paris.node.machine.config import NodeConfig, load_config
 from paris.node.machine.hardware import detect, gib
 from paris.node.machine.home import Home
-from paris.protocol.errors import NoPeersError, ParisError, RecordError
+from paris.protocol.errors import NoPeersError, ParisError, RecordError, reason_of
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.signing import Identity
 
@@ -121,7 +121,7 @@ def _dial(address: str) -> str:
             return f"answers in {1000 * (time.monotonic() - began):.0f} ms"
     except OSError as error:
         raise NoPeersError(
-            f"No answer: {error}.", "Check the network and firewall; ask the organiser for other peers."
+            f"No answer: {reason_of(error)}.", "Check the network and firewall; ask the organiser for other peers."
         ) from error
 
 

@@ -48,6 +48,13 @@ class DaemonGuard:
     def release(self) -> None:
         """Call after the daemon has ended: the guard removes remaining sockets and exits without killing anything."""
         self._tell("done")
+        self._end()
+
+    def kill(self) -> None:
+        """Kill the processes, which takes a second, and remove their sockets."""
+        self._end()
+
+    def _end(self) -> None:
         if self._shell.stdin is not None:
             with contextlib.suppress(BrokenPipeError):  # the guard has already ended
                 self._shell.stdin.close()

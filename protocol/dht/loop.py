@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import logging
 import os
 import sys
 import threading
@@ -13,8 +14,10 @@ from typing import Any, TypeVar
 
 from paris.protocol.dht.guard import DaemonGuard
 
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 _REAP_EVERY_S = 0.01
+_CLOSE_TIMEOUT_S = 10.0
 _SOFT_LIMIT_BYTES = 768 << 20
 _HARD_LIMIT_BYTES = 1 << 30
 
@@ -99,13 +102,25 @@ class LoopThread:
             raise
 
     def close(self) -> None:
-        """Cancel running tasks, kill remaining processes, and stop the loop."""
-        self.call(_cancel_others(), timeout_s=10)
-        self.call(self._loop.close_processes(), timeout_s=10)
+        """Cancel running tasks, kill remaining processes, and stop the loop.
+
+        On a busy machine this may take too long. Then the guard kills the processes, and no error is raised: it would
+        hide the one for which the peer is closed.
+        """
+        is_clean = True
+        for step in (_cancel_others, self._loop.close_processes):
+            try:
+                self.call(step(), timeout_s=_CLOSE_TIMEOUT_S)
+            except TimeoutError:
+                is_clean = False
+                _log.warning("%s did not close within %.0f s.", self._thread.name, _CLOSE_TIMEOUT_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
-        self._guard.release()
+        if is_clean:
+            self._guard.release()
+        else:
+            self._guard.kill()
 
 
 async def _cancel_others() -> None:

@@ -215,12 +215,14 @@ class Peer:
         return self._call(self._node.is_healthy(), False, timeout_s)
 
     def stop(self) -> None:
-        """Leave the swarm and stop the daemon. Idempotent."""
+        """Leave the swarm and stop the daemon, at last by force. Idempotent."""
         if self._stopped:
             return
         self._stopped = True
         try:
             self._thread.call(self._node.stop(), timeout_s=_STOP_TIMEOUT_S)
+        except (TimeoutError, CancelledError):
+            _log.warning("The DHT peer did not stop within %.0f s; its daemon is killed.", _STOP_TIMEOUT_S)
         finally:
             self._thread.close()
 

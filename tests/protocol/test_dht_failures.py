@@ -1,5 +1,6 @@
 """Failures of peers, daemons, ports, identities and clocks; all of them real."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from protocol_samples import RUN as SAMPLE_RUN
 from protocol_swarm import Child, daemons_of, eventually, is_running, sealed_now, start_peer
 
 from paris.protocol.dht.addresses import ipv4_first, require_free_port, split_peer_address
+from paris.protocol.dht.loop import LoopThread
 from paris.protocol.dht.node import _typed_error
 from paris.protocol.dht.options import NetworkOptions
 from paris.protocol.errors import (
@@ -318,3 +320,44 @@ def test_the_daemons_memory_is_capped_and_it_gets_no_token(monkeypatch):
         environ = daemon.environ()
     assert int(environ["GOMEMLIMIT"]) < 1 << 30
     assert "PARIS_HUB_TOKEN" not in environ
+
+
+def test_a_thread_whose_tasks_do_not_end_in_time_is_closed_without_an_error(monkeypatch):
+    monkeypatch.setattr("paris.protocol.dht.loop._CLOSE_TIMEOUT_S", 0.01)
+    thread = LoopThread("busy")
+
+    async def ignore_the_first_cancellation(started, may_end):
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await may_end.wait()
+
+    async def start():
+        started = asyncio.Event()
+        task = asyncio.create_task(ignore_the_first_cancellation(started, asyncio.Event()))
+        await started.wait()
+        return task
+
+    task = thread.call(start(), timeout_s=DEADLINE_S)
+    thread.close()
+    assert task.cancelling() >= 1
+    assert not thread._thread.is_alive()
+
+
+@pytest.mark.filterwarnings("ignore:coroutine")
+def test_a_start_that_takes_too_long_is_said_to_even_where_the_end_takes_too_long(monkeypatch):
+    monkeypatch.setattr("paris.protocol.dht.loop._CLOSE_TIMEOUT_S", 0.0)
+    others = daemons_of().keys()
+    with pytest.raises(SlowStartError, match="did not start within 0 s"):
+        start_peer(startup_timeout_s=0.3)
+    assert eventually(lambda: not daemons_of().keys() - others)
+
+
+def test_a_peer_that_does_not_stop_in_time_is_stopped_by_force(monkeypatch):
+    others = daemons_of().keys()
+    peer = start_peer()
+    assert daemons_of().keys() - others
+    monkeypatch.setattr("paris.protocol.dht.peer._STOP_TIMEOUT_S", 0.0)
+    peer.stop()
+    assert not daemons_of().keys() - others

@@ -63,7 +63,7 @@ def edit_config(run: Path, old: str, new: str) -> None:
     (run / "run.toml").write_text(text.replace(old, new))
 
 
-@pytest.mark.parametrize("error", [OSError(5, "Input/output error", "/x"), RuntimeError("odd")])
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error", "/x"), RuntimeError("odd"), OSError()])
 def test_an_error_without_a_code_of_its_own_ends_with_1(error, capsys):
     def app(_arguments: list[str]) -> None:
         raise error
@@ -71,7 +71,16 @@ def test_an_error_without_a_code_of_its_own_ends_with_1(error, capsys):
     with pytest.raises(SystemExit) as ended:
         fail_clearly(app, [])
     assert ended.value.code == 1
-    assert capsys.readouterr().err.startswith("Error: ")
+    assert re.match(r"Error: \w", capsys.readouterr().err)
+
+
+def test_a_wait_that_was_too_long_has_words(capsys):
+    def app(_arguments: list[str]) -> None:
+        raise TimeoutError
+
+    with pytest.raises(SystemExit):
+        fail_clearly(app, [])
+    assert capsys.readouterr().err.startswith("Error: There was no answer in time.\n  ")
 
 
 def test_an_interruption_ends_with_130():

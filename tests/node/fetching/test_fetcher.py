@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import threading
 
 import pytest
@@ -269,3 +270,17 @@ def test_a_full_disk_reads_the_same_wherever_it_shows():
     assert "disk is full" in what
     assert "Free some space" in next_step
     assert code == DiskFullError.exit_code
+
+
+@pytest.mark.parametrize("error", [TimeoutError(), OSError(), ConnectionResetError(), KeyError()], ids=repr)
+def test_an_error_without_a_text_is_never_an_empty_sentence(error):
+    what, next_step, _ = explain(error)
+    assert re.search(r"\w\.$", what), what
+    assert next_step
+
+
+def test_a_wait_that_was_too_long_asks_for_another_try():
+    what, next_step, code = explain(TimeoutError())
+    assert (what, code) == ("There was no answer in time.", 1)
+    assert "again" in next_step
+    assert explain(TimeoutError("timed out"))[0] == "There was no answer in time (timed out)."
