@@ -9,9 +9,9 @@ import hashlib
 
 from paris.coordinator.decisions.draws import draw_sha256
 from paris.coordinator.decisions.legs import end_of, head_commitment, start_of
-from paris.coordinator.decisions.parallel import free_places, live_leases, take_back
+from paris.coordinator.decisions.parallel import begun_sizes, free_places, live_leases, take_back
 from paris.coordinator.decisions.policy import Policy
-from paris.coordinator.decisions.sizes import fits, is_well_used, size_for
+from paris.coordinator.decisions.sizes import fits, is_well_used, keeps_size, size_for
 from paris.coordinator.decisions.trust import is_waited_out, rank, recent_faults, with_fault
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
@@ -44,12 +44,13 @@ def grant_open_tasks(draft: Draft, policy: Policy, now: float) -> None:
     # Every expert is worked on before any by two.
     open_tasks.sort(key=lambda t: (lane_of(t.task.task_id), t.task.attempt, _number(t.task.task_id)))
     last = {t.task.task_id: _last_volunteer(draft, t, policy, now) for t in open_tasks}
+    begun = begun_sizes(draft)
     for is_good in (is_well_used, fits):
         for task in sorted(open_tasks, key=lambda t: (not _is_smaller(t.task), last[t.task.task_id] not in candidates)):
             before = last[task.task.task_id]
             if before is not None and before not in candidates and _may_come_back(draft, task, before, policy, now):
                 continue
-            able = [v for v in candidates if is_good(task.task, v)]
+            able = [v for v in candidates if is_good(task.task, v) and keeps_size(task.task, v, begun)]
             chosen = before if before in able else next(iter(able), None)
             if chosen is not None:
                 candidates.remove(chosen)
@@ -60,15 +61,20 @@ def grant_open_tasks(draft: Draft, policy: Policy, now: float) -> None:
 
 
 def _grant_in_parallel(draft: Draft, candidates: list[VolunteerState], policy: Policy, now: float) -> None:
-    """Give tasks that are leased already to those that wait, first the one with most free places."""
-    free = free_places(draft, policy, now)
+    """Give tasks that are leased already to those that wait, first the one with most free places.
+
+    Nobody is put beside a larger machine with a smaller size: its leg would be done first and end the larger expert.
+    """
+    free, begun = free_places(draft, policy, now), begun_sizes(draft)
     for volunteer in candidates:
         if not any(free.values()):
             return
-        fitting = [name for name, places in free.items() if places > 0 and fits(draft.tasks[name].task, volunteer)]
+        tasks = [draft.tasks[name].task for name, places in free.items() if places > 0]
+        fitting = [task.task_id for task in tasks if keeps_size(task, volunteer, begun)]
         if fitting:
             name = max(fitting, key=lambda name: (free[name], -_number(name)))
             free[name] -= 1
+            begun[name] = size_for(draft.tasks[name].task, volunteer) or 0
             _grant(draft, draft.tasks[name], volunteer, policy, now)
 
 

@@ -26,6 +26,15 @@ def live_leases(state: State | Draft) -> list[LeaseState]:
     return [held for held in state.leases.values() if _is_live(state, held)]
 
 
+def begun_sizes(draft: Draft) -> dict[str, int]:
+    """The largest size that is worked on under each task's live leases, by task id; 0: the run's model."""
+    begun: dict[str, int] = {}
+    for held in live_leases(draft):
+        size, task_id = held.lease.size or 0, held.lease.task_id
+        begun[task_id] = min(size, begun.get(task_id, size))
+    return begun
+
+
 def take_back(draft: Draft, held: LeaseState, reason: str) -> None:
     """Revoke a lease; if it is its task's present one, the task opens again."""
     draft.put_lease(held.revoked(reason))

@@ -1,9 +1,12 @@
 """Which size of an expert a volunteer's machine trains. Pure, like `tick`.
 
 The first lease of an expert takes the largest size that the machine can hold; once a leg is stored, the size stays.
+Before that, a machine that joins others gets the task in their size or in a larger one.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.model import SubmissionState, VolunteerState
@@ -35,6 +38,18 @@ def is_well_used(task: Task, volunteer: VolunteerState) -> bool:
     """Whether a task fits, and the volunteer's machine could not hold a larger expert that is not begun yet."""
     size = size_for(task, volunteer)
     return size is not None and not any(can_hold(task, larger, volunteer) for larger in range(size))
+
+
+def keeps_size(task: Task, volunteer: VolunteerState, begun: Mapping[str, int]) -> bool:
+    """Whether a task fits, in no smaller size than others work on.
+
+    Args:
+        task: The task.
+        volunteer: Who would join them.
+        begun: The largest size that is worked on, by task id.
+    """
+    size = size_for(task, volunteer)
+    return size is not None and size <= begun.get(task.task_id, size)
 
 
 def can_hold(task: Task, size: int | None, volunteer: VolunteerState) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from test_audits import auditing, handed_in, opened
-from tick_world import LEGS, PEOPLE, START, held, lease_of, leg, leg_step, leg_verdict, run_of, step, stored, want
+from tick_world import LEGS, PEOPLE, START, beat, held, lease_of, leg, leg_step, leg_verdict, run_of, step, stored, want
 
 from paris.coordinator.decisions.observations import LegStored
 from paris.coordinator.decisions.sizes import fits, is_well_used, size_for
@@ -72,6 +72,36 @@ def test_before_its_first_stored_leg_an_expert_may_still_become_larger():
     state = leg_step(state, START + 1, want(0, START + 1, "leaving"), want(1, START + 1, memory_bytes=LARGE)).state
     lease = lease_of(state)
     assert (lease.volunteer, lease.size, lease.attempt) == (PEOPLE[1].public_key, None, 2)
+
+
+def test_a_small_machine_is_not_put_beside_a_large_one_that_still_fetches():
+    state = step(sized_run(1), START, want(0, START, memory_bytes=LARGE)).state
+    state = step(state, START + 45, beat(lease_of(state), 0, START + 45, 0, state="fetching")).state
+    small = want(1, START + 51, memory_bytes=QUARTER)
+    state = step(state, START + 51, small).state
+    assert [held.lease.size for held in state.leases.values()] == [None]
+    state = step(state, START + 52, small, want(2, START + 52, memory_bytes=LARGE)).state
+    assert [held.lease.size for held in state.leases.values()] == [None, None]
+
+
+def test_a_key_that_claims_little_memory_and_does_nothing_makes_no_expert_small():
+    state = step(sized_run(1), START, want(0, START, memory_bytes=QUARTER)).state
+    arrived = [want(2, START + 51, memory_bytes=QUARTER), want(1, START + 51, memory_bytes=LARGE)]
+    state = step(state, START + 51, *arrived).state
+    sizes = {held.lease.volunteer: held.lease.size for held in state.leases.values()}
+    assert sizes[PEOPLE[0].public_key] == 2
+    assert sizes[PEOPLE[1].public_key] is None
+
+
+def test_a_task_that_opens_while_a_large_machine_works_on_it_stays_large():
+    state = step(sized_run(1), START, want(0, START, memory_bytes=LARGE)).state
+    state = step(state, START + 51, want(1, START + 51, memory_bytes=LARGE)).state
+    second = next(h.lease for h in state.leases.values() if h.lease.volunteer == PEOPLE[1].public_key)
+    gave_up = beat(second, 1, START + 52, 0, state="failed")
+    state = step(state, START + 52, gave_up, want(2, START + 52, memory_bytes=QUARTER)).state
+    assert {held.lease.size for held in state.leases.values()} == {None}
+    state = step(state, START + 53, want(3, START + 53, memory_bytes=LARGE)).state
+    assert {held.lease.size for held in state.leases.values() if held.lease.volunteer == PEOPLE[3].public_key} == {None}
 
 
 def test_after_its_first_stored_leg_an_expert_keeps_its_size():
