@@ -55,7 +55,7 @@ class Policy(BaseModel):
     bait_rate: float = Field(default=0.1, ge=0, le=1)
     """Share of the audits whose claim is known to be wrong, as long as there are such."""
     roll_back_wrong: Literal["never", "unbuilt", "always"] = "unbuilt"
-    """Whether verified work that a recheck refuses is rolled back: only where no other volunteer's leg builds on it."""
+    """Whether verified work that a recheck refuses is rolled back: only where no other volunteer's leg goes with it."""
     replay_bound: float = Field(default=0.02, gt=0)
     """Largest distance of a claimed end from an honest one."""
     answer_s: float = Field(default=86400.0, gt=0)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from paris.coordinator.decisions.audits import count_votes, votes_stand
-from paris.coordinator.decisions.legs import expert_legs
 from paris.coordinator.decisions.observations import Rechecked
 from paris.coordinator.decisions.policy import Policy
-from paris.coordinator.decisions.rolling import roll_back
+from paris.coordinator.decisions.rolling import legs_with_waiting, roll_back
 from paris.coordinator.decisions.trust import with_fault
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
@@ -38,16 +37,19 @@ def apply_rechecked(draft: Draft, rechecked: Rechecked, policy: Policy, now: flo
 
 
 def _withdraw(draft: Draft, known: SubmissionState, policy: Policy, now: float) -> None:
-    """Roll the expert back to where the work starts, if the policy allows it; else name the command."""
+    """Roll the expert back to where the work starts, if the policy allows it; else name the command.
+
+    A roll-back takes all lanes back, so the legs beside the work in its round are others' too.
+    """
     s, expert = known.submission, expert_of(known.submission.task_id)
     step = s.start_step or 0
-    legs = expert_legs(draft.submissions.values(), expert)
-    others = {leg.submission.name for leg in legs if leg.submission.steps > s.steps and leg.signer != known.signer}
+    legs = [leg for leg in legs_with_waiting(draft, expert) if leg.submission.steps > step]
+    others = {leg.submission.name for leg in legs if leg.signer != known.signer}
     is_allowed = policy.roll_back_wrong == "always" or (policy.roll_back_wrong == "unbuilt" and not others)
     if not is_allowed:
-        built = f" The legs of {', '.join(sorted(others))} build on them." if others else ""
+        too = f", and the legs of {', '.join(sorted(others))} with them" if others else ""
         command = f"paris-coord roll-back RUN {expert} --to {step}"
-        draft.add_event(EventKind.PROBLEM, f"{s.task_id}:{built} {command} withdraws them.")
+        draft.add_event(EventKind.PROBLEM, f"{s.task_id}: {command} withdraws them{too}.")
         return
     reason = f"an audit refused {s.name}'s steps; paris-coord roll-back RUN {expert} --undo brings them back"
     roll_back(draft, Order(OrderKind.ROLL_BACK, expert, reason, step), policy, now)

@@ -30,7 +30,7 @@ def roll_back(draft: Draft, order: Order, policy: Policy, now: float) -> None:
     task, step = draft.tasks.get(order.subject), order.step or 0
     if task is None:
         return
-    legs = _legs_with_waiting(draft, order.subject)
+    legs = legs_with_waiting(draft, order.subject)
     kept = kept_heads(draft.tasks, draft.submissions.values(), order.subject)
     target = next((head for head in kept if head.step == step), None)
     later = [leg for leg in legs if leg.submission.steps > step]
@@ -115,7 +115,7 @@ def accepted_legs(submissions: Iterable[SubmissionState], expert: str) -> list[S
     ]
 
 
-def _legs_with_waiting(draft: Draft, expert: str) -> list[SubmissionState]:
+def legs_with_waiting(draft: Draft, expert: str) -> list[SubmissionState]:
     """The verified legs of an expert, and those that are accepted and not stored yet."""
     submissions = draft.submissions.values()
     return [*expert_legs(submissions, expert), *accepted_legs(submissions, expert)]

@@ -119,8 +119,8 @@ class VerificationBounds(BaseModel):
     audit_wait_hours: Positive = 24.0
     """After so long without an audit the organiser's machine trains the stretch again."""
     roll_back_wrong: Literal["never", "unbuilt", "always"] = "unbuilt"
-    """Whether verified work that is refused when it is trained again is rolled back: where nobody else's leg builds on
-    it, always, or never; else the event log names it."""
+    """Whether verified work that is refused when it is trained again is rolled back: where that withdraws nobody else's
+    leg, always, or never; else the event log names it."""
     bait_rate: Share = 0.1
     """Share of the audits of which the coordinator knows that the claim is wrong, as long as it has such."""
     answer_hours: Positive = 24.0

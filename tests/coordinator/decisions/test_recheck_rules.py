@@ -136,7 +136,7 @@ def test_work_that_stands_is_told_and_counts_nothing():
     assert decision.state.volunteers == state.volunteers
 
 
-@pytest.mark.parametrize(("which", "built"), [(1, " The legs of v0 build on them."), (3, "")])
+@pytest.mark.parametrize(("which", "built"), [(1, ", and the legs of v0 with them"), (3, "")])
 def test_where_a_run_rolls_nothing_back_the_command_is_named_with_who_built_on_it(which, built):
     policy = REPLAYED.model_copy(update={"roll_back_wrong": "never"})
     state = relay(4)
@@ -144,5 +144,5 @@ def test_where_a_run_rolls_nothing_back_the_command_is_named_with_who_built_on_i
     row = state.submissions[lease_id].model_copy(update={"recheck": True})
     state = replace(state, submissions={**state.submissions, lease_id: row})
     decision = replayed_step(state, NOW, Rechecked(lease_id, False, "why"), policy=policy)
-    told = f"expert-0:{built} paris-coord roll-back RUN expert-0 --to {200 * which} withdraws them."
+    told = f"expert-0: paris-coord roll-back RUN expert-0 --to {200 * which} withdraws them{built}."
     assert told in [event.text for event in decision.events]
