@@ -105,6 +105,8 @@ class _Mutator(ast.NodeTransformer):
                 value[1:] = [self.visit(item) for item in value[1:]]
             elif name == "keywords":
                 value[:] = [item if item.arg in _KEYWORDS_FOR_PEOPLE else self.visit(item) for item in value]
+            elif name == "body" and isinstance(node, ast.ExceptHandler) and _is_never_reached(*_last_two(value)):
+                value[:-1] = [self.visit(item) for item in value[:-1]]
             elif isinstance(value, list):
                 value[:] = [self.visit(item) if _is_code(item) else item for item in value]
             elif isinstance(value, ast.AST):
@@ -147,7 +149,7 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[], ast.AST]]]:
             yield f"{data!r} changed", lambda: ast.Constant(data + b"X")
         case ast.If(test=test) | ast.IfExp(test=test) | ast.While(test=test):
             yield from _forced(node, test)
-        case ast.Return(value=value) if value is not None and not _is_none(value):
+        case ast.Return(value=value) if value is not None and not _is_none(value) and not _is_false(value):
             yield "return None", lambda: ast.Return(ast.Constant(None))
         case ast.Raise() | ast.Delete():
             yield f"{_name(node)} dropped", ast.Pass
@@ -188,6 +190,23 @@ def _is_sentence(text: str) -> bool:
 
 def _is_none(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant) and node.value is None
+
+
+def _is_false(node: ast.expr) -> bool:
+    """None in its place is false, too."""
+    return isinstance(node, ast.Constant) and node.value is False
+
+
+def _last_two(body: list[ast.stmt]) -> tuple[ast.stmt, ast.stmt | None]:
+    return body[-1], body[-2] if len(body) > 1 else None
+
+
+def _is_never_reached(statement: ast.stmt, before: ast.stmt | None) -> bool:
+    """A bare `raise` after a check of False, which has raised: it tells the type checker so."""
+    match before:
+        case ast.Expr(value=ast.Call(args=[_, ast.Constant(value=False), *_]) as call):
+            return isinstance(statement, ast.Raise) and statement.exc is None and _name_of(call) == "require"
+    return False
 
 
 def _name(node: ast.AST) -> str:

@@ -101,3 +101,10 @@ def test_what_only_logs_and_errors_show_is_left_alone():
     assert list_mutants("with disk_full_while('saving it', folder): pass") == []
     assert [mutant.what for mutant in list_mutants("x = dumps(value, indent=1, sort_keys=True)")] == ["True to False"]
     assert list_mutants("with translated(f'listing {path}'): pass") == []
+
+
+def test_what_cannot_differ_is_no_mutant():
+    assert [mutant.what for mutant in list_mutants("def f():\n    return False")] == ["False to True"]
+    handled = "try:\n    f()\nexcept E:\n    checks.require('a', {}, str(e))\n    raise"
+    assert "Raise dropped" not in [mutant.what for mutant in list_mutants(handled.format(False))]
+    assert "Raise dropped" in [mutant.what for mutant in list_mutants(handled.format("found"))]

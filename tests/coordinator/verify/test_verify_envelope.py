@@ -9,6 +9,7 @@ import pytest
 from verify_attempt import Attempt
 from verify_world import BOUNDS, NOW, STEPS, World
 
+from paris.coordinator.errors import HubError
 from paris.coordinator.verify import LegStart
 from paris.coordinator.verify.envelope_rung import Candidate, check_envelope
 from paris.coordinator.verify.report import CheckFailed, Checks
@@ -154,6 +155,8 @@ def test_exactly_the_files_of_such_a_task_are_declared(world):
 def test_the_declared_size_may_be_the_largest_of_the_model_and_no_byte_more(world):
     case = attempt_of(world).submit()
     assert refused(case, len(WEIGHTS) - 1) == ("declared-size", len(WEIGHTS), len(WEIGHTS) - 1)
+    with pytest.raises(CheckFailed, match="declared bytes of the checkpoint"):
+        checked(case, len(WEIGHTS) - 1)
     assert not case.candidate.exists()
     checked(case)
 
@@ -169,6 +172,16 @@ def test_other_bytes_of_the_same_length_are_refused_by_their_digest(world):
     attempt.weights_on_hub = WEIGHTS[::-1]
     case = attempt.submit()
     assert refused(case)[0] in ("hub-digest", "digest")
+    assert not case.candidate.exists()
+
+
+def test_bytes_that_changed_on_their_way_are_nobodys_fault(world):
+    attempt = attempt_of(world)
+    attempt.weights = b"changed" + WEIGHTS[7:]
+    attempt.served_instead = attempt.weights[::-1]
+    case = attempt.submit()
+    with pytest.raises(HubError, match="arrived with digest"):
+        checked(case)
     assert not case.candidate.exists()
 
 

@@ -47,6 +47,7 @@ HOSTILE = {
     "bomb": (b'{"' + b"a" * (1 << 17) + b'":1}', 0, None, "header-size"),
     "deep": (b"[" * 5000 + b"]" * 5000, 0, None, "header-depth"),
     "deep-behind-a-string": (b'{"a\\"[":' + b"[" * 9 + b"]" * 9 + b"}", 0, None, "header-depth"),
+    "deep-between-numbers": (b'{"a":[0,0,0,[0,0,0,[0,0,0,[0]]]]}', 0, None, "header-depth"),
     "pickle": (b"\x80\x04\x95cposix\nsystem\n.", 0, None, "header-json"),
     "zip-of-a-torch-file": (b"PK\x03\x04archive/data.pkl", 0, None, "header-json"),
     "not-a-table": (b"[1]", 0, None, "header-json"),

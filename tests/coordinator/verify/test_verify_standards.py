@@ -9,12 +9,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from pydantic import ValidationError
 from verify_attempt import Attempt
 from verify_world import BOUNDS, MODEL, STEPS, World
 
 from paris.coordinator.errors import NotReadyError, RunDirError
 from paris.coordinator.run.create import create_run
-from paris.coordinator.verify import OtherCheckpoint
+from paris.coordinator.verify import OtherCheckpoint, VerificationBounds
 from paris.coordinator.verify.claims import _drawn_steps, check_claim
 from paris.coordinator.verify.curves import ReferenceCurve, ScoredPoint
 from paris.coordinator.verify.header import DTYPE_BYTES
@@ -85,6 +86,21 @@ def test_the_widths_of_the_types_of_safetensors():
 def test_rounding_of_sixteen_bits_may_carry_a_replay_farther():
     assert BOUNDS.max_replay("float32") == BOUNDS.max_replay_distance
     assert BOUNDS.max_replay("bfloat16") == BOUNDS.max_replay("float16") == BOUNDS.max_replay_distance_16bit
+
+
+def takes(name: str, value: float) -> bool:
+    try:
+        VerificationBounds(**{name: value})
+    except ValidationError:
+        return False
+    return True
+
+
+def test_only_bounds_that_may_be_switched_off_may_be_infinite_and_none_is_no_number():
+    names = [name for name, field in VerificationBounds.model_fields.items() if isinstance(field.default, float)]
+    assert [name for name in names if takes(name, float("nan"))] == []
+    infinite = [name for name in names if takes(name, float("inf"))]
+    assert infinite == ["max_late_s", "max_reference_claim_ratio", "max_claim_ratio"]
 
 
 def other(cluster: int, step: int | None = None, *, registered: bool = True, here: bool = True) -> OtherCheckpoint:

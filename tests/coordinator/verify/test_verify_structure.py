@@ -51,6 +51,9 @@ def refused(folder: Path, tensors: Tensors, initial: Tensors) -> tuple[str, floa
 
 def test_the_initial_weights_themselves_have_the_right_structure(tmp_path, initial):
     figures = {check.name: check.figure for check in checked(tmp_path, initial, initial).made}
+    assert [name for name in figures if not name.startswith("header-")] == [
+        "missing-tensors", "extra-tensors", "shapes", "dtypes", "readable", "finite", "smallest-norm", "largest-norm",
+    ]  # fmt: skip
     assert figures["smallest-norm"] == pytest.approx(1)
     assert figures["largest-norm"] == pytest.approx(1)
     halved = {check.name: check.figure for check in checked(tmp_path, halves(initial), initial).made}
@@ -118,3 +121,10 @@ def test_a_claimed_loss_is_measured_by_the_references_either_way(claimed, figure
         assert checks.remarks == ["the claimed loss was not checked: no published shards are at hand"]
     assert checks.made[0].figure == pytest.approx(figure)
     check_claim(case, None, {}, (claimed, 7), None, checks)
+
+
+def test_a_claim_beside_a_reference_without_a_loss_is_infinitely_far_off():
+    reference = ScoredPoint(step=7, training_loss=0.0, heldout={})
+    with pytest.raises(CheckFailed) as failed:
+        check_claim(SimpleNamespace(bounds=BOUNDS, shards=()), None, {}, (1.0, 7), reference, Checks())
+    assert failed.value.check.figure == 1e30

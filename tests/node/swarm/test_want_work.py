@@ -35,6 +35,8 @@ def test_work_is_done_once_and_again_for_more_bits_or_another_key(find):
     assert find(ADA, 6) == work
     assert len(find.shown) == 1, "the second start does nothing"
     assert "64 hashes" in find.shown[0]
+    assert find(ADA, work_bits(RUN, ADA, work)) == work
+    assert len(find.shown) == 1, "work of just as many bits is enough"
     more = find(ADA, work_bits(RUN, ADA, work) + 1)
     assert work_bits(RUN, ADA, more) > work_bits(RUN, ADA, work)
     assert work_bits(RUN, BEN, find(BEN, 6)) >= 6

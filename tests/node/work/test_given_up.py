@@ -15,6 +15,7 @@ from paris.node.retry import StopSignal
 from paris.node.swarm.announcer import Announcer
 from paris.node.swarm.session import RunSession
 from paris.node.work.agent import Agent
+from paris.node.work.given_up import GivenUp
 from paris.protocol.errors import NoPeersError
 from paris.protocol.runid import make_run_id
 from paris.protocol.sealer import Sealer
@@ -99,6 +100,30 @@ def test_what_the_coordinator_has_not_confirmed_is_named_and_said_by_the_next_jo
     assert [record.state for record in coordinator.heard] == ["failed"]
     assert joined._given_up.unconfirmed() == []
     assert unreported(tmp_path) == []
+
+
+def test_what_is_not_confirmed_is_told_once_a_heartbeat_period(coordinator, make_spec, tmp_path):
+    now, home, sealer = [100.0], Home(tmp_path / "home"), Sealer(ME, RUN)
+    folder = home.unit_folder(RUN, "expert-0", 1)
+    folder.save(coordinator.unit)
+    run = make_spec(identity=COORDINATOR, run_id=RUN, heartbeat_every_s=30.0)
+    session = RunSession(run, "ada", sealer, coordinator, Announcer(coordinator, sealer, 3600))
+    view = SimpleNamespace(event=lambda kind, **fields: None)
+    given_up = GivenUp(session, home, view, lambda: now[0])
+    coordinator.listens, heard = False, []
+    assert (given_up.unconfirmed(), given_up.tell()) == ([], True)
+    folder.set_unreported(True)
+    assert given_up.unconfirmed() == [coordinator.unit]
+    for after_s in (29.9, 30.0, 59.9, 60.0):
+        now[0] = 100.0 + after_s
+        given_up.tell_when_due()
+        heard.append(len(coordinator.heard))
+    assert heard == [0, 1, 1, 2]
+    coordinator.stores = False
+    assert not given_up.tell()
+    coordinator.stores = coordinator.listens = True
+    assert given_up.tell()
+    assert given_up.unconfirmed() == []
 
 
 def test_a_task_that_was_leased_again_needs_no_more_words(make_agent, coordinator):
