@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from paris.coordinator.decisions.credits import Credit, credits_of
 from paris.coordinator.decisions.parallel import live_leases
 from paris.coordinator.report.status import submission_status, task_status, volunteer_status
-from paris.coordinator.state.boards import BoardRow, shown_tasks
+from paris.coordinator.state.boards import BoardRow, num_others, shown_tasks
 from paris.coordinator.state.model import State, SubmissionState
 from paris.protocol.lanes import lane_of
 
@@ -42,9 +42,9 @@ def part_of(rows: Sequence[T], number: int, size: int) -> Part[T]:
 
 def task_rows(state: State) -> list[dict[str, Any]]:
     """The tasks in the order of their clusters: the fields of `task_status`, and `board`, one of TASK_STATES."""
-    rows = []
+    rows, others = [], num_others(state)
     for task in shown_tasks(state):
-        row = task_status(state, task)
+        row = task_status(state, task, others[task.task.task_id])
         held = state.leases.get(task.lease_id or "")
         lease = None if held is None else held.lease
         row["board"] = _board_state(row["state"], row["phase"])
@@ -59,9 +59,10 @@ def task_rows(state: State) -> list[dict[str, Any]]:
 
 
 def history_rows(board: list[BoardRow]) -> list[dict[str, Any]]:
-    """The tasks of a copy of the board: the fields of `BoardRow`, with `board` and `share` as `task_rows`."""
+    """The tasks of a copy of the board: the fields of `BoardRow`; `holders`, `board` and `share` as `task_rows`."""
     return [
-        {**vars(row), "board": _board_state(row.state, row.phase), "share": min(1.0, row.step / row.steps)}
+        vars(row)
+        | {"holders": row.holders, "board": _board_state(row.state, row.phase), "share": min(1.0, row.step / row.steps)}
         for row in board
     ]
 

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from paris.coordinator.run.directory import RunDir
-from paris.coordinator.state.boards import board_row, shown_tasks
+from paris.coordinator.state.boards import board_row, num_others, shown_tasks
 from paris.coordinator.state.model import LeaseState, State, SubmissionState, TaskState, VolunteerState
 from paris.coordinator.state.reading import read_state
 from paris.protocol.printable import printable
@@ -22,12 +22,13 @@ def read_status(run: RunDir) -> dict[str, Any]:
         run_id, complete, paused, router, tasks, volunteers and submissions, as JSON values; times are UTC seconds.
     """
     state = read_state(run)
+    others = num_others(state)
     return {
         "run_id": run.run_id,
         "complete": state.is_complete,
         "paused": state.pause.is_paused,
         "router": state.router.model_dump(),
-        "tasks": [task_status(state, task) for task in shown_tasks(state)],
+        "tasks": [task_status(state, task, others[task.task.task_id]) for task in shown_tasks(state)],
         "volunteers": [volunteer_status(state, volunteer) for volunteer in state.volunteers.values()],
         "submissions": [submission_status(submission) for submission in state.submissions.values()],
     }
@@ -71,11 +72,12 @@ def _size(held: LeaseState | None, registration: Registration | None) -> int | N
     return None if known is None else known.size
 
 
-def task_status(state: State, task: TaskState) -> dict[str, Any]:
-    """A task with its present lease and last heartbeat, as JSON values."""
-    held = state.leases.get(task.lease_id or "")
+def task_status(state: State, task: TaskState, others: int) -> dict[str, Any]:
+    """A task with its present lease and last heartbeat, as JSON values; arguments as `board_row`."""
+    held, row = state.leases.get(task.lease_id or ""), board_row(state, task, others)
     return {
-        **vars(board_row(state, task)),
+        **vars(row),
+        "holders": row.holders,
         "cluster": task.task.cluster,
         "heartbeat_at": None if held is None else held.heartbeat_at,
         "sha256": None if task.registration is None else task.registration.sha256,
@@ -116,7 +118,7 @@ def _table(status: dict[str, Any]) -> Any:
         table.add_row(
             task["task_id"],
             task["state"] + (f" ({task['phase']})" if task["phase"] and task["state"] == "leased" else ""),
-            Text(printable(task["volunteer"] or "")),
+            Text(printable(task["holders"])),
             f"{task['step']}/{task['steps']}",
             "" if task["loss"] is None else f"{task['loss']:.4f}",
             "" if seen is None else f"{max(0.0, now - seen):.0f} s ago",

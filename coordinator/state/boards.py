@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections import Counter
 from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, func, select
@@ -37,6 +38,17 @@ class BoardRow:
     verified_step: int
     steps: int
     loss: float | None
+    num_others: int = 0
+    """Further volunteers that hold parallel leases of it."""
+
+    @property
+    def holders(self) -> str:
+        """Who works on it, for people: "ada and 2 others"; "2 volunteers" where the latest gave it back."""
+        if self.num_others == 0:
+            return self.volunteer
+        what = "other" if self.volunteer else "volunteer"
+        number = f"{self.num_others} {what}{'' if self.num_others == 1 else 's'}"
+        return f"{self.volunteer} and {number}" if self.volunteer else number
 
 
 class Boards:
@@ -75,11 +87,28 @@ def shown_tasks(state: State) -> list[TaskState]:
 
 def board_of(state: State) -> list[BoardRow]:
     """The board of a state, in the order of the clusters."""
-    return [board_row(state, task) for task in shown_tasks(state)]
+    others = num_others(state)
+    return [board_row(state, task, others[task.task.task_id]) for task in shown_tasks(state)]
 
 
-def board_row(state: State, task: TaskState) -> BoardRow:
-    """A task with its present lease and last heartbeat."""
+def num_others(state: State) -> Counter[str]:
+    """By task: the leases that are worked on beside the present one."""
+    return Counter(
+        held.lease.task_id
+        for lease_id, held in state.leases.items()
+        if held.lease.state == "granted" and held.lease.audit is None and lease_id not in state.submissions
+        if state.tasks[held.lease.task_id].lease_id != lease_id
+    )
+
+
+def board_row(state: State, task: TaskState, others: int) -> BoardRow:
+    """A task with its present lease and last heartbeat.
+
+    Args:
+        state: The state.
+        task: Of the state.
+        others: As `num_others` counts them.
+    """
     held = state.leases.get(task.lease_id or "")
     beat = None if held is None else held.heartbeat
     volunteer = None if held is None else state.volunteers.get(held.lease.volunteer)
@@ -96,6 +125,7 @@ def board_row(state: State, task: TaskState) -> BoardRow:
         verified_step=verified,
         steps=task.task.steps,
         loss=None if beat is None else beat.loss,
+        num_others=0 if registration is not None else others,
     )
 
 

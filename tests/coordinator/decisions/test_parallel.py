@@ -31,6 +31,8 @@ from tick_world import (
 from paris.coordinator.decisions.observations import HeartbeatReceived, WantReceived
 from paris.coordinator.decisions.parallel import MOST_LEASES, live_leases
 from paris.coordinator.decisions.tick import tick
+from paris.coordinator.page.tables import task_rows
+from paris.coordinator.state.boards import board_of, pack_board, unpack_board
 from paris.coordinator.state.model import LeaseState, State
 from paris.coordinator.state.orders import Order, OrderKind
 from paris.protocol.limits import MAX_ATTEMPT
@@ -190,6 +192,17 @@ def test_a_verified_leg_ends_the_other_leases_of_its_task():
     state = tick(state, [stored(state.submissions[first.lease.lease_id])], LEGS, now + 3).state
     assert state.tasks["expert-0"].task.head.step == first.lease.to_step
     assert state.leases[second.lease.lease_id].lease.reason == "Another volunteer's leg was verified."
+
+
+def test_the_board_counts_all_who_hold_a_task():
+    state = leased_in_parallel()
+    (row,) = board_of(state)
+    assert (row.volunteer, row.num_others, row.holders) == ("v1", 1, "v1 and 1 other")
+    assert unpack_board(pack_board([row])) == [row]
+    assert [row["holders"] for row in task_rows(state)] == ["v1 and 1 other"]
+    latest_back = step(state, START + 51, want(1, START + 51, state="leaving")).state
+    assert [row.holders for row in board_of(latest_back)] == ["1 volunteer"]
+    assert replace(row, num_others=2).holders == "v1 and 2 others"
 
 
 @pytest.mark.parametrize(("who", "left"), [(0, [1]), (1, [0])])
