@@ -20,6 +20,7 @@ from protocol_samples import (
     sealed,
 )
 
+from paris.protocol import admission as admission_module
 from paris.protocol.admission import LEASE_GRACE_S, Admission
 from paris.protocol.invites import HeldInvite
 from paris.protocol.keys import dht_key, part_of, subkey_of
@@ -186,3 +187,30 @@ def test_of_too_many_keys_those_that_proved_least_lately_are_forgotten():
     assert admission.rank(second, NOW) == 0
     assert admission.rank(first, NOW) > 0
     assert admission.rank(others[-1], NOW) == 1
+
+
+def test_a_lease_is_opened_once_and_of_too_many_the_least_recently_shown_is_forgotten(monkeypatch):
+    monkeypatch.setattr(admission_module, "_MEMORY", 2)
+    admission = Admission(RUN_ID, COORDINATOR.public_key)
+    first, second, third = (sealed(LEASE, sequence=number).data.decode() for number in (1, 2, 3))
+    opened = {text: admission._open(text) for text in (first, second)}
+    assert admission._open(first) is opened[first]
+    admission._open(third)
+    assert admission._open(first) is opened[first]
+    assert admission._open(second) is not opened[second]
+
+
+@pytest.mark.parametrize("bits", [BITS, BITS + 1])
+def test_work_of_just_the_bits_that_are_asked_for_is_enough(bits):
+    has = work_bits(RUN_ID, VOLUNTEER.public_key, WORK)
+    judge = judge_of(ASKING.model_copy(update={"want_work_bits": has if bits == BITS else has + 1}))
+    assert isinstance(put(judge, *want_of(VOLUNTEER, WORK)), Accepted) is (bits == BITS)
+
+
+def test_a_want_proves_its_bits_for_its_own_life_and_without_work_nothing():
+    admission, want = Admission(RUN_ID, COORDINATOR.public_key), sealed(want_of(VOLUNTEER, WORK)[0], VOLUNTEER)
+    admission.note(want, NOW)
+    has = work_bits(RUN_ID, VOLUNTEER.public_key, WORK)
+    assert [admission.rank(VOLUNTEER.public_key, at) for at in (want.expires_at, want.expires_at + 1)] == [has, 0]
+    admission.note(sealed(WANT, VOLUNTEER), NOW)
+    assert admission.rank(VOLUNTEER.public_key, NOW) == 0

@@ -59,3 +59,20 @@ def test_a_file_that_cannot_be_written_is_said_once_and_the_words_stay_at_hand(t
     assert len(caplog.records) == 1
     assert "output is dropped" in caplog.text
     assert output.last_line == "word"
+
+
+def test_each_time_that_a_file_cannot_be_written_is_said_after_it_could_be(tmp_path, caplog):
+    class Failing(Pipe):
+        def read1(self, size: int = -1) -> bytes:
+            data = super().read1(size)
+            path = tmp_path / "a"
+            if data == b"now":
+                path.mkdir()
+            elif path.exists():
+                (path / "a.log").unlink(missing_ok=True)
+                path.rmdir()
+            return data
+
+    with caplog.at_level(logging.WARNING):
+        ChildOutput(Failing(b"lost", b"now", b"lost", b"lost"), tmp_path / "a" / "a.log", 10).wait(DEADLINE_S)
+    assert len(caplog.records) == 2

@@ -191,3 +191,28 @@ def test_it_always_shows_the_latest_living_write_of_each_subkey(steps):
         {} if found is None else {name: (item.expiration_time, item.value) for name, item in found.value.data.items()}
     )
     assert data == expected
+
+
+def test_copies_of_all_keys_are_handed_out_and_it_says_how_many_records_it_has(storage):
+    storage.store(KEY, b"1", NOW + 10, subkey="a")
+    storage.store(KEY, b"2", NOW + 30, subkey="b")
+    storage.store(OTHER, b"3", NOW + 20, subkey="a")
+    assert {key: found.expiration_time for key, found in storage.items()} == {KEY: NOW + 30, OTHER: NOW + 20}
+    assert repr(storage) == "RecordStorage(3 records)"
+    assert storage.get(DHTID.generate(source="none")) is None
+
+
+@pytest.mark.parametrize(("back_s", "is_taken"), [(3.0, False), (3.1, True)])
+def test_a_record_stored_while_the_clock_was_ahead_gives_way_once_it_is_set_back(clock, back_s, is_taken):
+    steady = Clock()
+    storage = RecordStorage(clock, steady)
+    assert storage.store(KEY, b"ahead", NOW + 100, subkey="a")
+    clock.now -= back_s
+    assert storage.store(KEY, b"now", NOW + 50, subkey="a") is is_taken
+    assert shown(storage) == {"a": b"now" if is_taken else b"ahead"}
+
+
+@pytest.mark.parametrize("subkey", ["ab" * 32, f"{'ab' * 31}.x", f"{'ab' * 33}.x"])
+def test_only_a_subkey_that_begins_with_a_public_key_counts_for_a_signer(storage, subkey):
+    for number in range(MAX_SUBKEYS_PER_SIGNER + 1):
+        assert storage.store(KEY, b"x", NOW + 100, subkey=f"{subkey}{number}")

@@ -85,7 +85,7 @@ def test_no_lock_is_for_the_process_and_its_children(monkeypatch):
     monkeypatch.setenv("PARIS_NO_LOCK", "")
     go_without_locks(False)
     assert child_environment()["PARIS_NO_LOCK"] == ""
-    go_without_locks(True)
+    go_without_locks()
     assert child_environment()["PARIS_NO_LOCK"] == "1"
 
 
@@ -93,3 +93,20 @@ def test_a_lock_that_was_waited_for_is_held(tmp_path):
     with wait_for_lock(tmp_path / "lock", mode=0o600):
         assert try_lock(tmp_path / "lock") is None
     assert stat.S_IMODE((tmp_path / "lock").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400])
+def test_no_child_inherits_an_open_lock(tmp_path, mode):
+    (tmp_path / "lock").touch(mode)
+    with try_lock(tmp_path / "lock") as lock:
+        assert not os.get_inheritable(lock.fileno())
+
+
+def test_a_lock_that_is_not_got_leaves_no_open_file(tmp_path):
+    def num_open() -> int:
+        return len(list(Path("/dev/fd").iterdir()))
+
+    with try_lock(tmp_path / "lock"):
+        before = num_open()
+        assert try_lock(tmp_path / "lock") is None
+        assert num_open() == before

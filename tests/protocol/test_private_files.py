@@ -65,3 +65,27 @@ def test_a_full_disk_at_the_first_start_leaves_no_half_secret_and_the_next_start
     assert [name for name in names(path.parent) if name != "tokens.lock"] == []
     subprocess.run([sys.executable, "-c", program + make], check=True)
     assert path.stat().st_size > 0
+
+
+def test_the_bytes_are_on_disk_before_their_name_is_and_the_name_before_the_end(tmp_path, monkeypatch):
+    synced: list[tuple[bool, list[str]]] = []
+
+    def fsync(descriptor: int) -> None:
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        assert is_folder or os.fstat(descriptor).st_size == 6, "all bytes are handed to the system"
+        synced.append((is_folder, [name for name in names(tmp_path) if not name.startswith(".")]))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    create_private(tmp_path / "x", b"secret")
+    replace_private(tmp_path / "x", b"second")
+    assert synced == [(False, []), (True, ["x"]), (False, ["x"]), (True, ["x"])]
+
+
+def test_an_error_is_named_by_the_file_and_leaves_nothing(tmp_path, monkeypatch):
+    def link(*_args: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(OSError, match="Input/output error") as failed:
+        create_private(tmp_path / "x", b"secret")
+    assert (failed.value.errno, failed.value.filename, names(tmp_path)) == (errno.EIO, str(tmp_path / "x"), [])

@@ -18,6 +18,7 @@ from protocol_samples import (
     VOLUNTEER,
     WANT,
     body_of,
+    fixed_identity,
     golden_bytes,
     sealed,
     signed_bytes,
@@ -336,3 +337,15 @@ def test_a_refusal_says_its_detail_and_holds_both():
     refusal = Refusal(Reason.NO_WORK, "no bits")
     assert str(refusal) == "no bits"
     assert refusal.refused == Refused(Reason.NO_WORK, "no bits")
+
+
+def test_a_run_of_one_bucket_is_possible_before_the_run_record(clock):
+    """Of a volunteer whose bucket is 0 under no other number."""
+    identities = (fixed_identity(f"volunteer {number}") for number in range(999))
+    rare = next(
+        identity
+        for identity in identities
+        if all(bucket_of(identity.public_key, count) for count in range(2, MAX_NUM_BUCKETS + 1))
+    )
+    judge = RecordJudge(RUN_ID, COORDINATOR.public_key, clock)
+    assert isinstance(judge.judge(*placed(sealed(WANT, rare), num_buckets=1)), Accepted)
