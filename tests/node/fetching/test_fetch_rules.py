@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from paris.node.errors import DiskFullError, StoppedError, TransientHubError
+from paris.node.errors import DiskFullError, HubRefusedError, StoppedError, TransientHubError
+from paris.node.fetching.background import BackgroundFetch
 from paris.node.fetching.bandwidth import Bandwidth
 from paris.node.fetching.download import Downloader, MakeWayError
 from paris.node.fetching.fetcher import Fetcher
 from paris.node.fetching.peers import NoPeers, Outcome
 from paris.node.fetching.queue import FetchQueue, Job
+from paris.node.fetching.urgency import Urgency
 from paris.node.hub.file import Wanted
 from paris.node.retry import Backoff
 
@@ -195,3 +197,17 @@ def test_room_is_made_for_the_bytes_that_are_not_here_yet(file_hub, timed, limit
     else:
         fetcher.fetch_all([here, wanted], lambda i, path: ready.append(i), lambda: None)
         assert ready == [0, 1]
+
+
+def test_an_error_of_a_fetch_in_the_background_is_raised_where_the_first_shard_is_waited_for(file_hub, timed):
+    files, ready = [file_hub.add(name, DATA + name.encode()) for name in "ab"], []
+    file_hub.faults["a"] = [404]
+    fetch = BackgroundFetch(Fetcher(timed, parallel=1), files, Urgency([1, 1], 1, 1), ready.append)
+    fetch.raise_error()
+    assert not fetch.is_complete
+    fetch.start()
+    with pytest.raises(HubRefusedError):
+        fetch.wait_first(lambda: None)
+    with pytest.raises(HubRefusedError):
+        fetch.raise_error()
+    assert (ready, fetch.is_complete) == ([], False)
