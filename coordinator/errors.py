@@ -33,6 +33,10 @@ class VerificationCrashError(WorkerError):
     """A child process broke down over a submission, by no known trouble of this machine or the Hub."""
 
 
+class NotTrainableAgainError(WorkerError):
+    """Files are gone without which verified work can never be trained again."""
+
+
 class NotReadyError(ParisError):
     """A step that this one needs has not been done."""
 

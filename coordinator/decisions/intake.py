@@ -13,6 +13,7 @@ from paris.coordinator.decisions.observations import (
     HeartbeatReceived,
     LanesAveraged,
     LegStored,
+    NotRechecked,
     Observation,
     Rechecked,
     Registered,
@@ -27,6 +28,7 @@ from paris.coordinator.decisions.observations import (
 from paris.coordinator.decisions.parallel import end_others
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.rechecked import apply_rechecked
+from paris.coordinator.decisions.rechecks import give_up_recheck
 from paris.coordinator.decisions.relay import apply_leg_stored, settle_late, settle_waiting
 from paris.coordinator.decisions.rounds import apply_lanes_averaged
 from paris.coordinator.decisions.trust import replay_rate
@@ -53,6 +55,8 @@ def apply_observation(draft: Draft, observation: Observation, policy: Policy, no
             _apply_verified(draft, observation, policy, now)
         case Rechecked():
             apply_rechecked(draft, observation, policy, now)
+        case NotRechecked(lease_id, reason):
+            give_up_recheck(draft, lease_id, reason)
         case AuditNeeded():
             open_audit(draft, observation, now)
         case AuditReceived():
@@ -157,12 +161,15 @@ def _apply_verified(draft: Draft, verified: Verified, policy: Policy, now: float
 
 def _retry_verification(draft: Draft, failed: VerificationFailed, policy: Policy, now: float) -> None:
     known = draft.submissions.get(failed.lease_id)
-    if known is None or known.phase != "seen":
+    if known is None or not (known.phase == "seen" or known.recheck):
         return
     if failed.trouble_s is not None:
         _wait_out_trouble(draft, known, failed.reason, failed.trouble_s, now)
         return
     tries = known.num_tries + 1
+    if tries >= policy.max_tries and known.recheck:
+        give_up_recheck(draft, failed.lease_id, f"{tries} tries failed: {failed.reason}")
+        return
     if tries >= policy.max_tries:
         reject_submission(draft, known, f"Could not be verified after {tries} tries: {failed.reason}", policy, now)
         return

@@ -64,6 +64,14 @@ class Rechecked:
 
 
 @dataclass(frozen=True)
+class NotRechecked:
+    """Verified work cannot be trained again: files that this takes are gone."""
+
+    lease_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class AuditNeeded:
     """Verification cannot end before another volunteer has trained a stretch again."""
 
@@ -96,7 +104,7 @@ class AnswerReceived:
 
 @dataclass(frozen=True)
 class VerificationFailed:
-    """Verification ended without a verdict (Hub down, child died); it will be tried again."""
+    """Verification, or a recheck, ended without a result (Hub down, child died); it will be tried again."""
 
     lease_id: str
     reason: str
@@ -160,6 +168,7 @@ Observation = (
     | SubmissionReceived
     | Verified
     | Rechecked
+    | NotRechecked
     | AuditNeeded
     | AuditReceived
     | SnapshotsNeeded

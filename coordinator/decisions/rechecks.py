@@ -28,13 +28,26 @@ def ask_recheck(draft: Draft, known: SubmissionState, why: str, policy: Policy) 
     s = known.submission
     if known.phase not in ("stored", "registered") or known.recheck:
         return
-    stretch = f"{s.task_id}: {s.name}'s verified steps {s.start_step or 0} to {s.steps}"
     if policy.replay_rate is None or s.start_step is None or not _is_kept(draft, known):
-        what = f"{stretch} may be wrong: {why}. They cannot be trained again here; paris-coord roll-back withdraws them"
-        draft.add_event(EventKind.PROBLEM, f"{what}.")
+        _name_doubt(draft, known, why)
         return
-    draft.put_submission(known.model_copy(update={"recheck": True, "is_replayed_here": False}))
-    draft.add_event(EventKind.AUDIT, f"{stretch} are audited again: {why}.")
+    update = {"recheck": True, "is_replayed_here": False, "num_tries": 0, "retry_at": 0.0}
+    draft.put_submission(known.model_copy(update=update))
+    draft.add_event(EventKind.AUDIT, f"{_stretch_of(known)} are audited again: {why}.")
+
+
+def give_up_recheck(draft: Draft, lease_id: str, why: str) -> None:
+    """End a recheck that can never have a result, and name the work for the organiser; its states are freed.
+
+    Args:
+        draft: The next state.
+        lease_id: Of the work; that of work without a recheck changes nothing.
+        why: In words, for the log.
+    """
+    known = draft.submissions.get(lease_id)
+    if known is not None and known.recheck:
+        draft.put_submission(known.model_copy(update={"recheck": False, "audit": None}))
+        _name_doubt(draft, known, why.rstrip("."))
 
 
 def recheck_earlier_legs(draft: Draft, refused: SubmissionState, policy: Policy) -> None:
@@ -52,6 +65,16 @@ def states_of_rechecks(draft: Draft, task_id: str) -> set[int]:
         if known.recheck and expert_of(known.submission.task_id) == expert_of(task_id)
     ]
     return {step for s in queued for step in (s.start_step or 0, s.steps)}
+
+
+def _name_doubt(draft: Draft, known: SubmissionState, why: str) -> None:
+    what = f"{_stretch_of(known)} may be wrong: {why}. They cannot be trained again here"
+    draft.add_event(EventKind.PROBLEM, f"{what}; paris-coord roll-back withdraws them.")
+
+
+def _stretch_of(known: SubmissionState) -> str:
+    s = known.submission
+    return f"{s.task_id}: {s.name}'s verified steps {s.start_step or 0} to {s.steps}"
 
 
 def _is_kept(draft: Draft, known: SubmissionState) -> bool:

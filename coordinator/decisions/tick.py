@@ -88,18 +88,8 @@ def _start_router(draft: Draft, policy: Policy) -> None:
 
 
 def _pending_actions(state: State, policy: Policy, now: float) -> Iterable[Action]:
-    # No wait is longer than LONGEST_RETRY_S: one that is was set by a clock that was ahead, before a restart.
-    storing = {s.submission.task_id for s in state.submissions.values() if _is_unstored_leg(state, s)}
-    waiting = [
-        s
-        for s in state.submissions.values()
-        if s.phase == "seen" and not now < s.retry_at <= now + LONGEST_RETRY_S and s.submission.task_id not in storing
-    ]
-    if waiting:
-        yield Verify(min(waiting, key=lambda s: s.seen_at).submission.lease_id)
+    yield from _next_to_judge(state, now)
     for submission in state.submissions.values():
-        if submission.recheck and submission.audit is None and submission.phase in ("stored", "registered"):
-            yield Recheck(submission.submission.lease_id)
         if _is_unstored_leg(state, submission):
             yield StoreLeg(submission.submission.lease_id)
         elif submission.phase == "accepted":
@@ -110,6 +100,19 @@ def _pending_actions(state: State, policy: Policy, now: float) -> Iterable[Actio
         yield AverageLanes(one.lanes[0].task.task_id, one.end, one.leases)
     if state.router.phase == "training":
         yield TrainRouter(state.router.from_samples)
+
+
+def _next_to_judge(state: State, now: float) -> Iterable[Verify | Recheck]:
+    """The oldest work that waits for its verdict; a recheck, which trains a whole leg, only while none does."""
+    # No wait is longer than LONGEST_RETRY_S: one that is was set by a clock that was ahead, before a restart.
+    ready = [s for s in state.submissions.values() if not now < s.retry_at <= now + LONGEST_RETRY_S]
+    storing = {s.submission.task_id for s in state.submissions.values() if _is_unstored_leg(state, s)}
+    seen = [s for s in ready if s.phase == "seen" and s.submission.task_id not in storing]
+    doubted = [s for s in ready if s.recheck and s.audit is None and s.phase in ("stored", "registered")]
+    if seen:
+        yield Verify(min(seen, key=lambda s: s.seen_at).submission.lease_id)
+    elif doubted:
+        yield Recheck(min(doubted, key=lambda s: s.seen_at).submission.lease_id)
 
 
 def _is_unstored_leg(state: State, known: SubmissionState) -> bool:

@@ -24,6 +24,7 @@ from paris.coordinator.decisions.observations import (
     Closed,
     LanesAveraged,
     LegStored,
+    NotRechecked,
     Observation,
     Recheck,
     Rechecked,
@@ -37,7 +38,7 @@ from paris.coordinator.decisions.observations import (
     Verified,
     Verify,
 )
-from paris.coordinator.errors import VerificationCrashError
+from paris.coordinator.errors import NotTrainableAgainError, VerificationCrashError
 from paris.coordinator.service.lane_means import LaneMeans
 from paris.coordinator.service.registering import Registrar
 from paris.coordinator.service.router import RouterTrainer
@@ -95,6 +96,8 @@ class Executor:
         self._log, self._clock = log, clock
         self.verifications = Spent()
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="action")
+        self._rechecks = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recheck")
+        """Each may train a whole leg, hours; what volunteers wait for does not wait for it."""
         self._registering = threading.Lock()
         """One copy at a time, onto main or a state's branch: of two onto one branch, the Hub would refuse the second
         for its parent commit."""
@@ -109,7 +112,8 @@ class Executor:
             if action in self._in_flight or (waiting is not None and waiting.until > self._clock()):
                 continue
             self._in_flight.add(action)
-            self._pool.submit(self._run, action, state)
+            pool = self._rechecks if isinstance(action, Recheck) else self._pool
+            pool.submit(self._run, action, state)
 
     def results(self) -> list[Observation]:
         """Results since the last call.
@@ -131,7 +135,8 @@ class Executor:
     def stop(self) -> None:
         """End the child processes and wait for the threads; after a restart `tick` asks for unfinished work again."""
         self._children.stop()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._rechecks, self._pool):
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def _run(self, action: Action, state: State) -> None:
         """The one place that catches broadly: any failure is reported, and the action backs off."""
@@ -148,8 +153,7 @@ class Executor:
             failures = self._waiting[action].failures + 1 if action in self._waiting else 1
             wait_s = min(_FIRST_WAIT_S * 2 ** (failures - 1), _LONGEST_WAIT_S)
             self._waiting[action] = _Backoff(failures, self._clock() + wait_s)
-            trouble_s = None if isinstance(error, VerificationCrashError) else wait_s
-            observation = self._failure(action, what, trouble_s)
+            observation = self._failure(action, error, what, wait_s)
         finally:
             self._ended.put((action, observation, self._clock() - started_at))
 
@@ -165,6 +169,9 @@ class Executor:
                 return Verified(report.verdict(), began_at, report.votes, report.baits)
             case Recheck(lease_id):
                 report = self._verifier.recheck(state, lease_id)
+                if report.needs:
+                    # The volunteer is not asked: it deletes its snapshots after the verdict.
+                    return NotRechecked(lease_id, f"the state at step {' and '.join(map(str, report.needs))} is gone")
                 if report.audit is not None:
                     return AuditNeeded(lease_id, report.audit)
                 return Rechecked(lease_id, report.accepted, report.reason, report.votes)
@@ -185,8 +192,11 @@ class Executor:
             case TrainRouter(from_samples):
                 return RouterTrained(True, self._router.train(from_samples=from_samples))
 
-    def _failure(self, action: Action, reason: str, trouble_s: float | None) -> Observation | None:
-        if isinstance(action, Verify):
+    def _failure(self, action: Action, error: Exception, reason: str, wait_s: float) -> Observation | None:
+        if isinstance(action, Recheck) and isinstance(error, NotTrainableAgainError):
+            return NotRechecked(action.lease_id, reason)
+        if isinstance(action, Verify | Recheck):
+            trouble_s = None if isinstance(error, VerificationCrashError) else wait_s
             return VerificationFailed(action.lease_id, reason, trouble_s)
         if isinstance(action, TrainRouter) and not self._children.is_stopping:
             return RouterTrained(False, reason)

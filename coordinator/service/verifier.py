@@ -9,7 +9,7 @@ from pathlib import Path
 
 from paris.coordinator.decisions.draws import draw_secret
 from paris.coordinator.decisions.legs import compared_with, forgotten_legs, kept_heads
-from paris.coordinator.errors import WorkerError
+from paris.coordinator.errors import NotTrainableAgainError
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.prepared_data import load_manifests
 from paris.coordinator.run_hub.client import RunHub
@@ -77,11 +77,12 @@ class Verifier:
             lease_id: Names it.
 
         Raises:
-            WorkerError: As `verify`; or the chain of the leg's snapshots is gone.
+            WorkerError: As `verify`.
+            NotTrainableAgainError: The chain of the leg's snapshots is gone.
         """
         folder, known = _folder(self.run, lease_id), state.submissions[lease_id]
         if not (folder / CHAIN_FILE).is_file():
-            raise WorkerError(f"{folder / CHAIN_FILE} is gone.", "Restore it from a copy, or roll the task back.")
+            raise NotTrainableAgainError(f"{folder / CHAIN_FILE} is gone.", "Roll the task back if it is doubtful.")
         case = self._case(state, known, folder, None)
         case = case.model_copy(update={"recheck": True, "end": known.head})
         report = self._verified(case, folder / "recheck.json")

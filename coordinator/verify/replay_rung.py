@@ -96,9 +96,12 @@ def check_replay(
 
 
 def _is_kept(case: VerificationCase, states: ClaimedStates, stretch: Stretch, checks: Checks) -> bool:
-    """Whether a stretch can be trained again; the head from which it starts may be gone."""
+    """Whether a stretch is to be trained again; the head from which it starts may be gone.
+
+    A recheck passes nothing that is not trained: `SnapshotsMissing` is raised for it.
+    """
     start = stretch.start
-    if start == 0 or start != case.lease.start_step or states.at_hand(start):
+    if case.recheck or start == 0 or start != case.lease.start_step or states.at_hand(start):
         return True
     checks.require("start", True, f"the verified state at step {start} is no longer kept: not replayed")
     return False

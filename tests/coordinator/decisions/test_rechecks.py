@@ -8,7 +8,14 @@ import pytest
 from test_audits import AUDITED, auditing, proven, result, step, taker, vote
 from tick_world import LEGS, PEOPLE, START, handed_in, held, leg, leg_verdict, relay, run_of, want, who_holds
 
-from paris.coordinator.decisions.observations import AuditNeeded, Recheck, Rechecked, Verify
+from paris.coordinator.decisions.observations import (
+    AuditNeeded,
+    NotRechecked,
+    Recheck,
+    Rechecked,
+    VerificationFailed,
+    Verify,
+)
 from paris.coordinator.decisions.tick import tick
 from paris.coordinator.state.audits import AuditNeed
 from paris.coordinator.state.events import EventKind
@@ -30,7 +37,7 @@ def legs_of(state: State) -> list[str]:
 
 
 def refused_by_replay(state: State, policy=REPLAYED) -> tuple[State, list[str]]:
-    """The volunteer of the first and third leg hands in a cheat at last; what is recheck-queued then."""
+    """The volunteer of the first and third leg hands in a cheat at last; the lease ids that wait for a recheck then."""
     who = who_holds(state)
     state = replayed_step(state, NOW, leg(held(state), who, NOW, by="cheat"), policy=policy).state
     judged = next(s for s in state.submissions.values() if s.phase == "seen")
@@ -38,8 +45,11 @@ def refused_by_replay(state: State, policy=REPLAYED) -> tuple[State, list[str]]:
     found = leg_verdict(state, state.leases[judged.submission.lease_id].lease, accepted=False)
     found = replace(found, verdict=found.verdict.model_copy(update={"rungs": (rung,)}))
     decision = replayed_step(state, NOW + 1, found, policy=policy)
-    queued = [action.lease_id for action in decision.actions if isinstance(action, Recheck)]
-    return decision.state, queued
+    return decision.state, [name for name in legs_of(decision.state) if decision.state.submissions[name].recheck]
+
+
+def rechecks(decision) -> list[str]:
+    return [action.lease_id for action in decision.actions if isinstance(action, Recheck)]
 
 
 def test_the_earlier_legs_of_a_caught_cheat_are_trained_again():
@@ -47,8 +57,55 @@ def test_the_earlier_legs_of_a_caught_cheat_are_trained_again():
     legs = legs_of(state)
     state, queued = refused_by_replay(state)
     assert queued == [legs[0], legs[2]], "those of the same volunteer, whose states are kept"
-    again = replayed_step(state, NOW + 2)
-    assert [action for action in again.actions if isinstance(action, Recheck)] == [Recheck(id) for id in queued]
+
+
+def test_one_leg_at_a_time_is_trained_again_the_oldest_first():
+    state, queued = refused_by_replay(relay(4))
+    assert rechecks(replayed_step(state, NOW + 2)) == queued[:1]
+    after = replayed_step(state, NOW + 3, Rechecked(queued[0], True, "ok"))
+    assert rechecks(after) == queued[1:2]
+
+
+def test_no_recheck_begins_while_work_waits_for_its_verdict():
+    state, queued = refused_by_replay(relay(4))
+    state = replayed_step(state, NOW + 2, want(1, NOW + 2)).state
+    lease_id = held(state).lease.lease_id
+    state = replayed_step(state, NOW + 3, leg(held(state), who_holds(state), NOW + 3)).state
+    decision = replayed_step(state, NOW + 4)
+    assert Verify(lease_id) in decision.actions
+    assert rechecks(decision) == []
+    waits = replayed_step(state, NOW + 5, VerificationFailed(lease_id, "the Hub is down", 300.0))
+    assert rechecks(waits) == queued[:1], "work that is tried again later holds up nothing"
+
+
+def test_a_recheck_that_fails_lets_the_next_one_go_first_and_comes_back():
+    state, queued = refused_by_replay(relay(4))
+    failed = replayed_step(state, NOW + 2, VerificationFailed(queued[0], "the Hub is down", 300.0))
+    assert rechecks(failed) == queued[1:]
+    assert rechecks(replayed_step(failed.state, NOW + 303)) == queued[:1]
+
+
+def test_a_recheck_that_always_breaks_down_is_given_up_and_named():
+    state, queued = refused_by_replay(relay(4))
+    policy = REPLAYED.model_copy(update={"max_tries": 2})
+    state = replayed_step(state, NOW + 2, VerificationFailed(queued[0], "odd"), policy=policy).state
+    assert state.submissions[queued[0]].recheck
+    decision = replayed_step(state, NOW + 3, VerificationFailed(queued[0], "odd"), policy=policy)
+    known = decision.state.submissions[queued[0]]
+    assert (known.phase, known.recheck) == ("stored", False)
+    assert any("2 tries failed: odd" in event.text for event in decision.events if event.kind is EventKind.PROBLEM)
+
+
+def test_a_leg_that_cannot_be_trained_again_keeps_its_place_and_is_named():
+    state, queued = refused_by_replay(relay(4))
+    decision = replayed_step(state, NOW + 2, NotRechecked(queued[0], "chain.json is gone."))
+    known = decision.state.submissions[queued[0]]
+    assert (known.phase, known.recheck) == ("stored", False)
+    assert decision.state.volunteers == state.volunteers, "it says nothing about the volunteer"
+    assert rechecks(decision) == queued[1:]
+    (told,) = (event.text for event in decision.events if event.kind is EventKind.PROBLEM)
+    assert "may be wrong: chain.json is gone. They cannot be trained again here" in told
+    assert replayed_step(decision.state, NOW + 3, NotRechecked(queued[0], "x")).events == ()
 
 
 def test_a_run_that_replays_nothing_names_them_for_the_organiser():

@@ -11,13 +11,17 @@ from deadlines import DEADLINE_S
 
 from paris.coordinator.decisions.observations import (
     Close,
+    Closed,
+    NotRechecked,
+    Recheck,
+    Rechecked,
     Register,
     RouterTrained,
     TrainRouter,
     VerificationFailed,
     Verify,
 )
-from paris.coordinator.errors import HubError, VerificationCrashError, WorkerError
+from paris.coordinator.errors import HubError, NotTrainableAgainError, VerificationCrashError, WorkerError
 from paris.coordinator.service.executor import Executor
 from paris.coordinator.state.model import State
 
@@ -130,6 +134,54 @@ def test_a_success_ends_the_row_of_failures(executor, work, clock):
     clock.now += 2.1
     executor.start((TrainRouter(),), State())
     assert ended(executor) == [RouterTrained(False, "no memory")]
+
+
+def test_a_leg_that_is_trained_again_holds_up_nothing_else(executor, clock):
+    """Rechecks take hours: one runs at a time, beside all that volunteers wait for."""
+    may_end, begun, closed = threading.Event(), [], threading.Event()
+
+    def recheck(state: State, lease_id: str) -> SimpleNamespace:
+        begun.append(lease_id)
+        assert may_end.wait(DEADLINE_S)
+        return SimpleNamespace(needs=(), audit=None, accepted=True, reason="ok", votes=())
+
+    executor._verifier = SimpleNamespace(recheck=recheck, discard_candidate=lambda lease_id: closed.set())
+    executor._registrar = SimpleNamespace(close=lambda state, lease_id: None)
+    legs = ["a" * 32, "b" * 32, "c" * 32, "d" * 32]
+    executor.start(tuple(map(Recheck, legs)), State())
+    executor.start((Close("e" * 32),), State())
+    assert closed.wait(DEADLINE_S)
+    assert ended(executor) == [Closed("e" * 32)]
+    assert set(begun) <= set(legs[:1])
+    may_end.set()
+    found: list[object] = []
+    while len(found) < 4:
+        found += ended(executor)
+    assert found == [Rechecked(leg, True, "ok") for leg in legs]
+
+
+def test_a_recheck_without_its_files_is_no_refusal(executor):
+    needing = SimpleNamespace(needs=(0, 200), audit=None, accepted=False, reason="needed", votes=())
+    executor._verifier = SimpleNamespace(recheck=lambda state, lease_id: needing)
+    executor.start((Recheck("a" * 32),), State())
+    assert ended(executor) == [NotRechecked("a" * 32, "the state at step 0 and 200 is gone")]
+
+
+@pytest.mark.parametrize(
+    ("error", "observation"),
+    [
+        (HubError("down"), VerificationFailed("a" * 32, "down", 2.0)),
+        (VerificationCrashError("odd"), VerificationFailed("a" * 32, "odd", None)),
+        (NotTrainableAgainError("chain.json is gone."), NotRechecked("a" * 32, "chain.json is gone.")),
+    ],
+)
+def test_a_recheck_that_fails_is_reported(executor, error, observation):
+    def recheck(state: State, lease_id: str) -> None:
+        raise error
+
+    executor._verifier = SimpleNamespace(recheck=recheck)
+    executor.start((Recheck("a" * 32),), State())
+    assert ended(executor) == [observation]
 
 
 class Copies:
