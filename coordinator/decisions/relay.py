@@ -32,9 +32,9 @@ def apply_leg_stored(draft: Draft, stored: LegStored, policy: Policy, now: float
     task, head = draft.tasks[known.submission.task_id], stored.head
     if head.step <= start_of(task.task):
         # A leg that stayed accepted would be stored again and again, and hold up the work after it.
-        draft.put_submission(known.withdrawn(now))
-        what = f"the leg by {known.submission.name} up to step {head.step} is withdrawn: the task is beyond it"
-        draft.add_event(EventKind.PROBLEM, f"{task.task.task_id}: {what}.")
+        draft.put_submission(known.model_copy(update={"phase": "stored", "stored_at": now}))
+        what = f"the leg by {known.submission.name} up to step {head.step} is not gone on from: the task is beyond it"
+        draft.add_event(EventKind.PROBLEM, f"{task.task.task_id}: {what}. Its credit stays.")
         return
     at_head = task.at_head(head, stored.lease_id)
     ends_round = is_in_lanes(draft.tasks, at_head, policy) and head.step == round_end(task.task, policy)

@@ -5,14 +5,14 @@
     lane 2   head --- leg --- (late)      |
 
 A round is over when every lane that has begun is verified up to its end, or when the others have had as long again as
-the first. A lane that has not begun when the first is verified is left out. So a single volunteer makes a relay, with
-its very bits. The last round is lane 0's alone: what is registered is one volunteer's work, verified by the whole
-ladder.
+the first; work that came by then is waited for until its verdict. A lane that has not begun when the first is verified
+is left out. So a single volunteer makes a relay, with its very bits. The last round is lane 0's alone: what is
+registered is one volunteer's work, verified by the whole ladder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -59,10 +59,7 @@ def rounds_of(state: State | Draft, policy: Policy, now: float) -> list[Round]:
     several = [lanes for lanes in by_expert.values() if len(lanes) > 1 or lanes[0].is_waiting]
     if not several:
         return []
-    phases = [(s.submission.task_id, s.phase) for s in state.submissions.values()]
-    begun = {task_id for task_id, phase in phases if phase in (*WAITING, "accepted")}
-    begun |= {held.lease.task_id for held in live_leases(state)}
-    work = _Work(frozenset(begun), frozenset(task_id for task_id, phase in phases if phase == "accepted"))
+    work = _work_of(state)
     return [_round_of(state, work, lanes, policy, now) for lanes in several]
 
 
@@ -73,6 +70,19 @@ class _Work(NamedTuple):
     """It is worked on, or waits for a verdict."""
     unstored: frozenset[str]
     """It passed."""
+    came_at: Mapping[str, float]
+    """When the first work that waits for its verdict came, UTC seconds, by task."""
+
+
+def _work_of(state: State | Draft) -> _Work:
+    leased = {held.lease.task_id for held in live_leases(state)}
+    unstored = {s.submission.task_id for s in state.submissions.values() if s.phase == "accepted"}
+    came_at: dict[str, float] = {}
+    for known in state.submissions.values():
+        if known.phase in WAITING:
+            task_id = known.submission.task_id
+            came_at[task_id] = min(known.seen_at, came_at.get(task_id, known.seen_at))
+    return _Work(frozenset(leased | unstored | came_at.keys()), frozenset(unstored), came_at)
 
 
 def _round_of(state: State | Draft, work: _Work, lanes: list[TaskState], policy: Policy, now: float) -> Round:
@@ -88,7 +98,8 @@ def _round_of(state: State | Draft, work: _Work, lanes: list[TaskState], policy:
     if begun and is_over:
         first = min((state.submissions[lane.head_lease_id or ""] for lane in finished), key=lambda s: s.stored_at)
         took_s = first.stored_at - state.leases[first.submission.lease_id].lease.granted_at
-        is_over = now - first.stored_at > took_s + own.task.grace_s
+        limit = first.stored_at + took_s + own.task.grace_s
+        is_over = now > limit and all(work.came_at.get(lane.task.task_id, now) > limit for lane in begun)
     return Round(tuple(used), tuple(lanes[policy.lanes :]), end, tuple(finished), tuple(begun), is_over)
 
 
@@ -118,18 +129,19 @@ def rounds_to_average(state: State | Draft, policy: Policy, now: float) -> Itera
 
 
 def apply_lanes_averaged(draft: Draft, averaged: LanesAveraged, policy: Policy, now: float) -> None:
-    """The expert goes on from the mean, unless its lanes were rolled back meanwhile."""
+    """The expert goes on from the mean, unless its lanes were rolled back, or a further one was verified meanwhile."""
     found = [one for one in rounds_of(draft, policy, now) if one.lanes[0].task.task_id == averaged.task_id]
-    if not found or averaged.head.step != found[0].end or not set(averaged.leases) <= set(found[0].leases):
+    if not found or not found[0].is_over:
+        return
+    if averaged.head.step != found[0].end or averaged.leases != found[0].leases:
         return
     names = ", ".join(sorted({draft.submissions[lease_id].submission.name for lease_id in averaged.leases}))
     what = f"the mean of {len(averaged.leases)} lanes, by {names}, is the state at step {averaged.head.step}."
     draft.add_event(EventKind.STORED, f"{averaged.task_id}: {what}")
-    ended = [lane.task for lane in found[0].finished if lane.head_lease_id in averaged.leases]
     ends = tuple(
-        LaneEnd(task_id=lane.task_id, commitment=end.commitment, commit=end.commit)
-        for lane in ended
-        if (end := lane.head) is not None
+        LaneEnd(task_id=lane.task.task_id, commitment=end.commitment, commit=end.commit)
+        for lane in found[0].finished
+        if (end := lane.task.head) is not None
     )
     _next_round(draft, found[0], averaged.head, ends, policy, now)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from test_rounds import LANES, OTHER, OWN, one_round_done
-from tick_world import START
+from test_audits import proven, taker
+from test_rounds import LANES, OTHER, OWN, both_leased, done, go, mean, one_round_done, two_lanes, verified
+from tick_world import START, beat, held, leg, leg_verdict, stored, want, who_holds
 
 from paris.coordinator.decisions.credits import credits_of
-from paris.coordinator.decisions.observations import Rechecked
+from paris.coordinator.decisions.observations import AuditNeeded, AverageLanes, Rechecked
+from paris.coordinator.decisions.rolling import last_withdrawn
 from paris.coordinator.decisions.tick import Decision, tick
+from paris.coordinator.state.audits import AuditNeed
 from paris.coordinator.state.model import State
 
 REPLAYED = LANES.model_copy(update={"replay_rate": 0.05})
@@ -46,3 +49,74 @@ def test_a_refused_lane_does_not_withdraw_the_other_lanes_legs_of_its_round():
 def test_a_refused_lane_is_rolled_back_with_the_others_where_the_run_says_always():
     _, decision = refused_lane("always")
     assert {known.phase for known in decision.state.submissions.values()} == {"withdrawn"}
+
+
+def means_of(decision: Decision) -> list[AverageLanes]:
+    return [action for action in decision.actions if isinstance(action, AverageLanes)]
+
+
+def test_a_lane_that_passes_while_the_others_mean_is_computed_is_part_of_a_new_mean():
+    third, limit = "expert-0.2", START + 24 + 100
+    state = go(two_lanes(3), START, *(want(who, START) for who in range(3)), lanes=3).state
+    state = done(done(state, OWN, START + 10, lanes=3).state, OTHER, START + 12, lanes=3).state
+    late = held(state, third).lease
+    decision = go(state, limit + 3, beat(late, who_holds(state, third), limit + 3, 190), lanes=3)
+    (action,) = means_of(decision)
+    assert late.lease_id not in action.leases
+    state = verified(decision.state, third, limit + 4, lanes=3)
+    state = go(state, limit + 6, mean(action), lanes=3).state
+    assert [lane.task.head and lane.task.head.step for lane in state.tasks.values()] == [200, 200, None]
+    decision = go(state, limit + 7, stored(state.submissions[late.lease_id]), lanes=3)
+    (again,) = means_of(decision)
+    assert again.leases == (*action.leases, late.lease_id)
+    ignored = go(decision.state, limit + 8, mean(action), lanes=3)
+    assert means_of(ignored) == [again], "the mean without it comes too late"
+    state = go(ignored.state, limit + 9, mean(again), lanes=3).state
+    assert [credit.steps for credit in credits_of(state)] == [200, 200, 200]
+    assert len(state.tasks[OWN].task.mean_of) == 3
+
+
+def test_a_leg_that_is_stored_after_its_task_went_on_keeps_its_credit_and_is_no_roll_back():
+    state = one_round_done()
+    lease_id = lease_id_of(state, OTHER, 200)
+    accepted = state.submissions[lease_id].model_copy(update={"phase": "accepted", "head": None, "stored_at": 0.0})
+    early = replace(state, submissions={**state.submissions, lease_id: accepted})
+    after = go(early, START + 40, stored(accepted)).state
+    assert (after.submissions[lease_id].phase, after.tasks) == ("stored", state.tasks)
+    assert credits_of(after) == credits_of(state)
+    assert last_withdrawn(list(after.submissions.values()), OWN) == []
+
+
+def handed_in_in_time() -> State:
+    """Lane 0 is verified; lane 1's leg, handed in at the same second, waits for its audit."""
+    policy = REPLAYED.model_copy(update={"audits": True, "want_life_s": 1e9})
+    state = proven(tick(both_leased(), [taker(2, START + 5, "busy")], policy, START + 5).state, 2)
+    one, other = held(state, OWN), held(state, OTHER)
+    works = [
+        leg(one, who_holds(state, OWN), START + 10, by=OWN),
+        leg(other, who_holds(state, OTHER), START + 10, by=OTHER),
+    ]
+    state = tick(state, works, policy, START + 10).state
+    need = AuditNeeded(other.lease.lease_id, AuditNeed(start_step=0, end_step=100, start=None))
+    state = tick(state, [leg_verdict(state, one.lease), need], policy, START + 11).state
+    state = tick(state, [stored(state.submissions[one.lease.lease_id])], policy, START + 12).state
+    return tick(state, [], policy, START + 10_000).state
+
+
+def test_a_lane_whose_work_came_in_time_keeps_the_round_open_until_its_audit():
+    state = handed_in_in_time()
+    lease = state.leases[lease_id_of(state, OTHER, 200)].lease
+    assert state.submissions[lease.lease_id].phase == "auditing"
+    assert state.tasks[OWN].is_waiting
+    state = go(state, START + 10_001, leg_verdict(state, lease)).state
+    decision = go(state, START + 10_002, stored(state.submissions[lease.lease_id]))
+    (action,) = means_of(decision)
+    assert lease.lease_id in action.leases
+
+
+def test_the_round_goes_on_when_an_audit_refuses_the_lane_that_it_waited_for():
+    state = handed_in_in_time()
+    lease = state.leases[lease_id_of(state, OTHER, 200)].lease
+    after = go(state, START + 10_001, leg_verdict(state, lease, accepted=False)).state
+    assert not after.tasks[OWN].is_waiting
+    assert after.tasks[OTHER].task.head == state.tasks[OWN].task.head
