@@ -75,7 +75,8 @@ def _num_at_once(draft: Draft, task: TaskState, leases: list[LeaseState], policy
 
     One, if a holder has accepted work. Else as many as wait, up to `MOST_LEASES`, when no holder has shown a step for
     half of the grace; leases that were given up meanwhile count, so that keys in turn gain no time. Reported steps are
-    believed at first: each lease since the last verified work that reported some and came to nothing adds one.
+    believed at first: each lease since the last verified work that reported some and came to nothing adds one; one
+    whose work was accepted adds none, also where the task has gone on from another state.
     """
     live = [held for held in leases if _is_live(draft, held)]
     if any(is_proven(draft.volunteers.get(held.lease.volunteer), policy, now) for held in live):
@@ -87,7 +88,7 @@ def _num_at_once(draft: Draft, task: TaskState, leases: list[LeaseState], policy
     head = draft.submissions.get(task.head_lease_id or "")
     head_attempt = 0 if head is None else head.submission.attempt
     broken = [held for held in leases if held not in live and held.lease.attempt > head_attempt and shows_work(held)]
-    return min(MOST_LEASES, 1 + len(broken))
+    return min(MOST_LEASES, 1 + sum(not _was_accepted(draft, held) for held in broken))
 
 
 def _is_live(state: State | Draft, held: LeaseState) -> bool:
@@ -96,6 +97,11 @@ def _is_live(state: State | Draft, held: LeaseState) -> bool:
         return False
     is_worked_on = held.lease.state == "granted" and held.lease.lease_id not in state.submissions
     return is_worked_on or task.lease_id == held.lease.lease_id
+
+
+def _was_accepted(draft: Draft, held: LeaseState) -> bool:
+    known = draft.submissions.get(held.lease.lease_id)
+    return known is not None and known.verdict is not None and known.verdict.accepted
 
 
 def shows_work(held: LeaseState) -> bool:

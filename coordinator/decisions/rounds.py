@@ -20,12 +20,13 @@ from paris.coordinator.decisions.legs import is_at_round_start, kept_steps, roun
 from paris.coordinator.decisions.observations import LanesAveraged
 from paris.coordinator.decisions.parallel import live_leases, take_back
 from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.decisions.rechecks import states_of_rechecks
 from paris.coordinator.decisions.relay import settle_waiting
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import WAITING, RoundState, State, TaskState
 from paris.protocol.lanes import expert_of, lane_of
-from paris.protocol.records import Head, LaneEnd
+from paris.protocol.records import Head, LaneEnd, Task
 
 
 @dataclass(frozen=True)
@@ -159,13 +160,22 @@ def _next_round(
     if ends is not None and head is not None:
         reached += (RoundState(step=head.step, commitment=head.commitment, head=head),)
     if reached != own.rounds:
-        draft.put_task(own.model_copy(update={"rounds": _forgetting(reached, own.task.steps)}))
+        draft.put_task(own.model_copy(update={"rounds": _forgetting(draft, own.task, reached)}))
+    if _is_lane_0s_alone(own.task, policy):
+        for lane in ended.lanes[1:]:
+            draft.put_task(draft.tasks[lane.task.task_id].waiting())
     for lane in ended.lanes:
         settle_waiting(draft, lane.task.task_id, policy, now)
 
 
-def _forgetting(rounds: tuple[RoundState, ...], task_steps: int) -> tuple[RoundState, ...]:
-    kept = kept_steps((one.step for one in rounds if one.head is not None), task_steps)
+def _is_lane_0s_alone(own: Task, policy: Policy) -> bool:
+    """Whether an expert's present round is its last."""
+    return round_end(own, policy) >= own.steps
+
+
+def _forgetting(draft: Draft, own: Task, rounds: tuple[RoundState, ...]) -> tuple[RoundState, ...]:
+    kept = kept_steps((one.step for one in rounds if one.head is not None), own.steps)
+    kept |= states_of_rechecks(draft, own.task_id)
     return tuple(one if one.step in kept else one.model_copy(update={"head": None}) for one in rounds)
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from test_audits import proven, taker
 from test_rounds import LANES, OTHER, OWN, both_leased, done, go, mean, one_round_done, two_lanes, verified
 from tick_world import START, beat, held, leg, leg_verdict, stored, want, who_holds
 
 from paris.coordinator.decisions.credits import credits_of
 from paris.coordinator.decisions.observations import AuditNeeded, AverageLanes, Rechecked
+from paris.coordinator.decisions.parallel import free_places
 from paris.coordinator.decisions.rolling import last_withdrawn
 from paris.coordinator.decisions.tick import Decision, tick
 from paris.coordinator.state.audits import AuditNeed
+from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.model import State
 
 REPLAYED = LANES.model_copy(update={"replay_rate": 0.05})
@@ -120,3 +123,63 @@ def test_the_round_goes_on_when_an_audit_refuses_the_lane_that_it_waited_for():
     after = go(state, START + 10_001, leg_verdict(state, lease, accepted=False)).state
     assert not after.tasks[OWN].is_waiting
     assert after.tasks[OTHER].task.head == state.tasks[OWN].task.head
+
+
+def rounds_done(number: int, state: State, begin: float = START) -> State:
+    """A state after further rounds, each ended by both lanes' mean."""
+    for _ in range(number):
+        state = go(state, begin, want(0, begin), want(1, begin)).state
+        for task_id in (OWN, OTHER):
+            lease, who = held(state, task_id).lease, who_holds(state, task_id)
+            state = go(state, begin + 5, beat(lease, who, begin + 5, lease.start_step + 100)).state
+        decision = done(done(state, OWN, begin + 10).state, OTHER, begin + 20)
+        (action,) = means_of(decision)
+        state, begin = go(decision.state, begin + 30, mean(action, f"{action.step:064x}")).state, begin + 100
+    return state
+
+
+def test_the_mean_that_a_recheck_starts_from_is_kept_until_it_is_done():
+    def long() -> State:
+        state = two_lanes()
+        tasks = {
+            name: one.model_copy(update={"task": one.task.model_copy(update={"steps": 20_000})})
+            for name, one in state.tasks.items()
+        }
+        return rounds_done(2, replace(state, tasks=tasks))
+
+    begun = long()
+    doubted = queued(begun, lease_id_of(begun, OTHER, 400))
+    for state, kept in ((doubted, {200, 400}), (begun, set())):
+        after = rounds_done(5, state, START + 200)
+        heads = {one.step for one in after.tasks[OWN].rounds if one.head is not None}
+        assert heads & {200, 400} == kept
+
+
+def test_leases_with_accepted_work_make_no_room_beside_a_working_holder():
+    state = rounds_done(2, two_lanes())
+    now = START + 300
+    state = go(state, now, want(0, now), want(1, now)).state
+    state = done(state, OWN, now + 10).state
+    lease, who = held(state, OTHER).lease, who_holds(state, OTHER)
+    failed = beat(lease, who, now + 20, lease.start_step + 120, state="failed")
+    state = go(state, now + 20, failed, want(who, now + 20, "leaving"), want(1 - who, now + 20, "leaving")).state
+    assert state.tasks[OTHER].head_lease_id is None, "lane 0 ended the round alone"
+    state = go(state, now + 30, want(2, now + 30), want(3, now + 30)).state
+    for task_id in (OWN, OTHER):
+        lease, who = held(state, task_id).lease, who_holds(state, task_id)
+        state = go(state, now + 35, beat(lease, who, now + 35, lease.start_step + 50)).state
+    assert free_places(Draft(state), LANES, now + 36) == {OTHER: 1}, "for the failed lease alone"
+
+
+@pytest.mark.parametrize("ended_by", [(OWN,), (OWN, OTHER)])
+def test_no_further_lane_is_leased_in_the_last_round(ended_by):
+    state, now = rounds_done(3, two_lanes()), START + 400
+    state = go(state, now, *(want(who, now) for who in range(len(ended_by)))).state
+    decision = done(state, OWN, now + 10)
+    if OTHER in ended_by:
+        decision = done(decision.state, OTHER, now + 20)
+        decision = go(decision.state, now + 30, mean(means_of(decision)[0], "e" * 64))
+    after = go(decision.state, now + 31, want(2, now + 31), want(3, now + 31))
+    assert (held(after.state, OWN).lease.start_step, after.state.tasks[OTHER].is_waiting) == (800, True)
+    texts = [event.text for event in (*decision.events, *after.events, *go(after.state, now + 32).events)]
+    assert not any("Lane 0 ends the expert" in text for text in texts)
