@@ -17,7 +17,7 @@ from paris.coordinator.decisions.legs import (
     round_end,
     verified_starts,
 )
-from paris.coordinator.decisions.observations import AverageLanes, LanesAveraged
+from paris.coordinator.decisions.observations import AverageLanes
 from paris.coordinator.decisions.rounds import rounds_of, rounds_to_average
 from paris.coordinator.state.model import RoundState, State, TaskState
 from paris.protocol.records import Head
@@ -36,13 +36,14 @@ def ended() -> tuple[State, AverageLanes]:
     return decision.state, action
 
 
-@pytest.mark.parametrize("wrong", ["step", "lease", "expert"])
+@pytest.mark.parametrize("wrong", ["step", "lease", "fewer lanes", "expert"])
 def test_a_mean_of_another_step_lease_or_expert_is_not_taken_in(wrong):
     state, action = ended()
     right = mean(action)
     changed = {
         "step": replace(right, head=right.head.model_copy(update={"step": 100})),
         "lease": replace(right, leases=(*right.leases[:1], "f" * 32)),
+        "fewer lanes": replace(right, leases=right.leases[:1]),
         "expert": replace(right, task_id="expert-7"),
     }
     assert go(state, START + 30, changed[wrong]).state == state
@@ -50,12 +51,10 @@ def test_a_mean_of_another_step_lease_or_expert_is_not_taken_in(wrong):
     assert after.events[0].text == ("expert-0: the mean of 2 lanes, by v0, v1, is the state at step 200.")
 
 
-def test_a_mean_names_only_the_lanes_that_it_is_of():
+def test_a_mean_is_kept_with_the_round_that_it_ended():
     state, action = ended()
-    one = LanesAveraged(OWN, action.leases[:1], mean(action).head)
-    after = go(state, START + 30, one).state.tasks[OWN]
-    assert [end.task_id for end in after.task.mean_of] == [OWN]
-    assert after.rounds == (RoundState(step=200, commitment=MEAN, head=one.head),)
+    after = go(state, START + 30, mean(action)).state.tasks[OWN]
+    assert after.rounds == (RoundState(step=200, commitment=MEAN, head=mean(action).head),)
 
 
 def test_of_the_means_the_last_three_are_kept_and_one_of_each_tenth():
