@@ -107,6 +107,16 @@ def test_old_partial_downloads_go_and_with_cache_all_downloads(home, with_cache)
     assert (home.identity.read_bytes(), leftover.exists()) == (identity, False)
 
 
+def test_what_a_killed_write_left_in_the_cache_goes_once_and_a_new_home_has_nothing_to_free(home, tmp_path):
+    collect_garbage(home, with_cache=False)
+    leftover = home.cache / f".{'d' * 64}.1.part"
+    leftover.write_bytes(bytes(10))
+    os.utime(leftover, (0, 0))
+    assert collect_garbage(home, with_cache=False) == 10
+    assert not leftover.exists()
+    assert collect_garbage(Home(tmp_path / "new"), with_cache=True) == 0
+
+
 def test_the_command_says_what_it_freed_and_waits_for_no_running_node(home):
     def gc() -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "paris.node.cli", "gc", "--home", str(home.path), "--json"]
