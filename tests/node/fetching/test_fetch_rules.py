@@ -91,6 +91,15 @@ def test_a_try_that_brought_a_wrong_file_is_repeated_without_a_wait(file_hub, ti
     assert waits == []
 
 
+def test_an_answer_of_the_hub_ends_a_row_of_failures_even_if_the_file_is_wrong(file_hub, timed):
+    job = Job(file_hub.add("a", DATA))
+    file_hub.faults["a"] = [503, 503, "wrong"]
+    for failures in (1, 2, 0):
+        assert timed.attempt(job, ignore) is None
+        assert job.failures == failures
+    assert job.had_wrong_hash
+
+
 def test_an_error_of_the_disk_other_than_a_full_one_keeps_its_name(file_hub, timed):
     wanted = file_hub.add("a", DATA)
     timed.cache.part(wanted.sha256).mkdir()
@@ -101,7 +110,8 @@ def test_an_error_of_the_disk_other_than_a_full_one_keeps_its_name(file_hub, tim
 
 def test_a_file_from_a_peer_is_counted_as_such_and_the_hub_is_not_asked(file_hub, timed, waits):
     timed.peers, timed.bandwidth = Others(timed, "taken"), Bandwidth(100, lambda: 0.0)
-    path = timed.fetch(file_hub.add("a", DATA))
+    path = timed.attempt(Job(file_hub.add("a", DATA)), ignore)
+    assert path is not None
     assert path.read_bytes() == DATA
     assert (timed.bytes_from_peers, timed.bytes_from_hub, file_hub.requests) == (len(DATA), 0, [])
     assert waits == [len(DATA) / 100]
@@ -211,3 +221,14 @@ def test_an_error_of_a_fetch_in_the_background_is_raised_where_the_first_shard_i
     with pytest.raises(HubRefusedError):
         fetch.raise_error()
     assert (ready, fetch.is_complete) == ([], False)
+
+
+def test_a_cancelled_fetch_in_the_background_has_ended(file_hub, downloader):
+    downloader.peers = Others(downloader, "wait")
+    fetch = BackgroundFetch(Fetcher(downloader), [file_hub.add("a", DATA)], Urgency([1], 1, 1), lambda num: None)
+    fetch.start()
+    fetch.cancel()
+    with pytest.raises(StoppedError):
+        fetch.raise_error()
+    with pytest.raises(StoppedError):
+        fetch.wait_first(lambda: None)

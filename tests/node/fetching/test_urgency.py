@@ -18,6 +18,10 @@ def test_the_next_window_is_needed_from_the_middle_of_the_present_one_on(step, n
     assert urgency.num_urgent() == num_urgent
 
 
+def test_before_the_first_step_the_first_window_alone_is_urgent():
+    assert Urgency([1, 1], window_shards=1, batch_size=1).num_urgent() == 1
+
+
 def test_windows_count_by_their_rows():
     urgency = Urgency([100, 4, 4], window_shards=1, batch_size=1)
     for step, num_urgent in [(49, 1), (50, 2), (101, 2), (102, 3)]:

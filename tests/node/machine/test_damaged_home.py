@@ -130,3 +130,12 @@ def test_a_pin_of_another_key_is_still_refused(tmp_path):
 def node(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "paris.node.cli", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environ}, check=False)
+
+
+@pytest.mark.parametrize(
+    ("environ", "flags", "source"),
+    [({"PARIS_NODE_MAX_UPLOADS": "99"}, {}, "PARIS_NODE_MAX_UPLOADS"), ({}, {"max_uploads": 99}, "--max-uploads")],
+)
+def test_a_setting_out_of_range_is_named_as_the_volunteer_wrote_it(tmp_path, environ, flags, source):
+    with pytest.raises(SettingsError, match=f"max_uploads = 99 .from {source}.: .*must be at most 32"):
+        load_config(tmp_path, environ, flags)

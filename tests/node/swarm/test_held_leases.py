@@ -105,6 +105,12 @@ def test_leases_of_other_units_are_not_written_into_a_units_file(held, dht, tmp_
     assert (tmp_path / "lease.json").read_bytes() == dht[1].data
 
 
+def test_a_units_file_keeps_the_newest_lease_of_its_own_volunteer(held, dht, tmp_path):
+    dht += [sealed(lease(), 2), sealed(lease(expires_at=START + 9999), 1), sealed(lease(who=OTHER), 9)]
+    held.keep(lease(), tmp_path / "lease.json", RUN)
+    assert (tmp_path / "lease.json").read_bytes() == dht[0].data
+
+
 @pytest.mark.parametrize("content", [b"", b"{]", sealed(lease()).data[:-3]])
 def test_a_damaged_file_is_replaced(held, dht, tmp_path, content):
     (tmp_path / "lease.json").write_bytes(content)

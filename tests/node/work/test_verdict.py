@@ -120,7 +120,11 @@ def test_a_pull_request_that_cannot_be_read_is_noted(tmp_path):
 
 
 def test_the_pull_request_is_read_once_a_minute_while_the_dht_has_no_verdict(tmp_path):
-    now, read_at, pauses = [500.0], [], []
+    now, read_at, pauses, kinds = [500.0], [], [], []
+
+    def read(kind: str, part: int | None = None) -> list:
+        kinds.append(kind)
+        return []
 
     def details(*arguments, **facts):
         read_at.append(now[0])
@@ -133,7 +137,7 @@ def test_the_pull_request_is_read_once_a_minute_while_the_dht_has_no_verdict(tmp
             raise StoppedError("Stopped.", "")
 
     session = SimpleNamespace(
-        swarm=SimpleNamespace(read=lambda kind, part=None: []), poll_s=3.0, run_id=RUN,
+        swarm=SimpleNamespace(read=read), poll_s=3.0, run_id=RUN,
         announcer=SimpleNamespace(leases=SimpleNamespace(is_over=lambda lease_id: False)),
         run=SimpleNamespace(signer=COORDINATOR.public_key),
     )  # fmt: skip
@@ -144,3 +148,4 @@ def test_the_pull_request_is_read_once_a_minute_while_the_dht_has_no_verdict(tmp
         wait_for_verdict(session, hub, submission, tmp_path, report, pause, lambda: now[0])
     assert read_at == [560.0, 620.0]
     assert set(pauses) == {3.0}
+    assert kinds == ["verdict", "challenge"] * len(pauses), "snapshots that are asked for are given meanwhile"
