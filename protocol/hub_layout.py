@@ -25,7 +25,7 @@ OPTIMIZER_FILE = "optimizer.safetensors"
 SUBMITTED_AS = {"weights": TRAINED_FILE, "ema": WEIGHTS_FILE, "optimizer": OPTIMIZER_FILE}
 """The files of a state under the names that a submission gives them."""
 STATE_FILES = (TRAINED_FILE, "ema.safetensors", OPTIMIZER_FILE)
-"""The state of a training, in a head's folder. A submission's `ema.safetensors` is its `WEIGHTS_FILE`."""
+"""The state of a training, in a head's folder, in the order of `SUBMITTED_AS`."""
 VERDICT_MARK = "paris-verdict: "
 """Starts the line of a pull request's comment with the signed Verdict record."""
 

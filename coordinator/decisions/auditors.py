@@ -28,7 +28,9 @@ def drawn_for(draft: Draft, known: SubmissionState, audit: OpenAudit, policy: Po
         policy: The numbers to decide by.
         now: UTC seconds.
     """
-    eligible = {v.public_key for v in draft.volunteers.values() if _may_audit(draft, v, known, policy, now)}
+    had = auditors_of(draft, known.submission.lease_id)
+    new = (v for v in draft.volunteers.values() if v.public_key not in had)
+    eligible = {v.public_key for v in new if _may_audit(draft, v, known, policy, now)}
     if audit.drawn in eligible and now - audit.drawn_at <= policy.audit_draw_s:
         return audit
     others = eligible - {audit.drawn} or eligible
@@ -41,9 +43,9 @@ def drawn_for(draft: Draft, known: SubmissionState, audit: OpenAudit, policy: Po
 
 def may_ever_be_audited(draft: Draft, known: SubmissionState) -> bool:
     """Whether anybody else has verified work, takes audits and had none of this work, present or not."""
-    leg = known.submission.lease_id
+    had = auditors_of(draft, known.submission.lease_id)
     others = (v for v in draft.volunteers.values() if v.public_key != known.signer)
-    return any(v.num_proven > 0 and v.want.audits and not has_audited(draft, v.public_key, leg) for v in others)
+    return any(v.num_proven > 0 and v.want.audits and v.public_key not in had for v in others)
 
 
 def secret_number(policy: Policy, message: str) -> int:
@@ -52,9 +54,9 @@ def secret_number(policy: Policy, message: str) -> int:
     return int.from_bytes(hmac.new(key, message.encode(), hashlib.sha256).digest()[:8], "big")
 
 
-def has_audited(draft: Draft, volunteer: str, leg: str) -> bool:
-    """Whether a volunteer has, or had, an audit of a leg."""
-    return any(audit.leg == leg and audit.volunteer == volunteer for audit in draft.audits.values())
+def auditors_of(draft: Draft, leg: str) -> set[str]:
+    """Keys of those that have, or had, an audit of a leg."""
+    return {audit.volunteer for audit in draft.audits.values() if audit.leg == leg}
 
 
 def after_copied_claim(volunteer: VolunteerState, policy: Policy, now: float) -> VolunteerState:
@@ -73,5 +75,4 @@ def _may_audit(draft: Draft, volunteer: VolunteerState, known: SubmissionState, 
         and volunteer.public_key != known.signer
         and is_welcome(draft, volunteer, policy)
         and can_hold(task, size_of(draft, known), volunteer)
-        and not has_audited(draft, volunteer.public_key, known.submission.lease_id)
     )

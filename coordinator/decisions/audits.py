@@ -17,7 +17,7 @@ from paris.coordinator.decisions.auditors import (
 from paris.coordinator.decisions.baits import bait_for, is_copied
 from paris.coordinator.decisions.leases import busy_volunteers, may_hold
 from paris.coordinator.decisions.observations import AuditNeeded, AuditReceived
-from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.decisions.policy import AFTER_START_S, Policy
 from paris.coordinator.decisions.sizes import size_of
 from paris.coordinator.decisions.trust import with_fault
 from paris.coordinator.state.audits import AuditNeed, AuditOutcome, AuditState, Bait, OpenAudit
@@ -28,8 +28,6 @@ from paris.protocol.audit_order import AuditOrder
 from paris.protocol.limits import MAX_ATTEMPT
 from paris.protocol.records import Lease
 
-_AFTER_START_S = 600.0
-"""As in `challenges.py`: no audit is late so soon after a start."""
 _MOST_LOST = 3
 """Audits of a leg that may be lost; a state from which nobody can train loses all of them."""
 
@@ -69,7 +67,7 @@ def apply_audit(draft: Draft, received: AuditReceived, policy: Policy, now: floa
 
 def end_audits(draft: Draft, policy: Policy, now: float, watching_since: float) -> None:
     """End audits that are given up, late, or not needed any more; work that nobody audits is replayed here."""
-    earliest = watching_since + min(policy.audit_s, _AFTER_START_S)
+    earliest = watching_since + min(policy.audit_s, AFTER_START_S)
     for audit in [audit for audit in draft.audits.values() if audit.outcome == "waiting"]:
         held, volunteer = draft.leases[audit.lease_id], draft.volunteers.get(audit.volunteer)
         if audit.bait is None and draft.submissions[audit.leg].audit is None:

@@ -5,7 +5,7 @@ An auditor cannot tell one from its lease. Who returns the sketch of the claim h
 
 from __future__ import annotations
 
-from paris.coordinator.decisions.auditors import has_audited, secret_number
+from paris.coordinator.decisions.auditors import auditors_of, secret_number
 from paris.coordinator.decisions.legs import kept_heads
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.sizes import size_of
@@ -35,8 +35,9 @@ def bait_for(
     if secret_number(policy, message) >= policy.bait_rate * 2**64:
         return None
     for refused in draft.submissions.values():
-        lease_id = refused.submission.lease_id
-        if refused.signer == auditor or not refused.baits or has_audited(draft, auditor, lease_id):
+        if refused.signer == auditor or not refused.baits:
+            continue
+        if auditor in auditors_of(draft, refused.submission.lease_id):
             continue
         if size_of(draft, refused) != size_of(draft, known):  # the auditor's machine may hold no other
             continue

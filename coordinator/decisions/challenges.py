@@ -6,16 +6,13 @@ A submission that waits for an answer is not verified meanwhile. One that is not
 from __future__ import annotations
 
 from paris.coordinator.decisions.observations import AnswerReceived, SnapshotsNeeded
-from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.decisions.policy import AFTER_START_S, Policy
 from paris.coordinator.decisions.verdicts import apply_verdict, verdict_without_rungs
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import SubmissionState
 from paris.protocol.hub_layout import snapshot_paths, submission_folder
 from paris.protocol.records import Answer, Challenge, Rung
-
-_AFTER_START_S = 600.0
-"""Nobody is refused so soon after a start: an answer may have come while the coordinator was down."""
 
 
 def challenge(draft: Draft, needed: SnapshotsNeeded, policy: Policy, now: float) -> None:
@@ -66,7 +63,7 @@ def refuse_unanswered(draft: Draft, policy: Policy, now: float, watching_since: 
 
     A start does not give the whole time again: a coordinator that often starts would wait for ever.
     """
-    earliest = watching_since + min(policy.answer_s, _AFTER_START_S)
+    earliest = watching_since + min(policy.answer_s, AFTER_START_S)
     for known in list(draft.submissions.values()):
         if known.challenge is not None and now > max(known.challenge.answer_until, earliest):
             steps = " and ".join(map(str, known.challenge.steps))

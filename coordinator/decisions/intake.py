@@ -28,7 +28,7 @@ from paris.coordinator.decisions.observations import (
 from paris.coordinator.decisions.parallel import end_others
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.rechecked import apply_rechecked
-from paris.coordinator.decisions.rechecks import give_up_recheck
+from paris.coordinator.decisions.rechecks import give_up_recheck, recheck_earlier_legs
 from paris.coordinator.decisions.relay import apply_leg_stored, settle_late, settle_waiting
 from paris.coordinator.decisions.rounds import apply_lanes_averaged
 from paris.coordinator.decisions.trust import replay_rate
@@ -147,14 +147,17 @@ def _apply_submission(draft: Draft, received: SubmissionReceived, policy: Policy
 def _apply_verified(draft: Draft, verified: Verified, policy: Policy, now: float) -> None:
     """Take in a verdict, and what it says of the audits that it took into account."""
     verdict, votes = verified.verdict, {vote.lease_id: vote.agrees for vote in verified.votes}
-    if not votes_stand(draft, votes):
+    before = draft.submissions.get(verdict.lease_id)
+    if before is None or before.phase not in WAITING or not votes_stand(draft, votes):
         return
     apply_verdict(draft, verdict, policy, now, verified.head)
-    known = draft.submissions.get(verdict.lease_id)
+    known = draft.submissions[verdict.lease_id]
     replayed = next((rung for rung in verdict.rungs if rung.rung == "replay"), None)
-    if known is None or known.phase in WAITING or replayed is None:
+    if known.phase in WAITING or replayed is None:
         return
     count_votes(draft, known, votes, replayed.passed, policy, now)
+    if not replayed.passed:
+        recheck_earlier_legs(draft, known, policy)
     if verified.baits and policy.audits:
         draft.put_submission(known.model_copy(update={"baits": verified.baits}))
 

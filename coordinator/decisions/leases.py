@@ -158,7 +158,8 @@ def _new_lease(draft: Draft, task: Task, volunteer: VolunteerState, policy: Poli
     attempt = task.attempt + 1
     lease_id = _lease_id(task, attempt, volunteer.public_key, now)
     is_leg = policy.leg_steps is not None or task.head is not None
-    speed = _speed_of(draft, volunteer.public_key)
+    size = size_for(task, volunteer) or None
+    speed = _speed_of(draft, volunteer.public_key, size)
     return Lease(
         lease_id=lease_id,
         task_id=task.task_id,
@@ -169,16 +170,17 @@ def _new_lease(draft: Draft, task: Task, volunteer: VolunteerState, policy: Poli
         start_step=start_of(task) if is_leg else None,
         to_step=end_of(task, speed, volunteer.want.disk_bytes, policy) if is_leg else None,
         draw_sha256=draw_sha256(policy.draw_key, lease_id) if is_leg else None,
-        size=size_for(task, volunteer) or None,
+        size=size,
     )
 
 
-def _speed_of(draft: Draft, volunteer: str) -> float:
-    """Steps a second of a volunteer's last training, as it reported; 0.0: none is known."""
+def _speed_of(draft: Draft, volunteer: str, size: int | None) -> float:
+    """Steps a second of a volunteer's last training in a size, as it reported; 0.0: none is known."""
     beats = [
         (held.heartbeat_at, held.heartbeat.steps_per_s)
         for held in draft.leases.values()
-        if held.lease.volunteer == volunteer and held.heartbeat is not None and held.heartbeat_at is not None
+        if held.lease.volunteer == volunteer and (held.lease.size, held.lease.audit) == (size, None)
+        if held.heartbeat is not None and held.heartbeat_at is not None
     ]
     return max(((at, speed) for at, speed in beats if speed > 0), default=(0.0, 0.0))[1]
 

@@ -6,6 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+AFTER_START_S = 600.0
+"""No answer or audit is late so soon after a start: it may have come while the coordinator was down."""
+
 
 class Policy(BaseModel):
     """Limits and durations of `tick`."""

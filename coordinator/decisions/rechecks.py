@@ -51,7 +51,10 @@ def give_up_recheck(draft: Draft, lease_id: str, why: str) -> None:
 
 
 def recheck_earlier_legs(draft: Draft, refused: SubmissionState, policy: Policy) -> None:
-    """Queue all verified work of a volunteer whose work was refused by a replay: not all of it was replayed."""
+    """Queue all verified work of a volunteer whose work was refused by a replay: not all of it was replayed.
+
+    A challenge that was not answered is no replay: nothing was measured, and an honest machine may have been off.
+    """
     for known in list(draft.submissions.values()):
         if known.signer == refused.signer and known is not refused:
             ask_recheck(draft, known, f"later work of {known.submission.name} was refused by a replay", policy)

@@ -6,7 +6,6 @@ from paris.coordinator.decisions.credits import seconds_of
 from paris.coordinator.decisions.draws import draw_secret
 from paris.coordinator.decisions.legs import head_commitment, start_of
 from paris.coordinator.decisions.policy import Policy
-from paris.coordinator.decisions.rechecks import recheck_earlier_legs
 from paris.coordinator.decisions.trust import with_accepted_work, with_fault
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
@@ -112,8 +111,6 @@ def _count(draft: Draft, known: SubmissionState, verdict: Verdict, policy: Polic
         draft.put_volunteer(rejected)
         return
     draft.put_volunteer(with_fault(rejected.model_copy(update={"num_proven": 0}), policy, now))
-    if verdict.rungs[-1].rung == "replay":
-        recheck_earlier_legs(draft, known, policy)
 
 
 def _was_rejected_before(draft: Draft, known: SubmissionState) -> bool:

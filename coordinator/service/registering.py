@@ -17,6 +17,7 @@ from paris.protocol.hub_layout import (
     CHAIN_FILE,
     STATE_FILES,
     SUBMISSION_FILE,
+    SUBMITTED_AS,
     WEIGHTS_FILE,
     expert_path,
     state_branch,
@@ -28,7 +29,6 @@ from paris.protocol.record_rules import RECORD_RULES
 from paris.protocol.records import Head, Registration, SubmittedFile, Verdict
 from paris.protocol.sealer import Sealer
 
-_SUBMITTED_AS = {"ema.safetensors": WEIGHTS_FILE}
 logger = logging.getLogger(__name__)
 
 
@@ -106,7 +106,8 @@ class Registrar:
         s = known.submission
         folder, branch = state_folder(s.task_id, s.steps), state_branch(s.task_id, s.steps)
         declared = {file.path.rpartition("/")[2]: file for file in s.files}
-        copies = {declared[_SUBMITTED_AS.get(name, name)]: f"{folder}/{name}" for name in STATE_FILES}
+        parts = zip(SUBMITTED_AS.values(), STATE_FILES, strict=True)
+        copies = {declared[submitted]: f"{folder}/{name}" for submitted, name in parts}
         files = tuple(SubmittedFile(path=path, sha256=file.sha256, bytes=file.bytes) for file, path in copies.items())
         if not self._holds(branch, files):
             message = f"State of {s.task_id} at step {s.steps} by {s.name} (#{s.pull_request})"

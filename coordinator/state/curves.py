@@ -1,7 +1,7 @@
 """Loss curves of the tasks, with a bounded number of points.
 
-A curve that reaches `_MAX_POINTS` is thinned to half, evenly over its steps; earlier attempts' points are dropped when
-a new attempt has its first.
+A curve that reaches `_MAX_POINTS` is thinned to half, evenly over its steps; another attempt's points are dropped when
+one has its first.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, bindparam, func, select
 
+from paris.coordinator.state.model import WAITING, LeaseState, State
 from paris.coordinator.state.tables import CURVES
+from paris.protocol.records import Heartbeat
 
 _MAX_POINTS = 1024
 
@@ -24,6 +26,40 @@ class Loss:
     attempt: int
     step: int
     loss: float
+
+
+def new_losses(old: State, new: State) -> list[Loss]:
+    """The points of new heartbeats. Of a task's parallel leases the one with the most steps has the curve.
+
+    Args:
+        old: What the points so far are of.
+        new: What follows it.
+    """
+    if old.leases is new.leases:
+        return []
+    leading: dict[str, Heartbeat] = {}
+    for held in new.leases.values():
+        if (beat := held.heartbeat) is None or _is_over(new, held) or held.lease.audit is not None:
+            continue
+        if beat.task_id not in leading or beat.step >= leading[beat.task_id].step:
+            leading[beat.task_id] = beat
+    return [
+        Loss(beat.task_id, beat.attempt, beat.step, beat.loss)
+        for beat in leading.values()
+        if beat.loss is not None and beat.step != _reported(old, beat.lease_id)
+    ]
+
+
+def _is_over(state: State, held: LeaseState) -> bool:
+    """Whether a lease is taken back, or its work judged."""
+    known = state.submissions.get(held.lease.lease_id)
+    return held.lease.state != "granted" or (known is not None and known.phase not in WAITING)
+
+
+def _reported(state: State, lease_id: str) -> int | None:
+    """The last step that was reported under a lease."""
+    held = state.leases.get(lease_id)
+    return None if held is None or held.heartbeat is None else held.heartbeat.step
 
 
 class Curves:
@@ -46,8 +82,7 @@ class Curves:
         for loss in losses:
             key = (loss.task_id, loss.attempt)
             if key not in self._num_points:
-                old = CURVES.c.attempt < loss.attempt
-                connection.execute(CURVES.delete().where(CURVES.c.task_id == loss.task_id, old))
+                self._drop_others(connection, loss)
             self._num_points[key] += 1
             if self._num_points[key] >= _MAX_POINTS:
                 self._thin(connection, *key)
@@ -74,6 +109,13 @@ class Curves:
             if row.attempt == newest[row.task_id]:
                 curves.setdefault(row.task_id, []).append((row.step, row.loss))
         return curves
+
+    def _drop_others(self, connection: Connection, loss: Loss) -> None:
+        """Drop the points of a task's other attempts."""
+        of_others = (CURVES.c.task_id == loss.task_id, CURVES.c.attempt != loss.attempt)
+        connection.execute(CURVES.delete().where(*of_others))
+        for other in [key for key in self._num_points if key[0] == loss.task_id and key[1] != loss.attempt]:
+            del self._num_points[other]
 
     def _thin(self, connection: Connection, task_id: str, attempt: int) -> None:
         of_curve = (CURVES.c.task_id == task_id, CURVES.c.attempt == attempt)

@@ -19,10 +19,10 @@ from sqlalchemy import Connection, Engine, Table, bindparam, create_engine, even
 
 from paris.coordinator.migrations import migrate, stamp
 from paris.coordinator.state.boards import Boards
-from paris.coordinator.state.curves import Curves, Loss
+from paris.coordinator.state.curves import Curves, new_losses
 from paris.coordinator.state.events import Event
 from paris.coordinator.state.invites import IssuedInvite, add_invite, read_invites
-from paris.coordinator.state.model import LeaseState, State
+from paris.coordinator.state.model import State
 from paris.coordinator.state.orders import Order, OrderKind
 from paris.coordinator.state.row import Row
 from paris.coordinator.state.tables import EVENTS, FLAGS, METADATA, ORDERS, SINGLE, TABLES
@@ -123,8 +123,7 @@ class Store:
             for name, rows in changes.items():
                 _delete_rows(connection, TABLES[name][0], [*rows, *dropped[name]])
                 _insert(connection, TABLES[name][0], _as_json(rows))
-            losses = [loss for held in changes["leases"].values() if (loss := _new_loss(held, old)) is not None]
-            self._curves.add(connection, losses)
+            self._curves.add(connection, new_losses(old, new))
             self._boards.add(connection, new, now)
             _insert(connection, EVENTS, lines)
             connection.execute(FLAGS.delete().where(FLAGS.c.name.in_(done_flags)))
@@ -218,16 +217,6 @@ def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) ->
     """All rows by one statement: a statement a row costs eight times the processor time."""
     if rows:
         connection.execute(table.insert(), rows)
-
-
-def _new_loss(held: Row, old: State) -> Loss | None:
-    """The loss of a lease's new heartbeat, for the curve; None where it has none or it is kept already."""
-    if not isinstance(held, LeaseState) or (beat := held.heartbeat) is None or beat.loss is None:
-        return None
-    before = old.leases.get(held.lease.lease_id)
-    if before is not None and before.heartbeat is not None and before.heartbeat.step == beat.step:
-        return None
-    return Loss(beat.task_id, beat.attempt, beat.step, beat.loss)
 
 
 def _use_wal(engine: Engine) -> None:

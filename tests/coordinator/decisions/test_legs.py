@@ -32,6 +32,7 @@ from tick_world import (
 from paris.coordinator.decisions.legs import end_of, kept_steps, start_of
 from paris.coordinator.decisions.observations import Close, Register, StoreLeg, Verify
 from paris.coordinator.decisions.tick import tick
+from paris.protocol.audit_order import AuditOrder
 
 ADA, BEN = PEOPLE[0].public_key, PEOPLE[1].public_key
 
@@ -82,6 +83,21 @@ def test_the_speed_is_that_of_the_last_heartbeat():
     state = tick(state, [want(0, START + 30, state="leaving")], hourly, START + 30).state
     state = tick(state, [want(0, START + 31)], hourly, START + 31).state
     assert (lease_of(state).start_step, lease_of(state).to_step) == (200, 500)
+
+
+@pytest.mark.parametrize("of", ["another size", "an audit"])
+def test_the_speed_of_other_work_says_nothing_about_the_length_of_a_leg(of):
+    hourly = LEGS.model_copy(update={"leg_s": 100.0})
+    state = tick(one_leg_done(), [want(0, START + 13)], hourly, START + 13).state
+    other = {"size": 2} if of == "another size" else {"audit": AuditOrder(nonce="a" * 64, start=None)}
+    was = held(state)
+    changed = was.lease.model_copy(update={**other, "lease_id": "d" * 32, "state": "released"})
+    heartbeat = beat(was.lease, 0, START + 15, 210, steps_per_s=9.0).envelope.payload
+    kept = was.model_copy(update={"lease": changed, "heartbeat": heartbeat, "heartbeat_at": START + 15})
+    state = replace(state, leases={**state.leases, "d" * 32: kept})
+    state = tick(state, [want(0, START + 30, state="leaving")], hourly, START + 30).state
+    state = tick(state, [want(0, START + 31)], hourly, START + 31).state
+    assert (lease_of(state).start_step, lease_of(state).to_step) == (200, 400), "the usual length: no speed is known"
 
 
 def test_a_verified_leg_opens_its_task_at_the_leg_end_and_the_next_lease_starts_there():

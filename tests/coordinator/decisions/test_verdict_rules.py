@@ -67,7 +67,7 @@ def test_a_verdict_on_work_of_a_forgotten_volunteer_is_kept(accepted):
     assert after.volunteers == {}
 
 
-def test_only_a_refusal_by_the_last_rung_a_replay_doubts_the_earlier_legs():
+def test_only_a_refusal_by_a_replay_doubts_the_earlier_legs():
     state = leg_step(run_of(1), START, want(0, START)).state
     earlier = handed_in(7, 100).model_copy(update={"head": None})
     state = replace(
@@ -77,7 +77,7 @@ def test_only_a_refusal_by_the_last_rung_a_replay_doubts_the_earlier_legs():
     )
     state = leg_step(state, START + 10, leg(held(state), 0, START + 10)).state
     found = leg_verdict(state, lease_of(state), accepted=False)
-    for rungs, doubts in ((("envelope", "replay"), 1), (("replay", "skill"), 0)):
+    for rungs, doubts in ((("envelope", "replay"), 1), (("envelope", "skill"), 0)):
         made = tuple(Rung(rung=name, passed=False, figure=1.0, bound=0.0) for name in rungs)
         refused = replace(found, verdict=found.verdict.model_copy(update={"rungs": made}))
         events = leg_step(state, START + 11, refused).events

@@ -10,6 +10,8 @@ from itertools import pairwise
 
 import pytest
 from sqlalchemy import Engine, event
+from tick_world import START, held, leg, leg_step, leg_verdict, run_of, want
+from tick_world import beat as beat_of
 
 from paris.coordinator.errors import DatabaseError
 from paris.coordinator.state import boards, curves
@@ -28,6 +30,7 @@ from paris.coordinator.state.model import (
 )
 from paris.coordinator.state.orders import Order, OrderKind
 from paris.coordinator.state.store import Store
+from paris.protocol.audit_order import AuditOrder
 from paris.protocol.records import Heartbeat, Lease, Task, Want
 
 TASK = Task(
@@ -183,6 +186,70 @@ def test_the_points_of_an_earlier_attempt_go_when_a_later_one_has_its_first(tmp_
     assert store.curves() == {"expert-0": [(7, 0.5)]}
     with closing(sqlite3.connect(tmp_path / "state.sqlite")) as db:
         assert db.execute("SELECT COUNT(*) FROM curves").fetchone() == (1,)
+
+
+def lease_row(letter: str, attempt: int, step: int, **fields) -> LeaseState:
+    names = {"lease_id": letter * 32, "attempt": attempt}
+    heartbeat = beat(step).model_copy(update=names)
+    return LeaseState(lease=LEASE.model_copy(update={**names, **fields}), heartbeat=heartbeat)
+
+
+def saved_in_turn(store: Store, *rows: LeaseState) -> None:
+    state = full_state()
+    store.save(State(), state, [], now=1.0)
+    for number, row in enumerate(rows):
+        old, state = state, replace(state, leases={**state.leases, row.lease.lease_id: row})
+        store.save(old, state, [], now=2.0 + number)
+
+
+def test_the_heartbeats_of_an_audit_leave_the_curve_of_its_task_alone(tmp_path):
+    store = Store(tmp_path / "state.sqlite")
+    order = AuditOrder(nonce="a" * 64, start=None)
+    saved_in_turn(store, lease_row("c", 1, 6, audit=order), lease_row("d", 2, 7, audit=order))
+    assert store.curves() == {"expert-0": [(3, 0.5)]}
+
+
+@pytest.mark.parametrize(
+    ("seen", "steps"),
+    [
+        ([("c", 2, 1), ("a", 1, 6), ("c", 2, 2)], [3, 6]),
+        ([("c", 2, 8), ("a", 1, 7), ("c", 2, 9)], [8, 9]),
+        ([("c", 2, 8), ("a", 1, 9)], [9]),
+    ],
+)
+def test_of_parallel_leases_the_one_with_the_most_steps_has_the_curve(tmp_path, seen, steps):
+    store = Store(tmp_path / "state.sqlite")
+    saved_in_turn(store, *(lease_row(*fields) for fields in seen))
+    assert store.curves() == {"expert-0": [(step, 0.5) for step in steps]}
+
+
+def test_a_lease_that_was_taken_back_has_the_curve_until_another_one_reports(tmp_path):
+    store = Store(tmp_path / "state.sqlite")
+    rows = [lease_row("a", 1, 9), lease_row("a", 1, 9, state="revoked")]
+    saved_in_turn(store, *rows)
+    assert [step for step, _ in store.curves()["expert-0"]] == [3, 9]
+    other = Store(tmp_path / "other.sqlite")
+    saved_in_turn(other, *rows, lease_row("c", 2, 1))
+    assert [step for step, _ in other.curves()["expert-0"]] == [1]
+
+
+def test_work_that_was_refused_leaves_the_curve_to_the_next_attempt(tmp_path):
+    store, state = Store(tmp_path / "state.sqlite"), leg_step(run_of(1), START, want(0, START)).state
+    store.save(State(), state, [], now=START)
+    first = held(state)
+    refused = (
+        beat_of(first.lease, 0, START + 1, 200),
+        leg(first, 0, START + 2),
+        leg_verdict(state, first.lease, False),
+    )
+    for number, seen in enumerate(refused, start=1):
+        old, state = state, leg_step(state, START + number, seen).state
+        store.save(old, state, [], now=START + number)
+    second = held(state).lease
+    assert second.attempt == 2
+    after = leg_step(state, START + 9, beat_of(second, 0, START + 9, 10)).state
+    store.save(state, after, [], now=START + 9)
+    assert [step for step, _ in store.curves()["expert-0"]] == [10]
 
 
 def test_the_newest_events_are_kept(tmp_path, monkeypatch):
