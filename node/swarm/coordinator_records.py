@@ -64,17 +64,31 @@ def ended_lease(leases: Iterable[Envelope[Any]], granted: Lease) -> Lease | None
 
 
 def is_given_back(leases: Iterable[Envelope[Any]], tasks: Iterable[Envelope[Any]], granted: Lease) -> bool:
-    """Whether the coordinator has ended a lease: taken it back, leased the task again, or registered other work.
+    """Whether the coordinator has ended a lease: taken it back, or registered other work of its task.
+
+    A later lease of the task alone says nothing: the task may be leased to both. Where one is there and the lease's own
+    record is not, the coordinator tells it no longer, as one that ended long ago.
 
     Args:
         leases: Records of kind lease.
         tasks: Records of kind task.
         granted: The lease as it was granted.
     """
+    leases = list(leases)
+    if reason_to_stop(leases, granted) is not None:
+        return True
+    if granted.audit is not None:  # whose number is not the task's
+        return False
     task = find_task(tasks, granted.task_id)
-    is_over = task is not None and (task.attempt > granted.attempt or task.state == "registered")
-    is_over = is_over and granted.audit is None  # whose number is not the task's
-    return is_over or reason_to_stop(leases, granted) is not None
+    if task is not None and task.state == "registered":
+        return True
+    is_told = any(envelope.payload.lease_id == granted.lease_id for envelope in leases)
+    return not is_told and any(_is_later(envelope.payload, granted) for envelope in leases)
+
+
+def _is_later(lease: Lease, granted: Lease) -> bool:
+    """Whether a lease is a later one of the same task."""
+    return lease.audit is None and lease.task_id == granted.task_id and lease.attempt > granted.attempt
 
 
 def find_task(tasks: Iterable[Envelope[Any]], task_id: str) -> Task | None:

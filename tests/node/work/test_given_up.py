@@ -126,10 +126,21 @@ def test_what_is_not_confirmed_is_told_once_a_heartbeat_period(coordinator, make
     assert given_up.unconfirmed() == []
 
 
-def test_a_task_that_was_leased_again_needs_no_more_words(make_agent, coordinator):
+def test_a_task_that_was_leased_again_needs_no_more_words_once_its_own_lease_is_told_no_longer(make_agent, coordinator):
+    coordinator.listens = False
+    make_agent().give_back(0.0)
+    later = {"attempt": 2, "lease_id": "2" * 32, "volunteer": "b" * 64}
+    coordinator.lease = coordinator.lease.model_copy(update=later)
+    assert make_agent()._given_up.unconfirmed() == []
+
+
+def test_a_task_that_was_leased_to_another_as_well_is_still_to_be_given_back(make_agent, coordinator):
     coordinator.listens = False
     make_agent().give_back(0.0)
     coordinator.unit = make_unit(attempt=2)
+    assert len(make_agent()._given_up.unconfirmed()) == 1
+    coordinator.listens = True
+    assert make_agent()._given_up.tell()
     assert make_agent()._given_up.unconfirmed() == []
 
 
