@@ -33,6 +33,7 @@ from paris.node.work.holding import PauseDue
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import ParisError
 from paris.protocol.lanes import lane_of
+from paris.protocol.sizes import needs_of
 
 _logger = logging.getLogger(__name__)
 _LOOK_EVERY_S = 0.5
@@ -45,7 +46,7 @@ class AheadTraining:
     Args:
         order: What to train, from `order_ahead`.
         log: Receives the trainer's standard error.
-        wishes: It waits through pauses.
+        wishes: It waits through pauses, and ends when the node is to finish.
         at_work: What the machine does differently while the trainer works.
         on_end: Called from the thread when the training has ended; with the error that ended it early.
     """
@@ -101,7 +102,7 @@ class AheadTraining:
             raise PauseDue
 
     def _pause(self, seconds: float) -> None:
-        if self._stopped.wait(seconds):
+        if self._stopped.wait(seconds) or self._wishes.is_finishing:
             raise StoppedError("Stopped.")
 
 
@@ -115,11 +116,12 @@ def has_lanes(tasks: Iterable[Envelope[Any]]) -> bool:
 
 
 def may_train_ahead(unit: Unit, folder: UnitFolder, cache: Cache) -> bool:
-    """Whether a leg comes after a finished one, and this machine has its data and the disk for its snapshots."""
+    """Whether a leg comes after a finished one, and this machine has its data, and its size's disk."""
     if not unit.is_leg or unit.lease.audit or unit.finished is None or unit.finished.steps >= unit.task.steps:
         return False
     has_data = bool(unit.shards) and all(cache.file(shard.sha256).is_file() for shard in unit.shards)
-    return has_data and shutil.disk_usage(folder.path).free >= unit.task.min_disk_bytes
+    needs = needs_of(unit.task, unit.lease.size)
+    return has_data and needs is not None and shutil.disk_usage(folder.path).free >= needs.min_disk_bytes
 
 
 def order_ahead(order: Order, unit: Unit, folder: UnitFolder, leg_steps: int) -> Order | None:

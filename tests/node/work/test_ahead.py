@@ -28,6 +28,7 @@ from paris.node.work.ahead import AheadTraining, may_train_ahead, order_ahead, t
 from paris.node.work.hand_in import finished_leg
 from paris.protocol.errors import ParisError
 from paris.protocol.records import Shard
+from paris.protocol.size_needs import SizeNeeds
 
 
 def make_order(data: Path, work: Path, training: dict, **leg) -> Order:
@@ -160,10 +161,25 @@ def test_nothing_is_trained_ahead_without_a_next_leg_its_data_or_room(tmp_path):
         return unit.model_copy(update={"task": unit.task.model_copy(update=changes)})
 
     assert not may_train_ahead(with_task(steps=10), folder, cache), "it was the last leg"
-    assert not may_train_ahead(with_task(min_disk_bytes=2**60), folder, cache)
+    assert not may_train_ahead(with_task(min_disk_bytes=2**50), folder, cache)
+    small = unit.lease.model_copy(update={"size": 1})
+    needs = (SizeNeeds(min_memory_bytes=0, min_disk_bytes=0),)
+    sized = with_task(min_disk_bytes=2**50, smaller=needs).model_copy(update={"lease": small})
+    assert may_train_ahead(sized, folder, cache), "the smaller expert has room"
     assert not may_train_ahead(unit.model_copy(update={"finished": None}), folder, cache)
     whole = unit.lease.model_copy(update={"start_step": None, "to_step": None})
     assert not may_train_ahead(unit.model_copy(update={"lease": whole}), folder, cache)
+
+
+def test_it_ends_when_the_node_is_to_finish(tmp_path):
+    folder, unit, _ = ended_leg(tmp_path / "first")
+    wishes = Wishes(StopSignal())
+    wishes.pause()
+    no_data = make_order(tmp_path, folder.work, TRAINING)
+    ahead, ended = started(order_ahead(no_data, unit, folder, 10), folder, wishes)
+    wishes.finish()
+    assert ended.get(timeout=DEADLINE_S) is None
+    ahead.stop()
 
 
 def test_a_pause_that_the_volunteer_asked_for_holds_here_too(tmp_path):
