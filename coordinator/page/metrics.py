@@ -55,7 +55,7 @@ class _Run(Collector):
             "paris_submissions", "Submissions by result.", "result", {"rejected": 0, "accepted": 0, **results}
         )
         waiting = sum(known.phase == "seen" for known in snapshot.state.submissions.values())
-        yield _gauge("paris_verification_queue", "Submissions that wait for their verdict.", waiting)
+        yield _gauge("paris_verification_queue", "Submissions that this machine has yet to verify.", waiting)
         present = num_present(snapshot.state, self._site.now() - self._site.want_life_s)
         people = {"present": present, "known": len(snapshot.state.volunteers)}
         yield _by_label("paris_volunteers", "Volunteers.", "presence", people)

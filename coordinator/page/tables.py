@@ -15,7 +15,7 @@ from paris.coordinator.state.model import State, SubmissionState
 from paris.protocol.lanes import lane_of
 
 T = TypeVar("T")
-TASK_STATES = ("open", "leased", "fetching", "training", "uploading", "verifying", "registered")
+TASK_STATES = ("open", "leased", "fetching", "training", "paused", "uploading", "verifying", "registered")
 """States of tasks on the board, in the order of the work."""
 VERDICTS = ("waiting", "accepted", "rejected", "withdrawn")
 _OF_HEARTBEATS = {"waiting-verdict": "verifying", "failed": "leased"}
@@ -141,5 +141,5 @@ def _result_of(known: SubmissionState) -> str:
 
 
 def leaders(state: State) -> list[Credit]:
-    """The volunteers with verified steps, the most first."""
-    return [credit for credit in credits_of(state) if credit.steps or credit.repeated_steps]
+    """The volunteers with verified steps, own or repeated, and those who audited, the most first."""
+    return [credit for credit in credits_of(state) if credit.steps or credit.repeated_steps or credit.audited_steps]

@@ -12,6 +12,7 @@ import pytest
 from page_world import ADAS_LEASE, change, served
 
 from paris.coordinator.page.views import VIEWS
+from paris.coordinator.state.audits import AuditState
 from paris.coordinator.state.events import Event, EventKind
 
 HOSTILE = "' onfocus=alert(1) autofocus x=\"\u202e{{7*7}}"
@@ -91,6 +92,22 @@ def test_the_board_says_who_does_what(site):
     only = site.ask("/run?state=registered").text
     assert "expert-0</a></th>" in only
     assert "expert-1</a></th>" not in only
+
+
+def audited(state):
+    """The state after eve's audit of ada's work was right."""
+    audit = AuditState(
+        lease_id="e" * 32, leg=ADAS_LEASE, task_id="expert-0", volunteer="e" * 64, name="eve", start_step=0,
+        end_step=25, nonce="b" * 64, granted_at=1.0, outcome="right",
+    )  # fmt: skip
+    return replace(state, audits={audit.lease_id: audit}), []
+
+
+def test_the_leaderboard_names_those_who_only_audited(run):
+    change(run, audited)
+    with served(run) as site:
+        text = site.ask("/run/leaderboard").text
+    assert re.search(r'eve .*<td class="number">0</td><td class="number">25</td>', text)
 
 
 def test_a_verdict_comes_with_its_evidence(site):

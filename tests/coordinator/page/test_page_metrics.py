@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from page_world import change, served
 from prometheus_client.parser import text_string_to_metric_families
 from test_page_live import reopened
 
+from paris.coordinator.page.tables import TASK_STATES
 from paris.coordinator.run.health import Health, read_health, write_health
 from paris.coordinator.service.executor import Spent
 from paris.coordinator.service.health import HealthReport
@@ -45,6 +47,24 @@ def test_metrics_follow_the_state(run):
         change(run, reopened)
         assert metrics(site)["paris_tasks/open"] == 1
         assert site.ask("/metrics", Host="paris.example.org").status == 404
+
+
+def paused(state):
+    """expert-1's volunteer has paused."""
+    task = state.tasks["expert-1"]
+    held = state.leases[task.lease_id]
+    beat = held.heartbeat.model_copy(update={"state": "paused", "pause_reason": "battery"})
+    told = held.model_copy(update={"heartbeat": beat})
+    return replace(state, leases={**state.leases, task.lease_id: told}), []
+
+
+def test_a_task_that_its_volunteer_has_paused_is_counted_as_paused(run):
+    change(run, paused)
+    with served(run) as site:
+        found = metrics(site)
+        counts = {name: found[f"paris_tasks/{name}"] for name in TASK_STATES}
+        assert (counts["paused"], counts["training"], sum(counts.values())) == (1, 0, 2)
+        assert "expert-1</a></th>" in site.ask("/run?state=paused").text
 
 
 def test_dashboard_and_alerts_name_metrics_that_exist(run):
