@@ -10,7 +10,7 @@ from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.relay import settle_waiting
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
-from paris.coordinator.state.model import SubmissionState, TaskState
+from paris.coordinator.state.model import State, SubmissionState, TaskState
 from paris.coordinator.state.orders import Order
 from paris.protocol.lanes import expert_of
 from paris.protocol.records import Head
@@ -67,9 +67,19 @@ def roll_forward(draft: Draft, order: Order, policy: Policy, now: float) -> None
         _mark_rounds(draft, order.subject, newest)
         kept = kept_heads(draft.tasks, draft.submissions.values(), order.subject)
         _all_lanes_at(draft, order.subject, next(head for head in kept if head.step == newest), _CAME_BACK)
+        _await_mean(draft, order.subject, newest)
     what = f"{len(legs)} withdrawn legs came back, up to step {max(leg.submission.steps for leg in legs)}."
     draft.add_event(EventKind.ORDER, f"{order.subject}: {what}")
     _settle_lanes(draft, order.subject, policy, now)
+
+
+def steps_to_roll_back_to(state: State, expert: str) -> list[int]:
+    """The steps that `roll_back` takes: those of an expert's kept states before its newest one, and 0, in order."""
+    legs = expert_legs(state.submissions.values(), expert)
+    if not legs:
+        return [0]
+    heads = kept_heads(state.tasks, state.submissions.values(), expert)
+    return sorted({0, *(head.step for head in heads if head.step < legs[-1].submission.steps)})
 
 
 def last_withdrawn(submissions: list[SubmissionState], expert: str) -> list[SubmissionState]:
@@ -129,6 +139,17 @@ def _all_lanes_at(draft: Draft, expert: str, head: Head | None, reason: str) -> 
         legs = verified_legs(draft.submissions.values(), task_id)
         lease_id = next((leg.submission.lease_id for leg in legs if head is not None and leg.head == head), None)
         draft.put_task(draft.tasks[task_id].at_head(head, lease_id))
+
+
+def _await_mean(draft: Draft, expert: str, step: int) -> None:
+    """Let the lanes whose round came back without its mean wait for it, each at the state that it ended with."""
+    if any(one.step == step for one in draft.tasks[expert].rounds):
+        return
+    legs = expert_legs(draft.submissions.values(), expert)
+    ends = [leg for leg in legs if leg.submission.steps == step and leg.head is not None]
+    for leg in ends if len(ends) > 1 else ():
+        lane = draft.tasks[leg.submission.task_id]
+        draft.put_task(lane.at_head(leg.head, leg.submission.lease_id).waiting())
 
 
 def _mark_rounds(draft: Draft, expert: str, step: int) -> None:

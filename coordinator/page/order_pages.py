@@ -12,11 +12,13 @@ from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from paris.coordinator.page.orders import FORMS, OrderFields, give, kept_steps
+from paris.coordinator.decisions.rolling import steps_to_roll_back_to
+from paris.coordinator.page.orders import FORMS, OrderFields, give
 from paris.coordinator.page.pages import Pages
 from paris.coordinator.page.sessions import Sessions
 from paris.coordinator.state.orders import OrderKind
 from paris.protocol.errors import ParisError
+from paris.protocol.lanes import expert_of
 
 logger = logging.getLogger(__name__)
 _MAX_BODY_BYTES = 4096
@@ -79,12 +81,13 @@ class OrderPages:
     ) -> str:
         state = self._pages.site.reader.snapshot().state
         known = None if fields is None else state.volunteers.get(fields.subject)
-        steps = kept_steps(state, fields.subject) if fields and fields.kind is OrderKind.ROLL_BACK else []
+        is_roll_back = fields is not None and fields.kind is OrderKind.ROLL_BACK
+        steps = steps_to_roll_back_to(state, expert_of(fields.subject)) if fields and is_roll_back else []
         more: dict[str, Any] = {
             "form": None if fields is None else FORMS.get(fields.kind),
             "fields": fields,
             "name": "" if known is None else known.want.name,
-            "steps": steps,
+            "steps": steps[::-1],
             "problem": problem,
             "needs_token": needs_token,
             "is_done": is_done,

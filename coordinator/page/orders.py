@@ -8,10 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from paris.coordinator.decisions.legs import verified_legs
 from paris.coordinator.errors import NotReadyError
 from paris.coordinator.service.ordering import leave_order
-from paris.coordinator.state.model import State
 from paris.coordinator.state.orders import WHOLE_RUN, Order, OrderKind
 from paris.coordinator.state.store import Store
 
@@ -79,14 +77,6 @@ class OrderFields(BaseModel):
     reason: str = Field(default="", max_length=200)
     step: int | None = Field(default=None, ge=0)
     token: str = Field(default="", max_length=200, repr=False)
-
-
-def kept_steps(state: State, task_id: str) -> list[int]:
-    """Steps that a task can be rolled back to, the last first."""
-    legs = verified_legs(state.submissions.values(), task_id)
-    newest = legs[-1].submission.steps if legs else 0
-    kept = [leg.submission.steps for leg in legs if leg.head is not None and leg.submission.steps < newest]
-    return [*reversed(kept), 0]
 
 
 def give(state_file: Path, fields: OrderFields) -> Order:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from paris.coordinator.decisions.legs import expert_legs, kept_heads
+from paris.coordinator.decisions.legs import expert_legs
 from paris.coordinator.decisions.parallel import live_leases
-from paris.coordinator.decisions.rolling import accepted_legs, last_withdrawn
+from paris.coordinator.decisions.rolling import accepted_legs, last_withdrawn, steps_to_roll_back_to
 from paris.coordinator.errors import ConfigError, NotReadyError
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.state.model import State, TaskState
@@ -142,9 +142,7 @@ def _require_kept(state: State, task_id: str, step: int) -> None:
     legs = expert_legs(state.submissions.values(), task_id)
     if not legs:
         raise NotReadyError(f"{task_id} has no verified leg.", "See `paris-coord status RUN`.")
-    newest = legs[-1].submission.steps
-    heads = kept_heads(state.tasks, state.submissions.values(), task_id)
-    kept = sorted({0, *(head.step for head in heads if head.step < newest)})
+    newest, kept = legs[-1].submission.steps, steps_to_roll_back_to(state, task_id)
     if step not in kept:
         steps = ", ".join(map(str, kept))
         raise NotReadyError(

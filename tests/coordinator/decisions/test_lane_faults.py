@@ -11,12 +11,13 @@ from tick_world import START, beat, held, leg, leg_verdict, stored, want, who_ho
 
 from paris.coordinator.decisions.credits import credits_of
 from paris.coordinator.decisions.observations import AuditNeeded, AverageLanes, Rechecked
-from paris.coordinator.decisions.parallel import free_places
-from paris.coordinator.decisions.rolling import last_withdrawn
+from paris.coordinator.decisions.parallel import free_places, live_leases
+from paris.coordinator.decisions.rolling import last_withdrawn, steps_to_roll_back_to
 from paris.coordinator.decisions.tick import Decision, tick
 from paris.coordinator.state.audits import AuditNeed
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.model import State
+from paris.coordinator.state.orders import Order, OrderKind
 
 REPLAYED = LANES.model_copy(update={"replay_rate": 0.05})
 
@@ -175,11 +176,36 @@ def test_leases_with_accepted_work_make_no_room_beside_a_working_holder():
 def test_no_further_lane_is_leased_in_the_last_round(ended_by):
     state, now = rounds_done(3, two_lanes()), START + 400
     state = go(state, now, *(want(who, now) for who in range(len(ended_by)))).state
-    decision = done(state, OWN, now + 10)
-    if OTHER in ended_by:
-        decision = done(decision.state, OTHER, now + 20)
-        decision = go(decision.state, now + 30, mean(means_of(decision)[0], "e" * 64))
-    after = go(decision.state, now + 31, want(2, now + 31), want(3, now + 31))
-    assert (held(after.state, OWN).lease.start_step, after.state.tasks[OTHER].is_waiting) == (800, True)
-    texts = [event.text for event in (*decision.events, *after.events, *go(after.state, now + 32).events)]
-    assert not any("Lane 0 ends the expert" in text for text in texts)
+    others = [want(2, now + 20), want(3, now + 20)]
+    for task_id in ended_by[1:]:
+        state = done(state, task_id, now + 10).state
+    lease_id = held(state, OWN).lease.lease_id
+    state = verified(state, OWN, now + 15)
+    decision = go(state, now + 20, stored(state.submissions[lease_id]), *others)
+    if means_of(decision):
+        decision = go(decision.state, now + 20, mean(means_of(decision)[0], "e" * 64))
+    own = held(decision.state, OWN).lease
+    assert (own.start_step, decision.state.tasks[OTHER].is_waiting) == (800, True)
+    assert [one.lease.lease_id for one in live_leases(decision.state)] == [own.lease_id]
+
+
+def test_a_roll_forward_brings_back_the_ends_of_a_round_that_had_no_mean_yet():
+    state = go(one_round_done(), START + 31, want(0, START + 31), want(1, START + 31)).state
+    decision = done(done(state, OWN, START + 40).state, OTHER, START + 50)
+    back = go(decision.state, START + 60, Order(OrderKind.ROLL_BACK, OWN, "test", 200)).state
+    forward = go(back, START + 70, Order(OrderKind.ROLL_FORWARD, OWN, "test"))
+    assert means_of(forward) == means_of(decision) != []
+    state = go(forward.state, START + 80, mean(means_of(forward)[0], "b" * 64)).state
+    assert {lane.task.head.commitment for lane in state.tasks.values()} == {"b" * 64}
+
+
+def test_the_steps_to_roll_back_to_are_those_of_all_lanes_and_of_means():
+    state = two_lanes()
+    assert steps_to_roll_back_to(state, OWN) == [0]
+    state = go(state, START, want(0, START), want(1, START)).state
+    state = done(state, OTHER, START + 10).state
+    alone = beat(held(state, OWN).lease, who_holds(state, OWN), START + 20, 50, state="failed")
+    state = go(state, START + 20, alone).state
+    assert state.tasks[OWN].task.head.step == 200, "lane 1 ended the round alone"
+    state = rounds_done(2, state, START + 100)
+    assert steps_to_roll_back_to(state, OWN) == [0, 200, 400]
