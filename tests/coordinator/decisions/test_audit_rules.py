@@ -22,10 +22,10 @@ from test_audits import (
     with_auditor_gone,
     work,
 )
-from tick_world import PEOPLE, START
+from tick_world import PEOPLE, START, sealed
 
 from paris.coordinator.decisions.auditors import drawn_for, may_ever_be_audited, secret_number
-from paris.coordinator.decisions.observations import AuditNeeded
+from paris.coordinator.decisions.observations import AuditNeeded, AuditReceived
 from paris.coordinator.decisions.tick import tick
 from paris.coordinator.state.audits import AuditNeed, AuditState
 from paris.coordinator.state.draft import Draft
@@ -283,3 +283,24 @@ def test_the_oldest_work_gets_its_auditor_first_and_nobody_two_audits():
 def test_a_paused_run_gives_out_no_audit():
     state = step(opened(with_auditor_gone()).state, START + 30, Order(OrderKind.PAUSE, "run", "")).state
     assert not auditing(step(state, START + 31, taker(1, START + 31)).state)
+
+
+def test_a_returned_audit_is_kept_without_the_lease_that_it_carried():
+    state = opened(handed_in(auditors=(1,))).state
+    (lease,) = auditing(state)
+    received = result(lease, START + 30)
+    carried = received.envelope.payload.model_copy(update={"lease": "sealed"})
+    state = step(state, START + 30, AuditReceived(sealed(carried, PEOPLE[1], START + 30))).state
+    assert state.audits[lease.lease_id].result == received.envelope.payload
+
+
+def test_the_lease_of_an_audit_that_is_out_is_not_forgotten_however_old_it_is():
+    state = opened(handed_in(auditors=(1,))).state
+    (lease,) = auditing(state)
+    row = state.tasks["expert-0"]
+    old = row.model_copy(update={"task": row.task.model_copy(update={"attempt": 40})})
+    now = lease.expires_at + 300
+    state = replace(state, tasks={"expert-0": old})
+    assert lease.lease_id in step(state, now, watching_since=now - 1).state.leases
+    ended = step(state, now).state
+    assert lease.lease_id not in step(ended, now + 1).state.leases

@@ -235,6 +235,10 @@ def test_only_a_rejected_submission_is_closed():
     assert step(state, START + 2, Closed("f" * 32)).state == state
     state = step(state, START + 2, verdict(lease, False)).state
     assert step(state, START + 3, Closed(lease.lease_id)).state.submissions[lease.lease_id].phase == "closed"
+    repeated = state.submissions[lease.lease_id].model_copy(update={"phase": "repeated"})
+    state = replace(state, submissions={lease.lease_id: repeated})
+    decision = step(state, START + 3, Closed(lease.lease_id))
+    assert (decision.state.submissions[lease.lease_id].phase, decision.actions) == ("closed", ())
 
 
 @pytest.mark.parametrize(("ok", "phase"), [(True, "done"), (False, "failed")])

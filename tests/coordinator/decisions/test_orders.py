@@ -172,4 +172,5 @@ def test_a_paused_run_grants_no_lease_and_goes_on_with_those_it_has():
     assert done.state.tasks["expert-0"].task.state == "registered"
     again = step(done.state, START + 3, Order(OrderKind.UNPAUSE, WHOLE_RUN), want(1, START + 3))
     assert again.state.tasks["expert-1"].task.state == "leased"
+    assert "The run is no longer paused." in [event.text for event in again.events]
     assert step(again.state, START + 4, Order(OrderKind.UNPAUSE, WHOLE_RUN)).events == (), "done once"

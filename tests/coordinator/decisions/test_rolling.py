@@ -181,5 +181,15 @@ def test_experts_that_a_withdrawn_one_may_have_judged_are_named():
             "submissions": {**state.submissions, other: later},
         }
     )
-    problems = [event.text for event in rolled_back(state, 800).events if event.kind == "problem"]
-    assert problems == ["expert-0: expert-1 may have been judged by the withdrawn expert: judge them again."]
+    for decision in (rolled_back(state, 800), leg_step(state, START + 460, Order(OrderKind.UNREGISTER, "expert-0"))):
+        problems = [event.text for event in decision.events if event.kind == "problem"]
+        assert problems == ["expert-0: expert-1 may have been judged by the withdrawn expert: judge them again."]
+
+
+def test_work_on_a_leg_that_comes_back_is_settled_with_it():
+    state = rolled_back(relay(3), 400).state
+    lease, who = lease_of(state), who_holds(state)
+    state = leg_step(state, START + 340, leg(held(state), who, START + 340)).state
+    assert state.submissions[lease.lease_id].phase == "seen"
+    judged = forward(state, START + 341).state.submissions[lease.lease_id]
+    assert judged.verdict is not None
