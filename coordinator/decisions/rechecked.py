@@ -20,7 +20,7 @@ def apply_rechecked(draft: Draft, rechecked: Rechecked, policy: Policy, now: flo
     votes = {vote.lease_id: vote.agrees for vote in rechecked.votes}
     if known is None or not known.recheck or not votes_stand(draft, votes):
         return
-    known = known.model_copy(update={"recheck": False})
+    known = known.model_copy(update={"recheck": False, "was_rechecked": True})
     draft.put_submission(known)
     count_votes(draft, known, votes, rechecked.passed, policy, now)
     s = known.submission

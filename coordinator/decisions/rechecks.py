@@ -1,7 +1,8 @@
 """Rechecks: verified work that gave reason for doubt is trained again as a whole. Pure, like `tick`.
 
-Reasons are late work of another volunteer that differs, and a volunteer whose later work was refused by a replay. The
-snapshots within a leg are gone with its verdict, so a recheck is of the whole leg: from the state where it starts to
+Reasons are late work that differs, of a volunteer with verified work, and a volunteer whose later work was refused by a
+replay. Work is trained again once: a recheck costs hours, and a stranger's late record costs nothing. The snapshots
+within a leg are gone with its verdict, so a recheck is of the whole leg: from the state where it starts to
 the one where it ends, as long as both are kept.
 """
 
@@ -17,7 +18,9 @@ from paris.protocol.leases import first_step
 
 
 def ask_recheck(draft: Draft, known: SubmissionState, why: str, policy: Policy) -> None:
-    """Queue verified work for a recheck; where that is not possible any more, name it for the organiser.
+    """Queue verified work for its recheck, unless it had one.
+
+    Where that is not possible any more, it is named for the organiser.
 
     Args:
         draft: The next state.
@@ -26,7 +29,7 @@ def ask_recheck(draft: Draft, known: SubmissionState, why: str, policy: Policy) 
         policy: Says whether the run trains work again at all.
     """
     s = known.submission
-    if known.phase not in ("stored", "registered") or known.recheck:
+    if known.phase not in ("stored", "registered") or known.recheck or known.was_rechecked:
         return
     if policy.replay_rate is None or s.start_step is None or not _is_kept(draft, known):
         _name_doubt(draft, known, why)

@@ -86,7 +86,10 @@ def _compare(draft: Draft, known: SubmissionState, legs: list[SubmissionState], 
         what = f"{stretch} by {one}, verified, and by {other} differ: one of them may be wrong"
         draft.add_event(EventKind.PROBLEM, f"{s.task_id}: {what}.")
         reject_submission(draft, known, f"It differs from the verified leg by {one}, which stays.", policy, now)
-        ask_recheck(draft, leg, f"late work of {other} differs", policy)
+        # Late work itself is not verified: that of a fresh key says nothing.
+        volunteer = draft.volunteers.get(known.signer)
+        if volunteer is not None and volunteer.num_proven > 0:
+            ask_recheck(draft, leg, f"late work of {other} differs", policy)
     elif _has_credit_for(draft, known, leg):
         reject_submission(draft, known, "The volunteer's own work on this leg was verified already.", policy, now)
     else:

@@ -181,6 +181,8 @@ class SubmissionState(Row):
     """What it, or its recheck, waits for."""
     recheck: bool = False
     """Whether verified work is to be trained again as a whole (`decisions/rechecks.py`)."""
+    was_rechecked: bool = False
+    """Whether it was; once is enough."""
     is_replayed_here: bool = False
     """Whether this machine replays it although volunteers audit: none was there."""
     baits: tuple[Bait, ...] = ()

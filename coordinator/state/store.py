@@ -27,7 +27,7 @@ from paris.coordinator.state.orders import Order, OrderKind
 from paris.coordinator.state.row import Row
 from paris.coordinator.state.tables import EVENTS, FLAGS, METADATA, ORDERS, SINGLE, TABLES
 
-VERSION = 9
+VERSION = 10
 """Of the file; a new field in a row of `model.py` needs a new one (`migrations.py`)."""
 _MIGRATIONS = {
     1: "CREATE INDEX IF NOT EXISTS curves_by_attempt ON curves (task_id, attempt)",
@@ -39,6 +39,7 @@ _MIGRATIONS = {
     6: "",
     7: "",
     8: "",
+    9: "",
 }
 _MAX_EVENTS = 100_000
 

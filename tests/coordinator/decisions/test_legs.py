@@ -193,9 +193,17 @@ def test_late_work_that_differs_is_rejected_without_fault_and_both_are_named():
     known = decision.state.submissions[late.lease.lease_id]
     assert (known.phase, known.verdict.accepted) == ("rejected", False)
     assert decision.state.volunteers[ADA].num_faults == faults
-    problem, named = [event.text for event in decision.events if event.kind == "problem"]
-    assert "paris-coord roll-back" in named, "this run trains nothing again"
+    (problem,) = [event.text for event in decision.events if event.kind == "problem"]
     assert f"v1 ({BEN[:8]}), verified, and by v0 ({ADA[:8]}) differ" in problem
+
+
+def test_a_run_that_trains_nothing_again_names_a_leg_from_which_a_known_volunteers_late_work_differs():
+    state, late = overtaken()
+    known = state.volunteers[ADA].model_copy(update={"num_proven": 1})
+    state = replace(state, volunteers={**state.volunteers, ADA: known})
+    decision = leg_step(state, START + 20, leg(late, 0, START + 20, by="a cheat"))
+    _, named = [event.text for event in decision.events if event.kind == "problem"]
+    assert "paris-coord roll-back" in named
 
 
 def test_one_key_gets_no_credit_twice_for_one_leg():

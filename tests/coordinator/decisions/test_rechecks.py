@@ -118,13 +118,32 @@ def test_late_work_that_differs_opens_a_recheck_of_the_verified_leg():
     state = replayed_step(run_of(1), START, want(0, START)).state
     late = held(state)
     state = replayed_step(state, START + 1, want(0, START + 1, "leaving"), want(1, START + 1)).state
-    state = handed_in(state, START + 10, leg(held(state), 1, START + 10))
+    state = proven(handed_in(state, START + 10, leg(held(state), 1, START + 10)), 0)
     verified = legs_of(state)[0]
     decision = replayed_step(state, START + 20, leg(late, 0, START + 20, by="other"))
     assert Recheck(verified) in decision.actions
     assert any("differ" in event.text for event in decision.events if event.kind is EventKind.PROBLEM)
     equal = replayed_step(state, START + 20, leg(late, 0, START + 20))
     assert not [action for action in equal.actions if isinstance(action, Recheck)]
+
+
+@pytest.mark.parametrize("num_known", [0, 3])
+def test_records_of_late_work_buy_at_most_one_recheck_and_none_by_fresh_keys(num_known):
+    """They cost nothing: three keys wait until one lease shows nothing, train nothing, and name random digests."""
+    state = replayed_step(run_of(1), START, want(0, START)).state
+    state = replayed_step(state, START + 51, *(want(who, START + 51) for who in (1, 2, 3))).state
+    leases = {lease.lease.volunteer: lease for lease in state.leases.values()}
+    honest, *forgers = (leases[PEOPLE[who].public_key] for who in (1, 0, 2, 3))
+    state = handed_in(state, START + 60, leg(honest, 1, START + 60))
+    state = proven(state, *(0, 2, 3)[:num_known])
+    begun = []
+    for number, (who, forger) in enumerate(zip((0, 2, 3), forgers, strict=True)):
+        now = START + 70 + number
+        decision = replayed_step(state, now, leg(forger, who, now, by=f"forged {who}"))
+        assert any("differ" in event.text for event in decision.events if event.kind is EventKind.PROBLEM)
+        begun += rechecks(decision)
+        state = replayed_step(decision.state, now + 0.5, Rechecked(honest.lease.lease_id, True, "ok")).state
+    assert begun == [honest.lease.lease_id][:num_known]
 
 
 def test_work_that_stands_keeps_its_place():

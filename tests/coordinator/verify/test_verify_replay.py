@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ from verify_legs import (
 )
 from verify_world import REPO, World
 
-from paris.coordinator.verify import LegStart, Report, VerificationCase
+from paris.coordinator.verify import LegStart, Report, VerificationCase, replay_rung
 from paris.coordinator.verify.ladder import verify
 from paris.coordinator.verify.replay_rung import check_replay, drawn_stretches
 from paris.coordinator.verify.report import CheckFailed, Checks
@@ -36,6 +37,19 @@ from paris.protocol.hub_layout import SUBMITTED_AS, step_folder
 from paris.protocol.records import Answer, SubmittedFile
 
 LIMITS = dict.fromkeys(FILES, 10**7)
+
+
+def test_a_recheck_passes_nothing_that_it_cannot_train_because_the_start_is_gone():
+    """Else a leg from a state that the run forgot would stand without a training."""
+    stretch, checks = Stretch(200, 400), Checks()
+    states = SimpleNamespace(at_hand=lambda step: ())
+    assert is_trained(False, states, stretch, checks) == (False, ["start"])
+    assert is_trained(True, states, stretch, Checks()) == (True, [])
+
+
+def is_trained(recheck: bool, states, stretch: Stretch, checks: Checks) -> tuple[bool, list[str]]:
+    case = SimpleNamespace(lease=SimpleNamespace(start_step=stretch.start), recheck=recheck)
+    return replay_rung._is_kept(case, states, stretch, checks), [check.name for check in checks.made]
 
 
 @pytest.fixture(scope="module")
