@@ -23,6 +23,10 @@ class HubError(ParisError, ConnectionError):
     exit_code = 62
 
 
+class NotOnHubError(HubError):
+    """The Hub answers, and does not have a file or commit, or has it with other bytes."""
+
+
 class WorkerError(ParisError, RuntimeError):
     """A child process ended without a result."""
 

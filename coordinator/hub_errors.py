@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from json import JSONDecodeError
 from pathlib import Path
 
-from paris.coordinator.errors import HubError
+from paris.coordinator.errors import HubError, NotOnHubError
 from paris.experts.files import disk_full_while_writing
 from paris.protocol.errors import reason_of
 from paris.protocol.hub_answers import FOREIGN
@@ -60,12 +60,19 @@ def hub_errors(endpoint: str) -> Iterator[None]:
         endpoint: The Hub's URL, for the message.
 
     Raises:
+        NotOnHubError: The Hub does not have the file or commit.
         HubError: The Hub refused or did not answer, or something else answered in its place.
         DiskFullError: No space on this machine for a download.
         OSError: Another error of a local file, unchanged.
     """
     import httpx2
-    from huggingface_hub.errors import FileMetadataError, HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        FileMetadataError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     from paris.protocol.hub_session import ForeignAnswerError, is_raised_inside
 
@@ -79,7 +86,8 @@ def hub_errors(endpoint: str) -> Iterator[None]:
     except HfHubHTTPError as error:
         status = error.response.status_code if error.response is not None else 0
         reason = (error.server_message or str(error)).strip().rstrip(".")
-        raise HubError(f"The Hub at {endpoint} answered {status}: {reason}.", _ADVICE.get(status, _LATER)) from error
+        kind = NotOnHubError if isinstance(error, EntryNotFoundError | RevisionNotFoundError) else HubError
+        raise kind(f"The Hub at {endpoint} answered {status}: {reason}.", _ADVICE.get(status, _LATER)) from error
     except (FileMetadataError, *_UNEXPECTED) as error:
         if hasattr(error, "exit_code") or not is_raised_inside(error, "huggingface_hub"):
             raise  # ours

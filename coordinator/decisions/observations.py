@@ -137,6 +137,9 @@ class LanesAveraged:
     leases: tuple[str, ...]
     """Whose work the mean is of, by lane."""
     head: Head
+    """The mean; of a single lane its own state."""
+    left_out: tuple[str, ...] = ()
+    """Whose states the Hub does not have any more, or could not be averaged."""
 
 
 @dataclass(frozen=True)

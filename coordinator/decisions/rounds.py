@@ -134,17 +134,32 @@ def apply_lanes_averaged(draft: Draft, averaged: LanesAveraged, policy: Policy, 
     found = [one for one in rounds_of(draft, policy, now) if one.lanes[0].task.task_id == averaged.task_id]
     if not found or not found[0].is_over:
         return
-    if averaged.head.step != found[0].end or averaged.leases != found[0].leases:
+    used = tuple(lease_id for lease_id in found[0].leases if lease_id not in averaged.left_out)
+    if averaged.head.step != found[0].end or averaged.leases != used:
         return
-    names = ", ".join(sorted({draft.submissions[lease_id].submission.name for lease_id in averaged.leases}))
-    what = f"the mean of {len(averaged.leases)} lanes, by {names}, is the state at step {averaged.head.step}."
-    draft.add_event(EventKind.STORED, f"{averaged.task_id}: {what}")
+    _tell_averaged(draft, averaged)
     ends = tuple(
         LaneEnd(task_id=lane.task.task_id, commitment=end.commitment, commit=end.commit)
         for lane in found[0].finished
-        if (end := lane.task.head) is not None
+        if lane.head_lease_id in used and (end := lane.task.head) is not None
     )
-    _next_round(draft, found[0], averaged.head, ends, policy, now)
+    # The end of a single lane is no mean: the expert goes on as in a relay.
+    _next_round(draft, found[0], averaged.head, ends if len(ends) > 1 else None, policy, now)
+
+
+def _tell_averaged(draft: Draft, averaged: LanesAveraged) -> None:
+    names, left_out = _names(draft, averaged.leases), _names(draft, averaged.left_out)
+    number = len(averaged.leases)
+    whose = f"the mean of {number} lanes, by {names}," if number > 1 else f"the end of the lane of {names}"
+    what = f"{whose} is the state at step {averaged.head.step}"
+    draft.add_event(EventKind.STORED, f"{averaged.task_id}: {what}.")
+    if averaged.left_out:
+        why = f"the lane of {left_out} is left out: its state is not on the Hub, or no mean could be computed"
+        draft.add_event(EventKind.PROBLEM, f"{averaged.task_id}: {why}.")
+
+
+def _names(draft: Draft, leases: tuple[str, ...]) -> str:
+    return ", ".join(sorted({draft.submissions[lease_id].submission.name for lease_id in leases}))
 
 
 def _next_round(

@@ -22,7 +22,6 @@ from paris.coordinator.decisions.observations import (
     AverageLanes,
     Close,
     Closed,
-    LanesAveraged,
     LegStored,
     NotRechecked,
     Observation,
@@ -50,6 +49,8 @@ from paris.protocol.errors import ParisError, reason_of
 logger = logging.getLogger(__name__)
 _FIRST_WAIT_S = 2.0
 _LONGEST_WAIT_S = 600.0
+MOST_MEAN_TRIES = 10
+"""Failures of a mean, over 17 minutes, after which lanes whose states cannot be had are left out."""
 
 
 class _Backoff(NamedTuple):
@@ -184,7 +185,8 @@ class Executor:
                 self._verifier.discard_states(state, lease_id)
                 return LegStored(lease_id, head)
             case AverageLanes():
-                return LanesAveraged(action.task_id, action.leases, self._lane_means.store(state, action))
+                tries = self._waiting[action].failures if action in self._waiting else 0
+                return self._lane_means.store(state, action, leaves_out=tries >= MOST_MEAN_TRIES)
             case Close(lease_id):
                 self._registrar.close(state, lease_id)
                 self._verifier.discard_candidate(lease_id)

@@ -6,12 +6,13 @@ import hashlib
 import logging
 import shutil
 import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from paris.coordinator.children import Children, Program
-from paris.coordinator.decisions.observations import AverageLanes
-from paris.coordinator.errors import HubError, WorkerError
+from paris.coordinator.decisions.observations import AverageLanes, LanesAveraged
+from paris.coordinator.errors import NotOnHubError, WorkerError
 from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.state.model import State
 from paris.experts.files import file_sha256
@@ -38,7 +39,7 @@ class LaneMeans:
     verify: Path
     children: Children
 
-    def store(self, state: State, action: AverageLanes) -> Head:
+    def store(self, state: State, action: AverageLanes, *, leaves_out: bool = False) -> LanesAveraged:
         """Fetch the lanes' states from their branches, and put their mean on a branch of its own.
 
         Anybody can compute the same bytes: the head's files are the means, in the order of the lanes, and its
@@ -48,37 +49,78 @@ class LaneMeans:
         Args:
             state: Holds the lanes' stored legs.
             action: Names them.
+            leaves_out: Leave out lanes whose states the Hub does not have; where no mean can be computed, the first
+                lane at hand is gone on from alone. For a mean that failed often: a round must end.
 
         Raises:
-            HubError: The Hub did not answer, refused, or has other bytes than were verified.
-            WorkerError: The child failed, or no lane's verified chain can be read.
+            NotOnHubError: The Hub does not have a state, or has other bytes than were verified; with `leaves_out`, any.
+            HubError: The Hub did not answer, or refused.
+            WorkerError: The child failed, or no lane's verified chain can be read; not with `leaves_out`, unless the
+                coordinator is stopping.
         """
-        heads = [self._head(state, lease_id) for lease_id in action.leases]
         folder = self.verify / f"mean-{action.task_id}"
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            for lane, head in enumerate(heads):
-                self._fetch(head, folder / f"lane-{lane}")
-            self.children.run("mean", Program.LANE_MEANS, str(folder), str(len(heads)))
-            return self._stored(state, action, heads, folder / "mean")
+            heads = self._fetched(state, action, folder, leaves_out=leaves_out)
+            mean = self._mean_or_none(state, action, heads, folder, may_fail=leaves_out)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+        used = tuple(heads) if mean is not None else tuple(heads)[:1]
+        left_out = tuple(lease_id for lease_id in action.leases if lease_id not in used)
+        return LanesAveraged(action.task_id, used, mean or heads[used[0]], left_out)
+
+    def _fetched(self, state: State, action: AverageLanes, folder: Path, *, leaves_out: bool) -> dict[str, Head]:
+        """Fetch the lanes' states into `folder/lane-0` and so on; at least one head, by lease."""
+        heads: dict[str, Head] = {}
+        for lease_id in action.leases:
+            place = folder / f"lane-{len(heads)}"
+            try:
+                head = self._head(state, lease_id)
+                self._fetch(head, place)
+            except NotOnHubError as error:
+                if not leaves_out:
+                    raise
+                logger.warning("Lease %s is left out of the mean: %s", lease_id[:8], error)
+                shutil.rmtree(place, ignore_errors=True)
+            else:
+                heads[lease_id] = head
+        if not heads:
+            what = f"The Hub has none of the states at step {action.step} of {action.task_id}."
+            raise NotOnHubError(what, "Restore one from a backup, or roll the expert back.")
+        return heads
+
+    def _mean_or_none(
+        self, state: State, action: AverageLanes, heads: dict[str, Head], folder: Path, *, may_fail: bool
+    ) -> Head | None:
+        """The stored mean; None for a single state, or where it cannot be computed and `may_fail`."""
+        if len(heads) == 1:
+            return None
+        try:
+            digest = self._task_digest(action.task_id, heads)
+            self.children.run("mean", Program.LANE_MEANS, str(folder), str(len(heads)))
+        except WorkerError as error:
+            if not may_fail or self.children.is_stopping:
+                raise
+            logger.warning("%s goes on from one lane alone: %s", action.task_id, error)
+            return None
+        return self._stored(state, action, list(heads.values()), digest, folder / "mean")
 
     def _head(self, state: State, lease_id: str) -> Head:
         head = state.submissions[lease_id].head
         if head is None:
-            raise HubError(f"The state that lease {lease_id[:8]} ended with is not kept.", "Roll the expert back.")
+            what = f"The state that lease {lease_id[:8]} ended with is not kept."
+            raise NotOnHubError(what, "Roll the expert back.")
         return head
 
     def _fetch(self, head: Head, folder: Path) -> None:
         for file in head.files:
             found = self.hub.download(file.path, folder / "fetched", head.commit)
             if file_sha256(found) != file.sha256:
-                raise HubError(f"{file.path} on the Hub is not what was verified.", "Restore it from a backup.")
+                raise NotOnHubError(f"{file.path} on the Hub is not what was verified.", "Restore it from a backup.")
             found.replace(folder / found.name)
         shutil.rmtree(folder / "fetched")
 
-    def _stored(self, state: State, action: AverageLanes, heads: list[Head], folder: Path) -> Head:
+    def _stored(self, state: State, action: AverageLanes, heads: list[Head], digest: str, folder: Path) -> Head:
         name = mean_of_lanes(action.task_id)
         branch, place = state_branch(name, action.step), state_folder(name, action.step)
         digests = {file: file_sha256(folder / file) for file in STATE_FILES}
@@ -92,7 +134,7 @@ class LaneMeans:
             step=action.step,
             loss=statistics.fmean(head.loss for head in heads),
             previous=previous,
-            commitment=commitment_of(previous, self._task_digest(action), action.step, files),
+            commitment=commitment_of(previous, digest, action.step, files),
             commit=commit,
             files=tuple(
                 SubmittedFile(path=f"{place}/{file}", sha256=sha256, bytes=(folder / file).stat().st_size)
@@ -100,14 +142,14 @@ class LaneMeans:
             ),
         )
 
-    def _task_digest(self, action: AverageLanes) -> str:
+    def _task_digest(self, task_id: str, leases: Iterable[str]) -> str:
         """Of the training task, which is the same in every lane."""
-        for lease_id in action.leases:
+        for lease_id in leases:
             try:
                 return parse_chain((self.verify / lease_id / CHAIN_FILE).read_bytes()).task
             except (OSError, RecordError) as error:
                 logger.warning("The chain of lease %s cannot be read: %s", lease_id[:8], error)
-        raise WorkerError(f"No lane of {action.task_id} has a readable {CHAIN_FILE}.", "Restore it from a backup.")
+        raise WorkerError(f"No lane of {task_id} has a readable {CHAIN_FILE}.", "Restore it from a backup.")
 
     def _delete_old(self, state: State, task_id: str, newest: str) -> None:
         name = mean_of_lanes(task_id)

@@ -11,6 +11,7 @@ from paris.coordinator.decisions.credits import credits_of
 from paris.coordinator.decisions.legs import compared_with
 from paris.coordinator.decisions.observations import AverageLanes, LanesAveraged, Register, StoreLeg, Verify
 from paris.coordinator.decisions.tick import Decision, tick
+from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import State, TaskState
 from paris.coordinator.state.orders import Order, OrderKind
 from paris.protocol.records import Head, SubmittedFile
@@ -104,6 +105,23 @@ def test_all_lanes_go_on_from_the_mean_which_names_what_it_is_of():
     assert {end.commitment for end in ends} == {s.submission.commitment for s in state.submissions.values()}
     assert state.tasks[OTHER].task.mean_of is None
     assert {credit.steps for credit in credits_of(state)} == {200}
+
+
+@pytest.mark.parametrize("kept", [OWN, OTHER])
+def test_a_round_without_a_mean_goes_on_from_one_lane_and_says_whose_was_left_out(kept):
+    state = done(done(both_leased(), OWN, START + 10).state, OTHER, START + 20).state
+    (lost,) = {OWN, OTHER} - {kept}
+    used, left_out = (state.tasks[task_id].head_lease_id for task_id in (kept, lost))
+    end, who = state.submissions[used].head, state.submissions[left_out].submission.name
+    decision = go(state, START + 30, LanesAveraged(OWN, (used,), end, (left_out,)))
+    assert [decision.state.tasks[task_id].task.head for task_id in (OWN, OTHER)] == [end, end]
+    assert (decision.state.tasks[OWN].task.mean_of, decision.state.tasks[OWN].rounds) == (None, ())
+    assert [event.kind for event in decision.events[:2]] == [EventKind.STORED, EventKind.PROBLEM]
+    assert f"the lane of {who} is left out" in decision.events[1].text
+    assert not any(isinstance(action, AverageLanes) for action in decision.actions)
+    assert {credit.steps for credit in credits_of(decision.state)} == {200}, "its work was verified all the same"
+    state = go(decision.state, START + 31, want(0, START + 31), want(1, START + 31)).state
+    assert {held(state, task_id).lease.to_step for task_id in (OWN, OTHER)} == {400}
 
 
 def test_a_volunteer_alone_makes_a_relay():

@@ -10,6 +10,7 @@ import pytest
 from deadlines import DEADLINE_S
 
 from paris.coordinator.decisions.observations import (
+    AverageLanes,
     Close,
     Closed,
     NotRechecked,
@@ -21,8 +22,14 @@ from paris.coordinator.decisions.observations import (
     VerificationFailed,
     Verify,
 )
-from paris.coordinator.errors import HubError, NotTrainableAgainError, VerificationCrashError, WorkerError
-from paris.coordinator.service.executor import Executor
+from paris.coordinator.errors import (
+    HubError,
+    NotOnHubError,
+    NotTrainableAgainError,
+    VerificationCrashError,
+    WorkerError,
+)
+from paris.coordinator.service.executor import MOST_MEAN_TRIES, Executor
 from paris.coordinator.state.model import State
 
 
@@ -122,6 +129,23 @@ def test_only_a_verification_that_breaks_down_counts_against_the_submission(exec
         clock.now += 1000
         executor.start((Verify("a" * 32),), State())
         assert ended(executor) == [VerificationFailed("a" * 32, str(error), wait_s)]
+
+
+def test_a_mean_that_failed_often_is_tried_without_the_lanes_that_are_lost(executor, clock):
+    asked = []
+
+    def store(state: State, action: AverageLanes, *, leaves_out: bool) -> None:
+        asked.append(leaves_out)
+        raise NotOnHubError("gone")
+
+    executor._lane_means = SimpleNamespace(store=store)
+    action = AverageLanes("expert-0", 200, ("a" * 32, "b" * 32))
+    for _ in range(MOST_MEAN_TRIES + 1):
+        clock.now += 1000
+        executor.start((action,), State())
+        wait_until(lambda: not executor._ended.empty())
+        executor.results()
+    assert asked == [False] * MOST_MEAN_TRIES + [True]
 
 
 def test_a_success_ends_the_row_of_failures(executor, work, clock):
