@@ -26,7 +26,7 @@ from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import LeaseState, SubmissionState, VolunteerState
 from paris.protocol.audit_order import AuditOrder
 from paris.protocol.limits import MAX_ATTEMPT
-from paris.protocol.records import Lease
+from paris.protocol.records import Lease, Task
 
 _MOST_LOST = 3
 """Audits of a leg that may be lost; a state from which nobody can train loses all of them."""
@@ -76,9 +76,11 @@ def end_audits(draft: Draft, policy: Policy, now: float, watching_since: float) 
             _end(draft, audit, held, "lost", "the volunteer gave it up.")
         elif volunteer is not None and volunteer.want.state == "leaving":
             _end(draft, audit, held, "lost", "the volunteer is leaving.")
-        elif now > max(held.lease.expires_at, earliest):
-            _end(draft, audit, held, "lost", f"no audit came in {policy.audit_s / 3600:.3g} hours.")
-            if volunteer is not None:
+        elif now > max(ends_at := _ends_at(held, policy), earliest):
+            waited_s = ends_at - held.lease.granted_at
+            _end(draft, audit, held, "lost", f"no audit came in {waited_s / 3600:.3g} hours.")
+            # Who reports may be slow, or paused by its owner; giving up early is no fault either.
+            if volunteer is not None and held.heartbeat_at is None:
                 draft.put_volunteer(with_fault(volunteer, policy, now))
     for known in [known for known in draft.submissions.values() if known.audit is not None]:
         _replay_here(draft, known, policy, now)
@@ -125,7 +127,7 @@ def _grant(
         attempt=min(number, MAX_ATTEMPT),
         volunteer=drawn.public_key,
         granted_at=now,
-        expires_at=now + policy.audit_s,
+        expires_at=now + _life_s(draft.tasks[task_id].task, need, policy),
         start_step=need.start_step,
         to_step=need.end_step,
         audit=AuditOrder(nonce=nonce, start=need.start),
@@ -148,6 +150,21 @@ def _grant(
     )
     known_answer = "" if bait is None else "; the claim is known to be wrong"
     draft.add_event(EventKind.AUDIT, f"{_stretch_of(known, need)} is leased to {drawn.want.name}{known_answer}.")
+
+
+def _ends_at(held: LeaseState, policy: Policy) -> float:
+    """UTC seconds after which an audit is lost: its lease ends, or its auditor has been silent for too long."""
+    heard_at = held.lease.granted_at if held.heartbeat_at is None else held.heartbeat_at
+    return min(held.lease.expires_at, heard_at + policy.audit_s)
+
+
+def _life_s(task: Task, need: AuditNeed, policy: Policy) -> float:
+    """Life of an audit's lease: as long as a leg of its steps may take, where that is longer than `policy.audit_s`.
+
+    That of a recheck is a whole leg.
+    """
+    share = (need.end_step - need.start_step) / task.steps
+    return max(policy.audit_s, share * task.deadline_s + task.grace_s)
 
 
 def _nonce(policy: Policy, lease_id: str) -> str:

@@ -41,13 +41,15 @@ def without_future(state: State, now: float, lease_s: float) -> State:
     Args:
         state: As it was loaded.
         now: UTC seconds.
-        lease_s: Life of a lease, which no lease exceeds.
+        lease_s: Life of a lease, which none but an audit's exceeds.
     """
 
     def change(row: Any, before: Any, name: str) -> float:
         if name == "answer_until":
             return float(row.answer_until)  # a late one does no harm
-        latest = now + lease_s if name == "expires_at" else now
+        latest = now
+        if name == "expires_at":
+            latest += lease_s if row.audit is None else row.expires_at - row.granted_at
         return min(float(getattr(row, name)), latest)
 
     return _with_times(state, state, change)

@@ -50,7 +50,7 @@ class Policy(BaseModel):
     audits: bool = False
     """Whether other volunteers train the drawn stretches again, not the organiser's machine."""
     audit_s: float = Field(default=7200.0, gt=0)
-    """Time in which an auditor must return what it found."""
+    """Time in which an auditor must return what it found, or report; a long stretch has its share of the deadline."""
     audit_draw_s: float = Field(default=900.0, gt=0)
     """How long a drawn auditor may finish other work before another one is drawn."""
     audit_wait_s: float = Field(default=86400.0, gt=0)

@@ -113,7 +113,7 @@ class VerificationBounds(BaseModel):
     audits: Literal["organiser", "volunteers"] = "organiser"
     """Who trains the stretches again."""
     audit_hours: Positive = 2.0
-    """Time in which an auditor must return what it found."""
+    """Time in which an auditor must return what it found, or report; a long stretch has its share of the deadline."""
     audit_draw_hours: Positive = 0.25
     """How long a drawn volunteer may finish other work before another one is drawn."""
     audit_wait_hours: Positive = 24.0

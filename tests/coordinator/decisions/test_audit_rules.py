@@ -22,15 +22,17 @@ from test_audits import (
     with_auditor_gone,
     work,
 )
-from tick_world import PEOPLE, START, sealed
+from tick_world import PEOPLE, START, beat, sealed
 
 from paris.coordinator.decisions.auditors import drawn_for, may_ever_be_audited, secret_number
+from paris.coordinator.decisions.clock_moves import without_future
 from paris.coordinator.decisions.observations import AuditNeeded, AuditReceived
 from paris.coordinator.decisions.tick import tick
 from paris.coordinator.state.audits import AuditNeed, AuditState
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.model import State
 from paris.coordinator.state.orders import Order, OrderKind
+from paris.protocol.records import Lease
 
 OPENED_AT = START + 20
 BEN = PEOPLE[1].public_key
@@ -166,6 +168,60 @@ def test_an_audit_is_late_after_its_lease_and_ten_minutes_of_watching(lease_s, w
     for passed_s, is_out in ((watched_s, True), (watched_s + 0.1, False)):
         now = end + 5000
         assert bool(auditing(tick(state, [], policy, now, now - passed_s).state)) is is_out
+
+
+def lent(need: AuditNeed, **task_fields: float) -> tuple[State, Lease]:
+    """A stretch that is leased to volunteer 1."""
+    state = handed_in(auditors=(1,))
+    row = state.tasks["expert-0"]
+    row = row.model_copy(update={"task": row.task.model_copy(update=task_fields)})
+    state = opened(replace(state, tasks={**state.tasks, "expert-0": row}), OPENED_AT, need=need).state
+    (lease,) = auditing(state)
+    return state, lease
+
+
+def faults_of_the_auditor(state: State) -> int:
+    return state.volunteers[PEOPLE[1].public_key].num_faults
+
+
+def test_a_whole_leg_that_is_trained_again_has_the_time_that_a_leg_has():
+    """Five hours of the deadline of 25, where the audit of a short stretch has one hour."""
+    leg = AuditNeed(start_step=0, end_step=200, start=None)
+    state, lease = lent(leg, deadline_s=90000.0, grace_s=100.0)
+    assert lease.expires_at == OPENED_AT + 18000 + 100
+    for hours in range(1, 6):
+        now = OPENED_AT + 3600 * hours - 10
+        state = step(state, now, beat(lease, 1, now, 39 * hours)).state
+    assert auditing(step(state, lease.expires_at).state) == [lease]
+    late = step(state, lease.expires_at + 1)
+    assert not auditing(late.state)
+    assert faults_of_the_auditor(late.state) == 0
+    assert "no audit came in 5.03 hours" in " ".join(event.text for event in late.events)
+
+
+@pytest.mark.parametrize(("reported_s", "num_faults"), [(0.0, 1), (600.0, 0)])
+def test_an_auditor_of_a_whole_leg_that_falls_silent_keeps_it_from_nobody_for_long(reported_s, num_faults):
+    """Who never reported has a fault."""
+    state, lease = lent(AuditNeed(start_step=0, end_step=200, start=None), deadline_s=90000.0)
+    if reported_s:
+        state = step(state, OPENED_AT + reported_s, beat(lease, 1, OPENED_AT + reported_s, 5)).state
+    assert auditing(step(state, OPENED_AT + reported_s + 3600).state) == [lease]
+    state = step(state, OPENED_AT + reported_s + 3601).state
+    assert not auditing(state)
+    assert faults_of_the_auditor(state) == num_faults
+
+
+def test_an_auditor_that_its_owner_pauses_has_no_fault():
+    state, lease = lent(NEED)
+    state = step(state, OPENED_AT + 3590, beat(lease, 1, OPENED_AT + 3590, 50, state="paused")).state
+    state = step(state, OPENED_AT + 3601).state
+    assert not auditing(state)
+    assert faults_of_the_auditor(state) == 0
+
+
+def test_a_restart_leaves_an_audit_its_time():
+    state, lease = lent(AuditNeed(start_step=0, end_step=200, start=None), deadline_s=90000.0)
+    assert without_future(state, OPENED_AT + 60, 600.0).leases[lease.lease_id].lease == lease
 
 
 def test_an_auditor_that_leaves_gives_its_audit_back_without_a_fault():
