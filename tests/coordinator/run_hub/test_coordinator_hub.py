@@ -24,12 +24,12 @@ from paris.coordinator.service.executor import Executor
 from paris.coordinator.service.registering import Registrar
 from paris.coordinator.service.startup import make_executor
 from paris.coordinator.state.events import Event
-from paris.coordinator.state.model import State, SubmissionState, TaskState
+from paris.coordinator.state.model import LeaseState, State, SubmissionState, TaskState
 from paris.experts.files import DiskFullError
 from paris.node.hub.client import Hub
 from paris.node.swarm.coordinator_records import verdict_on_hub
 from paris.protocol.hub_layout import SUBMISSION_FILE, submission_folder
-from paris.protocol.records import Rung, Submission, SubmittedFile, Task, Verdict
+from paris.protocol.records import Lease, Rung, Submission, SubmittedFile, Task, Verdict
 from paris.protocol.sealer import Sealer
 
 VOLUNTEER = "a" * 64
@@ -85,7 +85,11 @@ def judged(server, accepted: bool, lease: str, data: bytes = WEIGHTS) -> State:
     known = SubmissionState(
         submission=submission, signer=VOLUNTEER, envelope="", seen_at=1.0, phase=phase, verdict=verdict
     )
-    return State(tasks={"expert-1": TaskState(task=task)}, submissions={lease_id: known})
+    held = Lease(
+        lease_id=lease_id, task_id="expert-1", attempt=1, volunteer=VOLUNTEER, granted_at=0.0, expires_at=60.0
+    )  # fmt: skip
+    leases = {lease_id: LeaseState(lease=held)}
+    return State(tasks={"expert-1": TaskState(task=task)}, submissions={lease_id: known}, leases=leases)
 
 
 def pull_refs(server) -> list[str]:
