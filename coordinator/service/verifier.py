@@ -82,7 +82,7 @@ class Verifier:
         """
         folder, known = _folder(self.run, lease_id), state.submissions[lease_id]
         if not (folder / CHAIN_FILE).is_file():
-            raise NotTrainableAgainError(f"{folder / CHAIN_FILE} is gone.", "Roll the task back if it is doubtful.")
+            raise NotTrainableAgainError(f"{folder / CHAIN_FILE} is gone.")
         case = self._case(state, known, folder, None)
         case = case.model_copy(update={"recheck": True, "end": known.head})
         report = self._verified(case, folder / "recheck.json")
