@@ -2,8 +2,10 @@
 
 One record of each kind is published when it changes and again every period, always with a greater sequence and a
 later expiry: peers drop records that expire, and refuse one that would shorten a life. Those that need a lease carry
-the newest. Periods run on the monotonic clock; after a jump of the wall clock, which stands in the records, all are
-published at once.
+the newest. What peers of an earlier version refuse is published in the form that they know.
+
+Periods run on the monotonic clock; after a jump of the wall clock, which stands in the records, all are published at
+once.
 """
 
 from __future__ import annotations
@@ -15,8 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from paris.node.swarm.connection import Swarm
+from paris.node.swarm.earlier_forms import earlier_form
 from paris.node.swarm.held_leases import HeldLeases
 from paris.protocol.clock import Clock, ClockWatch
+from paris.protocol.dht.outcome import Outcome
 from paris.protocol.record_rules import RECORD_RULES
 from paris.protocol.records import Payload
 from paris.protocol.sealer import Sealer
@@ -169,7 +173,11 @@ class Announcer:
         if admitted is None:
             _logger.info("No peer shows the lease of this %s; it is published later.", kind)
             return False
-        is_stored = self._swarm.publish(self._sealer.seal(admitted, life_s))
+        outcome = self._swarm.publish(self._sealer.seal(admitted, life_s))
+        earlier = earlier_form(admitted) if outcome is Outcome.REFUSED else None
+        if earlier is not None:
+            outcome = self._swarm.publish(self._sealer.seal(earlier, life_s))
+        is_stored = bool(outcome)
         if is_stored:
             self.last_accepted_at, self._accepted_at = time.time(), self._clock()
         _logger.debug("Published %s: %s.", kind, "stored" if is_stored else "no peer stored it")

@@ -87,14 +87,14 @@ class Swarm:
         if self._peer is not None:
             callback(self._peer)
 
-    def publish(self, envelope: Envelope[Any]) -> bool:
-        """Store a record in the DHT; False if no peer stored it. Never raises on network errors."""
+    def publish(self, envelope: Envelope[Any]) -> Outcome:
+        """Store a record in the DHT. Never raises on network errors."""
         peer = self._peer or self._reconnect()
         outcome = Outcome.UNANSWERED if peer is None else peer.publish(envelope, self.num_buckets)
         self._note(answered=outcome is not Outcome.UNANSWERED)
         if envelope.kind == "want":
             self.is_full = outcome is Outcome.FULL
-        return bool(outcome)
+        return outcome
 
     def read(self, kind: str, part: int | None = None) -> list[Envelope[Any]]:
         """Verified records of a kind; empty if there are none, or if the DHT is unreachable."""

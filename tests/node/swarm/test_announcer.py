@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -15,8 +16,9 @@ from paris.node.swarm.announcer import Announcer
 from paris.node.swarm.held_leases import HeldLeases
 from paris.protocol.admission import LEASE_GRACE_S
 from paris.protocol.clock import ClockWatch
+from paris.protocol.dht.outcome import Outcome
 from paris.protocol.envelope import seal
-from paris.protocol.records import Heartbeat, Lease, Want
+from paris.protocol.records import Heartbeat, Lease, Payload, Want
 from paris.protocol.runid import make_run_id
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
@@ -31,13 +33,16 @@ class Ears:
         self.heard: list = []
         self.leases: list = []
         self.answers = True
+        self.refuses: Callable[[Payload], object] = lambda payload: False
         self.news = threading.Condition()
 
-    def publish(self, envelope) -> bool:
+    def publish(self, envelope) -> Outcome:
         with self.news:
             self.heard.append(envelope)
             self.news.notify_all()
-        return self.answers
+        if self.refuses(envelope.payload):
+            return Outcome.REFUSED
+        return Outcome.STORED if self.answers else Outcome.UNANSWERED
 
     def read(self, kind: str) -> list:
         return {"lease": self.leases}[kind]
@@ -71,6 +76,34 @@ def granted() -> Ears:
 
 def heartbeat(step: int, state: str = "training") -> Heartbeat:
     return Heartbeat(lease_id="0" * 32, task_id="expert-0", attempt=1, state=state, step=step)
+
+
+WANT = Want(name="ada", device="cpu", memory_bytes=1, disk_bytes=1, state="waiting", node_version="0.1.0", audits=True)
+NEW_FORMS = [WANT, heartbeat(1, "paused").model_copy(update={"pause_reason": "battery"})]
+
+
+@pytest.mark.parametrize("payload", NEW_FORMS, ids=["want", "heartbeat"])
+def test_what_peers_of_an_earlier_version_refuse_is_published_as_they_know_it(payload):
+    ears = granted()
+    ears.refuses = lambda told: getattr(told, "audits", None) or getattr(told, "state", "") == "paused"
+    announcer = Announcer(ears, Sealer(ME, RUN), 1.0)
+    assert announcer.publish_once(payload)
+    first, second = ears.heard
+    assert second.sequence > first.sequence
+    told = second.payload.model_dump()
+    assert not {"audits", "pause_reason"} & set(told)
+    assert told["state"] == ("waiting" if payload is WANT else "training")
+    assert (payload is WANT) or told["step"] == 1
+
+
+def test_a_record_is_published_once_where_peers_take_it_or_it_has_no_earlier_form():
+    ears = granted()
+    announcer = Announcer(ears, Sealer(ME, RUN), 1.0)
+    assert all(announcer.publish_once(payload) for payload in NEW_FORMS)
+    assert [envelope.payload.state for envelope in ears.heard] == ["waiting", "paused"]
+    ears.refuses = lambda told: True
+    assert not announcer.publish_once(heartbeat(1))
+    assert len(ears.heard) == 3
 
 
 def test_a_republished_record_has_a_greater_sequence_and_a_later_expiry():

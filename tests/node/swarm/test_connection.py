@@ -63,7 +63,7 @@ def test_two_threads_on_a_dead_swarm_start_one_peer():
     with ThreadPoolExecutor(2) as threads:
         published = [threads.submit(swarm.publish, BEAT) for _ in range(2)]
         network.may_start.set()
-        assert [future.result(60) for future in published] == [True, True]
+        assert [future.result(60) for future in published] == [Outcome.STORED, Outcome.STORED]
     assert len(network.peers) == 1
 
 
@@ -103,7 +103,7 @@ def test_a_closed_connection_starts_no_peer_and_leaves_none_behind():
         published = threads.submit(swarm.publish, BEAT)
         swarm.close()
         network.may_start.set()
-        assert published.result(60) is False
+        assert published.result(60) is Outcome.UNANSWERED
     assert all(peer.is_stopped for peer in network.peers)
     assert not swarm.publish(BEAT)
     with pytest.raises(PeerError):
@@ -117,9 +117,9 @@ def test_peers_that_have_no_room_for_the_want_answer_all_the_same():
     swarm.connect()
     network.is_full = True
     for _ in range(5):
-        assert swarm.publish(WANT) is False
+        assert swarm.publish(WANT) is Outcome.FULL
     assert (changes, swarm.is_up, swarm.is_full) == ([], True, True)
     assert _why_waiting([], swarm) == "The run's list of waiting volunteers is full; trying again."
     network.is_full = False
-    assert swarm.publish(WANT) is True
+    assert swarm.publish(WANT) is Outcome.STORED
     assert not swarm.is_full

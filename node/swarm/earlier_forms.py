@@ -1,0 +1,21 @@
+"""Records in the form of earlier versions, for runs whose peers refuse what those did not know."""
+
+from __future__ import annotations
+
+from paris.protocol.records import Heartbeat, Payload, Want
+
+
+def earlier_form(payload: Payload) -> Payload | None:
+    """A record as versions before audits and pauses wrote it.
+
+    Without audits a node is given none, as is right where nobody asks for them. A pause looks like training that
+    makes no progress, and keeps the lease for as long.
+
+    Returns:
+        None where it is the same record.
+    """
+    if isinstance(payload, Want) and payload.audits is not None:
+        return payload.model_copy(update={"audits": None})
+    if isinstance(payload, Heartbeat) and payload.state == "paused":
+        return payload.model_copy(update={"state": "training", "pause_reason": None})
+    return None
