@@ -7,6 +7,7 @@ run, where nobody else has verified work.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 
 from paris.coordinator.decisions.auditors import (
     after_copied_claim,
@@ -23,11 +24,13 @@ from paris.coordinator.decisions.trust import with_fault
 from paris.coordinator.state.audits import AuditNeed, AuditOutcome, AuditState, Bait, OpenAudit
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
-from paris.coordinator.state.model import LeaseState, SubmissionState, VolunteerState
+from paris.coordinator.state.model import WAITING, LeaseState, SubmissionState, VolunteerState
 from paris.protocol.audit_order import AuditOrder
 from paris.protocol.limits import MAX_ATTEMPT
 from paris.protocol.records import Lease, Task
 
+_VOTES_FOR_A_FAULT = 3
+"""Of one stretch: whose vote differs from two others has a fault."""
 _MOST_LOST = 3
 """Audits of a leg that may be lost; a state from which nobody can train loses all of them."""
 
@@ -66,7 +69,10 @@ def apply_audit(draft: Draft, received: AuditReceived, policy: Policy, now: floa
 
 
 def end_audits(draft: Draft, policy: Policy, now: float, watching_since: float) -> None:
-    """End audits that are given up, late, or not needed any more; work that nobody audits is replayed here."""
+    """End audits that are given up, late, or not needed any more; work that nobody audits is replayed here.
+
+    An audit that arrived is paid although its work was settled without it: a cheat that is found out stays silent.
+    """
     earliest = watching_since + min(policy.audit_s, AFTER_START_S)
     for audit in [audit for audit in draft.audits.values() if audit.outcome == "waiting"]:
         held, volunteer = draft.leases[audit.lease_id], draft.volunteers.get(audit.volunteer)
@@ -82,6 +88,10 @@ def end_audits(draft: Draft, policy: Policy, now: float, watching_since: float) 
             # Who reports may be slow, or paused by its owner; giving up early is no fault either.
             if volunteer is not None and held.heartbeat_at is None:
                 draft.put_volunteer(with_fault(volunteer, policy, now))
+    for audit in [audit for audit in draft.audits.values() if audit.outcome == "arrived"]:
+        known = draft.submissions[audit.leg]
+        if known.phase not in WAITING and not known.recheck:
+            draft.put_audit(audit.ended("unused"))
     for known in [known for known in draft.submissions.values() if known.audit is not None]:
         _replay_here(draft, known, policy, now)
 
@@ -112,6 +122,17 @@ def grant_audits(draft: Draft, policy: Policy, now: float) -> None:
             _grant(draft, known, audit, drawn, policy, now)
         else:
             _grant(draft, bait[0], bait[1], drawn, policy, now)
+
+
+def wait_longer(draft: Draft, paused_at: float, now: float) -> None:
+    """Let the time in which the run was paused not count as waiting for an auditor."""
+    for known in list(draft.submissions.values()):
+        if (audit := known.audit) is None:
+            continue
+        update = {"opened_at": audit.opened_at + max(0.0, now - max(paused_at, audit.opened_at))}
+        if audit.drawn is not None:
+            update["drawn_at"] = audit.drawn_at + max(0.0, now - max(paused_at, audit.drawn_at))
+        draft.put_submission(known.model_copy(update={"audit": audit.model_copy(update=update)}))
 
 
 def _grant(
@@ -182,15 +203,24 @@ def _apply_bait(draft: Draft, audit: AuditState, bait: Bait, has_copied: bool, p
     volunteer = draft.volunteers.get(audit.volunteer)
     if volunteer is not None:
         draft.put_volunteer(after_copied_claim(volunteer, policy, now))
-    for other in list(draft.audits.values()):
-        if other.volunteer == audit.volunteer and other.outcome == "arrived" and other.bait is None:
-            draft.put_audit(other.ended("void"))
+    void_audits(draft, audit.volunteer, "the volunteer returned a claim that was known to be wrong.")
+
+
+def void_audits(draft: Draft, volunteer: str, reason: str) -> None:
+    """Let the audits of a volunteer that is not believed any more count for nothing; others are drawn in its place."""
+    for audit in [audit for audit in draft.audits.values() if audit.volunteer == volunteer]:
+        if audit.outcome == "waiting":
+            _end(draft, audit, draft.leases[audit.lease_id], "void", reason)
+        elif audit.outcome == "arrived":
+            draft.put_audit(audit.ended("void"))
 
 
 def count_votes(
     draft: Draft, known: SubmissionState, votes: dict[str, bool], passed: bool, policy: Policy, now: float
 ) -> None:
-    """Settle the audits of judged work; who is contradicted has a fault.
+    """Settle the audits of judged work; who is contradicted by two others, or by this machine, has a fault.
+
+    One against one shows nothing: the other may be the cheat's friend.
 
     Args:
         draft: The next state.
@@ -201,21 +231,25 @@ def count_votes(
         now: UTC seconds.
     """
     arrived = {lease_id: draft.audits[lease_id] for lease_id in votes if lease_id in draft.audits}
-    agreed = {(audit.start_step, audit.end_step) for lease_id, audit in arrived.items() if votes[lease_id]}
+    num_votes = Counter((audit.start_step, audit.end_step) for audit in arrived.values())
+    num_agree = Counter((audit.start_step, audit.end_step) for key, audit in arrived.items() if votes[key])
     for lease_id, audit in arrived.items():
-        # Of refused work a stretch that somebody agreed with stands: another one was refused.
-        stands = passed or (audit.start_step, audit.end_step) in agreed
+        stretch = (audit.start_step, audit.end_step)
+        # Of refused work a stretch that most agreed with stands: another one was refused.
+        stands = passed or 2 * num_agree[stretch] > num_votes[stretch]
         if stands and not passed and known.is_replayed_here:
             draft.put_audit(audit.ended("void"))  # this machine does not say which stretch it refused
         elif votes[lease_id] == stands:
             draft.put_audit(audit.ended("right"))
+        elif num_votes[stretch] < _VOTES_FOR_A_FAULT and not known.is_replayed_here:
+            draft.put_audit(audit.ended("void"))
         else:
             _contradict(draft, audit, policy, now)
 
 
 def _contradict(draft: Draft, audit: AuditState, policy: Policy, now: float) -> None:
     draft.put_audit(audit.ended("wrong"))
-    what = f"the audit of steps {audit.start_step} to {audit.end_step} by {audit.name} is contradicted by another one"
+    what = f"the audit of steps {audit.start_step} to {audit.end_step} by {audit.name} is contradicted"
     draft.add_event(EventKind.PROBLEM, f"{audit.task_id}: {what}.")
     volunteer = draft.volunteers.get(audit.volunteer)
     if volunteer is not None:
@@ -240,7 +274,8 @@ def _replay_here(draft: Draft, known: SubmissionState, policy: Policy, now: floa
     if audit is None or any(other.outcome == "waiting" for other in of_leg):
         return
     num_lost = sum(other.outcome == "lost" for other in of_leg)
-    is_over = not policy.audits or now - audit.opened_at > policy.audit_wait_s or num_lost >= _MOST_LOST
+    has_waited = now - audit.opened_at > policy.audit_wait_s and not draft.pause.is_paused
+    is_over = not policy.audits or has_waited or num_lost >= _MOST_LOST
     if not is_over and may_ever_be_audited(draft, known):
         return
     draft.put_submission(_going_on(known).model_copy(update={"is_replayed_here": True}))

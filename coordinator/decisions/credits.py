@@ -26,7 +26,7 @@ class Credit:
     """Of legs that equal those of others. They cost no training to claim (docs/threat-model.md), so they are counted
     apart."""
     audited_steps: int = 0
-    """Trained again for audits that were right."""
+    """Trained again for audits that were right, or whose work was settled without a vote."""
     share: float = 0.0
     """Of all steps."""
 
@@ -46,7 +46,7 @@ def credits_of(state: State) -> list[Credit]:
         elif known.submission.commitment in chained:
             repeated[known.signer] = repeated.get(known.signer, 0) + paid
     for audit in state.audits.values():
-        if audit.outcome == "right":
+        if audit.outcome in ("right", "unused"):
             names.setdefault(audit.volunteer, audit.name)
             audited[audit.volunteer] = audited.get(audit.volunteer, 0) + audit.num_steps
     total = max(1, sum(steps.values()))

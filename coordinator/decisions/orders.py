@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from paris.coordinator.decisions.audits import void_audits, wait_longer
 from paris.coordinator.decisions.invited import restore, withdraw
 from paris.coordinator.decisions.parallel import live_leases, take_back
 from paris.coordinator.decisions.policy import Policy
@@ -44,17 +45,20 @@ def _pause(draft: Draft, order: Order, now: float) -> None:
     """No further lease is granted until the run is unpaused; present leases, and verification, go on."""
     wanted = order.kind is OrderKind.PAUSE
     if order.subject == WHOLE_RUN and draft.pause.is_paused != wanted:
+        if draft.pause.is_paused:
+            wait_longer(draft, draft.pause.at, now)
         draft.pause = PauseState(is_paused=wanted, reason=order.reason, at=now)
         what = "paused" if wanted else "no longer paused"
         draft.add_event(EventKind.ORDER, f"The run is {what}{_because(order)}.")
 
 
 def _ban(draft: Draft, order: Order, policy: Policy, now: float) -> None:
-    """No lease from now on: the present one is taken back, and work that waits for its verdict is rejected."""
+    """No lease from now on: the present one is taken back, waiting work is rejected, and its audits do not count."""
     _stand(draft, order, "banned", now)
     for held in live_leases(draft):
         if held.lease.volunteer == order.subject:
             take_back(draft, held, f"the volunteer is banned: {order.reason}")
+    void_audits(draft, order.subject, f"the volunteer is banned: {order.reason}")
     for known in list(draft.submissions.values()):
         if known.signer == order.subject and known.phase in WAITING:
             reject_submission(draft, known, f"The volunteer is banned: {order.reason}", policy, now)

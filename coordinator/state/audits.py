@@ -51,14 +51,14 @@ class OpenAudit(AuditNeed):
     """How many lots were drawn."""
 
 
-AuditOutcome = Literal["waiting", "arrived", "right", "wrong", "lost", "void"]
+AuditOutcome = Literal["waiting", "arrived", "right", "wrong", "unused", "lost", "void"]
 
 
 class AuditState(Row):
     """One auditor's audit.
 
-    waiting -> arrived -> right or wrong, as the majority decides; waiting -> lost where none came; void where the work
-    was settled without it.
+    waiting -> arrived -> right or wrong, as the majority decides, or unused where the work was settled otherwise;
+    waiting -> lost where none came; void where it was not needed any more, or its volunteer is not believed.
     """
 
     lease_id: str

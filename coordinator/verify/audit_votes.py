@@ -1,7 +1,7 @@
 """Rung 5 where other volunteers audit: a stretch's claimed end against the sketches that auditors made of theirs.
 
-An auditor that reached the claimed end settles it: two of three agree. One that did not is no proof: another is asked,
-and two of them refuse the work.
+An auditor that reached the claimed end settles it. One that did not is no proof: another is asked, and two of them
+refuse the work. Where these two differ, a third decides: one of them may be the cheat's friend.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Votes:
         """Compare the audits of a stretch with its claimed end, whose files are at hand.
 
         Raises:
-            CheckFailed: Two auditors ended elsewhere, or the claimed state is not sound.
+            CheckFailed: Most auditors ended elsewhere, or the claimed state is not sound.
             AuditNeeded: There is no majority.
             HubError: As `ClaimedStates.fetch`.
         """
@@ -82,10 +82,12 @@ class Votes:
             checks.remark(
                 f"steps {stretch.start} to {stretch.end}: {vote.note}, by {found.name} ({found.volunteer[:8]})"
             )
-        if not agreeing and len(votes) < _VOTES:
+        against = [(found, vote) for found, vote in votes if not vote.agrees]
+        if len(agreeing) == len(against) or (not agreeing and len(against) < _VOTES):
             raise AuditNeeded(stretch, states.audit_start(stretch.start, checks))
-        found, vote = agreeing[0] if agreeing else votes[-1]
-        if not agreeing:
+        passes = len(agreeing) > len(against)
+        found, vote = agreeing[0] if passes else against[-1]
+        if not passes:
             self._make_baits(states, stretch, start, claimed, checks)
         note = f"distance from steps {stretch.start} to {stretch.end} as audited by {found.name}, relative to their way"
         checks.at_most("distance", vote.distance, self._bound, note)

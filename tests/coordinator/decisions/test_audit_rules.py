@@ -240,6 +240,7 @@ def test_a_forgotten_auditor_stops_nothing():
     late = step(without_volunteer(state, 1), OPENED_AT + 3601).state
     assert late.audits[lease.lease_id].outcome == "lost"
     arrived = without_volunteer(step(state, START + 30, result(lease, START + 30)).state, 1)
+    arrived = with_work(arrived, is_replayed_here=True)
     judged = step(arrived, START + 31, verdict(arrived, True, vote(lease, False))).state
     assert judged.audits[lease.lease_id].outcome == "wrong"
 

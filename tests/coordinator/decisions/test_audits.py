@@ -13,6 +13,7 @@ from paris.coordinator.decisions.observations import (
     AuditNeeded,
     AuditReceived,
     HeartbeatReceived,
+    SnapshotsNeeded,
     SubmissionReceived,
     Verified,
     Verify,
@@ -205,16 +206,48 @@ def test_two_of_three_decide_and_the_third_has_a_fault():
     (second,) = auditing(state)
     assert second.volunteer != liar.volunteer, "never the same auditor twice for one leg"
     state = step(state, START + 40, result(second, START + 40)).state
-    decision = step(state, START + 41, verdict(state, True, vote(liar, False), vote(second, True)))
+    state = step(state, START + 41, AuditNeeded(judged_lease(state), NEED)).state
+    (third,) = auditing(state)
+    state = step(state, START + 50, result(third, START + 50)).state
+    votes = (vote(liar, False), vote(second, True), vote(third, True))
+    decision = step(state, START + 51, verdict(state, True, *votes))
     state = decision.state
     assert work(state).phase == "accepted"
-    assert [state.audits[lease.lease_id].outcome for lease in (liar, second)] == ["wrong", "right"]
+    assert [state.audits[lease.lease_id].outcome for lease in (liar, second, third)] == ["wrong", "right", "right"]
     assert state.volunteers[liar.volunteer].num_faults == 1
     assert state.volunteers[second.volunteer].num_faults == 0
     assert any("contradicted" in event.text for event in decision.events if event.kind is EventKind.PROBLEM)
     audited = {credit.public_key: credit.audited_steps for credit in credits_of(state)}
     assert audited[second.volunteer] == 100
     assert liar.volunteer not in audited
+
+
+def test_two_of_three_refuse_and_who_agreed_with_the_claim_has_a_fault():
+    state = opened(handed_in()).state
+    leases = auditing(state)
+    for number in (1, 2, 3):
+        now = START + 20 + 10 * number
+        state = step(state, now, result(leases[-1], now), AuditNeeded(judged_lease(state), NEED)).state
+        state = step(state, now + 1, AuditNeeded(judged_lease(state), NEED)).state
+        leases += auditing(state)
+    honest, friend, other = leases
+    votes = (vote(honest, False), vote(friend, True), vote(other, False))
+    state = step(state, START + 60, verdict(state, False, *votes)).state
+    assert [state.audits[lease.lease_id].outcome for lease in leases] == ["right", "wrong", "right"]
+    assert [state.volunteers[lease.volunteer].num_faults for lease in leases] == [0, 1, 0]
+
+
+def test_one_against_one_is_nobodys_fault():
+    """A verdict of an earlier version: the friend of a cheat would end the audits of an honest one."""
+    state = opened(handed_in(auditors=(1, 2))).state
+    (honest,) = auditing(state)
+    state = step(state, START + 30, result(honest, START + 30)).state
+    state = step(state, START + 31, AuditNeeded(judged_lease(state), NEED)).state
+    (friend,) = auditing(state)
+    state = step(state, START + 40, result(friend, START + 40)).state
+    state = step(state, START + 41, verdict(state, True, vote(honest, False), vote(friend, True))).state
+    assert [state.audits[lease.lease_id].outcome for lease in (honest, friend)] == ["void", "right"]
+    assert state.volunteers[honest.volunteer].num_faults == 0
 
 
 def test_an_audit_that_is_given_up_goes_to_another_one():
@@ -304,6 +337,57 @@ def test_work_that_is_judged_otherwise_needs_no_audit_any_more():
     assert work(state).phase in ("rejected", "closed")
     assert not auditing(state)
     assert state.leases[lease.lease_id].lease.state == "revoked"
+
+
+def test_who_audited_a_cheat_that_then_stays_silent_is_paid():
+    state = opened(handed_in(auditors=(1,))).state
+    (lease,) = auditing(state)
+    state = step(state, START + 30, result(lease, START + 30)).state
+    state = step(state, START + 31, SnapshotsNeeded(judged_lease(state), (100,))).state
+    assert work(state).phase == "challenged"
+    assert state.audits[lease.lease_id].outcome == "arrived"
+    state = step(state, START + 32 + AUDITED.answer_s).state
+    assert work(state).phase == "rejected"
+    audit = state.audits[lease.lease_id]
+    assert (audit.outcome, audit.result) == ("unused", None)
+    assert {credit.public_key: credit.audited_steps for credit in credits_of(state)} == {lease.volunteer: 100}
+
+
+@pytest.mark.parametrize("has_arrived", [False, True])
+def test_the_audits_of_a_banned_volunteer_do_not_count_and_another_one_is_drawn(has_arrived):
+    state = opened(handed_in(auditors=(1, 2))).state
+    (lease,) = auditing(state)
+    other = next(PEOPLE[who].public_key for who in (1, 2) if PEOPLE[who].public_key != lease.volunteer)
+    if has_arrived:
+        state = step(state, START + 30, result(lease, START + 30)).state
+    state = step(state, START + 31, Order(OrderKind.BAN, lease.volunteer, "because")).state
+    assert state.audits[lease.lease_id].outcome == "void"
+    state = step(state, START + 32, result(lease, START + 32)).state
+    assert state.audits[lease.lease_id].outcome == "void"
+    state = step(state, START + 33, verdict(state, True, vote(lease, True))).state
+    assert work(state).verdict is None, "its vote does not count"
+    state = step(state, START + 34, AuditNeeded(judged_lease(state), NEED)).state
+    assert [lease.volunteer for lease in auditing(state)] == [other]
+
+
+def test_a_pause_of_the_run_is_no_time_in_which_nobody_audits():
+    state = step(opened(with_auditor_gone()).state, START + 120, Order(OrderKind.PAUSE, "run", "holiday")).state
+    paused = step(state, START + 120 + 86400).state
+    assert work(paused).phase == "auditing"
+    assert not work(paused).is_replayed_here
+    state = step(paused, START + 120 + 86400, Order(OrderKind.UNPAUSE, "run", "")).state
+    assert work(state).audit.opened_at == START + 20 + 86400
+    assert not work(step(state, START + 20 + 86400 + 7200).state).is_replayed_here
+    assert work(step(state, START + 20 + 86400 + 7201).state).is_replayed_here
+
+
+def test_a_lot_that_fell_before_a_pause_stands_after_it():
+    state = step(handed_in(auditors=(1, 2)), START + 12, *(taker(who, START + 12, "busy") for who in (1, 2))).state
+    state = opened(state).state
+    drawn = work(state).audit.drawn
+    state = step(state, START + 30, Order(OrderKind.PAUSE, "run", "")).state
+    state = step(state, START + 30 + 3600, Order(OrderKind.UNPAUSE, "run", "")).state
+    assert (work(state).audit.drawn, work(state).audit.drawn_at) == (drawn, START + 20 + 3600)
 
 
 def test_times_of_audits_move_with_the_clock():

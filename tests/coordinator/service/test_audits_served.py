@@ -167,7 +167,7 @@ def expelled_copier(coordinator: Coordinator, ben: Volunteer, honest: Lease, cla
 
 
 def contradicted(coordinator: Coordinator, ben: Volunteer, honest: Lease, ada: Auditor) -> None:
-    """One no is no proof: the next auditor decides, and who invented an end has a fault."""
+    """One no is no proof: two others decide, and who invented an end has a fault."""
     no = Auditor(coordinator, "no")
     join(coordinator, no)
     for _ in range(2):  # a bait, which an invention passes, and the audit itself
@@ -175,8 +175,11 @@ def contradicted(coordinator: Coordinator, ben: Volunteer, honest: Lease, ada: A
     coordinator.see(no.want("leaving"))
     assert work_of(coordinator, honest).phase in ("auditing", "challenged")
     coordinator.see(ada.want("busy"))
+    coordinator.see(ada.audit(next_audit(coordinator, ada, ben, work_of(coordinator, honest))), ada.want("leaving"))
+    cleo = Auditor(coordinator, "cleo")
+    join(coordinator, cleo)
     while work_of(coordinator, honest).verdict is None:
-        coordinator.see(ada.audit(next_audit(coordinator, ada, ben, work_of(coordinator, honest))))
+        coordinator.see(cleo.audit(next_audit(coordinator, cleo, ben, work_of(coordinator, honest))))
     verified = work_of(coordinator, honest)
     assert verified.verdict.accepted, verified.verdict.reason
     assert "audited, equal in every bit, by ada" in verified.verdict.rungs[-1].note

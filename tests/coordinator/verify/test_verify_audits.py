@@ -120,7 +120,7 @@ def test_a_leg_from_a_head_is_audited_from_the_files_of_the_head(world, first, h
     assert need.start.sha256 == tuple(file.sha256 for file in head.files)
 
 
-def test_one_auditor_that_ended_elsewhere_is_no_proof_and_the_majority_decides(world, first, cheat, honest, tmp_path):
+def test_one_auditor_that_ended_elsewhere_is_no_proof_and_two_of_three_decide(world, first, cheat, honest, tmp_path):
     one_stretch = train_leg(world, 0, EVERY)
     attempt = LegAttempt.of(world, 0, one_stretch)
     liar = Auditor(world, tmp_path, cheat)
@@ -128,9 +128,15 @@ def test_one_auditor_that_ended_elsewhere_is_no_proof_and_the_majority_decides(w
     assert (report.audit.end_step, report.is_decided) == (EVERY, False)
     assert [vote.agrees for vote in report.votes] == [False]
     report = judged(attempt, liar.audit(1), honest.audit(2))
+    assert (report.audit.end_step, report.is_decided) == (EVERY, False), "one against one"
+    report = judged(attempt, liar.audit(1), honest.audit(2), honest.audit(3))
     assert report.accepted, report.reason
-    assert [vote.agrees for vote in report.votes] == [False, True]
+    assert [vote.agrees for vote in report.votes] == [False, True, True]
     assert report.baits == ()
+    report = judged(attempt, liar.audit(1), honest.audit(2), liar.audit(3))
+    assert not report.accepted
+    assert report.reason.startswith("replay/distance: distance from steps 0 to 20 as audited by auditor 3")
+    assert len(report.baits) == 8
 
 
 def test_two_auditors_refuse_a_cheat_and_the_refusal_leaves_baits(world, cheat, honest):
