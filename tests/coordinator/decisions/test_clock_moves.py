@@ -11,6 +11,7 @@ from tick_world import PEOPLE, START, beat, held
 
 from paris.coordinator.decisions.clock_moves import moved, without_future
 from paris.coordinator.state.model import State
+from paris.protocol.audit_order import AuditOrder
 from paris.protocol.records import Challenge
 
 TIMES = (
@@ -40,7 +41,7 @@ def full_state() -> State:
     leases = {
         key: row.model_copy(
             update={
-                "lease": row.lease.model_copy(update={"granted_at": at, "expires_at": at}),
+                "lease": row.lease.model_copy(update={"granted_at": at, "expires_at": at, "audit": None}),
                 "heartbeat_at": at,
             }
         )
@@ -80,6 +81,15 @@ def test_a_loaded_time_is_now_at_the_latest_and_the_end_of_a_lease_its_life_late
     latest = {"answer_until": START + 100, "expires_at": START + 60}.get(name, START)
     assert time_of(without_future(full_state(), START, 60.0), table, name) == latest
     assert time_of(without_future(full_state(), START + 200, 60.0), table, name) == START + 100
+
+
+def test_a_loaded_audit_keeps_the_life_that_it_was_given():
+    state = full_state()
+    key, row = next(iter(state.leases.items()))
+    update = {"expires_at": START + 8000, "audit": AuditOrder(nonce="a" * 64, start=None)}
+    long = row.model_copy(update={"lease": row.lease.model_copy(update=update)})
+    loaded = without_future(replace(state, leases={key: long}), START, 60.0)
+    assert loaded.leases[key].lease.expires_at == START + 7900
 
 
 @pytest.mark.parametrize("table", ["leases", "volunteers", "submissions", "audits"])
