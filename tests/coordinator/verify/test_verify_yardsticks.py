@@ -135,10 +135,10 @@ def test_an_expert_that_gained_much_less_than_the_others_is_refused(peer):
 
 
 def test_an_expert_of_another_objective_is_compared_by_identity_in_shared_terms(peer):
-    shared = {0: {0: 10.0, 1: 30.0}, 1: {0: 15.0, 1: 5.0}}
+    shared = {0: {0: 10.0, 1: 40.0}, 1: {0: 15.0, 1: 5.0}}
     table = Table(OWN_TERMS, shared)
     checks = compared([peer(1, objective=EPSILON)], table)
-    assert figures(checks) == {"identity": (pytest.approx(log(15 / 10) + log(30 / 5)), pytest.approx(0.15 * log(9)))}
+    assert figures(checks) == {"identity": (pytest.approx(log(15 / 10 * 40 / 5)), pytest.approx(0.15 * log(12)))}
     assert checks.remarks == [
         "no registered expert of another cluster has its objective and size: compared by identity alone"
     ]
@@ -146,7 +146,7 @@ def test_an_expert_of_another_objective_is_compared_by_identity_in_shared_terms(
 
 
 def test_beside_one_of_another_objective_the_others_are_compared_in_full(peer):
-    table = Table(OWN_TERMS, {0: {0: 10.0, 1: 30.0}, 1: {0: 15.0, 1: 5.0}})
+    table = Table(OWN_TERMS, {0: {0: 10.0, 1: 40.0}, 1: {0: 15.0, 1: 5.0}})
     found = figures(compared([peer(1, objective=EPSILON), peer(2)], table))
     assert found["ahead-of-peers"][0] == pytest.approx(log(3))
     assert found["gain-of-peers"] == (pytest.approx(0.75), pytest.approx(0.6 * 0.75))
