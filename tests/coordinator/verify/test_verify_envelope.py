@@ -155,7 +155,7 @@ def test_exactly_the_files_of_such_a_task_are_declared(world):
 def test_the_declared_size_may_be_the_largest_of_the_model_and_no_byte_more(world):
     case = attempt_of(world).submit()
     assert refused(case, len(WEIGHTS) - 1) == ("declared-size", len(WEIGHTS), len(WEIGHTS) - 1)
-    with pytest.raises(CheckFailed, match="declared bytes of the checkpoint"):
+    with pytest.raises(CheckFailed, match="declared bytes of the checkpoint: 1024,"):
         checked(case, len(WEIGHTS) - 1)
     assert not case.candidate.exists()
     checked(case)
@@ -256,3 +256,9 @@ def test_a_leg_without_its_chain_is_not_complete(world):
     with pytest.raises(CheckFailed) as failed:
         check_envelope(attempt.submit(leg=leg), Checks(), LEG_BYTES)
     assert failed.value.check.name == "undeclared-files"
+
+
+def test_a_chain_that_is_declared_too_long_is_refused_by_its_name(world):
+    attempt, leg, chain = leg_of(world)
+    with pytest.raises(CheckFailed, match=r"declared bytes of the chain\.json: "):
+        check_envelope(attempt.submit(leg=leg), Checks(), {**LEG_BYTES, CHAIN_FILE: len(chain.to_bytes()) - 1})
