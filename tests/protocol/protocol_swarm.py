@@ -52,7 +52,7 @@ def held_by(peer, envelope):
         item = None if found is None else found.value.get(subkey)
         return None if item is None else peer._node.protocol.serializer.loads(item.value)
 
-    return peer._thread.call(look(), timeout_s=5)
+    return peer._thread.call(look(), timeout_s=DEADLINE_S)
 
 
 def eventually(condition, *, timeout_s=DEADLINE_S):

@@ -51,9 +51,9 @@ def test_a_killed_demo_leaves_no_process_behind_and_continues_to_its_report(tmp_
     demo = start_demo(tmp_path, out)
     everything = wait_for_trainer(demo)
     assert "p2pd" in names(everything)
-    assert "paris.coordinator.hub" in names(everything)
+    assert "paris.coordinator.page" in names(everything)  # it serves the Hub, too
     demo.kill()
-    wait_until(lambda: all_gone(everything), 40, f"gone: {names([p for p in everything if p.is_running()])}")
+    wait_until(lambda: all_gone(everything), DEADLINE_S, f"gone: {names([p for p in everything if p.is_running()])}")
     prepared = (out / "run" / "data" / "prepared.json").stat().st_mtime_ns
     run_id = RunDir.open(out / "run").run_id
 

@@ -253,7 +253,7 @@ async def hang_up(streams) -> None:
 def refused_or_hung_up(asking, address: str) -> ShardStatus | None:
     """The answer to a question without a signature; None: the stream was closed."""
     try:
-        stream = asking.swarm.request_shard(address, b"{}", timeout_s=5)
+        stream = asking.swarm.request_shard(address, b"{}", timeout_s=DEADLINE_S)
     except ConnectionError:
         return None
     stream.close()

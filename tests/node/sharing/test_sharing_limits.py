@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from deadlines import DEADLINE_S
 from sharing_world import Clock, ask
 
 from paris.node.fetching.bandwidth import Bandwidth
@@ -32,11 +33,11 @@ def test_a_question_that_is_none_gets_no_bytes(world):
     first.fetch_all()
     address = first.swarm._peer.addresses[0]
     for question in (b"", b"{}", b"\x00" * 1024):
-        stream = second.swarm.request_shard(address, question, timeout_s=5)
+        stream = second.swarm.request_shard(address, question, timeout_s=DEADLINE_S)
         stream.close()
         assert (stream.status, stream.num_bytes) == (ShardStatus.REFUSED, 0)
     with pytest.raises(ConnectionError, match="closed the stream"):
-        second.swarm.request_shard(address, b"x" * 100_000, timeout_s=5)
+        second.swarm.request_shard(address, b"x" * 100_000, timeout_s=DEADLINE_S)
     assert ask(world, second, first, world.files[0].sha256) is ShardStatus.AVAILABLE
 
 
