@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -55,12 +56,22 @@ def test_the_newest_snapshot_comes_back_and_two_are_kept(tmp_path: Path) -> None
     assert torch.equal(dict(snapshot.tensors("ema"))["w"], tensors_at(15)["ema"]["w"])
 
 
+@pytest.fixture
+def earlier_objects_left_out() -> Iterator[None]:
+    """Looking through the objects of all tests before this one takes seconds, each time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 def live_bytes() -> int:
     """Of plain tensors: compilations of other tests leave tensors of unknown size behind."""
     gc.collect()
     return sum(found.nbytes for found in gc.get_objects() if type(found) in (torch.Tensor, torch.nn.Parameter))
 
 
+@pytest.mark.usefixtures("earlier_objects_left_out")
 def test_a_snapshot_is_read_one_tensor_at_a_time_and_leaves_nothing_in_memory(tmp_path: Path) -> None:
     one, count = 400_000, 6
     before = live_bytes()

@@ -350,7 +350,7 @@ def test_a_start_that_takes_too_long_is_said_to_even_where_the_end_takes_too_lon
     monkeypatch.setattr("paris.protocol.dht.loop._CLOSE_TIMEOUT_S", 0.0)
     others = daemons_of().keys()
     with pytest.raises(SlowStartError, match="did not start within 0 s"):
-        start_peer(startup_timeout_s=0.3)
+        start_peer(startup_timeout_s=0.05)
     assert eventually(lambda: not daemons_of().keys() - others)
 
 

@@ -13,7 +13,8 @@ import json
 import re
 import socket
 import tarfile
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -74,9 +75,9 @@ def sequence_of(run: Path) -> int:
     return json.loads((run / "run.json").read_text())["sequence"]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("version", ["0.1.0", pytest.param("2026-11", marks=pytest.mark.long)], indirect=True)
-def test_the_run_is_served_and_the_interrupted_unit_goes_on_from_its_snapshot_to_an_accepted_expert(folder, version):
+@contextmanager
+def served_and_joined(folder: Path) -> Iterator[Process]:
+    """The run's coordinator, and the node whose unit was interrupted."""
     run = folder / "run"
     published_before = sequence_of(run)
     coordinator = Process(folder, "coordinator", "paris-coord", "serve", str(run), "--json")
@@ -87,12 +88,36 @@ def test_the_run_is_served_and_the_interrupted_unit_goes_on_from_its_snapshot_to
             lambda: json.loads((run / "run.json").read_text())["sequence"] > published_before, DEADLINE_S, "run.json"
         )
         ben = Process(folder, "ben", "paris-node", *join)
-        verdict = wait_until(lambda: ben.event("verdict"), 2 * DEADLINE_S, "a verdict on the old unit")
-        wait_until(lambda: status(run)["complete"], DEADLINE_S, "both experts registered")
+        yield ben
     finally:
         for process in filter(None, (ben, coordinator)):
             process.stop()
-    assert verdict["accepted"], verdict
-    assert (verdict["task_id"], verdict["attempt"]) == ("expert-1", 1)
+
+
+def has_gone_on(ben: Process) -> bool:
+    return any(event["event"] == "snapshot" and event["step"] > 100 for event in ben.events)
+
+
+def require_same_chain(ben: Process, version: str) -> None:
     first = next(event for event in ben.events if event["event"] == "snapshot")
     assert (first["step"], first["commitment"]) == (100, COMMITMENTS[version]), "the chain of commitments goes on"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["0.1.0"], indirect=True)
+def test_the_run_is_served_and_the_interrupted_unit_goes_on_from_its_snapshot(folder, version):
+    with served_and_joined(folder) as ben:
+        wait_until(lambda: has_gone_on(ben), 2 * DEADLINE_S, "a snapshot after that of the old unit")
+    require_same_chain(ben, version)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.parametrize("version", COMMITMENTS, indirect=True)
+def test_the_interrupted_unit_ends_as_an_accepted_expert(folder, version):
+    with served_and_joined(folder) as ben:
+        verdict = wait_until(lambda: ben.event("verdict"), 2 * DEADLINE_S, "a verdict on the old unit")
+        wait_until(lambda: status(folder / "run")["complete"], DEADLINE_S, "both experts registered")
+    assert verdict["accepted"], verdict
+    assert (verdict["task_id"], verdict["attempt"]) == ("expert-1", 1)
+    require_same_chain(ben, version)

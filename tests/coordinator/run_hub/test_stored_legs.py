@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import pytest
 from hub_gate import MODELS, STRANGER_TOKEN, run_hub, running_hub
@@ -11,10 +12,10 @@ from huggingface_hub import CommitOperationAdd
 from paris.coordinator.errors import HubError
 from paris.coordinator.run.create import create_run
 from paris.coordinator.service.registering import Registrar
-from paris.coordinator.state.model import State, SubmissionState, TaskState
+from paris.coordinator.state.model import LeaseState, State, SubmissionState, TaskState
 from paris.protocol.chain import Chain, ChainStart, Link, LinkFiles
 from paris.protocol.hub_layout import CHAIN_FILE, SUBMISSION_FILE, WEIGHTS_FILE, submission_folder
-from paris.protocol.records import Submission, SubmittedFile, Task, Verdict
+from paris.protocol.records import Lease, Submission, SubmittedFile, Task, Verdict
 from paris.protocol.sealer import Sealer
 
 VOLUNTEER = "a" * 64
@@ -64,15 +65,22 @@ def accepted_leg(registrar: Registrar, step: int, before: State | None = None) -
     path = registrar.verify / lease_id / CHAIN_FILE
     path.parent.mkdir(parents=True)
     path.write_bytes(chain.to_bytes())
-    submissions = {} if before is None else before.submissions
-    return State(tasks={"expert-1": TaskState(task=TASK)}, submissions={**submissions, lease_id: known})
+    lease = Lease(
+        lease_id=lease_id, task_id="expert-1", attempt=step, volunteer=VOLUNTEER, granted_at=1.0, expires_at=2.0
+    )
+    before = before or State()
+    return State(
+        tasks={"expert-1": TaskState(task=TASK)},
+        leases={**before.leases, lease_id: LeaseState(lease=lease)},
+        submissions={**before.submissions, lease_id: known},
+    )
 
 
 def with_head(registrar: Registrar, state: State, step: int) -> State:
     """The state after a leg was stored."""
     head = registrar.store_leg(state, f"{step:032x}")
     known = state.submissions[f"{step:032x}"].model_copy(update={"phase": "stored", "head": head, "stored_at": 1.0})
-    return State(tasks=state.tasks, submissions={**state.submissions, f"{step:032x}": known})
+    return replace(state, submissions={**state.submissions, f"{step:032x}": known})
 
 
 def kept(registrar: Registrar) -> list[str]:
@@ -102,7 +110,7 @@ def test_states_that_are_no_longer_kept_are_deleted_and_their_bytes_are_freed(re
     gone = state.submissions[f"{15:032x}"].head
     known = state.submissions[f"{15:032x}"]
     forgotten = known.model_copy(update={"head": None})
-    state = State(tasks=state.tasks, submissions={**state.submissions, f"{15:032x}": forgotten})
+    state = replace(state, submissions={**state.submissions, f"{15:032x}": forgotten})
     state = with_head(registrar, accepted_leg(registrar, 35, state), 35)
     assert kept(registrar) == ["00000020", "00000025", "00000030", "00000035"]
     with pytest.raises(HubError, match="404"):
@@ -128,6 +136,6 @@ def test_a_chain_that_is_gone_is_fetched_again_and_another_one_is_refused(regist
     ]
     other = known.model_copy(update={"submission": known.submission.model_copy(update={"files": tuple(files)})})
     with pytest.raises(HubError, match=r"chain\.json on the Hub is not what was verified"):
-        registrar.store_leg(State(tasks=state.tasks, submissions={f"{60:032x}": other}), f"{60:032x}")
+        registrar.store_leg(replace(state, submissions={f"{60:032x}": other}), f"{60:032x}")
     assert registrar.store_leg(state, f"{60:032x}").previous == commitment(55)
     assert not path.with_name("fetched").exists()

@@ -123,7 +123,7 @@ def test_a_coordinator_whose_terminal_is_gone_goes_on_and_its_end_is_orderly(tmp
         serve.stdout.close()
         wait_until(lambda: log.is_file() and "stderr cannot be written" in log.read_text(), DEADLINE_S, "the end of it")
         wait_until(lambda: "serving" in log.read_text(), DEADLINE_S, "serve is up")
-        hub = next(child for child in psutil.Process(serve.pid).children() if Program.HUB in child.cmdline())
+        hub = next(child for child in psutil.Process(serve.pid).children() if Program.PAGE in child.cmdline())
         hub.kill()
         wait_until(lambda: "it was restarted" in log.read_text(), DEADLINE_S, "the service still works")
         serve.send_signal(signal.SIGHUP)

@@ -55,7 +55,7 @@ class World:
             swarm=self.swarm,
             servers=[],
             store=self.store,
-            executor=Idle(verifier=None, registrar=None, router=None, children=children, log=log),
+            executor=Idle(verifier=None, registrar=None, lane_means=None, router=None, children=children, log=log),
             policy=POLICY,
             clock=SteadyClock(wall, steady),
             log=log,

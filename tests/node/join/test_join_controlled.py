@@ -1,4 +1,7 @@
-"""A real node that pauses beside a program and on request, is resumed, and told to finish."""
+"""A real node that pauses beside a program and on request, is resumed, and told to finish.
+
+Shorter: tests/node/work/test_holding.py and tests/node/control.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from paris.node.control.messages import Request
 from paris.node.machine.home import Home
 from paris.protocol.chain import parse_chain
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 def test_a_paused_leg_has_the_same_bits_and_finish_hands_the_next_one_in_early(make_coordinator, start, tmp_path):
