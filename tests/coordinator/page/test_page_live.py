@@ -22,9 +22,12 @@ def test_a_change_reaches_the_pages_that_show_it(run):
         with site.stream(f"view=&seen={number}") as fragments, site.stream("view=events&seen=0") as log:
             assert "joined" in next(log)["html"], "an old page is brought up to date"
             change(run, reopened)
-            found = {fragment["id"]: fragment["html"] for fragment in (next(fragments) for _ in range(3))}
+            found = {}
+            while not found.keys() >= {"summary", "tasks", "latest"}:  # the machine's health may have changed, too
+                fragment = next(fragments)
+                found[fragment["id"]] = fragment["html"]
             assert "expert-1: over." in next(log)["html"]
-        assert set(found) == {"summary", "tasks", "latest"}
+        assert found.keys() <= {"summary", "tasks", "latest", "health"}
         assert 'data-state="open"' in found["tasks"]
         assert found["tasks"].startswith('<section id="tasks"')
         assert sum(map(len, found.values())) < 20_000

@@ -42,7 +42,7 @@ def test_a_disk_that_fills_up_in_the_middle_loses_nothing(make_coordinator, star
     assert len({beat.lease_id for beat in coordinator.heartbeats}) == 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.long), signal.SIGHUP])
 def test_a_signal_to_the_whole_group_is_a_clean_stop(make_coordinator, start, tmp_path, number):
     coordinator = make_coordinator(100_000)
     node = start()

@@ -95,6 +95,7 @@ def test_a_unit_whose_files_are_gone_from_the_hub_is_given_back(make_agent, peer
     assert [envelope.payload.state for envelope in peers.of("heartbeat")] == ["failed"]
 
 
+@pytest.mark.long
 def test_who_leaves_while_the_node_works_gives_the_task_back(make_agent, peers):
     told = []
     agent = make_agent(state="awaiting-verdict", submission=handed_in())
