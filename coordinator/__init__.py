@@ -20,6 +20,7 @@ hub/         the embedded Hub's server; independent of runs
 
 console.py     what commands print; errors as one line
 children.py    child processes and the modules they run
+server_child.py  one that is a server: the embedded Hub, the page
 migrations.py  versions of SQLite files
 hub_errors.py  failures of the Hub client as typed errors
 errors.py      typed errors

@@ -183,7 +183,7 @@ def _retry_verification(draft: Draft, failed: VerificationFailed, policy: Policy
 
 
 def _wait_out_trouble(draft: Draft, known: SubmissionState, reason: str, trouble_s: float, now: float) -> None:
-    """Try again later, with no limit on the tries: what the organiser must mend rejects no volunteer's work."""
+    """Try again later, with no limit on the tries: trouble of the organiser's rejects no volunteer's work."""
     wait_s = min(trouble_s, LONGEST_RETRY_S)
     kind = EventKind.PROBLEM if wait_s == LONGEST_RETRY_S else EventKind.RETRY
     what = f"verification will be tried again in {wait_s:.0f} s: {reason}"

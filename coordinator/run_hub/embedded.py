@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-import subprocess
-import time
 from typing import Any
 from urllib.error import URLError
 from urllib.parse import urlsplit
@@ -14,13 +11,11 @@ from urllib.request import Request, urlopen
 from paris.coordinator.children import Children, Program
 from paris.coordinator.errors import ConfigError, HubError
 from paris.coordinator.run.directory import RunDir
+from paris.coordinator.server_child import START_TIMEOUT_S, ServerChild
 from paris.protocol.errors import PortTakenError
 
-logger = logging.getLogger(__name__)
-_START_TIMEOUT_S = 60.0
 _REQUEST_TIMEOUT_S = 5.0
 _RESTART_EVERY_S = 5.0
-_POLL_S = 0.1
 _READY = "hub ready at "  # as `hub/server.py` prints it; importing it here would cost memory
 
 
@@ -35,15 +30,12 @@ class EmbeddedHub:
     name = "The embedded Hub"
 
     def __init__(self, run: RunDir, children: Children) -> None:
-        self._run, self._children = run, children
+        self._run = run
         self._log = run.logs / "hub.log"
-        self._child: subprocess.Popen[bytes] | None = None
-        self._started_at = 0.0
+        self._child = ServerChild(children, "hub", _READY, _RESTART_EVERY_S)
 
     def start(self) -> None:
         """Start it and wait until it reports that it listens.
-
-        The line in its own output counts, not an answer at the address: another process may have taken the port.
 
         Raises:
             ConfigError: The endpoint names no host and port.
@@ -54,15 +46,9 @@ class EmbeddedHub:
         options = ("--data", str(self._run.hub_data), "--host", host, "--port", str(port), "--open-registration")
         # The run's page answers below /run, on the same port.
         page = ("--run", str(self._run.path), "--run-id", self._run.run_id)
-        child = self._children.spawn("hub", Program.PAGE, *page, *options)
-        self._child, self._started_at = child, time.monotonic()
-        while _READY not in self._children.output(child):
-            if child.poll() is not None:
-                self._explain_end(child, host, port)
-            if time.monotonic() - self._started_at > _START_TIMEOUT_S:
-                child.terminate()
-                raise HubError(f"The embedded Hub was not ready within {_START_TIMEOUT_S:.0f} s.", f"See {self._log}.")
-            time.sleep(_POLL_S)
+        self._child.spawn(Program.PAGE, *page, *options)
+        if self._child.wait_until_ready() is None:
+            self._explain_failure(host, port)
 
     def restart_if_dead(self) -> bool:
         """Restart it if it has ended, at most every 5 seconds.
@@ -73,23 +59,23 @@ class EmbeddedHub:
         Raises:
             PortTakenError, HubError: As `start`; a later call tries again.
         """
-        child = self._child
-        if child is None or child.poll() is None or time.monotonic() - self._started_at < _RESTART_EVERY_S:
+        if not self._child.is_to_be_restarted():
             return False
-        logger.info("The embedded Hub ended with code %s: restarting it.", child.returncode)
-        self._children.forget(child)
         self.start()
         return True
 
-    def _explain_end(self, child: subprocess.Popen[bytes], host: str, port: int) -> None:
-        if child.returncode == PortTakenError.exit_code:
+    def _explain_failure(self, host: str, port: int) -> None:
+        code = self._child.exit_code
+        if code == PortTakenError.exit_code:
             raise PortTakenError(
                 f"The embedded Hub cannot listen: port {port} of {host} is in use.",
                 f"Stop what listens there, or change [hub] endpoint in {self._run.path / 'run.toml'}.",
             )
-        lines = self._children.output(child).strip().splitlines() or ["no output"]
-        last = lines[-1].removeprefix("error: ")
-        raise HubError(f"The embedded Hub ended with code {child.returncode}: {last}", f"See {self._log}.")
+        what = f"ended with code {code}: {self._child.last_line.removeprefix('error: ')}"
+        if code is None:
+            self._child.terminate()
+            what = f"was not ready within {START_TIMEOUT_S:.0f} s."
+        raise HubError(f"The embedded Hub {what}", f"See {self._log}.")
 
 
 def start_embedded_hub(run: RunDir, children: Children) -> EmbeddedHub:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-import subprocess
 import time
 
 from paris.coordinator.children import Children, Program
 from paris.coordinator.errors import WorkerError
 from paris.coordinator.run.directory import RunDir
+from paris.coordinator.server_child import ServerChild
 from paris.protocol.clock import Clock
 from paris.protocol.errors import PortTakenError
 
-logger = logging.getLogger(__name__)
-_START_TIMEOUT_S = 60.0
 _RESTART_EVERY_S = 30.0
-_POLL_S = 0.1
 _READY = "page ready at "  # as `page/server.py` prints it; importing it here would cost memory
 
 
@@ -31,9 +27,8 @@ class PageServer:
     name = "The page"
 
     def __init__(self, run: RunDir, children: Children, clock: Clock = time.monotonic) -> None:
-        self._run, self._children, self._clock = run, children, clock
-        self._child: subprocess.Popen[bytes] | None = None
-        self._started_at = 0.0
+        self._run = run
+        self._child = ServerChild(children, "page", _READY, _RESTART_EVERY_S, clock)
 
     def start(self) -> str:
         """Start it and wait until it listens.
@@ -46,30 +41,24 @@ class PageServer:
             WorkerError: It ended for another reason, or was not ready in time.
         """
         self._spawn()
-        child, listen = self._child, self._run.config.page.listen
-        while child is not None and _READY not in self._children.output(child):
-            if child.poll() == PortTakenError.exit_code:
-                raise PortTakenError(
-                    f"The page cannot listen: {listen} is in use.",
-                    f"Stop what listens there, or change [page] listen in {self._run.path / 'run.toml'}.",
-                )
-            if child.poll() is not None or self._clock() - self._started_at > _START_TIMEOUT_S:
-                raise WorkerError("The page did not start.", f"See {self._run.logs / 'page.log'}.")
-            time.sleep(_POLL_S)
-        output = "" if child is None else self._children.output(child)
-        return output.partition(_READY)[2].split()[0]
+        address = self._child.wait_until_ready()
+        if address is not None:
+            return address
+        if self._child.exit_code == PortTakenError.exit_code:
+            raise PortTakenError(
+                f"The page cannot listen: {self._run.config.page.listen} is in use.",
+                f"Stop what listens there, or change [page] listen in {self._run.path / 'run.toml'}.",
+            )
+        raise WorkerError("The page did not start.", f"See {self._run.logs / 'page.log'}.")
 
     def restart_if_dead(self) -> bool:
         """Start it again if it has ended, at most every 30 seconds; does not wait for it."""
-        child = self._child
-        if child is None or child.poll() is None or self._clock() - self._started_at < _RESTART_EVERY_S:
+        if not self._child.is_to_be_restarted():
             return False
-        logger.info("The page ended with code %s: restarting it.", child.returncode)
-        self._children.forget(child)
         self._spawn()
         return True
 
     def _spawn(self) -> None:
         listen = self._run.config.page.listen
         options = ("--run", str(self._run.path), "--run-id", self._run.run_id, "--listen", str(listen))
-        self._child, self._started_at = self._children.spawn("page", Program.PAGE, *options), self._clock()
+        self._child.spawn(Program.PAGE, *options)

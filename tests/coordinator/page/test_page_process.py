@@ -58,8 +58,8 @@ def test_a_page_of_its_own_starts_says_where_and_comes_back(kept_run, tmp_path):
         with pytest.raises(PortTakenError):
             PageServer(listening(kept_run, f"127.0.0.1:{port}"), children).start()
         assert not page.restart_if_dead()
-        page._child.kill()
-        page._child.wait()
+        page._child._process.kill()
+        page._child._process.wait()
         assert not page.restart_if_dead(), "not at once"
         now[0] = 100.0
         assert page.restart_if_dead()
