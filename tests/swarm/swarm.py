@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,38 @@ def command(
         env={**os.environ, **(env or {})},
         check=False,
     )
+
+
+def serve_tiny(folder: Path, crew: Callable[..., Process], settings: Mapping[str, str]) -> Path:
+    """A served run of the tiny recipe.
+
+    Args:
+        folder: Gets the recipe and the run.
+        crew: Starts long-running commands: the fixture.
+        settings: Pieces of the recipe's text, and what stands in their place.
+    """
+    text = TINY.read_text("utf-8")
+    for old, new in settings.items():
+        assert old in text
+        text = text.replace(old, new)
+    recipe, run = folder / "recipe.toml", folder / "run"
+    recipe.write_text(text)
+    for arguments in (
+        ("init", str(run), "--recipe", str(recipe)),
+        ("prepare", str(run)),
+        ("publish-tasks", str(run)),
+    ):
+        result = command("paris-coord", *arguments)
+        assert result.returncode == 0, result.stderr
+    crew("coordinator", "paris-coord", "serve", str(run), "--json")
+    wait_until((run / "run.json").is_file, DEADLINE_S, "run.json")
+    return run
+
+
+def join(run: Path, crew: Callable[..., Process], name: str, *more: str, session: str = "") -> Process:
+    """A node of a volunteer, whose home is beside the run."""
+    home = ("--home", str(run.parent / name), "--name", name, "--threads", "1", "--device", "cpu", "--json")
+    return crew(name + session, "paris-node", "join", str(run / "run.json"), *home, *more)
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from deadlines import DEADLINE_S
-from swarm import TINY, command, wait_until
+from swarm import command, join, serve_tiny
 
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.state.reading import read_state
@@ -17,8 +17,8 @@ _SETTINGS = {
     "steps = 240": f"steps = {STEPS}\nleg_steps = {LEG}",
     "snapshot_every = 30": f"snapshot_every = {EVERY}",
     "train_after = 2": "train_after = 0",
+    "[sampling]": '[verify]\naudits = "volunteers"\naudit_draw_hours = 0.01\nreplay_rate = 1.0\n\n[sampling]',
 }
-_VERIFY = '\n[verify]\naudits = "volunteers"\naudit_draw_hours = 0.01\nreplay_rate = 1.0\n'
 
 
 @pytest.fixture(scope="module")
@@ -29,32 +29,13 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(folder, crew):
     """A served run of two experts in two legs each, every one of which is audited."""
-    text = TINY.read_text("utf-8")
-    for old, new in _SETTINGS.items():
-        assert old in text
-        text = text.replace(old, new)
-    text = text.replace("[verify]\n", _VERIFY) if "[verify]\n" in text else text + _VERIFY
-    (folder / "audits.toml").write_text(text)
-    run = folder / "run"
-    for arguments in (
-        ("init", str(run), "--recipe", str(folder / "audits.toml")),
-        ("prepare", str(run)),
-        ("publish-tasks", str(run)),
-    ):
-        result = command("paris-coord", *arguments)
-        assert result.returncode == 0, result.stderr
-    crew("coordinator", "paris-coord", "serve", str(run), "--json")
-    wait_until((run / "run.json").is_file, DEADLINE_S, "run.json")
-    return run
+    return serve_tiny(folder, crew, _SETTINGS)
 
 
 @pytest.fixture(scope="module")
 def volunteers(run, folder, crew):
     """Two nodes that work until the run is complete."""
-    nodes = {}
-    for name in ("ada", "ben"):
-        home = ("--home", str(folder / name), "--name", name, "--threads", "1", "--device", "cpu", "--json")
-        nodes[name] = crew(name, "paris-node", "join", str(run / "run.json"), *home)
+    nodes = {name: join(run, crew, name) for name in ("ada", "ben")}
     for node in nodes.values():
         assert node.popen.wait(4 * DEADLINE_S) == 0, node.stderr.read_text()
     return nodes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from deadlines import DEADLINE_S
-from swarm import TINY, Process, command, wait_until
+from swarm import join, serve_tiny, wait_until
 
 from paris.coordinator.decisions.credits import credits_of
 from paris.coordinator.run.directory import RunDir
@@ -26,27 +26,9 @@ def folder(tmp_path_factory):
 
 
 def test_two_nodes_train_one_expert_side_by_side(folder, crew):
-    text = TINY.read_text("utf-8")
-    for old, new in _SETTINGS.items():
-        assert old in text
-        text = text.replace(old, new)
-    (folder / "lanes.toml").write_text(text)
-    run = folder / "run"
-    for arguments in (
-        ("init", str(run), "--recipe", str(folder / "lanes.toml")),
-        ("prepare", str(run)),
-        ("publish-tasks", str(run)),
-    ):
-        result = command("paris-coord", *arguments)
-        assert result.returncode == 0, result.stderr
-    crew("coordinator", "paris-coord", "serve", str(run), "--json")
-    wait_until((run / "run.json").is_file, DEADLINE_S, "run.json")
+    run = serve_tiny(folder, crew, _SETTINGS)
 
-    def join(name: str) -> Process:
-        home = ("--home", str(folder / name), "--name", name, "--threads", "1", "--device", "cpu", "--json")
-        return crew(name, "paris-node", "join", str(run / "run.json"), *home)
-
-    nodes = [join("ada"), join("ben")]
+    nodes = [join(run, crew, "ada"), join(run, crew, "ben")]
     is_done = lambda: read_state(RunDir.open(run)).is_complete  # noqa: E731
     wait_until(is_done, 4 * DEADLINE_S, "the expert is registered")
     state = read_state(RunDir.open(run))

@@ -8,7 +8,7 @@ import signal
 
 import pytest
 from deadlines import DEADLINE_S
-from swarm import TINY, Process, command, wait_until
+from swarm import Process, command, join, serve_tiny, wait_until
 
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.state.reading import read_state
@@ -40,46 +40,27 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(folder, crew):
     """A served run of one expert in three legs."""
-    text = TINY.read_text("utf-8")
-    for old, new in _SETTINGS.items():
-        assert old in text
-        text = text.replace(old, new)
-    (folder / "relay.toml").write_text(text)
-    run = folder / "run"
-    for arguments in (
-        ("init", str(run), "--recipe", str(folder / "relay.toml")),
-        ("prepare", str(run)),
-        ("publish-tasks", str(run)),
-    ):
-        result = command("paris-coord", *arguments)
-        assert result.returncode == 0, result.stderr
-    crew("coordinator", "paris-coord", "serve", str(run), "--json")
-    wait_until((run / "run.json").is_file, DEADLINE_S, "run.json")
-    return run
+    return serve_tiny(folder, crew, _SETTINGS)
 
 
 @pytest.fixture(scope="module")
 def relay(run, folder, crew):
     """The whole training; the processes of the three by name, and what `hand-in` said."""
 
-    def join(name: str, *more: str, session: str = "") -> Process:
-        home = ("--home", str(folder / name), "--name", name, "--threads", "1", "--device", "cpu", "--json")
-        return crew(name + session, "paris-node", "join", str(run / "run.json"), *home, *more)
-
-    ada = join("ada", "--once")
+    ada = join(run, crew, "ada", "--once")
     assert ada.popen.wait(2 * DEADLINE_S) == 0, ada.stderr.read_text()
-    ben = join("ben")
+    ben = join(run, crew, "ben")
     wait_until(lambda: ben.event("leg"), DEADLINE_S, "ben trains")
     ben.kill()
     result = command("paris-coord", "revoke", str(run), "expert-0")
     assert result.returncode == 0, result.stderr
-    cy = join("cy")
+    cy = join(run, crew, "cy")
     wait_until(lambda: cy.event("snapshot"), DEADLINE_S, "cy's first snapshot")
     cy.popen.send_signal(signal.SIGTERM)
     cy.popen.wait(DEADLINE_S)
     handed_in = command("paris-node", "hand-in", str(run / "run.json"), "--home", str(folder / "cy"))
     assert handed_in.returncode == 0, handed_in.stdout + handed_in.stderr
-    again = join("ada", session="-again")
+    again = join(run, crew, "ada", session="-again")
     assert again.popen.wait(2 * DEADLINE_S) == 0, again.stderr.read_text()
     return {"ada": ada, "ben": ben, "cy": cy, "again": again, "handed_in": handed_in.stdout + handed_in.stderr}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from deadlines import DEADLINE_S
-from swarm import TINY, command, status, wait_until
+from swarm import command, join, serve_tiny, status, wait_until
 
 from paris.experts.release.layout import read_layout
 
@@ -25,26 +25,11 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(folder, crew):
     """A finished run: ada's machine holds the smaller size, ben's the run's model."""
-    text = TINY.read_text("utf-8")
-    for old, new in _SETTINGS.items():
-        assert old in text
-        text = text.replace(old, new)
-    (folder / "sizes.toml").write_text(text)
-    run = folder / "run"
-    for arguments in (
-        ("init", str(run), "--recipe", str(folder / "sizes.toml")),
-        ("prepare", str(run)),
-        ("publish-tasks", str(run)),
-    ):
-        result = command("paris-coord", *arguments)
-        assert result.returncode == 0, result.stderr
-    crew("coordinator", "paris-coord", "serve", str(run), "--json")
-    wait_until((run / "run.json").is_file, DEADLINE_S, "run.json")
+    run = serve_tiny(folder, crew, _SETTINGS)
     (folder / "ada").mkdir()
     (folder / "ada" / "config.toml").write_text(f"memory_limit_bytes = {3 * GIB // 2}\n")
     for name in ("ada", "ben"):
-        home = ("--home", str(folder / name), "--name", name, "--threads", "1", "--device", "cpu", "--json")
-        crew(name, "paris-node", "join", str(run / "run.json"), *home)
+        join(run, crew, name)
     wait_until(lambda: status(run)["router"]["phase"] == "done", 2 * DEADLINE_S, "both experts and the router")
     return run
 

@@ -143,10 +143,11 @@ def test_a_hostile_name_does_nothing_in_a_browser(browser, place):
 
 
 @pytest.mark.long
-def test_a_page_says_when_it_is_not_connected_and_comes_back(browser, run):
+def test_a_page_says_when_it_is_not_connected(browser, run):
     unpacked_again = unpacked(run.parent.parent / "again")
     with served(unpacked_again) as client:
         browser.open(f"{client.url}/run")
         browser.wait_for(IS_LIVE)
     browser.wait_for("document.getElementById('connection').textContent === 'not connected'")
+    assert not browser.value(IS_LIVE)
     browser.problems[:] = [it for it in browser.problems if "Failed to load resource" not in it]
