@@ -21,7 +21,7 @@ from paris.coordinator.decisions.trust import replay_rate, with_accepted_work
 from paris.coordinator.state.model import VolunteerState
 from paris.coordinator.verify import VerificationBounds
 from paris.protocol.draws import draw
-from paris.protocol.records import Want
+from paris.protocol.work_records import Want
 
 _DOC = Path(__file__).resolve().parents[1] / "docs" / "threat-model.md"
 _BEGIN, _END = "<!-- audit cost: python -m benchmarks.audit_cost -->\n", "<!-- end of audit cost -->\n"

@@ -20,9 +20,11 @@ from paris.experts.frozen.text_vocabulary import write_vocabulary
 from paris.protocol.dht.peer import Peer
 from paris.protocol.envelope import Envelope, seal
 from paris.protocol.manifest import Manifest, split_manifest
-from paris.protocol.records import Lease, Payload, RunSpec, Shard, Task
+from paris.protocol.payload import Payload
+from paris.protocol.run_records import RunSpec, Shard, Task
 from paris.protocol.runid import make_run_id
 from paris.protocol.signing import Identity
+from paris.protocol.work_records import Lease
 
 WINDOW_SHARDS = 8
 """A run's default."""

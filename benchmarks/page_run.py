@@ -21,7 +21,8 @@ from paris.coordinator.state.boards import board_of, pack_board
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.model import LeaseState, State, SubmissionState, TaskState, VolunteerState
 from paris.coordinator.state.store import Store
-from paris.protocol.records import Heartbeat, Lease, Registration, Rung, Submission, SubmittedFile, Task, Verdict, Want
+from paris.protocol.run_records import Registration, SubmittedFile, Task
+from paris.protocol.work_records import Heartbeat, Lease, Rung, Submission, Verdict, Want
 
 _STEPS, _LEG = 24_000, 6_000
 _NAMES = ("ada", "ben", "chioma", "dariusz", "eun-ji", "fatima", "gonzalo", "hana", "iris", "jun", "kofi", "lena")

@@ -19,8 +19,8 @@ from paris.coordinator.report.facts import machine_facts
 from paris.coordinator.state.model import State
 from paris.coordinator.state.store import Store
 from paris.protocol.envelope import Envelope, seal
-from paris.protocol.records import Want
 from paris.protocol.signing import Identity
+from paris.protocol.work_records import Want
 
 _COUNTS = (1_000, 2_000, 4_000, 8_000, 16_000, 32_000)
 _RUNS = 5

@@ -12,7 +12,8 @@ fields.py      field types of records
 payload.py     the base of the payloads
 audit_order.py  what makes a lease one of an audit
 size_needs.py  what a smaller size of an expert needs
-records.py     the payloads
+run_records.py   records that describe the run
+work_records.py  records of the work on a task
 record_rules.py  who may sign each kind, size and life
 envelope.py    the signed envelope around each payload
 keys.py        DHT keys, subkeys, buckets

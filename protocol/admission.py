@@ -13,9 +13,11 @@ from typing import cast
 from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import ParisError
 from paris.protocol.invites import open_shown
-from paris.protocol.records import Answer, Audit, Heartbeat, Lease, Payload, RunSpec, Submission, Want
+from paris.protocol.payload import Payload
 from paris.protocol.refusals import Reason, Refusal
+from paris.protocol.run_records import RunSpec
 from paris.protocol.want_work import work_bits
+from paris.protocol.work_records import Answer, Audit, Heartbeat, Lease, Submission, Want
 
 LEASE_GRACE_S = 7 * 86400.0
 """How long after its end a lease still admits records: late work is verified, and the coordinator may be down for a

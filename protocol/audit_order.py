@@ -1,4 +1,4 @@
-"""What a lease of an audit says beyond other leases (`records.py`)."""
+"""What a lease of an audit says beyond other leases (`work_records.py`)."""
 
 from __future__ import annotations
 

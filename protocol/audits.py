@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from paris.protocol.audit_order import AuditStart
 from paris.protocol.hub_layout import STATE_FILES
-from paris.protocol.records import Head, SubmittedFile
+from paris.protocol.run_records import Head, SubmittedFile
 
 PARTS = ("weights", "ema", "update", "scale")
 """The ways of the weights and of their EMA; the step that the moments would make without a gradient; the logarithm of

@@ -18,8 +18,8 @@ from paris.protocol.canonical import canonical_bytes, parse_json
 from paris.protocol.errors import ExpiredError, RecordError, SignatureError
 from paris.protocol.fields import PublicKey
 from paris.protocol.limits import MAX_CLOCK_SKEW_S, MAX_RECORD_BYTES
+from paris.protocol.payload import Payload
 from paris.protocol.record_rules import RECORD_RULES
-from paris.protocol.records import Payload
 from paris.protocol.runid import key_belongs_to_run
 from paris.protocol.signing import Identity, verify_signature
 from paris.protocol.version import PROTOCOL_VERSION, require_protocol

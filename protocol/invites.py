@@ -14,8 +14,9 @@ from typing import cast
 
 from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import RecordError
-from paris.protocol.records import Invite, Want
+from paris.protocol.run_records import Invite
 from paris.protocol.signing import Identity, verify_signature
+from paris.protocol.work_records import Want
 
 
 @dataclass(frozen=True)

@@ -23,20 +23,9 @@ from __future__ import annotations
 import hashlib
 
 from paris.protocol.limits import MAX_CLUSTERS, MAX_NUM_BUCKETS
-from paris.protocol.records import (
-    Answer,
-    Audit,
-    Challenge,
-    Heartbeat,
-    Holding,
-    Lease,
-    ManifestPart,
-    Payload,
-    Registration,
-    Submission,
-    Task,
-    Verdict,
-)
+from paris.protocol.payload import Payload
+from paris.protocol.run_records import ManifestPart, Registration, Task
+from paris.protocol.work_records import Answer, Audit, Challenge, Heartbeat, Holding, Lease, Submission, Verdict
 
 _PLURALS = {
     "run": "run",

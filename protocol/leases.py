@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import math
 
-from paris.protocol.records import Heartbeat, Lease, Task
+from paris.protocol.run_records import Task
+from paris.protocol.work_records import Heartbeat, Lease
 
 START_UP_FRACTION = 0.1
 """Share of the deadline before the first step is due, for fetching and setup."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from paris.protocol.canonical import canonical_bytes, digest
 from paris.protocol.errors import RecordError
-from paris.protocol.records import ManifestPart, Shard
+from paris.protocol.run_records import ManifestPart, Shard
 
 _SHARDS_PER_PART = 8
 

@@ -1,4 +1,4 @@
-"""The base of all payloads (`records.py`)."""
+"""The base of all payloads (`run_records.py`, `work_records.py`)."""
 
 from __future__ import annotations
 

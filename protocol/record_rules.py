@@ -5,23 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from paris.protocol.records import (
-    Answer,
-    Audit,
-    Challenge,
-    Heartbeat,
-    Holding,
-    Invite,
-    Lease,
-    ManifestPart,
-    Payload,
-    Registration,
-    RunSpec,
-    Submission,
-    Task,
-    Verdict,
-    Want,
-)
+from paris.protocol.payload import Payload
+from paris.protocol.run_records import Invite, ManifestPart, Registration, RunSpec, Task
+from paris.protocol.work_records import Answer, Audit, Challenge, Heartbeat, Holding, Lease, Submission, Verdict, Want
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from paris.protocol.envelope import Envelope, seal
+from paris.protocol.payload import Payload
 from paris.protocol.private_files import replace_private
-from paris.protocol.records import Payload
 from paris.protocol.signing import Identity
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ Size 0 is the run's model, size n the n-th of the smaller ones. In records the r
 from __future__ import annotations
 
 from paris.protocol.errors import RecordError
-from paris.protocol.records import RunSpec, Task
+from paris.protocol.run_records import RunSpec, Task
 from paris.protocol.size_needs import SizeNeeds
 
 

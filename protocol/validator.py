@@ -17,9 +17,11 @@ from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import ExpiredError, ParisError, SignatureError, VersionError
 from paris.protocol.keys import BUCKETED, all_keys, bucket_of, subkey_of
 from paris.protocol.limits import MAX_CLOCK_SKEW_S, MAX_NUM_BUCKETS, MAX_SUBKEY_CHARS
+from paris.protocol.payload import Payload
 from paris.protocol.record_rules import RECORD_RULES
-from paris.protocol.records import Holding, ManifestPart, Payload, RunSpec
 from paris.protocol.refusals import Reason, Refusal, Refused
+from paris.protocol.run_records import ManifestPart, RunSpec
+from paris.protocol.work_records import Holding
 
 
 @dataclass(frozen=True)

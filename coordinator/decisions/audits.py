@@ -27,7 +27,8 @@ from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import WAITING, LeaseState, SubmissionState, VolunteerState
 from paris.protocol.audit_order import AuditOrder
 from paris.protocol.limits import MAX_ATTEMPT
-from paris.protocol.records import Lease, Task
+from paris.protocol.run_records import Task
+from paris.protocol.work_records import Lease
 
 _VOTES_FOR_A_FAULT = 3
 """Of one stretch: whose vote differs from two others has a fault."""

@@ -12,7 +12,7 @@ from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import SubmissionState
 from paris.protocol.hub_layout import snapshot_paths, submission_folder
-from paris.protocol.records import Answer, Challenge, Rung
+from paris.protocol.work_records import Answer, Challenge, Rung
 
 
 def challenge(draft: Draft, needed: SnapshotsNeeded, policy: Policy, now: float) -> None:

@@ -37,7 +37,7 @@ from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import WAITING, SubmissionState, VolunteerState
 from paris.protocol.leases import last_step
-from paris.protocol.records import Registration
+from paris.protocol.run_records import Registration
 
 LONGEST_RETRY_S = 600.0
 

@@ -9,7 +9,7 @@ from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import StandingState, WithdrawnInvite
 from paris.coordinator.state.orders import Order
-from paris.protocol.records import Invite
+from paris.protocol.run_records import Invite
 
 _ID = re.compile(r"[0-9a-f]{32}")
 

@@ -19,8 +19,9 @@ from paris.coordinator.state.model import LeaseState, TaskState, VolunteerState
 from paris.protocol.lanes import expert_of, lane_of
 from paris.protocol.leases import deadline_of, is_overdue, is_renewal_due, last_step, renewed_expiry, reported_step
 from paris.protocol.limits import MAX_ATTEMPT
-from paris.protocol.records import Lease, Task
+from paris.protocol.run_records import Task
 from paris.protocol.version import is_older
+from paris.protocol.work_records import Lease
 
 _HEARTBEATS_TO_COME_BACK = 3
 """After a leg was stored: for the verdict and the next want to pass through the DHT."""

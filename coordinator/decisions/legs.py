@@ -13,7 +13,7 @@ from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.state.model import SubmissionState, TaskState
 from paris.protocol.chain import MAX_LINKS
 from paris.protocol.lanes import expert_of, lane_id
-from paris.protocol.records import Head, Task
+from paris.protocol.run_records import Head, Task
 
 _KEPT_LAST = 3
 _KEPT_PARTS = 10

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from paris.coordinator.state.audits import AuditNeed, AuditVote, Bait
 from paris.coordinator.state.orders import Order
 from paris.protocol.envelope import Envelope
-from paris.protocol.records import Answer, Audit, Head, Heartbeat, Invite, Registration, Submission, Verdict, Want
+from paris.protocol.run_records import Head, Invite, Registration
+from paris.protocol.work_records import Answer, Audit, Heartbeat, Submission, Verdict, Want
 
 
 @dataclass(frozen=True)

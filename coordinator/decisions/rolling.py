@@ -13,7 +13,7 @@ from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import State, SubmissionState, TaskState
 from paris.coordinator.state.orders import Order
 from paris.protocol.lanes import expert_of
-from paris.protocol.records import Head
+from paris.protocol.run_records import Head
 
 _CAME_BACK = "Earlier volunteers' legs came back."
 

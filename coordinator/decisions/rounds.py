@@ -26,7 +26,7 @@ from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import WAITING, RoundState, State, TaskState
 from paris.protocol.lanes import expert_of, lane_of
-from paris.protocol.records import Head, LaneEnd, Task
+from paris.protocol.run_records import Head, LaneEnd, Task
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.model import SubmissionState, VolunteerState
-from paris.protocol.records import Task
+from paris.protocol.run_records import Task
 from paris.protocol.sizes import needs_of, sizes_of
 
 

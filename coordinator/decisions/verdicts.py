@@ -11,7 +11,7 @@ from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import WAITING, LeaseState, SubmissionState, TaskState
 from paris.protocol.leases import first_step
-from paris.protocol.records import Verdict
+from paris.protocol.work_records import Verdict
 
 
 def apply_verdict(draft: Draft, verdict: Verdict, policy: Policy, now: float, head: str | None = None) -> None:

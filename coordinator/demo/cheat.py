@@ -28,21 +28,12 @@ from paris.protocol.hub_layout import SUBMISSION_FILE, submission_folder
 from paris.protocol.lifeline import exit_with_parent
 from paris.protocol.limits import MAX_RECORD_BYTES
 from paris.protocol.manifest import join_manifest
-from paris.protocol.records import (
-    Heartbeat,
-    Lease,
-    ManifestPart,
-    Payload,
-    RunSpec,
-    Submission,
-    SubmittedFile,
-    Task,
-    Verdict,
-    Want,
-)
+from paris.protocol.payload import Payload
+from paris.protocol.run_records import ManifestPart, RunSpec, SubmittedFile, Task
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
 from paris.protocol.version import SOFTWARE_VERSION
+from paris.protocol.work_records import Heartbeat, Lease, Submission, Verdict, Want
 
 P = TypeVar("P", bound=Payload)
 _POLL_S = 1.0

@@ -21,7 +21,8 @@ from paris.experts.weights.checkpoint import save_tensors
 from paris.protocol.chain import Chain, ChainStart, Link, LinkFiles
 from paris.protocol.envelope import Envelope
 from paris.protocol.hub_layout import CHAIN_FILE, WEIGHTS_FILE
-from paris.protocol.records import Lease, RunSpec, Task
+from paris.protocol.run_records import RunSpec, Task
+from paris.protocol.work_records import Lease
 
 _NOISE = 0.5
 """Of a weight, relative to the root mean square of its tensor: about as far as training moves it."""

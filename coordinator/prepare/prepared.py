@@ -22,7 +22,7 @@ from paris.protocol.canonical import canonical_bytes, parse_json
 from paris.protocol.errors import RecordError
 from paris.protocol.fields import Sha256
 from paris.protocol.manifest import shards_digest
-from paris.protocol.records import Shard
+from paris.protocol.run_records import Shard
 
 RECORD = "prepared.json"
 _MAX_RECORD_BYTES = 4 * 2**20

@@ -18,7 +18,7 @@ from paris.coordinator.state.model import State
 from paris.coordinator.state.reading import read_state
 from paris.experts.files import copy_whole, write_whole
 from paris.protocol.hub_layout import expert_path
-from paris.protocol.records import Registration
+from paris.protocol.run_records import Registration
 
 
 def release_run(run: RunDir, tag: str | None) -> str:

@@ -14,7 +14,7 @@ from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.shapes import expert_shape, smaller_shapes
 from paris.experts.training.needs import num_parameters
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
-from paris.protocol.records import Registration
+from paris.protocol.run_records import Registration
 
 
 def model_card(run: RunDir, registrations: list[Registration], contributors: Sequence[Credit] = ()) -> str:

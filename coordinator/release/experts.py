@@ -19,7 +19,7 @@ from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.run_hub.connect import connect_hub
 from paris.coordinator.state.model import State
 from paris.coordinator.state.reading import read_state
-from paris.protocol.records import Registration
+from paris.protocol.run_records import Registration
 from paris.protocol.sizes import of_size
 
 if TYPE_CHECKING:

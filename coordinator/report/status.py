@@ -10,7 +10,7 @@ from paris.coordinator.state.boards import board_row, num_others, shown_tasks
 from paris.coordinator.state.model import LeaseState, State, SubmissionState, TaskState, VolunteerState
 from paris.coordinator.state.reading import read_state
 from paris.protocol.printable import printable
-from paris.protocol.records import Registration
+from paris.protocol.run_records import Registration
 
 _WATCH_EVERY_S = 2.0
 

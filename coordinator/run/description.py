@@ -6,7 +6,7 @@ from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.initial_weights import initial_weights
 from paris.coordinator.run.prepared_data import model_config, text_settings
 from paris.coordinator.run.shapes import smaller_fields
-from paris.protocol.records import RunSpec
+from paris.protocol.run_records import RunSpec
 
 
 def make_spec(run: RunDir, initial_peers: list[str]) -> RunSpec:

@@ -20,7 +20,7 @@ from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.json_files import read_object
 from paris.coordinator.run.prepared_data import load_manifests, model_config, text_settings
 from paris.experts.files import write_whole
-from paris.protocol.records import SharedFile
+from paris.protocol.run_records import SharedFile
 
 if TYPE_CHECKING:
     from paris.experts.models.model import DiTExpert

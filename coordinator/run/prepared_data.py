@@ -11,7 +11,7 @@ from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.json_files import read_object
 from paris.coordinator.run.shapes import expert_shape
 from paris.protocol.manifest import Manifest
-from paris.protocol.records import Shard
+from paris.protocol.run_records import Shard
 
 if TYPE_CHECKING:
     from paris.experts.models.presets import ModelConfig

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from paris.coordinator.hub_errors import hub_errors, use_hub_client
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT, VERDICT_MARK, pull_request_ref
-from paris.protocol.records import Registration, Verdict
+from paris.protocol.run_records import Registration
 from paris.protocol.secrets import keep_secret
+from paris.protocol.work_records import Verdict
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -20,7 +20,7 @@ from paris.experts.training.commitments import commitment_of
 from paris.protocol.chain import parse_chain
 from paris.protocol.errors import RecordError
 from paris.protocol.hub_layout import CHAIN_FILE, STATE_FILES, mean_of_lanes, state_branch, state_branches, state_folder
-from paris.protocol.records import Head, SubmittedFile
+from paris.protocol.run_records import Head, SubmittedFile
 
 logger = logging.getLogger(__name__)
 

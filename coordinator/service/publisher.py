@@ -11,8 +11,10 @@ from paris.protocol.clock import Clock
 from paris.protocol.envelope import Envelope
 from paris.protocol.keys import subkey_of
 from paris.protocol.manifest import Manifest, split_manifest
-from paris.protocol.records import Lease, Payload, RunSpec, Verdict
+from paris.protocol.payload import Payload
+from paris.protocol.run_records import RunSpec
 from paris.protocol.sealer import Sealer
+from paris.protocol.work_records import Lease, Verdict
 
 LIFE_S = 900.0
 """Life of a coordinator's record in the DHT; it is stored again at a third of it."""

@@ -26,8 +26,9 @@ from paris.protocol.hub_layout import (
     submission_folder,
 )
 from paris.protocol.record_rules import RECORD_RULES
-from paris.protocol.records import Head, Registration, SubmittedFile, Verdict
+from paris.protocol.run_records import Head, Registration, SubmittedFile
 from paris.protocol.sealer import Sealer
+from paris.protocol.work_records import Verdict
 
 logger = logging.getLogger(__name__)
 

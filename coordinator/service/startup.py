@@ -36,7 +36,7 @@ from paris.coordinator.verify import VerificationBounds
 from paris.protocol.clock import SteadyClock
 from paris.protocol.dht.options import NetworkOptions
 from paris.protocol.dht.peer import Peer
-from paris.protocol.records import RunSpec
+from paris.protocol.run_records import RunSpec
 from paris.protocol.sealer import Sealer, SequenceFile
 
 logger = logging.getLogger(__name__)

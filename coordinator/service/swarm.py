@@ -25,7 +25,8 @@ from paris.protocol.envelope import Envelope
 from paris.protocol.errors import ParisError
 from paris.protocol.invites import open_shown
 from paris.protocol.manifest import Manifest
-from paris.protocol.records import Answer, Audit, Heartbeat, Invite, RunSpec, Submission, Want
+from paris.protocol.run_records import Invite, RunSpec
+from paris.protocol.work_records import Answer, Audit, Heartbeat, Submission, Want
 
 logger = logging.getLogger(__name__)
 _HEALTH_EVERY_S = 30.0

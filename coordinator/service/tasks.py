@@ -17,7 +17,7 @@ from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.model import TaskState
 from paris.coordinator.state.reading import open_store
 from paris.protocol.lanes import lane_id
-from paris.protocol.records import Task
+from paris.protocol.run_records import Task
 from paris.protocol.size_needs import SizeNeeds
 
 

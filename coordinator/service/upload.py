@@ -17,7 +17,7 @@ from paris.coordinator.state.events import Event, EventKind
 from paris.experts.files import file_sha256, write_whole
 from paris.protocol.hub_layout import RUN_FILE
 from paris.protocol.manifest import Manifest
-from paris.protocol.records import RunSpec, SharedFile
+from paris.protocol.run_records import RunSpec, SharedFile
 from paris.protocol.sealer import Sealer
 
 logger = logging.getLogger(__name__)

@@ -32,7 +32,7 @@ from paris.coordinator.verify import (
 from paris.protocol.hub_layout import CHAIN_FILE, STATE_FILES, WEIGHTS_FILE
 from paris.protocol.lanes import expert_of
 from paris.protocol.manifest import Manifest
-from paris.protocol.records import RunSpec
+from paris.protocol.run_records import RunSpec
 from paris.protocol.sizes import of_size
 
 

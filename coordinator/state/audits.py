@@ -7,7 +7,7 @@ from typing import Literal
 from paris.coordinator.state.row import Row
 from paris.protocol.audit_order import AuditStart
 from paris.protocol.fields import Sha256
-from paris.protocol.records import Audit
+from paris.protocol.work_records import Audit
 
 
 class AuditNeed(Row):

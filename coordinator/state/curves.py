@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, func, select
 
 from paris.coordinator.state.model import WAITING, LeaseState, State
 from paris.coordinator.state.tables import CURVES
-from paris.protocol.records import Heartbeat
+from paris.protocol.work_records import Heartbeat
 
 _MAX_POINTS = 1024
 

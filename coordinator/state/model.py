@@ -12,19 +12,8 @@ from typing import Literal
 from paris.coordinator.state.audits import AuditState, Bait, OpenAudit
 from paris.coordinator.state.row import Row
 from paris.protocol.lanes import lane_of
-from paris.protocol.records import (
-    Answer,
-    Challenge,
-    Head,
-    Heartbeat,
-    LaneEnd,
-    Lease,
-    Registration,
-    Submission,
-    Task,
-    Verdict,
-    Want,
-)
+from paris.protocol.run_records import Head, LaneEnd, Registration, Task
+from paris.protocol.work_records import Answer, Challenge, Heartbeat, Lease, Submission, Verdict, Want
 
 
 class RoundState(Row):

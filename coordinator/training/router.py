@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from paris.experts.models.router import Router
     from paris.experts.training.router_report import RouterReport
     from paris.experts.training.router_training import RouterTask
-    from paris.protocol.records import RunSpec
+    from paris.protocol.run_records import RunSpec
 
 logger = logging.getLogger(__name__)
 _PROGRESS_EVERY = 50

@@ -18,7 +18,8 @@ from paris.coordinator.verify.report import Report
 from paris.experts.files import write_whole
 from paris.protocol.fields import PublicKey, Settings, Sha256, Sketch, TaskId
 from paris.protocol.hub_layout import CHAIN_FILE, OPTIMIZER_FILE, TRAINED_FILE, WEIGHTS_FILE
-from paris.protocol.records import Answer, Head, Lease, RunSpec, Task
+from paris.protocol.run_records import Head, RunSpec, Task
+from paris.protocol.work_records import Answer, Lease
 
 REPLAY_FOLDER = "replay"
 """In a verification's folder: stretches that are trained again, until they are judged."""

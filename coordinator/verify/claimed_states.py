@@ -21,7 +21,7 @@ from paris.experts.training.leg import Head
 from paris.protocol.audit_order import AuditStart
 from paris.protocol.chain import Chain
 from paris.protocol.hub_layout import SUBMITTED_AS, snapshot_paths, submission_folder
-from paris.protocol.records import SubmittedFile
+from paris.protocol.run_records import SubmittedFile
 
 
 @dataclass(frozen=True)

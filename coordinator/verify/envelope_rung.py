@@ -19,7 +19,8 @@ from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import ParisError
 from paris.protocol.hub_layout import CHAIN_FILE, SUBMISSION_FILE, WEIGHTS_FILE, submission_folder
 from paris.protocol.limits import MAX_CLOCK_SKEW_S
-from paris.protocol.records import Submission, SubmittedFile
+from paris.protocol.run_records import SubmittedFile
+from paris.protocol.work_records import Submission
 
 
 @dataclass(frozen=True)

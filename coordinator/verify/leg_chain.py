@@ -9,7 +9,7 @@ from paris.experts.training.commitments import NO_COMMITMENT, commitment_of
 from paris.protocol.chain import Chain, parse_chain
 from paris.protocol.errors import RecordError
 from paris.protocol.hub_layout import SUBMITTED_AS
-from paris.protocol.records import Submission
+from paris.protocol.work_records import Submission
 
 
 class Overtaken(Exception):

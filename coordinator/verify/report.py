@@ -15,7 +15,7 @@ from paris.coordinator.errors import WorkerError
 from paris.coordinator.state.audits import AuditNeed, AuditVote, Bait
 from paris.coordinator.verify.curves import ScoredPoint
 from paris.experts.files import write_whole
-from paris.protocol.records import Rung, Verdict
+from paris.protocol.work_records import Rung, Verdict
 
 RungName = Literal["envelope", "structure", "novelty", "skill", "replay"]
 _LARGEST = 1e30

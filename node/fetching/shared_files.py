@@ -18,7 +18,7 @@ from paris.node.errors import HubRefusedError, WrongHashError, disk_full_while
 from paris.node.fetching.download import Downloader
 from paris.node.hub.client import translated
 from paris.node.hub.file import Wanted
-from paris.protocol.records import RunSpec
+from paris.protocol.run_records import RunSpec
 
 _PART = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
 _SUFFIXES = (".json", ".txt", ".model", ".safetensors")

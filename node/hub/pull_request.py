@@ -22,8 +22,9 @@ from paris.node.hub.client import Hub, translated
 from paris.node.machine.unit import Finished, Unit, UnitFolder
 from paris.protocol.envelope import open_envelope
 from paris.protocol.hub_layout import SUBMISSION_FILE, pull_request_ref, submission_folder
-from paris.protocol.records import Submission, SubmittedFile
+from paris.protocol.run_records import SubmittedFile
 from paris.protocol.sealer import Sealer
+from paris.protocol.work_records import Submission
 
 _logger = logging.getLogger(__name__)
 _LIFE_S = 30 * 86400.0

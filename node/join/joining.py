@@ -47,7 +47,7 @@ from paris.protocol.envelope import Envelope
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.invites import HeldInvite
 from paris.protocol.logs import log_to_file
-from paris.protocol.records import RunSpec
+from paris.protocol.run_records import RunSpec
 from paris.protocol.sealer import Sealer, SequenceFile
 from paris.protocol.signals import stop_signals
 from paris.protocol.signing import Identity

@@ -31,7 +31,7 @@ from paris.protocol.errors import ParisError, RecordError, UnknownRunError
 from paris.protocol.hub_answers import plain_url
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT, RUN_FILE
 from paris.protocol.limits import MAX_RECORD_BYTES
-from paris.protocol.records import RunSpec
+from paris.protocol.run_records import RunSpec
 from paris.protocol.runid import require_run_id
 
 _logger = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from paris.protocol.errors import (
     SlowStartError,
     UnreachableError,
 )
-from paris.protocol.records import RunSpec
+from paris.protocol.run_records import RunSpec
 from paris.protocol.version import require_software
 
 _logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from pathlib import Path
 from paris.experts.training.commitments import scheduled_folder
 from paris.node.machine.home import Home
 from paris.node.machine.unit import FINAL, Unit, UnitFolder
-from paris.protocol.records import Lease
+from paris.protocol.work_records import Lease
 
 _LEFTOVER_S = 86400.0
 

@@ -16,7 +16,7 @@ from paris.node.errors import SettingsError, TaskTooBigError, TrainerError
 from paris.node.machine.config import NodeConfig
 from paris.node.machine.gpus import visible_gpus
 from paris.protocol.errors import RecordError
-from paris.protocol.records import RunSpec, Task
+from paris.protocol.run_records import RunSpec, Task
 from paris.protocol.sizes import needs_of, of_size
 
 

@@ -31,8 +31,9 @@ from paris.node.machine.unit_formats import FORMAT, format_of, migrated
 from paris.protocol.errors import NewerFileError, RecordError
 from paris.protocol.hub_layout import SUBMISSION_FILE
 from paris.protocol.leases import first_step, last_step
-from paris.protocol.records import Audit, Lease, Shard, Submission, Task, Verdict
+from paris.protocol.run_records import Shard, Task
 from paris.protocol.version import UPGRADE
+from paris.protocol.work_records import Audit, Lease, Submission, Verdict
 
 State = Literal["leased", "fetching", "training", "uploading", "awaiting-verdict", "done", "dropped"]
 FINAL: tuple[State, ...] = ("done", "dropped")

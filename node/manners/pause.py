@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from paris.protocol.records import PauseReason
+from paris.protocol.work_records import PauseReason
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from paris.node.fetching.cache import Cache
-from paris.protocol.records import Shard
+from paris.protocol.run_records import Shard
 from paris.protocol.shard_request import ShardStatus
 
 

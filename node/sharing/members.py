@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from paris.node.swarm.connection import Swarm
-from paris.protocol.records import Holding, Lease
+from paris.protocol.work_records import Holding, Lease
 
 _CACHED_S = 10.0
 _LOOK_AGAIN_S, _LOOK_FOR_FIRST_S = 2.0, 0.5

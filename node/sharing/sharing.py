@@ -12,8 +12,9 @@ from paris.node.sharing.members import Members, usable
 from paris.node.sharing.serving import ShardHost
 from paris.node.swarm.announcer import Announcer
 from paris.node.swarm.connection import Swarm
-from paris.protocol.records import Holding, Shard
+from paris.protocol.run_records import Shard
 from paris.protocol.signing import Identity
+from paris.protocol.work_records import Holding
 
 if TYPE_CHECKING:
     from paris.protocol.dht.peer import Peer

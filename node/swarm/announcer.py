@@ -21,8 +21,8 @@ from paris.node.swarm.earlier_forms import earlier_form
 from paris.node.swarm.held_leases import HeldLeases
 from paris.protocol.clock import Clock, ClockWatch
 from paris.protocol.dht.outcome import Outcome
+from paris.protocol.payload import Payload
 from paris.protocol.record_rules import RECORD_RULES
-from paris.protocol.records import Payload
 from paris.protocol.sealer import Sealer
 
 _logger = logging.getLogger(__name__)

@@ -15,7 +15,8 @@ from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import ParisError, RecordError
 from paris.protocol.hub_layout import VERDICT_MARK, manifest_path
 from paris.protocol.manifest import Manifest, join_manifest, shards_digest
-from paris.protocol.records import Challenge, Lease, RunSpec, Shard, Task, Verdict
+from paris.protocol.run_records import RunSpec, Shard, Task
+from paris.protocol.work_records import Challenge, Lease, Verdict
 
 _MAX_MANIFEST_BYTES = 64 * 2**20
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from paris.protocol.records import Heartbeat, Payload, Want
+from paris.protocol.payload import Payload
+from paris.protocol.work_records import Heartbeat, Want
 
 
 def earlier_form(payload: Payload) -> Payload | None:

@@ -14,7 +14,8 @@ from paris.protocol.admission import LEASE_GRACE_S, Admitted
 from paris.protocol.clock import Clock
 from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import ParisError
-from paris.protocol.records import Lease, Payload
+from paris.protocol.payload import Payload
+from paris.protocol.work_records import Lease
 
 _logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from paris.protocol.envelope import Envelope
 from paris.protocol.errors import ParisError, RecordError
 from paris.protocol.invites import HeldInvite, open_held
 from paris.protocol.private_files import replace_private
-from paris.protocol.records import RunSpec
+from paris.protocol.run_records import RunSpec
 
 
 def find_invite(path: Path, text: str | None, run: Envelope[RunSpec]) -> HeldInvite | None:

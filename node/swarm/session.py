@@ -10,7 +10,7 @@ from paris.node.swarm.connection import Swarm
 from paris.protocol.envelope import Envelope
 from paris.protocol.invites import HeldInvite
 from paris.protocol.record_rules import RECORD_RULES
-from paris.protocol.records import RunSpec
+from paris.protocol.run_records import RunSpec
 from paris.protocol.sealer import Sealer
 
 

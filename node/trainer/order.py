@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from paris.protocol.fields import Settings
-from paris.protocol.records import SharedFile
+from paris.protocol.run_records import SharedFile
 
 
 class ShardFile(BaseModel):

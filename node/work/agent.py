@@ -33,8 +33,8 @@ from paris.node.work.head import has_start
 from paris.node.work.unit_work import UnitWork
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import NoPeersError
-from paris.protocol.records import Lease, Want
 from paris.protocol.version import SOFTWARE_VERSION, require_software
+from paris.protocol.work_records import Lease, Want
 
 _logger = logging.getLogger(__name__)
 _CONFIRM_TIMEOUT_S = 20.0

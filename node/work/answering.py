@@ -23,7 +23,8 @@ from paris.node.view import EventKind
 from paris.node.work.report import UnitReport
 from paris.protocol.clock import Clock
 from paris.protocol.hub_layout import STATE_FILES, pull_request_ref, snapshot_paths, step_folder, submission_folder
-from paris.protocol.records import Answer, Challenge, Submission, SubmittedFile
+from paris.protocol.run_records import SubmittedFile
+from paris.protocol.work_records import Answer, Challenge, Submission
 
 _logger = logging.getLogger(__name__)
 

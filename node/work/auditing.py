@@ -22,7 +22,8 @@ from paris.node.work.order import make_order
 from paris.node.work.unit_work import UnitWork
 from paris.protocol.audit_order import AuditOrder
 from paris.protocol.audits import AUDIT_PATIENCE_S, head_of, packed
-from paris.protocol.records import Audit, Lease, Task
+from paris.protocol.run_records import Task
+from paris.protocol.work_records import Audit, Lease
 
 _logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from paris.node.view import EventKind
 from paris.node.work.report import UnitReport
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.lanes import expert_of, lane_of
-from paris.protocol.records import RunSpec, Shard
+from paris.protocol.run_records import RunSpec, Shard
 
 _WINDOW_SHARDS = 8
 """Where the RunSpec names none; the default of TrainingConfig, which this process must not import."""

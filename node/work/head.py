@@ -19,7 +19,8 @@ from paris.node.hub.file import Wanted
 from paris.node.machine.unit import Unit, UnitFolder
 from paris.protocol.errors import RecordError
 from paris.protocol.hub_layout import STATE_FILES
-from paris.protocol.records import Head, Lease, SubmittedFile, Task
+from paris.protocol.run_records import Head, SubmittedFile, Task
+from paris.protocol.work_records import Lease
 
 
 def has_start(task: Task, lease: Lease) -> bool:

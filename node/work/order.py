@@ -13,7 +13,7 @@ from paris.node.machine.unit import Unit, UnitFolder
 from paris.node.trainer.order import Order, ShardFile
 from paris.node.work.head import head_of
 from paris.protocol.lanes import expert_of, lane_of
-from paris.protocol.records import RunSpec
+from paris.protocol.run_records import RunSpec
 from paris.protocol.sizes import of_size
 
 

@@ -12,7 +12,7 @@ from paris.node.machine.unit import Finished, Unit
 from paris.node.swarm.announcer import Announcer
 from paris.node.swarm.connection import Traffic
 from paris.node.view import EventKind, View, duration_in_words
-from paris.protocol.records import Heartbeat, PauseReason
+from paris.protocol.work_records import Heartbeat, PauseReason
 
 _logger = logging.getLogger(__name__)
 

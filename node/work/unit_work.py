@@ -46,7 +46,7 @@ from paris.node.work.report import UnitReport
 from paris.node.work.verdict import verdict_in_words, wait_for_verdict
 from paris.node.work.vitals import Vitals
 from paris.protocol.errors import NoPeersError, ParisError
-from paris.protocol.records import Submission
+from paris.protocol.work_records import Submission
 
 _logger = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from paris.node.view import EventKind
 from paris.node.work.answering import Answering
 from paris.node.work.report import UnitReport
 from paris.protocol.clock import Clock
-from paris.protocol.records import Submission, Verdict
+from paris.protocol.work_records import Submission, Verdict
 
 _logger = logging.getLogger(__name__)
 _HUB_EVERY_S = 60.0

@@ -22,7 +22,7 @@ from paris.protocol.dht.node import NUM_REPLICAS, RunNode
 from paris.protocol.dht.outcome import Outcome
 from paris.protocol.envelope import Envelope
 from paris.protocol.limits import MAX_DICTIONARY_BYTES
-from paris.protocol.records import Payload
+from paris.protocol.payload import Payload
 from paris.protocol.refusals import Refused
 from paris.protocol.validator import Accepted
 

@@ -22,7 +22,7 @@ from paris.protocol.dht.outcome import Outcome
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import DaemonError, PeerError, SlowStartError
 from paris.protocol.keys import dht_key, part_of, subkey_of
-from paris.protocol.records import Payload
+from paris.protocol.payload import Payload
 from paris.protocol.runid import require_run_id
 from paris.protocol.shard_request import ShardServer
 

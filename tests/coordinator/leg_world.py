@@ -31,9 +31,10 @@ from paris.protocol.chain import Chain, ChainStart, Link, LinkFiles
 from paris.protocol.envelope import seal
 from paris.protocol.hub_layout import STATE_FILES, step_folder, submission_folder
 from paris.protocol.lanes import expert_of, lane_of
-from paris.protocol.records import Answer, Challenge, Lease, Submission, SubmittedFile, Want
+from paris.protocol.run_records import SubmittedFile
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
+from paris.protocol.work_records import Answer, Challenge, Lease, Submission, Want
 
 EVERY, LEG, STEPS = 10, 20, 60
 NOW = 1_000_000.0

@@ -19,20 +19,10 @@ from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.tick import Decision, tick
 from paris.coordinator.state.model import LeaseState, State, SubmissionState, TaskState
 from paris.protocol.envelope import seal
-from paris.protocol.records import (
-    Head,
-    Heartbeat,
-    Lease,
-    Payload,
-    Registration,
-    Rung,
-    Submission,
-    SubmittedFile,
-    Task,
-    Verdict,
-    Want,
-)
+from paris.protocol.payload import Payload
+from paris.protocol.run_records import Head, Registration, SubmittedFile, Task
 from paris.protocol.signing import Identity
+from paris.protocol.work_records import Heartbeat, Lease, Rung, Submission, Verdict, Want
 
 POLICY = Policy(lease_s=600, heartbeat_every_s=10, want_life_s=60, train_router_after=2)
 START = 1_000_000.0

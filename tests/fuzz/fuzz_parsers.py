@@ -32,10 +32,10 @@ from paris.protocol.canonical import canonical_bytes, parse_json
 from paris.protocol.dht.addresses import split_peer_address
 from paris.protocol.envelope import open_envelope, seal
 from paris.protocol.errors import AddressError, NewerFileError, ParisError, RecordError
-from paris.protocol.records import Want
 from paris.protocol.runid import make_run_id
 from paris.protocol.shard_request import open_request, seal_request
 from paris.protocol.signing import Identity
+from paris.protocol.work_records import Want
 
 _NOW = 1_800_000_000.0
 

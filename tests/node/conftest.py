@@ -16,7 +16,7 @@ from paris.node.fetching.download import Downloader
 from paris.node.fetching.fetcher import Fetcher
 from paris.node.hub.client import Hub
 from paris.protocol.envelope import seal
-from paris.protocol.records import RunSpec
+from paris.protocol.run_records import RunSpec
 from paris.protocol.runid import make_run_id
 from paris.protocol.signing import Identity
 

@@ -11,7 +11,7 @@ from units import make_unit
 from paris.experts.training.commitments import FILES, NO_COMMITMENT, SnapshotState, commitment_of, scheduled_folder
 from paris.node.machine.unit import Unit, UnitFolder
 from paris.protocol.hub_layout import state_folder
-from paris.protocol.records import Head, SubmittedFile
+from paris.protocol.run_records import Head, SubmittedFile
 
 TASK = "d" * 64
 

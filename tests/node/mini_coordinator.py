@@ -18,10 +18,11 @@ from paris.experts.frozen.text_vocabulary import write_vocabulary
 from paris.protocol.dht.peer import Peer
 from paris.protocol.hub_layout import step_folder
 from paris.protocol.manifest import Manifest, split_manifest
-from paris.protocol.records import Answer, Audit, Challenge, Lease, Rung, RunSpec, Shard, Task, Verdict
+from paris.protocol.run_records import RunSpec, Shard, Task
 from paris.protocol.runid import make_run_id
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
+from paris.protocol.work_records import Answer, Audit, Challenge, Lease, Rung, Verdict
 
 SHARD_ROWS = (7, 5, 6)
 MODEL = {

@@ -28,11 +28,12 @@ from paris.node.swarm.announcer import Announcer
 from paris.node.swarm.connection import Swarm
 from paris.protocol.dht.peer import Peer
 from paris.protocol.manifest import shards_digest
-from paris.protocol.records import Holding, Lease, Shard
+from paris.protocol.run_records import Shard
 from paris.protocol.runid import make_run_id
 from paris.protocol.sealer import Sealer
 from paris.protocol.shard_request import Reply, ShardStatus, seal_request
 from paris.protocol.signing import Identity
+from paris.protocol.work_records import Holding, Lease
 
 QUICK = Patience(answer_s=1.0)
 """With peers that misbehave."""

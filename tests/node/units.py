@@ -6,7 +6,8 @@ import hashlib
 import time
 
 from paris.node.machine.unit import Finished, FinishedFile, Unit, UnitFolder
-from paris.protocol.records import Lease, Task
+from paris.protocol.run_records import Task
+from paris.protocol.work_records import Lease
 
 RUN = "tiny-0123456789abcdef"
 

@@ -10,32 +10,34 @@ from paris.protocol.audits import PARTS, VALUES, packed
 from paris.protocol.canonical import canonical_bytes
 from paris.protocol.draws import draw_digest
 from paris.protocol.envelope import Envelope, seal
-from paris.protocol.records import (
-    Answer,
-    Audit,
-    Challenge,
+from paris.protocol.payload import Payload
+from paris.protocol.run_records import (
     Head,
-    Heartbeat,
-    Holding,
     Invite,
     LaneEnd,
-    Lease,
     ManifestPart,
-    Payload,
     Registration,
-    Rung,
     RunSpec,
     Shard,
-    Submission,
     SubmittedFile,
     Task,
-    Verdict,
-    Want,
 )
 from paris.protocol.runid import make_run_id
 from paris.protocol.signing import Identity
 from paris.protocol.size_needs import SizeNeeds
 from paris.protocol.want_work import do_work
+from paris.protocol.work_records import (
+    Answer,
+    Audit,
+    Challenge,
+    Heartbeat,
+    Holding,
+    Lease,
+    Rung,
+    Submission,
+    Verdict,
+    Want,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 NOW = 1_800_000_000.0

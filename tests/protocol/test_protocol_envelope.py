@@ -23,8 +23,9 @@ from paris.protocol.envelope import open_envelope
 from paris.protocol.errors import ExpiredError, RecordError, SignatureError, VersionError
 from paris.protocol.limits import MAX_CLOCK_SKEW_S
 from paris.protocol.record_rules import RECORD_RULES
-from paris.protocol.records import Heartbeat, Submission, SubmittedFile
+from paris.protocol.run_records import SubmittedFile
 from paris.protocol.runid import make_run_id
+from paris.protocol.work_records import Heartbeat, Submission
 
 
 def opened(data, *, now=NOW + 1, run_id=RUN_ID, coordinator=COORDINATOR.public_key):

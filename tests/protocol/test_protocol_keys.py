@@ -18,7 +18,7 @@ from paris.protocol.errors import RecordError
 from paris.protocol.keys import BUCKETED, all_keys, bucket_of, dht_key, part_of, subkey_of
 from paris.protocol.limits import MAX_NUM_BUCKETS, MAX_RECORD_BYTES, MAX_SUBKEY_CHARS
 from paris.protocol.manifest import Manifest, join_manifest, split_manifest
-from paris.protocol.records import Shard
+from paris.protocol.run_records import Shard
 
 
 def test_keys_read_as_the_document_says():

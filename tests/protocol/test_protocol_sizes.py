@@ -6,7 +6,7 @@ import pytest
 from protocol_samples import HEAD, RUN, TASK
 
 from paris.protocol.errors import RecordError
-from paris.protocol.records import Task
+from paris.protocol.run_records import Task
 from paris.protocol.size_needs import SizeNeeds
 from paris.protocol.sizes import needs_of, of_size, sizes_of
 

@@ -18,7 +18,7 @@ from paris.experts.files import file_sha256, whole_file, write_whole
 from paris.protocol.canonical import canonical_bytes
 from paris.protocol.hub_layout import manifest_path
 from paris.protocol.manifest import shards_digest
-from paris.protocol.records import Shard
+from paris.protocol.run_records import Shard
 
 _CREDITS = ("row_id", "caption", "source", "url", "author", "licence", "caption_origin")
 _CREDIT_ROWS = 65536

@@ -16,7 +16,7 @@ from paris.coordinator.decisions.tick import tick
 from paris.coordinator.state.audits import AuditNeed, AuditVote
 from paris.coordinator.state.model import State
 from paris.protocol.audits import PARTS, packed
-from paris.protocol.records import Audit, Lease, Rung
+from paris.protocol.work_records import Audit, Lease, Rung
 
 AUDITED = LEGS.model_copy(
     update={

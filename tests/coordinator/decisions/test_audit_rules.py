@@ -32,7 +32,7 @@ from paris.coordinator.state.audits import AuditNeed, AuditState
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.model import State
 from paris.coordinator.state.orders import Order, OrderKind
-from paris.protocol.records import Lease
+from paris.protocol.work_records import Lease
 
 OPENED_AT = START + 20
 BEN = PEOPLE[1].public_key

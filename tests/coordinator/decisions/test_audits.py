@@ -37,7 +37,7 @@ from paris.coordinator.state.model import State
 from paris.coordinator.state.orders import Order, OrderKind
 from paris.coordinator.state.store import Store
 from paris.protocol.audits import PARTS
-from paris.protocol.records import Heartbeat
+from paris.protocol.work_records import Heartbeat
 
 
 def test_an_audit_is_leased_to_one_of_those_with_verified_work_and_the_work_waits():

@@ -30,7 +30,8 @@ from paris.coordinator.state.orders import Order, OrderKind
 from paris.coordinator.state.store import Store
 from paris.protocol.draws import draw, draw_digest
 from paris.protocol.hub_layout import submission_folder
-from paris.protocol.records import Answer, Challenge, SubmittedFile
+from paris.protocol.run_records import SubmittedFile
+from paris.protocol.work_records import Answer, Challenge
 
 REPLAYED = LEGS.model_copy(update={"replay_rate": 0.05, "answer_s": 3600.0})
 NAMES = ("weights", "ema", "optimizer")

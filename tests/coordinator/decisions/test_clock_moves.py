@@ -12,7 +12,7 @@ from tick_world import PEOPLE, START, beat, held
 from paris.coordinator.decisions.clock_moves import moved, without_future
 from paris.coordinator.state.model import State
 from paris.protocol.audit_order import AuditOrder
-from paris.protocol.records import Challenge
+from paris.protocol.work_records import Challenge
 
 TIMES = (
     ("leases", "granted_at"),

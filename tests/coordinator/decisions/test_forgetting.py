@@ -12,7 +12,7 @@ from paris.coordinator.decisions.tick import tick
 from paris.coordinator.state.model import LeaseState, State, TaskState, VolunteerState
 from paris.coordinator.state.store import Store
 from paris.protocol.admission import LEASE_GRACE_S
-from paris.protocol.records import Lease
+from paris.protocol.work_records import Lease
 
 MONTH_S = POLICY.forget_after_s
 

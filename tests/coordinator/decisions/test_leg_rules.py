@@ -37,7 +37,8 @@ from paris.coordinator.decisions.rolling import accepted_legs, continues, last_w
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.model import LeaseState, State, SubmissionState
 from paris.coordinator.state.orders import Order, OrderKind
-from paris.protocol.records import Lease, SubmittedFile, Verdict
+from paris.protocol.run_records import SubmittedFile
+from paris.protocol.work_records import Lease, Verdict
 
 ADA, BEN = PEOPLE[0].public_key, PEOPLE[1].public_key
 PHASES = ("seen", "challenged", "accepted", "rejected", "repeated", "stored", "registered", "closed", "withdrawn")

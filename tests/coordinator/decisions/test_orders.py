@@ -12,7 +12,7 @@ from paris.coordinator.decisions.observations import Close, Register, Verify
 from paris.coordinator.decisions.tick import Decision, tick
 from paris.coordinator.state.model import State
 from paris.coordinator.state.orders import WHOLE_RUN, Order, OrderKind
-from paris.protocol.records import Invite
+from paris.protocol.run_records import Invite
 
 ADA = PEOPLE[0].public_key
 

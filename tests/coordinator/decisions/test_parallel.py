@@ -36,8 +36,8 @@ from paris.coordinator.state.boards import board_of, pack_board, unpack_board
 from paris.coordinator.state.model import LeaseState, State
 from paris.coordinator.state.orders import Order, OrderKind
 from paris.protocol.limits import MAX_ATTEMPT
-from paris.protocol.records import Heartbeat, Want
 from paris.protocol.signing import Identity
+from paris.protocol.work_records import Heartbeat, Want
 
 GRACE_S = run_of(1).tasks["expert-0"].task.grace_s
 TICK_S = 5.0

@@ -20,7 +20,7 @@ from paris.coordinator.decisions.tick import tick
 from paris.coordinator.state.audits import AuditNeed
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import State
-from paris.protocol.records import Rung
+from paris.protocol.work_records import Rung
 
 NOW = START + 1000
 REPLAYED = LEGS.model_copy(update={"replay_rate": 0.05})

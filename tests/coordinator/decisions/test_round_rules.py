@@ -20,7 +20,7 @@ from paris.coordinator.decisions.legs import (
 from paris.coordinator.decisions.observations import AverageLanes
 from paris.coordinator.decisions.rounds import rounds_of, rounds_to_average
 from paris.coordinator.state.model import RoundState, State, TaskState
-from paris.protocol.records import Head
+from paris.protocol.run_records import Head
 
 
 def at_step(step: int, state: State | None = None, task_id: str = OWN) -> TaskState:

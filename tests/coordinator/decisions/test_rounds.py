@@ -14,7 +14,7 @@ from paris.coordinator.decisions.tick import Decision, tick
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import State, TaskState
 from paris.coordinator.state.orders import Order, OrderKind
-from paris.protocol.records import Head, SubmittedFile
+from paris.protocol.run_records import Head, SubmittedFile
 
 LANES = LEGS.model_copy(update={"lanes": 2})
 OWN, OTHER = "expert-0", "expert-0.1"

@@ -35,7 +35,7 @@ from paris.coordinator.decisions.verdicts import (
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import State
-from paris.protocol.records import Rung
+from paris.protocol.work_records import Rung
 
 ADA = PEOPLE[0].public_key
 

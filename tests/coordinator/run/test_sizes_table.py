@@ -14,7 +14,7 @@ from paris.coordinator.state.model import State
 from paris.experts.errors import SettingsError
 from paris.experts.models.presets import ModelConfig
 from paris.protocol.errors import RecordError
-from paris.protocol.records import RunSpec
+from paris.protocol.run_records import RunSpec
 from paris.protocol.sizes import of_size
 
 NARROW = {"overrides": {"hidden_size": 24}}

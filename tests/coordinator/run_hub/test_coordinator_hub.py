@@ -29,8 +29,9 @@ from paris.experts.files import DiskFullError
 from paris.node.hub.client import Hub
 from paris.node.swarm.coordinator_records import verdict_on_hub
 from paris.protocol.hub_layout import SUBMISSION_FILE, submission_folder
-from paris.protocol.records import Lease, Rung, Submission, SubmittedFile, Task, Verdict
+from paris.protocol.run_records import SubmittedFile, Task
 from paris.protocol.sealer import Sealer
+from paris.protocol.work_records import Lease, Rung, Submission, Verdict
 
 VOLUNTEER = "a" * 64
 EXPERT = "expert_1/diffusion_pytorch_model.safetensors"

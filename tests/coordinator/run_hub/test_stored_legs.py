@@ -15,8 +15,9 @@ from paris.coordinator.service.registering import Registrar
 from paris.coordinator.state.model import LeaseState, State, SubmissionState, TaskState
 from paris.protocol.chain import Chain, ChainStart, Link, LinkFiles
 from paris.protocol.hub_layout import CHAIN_FILE, SUBMISSION_FILE, WEIGHTS_FILE, submission_folder
-from paris.protocol.records import Lease, Submission, SubmittedFile, Task, Verdict
+from paris.protocol.run_records import SubmittedFile, Task
 from paris.protocol.sealer import Sealer
+from paris.protocol.work_records import Lease, Submission, Verdict
 
 VOLUNTEER = "a" * 64
 TASK = Task(

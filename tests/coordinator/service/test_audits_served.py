@@ -18,7 +18,7 @@ from paris.experts.training.replay import Replay, write_public_start
 from paris.experts.training.sketch import keyed_digest, sketch_state
 from paris.protocol.audits import PARTS, head_of, packed
 from paris.protocol.chain import Chain, parse_chain
-from paris.protocol.records import Audit, Lease
+from paris.protocol.work_records import Audit, Lease
 
 _VERIFY = {"audits": "volunteers", "bait_rate": 1.0, "replay_rate": 0.0}
 

@@ -19,10 +19,10 @@ from paris.coordinator.state.model import State
 from paris.node.swarm.invite import find_invite
 from paris.protocol.envelope import Envelope
 from paris.protocol.keys import dht_key, part_of, subkey_of
-from paris.protocol.records import Want
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
 from paris.protocol.validator import Accepted, RecordJudge
+from paris.protocol.work_records import Want
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from paris.coordinator.state.orders import Order, OrderKind
 from paris.coordinator.verify import read_report, write_report
 from paris.experts.training.expert_training import ExpertTraining
 from paris.protocol.draws import draw, draw_digest
-from paris.protocol.records import Lease
+from paris.protocol.work_records import Lease
 
 
 @pytest.fixture(scope="module")

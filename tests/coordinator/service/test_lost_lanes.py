@@ -16,7 +16,8 @@ from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.service.lane_means import LaneMeans
 from paris.coordinator.state.model import State, SubmissionState
 from paris.protocol.hub_layout import STATE_FILES
-from paris.protocol.records import Head, Submission, SubmittedFile
+from paris.protocol.run_records import Head, SubmittedFile
+from paris.protocol.work_records import Submission
 
 LEASES = ("a" * 32, "b" * 32, "c" * 32)
 ACTION = AverageLanes("expert-0", 200, LEASES)

@@ -14,7 +14,7 @@ from paris.coordinator.state.invites import IssuedInvite
 from paris.coordinator.state.model import State, VolunteerState
 from paris.coordinator.state.orders import Order, OrderKind
 from paris.coordinator.state.store import Store
-from paris.protocol.records import Want
+from paris.protocol.work_records import Want
 
 ADA, BEN, BOB = "a" * 64, "be" * 32, "b0" * 32
 

@@ -8,10 +8,11 @@ from paris.coordinator.service.publisher import LIFE_S, Publisher, records_to_pu
 from paris.coordinator.state.model import LeaseState, State, SubmissionState, TaskState
 from paris.protocol.admission import LEASE_GRACE_S
 from paris.protocol.envelope import open_envelope
-from paris.protocol.records import Lease, Submission, SubmittedFile, Task, Verdict
+from paris.protocol.run_records import SubmittedFile, Task
 from paris.protocol.runid import make_run_id
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
+from paris.protocol.work_records import Lease, Submission, Verdict
 
 TASK = Task(
     task_id="expert-0",

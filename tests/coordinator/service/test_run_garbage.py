@@ -14,7 +14,8 @@ from paris.coordinator.run.create import create_run
 from paris.coordinator.service.garbage import collect_garbage
 from paris.coordinator.service.verifier import Verifier
 from paris.coordinator.state.model import State, SubmissionState
-from paris.protocol.records import Submission, SubmittedFile
+from paris.protocol.run_records import SubmittedFile
+from paris.protocol.work_records import Submission
 
 DAY_S = 86400
 

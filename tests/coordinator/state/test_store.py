@@ -31,7 +31,8 @@ from paris.coordinator.state.model import (
 from paris.coordinator.state.orders import Order, OrderKind
 from paris.coordinator.state.store import Store
 from paris.protocol.audit_order import AuditOrder
-from paris.protocol.records import Heartbeat, Lease, Task, Want
+from paris.protocol.run_records import Task
+from paris.protocol.work_records import Heartbeat, Lease, Want
 
 TASK = Task(
     task_id="expert-0",

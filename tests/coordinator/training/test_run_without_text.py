@@ -32,7 +32,8 @@ from paris.experts.objectives.objectives import FLOW_MATCHING
 from paris.experts.weights.checkpoint import load_tensors, specs_of
 from paris.node.trainer.task import make_training
 from paris.protocol.hub_layout import expert_path
-from paris.protocol.records import Lease, Registration
+from paris.protocol.run_records import Registration
+from paris.protocol.work_records import Lease
 
 TINY = Path(__file__).parents[2] / "swarm" / "tiny.toml"
 SIZE, CAPTIONED = 16, "a caption"

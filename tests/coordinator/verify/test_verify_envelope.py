@@ -18,7 +18,7 @@ from paris.experts.training.commitments import NO_COMMITMENT, commitment_of
 from paris.protocol.chain import Chain, ChainStart, Link, LinkFiles
 from paris.protocol.hub_layout import CHAIN_FILE, WEIGHTS_FILE
 from paris.protocol.limits import MAX_CLOCK_SKEW_S
-from paris.protocol.records import SubmittedFile
+from paris.protocol.run_records import SubmittedFile
 from paris.protocol.signing import Identity
 
 WEIGHTS = bytes(range(256)) * 4

@@ -9,7 +9,7 @@ from verify_world import BOUNDS, MODEL, World
 from paris.experts.models.initial_weights import write_initial_weights
 from paris.experts.models.model import initial_expert
 from paris.experts.objectives.objectives import FLOW_MATCHING, Objective
-from paris.protocol.records import SharedFile
+from paris.protocol.run_records import SharedFile
 
 EPSILON = Objective(kind="epsilon", schedule="cosine")
 

@@ -34,7 +34,8 @@ from paris.experts.training.machine import MachineSettings
 from paris.protocol.draws import Stretch
 from paris.protocol.envelope import open_envelope
 from paris.protocol.hub_layout import SUBMITTED_AS, step_folder
-from paris.protocol.records import Answer, SubmittedFile
+from paris.protocol.run_records import SubmittedFile
+from paris.protocol.work_records import Answer
 
 LIMITS = dict.fromkeys(FILES, 10**7)
 

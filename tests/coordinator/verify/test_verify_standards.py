@@ -27,7 +27,7 @@ from paris.experts.training.ema import ema_decay_at
 from paris.experts.training.loop import LOSS_DECAY
 from paris.protocol.errors import NewerFileError
 from paris.protocol.manifest import Manifest
-from paris.protocol.records import Shard
+from paris.protocol.run_records import Shard
 from paris.protocol.signing import Identity
 
 NUM_DRAWN = 20_000

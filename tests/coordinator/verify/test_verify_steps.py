@@ -14,8 +14,9 @@ from paris.coordinator.verify.report import CheckFailed, Checks
 from paris.coordinator.verify.training_task import training_task
 from paris.experts.training.commitments import NO_COMMITMENT, commitment_of
 from paris.protocol.chain import Chain, ChainStart, Link, LinkFiles
-from paris.protocol.records import Head, Lease, Submission, SubmittedFile
+from paris.protocol.run_records import Head, SubmittedFile
 from paris.protocol.signing import Identity
+from paris.protocol.work_records import Lease, Submission
 
 EVERY = 30
 START = "5" * 64

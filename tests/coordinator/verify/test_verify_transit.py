@@ -11,7 +11,7 @@ from paris.coordinator.errors import HubError
 from paris.coordinator.verify.envelope_rung import _fetch
 from paris.coordinator.verify.hub_reads import HubReads, RemoteFile
 from paris.coordinator.verify.report import CheckFailed, Checks
-from paris.protocol.records import SubmittedFile
+from paris.protocol.run_records import SubmittedFile
 
 WEIGHTS = b"weights of the volunteer"
 SIGNED = hashlib.sha256(WEIGHTS).hexdigest()

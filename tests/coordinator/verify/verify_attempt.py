@@ -12,8 +12,9 @@ from paris.coordinator.verify import Report, VerificationCase
 from paris.coordinator.verify.ladder import verify
 from paris.protocol.envelope import seal
 from paris.protocol.hub_layout import submission_folder
-from paris.protocol.records import Lease, Submission, SubmittedFile, Task
+from paris.protocol.run_records import SubmittedFile, Task
 from paris.protocol.signing import Identity
+from paris.protocol.work_records import Lease, Submission
 
 
 @dataclass

@@ -21,9 +21,10 @@ from paris.experts.training.expert_training import ExpertTraining
 from paris.experts.training.leg import HEAD_FOLDER, Head, Leg
 from paris.protocol.chain import Chain, ChainStart, Link, LinkFiles
 from paris.protocol.draws import Stretch, draw
-from paris.protocol.records import Head as HeadRecord
-from paris.protocol.records import Submission, SubmittedFile
+from paris.protocol.run_records import Head as HeadRecord
+from paris.protocol.run_records import SubmittedFile
 from paris.protocol.signing import Identity
+from paris.protocol.work_records import Submission
 
 EVERY = 20
 LEG = 40

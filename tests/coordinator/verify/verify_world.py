@@ -25,9 +25,10 @@ from paris.experts.training.config import TrainingConfig, TrainingTask
 from paris.experts.training.expert_training import ExpertTraining
 from paris.experts.training.machine import MachineSettings
 from paris.experts.weights.checkpoint import load_weights
-from paris.protocol.records import Lease, RunSpec, Task
+from paris.protocol.run_records import RunSpec, Task
 from paris.protocol.runid import make_run_id
 from paris.protocol.signing import Identity
+from paris.protocol.work_records import Lease
 
 NOW = 1_800_000_000.0
 SIZE = 16

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from paris.node.errors import HubRefusedError, TransientHubError, WrongHashError
 from paris.node.fetching.shared_files import fetch_shared_files
-from paris.protocol.records import SharedFile
+from paris.protocol.run_records import SharedFile
 
 WEIGHTS = bytes(range(256)) * 64
 

@@ -13,10 +13,10 @@ from paris.node.hub.pull_request import make_submission, title_of, upload
 from paris.node.machine.unit import UnitFolder
 from paris.node.swarm.coordinator_records import verdict_on_hub
 from paris.protocol.envelope import seal
-from paris.protocol.records import Verdict
 from paris.protocol.runid import make_run_id
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
+from paris.protocol.work_records import Verdict
 
 ME = "a" * 64
 

@@ -7,7 +7,7 @@ from legs import make_leg
 from units import make_unit
 
 from paris.node.machine.credits import credits_of
-from paris.protocol.records import Verdict
+from paris.protocol.work_records import Verdict
 
 
 def judged(path, attempt: int, *, accepted: bool = True, steps: int | None = None, seconds: float | None = None):

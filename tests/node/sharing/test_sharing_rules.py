@@ -13,8 +13,9 @@ from paris.node.sharing.inventory import Inventory
 from paris.node.sharing.members import Member, Members, usable
 from paris.node.sharing.parts import PeerParts, WrongBytesError
 from paris.node.sharing.trust import Trust
-from paris.protocol.records import Holding, Lease, Shard
+from paris.protocol.run_records import Shard
 from paris.protocol.shard_request import ShardStatus
+from paris.protocol.work_records import Holding, Lease
 
 PEER = "12D3KooWGRUVh2RdAyn2vKTA7kZzRbdLh8FdLuwuMjyJPDzBq1mR"
 LOCAL, PUBLIC = f"/ip4/192.168.0.7/tcp/9/p2p/{PEER}", f"/ip4/9.9.9.9/tcp/9/p2p/{PEER}"

@@ -18,10 +18,11 @@ from paris.protocol.admission import LEASE_GRACE_S
 from paris.protocol.clock import ClockWatch
 from paris.protocol.dht.outcome import Outcome
 from paris.protocol.envelope import seal
-from paris.protocol.records import Heartbeat, Lease, Payload, Want
+from paris.protocol.payload import Payload
 from paris.protocol.runid import make_run_id
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
+from paris.protocol.work_records import Heartbeat, Lease, Want
 
 ME = Identity.generate()
 

@@ -21,9 +21,10 @@ from paris.protocol.canonical import canonical_bytes
 from paris.protocol.envelope import seal
 from paris.protocol.errors import RecordError
 from paris.protocol.manifest import shards_digest
-from paris.protocol.records import Lease, Shard, Verdict
+from paris.protocol.run_records import Shard
 from paris.protocol.runid import make_run_id
 from paris.protocol.signing import Identity
+from paris.protocol.work_records import Lease, Verdict
 
 ME = "a" * 64
 

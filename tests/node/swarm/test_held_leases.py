@@ -7,9 +7,9 @@ import pytest
 from paris.node.swarm.held_leases import HeldLeases
 from paris.protocol.admission import LEASE_GRACE_S
 from paris.protocol.envelope import seal
-from paris.protocol.records import Heartbeat, Lease, Want
 from paris.protocol.runid import make_run_id
 from paris.protocol.signing import Identity
+from paris.protocol.work_records import Heartbeat, Lease, Want
 
 COORDINATOR, ME, OTHER = Identity.generate(), Identity.generate(), Identity.generate()
 RUN = make_run_id("tiny", COORDINATOR.public_key)

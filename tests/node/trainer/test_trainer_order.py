@@ -9,7 +9,7 @@ import pytest
 from paris.experts.errors import SettingsError
 from paris.node.trainer.order import Order, ShardFile
 from paris.node.trainer.task import make_training, task_of
-from paris.protocol.records import SharedFile
+from paris.protocol.run_records import SharedFile
 
 
 def order(tmp_path, **changes) -> dict:

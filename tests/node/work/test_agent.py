@@ -30,10 +30,11 @@ from paris.node.work.agent import Agent
 from paris.node.work.data import DataSources
 from paris.protocol.errors import NoPeersError, VersionError
 from paris.protocol.record_rules import RECORD_RULES
-from paris.protocol.records import Submission, SubmittedFile
+from paris.protocol.run_records import SubmittedFile
 from paris.protocol.runid import make_run_id
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
+from paris.protocol.work_records import Submission
 
 COORDINATOR, ME = Identity.generate(), Identity.generate()
 RUN = make_run_id("tiny", COORDINATOR.public_key)

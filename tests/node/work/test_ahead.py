@@ -27,7 +27,7 @@ from paris.node.trainer.task import make_training
 from paris.node.work.ahead import AheadTraining, may_train_ahead, order_ahead, take_over
 from paris.node.work.hand_in import finished_leg
 from paris.protocol.errors import ParisError
-from paris.protocol.records import Shard
+from paris.protocol.run_records import Shard
 from paris.protocol.size_needs import SizeNeeds
 
 

@@ -13,9 +13,9 @@ from paris.node.view import EventKind
 from paris.node.work import answering as answering_module
 from paris.node.work.answering import Answering
 from paris.node.work.report import UnitReport
-from paris.protocol.records import Challenge
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
+from paris.protocol.work_records import Challenge
 
 ME = Identity.generate()
 HOUR_S = 3600

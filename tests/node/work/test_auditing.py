@@ -15,8 +15,9 @@ from paris.node.work.auditing import audited_task
 from paris.protocol.audit_order import AuditOrder, AuditStart
 from paris.protocol.audits import unpacked
 from paris.protocol.envelope import Envelope, seal
-from paris.protocol.records import Lease, Payload
+from paris.protocol.payload import Payload
 from paris.protocol.signing import Identity
+from paris.protocol.work_records import Lease
 
 NONCE = "5e" * 32
 

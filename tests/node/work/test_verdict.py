@@ -14,9 +14,9 @@ from paris.node.view import EventKind
 from paris.node.work.verdict import verdict_in_words, wait_for_verdict
 from paris.protocol.admission import LEASE_GRACE_S
 from paris.protocol.envelope import Envelope, seal
-from paris.protocol.records import Rung, Verdict
 from paris.protocol.runid import make_run_id
 from paris.protocol.signing import Identity
+from paris.protocol.work_records import Rung, Verdict
 
 ME = "a" * 64
 

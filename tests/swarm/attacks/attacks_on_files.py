@@ -9,7 +9,7 @@ import pickle
 from attack import Attack, changed, raw_weights
 from verify_attempt import Attempt
 
-from paris.protocol.records import SubmittedFile
+from paris.protocol.run_records import SubmittedFile
 
 
 def overlapping(raw: bytes) -> bytes:

@@ -18,17 +18,10 @@ sys.path += [str(TESTS), str(TESTS / "protocol")]
 from mallory import Mallory, Outcome  # noqa: E402
 
 from paris.protocol.keys import dht_key  # noqa: E402
-from paris.protocol.records import (  # noqa: E402
-    Heartbeat,
-    Lease,
-    Registration,
-    Submission,
-    SubmittedFile,
-    Task,
-    Verdict,
-)
+from paris.protocol.run_records import Registration, SubmittedFile, Task  # noqa: E402
 from paris.protocol.runid import make_run_id  # noqa: E402
 from paris.protocol.signing import Identity  # noqa: E402
+from paris.protocol.work_records import Heartbeat, Lease, Submission, Verdict  # noqa: E402
 
 MANY = 200
 """Records of a flood. More would show the same."""

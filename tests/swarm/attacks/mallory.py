@@ -21,9 +21,11 @@ from paris.node.join.resolve import open_run
 from paris.protocol.dht.peer import Peer
 from paris.protocol.envelope import Envelope, seal
 from paris.protocol.keys import dht_key, part_of, subkey_of
-from paris.protocol.records import Payload, RunSpec, Want
+from paris.protocol.payload import Payload
+from paris.protocol.run_records import RunSpec
 from paris.protocol.signing import Identity
 from paris.protocol.validator import Accepted, RecordJudge
+from paris.protocol.work_records import Want
 
 Raw = tuple[str, str | None, Any, float]
 """Key, subkey, value and expiry, as a peer is asked to store them."""
