@@ -1,7 +1,8 @@
 """The work: wait for a lease, fetch, train, submit.
 
 agent.py      the loop over units
-unit_work.py  one unit from its lease to the verdict
+unit_training.py  one unit from its lease to the end of its training
+unit_work.py  its other stages, up to the verdict
 auditing.py   one audit of another volunteer's stretch
 given_up.py   telling the coordinator of leases that were given up
 data.py       where its data comes from
