@@ -31,8 +31,7 @@ def bait_for(
         policy: The numbers to decide by.
     """
     before = sum(other.volunteer == auditor for other in draft.audits.values())
-    message = f"bait\n{known.submission.lease_id}\n{audit.round}\n{auditor}\n{before}"
-    if secret_number(policy, message) >= policy.bait_rate * 2**64:
+    if not is_bait_drawn(known.submission.lease_id, audit.round, auditor, before, policy):
         return None
     for refused in draft.submissions.values():
         if refused.signer == auditor or not refused.baits:
@@ -46,6 +45,20 @@ def bait_for(
             draft.put_submission(refused.model_copy(update={"baits": refused.baits[1:]}))
             return refused, bait
     return None
+
+
+def is_bait_drawn(leg: str, number: int, auditor: str, before: int, policy: Policy) -> bool:
+    """Whether an auditor is to get a bait in place of an audit, if there is one for it.
+
+    Args:
+        leg: Lease id of the work that waits for the audit.
+        number: Of the lot that drew the auditor.
+        auditor: Key of the drawn volunteer.
+        before: Audits that it had before.
+        policy: The numbers to decide by.
+    """
+    message = f"bait\n{leg}\n{number}\n{auditor}\n{before}"
+    return secret_number(policy, message) < policy.bait_rate * 2**64
 
 
 def is_copied(bait: Bait, sketch: str, policy: Policy) -> bool:

@@ -10,6 +10,8 @@ from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.state.model import VolunteerState
 
 _LONGEST_WAIT_S = 86400.0
+_LEGS_TO_HALF = 2
+"""Proven legs of a volunteer after which one of two is replayed."""
 
 
 def rank(volunteer: VolunteerState, policy: Policy, now: float) -> tuple[bool, int, float, str]:
@@ -36,13 +38,14 @@ def is_waited_out(volunteer: VolunteerState, policy: Policy, now: float) -> bool
 
 
 def replay_rate(volunteer: VolunteerState | None, policy: Policy) -> float | None:
-    """Probability that a volunteer's next leg is replayed: 1 for a fresh key, 1 / (1 + n) after n proven legs.
+    """Probability that a volunteer's next leg is replayed: 1 for a fresh key, 2 / (2 + n) after n proven legs.
 
     It never falls below `policy.replay_rate`; None: no leg is replayed.
     """
     if policy.replay_rate is None:
         return None
-    return max(policy.replay_rate, 1 / (1 + (0 if volunteer is None else volunteer.num_proven)))
+    proven = 0 if volunteer is None else volunteer.num_proven
+    return max(policy.replay_rate, _LEGS_TO_HALF / (_LEGS_TO_HALF + proven))
 
 
 def with_fault(volunteer: VolunteerState, policy: Policy, now: float) -> VolunteerState:

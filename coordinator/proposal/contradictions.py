@@ -8,6 +8,7 @@ from typing import Any
 from paris.coordinator.proposal.remarks import Remark
 from paris.coordinator.run.config import RunConfig
 from paris.coordinator.run.shapes import expert_fields
+from paris.coordinator.run.stretches import FEW_STRETCHES, snapshots_for
 
 _DOWNSCALE = 8
 """Pixels of a picture's side for each of a latent's, in the VAEs of Stable Diffusion."""
@@ -22,7 +23,14 @@ def contradictions(config: RunConfig) -> list[Remark]:
     Args:
         config: Valid settings.
     """
-    return [*_sizes(config), *_text(config), *_times(config), *_training(config), *_addresses(config)]
+    return [
+        *_sizes(config),
+        *_text(config),
+        *_times(config),
+        *_training(config),
+        *_stretches(config),
+        *_addresses(config),
+    ]
 
 
 def _sizes(config: RunConfig) -> Iterator[Remark]:
@@ -109,6 +117,21 @@ def _times(config: RunConfig) -> Iterator[Remark]:
             "Remove it: it is then computed from the model.",
             is_error=False,
         )
+
+
+def _stretches(config: RunConfig) -> Iterator[Remark]:
+    """Of legs of a number of steps; how many a leg of hours has depends on the volunteer's speed."""
+    steps, every = config.tasks.leg_steps, config.snapshot_every
+    if steps is None or not config.verify_settings.get("replay", True) or steps >= FEW_STRETCHES * every:
+        return
+    fitting = snapshots_for(steps)
+    yield Remark(
+        "training.snapshot_every",
+        str(every),
+        f"a leg of {steps} steps has so few snapshots that each replay trains {every / steps:.0%} of it again",
+        f"Set it to {fitting}." if fitting else "Make it a twentieth of a leg.",
+        is_error=False,
+    )
 
 
 def _training(config: RunConfig) -> Iterator[Remark]:

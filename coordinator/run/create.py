@@ -13,6 +13,7 @@ from paris.coordinator.errors import ConfigError
 from paris.coordinator.run.config import RunConfig, dump_config, load_recipe
 from paris.coordinator.run.config_tables import RunTable
 from paris.coordinator.run.directory import RunDir, require_empty, require_writable
+from paris.coordinator.run.stretches import snapshots_for
 from paris.experts.files import write_whole
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.signing import Identity
@@ -60,7 +61,8 @@ def write_run(
 
     Args:
         path: A missing or empty folder.
-        config: The settings; each port 0 becomes a free one, and states of legs are compact unless it says otherwise.
+        config: The settings; each port 0 becomes a free one. Where they do not say otherwise, states of legs are
+            compact, and legs of a number of steps have 20 stretches.
         hub_endpoint: As of `create_run`, as are `host` and `hub_port`.
         host: See there.
         hub_port: See there.
@@ -78,7 +80,7 @@ def write_run(
             f"--hub-port {hub_port} needs an embedded Hub, but this run uses {other}.",
             "Remove --hub-port or --hub.",
         )
-    config = _with_state(_with_endpoints(_with_host(config, host, hub_port), hub_endpoint))
+    config = _with_snapshots(_with_state(_with_endpoints(_with_host(config, host, hub_port), hub_endpoint)))
     require_writable(path)
     written = text(config).encode()  # before anything is written
     identity = Identity.load_or_create(path / "keys" / "run.key")
@@ -118,6 +120,15 @@ def _with_state(config: RunConfig) -> RunConfig:
     if config.leg_steps is None or config.tasks.lanes > 1:
         return config
     return config.model_copy(update={"training": {"state": "compact", **config.training}})
+
+
+def _with_snapshots(config: RunConfig) -> RunConfig:
+    """Written down in new runs: snapshots decide what a replay costs."""
+    leg_steps = None if config.tasks.leg_steps is None else config.leg_steps
+    every = None if leg_steps is None or "snapshot_every" in config.training else snapshots_for(leg_steps)
+    if every is None:
+        return config
+    return config.model_copy(update={"training": {**config.training, "snapshot_every": every}})
 
 
 def _with_endpoints(config: RunConfig, hub_endpoint: str | None) -> RunConfig:

@@ -107,7 +107,7 @@ class VerificationBounds(BaseModel):
 
     replay: bool = True
     """Train stretches of legs again (rung 5); a run without legs has none."""
-    replay_rate: Share = 0.05
+    replay_rate: Share = 0.1
     """Share of the legs of a volunteer with much verified work that are replayed; of a fresh key all are. The first
     stretch of a training always is."""
     audits: Literal["organiser", "volunteers"] = "organiser"

@@ -33,7 +33,7 @@ from paris.protocol.hub_layout import submission_folder
 from paris.protocol.run_records import SubmittedFile
 from paris.protocol.work_records import Answer, Challenge
 
-REPLAYED = LEGS.model_copy(update={"replay_rate": 0.05, "answer_s": 3600.0})
+REPLAYED = LEGS.model_copy(update={"replay_rate": 0.1, "answer_s": 3600.0})
 NAMES = ("weights", "ema", "optimizer")
 ASKED_AT = START + 11
 
@@ -188,8 +188,8 @@ def volunteer(**fields: int) -> VolunteerState:
 
 def test_the_rate_falls_with_proven_work_to_the_least_and_a_fresh_key_is_always_replayed():
     assert replay_rate(None, REPLAYED) == 1.0
-    rates = [replay_rate(volunteer(num_proven=n), REPLAYED) for n in (0, 1, 3, 19, 1000)]
-    assert rates == [1.0, 0.5, 0.25, 0.05, 0.05]
+    rates = [replay_rate(volunteer(num_proven=n), REPLAYED) for n in (0, 2, 6, 18, 1000)]
+    assert rates == [1.0, 0.5, 0.25, 0.1, 0.1]
     assert replay_rate(volunteer(), LEGS) is None
 
 
@@ -202,7 +202,7 @@ def test_an_unanswered_challenge_makes_a_volunteer_new_again_and_is_no_doubt_of_
     assert state.volunteers[PEOPLE[0].public_key].num_proven == 1
     state = replayed_step(state, START + 13, want(0, START + 13)).state
     state = replayed_step(state, START + 20, leg(held(state), 0, START + 20)).state
-    assert known(state).replay_rate == 0.5
+    assert known(state).replay_rate == 2 / 3
     state = replayed_step(state, START + 21, SnapshotsNeeded(lease_of(state).lease_id, (300,))).state
     decision = replayed_step(state, START + 21 + 3601)
     assert decision.state.volunteers[PEOPLE[0].public_key].num_proven == 0
@@ -210,7 +210,7 @@ def test_an_unanswered_challenge_makes_a_volunteer_new_again_and_is_no_doubt_of_
     assert not any(known.recheck for known in decision.state.submissions.values())
 
 
-@pytest.mark.parametrize(("num_legs", "chance"), [(1, 0.25), (5, 0.464), (100, 0.86)])
+@pytest.mark.parametrize(("num_legs", "chance"), [(1, 0.25), (5, 0.549), (100, 0.968)])
 def test_who_poisons_a_quarter_of_its_stretches_is_caught_as_often_as_docs_threat_model_md_says(num_legs, chance):
     """By the draws themselves: of each leg's four stretches the second is wrong; a leg that passes counts as proof."""
     lives, caught = 3000 if num_legs < 10 else 300, 0
@@ -224,6 +224,6 @@ def test_who_poisons_a_quarter_of_its_stretches_is_caught_as_often_as_docs_threa
             if any(stretch.start == 4500 for stretch in drawn):
                 caught += 1
                 break
-    rates = [max(0.05, 1 / (1 + number)) for number in range(num_legs)]
+    rates = [max(0.1, 2 / (2 + number)) for number in range(num_legs)]
     assert 1 - prod(1 - rate / 4 for rate in rates) == pytest.approx(chance, abs=1e-3)
     assert caught / lives == pytest.approx(chance, abs=4 * (chance * (1 - chance) / lives) ** 0.5)

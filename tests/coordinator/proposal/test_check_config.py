@@ -79,6 +79,7 @@ def test_nothing_is_off_in_a_packaged_recipe(name: str) -> None:
         ({"tasks": {"min_memory_bytes": 0}}, "tasks.min_memory_bytes", False),
         ({"tasks": {"leg_hours": 1e4}}, "tasks.leg_hours", False),
         ({"training": {"snapshot_every": 10**6}}, "training.snapshot_every", False),
+        ({"tasks": {"leg_steps": 200}, "training": {"snapshot_every": 100}}, "training.snapshot_every", False),
         ({"training": {"warmup_steps": 3000}}, "training.warmup_steps", False),
         ({"training": {"learning_rate": 0.1}}, "training.learning_rate", False),
         ({"hub": {"endpoint": "https://127.0.0.1:1"}}, "hub.endpoint", True),
