@@ -57,3 +57,9 @@ class DatabaseError(ParisError):
     """A database file is damaged, or could not be migrated."""
 
     exit_code = 66
+
+
+class NoticeError(ParisError, ConnectionError):
+    """A webhook of the organiser did not take a notice."""
+
+    exit_code = 68

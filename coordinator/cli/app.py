@@ -11,6 +11,7 @@ import typer
 from paris.coordinator.cli.data import clusters, dropped, prepare
 from paris.coordinator.cli.invite import invite, invites
 from paris.coordinator.cli.new_run import check_config, init
+from paris.coordinator.cli.notifying import notify
 from paris.coordinator.cli.options import JsonOption, NoLockOption, RunArgument, expanded, open_run, quoted
 from paris.coordinator.cli.orders import allow, ban, pause, revoke, roll_back, unpause, unregister, withdraw_invite
 from paris.coordinator.cli.planning import plan, recipes
@@ -158,6 +159,7 @@ def gc(run: RunArgument, as_json: JsonOption = False, no_lock: NoLockOption = Fa
     collect(open_run(run, log_name="gc"), as_json=as_json)
 
 
+app.command()(notify)
 app.command()(train_router)
 
 

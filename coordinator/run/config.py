@@ -1,10 +1,11 @@
 """The organiser's settings of a run: `run.toml` in the run directory.
 
 run.toml         the settings
-keys/            run.key signs records; peer.key is the identity of the DHT peer
+keys/            run.key signs records; peer.key is the identity of the DHT peer; notify.secret signs notices
 data/            output of `prepare`
 state.sqlite     the coordinator's state
 health.json      figures of the running service, for the page and /metrics
+notices.json     how far each webhook of [notify] is
 run.json         the signed RunSpec with the present peers, which volunteers join
 hub/             repos of the embedded Hub
 router/ release/ output of `train-router` and `release`
@@ -33,6 +34,7 @@ from paris.coordinator.run.config_tables import (
     DhtTable,
     HubTable,
     ModelTable,
+    NotifyTable,
     ObjectivesTable,
     PageTable,
     PretrainedTable,
@@ -74,6 +76,7 @@ class RunConfig(Table):
     hub: HubTable
     dht: DhtTable = DhtTable()
     page: PageTable = PageTable()
+    notify: NotifyTable = NotifyTable()
     tasks: TaskTable
     model: ModelTable
     objectives: ObjectivesTable = ObjectivesTable()

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from paris.protocol.fields import RepoId
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.limits import MAX_LANES, MAX_SMALLER_SIZES, MAX_WANT_WORK_BITS
-from paris.protocol.secrets import is_loopback
+from paris.protocol.secrets import is_encrypted, is_loopback
 from paris.protocol.version import SOFTWARE_VERSION, is_older
 
 Settings = dict[str, bool | int | float | str]
+Notices = Literal[
+    "opened", "uploaded", "joined", "leased", "resumed", "revoked", "submitted", "retry", "accepted", "rejected",
+    "stored", "challenged", "answered", "audit", "registered", "router", "order", "problem", "disk-low",
+]  # fmt: skip
+"""What a webhook can be told of."""
 _UnitTime = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -84,6 +90,41 @@ class PageTable(Table):
                 f"page.listen is {self.listen!r}, which other machines may reach: listen on 127.0.0.1, or set "
                 "page.public_page = true to show them the public page"
             )
+        return self
+
+
+class WebhookTable(Table):
+    """[[notify.webhooks]]: an address to which `serve` posts what happens."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,38}$")]
+    """In messages; the address itself is a secret."""
+    url: str
+    """https, or http on this machine."""
+    style: Literal["signed", "slack", "discord"] = "signed"
+    """A signed JSON object (Standard Webhooks), or the message that these services take."""
+    events: tuple[Notices, ...] = ("stored", "registered", "rejected", "router", "problem", "disk-low")
+    """Kinds of events of the log, and "disk-low"."""
+
+    @model_validator(mode="after")
+    def _check_url(self) -> WebhookTable:
+        if urlsplit(self.url).scheme not in ("http", "https") or not is_encrypted(self.url):
+            raise ValueError(f"the address of webhook {self.name!r} is neither https nor on this machine")
+        return self
+
+
+class NotifyTable(Table):
+    """[notify]: what tells the organiser of news."""
+
+    webhooks: Annotated[tuple[WebhookTable, ...], Field(max_length=16)] = ()
+    disk_low_bytes: Annotated[float, Field(ge=0)] = 10e9
+    """Free space of the run directory's disk below which "disk-low" is posted."""
+
+    @model_validator(mode="after")
+    def _check_names(self) -> NotifyTable:
+        names = [hook.name for hook in self.webhooks]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"notify.webhooks has two of the name {twice!r}: give each its own")
         return self
 
 

@@ -12,6 +12,8 @@ registering.py  action: registering or rejecting a submission on the Hub
 lane_means.py   action: the mean of the states of an expert's lanes
 router.py       action: router training in a child process
 health.py       figures of the running service, for the page and /metrics
+notices.py      notices of what happens to the organiser's webhooks
+webhooks.py     posting to one of them
 page.py         the page's own server, a child process
 upload.py       prepared data and run.json on the Hub, before the loop
 garbage.py      what a run directory no longer needs

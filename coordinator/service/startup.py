@@ -21,6 +21,7 @@ from paris.coordinator.service.garbage import collect_garbage
 from paris.coordinator.service.health import HealthReport
 from paris.coordinator.service.lane_means import LaneMeans
 from paris.coordinator.service.loop import Server, Service
+from paris.coordinator.service.notices import Notifier
 from paris.coordinator.service.page import PageServer
 from paris.coordinator.service.publisher import Publisher
 from paris.coordinator.service.registering import Registrar
@@ -40,6 +41,8 @@ from paris.protocol.run_records import RunSpec
 from paris.protocol.sealer import Sealer, SequenceFile
 
 logger = logging.getLogger(__name__)
+_LAST_NOTICES_S = 5.0
+"""How long a stop waits for webhooks that do not answer."""
 
 
 def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> None:
@@ -69,6 +72,7 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
         store = Store(run.state_file)
         stack.callback(store.close)
         require_same_sizes(run, store.load().tasks.values())
+        log = _with_notices(run, log, stack)
         logger.info("Freed %d bytes of old submissions.", collect_garbage(run, store.load()))
         peer = SupervisedPeer(lambda: start_peer(run), log)
         stack.callback(peer.stop)
@@ -92,6 +96,23 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
             log=log,
         )
         service.run(stop, run.config.tasks.tick_every_s, HealthReport(run, peer, executor))
+
+
+def _with_notices(run: RunDir, log: Callable[[Event], None], stack: ExitStack) -> Callable[[Event], None]:
+    """The log, with the problems also told to the webhooks; a thread posts to these until the stack ends."""
+    if not run.config.notify.webhooks:
+        return log
+    notifier, stop = Notifier(run, log), threading.Event()
+    thread = threading.Thread(target=notifier.run, args=(stop,), name="notices", daemon=True)
+    thread.start()
+    stack.callback(thread.join, _LAST_NOTICES_S)
+    stack.callback(stop.set)
+
+    def noted(event: Event) -> None:
+        log(event)
+        notifier.note(event)
+
+    return noted
 
 
 def _start_page(run: RunDir, children: Children, log: Callable[[Event], None]) -> list[Server]:

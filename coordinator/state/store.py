@@ -148,6 +148,11 @@ class Store:
             rows = connection.execute(select(EVENTS).where(EVENTS.c.id > after).order_by(EVENTS.c.id)).all()
         return [LoggedEvent(*row) for row in rows]
 
+    def newest_event_id(self) -> int:
+        """The id of the newest event; 0 before the first."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(func.max(EVENTS.c.id))).scalar() or 0
+
     def curves(self) -> dict[str, list[tuple[int, float]]]:
         """Step and loss of each task's last attempt, from its heartbeats."""
         with self._engine.connect() as connection:

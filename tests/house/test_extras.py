@@ -58,6 +58,7 @@ def arguments_of(folder: Path) -> dict[str, dict[str, list[str]]]:
         "status",
         "leaderboard",
         "gc",
+        "notify",
         "train-router",
         "pause",
         "unpause",
