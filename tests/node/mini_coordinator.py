@@ -15,8 +15,9 @@ from huggingface_hub import HfApi, constants
 from paris.coordinator.hub import HubServer, admin_token
 from paris.experts.data.shards import Row, write_shard
 from paris.experts.frozen.text_vocabulary import write_vocabulary
+from paris.protocol.canonical import canonical_bytes
 from paris.protocol.dht.peer import Peer
-from paris.protocol.hub_layout import step_folder
+from paris.protocol.hub_layout import manifest_path, step_folder
 from paris.protocol.manifest import Manifest, split_manifest
 from paris.protocol.run_records import RunSpec, Shard, Task
 from paris.protocol.runid import make_run_id
@@ -92,6 +93,10 @@ class MiniCoordinator:
         constants.HF_HUB_DISABLE_XET = True
         data = self.folder / "data"
         shards = [write_cluster(data, k) for k in range(len(steps))]
+        for k, listed in enumerate(shards):
+            path = data / manifest_path(k)  # for a node that reads its lease before the peers have the manifest
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(canonical_bytes({"shards": [shard.model_dump(mode="json") for shard in listed]}))
         vocab = write_vocabulary(data / "vocab.json", ["cat", "red"])
         self.api.create_repo("org/data", repo_type="dataset")
         self.api.create_repo("org/model")
