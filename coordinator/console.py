@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from paris.experts.files import DiskFullError
 from paris.experts.installed import missing_module
-from paris.protocol.errors import reason_of
+from paris.protocol.errors import NO_ANSWER, SYSTEM, UNEXPECTED, heading, reason_of
 from paris.protocol.logs import PRINTED, LogFormat, start_logging
 from paris.protocol.printable import printable
 from paris.protocol.secrets import redact
@@ -64,16 +65,22 @@ def say(text: str) -> None:
         _write(text, "info")
 
 
-def say_problem(text: str) -> None:
-    """Write a problem to stderr, also with `--quiet`, and to the log file."""
+def say_problem(text: str, **fields: str | int) -> None:
+    """Write a problem to stderr, also with `--quiet`, and to the log file.
+
+    Args:
+        text: For people.
+        fields: For programs, with `--log-format json`.
+    """
     logger.error("%s", text, extra=PRINTED)
-    _write(text, "error")
+    _write(text, "error", **fields)
 
 
-def _write(text: str, level: str) -> None:
+def _write(text: str, level: str, **fields: str | int) -> None:
     text = redact(text if _TERMINAL.is_json else printable(text))
     if _TERMINAL.is_json:
-        text = json.dumps({"at": round(time.time(), 3), "level": level, "logger": __name__, "message": text})
+        at = round(time.time(), 3)
+        text = json.dumps({"at": at, "level": level, "logger": __name__, "message": text, **fields})
     print(text, file=sys.stderr, flush=True)
 
 
@@ -102,7 +109,7 @@ def progress_bar(title: str, total: int, *, shown: bool = True) -> Iterator[Call
 def fail_clearly(app: typer.Typer, arguments: list[str]) -> None:
     """Run a command line; an error ends it with one line, a next step and an exit code, not with a traceback.
 
-    Each `ParisError` has `what`, `next_step` and `exit_code`. PARIS_DEBUG=1 shows tracebacks.
+    Each `ParisError` has `what`, `next_step`, `exit_code` and `error_code`. PARIS_DEBUG=1 shows tracebacks.
     """
     _run_clearly(lambda: app(arguments))
 
@@ -134,20 +141,25 @@ def _run_clearly(work: Callable[[], object]) -> None:
         if os.environ.get("PARIS_DEBUG") == "1":
             raise
         logger.debug("Ended by an error.", exc_info=True)
-        what, next_step, code = _describe(error)
-        say_problem(f"Error: {what}" + (f"\n  {next_step}" if next_step else ""))
-        sys.exit(code)
+        what, next_step, exit_code, error_code = _describe(error)
+        text = f"{heading(error_code)} {what}" + (f"\n  {next_step}" if next_step else "")
+        say_problem(text, exit_code=exit_code, error_code=error_code)
+        sys.exit(exit_code)
 
 
-def _describe(error: Exception) -> tuple[str, str, int]:
+def _describe(error: Exception) -> tuple[str, str, int, str]:
+    """Message, next step, exit code and error code."""
     if isinstance(error, ImportError):
         error = missing_module(error) or error
     if hasattr(error, "exit_code") and hasattr(error, "next_step"):
-        return str(getattr(error, "what", error)), str(error.next_step), int(error.exit_code)
+        error_code = str(getattr(error, "error_code", UNEXPECTED))
+        return str(getattr(error, "what", error)), str(error.next_step), int(error.exit_code), error_code
     if isinstance(error, TimeoutError):
-        return "There was no answer in time.", "The network or this machine is busy: try again.", _FAILED
+        return "There was no answer in time.", "The network or this machine is busy: try again.", _FAILED, NO_ANSWER
     if isinstance(error, OSError):
-        next_step = "Free some space, then start the same command again." if error.errno in _FULL else ""
-        return f"{error.strerror or reason_of(error)}: {error.filename or ''}".strip(": "), next_step, _FAILED
+        what = f"{error.strerror or reason_of(error)}: {error.filename or ''}".strip(": ")
+        if error.errno in _FULL:
+            return what, "Free some space, then start the same command again.", _FAILED, DiskFullError.error_code
+        return what, "", _FAILED, SYSTEM
     what = f"{type(error).__name__}: {reason_of(error)}"
-    return what, "This is a defect: set PARIS_DEBUG=1 for the details and report it.", _FAILED
+    return what, "This is a defect: set PARIS_DEBUG=1 for the details and report it.", _FAILED, UNEXPECTED

@@ -19,6 +19,7 @@ class DiskFullError(ExpertError, OSError):
     """The disk, the quota or the size limit of a file is exhausted; the target file is unchanged."""
 
     exit_code = 30
+    error_code = "disk-full"
 
 
 @contextmanager

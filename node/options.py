@@ -76,15 +76,15 @@ def clear_errors(view: Any = None) -> Iterator[None]:
         from paris.node.errors import explain, explains_itself
         from paris.node.view import EventKind, sentence
 
-        what, next_step, exit_code = explain(error)
+        told = explain(error)
         if not explains_itself(error):
-            _logger.debug("%s", what, exc_info=True)
-        fields = {"type": type(error).__name__, "what": what, "next_step": next_step, "exit_code": exit_code}
+            _logger.debug("%s", told.what, exc_info=True)
+        fields = {"type": type(error).__name__, **told._asdict()}
         if view is None:
             print(sentence(EventKind.ERROR, fields), file=sys.stderr)
         else:
             view.event(EventKind.ERROR, **fields)
-        raise typer.Exit(exit_code) from None
+        raise typer.Exit(told.exit_code) from None
     finally:
         if view is not None:
             view.close()

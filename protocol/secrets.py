@@ -36,6 +36,7 @@ class TokenError(ParisError):
     """A token cannot be one, or must not be sent to this Hub."""
 
     exit_code = 19
+    error_code = "token"
 
 
 def require_token(text: str, source: str) -> str:

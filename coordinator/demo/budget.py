@@ -56,6 +56,8 @@ _SHARED = 0.2
 class BudgetError(ConfigError):
     """The time is too short for this machine."""
 
+    error_code = "demo-budget"
+
 
 @dataclass(frozen=True)
 class Facts:

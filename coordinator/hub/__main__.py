@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from paris.coordinator.hub.app import HubApp
 from paris.coordinator.hub.limits import HubLimits
 from paris.coordinator.hub.server import HubServer, print_ready
-from paris.protocol.errors import ParisError
+from paris.protocol.errors import ParisError, heading
 from paris.protocol.lifeline import exit_with_parent
 from paris.protocol.logs import start_logging
 from paris.protocol.streams import protect_streams
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None, front: Callable[[HubApp], ASGIApp] 
             front=front,
         )
     except ParisError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"{heading(error.error_code)} {error}", file=sys.stderr)
         return error.exit_code
     server.run(print_ready)
     return 0

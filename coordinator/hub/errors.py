@@ -9,6 +9,7 @@ class HubStartError(ParisError):
     """The Hub cannot start, or an account is invalid."""
 
     exit_code = 65
+    error_code = "hub-start"
 
 
 class Refusal(ParisError):

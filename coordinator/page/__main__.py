@@ -12,7 +12,7 @@ from pathlib import Path
 from paris.coordinator.hub.__main__ import main as serve_hub
 from paris.coordinator.page.front import Front
 from paris.coordinator.page.server import page_of, serve_alone
-from paris.protocol.errors import ParisError
+from paris.protocol.errors import ParisError, heading
 from paris.protocol.lifeline import exit_with_parent
 from paris.protocol.logs import start_logging
 from paris.protocol.streams import protect_streams
@@ -35,7 +35,7 @@ def main() -> int:
     try:
         serve_alone(options.listen, options.run, options.run_id)
     except ParisError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"{heading(error.error_code)} {error}", file=sys.stderr)
         return error.exit_code
     return 0
 

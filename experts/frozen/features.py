@@ -35,6 +35,7 @@ class FeatureError(ExpertError, ValueError):
     """A feature network cannot be loaded, or pictures have another shape than it takes."""
 
     exit_code = 31
+    error_code = "features"
 
 
 class Embedder(Protocol):

@@ -27,6 +27,8 @@ _TOKENS = TypeAdapter(dict[str, str])
 class PlainHttpError(TokenError):
     """The node's own token would be sent over http to another machine, which the volunteer has not allowed."""
 
+    error_code = "plain-http"
+
 
 def hub_token(home: Path, config: NodeConfig, environ: Mapping[str, str], endpoint: str) -> str | None:
     """The token that the volunteer gave for this Hub, or None.

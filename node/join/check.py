@@ -91,8 +91,8 @@ def _line(name: str, look: Callable[[], str]) -> Line:
     try:
         return Line(name, True, look())
     except (ParisError, OSError) as error:
-        what, next_step, _ = explain(error)
-        return Line(name, False, f"{what} {next_step}".strip())
+        told = explain(error)
+        return Line(name, False, f"{told.what} {told.next_step}".strip())
 
 
 def _disk(home: Path) -> str:

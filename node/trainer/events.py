@@ -17,7 +17,7 @@ class TrainerEvent(StrEnum):
     STOPPED = "stopped"
     """network_refused, sockets."""
     ERROR = "error"
-    """type, what, next_step, exit_code, is_disk_full, is_permanent."""
+    """type, what, next_step, exit_code, error_code, is_disk_full, is_permanent."""
     ENDED = "ended"
     """code. From the supervisor, after the process has ended."""
     RESTARTING = "restarting"

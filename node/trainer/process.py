@@ -144,15 +144,13 @@ def _report(error: Exception, wire: Wire) -> None:
 
     from paris.node.errors import explain, is_disk_full
 
-    what, next_step, exit_code = explain(error)
+    told = explain(error)
     is_full = is_disk_full(error)
     is_typed = isinstance(getattr(error, "what", None), str) or isinstance(error, MemoryError)
     wire.send(
         TrainerEvent.ERROR,
         type=type(error).__name__,
-        what=what,
-        next_step=next_step,
-        exit_code=exit_code,
+        **told._asdict(),
         is_disk_full=is_full,
         is_permanent=is_typed and not is_full,
     )

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from paris.node.errors import StoppedError
+from paris.protocol.errors import heading
 from paris.protocol.printable import printable
 
 
@@ -69,7 +70,7 @@ SENTENCES: dict[EventKind, str] = {
     EventKind.NOTE: "{text}",
     EventKind.TRAFFIC: "Control plane: {control_plane_bytes} bytes. Trainer: {trainer_bytes} bytes.",
     EventKind.DONE: "{text}",
-    EventKind.ERROR: "Error: {what}",
+    EventKind.ERROR: "{what}",
 }
 
 
@@ -86,8 +87,8 @@ def sentence(kind: EventKind, fields: dict[str, Any]) -> str:
     if isinstance(shown.get("commitment"), str):
         shown["commitment"] = shown["commitment"][:12]
     text = SENTENCES[kind].format(**shown)
-    if kind is not EventKind.ERROR:
-        return printable(text)
-    if fields.get("exit_code") == StoppedError.exit_code:
-        text = shown["what"]  # the volunteer wanted it: no error
-    return printable(f"{text} {shown['next_step']}".strip())
+    if kind is EventKind.ERROR:
+        if fields["error_code"] != StoppedError.error_code:  # that one the volunteer wanted
+            text = f"{heading(fields['error_code'])} {text}"
+        text = f"{text} {fields['next_step']}".strip()
+    return printable(text)

@@ -76,7 +76,7 @@ FIELDS: dict[EventKind, dict[str, Any]] = {
     EventKind.DHT: {"is_up": bool, "text": str},
     EventKind.NOTE: _TEXT,
     EventKind.DONE: _TEXT,
-    EventKind.ERROR: {"type": str, "what": str, "next_step": str, "exit_code": int},
+    EventKind.ERROR: {"type": str, "what": str, "next_step": str, "exit_code": int, "error_code": str},
 }
 """Fields that every event of a kind has. None stands for what is not known."""
 OPTIONAL: dict[EventKind, dict[str, Any]] = {

@@ -41,9 +41,9 @@ def test_help_comes_in_half_a_second_and_imports_nothing_heavy():
 def test_an_error_is_one_line_with_a_next_step_and_an_exit_code(tmp_path):
     done = run_node("join", "no-such-run", "--home", str(tmp_path))
     assert done.returncode == ResolveError.exit_code
-    assert "Error: 'no-such-run' is neither" in done.stderr
+    assert "Error [run-not-found]: 'no-such-run' is neither" in done.stderr
     logged = (tmp_path / "logs" / "node.log").read_text("utf-8")
-    assert "Error: 'no-such-run' is neither" in logged
+    assert "Error [run-not-found]: 'no-such-run' is neither" in logged
     assert "Traceback" not in done.stdout + done.stderr + logged, "the sentence says all"
     assert "Traceback" in run_node("join", "no-such-run", "--home", str(tmp_path), PARIS_DEBUG="1").stderr
 
@@ -56,7 +56,7 @@ def test_the_log_file_has_the_traceback_and_the_terminal_only_what_v_asks_for(tm
     assert "TOMLDecodeError" in log.read_text("utf-8")
     assert len(quiet.stderr.splitlines()) == 1
     told = run_node("-v", "join", "no-such-run", "--home", str(tmp_path)).stderr.splitlines()
-    assert [line.split()[1] for line in told] == ["INFO", "Error:"]
+    assert [line.split()[1] for line in told] == ["INFO", "Error"]
     assert "Traceback" in run_node("-vv", "join", "no-such-run", "--home", str(tmp_path)).stderr
 
 

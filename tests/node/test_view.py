@@ -90,14 +90,15 @@ def test_with_quiet_only_problems_are_shown_and_the_log_has_everything(capsys, c
     caplog.set_level("INFO", "paris.node.view.views")
     shown = make_view(as_json=False, is_quiet=True)
     shown.event(EventKind.WAITING, text="No task is open; waiting for one.")
-    shown.event(EventKind.ERROR, what="It broke.", next_step="Fix it.")
+    shown.event(EventKind.ERROR, what="It broke.", next_step="Fix it.", error_code="trainer")
     shown.close()
-    assert capsys.readouterr().err.endswith(" Error: It broke. Fix it.\n")
-    assert caplog.messages == ["No task is open; waiting for one.", "Error: It broke. Fix it."]
+    assert capsys.readouterr().err.endswith(" Error [trainer]: It broke. Fix it.\n")
+    assert caplog.messages == ["No task is open; waiting for one.", "Error [trainer]: It broke. Fix it."]
 
 
 def test_an_error_is_shown_with_its_next_step():
-    assert sentence(EventKind.ERROR, {"what": "It broke.", "next_step": "Fix it."}) == "Error: It broke. Fix it."
+    fields = {"what": "It broke.", "next_step": "Fix it.", "error_code": "trainer"}
+    assert sentence(EventKind.ERROR, fields) == "Error [trainer]: It broke. Fix it."
 
 
 def test_the_terminal_shows_sentences_and_leaves_nothing_behind(capsys):

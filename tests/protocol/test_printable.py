@@ -41,7 +41,7 @@ def test_every_edge_to_a_terminal_shows_them(capsys):
     out = io.StringIO()
     PlainView(out).event(EventKind.NOTE, text=EVIL)
     assert SHOWN in out.getvalue()
-    assert SHOWN in sentence(EventKind.ERROR, {"what": EVIL, "next_step": EVIL})
+    assert SHOWN in sentence(EventKind.ERROR, {"what": EVIL, "next_step": EVIL, "error_code": "peer"})
     console.say_problem(EVIL)
     assert capsys.readouterr().err == f"{SHOWN}\n"
     record = logging.LogRecord("paris.x", logging.INFO, "", 1, "%s", (EVIL,), None)

@@ -79,7 +79,10 @@ def test_the_command_says_what_is_wrong_and_publishes_when_told(run):
     changed(run, tasks={"min_rows": 100})
     refused = command("publish-tasks", str(run.path))
     assert refused.returncode == 67
-    assert "Error: [run] num_experts = 2: an expert has only 30 training pictures, fewer than 100." in refused.stderr
+    assert (
+        "Error [plan]: [run] num_experts = 2: an expert has only 30 training pictures, fewer than 100."
+        in refused.stderr
+    )
     told = command("publish-tasks", str(run.path), "--despite-plan")
     assert "2 tasks: 2 open, 0 registered. Next: paris-coord serve" in told.stderr
 

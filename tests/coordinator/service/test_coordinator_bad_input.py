@@ -38,7 +38,7 @@ def failed(ran: subprocess.CompletedProcess[str], code: int, pattern: str) -> bo
     lines = ran.stderr.strip().splitlines()
     assert ran.returncode == code, ran.stderr
     assert len(lines) <= 2, ran.stderr
-    assert re.match(f"Error: .*{pattern}", " ".join(lines)), ran.stderr
+    assert re.match(rf"Error \[[a-z-]+\]: .*{pattern}", " ".join(lines)), ran.stderr
     return True
 
 
@@ -71,7 +71,7 @@ def test_an_error_without_a_code_of_its_own_ends_with_1(error, capsys):
     with pytest.raises(SystemExit) as ended:
         fail_clearly(app, [])
     assert ended.value.code == 1
-    assert re.match(r"Error: \w", capsys.readouterr().err)
+    assert re.match(r"Error \[(system|unexpected)\]: \w", capsys.readouterr().err)
 
 
 def test_a_wait_that_was_too_long_has_words(capsys):
@@ -80,7 +80,7 @@ def test_a_wait_that_was_too_long_has_words(capsys):
 
     with pytest.raises(SystemExit):
         fail_clearly(app, [])
-    assert capsys.readouterr().err.startswith("Error: There was no answer in time.\n  ")
+    assert capsys.readouterr().err.startswith("Error [no-answer]: There was no answer in time.\n  ")
 
 
 def test_an_interruption_ends_with_130():

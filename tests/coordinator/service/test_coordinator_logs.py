@@ -74,8 +74,8 @@ def test_a_worker_keeps_its_traceback_in_its_own_log(tmp_path):
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE_S, cwd=tmp_path)
     assert ran.returncode == 1
     assert "Traceback (most recent call last):" in ran.stderr
-    assert "\nError: ZeroDivisionError: division by zero\n" in ran.stderr
-    assert ran.stderr.rindex("Traceback") < ran.stderr.index("\nError: "), "the last lines are the short ones"
+    assert "\nError [unexpected]: ZeroDivisionError: division by zero\n" in ran.stderr
+    assert ran.stderr.rindex("Traceback") < ran.stderr.index("\nError ["), "the last lines are the short ones"
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def refused(run: object, home: Path, error: type[Exception]) -> str:
     lines = (done.stdout + done.stderr).splitlines()
     assert done.returncode == error.exit_code, done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    assert len([line for line in lines if "Error: " in line]) == 1
+    assert len([line for line in lines if "Error [" in line]) == 1
     return lines[-1]
 
 
