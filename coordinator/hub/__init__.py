@@ -3,7 +3,6 @@
 server.py      bind, lock, serve, stop
 app.py         the ASGI application
 addresses.py   the table of all routes
-pages.py       HTML pages
 access.py      the repository of a request, with the user's rights checked
 routing.py     from raw paths to handlers
 connections.py ends connections that stall
@@ -15,6 +14,7 @@ timestamps.py  times in the form of the API
 errors.py      refusals
 
 api/           handlers of the HTTP API
+pages/         the Hub in a browser
 discussions/   discussions and pull requests
 repositories/  repositories, refs, commits, cards, uploads; freeing storage
 accounts/      tokens, users, upload tickets, traffic

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from paris.coordinator.hub import access, pages
+from collections.abc import Callable
+
+from starlette.responses import Response
+
+from paris.coordinator.hub import access
 from paris.coordinator.hub.api import browse, commits, discussions, infos, lfs, refs, repos, resolve, users
+from paris.coordinator.hub.context import Call
+from paris.coordinator.hub.pages import commit_pages, file_pages, repo_pages, thread_pages
 from paris.coordinator.hub.routing import Route
 
 _API = "api/{kind}/{owner}/{name}"
@@ -57,12 +63,22 @@ _BYTES = [
     Route("GET", "{kind}/{owner}/{name}/resolve/{rev}/{path*}", resolve.get_file),
     Route("GET", "{owner}/{name}/resolve/{rev}/{path*}", resolve.get_file),
 ]
+_OF_REPO: dict[str, Callable[[Call], Response]] = {
+    "": repo_pages.get_repo_page,
+    "/tree/{rev}": file_pages.get_folder_page,
+    "/tree/{rev}/{path*}": file_pages.get_folder_page,
+    "/blob/{rev}/{path*}": file_pages.get_file_page,
+    "/commits/{rev}": commit_pages.get_history_page,
+    "/commit/{oid}": commit_pages.get_commit_page,
+    "/refs": repo_pages.get_refs_page,
+    "/discussions": thread_pages.get_threads_page,
+    "/discussions/{num}": thread_pages.get_thread_page,
+}
+# All with a kind first: a data set may be named as the second part of another address is.
 _PAGES = [
-    Route("GET", "", pages.get_index),
-    Route("GET", "{kind}/{owner}/{name}/discussions/{num}", pages.get_thread_page),
-    Route("GET", "{owner}/{name}/discussions/{num}", pages.get_thread_page),
-    Route("GET", "{kind}/{owner}/{name}", pages.get_repo_page),
-    Route("GET", "{owner}/{name}", pages.get_repo_page),
+    Route("GET", "", repo_pages.get_index),
+    *(Route("GET", "{kind}/{owner}/{name}" + below, handler) for below, handler in _OF_REPO.items()),
+    *(Route("GET", "{owner}/{name}" + below, handler) for below, handler in _OF_REPO.items()),
 ]
 
 ROUTES = [*_REPOS, *_REVISIONS, *_DISCUSSIONS, *_BYTES, *_PAGES]

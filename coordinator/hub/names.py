@@ -1,4 +1,4 @@
-"""Validation of names from the network: owners, repositories, paths, branches, tags."""
+"""Names from the network: owners, repositories, paths, branches, tags, and what a file's ending means."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ from paris.coordinator.hub.errors import Refusal, bad_request
 
 KINDS = {"models": "model", "datasets": "dataset"}
 """Path segment of a repository kind -> its name in the API."""
+
+PICTURES = {
+    "gif": "image/gif",
+    "jpeg": "image/jpeg",
+    "jpg": "image/jpeg",
+    "png": "image/png",
+    "webp": "image/webp",
+}
+"""Ending of a file's name -> media type of a picture that a browser may show; SVG may hold scripts."""
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_-])?")
 _REF = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=@:-]*(?:/[A-Za-z0-9_][A-Za-z0-9_.+=@:-]*)*")

@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paris.coordinator.hub_errors import hub_errors, use_hub_client
-from paris.protocol.hub_layout import PUBLIC_ENDPOINT, VERDICT_MARK, pull_request_ref
-from paris.protocol.run_records import Registration
+from paris.protocol.hub_layout import PUBLIC_ENDPOINT, pull_request_ref
 from paris.protocol.secrets import keep_secret
-from paris.protocol.work_records import Verdict
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -236,23 +234,3 @@ class RunHub:
         """Fetch one file of the model repo at a commit into a folder."""
         with hub_errors(self.endpoint):
             return Path(self.api.hf_hub_download(self.model_repo, path, revision=revision, local_dir=folder))
-
-
-def verdict_text(verdict: Verdict, registration: Registration | None, sealed: str) -> str:
-    """The comment on a pull request: the verdict for people, and signed, for a node that finds none in the DHT."""
-    lines = [f"**{'Accepted' if verdict.accepted else 'Rejected'}**: {verdict.reason}", ""]
-    if verdict.rungs:
-        lines += ["| rung | passed | figure | bound | note |", "| --- | --- | --- | --- | --- |"]
-        lines += [
-            f"| {r.rung} | {'yes' if r.passed else 'no'} | {r.figure:.4g} | {r.bound:.4g} | {r.note} |"
-            for r in verdict.rungs
-        ]
-    if registration is not None:
-        lines += [
-            "",
-            f"Registered as `{registration.path}` at `{registration.commit[:12]}`, sha256 `{registration.sha256}`.",
-        ]
-    if verdict.credit_steps is not None:
-        lines += ["", f"Credit: {verdict.credit_steps} steps."]
-    lines += ["", VERDICT_MARK + sealed]
-    return "\n".join(lines)

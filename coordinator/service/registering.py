@@ -10,7 +10,8 @@ from pathlib import Path
 
 from paris.coordinator.decisions.legs import verified_legs
 from paris.coordinator.errors import HubError
-from paris.coordinator.run_hub.client import RunHub, verdict_text
+from paris.coordinator.run_hub.client import RunHub
+from paris.coordinator.run_hub.comments import registered_as, stored_as, verdict_text
 from paris.coordinator.state.model import State, SubmissionState
 from paris.protocol.chain import parse_chain
 from paris.protocol.hub_layout import (
@@ -84,7 +85,7 @@ class Registrar:
             lease_id=lease_id,
             size=state.leases[lease_id].lease.size,
         )
-        self._close(known, verdict, registration, free_storage=False)
+        self._close(known, verdict, registered_as(registration), free_storage=False)
         logger.info("Registered %s as %s at %s.", submission.task_id, path, registration.commit[:12])
         return registration
 
@@ -126,7 +127,7 @@ class Registrar:
             size=state.leases[lease_id].lease.size,
         )
         self._delete_states(state, s.task_id, branch)
-        self._close(known, verdict, None, free_storage=True)
+        self._close(known, verdict, stored_as(s.task_id, head, s.repo), free_storage=True)
         logger.info("Stored %s at %s.", branch, head.commit[:12])
         return head
 
@@ -177,11 +178,9 @@ class Registrar:
         if self.hub.pull_request_holds(_number(known), own_record):
             self._close(known, known.verdict, None, free_storage=True)
 
-    def _close(
-        self, known: SubmissionState, verdict: Verdict, registration: Registration | None, *, free_storage: bool
-    ) -> None:
+    def _close(self, known: SubmissionState, verdict: Verdict, outcome: str | None, *, free_storage: bool) -> None:
         sealed = self.sealer.seal(verdict, RECORD_RULES["verdict"].max_life_s).data.decode()
-        text = verdict_text(verdict, registration, sealed)
+        text = verdict_text(verdict, outcome, sealed)
         self.hub.close_pull_request(_number(known), text, free_storage=free_storage)
 
 

@@ -9,7 +9,18 @@ from paris.coordinator.hub.access import find_own_repo, find_repo
 from paris.coordinator.hub.context import Call
 from paris.coordinator.hub.errors import Refusal, bad_request, revision_not_found
 from paris.coordinator.hub.names import check_ref_name
-from paris.coordinator.hub.repositories.repos import BRANCH, MAIN, PULL, TAG, Repo, get_ref, resolve, set_ref
+from paris.coordinator.hub.repositories.repos import (
+    BRANCH,
+    MAIN,
+    PULL,
+    TAG,
+    Repo,
+    after_prefix,
+    get_ref,
+    refs_below,
+    resolve,
+    set_ref,
+)
 from paris.coordinator.hub.repositories.sweep import collect_repo, delete_unnamed
 
 
@@ -41,25 +52,16 @@ def get_refs(call: Call) -> Response:
 
 def _named(call: Call, repo: Repo, prefix: str) -> list[dict[str, str]]:
     """The branches or tags of a repository: at most as many as may be made."""
-    rows = call.reader.execute(
-        "SELECT name, oid FROM refs WHERE repo = ? AND name >= ? AND name < ? ORDER BY name",
-        (repo.id, prefix, _after(prefix)),
-    )
-    return [_ref_json(row["name"].removeprefix(prefix), row["name"], row["oid"]) for row in rows]
+    return [_ref_json(name.removeprefix(prefix), name, oid) for name, oid in refs_below(call.reader, repo, prefix)]
 
 
 def _pulls(call: Call, repo: Repo, start: int, size: int) -> list[dict[str, str]]:
     rows = call.reader.execute(
         "SELECT num, oid FROM (SELECT CAST(SUBSTR(name, ?) AS INTEGER) AS num, oid FROM refs "
         "WHERE repo = ? AND name >= ? AND name < ?) ORDER BY num DESC LIMIT ? OFFSET ?",
-        (len(PULL) + 1, repo.id, PULL, _after(PULL), size, start),
+        (len(PULL) + 1, repo.id, PULL, after_prefix(PULL), size, start),
     )
     return [_ref_json(str(row["num"]), f"{PULL}{row['num']}", row["oid"]) for row in rows]
-
-
-def _after(prefix: str) -> str:
-    """The first name after all that begin with a prefix, which ends with a slash."""
-    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
 def _ref_json(name: str, ref: str, oid: str) -> dict[str, str]:
@@ -83,7 +85,8 @@ def _add_ref(call: Call, name: str, revision: str) -> Response:
         if get_ref(db, repo, name) is not None:
             raise Refusal(409, f"Reference already exists: {name}")
         (num_refs,) = db.execute(
-            "SELECT COUNT(*) FROM refs WHERE repo = ? AND NOT (name >= ? AND name < ?)", (repo.id, PULL, _after(PULL))
+            "SELECT COUNT(*) FROM refs WHERE repo = ? AND NOT (name >= ? AND name < ?)",
+            (repo.id, PULL, after_prefix(PULL)),
         ).fetchone()
         if num_refs >= call.hub.limits.max_repo_refs:
             raise Refusal(413, f"A repository may have at most {call.hub.limits.max_repo_refs} branches and tags.")

@@ -15,6 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from paris.coordinator.hub.access import find_repo
 from paris.coordinator.hub.context import Call
 from paris.coordinator.hub.errors import Refusal, entry_not_found
+from paris.coordinator.hub.names import PICTURES
 from paris.coordinator.hub.repositories.repos import files_at, resolve
 from paris.coordinator.hub.storage.trees import FileEntry
 
@@ -59,7 +60,7 @@ def _find(call: Call) -> _Found:
         "X-Repo-Commit": commit.oid,
         "ETag": f'"{entry.etag}"',
         "Accept-Ranges": "bytes",
-        "Content-Type": "application/octet-stream",
+        "Content-Type": PICTURES.get(name.rpartition(".")[2].lower(), "application/octet-stream"),
         "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
         # An uploaded file must never run as a page of this Hub.
         "X-Content-Type-Options": "nosniff",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import sqlite3
 from dataclasses import dataclass
 from typing import Any
 
 from paris.coordinator.hub.accounts.auth import User
+from paris.coordinator.hub.discussions.diffs import Files, changed_paths, git_diff
 from paris.coordinator.hub.discussions.threads import (
     LIVE,
     Thread,
@@ -33,11 +33,7 @@ from paris.coordinator.hub.repositories.repos import (
 )
 from paris.coordinator.hub.repositories.sweep import collect_repo, delete_unnamed
 from paris.coordinator.hub.storage.blobs import BlobStore
-from paris.coordinator.hub.storage.trees import FileEntry, lfs_pointer, write_tree
-
-_MAX_DIFFED_BYTES = 32 * 1024
-_MAX_DIFF_CHARS = 512 * 1024
-Files = dict[str, FileEntry]
+from paris.coordinator.hub.storage.trees import write_tree
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +117,6 @@ def _sides(db: sqlite3.Connection, repo: Repo, thread: Thread) -> tuple[Files, F
     return base, head, target
 
 
-def _changes(before: Files, after: Files) -> set[str]:
-    return {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
-
-
 def comparison(db: sqlite3.Connection, blobs: BlobStore, repo: Repo, thread: Thread) -> dict[str, Any]:
     """Conflicts and diff of a pull request, as JSON fields."""
     sides = _sides(db, repo, thread)
@@ -132,49 +124,12 @@ def comparison(db: sqlite3.Connection, blobs: BlobStore, repo: Repo, thread: Thr
         return {"filesWithConflicts": [], "diff": ""}
     base, head, target = sides
     conflicts = _conflicts(base, head, target) if thread.status in LIVE else []
-    return {"filesWithConflicts": conflicts, "diff": _diff(blobs, base, head)}
+    return {"filesWithConflicts": conflicts, "diff": git_diff(blobs, base, head)}
 
 
 def _conflicts(base: Files, head: Files, target: Files) -> list[str]:
-    both = _changes(base, head) & _changes(base, target)
+    both = changed_paths(base, head) & changed_paths(base, target)
     return sorted(path for path in both if head.get(path) != target.get(path))
-
-
-def _diff(blobs: BlobStore, base: Files, head: Files) -> str:
-    """The changes in git's format: LFS objects as pointers, large files by name only."""
-    pieces: list[str] = []
-    length = 0
-    for path in sorted(_changes(base, head)):
-        before, after = base.get(path), head.get(path)
-        pieces.append(_file_diff(path, _text(blobs, before), _text(blobs, after), before is None, after is None))
-        length += len(pieces[-1])
-        if length > _MAX_DIFF_CHARS:
-            break
-    return "".join(pieces)[:_MAX_DIFF_CHARS]
-
-
-def _text(blobs: BlobStore, entry: FileEntry | None) -> list[str] | None:
-    """A file's lines for the diff; None if it is not text or too large to compare."""
-    if entry is None:
-        return []
-    if entry.is_lfs:
-        return lfs_pointer(entry.sha256, entry.size).decode().splitlines(keepends=True)
-    if entry.size > _MAX_DIFFED_BYTES:
-        return None
-    try:
-        return blobs.read(entry.sha256).decode().splitlines(keepends=True)
-    except UnicodeDecodeError:
-        return None
-
-
-def _file_diff(path: str, before: list[str] | None, after: list[str] | None, is_new: bool, is_gone: bool) -> str:
-    head = f"diff --git a/{path} b/{path}\n"
-    head += "new file mode 100644\n" if is_new else "deleted file mode 100644\n" if is_gone else ""
-    old, new = "/dev/null" if is_new else f"a/{path}", "/dev/null" if is_gone else f"b/{path}"
-    if before is None or after is None:
-        return f"{head}Binary files {old} and {new} differ\n"
-    lines = [line if line.endswith("\n") else line + "\n" for line in difflib.unified_diff(before, after, old, new)]
-    return head + "".join(lines)
 
 
 def merge(db: sqlite3.Connection, repo: Repo, thread: Thread, user: User, at: float) -> str:
@@ -192,7 +147,7 @@ def merge(db: sqlite3.Connection, repo: Repo, thread: Thread, user: User, at: fl
     conflicts = _conflicts(base, head, target)
     if conflicts:
         raise Refusal(409, f"Both sides changed {', '.join(conflicts[:5])}.")
-    changed = _changes(base, head)
+    changed = changed_paths(base, head)
     parent = get_ref(db, repo, thread.base_ref)
     onto = get_commit(db, repo, parent or "")
     changes = {path: head.get(path) for path in changed}

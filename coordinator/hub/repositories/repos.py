@@ -182,6 +182,20 @@ def get_ref(db: sqlite3.Connection, repo: Repo, name: str) -> str | None:
     return str(row["oid"]) if row else None
 
 
+def refs_below(db: sqlite3.Connection, repo: Repo, prefix: str) -> list[tuple[str, str]]:
+    """Full name and commit of each ref whose name begins with a prefix that ends with a slash, by name."""
+    rows = db.execute(
+        "SELECT name, oid FROM refs WHERE repo = ? AND name >= ? AND name < ? ORDER BY name",
+        (repo.id, prefix, after_prefix(prefix)),
+    )
+    return [(row["name"], row["oid"]) for row in rows]
+
+
+def after_prefix(prefix: str) -> str:
+    """The first name after all that begin with a prefix, which ends with a slash."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
+
+
 def set_ref(db: sqlite3.Connection, repo: Repo, name: str, oid: str) -> None:
     """Point a ref, by full name, at a commit."""
     db.execute("INSERT INTO refs VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET oid = excluded.oid", (repo.id, name, oid))

@@ -169,6 +169,21 @@ class TreeFiles:
         row = self._row(path)
         return FileEntry(row[1], row[2], row[3], row[4]) if row is not None and len(row) > 2 else None
 
+    def entries(self, folder: str) -> dict[str, FileEntry | None] | None:
+        """The names in a folder, None for one that is a folder itself; None if there is no such folder.
+
+        Args:
+            folder: Its path; empty for the root.
+        """
+        oid = self._tree_oid
+        if folder:
+            row = self._row(folder)
+            if row is None or len(row) > 2:
+                return None
+            oid = row[1]
+        rows = read_contents(self._db, self._repo_id, oid).rows.values()
+        return {row[0]: FileEntry(row[1], row[2], row[3], row[4]) if len(row) > 2 else None for row in rows}
+
     def below(self, folder: str) -> Iterator[str]:
         """Paths of all files below a folder."""
         row = self._row(folder)
