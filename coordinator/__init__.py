@@ -10,6 +10,7 @@ release/     from registered experts to a sampleable model; samples
 service/     the running coordinator: startup, loop, actions, publisher
 report/      status and report of a run: tables and figures
 planning/    what a run will cost, before anybody joins
+model_repo/  what the model repo shows people: card and tags
 prepare/     pictures to clusters, shards and manifests
 decisions/   observations to actions, pure
 verify/      the verification ladder

@@ -166,7 +166,10 @@ app.command()(train_router)
 @app.command()
 def release(
     run: RunArgument,
-    tag: Annotated[str | None, typer.Option(help="Tag the release on the Hub.")] = None,
+    tag: Annotated[str | None, typer.Option(help="A further tag on the Hub, beside release-... of its files.")] = None,
+    pictures: Annotated[
+        bool, typer.Option("--pictures/--no-pictures", help="Draw samples for its card.", show_default=True)
+    ] = True,
     no_lock: NoLockOption = False,
 ) -> None:
     """Assemble the registered experts and the router into one model, and upload it to the Hub."""
@@ -174,7 +177,7 @@ def release(
     from paris.coordinator.release.sample import sample_command
 
     opened = open_run(run, log_name="release")
-    where = release_run(opened, tag)
+    where = release_run(opened, tag, draws=pictures)
     say(f"Released to {where}. Next: {sample_command(opened, run / 'release')}")
 
 

@@ -240,4 +240,15 @@ class TrainRouter:
     from_samples: bool = False
 
 
-Action = Verify | Recheck | Register | StoreLeg | AverageLanes | Close | TrainRouter
+@dataclass(frozen=True)
+class UpdateModelRepo:
+    """Bring card and tags of the model repo up to the state.
+
+    The service asks for it after each tick, not `tick`: what the Hub shows changes no decision.
+    """
+
+    shows: str
+    """A digest of what is to be shown."""
+
+
+Action = Verify | Recheck | Register | StoreLeg | AverageLanes | Close | TrainRouter | UpdateModelRepo

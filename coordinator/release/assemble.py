@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from paris.coordinator.children import Children
-from paris.coordinator.decisions.credits import credits_of
 from paris.coordinator.errors import NotReadyError
-from paris.coordinator.release.card import model_card
+from paris.coordinator.model_repo.card import release_card
+from paris.coordinator.model_repo.keeping import CARD_FILE
+from paris.coordinator.model_repo.released import Released, write_released
+from paris.coordinator.model_repo.tags import release_tag
 from paris.coordinator.release.experts import all_registrations, expert_layout_fields, fetch_registered
+from paris.coordinator.release.pictures import draw_pictures, remove_pictures
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.json_files import read_object
 from paris.coordinator.run.locks import is_served
@@ -17,16 +20,16 @@ from paris.coordinator.run_hub.connect import connect_hub
 from paris.coordinator.state.model import State
 from paris.coordinator.state.reading import read_state
 from paris.experts.files import copy_whole, write_whole
-from paris.protocol.hub_layout import expert_path
 from paris.protocol.run_records import Registration
 
 
-def release_run(run: RunDir, tag: str | None) -> str:
-    """Assemble, check and publish a release.
+def release_run(run: RunDir, tag: str | None, *, draws: bool = True) -> str:
+    """Assemble, check and publish a release, under a tag that follows from its files.
 
     Args:
         run: A run whose experts are all registered and whose router is trained.
-        tag: Tag of the commit on the Hub; None sets none.
+        tag: A further tag of the commit on the Hub.
+        draws: Draw the pictures of its card; without them the card has none.
 
     Returns:
         One phrase that names folder, repo and commit, for the terminal.
@@ -41,11 +44,14 @@ def release_run(run: RunDir, tag: str | None) -> str:
     children = Children(run.logs)
     try:
         hub = connect_hub(run, children, start_embedded=not is_served(run))
-        _assemble(run, hub, state, registrations)
-        revision = _upload(run, hub, tag)
+        released = _assemble(run, hub, state, registrations, draws=draws)
+        # The experts' weights are on main since their registration.
+        weights = [registration.path for registration in registrations]
+        hub.upload_release(run.release, weights, [released.tag, *([tag] if tag else [])])
+        write_released(run, released)
     finally:
         children.stop()
-    return f"{run.release} and {hub.model_repo} at {revision}"
+    return f"{run.release} and {hub.model_repo} at {released.tag}"
 
 
 def _require_router(run: RunDir) -> None:
@@ -53,8 +59,8 @@ def _require_router(run: RunDir) -> None:
         raise NotReadyError("The router is not trained yet.", f"Run: paris-coord train-router {run.path}")
 
 
-def _assemble(run: RunDir, hub: RunHub, state: State, registrations: list[Registration]) -> None:
-    """Write the release folder and load it once, as a check."""
+def _assemble(run: RunDir, hub: RunHub, state: State, registrations: list[Registration], *, draws: bool) -> Released:
+    """Write the release folder, load it once as a check, and draw from it."""
     from paris.experts.release.layout import write_layout
     from paris.experts.release.layout_fields import Layout
     from paris.experts.release.model import load_model
@@ -63,9 +69,12 @@ def _assemble(run: RunDir, hub: RunHub, state: State, registrations: list[Regist
     layout = Layout.from_settings(_layout_fields(run, state))
     prompt_router = run.router / "prompt_router.safetensors" if layout.prompt_router else None
     write_layout(run.release, layout, weights, run.router / "pytorch_model.safetensors", run.data, prompt_router)
-    write_whole(run.release / "README.md", model_card(run, registrations, credits_of(state)).encode())
     copy_whole(run.data / "attribution.parquet", run.release / "ATTRIBUTION.parquet")
-    load_model(run.release)
+    model = load_model(run.release)
+    tag = release_tag(run.release, {registration.path: registration.sha256 for registration in registrations})
+    pictures = draw_pictures(run, model) if draws else remove_pictures(run)
+    write_whole(run.release / CARD_FILE, release_card(run, state, tag, pictures).encode())
+    return Released(tag=tag, experts=tuple(registration.sha256 for registration in registrations))
 
 
 def _layout_fields(run: RunDir, state: State) -> dict[str, Any]:
@@ -79,9 +88,3 @@ def _layout_fields(run: RunDir, state: State) -> dict[str, Any]:
         if prompts.is_file()
         else None,
     }
-
-
-def _upload(run: RunDir, hub: RunHub, tag: str | None) -> str:
-    """Upload everything except the experts' weights, which are on main since their registration."""
-    weights = [expert_path(k) for k in range(run.config.run.num_experts)]
-    return hub.upload_release(run.release, weights, tag)

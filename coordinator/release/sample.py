@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from paris.coordinator.console import print_json, progress_bar, say
 from paris.coordinator.hub_errors import hub_errors, use_hub_client
+from paris.coordinator.run.prepared_data import example_prompt
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class SampleRequest:
 
 
 @dataclass(frozen=True)
-class _Drawing:
+class Drawing:
     """Pictures, uint8 `[prompts * seeds, H, W, 3]`, and how they were drawn."""
 
     pictures: Any
@@ -78,19 +79,6 @@ def sample_command(run: RunDir, model: Path) -> str:
     """The command that draws pictures from a model of the run, with one of the run's prompts if it reads text."""
     prompt = example_prompt(run)
     return shlex.join(["paris-coord", "sample", *([prompt] if prompt else []), "--model", str(model)])
-
-
-def example_prompt(run: RunDir) -> str:
-    """The first of the run's prompts, or else of its captions; empty if its experts read no text."""
-    if not run.config.reads_text:
-        return ""
-    attribution = run.data / "attribution.parquet"
-    if run.config.sampling.prompts or not attribution.is_file():
-        return next(iter(run.config.sampling.prompts), "a picture")
-    import pyarrow.parquet as pq
-
-    batches = pq.ParquetFile(attribution).iter_batches(1, columns=["caption"])
-    return next((str(caption) for batch in batches for caption in batch["caption"].to_pylist()), "a picture")
 
 
 def sample_to_file(request: SampleRequest, out: Path, *, routing_plot: Path | None, as_json: bool) -> None:
@@ -122,10 +110,10 @@ def sample_to_file(request: SampleRequest, out: Path, *, routing_plot: Path | No
     if not request.prompts and model.text_encoder.config.reads_text:
         raise SamplingError("There is no prompt.", "Give one or more texts; the null prompt is ''.")
     settings = model.sampling.with_overrides(**asdict(request.overrides))
-    drawing = _draw(model, request, settings, show_progress=not as_json)
-    _save_grid(drawing.pictures, len(request.seeds), out)
+    drawing = draw_grid(model, request, settings, show_progress=not as_json)
+    save_grid(drawing.pictures, len(request.seeds), out)
     if routing_plot is not None:
-        _plot_routing(request, drawing, routing_plot)
+        plot_grid_routing(request, drawing, routing_plot)
     if as_json:
         files = {"out": str(out), "routing_plot": str(routing_plot) if routing_plot else None}
         print_json({**files, **_summary(request, drawing)})
@@ -139,7 +127,18 @@ def _grid_rows(request: SampleRequest) -> tuple[list[str], list[int]]:
     return [prompt for prompt in prompts for _ in request.seeds], request.seeds * len(prompts)
 
 
-def _draw(model: ParisModel, request: SampleRequest, settings: SamplingSettings, *, show_progress: bool) -> _Drawing:
+def draw_grid(model: ParisModel, request: SampleRequest, settings: SamplingSettings, *, show_progress: bool) -> Drawing:
+    """Draw the pictures of a request.
+
+    Args:
+        model: Of the request's source.
+        request: What to draw.
+        settings: How; the request's overrides are not looked at.
+        show_progress: Whether a bar counts the steps on stderr.
+
+    Raises:
+        ExpertError: The prompts do not fit the model.
+    """
     from paris.experts.pipeline.drawing import draw
     from paris.experts.sampling.trace import TraceRecorder
 
@@ -152,10 +151,11 @@ def _draw(model: ParisModel, request: SampleRequest, settings: SamplingSettings,
             show_step(step.number + 1)
 
         pictures = draw(model, prompts, seeds, settings, negative=request.negative, on_step=on_step)
-    return _Drawing(pictures, settings, recorder.trace(), time.monotonic() - started)
+    return Drawing(pictures, settings, recorder.trace(), time.monotonic() - started)
 
 
-def _plot_routing(request: SampleRequest, drawing: _Drawing, path: Path) -> None:
+def plot_grid_routing(request: SampleRequest, drawing: Drawing, path: Path) -> None:
+    """Plot which expert drew what; errors as of `plot_routing`."""
     from paris.experts.sampling.trace import plot_routing
 
     titles = [f"{prompt}, seed {seed}".lstrip(", ") for prompt, seed in zip(*_grid_rows(request), strict=True)]
@@ -169,7 +169,7 @@ def _say_summary(trace: RoutingTrace, out: Path, routing_plot: Path | None) -> N
     say(f"Wrote {out}{f' and {routing_plot}' if routing_plot else ''}. Experts' shares: {used}.")
 
 
-def _summary(request: SampleRequest, drawing: _Drawing) -> dict[str, Any]:
+def _summary(request: SampleRequest, drawing: Drawing) -> dict[str, Any]:
     settings, trace = drawing.settings, drawing.trace.summary()
     return {
         "model": request.source.model,
@@ -193,7 +193,8 @@ def _warnings_as_notes() -> Iterator[None]:
         yield
 
 
-def _save_grid(pictures: Any, columns: int, out: Path) -> None:
+def save_grid(pictures: Any, columns: int, out: Path) -> None:
+    """Write pictures, uint8 `[N, H, W, 3]`, as one file of so many columns."""
     from PIL import Image
 
     from paris.experts.files import whole_file

@@ -119,6 +119,11 @@ class RunDir:
         return self.path / "release"
 
     @property
+    def released(self) -> Path:
+        """What was released last; missing before the first release."""
+        return self.path / "released.json"
+
+    @property
     def logs(self) -> Path:
         """One log file for each child process."""
         return self.path / "logs"

@@ -73,3 +73,16 @@ def text_settings(run: RunDir) -> dict[str, Any]:
         RunDirError: The data is not prepared.
     """
     return {**run.config.text, **prepared_record(run).get("text", {})}
+
+
+def example_prompt(run: RunDir) -> str:
+    """The first of the run's prompts, or else of its captions; empty if its experts read no text."""
+    if not run.config.reads_text:
+        return ""
+    attribution = run.data / "attribution.parquet"
+    if run.config.sampling.prompts or not attribution.is_file():
+        return next(iter(run.config.sampling.prompts), "a picture")
+    import pyarrow.parquet as pq
+
+    batches = pq.ParquetFile(attribution).iter_batches(1, columns=["caption"])
+    return next((str(caption) for batch in batches for caption in batch["caption"].to_pylist()), "a picture")

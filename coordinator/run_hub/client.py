@@ -6,7 +6,7 @@ The public and the embedded Hub are used alike, except for Xet, which only the p
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -200,16 +200,13 @@ class RunHub:
                 return None
             return str(file.lfs.sha256), int(file.size)
 
-    def upload_release(self, folder: Path, leave_out: list[str], tag: str | None) -> str:
+    def upload_release(self, folder: Path, leave_out: list[str], tags: Sequence[str]) -> None:
         """Upload a release folder to main.
 
         Args:
             folder: The release.
             leave_out: Paths that are on main already.
-            tag: Tag of the commit, moved if it exists; None sets none.
-
-        Returns:
-            The tag, or the commit, 40 hex digits.
+            tags: Of the commit, each moved if it exists.
         """
         with hub_errors(self.endpoint), warnings.catch_warnings():
             # The client warns of a table in a model repo; the attribution belongs there.
@@ -217,13 +214,26 @@ class RunHub:
             commit = self.api.upload_folder(
                 repo_id=self.model_repo, folder_path=folder, ignore_patterns=leave_out, commit_message="Release"
             )
-            if tag is None:
-                return str(commit.oid)
-            tags = [ref.name for ref in self.api.list_repo_refs(self.model_repo).tags]
-            if tag in tags:
+        present = self.tags()
+        for tag in tags:
+            self.set_tag(tag, str(commit.oid), replaces=tag in present)
+
+    def tags(self) -> dict[str, str]:
+        """The tags of the model repo, and the commit of each."""
+        with hub_errors(self.endpoint):
+            return {tag.name: tag.target_commit for tag in self.api.list_repo_refs(self.model_repo).tags}
+
+    def set_tag(self, tag: str, commit: str, *, replaces: bool) -> None:
+        """Tag a commit of the model repo; `replaces` says that there is such a tag, elsewhere."""
+        with hub_errors(self.endpoint):
+            if replaces:
                 self.api.delete_tag(self.model_repo, tag=tag)
-            self.api.create_tag(self.model_repo, tag=tag, revision=commit.oid)
-            return tag
+            self.api.create_tag(self.model_repo, tag=tag, revision=commit)
+
+    def delete_tag(self, tag: str) -> None:
+        """Delete a tag."""
+        with hub_errors(self.endpoint):
+            self.api.delete_tag(self.model_repo, tag=tag)
 
     def head(self, branch: str = "main") -> str:
         """The commit of a branch, 40 hex digits."""

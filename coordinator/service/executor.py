@@ -33,11 +33,13 @@ from paris.coordinator.decisions.observations import (
     SnapshotsNeeded,
     StoreLeg,
     TrainRouter,
+    UpdateModelRepo,
     VerificationFailed,
     Verified,
     Verify,
 )
 from paris.coordinator.errors import NotTrainableAgainError, VerificationCrashError
+from paris.coordinator.model_repo.keeping import ModelRepo
 from paris.coordinator.service.lane_means import LaneMeans
 from paris.coordinator.service.registering import Registrar
 from paris.coordinator.service.router import RouterTrainer
@@ -76,7 +78,8 @@ class Executor:
         registrar: Registers them, stores the states of legs, and closes the pull requests of the rest.
         lane_means: Stores the means of lanes.
         router: Trains the router.
-        children: The child processes of all four; ended by `stop`.
+        model_repo: Keeps card and tags of the model repo.
+        children: The child processes of all; ended by `stop`.
         log: Receives a line for people when an action failed and will be started again.
         clock: Seconds that only grow.
     """
@@ -88,12 +91,14 @@ class Executor:
         registrar: Registrar,
         lane_means: LaneMeans,
         router: RouterTrainer,
+        model_repo: ModelRepo,
         children: Children,
         log: Callable[[str], None],
         clock: Clock = time.monotonic,
     ) -> None:
         self._verifier, self._registrar, self._lane_means = verifier, registrar, lane_means
-        self._router, self._children = router, children
+        self._router, self._model_repo, self._children = router, model_repo, children
+        self._shown: UpdateModelRepo | None = None
         self._log, self._clock = log, clock
         self.verifications = Spent()
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="action")
@@ -115,6 +120,12 @@ class Executor:
             self._in_flight.add(action)
             pool = self._rechecks if isinstance(action, Recheck) else self._pool
             pool.submit(self._run, action, state)
+
+    def show(self, state: State) -> None:
+        """Start to bring the model repo up to a state, unless it is; where the Hub fails, a later call tries again."""
+        action = UpdateModelRepo(self._model_repo.shows(state))
+        if action != self._shown:
+            self.start((action,), state)
 
     def results(self) -> list[Observation]:
         """Results since the last call.
@@ -158,7 +169,7 @@ class Executor:
         finally:
             self._ended.put((action, observation, self._clock() - started_at))
 
-    def _carry_out(self, action: Action, state: State) -> Observation:
+    def _carry_out(self, action: Action, state: State) -> Observation | None:
         match action:
             case Verify(lease_id):
                 report = self._verifier.verify(state, lease_id)
@@ -193,6 +204,11 @@ class Executor:
                 return Closed(lease_id)
             case TrainRouter(from_samples):
                 return RouterTrained(True, self._router.train(from_samples=from_samples))
+            case UpdateModelRepo():
+                with self._registering:
+                    self._model_repo.update(state)
+                self._shown = action
+                return None
 
     def _failure(self, action: Action, error: Exception, reason: str, wait_s: float) -> Observation | None:
         if isinstance(action, Recheck) and isinstance(error, NotTrainableAgainError):

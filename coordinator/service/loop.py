@@ -103,6 +103,7 @@ class Service:
         for event in decision.events:
             self._log(event)
         self._executor.start(decision.actions, self.state)
+        self._executor.show(self.state)
         self._swarm.publish(self.state)
 
     def run(self, stop: threading.Event, every_s: float, after_step: Callable[[float], None] | None = None) -> None:

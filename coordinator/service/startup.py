@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 from paris.coordinator.children import Children
 from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.model_repo.keeping import ModelRepo
 from paris.coordinator.run.description import make_spec
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.locks import serve_lock
@@ -146,6 +147,7 @@ def make_executor(
         registrar=Registrar(hub, sealer, run.verify),
         lane_means=LaneMeans(hub, run.verify, children),
         router=RouterTrainer(run, children),
+        model_repo=ModelRepo(run, hub),
         children=children,
         log=lambda text: log(Event(EventKind.PROBLEM, text)),
     )

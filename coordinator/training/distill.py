@@ -18,7 +18,7 @@ from typing import Any
 
 from paris.coordinator.console import print_json, say
 from paris.coordinator.errors import RunDirError
-from paris.coordinator.release.card import student_card
+from paris.coordinator.model_repo.card import student_card
 from paris.coordinator.release.experts import TrainedExperts, fetch_trained_experts
 from paris.coordinator.release.sample import sample_command
 from paris.coordinator.run.description import make_spec

@@ -125,6 +125,12 @@ def test_registered_experts_are_distilled_before_any_release(finished):
     assert [digest[:12] for digest in told[-1]["teachers"]] == [task["sha256"][:12] for task in status(run)["tasks"]]
 
 
+def released_tag(run) -> str:
+    """The tag that the release's card names."""
+    card = (run / "release" / "README.md").read_text("utf-8")
+    return card.split('revision="')[1].split('"')[0]
+
+
 def test_a_release_is_made_loaded_and_sampled_from(finished):
     run, out = finished["run"], finished["folder"] / "heart.png"
     released = command("paris-coord", "release", str(run), "--tag", "v1")
@@ -132,6 +138,8 @@ def test_a_release_is_made_loaded_and_sampled_from(finished):
     card = (run / "release" / "README.md").read_text("utf-8")
     assert "trained on all clusters for 40 steps" in card
     assert "license: cc-by-4.0" in card
+    assert "](samples.png)" in card
+    assert released_tag(run).startswith("release-")
     sampled = command("paris-coord", "sample", "a red heart", "--model", str(run / "release"), "--out", str(out))
     assert sampled.returncode == 0, sampled.stderr
     assert out.read_bytes().startswith(b"\x89PNG")
@@ -141,7 +149,7 @@ def test_a_release_is_sampled_from_over_the_hub_too(finished):
     run, out = finished["run"], finished["folder"] / "bus.png"
     endpoint = load_config(run).hub.endpoint
     cache = {"HF_HOME": str(finished["folder"] / "hf")}
-    remote = ("--model", "paris/tiny", "--endpoint", endpoint, "--seeds", "1")
+    remote = ("--model", "paris/tiny", "--endpoint", endpoint, "--revision", released_tag(run), "--seeds", "1")
     sampled = command("paris-coord", "sample", "a bus", *remote, "--out", str(out), env=cache)
     assert sampled.returncode == 0, sampled.stderr
     local = finished["folder"] / "local.png"

@@ -142,8 +142,13 @@ def count_licences(attribution: Path) -> dict[str, int]:
 
 def card_licences(attribution: Path) -> list[str]:
     """The licences as identifiers of the Hub's cards, "other" for those without one."""
-    names = dict.fromkeys(name if name in _HUB_NAMES else "other" for name in count_licences(attribution))
+    names = dict.fromkeys(name if has_hub_name(name) else "other" for name in count_licences(attribution))
     return list(names)
+
+
+def has_hub_name(licence: str) -> bool:
+    """Whether a licence's canonical name is an identifier of the Hub's cards."""
+    return licence in _HUB_NAMES
 
 
 def licence_table(attribution: Path) -> list[str]:

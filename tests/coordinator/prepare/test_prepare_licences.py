@@ -8,11 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from paris.coordinator.model_repo.card import progress_card
 from paris.coordinator.prepare.config import PrepareConfig
 from paris.coordinator.prepare.rows.licences import allowed_name, card_licences, is_allowed, normal_licence
-from paris.coordinator.release.card import model_card
 from paris.coordinator.run.create import create_run
 from paris.coordinator.run.directory import RunDir
+from paris.coordinator.state.model import State
 
 
 @pytest.mark.parametrize(
@@ -93,6 +94,6 @@ def test_the_cards_count_the_pictures_of_each_licence(tmp_path: Path) -> None:
     run.data.mkdir(exist_ok=True)
     pq.write_table(pa.table({"licence": names}), run.data / "attribution.parquet")
     assert card_licences(run.data / "attribution.parquet") == ["other", "cc-by-4.0", "unknown"]
-    card = model_card(run, [])
+    card = progress_card(run, State(), None)
     table = "| house-licence | 5 |\n| cc-by-4.0 | 3 |\n| pdm-1.0 | 1 |\n| unknown | 1 |"
     assert f"| licence of pictures | rows |\n| --- | --- |\n{table}\n" in card

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from paris.coordinator.cli.app import app
 from paris.coordinator.decisions.credits import credits_of
 from paris.coordinator.errors import ConfigError, NotReadyError
-from paris.coordinator.release.card import model_card
+from paris.coordinator.model_repo.card import progress_card
 from paris.coordinator.report.tables import _markdown
 from paris.coordinator.run.create import create_run
 from paris.coordinator.service.ordering import give_order
@@ -44,8 +44,8 @@ def test_the_leaderboard_names_each_volunteer_with_its_steps(run):
 
 def test_card_and_report_name_the_contributors_with_their_share(run):
     contributors = credits_of(read_state(run))
-    card = model_card(run, [], contributors)
-    assert f"| v0 (`{PEOPLE[0].public_key[:12]}`) | 400 | 66.7% | 0.0 |" in card
+    card = progress_card(run, read_state(run), None)
+    assert f"| `v0` (`{PEOPLE[0].public_key[:12]}`) | 400 | 66.7% | 0.0 |" in card
     facts = {"run_id": "r", "machine": {"system": "s", "cores": 1, "python": "3", "versions": {}}, "curves": {}}
     report = {**facts, "experts": [], "verdicts": [], "contributors": [vars(one) for one in contributors]}
     assert f"| v1 | {PEOPLE[1].public_key[:12]} | 200 | 33.3% | 0.00 |" in _markdown(report)

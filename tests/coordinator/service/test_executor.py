@@ -67,6 +67,7 @@ def executor(work, clock):
         registrar=None,
         lane_means=None,
         router=work,
+        model_repo=None,
         children=SimpleNamespace(is_stopping=False, stop=lambda: None),
         log=lambda text: None,
         clock=lambda: clock.now,

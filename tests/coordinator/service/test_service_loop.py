@@ -46,11 +46,27 @@ class RouterJob:
         return f"Router {self.num_trained}, from samples: {from_samples}."
 
 
+class UnchangedRepo:
+    """A model repo that always shows what it should."""
+
+    def shows(self, state) -> str:
+        return ""
+
+    def update(self, state) -> None: ...
+
+
 def make_service(tmp_path, job: RouterJob, log=None, watch=None) -> tuple[Service, Store, Executor]:
     store, children = Store(tmp_path / "state.sqlite"), Children(tmp_path / "logs")
     log = log or [].append
     executor = Executor(
-        verifier=None, registrar=None, lane_means=None, router=job, children=children, log=log, clock=lambda: 0.0
+        verifier=None,
+        registrar=None,
+        lane_means=None,
+        router=job,
+        model_repo=UnchangedRepo(),
+        children=children,
+        log=log,
+        clock=lambda: 0.0,
     )
     service = Service(
         swarm=QuietSwarm(),

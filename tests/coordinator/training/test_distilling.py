@@ -18,8 +18,9 @@ from released_run import SIZE, prepared_run, release
 
 from paris.coordinator.cli.app import app
 from paris.coordinator.errors import NotReadyError, RunDirError
-from paris.coordinator.release.card import model_card
+from paris.coordinator.model_repo.card import release_card
 from paris.coordinator.run.directory import RunDir
+from paris.coordinator.state.model import State
 from paris.coordinator.training.distill import DistillRequest, distill_run
 from paris.experts.data.shards import Row, ShardFile, write_shard
 from paris.experts.errors import LayoutError, ShardError, SnapshotError
@@ -89,9 +90,9 @@ def test_the_program_on_a_release_s_card_names_model_hub_and_prompt_whatever_the
     prompt = 'a "red"\nheart \\'
     sampling = config.sampling.model_copy(update={"prompts": [prompt]})
     run = replace(released, config=config.model_copy(update={"sampling": sampling}))
-    program = model_card(run, []).split("```python\n")[1].split("```")[0]
+    program = release_card(run, State(), "release-1", {}).split("```python\n")[1].split("```")[0]
     literals = {node.value for node in ast.walk(ast.parse(program)) if isinstance(node, ast.Constant)}
-    assert literals == {config.hub.model_repo, config.hub.endpoint, prompt, "sample.png", 0}
+    assert literals == {config.hub.model_repo, config.hub.endpoint, prompt, "sample.png", 0, "release-1"}
 
 
 def test_pictures_are_drawn_from_it(student, tmp_path):
