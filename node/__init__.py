@@ -4,8 +4,10 @@ Two processes: the agent (network, state, view) and the trainer (torch, and no n
 A room imports only those below it (`[tool.importlinter]` in pyproject.toml):
 
 cli.py      the commands
+doctor_command.py  `paris-node doctor`
 home_commands.py  those that only read or tidy the home
 options.py  options that commands share, and how a command ends
+doctor/     what is wrong with machine, network or run, and what to do
 join/       RUN on the command line to a running node
 work/       the loop: wait for a lease, fetch, train, submit
 sharing/    shards between volunteers

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 
 from paris.node.control_commands import finish, leave, log, pause, resume, status
+from paris.node.doctor_command import doctor
 from paris.node.home_commands import credits, gc
 from paris.node.identity_commands import identity_app
 from paris.node.options import (
@@ -25,8 +25,7 @@ from paris.node.options import (
 )
 from paris.protocol.lifeline import exit_with_parent
 from paris.protocol.logs import LogFormat
-from paris.protocol.printable import printable
-from paris.protocol.streams import protect_streams, require_stdout
+from paris.protocol.streams import protect_streams
 from paris.protocol.version import version_printer
 
 app = typer.Typer(
@@ -158,40 +157,9 @@ def hand_in(
             agent.hand_in(waits=not no_wait)
 
 
-@app.command()
-def check(
-    run: Annotated[
-        str | None, typer.Argument(metavar="[RUN]", help="As for join; without it the machine alone is checked.")
-    ] = None,
-    home: HomeOption = None,
-    run_id: RunIdOption = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", show_default="auto")] = None,
-    hub_endpoint: HubOption = None,
-    allow_plain_http: PlainHttpOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Check hardware, disk, peers, Hub and token: one line each."""
-    with clear_errors():
-        from paris.node.join.check import check as look
-
-        require_stdout()
-        all_passed = True
-        flags = {"device": device, "hub_endpoint": hub_endpoint, "allow_plain_http": allow_plain_http}
-        for line in look(run, home_path(home), run_id, flags):
-            all_passed &= line.passed
-            verdict = {"check": line.name, "passed": line.passed, "text": line.text}
-            print(
-                json.dumps(verdict)
-                if as_json
-                else f"{'ok  ' if line.passed else 'FAIL'}  {line.name}: {printable(line.text)}",
-                flush=True,
-            )
-        if not all_passed:
-            raise typer.Exit(1)
-
-
-for _command in (pause, resume, finish, leave, status, credits, log, gc):
+for _command in (doctor, pause, resume, finish, leave, status, credits, log, gc):
     app.command()(_command)
+app.command("check", hidden=True)(doctor)  # its name in earlier versions
 
 
 def main() -> None:

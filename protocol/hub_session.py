@@ -88,7 +88,7 @@ def is_raised_inside(error: BaseException, package: str) -> bool:
     return False
 
 
-def _proxy_address(url: str) -> str:
+def proxy_address(url: str) -> str:
     """A proxy's address without user and password: those may hold any character, so the last @ ends them."""
     scheme, mark, rest = url.partition("://")
     return on_one_line(scheme + mark + rest.rpartition("@")[2] if mark else url.rpartition("@")[2])
@@ -100,7 +100,7 @@ def _make_client(hook: Any) -> HubClient:
     try:
         return HubClient(event_hooks=hooks, follow_redirects=True, timeout=timeout)
     except (ValueError, ImportError, httpx2.InvalidURL) as error:
-        proxies = ", ".join(f"{scheme} {_proxy_address(url)}" for scheme, url in sorted(getproxies().items()))
+        proxies = ", ".join(f"{scheme} {proxy_address(url)}" for scheme, url in sorted(getproxies().items()))
         raise ProxySettingError(
             f"The proxy of the environment cannot be used ({proxies}): {type(error).__name__}.",
             "Set HTTP_PROXY, HTTPS_PROXY and ALL_PROXY to addresses as http://host:3128 or socks5://host:1080.",

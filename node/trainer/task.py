@@ -1,4 +1,4 @@
-"""From the agent's order to a training; the only file of the node that trains with paris.experts."""
+"""From the agent's order to a training; the only file of this room that trains with paris.experts."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def make_training(order: dict[str, Any], device: str, should_stop: Callable[[], 
         lambda index: wait_for_shard(paths[index], should_stop),
         Path(order["text_folder"]),
         MachineSettings.from_settings(
-            {**order.get("machine", {}), "device": device, "num_threads": order["threads"] or _num_cores()}
+            {**order.get("machine", {}), "device": device, "num_threads": order["threads"] or num_cores()}
         ),
         leg=Leg.from_settings(order["leg"]) if order.get("leg") else None,
     )
@@ -91,7 +91,8 @@ def finished_fields(finished: Finished) -> dict[str, Any]:
     return {**figures, "sha256": finished.weights_sha256, "bytes": finished.weights_path.stat().st_size}
 
 
-def _num_cores() -> int:
+def num_cores() -> int:
+    """Physical cores, as many as threads are taken where the volunteer sets none."""
     import psutil
 
     return psutil.cpu_count(logical=False) or os.cpu_count() or 1

@@ -98,13 +98,26 @@ class RunNode:
         others = self._others
         if not others:
             return
-        outcomes = await asyncio.gather(*(self._dial_and_ping(address) for address in others))
+        outcomes = await asyncio.gather(*(self.try_peer(address) for address in others))
         failures = [outcome for outcome in outcomes if outcome is not None]
         for failure in failures:
             _log.info("An initial peer does not answer: %s", failure.what)
         if len(failures) == len(others):
             raise _most_specific(failures)
         await self.dht.find_nearest_nodes([self.dht.node_id])
+
+    async def try_peer(self, address: str) -> ParisError | None:
+        """Connect to an initial peer and ask its DHT; the error, or None."""
+        try:
+            peer = await self.daemon.dial(address)
+            for _ in range(_PING_TRIES):  # a busy peer may miss one ping
+                if await self.protocol.call_ping(peer, validate=True, strict=True) is not None:
+                    return None
+        except ParisError as error:
+            return error
+        except ValidationError as error:
+            return _typed_error(error, address)
+        return NoPeersError(f"{address}: connected, but its DHT does not answer.")
 
     @property
     def is_first(self) -> bool:
@@ -142,25 +155,12 @@ class RunNode:
         self.dht.is_alive = False
         await self.daemon.stop()
 
-    async def _dial_and_ping(self, address: str) -> ParisError | None:
-        """Connect to an initial peer; the error, or None."""
-        try:
-            peer = await self.daemon.dial(address)
-            for _ in range(_PING_TRIES):  # a busy peer may miss one ping
-                if await self.protocol.call_ping(peer, validate=True, strict=True) is not None:
-                    return None
-        except ParisError as error:
-            return error
-        except ValidationError as error:
-            return _typed_error(error, address)
-        return NoPeersError(f"{address}: connected, but its DHT does not answer.")
-
     async def dial_pinned(self) -> None:
         """Connect to the pinned peers that this peer has lost, or has not met yet."""
         lost = {peer: address for address in self._pinned_addresses if (peer := peer_of(address)) is not None}
         for peer in self.neighbours:
             lost.pop(peer, None)
-        outcomes = await asyncio.gather(*(self._dial_and_ping(address) for address in lost.values()))
+        outcomes = await asyncio.gather(*(self.try_peer(address) for address in lost.values()))
         for peer, failure in zip(lost, outcomes, strict=True):
             self.pinned.note(peer, answered=failure is None)
 

@@ -20,7 +20,7 @@ from paris.protocol.dht.loop import LoopThread
 from paris.protocol.dht.options import NetworkOptions, PeerOptions, Traffic
 from paris.protocol.dht.outcome import Outcome
 from paris.protocol.envelope import Envelope
-from paris.protocol.errors import DaemonError, PeerError, SlowStartError
+from paris.protocol.errors import DaemonError, NoPeersError, ParisError, PeerError, SlowStartError
 from paris.protocol.keys import dht_key, part_of, subkey_of
 from paris.protocol.payload import Payload
 from paris.protocol.runid import require_run_id
@@ -206,6 +206,20 @@ class Peer:
         if self._stopped:
             raise PeerError("This peer has been stopped.")
         return open_shard_stream(self._thread, self._node.daemon, address, request, timeout_s=timeout_s)
+
+    def try_peer(self, address: str, *, timeout_s: float = 30.0) -> ParisError | None:
+        """Connect to another peer of the run and ask its DHT, as joining by it does.
+
+        Args:
+            address: Full multiaddr.
+            timeout_s: Limit for all of it.
+
+        Returns:
+            Why this peer could not join by it: `AddressError`, `NoPeersError`, `ClockError` or `UnreachableError`; None
+            where it could.
+        """
+        late = NoPeersError(f"{address}: no answer within {timeout_s:.0f} s.")
+        return self._call(self._node.try_peer(address), late, timeout_s)
 
     def healthy(self, timeout_s: float = 10.0) -> bool:
         """Whether another peer answers or, for the only peer of a swarm, its own daemon.

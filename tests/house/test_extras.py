@@ -80,7 +80,7 @@ def arguments_of(folder: Path) -> dict[str, dict[str, list[str]]]:
             "demo": ["--out", run],
         },
         NODE: {
-            **{name: ["nowhere", *home] for name in ("join", "hand-in", "leave", "check")},
+            **{name: ["nowhere", *home] for name in ("join", "hand-in", "leave", "doctor", "check")},
             **dict.fromkeys(("status", "credits", "log", "gc", "identity show"), home),
             **dict.fromkeys(("pause", "resume", "finish"), home),
             **{f"identity {name}": [str(folder / "copy"), *home] for name in ("backup", "restore")},

@@ -95,26 +95,6 @@ def test_status_without_runs_says_how_to_begin(tmp_path):
     assert json.loads(run_node("status", "--home", str(tmp_path), "--json").stdout) == {"running": None, "tasks": []}
 
 
-def test_check_gives_one_verdict_a_line_and_fails_when_a_peer_is_dead(tmp_path, make_spec):
-    (tmp_path / "run.json").write_bytes(make_spec().data)
-    done = run_node("check", str(tmp_path / "run.json"), "--home", str(tmp_path / "home"), "--json", "--device", "cpu")
-    lines = {line["check"].split()[0]: line for line in map(json.loads, done.stdout.splitlines())}
-    assert done.returncode == 1
-    assert lines["device"]["passed"]
-    assert lines["run"]["passed"]
-    assert not lines["peer"]["passed"]
-    assert not lines["hub"]["passed"]
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize("device", ["cuda", "mps"])
-def test_a_device_that_is_not_there_is_said(tmp_path, device):
-    done = run_node("check", "--home", str(tmp_path), "--device", device)
-    if done.returncode == 0:
-        pytest.skip(f"this machine has {device}")
-    assert f"FAIL  device: No {device} device was found." in done.stdout
-
-
 @pytest.mark.parametrize(
     ("module", "program"), [("paris.node.cli", "paris-node"), ("paris.coordinator.cli.app", "paris-coord")]
 )

@@ -190,7 +190,7 @@ def test_no_command_looks_up_or_connects_to_anything_but_its_run(finished):
         ("paris-coord", "dropped", run),
         ("paris-node", "identity", "show", *home),
         ("paris-node", "status", *home),
-        ("paris-node", "check", spec, *home),
+        ("paris-node", "doctor", spec, *home),
         ("paris-node", "leave", spec, *home),
     ):
         result = command(*arguments)

@@ -134,9 +134,15 @@ def test_a_dead_peer_beside_a_live_one_stops_nobody_and_a_task_that_does_not_fit
     assert node.of("fetching") == []
 
     monkeypatch.setenv("PARIS_HUB_TOKEN", "volunteer-token-of-the-tests")
-    done = run_node("check", str(tmp_path / "run.json"), "--home", str(tmp_path / "other"), "--device", "cpu")
-    failed = [line for line in done.stdout.splitlines() if line.startswith("FAIL")]
+    done = run_node(
+        "doctor", str(tmp_path / "run.json"), "--home", str(tmp_path / "other"), "--device", "cpu", "--json"
+    )
+    found = {line["check"]: line for line in map(json.loads, done.stdout.splitlines())}
     assert done.returncode == 1
-    assert [line.split()[2] for line in failed] == [f"{DEAD_PEER}:"]
-    assert f"ok    peer {coordinator.peer.addresses[0]}: answers in" in done.stdout
+    assert [name for name, line in found.items() if line["level"] == "problem"] == ["fit"]
+    assert "needs 1048576.0 GiB of memory, this machine" in found["fit"]["text"]
+    assert found[f"peer {DEAD_PEER}"]["level"] == "warning", "another one answers"
+    assert "with its identity" in found[f"peer {coordinator.peer.addresses[0]}"]["text"]
+    assert "1 tasks, none of them open now" in found["records"]["text"]
+    assert "belongs to volunteer" in found["token"]["text"]
     assert "Traceback" not in done.stdout + done.stderr

@@ -13,17 +13,17 @@ TOKEN = "hf_ofthevolunteer0123456789abcdef"
 
 
 @pytest.fixture
-def check(tmp_path, make_spec, file_hub):
-    """Runs `paris-node check` on a run whose Hub is `file_hub`, which records all tokens that it gets."""
+def doctor(tmp_path, make_spec, file_hub):
+    """Runs `paris-node doctor` on a run whose Hub is `file_hub`, which records all tokens that it gets."""
     (tmp_path / "run.json").write_bytes(make_spec(hub_endpoint=file_hub.endpoint).data)
 
-    def check(**environ: str) -> subprocess.CompletedProcess[str]:
+    def doctor(**environ: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [
                 sys.executable,
                 "-m",
                 "paris.node.cli",
-                "check",
+                "doctor",
                 str(tmp_path / "run.json"),
                 "--home",
                 str(tmp_path / "h"),
@@ -35,24 +35,24 @@ def check(tmp_path, make_spec, file_hub):
             check=False,
         )
 
-    return check
+    return doctor
 
 
-def test_the_token_for_the_public_hub_is_not_sent_to_a_strangers(check, file_hub):
-    result = check(PARIS_HUB_TOKEN=TOKEN, HF_TOKEN=TOKEN)
+def test_the_token_for_the_public_hub_is_not_sent_to_a_strangers(doctor, file_hub):
+    result = doctor(PARIS_HUB_TOKEN=TOKEN, HF_TOKEN=TOKEN)
     assert file_hub.tokens, result.stdout + result.stderr
     assert not any(token and TOKEN in token for token in file_hub.tokens)
     assert TOKEN not in result.stdout + result.stderr
 
 
-def test_it_is_sent_to_the_hub_that_the_volunteer_names(check, file_hub):
-    check(PARIS_HUB_TOKEN=TOKEN, PARIS_NODE_HUB_TOKEN_ENDPOINT=file_hub.endpoint)
+def test_it_is_sent_to_the_hub_that_the_volunteer_names(doctor, file_hub):
+    doctor(PARIS_HUB_TOKEN=TOKEN, PARIS_NODE_HUB_TOKEN_ENDPOINT=file_hub.endpoint)
     assert f"Bearer {TOKEN}" in file_hub.tokens
 
 
-def test_a_token_with_a_line_break_is_refused_before_any_request_and_never_printed(check, file_hub):
-    result = check(PARIS_HUB_TOKEN=f"{TOKEN}\n{TOKEN}", PARIS_NODE_HUB_TOKEN_ENDPOINT=file_hub.endpoint)
-    assert result.returncode == 19
-    assert "The token in PARIS_HUB_TOKEN has a line break. Copy the token again" in result.stdout + result.stderr
+def test_a_token_with_a_line_break_is_neither_sent_nor_printed(doctor, file_hub):
+    result = doctor(PARIS_HUB_TOKEN=f"{TOKEN}\n{TOKEN}", PARIS_NODE_HUB_TOKEN_ENDPOINT=file_hub.endpoint)
+    assert result.returncode == 1
+    assert "The token in PARIS_HUB_TOKEN has a line break.\n         to do: Copy the token again" in result.stdout
     assert TOKEN not in result.stdout + result.stderr
-    assert file_hub.tokens == []
+    assert not any(file_hub.tokens)
