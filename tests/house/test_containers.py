@@ -141,6 +141,29 @@ def test_every_volume_and_image_of_the_compose_file_is_declared():
     assert dockerfiles == {f"docker/{name}" for name in NAMES}
 
 
+def test_the_monitoring_reaches_the_page_and_no_volunteer_reaches_it():
+    swarm, watch = compose(), yaml.safe_load((ROOT / "docker" / "monitoring.yaml").read_text("utf-8"))
+    prometheus, grafana = watch["services"]["prometheus"], watch["services"]["grafana"]
+    monitoring = ROOT / "docs" / "monitoring"
+    (target,) = yaml.safe_load((monitoring / "prometheus.yml").read_text("utf-8"))["scrape_configs"][0][
+        "static_configs"
+    ]
+    listen = re.search(r'listen = "(.+?)"', "\n".join(swarm["services"]["coordinator"]["command"]))[1]
+    assert target["targets"] == [listen], "the page of the coordinator, on its loopback"
+    assert prometheus["network_mode"] == "service:coordinator"
+    address = watch["services"]["coordinator"]["networks"]["watch"]["ipv4_address"]
+    assert f"--web.listen-address={address}:9090" in prometheus["command"]
+    source = yaml.safe_load((monitoring / "grafana" / "datasource.yml").read_text("utf-8"))["datasources"][0]
+    assert source["url"] == f"http://{address}:9090"
+    assert watch["networks"]["watch"]["internal"] is True
+    assert not {"watch", "desk"} & {name for v in swarm["services"].values() for name in v["networks"]}
+    assert [port.startswith("127.0.0.1:") for port in grafana["ports"]] == [True]
+    for service in (prometheus, grafana):
+        files = [volume.split(":")[0] for volume in service["volumes"] if volume.startswith("..")]
+        assert all((ROOT / "docker" / path).is_file() for path in files)
+        assert re.search(r":v?\d+\.\d+\.\d+$", service["image"]), "a version, not the latest"
+
+
 class Build:
     """A build without an engine: a folder for /opt/paris, and a fresh environment that the install lines fill.
 
