@@ -34,7 +34,7 @@ def plan(
         typer.Option(help="Number of pictures, before `prepare`.", min=1, show_default="that of run.toml"),
     ] = None,
     volunteers: Annotated[
-        int | None, typer.Option(help="Volunteers at once.", min=1, show_default="one for each expert")
+        int | None, typer.Option(help="Volunteers at once.", min=1, show_default="one for each expert or lane")
     ] = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="Measure this machine first, for some seconds; the run remembers it.")

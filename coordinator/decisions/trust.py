@@ -38,14 +38,20 @@ def is_waited_out(volunteer: VolunteerState, policy: Policy, now: float) -> bool
 
 
 def replay_rate(volunteer: VolunteerState | None, policy: Policy) -> float | None:
-    """Probability that a volunteer's next leg is replayed: 1 for a fresh key, 2 / (2 + n) after n proven legs.
-
-    It never falls below `policy.replay_rate`; None: no leg is replayed.
-    """
+    """Probability that a volunteer's next leg is replayed; None: no leg is."""
     if policy.replay_rate is None:
         return None
-    proven = 0 if volunteer is None else volunteer.num_proven
-    return max(policy.replay_rate, _LEGS_TO_HALF / (_LEGS_TO_HALF + proven))
+    return rate_after(0 if volunteer is None else volunteer.num_proven, policy.replay_rate)
+
+
+def rate_after(proven: int, least: float) -> float:
+    """Probability of a replay after n proven legs: 1 for a fresh key, then 2 / (2 + n).
+
+    Args:
+        proven: n.
+        least: It never falls below that.
+    """
+    return max(least, _LEGS_TO_HALF / (_LEGS_TO_HALF + proven))
 
 
 def with_fault(volunteer: VolunteerState, policy: Policy, now: float) -> VolunteerState:

@@ -6,6 +6,7 @@ facts.py        what it starts from: settings, rows, bytes, measured speeds
 work.py         floating point operations of each stage
 volume.py       bytes on the volunteers' machines, the Hub and the organiser's disk
 by_card.py      the work on one card: rows together, hours, days
+checking.py     verification of a run's legs: replays or audits, lanes
 needs.py        memory and disk that a task asks for
 problems.py     settings that cannot work, and warnings
 refusal.py      whether `publish-tasks` goes on

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from paris.coordinator.planning.by_card import PREPARE_ROWS_PER_S, Machine, on_card
 from paris.coordinator.planning.cards import load_cards
+from paris.coordinator.planning.checking import lanes_plan, replays_by
 from paris.coordinator.planning.facts import Facts
 from paris.coordinator.planning.measured import MeasuredDevice
 from paris.coordinator.planning.plan import Plan
@@ -25,11 +26,11 @@ def make_plan(facts: Facts, devices: Sequence[MeasuredDevice] = (), volunteers: 
     Args:
         facts: The run.
         devices: Devices whose speed was measured.
-        volunteers: Volunteers at once; None: one for each expert.
+        volunteers: Volunteers at once; None: one for each expert, or for each of its lanes.
     """
     config, work = facts.config, work_of(facts)
     experts = config.run.num_experts
-    volunteers = volunteers or experts
+    volunteers = volunteers or experts * config.tasks.lanes
     machines = [*map(measured_machine, devices), *listed_machines(facts.precision)]
     cards = [on_card(machine, facts, work, volunteers) for machine in machines]
     verification_s = work.verification / _organiser_speed(facts, devices).flops_per_s
@@ -50,6 +51,8 @@ def make_plan(facts: Facts, devices: Sequence[MeasuredDevice] = (), volunteers: 
         cards=cards,
         volunteer=volunteer_plan(facts),
         organiser=organiser_plan(facts),
+        replays_by=replays_by(facts),
+        lanes=lanes_plan(facts, volunteers),
         problems=problems_of(facts, cards, verification_s),
         assumptions=_assumptions(facts),
     )

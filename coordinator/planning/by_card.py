@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from paris.coordinator.planning.checking import checks_of, further_lanes, relay_of
 from paris.coordinator.planning.facts import Facts
 from paris.coordinator.planning.needs import computed_needs
-from paris.coordinator.planning.plan import CardPlan
+from paris.coordinator.planning.plan import CardPlan, ChecksPlan
 from paris.coordinator.planning.speed import RECOMPUTED, Speed
 from paris.coordinator.planning.work import Work
 from paris.coordinator.run.shapes import smaller_shapes
@@ -60,9 +61,11 @@ def on_card(machine: Machine, facts: Facts, work: Work, volunteers: int) -> Card
         obstacle = f"no {facts.precision}"
     elif fitting is None:
         obstacle = _without_memory(facts, machine.memory_bytes)
-    times = _organiser_times(machine, facts, work)
+    times: dict[str, float | ChecksPlan | None] = {**_organiser_times(machine, facts, work)}
     if machine.training is not None and fitting is not None:
-        times |= _training_times(machine, machine.training, fitting, facts, work, volunteers)
+        trained = _training_times(machine, machine.training, fitting, facts, work, volunteers)
+        verification_s = work.verification / machine.inference.flops_per_s
+        times |= trained | {"checks": checks_of(facts, volunteers, trained["step_s"], verification_s)}
     return CardPlan(
         name=machine.name,
         is_measured=machine.is_measured,
@@ -102,12 +105,14 @@ def _training_times(
     steps, experts = facts.config.tasks.steps, facts.config.run.num_experts
     step_s = speed.step_s(facts.model.num_layers, work.step * factor, pieces)
     expert_s = steps * step_s + (work.expert - steps * work.step) / speed.flops_per_s
-    rounds = rounds_s(expert_s, experts, volunteers, machine.shared)
+    lanes = further_lanes(facts, volunteers)
+    rounds = rounds_s(expert_s, experts, volunteers, machine.shared * (1 + lanes / experts))
+    lanes_s = lanes * relay_of(facts, step_s).round_steps * step_s
     return {
         "step_s": step_s,
         "expert_s": expert_s,
         **_leg_time(facts, step_s),
-        "experts_s": experts * expert_s,
+        "experts_s": experts * expert_s + lanes_s,
         "beside_s": sum(together * seconds for together, seconds in rounds) / experts,
         "all_s": sum(seconds for _, seconds in rounds),
         "warm_start_s": work.warm_start * factor / speed.flops_per_s,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,6 +12,39 @@ Seconds = Annotated[float, Field(ge=0)]
 
 class _Closed(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ChecksPlan(_Closed):
+    """What is verified in a run of legs, where all machines are of one kind; the mean over the draws."""
+
+    legs: Annotated[int, Field(ge=1)]
+    """Of all experts and lanes: each is verified."""
+    stretches_a_leg: Annotated[int, Field(ge=1)]
+    replays: Annotated[float, Field(ge=0)]
+    """Stretches that are trained again."""
+    replayed_share: Annotated[float, Field(ge=0)]
+    """Of all trained steps."""
+    replays_s: Seconds
+    """Of the organiser's machine, or of the auditors'."""
+    verifications_s: Seconds
+    """Of the organiser's machine, without replays."""
+
+
+class LanesPlan(_Closed):
+    """Rounds and means, in a run of several lanes."""
+
+    lanes: Annotated[int, Field(ge=2)]
+    further: Annotated[int, Field(ge=0)]
+    """Lanes beyond each expert's own that the volunteers suffice for, in all."""
+    further_steps: Annotated[int, Field(ge=0)]
+    """Steps in them, in all."""
+    rounds: Annotated[int, Field(ge=1)]
+    """Of an expert; the last is one lane's alone."""
+    means: Annotated[int, Field(ge=0)]
+    """Of all experts."""
+    fetched_bytes: Bytes
+    """From the Hub, by the organiser's machine, for the means."""
+    sent_bytes: Bytes
 
 
 class CardPlan(_Closed):
@@ -42,6 +75,8 @@ class CardPlan(_Closed):
     router_s: Seconds | None = None
     verification_s: Seconds | None = None
     """Of one submission, on the organiser's machine."""
+    checks: ChecksPlan | None = None
+    """Of all legs, in a run of legs."""
     prepare_s: Seconds | None = None
 
 
@@ -116,5 +151,8 @@ class Plan(_Closed):
     cards: list[CardPlan]
     volunteer: VolunteerPlan
     organiser: OrganiserPlan
+    replays_by: Literal["organiser", "volunteers"] | None = None
+    """Who trains stretches again; None: nobody."""
+    lanes: LanesPlan | None = None
     problems: list[Problem]
     assumptions: list[str]

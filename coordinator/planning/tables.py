@@ -9,7 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from paris.coordinator.planning.plan import CardPlan, Plan
+from paris.coordinator.planning.plan import CardPlan, LanesPlan, Plan
 from paris.coordinator.planning.recipes import RecipeRow
 from paris.coordinator.planning.words import duration, gpu_time, size
 
@@ -42,6 +42,10 @@ def _console(out: IO[str]) -> Console:
 def _parts(plan: Plan) -> Iterable[RenderableType]:
     yield _summary(plan)
     yield _card_table(plan)
+    if any(card.checks for card in plan.cards):
+        yield _checks_table(plan)
+    if plan.lanes is not None:
+        yield _lanes_in_words(plan.lanes)
     yield _bytes_table(plan)
     for problem in plan.problems:
         sign = "CANNOT WORK" if problem.refuses else "Warning"
@@ -89,6 +93,33 @@ def _cells(card: CardPlan, *, has_legs: bool) -> list[str]:
 
 def _time(seconds: float | None) -> str:
     return "" if seconds is None else duration(seconds)
+
+
+def _checks_table(plan: Plan) -> Table:
+    """Of cards that can train."""
+    table = Table(title=f"Verification of all legs, by card, with {plan.volunteers} honest volunteers")
+    table.add_column("card", no_wrap=True)
+    whose = {"organiser": "replays, on your machine", "volunteers": "audits, by volunteers", None: "replays: off"}
+    names = ("legs", "stretches a leg", "trained again", "of all steps", whose[plan.replays_by])
+    for name in (*names, "rungs 1 to 4, on your machine"):
+        table.add_column(name, justify="right")
+    for card in plan.cards:
+        if (checks := card.checks) is None:
+            continue
+        counts = (f"{checks.legs:,}", str(checks.stretches_a_leg), f"{checks.replays:,.0f} stretches")
+        hours = (f"{checks.replayed_share:.2%}", duration(checks.replays_s), duration(checks.verifications_s))
+        table.add_row(Text(card.name + (" *" if card.is_measured else "")), *map(Text, (*counts, *hours)))
+    return table
+
+
+def _lanes_in_words(lanes: LanesPlan) -> Text:
+    if not lanes.further:
+        return Text("Lanes: one an expert, with no more volunteers than experts.")
+    return Text(
+        f"Lanes: {lanes.further} beyond the experts' own, {lanes.further_steps:,} steps in all; {lanes.rounds:,} "
+        f"rounds an expert, {lanes.means:,} means in all, for which your machine fetches "
+        f"{size(lanes.fetched_bytes)} and sends {size(lanes.sent_bytes)}."
+    )
 
 
 def _bytes_table(plan: Plan) -> Table:
