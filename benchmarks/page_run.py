@@ -17,7 +17,6 @@ from PIL import Image, ImageDraw
 from paris.coordinator.run.create import create_run
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.health import Health, write_health
-from paris.coordinator.state.boards import board_of, pack_board
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.model import LeaseState, State, SubmissionState, TaskState, VolunteerState
 from paris.coordinator.state.store import Store
@@ -45,14 +44,16 @@ def make_page_run(folder: Path, num_experts: int, num_volunteers: int, now: floa
     draw = random.Random(seed)
     state = _with_work(_people(num_volunteers, num_experts, now, draw), num_experts, now, draw)
     store = Store(run.state_file)
-    store.save(State(), state, _events(state), now - 60)
+    before = State()
+    for hours in range(30, 0, -1):
+        earlier = _earlier(state, hours / 30)
+        store.save(before, earlier, [], now - 3600 * hours)
+        before = earlier
+    store.save(before, state, _events(state), now - 60)
     store.close()
     with closing(sqlite3.connect(run.state_file)) as db, db:
         db.execute("DELETE FROM curves")
         db.executemany("INSERT INTO curves (task_id, attempt, step, loss) VALUES (?, 1, ?, ?)", _curves(state, draw))
-        for hours in range(30, 0, -1):
-            at, board = now - 3600 * hours, pack_board(board_of(_earlier(state, hours / 30)))
-            db.execute("INSERT INTO boards (at, board) VALUES (?, ?)", (at, board))
     write_health(run.path, Health(at=now, started_at=now - 9e4, tick_s=0.4, num_peers=31, num_refused_records=12,
                                   num_verifications=40, verification_s=900.0))  # fmt: skip
     _clusters(run, num_experts, draw)
@@ -190,7 +191,7 @@ def _events(state: State) -> list[Event]:
 
 
 def _earlier(state: State, share: float) -> State:
-    """The board as it may have been: with so much less done, by share in [0, 1]."""
+    """The state as it may have been: with so much less done, by share in [0, 1]."""
     tasks = {}
     for number, (name, task) in enumerate(state.tasks.items()):
         tasks[name] = task.unregistered().reopened() if number / len(state.tasks) > 1 - share else task

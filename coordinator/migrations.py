@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -19,19 +19,20 @@ from paris.protocol.errors import NewerFileError
 from paris.protocol.version import UPGRADE
 
 logger = logging.getLogger(__name__)
+Migration = str | Callable[[sqlite3.Connection], None]
+"""An SQL script without transactions, or what does the work of one; empty where only tables are new."""
 _BUSY_S = 30.0
 FIRST_VERSION = 1
 """Of files that were made before versions were kept."""
 
 
-def migrate(path: Path, version: int, migrations: Mapping[int, str]) -> None:
+def migrate(path: Path, version: int, migrations: Mapping[int, Migration]) -> None:
     """Bring a database file to a version; a missing or empty file is left to its owner.
 
     Args:
         path: The file; no other process of an older version uses it.
         version: The version that this software reads and writes.
-        migrations: For each older version n the SQL script, without transactions, that leads to n + 1;
-            empty where only tables are new.
+        migrations: For each older version n what leads to n + 1.
 
     Raises:
         NewerFileError: A newer version wrote the file; it is unchanged.
@@ -67,7 +68,7 @@ def stamp(path: Path, version: int) -> None:
             db.execute(f"PRAGMA user_version = {version}")
 
 
-def _migrate(db: sqlite3.Connection, path: Path, version: int, migrations: Mapping[int, str]) -> None:
+def _migrate(db: sqlite3.Connection, path: Path, version: int, migrations: Mapping[int, Migration]) -> None:
     found = _version(db)
     if found > version:
         raise NewerFileError(
@@ -80,14 +81,21 @@ def _migrate(db: sqlite3.Connection, path: Path, version: int, migrations: Mappi
     db.execute("BEGIN IMMEDIATE")
     try:
         for step in range(_version(db), version):  # another process may have migrated it while this one waited
-            for statement in filter(str.strip, migrations[step].split(";")):
-                db.execute(statement)
+            _carry_out(db, migrations[step])
         db.execute(f"PRAGMA user_version = {version}")
         db.execute("COMMIT")
     except BaseException:
         db.execute("ROLLBACK")
         raise
     logger.info("Migrated %s from format %d to %d.", path, found, version)
+
+
+def _carry_out(db: sqlite3.Connection, migration: Migration) -> None:
+    if callable(migration):
+        migration(db)
+        return
+    for statement in filter(str.strip, migration.split(";")):
+        db.execute(statement)
 
 
 def _version(db: sqlite3.Connection) -> int:

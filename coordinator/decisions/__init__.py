@@ -6,7 +6,6 @@ policy.py        the numbers it decides by
 intake.py        how each observation changes the state
 verdicts.py      how a verdict changes it
 legs.py          where legs start and end, which are verified, whose states are kept
-credits.py       what each volunteer's verified work is worth
 rounds.py        lanes of an expert side by side: when their states are averaged
 relay.py         how a stored leg changes its task, and what becomes of late work
 draws.py         the secret that decides which stretches of a lease's work are replayed

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from paris.coordinator.decisions.credits import seconds_of
 from paris.coordinator.decisions.draws import draw_secret
 from paris.coordinator.decisions.legs import head_commitment, start_of
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.trust import with_accepted_work, with_fault
+from paris.coordinator.state.credits import seconds_of
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import WAITING, LeaseState, SubmissionState, TaskState

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from paris.coordinator.decisions.credits import credits_of
 from paris.coordinator.model_repo.metadata import front_matter, measured
 from paris.coordinator.model_repo.released import Released
 from paris.coordinator.model_repo.sections import (
@@ -20,6 +19,7 @@ from paris.coordinator.model_repo.sections import (
     what_it_is,
 )
 from paris.coordinator.run.directory import RunDir
+from paris.coordinator.state.credits import credits_of
 from paris.coordinator.state.model import State
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 

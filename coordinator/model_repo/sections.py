@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from urllib.parse import quote
 
-from paris.coordinator.decisions.credits import Credit
 from paris.coordinator.model_repo.tags import expert_tag
 from paris.coordinator.prepare.rows.licences import licence_table
 from paris.coordinator.run.config import RunConfig
@@ -14,6 +13,7 @@ from paris.coordinator.run.config_tables import HubTable, ModelTable, Objectives
 from paris.coordinator.run.directory import RunDir, public_join_command
 from paris.coordinator.run.prepared_data import example_prompt
 from paris.coordinator.run.shapes import expert_shape, smaller_shapes
+from paris.coordinator.state.credits import Credit
 from paris.coordinator.state.model import State, SubmissionState, TaskState
 from paris.experts.training.needs import num_parameters
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT, STATE_FILES

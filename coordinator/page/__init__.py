@@ -18,6 +18,7 @@ tables.py       rows of the pages, from the state
 charts.py       SVG charts
 folder.py       files of the run directory that pages show
 reading.py      the state, read-only
+replay.py       the run as it was at any event
 templates/      Jinja2
 assets/         style sheet and script
 """

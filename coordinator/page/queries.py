@@ -28,6 +28,8 @@ class Query(BaseModel):
     """To search for."""
     before: Annotated[int, Field(ge=0, le=2**62)] = 0
     """Events older than this one."""
+    event: Annotated[int, Field(ge=0, le=2**62)] = 0
+    """Id, of the run's history; 0: by `time`."""
     time: Annotated[int, Field(ge=0, le=2**40)] = 0
     """UTC seconds, of the run's history; 0: the last."""
     task: Annotated[TaskId | None, Field()] = None

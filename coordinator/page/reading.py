@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paris.coordinator.state.boards import BoardRow, unpack_board
+from paris.coordinator.page.replay import Replay
+from paris.coordinator.state.event_log import LoggedEvent
+from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import State, SubmissionState
 from paris.coordinator.state.row import Row
-from paris.coordinator.state.store import VERSION, LoggedEvent
+from paris.coordinator.state.store import VERSION
 from paris.coordinator.state.tables import SINGLE, TABLES
 
 _BUSY_S = 10.0
@@ -50,6 +52,8 @@ class RunReader:
         self._rows: dict[str, dict[str, tuple[int, Row]]] = {name: {} for name in TABLES}
         """By table and id: the hash of the row's text, and the row."""
         self._snapshot = Snapshot(0, State())
+        self.replay = Replay(self._ask)
+        """The run as it was."""
 
     def snapshot(self) -> Snapshot:
         """The present state; the same object while nothing has changed."""
@@ -67,36 +71,26 @@ class RunReader:
         """Step and loss of a task's last attempt."""
         return [(int(step), float(loss)) for step, loss in self._ask(_CURVE, (task_id,))]
 
-    def events(
-        self, *, kind: str = "", text: str = "", before: int = 0, until: float = 0.0, most: int
-    ) -> list[LoggedEvent]:
+    def events(self, *, kind: str = "", text: str = "", before: int = 0, most: int) -> list[LoggedEvent]:
         """Events of the log, newest first.
 
         Args:
-            kind: Of this kind alone; empty: of all.
+            kind: Of this kind alone; empty: of all that are for people.
             text: Only those whose text contains it, in any case of ASCII letters.
             before: Only those with a smaller id; 0: from the newest.
-            until: Only those that happened until this time, UTC seconds; 0.0: until now.
             most: At most so many.
         """
         query = (
-            "SELECT id, at, kind, text FROM events WHERE (?1 = '' OR kind = ?1) AND (?2 = '' OR instr(lower(text), ?2))"
-            " AND (?3 = 0 OR id < ?3) AND (?4 = 0 OR at <= ?4) ORDER BY id DESC LIMIT ?5"
+            "SELECT id, at, kind, text FROM events WHERE (kind = ?1 OR ?1 = '' AND kind != ?2)"
+            " AND (?3 = '' OR instr(lower(text), ?3)) AND (?4 = 0 OR id < ?4) ORDER BY id DESC LIMIT ?5"
         )
-        return [LoggedEvent(*row) for row in self._ask(query, (kind, text.lower(), before, until, most))]
+        return [
+            LoggedEvent(*row) for row in self._ask(query, (kind, EventKind.PROGRESS.value, text.lower(), before, most))
+        ]
 
     def event_counts(self) -> dict[str, int]:
         """How many events of each kind the log holds."""
         return dict(self._ask("SELECT kind, count(*) FROM events GROUP BY kind ORDER BY kind", ()))
-
-    def board_times(self) -> list[float]:
-        """Of which moments copies of the board are kept, UTC seconds, the first first."""
-        return [float(at) for (at,) in self._ask("SELECT at FROM boards ORDER BY at", ())]
-
-    def board(self, at: float) -> list[BoardRow]:
-        """The board as it was at a time of `board_times`; empty at others."""
-        found = self._ask("SELECT board FROM boards WHERE at = ?", (at,))
-        return unpack_board(found[0][0]) if found else []
 
     def close(self) -> None:
         """Close the database."""

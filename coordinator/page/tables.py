@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from paris.coordinator.decisions.credits import Credit, credits_of
 from paris.coordinator.decisions.parallel import live_leases
 from paris.coordinator.report.status import submission_status, task_status, volunteer_status
-from paris.coordinator.state.boards import BoardRow, num_others, shown_tasks
+from paris.coordinator.state.boards import Board, num_others, shown_tasks
+from paris.coordinator.state.credits import Credit, credits_of
 from paris.coordinator.state.model import State, SubmissionState
 from paris.protocol.lanes import lane_of
 
@@ -58,12 +58,12 @@ def task_rows(state: State) -> list[dict[str, Any]]:
     return rows
 
 
-def history_rows(board: list[BoardRow]) -> list[dict[str, Any]]:
-    """The tasks of a copy of the board: the fields of `BoardRow`; `holders`, `board` and `share` as `task_rows`."""
+def history_rows(board: Board) -> list[dict[str, Any]]:
+    """The tasks of an earlier board: the fields of `BoardRow`; `holders`, `board` and `share` as `task_rows`."""
     return [
         vars(row)
         | {"holders": row.holders, "board": _board_state(row.state, row.phase), "share": min(1.0, row.step / row.steps)}
-        for row in board
+        for row in sorted(board.tasks.values(), key=lambda row: (row.cluster, lane_of(row.task_id)))
     ]
 
 

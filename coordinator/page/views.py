@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from paris.coordinator.page.folder import RunFolder
@@ -155,21 +155,23 @@ def _events(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
 
 
 def _history(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
-    times = site.reader.board_times()
-    if not times:
-        return {"board": None}
-    place = max(0, bisect_right(times, query.time + 1) - 1) if query.time else len(times) - 1
-    shown_at, rows = times[place], history_rows(site.reader.board(times[place]))
+    replay = site.reader.replay
+    span = replay.span()
+    moment = replay.at_event(query.event) if query.event else replay.at_time(query.time + 1 if query.time else inf)
+    if span is None or moment is None:
+        return {"moment": None}
+    rows = history_rows(moment.board)
     return {
-        "board": rows,
-        "first": times[0],
-        "last": times[-1],
-        "shown_at": shown_at,
-        "before": int(times[place - 1]) if place > 0 else 0,
-        "after": int(times[place + 1]) if place + 1 < len(times) else 0,
+        "moment": moment,
+        "first": span[0],
+        "last": span[1],
+        "starts_late": replay.starts_late(),
         "part": part_of(rows, query.page, _TASKS_SHOWN),
         "progress": progress_of(rows),
-        "events": site.reader.events(until=shown_at, most=_LATEST_SHOWN),
+        "run": moment.board.run.get("run"),
+        "num_volunteers": len(moment.board.volunteers),
+        "credits": sorted(moment.board.credits.values(), key=lambda it: (-it.steps, it.name))[:_LATEST_SHOWN],
+        "events": site.reader.events(before=moment.event_id + 1, most=_LATEST_SHOWN),
     }
 
 

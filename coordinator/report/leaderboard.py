@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from paris.coordinator.decisions.credits import credits_of
 from paris.coordinator.run.directory import RunDir
+from paris.coordinator.state.credits import credits_of
 from paris.coordinator.state.reading import read_state
 from paris.protocol.printable import printable
 

@@ -78,7 +78,6 @@ def task_status(state: State, task: TaskState, others: int) -> dict[str, Any]:
     return {
         **vars(row),
         "holders": row.holders,
-        "cluster": task.task.cluster,
         "heartbeat_at": None if held is None else held.heartbeat_at,
         "sha256": None if task.registration is None else task.registration.sha256,
         "size": _size(held, task.registration),

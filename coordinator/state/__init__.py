@@ -1,15 +1,19 @@
 """The coordinator's memory: frozen values, and the database that keeps them.
 
-model.py    State and its rows
-row.py      their base
-audits.py   rows of audits
-draft.py    the next state in the making
-events.py   the event log's kinds and lines
-orders.py   what the organiser orders beside the service
-flags.py    flags that commands set for the running service
-tables.py   the tables
-curves.py   loss curves, thinned
-boards.py   small copies of the board, for a look back
-store.py    state, events, loss curves and flags in SQLite
-reading.py  the state of a run, served or not
+model.py       State and its rows
+row.py         their base
+audits.py      rows of audits
+draft.py       the next state in the making
+events.py      the event log's kinds and lines
+orders.py      what the organiser orders beside the service
+flags.py       flags that commands set for the running service
+tables.py      the tables
+curves.py      loss curves, thinned
+credits.py     what each volunteer's verified work is worth
+boards.py      the board: a state as people see it
+changes.py     what an event changes of the board, and the fold of events
+event_log.py   the events on disk, with their changes
+old_boards.py  the history that an earlier version kept
+store.py       state, events, loss curves and flags in SQLite
+reading.py     the state of a run, served or not
 """

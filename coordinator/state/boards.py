@@ -1,39 +1,29 @@
-"""Small copies of the board, from which the page shows a run as it was.
-
-A copy is kept of at most every half minute in which something changed. When there are `_MOST`, every second one of the
-older three quarters goes: what is long ago is known in larger steps.
-"""
+"""The board: what a state looks like to people. Pure: the log of events is folded into one, too (`changes.py`)."""
 
 from __future__ import annotations
 
-import json
-import zlib
 from collections import Counter
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, func, select
-
+from paris.coordinator.state.credits import credits_of
 from paris.coordinator.state.model import State, TaskState
-from paris.coordinator.state.tables import BOARDS
 from paris.protocol.lanes import expert_of, lane_of
-
-_EVERY_S = 30.0
-_MOST = 2000
-_FORMAT = 1
 
 
 @dataclass(frozen=True)
 class BoardRow:
-    """A task as it was."""
+    """A task."""
 
     task_id: str
+    cluster: int
     state: str
     """Of the task."""
     phase: str
     """Of the last heartbeat; empty without one."""
     attempt: int
     volunteer: str
-    """Name of the volunteer that held it, or made its expert."""
+    """Name of the volunteer that holds it, or made its expert."""
     step: int
     verified_step: int
     steps: int
@@ -51,31 +41,64 @@ class BoardRow:
         return f"{self.volunteer} and {number}" if self.volunteer else number
 
 
-class Boards:
-    """The copies in the database.
+@dataclass(frozen=True)
+class VolunteerRow:
+    """A volunteer that the run knows, and what came of its leases."""
 
-    Args:
-        connection: To count them by.
-    """
+    name: str
+    accepted: int
+    rejected: int
+    revoked: int
 
-    def __init__(self, connection: Connection) -> None:
-        self._count, newest = connection.execute(select(func.count(), func.max(BOARDS.c.at))).one()
-        self._newest_at = float(newest or 0.0)
 
-    def add(self, connection: Connection, state: State, now: float) -> None:
-        """Keep a copy, unless there is one of the last half minute; a clock that was set back starts anew."""
-        if 0 <= now - self._newest_at < _EVERY_S or not state.tasks:
-            return
-        connection.execute(BOARDS.insert().values(at=now, board=pack_board(board_of(state))))
-        self._count, self._newest_at = self._count + 1, now
-        if self._count >= _MOST:
-            self._thin(connection)
+@dataclass(frozen=True)
+class CreditRow:
+    """What a volunteer's work is worth, as `Credit`."""
 
-    def _thin(self, connection: Connection) -> None:
-        ids = connection.execute(select(BOARDS.c.id).order_by(BOARDS.c.at)).scalars().all()
-        dropped = ids[1 : len(ids) * 3 // 4 : 2]
-        connection.execute(BOARDS.delete().where(BOARDS.c.id.in_(dropped)))
-        self._count = len(ids) - len(dropped)
+    name: str
+    steps: int
+    repeated_steps: int
+    audited_steps: int
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """The run as a whole."""
+
+    is_paused: bool
+    router: str
+    """Phase of the router's training."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """A state as people see it, without what changes at each heartbeat of a volunteer that waits."""
+
+    tasks: Mapping[str, BoardRow] = field(default_factory=dict)
+    """By task id, without further lanes of registered experts."""
+    volunteers: Mapping[str, VolunteerRow] = field(default_factory=dict)
+    """By public key."""
+    credits: Mapping[str, CreditRow] = field(default_factory=dict)
+    """By public key."""
+    run: Mapping[str, RunRow] = field(default_factory=dict)
+    """One row, by the name "run"; none before the first event."""
+
+
+def board_of(state: State) -> Board:
+    """The board of a state."""
+    others = num_others(state)
+    return Board(
+        tasks={task.task.task_id: board_row(state, task, others[task.task.task_id]) for task in shown_tasks(state)},
+        volunteers={
+            key: VolunteerRow(known.want.name, known.num_accepted, known.num_rejected, known.num_revoked)
+            for key, known in state.volunteers.items()
+        },
+        credits={
+            credit.public_key: CreditRow(credit.name, credit.steps, credit.repeated_steps, credit.audited_steps)
+            for credit in credits_of(state)
+        },
+        run={"run": RunRow(state.pause.is_paused, state.router.phase)},
+    )
 
 
 def shown_tasks(state: State) -> list[TaskState]:
@@ -83,12 +106,6 @@ def shown_tasks(state: State) -> list[TaskState]:
     done = {task_id for task_id, task in state.experts.items() if task.registration is not None}
     shown = [task for task_id, task in state.tasks.items() if lane_of(task_id) == 0 or expert_of(task_id) not in done]
     return sorted(shown, key=lambda task: (task.task.cluster, lane_of(task.task.task_id)))
-
-
-def board_of(state: State) -> list[BoardRow]:
-    """The board of a state, in the order of the clusters."""
-    others = num_others(state)
-    return [board_row(state, task, others[task.task.task_id]) for task in shown_tasks(state)]
 
 
 def num_others(state: State) -> Counter[str]:
@@ -117,6 +134,7 @@ def board_row(state: State, task: TaskState, others: int) -> BoardRow:
     name = volunteer.want.name if volunteer is not None else registration.volunteer_name if registration else ""
     return BoardRow(
         task_id=task.task.task_id,
+        cluster=task.task.cluster,
         state="waiting" if task.is_waiting else task.task.state,
         phase="" if beat is None else beat.state,
         attempt=task.task.attempt,
@@ -134,14 +152,3 @@ def _verified_step(task: TaskState) -> int:
     if task.registration is not None:
         return task.registration.steps
     return 0 if task.task.head is None else task.task.head.step
-
-
-def pack_board(rows: list[BoardRow]) -> bytes:
-    """A board as compressed JSON."""
-    return zlib.compress(json.dumps({"format": _FORMAT, "tasks": [asdict(row) for row in rows]}).encode(), 6)
-
-
-def unpack_board(data: bytes) -> list[BoardRow]:
-    """The board in `pack_board`'s bytes; empty for another format."""
-    value = json.loads(zlib.decompress(data))
-    return [BoardRow(**row) for row in value["tasks"]] if value.get("format") == _FORMAT else []

@@ -32,6 +32,8 @@ class EventKind(StrEnum):
     """The organiser ordered something beside the service."""
     PROBLEM = "problem"
     """Something failed and will be tried again."""
+    PROGRESS = "progress"
+    """What no other event tells of, such as the steps of tasks in training: for the run's history, not for people."""
 
 
 @dataclass(frozen=True)

@@ -4,32 +4,32 @@
 the last whole tick. A lease that was published is on the disk, because its attempt number is what keeps an earlier
 holder out.
 
-Nothing here grows for ever: curves and boards are thinned (`curves.py`, `boards.py`), the oldest events dropped.
+Nothing here grows for ever: curves are thinned (`curves.py`), the oldest events dropped (`event_log.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, bindparam, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, Table, bindparam, create_engine, event, select
 
-from paris.coordinator.migrations import migrate, stamp
-from paris.coordinator.state.boards import Boards
+from paris.coordinator.migrations import Migration, migrate, stamp
 from paris.coordinator.state.curves import Curves, new_losses
+from paris.coordinator.state.event_log import EventLog, LoggedEvent, newest_id, read_events, read_log
 from paris.coordinator.state.events import Event
 from paris.coordinator.state.invites import IssuedInvite, add_invite, read_invites
 from paris.coordinator.state.model import State
+from paris.coordinator.state.old_boards import with_changes
 from paris.coordinator.state.orders import Order, OrderKind
 from paris.coordinator.state.row import Row
-from paris.coordinator.state.tables import EVENTS, FLAGS, METADATA, ORDERS, SINGLE, TABLES
+from paris.coordinator.state.tables import FLAGS, METADATA, ORDERS, SINGLE, TABLES
 
-VERSION = 10
+VERSION = 11
 """Of the file; a new field in a row of `model.py` needs a new one (`migrations.py`)."""
-_MIGRATIONS = {
+_MIGRATIONS: dict[int, Migration] = {
     1: "CREATE INDEX IF NOT EXISTS curves_by_attempt ON curves (task_id, attempt)",
     2: "",
     3: "CREATE TABLE IF NOT EXISTS orders (id INTEGER NOT NULL PRIMARY KEY, kind VARCHAR NOT NULL, "
@@ -40,18 +40,8 @@ _MIGRATIONS = {
     7: "",
     8: "",
     9: "",
+    10: with_changes,
 }
-_MAX_EVENTS = 100_000
-
-
-@dataclass(frozen=True)
-class LoggedEvent:
-    """An event as it is in the log."""
-
-    id: int
-    at: float
-    kind: str
-    text: str
 
 
 class Store:
@@ -78,7 +68,8 @@ class Store:
         if isinstance(location, Path):
             stamp(location, VERSION)
         with self._engine.connect() as connection:
-            self._curves, self._boards = Curves(connection), Boards(connection)
+            self._curves = Curves(connection)
+        self._log: EventLog | None = None
 
     def load(self) -> State:
         """Read the whole state; an empty one if nothing was saved."""
@@ -105,7 +96,7 @@ class Store:
         done_flags: Collection[str] = (),
         done_orders: Collection[int] = (),
     ) -> None:
-        """Write the rows that differ between two states, and the events, in one transaction.
+        """Write the rows that differ between two states, and the events with what they change, in one transaction.
 
         Args:
             old: The state on disk.
@@ -115,7 +106,7 @@ class Store:
             done_flags: Flags that the new state has taken in; cleared in the same transaction.
             done_orders: Ids of the orders that it has taken in; deleted in the same transaction.
         """
-        lines = [{"at": now, "kind": event.kind.value, "text": event.text} for event in events]
+        lines = list(events)
         changes = {name: _changed(_rows(old, name), _rows(new, name)) for name in TABLES}
         dropped = {name: _dropped(_rows(old, name), _rows(new, name)) for name in TABLES}
         if not (lines or done_flags or done_orders) and not any(changes.values()) and not any(dropped.values()):
@@ -125,13 +116,10 @@ class Store:
                 _delete_rows(connection, TABLES[name][0], [*rows, *dropped[name]])
                 _insert(connection, TABLES[name][0], _as_json(rows))
             self._curves.add(connection, new_losses(old, new))
-            self._boards.add(connection, new, now)
-            _insert(connection, EVENTS, lines)
+            log = read_log(connection, self._log).add(connection, new, lines, now)
             connection.execute(FLAGS.delete().where(FLAGS.c.name.in_(done_flags)))
             connection.execute(ORDERS.delete().where(ORDERS.c.id.in_(done_orders)))
-            if lines:
-                newest = select(func.max(EVENTS.c.id)).scalar_subquery()
-                connection.execute(EVENTS.delete().where(EVENTS.c.id <= newest - _MAX_EVENTS))
+        self._log = log
 
     def compact(self) -> None:
         """Thin every curve, and give the space of deleted rows back to the disk."""
@@ -143,15 +131,14 @@ class Store:
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def events(self, after: int = 0) -> list[LoggedEvent]:
-        """Events with a greater id than `after`, oldest first."""
+        """The lines for people with a greater id than `after`, oldest first."""
         with self._engine.connect() as connection:
-            rows = connection.execute(select(EVENTS).where(EVENTS.c.id > after).order_by(EVENTS.c.id)).all()
-        return [LoggedEvent(*row) for row in rows]
+            return read_events(connection, after)
 
     def newest_event_id(self) -> int:
         """The id of the newest event; 0 before the first."""
         with self._engine.connect() as connection:
-            return connection.execute(select(func.max(EVENTS.c.id))).scalar() or 0
+            return newest_id(connection)
 
     def curves(self) -> dict[str, list[tuple[int, float]]]:
         """Step and loss of each task's last attempt, from its heartbeats."""

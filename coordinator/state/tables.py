@@ -1,8 +1,8 @@
-"""Tables: one a row class of `model.py`, with id and row as JSON; events, curves, boards, orders and flags."""
+"""Tables: one a row class of `model.py`, with id and row as JSON; events, curves, orders and flags."""
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table, Text
 
 from paris.coordinator.state.audits import AuditState
 from paris.coordinator.state.model import (
@@ -44,6 +44,7 @@ EVENTS = Table(
     Column("at", Float, nullable=False),
     Column("kind", String, nullable=False),
     Column("text", Text, nullable=False),
+    Column("changes", Text),
 )
 CURVES = Table(
     "curves",
@@ -63,13 +64,6 @@ ORDERS = Table(
     Column("subject", String, nullable=False),
     Column("reason", Text, nullable=False),
     Column("step", Integer),
-)
-BOARDS = Table(
-    "boards",
-    METADATA,
-    Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("at", Float, nullable=False, index=True),
-    Column("board", LargeBinary, nullable=False),
 )
 INVITES = Table(
     "invites",

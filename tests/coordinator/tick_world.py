@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 
-from paris.coordinator.decisions.credits import Credit, credits_of
 from paris.coordinator.decisions.legs import head_commitment
 from paris.coordinator.decisions.observations import (
     HeartbeatReceived,
@@ -17,6 +16,7 @@ from paris.coordinator.decisions.observations import (
 )
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.tick import Decision, tick
+from paris.coordinator.state.credits import Credit, credits_of
 from paris.coordinator.state.model import LeaseState, State, SubmissionState, TaskState
 from paris.protocol.envelope import seal
 from paris.protocol.payload import Payload

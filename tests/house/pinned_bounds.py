@@ -53,7 +53,7 @@ MODULES = (
     "paris.coordinator.decisions.audits",
     "paris.coordinator.decisions.baits",
     "paris.coordinator.decisions.challenges",
-    "paris.coordinator.decisions.credits",
+    "paris.coordinator.state.credits",
     "paris.coordinator.decisions.forgetting",
     "paris.coordinator.decisions.intake",
     "paris.coordinator.decisions.invited",

@@ -6,8 +6,8 @@ import pytest
 from deadlines import DEADLINE_S
 from swarm import join, serve_tiny, wait_until
 
-from paris.coordinator.decisions.credits import credits_of
 from paris.coordinator.run.directory import RunDir
+from paris.coordinator.state.credits import credits_of
 from paris.coordinator.state.reading import read_state
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]

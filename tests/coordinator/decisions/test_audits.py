@@ -22,7 +22,6 @@ from audits_world import (
 from tick_world import PEOPLE, START, held, leg, sealed
 
 from paris.coordinator.decisions.clock_moves import moved
-from paris.coordinator.decisions.credits import credits_of
 from paris.coordinator.decisions.observations import (
     AuditNeeded,
     HeartbeatReceived,
@@ -32,6 +31,7 @@ from paris.coordinator.decisions.observations import (
 )
 from paris.coordinator.service.publisher import records_to_publish
 from paris.coordinator.state.audits import AuditNeed, Bait
+from paris.coordinator.state.credits import credits_of
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import State
 from paris.coordinator.state.orders import Order, OrderKind

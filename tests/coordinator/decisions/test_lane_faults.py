@@ -9,12 +9,12 @@ from test_audits import proven, taker
 from test_rounds import LANES, OTHER, OWN, both_leased, done, go, mean, one_round_done, two_lanes, verified
 from tick_world import START, beat, held, leg, leg_verdict, stored, want, who_holds
 
-from paris.coordinator.decisions.credits import credits_of
 from paris.coordinator.decisions.observations import AuditNeeded, AverageLanes, Rechecked
 from paris.coordinator.decisions.parallel import free_places, live_leases
 from paris.coordinator.decisions.rolling import last_withdrawn, steps_to_roll_back_to
 from paris.coordinator.decisions.tick import Decision, tick
 from paris.coordinator.state.audits import AuditNeed
+from paris.coordinator.state.credits import credits_of
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.model import State
 from paris.coordinator.state.orders import Order, OrderKind

@@ -22,7 +22,6 @@ from tick_world import (
 )
 
 from paris.coordinator.decisions.clock_moves import moved, without_future
-from paris.coordinator.decisions.credits import credits_of, seconds_of
 from paris.coordinator.decisions.legs import (
     compared_with,
     end_of,
@@ -34,6 +33,7 @@ from paris.coordinator.decisions.legs import (
 from paris.coordinator.decisions.observations import SubmissionReceived
 from paris.coordinator.decisions.relay import apply_leg_stored
 from paris.coordinator.decisions.rolling import accepted_legs, continues, last_withdrawn, name_judged_by
+from paris.coordinator.state.credits import credits_of, seconds_of
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.model import LeaseState, State, SubmissionState
 from paris.coordinator.state.orders import Order, OrderKind

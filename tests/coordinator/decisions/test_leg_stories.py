@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tick_world import PEOPLE, START, beat, leg, leg_step, leg_verdict, registration, run_of, stored, want
 
-from paris.coordinator.decisions.credits import credits_of
 from paris.coordinator.decisions.legs import start_of, verified_legs
 from paris.coordinator.decisions.observations import Observation
+from paris.coordinator.state.credits import credits_of
 from paris.coordinator.state.model import State
 from paris.coordinator.state.orders import Order, OrderKind
 

@@ -21,9 +21,9 @@ from tick_world import (
     who_holds,
 )
 
-from paris.coordinator.decisions.credits import credits_of
 from paris.coordinator.decisions.legs import start_of
 from paris.coordinator.decisions.observations import Register, StoreLeg
+from paris.coordinator.state.credits import credits_of
 from paris.coordinator.state.model import State, SubmissionState
 from paris.coordinator.state.orders import Order, OrderKind
 

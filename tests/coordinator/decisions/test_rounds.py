@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from tick_world import LEGS, PEOPLE, START, beat, held, leg, leg_verdict, run_of, stored, task, want, who_holds
 
-from paris.coordinator.decisions.credits import credits_of
 from paris.coordinator.decisions.legs import compared_with
 from paris.coordinator.decisions.observations import AverageLanes, LanesAveraged, Register, StoreLeg, Verify
 from paris.coordinator.decisions.tick import Decision, tick
+from paris.coordinator.state.credits import credits_of
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import State, TaskState
 from paris.coordinator.state.orders import Order, OrderKind

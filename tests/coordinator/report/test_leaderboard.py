@@ -9,12 +9,12 @@ from tick_world import PEOPLE, relay
 from typer.testing import CliRunner
 
 from paris.coordinator.cli.app import app
-from paris.coordinator.decisions.credits import credits_of
 from paris.coordinator.errors import ConfigError, NotReadyError
 from paris.coordinator.model_repo.card import progress_card
 from paris.coordinator.report.tables import _markdown
 from paris.coordinator.run.create import create_run
 from paris.coordinator.service.ordering import give_order
+from paris.coordinator.state.credits import credits_of
 from paris.coordinator.state.model import State
 from paris.coordinator.state.orders import Order, OrderKind
 from paris.coordinator.state.reading import open_store, read_state

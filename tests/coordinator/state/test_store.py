@@ -14,9 +14,7 @@ from tick_world import START, held, leg, leg_step, leg_verdict, run_of, want
 from tick_world import beat as beat_of
 
 from paris.coordinator.errors import DatabaseError
-from paris.coordinator.state import boards, curves
-from paris.coordinator.state import store as store_module
-from paris.coordinator.state.boards import unpack_board
+from paris.coordinator.state import curves, event_log
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.invites import IssuedInvite
 from paris.coordinator.state.model import (
@@ -254,7 +252,7 @@ def test_work_that_was_refused_leaves_the_curve_to_the_next_attempt(tmp_path):
 
 
 def test_the_newest_events_are_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr(store_module, "_MAX_EVENTS", 10)
+    monkeypatch.setattr(event_log, "_MAX_EVENTS", 10)
     store = Store(tmp_path / "state.sqlite")
     for number in range(25):
         store.save(State(), State(), [Event(EventKind.JOINED, str(number))], now=float(number))
@@ -301,24 +299,3 @@ def test_an_older_state_is_migrated_with_its_orders_and_takes_new_ones(tmp_path,
     migrated.add_order(Order(OrderKind.ROLL_BACK, "expert-0", step=5))
     before = [Order(OrderKind.REVOKE, "expert-0", "old")] if version == 3 else []
     assert list(migrated.orders().values()) == [*before, Order(OrderKind.ROLL_BACK, "expert-0", step=5)]
-
-
-def test_boards_are_kept_at_most_every_half_minute_and_the_older_ones_in_larger_steps(tmp_path, monkeypatch):
-    monkeypatch.setattr(boards, "_MOST", 16)
-    store, state = Store(tmp_path / "state.sqlite"), full_state()
-    held = state.leases["a" * 32]
-    for number in range(200):
-        beat_now = held.model_copy(update={"heartbeat": beat(number)})
-        after = replace(state, leases={"a" * 32: beat_now})
-        store.save(state, after, [], now=1000.0 + 10 * number)
-        state = after
-    store.close()
-    with closing(sqlite3.connect(tmp_path / "state.sqlite")) as db:
-        found = db.execute("SELECT at, board FROM boards ORDER BY at").fetchall()
-    times = [at for at, _ in found]
-    assert 6 <= len(times) < 16
-    assert times[0] == 1000.0, "the first is kept"
-    assert times[-1] >= 1000.0 + 10 * 199 - 30
-    assert times[1] - times[0] > times[-1] - times[-2] >= 30
-    (row,) = unpack_board(found[-1][1])
-    assert (row.task_id, row.volunteer, row.phase, row.step) == ("expert-0", "ada", "training", (times[-1] - 1000) / 10)

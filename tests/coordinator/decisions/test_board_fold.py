@@ -1,0 +1,189 @@
+"""The board at any event is the fold of the log: over real ticks, through the database, after the oldest are gone."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from contextlib import closing
+from dataclasses import asdict, replace
+
+import pytest
+from hypothesis import given, settings
+from test_parallel import leased_in_parallel
+from test_tick import observations_of, stories
+from tick_world import PEOPLE, START, beat, lease_of, registration, relay, run_of, step, submission, verdict, want
+
+from paris.coordinator.page.replay import Replay
+from paris.coordinator.state import event_log
+from paris.coordinator.state.boards import Board, board_of
+from paris.coordinator.state.changes import Changes, apply, changes_between, fold
+from paris.coordinator.state.events import Event, EventKind
+from paris.coordinator.state.model import State
+from paris.coordinator.state.store import VERSION, Store
+
+
+def replay_of(path) -> Replay:
+    def ask(query, values):
+        with closing(sqlite3.connect(path)) as db:
+            return db.execute(query, values).fetchall()
+
+    return Replay(ask)
+
+
+def without_steps(board: Board) -> Board:
+    """The board without what is noted now and then only."""
+    return replace(board, tasks={name: replace(row, step=0, loss=None) for name, row in board.tasks.items()})
+
+
+@settings(max_examples=25, deadline=None)
+@given(stories())
+def test_the_fold_of_the_log_is_the_board_of_the_state_after_every_tick(story):
+    store, state, now = Store("sqlite://"), run_of(3), START
+    store.save(State(), state, [], now)
+    told = {}
+    for what, who, number, passed_s in story:
+        now += passed_s
+        decision = step(state, now, *observations_of(state, what, who, number, now))
+        store.save(state, decision.state, decision.events, now)
+        state = decision.state
+        told = {row.id: row.changes for row in logged(store)}
+        assert without_steps(fold(Board(), map(Changes.from_json, told.values()))) == without_steps(board_of(state))
+    store.save(state, replace(state, pause=state.pause.model_copy(update={"is_paused": True})), [], now + 1e6)
+    whole = fold(Board(), (Changes.from_json(row.changes) for row in logged(store)))
+    assert whole == replace(board_of(state), run=whole.run), "after a while the steps are noted, too"
+    assert whole.run["run"].is_paused
+    assert {row.id: row.changes for row in logged(store) if row.id in told} == told, "what is written stays"
+
+
+def logged(store: Store) -> list:
+    with store._engine.connect() as connection:
+        return connection.execute(event_log.EVENTS.select().order_by(event_log.EVENTS.c.id)).all()
+
+
+def registered(path) -> tuple[State, list[float]]:
+    """An expert from the first want to its registration, saved tick by tick; the times of the ticks."""
+    store, state = Store(path), State()
+    ticks = [(run_of(1), START, [])]
+    ticks.append((None, START + 1, [want(0, START + 1)]))
+    for number, make in enumerate((lambda it: beat(it, 0, START + 2, 400), lambda it: submission(it, 0, START + 3))):
+        ticks.append((None, START + 2 + number, make))
+    ticks += [(None, START + 4, lambda it: verdict(it, True)), (None, START + 5, registration)]
+    lease = None
+    for first, now, seen in ticks:
+        if first is not None:
+            store.save(state, first, [Event(EventKind.OPENED, "1 tasks opened.")], now)
+            state = first
+            continue
+        decision = step(state, now, *(seen if lease is None else [seen(lease)]))
+        store.save(state, decision.state, decision.events, now)
+        state, lease = decision.state, lease or lease_of(decision.state)
+    store.close()
+    return state, [now for _, now, _ in ticks]
+
+
+def test_a_run_is_shown_as_it_was_at_each_event_and_time(tmp_path):
+    state, times = registered(tmp_path / "state.sqlite")
+    replay = replay_of(tmp_path / "state.sqlite")
+    assert replay.span() == (times[0], times[-1])
+    found = [replay.at_time(now).board.tasks["expert-0"] for now in times]
+    assert [(row.state, row.phase, row.volunteer) for row in found] == [
+        ("open", "", ""),
+        ("leased", "", "v0"),
+        ("leased", "training", "v0"),
+        ("submitted", "training", "v0"),
+        ("submitted", "training", "v0"),
+        ("registered", "", "v"),
+    ]
+    assert [row.attempt for row in found] == [0, 1, 1, 1, 1, 1]
+    last = replay.at_time(times[-1])
+    assert last.board == board_of(state)
+    assert last.board.volunteers[PEOPLE[0].public_key].accepted == 1
+    assert last.board.credits[PEOPLE[0].public_key].steps == 1000
+    seen, moment = [], last
+    while moment is not None:
+        seen.append(moment.board)
+        moment = replay.at_event(moment.before) if moment.before else None
+    assert seen[-1].tasks["expert-0"].state == "open"
+    assert len(seen) == len(set(map(str, seen))), "each step back shows another board"
+    assert replay.at_time(0.0).board == seen[-1], "before the first event: the first"
+    assert not replay.starts_late()
+
+
+def test_boards_that_are_kept_in_between_change_nothing(tmp_path, monkeypatch):
+    registered(tmp_path / "state.sqlite")
+    plain = replay_of(tmp_path / "state.sqlite")
+    monkeypatch.setattr("paris.coordinator.page.replay._KEPT_EVERY", 2)
+    kept = replay_of(tmp_path / "state.sqlite")
+    for event_id in range(12):
+        assert kept.at_event(event_id) == plain.at_event(event_id)
+
+
+def test_the_first_event_that_is_kept_has_the_board_of_those_that_were_dropped(tmp_path, monkeypatch):
+    path = tmp_path / "state.sqlite"
+    state, times = registered(path)
+    replay = replay_of(path)
+    before = replay.at_time(times[-1])
+    monkeypatch.setattr(event_log, "_MAX_EVENTS", 3)
+    store = Store(path)
+    store.save(state, state, [Event(EventKind.PROBLEM, "x")], times[-1] + 1)
+    rows = logged(store)
+    assert len(rows) == 3
+    assert rows[0].id > 1
+    assert replay.at_time(times[-1] + 1).board == before.board == board_of(state), "the page reads it anew"
+    assert replay.at_time(0.0).board.tasks["expert-0"].volunteer == "v0"
+
+
+def test_steps_are_noted_in_intervals_that_grow_with_the_log():
+    store, state = Store("sqlite://"), step(run_of(1), START, want(0, START)).state
+    state = step(state, START + 1, beat(lease_of(state), 0, START + 1, 1)).state
+    store.save(State(), state, [], START)
+    for now in [*range(10, 600, 10), *range(600_000, 610_000, 500)]:
+        lease = state.leases[lease_of(state).lease_id]
+        told = lease.model_copy(update={"heartbeat": lease.heartbeat.model_copy(update={"step": 1 + now % 999})})
+        after = replace(state, leases={lease.lease.lease_id: told})
+        store.save(state, after, [], START + now)
+        state = after
+    times = [row.at - START for row in logged(store)]
+    assert times == [*range(0, 600, 30), 600_000, 603_500, 607_000]
+    assert logged(store)[1].text == "expert-0 training, step 31."
+
+
+def test_parallel_holders_and_credits_of_a_relay_survive_the_fold():
+    for state in (leased_in_parallel(), relay(3)):
+        board = board_of(state)
+        whole = changes_between(Board(), board, with_steps=True)
+        assert apply(Board(), Changes.from_json(whole.to_json())) == board
+        assert not changes_between(board, board, with_steps=True)
+        gone = changes_between(board, Board(), with_steps=False)
+        assert apply(board, Changes.from_json(gone.to_json())) == Board()
+
+
+@pytest.mark.parametrize("damage", [False, True])
+def test_copies_of_an_earlier_version_become_changes_of_the_events_before_them(tmp_path, damage):
+    path = tmp_path / "state.sqlite"
+    state, times = registered(path)
+    opened = board_of(run_of(1))
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("ALTER TABLE events DROP COLUMN changes")
+        db.execute("DELETE FROM events WHERE kind = 'progress'")
+        db.execute("CREATE TABLE boards (id INTEGER PRIMARY KEY, at FLOAT NOT NULL, board BLOB NOT NULL)")
+        for at, board in ((times[1] + 0.5, opened), (times[-1] + 0.5, board_of(state))):
+            rows = [asdict(row) for row in board.tasks.values()]
+            for row in rows:
+                del row["cluster"]  # a field of today
+            data = zlib.compress(json.dumps({"format": 1, "tasks": rows}).encode())
+            db.execute("INSERT INTO boards (at, board) VALUES (?, ?)", (at, data[: 9 if damage else None]))
+        db.execute(f"PRAGMA user_version = {VERSION - 1}")
+    store = Store(path)
+    assert store.load() == state
+    replay = replay_of(path)
+    if damage:
+        assert replay.span() is None
+    else:
+        assert replay.starts_late(), "events before the first copy"
+        assert replay.at_time(0.0).board.tasks == opened.tasks
+        assert replay.at_time(times[-1]).board.tasks == board_of(state).tasks
+    store.save(state, state, [Event(EventKind.PROBLEM, "x")], times[-1] + 9)
+    assert replay.at_time(times[-1] + 9).board == board_of(state), "the first event of this version tells all"
+    assert replay_of(path).at_time(times[-1] + 9).board == board_of(state)
