@@ -66,6 +66,22 @@ class RunFolder:
             return None
         return file.read_bytes() if file.stat().st_size <= _MAX_PICTURE_BYTES else None
 
+    def router_bins(self) -> tuple[list[dict[str, float]], float]:
+        """The router's `accuracy` and `calibration` error in bins from `low` to `high` noise, and the chance of a hit.
+
+        Empty while it is not trained.
+        """
+        report = self._object(self.path / "router" / "report.json")
+        try:
+            pairs = zip(report["accuracy_by_noise"], report["calibration_by_noise"], strict=True)
+            bins = [
+                {"low": float(low), "high": float(high), "accuracy": float(accuracy), "calibration": float(off)}
+                for (low, high, accuracy), (_, _, off) in pairs
+            ]
+            return bins, float(report["chance"])
+        except (KeyError, TypeError, ValueError):
+            return [], 0.0
+
     def reference(self, cluster: int) -> list[tuple[int, float]]:
         """Step and training loss of the organiser's own expert; empty without a reference."""
         curves = self._object(self.path / "data" / "reference.json").get("curves", [])

@@ -38,6 +38,7 @@ class Renderer:
             "figure": _figure,
             "percent": _percent,
             "day": _day,
+            "nearness": _nearness,
         }
         # Not imported by each template: a block that is rendered alone would not see the import.
         self._environment.globals["parts"] = self._environment.get_template("parts.html").module
@@ -86,6 +87,11 @@ def _bytes(number: float) -> str:
 
 def _figure(value: float | None) -> str:
     return "" if value is None or not math.isfinite(value) else f"{value:.4g}"
+
+
+def _nearness(ratio: float | None) -> int:
+    """How near a loss is to the best, by its ratio to that: from 0 to 3 stars."""
+    return 0 if ratio is None else sum(ratio <= most for most in (1.05, 1.2, 1.5))
 
 
 def _percent(share: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from math import inf
 from typing import Any
 
@@ -22,6 +23,7 @@ from paris.coordinator.page.tables import (
     verdict_rows,
     volunteer_rows,
 )
+from paris.coordinator.report.specialisation import SkillReports
 from paris.coordinator.run.health import read_health
 from paris.coordinator.state.events import EventKind
 from paris.protocol.clock import Clock
@@ -43,6 +45,11 @@ class Site:
     """UTC seconds."""
     hub_bytes: Callable[[], dict[str, int]] | None = None
     """Bytes that the embedded Hub has moved, by direction; None without one."""
+
+    @cached_property
+    def skill(self) -> SkillReports:
+        """Scores of verified work."""
+        return SkillReports(self.folder.path / "verify")
 
     @property
     def want_life_s(self) -> float:
@@ -135,6 +142,11 @@ def _verdict(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
     return {"row": rows[0] if rows else None, "report": site.folder.report(query.lease) if query.lease else None}
 
 
+def _skill(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
+    matrix, (bins, chance) = site.skill.matrix(snapshot.state), site.folder.router_bins()
+    return {"matrix": matrix, "objectives": len({row.objective for row in matrix.rows}), "bins": bins, "chance": chance}
+
+
 def _leaderboard(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
     return {"part": part_of(leaders(snapshot.state), query.page, _LEADERS_SHOWN), "first": _LEADERS_SHOWN}
 
@@ -198,6 +210,7 @@ VIEWS = (
     View("losses", "Losses", "losses.html", _losses),
     View("volunteers", "Volunteers", "volunteers.html", _volunteers),
     View("verdicts", "Verdicts", "verdicts.html", _verdicts),
+    View("skill", "Skill", "skill.html", _skill),
     View("leaderboard", "Leaderboard", "leaderboard.html", _leaderboard),
     View("clusters", "Clusters", "clusters.html", _clusters, is_live=False),
     View("events", "Events", "events.html", _events),

@@ -5,6 +5,7 @@ leaderboard.py  `paris-coord leaderboard`: the volunteers by their verified step
 invites.py      `paris-coord invites`: who came by which invite
 build.py        `paris-coord report`: collects the following
 facts.py        tasks, losses, verdicts and bytes, from the run's files
+specialisation.py  losses of experts on each other's clusters, from their verifications
 model.py        what needs the released model:
 rows.py           training and held-out rows
 captions.py       what captions say about their pictures; the grid's prompts

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import platform
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from paris.coordinator.report.leaderboard import read_leaderboard
+from paris.coordinator.report.specialisation import SkillReports
 from paris.coordinator.report.status import read_status
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.json_files import read_object
 from paris.coordinator.run_hub.embedded import read_traffic
-from paris.coordinator.state.reading import open_store
+from paris.coordinator.state.reading import open_store, read_state
 
 _VERSIONS = ("paris-swarm", "torch", "hivemind", "huggingface_hub", "daft", "pydantic")
 
@@ -36,6 +38,7 @@ def gather_facts(run: RunDir) -> dict[str, Any]:
         "peak_memory_bytes": measured.get("peak_memory_bytes"),
         "experts": _experts(run, status),
         "curves": _loss_curves(run),
+        "specialisation": _specialisation(run),
         "router": _read_json(run.router / "report.json"),
         "legs": _legs(status),
         "verdicts": [s["verdict"] | {"volunteer_name": s["volunteer"]} for s in status["submissions"] if s["verdict"]],
@@ -67,6 +70,11 @@ def _loss_curves(run: RunDir) -> dict[str, list[tuple[int, float]]]:
         return store.curves()
     finally:
         store.close()
+
+
+def _specialisation(run: RunDir) -> dict[str, Any]:
+    """The losses of experts on each other's clusters."""
+    return asdict(SkillReports(run.verify).matrix(read_state(run)))
 
 
 def _experts(run: RunDir, status: dict[str, Any]) -> list[dict[str, Any]]:

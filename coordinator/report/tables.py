@@ -111,6 +111,7 @@ def _markdown(report: dict[str, Any]) -> str:
         *model_lines(report),
         *_contributor_lines(report),
         *_verdict_lines(report),
+        *_specialisation_lines(report),
         *_router_lines(report),
         *_hub_lines(report),
         report.get("attribution", ""),
@@ -146,6 +147,23 @@ def _verdict_lines(report: dict[str, Any]) -> list[str]:
         "## Verdicts",
         "",
         *markdown_table(("task", "volunteer", "rung", "passed", "figure", "bound", "what"), rows),
+        "",
+    ]
+
+
+def _specialisation_lines(report: dict[str, Any]) -> list[str]:
+    matrix = report.get("specialisation", {})
+    if not matrix.get("rows"):
+        return []
+    rows = [
+        (row["task_id"], *("" if loss is None else f"{loss:.4g}" for loss in row["losses"])) for row in matrix["rows"]
+    ]
+    return [
+        "## Experts on each other's clusters",
+        "",
+        "Mean held-out loss of each expert on each cluster, as its verification measured it.",
+        "",
+        *markdown_table(("", *(f"cluster {cluster}" for cluster in matrix["clusters"])), rows),
         "",
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from contextlib import closing
@@ -116,6 +117,25 @@ def test_a_verdict_comes_with_its_evidence(site):
         assert f'<th scope="row">{rung}</th>' in text
     assert "fall of the held-out loss on cluster 0 against the initial weights" in text
     assert "<h2>Every check</h2>" in text, "the report of the verification is kept"
+
+
+def test_skill_is_shown_as_the_verifications_and_the_router_measured_it(site, run):
+    nothing = site.ask("/run/skill").text
+    assert "No verified work has scores yet." in nothing, "the report is of a version that kept none"
+    assert "The router is not trained yet." in nothing
+    path = run / "verify" / ADAS_LEASE / "report.json"
+    scores = {"step": 3000, "training_loss": 0.25, "heldout": {"0": [0.25, 0.5], "1": [1.0]}}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "scores": scores}))
+    (run / "router").mkdir(exist_ok=True)
+    triples = [[0.0, 0.5, 0.875], [0.5, 1.0, 0.25]]
+    report = {"accuracy_by_noise": triples, "calibration_by_noise": triples, "chance": 0.5}
+    (run / "router" / "report.json").write_text(json.dumps(report))
+    with served(run) as with_scores:
+        text = with_scores.ask("/run/skill").text
+    cells = r'expert-0</a></th><td class="number">3,000</td><td class="number" data-near="3" data-own>0.375<'
+    assert re.search(cells, text)
+    assert "1 of 1 experts are the best of these" in text
+    assert re.search(r"0.0 to 0.5</th>.*87.5%.*0.875</td>", text)
 
 
 def test_events_are_found_by_kind_and_text(site):
