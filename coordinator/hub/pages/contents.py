@@ -9,6 +9,7 @@ from typing import Any
 from paris.coordinator.hub.context import Call
 from paris.coordinator.hub.pages.cards import markdown
 from paris.coordinator.hub.pages.links import Links, media_type
+from paris.coordinator.hub.pages.parquet_preview import Previews
 from paris.coordinator.hub.pages.rendering import size_text
 from paris.coordinator.hub.pages.tensor_header import read_header
 from paris.coordinator.hub.repositories.cards import split_card
@@ -17,6 +18,7 @@ from paris.coordinator.hub.storage.trees import FileEntry
 _MAX_TEXT_BYTES = 256 * 1024
 _MAX_PICTURE_BYTES = 32 * 1024**2
 _TENSORS_SHOWN = 200
+_previews = Previews()
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Shown:
     """What is shown of a file.
 
     Args:
-        kind: Block of `file.html`: text, markdown, picture, safetensors or nothing.
+        kind: Block of `file.html`: text, markdown, picture, safetensors, parquet or nothing.
         values: What the block shows.
         note: What is left out, or why nothing is shown.
     """
@@ -50,6 +52,8 @@ def shown_contents(call: Call, path: str, entry: FileEntry, links: Links) -> Sho
         return Shown("picture", {"source": links.at("resolve", path)})
     if ending == ".safetensors":
         return _header(call, entry)
+    if ending == ".parquet":
+        return _parquet(call, entry)
     return _text(call, entry, replace(links, folder=posixpath.dirname(path)) if ending == ".md" else None)
 
 
@@ -62,6 +66,14 @@ def _header(call: Call, entry: FileEntry) -> Shown:
     following = start + size if start + size < len(header.tensors) else None
     tensors = header.tensors[start : start + size]
     return Shown("safetensors", {"header": header, "tensors": tensors, "start": start, "following": following})
+
+
+def _parquet(call: Call, entry: FileEntry) -> Shown:
+    preview = _previews.of(entry.sha256, call.hub.blobs.path(entry.sha256))
+    if not preview.columns:
+        return Shown("nothing", {}, f"The file cannot be shown: {preview.problem}")
+    note = f"Its rows cannot be shown: {preview.problem}" if preview.problem else ""
+    return Shown("parquet", {"preview": preview}, note)
 
 
 def _text(call: Call, entry: FileEntry, links: Links | None) -> Shown:
