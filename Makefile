@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: install demo demo-fashion quick test test-long lint types check suite attacks mutants fuzz clean help
+.PHONY: install demo demo-fashion quick test test-long lint types check suite attacks mutants fuzz docs clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -60,6 +60,10 @@ attacks: $(STAMP)  ## cheats and honest work over many seeds, into benchmarks/re
 SECONDS ?= 60
 fuzz: $(STAMP)  ## damaged bytes for every parser of strangers' bytes, for SECONDS=60
 	FUZZ_SECONDS=$(SECONDS) $(BIN)/python -m pytest -q -rP tests/fuzz
+
+docs: $(STAMP)  ## the documents as a site, in build/docs/site; 90 MB more in .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python docs/build_site.py
 
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache demo demo-fashion fashion-pictures build *.egg-info
