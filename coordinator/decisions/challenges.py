@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from paris.coordinator.decisions.observations import AnswerReceived, SnapshotsNeeded
 from paris.coordinator.decisions.policy import AFTER_START_S, Policy
+from paris.coordinator.decisions.relay import settle_late
 from paris.coordinator.decisions.verdicts import apply_verdict, verdict_without_rungs
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
@@ -38,8 +39,8 @@ def challenge(draft: Draft, needed: SnapshotsNeeded, policy: Policy, now: float)
     draft.add_event(EventKind.CHALLENGED, f"{s.task_id}: {s.name} was asked for the state at step {steps}.")
 
 
-def apply_answer(draft: Draft, received: AnswerReceived) -> None:
-    """Take in an answer that has every snapshot that was asked for; verification goes on."""
+def apply_answer(draft: Draft, received: AnswerReceived, policy: Policy, now: float) -> None:
+    """Take in an answer that has every snapshot that was asked for; verification goes on, unless the task went on."""
     answer = received.envelope.payload.model_copy(update={"lease": None})
     known = draft.submissions.get(answer.lease_id)
     if known is None or known.challenge is None or known.signer != received.envelope.signer:
@@ -47,8 +48,10 @@ def apply_answer(draft: Draft, received: AnswerReceived) -> None:
     if not all(_covers(known, answer, step) for step in known.challenge.steps):
         return
     update = {"phase": "seen", "challenge": None, "answers": (*known.answers, answer), "retry_at": 0.0}
-    draft.put_submission(known.model_copy(update=update))
+    known = known.model_copy(update=update)
+    draft.put_submission(known)
     draft.add_event(EventKind.ANSWERED, f"{answer.task_id}: {known.submission.name} gave the states asked for.")
+    settle_late(draft, known, policy, now)
 
 
 def _covers(known: SubmissionState, answer: Answer, step: int) -> bool:

@@ -12,6 +12,7 @@ from paris.coordinator.decisions.observations import (
     Closed,
     HeartbeatReceived,
     LanesAveraged,
+    LanesLost,
     LegStored,
     NotRechecked,
     Observation,
@@ -30,7 +31,7 @@ from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.rechecked import apply_rechecked
 from paris.coordinator.decisions.rechecks import give_up_recheck, recheck_earlier_legs
 from paris.coordinator.decisions.relay import apply_leg_stored, settle_late, settle_waiting
-from paris.coordinator.decisions.rounds import apply_lanes_averaged
+from paris.coordinator.decisions.rounds import apply_lanes_averaged, apply_lanes_lost
 from paris.coordinator.decisions.trust import replay_rate
 from paris.coordinator.decisions.verdicts import apply_verdict, reject_submission
 from paris.coordinator.state.draft import Draft
@@ -64,7 +65,7 @@ def apply_observation(draft: Draft, observation: Observation, policy: Policy, no
         case SnapshotsNeeded():
             challenge(draft, observation, policy, now)
         case AnswerReceived():
-            apply_answer(draft, observation)
+            apply_answer(draft, observation, policy, now)
         case VerificationFailed():
             _retry_verification(draft, observation, policy, now)
         case Registered(registration):
@@ -73,6 +74,8 @@ def apply_observation(draft: Draft, observation: Observation, policy: Policy, no
             apply_leg_stored(draft, observation, policy, now)
         case LanesAveraged():
             apply_lanes_averaged(draft, observation, policy, now)
+        case LanesLost():
+            apply_lanes_lost(draft, observation, policy, now)
         case Closed(lease_id):
             _close_submission(draft, lease_id)
         case RouterTrained():

@@ -144,6 +144,16 @@ class LanesAveraged:
 
 
 @dataclass(frozen=True)
+class LanesLost:
+    """The Hub has none of the states that an expert's lanes ended a round with, and was asked often."""
+
+    task_id: str
+    """The expert's own."""
+    leases: tuple[str, ...]
+    """Whose work they are of, by lane."""
+
+
+@dataclass(frozen=True)
 class Closed:
     """A pull request that is not needed has its comment and is closed."""
 
@@ -181,6 +191,7 @@ Observation = (
     | Registered
     | LegStored
     | LanesAveraged
+    | LanesLost
     | Closed
     | RouterTrained
     | RouterRequested

@@ -77,6 +77,8 @@ def _compare(draft: Draft, known: SubmissionState, legs: list[SubmissionState], 
     s, begin = known.submission, first_step(draft.leases[known.submission.lease_id].lease)
     stretch = f"steps {begin} to {s.steps}"
     same = [leg for leg in legs if _stretch(draft, leg) == _stretch(draft, known)]
+    if not same and known.challenge is not None:
+        return  # who was asked for snapshots has to give them, or is refused for that, with a fault
     if not same:
         reject_submission(draft, known, f"Other legs were verified for {stretch} meanwhile.", policy, now)
         return

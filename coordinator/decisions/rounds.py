@@ -5,7 +5,8 @@
     lane 2   head --- leg --- (late)      |
 
 A round is over when every lane that has begun is verified up to its end, or when the others have had as long again as
-the first; work that came by then is waited for until its verdict. A lane that has not begun when the first is verified
+the first; work that came by then is waited for until its verdict, but for snapshots that its volunteer was asked for
+no longer than that again. A lane that has not begun when the first is verified
 is left out. So a single volunteer makes a relay, with its very bits. The last round is lane 0's alone: what is
 registered is one volunteer's work, verified by the whole ladder.
 """
@@ -16,15 +17,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from paris.coordinator.decisions.legs import is_at_round_start, kept_steps, round_end, start_of
-from paris.coordinator.decisions.observations import LanesAveraged
+from paris.coordinator.decisions.legs import is_at_round_start, kept_heads, kept_steps, round_end, start_of
+from paris.coordinator.decisions.observations import LanesAveraged, LanesLost
 from paris.coordinator.decisions.parallel import live_leases, take_back
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.rechecks import states_of_rechecks
 from paris.coordinator.decisions.relay import settle_waiting
+from paris.coordinator.decisions.rolling import roll_back
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
-from paris.coordinator.state.model import WAITING, RoundState, State, TaskState
+from paris.coordinator.state.model import WAITING, RoundState, State, SubmissionState, TaskState
+from paris.coordinator.state.orders import Order, OrderKind
 from paris.protocol.lanes import expert_of, lane_of
 from paris.protocol.run_records import Head, LaneEnd, Task
 
@@ -71,19 +74,19 @@ class _Work(NamedTuple):
     """It is worked on, or waits for a verdict."""
     unstored: frozenset[str]
     """It passed."""
-    came_at: Mapping[str, float]
-    """When the first work that waits for its verdict came, UTC seconds, by task."""
+    waiting: Mapping[str, list[SubmissionState]]
+    """Work of the present round that waits for its verdict, by task."""
 
 
 def _work_of(state: State | Draft) -> _Work:
     leased = {held.lease.task_id for held in live_leases(state)}
     unstored = {s.submission.task_id for s in state.submissions.values() if s.phase == "accepted"}
-    came_at: dict[str, float] = {}
+    waiting: dict[str, list[SubmissionState]] = {}
     for known in state.submissions.values():
-        if known.phase in WAITING:
-            task_id = known.submission.task_id
-            came_at[task_id] = min(known.seen_at, came_at.get(task_id, known.seen_at))
-    return _Work(frozenset(leased | unstored | came_at.keys()), frozenset(unstored), came_at)
+        s = known.submission
+        if known.phase in WAITING and s.steps > start_of(state.tasks[s.task_id].task):
+            waiting.setdefault(s.task_id, []).append(known)
+    return _Work(frozenset(leased | unstored | waiting.keys()), frozenset(unstored), waiting)
 
 
 def _round_of(state: State | Draft, work: _Work, lanes: list[TaskState], policy: Policy, now: float) -> Round:
@@ -99,9 +102,16 @@ def _round_of(state: State | Draft, work: _Work, lanes: list[TaskState], policy:
     if begun and is_over:
         first = min((state.submissions[lane.head_lease_id or ""] for lane in finished), key=lambda s: s.stored_at)
         took_s = first.stored_at - state.leases[first.submission.lease_id].lease.granted_at
-        limit = first.stored_at + took_s + own.task.grace_s
-        is_over = now > limit and all(work.came_at.get(lane.task.task_id, now) > limit for lane in begun)
+        patience_s = took_s + own.task.grace_s
+        limit = first.stored_at + patience_s
+        in_time = [s for lane in begun for s in work.waiting.get(lane.task.task_id, []) if s.seen_at <= limit]
+        is_over = now > limit and all(_is_silent(s, patience_s, policy, now) for s in in_time)
     return Round(tuple(used), tuple(lanes[policy.lanes :]), end, tuple(finished), tuple(begun), is_over)
+
+
+def _is_silent(known: SubmissionState, patience_s: float, policy: Policy, now: float) -> bool:
+    """Whether a volunteer has not given the snapshots that it was asked for, for so long."""
+    return known.challenge is not None and now > known.challenge.answer_until - policy.answer_s + patience_s
 
 
 def settle_rounds(draft: Draft, policy: Policy, now: float) -> None:
@@ -147,6 +157,18 @@ def apply_lanes_averaged(draft: Draft, averaged: LanesAveraged, policy: Policy, 
     _next_round(draft, found[0], averaged.head, ends if len(ends) > 1 else None, policy, now)
 
 
+def apply_lanes_lost(draft: Draft, lost: LanesLost, policy: Policy, now: float) -> None:
+    """The round cannot be gone on from: the expert is rolled back to its newest kept state before it."""
+    found = [one for one in rounds_of(draft, policy, now) if one.lanes[0].task.task_id == lost.task_id]
+    if not found or not found[0].is_over or found[0].leases != lost.leases:
+        return
+    kept = kept_heads(draft.tasks, draft.submissions.values(), lost.task_id)
+    step = max((head.step for head in kept if head.step < found[0].end), default=0)
+    undo = f"restore one, then paris-coord roll-back RUN {lost.task_id} --undo brings them back"
+    reason = f"the Hub has none of the states that its lanes ended with at step {found[0].end}; {undo}"
+    roll_back(draft, Order(OrderKind.ROLL_BACK, lost.task_id, reason, step), policy, now)
+
+
 def _tell_averaged(draft: Draft, averaged: LanesAveraged) -> None:
     names, left_out = _names(draft, averaged.leases), _names(draft, averaged.left_out)
     number = len(averaged.leases)
@@ -180,7 +202,18 @@ def _next_round(
         for lane in ended.lanes[1:]:
             draft.put_task(draft.tasks[lane.task.task_id].waiting())
     for lane in ended.lanes:
+        _tell_silent(draft, lane)
         settle_waiting(draft, lane.task.task_id, policy, now)
+
+
+def _tell_silent(draft: Draft, lane: TaskState) -> None:
+    """Name who has not given what it was asked for, in a round that goes on without it."""
+    for known in draft.submissions.values():
+        s = known.submission
+        if s.task_id == lane.task.task_id and known.challenge is not None and s.steps > start_of(lane.task):
+            steps = " and ".join(map(str, known.challenge.steps))
+            why = f"{s.name} has not given the state at step {steps}, which it was asked for"
+            draft.add_event(EventKind.PROBLEM, f"{s.task_id}: its round goes on without it: {why}.")
 
 
 def _is_lane_0s_alone(own: Task, policy: Policy) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paris.coordinator.children import Children, Program
-from paris.coordinator.decisions.observations import AverageLanes, LanesAveraged
+from paris.coordinator.decisions.observations import AverageLanes, LanesAveraged, LanesLost
 from paris.coordinator.errors import NotOnHubError, WorkerError
 from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.state.model import State
@@ -39,7 +39,7 @@ class LaneMeans:
     verify: Path
     children: Children
 
-    def store(self, state: State, action: AverageLanes, *, leaves_out: bool = False) -> LanesAveraged:
+    def store(self, state: State, action: AverageLanes, *, leaves_out: bool = False) -> LanesAveraged | LanesLost:
         """Fetch the lanes' states from their branches, and put their mean on a branch of its own.
 
         Anybody can compute the same bytes: the head's files are the means, in the order of the lanes, and its
@@ -52,8 +52,11 @@ class LaneMeans:
             leaves_out: Leave out lanes whose states the Hub does not have; where no mean can be computed, the first
                 lane at hand is gone on from alone. For a mean that failed often: a round must end.
 
+        Returns:
+            With `leaves_out`, LanesLost where the Hub has none of the states.
+
         Raises:
-            NotOnHubError: The Hub does not have a state, or has other bytes than were verified; with `leaves_out`, any.
+            NotOnHubError: The Hub does not have a state, or has other bytes than were verified; not with `leaves_out`.
             HubError: The Hub did not answer, or refused.
             WorkerError: The child failed, or no lane's verified chain can be read; not with `leaves_out`, unless the
                 coordinator is stopping.
@@ -62,6 +65,8 @@ class LaneMeans:
         shutil.rmtree(folder, ignore_errors=True)
         try:
             heads = self._fetched(state, action, folder, leaves_out=leaves_out)
+            if not heads:
+                return LanesLost(action.task_id, action.leases)
             mean = self._mean_or_none(state, action, heads, folder, may_fail=leaves_out)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -70,7 +75,7 @@ class LaneMeans:
         return LanesAveraged(action.task_id, used, mean or heads[used[0]], left_out)
 
     def _fetched(self, state: State, action: AverageLanes, folder: Path, *, leaves_out: bool) -> dict[str, Head]:
-        """Fetch the lanes' states into `folder/lane-0` and so on; at least one head, by lease."""
+        """Fetch the lanes' states into `folder/lane-0` and so on; their heads, by lease."""
         heads: dict[str, Head] = {}
         for lease_id in action.leases:
             place = folder / f"lane-{len(heads)}"
@@ -84,9 +89,6 @@ class LaneMeans:
                 shutil.rmtree(place, ignore_errors=True)
             else:
                 heads[lease_id] = head
-        if not heads:
-            what = f"The Hub has none of the states at step {action.step} of {action.task_id}."
-            raise NotOnHubError(what, "Restore one from a backup, or roll the expert back.")
         return heads
 
     def _mean_or_none(

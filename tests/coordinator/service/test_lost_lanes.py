@@ -10,7 +10,7 @@ import pytest
 from hub_gate import OWNER_TOKEN, running_hub
 
 from paris.coordinator.children import Children
-from paris.coordinator.decisions.observations import AverageLanes, LanesAveraged
+from paris.coordinator.decisions.observations import AverageLanes, LanesAveraged, LanesLost
 from paris.coordinator.errors import NotOnHubError, WorkerError
 from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.service.lane_means import LaneMeans
@@ -103,6 +103,9 @@ def test_where_no_chain_is_left_the_round_ends_with_the_first_lane(hub, means, t
     assert (done.leases, done.head, done.left_out) == (LEASES[:1], heads[0], LEASES[1:])
 
 
-def test_where_no_state_is_left_the_organiser_is_told_what_to_do(hub, means, tmp_path):
-    with pytest.raises(NotOnHubError, match=r"none of the states at step 200.*roll the expert back"):
-        means.store(state_of([None, None, None]), ACTION, leaves_out=True)
+def test_where_no_state_is_left_they_are_lost_and_not_tried_for_ever(hub, means, tmp_path):
+    state = state_of([lost(stored(hub, tmp_path / "made", 0), "its commit is gone"), None, None])
+    with pytest.raises(NotOnHubError):
+        means.store(state, ACTION)
+    assert means.store(state, ACTION, leaves_out=True) == LanesLost("expert-0", LEASES)
+    assert list(means.verify.iterdir()) == []
