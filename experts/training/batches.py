@@ -179,6 +179,8 @@ class Batches:
         self, task: TrainingTask, data: ClusterData, codec: Codec, encoder: TextEncoder, lane: int = 0
     ) -> None:
         self._task, self._data, self._codec = task, data, codec
+        self.encoder = encoder
+        """Of the captions."""
         self._name = drawn_as(task.task_id, lane)
         self._order = RowOrder(task.seed, self._name, task.shard_rows, task.training.window_shards)
         self._captions = Captions(encoder, data, self._order.num_rows) if encoder.config.reads_text else None
@@ -186,6 +188,14 @@ class Batches:
     def rows(self, step: int) -> list[tuple[int, int]]:
         """The rows of a step: pairs of shard and row number."""
         return self._order.batch(step, self._task.training.batch_size)
+
+    def captions(self, step: int) -> list[str]:
+        """The captions of a step's rows; of a row with several, the first.
+
+        Raises:
+            ShardError: As `batch`.
+        """
+        return self._data.captions(self.rows(step))
 
     def batch(self, step: int) -> Batch:
         """The batch of a step, counted from 0, on the CPU.

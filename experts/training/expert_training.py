@@ -69,12 +69,19 @@ class ExpertTraining:
         self._device = torch.device(self._machine.device)
         self._report_every, self._with_targets, self._leg = report_every, with_targets, leg
 
-    def run(self, report: Callable[[Progress], None], should_stop: Callable[[], bool]) -> Finished:
+    def run(
+        self,
+        report: Callable[[Progress], None],
+        should_stop: Callable[[], bool],
+        look: Callable[[Batches, int], Callable[[TrainState], None]] | None = None,
+    ) -> Finished:
         """Train from the newest good snapshot to the end.
 
         Args:
             report: Called at the start, every `report_every` steps, and after each scheduled snapshot.
             should_stop: Asked after each step; True saves a snapshot and returns.
+            look: Called with the batches and the steps done before the first step, if there is one to train; what it
+                returns is called after each step with the state, which it must not change.
 
         Raises:
             TrainingError: Training diverged, or not even one row fits into memory, or the run takes a library that is
@@ -93,6 +100,7 @@ class ExpertTraining:
         loop = TrainingLoop(state, store, Watch(report, should_stop, self._report_every), until_step)
         if not loop.is_complete:
             step, batches = self._step(state), self._batches()
+            loop.look = look(batches, state.step) if look else None
             loop.run(step, self._with_targets(batches) if self._with_targets else batches.batch, self._machine)
         return self._finished(state, loop, store)
 

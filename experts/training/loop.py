@@ -54,6 +54,8 @@ class TrainingLoop:
         self.loss: float | None = None
         """Smoothed, as in `Progress`."""
         self._unread_losses: list[Tensor] = []
+        self.look: Callable[[TrainState], None] | None = None
+        """Called after each step; must not change the state."""
         if snapshot := store.latest():
             self._last, self.loss = snapshot.state, snapshot.state.loss
             state.restore(snapshot.state.step, snapshot.tensors)
@@ -92,6 +94,8 @@ class TrainingLoop:
         began = time.monotonic()
         while not self.is_complete:
             self._unread_losses.append(step(loader.next()))
+            if self.look is not None:
+                self.look(state)
             is_scheduled = state.step % config.snapshot_every == 0 or state.step == config.steps
             is_stop = watch.should_stop()
             if not (is_scheduled or is_stop or state.step % watch.every == 0):
