@@ -46,6 +46,9 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 
 USER 10001
 WORKDIR /data
+# The node's own page, with `join RUN --page --page-host 0.0.0.0`: publish it on your machine alone, and it still asks
+# for the token that the node prints.
+EXPOSE 7411
 VOLUME /data
 STOPSIGNAL SIGTERM
 # No HEALTHCHECK: the node starts its own trainer again, and ends with a code and one clear line on what it cannot

@@ -11,13 +11,18 @@ from paris.node.doctor_command import doctor
 from paris.node.home_commands import credits, gc
 from paris.node.identity_commands import identity_app
 from paris.node.options import (
+    DownloadOption,
     HomeOption,
     HubOption,
     JsonOption,
     NoLockOption,
+    PageHostOption,
+    PageOption,
+    PagePortOption,
     PlainHttpOption,
     RunArgument,
     RunIdOption,
+    ShareOption,
     Terminal,
     clear_errors,
     home_path,
@@ -85,13 +90,8 @@ def join(
     task_wait_s: Annotated[
         float | None, typer.Option(min=0, help="Leave when no task comes for so many seconds.")
     ] = None,
-    download_bytes_per_s: Annotated[
-        int | None, typer.Option(help="Fetch shards no faster than this.", show_default="no limit")
-    ] = None,
-    share_shards: Annotated[
-        bool | None,
-        typer.Option("--share-shards/--no-share-shards", help="Exchange shards with other volunteers of the run."),
-    ] = None,
+    download_bytes_per_s: DownloadOption = None,
+    share_shards: ShareOption = None,
     hours: Annotated[str | None, typer.Option(help="Train only at these hours, such as 22:00-07:00.")] = None,
     only_when_idle: Annotated[bool | None, typer.Option("--only-when-idle", help="Train while nobody uses it.")] = None,
     not_on_battery: Annotated[bool | None, typer.Option("--not-on-battery", help="Pause on battery.")] = None,
@@ -101,6 +101,9 @@ def join(
     max_temperature_c: Annotated[int | None, typer.Option(help="Pause when the device is hotter.")] = None,
     gpu_memory_share: Annotated[float | None, typer.Option(help="Share of the GPU's memory, such as 0.5.")] = None,
     gpu_power_limit_w: Annotated[int | None, typer.Option(help="Power limit of an NVIDIA GPU; needs rights.")] = None,
+    page: PageOption = None,
+    page_port: PagePortOption = None,
+    page_host: PageHostOption = None,
     allow_plain_http: PlainHttpOption = None,
     as_json: JsonOption = False,
     no_lock: NoLockOption = False,
@@ -121,6 +124,9 @@ def join(
         "max_temperature_c": max_temperature_c,
         "gpu_memory_share": gpu_memory_share,
         "gpu_power_limit_w": gpu_power_limit_w,
+        "page": page,
+        "page_port": page_port,
+        "page_host": page_host,
         "allow_plain_http": allow_plain_http,
     }
     with clear_errors(view):

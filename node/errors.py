@@ -144,6 +144,13 @@ class ControlError(ParisError):
     error_code = "control"
 
 
+class PageError(ParisError):
+    """The node's page cannot be served where the settings say."""
+
+    exit_code = 52
+    error_code = "own-page"
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error means that the disk, the quota or the file size limit is full."""
     return isinstance(error, OSError) and error.errno in _FULL

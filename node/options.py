@@ -1,4 +1,7 @@
-"""Options that several commands of `paris-node` share, and how a command ends: with one line and an exit code."""
+"""Options of `paris-node` that several commands share, or that are long; and how a command ends.
+
+It ends with one line and an exit code.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,16 @@ PlainHttpOption = Annotated[
         show_default="no",
         help="Use a Hub on another machine without encryption, on your own network.",
     ),
+]
+DownloadOption = Annotated[int | None, typer.Option(help="Fetch shards no faster than this.", show_default="no limit")]
+ShareOption = Annotated[
+    bool | None,
+    typer.Option("--share-shards/--no-share-shards", help="Exchange shards with other volunteers of the run."),
+]
+PageOption = Annotated[bool | None, typer.Option("--page", help="Serve the node's own page to your browser.")]
+PagePortOption = Annotated[int | None, typer.Option(help="Port of the page; 0: a free one.", show_default="7411")]
+PageHostOption = Annotated[
+    str | None, typer.Option(help="Address the page listens on.", show_default="this machine alone")
 ]
 NoLockOption = Annotated[
     bool, typer.Option("--no-lock", help=NO_LOCK_HELP, callback=go_without_locks, expose_value=False)

@@ -21,6 +21,7 @@ from paris.node.hub.account import account_token, ask_if_refused, is_at_terminal
 from paris.node.hub.client import Hub
 from paris.node.hub.tokens import PlainHttpError, hub_token
 from paris.node.join.answers import Answers
+from paris.node.join.own_page import OwnPage
 from paris.node.join.search import Search, is_first_at_a_terminal, wait_for_answer
 from paris.node.machine.config import load_config
 from paris.node.machine.credits import credits_of
@@ -39,7 +40,8 @@ from paris.node.swarm.session import RunSession
 from paris.node.swarm.want_work import find_work
 from paris.node.view import EventKind, View
 from paris.node.view.board import Board
-from paris.node.view.views import BoardView
+from paris.node.view.course import Course
+from paris.node.view.views import NotingView
 from paris.node.work.agent import Agent
 from paris.node.work.data import DataSources
 from paris.protocol.clock import jump_in_words
@@ -75,11 +77,12 @@ def join(request: Request, view: View, *, max_tasks: int | None, task_wait_s: fl
     Raises:
         ParisError: The node ended before the run was complete.
     """
-    stop, board = StopSignal(), Board()
-    answers, shown = Answers(Wishes(stop), board), BoardView(view, board)
+    stop, board, course = StopSignal(), Board(), Course()
+    answers, shown = Answers(Wishes(stop), board), NotingView(view, board, course)
     with stopping(stop) as received:
         try:
-            with running_agent(request, shown, stop, waits=True, uploads=True, answers=answers) as agent:
+            page = OwnPage(answers, board, course, shown)
+            with running_agent(request, shown, stop, waits=True, uploads=True, answers=answers, page=page) as agent:
                 _work(agent, answers.wishes, shown, max_tasks=max_tasks, task_wait_s=task_wait_s)
         except StoppedError:
             if signal.SIGINT in received:
@@ -108,6 +111,7 @@ def running_agent(
     waits: bool = False,
     uploads: bool = False,
     answers: Answers | None = None,
+    page: OwnPage | None = None,
 ) -> Iterator[Agent]:
     """An agent whose DHT peer and announcer run, under the home's lock.
 
@@ -118,8 +122,10 @@ def running_agent(
         waits: Wait for a run that does not answer, as an unattended node does.
         uploads: It needs a token of the Hub.
         answers: To what the volunteer asks from another shell; None: there is no control socket.
+        page: Served where the settings say so.
 
     Raises:
+        PageError: The page cannot be served where the settings say.
         IdentityError: Another node uses this home.
         PlainHttpError: It uploads, and its token would be sent over http to another machine.
         NoPeersError: No peer answered, and there is no unfinished work to continue without the DHT.
@@ -127,12 +133,14 @@ def running_agent(
         ParisError: RUN cannot be resolved, or a setting is invalid.
     """
     home = Home(request.home)
-    with home_lock(home.path), _controlled(home, answers):
+    with home_lock(home.path), _controlled(home, answers), contextlib.ExitStack() as opened:
         log_to_file(home.log)
         _logger.info("paris-node %s, RUN %s", SOFTWARE_VERSION, request.run)
         config = load_config(home.path, os.environ, request.flags)
         identity = Identity.load_or_create(home.identity)
         token = hub_token(home.path, config, os.environ, config.hub_endpoint or PUBLIC_ENDPOINT)
+        if page is not None:
+            opened.enter_context(page.served(home, config))
         search = Search(request.run, request.run_id, token, home, config, view)
         tries = config.max_tries if waits and not is_first_at_a_terminal(home) else 1
         run, swarm = wait_for_answer(search.connect, view=view, pause=stop.pause, max_tries=tries)

@@ -7,6 +7,7 @@ gpus.py      the GPUs that this process may use
 home.py      the folder that keeps everything
 lock.py      one node per home
 unit.py      one leased task on disk
+drawings.py  pictures that an expert drew as it learned
 unit_formats.py  older formats of it
 credits.py   verified steps and hours, from the verdicts on disk
 garbage.py   what the home no longer needs

@@ -97,6 +97,15 @@ class NodeConfig(Manners):
     """Addresses to publish instead of those listened on, such as a public one whose port is forwarded here."""
     use_relay: bool = False
     """Use relays and hole punching."""
+    page: bool = False
+    """Serve the node's own page, to a browser that has its token."""
+    page_port: int = Field(7411, ge=0, le=65535)
+    """Port of the page; 0 takes a free one."""
+    page_host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]{1,253}$")] = "127.0.0.1"
+    """Address that the page listens on; 0.0.0.0 lets other machines connect, in a container also the machine itself."""
+    draw_every_steps: int | None = Field(None, ge=0, le=10**8)
+    """Steps between two drawings of the expert, for the page; None: forty in a task, at least 50 steps apart; 0: none.
+    Without `page` nothing is drawn."""
     startup_timeout_s: float = Field(60, gt=0, le=600)
     """Seconds to wait for the first peer."""
     hub_endpoint: str = ""

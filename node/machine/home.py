@@ -11,6 +11,7 @@ home/
     runs/<run_id>/invite                the organiser's invite, if the volunteer has one
     runs/<run_id>/want-work             the proof of work of this node's key
     runs/<run_id>/text/                 the run's frozen text encoder
+    runs/<run_id>/drawings/<task>/      what its expert drew as it learned (`drawings.py`)
     runs/<run_id>/<task>-<attempt>/     one unit (`unit.py`)
 """
 
@@ -23,6 +24,7 @@ from pathlib import Path
 
 from paris.experts.files import write_whole
 from paris.node.errors import disk_full_while
+from paris.node.machine.drawings import Drawings
 from paris.node.machine.unit import FINAL, Unit, UnitFolder
 from paris.protocol.errors import RecordError, SignatureError
 from paris.protocol.hub_layout import RUN_FILE
@@ -65,6 +67,10 @@ class Home:
     def want_work(self, run_id: str) -> Path:
         """Where the proof of work for a run is kept."""
         return self.run_folder(run_id) / "want-work"
+
+    def drawings(self, run_id: str, task_id: str) -> Drawings:
+        """What a task's expert drew; `task_id` comes from a verified lease."""
+        return Drawings(self.run_folder(run_id) / "drawings" / task_id)
 
     def pin(self, run_id: str, public_key: str) -> None:
         """Save a run's key at the first join; later joins must have the same.

@@ -1,7 +1,8 @@
 """The trainer: a process with torch and without network.
 
 process.py     the process: `python -m paris.node.trainer.process`
-task.py        from the order to a training; the only file that imports paris.experts
+task.py        from the order to a training
+drawing.py     pictures that the expert draws as it learns; this file and the one above import what trains and samples
 order.py       what the agent sends
 events.py      what the trainer sends
 supervisor.py  starts the process, and restarts it when it dies

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from paris.protocol.fields import Settings
 from paris.protocol.run_records import SharedFile
@@ -16,6 +16,15 @@ class ShardFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     path: str
     rows: int
+
+
+class DrawingOrder(BaseModel):
+    """Pictures to draw on the way."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    folder: str
+    """Of `paris.node.machine.drawings.Drawings`."""
+    every_steps: int = Field(ge=1)
 
 
 class Order(BaseModel):
@@ -42,5 +51,7 @@ class Order(BaseModel):
     device: str
     threads: int | None
     nice: int = 0
+    drawing: DrawingOrder | None = None
+    """None: nothing is drawn."""
     machine: Settings = {}
     """Fields of `paris.experts.training.machine.MachineSettings`: the volunteer's choices."""

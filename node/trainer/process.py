@@ -116,7 +116,7 @@ def main() -> int:
 
 
 def _train(order: dict[str, Any], wire: Wire, stop: StopListener, guard: NetworkGuard) -> None:
-    from paris.node.trainer.task import device_of, finished_fields, make_training
+    from paris.node.trainer.task import device_of, finished_fields, make_drawer, make_training
 
     device = device_of(order["device"])
     training = make_training(order, device, stop.is_set)
@@ -133,7 +133,7 @@ def _train(order: dict[str, Any], wire: Wire, stop: StopListener, guard: Network
             note=progress.note,
         )
 
-    finished = training.run(report, stop.is_set)
+    finished = training.run(report, stop.is_set, make_drawer(order))
     fields = finished_fields(finished)
     network = {"network_refused": guard.num_refused, "sockets": _num_sockets()}
     wire.send(TrainerEvent.FINISHED if fields else TrainerEvent.STOPPED, **fields, **network)

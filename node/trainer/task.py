@@ -1,4 +1,4 @@
-"""From the agent's order to a training; the only file of this room that trains with paris.experts."""
+"""From the agent's order to a training by paris.experts."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from paris.experts.training.config import Finished, TrainingConfig, TrainingTask
 from paris.experts.training.expert_training import ExpertTraining
 from paris.experts.training.leg import Leg
 from paris.experts.training.machine import MachineSettings
+from paris.node.machine.drawings import Drawings
+from paris.node.trainer.drawing import Drawer
 
 
 def device_of(wanted: str) -> str:
@@ -79,6 +81,19 @@ def make_training(order: dict[str, Any], device: str, should_stop: Callable[[], 
         ),
         leg=Leg.from_settings(order["leg"]) if order.get("leg") else None,
     )
+
+
+def make_drawer(order: dict[str, Any]) -> Drawer | None:
+    """What draws on the way, where the order asks for it.
+
+    Args:
+        order: As `task_of` takes it.
+
+    Raises:
+        ExpertError: As `task_of`.
+    """
+    drawing = order.get("drawing")
+    return Drawer(Drawings(Path(drawing["folder"])), drawing["every_steps"], task_of(order)) if drawing else None
 
 
 def finished_fields(finished: Finished) -> dict[str, Any]:

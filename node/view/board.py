@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from paris.node.view.events import EventKind, sentence
 from paris.protocol.clock import Clock
+from paris.protocol.secrets import redact
 
 _NUM_LOSSES = 120
 
@@ -150,7 +151,7 @@ def after(status: NodeStatus, kind: EventKind, fields: dict[str, Any], now: floa
     if fields.get("task_id") is not None and kind not in (EventKind.VERDICT, EventKind.LEASE_LOST):
         changes["task_id"] = fields["task_id"]
     if kind is not EventKind.TRAINING:
-        changes["last"] = sentence(kind, fields)
+        changes["last"] = redact(sentence(kind, fields))
     return status.model_copy(update=changes)
 
 

@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import IO, Any, Protocol
 
 from paris.node.view.board import Board
+from paris.node.view.course import Course
 from paris.node.view.events import EventKind, sentence
 from paris.node.view.live import LiveView
 from paris.protocol.clock import Clock
@@ -148,20 +149,22 @@ class PlainView:
         """Nothing to clean up."""
 
 
-class BoardView:
-    """A view that also keeps a board.
+class NotingView:
+    """A view whose events are noted elsewhere too.
 
     Args:
         view: Shows the events.
         board: Takes them too.
+        course: Takes them too.
     """
 
-    def __init__(self, view: View, board: Board) -> None:
-        self._view, self._board = view, board
+    def __init__(self, view: View, board: Board, course: Course) -> None:
+        self._view, self._board, self._course = view, board, course
 
     def event(self, kind: EventKind, /, **fields: Any) -> None:
         """Note and show the event."""
         self._board.note(kind, fields)
+        self._course.note(kind, fields)
         self._view.event(kind, **fields)
 
     def held(self) -> AbstractContextManager[None]:

@@ -10,11 +10,13 @@ from paris.node.machine.config import NodeConfig
 from paris.node.machine.hardware import Hardware
 from paris.node.machine.machine import Machine
 from paris.node.machine.unit import Unit, UnitFolder
-from paris.node.trainer.order import Order, ShardFile
+from paris.node.trainer.order import DrawingOrder, Order, ShardFile
 from paris.node.work.head import head_of
 from paris.protocol.lanes import expert_of, lane_of
 from paris.protocol.run_records import RunSpec
 from paris.protocol.sizes import of_size
+
+_DRAWINGS, _LEAST_BETWEEN_DRAWINGS = 40, 50
 
 
 def make_order(spec: RunSpec, unit: Unit, folder: UnitFolder, cache: Cache, machine: Machine) -> Order:
@@ -47,8 +49,25 @@ def make_order(spec: RunSpec, unit: Unit, folder: UnitFolder, cache: Cache, mach
         device=machine.hardware.device,
         threads=machine.config.threads,
         nice=machine.config.nice,
+        drawing=_drawing(unit, machine),
         machine=machine_settings(machine.config, machine.hardware),
     )
+
+
+def _drawing(unit: Unit, machine: Machine) -> DrawingOrder | None:
+    """Where somebody may look at it; never of an audit, whose steps are another volunteer's."""
+    every_steps = drawn_every(machine.config, unit.task.steps)
+    if unit.lease.audit or not machine.config.page or not every_steps:
+        return None
+    folder = machine.home.drawings(unit.run_id, unit.task.task_id).folder
+    return DrawingOrder(folder=str(folder.absolute()), every_steps=every_steps)
+
+
+def drawn_every(config: NodeConfig, steps: int) -> int:
+    """Steps between two drawings of a task of so many steps; 0: none."""
+    if config.draw_every_steps is not None:
+        return config.draw_every_steps
+    return max(_LEAST_BETWEEN_DRAWINGS, steps // _DRAWINGS)
 
 
 def _leg(unit: Unit) -> dict[str, Any] | None:

@@ -29,7 +29,8 @@ NEEDS_NO_TORCH = {
     "coordinator.demo.run": ("paris.coordinator.demo.run", COMPUTES + TRAVELS),
     "coordinator.demo.own_run": ("paris.coordinator.demo.own_run", COMPUTES),
     "node.agent": ("paris.node.work.agent", (*COMPUTES, "hivemind")),
-    "node.joining": ("paris.node.join.joining", (*COMPUTES, "hivemind")),
+    "node.joining": ("paris.node.join.joining", (*COMPUTES, "hivemind", "starlette", "jinja2")),
+    "node.page": ("paris.node.page.server", (*COMPUTES, "hivemind", "huggingface_hub")),
     "experts": ("paris.experts", COMPUTES + TRAVELS),
 }
 
