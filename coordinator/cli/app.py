@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from paris.coordinator.cli.browsing import browse
 from paris.coordinator.cli.data import clusters, dropped, prepare
 from paris.coordinator.cli.invite import invite, invites
 from paris.coordinator.cli.new_run import check_config, init
@@ -113,6 +114,9 @@ def hub(
 
     say(f"The administrator's token is in {data / 'admin.token'}.")
     serve_hub(data, host=host, port=port, open_registration=open_registration)
+
+
+app.command()(browse)
 
 
 @app.command()

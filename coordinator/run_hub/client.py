@@ -39,15 +39,7 @@ class RunHub:
     @cached_property
     def api(self) -> HfApi:
         """The stock client for this endpoint."""
-        from huggingface_hub import HfApi, constants
-        from huggingface_hub.utils import disable_progress_bars
-
-        use_hub_client()
-        keep_secret(self.token)
-        if self.endpoint != PUBLIC_ENDPOINT:
-            constants.HF_HUB_DISABLE_XET = True
-        disable_progress_bars()
-        return HfApi(endpoint=self.endpoint, token=self.token)
+        return make_api(self.endpoint, self.token)
 
     def ensure_repos(self) -> None:
         """Create each repo that does not exist.
@@ -244,3 +236,21 @@ class RunHub:
         """Fetch one file of the model repo at a commit into a folder."""
         with hub_errors(self.endpoint):
             return Path(self.api.hf_hub_download(self.model_repo, path, revision=revision, local_dir=folder))
+
+
+def make_api(endpoint: str, token: str | None) -> HfApi:
+    """The stock client for an endpoint.
+
+    Args:
+        endpoint: URL without a trailing slash.
+        token: None sends none, not even one that is saved on this machine.
+    """
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.utils import disable_progress_bars
+
+    use_hub_client()
+    keep_secret(token)
+    if endpoint != PUBLIC_ENDPOINT:
+        constants.HF_HUB_DISABLE_XET = True
+    disable_progress_bars()
+    return HfApi(endpoint=endpoint, token=token or False)

@@ -32,6 +32,18 @@ def connect_hub(run: RunDir, children: Children, *, start_embedded: bool = True)
     return RunHub(table.endpoint, _token(run), table.model_repo, table.data_repo)
 
 
+def saved_token(run: RunDir) -> str | None:
+    """The organiser's token for reading; None where the environment has none.
+
+    Raises:
+        HubError: The embedded Hub has never run here.
+        TokenError: As `connect_hub`.
+    """
+    if not run.config.hub.embedded and not os.environ.get(_VARIABLE, "").strip():
+        return None
+    return _token(run)
+
+
 def _token(run: RunDir) -> str:
     if run.config.hub.embedded:
         return organiser_token(run)

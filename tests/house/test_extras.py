@@ -73,6 +73,7 @@ def arguments_of(folder: Path) -> dict[str, dict[str, list[str]]]:
             "withdraw-invite": [run, "5e" * 16],
             "roll-back": [run, "expert-0", "--to", "0"],
             "init": [str(folder / "new")],
+            "browse": [run],
             "recipes": [],
             "hub": ["--data", str(folder / "hub"), "--host", "192.0.2.1"],
             "sample": ["--model", model, "--out", str(folder / "grid.png"), "--device", "cpu", "--seeds", "1"],
