@@ -27,7 +27,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 # `demo` brings the pictures and the embedder of the emoji recipes.
 COPY pyproject.toml ./
 RUN --mount=type=cache,target=/root/.cache/pip \
-    python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; e = p["optional-dependencies"]; print(*p["dependencies"], *e["coordinator"], *e["demo"], sep="\n")' > requirements.txt \
+    python -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; e = p["optional-dependencies"]; print(*p["dependencies"], *(r for x in ("coordinator", "sample", "demo") for r in e[x] if not r.startswith("paris-swarm")), sep="\n")' > requirements.txt \
     && pip install --constraint constraints.txt --requirement requirements.txt
 
 COPY LICENSE README.md ./

@@ -59,7 +59,20 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used, so that importing the package does not import torch."""
+    """Import a public name when it is first used, so that importing the package does not import torch.
+
+    Raises:
+        AttributeError: There is no such name.
+        MissingModuleError: It takes an extra that is not installed; its message names the extra.
+    """
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    try:
+        module = import_module(f"{__name__}.{_HOME[name]}")
+    except ModuleNotFoundError as error:
+        from paris.experts.installed import missing_module
+
+        if (missing := missing_module(error)) is None:
+            raise
+        raise missing from error
+    return getattr(module, name)

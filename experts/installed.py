@@ -43,6 +43,8 @@ def _requirements() -> list[str]:
 def _provides(requirement: str, module: str) -> bool:
     """Whether a distribution's name is that of a module: also faiss-cpu of `faiss`, and PyYAML of `yaml`."""
     name, wanted = _normal(re.split(r"[\s\[<>=!~;(]", requirement, maxsplit=1)[0]), _normal(module)
+    if name == DISTRIBUTION:  # an extra that takes another one along
+        return False
     return name in (wanted, f"py{wanted}") or name.startswith(f"{wanted}-")
 
 

@@ -22,23 +22,36 @@ NAME = "paris-swarm"
 _SOURCES = ("protocol", "experts", "node", "coordinator", "pyproject.toml", "README.md", "LICENSE")
 
 
-def build_wheel(folder: Path) -> Path:
-    """The wheel of the tree's tracked files."""
-    tree = folder / "tree"
-    tracked = subprocess.run(
+def sources() -> list[str]:
+    """Files of the tree that belong to the package, relative to its root."""
+    listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", *_SOURCES],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     ).stdout.split()
-    for name in filter(ROOT.joinpath, tracked):
-        if (ROOT / name).is_file():
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, tree / name)
-    code = f"import setuptools.build_meta as backend; backend.build_wheel({str(folder)!r})"
+    return [name for name in listed if (ROOT / name).is_file()]
+
+
+def build_wheel(folder: Path) -> Path:
+    """The wheel of the tree's tracked files."""
+    return _build(folder, "wheel", "*.whl")
+
+
+def build_sdist(folder: Path) -> Path:
+    """The source distribution of the tree's tracked files."""
+    return _build(folder, "sdist", "*.tar.gz")
+
+
+def _build(folder: Path, kind: str, pattern: str) -> Path:
+    tree = folder / "tree"
+    for name in sources():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, tree / name)
+    code = f"import setuptools.build_meta as backend; backend.build_{kind}({str(folder)!r})"
     subprocess.run([sys.executable, "-c", code], cwd=tree, capture_output=True, check=True)
-    return next(folder.glob("*.whl"))
+    return next(folder.glob(pattern))
 
 
 def make_environment(folder: Path, wheel: Path, extras: Iterable[str] = ()) -> Path:
@@ -76,8 +89,9 @@ def _closure(root: Distribution, extras: frozenset[str]) -> Iterator[Distributio
             key = (needed.name, frozenset(requirement.extras))
             if key not in seen:
                 seen.add(key)
-                waiting.append((needed, key[1]))
-                yield needed
+                waiting.append((root if needed.name == root.name else needed, key[1]))
+                if needed.name != root.name:  # an extra that takes another one along
+                    yield needed
 
 
 def _link(found: Distribution, site: Path) -> None:

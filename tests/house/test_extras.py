@@ -6,15 +6,16 @@ import json
 import re
 import subprocess
 import sys
+import tarfile
+import zipfile
 from collections.abc import Iterator
-from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 from deadlines import DEADLINE_S
-from empty_environment import NAME, build_wheel, make_environment
+from empty_environment import NAME, build_sdist, build_wheel, make_environment, sources
 
 from paris.coordinator.cli.app import app as coord_app
 from paris.coordinator.run.config import dump_config, load_recipe
@@ -22,7 +23,6 @@ from paris.coordinator.run.create import create_run
 from paris.experts.errors import MissingModuleError
 from paris.experts.frozen.codec import CodecConfig
 from paris.experts.frozen.text import TextConfig
-from paris.experts.installed import missing_module
 from paris.experts.models.model import initial_expert
 from paris.experts.models.presets import PRESETS
 from paris.experts.models.router import initial_router
@@ -32,7 +32,13 @@ from paris.experts.release.single import smallest_router
 from paris.node.cli import app as node_app
 
 HERE = Path(__file__).parent
-FORMS = {"plain": (), "coordinator": ("coordinator",), "demo": ("demo",), "both": ("coordinator", "demo")}
+FORMS = {
+    "plain": (),
+    "sample": ("sample",),
+    "coordinator": ("coordinator",),
+    "demo": ("demo",),
+    "both": ("coordinator", "demo"),
+}
 COORD, NODE = "paris.coordinator.cli.app", "paris.node.cli"
 CASES = [("plain", COORD), ("plain", NODE)]
 MORE_CASES = [("coordinator", COORD), ("coordinator", NODE), ("demo", COORD), ("both", COORD)]
@@ -43,6 +49,24 @@ LEFT_OUT = ("demo", "sample", "warm-start", "reference", "distill")
 WORK = {NODE: {"status", "gc", "identity show"}, COORD: {"recipes", "sample"}}
 """What is done, and not refused, with `arguments_of`."""
 MISSING = MissingModuleError.exit_code
+IMPORT_ALL = """
+import importlib, json, pkgutil, sys
+missing, places = {}, []
+for room in sys.argv[1:]:
+    package = importlib.import_module(f"paris.{room}")
+    for found in pkgutil.walk_packages(package.__path__, f"paris.{room}."):
+        if not found.name.endswith("__main__"):
+            try:
+                places.append(importlib.import_module(found.name).__file__)
+            except ModuleNotFoundError as error:
+                missing[found.name] = error.name
+answer = {"missing": missing, "places": places}
+try:
+    from paris.experts import ParisPipeline
+except ImportError as error:
+    answer["pipeline"] = f"{type(error).__name__}: {error}"
+print(json.dumps(answer))
+"""
 _INSTALL = re.compile(r"pip install 'paris-swarm\[(\w+)\]'")
 
 
@@ -155,6 +179,25 @@ def outcomes(folder: Path, program: str, lines: list[list[str]]) -> list[tuple[i
     return [tuple(json.loads(line)) for line in answer.stdout.splitlines()]
 
 
+def elsewhere(folder: Path, program: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a program of a form's environment in a folder that has nothing of the sources."""
+    return subprocess.run(
+        [folder / "environment" / "bin" / program, *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=True,
+    )
+
+
+def pip_in(folder: Path, *words: str) -> None:
+    python = folder / "environment" / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", str(python), *words]
+    done = subprocess.run(pip, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("program", COMMANDS)
 def test_every_command_is_tried(program: str, tmp_path: Path) -> None:
     assert sorted(arguments_of(tmp_path)[program]) == COMMANDS[program]
@@ -192,6 +235,26 @@ def test_every_help_text_needs_no_extra(places: Any, program: str) -> None:
         assert (code, "Usage" in output) == (0, True), f"{line}: {output}"
 
 
+@pytest.mark.parametrize("form", ["plain", pytest.param("both", marks=pytest.mark.long)])
+def test_pip_installs_the_wheel_and_it_works_far_from_its_sources(places: Any, wheel: Path, form: str) -> None:
+    """Both programs run, and every module can be imported whose libraries the form brings."""
+    folder = places(form)
+    pip_in(folder, "install", "--no-index", "--no-deps", "--force-reinstall", str(wheel))
+    for program in ("paris-node", "paris-coord"):
+        assert elsewhere(folder, program, "--version").stdout.startswith(f"{program} ")
+    rooms = ["protocol", "experts", "node", *(["coordinator"] if "coordinator" in FORMS[form] else [])]
+    answer = json.loads(elsewhere(folder, "python", "-c", IMPORT_ALL, *rooms).stdout)
+    assert len(answer["places"]) > 150
+    assert all(Path(place).is_relative_to(folder) for place in answer["places"])
+    if form == "both":
+        assert answer["missing"] == {}
+        return
+    assert {name.rpartition(".")[0] for name in answer["missing"]} == {"paris.experts.pipeline"}
+    assert set(answer["missing"].values()) == {"diffusers"}
+    assert answer["pipeline"].startswith("MissingModuleError: This needs the module diffusers, which is not installed.")
+    assert "pip install 'paris-swarm[sample]'" in answer["pipeline"]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("form", FORMS)
 def test_pip_installs_the_form_and_misses_nothing(places: Any, wheel: Path, form: str) -> None:
@@ -199,42 +262,19 @@ def test_pip_installs_the_form_and_misses_nothing(places: Any, wheel: Path, form
 
     Shorter: the tests above, in the same environments, whose wheel is only unpacked.
     """
-    environment, extras = places(form) / "environment", ",".join(FORMS[form])
-    pip = [sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python")]
-    target = f"{NAME}[{extras}] @ {wheel.as_uri()}" if extras else f"{NAME} @ {wheel.as_uri()}"
-    for words in (["uninstall", "--yes", NAME], ["install", "--no-index", target]):
-        done = subprocess.run([*pip, *words], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+    folder, extras = places(form), ",".join(FORMS[form])
+    pip_in(folder, "uninstall", "--yes", NAME)
+    pip_in(folder, "install", "--no-index", f"{NAME}[{extras}] @ {wheel.as_uri()}".replace("[]", ""))
     for program in ("paris-node", "paris-coord"):
-        shown = subprocess.run([environment / "bin" / program, "--version"], capture_output=True, text=True, check=True)
-        assert shown.stdout.startswith(program)
+        assert elsewhere(folder, program, "--version").stdout.startswith(program)
 
 
-def test_each_module_of_an_extra_leads_to_that_extra() -> None:
-    """By the modules that the installed distributions really bring."""
-    modules, wrong, looked_at = packages_distributions(), [], 0
-    for requirement in requires(NAME) or []:
-        extra = re.search(r"extra == [\"'](\w+)[\"']", requirement)
-        distribution = re.split(r"[\s\[<>=!~;(]", requirement, maxsplit=1)[0].lower()
-        brought = [name for name, owners in modules.items() if distribution in (owner.lower() for owner in owners)]
-        for module in brought if extra is not None and extra[1] != "dev" else []:
-            if not module.startswith("_") and module not in ("mpl_toolkits", "pylab"):  # nothing imports these
-                error, looked_at = missing_module(ModuleNotFoundError(name=f"{module}.inner")), looked_at + 1
-                if error is None or f"'{NAME}[{extra[1]}]'" not in error.next_step:
-                    wrong.append(f"{module} of {requirement}: {error}")
-    assert wrong == []
-    assert looked_at >= 11
-
-
-def test_a_module_of_the_package_itself_asks_for_the_package_and_an_unknown_one_is_a_defect() -> None:
-    broken = missing_module(ModuleNotFoundError(name="torch.nn"))
-    assert broken is not None
-    assert broken.next_step == "Install it: pip install paris-swarm"
-    assert missing_module(ModuleNotFoundError(name="no_such_module")) is None
-    assert missing_module(ImportError("libcuda.so is broken", name="torch")) is None
-    probe = "from paris.coordinator.console import fail_worker; fail_worker(lambda: __import__('no_such_module'))"
-    answer = subprocess.run(
-        [sys.executable, "-c", probe], capture_output=True, text=True, timeout=DEADLINE_S, check=False
-    )
-    assert answer.returncode == 1
-    assert "This is a defect" in answer.stderr
+def test_wheel_and_sdist_have_every_file_of_the_package_and_no_other(wheel: Path, tmp_path: Path) -> None:
+    files, packages = sources(), ("protocol/", "experts/", "node/", "coordinator/")
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert names == {f"paris/{name}" for name in files if name.startswith(packages)}
+    with tarfile.open(build_sdist(tmp_path)) as archive:
+        inside = {name.partition("/")[2] for name in archive.getnames() if archive.getmember(name).isfile()}
+    made = {name for name in inside if name.startswith("paris_swarm.egg-info/")} | {"PKG-INFO", "setup.cfg"}
+    assert inside - made == set(files)
