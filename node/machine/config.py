@@ -86,6 +86,9 @@ class NodeConfig(Manners):
     """Shards served at the same time; to one volunteer half as many."""
     train_ahead: bool = True
     """While a leg is uploaded and judged, train the next one: void if the leg is refused."""
+    early_trainer: bool = True
+    """Start the trainer while a lease is awaited, if a task is open: it loads torch, and ends after two minutes without
+    work."""
     max_tries: int | None = Field(None, ge=1, le=1000)
     """Tries of a request to the Hub, or of the run's address and peers at the start, without progress, before the node
     ends; None: it waits."""

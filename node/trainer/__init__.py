@@ -6,6 +6,7 @@ drawing.py     pictures that the expert draws as it learns; this file and the on
 order.py       what the agent sends
 events.py      what the trainer sends
 supervisor.py  starts the process, and restarts it when it dies
+waiting.py     a process that is started before there is work for it
 """
 
 PROCESS_MODULE = "paris.node.trainer.process"

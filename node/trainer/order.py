@@ -51,6 +51,7 @@ class Order(BaseModel):
     device: str
     threads: int | None
     nice: int = 0
+    """Of the process: whoever starts it reads this."""
     drawing: DrawingOrder | None = None
     """None: nothing is drawn."""
     machine: Settings = {}

@@ -1,11 +1,13 @@
 """The trainer's process: torch, and no network.
 
+    python -m paris.node.trainer.process NICE    NICE: how far it yields to other programs, 0 to 19
     agent -> stdin     one JSON line: the order (`order.py`); later {"stop": true}
     trainer -> stdout  one JSON line an event (`events.py`)
     trainer -> stderr  everything else, into trainer.log
 
-End of stdin means that the agent is gone: the trainer ends at once. It forbids itself every internet socket before it
-loads anything of a run, and reports how many it refused: so nothing passes between experts.
+It loads torch while the order is on its way, and ends by itself if none comes (`waiting.py`). End of stdin means that
+the agent is gone: the trainer ends at once. It forbids itself every internet socket before it loads anything, and
+reports how many it refused: so nothing passes between experts.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
 import signal
 import sys
 import threading
@@ -31,6 +34,8 @@ _FORBIDDEN = (
 )
 _PR_SET_PDEATHSIG = 1
 _AGENT_IS_GONE = 3
+_LONGEST_WAIT_S = 120.0
+"""For an order. A trainer that waits holds the memory of torch, about 230 MiB, and no GPU."""
 
 
 class Wire:
@@ -69,57 +74,72 @@ class NetworkGuard:
             raise PermissionError(f"The trainer may not use the network ({event}).")
 
 
-class StopListener:
-    """Reads standard input: a stop line, or its end."""
+class AgentLines:
+    """Reads standard input: the order, a stop line, or its end."""
 
     def __init__(self, lines: IO[str]) -> None:
         self._lines = lines
-        self._event = threading.Event()
+        self._stop = threading.Event()
+        self._orders: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
 
     def listen(self) -> None:
         """Start listening."""
         threading.Thread(target=self._run, name="stdin", daemon=True).start()
 
-    def is_set(self) -> bool:
+    def order(self, timeout_s: float) -> dict[str, Any] | None:
+        """Wait for the order; None if none came in time, or a stop line instead of it."""
+        try:
+            return self._orders.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+
+    def is_stopped(self) -> bool:
         """Whether the agent asked for a stop."""
-        return self._event.is_set()
+        return self._stop.is_set()
 
     def _run(self) -> None:
         for line in self._lines:
-            if json.loads(line).get("stop"):
-                self._event.set()
+            message = json.loads(line)
+            if message.get("stop"):
+                self._stop.set()
+            self._orders.put(None if message.get("stop") else message)
         os._exit(_AGENT_IS_GONE)  # not sys.exit: the main thread may be deep in a kernel
 
 
 def main() -> int:
-    """Read the order, train, report; exit code 0 when finished or stopped, 1 on an error that was reported."""
+    """Load torch, read the order, train, report.
+
+    Returns:
+        0 when finished or stopped, or without an order; 1 after an error that was reported.
+    """
     wire = Wire()
-    order = json.loads(sys.stdin.readline() or "{}")
-    if not order:
-        return _AGENT_IS_GONE
-    stop = StopListener(sys.stdin)
-    stop.listen()
     _die_with_parent()
     # Ctrl-C, `timeout` and a closed terminal reach the whole process group; the agent decides.
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(os, "nice"):
-        os.nice(order["nice"])
+        os.nice(int(sys.argv[1]))
     guard = NetworkGuard()
     guard.install()
+    lines = AgentLines(sys.stdin)
+    lines.listen()
     try:
-        _train(order, wire, stop, guard)
+        import paris.node.trainer.task  # noqa: F401 - loads torch
+
+        order = lines.order(_LONGEST_WAIT_S)
+        if order is not None:
+            _train(order, wire, lines, guard)
     except Exception as error:  # the process's edge: the agent raises it
         _report(error, wire)
         return 1
     return 0
 
 
-def _train(order: dict[str, Any], wire: Wire, stop: StopListener, guard: NetworkGuard) -> None:
+def _train(order: dict[str, Any], wire: Wire, lines: AgentLines, guard: NetworkGuard) -> None:
     from paris.node.trainer.task import device_of, finished_fields, make_drawer, make_training
 
     device = device_of(order["device"])
-    training = make_training(order, device, stop.is_set)
+    training = make_training(order, device, lines.is_stopped)
     wire.send(TrainerEvent.READY, device=device, threads=order["threads"])
 
     def report(progress: Any) -> None:
@@ -133,7 +153,7 @@ def _train(order: dict[str, Any], wire: Wire, stop: StopListener, guard: Network
             note=progress.note,
         )
 
-    finished = training.run(report, stop.is_set, make_drawer(order))
+    finished = training.run(report, lines.is_stopped, make_drawer(order))
     fields = finished_fields(finished)
     network = {"network_refused": guard.num_refused, "sockets": _num_sockets()}
     wire.send(TrainerEvent.FINISHED if fields else TrainerEvent.STOPPED, **fields, **network)

@@ -33,13 +33,11 @@ class TrainingProcess:
     """One child process.
 
     Args:
-        order: What to train.
-        log: Receives its standard error; bounded.
+        nice: How far it yields to other programs, 0 to 19.
     """
 
-    def __init__(self, order: Order, log: Path) -> None:
-        self.order = order
-        self._log = log
+    def __init__(self, nice: int = 0) -> None:
+        self._nice = nice
         self.events: queue.Queue[dict[str, Any]] = queue.Queue()
         """Events of the child; ENDED comes last."""
         self._process: subprocess.Popen[bytes] | None = None
@@ -47,24 +45,46 @@ class TrainingProcess:
         self._listener: threading.Thread | None = None
 
     def start(self) -> None:
-        """Spawn the child (never fork: this process has threads, and may have torch) and send the order.
+        """Spawn the child (never fork: this process has threads, and may have torch); it loads torch and waits.
 
         Must run in a thread that lives as long as the child: the kernel ties the child's life to it.
         """
         environ = {name: value for name, value in os.environ.items() if name not in ("PARIS_HUB_TOKEN", "HF_TOKEN")}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", PROCESS_MODULE],
+            [sys.executable, "-m", PROCESS_MODULE, str(self._nice)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**_DEVICE_ORDER, **environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"},
         )
-        self._output = ChildOutput(cast(IO[bytes], self._process.stderr), self._log)
-        self._listener = threading.Thread(
-            target=self._listen, args=(self._process,), name="trainer-events", daemon=True
-        )
+
+    def begin(self, order: Order, log: Path) -> None:
+        """Let the started child train.
+
+        Args:
+            order: What to train.
+            log: Receives its standard error; bounded.
+        """
+        process = self._process
+        if process is None:
+            return
+        self._output = ChildOutput(cast(IO[bytes], process.stderr), log)
+        self._listener = threading.Thread(target=self._listen, args=(process,), name="trainer-events", daemon=True)
         self._listener.start()
-        self._write(self.order.model_dump_json())
+        self._write(order.model_dump_json())
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def kill(self) -> None:
+        """End a child that has no order."""
+        process = self._process
+        if process is None:
+            return
+        process.kill()
+        process.communicate()  # closes its pipes
 
     @property
     def pid(self) -> int | None:
@@ -133,6 +153,7 @@ def supervise(
     check: Callable[[], None],
     pause: Wait,
     backoff: Backoff | None = None,
+    first: TrainingProcess | None = None,
 ) -> dict[str, Any]:
     """Train to the end; restart a trainer that dies after progress, any number of times.
 
@@ -143,6 +164,7 @@ def supervise(
         check: Called about twice a second; what it raises stops the trainer.
         pause: Waits before a restart, or raises StoppedError.
         backoff: Times before restarts.
+        first: A process that was started for this before; None: one is started.
 
     Returns:
         The FINISHED event.
@@ -154,8 +176,10 @@ def supervise(
     backoff = backoff or Backoff(first_s=1.0)
     deaths, best_step = 0, -1
     while True:
-        process = TrainingProcess(order, log)
-        process.start()
+        process, first = first or TrainingProcess(order.nice), None
+        if not process.is_running:
+            process.start()
+        process.begin(order, log)
         try:
             life = _live(process, on_event, check)
         finally:

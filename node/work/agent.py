@@ -25,6 +25,7 @@ from paris.node.retry import StopSignal
 from paris.node.swarm.connection import Swarm
 from paris.node.swarm.coordinator_records import find_my_lease, find_task, is_complete
 from paris.node.swarm.session import RunSession
+from paris.node.trainer.waiting import WaitingTrainer
 from paris.node.view import EventKind, View
 from paris.node.work.auditing import AuditWork, audited_task
 from paris.node.work.data import DataSources
@@ -66,6 +67,7 @@ class Agent:
         self.session, self.data, self.machine = session, data, machine
         self._view, self._stop, self._wishes = view, stop, wishes or Wishes(stop)
         self._given_up = GivenUp(session, machine.home, view)
+        self._trainer = WaitingTrainer(machine.config.nice, is_wanted=machine.config.early_trainer)
 
     def run(self, *, max_tasks: int | None = None, task_wait_s: float | None = None) -> int:
         """Work until the run is complete, or the volunteer wants to finish.
@@ -83,13 +85,16 @@ class Agent:
             ParisError: A task failed in a way that another try on this machine would repeat.
         """
         num_done, text = 0, ""
-        while max_tasks is None or num_done < max_tasks:
-            leased = self.machine.home.unfinished(self.session.run_id) or self.wait_for_lease(task_wait_s)
-            if leased is None:
-                is_asked = self._wishes.is_finishing
-                text = "Finished, as asked." if is_asked else "The run is complete: every expert is registered."
-                break
-            num_done += self._work_on(*leased, goes_on=max_tasks is None or num_done + 1 < max_tasks)
+        try:
+            while max_tasks is None or num_done < max_tasks:
+                leased = self.machine.home.unfinished(self.session.run_id) or self.wait_for_lease(task_wait_s)
+                if leased is None:
+                    is_asked = self._wishes.is_finishing
+                    text = "Finished, as asked." if is_asked else "The run is complete: every expert is registered."
+                    break
+                num_done += self._work_on(*leased, goes_on=max_tasks is None or num_done + 1 < max_tasks)
+        finally:
+            self._trainer.drop()
         traffic = self.session.swarm.traffic()
         self._view.event(
             EventKind.DONE,
@@ -113,15 +118,20 @@ class Agent:
             StoppedError: The volunteer stopped the node.
         """
         session = self.session
-        began, shown, told = time.monotonic(), "", ""
+        began, shown, told, may_start = time.monotonic(), "", "", True
         while not self._wishes.is_finishing:
             self._require_new_enough()
             pause = self._wishes.why_paused()
             state: Literal["waiting", "paused"] = "waiting" if pause is None else "paused"
             if state != told:
-                told = state
+                told, may_start = state, pause is None
                 session.announcer.publish(self._want(state))
+                if pause is not None:
+                    self._trainer.drop()
             tasks = session.swarm.read("task")
+            if may_start and _is_any_open(tasks):  # once: where no lease comes, it ends by itself
+                may_start = False
+                self._trainer.start()
             lease = find_my_lease(session.swarm.read("lease"), session.public_key, self._finished_leases())
             if lease is not None and (unit := self._new_unit(lease)) is not None:
                 return unit
@@ -155,6 +165,7 @@ class Agent:
             machine=self.machine,
             view=self._view,
             wishes=self._wishes,
+            trainer=self._trainer,
         )
 
     def leave(self) -> None:
@@ -224,6 +235,8 @@ class Agent:
         An audit ends no node: another volunteer's state may be at fault.
         """
         self.session.announcer.publish(self._want("busy"))
+        if unit.state in ("leased", "fetching", "training") and self._wishes.why_paused() is None:
+            self._trainer.start()
         work = self.unit_work(folder, unit)
         try:
             work.finish(goes_on=goes_on)
@@ -304,11 +317,15 @@ def _tasks(count: int) -> str:
     return "1 unfinished task was" if count == 1 else f"{count or 'no'} unfinished tasks were"
 
 
+def _is_any_open(tasks: Sequence[Envelope[Any]]) -> bool:
+    return any(envelope.payload.state == "open" for envelope in tasks)
+
+
 def _why_waiting(tasks: Sequence[Envelope[Any]], swarm: Swarm) -> str:
     if not swarm.is_up:
         return "The run's peers are out of reach; trying again."
     if swarm.is_full:
         return "The run's list of waiting volunteers is full; trying again."
-    if any(envelope.payload.state == "open" for envelope in tasks):
+    if _is_any_open(tasks):
         return "A task is open; waiting for the coordinator to lease it."
     return "No task is open; waiting for one." if tasks else "The coordinator has published no task yet; waiting."

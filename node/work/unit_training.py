@@ -26,6 +26,7 @@ from paris.node.swarm.session import RunSession
 from paris.node.trainer.events import TrainerEvent
 from paris.node.trainer.order import Order
 from paris.node.trainer.supervisor import supervise
+from paris.node.trainer.waiting import WaitingTrainer
 from paris.node.view import EventKind, View
 from paris.node.work.ahead import AheadTraining, has_lanes, may_train_ahead, order_ahead, take_over
 from paris.node.work.data import DataSources, check_token, start_fetch
@@ -52,6 +53,7 @@ class UnitTraining:
         machine: Where it is done.
         view: Shows its events.
         wishes: What the volunteer asks for meanwhile.
+        trainer: A process that may wait for the order already; None: one is started for it.
     """
 
     def __init__(
@@ -64,8 +66,9 @@ class UnitTraining:
         machine: Machine,
         view: View,
         wishes: Wishes,
+        trainer: WaitingTrainer | None = None,
     ) -> None:
-        self.folder, self.unit = folder, unit
+        self.folder, self.unit, self._trainer = folder, unit, trainer
         self._session, self._data, self._machine, self._stop = session, data, machine, wishes.stop
         self._wishes = wishes
         self._report = UnitReport(session.announcer, view, unit, Vitals(session.swarm, machine.hardware))
@@ -135,7 +138,9 @@ class UnitTraining:
             self._hold.wait(self.check)
             try:
                 with self._at_work():
-                    return supervise(order, self.folder.log, on_event=on_event, check=check, pause=self._stop.pause)
+                    first = self._trainer.take() if self._trainer else None
+                    log, pause = self.folder.log, self._stop.pause
+                    return supervise(order, log, on_event=on_event, check=check, pause=pause, first=first)
             except PauseDue:
                 continue
             except HandInDue:

@@ -26,8 +26,9 @@ import json, sys
 from pathlib import Path
 from paris.node.trainer.order import Order
 from paris.node.trainer.supervisor import TrainingProcess
-process = TrainingProcess(Order.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
+process = TrainingProcess()
 process.start()
+process.begin(Order.model_validate_json(sys.argv[1]), Path(sys.argv[2]))
 print(process.pid, flush=True)
 sys.stdin.read()
 """
@@ -68,7 +69,7 @@ def make_order(data, tmp_path):
 
 def test_the_trainers_module_can_be_found_and_run():
     assert importlib.util.find_spec(PROCESS_MODULE) is not None
-    command = [sys.executable, "-m", PROCESS_MODULE]
+    command = [sys.executable, "-m", PROCESS_MODULE, "0"]
     without_agent = subprocess.run(command, stdin=subprocess.DEVNULL, timeout=DEADLINE_S, check=False)
     assert without_agent.returncode == 3
 

@@ -22,9 +22,10 @@ from paris.node.machine.config import NodeConfig
 from paris.node.machine.hardware import Hardware
 from paris.node.machine.home import Home
 from paris.node.machine.machine import Machine
+from paris.node.manners.pause import Pause
 from paris.node.retry import StopSignal
 from paris.node.swarm.announcer import Announcer
-from paris.node.swarm.connection import Swarm
+from paris.node.swarm.connection import Swarm, Traffic
 from paris.node.swarm.session import RunSession
 from paris.node.work.agent import Agent
 from paris.node.work.data import DataSources
@@ -45,12 +46,13 @@ LEASE = make_unit().lease.model_copy(update={"volunteer": ME.public_key, "expire
 class Peers:
     """Stand where the DHT is; the first `deaf` submissions are not stored."""
 
-    is_up = True
+    is_up, is_full = True, False
 
     def __init__(self) -> None:
         self.heard: list = []
         self.deaf = 0
         self.runs: list = []
+        self.tasks: list = []
 
     def publish(self, envelope) -> bool:
         self.heard.append(envelope)
@@ -58,7 +60,10 @@ class Peers:
         return envelope.kind != "submission" or self.deaf < 0
 
     def read(self, kind, part=None) -> list:
-        return {"lease": [Sealer(COORDINATOR, RUN).seal(LEASE, 60)], "run": self.runs}.get(kind, [])
+        return {"lease": [Sealer(COORDINATOR, RUN).seal(LEASE, 60)], "run": self.runs, "task": self.tasks}.get(kind, [])
+
+    def traffic(self) -> Traffic:
+        return Traffic()
 
     def of(self, kind: str) -> list:
         return [envelope for envelope in self.heard if envelope.kind == kind]
@@ -119,6 +124,25 @@ def test_a_node_that_waits_says_so_when_the_run_asks_for_a_newer_one_by_now(make
         agent.wait_for_lease(None)
     assert "pip install --upgrade" in caught.value.next_step
     assert [envelope.payload.node_version for envelope in peers.of("want")] == []
+
+
+def test_the_trainer_starts_with_the_want_where_a_task_is_open_and_ends_with_a_pause_and_with_the_node(
+    make_agent, peers
+):
+    agent, waiting = make_agent(state="done"), []
+    peers.tasks = [Sealer(COORDINATOR, RUN).seal(make_unit().task.model_copy(update={"state": "open"}), 60)]
+
+    def look() -> Pause | None:
+        process = agent._trainer._process
+        waiting.append(process is not None and process.is_running)
+        if len(waiting) == 3:
+            agent._wishes.finish()
+        return Pause("hours", "outside of the hours") if len(waiting) == 2 else None
+
+    agent._wishes.heed(look)
+    assert agent.run() == 0
+    assert waiting == [False, True, False]
+    assert agent._trainer.take() is None
 
 
 def handed_in() -> Submission:
