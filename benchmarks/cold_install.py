@@ -132,7 +132,7 @@ def main() -> int:
         rows = measure(shop, build_wheel(shop))
     print(table(rows), end="")
     write_result("cold_install", rows)
-    replace_between(_ROOT / "docs" / "benchmarks.md", _BEGIN, _END, table(rows))
+    replace_between(_ROOT / "docs" / "benchmarks.md", _BEGIN, table(rows), _END)
     return 0
 
 

@@ -98,7 +98,7 @@ def main() -> int:
     }
     print(table(rows), end="")
     write_result("join_time", rows, rounds=given.rounds)
-    replace_between(_ROOT / "docs" / "benchmarks.md", _BEGIN, _END, table(rows))
+    replace_between(_ROOT / "docs" / "benchmarks.md", _BEGIN, table(rows), _END)
     return 0
 
 
