@@ -22,9 +22,13 @@ RelativePath = Annotated[
 ]
 Text = Annotated[str, StringConstraints(max_length=300)]
 PeerAddress = Annotated[
-    str, StringConstraints(pattern=r"^/(ip4/[0-9.]{7,15}|ip6/[0-9a-f:.]{2,45})/tcp/[0-9]{1,5}/p2p/[A-Za-z0-9]{40,64}$")
+    str,
+    StringConstraints(
+        pattern=r"^/(ip4/[0-9.]{7,15}|ip6/[0-9a-f:.]{2,45})/tcp/[0-9]{1,5}"
+        r"/p2p/[A-Za-z0-9]{40,64}(/p2p-circuit/p2p/[A-Za-z0-9]{40,64})?$"
+    ),
 ]
-"""Numeric addresses only: every reader would resolve a host name."""
+"""Numeric addresses only: every reader would resolve a host name. One through a relay begins with the relay's."""
 ShortText = Annotated[str, StringConstraints(max_length=80, pattern=r"^[^\x00-\x1f\x7f-\x9f<>|`\[\]]*$")]
 """Shown in terminals and model cards: no control characters, no markup."""
 SealedLease = Annotated[str, StringConstraints(max_length=1500, pattern=r"^[\x20-\x7e]+$")]

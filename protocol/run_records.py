@@ -54,7 +54,7 @@ class RunSpec(Payload):
     """The run's public description, signed by the run's key."""
 
     kind: ClassVar[str] = "run"
-    later_fields: ClassVar[frozenset[str]] = frozenset({"leg_steps", "want_work_bits", "smaller"})
+    later_fields: ClassVar[frozenset[str]] = frozenset({"leg_steps", "want_work_bits", "smaller", "peers_relay"})
     name: ShortText
     num_experts: Annotated[int, Field(ge=1, le=MAX_CLUSTERS)]
     num_buckets: Annotated[int, Field(ge=1, le=MAX_NUM_BUCKETS)] = 1
@@ -82,6 +82,8 @@ class RunSpec(Payload):
     """Usual length of a leg; None: one volunteer trains a whole expert."""
     want_work_bits: Annotated[int, Field(ge=1, le=MAX_WANT_WORK_BITS)] | None = None
     """Proof of work that peers ask of each want; None: none."""
+    peers_relay: Literal[True] | None = None
+    """The initial peers relay for volunteers behind routers, who can be reached through them; None: they do not."""
     smaller: Annotated[tuple[Settings, ...], Field(min_length=1, max_length=MAX_SMALLER_SIZES)] | None = None
     """Sizes of experts for machines that cannot hold `model`, the largest first: fields that differ from `model`."""
 

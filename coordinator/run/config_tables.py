@@ -72,7 +72,9 @@ class DhtTable(Table):
     nat_port_map: bool = False
     """Ask the router for a port (UPnP, NAT-PMP): sends packets to the gateway."""
     auto_nat: bool = False
+    """Let peers ask whether others can reach them, and help with hole punching: sends packets to those who ask."""
     use_relay: bool = False
+    """Relay for volunteers behind routers, and say so in the RunSpec: this peer must be reachable."""
 
 
 class PageTable(Table):

@@ -13,8 +13,9 @@ from paris.node.doctor.finding import Finding, Level, fine, problem, warning
 from paris.node.doctor.known import Known
 from paris.node.doctor.looks import Look, look_at_all
 from paris.node.join.resolve import newest
+from paris.node.machine.own_addresses import is_behind_router
 from paris.node.swarm.connection import peer_starter
-from paris.protocol.dht.addresses import split_peer_address
+from paris.protocol.dht.addresses import is_relayed, split_peer_address
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import AddressError, ClockError, UnreachableError, reason_of
 from paris.protocol.run_records import RunSpec
@@ -32,9 +33,33 @@ def daemon(known: Known) -> Iterator[Finding]:
     is_host = known.config.host_dht and not known.is_running
     config = known.config.model_copy(update={"host_dht": is_host})
     began = time.monotonic()
-    known.peer = peer_starter(run_id, known.spec.signer if known.spec else None, config)(())
+    known.peer = peer_starter(run_id, known.spec.signer if known.spec else None, config, run_relays=_run_relays(known))(
+        ()
+    )
     how = f"listens on {', '.join(known.peer.addresses)}" if is_host else "only dials out"
     yield fine("p2pd", f"starts in {time.monotonic() - began:.1f} s, {how}")
+
+
+def relay(known: Known) -> Iterator[Finding]:
+    """Whether a node that listens behind a router is reached through the run's peers: it takes a place at them."""
+    config, is_on = known.config, _uses_relay(known)
+    if not is_on:
+        yield fine("relay", "off" if config.use_relay is False else "off: the run's peers do not relay")
+    elif not config.host_dht:
+        yield fine("relay", "on, to reach volunteers behind routers; this node does not listen")
+    elif config.announce or not is_behind_router():
+        yield fine("relay", "on, and not needed to be reached: this machine has a public address")
+    elif known.address is not None and known.num_peers_that_answer:
+        listening = config.model_copy(update={"listen": ("/ip4/0.0.0.0/tcp/0",)})  # the node itself may have the port
+        start = peer_starter(known.address.run_id, None, listening, run_relays=True)
+        with start(known.address.initial_peers) as peer:
+            places = sum(map(is_relayed, peer.addresses))
+        if places:
+            yield fine("relay", f"on: others reach this node through {places} of the run's peers")
+        else:
+            yield warning(
+                "relay", "No peer of the run gave this node a place.", f"Forward a port and set announce. {_ASK}"
+            )
 
 
 def peers(known: Known) -> Iterator[Finding]:
@@ -73,6 +98,14 @@ def records(known: Known) -> Iterator[Finding]:
         yield fine("records", f"{len(known.tasks)} tasks, none of them open now: join waits for one")
     else:
         yield fine("records", f"{len(known.tasks)} tasks, {len(known.open_tasks)} of them open")
+
+
+def _run_relays(known: Known) -> bool:
+    return known.spec is not None and bool(known.spec.payload.peers_relay)
+
+
+def _uses_relay(known: Known) -> bool:
+    return _run_relays(known) if known.config.use_relay is None else known.config.use_relay
 
 
 def _peer(known: Known, address: str) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from paris.node.doctor.daemon_looks import daemon, peers, records
+from paris.node.doctor.daemon_looks import daemon, peers, records, relay
 from paris.node.doctor.finding import Finding
 from paris.node.doctor.home_looks import disk, home, identity, settings
 from paris.node.doctor.hub_looks import clock, hub, token
@@ -30,8 +30,8 @@ _OF_THE_MACHINE: tuple[_See, ...] = (
     ports,
     addresses,
 )
-_OF_THE_RUN: tuple[_See, ...] = (daemon, peers, records, hub, clock, token, fit)
-_LIMITS_S = {daemon: 90.0, peers: 60.0, trial: TRIAL_LIMIT_S + 10}
+_OF_THE_RUN: tuple[_See, ...] = (daemon, peers, records, relay, hub, clock, token, fit)
+_LIMITS_S = {daemon: 90.0, peers: 60.0, relay: 90.0, trial: TRIAL_LIMIT_S + 10}
 """Of looks that may take longer than most."""
 
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 from collections.abc import Iterator
 from urllib.request import getproxies
 
 from paris.node.doctor.finding import Finding, fine, problem, warning
 from paris.node.doctor.known import Known
 from paris.node.hub.client import Hub
+from paris.node.machine.own_addresses import Ip, own_ips
 from paris.protocol.dht.addresses import refuse_quic, require_free_port
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.hub_session import proxy_address
 
 _SHARED = ipaddress.ip_network("100.64.0.0/10")
 """Of providers that translate the addresses of many customers: RFC 6598."""
-Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def proxies(known: Known) -> Iterator[Finding]:
@@ -55,37 +54,20 @@ def ports(known: Known) -> Iterator[Finding]:
 
 def addresses(known: Known) -> Iterator[Finding]:
     """Whether a router translates this machine's addresses, as far as they tell."""
-    ips = _own_ips()
+    ips = own_ips()
     shown = ", ".join(map(str, ips))
     if not ips:
         yield problem("addresses", "This machine has no address but loopback.", "Connect it to a network.")
     elif public := [str(ip) for ip in ips if ip.is_global]:
         yield fine("addresses", f"{', '.join(public)}: public, reachable where no firewall refuses")
-    elif not known.config.host_dht or known.config.announce:
-        yield fine("addresses", f"{shown}: behind {_translator(ips)}; dialling out works without more")
     else:
-        yield warning(
-            "addresses",
-            f"{shown}: behind {_translator(ips)}. Others cannot open connections to this node.",
-            "Forward a port and set announce to the public address; or set host_dht = false.",
-        )
+        yield fine("addresses", f"{shown}: behind {_translator(ips)}; dialling out works without more")
 
 
 def _translator(ips: list[Ip]) -> str:
     if any(ip in _SHARED for ip in ips):
         return "a provider's shared address, of which no port can be forwarded"
     return "a router that translates addresses (NAT)"
-
-
-def _own_ips() -> list[Ip]:
-    """Of interfaces that are up, without loopback and link-local ones."""
-    import psutil
-
-    up = {name for name, state in psutil.net_if_stats().items() if state.isup}
-    rows = [row for name, rows in psutil.net_if_addrs().items() if name in up for row in rows]
-    texts = [row.address.partition("%")[0] for row in rows if row.family in (socket.AF_INET, socket.AF_INET6)]
-    ips = [ipaddress.ip_address(text) for text in texts]
-    return sorted((ip for ip in ips if not ip.is_loopback and not ip.is_link_local), key=lambda ip: (ip.version, ip))
 
 
 def _is_loopback(listen: str) -> bool:

@@ -117,7 +117,9 @@ def connect_to(address: Address, home: Home, config: NodeConfig, view: View) -> 
     swarm = Swarm(
         num_buckets=1 if spec is None else spec.payload.num_buckets,
         initial_peers=address.initial_peers if spec is None else spec.payload.initial_peers,
-        start_peer=peer_starter(address.run_id, coordinator, config),
+        start_peer=peer_starter(
+            address.run_id, coordinator, config, run_relays=spec is not None and bool(spec.payload.peers_relay)
+        ),
         on_change=lambda is_up: view.event(EventKind.DHT, is_up=is_up, text=_dht_text(is_up)),
     )
     try:

@@ -2,6 +2,7 @@
 
 machine.py   home, settings and hardware together
 config.py    settings: default < config.toml < PARIS_NODE_* < command line
+own_addresses.py  its network addresses
 hardware.py  device, memory and disk, without importing torch
 gpus.py      the GPUs that this process may use
 home.py      the folder that keeps everything

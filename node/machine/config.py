@@ -98,8 +98,9 @@ class NodeConfig(Manners):
     """Addresses to listen on, as multiaddrs; matters only with `host_dht`."""
     announce: tuple[str, ...] = ()
     """Addresses to publish instead of those listened on, such as a public one whose port is forwarded here."""
-    use_relay: bool = False
-    """Use relays and hole punching."""
+    use_relay: bool | None = None
+    """Use relays and hole punching: reach volunteers behind routers through the run's peers and, with `host_dht` and
+    without `announce`, be reached so; None: where the run's peers relay."""
     page: bool = False
     """Serve the node's own page, to a browser that has its token."""
     page_port: int = Field(7411, ge=0, le=65535)

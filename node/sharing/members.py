@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from paris.node.swarm.connection import Swarm
+from paris.protocol.dht.addresses import CIRCUIT
 from paris.protocol.work_records import Holding, Lease
 
 _CACHED_S = 10.0
@@ -114,14 +115,25 @@ def usable(addresses: Iterable[str], initial_peers: Iterable[str]) -> tuple[str,
     """Addresses that others in this run may dial.
 
     In a run on the internet those are public addresses alone: records of strangers must not make this machine dial
-    into its own network, and its private addresses are not published.
+    into its own network, and its private addresses are not published. Relays are the run's own peers alone.
 
     Args:
         addresses: Full multiaddrs.
         initial_peers: The run's; one public address makes it a run on the internet.
     """
+    initial_peers = tuple(initial_peers)
     is_public = any(_is_global(address) for address in initial_peers)
-    return tuple(address for address in addresses if _is_plain(address) and (_is_global(address) or not is_public))
+    return tuple(
+        address
+        for address in addresses
+        if (_is_plain(address) or _relay_of(address) in initial_peers) and (_is_global(address) or not is_public)
+    )
+
+
+def _relay_of(address: str) -> str | None:
+    """The address of the relay that another one leads through; None if it leads through none."""
+    relay, mark, _ = address.partition(f"{CIRCUIT}/p2p/")
+    return relay if mark else None
 
 
 def _is_plain(address: str) -> bool:

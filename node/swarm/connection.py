@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from paris.node.machine.config import NodeConfig
+from paris.node.machine.own_addresses import is_behind_router
 from paris.protocol.dht.outcome import Outcome
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import ParisError, PeerError
@@ -182,14 +183,18 @@ class Swarm:
             return peer
 
 
-def peer_starter(run_id: str, coordinator: str | None, config: NodeConfig) -> Callable[[tuple[str, ...]], Peer]:
+def peer_starter(
+    run_id: str, coordinator: str | None, config: NodeConfig, *, run_relays: bool
+) -> Callable[[tuple[str, ...]], Peer]:
     """A function that starts this node's peer: it only dials out, unless the volunteer hosts the DHT too.
 
     Args:
         run_id: The run.
         coordinator: The run's key; None accepts the key whose fingerprint is in the run id.
         config: The volunteer's settings.
+        run_relays: Whether the run's initial peers relay.
     """
+    uses_relay = run_relays if config.use_relay is None else config.use_relay
 
     def start(initial_peers: tuple[str, ...]) -> Peer:
         from paris.protocol.dht.options import NetworkOptions
@@ -202,8 +207,15 @@ def peer_starter(run_id: str, coordinator: str | None, config: NodeConfig) -> Ca
             initial_peers=list(initial_peers),
             client_mode=not config.host_dht,
             startup_timeout_s=config.startup_timeout_s,
-            # Relays and hole punching send packets of their own, so only if the volunteer allows them.
-            network=NetworkOptions(use_relay=config.use_relay, auto_nat=config.use_relay, announce=config.announce),
+            # Relays and hole punching send packets of their own: only where the run or the volunteer asks for them.
+            network=NetworkOptions(
+                use_relay=uses_relay,
+                auto_nat=uses_relay,
+                announce=config.announce,
+                relays=initial_peers
+                if uses_relay and config.host_dht and not config.announce and is_behind_router()
+                else (),
+            ),
         )
 
     return start

@@ -1,4 +1,6 @@
-"""Multiaddrs of the form `/ip4/127.0.0.1/tcp/31337/p2p/12D3Koo...`."""
+"""Multiaddrs of the form `/ip4/127.0.0.1/tcp/31337/p2p/12D3Koo...`; through a relay, that of the relay comes first:
+`/ip4/203.0.113.7/tcp/31337/p2p/QmRelay.../p2p-circuit/p2p/12D3Koo...`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ import time
 
 from paris.protocol.errors import AddressError, PortTakenError
 
+CIRCUIT = "/p2p-circuit"
 _PORT_RELEASE_S = 2.0
 _DATAGRAMS = {"udp", "quic", "quic-v1", "webtransport", "webrtc", "webrtc-direct"}
 _FAMILIES = {"ip4": socket.AF_INET, "ip6": socket.AF_INET6}
@@ -18,7 +21,7 @@ def split_peer_address(address: str) -> tuple[str, str]:
     """Split a peer's address into transport and peer id.
 
     Returns:
-        The transport part (`/ip4/.../tcp/...`) and the peer id.
+        The transport part (`/ip4/.../tcp/...`), with the relay if there is one, and the peer id.
 
     Raises:
         AddressError: The address does not end with a peer id, or is not over TCP.
@@ -31,6 +34,11 @@ def split_peer_address(address: str) -> tuple[str, str]:
             "Expected /ip4/HOST/tcp/PORT/p2p/PEER-ID, as printed by the coordinator.",
         )
     return where, peer_id
+
+
+def is_relayed(address: str) -> bool:
+    """Whether an address leads through a relay."""
+    return CIRCUIT in address
 
 
 def refuse_quic(address: str) -> None:

@@ -41,6 +41,8 @@ class DaemonLoop(asyncio.SelectorEventLoop):
 
         Its memory is capped, since strangers send it bytes; it gets no token.
         """
+        if "-autoRelay=1" in args:
+            args = (*args, "-relayDiscovery=0")  # else go-libp2p waits three minutes for four relays to choose from
         kwargs["env"] = _environment(kwargs.get("env") or os.environ)
         started = await super().subprocess_exec(protocol_factory, program, *args, start_new_session=True, **kwargs)
         self._guard.watch(started[0].get_pid(), _socket_paths(args))

@@ -85,7 +85,9 @@ class RunNode:
 
     async def addresses(self) -> list[str]:
         """Full multiaddrs of this peer; empty for a client."""
-        return [] if self.options.client_mode else await self.daemon.addresses()
+        if self.options.client_mode:
+            return []
+        return await (self.daemon.addresses_with_relay() if self.options.network.relays else self.daemon.addresses())
 
     async def join(self) -> None:
         """Dial all initial peers concurrently; one answer is enough.

@@ -21,7 +21,9 @@ class NetworkOptions(BaseModel):
     auto_nat: bool = False
     """AutoNAT: others probe whether this peer is reachable; hole punching."""
     use_relay: bool = False
-    """Reach peers behind NATs through relays."""
+    """Reach peers behind routers through relays; a peer that listens, and has no `relays`, is one itself."""
+    relays: tuple[str, ...] = ()
+    """Full multiaddrs of peers through which this one is reached, since none can connect to it; takes `use_relay`."""
     announce: tuple[str, ...] = ()
     """Multiaddrs to announce instead of the listening ones, such as a public address with port forwarding."""
 

@@ -221,6 +221,7 @@ AUDIT = Audit(
     sketch=packed({part: [number / 8 for number in range(VALUES)] for part in PARTS}),
 )
 INVITE = Invite(invite_id=hex_of("invite", 32), uses=3, key=Identity.of_seed(INVITE_SEED).public_key)
+RELAYED = f"{RUN.initial_peers[0]}/p2p-circuit/p2p/12D3KooWGRUVh2RdAyn2vKTA7kZzRbdLh8FdLuwuMjyJPDzBq1mR"
 HOLDING = Holding(
     cluster=0,
     manifest_sha256=hex_of("manifest"),
@@ -275,7 +276,9 @@ SAMPLES: dict[str, tuple[Payload, Identity]] = {
 }
 LEG_SAMPLES: dict[str, tuple[Payload, Identity]] = {
     "run-of-legs": (RUN.model_copy(update={"leg_steps": 500, "want_work_bits": 8}), COORDINATOR),
+    "run-whose-peers-relay": (RUN.model_copy(update={"peers_relay": True}), COORDINATOR),
     "want-with-work": (WANT.model_copy(update={"work": do_work(RUN_ID, VOLUNTEER.public_key, 8)}), VOLUNTEER),
+    "holding-through-a-relay": (HOLDING.model_copy(update={"addresses": (RELAYED,)}), VOLUNTEER),
     "task-with-head": (TASK.model_copy(update={"head": HEAD}), COORDINATOR),
     "task-of-lanes": (
         TASK.model_copy(

@@ -89,3 +89,10 @@ def test_in_a_run_on_the_internet_only_addresses_of_the_internet_are_told_and_di
     assert usable(mine, [f"/dns4/run.example/tcp/1{tail}"]) == mine[2:]
     assert usable(mine, [f"/ip4/192.168.1.2/tcp/1{tail}"]) == mine
     assert usable([f"/ip4/8.8.8.8/udp/4001/quic{tail}", "/unix/x", ""], []) == ()
+
+
+def test_an_address_through_a_relay_is_used_only_if_the_relay_is_the_runs():
+    relay, other = (f"/ip4/9.9.9.{last}/tcp/1/p2p/QmS2CYshQxGb66qHgysbbnjpWW2QbGyNyRDzNHGcCdp9HY" for last in (1, 2))
+    tail = "/p2p-circuit/p2p/12D3KooWGRUVh2RdAyn2vKTA7kZzRbdLh8FdLuwuMjyJPDzBq1mR"
+    assert usable([relay + tail, other + tail], [relay]) == (relay + tail,)
+    assert usable([relay + tail], []) == ()
