@@ -5,6 +5,7 @@ A room imports only those below it (`[tool.importlinter]` in pyproject.toml):
 cli/         the commands and their options
 demo/        a whole run on one machine
 training/    training on the organiser's machine: warm start, router, student
+trying/      a page beside a model: a prompt, its picture, which expert drew what
 page/        the organiser's page in a browser
 release/     from registered experts to a sampleable model; samples
 service/     the running coordinator: startup, loop, actions, publisher

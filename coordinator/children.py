@@ -31,6 +31,7 @@ class Program(StrEnum):
     ROUTER = "paris.coordinator.training.router"
     LANE_MEANS = "paris.coordinator.training.lane_means"
     MEASURE = "paris.coordinator.planning.measuring"
+    TRY = "paris.coordinator.trying"
     NODE = "paris.node.cli"
     CHEAT = "paris.coordinator.demo.cheat"
     TRAINER = "paris.node.trainer.process"

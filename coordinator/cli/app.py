@@ -18,6 +18,7 @@ from paris.coordinator.cli.orders import allow, ban, pause, revoke, roll_back, u
 from paris.coordinator.cli.planning import plan, recipes
 from paris.coordinator.cli.sampling import sample
 from paris.coordinator.cli.training import distill, reference, train_router, warm_start
+from paris.coordinator.cli.trying import try_model
 from paris.coordinator.console import fail_clearly, print_json, say
 from paris.protocol.lifeline import exit_with_parent
 from paris.protocol.logs import LogFormat
@@ -189,6 +190,9 @@ app.command()(distill)
 
 
 app.command()(sample)
+
+
+app.command("try")(try_model)
 
 
 @app.command()

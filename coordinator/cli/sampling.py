@@ -30,6 +30,9 @@ def sample(
         float | None, typer.Option(help="Leave out experts with a lower probability.", min=0, max=1)
     ] = None,
     routing_plot: Annotated[Path | None, typer.Option(help="Plot which expert drew what: .png, .svg or .pdf.")] = None,
+    trace: Annotated[
+        Path | None, typer.Option(help="Write the experts' weights at each step, as JSON.", callback=expanded)
+    ] = None,
     max_resident_experts: Annotated[
         int | None, typer.Option(help="Experts in memory at once; the others are loaded when needed.", min=1)
     ] = None,
@@ -48,4 +51,4 @@ def sample(
         negative=negative,
         overrides=SamplingOverrides(steps, guidance, routing, max_experts, routing_threshold, solver),
     )
-    sample_to_file(request, out, routing_plot=routing_plot, as_json=as_json)
+    sample_to_file(request, out, routing_plot=routing_plot, trace=trace, as_json=as_json)

@@ -81,13 +81,16 @@ def sample_command(run: RunDir, model: Path) -> str:
     return shlex.join(["paris-coord", "sample", *([prompt] if prompt else []), "--model", str(model)])
 
 
-def sample_to_file(request: SampleRequest, out: Path, *, routing_plot: Path | None, as_json: bool) -> None:
+def sample_to_file(
+    request: SampleRequest, out: Path, *, routing_plot: Path | None, trace: Path | None = None, as_json: bool
+) -> None:
     """Draw a grid and write it to a file.
 
     Args:
         request: What to draw, from which model.
         out: The picture file; the suffix selects the format.
         routing_plot: File of the routing plot; None draws none.
+        trace: File of the experts' weights at each step, `RoutingTrace.to_json`; None writes none.
         as_json: Print a summary as one JSON object on stdout, and no progress bar.
 
     Raises:
@@ -95,6 +98,7 @@ def sample_to_file(request: SampleRequest, out: Path, *, routing_plot: Path | No
             nothing is written.
     """
     from paris.experts.errors import SamplingError
+    from paris.experts.files import write_whole
     from paris.experts.release.model import load_model, local_folder
     from paris.experts.sampling.trace import check_plot
 
@@ -114,11 +118,13 @@ def sample_to_file(request: SampleRequest, out: Path, *, routing_plot: Path | No
     save_grid(drawing.pictures, len(request.seeds), out)
     if routing_plot is not None:
         plot_grid_routing(request, drawing, routing_plot)
+    if trace is not None:
+        write_whole(trace, drawing.trace.to_json().encode())
     if as_json:
-        files = {"out": str(out), "routing_plot": str(routing_plot) if routing_plot else None}
+        files = {"out": str(out), "routing_plot": _text(routing_plot), "trace": _text(trace)}
         print_json({**files, **_summary(request, drawing)})
     else:
-        _say_summary(drawing.trace, out, routing_plot)
+        _say_summary(drawing.trace, [path for path in (out, routing_plot, trace) if path is not None])
 
 
 def _grid_rows(request: SampleRequest) -> tuple[list[str], list[int]]:
@@ -163,10 +169,14 @@ def plot_grid_routing(request: SampleRequest, drawing: Drawing, path: Path) -> N
     plot_routing(drawing.trace, path, titles=titles, pictures=list(drawing.pictures), columns=columns)
 
 
-def _say_summary(trace: RoutingTrace, out: Path, routing_plot: Path | None) -> None:
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
+
+
+def _say_summary(trace: RoutingTrace, files: list[Path]) -> None:
     shares = zip(trace.experts, trace.summary().share, strict=True)
     used = ", ".join(f"{expert}: {share:.0%}" for expert, share in shares if share)
-    say(f"Wrote {out}{f' and {routing_plot}' if routing_plot else ''}. Experts' shares: {used}.")
+    say(f"Wrote {' and '.join(map(str, files))}. Experts' shares: {used}.")
 
 
 def _summary(request: SampleRequest, drawing: Drawing) -> dict[str, Any]:

@@ -6,42 +6,17 @@ import numpy as np
 import pytest
 import typer.testing
 from PIL import Image
+from tiny_release import write_tiny_release
 
 from paris.coordinator.cli.app import app
 from paris.coordinator.release.sample import ModelSource, SampleRequest, sample_to_file
 from paris.experts.errors import ExpertError, SamplingError
-from paris.experts.frozen.codec import CodecConfig
-from paris.experts.frozen.text import TextConfig
-from paris.experts.frozen.text_vocabulary import write_vocabulary
-from paris.experts.models.model import initial_expert
-from paris.experts.models.presets import ModelConfig, RouterConfig
-from paris.experts.models.router import initial_router
-from paris.experts.release.layout import write_layout
-from paris.experts.release.layout_fields import Layout
-from paris.experts.sampling.guidance import Guidance
-from paris.experts.sampling.settings import SamplingSettings
-
-SIZES = {"image_size": 8, "in_channels": 3, "patch_size": 4, "hidden_size": 16, "num_layers": 1, "num_heads": 2}
-MODEL = ModelConfig(**SIZES, text_embed_dim=8, max_text_tokens=4)
-ROUTER = RouterConfig(**SIZES, num_clusters=3)
+from paris.experts.sampling.trace import RoutingTrace
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sampling")
-    write_vocabulary(folder / "parts" / "vocab.json", ["heart", "red"])
-    layout = Layout(
-        name="Tiny",
-        num_experts=3,
-        model=MODEL,
-        router=ROUTER,
-        text=TextConfig(kind="vocabulary", dim=8, max_tokens=4),
-        codec=CodecConfig(),
-        sampling=SamplingSettings(num_steps=4, guidance=Guidance(scale=2.0)),
-    )
-    experts = [initial_expert(MODEL, k) for k in range(3)]
-    write_layout(folder / "release", layout, experts, initial_router(ROUTER, 0), folder / "parts")
-    return str(folder / "release")
+    return str(write_tiny_release(tmp_path_factory.mktemp("sampling")))
 
 
 def run(*words):
@@ -50,11 +25,11 @@ def run(*words):
 
 def test_a_grid_a_plot_and_one_line_of_json_come_out(model, tmp_path):
     out, plot = tmp_path / "grid.png", tmp_path / "routing.svg"
+    trace = tmp_path / "trace.json"
+    files = ("--routing-plot", plot, "--trace", trace)
     options = ("--seeds", 2, "--seed", 5, "--steps", 3, "--guidance", 1.5, "--solver", "ab2", "--routing", "full")
     bounded = ("--max-experts", 2, "--negative", "red", "--max-resident-experts", 1, "--device", "cpu")
-    done = run(
-        "red heart", "heart", "--model", model, "--out", out, "--routing-plot", plot, "--json", *options, *bounded
-    )
+    done = run("red heart", "heart", "--model", model, "--out", out, *files, "--json", *options, *bounded)
     assert done.exit_code == 0, done.output
     summary = json.loads(done.stdout)
     assert (summary["seeds"], summary["steps"], summary["solver"]) == ([5, 6], 3, "ab2")
@@ -64,6 +39,9 @@ def test_a_grid_a_plot_and_one_line_of_json_come_out(model, tmp_path):
     with Image.open(out) as grid:
         assert grid.size == (256, 256)
     assert "red heart, seed 6" in plot.read_text()
+    traced = RoutingTrace.from_json(trace.read_text())
+    assert (len(traced.times), list(traced.weights.shape), summary["trace"]) == (3, [3, 4, 3], str(trace))
+    assert [round(share, 4) for share in traced.summary().share] == summary["share_of_experts"]
 
 
 def test_without_json_messages_and_prompt_warnings_are_on_stderr(model, tmp_path):

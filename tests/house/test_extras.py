@@ -42,9 +42,9 @@ FORMS = {
 COORD, NODE = "paris.coordinator.cli.app", "paris.node.cli"
 CASES = [("plain", COORD), ("plain", NODE)]
 MORE_CASES = [("coordinator", COORD), ("coordinator", NODE), ("demo", COORD), ("both", COORD)]
-ORGANISERS = {"demo", "distill", "gc", "init", "prepare", "publish-tasks", "release", "report", "serve"}
+ORGANISERS = {"demo", "distill", "gc", "init", "prepare", "publish-tasks", "release", "report", "serve", "try"}
 """What takes the libraries of the organiser's extra."""
-LEFT_OUT = ("demo", "sample", "warm-start", "reference", "distill")
+LEFT_OUT = ("demo", "sample", "try", "warm-start", "reference", "distill")
 """In the form between plain and both: `demo` runs the others in processes; the rest take seconds to import torch."""
 WORK = {NODE: {"status", "gc", "identity show"}, COORD: {"recipes", "sample"}}
 """What is done, and not refused, with `arguments_of`."""
@@ -101,6 +101,7 @@ def arguments_of(folder: Path) -> dict[str, dict[str, list[str]]]:
             "recipes": [],
             "hub": ["--data", str(folder / "hub"), "--host", "192.0.2.1"],
             "sample": ["--model", model, "--out", str(folder / "grid.png"), "--device", "cpu", "--seeds", "1"],
+            "try": [model, "--export", str(folder / "tried"), "--device", "cpu"],
             "report": [run, "--out", str(folder / "report")],
             "demo": ["--out", run],
         },
