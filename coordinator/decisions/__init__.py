@@ -8,6 +8,7 @@ verdicts.py      how a verdict changes it
 legs.py          where legs start and end, which are verified, whose states are kept
 rounds.py        lanes of an expert side by side: when their states are averaged
 relay.py         how a stored leg changes its task, and what becomes of late work
+last_work.py     the last verified work of each expert
 draws.py         the secret that decides which stretches of a lease's work are replayed
 orders.py        how each order of the organiser changes the state
 rolling.py       the orders that roll a task back to a verified state, and forward again

@@ -262,4 +262,15 @@ class UpdateModelRepo:
     """A digest of what is to be shown."""
 
 
-Action = Verify | Recheck | Register | StoreLeg | AverageLanes | Close | TrainRouter | UpdateModelRepo
+@dataclass(frozen=True)
+class DrawGrid:
+    """Draw a grid of samples for the page.
+
+    The service asks for it after each tick, not `tick`: it changes no decision.
+    """
+
+    leases: tuple[str | None, ...]
+    """Of the work that it shows, row by row; None: an expert without verified work."""
+
+
+Action = Verify | Recheck | Register | StoreLeg | AverageLanes | Close | TrainRouter | UpdateModelRepo | DrawGrid

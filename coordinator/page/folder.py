@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from paris.coordinator.run.config import RunConfig, load_config
 from paris.coordinator.run.directory import public_join_command
+from paris.coordinator.run.grids import FOLDER, Grid, grid_file, grid_times, read_grid
 from paris.coordinator.run.json_files import read_object
 from paris.coordinator.verify.report import Report
 from paris.protocol.errors import ParisError
@@ -51,8 +52,17 @@ class RunFolder:
         """Names of the newest pictures of samples, for `picture`."""
         found = [file for name in _SAMPLE_FOLDERS for file in (self.path / name).glob("*.png")]
         found = [file for file in found if _PICTURE.fullmatch(file.name)]
+        found += [grid_file(self.path, time) for time in self.grid_times()[-1:]]
         newest = sorted(found, key=lambda file: -file.stat().st_mtime)[:_MAX_SAMPLES]
         return [f"{file.parent.name}/{file.name}" for file in newest]
+
+    def grid_times(self) -> list[int]:
+        """When the grids of samples were drawn, UTC seconds, oldest first."""
+        return grid_times(self.path)
+
+    def grid(self, time: int) -> Grid | None:
+        """What the grid of a time shows."""
+        return read_grid(self.path, time)
 
     def picture(self, folder: str, name: str, *, is_public: bool) -> bytes | None:
         """A picture of samples; for the organiser also clusters.png, which shows training pictures.
@@ -60,7 +70,9 @@ class RunFolder:
         Returns:
             PNG; None if there is no such picture.
         """
-        is_known = folder in _SAMPLE_FOLDERS or (folder == "data" and name == "clusters.png" and not is_public)
+        is_known = folder in (*_SAMPLE_FOLDERS, FOLDER) or (
+            folder == "data" and name == "clusters.png" and not is_public
+        )
         file = self.path / folder / name
         if not is_known or not _PICTURE.fullmatch(name) or file.is_symlink() or not file.is_file():
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -187,6 +188,19 @@ def _history(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
     }
 
 
+def _samples(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
+    times = site.folder.grid_times()
+    shown = times[max(0, bisect_right(times, query.time) - 1) if query.time else -1] if times else 0
+    grid = site.folder.grid(shown) if times else None
+    return {
+        "times": times,
+        "shown": shown,
+        "rows": [] if grid is None else grid.rows,
+        "prompts": [] if grid is None else [prompt for prompt in grid.prompts if prompt],
+        "is_on": site.folder.config.page.samples,
+    }
+
+
 def _public(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
     every = task_rows(snapshot.state)
     config = site.folder.config
@@ -211,6 +225,7 @@ VIEWS = (
     View("volunteers", "Volunteers", "volunteers.html", _volunteers),
     View("verdicts", "Verdicts", "verdicts.html", _verdicts),
     View("skill", "Skill", "skill.html", _skill),
+    View("samples", "Samples", "samples.html", _samples),
     View("leaderboard", "Leaderboard", "leaderboard.html", _leaderboard),
     View("clusters", "Clusters", "clusters.html", _clusters, is_live=False),
     View("events", "Events", "events.html", _events),

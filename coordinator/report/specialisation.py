@@ -11,7 +11,8 @@ from statistics import fmean
 
 from pydantic import ValidationError
 
-from paris.coordinator.state.model import State, TaskState
+from paris.coordinator.decisions.last_work import by_cluster, evenly, judged_lease
+from paris.coordinator.state.model import State
 from paris.coordinator.verify.report import Report
 
 MOST = 16
@@ -67,8 +68,8 @@ class SkillReports:
             state: The run's state.
             most: At most so many experts and clusters.
         """
-        scored = [(task, lease_id) for task in _by_cluster(state) if (lease_id := _judged_lease(task))]
-        chosen = _evenly(scored, most)
+        scored = [(task, lease_id) for task in by_cluster(state) if (lease_id := judged_lease(task))]
+        chosen = evenly(scored, most)
         self._known = {lease_id: self._means(lease_id) for _, lease_id in chosen}
         found = [(task, known) for task, lease_id in chosen if (known := self._known[lease_id]) is not None]
         clusters = tuple(task.task.cluster for task, _ in found)
@@ -93,21 +94,6 @@ class SkillReports:
         return report.scores.step, {
             cluster: float(f"{fmean(losses):.4g}") for cluster, losses in report.scores.heldout.items() if losses
         }
-
-
-def _by_cluster(state: State) -> list[TaskState]:
-    return sorted(state.experts.values(), key=lambda task: task.task.cluster)
-
-
-def _judged_lease(task: TaskState) -> str | None:
-    """The lease of an expert's last verified work."""
-    return task.head_lease_id if task.registration is None else task.registration.lease_id
-
-
-def _evenly(items: list[tuple[TaskState, str]], most: int) -> list[tuple[TaskState, str]]:
-    if len(items) <= most:
-        return items
-    return [items[round(k * (len(items) - 1) / (most - 1))] for k in range(most)]
 
 
 def _ratios(

@@ -84,6 +84,8 @@ class PageTable(Table):
     """HOST:PORT of a server of its own. None: only where the embedded Hub answers, below /run."""
     public_page: bool = False
     """Show the public page, which is read-only, to requests from other machines."""
+    samples: bool = False
+    """Draw a grid of samples after each verified leg, on [compute] device, while no work waits for its verdict."""
 
     @model_validator(mode="after")
     def _check_listen(self) -> PageTable:

@@ -9,6 +9,7 @@ verifier.py     action: verification of a submission
 verifying.py    the child processes that verify, each one submission after another
 references.py   trusted trainings that a submission is compared with
 registering.py  action: registering or rejecting a submission on the Hub
+grids.py        action: a grid of samples for the page, in a child process
 lane_means.py   action: the mean of the states of an expert's lanes
 router.py       action: router training in a child process
 health.py       figures of the running service, for the page and /metrics

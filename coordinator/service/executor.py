@@ -22,6 +22,7 @@ from paris.coordinator.decisions.observations import (
     AverageLanes,
     Close,
     Closed,
+    DrawGrid,
     LegStored,
     NotRechecked,
     Observation,
@@ -40,6 +41,7 @@ from paris.coordinator.decisions.observations import (
 )
 from paris.coordinator.errors import NotTrainableAgainError, VerificationCrashError
 from paris.coordinator.model_repo.keeping import ModelRepo
+from paris.coordinator.service.grids import SampleGrids
 from paris.coordinator.service.lane_means import LaneMeans
 from paris.coordinator.service.registering import Registrar
 from paris.coordinator.service.router import RouterTrainer
@@ -79,6 +81,7 @@ class Executor:
         lane_means: Stores the means of lanes.
         router: Trains the router.
         model_repo: Keeps card and tags of the model repo.
+        grids: Draws samples for the page; None: none are drawn.
         children: The child processes of all; ended by `stop`.
         log: Receives a line for people when an action failed and will be started again.
         clock: Seconds that only grow.
@@ -92,18 +95,22 @@ class Executor:
         lane_means: LaneMeans,
         router: RouterTrainer,
         model_repo: ModelRepo,
+        grids: SampleGrids | None,
         children: Children,
         log: Callable[[str], None],
         clock: Clock = time.monotonic,
     ) -> None:
         self._verifier, self._registrar, self._lane_means = verifier, registrar, lane_means
         self._router, self._model_repo, self._children = router, model_repo, children
+        self._grids = grids
         self._shown: UpdateModelRepo | None = None
         self._log, self._clock = log, clock
         self.verifications = Spent()
         self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="action")
         self._rechecks = ThreadPoolExecutor(max_workers=1, thread_name_prefix="recheck")
         """Each may train a whole leg, hours; what volunteers wait for does not wait for it."""
+        self._drawing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="drawing")
+        """Pictures for the page, which nothing waits for."""
         self._registering = threading.Lock()
         """One copy at a time, onto main or a state's branch: of two onto one branch, the Hub would refuse the second
         for its parent commit."""
@@ -118,11 +125,13 @@ class Executor:
             if action in self._in_flight or (waiting is not None and waiting.until > self._clock()):
                 continue
             self._in_flight.add(action)
-            pool = self._rechecks if isinstance(action, Recheck) else self._pool
-            pool.submit(self._run, action, state)
+            self._pool_of(action).submit(self._run, action, state)
 
     def show(self, state: State) -> None:
-        """Start to bring the model repo up to a state, unless it is; where the Hub fails, a later call tries again."""
+        """Start to bring the model repo and the page's samples up to a state; what failed is tried again later."""
+        grid = self._grids.wanted(state) if self._grids is not None else None
+        if grid is not None and not any(isinstance(action, DrawGrid) for action in self._in_flight):
+            self.start((grid,), state)
         action = UpdateModelRepo(self._model_repo.shows(state))
         if action != self._shown:
             self.start((action,), state)
@@ -147,8 +156,13 @@ class Executor:
     def stop(self) -> None:
         """End the child processes and wait for the threads; after a restart `tick` asks for unfinished work again."""
         self._children.stop()
-        for pool in (self._rechecks, self._pool):
+        for pool in (self._rechecks, self._drawing, self._pool):
             pool.shutdown(wait=True, cancel_futures=True)
+
+    def _pool_of(self, action: Action) -> ThreadPoolExecutor:
+        if isinstance(action, Recheck):
+            return self._rechecks
+        return self._drawing if isinstance(action, DrawGrid) else self._pool
 
     def _run(self, action: Action, state: State) -> None:
         """The one place that catches broadly: any failure is reported, and the action backs off."""
@@ -204,6 +218,10 @@ class Executor:
                 return Closed(lease_id)
             case TrainRouter(from_samples):
                 return RouterTrained(True, self._router.train(from_samples=from_samples))
+            case DrawGrid():
+                if self._grids is not None:
+                    self._grids.draw(state)
+                return None
             case UpdateModelRepo():
                 with self._registering:
                     self._model_repo.update(state)

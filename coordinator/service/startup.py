@@ -19,6 +19,7 @@ from paris.coordinator.run_hub.connect import connect_hub
 from paris.coordinator.run_hub.embedded import start_embedded_hub
 from paris.coordinator.service.executor import Executor
 from paris.coordinator.service.garbage import collect_garbage
+from paris.coordinator.service.grids import SampleGrids
 from paris.coordinator.service.health import HealthReport
 from paris.coordinator.service.lane_means import LaneMeans
 from paris.coordinator.service.loop import Server, Service
@@ -148,6 +149,7 @@ def make_executor(
         lane_means=LaneMeans(hub, run.verify, children),
         router=RouterTrainer(run, children),
         model_repo=ModelRepo(run, hub),
+        grids=SampleGrids(run, spec, children) if run.config.page.samples else None,
         children=children,
         log=lambda text: log(Event(EventKind.PROBLEM, text)),
     )

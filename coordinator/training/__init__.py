@@ -7,6 +7,7 @@ router_request.py  `paris-coord train-router`: by the running service, or in thi
 router.py          the router job
 router_samples.py  `--from-samples`: training rows drawn from the experts
 distill.py         `paris-coord distill`: the experts as one dense model
+grids.py           grids of samples for the page
 lane_means.py      the mean of the states of an expert's lanes
 student_scores.py  held-out losses of the student and its teachers
 """

@@ -13,6 +13,7 @@ import pytest
 from page_world import ADAS_LEASE, change, served
 
 from paris.coordinator.page.views import VIEWS
+from paris.coordinator.run.grids import Grid, GridRow, grid_file, write_grid
 from paris.coordinator.state.audits import AuditState
 from paris.coordinator.state.events import Event, EventKind
 
@@ -136,6 +137,29 @@ def test_skill_is_shown_as_the_verifications_and_the_router_measured_it(site, ru
     assert re.search(cells, text)
     assert "1 of 1 experts are the best of these" in text
     assert re.search(r"0.0 to 0.5</th>.*87.5%.*0.875</td>", text)
+
+
+def test_the_grids_of_samples_are_shown_by_time_and_the_newest_to_the_world_too(run):
+    with served(run) as site:
+        assert "<code>[page] samples = true</code>" in site.ask("/run/samples").text
+    (run / "progress").mkdir()
+    grid = Grid(rows=(GridRow(task_id="expert-0", step=3000, lease_id=ADAS_LEASE),), prompts=(EVIL,), seeds=(0,))
+    for time in (1796067000, 1796068000, 1796069000):
+        grid_file(run, time).write_bytes((run / "data" / "clusters.png").read_bytes())
+        write_grid(run, time, grid)
+    with served(run) as site:
+        newest = site.ask("/run/samples").text
+        assert 'src="/run/pictures/progress/grid-1796069000.png"' in newest
+        assert "expert-0 at step 3,000. Each expert draws alone" in newest
+        assert "<img src=x" not in newest
+        assert newest.count("<li><a href=") >= 3
+        then = site.ask("/run/samples?time=1796068500").text
+        assert 'src="/run/pictures/progress/grid-1796068000.png"' in then
+        assert site.ask("/run/pictures/progress/grid-1796068000.png").status == 200
+        assert site.ask("/run/pictures/progress/grid-1796068000.json").status == 404
+        public = site.ask("/run/public").text
+        assert "progress/grid-1796069000.png" in public
+        assert "progress/grid-1796068000.png" not in public
 
 
 def test_events_are_found_by_kind_and_text(site):

@@ -68,6 +68,7 @@ def executor(work, clock):
         lane_means=None,
         router=work,
         model_repo=None,
+        grids=None,
         children=SimpleNamespace(is_stopping=False, stop=lambda: None),
         log=lambda text: None,
         clock=lambda: clock.now,

@@ -64,6 +64,7 @@ def make_service(tmp_path, job: RouterJob, log=None, watch=None) -> tuple[Servic
         lane_means=None,
         router=job,
         model_repo=UnchangedRepo(),
+        grids=None,
         children=children,
         log=log,
         clock=lambda: 0.0,

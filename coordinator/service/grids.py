@@ -1,0 +1,85 @@
+"""Action: a grid of samples for the page, drawn in a child process, while no work waits for its verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from paris.coordinator.children import Children, Program
+from paris.coordinator.decisions.last_work import by_cluster, evenly, judged_lease
+from paris.coordinator.decisions.observations import DrawGrid
+from paris.coordinator.run.directory import RunDir
+from paris.coordinator.run.grids import FOLDER, Grid, GridRow, grid_times, read_grid
+from paris.coordinator.state.model import WAITING, State, TaskState
+from paris.experts.files import write_whole
+from paris.protocol.hub_layout import WEIGHTS_FILE
+from paris.protocol.run_records import RunSpec
+from paris.protocol.sizes import of_size
+
+MOST_ROWS, MOST_COLUMNS = 6, 4
+
+
+@dataclass
+class SampleGrids:
+    """Draws the grids of one run.
+
+    Args:
+        run: The run directory.
+        spec: The published RunSpec.
+        children: Starts the child process.
+    """
+
+    run: RunDir
+    spec: RunSpec
+    children: Children
+
+    def __post_init__(self) -> None:
+        times = grid_times(self.run.path)
+        newest = read_grid(self.run.path, times[-1]) if times else None
+        self._drawn = None if newest is None else newest.leases
+
+    def wanted(self, state: State) -> DrawGrid | None:
+        """The grid that is to be drawn; None where nothing is new, or work waits for its verdict."""
+        if any(known.phase in WAITING or known.recheck for known in state.submissions.values()):
+            return None
+        leases = tuple(row.lease_id for row in self._rows(state))
+        return DrawGrid(leases) if any(leases) and leases != self._drawn else None
+
+    def draw(self, state: State) -> None:
+        """Draw the grid of a state.
+
+        Raises:
+            WorkerError: The child failed.
+        """
+        grid = Grid(rows=self._rows(state), prompts=self._columns()[0], seeds=self._columns()[1])
+        request = self.run.path / FOLDER / "request.json"
+        write_whole(request, grid.model_dump_json().encode())
+        self.children.run("samples", Program.GRIDS, str(self.run.path), str(request))
+        self._drawn = grid.leases
+
+    def _rows(self, state: State) -> tuple[GridRow, ...]:
+        return tuple(self._row(state, task) for task in evenly(by_cluster(state), MOST_ROWS))
+
+    def _row(self, state: State, task: TaskState) -> GridRow:
+        lease_id = judged_lease(task)
+        if lease_id is None or not strip_source(self.run, lease_id).is_file():
+            return GridRow(task_id=task.task.task_id)
+        return GridRow(
+            task_id=task.task.task_id,
+            step=state.submissions[lease_id].submission.steps,
+            lease_id=lease_id,
+            model=of_size(self.spec, state.leases[lease_id].lease.size).model,
+            objective=task.task.objective,
+        )
+
+    def _columns(self) -> tuple[tuple[str, ...], tuple[int, ...]]:
+        """Prompts and seeds of the columns: one seed of as many prompts as there are, then the next seed."""
+        table = self.run.config.sampling
+        prompts = table.prompts[:MOST_COLUMNS] if self.run.config.reads_text else []
+        pairs = [(prompt, seed) for seed in table.seeds or [0] for prompt in prompts or [""]][:MOST_COLUMNS]
+        return tuple(prompt for prompt, _ in pairs), tuple(seed for _, seed in pairs)
+
+
+def strip_source(run: RunDir, lease_id: str) -> Path:
+    """The verified weights of a lease's work."""
+    return run.verify / lease_id / "candidate" / WEIGHTS_FILE
