@@ -56,12 +56,12 @@ def take_pictures(url: str, folder: Path, only: list[str]) -> None:
                 "!document.body.dataset.stream || document.getElementById('connection').textContent === 'live'"
             )
             browser.screenshot(folder / f"{picture.name}.png")
-            _shrink(folder / f"{picture.name}.png")
+            shrink(folder / f"{picture.name}.png")
         if browser.problems:
             raise RuntimeError(f"The browser found problems: {browser.problems}")
 
 
-def _shrink(path: Path) -> None:
+def shrink(path: Path) -> None:
     """Keep the colours that a page has; a third of the bytes is left."""
     with Image.open(path) as picture:
         few = picture.convert("RGB").quantize(255, dither=Image.Dither.NONE)

@@ -108,8 +108,8 @@ class NodeConfig(Manners):
     page_host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]{1,253}$")] = "127.0.0.1"
     """Address that the page listens on; 0.0.0.0 lets other machines connect, in a container also the machine itself."""
     draw_every_steps: int | None = Field(None, ge=0, le=10**8)
-    """Steps between two drawings of the expert, for the page; None: forty in a task, at least 50 steps apart; 0: none.
-    Without `page` nothing is drawn."""
+    """Steps between two drawings of the expert, for the page; None: 40 in a task, or fewer where they took more than a
+    fiftieth of its work; 0: none. Without `page` nothing is drawn."""
     startup_timeout_s: float = Field(60, gt=0, le=600)
     """Seconds to wait for the first peer."""
     hub_endpoint: str = ""

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from paris.experts.files import write_whole
 
+NUM_PICTURES, NUM_STEPS = 8, 8
+"""Pictures of a grid, and steps from noise to a picture."""
 MOST = 48
 _INDEX = "index.json"
 _NAME = re.compile(r"step-([0-9]{8,9})\.png")

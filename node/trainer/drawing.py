@@ -28,14 +28,14 @@ from paris.experts.sampling.settings import SamplingSettings
 from paris.experts.training.batches import Batches
 from paris.experts.training.config import TrainingTask
 from paris.experts.training.state import TrainState
-from paris.node.machine.drawings import Drawings, DrawingsIndex
+from paris.node.machine.drawings import NUM_PICTURES, NUM_STEPS, Drawings, DrawingsIndex
 
 _logger = logging.getLogger(__name__)
-NUM_PICTURES, COLUMNS = 8, 4
+COLUMNS = 4
 _MOST_PX = 128
 _REACH = 3.0
 """Latents have about unit variance: values beyond this are drawn as the extreme colour."""
-_SETTINGS = SamplingSettings(num_steps=12, solver="ab2", guidance=Guidance(), routing="top1")
+_SETTINGS = SamplingSettings(num_steps=NUM_STEPS, solver="ab2", guidance=Guidance(), routing="top1")
 
 
 class Drawer:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import PurePosixPath
 from typing import Any
 
 from paris.node.fetching.cache import Cache
 from paris.node.machine.config import NodeConfig
+from paris.node.machine.drawings import NUM_PICTURES, NUM_STEPS
 from paris.node.machine.hardware import Hardware
 from paris.node.machine.machine import Machine
 from paris.node.machine.unit import Unit, UnitFolder
@@ -16,7 +18,11 @@ from paris.protocol.lanes import expert_of, lane_of
 from paris.protocol.run_records import RunSpec
 from paris.protocol.sizes import of_size
 
-_DRAWINGS, _LEAST_BETWEEN_DRAWINGS = 40, 50
+_DRAWINGS = 40
+_PASSES_OF_A_ROW = 3
+"""A training step takes as much as three passes of each of its rows: one forward, and one backward that costs two."""
+_STEPS_FOR_ONE = 50
+"""Steps between two drawings are worth so many times a drawing at least."""
 
 
 def make_order(spec: RunSpec, unit: Unit, folder: UnitFolder, cache: Cache, machine: Machine) -> Order:
@@ -56,18 +62,25 @@ def make_order(spec: RunSpec, unit: Unit, folder: UnitFolder, cache: Cache, mach
 
 def _drawing(unit: Unit, machine: Machine) -> DrawingOrder | None:
     """Where somebody may look at it; never of an audit, whose steps are another volunteer's."""
-    every_steps = drawn_every(machine.config, unit.task.steps)
+    every_steps = drawn_every(machine.config, unit.task.steps, unit.task.batch_size)
     if unit.lease.audit or not machine.config.page or not every_steps:
         return None
     folder = machine.home.drawings(unit.run_id, unit.task.task_id).folder
     return DrawingOrder(folder=str(folder.absolute()), every_steps=every_steps)
 
 
-def drawn_every(config: NodeConfig, steps: int) -> int:
-    """Steps between two drawings of a task of so many steps; 0: none."""
+def drawn_every(config: NodeConfig, steps: int, batch_size: int) -> int:
+    """Steps between two drawings; 0: none.
+
+    Args:
+        config: May say it; else 40 in a task, or fewer where they took more than a fiftieth of its work.
+        steps: Of the task.
+        batch_size: Rows of one step.
+    """
     if config.draw_every_steps is not None:
         return config.draw_every_steps
-    return max(_LEAST_BETWEEN_DRAWINGS, steps // _DRAWINGS)
+    affordable = math.ceil(_STEPS_FOR_ONE * NUM_PICTURES * NUM_STEPS / (_PASSES_OF_A_ROW * batch_size))
+    return max(affordable, steps // _DRAWINGS)
 
 
 def _leg(unit: Unit) -> dict[str, Any] | None:

@@ -46,15 +46,18 @@ def test_without_the_setting_nothing_listens_and_nothing_is_said(own_page, tmp_p
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_a_real_node_is_paused_and_told_to_finish_on_its_page(make_coordinator, start, tmp_path):
+def test_a_real_node_is_paused_and_told_to_finish_on_its_page(make_coordinator, start, tmp_path, monkeypatch):
     """Shorter: test_forms_do_what_the_control_socket_does."""
     coordinator = make_coordinator(100_000)
     coordinator.leg_steps = 600
+    monkeypatch.setenv("PARIS_NODE_DRAW_EVERY_STEPS", "5")
     node = start("--page", "--page-port", "0")
     node.wait_for("snapshot")
     address = urlsplit((tmp_path / "home" / "page-address").read_text().strip())
     cookie = ask(address.netloc, f"/?{address.query}").headers["Set-Cookie"].partition(";")[0]
-    assert "expert-0: training" in ask(address.netloc, "/", cookie).text
+    page = ask(address.netloc, "/", cookie).text
+    assert "expert-0: training" in page
+    assert "/pictures/expert-0/5.png" in page, "what the expert drew before its first snapshot at step 10"
     assert ask(address.netloc, "/control", cookie, "command=pause").status == 303
     node.wait_for("paused", reason="asked")
     assert "expert-0: paused" in ask(address.netloc, "/", cookie).text

@@ -23,11 +23,11 @@ from paris.experts.training.state import TrainState
 from paris.experts.weights.checkpoint import load_weights
 from paris.node.fetching.cache import Cache
 from paris.node.machine.config import NodeConfig
-from paris.node.machine.drawings import MOST, Drawings, DrawingsIndex
+from paris.node.machine.drawings import MOST, NUM_PICTURES, Drawings, DrawingsIndex
 from paris.node.machine.hardware import Hardware
 from paris.node.machine.home import Home
 from paris.node.machine.machine import Machine
-from paris.node.trainer.drawing import NUM_PICTURES, as_png, drawn, pictures
+from paris.node.trainer.drawing import as_png, drawn, pictures
 from paris.node.trainer.order import DrawingOrder, Order, ShardFile
 from paris.node.trainer.task import make_drawer, make_training, task_of
 from paris.node.work.order import drawn_every, make_order
@@ -142,9 +142,10 @@ def test_what_cannot_be_drawn_or_saved_is_said_and_the_training_goes_on(data, tm
     assert not (tmp_path / "drawings" / "step-00000012.png").exists(), "one failure is enough"
 
 
-def test_a_task_is_drawn_forty_times_at_most_and_only_for_a_page(make_spec, tmp_path):
-    assert [drawn_every(NodeConfig(), steps) for steps in (60, 2000, 8000)] == [50, 50, 200]
-    assert [drawn_every(NodeConfig(draw_every_steps=every), 8000) for every in (0, 7)] == [0, 7]
+def test_drawing_takes_a_fiftieth_of_the_training_at_most_and_is_only_done_for_a_page(make_spec, tmp_path):
+    assert [drawn_every(NodeConfig(), steps, 8) for steps in (60, 2000, 8000)] == [134, 134, 200]
+    assert drawn_every(NodeConfig(), 60, 4096) == 1
+    assert [drawn_every(NodeConfig(draw_every_steps=every), 8000, 8) for every in (0, 7)] == [0, 7]
     unit, home = make_unit(), Home(tmp_path)
     audit = unit.model_copy(update={"lease": unit.lease.model_copy(update={"audit": "of another's steps"})})
 
