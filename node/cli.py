@@ -105,6 +105,7 @@ def join(
     page_port: PagePortOption = None,
     page_host: PageHostOption = None,
     allow_plain_http: PlainHttpOption = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Join without being asked.")] = False,
     as_json: JsonOption = False,
     no_lock: NoLockOption = False,
 ) -> None:
@@ -132,9 +133,12 @@ def join(
     with clear_errors(view):
         from paris.node.join.joining import Request
         from paris.node.join.joining import join as join_run
+        from paris.node.welcome.welcome import Welcome, is_someone_there
 
         request = Request(run, home_path(home), run_id, flags, invite)
-        join_run(request, view, max_tasks=1 if once else max_tasks, task_wait_s=task_wait_s)
+        welcome = Welcome(view, agreed=yes, asks=is_someone_there() and not as_json)
+        most = 1 if once else max_tasks
+        join_run(request, view, max_tasks=most, task_wait_s=task_wait_s, introduce=welcome)
 
 
 @app.command()

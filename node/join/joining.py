@@ -6,11 +6,11 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 from paris.node.control.server import control_socket
 from paris.node.control.wishes import Wishes
@@ -49,7 +49,7 @@ from paris.protocol.envelope import Envelope
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.invites import HeldInvite
 from paris.protocol.logs import log_to_file
-from paris.protocol.run_records import RunSpec
+from paris.protocol.run_records import RunSpec, Task
 from paris.protocol.sealer import Sealer, SequenceFile
 from paris.protocol.signals import stop_signals
 from paris.protocol.signing import Identity
@@ -71,8 +71,27 @@ class Request:
     """As `paris-coord invite` printed it."""
 
 
-def join(request: Request, view: View, *, max_tasks: int | None, task_wait_s: float | None) -> None:
+Introduce = Callable[[Envelope[RunSpec], Callable[[], list[Task]], Machine, Hub], None]
+"""Tells the volunteer what the run is and takes, by its description and, where they are asked for, its tasks; raises
+StoppedError where the volunteer does not want to join."""
+
+
+def join(
+    request: Request,
+    view: View,
+    *,
+    max_tasks: int | None,
+    task_wait_s: float | None,
+    introduce: Introduce | None = None,
+) -> None:
     """Join a run and work for it.
+
+    Args:
+        request: What to join.
+        view: Shows what happens.
+        max_tasks: Leave after so many; None: when the run is complete.
+        task_wait_s: Leave when no task comes for so long; None: never.
+        introduce: Called before the run is told of this volunteer.
 
     Raises:
         ParisError: The node ended before the run was complete.
@@ -82,7 +101,9 @@ def join(request: Request, view: View, *, max_tasks: int | None, task_wait_s: fl
     with stopping(stop) as received:
         try:
             page = OwnPage(answers, board, course, shown)
-            with running_agent(request, shown, stop, waits=True, uploads=True, answers=answers, page=page) as agent:
+            with running_agent(
+                request, shown, stop, waits=True, uploads=True, answers=answers, page=page, introduce=introduce
+            ) as agent:
                 _work(agent, answers.wishes, shown, max_tasks=max_tasks, task_wait_s=task_wait_s)
         except StoppedError:
             if signal.SIGINT in received:
@@ -112,6 +133,7 @@ def running_agent(
     uploads: bool = False,
     answers: Answers | None = None,
     page: OwnPage | None = None,
+    introduce: Introduce | None = None,
 ) -> Iterator[Agent]:
     """An agent whose DHT peer and announcer run, under the home's lock.
 
@@ -123,6 +145,7 @@ def running_agent(
         uploads: It needs a token of the Hub.
         answers: To what the volunteer asks from another shell; None: there is no control socket.
         page: Served where the settings say so.
+        introduce: Called before the run is told of this volunteer.
 
     Raises:
         PageError: The page cannot be served where the settings say.
@@ -149,6 +172,8 @@ def running_agent(
             if answers is not None:
                 answers.wishes.heed(_watch(machine, view).why_paused)
             invite = find_invite(home.invite(run.run_id), request.invite, run)
+            if introduce is not None:
+                _introduce(introduce, run, swarm, machine)
             with _session(identity, machine, run, swarm, view, stop, invite) as session:
                 hub = _account(session, identity, machine, view, joins=waits, uploads=uploads)
                 data = _data_sources(session, identity, machine, hub, stop)
@@ -156,6 +181,15 @@ def running_agent(
                 yield Agent(session, data, machine, view, stop, answers.wishes if answers else None)
         finally:
             swarm.close()
+
+
+def _introduce(introduce: Introduce, run: Envelope[RunSpec], swarm: Swarm, machine: Machine) -> None:
+    """Let the volunteer be told; the Hub is asked for pictures without a token."""
+
+    def tasks() -> list[Task]:
+        return [cast(Task, envelope.payload) for envelope in swarm.read("task")]
+
+    introduce(run, tasks, machine, Hub(machine.config.hub_endpoint or run.payload.hub_endpoint, None))
 
 
 def _controlled(home: Home, answers: Answers | None) -> contextlib.AbstractContextManager[None]:

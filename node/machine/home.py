@@ -8,6 +8,7 @@ home/
     cache/<sha256>                      downloaded files by content
     runs/<run_id>/run.json              the newest signed RunSpec seen
     runs/<run_id>/coordinator.pub       the run's key, pinned at the first join
+    runs/<run_id>/agreed                empty: the volunteer has seen what the run is and takes
     runs/<run_id>/invite                the organiser's invite, if the volunteer has one
     runs/<run_id>/want-work             the proof of work of this node's key
     runs/<run_id>/text/                 the run's frozen text encoder
@@ -59,6 +60,10 @@ class Home:
     def text_folder(self, run_id: str) -> Path:
         """The folder of a run's text encoder and initial weights."""
         return self.run_folder(run_id) / "text"
+
+    def agreed(self, run_id: str) -> Path:
+        """The mark that the volunteer has been told of a run and joins it."""
+        return self.run_folder(run_id) / "agreed"
 
     def invite(self, run_id: str) -> Path:
         """Where an invite to a run is kept."""

@@ -14,6 +14,10 @@ def _checked_hours(text: str) -> str:
     return text
 
 
+def _written(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value).lower()
+
+
 class Manners(BaseModel):
     """When and how hard the machine may train. A reason to pause stops the trainer, with a snapshot."""
 
@@ -33,3 +37,9 @@ class Manners(BaseModel):
     """Power limit of an NVIDIA GPU while it trains; setting it takes an administrator's rights."""
     keep_awake: bool = True
     """Hold off the system's sleep while the trainer works, where systemd can."""
+
+    @property
+    def in_force(self) -> tuple[str, ...]:
+        """Each setting that the owner has changed, as it would be written."""
+        changed = {name: getattr(self, name) for name in Manners.model_fields if name in self.model_fields_set}
+        return tuple(f"{name} = {_written(value)}" for name, value in changed.items())

@@ -13,6 +13,7 @@ from paris.protocol.printable import printable
 class EventKind(StrEnum):
     """Every event that a node shows; the value is the word in `--json`."""
 
+    INTRODUCTION = "introduction"
     JOINED = "joined"
     WAITING = "waiting"
     LEASED = "leased"
@@ -40,6 +41,7 @@ class EventKind(StrEnum):
 
 
 SENTENCES: dict[EventKind, str] = {
+    EventKind.INTRODUCTION: "{text}",
     EventKind.JOINED: "Joined run {run_id} as {name} on {hardware}.",
     EventKind.WAITING: "{text}",
     EventKind.LEASED: "Leased {task_id}, attempt {attempt}: {steps} steps on cluster {cluster}.",

@@ -46,6 +46,12 @@ _TRAFFIC = {
 }
 
 FIELDS: dict[EventKind, dict[str, Any]] = {
+    EventKind.INTRODUCTION: {
+        **dict.fromkeys(("text", "run_id", "name", "licence", "page", "hardware", "device", "home"), str),
+        **dict.fromkeys(("num_experts", "num_open", "num_parameters", "memory_bytes"), int),
+        **dict.fromkeys(("steps", "leg_steps", "needs_memory_bytes", "download_bytes", "disk_bytes"), int | None),
+        "manners": list[str],
+    },
     EventKind.JOINED: {
         **dict.fromkeys(("run_id", "name", "hardware", "device", "identity"), str),
         "credit_steps": int,

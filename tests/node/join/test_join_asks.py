@@ -19,7 +19,7 @@ def test_a_join_at_a_terminal_asks_for_the_hubs_token_and_works_with_it(make_coo
     command = ["-m", "paris.node.cli", "join", str(tmp_path / "run.json"), "--home", str(tmp_path / "home")]
     pid, terminal = pty.fork()
     if pid == 0:
-        os.execv(sys.executable, [sys.executable, *command, "--threads", "1"])
+        os.execv(sys.executable, [sys.executable, *command, "--threads", "1", "--yes"])
     shown, is_typed = b"", False
     try:
         while piece := os.read(terminal, 4096):
