@@ -23,6 +23,8 @@ from swarm import Process, command, wait_until
 
 _PATIENCE_S = 3600.0
 _EVERY_STEPS = 40
+_RECIPE = 'extends = "emoji"\n[tasks]\ndeadline_s = 86400\ngrace_s = 7200\n'
+"""A machine that does other things, too, keeps its lease."""
 _IS_LIVE = "document.readyState === 'complete' && document.getElementById('connection')?.textContent === 'live'"
 _ARE_LOADED = "[...document.images].every((it) => it.loading === 'lazy' || it.naturalWidth > 0)"
 
@@ -53,8 +55,9 @@ def main() -> None:
 
 
 def _photograph(work: Path, out: Path, step: int, only: list[str]) -> None:
-    run, home = work / "run", work / "home"
-    for words in (("init", str(run), "--recipe", "emoji"), ("prepare", str(run)), ("publish-tasks", str(run))):
+    run, home, recipe = work / "run", work / "home", work / "recipe.toml"
+    recipe.write_text(_RECIPE, "utf-8")
+    for words in (("init", str(run), "--recipe", str(recipe)), ("prepare", str(run)), ("publish-tasks", str(run))):
         done = command("paris-coord", *words, timeout_s=_PATIENCE_S)
         if done.returncode:
             raise RuntimeError(done.stderr)

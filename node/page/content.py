@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from paris.node.machine.config import NodeConfig
-from paris.node.machine.credits import credits_of
+from paris.node.machine.credits import Credits, credits_of
 from paris.node.machine.drawings import DrawingsIndex
 from paris.node.machine.unit import Unit
 from paris.node.manners.settings import Manners
@@ -19,6 +19,7 @@ from paris.protocol.errors import ParisError
 from paris.protocol.secrets import redact
 
 TEMPLATE = "page.html"
+_KEPT_S = 3.0
 _TAIL_BYTES = 32_768
 _TAIL_LINES = 40
 _MOST_UNITS = 100
@@ -41,7 +42,8 @@ class UnitRow:
     """UTC seconds."""
 
 
-class Drawn(NamedTuple):
+@dataclass(frozen=True)
+class Drawn:
     """What a task's expert drew."""
 
     task_id: str
@@ -49,6 +51,10 @@ class Drawn(NamedTuple):
     steps: list[int]
     shown: int | None
     """The step that is shown large; None without any."""
+
+
+_Past = tuple[list[UnitRow], Credits | None, str]
+"""Rows of the newest units first, what they were credited with, and what cannot be read."""
 
 
 class Content:
@@ -61,6 +67,7 @@ class Content:
 
     def __init__(self, site: Site, clock: Clock = time.time) -> None:
         self._site, self._clock = site, clock
+        self._read: tuple[float, str, _Past] = (0.0, "", ([], None, ""))
 
     def context(self, step: int | None = None) -> dict[str, Any]:
         """Values of the page's template.
@@ -89,8 +96,7 @@ class Content:
     def grid(self, task_id: str, step: int) -> bytes | None:
         """A drawing as PNG; None without one. Of tasks alone that this node has worked on."""
         status = self._site.board.status
-        rows, _, _ = self._past(status.run_id)
-        known = {status.task_id, *(row.task_id for row in rows)}
+        known = {status.task_id, *(row.task_id for row in self._past(status.run_id)[0])}
         return self._site.home.drawings(status.run_id, task_id).grid(step) if task_id in known else None
 
     def _drawn(self, status: NodeStatus, rows: list[UnitRow], step: int | None) -> Drawn | None:
@@ -105,10 +111,15 @@ class Content:
         shown = step if step in steps else steps[-1] if steps else None
         return Drawn(task_id, index, steps, shown)
 
-    def _past(self, run_id: str) -> tuple[list[UnitRow], Any, str]:
-        """Rows of the newest units first, what they were credited with, and what cannot be read."""
-        if not run_id:
-            return [], None, ""
+    def _past(self, run_id: str) -> _Past:
+        """As on disk some seconds ago at most: every open window asks once a second."""
+        read_at, read_of, past = self._read
+        if read_of != run_id or not 0 <= self._clock() - read_at < _KEPT_S:
+            past = self._read_past(run_id) if run_id else ([], None, "")
+            self._read = (self._clock(), run_id, past)
+        return past
+
+    def _read_past(self, run_id: str) -> _Past:
         try:
             units = self._site.home.units(run_id)
         except ParisError as error:

@@ -46,7 +46,7 @@ def serving(site: Site) -> Iterator[str]:
         OSError: The address cannot be written into the home.
     """
     config = site.config
-    with _listening(config.page_host, config.page_port) as listening:
+    with _listening(config.page_host, config.page_port) as listening, _logged():
         bound = Bound(config.page_host, listening.getsockname()[1])
         sessions = Sessions(time.monotonic)
         page = OwnPage(site, bound, sessions)
@@ -78,6 +78,25 @@ def serving(site: Site) -> Iterator[str]:
             file.unlink(missing_ok=True)
             server.should_exit = True
             thread.join(_PATIENCE_S)
+
+
+class _ToOurLog(logging.Handler):
+    """What the server logs, in the node's log: its errors, and for -vv what others send that is no HTTP."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = record.levelno if record.levelno >= logging.ERROR else logging.DEBUG
+        _logger.log(level, "%s", record.getMessage(), exc_info=record.exc_info)
+
+
+@contextlib.contextmanager
+def _logged() -> Iterator[None]:
+    theirs, handler = logging.getLogger("uvicorn.error"), _ToOurLog()
+    theirs.addHandler(handler)
+    theirs.propagate = False
+    try:
+        yield
+    finally:
+        theirs.removeHandler(handler)
 
 
 class _Server(uvicorn.Server):

@@ -23,6 +23,7 @@ from paris.experts.objectives.objectives import as_velocity
 from paris.experts.sampling.experts import Ensemble, ExpertMap
 from paris.experts.sampling.guidance import Guidance
 from paris.experts.sampling.prompts import Prompts
+from paris.experts.sampling.routing import Routing
 from paris.experts.sampling.sample import sample
 from paris.experts.sampling.settings import SamplingSettings
 from paris.experts.training.batches import Batches
@@ -35,7 +36,7 @@ COLUMNS = 4
 _MOST_PX = 128
 _REACH = 3.0
 """Latents have about unit variance: values beyond this are drawn as the extreme colour."""
-_SETTINGS = SamplingSettings(num_steps=NUM_STEPS, solver="ab2", guidance=Guidance(), routing="top1")
+_SETTINGS = SamplingSettings(num_steps=NUM_STEPS, solver="ab2", guidance=Guidance(), routing=Routing.named("top1"))
 
 
 class Drawer:

@@ -135,6 +135,13 @@ def test_long_requests_are_refused(shared_page):
     assert shared_page.ask("/", X_Long="x" * 20_000).status == 431
 
 
+def test_what_is_no_http_is_refused_and_not_said_on_the_terminal(shared_page, capfd):
+    with socket.create_connection(("127.0.0.1", int(shared_page.host.rpartition(":")[2]))) as connection:
+        connection.sendall(b"\x16\x03\x01 no http\r\n\r\n")
+        assert connection.makefile("rb").read().startswith(b"HTTP/1.1 400")
+    assert capfd.readouterr().err == ""
+
+
 def test_a_page_for_other_machines_answers_to_numbers_and_not_to_names():
     bound = Bound("0.0.0.0", 7411)
     named = [
