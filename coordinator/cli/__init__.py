@@ -11,7 +11,7 @@ demo_options.py  options of demo
 data.py          prepare, clusters, dropped
 preparing.py     prepare and dropped: settings, progress, output
 clusters.py      clusters: show or copy the page
-orders.py        ban, allow, revoke, unregister, roll-back
+orders.py        ban, allow, revoke, unregister, roll-back, recheck
 training.py      warm-start, train-router, distill
 sampling.py      sample
 """

@@ -14,7 +14,17 @@ from paris.coordinator.cli.invite import invite, invites
 from paris.coordinator.cli.new_run import check_config, init
 from paris.coordinator.cli.notifying import notify
 from paris.coordinator.cli.options import JsonOption, NoLockOption, RunArgument, expanded, open_run, quoted
-from paris.coordinator.cli.orders import allow, ban, pause, revoke, roll_back, unpause, unregister, withdraw_invite
+from paris.coordinator.cli.orders import (
+    allow,
+    ban,
+    pause,
+    recheck,
+    revoke,
+    roll_back,
+    unpause,
+    unregister,
+    withdraw_invite,
+)
 from paris.coordinator.cli.planning import plan, recipes
 from paris.coordinator.cli.sampling import sample
 from paris.coordinator.cli.training import distill, reference, train_router, warm_start
@@ -152,7 +162,7 @@ def leaderboard(run: RunArgument, as_json: JsonOption = False) -> None:
         print_leaderboard(rows)
 
 
-for order in (ban, allow, invite, invites, withdraw_invite, revoke, unregister, roll_back, pause, unpause):
+for order in (ban, allow, invite, invites, withdraw_invite, revoke, unregister, roll_back, recheck, pause, unpause):
     app.command()(order)
 
 

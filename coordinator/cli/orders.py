@@ -88,6 +88,11 @@ def roll_back(
     _order(run, kind, task, reason, as_json, to)
 
 
+def recheck(run: RunArgument, task: TaskArgument, reason: ReasonOption = "", as_json: JsonOption = False) -> None:
+    """Train an expert's last verified leg again as a whole; the event log says whether it stands."""
+    _order(run, OrderKind.RECHECK, task, reason, as_json)
+
+
 def pause(run: RunArgument, reason: ReasonOption = "", as_json: JsonOption = False) -> None:
     """Grant no further leases. Present leases go on, work is verified, until `unpause`."""
     _order(run, OrderKind.PAUSE, WHOLE_RUN, reason, as_json)

@@ -6,6 +6,7 @@ from paris.coordinator.decisions.audits import void_audits, wait_longer
 from paris.coordinator.decisions.invited import restore, withdraw
 from paris.coordinator.decisions.parallel import live_leases, take_back
 from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.decisions.rechecks import order_recheck
 from paris.coordinator.decisions.rolling import continues, name_judged_by, revoke, roll_back, roll_forward
 from paris.coordinator.decisions.verdicts import reject_submission
 from paris.coordinator.state.draft import Draft
@@ -33,6 +34,8 @@ def apply_order(draft: Draft, order: Order, policy: Policy, now: float) -> None:
             roll_back(draft, order, policy, now)
         case OrderKind.ROLL_FORWARD:
             roll_forward(draft, order, policy, now)
+        case OrderKind.RECHECK:
+            order_recheck(draft, order.subject, order.reason, policy)
         case OrderKind.WITHDRAW_INVITE:
             withdraw(draft, order, now)
         case OrderKind.RESTORE_INVITE:

@@ -8,6 +8,7 @@ the one where it ends, as long as both are kept.
 
 from __future__ import annotations
 
+from paris.coordinator.decisions.last_work import judged_lease
 from paris.coordinator.decisions.legs import kept_heads
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.state.draft import Draft
@@ -37,6 +38,22 @@ def ask_recheck(draft: Draft, known: SubmissionState, why: str, policy: Policy) 
     update = {"recheck": True, "is_replayed_here": False, "num_tries": 0, "retry_at": 0.0}
     draft.put_submission(known.model_copy(update=update))
     draft.add_event(EventKind.AUDIT, f"{_stretch_of(known)} are audited again: {why}.")
+
+
+def order_recheck(draft: Draft, task_id: str, reason: str, policy: Policy) -> None:
+    """Queue an expert's last verified leg for another training, as the organiser wants, even if it had one.
+
+    Args:
+        draft: The next state.
+        task_id: The expert's own task; one without verified work changes nothing.
+        reason: The organiser's, for the log; may be empty.
+        policy: Says whether the run trains work again at all.
+    """
+    task = draft.tasks.get(task_id)
+    known = draft.submissions.get((judged_lease(task) if task is not None else None) or "")
+    if known is not None:
+        why = f"the organiser asked for it{f' ({reason})' if reason else ''}"
+        ask_recheck(draft, known.model_copy(update={"was_rechecked": False}), why, policy)
 
 
 def give_up_recheck(draft: Draft, lease_id: str, why: str) -> None:

@@ -47,7 +47,8 @@ FORMS = {
         OrderForm(
             OrderKind.UNREGISTER,
             "Withdraw an expert",
-            "The task opens again. The expert can come back while the task has no other.",
+            "The task opens again where its last verified leg began, or at its start in a run without legs. To open it "
+            "at an earlier step, roll it back too. The expert can come back while the task has no other.",
             "task",
         ),
         OrderForm(
@@ -62,6 +63,13 @@ FORMS = {
             "The legs after a step are withdrawn, and training goes on from there.",
             "task",
             asks_step=True,
+        ),
+        OrderForm(
+            OrderKind.RECHECK,
+            "Train the last leg again",
+            "The last verified leg is trained again as a whole, on this machine or by auditors. The event log says "
+            "whether it stands.",
+            "task",
         ),
         OrderForm(OrderKind.ROLL_FORWARD, "Undo a roll-back", "The legs that were withdrawn come back.", "task"),
     )

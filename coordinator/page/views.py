@@ -112,6 +112,7 @@ def _task(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
     cluster = -1 if row is None else row["cluster"]
     return {
         "row": row,
+        "has_legs": site.folder.config.leg_steps is not None,
         "curve": [] if row is None else site.reader.curve(row["task_id"]),
         "reference": site.folder.reference(cluster),
         "cluster": next((it for it in site.folder.clusters() if it.get("cluster") == cluster), None),

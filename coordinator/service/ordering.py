@@ -1,9 +1,10 @@
-"""The organiser's hand: `ban`, `allow`, `revoke`, `unregister`, `roll-back` and `pause` leave an order for `serve`."""
+"""The organiser's hand: `ban`, `revoke`, `unregister`, `roll-back`, `recheck` and so on leave an order for `serve`."""
 
 from __future__ import annotations
 
 import re
 
+from paris.coordinator.decisions.last_work import judged_lease
 from paris.coordinator.decisions.legs import expert_legs
 from paris.coordinator.decisions.parallel import live_leases
 from paris.coordinator.decisions.rolling import accepted_legs, last_withdrawn, steps_to_roll_back_to
@@ -16,7 +17,7 @@ from paris.coordinator.state.store import Store
 from paris.protocol.lanes import expert_of
 
 _KEY = re.compile(r"[0-9a-f]{64}")
-_OF_EXPERTS = {OrderKind.ROLL_BACK, OrderKind.ROLL_FORWARD}
+_OF_EXPERTS = {OrderKind.ROLL_BACK, OrderKind.ROLL_FORWARD, OrderKind.RECHECK}
 """Of all lanes of an expert at once."""
 _INVITE = re.compile(r"[0-9a-f]{32}")
 _OF_INVITES = {OrderKind.WITHDRAW_INVITE, OrderKind.RESTORE_INVITE}
@@ -117,7 +118,13 @@ def _require_effect(state: State, kind: OrderKind, subject: str) -> None:
     )
     is_withdrawn = subject in state.withdrawn_invites
     rolled_back = last_withdrawn(list(state.submissions.values()), subject)
+    judged = state.submissions.get((judged_lease(task) if task is not None else None) or "")
+    is_leg = judged is not None and judged.submission.start_step is not None
     refusals = {
+        OrderKind.RECHECK: (
+            not is_leg or (judged is not None and judged.recheck),
+            f"{subject} has no verified leg, or that is being trained again already.",
+        ),
         OrderKind.PAUSE: (state.pause.is_paused, "The run is paused already."),
         OrderKind.UNPAUSE: (not state.pause.is_paused, "The run is not paused."),
         OrderKind.UNBAN: (standing is None or standing.standing != "banned", f"{subject[:12]} is not banned."),

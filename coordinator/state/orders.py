@@ -18,6 +18,7 @@ class OrderKind(StrEnum):
     REREGISTER = "reregister"
     ROLL_BACK = "roll-back"
     ROLL_FORWARD = "roll-forward"
+    RECHECK = "recheck"
     WITHDRAW_INVITE = "withdraw-invite"
     RESTORE_INVITE = "restore-invite"
     PAUSE = "pause"

@@ -91,7 +91,7 @@ def arguments_of(folder: Path) -> dict[str, dict[str, list[str]]]:
         COORD: {
             **{name: [run] for name in (*on_run, "reference", "release", "distill", "prepare", "check-config", "plan")},
             **{name: [run, "ada"] for name in ("allow", "ban")},
-            **{name: [run, "expert-0"] for name in ("revoke", "unregister")},
+            **{name: [run, "expert-0"] for name in ("recheck", "revoke", "unregister")},
             "invite": [run],
             "invites": [run],
             "withdraw-invite": [run, "5e" * 16],

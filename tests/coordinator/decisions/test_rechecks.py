@@ -20,6 +20,7 @@ from paris.coordinator.decisions.tick import tick
 from paris.coordinator.state.audits import AuditNeed
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import State
+from paris.coordinator.state.orders import Order, OrderKind
 from paris.protocol.work_records import Rung
 
 NOW = START + 1000
@@ -50,6 +51,22 @@ def refused_by_replay(state: State, policy=REPLAYED) -> tuple[State, list[str]]:
 
 def rechecks(decision) -> list[str]:
     return [action.lease_id for action in decision.actions if isinstance(action, Recheck)]
+
+
+def test_the_organiser_has_the_last_verified_leg_trained_again_as_often_as_it_asks():
+    state = relay(3)
+    last = legs_of(state)[-1]
+    order = Order(OrderKind.RECHECK, "expert-0", "a rumour")
+    decision = replayed_step(state, NOW, order)
+    assert rechecks(decision) == [last]
+    assert "are audited again: the organiser asked for it (a rumour)." in decision.events[0].text
+    done = replayed_step(decision.state, NOW + 1, Rechecked(last, True, "right")).state
+    assert done.submissions[last].was_rechecked
+    assert rechecks(replayed_step(done, NOW + 2, order)) == [last]
+    assert replayed_step(run_of(1), NOW, order).events == (), "nothing is verified"
+    plain = tick(state, [order], LEGS, NOW)
+    assert rechecks(plain) == []
+    assert plain.events[0].kind is EventKind.PROBLEM, "a run without replay says that it cannot"
 
 
 def test_the_earlier_legs_of_a_caught_cheat_are_trained_again():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from test_service_loop import RouterJob, make_service
 from tick_world import START, held, leg, leg_step, leg_verdict, relay, who_holds
@@ -89,6 +91,18 @@ def test_an_order_stays_until_its_state_is_saved(run):
     store.save(state, new, [], 1.0, done_orders=orders)
     assert store.orders() == {}
     store.close()
+
+
+def test_a_recheck_is_ordered_of_verified_legs_once(tmp_path):
+    store, state = Store(tmp_path / "state.sqlite"), relay(2)
+    store.save(State(), state, [], START)
+    assert give_order(RunOf(tmp_path), OrderKind.RECHECK, "0", "a rumour").subject == "expert-0"
+    last = state.tasks["expert-0"].head_lease_id
+    queued = state.submissions[last].model_copy(update={"recheck": True})
+    store.save(state, replace(state, submissions={**state.submissions, last: queued}), [], START)
+    store.close()
+    with pytest.raises(NotReadyError, match="no verified leg, or that is being trained again"):
+        give_order(RunOf(tmp_path), OrderKind.RECHECK, "0")
 
 
 def test_a_roll_back_is_not_taken_back_while_another_leg_is_accepted(tmp_path):
