@@ -8,6 +8,7 @@ stream.py     a page's changes, as they happen
 rendering.py  templates, and the fragments that are sent again
 content.py    what the page shows
 chart.py      the loss as a curve
+metrics.py    /metrics, for Prometheus
 controls.py   from a form to a request, as the control socket takes it
 site.py       what the page is made of
 """

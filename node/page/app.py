@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from anyio import to_thread
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -21,7 +22,8 @@ from starlette.types import ASGIApp
 from paris.node.errors import SettingsError
 from paris.node.page.content import TEMPLATE, Content
 from paris.node.page.controls import ControlForm, request_of
-from paris.node.page.guard import ASSETS, DOOR, Bound, Guard
+from paris.node.page.guard import ASSETS, DOOR, METRICS, Bound, Guard
+from paris.node.page.metrics import metrics_of
 from paris.node.page.rendering import Renderer
 from paris.node.page.sessions import LIFE_S, Sessions, Shown
 from paris.node.page.site import Site
@@ -70,6 +72,7 @@ class OwnPage:
             Route("/out", self.post_out, methods=["POST"]),
             Route("/control", self.post_control, methods=["POST"]),
             Route("/stream", self.get_stream),
+            Route(METRICS, self.get_metrics),
             Route("/pictures/{task_id}/{step}.png", self.get_picture),
             Route(ASSETS + "{name}", self.get_asset),
         ]
@@ -119,6 +122,10 @@ class OwnPage:
         session = request.cookies.get(self._bound.cookie)
         messages = self.watch.messages(lambda: self._sessions.is_open(session))
         return StreamingResponse(messages, media_type="text/event-stream")
+
+    async def get_metrics(self, request: Request) -> Response:
+        """GET /metrics: the node's figures."""
+        return Response(await to_thread.run_sync(metrics_of, self._site), media_type=CONTENT_TYPE_LATEST)
 
     async def get_picture(self, request: Request) -> Response:
         """GET /pictures/TASK/STEP.png: what an expert drew after so many steps."""

@@ -35,6 +35,7 @@ DOOR = "/enter"
 _OPEN = ("/", DOOR)
 """Paths that look at the session themselves."""
 ASSETS = "/assets/"
+METRICS = "/metrics"
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,8 @@ class Guard:
             return PlainTextResponse("This request is not of this page. Nothing was done.\n", 403)
         path = request.url.path
         if path in _OPEN or path.startswith(ASSETS):
+            return None
+        if path == METRICS and self._sessions.reads_metrics(request.headers.get("authorization", "")):
             return None
         if not self._sessions.is_open(request.cookies.get(self._bound.cookie)):
             return PlainTextResponse("Open the address that the node printed first.\n", 401)

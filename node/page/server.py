@@ -14,6 +14,7 @@ import uvicorn
 from paris.node.errors import PageError
 from paris.node.page.app import OwnPage
 from paris.node.page.guard import Bound
+from paris.node.page.metrics import metrics_token
 from paris.node.page.sessions import Sessions
 from paris.node.page.site import Site
 from paris.node.page.stream import Watch
@@ -48,7 +49,7 @@ def serving(site: Site) -> Iterator[str]:
     config = site.config
     with _listening(config.page_host, config.page_port) as listening, _logged():
         bound = Bound(config.page_host, listening.getsockname()[1])
-        sessions = Sessions(time.monotonic)
+        sessions = Sessions(time.monotonic, metrics_token(site.home.path))
         page = OwnPage(site, bound, sessions)
         server = _Server(
             page.watch,

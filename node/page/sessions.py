@@ -30,13 +30,14 @@ class Sessions:
 
     Args:
         clock: Seconds that only grow.
+        metrics_token: What Prometheus sends.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, metrics_token: str) -> None:
         self.token = secrets.token_urlsafe(_TOKEN_BYTES)
         """256 random bits. Removed from all that is logged."""
         keep_secret(self.token)
-        self._clock = clock
+        self._clock, self._metrics_token = clock, metrics_token
         self._until: OrderedDict[str, float] = OrderedDict()
         self._wrong_at: deque[float] = deque(maxlen=_MOST_WRONG)
 
@@ -49,6 +50,10 @@ class Sessions:
             return Shown.RIGHT
         self._wrong_at.append(now)
         return Shown.WRONG
+
+    def reads_metrics(self, authorization: str) -> bool:
+        """Whether a request's Authorization header has the token for /metrics."""
+        return hmac.compare_digest(authorization.encode(), f"Bearer {self._metrics_token}".encode())
 
     def open(self) -> str:
         """A new session; the oldest one ends where there are more than 32."""

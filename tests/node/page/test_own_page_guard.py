@@ -116,7 +116,7 @@ def test_after_five_wrong_tokens_even_the_right_one_waits(page):
 
 def test_wrong_tokens_are_forgotten_after_a_minute_and_sessions_after_half_a_day():
     now = [100.0]
-    sessions = Sessions(lambda: now[0])
+    sessions = Sessions(lambda: now[0], "m")
     wrong = [sessions.show("x") for _ in range(6)]
     assert wrong == [Shown.WRONG] * 5 + [Shown.TOO_MANY]
     now[0] += 60
