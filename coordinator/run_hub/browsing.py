@@ -118,13 +118,15 @@ class HubReader:
 
     def pull_request(self, address: str, number: int) -> dict[str, Any]:
         """One discussion or pull request with its comments; the signed verdict in a comment is left out."""
+        from huggingface_hub import DiscussionComment
+
         name, kind = _split(address)
         with self._errors():
             details = self.api.get_discussion_details(name, number, repo_type=kind)
             comments = [
                 {"author": event.author, "created_at": str(event.created_at), "text": _unsealed(event.content)}
                 for event in details.events
-                if event.type == "comment"
+                if isinstance(event, DiscussionComment)
             ]
             return {**_pull_row(details), "outcome": outcome_of(details), "comments": comments}
 
@@ -172,12 +174,14 @@ class HubReader:
 
 def outcome_of(details: DiscussionWithDetails) -> str:
     """What became of a pull request: the first line of what its closer wrote last, if that was not its author."""
-    closers = [
-        event.author for event in details.events if event.type == "status-change" and event.new_status == "closed"
-    ]
+    from huggingface_hub import DiscussionComment, DiscussionStatusChange
+
+    changes = [event for event in details.events if isinstance(event, DiscussionStatusChange)]
+    closers = [event.author for event in changes if event.new_status == "closed"]
     if details.status != "closed" or not closers or closers[-1] == details.author:
         return ""
-    said = [event.content for event in details.events if event.type == "comment" and event.author == closers[-1]]
+    comments = [event for event in details.events if isinstance(event, DiscussionComment)]
+    said = [event.content for event in comments if event.author == closers[-1]]
     return plain_text(said[-1].lstrip().partition("\n")[0]) if said else ""
 
 

@@ -19,6 +19,9 @@ from paris.coordinator.hub.api.operations import parse_commit
 from paris.coordinator.hub.api.resolve import _RANGE
 from paris.coordinator.hub.errors import Refusal
 from paris.coordinator.hub.limits import HubLimits
+from paris.coordinator.hub.pages.cards import markdown, markdown_line
+from paris.coordinator.hub.pages.links import Links
+from paris.coordinator.hub.pages.tensor_header import read_header as read_shown_header
 from paris.coordinator.run.config import dump_config, load_recipe, parse_config
 from paris.coordinator.verify.header import read_header
 from paris.coordinator.verify.report import CheckFailed, Checks
@@ -38,6 +41,17 @@ from paris.protocol.signing import Identity
 from paris.protocol.work_records import Want
 
 _NOW = 1_800_000_000.0
+_CARD = b"""# A *card*
+
+![a](b.png) [c](d.md#e "f") <https://example.org> ~~g~~ `h`
+
+| i | j |
+| - | -: |
+| k | l \\| m |
+
+1. > - n
+   ```o
+"""
 
 
 @dataclass(frozen=True)
@@ -84,6 +98,25 @@ def _headers() -> Parser:
         return read_header(folder / "x.safetensors", Checks(), max_bytes=1 << 16, max_depth=3)
 
     return Parser([save_safetensors(tensors, metadata={"format": "pt"})], parse, (CheckFailed,))
+
+
+def _shown_headers() -> Parser:
+    tensors = {"a": np.ones((2, 3), np.float32), "b": np.zeros(4, np.float16)}
+
+    def parse(data: bytes, folder: Path) -> object:
+        (folder / "x.safetensors").write_bytes(data)
+        return read_shown_header(folder / "x.safetensors").counts()
+
+    return Parser([save_safetensors(tensors, metadata={"format": "pt"})], parse, (ValueError,))
+
+
+def _markdown() -> Parser:
+    links = Links("", "lab/x")
+
+    def parse(data: bytes, _: Path) -> object:
+        return markdown(_text(data), links).encode(), markdown_line(_text(data), links).encode()
+
+    return Parser([_CARD], parse, ())
 
 
 def _shards() -> Parser:
@@ -197,6 +230,8 @@ PARSERS: dict[str, Parser] = {
     "canonical JSON": Parser(_CANONICAL, lambda data, _: parse_json(data, max_bytes=4096), (RecordError,)),
     "shard request": _shard_requests(),
     "safetensors header": _headers(),
+    "shown safetensors header": _shown_headers(),
+    "Markdown": _markdown(),
     "shard file": _shards(),
     "commit of the Hub": _commits(),
     "LFS requests": _lfs(),

@@ -22,11 +22,11 @@ def get_folder_page(call: Call) -> Response:
     revision = call.params["rev"]
     head = resolve(call.reader, repo, revision)
     path = call.params.get("path", "").strip("/")
-    entries = files_at(call.reader, repo, head).entries(path)
-    if entries is None:
-        raise entry_not_found(path, head.oid)
-    ordered = sorted(entries.items(), key=lambda item: (item[1] is not None, item[0]))
     start, size = call.window(_ENTRIES_SHOWN)
+    found = files_at(call.reader, repo, head).entries(path, start, size)
+    if found is None:
+        raise entry_not_found(path, head.oid)
+    total, entries = found
     links = links_to(call, repo, revision)
     return render(
         call,
@@ -38,11 +38,10 @@ def get_folder_page(call: Call) -> Response:
         head=head,
         path=path,
         crumbs=_crumbs(links, path),
-        entries=ordered[start : start + size],
-        total=len(ordered),
+        entries=entries,
+        total=total,
         start=start,
-        size=size,
-        following=start + size if start + size < len(ordered) else None,
+        following=start + size if start + size < total else None,
     )
 
 

@@ -14,7 +14,7 @@ from paris.coordinator.hub.context import Call
 from paris.coordinator.hub.discussions.threads import ENDED, LIVE, Thread, ThreadFilter, events_of, get_thread
 from paris.coordinator.hub.errors import bad_request
 from paris.coordinator.hub.names import check_number
-from paris.coordinator.hub.pages.cards import markdown, markdown_line
+from paris.coordinator.hub.pages.cards import MAX_MARKDOWN_CHARS, markdown, markdown_line
 from paris.coordinator.hub.pages.commit_pages import changes_between
 from paris.coordinator.hub.pages.links import Links, links_to
 from paris.coordinator.hub.pages.rendering import page, render
@@ -87,6 +87,7 @@ def get_thread_page(call: Call) -> Response:
         sides = (listing_at(call.reader, repo, commit).files for commit in (base, head))
         changes = changes_between(call.hub.blobs, *sides)
     events = events_of(call.reader, repo, thread.num)
+    shown = _newest(events)
     return render(
         call,
         "thread.html",
@@ -96,8 +97,8 @@ def get_thread_page(call: Call) -> Response:
         links=links,
         thread=thread,
         outcome=outcome_of(call.reader, repo, thread, links),
-        events=[_event(event, links) for event in events[-_EVENTS_SHOWN:]],
-        num_left_out=max(len(events) - _EVENTS_SHOWN, 0),
+        events=[_event(event, links) for event in shown],
+        num_left_out=len(events) - len(shown),
         head=head,
         changes=changes,
     )
@@ -120,6 +121,16 @@ def outcome_of(db: sqlite3.Connection, repo: Repo, thread: Thread, links: Links)
     )
     comment = db.execute(said, (repo.id, thread.num, closer["author"])).fetchone()
     return markdown_line(comment["text"], links) if comment else None
+
+
+def _newest(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As many of the newest events as one page may render."""
+    num_chars = 0
+    for index, event in enumerate(reversed(events)):
+        num_chars += len(event["data"]["latest"]["raw"]) if event["type"] == "comment" else 0
+        if index == _EVENTS_SHOWN or num_chars > MAX_MARKDOWN_CHARS:
+            return events[len(events) - max(index, 1) :]
+    return events
 
 
 def _event(event: dict[str, Any], links: Links) -> ShownEvent:

@@ -169,11 +169,17 @@ class TreeFiles:
         row = self._row(path)
         return FileEntry(row[1], row[2], row[3], row[4]) if row is not None and len(row) > 2 else None
 
-    def entries(self, folder: str) -> dict[str, FileEntry | None] | None:
-        """The names in a folder, None for one that is a folder itself; None if there is no such folder.
+    def entries(self, folder: str, start: int, size: int) -> tuple[int, list[tuple[str, FileEntry | None]]] | None:
+        """A part of a folder's entries, its folders before its files.
 
         Args:
             folder: Its path; empty for the root.
+            start: Index of the first entry.
+            size: How many at most.
+
+        Returns:
+            The number of all entries, and of each in the part the name and the file, None for a folder. None if there
+            is no such folder.
         """
         oid = self._tree_oid
         if folder:
@@ -181,8 +187,10 @@ class TreeFiles:
             if row is None or len(row) > 2:
                 return None
             oid = row[1]
-        rows = read_contents(self._db, self._repo_id, oid).rows.values()
-        return {row[0]: FileEntry(row[1], row[2], row[3], row[4]) if len(row) > 2 else None for row in rows}
+        found = read_contents(self._db, self._repo_id, oid)
+        names = [*sorted(found.folders), *sorted(found.rows.keys() - found.folders.keys())][start : start + size]
+        rows = (found.rows[name] for name in names)
+        return len(found.rows), [(row[0], FileEntry(row[1], *row[2:]) if len(row) > 2 else None) for row in rows]
 
     def below(self, folder: str) -> Iterator[str]:
         """Paths of all files below a folder."""

@@ -195,6 +195,15 @@ def test_the_owners_word_on_a_closed_pull_request_is_its_status(wire):
     assert {"class": "outcome"} not in Page(wire.ask("GET", f"{REPO}/discussions/2").body).all("p")
 
 
+def test_a_long_thread_shows_its_newest_comments(wire):
+    for number in range(4):
+        body = {"comment": f"comment {number}\n\n" + "word\n\n" * 10_000}
+        assert wire.ask("POST", f"/api/models{REPO}/discussions/4/comment", body, token=OWNER_TOKEN).status == 200
+    text = Page(wire.ask("GET", f"{REPO}/discussions/4").body).text
+    assert "2 earlier events are not shown." in text
+    assert [number for number in range(4) if f"comment {number}" in text] == [1, 2, 3]
+
+
 def test_private_pages_are_as_absent_as_missing_ones(wire):
     for below in ("", "/tree/main", "/refs", "/commits/main", "/discussions"):
         hidden, missing = (wire.ask("GET", f"/lab/{name}{below}") for name in ("hidden", "absent"))
