@@ -2,7 +2,8 @@
 
 Attacks on the ladder: each seed is a world of its own (pictures, weights, order, noise, secret draws) and a process of
 its own (attacks_seed.py), which plays every submission of tests/swarm/attacks against the embedded Hub and the
-coordinator's verifying process. Attacks on the run (attacks_served.py): a served run, and a process an attack.
+coordinator's verifying process. Attacks on the run (attacks_served.py): a served run, and a process an attack. Attacks
+by auditors (attacks_audited.py): the coordinator's decisions alone.
 
 Trials that benchmarks/results/attacks.json already has are not repeated: an interrupted benchmark continues. `--again`
 repeats some, after a rung has changed. The tables: `python -m benchmarks.attacks_report`.
@@ -23,6 +24,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, cast
 
+from benchmarks.attacks_audited import AUDITED
+from benchmarks.attacks_audited import play as play_audited
 from benchmarks.attacks_results import Trials
 from benchmarks.attacks_seed import MAKERS
 from benchmarks.attacks_served import AFTERWARDS, SERVED, play
@@ -77,6 +80,11 @@ class Benchmark:
             for trial in play([*missing, AFTERWARDS], seed):
                 self._add(trial)
 
+    def run_audited(self, seed: int, names: list[str]) -> None:
+        """Run the trials of one seed of attacks by auditors."""
+        for trial in play_audited([name for name in names if not self._trials.has(name, seed)], seed):
+            self._add(trial)
+
     def _stop_in_time(self, process: subprocess.Popen[str]) -> None:
         try:
             process.wait(max(0.0, self._end_at - time.monotonic()))
@@ -86,7 +94,7 @@ class Benchmark:
     def _add(self, trial: dict[str, Any]) -> None:
         with self._lock:
             self._trials.add(trial)
-            self._trials.save(self._about, [*MAKERS, *SERVED, AFTERWARDS])
+            self._trials.save(self._about, [*MAKERS, *AUDITED, *SERVED, AFTERWARDS])
         said = trial["refused_by"] or "accepted"
         print(f"{trial['name']}, seed {trial['seed']}: {said}, {trial['figure']:g} of {trial['bound']:g}", flush=True)
 
@@ -104,14 +112,17 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=RESULTS / "attacks.json")
     given = parser.parse_args()
     trials = Trials(given.out)
-    everything = [*MAKERS, *SERVED, AFTERWARDS]
+    everything = [*MAKERS, *AUDITED, *SERVED, AFTERWARDS]
     trials.forget({name for name in everything if any(word in name for word in given.again)})
     asked = [name for name in MAKERS if given.only in name]
     served = [name for name in SERVED if given.only in name]
+    audited = [name for name in AUDITED if given.only in name]
     benchmark = Benchmark(trials, time.monotonic() + 60 * given.minutes)
     with ThreadPoolExecutor(given.workers) as pool:
         for seed in range(given.served_seeds):
             pool.submit(benchmark.run_served, seed, served)
+        for seed in range(given.seeds):
+            pool.submit(benchmark.run_audited, seed, audited)
         for seed in range(max(given.seeds, given.trained_seeds)):
             num_seeds = {False: given.seeds, True: given.trained_seeds}
             pool.submit(benchmark.run_seed, seed, [name for name in asked if seed < num_seeds[needs_training(name)]])

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.attacks_audited import AUDITED
 from benchmarks.attacks_results import most_common_check, wilson
 from benchmarks.attacks_seed import ATTACKS, MAKERS
 from benchmarks.attacks_served import AFTERWARDS, SERVED
@@ -34,13 +35,13 @@ def attack_table(rows: Rows) -> str:
         "| attack | what the cheat does | refused by | figure, bound | refused, 95 % interval | its cost | our CPU s |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    asked = [name for name in (*MAKERS, *SERVED) if name in rows and not name.startswith("honest: ")]
+    asked = [name for name in (*MAKERS, *AUDITED, *SERVED) if name in rows and not name.startswith("honest: ")]
     lines += [_attack_line(name, rows[name]) for name in sorted(asked, key=lambda name: _share(rows[name]) == 1)]
     return "\n".join(lines) + "\n"
 
 
 def _attack_line(name: str, row: dict[str, list[Any]]) -> str:
-    attack = ATTACKS[name.removeprefix("attack: ")] if name in MAKERS else SERVED[name]
+    attack = ATTACKS[name.removeprefix("attack: ")] if name in MAKERS else {**AUDITED, **SERVED}[name]
     hits, trials = _hits(row), len(row["seed"])
     low, high = wilson(hits, trials)
     check = most_common_check(row)
@@ -69,7 +70,7 @@ def honest_table(rows: Rows) -> str:
 
 def summary(rows: Rows) -> str:
     """The README's lines: how many attacks are refused always, sometimes, never, and honest work beside them."""
-    attacks = {name: _share(row) for name, row in rows.items() if name in MAKERS or name in SERVED}
+    attacks = {name: _share(row) for name, row in rows.items() if name in {**MAKERS, **AUDITED, **SERVED}}
     attacks = {name: share for name, share in attacks.items() if not name.startswith("honest: ")}
     always, never = [n for n, share in attacks.items() if share == 1], [n for n, s in attacks.items() if s == 0]
     honest = [row for name, row in rows.items() if name.startswith("honest: ")]
@@ -115,7 +116,7 @@ def conditions(result: dict[str, Any]) -> str:
         "Each seed has other pictures, weights, order, noise and secret draws. Figure and bound are medians over the "
         "trials that the named check refused, or of the gain where nobody refuses. Intervals are Wilson's. Beside the "
         f"cost to the cheat, an honest training takes {honest_s:.1f} CPU seconds; our cost is that of the verifying "
-        "process, or of the whole coordinator.\n"
+        "process, of the whole coordinator, or, of attacks by auditors, of its decisions.\n"
     )
 
 

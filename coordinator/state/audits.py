@@ -9,6 +9,8 @@ from paris.protocol.audit_order import AuditStart
 from paris.protocol.fields import Sha256
 from paris.protocol.work_records import Audit
 
+_VOTES_TO_REFUSE = 2
+
 
 class AuditNeed(Row):
     """A stretch of a leg that another volunteer is to train again."""
@@ -36,6 +38,20 @@ class AuditVote(Row):
     distance: float
     moments: float
     note: str
+
+
+def settled(agreeing: int, against: int) -> bool | None:
+    """Whether the auditors of a stretch pass it; None: another one is to be asked.
+
+    One that agrees is enough. One that does not is no proof: it may be the cheat, or may have saved itself the work.
+
+    Args:
+        agreeing: Votes for the claimed end.
+        against: Other votes.
+    """
+    if agreeing == against or (not agreeing and against < _VOTES_TO_REFUSE):
+        return None
+    return agreeing > against
 
 
 class OpenAudit(AuditNeed):

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Collection
 from pathlib import Path
 
-from paris.coordinator.state.audits import AuditVote, Bait
+from paris.coordinator.state.audits import AuditVote, Bait, settled
 from paris.coordinator.verify.case import AuditFound, LegStart, VerificationCase
 from paris.coordinator.verify.claimed_states import ClaimedStates
 from paris.coordinator.verify.report import Checks
@@ -25,8 +25,6 @@ from paris.protocol.audit_order import AuditStart
 from paris.protocol.audits import apart, unpacked
 from paris.protocol.draws import Stretch
 
-_VOTES = 2
-"""Of auditors against the claim, to refuse it."""
 _BAITS = 8
 """Audits with a known answer that one refused stretch gives."""
 _FAR = 1e30
@@ -83,9 +81,9 @@ class Votes:
                 f"steps {stretch.start} to {stretch.end}: {vote.note}, by {found.name} ({found.volunteer[:8]})"
             )
         against = [(found, vote) for found, vote in votes if not vote.agrees]
-        if len(agreeing) == len(against) or (not agreeing and len(against) < _VOTES):
+        passes = settled(len(agreeing), len(against))
+        if passes is None:
             raise AuditNeeded(stretch, states.audit_start(stretch.start, checks))
-        passes = len(agreeing) > len(against)
         found, vote = agreeing[0] if passes else against[-1]
         if not passes:
             self._make_baits(states, stretch, start, claimed, checks)
