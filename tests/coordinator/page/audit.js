@@ -8,7 +8,7 @@
     (document.getElementById(it.getAttribute("aria-labelledby")) || { textContent: "" }).textContent.trim();
   const seen = (it) => it.getClientRects().length > 0 && getComputedStyle(it).visibility !== "hidden";
   const where = (it) => `<${it.tagName.toLowerCase()} ${it.id || it.className.baseVal || it.className}>`;
-  for (const it of document.querySelectorAll("a, button, input:not([type=hidden]), select, summary, nav, [role=region], [role=img], section, progress"))
+  for (const it of document.querySelectorAll("a, button, input:not([type=hidden]), select, summary, nav, [role=group], [role=img], section, progress"))
     if (seen(it) && !name(it)) found.push(`${where(it)} has no name`);
   for (const it of document.querySelectorAll("[aria-labelledby]"))
     if (!document.getElementById(it.getAttribute("aria-labelledby"))) found.push(`${where(it)} is labelled by nothing`);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,12 @@ from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.orders import OrderKind
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason="no Chromium is installed on this machine")
+PLACES_OF_AXE = (
+    os.environ.get("AXE_JS", ""),
+    *(f"{root}/node_modules/axe-core/axe.min.js" for root in ("/usr/lib", "/usr/local/lib")),
+)
+AXE = next((Path(place) for place in PLACES_OF_AXE if place and Path(place).is_file()), None)
+"""A checker of accessibility by others; the tests bring none."""
 AUDIT = (Path(__file__).parent / "audit.js").read_text("utf-8")
 EVERY_PAGE = [
     *(f"/{view.path}".rstrip("/") for view in VIEWS),
@@ -101,6 +108,22 @@ def test_every_page_is_for_every_reader(browser, place, dark, width_px):
     browser.set_dark(False)
     assert {path: found[path] for path in EVERY_PAGE if found[path]} == {}
     assert (int(ground[4:].split(",")[0]) < 60) == dark
+
+
+@pytest.mark.long
+@pytest.mark.skipif(AXE is None, reason="axe-core is not installed: npm install -g axe-core, or AXE_JS=FILE")
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_finds_nothing(browser, place, dark):
+    _, url = place
+    browser.resize(1200, 900)
+    browser.set_dark(dark)
+    found = {}
+    for path in EVERY_PAGE:
+        browser.open(url + path)
+        browser.value(f"{AXE.read_text('utf-8')}; 0")
+        found[path] = browser.value("axe.run().then((it) => it.violations.map((one) => one.help))")
+    browser.set_dark(False)
+    assert {path: problems for path, problems in found.items() if problems} == {}
 
 
 @pytest.mark.long
