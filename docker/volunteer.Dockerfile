@@ -51,7 +51,9 @@ WORKDIR /data
 EXPOSE 7411
 VOLUME /data
 STOPSIGNAL SIGTERM
-# No HEALTHCHECK: the node starts its own trainer again, and ends with a code and one clear line on what it cannot
-# mend; `--restart on-failure` does the rest.
+# Healthy means: the node answers on its control socket. It starts its own trainer again, and ends with a code and one
+# clear line on what it cannot mend; `--restart on-failure` does the rest.
+HEALTHCHECK --interval=60s --timeout=20s --start-period=60s \
+    CMD ["sh", "-c", "paris-node status --json | grep -q '\"running\": {'"]
 ENTRYPOINT ["paris-node"]
 CMD ["--help"]

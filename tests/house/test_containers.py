@@ -18,6 +18,11 @@ from deadlines import DEADLINE_S
 from documents import ROOT
 
 from paris.coordinator.run.config import load_config
+from paris.node.control.server import control_socket
+from paris.node.control.wishes import Wishes
+from paris.node.join.answers import Answers
+from paris.node.retry import StopSignal
+from paris.node.view.board import Board
 
 DOCKERFILES = sorted((ROOT / "docker").glob("*.Dockerfile"))
 NAMES = [path.name for path in DOCKERFILES]
@@ -80,6 +85,20 @@ def test_what_is_copied_is_in_the_build_context(path: Path):
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if line.startswith("!")}
     copied = {source for argument in of(path, "COPY") for source in argument.split()[:-1]}
     assert copied == allowed
+
+
+def test_a_volunteers_container_is_healthy_while_its_node_answers(tmp_path: Path):
+    (check,) = of(ROOT / "docker" / "volunteer.Dockerfile", "HEALTHCHECK")
+    search = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
+    environ = {**os.environ, "PATH": search, "PARIS_HOME": str(tmp_path)}
+
+    def is_healthy() -> bool:
+        line = words(check.partition("CMD ")[2])
+        return subprocess.run(line, env=environ, timeout=DEADLINE_S, check=False).returncode == 0
+
+    assert not is_healthy()
+    with control_socket(tmp_path, Answers(Wishes(StopSignal()), Board())):
+        assert is_healthy()
 
 
 def compose() -> dict:
