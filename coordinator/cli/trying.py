@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,6 +28,11 @@ def try_model(
         Path | None, typer.Option(help="With --export: a text file, a prompt a line.", callback=expanded)
     ] = None,
     seed: Annotated[int, typer.Option(help="With --export: the seed of all pictures.", min=0, max=2**32 - 1)] = 0,
+    routing: Annotated[
+        str | None, typer.Option(help="With --export: ancestral, top1, top2, top3, full or threshold.")
+    ] = None,
+    guidance: Annotated[float | None, typer.Option(help="With --export: guidance scale.", min=0)] = None,
+    steps: Annotated[int | None, typer.Option(help="With --export: denoising steps.", min=1)] = None,
     max_resident_experts: Annotated[
         int | None, typer.Option(help="Experts in memory at once; the others are loaded when needed.", min=1)
     ] = None,
@@ -50,20 +55,23 @@ def try_model(
         return
     from paris.coordinator.trying.export import export as write_export
 
-    write_export(source, _asks([*(prompt or []), *_lines(prompts)], seed), export)
+    settings = {"seed": seed, "routing": routing, "guidance": guidance, "steps": steps}
+    write_export(source, _asks([*(prompt or []), *_lines(prompts)], settings), export)
 
 
-def _asks(texts: list[str], seed: int) -> list[Ask]:
+def _asks(texts: list[str], settings: dict[str, Any]) -> list[Ask]:
+    """What to draw; one picture without a prompt if there is none."""
     from pydantic import ValidationError
 
-    from paris.coordinator.trying.messages import MOST_PROMPT_CHARS, Ask
+    from paris.coordinator.trying.asking import bounds_of
+    from paris.coordinator.trying.messages import Ask
 
     if len(texts) > _MOST_PROMPTS:
         raise ConfigError(f"{len(texts)} prompts are more than {_MOST_PROMPTS}.", "Export them in several folders.")
     try:
-        return [Ask(prompt=text, seed=seed) for text in texts or [""]]
+        return [Ask.model_validate({"prompt": text, **settings}) for text in texts or [""]]
     except ValidationError as error:
-        raise ConfigError("A prompt is too long.", f"Give at most {MOST_PROMPT_CHARS} characters.") from error
+        raise ConfigError("This cannot be drawn.", " ".join(bounds_of(error))) from error
 
 
 def _lines(path: Path | None) -> list[str]:

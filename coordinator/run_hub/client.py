@@ -5,6 +5,7 @@ The public and the embedded Hub are used alike, except for Xet, which only the p
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -78,7 +79,13 @@ class RunHub:
 
     def upload_file(self, path_in_repo: str, data: bytes, message: str) -> None:
         """Write one small file on the model repo's main branch, unless it has these bytes already."""
+        from huggingface_hub import RepoFile
+
+        blob_id = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
         with hub_errors(self.endpoint):
+            present = self.api.get_paths_info(self.model_repo, [path_in_repo])
+            if any(isinstance(file, RepoFile) and file.blob_id == blob_id for file in present):
+                return
             self.api.upload_file(
                 path_or_fileobj=data, path_in_repo=path_in_repo, repo_id=self.model_repo, commit_message=message
             )

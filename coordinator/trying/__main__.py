@@ -31,7 +31,8 @@ def main(arguments: list[str]) -> int:
         print("Usage: python -m paris.coordinator.trying, with lines on standard input.", file=sys.stderr)
         return _USAGE_EXIT
     protect_streams()
-    model = None
+    model: ParisModel | None = None
+    answer: About | Drawn | Refused
     for line in lines_from_parent(_IDLE_S):
         if model is None:
             answer, model = _load(line)

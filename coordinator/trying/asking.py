@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import get_args
 from urllib.parse import parse_qsl
 
 from pydantic import ValidationError
 
-from paris.coordinator.trying.messages import MOST_GUIDANCE, MOST_PROMPT_CHARS, MOST_STEPS, Ask
+from paris.coordinator.trying.messages import MOST_GUIDANCE, MOST_PROMPT_CHARS, MOST_STEPS, Ask, RoutingName
 
 MOST_BODY_BYTES = 16 * 1024
 _MOST_FIELDS = 8
 _FIELDS = {
     "prompt": f"a text of at most {MOST_PROMPT_CHARS} characters",
     "seed": f"a whole number from 0 to {2**32 - 1}",
-    "routing": "one of the list",
+    "routing": f"one of {', '.join(get_args(RoutingName))}",
     "guidance": f"a number from 0 to {MOST_GUIDANCE:g}",
     "steps": f"a whole number from 1 to {MOST_STEPS}",
 }
@@ -35,16 +35,12 @@ def parse_form(body: bytes) -> tuple[Ask | None, dict[str, str], list[str]]:
         return None, {}, ["The form cannot be read."]
     values = {name: sent.get(name, "").strip() for name in _FIELDS}
     try:
-        return asked(values), values, []
+        return Ask.model_validate({name: text for name, text in values.items() if text}), values, []
     except ValidationError as error:
-        wrong = dict.fromkeys(str(one["loc"][0]) for one in error.errors())
-        return None, values, [f"{name.capitalize()}: give {_FIELDS[name]}." for name in wrong]
+        return None, values, bounds_of(error)
 
 
-def asked(values: Mapping[str, str]) -> Ask:
-    """What texts ask for.
-
-    Raises:
-        ValidationError: A field is out of its bounds.
-    """
-    return Ask.model_validate({name: text for name, text in values.items() if text})
+def bounds_of(error: ValidationError) -> list[str]:
+    """The bounds of the fields of an `Ask` that are out of them, a sentence each."""
+    wrong = dict.fromkeys(str(one["loc"][0]) for one in error.errors())
+    return [f"{name.capitalize()}: give {_FIELDS[name]}." for name in wrong]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -29,7 +29,7 @@ def make_environment() -> Environment:
     )
     environment.globals |= {
         "strip_of": strip_of,
-        "routings": list(RoutingName.__args__),
+        "routings": get_args(RoutingName),
         "most": {"prompt": MOST_PROMPT_CHARS, "steps": MOST_STEPS, "guidance": MOST_GUIDANCE},
     }
     environment.filters["percent"] = lambda share: f"{share:.1%}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,6 +14,7 @@ from tick_world import PEOPLE, relay
 
 from paris.coordinator.children import Children
 from paris.coordinator.errors import RunDirError
+from paris.coordinator.model_repo.card import progress_card
 from paris.coordinator.model_repo.keeping import ModelRepo
 from paris.coordinator.model_repo.released import Released, read_released, write_released
 from paris.coordinator.model_repo.tags import release_tag, tags_of
@@ -86,14 +88,22 @@ def test_a_run_without_any_work_has_a_card_that_says_how_to_join(run, hub):
     assert (info.library_name, info.pipeline_tag) == ("paris-swarm", "text-to-image")
 
 
-def test_nothing_is_committed_while_nothing_changes_and_neither_after_a_restart(run, hub):
+def test_a_licence_that_the_hub_does_not_know_is_named_beside_other(run):
+    table = run.config.run.model_copy(update={"licence": "House Licence 2"})
+    card = ModelCard(progress_card(replace(run, config=run.config.model_copy(update={"run": table})), State(), None))
+    assert (card.data.license, card.data.license_name) == ("other", "house-licence-2")
+
+
+def test_nothing_is_committed_while_nothing_changes_and_neither_after_a_restart(run, hub, server):
     state = heads_at(relay(3), hub.head())
     repo = ModelRepo(run, hub)
     repo.update(state)
     head, refs = hub.head(), hub.tags()
-    for again in (repo, ModelRepo(run, hub)):
-        again.update(state)
-        assert again.shows(state) == repo.shows(state)
+    with Gate(server.port) as gate:
+        for again in (repo, ModelRepo(run, run_hub(gate.url))):
+            again.update(state)
+            assert again.shows(state) == repo.shows(state)
+        assert not any("upload" in path or "/commit/" in path for _, path in gate.seen)
     assert (hub.head(), hub.tags()) == (head, refs)
     table = [line for line in card_on(hub).text.splitlines() if "600 of 1,000" in line]
     assert "`expert-0/step-00000600`" in table[0]

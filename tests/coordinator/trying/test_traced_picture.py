@@ -115,7 +115,7 @@ def test_of_many_experts_the_smallest_are_shown_together():
             b"steps=201&guidance=nan",
             ["Guidance: give a number from 0 to 30.", "Steps: give a whole number from 1 to 200."],
         ),
-        (b"routing=best", ["Routing: give one of the list."]),
+        (b"routing=best", ["Routing: give one of ancestral, top1, top2, top3, full, threshold."]),
         (b"prompt=" + b"a" * 501, ["Prompt: give a text of at most 500 characters."]),
         (b"\xff", ["The form cannot be read."]),
         (b"&".join(b"a=1" for _ in range(9)), ["The form cannot be read."]),
