@@ -44,8 +44,7 @@ class HubClient(httpx2.Client):
         """
         try:
             response = super().send(request, stream=stream, **options)
-        except RuntimeError as error:
-            # After a connection error in one thread huggingface_hub closes the client of all threads.
+        except RuntimeError as error:  # what httpx2 says of a client that is closed
             if not self.is_closed:
                 raise
             raise httpx2.ReadError("the client was closed by another thread", request=request) from error
@@ -72,9 +71,13 @@ def install(hub: ModuleType) -> None:
         # In case it was imported before the variables were set. Its submodules are loaded on demand.
         constants: Any = import_module(f"{hub.__name__}.constants")
         constants.HF_HUB_DISABLE_TELEMETRY = True
-        hook = import_module(f"{hub.__name__}.utils._http").hf_request_event_hook
+        http: Any = import_module(f"{hub.__name__}.utils._http")
+        hook = http.hf_request_event_hook
         _make_client(hook).close()
         hub.set_client_factory(lambda: _make_client(hook))
+        # After a connection error in one thread it would close the client of all: their requests end, and one that
+        # asks for the client at that moment gets None. A connection that failed leaves the client's pool by itself.
+        http.close_session = lambda: None
         _INSTALLED.add(id(hub))
 
 

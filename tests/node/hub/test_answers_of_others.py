@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 
+import httpx2
 import pytest
 from deadlines import DEADLINE_S
 from portal import Portal
@@ -170,6 +171,19 @@ def test_a_client_that_another_thread_closed_is_a_connection_error(file_hub):
     client.close()
     with pytest.raises(TransientHubError, match="closed by another thread"), translated("looking"):
         client.get(f"{hub.endpoint}/api/whoami-v2")
+
+
+def test_a_connection_error_of_one_thread_leaves_the_client_of_all_open():
+    from huggingface_hub.utils import get_session, http_backoff
+
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    Hub(address, None)
+    client = get_session()
+    with pytest.raises(httpx2.ConnectError, match="refused"):
+        http_backoff("GET", f"{address}/api/whoami-v2", max_retries=1, base_wait_time=0)
+    assert get_session() is client
+    assert not client.is_closed
 
 
 def test_the_client_is_installed_before_any_other_use_of_the_library():

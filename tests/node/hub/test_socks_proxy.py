@@ -17,7 +17,12 @@ NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 def through(monkeypatch):
     """Sets one proxy variable, and gives the Hub at `hub.example` through it."""
     import huggingface_hub
-    from huggingface_hub.utils import close_session
+    from huggingface_hub.utils import _http
+
+    def forget_client() -> None:
+        client, _http._GLOBAL_CLIENT = _http._GLOBAL_CLIENT, None
+        if client is not None:
+            client.close()
 
     def make(variable: str, proxy: str) -> Hub:
         for name in NAMES:
@@ -25,12 +30,12 @@ def through(monkeypatch):
             monkeypatch.delenv(name.upper(), raising=False)
         monkeypatch.setenv(variable, proxy)
         hub = Hub("http://hub.example", "secret")
-        close_session()  # the next request makes a client, which reads the variables
+        forget_client()  # the next request makes a client, which reads the variables
         return hub
 
     assert huggingface_hub
     yield make
-    close_session()
+    forget_client()
 
 
 @pytest.mark.parametrize("variable", ["ALL_PROXY", "HTTP_PROXY", "all_proxy"])
