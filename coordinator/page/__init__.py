@@ -16,6 +16,7 @@ views.py        what each page shows
 queries.py      the parameters of a page's address
 tables.py       rows of the pages, from the state
 charts.py       SVG charts
+card.py         the picture of the public page for other sites
 folder.py       files of the run directory that pages show
 reading.py      the state, read-only
 replay.py       the run as it was at any event

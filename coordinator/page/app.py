@@ -20,13 +20,14 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from paris.coordinator.page.access import Viewer, base_of, viewer_of
+from paris.coordinator.page.card import Cards
 from paris.coordinator.page.metrics import metrics_of
 from paris.coordinator.page.order_pages import OrderPages
 from paris.coordinator.page.pages import Pages
 from paris.coordinator.page.queries import BadQueryError, parse_query
 from paris.coordinator.page.sessions import Sessions
 from paris.coordinator.page.stream import Watch
-from paris.coordinator.page.views import BOARD, PUBLIC, VIEWS, Site, View
+from paris.coordinator.page.views import BOARD, PUBLIC, VIEWS, Site, View, card_facts
 
 logger = logging.getLogger(__name__)
 Handler = Callable[[Request], Response | Awaitable[Response]]
@@ -55,6 +56,7 @@ def make_app(site: Site) -> Starlette:
     routes = [
         Route("/run/stream", handlers.get_stream),
         Route("/run/assets/{name}", handlers.get_asset),
+        Route("/run/card.png", handlers.get_card),
         Route("/run/pictures/{folder}/{name}", handlers.get_picture),
         Route("/run/order", handlers.for_organiser(orders.get)),
         Route("/run/order", handlers.for_organiser(orders.post), methods=["POST"]),
@@ -68,7 +70,7 @@ def make_app(site: Site) -> Starlette:
 class _Handlers:
     def __init__(self, site: Site) -> None:
         self._site, self.pages = site, Pages(site)
-        self._watch = Watch(self.pages)
+        self._watch, self._cards = Watch(self.pages), Cards()
 
     def page_of(self, view: View) -> Callable[[Request], Response]:
         """The handler of a page; starlette runs it in a thread."""
@@ -129,6 +131,12 @@ class _Handlers:
         headers = {**_HEADERS, "Cache-Control": "max-age=300"}
         return Response(file.read_bytes(), media_type=_TYPES[file.suffix], headers=headers)
 
+    def get_card(self, request: Request) -> Response:
+        """GET /run/card.png: the picture of the public page, for other sites."""
+        if self._viewer(request) is None:
+            return _refused(404, _NO_SUCH_PAGE)
+        return _png(self._cards.png(card_facts(self._site, self._site.reader.snapshot())), max_age_s=300)
+
     def get_picture(self, request: Request) -> Response:
         """GET /run/pictures/FOLDER/NAME: a picture of the run directory."""
         viewer, where = self._viewer(request), request.path_params
@@ -137,9 +145,7 @@ class _Handlers:
         )
         if not data:
             return _refused(404, _NO_SUCH_PAGE)
-        # Previews on other sites load the picture of the public page.
-        headers = {**_HEADERS, "Cross-Origin-Resource-Policy": "cross-origin", "Cache-Control": "max-age=60"}
-        return Response(data, media_type="image/png", headers=headers)
+        return _png(data, max_age_s=60)
 
     def _viewer(self, request: Request) -> Viewer | None:
         """Who asks; None: somebody who may see nothing."""
@@ -157,6 +163,12 @@ class _Handlers:
 def _unreadable(request: Request, error: Exception) -> Response:
     logger.error("The state cannot be read: %s.", error)
     return _refused(503, "The run's state cannot be read now; the page's log says why.", {"Retry-After": "30"})
+
+
+def _png(data: bytes, max_age_s: int) -> Response:
+    # Previews on other sites load the pictures of the public page.
+    headers = {"Cross-Origin-Resource-Policy": "cross-origin", "Cache-Control": f"max-age={max_age_s}"}
+    return Response(data, media_type="image/png", headers={**_HEADERS, **headers})
 
 
 def _html(text: str, status: int) -> Response:

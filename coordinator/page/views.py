@@ -9,6 +9,7 @@ from functools import cached_property
 from math import inf
 from typing import Any
 
+from paris.coordinator.page.card import CardFacts
 from paris.coordinator.page.folder import RunFolder
 from paris.coordinator.page.queries import Query
 from paris.coordinator.page.reading import RunReader, Snapshot
@@ -216,6 +217,20 @@ def _public(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
         "num_alive": num_present(snapshot.state, site.now() - site.want_life_s),
         "pictures": site.folder.pictures(),
     }
+
+
+def card_facts(site: Site, snapshot: Snapshot) -> CardFacts:
+    """What the picture of the public page says."""
+    progress, config = progress_of(task_rows(snapshot.state)), site.folder.config
+    pictures = site.folder.pictures()
+    return CardFacts(
+        title=config.run.name,
+        what="" if config.about is None else config.about.what,
+        registered=progress["registered"],
+        num_tasks=progress["num_tasks"],
+        percent=int(100 * progress["verified"]),
+        samples=site.folder.path / pictures[0] if pictures else None,
+    )
 
 
 BOARD = View("", "Board", "board.html", _board)

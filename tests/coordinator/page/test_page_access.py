@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from page_world import add_line, served, unpacked
+from PIL import Image
 
 ELSEWHERE = {
     "under another name": {"Host": "paris.example.org"},
@@ -26,7 +29,7 @@ def public_site(tmp_path_factory):
 
 @pytest.mark.parametrize("case", ELSEWHERE)
 def test_without_a_public_page_others_see_nothing(site, case):
-    for path in ("/run", "/run/assets/page.css", "/run/stream?view=", *ORGANISERS):
+    for path in ("/run", "/run/card.png", "/run/assets/page.css", "/run/stream?view=", *ORGANISERS):
         assert site.ask(path, **ELSEWHERE[case]).status == 404
 
 
@@ -43,7 +46,11 @@ def test_others_see_the_public_page_alone(public_site, case):
 
 def test_the_public_page_has_a_preview_for_other_sites(public_site):
     text = public_site.ask("/run", Host="paris.example.org").text
-    assert '<meta property="og:image" content="http://paris.example.org/run/pictures/release/samples.png">' in text
+    assert '<meta property="og:image" content="http://paris.example.org/run/card.png">' in text
+    answer = public_site.ask("/run/card.png", Host="paris.example.org")
+    assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+    with Image.open(io.BytesIO(answer.body)) as picture:
+        assert picture.size == (1200, 630)
     assert '<meta property="og:title" content="tiny: a model that strangers train together">' in text
 
 
@@ -52,7 +59,7 @@ def test_a_host_that_is_none_is_nobody_on_this_machine(site, public_site, host):
     assert site.ask("/run", Host=host).status == 404
     page = public_site.ask("/run", Host=host)
     assert page.status == 200
-    assert 'content="/run/pictures/release/samples.png"' in page.text
+    assert 'content="/run/card.png"' in page.text
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost:1234", "[::1]:80"])
