@@ -73,18 +73,27 @@ def get_commit_page(call: Call) -> Response:
         repo=repo,
         links=links_to(call, repo, commit.oid),
         commit=commit,
-        num_changes=len(changed_paths(before, after)),
         changes=changes_between(call.hub.blobs, before, after),
     )
 
 
-def changes_between(blobs: BlobStore, before: Files, after: Files) -> list[FileChange]:
-    """The first differences between two revisions by path, with their lines until there are too many."""
-    changes: list[FileChange] = []
+@dataclass(frozen=True)
+class Changes:
+    """How two revisions differ."""
+
+    num_files: int
+    shown: list[FileChange]
+    """The first ones by path."""
+
+
+def changes_between(blobs: BlobStore, before: Files, after: Files) -> Changes:
+    """Compare two revisions: the lines of texts until there are too many, other files by size and sha256."""
+    changed = sorted(changed_paths(before, after))
+    shown: list[FileChange] = []
     num_lines = 0
-    for path in sorted(changed_paths(before, after))[:_FILES_SHOWN]:
+    for path in changed[:_FILES_SHOWN]:
         old, new = before.get(path), after.get(path)
         lines = text_changes(blobs, old, new) if num_lines < _LINES_SHOWN else None
         num_lines += len(lines or ())
-        changes.append(FileChange(path, old, new, lines))
-    return changes
+        shown.append(FileChange(path, old, new, lines))
+    return Changes(len(changed), shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import posixpath
 from dataclasses import dataclass, replace
 from typing import Any
@@ -80,14 +81,19 @@ def _text(call: Call, entry: FileEntry, links: Links | None) -> Shown:
     with call.hub.blobs.path(entry.sha256).open("rb") as file:
         data = file.read(_MAX_TEXT_BYTES)
     is_cut = len(data) < entry.size
-    try:
-        # A cut may leave a part of the last character.
-        text = data.decode() if not is_cut else data[: data.rfind(b"\n") + 1].decode()
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
+    text = _decoded(data, is_cut=is_cut)
+    if text is None:
         return Shown("nothing", {}, "The file is no text.")
-    note = f"The first {size_text(len(text.encode()))} of {size_text(entry.size)}." if is_cut else ""
+    note = f"The first {size_text(len(data))} of {size_text(entry.size)}." if is_cut else ""
     if links is not None:
         return Shown("markdown", {"html": markdown(split_card(text)[1], links)}, note)
     return Shown("text", {"text": text, "num_lines": text.count("\n") + (not text.endswith("\n"))}, note)
+
+
+def _decoded(data: bytes, *, is_cut: bool) -> str | None:
+    """The text of a file's first bytes, of which a cut may end within a character; None for what is no text."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(data, final=not is_cut)
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text

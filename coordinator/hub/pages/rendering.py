@@ -93,7 +93,7 @@ def _headers() -> dict[str, str]:
 
 
 def _shown(value: Any) -> Any:
-    """What is written for a value: texts lose what is no character of a picture, such as marks of direction."""
+    """What is written for a value: texts on one line, control characters and marks of direction as escapes."""
     if value is None:
         return ""
     return on_one_line(value) if isinstance(value, str) and not isinstance(value, Markup) else value

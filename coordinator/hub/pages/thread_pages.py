@@ -82,7 +82,7 @@ def get_thread_page(call: Call) -> Response:
     links = links_to(call, repo, thread.ref if thread.is_pull_request else "main")
     base = get_commit(call.reader, repo, thread.base_oid or "")
     head = get_commit(call.reader, repo, get_ref(call.reader, repo, thread.ref) or "")
-    changes = []
+    changes = None
     if base and head:
         sides = (listing_at(call.reader, repo, commit).files for commit in (base, head))
         changes = changes_between(call.hub.blobs, *sides)

@@ -71,6 +71,7 @@ def _fill(wire: Wire) -> None:
         "docs/x.svg": b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>",
         "x.html": b"<script>alert(1)</script>",
         "note.txt": b"one\ntwo\n",
+        "long.txt": "\u00fc".encode() * 200_000,
         **{f"names/{name.replace('/', '-')}": b"1" for name in HOSTILE[:2]},
     }
     sent = wire.send_object("lab/shown", tensors(3))
@@ -85,7 +86,7 @@ def _fill(wire: Wire) -> None:
         wire.ask("POST", f"/api/models{REPO}/discussions/{i + 1}/title", {"title": title}, token=STRANGER_TOKEN)
     body = {"title": "<s>talk</s>", "description": f"{HOSTILE[1]}\n\n[x](javascript:y)\n\n" + ">" * 999}
     assert wire.ask("POST", f"/api/models{REPO}/discussions", body, token=STRANGER_TOKEN).status == 200
-    for kind, value in (("branch/state-expert-0", {}), ("tag/main", {"tag": "release-1"})):
+    for kind, value in (("branch/state-expert-0", {}), ("tag/main", {"tag": "expert-3/step-100"})):
         assert wire.ask("POST", f"/api/models{REPO}/{kind}", value, token=OWNER_TOKEN).status == 200
 
 
@@ -114,7 +115,7 @@ def test_every_link_leads_to_a_page_that_can_do_nothing(wire):
     everything = (
         "/tree/main/docs",
         "/blob/main/docs/s%20one.png",
-        "/tree/release-1",
+        "/tree/expert-3%2Fstep-100",
         "/discussions/4",
         "/resolve/main/x.html",
     )
@@ -157,6 +158,13 @@ def test_a_commit_shows_lines_of_texts_and_size_and_sha256_of_others(wire):
     assert "1.5 kB" in page
 
 
+def test_a_long_text_is_shown_in_part_without_half_a_character(wire):
+    text = Page(wire.ask("GET", f"{REPO}/blob/main/long.txt").body).text
+    assert text.count("\u00fc") == 256 * 1024 // 2
+    assert "The first 262 kB of 400 kB." in text
+    assert "The file is no text." in Page(wire.ask("GET", f"{REPO}/blob/main/data.bin").body).text
+
+
 def test_a_safetensors_file_shows_its_header_in_pages(wire):
     page = Page(wire.ask("GET", f"{REPO}/blob/main/e.safetensors?limit=2").body)
     assert "block.1" in page.text
@@ -172,7 +180,7 @@ def test_folders_come_in_pages_that_follow_each_other(wire):
         seen += [link.rpartition("/")[2] for link in page.links() if "/tree/main/" in link or "/blob/main/" in link]
         following = [a["href"] for a in page.all("a") if a.get("rel") == "next"]
         path = f"{REPO}/tree/main{following[0]}&limit=3" if following else ""
-    assert seen == ["docs", "names", "README.md", "data.bin", "e.safetensors", "note.txt", "x.html"]
+    assert seen == ["docs", "names", "README.md", "data.bin", "e.safetensors", "long.txt", "note.txt", "x.html"]
 
 
 def test_the_owners_word_on_a_closed_pull_request_is_its_status(wire):

@@ -58,14 +58,13 @@ def test_rows_that_fill_the_memory_leave_the_columns(tmp_path):
     assert "emory" in found.problem
 
 
-@pytest.mark.parametrize("harm", ["empty", "cut", "other", "long footer", "broken pages"])
+@pytest.mark.parametrize("harm", ["empty", "other", "long footer", "broken pages"])
 def test_a_damaged_file_is_described_as_far_as_it_goes(tmp_path, harm):
     path = tmp_path / "x.parquet"
     pq.write_table(pa.table({"x": [f"value {i}" for i in range(1000)]}), path)
     data = path.read_bytes()
     harmed = {
         "empty": b"",
-        "cut": data[:-4],
         "other": b"PAR1" + b"\xff" * 40 + (40).to_bytes(4, "little") + b"PAR1",
         "long footer": data[:-8] + (2**31).to_bytes(4, "little") + b"PAR1",
         "broken pages": data[:4] + b"\xff" * 400 + data[404:],

@@ -11,7 +11,8 @@ import pytest
 from deadlines import DEADLINE_S
 from hub_process import OWNER_TOKEN, STRANGER_TOKEN, Wire, lfs_file, small_file
 
-from paris.coordinator.errors import HubError, NotOnHubError
+from paris.coordinator.cli.browsing import browse
+from paris.coordinator.errors import ConfigError, HubError, NotOnHubError
 from paris.coordinator.hub import HubServer, add_user
 from paris.coordinator.run_hub import browsing_tables as tables
 from paris.coordinator.run_hub.browsing import HubReader, plain_text
@@ -108,13 +109,15 @@ def test_what_is_not_there_is_an_error_that_says_so(reader):
             reader.repo(repo, None)
 
 
-def test_the_command_prints_json_and_refuses_a_path_of_no_repository(hub):
-    command = [sys.executable, "-m", "paris.coordinator.cli.app", "browse", hub.url]
-    given = {"capture_output": True, "text": True, "timeout": DEADLINE_S}
-    answer = subprocess.run([*command, "lab/run", "docs", "--json"], **given, check=True)
+def test_the_command_prints_json(hub):
+    command = [sys.executable, "-m", "paris.coordinator.cli.app", "browse", hub.url, "lab/run", "docs", "--json"]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=True)
     assert json.loads(answer.stdout) == {"path": "docs", "files": [{"path": "docs/a.txt", "bytes": 9, "sha256": None}]}
-    refused = subprocess.run([*command, "--revision", "main"], **given, check=False)
-    assert (refused.returncode, "Of which repository?" in refused.stderr) == (60, True)
+
+
+def test_a_revision_of_no_repository_is_refused(hub):
+    with pytest.raises(ConfigError, match="Of which repository"):
+        browse(hub.url, revision="main")
 
 
 def test_markdown_becomes_plain():
