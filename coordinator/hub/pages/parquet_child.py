@@ -18,8 +18,6 @@ from typing import Any
 
 _CPU_S = 10
 _WALL_S = 30
-_MAX_FOOTER_BYTES = 4 * 1024**2
-_END_BYTES = 8
 _ROWS_SHOWN = 10
 _COLUMNS_SHOWN = 20
 _SCHEMA_SHOWN = 200
@@ -39,17 +37,6 @@ def _bound(memory_bytes: int) -> None:
     signal.alarm(_WALL_S)
 
 
-def _require_small_footer(path: str) -> None:
-    with open(path, "rb") as file:  # noqa: PTH123 - pathlib is not imported
-        size = file.seek(0, io.SEEK_END)
-        file.seek(max(size - _END_BYTES, 0))
-        end = file.read(_END_BYTES)
-    if end[4:] != b"PAR1":
-        raise ValueError("it does not end as a Parquet file does")
-    if int.from_bytes(end[:4], "little") > _MAX_FOOTER_BYTES:
-        raise ValueError(f"its footer has more than {_MAX_FOOTER_BYTES} bytes")
-
-
 def preview(path: str) -> dict[str, Any]:
     """Columns and first rows.
 
@@ -66,7 +53,6 @@ def preview(path: str) -> dict[str, Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    _require_small_footer(path)
     pa.set_cpu_count(1)
     file = pq.ParquetFile(path, buffer_size=_READ_BYTES, pre_buffer=False)
     schema = file.schema_arrow

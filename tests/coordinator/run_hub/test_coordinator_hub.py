@@ -11,6 +11,7 @@ import time
 import pytest
 from deadlines import DEADLINE_S
 from hub_gate import MODELS, STRANGER_TOKEN, WEIGHTS, Gate, run_hub, running_hub, wait_until
+from hub_process import Wire
 from huggingface_hub import CommitOperationAdd
 
 from paris.coordinator.children import Children
@@ -20,6 +21,7 @@ from paris.coordinator.decisions.tick import tick
 from paris.coordinator.errors import HubError
 from paris.coordinator.hub_errors import hub_errors
 from paris.coordinator.run.create import create_run
+from paris.coordinator.run_hub.browsing import HubReader
 from paris.coordinator.service.executor import Executor
 from paris.coordinator.service.registering import Registrar
 from paris.coordinator.service.startup import make_executor
@@ -203,6 +205,10 @@ def test_registering_twice_finds_the_bytes_in_place(server, run, registrar):
     assert len(comments(server, number)) == 1
     verdict = read_as_node(server, run, number, "1" * 32)
     assert verdict == state.submissions["1" * 32].verdict
+    outcome = HubReader(server.url).pull_request(MODELS, number)["outcome"]
+    assert outcome == f"Registered as expert-1 in {first.commit[:12]}."
+    page = Wire(server.port).ask("GET", f"/{MODELS}/discussions").body.decode()
+    assert f'<strong>Registered</strong> as expert-1 in <a href="/{MODELS}/commit/{first.commit}"' in page
 
 
 def ended(executor: Executor, failed: list[Event]) -> list[Observation]:

@@ -11,6 +11,7 @@ from huggingface_hub import CommitOperationAdd
 
 from paris.coordinator.errors import HubError
 from paris.coordinator.run.create import create_run
+from paris.coordinator.run_hub.browsing import HubReader
 from paris.coordinator.service.registering import Registrar
 from paris.coordinator.state.model import LeaseState, State, SubmissionState, TaskState
 from paris.protocol.chain import Chain, ChainStart, Link, LinkFiles
@@ -100,6 +101,9 @@ def test_the_state_of_a_leg_is_copied_once_and_its_pull_request_frees_its_storag
     assert registrar.store_leg(state, f"{5:032x}") == head, "nothing is committed twice"
     refs = registrar.hub.api.list_repo_refs(MODELS, include_pull_requests=True).pull_requests
     assert [ref.ref for ref in refs] == []
+    number = state.submissions[f"{5:032x}"].submission.pull_request
+    outcome = HubReader(registrar.hub.endpoint).pull_request(MODELS, number)["outcome"]
+    assert outcome == f"Stored as the state of expert-1 at step 5 in {head.commit[:12]}."
 
 
 def test_states_that_are_no_longer_kept_are_deleted_and_their_bytes_are_freed(registrar):
