@@ -95,9 +95,9 @@ def records(known: Known) -> Iterator[Finding]:
             "records", "The peers hold no task of the run.", "Its coordinator may be down: join waits for one."
         )
     elif not known.open_tasks:
-        yield fine("records", f"{len(known.tasks)} tasks, none of them open now: join waits for one")
+        yield fine("records", f"tasks: {len(known.tasks)}, none open now: join waits for one")
     else:
-        yield fine("records", f"{len(known.tasks)} tasks, {len(known.open_tasks)} of them open")
+        yield fine("records", f"tasks: {len(known.tasks)}, open: {len(known.open_tasks)}")
 
 
 def _run_relays(known: Known) -> bool:
@@ -114,7 +114,9 @@ def _peer(known: Known, address: str) -> Iterator[Finding]:
     try:
         _connect(address)
     except OSError as error:
-        yield problem(name, f"No answer: {reason_of(error)}.", f"Check the network and firewall. {_ASK}")
+        yield problem(
+            name, f"No answer: {error.strerror or reason_of(error)}.", f"Check the network and firewall. {_ASK}"
+        )
         return
     answer_ms = 1000 * (time.monotonic() - began)
     if known.peer is None:

@@ -52,7 +52,7 @@ def home(known: Known) -> Iterator[Finding]:
         )
         return
     runs = len(known.home.run_ids())
-    yield fine("home", f"{path}, {runs} runs joined, no node runs in it")
+    yield fine("home", f"{path}, runs joined: {runs}, no node runs in it")
 
 
 def identity(known: Known) -> Iterator[Finding]:

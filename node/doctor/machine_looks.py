@@ -82,7 +82,8 @@ def memory(known: Known) -> Iterator[Finding]:
 def manners(known: Known) -> Iterator[Finding]:
     """Whether a node would train at this moment, by hours, battery, programs, use and heat."""
     hardware = known.hardware
-    sensors = Sensors(known.config, "cpu" if hardware is None else hardware.device, hardware and hardware.gpu_uuid)
+    where = ("cpu", None) if hardware is None else (hardware.device, hardware.gpu_uuid)
+    sensors = Sensors(known.config, *where)
     seen = sensors()
     if known.config.only_when_idle:  # the share of other programs takes two looks
         time.sleep(_BETWEEN_LOOKS_S)

@@ -51,7 +51,7 @@ def summary(findings: list[Finding]) -> str:
     warnings = sum(finding.level is Level.WARNING for finding in findings)
     if not problems and not warnings:
         return "Nothing is wrong."
-    return f"{problems} problems, {warnings} warnings."
+    return f"Problems: {problems}, warnings: {warnings}."
 
 
 def terminal_width() -> int | None:

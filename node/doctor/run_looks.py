@@ -30,7 +30,7 @@ def run(known: Known) -> Iterator[Finding]:
         known.run or "", home=known.home, config=known.config, run_id=known.run_id, token=_token(known)
     )
     spec = known.spec = address.spec
-    peers = f"{len(address.initial_peers)} peers to join by"
+    peers = f"peers to join by: {len(address.initial_peers)}"
     if spec is None:
         yield fine("run", f"{address.run_id}, as --run says; {peers}")
         return

@@ -16,6 +16,7 @@ from paris.coordinator.hub import HubServer, admin_token
 from paris.experts.data.shards import Row, write_shard
 from paris.experts.frozen.text_vocabulary import write_vocabulary
 from paris.protocol.canonical import canonical_bytes
+from paris.protocol.dht.options import NetworkOptions
 from paris.protocol.dht.peer import Peer
 from paris.protocol.hub_layout import manifest_path, step_folder
 from paris.protocol.manifest import Manifest, split_manifest
@@ -57,9 +58,16 @@ def write_cluster(folder: Path, cluster: int) -> tuple[Shard, ...]:
 
 
 class MiniCoordinator:
-    """Grants each open task to whoever wants one; judges by `verdicts[(task, attempt)]`, accepting by default."""
+    """Grants each open task to whoever wants one; judges by `verdicts[(task, attempt)]`, accepting by default.
 
-    def __init__(self, folder: Path, steps: tuple[int, ...]) -> None:
+    Args:
+        folder: Of its Hub and data.
+        steps: Of each expert.
+        host: Where Hub and peer listen; elsewhere than on loopback the Hub takes the tokens that nodes derive.
+        relays: Whether its peer relays for volunteers.
+    """
+
+    def __init__(self, folder: Path, steps: tuple[int, ...], host: str = "127.0.0.1", *, relays: bool = False) -> None:
         self.folder = folder
         self.identity = Identity.generate()
         self.run_id = make_run_id("tiny", self.identity.public_key)
@@ -81,9 +89,15 @@ class MiniCoordinator:
         """What came of audits, by lease id."""
         self.leg_steps: int | None = None
         """Leases are for the first so many steps; None: for whole tasks."""
-        self.hub = HubServer(folder / "hub", open_registration=False).start()
+        self.hub = HubServer(folder / "hub", host, open_registration=host != "127.0.0.1").start()
         self.api = HfApi(endpoint=self.hub.url, token=admin_token(folder / "hub"))
-        self.peer = Peer.start(run_id=self.run_id, coordinator=self.identity.public_key)
+        self.peer = Peer.start(
+            run_id=self.run_id,
+            coordinator=self.identity.public_key,
+            listen=[f"/ip4/{host}/tcp/0"],
+            network=NetworkOptions(use_relay=relays, auto_nat=relays),
+        )
+        self._relays = relays
         self._prepare(steps)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -118,6 +132,7 @@ class MiniCoordinator:
             lease_s=600.0,
             licence="CC0-1.0",
             want_work_bits=8,
+            peers_relay=self._relays or None,
         )
         self.manifests = [Manifest(k, "org/data", revision, shards[k]) for k in range(len(steps))]
         self.tasks = {f"expert-{k}": self._task(k, count) for k, count in enumerate(steps)}

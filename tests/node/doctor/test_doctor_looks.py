@@ -80,5 +80,5 @@ def test_the_json_of_a_finding_has_the_fields_of_earlier_versions_too():
 
 def test_the_last_line_counts():
     found = [fine("a", "b"), warning("c", "d", "e"), Finding("f", Level.PROBLEM, "g")]
-    assert summary(found) == "1 problems, 1 warnings."
+    assert summary(found) == "Problems: 1, warnings: 1."
     assert summary(found[:1]) == "Nothing is wrong."

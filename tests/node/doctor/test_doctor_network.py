@@ -115,7 +115,7 @@ def test_the_description_and_the_tasks_come_from_the_peers(joining, swarm, make_
     task = make_unit().task.model_copy(update={"state": "open"})
     swarm.first.publish_many([spec, Sealer(swarm.coordinator, swarm.run_id).seal(task, 120.0)], 1)
     (found,) = records(known)
-    assert found.text == "1 tasks, 1 of them open"
+    assert found.text == "tasks: 1, open: 1"
     assert known.spec.payload.name == "tiny"
 
 

@@ -143,6 +143,6 @@ def test_a_dead_peer_beside_a_live_one_stops_nobody_and_a_task_that_does_not_fit
     assert "needs 1048576.0 GiB of memory, this machine" in found["fit"]["text"]
     assert found[f"peer {DEAD_PEER}"]["level"] == "warning", "another one answers"
     assert "with its identity" in found[f"peer {coordinator.peer.addresses[0]}"]["text"]
-    assert "1 tasks, none of them open now" in found["records"]["text"]
+    assert "tasks: 1, none open now" in found["records"]["text"]
     assert "belongs to volunteer" in found["token"]["text"]
     assert "Traceback" not in done.stdout + done.stderr

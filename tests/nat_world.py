@@ -20,6 +20,8 @@ from deadlines import DEADLINE_S
 
 NUM_PRIVATE = 2
 HOST = "11.22.33.1"
+IMPORTED = [Path(__file__).parent / folder for folder in (".", "protocol", "node")]
+"""Where processes in the namespaces find the helpers of tests."""
 _RULES = """
 table ip router {
  chain translate {
@@ -138,10 +140,7 @@ class PeerThere:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1])]),
-            },
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, IMPORTED))},
         )
 
     def ask(self, expression: str) -> object:
