@@ -172,6 +172,7 @@ def start_peer(run: RunDir) -> Peer:
             nat_port_map=table.nat_port_map,
             auto_nat=table.auto_nat,
             use_relay=table.use_relay,
+            is_relay=table.use_relay,
             announce=tuple(table.announce),
         ),
     )

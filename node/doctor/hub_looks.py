@@ -39,7 +39,7 @@ def hub(known: Known) -> Iterator[Finding]:
 def clock(known: Known) -> Iterator[Finding]:
     """How far this machine's clock is from the Hub's, and whether the run's peers accept it."""
     accepted = known.num_peers_that_answer > 0 and not known.clock_is_refused
-    theirs = f"{known.num_peers_that_answer} peers accept it" if accepted else "no peer was asked"
+    theirs = "the peers accept it" if accepted else "no peer confirms it"
     try:
         ahead_s, margin_s = _ahead_of_hub(known)
     except (TransientHubError, HubRefusedError, ValueError):
@@ -48,7 +48,7 @@ def clock(known: Known) -> Iterator[Finding]:
                 "clock", f"Peers refuse it: it is more than {MAX_CLOCK_SKEW_S:.0f} s from theirs.", _SET_CLOCK
             )
         elif accepted:
-            yield fine("clock", f"within {MAX_CLOCK_SKEW_S:.0f} s of the peers: {theirs}")
+            yield fine("clock", f"within {MAX_CLOCK_SKEW_S:.0f} s of the peers'")
         else:
             yield warning(
                 "clock", "It was not compared: neither Hub nor peers tell the time.", "Look again with a network."

@@ -143,11 +143,7 @@ async def _create(options: PeerOptions) -> P2P:
             use_auto_relay=bool(relays),
             trusted_relays=relays or None,
             # What libp2p takes for granted instead of asking others, which takes it minutes.
-            force_reachability="private"
-            if relays
-            else "public"
-            if network.use_relay and not options.client_mode
-            else None,
+            force_reachability="private" if relays else "public" if network.is_relay else None,
         )
     except ValueError as error:
         where = " or ".join((*options.listen, *network.announce))

@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from paris.protocol.dht.guard import DaemonGuard
@@ -41,8 +41,7 @@ class DaemonLoop(asyncio.SelectorEventLoop):
 
         Its memory is capped, since strangers send it bytes; it gets no token.
         """
-        if "-autoRelay=1" in args:
-            args = (*args, "-relayDiscovery=0")  # else go-libp2p waits three minutes for four relays to choose from
+        args = (*args, *_more_arguments(args))
         kwargs["env"] = _environment(kwargs.get("env") or os.environ)
         started = await super().subprocess_exec(protocol_factory, program, *args, start_new_session=True, **kwargs)
         self._guard.watch(started[0].get_pid(), _socket_paths(args))
@@ -56,6 +55,14 @@ class DaemonLoop(asyncio.SelectorEventLoop):
             transport.close()
         while any(transport.get_returncode() is None for transport in self._processes):
             await asyncio.sleep(_REAP_EVERY_S)
+
+
+def _more_arguments(args: Sequence[str]) -> Iterator[str]:
+    """Arguments of the daemon that hivemind does not pass."""
+    if "-autoRelay=1" in args:
+        yield "-relayDiscovery=0"  # else go-libp2p waits three minutes for four relays to choose from
+    if "-relay=1" in args and "-forceReachabilityPublic=1" not in args:
+        yield "-relayService=0"  # else every peer that uses relays would be one
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -21,7 +21,9 @@ class NetworkOptions(BaseModel):
     auto_nat: bool = False
     """AutoNAT: others probe whether this peer is reachable; hole punching."""
     use_relay: bool = False
-    """Reach peers behind routers through relays; a peer that listens, and has no `relays`, is one itself."""
+    """Reach peers behind routers through relays."""
+    is_relay: bool = False
+    """Relay for others, up to 4 GiB and 30 minutes a connection; for a public peer with `use_relay`."""
     relays: tuple[str, ...] = ()
     """Full multiaddrs of peers through which this one is reached, since none can connect to it; takes `use_relay`."""
     announce: tuple[str, ...] = ()

@@ -95,7 +95,7 @@ class MiniCoordinator:
             run_id=self.run_id,
             coordinator=self.identity.public_key,
             listen=[f"/ip4/{host}/tcp/0"],
-            network=NetworkOptions(use_relay=relays, auto_nat=relays),
+            network=NetworkOptions(use_relay=relays, is_relay=relays, auto_nat=relays),
         )
         self._relays = relays
         self._prepare(steps)

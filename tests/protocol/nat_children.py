@@ -20,7 +20,7 @@ def _start(**options: object) -> Peer:
 
 def relaying(listen: str, identity: Path) -> Peer:
     """A public peer that relays."""
-    network = NetworkOptions(use_relay=True, auto_nat=True)
+    network = NetworkOptions(use_relay=True, is_relay=True, auto_nat=True)
     return _start(listen=[listen], identity_path=identity, network=network)
 
 
@@ -84,6 +84,12 @@ def publish_run(peer: Peer) -> bool:
 def run_names(peer: Peer) -> list[str]:
     """The names in the descriptions that it reads."""
     return [envelope.payload.name for envelope in peer.read("run")]
+
+
+def offers_relay(peer: Peer) -> bool:
+    """Whether its daemon was started as a relay for others."""
+    pid = peer._node.daemon.p2p._child.pid
+    return b"-relayService=0" not in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
 
 
 def ways_to(peer: Peer, peer_id: str) -> list[str]:

@@ -59,6 +59,8 @@ def test_two_peers_behind_routers_pass_a_record_and_a_shard_through_a_relay(worl
     assert met.through, "the relay gave a place"
     assert met.through[0].startswith(f"/ip4/{HOST}/tcp/4001/p2p/")
     Holding(cluster=0, manifest_sha256="0" * 64, addresses=tuple(met.through))  # can be published
+    peers = (*met.public, met.first, met.second)
+    assert [there.ask("offers_relay(peer)") for there in peers] == [True, False, False]
     assert met.second.ask("publish_run(peer)") is True
     assert met.first.ask("run_names(peer)") == ["Cabins"]
     assert met.first.ask(f"serve(peer, {str(met.path)!r})")
