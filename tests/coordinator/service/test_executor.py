@@ -13,6 +13,7 @@ from paris.coordinator.decisions.observations import (
     AverageLanes,
     Close,
     Closed,
+    DrawGrid,
     NotRechecked,
     Recheck,
     Rechecked,
@@ -273,3 +274,44 @@ def test_a_failure_of_another_kind_than_ours_is_a_result_too(executor, work):
     work.may_end.set()
     executor.start((TrainRouter(),), State())
     assert ended(executor) == [RouterTrained(False, "unexpected ZeroDivisionError: oops")]
+
+
+class Drawing:
+    """Grids that are wanted one after the other, and drawn when the test says so."""
+
+    def __init__(self) -> None:
+        self.drawn: list[str] = []
+        self.next = "a"
+        self.may_end = threading.Event()
+
+    def wanted(self, state: State) -> DrawGrid | None:
+        return None if self.next in self.drawn else DrawGrid((self.next,))
+
+    def draw(self, state: State) -> None:
+        assert self.may_end.wait(DEADLINE_S)
+        self.drawn.append(self.next)
+
+
+def test_one_grid_of_samples_is_drawn_at_a_time_and_nothing_waits_for_it(work, clock):
+    grids = Drawing()
+    repo = SimpleNamespace(shows=lambda state: "", update=lambda state: None)
+    executor = Executor(
+        verifier=None, registrar=None, lane_means=None, router=work, model_repo=repo, grids=grids,
+        children=SimpleNamespace(is_stopping=False, stop=lambda: None), log=lambda text: None,
+        clock=lambda: clock.now,
+    )  # fmt: skip
+    try:
+        executor.show(State())
+        grids.next = "b"
+        executor.show(State())
+        work.may_end.set()
+        executor.start((TrainRouter(),), State())
+        assert ended(executor) == [RouterTrained(True, "trained")], "beside the drawing"
+        grids.may_end.set()
+        wait_until(lambda: grids.drawn)
+        assert grids.drawn == ["b"], "one was under way"
+        executor.results()
+        executor.show(State())
+        assert grids.drawn == ["b"], "nothing is new"
+    finally:
+        executor.stop()
