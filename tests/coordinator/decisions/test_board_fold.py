@@ -9,10 +9,25 @@ from contextlib import closing
 from dataclasses import asdict, replace
 
 import pytest
+import test_leg_stories as leg_stories
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_parallel import leased_in_parallel
 from test_tick import observations_of, stories
-from tick_world import PEOPLE, START, beat, lease_of, registration, relay, run_of, step, submission, verdict, want
+from tick_world import (
+    PEOPLE,
+    START,
+    beat,
+    lease_of,
+    leg_step,
+    registration,
+    relay,
+    run_of,
+    step,
+    submission,
+    verdict,
+    want,
+)
 
 from paris.coordinator.page.replay import Replay
 from paris.coordinator.state import event_log
@@ -36,15 +51,31 @@ def without_steps(board: Board) -> Board:
     return replace(board, tasks={name: replace(row, step=0, loss=None) for name, row in board.tasks.items()})
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(stories())
-def test_the_fold_of_the_log_is_the_board_of_the_state_after_every_tick(story):
-    store, state, now = Store("sqlite://"), run_of(3), START
+def test_the_fold_of_the_log_is_the_board_after_every_tick(story):
+    check_fold(run_of(3), story, observations_of, step)
+
+
+LEG_STORIES = st.lists(
+    st.tuples(st.sampled_from(leg_stories.KINDS), st.integers(0, 3), st.integers(0, 1), st.floats(0.1, 60)), max_size=60
+)
+
+
+@settings(max_examples=15, deadline=None)
+@given(LEG_STORIES)
+def test_the_fold_of_the_log_is_the_board_of_legs_and_roll_backs(story):
+    check_fold(run_of(2), story, leg_stories.observations_of, leg_step)
+
+
+def check_fold(state: State, story, observe, tick_once) -> None:
+    """Save each tick of a story as a service does, and fold the log that is on disk."""
+    store, now = Store("sqlite://"), START
     store.save(State(), state, [], now)
     told = {}
     for what, who, number, passed_s in story:
         now += passed_s
-        decision = step(state, now, *observations_of(state, what, who, number, now))
+        decision = tick_once(state, now, *observe(state, what, who, number, now))
         store.save(state, decision.state, decision.events, now)
         state = decision.state
         told = {row.id: row.changes for row in logged(store)}
@@ -54,6 +85,7 @@ def test_the_fold_of_the_log_is_the_board_of_the_state_after_every_tick(story):
     assert whole == replace(board_of(state), run=whole.run), "after a while the steps are noted, too"
     assert whole.run["run"].is_paused
     assert {row.id: row.changes for row in logged(store) if row.id in told} == told, "what is written stays"
+    store.close()
 
 
 def logged(store: Store) -> list:
