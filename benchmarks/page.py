@@ -45,7 +45,7 @@ _BEGIN, _END = "<!-- page figures: python -m benchmarks.page -->\n", "<!-- end o
 _EXPERTS, _VOLUNTEERS, _WATCHERS, _CHANGES = 256, 5000, 200, 10
 _REPEATS = 10
 _EVERY_S, _QUIET_S, _PATIENCE_S = 2.0, 0.3, 60.0
-_PAGES = ("", "volunteers", "verdicts", "events", "losses", "leaderboard", "at", "public")
+_PAGES = ("", "volunteers", "verdicts", "events", "losses", "leaderboard", "skill", "at", "public")
 _ASSETS = ("assets/page.css", "assets/page.js")
 
 

@@ -28,6 +28,7 @@ _PICTURES = (
     _Picture("page-verdicts", "/verdicts"),
     _Picture("page-events", "/events"),
     _Picture("page-leaderboard", "/leaderboard", dark=True),
+    _Picture("page-skill", "/skill", height_px=900),
     _Picture("page-clusters", "/clusters"),
     _Picture("page-history", "/at"),
     _Picture("page-order", "/order?kind=ban&subject=ada"),

@@ -20,6 +20,8 @@ from paris.coordinator.run.health import Health, write_health
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.model import LeaseState, State, SubmissionState, TaskState, VolunteerState
 from paris.coordinator.state.store import Store
+from paris.coordinator.verify.curves import ScoredPoint
+from paris.coordinator.verify.report import Report, write_report
 from paris.protocol.run_records import Registration, SubmittedFile, Task
 from paris.protocol.work_records import Heartbeat, Lease, Rung, Submission, Verdict, Want
 
@@ -57,6 +59,7 @@ def make_page_run(folder: Path, num_experts: int, num_volunteers: int, now: floa
     write_health(run.path, Health(at=now, started_at=now - 9e4, tick_s=0.4, num_peers=31, num_refused_records=12,
                                   num_verifications=40, verification_s=900.0))  # fmt: skip
     _clusters(run, num_experts, draw)
+    _scores(run, state, num_experts, draw)
     _samples(run.path / "samples" / "step-12000.png", draw)
     return run
 
@@ -215,6 +218,30 @@ def _clusters(run: RunDir, num_experts: int, draw: random.Random) -> None:
     ]
     run.data.mkdir(exist_ok=True)
     (run.data / "clusters.json").write_text(json.dumps({"clusters": clusters}), "utf-8")
+
+
+def _scores(run: RunDir, state: State, num_experts: int, draw: random.Random) -> None:
+    """Reports of the registered experts: each is the better, the nearer a cluster is to its own."""
+    for task_id, task in state.experts.items():
+        if task.registration is None:
+            continue
+        own = task.task.cluster
+        heldout = {
+            cluster: tuple(0.4 + 0.3 * min(4, abs(cluster - own)) / 4 + draw.uniform(-0.02, 0.02) for _ in range(8))
+            for cluster in range(num_experts)
+        }
+        lease_id = task.registration.lease_id
+        report = Report(task_id=task_id, attempt=1, lease_id=lease_id, volunteer=task.registration.volunteer,
+                        accepted=True, reason="", rungs=(), repo="birds/model",
+                        scores=ScoredPoint(step=_STEPS, training_loss=0.4, heldout=heldout))  # fmt: skip
+        folder = run.verify / lease_id
+        folder.mkdir(parents=True)
+        write_report(report, folder / "report.json")
+    bins = [(low / 10, (low + 1) / 10, 0.97 - 0.007 * low**2) for low in range(10)]
+    off = [(low, high, 0.01 + 0.02 * low) for low, high, _ in bins]
+    run.router.mkdir(exist_ok=True)
+    figures = {"accuracy_by_noise": bins, "calibration_by_noise": off, "chance": 1 / num_experts}
+    (run.router / "report.json").write_text(json.dumps(figures), "utf-8")
 
 
 def _samples(path: Path, draw: random.Random) -> None:
