@@ -1,6 +1,7 @@
 """Every shell line of the documents, and where it is run.
 
 Pages of errors are left out: their commands are those of the guides, and are parsed by `test_docs.py`.
+The run of the README runs as it is written, too: `swarm/test_documented_run.py`, in `make test-long`.
 """
 
 from __future__ import annotations
