@@ -28,7 +28,7 @@ class Known:
     """From `--run`."""
     flags: Mapping[str, Any]
     """Settings of the command line; None means not given."""
-    config: NodeConfig = field(default_factory=lambda: NodeConfig())
+    config: NodeConfig = field(default_factory=lambda: NodeConfig.model_validate({}))
     """The defaults until, and unless, the volunteer's could be read."""
     is_running: bool = False
     """Whether a node runs in this home."""
