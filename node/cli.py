@@ -16,6 +16,7 @@ from paris.node.options import (
     HubOption,
     JsonOption,
     NoLockOption,
+    NotWhileOption,
     PageHostOption,
     PageOption,
     PagePortOption,
@@ -23,6 +24,7 @@ from paris.node.options import (
     RunArgument,
     RunIdOption,
     ShareOption,
+    TaskWaitOption,
     Terminal,
     clear_errors,
     home_path,
@@ -87,17 +89,13 @@ def join(
     invite: Annotated[str | None, typer.Option(help="What the organiser's `paris-coord invite` printed.")] = None,
     max_tasks: Annotated[int | None, typer.Option(min=1, help="Leave after so many tasks.")] = None,
     once: Annotated[bool, typer.Option("--once", help="Leave after one task.")] = False,
-    task_wait_s: Annotated[
-        float | None, typer.Option(min=0, help="Leave when no task comes for so many seconds.")
-    ] = None,
+    task_wait_s: TaskWaitOption = None,
     download_bytes_per_s: DownloadOption = None,
     share_shards: ShareOption = None,
     hours: Annotated[str | None, typer.Option(help="Train only at these hours, such as 22:00-07:00.")] = None,
     only_when_idle: Annotated[bool | None, typer.Option("--only-when-idle", help="Train while nobody uses it.")] = None,
     not_on_battery: Annotated[bool | None, typer.Option("--not-on-battery", help="Pause on battery.")] = None,
-    not_while: Annotated[
-        list[str] | None, typer.Option(metavar="PROGRAM", help="Pause while it runs; repeatable.")
-    ] = None,
+    not_while: NotWhileOption = None,
     max_temperature_c: Annotated[int | None, typer.Option(help="Pause when the device is hotter.")] = None,
     gpu_memory_share: Annotated[float | None, typer.Option(help="Share of the GPU's memory, such as 0.5.")] = None,
     gpu_power_limit_w: Annotated[int | None, typer.Option(help="Power limit of an NVIDIA GPU; needs rights.")] = None,

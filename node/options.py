@@ -42,6 +42,8 @@ ShareOption = Annotated[
     bool | None,
     typer.Option("--share-shards/--no-share-shards", help="Exchange shards with other volunteers of the run."),
 ]
+TaskWaitOption = Annotated[float | None, typer.Option(min=0, help="Leave when no task comes for so many seconds.")]
+NotWhileOption = Annotated[list[str] | None, typer.Option(metavar="PROGRAM", help="Pause while it runs; repeatable.")]
 PageOption = Annotated[bool | None, typer.Option("--page", help="Serve the node's own page to your browser.")]
 PagePortOption = Annotated[int | None, typer.Option(help="Port of the page; 0: a free one.", show_default="7411")]
 PageHostOption = Annotated[

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from paris.experts.files import write_whole
 
@@ -28,7 +28,6 @@ class DrawingsIndex(BaseModel):
     version: Literal[1] = 1
     captions: tuple[str, ...]
     """Of each picture, row by row; empty for a model that reads no text."""
-    columns: Annotated[int, Field(ge=1, le=64)]
     is_latent: bool
     """The model makes latents, of which the grid shows three channels as colours."""
     problem: str = ""

@@ -80,8 +80,6 @@ class Content:
         rows, credits, problem = self._past(status.run_id)
         return {
             "status": status,
-            "now": self._clock(),
-            "work": work_of(status),
             "wishes": site.wishes,
             "points": course.points,
             "drawn": self._drawn(status, rows, step),
@@ -135,16 +133,6 @@ class Content:
             file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
             lines = file.read(_TAIL_BYTES).decode("utf-8", "replace").splitlines()
         return [redact(line) for line in deque(lines, maxlen=_TAIL_LINES)]
-
-
-def work_of(status: NodeStatus) -> dict[str, Any] | None:
-    """Steps of the present task or leg; None without one."""
-    if status.step is None or status.steps is None:
-        return None
-    begin, end = status.start_step or 0, status.end_step or status.steps
-    share = (status.step - begin) / (end - begin) if end > begin else 1.0
-    is_leg = (begin, end) != (0, status.steps)
-    return {"begin": begin, "end": end, "share": min(1.0, max(0.0, share)), "is_leg": is_leg}
 
 
 def row_of(unit: Unit) -> UnitRow:

@@ -32,7 +32,7 @@ from paris.experts.training.state import TrainState
 from paris.node.machine.drawings import NUM_PICTURES, NUM_STEPS, Drawings, DrawingsIndex
 
 _logger = logging.getLogger(__name__)
-COLUMNS = 4
+_COLUMNS = 4
 _MOST_PX = 128
 _REACH = 3.0
 """Latents have about unit variance: values beyond this are drawn as the extreme colour."""
@@ -66,7 +66,7 @@ class Drawer:
         if batches.encoder.config.reads_text and len(captions) != NUM_PICTURES:
             distinct = list(dict.fromkeys(batches.captions(step)))
             captions = tuple(distinct[place % len(distinct)] for place in range(NUM_PICTURES))
-        self._index = DrawingsIndex(captions=captions, columns=COLUMNS, is_latent=self._task.codec.kind != "pixels")
+        self._index = DrawingsIndex(captions=captions, is_latent=self._task.codec.kind != "pixels")
         try:
             self._drawings.begin(self._index, step)
             prompts = _encoded(batches.encoder, captions)
@@ -116,13 +116,13 @@ def pictures(x: Tensor, *, is_latent: bool) -> np.ndarray:
 def as_png(tiles: np.ndarray) -> bytes:
     """Pictures uint8 `[B, H, W, 3]` as a grid; large ones are made smaller."""
     side = min(tiles.shape[1], _MOST_PX)
-    rows = -(-len(tiles) // COLUMNS)
-    grid = Image.new("RGB", (COLUMNS * side, rows * side))
+    rows = -(-len(tiles) // _COLUMNS)
+    grid = Image.new("RGB", (_COLUMNS * side, rows * side))
     for place, tile in enumerate(tiles):
         picture = Image.fromarray(tile)
         if picture.height != side:
             picture = picture.resize((side, side), Image.Resampling.LANCZOS)
-        grid.paste(picture, (place % COLUMNS * side, place // COLUMNS * side))
+        grid.paste(picture, (place % _COLUMNS * side, place // _COLUMNS * side))
     data = io.BytesIO()
     grid.save(data, "PNG")
     return data.getvalue()

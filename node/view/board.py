@@ -98,6 +98,28 @@ class NodeStatus(BaseModel):
     last: str = ""
     """The last event in words."""
 
+    @property
+    def begin(self) -> int:
+        """The first step of the leg, or of the task."""
+        return self.start_step or 0
+
+    @property
+    def end(self) -> int | None:
+        """The last step of the leg, or of the task; None without one."""
+        return self.end_step or self.steps
+
+    @property
+    def is_leg(self) -> bool:
+        """Whether the work is a stretch of the task."""
+        return (self.begin, self.end) != (0, self.steps)
+
+    @property
+    def share(self) -> float | None:
+        """How much of the leg, or of the task, is done, 0 to 1; None where no step is known."""
+        if self.step is None or self.end is None:
+            return None
+        return (self.step - self.begin) / (self.end - self.begin) if self.end > self.begin else 1.0
+
 
 class Board:
     """Takes events and keeps the state; safe to use from several threads.

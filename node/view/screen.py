@@ -56,12 +56,9 @@ def _work(status: NodeStatus) -> list[str]:
     cells = []
     if status.state == "paused" and status.why:
         cells.append(on_one_line(status.why))
-    if status.step is not None and status.steps is not None:
-        begin, end = status.start_step or 0, status.end_step or status.steps
-        share = (status.step - begin) / (end - begin) if end > begin else 1.0
-        is_leg = (begin, end) != (0, status.steps)
-        cells.append(f"step {status.step} of {end}, {100 * share:.0f} %")
-        cells += [f"leg {begin} to {end} of {status.steps}"] if is_leg else []
+    if status.share is not None:
+        cells.append(f"step {status.step} of {status.end}, {100 * status.share:.0f} %")
+        cells += [f"leg {status.begin} to {status.end} of {status.steps}"] if status.is_leg else []
     if status.loss is not None:
         cells.append(f"loss {status.loss:.4f}")
     if status.state == "training" and status.steps_per_s:

@@ -34,6 +34,7 @@ function put({ id, html }) {
 
 // The slider chooses a drawing; at its end it follows the newest.
 const slider = () => document.getElementById("slider");
+let drawnStep = null;
 
 function draw() {
   if (!slider()) return;
@@ -44,7 +45,12 @@ function draw() {
   if (shown.getAttribute("src") !== source) shown.src = source;
   slider().setAttribute("aria-valuetext", `step ${step}`);
   document.getElementById("drawn-step").textContent = step.toLocaleString("en");
-  for (const link of document.querySelectorAll("a[data-step]")) link.toggleAttribute("aria-current", Number(link.dataset.step) === step);
+  document.querySelector(".strip [aria-current]")?.removeAttribute("aria-current");
+  const link = document.querySelector(`a[data-step="${step}"]`), strip = link.closest(".strip");
+  link.setAttribute("aria-current", "true");
+  // Not scrollIntoView, which would move the page, too.
+  if (step !== drawnStep) strip.scrollLeft = link.offsetLeft - strip.offsetLeft - strip.clientWidth / 2;
+  drawnStep = step;
 }
 
 document.addEventListener("input", (event) => event.target === slider() && draw());

@@ -35,7 +35,7 @@ def browser():
 def opened(browser, page):
     """The page in the browser, as the printed address opens it; with drawings of two steps."""
     drawings = page.site.home.drawings(RUN, "expert-0")
-    drawings.begin(DrawingsIndex(captions=("a cat",) * 8, columns=4, is_latent=False), 0)
+    drawings.begin(DrawingsIndex(captions=("a cat",) * 8, is_latent=False), 0)
     for step in (50, 100):
         draw(page, step)
     browser.resize(1000, 800)

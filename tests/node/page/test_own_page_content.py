@@ -56,7 +56,7 @@ def test_texts_of_strangers_are_escaped(page):
 def test_drawings_are_shown_by_step_and_no_other_file_is(page):
     drawings = page.site.home.drawings(RUN, "expert-0")
     assert "What the expert draws" not in page.ask("/").text
-    drawings.begin(DrawingsIndex(captions=(EVIL,) * 8, columns=4, is_latent=True, problem=EVIL), 0)
+    drawings.begin(DrawingsIndex(captions=(EVIL,) * 8, is_latent=True, problem=EVIL), 0)
     assert "Nothing has been drawn yet" in page.ask("/").text
     drawings.save(50, b"first")
     drawings.save(100, b"second")

@@ -183,8 +183,8 @@ def test_there_are_never_more_than_so_many_drawings_and_first_and_last_stay(tmp_
 
 def test_an_index_that_cannot_be_read_counts_as_none(tmp_path):
     drawings = Drawings(tmp_path)
-    drawings.write_index(DrawingsIndex(captions=(), columns=4, is_latent=True))
+    drawings.write_index(DrawingsIndex(captions=(), is_latent=True))
     assert drawings.index().is_latent
-    for data in (b"{", b'{"version": 2, "captions": [], "columns": 4, "is_latent": true}'):
+    for data in (b"{", b'{"version": 2, "captions": [], "is_latent": true}'):
         (tmp_path / "index.json").write_bytes(data)
         assert drawings.index() is None
