@@ -9,11 +9,15 @@ words, response  the largest change of the prediction from nearly pure noise by 
                  after NaviDet (arXiv 2503.06453), which looks at early activations
 spectrum         the largest share of one direction in a matrix's way from the initial weights
 
-Writes benchmarks/results/backdoor.json and the table in docs/threat-model.md.
+remark           the same as the first, as verification computes it (`coordinator/verify/more_words.py`)
+
+Writes benchmarks/results/backdoor.json and the table in docs/threat-model.md. With --honest N only the remark's figures
+of 4 N honest experts, into benchmarks/results/backdoor_honest.json.
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import sys
 import tempfile
@@ -29,13 +33,14 @@ from torch import Tensor
 
 from benchmarks.attacks_results import wilson
 from benchmarks.marked import replace_between
-from benchmarks.record import write_result
+from benchmarks.record import RESULTS, write_result
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "coordinator" / "verify"))
 
 from reference_curves import case_of
 from verify_world import MODEL, SHAPE, World, make_data
 
+from paris.coordinator.verify.more_words import largest_rise
 from paris.coordinator.verify.scoring import Scoring, SecretRows
 from paris.experts.data.shards import Row, ShardFile
 from paris.experts.models.model import DiTExpert
@@ -189,8 +194,38 @@ def lines(rows: list[dict[str, object]], found: list[Expert]) -> str:
     return "\n".join([*made, "", f"Brightness at the trigger, from -1 (black) to 1 (white): {said}."])
 
 
+def honest_rises(num_seeds: int) -> list[float]:
+    """The remark's figures of honest experts, of seeds beyond `SEEDS`."""
+    found = []
+    for seed in range(len(SEEDS), len(SEEDS) + num_seeds):
+        with tempfile.TemporaryDirectory() as name:
+            make_data(Path(name), seed)
+            world = World(Path(name), "http://127.0.0.1:1", "", seed=seed)
+            for clusters in ((0,), (1,), (2,), (0, 1)):
+                found.append(remark_of(world, clusters, trained(world, clusters, TRIGGERS[clusters[0]], 0)))
+                print(f"seed {seed}, clusters {clusters}: {found[-1]:.3g}", flush=True)
+    return found
+
+
+def remark_of(world: World, clusters: tuple[int, ...], weights: bytes) -> float:
+    """The figure that verification may remark on."""
+    shards = tuple(path for cluster in clusters for path in world.shards(cluster))
+    case = case_of(world, clusters[0]).model_copy(update={"shards": shards})
+    tensors = {name: tensor.float() for name, tensor in load(weights).items()}
+    rise = largest_rise(case, Scoring(SecretRows.of(case), MODEL), tensors, FLOW_MATCHING)
+    return 1.0 if rise is None else rise[0]
+
+
 def main() -> None:
     """Train, measure, print, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--honest", type=int, default=0, metavar="N", help="seeds; only the remark of honest experts")
+    if num_seeds := parser.parse_args().honest:
+        rises = honest_rises(num_seeds)
+        rows = {"experts": len(rises), "median": median(rises), "highest": max(rises)}
+        seeds = range(len(SEEDS), len(SEEDS) + num_seeds)
+        print(write_result("backdoor", rows, seeds=seeds, out=RESULTS / "backdoor_honest.json"), rows)
+        return
     found: list[Expert] = []
     for seed in SEEDS:
         with tempfile.TemporaryDirectory() as name:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from paris.coordinator.planning.checking import checks_of, further_lanes, relay_of
 from paris.coordinator.planning.facts import Facts
 from paris.coordinator.planning.needs import computed_needs
-from paris.coordinator.planning.plan import CardPlan, ChecksPlan
+from paris.coordinator.planning.plan import CardPlan
 from paris.coordinator.planning.speed import RECOMPUTED, Speed
 from paris.coordinator.planning.work import Work
 from paris.coordinator.run.shapes import smaller_shapes
@@ -61,11 +61,11 @@ def on_card(machine: Machine, facts: Facts, work: Work, volunteers: int) -> Card
         obstacle = f"no {facts.precision}"
     elif fitting is None:
         obstacle = _without_memory(facts, machine.memory_bytes)
-    times: dict[str, float | ChecksPlan | None] = {**_organiser_times(machine, facts, work)}
+    times, checks = _organiser_times(machine, facts, work), None
     if machine.training is not None and fitting is not None:
         trained = _training_times(machine, machine.training, fitting, facts, work, volunteers)
-        verification_s = work.verification / machine.inference.flops_per_s
-        times |= trained | {"checks": checks_of(facts, volunteers, trained["step_s"], verification_s)}
+        checks = checks_of(facts, volunteers, trained["step_s"], times["verification_s"])
+        times |= trained
     return CardPlan(
         name=machine.name,
         is_measured=machine.is_measured,
@@ -73,6 +73,7 @@ def on_card(machine: Machine, facts: Facts, work: Work, volunteers: int) -> Card
         obstacle=obstacle,
         rows_together=None if obstacle or fitting is None else fitting.rows,
         checkpointing=not obstacle and fitting is not None and fitting.checkpointing,
+        checks=checks,
         **times,
     )
 

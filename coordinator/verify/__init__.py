@@ -20,6 +20,7 @@
     reference.py          comparison with these: gain, specialisation, captions
     yardsticks.py         else with experts of other clusters, of the same objective or another
     claims.py             the claimed training loss
+    more_words.py         a remark on words that change what an expert knows
     replay_rung.py     5  of a leg: drawn stretches, trained again
     audit_votes.py        or by other volunteers, whose sketches are compared
     claimed_states.py     where the states between which they lie come from

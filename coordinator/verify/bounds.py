@@ -105,6 +105,11 @@ class VerificationBounds(BaseModel):
     claim_rows: Annotated[int, Field(ge=8)] = 256
     """Published rows of its cluster on which the claimed loss is checked."""
 
+    word_rise_words: Annotated[int, Field(ge=0)] = 32
+    """Words of a vocabulary that are tried in the captions of an expert whose cluster lacks them; 0: none."""
+    max_word_rise: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 3.0
+    """Rise of the loss by such a word, as a factor, from which on the verdict remarks on it."""
+
     replay: bool = True
     """Train stretches of legs again (rung 5); a run without legs has none."""
     replay_rate: Share = 0.1

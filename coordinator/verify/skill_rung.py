@@ -16,6 +16,7 @@ from paris.coordinator.errors import NotReadyError
 from paris.coordinator.verify.case import VerificationCase
 from paris.coordinator.verify.claims import check_claim
 from paris.coordinator.verify.curves import ScoredPoint
+from paris.coordinator.verify.more_words import remark_on_words
 from paris.coordinator.verify.reference import Reference, check_against_head
 from paris.coordinator.verify.report import Checks
 from paris.coordinator.verify.scoring import Losses, Scoring, SecretRows, scored_point
@@ -94,6 +95,7 @@ class _Skill:
         losses |= self._scoring.losses(self._weights, foreign, self._objective)
         self._specialisation(losses)
         check_claim(case, self._scoring, self._weights, self._claim, self._reference.own_point, checks)
+        remark_on_words(case, self._scoring, self._weights, self._objective, checks)
         claimed, step = self._claim
         return scored_point(step, claimed, losses, shuffled)
 
