@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from paris.coordinator.cli.backup import backup, restore
 from paris.coordinator.cli.browsing import browse
 from paris.coordinator.cli.data import clusters, dropped, prepare
 from paris.coordinator.cli.invite import invite, invites
@@ -175,6 +176,8 @@ def gc(run: RunArgument, as_json: JsonOption = False, no_lock: NoLockOption = Fa
 
 
 app.command()(notify)
+app.command()(backup)
+app.command()(restore)
 app.command()(train_router)
 
 

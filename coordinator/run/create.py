@@ -80,7 +80,7 @@ def write_run(
             f"--hub-port {hub_port} needs an embedded Hub, but this run uses {other}.",
             "Remove --hub-port or --hub.",
         )
-    config = _with_snapshots(_with_state(_with_endpoints(_with_host(config, host, hub_port), hub_endpoint)))
+    config = _with_snapshots(_with_state(_with_endpoints(with_host(config, host, hub_port), hub_endpoint)))
     require_writable(path)
     written = text(config).encode()  # before anything is written
     identity = Identity.load_or_create(path / "keys" / "run.key")
@@ -152,7 +152,17 @@ def _valid_endpoint(endpoint: str) -> str:
     return endpoint
 
 
-def _with_host(config: RunConfig, host: str | None, hub_port: int) -> RunConfig:
+def with_host(config: RunConfig, host: str | None, hub_port: int) -> RunConfig:
+    """Set where volunteers reach the DHT peer and the embedded Hub.
+
+    Args:
+        config: The settings.
+        host: IPv4 address of this machine; None keeps what they say.
+        hub_port: Of the embedded Hub; 0 keeps it.
+
+    Raises:
+        ConfigError: The host is no IPv4 address of this machine.
+    """
     hub, dht = config.hub, config.dht
     if host is not None:
         host = _ipv4(host)

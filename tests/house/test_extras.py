@@ -96,6 +96,8 @@ def arguments_of(folder: Path) -> dict[str, dict[str, list[str]]]:
             "invites": [run],
             "withdraw-invite": [run, "5e" * 16],
             "roll-back": [run, "expert-0", "--to", "0"],
+            "backup": [run, "--out", str(folder / "run.tar")],
+            "restore": [str(folder / "nothing.tar"), str(folder / "restored")],
             "init": [str(folder / "new")],
             "browse": [run],
             "recipes": [],

@@ -23,6 +23,7 @@ def crew(folder):
         started.append(Process(folder, name, *arguments))
         return started[-1]
 
+    start.started = started
     yield start
     for process in started:
         process.stop()

@@ -69,6 +69,12 @@ CREATE TABLE IF NOT EXISTS traffic (
 """
 
 
+def contents_named(database: Path) -> set[str]:
+    """The sha256 of all contents that the repositories of a database refer to."""
+    with contextlib.closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        return {sha256 for (sha256,) in connection.execute("SELECT DISTINCT sha256 FROM repo_blobs")}
+
+
 class Store:
     """Connections to the database file.
 

@@ -1,0 +1,149 @@
+"""`paris-coord restore`: a run directory from a backup, on this machine or at another address."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from paris.coordinator.backup.contents import LIST_NAME, BackupList, ListedFile, is_inside
+from paris.coordinator.errors import RunDirError
+from paris.coordinator.run.config import dump_config, load_config
+from paris.coordinator.run.create import with_host
+from paris.coordinator.run.directory import RunDir, require_empty, require_writable
+from paris.coordinator.state.model import State
+from paris.coordinator.state.store import Store
+from paris.experts.files import disk_full_while_writing, write_whole
+from paris.protocol.limits import MAX_ATTEMPT
+
+_CHUNK_BYTES = 2**20
+_MAX_LIST_BYTES = 256 * 2**20
+ATTEMPTS_SKIPPED = 1000
+"""Leases were granted after the backup; those of the restored run have greater numbers, so they keep the others out."""
+
+
+def restore(file: Path, path: Path, *, host: str | None = None, hub_port: int = 0) -> tuple[RunDir, BackupList]:
+    """Make a run directory from a backup.
+
+    Args:
+        file: As `write_backup` wrote it.
+        path: A missing or empty folder.
+        host: IPv4 address of this machine for the DHT peer and the embedded Hub; None is that of the backup.
+        hub_port: Port of the embedded Hub; 0 is that of the backup.
+
+    Returns:
+        The run, and what the backup lists.
+
+    Raises:
+        RunDirError: The folder is not empty, or the file is no whole backup; nothing is left of the folder.
+        ConfigError: The address is none of this machine.
+        NewerFileError: A newer version wrote the state or run.toml.
+    """
+    require_empty(path)
+    require_writable(path)
+    with _removed_on_failure(path):
+        listed = _unpacked(file, path)
+        config = with_host(load_config(path), host, hub_port)
+        if config != load_config(path):
+            shutil.copyfile(path / "run.toml", path / "run.toml.before")
+            write_whole(path / "run.toml", dump_config(config).encode())
+        run = RunDir.open(path)
+        if run.run_id != listed.run_id:
+            raise _damaged(file, f"its key is of another run than {listed.run_id}")
+        if run.state_file.exists():
+            _skip_attempts(run)
+    return run, listed
+
+
+def _unpacked(file: Path, path: Path) -> BackupList:
+    found: dict[str, ListedFile] = {}
+    listed: BackupList | None = None
+    try:
+        with tarfile.open(file, "r:") as archive:
+            for member in archive:
+                if not member.isreg() or not is_inside(member.name) or listed is not None or member.name in found:
+                    raise _damaged(file, f"{member.name!r} is no file of a run, or is there twice")
+                if member.name == LIST_NAME:
+                    listed = _read_list(file, archive, member)
+                else:
+                    found[member.name] = _written(archive, member, path / member.name)
+    except (tarfile.TarError, EOFError) as error:
+        raise _damaged(file, str(error)) from error
+    except OSError as error:
+        if file.exists():
+            raise
+        raise RunDirError(f"There is no {file}.", "Give the file that `paris-coord backup` wrote.") from error
+    if listed is None:
+        raise _damaged(file, "it ends before its list of files")
+    wrong = next((name for name in listed.files.keys() | found.keys() if listed.files.get(name) != found.get(name)), "")
+    if wrong:
+        raise _damaged(file, f"{wrong} differs from the list")
+    return listed
+
+
+def _read_list(file: Path, archive: tarfile.TarFile, member: tarfile.TarInfo) -> BackupList:
+    source = archive.extractfile(member)
+    if source is None or member.size > _MAX_LIST_BYTES:
+        raise _damaged(file, "its list of files is too long")
+    try:
+        return BackupList.model_validate_json(source.read())
+    except ValidationError as error:
+        raise _damaged(file, f"its list of files is not one of this version: {error.errors()[0]['msg']}") from error
+
+
+def _written(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> ListedFile:
+    digest, num_bytes = hashlib.sha256(), 0
+    target.parent.mkdir(parents=True, exist_ok=True)
+    source = archive.extractfile(member)
+    if source is None:
+        return ListedFile(bytes=0, sha256=digest.hexdigest())
+    with disk_full_while_writing(target), target.open("xb") as out:
+        target.chmod(0o600 if target.parent.name == "keys" else member.mode & 0o755 | 0o600)
+        while chunk := source.read(_CHUNK_BYTES):
+            digest.update(chunk)
+            num_bytes += len(chunk)
+            out.write(chunk)
+    return ListedFile(bytes=num_bytes, sha256=digest.hexdigest())
+
+
+def _skip_attempts(run: RunDir) -> None:
+    """Let the next lease of each task have a greater number than any that was granted after the backup."""
+    store = Store(run.state_file)
+    try:
+        before = store.load()
+        store.save(before, with_attempts_skipped(before), [], 0.0)
+    finally:
+        store.close()
+
+
+def with_attempts_skipped(state: State) -> State:
+    """The state with later attempts for tasks that have no expert yet; present leases stay valid."""
+    tasks = {}
+    for task_id, known in state.tasks.items():
+        attempt = min(known.task.attempt + ATTEMPTS_SKIPPED, MAX_ATTEMPT - 1)
+        later = known.task.model_copy(update={"attempt": max(attempt, known.task.attempt)})
+        tasks[task_id] = known if known.registration else known.model_copy(update={"task": later})
+    return replace(state, tasks=tasks)
+
+
+@contextmanager
+def _removed_on_failure(path: Path) -> Iterator[None]:
+    was_there = path.exists()
+    try:
+        yield
+    except BaseException:
+        for inside in path.iterdir() if path.exists() else ():
+            shutil.rmtree(inside) if inside.is_dir() and not inside.is_symlink() else inside.unlink()
+        if not was_there and path.exists():
+            path.rmdir()
+        raise
+
+
+def _damaged(file: Path, why: str) -> RunDirError:
+    return RunDirError(f"{file} is no whole backup: {why}.", "Use another backup; nothing was restored.")
