@@ -42,7 +42,7 @@ FORMS = {
 COORD, NODE = "paris.coordinator.cli.app", "paris.node.cli"
 CASES = [("plain", COORD), ("plain", NODE)]
 MORE_CASES = [("coordinator", COORD), ("coordinator", NODE), ("demo", COORD), ("both", COORD)]
-ORGANISERS = {"demo", "distill", "gc", "init", "prepare", "publish-tasks", "release", "report", "serve", "try"}
+ORGANISERS = {"demo", "distill", "gc", "init", "prepare", "publish-tasks", "release", "report", "serve"}
 """What takes the libraries of the organiser's extra."""
 LEFT_OUT = ("demo", "sample", "try", "warm-start", "reference", "distill")
 """In the form between plain and both: `demo` runs the others in processes; the rest take seconds to import torch."""
