@@ -29,11 +29,9 @@ def notify(
     results = try_webhooks(opened)
     if as_json:
         print_json({"webhooks": [{"name": name, "error": str(error) if error else None} for name, error in results]})
-    for name, error in results:
-        if error is None and not as_json:
-            say(f"{name}: arrived")
-        elif not as_json:
-            say(f"{name}: {error.what}")
+    else:
+        for name, error in results:
+            say(f"{name}: {'arrived' if error is None else error.what}")
     failed = next((error for _, error in results if error is not None), None)
     if failed is not None:
         raise failed

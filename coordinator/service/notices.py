@@ -189,7 +189,8 @@ def try_webhooks(run: RunDir, wall: Clock = time.time) -> Sequence[tuple[str, No
     Returns:
         Name of each webhook, and why it did not take the notice.
     """
-    secret, now, found = read_secret(run.path), wall(), []
+    secret, now = read_secret(run.path), wall()
+    found: list[tuple[str, NoticeError | None]] = []
     for table in run.config.notify.webhooks:
         hook = Webhook(table, secret)
         lines = [Line("test", f"A test of the notices of {run.run_id}.", now)]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from paris.node.hub.client import Hub
 from paris.protocol.errors import ParisError
 
 if TYPE_CHECKING:
+    from PIL import Image
+    from rich.color import Color
     from rich.text import Text
 
 _FILES = ("samples.png", "pictures/samples.png")
@@ -40,7 +42,6 @@ def half_blocks(data: bytes, columns: int) -> Text | None:
         None where it is no PNG, or a very large one.
     """
     from PIL import Image
-    from rich.color import Color
     from rich.style import Style
     from rich.text import Text
 
@@ -57,7 +58,14 @@ def half_blocks(data: bytes, columns: int) -> Text | None:
     drawn = Text()
     for row in range(0, shown.height - 1, 2):
         for column in range(shown.width):
-            upper, lower = (Color.from_rgb(*shown.getpixel((column, row + below))) for below in (0, 1))
+            upper, lower = (_colour(shown, column, row + below) for below in (0, 1))
             drawn.append("\u2580", Style(color=upper, bgcolor=lower))
         drawn.append("\n")
     return drawn
+
+
+def _colour(picture: Image.Image, column: int, row: int) -> Color:
+    from rich.color import Color
+
+    red, green, blue = cast(tuple[int, int, int], picture.getpixel((column, row)))
+    return Color.from_rgb(red, green, blue)
