@@ -28,6 +28,7 @@ ELSEWHERE = {
     r"paris-coord (warm-start|train-router|report|distill) ": "swarm/test_whole_run.py",
     r"paris-coord reference ": "coordinator/training/test_reference.py",
     r"paris-coord notify ": "coordinator/service/test_notices.py",
+    r"paris-coord (backup|restore) ": "coordinator/backup/test_backup.py",
     r"paris-coord browse ": "coordinator/run_hub/test_browsing.py",
     r"paris-coord hub ": "coordinator/test_documented_commands.py",
     r"paris-node join runs/": "swarm/test_whole_run.py",
