@@ -40,6 +40,7 @@ from paris.coordinator.run.directory import RunDir
 from paris.coordinator.state.store import Store
 from paris.protocol.lifeline import child_environment
 
+_RESULTS = Path(__file__).parent / "results" / "page.json"
 _DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 _BEGIN, _END = "<!-- page figures: python -m benchmarks.page -->\n", "<!-- end of page figures -->\n"
 _EXPERTS, _VOLUNTEERS, _WATCHERS, _CHANGES = 256, 5000, 200, 10
@@ -52,7 +53,7 @@ _ASSETS = ("assets/page.css", "assets/page.js")
 def main() -> int:
     """Measure, print, write; or take pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "page.json")
+    parser.add_argument("--out", type=Path, default=_RESULTS, help="with another, the documents stay as they are")
     parser.add_argument("--screenshots", type=Path, metavar="FOLDER", help="take pictures for this folder, no figures")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these pictures alone")
     arguments = parser.parse_args()
@@ -68,7 +69,8 @@ def main() -> int:
             figures |= {"first_load": _first_loads(page, run), "live": _live(page, run)}
     print(json.dumps(figures, indent=1), flush=True)
     arguments.out.write_text(json.dumps({**figures, "machine": machine_facts()}, indent=1) + "\n")
-    replace_between(_DOCUMENT, _BEGIN, _table(figures), _END)
+    if arguments.out == _RESULTS:
+        replace_between(_DOCUMENT, _BEGIN, _table(figures), _END)
     return 0
 
 
