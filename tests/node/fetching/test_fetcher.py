@@ -266,21 +266,21 @@ def test_a_retry_after_of_a_year_of_many_digits_is_none():
 
 
 def test_a_full_disk_reads_the_same_wherever_it_shows():
-    what, next_step, code = explain(OSError(errno.ENOSPC, "No space left on device", "/x"))
-    assert "disk is full" in what
-    assert "Free some space" in next_step
-    assert code == DiskFullError.exit_code
+    told = explain(OSError(errno.ENOSPC, "No space left on device", "/x"))
+    assert "disk is full" in told.what
+    assert "Free some space" in told.next_step
+    assert (told.exit_code, told.error_code) == (DiskFullError.exit_code, DiskFullError.error_code)
 
 
 @pytest.mark.parametrize("error", [TimeoutError(), OSError(), ConnectionResetError(), KeyError()], ids=repr)
 def test_an_error_without_a_text_is_never_an_empty_sentence(error):
-    what, next_step, _ = explain(error)
-    assert re.search(r"\w\.$", what), what
-    assert next_step
+    told = explain(error)
+    assert re.search(r"\w\.$", told.what), told.what
+    assert told.next_step
 
 
 def test_a_wait_that_was_too_long_asks_for_another_try():
-    what, next_step, code = explain(TimeoutError())
-    assert (what, code) == ("There was no answer in time.", 1)
-    assert "again" in next_step
-    assert explain(TimeoutError("timed out"))[0] == "There was no answer in time (timed out)."
+    told = explain(TimeoutError())
+    assert (told.what, told.exit_code) == ("There was no answer in time.", 1)
+    assert "again" in told.next_step
+    assert explain(TimeoutError("timed out")).what == "There was no answer in time (timed out)."
