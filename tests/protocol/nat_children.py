@@ -6,6 +6,7 @@ import hashlib
 import time
 from pathlib import Path
 
+from deadlines import DEADLINE_S
 from protocol_samples import COORDINATOR, RUN, RUN_ID, VOLUNTEER, sealed
 
 from paris.protocol.dht.addresses import split_peer_address
@@ -99,4 +100,4 @@ def ways_to(peer: Peer, peer_id: str) -> list[str]:
         found = await peer._node.daemon.p2p.list_peers()
         return [str(maddr) for info in found if info.peer_id.to_base58() == peer_id for maddr in info.addrs]
 
-    return peer._thread.call(look(), timeout_s=30.0)
+    return peer._thread.call(look(), timeout_s=DEADLINE_S)
