@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 _BELOW_RUN = {
     "assets",
     "at",
+    "card.png",
     "clusters",
     "events",
     "leaderboard",
@@ -20,6 +21,8 @@ _BELOW_RUN = {
     "order",
     "pictures",
     "public",
+    "samples",
+    "skill",
     "stream",
     "task",
     "verdict",

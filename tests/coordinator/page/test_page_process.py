@@ -6,14 +6,18 @@ import json
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 from deadlines import DEADLINE_S
 from page_world import RUN_ID, Client
 
 from paris.coordinator.children import Children
-from paris.coordinator.page.front import _BELOW_RUN, is_of_page
-from paris.coordinator.page.views import VIEWS
+from paris.coordinator.page.app import make_app
+from paris.coordinator.page.folder import RunFolder
+from paris.coordinator.page.front import is_of_page
+from paris.coordinator.page.reading import RunReader
+from paris.coordinator.page.views import Site
 from paris.coordinator.run.config import ConfigError, load_recipe, validated
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.service.page import PageServer
@@ -41,8 +45,11 @@ def test_one_port_has_the_page_and_the_hub(kept_run):
             assert process.wait(DEADLINE_S) == 0
 
 
-def test_every_page_is_before_the_hubs_repos():
-    assert {view.path for view in VIEWS} - {""} | {"assets", "pictures", "stream"} <= _BELOW_RUN
+def test_every_address_of_the_page_is_before_the_hubs_repos(kept_run):
+    reader = RunReader(kept_run / "state.sqlite")
+    app = make_app(Site(RunFolder.open(kept_run, RUN_ID), reader, time.time))
+    reader.close()
+    assert [route.path for route in app.routes if not is_of_page(route.path)] == []
     assert [path for path in ("/", "/runs", "/paris/run", "/run/emoji/tree") if is_of_page(path)] == []
 
 
