@@ -48,7 +48,7 @@ types: $(STAMP)
 	MYPY=$(abspath $(BIN)/mypy) sh tests/house/types.sh
 
 suite: $(STAMP)
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 mutants: $(STAMP)  ## the nightly form: mutation scores into benchmarks/results/mutants.json (about an hour)
 	$(BIN)/python -m benchmarks.mutants $(MODULES)

@@ -51,7 +51,7 @@ def restore(file: Path, path: Path, *, host: str | None = None, hub_port: int = 
         listed = _unpacked(file, path)
         config = with_host(load_config(path), host, hub_port)
         if config != load_config(path):
-            shutil.copyfile(path / "run.toml", path / "run.toml.before")
+            write_whole(path / "run.toml.before", (path / "run.toml").read_bytes())
             write_whole(path / "run.toml", dump_config(config).encode())
         run = RunDir.open(path)
         if run.run_id != listed.run_id:

@@ -7,9 +7,9 @@ from test_lane_faults import lease_id_of, means_of, rounds_done
 from test_rounds import LANES, OTHER, OWN, both_leased, done, one_round_done, two_lanes
 from tick_world import PEOPLE, START, held, leg, leg_verdict, sealed, stored, want, who_holds
 
-from paris.coordinator.decisions.credits import credits_of
 from paris.coordinator.decisions.observations import AnswerReceived, LanesLost, SnapshotsNeeded
 from paris.coordinator.decisions.tick import Decision, tick
+from paris.coordinator.state.credits import credits_of
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import State
 from paris.coordinator.state.orders import Order, OrderKind

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from test_service_loop import UnchangedRepo
 from tick_world import POLICY, START, beat, lease_of, run_of, submission, task, want
 
 from paris.coordinator.children import Children
@@ -49,13 +50,13 @@ class World:
     def start(self) -> Service:
         wall, steady = (lambda: self.wall_s), (lambda: self.steady_s)
         self.store = Store(self.folder / "state.sqlite")
-        children = Children(self.folder / "logs")
         log = self.lines.append
+        parts = dict.fromkeys(("verifier", "registrar", "lane_means", "router", "grids"))
         return Service(
             swarm=self.swarm,
             servers=[],
             store=self.store,
-            executor=Idle(verifier=None, registrar=None, lane_means=None, router=None, children=children, log=log),
+            executor=Idle(**parts, model_repo=UnchangedRepo(), children=Children(self.folder / "logs"), log=log),
             policy=POLICY,
             clock=SteadyClock(wall, steady),
             log=log,
