@@ -35,7 +35,7 @@ _FORBIDDEN = (
 _PR_SET_PDEATHSIG = 1
 _AGENT_IS_GONE = 3
 _LONGEST_WAIT_S = 120.0
-"""For an order. A trainer that waits holds the memory of torch, about 230 MiB, and no GPU."""
+"""For an order. A trainer that waits holds the memory of torch, and no GPU."""
 
 
 class Wire:

@@ -8,7 +8,7 @@ from paris.node.trainer.supervisor import TrainingProcess
 class WaitingTrainer:
     """At most one trainer that loads torch and waits for its order.
 
-    It holds the memory of torch, about 230 MiB, and no GPU, for two minutes at most: then it ends by itself
+    It holds the memory of torch, and no GPU, for two minutes at most: then it ends by itself
     (`process.py`). All calls come from one thread, which lives as long as the process: see `TrainingProcess.start`.
 
     Args:
