@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tarfile
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,7 +22,7 @@ from paris.coordinator.run.create import with_host
 from paris.coordinator.run.directory import RunDir, require_empty, require_writable
 from paris.coordinator.state.model import State
 from paris.coordinator.state.store import Store
-from paris.experts.files import disk_full_while_writing, write_whole
+from paris.experts.files import disk_full_while_writing, sync, write_whole
 from paris.protocol.limits import MAX_ATTEMPT
 
 _CHUNK_BYTES = 2**20
@@ -47,18 +50,18 @@ def restore(file: Path, path: Path, *, host: str | None = None, hub_port: int = 
     """
     require_empty(path)
     require_writable(path)
-    with _removed_on_failure(path):
-        listed = _unpacked(file, path)
-        config = with_host(load_config(path), host, hub_port)
-        if config != load_config(path):
-            write_whole(path / "run.toml.before", (path / "run.toml").read_bytes())
-            write_whole(path / "run.toml", dump_config(config).encode())
-        run = RunDir.open(path)
+    with _renamed_when_whole(path) as folder:
+        listed = _unpacked(file, folder)
+        config = with_host(load_config(folder), host, hub_port)
+        if config != load_config(folder):
+            write_whole(folder / "run.toml.before", (folder / "run.toml").read_bytes())
+            write_whole(folder / "run.toml", dump_config(config).encode())
+        run = RunDir.open(folder)
         if run.run_id != listed.run_id:
             raise _damaged(file, f"its key is of another run than {listed.run_id}")
         if run.state_file.exists():
             _skip_attempts(run)
-    return run, listed
+    return RunDir.open(path), listed
 
 
 def _unpacked(file: Path, path: Path) -> BackupList:
@@ -109,6 +112,8 @@ def _written(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) ->
             digest.update(chunk)
             num_bytes += len(chunk)
             out.write(chunk)
+        out.flush()
+        os.fsync(out.fileno())
     return ListedFile(bytes=num_bytes, sha256=digest.hexdigest())
 
 
@@ -117,7 +122,7 @@ def _skip_attempts(run: RunDir) -> None:
     store = Store(run.state_file)
     try:
         before = store.load()
-        store.save(before, with_attempts_skipped(before), [], 0.0)
+        store.save(before, with_attempts_skipped(before), [], time.time())
     finally:
         store.close()
 
@@ -133,16 +138,19 @@ def with_attempts_skipped(state: State) -> State:
 
 
 @contextmanager
-def _removed_on_failure(path: Path) -> Iterator[None]:
-    was_there = path.exists()
+def _renamed_when_whole(path: Path) -> Iterator[Path]:
+    """A folder beside `path` that takes its name at the end: half a run is never there, not even after `kill -9`."""
+    path.absolute().parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.restoring-", dir=path.absolute().parent))
     try:
-        yield
-    except BaseException:
-        for inside in path.iterdir() if path.exists() else ():
-            shutil.rmtree(inside) if inside.is_dir() and not inside.is_symlink() else inside.unlink()
-        if not was_there and path.exists():
-            path.rmdir()
-        raise
+        yield folder
+        sync(folder)
+        folder.chmod(0o755)
+        folder.rename(path)
+        sync(path.absolute().parent)
+    finally:
+        if folder.exists():
+            shutil.rmtree(folder)
 
 
 def _damaged(file: Path, why: str) -> RunDirError:

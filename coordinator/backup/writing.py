@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import sqlite3
+import stat
 import tarfile
 import tempfile
 import time
@@ -38,7 +39,7 @@ def write_backup(run: RunDir, out: Path, progress: Progress | None = None) -> Ba
         progress: Told after each file.
 
     Raises:
-        RunDirError: The file exists, or lies in the run directory; or the Hub deleted contents meanwhile.
+        RunDirError: The file exists, or lies in the run directory; or contents were deleted or cut meanwhile.
         DatabaseError: A database is damaged.
         DiskFullError: No space.
         In each case nothing is left of the file.
@@ -64,7 +65,8 @@ def write_backup(run: RunDir, out: Path, progress: Progress | None = None) -> Ba
                     contents |= contents_named(copy) if path == HUB_DATABASE else set()
         for path in files_to_keep(run.path):
             with contextlib.suppress(FileNotFoundError):  # deleted meanwhile: nothing needs it any more
-                add(path, run.path / path)
+                if stat.S_ISREG((run.path / path).stat().st_mode):
+                    add(path, run.path / path)
         gone = sorted(contents - {PurePosixPath(path).name for path in files})
         if gone:
             raise RunDirError(
@@ -114,7 +116,12 @@ def _added(archive: tarfile.TarFile, path: str, source: Path) -> ListedFile:
     with source.open("rb") as file:
         info = archive.gettarinfo(arcname=path, fileobj=file)
         hashed = _Hashed(file)
-        archive.addfile(_plain(info), cast(IO[bytes], hashed))
+        try:
+            archive.addfile(_plain(info), cast(IO[bytes], hashed))
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            raise RunDirError(f"{source} got shorter while it was copied.", "Run the command again.") from error
     return ListedFile(bytes=info.size, sha256=hashed.digest.hexdigest())
 
 

@@ -50,8 +50,10 @@ class _Channel:
 
     hook: Webhook
     delivered: int
-    unlogged: deque[Line] = field(default_factory=lambda: deque(maxlen=_MOST_KEPT))
-    """Problems and the disk: in no log that survives a restart."""
+    lines: deque[Line] = field(default_factory=lambda: deque(maxlen=_MOST_KEPT))
+    """Problems and the disk, which are not read from the log."""
+    notice: tuple[Notice, int] | None = None
+    """What was not taken yet, with the newest event of the log in it: it is posted again as it is."""
     failures: int = 0
     due_at: float = 0.0
 
@@ -78,18 +80,20 @@ class Notifier:
         self._run, self._log, self._clock, self._wall = run, log, clock, wall
         self._free_bytes = free_bytes or (lambda: shutil.disk_usage(run.path).free)
         self._low = False
+        self._lock = threading.Lock()
         self._told: dict[str, float] = {}
         """Until when a problem is not told again, by its text."""
         self._store = Store(run.state_file)
         secret, known = read_secret(run.path), self._read().delivered
         newest = self._store.newest_event_id()
         self._channels = [
-            _Channel(Webhook(table, secret), known.get(table.name, newest)) for table in run.config.notify.webhooks
+            _Channel(Webhook(table, secret), min(newest, known.get(table.name, newest)))
+            for table in run.config.notify.webhooks
         ]
         self._write()
 
     def note(self, event: Event) -> None:
-        """Take in a problem, which the log of events does not hold; other kinds are read from it.
+        """Take in a problem, since the log of events does not hold those of the service; other kinds are read from it.
 
         The same problem is told once an hour: a step that fails is repeated every few seconds.
         """
@@ -109,37 +113,45 @@ class Notifier:
 
     def step(self) -> None:
         """Post what each webhook that is due lacks."""
-        try:
-            self._look_at_disk()
-            for channel in self._channels:
-                if channel.due_at <= self._clock():
+        self._look_at_disk()
+        for channel in self._channels:
+            if channel.due_at <= self._clock():
+                try:
                     self._deliver(channel)
-        except Exception:
-            # A notice is no reason to stop; the step is repeated.
-            logger.warning("Notices could not be made.", exc_info=True)
+                except Exception:
+                    # A notice is no reason to stop; the step is repeated.
+                    logger.warning("%s gets no notice now.", channel.hook.name, exc_info=True)
 
     def _deliver(self, channel: _Channel) -> None:
-        logged = self._store.events(channel.delivered)
-        wanted = [event for event in logged if event.kind in channel.hook.events]
-        unlogged = list(channel.unlogged)
-        lines = [Line(event.kind, event.text, event.at) for event in wanted] + unlogged
-        lines.sort(key=lambda line: line.at)
-        newest = logged[-1].id if logged else channel.delivered
-        if lines:
-            left_out = max(0, len(lines) - _MOST_LINES)
-            name = f"{self._run.run_id}.{newest}.{int(1000 * lines[-1].at)}"
-            notice = Notice(name, self._run.run_id, lines[left_out:], left_out)
+        notice, newest = channel.notice or self._next(channel)
+        if notice is not None:
+            channel.notice = notice, newest
             try:
                 channel.hook.post(notice, self._wall())
             except NoticeError as error:
                 self._failed(channel, error)
                 return
             self._answered(channel)
-        for _ in unlogged:
-            channel.unlogged.popleft()
+        channel.notice = None
         if newest != channel.delivered:
             channel.delivered = newest
             self._write()
+
+    def _next(self, channel: _Channel) -> tuple[Notice | None, int]:
+        """A notice of what came since the last one, and the newest event that was looked at."""
+        logged = self._store.events(channel.delivered)
+        newest = logged[-1].id if logged else channel.delivered
+        kinds = channel.hook.events - {EventKind.PROBLEM}
+        lines = [Line(event.kind, event.text, event.at) for event in logged if event.kind in kinds]
+        with self._lock:
+            lines += channel.lines
+            channel.lines.clear()
+        if not lines:
+            return None, newest
+        lines.sort(key=lambda line: line.at)
+        left_out = max(0, len(lines) - _MOST_LINES)
+        name = f"{self._run.run_id}.{newest}.{int(1000 * lines[-1].at)}"
+        return Notice(name, self._run.run_id, lines[left_out:], left_out), newest
 
     def _failed(self, channel: _Channel, error: NoticeError) -> None:
         channel.failures += 1
@@ -167,7 +179,8 @@ class Notifier:
     def _keep(self, line: Line) -> None:
         for channel in self._channels:
             if line.kind in channel.hook.events:
-                channel.unlogged.append(line)
+                with self._lock:
+                    channel.lines.append(line)
 
     def _read(self) -> _Delivered:
         try:

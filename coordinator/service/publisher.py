@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import time
+from collections.abc import Mapping
 
 from paris.coordinator.state.model import State
 from paris.protocol.admission import LEASE_GRACE_S
@@ -14,7 +16,7 @@ from paris.protocol.manifest import Manifest, split_manifest
 from paris.protocol.payload import Payload
 from paris.protocol.run_records import RunSpec
 from paris.protocol.sealer import Sealer
-from paris.protocol.work_records import Lease, Verdict
+from paris.protocol.work_records import Lease
 
 LIFE_S = 900.0
 """Life of a coordinator's record in the DHT; it is stored again at a third of it."""
@@ -27,19 +29,27 @@ def records_to_publish(spec: RunSpec, manifests: list[Manifest], state: State, n
     for manifest in manifests:
         records += split_manifest(manifest)
     records += [task.task for task in state.tasks.values()]
-    records += [held.lease for held in state.leases.values() if _is_awaited(held.lease, state, now)]
+    oldest = _oldest_recent(state)
+    records += [held.lease for held in state.leases.values() if _is_awaited(held.lease, state, oldest, now)]
     records += [s.challenge for s in state.submissions.values() if s.challenge is not None]
-    records += [s.verdict for s in state.submissions.values() if s.verdict is not None and _is_recent(s.verdict, state)]
+    verdicts = [s.verdict for s in state.submissions.values() if s.verdict is not None]
+    records += [verdict for verdict in verdicts if verdict.attempt >= oldest.get(verdict.task_id, 0)]
     records += [task.registration for task in state.tasks.values() if task.registration is not None]
     return records
 
 
-def _is_recent(record: Lease | Verdict, state: State) -> bool:
-    """Only a task's last attempts: no node waits for older ones, and a dictionary in the DHT is sent whole."""
-    return record.attempt > state.tasks[record.task_id].task.attempt - _KEPT_ATTEMPTS
+def _oldest_recent(state: State) -> dict[str, int]:
+    """The oldest of each task's last attempts: no node waits for older ones, and a dictionary in the DHT is sent whole.
+
+    Counted among the leases that there are: numbers are left out when a run is restored.
+    """
+    attempts: dict[str, set[int]] = {}
+    for held in state.leases.values():
+        attempts.setdefault(held.lease.task_id, set()).add(held.lease.attempt)
+    return {task_id: heapq.nlargest(_KEPT_ATTEMPTS, found)[-1] for task_id, found in attempts.items()}
 
 
-def _is_awaited(lease: Lease, state: State, now: float) -> bool:
+def _is_awaited(lease: Lease, state: State, oldest: Mapping[str, int], now: float) -> bool:
     """Also an old lease whose late work may still come: each leg is an attempt, and a laptop sleeps over many.
 
     One that was taken back is told until it would have ended: of parallel leases all but one are. An audit's
@@ -51,7 +61,7 @@ def _is_awaited(lease: Lease, state: State, now: float) -> bool:
     has_verdict = submission is not None and submission.verdict is not None
     may_come = lease.state == "granted" and not has_verdict and now <= lease.expires_at + LEASE_GRACE_S
     is_news = lease.state != "granted" and now <= lease.expires_at
-    return may_come or is_news or _is_recent(lease, state)
+    return may_come or is_news or lease.attempt >= oldest[lease.task_id]
 
 
 class Publisher:

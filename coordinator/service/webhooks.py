@@ -44,7 +44,7 @@ class Notice:
     """What is posted at once."""
 
     id: str
-    """The same for every try, so that a receiver can drop what it has."""
+    """The same for every try of a service, so that a receiver can drop what it has."""
     run_id: str
     lines: Sequence[Line]
     """The oldest first."""

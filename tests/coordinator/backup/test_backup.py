@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import stat
+import subprocess
+import sys
 import tarfile
 import threading
 from pathlib import Path
 
 import pytest
+from deadlines import DEADLINE_S
 from typer.testing import CliRunner
 
 from paris.coordinator.backup.contents import files_to_keep
@@ -20,8 +24,10 @@ from paris.coordinator.cli.app import app
 from paris.coordinator.errors import ConfigError, RunDirError
 from paris.coordinator.hub.storage.store import contents_named
 from paris.coordinator.run.directory import RunDir
+from paris.coordinator.service.publisher import records_to_publish
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.store import Store
+from paris.protocol.envelope import open_envelope
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "run-2026-11.tar.xz"
 
@@ -79,6 +85,40 @@ def test_leases_of_the_restored_run_keep_out_those_that_were_granted_after_the_b
         skipped = 0 if known.registration else ATTEMPTS_SKIPPED
         assert after[task_id].task.attempt == known.task.attempt + skipped
         assert after[task_id].lease_id == known.lease_id
+
+
+def test_a_restore_that_was_killed_leaves_no_run(file, tmp_path):
+    program = """
+import os, sys
+from pathlib import Path
+import paris.coordinator.backup.restoring as restoring
+restoring._skip_attempts = lambda run: os._exit(9)
+restoring.restore(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+    elsewhere = tmp_path / "elsewhere"
+    killed = subprocess.run([sys.executable, "-c", program, str(file), str(elsewhere)], check=False, timeout=DEADLINE_S)
+    assert killed.returncode == 9
+    assert not elsewhere.exists()
+    assert restore(file, elsewhere)[0].path == elsewhere
+
+
+def test_work_that_the_backup_has_is_published_by_the_restored_run(run, file, tmp_path):
+    restored, _ = restore(file, tmp_path / "elsewhere")
+    before, after = state_of(run.path), state_of(restored.path)
+    spec = open_envelope((run.path / "run.json").read_bytes(), run_id=run.run_id, coordinator=None, now=None).payload
+    kinds = [
+        sorted(
+            record.kind for record in records_to_publish(spec, [], state, 0.0) if record.kind in ("lease", "verdict")
+        )
+        for state in (before, after)
+    ]
+    assert kinds[0] == kinds[1]
+    assert {"lease", "verdict"} == set(kinds[0])
+
+
+def test_what_is_no_file_is_left_out(run, tmp_path):
+    os.mkfifo(run.path / "pipe")
+    assert "pipe" not in write_backup(run, tmp_path / "run.tar").files
 
 
 def test_a_backup_beside_a_writing_service_holds_one_moment(run, tmp_path):

@@ -30,12 +30,13 @@ class Receiver:
     """An HTTP server that notes what is posted to it."""
 
     def __init__(self) -> None:
-        self.status, self.got, receiver = 200, [], self
+        self.status, self.got, self.meanwhile, receiver = 200, [], lambda: None, self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["content-length"]))
                 receiver.got.append((dict(self.headers), body))
+                receiver.meanwhile()
                 self.send_response(receiver.status)
                 self.send_header("location", "/elsewhere")
                 self.send_header("content-length", "0")
@@ -122,7 +123,10 @@ def test_what_happens_while_the_server_is_down_arrives_later_and_the_log_says_bo
     assert len(receiver.got) == 1, "it is not asked again at once"
     receiver.status, world.now = 200, world.now + 21
     world.notifier.step()
+    world.notifier.step()
     assert receiver.texts == ["leg one", "leg one", "leg two"]
+    assert receiver.got[0][1] == receiver.got[1][1]
+    assert [headers["webhook-id"] for headers, _ in receiver.got[:2]] == [receiver.got[0][0]["webhook-id"]] * 2
     assert [event.kind for event in world.said] == [EventKind.PROBLEM, EventKind.SERVING]
     assert receiver.url not in world.said[0].text
 
@@ -137,6 +141,41 @@ def test_a_restarted_service_goes_on_where_it_was_and_a_new_webhook_begins_now(m
     (world.run.path / "notices.json").write_text("{")
     world.start().step()
     assert len(receiver.texts) == 2
+
+
+def test_a_problem_that_the_log_holds_too_is_told_once(make, receiver):
+    world = make()
+    world.happens((EventKind.PROBLEM, "expert-0: look at it"))
+    world.notifier.note(Event(EventKind.PROBLEM, "expert-0: look at it"))
+    world.notifier.step()
+    assert receiver.texts == ["expert-0: look at it"]
+
+
+def test_a_restored_state_whose_log_is_behind_the_notices_goes_on_with_its_newest_event(make, receiver):
+    world = make()
+    world.happens((EventKind.STORED, "told before the backup"))
+    (world.run.path / "notices.json").write_text('{"format": 1, "delivered": {"ops": 50}}')
+    again = world.start()
+    world.happens((EventKind.STORED, "afterwards"))
+    again.step()
+    assert receiver.texts == ["afterwards"]
+
+
+def test_what_comes_while_a_notice_is_posted_is_told_next(make, receiver):
+    world = make()
+
+    def fill(count: int) -> None:
+        for number in range(count):
+            world.notifier.note(Event(EventKind.PROBLEM, f"{count}: {number}"))
+
+    fill(200)
+    receiver.meanwhile = lambda: fill(50)
+    world.notifier.step()
+    receiver.meanwhile = lambda: None
+    world.notifier.step()
+    assert len(receiver.got) == 2
+    assert receiver.texts[-1] == "50: 49"
+    assert json.loads(receiver.got[1][1])["data"]["left_out"] == 30
 
 
 def test_a_redirect_is_not_followed(make, receiver):

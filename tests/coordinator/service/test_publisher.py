@@ -135,6 +135,8 @@ def test_a_lease_that_was_taken_back_is_told_until_it_would_have_ended():
     """Of parallel leases all but one are taken back at once, most of them of attempts long past."""
     task = TASK.model_copy(update={"attempt": 16})
     taken = LeaseState(lease=LEASE.model_copy(update={"expires_at": 5000.0})).revoked("Another volunteer's work.")
-    state = State(tasks={"expert-0": TaskState(task=task)}, leases={LEASE.lease_id: taken})
+    later = [LEASE.model_copy(update={"attempt": number, "lease_id": f"{number:032x}"}) for number in (14, 15, 16)]
+    leases = {held.lease.lease_id: held for held in (taken, *(LeaseState(lease=lease) for lease in later))}
+    state = State(tasks={"expert-0": TaskState(task=task)}, leases=leases)
     assert taken.lease in records_to_publish(None, [], state, 5000.0)
     assert taken.lease not in records_to_publish(None, [], state, 5001.0)
