@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import threading
+from contextlib import nullcontext
 
 from paris.coordinator.model_repo.card import progress_card
 from paris.coordinator.model_repo.released import read_released
@@ -35,13 +37,14 @@ class ModelRepo:
         """A digest of what the repo shows: `update` is due when it changes. Reads no file, and fails never."""
         return _digest(self._card_of(state), sorted(tags_of(state).items()))
 
-    def update(self, state: State) -> None:
+    def update(self, state: State, committing: threading.Lock | None = None) -> None:
         """Bring card and tags up to a state.
 
         The card of a release is left as `paris-coord release` made it while the same experts are registered.
 
         Args:
             state: The run's.
+            committing: Held while the card is committed.
 
         Raises:
             HubError: The Hub refused, or did not answer; to be called again.
@@ -49,7 +52,9 @@ class ModelRepo:
         """
         card = self._card_of(state)
         if card != self._card_shows:
-            self._hub.upload_file(CARD_FILE, self._card(state), f"Card: {state.num_registered} experts registered")
+            data = self._card(state)
+            with committing or nullcontext():
+                self._hub.upload_file(CARD_FILE, data, f"Card: {state.num_registered} experts registered")
             self._card_shows = card
         self._set_tags(tags_of(state))
 

@@ -57,6 +57,12 @@ MOST_MEAN_TRIES = 10
 """Failures of a mean, over 17 minutes, after which lanes whose states cannot be had are left out."""
 
 
+_Shows = UpdateModelRepo | DrawGrid
+"""What is shown to people. One of each kind is in flight; they back off by kind: each state asks for another one."""
+_Key = Action | type[_Shows]
+"""By which actions are in flight and back off: the action, or its kind."""
+
+
 class _Backoff(NamedTuple):
     """After which time an action that failed is started again."""
 
@@ -111,30 +117,38 @@ class Executor:
         """Each may train a whole leg, hours; what volunteers wait for does not wait for it."""
         self._drawing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="drawing")
         """Pictures for the page, which nothing waits for."""
+        self._updating = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model-repo")
+        """Card and tags of the model repo, which nothing waits for."""
         self._registering = threading.Lock()
-        """One copy at a time, onto main or a state's branch: of two onto one branch, the Hub would refuse the second
+        """One commit at a time, onto main or a state's branch: of two onto one branch, the Hub would refuse the second
         for its parent commit."""
-        self._in_flight: set[Action] = set()
-        self._waiting: dict[Action, _Backoff] = {}
+        self._in_flight: set[_Key] = set()
+        self._waiting: dict[_Key, _Backoff] = {}
         self._ended: queue.SimpleQueue[tuple[Action, Observation | None, float]] = queue.SimpleQueue()
 
     def start(self, actions: tuple[Action, ...], state: State) -> None:
         """Start the actions that neither run nor back off after a failure."""
         for action in actions:
-            waiting = self._waiting.get(action)
-            if action in self._in_flight or (waiting is not None and waiting.until > self._clock()):
-                continue
-            self._in_flight.add(action)
-            self._pool_of(action).submit(self._run, action, state)
+            if self._is_startable(_key(action)):
+                self._in_flight.add(_key(action))
+                self._pool_of(action).submit(self._run, action, state)
 
     def show(self, state: State) -> None:
-        """Start to bring the model repo and the page's samples up to a state; what failed is tried again later."""
-        grid = self._grids.wanted(state) if self._grids is not None else None
-        if grid is not None and not any(isinstance(action, DrawGrid) for action in self._in_flight):
-            self.start((grid,), state)
-        action = UpdateModelRepo(self._model_repo.shows(state))
-        if action != self._shown:
-            self.start((action,), state)
+        """Start to bring the model repo and the page's samples up to a state.
+
+        Raises nothing: what failed is reported, and tried again later.
+        """
+        wanted: dict[_Key, Callable[[State], _Shows | None]]
+        wanted = {DrawGrid: self._wanted_grid, UpdateModelRepo: self._wanted_update}
+        for kind, action_for in wanted.items():
+            if not self._is_startable(kind):
+                continue
+            try:
+                action = action_for(state)
+            except Exception as error:
+                self._back_off(kind, error)
+            else:
+                self.start(() if action is None else (action,), state)
 
     def results(self) -> list[Observation]:
         """Results since the last call.
@@ -145,7 +159,7 @@ class Executor:
         found = []
         while not self._ended.empty():
             action, observation, took_s = self._ended.get()
-            self._in_flight.discard(action)
+            self._in_flight.discard(_key(action))
             if isinstance(action, Verify):
                 self.verifications.count += 1
                 self.verifications.seconds += took_s
@@ -156,32 +170,52 @@ class Executor:
     def stop(self) -> None:
         """End the child processes and wait for the threads; after a restart `tick` asks for unfinished work again."""
         self._children.stop()
-        for pool in (self._rechecks, self._drawing, self._pool):
+        for pool in (self._rechecks, self._drawing, self._updating, self._pool):
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _pool_of(self, action: Action) -> ThreadPoolExecutor:
         if isinstance(action, Recheck):
             return self._rechecks
+        if isinstance(action, UpdateModelRepo):
+            return self._updating
         return self._drawing if isinstance(action, DrawGrid) else self._pool
 
+    def _wanted_grid(self, state: State) -> DrawGrid | None:
+        return self._grids.wanted(state) if self._grids is not None else None
+
+    def _wanted_update(self, state: State) -> UpdateModelRepo | None:
+        action = UpdateModelRepo(self._model_repo.shows(state))
+        return None if action == self._shown else action
+
+    def _is_startable(self, key: _Key) -> bool:
+        """Whether it is neither in flight nor backs off."""
+        waiting = self._waiting.get(key)
+        return key not in self._in_flight and (waiting is None or waiting.until <= self._clock())
+
     def _run(self, action: Action, state: State) -> None:
-        """The one place that catches broadly: any failure is reported, and the action backs off."""
+        """Any failure is reported, and the action backs off."""
         observation: Observation | None = None
         started_at = self._clock()
         try:
             observation = self._carry_out(action, state)
-            self._waiting.pop(action, None)
+            self._waiting.pop(_key(action), None)
         except Exception as error:
-            logger.debug("%s failed.", action, exc_info=True)
-            why = reason_of(error)
-            what = why if isinstance(error, ParisError) else f"unexpected {type(error).__name__}: {why}"
-            self._log(f"{action}: {what}")
-            failures = self._waiting[action].failures + 1 if action in self._waiting else 1
-            wait_s = min(_FIRST_WAIT_S * 2 ** (failures - 1), _LONGEST_WAIT_S)
-            self._waiting[action] = _Backoff(failures, self._clock() + wait_s)
+            what, wait_s = self._back_off(_key(action), error)
             observation = self._failure(action, error, what, wait_s)
         finally:
             self._ended.put((action, observation, self._clock() - started_at))
+
+    def _back_off(self, key: _Key, error: Exception) -> tuple[str, float]:
+        """Report a failure and wait; returns it in words, and the wait in seconds."""
+        name = key.__name__ if isinstance(key, type) else str(key)
+        logger.debug("%s failed.", name, exc_info=error)
+        why = reason_of(error)
+        what = why if isinstance(error, ParisError) else f"unexpected {type(error).__name__}: {why}"
+        self._log(f"{name}: {what}")
+        failures = self._waiting[key].failures + 1 if key in self._waiting else 1
+        wait_s = min(_FIRST_WAIT_S * 2 ** (failures - 1), _LONGEST_WAIT_S)
+        self._waiting[key] = _Backoff(failures, self._clock() + wait_s)
+        return what, wait_s
 
     def _carry_out(self, action: Action, state: State) -> Observation | None:
         match action:
@@ -223,8 +257,7 @@ class Executor:
                     self._grids.draw(state)
                 return None
             case UpdateModelRepo():
-                with self._registering:
-                    self._model_repo.update(state)
+                self._model_repo.update(state, self._registering)
                 self._shown = action
                 return None
 
@@ -237,3 +270,7 @@ class Executor:
         if isinstance(action, TrainRouter) and not self._children.is_stopping:
             return RouterTrained(False, reason)
         return None
+
+
+def _key(action: Action) -> _Key:
+    return type(action) if isinstance(action, _Shows) else action

@@ -103,8 +103,8 @@ class Service:
         for event in decision.events:
             self._log(event)
         self._executor.start(decision.actions, self.state)
-        self._executor.show(self.state)
         self._swarm.publish(self.state)
+        self._executor.show(self.state)
 
     def run(self, stop: threading.Event, every_s: float, after_step: Callable[[float], None] | None = None) -> None:
         """Step until `stop` is set; a step that fails (a full disk, say) is reported and repeated.

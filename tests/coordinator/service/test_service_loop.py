@@ -52,7 +52,7 @@ class UnchangedRepo:
     def shows(self, state) -> str:
         return ""
 
-    def update(self, state) -> None: ...
+    def update(self, state, committing) -> None: ...
 
 
 def make_service(tmp_path, job: RouterJob, log=None, watch=None) -> tuple[Service, Store, Executor]:
@@ -139,6 +139,17 @@ def test_a_request_during_a_training_is_carried_out_after_it(tmp_path):
     job.may_end.set()
     steps_until(service, lambda: service.state.router.phase == "done", "the second training ends")
     assert service.state.router.note == "Router 2, from samples: True."
+    executor.stop()
+    store.close()
+
+
+def test_records_are_published_whatever_becomes_of_what_is_shown(tmp_path):
+    service, store, executor = make_service(tmp_path, RouterJob())
+    order: list[str] = []
+    service._swarm.publish = lambda state: order.append("published")
+    executor._model_repo.shows = lambda state: order.append("shown")
+    service.step()
+    assert order == ["published", "shown"]
     executor.stop()
     store.close()
 
