@@ -21,7 +21,7 @@ _ADVICE = {
     403: _NOT_YOURS,
     404: "Check model_repo and data_repo in [hub] of run.toml, and that the token may see them.",
     412: "Another client wrote to main at the same time: try again.",
-    413: "The file exceeds this Hub's size limit.",
+    413: "That is a limit of this Hub: keep below it, or have the limit raised where the Hub runs.",
     507: "Free some space on the Hub.",
 }
 

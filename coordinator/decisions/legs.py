@@ -10,13 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.run.kept_states import KEPT_LAST, KEPT_PARTS
 from paris.coordinator.state.model import SubmissionState, TaskState
 from paris.protocol.chain import MAX_LINKS
 from paris.protocol.lanes import expert_of, lane_id
 from paris.protocol.run_records import Head, Task
-
-_KEPT_LAST = 3
-_KEPT_PARTS = 10
 
 
 def start_of(task: Task) -> int:
@@ -175,12 +173,12 @@ def kept_steps(steps: Iterable[int], task_steps: int | None) -> set[int]:
     """
     ordered = sorted(steps)
     if task_steps is None:
-        return set(ordered[-_KEPT_LAST:])
+        return set(ordered[-KEPT_LAST:])
     first_of_part: dict[int, int] = {}
     for step in ordered:
-        first_of_part.setdefault(step * _KEPT_PARTS // task_steps, step)
+        first_of_part.setdefault(step * KEPT_PARTS // task_steps, step)
     first_of_part.pop(0, None)
-    return {*ordered[-_KEPT_LAST:], *first_of_part.values()}
+    return {*ordered[-KEPT_LAST:], *first_of_part.values()}
 
 
 def is_same_work(one: SubmissionState, other: SubmissionState) -> bool:

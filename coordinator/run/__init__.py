@@ -5,6 +5,7 @@ config.py           run.toml as a whole: parsing, defaults
 config_tables.py    the tables of run.toml
 config_text.py      what run.toml may say of text
 extending.py        recipes, and recipes that extend others
+kept_states.py      how many states of legs are kept
 stretches.py        how many stretches a leg has
 create.py           `paris-coord init`: a new run directory from a recipe
 locks.py            file locks: one coordinator, one warm start

@@ -11,6 +11,7 @@ from urllib.request import Request, urlopen
 from paris.coordinator.children import Children, Program
 from paris.coordinator.errors import ConfigError, HubError
 from paris.coordinator.run.directory import RunDir
+from paris.coordinator.run.kept_states import most_refs
 from paris.coordinator.server_child import START_TIMEOUT_S, ServerChild
 from paris.protocol.errors import PortTakenError
 
@@ -44,9 +45,10 @@ class EmbeddedHub:
         """
         host, port = _address(self._run)
         options = ("--data", str(self._run.hub_data), "--host", host, "--port", str(port), "--open-registration")
+        limits = json.dumps({"max_repo_refs": most_refs(self._run.config)})
         # The run's page answers below /run, on the same port.
         page = ("--run", str(self._run.path), "--run-id", self._run.run_id)
-        self._child.spawn(Program.PAGE, *page, *options)
+        self._child.spawn(Program.PAGE, *page, *options, "--limits", limits)
         if self._child.wait_until_ready() is None:
             self._explain_failure(host, port)
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import socket
 import time
+from dataclasses import replace
 
 import pytest
 from deadlines import DEADLINE_S
@@ -15,13 +16,16 @@ from hub_process import Wire
 from huggingface_hub import CommitOperationAdd
 
 from paris.coordinator.children import Children
+from paris.coordinator.decisions.legs import kept_steps
 from paris.coordinator.decisions.observations import Observation, Register, Registered
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.tick import tick
 from paris.coordinator.errors import HubError
+from paris.coordinator.hub.limits import HubLimits
 from paris.coordinator.hub_errors import hub_errors
 from paris.coordinator.run.create import create_run
 from paris.coordinator.run_hub.browsing import HubReader
+from paris.coordinator.run_hub.embedded import EmbeddedHub
 from paris.coordinator.service.executor import Executor
 from paris.coordinator.service.registering import Registrar
 from paris.coordinator.service.startup import make_executor
@@ -181,6 +185,31 @@ def test_a_hub_that_stays_busy_is_an_error_soon_and_nothing_is_half_done(gate, s
     gate.instead = lambda method, path: None
     hub.upload_file("half.txt", b"half", "whole")
     assert hub.head() != head
+
+
+def test_a_hub_without_room_for_another_tag_is_not_told_that_a_file_is_too_large(server, gate):
+    gate.instead = lambda method, path: 413 if "/tag/" in path else None
+    with pytest.raises(HubError, match=r"answered 413.*limit of this Hub: keep below it"):
+        run_hub(gate.url).set_tag("v1", run_hub(server.url).head(), replaces=False)
+
+
+@pytest.mark.parametrize("lanes", [1, 8])
+def test_the_embedded_hub_takes_the_branches_and_tags_of_all_states_that_are_kept(run, lanes, monkeypatch):
+    tables = {"run": {"num_experts": 48}, "tasks": {"lanes": lanes}}
+    config = run.config.model_copy(
+        update={name: getattr(run.config, name).model_copy(update=changed) for name, changed in tables.items()}
+    )
+    options: list[str] = []
+    hub = EmbeddedHub(replace(run, config=config), Children(run.logs))
+    monkeypatch.setattr(hub._child, "spawn", lambda program, *given: options.extend(given))
+    monkeypatch.setattr(hub._child, "wait_until_ready", lambda: "ready")
+    hub.start()
+    limits = HubLimits.model_validate_json(options[options.index("--limits") + 1])
+    kept: set[int] = set()
+    for end in range(10, 1000, 10):
+        kept = kept_steps(kept | {end}, 1000)
+    states = (lanes + 1) * len(kept)
+    assert limits.max_repo_refs > 48 * (states + len(kept)), "a branch each, and those of the expert itself a tag"
 
 
 def test_a_full_disk_is_not_blamed_on_the_hub():
