@@ -40,7 +40,8 @@ class ModelRepo:
     def update(self, state: State, committing: threading.Lock | None = None) -> None:
         """Bring card and tags up to a state.
 
-        The card of a release is left as `paris-coord release` made it while the same experts are registered.
+        The card of a release is left as `paris-coord release` made it while the same experts are registered. While a
+        release is uploaded, which brings its card, and after one that was killed at it, the card on main stays.
 
         Args:
             state: The run's.
@@ -53,17 +54,24 @@ class ModelRepo:
         card = self._card_of(state)
         if card != self._card_shows:
             data = self._card(state)
-            with committing or nullcontext():
-                self._hub.upload_file(CARD_FILE, data, f"Card: {state.num_registered} experts registered")
+            if data is not None:
+                with committing or nullcontext():
+                    self._hub.upload_file(CARD_FILE, data, f"Card: {state.num_registered} experts registered")
             self._card_shows = card
         self._set_tags(tags_of(state))
 
-    def _card(self, state: State) -> bytes:
+    def _card(self, state: State) -> bytes | None:
+        """None: that of a release whose tag the Hub does not have yet."""
         released = read_released(self._run)
-        made = self._run.release / CARD_FILE
-        if released is not None and released.is_of(state) and made.is_file():
-            return made.read_bytes()
-        return progress_card(self._run, state, released).encode()
+        if released is None:
+            return progress_card(self._run, state, None).encode()
+        made, is_on_hub = self._run.release / CARD_FILE, released.tag in self._hub.tags()
+        if released.is_of(state):
+            if not is_on_hub:
+                return None
+            if made.is_file():
+                return made.read_bytes()
+        return progress_card(self._run, state, released if is_on_hub else None).encode()
 
     def _card_of(self, state: State) -> str:
         """A digest of what the card says."""

@@ -1,4 +1,7 @@
-"""What was released last: released.json in the run directory, by which `serve` leaves the release's card alone."""
+"""What was released last: released.json in the run directory, by which `serve` leaves the release's card alone.
+
+It is written before the upload: the release is on the Hub once its tag is.
+"""
 
 from __future__ import annotations
 

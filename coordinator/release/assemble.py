@@ -47,11 +47,27 @@ def release_run(run: RunDir, tag: str | None, *, draws: bool = True) -> str:
         released = _assemble(run, hub, state, registrations, draws=draws)
         # The experts' weights are on main since their registration.
         weights = [registration.path for registration in registrations]
-        hub.upload_release(run.release, weights, [released.tag, *([tag] if tag else [])])
-        write_released(run, released)
+        publish_release(run, hub, released, weights, [released.tag, *([tag] if tag else [])])
     finally:
         children.stop()
     return f"{run.release} and {hub.model_repo} at {released.tag}"
+
+
+def publish_release(run: RunDir, hub: RunHub, released: Released, leave_out: list[str], tags: list[str]) -> None:
+    """Upload the release folder. Its record comes first: by it `serve` leaves the card that is uploaded alone.
+
+    Args:
+        run: Its release folder is complete.
+        hub: Its repos.
+        released: What is released.
+        leave_out: Paths that are on main already.
+        tags: Of the commit, with that of the release.
+
+    Raises:
+        HubError: The Hub refused, or did not answer; to be called again. The record stays.
+    """
+    write_released(run, released)
+    hub.upload_release(run.release, leave_out, tags)
 
 
 def _require_router(run: RunDir) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from deadlines import DEADLINE_S
-from hub_gate import MODELS, Gate, run_hub, running_hub, wait_until
+from hub_gate import DATA, MODELS, OWNER_TOKEN, Gate, run_hub, running_hub, wait_until
 from huggingface_hub import ModelCard
 from tick_world import PEOPLE, relay
 
@@ -18,7 +19,9 @@ from paris.coordinator.model_repo.card import progress_card
 from paris.coordinator.model_repo.keeping import ModelRepo
 from paris.coordinator.model_repo.released import Released, read_released, write_released
 from paris.coordinator.model_repo.tags import release_tag, tags_of
+from paris.coordinator.release.assemble import publish_release
 from paris.coordinator.run.create import create_run
+from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.service.startup import make_executor
 from paris.coordinator.state.model import State
 from paris.protocol.run_records import Registration
@@ -164,12 +167,41 @@ def test_the_card_of_a_release_stays_until_other_experts_are_registered(run, hub
     (run.release / "README.md").write_text("---\nlicense: mit\n---\nthe release\n")
     before = repo.shows(state)
     write_released(run, Released(tag="release-0123456789ab", experts=("a" * 64,)))
+    hub.set_tag("release-0123456789ab", hub.head(), replaces=False)
     assert repo.shows(state) != before
     for one in (repo, ModelRepo(run, hub)):
         one.update(state)
         assert card_on(hub).text.strip() == "the release"
     ModelRepo(run, hub).update(registered(state, hub.head(), "b"))
     assert "The last release, of earlier experts, is [`release-0123456789ab`]" in card_on(hub).text
+
+
+class KilledHub(RunHub):
+    """The program ends before, or after, the upload of the release."""
+
+    uploads = False
+
+    def upload_release(self, folder: Path, leave_out: list[str], tags: Sequence[str]) -> None:
+        if self.uploads:
+            super().upload_release(folder, leave_out, tags)
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("uploads", [False, True])
+def test_the_card_stays_when_a_release_is_killed_at_its_upload(run, hub, server, monkeypatch, uploads):
+    state = registered(heads_at(relay(2), hub.head()), hub.head())
+    ModelRepo(run, hub).update(state)
+    before = card_on(hub).text
+    run.release.mkdir()
+    (run.release / "README.md").write_text("---\nlicense: mit\n---\nthe release\n")
+    monkeypatch.setattr(KilledHub, "uploads", uploads)
+    released = Released(tag="release-0123456789ab", experts=("a" * 64,))
+    with pytest.raises(KeyboardInterrupt):
+        publish_release(run, KilledHub(server.url, OWNER_TOKEN, MODELS, DATA), released, [], [released.tag])
+    ModelRepo(run, hub).update(state)
+    assert card_on(hub).text.strip() == ("the release" if uploads else before.strip())
+    ModelRepo(run, hub).update(registered(state, hub.head(), "b"))
+    assert (released.tag in card_on(hub).text) == uploads
 
 
 def test_a_damaged_record_of_the_release_is_named(run):
