@@ -22,7 +22,7 @@ from paris.protocol.payload import Payload
 from paris.protocol.runid import make_run_id
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
-from paris.protocol.work_records import Heartbeat, Lease, Want
+from paris.protocol.work_records import Heartbeat, Holding, Lease, Want
 
 ME = Identity.generate()
 
@@ -95,6 +95,21 @@ def test_what_peers_of_an_earlier_version_refuse_is_published_as_they_know_it(pa
     assert not {"audits", "pause_reason"} & set(told)
     assert told["state"] == ("waiting" if payload is WANT else "training")
     assert (payload is WANT) or told["step"] == 1
+
+
+def test_of_a_holding_that_is_refused_the_addresses_without_a_relay_are_published_if_there_are_any():
+    direct = f"/ip4/203.0.113.8/tcp/31337/p2p/{'Q' * 46}"
+    relayed = f"/ip4/203.0.113.7/tcp/31337/p2p/{'R' * 46}/p2p-circuit/p2p/{'Q' * 46}"
+    both = Holding(cluster=0, manifest_sha256="0" * 64, addresses=(relayed, direct))
+    ears = Ears()
+    ears.refuses = lambda told: relayed in told.addresses
+    announcer = Announcer(ears, Sealer(ME, RUN), 1.0)
+    assert announcer.publish_once(both)
+    assert [envelope.payload.addresses for envelope in ears.heard] == [(relayed, direct), (direct,)]
+    assert not announcer.publish_once(both.model_copy(update={"addresses": (relayed,)}))
+    ears.refuses = lambda told: True
+    assert not announcer.publish_once(both.model_copy(update={"addresses": (direct,)}))
+    assert len(ears.heard) == 4
 
 
 def test_a_record_is_published_once_where_peers_take_it_or_it_has_no_earlier_form():
