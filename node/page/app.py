@@ -25,7 +25,7 @@ from paris.node.page.controls import ControlForm, request_of
 from paris.node.page.guard import ASSETS, DOOR, METRICS, Bound, Guard
 from paris.node.page.metrics import metrics_of
 from paris.node.page.rendering import Renderer
-from paris.node.page.sessions import LIFE_S, Sessions, Shown
+from paris.node.page.sessions import LIFE_S, Sessions
 from paris.node.page.site import Site
 from paris.node.page.stream import Watch
 
@@ -36,10 +36,7 @@ _FILES = Path(__file__).parent / "assets"
 _TYPES = {"page.css": "text/css", "page.js": "text/javascript"}
 _STEP = re.compile(r"[0-9]{1,9}", re.ASCII)
 _SEE_OTHER = 303
-_REFUSED = {
-    Shown.WRONG: (403, "This token is not right: the node has another one since it was started again, say."),
-    Shown.TOO_MANY: (429, "Too many wrong tokens. Wait a minute, then try again."),
-}
+_WRONG_TOKEN = "This token is not right: the node has another one since it was started again, say."
 
 
 class EntryForm(BaseModel):
@@ -148,11 +145,10 @@ class OwnPage:
         return self._renderer.page(TEMPLATE, self._content.context(step))
 
     def _admitted(self, token: str) -> Response:
-        shown = self._sessions.show(token)
-        if shown is not Shown.RIGHT:
-            status, why = _REFUSED[shown]
-            _logger.warning("The page was opened with a wrong token.")
-            return self._door(why, status)
+        if not self._sessions.is_right(token):
+            if self._sessions.may_log_wrong():
+                _logger.warning("The page was opened with a wrong token.")
+            return self._door(_WRONG_TOKEN, 403)
         response = RedirectResponse("/", _SEE_OTHER)
         session = self._sessions.open()
         response.set_cookie(self._bound.cookie, session, max_age=LIFE_S, httponly=True, samesite="strict")

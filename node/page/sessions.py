@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections import OrderedDict, deque
-from enum import StrEnum
 
 from paris.protocol.clock import Clock
 from paris.protocol.secrets import keep_secret
@@ -13,16 +12,7 @@ from paris.protocol.secrets import keep_secret
 LIFE_S = 12 * 3600
 _MOST = 32
 _TOKEN_BYTES = 32
-_MOST_WRONG, _WITHIN_S = 5, 60.0
-
-
-class Shown(StrEnum):
-    """What came of showing a token."""
-
-    RIGHT = "right"
-    WRONG = "wrong"
-    TOO_MANY = "too-many"
-    """Too many wrong ones within a minute: the token was not looked at."""
+_MOST_LOGGED, _WITHIN_S = 5, 60.0
 
 
 class Sessions:
@@ -39,17 +29,22 @@ class Sessions:
         keep_secret(self.token)
         self._clock, self._metrics_token = clock, metrics_token
         self._until: OrderedDict[str, float] = OrderedDict()
-        self._wrong_at: deque[float] = deque(maxlen=_MOST_WRONG)
+        self._logged_at: deque[float] = deque(maxlen=_MOST_LOGGED)
 
-    def show(self, token: str) -> Shown:
-        """Check a token."""
+    def is_right(self, token: str) -> bool:
+        """Whether this is the token.
+
+        The number of wrong ones has no limit: any site can make the browser send them, which would lock the owner out.
+        """
+        return hmac.compare_digest(token.strip().encode(), self.token.encode())
+
+    def may_log_wrong(self) -> bool:
+        """Whether to log one more wrong token: five within a minute."""
         now = self._clock()
-        if len(self._wrong_at) == _MOST_WRONG and now - self._wrong_at[0] < _WITHIN_S:
-            return Shown.TOO_MANY
-        if hmac.compare_digest(token.strip().encode(), self.token.encode()):
-            return Shown.RIGHT
-        self._wrong_at.append(now)
-        return Shown.WRONG
+        if len(self._logged_at) == _MOST_LOGGED and now - self._logged_at[0] < _WITHIN_S:
+            return False
+        self._logged_at.append(now)
+        return True
 
     def reads_metrics(self, authorization: str) -> bool:
         """Whether a request's Authorization header has the token for /metrics."""

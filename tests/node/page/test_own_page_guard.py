@@ -11,7 +11,7 @@ from own_page_world import served
 from paris.node.errors import PageError
 from paris.node.machine.config import NodeConfig
 from paris.node.page.guard import Bound
-from paris.node.page.sessions import LIFE_S, Sessions, Shown
+from paris.node.page.sessions import LIFE_S, Sessions
 from paris.protocol.secrets import redact
 
 INSIDE = ("/stream", "/control", "/out", "/pictures/expert-0/200.png")
@@ -106,21 +106,20 @@ def test_a_session_that_was_signed_out_opens_nothing_again(page):
     assert page.site.wishes.why_paused() is None
 
 
-def test_after_five_wrong_tokens_even_the_right_one_waits(page):
-    for _ in range(5):
-        assert page.post("/enter", {"cookie": ""}, token="wrong").status == 403
-    late = page.ask(f"/?token={page.token}", cookie="")
-    assert (late.status, late.headers["Set-Cookie"]) == (429, None)
-    assert page.ask("/").status == 200, "a session that is open stays open"
+def test_wrong_tokens_of_another_site_keep_nobody_out_and_five_a_minute_are_logged(page, caplog):
+    foreign = {"cookie": "", "Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"}
+    assert [page.ask("/?token=x", **foreign).status for _ in range(7)] == [403] * 7
+    assert caplog.messages.count("The page was opened with a wrong token.") == 5
+    assert page.ask(f"/?token={page.token}", cookie="").status == 303
 
 
-def test_wrong_tokens_are_forgotten_after_a_minute_and_sessions_after_half_a_day():
+def test_wrong_tokens_are_logged_again_after_a_minute_and_sessions_end_after_half_a_day():
     now = [100.0]
     sessions = Sessions(lambda: now[0], "m")
-    wrong = [sessions.show("x") for _ in range(6)]
-    assert wrong == [Shown.WRONG] * 5 + [Shown.TOO_MANY]
+    assert [sessions.may_log_wrong() for _ in range(6)] == [True] * 5 + [False]
     now[0] += 60
-    assert sessions.show(f" {sessions.token}\n") is Shown.RIGHT
+    assert sessions.may_log_wrong()
+    assert [sessions.is_right("x"), sessions.is_right(f" {sessions.token}\n")] == [False, True]
     session = sessions.open()
     assert [sessions.is_open(it) for it in (session, "", None)] == [True, False, False]
     now[0] += LIFE_S
