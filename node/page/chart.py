@@ -18,6 +18,7 @@ Points = Sequence[tuple[int, float]]
 _WIDTH, _HEIGHT = 640, 200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 10, 10, 26
 _MOST = 160
+_LEAST_RANGE = 1e-9
 
 
 def chart(points: Points) -> Markup:
@@ -71,7 +72,9 @@ def _grid(losses: tuple[float, float], steps: tuple[int, int]) -> str:
 
 
 def _widened(low: float, high: float) -> tuple[float, float]:
-    return low, high if high > low else low + max(1e-9, abs(low) * 0.01)
+    """Wide enough to be divided: the axis of losses that hardly differ ends above them."""
+    least = max(_LEAST_RANGE, abs(low) * 1e-6)
+    return low, high if high - low > least else low + max(_LEAST_RANGE, abs(low) * 0.01)
 
 
 def _at(value: float, source: tuple[float, float], target: tuple[int, int]) -> float:

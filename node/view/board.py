@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import Any
@@ -161,7 +162,7 @@ def after(status: NodeStatus, kind: EventKind, fields: dict[str, Any], now: floa
             changes |= dict.fromkeys(("reason", "why", "until", "kept_until"))
     if kind in (EventKind.LEASED, EventKind.VERDICT, EventKind.LEASE_LOST):
         changes = {**_NO_TASK, **changes}
-    if kind is EventKind.TRAINING and fields["loss"] is not None:
+    if kind is EventKind.TRAINING and fields["loss"] is not None and math.isfinite(fields["loss"]):
         changes["losses"] = (*status.losses, fields["loss"])[-_NUM_LOSSES:]
     if kind is EventKind.UPLOADING:
         changes["upload_bytes"] = fields["num_bytes"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -70,8 +71,11 @@ def with_point(points: list[tuple[int, float]], point: tuple[int, float]) -> lis
     Args:
         points: Step and loss, by step.
         point: The newest. Points from its step on are of a training that was taken up again before them.
+
+    Returns:
+        The new curve, without the point where its loss is not finite: that has no place on an axis.
     """
     kept = [(step, loss) for step, loss in points if step < point[0]]
     if len(kept) >= MOST_POINTS:
         kept = kept[::2]
-    return [*kept, point]
+    return [*kept, point] if math.isfinite(point[1]) else kept

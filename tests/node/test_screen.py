@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from paris.node.view import EventKind
@@ -92,6 +94,13 @@ def test_after_a_verdict_the_task_is_gone_and_its_steps_are_credited():
     assert after(AT_WORK, EventKind.VERDICT, {**verdict, "accepted": False}, NOW).credit_steps == 1200
     whole = after(told(JOINED, LEASED), EventKind.VERDICT, {**verdict, "credit_steps": None}, NOW)
     assert whole.credit_steps == 5200
+
+
+def test_losses_that_are_not_finite_are_not_drawn():
+    status = NodeStatus()
+    for step, loss in enumerate((1.0, math.inf, math.nan, 2.0), start=1):
+        status = after(status, EventKind.TRAINING, {**TRAINING, "step": step, "loss": loss}, NOW)
+    assert status.losses == (1.0, 2.0)
 
 
 def test_a_sparkline_falls_with_the_losses():

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+from xml.etree import ElementTree
 
+import pytest
 from own_page_world import served
 from units import RUN, make_unit
 
@@ -165,6 +168,21 @@ def test_a_curve_of_many_points_is_drawn_by_means_and_one_of_one_is_not_drawn():
     assert thinned([(step, float(step)) for step in range(1, 9)], 4) == [(2, 1.5), (4, 3.5), (6, 5.5), (8, 7.5)]
     assert chart([(1, 1.0)]) == ""
     assert "to 1 at step 2" in chart([(1, 1.0), (2, 1.0)])
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 5e-324), (0.5, math.nextafter(0.5, 1)), (3e38, 3e38)])
+def test_losses_that_hardly_differ_are_drawn(low, high):
+    drawn = ElementTree.fromstring(str(chart([(1, low), (2, high)])))
+    assert len(drawn.findall(".//text[@class='loss']")) >= 2
+
+
+@pytest.mark.parametrize("loss", [math.inf, -math.inf, math.nan])
+def test_a_loss_that_is_not_finite_is_no_point_of_the_curve(loss):
+    course = Course()
+    for step, value in enumerate((1.0, loss, 2.0), start=1):
+        course.note(EventKind.TRAINING, {"loss": value, "step": step})
+    assert course.so_far.points == ((1, 1.0), (3, 2.0))
+    assert "to 2 at step 3" in chart(course.so_far.points)
 
 
 def test_the_settings_shown_are_the_manners_and_what_differs():
