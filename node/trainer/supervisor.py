@@ -164,7 +164,7 @@ def supervise(
         check: Called about twice a second; what it raises stops the trainer.
         pause: Waits before a restart, or raises StoppedError.
         backoff: Times before restarts.
-        first: A process that was started for this before; None: one is started.
+        first: A process that was started for this before; None, or where its wait has ended: one is started.
 
     Returns:
         The FINISHED event.
@@ -177,7 +177,8 @@ def supervise(
     deaths, best_step = 0, -1
     while True:
         process, first = first or TrainingProcess(order.nice), None
-        if not process.is_running:
+        has_waited = process.is_running
+        if not has_waited:
             process.start()
         process.begin(order, log)
         try:
@@ -190,6 +191,8 @@ def supervise(
         if life.finished is not None:
             return life.finished
         check()  # a signal to the whole group ends both: then this is no death, and there is no restart
+        if has_waited and life.code == 0 and not life.has_spoken:
+            continue  # its wait for an order ended just before this one came
         deaths = 1 if life.last_step > best_step else deaths + 1
         best_step = max(best_step, life.last_step)
         if deaths >= _MAX_QUICK_DEATHS:
@@ -212,6 +215,8 @@ class _Life:
     def __init__(self) -> None:
         self.finished: dict[str, Any] | None = None
         self.last_step = -1
+        self.has_spoken = False
+        """Whether it sent an event."""
         self.code = 0
 
 
@@ -233,6 +238,7 @@ def _live(process: TrainingProcess, on_event: Callable[[dict[str, Any]], None], 
                 life.finished = event
             case TrainerEvent.ERROR if event["is_permanent"] or event["is_disk_full"]:
                 raise trainer_error(event)
+        life.has_spoken = True
         on_event(event)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,7 @@ from paris.node.machine.config import NodeConfig
 from paris.node.machine.hardware import Hardware
 from paris.node.trainer import PROCESS_MODULE
 from paris.node.trainer.order import Order, ShardFile
-from paris.node.trainer.supervisor import supervise
+from paris.node.trainer.supervisor import TrainingProcess, supervise
 from paris.node.work.order import machine_settings
 
 RUNNER = """
@@ -132,6 +133,33 @@ def test_a_trainer_that_dies_three_times_without_a_step_is_given_up(make_order, 
         supervise(make_order(10), tmp_path / "log", on_event=seen.append, check=lambda: None, pause=no_wait)
     assert [event["deaths"] for event in seen] == [1, 2]
     assert str(tmp_path / "log") in caught.value.next_step
+
+
+def test_a_trainer_whose_wait_ends_as_its_order_comes_is_no_death(make_order, tmp_path, monkeypatch):
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    (tmp_path / "torch.py").write_text(
+        "import os\ngate = os.environ.get('GATE')\nif gate:\n    open(gate).read()\nos._exit(0 if gate else 9)\n",
+        "utf-8",
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("GATE", str(gate))
+    late = TrainingProcess()
+    late.start()
+    monkeypatch.delenv("GATE")
+    seen: list[dict] = []
+
+    def check() -> None:
+        if gate.exists():  # the order is on its way
+            gate.write_bytes(b"")
+            gate.unlink()
+
+    def stop(seconds: float) -> None:
+        raise StoppedError("Stopped.")
+
+    with pytest.raises(StoppedError):
+        supervise(make_order(10), tmp_path / "log", on_event=seen.append, check=check, pause=stop, first=late)
+    assert [(event["deaths"], event["code"]) for event in seen] == [(1, 9)], "only the next one, which did not wait"
 
 
 def test_the_trainer_refuses_itself_every_internet_socket_and_counts():
