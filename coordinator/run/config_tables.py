@@ -74,7 +74,10 @@ class DhtTable(Table):
     auto_nat: bool = False
     """Let peers ask whether others can reach them, and help with hole punching: sends packets to those who ask."""
     use_relay: bool = False
-    """Relay for volunteers behind routers, and say so in the RunSpec: this peer must be reachable."""
+    """Reach peers behind routers through relays."""
+    relay_for_volunteers: bool = False
+    """Relay for volunteers behind routers, and say so in the RunSpec: this peer must be reachable. Nodes that are older
+    than this setting refuse such a RunSpec, so an upgrade never turns it on. Implies `use_relay`."""
 
 
 class PageTable(Table):

@@ -43,6 +43,6 @@ def make_spec(run: RunDir, initial_peers: list[str]) -> RunSpec:
         min_node_version=config.tasks.min_node_version,
         leg_steps=config.leg_steps,
         want_work_bits=config.tasks.want_work_bits or None,
-        peers_relay=config.dht.use_relay or None,
+        peers_relay=config.dht.relay_for_volunteers or None,
         smaller=smaller_fields(config),
     )

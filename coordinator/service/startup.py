@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from paris.coordinator.children import Children
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.model_repo.keeping import ModelRepo
+from paris.coordinator.run.config_tables import DhtTable
 from paris.coordinator.run.description import make_spec
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.locks import serve_lock
@@ -168,13 +169,18 @@ def start_peer(run: RunDir) -> Peer:
         listen=table.listen,
         initial_peers=table.initial_peers,
         identity_path=run.peer_key,
-        network=NetworkOptions(
-            nat_port_map=table.nat_port_map,
-            auto_nat=table.auto_nat,
-            use_relay=table.use_relay,
-            is_relay=table.use_relay,
-            announce=tuple(table.announce),
-        ),
+        network=network_of(table),
+    )
+
+
+def network_of(table: DhtTable) -> NetworkOptions:
+    """The optional network features of the coordinator's peer."""
+    return NetworkOptions(
+        nat_port_map=table.nat_port_map,
+        auto_nat=table.auto_nat,
+        use_relay=table.use_relay or table.relay_for_volunteers,
+        is_relay=table.relay_for_volunteers,
+        announce=tuple(table.announce),
     )
 
 

@@ -16,6 +16,7 @@ from paris.coordinator.run.description import make_spec
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.initial_weights import convert_initial_weights
 from paris.coordinator.run.prepared_data import model_config
+from paris.coordinator.service.startup import network_of
 from paris.coordinator.service.tasks import make_tasks
 from paris.experts.errors import CheckpointError
 from paris.experts.files import write_whole
@@ -145,3 +146,12 @@ def test_the_records_of_a_run_with_mixed_objectives_are_valid(run):
     for payload in (make_spec(mixed, peers), make_tasks(mixed)[0].task):
         sealed = seal(payload, run.identity, run_id=run.run_id, sequence=1, issued_at=1.0, expires_at=2.0)
         assert len(sealed.data) < RECORD_RULES[payload.kind].max_bytes
+
+
+def test_the_runspec_says_that_peers_relay_only_where_relay_for_volunteers_is_set(run):
+    """Nodes of before refuse the field: `use_relay`, which is older than it, must not add it."""
+    for table, relays in (({}, False), ({"use_relay": True}, False), ({"relay_for_volunteers": True}, True)):
+        made = changed(run, dht=table)
+        assert make_spec(made, []).peers_relay == (relays or None)
+        network = network_of(made.config.dht)
+        assert (network.is_relay, network.use_relay) == (relays, bool(table))
