@@ -75,13 +75,18 @@ class SafeStream(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
-        """Write a text without secrets, or drop it.
+        """Write a text without secrets, or drop it; errors as of `write_with_secrets`."""
+        self.write_with_secrets(redact(text))
+        return len(text)
+
+    def write_with_secrets(self, text: str) -> None:
+        """Write a text as it is, or drop it.
 
         Raises:
             OSError: Only if `is_needed`: it cannot be written.
             SystemExit: Only if `is_needed`: the reader left early, as `head` does, and wants no more.
         """
-        data = redact(text).encode(self._encoding, self.errors)
+        data = text.encode(self._encoding, self.errors)
         with self._lock:
             if self._descriptor is not None and self.error is None:
                 try:
@@ -92,7 +97,6 @@ class SafeStream(io.TextIOBase):
                         raise SystemExit(0) from error
                     if self.is_needed:
                         raise OSError(error.errno, error.strerror, self._name) from error
-        return len(text)
 
     def flush(self) -> None:
         """No-op: nothing is buffered."""
@@ -170,3 +174,16 @@ def _point_to_nothing(descriptor: int) -> None:
     if nothing != descriptor:
         os.dup2(nothing, descriptor)
         os.close(nothing)
+
+
+def show_secret(text: str, stream: TextIO) -> None:
+    """Print a line with a secret that the user is to read here, such as a page's address with its token.
+
+    Args:
+        text: The line.
+        stream: sys.stdout or sys.stderr, which leave out secrets from what else is printed.
+    """
+    if isinstance(stream, SafeStream):
+        stream.write_with_secrets(f"{text}\n")
+    else:
+        print(text, file=stream, flush=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from typing import Annotated
 
 import typer
@@ -9,6 +11,7 @@ import typer
 from paris.coordinator.cli.options import JsonOption, RunArgument, open_run
 from paris.coordinator.console import print_json, say
 from paris.coordinator.errors import ConfigError
+from paris.protocol.streams import show_secret
 
 
 def notify(
@@ -22,7 +25,8 @@ def notify(
 
     opened = open_run(run, log_name="notices")
     if secret:
-        print_json({"secret": read_secret(opened.path)}) if as_json else typer.echo(read_secret(opened.path))
+        key = read_secret(opened.path)
+        show_secret(json.dumps({"secret": key}) if as_json else key, sys.stdout)
         return
     if not opened.config.notify.webhooks:
         raise ConfigError(f"{opened.path / 'run.toml'} names no webhook.", "Add a [[notify.webhooks]] table.")

@@ -27,6 +27,7 @@ TRIAL_LIMIT_S = 180.0
 _PROCESS = "paris.node.doctor.trial_process"
 _PRESET, _ROWS = "dit-tiny-4", 32
 """What is trained where no run, or no task of it, says."""
+_SLOW = "Try again when the machine is less busy, or join a run with a smaller model."
 _REPAIR = "Install torch's build for this machine's driver, or join with --device cpu."
 
 
@@ -86,7 +87,7 @@ def _answers(order: dict[str, Any]) -> dict[str, Any]:
         log.seek(0)
         lines = log.read()[-4096:].decode("utf-8", "replace").strip().splitlines()
     if was_late:
-        what, next_step = f"A step took more than {TRIAL_LIMIT_S:.0f} s.", "Join a run with a smaller model."
+        what, next_step = f"No step ended within {TRIAL_LIMIT_S:.0f} s, with torch loaded and the model built.", _SLOW
         return {**said, "refusal": what, "next_step": next_step}
     what = f"The process ended with code {process.returncode}: {lines[-1] if lines else 'it wrote nothing'}"
     return {**said, "refusal": redact(what)}
@@ -111,7 +112,7 @@ def _speed(known: Known, answers: dict[str, Any]) -> Finding:
     """How long a step takes, and with it the run's usual leg."""
     rows, batch = int(answers["rows"]), int(answers["batch_size"])
     step_s = float(answers["step_s"]) * batch / rows
-    measured = f" (by one of {rows})" if rows < batch else ""
+    measured = f" (measured with {rows})" if rows < batch else ""
     text = f"a step of {batch} rows takes {step_s:.3g} s{measured}"
     task = known.candidate[0] if known.candidate else None
     if known.spec is None:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from paris.experts.training.step import TrainStep
 
 _ORDER_WITHIN_S = 60.0
-_LONG_STEP_S = 0.5
-"""A step that takes so long is measured well enough."""
+_LONG_STEP_S = 3.0
+"""More rows are not tried after a step that takes so long. A step of few rows says little: what it costs beside its
+rows would be counted for each of them."""
 _TRIES = 3
 _SIDE = 256
 

@@ -13,6 +13,7 @@ from paris.node.machine.home import Home
 from paris.node.view import View
 from paris.node.view.board import Board
 from paris.node.view.course import Course
+from paris.protocol.streams import show_secret
 
 
 @dataclass(frozen=True)
@@ -44,5 +45,5 @@ class OwnPage:
         site = Site(home, config, self.board, self.course, self.answers.wishes, self.answers)
         with serving(site) as address:
             with self.view.held():  # not an event: events are logged, and the log must not have the token
-                print(f"This node's page: {address}", file=sys.stderr, flush=True)
+                show_secret(f"This node's page: {address}", sys.stderr)
             yield

@@ -73,7 +73,7 @@ def _figures(status: NodeStatus, now: float) -> list[str]:
     cells = []
     if status.snapshot_step is not None and status.snapshot_at is not None:
         cells.append(f"snapshot {status.snapshot_step}, {duration_in_words(max(0.0, now - status.snapshot_at))} ago")
-    if status.heartbeat_at is not None:
+    if status.state == "training" and status.heartbeat_at is not None:  # the trainer's reports bring its time
         cells.append(f"heartbeat {duration_in_words(max(0.0, now - status.heartbeat_at))} ago")
     if status.peers is not None:
         cells.append(f"{status.peers} {'peer' if status.peers == 1 else 'peers'}")

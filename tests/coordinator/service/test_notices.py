@@ -7,11 +7,14 @@ import hashlib
 import hmac
 import json
 import stat
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from deadlines import DEADLINE_S
 
 from paris.coordinator.cli.app import app
 from paris.coordinator.errors import ConfigError
@@ -247,3 +250,10 @@ def test_notify_says_of_each_webhook_whether_a_test_arrived(make, receiver):
     receiver.status = 404
     refused = CliRunner().invoke(app, ["notify", str(world.run.path), "--json"])
     assert json.loads(refused.stdout)["webhooks"][0]["error"].startswith("Webhook ops answered with status 404.")
+
+
+def test_the_key_of_the_signatures_is_printed_though_all_else_leaves_it_out(make):
+    world = make()
+    command = [sys.executable, "-m", "paris.coordinator.cli.app", "notify", str(world.run.path), "--secret"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=DEADLINE_S)
+    assert told.stdout.strip() == read_secret(world.run.path)

@@ -79,7 +79,7 @@ def test_a_step_slower_than_the_run_allows_is_a_warning(candidate):
     known.candidate = (make_unit().task.model_copy(update={"steps": 1000, "deadline_s": 60.0}), 0)
     found = trial_look._speed(known, {"rows": 2, "batch_size": 4, "step_s": 0.5})
     assert found.level is Level.WARNING
-    assert "a step of 4 rows takes 1 s (by one of 2)" in found.text
+    assert "a step of 4 rows takes 1 s (measured with 2)" in found.text
     assert "The run allows 0.06 s a step" in found.text
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import sys
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from paris.node.retry import StopSignal
 from paris.node.view.board import Board
 from paris.node.view.course import Course
 from paris.node.view.views import PlainView
+from paris.protocol.streams import SafeStream
 
 
 @pytest.fixture
@@ -36,6 +38,16 @@ def test_the_address_is_printed_once_and_the_page_ends_with_the_node(own_page, t
         assert ask(address.netloc, "/").status == 401
     with pytest.raises(ConnectionRefusedError):
         ask(address.netloc, "/")
+
+
+def test_the_printed_address_has_the_token_which_all_else_leaves_out(own_page, tmp_path, monkeypatch):
+    reader, writer = os.pipe()
+    monkeypatch.setattr(sys, "stderr", SafeStream(writer, "stderr"))
+    with own_page.served(Home(tmp_path), NodeConfig(page=True, page_port=0)):
+        said = os.read(reader, 4096).decode()
+        assert said.split()[-1] == (tmp_path / "page-address").read_text().strip()
+    os.close(reader)
+    os.close(writer)
 
 
 def test_without_the_setting_nothing_listens_and_nothing_is_said(own_page, tmp_path, capsys):
