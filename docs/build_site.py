@@ -1,4 +1,4 @@
-"""Builds the documents as a site: `python docs/build_site.py` writes build/site; `make docs` calls it.
+"""Builds the documents as a site: `python docs/build_site.py` writes build/docs/site; `make docs` calls it.
 
 Two documents are too long for a page of a browser: the site has a page for each of their sections. Links are changed
 accordingly. What a link leads to outside of docs/ is not in the site, so that such links become text.

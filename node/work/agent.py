@@ -98,7 +98,7 @@ class Agent:
         traffic = self.session.swarm.traffic()
         self._view.event(
             EventKind.DONE,
-            text=text or f"{num_done} tasks done.",
+            text=text or f"{num_done} {'task' if num_done == 1 else 'tasks'} done.",
             tasks=num_done,
             control_plane_bytes=traffic.bytes_sent + traffic.bytes_received,
         )
