@@ -27,6 +27,15 @@ class Changes:
     def __bool__(self) -> bool:
         return bool(self.parts)
 
+    def then(self, later: Changes) -> Changes:
+        """What an event and a later one change together."""
+        parts = {name: dict(rows) for name, rows in self.parts.items()}
+        for name, rows in later.parts.items():
+            merged = parts.setdefault(name, {})
+            for row_id, fields in rows.items():
+                merged[row_id] = fields if fields is None else {**(merged.get(row_id) or {}), **fields}
+        return Changes(parts)
+
     def to_json(self) -> str:
         """As text, for `from_json`."""
         return json.dumps(self.parts, separators=(",", ":"))
@@ -37,21 +46,20 @@ class Changes:
         return cls({} if text is None else json.loads(text))
 
 
-def apply(board: Board, changes: Changes) -> Board:
-    """The board after an event. Parts that it does not change are shared.
+def fold(board: Board, log: Iterable[Changes]) -> Board:
+    """The board after several events. Parts that none of them changes are shared.
 
     Args:
-        board: Before it; it is left as it was.
-        changes: Of the event.
+        board: Before them; it is left as it was.
+        log: Of the events, oldest first.
     """
-    return replace(board, **{name: _applied(name, getattr(board, name), rows) for name, rows in changes.parts.items()})
-
-
-def fold(board: Board, log: Iterable[Changes]) -> Board:
-    """The board after several events, oldest first."""
+    parts: dict[str, dict[str, Any]] = {}
     for changes in log:
-        board = apply(board, changes)
-    return board
+        for name, rows in changes.parts.items():
+            if name not in parts:
+                parts[name] = dict(getattr(board, name))
+            _take(parts[name], _ROWS[name], rows)
+    return replace(board, **parts)
 
 
 def changes_between(old: Board, new: Board, *, with_steps: bool) -> Changes:
@@ -80,14 +88,13 @@ def in_words(changes: Changes, after: Board) -> str:
     return f"{'; '.join(named)}." if named else f"Changed: {', '.join(changes.parts)}."
 
 
-def _applied(name: str, rows: Mapping[str, Any], changed: Mapping[str, Fields | None]) -> dict[str, Any]:
-    after = dict(rows)
+def _take(rows: dict[str, Any], row_class: type[Any], changed: Mapping[str, Fields | None]) -> None:
+    """Change the rows of a part."""
     for row_id, fields in changed.items():
         if fields is None:
-            after.pop(row_id, None)
+            rows.pop(row_id, None)
         else:
-            after[row_id] = replace(after[row_id], **fields) if row_id in after else _ROWS[name](**fields)
-    return after
+            rows[row_id] = replace(rows[row_id], **fields) if row_id in rows else row_class(**fields)
 
 
 def _between(old: Mapping[str, R], new: Mapping[str, R], with_steps: bool) -> dict[str, Fields | None]:

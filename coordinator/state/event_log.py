@@ -1,8 +1,8 @@
 """The event log in the database: lines for people, and what each changes of the board.
 
 The board at any event is the fold of the changes until it. Heartbeats are too many for the log: how far the tasks in
-training are is noted every half minute at first, and later once in a 200th of the log's age. Before the oldest events
-are dropped, their changes are taken into the first that is kept.
+training are is noted every half minute at first, and later once in a 200th of the log's age. Where the log is full,
+the oldest events that are not for people go first. What a dropped event changed is taken into the next that stays.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from paris.coordinator.state.boards import Board, board_of
 from paris.coordinator.state.changes import Changes, changes_between, fold, in_words
@@ -19,6 +19,8 @@ from paris.coordinator.state.model import State
 from paris.coordinator.state.tables import EVENTS
 
 _MAX_EVENTS = 100_000
+_LEAST_PROGRESS = 1 / 10
+"""Of the log: where it holds no more events that are not for people, the oldest of all kinds go."""
 _STEPS_EVERY_S = 30.0
 _STEPS_SHARE = 1 / 200
 
@@ -39,9 +41,10 @@ class EventLog:
 
     board: Board
     """The fold of all changes."""
-    oldest: int
+    size: int
+    """How many events it holds."""
     newest: int
-    """Ids; 1 and 0 of an empty log."""
+    """Id; 0 of an empty log."""
     first_at: float
     """Of the oldest event, UTC seconds; infinite without one."""
     steps_at: float = float("-inf")
@@ -71,12 +74,11 @@ class EventLog:
             return self
         lines[-1]["changes"] = changes.to_json() if changes else None
         connection.execute(EVENTS.insert(), lines)
-        newest = newest_id(connection)
         return replace(
             self,
             board=fold(self.board, [changes]),
-            oldest=_without_oldest(connection, self.oldest, newest),
-            newest=newest,
+            size=_drop_oldest(connection, self.size + len(lines)),
+            newest=newest_id(connection),
             first_at=min(self.first_at, now),
             steps_at=now if with_steps else self.steps_at,
         )
@@ -94,12 +96,13 @@ def read_log(connection: Connection, known: EventLog | None) -> EventLog:
         connection: Of the database.
         known: As it was read or written last; None: never.
     """
-    oldest, newest, first_at = connection.execute(
-        select(func.min(EVENTS.c.id), func.max(EVENTS.c.id), func.min(EVENTS.c.at))
-    ).one()
-    if known is not None and known.newest == (newest or 0):
+    newest = newest_id(connection)
+    if known is not None and known.newest == newest:
         return known
-    return EventLog(_folded(connection), oldest or 1, newest or 0, first_at or float("inf"))
+    size, first_at = connection.execute(select(func.count(), func.min(EVENTS.c.at)).select_from(EVENTS)).one()
+    changes = select(EVENTS.c.changes).where(EVENTS.c.changes.is_not(None)).order_by(EVENTS.c.id)
+    board = fold(Board(), map(Changes.from_json, connection.execute(changes).scalars()))
+    return EventLog(board, size, newest, float("inf") if first_at is None else first_at)
 
 
 def read_events(connection: Connection, after: int) -> list[LoggedEvent]:
@@ -109,20 +112,49 @@ def read_events(connection: Connection, after: int) -> list[LoggedEvent]:
     return [LoggedEvent(*row) for row in connection.execute(select(*columns).where(*wanted).order_by(EVENTS.c.id))]
 
 
-def _folded(connection: Connection, until: int | None = None) -> Board:
-    """The board after an event; None: after the last."""
-    query = select(EVENTS.c.changes).where(EVENTS.c.changes.is_not(None)).order_by(EVENTS.c.id)
-    if until is not None:
-        query = query.where(EVENTS.c.id <= until)
-    return fold(Board(), map(Changes.from_json, connection.execute(query).scalars()))
+def _drop_oldest(connection: Connection, size: int) -> int:
+    """Drop events where there are too many, a hundredth of the log at a time; how many are left.
+
+    Args:
+        connection: In a transaction.
+        size: How many there are.
+    """
+    if size < _MAX_EVENTS + max(1, _MAX_EVENTS // 100):
+        return size
+    going = _going(connection, size - _MAX_EVENTS)
+    _pass_on(connection, going)
+    connection.execute(EVENTS.delete().where(EVENTS.c.id == bindparam("gone")), [{"gone": name} for name in going])
+    return size - len(going)
 
 
-def _without_oldest(connection: Connection, oldest: int, newest: int) -> int:
-    """Drop the oldest events where there are too many, a hundredth of the log at a time; the id of the oldest left."""
-    if newest - oldest + 1 < _MAX_EVENTS + max(1, _MAX_EVENTS // 100):
-        return oldest
-    first = newest - _MAX_EVENTS + 1
-    whole = changes_between(Board(), _folded(connection, until=first), with_steps=True)
-    connection.execute(EVENTS.delete().where(EVENTS.c.id < first))
-    connection.execute(EVENTS.update().where(EVENTS.c.id == first).values(changes=whole.to_json() if whole else None))
-    return first
+def _going(connection: Connection, number: int) -> set[int]:
+    """Ids of the events to drop: the oldest that are not for people, then the oldest of all. The newest stays."""
+    is_progress = EVENTS.c.kind == EventKind.PROGRESS.value
+    num_progress = connection.execute(select(func.count()).where(is_progress)).scalar_one()
+    spare = num_progress - max(1, int(_MAX_EVENTS * _LEAST_PROGRESS))
+    oldest = select(EVENTS.c.id).order_by(EVENTS.c.id)
+    going = set(connection.execute(oldest.where(is_progress).limit(min(number, max(0, spare)))).scalars())
+    others = [name for name in connection.execute(oldest.limit(number)).scalars() if name not in going]
+    return going.union(others[: number - len(going)])
+
+
+def _pass_on(connection: Connection, going: set[int]) -> None:
+    """Take what each of the events changed into the next that stays."""
+    oldest = connection.execute(select(func.min(EVENTS.c.id))).scalar_one()
+    until = connection.execute(select(func.min(EVENTS.c.id)).where(EVENTS.c.id > max(going))).scalar_one()
+    between = (EVENTS.c.id >= min(going), EVENTS.c.id <= until)
+    carried, merged = Changes(), []
+    is_first = oldest in going
+    for name, text in connection.execute(select(EVENTS.c.id, EVENTS.c.changes).where(*between).order_by(EVENTS.c.id)):
+        if name in going:
+            carried = carried.then(Changes.from_json(text))
+            continue
+        if carried:
+            whole = carried.then(Changes.from_json(text))
+            if is_first:  # it need not name the rows that are gone
+                whole = changes_between(Board(), fold(Board(), [whole]), with_steps=True)
+            merged.append({"kept": name, "whole": whole.to_json() if whole else None})
+        carried, is_first = Changes(), False
+    if merged:
+        update = EVENTS.update().where(EVENTS.c.id == bindparam("kept"))
+        connection.execute(update.values(changes=bindparam("whole")), merged)

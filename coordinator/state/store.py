@@ -111,6 +111,9 @@ class Store:
         dropped = {name: _dropped(_rows(old, name), _rows(new, name)) for name in TABLES}
         if not (lines or done_flags or done_orders) and not any(changes.values()) and not any(dropped.values()):
             return
+        if self._log is None:  # to fold a long log takes seconds, in which nobody else could write
+            with self._engine.connect() as connection:
+                self._log = read_log(connection, None)
         with self._engine.begin() as connection:
             for name, rows in changes.items():
                 _delete_rows(connection, TABLES[name][0], [*rows, *dropped[name]])

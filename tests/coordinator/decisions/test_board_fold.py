@@ -7,6 +7,7 @@ import sqlite3
 import zlib
 from contextlib import closing
 from dataclasses import asdict, replace
+from time import process_time
 
 import pytest
 import test_leg_stories as leg_stories
@@ -29,13 +30,14 @@ from tick_world import (
     want,
 )
 
-from paris.coordinator.page.replay import Replay
+from paris.coordinator.page.replay import _NEW, Replay
 from paris.coordinator.state import event_log
-from paris.coordinator.state.boards import Board, board_of
-from paris.coordinator.state.changes import Changes, apply, changes_between, fold
+from paris.coordinator.state.boards import Board, VolunteerRow, board_of
+from paris.coordinator.state.changes import Changes, changes_between, fold
 from paris.coordinator.state.events import Event, EventKind
-from paris.coordinator.state.model import State
+from paris.coordinator.state.model import State, VolunteerState
 from paris.coordinator.state.store import VERSION, Store
+from paris.protocol.work_records import Want
 
 
 def replay_of(path) -> Replay:
@@ -156,14 +158,70 @@ def test_the_first_event_that_is_kept_has_the_board_of_those_that_were_dropped(t
     state, times = registered(path)
     replay = replay_of(path)
     before = replay.at_time(times[-1])
+    ask, folded_after = replay._ask, []
+    replay._ask = lambda query, values: (folded_after.append(values) if query == _NEW else None) or ask(query, values)
     monkeypatch.setattr(event_log, "_MAX_EVENTS", 3)
     store = Store(path)
     store.save(state, state, [Event(EventKind.PROBLEM, "x")], times[-1] + 1)
     rows = logged(store)
     assert len(rows) == 3
     assert rows[0].id > 1
-    assert replay.at_time(times[-1] + 1).board == before.board == board_of(state), "the page reads it anew"
+    assert replay.at_time(times[-1] + 1).board == before.board == board_of(state)
+    assert set(folded_after) == {(before.event_id,)}, "the page does not fold what it has folded"
     assert replay.at_time(0.0).board.tasks["expert-0"].volunteer == "v0"
+
+
+def test_of_a_full_log_the_events_that_are_not_for_people_go_first_and_no_board_changes(tmp_path, monkeypatch):
+    monkeypatch.setattr(event_log, "_MAX_EVENTS", 20)
+    monkeypatch.setattr("paris.coordinator.page.replay._KEPT_EVERY", 3)
+    path = tmp_path / "state.sqlite"
+    store, replay, state = Store(path), replay_of(path), State()
+    boards = {}
+    for number in range(60):
+        told = [Event(EventKind.JOINED, str(number))] if number % 5 == 0 else []
+        volunteers = {"b" * 64: known(f"v{number}", number)} if number % 7 else {}
+        pause = state.pause.model_copy(update={"is_paused": number % 2 > 0})
+        after = replace(state, volunteers=volunteers, pause=pause)
+        store.save(state, after, told, START + number)
+        state, boards[number + 1] = after, board_of(after)
+        if number % 4 == 3:
+            ids = [row.id for row in logged(store)]
+            assert len(ids) <= 20
+            for reader in (replay, replay_of(path)):
+                assert [reader.at_event(event_id).board for event_id in ids] == [boards[event_id] for event_id in ids]
+    assert [event.text for event in store.events()] == [str(number) for number in range(0, 60, 5)], "none is lost"
+    assert replay.at_event(60).before == ids[-2]
+    assert replay.at_event(min(set(range(60)) - set(ids))).event_id in ids, "of one that is gone: the last before it"
+    assert len(replay._kept) <= 1 + 20 // 2, "boards of events that are gone are not kept for ever"
+    for number in range(60, 100):
+        told = [Event(EventKind.JOINED, str(number))] if number % 2 else []
+        after = replace(state, volunteers={"c" * 64: known("c", number // 2)})
+        store.save(state, after, told, START + number)
+        state = after
+    kinds = [row.kind for row in logged(store)]
+    assert (len(kinds), kinds.count(EventKind.PROGRESS.value)) == (20, 2), "a tenth of the log stays for them"
+    assert [event.text for event in store.events()] == [str(number) for number in range(65, 100, 2)]
+    assert replay.at_time(START + 100).board == replay_of(path).at_time(START + 100).board == board_of(state)
+
+
+def known(name: str, accepted: int) -> VolunteerState:
+    told = Want(name=name, device="cpu", memory_bytes=1, disk_bytes=1, state="waiting", node_version="0.1.0")
+    return VolunteerState(
+        public_key="b" * 64, want=told, seen_at=START, want_sequence=1, waiting_since=START, num_accepted=accepted
+    )
+
+
+def test_the_time_of_a_fold_does_not_grow_with_the_rows_that_no_event_changes():
+    log = [Changes({"volunteers": {"v0": {"accepted": number}}}) for number in range(500)]
+
+    def fold_s(rows: int) -> float:
+        board = Board(volunteers={f"v{number}": VolunteerRow("ada", 0, 0, 0) for number in range(rows)})
+        begun = process_time()
+        assert fold(board, log).volunteers["v0"].accepted == 499
+        assert board.volunteers["v0"].accepted == 0, "the board before is left as it was"
+        return process_time() - begun
+
+    assert min(fold_s(10_000) for _ in range(3)) < 6 * min(fold_s(1) for _ in range(3))
 
 
 def test_steps_are_noted_in_intervals_that_grow_with_the_log():
@@ -185,10 +243,10 @@ def test_parallel_holders_and_credits_of_a_relay_survive_the_fold():
     for state in (leased_in_parallel(), relay(3)):
         board = board_of(state)
         whole = changes_between(Board(), board, with_steps=True)
-        assert apply(Board(), Changes.from_json(whole.to_json())) == board
+        assert fold(Board(), [Changes.from_json(whole.to_json())]) == board
         assert not changes_between(board, board, with_steps=True)
         gone = changes_between(board, Board(), with_steps=False)
-        assert apply(board, Changes.from_json(gone.to_json())) == Board()
+        assert fold(board, [Changes.from_json(gone.to_json())]) == Board()
 
 
 @pytest.mark.parametrize("damage", [False, True])
