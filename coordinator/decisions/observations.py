@@ -271,6 +271,8 @@ class DrawGrid:
 
     leases: tuple[str | None, ...]
     """Of the work that it shows, row by row; None: an expert without verified work."""
+    columns: str
+    """A digest of the prompts and seeds of its columns, and of how they are sampled."""
 
 
 Action = Verify | Recheck | Register | StoreLeg | AverageLanes | Close | TrainRouter | UpdateModelRepo | DrawGrid

@@ -2,11 +2,13 @@
 
 progress/grid-1796067902.png    a row of pictures for each of some experts; the number is the time, UTC seconds
 progress/grid-1796067902.json   `Grid`
-progress/strips/LEASE.png       the row of one verified state, drawn once
+progress/strips/LEASE-COLUMNS.png   the row of one verified state, drawn once for the same `Grid.columns`
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Annotated
@@ -44,6 +46,14 @@ class Grid(BaseModel):
     """Of the columns; empty texts for a model without text."""
     seeds: tuple[Annotated[int, Field(ge=0)], ...]
     """Of the columns."""
+    settings: Settings = {}
+    """How they are sampled: num_steps, time_shift, guidance_scale. Empty in a grid of an earlier version."""
+
+    @property
+    def columns(self) -> str:
+        """A digest of prompts, seeds and settings: pictures of others are other pictures."""
+        said = json.dumps([self.prompts, self.seeds, self.settings], sort_keys=True)
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
 
     @property
     def leases(self) -> tuple[str | None, ...]:

@@ -17,6 +17,7 @@ from paris.protocol.run_records import RunSpec
 from paris.protocol.sizes import of_size
 
 MOST_ROWS, MOST_COLUMNS = 6, 4
+_MOST_STEPS = 20
 
 
 @dataclass
@@ -36,14 +37,14 @@ class SampleGrids:
     def __post_init__(self) -> None:
         times = grid_times(self.run.path)
         newest = read_grid(self.run.path, times[-1]) if times else None
-        self._drawn = None if newest is None else newest.leases
+        self._drawn = None if newest is None else _drawing(newest)
 
     def wanted(self, state: State) -> DrawGrid | None:
         """The grid that is to be drawn; None where nothing is new, or work waits for its verdict."""
         if any(known.phase in WAITING or known.recheck for known in state.submissions.values()):
             return None
-        leases = tuple(row.lease_id for row in self._rows(state))
-        return DrawGrid(leases) if any(leases) and leases != self._drawn else None
+        drawing = _drawing(self._grid(state))
+        return drawing if any(drawing.leases) and drawing != self._drawn else None
 
     def draw(self, state: State) -> None:
         """Draw the grid of a state.
@@ -51,14 +52,24 @@ class SampleGrids:
         Raises:
             WorkerError: The child failed.
         """
-        grid = Grid(rows=self._rows(state), prompts=self._columns()[0], seeds=self._columns()[1])
+        grid = self._grid(state)
         request = self.run.path / FOLDER / "request.json"
         write_whole(request, grid.model_dump_json().encode())
         self.children.run("samples", Program.GRIDS, str(self.run.path), str(request))
-        self._drawn = grid.leases
+        self._drawn = _drawing(grid)
 
-    def _rows(self, state: State) -> tuple[GridRow, ...]:
-        return tuple(self._row(state, task) for task in evenly(by_cluster(state), MOST_ROWS))
+    def _grid(self, state: State) -> Grid:
+        table, (prompts, seeds) = self.run.config.sampling, self._columns()
+        return Grid(
+            rows=tuple(self._row(state, task) for task in evenly(by_cluster(state), MOST_ROWS)),
+            prompts=prompts,
+            seeds=seeds,
+            settings={
+                "num_steps": min(_MOST_STEPS, table.num_steps),
+                "time_shift": table.time_shift,
+                "guidance_scale": table.guidance_scale if self.run.config.reads_text else 1.0,
+            },
+        )
 
     def _row(self, state: State, task: TaskState) -> GridRow:
         lease_id = judged_lease(task)
@@ -78,6 +89,10 @@ class SampleGrids:
         prompts = table.prompts[:MOST_COLUMNS] if self.run.config.reads_text else []
         pairs = [(prompt, seed) for seed in table.seeds or [0] for prompt in prompts or [""]][:MOST_COLUMNS]
         return tuple(prompt for prompt, _ in pairs), tuple(seed for _, seed in pairs)
+
+
+def _drawing(grid: Grid) -> DrawGrid:
+    return DrawGrid(grid.leases, grid.columns)
 
 
 def strip_source(run: RunDir, lease_id: str) -> Path:

@@ -30,12 +30,10 @@ from paris.experts.models.presets import ModelConfig
 from paris.experts.objectives.objectives import Objective, as_velocity
 from paris.experts.pipeline.drawing import encode_prompts
 from paris.experts.sampling.experts import Ensemble, ExpertMap
-from paris.experts.sampling.guidance import Guidance
 from paris.experts.sampling.sample import sample
 from paris.experts.sampling.settings import SamplingSettings
 from paris.experts.weights.checkpoint import load_weights
 
-_MOST_STEPS = 20
 _CELL_PX, _GAP_PX = 96, 4
 _NICENESS = 15
 _EMPTY = (224, 227, 232)
@@ -56,31 +54,27 @@ def draw_grid(run: RunDir, grid: Grid) -> None:
     folder = run.path / FOLDER / "strips"
     folder.mkdir(parents=True, exist_ok=True)
     _draw_missing(run, grid, folder)
-    strips = [Image.open(_strip(folder, row)) if row.lease_id else None for row in grid.rows]
+    files = [_strip(folder, grid, row) if row.lease_id else None for row in grid.rows]
+    strips = [None if file is None else Image.open(file) for file in files]
     now = max(int(time.time()), *(at + 1 for at in grid_times(run.path)[-1:]), 0)
     _save(_stacked(strips, len(grid.seeds)), grid_file(run.path, now))
     write_grid(run.path, now, grid)
     for file in folder.glob("*.png"):
-        if file.stem not in grid.leases:
+        if file not in files:
             file.unlink()
 
 
 def _draw_missing(run: RunDir, grid: Grid, folder: Path) -> None:
-    missing = [row for row in grid.rows if row.lease_id and not _strip(folder, row).is_file()]
+    missing = [row for row in grid.rows if row.lease_id and not _strip(folder, grid, row).is_file()]
     if not missing:
         return
     spec, device = make_spec(run, []), run.config.compute.device
     text, codec = TextConfig.from_settings(spec.text), CodecConfig.from_settings(spec.codec)
     parts = load_text_encoder(text, run.data, device), load_codec(codec, run.data, device)
-    table = run.config.sampling
-    settings = SamplingSettings(
-        num_steps=min(_MOST_STEPS, table.num_steps),
-        time_shift=table.time_shift,
-        guidance=Guidance(scale=table.guidance_scale if run.config.reads_text else 1.0),
-    )
+    settings = SamplingSettings.from_settings(grid.settings)
     for row in missing:
         pictures = _pictures(run, grid, row, parts, settings)
-        _save(_in_a_row([_cell(picture) for picture in pictures]), _strip(folder, row))
+        _save(_in_a_row([_cell(picture) for picture in pictures]), _strip(folder, grid, row))
 
 
 def _pictures(
@@ -96,8 +90,8 @@ def _pictures(
     return codec.decode(sample(ensemble, prompts, grid.seeds, settings))
 
 
-def _strip(folder: Path, row: GridRow) -> Path:
-    return folder / f"{row.lease_id}.png"
+def _strip(folder: Path, grid: Grid, row: GridRow) -> Path:
+    return folder / f"{row.lease_id}-{grid.columns}.png"
 
 
 def _in_a_row(cells: Sequence[Image.Image]) -> Image.Image:

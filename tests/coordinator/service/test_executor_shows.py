@@ -31,7 +31,7 @@ class Drawing:
         self.may_end = threading.Event()
 
     def wanted(self, state: State) -> DrawGrid | None:
-        return None if self.next in self.drawn else DrawGrid((self.next,))
+        return None if self.next in self.drawn else DrawGrid((self.next,), "")
 
     def draw(self, state: State) -> None:
         assert self.may_end.wait(DEADLINE_S)
@@ -106,7 +106,7 @@ class NewLegs:
 
     def wanted(self, state: State) -> DrawGrid:
         self.ticks += 1
-        return DrawGrid((f"lease {self.ticks}",))
+        return DrawGrid((f"lease {self.ticks}",), "")
 
     def shows(self, state: State) -> str:
         self.ticks += 1

@@ -18,6 +18,7 @@ from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.grids import Grid, GridRow, grid_file, grid_times, read_grid, write_grid
 from paris.coordinator.service.grids import SampleGrids
 from paris.coordinator.state.store import Store
+from paris.coordinator.training.grids import draw_grid
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "run-2026-11.tar.xz"
 
@@ -61,6 +62,37 @@ def test_a_grid_is_drawn_once_for_each_verified_state_and_shows_who_has_none(run
     assert colours[1] == 1, "grey where nothing is verified"
     assert samples.wanted(state) is None
     assert SampleGrids(run, make_spec(run, []), samples.children).wanted(state) is None, "nor after a restart"
+    changed = SampleGrids(sampled(run, seeds=[5, 6], num_steps=1), make_spec(run, []), samples.children)
+    assert changed.wanted(state) is not None, "the settings are others"
+    draw_grid(run, changed._grid(state))
+    again = grid_times(run.path)[-1]
+    assert read_grid(run.path, again).seeds[:2] != grid.seeds[:2]
+    cells = [Image.open(grid_file(run.path, at)).crop((0, 0, 96, 96)).tobytes() for at in (time, again)]
+    assert cells[0] != cells[1], "drawn anew for the same weights"
+    assert len(list((run.path / "progress" / "strips").iterdir())) == 1
+
+
+def sampled(run: RunDir, **changes) -> RunDir:
+    """The run with other lines in [sampling]."""
+    table = run.config.sampling.model_copy(update=changes)
+    return replace(run, config=run.config.model_copy(update={"sampling": table}))
+
+
+def test_other_prompts_seeds_or_sampling_are_another_grid(run, state, samples):
+    changes = (
+        {},
+        {"prompts": ["a", "b"]},
+        {"seeds": [9]},
+        {"num_steps": 3},
+        {"time_shift": 2.0},
+        {"guidance_scale": 3},
+    )
+    samples._drawn = None
+    made = [SampleGrids(sampled(run, **change), samples.spec, samples.children) for change in changes]
+    for one in made:
+        one._drawn = None
+    assert len({one.wanted(state) for one in made}) == len(changes)
+    assert made[0].wanted(state) == samples.wanted(state)
 
 
 def test_nothing_is_drawn_while_work_waits_for_its_verdict(run, state, samples):
