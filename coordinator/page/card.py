@@ -30,6 +30,8 @@ class CardFacts:
     """Of all steps, verified."""
     samples: Path | None
     """The newest picture of samples."""
+    samples_at: int = 0
+    """When that file was written, nanoseconds: another picture may come to the same path."""
 
 
 class Cards:

@@ -223,13 +223,15 @@ def card_facts(site: Site, snapshot: Snapshot) -> CardFacts:
     """What the picture of the public page says."""
     progress, config = progress_of(task_rows(snapshot.state)), site.folder.config
     pictures = site.folder.pictures()
+    samples = site.folder.path / pictures[0] if pictures else None
     return CardFacts(
         title=config.run.name,
         what="" if config.about is None else config.about.what,
         registered=progress["registered"],
         num_tasks=progress["num_tasks"],
         percent=int(100 * progress["verified"]),
-        samples=site.folder.path / pictures[0] if pictures else None,
+        samples=samples,
+        samples_at=samples.stat().st_mtime_ns if samples is not None and samples.is_file() else 0,
     )
 
 

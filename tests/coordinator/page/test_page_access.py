@@ -18,12 +18,17 @@ ORGANISERS = ("/run/volunteers", "/run/events", "/run/verdicts", "/run/losses", 
 
 
 @pytest.fixture(scope="module")
-def public_site(tmp_path_factory):
+def public_run(tmp_path_factory):
     run = unpacked(tmp_path_factory.mktemp("public"))
     (run / "release").mkdir()
     (run / "release" / "samples.png").write_bytes((run / "data" / "clusters.png").read_bytes())
     add_line(run, "[page]\npublic_page = true")
-    with served(run) as client:
+    return run
+
+
+@pytest.fixture(scope="module")
+def public_site(public_run):
+    with served(public_run) as client:
         yield client
 
 
@@ -44,13 +49,16 @@ def test_others_see_the_public_page_alone(public_site, case):
     assert public_site.ask("/run/pictures/release/samples.png", **ELSEWHERE[case]).status == 200
 
 
-def test_the_public_page_has_a_preview_for_other_sites(public_site):
+def test_the_public_page_has_a_preview_for_other_sites(public_run, public_site):
     text = public_site.ask("/run", Host="paris.example.org").text
     assert '<meta property="og:image" content="http://paris.example.org/run/card.png">' in text
     answer = public_site.ask("/run/card.png", Host="paris.example.org")
     assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
     with Image.open(io.BytesIO(answer.body)) as picture:
         assert picture.size == (1200, 630)
+    Image.new("RGB", (8, 8), "#ff0000").save(public_run / "release" / "samples.png")
+    after = public_site.ask("/run/card.png", Host="paris.example.org")
+    assert after.body != answer.body, "another picture came to the same path"
     assert '<meta property="og:title" content="tiny: a model that strangers train together">' in text
 
 
