@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -85,13 +87,21 @@ def test_the_curve_shows_its_values_by_keyboard(browser, opened):
     assert browser.value("document.querySelector('.chart output').textContent") == "step 200: loss 0.0050000"
 
 
+def until(holds) -> None:
+    deadline, pause = time.monotonic() + DEADLINE_S, threading.Event()
+    while not holds():
+        assert time.monotonic() < deadline
+        pause.wait(0.05)
+
+
 def test_buttons_control_the_node(browser, opened):
     browser.value("document.querySelector('#controls button').click()")
-    browser.wait_for(IS_LIVE)
+    until(lambda: opened.site.wishes.why_paused() is not None)  # the page of before is live until it is replaced
     assert opened.site.wishes.why_paused().until is None
+    browser.wait_for(f"{IS_LIVE} && document.querySelectorAll('#controls button').length > 1")
     browser.value("document.querySelectorAll('#controls button')[1].click()")
+    until(lambda: opened.site.wishes.why_paused() is None)
     browser.wait_for(IS_LIVE)
-    assert opened.site.wishes.why_paused() is None
     browser.value("document.querySelector('.top button').click()")
     browser.wait_for("document.getElementById('token')?.type === 'password'")
     assert opened.ask("/").status == 200, "another browser's session stays"
