@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment
 
 from paris.coordinator.trying.messages import MOST_GUIDANCE, MOST_PROMPT_CHARS, MOST_STEPS, RoutingName
 from paris.coordinator.trying.strip import strip_of
-from paris.protocol.printable import on_one_line
+from paris.protocol.templates import template_environment
 
 ASSETS = Path(__file__).parent / "assets"
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -18,15 +17,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 def make_environment() -> Environment:
     """The templates, with what they use."""
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
+    environment = template_environment(_TEMPLATES)
     environment.globals |= {
         "strip_of": strip_of,
         "routings": get_args(RoutingName),
@@ -34,9 +25,3 @@ def make_environment() -> Environment:
     }
     environment.filters["percent"] = lambda share: f"{share:.1%}"
     return environment
-
-
-def _shown(value: Any) -> Any:
-    if value is None:
-        return ""
-    return on_one_line(value) if isinstance(value, str) and not isinstance(value, Markup) else value

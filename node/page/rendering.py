@@ -7,15 +7,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from paris.node.page.chart import chart
 from paris.node.view.words import duration_in_words
-from paris.protocol.printable import on_one_line
+from paris.protocol.templates import live_fragments, template_environment
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_LIVE = "live_"
 _UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
@@ -23,15 +21,7 @@ class Renderer:
     """Renders templates; every text of strangers is made printable and escaped."""
 
     def __init__(self) -> None:
-        self._environment = Environment(
-            loader=FileSystemLoader(_TEMPLATES),
-            autoescape=True,
-            undefined=StrictUndefined,
-            finalize=_shown,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
+        self._environment = template_environment(_TEMPLATES)
         self._environment.globals["chart"] = chart
         self._environment.filters |= {
             "when": _when,
@@ -47,20 +37,7 @@ class Renderer:
 
     def fragments(self, template: str, context: dict[str, Any]) -> dict[str, str]:
         """The page's live blocks: the id of the element that each is, and its HTML."""
-        loaded = self._environment.get_template(template)
-        values = loaded.new_context(context)
-        return {
-            name.removeprefix(_LIVE).replace("_", "-"): "".join(render(values)).strip()
-            for name, render in loaded.blocks.items()
-            if name.startswith(_LIVE)
-        }
-
-
-def _shown(value: Any) -> Any:
-    """What is written for a value: texts lose characters that are no picture, such as marks of direction."""
-    if value is None:
-        return ""
-    return on_one_line(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+        return live_fragments(self._environment, template, context)
 
 
 def _when(at: float | None) -> Markup:

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, Response
 
 from paris.coordinator.hub.context import Call
 from paris.coordinator.hub.errors import Refusal
-from paris.protocol.printable import on_one_line, printable
+from paris.protocol.printable import printable
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -56,17 +56,9 @@ def page(handler: Callable[[Call], Response]) -> Callable[[Call], Response]:
 @cache
 def _environment() -> Environment:
     # Imported for the first page: a Hub that nobody looks at need not hold it.
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from paris.protocol.templates import template_environment
 
-    environment = Environment(
-        loader=FileSystemLoader(_HERE / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
-    )
+    environment = template_environment(_HERE / "templates")
     environment.globals["style"] = Markup(_style())
     environment.filters |= {"when": _when, "bytes": size_text, "lines": _lines}
     return environment
@@ -90,13 +82,6 @@ def _headers() -> dict[str, str]:
         "Referrer-Policy": "same-origin",
         "Vary": "Authorization",
     }
-
-
-def _shown(value: Any) -> Any:
-    """What is written for a value: texts on one line, control characters and marks of direction as escapes."""
-    if value is None:
-        return ""
-    return on_one_line(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _lines(text: str) -> Markup:
