@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 import typer
 from deadlines import DEADLINE_S
 from empty_environment import NAME, build_sdist, build_wheel, make_environment, sources
+from recorded_network import off_loopback, recording
 
 from paris.coordinator.cli.app import app as coord_app
 from paris.coordinator.run.config import dump_config, load_recipe
@@ -108,7 +110,8 @@ def arguments_of(folder: Path) -> dict[str, dict[str, list[str]]]:
             "demo": ["--out", run],
         },
         NODE: {
-            **{name: ["nowhere", *home] for name in ("join", "hand-in", "leave", "doctor", "check")},
+            **{name: ["nowhere", *home] for name in ("join", "hand-in", "leave", "check")},
+            "doctor": ["http://127.0.0.1:1/run.json", *home],
             **dict.fromkeys(("status", "credits", "log", "gc", "identity show"), home),
             **dict.fromkeys(("pause", "resume", "finish"), home),
             **{f"identity {name}": [str(folder / "copy"), *home] for name in ("backup", "restore")},
@@ -177,6 +180,7 @@ def outcomes(folder: Path, program: str, lines: list[list[str]]) -> list[tuple[i
         text=True,
         timeout=DEADLINE_S,
         check=False,
+        env=recording(folder / "network", os.environ),
     )
     assert answer.returncode == 0, answer.stderr
     return [tuple(json.loads(line)) for line in answer.stdout.splitlines()]
@@ -229,6 +233,10 @@ def test_every_command_works_or_names_the_extra_that_it_needs(places: Any, form:
         assert asked["prepare"] == asked["check-config"] == {"demo"}
     if program == COORD:
         assert (folder / "new").exists() == (not wanted), "nothing is half made"
+    record = folder / "network"
+    hosts = record.read_text("utf-8").splitlines() if record.exists() else []
+    assert off_loopback(hosts) == [], "nothing goes anywhere but to the run's own endpoints"
+    assert program != NODE or any("'127.0.0.1'" in line for line in hosts), "nothing was recorded"
 
 
 @pytest.mark.parametrize("program", COMMANDS)

@@ -16,21 +16,19 @@ from typing import Any
 import psutil
 import pytest
 from deadlines import DEADLINE_S
+from recorded_network import recording
 
 TINY = Path(__file__).with_name("tiny.toml")
 _POLL_S = 0.1
 
 
-_RECORDER = Path(__file__).parents[1] / "network_recorder"
-
-
 def record_network(patch: pytest.MonkeyPatch, file: Path) -> None:
     """Let Python processes that start from now on record their look-ups and connections in a file."""
-    for name in [name for name in os.environ if name.startswith(("HF_", "DAFT_")) or "TRACK" in name]:
+    environment = recording(file, os.environ)
+    for name in os.environ.keys() - environment.keys():
         patch.delenv(name)
-    patch.setenv("PYTHONPATH", str(_RECORDER), prepend=os.pathsep)
-    patch.setenv("NETWORK_RECORD", str(file))
-    patch.setenv("HF_HOME", str(file.with_name("hf-home")))  # no list that an earlier process saved
+    for name, value in environment.items():
+        patch.setenv(name, value)
 
 
 def recorded(file: Path) -> list[str]:
@@ -38,11 +36,6 @@ def recorded(file: Path) -> list[str]:
     lines = file.read_text("utf-8").splitlines()
     assert any("paris.node.cli join" in line for line in lines)
     return lines
-
-
-def off_loopback(lines: list[str]) -> list[str]:
-    """Those that name anything but this machine."""
-    return [line for line in lines if line.split(" ", 2)[1] not in ("'127.0.0.1'", "'::1'", "'localhost'", "None")]
 
 
 def warm_recipe() -> str:

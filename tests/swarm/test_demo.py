@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 from deadlines import DEADLINE_S
-from swarm import TINY, Process, all_gone, command, off_loopback, record_network, recorded, wait_until, warm_recipe
+from recorded_network import off_loopback
+from swarm import TINY, Process, all_gone, command, record_network, recorded, wait_until, warm_recipe
 
 from paris.coordinator.run.directory import RunDir
 from paris.node.trainer import PROCESS_MODULE

@@ -10,11 +10,11 @@ import pytest
 from attacks_on_the_hub import ON_THE_HUB
 from attacks_on_the_run import ON_THE_RUN
 from deadlines import DEADLINE_S
+from recorded_network import off_loopback
 from swarm import (
     TINY,
     all_gone,
     command,
-    off_loopback,
     record_network,
     recorded,
     status,
