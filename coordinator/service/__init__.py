@@ -2,7 +2,8 @@
 
 startup.py      starting and stopping: lock, Hub, DHT peer, description, loop
 loop.py         observe, decide by tick, save, act, publish
-swarm.py        the run's records in the DHT, and the peer that is restarted
+ways.py         where volunteers' records come from, and where the coordinator's can be read
+swarm.py        the way through the DHT, and the peer that is restarted
 publisher.py    which records the DHT should hold, and when each is due
 executor.py     runs actions in threads, each once at a time
 verifier.py     action: verification of a submission

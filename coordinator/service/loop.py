@@ -18,7 +18,7 @@ from paris.coordinator.decisions.observations import Observation, RouterRequeste
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.tick import tick
 from paris.coordinator.service.executor import Executor
-from paris.coordinator.service.swarm import Swarm
+from paris.coordinator.service.ways import Ways
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.flags import FROM_SAMPLES, ROUTER_FLAG
 from paris.coordinator.state.model import State
@@ -43,7 +43,7 @@ class Service:
     """The running coordinator of one run.
 
     Args:
-        swarm: The run's records in the DHT.
+        ways: Between volunteers and this coordinator.
         servers: The processes of the embedded Hub and of the page, kept alive, as far as the run has them.
         store: The state on disk.
         executor: Carries out actions.
@@ -56,7 +56,7 @@ class Service:
     def __init__(
         self,
         *,
-        swarm: Swarm,
+        ways: Ways,
         servers: Sequence[Server],
         store: Store,
         executor: Executor,
@@ -66,7 +66,7 @@ class Service:
         watch: ClockWatch | None = None,
     ) -> None:
         self._watch = watch or ClockWatch()
-        self._swarm, self._servers, self._store, self._executor = swarm, servers, store, executor
+        self._ways, self._servers, self._store, self._executor = ways, servers, store, executor
         self._policy, self._clock, self._log = policy, clock, log
         self._watching_since = clock()
         """Since when this service has seen heartbeats: its start, or the last jump of the clock."""
@@ -83,7 +83,7 @@ class Service:
         now = self._clock() + lag_s
         self._notice_jump()
         self._keep_servers_alive()
-        self._swarm.keep_peer_alive()
+        self._ways.keep_peer_alive()
         self._observed += self._executor.results()
         request = self._router_request()
         requested = [] if request is None else [RouterRequested(from_samples=request == FROM_SAMPLES)]
@@ -103,7 +103,7 @@ class Service:
         for event in decision.events:
             self._log(event)
         self._executor.start(decision.actions, self.state)
-        self._swarm.publish(self.state)
+        self._ways.publish(self.state)
         self._executor.show(self.state)
 
     def run(self, stop: threading.Event, every_s: float, after_step: Callable[[float], None] | None = None) -> None:
@@ -129,7 +129,7 @@ class Service:
         """Publish everything again after a jump of the wall clock, by which peers judge records."""
         jump_s = self._watch.jump_s()
         if jump_s != 0:
-            self._swarm.republish_all()
+            self._ways.republish_all()
             self._log(Event(EventKind.PROBLEM, jump_in_words(jump_s)))
 
     def _keep_servers_alive(self) -> None:
@@ -143,10 +143,10 @@ class Service:
                 self._log(Event(EventKind.PROBLEM, str(error)))
 
     def _received(self) -> Iterator[Observation]:
-        """What volunteers have published; audits are read while some are out."""
-        yield from self._swarm.observations()
+        """What volunteers have sent; audits are read while some are out."""
+        yield from self._ways.observations()
         if any(audit.outcome == "waiting" for audit in self.state.audits.values()):
-            yield from self._swarm.audits()
+            yield from self._ways.audits()
 
     def _router_request(self) -> str | None:
         """The value of the organiser's request for router training; left for later while a training runs."""

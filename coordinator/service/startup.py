@@ -29,11 +29,12 @@ from paris.coordinator.service.page import PageServer
 from paris.coordinator.service.publisher import Publisher
 from paris.coordinator.service.registering import Registrar
 from paris.coordinator.service.router import RouterTrainer
-from paris.coordinator.service.swarm import SupervisedPeer, Swarm
+from paris.coordinator.service.swarm import DhtWay, SupervisedPeer
 from paris.coordinator.service.tasks import require_same_sizes
 from paris.coordinator.service.upload import publish_data, publish_run_json
 from paris.coordinator.service.verifier import Verifier, derived_secret
 from paris.coordinator.service.verifying import VerifyingProcesses
+from paris.coordinator.service.ways import Ways
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.store import Store
 from paris.coordinator.verify import VerificationBounds
@@ -90,7 +91,7 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
         executor = make_executor(run, spec, hub, sealer, children, log)
         stack.callback(executor.stop)
         service = Service(
-            swarm=Swarm(spec, manifests, peer, Publisher(sealer)),
+            ways=Ways(spec, manifests, [DhtWay(spec.num_buckets, peer, Publisher(sealer))]),
             servers=servers,
             store=store,
             executor=executor,

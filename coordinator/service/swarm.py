@@ -1,32 +1,18 @@
-"""The coordinator in the DHT: reads what volunteers publish, publishes what `tick` decided."""
+"""The way through the DHT: reads what volunteers publish, publishes what `tick` decided."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
-from typing import cast
+from collections.abc import Callable, Iterator, Sequence
 
-from paris.coordinator.decisions.observations import (
-    AnswerReceived,
-    AuditReceived,
-    HeartbeatReceived,
-    Observation,
-    SubmissionReceived,
-    WantReceived,
-)
-from paris.coordinator.service.publisher import Publisher, records_to_publish
+from paris.coordinator.service.publisher import Publisher
+from paris.coordinator.service.ways import Shown
 from paris.coordinator.state.events import Event, EventKind
-from paris.coordinator.state.model import State
 from paris.protocol.clock import Clock
 from paris.protocol.dht.peer import Peer
 from paris.protocol.envelope import Envelope
-from paris.protocol.errors import ParisError
-from paris.protocol.invites import open_shown
-from paris.protocol.manifest import Manifest
-from paris.protocol.run_records import Invite, RunSpec
-from paris.protocol.work_records import Answer, Audit, Heartbeat, Submission, Want
+from paris.protocol.payload import Payload
 
 logger = logging.getLogger(__name__)
 _HEALTH_EVERY_S = 30.0
@@ -71,21 +57,19 @@ class SupervisedPeer:
         self.current.stop()
 
 
-class Swarm:
+class DhtWay:
     """The run's records in the DHT.
 
     Args:
-        spec: The run's description, as published.
-        manifests: The shard lists, as published.
+        num_buckets: The run's, as published.
         peer: The DHT peer.
         publisher: Decides which records are due.
     """
 
-    def __init__(self, spec: RunSpec, manifests: list[Manifest], peer: SupervisedPeer, publisher: Publisher) -> None:
-        self._spec, self._manifests = spec, manifests
-        self._peer, self._publisher = peer, publisher
+    def __init__(self, num_buckets: int, peer: SupervisedPeer, publisher: Publisher) -> None:
+        self._num_buckets, self._peer, self._publisher = num_buckets, peer, publisher
 
-    def keep_peer_alive(self) -> None:
+    def keep_alive(self) -> None:
         """Restart a dead peer, and store every record again.
 
         Raises:
@@ -94,41 +78,20 @@ class Swarm:
         if self._peer.restart_if_dead():
             self._publisher.republish_all()
 
-    def republish_all(self) -> None:
-        """Store every record again at the next `publish`."""
+    def show_all_again(self) -> None:
+        """Store every record again at the next `show`."""
         self._publisher.republish_all()
 
-    def observations(self) -> Iterator[Observation]:
+    def received(self, kinds: Sequence[str]) -> Iterator[Envelope[Payload]]:
         """What volunteers have published; records seen before are among it."""
-        peer, buckets = self._peer.current, self._spec.num_buckets
-        for envelope in peer.read_all("want", buckets):
-            want = cast(Envelope[Want], envelope)
-            yield WantReceived(want, time.time() - envelope.issued_at, _invite_of(want))
-        for envelope in peer.read_all("heartbeat", buckets):
-            yield HeartbeatReceived(cast(Envelope[Heartbeat], envelope))
-        for envelope in peer.read_all("submission", buckets):
-            yield SubmissionReceived(cast(Envelope[Submission], envelope))
-        for envelope in peer.read_all("answer", buckets):
-            yield AnswerReceived(cast(Envelope[Answer], envelope))
+        for kind in kinds:
+            yield from self._peer.current.read_all(kind, self._num_buckets)
 
-    def audits(self) -> Iterator[Observation]:
-        """What auditors have returned; to be read while audits are out."""
-        for envelope in self._peer.current.read_all("audit", self._spec.num_buckets):
-            yield AuditReceived(cast(Envelope[Audit], envelope))
-
-    def publish(self, state: State) -> None:
+    def show(self, shown: Shown) -> None:
         """Store the records that are due; one that could not be stored is due again at the next call."""
-        records = records_to_publish(self._spec, self._manifests if state.tasks else [], state, time.time())
-        envelopes = self._publisher.due(records)
-        stored = self._peer.current.publish_many(envelopes, self._spec.num_buckets)
+        envelopes = self._publisher.due(shown.records)
+        stored = self._peer.current.publish_many(envelopes, self._num_buckets)
         failed = [envelope for envelope, is_stored in zip(envelopes, stored, strict=True) if not is_stored]
         if failed:
             logger.debug("%d of %d records could not be stored.", len(failed), len(envelopes))
         self._publisher.republish(failed)
-
-
-def _invite_of(want: Envelope[Want]) -> Invite | None:
-    """The invite in a want; None if it has none, or if it has ended since the peer read it."""
-    with contextlib.suppress(ParisError):
-        return open_shown(want, coordinator=None, now=time.time())
-    return None

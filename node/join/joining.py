@@ -38,6 +38,8 @@ from paris.node.swarm.connection import Swarm
 from paris.node.swarm.invite import find_invite
 from paris.node.swarm.session import RunSession
 from paris.node.swarm.want_work import find_work
+from paris.node.swarm.ways.dht import DhtWay
+from paris.node.swarm.ways.ways import Ways
 from paris.node.view import EventKind, View
 from paris.node.view.board import Board
 from paris.node.view.course import Course
@@ -225,7 +227,7 @@ def _session(
 
     bits = run.payload.want_work_bits or 0
     work = find_work(machine.home.want_work(run.run_id), run.run_id, identity.public_key, bits, view, stop)
-    announcer = Announcer(swarm, sealer, run.payload.heartbeat_every_s, show_jump)
+    announcer = Announcer(Ways([DhtWay(swarm)]), sealer, run.payload.heartbeat_every_s, show_jump)
     announcer.start()
     try:
         yield RunSession(run, name, sealer, swarm, announcer, work, invite)

@@ -16,9 +16,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from paris.node.swarm.connection import Swarm
 from paris.node.swarm.earlier_forms import earlier_form
 from paris.node.swarm.held_leases import HeldLeases
+from paris.node.swarm.ways.ways import Ways
 from paris.protocol.clock import Clock, ClockWatch
 from paris.protocol.dht.outcome import Outcome
 from paris.protocol.payload import Payload
@@ -43,7 +43,7 @@ class Announcer:
     """A thread that republishes this node's records.
 
     Args:
-        swarm: Stores the records.
+        ways: Carry the records.
         sealer: Signs them.
         every_s: Period of every record, the run's heartbeat_every_s; shorter for kinds with a short life.
         on_jump: Called from the thread with the seconds by which the wall clock jumped.
@@ -53,15 +53,15 @@ class Announcer:
 
     def __init__(
         self,
-        swarm: Swarm,
+        ways: Ways,
         sealer: Sealer,
         every_s: float,
         on_jump: Callable[[float], None] = lambda jump_s: None,
         clock: Clock = time.monotonic,
         watch: ClockWatch | None = None,
     ) -> None:
-        self._swarm, self._sealer = swarm, sealer
-        self.leases = HeldLeases(swarm, sealer.public_key)
+        self.ways, self._sealer = ways, sealer
+        self.leases = HeldLeases(ways, sealer.public_key)
         """Of this node, as they were sealed."""
         self._every_s, self._clock = every_s, clock
         self._on_jump, self._watch = on_jump, watch or ClockWatch()
@@ -173,10 +173,10 @@ class Announcer:
         if admitted is None:
             _logger.info("No peer shows the lease of this %s; it is published later.", kind)
             return False
-        outcome = self._swarm.publish(self._sealer.seal(admitted, life_s))
+        outcome = self.ways.publish(self._sealer.seal(admitted, life_s))
         earlier = earlier_form(admitted) if outcome is Outcome.REFUSED else None
         if earlier is not None:
-            outcome = self._swarm.publish(self._sealer.seal(earlier, life_s))
+            outcome = self.ways.publish(self._sealer.seal(earlier, life_s))
         is_stored = bool(outcome)
         if is_stored:
             self.last_accepted_at, self._accepted_at = time.time(), self._clock()

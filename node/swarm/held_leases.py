@@ -21,23 +21,23 @@ _logger = logging.getLogger(__name__)
 
 
 class LeaseReader(Protocol):
-    """Where leases are read: `connection.Swarm`."""
+    """Where leases are read: `ways.Ways`."""
 
-    def read(self, kind: str, part: int | None = None) -> Iterable[Envelope[Any]]:
+    def read(self, kind: str) -> Iterable[Envelope[Any]]:
         """Verified records of a kind."""
 
 
 class HeldLeases:
-    """Adds the newest known lease to records. Reads the DHT only where it knows none, or one that has ended.
+    """Adds the newest known lease to records. Reads them only where it knows none, or one that has ended.
 
     Args:
-        swarm: Where leases are read.
+        reader: Where leases are read.
         me: Public key of this node.
         clock: UTC seconds.
     """
 
-    def __init__(self, swarm: LeaseReader, me: str, clock: Clock = time.time) -> None:
-        self._swarm, self._me, self._clock = swarm, me, clock
+    def __init__(self, reader: LeaseReader, me: str, clock: Clock = time.time) -> None:
+        self._reader, self._me, self._clock = reader, me, clock
         self._lock = threading.Lock()
         self._known: dict[str, Envelope[Any]] = {}
         """By lease id."""
@@ -49,7 +49,7 @@ class HeldLeases:
 
         Args:
             lease: As it was granted.
-            path: Written when the lease is read from the DHT; one that is there from an earlier start is known at once.
+            path: Written when the lease is read; one that is there from an earlier start is known at once.
             run_id: The run.
         """
         with self._lock:
@@ -81,7 +81,7 @@ class HeldLeases:
         return None if known is None else payload.model_copy(update={"lease": known.data.decode()})
 
     def _read(self) -> None:
-        for envelope in self._swarm.read("lease"):
+        for envelope in self._reader.read("lease"):
             if self._learn(envelope) and envelope.payload.lease_id in self._kept:
                 self._save(envelope)
 

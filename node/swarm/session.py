@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from paris.node.swarm.announcer import Announcer
 from paris.node.swarm.connection import Swarm
+from paris.node.swarm.ways.ways import Ways
 from paris.protocol.envelope import Envelope
 from paris.protocol.invites import HeldInvite
 from paris.protocol.record_rules import RECORD_RULES
@@ -38,6 +39,11 @@ class RunSession:
     def spec(self) -> RunSpec:
         """The run's description."""
         return self.run.payload
+
+    @property
+    def ways(self) -> Ways:
+        """Between this node and the coordinator."""
+        return self.announcer.ways
 
     @property
     def public_key(self) -> str:

@@ -22,9 +22,9 @@ from paris.node.machine.machine import Machine
 from paris.node.machine.unit import FINAL, Unit, UnitFolder, place_of
 from paris.node.manners.pause import Pause
 from paris.node.retry import StopSignal
-from paris.node.swarm.connection import Swarm
 from paris.node.swarm.coordinator_records import find_my_lease, find_task, is_complete
 from paris.node.swarm.session import RunSession
+from paris.node.swarm.ways.ways import Ways
 from paris.node.trainer.waiting import WaitingTrainer
 from paris.node.view import EventKind, View
 from paris.node.work.auditing import AuditWork, audited_task
@@ -128,17 +128,17 @@ class Agent:
                 session.announcer.publish(self._want(state))
                 if pause is not None:
                     self._trainer.drop()
-            tasks = session.swarm.read("task")
+            tasks = session.ways.read("task")
             if may_start and _is_any_open(tasks):  # once: where no lease comes, it ends by itself
                 may_start = False
                 self._trainer.start()
-            lease = find_my_lease(session.swarm.read("lease"), session.public_key, self._finished_leases())
+            lease = find_my_lease(session.ways.read("lease"), session.public_key, self._finished_leases())
             if lease is not None and (unit := self._new_unit(lease)) is not None:
                 return unit
             if is_complete(tasks, session.spec.num_experts):
                 return None
             self._given_up.tell_when_due()
-            text = _why_waiting(tasks, session.swarm) if pause is None else f"Paused: {pause.text}."
+            text = _why_waiting(tasks, session.ways) if pause is None else f"Paused: {pause.text}."
             if text != shown:
                 shown = text
                 self._tell_wait(text, pause)
@@ -261,7 +261,7 @@ class Agent:
     def _new_unit(self, lease: Lease) -> tuple[UnitFolder, Unit] | None:
         """The unit for a lease; None until the task's own record arrives, with the state that the lease starts from."""
         home, run_id = self.machine.home, self.session.run_id
-        task = find_task(self.session.swarm.read("task"), lease.task_id)
+        task = find_task(self.session.ways.read("task"), lease.task_id)
         if task is None or not (lease.audit or has_start(task, lease)):
             return None
         if lease.audit is None:
@@ -287,7 +287,7 @@ class Agent:
 
     def _require_new_enough(self) -> None:
         """Check the run's newest description; the one that was joined by may be days old."""
-        published = self.session.swarm.read("run")
+        published = self.session.ways.read("run")
         if published:
             newest = max(published, key=lambda envelope: envelope.sequence)
             require_software(newest.payload.min_node_version)
@@ -321,10 +321,10 @@ def _is_any_open(tasks: Sequence[Envelope[Any]]) -> bool:
     return any(envelope.payload.state == "open" for envelope in tasks)
 
 
-def _why_waiting(tasks: Sequence[Envelope[Any]], swarm: Swarm) -> str:
-    if not swarm.is_up:
+def _why_waiting(tasks: Sequence[Envelope[Any]], ways: Ways) -> str:
+    if not ways.is_up:
         return "The run's peers are out of reach; trying again."
-    if swarm.is_full:
+    if ways.is_full:
         return "The run's list of waiting volunteers is full; trying again."
     if _is_any_open(tasks):
         return "A task is open; waiting for the coordinator to lease it."

@@ -63,7 +63,7 @@ class Answering:
 
     def answer(self) -> None:
         """Give what a new challenge asks for; while the Hub does not answer it is tried again, ever less often."""
-        challenge = find_challenge(self._session.swarm.read("challenge"), self._submission.lease_id)
+        challenge = find_challenge(self._session.ways.read("challenge"), self._submission.lease_id)
         if challenge is None:
             return
         if challenge.steps != self._asked_for:

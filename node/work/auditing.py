@@ -77,7 +77,7 @@ class AuditWork(UnitWork):
         session, lease = self._session, self.unit.lease
         session.announcer.publish(self.unit.audit)
         self._report.heartbeat("waiting-verdict")
-        while (ended := ended_lease(session.swarm.read("lease"), lease)) is None:
+        while (ended := ended_lease(session.ways.read("lease"), lease)) is None:
             if time.time() > lease.expires_at + AUDIT_PATIENCE_S:
                 raise LeaseLostError("Nobody took the audit in time.", "The node waits for another task.")
             self._stop.pause(session.poll_s)

@@ -34,7 +34,7 @@ class GivenUp:
         pending = self._pending()
         if not pending:
             return []
-        leases, tasks = self._session.swarm.read("lease"), self._session.swarm.read("task")
+        leases, tasks = self._session.ways.read("lease"), self._session.ways.read("task")
         for folder, unit in pending:
             if is_given_back(leases, tasks, unit.lease):
                 folder.set_unreported(False)

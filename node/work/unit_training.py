@@ -177,7 +177,7 @@ class UnitTraining:
         """The next leg's training, where there is one and the volunteer wants it."""
         spec, unit, folder, cache = self._session.spec, self.unit, self.folder, self._data.cache
         wanted = self._machine.config.train_ahead and not self._wishes.is_finishing
-        wanted = wanted and not has_lanes(self._session.swarm.read("task"))
+        wanted = wanted and not has_lanes(self._session.ways.read("task"))
         if spec.leg_steps is None or not wanted or not may_train_ahead(unit, folder, cache):
             return None
         try:
@@ -225,7 +225,7 @@ class UnitTraining:
         if time.monotonic() < self._next_check_at:
             return
         self._next_check_at = time.monotonic() + self._session.poll_s
-        reason = reason_to_stop(self._session.swarm.read("lease"), self.unit.lease)
+        reason = reason_to_stop(self._session.ways.read("lease"), self.unit.lease)
         if reason is not None:
             raise LeaseLostError(reason, "The node waits for another task.")
 

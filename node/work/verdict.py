@@ -48,7 +48,7 @@ def wait_for_verdict(
     answering = Answering(session, hub, submission, snapshots, report)
     next_hub_read_at = clock() + _HUB_EVERY_S
     while True:
-        verdict = find_verdict(session.swarm.read("verdict"), submission.lease_id)
+        verdict = find_verdict(session.ways.read("verdict"), submission.lease_id)
         is_over = session.announcer.leases.is_over(submission.lease_id)
         if verdict is None and (is_over or clock() >= next_hub_read_at):
             next_hub_read_at = clock() + _HUB_EVERY_S

@@ -26,6 +26,8 @@ from paris.node.sharing.sharing import Sharing
 from paris.node.sharing.transfer import Patience
 from paris.node.swarm.announcer import Announcer
 from paris.node.swarm.connection import Swarm
+from paris.node.swarm.ways.dht import DhtWay
+from paris.node.swarm.ways.ways import Ways
 from paris.protocol.dht.peer import Peer
 from paris.protocol.manifest import shards_digest
 from paris.protocol.run_records import Shard
@@ -143,7 +145,7 @@ class Volunteer:
             ),
         )
         self.swarm.connect()
-        self.announcer = Announcer(self.swarm, Sealer(self.identity, world.run_id), 30.0)
+        self.announcer = Announcer(Ways([DhtWay(self.swarm)]), Sealer(self.identity, world.run_id), 30.0)
         self.announcer.start()
         hub = Hub(world.hub.endpoint, None)
         self.downloader = Downloader(

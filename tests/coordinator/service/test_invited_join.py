@@ -14,7 +14,8 @@ from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.tick import tick
 from paris.coordinator.run.create import create_run
 from paris.coordinator.run.directory import RunDir
-from paris.coordinator.service.swarm import Swarm
+from paris.coordinator.service.swarm import DhtWay
+from paris.coordinator.service.ways import Ways
 from paris.coordinator.state.model import State
 from paris.node.swarm.invite import find_invite
 from paris.protocol.envelope import Envelope
@@ -96,7 +97,8 @@ def test_who_joins_with_it_is_allowed_and_who_copies_it_out_of_the_want_is_not(r
 
     def observed(*envelopes: Envelope):
         peer = SimpleNamespace(read_all=lambda kind, buckets: envelopes if kind == "want" else [])
-        return list(Swarm(SimpleNamespace(num_buckets=1), [], SimpleNamespace(current=peer), None).observations())
+        way = DhtWay(1, SimpleNamespace(current=peer), None)
+        return list(Ways(None, [], [way]).observations())
 
     own, copied = (Sealer(who, run.run_id).seal(want, 60.0) for who in (ada, mallory))
     assert judged(own)

@@ -53,7 +53,7 @@ class World:
         log = self.lines.append
         parts = dict.fromkeys(("verifier", "registrar", "lane_means", "router", "grids"))
         return Service(
-            swarm=self.swarm,
+            ways=self.swarm,
             servers=[],
             store=self.store,
             executor=Idle(**parts, model_repo=UnchangedRepo(), children=Children(self.folder / "logs"), log=log),

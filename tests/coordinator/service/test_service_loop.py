@@ -70,7 +70,7 @@ def make_service(tmp_path, job: RouterJob, log=None, watch=None) -> tuple[Servic
         clock=lambda: 0.0,
     )
     service = Service(
-        swarm=QuietSwarm(),
+        ways=QuietSwarm(),
         servers=[],
         store=store,
         executor=executor,
@@ -146,7 +146,7 @@ def test_a_request_during_a_training_is_carried_out_after_it(tmp_path):
 def test_records_are_published_whatever_becomes_of_what_is_shown(tmp_path):
     service, store, executor = make_service(tmp_path, RouterJob())
     order: list[str] = []
-    service._swarm.publish = lambda state: order.append("published")
+    service._ways.publish = lambda state: order.append("published")
     executor._model_repo.shows = lambda state: order.append("shown")
     service.step()
     assert order == ["published", "shown"]
@@ -159,11 +159,11 @@ def test_a_clock_that_jumps_is_one_line_and_every_record_is_published_again(tmp_
     watch = ClockWatch(lambda: offset_s[0], lambda: 0.0)
     service, store, executor = make_service(tmp_path, RouterJob(), lines.append, watch)
     service.step()
-    assert (service._swarm.num_republished, lines) == (0, [])
+    assert (service._ways.num_republished, lines) == (0, [])
     offset_s[0] = -3600.0
     service.step()
     service.step()
-    assert service._swarm.num_republished == 1
+    assert service._ways.num_republished == 1
     assert [line.text.split(";")[0] for line in lines] == ["The clock of this machine jumped 3600 s back (it was set)"]
     executor.stop()
     store.close()

@@ -33,7 +33,7 @@ class Hours:
         sealer = Sealer(ME, "tiny-0123456789abcdef")
         swarm = SimpleNamespace(read=lambda kind: [sealer.seal(self.challenge, 60)])
         session = SimpleNamespace(
-            swarm=swarm, public_key=ME.public_key, announcer=SimpleNamespace(publish=self.events.append)
+            ways=swarm, public_key=ME.public_key, announcer=SimpleNamespace(publish=self.events.append)
         )
         view = SimpleNamespace(event=lambda kind, **fields: self.events.append((kind, fields.get("text", ""))))
         submission = SimpleNamespace(**ids, repo="org/model", pull_request=1)

@@ -46,7 +46,7 @@ def test_no_verdict_is_awaited_when_the_grace_of_the_lease_is_over(tmp_path, ove
     swarm = SimpleNamespace(read=lambda kind, part=None: [])
     leases = HeldLeases(swarm, ME)
     leases.keep(lease, tmp_path / "lease.json", "tiny-0123456789abcdef")
-    session = SimpleNamespace(swarm=swarm, announcer=SimpleNamespace(leases=leases), poll_s=1.0)
+    session = SimpleNamespace(ways=swarm, announcer=SimpleNamespace(leases=leases), poll_s=1.0)
     submission = SimpleNamespace(lease_id=lease.lease_id, pull_request=None)
 
     def pause(seconds: float) -> None:
@@ -78,7 +78,7 @@ RUN = make_run_id("tiny", COORDINATOR.public_key)
 def waited(tmp_path, records: list, hub: object, *, is_over: bool, events: list | None = None) -> Verdict:
     """What a node whose DHT and Hub hold this hears of its submission."""
     session = SimpleNamespace(
-        swarm=SimpleNamespace(read=lambda kind, part=None: records if kind == "verdict" else []),
+        ways=SimpleNamespace(read=lambda kind, part=None: records if kind == "verdict" else []),
         announcer=SimpleNamespace(leases=SimpleNamespace(is_over=lambda lease_id: is_over)),
         poll_s=1.0,
         run_id=RUN,
@@ -137,7 +137,7 @@ def test_the_pull_request_is_read_once_a_minute_while_the_dht_has_no_verdict(tmp
             raise StoppedError("Stopped.", "")
 
     session = SimpleNamespace(
-        swarm=SimpleNamespace(read=read), poll_s=3.0, run_id=RUN,
+        ways=SimpleNamespace(read=read), poll_s=3.0, run_id=RUN,
         announcer=SimpleNamespace(leases=SimpleNamespace(is_over=lambda lease_id: False)),
         run=SimpleNamespace(signer=COORDINATOR.public_key),
     )  # fmt: skip

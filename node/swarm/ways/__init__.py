@@ -1,0 +1,6 @@
+"""The ways of signed records between this node and the coordinator.
+
+ways.py         chooses the way, for each record and each read
+way.py          what a way is
+dht.py          through the run's DHT
+"""

@@ -1,0 +1,36 @@
+"""What a way between this node and the coordinator is: it carries sealed records, and decides nothing by them."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from paris.protocol.dht.outcome import Outcome
+from paris.protocol.envelope import Envelope
+
+
+class Way(Protocol):
+    """One way between this node and the coordinator. Its methods may be called from several threads."""
+
+    name: str
+    """For the log."""
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the other end answered lately."""
+
+    def publish(self, envelope: Envelope[Any]) -> Outcome:
+        """Carry a record of this node to the coordinator. Never raises on network errors.
+
+        Returns:
+            What became of it; UNANSWERED where this way does not carry it now, so that another may be tried.
+        """
+
+    def read(self, kind: str) -> list[Envelope[Any]] | None:
+        """The coordinator's verified records of a kind that concern this node; those of others may be among them.
+
+        Args:
+            kind: "run", "task", "lease", "challenge" or "verdict".
+
+        Returns:
+            None where this way does not answer now, so that another may be tried. An empty list proves nothing.
+        """
