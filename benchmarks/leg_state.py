@@ -4,7 +4,7 @@ A small model learns all digits; every few steps its state is rounded as a leg's
 that. Each form is compared, seed by seed, with the exact one: by the loss of the EMA weights on held-out rows. For
 scale: how much the exact one differs between seeds, and on a machine that rounds otherwise (half micro-batches).
 
-Writes benchmarks/results/leg_state.json and the table in docs/organisers.md. A quarter of an hour of a core.
+Writes benchmarks/results/leg_state.json and the table in docs/organisers/legs.md. A quarter of an hour of a core.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from paris.experts.training.state import TrainState
 from paris.experts.training.step import TrainStep
 
 _CLUSTERING, _BATCH, _HELDOUT = "all-1", 32, 300
-_DOC = Path(__file__).resolve().parents[1] / "docs" / "organisers.md"
+_DOC = Path(__file__).resolve().parents[1] / "docs" / "organisers" / "legs.md"
 _BEGIN = "<!-- leg states: python -m benchmarks.leg_state -->\n"
 _END = "<!-- end of leg states -->\n"
 _Files = Mapping[str, Mapping[str, Tensor]]
@@ -174,7 +174,7 @@ def rows_of(losses: Mapping[int, Mapping[str, float]]) -> list[dict[str, Any]]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """For docs/organisers.md."""
+    """For docs/organisers/legs.md."""
     lines = ["| form of the state | bytes a parameter | held-out loss |", "| --- | --- | --- |"]
     for row in rows:
         change = f"{row['change_percent']:+.2f} % (spread {row['spread_percent']:.2f})"

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.marked import replace_between
 from benchmarks.record import RESULTS
 
-_GUIDE = Path(__file__).resolve().parents[1] / "docs" / "organisers.md"
+_GUIDE = Path(__file__).resolve().parents[1] / "docs" / "organisers" / "pictures.md"
 _BEGIN = "<!-- prepare figures: python -m benchmarks.tables -->\n"
 _END = "<!-- end of prepare figures -->\n"
 _KINDS = {

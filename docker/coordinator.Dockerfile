@@ -16,7 +16,7 @@ ENV PYTHONUNBUFFERED=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 
-# The home is the volume: the run's signing key lives there. Back it up (docs/organisers.md).
+# The home is the volume: the run's signing key lives there. Back it up (docs/organisers/serving.md).
 RUN useradd --uid 10002 --create-home --home-dir /data --shell /usr/sbin/nologin organiser
 
 WORKDIR /opt/paris

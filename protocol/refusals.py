@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """Why a record was refused; docs/protocol.md explains the codes."""
+    """Why a record was refused; docs/protocol/places.md explains the codes."""
 
     UNKNOWN_KEY = "unknown-key"
     PLAIN_VALUE = "plain-value"

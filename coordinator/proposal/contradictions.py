@@ -178,7 +178,7 @@ def _addresses(config: RunConfig) -> Iterator[Remark]:
             setting,
             value,
             "only volunteers on this machine reach it, while the other address is for all",
-            "Set an address that volunteers reach (docs/organisers.md, From this machine to a server).",
+            "Set an address that volunteers reach (docs/organisers/serving.md, From this machine to a server).",
             is_error=False,
         )
     if not hub.embedded and hub.model_repo.startswith("paris/"):

@@ -16,7 +16,10 @@ from paris.coordinator.cli.app import app as organiser
 from paris.node.cli import app as volunteer
 
 APPS = {"paris-coord": organiser, "paris-node": volunteer}
-SIDES = {"volunteers.md": ("node", "protocol", "experts"), "organisers.md": ("coordinator", "protocol", "experts")}
+SIDES = {
+    "volunteers.md": ("node", "protocol", "experts"),
+    "organisers/watching.md": ("coordinator", "protocol", "experts"),
+}
 OF_THE_COMMAND_LINE = {1, 2}
 """Without an error class: no code of its own, and what the parser of the command line refuses."""
 
@@ -76,7 +79,7 @@ def numbers(text: str) -> set[int]:
 def test_no_two_errors_of_the_organisers_side_share_an_exit_code():
     """A class without a code of its own has that of its base, on purpose."""
     owners: dict[int, list[str]] = {}
-    for node in nodes(SIDES["organisers.md"]):
+    for node in nodes(SIDES["organisers/watching.md"]):
         for item in node.body if isinstance(node, ast.ClassDef) else []:
             if isinstance(item, ast.Assign) and ast.unparse(item.targets[0]) == "exit_code":
                 owners.setdefault(item.value.value, []).append(node.name)

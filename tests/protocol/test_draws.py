@@ -19,8 +19,8 @@ def drawn_by(count: int, rate: float, start: int = 4000) -> list[tuple[Stretch, 
     return [draw(f"{i:064x}", COMMITMENT, steps, start, rate) for i in range(count)]
 
 
-def test_a_draw_is_what_docs_protocol_md_says():
-    """These values are in docs/protocol.md: another implementation can test itself against them."""
+def test_a_draw_is_what_the_document_says():
+    """These values are in docs/protocol/coordinator-records.md: another implementation can test itself against them."""
     assert draw_digest(SECRET) == "9a2db2e23f1504cd056606553ac049c5e718e8f9ce9233876df1a7a1821af885"
     assert draw(SECRET, COMMITMENT, STEPS, 0, 1.0) == (Stretch(0, 500), Stretch(500, 1000))
 
@@ -76,7 +76,7 @@ def test_whether_and_which_stretch_are_drawn_by_different_numbers():
 
 
 def expected_stretch(lease: int) -> Stretch:
-    """By the words of docs/protocol.md."""
+    """By the words of docs/protocol/coordinator-records.md."""
     key, message = bytes.fromhex(f"{lease:064x}"), f"stretch\n{COMMITMENT}".encode()
     number = int.from_bytes(hmac.new(key, message, hashlib.sha256).digest()[:8], "big") * 4 >> 64
     return Stretch(4000 + 500 * number, 4500 + 500 * number)

@@ -1,6 +1,6 @@
 import pytest
 from protocol_samples import COORDINATOR, GOLDEN, LEG_SAMPLES, NOW, RUN_ID, SAMPLES, SIZE_SAMPLES, golden_bytes, sealed
-from write_golden import DOC, golden_records, samples_in_doc, with_samples
+from write_golden import PAGES, golden_records, samples_in_doc, with_samples
 
 from paris.protocol.envelope import open_envelope
 from paris.protocol.errors import VersionError
@@ -9,6 +9,7 @@ from paris.protocol.record_rules import RECORD_RULES
 from paris.protocol.refusals import Reason
 
 EVERY = SAMPLES | LEG_SAMPLES | SIZE_SAMPLES
+TEXT = "\n".join(page.read_text("utf-8") for page in PAGES)
 
 
 def test_there_is_a_golden_record_of_every_kind():
@@ -51,9 +52,8 @@ def test_a_record_of_an_older_version_says_that_the_other_side_must_update():
 
 
 def test_the_document_shows_every_golden_record_as_it_is():
-    text = DOC.read_text("utf-8")
-    assert set(samples_in_doc(text)) == set(golden_records())
-    assert with_samples(text) == text
+    assert set(samples_in_doc(TEXT)) == set(golden_records())
+    assert with_samples(TEXT) == TEXT
 
 
 def rows_of_table(text, heading):
@@ -63,18 +63,17 @@ def rows_of_table(text, heading):
 
 
 def test_the_document_lists_every_kind_with_its_signer_and_size():
-    text = DOC.read_text("utf-8")
-    assert rows_of_table(text, "kind | signed by") == list(RECORD_RULES)
+    assert rows_of_table(TEXT, "kind | signed by") == list(RECORD_RULES)
     for kind, rule in RECORD_RULES.items():
-        assert f"| `{kind}` | {rule.signer} | {rule.max_bytes} " in text
+        assert f"| `{kind}` | {rule.signer} | {rule.max_bytes} " in TEXT
 
 
 def test_the_document_lists_every_reason_code():
-    assert set(rows_of_table(DOC.read_text("utf-8"), "code")) == set(Reason)
+    assert set(rows_of_table(TEXT, "code")) == set(Reason)
 
 
 def test_the_document_counts_the_keys_of_a_run():
-    assert f"A run has these {len(all_keys(RUN_ID))} keys and no others." in DOC.read_text("utf-8")
+    assert f"A run has these {len(all_keys(RUN_ID))} keys and no others." in TEXT
 
 
 def test_the_limits_of_each_kind_are_those_of_the_document():

@@ -1,4 +1,4 @@
-"""Rewrites the golden records and the samples in docs/protocol.md.
+"""Rewrites the golden records and the samples in docs/protocol/.
 
 Run it (`python tests/protocol/write_golden.py`) only after a deliberate change of the wire format, and raise
 PROTOCOL_VERSION if an older peer would misread the change.
@@ -20,7 +20,7 @@ from protocol_samples import (
     signed_bytes,
 )
 
-DOC = Path(__file__).parents[2] / "docs" / "protocol.md"
+PAGES = sorted((Path(__file__).parents[2] / "docs" / "protocol").glob("*.md"))
 _SAMPLE = re.compile(r"(<!-- sample: (?P<name>[a-z-]+) -->\n```json\n).*?(\n```\n)", re.DOTALL)
 
 
@@ -55,4 +55,5 @@ def with_samples(text: str) -> str:
 if __name__ == "__main__":
     for name, data in golden_records().items():
         (GOLDEN / f"{name}.json").write_bytes(data + b"\n")
-    DOC.write_text(with_samples(DOC.read_text("utf-8")), "utf-8")
+    for page in PAGES:
+        page.write_text(with_samples(page.read_text("utf-8")), "utf-8")
