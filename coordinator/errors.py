@@ -66,7 +66,7 @@ class PlanError(ParisError):
 
 
 class DatabaseError(ParisError):
-    """A database file is damaged, or could not be migrated."""
+    """A database is damaged, does not answer, or could not be migrated."""
 
     exit_code = 66
     error_code = "database"

@@ -9,14 +9,16 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from paris.coordinator.run.database import STATE_FILE
+
 LIST_NAME = "backup.json"
 """The last member of the file."""
 HUB_DATABASE = "hub/hub.sqlite3"
-DATABASES = ("state.sqlite", HUB_DATABASE)
+DATABASES = (STATE_FILE, HUB_DATABASE)
 """In the order in which they are copied: what the state names, the Hub's later copy has."""
 _LEFT_OUT_FOLDERS = ("logs", "hub/incoming", "hub/parts")
 _LEFT_OUT_NAMES = ("serve.lock", "hub.lock", "health.json", LIST_NAME)
-_LEFT_OUT_ENDINGS = ("-wal", "-shm", "-journal", ".part", ".bak", ".lock")
+_LEFT_OUT_ENDINGS = ("-wal", "-shm", "-journal", ".part", ".bak", ".moved", ".lock")
 
 
 class ListedFile(BaseModel):

@@ -1,7 +1,8 @@
 """`paris-coord backup`: one tar file of a run, also while it is served.
 
-Databases are copied by SQLite's own backup, each as of one moment. The other files are replaced whole, so each is
-whole. The state is copied first and the Hub's files last: what the state names is there.
+Databases are copied by SQLite's own backup, each as of one moment; a state in PostgreSQL becomes an SQLite file. The
+other files are replaced whole, so each is whole. The state is copied first and the Hub's files last: what the state
+names is there.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from typing import IO, cast
 from paris.coordinator.backup.contents import DATABASES, HUB_DATABASE, LIST_NAME, BackupList, ListedFile, files_to_keep
 from paris.coordinator.errors import DatabaseError, RunDirError
 from paris.coordinator.hub.storage.store import contents_named
+from paris.coordinator.run.database import STATE_FILE, PostgresSchema
 from paris.coordinator.run.directory import RunDir
+from paris.coordinator.state.copying import copy_state
 from paris.experts.files import whole_file
 from paris.protocol.version import SOFTWARE_VERSION
 
@@ -40,7 +43,7 @@ def write_backup(run: RunDir, out: Path, progress: Progress | None = None) -> Ba
 
     Raises:
         RunDirError: The file exists, or lies in the run directory; or contents were deleted or cut meanwhile.
-        DatabaseError: A database is damaged.
+        DatabaseError: A database is damaged, or PostgreSQL does not answer.
         DiskFullError: No space.
         In each case nothing is left of the file.
     """
@@ -59,10 +62,13 @@ def write_backup(run: RunDir, out: Path, progress: Progress | None = None) -> Ba
         contents: set[str] = set()
         for path in DATABASES:
             if (run.path / path).is_file():
-                with tempfile.TemporaryDirectory(dir=out.parent, prefix=".backup-") as folder:
-                    copy = _copied(run.path / path, Path(folder) / "copy")
-                    add(path, copy)
+                with _temporary(out) as copy:
+                    add(path, _copied(run.path / path, copy))
                     contents |= contents_named(copy) if path == HUB_DATABASE else set()
+            elif path == STATE_FILE and isinstance(run.state, PostgresSchema):
+                with _temporary(out) as copy:
+                    copy_state(run.state, copy)
+                    add(path, copy)
         for path in files_to_keep(run.path):
             with contextlib.suppress(FileNotFoundError):  # deleted meanwhile: nothing needs it any more
                 if stat.S_ISREG((run.path / path).stat().st_mode):
@@ -75,6 +81,13 @@ def write_backup(run: RunDir, out: Path, progress: Progress | None = None) -> Ba
         listed = BackupList(run_id=run.run_id, made_at=made_at, software=SOFTWARE_VERSION, files=files)
         _add_list(archive, listed)
     return listed
+
+
+@contextlib.contextmanager
+def _temporary(out: Path) -> Iterator[Path]:
+    """A place for a database's copy, beside the backup."""
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".backup-") as folder:
+        yield Path(folder) / "copy"
 
 
 @contextlib.contextmanager

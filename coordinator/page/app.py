@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from inspect import iscoroutinefunction
@@ -12,6 +11,7 @@ from typing import cast
 
 from anyio import to_thread
 from prometheus_client import CONTENT_TYPE_LATEST
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from paris.coordinator.errors import DatabaseError
 from paris.coordinator.page.access import Viewer, base_of, viewer_of
 from paris.coordinator.page.card import Cards
 from paris.coordinator.page.metrics import metrics_of
@@ -63,8 +64,9 @@ def make_app(site: Site) -> Starlette:
         Route("/metrics", handlers.for_organiser(handlers.get_metrics)),
         *(Route(f"/run/{view.path}".rstrip("/"), handlers.page_of(view)) for view in VIEWS),
     ]
+    handlers_of_errors = {SQLAlchemyError: _unreadable, DatabaseError: _unreadable}
     compressed = Middleware(GZipMiddleware, minimum_size=1000)
-    return Starlette(routes=routes, middleware=[compressed], exception_handlers={sqlite3.Error: _unreadable})
+    return Starlette(routes=routes, middleware=[compressed], exception_handlers=handlers_of_errors)
 
 
 class _Handlers:

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from paris.coordinator.run.config import RunConfig, load_config
+from paris.coordinator.run.database import StateLocation, state_location
 from paris.coordinator.run.directory import public_join_command
 from paris.coordinator.run.grids import FOLDER, Grid, grid_file, grid_times, read_grid
 from paris.coordinator.run.json_files import read_object
@@ -37,6 +38,11 @@ class RunFolder:
     def open(cls, path: Path, run_id: str) -> RunFolder:
         """Load the settings; errors as of `load_config`."""
         return cls(path, load_config(path), run_id)
+
+    @property
+    def state(self) -> StateLocation:
+        """Where the run's state is."""
+        return state_location(self.path, self.run_id, self.config.state.database)
 
     @property
     def join_command(self) -> str:

@@ -67,7 +67,7 @@ class OrderPages:
             why = "The token is not right, or this form is not of this page. Nothing was ordered."
             return self._answer(self._html(fields, why, needs_token=True), 403)
         try:
-            order = give(self._pages.site.folder.path / "state.sqlite", fields)
+            order = give(self._pages.site.folder.state, fields)
         except ParisError as error:
             response = self._answer(self._html(fields, f"{error.what} {error.next_step}"), 409)
         else:

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from paris.coordinator.errors import NotReadyError
+from paris.coordinator.run.database import StateLocation
 from paris.coordinator.service.ordering import leave_order
 from paris.coordinator.state.orders import WHOLE_RUN, Order, OrderKind
 from paris.coordinator.state.store import Store
@@ -87,16 +88,16 @@ class OrderFields(BaseModel):
     token: str = Field(default="", max_length=200, repr=False)
 
 
-def give(state_file: Path, fields: OrderFields) -> Order:
+def give(location: StateLocation, fields: OrderFields) -> Order:
     """Leave an order for the service, as the commands do.
 
     Raises:
         NotReadyError: There is no state, or it allows no such order; nothing is ordered.
         ConfigError: The subject names nothing; nothing is ordered.
     """
-    if not state_file.is_file():
+    if isinstance(location, Path) and not location.is_file():
         raise NotReadyError("The run has no state yet.", "Open its tasks: paris-coord publish-tasks RUN")
-    store = Store(state_file)
+    store = Store(location)
     try:
         return leave_order(store, fields.kind, fields.subject, fields.reason, fields.step)
     finally:

@@ -1,30 +1,30 @@
-"""The run's state as the page reads it: from state.sqlite, opened read-only.
+"""The run's state as the page reads it: from a database that is opened read-only.
 
-`Store` would make a missing file and migrate an older one; the page must do neither, beside a running service or
+`Store` would make a missing one and migrate an older one; the page must do neither, beside a running service or
 without one.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import threading
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Connection, Select, Table, func, select
+from sqlalchemy import text as plain_sql
+
 from paris.coordinator.page.replay import Replay
+from paris.coordinator.run.database import StateLocation
 from paris.coordinator.state.event_log import LoggedEvent
 from paris.coordinator.state.events import EventKind
+from paris.coordinator.state.looking import Looker
 from paris.coordinator.state.model import State, SubmissionState
 from paris.coordinator.state.row import Row
-from paris.coordinator.state.store import VERSION
-from paris.coordinator.state.tables import SINGLE, TABLES
+from paris.coordinator.state.tables import EVENTS, SINGLE, TABLES
 
-_BUSY_S = 10.0
 _CURVE = (
-    "SELECT step, loss FROM curves WHERE task_id = ?1 AND attempt = "
-    "(SELECT max(attempt) FROM curves WHERE task_id = ?1) ORDER BY id"
+    "SELECT step, loss FROM curves WHERE task_id = :task_id AND attempt = "
+    "(SELECT max(attempt) FROM curves WHERE task_id = :task_id) ORDER BY id"
 )
 
 
@@ -41,13 +41,12 @@ class RunReader:
     """Reads a run's state; safe to call from several threads.
 
     Args:
-        path: The SQLite file. While it is missing, or of another version than this software's, the state is empty.
+        location: The database. While it is missing, or of another version than this software's, the state is empty.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, location: StateLocation) -> None:
         self._lock = threading.Lock()
-        self._db: sqlite3.Connection | None = None
+        self._looker = Looker(location)
         self._seen: int | None = None
         self._rows: dict[str, dict[str, tuple[int, Row]]] = {name: {} for name in TABLES}
         """By table and id: the hash of the row's text, and the row."""
@@ -58,18 +57,15 @@ class RunReader:
     def snapshot(self) -> Snapshot:
         """The present state; the same object while nothing has changed."""
         with self._lock:
-            db = self._opened()
-            if db is None:
-                return self._snapshot
-            seen = int(db.execute("PRAGMA data_version").fetchone()[0])
-            if seen != self._seen:
-                state = self._load(db)
-                self._snapshot, self._seen = Snapshot(self._snapshot.number + 1, state), seen
+            with self._looker.look() as connection:
+                if connection is not None and (seen := self._looker.version(connection)) != self._seen:
+                    state = self._load(connection)
+                    self._snapshot, self._seen = Snapshot(self._snapshot.number + 1, state), seen
             return self._snapshot
 
     def curve(self, task_id: str) -> list[tuple[int, float]]:
         """Step and loss of a task's last attempt."""
-        return [(int(step), float(loss)) for step, loss in self._ask(_CURVE, (task_id,))]
+        return [(int(step), float(loss)) for step, loss in self._ask(_CURVE, {"task_id": task_id})]
 
     def events(self, *, kind: str = "", text: str = "", before: int = 0, most: int) -> list[LoggedEvent]:
         """Events of the log, newest first.
@@ -80,54 +76,40 @@ class RunReader:
             before: Only those with a smaller id; 0: from the newest.
             most: At most so many.
         """
-        query = (
-            "SELECT id, at, kind, text FROM events WHERE (kind = ?1 OR ?1 = '' AND kind != ?2)"
-            " AND (?3 = '' OR instr(lower(text), ?3)) AND (?4 = 0 OR id < ?4) ORDER BY id DESC LIMIT ?5"
-        )
-        return [
-            LoggedEvent(*row) for row in self._ask(query, (kind, EventKind.PROGRESS.value, text.lower(), before, most))
-        ]
+        wanted = [EVENTS.c.kind == kind if kind else EVENTS.c.kind != EventKind.PROGRESS.value]
+        wanted += [func.lower(EVENTS.c.text).contains(text.lower(), autoescape=True)] if text else []
+        wanted += [EVENTS.c.id < before] if before else []
+        columns = (EVENTS.c.id, EVENTS.c.at, EVENTS.c.kind, EVENTS.c.text)
+        query = select(*columns).where(*wanted).order_by(EVENTS.c.id.desc()).limit(most)
+        return [LoggedEvent(*row) for row in self._ask(query, {})]
 
     def event_counts(self) -> dict[str, int]:
         """How many events of each kind the log holds."""
-        return dict(self._ask("SELECT kind, count(*) FROM events GROUP BY kind ORDER BY kind", ()))
+        counted = select(EVENTS.c.kind, func.count()).group_by(EVENTS.c.kind).order_by(EVENTS.c.kind)
+        return dict(map(tuple, self._ask(counted, {})))
 
     def close(self) -> None:
         """Close the database."""
         with self._lock:
-            if self._db is not None:
-                self._db.close()
-                self._db = None
+            self._looker.close()
 
-    def _ask(self, query: str, values: tuple[Any, ...]) -> list[Any]:
-        with self._lock:
-            db = self._opened()
-            return [] if db is None else db.execute(query, values).fetchall()
+    def _ask(self, query: str | Select[Any], values: dict[str, Any]) -> list[Any]:
+        with self._lock, self._looker.look() as connection:
+            if connection is None:
+                return []
+            return list(connection.execute(plain_sql(query) if isinstance(query, str) else query, values))
 
-    def _opened(self) -> sqlite3.Connection | None:
-        if self._db is None and self._path.is_file():
-            db = sqlite3.connect(
-                f"{self._path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S, check_same_thread=False
-            )
-            if _version(db) == VERSION:
-                self._db = db
-            else:
-                db.close()
-        return self._db
-
-    def _load(self, db: sqlite3.Connection) -> State:
+    def _load(self, connection: Connection) -> State:
         """Read all tables in one transaction; only rows whose text has changed are parsed."""
-        db.execute("BEGIN")
-        try:
-            found: dict[str, Any] = {name: self._table(db, name, row_class) for name, (_, row_class) in TABLES.items()}
-        finally:
-            db.execute("COMMIT")
+        found: dict[str, Any] = {
+            name: self._table(connection, name, table, row_class) for name, (table, row_class) in TABLES.items()
+        }
         single = {name: found.pop(name).get(name, TABLES[name][1]()) for name in SINGLE}
         return State(**found, **single)
 
-    def _table(self, db: sqlite3.Connection, name: str, row_class: type[Row]) -> Any:
+    def _table(self, connection: Connection, name: str, table: Table, row_class: type[Row]) -> Any:
         known, rows = self._rows[name], {}
-        for row_id, text in db.execute(f"SELECT id, row FROM {name}"):  # the names are our own
+        for row_id, text in connection.execute(select(table.c.id, table.c.row)):
             digest = hash(text)
             before = known.get(row_id)
             rows[row_id] = before if before is not None and before[0] == digest else (digest, _parsed(row_class, text))
@@ -139,9 +121,3 @@ def _parsed(row_class: type[Row], text: str) -> Row:
     row = row_class.model_validate_json(text)
     # The signed record is most of a submission's size, and no page shows it.
     return row.model_copy(update={"envelope": ""}) if isinstance(row, SubmissionState) else row
-
-
-def _version(db: sqlite3.Connection) -> int:
-    with suppress(sqlite3.Error):  # being made at this moment
-        return int(db.execute("PRAGMA user_version").fetchone()[0])
-    return 0

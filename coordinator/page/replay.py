@@ -15,10 +15,10 @@ from paris.coordinator.state.changes import Changes, fold
 _KEPT_EVERY = 2000
 """Of so many events with changes one board is kept: a board in between costs about as many steps at most."""
 _FIRST = "SELECT id, at FROM events ORDER BY id LIMIT 1"
-_NEW = "SELECT id, at, changes FROM events WHERE id > ? AND changes IS NOT NULL ORDER BY id"
-_SOME = "SELECT id, changes FROM events WHERE id > ? AND id <= ? AND changes IS NOT NULL ORDER BY id"
-_LISTED = "SELECT id, at FROM events WHERE id <= ? AND changes IS NOT NULL ORDER BY id"
-Ask = Callable[[str, tuple[Any, ...]], list[Any]]
+_NEW = "SELECT id, at, changes FROM events WHERE id > :after AND changes IS NOT NULL ORDER BY id"
+_SOME = "SELECT id, changes FROM events WHERE id > :after AND id <= :until AND changes IS NOT NULL ORDER BY id"
+_LISTED = "SELECT id, at FROM events WHERE id <= :until AND changes IS NOT NULL ORDER BY id"
+Ask = Callable[[str, dict[str, Any]], list[Any]]
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,12 @@ class Replay:
 
     def _read_on(self) -> None:
         """Take in the events that are new; list the others again where the oldest were dropped."""
-        found = self._ask(_FIRST, ())
+        found = self._ask(_FIRST, {})
         first = (int(found[0][0]), float(found[0][1])) if found else None
         if first != self._first:
             self._first = first
             self._list_again()
-        rows = self._ask(_NEW, (self._ids[-1] if self._ids else 0,))
+        rows = self._ask(_NEW, {"after": self._ids[-1] if self._ids else 0})
         while rows:
             room = max(1, _KEPT_EVERY - self._number(self._kept[-1][0], None))
             some, rows = rows[:room], rows[room:]
@@ -109,7 +109,7 @@ class Replay:
         What a dropped event changed is in the next: the boards of all other events are as they were.
         """
         last, kept, whole = self._ids[-1] if self._ids else 0, self._kept[1:], self._last
-        events = self._ask(_LISTED, (last,))
+        events = self._ask(_LISTED, {"until": last})
         self._forget()
         if not events or events[-1][0] != last:
             return
@@ -134,7 +134,7 @@ class Replay:
         while self._ids:
             place = max(0, place_of())
             since, board = self._kept[bisect_right(self._kept, self._ids[place], key=lambda kept: kept[0]) - 1]
-            rows = self._ask(_SOME, (since, self._ids[place]))
+            rows = self._ask(_SOME, {"after": since, "until": self._ids[place]})
             if [event_id for event_id, _ in rows] == self._ids[bisect_right(self._ids, since) : place + 1]:
                 return Moment(
                     event_id=self._ids[place],

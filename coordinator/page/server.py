@@ -53,4 +53,4 @@ def page_of(run: Path, run_id: str, hub: HubApp | None = None) -> ASGIApp:
 
     folder = RunFolder.open(run, run_id)
     hub_bytes = None if hub is None else hub.hub.traffic.totals
-    return make_app(Site(folder, RunReader(run / "state.sqlite"), time.time, hub_bytes))
+    return make_app(Site(folder, RunReader(folder.state), time.time, hub_bytes))

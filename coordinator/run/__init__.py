@@ -3,6 +3,7 @@
 directory.py        paths of a run directory
 config.py           run.toml as a whole: parsing, defaults
 config_tables.py    the tables of run.toml
+database.py         where the state is: a file, or PostgreSQL
 config_text.py      what run.toml may say of text
 extending.py        recipes, and recipes that extend others
 kept_states.py      how many states of legs are kept

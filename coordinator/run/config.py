@@ -3,7 +3,7 @@
 run.toml         the settings
 keys/            run.key signs records; peer.key is the identity of the DHT peer; notify.secret signs notices
 data/            output of `prepare`
-state.sqlite     the coordinator's state
+state.sqlite     the coordinator's state, unless [state] sets a database
 health.json      figures of the running service, for the page and /metrics
 notices.json     how far each webhook of [notify] is
 run.json         the signed RunSpec with the present peers, which volunteers join
@@ -42,6 +42,7 @@ from paris.coordinator.run.config_tables import (
     RunTable,
     SamplingTable,
     Settings,
+    StateTable,
     Table,
     TaskTable,
 )
@@ -77,6 +78,7 @@ class RunConfig(Table):
     dht: DhtTable = DhtTable()
     page: PageTable = PageTable()
     notify: NotifyTable = NotifyTable()
+    state: StateTable = StateTable()
     tasks: TaskTable
     model: ModelTable
     objectives: ObjectivesTable = ObjectivesTable()

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from paris.coordinator.run.database import check_database
 from paris.protocol.fields import RepoId
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.limits import MAX_LANES, MAX_SMALLER_SIZES, MAX_WANT_WORK_BITS
@@ -116,6 +117,21 @@ class WebhookTable(Table):
     def _check_url(self) -> WebhookTable:
         if urlsplit(self.url).scheme not in ("http", "https") or not is_encrypted(self.url):
             raise ValueError(f"the address of webhook {self.name!r} is neither https nor on this machine")
+        return self
+
+
+class StateTable(Table):
+    """[state]: where the coordinator keeps its state."""
+
+    database: Annotated[str, Field(max_length=1000)] | None = None
+    """A PostgreSQL database, postgresql://USER@HOST/NAME, without a password. None: state.sqlite in the run directory.
+    """
+
+    @model_validator(mode="after")
+    def _check_database(self) -> StateTable:
+        # Of the table and not of the field: the message on a field repeats its value, with a password in it.
+        if self.database is not None:
+            check_database(self.database)
         return self
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from paris.coordinator.errors import RunDirError
 from paris.coordinator.run.config import RunConfig, load_config
+from paris.coordinator.run.database import STATE_FILE, StateLocation, state_location
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT, RUN_FILE
 from paris.protocol.runid import make_run_id
 from paris.protocol.secrets import is_encrypted
@@ -85,8 +86,13 @@ class RunDir:
 
     @property
     def state_file(self) -> Path:
-        """SQLite file of the coordinator's state."""
-        return self.path / "state.sqlite"
+        """SQLite file of the coordinator's state, if `state` is no database."""
+        return self.path / STATE_FILE
+
+    @property
+    def state(self) -> StateLocation:
+        """Where the coordinator's state is."""
+        return state_location(self.path, self.run_id, self.config.state.database)
 
     @property
     def peer_key(self) -> Path:

@@ -17,6 +17,7 @@ from paris.coordinator.decisions.clock_moves import moved, without_future
 from paris.coordinator.decisions.observations import Observation, RouterRequested, RouterTrained
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.tick import tick
+from paris.coordinator.errors import DatabaseError
 from paris.coordinator.service.executor import Executor
 from paris.coordinator.service.ways import Ways
 from paris.coordinator.state.events import Event, EventKind
@@ -109,17 +110,27 @@ class Service:
     def run(self, stop: threading.Event, every_s: float, after_step: Callable[[float], None] | None = None) -> None:
         """Step until `stop` is set; a step that fails (a full disk, say) is reported and repeated.
 
+        That the database does not answer is reported once, and when it answers again.
+
         Args:
             stop: Ends the loop.
             every_s: Wait between two steps.
             after_step: Receives the duration of each step that did not fail, seconds.
         """
+        waits_for_database = False
         while not stop.is_set():
             started_at = time.monotonic()
             try:
                 self.step()
+                if waits_for_database:
+                    self._log(Event(EventKind.SERVING, "The database answers again."))
+                    waits_for_database = False
                 if after_step is not None:
                     after_step(time.monotonic() - started_at)
+            except DatabaseError as error:
+                if not waits_for_database:
+                    self._log(Event(EventKind.PROBLEM, f"{error.what} The service waits for it."))
+                waits_for_database = True
             except Exception as error:
                 logger.debug("A step failed.", exc_info=True)
                 self._log(Event(EventKind.PROBLEM, f"{type(error).__name__}: {reason_of(error)}"))

@@ -83,7 +83,7 @@ class Notifier:
         self._lock = threading.Lock()
         self._told: dict[str, float] = {}
         """Until when a problem is not told again, by its text."""
-        self._store = Store(run.state_file)
+        self._store = Store(run.state)
         secret, known = read_secret(run.path), self._read().delivered
         newest = self._store.newest_event_id()
         self._channels = [

@@ -36,7 +36,7 @@ from paris.coordinator.service.verifier import Verifier, derived_secret
 from paris.coordinator.service.verifying import VerifyingProcesses
 from paris.coordinator.service.ways import Ways
 from paris.coordinator.state.events import Event, EventKind
-from paris.coordinator.state.store import Store
+from paris.coordinator.state.reading import open_own_store
 from paris.coordinator.verify import VerificationBounds
 from paris.protocol.clock import SteadyClock
 from paris.protocol.dht.options import NetworkOptions
@@ -73,7 +73,7 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
         servers: list[Server] = [start_embedded_hub(run, children)] if run.config.hub.embedded else []
         hub = connect_hub(run, children, start_embedded=False)
         hub.ensure_repos()
-        store = Store(run.state_file)
+        store = open_own_store(run)
         stack.callback(store.close)
         require_same_sizes(run, store.load().tasks.values())
         log = _with_notices(run, log, stack)

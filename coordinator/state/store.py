@@ -1,4 +1,4 @@
-"""The coordinator's memory on disk: SQLAlchemy over SQLite (WAL) by default, any URL it knows otherwise.
+"""The coordinator's memory on disk: in SQLite (WAL) by default, or in PostgreSQL.
 
 `save` writes the changes and events of one tick in one transaction: after a crash or a power cut the state is that of
 the last whole tick. A lease that was published is on the disk, because its attempt number is what keeps an earlier
@@ -14,16 +14,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, bindparam, create_engine, event, select
+from sqlalchemy import Connection, Table, bindparam, select
 
 from paris.coordinator.migrations import Migration, migrate, stamp
+from paris.coordinator.run.database import PostgresSchema, StateLocation
 from paris.coordinator.state.curves import Curves, new_losses
+from paris.coordinator.state.engine import is_postgres, open_engine, snapshots_of
 from paris.coordinator.state.event_log import EventLog, LoggedEvent, newest_id, read_events, read_log
 from paris.coordinator.state.events import Event
 from paris.coordinator.state.invites import IssuedInvite, add_invite, read_invites
 from paris.coordinator.state.model import State
 from paris.coordinator.state.old_boards import with_changes
 from paris.coordinator.state.orders import Order, OrderKind
+from paris.coordinator.state.postgres import count_save, prepare
 from paris.coordinator.state.row import Row
 from paris.coordinator.state.tables import FLAGS, METADATA, ORDERS, SINGLE, TABLES
 
@@ -42,30 +45,33 @@ _MIGRATIONS: dict[int, Migration] = {
     9: "",
     10: with_changes,
 }
+_POSTGRES_MIGRATIONS: dict[int, str] = {}
+"""From `postgres.FIRST_FORMAT`; empty where only tables are new."""
 
 
 class Store:
     """Loads and saves the state.
 
     Args:
-        location: A SQLite file, migrated if an older version wrote it; or any SQLAlchemy URL.
+        location: An SQLite file or a schema of PostgreSQL; made if missing, migrated if an older version wrote it.
 
     Raises:
-        NewerFileError: A newer version wrote the file; it is unchanged.
-        DatabaseError: The file is damaged.
+        NewerFileError: A newer version wrote it; it is unchanged.
+        RunDirError: An older version serves the run from PostgreSQL; the schema is unchanged.
+        DatabaseError: The file is damaged, or PostgreSQL does not answer.
     """
 
-    def __init__(self, location: Path | str) -> None:
+    def __init__(self, location: StateLocation) -> None:
         if isinstance(location, Path):
             with suppress(OSError):  # SQLite names the problem better
                 location.touch(0o600)
                 location.chmod(0o600)  # also of its log, and of a file that an earlier version made
             migrate(location, VERSION, _MIGRATIONS)
-        self._engine = create_engine(f"sqlite:///{location}" if isinstance(location, Path) else location)
-        if self._engine.dialect.name == "sqlite":
-            _use_wal(self._engine)
-        METADATA.create_all(self._engine)
-        if isinstance(location, Path):
+        self._engine = open_engine(location)
+        if isinstance(location, PostgresSchema):
+            prepare(self._engine, location, VERSION, _POSTGRES_MIGRATIONS)
+        else:
+            METADATA.create_all(self._engine)
             stamp(location, VERSION)
         with self._engine.connect() as connection:
             self._curves = Curves(connection)
@@ -74,7 +80,7 @@ class Store:
     def load(self) -> State:
         """Read the whole state; an empty one if nothing was saved."""
         found: dict[str, Any] = {}
-        with self._engine.connect() as connection:
+        with snapshots_of(self._engine).connect() as connection:
             for name, (table, row_class) in TABLES.items():
                 rows = connection.execute(select(table.c.id, table.c.row)).all()
                 found[name] = {row_id: row_class.model_validate_json(text) for row_id, text in rows}
@@ -115,6 +121,8 @@ class Store:
             with self._engine.connect() as connection:
                 self._log = read_log(connection, None)
         with self._engine.begin() as connection:
+            if is_postgres(self._engine):
+                count_save(connection)
             for name, rows in changes.items():
                 _delete_rows(connection, TABLES[name][0], [*rows, *dropped[name]])
                 _insert(connection, TABLES[name][0], _as_json(rows))
@@ -129,7 +137,7 @@ class Store:
         with self._engine.begin() as connection:
             self._curves.thin_all(connection)
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            if self._engine.dialect.name == "sqlite":
+            if not is_postgres(self._engine):  # which does so by itself
                 connection.exec_driver_sql("VACUUM")
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -213,12 +221,3 @@ def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) ->
     """All rows by one statement: a statement a row costs eight times the processor time."""
     if rows:
         connection.execute(table.insert(), rows)
-
-
-def _use_wal(engine: Engine) -> None:
-    @event.listens_for(engine, "connect")
-    def _pragmas(connection: Any, _record: Any) -> None:
-        cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy.types import TypeDecorator
 
 from paris.coordinator.state.audits import AuditState
 from paris.coordinator.state.model import (
@@ -18,6 +21,17 @@ from paris.coordinator.state.model import (
 from paris.coordinator.state.row import Row
 
 METADATA = MetaData()
+
+
+class Line(TypeDecorator[str]):
+    """A text from elsewhere; PostgreSQL takes none with a zero byte."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
+        """The text without zero bytes."""
+        return value if value is None else value.replace("\0", "\ufffd")
 
 
 def _table(name: str) -> Table:
@@ -43,7 +57,7 @@ EVENTS = Table(
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("at", Float, nullable=False),
     Column("kind", String, nullable=False),
-    Column("text", Text, nullable=False),
+    Column("text", Line, nullable=False),
     Column("changes", Text),
 )
 CURVES = Table(
@@ -62,7 +76,7 @@ ORDERS = Table(
     Column("id", Integer, primary_key=True, autoincrement=True),
     Column("kind", String, nullable=False),
     Column("subject", String, nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("reason", Line, nullable=False),
     Column("step", Integer),
 )
 INVITES = Table(

@@ -140,7 +140,7 @@ def _require_no_open_tasks(run: RunDir) -> None:
     """Experts may start from the published weights as soon as tasks are open, so the weights may not change then."""
     if is_served(run):
         raise RunDirError(f"{run.path} is being served.", "Stop `paris-coord serve` first (Ctrl-C in its terminal).")
-    if not run.state_file.is_file():
+    if run.state == run.state_file and not run.state_file.is_file():
         return
     tasks = read_state(run).tasks
     if tasks:

@@ -12,7 +12,7 @@ from paris.coordinator.errors import DatabaseError, RunDirError
 from paris.coordinator.hub.storage.store import SCHEMA_VERSION
 from paris.coordinator.hub.storage.store import Store as HubStore
 from paris.coordinator.migrations import migrate
-from paris.coordinator.run.directory import RunDir
+from paris.coordinator.run.create import create_run
 from paris.coordinator.run.locks import serve_lock
 from paris.coordinator.state.reading import read_state
 from paris.coordinator.state.store import VERSION, Store
@@ -66,7 +66,7 @@ def test_a_write_in_the_wal_is_in_the_backup_and_survives(old):
 
 
 def test_a_command_beside_an_older_service_does_not_migrate_its_state(tmp_path):
-    run = RunDir(tmp_path, None, None)
+    run = create_run(tmp_path / "run", recipe="emoji-quick")
     Store(run.state_file).close()
     with closing(sqlite3.connect(run.state_file)) as db:
         db.execute("DROP TABLE orders")

@@ -12,6 +12,7 @@ from paris.coordinator.children import Children
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.service.executor import Executor
 from paris.coordinator.service.loop import Service
+from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.flags import FROM_DATA, FROM_SAMPLES, ROUTER_FLAG
 from paris.coordinator.state.store import Store
 from paris.protocol.clock import ClockWatch, SteadyClock
@@ -55,8 +56,8 @@ class UnchangedRepo:
     def update(self, state, committing) -> None: ...
 
 
-def make_service(tmp_path, job: RouterJob, log=None, watch=None) -> tuple[Service, Store, Executor]:
-    store, children = Store(tmp_path / "state.sqlite"), Children(tmp_path / "logs")
+def make_service(tmp_path, job: RouterJob, log=None, watch=None, location=None) -> tuple[Service, Store, Executor]:
+    store, children = Store(location or tmp_path / "state.sqlite"), Children(tmp_path / "logs")
     log = log or [].append
     executor = Executor(
         verifier=None,
@@ -88,6 +89,32 @@ def steps_until(service: Service, condition, what: str) -> None:
         return condition()
 
     wait_until(stepped, DEADLINE_S, what)
+
+
+def test_a_database_that_goes_away_is_waited_for_and_said_in_one_line(tmp_path, schema, postgres):
+    said, stop = [], threading.Event()
+    service, store, executor = make_service(tmp_path, RouterJob(), log=said.append, location=schema)
+    num_steps = []
+    runner = threading.Thread(target=service.run, args=(stop, 0.01, num_steps.append))
+    runner.start()
+    try:
+        wait_until(lambda: num_steps, DEADLINE_S, "a step")
+        postgres.stop()
+        try:
+            wait_until(lambda: said, DEADLINE_S, "the service noticed")
+            asked = []
+            store.flag = lambda name, ask=store.flag: asked.append(name) or ask(name)
+            wait_until(lambda: len(asked) > 2, DEADLINE_S, "further steps failed")
+        finally:
+            postgres.start()
+        wait_until(lambda: len(said) > 1, DEADLINE_S, "the service went on")
+    finally:
+        stop.set()
+        runner.join()
+        executor.stop()
+        store.close()
+    assert [event.kind for event in said] == [EventKind.PROBLEM, EventKind.SERVING]
+    assert said[0].text.endswith("The service waits for it.")
 
 
 def test_a_trained_router_and_a_request_survive_steps_that_cannot_save(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import stat
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from itertools import pairwise
 
@@ -48,6 +48,13 @@ TASK = Task(
 LEASE = Lease(lease_id="a" * 32, task_id="expert-0", attempt=1, volunteer="b" * 64, granted_at=1.0, expires_at=2.0)
 
 
+@pytest.fixture
+def opened(location):
+    """Opens the same state each time that it is called."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(closing(Store(location)))
+
+
 def beat(step: int, loss: float | None = 0.5) -> Heartbeat:
     return Heartbeat(lease_id="a" * 32, task_id="expert-0", attempt=1, state="training", step=step, loss=loss)
 
@@ -66,28 +73,28 @@ def full_state() -> State:
     )
 
 
-def test_a_state_comes_back_as_it_was_saved(tmp_path):
-    store = Store(tmp_path / "state.sqlite")
+def test_a_state_comes_back_as_it_was_saved(opened):
+    store = opened()
     store.save(State(), full_state(), [Event(EventKind.JOINED, "ada")], now=5.0)
     store.close()
-    again = Store(tmp_path / "state.sqlite")
+    again = opened()
     assert again.load() == full_state()
     assert [(e.at, e.kind, e.text) for e in again.events()] == [(5.0, "joined", "ada")]
 
 
-def test_a_tick_is_saved_whole_or_not_at_all(tmp_path):
-    store = Store(tmp_path / "state.sqlite")
+def test_a_tick_is_saved_whole_or_not_at_all(opened):
+    store = opened()
     store.save(State(), full_state(), [], now=1.0)
     changed = replace(full_state(), router=RouterState(phase="done"))
     broken = [Event(EventKind.OPENED, "one"), Event(EventKind.OPENED, None)]
-    with pytest.raises(Exception, match="NOT NULL"):
+    with pytest.raises(Exception, match=r"NOT NULL|not-null"):
         store.save(full_state(), changed, broken, now=2.0)
     assert store.load() == full_state()
     assert store.events() == []
 
 
-def test_the_loss_curve_keeps_each_step_once(tmp_path):
-    store = Store(tmp_path / "state.sqlite")
+def test_the_loss_curve_keeps_each_step_once(opened):
+    store = opened()
     old = full_state()
     store.save(State(), old, [], now=1.0)
     for step in (3, 5, 5, 8):
@@ -119,8 +126,8 @@ def test_saving_many_rows_takes_as_many_statements_as_saving_one(tmp_path):
     assert statements(1) == statements(1000) > 0
 
 
-def test_a_word_for_the_service_is_read_once(tmp_path):
-    store = Store(tmp_path / "state.sqlite")
+def test_a_word_for_the_service_is_read_once(opened):
+    store = opened()
     store.set_flag("train-router")
     assert store.flag("train-router") == "1"
     store.save(State(), State(), [], now=1.0)
@@ -147,7 +154,7 @@ def test_only_the_user_may_read_the_state(tmp_path):
 
 def test_a_long_curve_is_thinned_evenly_and_keeps_its_first_and_last_points(tmp_path, monkeypatch):
     monkeypatch.setattr(curves, "_MAX_POINTS", 64)
-    store = Store(tmp_path / "state.sqlite")
+    store = Store(tmp_path)
     state = full_state()
     store.save(State(), state, [], now=1.0)
     for step in range(4, 504):
@@ -160,31 +167,31 @@ def test_a_long_curve_is_thinned_evenly_and_keeps_its_first_and_last_points(tmp_
     assert max(after - before for before, after in pairwise(steps)) <= 3 * 500 / 32
 
 
-def test_steps_that_go_to_and_fro_do_not_let_a_curve_grow(tmp_path, monkeypatch):
+def test_steps_that_go_to_and_fro_do_not_let_a_curve_grow(opened, monkeypatch):
     monkeypatch.setattr(curves, "_MAX_POINTS", 64)
-    store = Store(tmp_path / "state.sqlite")
+    store = opened()
     state = full_state()
     store.save(State(), state, [], now=1.0)
     for number in range(150):
         old, state = state, with_beat(state, 4 + number % 2)
         store.save(old, state, [], now=float(number))
     assert len(store.curves()["expert-0"]) <= 64
-    again = Store(tmp_path / "state.sqlite")
+    again = opened()
     for number in range(150, 250):
         old, state = state, with_beat(state, 4 + number % 2)
         again.save(old, state, [], now=float(number))
     assert len(again.curves()["expert-0"]) <= 64
 
 
-def test_the_points_of_an_earlier_attempt_go_when_a_later_one_has_its_first(tmp_path):
-    store = Store(tmp_path / "state.sqlite")
+def test_the_points_of_an_earlier_attempt_go_when_a_later_one_has_its_first(opened):
+    store = opened()
     store.save(State(), full_state(), [], now=1.0)
     second = LEASE.model_copy(update={"lease_id": "c" * 32, "attempt": 2})
     held = LeaseState(lease=second, heartbeat=beat(7).model_copy(update={"lease_id": "c" * 32, "attempt": 2}))
     store.save(full_state(), replace(full_state(), leases={"c" * 32: held}), [], now=2.0)
     assert store.curves() == {"expert-0": [(7, 0.5)]}
-    with closing(sqlite3.connect(tmp_path / "state.sqlite")) as db:
-        assert db.execute("SELECT COUNT(*) FROM curves").fetchone() == (1,)
+    with store._engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT COUNT(*) FROM curves").scalar() == 1
 
 
 def lease_row(letter: str, attempt: int, step: int, **fields) -> LeaseState:
@@ -201,8 +208,8 @@ def saved_in_turn(store: Store, *rows: LeaseState) -> None:
         store.save(old, state, [], now=2.0 + number)
 
 
-def test_the_heartbeats_of_an_audit_leave_the_curve_of_its_task_alone(tmp_path):
-    store = Store(tmp_path / "state.sqlite")
+def test_the_heartbeats_of_an_audit_leave_the_curve_of_its_task_alone(opened):
+    store = opened()
     order = AuditOrder(nonce="a" * 64, start=None)
     saved_in_turn(store, lease_row("c", 1, 6, audit=order), lease_row("d", 2, 7, audit=order))
     assert store.curves() == {"expert-0": [(3, 0.5)]}
@@ -216,24 +223,22 @@ def test_the_heartbeats_of_an_audit_leave_the_curve_of_its_task_alone(tmp_path):
         ([("c", 2, 8), ("a", 1, 9)], [9]),
     ],
 )
-def test_of_parallel_leases_the_one_with_the_most_steps_has_the_curve(tmp_path, seen, steps):
-    store = Store(tmp_path / "state.sqlite")
+def test_of_parallel_leases_the_one_with_the_most_steps_has_the_curve(opened, seen, steps):
+    store = opened()
     saved_in_turn(store, *(lease_row(*fields) for fields in seen))
     assert store.curves() == {"expert-0": [(step, 0.5) for step in steps]}
 
 
-def test_a_lease_that_was_taken_back_has_the_curve_until_another_one_reports(tmp_path):
-    store = Store(tmp_path / "state.sqlite")
-    rows = [lease_row("a", 1, 9), lease_row("a", 1, 9, state="revoked")]
+@pytest.mark.parametrize(("later", "steps"), [([], [3, 9]), ([("c", 2, 1)], [1])])
+def test_a_lease_that_was_taken_back_has_the_curve_until_another_one_reports(opened, later, steps):
+    store = opened()
+    rows = [lease_row("a", 1, 9), lease_row("a", 1, 9, state="revoked"), *(lease_row(*fields) for fields in later)]
     saved_in_turn(store, *rows)
-    assert [step for step, _ in store.curves()["expert-0"]] == [3, 9]
-    other = Store(tmp_path / "other.sqlite")
-    saved_in_turn(other, *rows, lease_row("c", 2, 1))
-    assert [step for step, _ in other.curves()["expert-0"]] == [1]
+    assert [step for step, _ in store.curves()["expert-0"]] == steps
 
 
-def test_work_that_was_refused_leaves_the_curve_to_the_next_attempt(tmp_path):
-    store, state = Store(tmp_path / "state.sqlite"), leg_step(run_of(1), START, want(0, START)).state
+def test_work_that_was_refused_leaves_the_curve_to_the_next_attempt(opened):
+    store, state = opened(), leg_step(run_of(1), START, want(0, START)).state
     store.save(State(), state, [], now=START)
     first = held(state)
     refused = (
@@ -251,9 +256,9 @@ def test_work_that_was_refused_leaves_the_curve_to_the_next_attempt(tmp_path):
     assert [step for step, _ in store.curves()["expert-0"]] == [10]
 
 
-def test_the_newest_events_are_kept(tmp_path, monkeypatch):
+def test_the_newest_events_are_kept(opened, monkeypatch):
     monkeypatch.setattr(event_log, "_MAX_EVENTS", 10)
-    store = Store(tmp_path / "state.sqlite")
+    store = opened()
     for number in range(25):
         store.save(State(), State(), [Event(EventKind.JOINED, str(number))], now=float(number))
     assert [event.text for event in store.events()] == [str(number) for number in range(15, 25)]
@@ -272,8 +277,8 @@ def with_beat(state: State, step: int) -> State:
     return replace(state, leases={"a" * 32: held})
 
 
-def test_invites_that_were_made_are_listed_oldest_first_and_outlive_a_save(tmp_path):
-    store = Store(tmp_path / "state.sqlite")
+def test_invites_that_were_made_are_listed_oldest_first_and_outlive_a_save(opened):
+    store = opened()
     later, first = IssuedInvite("ab" * 16, 3, 20.0, 90.0), IssuedInvite("cd" * 16, 1, 10.0, 80.0)
     for invite in (later, first):
         store.add_invite(invite)
