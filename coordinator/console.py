@@ -38,6 +38,8 @@ class _Terminal:
 
     is_quiet: bool = False
     is_json: bool = False
+    prints_json: bool = False
+    """Whether stdout is for a program."""
 
 
 _TERMINAL = _Terminal()
@@ -51,6 +53,12 @@ def set_up_terminal(*, quiet: bool, log_format: LogFormat) -> None:
         log_format: "json" writes each message as one JSON object a line.
     """
     _TERMINAL.is_quiet, _TERMINAL.is_json = quiet, log_format == "json"
+
+
+def print_for_program(is_wanted: bool) -> bool:
+    """Set whether an error that ends this process is a JSON object on stdout, too; returns what it is given."""
+    _TERMINAL.prints_json = is_wanted
+    return is_wanted
 
 
 def shows_progress() -> bool:
@@ -144,7 +152,15 @@ def _run_clearly(work: Callable[[], object]) -> None:
         what, next_step, exit_code, error_code = _describe(error)
         text = f"{heading(error_code)} {what}" + (f"\n  {next_step}" if next_step else "")
         say_problem(text, exit_code=exit_code, error_code=error_code)
+        if _TERMINAL.prints_json:
+            _print_error(type(error).__name__, what, next_step, exit_code, error_code)
         sys.exit(exit_code)
+
+
+def _print_error(kind: str, what: str, next_step: str, exit_code: int, error_code: str) -> None:
+    """The fields are those that `paris-node --json` gives an error."""
+    told = {"type": kind, "what": what, "next_step": next_step, "exit_code": exit_code, "error_code": error_code}
+    print_json({"event": "error", "at": round(time.time(), 3), **told})
 
 
 def _describe(error: Exception) -> tuple[str, str, int, str]:

@@ -28,7 +28,7 @@ def pause(
     as_json: JsonOption = False,
 ) -> None:
     """Pause the running node: its trainer ends with a snapshot and frees the GPU; the task is kept."""
-    with clear_errors():
+    with clear_errors(as_json=as_json):
         import time
 
         from paris.node.errors import SettingsError
@@ -44,13 +44,13 @@ def pause(
 
 def resume(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """End a pause of the running node."""
-    with clear_errors():
+    with clear_errors(as_json=as_json):
         _tell(home, "resume", as_json=as_json)
 
 
 def finish(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """End the running node with nothing lost: a leg is handed in at its next snapshot, a whole task when it is done."""
-    with clear_errors():
+    with clear_errors(as_json=as_json):
         _tell(home, "finish", as_json=as_json)
 
 
@@ -84,7 +84,7 @@ def leave(
 
 def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Show what the node does now, and the runs and tasks that this machine has worked on."""
-    with clear_errors():
+    with clear_errors(as_json=as_json):
         from paris.node.machine.home import Home
 
         require_stdout()
@@ -110,7 +110,7 @@ def log(
     as_json: JsonOption = False,
 ) -> None:
     """Show the last lines of the node's log."""
-    with clear_errors():
+    with clear_errors(as_json=as_json):
         from collections import deque
 
         from paris.node.machine.home import Home

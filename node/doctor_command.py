@@ -22,7 +22,7 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """Look at machine, network and run, and take a training step: what is wrong, why, and what to do."""
-    with clear_errors():
+    with clear_errors(as_json=as_json):
         from paris.node.doctor.examination import examine
         from paris.node.doctor.finding import Level
         from paris.node.doctor.known import Known

@@ -18,7 +18,7 @@ def credits(
     as_json: JsonOption = False,
 ) -> None:
     """Show the verified steps and hours of this machine, by run, from the verdicts that it has read."""
-    with clear_errors():
+    with clear_errors(as_json=as_json):
         from paris.node.machine.credits import credits_of
         from paris.node.machine.home import Home
 
@@ -41,7 +41,7 @@ def gc(
     no_lock: NoLockOption = False,
 ) -> None:
     """Delete what no unfinished task needs: snapshots of ended tasks, partial downloads."""
-    with clear_errors():
+    with clear_errors(as_json=as_json):
         from paris.node.machine.garbage import collect_garbage
         from paris.node.machine.home import Home
         from paris.node.machine.lock import home_lock

@@ -34,7 +34,7 @@ def backup(
     file: CopyArgument, home: HomeOption = None, passphrase: PassphraseOption = False, as_json: JsonOption = False
 ) -> None:
     """Copy the identity to a new file, which only you can read."""
-    with clear_errors():
+    with clear_errors(as_json=as_json):
         from paris.node.machine.home import Home
         from paris.node.machine.identity_backup import backup_identity
 
@@ -45,7 +45,7 @@ def backup(
 @identity_app.command("restore")
 def restore(file: CopyArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Make a copy the identity of a home that has none; asks for the passphrase of a sealed one."""
-    with clear_errors():
+    with clear_errors(as_json=as_json):
         from paris.node.machine.home import Home
         from paris.node.machine.identity_backup import is_sealed, restore_identity
         from paris.node.machine.lock import home_lock

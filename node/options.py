@@ -79,8 +79,13 @@ def home_path(home: Path | None) -> Path:
 
 
 @contextlib.contextmanager
-def clear_errors(view: Any = None) -> Iterator[None]:
-    """Turn any error into one line, a next step and an exit code; PARIS_DEBUG=1 raises it."""
+def clear_errors(view: Any = None, *, as_json: bool = False) -> Iterator[None]:
+    """Turn any error into one line, a next step and an exit code; PARIS_DEBUG=1 raises it.
+
+    Args:
+        view: Shows the line.
+        as_json: Without a view, the line is that of `join --json`, on stdout; else it goes to stderr.
+    """
     try:
         yield
     except (typer.Exit, typer.Abort):
@@ -89,13 +94,15 @@ def clear_errors(view: Any = None) -> Iterator[None]:
         if os.environ.get("PARIS_DEBUG") == "1" or isinstance(error, SystemExit):
             raise
         from paris.node.errors import explain, explains_itself
-        from paris.node.view import EventKind, sentence
+        from paris.node.view import EventKind, JsonView, sentence
 
         told = explain(error)
         if not explains_itself(error):
             _logger.debug("%s", told.what, exc_info=True)
         fields = {"type": type(error).__name__, **told._asdict()}
-        if view is None:
+        if view is None and as_json:
+            JsonView(sys.stdout).event(EventKind.ERROR, **fields)
+        elif view is None:
             print(sentence(EventKind.ERROR, fields), file=sys.stderr)
         else:
             view.event(EventKind.ERROR, **fields)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from paris.coordinator.console import print_json, say, say_problem
+from paris.coordinator.console import print_for_program, print_json, say, say_problem
 from paris.coordinator.errors import ConfigError
 from paris.coordinator.state.events import Event, EventKind
 from paris.protocol.locks import NO_LOCK_HELP, go_without_locks
@@ -50,7 +50,7 @@ RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The run direct
 NoLockOption = Annotated[
     bool, typer.Option("--no-lock", help=NO_LOCK_HELP, callback=go_without_locks, expose_value=False)
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.", callback=print_for_program)]
 
 
 def open_run(path: Path, *, log_name: str) -> RunDir:

@@ -11,7 +11,7 @@ schema.py      the fields of every event, and their JSON schema
 """
 
 from paris.node.view.events import EventKind, sentence
-from paris.node.view.views import View, make_view
+from paris.node.view.views import JsonView, View, make_view
 from paris.node.view.words import duration_in_words
 
-__all__ = ["EventKind", "View", "duration_in_words", "make_view", "sentence"]
+__all__ = ["EventKind", "JsonView", "View", "duration_in_words", "make_view", "sentence"]

@@ -33,8 +33,16 @@ NOT_AT_A_COMMAND_LINE = {
 _ABOUT = """# Errors
 
 The message of an error begins with its error code, as in `Error [no-peers]: ...`. Each code has a page here: what it
-means, common causes, and what to do. Programs find it as `error_code` in `paris-node join --json` and in
-`paris-coord --log-format json`. Several error codes may have the same exit code.
+means, common causes, and what to do. Several error codes may have the same exit code.
+
+Where a command takes `--json`, its error is one more line on standard output:
+
+```json
+{"event": "error", "at": 1760000000.1, "type": "RunDirError", "what": "...", "next_step": "...", "exit_code": 61,
+ "error_code": "run-directory"}
+```
+
+`paris-coord --log-format json` has `exit_code` and `error_code` on standard error, too.
 """
 
 
