@@ -24,6 +24,10 @@ audits.py      sketches of states, by which audits are compared
 sizes.py       the run's model and smaller ones, by a record's number
 lanes.py       ids of trainings of one expert side by side
 leases.py      the deadline curve, and when a lease is overdue or renewed
+addresses.py   multiaddrs: splitting, sorting, free ports
+run_peer.py    a peer of the run, as node and coordinator use it
+outcome.py     what became of a published record
+record_shelves.py  the records that a peer holds, and their limits
 shard_request.py  a signed request for a shard, and its response
 refusals.py    why a peer refuses a record
 admission.py   who may take places at a peer: by a lease, or by work
@@ -45,5 +49,5 @@ printable.py   texts of strangers on a terminal
 templates.py   and on a page
 streams.py     stdout and stderr that never stop the work
 signals.py     the signals that ask a program to stop
-dht/           a DHT peer: hivemind's DHTNode in our own event loop
+dht/           a peer over the DHT: hivemind's DHTNode in our own event loop
 """

@@ -46,10 +46,10 @@ def _files(folder: str, *names: str) -> tuple[str, ...]:
 GROUPS: tuple[Group, ...] = (
     Group(
         "protocol",
-        ("protocol/*.py", *_files("protocol/dht", "addresses", "pinned", "storage")),
+        ("protocol/*.py", *_files("protocol/dht", "pinned")),
         ("tests/protocol/test_*.py", *_files("tests/node/swarm", "test_invite", "test_want_work"), BOUNDS),
         (
-            *_files("protocol", "hub_layout", "hub_session", "lifeline", "logs", "streams"),
+            *_files("protocol", "hub_layout", "hub_session", "lifeline", "logs", "run_peer", "streams"),
             *_files("tests/protocol", "test_dht_failures", "test_dht_peer", "test_eclipse"),
         ),
     ),

@@ -29,6 +29,7 @@ from paris.protocol.lifeline import exit_with_parent
 from paris.protocol.limits import MAX_RECORD_BYTES
 from paris.protocol.manifest import join_manifest
 from paris.protocol.payload import Payload
+from paris.protocol.run_peer import RunPeer
 from paris.protocol.run_records import ManifestPart, RunSpec, SubmittedFile, Task
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
@@ -54,7 +55,7 @@ class Cheat:
     run: Envelope[RunSpec]
     name: str
     sealer: Sealer
-    peer: Peer
+    peer: RunPeer
 
     def work(self) -> None:
         """Wait for a lease, hand in, wait for the verdict, and leave."""

@@ -39,8 +39,8 @@ from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.reading import open_own_store
 from paris.coordinator.verify import VerificationBounds
 from paris.protocol.clock import SteadyClock
-from paris.protocol.dht.options import NetworkOptions
 from paris.protocol.dht.peer import Peer
+from paris.protocol.run_peer import NetworkOptions, RunPeer
 from paris.protocol.run_records import RunSpec
 from paris.protocol.sealer import Sealer, SequenceFile
 
@@ -157,7 +157,7 @@ def make_executor(
     )
 
 
-def start_peer(run: RunDir) -> Peer:
+def start_peer(run: RunDir) -> RunPeer:
     """The coordinator's DHT peer, with the run's own key and port, so that its address stays the same.
 
     Raises:

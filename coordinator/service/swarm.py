@@ -10,9 +10,9 @@ from paris.coordinator.service.publisher import Publisher
 from paris.coordinator.service.ways import Shown
 from paris.coordinator.state.events import Event, EventKind
 from paris.protocol.clock import Clock
-from paris.protocol.dht.peer import Peer
 from paris.protocol.envelope import Envelope
 from paris.protocol.payload import Payload
+from paris.protocol.run_peer import RunPeer
 
 logger = logging.getLogger(__name__)
 _HEALTH_EVERY_S = 30.0
@@ -27,7 +27,9 @@ class SupervisedPeer:
         clock: Seconds that only grow.
     """
 
-    def __init__(self, start: Callable[[], Peer], log: Callable[[Event], None], clock: Clock = time.monotonic) -> None:
+    def __init__(
+        self, start: Callable[[], RunPeer], log: Callable[[Event], None], clock: Clock = time.monotonic
+    ) -> None:
         self._start, self._clock, self._log = start, clock, log
         self._checked_at = clock()
         self.current = start()

@@ -15,7 +15,7 @@ from paris.node.doctor.looks import Look, look_at_all
 from paris.node.join.resolve import newest
 from paris.node.machine.own_addresses import is_behind_router
 from paris.node.swarm.connection import peer_starter
-from paris.protocol.dht.addresses import is_relayed, split_peer_address
+from paris.protocol.addresses import is_relayed, split_peer_address
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import AddressError, ClockError, UnreachableError, reason_of
 from paris.protocol.run_records import RunSpec

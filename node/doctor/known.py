@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from paris.node.join.resolve import Address
 from paris.node.machine.config import NodeConfig
 from paris.node.machine.hardware import Hardware
 from paris.node.machine.home import Home
 from paris.protocol.envelope import Envelope
+from paris.protocol.run_peer import RunPeer
 from paris.protocol.run_records import RunSpec, Task
-
-if TYPE_CHECKING:
-    from paris.protocol.dht.peer import Peer
 
 
 @dataclass
@@ -36,7 +34,7 @@ class Known:
     address: Address | None = None
     spec: Envelope[RunSpec] | None = None
     """The newest description of the run."""
-    peer: Peer | None = None
+    peer: RunPeer | None = None
     """This command's own peer; the caller of the looks stops it."""
     tasks: list[Task] = field(default_factory=list)
     """Of the run, as its peers hold them."""

@@ -10,7 +10,7 @@ from paris.node.doctor.finding import Finding, fine, problem, warning
 from paris.node.doctor.known import Known
 from paris.node.hub.client import Hub
 from paris.node.machine.own_addresses import Ip, own_ips
-from paris.protocol.dht.addresses import refuse_quic, require_free_port
+from paris.protocol.addresses import refuse_quic, require_free_port
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.hub_session import proxy_address
 

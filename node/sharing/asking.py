@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from paris.node.fetching.cache import Cache
 from paris.node.fetching.peers import Outcome
@@ -26,13 +25,11 @@ from paris.node.sharing.parts import PeerParts, WrongBytesError
 from paris.node.sharing.transfer import Patience, TooLateError, Transfer
 from paris.node.sharing.trust import Trust
 from paris.node.swarm.connection import Swarm
-from paris.protocol.dht.addresses import split_peer_address
+from paris.protocol.addresses import split_peer_address
 from paris.protocol.errors import PeerError
+from paris.protocol.run_peer import ShardAnswer
 from paris.protocol.shard_request import ShardStatus, seal_request
 from paris.protocol.signing import Identity
-
-if TYPE_CHECKING:
-    from paris.protocol.dht.shards import ShardStream
 
 _logger = logging.getLogger(__name__)
 _MAX_ASKED = 8
@@ -55,7 +52,7 @@ class Asker:
     identity: Identity
     run_id: str
 
-    def ask(self, member: Member, sha256: str, offset: int, timeout_s: float) -> ShardStream:
+    def ask(self, member: Member, sha256: str, offset: int, timeout_s: float) -> ShardAnswer:
         """Ask at each of a member's addresses until one answers.
 
         Raises:

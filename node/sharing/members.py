@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from paris.node.swarm.connection import Swarm
-from paris.protocol.dht.addresses import CIRCUIT
+from paris.protocol.addresses import CIRCUIT
 from paris.protocol.work_records import Holding, Lease
 
 _CACHED_S = 10.0

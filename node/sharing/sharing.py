@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from paris.node.fetching.bandwidth import Bandwidth
 from paris.node.fetching.cache import Cache
 from paris.node.sharing.asking import Asker, PeerSource
@@ -12,12 +10,10 @@ from paris.node.sharing.members import Members, usable
 from paris.node.sharing.serving import ShardHost
 from paris.node.swarm.announcer import Announcer
 from paris.node.swarm.connection import Swarm
+from paris.protocol.run_peer import RunPeer
 from paris.protocol.run_records import Shard
 from paris.protocol.signing import Identity
 from paris.protocol.work_records import Holding
-
-if TYPE_CHECKING:
-    from paris.protocol.dht.peer import Peer
 
 _MAX_ADDRESSES = 4
 _MIN_UPLOAD_BYTES_PER_S = 2**17
@@ -84,7 +80,7 @@ class Sharing:
             serves=lambda: bool(self._addresses),
         )
 
-    def _serve(self, peer: Peer) -> None:
+    def _serve(self, peer: RunPeer) -> None:
         """Serve through a DHT peer that has just started."""
         self._addresses = usable(peer.addresses, self._swarm.initial_peers)[:_MAX_ADDRESSES]
         if self._addresses:

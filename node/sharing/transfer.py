@@ -10,13 +10,10 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from paris.node.hub.file import Wanted
 from paris.protocol.errors import PeerError
-
-if TYPE_CHECKING:
-    from paris.protocol.dht.shards import ShardStream
+from paris.protocol.run_peer import ShardAnswer
 
 _JUDGE_AFTER_S, _LAST_S = 2.0, 1.0
 """When an urgent transfer is judged by its speed, and the remaining time that it gets in any case."""
@@ -55,7 +52,7 @@ class Transfer:
     on_bytes: Callable[[int], None]
     left_s: Callable[[], float]
 
-    def receive(self, stream: ShardStream, part: Path, offset: int) -> None:
+    def receive(self, stream: ShardAnswer, part: Path, offset: int) -> None:
         """Append the stream to the part until it is complete; the content is not checked.
 
         Args:

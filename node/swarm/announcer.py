@@ -20,7 +20,7 @@ from paris.node.swarm.earlier_forms import earlier_form
 from paris.node.swarm.held_leases import HeldLeases
 from paris.node.swarm.ways.ways import Ways
 from paris.protocol.clock import Clock, ClockWatch
-from paris.protocol.dht.outcome import Outcome
+from paris.protocol.outcome import Outcome
 from paris.protocol.payload import Payload
 from paris.protocol.record_rules import RECORD_RULES
 from paris.protocol.sealer import Sealer

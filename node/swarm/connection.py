@@ -6,17 +6,14 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from paris.node.machine.config import NodeConfig
 from paris.node.machine.own_addresses import is_behind_router
-from paris.protocol.dht.outcome import Outcome
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import ParisError, PeerError
-
-if TYPE_CHECKING:
-    from paris.protocol.dht.peer import Peer
-    from paris.protocol.dht.shards import ShardStream
+from paris.protocol.outcome import Outcome
+from paris.protocol.run_peer import RunPeer, ShardAnswer
 
 _logger = logging.getLogger(__name__)
 _FAILURES_BEFORE_CHECK = 3
@@ -52,15 +49,15 @@ class Swarm:
         *,
         num_buckets: int,
         initial_peers: tuple[str, ...],
-        start_peer: Callable[[tuple[str, ...]], Peer],
+        start_peer: Callable[[tuple[str, ...]], RunPeer],
         on_change: Callable[[bool], None] = lambda is_up: None,
     ) -> None:
         self.num_buckets = num_buckets
         self.initial_peers = initial_peers
         self._start_peer = start_peer
         self._on_change = on_change
-        self._peer: Peer | None = None
-        self._on_start: list[Callable[[Peer], None]] = []
+        self._peer: RunPeer | None = None
+        self._on_start: list[Callable[[RunPeer], None]] = []
         self._starting = threading.Lock()
         """Held while a peer starts, so that two threads never start two."""
         self._lock = threading.Lock()
@@ -82,7 +79,7 @@ class Swarm:
         self._running_peer()
         self._is_up = True
 
-    def on_start(self, callback: Callable[[Peer], None]) -> None:
+    def on_start(self, callback: Callable[[RunPeer], None]) -> None:
         """Call `callback` with the running peer, if any, and with each peer that replaces it."""
         self._on_start.append(callback)
         if self._peer is not None:
@@ -102,8 +99,8 @@ class Swarm:
         peer = self._peer
         return [] if peer is None else list(peer.read(kind, part))
 
-    def request_shard(self, address: str, request: bytes, *, timeout_s: float) -> ShardStream:
-        """Send a request to another peer; see `Peer.request_shard`.
+    def request_shard(self, address: str, request: bytes, *, timeout_s: float) -> ShardAnswer:
+        """Send a request to another peer; see `RunPeer.request_shard`.
 
         Raises:
             PeerError: No answer, or this node has no running peer.
@@ -156,7 +153,7 @@ class Swarm:
             _logger.info("The DHT peer is dead; closing it.")
             self._stop_peer()
 
-    def _reconnect(self) -> Peer | None:
+    def _reconnect(self) -> RunPeer | None:
         """The running peer, or a new one; only a stored record says that the DHT is reachable again."""
         try:
             return self._running_peer()
@@ -165,7 +162,7 @@ class Swarm:
             _logger.debug("Reconnecting failed", exc_info=True)
             return None  # `_note` reports it after some failures
 
-    def _running_peer(self) -> Peer:
+    def _running_peer(self) -> RunPeer:
         with self._starting:
             if self._peer is not None:
                 return self._peer
@@ -185,7 +182,7 @@ class Swarm:
 
 def peer_starter(
     run_id: str, coordinator: str | None, config: NodeConfig, *, run_relays: bool
-) -> Callable[[tuple[str, ...]], Peer]:
+) -> Callable[[tuple[str, ...]], RunPeer]:
     """A function that starts this node's peer: it only dials out, unless the volunteer hosts the DHT too.
 
     Args:
@@ -196,9 +193,9 @@ def peer_starter(
     """
     uses_relay = run_relays if config.use_relay is None else config.use_relay
 
-    def start(initial_peers: tuple[str, ...]) -> Peer:
-        from paris.protocol.dht.options import NetworkOptions
+    def start(initial_peers: tuple[str, ...]) -> RunPeer:
         from paris.protocol.dht.peer import Peer
+        from paris.protocol.run_peer import NetworkOptions
 
         return Peer.start(
             run_id=run_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paris.protocol.dht.addresses import is_relayed
+from paris.protocol.addresses import is_relayed
 from paris.protocol.payload import Payload
 from paris.protocol.work_records import Heartbeat, Holding, Want
 

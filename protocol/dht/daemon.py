@@ -11,7 +11,7 @@ from hivemind.p2p.p2p_daemon_bindings.control import P2PDaemonError
 from hivemind.p2p.p2p_daemon_bindings.utils import ControlFailure
 from hivemind.utils.multiaddr import Multiaddr
 
-from paris.protocol.dht.addresses import (
+from paris.protocol.addresses import (
     CIRCUIT,
     ipv4_first,
     is_relayed,

@@ -19,9 +19,8 @@ from hivemind.p2p import PeerID
 from hivemind.utils.serializer import MSGPackSerializer
 
 from paris.protocol.dht.node import NUM_REPLICAS, RunNode
-from paris.protocol.dht.outcome import Outcome
 from paris.protocol.envelope import Envelope
-from paris.protocol.limits import MAX_DICTIONARY_BYTES
+from paris.protocol.outcome import Outcome, outcome_of
 from paris.protocol.payload import Payload
 from paris.protocol.refusals import Refused
 from paris.protocol.validator import Accepted
@@ -156,19 +155,9 @@ async def _store_batch(
         return [Outcome.STORED] * len(records)
     held = await _held_by(node, deciding, key_id)
     return [
-        Outcome.STORED if yes else _outcome(record.subkey, value, held)
+        Outcome.STORED if yes else outcome_of(record.subkey, value, held)
         for yes, record, value in zip(unanimous, records, packed, strict=True)
     ]
-
-
-def _outcome(subkey: str, value: bytes, held: list[dict[str, bytes]]) -> Outcome:
-    """What became of a record that not every deciding replica stored, by what they hold."""
-    if any(records.get(subkey) == value for records in held):
-        return Outcome.STORED
-    num_bytes = max((sum(len(name) + len(item) for name, item in records.items()) for records in held), default=0)
-    is_new = all(subkey not in records for records in held)
-    is_full = is_new and num_bytes + len(subkey) + len(value) > MAX_DICTIONARY_BYTES
-    return Outcome.FULL if is_full else Outcome.REFUSED
 
 
 async def _replicas(node: RunNode, key_id: DHTID) -> list[PeerID]:

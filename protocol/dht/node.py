@@ -12,13 +12,14 @@ from hivemind.p2p import PeerID
 
 from paris.protocol.dht.daemon import Daemon, start_daemon
 from paris.protocol.dht.node_ids import node_id_of
-from paris.protocol.dht.options import PeerOptions, Traffic
+from paris.protocol.dht.options import PeerOptions
 from paris.protocol.dht.pinned import PinnedPeers, peer_of
 from paris.protocol.dht.rpc import RunProtocol
 from paris.protocol.dht.storage import RecordStorage
 from paris.protocol.dht.validator_adapter import JudgeValidator
 from paris.protocol.errors import ClockError, NoPeersError, ParisError, UnreachableError
 from paris.protocol.limits import MAX_CLOCK_SKEW_S
+from paris.protocol.run_peer import Traffic
 from paris.protocol.validator import RecordJudge
 
 _log = logging.getLogger(__name__)

@@ -1,12 +1,4 @@
-"""A DHT peer's synchronous API for node and coordinator.
-
-    peer = Peer.start(run_id=..., coordinator=..., initial_peers=[...], client_mode=True)
-    peer.publish(envelope, num_buckets)      # true: other peers hold exactly this record
-    peer.read("lease")                       # checked envelopes, possibly none
-    peer.stop()
-
-Errors while starting are typed exceptions. Later network failures give False or an empty list, not an exception.
-"""
+"""The run's peer over hivemind's DHT: `RunPeer`, synchronous, on an event loop in a thread of its own."""
 
 from __future__ import annotations
 
@@ -17,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from paris.protocol.dht.loop import LoopThread
-from paris.protocol.dht.options import NetworkOptions, PeerOptions, Traffic
-from paris.protocol.dht.outcome import Outcome
+from paris.protocol.dht.options import PeerOptions
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import DaemonError, NoPeersError, ParisError, PeerError, SlowStartError
 from paris.protocol.keys import dht_key, part_of, subkey_of
+from paris.protocol.outcome import Outcome
 from paris.protocol.payload import Payload
+from paris.protocol.run_peer import NetworkOptions, Place, RunPeer, Traffic
 from paris.protocol.runid import require_run_id
 from paris.protocol.shard_request import ShardServer
 
@@ -33,11 +26,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _STOP_TIMEOUT_S = 10.0
 T = TypeVar("T")
-Place = tuple[str, int | None]
-"""A record kind, and the cluster or bucket of kinds that have parts."""
 
 
-class Peer:
+class Peer(RunPeer):
     """A peer of a run's DHT, in its own thread. Made by `start`; thread-safe."""
 
     def __init__(self, thread: LoopThread, node: RunNode, addresses: list[str]) -> None:
@@ -59,23 +50,7 @@ class Peer:
         startup_timeout_s: float = 60.0,
         network: NetworkOptions | None = None,
     ) -> Peer:
-        """Start a peer and join the run's swarm.
-
-        Args:
-            run_id: The run; records of other runs are refused.
-            coordinator: The run's pinned public key; None accepts the key whose fingerprint is in the run id.
-            listen: Multiaddrs to listen on, port 0 for any; not used in client mode.
-            initial_peers: Full multiaddrs to join by, of which one must answer; empty for the first peer of a swarm.
-            client_mode: Only dial out, and store nothing for others; the default of volunteers.
-            identity_path: libp2p key file, created if missing; None for a new peer id at each start.
-            startup_timeout_s: Limit for the whole start.
-            network: Optional network features.
-
-        Raises:
-            RecordError: `run_id` is not a run id.
-            PortTakenError, IdentityError, AddressError, DaemonError, NoPeersError, ClockError, UnreachableError: The
-                start failed; nothing is left running.
-        """
+        """Start a peer and join the run's swarm; see `RunPeer.start`."""
         require_run_id(run_id)
         options = PeerOptions(
             run_id=run_id,
@@ -100,22 +75,22 @@ class Peer:
 
     @property
     def addresses(self) -> list[str]:
-        """Full multiaddrs with `/p2p/ID`, IPv4 first; empty for a client."""
+        """As `RunPeer`."""
         return list(self._addresses)
 
     @property
     def peer_id(self) -> str:
-        """Base58 libp2p peer id."""
+        """As `RunPeer`."""
         return self._node.daemon.peer_id
 
     @property
     def traffic(self) -> Traffic:
-        """Records and bytes exchanged since the start."""
+        """As `RunPeer`; bytes without libp2p's framing and encryption."""
         return self._node.traffic
 
     @property
     def refusals(self) -> dict[str, int]:
-        """Number of refused records by reason code (`validator.Reason`)."""
+        """As `RunPeer`."""
         return self._node.judge.refusals
 
     @property
@@ -123,23 +98,10 @@ class Peer:
         """Peers in the routing table."""
         return self._node.num_neighbours
 
-    def publish(self, envelope: Envelope[Any], num_buckets: int, *, timeout_s: float = 15.0) -> Outcome:
-        """Publish one record; see `publish_many`."""
-        return self.publish_many([envelope], num_buckets, timeout_s=timeout_s)[0]
-
     def publish_many(
         self, envelopes: Sequence[Envelope[Any]], num_buckets: int, *, timeout_s: float = 30.0
     ) -> list[Outcome]:
-        """Store records on their replicas until they expire.
-
-        Args:
-            envelopes: Sealed records of this run.
-            num_buckets: The run's bucket count (`RunSpec.num_buckets`).
-            timeout_s: Limit for all records.
-
-        Returns:
-            For each record its outcome: true if other peers hold exactly it (in a swarm of one, if this peer does).
-        """
+        """Store records on their replicas until they expire; see `RunPeer.publish_many`."""
         from paris.protocol.dht.exchange import PlacedRecord, store_records
 
         records = [
@@ -152,26 +114,8 @@ class Peer:
         ]
         return self._call(store_records(self._node, records), [Outcome.UNANSWERED] * len(records), timeout_s)
 
-    def read(self, kind: str, part: int | None = None, *, timeout_s: float = 10.0) -> list[Envelope[Payload]]:
-        """Read all records of a kind; see `read_many`."""
-        return self.read_many([(kind, part)], timeout_s=timeout_s)[(kind, part)]
-
-    def read_all(self, kind: str, num_buckets: int, *, timeout_s: float = 20.0) -> list[Envelope[Payload]]:
-        """Read all buckets of a kind that volunteers sign."""
-        found = self.read_many([(kind, bucket) for bucket in range(num_buckets)], timeout_s=timeout_s)
-        return [envelope for envelopes in found.values() for envelope in envelopes]
-
     def read_many(self, places: Iterable[Place], *, timeout_s: float = 20.0) -> dict[Place, list[Envelope[Payload]]]:
-        """Read keys concurrently from all replicas; the newest of each record.
-
-        Args:
-            places: Kinds, each with its cluster or bucket, or None.
-            timeout_s: Limit for all places together.
-
-        Returns:
-            For each place its valid records, ordered by subkey; empty if none was found in time. An empty list proves
-            nothing: read again before acting on it.
-        """
+        """Read keys concurrently from all replicas; see `RunPeer.read_many`."""
         from paris.protocol.dht.exchange import read_records
 
         keys = {place: dht_key(self._node.options.run_id, *place) for place in places}
@@ -180,14 +124,7 @@ class Peer:
         return {place: found[key] for place, key in keys.items()}
 
     def serve_shards(self, server: ShardServer) -> None:
-        """Start answering shard requests. Call once per peer.
-
-        Args:
-            server: Decides on each request; called from worker threads.
-
-        Raises:
-            DaemonError: The daemon did not register the handler.
-        """
+        """As `RunPeer`; raises DaemonError if the daemon does not register the handler."""
         from paris.protocol.dht.shards import ShardStreams
 
         try:
@@ -196,11 +133,7 @@ class Peer:
             raise DaemonError("The libp2p daemon does not serve shards.", "Join again.") from error
 
     def request_shard(self, address: str, request: bytes, *, timeout_s: float = 10.0) -> ShardStream:
-        """Send a request (`shard_request.seal_request`) to a peer. The caller closes the stream.
-
-        Raises:
-            PeerError: No valid response.
-        """
+        """As `RunPeer`."""
         from paris.protocol.dht.shards import open_shard_stream
 
         if self._stopped:
@@ -208,16 +141,7 @@ class Peer:
         return open_shard_stream(self._thread, self._node.daemon, address, request, timeout_s=timeout_s)
 
     def try_peer(self, address: str, *, timeout_s: float = 30.0) -> ParisError | None:
-        """Connect to another peer of the run and ask its DHT, as joining by it does.
-
-        Args:
-            address: Full multiaddr.
-            timeout_s: Limit for all of it.
-
-        Returns:
-            Why this peer could not join by it: `AddressError`, `NoPeersError`, `ClockError` or `UnreachableError`; None
-            where it could.
-        """
+        """As `RunPeer`."""
         late = NoPeersError(f"{address}: no answer within {timeout_s:.0f} s.")
         return self._call(self._node.try_peer(address), late, timeout_s)
 
@@ -250,12 +174,6 @@ class Peer:
         except (TimeoutError, CancelledError):
             _log.warning("The DHT did not answer within %.0f s.", timeout_s)
             return otherwise
-
-    def __enter__(self) -> Peer:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.stop()
 
 
 async def _start(options: PeerOptions) -> tuple[RunNode, list[str]]:

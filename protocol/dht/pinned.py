@@ -11,8 +11,8 @@ import time
 
 from hivemind.p2p import PeerID
 
+from paris.protocol.addresses import split_peer_address
 from paris.protocol.clock import Clock
-from paris.protocol.dht.addresses import split_peer_address
 from paris.protocol.errors import AddressError
 
 _REST_S = 30.0

@@ -19,7 +19,7 @@ from hivemind.proto import dht_pb2
 from hivemind.utils.timed_storage import ValueWithExpiration
 
 from paris.protocol.dht.node_ids import node_id_of
-from paris.protocol.dht.options import Traffic
+from paris.protocol.run_peer import Traffic
 
 
 class TrafficCounter:

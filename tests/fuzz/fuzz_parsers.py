@@ -31,8 +31,8 @@ from paris.experts.release.layout import EXPERT_FILE, read_layout
 from paris.node.hub.client import retry_after_s
 from paris.node.machine.unit import UnitFolder
 from paris.node.sharing.members import usable
+from paris.protocol.addresses import split_peer_address
 from paris.protocol.canonical import canonical_bytes, parse_json
-from paris.protocol.dht.addresses import split_peer_address
 from paris.protocol.envelope import open_envelope, seal
 from paris.protocol.errors import AddressError, NewerFileError, ParisError, RecordError
 from paris.protocol.runid import make_run_id

@@ -16,10 +16,10 @@ from paris.coordinator.hub import HubServer, admin_token
 from paris.experts.data.shards import Row, write_shard
 from paris.experts.frozen.text_vocabulary import write_vocabulary
 from paris.protocol.canonical import canonical_bytes
-from paris.protocol.dht.options import NetworkOptions
 from paris.protocol.dht.peer import Peer
 from paris.protocol.hub_layout import manifest_path, step_folder
 from paris.protocol.manifest import Manifest, split_manifest
+from paris.protocol.run_peer import NetworkOptions
 from paris.protocol.run_records import RunSpec, Shard, Task
 from paris.protocol.runid import make_run_id
 from paris.protocol.sealer import Sealer

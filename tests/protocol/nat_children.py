@@ -9,9 +9,9 @@ from pathlib import Path
 from deadlines import DEADLINE_S
 from protocol_samples import COORDINATOR, RUN, RUN_ID, VOLUNTEER, sealed
 
-from paris.protocol.dht.addresses import split_peer_address
-from paris.protocol.dht.options import NetworkOptions
+from paris.protocol.addresses import split_peer_address
 from paris.protocol.dht.peer import Peer
+from paris.protocol.run_peer import NetworkOptions
 from paris.protocol.shard_request import Reply, ShardStatus, open_request, seal_request
 
 

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from paris.protocol.dht.addresses import ipv4_first, require_free_port, split_peer_address
+from paris.protocol.addresses import ipv4_first, require_free_port, split_peer_address
 from paris.protocol.dht.pinned import PinnedPeers, peer_of
 from paris.protocol.errors import AddressError, PortTakenError
 

@@ -9,7 +9,7 @@ import os
 import pytest
 from nat_world import HOST, NatWorld, PeerThere, why_not
 
-from paris.protocol.dht.addresses import is_relayed
+from paris.protocol.addresses import is_relayed
 from paris.protocol.work_records import Holding
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=str(why_not()))

@@ -16,10 +16,9 @@ from protocol_samples import LEASE, STRANGER, VOLUNTEER, WANT
 from protocol_samples import RUN as SAMPLE_RUN
 from protocol_swarm import Child, daemons_of, eventually, is_running, sealed_now, start_peer
 
-from paris.protocol.dht.addresses import ipv4_first, require_free_port, split_peer_address
+from paris.protocol.addresses import ipv4_first, require_free_port, split_peer_address
 from paris.protocol.dht.loop import LoopThread
 from paris.protocol.dht.node import _typed_error
-from paris.protocol.dht.options import NetworkOptions
 from paris.protocol.errors import (
     AddressError,
     ClockError,
@@ -31,6 +30,7 @@ from paris.protocol.errors import (
     SlowStartError,
     UnreachableError,
 )
+from paris.protocol.run_peer import NetworkOptions
 
 pytestmark = pytest.mark.timeout(120)
 RUN = SAMPLE_RUN.model_copy(update={"initial_peers": ()})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from paris.node.swarm.connection import Swarm
-from paris.protocol.dht.outcome import Outcome
 from paris.protocol.envelope import Envelope
+from paris.protocol.outcome import Outcome
 
 
 class DhtWay:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from paris.protocol.dht.outcome import Outcome
 from paris.protocol.envelope import Envelope
+from paris.protocol.outcome import Outcome
 
 
 class Way(Protocol):

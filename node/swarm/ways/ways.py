@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from paris.node.swarm.ways.way import Way
-from paris.protocol.dht.outcome import Outcome
 from paris.protocol.envelope import Envelope
+from paris.protocol.outcome import Outcome
 
 _logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from paris.node.swarm.announcer import Announcer
 from paris.node.swarm.held_leases import HeldLeases
 from paris.protocol.admission import LEASE_GRACE_S
 from paris.protocol.clock import ClockWatch
-from paris.protocol.dht.outcome import Outcome
 from paris.protocol.envelope import seal
+from paris.protocol.outcome import Outcome
 from paris.protocol.payload import Payload
 from paris.protocol.runid import make_run_id
 from paris.protocol.sealer import Sealer

@@ -11,8 +11,8 @@ from deadlines import DEADLINE_S
 
 from paris.node.swarm.connection import Swarm, Traffic
 from paris.node.work.agent import _why_waiting
-from paris.protocol.dht.outcome import Outcome
 from paris.protocol.errors import NoPeersError, PeerError
+from paris.protocol.outcome import Outcome
 
 BEAT, WANT = SimpleNamespace(kind="heartbeat"), SimpleNamespace(kind="want")
 
