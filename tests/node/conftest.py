@@ -68,14 +68,22 @@ def file_size_limit():
 
 
 @pytest.fixture
-def make_world(file_hub, tmp_path):
+def peer_class():
+    """The peers of a `World`: in memory, where a test is about what volunteers say, not about streams."""
+    from memory_swarm import MemoryPeer
+
+    return MemoryPeer
+
+
+@pytest.fixture
+def make_world(file_hub, tmp_path, peer_class):
     """Makes a run with volunteers that share; see `World`."""
     from sharing_world import World
 
     worlds = []
 
     def make(**numbers: int) -> World:
-        worlds.append(World(tmp_path, file_hub, **numbers))
+        worlds.append(World(tmp_path, file_hub, peer_class, **numbers))
         return worlds[-1]
 
     yield make

@@ -1,4 +1,4 @@
-"""Volunteers of one cluster in one process, each with its own DHT peer, cache and settings; a coordinator's peer that
+"""Volunteers of one cluster in one process, each with its own peer, cache and settings; a coordinator's peer that
 grants leases; the Hub is `conftest.FileHub`."""
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from paris.node.swarm.announcer import Announcer
 from paris.node.swarm.connection import Swarm
 from paris.node.swarm.ways.dht import DhtWay
 from paris.node.swarm.ways.ways import Ways
-from paris.protocol.dht.peer import Peer
 from paris.protocol.manifest import shards_digest
 from paris.protocol.run_records import Shard
 from paris.protocol.runid import make_run_id
@@ -54,13 +53,13 @@ def no_hurry() -> float:
 
 
 class World:
-    """A coordinator's peer, a Hub, and the shards of cluster 0 on it."""
+    """A coordinator's peer, a Hub, and the shards of cluster 0 on it; `peer_class` is `Peer` or `MemoryPeer`."""
 
-    def __init__(self, folder: Path, hub, num_shards: int = 4, shard_bytes: int = 200_000) -> None:
-        self.folder, self.hub = folder, hub
+    def __init__(self, folder: Path, hub, peer_class, num_shards: int = 4, shard_bytes: int = 200_000) -> None:
+        self.folder, self.hub, self.peer_class = folder, hub, peer_class
         self.coordinator = Identity.generate()
         self.run_id = make_run_id("tiny", self.coordinator.public_key)
-        self.peer = Peer.start(run_id=self.run_id, coordinator=self.coordinator.public_key)
+        self.peer = peer_class.start(run_id=self.run_id, coordinator=self.coordinator.public_key)
         self.files = [
             hub.add(f"shards/{i}.parquet", random.Random(i).randbytes(shard_bytes)) for i in range(num_shards)
         ]
@@ -137,7 +136,7 @@ class Volunteer:
         self.swarm = Swarm(
             num_buckets=1,
             initial_peers=tuple(world.peer.addresses),
-            start_peer=lambda peers: Peer.start(
+            start_peer=lambda peers: world.peer_class.start(
                 run_id=world.run_id,
                 coordinator=world.coordinator.public_key,
                 initial_peers=peers,

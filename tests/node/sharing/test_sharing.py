@@ -9,7 +9,13 @@ from deadlines import DEADLINE_S
 from sharing_world import ask, soon
 
 from paris.node.errors import StoppedError
+from paris.protocol.dht.peer import Peer
 from paris.protocol.shard_request import ShardStatus
+
+
+@pytest.fixture
+def peer_class():
+    return Peer  # here the streams themselves are tested
 
 
 def test_a_second_volunteer_takes_everything_from_the_first_and_nothing_from_the_hub(world):

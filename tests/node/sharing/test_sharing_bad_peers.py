@@ -11,7 +11,13 @@ from sharing_world import QUICK, Clock, Misbehaving, ask, reply_with, soon
 
 from paris.node.errors import DiskFullError, StoppedError
 from paris.protocol.dht import shards, stream_places
+from paris.protocol.dht.peer import Peer
 from paris.protocol.shard_request import Reply, ShardStatus
+
+
+@pytest.fixture
+def peer_class():
+    return Peer  # here the streams themselves are tested
 
 
 def test_wrong_bytes_are_never_taken_and_their_sender_is_never_asked_again(world, tmp_path):

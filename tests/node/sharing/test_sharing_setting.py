@@ -7,8 +7,14 @@ from sharing_world import seal_question
 
 from paris.node.join.joining import Request, running_agent
 from paris.node.retry import StopSignal
+from paris.protocol.dht.peer import Peer
 from paris.protocol.errors import PeerError
 from paris.protocol.shard_request import ShardStatus
+
+
+@pytest.fixture
+def peer_class():
+    return Peer  # here the streams themselves are tested
 
 
 class _Quiet:
