@@ -15,7 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from paris.node.join.joining import Request, running_agent
+from paris.node.join.joining import running_agent
+from paris.node.join.request import Request
 from paris.node.retry import StopSignal
 from paris.node.view import EventKind
 from paris.node.work.agent import Agent

@@ -129,8 +129,8 @@ def join(
         "allow_plain_http": allow_plain_http,
     }
     with clear_errors(view):
-        from paris.node.join.joining import Request
         from paris.node.join.joining import join as join_run
+        from paris.node.join.request import Request
         from paris.node.welcome.welcome import Welcome, is_someone_there
 
         request = Request(run, home_path(home), run_id, flags, invite)
@@ -156,7 +156,9 @@ def hand_in(
     view = make_node_view(context, as_json=False)
     flags = {"hub_endpoint": hub_endpoint, "allow_plain_http": allow_plain_http}
     with clear_errors(view):
-        from paris.node.join.joining import Request, running_agent, stopping
+        from paris.node.join.joining import running_agent
+        from paris.node.join.request import Request
+        from paris.node.join.stopping import stopping
         from paris.node.retry import StopSignal
 
         stop = StopSignal()

@@ -74,7 +74,8 @@ def leave(
         except NotRunningError as error:
             if run is None:
                 raise NotRunningError(error.what, "Name the run: paris-node leave RUN") from error
-            from paris.node.join.joining import Request, running_agent
+            from paris.node.join.joining import running_agent
+            from paris.node.join.request import Request
             from paris.node.retry import StopSignal
             from paris.node.view import EventKind
 

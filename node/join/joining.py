@@ -6,72 +6,42 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from types import FrameType
-from typing import Any, cast
+from collections.abc import Callable, Iterator
+from typing import cast
 
 from paris.node.control.server import control_socket
 from paris.node.control.wishes import Wishes
 from paris.node.errors import StoppedError
-from paris.node.fetching.bandwidth import Bandwidth
-from paris.node.fetching.cache import Cache
-from paris.node.hub.account import account_token, ask_if_refused, is_at_terminal
 from paris.node.hub.client import Hub
-from paris.node.hub.tokens import PlainHttpError, hub_token
+from paris.node.hub.tokens import hub_token
 from paris.node.join.answers import Answers
+from paris.node.join.assembling import announced_session, data_sources, hub_account, watch_over
 from paris.node.join.own_page import OwnPage
+from paris.node.join.request import Request
 from paris.node.join.search import Search, is_first_at_a_terminal, wait_for_answer
-from paris.node.machine.config import load_config
+from paris.node.join.stopping import stopping
 from paris.node.machine.credits import credits_of
 from paris.node.machine.hardware import detect
 from paris.node.machine.home import Home
 from paris.node.machine.lock import home_lock
 from paris.node.machine.machine import Machine
-from paris.node.manners.decision import unmeasured
-from paris.node.manners.watch import Sensors, Watch
 from paris.node.retry import StopSignal
-from paris.node.sharing.sharing import Sharing
-from paris.node.swarm.announcer import Announcer
 from paris.node.swarm.connection import Swarm
 from paris.node.swarm.invite import find_invite
 from paris.node.swarm.session import RunSession
-from paris.node.swarm.want_work import find_work
-from paris.node.swarm.ways.dht import DhtWay
-from paris.node.swarm.ways.ways import Ways
 from paris.node.view import EventKind, View
 from paris.node.view.board import Board
 from paris.node.view.course import Course
 from paris.node.view.views import NotingView
 from paris.node.work.agent import Agent
-from paris.node.work.data import DataSources
-from paris.protocol.clock import jump_in_words
 from paris.protocol.envelope import Envelope
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
-from paris.protocol.invites import HeldInvite
 from paris.protocol.logs import log_to_file
 from paris.protocol.run_records import RunSpec, Task
-from paris.protocol.sealer import Sealer, SequenceFile
-from paris.protocol.signals import stop_signals
 from paris.protocol.signing import Identity
 from paris.protocol.version import SOFTWARE_VERSION
 
 _logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the command line asks for."""
-
-    run: str
-    home: Path
-    run_id: str | None
-    flags: Mapping[str, Any]
-    """Settings given as flags; None means not given."""
-    invite: str | None = None
-    """As `paris-coord invite` printed it."""
-
 
 Introduce = Callable[[Envelope[RunSpec], Callable[[], list[Task]], Machine, Hub], None]
 """Tells the volunteer what the run is and takes, by its description and, where they are asked for, its tasks; raises
@@ -161,7 +131,7 @@ def running_agent(
     with home_lock(home.path), _controlled(home, answers), contextlib.ExitStack() as opened:
         log_to_file(home.log)
         _logger.info("paris-node %s, RUN %s", SOFTWARE_VERSION, request.run)
-        config = load_config(home.path, os.environ, request.flags)
+        config = request.config()
         identity = Identity.load_or_create(home.identity)
         token = hub_token(home.path, config, os.environ, config.hub_endpoint or PUBLIC_ENDPOINT)
         if page is not None:
@@ -172,13 +142,14 @@ def running_agent(
         try:
             machine = Machine(home, config, detect(config, home.path))
             if answers is not None:
-                answers.wishes.heed(_watch(machine, view).why_paused)
+                answers.wishes.heed(watch_over(machine, view).why_paused)
             invite = find_invite(home.invite(run.run_id), request.invite, run)
             if introduce is not None:
                 _introduce(introduce, run, swarm, machine)
-            with _session(identity, machine, run, swarm, view, stop, invite) as session:
-                hub = _account(session, identity, machine, view, joins=waits, uploads=uploads)
-                data = _data_sources(session, identity, machine, hub, stop)
+            with announced_session(identity, machine, run, swarm, view, stop, invite) as session:
+                asks = view if waits else None
+                hub = hub_account(session, identity, machine, home.path, asks=asks, uploads=uploads)
+                data = data_sources(session, identity, machine, hub, stop)
                 _show_joined(session, machine, view)
                 yield Agent(session, data, machine, view, stop, answers.wishes if answers else None)
         finally:
@@ -198,81 +169,6 @@ def _controlled(home: Home, answers: Answers | None) -> contextlib.AbstractConte
     return control_socket(home.path, answers) if answers else contextlib.nullcontext()
 
 
-def _watch(machine: Machine, view: View) -> Watch:
-    """The watch over the owner's settings; says which of them nothing on this machine measures."""
-    hardware = machine.hardware
-    watch = Watch(machine.config, Sensors(machine.config, hardware.device, hardware.gpu_uuid))
-    watch.why_paused()
-    for name in unmeasured(machine.config, watch.seen) if watch.seen else []:
-        view.event(EventKind.NOTE, text=f"{name} is set, but nothing on this machine measures what it is about.")
-    return watch
-
-
-@contextlib.contextmanager
-def _session(
-    identity: Identity,
-    machine: Machine,
-    run: Envelope[RunSpec],
-    swarm: Swarm,
-    view: View,
-    stop: StopSignal,
-    invite: HeldInvite | None,
-) -> Iterator[RunSession]:
-    """A session whose announcer runs."""
-    sealer = Sealer(identity, run.run_id, sequences=SequenceFile(machine.home.path / "sequence"))
-    name = machine.config.name or f"volunteer-{identity.public_key[:6]}"
-
-    def show_jump(jump_s: float) -> None:
-        view.event(EventKind.NOTE, text=jump_in_words(jump_s))
-
-    bits = run.payload.want_work_bits or 0
-    work = find_work(machine.home.want_work(run.run_id), run.run_id, identity.public_key, bits, view, stop)
-    announcer = Announcer(Ways([DhtWay(swarm)]), sealer, run.payload.heartbeat_every_s, show_jump)
-    announcer.start()
-    try:
-        yield RunSession(run, name, sealer, swarm, announcer, work, invite)
-    finally:
-        announcer.stop()
-
-
-def _account(
-    session: RunSession, identity: Identity, machine: Machine, view: View, *, joins: bool, uploads: bool
-) -> Hub:
-    """The run's Hub, with the token to act there; who joins at a terminal is asked for one that the Hub knows."""
-    home, config = machine.home.path, machine.config
-    endpoint = config.hub_endpoint or session.spec.hub_endpoint
-    try:
-        token = account_token(home, config, identity, endpoint)
-    except PlainHttpError:
-        if uploads:
-            raise
-        token = None
-    if joins and is_at_terminal():
-        with view.held():
-            token = ask_if_refused(home, endpoint, token)
-    return Hub(endpoint, token)
-
-
-def _data_sources(session: RunSession, identity: Identity, machine: Machine, hub: Hub, stop: StopSignal) -> DataSources:
-    config = machine.config
-    if config.hub_upload_bytes_per_s is not None:
-        uploads = Bandwidth(config.hub_upload_bytes_per_s)
-        hub.passed = lambda num_bytes: stop.pause(uploads.wait_s(num_bytes))
-    cache = Cache(machine.home.cache, config.cache_limit_bytes)
-    sharing = None
-    if config.share_shards:
-        sharing = Sharing(
-            swarm=session.swarm,
-            identity=identity,
-            run_id=session.run_id,
-            cache=cache,
-            announcer=session.announcer,
-            upload=Bandwidth(config.upload_bytes_per_s),
-            max_uploads=config.max_uploads,
-        )
-    return DataSources(hub, cache, Bandwidth(config.download_bytes_per_s), sharing)
-
-
 def _show_joined(session: RunSession, machine: Machine, view: View) -> None:
     view.event(
         EventKind.JOINED,
@@ -283,25 +179,3 @@ def _show_joined(session: RunSession, machine: Machine, view: View) -> None:
         identity=session.public_key,
         credit_steps=credits_of(session.run_id, machine.home.units(session.run_id)).steps,
     )
-
-
-@contextlib.contextmanager
-def stopping(stop: StopSignal) -> Iterator[set[int]]:
-    """SIGINT, SIGTERM and SIGHUP ask for a clean stop; a second SIGINT interrupts at once.
-
-    Yields:
-        The signals received so far.
-    """
-    received: set[int] = set()
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        received.add(number)
-        stop.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = {number: signal.signal(number, on_signal) for number in stop_signals()}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from sharing_world import seal_question
 
-from paris.node.join.joining import Request, running_agent
+from paris.node.join.joining import running_agent
+from paris.node.join.request import Request
 from paris.node.retry import StopSignal
 from paris.protocol.dht.peer import Peer
 from paris.protocol.errors import PeerError

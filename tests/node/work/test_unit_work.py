@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from paris.node.fetching.urgency import Urgency
-from paris.node.join.joining import Request, running_agent
+from paris.node.join.joining import running_agent
+from paris.node.join.request import Request
 from paris.node.retry import StopSignal
 from paris.node.work.data import _WINDOW_SHARDS, in_order
 
