@@ -66,6 +66,8 @@ class VerificationBounds(BaseModel):
     min_peer_gain_share: Share = 0.6
     """Smallest gain, as a share of the registered experts' median gain (each on its own cluster), within the
     confidence."""
+    min_peer_steps: Share = 0.8
+    """Fewest steps of a registered expert that a submission is compared with, as a share of the submission's steps."""
     min_reference_share: Annotated[float, Field(gt=0, le=1)] = 0.8
     """The reference may not have learned more, beyond chance, after this share of the submission's steps. By
     mean losses, honest experts of other orders and noises keep 2 % to this bar, and 70 % of the steps never reach it

@@ -53,9 +53,8 @@ class Trace:
         return below
 
     def points(self, first: float, last: float) -> list[ScoredPoint]:
-        """The points between two steps, or else the last one before."""
-        before = [point for point in self._points if point.step <= last]
-        return [point for point in before if point.step >= first] or before[-1:]
+        """The points between two steps, these included."""
+        return [point for point in self._points if first <= point.step <= last]
 
 
 class Reference:
@@ -84,7 +83,7 @@ class Reference:
 
     @property
     def own_point(self) -> ScoredPoint | None:
-        """The trusted training of the task's own cluster at the submission's step, or shortly before."""
+        """The trusted training of the own cluster at the submission's step or shortly before; None: no score."""
         own = self._traces.get(self._own_cluster)
         points = own.points(self._first, self._step) if own else []
         return points[-1] if points else None

@@ -13,6 +13,9 @@ If clusters hardly resemble each other, experts of the two objectives may degrad
 that a second expert of j keeps some identity: a wrong cluster is detected less reliably between objectives than within
 one.
 
+Experts are compared at like steps. One that has learned its pictures by heart may be behind an early leg of another, on
+its own cluster too; and beside an early leg the difficulty of k and j does not cancel out of `identity`.
+
 Experts of two sizes are compared by `identity` alone, since a larger one is ahead by its size. It also specialises
 more, so a smaller second expert of j keeps some identity beside a larger one: beside those of its own size it is seen.
 """
@@ -53,12 +56,14 @@ def yardsticks_of(case: VerificationCase, step: int, told_apart: set[int]) -> li
 
     Args:
         case: The submission and its context.
-        step: How many steps were submitted: on each cluster the expert that came farthest, but no farther, counts.
+        step: How many steps were submitted: on each cluster the expert that came farthest, but no farther, counts, if
+            it came nearly as far.
         told_apart: Clusters of which a reference has already told the submission apart.
     """
     farthest: dict[int, OtherCheckpoint] = {}
     for other in case.others:
-        is_comparable = _steps(case, other) <= step and other.cluster not in {case.task.cluster, *told_apart}
+        is_alike = case.bounds.min_peer_steps * step <= _steps(case, other) <= step
+        is_comparable = is_alike and other.cluster not in {case.task.cluster, *told_apart}
         if other.registered and other.path is not None and is_comparable:
             last = farthest.get(other.cluster)
             farthest[other.cluster] = other if last is None else max(last, other, key=lambda o: _steps(case, o))

@@ -125,6 +125,18 @@ def test_a_leg_is_held_to_the_reference_at_the_step_where_it_ends(world, curves,
     assert skill(case, world, lazy.weights, (honest.final_loss, step))[0] == "gain-of-reference"
 
 
+def test_a_claim_is_held_to_a_reference_at_its_own_step_alone(world, curves):
+    """Audited work may have been scored long before the submission's step and after it."""
+    honest, points = world.train(0, steps=STEPS // 2), (curves[0].points[0], curves[0].points[-1])
+    strict = BOUNDS.model_copy(update={"max_reference_claim_ratio": 1.1})
+    case = case_of(world, 0, curves=(curves[0].model_copy(update={"points": points}),), bounds=strict)
+    assert points[0].training_loss > 1.1 * honest.final_loss
+    passed, figures, checks = skill(case, world, honest.weights, (honest.final_loss, STEPS // 2))
+    assert passed == "", checks.made[-1].sentence()
+    assert "gain-of-reference" in figures
+    assert "claim-of-reference" not in figures
+
+
 def test_a_leg_that_ends_worse_than_it_began_is_refused(world, curves):
     began = curves[0].points[2]
     worse, better = world.train(0, steps=EVERY), world.train(0)

@@ -113,17 +113,22 @@ def other(cluster: int, step: int | None = None, *, registered: bool = True, her
 def test_on_each_other_cluster_the_expert_that_came_farthest_but_no_farther_is_a_yardstick():
     task = World(Path(), "", "").task(0)
     others = (
-        other(0, 50), other(3, 40), other(3, 60), other(3, 61), other(1, 60), other(2, registered=True),
-        other(4, 10, registered=False), other(5, 10, here=False), other(6, 10),
+        other(0, 50), other(3, 50), other(3, 60), other(3, 61), other(1, 60), other(2, registered=True),
+        other(4, 60, registered=False), other(5, 60, here=False), other(6, 60),
     )  # fmt: skip
-    case = SimpleNamespace(task=task, others=others)
+    case = SimpleNamespace(task=task, others=others, bounds=BOUNDS)
     assert [(one.cluster, one.step) for one in yardsticks_of(case, 60, {6})] == [(1, 60), (3, 60)]
-    assert [(one.cluster, one.step) for one in yardsticks_of(case, STEPS, set())] == [
-        (1, 60),
-        (2, None),
-        (3, 61),
-        (6, 10),
-    ]
+    assert [(one.cluster, one.step) for one in yardsticks_of(case, STEPS, set())] == [(2, None)]
+
+
+def test_no_expert_that_came_much_less_far_is_a_yardstick():
+    """A finished expert that has learned its pictures by heart may be behind an early leg of another."""
+    others = tuple(other(cluster, step) for cluster, step in ((1, 79), (2, 80), (3, 100)))
+    case = SimpleNamespace(task=World(Path(), "", "").task(0), others=others, bounds=BOUNDS)
+    assert [(one.cluster, one.step) for one in yardsticks_of(case, 100, set())] == [(2, 80), (3, 100)]
+    any_step = BOUNDS.model_copy(update={"min_peer_steps": 0.0})
+    case.bounds = any_step
+    assert len(yardsticks_of(case, 100, set())) == 3
 
 
 def curve(cluster: int, loss: float) -> StoredCurve:
