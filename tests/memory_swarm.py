@@ -104,8 +104,10 @@ class MemoryPeer(RunPeer):
                 other = self._dial(address)
             except (AddressError, NoPeersError) as error:
                 raise PeerError(f"{address} does not answer: {error.what}") from error
-            if other._server is None or len(request) > MAX_REQUEST_BYTES:
-                raise PeerError(f"{address} serves no shards, or not to such a request.")
+            if other._server is None:
+                raise PeerError(f"{address} serves no shards.")
+            if len(request) > MAX_REQUEST_BYTES:
+                raise PeerError(f"{address} closed the stream without an answer.")
         return other._answer(self, request)
 
     def try_peer(self, address, *, timeout_s=30.0):
