@@ -22,8 +22,8 @@ from paris.protocol.work_records import Answer, Audit, Heartbeat, Lease, Submiss
 LEASE_GRACE_S = 7 * 86400.0
 """How long after its end a lease still admits records: late work is verified, and the coordinator may be down for a
 weekend, in which no lease is renewed."""
-_MEMORY = 4096
-_MOST_KEYS = 16384
+_MEMORY = 16384
+_MOST_KEYS = 65536
 _INVITED, _LEASEHOLDER = 128, 256
 """Above any number of work bits."""
 Admitted = Heartbeat | Submission | Answer | Audit

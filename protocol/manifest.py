@@ -49,13 +49,14 @@ def shards_digest(shards: tuple[Shard, ...]) -> str:
 
 def split_manifest(manifest: Manifest) -> list[ManifestPart]:
     """Split a manifest into parts that fit into a record each."""
+    sha256 = manifest.sha256
     pieces = [manifest.shards[i : i + _SHARDS_PER_PART] for i in range(0, len(manifest.shards), _SHARDS_PER_PART)]
     return [
         ManifestPart(
             cluster=manifest.cluster,
             part=part,
             num_parts=len(pieces),
-            manifest_sha256=manifest.sha256,
+            manifest_sha256=sha256,
             repo=manifest.repo,
             revision=manifest.revision,
             shards=piece,

@@ -31,6 +31,8 @@ class Shelf:
 
     def __init__(self) -> None:
         self.records: dict[str, Held] = {}
+        self.fresh: dict[str, None] = {}
+        """Subkeys of the records that were put since they were taken last."""
         self.clock_offsets: dict[str, float] = {}
         """How far the wall clock was from the monotonic one when each record was stored."""
         self._used_bytes = 0
@@ -42,6 +44,7 @@ class Shelf:
         """Keep a record in place of the one with its subkey."""
         self.drop(subkey)
         self.records[subkey], self.clock_offsets[subkey] = item, clock_offset
+        self.fresh[subkey] = None
         self._used_bytes += len(subkey) + len(item.value)
         self._per_signer[_signer_of(subkey)] += 1
         self._next_expiry = min(self._next_expiry, item.expires_at)
@@ -51,6 +54,7 @@ class Shelf:
         item = self.records.pop(subkey, None)
         if item is not None:
             del self.clock_offsets[subkey]
+            self.fresh.pop(subkey, None)
             self._used_bytes -= len(subkey) + len(item.value)
             self._per_signer[_signer_of(subkey)] -= 1
 
@@ -128,6 +132,14 @@ class RecordShelves(Generic[Key]):
         """The unexpired records under a key, by subkey; a copy."""
         shelf = self._alive(key)
         return {} if shelf is None else dict(shelf.records)
+
+    def take_fresh(self, key: Key) -> dict[str, Held]:
+        """The unexpired records under a key that were stored since the last call, by subkey."""
+        shelf = self._alive(key)
+        if shelf is None:
+            return {}
+        fresh, shelf.fresh = shelf.fresh, {}
+        return {subkey: shelf.records[subkey] for subkey in fresh}
 
     def __iter__(self) -> Iterator[Key]:
         """The keys that have unexpired records."""

@@ -172,6 +172,19 @@ class RunPeer(Protocol):
         """
 
     @abstractmethod
+    def read_fresh(self, places: Iterable[Place], *, timeout_s: float = 20.0) -> dict[Place, list[Envelope[Payload]]]:
+        """Read what was stored at this peer since the last call, by others or itself; no other peer is asked.
+
+        Args:
+            places: As in `read_many`.
+            timeout_s: Limit for all places together.
+
+        Returns:
+            For each place its valid records, ordered by subkey. None of them is read here again, also after a timeout:
+            who needs all reads all.
+        """
+
+    @abstractmethod
     def serve_shards(self, server: ShardServer) -> None:
         """Start answering shard requests. Call once per peer.
 

@@ -93,6 +93,6 @@ def verify_signature(public_key: str, message: bytes, signature: str) -> None:
         raise SignatureError(f"The signature of {public_key[:12]}... is invalid.") from error
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=32768)
 def _public_key(public_key: str) -> Ed25519PublicKey:
     return Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key))

@@ -46,11 +46,12 @@ class RecordJudge:
         run_id: The run.
         coordinator: The run's pinned public key; None accepts the key whose fingerprint is in the run id.
         clock: UTC seconds now.
-        memory: Number of places to remember; the least recently used is forgotten first.
+        memory: Number of places to remember; the least recently used is forgotten first. A reader of more places than
+            that, each time around, remembers none of them: enough for the largest swarm.
     """
 
     def __init__(
-        self, run_id: str, coordinator: str | None, clock: Callable[[], float] = time.time, *, memory: int = 16384
+        self, run_id: str, coordinator: str | None, clock: Callable[[], float] = time.time, *, memory: int = 65536
     ) -> None:
         self._run_id = run_id
         self._coordinator = coordinator

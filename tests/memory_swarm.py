@@ -95,6 +95,12 @@ class MemoryPeer(RunPeer):
         with _lock:
             return {place: self._read(dht_key(self._run_id, *place)) for place in places}
 
+    def read_fresh(self, places, *, timeout_s=20.0):
+        with _lock:
+            keys = {place: dht_key(self._run_id, *place) for place in places}
+            fresh = {place: {} if self._is_stopped else self.shelves.take_fresh(key) for place, key in keys.items()}
+            return {place: self._checked(keys[place], fresh[place].items()) for place in keys}
+
     def serve_shards(self, server):
         self._server = server
 
@@ -169,15 +175,14 @@ class MemoryPeer(RunPeer):
         record = (key, subkey_of(envelope.payload, envelope.signer), envelope.data, envelope.expires_at)
         if self._is_stopped or not isinstance(self.judge.judge(*record), Accepted):
             return Outcome.UNANSWERED
-        if not self._client_mode:
-            self.shelves.store(*record)
+        own = Outcome.UNANSWERED if self._client_mode else self._store_here(*record)
         replicas = self._replicas()
         stored = {peer: peer._take(*record) for peer in replicas}
         self._count(records_sent=len(stored), bytes_sent=len(stored) * len(envelope.data))
         pinned = self._pinned()
         is_sole_peer = not replicas and not self._client_mode and not self._initial_peers
         if is_sole_peer or self._peer_id in pinned:
-            return Outcome.STORED
+            return own
         if not replicas:
             return Outcome.UNANSWERED
         deciding = [peer for peer in replicas if peer.peer_id in pinned] or replicas
@@ -190,10 +195,18 @@ class MemoryPeer(RunPeer):
         accepted = isinstance(self.judge.judge(key, subkey, value, expires_at), Accepted)
         return accepted and self.shelves.store(key, subkey, value, expires_at)
 
+    def _store_here(self, key, subkey, value, expires_at):
+        if self.shelves.store(key, subkey, value, expires_at):
+            return Outcome.STORED
+        return outcome_of(subkey, value, [{name: item.value for name, item in self.shelves.under(key).items()}])
+
     def _read(self, key):
-        newest = {}
         holders = [] if self._is_stopped else [self, *self._replicas()]
-        for subkey, item in (entry for peer in holders for entry in peer.shelves.under(key).items()):
+        return self._checked(key, (entry for peer in holders for entry in peer.shelves.under(key).items()))
+
+    def _checked(self, key, found):
+        newest = {}
+        for subkey, item in found:
             verdict = self.judge.judge(key, subkey, *item)
             known = newest.get(subkey)
             if isinstance(verdict, Accepted) and (known is None or verdict.envelope.sequence > known.sequence):

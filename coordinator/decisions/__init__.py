@@ -21,6 +21,7 @@ rechecked.py     what comes of it
 trust.py         who comes first for a task, and who waits
 sizes.py         which size of an expert a machine trains
 leases.py        granting, renewing and revoking leases
+queue.py         those that wait for a task
 parallel.py      several leases of a task whose holders show no work
 clock_moves.py   the state's times when a wrong clock is corrected
 forgetting.py    old volunteers and leases, so that the state does not grow

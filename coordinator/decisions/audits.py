@@ -24,6 +24,7 @@ from paris.coordinator.decisions.trust import with_fault
 from paris.coordinator.state.audits import AuditNeed, AuditOutcome, AuditState, Bait, OpenAudit
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
+from paris.coordinator.state.indexes import open_audits, unsettled
 from paris.coordinator.state.model import WAITING, LeaseState, SubmissionState, VolunteerState
 from paris.protocol.audit_order import AuditOrder
 from paris.protocol.limits import MAX_ATTEMPT
@@ -75,7 +76,7 @@ def end_audits(draft: Draft, policy: Policy, now: float, watching_since: float) 
     An audit that arrived is paid although its work was settled without it: a cheat that is found out stays silent.
     """
     earliest = watching_since + min(policy.audit_s, AFTER_START_S)
-    for audit in [audit for audit in draft.audits.values() if audit.outcome == "waiting"]:
+    for audit in [audit for audit in open_audits(draft) if audit.outcome == "waiting"]:
         held, volunteer = draft.leases[audit.lease_id], draft.volunteers.get(audit.volunteer)
         if audit.bait is None and draft.submissions[audit.leg].audit is None:
             _end(draft, audit, held, "void", "the work is judged already.")
@@ -89,11 +90,11 @@ def end_audits(draft: Draft, policy: Policy, now: float, watching_since: float) 
             # Who reports may be slow, or paused by its owner; giving up early is no fault either.
             if volunteer is not None and held.heartbeat_at is None:
                 draft.put_volunteer(with_fault(volunteer, policy, now))
-    for audit in [audit for audit in draft.audits.values() if audit.outcome == "arrived"]:
+    for audit in [audit for audit in open_audits(draft) if audit.outcome == "arrived"]:
         known = draft.submissions[audit.leg]
         if known.phase not in WAITING and not known.recheck:
             draft.put_audit(audit.ended("unused"))
-    for known in [known for known in draft.submissions.values() if known.audit is not None]:
+    for known in [known for known in unsettled(draft) if known.audit is not None]:
         _replay_here(draft, known, policy, now)
 
 
@@ -104,9 +105,9 @@ def grant_audits(draft: Draft, policy: Policy, now: float) -> None:
     """
     if draft.pause.is_paused:
         return
-    waiting = {audit.leg for audit in draft.audits.values() if audit.outcome == "waiting" and audit.bait is None}
-    busy = busy_volunteers(draft)
-    opened = [known for known in draft.submissions.values() if known.audit is not None]
+    waiting = {audit.leg for audit in open_audits(draft) if audit.outcome == "waiting" and audit.bait is None}
+    opened = [known for known in unsettled(draft) if known.audit is not None]
+    busy = busy_volunteers(draft) if opened else set()
     for known in sorted(opened, key=lambda known: known.seen_at):
         if known.audit is None or known.submission.lease_id in waiting:
             continue
@@ -127,7 +128,7 @@ def grant_audits(draft: Draft, policy: Policy, now: float) -> None:
 
 def wait_longer(draft: Draft, paused_at: float, now: float) -> None:
     """Let the time in which the run was paused not count as waiting for an auditor."""
-    for known in list(draft.submissions.values()):
+    for known in unsettled(draft):
         if (audit := known.audit) is None:
             continue
         update = {"opened_at": audit.opened_at + max(0.0, now - max(paused_at, audit.opened_at))}
@@ -209,7 +210,7 @@ def _apply_bait(draft: Draft, audit: AuditState, bait: Bait, has_copied: bool, p
 
 def void_audits(draft: Draft, volunteer: str, reason: str) -> None:
     """Let the audits of a volunteer that is not believed any more count for nothing; others are drawn in its place."""
-    for audit in [audit for audit in draft.audits.values() if audit.volunteer == volunteer]:
+    for audit in [audit for audit in open_audits(draft) if audit.volunteer == volunteer]:
         if audit.outcome == "waiting":
             _end(draft, audit, draft.leases[audit.lease_id], "void", reason)
         elif audit.outcome == "arrived":

@@ -11,6 +11,7 @@ from paris.coordinator.decisions.relay import settle_late
 from paris.coordinator.decisions.verdicts import apply_verdict, verdict_without_rungs
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
+from paris.coordinator.state.indexes import unsettled
 from paris.coordinator.state.model import SubmissionState
 from paris.protocol.hub_layout import snapshot_paths, submission_folder
 from paris.protocol.work_records import Answer, Challenge, Rung
@@ -67,7 +68,7 @@ def refuse_unanswered(draft: Draft, policy: Policy, now: float, watching_since: 
     A start does not give the whole time again: a coordinator that often starts would wait for ever.
     """
     earliest = watching_since + min(policy.answer_s, AFTER_START_S)
-    for known in list(draft.submissions.values()):
+    for known in unsettled(draft):
         if known.challenge is not None and now > max(known.challenge.answer_until, earliest):
             steps = " and ".join(map(str, known.challenge.steps))
             note = f"the state at step {steps} was asked for and not given in {policy.answer_s / 3600:.4g} hours"

@@ -6,15 +6,18 @@ A want is only a request; the signed lease with its attempt number decides, and 
 from __future__ import annotations
 
 import hashlib
+import heapq
 
 from paris.coordinator.decisions.draws import draw_sha256
 from paris.coordinator.decisions.legs import end_of, head_commitment, start_of
 from paris.coordinator.decisions.parallel import begun_sizes, free_places, live_leases, take_back
 from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.decisions.queue import Queue
 from paris.coordinator.decisions.sizes import fits, is_well_used, keeps_size, size_for
 from paris.coordinator.decisions.trust import is_waited_out, rank, recent_faults, with_fault
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
+from paris.coordinator.state.indexes import open_audits
 from paris.coordinator.state.model import LeaseState, TaskState, VolunteerState
 from paris.protocol.lanes import expert_of, lane_of
 from paris.protocol.leases import deadline_of, is_overdue, is_renewal_due, last_step, renewed_expiry, reported_step
@@ -36,29 +39,33 @@ def grant_open_tasks(draft: Draft, policy: Policy, now: float) -> None:
     """
     if draft.pause.is_paused:
         return
-    busy = busy_volunteers(draft)
-    candidates = sorted(
-        (v for v in draft.volunteers.values() if v.public_key not in busy and may_hold(draft, v, policy, now)),
-        key=lambda v: rank(v, policy, now),
-    )
     open_tasks = [t for t in draft.tasks.values() if t.task.state == "open" and t.task.attempt < MAX_ATTEMPT]
+    if not open_tasks and not free_places(draft, policy, now):
+        return
+    queue = Queue(_candidates(draft, policy, now), begun_sizes(draft))
     # Every expert is worked on before any by two.
     open_tasks.sort(key=lambda t: (lane_of(t.task.task_id), t.task.attempt, _number(t.task.task_id)))
     last = {t.task.task_id: _last_volunteer(draft, t, policy, now) for t in open_tasks}
-    begun = begun_sizes(draft)
+    left = {t.task.task_id: t for t in open_tasks}
     for is_good in (is_well_used, fits):
-        for task in sorted(open_tasks, key=lambda t: (not _is_smaller(t.task), last[t.task.task_id] not in candidates)):
+        for task in sorted(left.values(), key=lambda t: (not _is_smaller(t.task), last[t.task.task_id] not in queue)):
             before = last[task.task.task_id]
-            if before is not None and before not in candidates and _may_come_back(draft, task, before, policy, now):
+            if before is not None and before not in queue and _may_come_back(draft, task, before, policy, now):
                 continue
-            able = [v for v in candidates if is_good(task.task, v) and keeps_size(task.task, v, begun)]
-            chosen = before if before in able else next(iter(able), None)
+            chosen = queue.take(task.task, is_good, before)
             if chosen is not None:
-                candidates.remove(chosen)
-                open_tasks.remove(task)
+                del left[task.task.task_id]
                 _grant(draft, task, chosen, policy, now)
-    if candidates:
-        _grant_in_parallel(draft, candidates, policy, now)
+    waiting = queue.waiting()
+    if waiting:
+        _grant_in_parallel(draft, waiting, policy, now)
+
+
+def _candidates(draft: Draft, policy: Policy, now: float) -> list[VolunteerState]:
+    """Who may get a task, the first in the queue first."""
+    busy = busy_volunteers(draft)
+    free = (v for v in draft.volunteers.values() if v.public_key not in busy and may_hold(draft, v, policy, now))
+    return sorted(free, key=lambda v: rank(v, policy, now))
 
 
 def _grant_in_parallel(draft: Draft, candidates: list[VolunteerState], policy: Policy, now: float) -> None:
@@ -66,17 +73,30 @@ def _grant_in_parallel(draft: Draft, candidates: list[VolunteerState], policy: P
 
     Nobody is put beside a larger machine with a smaller size: its leg would be done first and end the larger expert.
     """
-    free, begun = free_places(draft, policy, now), begun_sizes(draft)
+    begun = begun_sizes(draft)
+    places = [
+        (-number, _number(name), order, name)
+        for order, (name, number) in enumerate(free_places(draft, policy, now).items())
+    ]
+    heapq.heapify(places)
+    too_small: set[tuple[int, int]] = set()
     for volunteer in candidates:
-        if not any(free.values()):
-            return
-        tasks = [draft.tasks[name].task for name, places in free.items() if places > 0]
-        fitting = [task.task_id for task in tasks if keeps_size(task, volunteer, begun)]
-        if fitting:
-            name = max(fitting, key=lambda name: (free[name], -_number(name)))
-            free[name] -= 1
+        machine = (volunteer.want.memory_bytes, volunteer.want.disk_bytes)
+        if not places or machine in too_small:
+            continue
+        passed = []
+        while places and not keeps_size(draft.tasks[places[0][-1]].task, volunteer, begun):
+            passed.append(heapq.heappop(places))
+        if places:
+            less, number, order, name = heapq.heappop(places)
+            if less < -1:
+                passed.append((less + 1, number, order, name))
             begun[name] = size_for(draft.tasks[name].task, volunteer) or 0
             _grant(draft, draft.tasks[name], volunteer, policy, now)
+        else:
+            too_small.add(machine)
+        for place in passed:
+            heapq.heappush(places, place)
 
 
 def _last_volunteer(draft: Draft, task: TaskState, policy: Policy, now: float) -> VolunteerState | None:
@@ -177,11 +197,11 @@ def _new_lease(draft: Draft, task: Task, volunteer: VolunteerState, policy: Poli
 
 def _speed_of(draft: Draft, volunteer: str, size: int | None) -> float:
     """Steps a second of a volunteer's last training in a size, as it reported; 0.0: none is known."""
+    leases = (draft.leases[lease_id] for lease_id in draft.indexes.of_volunteer.of(volunteer))
     beats = [
         (held.heartbeat_at, held.heartbeat.steps_per_s)
-        for held in draft.leases.values()
-        if held.lease.volunteer == volunteer and (held.lease.size, held.lease.audit) == (size, None)
-        if held.heartbeat is not None and held.heartbeat_at is not None
+        for held in leases
+        if held.lease.size == size and held.heartbeat is not None and held.heartbeat_at is not None
     ]
     return max(((at, speed) for at, speed in beats if speed > 0), default=(0.0, 0.0))[1]
 
@@ -193,7 +213,7 @@ def _lease_id(task: Task, attempt: int, volunteer: str, now: float) -> str:
 
 def busy_volunteers(draft: Draft) -> set[str]:
     """Keys of those that hold a lease of a task, or of an audit."""
-    auditing = {audit.volunteer for audit in draft.audits.values() if audit.outcome == "waiting"}
+    auditing = {audit.volunteer for audit in open_audits(draft) if audit.outcome == "waiting"}
     return auditing | {held.lease.volunteer for held in live_leases(draft)}
 
 

@@ -11,6 +11,7 @@ from paris.coordinator.decisions.rolling import continues, name_judged_by, revok
 from paris.coordinator.decisions.verdicts import reject_submission
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
+from paris.coordinator.state.indexes import unsettled
 from paris.coordinator.state.model import WAITING, PauseState, Standing, StandingState
 from paris.coordinator.state.orders import WHOLE_RUN, Order, OrderKind
 
@@ -62,7 +63,7 @@ def _ban(draft: Draft, order: Order, policy: Policy, now: float) -> None:
         if held.lease.volunteer == order.subject:
             take_back(draft, held, f"the volunteer is banned: {order.reason}")
     void_audits(draft, order.subject, f"the volunteer is banned: {order.reason}")
-    for known in list(draft.submissions.values()):
+    for known in unsettled(draft):
         if known.signer == order.subject and known.phase in WAITING:
             reject_submission(draft, known, f"The volunteer is banned: {order.reason}", policy, now)
 

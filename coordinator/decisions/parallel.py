@@ -7,12 +7,11 @@ such keys would delay an honest newcomer by ten graces; with it, by at most one,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.trust import is_proven
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
+from paris.coordinator.state.indexes import indexes_of
 from paris.coordinator.state.model import LeaseState, State, TaskState
 from paris.protocol.leases import first_step, reported_step
 from paris.protocol.limits import MAX_ATTEMPT
@@ -23,7 +22,19 @@ MOST_LEASES = 16
 
 def live_leases(state: State | Draft) -> list[LeaseState]:
     """The leases that are worked on, and each task's present one while its work waits for a verdict; no audits."""
-    return [held for held in state.leases.values() if _is_live(state, held)]
+    return [held for task_id in state.tasks for held in live_leases_of(state, task_id)]
+
+
+def live_leases_of(state: State | Draft, task_id: str) -> list[LeaseState]:
+    """Those of one task; none of an unknown one."""
+    task, is_open = state.tasks.get(task_id), indexes_of(state).open_leases
+    if task is None or task.registration is not None:
+        return []
+    live = [state.leases[lease_id] for lease_id in is_open.of(task_id)]
+    present = None if task.lease_id is None else state.leases.get(task.lease_id)
+    if present is not None and present.lease.audit is None and not is_open.has(present.lease.lease_id, task_id):
+        live.append(present)
+    return live
 
 
 def begun_sizes(draft: Draft) -> dict[str, int]:
@@ -47,8 +58,8 @@ def take_back(draft: Draft, held: LeaseState, reason: str) -> None:
 
 def end_others(draft: Draft, task_id: str, lease_id: str, reason: str) -> None:
     """Revoke the leases of a task whose work was done under another one."""
-    for held in live_leases(draft):
-        if held.lease.task_id == task_id and held.lease.lease_id != lease_id:
+    for held in live_leases_of(draft, task_id):
+        if held.lease.lease_id != lease_id:
             draft.put_lease(held.revoked(reason))
 
 
@@ -59,18 +70,14 @@ def free_places(draft: Draft, policy: Policy, now: float) -> dict[str, int]:
         for name, task in draft.tasks.items()
         if task.task.state == "leased" and task.task.attempt < MAX_ATTEMPT
     }
-    leases: Mapping[str, list[LeaseState]] = {name: [] for name in leased}
-    for held in draft.leases.values():
-        if held.lease.task_id in leases and held.lease.audit is None:
-            leases[held.lease.task_id].append(held)
     free = {}
     for name, task in leased.items():
-        num_live = sum(_is_live(draft, held) for held in leases[name])
-        free[name] = _num_at_once(draft, task, leases[name], policy, now) - num_live
+        live = live_leases_of(draft, name)
+        free[name] = _num_at_once(draft, task, live, policy, now) - len(live)
     return {name: number for name, number in free.items() if number > 0}
 
 
-def _num_at_once(draft: Draft, task: TaskState, leases: list[LeaseState], policy: Policy, now: float) -> int:
+def _num_at_once(draft: Draft, task: TaskState, live: list[LeaseState], policy: Policy, now: float) -> int:
     """How many leases a task may have at a time.
 
     One, if a holder has accepted work. Else as many as wait, up to `MOST_LEASES`, when no holder has shown a step for
@@ -78,25 +85,26 @@ def _num_at_once(draft: Draft, task: TaskState, leases: list[LeaseState], policy
     believed at first: each lease since the last verified work that reported some and came to nothing adds one; one
     whose work was accepted adds none, also where the task has gone on from another state.
     """
-    live = [held for held in leases if _is_live(draft, held)]
     if any(is_proven(draft.volunteers.get(held.lease.volunteer), policy, now) for held in live):
         return 1
     grace_s = task.task.grace_s
-    recent = [held.lease.granted_at for held in leases if held in live or now - held.lease.granted_at <= grace_s]
+    leases = [draft.leases[lease_id] for lease_id in draft.indexes.of_task.of(task.task.task_id)]
+    at_work = {held.lease.lease_id for held in live}
+    recent = [
+        held.lease.granted_at
+        for held in leases
+        if held.lease.lease_id in at_work or now - held.lease.granted_at <= grace_s
+    ]
     if not any(map(shows_work, live)) and now - min(recent, default=now) >= grace_s / 2:
         return MOST_LEASES
     head = draft.submissions.get(task.head_lease_id or "")
     head_attempt = 0 if head is None else head.submission.attempt
-    broken = [held for held in leases if held not in live and held.lease.attempt > head_attempt and shows_work(held)]
+    broken = [
+        held
+        for held in leases
+        if held.lease.lease_id not in at_work and held.lease.attempt > head_attempt and shows_work(held)
+    ]
     return min(MOST_LEASES, 1 + sum(not _was_accepted(draft, held) for held in broken))
-
-
-def _is_live(state: State | Draft, held: LeaseState) -> bool:
-    task = state.tasks[held.lease.task_id]
-    if task.registration is not None or held.lease.audit is not None:
-        return False
-    is_worked_on = held.lease.state == "granted" and held.lease.lease_id not in state.submissions
-    return is_worked_on or task.lease_id == held.lease.lease_id
 
 
 def _was_accepted(draft: Draft, held: LeaseState) -> bool:

@@ -32,6 +32,8 @@ class Policy(BaseModel):
     """Router training starts at this number of registered experts; 0: when the organiser asks for it."""
     forget_after_s: float = Field(default=30 * 86400.0, gt=0)
     """How long after its last want a volunteer is forgotten, with what was counted of it."""
+    forget_fresh_after_s: float = Field(default=2 * 86400.0, gt=0)
+    """How long after it one is forgotten of whom nothing is counted, and who showed no invite."""
     max_tries: int = Field(default=20, ge=1)
     """Verifications that broke down before the submission is rejected; trouble of the organiser's does not count."""
     retry_s: float = Field(default=10.0, gt=0)

@@ -13,6 +13,7 @@ from paris.coordinator.decisions.legs import kept_heads
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
+from paris.coordinator.state.indexes import submissions_of, unsettled
 from paris.coordinator.state.model import SubmissionState
 from paris.protocol.lanes import expert_of
 from paris.protocol.leases import first_step
@@ -84,7 +85,7 @@ def states_of_rechecks(draft: Draft, task_id: str) -> set[int]:
     """Steps of the states of a task's expert that rechecks start from or end at: they are kept meanwhile."""
     queued = [
         known.submission
-        for known in draft.submissions.values()
+        for known in unsettled(draft)
         if known.recheck and expert_of(known.submission.task_id) == expert_of(task_id)
     ]
     return {step for s in queued for step in (s.start_step or 0, s.steps)}
@@ -102,7 +103,7 @@ def _stretch_of(known: SubmissionState) -> str:
 
 def _is_kept(draft: Draft, known: SubmissionState) -> bool:
     held = draft.leases[known.submission.lease_id]
-    heads = kept_heads(draft.tasks, draft.submissions.values(), known.submission.task_id)
+    heads = kept_heads(draft.tasks, submissions_of(draft, known.submission.task_id), known.submission.task_id)
     kept = {head.commitment for head in heads}
     has_start = first_step(held.lease) == 0 or held.start_commitment in kept
     return has_start and (known.phase == "registered" or known.head is not None)

@@ -19,6 +19,7 @@ from paris.coordinator.decisions.sizes import size_of
 from paris.coordinator.decisions.verdicts import accept_repeat, reject_submission
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
+from paris.coordinator.state.indexes import submissions_of, unsettled
 from paris.coordinator.state.model import WAITING, SubmissionState, TaskState
 from paris.protocol.lanes import lane_of
 from paris.protocol.leases import first_step
@@ -50,7 +51,7 @@ def apply_leg_stored(draft: Draft, stored: LegStored, policy: Policy, now: float
 
 def settle_waiting(draft: Draft, task_id: str, policy: Policy, now: float) -> None:
     """Settle the work on a task that waits for its verdict and that the task has no use for any more."""
-    for known in list(draft.submissions.values()):
+    for known in unsettled(draft):
         if known.submission.task_id == task_id and known.phase in WAITING:
             settle_late(draft, known, policy, now)
 
@@ -65,8 +66,9 @@ def settle_late(draft: Draft, known: SubmissionState, policy: Policy, now: float
     task, held = draft.tasks[s.task_id], draft.leases[s.lease_id]
     if held.lease.start_step is None or task.lease_id == s.lease_id:
         return
-    legs = verified_legs(draft.submissions.values(), s.task_id)
-    starts = verified_starts(draft.tasks, draft.submissions.values(), s.task_id)
+    of_expert = submissions_of(draft, s.task_id)
+    legs = verified_legs(of_expert, s.task_id)
+    starts = verified_starts(draft.tasks, of_expert, s.task_id)
     if held.start_commitment is not None and held.start_commitment not in starts:
         reject_submission(draft, known, "The state that this leg started from was withdrawn.", policy, now)
     elif task.registration is not None or s.steps <= start_of(task.task):
@@ -105,7 +107,8 @@ def _stretch(draft: Draft, leg: SubmissionState) -> tuple[int | None, int, int |
 
 def _has_credit_for(draft: Draft, known: SubmissionState, leg: SubmissionState) -> bool:
     """Whether a volunteer's credit for a leg is given already: one key may have held several of its leases."""
-    own = (other for other in draft.submissions.values() if other.signer == known.signer and other is not known)
+    of_expert = submissions_of(draft, known.submission.task_id)
+    own = (other for other in of_expert if other.signer == known.signer and other is not known)
     return any(
         is_same_work(other, leg) and other.verdict is not None and other.verdict.accepted and other.phase != "withdrawn"
         for other in own
@@ -115,7 +118,7 @@ def _has_credit_for(draft: Draft, known: SubmissionState, leg: SubmissionState) 
 
 def _forget_states(draft: Draft, task: TaskState) -> None:
     """Forget the states that are no longer kept; the next leg's storing deletes them (`service/registering.py`)."""
-    legs = verified_legs(draft.submissions.values(), task.task.task_id)
+    legs = verified_legs(submissions_of(draft, task.task.task_id), task.task.task_id)
     with_state = [leg for leg in legs if leg.head is not None]
     # Of a further lane the newest: what its expert is rolled back to are the means.
     parts_of = task.task.steps if lane_of(task.task.task_id) == 0 else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from paris.coordinator.decisions.legs import expert_legs, head_commitment, kept_heads, verified_legs
-from paris.coordinator.decisions.parallel import live_leases, take_back
+from paris.coordinator.decisions.parallel import live_leases_of, take_back
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.relay import settle_waiting
 from paris.coordinator.state.draft import Draft
@@ -20,9 +20,8 @@ _CAME_BACK = "Earlier volunteers' legs came back."
 
 def revoke(draft: Draft, task_id: str, reason: str) -> None:
     """Take back a task's leases, also one whose work waits for its verdict; such work is still verified."""
-    for held in live_leases(draft):
-        if held.lease.task_id == task_id:
-            take_back(draft, held, reason or "the organiser took it back.")
+    for held in live_leases_of(draft, task_id):
+        take_back(draft, held, reason or "the organiser took it back.")
 
 
 def roll_back(draft: Draft, order: Order, policy: Policy, now: float) -> None:

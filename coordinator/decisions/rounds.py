@@ -19,13 +19,14 @@ from typing import NamedTuple
 
 from paris.coordinator.decisions.legs import is_at_round_start, kept_heads, kept_steps, round_end, start_of
 from paris.coordinator.decisions.observations import LanesAveraged, LanesLost
-from paris.coordinator.decisions.parallel import live_leases, take_back
+from paris.coordinator.decisions.parallel import live_leases, live_leases_of, take_back
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.rechecks import states_of_rechecks
 from paris.coordinator.decisions.relay import settle_waiting
 from paris.coordinator.decisions.rolling import roll_back
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
+from paris.coordinator.state.indexes import submissions_of, unsettled
 from paris.coordinator.state.model import WAITING, RoundState, State, SubmissionState, TaskState
 from paris.coordinator.state.orders import Order, OrderKind
 from paris.protocol.lanes import expert_of, lane_of
@@ -80,9 +81,10 @@ class _Work(NamedTuple):
 
 def _work_of(state: State | Draft) -> _Work:
     leased = {held.lease.task_id for held in live_leases(state)}
-    unstored = {s.submission.task_id for s in state.submissions.values() if s.phase == "accepted"}
+    present = unsettled(state)
+    unstored = {s.submission.task_id for s in present if s.phase == "accepted"}
     waiting: dict[str, list[SubmissionState]] = {}
-    for known in state.submissions.values():
+    for known in present:
         s = known.submission
         if known.phase in WAITING and s.steps > start_of(state.tasks[s.task_id].task):
             waiting.setdefault(s.task_id, []).append(known)
@@ -162,7 +164,7 @@ def apply_lanes_lost(draft: Draft, lost: LanesLost, policy: Policy, now: float) 
     found = [one for one in rounds_of(draft, policy, now) if one.lanes[0].task.task_id == lost.task_id]
     if not found or not found[0].is_over or found[0].leases != lost.leases:
         return
-    kept = kept_heads(draft.tasks, draft.submissions.values(), lost.task_id)
+    kept = kept_heads(draft.tasks, submissions_of(draft, lost.task_id), lost.task_id)
     step = max((head.step for head in kept if head.step < found[0].end), default=0)
     undo = f"restore one, then paris-coord roll-back RUN {lost.task_id} --undo brings them back"
     reason = f"the Hub has none of the states that its lanes ended with at step {found[0].end}; {undo}"
@@ -208,7 +210,7 @@ def _next_round(
 
 def _tell_silent(draft: Draft, lane: TaskState) -> None:
     """Name who has not given what it was asked for, in a round that goes on without it."""
-    for known in draft.submissions.values():
+    for known in unsettled(draft):
         s = known.submission
         if s.task_id == lane.task.task_id and known.challenge is not None and s.steps > start_of(lane.task):
             steps = " and ".join(map(str, known.challenge.steps))
@@ -246,6 +248,5 @@ def _close(draft: Draft, lane: TaskState, reason: str) -> None:
 
 
 def _take_back_all(draft: Draft, lane: TaskState, reason: str) -> None:
-    for held in live_leases(draft):
-        if held.lease.task_id == lane.task.task_id:
-            take_back(draft, held, reason)
+    for held in live_leases_of(draft, lane.task.task_id):
+        take_back(draft, held, reason)

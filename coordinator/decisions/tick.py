@@ -31,6 +31,7 @@ from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.rounds import rounds_to_average, settle_rounds
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import Event, EventKind
+from paris.coordinator.state.indexes import unsettled
 from paris.coordinator.state.model import State, SubmissionState
 from paris.coordinator.state.orders import Order
 
@@ -88,8 +89,9 @@ def _start_router(draft: Draft, policy: Policy) -> None:
 
 
 def _pending_actions(state: State, policy: Policy, now: float) -> Iterable[Action]:
-    yield from _next_to_judge(state, now)
-    for submission in state.submissions.values():
+    present = unsettled(state)
+    yield from _next_to_judge(state, present, now)
+    for submission in present:
         if _is_unstored_leg(state, submission):
             yield StoreLeg(submission.submission.lease_id)
         elif submission.phase == "accepted":
@@ -102,11 +104,11 @@ def _pending_actions(state: State, policy: Policy, now: float) -> Iterable[Actio
         yield TrainRouter(state.router.from_samples)
 
 
-def _next_to_judge(state: State, now: float) -> Iterable[Verify | Recheck]:
+def _next_to_judge(state: State, present: list[SubmissionState], now: float) -> Iterable[Verify | Recheck]:
     """The oldest work that waits for its verdict; a recheck, which trains a whole leg, only while none does."""
     # No wait is longer than LONGEST_RETRY_S: one that is was set by a clock that was ahead, before a restart.
-    ready = [s for s in state.submissions.values() if not now < s.retry_at <= now + LONGEST_RETRY_S]
-    storing = {s.submission.task_id for s in state.submissions.values() if _is_unstored_leg(state, s)}
+    ready = [s for s in present if not now < s.retry_at <= now + LONGEST_RETRY_S]
+    storing = {s.submission.task_id for s in present if _is_unstored_leg(state, s)}
     seen = [s for s in ready if s.phase == "seen" and s.submission.task_id not in storing]
     doubted = [s for s in ready if s.recheck and s.audit is None and s.phase in ("stored", "registered")]
     if seen:

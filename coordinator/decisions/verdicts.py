@@ -9,6 +9,7 @@ from paris.coordinator.decisions.trust import with_accepted_work, with_fault
 from paris.coordinator.state.credits import seconds_of
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
+from paris.coordinator.state.indexes import submissions_of
 from paris.coordinator.state.model import WAITING, LeaseState, SubmissionState, TaskState
 from paris.protocol.leases import first_step
 from paris.protocol.work_records import Verdict
@@ -118,7 +119,7 @@ def _was_rejected_before(draft: Draft, known: SubmissionState) -> bool:
     digests = {file.sha256 for file in known.submission.files}
     return any(
         digests == {file.sha256 for file in other.submission.files} and not all(r.passed for r in other.verdict.rungs)
-        for other in draft.submissions.values()
+        for other in submissions_of(draft, known.submission.task_id)
         if other.verdict is not None and other.submission.task_id == known.submission.task_id and other is not known
         if not other.verdict.accepted and other.submission.lease_id != known.submission.lease_id
     )
@@ -132,6 +133,6 @@ def _has_other_accepted(draft: Draft, verdict: Verdict, is_leg: bool) -> bool:
     phases = ("accepted",) if is_leg else ("accepted", "registered")
     return any(
         s.submission.task_id == verdict.task_id and s.phase in phases
-        for lease_id, s in draft.submissions.items()
-        if lease_id != verdict.lease_id
+        for s in submissions_of(draft, verdict.task_id)
+        if s.submission.lease_id != verdict.lease_id
     )

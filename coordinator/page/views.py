@@ -28,6 +28,7 @@ from paris.coordinator.page.tables import (
 from paris.coordinator.report.specialisation import SkillReports
 from paris.coordinator.run.health import read_health
 from paris.coordinator.state.events import EventKind
+from paris.coordinator.state.store import SEEN_BEATS
 from paris.protocol.clock import Clock
 
 _TASKS_SHOWN, _CHARTS_SHOWN, _VOLUNTEERS_SHOWN, _VERDICTS_SHOWN, _EVENTS_SHOWN = 25, 8, 50, 25, 50
@@ -55,8 +56,9 @@ class Site:
 
     @property
     def want_life_s(self) -> float:
-        """How long after its last want a volunteer counts as present."""
-        return max(_LEAST_LIFE_S, 4 * self.folder.config.tasks.heartbeat_every_s)
+        """How long after its last want, as it is on disk, a volunteer counts as present."""
+        every_s = self.folder.config.tasks.heartbeat_every_s
+        return max(_LEAST_LIFE_S, 4 * every_s) + SEEN_BEATS * every_s
 
 
 Build = Callable[[Site, Snapshot, Query], dict[str, Any]]

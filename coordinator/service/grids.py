@@ -10,6 +10,7 @@ from paris.coordinator.decisions.last_work import by_cluster, evenly, judged_lea
 from paris.coordinator.decisions.observations import DrawGrid
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.grids import FOLDER, Grid, GridRow, grid_times, read_grid
+from paris.coordinator.state.indexes import unsettled
 from paris.coordinator.state.model import WAITING, State, TaskState
 from paris.experts.files import write_whole
 from paris.protocol.hub_layout import WEIGHTS_FILE
@@ -41,7 +42,7 @@ class SampleGrids:
 
     def wanted(self, state: State) -> DrawGrid | None:
         """The grid that is to be drawn; None where nothing is new, or work waits for its verdict."""
-        if any(known.phase in WAITING or known.recheck for known in state.submissions.values()):
+        if any(known.phase in WAITING or known.recheck for known in unsettled(state)):
             return None
         drawing = _drawing(self._grid(state))
         return drawing if any(drawing.leases) and drawing != self._drawn else None

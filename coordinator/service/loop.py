@@ -22,6 +22,7 @@ from paris.coordinator.service.executor import Executor
 from paris.coordinator.service.ways import Ways
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.flags import FROM_SAMPLES, ROUTER_FLAG
+from paris.coordinator.state.indexes import open_audits
 from paris.coordinator.state.model import State
 from paris.coordinator.state.store import Store
 from paris.protocol.clock import ClockWatch, SteadyClock, jump_in_words
@@ -156,7 +157,7 @@ class Service:
     def _received(self) -> Iterator[Observation]:
         """What volunteers have sent; audits are read while some are out."""
         yield from self._ways.observations()
-        if any(audit.outcome == "waiting" for audit in self.state.audits.values()):
+        if any(audit.outcome == "waiting" for audit in open_audits(self.state)):
             yield from self._ways.audits()
 
     def _router_request(self) -> str | None:

@@ -4,64 +4,65 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 
-from paris.coordinator.state.model import State
+from paris.coordinator.state.indexes import indexes_of, unsettled
+from paris.coordinator.state.model import LeaseState, State
 from paris.protocol.admission import LEASE_GRACE_S
 from paris.protocol.audits import AUDIT_PATIENCE_S
 from paris.protocol.clock import Clock
 from paris.protocol.envelope import Envelope
 from paris.protocol.keys import subkey_of
-from paris.protocol.manifest import Manifest, split_manifest
 from paris.protocol.payload import Payload
-from paris.protocol.run_records import RunSpec
+from paris.protocol.run_records import ManifestPart, RunSpec
 from paris.protocol.sealer import Sealer
 from paris.protocol.work_records import Lease
 
 LIFE_S = 900.0
 """Life of a coordinator's record in the DHT; it is stored again at a third of it."""
-_KEPT_ATTEMPTS = 3
+_KEPT_ATTEMPTS, _KEPT_OF_MANY, _MANY_TASKS = 3, 2, 512
+"""Of each task, so that all fit under one key; the last but one has the verdict that its volunteer waits for."""
 
 
-def records_to_publish(spec: RunSpec, manifests: list[Manifest], state: State, now: float) -> list[Payload]:
+def records_to_publish(spec: RunSpec, manifests: Sequence[ManifestPart], state: State, now: float) -> list[Payload]:
     """Every payload that the run's peers should be able to read now, UTC seconds."""
-    records: list[Payload] = [spec]
-    for manifest in manifests:
-        records += split_manifest(manifest)
+    records: list[Payload] = [spec, *manifests]
     records += [task.task for task in state.tasks.values()]
-    oldest = _oldest_recent(state)
-    records += [held.lease for held in state.leases.values() if _is_awaited(held.lease, state, oldest, now)]
-    records += [s.challenge for s in state.submissions.values() if s.challenge is not None]
-    verdicts = [s.verdict for s in state.submissions.values() if s.verdict is not None]
-    records += [verdict for verdict in verdicts if verdict.attempt >= oldest.get(verdict.task_id, 0)]
+    of_task, kept = indexes_of(state).of_task, _KEPT_OF_MANY if len(state.tasks) > _MANY_TASKS else _KEPT_ATTEMPTS
+    for task_id in of_task.names():
+        records += _of_leases(state, [state.leases[lease_id] for lease_id in of_task.of(task_id)], kept, now)
+    audits = (state.leases[lease_id].lease for lease_id in indexes_of(state).unused_leases.ids())
+    # An audit's lease is read by its auditor alone, also to learn that the audit arrived.
+    records += [lease for lease in audits if lease.audit and now <= lease.expires_at + 2 * AUDIT_PATIENCE_S]
+    records += [known.challenge for known in unsettled(state) if known.challenge is not None]
     records += [task.registration for task in state.tasks.values() if task.registration is not None]
     return records
 
 
-def _oldest_recent(state: State) -> dict[str, int]:
-    """The oldest of each task's last attempts: no node waits for older ones, and a dictionary in the DHT is sent whole.
+def _of_leases(state: State, leases: list[LeaseState], kept: int, now: float) -> Iterator[Payload]:
+    """Of a task's leases those that somebody waits for, and the verdicts on the last attempts.
 
-    Counted among the leases that there are: numbers are left out when a run is restored.
+    No node waits for older ones, and a dictionary in the DHT is sent whole. The last are counted among the leases that
+    there are: numbers are left out when a run is restored.
     """
-    attempts: dict[str, set[int]] = {}
-    for held in state.leases.values():
-        attempts.setdefault(held.lease.task_id, set()).add(held.lease.attempt)
-    return {task_id: heapq.nlargest(_KEPT_ATTEMPTS, found)[-1] for task_id, found in attempts.items()}
+    oldest = heapq.nlargest(kept, {held.lease.attempt for held in leases})[-1]
+    for held in leases:
+        known, is_recent = state.submissions.get(held.lease.lease_id), held.lease.attempt >= oldest
+        verdict = None if known is None else known.verdict
+        if is_recent or _is_awaited(held.lease, now, has_verdict=verdict is not None):
+            yield held.lease
+        if is_recent and verdict is not None:
+            yield verdict
 
 
-def _is_awaited(lease: Lease, state: State, oldest: Mapping[str, int], now: float) -> bool:
+def _is_awaited(lease: Lease, now: float, *, has_verdict: bool) -> bool:
     """Also an old lease whose late work may still come: each leg is an attempt, and a laptop sleeps over many.
 
-    One that was taken back is told until it would have ended: of parallel leases all but one are. An audit's
-    lease is read by its auditor alone, also to learn that the audit arrived.
+    One that was taken back is told until it would have ended: of parallel leases all but one are.
     """
-    if lease.audit is not None:
-        return now <= lease.expires_at + 2 * AUDIT_PATIENCE_S
-    submission = state.submissions.get(lease.lease_id)
-    has_verdict = submission is not None and submission.verdict is not None
-    may_come = lease.state == "granted" and not has_verdict and now <= lease.expires_at + LEASE_GRACE_S
-    is_news = lease.state != "granted" and now <= lease.expires_at
-    return may_come or is_news or lease.attempt >= oldest[lease.task_id]
+    if lease.state == "granted":
+        return not has_verdict and now <= lease.expires_at + LEASE_GRACE_S
+    return now <= lease.expires_at
 
 
 class Publisher:
@@ -87,17 +88,16 @@ class Publisher:
             Envelopes to store now.
         """
         now = self._clock()
-        places = {_place(payload, self._sealer.public_key) for payload in records}
-        self._sealed = {place: envelope for place, envelope in self._sealed.items() if place in places}
+        sealed: dict[tuple[str, str], tuple[Envelope[Payload], float]] = {}
         envelopes = []
         for payload in records:
             place = _place(payload, self._sealer.public_key)
             known = self._sealed.get(place)
-            if known is not None and known[0].payload == payload and now - known[1] < LIFE_S / 3:
-                continue
-            envelope = self._sealer.seal(payload, LIFE_S)
-            self._sealed[place] = envelope, now
-            envelopes.append(envelope)
+            if known is None or now - known[1] >= LIFE_S / 3 or _differs(payload, known[0].payload):
+                known = self._sealer.seal(payload, LIFE_S), now
+                envelopes.append(known[0])
+            sealed[place] = known
+        self._sealed = sealed
         return envelopes
 
     def republish(self, envelopes: list[Envelope[Payload]]) -> None:
@@ -108,6 +108,11 @@ class Publisher:
     def republish_all(self) -> None:
         """Make everything due again: a restarted peer holds no records, and a clock that jumped made them invalid."""
         self._sealed.clear()
+
+
+def _differs(one: Payload, other: Payload) -> bool:
+    """Whether two payloads differ; most are the same object, and are not compared field by field."""
+    return one is not other and one != other
 
 
 def _place(payload: Payload, signer: str) -> tuple[str, str]:

@@ -37,6 +37,7 @@ from paris.coordinator.service.verifying import VerifyingProcesses
 from paris.coordinator.service.ways import Ways
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.reading import open_own_store
+from paris.coordinator.state.store import SEEN_BEATS
 from paris.coordinator.verify import VerificationBounds
 from paris.protocol.clock import SteadyClock
 from paris.protocol.dht.peer import Peer
@@ -73,7 +74,7 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
         servers: list[Server] = [start_embedded_hub(run, children)] if run.config.hub.embedded else []
         hub = connect_hub(run, children, start_embedded=False)
         hub.ensure_repos()
-        store = open_own_store(run)
+        store = open_own_store(run, seen_every_s=SEEN_BEATS * run.config.tasks.heartbeat_every_s)
         stack.callback(store.close)
         require_same_sizes(run, store.load().tasks.values())
         log = _with_notices(run, log, stack)
@@ -91,7 +92,7 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
         executor = make_executor(run, spec, hub, sealer, children, log)
         stack.callback(executor.stop)
         service = Service(
-            ways=Ways(spec, manifests, [DhtWay(spec.num_buckets, peer, Publisher(sealer))]),
+            ways=Ways(spec, manifests, [DhtWay(spec, peer, Publisher(sealer))]),
             servers=servers,
             store=store,
             executor=executor,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from math import inf
 
 from paris.coordinator.service.publisher import Publisher
 from paris.coordinator.service.ways import Shown
@@ -13,6 +14,7 @@ from paris.protocol.clock import Clock
 from paris.protocol.envelope import Envelope
 from paris.protocol.payload import Payload
 from paris.protocol.run_peer import RunPeer
+from paris.protocol.run_records import RunSpec
 
 logger = logging.getLogger(__name__)
 _HEALTH_EVERY_S = 30.0
@@ -62,14 +64,25 @@ class SupervisedPeer:
 class DhtWay:
     """The run's records in the DHT.
 
+    Volunteers store their records at this peer too, which their RunSpec names. So most steps read what came here; all
+    peers are asked once in a heartbeat's period, for what could not be stored here.
+
     Args:
-        num_buckets: The run's, as published.
+        spec: The run's description, as published.
         peer: The DHT peer.
         publisher: Decides which records are due.
+        clock: Seconds that only grow.
     """
 
-    def __init__(self, num_buckets: int, peer: SupervisedPeer, publisher: Publisher) -> None:
-        self._num_buckets, self._peer, self._publisher = num_buckets, peer, publisher
+    def __init__(
+        self, spec: RunSpec, peer: SupervisedPeer, publisher: Publisher, clock: Clock = time.monotonic
+    ) -> None:
+        self._num_buckets, self._all_every_s = spec.num_buckets, spec.heartbeat_every_s
+        self._peer, self._publisher, self._clock = peer, publisher, clock
+        self._all_read_at: dict[str, float] = {}
+        """When all peers were asked last, by kind."""
+        self._not_taken_in: set[str] = set()
+        """Kinds that were read since the last `show`."""
 
     def keep_alive(self) -> None:
         """Restart a dead peer, and store every record again.
@@ -78,6 +91,7 @@ class DhtWay:
             PortTakenError: As `SupervisedPeer.restart_if_dead`.
         """
         if self._peer.restart_if_dead():
+            self._all_read_at.clear()
             self._publisher.republish_all()
 
     def show_all_again(self) -> None:
@@ -85,12 +99,25 @@ class DhtWay:
         self._publisher.republish_all()
 
     def received(self, kinds: Sequence[str]) -> Iterator[Envelope[Payload]]:
-        """What volunteers have published; records seen before are among it."""
+        """What volunteers have published; records seen before are among it, all of them once in a while."""
         for kind in kinds:
-            yield from self._peer.current.read_all(kind, self._num_buckets)
+            yield from self._read(kind)
+
+    def _read(self, kind: str) -> list[Envelope[Payload]]:
+        """What came to this peer since the last call, or all that there is: also after a step that was not saved."""
+        peer, now = self._peer.current, self._clock()
+        is_due = now - self._all_read_at.get(kind, -inf) >= self._all_every_s
+        asks_all = is_due or kind in self._not_taken_in
+        self._not_taken_in.add(kind)
+        if asks_all:
+            self._all_read_at[kind] = now
+            return peer.read_all(kind, self._num_buckets)
+        found = peer.read_fresh([(kind, bucket) for bucket in range(self._num_buckets)])
+        return [envelope for envelopes in found.values() for envelope in envelopes]
 
     def show(self, shown: Shown) -> None:
         """Store the records that are due; one that could not be stored is due again at the next call."""
+        self._not_taken_in.clear()
         envelopes = self._publisher.due(shown.records)
         stored = self._peer.current.publish_many(envelopes, self._num_buckets)
         failed = [envelope for envelope, is_stored in zip(envelopes, stored, strict=True) if not is_stored]

@@ -21,7 +21,7 @@ from paris.coordinator.state.model import State
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import ParisError
 from paris.protocol.invites import open_shown
-from paris.protocol.manifest import Manifest
+from paris.protocol.manifest import Manifest, split_manifest
 from paris.protocol.payload import Payload
 from paris.protocol.run_records import Invite, RunSpec
 from paris.protocol.work_records import Answer, Audit, Heartbeat, Submission, Want
@@ -72,7 +72,7 @@ class Ways:
     """
 
     def __init__(self, spec: RunSpec, manifests: list[Manifest], ways: Sequence[Way]) -> None:
-        self._spec, self._manifests = spec, manifests
+        self._spec, self._parts = spec, [part for manifest in manifests for part in split_manifest(manifest)]
         self._ways = tuple(ways)
 
     def keep_peer_alive(self) -> None:
@@ -99,7 +99,7 @@ class Ways:
 
     def publish(self, state: State) -> None:
         """Make readable what follows from a state."""
-        records = records_to_publish(self._spec, self._manifests if state.tasks else [], state, time.time())
+        records = records_to_publish(self._spec, self._parts if state.tasks else [], state, time.time())
         for way in self._ways:
             way.show(Shown(records, state))
 

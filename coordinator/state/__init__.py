@@ -4,6 +4,7 @@ model.py       State and its rows
 row.py         their base
 audits.py      rows of audits
 draft.py       the next state in the making
+indexes.py     which rows belong together
 events.py      the event log's kinds and lines
 orders.py      what the organiser orders beside the service
 flags.py       flags that commands set for the running service

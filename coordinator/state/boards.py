@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from paris.coordinator.state.credits import credits_of
-from paris.coordinator.state.model import State, TaskState
+from paris.coordinator.state.credits import Credit, changed_credits, credit_of, credits_of
+from paris.coordinator.state.indexes import indexes_of
+from paris.coordinator.state.model import State, TaskState, VolunteerState
 from paris.protocol.lanes import expert_of, lane_of
 
 
@@ -86,19 +87,57 @@ class Board:
 
 def board_of(state: State) -> Board:
     """The board of a state."""
-    others = num_others(state)
     return Board(
-        tasks={task.task.task_id: board_row(state, task, others[task.task.task_id]) for task in shown_tasks(state)},
-        volunteers={
-            key: VolunteerRow(known.want.name, known.num_accepted, known.num_rejected, known.num_revoked)
-            for key, known in state.volunteers.items()
-        },
-        credits={
-            credit.public_key: CreditRow(credit.name, credit.steps, credit.repeated_steps, credit.audited_steps)
-            for credit in credits_of(state)
-        },
+        tasks=_task_rows(state),
+        volunteers={key: _volunteer_row(known) for key, known in state.volunteers.items()},
+        credits={credit.public_key: _credit_row(credit) for credit in credits_of(state)},
         run={"run": RunRow(state.pause.is_paused, state.router.phase)},
     )
+
+
+def board_after(before: Board, old: State, new: State) -> Board:
+    """The board of a state that follows another one: of volunteers and credits only what changed is made anew.
+
+    Args:
+        before: The board of `old`.
+        old: The state before.
+        new: The state.
+    """
+    volunteers, credits = dict(before.volunteers), dict(before.credits)
+    for key in _changed_keys(old.volunteers, new.volunteers):
+        known = new.volunteers.get(key)
+        row = None if known is None else _volunteer_row(known)
+        if row is None:
+            volunteers.pop(key, None)
+        elif volunteers.get(key) != row:
+            volunteers[key] = row
+    for key in changed_credits(old, new):
+        credit = credit_of(new, key)
+        if credit is None:
+            credits.pop(key, None)
+        else:
+            credits[key] = _credit_row(credit)
+    run = {"run": RunRow(new.pause.is_paused, new.router.phase)}
+    return Board(tasks=_task_rows(new), volunteers=volunteers, credits=credits, run=run)
+
+
+def _changed_keys(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
+    if old is new:
+        return []
+    return [key for key, row in new.items() if old.get(key) is not row] + [key for key in old if key not in new]
+
+
+def _task_rows(state: State) -> dict[str, BoardRow]:
+    others = num_others(state)
+    return {task.task.task_id: board_row(state, task, others[task.task.task_id]) for task in shown_tasks(state)}
+
+
+def _volunteer_row(known: VolunteerState) -> VolunteerRow:
+    return VolunteerRow(known.want.name, known.num_accepted, known.num_rejected, known.num_revoked)
+
+
+def _credit_row(credit: Credit) -> CreditRow:
+    return CreditRow(credit.name, credit.steps, credit.repeated_steps, credit.audited_steps)
 
 
 def shown_tasks(state: State) -> list[TaskState]:
@@ -110,11 +149,12 @@ def shown_tasks(state: State) -> list[TaskState]:
 
 def num_others(state: State) -> Counter[str]:
     """By task: the leases that are worked on beside the present one."""
+    is_open = indexes_of(state).open_leases
     return Counter(
-        held.lease.task_id
-        for lease_id, held in state.leases.items()
-        if held.lease.state == "granted" and held.lease.audit is None and lease_id not in state.submissions
-        if state.tasks[held.lease.task_id].lease_id != lease_id
+        {
+            task_id: sum(lease_id != task.lease_id for lease_id in is_open.of(task_id))
+            for task_id, task in state.tasks.items()
+        }
     )
 
 

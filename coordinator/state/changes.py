@@ -100,7 +100,8 @@ def _take(rows: dict[str, Any], row_class: type[Any], changed: Mapping[str, Fiel
 def _between(old: Mapping[str, R], new: Mapping[str, R], with_steps: bool) -> dict[str, Fields | None]:
     found: dict[str, Fields | None] = {row_id: None for row_id in old if row_id not in new}
     for row_id, row in new.items():
-        if (before := old.get(row_id)) == row:
+        before = old.get(row_id)
+        if before is row or before == row:
             continue
         known = {} if before is None else vars(before)
         fields = {key: value for key, value in vars(row).items() if key not in known or known[key] != value}

@@ -6,9 +6,12 @@ They follow from the verdicts, which are kept for ever, unlike the volunteers: w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from paris.coordinator.state.indexes import indexes_of, submissions_of
 from paris.coordinator.state.model import LeaseState, State, SubmissionState
+
+_CHAINED = ("stored", "registered")
 
 
 @dataclass(frozen=True)
@@ -33,36 +36,58 @@ class Credit:
 
 def credits_of(state: State) -> list[Credit]:
     """The credits of a run, the most first."""
-    chained = {s.submission.commitment for s in state.submissions.values() if s.phase in ("stored", "registered")}
-    steps, seconds, repeated, audited = dict[str, int](), dict[str, float](), dict[str, int](), dict[str, int]()
-    names = {known.signer: known.submission.name for known in state.submissions.values()}
-    for known in state.submissions.values():
+    people = {*indexes_of(state).of_signer.names(), *indexes_of(state).of_auditor.names()}
+    found = [credit for key in people if (credit := credit_of(state, key)) is not None]
+    total = max(1, sum(credit.steps for credit in found))
+    found = [replace(credit, share=credit.steps / total) for credit in found]
+    return sorted(found, key=lambda credit: (-credit.steps, -credit.repeated_steps, credit.public_key))
+
+
+def credit_of(state: State, public_key: str) -> Credit | None:
+    """The credit of one volunteer without its share, which follows from all; None: nothing of it is verified."""
+    work = [state.submissions[lease_id] for lease_id in indexes_of(state).of_signer.of(public_key)]
+    audits = [state.audits[lease_id] for lease_id in indexes_of(state).of_auditor.of(public_key)]
+    done = [audit for audit in audits if audit.outcome in ("right", "unused")]
+    own, repeated = [], []
+    for known in work:
         if known.verdict is None or not known.verdict.accepted or known.phase == "withdrawn":
             continue
-        paid, took_s = _credit(known, state.leases)
         if known.phase not in ("repeated", "closed"):
-            steps[known.signer] = steps.get(known.signer, 0) + paid
-            seconds[known.signer] = seconds.get(known.signer, 0.0) + took_s
-        elif known.submission.commitment in chained:
-            repeated[known.signer] = repeated.get(known.signer, 0) + paid
-    for audit in state.audits.values():
-        if audit.outcome in ("right", "unused"):
-            names.setdefault(audit.volunteer, audit.name)
-            audited[audit.volunteer] = audited.get(audit.volunteer, 0) + audit.num_steps
-    total = max(1, sum(steps.values()))
-    found = [
-        Credit(
-            public_key=key,
-            name=names[key],
-            steps=steps.get(key, 0),
-            seconds=seconds.get(key, 0.0),
-            repeated_steps=repeated.get(key, 0),
-            audited_steps=audited.get(key, 0),
-            share=steps.get(key, 0) / total,
-        )
-        for key in steps.keys() | repeated.keys() | audited.keys()
-    ]
-    return sorted(found, key=lambda credit: (-credit.steps, -credit.repeated_steps, credit.public_key))
+            own.append(_credit(known, state.leases))
+        elif _is_chained(state, known):
+            repeated.append(_credit(known, state.leases))
+    if not own and not repeated and not done:
+        return None
+    return Credit(
+        public_key=public_key,
+        name=work[-1].submission.name if work else done[0].name,
+        steps=sum(paid for paid, _ in own),
+        seconds=sum((took_s for _, took_s in own), 0.0),
+        repeated_steps=sum(paid for paid, _ in repeated),
+        audited_steps=sum(audit.num_steps for audit in done),
+    )
+
+
+def changed_credits(old: State, new: State) -> set[str]:
+    """The volunteers whose credits may differ between a state and one that follows it."""
+    found: set[str] = set()
+    for lease_id, known in new.submissions.items() if old.submissions is not new.submissions else ():
+        before = old.submissions.get(lease_id)
+        if before is known:
+            continue
+        found.add(known.signer)
+        if before is None or (before.phase in _CHAINED) != (known.phase in _CHAINED):
+            found |= {other.signer for other in submissions_of(new, known.submission.task_id)}
+    for lease_id, audit in new.audits.items() if old.audits is not new.audits else ():
+        if old.audits.get(lease_id) is not audit:
+            found.add(audit.volunteer)
+    return found
+
+
+def _is_chained(state: State, known: SubmissionState) -> bool:
+    """Whether the expert goes on from the state that work ended with."""
+    others = submissions_of(state, known.submission.task_id)
+    return any(s.phase in _CHAINED and s.submission.commitment == known.submission.commitment for s in others)
 
 
 def seconds_of(known: SubmissionState, held: LeaseState) -> float:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, bindparam, func, select
 
+from paris.coordinator.state.indexes import indexes_of
 from paris.coordinator.state.model import WAITING, LeaseState, State
 from paris.coordinator.state.tables import CURVES
 from paris.protocol.work_records import Heartbeat
@@ -38,8 +39,10 @@ def new_losses(old: State, new: State) -> list[Loss]:
     if old.leases is new.leases:
         return []
     leading: dict[str, Heartbeat] = {}
-    for held in new.leases.values():
-        if (beat := held.heartbeat) is None or _is_over(new, held) or held.lease.audit is not None:
+    changed = {held.lease.task_id for name, held in new.leases.items() if old.leases.get(name) is not held}
+    of_task = indexes_of(new).of_task
+    for held in (new.leases[lease_id] for task_id in changed for lease_id in of_task.of(task_id)):
+        if (beat := held.heartbeat) is None or _is_over(new, held):
             continue
         if beat.task_id not in leading or beat.step >= leading[beat.task_id].step:
             leading[beat.task_id] = beat

@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from paris.coordinator.state.audits import AuditState
 from paris.coordinator.state.events import Event, EventKind
+from paris.coordinator.state.indexes import hand_on, indexes_of
 from paris.coordinator.state.model import (
     LeaseState,
     PauseState,
@@ -39,6 +40,7 @@ class Draft:
         self.router: RouterState = state.router
         self.pause: PauseState = state.pause
         self.events: list[Event] = []
+        self.indexes = indexes_of(state).copy()
 
     @property
     def tasks(self) -> Mapping[str, TaskState]:
@@ -81,7 +83,9 @@ class Draft:
 
     def put_lease(self, lease: LeaseState) -> None:
         """Add or replace a lease."""
-        self._leases.put(lease.lease.lease_id, lease)
+        lease_id = lease.lease.lease_id
+        self._leases.put(lease_id, lease)
+        self.indexes.put_lease(lease, lease_id in self.submissions)
 
     def put_volunteer(self, volunteer: VolunteerState) -> None:
         """Add or replace a volunteer."""
@@ -90,9 +94,11 @@ class Draft:
     def put_audit(self, audit: AuditState) -> None:
         """Add or replace an audit."""
         self._audits.put(audit.lease_id, audit)
+        self.indexes.put_audit(audit)
 
     def drop_lease(self, lease_id: str) -> None:
         """Remove a lease."""
+        self.indexes.drop_lease(self.leases[lease_id])
         self._leases.drop(lease_id)
 
     def drop_volunteer(self, public_key: str) -> None:
@@ -118,14 +124,15 @@ class Draft:
     def put_submission(self, submission: SubmissionState) -> None:
         """Add or replace a submission."""
         self._submissions.put(submission.submission.lease_id, submission)
+        self.indexes.put_submission(submission)
 
     def add_event(self, kind: EventKind, text: str) -> None:
         """Add a line to the event log."""
         self.events.append(Event(kind, text))
 
     def finish(self) -> State:
-        """The new state; it shares each unchanged table with the first."""
-        return State(
+        """The new state; it shares each unchanged table with the first. The draft must not change any more."""
+        state = State(
             tasks=self.tasks,
             leases=self.leases,
             volunteers=self.volunteers,
@@ -136,6 +143,8 @@ class Draft:
             audits=self.audits,
             withdrawn_invites=self.withdrawn_invites,
         )
+        hand_on(state, self.indexes)
+        return state
 
 
 class _Table(Generic[R]):

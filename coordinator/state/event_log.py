@@ -8,11 +8,11 @@ the oldest events that are not for people go first. What a dropped event changed
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection, bindparam, func, select
 
-from paris.coordinator.state.boards import Board, board_of
+from paris.coordinator.state.boards import Board, board_after, board_of
 from paris.coordinator.state.changes import Changes, changes_between, fold, in_words
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.model import State
@@ -49,6 +49,10 @@ class EventLog:
     """Of the oldest event, UTC seconds; infinite without one."""
     steps_at: float = float("-inf")
     """When this process last noted the steps, UTC seconds."""
+    state: State | None = None
+    """As it was added last; None: by another process."""
+    whole: Board = field(default_factory=Board)
+    """The board of that state."""
 
     def add(self, connection: Connection, new: State, events: Iterable[Event], now: float) -> EventLog:
         """Write a tick's events, the last with all changes of the tick; without events, one for the changes alone.
@@ -65,13 +69,13 @@ class EventLog:
         every_s = max(_STEPS_EVERY_S, (now - self.first_at) * _STEPS_SHARE)
         # A clock that was set back starts anew.
         with_steps = not 0 <= now - self.steps_at < every_s
-        board = board_of(new)
+        board = board_of(new) if self.state is None else board_after(self.whole, self.state, new)
         changes = changes_between(self.board, board, with_steps=with_steps)
         lines = [{"at": now, "kind": event.kind.value, "text": event.text, "changes": None} for event in events]
         if changes and not lines:
             lines = [{"at": now, "kind": EventKind.PROGRESS.value, "text": in_words(changes, board), "changes": None}]
         if not lines:
-            return self
+            return replace(self, state=new, whole=board)
         lines[-1]["changes"] = changes.to_json() if changes else None
         connection.execute(EVENTS.insert(), lines)
         return replace(
@@ -81,6 +85,8 @@ class EventLog:
             newest=newest_id(connection),
             first_at=min(self.first_at, now),
             steps_at=now if with_steps else self.steps_at,
+            state=new,
+            whole=board,
         )
 
 

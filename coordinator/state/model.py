@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from paris.coordinator.state.audits import AuditState, Bait, OpenAudit
 from paris.coordinator.state.row import Row
@@ -214,8 +214,20 @@ class PauseState(Row):
     """When it was ordered, UTC seconds."""
 
 
+class _Derived:
+    """Room for what follows from a state and is kept with it (`indexes.py`).
+
+    It is no field: equality, `vars` and copies leave it out.
+    """
+
+    __slots__ = ("derived",)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self)
+
+
 @dataclass(frozen=True)
-class State:
+class State(_Derived):
     """Everything the coordinator knows. Never changed in place: `Draft` makes the next one."""
 
     tasks: Mapping[str, TaskState] = field(default_factory=dict)

@@ -30,11 +30,11 @@ def open_store(run: RunDir) -> Store:
         return open_own_store(run)
 
 
-def open_own_store(run: RunDir) -> Store:
-    """As `open_store`, for who holds `serve_lock`."""
+def open_own_store(run: RunDir, *, seen_every_s: float = 0.0) -> Store:
+    """As `open_store`, for who holds `serve_lock`; `seen_every_s` as of `Store`."""
     if isinstance(run.state, PostgresSchema) and run.state_file.exists():
         move_into_database(run, run.state)
-    return Store(run.state)
+    return Store(run.state, seen_every_s=seen_every_s)
 
 
 def read_state(run: RunDir) -> State:

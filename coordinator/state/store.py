@@ -4,17 +4,20 @@
 the last whole tick. A lease that was published is on the disk, because its attempt number is what keeps an earlier
 holder out.
 
-Nothing here grows for ever: curves are thinned (`curves.py`), the oldest events dropped (`event_log.py`).
+Nothing here grows for ever: curves are thinned (`curves.py`), the oldest events dropped (`event_log.py`). When a
+volunteer was seen last changes with each of its wants: that alone is written now and then (`_is_news`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
 from sqlalchemy import Connection, Table, bindparam, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from paris.coordinator.migrations import Migration, migrate, stamp
 from paris.coordinator.run.database import PostgresSchema, StateLocation
@@ -23,7 +26,7 @@ from paris.coordinator.state.engine import is_postgres, open_engine, snapshots_o
 from paris.coordinator.state.event_log import EventLog, LoggedEvent, newest_id, read_events, read_log
 from paris.coordinator.state.events import Event
 from paris.coordinator.state.invites import IssuedInvite, add_invite, read_invites
-from paris.coordinator.state.model import State
+from paris.coordinator.state.model import State, VolunteerState
 from paris.coordinator.state.old_boards import with_changes
 from paris.coordinator.state.orders import Order, OrderKind
 from paris.coordinator.state.postgres import count_save, prepare
@@ -49,11 +52,18 @@ _POSTGRES_MIGRATIONS: dict[int, str] = {}
 """From `postgres.FIRST_FORMAT`; empty where only tables are new."""
 
 
+SEEN_BEATS = 4
+"""While a run is served, when a volunteer was seen last is behind on disk by so many heartbeats at most."""
+_UPSERTS: dict[str, Callable[[Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+"""Both add a row, or replace it, by one statement."""
+
+
 class Store:
     """Loads and saves the state.
 
     Args:
         location: An SQLite file or a schema of PostgreSQL; made if missing, migrated if an older version wrote it.
+        seen_every_s: By how much when a volunteer was seen may be behind on disk; 0.0: it is written at each change.
 
     Raises:
         NewerFileError: A newer version wrote it; it is unchanged.
@@ -61,7 +71,7 @@ class Store:
         DatabaseError: The file is damaged, or PostgreSQL does not answer.
     """
 
-    def __init__(self, location: StateLocation) -> None:
+    def __init__(self, location: StateLocation, *, seen_every_s: float = 0.0) -> None:
         if isinstance(location, Path):
             with suppress(OSError):  # SQLite names the problem better
                 location.touch(0o600)
@@ -76,6 +86,9 @@ class Store:
         with self._engine.connect() as connection:
             self._curves = Curves(connection)
         self._log: EventLog | None = None
+        self._seen_every_s = seen_every_s
+        self._behind: dict[str, float] = {}
+        """When a volunteer was seen last as it is on disk, UTC seconds, where the state has a later time."""
 
     def load(self) -> State:
         """Read the whole state; an empty one if nothing was saved."""
@@ -115,7 +128,9 @@ class Store:
         lines = list(events)
         changes = {name: _changed(_rows(old, name), _rows(new, name)) for name in TABLES}
         dropped = {name: _dropped(_rows(old, name), _rows(new, name)) for name in TABLES}
+        behind = self._leave_out(changes["volunteers"], old.volunteers)
         if not (lines or done_flags or done_orders) and not any(changes.values()) and not any(dropped.values()):
+            self._behind = behind
             return
         if self._log is None:  # to fold a long log takes seconds, in which nobody else could write
             with self._engine.connect() as connection:
@@ -124,13 +139,26 @@ class Store:
             if is_postgres(self._engine):
                 count_save(connection)
             for name, rows in changes.items():
-                _delete_rows(connection, TABLES[name][0], [*rows, *dropped[name]])
-                _insert(connection, TABLES[name][0], _as_json(rows))
+                _delete_rows(connection, TABLES[name][0], dropped[name])
+                _put(connection, TABLES[name][0], _as_json(rows))
             self._curves.add(connection, new_losses(old, new))
             log = read_log(connection, self._log).add(connection, new, lines, now)
             connection.execute(FLAGS.delete().where(FLAGS.c.name.in_(done_flags)))
             connection.execute(ORDERS.delete().where(ORDERS.c.id.in_(done_orders)))
-        self._log = log
+        self._log, self._behind = log, behind
+
+    def _leave_out(self, changed: dict[str, Row], old: Mapping[str, VolunteerState]) -> dict[str, float]:
+        """Take the volunteers of whom nothing is new out of what is written; what `_behind` becomes."""
+        behind = dict(self._behind)
+        for key, row in list(changed.items()):
+            before = old.get(key)
+            if isinstance(row, VolunteerState) and before is not None and not _is_news(before, row):
+                on_disk = behind.setdefault(key, before.seen_at)
+                if 0 <= row.seen_at - on_disk < self._seen_every_s:
+                    del changed[key]
+                    continue
+            behind.pop(key, None)
+        return behind
 
     def compact(self) -> None:
         """Thin every curve, and give the space of deleted rows back to the disk."""
@@ -217,7 +245,23 @@ def _as_json(rows: Mapping[str, Row]) -> list[dict[str, Any]]:
     return [{"id": name, "row": row.model_dump_json()} for name, row in rows.items()]
 
 
-def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """All rows by one statement: a statement a row costs eight times the processor time."""
+def _put(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Add rows or replace them, all by one statement: a statement a row costs eight times the processor time."""
     if rows:
-        connection.execute(table.insert(), rows)
+        put = _UPSERTS[connection.dialect.name](table)
+        connection.execute(put.on_conflict_do_update(index_elements=["id"], set_={"row": put.excluded.row}), rows)
+
+
+def _is_news(old: VolunteerState, new: VolunteerState) -> bool:
+    """Whether more of a volunteer has changed than the time and number of its last want, and what its machine has free.
+
+    Since when one waits that does not is no news either: it counts from the next want that waits.
+    """
+    passing = {"seen_at", "want_sequence", "want"} | (set() if new.want.state == "waiting" else {"waiting_since"})
+    free = {"memory_bytes", "disk_bytes"}
+    return _differ(old, new, passing) or _differ(old.want, new.want, free)
+
+
+def _differ(one: BaseModel, other: BaseModel, but: Set[str]) -> bool:
+    """Whether two rows of a kind differ in other fields than some."""
+    return any(value != getattr(other, name) for name, value in one if name not in but)

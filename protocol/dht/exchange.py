@@ -86,6 +86,20 @@ async def read_records(node: RunNode, keys: list[str]) -> dict[str, list[Envelop
     return {key: _checked(node, key, [_dictionary(found.get(key)), *pinned[key]]) for key in keys}
 
 
+async def read_fresh(node: RunNode, keys: list[str]) -> dict[str, list[Envelope[Payload]]]:
+    """The records that were stored at this peer since the last call; no other peer is asked.
+
+    Returns:
+        For each key its valid records, ordered by subkey.
+    """
+    found = {}
+    for key in keys:
+        fresh = node.protocol.storage.shelves.take_fresh(DHTID.generate(source=key))
+        values = {subkey: (MSGPackSerializer.loads(item.value), item.expires_at) for subkey, item in fresh.items()}
+        found[key] = _checked(node, key, [values])
+    return found
+
+
 async def _read_pinned(node: RunNode, keys: list[str]) -> dict[str, list[_Found]]:
     """What each pinned peer has under each key; nothing where one is all that this peer knows: the search asks it."""
     found: dict[str, list[_Found]] = {key: [] for key in keys}
@@ -134,9 +148,7 @@ async def _store_batch(
 ) -> list[Outcome]:
     """Store one batch on the replicas of its key."""
     packed = [MSGPackSerializer.dumps(record.envelope.data) for record in records]
-    if not node.options.client_mode:
-        for record, value in zip(records, packed, strict=True):
-            node.protocol.storage.store(key_id, value, record.envelope.expires_at, subkey=record.subkey)
+    own = [] if node.options.client_mode else _store_here(node, key_id, records, packed)
     responses = await asyncio.gather(*(_store_at(node, peer, key_id, records, packed) for peer in replicas))
     answered = {peer: stored for peer, stored in zip(replicas, responses, strict=True) if stored is not None}
     node.protocol.traffic.sent(records=len(records) * len(answered))
@@ -146,7 +158,7 @@ async def _store_batch(
     # A peer with initial peers that finds no replica is cut off, not a swarm of one.
     is_sole_peer = not replicas and not node.options.client_mode and node.is_first
     if node.is_pinned or is_sole_peer:
-        return [Outcome.STORED] * len(records)
+        return own
     if not answered:
         return [Outcome.UNANSWERED] * len(records)
     deciding = [peer for peer in pinned if peer in answered] or list(answered)
@@ -157,6 +169,22 @@ async def _store_batch(
     return [
         Outcome.STORED if yes else outcome_of(record.subkey, value, held)
         for yes, record, value in zip(unanimous, records, packed, strict=True)
+    ]
+
+
+def _store_here(node: RunNode, key_id: DHTID, records: list[PlacedRecord], packed: list[bytes]) -> list[Outcome]:
+    """Store records at this peer; what became of each."""
+    storage = node.protocol.storage
+    stored = [
+        storage.store(key_id, value, record.envelope.expires_at, subkey=record.subkey)
+        for record, value in zip(records, packed, strict=True)
+    ]
+    if all(stored):
+        return [Outcome.STORED] * len(records)
+    held = [{subkey: item.value for subkey, item in storage.shelves.under(key_id).items()}]
+    return [
+        Outcome.STORED if is_stored else outcome_of(record.subkey, value, held)
+        for record, value, is_stored in zip(records, packed, stored, strict=True)
     ]
 
 

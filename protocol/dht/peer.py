@@ -123,6 +123,15 @@ class Peer(RunPeer):
         found = self._call(read_records(self._node, list(keys.values())), nothing, timeout_s)
         return {place: found[key] for place, key in keys.items()}
 
+    def read_fresh(self, places: Iterable[Place], *, timeout_s: float = 20.0) -> dict[Place, list[Envelope[Payload]]]:
+        """Read what was stored at this peer; see `RunPeer.read_fresh`."""
+        from paris.protocol.dht.exchange import read_fresh
+
+        keys = {place: dht_key(self._node.options.run_id, *place) for place in places}
+        nothing: dict[str, list[Envelope[Payload]]] = {key: [] for key in keys.values()}
+        found = self._call(read_fresh(self._node, list(keys.values())), nothing, timeout_s)
+        return {place: found[key] for place, key in keys.items()}
+
     def serve_shards(self, server: ShardServer) -> None:
         """As `RunPeer`; raises DaemonError if the daemon does not register the handler."""
         from paris.protocol.dht.shards import ShardStreams

@@ -216,3 +216,16 @@ def test_a_record_stored_while_the_clock_was_ahead_gives_way_once_it_is_set_back
 def test_only_a_subkey_that_begins_with_a_public_key_counts_for_a_signer(storage, subkey):
     for number in range(MAX_SUBKEYS_PER_SIGNER + 1):
         assert storage.store(KEY, b"x", NOW + 100, subkey=f"{subkey}{number}")
+
+
+def test_what_was_stored_since_the_last_look_is_taken_once(storage, clock):
+    storage.store(KEY, b"1", NOW + 10, subkey="a")
+    storage.store(KEY, b"2", NOW + 20, subkey="b")
+    assert {subkey: item.value for subkey, item in storage.shelves.take_fresh(KEY).items()} == {"a": b"1", "b": b"2"}
+    assert storage.shelves.take_fresh(KEY) == storage.shelves.take_fresh(OTHER) == {}
+    assert not storage.store(KEY, b"older", NOW + 5, subkey="b")
+    storage.store(KEY, b"3", NOW + 30, subkey="a")
+    assert {subkey: item.value for subkey, item in storage.shelves.take_fresh(KEY).items()} == {"a": b"3"}
+    storage.store(KEY, b"4", NOW + 25, subkey="c")
+    clock.now = NOW + 25
+    assert storage.shelves.take_fresh(KEY) == {}, "it has expired"

@@ -239,3 +239,28 @@ def test_shards_go_from_peer_to_peer_to_whom_the_server_knows(start, swarm, tmp_
             swarm[2].request_shard(NOBODY, b"{}")
         with pytest.raises(PeerError):
             swarm[2].request_shard(serving.addresses[0], b"x" * (MAX_REQUEST_BYTES + 1))
+
+
+def test_fresh_records_are_read_once_and_all_are_there_for_who_reads_all(start):
+    places = [("want", 0)]
+    first, second = (sealed_now(WANT, identity) for identity in (VOLUNTEER, STRANGER))
+    with start() as alone:
+        assert alone.publish(first, 1)
+        assert alone.read_fresh(places) == {("want", 0): [first]}
+        assert alone.publish(second, 1)
+        assert alone.read_fresh(places) == {("want", 0): [second]}
+        assert alone.read_fresh([*places, ("heartbeat", 0)]) == {("want", 0): [], ("heartbeat", 0): []}
+        assert {envelope.data for envelope in alone.read_all("want", 1)} == {first.data, second.data}
+        with start(initial_peers=alone.addresses, client_mode=True) as client:
+            assert client.publish(again := sealed_now(WANT, VOLUNTEER, life_s=200.0), 1)
+            assert client.read_fresh(places) == {("want", 0): []}
+        assert alone.read_fresh(places) == {("want", 0): [again]}
+
+
+def test_a_record_that_its_own_peer_has_no_room_for_is_no_success(start, monkeypatch):
+    kept, other = (sealed_now(lease_number(attempt)) for attempt in (61, 62))
+    with start() as alone:
+        assert alone.publish(kept, 1)
+        for module in ("record_shelves", "outcome"):
+            monkeypatch.setattr(f"paris.protocol.{module}.MAX_DICTIONARY_BYTES", 10)
+        assert alone.publish_many([kept, other], 1) == [Outcome.STORED, Outcome.FULL]

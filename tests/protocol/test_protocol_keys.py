@@ -14,9 +14,10 @@ from protocol_samples import (
     sealed,
 )
 
+from paris.protocol import manifest as manifest_module
 from paris.protocol.errors import RecordError
 from paris.protocol.keys import BUCKETED, all_keys, bucket_of, dht_key, part_of, subkey_of
-from paris.protocol.limits import MAX_NUM_BUCKETS, MAX_RECORD_BYTES, MAX_SUBKEY_CHARS
+from paris.protocol.limits import MAX_CLUSTERS, MAX_NUM_BUCKETS, MAX_RECORD_BYTES, MAX_SUBKEY_CHARS
 from paris.protocol.manifest import Manifest, join_manifest, split_manifest
 from paris.protocol.run_records import Shard
 
@@ -38,7 +39,7 @@ def test_every_record_has_its_place_among_the_keys_of_the_run(kind):
 
 def test_no_two_places_share_a_key():
     keys = all_keys(RUN_ID)
-    assert len(set(keys.values())) == len(keys) == 6 + 2 * 256 + 5 * MAX_NUM_BUCKETS
+    assert len(set(keys.values())) == len(keys) == 6 + 2 * MAX_CLUSTERS + 5 * MAX_NUM_BUCKETS
 
 
 @pytest.mark.parametrize("kind", BUCKETED)
@@ -113,3 +114,12 @@ def test_parts_that_lie_about_their_manifest_are_refused():
     swapped = MANIFEST.model_copy(update={"manifest_sha256": manifest.sha256})
     with pytest.raises(RecordError, match="digest"):
         join_manifest([swapped], manifest.sha256)
+
+
+def test_splitting_a_manifest_takes_its_digest_once(monkeypatch):
+    counted = []
+    digest = manifest_module.shards_digest
+    monkeypatch.setattr(manifest_module, "shards_digest", lambda shards: counted.append(1) or digest(shards))
+    shards = tuple(Shard(path=f"a-{n}.parquet", sha256=f"{n:064x}", bytes=1, rows=1) for n in range(100))
+    parts = split_manifest(Manifest(0, "org/data", "0" * 40, shards))
+    assert (len(parts), len(counted)) == (13, 1)

@@ -17,8 +17,14 @@ from paris.protocol.work_records import Lease
 MONTH_S = POLICY.forget_after_s
 
 
+def known_for_work(state: State) -> State:
+    """The state in which something came of each volunteer."""
+    known = {key: one.model_copy(update={"num_accepted": 1}) for key, one in state.volunteers.items()}
+    return replace(state, volunteers=known)
+
+
 def test_a_volunteer_that_is_not_seen_for_a_month_is_forgotten_on_disk_too(tmp_path):
-    seen = tick(State(), [want(0, START), want(1, START)], POLICY, START).state
+    seen = known_for_work(tick(State(), [want(0, START), want(1, START)], POLICY, START).state)
     later = tick(seen, [want(1, START + MONTH_S)], POLICY, START + MONTH_S).state
     assert len(later.volunteers) == 2, "a month is not over yet"
     last = tick(later, [], POLICY, START + MONTH_S + 1).state
@@ -27,6 +33,19 @@ def test_a_volunteer_that_is_not_seen_for_a_month_is_forgotten_on_disk_too(tmp_p
     store.save(State(), later, [], START)
     store.save(later, last, [], START)
     assert store.load() == last
+
+
+@pytest.mark.parametrize(
+    "left", [{"num_accepted": 1}, {"num_rejected": 1}, {"num_faults": 1}, {"invites": ("5e" * 16,)}, {"copied_at": 1.0}]
+)
+def test_a_volunteer_that_left_nothing_behind_is_forgotten_early(left):
+    after_s = POLICY.forget_fresh_after_s
+    seen = tick(State(), [want(0, START)], POLICY, START).state
+    assert tick(seen, [], POLICY, START + after_s).state == seen
+    assert not tick(seen, [], POLICY, START + after_s + 1).state.volunteers
+    key = PEOPLE[0].public_key
+    seen = replace(seen, volunteers={key: seen.volunteers[key].model_copy(update=left)})
+    assert tick(seen, [], POLICY, START + MONTH_S).state == seen
 
 
 def test_a_volunteer_that_holds_a_task_is_not_forgotten():
@@ -38,7 +57,7 @@ def test_a_volunteer_that_holds_a_task_is_not_forgotten():
 
 
 def test_a_forgotten_volunteer_can_come_back():
-    seen = tick(State(), [want(0, START)], POLICY, START).state
+    seen = known_for_work(tick(State(), [want(0, START)], POLICY, START).state)
     gone = tick(seen, [], POLICY, START + MONTH_S + 1).state
     assert not gone.volunteers
     back = tick(gone, [want(0, START + MONTH_S + 2)], POLICY, START + MONTH_S + 2).state

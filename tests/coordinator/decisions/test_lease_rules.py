@@ -203,7 +203,10 @@ def test_an_auditor_is_busy_and_who_handed_in_is_while_its_task_waits():
         lease_id="a" * 32, leg="b" * 32, task_id="expert-0", volunteer="c" * 64, name="x", start_step=0, end_step=1,
         nonce="b" * 64, granted_at=START,
     )  # fmt: skip
-    rows = {"a" * 32: row, "d" * 32: row.model_copy(update={"volunteer": "e" * 64, "outcome": "lost"})}
+    rows = {
+        "a" * 32: row,
+        "d" * 32: row.model_copy(update={"lease_id": "d" * 32, "volunteer": "e" * 64, "outcome": "lost"}),
+    }
     assert busy_volunteers(Draft(replace(state, audits=rows))) == {PEOPLE[0].public_key, "c" * 64}
 
 

@@ -97,7 +97,7 @@ def test_who_joins_with_it_is_allowed_and_who_copies_it_out_of_the_want_is_not(r
 
     def observed(*envelopes: Envelope):
         peer = SimpleNamespace(read_all=lambda kind, buckets: envelopes if kind == "want" else [])
-        way = DhtWay(1, SimpleNamespace(current=peer), None)
+        way = DhtWay(SimpleNamespace(num_buckets=1, heartbeat_every_s=60.0), SimpleNamespace(current=peer), None)
         return list(Ways(None, [], [way]).observations())
 
     own, copied = (Sealer(who, run.run_id).seal(want, 60.0) for who in (ada, mallory))

@@ -154,7 +154,7 @@ def test_only_the_user_may_read_the_state(tmp_path):
 
 def test_a_long_curve_is_thinned_evenly_and_keeps_its_first_and_last_points(tmp_path, monkeypatch):
     monkeypatch.setattr(curves, "_MAX_POINTS", 64)
-    store = Store(tmp_path)
+    store = Store(tmp_path / "state.sqlite")
     state = full_state()
     store.save(State(), state, [], now=1.0)
     for step in range(4, 504):
