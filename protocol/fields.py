@@ -14,7 +14,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 CommitId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40}$")]
 PublicKey = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 RepoId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}$")]
-TaskId = Annotated[str, StringConstraints(pattern=r"^(expert-[0-9]{1,3}(\.[1-9])?|router)$")]
+TaskId = Annotated[str, StringConstraints(pattern=r"^(expert-[0-9]{1,4}(\.[1-9])?|router)$")]
 """See `paris.protocol.lanes` for the number after the point."""
 LeaseId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
 RelativePath = Annotated[

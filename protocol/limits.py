@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-MAX_CLUSTERS = 256
+MAX_CLUSTERS = 1024
 MAX_NUM_BUCKETS = 64
 MAX_LANES = 8
 """Volunteers that train one expert side by side: a task's record names the state of each."""

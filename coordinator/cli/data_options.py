@@ -26,7 +26,7 @@ HostOption = Annotated[
 ]
 HubPortOption = Annotated[int, typer.Option(help="Port of the embedded Hub; 0 picks a free one.", min=0, max=65535)]
 SizeOption = Annotated[int | None, typer.Option(help="With --data: side of the pictures, px; 8 or more.")]
-ExpertsOption = Annotated[int | None, typer.Option(help="With --data: number of experts K, 1 to 256.")]
+ExpertsOption = Annotated[int | None, typer.Option(help="With --data: number of experts K, 1 to 1024.")]
 StepsOption = Annotated[int | None, typer.Option(help="With --data: steps of each expert.", min=1)]
 MaxRowsOption = Annotated[int | None, typer.Option(help="With --data: most training pictures.", min=20)]
 CaptionsOption = Annotated[

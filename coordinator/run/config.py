@@ -60,8 +60,8 @@ _SNAPSHOT_EVERY = 1000
 _WITH_MEAN = {"moments": ("float32",), "precision": ("float32", "bfloat16"), "state": ("exact",)}
 """Values of [training] whose states have a mean: 8-bit codes and the loss scale of float16 have none. The first is the
 default."""
-_MAX_TASKS = 512
-"""All their records are under one DHT key."""
+_MAX_TASKS = 1024
+"""All their records are under one DHT key, with 1.5 to 3 kB each."""
 WARM_START_BOUNDS: Settings = {"min_gain": 0.03, "min_peer_gain_share": 0.3, "max_foreign_advantage": 0.1}
 """Bounds for experts that start from a warm start: honest ones gain little and unequally, and lose on other clusters
 (docs/quality.md, table of a common start)."""

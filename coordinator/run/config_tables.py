@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from paris.coordinator.run.database import check_database
 from paris.protocol.fields import RepoId
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
-from paris.protocol.limits import MAX_LANES, MAX_SMALLER_SIZES, MAX_WANT_WORK_BITS
+from paris.protocol.limits import MAX_CLUSTERS, MAX_LANES, MAX_SMALLER_SIZES, MAX_WANT_WORK_BITS
 from paris.protocol.secrets import is_encrypted, is_loopback
 from paris.protocol.version import SOFTWARE_VERSION, is_older
 
@@ -34,7 +34,7 @@ class RunTable(Table):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
     """Lower-case letters, digits, inner hyphens; the run id adds the key's fingerprint."""
-    num_experts: Annotated[int, Field(ge=1, le=256)]
+    num_experts: Annotated[int, Field(ge=1, le=MAX_CLUSTERS)]
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     licence: str = "cc-by-4.0"
     attribution: str = ""

@@ -1,5 +1,7 @@
 """Two-stage k-means: many fine centroids, merged to K; then sizes are balanced, or a catch-all cluster is split.
 
+More than `MOST_AT_ONCE` clusters are found group by group (`nested.py`).
+
 N rows, D features, K clusters, F fine centroids. Features are float16 `[N, D]` and may be a memory map; they are
 converted to float32 block by block, and k-means is fitted to a bounded sample, so that memory hardly grows with N.
 
@@ -10,6 +12,7 @@ arXiv 2404.16030); the merging weighs each fine centroid by its rows.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,8 +20,11 @@ import numpy as np
 
 from paris.coordinator.prepare.clustering.balance import balanced_labels
 from paris.coordinator.prepare.clustering.catch_all import without_catch_all
+from paris.coordinator.prepare.clustering.nested import Fitted, nested
 from paris.coordinator.prepare.clustering.separation import Silhouette, davies_bouldin, silhouette
 
+MOST_AT_ONCE = 256
+"""More clusters than that are found in two levels."""
 _BLOCK_ROWS = 16384
 _ROWS_PER_FINE = 64
 _FEW_ROWS = 2048
@@ -63,19 +69,20 @@ def cluster_features(
         seed: Seed of k-means and of the samples.
         catch_all: Size over the mean above which a cluster is split, without a balance.
     """
-    restarts = _RESTARTS if len(features) <= _FEW_ROWS else 1
     with _one_thread():
-        best: tuple[float, np.ndarray, np.ndarray] | None = None
-        for attempt in range(restarts):
-            fine, sizes = fine_centroids(features, num_clusters, num_fine, seed + attempt)
-            merged = merged_centroids(fine, sizes, num_clusters, seed + attempt)
-            start, split = without_catch_all(fine, sizes, merged, catch_all if balance is None else np.inf)
-            labels, centroids, cost = _refined(features, start, balance)
-            if best is None or cost < best[0] - 1e-9:
-                best, first, catch_alls = (cost, labels, centroids), merged, split
-        labels, centroids = best[1], best[2]  # type: ignore[index]
-        before, _ = nearest(features, first)
-    labels, centroids = _renumbered(labels, centroids)
+        if num_clusters <= MOST_AT_ONCE:
+            fitted = _fitted(features, num_clusters, num_fine, balance, seed, catch_all)
+        else:
+            num_groups = math.isqrt(num_clusters)
+
+            def fit(rows: np.ndarray, number: int, bound: float | None, own_seed: int) -> Fitted:
+                is_group = len(rows) < len(features)
+                own_fine = max(num_fine // num_groups, 4 * number) if is_group else num_fine
+                return _fitted(rows, number, own_fine, bound, own_seed, catch_all)
+
+            fitted = nested(features, num_clusters, balance, seed, fit)
+        before, _ = nearest(features, fitted.before)
+    labels, centroids = _renumbered(fitted.labels, fitted.centroids)
     away = own_distances(features, labels, centroids)
     return Clustering(
         labels=labels,
@@ -85,8 +92,23 @@ def cluster_features(
         davies_bouldin=davies_bouldin(away, labels, centroids),
         sizes_before=sorted(np.bincount(before, minlength=num_clusters).tolist(), reverse=True),
         silhouette_before=silhouette(features, before, num_clusters, seed).mean,
-        catch_alls=catch_alls,
+        catch_alls=fitted.catch_alls,
     )
+
+
+def _fitted(
+    features: np.ndarray, num_clusters: int, num_fine: int, balance: float | None, seed: int, catch_all: float
+) -> Fitted:
+    """Both stages, then Lloyd's iterations; arguments as in `cluster_features`."""
+    found: tuple[float, Fitted] | None = None
+    for attempt in range(_RESTARTS if len(features) <= _FEW_ROWS else 1):
+        fine, sizes = fine_centroids(features, num_clusters, num_fine, seed + attempt)
+        merged = merged_centroids(fine, sizes, num_clusters, seed + attempt)
+        start, split = without_catch_all(fine, sizes, merged, catch_all if balance is None else np.inf)
+        labels, centroids, cost = _refined(features, start, balance)
+        if found is None or cost < found[0] - 1e-9:
+            found = cost, Fitted(labels, centroids, merged, split)
+    return found[1]  # type: ignore[index]
 
 
 def fine_centroids(features: np.ndarray, num_clusters: int, num_fine: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

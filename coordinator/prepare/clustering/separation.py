@@ -72,7 +72,8 @@ def davies_bouldin(away: np.ndarray, labels: np.ndarray, centroids: np.ndarray) 
     spread = np.bincount(labels, np.sqrt(np.asarray(away, np.float64)), len(centroids)) / np.maximum(sizes, 1)
     there = sizes > 0
     spread, means = spread[there], np.asarray(centroids, np.float64)[there]
-    apart = np.sqrt(((means[:, None] - means) ** 2).sum(axis=2))
+    # Row by row: all differences at once are K x K x D numbers.
+    apart = np.sqrt(np.stack([((mean - means) ** 2).sum(axis=1) for mean in means]))
     np.fill_diagonal(apart, np.inf)
     worst = ((spread[:, None] + spread) / np.maximum(apart, 1e-12)).max(axis=1)
     return float(worst.mean())

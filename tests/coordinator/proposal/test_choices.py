@@ -177,7 +177,7 @@ def test_the_field_of_the_captions_is_explained() -> None:
         (Wishes(size=10), "The size 10 is no multiple of 4.", "Give --size 8 or 12."),
         (Wishes(size=40, recipe="dit-b-256"), "The size 40 is no multiple of 32.", "Give --size 32 or 64."),
         (Wishes(size=7), "--size is 7.", "Give 8 px or more."),
-        (Wishes(experts=300), "--experts is 300.", "Give 1 to 256."),
+        (Wishes(experts=1025), "--experts is 1025.", "Give 1 to 1024."),
         (Wishes(captions="none", captioner="x"), "--captions none and --captioner exclude each other", ""),
     ],
 )

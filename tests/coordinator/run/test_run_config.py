@@ -256,8 +256,8 @@ def test_lanes_take_legs_and_states_that_have_a_mean():
     for field, value in (("moments", "8bit"), ("precision", "float16"), ("state", "compact")):
         with pytest.raises(ValueError, match=rf"states of training.{field} = '{value}' have no mean"):
             RunConfig.model_validate({**values, "training": {**values["training"], field: value}})
-    many = {**values, "run": {**values["run"], "num_experts": 256}, "tasks": {**values["tasks"], "lanes": 4}}
-    with pytest.raises(ValueError, match=r"tasks.lanes is 4, at most 2 with 256 experts"):
+    many = {**values, "run": {**values["run"], "num_experts": 256}, "tasks": {**values["tasks"], "lanes": 8}}
+    with pytest.raises(ValueError, match=r"tasks.lanes is 8, at most 4 with 256 experts"):
         RunConfig.model_validate({**many, "training": {"batch_size": 8, "snapshot_every": every}})
 
 
