@@ -47,6 +47,7 @@ telemetry.py   turns off the usage statistics of libraries
 child_output.py  the output of a child process, in a bounded file
 printable.py   texts of strangers on a terminal
 templates.py   and on a page
+counted.py     a number with its word
 streams.py     stdout and stderr that never stop the work
 signals.py     the signals that ask a program to stop
 dht/           a peer over the DHT: hivemind's DHTNode in our own event loop

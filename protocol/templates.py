@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from paris.protocol.counted import counted
 from paris.protocol.printable import on_one_line
 
 _LIVE = "live_"
@@ -19,7 +20,7 @@ def template_environment(folder: Path) -> Environment:
     Args:
         folder: Of the files; pages name them relative to it.
     """
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
@@ -28,6 +29,8 @@ def template_environment(folder: Path) -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
+    environment.globals["counted"] = counted
+    return environment
 
 
 def live_fragments(environment: Environment, template: str, context: dict[str, Any]) -> dict[str, str]:

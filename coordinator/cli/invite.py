@@ -8,6 +8,7 @@ import typer
 
 from paris.coordinator.cli.options import JsonOption, RunArgument, open_run
 from paris.coordinator.console import print_json, say
+from paris.protocol.counted import counted
 from paris.protocol.limits import MAX_INVITE_USES
 
 _MOST_DAYS = 90
@@ -34,7 +35,7 @@ def invite(
         found = {"invite_id": record.invite_id, "uses": uses, "expires_at": envelope.expires_at, "invite": text}
         print_json(found)
     else:
-        say(f"Invite {record.invite_id[:8]}, for {uses} {'volunteer' if uses == 1 else 'volunteers'}, {days:g} days:")
+        say(f"Invite {record.invite_id[:8]}, for {counted(uses, 'volunteer')}, {days:g} days:")
         say(f"{opened.join_command} --invite {text}")
 
 

@@ -23,10 +23,10 @@ from paris.coordinator.proposal.planned import plan_remarks
 from paris.coordinator.proposal.run_toml import write_run_toml
 from paris.coordinator.proposal.showing import proposal_object, reason_table, remark_line, survey_object, survey_table
 from paris.coordinator.proposal.survey import survey
-from paris.coordinator.proposal.undecided import caption_kind, row_licence
 from paris.coordinator.proposal.wish_checks import require_possible
 from paris.coordinator.run.create import require_addresses, write_run
 from paris.coordinator.run.directory import require_empty, require_writable
+from paris.protocol.counted import counted
 from paris.protocol.printable import printable
 from paris.protocol.streams import require_stdout
 
@@ -65,13 +65,7 @@ def init_with_data(new: NewRun, wishes: Wishes, hints: Hints, *, yes: bool, as_j
     found = look(new.data, hints, shown=not as_json)
     if not as_json:
         _print(survey_table(found))
-    questions = open_questions(found, wishes)
-    if is_asking:
-        answers = _ask(questions)
-    else:
-        caption_kind(found, wishes)
-        row_licence(found, wishes)
-        answers = require_answered(questions, accept_defaults=yes)
+    answers = _ask(open_questions(found, wishes)) if is_asking else require_answered(found, wishes, accept_defaults=yes)
     wishes, column = answered(wishes, answers)
     if column is not None:
         found = look(new.data, replace(hints, caption_column=column), shown=not as_json)
@@ -103,7 +97,7 @@ def look(place: str, hints: Hints, *, shown: bool) -> Survey:
 
 
 def _write(new: NewRun, found: Survey, proposal: Proposal) -> None:
-    pictures = "1 picture" if found.rows == 1 else f"{found.rows} pictures"
+    pictures = counted(found.rows, "picture")
     head = (
         f"Settings of a run, proposed by paris-coord init --data for {pictures} of {found.place}.",
         "Change what you like, then: paris-coord check-config explains what does not fit.",

@@ -12,6 +12,7 @@ from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.model import State, SubmissionState, TaskState
 from paris.coordinator.state.orders import Order
+from paris.protocol.counted import counted
 from paris.protocol.lanes import expert_of
 from paris.protocol.run_records import Head
 
@@ -42,7 +43,9 @@ def roll_back(draft: Draft, order: Order, policy: Policy, now: float) -> None:
     _all_lanes_at(draft, order.subject, target, f"the task was rolled back to step {step}.")
     because = f": {order.reason}" if order.reason else ""
     names = ", ".join(sorted({leg.submission.name for leg in later}))
-    what = f"rolled back to step {step}{because}; {len(later)} legs by {names} withdrawn, with their credits."
+    what = (
+        f"rolled back to step {step}{because}; {counted(len(later), 'leg')} by {names} withdrawn, with their credits."
+    )
     draft.add_event(EventKind.ORDER, f"{order.subject}: {what}")
     name_judged_by(draft, task)
     _settle_lanes(draft, order.subject, policy, now)

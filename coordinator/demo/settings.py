@@ -19,6 +19,7 @@ from paris.coordinator.proposal.sizing import side_for
 from paris.coordinator.proposal.undecided import caption_kind, row_licence
 from paris.coordinator.proposal.wishes import Reasons, Wishes
 from paris.coordinator.run.config import RunConfig
+from paris.protocol.counted import counted
 
 _LEAST_SIDE_PX = 16
 _DEADLINE_S = 6 * 3600.0
@@ -165,7 +166,11 @@ def reasons(own: OwnPictures, facts: Facts, budget: Budget, machine: MachineSpee
     kind = "captions of their own" if facts.has_own_captions else "captions that many share"
     kind = kind if facts.captions else "pictures without captions"
     return (
-        Reason("device", machine.device, f"{budget.num_workers} volunteers, {_threads(machine.num_threads)} each."),
+        Reason(
+            "device",
+            machine.device,
+            f"{counted(budget.num_workers, 'volunteer')}, {_threads(machine.num_threads)} each.",
+        ),
         Reason("pictures", str(budget.num_rows), f"{why_rows}; {kind} are learned in about {facts.passes} passes."),
         Reason("size", f"{shape.image_size} px", f"Nine in ten pictures reach {own.side_px} px; larger takes longer."),
         Reason("experts", str(budget.num_experts), f"{budget.num_rows // budget.num_experts} pictures each."),

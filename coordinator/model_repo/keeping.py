@@ -14,6 +14,7 @@ from paris.coordinator.model_repo.tags import is_of_expert, tags_of
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.state.model import State
+from paris.protocol.counted import counted
 
 logger = logging.getLogger(__name__)
 CARD_FILE = "README.md"
@@ -56,7 +57,9 @@ class ModelRepo:
             data = self._card(state)
             if data is not None:
                 with committing or nullcontext():
-                    self._hub.upload_file(CARD_FILE, data, f"Card: {state.num_registered} experts registered")
+                    self._hub.upload_file(
+                        CARD_FILE, data, f"Card: {counted(state.num_registered, 'expert')} registered"
+                    )
             self._card_shows = card
         self._set_tags(tags_of(state))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont, UnidentifiedImageError
 
+from paris.protocol.counted import counted
 from paris.protocol.printable import on_one_line
 
 WIDTH_PX, HEIGHT_PX = 1200, 630
@@ -62,7 +63,8 @@ def _draw(facts: CardFacts) -> bytes:
     pen.rounded_rectangle((_MARGIN_PX, 330, right, 362), 16, fill=_LINE)
     if filled := round(width * facts.percent / 100):
         pen.rounded_rectangle((_MARGIN_PX, 330, _MARGIN_PX + max(32, filled), 362), 16, fill=_ACCENT)
-    _write(pen, 390, f"{facts.registered} of {facts.num_tasks} experts, {facts.percent}% of all steps", 34, _INK, width)
+    experts = f"{facts.registered} of {counted(facts.num_tasks, 'expert')}"
+    _write(pen, 390, f"{experts}, {facts.percent}% of all steps", 34, _INK, width)
     _write(pen, 520, "Join with one command.", 34, _DIM, width)
     found = io.BytesIO()
     card.save(found, format="PNG")

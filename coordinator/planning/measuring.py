@@ -39,6 +39,7 @@ from paris.experts.training.micro_batch import MicroBatch
 from paris.experts.training.precision import check_precision
 from paris.experts.training.state import TrainState
 from paris.experts.training.step import TrainStep
+from paris.protocol.counted import counted
 
 _WARM_UP_STEPS = 2
 _LEAST_STEPS = 4
@@ -183,8 +184,7 @@ def _described(device: torch.device, threads: int) -> tuple[str, int]:
         properties = torch.cuda.get_device_properties(device)
         return f"this machine: {properties.name}", int(properties.total_memory)
     kind = "CPU" if device.type == "cpu" else device.type
-    plural = "thread" if threads == 1 else "threads"
-    return f"this machine: {kind}, {threads} {plural}", int(psutil.virtual_memory().total)
+    return f"this machine: {kind}, {counted(threads, 'thread')}", int(psutil.virtual_memory().total)
 
 
 def _age_s() -> float:

@@ -12,6 +12,7 @@ from rich.text import Text
 from paris.coordinator.planning.plan import CardPlan, LanesPlan, Plan
 from paris.coordinator.planning.recipes import RecipeRow
 from paris.coordinator.planning.words import duration, gpu_time, size
+from paris.protocol.counted import counted
 
 _FILE_WIDTH = 120
 
@@ -56,14 +57,14 @@ def _parts(plan: Plan) -> Iterable[RenderableType]:
 def _summary(plan: Plan) -> Text:
     rows = f"{min(plan.rows):,} to {max(plan.rows):,}" if min(plan.rows) != max(plan.rows) else f"{plan.rows[0]:,}"
     return Text(
-        f"{plan.run}: {plan.num_experts} experts of {plan.expert_parameters / 1e6:.3g}M parameters, "
+        f"{plan.run}: {counted(plan.num_experts, 'expert')} of {plan.expert_parameters / 1e6:.3g}M parameters, "
         f"{plan.steps:,} steps of {plan.batch_size} rows each ({plan.expert_flops / 1e12:,.3g} TFLOP an expert, "
         f"each picture seen {plan.epochs:,.3g} times); {plan.pictures:,} pictures, {rows} training rows an expert."
     )
 
 
 def _card_table(plan: Plan) -> Table:
-    table = Table(title=f"By card, {plan.volunteers} volunteers at once")
+    table = Table(title=f"By card, {counted(plan.volunteers, 'volunteer')} at once")
     table.add_column("card", no_wrap=True)
     has_legs = plan.volunteer.leg_steps is not None
     has_warm_start = any(card.warm_start_s for card in plan.cards)

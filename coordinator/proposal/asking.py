@@ -9,7 +9,7 @@ from paris.coordinator.prepare.rows.licences import UNKNOWN
 from paris.coordinator.prepare.sources.settings import HubSource
 from paris.coordinator.proposal.errors import UndecidedError
 from paris.coordinator.proposal.findings import Survey
-from paris.coordinator.proposal.undecided import caption_kind, shown_fields
+from paris.coordinator.proposal.undecided import caption_kind, row_licence, shown_fields
 from paris.coordinator.proposal.wishes import CaptionKind, Wishes
 
 _KINDS: dict[str, CaptionKind] = {"own": "own", "class": "class", "none": "none"}
@@ -59,23 +59,33 @@ def caption_wish(text: str) -> tuple[CaptionKind | None, str | None]:
     return (_KINDS[text], None) if text in _KINDS else (None, text)
 
 
-def require_answered(questions: list[Question], *, accept_defaults: bool) -> dict[str, str]:
+def require_answered(survey: Survey, wishes: Wishes, *, accept_defaults: bool) -> dict[str, str]:
     """The defaults of all questions, where nobody can be asked.
 
     Args:
-        questions: From `open_questions`.
+        survey: What was seen.
+        wishes: What was asked for.
         accept_defaults: Whether `--yes` was given.
 
     Raises:
-        UndecidedError: A question has no default, or defaults are not accepted.
+        UndecidedError: Questions have no default, or defaults are not accepted; it names all of them.
     """
-    unanswered = [question for question in questions if not (accept_defaults and question.default)]
-    if not unanswered:
-        return {question.option: question.default for question in questions}
-    what = "; ".join(question.text for question in unanswered)
-    defaults = " ".join(f"{question.option} {question.default}" for question in unanswered if question.default)
-    hint = f"; --yes takes {defaults}" if defaults and all(question.default for question in unanswered) else ""
-    raise UndecidedError(
-        f"Not known, and nobody to ask here: {what}.",
-        f"Give {' and '.join(f'{question.option} ...' for question in unanswered)}{hint}.",
-    )
+    questions = open_questions(survey, wishes)
+    undecided: list[UndecidedError] = []
+    for decide in (caption_kind, row_licence):
+        try:
+            decide(survey, wishes)
+        except UndecidedError as error:
+            undecided.append(error)
+    undecided += [
+        UndecidedError(
+            f"Not known, and nobody to ask here: {question.text}.",
+            f"Give {question.option} ...; --yes takes {question.option} {question.default}.",
+        )
+        for question in questions
+        if question.default and not accept_defaults
+    ]
+    if undecided:
+        what = " ".join(error.what for error in undecided)
+        raise UndecidedError(what, " ".join(error.next_step for error in undecided))
+    return {question.option: question.default for question in questions}

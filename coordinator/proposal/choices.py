@@ -151,7 +151,8 @@ class _Choosing:
         if missing:
             have = "1 picture has" if missing == 1 else f"{missing} have"
             return f"{have} no caption: give --captioner MODEL, or --captions none to learn no text."
-        return f"Give --experts {experts_for(rows)}, or more pictures." if experts > 1 else "Add pictures."
+        fits = experts > 1 and rows >= MIN_ROWS_PER_EXPERT
+        return f"Give --experts {experts_for(rows)}, or more pictures." if fits else "Add pictures."
 
     def _missing_captions(self) -> int:
         """Pictures that are left out for want of a caption."""

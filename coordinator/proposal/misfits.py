@@ -14,6 +14,7 @@ from paris.coordinator.proposal.remarks import Remark
 from paris.coordinator.proposal.sizing import MIN_ROWS_PER_EXPERT, experts_for
 from paris.coordinator.proposal.texts import UNSPACED
 from paris.coordinator.run.config import RunConfig
+from paris.protocol.counted import counted
 
 _MANY_LEFT_OUT = 0.3
 _SMALL = 0.1
@@ -159,9 +160,8 @@ def _experts(config: RunConfig, data: PrepareConfig, rows: int) -> Iterator[Rema
         yield Remark(
             "run.num_experts",
             str(experts),
-            f"{rows} {'picture' if rows == 1 else 'pictures'} can be used, {each} an expert; "
-            f"{MIN_ROWS_PER_EXPERT} are the least",
-            f"Set it to {experts_for(rows)}." if experts > 1 else "Add pictures.",
+            f"{counted(rows, 'picture')} can be used, {each} an expert; {MIN_ROWS_PER_EXPERT} are the least",
+            f"Set it to {experts_for(rows)}." if rows >= MIN_ROWS_PER_EXPERT else "Add pictures: no K fits so few.",
         )
         return
     heldout = data.heldout_per_cluster(each)

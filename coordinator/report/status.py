@@ -9,6 +9,7 @@ from paris.coordinator.run.directory import RunDir
 from paris.coordinator.state.boards import board_row, num_others, shown_tasks
 from paris.coordinator.state.model import LeaseState, State, SubmissionState, TaskState, VolunteerState
 from paris.coordinator.state.reading import read_state
+from paris.protocol.counted import counted
 from paris.protocol.printable import printable
 from paris.protocol.run_records import Registration
 
@@ -107,7 +108,8 @@ def _table(status: dict[str, Any]) -> Any:
 
     waiting = sum(v["state"] == "waiting" for v in status["volunteers"])
     paused = "paused, " if status["paused"] else ""
-    caption = f"{paused}{len(status['volunteers'])} volunteers ({waiting} waiting), router: {status['router']['phase']}"
+    volunteers = counted(len(status["volunteers"]), "volunteer")
+    caption = f"{paused}{volunteers} ({waiting} waiting), router: {status['router']['phase']}"
     table = Table(title=f"Run {status['run_id']}", caption=caption)
     for column in ("task", "state", "volunteer", "step", "loss", "last heartbeat"):
         table.add_column(column)

@@ -16,6 +16,7 @@ from paris.coordinator.run.prepared_data import load_manifests
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.model import TaskState
 from paris.coordinator.state.reading import open_store
+from paris.protocol.counted import counted
 from paris.protocol.lanes import lane_id
 from paris.protocol.run_records import Task
 from paris.protocol.size_needs import SizeNeeds
@@ -33,7 +34,7 @@ class TaskCounts:
         """In words, for people."""
         num_taken = self.num_tasks - self.num_open - self.num_registered
         taken = f"{num_taken} in work, " if num_taken else ""
-        return f"{self.num_tasks} tasks: {self.num_open} open, {taken}{self.num_registered} registered"
+        return f"{counted(self.num_tasks, 'task')}: {self.num_open} open, {taken}{self.num_registered} registered"
 
 
 def open_tasks(run: RunDir, *, despite_plan: bool = False) -> TaskCounts:
@@ -64,7 +65,7 @@ def open_tasks(run: RunDir, *, despite_plan: bool = False) -> TaskCounts:
             require_possible(run)
         if added:
             require_current_warm_start(run)
-        events = [Event(EventKind.OPENED, f"{len(added)} tasks opened.")] if added else []
+        events = [Event(EventKind.OPENED, f"{counted(len(added), 'task')} opened.")] if added else []
         store.save(old, new, events, time.time())
         counts = Counter(task.task.state for task in new.tasks.values())
         return TaskCounts(len(new.tasks), counts["open"], counts["registered"])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from paris.node.view.board import NodeStatus
 from paris.node.view.words import duration_in_words
+from paris.protocol.counted import counted
 from paris.protocol.printable import on_one_line
 
 _BLOCKS = "\u2581\u2582\u2583\u2584\u2585\u2586\u2587\u2588"
@@ -76,7 +77,7 @@ def _figures(status: NodeStatus, now: float) -> list[str]:
     if status.state == "training" and status.heartbeat_at is not None:  # the trainer's reports bring its time
         cells.append(f"heartbeat {duration_in_words(max(0.0, now - status.heartbeat_at))} ago")
     if status.peers is not None:
-        cells.append(f"{status.peers} {'peer' if status.peers == 1 else 'peers'}")
+        cells.append(counted(status.peers, "peer"))
     return cells
 
 

@@ -10,6 +10,7 @@ from paris.experts.models.presets import ModelConfig
 from paris.experts.training.needs import num_parameters
 from paris.node.machine.hardware import gib
 from paris.node.machine.machine import Machine
+from paris.protocol.counted import counted
 from paris.protocol.printable import on_one_line
 from paris.protocol.run_records import RunSpec, Task
 from paris.protocol.sizes import needs_of
@@ -93,8 +94,8 @@ def lines_of(told: Introduction, training: str | None) -> list[tuple[str, str]]:
         told: The introduction.
         training: What a step and a leg take here, measured; None: not measured.
     """
-    experts = f"{_counted(told.num_experts, 'expert')} of {_parameters(told.num_parameters)}; "
-    experts += f"{_counted(told.num_open, 'task')} without a volunteer"
+    experts = f"{counted(told.num_experts, 'expert')} of {_parameters(told.num_parameters)}; "
+    experts += f"{counted(told.num_open, 'task')} without a volunteer"
     length = "the run has published no task yet" if told.steps is None else f"{told.steps} steps an expert"
     if told.steps is not None and told.leg_steps:
         length += f", in legs of {told.leg_steps}: you can stop at any time, and the next volunteer goes on"
@@ -122,10 +123,6 @@ def lines_of(told: Introduction, training: str | None) -> list[tuple[str, str]]:
 
 def _needed(num_bytes: int | None) -> str:
     return "" if num_bytes is None else f"; an expert needs {gib(num_bytes)}"
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _parameters(number: int) -> str:

@@ -32,6 +32,7 @@ from paris.node.work.data import DataSources
 from paris.node.work.given_up import GivenUp
 from paris.node.work.head import has_start
 from paris.node.work.unit_work import UnitWork
+from paris.protocol.counted import counted
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import NoPeersError
 from paris.protocol.version import SOFTWARE_VERSION, require_software
@@ -98,7 +99,7 @@ class Agent:
         traffic = self.session.swarm.traffic()
         self._view.event(
             EventKind.DONE,
-            text=text or f"{num_done} {'task' if num_done == 1 else 'tasks'} done.",
+            text=text or f"{counted(num_done, 'task')} done.",
             tasks=num_done,
             control_plane_bytes=traffic.bytes_sent + traffic.bytes_received,
         )

@@ -200,5 +200,7 @@ def test_the_command_looks_at_the_pictures_and_ends_with_a_code(tmp_path: Path) 
         picture.unlink()
     checked = invoke(app, ["check-config", str(run)])
     assert isinstance(checked.exception, ConfigError)
-    assert "wrong: run.num_experts = 2: 18 pictures can be used, 9 an expert; 20 are the least." in checked.stdout
+    assert "wrong: run.num_experts = 2: 18 pictures can be used, 9 an expert; 20 are the least. Add pictures" in (
+        " ".join(checked.stdout.split())
+    ), "18 are too few for any number of experts"
     assert "22 files are gone" in checked.stdout

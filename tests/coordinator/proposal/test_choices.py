@@ -85,8 +85,10 @@ def test_a_side_above_most_pictures_is_refused() -> None:
 def test_fewer_than_twenty_pictures_an_expert_are_refused() -> None:
     with pytest.raises(TooFewRowsError, match="16 experts need 320 pictures at the least, 300"):
         propose(found(), Wishes(experts=16))
-    with pytest.raises(TooFewRowsError, match="An expert needs 20"):
-        propose(found(19))
+    for wished in (None, 2):
+        with pytest.raises(TooFewRowsError, match=r"needs? (20|40)") as error:
+            propose(found(8), Wishes(experts=wished))
+        assert error.value.next_step == "Add pictures.", "no number of experts fits so few"
     assert propose(found(), Wishes(experts=15)).config.run.num_experts == 15
 
 
@@ -265,9 +267,13 @@ def test_questions_are_asked_for_what_nothing_tells() -> None:
     assert open_questions(known, Wishes()) == []
     (question,) = open_questions(unknown, Wishes())
     assert (question.option, question.default) == ("--licence", "unknown")
-    assert require_answered([question], accept_defaults=True) == {"--licence": "unknown"}
+    assert require_answered(unknown, Wishes(), accept_defaults=True) == {"--licence": "unknown"}
     with pytest.raises(UndecidedError, match="Licence of the 300 pictures") as error:
-        require_answered([question], accept_defaults=False)
+        require_answered(unknown, Wishes(), accept_defaults=False)
     assert error.value.next_step == "Give --licence ...; --yes takes --licence unknown."
+    bare = replace(unknown, captions=Captions(0, 300, 0, 1, 0, class_names={"images": 300}))
+    with pytest.raises(UndecidedError, match=r"None of the 300 pictures.* Licence of the 300") as error:
+        require_answered(bare, Wishes(), accept_defaults=False)
+    assert all(option in error.value.next_step for option in ("--captions none", "--licence ...")), "both at once"
     assert answered(Wishes(), {"--licence": "mit", "--captions": "prompt"}) == (Wishes(licence="mit"), "prompt")
     assert [caption_wish(text) for text in ("none", "prompt")] == [("none", None), (None, "prompt")]
