@@ -29,6 +29,7 @@ class Program(StrEnum):
     PAGE = "paris.coordinator.page"
     VERIFY = "paris.coordinator.verify"
     ROUTER = "paris.coordinator.training.router"
+    RELEASE = "paris.coordinator.release"
     GRIDS = "paris.coordinator.training.grids"
     LANE_MEANS = "paris.coordinator.training.lane_means"
     MEASURE = "paris.coordinator.planning.measuring"

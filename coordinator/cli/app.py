@@ -195,7 +195,8 @@ def release(
     from paris.coordinator.release.sample import sample_command
 
     opened = open_run(run, log_name="release")
-    where = release_run(opened, tag, draws=pictures)
+    made = release_run(opened, tag, lambda stage: say(f"{stage.capitalize()}."), draws=pictures)
+    where = f"{opened.release} and {opened.config.hub.model_repo} at {made}"
     say(f"Released to {where}. Next: {sample_command(opened, run / 'release')}")
 
 

@@ -18,6 +18,8 @@ from paris.coordinator.decisions.observations import (
     Observation,
     Rechecked,
     Registered,
+    ReleaseEnded,
+    ReleaseStage,
     RouterRequested,
     RouterTrained,
     SnapshotsNeeded,
@@ -36,7 +38,7 @@ from paris.coordinator.decisions.trust import replay_rate
 from paris.coordinator.decisions.verdicts import apply_verdict, reject_submission
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
-from paris.coordinator.state.model import WAITING, SubmissionState, VolunteerState
+from paris.coordinator.state.model import WAITING, ReleaseState, SubmissionState, VolunteerState
 from paris.protocol.leases import last_step
 from paris.protocol.run_records import Registration
 
@@ -82,6 +84,11 @@ def apply_observation(draft: Draft, observation: Observation, policy: Policy, no
             _end_router_training(draft, observation)
         case RouterRequested(from_samples):
             _begin_router_training(draft, from_samples)
+        case ReleaseStage(note):
+            if draft.release.phase == "making":
+                draft.release = draft.release.model_copy(update={"note": note})
+        case ReleaseEnded():
+            _end_release(draft, observation)
 
 
 def _apply_want(draft: Draft, received: WantReceived, now: float) -> None:
@@ -226,3 +233,10 @@ def _begin_router_training(draft: Draft, from_samples: bool) -> None:
     if draft.router.phase != "training":
         update = {"phase": "training", "note": "", "from_samples": from_samples}
         draft.router = draft.router.model_copy(update=update)
+
+
+def _end_release(draft: Draft, ended: ReleaseEnded) -> None:
+    if draft.release.phase == "making":
+        what = f"The model is released as {ended.note}." if ended.ok else f"There is no release: {ended.note}"
+        draft.add_event(EventKind.ORDER, what)
+        draft.release = ReleaseState(phase="done" if ended.ok else "failed", note=ended.note)

@@ -176,6 +176,22 @@ class RouterRequested:
     """On rows that the experts drew, instead of data."""
 
 
+@dataclass(frozen=True)
+class ReleaseStage:
+    """What is done now for the release in the making."""
+
+    note: str
+
+
+@dataclass(frozen=True)
+class ReleaseEnded:
+    """The making of a release ended."""
+
+    ok: bool
+    note: str
+    """Its tag, or why there is none."""
+
+
 Observation = (
     WantReceived
     | HeartbeatReceived
@@ -195,6 +211,8 @@ Observation = (
     | Closed
     | RouterTrained
     | RouterRequested
+    | ReleaseStage
+    | ReleaseEnded
     | Order
 )
 
@@ -252,6 +270,11 @@ class TrainRouter:
 
 
 @dataclass(frozen=True)
+class MakeRelease:
+    """Assemble the registered experts and the router, and upload the model."""
+
+
+@dataclass(frozen=True)
 class UpdateModelRepo:
     """Bring card and tags of the model repo up to the state.
 
@@ -275,4 +298,15 @@ class DrawGrid:
     """A digest of the prompts and seeds of its columns, and of how they are sampled."""
 
 
-Action = Verify | Recheck | Register | StoreLeg | AverageLanes | Close | TrainRouter | UpdateModelRepo | DrawGrid
+Action = (
+    Verify
+    | Recheck
+    | Register
+    | StoreLeg
+    | AverageLanes
+    | Close
+    | TrainRouter
+    | MakeRelease
+    | UpdateModelRepo
+    | DrawGrid
+)

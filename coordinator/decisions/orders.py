@@ -12,7 +12,7 @@ from paris.coordinator.decisions.verdicts import reject_submission
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.indexes import unsettled
-from paris.coordinator.state.model import WAITING, PauseState, Standing, StandingState
+from paris.coordinator.state.model import WAITING, PauseState, ReleaseState, Standing, StandingState
 from paris.coordinator.state.orders import WHOLE_RUN, Order, OrderKind
 
 
@@ -43,6 +43,8 @@ def apply_order(draft: Draft, order: Order, policy: Policy, now: float) -> None:
             restore(draft, order)
         case OrderKind.PAUSE | OrderKind.UNPAUSE:
             _pause(draft, order, now)
+        case OrderKind.RELEASE:
+            _release(draft, order)
 
 
 def _pause(draft: Draft, order: Order, now: float) -> None:
@@ -54,6 +56,13 @@ def _pause(draft: Draft, order: Order, now: float) -> None:
         draft.pause = PauseState(is_paused=wanted, reason=order.reason, at=now)
         what = "paused" if wanted else "no longer paused"
         draft.add_event(EventKind.ORDER, f"The run is {what}{_because(order)}.")
+
+
+def _release(draft: Draft, order: Order) -> None:
+    """Make a release, one at a time; what is missing for it, its maker says."""
+    if order.subject == WHOLE_RUN and draft.release.phase != "making":
+        draft.release = ReleaseState(phase="making")
+        draft.add_event(EventKind.ORDER, f"A release is being made{_because(order)}.")
 
 
 def _ban(draft: Draft, order: Order, policy: Policy, now: float) -> None:

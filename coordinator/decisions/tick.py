@@ -19,6 +19,7 @@ from paris.coordinator.decisions.observations import (
     Action,
     AverageLanes,
     Close,
+    MakeRelease,
     Observation,
     Recheck,
     Register,
@@ -34,6 +35,7 @@ from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.indexes import unsettled
 from paris.coordinator.state.model import State, SubmissionState
 from paris.coordinator.state.orders import Order
+from paris.protocol.counted import counted
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,10 @@ def _start_router(draft: Draft, policy: Policy) -> None:
     num_registered = sum(task.registration is not None for task in draft.tasks.values())
     if draft.router.phase == "waiting" and 0 < policy.train_router_after <= num_registered:
         draft.router = draft.router.model_copy(update={"phase": "training"})
-        draft.add_event(EventKind.ROUTER, f"{num_registered} experts are registered: router training starts.")
+        draft.add_event(
+            EventKind.ROUTER,
+            f"{counted(num_registered, 'expert is', 'experts are')} registered: router training starts.",
+        )
 
 
 def _pending_actions(state: State, policy: Policy, now: float) -> Iterable[Action]:
@@ -102,6 +107,8 @@ def _pending_actions(state: State, policy: Policy, now: float) -> Iterable[Actio
         yield AverageLanes(one.lanes[0].task.task_id, one.end, one.leases)
     if state.router.phase == "training":
         yield TrainRouter(state.router.from_samples)
+    if state.release.phase == "making":
+        yield MakeRelease()
 
 
 def _next_to_judge(state: State, present: list[SubmissionState], now: float) -> Iterable[Verify | Recheck]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from urllib.parse import quote
 
-from paris.coordinator.model_repo.tags import expert_tag
+from paris.coordinator.model_repo.tags import address_of, expert_tag
 from paris.coordinator.prepare.rows.licences import licence_table
 from paris.coordinator.run.config import RunConfig
 from paris.coordinator.run.config_tables import HubTable, ModelTable, ObjectivesTable, SamplingTable
@@ -126,7 +125,7 @@ def origin(run: RunDir, attribution_file: str) -> list[str]:
 
 def revision_link(hub: HubTable, tag: str) -> str:
     """A tag, with the address of its files."""
-    return f"[`{tag}`]({hub.endpoint}/{hub.model_repo}/tree/{quote(tag, safe='')})"
+    return f"[`{tag}`]({address_of(hub, tag)})"
 
 
 def _expert_row(config: RunConfig, state: State, task: TaskState) -> str:

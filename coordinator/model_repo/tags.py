@@ -10,7 +10,9 @@ import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
+from paris.coordinator.run.config_tables import HubTable
 from paris.coordinator.state.model import State
 from paris.experts.files import file_sha256
 from paris.protocol.hub_layout import step_folder
@@ -22,6 +24,11 @@ _NOT_THE_MODEL = (".md", ".png")
 def expert_tag(task_id: str, step: int) -> str:
     """The tag of an expert's state at a step."""
     return f"{task_id}/{step_folder(step)}"
+
+
+def address_of(hub: HubTable, tag: str) -> str:
+    """Where a browser finds the files of a tag."""
+    return f"{hub.endpoint.rstrip('/')}/{hub.model_repo}/tree/{quote(tag, safe='')}"
 
 
 def is_of_expert(tag: str) -> bool:

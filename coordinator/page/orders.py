@@ -73,6 +73,13 @@ FORMS = {
             "task",
         ),
         OrderForm(OrderKind.ROLL_FORWARD, "Undo a roll-back", "The legs that were withdrawn come back.", "task"),
+        OrderForm(
+            OrderKind.RELEASE,
+            "Release the model",
+            "The registered experts and the router become one model. It is loaded as a test, draws the pictures of its "
+            "card, and is uploaded under a tag of its own. The board shows how far it is.",
+            "run",
+        ),
     )
 }
 

@@ -48,8 +48,6 @@ def task_rows(state: State) -> list[dict[str, Any]]:
         held = state.leases.get(task.lease_id or "")
         lease = None if held is None else held.lease
         row["board"] = _board_state(row["state"], row["phase"])
-        row["has_lease"] = lease is not None
-        row["has_head"] = task.task.head is not None or row["state"] == "registered"
         row["leg"] = None if lease is None or lease.to_step is None else (lease.start_step, lease.to_step)
         known = state.submissions.get(task.registration.lease_id) if task.registration is not None else None
         row["loss"] = known.submission.final_loss if known is not None else row["loss"]

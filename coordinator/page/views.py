@@ -9,8 +9,10 @@ from functools import cached_property
 from math import inf
 from typing import Any
 
+from paris.coordinator.model_repo.tags import address_of
 from paris.coordinator.page.card import CardFacts
 from paris.coordinator.page.folder import RunFolder
+from paris.coordinator.page.orders import FORMS
 from paris.coordinator.page.queries import Query
 from paris.coordinator.page.reading import RunReader, Snapshot
 from paris.coordinator.page.tables import (
@@ -27,6 +29,7 @@ from paris.coordinator.page.tables import (
 )
 from paris.coordinator.report.specialisation import SkillReports
 from paris.coordinator.run.health import read_health
+from paris.coordinator.service.ordering import orders_about
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.store import SEEN_BEATS
 from paris.protocol.clock import Clock
@@ -90,6 +93,8 @@ def _board(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
         "num_alive": num_present(snapshot.state, site.now() - site.want_life_s),
         "num_volunteers": len(snapshot.state.volunteers),
         "router": snapshot.state.router,
+        "release": snapshot.state.release,
+        "release_address": address_of(site.folder.config.hub, snapshot.state.release.note),
         "pause": snapshot.state.pause,
         "health": _health(site),
         "events": site.reader.events(most=_LATEST_SHOWN),
@@ -115,7 +120,7 @@ def _task(site: Site, snapshot: Snapshot, query: Query) -> dict[str, Any]:
     cluster = -1 if row is None else row["cluster"]
     return {
         "row": row,
-        "has_legs": site.folder.config.leg_steps is not None,
+        "orders": [] if row is None else [FORMS[kind] for kind in orders_about(snapshot.state, row["task_id"])],
         "curve": [] if row is None else site.reader.curve(row["task_id"]),
         "reference": site.folder.reference(cluster),
         "cluster": next((it for it in site.folder.clusters() if it.get("cluster") == cluster), None),

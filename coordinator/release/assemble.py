@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from paris.coordinator.children import Children
@@ -14,7 +15,7 @@ from paris.coordinator.release.experts import all_registrations, expert_layout_f
 from paris.coordinator.release.pictures import draw_pictures, remove_pictures
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.json_files import read_object
-from paris.coordinator.run.locks import is_served
+from paris.coordinator.run.locks import hold_lock, is_served
 from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.run_hub.connect import connect_hub
 from paris.coordinator.state.model import State
@@ -23,34 +24,38 @@ from paris.experts.files import copy_whole, write_whole
 from paris.protocol.run_records import Registration
 
 
-def release_run(run: RunDir, tag: str | None, *, draws: bool = True) -> str:
+def release_run(run: RunDir, tag: str | None, tell: Callable[[str], None], *, draws: bool = True) -> str:
     """Assemble, check and publish a release, under a tag that follows from its files.
 
     Args:
         run: A run whose experts are all registered and whose router is trained.
         tag: A further tag of the commit on the Hub.
+        tell: Receives what is done now, at each stage.
         draws: Draw the pictures of its card; without them the card has none.
 
     Returns:
-        One phrase that names folder, repo and commit, for the terminal.
+        The tag.
 
     Raises:
-        NotReadyError: Experts or the router are missing; nothing is changed.
+        NotReadyError: Experts or the router are missing, or another release is being made; nothing is changed.
         HubError: The Hub did not answer, or has other bytes than were registered.
     """
-    state = read_state(run)
-    registrations = all_registrations(run, state)
-    _require_router(run)
-    children = Children(run.logs)
-    try:
-        hub = connect_hub(run, children, start_embedded=not is_served(run))
-        released = _assemble(run, hub, state, registrations, draws=draws)
-        # The experts' weights are on main since their registration.
-        weights = [registration.path for registration in registrations]
-        publish_release(run, hub, released, weights, [released.tag, *([tag] if tag else [])])
-    finally:
-        children.stop()
-    return f"{run.release} and {hub.model_repo} at {released.tag}"
+    busy = NotReadyError("Another release of this run is being made.", "Wait for its end.")
+    with hold_lock(run.path / "release.lock", busy):
+        state = read_state(run)
+        registrations = all_registrations(run, state)
+        _require_router(run)
+        children = Children(run.logs)
+        try:
+            hub = connect_hub(run, children, start_embedded=not is_served(run))
+            released = _assemble(run, hub, state, registrations, tell, draws=draws)
+            tell("uploading")
+            # The experts' weights are on main since their registration.
+            weights = [registration.path for registration in registrations]
+            publish_release(run, hub, released, weights, [released.tag, *([tag] if tag else [])])
+        finally:
+            children.stop()
+    return released.tag
 
 
 def publish_release(run: RunDir, hub: RunHub, released: Released, leave_out: list[str], tags: list[str]) -> None:
@@ -75,19 +80,33 @@ def _require_router(run: RunDir) -> None:
         raise NotReadyError("The router is not trained yet.", f"Run: paris-coord train-router {run.path}")
 
 
-def _assemble(run: RunDir, hub: RunHub, state: State, registrations: list[Registration], *, draws: bool) -> Released:
+def _assemble(
+    run: RunDir,
+    hub: RunHub,
+    state: State,
+    registrations: list[Registration],
+    tell: Callable[[str], None],
+    *,
+    draws: bool,
+) -> Released:
     """Write the release folder, load it once as a check, and draw from it."""
     from paris.experts.release.layout import write_layout
     from paris.experts.release.layout_fields import Layout
     from paris.experts.release.model import load_model
 
-    weights = [fetch_registered(run, hub, registration) for registration in registrations]
+    weights = []
+    for number, registration in enumerate(registrations, 1):
+        tell(f"fetching expert {number} of {len(registrations)}")
+        weights.append(fetch_registered(run, hub, registration))
+    tell("assembling")
     layout = Layout.from_settings(_layout_fields(run, state))
     prompt_router = run.router / "prompt_router.safetensors" if layout.prompt_router else None
     write_layout(run.release, layout, weights, run.router / "pytorch_model.safetensors", run.data, prompt_router)
     copy_whole(run.data / "attribution.parquet", run.release / "ATTRIBUTION.parquet")
     model = load_model(run.release)
     tag = release_tag(run.release, {registration.path: registration.sha256 for registration in registrations})
+    if draws:
+        tell("drawing the pictures of its card")
     pictures = draw_pictures(run, model) if draws else remove_pictures(run)
     write_whole(run.release / CARD_FILE, release_card(run, state, tag, pictures).encode())
     return Released(tag=tag, experts=tuple(registration.sha256 for registration in registrations))

@@ -13,6 +13,7 @@ registering.py  action: registering or rejecting a submission on the Hub
 grids.py        action: a grid of samples for the page, in a child process
 lane_means.py   action: the mean of the states of an expert's lanes
 router.py       action: router training in a child process
+releases.py     action: a release, in a child process
 health.py       figures of the running service, for the page and /metrics
 notices.py      notices of what happens to the organiser's webhooks
 webhooks.py     posting to one of them

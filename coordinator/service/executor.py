@@ -24,12 +24,15 @@ from paris.coordinator.decisions.observations import (
     Closed,
     DrawGrid,
     LegStored,
+    MakeRelease,
     NotRechecked,
     Observation,
     Recheck,
     Rechecked,
     Register,
     Registered,
+    ReleaseEnded,
+    ReleaseStage,
     RouterTrained,
     SnapshotsNeeded,
     StoreLeg,
@@ -44,6 +47,7 @@ from paris.coordinator.model_repo.keeping import ModelRepo
 from paris.coordinator.service.grids import SampleGrids
 from paris.coordinator.service.lane_means import LaneMeans
 from paris.coordinator.service.registering import Registrar
+from paris.coordinator.service.releases import Releaser
 from paris.coordinator.service.router import RouterTrainer
 from paris.coordinator.service.verifier import Verifier
 from paris.coordinator.state.model import State
@@ -86,6 +90,7 @@ class Executor:
         registrar: Registers them, stores the states of legs, and closes the pull requests of the rest.
         lane_means: Stores the means of lanes.
         router: Trains the router.
+        releaser: Makes releases.
         model_repo: Keeps card and tags of the model repo.
         grids: Draws samples for the page; None: none are drawn.
         children: The child processes of all; ended by `stop`.
@@ -100,6 +105,7 @@ class Executor:
         registrar: Registrar,
         lane_means: LaneMeans,
         router: RouterTrainer,
+        releaser: Releaser,
         model_repo: ModelRepo,
         grids: SampleGrids | None,
         children: Children,
@@ -107,8 +113,8 @@ class Executor:
         clock: Clock = time.monotonic,
     ) -> None:
         self._verifier, self._registrar, self._lane_means = verifier, registrar, lane_means
-        self._router, self._model_repo, self._children = router, model_repo, children
-        self._grids = grids
+        self._router, self._releaser, self._model_repo = router, releaser, model_repo
+        self._grids, self._children = grids, children
         self._shown: UpdateModelRepo | None = None
         self._log, self._clock = log, clock
         self.verifications = Spent()
@@ -124,6 +130,7 @@ class Executor:
         for its parent commit."""
         self._in_flight: set[_Key] = set()
         self._waiting: dict[_Key, _Backoff] = {}
+        self._stages: queue.SimpleQueue[ReleaseStage] = queue.SimpleQueue()
         self._ended: queue.SimpleQueue[tuple[Action, Observation | None, float]] = queue.SimpleQueue()
 
     def start(self, actions: tuple[Action, ...], state: State) -> None:
@@ -156,7 +163,9 @@ class Executor:
         An action counts as running until its result is read here: the next tick knows the result, and does not ask
         for the action again.
         """
-        found = []
+        found: list[Observation] = []
+        while not self._stages.empty():
+            found.append(self._stages.get())
         while not self._ended.empty():
             action, observation, took_s = self._ended.get()
             self._in_flight.discard(_key(action))
@@ -252,6 +261,8 @@ class Executor:
                 return Closed(lease_id)
             case TrainRouter(from_samples):
                 return RouterTrained(True, self._router.train(from_samples=from_samples))
+            case MakeRelease():
+                return ReleaseEnded(True, self._releaser.make(lambda stage: self._stages.put(ReleaseStage(stage))))
             case DrawGrid():
                 if self._grids is not None:
                     self._grids.draw(state)
@@ -269,6 +280,8 @@ class Executor:
             return VerificationFailed(action.lease_id, reason, trouble_s)
         if isinstance(action, TrainRouter) and not self._children.is_stopping:
             return RouterTrained(False, reason)
+        if isinstance(action, MakeRelease) and not self._children.is_stopping:
+            return ReleaseEnded(False, reason)
         return None
 
 

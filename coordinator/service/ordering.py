@@ -17,10 +17,19 @@ from paris.coordinator.state.store import Store
 from paris.protocol.lanes import expert_of
 
 _KEY = re.compile(r"[0-9a-f]{64}")
+_OF_TASKS = (
+    OrderKind.REVOKE,
+    OrderKind.UNREGISTER,
+    OrderKind.REREGISTER,
+    OrderKind.RECHECK,
+    OrderKind.ROLL_BACK,
+    OrderKind.ROLL_FORWARD,
+)
 _OF_EXPERTS = {OrderKind.ROLL_BACK, OrderKind.ROLL_FORWARD, OrderKind.RECHECK}
 """Of all lanes of an expert at once."""
 _INVITE = re.compile(r"[0-9a-f]{32}")
 _OF_INVITES = {OrderKind.WITHDRAW_INVITE, OrderKind.RESTORE_INVITE}
+_OF_THE_RUN = {OrderKind.PAUSE, OrderKind.UNPAUSE, OrderKind.RELEASE}
 _OF_VOLUNTEERS = {OrderKind.BAN, OrderKind.UNBAN, OrderKind.ALLOW, OrderKind.DISALLOW}
 
 
@@ -50,7 +59,8 @@ def leave_order(store: Store, kind: OrderKind, subject: str, reason: str = "", s
     """Leave an order in an open state; arguments and errors as of `give_order`."""
     state = store.load()
     found = _invite_of(store, state, subject) if kind in _OF_INVITES else _subject(state, kind, subject)
-    _require_effect(state, kind, found)
+    if why := _why_without_effect(state, kind, found):
+        raise NotReadyError(why, "See `paris-coord status RUN`.")
     if kind is OrderKind.ROLL_BACK:
         _require_kept(state, found, step or 0)
     order = Order(kind, found, reason, step)
@@ -59,7 +69,7 @@ def leave_order(store: Store, kind: OrderKind, subject: str, reason: str = "", s
 
 
 def _subject(state: State, kind: OrderKind, subject: str) -> str:
-    if kind in (OrderKind.PAUSE, OrderKind.UNPAUSE):
+    if kind in _OF_THE_RUN:
         return WHOLE_RUN
     if kind in _OF_VOLUNTEERS:
         return _key_of(state, subject)
@@ -106,8 +116,13 @@ def _task_of(state: State, subject: str) -> TaskState:
     return task
 
 
-def _require_effect(state: State, kind: OrderKind, subject: str) -> None:
-    """Refuse an order that would change nothing, and say why."""
+def orders_about(state: State, task_id: str) -> list[OrderKind]:
+    """The orders about a task that would change something now."""
+    return [kind for kind in _OF_TASKS if not _why_without_effect(state, kind, _subject(state, kind, task_id))]
+
+
+def _why_without_effect(state: State, kind: OrderKind, subject: str) -> str:
+    """Why an order would change nothing; empty where it changes something."""
     standing = state.standings.get(subject)
     task = state.tasks.get(subject)
     has_lease = any(held.lease.task_id == subject for held in live_leases(state))
@@ -127,12 +142,17 @@ def _require_effect(state: State, kind: OrderKind, subject: str) -> None:
         ),
         OrderKind.PAUSE: (state.pause.is_paused, "The run is paused already."),
         OrderKind.UNPAUSE: (not state.pause.is_paused, "The run is not paused."),
+        OrderKind.RELEASE: _no_release(state),
         OrderKind.UNBAN: (standing is None or standing.standing != "banned", f"{subject[:12]} is not banned."),
         OrderKind.DISALLOW: (standing is None or standing.standing != "allowed", f"{subject[:12]} is not allowed."),
         OrderKind.WITHDRAW_INVITE: (is_withdrawn, f"Invite {subject[:8]} is withdrawn already."),
         OrderKind.RESTORE_INVITE: (not is_withdrawn, f"Invite {subject[:8]} is not withdrawn."),
         OrderKind.REVOKE: (task is not None and not has_lease, f"{subject} has no lease."),
         OrderKind.UNREGISTER: (task is not None and not is_registered, f"{subject} has no registered expert."),
+        OrderKind.ROLL_BACK: (
+            not expert_legs(state.submissions.values(), subject),
+            f"{subject} has no verified leg.",
+        ),
         OrderKind.ROLL_FORWARD: (
             is_registered or not rolled_back or bool(accepted_legs(state.submissions.values(), subject)),
             f"{subject} was not rolled back, or a further leg was verified since.",
@@ -140,16 +160,23 @@ def _require_effect(state: State, kind: OrderKind, subject: str) -> None:
         OrderKind.REREGISTER: (is_registered or not withdrawn, f"{subject} has no withdrawn expert to bring back."),
     }
     refused, why = refusals.get(kind, (False, ""))
-    if refused:
-        raise NotReadyError(why, "See `paris-coord status RUN`.")
+    return why if refused else ""
+
+
+def _no_release(state: State) -> tuple[bool, str]:
+    """Whether no release can be made now, and why."""
+    missing = [task_id for task_id, task in state.experts.items() if task.registration is None]
+    if missing or not state.experts:
+        return True, f"Not registered yet: {', '.join(missing[:8]) or 'any task'}{', ...' * (len(missing) > 8)}."
+    if state.router.phase == "training":
+        return True, "The router is being trained; a release needs it."
+    return state.release.phase == "making", "A release is being made already."
 
 
 def _require_kept(state: State, task_id: str, step: int) -> None:
     """Refuse a roll-back to a step whose state is not kept, or after which nothing was verified."""
-    legs = expert_legs(state.submissions.values(), task_id)
-    if not legs:
-        raise NotReadyError(f"{task_id} has no verified leg.", "See `paris-coord status RUN`.")
-    newest, kept = legs[-1].submission.steps, steps_to_roll_back_to(state, task_id)
+    newest = expert_legs(state.submissions.values(), task_id)[-1].submission.steps
+    kept = steps_to_roll_back_to(state, task_id)
     if step not in kept:
         steps = ", ".join(map(str, kept))
         raise NotReadyError(

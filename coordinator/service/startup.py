@@ -28,6 +28,7 @@ from paris.coordinator.service.notices import Notifier
 from paris.coordinator.service.page import PageServer
 from paris.coordinator.service.publisher import Publisher
 from paris.coordinator.service.registering import Registrar
+from paris.coordinator.service.releases import Releaser
 from paris.coordinator.service.router import RouterTrainer
 from paris.coordinator.service.swarm import DhtWay, SupervisedPeer
 from paris.coordinator.service.tasks import require_same_sizes
@@ -151,6 +152,7 @@ def make_executor(
         registrar=Registrar(hub, sealer, run.verify),
         lane_means=LaneMeans(hub, run.verify, children),
         router=RouterTrainer(run, children),
+        releaser=Releaser(run, children),
         model_repo=ModelRepo(run, hub),
         grids=SampleGrids(run, spec, children) if run.config.page.samples else None,
         children=children,

@@ -11,6 +11,7 @@ from paris.coordinator.state.indexes import hand_on, indexes_of
 from paris.coordinator.state.model import (
     LeaseState,
     PauseState,
+    ReleaseState,
     RouterState,
     StandingState,
     State,
@@ -38,6 +39,7 @@ class Draft:
         self._standings, self._audits = _Table(state.standings), _Table(state.audits)
         self._withdrawn_invites = _Table(state.withdrawn_invites)
         self.router: RouterState = state.router
+        self.release: ReleaseState = state.release
         self.pause: PauseState = state.pause
         self.events: list[Event] = []
         self.indexes = indexes_of(state).copy()
@@ -138,6 +140,7 @@ class Draft:
             volunteers=self.volunteers,
             submissions=self.submissions,
             router=self.router,
+            release=self.release,
             standings=self.standings,
             pause=self.pause,
             audits=self.audits,

@@ -196,6 +196,14 @@ class RouterState(Row):
     """Whether the present, or else the last, training is on rows that the experts drew."""
 
 
+class ReleaseState(Row):
+    """The release that the organiser ordered last, made by the service."""
+
+    phase: Literal["none", "making", "done", "failed"] = "none"
+    note: str = ""
+    """What is done now; of a release that is done its tag, of one that failed why."""
+
+
 class WithdrawnInvite(Row):
     """An invite that lets in nobody any more."""
 
@@ -235,6 +243,7 @@ class State(_Derived):
     volunteers: Mapping[str, VolunteerState] = field(default_factory=dict)
     submissions: Mapping[str, SubmissionState] = field(default_factory=dict)
     router: RouterState = field(default_factory=RouterState)
+    release: ReleaseState = field(default_factory=ReleaseState)
     standings: Mapping[str, StandingState] = field(default_factory=dict)
     pause: PauseState = field(default_factory=PauseState)
     audits: Mapping[str, AuditState] = field(default_factory=dict)

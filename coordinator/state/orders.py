@@ -23,6 +23,7 @@ class OrderKind(StrEnum):
     RESTORE_INVITE = "restore-invite"
     PAUSE = "pause"
     UNPAUSE = "unpause"
+    RELEASE = "release"
 
 
 WHOLE_RUN = "run"

@@ -33,7 +33,7 @@ from paris.coordinator.state.postgres import count_save, prepare
 from paris.coordinator.state.row import Row
 from paris.coordinator.state.tables import FLAGS, METADATA, ORDERS, SINGLE, TABLES
 
-VERSION = 11
+VERSION = 12
 """Of the file; a new field in a row of `model.py` needs a new one (`migrations.py`)."""
 _MIGRATIONS: dict[int, Migration] = {
     1: "CREATE INDEX IF NOT EXISTS curves_by_attempt ON curves (task_id, attempt)",
@@ -47,8 +47,9 @@ _MIGRATIONS: dict[int, Migration] = {
     8: "",
     9: "",
     10: with_changes,
+    11: "",
 }
-_POSTGRES_MIGRATIONS: dict[int, str] = {}
+_POSTGRES_MIGRATIONS: dict[int, str] = {11: ""}
 """From `postgres.FIRST_FORMAT`; empty where only tables are new."""
 
 

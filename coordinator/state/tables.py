@@ -11,6 +11,7 @@ from paris.coordinator.state.audits import AuditState
 from paris.coordinator.state.model import (
     LeaseState,
     PauseState,
+    ReleaseState,
     RouterState,
     StandingState,
     SubmissionState,
@@ -44,12 +45,13 @@ TABLES: dict[str, tuple[Table, type[Row]]] = {
     "volunteers": (_table("volunteers"), VolunteerState),
     "submissions": (_table("submissions"), SubmissionState),
     "router": (_table("router"), RouterState),
+    "release": (_table("release"), ReleaseState),
     "standings": (_table("standings"), StandingState),
     "pause": (_table("pause"), PauseState),
     "audits": (_table("audits"), AuditState),
     "withdrawn_invites": (_table("withdrawn_invites"), WithdrawnInvite),
 }
-SINGLE = {"router", "pause"}
+SINGLE = {"router", "release", "pause"}
 """Tables of one row, whose id is the table's name."""
 EVENTS = Table(
     "events",

@@ -22,6 +22,7 @@ from swarm import (
     warm_recipe,
 )
 
+from benchmarks.browser import Browser, find_chromium
 from paris.coordinator.run.config import WARM_START_BOUNDS, load_config
 
 pytestmark = pytest.mark.slow
@@ -143,6 +144,31 @@ def test_a_release_is_made_loaded_and_sampled_from(finished):
     sampled = command("paris-coord", "sample", "a red heart", "--model", str(run / "release"), "--out", str(out))
     assert sampled.returncode == 0, sampled.stderr
     assert out.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.long
+@pytest.mark.skipif(find_chromium() is None, reason="no Chromium is installed on this machine")
+def test_a_release_is_ordered_in_a_browser_and_linked_from_the_board(finished):
+    run = finished["run"]
+    url = f"{load_config(run).hub.endpoint}/run"
+    token = (run / "keys" / "page.token").read_text("utf-8").strip()
+    with Browser(DEADLINE_S) as browser:
+        browser.resize(1200, 800)
+        browser.open(url)
+        browser.wait_for("document.getElementById('release')?.href")
+        browser.open(browser.value("document.getElementById('release').href"))
+        browser.value("document.getElementById('token').focus()")
+        browser.type(token)
+        browser.press("Enter")
+        browser.wait_for("document.querySelector('[role=status].reason')?.textContent.startsWith('Ordered.')")
+        browser.open(url)
+        browser.wait_for("document.getElementById('released')?.textContent.startsWith('release-')")
+        made = browser.value("document.getElementById('released').textContent")
+        assert made == released_tag(run)
+        browser.open(browser.value("document.getElementById('released').href"))
+        browser.wait_for("document.body.textContent.includes('expert_0')")
+        assert browser.problems == []
+    assert f"The model is released as {made}." in (run / "logs" / "coordinator.log").read_text("utf-8")
 
 
 def test_a_release_is_sampled_from_over_the_hub_too(finished):

@@ -16,6 +16,7 @@ from paris.coordinator.page.views import VIEWS
 from paris.coordinator.run.grids import Grid, GridRow, grid_file, write_grid
 from paris.coordinator.state.audits import AuditState
 from paris.coordinator.state.events import Event, EventKind
+from paris.coordinator.state.model import ReleaseState
 
 HOSTILE = "' onfocus=alert(1) autofocus x=\"\u202e{{7*7}}"
 """As bad as a name may be: records refuse angle brackets."""
@@ -225,3 +226,21 @@ def test_a_state_that_cannot_be_read_is_no_traceback(run):
             answer = site.ask(path)
             assert (answer.status, answer.headers["retry-after"]) == (503, "30")
             assert "leases" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("release", "shown", "link"),
+    [
+        (ReleaseState(phase="making"), "A release is being made: it begins at the coordinator&#39;s next step.", ""),
+        (ReleaseState(phase="making", note="uploading"), "A release is being made: uploading.", ""),
+        (ReleaseState(phase="failed", note=EVIL), "There is no release. &lt;img src=x", ""),
+        (ReleaseState(phase="done", note="release-1f0c"), "The model is released as", "/paris/tiny/tree/release-1f0c"),
+    ],
+)
+def test_the_board_says_how_far_a_release_is_and_where_it_lies(run, release, shown, link):
+    change(run, lambda state: (replace(state, release=release), []))
+    with served(run) as client:
+        text = client.ask("/run").text
+    assert shown in text
+    assert link in text
+    assert "kind=release" not in text, "an expert is missing"

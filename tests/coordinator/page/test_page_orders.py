@@ -85,6 +85,7 @@ def test_an_order_reaches_the_service_and_the_browser_needs_the_token_once(place
         ({"kind": "revoke", "subject": "expert-0"}, 409, "expert-0 has no lease."),
         ({"kind": "ban", "subject": "nobody"}, 409, "No volunteer has the name or key"),
         ({"kind": "unpause"}, 409, "The run is not paused."),
+        ({"kind": "release"}, 409, "Not registered yet: expert-1."),
         ({"kind": "roll-back", "subject": "expert-0", "step": "7"}, 409, "no verified leg"),
         ({"kind": "shutdown"}, 400, "There is no such order."),
         ({"kind": "pause", "more": "1"}, 400, "There is no such order."),

@@ -67,6 +67,7 @@ def executor(work, clock):
         registrar=None,
         lane_means=None,
         router=work,
+        releaser=None,
         model_repo=None,
         grids=None,
         children=SimpleNamespace(is_stopping=False, stop=lambda: None),

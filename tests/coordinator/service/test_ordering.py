@@ -25,7 +25,7 @@ class RunOf:
     """The part of a run directory that orders need."""
 
     def __init__(self, path) -> None:
-        self.state_file = path / "state.sqlite"
+        self.state = self.state_file = path / "state.sqlite"
 
 
 @pytest.fixture

@@ -56,7 +56,9 @@ class UnchangedRepo:
     def update(self, state, committing) -> None: ...
 
 
-def make_service(tmp_path, job: RouterJob, log=None, watch=None, location=None) -> tuple[Service, Store, Executor]:
+def make_service(
+    tmp_path, job: RouterJob, log=None, watch=None, location=None, releaser=None
+) -> tuple[Service, Store, Executor]:
     store, children = Store(location or tmp_path / "state.sqlite"), Children(tmp_path / "logs")
     log = log or [].append
     executor = Executor(
@@ -64,6 +66,7 @@ def make_service(tmp_path, job: RouterJob, log=None, watch=None, location=None) 
         registrar=None,
         lane_means=None,
         router=job,
+        releaser=releaser,
         model_repo=UnchangedRepo(),
         grids=None,
         children=children,
