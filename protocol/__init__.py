@@ -46,7 +46,7 @@ secrets.py     tokens: checked, kept to encrypted connections, removed from what
 telemetry.py   turns off the usage statistics of libraries
 child_output.py  the output of a child process, in a bounded file
 printable.py   texts of strangers on a terminal
-templates.py   and on a page
+templates.py   and on a page, with assets/, what style sheets and scripts of all pages share
 counted.py     a number with its word
 streams.py     stdout and stderr that never stop the work
 signals.py     the signals that ask a program to stop

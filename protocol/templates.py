@@ -1,4 +1,7 @@
-"""HTML templates of all pages: every text is made printable and escaped, and a name that is missing is an error."""
+"""HTML templates of all pages: every text is made printable and escaped, and a name that is missing is an error.
+
+Beside them what the style sheets and scripts of all pages share.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from paris.protocol.counted import counted
 from paris.protocol.printable import on_one_line
 
 _LIVE = "live_"
+_SHARED = Path(__file__).parent / "assets"
 
 
 def template_environment(folder: Path) -> Environment:
@@ -31,6 +35,15 @@ def template_environment(folder: Path) -> Environment:
     )
     environment.globals["counted"] = counted
     return environment
+
+
+def asset(own: Path) -> bytes:
+    """A page's style sheet or script: what all pages share, then what is its own.
+
+    Args:
+        own: `page.css` or `page.js` of the page.
+    """
+    return (_SHARED / own.name).read_bytes() + own.read_bytes()
 
 
 def live_fragments(environment: Environment, template: str, context: dict[str, Any]) -> dict[str, str]:

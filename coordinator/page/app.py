@@ -29,6 +29,7 @@ from paris.coordinator.page.queries import BadQueryError, parse_query
 from paris.coordinator.page.sessions import Sessions
 from paris.coordinator.page.stream import Watch
 from paris.coordinator.page.views import BOARD, PUBLIC, VIEWS, Site, View, card_facts
+from paris.protocol.templates import asset
 
 logger = logging.getLogger(__name__)
 Handler = Callable[[Request], Response | Awaitable[Response]]
@@ -131,7 +132,7 @@ class _Handlers:
         if file.parent != _ASSETS or file.suffix not in _TYPES or not file.is_file() or self._viewer(request) is None:
             return _refused(404, _NO_SUCH_PAGE)
         headers = {**_HEADERS, "Cache-Control": "max-age=300"}
-        return Response(file.read_bytes(), media_type=_TYPES[file.suffix], headers=headers)
+        return Response(asset(file), media_type=_TYPES[file.suffix], headers=headers)
 
     def get_card(self, request: Request) -> Response:
         """GET /run/card.png: the picture of the public page, for other sites."""

@@ -28,6 +28,7 @@ from paris.node.page.rendering import Renderer
 from paris.node.page.sessions import LIFE_S, Sessions
 from paris.node.page.site import Site
 from paris.node.page.stream import Watch
+from paris.protocol.templates import asset
 
 _logger = logging.getLogger(__name__)
 _MAX_BODY_BYTES = 2048
@@ -139,7 +140,7 @@ class OwnPage:
         name = request.path_params["name"]
         if name not in _TYPES:
             return PlainTextResponse("There is no such file.\n", 404)
-        return Response((_FILES / name).read_bytes(), media_type=_TYPES[name])
+        return Response(asset(_FILES / name), media_type=_TYPES[name])
 
     def _html(self, step: int | None) -> str:
         return self._renderer.page(TEMPLATE, self._content.context(step))
