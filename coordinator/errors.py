@@ -72,6 +72,13 @@ class DatabaseError(ParisError):
     error_code = "database"
 
 
+class DeposedError(ParisError):
+    """Another coordinator of the run has taken the lead."""
+
+    exit_code = 69
+    error_code = "deposed"
+
+
 class NoticeError(ParisError, ConnectionError):
     """A webhook of the organiser did not take a notice."""
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from paris.protocol.envelope import Envelope, seal
 from paris.protocol.payload import Payload
@@ -54,6 +54,16 @@ class SequenceFile:
             logger.warning("%s cannot be written: %s.", self._path, error.strerror)
 
 
+class Sequences(Protocol):
+    """What keeps a signer's sequences growing."""
+
+    reserved: int
+    """The sequence below which records may already exist."""
+
+    def reserve(self, sequence: int) -> None:
+        """Make sure that whoever seals next continues above this sequence; what it raises, `seal` raises."""
+
+
 class Sealer:
     """Seals records of one identity in one run. Thread-safe.
 
@@ -69,7 +79,7 @@ class Sealer:
         identity: Identity,
         run_id: str,
         clock: Callable[[], float] = time.time,
-        sequences: SequenceFile | None = None,
+        sequences: Sequences | None = None,
     ) -> None:
         self._identity, self._run_id, self._clock = identity, run_id, clock
         self._sequences = sequences

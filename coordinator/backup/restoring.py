@@ -10,20 +10,19 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from paris.coordinator.backup.contents import LIST_NAME, BackupList, ListedFile, is_inside
+from paris.coordinator.decisions.attempts import with_attempts_skipped
 from paris.coordinator.errors import RunDirError
 from paris.coordinator.run.config import dump_config, load_config
 from paris.coordinator.run.create import with_host
+from paris.coordinator.run.database import PostgresSchema
 from paris.coordinator.run.directory import RunDir, require_empty, require_writable
-from paris.coordinator.state.model import State
 from paris.coordinator.state.store import Store
 from paris.experts.files import disk_full_while_writing, sync, write_whole
-from paris.protocol.limits import MAX_ATTEMPT
 
 _CHUNK_BYTES = 2**20
 _MAX_LIST_BYTES = 256 * 2**20
@@ -31,7 +30,9 @@ ATTEMPTS_SKIPPED = 1000
 """Leases were granted after the backup; those of the restored run have greater numbers, so they keep the others out."""
 
 
-def restore(file: Path, path: Path, *, host: str | None = None, hub_port: int = 0) -> tuple[RunDir, BackupList]:
+def restore(
+    file: Path, path: Path, *, host: str | None = None, hub_port: int = 0, standby: bool = False
+) -> tuple[RunDir, BackupList]:
     """Make a run directory from a backup.
 
     Args:
@@ -39,12 +40,14 @@ def restore(file: Path, path: Path, *, host: str | None = None, hub_port: int = 
         path: A missing or empty folder.
         host: IPv4 address of this machine for the DHT peer and the embedded Hub; None is that of the backup.
         hub_port: Port of the embedded Hub; 0 is that of the backup.
+        standby: For a second coordinator of the same database: without the state, and with a peer of its own.
 
     Returns:
         The run, and what the backup lists.
 
     Raises:
-        RunDirError: The folder is not empty, or the file is no whole backup; nothing is left of the folder.
+        RunDirError: The folder is not empty, the file is no whole backup, or a second coordinator has no database to
+            share; nothing is left of the folder.
         ConfigError: The address is none of this machine.
         NewerFileError: A newer version wrote the state or run.toml.
     """
@@ -59,6 +62,8 @@ def restore(file: Path, path: Path, *, host: str | None = None, hub_port: int = 
         run = RunDir.open(folder)
         if run.run_id != listed.run_id:
             raise _damaged(file, f"its key is of another run than {listed.run_id}")
+        if standby:
+            _leave_to_the_other(run)
         if run.state_file.exists():
             _skip_attempts(run)
     return RunDir.open(path), listed
@@ -117,24 +122,30 @@ def _written(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) ->
     return ListedFile(bytes=num_bytes, sha256=digest.hexdigest())
 
 
+def _leave_to_the_other(run: RunDir) -> None:
+    """Remove what two coordinators of a run may not both have."""
+    if not isinstance(run.state, PostgresSchema):
+        raise RunDirError(
+            "A second coordinator shares the database of the first, and run.toml of the backup names none.",
+            "Set [state] database in the first one's run.toml, serve it, and make another backup.",
+        )
+    if run.config.hub.embedded:
+        raise RunDirError(
+            "A second coordinator cannot serve the embedded Hub of the first.",
+            "Use a Hub that both reach: [hub] endpoint, with embedded = false.",
+        )
+    for path in (run.state_file, run.peer_key, run.path / "sequence"):
+        path.unlink(missing_ok=True)
+
+
 def _skip_attempts(run: RunDir) -> None:
     """Let the next lease of each task have a greater number than any that was granted after the backup."""
     store = Store(run.state_file)
     try:
         before = store.load()
-        store.save(before, with_attempts_skipped(before), [], time.time())
+        store.save(before, with_attempts_skipped(before, ATTEMPTS_SKIPPED), [], time.time())
     finally:
         store.close()
-
-
-def with_attempts_skipped(state: State) -> State:
-    """The state with later attempts for tasks that have no expert yet; present leases stay valid."""
-    tasks = {}
-    for task_id, known in state.tasks.items():
-        attempt = min(known.task.attempt + ATTEMPTS_SKIPPED, MAX_ATTEMPT - 1)
-        later = known.task.model_copy(update={"attempt": max(attempt, known.task.attempt)})
-        tasks[task_id] = known if known.registration else known.model_copy(update={"task": later})
-    return replace(state, tasks=tasks)
 
 
 @contextmanager

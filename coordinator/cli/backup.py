@@ -38,12 +38,17 @@ def restore(
     run: RunArgument,
     host: Annotated[str | None, typer.Option(help="IPv4 address of this machine, if it is another one.")] = None,
     hub_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the embedded Hub, if another.")] = 0,
+    standby: Annotated[
+        bool, typer.Option("--standby", help="For a second coordinator of the same [state] database.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a run directory from a backup. Never serve both the restored run and the one that it was copied from."""
+    """Make a run directory from a backup. Serve both the restored run and the one that it was copied from only if it
+    was made with --standby.
+    """
     from paris.coordinator.backup.restoring import restore as restore_run
 
-    made, listed = restore_run(file.expanduser(), run.expanduser(), host=host, hub_port=hub_port)
+    made, listed = restore_run(file.expanduser(), run.expanduser(), host=host, hub_port=hub_port, standby=standby)
     if as_json:
         print_json(
             {"run": str(made.path), "run_id": made.run_id, "files": len(listed.files), "made_at": listed.made_at}

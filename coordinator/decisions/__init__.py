@@ -5,6 +5,7 @@ observations.py  its input, observations, and its output, actions
 policy.py        the numbers it decides by
 intake.py        how each observation changes the state
 verdicts.py      how a verdict changes it
+attempts.py      attempts after a state that may lack the last leases
 legs.py          where legs start and end, which are verified, whose states are kept
 rounds.py        lanes of an expert side by side: when their states are averaged
 relay.py         how a stored leg changes its task, and what becomes of late work

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 
+def _nothing() -> None:
+    """Where there is one coordinator, it leads."""
+
+
 @dataclass(frozen=True)
 class RunHub:
     """The run's two repos on a Hub.
@@ -30,12 +34,14 @@ class RunHub:
         token: The organiser's.
         model_repo: `org/name` where experts are registered.
         data_repo: `org/name` of the data set with shards and manifests.
+        require_lead: Called before each change of a repo; raises DeposedError where another coordinator leads by now.
     """
 
     endpoint: str
     token: str
     model_repo: str
     data_repo: str
+    require_lead: Callable[[], None] = _nothing
 
     @cached_property
     def api(self) -> HfApi:
@@ -59,6 +65,7 @@ class RunHub:
         Raises:
             HubError: The Hub refused, or did not answer; calling again resumes the upload.
         """
+        self.require_lead()
         with hub_errors(self.endpoint):
             commit = self.api.upload_folder(
                 repo_id=self.data_repo,
@@ -82,6 +89,7 @@ class RunHub:
         from huggingface_hub import RepoFile
 
         blob_id = hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+        self.require_lead()
         with hub_errors(self.endpoint):
             present = self.api.get_paths_info(self.model_repo, [path_in_repo])
             if any(isinstance(file, RepoFile) and file.blob_id == blob_id for file in present):
@@ -108,6 +116,7 @@ class RunHub:
         from huggingface_hub import CommitOperationCopy
 
         operations = [CommitOperationCopy(*paths, src_revision=revision) for paths in copies.items()]
+        self.require_lead()
         with hub_errors(self.endpoint):
             if branch != "main":
                 self.api.create_branch(self.model_repo, branch=branch, exist_ok=True)
@@ -134,6 +143,7 @@ class RunHub:
         from huggingface_hub import CommitOperationAdd
 
         operations = [CommitOperationAdd(path, str(file)) for path, file in files.items()]
+        self.require_lead()
         with hub_errors(self.endpoint):
             self.api.create_branch(self.model_repo, branch=branch, exist_ok=True)
             made = self.api.create_commit(self.model_repo, operations, commit_message=message, revision=branch)
@@ -147,6 +157,7 @@ class RunHub:
 
     def delete_branch(self, branch: str) -> None:
         """Delete a branch, and so free the storage of what no other one has."""
+        self.require_lead()
         with hub_errors(self.endpoint):
             self.api.delete_branch(self.model_repo, branch=branch)
 
@@ -158,6 +169,7 @@ class RunHub:
             text: The comment.
             free_storage: Delete its ref, so that the Hub may free its files.
         """
+        self.require_lead()
         with hub_errors(self.endpoint):
             details = self.api.get_discussion_details(self.model_repo, number)
             if details.status in ("open", "draft"):
@@ -224,6 +236,7 @@ class RunHub:
 
     def set_tag(self, tag: str, commit: str, *, replaces: bool) -> None:
         """Tag a commit of the model repo; `replaces` says that there is such a tag, elsewhere."""
+        self.require_lead()
         with hub_errors(self.endpoint):
             if replaces:
                 self.api.delete_tag(self.model_repo, tag=tag)
@@ -231,6 +244,7 @@ class RunHub:
 
     def delete_tag(self, tag: str) -> None:
         """Delete a tag."""
+        self.require_lead()
         with hub_errors(self.endpoint):
             self.api.delete_tag(self.model_repo, tag=tag)
 

@@ -1,6 +1,8 @@
 """`paris-coord serve`: the running coordinator.
 
 startup.py      starting and stopping: lock, Hub, DHT peer, description, loop
+standing.py     who leads: the one coordinator, or one of several of a database
+peering.py      starts the coordinator's peer in the DHT
 loop.py         observe, decide by tick, save, act, publish
 ways.py         where volunteers' records come from, and where the coordinator's can be read
 swarm.py        the way through the DHT, and the peer that is restarted

@@ -17,7 +17,7 @@ from paris.coordinator.decisions.clock_moves import moved, without_future
 from paris.coordinator.decisions.observations import Observation, RouterRequested, RouterTrained
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.tick import tick
-from paris.coordinator.errors import DatabaseError
+from paris.coordinator.errors import DatabaseError, DeposedError
 from paris.coordinator.service.executor import Executor
 from paris.coordinator.service.ways import Ways
 from paris.coordinator.state.events import Event, EventKind
@@ -117,6 +117,9 @@ class Service:
             stop: Ends the loop.
             every_s: Wait between two steps.
             after_step: Receives the duration of each step that did not fail, seconds.
+
+        Raises:
+            DeposedError: Another coordinator leads by now.
         """
         waits_for_database = False
         while not stop.is_set():
@@ -128,6 +131,8 @@ class Service:
                     waits_for_database = False
                 if after_step is not None:
                     after_step(time.monotonic() - started_at)
+            except DeposedError:
+                raise
             except DatabaseError as error:
                 if not waits_for_database:
                     self._log(Event(EventKind.PROBLEM, f"{error.what} The service waits for it."))

@@ -140,7 +140,8 @@ class Registrar:
         legs = verified_legs(state.submissions.values(), task_id)
         kept = {newest, *(state_branch(task_id, leg.submission.steps) for leg in legs if leg.head is not None)}
         for branch in self.hub.branches(state_branches(task_id)):
-            if branch not in kept:
+            # One of a later step may be of a coordinator that leads by now.
+            if branch not in kept and branch < newest:
                 self.hub.delete_branch(branch)
 
     def _previous(self, known: SubmissionState) -> str:

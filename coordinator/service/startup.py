@@ -6,11 +6,12 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 
 from paris.coordinator.children import Children
 from paris.coordinator.decisions.policy import Policy
+from paris.coordinator.errors import DeposedError
 from paris.coordinator.model_repo.keeping import ModelRepo
-from paris.coordinator.run.config_tables import DhtTable
 from paris.coordinator.run.description import make_spec
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.locks import serve_lock
@@ -30,7 +31,8 @@ from paris.coordinator.service.publisher import Publisher
 from paris.coordinator.service.registering import Registrar
 from paris.coordinator.service.releases import Releaser
 from paris.coordinator.service.router import RouterTrainer
-from paris.coordinator.service.swarm import DhtWay, SupervisedPeer
+from paris.coordinator.service.standing import Claim, stand
+from paris.coordinator.service.swarm import DhtWay
 from paris.coordinator.service.tasks import require_same_sizes
 from paris.coordinator.service.upload import publish_data, publish_run_json
 from paris.coordinator.service.verifier import Verifier, derived_secret
@@ -41,10 +43,8 @@ from paris.coordinator.state.reading import open_own_store
 from paris.coordinator.state.store import SEEN_BEATS
 from paris.coordinator.verify import VerificationBounds
 from paris.protocol.clock import SteadyClock
-from paris.protocol.dht.peer import Peer
-from paris.protocol.run_peer import NetworkOptions, RunPeer
 from paris.protocol.run_records import RunSpec
-from paris.protocol.sealer import Sealer, SequenceFile
+from paris.protocol.sealer import Sealer
 
 logger = logging.getLogger(__name__)
 _LAST_NOTICES_S = 5.0
@@ -52,7 +52,7 @@ _LAST_NOTICES_S = 5.0
 
 
 def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> None:
-    """Run the coordinator until `stop` is set.
+    """Run the coordinator until `stop` is set; with a database, beside others of which one leads.
 
     Args:
         run: A prepared run directory.
@@ -66,34 +66,48 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
         WorkerError: The page did not start.
         HubError: The Hub does not answer or refuses.
         ConfigError: The embedded Hub's endpoint names no host and port.
+        DatabaseError: The state is damaged, or its database does not answer.
     """
     run.require_prepared()
-    # Exits run in reverse order: first the actions end, last the children and the lock.
-    with serve_lock(run), ExitStack() as stack:
+    with serve_lock(run):
+        open_own_store(run).close()
+        while not stop.is_set():
+            try:
+                _serve(run, log, stop)
+            except DeposedError as error:
+                log(Event(EventKind.PROBLEM, str(error)))
+
+
+def _serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> None:
+    """Lead the run, once it is this coordinator's to lead, until `stop` is set.
+
+    Raises:
+        DeposedError: Another coordinator leads by now; everything is ended.
+    """
+    # Exits run in reverse order: first the actions end, last the children.
+    with ExitStack() as stack:
         children = Children(run.logs)
         stack.callback(children.stop)
+        # From below on, `log` is the one that webhooks are told of, too.
+        claim = stand(run, lambda event: log(event), stack)
+        if not claim.wait(stop):
+            return
         servers: list[Server] = [start_embedded_hub(run, children)] if run.config.hub.embedded else []
-        hub = connect_hub(run, children, start_embedded=False)
+        hub = replace(connect_hub(run, children, start_embedded=False), require_lead=claim.require)
         hub.ensure_repos()
         store = open_own_store(run, seen_every_s=SEEN_BEATS * run.config.tasks.heartbeat_every_s)
         stack.callback(store.close)
         require_same_sizes(run, store.load().tasks.values())
         log = _with_notices(run, log, stack)
         logger.info("Freed %d bytes of old submissions.", collect_garbage(run, store.load()))
-        peer = SupervisedPeer(lambda: start_peer(run), log)
-        stack.callback(peer.stop)
-
-        logger.info("The DHT peer listens on %s.", ", ".join(peer.current.addresses))
-        sealer = Sealer(run.identity, run.run_id, sequences=SequenceFile(run.path / "sequence"))
-        spec = make_spec(run, peer.current.addresses)
-        manifests = publish_data(run, hub, log)
-        publish_run_json(run, hub, sealer, spec)
-        log(Event(EventKind.SERVING, f"Run {run.run_id}: join with  {run.join_command}"))
+        claim.take_over(store)
+        sealer = Sealer(run.identity, run.run_id, sequences=claim.sequences)
+        ways = _published(run, hub, sealer, claim, log)
         servers += _start_page(run, children, log)
-        executor = make_executor(run, spec, hub, sealer, children, log)
+        executor = make_executor(run, ways.spec, hub, sealer, children, log)
         stack.callback(executor.stop)
         service = Service(
-            ways=Ways(spec, manifests, [DhtWay(spec, peer, Publisher(sealer))]),
+            ways=ways,
             servers=servers,
             store=store,
             executor=executor,
@@ -101,7 +115,31 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
             clock=SteadyClock(),
             log=log,
         )
-        service.run(stop, run.config.tasks.tick_every_s, HealthReport(run, peer, executor))
+        report = HealthReport(run, claim.peer, executor)
+
+        def after_step(tick_s: float) -> None:
+            report(tick_s)
+            if claim.keep():
+                ways.describe(_described(run, hub, sealer, claim))
+
+        service.run(stop, run.config.tasks.tick_every_s, after_step)
+
+
+def _published(run: RunDir, hub: RunHub, sealer: Sealer, claim: Claim, log: Callable[[Event], None]) -> Ways:
+    """Upload the data and the description, and open the ways to volunteers."""
+    manifests = publish_data(run, hub, log)
+    spec = _described(run, hub, sealer, claim)
+    log(Event(EventKind.SERVING, f"Run {run.run_id}: join with  {run.join_command}"))
+    return Ways(spec, manifests, [DhtWay(spec, claim.peer, Publisher(sealer))])
+
+
+def _described(run: RunDir, hub: RunHub, sealer: Sealer, claim: Claim) -> RunSpec:
+    """The run's description with the present addresses, in run.json here and on the Hub."""
+    addresses = claim.addresses()
+    logger.info("The coordinators' peers listen on %s.", ", ".join(addresses))
+    spec = make_spec(run, addresses)
+    publish_run_json(run, hub, sealer, spec)
+    return spec
 
 
 def _with_notices(run: RunDir, log: Callable[[Event], None], stack: ExitStack) -> Callable[[Event], None]:
@@ -157,34 +195,6 @@ def make_executor(
         grids=SampleGrids(run, spec, children) if run.config.page.samples else None,
         children=children,
         log=lambda text: log(Event(EventKind.PROBLEM, text)),
-    )
-
-
-def start_peer(run: RunDir) -> RunPeer:
-    """The coordinator's DHT peer, with the run's own key and port, so that its address stays the same.
-
-    Raises:
-        PortTakenError: Its port is in use.
-    """
-    table = run.config.dht
-    return Peer.start(
-        run_id=run.run_id,
-        coordinator=run.identity.public_key,
-        listen=table.listen,
-        initial_peers=table.initial_peers,
-        identity_path=run.peer_key,
-        network=network_of(table),
-    )
-
-
-def network_of(table: DhtTable) -> NetworkOptions:
-    """The optional network features of the coordinator's peer."""
-    return NetworkOptions(
-        nat_port_map=table.nat_port_map,
-        auto_nat=table.auto_nat,
-        use_relay=table.use_relay or table.relay_for_volunteers,
-        is_relay=table.relay_for_volunteers,
-        announce=tuple(table.announce),
     )
 
 

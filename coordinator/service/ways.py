@@ -72,8 +72,12 @@ class Ways:
     """
 
     def __init__(self, spec: RunSpec, manifests: list[Manifest], ways: Sequence[Way]) -> None:
-        self._spec, self._parts = spec, [part for manifest in manifests for part in split_manifest(manifest)]
+        self.spec, self._parts = spec, [part for manifest in manifests for part in split_manifest(manifest)]
         self._ways = tuple(ways)
+
+    def describe(self, spec: RunSpec) -> None:
+        """Publish another description from now on."""
+        self.spec = spec
 
     def keep_peer_alive(self) -> None:
         """Restart what has died.
@@ -99,7 +103,7 @@ class Ways:
 
     def publish(self, state: State) -> None:
         """Make readable what follows from a state."""
-        records = records_to_publish(self._spec, self._parts if state.tasks else [], state, time.time())
+        records = records_to_publish(self.spec, self._parts if state.tasks else [], state, time.time())
         for way in self._ways:
             way.show(Shown(records, state))
 

@@ -19,6 +19,7 @@ event_log.py   the events on disk, with their changes
 old_boards.py  the history that an earlier version kept
 store.py       state, events, loss curves and flags in the database
 looking.py     a database as somebody reads it who makes and migrates nothing
+leading.py     which of several coordinators leads, with PostgreSQL
 copying.py     a state from one database to another
 reading.py     the state of a run, served or not
 """

@@ -68,9 +68,11 @@ def _postgres_engine(location: PostgresSchema, read_only: bool) -> Engine:
 
     engine = create_engine("postgresql+psycopg://", creator=connected, pool_pre_ping=True)
 
+    refusals = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.InsufficientPrivilege)
+
     @event.listens_for(engine, "handle_error")
     def _typed(context: ExceptionContext) -> None:
-        if not isinstance(context.original_exception, psycopg.OperationalError | psycopg.errors.InsufficientPrivilege):
+        if not isinstance(context.original_exception, refusals):
             return
         reason = str(context.original_exception).strip().splitlines()[0]
         logger.debug("PostgreSQL does not answer.", exc_info=context.original_exception)

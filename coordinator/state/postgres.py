@@ -9,7 +9,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from sqlalchemy import BigInteger, Column, Connection, Engine, Integer, MetaData, String, Table, func, inspect, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    func,
+    inspect,
+    select,
+)
 from sqlalchemy.schema import CreateSchema
 
 from paris.coordinator.errors import RunDirError
@@ -33,6 +46,15 @@ SERVICE = Table(
 )
 """One row. `epoch` counts the leaders; the leader's records have sequences below `sequence`; `saves` counts all
 saves."""
+
+COORDINATORS = Table(
+    "coordinators",
+    _METADATA,
+    Column("peer_id", String, primary_key=True),
+    Column("addresses", String, nullable=False),
+    Column("seen_at", Float, nullable=False),
+)
+"""Where the peers of the run's coordinators are, the leader's and the others'."""
 
 
 def lock_key(run_id: str, purpose: str) -> int:
@@ -77,15 +99,6 @@ def prepare(engine: Engine, location: PostgresSchema, version: int, migrations: 
             )
         elif found < version:
             _migrate(connection, location, found, version, migrations)
-
-
-def count_save(connection: Connection) -> None:
-    """Count a save, of which one is made at a time.
-
-    Args:
-        connection: In the transaction of the save.
-    """
-    connection.execute(SERVICE.update().values(saves=SERVICE.c.saves + 1))
 
 
 def holds_state(engine: Engine, location: PostgresSchema) -> bool:

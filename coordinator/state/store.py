@@ -26,10 +26,11 @@ from paris.coordinator.state.engine import is_postgres, open_engine, snapshots_o
 from paris.coordinator.state.event_log import EventLog, LoggedEvent, newest_id, read_events, read_log
 from paris.coordinator.state.events import Event
 from paris.coordinator.state.invites import IssuedInvite, add_invite, read_invites
+from paris.coordinator.state.leading import count_save
 from paris.coordinator.state.model import State, VolunteerState
 from paris.coordinator.state.old_boards import with_changes
 from paris.coordinator.state.orders import Order, OrderKind
-from paris.coordinator.state.postgres import count_save, prepare
+from paris.coordinator.state.postgres import prepare
 from paris.coordinator.state.row import Row
 from paris.coordinator.state.tables import FLAGS, METADATA, ORDERS, SINGLE, TABLES
 
@@ -90,6 +91,15 @@ class Store:
         self._seen_every_s = seen_every_s
         self._behind: dict[str, float] = {}
         """When a volunteer was seen last as it is on disk, UTC seconds, where the state has a later time."""
+        self._epoch: int | None = None
+
+    def fence(self, epoch: int) -> None:
+        """Let each further save fail once another coordinator leads.
+
+        Args:
+            epoch: Of the coordinator that saves, with PostgreSQL (`leading.py`).
+        """
+        self._epoch = epoch
 
     def load(self) -> State:
         """Read the whole state; an empty one if nothing was saved."""
@@ -125,6 +135,9 @@ class Store:
             now: UTC seconds.
             done_flags: Flags that the new state has taken in; cleared in the same transaction.
             done_orders: Ids of the orders that it has taken in; deleted in the same transaction.
+
+        Raises:
+            DeposedError: Another coordinator leads by now; nothing is written.
         """
         lines = list(events)
         changes = {name: _changed(_rows(old, name), _rows(new, name)) for name in TABLES}
@@ -138,7 +151,7 @@ class Store:
                 self._log = read_log(connection, None)
         with self._engine.begin() as connection:
             if is_postgres(self._engine):
-                count_save(connection)
+                count_save(connection, self._epoch)
             for name, rows in changes.items():
                 _delete_rows(connection, TABLES[name][0], dropped[name])
                 _put(connection, TABLES[name][0], _as_json(rows))

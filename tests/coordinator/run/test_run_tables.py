@@ -16,7 +16,7 @@ from paris.coordinator.run.description import make_spec
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.initial_weights import convert_initial_weights
 from paris.coordinator.run.prepared_data import model_config
-from paris.coordinator.service.startup import network_of
+from paris.coordinator.service.peering import network_of
 from paris.coordinator.service.tasks import make_tasks
 from paris.experts.errors import CheckpointError
 from paris.experts.files import write_whole
