@@ -80,20 +80,21 @@ def free_places(draft: Draft, policy: Policy, now: float) -> dict[str, int]:
 def _num_at_once(draft: Draft, task: TaskState, live: list[LeaseState], policy: Policy, now: float) -> int:
     """How many leases a task may have at a time.
 
-    One, if a holder has accepted work. Else as many as wait, up to `MOST_LEASES`, when no holder has shown a step for
-    half of the grace; leases that were given up meanwhile count, so that keys in turn gain no time. Reported steps are
-    believed at first: each lease since the last verified work that reported some and came to nothing adds one; one
-    whose work was accepted adds none, also where the task has gone on from another state.
+    At least `policy.replicas`, and no more if a holder has accepted work. Else as many as wait, up to `MOST_LEASES`,
+    when no holder has shown a step for half of the grace; leases that were given up meanwhile count, so that keys in
+    turn gain no time. Reported steps are believed at first: each lease since the last verified work that reported some
+    and came to nothing adds one; one whose work was accepted adds none, also where the task has gone on from another
+    state.
     """
     if any(is_proven(draft.volunteers.get(held.lease.volunteer), policy, now) for held in live):
-        return 1
+        return policy.replicas
     grace_s = task.task.grace_s
     leases = [draft.leases[lease_id] for lease_id in draft.indexes.of_task.of(task.task.task_id)]
     at_work = {held.lease.lease_id for held in live}
     recent = [
         held.lease.granted_at
         for held in leases
-        if held.lease.lease_id in at_work or now - held.lease.granted_at <= grace_s
+        if held.lease.lease_id in at_work or (now - held.lease.granted_at <= grace_s and not _was_accepted(draft, held))
     ]
     if not any(map(shows_work, live)) and now - min(recent, default=now) >= grace_s / 2:
         return MOST_LEASES
@@ -104,7 +105,8 @@ def _num_at_once(draft: Draft, task: TaskState, live: list[LeaseState], policy: 
         for held in leases
         if held.lease.lease_id not in at_work and held.lease.attempt > head_attempt and shows_work(held)
     ]
-    return min(MOST_LEASES, 1 + sum(not _was_accepted(draft, held) for held in broken))
+    shared = min(MOST_LEASES, 1 + sum(not _was_accepted(draft, held) for held in broken))
+    return max(shared, policy.replicas)
 
 
 def _was_accepted(draft: Draft, held: LeaseState) -> bool:

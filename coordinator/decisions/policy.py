@@ -44,6 +44,8 @@ class Policy(BaseModel):
     """Duration of a leg, for volunteers whose speed is known."""
     lanes: int = Field(default=1, ge=1)
     """Volunteers that train an expert side by side, in rounds of `leg_steps`."""
+    replicas: int = Field(default=1, ge=1, le=16)
+    """Volunteers that may hold a task at the same time, where some wait; the first verified work ends the others'."""
     snapshot_every: int = Field(default=1, ge=1)
     """Legs end at multiples of so many steps, and at a task's last step."""
     replay_rate: float | None = Field(default=None, ge=0, le=1)

@@ -177,6 +177,9 @@ class TaskTable(Table):
     lanes: Annotated[int, Field(ge=1, le=MAX_LANES)] = 1
     """Volunteers that train each expert side by side, a leg each from the same state; the next legs start from the mean
     of their states. 1: one after another."""
+    replicas: Annotated[int, Field(ge=1, le=16)] = 1
+    """Volunteers that do the same leg or expert at the same time, where some would have nothing to do; the first
+    verified work counts."""
     want_work_bits: Annotated[int, Field(ge=0, le=MAX_WANT_WORK_BITS)] = 20
     """Proof of work of a new volunteer's key: 2 ** bits hashes, about a second at 20; each bit more doubles it."""
     tick_every_s: Annotated[float, Field(gt=0)] = 5.0

@@ -212,6 +212,7 @@ def make_policy(run: RunDir) -> Policy:
         leg_steps=run.config.leg_steps,
         leg_s=None if table.leg_hours is None else table.leg_hours * 3600,
         lanes=table.lanes,
+        replicas=table.replicas,
         snapshot_every=run.config.snapshot_every,
         replay_rate=bounds.replay_rate if bounds.replay else None,
         audits=bounds.replay and bounds.audits == "volunteers",

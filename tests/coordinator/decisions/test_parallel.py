@@ -13,6 +13,7 @@ from tick_world import (
     POLICY,
     START,
     beat,
+    handed_in,
     held,
     leg,
     leg_verdict,
@@ -233,3 +234,35 @@ def test_the_last_attempt_is_shared_with_nobody():
     now = START + GRACE_S / 2
     after = step(replace(state, tasks={"expert-0": last}), now, want(1, now)).state
     assert len(after.leases) == 1
+
+
+def test_with_replicas_a_proven_volunteer_shares_its_task_and_the_first_verified_work_ends_the_others():
+    policy = LEGS.model_copy(update={"replicas": 2})
+    state = tick(run_of(1), [want(0, START)], LEGS, START).state
+    state = handed_in(state, START + 10, leg(held(state), 0, START + 10))
+    state = tick(state, [want(0, START + 20)], LEGS, START + 20).state
+    now = START + 30
+    seen = [want(1, now), want(2, now + 1e-3)]
+    assert len(live_leases(tick(state, seen, LEGS, now).state)) == 1
+    state = tick(state, seen, policy, now).state
+    first = next(one for one in live_leases(state) if one.lease.volunteer == PEOPLE[0].public_key)
+    (other,) = (one for one in live_leases(state) if one.lease.volunteer != PEOPLE[0].public_key)
+    assert (other.lease.start_step, other.lease.to_step) == (first.lease.start_step, first.lease.to_step)
+    state = tick(state, [leg(first, 0, now + 1)], policy, now + 1).state
+    state = tick(state, [leg_verdict(state, first.lease)], policy, now + 2).state
+    state = tick(state, [stored(state.submissions[first.lease.lease_id])], policy, now + 3).state
+    assert state.leases[other.lease.lease_id].lease.state == "revoked"
+
+
+def test_a_leg_that_was_accepted_does_not_make_the_next_ones_holder_look_silent():
+    state = tick(run_of(1), [want(0, START)], LEGS, START).state
+    first, now = held(state), START + GRACE_S / 2
+    state = tick(state, [leg(first, 0, now), want(0, now, state="leaving")], LEGS, now).state
+    state = tick(state, [leg_verdict(state, first.lease)], LEGS, now + 1).state
+    state = tick(state, [stored(state.submissions[first.lease.lease_id]), want(1, now + 2)], LEGS, now + 2).state
+    assert who_holds(state) == 1
+    crowd = [says(who, now + 3) for who in CROWD]
+    assert len(live_leases(tick(state, crowd, LEGS, now + 3).state)) == 1
+    late = now + 2 + GRACE_S / 2
+    crowd = [says(who, late) for who in CROWD]
+    assert len(live_leases(tick(state, crowd, LEGS, late).state)) == MOST_LEASES
