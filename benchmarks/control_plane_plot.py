@@ -8,7 +8,7 @@ from typing import Any
 from paris.experts.files import whole_file
 
 Rows = list[dict[str, Any]]
-_PARTS = ("taking records in", "reading records", "tick", "saving", "publishing")
+_PARTS = ("taking records in", "reading records", "tick", "saving", "publishing", "showing")
 _TARGET = {"volunteers": 10_000, "share": 0.1, "mib": 512}
 
 
