@@ -8,6 +8,8 @@ doctor_command.py  `paris-node doctor`
 home_commands.py  those that only read or tidy the home
 options.py  options that commands share, and how a command ends
 doctor/     what is wrong with machine, network or run, and what to do
+device_node.py  one node of a join with several devices, as a process
+devices/    a join with several devices: a node for each
 join/       RUN on the command line to a running node
 work/       the loop: wait for a lease, fetch, train, submit
 sharing/    shards between volunteers

@@ -11,6 +11,7 @@ from paris.node.doctor_command import doctor
 from paris.node.home_commands import credits, gc
 from paris.node.identity_commands import identity_app
 from paris.node.options import (
+    DeviceOption,
     DownloadOption,
     HomeOption,
     HubOption,
@@ -83,7 +84,7 @@ def join(
     home: HomeOption = None,
     run_id: RunIdOption = None,
     name: Annotated[str | None, typer.Option(help="Shown beside your contributions.")] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", show_default="auto")] = None,
+    device: DeviceOption = None,
     threads: Annotated[int | None, typer.Option(help="CPU threads to train with.")] = None,
     hub_endpoint: HubOption = None,
     invite: Annotated[str | None, typer.Option(help="What the organiser's `paris-coord invite` printed.")] = None,
@@ -129,14 +130,14 @@ def join(
         "allow_plain_http": allow_plain_http,
     }
     with clear_errors(view):
-        from paris.node.join.joining import join as join_run
+        from paris.node.devices.together import join as join_run
         from paris.node.join.request import Request
         from paris.node.welcome.welcome import Welcome, is_someone_there
 
         request = Request(run, home_path(home), run_id, flags, invite)
         welcome = Welcome(view, agreed=yes, asks=is_someone_there() and not as_json)
-        most = 1 if once else max_tasks
-        join_run(request, view, max_tasks=most, task_wait_s=task_wait_s, introduce=welcome)
+        most, log_format = 1 if once else max_tasks, context.obj.log_format
+        join_run(request, view, max_tasks=most, task_wait_s=task_wait_s, introduce=welcome, log_format=log_format)
 
 
 @app.command()
@@ -156,15 +157,17 @@ def hand_in(
     view = make_node_view(context, as_json=False)
     flags = {"hub_endpoint": hub_endpoint, "allow_plain_http": allow_plain_http}
     with clear_errors(view):
+        from paris.node.devices.offline import requests_of
         from paris.node.join.joining import running_agent
         from paris.node.join.request import Request
         from paris.node.join.stopping import stopping
         from paris.node.retry import StopSignal
 
         stop = StopSignal()
-        request = Request(run, home_path(home), run_id, flags)
-        with stopping(stop), running_agent(request, view, stop, uploads=True) as agent:
-            agent.hand_in(waits=not no_wait)
+        with stopping(stop):
+            for request in requests_of(Request(run, home_path(home), run_id, flags)).values():
+                with running_agent(request, view, stop, uploads=True) as agent:
+                    agent.hand_in(waits=not no_wait)
 
 
 for _command in (doctor, pause, resume, finish, leave, status, credits, log, gc):

@@ -74,13 +74,16 @@ def leave(
         except NotRunningError as error:
             if run is None:
                 raise NotRunningError(error.what, "Name the run: paris-node leave RUN") from error
+            from paris.node.devices.offline import requests_of
             from paris.node.join.joining import running_agent
             from paris.node.join.request import Request
             from paris.node.retry import StopSignal
             from paris.node.view import EventKind
 
-            with running_agent(Request(run, home_path(home), run_id, {}), view, StopSignal()) as agent:
-                view.event(EventKind.DONE, text=agent.give_back())
+            for name, request in requests_of(Request(run, home_path(home), run_id, {})).items():
+                with running_agent(request, view, StopSignal()) as agent:
+                    text = agent.give_back()
+                    view.event(EventKind.DONE, text=text, **({"node": name} if name else {}))
 
 
 def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
@@ -90,8 +93,13 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
         require_stdout()
         folder = home_path(home)
-        node_home = Home(folder)
-        tasks = [_row(run_id, unit) for run_id in node_home.run_ids() for _, unit in node_home.units(run_id)]
+        homes: dict[str | None, Home] = {None: Home(folder), **Home(folder).of_devices()}
+        tasks = [
+            _row(name, run_id, unit)
+            for name, each in homes.items()
+            for run_id in each.run_ids()
+            for _, unit in each.units(run_id)
+        ]
         running = _running(folder)
         if as_json:
             print(json.dumps({"running": running, "tasks": tasks}))
@@ -101,8 +109,8 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
         elif not tasks:
             print("No tasks yet. Begin with: paris-node join RUN")
         for task in tasks:
-            columns = (str(task[key]) for key in ("run_id", "task", "attempt", "state", "outcome"))
-            print(printable("  ".join(columns).rstrip()))
+            columns = (str(task[key] or "") for key in ("run_id", "node", "task", "attempt", "state", "outcome"))
+            print(printable("  ".join(filter(None, columns))))
 
 
 def log(
@@ -153,18 +161,22 @@ def _in_lines(running: dict[str, Any]) -> list[str]:
     from paris.node.view.board import NodeStatus
     from paris.node.view.screen import screen
 
-    state = NodeStatus.model_validate({name: running[name] for name in NodeStatus.model_fields if name in running})
     columns = shutil.get_terminal_size().columns - 1
-    first = printable(f"Running (process {running['pid']}). {state.last}")
-    return [first, *screen(state, time.time(), columns, has_blocks=False)]
+    nodes = running.get("nodes", [running])
+    lines = [printable(f"Running (process {running['pid']}). {running.get('last', '')}".rstrip())]
+    for node in nodes:
+        state = NodeStatus.model_validate({name: node[name] for name in NodeStatus.model_fields if name in node})
+        lines += screen(state, time.time(), columns, has_blocks=False, node=node.get("node", ""))
+    return lines
 
 
-def _row(run_id: str, unit: Any) -> dict[str, Any]:
+def _row(node: str | None, run_id: str, unit: Any) -> dict[str, Any]:
     outcome = unit.reason
     if unit.verdict is not None:
         outcome = "accepted" if unit.verdict.accepted else f"rejected: {unit.verdict.reason}"
     return {
         "run_id": run_id,
+        "node": node,
         "task": unit.task.task_id,
         "attempt": unit.lease.attempt,
         "state": unit.state,

@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from paris.node.options import HomeOption, HubOption, JsonOption, PlainHttpOption, RunIdOption, clear_errors, home_path
+from paris.node.options import (
+    DeviceOption,
+    HomeOption,
+    HubOption,
+    JsonOption,
+    PlainHttpOption,
+    RunIdOption,
+    clear_errors,
+    home_path,
+)
 from paris.protocol.streams import require_stdout
 
 
@@ -16,7 +25,7 @@ def doctor(
     ] = None,
     home: HomeOption = None,
     run_id: RunIdOption = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", show_default="auto")] = None,
+    device: DeviceOption = None,
     hub_endpoint: HubOption = None,
     allow_plain_http: PlainHttpOption = None,
     as_json: JsonOption = False,

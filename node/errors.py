@@ -151,6 +151,13 @@ class PageError(ParisError):
     error_code = "own-page"
 
 
+class DevicesError(ParisError):
+    """Of the nodes of several devices some ended with an error; the others did their work."""
+
+    exit_code = 53
+    error_code = "devices"
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Whether an error means that the disk, the quota or the file size limit is full."""
     return isinstance(error, OSError) and error.errno in _FULL

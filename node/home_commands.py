@@ -24,8 +24,9 @@ def credits(
 
         require_stdout()
         node_home = Home(home_path(home))
-        run_ids = node_home.run_ids() if run is None else [run]
-        rows = [credits_of(run_id, node_home.units(run_id)) for run_id in run_ids]
+        homes = [node_home, *node_home.of_devices().values()]
+        run_ids = sorted({run_id for each in homes for run_id in each.run_ids()}) if run is None else [run]
+        rows = [credits_of(run_id, [pair for each in homes for pair in each.units(run_id)]) for run_id in run_ids]
         if as_json:
             print(json.dumps([row.as_json() for row in rows]))
         elif not rows:
@@ -46,7 +47,8 @@ def gc(
         from paris.node.machine.home import Home
         from paris.node.machine.lock import home_lock
 
-        node_home = Home(home_path(home))
-        with home_lock(node_home.path):
-            freed = collect_garbage(node_home, with_cache=cache)
+        node_home, freed = Home(home_path(home)), 0
+        for each in (node_home, *node_home.of_devices().values()):
+            with home_lock(each.path):
+                freed += collect_garbage(each, with_cache=cache)
         print(json.dumps({"freed_bytes": freed}) if as_json else f"Freed {freed} bytes in {node_home.path}.")

@@ -37,6 +37,9 @@ PlainHttpOption = Annotated[
         help="Use a Hub on another machine without encryption, on your own network.",
     ),
 ]
+DeviceOption = Annotated[
+    str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps; several: cuda:0,cuda:1.", show_default="auto")
+]
 DownloadOption = Annotated[int | None, typer.Option(help="Fetch shards no faster than this.", show_default="no limit")]
 ShareOption = Annotated[
     bool | None,

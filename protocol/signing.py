@@ -5,15 +5,20 @@ run.key / identity.key     32 raw private bytes as 64 hex digits and a newline, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from paris.protocol.errors import IdentityError, SignatureError
 from paris.protocol.private_files import create_private
+
+_DERIVED = "paris-derived-identity-v1\n"
 
 
 class Identity:
@@ -57,9 +62,22 @@ class Identity:
                 "Restore it from a copy, or move it away to start with a new identity.",
             ) from error
 
+    def derived(self, purpose: str) -> Identity:
+        """An identity that follows from this one: who has this key has that one too, but not the other way round.
+
+        Args:
+            purpose: Another one gives another identity.
+        """
+        derivation = HKDF(SHA256(), length=32, salt=None, info=f"{_DERIVED}{purpose}".encode())
+        return self.of_seed(derivation.derive(self._secret()))
+
     @classmethod
-    def load_or_create(cls, path: Path) -> Identity:
+    def load_or_create(cls, path: Path, create: Callable[[], Identity] | None = None) -> Identity:
         """Read an identity file; create it with mode 0600 if missing.
+
+        Args:
+            path: The file.
+            create: Gives the identity of a missing file; None: a random one.
 
         Raises:
             IdentityError: The file exists but is unusable; it is not changed.
@@ -67,9 +85,11 @@ class Identity:
         """
         if path.exists():
             return cls.load(path)
-        identity = cls.generate()
-        secret = identity._private_key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption()).hex()
-        return identity if create_private(path, f"{secret}\n".encode("ascii")) else cls.load(path)
+        identity = (create or cls.generate)()
+        return identity if create_private(path, f"{identity._secret().hex()}\n".encode("ascii")) else cls.load(path)
+
+    def _secret(self) -> bytes:
+        return self._private_key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())
 
     def sign(self, message: bytes) -> str:
         """Sign bytes; returns 128 hex digits."""

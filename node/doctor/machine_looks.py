@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+from paris.node.devices.portions import machine_of, portions_here
 from paris.node.doctor.finding import Finding, fine, problem, warning
 from paris.node.doctor.known import Known
 from paris.node.machine.hardware import detect, gib
@@ -45,6 +46,9 @@ def versions(known: Known) -> Iterator[Finding]:
 
 def device(known: Known) -> Iterator[Finding]:
     """What would train, and a GPU that would not."""
+    if len(known.config.devices) > 1:
+        yield from _several(known)
+        return
     hardware = known.hardware = detect(known.config, known.home.path)
     text = f"{hardware.device} ({hardware.label}), {gib(hardware.memory_bytes)} of memory for training"
     driver = ask_nvidia("--query-gpu=driver_version", "--format=csv,noheader")
@@ -63,6 +67,16 @@ def device(known: Known) -> Iterator[Finding]:
         yield warning(
             "device", f"{text}. nvidia-smi is installed, but finds no GPU.", "Repair the NVIDIA driver: run nvidia-smi."
         )
+
+
+def _several(known: Known) -> Iterator[Finding]:
+    """Each of the devices that the volunteer names; later looks are at the first, with its part of the machine."""
+    machines = {part.name: machine_of(part, known.config, known.home) for part in portions_here(known.config)}
+    first = next(iter(machines.values()))
+    known.hardware, known.config = first.hardware, first.config
+    for name, machine in machines.items():
+        label, room = machine.hardware.label, gib(machine.hardware.memory_bytes)
+        yield fine("device", f"{name} ({label}), {room} of memory for training, {machine.config.threads} threads")
 
 
 def memory(known: Known) -> Iterator[Finding]:

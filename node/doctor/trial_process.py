@@ -113,7 +113,7 @@ def step_of(order: dict[str, Any], model: Any, config: Any) -> tuple[TrainStep, 
     from paris.experts.training.precision import check_precision
     from paris.experts.training.state import TrainState
     from paris.experts.training.step import TrainStep
-    from paris.node.trainer.task import num_cores
+    from paris.node.machine.hardware import num_cores
 
     threads = order["threads"] or num_cores()
     machine = MachineSettings.from_settings({**order["machine"], "device": order["device"], "num_threads": threads})

@@ -4,11 +4,15 @@
     cache/<sha256>.part    a partial download from the Hub; kept over restarts
     cache/<sha256>.peer    the same from peers; apart, so that wrong bytes of a peer cannot spoil the other
 
+The caches of nodes on one machine stay apart, so that none removes what another needs; a file that one has, the others
+take over by a hard link.
+
 Paths from the network never reach this folder: a name here is always 64 hex digits.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -31,12 +35,14 @@ class Cache:
     Args:
         path: Folder; created.
         limit_bytes: Upper bound of all files together; None: the free disk alone.
+        others: Folders of further caches on the same file system, whose files are taken over.
     """
 
-    def __init__(self, path: Path, limit_bytes: int | None = None) -> None:
+    def __init__(self, path: Path, limit_bytes: int | None = None, others: Collection[Path] = ()) -> None:
         path.mkdir(parents=True, exist_ok=True)
         self.path = path
         self.limit_bytes = limit_bytes
+        self._others = tuple(others)
 
     def file(self, sha256: str) -> Path:
         """Path of the file with this content, whether it exists or not.
@@ -66,7 +72,7 @@ class Cache:
     def find(self, sha256: str, num_bytes: int) -> Path | None:
         """The cached file, after its hash is checked, or None; a damaged one is removed."""
         path = self.file(sha256)
-        if not path.exists():
+        if not path.exists() and not self._take_over(path):
             return None
         if path.stat().st_size != num_bytes or file_sha256(path) != sha256:
             _logger.info("Removing %s: it is damaged.", path.name)
@@ -74,6 +80,14 @@ class Cache:
             return None
         os.utime(path)
         return path
+
+    def _take_over(self, path: Path) -> bool:
+        """Whether another cache has the file: then it has a second name here."""
+        for folder in self._others:
+            with contextlib.suppress(OSError):  # it has none, or removes it now, or links are not possible
+                os.link(folder / path.name, path)
+                return True
+        return path.exists()
 
     def make_room(self, num_bytes: int, keep: Collection[str]) -> None:
         """Remove the least recently used files until `num_bytes` more fit.

@@ -11,6 +11,7 @@ from paris.node.fetching.cache import Cache
 from paris.node.hub.account import account_token, ask_if_refused, is_at_terminal
 from paris.node.hub.client import Hub
 from paris.node.hub.tokens import PlainHttpError
+from paris.node.join.request import Request
 from paris.node.machine.machine import Machine
 from paris.node.manners.decision import unmeasured
 from paris.node.manners.watch import Sensors, Watch
@@ -32,10 +33,10 @@ from paris.protocol.sealer import Sealer, SequenceFile
 from paris.protocol.signing import Identity
 
 
-def watch_over(machine: Machine, view: View) -> Watch:
+def watch_over(machine: Machine, view: View, request: Request) -> Watch:
     """The watch over the owner's settings; says which of them nothing on this machine measures."""
-    hardware = machine.hardware
-    watch = Watch(machine.config, Sensors(machine.config, hardware.device, hardware.gpu_uuid))
+    hardware, own = machine.hardware, request.beside.process_id if request.beside else None
+    watch = Watch(machine.config, Sensors(machine.config, hardware.device, hardware.gpu_uuid, own_process=own))
     watch.why_paused()
     for name in unmeasured(machine.config, watch.seen) if watch.seen else []:
         view.event(EventKind.NOTE, text=f"{name} is set, but nothing on this machine measures what it is about.")
@@ -99,13 +100,16 @@ def hub_account(
     return Hub(endpoint, token)
 
 
-def data_sources(session: RunSession, identity: Identity, machine: Machine, hub: Hub, stop: StopSignal) -> DataSources:
+def data_sources(
+    session: RunSession, identity: Identity, machine: Machine, hub: Hub, stop: StopSignal, request: Request
+) -> DataSources:
     """Where the units' files come from, within the volunteer's limits."""
     config = machine.config
     if config.hub_upload_bytes_per_s is not None:
         uploads = Bandwidth(config.hub_upload_bytes_per_s)
         hub.passed = lambda num_bytes: stop.pause(uploads.wait_s(num_bytes))
-    cache = Cache(machine.home.cache, config.cache_limit_bytes)
+    others = request.beside.caches if request.beside else ()
+    cache = Cache(machine.home.cache, config.cache_limit_bytes, others)
     sharing = None
     if config.share_shards:
         sharing = Sharing(

@@ -133,7 +133,7 @@ def running_agent(
         _logger.info("paris-node %s, RUN %s", SOFTWARE_VERSION, request.run)
         config = request.config()
         identity = Identity.load_or_create(home.identity)
-        token = hub_token(home.path, config, os.environ, config.hub_endpoint or PUBLIC_ENDPOINT)
+        token = hub_token(request.settings_home, config, os.environ, config.hub_endpoint or PUBLIC_ENDPOINT)
         if page is not None:
             opened.enter_context(page.served(home, config))
         search = Search(request.run, request.run_id, token, home, config, view)
@@ -142,21 +142,21 @@ def running_agent(
         try:
             machine = Machine(home, config, detect(config, home.path))
             if answers is not None:
-                answers.wishes.heed(watch_over(machine, view).why_paused)
+                answers.wishes.heed(watch_over(machine, view, request).why_paused)
             invite = find_invite(home.invite(run.run_id), request.invite, run)
             if introduce is not None:
-                _introduce(introduce, run, swarm, machine)
+                introduce_by(introduce, run, swarm, machine)
             with announced_session(identity, machine, run, swarm, view, stop, invite) as session:
                 asks = view if waits else None
-                hub = hub_account(session, identity, machine, home.path, asks=asks, uploads=uploads)
-                data = data_sources(session, identity, machine, hub, stop)
+                hub = hub_account(session, identity, machine, request.settings_home, asks=asks, uploads=uploads)
+                data = data_sources(session, identity, machine, hub, stop, request)
                 _show_joined(session, machine, view)
                 yield Agent(session, data, machine, view, stop, answers.wishes if answers else None)
         finally:
             swarm.close()
 
 
-def _introduce(introduce: Introduce, run: Envelope[RunSpec], swarm: Swarm, machine: Machine) -> None:
+def introduce_by(introduce: Introduce, run: Envelope[RunSpec], swarm: Swarm, machine: Machine) -> None:
     """Let the volunteer be told; the Hub is asked for pictures without a token."""
 
     def tasks() -> list[Task]:

@@ -48,11 +48,20 @@ class Search:
     def connect(self) -> tuple[Envelope[RunSpec], Swarm]:
         """The run's description and its peers; asked again at each try, since the peers may have moved.
 
-        An address that led to a run before, and does not answer now, stands for the description saved then.
-
         Raises:
             RunUnansweredError, NoPeersError, UnreachableError, ClockError, SlowStartError: A later try may work.
             ParisError: RUN is no run, or the run cannot be joined.
+        """
+        return connect_to(self.address(), self.home, self.config, self.view)
+
+    def address(self) -> Address:
+        """What RUN names.
+
+        An address that led to a run before, and does not answer now, stands for the description saved then.
+
+        Raises:
+            RunUnansweredError: A later try may work.
+            ParisError: RUN is no run.
         """
         try:
             address = resolve(self.run, home=self.home, config=self.config, run_id=self.run_id, token=self.token)
@@ -65,7 +74,7 @@ class Search:
         else:
             if self.run.startswith(URL_STARTS) or is_repo(self.run):
                 self.home.note_address(self.run, address.run_id)
-        return connect_to(address, self.home, self.config, self.view)
+        return address
 
 
 def is_first_at_a_terminal(home: Home) -> bool:

@@ -22,6 +22,7 @@ from paris.node.manners.settings import Manners
 from paris.protocol.fields import ShortText
 
 _ENV_PREFIX = "PARIS_NODE_"
+_DEVICE = "(cpu|mps|cuda(:[0-9]{1,3})?)"
 _SHORTER = {
     "Input should": "must",
     "greater than or equal to": "at least",
@@ -55,9 +56,9 @@ class NodeConfig(Manners):
 
     name: ShortText = ""
     """Shown beside the contributions; empty takes `volunteer-` and six digits of the public key."""
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$")] = "auto"
+    device: Annotated[str, Field(pattern=rf"^(auto|{_DEVICE}(,{_DEVICE}){{0,63}})$")] = "auto"
     """What to train on: auto, cpu, cuda, cuda:N or mps; auto takes the first GPU there is. N counts, as torch does, the
-    GPUs that CUDA_VISIBLE_DEVICES leaves."""
+    GPUs that CUDA_VISIBLE_DEVICES leaves. Several, such as "cuda:0,cuda:1", are a node each."""
     threads: int | None = Field(None, ge=1, le=1024)
     """CPU threads of the trainer; None takes one for each physical core."""
     nice: int = Field(5, ge=0, le=19)
@@ -120,6 +121,11 @@ class NodeConfig(Manners):
     """The one Hub that the token is sent to; empty: `hub_endpoint` if set, else the public Hub."""
     allow_plain_http: bool = False
     """Send the token that the node derives from its identity over http to another machine, on a trusted network."""
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices that `device` names."""
+        return tuple(self.device.split(","))
 
 
 def load_config(home: Path, environ: Mapping[str, str], flags: Mapping[str, Any]) -> NodeConfig:

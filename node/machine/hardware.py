@@ -129,7 +129,7 @@ def _device(wanted: str) -> tuple[str, tuple[str, int]]:
             return "mps", mps
         if kind == "mps":
             raise SettingsError("No mps device was found.", "Join with --device cpu.")
-    return "cpu", (_cpu_label(), _system_memory())
+    return "cpu", (_cpu_label(), system_memory_bytes())
 
 
 def _gpu_uuid(device: str) -> str | None:
@@ -138,13 +138,20 @@ def _gpu_uuid(device: str) -> str | None:
     return gpus[0].uuid if gpus and gpus[0].uuid.startswith("GPU-") else None
 
 
+def num_cores() -> int:
+    """Physical cores, as many as threads are taken where the volunteer sets none."""
+    import psutil
+
+    return psutil.cpu_count(logical=False) or psutil.cpu_count() or 1
+
+
 def _mps() -> tuple[str, int] | None:
     if sys.platform == "darwin" and platform.machine() == "arm64":
-        return "Apple GPU", _system_memory() * 3 // 4  # unified memory; the system needs the rest
+        return "Apple GPU", system_memory_bytes() * 3 // 4  # unified memory; the system needs the rest
     return None
 
 
-def _system_memory() -> int:
+def system_memory_bytes() -> int:
     """The machine's memory, or the container's limit where that is less."""
     import psutil
 
@@ -157,6 +164,4 @@ def _system_memory() -> int:
 
 
 def _cpu_label() -> str:
-    import psutil
-
-    return f"{platform.machine()} CPU, {psutil.cpu_count(logical=False) or psutil.cpu_count() or 1} cores"
+    return f"{platform.machine()} CPU, {num_cores()} cores"

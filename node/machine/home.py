@@ -14,6 +14,7 @@ home/
     runs/<run_id>/text/                 the run's frozen text encoder
     runs/<run_id>/drawings/<task>/      what its expert drew as it learned (`drawings.py`)
     runs/<run_id>/<task>-<attempt>/     one unit (`unit.py`)
+    devices/<device>/                   the home of one node of several; settings and tokens are read in the home above
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from paris.protocol.hub_layout import RUN_FILE
 from paris.protocol.runid import require_run_id
 
 _ADDRESSES = "addresses.json"
+_DEVICES = "devices"
 _KEY = re.compile(r"[0-9a-f]{64}")
 
 
@@ -142,6 +144,19 @@ class Home:
         except (OSError, ValueError, RecursionError):
             return {}
         return known if isinstance(known, dict) else {}
+
+    def of_device(self, name: str) -> Home:
+        """The home of the node of one device, where a join takes several.
+
+        Args:
+            name: As `paris.node.devices.portions` names it, such as "cuda:1".
+        """
+        return Home(self.path / _DEVICES / name.replace(":", "-"))
+
+    def of_devices(self) -> dict[str, Home]:
+        """The homes of all devices that joins with several devices have taken so far, by name."""
+        folders = sorted((self.path / _DEVICES).glob("*/"))
+        return {folder.name.replace("cuda-", "cuda:"): Home(folder) for folder in folders}
 
     def run_ids(self) -> list[str]:
         """Runs that this home has joined."""

@@ -27,10 +27,19 @@ class Sensors:
         device: What trains, in torch's words.
         gpu_uuid: The NVIDIA GPU that trains, or None.
         clock: UTC seconds.
+        own_process: What runs below it is no other program; None: this process.
     """
 
-    def __init__(self, manners: Manners, device: str, gpu_uuid: str | None, clock: Clock = time.time) -> None:
+    def __init__(
+        self,
+        manners: Manners,
+        device: str,
+        gpu_uuid: str | None,
+        clock: Clock = time.time,
+        own_process: int | None = None,
+    ) -> None:
         self._manners, self._device, self._gpu_uuid, self._clock = manners, device, gpu_uuid, clock
+        self._own_process = own_process or os.getpid()
         self._cpu: sensors.CpuTimes | None = None
         self._in_use_at: float | None = None
 
@@ -51,7 +60,7 @@ class Sensors:
 
     def _others_share(self) -> float | None:
         """Since the last look; at the first look nothing counts as taken."""
-        before, self._cpu = self._cpu, sensors.cpu_times(os.getpid())
+        before, self._cpu = self._cpu, sensors.cpu_times(self._own_process)
         if self._cpu is None:
             return None
         return 0.0 if before is None else sensors.others_share(before, self._cpu)

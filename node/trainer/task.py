@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from paris.experts.training.expert_training import ExpertTraining
 from paris.experts.training.leg import Leg
 from paris.experts.training.machine import MachineSettings
 from paris.node.machine.drawings import Drawings
+from paris.node.machine.hardware import num_cores
 from paris.node.trainer.drawing import Drawer
 
 
@@ -104,10 +104,3 @@ def finished_fields(finished: Finished) -> dict[str, Any]:
     if finished.weights_path is None:
         return figures
     return {**figures, "sha256": finished.weights_sha256, "bytes": finished.weights_path.stat().st_size}
-
-
-def num_cores() -> int:
-    """Physical cores, as many as threads are taken where the volunteer sets none."""
-    import psutil
-
-    return psutil.cpu_count(logical=False) or os.cpu_count() or 1

@@ -81,7 +81,8 @@ def sentence(kind: EventKind, fields: dict[str, Any]) -> str:
 
     Args:
         kind: The event.
-        fields: Those of `View.event`; the loss is rounded, the commitment shortened.
+        fields: Those of `View.event`; the loss is rounded, the commitment shortened. `node` says which of several it
+            was.
     """
     shown = dict(fields)
     if isinstance(shown.get("loss"), float):
@@ -93,4 +94,4 @@ def sentence(kind: EventKind, fields: dict[str, Any]) -> str:
         if fields["error_code"] != StoppedError.error_code:  # that one the volunteer wanted
             text = f"{heading(fields['error_code'])} {text}"
         text = f"{text} {fields['next_step']}".strip()
-    return printable(text)
+    return printable(f"{fields['node']}: {text}" if fields.get("node") else text)

@@ -30,14 +30,16 @@ class LiveView:
         from rich.console import Console
         from rich.live import Live
 
-        self._clock, self._board = clock, Board(clock)
+        self._clock = clock
+        self._boards = {"": Board(clock)}
+        """Of each of several nodes by its name; by the empty one what no node of several says."""
         self._console = Console(stderr=True)
         self._live = Live(console=self._console, get_renderable=self._drawn, refresh_per_second=2, transient=True)
         self._live.start()
 
     def event(self, kind: EventKind, /, **fields: Any) -> None:
         """Take the event into the state, and print its sentence."""
-        self._board.note(kind, fields)
+        self._board_of(fields.get("node", "")).note(kind, fields)
         if kind not in _QUIET:
             self._console.print(sentence(kind, fields), highlight=False, markup=False)
 
@@ -52,10 +54,21 @@ class LiveView:
         """Remove the lines."""
         self._live.stop()
 
+    def _board_of(self, node: str) -> Board:
+        return self._boards.setdefault(node, Board(self._clock))
+
+    def _shown(self) -> list[tuple[str, Board]]:
+        boards = list(self._boards.items())
+        return [(node, board) for node, board in boards if node] or boards
+
     def _drawn(self) -> Text:
         from rich.text import Text
 
         has_blocks = self._console.encoding.lower().startswith("utf")
-        # One column less: some terminals break a line that fills the last one.
-        lines = screen(self._board.status, self._clock(), self._console.width - 1, has_blocks=has_blocks)
+        columns = self._console.width - 1  # some terminals break a line that fills the last one
+        lines = [
+            line
+            for node, board in self._shown()
+            for line in screen(board.status, self._clock(), columns, has_blocks=has_blocks, node=node)
+        ]
         return Text("\n".join(lines), no_wrap=True, overflow="crop")

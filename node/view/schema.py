@@ -102,6 +102,7 @@ def event_model(kind: EventKind) -> type[BaseModel]:
         "at": (Annotated[float, Field(description="UTC seconds.")], ...),
         "since_join_s": (Annotated[float, Field(description="Seconds since the node started.")], ...),
     }
+    fields["node"] = (Annotated[str | None, Field(description="Which of several devices' nodes.")], None)
     fields |= {name: (annotation, ...) for name, annotation in FIELDS[kind].items()}
     fields |= {name: (annotation | None, None) for name, annotation in OPTIONAL.get(kind, {}).items()}
     config = ConfigDict(extra="allow", strict=True)

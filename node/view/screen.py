@@ -16,7 +16,7 @@ _MOST_COLUMNS = 60
 _GAP = "   "
 
 
-def screen(status: NodeStatus, now: float, columns: int, *, has_blocks: bool) -> list[str]:
+def screen(status: NodeStatus, now: float, columns: int, *, has_blocks: bool, node: str = "") -> list[str]:
     """The lines that stand below the events; none longer than the terminal is wide.
 
     Args:
@@ -24,8 +24,10 @@ def screen(status: NodeStatus, now: float, columns: int, *, has_blocks: bool) ->
         now: UTC seconds.
         columns: Of the terminal.
         has_blocks: Whether it can show block characters: then the losses are drawn.
+        node: Which of several nodes it is; empty: the only one.
     """
-    lines = [_title(status), *_packed(_work(status), columns)]
+    title = f"{node}: {_title(status)}" if node else _title(status)
+    lines = [title, *_packed(_work(status), columns)]
     if has_blocks and len(status.losses) > 1 and status.state in ("training", "paused", "resuming"):
         lines.append(f"loss {sparkline(status.losses, min(columns - 5, _MOST_COLUMNS))}")
     lines += _packed([*_figures(status, now), *_machine(status)], columns)

@@ -128,15 +128,17 @@ class PlainView:
 
     def __init__(self, out: IO[str], clock: Clock = time.time, steady: Clock = time.monotonic) -> None:
         self._out, self._clock, self._steady = out, clock, steady
-        self._last_line_at = -_LINE_EVERY_S
+        self._last_line_at: dict[str, float] = {}
+        """Of training, of each node."""
 
     def event(self, kind: EventKind, /, **fields: Any) -> None:
         """Write the event's sentence."""
         now = self._steady()
         if kind is EventKind.TRAINING:
-            if now - self._last_line_at < _LINE_EVERY_S:
+            node = fields.get("node", "")
+            if now - self._last_line_at.get(node, -_LINE_EVERY_S) < _LINE_EVERY_S:
                 return
-            self._last_line_at = now
+            self._last_line_at[node] = now
         stamp = time.strftime("%H:%M:%S", time.localtime(self._clock()))
         self._out.write(f"{stamp} {sentence(kind, fields)}\n")
         self._out.flush()

@@ -85,6 +85,8 @@ class MiniCoordinator:
         self.challenges: dict[str, Challenge] = {}
         self.answers: list[Answer] = []
         self.grants_to: str | None = None
+        self.most_leases = 1
+        """At a time, to different volunteers."""
         self.audited: dict[str, Audit] = {}
         """What came of audits, by lease id."""
         self.leg_steps: int | None = None
@@ -187,7 +189,8 @@ class MiniCoordinator:
             task = next((task for task in self.tasks.values() if task.state == "open"), None)
             if self.grants_to not in (None, envelope.payload.name):
                 continue
-            if envelope.payload.state == "waiting" and task is not None and not held:
+            may_hold = len(held) < self.most_leases and envelope.signer not in {v.volunteer for v in held}
+            if envelope.payload.state == "waiting" and task is not None and may_hold:
                 attempt = task.attempt + 1
                 self.tasks[task.task_id] = task.model_copy(update={"state": "leased", "attempt": attempt})
                 legs = {"start_step": 0, "to_step": self.leg_steps, "draw_sha256": "e" * 64} if self.leg_steps else {}

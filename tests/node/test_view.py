@@ -119,3 +119,28 @@ def test_the_terminal_shows_sentences_and_leaves_nothing_behind(capsys):
 )
 def test_a_time_is_told_in_the_unit_that_a_person_would_take(seconds, words):
     assert duration_in_words(seconds) == words
+
+
+def test_of_several_nodes_each_line_says_which_and_training_is_told_of_each():
+    clock, out = Clock(), io.StringIO()
+    shown = PlainView(out, clock, clock)
+    for node in ("cuda:0", "cuda:1", "cuda:1"):
+        shown.event(EventKind.TRAINING, **TRAINING, node=node)
+    first, second = out.getvalue().splitlines()
+    assert "cuda:0: expert-1: step 30 of 60" in first
+    assert "cuda:1: expert-1: step 30 of 60" in second
+
+
+def test_the_terminal_shows_the_state_of_each_of_several_nodes():
+    shown = LiveView()
+    try:
+        shown.event(EventKind.NOTE, text="Of no node.")
+        for node, step in (("cuda:0", 10), ("cuda:1", 20)):
+            shown.event(EventKind.TRAINING, **{**TRAINING, "step": step}, heartbeat_at=None, node=node)
+        lines = shown._drawn().plain.splitlines()
+    finally:
+        shown.close()
+    titles = [line for line in lines if line.endswith(": training")]
+    assert titles == ["cuda:0: expert-1: training", "cuda:1: expert-1: training"]
+    assert any("step 10 of 60" in line for line in lines)
+    assert any("step 20 of 60" in line for line in lines)

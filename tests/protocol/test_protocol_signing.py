@@ -1,3 +1,4 @@
+import hmac
 import stat
 
 import pytest
@@ -100,3 +101,20 @@ def test_an_identity_file_is_64_hex_digits_and_a_newline(tmp_path):
     assert path.read_bytes().endswith(b"\n")
     bytes.fromhex(path.read_text("ascii"))
     Identity.load_or_create(path.with_name("second.key"))
+
+
+def test_a_derived_identity_follows_from_the_key_and_the_purpose(tmp_path):
+    # HKDF-SHA256 without salt over the 32 bytes of RFC 8032, section 7.1, test 2: computed with hmac below.
+    secret = bytes.fromhex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb")
+    pseudorandom = hmac.digest(bytes(32), secret, "sha256")
+    info = b"paris-derived-identity-v1\ndevice cuda:1"
+    expected = Identity.of_seed(hmac.digest(pseudorandom, info + b"\x01", "sha256"))
+    identity = Identity.of_seed(secret)
+    assert identity.derived("device cuda:1").public_key == expected.public_key
+    assert identity.derived("device cuda:2").public_key not in (expected.public_key, identity.public_key)
+    path = tmp_path / "identity.key"
+    made = Identity.load_or_create(path, lambda: identity.derived("device cuda:1"))
+    assert Identity.load(path).public_key == made.public_key == expected.public_key
+    assert Identity.load_or_create(path, Identity.generate).public_key == expected.public_key, (
+        "a key that is there stays"
+    )

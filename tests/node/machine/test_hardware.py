@@ -10,10 +10,12 @@ import pytest
 from units import make_unit
 
 from paris.experts.models.presets import PRESETS
+from paris.node.devices.portions import machine_of, portions
 from paris.node.errors import SettingsError, TaskTooBigError, TrainerError
 from paris.node.machine.config import NodeConfig
 from paris.node.machine.gpus import visible_gpus
 from paris.node.machine.hardware import Hardware, detect, require_fit, size_in_words
+from paris.node.machine.home import Home
 from paris.protocol.size_needs import SizeNeeds
 
 SMI = """#!/bin/sh
@@ -158,3 +160,14 @@ def test_a_chosen_gpu_is_the_one_that_is_declared(two_gpus, tmp_path, monkeypatc
 def test_a_device_that_is_none_is_refused(device):
     with pytest.raises(ValueError, match="device"):
         NodeConfig(device=device)
+
+
+def test_each_of_several_gpus_is_a_machine_of_its_own(two_gpus, tmp_path, monkeypatch):
+    config = NodeConfig(device="cuda:1,cuda")
+    parts = portions(config, 8, 2**34)
+    seen = [machine_of(part, config, Home(tmp_path)).hardware for part in parts]
+    assert [(each.device, each.memory_bytes // MIB) for each in seen] == [("cuda:1", 6138), ("cuda:0", 81559)]
+    assert len({each.gpu_uuid for each in seen} - {None}) == 2, "heat and power are looked at on each"
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    with pytest.raises(SettingsError, match=r"No cuda:1 device.*CUDA_VISIBLE_DEVICES is '1'"):
+        machine_of(parts[0], config, Home(tmp_path))
