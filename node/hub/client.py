@@ -46,8 +46,10 @@ class Hub:
         self.token = token
         self.passed: Passed | None = None
         """Limits the speed of uploads; None: no limit."""
+        self.has_xet = self.endpoint == PUBLIC_ENDPOINT
+        """Whether uploads without a limit are left to Xet, which does not say how far it is."""
         self._user_name: str | None = None
-        if self.endpoint != PUBLIC_ENDPOINT:
+        if not self.has_xet:
             # Read at call time by huggingface_hub; hubs without Xet have no other way to make it use LFS.
             huggingface_hub.constants.HF_HUB_DISABLE_XET = True
         install(huggingface_hub)

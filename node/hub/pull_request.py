@@ -19,6 +19,7 @@ from paris.experts.files import file_sha256, write_whole
 from paris.node.errors import HubRefusedError, TrainerError, TransientHubError, disk_full_while
 from paris.node.hub.additions import additions
 from paris.node.hub.client import Hub, translated
+from paris.node.hub.sending import Sending
 from paris.node.machine.unit import Finished, Unit, UnitFolder
 from paris.protocol.envelope import open_envelope
 from paris.protocol.hub_layout import SUBMISSION_FILE, pull_request_ref, submission_folder
@@ -110,7 +111,14 @@ def _payload(unit: Unit, finished: Finished, place: str, *, name: str, repo: str
     )
 
 
-def upload(hub: Hub, unit: Unit, folder: UnitFolder, submission: Submission, public_key: str) -> PullRequest:
+def upload(
+    hub: Hub,
+    unit: Unit,
+    folder: UnitFolder,
+    submission: Submission,
+    public_key: str,
+    sending: Sending | None = None,
+) -> PullRequest:
     """Open the pull request, or find the one that an earlier try opened.
 
     Args:
@@ -119,20 +127,23 @@ def upload(hub: Hub, unit: Unit, folder: UnitFolder, submission: Submission, pub
         folder: Has its files.
         submission: From `make_submission`.
         public_key: The volunteer's.
+        sending: Counts what goes out, over all tries; None: nobody does.
 
     Raises:
         TransientHubError: A later try may work; also for 403, as from a Hub that is read-only for a while.
         HubRefusedError: The Hub rejected the request permanently.
     """
     try:
-        return _upload(hub, unit, folder, submission, public_key)
+        return _upload(hub, unit, folder, submission, public_key, sending)
     except HubRefusedError as error:
         if error.status != _FORBIDDEN:
             raise
         raise TransientHubError(f"{error.what} The trained expert stays on disk. {error.next_step}") from error
 
 
-def _upload(hub: Hub, unit: Unit, folder: UnitFolder, submission: Submission, public_key: str) -> PullRequest:
+def _upload(
+    hub: Hub, unit: Unit, folder: UnitFolder, submission: Submission, public_key: str, sending: Sending | None
+) -> PullRequest:
     title = title_of(unit, submission.name)
     place = folder_in_repo(unit, public_key)
     number = _find(hub, submission.repo, title)
@@ -141,9 +152,10 @@ def _upload(hub: Hub, unit: Unit, folder: UnitFolder, submission: Submission, pu
         _logger.info("Pull request %d exists, %s.", number, "complete" if commit else "without all files")
         if commit is not None:
             return PullRequest(number, commit)
+    counted = None if hub.has_xet and hub.passed is None else sending
     with (
         translated(f"uploading {unit.task.task_id} to {submission.repo}"),
-        additions(_files(unit, folder, place), hub.passed) as operations,
+        additions(_files(unit, folder, place), hub.passed, counted) as operations,
     ):
         info = hub.api.create_commit(
             submission.repo,

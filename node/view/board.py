@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from paris.node.view.events import EventKind, sentence
+from paris.node.view.events import PROGRESS, EventKind, sentence
 from paris.protocol.clock import Clock
 from paris.protocol.secrets import redact
 
@@ -25,6 +25,7 @@ _STATES: dict[EventKind, str] = {
     EventKind.PAUSED: "paused",
     EventKind.RESUMED: "resuming",
     EventKind.UPLOADING: "uploading",
+    EventKind.UPLOADED: "uploading",
     EventKind.AWAITING_VERDICT: "awaiting-verdict",
     EventKind.VERDICT: "waiting",
     EventKind.LEASE_LOST: "waiting",
@@ -90,6 +91,9 @@ class NodeStatus(BaseModel):
     """How long the task stays this node's while it makes no step."""
     upload_bytes: int | None = None
     """Of what is handed in."""
+    upload_sent_bytes: int | None = None
+    """How much of it has gone out."""
+    upload_bytes_per_s: float | None = None
     peers: int | None = None
     """Of the run's DHT that this node knows."""
     gpu_temperature_c: float | None = None
@@ -120,6 +124,13 @@ class NodeStatus(BaseModel):
         if self.step is None or self.end is None:
             return None
         return (self.step - self.begin) / (self.end - self.begin) if self.end > self.begin else 1.0
+
+    @property
+    def upload_share(self) -> float | None:
+        """How much of what is handed in has gone out, 0 to 1; None where that is not known."""
+        if self.state != "uploading" or self.upload_sent_bytes is None or not self.upload_bytes:
+            return None
+        return min(1.0, self.upload_sent_bytes / self.upload_bytes)
 
 
 class Board:
@@ -165,7 +176,10 @@ def after(status: NodeStatus, kind: EventKind, fields: dict[str, Any], now: floa
     if kind is EventKind.TRAINING and fields["loss"] is not None and math.isfinite(fields["loss"]):
         changes["losses"] = (*status.losses, fields["loss"])[-_NUM_LOSSES:]
     if kind is EventKind.UPLOADING:
-        changes["upload_bytes"] = fields["num_bytes"]
+        changes |= {"upload_bytes": fields["num_bytes"], "upload_sent_bytes": None, "upload_bytes_per_s": None}
+    if kind is EventKind.UPLOADED:
+        changes |= {"upload_bytes": fields["num_bytes"], "upload_sent_bytes": fields["sent_bytes"]}
+        changes["upload_bytes_per_s"] = fields["bytes_per_s"]
     if kind is EventKind.VERDICT and fields.get("accepted"):
         credited = fields.get("credit_steps")  # None: the verdict of a whole task
         changes["credit_steps"] = (status.credit_steps or 0) + (status.steps or 0 if credited is None else credited)
@@ -173,7 +187,7 @@ def after(status: NodeStatus, kind: EventKind, fields: dict[str, Any], now: floa
         changes |= {"snapshot_step": fields["step"], "snapshot_at": now}
     if fields.get("task_id") is not None and kind not in (EventKind.VERDICT, EventKind.LEASE_LOST):
         changes["task_id"] = fields["task_id"]
-    if kind is not EventKind.TRAINING:
+    if kind not in PROGRESS:
         changes["last"] = redact(sentence(kind, fields))
     return status.model_copy(update=changes)
 

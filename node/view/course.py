@@ -8,7 +8,7 @@ import time
 from collections import deque
 from typing import Any, NamedTuple
 
-from paris.node.view.events import EventKind, sentence
+from paris.node.view.events import PROGRESS, EventKind, sentence
 from paris.protocol.clock import Clock
 from paris.protocol.secrets import redact
 
@@ -58,10 +58,10 @@ class Course:
         with self._lock:
             if kind is EventKind.LEASED:
                 self._points.clear()
-            if kind is not EventKind.TRAINING:
+            if kind not in PROGRESS:
                 text = redact(sentence(kind, fields))
                 self._happenings.append(Happening(self._clock(), kind.value, text))
-            elif fields["loss"] is not None:
+            elif kind is EventKind.TRAINING and fields["loss"] is not None:
                 self._points = with_point(self._points, (fields["step"], fields["loss"]))
 
 

@@ -28,6 +28,7 @@ class EventKind(StrEnum):
     RESUMED = "resumed"
     RESTARTING = "restarting"
     UPLOADING = "uploading"
+    UPLOADED = "uploaded"
     RETRYING = "retrying"
     SUBMITTED = "submitted"
     AWAITING_VERDICT = "awaiting-verdict"
@@ -40,6 +41,8 @@ class EventKind(StrEnum):
     ERROR = "error"
 
 
+PROGRESS = (EventKind.TRAINING, EventKind.UPLOADED)
+"""Events of which there are many: each takes the place of the one before."""
 SENTENCES: dict[EventKind, str] = {
     EventKind.INTRODUCTION: "{text}",
     EventKind.JOINED: "Joined run {run_id} as {name} on {hardware}.",
@@ -63,6 +66,7 @@ SENTENCES: dict[EventKind, str] = {
     EventKind.RESUMED: "{text}",
     EventKind.RESTARTING: "The trainer ended (code {code}); it starts again from the last snapshot.",
     EventKind.UPLOADING: "{task_id}: training is done; uploading {num_bytes} bytes.",
+    EventKind.UPLOADED: "{task_id}: {sent_bytes} of {num_bytes} bytes are uploaded, {bytes_per_s:.0f} bytes/s.",
     EventKind.RETRYING: "{text} Next try in {wait_s:.0f} s.",
     EventKind.SUBMITTED: "{task_id}: submitted as pull request {pull_request} of {repo}.",
     EventKind.AWAITING_VERDICT: "{task_id}: waiting for the verdict.",

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from paris.node.view.board import Board
-from paris.node.view.events import EventKind, sentence
+from paris.node.view.events import PROGRESS, EventKind, sentence
 from paris.node.view.screen import screen
 from paris.protocol.clock import Clock
 
 if TYPE_CHECKING:
     from rich.text import Text
 
-_QUIET = (EventKind.TRAINING, EventKind.SNAPSHOT, EventKind.TRAINER_READY)
+_QUIET = (*PROGRESS, EventKind.SNAPSHOT, EventKind.TRAINER_READY)
 """Events that the lines below show."""
 
 

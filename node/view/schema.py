@@ -73,6 +73,7 @@ FIELDS: dict[EventKind, dict[str, Any]] = {
     EventKind.RESUMED: {"task_id": str, "text": str},
     EventKind.RESTARTING: {"task_id": str, "code": int, "deaths": int},
     EventKind.UPLOADING: {"task_id": str, "num_bytes": int},
+    EventKind.UPLOADED: {"task_id": str, "sent_bytes": int, "num_bytes": int, "bytes_per_s": float},
     EventKind.RETRYING: {"text": str, "wait_s": float},
     EventKind.SUBMITTED: {"task_id": str, "pull_request": int, "commit": str, "repo": str},
     EventKind.AWAITING_VERDICT: {"task_id": str},

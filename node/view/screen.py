@@ -67,8 +67,19 @@ def _work(status: NodeStatus) -> list[str]:
     if status.state == "training" and status.steps_per_s:
         cells.append(f"{status.steps_per_s:.2f} steps/s")
         cells += [f"{duration_in_words(status.eta_s)} to go"] if status.eta_s is not None else []
-    if status.state == "uploading" and status.upload_bytes is not None:
-        cells.append(f"{status.upload_bytes / 1e6:.1f} MB")
+    return cells + _upload(status)
+
+
+def _upload(status: NodeStatus) -> list[str]:
+    if status.state != "uploading" or status.upload_bytes is None:
+        return []
+    whole = f"{status.upload_bytes / 1e6:.1f} MB"
+    if status.upload_share is None or status.upload_sent_bytes is None:
+        return [whole]
+    cells = [f"{status.upload_sent_bytes / 1e6:.1f} of {whole}, {100 * status.upload_share:.0f} %"]
+    if status.upload_bytes_per_s:
+        left_s = (status.upload_bytes - status.upload_sent_bytes) / status.upload_bytes_per_s
+        cells += [f"{status.upload_bytes_per_s / 1e6:.2f} MB/s", f"{duration_in_words(left_s)} to go"]
     return cells
 
 

@@ -16,7 +16,7 @@ from typing import IO, Any, Protocol
 
 from paris.node.view.board import Board
 from paris.node.view.course import Course
-from paris.node.view.events import EventKind, sentence
+from paris.node.view.events import PROGRESS, EventKind, sentence
 from paris.node.view.live import LiveView
 from paris.protocol.clock import Clock
 from paris.protocol.logs import PRINTED
@@ -26,7 +26,7 @@ _logger = logging.getLogger(__name__)
 _LINE_EVERY_S = 10.0
 _PROBLEMS = (EventKind.RESTARTING, EventKind.RETRYING, EventKind.LEASE_LOST, EventKind.ERROR)
 """What `--quiet` still shows."""
-_LEVELS = {EventKind.ERROR: logging.ERROR, EventKind.TRAINING: logging.DEBUG}
+_LEVELS = {EventKind.ERROR: logging.ERROR, **dict.fromkeys(PROGRESS, logging.DEBUG)}
 """In the log file; the others are information."""
 
 
@@ -118,7 +118,7 @@ class JsonView:
 
 
 class PlainView:
-    """One sentence an event, training at most every ten seconds.
+    """One sentence an event, progress at most every ten seconds.
 
     Args:
         out: Where to.
@@ -129,12 +129,12 @@ class PlainView:
     def __init__(self, out: IO[str], clock: Clock = time.time, steady: Clock = time.monotonic) -> None:
         self._out, self._clock, self._steady = out, clock, steady
         self._last_line_at: dict[str, float] = {}
-        """Of training, of each node."""
+        """Of progress, of each node."""
 
     def event(self, kind: EventKind, /, **fields: Any) -> None:
         """Write the event's sentence."""
         now = self._steady()
-        if kind is EventKind.TRAINING:
+        if kind in PROGRESS:
             node = fields.get("node", "")
             if now - self._last_line_at.get(node, -_LINE_EVERY_S) < _LINE_EVERY_S:
                 return

@@ -38,6 +38,7 @@ class UnitReport:
         self.snapshot_step = unit.start_step
         """Of the newest snapshot that the trainer reported."""
         self._told_state = ""
+        self._handed_in_bytes = 0
         if unit.finished is not None:
             self.finished(unit.finished)
             self._progress |= {"commitment": unit.finished.commitment, "commitment_step": unit.finished.steps}
@@ -68,6 +69,18 @@ class UnitReport:
     def finished(self, finished: Finished) -> None:
         """Take over the figures of the finished training."""
         self._progress |= {"step": finished.steps, "loss": finished.final_loss}
+        self._handed_in_bytes = finished.num_bytes
+
+    def sent(self, sent_bytes: int, bytes_per_s: float) -> None:
+        """Show how much of what is handed in has gone out; called from the threads that send.
+
+        Args:
+            sent_bytes: Of all files.
+            bytes_per_s: Of late.
+        """
+        num_bytes = self._handed_in_bytes
+        figures = {"sent_bytes": min(sent_bytes, num_bytes), "num_bytes": num_bytes, "bytes_per_s": bytes_per_s}
+        self.event(EventKind.UPLOADED, **figures)
 
     def retrying(self, error: TransientHubError, wait_s: float) -> None:
         """Show that a request to the Hub will be repeated."""

@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from paris.node.errors import NothingToHandInError
 from paris.node.hub.pull_request import make_submission, upload
+from paris.node.hub.sending import Sending
 from paris.node.machine.garbage import free_accepted_unit
 from paris.node.machine.unit import FINAL, State
 from paris.node.retry import LONGEST_WAIT_S, Backoff, persist
@@ -103,8 +104,9 @@ class UnitWork(UnitTraining):
         self._report.heartbeat("uploading")
         name = unit.name or session.name
         submission = make_submission(unit, folder, session.sealer, name=name, repo=session.spec.model_repo)
+        sending = Sending(self._report.sent)
         made = persist(
-            lambda: upload(hub, unit, folder, submission, session.public_key),
+            lambda: upload(hub, unit, folder, submission, session.public_key, sending),
             pause=self._stop.pause,
             backoff=Backoff(first_s=1.0, cap_s=LONGEST_WAIT_S),
             on_wait=self._report.retrying,

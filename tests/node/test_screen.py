@@ -108,3 +108,19 @@ def test_a_sparkline_falls_with_the_losses():
     assert sparkline([1.0] * 5, 3) == "\u2581" * 3
     assert len(sparkline(list(range(1000)), 40)) == 40
     assert sparkline([4, 2, 3, 1], 2) == "\u2588\u2581"
+
+
+def test_an_upload_shows_how_far_it_is_how_fast_and_what_is_left():
+    begun = (EventKind.UPLOADING, {"task_id": "expert-3", "num_bytes": 40_000_000})
+    sent = {"task_id": "expert-3", "num_bytes": 40_000_000, "bytes_per_s": 250_000.0}
+    assert "40.0 MB" in screen(told(JOINED, LEASED, begun), NOW, 80, has_blocks=False)
+    status = told(JOINED, LEASED, begun, (EventKind.UPLOADED, {**sent, "sent_bytes": 10_000_000}))
+    assert status.upload_share == 0.25
+    assert "10.0 of 40.0 MB, 25 %   0.25 MB/s   2 minutes to go" in screen(status, NOW, 80, has_blocks=False)
+    resumed = told(JOINED, LEASED, (EventKind.UPLOADED, {**sent, "sent_bytes": 10_000_000, "bytes_per_s": 0.0}))
+    assert (resumed.state, resumed.last) == ("uploading", told(JOINED, LEASED).last)
+    assert "10.0 of 40.0 MB, 25 %" in screen(resumed, NOW, 80, has_blocks=False)
+    handed_in = told(
+        JOINED, begun, (EventKind.UPLOADED, {**sent, "sent_bytes": 1}), (EventKind.AWAITING_VERDICT, {"task_id": "e"})
+    )
+    assert handed_in.upload_share is None

@@ -12,6 +12,7 @@ from paris.coordinator.hub import HubServer, add_user, admin_token
 from paris.node.errors import StoppedError
 from paris.node.hub.additions import additions
 from paris.node.hub.client import Hub, translated
+from paris.node.hub.sending import Sending
 
 TOKEN = "a-token-of-ada-for-tests"
 SIZE = 1 << 20
@@ -61,3 +62,19 @@ def test_a_stop_ends_an_upload_that_waits_for_its_limit(hub, file):
     with pytest.raises(StoppedError):
         send(hub, file)
     assert sum(sent) < SIZE
+
+
+def test_what_goes_out_is_counted_without_a_limit_too(hub, file, tmp_path):
+    other = tmp_path / "optimizer.safetensors"
+    other.write_bytes(random.Random(2).randbytes(SIZE))
+    told: list[int] = []
+    ticks = iter(range(0, 10**6, 3))
+    sending = Sending(lambda out, _: told.append(out), lambda: next(ticks))
+    files = {"weights.safetensors": file, "optimizer.safetensors": other}
+    for _ in range(2):  # the second time the Hub has both
+        with translated("uploading"), additions(files, None, sending) as operations:
+            hub.api.create_commit("org/model", operations, commit_message="Two files", create_pr=True)
+    assert told == sorted(told)
+    assert max(told) == told[-1] == 2 * SIZE
+    assert told.count(2 * SIZE) >= 2, "the second try begins where the first one ended, and sends nothing"
+    assert len(set(told)) > 4

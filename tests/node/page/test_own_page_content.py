@@ -194,3 +194,16 @@ def test_the_settings_shown_are_the_manners_and_what_differs():
         "yes",
     )
     assert [name in shown for name in ("device", "page", "hub_token_file")] == [False, False, False]
+
+
+def test_an_upload_is_a_bar_as_long_as_it_goes_on(page):
+    page.event(EventKind.UPLOADING, task_id="expert-0", num_bytes=40_000_000)
+    assert "Uploaded" not in page.ask("/").text
+    figures = {"sent_bytes": 10_000_000, "num_bytes": 40_000_000, "bytes_per_s": 2e6}
+    page.event(EventKind.UPLOADED, task_id="expert-0", **figures)
+    text = page.ask("/").text
+    assert "Uploaded 10 MB of 40 MB" in text
+    assert 'id="sent" max="1" value="0.2500"' in text
+    assert "<dt>upload</dt><dd>2 MB/s" in text
+    page.event(EventKind.AWAITING_VERDICT, task_id="expert-0")
+    assert "Uploaded" not in page.ask("/").text
