@@ -82,39 +82,40 @@ class Spent:
     seconds: float = 0.0
 
 
+@dataclass
+class Workers:
+    """What carries out the kinds of actions."""
+
+    verifier: Verifier
+    """Verifies submissions."""
+    registrar: Registrar
+    """Registers them, stores the states of legs, and closes the pull requests of the rest."""
+    lane_means: LaneMeans
+    """Stores the means of lanes."""
+    router: RouterTrainer
+    """Trains the router."""
+    releaser: Releaser
+    """Makes releases."""
+    model_repo: ModelRepo
+    """Keeps card and tags of the model repo."""
+    grids: SampleGrids | None
+    """Draws samples for the page; None: none are drawn."""
+
+
 class Executor:
     """Runs actions in the background.
 
     Args:
-        verifier: Verifies submissions.
-        registrar: Registers them, stores the states of legs, and closes the pull requests of the rest.
-        lane_means: Stores the means of lanes.
-        router: Trains the router.
-        releaser: Makes releases.
-        model_repo: Keeps card and tags of the model repo.
-        grids: Draws samples for the page; None: none are drawn.
+        workers: Carry them out.
         children: The child processes of all; ended by `stop`.
         log: Receives a line for people when an action failed and will be started again.
         clock: Seconds that only grow.
     """
 
     def __init__(
-        self,
-        *,
-        verifier: Verifier,
-        registrar: Registrar,
-        lane_means: LaneMeans,
-        router: RouterTrainer,
-        releaser: Releaser,
-        model_repo: ModelRepo,
-        grids: SampleGrids | None,
-        children: Children,
-        log: Callable[[str], None],
-        clock: Clock = time.monotonic,
+        self, workers: Workers, children: Children, log: Callable[[str], None], clock: Clock = time.monotonic
     ) -> None:
-        self._verifier, self._registrar, self._lane_means = verifier, registrar, lane_means
-        self._router, self._releaser, self._model_repo = router, releaser, model_repo
-        self._grids, self._children = grids, children
+        self._workers, self._children = workers, children
         self._shown: UpdateModelRepo | None = None
         self._log, self._clock = log, clock
         self.verifications = Spent()
@@ -190,10 +191,10 @@ class Executor:
         return self._drawing if isinstance(action, DrawGrid) else self._pool
 
     def _wanted_grid(self, state: State) -> DrawGrid | None:
-        return self._grids.wanted(state) if self._grids is not None else None
+        return self._workers.grids.wanted(state) if self._workers.grids is not None else None
 
     def _wanted_update(self, state: State) -> UpdateModelRepo | None:
-        action = UpdateModelRepo(self._model_repo.shows(state))
+        action = UpdateModelRepo(self._workers.model_repo.shows(state))
         return None if action == self._shown else action
 
     def _is_startable(self, key: _Key) -> bool:
@@ -229,7 +230,7 @@ class Executor:
     def _carry_out(self, action: Action, state: State) -> Observation | None:
         match action:
             case Verify(lease_id):
-                report = self._verifier.verify(state, lease_id)
+                report = self._workers.verifier.verify(state, lease_id)
                 if report.needs:
                     return SnapshotsNeeded(lease_id, report.needs)
                 if report.audit is not None:
@@ -237,7 +238,7 @@ class Executor:
                 began_at = head_commitment(state.tasks[report.task_id].task)
                 return Verified(report.verdict(), began_at, report.votes, report.baits)
             case Recheck(lease_id):
-                report = self._verifier.recheck(state, lease_id)
+                report = self._workers.verifier.recheck(state, lease_id)
                 if report.needs:
                     # The volunteer is not asked: it deletes its snapshots after the verdict.
                     return NotRechecked(lease_id, f"the state at step {' and '.join(map(str, report.needs))} is gone")
@@ -246,29 +247,31 @@ class Executor:
                 return Rechecked(lease_id, report.accepted, report.reason, report.votes)
             case Register(lease_id):
                 with self._registering:
-                    return Registered(self._registrar.register(state, lease_id))
+                    return Registered(self._workers.registrar.register(state, lease_id))
             case StoreLeg(lease_id):
                 with self._registering:
-                    head = self._registrar.store_leg(state, lease_id)
-                self._verifier.discard_states(state, lease_id)
+                    head = self._workers.registrar.store_leg(state, lease_id)
+                self._workers.verifier.discard_states(state, lease_id)
                 return LegStored(lease_id, head)
             case AverageLanes():
                 tries = self._waiting[action].failures if action in self._waiting else 0
-                return self._lane_means.store(state, action, leaves_out=tries >= MOST_MEAN_TRIES)
+                return self._workers.lane_means.store(state, action, leaves_out=tries >= MOST_MEAN_TRIES)
             case Close(lease_id):
-                self._registrar.close(state, lease_id)
-                self._verifier.discard_candidate(lease_id)
+                self._workers.registrar.close(state, lease_id)
+                self._workers.verifier.discard_candidate(lease_id)
                 return Closed(lease_id)
             case TrainRouter(from_samples):
-                return RouterTrained(True, self._router.train(from_samples=from_samples))
+                return RouterTrained(True, self._workers.router.train(from_samples=from_samples))
             case MakeRelease():
-                return ReleaseEnded(True, self._releaser.make(lambda stage: self._stages.put(ReleaseStage(stage))))
+                return ReleaseEnded(
+                    True, self._workers.releaser.make(lambda stage: self._stages.put(ReleaseStage(stage)))
+                )
             case DrawGrid():
-                if self._grids is not None:
-                    self._grids.draw(state)
+                if self._workers.grids is not None:
+                    self._workers.grids.draw(state)
                 return None
             case UpdateModelRepo():
-                self._model_repo.update(state, self._registering)
+                self._workers.model_repo.update(state, self._registering)
                 self._shown = action
                 return None
 

@@ -19,7 +19,7 @@ from paris.coordinator.run.page_token import ensure_page_token
 from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.run_hub.connect import connect_hub
 from paris.coordinator.run_hub.embedded import start_embedded_hub
-from paris.coordinator.service.executor import Executor
+from paris.coordinator.service.executor import Executor, Workers
 from paris.coordinator.service.garbage import collect_garbage
 from paris.coordinator.service.grids import SampleGrids
 from paris.coordinator.service.health import HealthReport
@@ -185,7 +185,7 @@ def make_executor(
         children: Starts child processes.
         log: Receives an event when an action failed.
     """
-    return Executor(
+    workers = Workers(
         verifier=Verifier(run, spec, hub, VerifyingProcesses(children)),
         registrar=Registrar(hub, sealer, run.verify),
         lane_means=LaneMeans(hub, run.verify, children),
@@ -193,9 +193,8 @@ def make_executor(
         releaser=Releaser(run, children),
         model_repo=ModelRepo(run, hub),
         grids=SampleGrids(run, spec, children) if run.config.page.samples else None,
-        children=children,
-        log=lambda text: log(Event(EventKind.PROBLEM, text)),
     )
+    return Executor(workers, children, lambda text: log(Event(EventKind.PROBLEM, text)))
 
 
 def make_policy(run: RunDir) -> Policy:

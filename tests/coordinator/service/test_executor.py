@@ -29,7 +29,7 @@ from paris.coordinator.errors import (
     VerificationCrashError,
     WorkerError,
 )
-from paris.coordinator.service.executor import MOST_MEAN_TRIES, Executor
+from paris.coordinator.service.executor import MOST_MEAN_TRIES, Executor, Workers
 from paris.coordinator.service.verifier import Verifier
 from paris.coordinator.state.model import State
 
@@ -62,7 +62,7 @@ def clock():
 
 @pytest.fixture
 def executor(work, clock):
-    executor = Executor(
+    workers = Workers(
         verifier=None,
         registrar=None,
         lane_means=None,
@@ -70,9 +70,9 @@ def executor(work, clock):
         releaser=None,
         model_repo=None,
         grids=None,
-        children=SimpleNamespace(is_stopping=False, stop=lambda: None),
-        log=lambda text: None,
-        clock=lambda: clock.now,
+    )
+    executor = Executor(
+        workers, SimpleNamespace(is_stopping=False, stop=lambda: None), lambda text: None, clock=lambda: clock.now
     )
     yield executor
     work.may_end.set()
@@ -128,7 +128,7 @@ def test_only_a_verification_that_breaks_down_counts_against_the_submission(exec
     def verify(state: State, lease_id: str) -> None:
         raise error
 
-    executor._verifier = SimpleNamespace(verify=verify)
+    executor._workers.verifier = SimpleNamespace(verify=verify)
     for wait_s in waits:
         clock.now += 1000
         executor.start((Verify("a" * 32),), State())
@@ -142,7 +142,7 @@ def test_a_mean_that_failed_often_is_tried_without_the_lanes_that_are_lost(execu
         asked.append(leaves_out)
         raise NotOnHubError("gone")
 
-    executor._lane_means = SimpleNamespace(store=store)
+    executor._workers.lane_means = SimpleNamespace(store=store)
     action = AverageLanes("expert-0", 200, ("a" * 32, "b" * 32))
     for _ in range(MOST_MEAN_TRIES + 1):
         clock.now += 1000
@@ -173,8 +173,8 @@ def test_a_leg_that_is_trained_again_holds_up_nothing_else(executor, clock):
         assert may_end.wait(DEADLINE_S)
         return SimpleNamespace(needs=(), audit=None, accepted=True, reason="ok", votes=())
 
-    executor._verifier = SimpleNamespace(recheck=recheck, discard_candidate=lambda lease_id: closed.set())
-    executor._registrar = SimpleNamespace(close=lambda state, lease_id: None)
+    executor._workers.verifier = SimpleNamespace(recheck=recheck, discard_candidate=lambda lease_id: closed.set())
+    executor._workers.registrar = SimpleNamespace(close=lambda state, lease_id: None)
     legs = ["a" * 32, "b" * 32, "c" * 32, "d" * 32]
     executor.start(tuple(map(Recheck, legs)), State())
     executor.start((Close("e" * 32),), State())
@@ -190,7 +190,7 @@ def test_a_leg_that_is_trained_again_holds_up_nothing_else(executor, clock):
 
 def test_a_recheck_without_its_files_is_no_refusal(executor):
     needing = SimpleNamespace(needs=(0, 200), audit=None, accepted=False, reason="needed", votes=())
-    executor._verifier = SimpleNamespace(recheck=lambda state, lease_id: needing)
+    executor._workers.verifier = SimpleNamespace(recheck=lambda state, lease_id: needing)
     executor.start((Recheck("a" * 32),), State())
     assert ended(executor) == [NotRechecked("a" * 32, "the state at step 0 and 200 is gone")]
 
@@ -207,13 +207,13 @@ def test_a_recheck_that_fails_is_reported(executor, error, observation):
     def recheck(state: State, lease_id: str) -> None:
         raise error
 
-    executor._verifier = SimpleNamespace(recheck=recheck)
+    executor._workers.verifier = SimpleNamespace(recheck=recheck)
     executor.start((Recheck("a" * 32),), State())
     assert ended(executor) == [observation]
 
 
 def test_a_recheck_of_a_leg_whose_chain_is_gone_ends_with_the_files_name(executor, tmp_path):
-    executor._verifier = Verifier(run=SimpleNamespace(verify=tmp_path), spec=None, hub=None, processes=None)
+    executor._workers.verifier = Verifier(run=SimpleNamespace(verify=tmp_path), spec=None, hub=None, processes=None)
     executor.start((Recheck("a" * 32),), State(submissions={"a" * 32: None}))
     assert ended(executor) == [NotRechecked("a" * 32, f"{tmp_path / ('a' * 32) / 'chain.json'} is gone.")]
 
@@ -245,8 +245,8 @@ class Copies:
 
 @pytest.fixture
 def copies(executor):
-    executor._registrar = Copies()
-    return executor._registrar
+    executor._workers.registrar = Copies()
+    return executor._workers.registrar
 
 
 def test_copies_onto_main_come_one_at_a_time(executor, copies):

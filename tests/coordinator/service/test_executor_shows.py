@@ -39,8 +39,8 @@ class Drawing:
 
 
 def test_one_grid_of_samples_is_drawn_at_a_time_and_nothing_waits_for_it(executor, work):  # noqa: F811
-    executor._grids = grids = Drawing()
-    executor._model_repo = SimpleNamespace(shows=lambda state: "", update=lambda state, committing: None)
+    executor._workers.grids = grids = Drawing()
+    executor._workers.model_repo = SimpleNamespace(shows=lambda state: "", update=lambda state, committing: None)
     try:
         executor.show(State())
         grids.next = "b"
@@ -77,9 +77,11 @@ class HeldRepo:
 
 
 def test_one_update_of_the_model_repo_is_under_way_and_no_work_waits_for_it(executor):  # noqa: F811
-    executor._model_repo = repo = HeldRepo()
-    executor._registrar = SimpleNamespace(register=lambda state, lease_id: lease_id, close=lambda state, lease_id: None)
-    executor._verifier = SimpleNamespace(discard_candidate=lambda lease_id: None)
+    executor._workers.model_repo = repo = HeldRepo()
+    executor._workers.registrar = SimpleNamespace(
+        register=lambda state, lease_id: lease_id, close=lambda state, lease_id: None
+    )
+    executor._workers.verifier = SimpleNamespace(discard_candidate=lambda lease_id: None)
     try:
         for _ in range(6):
             executor.show(State())
@@ -122,7 +124,7 @@ class NewLegs:
 def test_what_cannot_be_shown_backs_off_by_kind_and_is_named_without_its_digest(executor, clock):  # noqa: F811
     said: list[str] = []
     executor._log = said.append
-    executor._model_repo = executor._grids = NewLegs(HubError("The Hub is down."))
+    executor._workers.model_repo = executor._workers.grids = NewLegs(HubError("The Hub is down."))
     for _ in range(720):  # an hour of ticks
         executor.show(State())
         wait_until(lambda: executor.results() == [] and not executor._in_flight)
@@ -140,8 +142,8 @@ def test_show_raises_nothing_and_reports_what_failed(executor):  # noqa: F811
         raise PermissionError(13, "Permission denied", "grids")
 
     executor._log = said.append
-    executor._grids = SimpleNamespace(wanted=wanted)
-    executor._model_repo = SimpleNamespace(
+    executor._workers.grids = SimpleNamespace(wanted=wanted)
+    executor._workers.model_repo = SimpleNamespace(
         shows=lambda state: "a", update=lambda state, committing: shown.append(state)
     )
     for _ in range(3):

@@ -10,7 +10,7 @@ from hub_gate import wait_until
 
 from paris.coordinator.children import Children
 from paris.coordinator.decisions.policy import Policy
-from paris.coordinator.service.executor import Executor
+from paris.coordinator.service.executor import Executor, Workers
 from paris.coordinator.service.loop import Service
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.flags import FROM_DATA, FROM_SAMPLES, ROUTER_FLAG
@@ -61,7 +61,7 @@ def make_service(
 ) -> tuple[Service, Store, Executor]:
     store, children = Store(location or tmp_path / "state.sqlite"), Children(tmp_path / "logs")
     log = log or [].append
-    executor = Executor(
+    workers = Workers(
         verifier=None,
         registrar=None,
         lane_means=None,
@@ -69,10 +69,8 @@ def make_service(
         releaser=releaser,
         model_repo=UnchangedRepo(),
         grids=None,
-        children=children,
-        log=log,
-        clock=lambda: 0.0,
     )
+    executor = Executor(workers, children, log, clock=lambda: 0.0)
     service = Service(
         ways=QuietSwarm(),
         servers=[],
@@ -177,7 +175,7 @@ def test_records_are_published_whatever_becomes_of_what_is_shown(tmp_path):
     service, store, executor = make_service(tmp_path, RouterJob())
     order: list[str] = []
     service._ways.publish = lambda state: order.append("published")
-    executor._model_repo.shows = lambda state: order.append("shown")
+    executor._workers.model_repo.shows = lambda state: order.append("shown")
     service.step()
     assert order == ["published", "shown"]
     executor.stop()
