@@ -18,7 +18,7 @@ from paris.node.devices.introducing import run_of
 from paris.node.devices.order import NodeOrder
 from paris.node.devices.portions import machine_of, portions_here
 from paris.node.devices.process import DeviceNode, Said
-from paris.node.errors import DevicesError, StoppedError
+from paris.node.errors import DevicesError, SettingsError, StoppedError
 from paris.node.join.joining import Introduce
 from paris.node.join.joining import join as join_alone
 from paris.node.join.request import Beside, Request
@@ -61,7 +61,7 @@ def join(
         DevicesError: Of several nodes some ended with an error; each was shown.
         ParisError: The node ended before the run was complete; or several could not be started.
     """
-    if len(request.config().devices) == 1:
+    if not _names_several(request):
         join_alone(request, view, max_tasks=max_tasks, task_wait_s=task_wait_s, introduce=introduce)
         return
     stop, home, failed = StopSignal(), Home(request.home), []
@@ -82,6 +82,14 @@ def join(
         raise StoppedError("Stopped.", "Run the same command again to continue.")
     if failed:
         raise _error_of(failed)
+
+
+def _names_several(request: Request) -> bool:
+    """Whether the settings name several devices; those that are refused are refused, and logged, by the join of one."""
+    try:
+        return len(request.config().devices) > 1
+    except SettingsError:
+        return False
 
 
 def _requests(request: Request, view: View, stop: StopSignal, introduce: Introduce | None) -> dict[str, Request]:
