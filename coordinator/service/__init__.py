@@ -10,6 +10,7 @@ publisher.py    which records the DHT should hold, and when each is due
 executor.py     runs actions in threads, each once at a time
 verifier.py     action: verification of a submission
 verifying.py    the child processes that verify, each one submission after another
+candidates.py   verified weights of earlier work that a submission is compared with
 references.py   trusted trainings that a submission is compared with
 registering.py  action: registering or rejecting a submission on the Hub
 grids.py        action: a grid of samples for the page, in a child process

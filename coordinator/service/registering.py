@@ -67,7 +67,7 @@ class Registrar:
         path = expert_path(task.cluster)
         if self.hub.find_registered(path) != (weights.sha256, weights.bytes):
             message = f"Register {submission.task_id} by {submission.name} (#{submission.pull_request})"
-            self.hub.copy_verified(submission.commit, {_in_repo(known, weights.path): path}, message)
+            self.hub.copy_verified(submission.commit, {path_in_repo(known, weights.path): path}, message)
         found = self.hub.find_registered(path)
         if found != (weights.sha256, weights.bytes):
             raise HubError(f"{path} on main has {found}, verified was {weights.sha256}.", "It will be copied again.")
@@ -113,7 +113,7 @@ class Registrar:
         files = tuple(SubmittedFile(path=path, sha256=file.sha256, bytes=file.bytes) for file, path in copies.items())
         if not self._holds(branch, files):
             message = f"State of {s.task_id} at step {s.steps} by {s.name} (#{s.pull_request})"
-            sources = {_in_repo(known, file.path): path for file, path in copies.items()}
+            sources = {path_in_repo(known, file.path): path for file, path in copies.items()}
             self.hub.copy_verified(s.commit, sources, message, branch)
         if not self._holds(branch, files):
             raise HubError(f"{branch} does not have the bytes that were verified.", "They will be copied again.")
@@ -157,7 +157,7 @@ class Registrar:
 
     def _fetch_chain(self, known: SubmissionState, folder: Path) -> bytes:
         declared = next(file for file in known.submission.files if file.path.rpartition("/")[2] == CHAIN_FILE)
-        path = self.hub.download(_in_repo(known, declared.path), folder / "fetched", known.submission.commit or "")
+        path = self.hub.download(path_in_repo(known, declared.path), folder / "fetched", known.submission.commit or "")
         data = path.read_bytes()
         shutil.rmtree(folder / "fetched", ignore_errors=True)
         if hashlib.sha256(data).hexdigest() != declared.sha256:
@@ -190,7 +190,7 @@ def weights_file(known: SubmissionState) -> SubmittedFile:
     return next(file for file in known.submission.files if file.path.rpartition("/")[2] == WEIGHTS_FILE)
 
 
-def _in_repo(known: SubmissionState, path: str) -> str:
+def path_in_repo(known: SubmissionState, path: str) -> str:
     """A declared path, which may be relative to the submission's folder, in the repo."""
     s = known.submission
     folder = submission_folder(s.task_id, s.attempt, known.signer)

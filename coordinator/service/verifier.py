@@ -13,6 +13,7 @@ from paris.coordinator.errors import NotTrainableAgainError
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.prepared_data import load_manifests
 from paris.coordinator.run_hub.client import RunHub
+from paris.coordinator.service.candidates import candidate
 from paris.coordinator.service.references import head_scores, reference_curves
 from paris.coordinator.service.registering import weights_file
 from paris.coordinator.service.verifying import VerifyingProcesses
@@ -29,7 +30,7 @@ from paris.coordinator.verify import (
     read_report,
     write_case,
 )
-from paris.protocol.hub_layout import CHAIN_FILE, STATE_FILES, WEIGHTS_FILE
+from paris.protocol.hub_layout import CHAIN_FILE, STATE_FILES
 from paris.protocol.lanes import expert_of
 from paris.protocol.manifest import Manifest
 from paris.protocol.run_records import RunSpec
@@ -61,6 +62,7 @@ class Verifier:
 
         Raises:
             WorkerError: The child could not verify (the Hub was down, say); nothing is decided.
+            HubError: The Hub did not answer for work that another machine verified; nothing is decided.
         """
         folder, known = _folder(self.run, lease_id), state.submissions[lease_id]
         report_file = folder / "report.json"
@@ -163,7 +165,7 @@ class Verifier:
         others, own_size = [], state.leases[judged.submission.lease_id].lease.size
         for known in compared_with(state.submissions.values(), judged):
             size = state.leases[known.submission.lease_id].lease.size
-            candidate = _folder(self.run, known.submission.lease_id) / "candidate" / WEIGHTS_FILE
+            folder = _folder(self.run, known.submission.lease_id)
             ids = known.submission.task_id, judged.submission.task_id
             is_lane_beside = ids[0] != ids[1] and expert_of(ids[0]) == expert_of(ids[1])
             other = OtherCheckpoint(
@@ -172,7 +174,7 @@ class Verifier:
                 objective=state.tasks[known.submission.task_id].task.objective,
                 sha256=weights_file(known).sha256,
                 volunteer=known.signer,
-                path=candidate if candidate.is_file() and not is_lane_beside else None,
+                path=None if is_lane_beside else candidate(self.hub, folder, state, known),
                 registered=known.phase != "withdrawn",
                 step=known.submission.steps,
                 model=None if size == own_size else of_size(self.spec, size).model,

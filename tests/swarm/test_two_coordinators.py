@@ -9,16 +9,19 @@ import subprocess
 import sys
 import tarfile
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from deadlines import DEADLINE_S
 from postgres_server import started_server, why_not
-from swarm import Process, status, wait_until
+from swarm import TINY, Process, command, join, status, wait_until
 
 from paris.coordinator.backup.restoring import restore
 from paris.coordinator.backup.writing import write_backup
+from paris.coordinator.run.create import free_port
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.state.orders import WHOLE_RUN, Order, OrderKind
 from paris.coordinator.state.reading import open_store
@@ -49,16 +52,23 @@ def share(run: Path, hub: str, url: str, monkeypatch) -> None:
     """Let a run use another process's Hub, and the database."""
     path = run / "run.toml"
     text = re.sub(r'endpoint = "http://127\.0\.0\.1:\d+"', f'endpoint = "{hub}"', path.read_text("utf-8"))
-    text = re.sub(r"/ip4/127\.0\.0\.1/tcp/\d+", "/ip4/127.0.0.1/tcp/0", text)
     text = text.replace("embedded = true", "embedded = false").replace("[state]\n", "")
     path.write_text(f'{text}\n[state]\ndatabase = "{url}"\n', "utf-8")
+    listen_elsewhere(run)
     monkeypatch.setenv("PARIS_HUB_TOKEN", (run / "hub" / "admin.token").read_text().strip())
+
+
+def listen_elsewhere(run: Path) -> None:
+    path = run / "run.toml"
+    free = f"/ip4/127.0.0.1/tcp/{free_port('127.0.0.1')}"
+    path.write_text(re.sub(r"/ip4/127\.0\.0\.1/tcp/\d+", free, path.read_text("utf-8")), "utf-8")
 
 
 def second_of(run: Path) -> Path:
     """A directory for a second coordinator of the run."""
     write_backup(RunDir.open(run), run.parent / "run.tar")
     made, _ = restore(run.parent / "run.tar", run.parent / "second", standby=True)
+    listen_elsewhere(made.path)
     return made.path
 
 
@@ -104,3 +114,70 @@ def test_the_standby_goes_on_after_the_leader_was_killed(tmp_path, url, monkeypa
     assert set(addresses(run)) == set(addresses(other)), "the address of the first stays: it may come back"
     assert Counter(kind for kind, _ in log_of(other))["order"] == 1
     assert ("serving", "Another coordinator took over.") in log_of(other)
+
+
+class Pair:
+    """Two coordinators of a run, one of which leads."""
+
+    def __init__(self, folder: Path, run: Path) -> None:
+        self.folder, self.runs, self.processes = folder, {"first": run}, list[Process]()
+        self.serving: dict[str, Process] = {}
+
+    def serve(self, name: str) -> Process:
+        number = len(self.processes)
+        command_line = ("paris-coord", "serve", str(self.runs[name]), "--json")
+        self.serving[name] = Process(self.folder, f"{name}-{number}", *command_line)
+        self.processes.append(self.serving[name])
+        return self.serving[name]
+
+    def kill_when(self, leader: str, happened: Callable[[Process], Any], what: str) -> str:
+        """Kill the leader at a moment, and start it again, to stand by; the name of the next leader."""
+        process, (other,) = self.serving[leader], self.serving.keys() - {leader}
+        wait_until(lambda: happened(process), DEADLINE_S, what)
+        process.kill()
+        wait_until(lambda: leads(self.serving[other]), DEADLINE_S, f"{other} leads after {what}")
+        self.serve(leader)
+        wait_until(lambda: self.serving[leader].event("serving"), DEADLINE_S, f"{leader} stands by")
+        return other
+
+
+def leads(process: Process) -> bool:
+    return any(event["event"] == "serving" and "join with" in event["text"] for event in process.events)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_run_is_finished_by_two_coordinators_that_are_killed_at_every_kind_of_moment(tmp_path, url, monkeypatch):
+    recipe, run = tmp_path / "recipe.toml", tmp_path / "run"
+    recipe.write_text(TINY.read_text("utf-8").replace("train_after = 2", "train_after = 0"))
+    assert command("paris-coord", "init", str(run), "--recipe", str(recipe)).returncode == 0
+    with served_hub(run / "hub") as hub:
+        share(run, hub, url, monkeypatch)
+        for words in (("prepare", str(run)), ("publish-tasks", str(run))):
+            done = command("paris-coord", *words)
+            assert done.returncode == 0, done.stderr
+        pair = Pair(tmp_path, run)
+        ada = None
+        try:
+            first = pair.serve("first")
+            wait_until(lambda: leads(first), DEADLINE_S, "the first leads")
+            pair.runs["second"] = second_of(run)
+            second = pair.serve("second")
+            wait_until(lambda: second.event("serving"), DEADLINE_S, "the second stands by")
+            wait_until(lambda: len(addresses(run)) == 2, DEADLINE_S, "volunteers are told of both")
+            ada = join(run, lambda name, *words: Process(tmp_path, name, *words), "ada")
+            leader = pair.kill_when("first", lambda process: process.event("leased"), "a lease")
+            leader = pair.kill_when(leader, lambda process: process.event("submitted"), "a submission, unverified")
+            leader = pair.kill_when(leader, lambda process: process.event("accepted"), "a verdict, unregistered")
+            leader = pair.kill_when(leader, leads, "the publication of everything")
+            wait_until(lambda: status(run)["complete"], 2 * DEADLINE_S, "both experts are registered")
+            assert ada.popen.wait(DEADLINE_S) == 0, ada.stderr.read_text()
+            after, log = status(run), log_of(run)
+        finally:
+            for process in filter(None, (ada, *pair.processes)):
+                process.stop()
+    assert {(task["state"], task["volunteer"]) for task in after["tasks"]} == {("registered", "ada")}
+    assert [submission["verdict"]["accepted"] for submission in after["submissions"]] == [True, True], "nothing twice"
+    kinds = Counter(kind for kind, _ in log)
+    assert (kinds["leased"], kinds["submitted"], kinds["accepted"], kinds["registered"]) == (2, 2, 2, 2), log
+    assert log.count(("serving", "Another coordinator took over.")) == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hub_gate import MODELS, STRANGER_TOKEN, run_hub, running_hub
@@ -12,6 +13,7 @@ from huggingface_hub import CommitOperationAdd
 from paris.coordinator.errors import HubError
 from paris.coordinator.run.create import create_run
 from paris.coordinator.run_hub.browsing import HubReader
+from paris.coordinator.service.candidates import candidate
 from paris.coordinator.service.registering import Registrar
 from paris.coordinator.state.model import LeaseState, State, SubmissionState, TaskState
 from paris.protocol.chain import Chain, ChainStart, Link, LinkFiles
@@ -128,6 +130,28 @@ def test_a_state_that_a_new_leg_makes_superfluous_stays_until_that_leg_is_saved(
     for step in (51, 52, 53, 54, 55):
         state = with_head(registrar, accepted_leg(registrar, step, state), step)
     assert {"00000052", "00000055"} <= set(kept(registrar)), "52 is neither the first of its tenth nor of the last 3"
+
+
+def test_weights_that_another_machine_verified_are_fetched_from_where_they_are_now(registrar, tmp_path):
+    state = accepted_leg(registrar, 70)
+    lease_id = f"{70:032x}"
+    accepted = state.submissions[lease_id]
+    assert accepted.phase == "accepted"
+
+    def fetched(known: SubmissionState, folder: Path) -> Path:
+        path = candidate(registrar.hub, folder, state, known)
+        assert path == folder / "candidate" / WEIGHTS_FILE
+        assert path.read_bytes() == b"expert.safetensors at 70"
+        assert [file.name for file in folder.iterdir()] == ["candidate"]
+        return path
+
+    fetched(accepted, tmp_path / "0")
+    stored = accepted.model_copy(update={"phase": "stored", "head": registrar.store_leg(state, lease_id)})
+    folder = tmp_path / "1"
+    fetched(stored, folder).write_bytes(b"kept")
+    assert candidate(None, folder, state, stored).read_bytes() == b"kept"
+    head = stored.head.model_copy(update={"commit": "0" * 40})
+    assert candidate(registrar.hub, tmp_path / "2", state, stored.model_copy(update={"head": head})) is None
 
 
 def test_a_chain_that_is_gone_is_fetched_again_and_another_one_is_refused(registrar):
