@@ -15,6 +15,7 @@ orders.py        how each order of the organiser changes the state
 rolling.py       the orders that roll a task back to a verified state, and forward again
 challenges.py    asking for the snapshots that a replay needs
 audits.py        audits by other volunteers: opened, granted, taken in, ended
+audit_ends.py    what comes of them: votes, baits, faults
 auditors.py      who audits: the lot, and an auditor's standing
 baits.py         audits whose answer is known
 rechecks.py      verified work that is to be trained again

@@ -1,27 +1,22 @@
 """Audits by volunteers: opened for a stretch of waiting work, granted by lot, taken in, ended. Pure, like `tick`.
 
 The work waits meanwhile. Where no audit comes, the organiser's machine trains the stretch again, and also in a young
-run, where nobody else has verified work.
+run, where nobody else has verified work. Audits alone refuse nothing: where most end elsewhere, that machine decides.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 
-from paris.coordinator.decisions.auditors import (
-    after_copied_claim,
-    drawn_for,
-    may_ever_be_audited,
-    secret_number,
-)
-from paris.coordinator.decisions.baits import bait_for, is_copied
+from paris.coordinator.decisions.audit_ends import apply_bait, end_audit
+from paris.coordinator.decisions.auditors import drawn_for, may_ever_be_audited, secret_number
+from paris.coordinator.decisions.baits import bait_for
 from paris.coordinator.decisions.leases import busy_volunteers, may_hold
 from paris.coordinator.decisions.observations import AuditNeeded, AuditReceived
 from paris.coordinator.decisions.policy import AFTER_START_S, Policy
 from paris.coordinator.decisions.sizes import size_of
 from paris.coordinator.decisions.trust import with_fault
-from paris.coordinator.state.audits import AuditNeed, AuditOutcome, AuditState, Bait, OpenAudit
+from paris.coordinator.state.audits import AuditNeed, AuditState, Bait, OpenAudit
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.indexes import open_audits, unsettled
@@ -31,8 +26,6 @@ from paris.protocol.limits import MAX_ATTEMPT
 from paris.protocol.run_records import Task
 from paris.protocol.work_records import Lease
 
-_VOTES_FOR_A_FAULT = 3
-"""Of one stretch: whose vote differs from two others has a fault."""
 _MOST_LOST = 3
 """Audits of a leg that may be lost; a state from which nobody can train loses all of them."""
 
@@ -59,7 +52,7 @@ def apply_audit(draft: Draft, received: AuditReceived, policy: Policy, now: floa
     released = held.lease.model_copy(update={"state": "released", "reason": "The audit arrived."})
     draft.put_lease(held.model_copy(update={"lease": released}))
     if audit.bait is not None:
-        _apply_bait(draft, audit, audit.bait, is_copied(audit.bait, result.sketch, policy), policy, now)
+        apply_bait(draft, audit, audit.bait, result.sketch, policy, now)
         return
     known = draft.submissions[audit.leg]
     if known.audit is None:
@@ -79,14 +72,14 @@ def end_audits(draft: Draft, policy: Policy, now: float, watching_since: float) 
     for audit in [audit for audit in open_audits(draft) if audit.outcome == "waiting"]:
         held, volunteer = draft.leases[audit.lease_id], draft.volunteers.get(audit.volunteer)
         if audit.bait is None and draft.submissions[audit.leg].audit is None:
-            _end(draft, audit, held, "void", "the work is judged already.")
+            end_audit(draft, audit, held, "void", "the work is judged already.")
         elif held.heartbeat is not None and held.heartbeat.state == "failed":
-            _end(draft, audit, held, "lost", "the volunteer gave it up.")
+            end_audit(draft, audit, held, "lost", "the volunteer gave it up.")
         elif volunteer is not None and volunteer.want.state == "leaving":
-            _end(draft, audit, held, "lost", "the volunteer is leaving.")
+            end_audit(draft, audit, held, "lost", "the volunteer is leaving.")
         elif now > max(ends_at := _ends_at(held, policy), earliest):
             waited_s = ends_at - held.lease.granted_at
-            _end(draft, audit, held, "lost", f"no audit came in {waited_s / 3600:.3g} hours.")
+            end_audit(draft, audit, held, "lost", f"no audit came in {waited_s / 3600:.3g} hours.")
             # Who reports may be slow, or paused by its owner; giving up early is no fault either.
             if volunteer is not None and held.heartbeat_at is None:
                 draft.put_volunteer(with_fault(volunteer, policy, now))
@@ -194,79 +187,6 @@ def _nonce(policy: Policy, lease_id: str) -> str:
     """Secret until the lease is granted: 64 hex digits."""
     parts = (secret_number(policy, f"nonce\n{lease_id}\n{number}") for number in range(4))
     return "".join(f"{part:016x}" for part in parts)
-
-
-def _apply_bait(draft: Draft, audit: AuditState, bait: Bait, has_copied: bool, policy: Policy, now: float) -> None:
-    draft.put_audit(audit.ended("wrong" if has_copied else "right"))
-    if not has_copied:
-        return
-    what = f"{audit.name} ({audit.volunteer[:8]}) returned a claim that was known to be wrong: it audits no more"
-    draft.add_event(EventKind.PROBLEM, f"{audit.task_id}: {what}.")
-    volunteer = draft.volunteers.get(audit.volunteer)
-    if volunteer is not None:
-        draft.put_volunteer(after_copied_claim(volunteer, policy, now))
-    void_audits(draft, audit.volunteer, "the volunteer returned a claim that was known to be wrong.")
-
-
-def void_audits(draft: Draft, volunteer: str, reason: str) -> None:
-    """Let the audits of a volunteer that is not believed any more count for nothing; others are drawn in its place."""
-    for audit in [audit for audit in open_audits(draft) if audit.volunteer == volunteer]:
-        if audit.outcome == "waiting":
-            _end(draft, audit, draft.leases[audit.lease_id], "void", reason)
-        elif audit.outcome == "arrived":
-            draft.put_audit(audit.ended("void"))
-
-
-def count_votes(
-    draft: Draft, known: SubmissionState, votes: dict[str, bool], passed: bool, policy: Policy, now: float
-) -> None:
-    """Settle the audits of judged work; who is contradicted by two others, or by this machine, has a fault.
-
-    One against one shows nothing: the other may be the cheat's friend.
-
-    Args:
-        draft: The next state.
-        known: The work.
-        votes: By lease id of the auditor: whether its end is the claimed one.
-        passed: Whether the work passed its replay, by the votes or by this machine's.
-        policy: The numbers to decide by.
-        now: UTC seconds.
-    """
-    arrived = {lease_id: draft.audits[lease_id] for lease_id in votes if lease_id in draft.audits}
-    num_votes = Counter((audit.start_step, audit.end_step) for audit in arrived.values())
-    num_agree = Counter((audit.start_step, audit.end_step) for key, audit in arrived.items() if votes[key])
-    for lease_id, audit in arrived.items():
-        stretch = (audit.start_step, audit.end_step)
-        # Of refused work a stretch that most agreed with stands: another one was refused.
-        stands = passed or 2 * num_agree[stretch] > num_votes[stretch]
-        if stands and not passed and known.is_replayed_here:
-            draft.put_audit(audit.ended("void"))  # this machine does not say which stretch it refused
-        elif votes[lease_id] == stands:
-            draft.put_audit(audit.ended("right"))
-        elif num_votes[stretch] < _VOTES_FOR_A_FAULT and not known.is_replayed_here:
-            draft.put_audit(audit.ended("void"))
-        else:
-            _contradict(draft, audit, policy, now)
-
-
-def _contradict(draft: Draft, audit: AuditState, policy: Policy, now: float) -> None:
-    draft.put_audit(audit.ended("wrong"))
-    what = f"the audit of steps {audit.start_step} to {audit.end_step} by {audit.name} is contradicted"
-    draft.add_event(EventKind.PROBLEM, f"{audit.task_id}: {what}.")
-    volunteer = draft.volunteers.get(audit.volunteer)
-    if volunteer is not None:
-        draft.put_volunteer(with_fault(volunteer, policy, now))
-
-
-def votes_stand(draft: Draft, votes: dict[str, bool]) -> bool:
-    """Whether no vote was voided while the work was judged; else it is judged again."""
-    return all(lease_id in draft.audits and draft.audits[lease_id].outcome == "arrived" for lease_id in votes)
-
-
-def _end(draft: Draft, audit: AuditState, held: LeaseState, outcome: AuditOutcome, reason: str) -> None:
-    draft.put_lease(held.revoked(reason))
-    draft.put_audit(audit.model_copy(update={"outcome": outcome}))
-    draft.add_event(EventKind.AUDIT, f"{audit.task_id}: the audit by {audit.name} ended: {reason}")
 
 
 def _replay_here(draft: Draft, known: SubmissionState, policy: Policy, now: float) -> None:

@@ -1,6 +1,7 @@
 """Baits: audits of claims that are known to be wrong, given in place of others. Pure, like `tick`.
 
-An auditor cannot tell one from its lease. Who returns the sketch of the claim has not trained.
+An auditor cannot tell one from its lease. Who returns the sketch of the claim, or any other than that of the end which
+the organiser's machine reached, has not trained.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ def bait_for(
         if size_of(draft, refused) != size_of(draft, known):  # the auditor's machine may hold no other
             continue
         bait = refused.baits[0]
+        if bait.right is None:
+            continue
         if bait.start is None or _is_kept(draft, refused.submission.task_id, bait.start.commitment):
             draft.put_submission(refused.model_copy(update={"baits": refused.baits[1:]}))
             return refused, bait
@@ -64,6 +67,11 @@ def is_bait_drawn(leg: str, number: int, auditor: str, before: int, policy: Poli
 def is_copied(bait: Bait, sketch: str, policy: Policy) -> bool:
     """Whether an auditor returned the wrong claim."""
     return max(apart(bait.claim, unpacked(sketch))) <= _COPY_SHARE * policy.replay_bound
+
+
+def is_right(bait: Bait, sketch: str, policy: Policy) -> bool:
+    """Whether an auditor ended where the organiser's machine did, within rounding, as far as that is known."""
+    return bait.right is None or max(apart(bait.right, unpacked(sketch))) <= policy.replay_bound
 
 
 def _is_kept(draft: Draft, task_id: str, commitment: str) -> bool:

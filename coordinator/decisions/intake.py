@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from paris.coordinator.decisions.audits import apply_audit, count_votes, open_audit, votes_stand
+from paris.coordinator.decisions.audit_ends import count_votes, votes_stand
+from paris.coordinator.decisions.audits import apply_audit, open_audit
 from paris.coordinator.decisions.challenges import apply_answer, challenge
 from paris.coordinator.decisions.invited import admit
 from paris.coordinator.decisions.observations import (
@@ -156,7 +157,7 @@ def _apply_submission(draft: Draft, received: SubmissionReceived, policy: Policy
 
 def _apply_verified(draft: Draft, verified: Verified, policy: Policy, now: float) -> None:
     """Take in a verdict, and what it says of the audits that it took into account."""
-    verdict, votes = verified.verdict, {vote.lease_id: vote.agrees for vote in verified.votes}
+    verdict, votes = verified.verdict, verified.votes
     before = draft.submissions.get(verdict.lease_id)
     if before is None or before.phase not in WAITING or not votes_stand(draft, votes):
         return

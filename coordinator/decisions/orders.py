@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from paris.coordinator.decisions.audits import void_audits, wait_longer
+from paris.coordinator.decisions.audit_ends import void_audits
+from paris.coordinator.decisions.audits import wait_longer
 from paris.coordinator.decisions.invited import restore, withdraw
 from paris.coordinator.decisions.parallel import live_leases, take_back
 from paris.coordinator.decisions.policy import Policy

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from paris.coordinator.decisions.audits import count_votes, votes_stand
+from paris.coordinator.decisions.audit_ends import count_votes, votes_stand
 from paris.coordinator.decisions.observations import Rechecked
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.rolling import legs_with_waiting, roll_back
@@ -17,12 +17,11 @@ from paris.protocol.lanes import expert_of
 def apply_rechecked(draft: Draft, rechecked: Rechecked, policy: Policy, now: float) -> None:
     """Take in the result of a recheck; one of work that was withdrawn meanwhile changes nothing."""
     known = draft.submissions.get(rechecked.lease_id)
-    votes = {vote.lease_id: vote.agrees for vote in rechecked.votes}
-    if known is None or not known.recheck or not votes_stand(draft, votes):
+    if known is None or not known.recheck or not votes_stand(draft, rechecked.votes):
         return
     known = known.model_copy(update={"recheck": False, "was_rechecked": True})
     draft.put_submission(known)
-    count_votes(draft, known, votes, rechecked.passed, policy, now)
+    count_votes(draft, known, rechecked.votes, rechecked.passed, policy, now)
     s = known.submission
     stretch = f"{s.task_id}: {s.name}'s steps {s.start_step or 0} to {s.steps}"
     if rechecked.passed:

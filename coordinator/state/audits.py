@@ -22,11 +22,14 @@ class AuditNeed(Row):
 
 
 class Bait(AuditNeed):
-    """An audit of a claim that is known to be wrong; it shows whether an auditor copies claims."""
+    """An audit of a claim that is known to be wrong; it shows whether an auditor trains."""
 
     nonce: Sha256
     claim: dict[str, tuple[float, ...]]
     """The sketch of the wrong end, by part; of a task's last step the EMA alone."""
+    right: dict[str, tuple[float, ...]] | None = None
+    """The sketch of the end that the organiser's machine reached; None in a bait of an earlier version, which is not
+    given out any more."""
 
 
 class AuditVote(Row):
@@ -35,6 +38,8 @@ class AuditVote(Row):
     lease_id: str
     """Of the auditor."""
     agrees: bool
+    is_true: bool | None = None
+    """Whether the auditor's end is that of the organiser's machine; None: that did not train the stretch."""
     distance: float
     moments: float
     note: str
@@ -43,7 +48,8 @@ class AuditVote(Row):
 def settled(agreeing: int, against: int) -> bool | None:
     """Whether the auditors of a stretch pass it; None: another one is to be asked.
 
-    One that agrees is enough. One that does not is no proof: it may be the cheat, or may have saved itself the work.
+    One that agrees is enough. One that does not is no proof: it may be the cheat, or may have saved itself the work. So
+    may two have: the organiser's machine trains a stretch that they do not pass.
 
     Args:
         agreeing: Votes for the claimed end.

@@ -1,7 +1,9 @@
 """Rung 5 where other volunteers audit: a stretch's claimed end against the sketches that auditors made of theirs.
 
-An auditor that reached the claimed end settles it. One that did not is no proof: another is asked, and two of them
-refuse the work. Where these two differ, a third decides: one of them may be the cheat's friend.
+An auditor that reached the claimed end settles it. One that did not is no proof: another is asked. Where these two
+differ, a third is: one of them may be the cheat's friend. Where most say that they ended elsewhere, this machine trains
+the stretch: any sketch of nothing says so too. Its end decides on the work, on what the auditors said, and is the right
+answer of baits.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from paris.coordinator.verify.training_task import training_config, training_tas
 from paris.experts.errors import CheckpointError
 from paris.experts.models.presets import ModelConfig
 from paris.experts.training.leg import HEAD_FOLDER
-from paris.experts.training.replay import write_public_start
+from paris.experts.training.replay import Replay, write_public_start
 from paris.experts.training.sketch import Sums, keyed_digest, sketch_state
 from paris.protocol.audit_order import AuditStart
 from paris.protocol.audits import apart, unpacked
@@ -47,7 +49,7 @@ class AuditNeeded(Exception):
 
 
 class Votes:
-    """What auditors say of one leg, and the baits that come of a refusal.
+    """What auditors said of one leg, and the baits that come of a refusal.
 
     Args:
         case: The submission and its context.
@@ -57,18 +59,28 @@ class Votes:
     def __init__(self, case: VerificationCase, leg: LegStart) -> None:
         self._case, self._leg = case, leg
         self._bound = case.bounds.max_replay(training_config(case).precision)
-        self.cast: list[AuditVote] = []
+        # Where this machine trains all, the last verification has compared the audits with the claim.
+        self.cast: list[AuditVote] = [] if case.audited or case.earlier is None else list(case.earlier.votes)
         self.baits: list[Bait] = []
 
     def of(self, stretch: Stretch) -> list[AuditFound]:
         """The audits of a stretch, in the order in which they came."""
         return [found for found in self._case.audits if (found.start, found.end) == stretch]
 
-    def check(self, states: ClaimedStates, stretch: Stretch, folder: Path, checks: Checks) -> None:
+    def passes(self, states: ClaimedStates, stretch: Stretch, folder: Path, checks: Checks) -> bool:
         """Compare the audits of a stretch with its claimed end, whose files are at hand.
 
+        Args:
+            states: Of the leg.
+            stretch: One that has audits.
+            folder: Of the stretch's files.
+            checks: Records the measurements.
+
+        Returns:
+            Whether they pass it. Where most ended elsewhere, this machine is to train it: they refuse nothing.
+
         Raises:
-            CheckFailed: Most auditors ended elsewhere, or the claimed state is not sound.
+            CheckFailed: The claimed state is not sound; or most ended elsewhere, and the run confirms no refusals.
             AuditNeeded: There is no majority.
             HubError: As `ClaimedStates.fetch`.
         """
@@ -80,19 +92,57 @@ class Votes:
             checks.remark(
                 f"steps {stretch.start} to {stretch.end}: {vote.note}, by {found.name} ({found.volunteer[:8]})"
             )
-        against = [(found, vote) for found, vote in votes if not vote.agrees]
-        passes = settled(len(agreeing), len(against))
-        if passes is None:
+        decided = settled(len(agreeing), len(votes) - len(agreeing))
+        if decided is None:
             raise AuditNeeded(stretch, states.audit_start(stretch.start, checks))
-        found, vote = agreeing[0] if passes else against[-1]
-        if not passes:
-            self._make_baits(states, stretch, start, claimed, checks)
+        if not decided and self._case.bounds.confirm_refusals:
+            return False
+        found, vote = agreeing[0] if decided else next(pair for pair in reversed(votes) if not pair[1].agrees)
         note = f"distance from steps {stretch.start} to {stretch.end} as audited by {found.name}, relative to their way"
         checks.at_most("distance", vote.distance, self._bound, note)
         checks.at_most(
             "moments", vote.moments, self._bound, f"distance of the optimizer's moments at step {stretch.end}"
         )
-        checks.require("audit", vote.agrees, f"the audits of steps {stretch.start} to {stretch.end} end elsewhere")
+        return True
+
+    def settle(self, stretch: Stretch, replay: Replay) -> None:
+        """Say of each audit of a stretch whether it ended where this machine did.
+
+        Args:
+            stretch: The stretch.
+            replay: Of it, trained.
+        """
+        truth = {
+            found.lease_id: max(apart(replay.sketch(found.nonce), unpacked(found.sketch))) <= self._bound
+            for found in self.of(stretch)
+        }
+        self.cast = [vote.model_copy(update={"is_true": truth.get(vote.lease_id, vote.is_true)}) for vote in self.cast]
+
+    def add_baits(self, states: ClaimedStates, stretch: Stretch, replay: Replay, claimed: Path, checks: Checks) -> None:
+        """Make baits of a refused end, by nonces that are not used yet.
+
+        Args:
+            states: Of the leg.
+            stretch: The stretch.
+            replay: Of it, trained.
+            claimed: Folder of the claimed end.
+            checks: Records the measurements.
+        """
+        files, begin = states.at_hand(stretch.end), states.audit_start(stretch.start, checks)
+        for number in range(_BAITS):
+            # The seed is secret: nobody can tell these nonces from others.
+            secret = f"bait\n{self._case.seed}\n{self._case.lease.lease_id}\n{number}"
+            nonce = hashlib.sha256(secret.encode()).hexdigest()
+            self.baits.append(
+                Bait(
+                    start_step=stretch.start,
+                    end_step=stretch.end,
+                    start=begin,
+                    nonce=nonce,
+                    claim=self._sketch(stretch, replay.start(), claimed, nonce, files),
+                    right=replay.sketch(nonce),
+                )
+            )
 
     def _fetched(self, states: ClaimedStates, stretch: Stretch, folder: Path, checks: Checks) -> tuple[Path, Path]:
         start, claimed = folder / HEAD_FOLDER, folder / CLAIMED
@@ -142,21 +192,3 @@ class Votes:
         begins = state_specs(self._case, config, stretch.start) if stretch.start > 0 else None
         specs = state_specs(self._case, config, stretch.end)
         return sketch_state(claimed, start, nonce, files, specs=specs, start_specs=begins)
-
-    def _make_baits(self, states: ClaimedStates, stretch: Stretch, start: Path, claimed: Path, checks: Checks) -> None:
-        """The refused claim's sketches by nonces that are not used yet: an auditor that returns one has copied it."""
-        files, begin = states.at_hand(stretch.end), states.audit_start(stretch.start, checks)
-        for number in range(_BAITS):
-            # The seed is secret: nobody can tell these nonces from others.
-            secret = f"bait\n{self._case.seed}\n{self._case.lease.lease_id}\n{number}"
-            nonce = hashlib.sha256(secret.encode()).hexdigest()
-            sketch = self._sketch(stretch, start, claimed, nonce, files)
-            self.baits.append(
-                Bait(
-                    start_step=stretch.start,
-                    end_step=stretch.end,
-                    start=begin,
-                    nonce=nonce,
-                    claim=sketch,
-                )
-            )

@@ -125,6 +125,9 @@ class VerificationBounds(BaseModel):
     """How long a drawn volunteer may finish other work before another one is drawn."""
     audit_wait_hours: Positive = 24.0
     """After so long without an audit the organiser's machine trains the stretch again."""
+    confirm_refusals: bool = True
+    """Let the organiser's machine train a stretch that auditors do not pass, and decide by its end; false: the majority
+    of them refuses the work, earns nothing by that, and leaves no baits. For a machine that is too slow for it."""
     roll_back_wrong: Literal["never", "unbuilt", "always"] = "unbuilt"
     """Whether verified work that is refused when it is trained again is rolled back: where that withdraws nobody else's
     leg, always, or never; else the event log names it."""

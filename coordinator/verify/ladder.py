@@ -103,7 +103,7 @@ class _Verification:
             return
         leg, by_file = case.leg, file_limits(case, self._config)
         limits = {part: by_file[name] for part, name in SUBMITTED_AS.items()}
-        votes = self._votes = Votes(case, leg) if case.audited else None
+        votes = self._votes = Votes(case, leg) if case.bounds.audits == "volunteers" else None
         self._rung("replay", lambda checks: check_replay(case, leg, chain, stretches, limits, checks, votes))
 
     def _climb(self) -> Chain | None:
@@ -172,14 +172,13 @@ class _Verification:
         self, reason: str, *, accepted: bool, needs: tuple[int, ...] = (), audit: AuditNeed | None = None
     ) -> Report:
         case, candidate, votes = self._case, self._candidate, self._votes
-        cast = () if case.earlier is None else case.earlier.votes  # where this machine replays after all
         found: dict[str, Any] = {
             "accepted": accepted,
             "reason": reason,
             "rungs": tuple(self._rungs),
             "needs": needs,
             "audit": audit,
-            "votes": tuple(votes.cast) if votes else cast,
+            "votes": tuple(votes.cast) if votes else (),
             "baits": tuple(votes.baits) if votes else (),
         }
         if case.earlier is not None:

@@ -1,8 +1,8 @@
 """Rung 5: stretches of a leg, drawn when it was handed in, are trained again and end where the volunteer says.
 
-They are trained here, or by other volunteers (`audit_votes.py`). Equal bits need no bound. Other machines round
-otherwise: then the distance of the two ends is bounded, relative to the length of the stretch
-(`paris.experts.training.state_distance`).
+They are trained by other volunteers (`audit_votes.py`), or here where there are none or these do not pass them. Equal
+bits need no bound. Other machines round otherwise: then the distance of the two ends is bounded, relative to the length
+of the stretch (`paris.experts.training.state_distance`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from paris.coordinator.verify.audit_votes import AuditNeeded, Votes
+from paris.coordinator.verify.audit_votes import CLAIMED, AuditNeeded, Votes
 from paris.coordinator.verify.case import REPLAY_FOLDER, LegStart, VerificationCase
 from paris.coordinator.verify.claimed_states import ClaimedStates
 from paris.coordinator.verify.report import CheckFailed, Checks
@@ -68,7 +68,7 @@ def check_replay(
         stretches: From `drawn_stretches`.
         limits: Largest file of each of `FILES`, in bytes.
         checks: Records the measurements.
-        votes: Takes what auditors say, where they train the stretches; None: this machine does.
+        votes: What auditors said; None: the run has none.
 
     Raises:
         CheckFailed: An end is too far away, or a snapshot is not what the volunteer committed to.
@@ -85,10 +85,8 @@ def check_replay(
             folder = place / f"{stretch.start:08d}"
             if not _is_kept(case, states, stretch, checks):
                 continue
-            if votes is None:
-                _check_stretch(case, leg, states, stretch, folder, checks)
-            else:
-                _check_audits(votes, states, stretch, folder, checks)
+            if votes is None or not case.audited or not _is_passed(votes, states, stretch, folder, checks):
+                _check_stretch(case, leg, states, stretch, folder, checks, votes)
     except CheckFailed:
         shutil.rmtree(place, ignore_errors=True)
         raise
@@ -107,8 +105,8 @@ def _is_kept(case: VerificationCase, states: ClaimedStates, stretch: Stretch, ch
     return False
 
 
-def _check_audits(votes: Votes, states: ClaimedStates, stretch: Stretch, folder: Path, checks: Checks) -> None:
-    """Compare what auditors found.
+def _is_passed(votes: Votes, states: ClaimedStates, stretch: Stretch, folder: Path, checks: Checks) -> bool:
+    """Whether auditors pass a stretch; where not, this machine trains it.
 
     The claimed end is asked for after the first of them: until then a claim in mid leg cannot be copied.
     """
@@ -119,14 +117,20 @@ def _check_audits(votes: Votes, states: ClaimedStates, stretch: Stretch, folder:
         raise AuditNeeded(stretch, states.audit_start(start, checks))
     if not states.at_hand(end):
         raise SnapshotsMissing((end,))
-    votes.check(states, stretch, folder, checks)
+    return votes.passes(states, stretch, folder, checks)
 
 
 def _check_stretch(
-    case: VerificationCase, leg: LegStart, states: ClaimedStates, stretch: Stretch, folder: Path, checks: Checks
+    case: VerificationCase,
+    leg: LegStart,
+    states: ClaimedStates,
+    stretch: Stretch,
+    folder: Path,
+    checks: Checks,
+    votes: Votes | None,
 ) -> None:
+    """Train a stretch here and compare the ends; say what the auditors' are worth."""
     start, end = stretch
-    is_head = start == case.lease.start_step
     if start > 0 and len(states.at_hand(start)) < len(FILES):
         raise SnapshotsMissing((start,) if states.at_hand(end) else (start, end))
     if start > 0 and not (folder / "snapshots").exists():
@@ -137,27 +141,51 @@ def _check_stretch(
     try:
         reached = replay.run(case.shards.__getitem__, machine)
     except (SnapshotError, DivergedError) as error:
-        if is_head:
+        if start == case.lease.start_step:
             raise
         checks.require("snapshot", False, f"training cannot go on from the state at step {start}: {error.what[:150]}")
         raise
-    claimed, at_hand = states.digests(end), states.at_hand(end)
-    bound = case.bounds.max_replay(replay.task.training.precision)
-    note = f"distance from steps {start} to {end} trained again, relative to their way"
+    if votes is not None:
+        votes.settle(stretch, replay)
     # After a task's last step nothing goes on from weights and moments: the EMA weights alone count.
+    claimed, at_hand = states.digests(end), states.at_hand(end)
     if all(reached.files[name] == claimed[name] for name in at_hand or FILES):
         checks.remark(f"steps {start} to {end}: equal in every bit")
-        checks.at_most("distance", 0.0, bound, note)
+        checks.at_most("distance", 0.0, _bound(replay, case), _note(stretch))
         return
     if not at_hand:
         raise SnapshotsMissing((end,))
-    states.fetch(end, folder / "claimed", checks)
+    _compare(case, states, stretch, replay, folder / CLAIMED, checks, votes)
+
+
+def _compare(
+    case: VerificationCase,
+    states: ClaimedStates,
+    stretch: Stretch,
+    replay: Replay,
+    claimed: Path,
+    checks: Checks,
+    votes: Votes | None,
+) -> None:
+    """Bound the distance of a claimed end, which has other bits, from that of the replay."""
+    end, bound = stretch.end, _bound(replay, case)
+    states.fetch(end, claimed, checks)
     try:
-        found = replay.distance(folder / "claimed", at_hand)
+        found = replay.distance(claimed, states.at_hand(end))
     except CheckpointError as error:
         checks.require("snapshot", False, f"the state at step {end} is not sound: {error.what[:150]}")
         raise
-    checks.at_most("distance", found.weights, bound, note)
+    if votes is not None and not case.recheck and max(found.weights, found.moments) > bound:
+        votes.add_baits(states, stretch, replay, claimed, checks)
+    checks.at_most("distance", found.weights, bound, _note(stretch))
     note = f"distance of the optimizer's moments at step {end} from those trained again"
     checks.at_most("moments", found.moments, bound, note)
-    checks.remark(f"steps {start} to {end}: equal within rounding, not in every bit")
+    checks.remark(f"steps {stretch.start} to {end}: equal within rounding, not in every bit")
+
+
+def _bound(replay: Replay, case: VerificationCase) -> float:
+    return case.bounds.max_replay(replay.task.training.precision)
+
+
+def _note(stretch: Stretch) -> str:
+    return f"distance from steps {stretch.start} to {stretch.end} trained again, relative to their way"

@@ -16,6 +16,7 @@ from paris.experts.training.config import TrainingTask
 from paris.experts.training.expert_training import ExpertTraining
 from paris.experts.training.leg import Leg
 from paris.experts.training.machine import MachineSettings
+from paris.experts.training.sketch import Sums, sketch_state
 from paris.experts.training.state_distance import Distance, distance
 from paris.experts.weights.checkpoint import save_tensors
 
@@ -64,9 +65,14 @@ class Replay:
         Raises:
             CheckpointError, MissingModuleError: As `state_distance.distance`.
         """
-        return distance(self._state(self.stretch.until_step), claimed, self._start(), files)
+        return distance(self._state(self.stretch.until_step), claimed, self.start(), files)
 
-    def _start(self) -> Path:
+    def sketch(self, nonce: str) -> dict[str, Sums]:
+        """The sketch of the end of `run`, by an audit's nonce (64 hex digits)."""
+        return sketch_state(self._state(self.stretch.until_step), self.start(), nonce)
+
+    def start(self) -> Path:
+        """Folder of the state at the start, once `run` has ended; that of a whole training is written there."""
         if self.stretch.head is not None:
             return self._state(self.stretch.start_step)
         public = self.folder / "start"

@@ -86,8 +86,8 @@ def result(lease: Lease, now: float, *, by: int | None = None, value: float = 1.
     return AuditReceived(sealed(payload, PEOPLE[NAMES[lease.volunteer] if by is None else by], now))
 
 
-def vote(lease: Lease, agrees: bool) -> AuditVote:
-    return AuditVote(lease_id=lease.lease_id, agrees=agrees, distance=0.0, moments=0.0, note="n")
+def vote(lease: Lease, agrees: bool, is_true: bool | None = None) -> AuditVote:
+    return AuditVote(lease_id=lease.lease_id, agrees=agrees, is_true=is_true, distance=0.0, moments=0.0, note="n")
 
 
 def verdict(state: State, passed: bool, *votes: AuditVote, baits=()) -> Verified:

@@ -9,7 +9,7 @@ from test_audits import AUDITED, BAIT, handed_in, judged_lease, opened, step, ve
 from test_baits import BAITED, with_bait
 from tick_world import PEOPLE, START, stored
 
-from paris.coordinator.decisions.baits import bait_for, is_copied
+from paris.coordinator.decisions.baits import bait_for, is_copied, is_right
 from paris.coordinator.state.audits import Bait, OpenAudit
 from paris.coordinator.state.draft import Draft
 from paris.coordinator.state.model import State
@@ -39,6 +39,21 @@ def taken(state: State, policy=BAITED, audit: OpenAudit = AUDIT) -> tuple[Bait |
 def test_the_first_of_several_baits_is_taken():
     others = tuple(BAIT.model_copy(update={"nonce": digit * 64}) for digit in "cd")
     assert taken(changed(with_bait(), baits=(BAIT, *others))) == (BAIT, others)
+
+
+def test_a_bait_without_a_right_answer_is_given_to_nobody_and_one_that_is_out_passes_who_did_not_copy():
+    """A run of an earlier version has such baits."""
+    old = BAIT.model_copy(update={"right": None})
+    assert taken(changed(with_bait(), baits=(old,))) == (None, (old,))
+    other = packed(dict.fromkeys(PARTS, [3.0] * 64))
+    assert is_right(old, other, BAITED)
+    assert not is_right(BAIT, other, BAITED)
+
+
+@pytest.mark.parametrize(("away", "is_near"), [(0.019, True), (0.021, False)])
+def test_the_right_answer_is_the_organisers_end_within_the_bound_of_replays(away, is_near):
+    sketch = packed({part: [1.0 if part == "scale" else 1.0 / (1 + away)] * 64 for part in PARTS})
+    assert is_right(BAIT, sketch, AUDITED.model_copy(update={"replay_bound": 0.02})) is is_near
 
 
 def test_no_bait_is_of_ones_own_work_nor_of_work_that_one_has_audited():

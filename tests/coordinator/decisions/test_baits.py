@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from test_audits import (
     AUDITED,
     BAIT,
@@ -56,12 +57,18 @@ def test_a_bait_looks_like_an_audit_and_who_returns_the_claim_audits_no_more():
     honest = step(state, START + 30, result(lease, START + 30, value=1.0), policy=BAITED).state
     assert honest.volunteers[key].copied_at == 0.0
     assert honest.audits[lease.lease_id].outcome == "right"
+    invented = step(state, START + 30, result(lease, START + 30, value=3.0), policy=BAITED)
+    assert invented.state.audits[lease.lease_id].outcome == "wrong", "neither the claim nor the right end"
+    assert invented.state.volunteers[key].num_faults == 1
+    assert not auditing(invented.state)
+    assert any("is contradicted" in event.text for event in invented.events)
     state = step(honest, START + 31, taker(1, START + 31), policy=BAITED).state
     (real,) = auditing(state)
     assert real.audit.nonce != BAIT.nonce, "the audit itself comes next"
 
 
-def test_a_failed_bait_voids_what_the_auditor_said_of_work_that_still_waits():
+@pytest.mark.parametrize("value", [2.0, 3.0])
+def test_a_failed_bait_voids_what_the_auditor_said_of_work_that_still_waits(value):
     state = opened(handed_in(auditors=(1,))).state
     (lease,) = auditing(state)
     state = step(state, START + 30, result(lease, START + 30)).state
@@ -72,8 +79,8 @@ def test_a_failed_bait_voids_what_the_auditor_said_of_work_that_still_waits():
         update={"lease": lease.model_copy(update={"lease_id": "f" * 32, "attempt": 2})}
     )
     state.audits["f" * 32], state.leases["f" * 32] = bait, baited
-    copied = result(baited.lease, START + 31, value=2.0)
-    state = step(state, START + 31, copied).state
+    failed = result(baited.lease, START + 31, value=value)
+    state = step(state, START + 31, failed).state
     assert state.audits[lease.lease_id].outcome == "void"
     decision = step(state, START + 32, verdict(state, True, vote(lease, True)))
     assert work(decision.state).phase == "seen", "judged again, without that vote"

@@ -149,13 +149,13 @@ def refused_cheat(coordinator: Coordinator, ada: Auditor, ben: Auditor) -> Path:
     coordinator.see(ben.audit(next_audit(coordinator, ben, mallory, work_of(coordinator, lease))))
     refused = work_of(coordinator, lease)
     assert (refused.phase, refused.verdict.rungs[-1].rung) == ("closed", "replay"), refused.verdict
-    assert "as audited by ben" in refused.verdict.reason
+    assert "steps 0 to 10 trained again" in refused.verdict.reason, "the organiser's machine decides"
     assert {found.outcome for found in coordinator.state.audits.values()} == {"right"}
     return scheduled_folder(mallory.work_folder(lease) / "snapshots", audit.to_step)
 
 
 def expelled_copier(coordinator: Coordinator, ben: Volunteer, honest: Lease, claimed: Path) -> None:
-    """Who returns the refused claim, given a bait, audits no more."""
+    """Who returns the refused claim, given a bait, audits no more, nor does who returns an invention."""
     lazy = Auditor(coordinator, "lazy")
     join(coordinator, lazy)
     coordinator.see(ben.work(honest), ben.want("leaving"))
@@ -164,14 +164,21 @@ def expelled_copier(coordinator: Coordinator, ben: Volunteer, honest: Lease, cla
     assert coordinator.state.volunteers[lazy.identity.public_key].copied_at > 0
     coordinator.see(lazy.want())
     assert audit_of(coordinator, lazy) is None
+    inventor = Auditor(coordinator, "inventor")
+    join(coordinator, inventor)
+    coordinator.see(inventor.say_no(next_audit(coordinator, inventor, ben, work_of(coordinator, honest))))
+    coordinator.see(inventor.want())
+    assert coordinator.state.volunteers[inventor.identity.public_key].num_faults == 1
+    assert audit_of(coordinator, inventor) is None
+    coordinator.see(inventor.want("leaving"))
 
 
 def contradicted(coordinator: Coordinator, ben: Volunteer, honest: Lease, ada: Auditor) -> None:
     """One no is no proof: two others decide, and who invented an end has a fault."""
     no = Auditor(coordinator, "no")
     join(coordinator, no)
-    for _ in range(2):  # a bait, which an invention passes, and the audit itself
-        coordinator.see(no.say_no(next_audit(coordinator, no, ben, work_of(coordinator, honest))))
+    coordinator.see(no.audit(next_audit(coordinator, no, ben, work_of(coordinator, honest))))  # a bait
+    coordinator.see(no.say_no(next_audit(coordinator, no, ben, work_of(coordinator, honest))))
     coordinator.see(no.want("leaving"))
     assert work_of(coordinator, honest).phase in ("auditing", "challenged")
     coordinator.see(ada.want("busy"))

@@ -1,4 +1,4 @@
-"""Rung 5 by volunteers: auditors' sketches decide, two of three; what is needed is asked for in its time."""
+"""Rung 5 by volunteers: auditors' sketches pass work, and this machine judges the rest; what is asked for when."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from verify_legs import (
     train_leg,
     training_task,
 )
-from verify_world import World
+from verify_world import BOUNDS, World
 
 from paris.coordinator.verify import AuditFound, LegStart, Report
 from paris.experts.training.commitments import scheduled_folder
@@ -28,7 +28,8 @@ from paris.experts.training.sketch import keyed_digest, sketch_state
 from paris.protocol.audits import PARTS, apart, packed
 from paris.protocol.draws import Stretch
 
-FIRST = {"draw_secret": "00" * 32, "replay_rate": 0.0, "audited": True}
+AUDITED = BOUNDS.model_copy(update={"audits": "volunteers"})
+FIRST = {"draw_secret": "00" * 32, "replay_rate": 0.0, "audited": True, "bounds": AUDITED}
 
 
 @dataclass
@@ -133,19 +134,31 @@ def test_one_auditor_that_ended_elsewhere_is_no_proof_and_two_of_three_decide(wo
     assert report.accepted, report.reason
     assert [vote.agrees for vote in report.votes] == [False, True, True]
     assert report.baits == ()
+    assert [vote.is_true for vote in report.votes] == [None] * 3
+
+
+def test_auditors_refuse_no_honest_work_for_this_machine_trains_what_they_do_not_pass(world, cheat, honest, tmp_path):
+    liar = Auditor(world, tmp_path, cheat)
+    attempt = LegAttempt.of(world, 0, train_leg(world, 0, EVERY))
     report = judged(attempt, liar.audit(1), honest.audit(2), liar.audit(3))
-    assert not report.accepted
-    assert report.reason.startswith("replay/distance: distance from steps 0 to 20 as audited by auditor 3")
-    assert len(report.baits) == 8
+    assert report.accepted, report.reason
+    assert "steps 0 to 20: equal in every bit" in rung_of(report).remarks
+    assert [vote.agrees for vote in report.votes] == [False, True, False]
+    assert [vote.is_true for vote in report.votes] == [False, True, False]
+    assert report.baits == ()
 
 
-def test_two_auditors_refuse_a_cheat_and_the_refusal_leaves_baits(world, cheat, honest):
+def test_a_cheat_is_refused_by_what_this_machine_reached_and_the_refusal_leaves_baits(world, cheat, honest):
     attempt = LegAttempt.of(world, 0, cheat)
-    report = judged(attempt, honest.audit(1), honest.audit(2))
+    inventions = packed(dict.fromkeys(PARTS, [1.0] * 64))
+    of_another = honest.audit(1).sketch
+    audits = (honest.audit(1), honest.audit(2, sketch=inventions), honest.audit(3, sketch=of_another))
+    report = judged(attempt, *audits)
     assert not report.accepted
-    assert report.reason.startswith("replay/distance: distance from steps 0 to 20 as audited by auditor 2")
+    assert report.reason.startswith("replay/distance: distance from steps 0 to 20 trained again")
     assert rung_of(report).headline.figure > 0.1
-    assert [vote.agrees for vote in report.votes] == [False, False]
+    assert [vote.agrees for vote in report.votes] == [False] * 3
+    assert [vote.is_true for vote in report.votes] == [True, False, False], "neither an invention nor a copied sketch"
     bait = report.baits[0]
     assert (bait.start_step, bait.end_step, bait.start) == (0, EVERY, None)
     assert len({bait.nonce for bait in report.baits}) == len(report.baits) == 8
@@ -153,8 +166,17 @@ def test_two_auditors_refuse_a_cheat_and_the_refusal_leaves_baits(world, cheat, 
         sketch_state(scheduled_folder(leg.snapshots, EVERY), honest.folder / "public", bait.nonce)
         for leg in (cheat, honest.leg)
     )
-    assert apart(bait.claim, copied) == (0.0, 0.0)
+    assert apart(bait.claim, copied) == apart(bait.right, trained) == (0.0, 0.0)
     assert max(apart(bait.claim, trained)) > 0.1
+    assert max(apart(bait.right, copied)) > 0.1
+
+
+def test_where_no_refusal_is_confirmed_two_auditors_refuse_and_leave_no_baits(world, cheat, honest):
+    bounds = AUDITED.model_copy(update={"confirm_refusals": False})
+    report = judged(LegAttempt.of(world, 0, cheat), honest.audit(1), honest.audit(2), bounds=bounds)
+    assert report.reason.startswith("replay/distance: distance from steps 0 to 20 as audited by auditor 2")
+    assert [vote.is_true for vote in report.votes] == [None, None]
+    assert report.baits == ()
 
 
 def test_who_copies_the_published_digest_and_invents_a_sketch_is_a_vote_against(world, first, honest):
@@ -193,10 +215,10 @@ def test_a_verified_leg_is_trained_again_as_a_whole_here_or_by_a_volunteer(world
     assert report.accepted, report.reason
     assert [rung.name for rung in report.rungs] == ["replay"]
     assert rung_of(report).remarks == (f"steps 0 to {LEG}: equal in every bit",)
-    need = rechecked(world, first, end, audited=True).audit
+    need = rechecked(world, first, end, audited=True, bounds=AUDITED).audit
     assert (need.start_step, need.end_step) == (0, LEG)
     audit = honest.audit(1, step=LEG, first=0)
-    assert rechecked(world, first, end, audit, audited=True).accepted
+    assert rechecked(world, first, end, audit, audited=True, bounds=AUDITED).accepted
 
 
 def test_a_verified_cheat_is_refused_when_it_is_trained_again(world, cheat):

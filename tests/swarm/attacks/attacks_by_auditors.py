@@ -47,6 +47,11 @@ def refuses(run: AuditedRun, audit: AuditState) -> Parts:
     return dict.fromkeys(PARTS, [1.0] * VALUES)
 
 
+def refuses_baits(run: AuditedRun, audit: AuditState) -> Parts:
+    """An invention where the pull request was refused; else an honest end."""
+    return honest(run, audit) if audit.bait is None else refuses(run, audit)
+
+
 def befriends(run: AuditedRun, audit: AuditState) -> Parts:
     """What a friend claims; of others' work an honest end."""
     return run.end(audit, claimed=audit.bait is None)
@@ -127,6 +132,12 @@ BY_AUDITORS = (
         lazy(refuses),
     ),
     AuditAttack(
+        "auditor that refuses what was refused",
+        "Returns inventions where a pull request was refused, trains elsewhere, ten times",
+        "audits/contradicted",
+        lazy(refuses_baits),
+    ),
+    AuditAttack(
         "friend among twelve auditors",
         "A wrong leg, and one of twelve auditors confirms it",
         "replay/distance",
@@ -141,7 +152,7 @@ BY_AUDITORS = (
     AuditAttack(
         "copier of audits",
         "Returns the sketch that another auditor published of the same wrong leg",
-        None,
+        "audits/contradicted",
         plagiarised,
     ),
     AuditAttack(

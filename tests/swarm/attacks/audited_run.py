@@ -139,32 +139,48 @@ class AuditedRun:
         self._see()
 
     def _verify(self, known: SubmissionState) -> None:
-        """As `verify/audit_votes.py`: each arrived audit votes, and the majority decides."""
+        """As `verify/audit_votes.py`: what most auditors do not pass, the organiser's machine judges."""
         lease_id, is_wrong = known.submission.lease_id, known.signer == PEOPLE[CHEAT].public_key
         arrived = [a for a in self.state.audits.values() if a.leg == lease_id and a.outcome == "arrived" and a.result]
-        votes = []
-        for audit in arrived:
-            distance = max(apart(self.end(audit, claimed=True), unpacked(audit.result.sketch)))
-            agrees = distance <= self.policy.replay_bound
-            votes.append(AuditVote(lease_id=audit.lease_id, agrees=agrees, distance=0.0, moments=0.0, note=""))
-        agreeing = sum(vote.agrees for vote in votes)
-        passed = not is_wrong if known.is_replayed_here else settled(agreeing, len(votes) - agreeing)
+        agreeing = sum(self._is_end(audit, claimed=True) for audit in arrived)
+        passed = False if known.is_replayed_here else settled(agreeing, len(arrived) - agreeing)
         if passed is None:
             self._see(AuditNeeded(lease_id, NEED))
             return
+        is_settled_here = not passed
+        passed = passed or not is_wrong
+        votes = [
+            AuditVote(
+                lease_id=audit.lease_id,
+                agrees=self._is_end(audit, claimed=True),
+                is_true=self._is_end(audit, claimed=False) if is_settled_here else None,
+                distance=0.0,
+                moments=0.0,
+                note="",
+            )
+            for audit in arrived
+        ]
         rung = Rung(rung="replay", passed=passed, figure=0.0, bound=self.policy.replay_bound)
         found = leg_verdict(self.state, self.state.leases[lease_id].lease, accepted=passed)
         verdict = found.verdict.model_copy(update={"rungs": (rung,)})
-        baits = () if passed or known.is_replayed_here else tuple(self._bait(lease_id, n) for n in range(_NUM_BAITS))
+        baits = () if passed else tuple(self._bait(lease_id, n) for n in range(_NUM_BAITS))
         # Nobody is to take the task again, which a refusal opens.
         self._see(*self._all("busy"), Verified(verdict, found.head, tuple(votes), baits))
         task_id = known.submission.task_id
         self.state = replace(self.state, tasks={**self.state.tasks, task_id: self.state.tasks[task_id].waiting()})
 
+    def _is_end(self, audit: AuditState, *, claimed: bool) -> bool:
+        distance = max(apart(self.end(audit, claimed=claimed), unpacked(audit.result.sketch)))
+        return distance <= self.policy.replay_bound
+
     def _bait(self, lease_id: str, number: int) -> Bait:
         nonce = hashlib.sha256(f"{self.seed} {lease_id} {number}".encode()).hexdigest()
-        claim = {part: tuple(values) for part, values in self._sketch(nonce, wrong=True).items()}
-        return Bait(start_step=NEED.start_step, end_step=NEED.end_step, start=None, nonce=nonce, claim=claim)
+        claim, right = (
+            {part: tuple(values) for part, values in self._sketch(nonce, wrong=wrong).items()}
+            for wrong in (True, False)
+        )
+        need = NEED.model_dump()
+        return Bait(**need, nonce=nonce, claim=claim, right=right)
 
     def _see(self, *seen: Observation) -> None:
         self.now += 1.0
