@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.run.kept_states import KEPT_LAST, KEPT_PARTS
+from paris.coordinator.run.stretches import FEWEST_STRETCHES
 from paris.coordinator.state.model import SubmissionState, TaskState
 from paris.protocol.chain import MAX_LINKS
 from paris.protocol.lanes import expert_of, lane_id
@@ -38,7 +39,9 @@ def end_of(task: Task, steps_per_s: float, disk_bytes: int, policy: Policy) -> i
     """
     length = policy.leg_steps or task.steps
     if policy.leg_s is not None and steps_per_s > 0:
+        least = min(length, FEWEST_STRETCHES * policy.snapshot_every)
         length = min(int(policy.leg_s * steps_per_s), length + _spare_steps(task, disk_bytes, policy))
+        length = max(length, least)
     length = min(length, MAX_LINKS * policy.snapshot_every)
     end = start_of(task) + max(length, policy.snapshot_every)
     if policy.lanes > 1:

@@ -12,6 +12,7 @@ from paris.coordinator.planning.plan import CardPlan
 from paris.coordinator.planning.speed import RECOMPUTED, Speed
 from paris.coordinator.planning.work import Work
 from paris.coordinator.run.shapes import smaller_shapes
+from paris.coordinator.run.stretches import FEWEST_STRETCHES
 from paris.experts.training.needs import memory_bytes
 
 PREPARE_ROWS_PER_S = 1_500
@@ -121,12 +122,12 @@ def _training_times(
 
 
 def _leg_time(facts: Facts, step_s: float) -> dict[str, float]:
-    """Seconds of a leg: of its steps, or of leg_hours where a snapshot takes less."""
+    """Seconds of a leg: of its steps, or of leg_hours where the fewest stretches take less."""
     config = facts.config
     if config.leg_steps is None:
         return {}
-    hours = config.tasks.leg_hours
-    return {"leg_s": config.leg_steps * step_s if hours is None else max(hours * 3600, config.snapshot_every * step_s)}
+    hours, least = config.tasks.leg_hours, min(config.tasks.steps, FEWEST_STRETCHES * config.snapshot_every)
+    return {"leg_s": config.leg_steps * step_s if hours is None else max(hours * 3600, least * step_s)}
 
 
 def _router_speed(machine: Machine, facts: Facts) -> Speed:

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from paris.coordinator.decisions.trust import rate_after
 from paris.coordinator.planning.facts import Facts
 from paris.coordinator.planning.plan import ChecksPlan, LanesPlan
+from paris.coordinator.run.stretches import FEWEST_STRETCHES
 from paris.coordinator.verify.bounds import VerificationBounds
 from paris.experts.training.needs import state_bytes
 from paris.protocol.chain import MAX_LINKS
@@ -39,7 +40,9 @@ def relay_of(facts: Facts, step_s: float | None) -> Relay:
     """
     table, steps, every = facts.config.tasks, facts.config.tasks.steps, facts.config.snapshot_every
     usual = facts.config.leg_steps or steps
-    length = usual if table.leg_hours is None or step_s is None else int(table.leg_hours * 3600 / step_s)
+    length = usual
+    if table.leg_hours is not None and step_s is not None:
+        length = max(int(table.leg_hours * 3600 / step_s), min(usual, FEWEST_STRETCHES * every))
     leg = min(steps, max(1, min(length, MAX_LINKS * every) // every) * every)
     if length >= steps:
         leg = min(steps, MAX_LINKS * every)

@@ -8,9 +8,12 @@ from paris.coordinator.planning.facts import Facts
 from paris.coordinator.planning.needs import computed_needs
 from paris.coordinator.planning.plan import CardPlan, Problem
 from paris.coordinator.planning.words import duration, size
+from paris.coordinator.run.stretches import STRETCHES_A_LEG
 
 _FEW_ROWS = 200
 _LONG_VERIFICATION_S = 6 * 3600.0
+_DEAR_REPLAYS = 0.01
+"""Of all steps."""
 
 
 def problems_of(facts: Facts, cards: Sequence[CardPlan], verification_s: float) -> list[Problem]:
@@ -22,7 +25,7 @@ def problems_of(facts: Facts, cards: Sequence[CardPlan], verification_s: float) 
         verification_s: Of one submission, on the organiser's machine.
     """
     found = [*_rows(facts), *_batch(facts), *_memory(facts, cards), *_deadline(facts, cards)]
-    found += _verification(facts, verification_s)
+    found += [*_verification(facts, verification_s), *_replays(facts, cards)]
     return sorted(found, key=lambda problem: not problem.refuses)
 
 
@@ -119,3 +122,22 @@ def _verification(facts: Facts, verification_s: float) -> Iterator[Problem]:
             next_step="Verify on a GPU, or lower heldout_rows or heldout_draws in [verify].",
             refuses=False,
         )
+
+
+def _replays(facts: Facts, cards: Sequence[CardPlan]) -> Iterator[Problem]:
+    """Steps that are trained again, on the commonest card that can train; a plan's table has those of each."""
+    name, checks = next(((card.name, card.checks) for card in cards if card.checks is not None), ("", None))
+    if checks is None or checks.replayed_share <= _DEAR_REPLAYS:
+        return
+    every, stretches = facts.config.snapshot_every, checks.stretches_a_leg
+    finer = max(1, every * stretches // STRETCHES_A_LEG)
+    more = f"Set it to {finer}: a leg then has {STRETCHES_A_LEG}, and volunteers keep as many states until its verdict."
+    yield Problem(
+        setting="[training] snapshot_every",
+        value=str(every),
+        what=f"{checks.replayed_share:.1%} of all steps are trained again, with {stretches} stretches a leg on {name}",
+        next_step=more
+        if finer < every
+        else "Let it be, or lower replay_rate in [verify]: new volunteers are replayed most, and each does few legs.",
+        refuses=False,
+    )

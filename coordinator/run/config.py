@@ -48,6 +48,7 @@ from paris.coordinator.run.config_tables import (
 )
 from paris.coordinator.run.config_text import check_text, with_text_defaults
 from paris.coordinator.run.extending import composed, find_recipe, read_toml
+from paris.coordinator.run.stretches import FEWEST_STRETCHES
 from paris.protocol.chain import MAX_LINKS
 from paris.protocol.errors import NewerFileError
 from paris.protocol.version import UPGRADE
@@ -111,12 +112,14 @@ class RunConfig(Table):
 
     @property
     def leg_steps(self) -> int | None:
-        """Usual steps of a leg; with `leg_hours` those of a volunteer that just meets the deadline. None: no legs."""
+        """Usual steps of a leg; with `leg_hours` those of a volunteer that just meets the deadline, and at least
+        `FEWEST_STRETCHES` stretches. None: no legs.
+        """
         table, every = self.tasks, self.snapshot_every
         if table.leg_hours is None:
             return None if table.leg_steps is None else min(table.steps, table.leg_steps)
         steps = table.steps * table.leg_hours * 3600 / table.deadline_s
-        return min(table.steps, max(1, round(steps / every)) * every)
+        return min(table.steps, max(FEWEST_STRETCHES, round(steps / every)) * every)
 
     @property
     def reads_text(self) -> bool:

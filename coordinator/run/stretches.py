@@ -7,7 +7,9 @@ STRETCHES_A_LEG = 20
 many states."""
 FEW_STRETCHES = 5
 """A replay of a leg with fewer costs more than a fifth of it."""
-_FEWEST, _MOST = 10, 40
+FEWEST_STRETCHES = 10
+"""Of a leg of `leg_hours`, however slow the volunteer is: a replay trains no more than a tenth of it again."""
+_MOST = 40
 
 
 def snapshots_for(leg_steps: int) -> int | None:
@@ -19,5 +21,5 @@ def snapshots_for(leg_steps: int) -> int | None:
     Returns:
         A divisor of it; None: no divisor makes 10 to 40 stretches.
     """
-    counts = [count for count in range(_FEWEST, _MOST + 1) if leg_steps % count == 0]
+    counts = [count for count in range(FEWEST_STRETCHES, _MOST + 1) if leg_steps % count == 0]
     return leg_steps // min(counts, key=lambda count: abs(count - STRETCHES_A_LEG)) if counts else None

@@ -71,7 +71,15 @@ def test_a_leg_of_hours_is_as_long_as_speed_and_disk_allow(free_bytes, end):
     hourly = LEGS.model_copy(update={"leg_s": 100.0})
     assert end_of(task, 0.0, free_bytes, hourly) == 300, "the usual length, before anything is known"
     assert end_of(task, 4.5, free_bytes, hourly) == end
-    assert end_of(task, 0.01, free_bytes, hourly) == 200, "one snapshot at least"
+    assert end_of(task, 0.01, free_bytes, hourly) == 300, "not less than usual"
+
+
+def test_a_leg_of_hours_has_ten_stretches_however_slow_the_machine_is():
+    """A replay of one then trains no more than a tenth of it again."""
+    task = one_leg_done(steps=100).tasks["expert-0"].task.model_copy(update={"steps": 9000})
+    hourly = LEGS.model_copy(update={"leg_s": 100.0, "leg_steps": 2000})
+    assert end_of(task, 0.01, 0, hourly) == 100 + 10 * 100
+    assert end_of(task, 15.0, 0, hourly) == 100 + 15 * 100
 
 
 def test_the_speed_is_that_of_the_last_heartbeat():

@@ -29,6 +29,7 @@ CASES = [
     ({"leg_steps": 600, "steps": 8790, "lanes": 2}, 4),
     ({"leg_steps": 600, "steps": 8790, "lanes": 3}, 5),
     ({"leg_hours": 0.04, "steps": 9000, "deadline_s": 9000.0, "lanes": 2}, 3),
+    ({"leg_hours": 0.001, "steps": 9000, "deadline_s": 9000.0}, 2),
     ({"leg_steps": 9000, "steps": 9000}, 2),
 ]
 

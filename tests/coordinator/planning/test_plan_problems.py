@@ -56,3 +56,19 @@ def test_days_of_verification_on_a_processor_are_a_warning():
     assert "verification of one submission takes about" in what
     assert not refuses
     assert "[compute] device" not in named(large(compute={"device": "cuda"}))
+
+
+@pytest.mark.parametrize(("leg_steps", "step"), [(30, "Set it to 1:"), (600, "Let it be, or lower replay_rate")])
+def test_replays_of_more_than_a_hundredth_of_the_steps_are_a_warning_with_their_share(leg_steps, step):
+    given = facts(tasks={"leg_steps": leg_steps, "steps": 6000})
+    (problem,) = (one for one in make_plan(given).problems if one.setting == "[training] snapshot_every")
+    checks = next(card.checks for card in make_plan(given).cards if card.checks)
+    assert problem.what.startswith(f"{checks.replayed_share:.1%} of all steps are trained again")
+    assert problem.next_step.startswith(step)
+    assert not problem.refuses
+
+
+def test_long_runs_of_many_stretches_have_no_such_warning():
+    assert "[training] snapshot_every" not in named(facts(tasks={"leg_steps": 600, "steps": 150_000}))
+    off = facts(tasks={"leg_steps": 30, "steps": 6000}, verify={"replay": False})
+    assert "[training] snapshot_every" not in named(off)

@@ -229,10 +229,10 @@ def test_legs_are_a_multiple_of_the_snapshots_and_by_steps_or_by_hours():
         with_tasks(leg_steps=every + 1)
     with pytest.raises(ValueError, match=r"tasks.leg_steps and tasks.leg_hours exclude each other"):
         with_tasks(leg_steps=every, leg_hours=1.0)
-    hourly = with_tasks(steps=40 * every, deadline_s=10 * 3600.0, leg_hours=0.5)
-    assert hourly.leg_steps == 2 * every, "those of a volunteer that just meets the deadline"
+    hourly = with_tasks(steps=400 * every, deadline_s=10 * 3600.0, leg_hours=0.5)
+    assert hourly.leg_steps == 20 * every, "those of a volunteer that just meets the deadline"
     assert with_tasks(steps=every + 7, leg_steps=2 * every).leg_steps == every + 7
-    assert with_tasks(leg_hours=1e-6).leg_steps == every
+    assert with_tasks(steps=40 * every, leg_hours=1e-6).leg_steps == 10 * every, "a replay trains a tenth at most"
     assert with_tasks(steps=every + 7, leg_hours=1e6).leg_steps == every + 7
 
 
