@@ -36,6 +36,7 @@ want_work.py   the proof of work of a want
 validator.py   which records a peer stores and uses
 clock.py       the steady clock, and jumps of the wall clock
 sealer.py      seals one identity's records with increasing sequences
+record_file.py  sealed records as a file of the model repo
 hub_layout.py  file names in a run's two repos
 hub_answers.py  whether an answer came from the Hub, or from a login page or proxy
 hub_redirects.py  redirects of a Hub into a private network

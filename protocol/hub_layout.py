@@ -6,11 +6,16 @@ model repo    run.json, expert_0/diffusion_pytorch_model.safetensors, ...
               <task>.mean: the mean of an expert's lanes
               refs/pr/N: submissions/<task>-<attempt>-<key>/expert.safetensors, submission.json; of a leg also
               weights.safetensors, optimizer.safetensors, chain.json; after a challenge step-<8 digits>/...
+              branch swarm: swarm/run.json, swarm/<16 digits of a volunteer's key>.json: the coordinator's records, for
+              volunteers that reach no peer; refs/pr/N of such a volunteer: swarm/inbox/<16 digits>.json, its mailbox
 data repo     shards/..., manifests/cluster-000.json, ...
 """
 
 from __future__ import annotations
 
+import re
+
+_MAILBOX = "Mailbox of "
 PUBLIC_ENDPOINT = "https://huggingface.co"
 RUN_FILE = "run.json"
 WEIGHTS_FILE = "expert.safetensors"
@@ -26,8 +31,32 @@ SUBMITTED_AS = {"weights": TRAINED_FILE, "ema": WEIGHTS_FILE, "optimizer": OPTIM
 """The files of a state under the names that a submission gives them."""
 STATE_FILES = (TRAINED_FILE, "ema.safetensors", OPTIMIZER_FILE)
 """The state of a training, in a head's folder, in the order of `SUBMITTED_AS`."""
+SWARM_BRANCH = "swarm"
+SWARM_RUN_FILE = "swarm/run.json"
+"""The coordinator's records that concern everybody."""
 VERDICT_MARK = "paris-verdict: "
 """Starts the line of a pull request's comment with the signed Verdict record."""
+
+
+def swarm_file(public_key: str) -> str:
+    """The coordinator's records that concern one volunteer, on `SWARM_BRANCH`."""
+    return f"swarm/{public_key[:16]}.json"
+
+
+def mailbox_file(public_key: str) -> str:
+    """A volunteer's records, in a pull request of its own."""
+    return f"swarm/inbox/{public_key[:16]}.json"
+
+
+def mailbox_title(public_key: str) -> str:
+    """The title of that pull request."""
+    return f"{_MAILBOX}{public_key}"
+
+
+def mailbox_owner(title: str) -> str | None:
+    """The key in the title of a mailbox; None for another pull request."""
+    key = title.removeprefix(_MAILBOX)
+    return key if key != title and re.fullmatch("[0-9a-f]{64}", key) else None
 
 
 def submission_folder(task_id: str, attempt: int, public_key: str) -> str:

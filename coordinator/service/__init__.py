@@ -4,6 +4,8 @@ startup.py      starting and stopping: lock, Hub, DHT peer, description, loop
 standing.py     who leads: the one coordinator, or one of several of a database
 peering.py      starts the coordinator's peer in the DHT
 loop.py         observe, decide by tick, save, act, publish
+hub_way.py      the way through the Hub
+mailboxes.py    which mailboxes on the Hub count
 ways.py         where volunteers' records come from, and where the coordinator's can be read
 swarm.py        the way through the DHT, and the peer that is restarted
 publisher.py    which records the DHT should hold, and when each is due

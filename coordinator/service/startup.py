@@ -23,6 +23,7 @@ from paris.coordinator.service.executor import Executor, Workers
 from paris.coordinator.service.garbage import collect_garbage
 from paris.coordinator.service.grids import SampleGrids
 from paris.coordinator.service.health import HealthReport
+from paris.coordinator.service.hub_way import open_hub_way
 from paris.coordinator.service.lane_means import LaneMeans
 from paris.coordinator.service.loop import Server, Service
 from paris.coordinator.service.notices import Notifier
@@ -102,7 +103,7 @@ def _serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> 
         logger.info("Freed %d bytes of old submissions.", collect_garbage(run, store.load()))
         claim.take_over(store)
         sealer = Sealer(run.identity, run.run_id, sequences=claim.sequences)
-        ways = _published(run, hub, sealer, claim, log)
+        ways = _published(run, hub, sealer, claim, log, stack)
         servers += _start_page(run, children, log)
         executor = make_executor(run, ways.spec, hub, sealer, children, log)
         stack.callback(executor.stop)
@@ -125,12 +126,14 @@ def _serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> 
         service.run(stop, run.config.tasks.tick_every_s, after_step)
 
 
-def _published(run: RunDir, hub: RunHub, sealer: Sealer, claim: Claim, log: Callable[[Event], None]) -> Ways:
+def _published(
+    run: RunDir, hub: RunHub, sealer: Sealer, claim: Claim, log: Callable[[Event], None], stack: ExitStack
+) -> Ways:
     """Upload the data and the description, and open the ways to volunteers."""
     manifests = publish_data(run, hub, log)
     spec = _described(run, hub, sealer, claim)
     log(Event(EventKind.SERVING, f"Run {run.run_id}: join with  {run.join_command}"))
-    return Ways(spec, manifests, [DhtWay(spec, claim.peer, Publisher(sealer))])
+    return Ways(spec, manifests, [DhtWay(spec, claim.peer, Publisher(sealer)), *open_hub_way(run, hub, sealer, stack)])
 
 
 def _described(run: RunDir, hub: RunHub, sealer: Sealer, claim: Claim) -> RunSpec:

@@ -74,6 +74,9 @@ class DhtWay:
         clock: Seconds that only grow.
     """
 
+    delay_s = 0.0
+    """See `Way.delay_s`."""
+
     def __init__(
         self, spec: RunSpec, peer: SupervisedPeer, publisher: Publisher, clock: Clock = time.monotonic
     ) -> None:

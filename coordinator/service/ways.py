@@ -42,6 +42,9 @@ class Shown:
 class Way(Protocol):
     """One way between volunteers and the coordinator. Called from the loop's thread alone."""
 
+    delay_s: float
+    """How old a record may be when it is received for the first time, and still count as new: seconds."""
+
     def received(self, kinds: Sequence[str]) -> Iterable[Envelope[Payload]]:
         """Volunteers' valid records of these kinds; records seen before may be among them.
 
@@ -108,15 +111,15 @@ class Ways:
             way.show(Shown(records, state))
 
     def _observed(self, kinds: Sequence[str]) -> Iterator[Observation]:
-        return (_observation(envelope) for way in self._ways for envelope in way.received(kinds))
+        return (_observation(envelope, way.delay_s) for way in self._ways for envelope in way.received(kinds))
 
 
-def _observation(envelope: Envelope[Any]) -> Observation:
-    """A volunteer's record as `tick` takes it."""
+def _observation(envelope: Envelope[Any], delay_s: float) -> Observation:
+    """A volunteer's record as `tick` takes it, after a way of that delay."""
     match envelope.payload:
         case Want():
             want = cast(Envelope[Want], envelope)
-            return WantReceived(want, time.time() - envelope.issued_at, _invite_of(want))
+            return WantReceived(want, max(0.0, time.time() - envelope.issued_at - delay_s), _invite_of(want))
         case Heartbeat():
             return HeartbeatReceived(envelope)
         case Submission():

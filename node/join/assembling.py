@@ -10,6 +10,7 @@ from paris.node.fetching.bandwidth import Bandwidth
 from paris.node.fetching.cache import Cache
 from paris.node.hub.account import account_token, ask_if_refused, is_at_terminal
 from paris.node.hub.client import Hub
+from paris.node.hub.mailbox import Mailbox
 from paris.node.hub.tokens import PlainHttpError
 from paris.node.join.request import Request
 from paris.node.machine.machine import Machine
@@ -22,6 +23,7 @@ from paris.node.swarm.connection import Swarm
 from paris.node.swarm.session import RunSession
 from paris.node.swarm.want_work import find_work
 from paris.node.swarm.ways.dht import DhtWay
+from paris.node.swarm.ways.hub import PATIENCE_S, HubWay
 from paris.node.swarm.ways.ways import Ways
 from paris.node.view import EventKind, View
 from paris.node.work.data import DataSources
@@ -98,6 +100,13 @@ def hub_account(
         with asks.held():
             token = ask_if_refused(tokens, endpoint, token)
     return Hub(endpoint, token)
+
+
+def add_hub_way(session: RunSession, hub: Hub) -> None:
+    """Let records go by the Hub where no other way answers: at once, if none answered when this node joined."""
+    ways = session.ways
+    mailbox = Mailbox(hub, session.spec.model_repo, session.public_key)
+    ways.add(HubWay(mailbox, session.run, ways.all, patience_s=PATIENCE_S if ways.is_up else 0.0))
 
 
 def data_sources(

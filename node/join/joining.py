@@ -15,7 +15,7 @@ from paris.node.errors import StoppedError
 from paris.node.hub.client import Hub
 from paris.node.hub.tokens import hub_token
 from paris.node.join.answers import Answers
-from paris.node.join.assembling import announced_session, data_sources, hub_account, watch_over
+from paris.node.join.assembling import add_hub_way, announced_session, data_sources, hub_account, watch_over
 from paris.node.join.own_page import OwnPage
 from paris.node.join.request import Request
 from paris.node.join.search import Search, is_first_at_a_terminal, wait_for_answer
@@ -123,7 +123,7 @@ def running_agent(
         PageError: The page cannot be served where the settings say.
         IdentityError: Another node uses this home.
         PlainHttpError: It uploads, and its token would be sent over http to another machine.
-        NoPeersError: No peer answered, and there is no unfinished work to continue without the DHT.
+        NoPeersError: No peer answered, no mailboxes are read on the Hub, and there is no unfinished work to continue.
         StoppedError: While it waited.
         ParisError: RUN cannot be resolved, or a setting is invalid.
     """
@@ -149,6 +149,7 @@ def running_agent(
             with announced_session(identity, machine, run, swarm, view, stop, invite) as session:
                 asks = view if waits else None
                 hub = hub_account(session, identity, machine, request.settings_home, asks=asks, uploads=uploads)
+                add_hub_way(session, hub)
                 data = data_sources(session, identity, machine, hub, stop, request)
                 _show_joined(session, machine, view)
                 yield Agent(session, data, machine, view, stop, answers.wishes if answers else None)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
 from paris.node.errors import RunUnansweredError
+from paris.node.hub.client import Hub
+from paris.node.hub.mailbox import Mailbox
+from paris.node.hub.tokens import hub_token
 from paris.node.join.resolve import URL_STARTS, Address, is_repo, newest, remember, resolve
 from paris.node.machine.config import NodeConfig
 from paris.node.machine.home import Home
 from paris.node.retry import LONGEST_WAIT_S, Backoff, Wait
 from paris.node.swarm.connection import Swarm, peer_starter
+from paris.node.swarm.ways.hub import mailboxes_are_read
 from paris.node.view import EventKind, View
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import (
@@ -117,7 +122,7 @@ def wait_for_answer(
 
 
 def connect_to(address: Address, home: Home, config: NodeConfig, view: View) -> tuple[Envelope[RunSpec], Swarm]:
-    """Connect and read the newest RunSpec; without any peer, continue alone if there is unfinished work."""
+    """Connect and read the newest RunSpec; without any peer, go on with unfinished work, or by a mailbox on the Hub."""
     spec = address.spec
     if spec is not None:
         spec = remember(home, spec)
@@ -134,12 +139,16 @@ def connect_to(address: Address, home: Home, config: NodeConfig, view: View) -> 
     try:
         swarm.connect()
     except (*_PASSING, DaemonError) as error:
-        if spec is None or home.unfinished(address.run_id) is None:
+        if spec is None:
+            raise
+        has_work = home.unfinished(address.run_id) is not None
+        if not has_work and (isinstance(error, ClockError) or not _are_mailboxes_read(spec, home, config)):
             raise
         _logger.info("Continuing without the DHT: %s", error)
         _logger.debug("Connecting failed", exc_info=True)
         why = error.what.rstrip(".") if isinstance(error, ClockError) else "No peer answers"
-        view.event(EventKind.DHT, is_up=False, text=f"{why}; continuing alone with the unfinished task.")
+        then = "continuing alone with the unfinished task" if has_work else "records go by a pull request on the Hub"
+        view.event(EventKind.DHT, is_up=False, text=f"{why}; {then}.")
         return spec, swarm
     try:
         return _read_run(swarm, address, home, spec), swarm
@@ -165,6 +174,12 @@ def _read_run(swarm: Swarm, address: Address, home: Home, spec: Envelope[RunSpec
     swarm.num_buckets = spec.payload.num_buckets
     swarm.initial_peers = tuple(dict.fromkeys((*spec.payload.initial_peers, *address.initial_peers)))
     return spec
+
+
+def _are_mailboxes_read(spec: Envelope[RunSpec], home: Home, config: NodeConfig) -> bool:
+    endpoint = config.hub_endpoint or spec.payload.hub_endpoint
+    hub = Hub(endpoint, hub_token(home.path, config, os.environ, endpoint))
+    return mailboxes_are_read(Mailbox(hub, spec.payload.model_repo, ""))
 
 
 def _dht_text(is_up: bool) -> str:

@@ -48,6 +48,7 @@ MODULES = (
     "paris.protocol.want_work",
     "paris.protocol.addresses",
     "paris.protocol.dht.pinned",
+    "paris.protocol.record_file",
     "paris.protocol.record_shelves",
     "paris.node.machine.config",
     "paris.coordinator.decisions.audits",

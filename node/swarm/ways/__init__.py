@@ -3,4 +3,5 @@
 ways.py         chooses the way, for each record and each read
 way.py          what a way is
 dht.py          through the run's DHT
+hub.py          through the run's Hub, where no other way answers
 """

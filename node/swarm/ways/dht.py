@@ -32,4 +32,5 @@ class DhtWay:
 
     def read(self, kind: str) -> list[Envelope[Any]] | None:
         """See `Way.read`."""
-        return self._swarm.read(kind)
+        found = self._swarm.read(kind)
+        return found if found or self._swarm.is_up else None

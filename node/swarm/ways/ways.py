@@ -29,6 +29,15 @@ class Ways:
         """Whether there was no room for this node's last want."""
 
     @property
+    def all(self) -> tuple[Way, ...]:
+        """The ways in their order."""
+        return self._ways
+
+    def add(self, way: Way) -> None:
+        """Add one that is asked after all others."""
+        self._ways = (*self._ways, way)
+
+    @property
     def is_up(self) -> bool:
         """Whether one of the ways answered lately."""
         return any(way.is_up for way in self._ways)

@@ -1,0 +1,215 @@
+"""The way through the Hub, for volunteers that reach no peer: mailboxes are read, files are written, once a minute.
+
+In a thread of its own: the loop never waits for the Hub. As long as nobody has a mailbox, nothing is written after the
+start but the file that says that mailboxes are read.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from paris.coordinator.run.directory import RunDir
+from paris.coordinator.run_hub.client import RunHub
+from paris.coordinator.run_hub.mailboxes import HubMailboxes
+from paris.coordinator.service.mailboxes import Mailboxes
+from paris.coordinator.service.publisher import Publisher
+from paris.coordinator.service.ways import Shown
+from paris.protocol.envelope import Envelope
+from paris.protocol.errors import ParisError, reason_of
+from paris.protocol.hub_layout import SWARM_RUN_FILE, swarm_file
+from paris.protocol.keys import dht_key, subkey_of
+from paris.protocol.payload import Payload
+from paris.protocol.record_file import MAX_OWN_RECORDS, pack_records
+from paris.protocol.run_records import RunSpec, Task
+from paris.protocol.sealer import Sealer
+from paris.protocol.validator import RecordJudge
+from paris.protocol.work_records import Challenge, Lease, Verdict
+
+logger = logging.getLogger(__name__)
+_LONGEST_WAIT_S = 600.0
+_LAST_ROUND_S = 5.0
+"""How long a stop waits for the Hub to answer."""
+_DELAY_ROUNDS = 4
+"""A record may be so many rounds old before it is read here: the volunteer commits as seldom as this way looks."""
+
+
+class HubWay:
+    """Records on the model repo.
+
+    Args:
+        hub: The requests.
+        judge: Of this way alone: admits what volunteers send.
+        publisher: Of this way alone: seals what is written.
+        run_id: The run.
+        num_buckets: The run's, as published.
+        every_s: Seconds between two rounds.
+        clock: UTC seconds.
+    """
+
+    def __init__(
+        self,
+        hub: HubMailboxes,
+        judge: RecordJudge,
+        publisher: Publisher,
+        *,
+        run_id: str,
+        num_buckets: int,
+        every_s: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._hub, self._judge, self._publisher = hub, judge, publisher
+        self._run_id, self._every_s = run_id, every_s
+        self._mailboxes = Mailboxes(hub, judge, run_id, num_buckets, clock)
+        self._lock = threading.Lock()
+        """Guards the next two."""
+        self._shown: Shown | None = None
+        self._is_all_due = False
+        self._sealed: dict[tuple[str, str], Envelope[Any]] = {}
+        self._written: dict[str, bytes] = {}
+        """The files on the branch."""
+        self._has_begun = False
+        self.delay_s = _DELAY_ROUNDS * every_s
+        """See `Way.delay_s`."""
+
+    def received(self, kinds: Sequence[str]) -> list[Envelope[Payload]]:
+        """What is in the mailboxes; records seen before are among it."""
+        return self._mailboxes.records(kinds)
+
+    def show(self, shown: Shown) -> None:
+        """Let the next round write what follows from a state."""
+        with self._lock:
+            self._shown = shown
+
+    def show_all_again(self) -> None:
+        """Seal every record anew in the next round."""
+        with self._lock:
+            self._is_all_due = True
+
+    def keep_alive(self) -> None:
+        """Nothing dies here: the thread outlives every failed round."""
+
+    def run(self, stop: threading.Event) -> None:
+        """Look and write until `stop` is set; while the Hub refuses or does not answer, ever less often."""
+        failures = 0
+        while not stop.wait(min(self._every_s * 2.0 ** min(failures, 10), max(self._every_s, _LONGEST_WAIT_S))):
+            try:
+                self.round()
+                failures = 0
+            except ParisError as error:
+                failures += 1
+                logger.info("Records on the Hub wait: %s", error.what)
+            except Exception as error:  # a bug of ours ends no thread that volunteers depend on
+                failures += 1
+                logger.warning("Records on the Hub wait: %s", reason_of(error), exc_info=True)
+
+    def round(self) -> None:
+        """Read the mailboxes, and write what their volunteers need.
+
+        Raises:
+            HubError: The Hub refused or did not answer; the next round does all that is missing.
+        """
+        with self._lock:
+            shown, is_all_due, self._is_all_due = self._shown, self._is_all_due, False
+        if shown is None:
+            return
+        if is_all_due:
+            self._publisher.republish_all()
+        if self._has_begun:
+            self._mailboxes.look()
+        else:
+            self._hub.begin()
+            self._written, self._has_begun = {}, True
+        if self._mailboxes.keys or not self._written:
+            self._write(shown, self._mailboxes.keys)
+        elif len(self._written) > 1:  # the last mailbox was closed
+            self._change({SWARM_RUN_FILE: self._written[SWARM_RUN_FILE]})
+
+    def _write(self, shown: Shown, keys: frozenset[str]) -> None:
+        """Write the file of the run and one for each mailbox's volunteer."""
+        by_file: dict[str, list[Payload]] = {SWARM_RUN_FILE: for_all(shown.records)}
+        by_file |= {swarm_file(key): records_of(key, shown.records) for key in sorted(keys)}
+        self._seal([payload for payloads in by_file.values() for payload in payloads])
+        files = {}
+        for path, payloads in by_file.items():
+            every_s = self._every_s if path == SWARM_RUN_FILE else None
+            files[path] = pack_records([self._sealed[_place(payload)].data for payload in payloads], every_s)
+        self._change(files)
+
+    def _change(self, files: dict[str, bytes]) -> None:
+        changed = {path: data for path, data in files.items() if self._written.get(path) != data}
+        removed = self._written.keys() - files.keys()
+        if changed or removed:
+            self._hub.write(changed, sorted(removed), "Records for volunteers that reach no peer")
+        self._written = files
+
+    def _seal(self, payloads: list[Payload]) -> None:
+        wanted = list({_place(payload): payload for payload in payloads}.values())
+        for envelope in self._publisher.due(wanted):
+            self._sealed[_place(envelope.payload)] = envelope
+            if isinstance(envelope.payload, RunSpec):  # by which the judge knows the work that a want needs
+                key, subkey = dht_key(self._run_id, "run"), subkey_of(envelope.payload, envelope.signer)
+                self._judge.judge(key, subkey, envelope.data, envelope.expires_at)
+        self._sealed = {_place(payload): self._sealed[_place(payload)] for payload in wanted}
+
+
+def open_hub_way(run: RunDir, hub: RunHub, sealer: Sealer, stack: ExitStack) -> list[HubWay]:
+    """The way through the Hub, if the run has it.
+
+    Args:
+        run: The run directory.
+        hub: The run's repos.
+        sealer: Signs what is written.
+        stack: Ends the thread.
+
+    Raises:
+        HubError: The Hub does not answer or refuses.
+    """
+    every_s = run.config.hub.mailboxes_every_s
+    if every_s == 0:
+        HubMailboxes(hub).end()
+        return []
+    way = HubWay(
+        HubMailboxes(hub),
+        RecordJudge(run.run_id, run.identity.public_key),
+        Publisher(sealer),
+        run_id=run.run_id,
+        num_buckets=run.config.run.num_buckets,
+        every_s=every_s,
+    )
+    stop = threading.Event()
+    thread = threading.Thread(target=way.run, args=(stop,), name="hub-records", daemon=True)
+    thread.start()
+    stack.callback(thread.join, _LAST_ROUND_S)
+    stack.callback(stop.set)
+    return [way]
+
+
+def for_all(records: Sequence[Payload]) -> list[Payload]:
+    """Of the coordinator's records those that concern every volunteer."""
+    return [record for record in records if isinstance(record, RunSpec | Task)]
+
+
+def records_of(volunteer: str, records: Sequence[Payload]) -> list[Payload]:
+    """Of the coordinator's records those that concern one volunteer: its leases, and what belongs to them.
+
+    Args:
+        volunteer: Its public key.
+        records: All that should be readable now.
+
+    Returns:
+        The newest `MAX_OWN_RECORDS` at most.
+    """
+    leases = [record for record in records if isinstance(record, Lease) and record.volunteer == volunteer]
+    ids = {lease.lease_id for lease in leases}
+    about = [record for record in records if isinstance(record, Challenge | Verdict) and record.lease_id in ids]
+    newest = sorted(leases, key=lambda lease: lease.granted_at)[-MAX_OWN_RECORDS // 2 :]
+    return [*newest, *about[-MAX_OWN_RECORDS // 2 :]]
+
+
+def _place(payload: Payload) -> tuple[str, str]:
+    return payload.kind, subkey_of(payload, "")

@@ -1,0 +1,166 @@
+"""Which mailboxes on the Hub count, and the records in them: admitted by the same judge as in the DHT.
+
+Pull requests cost nothing, and anybody may write any key into a title. So a mailbox counts once it holds a record that
+the judge admits, signed by the key in its title; the others are closed. A round reads and closes a bounded number.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from paris.coordinator.run_hub.mailboxes import HubMailboxes, Mailbox
+from paris.protocol.envelope import Envelope, open_envelope
+from paris.protocol.errors import ParisError
+from paris.protocol.hub_layout import mailbox_file
+from paris.protocol.keys import BUCKETED, dht_key, part_of, subkey_of
+from paris.protocol.payload import Payload
+from paris.protocol.record_file import MAX_MAILBOX_RECORDS, max_file_bytes, open_record_file
+from paris.protocol.validator import Accepted, RecordJudge
+
+logger = logging.getLogger(__name__)
+MAX_MAILBOXES = 256
+_LISTED = 100
+"""Open pull requests that a round looks at, the newest: those known stay known."""
+_MOST_READ, _MOST_CLOSED = 16, 8
+"""A round: of those that are known, and as many of the others; each takes one to three requests."""
+_MOST_REFUSED = 4096
+_LEFT_AFTER_S = 3600.0
+"""How long after its last record has expired a mailbox is closed: its volunteer has left, or reaches peers again."""
+_NOT_ADMITTED = "No record of this run, signed by the key in the title, was in this mailbox."
+_LEFT = "The records in this mailbox have expired. A volunteer that needs it opens another one."
+
+
+@dataclass
+class _Box:
+    """An admitted mailbox."""
+
+    key: str
+    head: str
+    records: dict[tuple[str, str], Envelope[Payload]] = field(default_factory=dict)
+    """The newest by kind and subkey."""
+
+    @property
+    def ends_at(self) -> float:
+        return max((envelope.expires_at for envelope in self.records.values()), default=0.0)
+
+
+class Mailboxes:
+    """The admitted mailboxes. `look` belongs to one thread; the rest may be read from any.
+
+    Args:
+        hub: Reads and closes them.
+        judge: Of this way alone.
+        run_id: The run.
+        num_buckets: The run's, as published.
+        clock: UTC seconds.
+    """
+
+    def __init__(
+        self, hub: HubMailboxes, judge: RecordJudge, run_id: str, num_buckets: int, clock: Callable[[], float]
+    ) -> None:
+        self._hub, self._judge, self._run_id = hub, judge, run_id
+        self._num_buckets, self._clock = num_buckets, clock
+        self._boxes: dict[int, _Box] = {}
+        self._refused: OrderedDict[int, str] = OrderedDict()
+        """Heads of mailboxes that were not admitted, by number."""
+        self._to_close: OrderedDict[int, str] = OrderedDict()
+        """Mailboxes and why, in the order in which they are closed."""
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """Volunteers with a mailbox."""
+        return frozenset(box.key for box in list(self._boxes.values()))
+
+    def records(self, kinds: Sequence[str]) -> list[Envelope[Payload]]:
+        """The unexpired records of these kinds in all mailboxes."""
+        now = self._clock()
+        return [
+            envelope
+            for box in list(self._boxes.values())
+            for envelope in list(box.records.values())
+            if envelope.kind in kinds and envelope.expires_at > now
+        ]
+
+    def look(self) -> None:
+        """Read what is new, admit and close.
+
+        Raises:
+            HubError: The Hub refused or did not answer; what was read before stays.
+        """
+        heads, found = self._hub.heads(), self._hub.found(_LISTED)
+        known = [Mailbox(number, box.key) for number, box in self._boxes.items()]
+        others = [mailbox for mailbox in found if mailbox.number not in self._boxes]
+        for mailbox in (*self._changed(known, heads), *self._changed(others, heads)):
+            if not self._take(mailbox, heads[mailbox.number]):
+                self._to_close[mailbox.number] = _NOT_ADMITTED
+        now = self._clock()
+        for number, box in list(self._boxes.items()):
+            if box.ends_at + _LEFT_AFTER_S < now:
+                del self._boxes[number]
+                self._to_close[number] = _LEFT
+        self._close_some()
+
+    def _close_some(self) -> None:
+        for _ in range(min(_MOST_CLOSED, len(self._to_close))):
+            number, why = self._to_close.popitem(last=False)
+            try:
+                self._hub.close(number, why)
+            except ParisError as error:  # closing is tidying up: what was read counts all the same
+                logger.info("Mailbox %d stays open: %s", number, error.what)
+
+    def _changed(self, mailboxes: Sequence[Mailbox], heads: Mapping[int, str]) -> list[Mailbox]:
+        """The first of those with a head that was not read."""
+        seen = {number: box.head for number, box in self._boxes.items()} | self._refused
+        changed = [m for m in mailboxes if m.number in heads and heads[m.number] != seen.get(m.number)]
+        return changed[:_MOST_READ]
+
+    def _take(self, mailbox: Mailbox, head: str) -> bool:
+        """Whether a mailbox counts; its valid records are kept."""
+        data = self._hub.read(mailbox_file(mailbox.key), head, max_file_bytes(MAX_MAILBOX_RECORDS))
+        envelopes = [] if data is None else self._admitted(data, mailbox.key)
+        box = self._boxes.get(mailbox.number)
+        if box is None and envelopes and self._has_room(mailbox.key):
+            box = self._boxes[mailbox.number] = _Box(mailbox.key, head)
+        if box is None:
+            self._refused[mailbox.number] = head
+            if len(self._refused) > _MOST_REFUSED:
+                self._refused.popitem(last=False)
+            return bool(envelopes)  # an honest one without a place is left open, and read again when it changes
+        box.head = head
+        box.records.update({(e.kind, subkey_of(e.payload, e.signer)): e for e in envelopes})
+        for place in sorted(box.records, key=lambda place: box.records[place].expires_at)[:-MAX_MAILBOX_RECORDS]:
+            del box.records[place]
+        return True
+
+    def _has_room(self, key: str) -> bool:
+        """Whether there is a place, which a less proven mailbox then leaves."""
+        if len(self._boxes) < MAX_MAILBOXES:
+            return True
+        number = min(self._boxes, key=lambda number: self._judge.rank(self._boxes[number].key))
+        if self._judge.rank(self._boxes[number].key) >= self._judge.rank(key):
+            return False
+        self._refused[number] = self._boxes.pop(number).head
+        return True
+
+    def _admitted(self, data: bytes, key: str) -> list[Envelope[Payload]]:
+        try:
+            records = open_record_file(data, max_records=MAX_MAILBOX_RECORDS).records
+        except ParisError as error:
+            logger.debug("Not a mailbox of %s...: %s", key[:12], error.what)
+            return []
+        return [envelope for record in records if (envelope := self._judged(record, key)) is not None]
+
+    def _judged(self, record: bytes, key: str) -> Envelope[Payload] | None:
+        """A record of the mailbox's volunteer that peers of the DHT would store, too."""
+        try:
+            envelope = open_envelope(record, run_id=self._run_id, coordinator=None, now=self._clock())
+        except ParisError:
+            return None
+        if envelope.kind not in BUCKETED or envelope.signer != key:
+            return None
+        place = dht_key(self._run_id, envelope.kind, part_of(envelope.payload, key, self._num_buckets))
+        verdict = self._judge.judge(place, subkey_of(envelope.payload, key), record, envelope.expires_at)
+        return verdict.envelope if isinstance(verdict, Accepted) else None
