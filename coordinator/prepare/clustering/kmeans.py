@@ -71,14 +71,15 @@ def cluster_features(
     """
     with _one_thread():
         if num_clusters <= MOST_AT_ONCE:
-            fitted = _fitted(features, num_clusters, num_fine, balance, seed, catch_all)
+            restarts = _RESTARTS if len(features) <= _FEW_ROWS else 1
+            fitted = _fitted(features, num_clusters, num_fine, balance, seed, catch_all, restarts)
         else:
             num_groups = math.isqrt(num_clusters)
 
             def fit(rows: np.ndarray, number: int, bound: float | None, own_seed: int) -> Fitted:
                 is_group = len(rows) < len(features)
                 own_fine = max(num_fine // num_groups, 4 * number) if is_group else num_fine
-                return _fitted(rows, number, own_fine, bound, own_seed, catch_all)
+                return _fitted(rows, number, own_fine, bound, own_seed, catch_all, 1)
 
             fitted = nested(features, num_clusters, balance, seed, fit)
         before, _ = nearest(features, fitted.before)
@@ -97,11 +98,17 @@ def cluster_features(
 
 
 def _fitted(
-    features: np.ndarray, num_clusters: int, num_fine: int, balance: float | None, seed: int, catch_all: float
+    features: np.ndarray,
+    num_clusters: int,
+    num_fine: int,
+    balance: float | None,
+    seed: int,
+    catch_all: float,
+    restarts: int,
 ) -> Fitted:
-    """Both stages, then Lloyd's iterations; arguments as in `cluster_features`."""
+    """Both stages, then Lloyd's iterations, from one or several seeds; other arguments as in `cluster_features`."""
     found: tuple[float, Fitted] | None = None
-    for attempt in range(_RESTARTS if len(features) <= _FEW_ROWS else 1):
+    for attempt in range(restarts):
         fine, sizes = fine_centroids(features, num_clusters, num_fine, seed + attempt)
         merged = merged_centroids(fine, sizes, num_clusters, seed + attempt)
         start, split = without_catch_all(fine, sizes, merged, catch_all if balance is None else np.inf)
