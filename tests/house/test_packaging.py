@@ -48,7 +48,7 @@ def test_every_imported_distribution_is_declared():
     """A package that comes along with another may go with it."""
     optional = PROJECT["project"]["optional-dependencies"]
     base = {_normal(name) for name in PROJECT["project"]["dependencies"]}
-    more = {_normal(name) for extra in ("coordinator", "demo", "ray", "sample") for name in optional[extra]}
+    more = {_normal(name) for extra in ("coordinator", "demo", "postgres", "ray", "sample") for name in optional[extra]}
     owners = packages_distributions()
     missing = []
     for top in TOP:
