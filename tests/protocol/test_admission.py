@@ -179,7 +179,7 @@ def test_what_a_key_has_proven_holds_to_the_end_of_its_time_and_no_longer():
 
 def test_of_too_many_keys_those_that_proved_least_lately_are_forgotten():
     admission = Admission(RUN_ID, COORDINATOR.public_key)
-    first, second, *others = [f"{number:064x}" for number in range(16_385)]
+    first, second, *others = [f"{number:064x}" for number in range(65_537)]
     for key in (first, second, first):
         admission.note(sealed(LEASE.model_copy(update={"volunteer": key})), NOW)
     for key in others:
