@@ -13,6 +13,7 @@ payload.py     the base of the payloads
 audit_order.py  what makes a lease one of an audit
 size_needs.py  what a smaller size of an expert needs
 run_records.py   records that describe the run
+summary.py     the state of a run in a few counts
 work_records.py  records of the work on a task
 record_rules.py  who may sign each kind, size and life
 envelope.py    the signed envelope around each payload

@@ -7,6 +7,7 @@ from typing import Literal
 
 from paris.protocol.payload import Payload
 from paris.protocol.run_records import Invite, ManifestPart, Registration, RunSpec, Task
+from paris.protocol.summary import Summary
 from paris.protocol.work_records import Answer, Audit, Challenge, Heartbeat, Holding, Lease, Submission, Verdict, Want
 
 
@@ -23,6 +24,7 @@ class RecordRule:
 RECORD_RULES: dict[str, RecordRule] = {
     "run": RecordRule(RunSpec, "coordinator", 4096, 7 * 86400),
     "task": RecordRule(Task, "coordinator", 4096, 86400),
+    "summary": RecordRule(Summary, "coordinator", 1024, 86400),
     "manifest": RecordRule(ManifestPart, "coordinator", 4096, 7 * 86400),
     "lease": RecordRule(Lease, "coordinator", 2048, 30 * 86400),
     "challenge": RecordRule(Challenge, "coordinator", 2048, 30 * 86400),

@@ -15,13 +15,13 @@ from paris.protocol.admission import Admission
 from paris.protocol.canonical import digest
 from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import ExpiredError, ParisError, SignatureError, VersionError
-from paris.protocol.keys import BUCKETED, all_keys, bucket_of, subkey_of
+from paris.protocol.keys import BUCKETED, all_keys, bucket_of, own_place, own_subkey, subkey_of
 from paris.protocol.limits import MAX_CLOCK_SKEW_S, MAX_NUM_BUCKETS, MAX_SUBKEY_CHARS
 from paris.protocol.payload import Payload
 from paris.protocol.record_rules import RECORD_RULES
 from paris.protocol.refusals import Reason, Refusal, Refused
 from paris.protocol.run_records import ManifestPart, RunSpec
-from paris.protocol.work_records import Holding
+from paris.protocol.work_records import Challenge, Holding, Lease, Verdict
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,7 @@ class RecordJudge:
             return refusal.refused
 
     def _check(self, key: str | None, subkey: object, value: object, expires_at: float) -> Envelope[Payload]:
-        if key is None or key not in self._keys:
-            raise Refusal(Reason.UNKNOWN_KEY, f"Run {self._run_id!r} has no such key.")
-        kind, part = self._keys[key]
+        key, kind, part = self._known_key(key, subkey)
         if subkey is None:
             raise Refusal(Reason.PLAIN_VALUE, f"{key} is a dictionary; a plain value would erase it.")
         if not isinstance(subkey, str) or len(subkey) > MAX_SUBKEY_CHARS:
@@ -126,25 +124,38 @@ class RecordJudge:
         self._admission.note(envelope, now)
         return envelope
 
+    def _known_key(self, key: str | None, subkey: object) -> tuple[str, str, int | str | None]:
+        """A key of the run, the kind of records there, and its cluster, bucket or volunteer."""
+        own = own_place(self._run_id, subkey)
+        if own is not None and own[0] == key:
+            return own
+        if key is None or key not in self._keys:
+            raise Refusal(Reason.UNKNOWN_KEY, f"Run {self._run_id!r} has no such key.")
+        return key, *self._keys[key]
+
     def _open(self, data: bytes, now: float) -> Envelope[Payload]:
         try:
             return open_envelope(data, run_id=self._run_id, coordinator=self._coordinator, now=now)
         except ParisError as error:
             raise Refusal(_reason_of(error), error.what) from error
 
-    def _require_place(self, envelope: Envelope[Payload], kind: str, part: int | None, subkey: str) -> None:
+    def _require_place(self, envelope: Envelope[Payload], kind: str, part: int | str | None, subkey: str) -> None:
         """Refuse a valid record in the wrong place."""
         payload = envelope.payload
+        if isinstance(part, str) and isinstance(payload, Lease | Challenge | Verdict):
+            subkey_there = own_subkey(payload)
+        else:
+            subkey_there = subkey_of(payload, envelope.signer)
         if envelope.kind != kind:
             raise Refusal(Reason.WRONG_KIND, f"A {envelope.kind} record is under a key for {kind} records.")
-        if subkey != subkey_of(payload, envelope.signer):
+        if subkey != subkey_there:
             raise Refusal(Reason.WRONG_SUBKEY, f"A {kind} record of {envelope.signer[:12]}... is in a foreign subkey.")
         if isinstance(payload, ManifestPart | Holding) and payload.cluster != part:
             raise Refusal(Reason.WRONG_PART, f"A {kind} of cluster {payload.cluster} is under cluster {part}.")
         if kind in BUCKETED and not self._may_be_in(envelope.signer, part):
             raise Refusal(Reason.WRONG_BUCKET, f"{envelope.signer[:12]}... does not belong to bucket {part}.")
 
-    def _may_be_in(self, signer: str, bucket: int | None) -> bool:
+    def _may_be_in(self, signer: str, bucket: int | str | None) -> bool:
         if self._spec is not None:
             return bucket == bucket_of(signer, self._spec.num_buckets)
         return any(bucket == bucket_of(signer, count) for count in range(1, MAX_NUM_BUCKETS + 1))

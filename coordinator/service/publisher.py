@@ -16,6 +16,7 @@ from paris.protocol.keys import subkey_of
 from paris.protocol.payload import Payload
 from paris.protocol.run_records import ManifestPart, RunSpec
 from paris.protocol.sealer import Sealer
+from paris.protocol.summary import summarise
 from paris.protocol.work_records import Lease
 
 LIFE_S = 900.0
@@ -27,7 +28,8 @@ _KEPT_ATTEMPTS, _KEPT_OF_MANY, _MANY_TASKS = 3, 2, 512
 def records_to_publish(spec: RunSpec, manifests: Sequence[ManifestPart], state: State, now: float) -> list[Payload]:
     """Every payload that the run's peers should be able to read now, UTC seconds."""
     records: list[Payload] = [spec, *manifests]
-    records += [task.task for task in state.tasks.values()]
+    tasks = [task.task for task in state.tasks.values()]
+    records += [summarise(tasks), *tasks] if tasks else []
     of_task, kept = indexes_of(state).of_task, _KEPT_OF_MANY if len(state.tasks) > _MANY_TASKS else _KEPT_ATTEMPTS
     for task_id in of_task.names():
         records += _of_leases(state, [state.leases[lease_id] for lease_id in of_task.of(task_id)], kept, now)

@@ -10,15 +10,19 @@ from pydantic import ValidationError
 from paris.node.errors import TransientHubError
 from paris.node.hub.client import Hub, translated
 from paris.node.swarm.connection import Swarm
+from paris.node.swarm.ways.ways import Ways
 from paris.protocol.canonical import parse_json
 from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import ParisError, RecordError
 from paris.protocol.hub_layout import VERDICT_MARK, manifest_path
 from paris.protocol.manifest import Manifest, join_manifest, shards_digest
 from paris.protocol.run_records import RunSpec, Shard, Task
+from paris.protocol.summary import Summary, summarise
 from paris.protocol.work_records import Challenge, Lease, Verdict
 
 _MAX_MANIFEST_BYTES = 64 * 2**20
+_TOLD_ATTEMPTS = 3
+"""The coordinator tells the leases of so many last attempts of each task, whatever became of them."""
 
 
 def find_my_lease(leases: Iterable[Envelope[Any]], me: str, done_with: Collection[str]) -> Lease | None:
@@ -67,8 +71,9 @@ def ended_lease(leases: Iterable[Envelope[Any]], granted: Lease) -> Lease | None
 def is_given_back(leases: Iterable[Envelope[Any]], tasks: Iterable[Envelope[Any]], granted: Lease) -> bool:
     """Whether the coordinator has ended a lease: taken it back, or registered other work of its task.
 
-    A later lease of the task alone says nothing: the task may be leased to both. Where one is there and the lease's own
-    record is not, the coordinator tells it no longer, as one that ended long ago.
+    A later lease of the task alone says nothing: the task may be leased to both. Where there is one, or the task is
+    several attempts on, and the lease's own record is not there, the coordinator tells it no longer, as one that ended
+    long ago.
 
     Args:
         leases: Records of kind lease.
@@ -84,7 +89,8 @@ def is_given_back(leases: Iterable[Envelope[Any]], tasks: Iterable[Envelope[Any]
     if task is not None and task.state == "registered":
         return True
     is_told = any(envelope.payload.lease_id == granted.lease_id for envelope in leases)
-    return not is_told and any(_is_later(envelope.payload, granted) for envelope in leases)
+    is_superseded = task is not None and task.attempt >= granted.attempt + _TOLD_ATTEMPTS
+    return not is_told and (is_superseded or any(_is_later(envelope.payload, granted) for envelope in leases))
 
 
 def _is_later(lease: Lease, granted: Lease) -> bool:
@@ -98,11 +104,17 @@ def find_task(tasks: Iterable[Envelope[Any]], task_id: str) -> Task | None:
     return max(matches, key=lambda envelope: envelope.sequence).payload if matches else None
 
 
-def is_complete(tasks: Iterable[Envelope[Any]], num_experts: int) -> bool:
-    """Whether every expert of the run is registered."""
-    states = {envelope.payload.task_id: envelope.payload.state for envelope in tasks}
-    experts = [state for task_id, state in states.items() if task_id != "router"]
-    return len(experts) >= num_experts and all(state == "registered" for state in experts)
+def read_summary(ways: Ways) -> Summary | None:
+    """How many of the run's tasks are in which state; None while nothing is known.
+
+    An older coordinator publishes no summary: then the records of all tasks are counted.
+    """
+    found = ways.read("summary")
+    if found:
+        newest: Summary = max(found, key=lambda envelope: envelope.sequence).payload
+        return newest
+    tasks = {envelope.payload.task_id: envelope.payload for envelope in ways.read("task")}
+    return summarise(tasks.values()) if tasks else None
 
 
 def read_manifest(swarm: Swarm, hub: Hub, spec: RunSpec, task: Task) -> Manifest:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from paris.node.control.wishes import Wishes
 from paris.node.errors import (
@@ -22,7 +21,7 @@ from paris.node.machine.machine import Machine
 from paris.node.machine.unit import FINAL, Unit, UnitFolder, place_of
 from paris.node.manners.pause import Pause
 from paris.node.retry import StopSignal
-from paris.node.swarm.coordinator_records import find_my_lease, find_task, is_complete
+from paris.node.swarm.coordinator_records import find_my_lease, find_task, read_summary
 from paris.node.swarm.session import RunSession
 from paris.node.swarm.ways.ways import Ways
 from paris.node.trainer.waiting import WaitingTrainer
@@ -33,8 +32,8 @@ from paris.node.work.given_up import GivenUp
 from paris.node.work.head import has_start
 from paris.node.work.unit_work import UnitWork
 from paris.protocol.counted import counted
-from paris.protocol.envelope import Envelope
 from paris.protocol.errors import NoPeersError
+from paris.protocol.summary import Summary
 from paris.protocol.version import SOFTWARE_VERSION, require_software
 from paris.protocol.work_records import Lease, Want
 
@@ -129,17 +128,17 @@ class Agent:
                 session.announcer.publish(self._want(state))
                 if pause is not None:
                     self._trainer.drop()
-            tasks = session.ways.read("task")
-            if may_start and _is_any_open(tasks):  # once: where no lease comes, it ends by itself
+            summary = read_summary(session.ways)
+            if may_start and summary is not None and summary.num_open:  # once: where no lease comes, it ends by itself
                 may_start = False
                 self._trainer.start()
             lease = find_my_lease(session.ways.read("lease"), session.public_key, self._finished_leases())
             if lease is not None and (unit := self._new_unit(lease)) is not None:
                 return unit
-            if is_complete(tasks, session.spec.num_experts):
+            if summary is not None and summary.is_complete(session.spec.num_experts):
                 return None
             self._given_up.tell_when_due()
-            text = _why_waiting(tasks, session.ways) if pause is None else f"Paused: {pause.text}."
+            text = _why_waiting(summary, session.ways) if pause is None else f"Paused: {pause.text}."
             if text != shown:
                 shown = text
                 self._tell_wait(text, pause)
@@ -318,15 +317,13 @@ def _tasks(count: int) -> str:
     return "1 unfinished task was" if count == 1 else f"{count or 'no'} unfinished tasks were"
 
 
-def _is_any_open(tasks: Sequence[Envelope[Any]]) -> bool:
-    return any(envelope.payload.state == "open" for envelope in tasks)
-
-
-def _why_waiting(tasks: Sequence[Envelope[Any]], ways: Ways) -> str:
+def _why_waiting(summary: Summary | None, ways: Ways) -> str:
     if not ways.is_up:
         return "The run's peers are out of reach; trying again."
     if ways.is_full:
         return "The run's list of waiting volunteers is full; trying again."
-    if _is_any_open(tasks):
+    if summary is None:
+        return "The coordinator has published no task yet; waiting."
+    if summary.num_open:
         return "A task is open; waiting for the coordinator to lease it."
-    return "No task is open; waiting for one." if tasks else "The coordinator has published no task yet; waiting."
+    return "No task is open; waiting for one."

@@ -30,10 +30,9 @@ from paris.node.trainer.order import Order
 from paris.node.trainer.supervisor import supervise
 from paris.node.work.head import head_of
 from paris.node.work.holding import PauseDue
-from paris.protocol.envelope import Envelope
 from paris.protocol.errors import ParisError
-from paris.protocol.lanes import lane_of
 from paris.protocol.sizes import needs_of
+from paris.protocol.summary import Summary
 
 _logger = logging.getLogger(__name__)
 _LOOK_EVERY_S = 0.5
@@ -106,13 +105,9 @@ class AheadTraining:
             raise StoppedError("Stopped.")
 
 
-def has_lanes(tasks: Iterable[Envelope[Any]]) -> bool:
-    """Whether a run has lanes, whose next legs start from a mean of states that no volunteer has yet.
-
-    Args:
-        tasks: Records of kind task.
-    """
-    return any(lane_of(envelope.payload.task_id) > 0 for envelope in tasks)
+def has_lanes(summary: Summary | None) -> bool:
+    """Whether a run has lanes, whose next legs start from a mean of states that no volunteer has yet."""
+    return summary is not None and summary.lanes > 1
 
 
 def may_train_ahead(unit: Unit, folder: UnitFolder, cache: Cache) -> bool:

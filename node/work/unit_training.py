@@ -21,7 +21,7 @@ from paris.node.machine.unit import FINAL, Finished, State, Unit, UnitFolder
 from paris.node.manners.awake import kept_awake
 from paris.node.manners.nvidia import power_limit
 from paris.node.retry import LONGEST_WAIT_S, Backoff, persist
-from paris.node.swarm.coordinator_records import read_manifest, reason_to_stop
+from paris.node.swarm.coordinator_records import read_manifest, read_summary, reason_to_stop
 from paris.node.swarm.session import RunSession
 from paris.node.trainer.events import TrainerEvent
 from paris.node.trainer.order import Order
@@ -177,7 +177,7 @@ class UnitTraining:
         """The next leg's training, where there is one and the volunteer wants it."""
         spec, unit, folder, cache = self._session.spec, self.unit, self.folder, self._data.cache
         wanted = self._machine.config.train_ahead and not self._wishes.is_finishing
-        wanted = wanted and not has_lanes(self._session.ways.read("task"))
+        wanted = wanted and not has_lanes(read_summary(self._session.ways))
         if spec.leg_steps is None or not wanted or not may_train_ahead(unit, folder, cache):
             return None
         try:

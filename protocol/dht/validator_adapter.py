@@ -9,7 +9,7 @@ from hivemind.dht.routing import DHTID
 from hivemind.dht.validation import DHTRecord, RecordValidatorBase
 from hivemind.utils.serializer import MSGPackSerializer
 
-from paris.protocol.keys import all_keys
+from paris.protocol.keys import all_keys, own_place
 from paris.protocol.limits import MAX_RECORD_BYTES, MAX_SUBKEY_CHARS
 from paris.protocol.refusals import Refused
 from paris.protocol.validator import Accepted, RecordJudge
@@ -27,7 +27,7 @@ class JudgeValidator(RecordValidatorBase):
     """
 
     def __init__(self, judge: RecordJudge, run_id: str) -> None:
-        self._judge = judge
+        self._judge, self._run_id = judge, run_id
         self._names = {DHTID.generate(source=key).to_bytes(): key for key in all_keys(run_id)}
 
     def validate(self, record: DHTRecord) -> bool:
@@ -44,7 +44,13 @@ class JudgeValidator(RecordValidatorBase):
     def _verdict(self, record: DHTRecord) -> Accepted | Refused:
         subkey = _unpacked(record.subkey, MAX_SUBKEY_CHARS * 4 + _PACKING_BYTES)
         value = _unpacked(record.value, MAX_RECORD_BYTES + _PACKING_BYTES)
-        return self._judge.judge(self._names.get(record.key), subkey, value, record.expiration_time)
+        name = self._names.get(record.key) or self._own_name(record.key, subkey)
+        return self._judge.judge(name, subkey, value, record.expiration_time)
+
+    def _own_name(self, key: bytes, subkey: Any) -> str | None:
+        """The name of a volunteer's key, which the subkey tells."""
+        place = own_place(self._run_id, subkey)
+        return place[0] if place is not None and DHTID.generate(source=place[0]).to_bytes() == key else None
 
 
 class _NotPacked:

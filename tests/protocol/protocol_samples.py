@@ -25,6 +25,7 @@ from paris.protocol.run_records import (
 from paris.protocol.runid import make_run_id
 from paris.protocol.signing import Identity
 from paris.protocol.size_needs import SizeNeeds
+from paris.protocol.summary import Summary
 from paris.protocol.want_work import do_work
 from paris.protocol.work_records import (
     Answer,
@@ -94,6 +95,7 @@ TASK = Task(
     grace_s=600.0,
     state="open",
 )
+SUMMARY = Summary(num_open=1, num_leased=2, num_submitted=0, num_registered=1, lanes=1)
 MANIFEST = ManifestPart(
     cluster=0,
     part=0,
@@ -261,6 +263,7 @@ def sealed(
 SAMPLES: dict[str, tuple[Payload, Identity]] = {
     "run": (RUN, COORDINATOR),
     "task": (TASK, COORDINATOR),
+    "summary": (SUMMARY, COORDINATOR),
     "manifest": (MANIFEST, COORDINATOR),
     "lease": (LEASE, COORDINATOR),
     "challenge": (CHALLENGE, COORDINATOR),

@@ -73,7 +73,7 @@ def test_the_document_lists_every_reason_code():
 
 
 def test_the_document_counts_the_keys_of_a_run():
-    assert f"A run has these {len(all_keys(RUN_ID))} keys and no others." in TEXT
+    assert f"Beside those of volunteers a run has these {len(all_keys(RUN_ID))} keys and no others." in TEXT
 
 
 def test_the_limits_of_each_kind_are_those_of_the_document():
@@ -82,6 +82,7 @@ def test_the_limits_of_each_kind_are_those_of_the_document():
     assert limits == {
         "run": ("coordinator", 4096, 7 * day_s),
         "task": ("coordinator", 4096, day_s),
+        "summary": ("coordinator", 1024, day_s),
         "manifest": ("coordinator", 4096, 7 * day_s),
         "lease": ("coordinator", 2048, 30 * day_s),
         "challenge": ("coordinator", 2048, 30 * day_s),

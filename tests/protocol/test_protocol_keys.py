@@ -39,7 +39,7 @@ def test_every_record_has_its_place_among_the_keys_of_the_run(kind):
 
 def test_no_two_places_share_a_key():
     keys = all_keys(RUN_ID)
-    assert len(set(keys.values())) == len(keys) == 6 + 2 * MAX_CLUSTERS + 5 * MAX_NUM_BUCKETS
+    assert len(set(keys.values())) == len(keys) == 7 + 2 * MAX_CLUSTERS + 5 * MAX_NUM_BUCKETS
 
 
 @pytest.mark.parametrize("kind", BUCKETED)

@@ -24,7 +24,7 @@ from protocol_samples import (
     signed_bytes,
 )
 
-from paris.protocol.keys import all_keys, bucket_of, dht_key, part_of, subkey_of
+from paris.protocol.keys import OWN, OWN_KINDS, all_keys, bucket_of, dht_key, own_subkey, part_of, subkey_of
 from paris.protocol.limits import MAX_NUM_BUCKETS, MAX_SUBKEY_CHARS
 from paris.protocol.record_rules import RECORD_RULES
 from paris.protocol.refusals import Reason, Refusal, Refused
@@ -75,6 +75,40 @@ def test_every_kind_is_accepted_in_its_place(judge, kind):
     verdict = judge.judge(*placed(envelope))
     assert verdict == Accepted(envelope)
     assert judge.refusals == {}
+
+
+@pytest.mark.parametrize("kind", OWN_KINDS)
+def test_what_is_for_a_volunteer_is_accepted_under_its_key_too(judge, kind):
+    envelope = sealed(*SAMPLES[kind])
+    subkey = own_subkey(envelope.payload)
+    assert len(subkey) <= MAX_SUBKEY_CHARS
+    for key, name in ((own_key(VOLUNTEER), subkey), placed(envelope)[:2]):
+        assert judge.judge(key, name, envelope.data, envelope.expires_at) == Accepted(envelope)
+
+
+def own_key(identity):
+    return dht_key(RUN_ID, OWN, identity.public_key)
+
+
+def test_under_a_volunteers_key_is_nothing_else(judge):
+    lease, task = sealed(LEASE), sealed(TASK)
+    own, me, other = own_subkey(LEASE), VOLUNTEER.public_key, STRANGER.public_key
+    forged = sealed(LEASE, STRANGER)
+    cases = [
+        (own_key(STRANGER), own, lease, Reason.UNKNOWN_KEY),
+        (own_key(STRANGER), own.replace(me, other), lease, Reason.WRONG_SUBKEY),
+        (own_key(VOLUNTEER), own + "0", lease, Reason.WRONG_SUBKEY),
+        (own_key(VOLUNTEER), own.replace("lease.", "verdict."), lease, Reason.WRONG_KIND),
+        (own_key(VOLUNTEER), own.replace("lease.", "task."), task, Reason.UNKNOWN_KEY),
+        (own_key(VOLUNTEER), own, task, Reason.WRONG_KIND),
+        (own_key(VOLUNTEER), own, forged, Reason.BAD_SIGNATURE),
+        (own_key(VOLUNTEER), f"lease.{me}.{'x' * 200}", lease, Reason.WRONG_SUBKEY),
+        (own_key(VOLUNTEER), None, lease, Reason.UNKNOWN_KEY),
+        (own_key(VOLUNTEER), subkey_of(LEASE, ""), lease, Reason.UNKNOWN_KEY),
+        (dht_key(RUN_ID, "lease"), own, lease, Reason.WRONG_SUBKEY),
+    ]
+    for key, subkey, envelope, reason in cases:
+        assert refused(judge, key, subkey, envelope.data, envelope.expires_at) == reason, (key, subkey)
 
 
 @pytest.mark.parametrize("key", [None, "paris_v1_other-0000000000000000_tasks", "tasks", TASKS_KEY + "_0", ""])

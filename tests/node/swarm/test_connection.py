@@ -119,7 +119,7 @@ def test_peers_that_have_no_room_for_the_want_answer_all_the_same():
     for _ in range(5):
         assert swarm.publish(WANT) is Outcome.FULL
     assert (changes, swarm.is_up, swarm.is_full) == ([], True, True)
-    assert _why_waiting([], swarm) == "The run's list of waiting volunteers is full; trying again."
+    assert _why_waiting(None, swarm) == "The run's list of waiting volunteers is full; trying again."
     network.is_full = False
     assert swarm.publish(WANT) is Outcome.STORED
     assert not swarm.is_full

@@ -12,8 +12,8 @@ from paris.node.swarm.coordinator_records import (
     find_my_lease,
     find_task,
     find_verdict,
-    is_complete,
     read_manifest,
+    read_summary,
     reason_to_stop,
     verdict_on_hub,
 )
@@ -24,6 +24,7 @@ from paris.protocol.manifest import shards_digest
 from paris.protocol.run_records import Shard
 from paris.protocol.runid import make_run_id
 from paris.protocol.signing import Identity
+from paris.protocol.summary import summarise
 from paris.protocol.work_records import Lease, Verdict
 
 ME = "a" * 64
@@ -66,14 +67,26 @@ def test_only_a_record_that_says_so_takes_a_lease_back(coordinator):
 
 
 def test_a_run_is_complete_when_every_expert_is_registered(coordinator):
-    def tasks(*states: str) -> list:
-        records = [make_unit(f"expert-{i}").task.model_copy(update={"state": state}) for i, state in enumerate(states)]
-        return sealed_leases(*records, coordinator=coordinator)
+    def is_complete(num_experts: int, *states: str, tells: bool) -> bool:
+        """By the coordinator's summary, or by the tasks where it is older and tells none."""
+        tasks = [make_unit(f"expert-{i}").task.model_copy(update={"state": state}) for i, state in enumerate(states)]
+        records = {"summary": [summarise(tasks)] if tells else [], "task": tasks if not tells else []}
+        ways = SimpleNamespace(read=lambda kind: sealed_leases(*records[kind], coordinator=coordinator))
+        summary = read_summary(ways)
+        return summary is not None and summary.is_complete(num_experts)
 
-    assert not is_complete([], 1)
-    assert not is_complete(tasks("registered"), 2)
-    assert not is_complete(tasks("registered", "submitted"), 2)
-    assert is_complete(tasks("registered", "registered"), 2)
+    for tells in (True, False):
+        assert not is_complete(1, tells=tells)
+        assert not is_complete(2, "registered", tells=tells)
+        assert not is_complete(2, "registered", "submitted", tells=tells)
+        assert is_complete(2, "registered", "registered", tells=tells)
+
+
+def test_of_lanes_each_counts_and_the_router_does_not():
+    names = ("expert-0", "expert-0.1", "expert-1", "router")
+    tasks = [make_unit("expert-0").task.model_copy(update={"task_id": name}) for name in names]
+    summary = summarise(tasks)
+    assert (summary.num_tasks, summary.lanes) == (3, 2)
 
 
 def test_the_newest_record_of_the_task_counts(coordinator):
