@@ -30,6 +30,7 @@ run_peer.py    a peer of the run, as node and coordinator use it
 outcome.py     what became of a published record
 record_shelves.py  the records that a peer holds, and their limits
 shard_request.py  a signed request for a shard, and its response
+line.py        what a volunteer asks the coordinator directly, and the reply
 refusals.py    why a peer refuses a record
 admission.py   who may take places at a peer: by a lease, or by work
 invites.py     an invite as text

@@ -22,12 +22,13 @@ from pydantic import BaseModel, ConfigDict
 
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import ParisError
+from paris.protocol.line import LineServer
 from paris.protocol.outcome import Outcome
 from paris.protocol.payload import Payload
 from paris.protocol.shard_request import ShardServer, ShardStatus
 
-Place = tuple[str, int | None]
-"""A record kind, and the cluster or bucket of kinds that have parts."""
+Place = tuple[str, int | str | None]
+"""A record kind, and the cluster or bucket of kinds that have parts; or `keys.OWN` and a volunteer."""
 
 
 class NetworkOptions(BaseModel):
@@ -204,6 +205,25 @@ class RunPeer(Protocol):
         """
 
     @abstractmethod
+    def serve_line(self, server: LineServer) -> None:
+        """Start answering what volunteers ask. Call once per peer.
+
+        Args:
+            server: Decides on each request; called from worker threads.
+
+        Raises:
+            DaemonError: This peer cannot serve.
+        """
+
+    @abstractmethod
+    def ask_line(self, address: str, request: bytes, *, timeout_s: float = 10.0) -> bytes:
+        """Send a request (`line.seal_request`) to a peer and wait for its reply.
+
+        Raises:
+            PeerError: No reply.
+        """
+
+    @abstractmethod
     def try_peer(self, address: str, *, timeout_s: float = 30.0) -> ParisError | None:
         """Connect to another peer of the run and ask it, as joining by it does.
 
@@ -228,7 +248,7 @@ class RunPeer(Protocol):
         """Publish one record; see `publish_many`."""
         return self.publish_many([envelope], num_buckets, timeout_s=timeout_s)[0]
 
-    def read(self, kind: str, part: int | None = None, *, timeout_s: float = 10.0) -> list[Envelope[Payload]]:
+    def read(self, kind: str, part: int | str | None = None, *, timeout_s: float = 10.0) -> list[Envelope[Payload]]:
         """Read all records of a kind; see `read_many`."""
         return self.read_many([(kind, part)], timeout_s=timeout_s)[(kind, part)]
 

@@ -13,10 +13,11 @@ import select
 import threading
 from dataclasses import replace
 
+from paris.protocol import line
 from paris.protocol.addresses import port_taken, split_peer_address
 from paris.protocol.dht.stream_places import StreamPlaces
 from paris.protocol.errors import AddressError, NoPeersError, PeerError
-from paris.protocol.keys import dht_key, part_of, subkey_of
+from paris.protocol.keys import dht_key, places_of
 from paris.protocol.outcome import Outcome, outcome_of
 from paris.protocol.record_shelves import RecordShelves
 from paris.protocol.run_peer import RunPeer, Traffic
@@ -24,6 +25,7 @@ from paris.protocol.runid import require_run_id
 from paris.protocol.shard_request import MAX_REQUEST_BYTES, Reply, ShardStatus
 from paris.protocol.validator import Accepted, RecordJudge
 
+LINE_PATIENCE_S = 4.0
 _PORTS = itertools.count(1)
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _lock = threading.RLock()
@@ -44,6 +46,7 @@ class MemoryPeer(RunPeer):
         """All peers that found each other."""
         self._traffic = Traffic()
         self._server, self._places = None, StreamPlaces()
+        self._desk, self._desk_places = None, StreamPlaces()
         self.is_cut = self._is_stopped = False
 
     @classmethod
@@ -116,6 +119,42 @@ class MemoryPeer(RunPeer):
                 raise PeerError(f"{address} closed the stream without an answer.")
         return other._answer(self, request)
 
+    def serve_line(self, server):
+        self._desk = server
+
+    def ask_line(self, address, request, *, timeout_s=10.0):
+        with _lock:
+            try:
+                other = self._dial(address)
+            except (AddressError, NoPeersError) as error:
+                raise PeerError(f"{address} does not answer: {error.what}") from error
+            if other._desk is None or len(request) > line.MAX_REQUEST_BYTES:
+                raise PeerError(f"{address} does not serve the line, or not such a request.")
+            place = other._desk_places.enter(self._peer_id, lambda: None)
+        try:
+            reply = other._asked(self, place, request)
+        finally:
+            other._desk_places.leave(place)
+        self._count(bytes_sent=len(request), bytes_received=len(reply))
+        return reply
+
+    def _asked(self, asker, place, request):
+        """The reply to a request of the line, as `protocol/dht/line.py` gives it."""
+        may_check = place is not None and self._desk_places.may_check(place)
+        taken = self._desk.take(request, to=self._peer_id, peer=asker.peer_id) if may_check else None
+        if taken is None:
+            if may_check:
+                self._desk_places.refused(place)
+            raise PeerError("The peer closed the stream without a reply.")
+        try:
+            reply = taken.reply.result(LINE_PATIENCE_S)
+        except TimeoutError:
+            self._desk.hurry(taken)
+            reply = taken.reply.result(0)
+        if len(reply) > line.MAX_REPLY_BYTES or not (self.is_reachable and asker.is_reachable):
+            raise PeerError("No reply, or one that is too long.")
+        return reply
+
     def try_peer(self, address, *, timeout_s=30.0):
         with _lock:
             try:
@@ -171,8 +210,13 @@ class MemoryPeer(RunPeer):
         return {address.rpartition("/")[2] for address in addresses}
 
     def _publish(self, envelope, num_buckets):
-        key = dht_key(self._run_id, envelope.kind, part_of(envelope.payload, envelope.signer, num_buckets))
-        record = (key, subkey_of(envelope.payload, envelope.signer), envelope.data, envelope.expires_at)
+        places = places_of(self._run_id, envelope.payload, envelope.signer, num_buckets)
+        outcomes = [self._publish_at(place, envelope) for place in places]
+        return next((outcome for outcome in outcomes if not outcome), Outcome.STORED)
+
+    def _publish_at(self, place, envelope):
+        key = place[0]
+        record = (*place, envelope.data, envelope.expires_at)
         if self._is_stopped or not isinstance(self.judge.judge(*record), Accepted):
             return Outcome.UNANSWERED
         own = Outcome.UNANSWERED if self._client_mode else self._store_here(*record)

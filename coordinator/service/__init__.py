@@ -7,6 +7,10 @@ loop.py         observe, decide by tick, save, act, publish
 hub_way.py      the way through the Hub
 mailboxes.py    which mailboxes on the Hub count
 ways.py         where volunteers' records come from, and where the coordinator's can be read
+line.py         the direct way: what volunteers ask, and the replies
+told.py         which records concern one volunteer
+sealed_records.py  those records, each sealed once
+request_rates.py   how often a key or a peer may ask
 swarm.py        the way through the DHT, and the peer that is restarted
 publisher.py    which records the DHT should hold, and when each is due
 executor.py     runs actions in threads, each once at a time

@@ -29,6 +29,7 @@ from paris.protocol.clock import ClockWatch, SteadyClock, jump_in_words
 from paris.protocol.errors import ParisError, reason_of
 
 logger = logging.getLogger(__name__)
+_SHORTEST_WAIT_S = 0.5
 
 
 class Server(Protocol):
@@ -81,6 +82,7 @@ class Service:
 
     def step(self) -> None:
         """Observe, decide, save, act, publish: once."""
+        self._ways.wake.clear()
         lag_s = self._clock.lag_s()
         now = self._clock() + lag_s
         self._notice_jump()
@@ -140,7 +142,14 @@ class Service:
             except Exception as error:
                 logger.debug("A step failed.", exc_info=True)
                 self._log(Event(EventKind.PROBLEM, f"{type(error).__name__}: {reason_of(error)}"))
-            stop.wait(every_s)
+            self._wait(stop, every_s)
+
+    def _wait(self, stop: threading.Event, every_s: float) -> None:
+        """Wait for the next step; one that is asked for comes half a second after the last at the earliest."""
+        until = time.monotonic() + every_s
+        while not stop.wait(max(0.0, min(_SHORTEST_WAIT_S, until - time.monotonic()))):
+            if self._ways.wake.is_set() or time.monotonic() >= until:
+                return
 
     def _notice_jump(self) -> None:
         """Publish everything again after a jump of the wall clock, by which peers judge records."""

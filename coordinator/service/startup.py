@@ -25,6 +25,7 @@ from paris.coordinator.service.grids import SampleGrids
 from paris.coordinator.service.health import HealthReport
 from paris.coordinator.service.hub_way import open_hub_way
 from paris.coordinator.service.lane_means import LaneMeans
+from paris.coordinator.service.line import LineDesk
 from paris.coordinator.service.loop import Server, Service
 from paris.coordinator.service.notices import Notifier
 from paris.coordinator.service.page import PageServer
@@ -133,7 +134,11 @@ def _published(
     manifests = publish_data(run, hub, log)
     spec = _described(run, hub, sealer, claim)
     log(Event(EventKind.SERVING, f"Run {run.run_id}: join with  {run.join_command}"))
-    return Ways(spec, manifests, [DhtWay(spec, claim.peer, Publisher(sealer)), *open_hub_way(run, hub, sealer, stack)])
+    wake = threading.Event()
+    desk = LineDesk(run.run_id, spec, sealer, wake)
+    claim.peer.on_start(lambda peer: peer.serve_line(desk))
+    dht = DhtWay(spec, claim.peer, Publisher(sealer))
+    return Ways(spec, manifests, [desk, dht, *open_hub_way(run, hub, sealer, stack)], wake)
 
 
 def _described(run: RunDir, hub: RunHub, sealer: Sealer, claim: Claim) -> RunSpec:

@@ -34,7 +34,13 @@ class SupervisedPeer:
     ) -> None:
         self._start, self._clock, self._log = start, clock, log
         self._checked_at = clock()
+        self._on_start: list[Callable[[RunPeer], None]] = []
         self.current = start()
+
+    def on_start(self, callback: Callable[[RunPeer], None]) -> None:
+        """Call `callback` with the present peer, and with each that replaces it."""
+        self._on_start.append(callback)
+        callback(self.current)
 
     def restart_if_dead(self) -> bool:
         """Check the daemon every 30 seconds: with it dead, hivemind still answers from memory.
@@ -54,6 +60,8 @@ class SupervisedPeer:
         self._log(Event(EventKind.PROBLEM, "The DHT peer does not answer; it is restarted."))
         self.current.stop()
         self.current = self._start()
+        for callback in self._on_start:
+            callback(self.current)
         return True
 
     def stop(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from paris.coordinator.decisions.observations import (
 )
 from paris.coordinator.service.publisher import records_to_publish
 from paris.coordinator.state.model import State
+from paris.protocol.clock import Clock
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import ParisError
 from paris.protocol.invites import open_shown
@@ -72,10 +74,21 @@ class Ways:
         spec: The run's description, as published.
         manifests: The shard lists, as published.
         ways: At least one.
+        wake: Set by a way when a step should come before its time; None: no way sets one.
+        clock: UTC seconds.
     """
 
-    def __init__(self, spec: RunSpec, manifests: list[Manifest], ways: Sequence[Way]) -> None:
+    def __init__(
+        self,
+        spec: RunSpec,
+        manifests: list[Manifest],
+        ways: Sequence[Way],
+        wake: threading.Event | None = None,
+        clock: Clock = time.time,
+    ) -> None:
         self.spec, self._parts = spec, [part for manifest in manifests for part in split_manifest(manifest)]
+        self._clock = clock
+        self.wake = wake or threading.Event()
         self._ways = tuple(ways)
 
     def describe(self, spec: RunSpec) -> None:
@@ -106,20 +119,21 @@ class Ways:
 
     def publish(self, state: State) -> None:
         """Make readable what follows from a state."""
-        records = records_to_publish(self.spec, self._parts if state.tasks else [], state, time.time())
+        records = records_to_publish(self.spec, self._parts if state.tasks else [], state, self._clock())
         for way in self._ways:
             way.show(Shown(records, state))
 
     def _observed(self, kinds: Sequence[str]) -> Iterator[Observation]:
-        return (_observation(envelope, way.delay_s) for way in self._ways for envelope in way.received(kinds))
+        now = self._clock()
+        return (_observation(envelope, now, way.delay_s) for way in self._ways for envelope in way.received(kinds))
 
 
-def _observation(envelope: Envelope[Any], delay_s: float) -> Observation:
+def _observation(envelope: Envelope[Any], now: float, delay_s: float) -> Observation:
     """A volunteer's record as `tick` takes it, after a way of that delay."""
     match envelope.payload:
         case Want():
             want = cast(Envelope[Want], envelope)
-            return WantReceived(want, max(0.0, time.time() - envelope.issued_at - delay_s), _invite_of(want))
+            return WantReceived(want, max(0.0, now - envelope.issued_at - delay_s), _invite_of(want, now))
         case Heartbeat():
             return HeartbeatReceived(envelope)
         case Submission():
@@ -131,8 +145,8 @@ def _observation(envelope: Envelope[Any], delay_s: float) -> Observation:
     raise ValueError(f"No volunteer's record tells the coordinator of a {envelope.kind}.")
 
 
-def _invite_of(want: Envelope[Want]) -> Invite | None:
+def _invite_of(want: Envelope[Want], now: float) -> Invite | None:
     """The invite in a want; None if it has none, or if it has ended since the want was judged."""
     with contextlib.suppress(ParisError):
-        return open_shown(want, coordinator=None, now=time.time())
+        return open_shown(want, coordinator=None, now=now)
     return None

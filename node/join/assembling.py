@@ -24,6 +24,7 @@ from paris.node.swarm.session import RunSession
 from paris.node.swarm.want_work import find_work
 from paris.node.swarm.ways.dht import DhtWay
 from paris.node.swarm.ways.hub import PATIENCE_S, HubWay
+from paris.node.swarm.ways.line import LineWay
 from paris.node.swarm.ways.ways import Ways
 from paris.node.view import EventKind, View
 from paris.node.work.data import DataSources
@@ -64,7 +65,8 @@ def announced_session(
 
     bits = run.payload.want_work_bits or 0
     work = find_work(machine.home.want_work(run.run_id), run.run_id, identity.public_key, bits, view, stop)
-    announcer = Announcer(Ways([DhtWay(swarm)]), sealer, run.payload.heartbeat_every_s, show_jump)
+    ways = Ways([LineWay(swarm, sealer, run), DhtWay(swarm, sealer.public_key)])
+    announcer = Announcer(ways, sealer, run.payload.heartbeat_every_s, show_jump)
     announcer.start()
     try:
         yield RunSession(run, name, sealer, swarm, announcer, work, invite)

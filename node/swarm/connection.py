@@ -94,7 +94,7 @@ class Swarm:
             self.is_full = outcome is Outcome.FULL
         return outcome
 
-    def read(self, kind: str, part: int | None = None) -> list[Envelope[Any]]:
+    def read(self, kind: str, part: int | str | None = None) -> list[Envelope[Any]]:
         """Verified records of a kind; empty if there are none, or if the DHT is unreachable."""
         peer = self._peer
         return [] if peer is None else list(peer.read(kind, part))
@@ -109,6 +109,17 @@ class Swarm:
         if peer is None:
             raise PeerError("The run's peers are out of reach.")
         return peer.request_shard(address, request, timeout_s=timeout_s)
+
+    def ask_line(self, address: str, request: bytes, *, timeout_s: float) -> bytes:
+        """Send a request to one of the run's own peers; see `Peer.ask_line`.
+
+        Raises:
+            PeerError: No reply, or this node has no running peer.
+        """
+        peer = self._peer
+        if peer is None:
+            raise PeerError("The run's peers are out of reach.")
+        return peer.ask_line(address, request, timeout_s=timeout_s)
 
     def traffic(self) -> Traffic:
         """Control-plane traffic since the start."""

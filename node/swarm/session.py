@@ -60,4 +60,4 @@ class RunSession:
     @property
     def poll_s(self) -> float:
         """Seconds between two reads of the coordinator's records."""
-        return min(5.0, max(0.5, self.spec.heartbeat_every_s))
+        return min(self.ways.look_s, max(0.5, self.spec.heartbeat_every_s))

@@ -326,4 +326,5 @@ def _why_waiting(summary: Summary | None, ways: Ways) -> str:
         return "The coordinator has published no task yet; waiting."
     if summary.num_open:
         return "A task is open; waiting for the coordinator to lease it."
-    return "No task is open; waiting for one."
+    queue = "" if ways.place is None else f" Place {ways.place} in the queue."
+    return f"No task is open; waiting for one.{queue}"

@@ -14,6 +14,7 @@ Modules marked (*) import hivemind, without torch; they are imported when a peer
     pinned.py        (*)   the run's own peers, which are always asked
     exchange.py      (*)   storing with confirmation, reading
     shards.py        (*)   shards over streams: serving, requesting
+    line.py          (*)   the line over streams: serving, asking
     stream_places.py       how many streams others may open
     rpc.py           (*)   the RPC layer: validates each record, counts bytes
     node_ids.py      (*)   where a peer stands in the DHT, by its key

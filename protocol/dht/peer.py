@@ -12,7 +12,8 @@ from paris.protocol.dht.loop import LoopThread
 from paris.protocol.dht.options import PeerOptions
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import DaemonError, NoPeersError, ParisError, PeerError, SlowStartError
-from paris.protocol.keys import dht_key, part_of, subkey_of
+from paris.protocol.keys import dht_key, places_of
+from paris.protocol.line import LineServer
 from paris.protocol.outcome import Outcome
 from paris.protocol.payload import Payload
 from paris.protocol.run_peer import NetworkOptions, Place, RunPeer, Traffic
@@ -105,14 +106,16 @@ class Peer(RunPeer):
         from paris.protocol.dht.exchange import PlacedRecord, store_records
 
         records = [
-            PlacedRecord(
-                dht_key(envelope.run_id, envelope.kind, part_of(envelope.payload, envelope.signer, num_buckets)),
-                subkey_of(envelope.payload, envelope.signer),
-                envelope,
-            )
+            PlacedRecord(key, subkey, envelope)
             for envelope in envelopes
+            for key, subkey in places_of(envelope.run_id, envelope.payload, envelope.signer, num_buckets)
         ]
-        return self._call(store_records(self._node, records), [Outcome.UNANSWERED] * len(records), timeout_s)
+        stored = self._call(store_records(self._node, records), [Outcome.UNANSWERED] * len(records), timeout_s)
+        outcomes = {id(envelope): Outcome.STORED for envelope in envelopes}
+        for record, outcome in zip(records, stored, strict=True):
+            if not outcome:
+                outcomes[id(record.envelope)] = outcome
+        return [outcomes[id(envelope)] for envelope in envelopes]
 
     def read_many(self, places: Iterable[Place], *, timeout_s: float = 20.0) -> dict[Place, list[Envelope[Payload]]]:
         """Read keys concurrently from all replicas; see `RunPeer.read_many`."""
@@ -148,6 +151,25 @@ class Peer(RunPeer):
         if self._stopped:
             raise PeerError("This peer has been stopped.")
         return open_shard_stream(self._thread, self._node.daemon, address, request, timeout_s=timeout_s)
+
+    def serve_line(self, server: LineServer) -> None:
+        """As `RunPeer`."""
+        from paris.protocol.dht.line import LineStreams
+
+        streams = LineStreams(self._node.daemon, self._node.protocol.traffic)
+        try:
+            self._thread.call(streams.serve(server), timeout_s=_STOP_TIMEOUT_S)
+        except (TimeoutError, CancelledError, OSError) as error:
+            raise DaemonError("The libp2p daemon does not serve the line.", "Start again.") from error
+
+    def ask_line(self, address: str, request: bytes, *, timeout_s: float = 10.0) -> bytes:
+        """As `RunPeer`."""
+        from paris.protocol.dht.line import ask
+
+        if self._stopped:
+            raise PeerError("This peer has been stopped.")
+        node = self._node
+        return ask(self._thread, node.daemon, node.protocol.traffic, address, request, timeout_s=timeout_s)
 
     def try_peer(self, address: str, *, timeout_s: float = 30.0) -> ParisError | None:
         """As `RunPeer`."""

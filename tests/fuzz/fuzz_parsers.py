@@ -31,13 +31,16 @@ from paris.experts.release.layout import EXPERT_FILE, read_layout
 from paris.node.hub.client import retry_after_s
 from paris.node.machine.unit import UnitFolder
 from paris.node.sharing.members import usable
+from paris.protocol import line
 from paris.protocol.addresses import split_peer_address
 from paris.protocol.canonical import canonical_bytes, parse_json
 from paris.protocol.envelope import open_envelope, seal
 from paris.protocol.errors import AddressError, NewerFileError, ParisError, RecordError
 from paris.protocol.runid import make_run_id
+from paris.protocol.sealer import Sealer
 from paris.protocol.shard_request import open_request, seal_request
 from paris.protocol.signing import Identity
+from paris.protocol.version import PROTOCOL_VERSION
 from paris.protocol.work_records import Want
 
 _NOW = 1_800_000_000.0
@@ -88,6 +91,25 @@ def _shard_requests() -> Parser:
         return open_request(data, run_id="fuzz-0123456789abcdef", peer_id="me", now=_NOW)
 
     return Parser([asked], parse, (ParisError,))
+
+
+def _line_requests() -> Parser:
+    sealer, run_id = Sealer(Identity.generate(), "fuzz-0123456789abcdef", lambda: _NOW), "fuzz-0123456789abcdef"
+    marks = ["0" * 16, "1" * 16]
+    asked = [
+        line.seal_request(sealer, run_id=run_id, to="me", known=marks, record=record, at=_NOW)
+        for record in (None, b"{}")
+    ]
+
+    def parse(data: bytes, _: Path) -> object:
+        return line.open_request(data, run_id=run_id, to="me", now=_NOW)
+
+    return Parser(asked, parse, (ParisError,))
+
+
+def _line_replies() -> Parser:
+    head = line.ReplyHead(version=PROTOCOL_VERSION, outcome="stored", place=3, ask_again_s=20.0, gone=("0" * 16,))
+    return Parser([line.make_reply(head, [b"{}", b"[]"])], lambda data, _: line.open_reply(data), (ParisError,))
 
 
 def _headers() -> Parser:
@@ -229,6 +251,8 @@ PARSERS: dict[str, Parser] = {
     "envelope": _envelopes(),
     "canonical JSON": Parser(_CANONICAL, lambda data, _: parse_json(data, max_bytes=4096), (RecordError,)),
     "shard request": _shard_requests(),
+    "request of the line": _line_requests(),
+    "reply of the line": _line_replies(),
     "safetensors header": _headers(),
     "shown safetensors header": _shown_headers(),
     "Markdown": _markdown(),

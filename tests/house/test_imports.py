@@ -60,6 +60,7 @@ def test_every_protocol_module_imports_without_torch_and_without_the_hub():
         for name in (
             "daemon",
             "exchange",
+            "line",
             "node",
             "node_ids",
             "pinned",

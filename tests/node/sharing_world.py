@@ -144,7 +144,8 @@ class Volunteer:
             ),
         )
         self.swarm.connect()
-        self.announcer = Announcer(Ways([DhtWay(self.swarm)]), Sealer(self.identity, world.run_id), 30.0)
+        ways = Ways([DhtWay(self.swarm, self.identity.public_key)])
+        self.announcer = Announcer(ways, Sealer(self.identity, world.run_id), 30.0)
         self.announcer.start()
         hub = Hub(world.hub.endpoint, None)
         self.downloader = Downloader(

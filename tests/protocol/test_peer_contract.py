@@ -1,6 +1,7 @@
 """What node and coordinator rely on in a peer: each test runs over the DHT and in memory (`memory_swarm.py`)."""
 
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ from protocol_swarm import beat_now, sealed_now
 
 from paris.protocol.dht.peer import Peer
 from paris.protocol.errors import NoPeersError, PeerError, RecordError
+from paris.protocol.keys import OWN
+from paris.protocol.line import Taken
 from paris.protocol.outcome import Outcome
 from paris.protocol.shard_request import MAX_REQUEST_BYTES, Reply, ShardStatus, open_request, seal_request
 from paris.protocol.want_work import do_work
@@ -53,6 +56,43 @@ def swarm(start):
 
 def lease_number(attempt):
     return LEASE.model_copy(update={"attempt": attempt})
+
+
+def test_a_volunteer_reads_what_is_for_it_alone(swarm):
+    leases = [LEASE, LEASE.model_copy(update={"attempt": 2, "volunteer": STRANGER.public_key})]
+    envelopes = [sealed_now(lease) for lease in leases]
+    assert all(swarm[0].publish_many(envelopes, 1))
+    for identity, envelope in zip((VOLUNTEER, STRANGER), envelopes, strict=True):
+        assert [found.data for found in swarm[2].read(OWN, identity.public_key)] == [envelope.data]
+
+
+class Desk:
+    """A server of the line that says a request again in capitals, and refuses "bad"."""
+
+    def take(self, request, *, to, peer):
+        if request == b"bad":
+            return None
+        taken = Taken("signer", Future())
+        taken.reply.set_result(request.upper() + f" {to}".encode())
+        return taken
+
+    def hurry(self, taken):
+        raise AssertionError("Nothing waits.")
+
+
+def test_the_line_is_asked_and_counted(swarm):
+    first, other, client = swarm
+    first.serve_line(Desk())
+    before = client.traffic
+    assert client.ask_line(first.addresses[0], b"hello") == f"HELLO {first.peer_id}".encode()
+    assert client.traffic.bytes_sent - before.bytes_sent >= 5
+    assert client.traffic.bytes_received - before.bytes_received >= 5
+    with pytest.raises(PeerError, match="without a reply"):
+        client.ask_line(first.addresses[0], b"bad")
+    with pytest.raises(PeerError, match="does not serve the line"):
+        client.ask_line(other.addresses[0], b"hello")
+    with pytest.raises(PeerError):
+        client.ask_line(NOBODY, b"hello")
 
 
 def test_what_one_peer_publishes_every_peer_reads(swarm):

@@ -105,6 +105,12 @@ def test_volunteers_end_by_themselves_when_the_run_is_complete(finished):
         assert finished[name].event("done")
 
 
+def test_volunteers_spoke_with_the_coordinator_directly(finished):
+    for name in ("ada", "ben"):
+        log = (finished["folder"] / name / "logs" / "node.log").read_text("utf-8")
+        assert "Records go to the coordinator by: line." in log
+
+
 def test_the_trainer_opened_no_network_socket(finished):
     told = finished["ben"].event("traffic")
     assert (told["trainer_sockets"], told["trainer_refused"]) == (0, 0)

@@ -59,6 +59,7 @@ class HubWay:
 
     name = "Hub"
     look_s = 30.0
+    place = None
 
     def __init__(
         self,

@@ -14,6 +14,13 @@ class Way(Protocol):
     name: str
     """For the log."""
 
+    look_s: float
+    """Seconds between two reads that are worth it."""
+
+    @property
+    def place(self) -> int | None:
+        """Where this node stands among those that wait for a task, as it was told last; None: it was not told."""
+
     @property
     def is_up(self) -> bool:
         """Whether the other end answered lately."""
@@ -29,7 +36,7 @@ class Way(Protocol):
         """The coordinator's verified records of a kind that concern this node; those of others may be among them.
 
         Args:
-            kind: "run", "task", "lease", "challenge" or "verdict".
+            kind: "run", "summary", "task", "lease", "challenge" or "verdict".
 
         Returns:
             None where this way does not answer now, so that another may be tried. An empty list proves nothing.

@@ -42,6 +42,16 @@ class Ways:
         """Whether one of the ways answered lately."""
         return any(way.is_up for way in self._ways)
 
+    @property
+    def place(self) -> int | None:
+        """Where this node stands among those that wait for a task; None: it is not known."""
+        return next((way.place for way in self._ways if way.place is not None), None)
+
+    @property
+    def look_s(self) -> float:
+        """Seconds between two reads that are worth it, by the way that is in use."""
+        return next((way.look_s for way in self._ways if way.is_up), self._ways[-1].look_s)
+
     def publish(self, envelope: Envelope[Any]) -> Outcome:
         """Carry a record of this node to the coordinator. Never raises on network errors."""
         outcome = Outcome.UNANSWERED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from test_service_loop import UnchangedRepo
 from tick_world import POLICY, START, beat, lease_of, run_of, submission, task, want
@@ -22,6 +24,7 @@ class ListedSwarm:
 
     def __init__(self) -> None:
         self.published: list = []
+        self.wake = threading.Event()
 
     def observations(self) -> list:
         seen, self.published = self.published, []

@@ -22,6 +22,7 @@ class QuietSwarm:
     """A DHT in which nobody says anything."""
 
     num_republished = 0
+    wake = threading.Event()
 
     def keep_peer_alive(self) -> None: ...
 

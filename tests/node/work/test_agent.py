@@ -46,7 +46,7 @@ LEASE = make_unit().lease.model_copy(update={"volunteer": ME.public_key, "expire
 class Peers:
     """Stand where the DHT is; the first `deaf` submissions are not stored."""
 
-    is_up, is_full = True, False
+    is_up, is_full, look_s, place = True, False, 5.0, None
 
     def __init__(self) -> None:
         self.heard: list = []

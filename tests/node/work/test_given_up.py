@@ -28,7 +28,7 @@ RUN = make_run_id("tiny", COORDINATOR.public_key)
 class Coordinator:
     """Stands where the DHT is: takes a lease back as soon as it hears that it was given up, if it listens."""
 
-    is_up = True
+    is_up, look_s, place = True, 5.0, None
 
     def __init__(self, unit) -> None:
         self.unit, self.stores, self.listens = unit, True, True
