@@ -79,6 +79,13 @@ class DeposedError(ParisError):
     error_code = "deposed"
 
 
+class SignerError(ParisError):
+    """The process that has the run's key does not answer, or refuses."""
+
+    exit_code = 83
+    error_code = "signer"
+
+
 class NoticeError(ParisError, ConnectionError):
     """A webhook of the organiser did not take a notice."""
 

@@ -21,10 +21,10 @@ from paris.protocol.limits import MAX_CLOCK_SKEW_S, MAX_RECORD_BYTES
 from paris.protocol.payload import Payload
 from paris.protocol.record_rules import RECORD_RULES
 from paris.protocol.runid import key_belongs_to_run
-from paris.protocol.signing import Identity, verify_signature
+from paris.protocol.signing import Signer, verify_signature
 from paris.protocol.version import PROTOCOL_VERSION, require_protocol
 
-_DOMAIN = b"paris-record-v1\n"
+DOMAIN = b"paris-record-v1\n"
 P = TypeVar("P", bound=Payload)
 
 
@@ -63,7 +63,7 @@ class Envelope(Generic[P]):
 
 
 def seal(
-    payload: P, identity: Identity, *, run_id: str, sequence: int, issued_at: float, expires_at: float
+    payload: P, identity: Signer, *, run_id: str, sequence: int, issued_at: float, expires_at: float
 ) -> Envelope[P]:
     """Sign a payload.
 
@@ -89,7 +89,7 @@ def seal(
         "payload": payload.model_dump(mode="json"),
         "signer": identity.public_key,
     }
-    signature = identity.sign(_DOMAIN + canonical_bytes(body))
+    signature = identity.sign(DOMAIN + canonical_bytes(body))
     data = canonical_bytes({**body, "signature": signature})
     if len(data) > RECORD_RULES[kind].max_bytes:
         raise RecordError(
@@ -130,7 +130,7 @@ def open_envelope(data: bytes, *, run_id: str, coordinator: str | None, now: flo
     if rule.signer == "coordinator":
         _require_coordinator(wire.signer, run_id, coordinator)
     unsigned = {name: value for name, value in raw.items() if name != "signature"}
-    verify_signature(wire.signer, _DOMAIN + canonical_bytes(unsigned), wire.signature)
+    verify_signature(wire.signer, DOMAIN + canonical_bytes(unsigned), wire.signature)
     if canonical_bytes(raw) != data:
         raise RecordError("The record is not in canonical form.")
     if now is not None:

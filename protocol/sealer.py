@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 from paris.protocol.envelope import Envelope, seal
 from paris.protocol.payload import Payload
 from paris.protocol.private_files import replace_private
-from paris.protocol.signing import Identity
+from paris.protocol.signing import Signer
 
 logger = logging.getLogger(__name__)
 P = TypeVar("P", bound=Payload)
@@ -76,7 +76,7 @@ class Sealer:
 
     def __init__(
         self,
-        identity: Identity,
+        identity: Signer,
         run_id: str,
         clock: Callable[[], float] = time.time,
         sequences: Sequences | None = None,

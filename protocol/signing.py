@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -19,6 +20,17 @@ from paris.protocol.errors import IdentityError, SignatureError
 from paris.protocol.private_files import create_private
 
 _DERIVED = "paris-derived-identity-v1\n"
+
+
+class Signer(Protocol):
+    """Who signs records."""
+
+    @property
+    def public_key(self) -> str:
+        """64 hex digits; names the signer in records."""
+
+    def sign(self, message: bytes) -> str:
+        """Sign bytes; returns 128 hex digits."""
 
 
 class Identity:
@@ -94,6 +106,33 @@ class Identity:
     def sign(self, message: bytes) -> str:
         """Sign bytes; returns 128 hex digits."""
         return self._private_key.sign(message).hex()
+
+
+class PublicIdentity:
+    """A signer whose private key is elsewhere.
+
+    Args:
+        path: A file of its public key, 64 hex digits.
+
+    Raises:
+        IdentityError: There is no such file, or no key in it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self.public_key = bytes.fromhex(path.read_text("ascii").strip()).hex()
+            _public_key(self.public_key)
+        except (OSError, ValueError) as error:
+            raise IdentityError(f"{path} has no public key: {error}.", "Restore it from a copy.") from error
+
+    def sign(self, message: bytes) -> str:
+        """Refuse.
+
+        Raises:
+            IdentityError: Always.
+        """
+        raise IdentityError(f"{self._path} is a public key; the private key is elsewhere.", "Run this where it is.")
 
 
 def verify_signature(public_key: str, message: bytes, signature: str) -> None:

@@ -98,6 +98,10 @@ def publish_tasks(
 def serve(
     run: RunArgument,
     as_json: JsonOption = False,
+    signer: Annotated[
+        Path | None,
+        typer.Option(metavar="SOCKET", help="Let `paris-coord signer` sign, which has the key.", callback=expanded),
+    ] = None,
     no_lock: NoLockOption = False,
 ) -> None:
     """Serve the run: DHT peer, leases, verification, registration, and the embedded Hub if run.toml has one."""
@@ -105,7 +109,26 @@ def serve(
     from paris.coordinator.service.startup import serve as run_service
 
     stop = stop_on_signals()
-    run_service(open_run(run, log_name="coordinator"), event_printer(as_json), stop)
+    opened = open_run(run, log_name="coordinator", signer=signer)
+    run_service(opened, event_printer(as_json), stop)
+
+
+@app.command()
+def signer(
+    run: RunArgument,
+    socket: Annotated[
+        Path | None, typer.Option(help="Where to answer.", show_default="RUN/signer.sock", callback=expanded)
+    ] = None,
+) -> None:
+    """Sign for `paris-coord serve --signer`: have keys/run.key here, and valid records of the run signed alone."""
+    from paris.coordinator.cli.options import stop_on_signals
+    from paris.coordinator.signer.key import RunKey
+    from paris.coordinator.signer.server import serve_key
+
+    stop, opened = stop_on_signals(), open_run(run, log_name="signer")
+    path = socket or opened.path / "signer.sock"
+    say(f"Signing for {opened.run_id} at {path}.")
+    serve_key(RunKey(opened), path, stop)
 
 
 @app.command()

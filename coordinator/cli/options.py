@@ -53,15 +53,26 @@ NoLockOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.", callback=print_for_program)]
 
 
-def open_run(path: Path, *, log_name: str) -> RunDir:
+def open_run(path: Path, *, log_name: str, signer: Path | None = None) -> RunDir:
     """Open a run directory for a command that acts on it, and log to its `logs/LOG_NAME.log`.
+
+    Args:
+        path: The run directory.
+        log_name: Of the log file.
+        signer: The socket of the process that has the run's key; None: the directory has it.
 
     Raises:
         RunDirError, ConfigError, IdentityError: As `RunDir.open`.
+        SignerError: As `open_with_signer`.
     """
     from paris.coordinator.run.directory import RunDir
 
-    run = RunDir.open(path)
+    if signer is None:
+        run = RunDir.open(path)
+    else:
+        from paris.coordinator.signer.client import open_with_signer
+
+        run = open_with_signer(path, signer)
     log_to_file(run.logs / f"{log_name}.log")
     logger.info("Started on %s as process %d.", run.path, os.getpid())
     return run

@@ -15,5 +15,6 @@ shapes.py           shapes of the expert and the router
 prepared_data.py    manifests and settings that `prepare` wrote
 initial_weights.py  initial weights of all experts: an ImageNet DiT, or the warm start
 grids.py            grids of samples that are drawn while the run goes on
+derived.py          secrets that follow from the run's key
 description.py      the RunSpec: the run's public description
 """

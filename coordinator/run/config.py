@@ -1,7 +1,8 @@
 """The organiser's settings of a run: `run.toml` in the run directory.
 
 run.toml         the settings
-keys/            run.key signs records; peer.key is the identity of the DHT peer; notify.secret signs notices
+keys/            run.key signs records (run.pub where it is elsewhere); peer.key is the identity of the DHT peer;
+                 notify.secret signs notices
 data/            output of `prepare`
 state.sqlite     the coordinator's state, unless [state] sets a database
 health.json      figures of the running service, for the page and /metrics

@@ -13,7 +13,10 @@ from paris.coordinator.run.database import STATE_FILE, StateLocation, state_loca
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT, RUN_FILE
 from paris.protocol.runid import make_run_id
 from paris.protocol.secrets import is_encrypted
-from paris.protocol.signing import Identity
+from paris.protocol.signing import Identity, PublicIdentity, Signer
+
+PRIVATE_KEY, PUBLIC_KEY = Path("keys") / "run.key", Path("keys") / "run.pub"
+"""The second is there where `paris-coord signer` has the first."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class RunDir:
 
     path: Path
     config: RunConfig
-    identity: Identity
+    identity: Signer
+    """Who signs; a key of the run that is elsewhere signs nothing here."""
 
     @classmethod
     def open(cls, path: Path) -> RunDir:
@@ -33,8 +37,9 @@ class RunDir:
             ConfigError: run.toml is invalid.
             IdentityError: The run's key is missing or unreadable.
         """
-        config = load_config(path)
-        return cls(path.resolve(), config, Identity.load(path / "keys" / "run.key"))
+        config, key = load_config(path), path / PRIVATE_KEY
+        is_elsewhere = not key.exists() and (path / PUBLIC_KEY).exists()
+        return cls(path.resolve(), config, PublicIdentity(path / PUBLIC_KEY) if is_elsewhere else Identity.load(key))
 
     @property
     def run_id(self) -> str:

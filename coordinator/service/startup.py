@@ -12,6 +12,7 @@ from paris.coordinator.children import Children
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.errors import DeposedError
 from paris.coordinator.model_repo.keeping import ModelRepo
+from paris.coordinator.run.derived import derived_secret
 from paris.coordinator.run.description import make_spec
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.locks import serve_lock
@@ -37,7 +38,7 @@ from paris.coordinator.service.standing import Claim, stand
 from paris.coordinator.service.swarm import DhtWay
 from paris.coordinator.service.tasks import require_same_sizes
 from paris.coordinator.service.upload import publish_data, publish_run_json
-from paris.coordinator.service.verifier import Verifier, derived_secret
+from paris.coordinator.service.verifier import Verifier
 from paris.coordinator.service.verifying import VerifyingProcesses
 from paris.coordinator.service.ways import Ways
 from paris.coordinator.state.events import Event, EventKind

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from paris.coordinator.decisions.draws import draw_secret
 from paris.coordinator.decisions.legs import compared_with, forgotten_legs, kept_heads
 from paris.coordinator.errors import NotTrainableAgainError
+from paris.coordinator.run.derived import derived_secret
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.run.prepared_data import load_manifests
 from paris.coordinator.run_hub.client import RunHub
@@ -228,9 +228,3 @@ def _folder(run: RunDir, lease_id: str) -> Path:
 def verification_seed(run: RunDir) -> int:
     """Decides which secret rows, times and noises are drawn; the same for all submissions of a run."""
     return int.from_bytes(derived_secret(run, "verification")[:7], "big")
-
-
-def derived_secret(run: RunDir, purpose: str) -> bytes:
-    """32 bytes derived from the run's private key: secret, and the same after a restart."""
-    secret = (run.path / "keys" / "run.key").read_bytes()
-    return hashlib.sha256(purpose.encode() + b"\n" + secret).digest()

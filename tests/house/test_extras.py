@@ -102,6 +102,7 @@ def arguments_of(folder: Path) -> dict[str, dict[str, list[str]]]:
             "restore": [str(folder / "nothing.tar"), str(folder / "restored")],
             "init": [str(folder / "new")],
             "browse": [run],
+            "signer": [run, "--socket", str(folder / "nowhere" / "socket")],
             "recipes": [],
             "hub": ["--data", str(folder / "hub"), "--host", "192.0.2.1"],
             "sample": ["--model", model, "--out", str(folder / "grid.png"), "--device", "cpu", "--seeds", "1"],

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import closing, contextmanager
@@ -117,15 +119,16 @@ def test_the_standby_goes_on_after_the_leader_was_killed(tmp_path, url, monkeypa
 
 
 class Pair:
-    """Two coordinators of a run, one of which leads."""
+    """Two coordinators of a run, one of which leads; a third process has the run's key."""
 
-    def __init__(self, folder: Path, run: Path) -> None:
-        self.folder, self.runs, self.processes = folder, {"first": run}, list[Process]()
+    def __init__(self, folder: Path, run: Path, signer: Path) -> None:
+        self.folder, self.signer = folder, signer
+        self.runs, self.processes = {"first": run}, list[Process]()
         self.serving: dict[str, Process] = {}
 
     def serve(self, name: str) -> Process:
         number = len(self.processes)
-        command_line = ("paris-coord", "serve", str(self.runs[name]), "--json")
+        command_line = ("paris-coord", "serve", str(self.runs[name]), "--signer", str(self.signer), "--json")
         self.serving[name] = Process(self.folder, f"{name}-{number}", *command_line)
         self.processes.append(self.serving[name])
         return self.serving[name]
@@ -145,6 +148,17 @@ def leads(process: Process) -> bool:
     return any(event["event"] == "serving" and "join with" in event["text"] for event in process.events)
 
 
+def key_elsewhere(run: Path) -> tuple[Process, Path]:
+    """A signer with the run's key, which leaves the run's directory, and its socket."""
+    keys, place = run.parent / "keys-of-the-run", Path(tempfile.mkdtemp(prefix="paris-signer-")) / "socket"
+    (keys / "keys").mkdir(parents=True)
+    shutil.copy(run / "run.toml", keys / "run.toml")
+    (run / "keys" / "run.key").rename(keys / "keys" / "run.key")
+    signer = Process(run.parent, "signer", "paris-coord", "signer", str(keys), "--socket", str(place))
+    wait_until(place.exists, DEADLINE_S, "the signer's socket")
+    return signer, place
+
+
 @pytest.mark.slow
 @pytest.mark.long
 def test_a_run_is_finished_by_two_coordinators_that_are_killed_at_every_kind_of_moment(tmp_path, url, monkeypatch):
@@ -156,7 +170,8 @@ def test_a_run_is_finished_by_two_coordinators_that_are_killed_at_every_kind_of_
         for words in (("prepare", str(run)), ("publish-tasks", str(run))):
             done = command("paris-coord", *words)
             assert done.returncode == 0, done.stderr
-        pair = Pair(tmp_path, run)
+        signer, socket = key_elsewhere(run)
+        pair = Pair(tmp_path, run, socket)
         ada = None
         try:
             first = pair.serve("first")
@@ -174,8 +189,9 @@ def test_a_run_is_finished_by_two_coordinators_that_are_killed_at_every_kind_of_
             assert ada.popen.wait(DEADLINE_S) == 0, ada.stderr.read_text()
             after, log = status(run), log_of(run)
         finally:
-            for process in filter(None, (ada, *pair.processes)):
+            for process in filter(None, (ada, *pair.processes, signer)):
                 process.stop()
+            shutil.rmtree(socket.parent)
     assert {(task["state"], task["volunteer"]) for task in after["tasks"]} == {("registered", "ada")}
     assert [submission["verdict"]["accepted"] for submission in after["submissions"]] == [True, True], "nothing twice"
     kinds = Counter(kind for kind, _ in log)

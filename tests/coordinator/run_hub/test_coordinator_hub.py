@@ -20,7 +20,7 @@ from paris.coordinator.decisions.legs import kept_steps
 from paris.coordinator.decisions.observations import Observation, Register, Registered
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.decisions.tick import tick
-from paris.coordinator.errors import HubError
+from paris.coordinator.errors import DeposedError, HubError
 from paris.coordinator.hub.limits import HubLimits
 from paris.coordinator.hub_errors import hub_errors
 from paris.coordinator.run.create import create_run
@@ -288,3 +288,23 @@ def test_a_rejected_pull_request_loses_its_ref_and_may_be_closed_twice(server, r
     assert "| skill | no | 0.9 | 0.5 |" in comments(server, number)[0]
     assert read_as_node(server, run, number, "3" * 32) == state.submissions["3" * 32].verdict
     assert read_as_node(server, run, number, "4" * 32) is None
+
+
+def test_a_coordinator_that_has_lost_the_lead_changes_nothing_on_the_hub(tmp_path):
+    def deposed() -> None:
+        raise DeposedError("Another coordinator leads the run.")
+
+    hub = replace(run_hub("http://127.0.0.1:1"), require_lead=deposed)
+    changes = [
+        lambda: hub.upload_data(tmp_path),
+        lambda: hub.upload_file("run.json", b"{}", "again"),
+        lambda: hub.copy_verified("0" * 40, {"a": "b"}, "copy"),
+        lambda: hub.upload_state({}, "state", "state-expert-0-00000001"),
+        lambda: hub.delete_branch("state-expert-0-00000001"),
+        lambda: hub.close_pull_request(1, "closed", free_storage=True),
+        lambda: hub.set_tag("release", "0" * 40, replaces=False),
+        lambda: hub.delete_tag("release"),
+    ]
+    for change in changes:
+        with pytest.raises(DeposedError):
+            change()

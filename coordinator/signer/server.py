@@ -1,0 +1,90 @@
+"""Answers at a Unix socket, which the owner of the key and the group of the folder can open."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import socketserver
+import threading
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from paris.coordinator.errors import SignerError
+from paris.coordinator.signer.key import RunKey
+from paris.coordinator.signer.messages import MAX_LINE_BYTES, Answered, Ask
+
+logger = logging.getLogger(__name__)
+_MODE = 0o660
+_LOOK_EVERY_S = 0.1
+_PATIENCE_S = 10.0
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    """A thread for each connection."""
+
+    daemon_threads = True
+    key: RunKey
+
+    def server_bind(self) -> None:
+        # Linux takes the mode of the new file from the socket: nobody else can connect between bind and chmod.
+        os.fchmod(self.socket.fileno(), _MODE)
+        super().server_bind()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        logger.debug("A connection broke.", exc_info=True)
+
+
+class _Connection(socketserver.StreamRequestHandler):
+    """One question, one answer."""
+
+    timeout = _PATIENCE_S
+    server: _Server
+
+    def handle(self) -> None:
+        try:
+            answer = self.server.key.answer(Ask.model_validate_json(self.rfile.readline(MAX_LINE_BYTES)))
+        except ValidationError:
+            answer = Answered(refused="That is no question.")
+        self.wfile.write(answer.model_dump_json().encode() + b"\n")
+
+
+def serve_key(key: RunKey, path: Path, stop: threading.Event) -> None:
+    """Answer until `stop` is set; the socket is removed at the end.
+
+    Args:
+        key: Answers.
+        path: The socket. One that is left of a signer that was killed is replaced.
+        stop: Set by a signal handler.
+
+    Raises:
+        SignerError: Another signer answers there, or the socket cannot be made.
+    """
+    if _answers(path):
+        raise SignerError(f"Another signer answers at {path}.", "Stop it first, or choose another --socket.")
+    try:
+        path.unlink(missing_ok=True)
+        server = _Server(str(path), _Connection)
+        path.chmod(_MODE)  # for systems that ignore the socket's own mode
+    except OSError as error:
+        raise SignerError(
+            f"{path} cannot be made: {error}.", "Choose another --socket, of 100 bytes at most."
+        ) from error
+    server.key = key
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": _LOOK_EVERY_S}, daemon=True)
+    thread.start()
+    try:
+        stop.wait()
+    finally:
+        server.shutdown()
+        server.server_close()
+        path.unlink(missing_ok=True)
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe, contextlib.suppress(OSError):
+        probe.connect(str(path))
+        return True
+    return False
