@@ -10,6 +10,7 @@ Writes benchmarks/results/leg_state.json and the table in docs/organisers/legs.m
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import sys
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.marked import replace_between
-from benchmarks.record import write_result
+from benchmarks.record import RESULTS, write_result
 from benchmarks.small.clusters import shard
 from benchmarks.small.datasets import load_split
 from benchmarks.small.judge import new_words_expected
@@ -91,6 +92,8 @@ class Form(NamedTuple):
     parameter_bytes: float
     rounding: Callable[[TrainState], object] | None = None
     """Makes a state what its files hold."""
+    often: int = 1
+    """Roundings in place of one."""
 
 
 _CODED = 1 + 1 / BLOCK
@@ -106,6 +109,12 @@ FORMS = {
     ),
     "compact": Form(
         '`state = "compact"`: moments, weights minus EMA in 8 bits', 4 + 3 * _CODED, TrainState.make_compact
+    ),
+    "compact, often": Form(
+        '`state = "compact"`, ten times as often, as in five legs of 20 stretches',
+        4 + 3 * _CODED,
+        TrainState.make_compact,
+        often=10,
     ),
     "bfloat16": Form("weights in bfloat16, rounded by chance", 14, _weights_in_bfloat16),
 }
@@ -128,13 +137,14 @@ def losses_of(folder: Path, every: int, forms: tuple[str, ...]) -> dict[str, flo
 
 def _trained(folder: Path, task: TrainingTask, form: str, every: int) -> DiTExpert:
     model, rounding = initial_expert(task.model, task.seed), FORMS[form].rounding
+    between = every // FORMS[form].often
     state = TrainState(model, task.training)
     step = TrainStep(state, MicroBatch(_BATCH // 2 if form == _CONTROL else _BATCH))
     codec, text = load_codec(task.codec, folder / "data"), load_text_encoder(task.text, folder / "data")
     batches = Batches(task, ClusterData([shard(folder, _CLUSTERING, 0)]), codec, text)
     while state.step < task.steps:
         step(batches.batch(state.step))
-        if rounding is not None and state.step % every == 0 and state.step < task.steps:
+        if rounding is not None and state.step % between == 0 and state.step < task.steps:
             rounding(state)
     model.load_state_dict(state.ema.average)
     return model.eval().requires_grad_(False)
@@ -173,6 +183,22 @@ def rows_of(losses: Mapping[int, Mapping[str, float]]) -> list[dict[str, Any]]:
     return rows
 
 
+def with_kept(rows: list[dict[str, Any]], file: Path, made_by: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows, and those of the other forms that were measured before in the same way, with when and where.
+
+    Args:
+        rows: Measured now.
+        file: Results of before, if there are any.
+        made_by: What they must have been measured with, by the names in the file.
+    """
+    before = json.loads(file.read_text()) if file.is_file() else {}
+    is_alike = all(before.get(name) == value for name, value in made_by.items())
+    kept = before["rows"] if is_alike else []
+    by_form = {row["form"]: {"on": before["date"], "by": before["machine"]["processor"], **row} for row in kept}
+    by_form |= {row["form"]: row for row in rows}
+    return [by_form[form] for form in FORMS if form in by_form]
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """For docs/organisers/legs.md."""
     lines = ["| form of the state | bytes a parameter | held-out loss |", "| --- | --- | --- |"]
@@ -196,8 +222,10 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=50, help="steps between two roundings")
     parser.add_argument("--seeds", type=int, default=4, help="two or more")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time, each of one thread")
+    parser.add_argument("--forms", nargs="+", choices=list(FORMS), default=list(FORMS), help="other rows are kept")
     parser.add_argument("--out", type=Path, help="instead of benchmarks/results/leg_state.json; leaves the table alone")
     given = parser.parse_args()
+    forms = tuple(dict.fromkeys(("exact", *given.forms)))
     settings = SmallSettings(steps=given.steps, channels=1, hidden_size=48, num_layers=2, classifier_epochs=1)
     seeds = tuple(range(given.seeds))
     try:
@@ -206,12 +234,13 @@ def main() -> int:
             for seed in seeds:
                 folder = given.work / f"seed-{seed}"
                 prepare(folder, settings.model_copy(update={"seed": seed}), [_CLUSTERING])
-                running[seed] = pool.submit(losses_of, folder, given.every, tuple(FORMS))
+                running[seed] = pool.submit(losses_of, folder, given.every, forms)
             rows = rows_of({seed: future.result() for seed, future in running.items()})
     except ExpertError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     extra = {"settings": settings.to_settings(), "every": given.every}
+    rows = with_kept(rows, given.out or RESULTS / "leg_state.json", {**extra, "seeds": list(seeds)})
     print(write_result("leg_state", rows, seeds=seeds, out=given.out, **extra))
     print(table(rows))
     if given.out is None:
