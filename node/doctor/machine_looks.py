@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import re
 import time
 from collections.abc import Iterator
-from importlib.util import find_spec
-from pathlib import Path
 
 from paris.node.devices.portions import machine_of, portions_here
 from paris.node.doctor.finding import Finding, fine, problem, warning
@@ -18,6 +15,7 @@ from paris.node.machine.hardware import detect, gib
 from paris.node.manners.decision import unmeasured, why_pause
 from paris.node.manners.nvidia import ask_nvidia
 from paris.node.manners.watch import Sensors
+from paris.protocol.dht.installed import can_start_daemon, installed_daemon
 from paris.protocol.version import SOFTWARE_VERSION, UPGRADE, is_older
 
 _DISTRIBUTION = "paris-swarm"
@@ -33,8 +31,8 @@ def versions(known: Known) -> Iterator[Finding]:
     if lacking:
         yield problem("versions", f"{'; '.join(lacking)}.", UPGRADE)
         return
-    daemon = _daemon()
-    if daemon is None or not os.access(daemon, os.X_OK):
+    if not can_start_daemon():
+        daemon = installed_daemon()
         where = "hivemind has no p2pd" if daemon is None else f"{daemon} may not be executed"
         yield problem(
             "versions", f"{where}: there is no libp2p daemon to run.", "pip install --force-reinstall hivemind"
@@ -126,10 +124,3 @@ def _lacking() -> Iterator[str]:
             continue
         if is_older(version, least):
             yield f"{name} {version} is older than {least}"
-
-
-def _daemon() -> Path | None:
-    spec = find_spec("hivemind")  # finds it without importing it
-    folders = spec.submodule_search_locations if spec else None
-    daemon = Path(next(iter(folders))) / "hivemind_cli" / "p2pd" if folders else None
-    return daemon if daemon is not None and daemon.exists() else None

@@ -3,7 +3,8 @@
 Not `hivemind.DHT`, which forks: its pipe hangs on values over 16 KiB, and its children outlive a killed parent.
 Modules marked (*) import hivemind, without torch; they are imported when a peer starts.
 
-    peer.py                `RunPeer` for the rest of the code, which imports nothing else of this folder
+    peer.py                `RunPeer` for the rest of the code, which imports nothing else of this folder but
+    installed.py           whether there is a daemon to start
     lazy_hivemind.py       imports of hivemind only those parts that are used
     options.py             options of a peer
     loop.py                the thread and event loop; guards the libp2p daemon
