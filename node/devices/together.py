@@ -143,7 +143,8 @@ def _work(
                     running.discard(one.node)
                 else:
                     _show(one, view)
-    return [node for node in nodes if node.code]
+    # Who was asked to stop before it could heed a signal is ended by it, and has not failed.
+    return [node for node in nodes if node.code and not (is_told and node.code == -signal.SIGTERM)]
 
 
 def _show(one: Said, view: View) -> None:
