@@ -43,8 +43,13 @@ class Claim(Protocol):
     def wait(self, stop: threading.Event) -> bool:
         """Stand by until this coordinator leads, or `stop` is set; whether it leads."""
 
-    def take_over(self, store: Store) -> None:
-        """Make the state that an earlier leader left this one's own."""
+    def take_over(self, store: Store, *, after_loss: bool) -> None:
+        """Make the state that was left this coordinator's own.
+
+        Args:
+            store: The state.
+            after_loss: Whether this coordinator has lost the lead before.
+        """
 
     def addresses(self) -> list[str]:
         """Where volunteers find the coordinators of the run."""
@@ -72,7 +77,7 @@ class Alone:
         """It leads."""
         return not stop.is_set()
 
-    def take_over(self, store: Store) -> None:
+    def take_over(self, store: Store, *, after_loss: bool) -> None:
         """Its own state."""
 
     def addresses(self) -> list[str]:
@@ -143,14 +148,17 @@ class Candidate:
             stop.wait(_LOOK_EVERY_S)
         return False
 
-    def take_over(self, store: Store) -> None:
-        """Fence the saves, and skip attempts after another leader, whose last leases a database may have lost."""
+    def take_over(self, store: Store, *, after_loss: bool) -> None:
+        """Fence the saves, and skip attempts where a database that failed over may have lost the last leases.
+
+        A mere restart skips none: restarts may be many, and attempts end at MAX_ATTEMPT.
+        """
         store.fence(self._leadership.epoch)
-        if self._leadership.predecessor in ("", self.peer.current.peer_id):
+        if not after_loss and self._leadership.predecessor in ("", self.peer.current.peer_id):
             return
         before = store.load()
         after = with_attempts_skipped(before, ATTEMPTS_SKIPPED)
-        store.save(before, after, [Event(EventKind.SERVING, "Another coordinator took over.")], time.time())
+        store.save(before, after, [Event(EventKind.SERVING, "A coordinator took over.")], time.time())
 
     def require(self) -> None:
         """Raise DeposedError where another coordinator leads by now, DatabaseError where nobody can know."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from paris.coordinator.children import Children
 from paris.coordinator.decisions.policy import Policy
-from paris.coordinator.errors import DeposedError
+from paris.coordinator.errors import DatabaseError, DeposedError
 from paris.coordinator.model_repo.keeping import ModelRepo
 from paris.coordinator.run.derived import derived_secret
 from paris.coordinator.run.description import make_spec
@@ -50,6 +50,7 @@ from paris.protocol.run_records import RunSpec
 from paris.protocol.sealer import Sealer
 
 logger = logging.getLogger(__name__)
+_DATABASE_AGAIN_S = 10.0
 _LAST_NOTICES_S = 5.0
 """How long a stop waits for webhooks that do not answer."""
 
@@ -74,15 +75,28 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
     run.require_prepared()
     with serve_lock(run):
         open_own_store(run).close()
+        after_loss = False
         while not stop.is_set():
             try:
-                _serve(run, log, stop)
+                _serve(run, log, stop, after_loss)
             except DeposedError as error:
+                after_loss = True
                 log(Event(EventKind.PROBLEM, str(error)))
+            except DatabaseError as error:
+                if not after_loss:
+                    raise
+                log(Event(EventKind.PROBLEM, str(error)))
+                stop.wait(_DATABASE_AGAIN_S)
 
 
-def _serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> None:
+def _serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event, after_loss: bool) -> None:
     """Lead the run, once it is this coordinator's to lead, until `stop` is set.
+
+    Args:
+        run: As of `serve`.
+        log: As of `serve`.
+        stop: As of `serve`.
+        after_loss: Whether this coordinator has lost the lead before.
 
     Raises:
         DeposedError: Another coordinator leads by now; everything is ended.
@@ -103,7 +117,7 @@ def _serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> 
         require_same_sizes(run, store.load().tasks.values())
         log = _with_notices(run, log, stack)
         logger.info("Freed %d bytes of old submissions.", collect_garbage(run, store.load()))
-        claim.take_over(store)
+        claim.take_over(store, after_loss=after_loss)
         sealer = Sealer(run.identity, run.run_id, sequences=claim.sequences)
         ways = _published(run, hub, sealer, claim, log, stack)
         servers += _start_page(run, children, log)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, Update, func, select
 from sqlalchemy.dialects.postgresql import insert
@@ -81,7 +82,6 @@ class Leadership:
                 return
             except DatabaseError:
                 self._lose_session()
-                raise
         has_lock = self._try_lock()
         self.require()
         if not has_lock:
@@ -96,7 +96,7 @@ class Leadership:
         """
         with self._engine.connect() as connection:
             if connection.execute(select(SERVICE.c.epoch)).scalar_one() != self.epoch:
-                raise deposed()
+                raise _deposed()
 
     def reserve(self, sequence: int) -> None:
         """Make sure that later leaders seal above this sequence; an earlier leader cannot any more.
@@ -109,7 +109,8 @@ class Leadership:
             return
         reserved = sequence + _RESERVE_MS
         with self._engine.begin() as connection:
-            require_written(connection, _as_leader(self.epoch).values(sequence=reserved))
+            if connection.execute(_as_leader(self.epoch).values(sequence=reserved)).rowcount != 1:
+                raise _deposed()
         self.reserved = reserved
 
     def announce(self, addresses: list[str]) -> None:
@@ -173,32 +174,45 @@ def _addresses(connection: Connection, but: str, now: float) -> list[str]:
     return [addresses[0] for addresses in found if addresses]
 
 
-def count_save(connection: Connection, epoch: int | None) -> None:
-    """Count a save, of which one is made at a time.
+@dataclass(frozen=True)
+class Fence:
+    """What a leader's next save has to follow."""
+
+    epoch: int
+    last: int
+    """Number of the last save that is known to be written."""
+    is_sure: bool = True
+    """Whether no later one was tried, which the database may have written before the connection was lost."""
+
+
+def make_fence(connection: Connection, epoch: int) -> Fence:
+    """The fence of a leader that begins now."""
+    return Fence(epoch, connection.execute(select(SERVICE.c.saves)).scalar_one())
+
+
+def count_save(connection: Connection, fence: Fence | None) -> int:
+    """Count a save, of which one is made at a time; returns its number.
 
     Args:
         connection: In the transaction of the save.
-        epoch: Of the leader that saves; None: another command, which adds to the state.
+        fence: Of the leader that saves; None: another command, which adds to the state.
 
     Raises:
-        DeposedError: There is a later epoch.
+        DeposedError: There is a later epoch; or the database lacks saves, as a copy that it failed over to may, or may
+            have one more than the leader knows.
     """
-    update = SERVICE.update() if epoch is None else _as_leader(epoch)
-    require_written(connection, update.values(saves=SERVICE.c.saves + 1))
+    update = SERVICE.update() if fence is None else _as_leader(fence.epoch)
+    number = connection.execute(update.values(saves=SERVICE.c.saves + 1).returning(SERVICE.c.saves)).scalar()
+    if number is None:
+        raise _deposed()
+    if fence is not None and (number <= fence.last or (number > fence.last + 1 and not fence.is_sure)):
+        raise DeposedError(
+            "The database does not have what was saved last.", "This coordinator starts from what it has."
+        )
+    return int(number)
 
 
-def require_written(connection: Connection, update: Update) -> None:
-    """Carry out a leader's update of the row.
-
-    Raises:
-        DeposedError: There is a later epoch.
-    """
-    if connection.execute(update).rowcount != 1:
-        raise deposed()
-
-
-def deposed() -> DeposedError:
-    """Another coordinator has the lead."""
+def _deposed() -> DeposedError:
     return DeposedError("Another coordinator leads the run.", "This one stands by.")
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from paris.coordinator.state.engine import is_postgres, open_engine, snapshots_o
 from paris.coordinator.state.event_log import EventLog, LoggedEvent, newest_id, read_events, read_log
 from paris.coordinator.state.events import Event
 from paris.coordinator.state.invites import IssuedInvite, add_invite, read_invites
-from paris.coordinator.state.leading import count_save
+from paris.coordinator.state.leading import Fence, count_save, make_fence
 from paris.coordinator.state.model import State, VolunteerState
 from paris.coordinator.state.old_boards import with_changes
 from paris.coordinator.state.orders import Order, OrderKind
@@ -81,7 +82,11 @@ class Store:
             migrate(location, VERSION, _MIGRATIONS)
         self._engine = open_engine(location)
         if isinstance(location, PostgresSchema):
-            prepare(self._engine, location, VERSION, _POSTGRES_MIGRATIONS)
+            try:
+                prepare(self._engine, location, VERSION, _POSTGRES_MIGRATIONS)
+            except BaseException:
+                self._engine.dispose()
+                raise
         else:
             METADATA.create_all(self._engine)
             stamp(location, VERSION)
@@ -91,7 +96,7 @@ class Store:
         self._seen_every_s = seen_every_s
         self._behind: dict[str, float] = {}
         """When a volunteer was seen last as it is on disk, UTC seconds, where the state has a later time."""
-        self._epoch: int | None = None
+        self._fence: Fence | None = None
 
     def fence(self, epoch: int) -> None:
         """Let each further save fail once another coordinator leads.
@@ -99,7 +104,8 @@ class Store:
         Args:
             epoch: Of the coordinator that saves, with PostgreSQL (`leading.py`).
         """
-        self._epoch = epoch
+        with self._engine.connect() as connection:
+            self._fence = make_fence(connection, epoch)
 
     def load(self) -> State:
         """Read the whole state; an empty one if nothing was saved."""
@@ -137,7 +143,7 @@ class Store:
             done_orders: Ids of the orders that it has taken in; deleted in the same transaction.
 
         Raises:
-            DeposedError: Another coordinator leads by now; nothing is written.
+            DeposedError: Another coordinator leads by now, or the database lacks earlier saves; nothing is written.
         """
         lines = list(events)
         changes = {name: _changed(_rows(old, name), _rows(new, name)) for name in TABLES}
@@ -149,9 +155,10 @@ class Store:
         if self._log is None:  # to fold a long log takes seconds, in which nobody else could write
             with self._engine.connect() as connection:
                 self._log = read_log(connection, None)
+        fence = self._fence
+        self._fence = fence and replace(fence, is_sure=False)
         with self._engine.begin() as connection:
-            if is_postgres(self._engine):
-                count_save(connection, self._epoch)
+            number = count_save(connection, fence) if is_postgres(self._engine) else 0
             for name, rows in changes.items():
                 _delete_rows(connection, TABLES[name][0], dropped[name])
                 _put(connection, TABLES[name][0], _as_json(rows))
@@ -160,6 +167,7 @@ class Store:
             connection.execute(FLAGS.delete().where(FLAGS.c.name.in_(done_flags)))
             connection.execute(ORDERS.delete().where(ORDERS.c.id.in_(done_orders)))
         self._log, self._behind = log, behind
+        self._fence = fence and Fence(fence.epoch, number)
 
     def _leave_out(self, changed: dict[str, Row], old: Mapping[str, VolunteerState]) -> dict[str, float]:
         """Take the volunteers of whom nothing is new out of what is written; what `_behind` becomes."""

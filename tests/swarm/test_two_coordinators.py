@@ -32,11 +32,11 @@ FIXTURE = Path(__file__).parents[1] / "fixtures" / "run-2026-11.tar.xz"
 
 
 @pytest.fixture(scope="module")
-def url():
+def server():
     if reason := why_not():
         pytest.skip(reason)
-    with started_server() as server:
-        yield server.url
+    with started_server() as started:
+        yield started
 
 
 @contextmanager
@@ -84,12 +84,12 @@ def log_of(run: Path) -> list[tuple[str, str]]:
 
 
 @pytest.mark.slow
-def test_the_standby_goes_on_after_the_leader_was_killed(tmp_path, url, monkeypatch):
+def test_the_standby_goes_on_after_the_leader_was_killed(tmp_path, server, monkeypatch):
     with tarfile.open(FIXTURE) as archive:
         archive.extractall(tmp_path, filter="data")
     run = tmp_path / "run-2026-11" / "run"
     with served_hub(run / "hub") as hub:
-        share(run, hub, url, monkeypatch)
+        share(run, hub, server.url, monkeypatch)
         started = [Process(tmp_path, "first", "paris-coord", "serve", str(run), "--json")]
         try:
             (first,) = started
@@ -107,6 +107,10 @@ def test_the_standby_goes_on_after_the_leader_was_killed(tmp_path, url, monkeypa
                 store.add_order(Order(OrderKind.PAUSE, WHOLE_RUN, "a look"))
             wait_until(lambda: second.event("order"), DEADLINE_S, "the second carries out what was ordered")
             after = status(other)
+            server.stop()
+            wait_until(lambda: second.event("problem"), DEADLINE_S, "it notices that the database is gone")
+            server.start()
+            wait_until(lambda: "answers again" in second.event("serving")["text"], DEADLINE_S, "it goes on")
             sequences = [json.loads((folder / "run.json").read_text())["sequence"] for folder in (run, other)]
         finally:
             codes = [process.stop() for process in started]
@@ -115,7 +119,8 @@ def test_the_standby_goes_on_after_the_leader_was_killed(tmp_path, url, monkeypa
     assert sequences[1] > sequences[0]
     assert set(addresses(run)) == set(addresses(other)), "the address of the first stays: it may come back"
     assert Counter(kind for kind, _ in log_of(other))["order"] == 1
-    assert ("serving", "Another coordinator took over.") in log_of(other)
+    assert ("serving", "A coordinator took over.") in log_of(other)
+    assert [event["event"] for event in second.events].count("problem") == 1
 
 
 class Pair:
@@ -161,12 +166,12 @@ def key_elsewhere(run: Path) -> tuple[Process, Path]:
 
 @pytest.mark.slow
 @pytest.mark.long
-def test_a_run_is_finished_by_two_coordinators_that_are_killed_at_every_kind_of_moment(tmp_path, url, monkeypatch):
+def test_a_run_is_finished_by_two_coordinators_that_are_killed_at_every_kind_of_moment(tmp_path, server, monkeypatch):
     recipe, run = tmp_path / "recipe.toml", tmp_path / "run"
     recipe.write_text(TINY.read_text("utf-8").replace("train_after = 2", "train_after = 0"))
     assert command("paris-coord", "init", str(run), "--recipe", str(recipe)).returncode == 0
     with served_hub(run / "hub") as hub:
-        share(run, hub, url, monkeypatch)
+        share(run, hub, server.url, monkeypatch)
         for words in (("prepare", str(run)), ("publish-tasks", str(run))):
             done = command("paris-coord", *words)
             assert done.returncode == 0, done.stderr
@@ -196,4 +201,4 @@ def test_a_run_is_finished_by_two_coordinators_that_are_killed_at_every_kind_of_
     assert [submission["verdict"]["accepted"] for submission in after["submissions"]] == [True, True], "nothing twice"
     kinds = Counter(kind for kind, _ in log)
     assert (kinds["leased"], kinds["submitted"], kinds["accepted"], kinds["registered"]) == (2, 2, 2, 2), log
-    assert log.count(("serving", "Another coordinator took over.")) == 4
+    assert log.count(("serving", "A coordinator took over.")) == 4
