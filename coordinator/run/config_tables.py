@@ -61,7 +61,7 @@ class HubTable(Table):
     """Serve the Hub from this run directory at the endpoint's host and port."""
     model_repo: RepoId
     data_repo: RepoId
-    mailboxes_every_s: Annotated[float, Field(ge=0, le=3600)] = 60.0
+    mailboxes_every_s: Annotated[float, Field(ge=0, le=300)] = 60.0
     """How often to look for volunteers that reach no peer and send their records by a pull request; 0: never."""
 
 

@@ -13,7 +13,7 @@ from itertools import islice
 from paris.coordinator.errors import NotOnHubError
 from paris.coordinator.hub_errors import hub_errors
 from paris.coordinator.run_hub.client import RunHub
-from paris.protocol.hub_layout import SWARM_BRANCH, mailbox_owner
+from paris.protocol.hub_layout import SWARM_BRANCH, mailbox_owner, pull_request_ref
 
 _PULL = "refs/pr/"
 
@@ -51,11 +51,18 @@ class HubMailboxes:
         return [Mailbox(number, key) for number, key in keys if key is not None]
 
     def heads(self) -> dict[int, str]:
-        """The head commit of each pull request, by its number, in one request."""
+        """The head commits of pull requests by their numbers, in one request: of the newest 1000, if there are more."""
         with hub_errors(self.hub.endpoint):
             refs = self.hub.api.list_repo_refs(self.hub.model_repo, include_pull_requests=True)
         pulls = [ref for ref in refs.pull_requests or () if ref.ref.removeprefix(_PULL).isdecimal()]
         return {int(ref.ref.removeprefix(_PULL)): ref.target_commit for ref in pulls}
+
+    def head_of(self, number: int) -> str | None:
+        """The head commit of one pull request; None if it is gone."""
+        try:
+            return self.hub.head(pull_request_ref(number))
+        except NotOnHubError:
+            return None
 
     def read(self, path: str, revision: str, max_bytes: int) -> bytes | None:
         """A small file of the model repo; None if there is none, or it is larger."""

@@ -66,6 +66,8 @@ class Mailboxes:
         self._boxes: dict[int, _Box] = {}
         self._refused: OrderedDict[int, str] = OrderedDict()
         """Heads of mailboxes that were not admitted, by number."""
+        self._num_asked = 0
+        """Heads that were asked for one by one."""
         self._to_close: OrderedDict[int, str] = OrderedDict()
         """Mailboxes and why, in the order in which they are closed."""
 
@@ -90,7 +92,8 @@ class Mailboxes:
         Raises:
             HubError: The Hub refused or did not answer; what was read before stays.
         """
-        heads, found = self._hub.heads(), self._hub.found(_LISTED)
+        found = self._hub.found(_LISTED)
+        heads = self._heads([*self._boxes, *(m.number for m in found if m.number not in self._refused)])
         known = [Mailbox(number, box.key) for number, box in self._boxes.items()]
         others = [mailbox for mailbox in found if mailbox.number not in self._boxes]
         for mailbox in (*self._changed(known, heads), *self._changed(others, heads)):
@@ -102,6 +105,18 @@ class Mailboxes:
                 del self._boxes[number]
                 self._to_close[number] = _LEFT
         self._close_some()
+
+    def _heads(self, numbers: Sequence[int]) -> dict[int, str]:
+        """The heads of mailboxes; of those that are too old for the Hub's list of heads some, in turn."""
+        heads = self._hub.heads()
+        beyond = [number for number in numbers if number not in heads]
+        begin = self._num_asked % max(1, len(beyond))
+        for number in (beyond[begin:] + beyond[:begin])[:_MOST_READ]:
+            self._num_asked += 1
+            head = self._hub.head_of(number)
+            if head is not None:
+                heads[number] = head
+        return heads
 
     def _close_some(self) -> None:
         for _ in range(min(_MOST_CLOSED, len(self._to_close))):

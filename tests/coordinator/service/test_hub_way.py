@@ -8,7 +8,7 @@ import pytest
 from hub_gate import MODELS, Gate, run_hub
 from hub_way_world import COORDINATOR, EVERY_S, RUN_ID, SPEC, TASK, Others, Volunteer, World, lease_of
 
-from paris.coordinator.hub import HubServer, add_user
+from paris.coordinator.hub import HubLimits, HubServer, add_user
 from paris.coordinator.run_hub.mailboxes import HubMailboxes
 from paris.coordinator.service import mailboxes
 from paris.coordinator.service.ways import Ways
@@ -266,6 +266,25 @@ def test_the_mailbox_of_one_that_left_is_closed_and_its_file_removed(world, monk
     ada.clock.now += 600.0
     assert ada.way.publish(ada.want()) is Outcome.STORED
     assert [found.number for found in HubMailboxes(world.hub).found(100)] != [mailbox.number]
+
+
+def test_a_mailbox_stays_known_behind_any_number_of_newer_pull_requests(tmp_path):
+    with HubServer(tmp_path, limits=HubLimits(page_entries=1)) as server, Gate(server.port) as gate:
+        for name, word in (("lab", "owner"), ("ada", "ada"), ("bob", "bob")):
+            add_user(tmp_path, name, f"{word}_token_{word}_token", [])
+        run_hub(server.url).ensure_repos()
+        world = World(gate, iter(["ada_token_ada_token", "bob_token_bob_token"]).__next__)
+        ada, bob = world.volunteer(), world.volunteer()
+        world.tell()
+        for volunteer in (ada, bob):
+            assert volunteer.way.publish(volunteer.want()) is Outcome.STORED
+        assert len(HubMailboxes(world.hub).heads()) == 1
+        world.tell()
+        newest = ada.want("busy")
+        assert ada.way.publish(newest) is Outcome.STORED
+        world.tell()
+        assert newest.data in [envelope.data for envelope in world.received("want")]
+        assert HubMailboxes(world.hub).head_of(99) is None
 
 
 def test_a_want_that_was_long_on_its_way_counts_as_new(world):
