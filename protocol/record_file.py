@@ -23,6 +23,8 @@ from paris.protocol.version import PROTOCOL_VERSION, require_protocol
 _FRAME_BYTES = 128
 MAX_MAILBOX_RECORDS = 8
 """Of one volunteer: its want, and heartbeat, submission, answer and audit of a lease or two."""
+MAX_RUN_RECORDS = 8
+"""Of the coordinator for everybody: the run's description and the summary of its tasks."""
 MAX_OWN_RECORDS = 32
 """Of the coordinator for one volunteer."""
 

@@ -18,22 +18,24 @@ from paris.coordinator.run_hub.client import RunHub
 from paris.coordinator.run_hub.mailboxes import HubMailboxes
 from paris.coordinator.service.mailboxes import Mailboxes
 from paris.coordinator.service.publisher import Publisher
+from paris.coordinator.service.told import Told
 from paris.coordinator.service.ways import Shown
 from paris.protocol.envelope import Envelope
 from paris.protocol.errors import ParisError, reason_of
 from paris.protocol.hub_layout import SWARM_RUN_FILE, swarm_file
 from paris.protocol.keys import dht_key, subkey_of
 from paris.protocol.payload import Payload
-from paris.protocol.record_file import MAX_OWN_RECORDS, pack_records
-from paris.protocol.run_records import RunSpec, Task
+from paris.protocol.record_file import pack_records
+from paris.protocol.run_records import RunSpec
 from paris.protocol.sealer import Sealer
+from paris.protocol.summary import Summary
 from paris.protocol.validator import RecordJudge
-from paris.protocol.work_records import Challenge, Lease, Verdict
 
 logger = logging.getLogger(__name__)
 _LONGEST_WAIT_S = 600.0
 _LAST_ROUND_S = 5.0
 """How long a stop waits for the Hub to answer."""
+_FOR_ALL = (RunSpec, Summary)
 _DELAY_ROUNDS = 4
 """A record may be so many rounds old before it is read here: the volunteer commits as seldom as this way looks."""
 
@@ -131,8 +133,10 @@ class HubWay:
 
     def _write(self, shown: Shown, keys: frozenset[str]) -> None:
         """Write the file of the run and one for each mailbox's volunteer."""
-        by_file: dict[str, list[Payload]] = {SWARM_RUN_FILE: for_all(shown.records)}
-        by_file |= {swarm_file(key): records_of(key, shown.records) for key in sorted(keys)}
+        told = Told(shown, want_life_s=0.0, now=0.0)  # by neither of which records are chosen
+        by_file = {SWARM_RUN_FILE: [record for record in shown.records if isinstance(record, _FOR_ALL)]}
+        for key in sorted(keys):
+            by_file[swarm_file(key)] = [record for record in told.to(key) if not isinstance(record, _FOR_ALL)]
         self._seal([payload for payloads in by_file.values() for payload in payloads])
         files = {}
         for path, payloads in by_file.items():
@@ -187,28 +191,6 @@ def open_hub_way(run: RunDir, hub: RunHub, sealer: Sealer, stack: ExitStack) -> 
     stack.callback(thread.join, _LAST_ROUND_S)
     stack.callback(stop.set)
     return [way]
-
-
-def for_all(records: Sequence[Payload]) -> list[Payload]:
-    """Of the coordinator's records those that concern every volunteer."""
-    return [record for record in records if isinstance(record, RunSpec | Task)]
-
-
-def records_of(volunteer: str, records: Sequence[Payload]) -> list[Payload]:
-    """Of the coordinator's records those that concern one volunteer: its leases, and what belongs to them.
-
-    Args:
-        volunteer: Its public key.
-        records: All that should be readable now.
-
-    Returns:
-        The newest `MAX_OWN_RECORDS` at most.
-    """
-    leases = [record for record in records if isinstance(record, Lease) and record.volunteer == volunteer]
-    ids = {lease.lease_id for lease in leases}
-    about = [record for record in records if isinstance(record, Challenge | Verdict) and record.lease_id in ids]
-    newest = sorted(leases, key=lambda lease: lease.granted_at)[-MAX_OWN_RECORDS // 2 :]
-    return [*newest, *about[-MAX_OWN_RECORDS // 2 :]]
 
 
 def _place(payload: Payload) -> tuple[str, str]:

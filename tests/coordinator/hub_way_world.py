@@ -20,6 +20,7 @@ from paris.protocol.run_records import RunSpec, Task
 from paris.protocol.runid import make_run_id
 from paris.protocol.sealer import Sealer
 from paris.protocol.signing import Identity
+from paris.protocol.summary import summarise
 from paris.protocol.validator import RecordJudge
 from paris.protocol.want_work import do_work
 from paris.protocol.work_records import Heartbeat, Lease, Want
@@ -55,6 +56,7 @@ TASK = Task(
     grace_s=10.0,
     state="open",
 )
+SUMMARY = summarise([TASK])
 EVERY_S = 60.0
 
 
@@ -142,7 +144,7 @@ class World:
 
     def tell(self, *more) -> None:
         """Show what follows from a state, and let the coordinator's thread have one round."""
-        self.way.show(Shown([SPEC, TASK, *more], None))
+        self.way.show(Shown([SPEC, TASK, SUMMARY, *more], None))
         self.way.round()
 
     def received(self, *kinds: str):

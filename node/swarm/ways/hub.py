@@ -23,14 +23,13 @@ from paris.protocol.errors import ParisError
 from paris.protocol.hub_layout import SWARM_RUN_FILE, swarm_file
 from paris.protocol.keys import BUCKETED, subkey_of
 from paris.protocol.outcome import Outcome
-from paris.protocol.record_file import MAX_MAILBOX_RECORDS, MAX_OWN_RECORDS, RecordFile
+from paris.protocol.record_file import MAX_MAILBOX_RECORDS, MAX_OWN_RECORDS, MAX_RUN_RECORDS, RecordFile
 from paris.protocol.run_records import RunSpec
 
 _logger = logging.getLogger(__name__)
 PATIENCE_S = 180.0
 """How long no other way answers before this one is taken."""
 _SHORTEST_S = 1.0
-_MAX_RUN_RECORDS = 4096
 _MOST_MISSING = 10
 """Reads in a row without the coordinator's file, which one that starts again writes anew, until it counts as gone."""
 _BURST = 3
@@ -149,7 +148,7 @@ class HubWay:
     def _refresh(self) -> None:
         turn = self._read_turn
         try:
-            whole = self._mailbox.read(SWARM_RUN_FILE, _MAX_RUN_RECORDS)
+            whole = self._mailbox.read(SWARM_RUN_FILE, MAX_RUN_RECORDS)
             own = self._mailbox.read(swarm_file(self._mailbox.public_key), MAX_OWN_RECORDS) if whole else None
         except ParisError as error:
             self._put_off(turn, error)
@@ -186,7 +185,7 @@ class HubWay:
 def mailboxes_are_read(mailbox: Mailbox) -> bool:
     """Whether a coordinator reads mailboxes of this run: asked before a node joins that reaches no peer."""
     try:
-        found = mailbox.read(SWARM_RUN_FILE, _MAX_RUN_RECORDS)
+        found = mailbox.read(SWARM_RUN_FILE, MAX_RUN_RECORDS)
     except ParisError as error:
         _logger.info("Whether mailboxes are read is unknown: %s", error.what)
         return False

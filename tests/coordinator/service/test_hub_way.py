@@ -6,7 +6,7 @@ import time
 
 import pytest
 from hub_gate import MODELS, Gate, run_hub
-from hub_way_world import COORDINATOR, EVERY_S, RUN_ID, SPEC, TASK, Others, Volunteer, World, lease_of
+from hub_way_world import COORDINATOR, EVERY_S, RUN_ID, SPEC, SUMMARY, TASK, Others, Volunteer, World, lease_of
 
 from paris.coordinator.hub import HubLimits, HubServer, add_user
 from paris.coordinator.run_hub.mailboxes import HubMailboxes
@@ -63,6 +63,7 @@ def test_a_want_becomes_a_lease_and_heartbeats_with_the_bytes_that_were_signed(w
     assert lease.payload.volunteer == ada.identity.public_key
     assert [envelope.payload for envelope in ada.way.read("task")] == [TASK]
     assert [envelope.payload for envelope in ada.way.read("run")] == [SPEC]
+    assert [envelope.payload for envelope in ada.way.read("summary")] == [SUMMARY]
     assert ada.way.read("verdict") == []
     assert ada.way.is_up
 
@@ -270,10 +271,12 @@ def test_the_mailbox_of_one_that_left_is_closed_and_its_file_removed(world, monk
 
 def test_a_mailbox_stays_known_behind_any_number_of_newer_pull_requests(tmp_path):
     with HubServer(tmp_path, limits=HubLimits(page_entries=1)) as server, Gate(server.port) as gate:
-        for name, word in (("lab", "owner"), ("ada", "ada"), ("bob", "bob")):
-            add_user(tmp_path, name, f"{word}_token_{word}_token", [])
+        add_user(tmp_path, "lab", "owner_token_owner_token", [])
+        tokens = [f"token_of_volunteer_{name}" for name in ("ada", "bob")]
+        for name, token in zip(("ada", "bob"), tokens, strict=True):
+            add_user(tmp_path, name, token, [])
         run_hub(server.url).ensure_repos()
-        world = World(gate, iter(["ada_token_ada_token", "bob_token_bob_token"]).__next__)
+        world = World(gate, iter(tokens).__next__)
         ada, bob = world.volunteer(), world.volunteer()
         world.tell()
         for volunteer in (ada, bob):
