@@ -27,8 +27,11 @@ def choose_side(pictures: Pictures, wished: int | None, of_recipe: int | None, s
         reasons: Receives why.
 
     Raises:
-        PrepareConfigError: Most pictures are smaller, or it is no multiple.
+        PrepareConfigError: No picture of the sample can be used, most are smaller, or it is no multiple.
     """
+    if not pictures.sides:
+        faults = ", ".join(f"{count} {fault}" for fault, count in pictures.faults.items())
+        raise PrepareConfigError(f"None of {pictures.sampled} sampled pictures can be used: {faults}.", "Take others.")
     side, median = wished or of_recipe or side_for(pictures), pictures.side_at(0.5)
     if not side:
         raise PrepareConfigError(

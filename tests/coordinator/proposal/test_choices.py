@@ -82,6 +82,12 @@ def test_a_side_above_most_pictures_is_refused() -> None:
         propose(found(), Wishes(size=50))
 
 
+def test_a_sample_of_which_nothing_can_be_used_says_why() -> None:
+    flat = Pictures(sampled=8, faults={"one colour": 8})
+    with pytest.raises(PrepareConfigError, match="None of 8 sampled pictures can be used: 8 one colour"):
+        propose(found(8, pictures=flat))
+
+
 def test_fewer_than_twenty_pictures_an_expert_are_refused() -> None:
     with pytest.raises(TooFewRowsError, match="16 experts need 320 pictures at the least, 300"):
         propose(found(), Wishes(experts=16))
