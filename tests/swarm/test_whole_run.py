@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import httpx2
 import pytest
 from attacks_on_the_hub import ON_THE_HUB
 from attacks_on_the_run import ON_THE_RUN
@@ -24,6 +25,8 @@ from swarm import (
 
 from benchmarks.browser import Browser, find_chromium
 from paris.coordinator.run.config import WARM_START_BOUNDS, load_config
+from paris.coordinator.run.directory import RunDir
+from paris.coordinator.state.reading import read_state
 
 pytestmark = pytest.mark.slow
 
@@ -152,9 +155,16 @@ def test_a_release_is_made_loaded_and_sampled_from(finished):
     assert out.read_bytes().startswith(b"\x89PNG")
 
 
+def is_answered(url: str) -> bool:
+    try:
+        return httpx2.get(url, timeout=DEADLINE_S).status_code == 200
+    except httpx2.TransportError:
+        return False
+
+
 @pytest.mark.long
 @pytest.mark.skipif(find_chromium() is None, reason="no Chromium is installed on this machine")
-def test_a_release_is_ordered_in_a_browser_and_linked_from_the_board(finished):
+def test_a_release_is_ordered_in_a_browser_and_made_although_the_coordinator_is_killed(finished, crew):
     run = finished["run"]
     url = f"{load_config(run).hub.endpoint}/run"
     token = (run / "keys" / "page.token").read_text("utf-8").strip()
@@ -167,6 +177,13 @@ def test_a_release_is_ordered_in_a_browser_and_linked_from_the_board(finished):
         browser.type(token)
         browser.press("Enter")
         browser.wait_for("document.querySelector('[role=status].reason')?.textContent.startsWith('Ordered.')")
+        wait_until(lambda: read_state(RunDir.open(run)).release.note, DEADLINE_S, "the release has begun")
+        lost = finished["coordinator"].tree()
+        finished["coordinator"].kill()
+        wait_until(lambda: all_gone(lost), DEADLINE_S, "the release ends with the coordinator")
+        assert read_state(RunDir.open(run)).release.phase == "making"
+        finished["coordinator"] = crew("coordinator", "paris-coord", "serve", str(run), "--json")
+        wait_until(lambda: is_answered(url), DEADLINE_S, "the page is back")
         browser.open(url)
         browser.wait_for("document.getElementById('released')?.textContent.startsWith('release-')")
         made = browser.value("document.getElementById('released').textContent")
