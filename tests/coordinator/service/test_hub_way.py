@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import pytest
 from hub_gate import MODELS, Gate, run_hub
 from hub_way_world import COORDINATOR, EVERY_S, RUN_ID, SPEC, SUMMARY, TASK, Others, Volunteer, World, lease_of
+from memory_swarm import MemoryPeer
 
 from paris.coordinator.hub import HubLimits, HubServer, add_user
 from paris.coordinator.run_hub.mailboxes import HubMailboxes
 from paris.coordinator.service import mailboxes
-from paris.coordinator.service.ways import Ways
-from paris.node.swarm.ways.hub import mailboxes_are_read
+from paris.coordinator.service.publisher import Publisher
+from paris.coordinator.service.swarm import DhtWay as CoordinatorsDhtWay
+from paris.coordinator.service.ways import Shown, Ways
+from paris.node.swarm.connection import Swarm
+from paris.node.swarm.ways.dht import DhtWay
+from paris.node.swarm.ways.hub import HubWay, mailboxes_are_read
+from paris.node.swarm.ways.ways import Ways as NodesWays
 from paris.protocol.hub_layout import SWARM_RUN_FILE, swarm_file
 from paris.protocol.outcome import Outcome
 from paris.protocol.record_file import MAX_MAILBOX_RECORDS, max_file_bytes, pack_records
@@ -297,3 +304,48 @@ def test_a_want_that_was_long_on_its_way_counts_as_new(world):
     world.tell()
     (observed,) = Ways(SPEC, [], [world.way]).observations()
     assert observed.age_s == 0.0
+
+
+def test_records_go_over_to_the_hub_when_the_peers_are_gone_and_back_when_they_return(world):
+    peer = MemoryPeer.start(run_id=RUN_ID, coordinator=COORDINATOR.public_key)
+    sealer = Sealer(COORDINATOR, RUN_ID)
+    dht = CoordinatorsDhtWay(SPEC, SimpleNamespace(current=peer), Publisher(sealer))
+    coordinator, ada = Ways(SPEC, [], [dht, world.way]), world.volunteer(patience_s=180.0)
+
+    def step(*more):
+        """A step of the coordinator; the newest state that each volunteer's want told it."""
+        wants = sorted((seen.envelope for seen in coordinator.observations()), key=lambda want: want.sequence)
+        dht.show(Shown([SPEC, TASK, SUMMARY, *more], None))
+        world.tell(*more)
+        return {want.signer: want.payload.state for want in wants}
+
+    step()
+    swarm = Swarm(
+        num_buckets=1,
+        initial_peers=tuple(peer.addresses),
+        start_peer=lambda peers: MemoryPeer.start(
+            run_id=RUN_ID, coordinator=None, initial_peers=peers, client_mode=True
+        ),
+    )
+    swarm.connect()
+    by_dht = DhtWay(swarm, ada.identity.public_key)
+    by_hub = HubWay(ada.mailbox, sealer.seal(SPEC, 900.0), [by_dht], clock=ada.clock)
+    node = NodesWays([by_dht, by_hub])
+    assert node.publish(ada.want()) is Outcome.STORED
+    assert step() == {ada.identity.public_key: "waiting"}
+
+    peer.is_cut = True
+    assert [node.publish(ada.want("busy")) for _ in range(3)] == [Outcome.UNANSWERED] * 3
+    ada.clock.now += 180.0
+    assert node.publish(ada.want("busy")) is Outcome.STORED
+    step(lease_of(ada))
+    assert step(lease_of(ada)) == {ada.identity.public_key: "busy"}
+    ada.clock.now += EVERY_S
+    assert [lease.payload.volunteer for lease in node.read("lease")] == [ada.identity.public_key]
+    assert by_hub.is_up
+
+    peer.is_cut = False
+    assert node.publish(ada.want("paused")) is Outcome.STORED
+    assert not by_hub.is_up
+    assert step() == {ada.identity.public_key: "paused"}
+    swarm.close()
