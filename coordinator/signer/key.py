@@ -15,9 +15,10 @@ from paris.protocol.clock import Clock
 from paris.protocol.envelope import DOMAIN, open_envelope
 from paris.protocol.errors import ParisError
 from paris.protocol.keys import subkey_of
+from paris.protocol.record_rules import RECORD_RULES
 
 logger = logging.getLogger(__name__)
-KINDS = frozenset({"run", "task", "manifest", "lease", "challenge", "verdict", "registration"})
+KINDS = {kind for kind, rule in RECORD_RULES.items() if rule.signer == "coordinator"} - {"invite"}
 """All of the coordinator but invites, which `paris-coord invite` signs where the key is."""
 MOST_AT_ONCE = 20_000
 """Signatures after a quiet time: a service that starts publishes all its records."""
