@@ -93,10 +93,10 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
         require_stdout()
         folder = home_path(home)
-        homes: dict[str | None, Home] = {None: Home(folder), **Home(folder).of_devices()}
+        homes: list[tuple[str | None, Home]] = [(None, Home(folder)), *Home(folder).of_devices().items()]
         tasks = [
             _row(name, run_id, unit)
-            for name, each in homes.items()
+            for name, each in homes
             for run_id in each.run_ids()
             for _, unit in each.units(run_id)
         ]
