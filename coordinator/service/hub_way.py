@@ -134,7 +134,9 @@ class HubWay:
     def _write(self, shown: Shown, keys: frozenset[str]) -> None:
         """Write the file of the run and one for each mailbox's volunteer."""
         told = Told(shown, want_life_s=0.0, now=0.0)  # by neither of which records are chosen
-        by_file = {SWARM_RUN_FILE: [record for record in shown.records if isinstance(record, _FOR_ALL)]}
+        by_file: dict[str, list[Payload]] = {
+            SWARM_RUN_FILE: [record for record in shown.records if isinstance(record, _FOR_ALL)]
+        }
         for key in sorted(keys):
             by_file[swarm_file(key)] = [record for record in told.to(key) if not isinstance(record, _FOR_ALL)]
         self._seal([payload for payloads in by_file.values() for payload in payloads])
