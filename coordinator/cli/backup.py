@@ -10,6 +10,9 @@ import typer
 from paris.coordinator.cli.options import JsonOption, RunArgument, expanded, open_run
 from paris.coordinator.console import print_json, say
 
+_ELSEWHERE = "Volunteers that do not find it at its old address join with its new run.json, and go on where they were."
+_STANDS_BY = "It stands by while the other coordinator leads."
+
 
 def backup(
     run: RunArgument,
@@ -55,4 +58,4 @@ def restore(
         )
     else:
         say(f"Restored {made.run_id}, {len(listed.files)} files, to {made.path}. Next: paris-coord serve {made.path}")
-        say("Volunteers that do not find it at its old address join with its new run.json, and go on where they were.")
+        say(_STANDS_BY if standby else _ELSEWHERE)

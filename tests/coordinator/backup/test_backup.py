@@ -21,11 +21,13 @@ from paris.coordinator.backup.contents import files_to_keep
 from paris.coordinator.backup.restoring import ATTEMPTS_SKIPPED, restore
 from paris.coordinator.backup.writing import write_backup
 from paris.coordinator.cli.app import app
+from paris.coordinator.decisions.attempts import with_attempts_skipped
 from paris.coordinator.errors import ConfigError, RunDirError
 from paris.coordinator.hub.storage.store import contents_named
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.service.publisher import records_to_publish
 from paris.coordinator.state.events import Event, EventKind
+from paris.coordinator.state.reading import read_state
 from paris.coordinator.state.store import Store
 from paris.protocol.envelope import open_envelope
 
@@ -223,3 +225,51 @@ def test_the_commands_say_what_they_did(run, tmp_path):
     back = CliRunner().invoke(app, ["restore", str(tmp_path / "b.tar"), str(tmp_path / "again")])
     assert back.exit_code == 0, back.output
     assert f"paris-coord serve {tmp_path / 'again'}" in back.output
+
+
+def with_database(run: RunDir, schema) -> RunDir:
+    path = run.path / "run.toml"
+    text = path.read_text("utf-8").replace("embedded = true", "embedded = false")
+    path.write_text(f'{text}\n[state]\ndatabase = "{schema.url}"\n', "utf-8")
+    return RunDir.open(run.path)
+
+
+def test_a_state_in_postgresql_is_backed_up_and_a_restored_one_does_not_overwrite_it(run, schema, tmp_path):
+    run = with_database(run, schema)
+    before = read_state(run)
+    assert not run.state_file.exists()
+    write_backup(run, tmp_path / "run.tar")
+    restored, _ = restore(tmp_path / "run.tar", tmp_path / "elsewhere")
+    assert state_of(restored.path) == with_attempts_skipped(before, ATTEMPTS_SKIPPED)
+    with pytest.raises(RunDirError, match="both hold a state of the run"):
+        read_state(restored)
+    assert read_state(run) == before
+
+
+def test_a_second_coordinator_has_the_keys_and_data_and_neither_the_state_nor_the_first_ones_peer(
+    run, schema, tmp_path
+):
+    run = with_database(run, schema)
+    state = read_state(run)
+    write_backup(run, tmp_path / "run.tar")
+    second, _ = restore(tmp_path / "run.tar", tmp_path / "second", standby=True)
+    assert (second.run_id, read_state(second)) == (run.run_id, state)
+    left_out = {"state.sqlite", "keys/peer.key", "sequence"}
+    assert set(files_to_keep(run.path)) - set(files_to_keep(second.path)) <= left_out
+    assert not any((second.path / path).exists() for path in left_out)
+
+
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        ("", "run.toml of the backup names none"),
+        ('[state]\ndatabase = "postgresql://h/d"\n', "cannot serve the embedded"),
+    ],
+)
+def test_a_second_coordinator_needs_a_database_and_a_hub_to_share(run, tmp_path, toml, message):
+    path = run.path / "run.toml"
+    path.write_text(f"{path.read_text('utf-8')}\n{toml}", "utf-8")
+    write_backup(run, tmp_path / "run.tar")  # as it was opened, with the state in its file
+    with pytest.raises(RunDirError, match=message):
+        restore(tmp_path / "run.tar", tmp_path / "second", standby=True)
+    assert not (tmp_path / "second").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -154,11 +155,12 @@ def test_a_run_without_its_key_has_the_same_id_and_signs_by_its_signer_alone(run
 
 def test_the_command_signs_until_it_is_ended_and_replaces_the_socket_of_a_killed_one(run, place):
     command = [sys.executable, "-m", "paris.coordinator.cli.app", "signer", str(run.path), "--socket", str(place)]
-    for end in (subprocess.Popen.kill, subprocess.Popen.terminate):
-        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-            key = wait_until(lambda: answering(place), DEADLINE_S, "the signer")
-            assert Sealer(key, run.run_id).seal(TASK, 60.0).signer == run.identity.public_key
-            end(process)
+    with socket.socket(socket.AF_UNIX) as left_over:
+        left_over.bind(str(place))
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        key = wait_until(lambda: answering(place), DEADLINE_S, "the signer")
+        assert Sealer(key, run.run_id).seal(TASK, 60.0).signer == run.identity.public_key
+        process.terminate()
     assert process.returncode == 0
     assert not place.exists()
     assert "Signed task expert-0" in (run.path / "logs" / "signer.log").read_text()
