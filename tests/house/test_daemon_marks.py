@@ -48,6 +48,7 @@ def without_daemon(folder: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))}
 
 
+@pytest.mark.long
 def test_without_a_daemon_its_tests_are_skipped_with_the_reason_and_the_others_run(tmp_path):
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:xdist"]
     done = subprocess.run(

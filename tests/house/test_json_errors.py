@@ -15,6 +15,7 @@ from paris.node.cli import app as node
 ERRORS = Path(__file__).parents[2] / "docs" / "errors"
 CANNOT_FAIL = {"paris-coord recipes"}
 """It reads what is installed alone."""
+IMPORT_TORCH = {"paris-coord distill"}
 AFTER_RUN = {
     **{f"paris-coord {name}": ["ada"] for name in ("allow", "ban")},
     **{f"paris-coord {name}": ["expert-0"] for name in ("recheck", "revoke", "unregister")},
@@ -44,7 +45,9 @@ def failing(words: str, folder: Path) -> list[str]:
     return [*name, *given, "--json"]
 
 
-@pytest.mark.parametrize("words", COMMANDS)
+@pytest.mark.parametrize(
+    "words", [pytest.param(words, marks=pytest.mark.long) if words in IMPORT_TORCH else words for words in COMMANDS]
+)
 def test_an_error_with_json_is_one_object_on_stdout(words, tmp_path, capsys):
     (tmp_path / "run.toml").touch()
     run = node if words.startswith("paris-node") else lambda arguments: fail_clearly(coordinator, arguments)
