@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from contextlib import closing
 from urllib.parse import urlencode
@@ -108,3 +109,11 @@ def test_every_order_of_the_page_has_a_form_and_says_what_it_does(place):
         assert form.what in text
     assert client.ask("/run/order?kind=allow&subject=x").status == 400
     assert client.ask("/run/order").status == 400
+
+
+@pytest.mark.parametrize(("task", "offered"), [("expert-0", {"unregister"}), ("expert-1", {"revoke"})])
+def test_a_task_offers_the_orders_that_would_change_something(place, task, offered):
+    """One expert is registered, the other is leased; nothing was ever withdrawn."""
+    _, client, _ = place
+    text = client.ask(f"/run/task?task={task}").text
+    assert set(re.findall(rf"/run/order\?kind=([a-z-]+)&amp;subject={task}", text)) == offered
