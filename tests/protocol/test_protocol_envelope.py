@@ -119,7 +119,7 @@ def test_an_envelope_field_that_is_wrong_is_named(changes, field):
         ({"steps": "10"}, "steps"),
         ({"task_id": "../expert-0"}, "task_id"),
         ({"state": "gone"}, "state"),
-        ({"cluster": 256}, "cluster"),
+        ({"cluster": 1024}, "cluster"),
         ({"deadline_s": -1.0}, "deadline_s"),
     ],
 )
