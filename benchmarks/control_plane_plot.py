@@ -1,4 +1,4 @@
-"""Plots of benchmarks/control_plane.py: processor time and memory by volunteers, processor time by experts."""
+"""Plots and table of benchmarks/control_plane.py: processor time and memory by volunteers and experts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,25 @@ from paris.experts.files import whole_file
 Rows = list[dict[str, Any]]
 _PARTS = ("taking records in", "reading records", "tick", "saving", "publishing", "showing")
 _TARGET = {"volunteers": 10_000, "share": 0.1, "mib": 512}
+
+
+def table(rows: Rows) -> str:
+    """The result in Markdown.
+
+    Args:
+        rows: From `control_plane.measure`.
+    """
+    lines = [
+        f"| volunteers | experts | lanes | at work | one core | {' | '.join(_PARTS)} | memory | written a month |",
+        "| --- |" + " --- |" * (6 + len(_PARTS)),
+    ]
+    for row in rows:
+        parts = [f"{1000 * row['parts_s_a_step'][part]:.0f} ms" for part in _PARTS]
+        numbers = [f"{row[name]:,}" for name in ("volunteers", "experts", "lanes", "at_work")]
+        memory, written = f"{row['rss_mib']} MiB", f"{row['written_gib_a_month']:.0f} GiB"
+        cells = [*numbers, f"{row['share_of_a_core']:.1%}", *parts, memory, written]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def draw(rows: Rows, path: Path) -> Path:
