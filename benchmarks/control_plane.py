@@ -51,6 +51,7 @@ _USUAL_VOLUNTEERS, _USUAL_EXPERTS = 10_000, 256
 _STEP_S, _PERIOD, _STEPS = 5.0, 12, 60
 """Duration of a step; steps in which each volunteer sends a want; steps that are measured: so long until each record of
 the coordinator is published again."""
+_MANY_LEGS = 30
 _SHARDS = 8
 _RECORDS_A_CALL = 1_000
 _MONTH_S = 30 * 86400.0
@@ -246,8 +247,8 @@ def main() -> int:
     usual = min(options.most, _USUAL_VOLUNTEERS)
     points += [(usual, number) for number in _EXPERTS if number != _USUAL_EXPERTS]
     rows = []
-    for point in points:
-        rows.append(_in_a_process(*point, options.legs))
+    for point in [(*point, options.legs) for point in points] + [(usual, _USUAL_EXPERTS, _MANY_LEGS)]:
+        rows.append(_in_a_process(*point))
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     write_result("control_plane", rows, out=options.out, step_s=_STEP_S, legs_before=options.legs)
     return 0 if options.out is not None else _show(rows)

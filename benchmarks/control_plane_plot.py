@@ -19,12 +19,12 @@ def table(rows: Rows) -> str:
         rows: From `control_plane.measure`.
     """
     lines = [
-        f"| volunteers | experts | lanes | at work | one core | {' | '.join(_PARTS)} | memory | written a month |",
-        "| --- |" + " --- |" * (6 + len(_PARTS)),
+        f"| volunteers | experts | lanes | at work | legs | a core | {' | '.join(_PARTS)} | memory | written a month |",
+        "| --- |" + " --- |" * (7 + len(_PARTS)),
     ]
     for row in rows:
         parts = [f"{1000 * row['parts_s_a_step'][part]:.0f} ms" for part in _PARTS]
-        numbers = [f"{row[name]:,}" for name in ("volunteers", "experts", "lanes", "at_work")]
+        numbers = [f"{row[name]:,}" for name in ("volunteers", "experts", "lanes", "at_work", "legs_before")]
         memory, written = f"{row['rss_mib']} MiB", f"{row['written_gib_a_month']:.0f} GiB"
         cells = [*numbers, f"{row['share_of_a_core']:.1%}", *parts, memory, written]
         lines.append(f"| {' | '.join(cells)} |")
@@ -45,6 +45,7 @@ def draw(rows: Rows, path: Path) -> Path:
 
     figure = Figure(figsize=(13, 4.2), layout="constrained")
     time_panel, memory_panel, experts_panel = figure.subplots(1, 3)
+    rows = [row for row in rows if row["legs_before"] == rows[0]["legs_before"]]
     experts = rows[0]["experts"]
     by_volunteers = [row for row in rows if row["experts"] == experts]
     most = max(row["volunteers"] for row in rows if row["experts"] != experts)

@@ -7,7 +7,6 @@ the machines; on one machine Daft's threads share it unsplit.
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,13 +18,13 @@ import pyarrow as pa
 from daft.errors import UDFException
 
 from paris.coordinator.prepare.errors import EngineError, PrepareError
+from paris.coordinator.ray_address import knock
 from paris.experts.errors import ExpertError
 from paris.experts.installed import missing_module
 
 __all__ = ["Engine", "daft", "result_batches"]
 
 _TASK_ROWS = 512
-_KNOCK_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Engine:
         except ImportError as error:
             raise missing_module(error) or EngineError(f"Ray cannot be imported: {error}.") from error
         try:
-            _knock(self.ray_address)
+            knock(self.ray_address)
             daft.set_runner_ray(address=self.ray_address, noop_if_initialized=True)
         except Exception as error:  # Ray and Daft raise unrelated types here
             raise EngineError(
@@ -83,17 +82,6 @@ class Engine:
                 f"There is no device {self.device!r} on this machine: {str(error).splitlines()[0]}",
                 "Give --device cpu, or install a torch that knows the device.",
             ) from error
-
-
-def _knock(address: str) -> None:
-    """Check that something listens at an address; Ray itself would try for minutes.
-
-    Raises:
-        OSError: Nothing does.
-    """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if port.isdigit():  # not "auto"
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
 
 
 def result_batches(frame: daft.DataFrame) -> Iterator[pa.RecordBatch]:
