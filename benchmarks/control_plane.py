@@ -3,11 +3,10 @@
 A made run at the default periods: a step in five seconds, a want a minute of each volunteer, a heartbeat a minute of
 each at work, and legs handed in, verified and stored as often as they last. Each part of a step is the real one: a peer
 of the DHT that stores and reads signed records, `tick`, the state on disk, the records to publish. Not in it: the
-network, and what verification costs; nor can more be at work than a run has tasks, 1,024.
+network, and what verification costs.
 
 Each N and K is measured in a process of its own, over five minutes of service after one. `--out` names the result,
-`--only N K` prints one point. Writes benchmarks/results/control_plane.json, docs/pictures/control_plane.png
-and the table in docs/benchmarks.md.
+`--only N K` prints one point. Writes benchmarks/results/control_plane.json and docs/pictures/control_plane.png.
 """
 
 from __future__ import annotations
@@ -26,10 +25,9 @@ from typing import Any
 
 import psutil
 
-from benchmarks.control_plane_plot import draw, table
+from benchmarks.control_plane_plot import draw
 from benchmarks.control_plane_world import LEG_S, World, head_of, verdict_of
-from benchmarks.marked import replace_between
-from benchmarks.record import RESULTS, as_table, write_result
+from benchmarks.record import as_table, write_result
 from paris.coordinator.decisions.legs import head_commitment
 from paris.coordinator.decisions.observations import LegStored, Observation, Verified
 from paris.coordinator.decisions.tick import tick
@@ -51,16 +49,10 @@ _USUAL_VOLUNTEERS, _USUAL_EXPERTS = 10_000, 256
 _STEP_S, _PERIOD, _STEPS = 5.0, 12, 60
 """Duration of a step; steps in which each volunteer sends a want; steps that are measured: so long until each record of
 the coordinator is published again."""
-_MANY_LEGS = 30
 _SHARDS = 8
 _RECORDS_A_CALL = 1_000
 _MONTH_S = 30 * 86400.0
-_DOCUMENT = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-_PICTURE = _DOCUMENT.parent / "pictures" / "control_plane.png"
-_BEGIN, _END = (
-    "<!-- control plane figures: python -m benchmarks.control_plane -->\n",
-    "<!-- end of control plane figures -->\n",
-)
+_PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "control_plane.png"
 
 
 class _Costs:
@@ -236,27 +228,20 @@ def main() -> int:
     parser.add_argument("--legs", type=int, default=10, help="verified legs of each task before")
     parser.add_argument("--most", type=int, default=max(_VOLUNTEERS), help="largest N")
     parser.add_argument("--out", type=Path, help="the result; no picture is drawn then")
-    parser.add_argument("--draw", action="store_true", help="picture and table of the result that there is")
     options = parser.parse_args()
     if options.only:
         print(json.dumps(measure(*options.only, options.legs)))
         return 0
-    if options.draw:
-        return _show(json.loads((RESULTS / "control_plane.json").read_text("utf-8"))["rows"])
     points = [(number, _USUAL_EXPERTS) for number in _VOLUNTEERS if number <= options.most]
     usual = min(options.most, _USUAL_VOLUNTEERS)
     points += [(usual, number) for number in _EXPERTS if number != _USUAL_EXPERTS]
     rows = []
-    for point in [(*point, options.legs) for point in points] + [(usual, _USUAL_EXPERTS, _MANY_LEGS)]:
-        rows.append(_in_a_process(*point))
+    for point in points:
+        rows.append(_in_a_process(*point, options.legs))
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     write_result("control_plane", rows, out=options.out, step_s=_STEP_S, legs_before=options.legs)
-    return 0 if options.out is not None else _show(rows)
-
-
-def _show(rows: list[dict[str, Any]]) -> int:
-    draw(rows, _PICTURE)
-    replace_between(_DOCUMENT, _BEGIN, table(rows), _END)
+    if options.out is None:
+        draw(rows, _PICTURE)
     cells = [
         [str(row[name]) for name in ("volunteers", "experts", "at_work", "share_of_a_core", "rss_mib")] for row in rows
     ]

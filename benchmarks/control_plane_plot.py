@@ -1,4 +1,4 @@
-"""Plots and table of benchmarks/control_plane.py: processor time and memory by volunteers and experts."""
+"""Plots of benchmarks/control_plane.py: processor time and memory by volunteers, processor time by experts."""
 
 from __future__ import annotations
 
@@ -10,25 +10,6 @@ from paris.experts.files import whole_file
 Rows = list[dict[str, Any]]
 _PARTS = ("taking records in", "reading records", "tick", "saving", "publishing", "showing")
 _TARGET = {"volunteers": 10_000, "share": 0.1, "mib": 512}
-
-
-def table(rows: Rows) -> str:
-    """The result in Markdown.
-
-    Args:
-        rows: From `control_plane.measure`.
-    """
-    lines = [
-        f"| volunteers | experts | lanes | at work | legs | a core | {' | '.join(_PARTS)} | memory | written a month |",
-        "| --- |" + " --- |" * (7 + len(_PARTS)),
-    ]
-    for row in rows:
-        parts = [f"{1000 * row['parts_s_a_step'][part]:.0f} ms" for part in _PARTS]
-        numbers = [f"{row[name]:,}" for name in ("volunteers", "experts", "lanes", "at_work", "legs_before")]
-        memory, written = f"{row['rss_mib']} MiB", f"{row['written_gib_a_month']:.0f} GiB"
-        cells = [*numbers, f"{row['share_of_a_core']:.1%}", *parts, memory, written]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
 
 
 def draw(rows: Rows, path: Path) -> Path:
@@ -45,7 +26,6 @@ def draw(rows: Rows, path: Path) -> Path:
 
     figure = Figure(figsize=(13, 4.2), layout="constrained")
     time_panel, memory_panel, experts_panel = figure.subplots(1, 3)
-    rows = [row for row in rows if row["legs_before"] == rows[0]["legs_before"]]
     experts = rows[0]["experts"]
     by_volunteers = [row for row in rows if row["experts"] == experts]
     most = max(row["volunteers"] for row in rows if row["experts"] != experts)

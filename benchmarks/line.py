@@ -39,11 +39,13 @@ from paris.protocol.signing import Identity  # noqa: E402
 _EXPERTS = (8, 64, 256)
 _TRIES = 20
 _REQUESTS = 500
+_REST_S = 11.0
+"""Between two kinds: a key may ask so often in ten seconds."""
 _QUIET_S = 65.0
 """Two rounds of what peers do by themselves."""
-_WAITING = {"want": 60, "ask": 180}
-"""Requests an hour: a want each minute, and a question each 20 s."""
-_TRAINING = {"heartbeat": 60}
+_WAITING = {"want": 60, "ask": 150}
+"""Requests an hour: a want each minute, and 20 s after the last request, on average, a question."""
+_TRAINING = {"heartbeat": 60, "want": 60}
 _READS = 720
 _PIECE = 2**16
 
@@ -105,10 +107,12 @@ def served_world(num_experts: int) -> Iterator[tuple[LiveWorld, CountingProxy]]:
         stop = threading.Event()
         steps = threading.Thread(target=_step_when_woken, args=(world, stop))
         steps.start()
-        yield world, proxy
-        stop.set()
-        steps.join()
-        proxy.close()
+        try:
+            yield world, proxy
+        finally:
+            stop.set()
+            steps.join()
+            proxy.close()
 
 
 def _step_when_woken(world: LiveWorld, stop: threading.Event) -> None:
@@ -128,6 +132,7 @@ def measured(num_experts: int) -> dict[str, Any]:
         way = LineWay(swarm, sealer, world.sealer.seal(world.spec, 900.0))
 
         def each(action: Callable[[], object]) -> float:
+            time.sleep(_REST_S)
             action()
             before = proxy.num_bytes
             for _ in range(_TRIES):
@@ -141,6 +146,7 @@ def measured(num_experts: int) -> dict[str, Any]:
             "ask": each(lambda: way._asked(None)),
             "want": each(lambda: way.publish(make_want(sealer, "paused"))),
         }
+        time.sleep(_REST_S)
         began = time.monotonic()
         way.publish(make_want(sealer))
         lease_s = time.monotonic() - began

@@ -1,7 +1,7 @@
 """Time and balance of clustering into many clusters: `python -m benchmarks.many_clusters`.
 
 Made features: rows around many centres of unequal weight. Up to 256 clusters are found at once, more in two levels: 256
-and 272 compare the two. Writes benchmarks/results/many_clusters.json and its table in docs/organisers/pictures.md.
+and 272 compare the two. Writes benchmarks/results/many_clusters.json.
 """
 
 from __future__ import annotations
@@ -13,13 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.marked import replace_between
 from benchmarks.record import as_table, write_result
 from paris.coordinator.prepare.clustering.kmeans import MOST_AT_ONCE, cluster_features
 
-_DOCUMENT = Path(__file__).resolve().parents[1] / "docs" / "organisers" / "pictures.md"
-_BEGIN = "<!-- many clusters figures: python -m benchmarks.many_clusters -->\n"
-_END = "<!-- end of many clusters figures -->\n"
 _CLUSTERS = (64, 256, 272, 512, 1024)
 _FINE, _BALANCE, _SEED = 1024, 1.1, 0
 
@@ -50,16 +46,6 @@ def measure(features: np.ndarray, num_clusters: int) -> dict[str, Any]:
     }
 
 
-def _table(cells: list[list[str]], rows: int) -> str:
-    """The result in Markdown."""
-    lines = [
-        f"| clusters of {rows:,} rows | levels | processor, s | largest over mean | smallest | distance | silhouette |",
-        "| --- |" + " --- |" * 6,
-        *(f"| {' | '.join(row)} |" for row in cells),
-    ]
-    return "\n".join(lines) + "\n"
-
-
 def main() -> int:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -71,10 +57,7 @@ def main() -> int:
     rows = [measure(features, number) for number in _CLUSTERS if number <= options.rows // 4]
     shape = {"rows": options.rows, "width": options.width, "balance": _BALANCE, "fine": _FINE}
     write_result("many_clusters", rows, seeds=(_SEED,), out=options.out, shape=shape)
-    cells = [[str(value) for value in row.values()] for row in rows]
-    print(as_table(tuple(rows[0]), cells))
-    if options.out is None:
-        replace_between(_DOCUMENT, _BEGIN, _table(cells, options.rows), _END)
+    print(as_table(tuple(rows[0]), [[str(value) for value in row.values()] for row in rows]))
     return 0
 
 

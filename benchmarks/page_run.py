@@ -36,7 +36,7 @@ def make_page_run(folder: Path, num_experts: int, num_volunteers: int, now: floa
 
     Args:
         folder: Missing or empty.
-        num_experts: K.
+        num_experts: K, at most 256.
         num_volunteers: At least K.
         now: UTC seconds; what happened was before.
         seed: Of names, losses and times.
@@ -159,8 +159,7 @@ def _submission(lease: Lease, name: str, kind: str, now: float) -> SubmissionSta
 def _registration(known: SubmissionState, number: int) -> Registration:
     work = known.submission
     place = {"repo": work.repo, "commit": "0" * 40, "path": f"expert_{number}/x.safetensors", "bytes": 10}
-    digits = number.to_bytes(1 + number // 256, "big")
-    return Registration(task_id=work.task_id, cluster=number, sha256=hashlib.sha256(digits).hexdigest(),
+    return Registration(task_id=work.task_id, cluster=number, sha256=hashlib.sha256(bytes([number])).hexdigest(),
                         steps=_STEPS, volunteer=known.signer, volunteer_name=work.name, lease_id=work.lease_id,
                         **place)  # fmt: skip
 

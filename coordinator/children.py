@@ -10,7 +10,6 @@ import logging
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, cast
@@ -28,7 +27,6 @@ class Program(StrEnum):
 
     COORD = "paris.coordinator.cli.app"
     PAGE = "paris.coordinator.page"
-    ON_RAY = "paris.coordinator.on_ray"
     VERIFY = "paris.coordinator.verify"
     ROUTER = "paris.coordinator.training.router"
     RELEASE = "paris.coordinator.release"
@@ -41,33 +39,15 @@ class Program(StrEnum):
     TRAINER = "paris.node.trainer.process"
 
 
-_ON_RAY = (Program.VERIFY, Program.ROUTER)
-
-
-@dataclass(frozen=True)
-class RayCluster:
-    """A Ray cluster that computes for the coordinator (`on_ray.py`)."""
-
-    address: str
-    gpus: int = 0
-    """Of a task."""
-
-    @property
-    def before(self) -> tuple[str, ...]:
-        """What comes before a program and its arguments."""
-        return Program.ON_RAY, self.address, str(self.gpus)
-
-
 class Children:
     """Starts child processes, which end with this one.
 
     Args:
         log_dir: Folder of their output, one file a name.
-        ray: Where verifications and router trainings are computed; None: here.
     """
 
-    def __init__(self, log_dir: Path, ray: RayCluster | None = None) -> None:
-        self._log_dir, self._ray = log_dir, ray
+    def __init__(self, log_dir: Path) -> None:
+        self._log_dir = log_dir
         self._running: dict[subprocess.Popen[bytes], ChildOutput] = {}
         self._lock = threading.Lock()
         self.is_stopping = False
@@ -88,9 +68,8 @@ class Children:
         with self._lock:
             if self.is_stopping:
                 raise WorkerError(f"{name} was not started: the coordinator is stopping.")
-            on_ray = () if self._ray is None or program not in _ON_RAY else self._ray.before
             child = subprocess.Popen(
-                [sys.executable, "-m", *on_ray, program, *arguments],
+                [sys.executable, "-m", program, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE if answers else subprocess.STDOUT,

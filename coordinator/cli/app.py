@@ -103,10 +103,6 @@ def serve(
         typer.Option(metavar="SOCKET", help="Let `paris-coord signer` sign, which has the key.", callback=expanded),
     ] = None,
     no_lock: NoLockOption = False,
-    ray: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="Address of a Ray cluster that verifies and trains the router."),
-    ] = None,
 ) -> None:
     """Serve the run: DHT peer, leases, verification, registration, and the embedded Hub if run.toml has one."""
     from paris.coordinator.cli.options import event_printer, stop_on_signals
@@ -114,7 +110,7 @@ def serve(
 
     stop = stop_on_signals()
     opened = open_run(run, log_name="coordinator", signer=signer)
-    run_service(opened, event_printer(as_json), stop, ray=ray)
+    run_service(opened, event_printer(as_json), stop)
 
 
 @app.command()

@@ -13,7 +13,7 @@ from paris.coordinator.console import fail_worker
 from paris.coordinator.release.assemble import release_run
 from paris.coordinator.run.directory import RunDir
 from paris.experts.errors import ExpertError
-from paris.protocol.errors import ParisError, reason_of
+from paris.protocol.errors import ParisError
 
 _LONGEST = 500
 
@@ -23,10 +23,7 @@ def main(run_dir: Path) -> None:
     try:
         _tell(release_run(RunDir.open(run_dir), None, _tell))
     except (ParisError, ExpertError) as error:
-        _tell(f"{error.what} {error.next_step}")
-        raise
-    except Exception as error:
-        _tell(f"{type(error).__name__}: {reason_of(error)}")
+        _tell(f"{error.what} {error.next_step}".strip())
         raise
 
 

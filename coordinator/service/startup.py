@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 
-from paris.coordinator.children import Children, RayCluster
+from paris.coordinator.children import Children
 from paris.coordinator.decisions.policy import Policy
 from paris.coordinator.errors import DatabaseError, DeposedError
 from paris.coordinator.model_repo.keeping import ModelRepo
@@ -55,14 +55,13 @@ _LAST_NOTICES_S = 5.0
 """How long a stop waits for webhooks that do not answer."""
 
 
-def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event, *, ray: str | None = None) -> None:
+def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> None:
     """Run the coordinator until `stop` is set; with a database, beside others of which one leads.
 
     Args:
         run: A prepared run directory.
         log: Receives events for people.
         stop: Set by a signal handler.
-        ray: Address of a Ray cluster that verifies and trains the router; None: this machine does.
 
     Raises:
         RunDirError: Another coordinator serves this directory, nothing is prepared, or tasks were opened for other
@@ -79,7 +78,7 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event, *, r
         after_loss = False
         while not stop.is_set():
             try:
-                _serve(run, log, stop, after_loss, ray)
+                _serve(run, log, stop, after_loss)
             except DeposedError as error:
                 after_loss = True
                 log(Event(EventKind.PROBLEM, str(error)))
@@ -90,7 +89,7 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event, *, r
                 stop.wait(_DATABASE_AGAIN_S)
 
 
-def _serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event, after_loss: bool, ray: str | None) -> None:
+def _serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event, after_loss: bool) -> None:
     """Lead the run, once it is this coordinator's to lead, until `stop` is set.
 
     Args:
@@ -98,15 +97,13 @@ def _serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event, aft
         log: As of `serve`.
         stop: As of `serve`.
         after_loss: Whether this coordinator has lost the lead before.
-        ray: As of `serve`.
 
     Raises:
         DeposedError: Another coordinator leads by now; everything is ended.
     """
     # Exits run in reverse order: first the actions end, last the children.
     with ExitStack() as stack:
-        gpus = int(run.config.compute.device.startswith("cuda"))
-        children = Children(run.logs, None if ray is None else RayCluster(ray, gpus))
+        children = Children(run.logs)
         stack.callback(children.stop)
         # From below on, `log` is the one that webhooks are told of, too.
         claim = stand(run, lambda event: log(event), stack)

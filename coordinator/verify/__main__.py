@@ -42,16 +42,11 @@ def main(arguments: list[str]) -> int:
         return _USAGE_EXIT
     protect_streams()
     for _, line in zip(range(_MOST_CASES), lines_from_parent(_IDLE_S), strict=False):
-        print(answer_to(line).model_dump_json(), flush=True)
+        print(_answer(line).model_dump_json(), flush=True)
     return 0
 
 
-def answer_to(line: bytes) -> VerificationAnswer:
-    """Verify one case.
-
-    Args:
-        line: A VerificationRequest as JSON.
-    """
+def _answer(line: bytes) -> VerificationAnswer:
     from paris.experts.errors import ExpertError
 
     try:

@@ -7,6 +7,7 @@ the machines; on one machine Daft's threads share it unsplit.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +19,13 @@ import pyarrow as pa
 from daft.errors import UDFException
 
 from paris.coordinator.prepare.errors import EngineError, PrepareError
-from paris.coordinator.ray_address import knock
 from paris.experts.errors import ExpertError
 from paris.experts.installed import missing_module
 
 __all__ = ["Engine", "daft", "result_batches"]
 
 _TASK_ROWS = 512
+_KNOCK_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Engine:
         except ImportError as error:
             raise missing_module(error) or EngineError(f"Ray cannot be imported: {error}.") from error
         try:
-            knock(self.ray_address)
+            _knock(self.ray_address)
             daft.set_runner_ray(address=self.ray_address, noop_if_initialized=True)
         except Exception as error:  # Ray and Daft raise unrelated types here
             raise EngineError(
@@ -82,6 +83,17 @@ class Engine:
                 f"There is no device {self.device!r} on this machine: {str(error).splitlines()[0]}",
                 "Give --device cpu, or install a torch that knows the device.",
             ) from error
+
+
+def _knock(address: str) -> None:
+    """Check that something listens at an address; Ray itself would try for minutes.
+
+    Raises:
+        OSError: Nothing does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():  # not "auto"
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_S).close()
 
 
 def result_batches(frame: daft.DataFrame) -> Iterator[pa.RecordBatch]:

@@ -83,16 +83,6 @@ def test_the_process_that_makes_it_says_what_is_missing(run, tmp_path):
     assert len(told) == 1, "no stage was reached"
 
 
-def test_a_failure_that_nobody_foresaw_is_told_too(tmp_path):
-    run, children = prepared_run(tmp_path), Children(tmp_path / "logs")
-    (run.path / "release.lock").mkdir()
-    try:
-        with pytest.raises(WorkerError, match=r"IsADirectoryError: .* Is a directory"):
-            Releaser(run, children).make(lambda _: None)
-    finally:
-        children.stop()
-
-
 def test_a_release_is_refused_while_another_is_being_made(run):
     with (
         hold_lock(run.path / "release.lock", RuntimeError()),

@@ -129,11 +129,11 @@ def test_memory_that_runs_out_is_an_answer(monkeypatch, tmp_path):
     line = request.model_dump_json().encode()
     for error in (MemoryError("12 GiB"), RuntimeError("CUDA out of memory")):
         monkeypatch.setattr(verify_main, "read_case", mock.Mock(side_effect=error))
-        answered = verify_main.answer_to(line)
+        answered = verify_main._answer(line)
         assert (answered.exit_code, answered.message) == (WorkerError.exit_code, f"Out of memory: {error}")
     monkeypatch.setattr(verify_main, "read_case", mock.Mock(side_effect=RuntimeError("odd")))
     with pytest.raises(RuntimeError, match="odd"):
-        verify_main.answer_to(line)
+        verify_main._answer(line)
 
 
 def test_a_broken_case_file_is_named(processes, tmp_path):
