@@ -38,8 +38,11 @@ from paris.coordinator.state.boards import Board, VolunteerRow, board_of
 from paris.coordinator.state.changes import Changes, changes_between, fold
 from paris.coordinator.state.events import Event, EventKind
 from paris.coordinator.state.model import State, VolunteerState
-from paris.coordinator.state.store import VERSION, Store
+from paris.coordinator.state.store import Store
 from paris.protocol.work_records import Want
+
+_WITH_COPIES = 10
+"""The last version of the file that kept copies of the board."""
 
 
 def replay_of(path) -> Replay:
@@ -273,7 +276,7 @@ def test_copies_of_an_earlier_version_become_changes_of_the_events_before_them(t
                 del row["cluster"]  # a field of today
             data = zlib.compress(json.dumps({"format": 1, "tasks": rows}).encode())
             db.execute("INSERT INTO boards (at, board) VALUES (?, ?)", (at, data[: 9 if damage else None]))
-        db.execute(f"PRAGMA user_version = {VERSION - 1}")
+        db.execute(f"PRAGMA user_version = {_WITH_COPIES}")
     store = Store(path)
     assert store.load() == state
     replay = replay_of(path)

@@ -310,4 +310,4 @@ def test_a_submission_is_kept_without_the_lease_that_it_carried():
 def test_a_roll_back_without_a_reason_says_none():
     decision = leg_step(relay(2), START + 430, Order(OrderKind.ROLL_BACK, "expert-0", "", 200))
     (order,) = [event.text for event in decision.events if event.kind == "order"]
-    assert order == "expert-0: rolled back to step 200; 1 legs by v1 withdrawn, with their credits."
+    assert order == "expert-0: rolled back to step 200; 1 leg by v1 withdrawn, with their credits."
