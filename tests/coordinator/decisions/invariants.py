@@ -162,6 +162,9 @@ def check_credits(state: State) -> None:
         lanes = [s for name, found in by_task.items() if expert_of(name) == task_id for s in found]
         reached = task.task.steps if task.registration is not None else start_of(task.task)
         assert _covered(lanes) >= reached, f"{task_id}: of {reached} verified steps only {_covered(lanes)} are paid"
+        if all(name == task_id or expert_of(name) != task_id for name in state.tasks):
+            ends = [s.submission.steps for s in paid if s.submission.task_id == task_id and s.phase != "accepted"]
+            assert max(ends, default=0) == reached, f"{task_id}: work beyond step {reached} is paid"
 
 
 def _stretch(known: SubmissionState) -> tuple[int, int]:

@@ -28,7 +28,13 @@ from paris.coordinator.state.store import Store
 
 PEOPLE, FRESH = KEYS[:6], KEYS[6:]
 OUTCOMES = ["good", "good", "ask", "ask", "bad", "else", "broken"]
-ABOUT_A_TASK = [OrderKind.ROLL_BACK, OrderKind.ROLL_FORWARD, OrderKind.REVOKE, OrderKind.UNREGISTER]
+ABOUT_A_TASK = [
+    OrderKind.ROLL_BACK,
+    OrderKind.ROLL_BACK,
+    OrderKind.ROLL_FORWARD,
+    OrderKind.REVOKE,
+    OrderKind.UNREGISTER,
+]
 ABOUT_A_TASK += [OrderKind.REREGISTER, OrderKind.RECHECK]
 ABOUT_A_KEY = [OrderKind.BAN, OrderKind.UNBAN, OrderKind.ALLOW, OrderKind.DISALLOW]
 SOON, LATER = st.floats(0.5, 90.0), st.sampled_from([150.0, 700.0, 2_500.0, 90_000.0])
@@ -106,7 +112,7 @@ class AnyRun(RuleBasedStateMachine):
         if self.delivered:
             self.arrive(self.delivered[-1 - which % len(self.delivered)])
 
-    @rule(which=PICK, kind=st.sampled_from(ABOUT_A_TASK), step=st.sampled_from([0, 100, 200, 400, 600]))
+    @rule(which=PICK, kind=st.sampled_from(ABOUT_A_TASK), step=st.sampled_from([0, 0, 200, 400, 500]))
     def orders(self, which: int, kind: OrderKind, step: int) -> None:
         self.arrive(Order(kind, f"expert-{which % 2}", "because", step))
 
@@ -200,10 +206,10 @@ class AnyRun(RuleBasedStateMachine):
 
     def check_run_can_end(self) -> None:
         """Invariants 1, 7 and 9 at last: with honest volunteers the run ends, and all work has its verdict."""
-        self.inbox = [Order(OrderKind.UNPAUSE, WHOLE_RUN)]
-        for _ in range(150):
+        self.inbox, helpers = [Order(OrderKind.UNPAUSE, WHOLE_RUN)], FRESH[: 1 + self.sequence % 4]
+        for _ in range(300):
             self.now += 600.0
-            self.inbox += self.all_well(FRESH[:8])
+            self.inbox += self.all_well(helpers)
             self.tick()
             waiting = [known for known in self.state.submissions.values() if known.phase in WAITING]
             if not waiting and all(task.registration for task in self.state.experts.values()):
