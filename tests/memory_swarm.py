@@ -13,6 +13,8 @@ import select
 import threading
 from dataclasses import replace
 
+from deadlines import DEADLINE_S
+
 from paris.protocol import line
 from paris.protocol.addresses import port_taken, split_peer_address
 from paris.protocol.dht.stream_places import StreamPlaces
@@ -59,7 +61,7 @@ class MemoryPeer(RunPeer):
         initial_peers=(),
         client_mode=False,
         identity_path=None,
-        startup_timeout_s=60.0,
+        startup_timeout_s=DEADLINE_S,
         network=None,
     ):
         require_run_id(run_id)
@@ -90,15 +92,15 @@ class MemoryPeer(RunPeer):
     def num_neighbours(self):
         return len(self._replicas())
 
-    def publish_many(self, envelopes, num_buckets, *, timeout_s=30.0):
+    def publish_many(self, envelopes, num_buckets, *, timeout_s=DEADLINE_S):
         with _lock:
             return [self._publish(envelope, num_buckets) for envelope in envelopes]
 
-    def read_many(self, places, *, timeout_s=20.0):
+    def read_many(self, places, *, timeout_s=DEADLINE_S):
         with _lock:
             return {place: self._read(dht_key(self._run_id, *place)) for place in places}
 
-    def read_fresh(self, places, *, timeout_s=20.0):
+    def read_fresh(self, places, *, timeout_s=DEADLINE_S):
         with _lock:
             keys = {place: dht_key(self._run_id, *place) for place in places}
             fresh = {place: {} if self._is_stopped else self.shelves.take_fresh(key) for place, key in keys.items()}
@@ -107,7 +109,7 @@ class MemoryPeer(RunPeer):
     def serve_shards(self, server):
         self._server = server
 
-    def request_shard(self, address, request, *, timeout_s=10.0):
+    def request_shard(self, address, request, *, timeout_s=DEADLINE_S):
         with _lock:
             try:
                 other = self._dial(address)
@@ -122,7 +124,7 @@ class MemoryPeer(RunPeer):
     def serve_line(self, server):
         self._desk = server
 
-    def ask_line(self, address, request, *, timeout_s=10.0):
+    def ask_line(self, address, request, *, timeout_s=DEADLINE_S):
         with _lock:
             try:
                 other = self._dial(address)
@@ -155,7 +157,7 @@ class MemoryPeer(RunPeer):
             raise PeerError("No reply, or one that is too long.")
         return reply
 
-    def try_peer(self, address, *, timeout_s=30.0):
+    def try_peer(self, address, *, timeout_s=DEADLINE_S):
         with _lock:
             try:
                 self._dial(address)
@@ -163,7 +165,7 @@ class MemoryPeer(RunPeer):
                 return error
             return None
 
-    def healthy(self, timeout_s=10.0):
+    def healthy(self, timeout_s=DEADLINE_S):
         with _lock:
             return not self._is_stopped and (bool(self._replicas()) or not self._initial_peers)
 

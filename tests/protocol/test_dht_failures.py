@@ -32,7 +32,6 @@ from paris.protocol.errors import (
 )
 from paris.protocol.run_peer import NetworkOptions
 
-pytestmark = pytest.mark.timeout(120)
 RUN = SAMPLE_RUN.model_copy(update={"initial_peers": ()})
 DEAD_ID = "12D3KooWDD9CfZNQaVRiD8YEV53FBrdHiNVGSSkVNVmx9m2M9p1T"
 

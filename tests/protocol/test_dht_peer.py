@@ -26,8 +26,6 @@ from protocol_swarm import Rogue, beat_now, daemons_of, held_by, place_of, seale
 from paris.protocol.keys import dht_key
 from paris.protocol.runid import make_run_id
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture(scope="module")
 def swarm():

@@ -19,7 +19,6 @@ from paris.protocol.dht.identity import create_peer_identity
 from paris.protocol.dht.node_ids import node_id_of
 from paris.protocol.keys import dht_key
 
-pytestmark = pytest.mark.timeout(180)
 LEASES = DHTID.generate(source=dht_key(sealed_now(LEASE).run_id, "lease"))
 NUM_INVENTED = 20
 """Neighbours that each hostile peer names, all nearer to the key than the run's own peer: a whole search beam."""

@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
+from deadlines import DEADLINE_S
 from memory_swarm import MemoryPeer
 from protocol_samples import (
     COORDINATOR,
@@ -31,7 +32,6 @@ from paris.protocol.outcome import Outcome
 from paris.protocol.shard_request import MAX_REQUEST_BYTES, Reply, ShardStatus, open_request, seal_request
 from paris.protocol.want_work import do_work
 
-pytestmark = pytest.mark.timeout(120)
 NOBODY = "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWDD9CfZNQaVRiD8YEV53FBrdHiNVGSSkVNVmx9m2M9p1T"
 
 
@@ -264,7 +264,7 @@ def test_shards_go_from_peer_to_peer_to_whom_the_server_knows(start, swarm, tmp_
 
         answer = asked(VOLUNTEER)
         received = bytearray()
-        while piece := answer.read(2**16, timeout_s=30.0):
+        while piece := answer.read(2**16, timeout_s=DEADLINE_S):
             received += piece
             if len(received) == answer.num_bytes:
                 break
