@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import unicodedata
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 NOT_ALLOWED = "licence not allowed"
 UNKNOWN = "unknown"
 _URL = re.compile(
-    r"(?:https?://)?(?:www\.)?creativecommons\.org/(?:licenses/([a-z-]+)|publicdomain/(zero|mark))(?:/([0-9.]+))?"
+    r"(?:https?://)?(?:www\.)?creativecommons\.org/(?:licenses/([a-z-]+)|publicdomain/(zero|mark))(?:/([0-9]+(?:\.[0-9]+)*))?"
     r"(?:/[a-z]{2})?(?:/(?:deed|legalcode)(?:\.[a-z-]+)*)?/?(?![a-z0-9/])"
 )
 _WORDS = {
@@ -36,6 +37,7 @@ ng nl no nz pe ph pl pr pt ro rs se sg si th tw ua ug uk us ve vn za
 _COUNTRIES = frozenset(_COUNTRIES_TEXT.split())
 """Of the licences that were ported to a country's law, as in "CC BY-SA 3.0 DE"."""
 _CC = re.compile(r"^(?:cc|creative-commons|attribution)(?:-|0|$)")
+_DASHES = re.compile("[\u2010-\u2015\u2212]")
 _TWICE = re.compile(r"(.+?)\s*\((.+)\)\s*(.*)")
 _PUBLIC = re.compile(
     r"^(?:(cc-?0|cc-zero|creative-commons-zero)|pdm|public-domain-mark)(?:-v?([0-9](?:\.[0-9])?))?((?:-[a-z]+)*)$"
@@ -57,7 +59,7 @@ def normal_licence(text: str) -> str:
     Args:
         text: A name, an SPDX identifier, or the address of a Creative Commons licence, or a name and its address.
     """
-    lowered = text.strip().lower()
+    lowered = _DASHES.sub("-", unicodedata.normalize("NFKC", text)).strip().lower()
     address = _URL.search(lowered)
     if address is None:
         return _named(lowered)

@@ -18,7 +18,7 @@ from typing import Any
 
 from paris.coordinator.prepare.rows.drops import Dropped
 from paris.coordinator.prepare.rows.items import Item
-from paris.coordinator.prepare.rows.licences import normal_licence
+from paris.coordinator.prepare.rows.licences import UNKNOWN, normal_licence
 from paris.coordinator.prepare.sources.policy import BAD_TEXT
 from paris.coordinator.prepare.sources.settings import FilesSource
 
@@ -34,6 +34,8 @@ _DIRECTIVES = {"noai", "noimageai", "noindex", "noimageindex"}
 _NO = {"", "0", "0.0", "false", "no", "n", "none", "null", "nan"}
 ALL_NAMES = frozenset({*_CAPTION, *_URL, *_AUTHOR, *_LICENCE, *_OPT_OUT, *_ROBOTS})
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_KINDS = (str, bytes, int, float, list, tuple, Mapping)
 _MAX_NAMES = 30
 
 
@@ -81,17 +83,19 @@ def read_fields(raw: Mapping[str, Any], origin: str, caption_name: str | None = 
     """Extract the known fields of a row's metadata.
 
     Args:
-        raw: Names to values; values other than text, numbers and, for captions, lists of text are ignored.
+        raw: Names to values: texts, bytes of texts, numbers, lists of these; of a table, the names whose value is
+            neither false nor empty. Of a list of captions, only texts are taken; a table is none.
         origin: The `caption_origin` of a caption in this metadata.
         caption_name: Name of the caption's field; None: a usual one.
     """
     known: dict[str, Any] = {}
     for name, value in raw.items():
-        if isinstance(name, str) and isinstance(value, str | int | float | list | tuple):
+        if isinstance(name, str) and isinstance(value, _KINDS):
             known.setdefault(plain_name(name), value)
     wanted = _CAPTION if caption_name is None else (plain_name(caption_name),)
     captions = next((found for name in wanted if (found := _captions(known.get(name)))), ())
-    texts = {name: _text(value) for name, value in known.items() if not isinstance(value, list | tuple)}
+    texts = {name: _text(_flat(value)) for name, value in known.items() if name in ALL_NAMES}
+    texts |= {name: UNKNOWN for name in _LICENCE if isinstance(known.get(name), Mapping)}
     fields = Fields(
         captions=captions,
         caption_origin=origin if captions else "",
@@ -152,13 +156,27 @@ def to_item(row_id: str, location: str, version: str, fields: Fields, source: Fi
 
 def _captions(value: Any) -> tuple[str, ...]:
     """The captions in a field, each once; of a list, only texts."""
-    values = [text for text in value if isinstance(text, str)] if isinstance(value, list | tuple) else [value]
-    texts = (_text(text) for text in values if text is not None)
-    return tuple(dict.fromkeys(text for text in texts if text))
+    if value is None or isinstance(value, Mapping):
+        return ()
+    values = [text for text in value if isinstance(text, str | bytes)] if isinstance(value, list | tuple) else [value]
+    return tuple(dict.fromkeys(text for text in map(_text, values) if text))
 
 
-def _text(value: str | float) -> str:
-    return " ".join(str(value).split())
+def _flat(value: Any) -> str | bytes | float:
+    """A list or table as one text; a missed part of an opt-out or a licence would allow what is not allowed."""
+    if isinstance(value, Mapping):
+        value = [
+            name for name, said in value.items() if isinstance(said, _KINDS) and _text(_flat(said)).lower() not in _NO
+        ]
+    if isinstance(value, list | tuple):
+        return ", ".join(_text(_flat(part)) for part in value if isinstance(part, _KINDS))
+    return value  # type: ignore[no-any-return]
+
+
+def _text(value: str | bytes | float) -> str:
+    """A value as one line: white space and control characters become single spaces."""
+    text = value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
+    return " ".join(_CONTROL.sub(" ", text).split())
 
 
 def _first(known: dict[str, str], names: tuple[str, ...]) -> str:
@@ -170,7 +188,6 @@ def _opt_out(known: dict[str, str]) -> str:
         if known.get(name, "").lower() not in _NO:
             return f"{name}: {known[name]}"
     for name in _ROBOTS:
-        directives = known.get(name, "").lower().replace(":", ",").replace(";", ",")
-        if _DIRECTIVES & {part.strip() for part in directives.split(",")}:
+        if not _DIRECTIVES.isdisjoint(re.split(r"[\s,:;]+", known.get(name, "").lower())):
             return f"{name}: {known[name]}"
     return ""

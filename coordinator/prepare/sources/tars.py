@@ -12,6 +12,7 @@ missing.
 
 from __future__ import annotations
 
+import os
 import posixpath
 import tarfile
 from collections.abc import Iterator
@@ -177,25 +178,52 @@ def _before(key: str, others: set[str]) -> str | None:
 def _members(path: str, stream: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
     """The files of a tar, with all bytes of texts and the first bytes of others; None for links and devices.
 
+    Of tars that were joined (`cat a.tar b.tar`), the files of all. Other bytes after an end mark are left out.
+
     Raises:
         SourceFormatError: The file is no tar, or ends before its end mark.
     """
     try:
-        with tarfile.open(fileobj=stream, mode="r:") as tar:
-            while (member := tar.next()) is not None:
-                tar.members = []  # type: ignore[attr-defined]  # tarfile would keep them all
-                if member.isdir():
-                    continue
-                if not member.isreg() or member.issparse():
-                    yield member, None
-                    continue
-                wanted = 0 if has_picture_ending(member.name) else SIGNATURE_BYTES
-                wanted = MAX_TEXT_BYTES + 1 if ending(member.name) in SIDECARS else wanted
-                inside = tar.extractfile(member) if wanted else None
-                yield member, b"" if inside is None else inside.read(wanted)
+        while True:
+            with tarfile.open(fileobj=stream, mode="r:") as tar:
+                yield from _members_of_one(tar)
             stream.seek(tar.offset)
-            ended = stream.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
-    except tarfile.TarError as error:
+            if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                # tarfile takes a cut between two members, or a broken header, for the end
+                raise tarfile.TarError("no end mark")
+            if not _is_at_joined(stream):
+                return
+    except (tarfile.TarError, ValueError, OverflowError) as error:  # tarfile takes numbers in headers as they are
         raise SourceFormatError(f"The tar {path} is cut off or broken: {error}.", "Fetch or write it again.") from error
-    if not ended:  # tarfile takes a cut between two members, or a broken header, for the end
-        raise SourceFormatError(f"The tar {path} is cut off or broken: no end mark.", "Fetch or write it again.")
+
+
+def _members_of_one(tar: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, bytes | None]]:
+    """As `_members`, up to the first end mark."""
+    while (member := tar.next()) is not None:
+        tar.members = []  # type: ignore[attr-defined]  # tarfile would keep them all
+        if member.isdir():
+            continue
+        if not member.isreg() or member.issparse():
+            yield member, None
+            continue
+        wanted = 0 if has_picture_ending(member.name) else SIGNATURE_BYTES
+        wanted = MAX_TEXT_BYTES + 1 if ending(member.name) in SIDECARS else wanted
+        inside = tar.extractfile(member) if wanted else None
+        yield member, b"" if inside is None else inside.read(wanted)
+
+
+def _is_at_joined(stream: BinaryIO) -> bool:
+    """Move to the next block that is not empty; False if there is none, or it begins no tar."""
+    while block := stream.read(tarfile.BLOCKSIZE):
+        if any(block):
+            stream.seek(-len(block), os.SEEK_CUR)
+            return _begins_tar(block)
+    return False
+
+
+def _begins_tar(block: bytes) -> bool:
+    try:
+        tarfile.TarInfo.frombuf(block, tarfile.ENCODING, "surrogateescape")
+    except tarfile.TarError:
+        return False
+    return True

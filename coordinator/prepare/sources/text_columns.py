@@ -9,10 +9,13 @@ import pyarrow as pa
 
 
 def batch_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    """The rows of a batch; bytes of texts that are not UTF-8 become lone surrogates."""
+    """The rows of a batch; bytes of texts that are not UTF-8 become lone surrogates.
+
+    A value that Python cannot hold, such as a time in the year 300,000, becomes None.
+    """
     try:
         return list(batch.to_pylist())
-    except UnicodeDecodeError:  # pyarrow does not check texts as it reads them
+    except (ValueError, OverflowError):  # pyarrow does not check texts as it reads them
         columns = [_texts(column) for column in batch.columns]
         return [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
 
@@ -28,6 +31,8 @@ def _texts(column: pa.Array) -> list[Any]:
             values.append(column[place].as_py())
         except UnicodeDecodeError:
             values.append("\udcff")  # a list of texts: some byte of it
+        except (ValueError, OverflowError):  # a time out of range, a time zone that is not known here
+            values.append(None)
     return values
 
 
