@@ -75,10 +75,18 @@ def make_node_view(context: typer.Context, *, as_json: bool) -> Any:
 
 
 def home_path(home: Path | None) -> Path:
-    """The home that --home names, or the usual one."""
+    """The home that --home names, or the usual one.
+
+    Raises:
+        SettingsError: It is no folder.
+    """
+    from paris.node.errors import SettingsError
     from paris.node.machine.config import default_home, expanded
 
-    return default_home() if home is None else expanded(home)
+    path = default_home() if home is None else expanded(home)
+    if path.exists() and not path.is_dir():
+        raise SettingsError(f"The home {path} is no folder.", "Choose another: --home DIR, or PARIS_HOME.")
+    return path
 
 
 @contextlib.contextmanager

@@ -30,6 +30,15 @@ _OF_EXPERTS = {OrderKind.ROLL_BACK, OrderKind.ROLL_FORWARD, OrderKind.RECHECK}
 _INVITE = re.compile(r"[0-9a-f]{32}")
 _OF_INVITES = {OrderKind.WITHDRAW_INVITE, OrderKind.RESTORE_INVITE}
 _OF_THE_RUN = {OrderKind.PAUSE, OrderKind.UNPAUSE, OrderKind.RELEASE}
+_OPPOSITES = {
+    OrderKind.PAUSE: OrderKind.UNPAUSE,
+    OrderKind.BAN: OrderKind.UNBAN,
+    OrderKind.ALLOW: OrderKind.DISALLOW,
+    OrderKind.UNREGISTER: OrderKind.REREGISTER,
+    OrderKind.ROLL_BACK: OrderKind.ROLL_FORWARD,
+    OrderKind.WITHDRAW_INVITE: OrderKind.RESTORE_INVITE,
+}
+_OPPOSITES |= {undo: kind for kind, undo in _OPPOSITES.items()}
 _OF_VOLUNTEERS = {OrderKind.BAN, OrderKind.UNBAN, OrderKind.ALLOW, OrderKind.DISALLOW}
 
 
@@ -59,13 +68,21 @@ def leave_order(store: Store, kind: OrderKind, subject: str, reason: str = "", s
     """Leave an order in an open state; arguments and errors as of `give_order`."""
     state = store.load()
     found = _invite_of(store, state, subject) if kind in _OF_INVITES else _subject(state, kind, subject)
-    if why := _why_without_effect(state, kind, found):
+    why = _why_without_effect(state, kind, found)
+    if why and not _takes_back_a_waiting_one(store, kind, found):
         raise NotReadyError(why, "See `paris-coord status RUN`.")
     if kind is OrderKind.ROLL_BACK:
         _require_kept(state, found, step or 0)
     order = Order(kind, found, reason, step)
     store.add_order(order)
     return order
+
+
+def _takes_back_a_waiting_one(store: Store, kind: OrderKind, subject: str) -> bool:
+    """Whether the last order about this that the service has not carried out yet is the opposite one."""
+    pair = {kind, _OPPOSITES.get(kind)}
+    waiting = [order.kind for order in store.orders().values() if order.subject == subject and order.kind in pair]
+    return bool(waiting) and waiting[-1] is not kind
 
 
 def _subject(state: State, kind: OrderKind, subject: str) -> str:

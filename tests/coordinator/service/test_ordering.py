@@ -82,6 +82,26 @@ def test_the_service_carries_out_an_order_once_and_keeps_it_over_a_restart(run, 
     store.close()
 
 
+@pytest.mark.parametrize(
+    ("kind", "undo", "subject"),
+    [
+        (OrderKind.PAUSE, OrderKind.UNPAUSE, ""),
+        (OrderKind.BAN, OrderKind.UNBAN, "ada"),
+        (OrderKind.ALLOW, OrderKind.DISALLOW, "ada"),
+        (OrderKind.WITHDRAW_INVITE, OrderKind.RESTORE_INVITE, "5e" * 16),
+    ],
+)
+def test_an_order_that_waits_can_be_taken_back_and_given_again(run, kind, undo, subject):
+    for each in (kind, undo, kind, undo):
+        give_order(run, each, subject)
+    with pytest.raises(NotReadyError):
+        give_order(run, undo, subject)
+    store = Store(run.state_file)
+    state = tick(store.load(), store.orders().values(), Policy(lease_s=60, heartbeat_every_s=1), 1.0).state
+    assert (state.pause.is_paused, state.standings, state.withdrawn_invites) == (False, {}, {})
+    store.close()
+
+
 def test_an_order_stays_until_its_state_is_saved(run):
     give_order(run, OrderKind.BAN, "ada")
     store = Store(run.state_file)
@@ -128,5 +148,5 @@ def test_an_invite_is_named_by_the_beginning_of_its_id_and_withdrawn_once(run):
     for subject, message in (("a", "2 invites begin with 'a'"), ("b", "There is no invite 'b'"), ("", "no invite ''")):
         with pytest.raises(ConfigError, match=message):
             give_order(run, OrderKind.WITHDRAW_INVITE, subject)
-    with pytest.raises(NotReadyError, match="Invite abababab is not withdrawn"):
-        give_order(run, OrderKind.RESTORE_INVITE, "ab")
+    with pytest.raises(NotReadyError, match="Invite acacacac is not withdrawn"):
+        give_order(run, OrderKind.RESTORE_INVITE, "ac")

@@ -16,6 +16,7 @@ from paris.node.hub.tokens import hub_token
 from paris.node.machine.config import NodeConfig, default_home, load_config
 from paris.node.machine.home import Home
 from paris.node.machine.lock import home_lock
+from paris.node.options import home_path
 from paris.protocol.errors import ParisError, RecordError
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.signing import Identity
@@ -139,3 +140,10 @@ def node(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
 def test_a_setting_out_of_range_is_named_as_the_volunteer_wrote_it(tmp_path, environ, flags, source):
     with pytest.raises(SettingsError, match=f"max_uploads = 99 .from {source}.: .*must be at most 32"):
         load_config(tmp_path, environ, flags)
+
+
+def test_a_home_that_is_a_file_is_refused_by_every_command(tmp_path):
+    (tmp_path / "file").write_text("of mine")
+    with pytest.raises(SettingsError, match="is no folder"):
+        home_path(tmp_path / "file")
+    assert home_path(tmp_path / "later") == tmp_path / "later"
