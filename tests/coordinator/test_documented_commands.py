@@ -36,7 +36,6 @@ STAND_INS = {
 REFUSED = {
     r"paris-coord release": "not-ready",  # nobody has handed in an expert
     r"paris-coord (revoke|unregister|roll-back|recheck)": "not-ready",  # there is no lease, no registration, no leg
-    r"paris-coord unpause": "not-ready",  # `serve` has not carried out the pause
     r"paris-coord withdraw-invite": "run-config",  # an id is made by chance
     r"paris-coord plan .*--pictures": "run-config",  # the data is prepared
     r"paris-coord clusters": "run-directory",  # the world's data has no page

@@ -28,6 +28,7 @@ ELSEWHERE = {
     r"paris-coord (warm-start|train-router|report|distill) ": "swarm/test_whole_run.py",
     r"paris-coord reference ": "coordinator/training/test_reference.py",
     r"paris-coord notify ": "coordinator/service/test_notices.py",
+    r"paris-coord signer ": "swarm/test_two_coordinators.py",
     r"paris-coord (backup|restore) ": "coordinator/backup/test_backup.py",
     r"paris-coord browse ": "coordinator/run_hub/test_browsing.py",
     r"paris-coord hub ": "coordinator/test_documented_commands.py",
@@ -48,7 +49,7 @@ NOT_RUN = {
     r"make (test|test-long|check|mutants|attacks|fuzz|demo|demo-fashion|quick)\b": "contains this, or takes long",
     r"FUZZ_SEED=\d+ make fuzz": "runs for long",
     r"\.venv/bin/python -m (pytest|benchmarks\.)": "contains this test, or runs for long",
-    r"(\. \.venv|ssh |docker run|HF_ENDPOINT=\S+ hf )": "the reader's shell, server or container",
+    r"(\. \.venv|ssh |docker run|HF_ENDPOINT=\S+ hf |mkdir |cp )": "the reader's shell, server or container",
 }
 """Run by no test, and why."""
 

@@ -10,7 +10,7 @@ from tick_world import POLICY, START, beat, lease_of, run_of, submission, task, 
 
 from paris.coordinator.children import Children
 from paris.coordinator.decisions.clock_moves import moved
-from paris.coordinator.service.executor import Executor
+from paris.coordinator.service.executor import Executor, Workers
 from paris.coordinator.service.loop import Service
 from paris.coordinator.state.model import State
 from paris.coordinator.state.store import Store
@@ -54,12 +54,13 @@ class World:
         wall, steady = (lambda: self.wall_s), (lambda: self.steady_s)
         self.store = Store(self.folder / "state.sqlite")
         log = self.lines.append
-        parts = dict.fromkeys(("verifier", "registrar", "lane_means", "router", "grids"))
+        parts = dict.fromkeys(("verifier", "registrar", "lane_means", "router", "releaser", "grids"))
+        workers = Workers(**parts, model_repo=UnchangedRepo())
         return Service(
             ways=self.swarm,
             servers=[],
             store=self.store,
-            executor=Idle(**parts, model_repo=UnchangedRepo(), children=Children(self.folder / "logs"), log=log),
+            executor=Idle(workers, Children(self.folder / "logs"), log),
             policy=POLICY,
             clock=SteadyClock(wall, steady),
             log=log,

@@ -98,7 +98,9 @@ def test_other_prompts_seeds_or_sampling_are_another_grid(run, state, samples):
 def test_nothing_is_drawn_while_work_waits_for_its_verdict(run, state, samples):
     samples._drawn = None
     (lease_id,) = state.submissions
-    waiting = state.submissions[lease_id].model_copy(update={"phase": "seen"})
+    known = state.submissions[lease_id]
+    other = known.submission.model_copy(update={"lease_id": "b" * 32})
+    waiting = known.model_copy(update={"phase": "seen", "submission": other})
     assert samples.wanted(state) is not None
     assert samples.wanted(replace(state, submissions={**state.submissions, "b" * 32: waiting})) is None
     open_tasks = {name: task.unregistered() for name, task in state.tasks.items()}
