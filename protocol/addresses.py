@@ -8,6 +8,7 @@ import contextlib
 import errno
 import socket
 import time
+from urllib.parse import urlsplit
 
 from paris.protocol.errors import AddressError, PortTakenError
 
@@ -34,6 +35,24 @@ def split_peer_address(address: str) -> tuple[str, str]:
             "Expected /ip4/HOST/tcp/PORT/p2p/PEER-ID, as printed by the coordinator.",
         )
     return where, peer_id
+
+
+def require_url(url: str) -> str:
+    """The URL, which was checked: http or https, with a host and, if any, a possible port.
+
+    Raises:
+        AddressError: It can never answer.
+    """
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna")  # refuses empty and long labels, as the system's look-up does
+        is_url = parts.scheme in ("http", "https") and bool(host) and parts.port != 0
+    except ValueError:
+        is_url = False
+    if not is_url:
+        shown = url.rpartition("@")[2]  # without user and password
+        raise AddressError(f"{shown!r} is not an http or https address.", "Expected https://HOST or https://HOST:PORT.")
+    return url
 
 
 def is_relayed(address: str) -> bool:

@@ -25,7 +25,11 @@ def why_inward(asked: str, location: str, resolve: Resolve) -> str | None:
         location: Where it redirects to, absolute or relative.
         resolve: Looks up host names; empty where only the proxy does.
     """
-    here, there = urlsplit(asked).hostname or "", urlsplit(urljoin(asked, location)).hostname or ""
+    here = urlsplit(asked).hostname or ""
+    try:
+        there = urlsplit(urljoin(asked, location)).hostname or ""
+    except ValueError:
+        return "it redirects to something that is no address"
     if here == there or _reach(there, resolve) <= _reach(here, resolve):
         return None
     return f"it redirects to {there}, which is not on the internet"
@@ -35,7 +39,7 @@ def addresses_of(host: str) -> list[str]:
     """The system's answer for a host name; empty if it has none."""
     try:
         return [str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
-    except OSError:
+    except (OSError, UnicodeError):  # UnicodeError: a label is empty or too long
         return []
 
 

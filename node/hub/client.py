@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from paris.node.errors import HubRefusedError, TransientHubError
 from paris.node.hub.additions import Passed
+from paris.protocol.addresses import require_url
 from paris.protocol.errors import ParisError
 from paris.protocol.hub_answers import FOREIGN, looks_like_page, may_be_page, plain_url
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
@@ -25,6 +26,7 @@ _TRANSIENT = (408, 425, 429, 500, 502, 503, 504, 509, 520, 521, 522, 523, 524)
 _UNEXPECTED = (ValueError, LookupError, TypeError, AttributeError)
 """What huggingface_hub raises for JSON of another form than the Hub's."""
 _PAGE_START_BYTES = 256
+_COMPRESSED = ("gzip", "x-gzip", "deflate", "br", "zstd", "compress")
 
 
 class Hub:
@@ -41,7 +43,7 @@ class Hub:
 
         from paris.protocol.hub_session import install
 
-        self.endpoint = endpoint.rstrip("/") or PUBLIC_ENDPOINT
+        self.endpoint = require_url(endpoint.rstrip("/") or PUBLIC_ENDPOINT)
         keep_secret(token)
         self.token = token
         self.passed: Passed | None = None
@@ -103,6 +105,10 @@ class Hub:
             if response.status_code >= 400 and response.status_code != 416:
                 response.read()
                 raise status_error(f"GET {url}", response)
+            encoding = response.headers.get("Content-Encoding", "")
+            if response.status_code not in (200, 206, 416) or encoding in _COMPRESSED:
+                got = f"{response.status_code}{f', {encoding}' if encoding else ''}"
+                raise TransientHubError(f"{FOREIGN}: GET {plain_url(url)} was answered with something else ({got}).")
             yield response
 
     def read_small(self, url: str, max_bytes: int) -> bytes:
@@ -114,6 +120,10 @@ class Hub:
         """
         data = bytearray()
         with self.stream(url, 0) as response:
+            if response.status_code != 200:
+                raise TransientHubError(
+                    f"{FOREIGN}: GET {plain_url(url)} was answered with a part of a file ({response.status_code})."
+                )
             for piece in response.iter_raw():
                 data += piece
                 refuse_page(url, bytes(data[:_PAGE_START_BYTES]))

@@ -7,6 +7,7 @@ file decides that they are wrong.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 from paris.node.errors import TransientHubError
 from paris.node.hub.client import Hub, refuse_page, translated
 from paris.protocol.hub_answers import plain_url
+
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-")
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,5 @@ def _from_byte(num_skipped: int, url: str, pieces: Iterator[bytes], on_bytes: Ca
 
 def _range_start(response: Any) -> int | None:
     """First byte of Content-Range; None if it is absent or malformed."""
-    value = response.headers.get("Content-Range", "")
-    start = value.removeprefix("bytes ").split("-")[0]
-    return int(start) if start.isdigit() else None
+    found = _RANGE.match(response.headers.get("Content-Range", ""))
+    return int(found[1]) if found is not None else None

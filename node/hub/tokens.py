@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from paris.node.errors import SettingsError
 from paris.node.machine.config import NodeConfig
+from paris.protocol.addresses import require_url
 from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.private_files import make_private_folder, replace_private
 from paris.protocol.secrets import TokenError, is_encrypted, require_encrypted, require_token
@@ -66,12 +67,8 @@ def same_endpoint(first: str, second: str) -> bool:
 
 
 def _origin(endpoint: str) -> tuple[str, str, int | None]:
-    parts = urlsplit(endpoint.strip())
-    try:
-        port = parts.port
-    except ValueError:
-        port = -1
-    return parts.scheme, parts.hostname or "", port or {"http": 80, "https": 443}.get(parts.scheme)
+    parts = urlsplit(require_url(endpoint.strip()))
+    return parts.scheme, parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
 def _read(home: Path, config: NodeConfig, environ: Mapping[str, str], endpoint: str) -> tuple[str, str]:

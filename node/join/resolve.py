@@ -23,8 +23,9 @@ from paris.node.errors import (
     disk_full_while,
 )
 from paris.node.hub.client import Hub
-from paris.node.machine.config import NodeConfig
+from paris.node.machine.config import NodeConfig, expanded
 from paris.node.machine.home import Home
+from paris.protocol.addresses import require_url
 from paris.protocol.canonical import parse_json
 from paris.protocol.envelope import Envelope, open_envelope
 from paris.protocol.errors import ParisError, RecordError, UnknownRunError
@@ -65,6 +66,8 @@ def resolve(run: str, *, home: Home, config: NodeConfig, run_id: str | None, tok
         SignatureError: Signed by a key whose fingerprint is not in the run id.
         VersionError: Of another protocol version.
         RecordError: Malformed.
+        AddressError: RUN, or the Hub's endpoint, is no address.
+        SettingsError: RUN begins with a `~` that names no folder.
     """
     if run.startswith("/") and "/p2p/" in run and not Path(run).exists():
         if run_id is None:
@@ -155,7 +158,7 @@ def newest(specs: list[Envelope[RunSpec]], run_id: str) -> Envelope[RunSpec]:
 def _read(run: str, *, home: Home, config: NodeConfig, token: str | None) -> bytes:
     if run.startswith(URL_STARTS):
         return _read_url(run)
-    path = Path(run).expanduser()
+    path = expanded(Path(run))
     if path.is_dir():
         path = path / RUN_FILE
     if path.is_file():
@@ -178,6 +181,7 @@ def is_repo(run: str) -> bool:
 
 def _read_url(url: str) -> bytes:
     """By the Hub's client without a token: it knows proxies, time limits and login pages."""
+    require_url(url)
     try:
         return Hub(PUBLIC_ENDPOINT, None).read_small(url, MAX_RECORD_BYTES + 2)
     except (TransientHubError, HubRefusedError) as error:

@@ -16,7 +16,8 @@ REVISION = "1" * 40
 
 
 class FileHub(ThreadingHTTPServer):
-    """Serves files with ranges. `faults[path]`: what goes wrong next, one a request; an Event is waited for."""
+    """Serves files with ranges. `faults[path]`: what goes wrong next, one a request; an Event is waited for,
+    a tuple is status and headers."""
 
     daemon_threads = True
 
@@ -58,6 +59,8 @@ class _Handler(BaseHTTPRequestHandler):
             fault.wait(DEADLINE_S)
         if isinstance(fault, int):
             return self._answer(fault, b"busy", {"Retry-After": "7"} if fault == 429 else {})
+        if isinstance(fault, tuple):
+            return self._answer(fault[0], b"" if fault[0] == 204 else b"other", fault[1])
         if fault == "wrong":
             data = bytes(len(data))
         start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").removesuffix("-"))

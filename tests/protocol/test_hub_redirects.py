@@ -46,3 +46,8 @@ def test_a_redirect_inward_is_not(asked, location, host):
 def test_names_of_this_machine_are_looked_up():
     assert {"127.0.0.1", "::1"} & set(addresses_of("localhost"))
     assert addresses_of("no-such-host.invalid") == []
+
+
+def test_a_redirect_to_something_that_is_no_address_is_named():
+    assert why_inward(HUB, "http://[::1", addresses_of) == "it redirects to something that is no address"
+    assert why_inward(HUB, f"http://{'a' * 64}.example/b", addresses_of) is None, "it has no address"

@@ -19,6 +19,7 @@ from paris.node.errors import TransientHubError
 from paris.node.fetching.cache import Cache
 from paris.node.fetching.download import Downloader
 from paris.node.hub.client import Hub, translated
+from paris.node.hub.file import append_from_hub
 from paris.node.hub.pull_request import make_submission, upload
 from paris.node.machine.unit import UnitFolder
 from paris.protocol import hub_session
@@ -120,6 +121,31 @@ def test_the_page_is_named_by_its_title_and_address(hub_server):
     asked = f"{portal.url}/api/models/org/model"
     page = 'with a web page titled "Welcome to Hotel WiFi"'
     assert caught.value.what == f"{FOREIGN}: GET {asked} was answered by {portal.url}/portal (200) {page}."
+
+
+ODD = [
+    (302, {"Location": "http://[::1"}),
+    (200, {"Content-Encoding": "gzip"}),
+    (204, {}),
+    (206, {"Content-Range": "bytes 7-8/9"}),
+    (206, {"Content-Range": "bytes \xb2-8/9"}),
+    (206, {"Content-Range": f"bytes {'9' * 5000}-"}),
+]
+
+
+@pytest.mark.parametrize(("status", "headers"), ODD)
+def test_an_odd_answer_is_passing_trouble_for_a_file_and_for_a_part_of_one(file_hub, tmp_path, status, headers):
+    wanted, part = file_hub.add("odd", b"123456789"), tmp_path / "part"
+    part.write_bytes(b"123")
+    hub = Hub(file_hub.endpoint, None)
+    url = hub.url(wanted.repo, wanted.path, repo_type="dataset", revision=wanted.revision)
+    file_hub.faults["odd"] = [(status, headers)] * 2
+    with pytest.raises(TransientHubError):
+        append_from_hub(hub, wanted, part, lambda num_bytes: None, 1000)
+    with pytest.raises(TransientHubError):
+        hub.read_small(url, 1000)
+    append_from_hub(hub, wanted, part, lambda num_bytes: None, 1000)
+    assert part.read_bytes() == hub.read_small(url, 1000) == b"123456789"
 
 
 def test_an_upload_lists_the_pull_requests_of_its_own_user_alone(hub_server, tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,8 @@ from paris.node.join.resolve import newest, remember, resolve
 from paris.node.machine.config import NodeConfig, load_config
 from paris.node.machine.home import Home
 from paris.protocol.canonical import canonical_bytes
-from paris.protocol.errors import RecordError, SignatureError, UnknownRunError, VersionError
+from paris.protocol.errors import AddressError, RecordError, SignatureError, UnknownRunError, VersionError
+from paris.protocol.hub_layout import PUBLIC_ENDPOINT
 from paris.protocol.secrets import TokenError
 from paris.protocol.signing import Identity
 
@@ -104,6 +106,21 @@ def test_a_file_that_is_no_run_is_a_clear_error(find, tmp_path, data):
 def test_what_is_nothing_at_all_lists_what_it_could_be(find):
     with pytest.raises(ResolveError, match="neither a file"):
         find("no-such-run")
+
+
+@pytest.mark.parametrize("url", ["http://", "https://[::1", "http://127.0.0.1:1:2", "http://a:99999", "http://a..b"])
+def test_an_address_that_can_never_answer_is_refused_at_once(find, url):
+    with pytest.raises(AddressError, match="is not an http or https address"):
+        find(f"{url}/run.json")
+    with pytest.raises(AddressError, match="is not an http or https address"):
+        find("org/model", hub_endpoint=url)
+    with pytest.raises(AddressError, match="is not an http or https address"):
+        hub_token(Path("none"), NodeConfig(hub_endpoint=url), {}, PUBLIC_ENDPOINT)
+
+
+def test_the_home_of_an_unknown_user_is_named(find):
+    with pytest.raises(SettingsError, match="no home folder"):
+        find("~nobody-of-this-name/run.json")
 
 
 def test_a_missing_repo_names_the_hub(find, file_hub):
