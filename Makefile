@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: install demo demo-fashion quick test test-long lint types check suite attacks mutants fuzz docs clean help
+.PHONY: install demo demo-fashion quick test test-long lint types check suite attacks faults mutants fuzz docs clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -56,6 +56,11 @@ mutants: $(STAMP)  ## the nightly form: mutation scores into benchmarks/results/
 attacks: $(STAMP)  ## cheats and honest work over many seeds, into benchmarks/results/attacks.json and the docs (an hour)
 	$(BIN)/python -m benchmarks.attacks
 	$(BIN)/python -m benchmarks.attacks_report
+
+SEEDS ?= 50
+faults: $(STAMP)  ## SEEDS=50 whole runs in which things break, into benchmarks/results/faults.json and the docs
+	$(BIN)/python -m benchmarks.faults --seeds $(SEEDS)
+	$(BIN)/python -m benchmarks.faults_report
 
 SECONDS ?= 60
 fuzz: $(STAMP)  ## damaged bytes for every parser of strangers' bytes, for SECONDS=60

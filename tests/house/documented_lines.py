@@ -47,6 +47,7 @@ NOT_RUN = {
     r"(PARIS_HUB_TOKEN=\S+ )?(uvx .*)?paris-node (-v )?(join|doctor) (org/|https:|/ip4|emoji-|RUN)": "no such run",
     r"(pip|pipx|uvx|uv|\S*/pip|python3 -m venv|make install|make docs)\b": "installs packages over the network",
     r"make (test|test-long|check|mutants|attacks|fuzz|demo|demo-fashion|quick)\b": "contains this, or takes long",
+    r"make faults\b": "whole runs for hours; test_faults.py plays some",
     r"FUZZ_SEED=\d+ make fuzz": "runs for long",
     r"\.venv/bin/python -m (pytest|benchmarks\.)": "contains this test, or runs for long",
     r"(\. \.venv|ssh |docker run|HF_ENDPOINT=\S+ hf |mkdir |cp )": "the reader's shell, server or container",

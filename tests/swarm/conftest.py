@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parents[1]
-PLACES = ("swarm", "swarm/attacks", "coordinator", "coordinator/verify", "protocol")
+PLACES = ("swarm", "swarm/attacks", "swarm/faults", "node", "coordinator", "coordinator/verify", "protocol")
 sys.path += [str(TESTS / place) for place in PLACES]
 
 from swarm import Process  # noqa: E402 - found by the path above
