@@ -54,11 +54,14 @@ class Claim(Protocol):
     def addresses(self) -> list[str]:
         """Where volunteers find the coordinators of the run."""
 
+    def told(self, addresses: list[str]) -> None:
+        """Note the addresses that volunteers are told from now on."""
+
     def require(self) -> None:
         """Raise DeposedError where another coordinator leads by now."""
 
     def keep(self) -> bool:
-        """Keep the lead, after each step; whether `addresses` has others now. Errors as of `require`."""
+        """Keep the lead, after each step; whether volunteers are to be told `addresses` anew. Errors: of `require`."""
 
 
 class Alone:
@@ -83,6 +86,9 @@ class Alone:
     def addresses(self) -> list[str]:
         """Of its peer."""
         return self.peer.current.addresses
+
+    def told(self, addresses: list[str]) -> None:
+        """Its addresses stay."""
 
     def require(self) -> None:
         """It leads."""
@@ -114,7 +120,7 @@ class Candidate:
         self._run, self.peer, self.sequences, self._log, self._clock = run, peer, leadership, log, clock
         self._leadership = leadership
         self._announce_at = clock()
-        self._others: list[str] | None = None
+        self._told: list[str] = []
 
     def wait(self, stop: threading.Event) -> bool:
         """Stand by until this coordinator leads.
@@ -167,18 +173,26 @@ class Candidate:
     def addresses(self) -> list[str]:
         """Where volunteers find the coordinators of the run: this one, then the others."""
         self._announce_if_due()
-        self._others = self._leadership.other_addresses()
-        return [*self.peer.current.addresses, *self._others]
+        return self._present_addresses()
+
+    def told(self, addresses: list[str]) -> None:
+        """Note the addresses that volunteers are told from now on; others than these are told anew (`keep`)."""
+        self._told = addresses
 
     def keep(self) -> bool:
-        """Keep the lead; whether the addresses of other coordinators have changed since `addresses`.
+        """Keep the lead; whether volunteers are to be told other addresses than `told` has noted.
+
+        It looks every ten seconds, so whoever fails to tell them is asked again.
 
         Raises:
             DeposedError: Another coordinator leads, or has led since.
             DatabaseError: The database does not answer.
         """
         self._leadership.keep()
-        return self._announce_if_due() and self._leadership.other_addresses() != self._others
+        return self._announce_if_due() and self._present_addresses() != self._told
+
+    def _present_addresses(self) -> list[str]:
+        return [*self.peer.current.addresses, *self._leadership.other_addresses()]
 
     def _announce_if_due(self) -> bool:
         if self._clock() < self._announce_at:

@@ -6,12 +6,13 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from paris.coordinator.children import Children
 from paris.coordinator.decisions.policy import Policy
-from paris.coordinator.errors import DatabaseError, DeposedError
+from paris.coordinator.errors import DatabaseError, DeposedError, HubError
 from paris.coordinator.model_repo.keeping import ModelRepo
+from paris.coordinator.run.database import PostgresSchema
 from paris.coordinator.run.derived import derived_secret
 from paris.coordinator.run.description import make_spec
 from paris.coordinator.run.directory import RunDir
@@ -50,13 +51,25 @@ from paris.protocol.run_records import RunSpec
 from paris.protocol.sealer import Sealer
 
 logger = logging.getLogger(__name__)
-_DATABASE_AGAIN_S = 10.0
+_AGAIN_S = 10.0
+"""With a database, how long after an error this coordinator stands again; meanwhile another one may lead."""
 _LAST_NOTICES_S = 5.0
 """How long a stop waits for webhooks that do not answer."""
 
 
+@dataclass
+class _Past:
+    """What a claim to lead leaves to the next one of this coordinator."""
+
+    has_lost: bool = False
+    """Whether the lead was lost, or ended before the state was taken over."""
+
+
 def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> None:
     """Run the coordinator until `stop` is set; with a database, beside others of which one leads.
+
+    With a database, a Hub or database that fails later than at the first look ends the lead alone: this coordinator
+    stands again.
 
     Args:
         run: A prepared run directory.
@@ -68,35 +81,35 @@ def serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event) -> N
             sizes.
         PortTakenError: The DHT's, the embedded Hub's or the page's port is in use.
         WorkerError: The page did not start.
-        HubError: The Hub does not answer or refuses.
+        HubError: The Hub does not answer or refuses, and the run has no database.
         ConfigError: The embedded Hub's endpoint names no host and port.
         DatabaseError: The state is damaged, or its database does not answer.
     """
     run.require_prepared()
     with serve_lock(run):
         open_own_store(run).close()
-        after_loss = False
+        past = _Past()
         while not stop.is_set():
             try:
-                _serve(run, log, stop, after_loss)
+                _serve(run, log, stop, past)
             except DeposedError as error:
-                after_loss = True
+                past.has_lost = True
                 log(Event(EventKind.PROBLEM, str(error)))
-            except DatabaseError as error:
-                if not after_loss:
+            except (DatabaseError, HubError) as error:
+                if not isinstance(run.state, PostgresSchema):
                     raise
                 log(Event(EventKind.PROBLEM, str(error)))
-                stop.wait(_DATABASE_AGAIN_S)
+                stop.wait(_AGAIN_S)
 
 
-def _serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event, after_loss: bool) -> None:
+def _serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event, past: _Past) -> None:
     """Lead the run, once it is this coordinator's to lead, until `stop` is set.
 
     Args:
         run: As of `serve`.
         log: As of `serve`.
         stop: As of `serve`.
-        after_loss: Whether this coordinator has lost the lead before.
+        past: What an earlier claim has left, and this one leaves.
 
     Raises:
         DeposedError: Another coordinator leads by now; everything is ended.
@@ -109,6 +122,7 @@ def _serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event, aft
         claim = stand(run, lambda event: log(event), stack)
         if not claim.wait(stop):
             return
+        after_loss, past.has_lost = past.has_lost, True
         servers: list[Server] = [start_embedded_hub(run, children)] if run.config.hub.embedded else []
         hub = replace(connect_hub(run, children, start_embedded=False), require_lead=claim.require)
         hub.ensure_repos()
@@ -118,6 +132,7 @@ def _serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event, aft
         log = _with_notices(run, log, stack)
         logger.info("Freed %d bytes of old submissions.", collect_garbage(run, store.load()))
         claim.take_over(store, after_loss=after_loss)
+        past.has_lost = False
         sealer = Sealer(run.identity, run.run_id, sequences=claim.sequences)
         ways = _published(run, hub, sealer, claim, log, stack)
         servers += _start_page(run, children, log)
@@ -137,7 +152,7 @@ def _serve(run: RunDir, log: Callable[[Event], None], stop: threading.Event, aft
         def after_step(tick_s: float) -> None:
             report(tick_s)
             if claim.keep():
-                ways.describe(_described(run, hub, sealer, claim))
+                _describe(run, hub, sealer, claim, ways.describe)
 
         service.run(stop, run.config.tasks.tick_every_s, after_step)
 
@@ -147,7 +162,7 @@ def _published(
 ) -> Ways:
     """Upload the data and the description, and open the ways to volunteers."""
     manifests = publish_data(run, hub, log)
-    spec = _described(run, hub, sealer, claim)
+    spec = _describe(run, hub, sealer, claim)
     log(Event(EventKind.SERVING, f"Run {run.run_id}: join with  {run.join_command}"))
     wake = threading.Event()
     desk = LineDesk(run.run_id, spec, sealer, wake)
@@ -156,12 +171,19 @@ def _published(
     return Ways(spec, manifests, [desk, dht, *open_hub_way(run, hub, sealer, stack)], wake)
 
 
-def _described(run: RunDir, hub: RunHub, sealer: Sealer, claim: Claim) -> RunSpec:
-    """The run's description with the present addresses, in run.json here and on the Hub."""
+def _describe(
+    run: RunDir, hub: RunHub, sealer: Sealer, claim: Claim, show: Callable[[RunSpec], None] = lambda spec: None
+) -> RunSpec:
+    """The run's description with the present addresses, shown, then in run.json on the Hub and here.
+
+    It is shown even while the Hub fails; `claim` asks for it again then.
+    """
     addresses = claim.addresses()
     logger.info("The coordinators' peers listen on %s.", ", ".join(addresses))
     spec = make_spec(run, addresses)
+    show(spec)
     publish_run_json(run, hub, sealer, spec)
+    claim.told(addresses)
     return spec
 
 
