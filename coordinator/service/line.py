@@ -70,6 +70,8 @@ class LineDesk:
         wake: Set when a step should run soon.
         clock: UTC seconds.
         steady: Seconds that only grow.
+        silent_after_s: Without a step for so long no request is answered, so that volunteers turn elsewhere: nothing
+            that they send would be taken in.
     """
 
     delay_s = 0.0
@@ -83,8 +85,10 @@ class LineDesk:
         wake: threading.Event,
         clock: Clock = time.time,
         steady: Clock = time.monotonic,
+        silent_after_s: float = 60.0,
     ) -> None:
         self._run_id, self._spec, self._wake, self._clock = run_id, spec, wake, clock
+        self._steady, self._silent_after_s, self._shown_at = steady, silent_after_s, steady()
         self._judge = RecordJudge(run_id, sealer.public_key, clock)
         sealed = sealer.seal(spec, LIFE_S)
         self._judge.judge(dht_key(run_id, "run"), sealer.public_key, sealed.data, sealed.expires_at)
@@ -100,7 +104,7 @@ class LineDesk:
     def take(self, request: bytes, *, to: str, peer: str) -> Taken | None:
         """See `LineServer.take`."""
         with self._lock:
-            if not self._rates.may(peer):
+            if self._steady() - self._shown_at > self._silent_after_s or not self._rates.may(peer):
                 return None
         try:
             opened = open_request(request, run_id=self._run_id, to=to, now=self._clock())
@@ -133,7 +137,7 @@ class LineDesk:
         """Tell volunteers what follows from the step, first those that wait for it."""
         told = Told(shown, max(10.0, 4 * self._spec.heartbeat_every_s), self._clock())
         with self._lock:
-            self._told = told
+            self._told, self._shown_at = told, self._steady()
             for place, envelope in self._handed.items():
                 if self._pending.get(place) is envelope:
                     del self._pending[place]

@@ -53,6 +53,8 @@ from paris.protocol.sealer import Sealer
 logger = logging.getLogger(__name__)
 _AGAIN_S = 10.0
 """With a database, how long after an error this coordinator stands again; meanwhile another one may lead."""
+_SHORTEST_SILENCE_S, _STEPS_MISSED = 60.0, 12
+"""Without so many steps, and for so long, the line falls silent; a step may wait for a Hub that does not answer."""
 _LAST_NOTICES_S = 5.0
 """How long a stop waits for webhooks that do not answer."""
 
@@ -165,7 +167,8 @@ def _published(
     spec = _describe(run, hub, sealer, claim)
     log(Event(EventKind.SERVING, f"Run {run.run_id}: join with  {run.join_command}"))
     wake = threading.Event()
-    desk = LineDesk(run.run_id, spec, sealer, wake)
+    silent_after_s = max(_SHORTEST_SILENCE_S, _STEPS_MISSED * run.config.tasks.tick_every_s)
+    desk = LineDesk(run.run_id, spec, sealer, wake, silent_after_s=silent_after_s)
     claim.peer.on_start(lambda peer: peer.serve_line(desk))
     dht = DhtWay(spec, claim.peer, Publisher(sealer))
     return Ways(spec, manifests, [desk, dht, *open_hub_way(run, hub, sealer, stack)], wake)

@@ -14,6 +14,7 @@ from typing import Any
 
 from paris.node.retry import Backoff
 from paris.node.swarm.connection import Swarm
+from paris.node.swarm.ways.way import KEPT_THERE
 from paris.protocol.addresses import split_peer_address
 from paris.protocol.clock import Clock
 from paris.protocol.envelope import Envelope, open_envelope
@@ -32,7 +33,6 @@ _TIMEOUT_S = 12.0
 _LONGEST_ASK_S = 900.0
 _SEND_AGAIN_S = 600.0
 """A record that the coordinator keeps on its disk is sent again after so long, for the case that it lost it."""
-_KEPT_THERE = ("submission", "answer", "audit")
 _OUTCOMES = {"stored": Outcome.STORED, "full": Outcome.FULL, "refused": Outcome.REFUSED}
 
 
@@ -93,11 +93,11 @@ class LineWay:
             sent, until = self._sent.get(envelope.kind, (None, 0.0))
             if sent is not None and self._clock() < until and _content(sent) == _content(envelope.payload):
                 return Outcome.STORED
-            reply = self._asked(envelope.data)
+            reply = self._asked(envelope.data, needs_room=envelope.kind in KEPT_THERE)
             if reply is None:
                 return Outcome.UNANSWERED
             outcome = _OUTCOMES.get(reply.head.outcome, Outcome.REFUSED)
-            if outcome is Outcome.STORED and envelope.kind in _KEPT_THERE:
+            if outcome is Outcome.STORED and envelope.kind in KEPT_THERE:
                 self._sent[envelope.kind] = envelope.payload, self._clock() + _SEND_AGAIN_S
             if outcome is Outcome.REFUSED:
                 _logger.info("The coordinator refused a %s: %s", envelope.kind, reply.head.reason)
@@ -114,25 +114,33 @@ class LineWay:
             return None
         return [envelope for envelope in self._told.values() if envelope.kind == kind]
 
-    def _asked(self, record: bytes | None) -> LineReply | None:
-        """Ask the first of the run's peers that is not left alone; None without a reply."""
+    def _asked(self, record: bytes | None, *, needs_room: bool = False) -> LineReply | None:
+        """Ask the first of the run's peers that is not left alone; the last reply, None without one.
+
+        Args:
+            record: To be taken in; None only asks.
+            needs_room: Whether to ask the next peer where one is full.
+        """
+        reply = None
         now = self._clock()
         addresses = [address for address in self._swarm.initial_peers if self._resting.get(address, (0, 0.0))[1] <= now]
         for address in addresses:
             try:
-                reply = self._exchange(address, record)
+                found = self._exchange(address, record)
             except ParisError as error:
                 self._leave_alone(address, error)
                 continue
             self._resting.pop(address, None)
-            self._is_up = True
+            reply = found
             wait_s = min(reply.head.ask_again_s, _LONGEST_ASK_S) * random.uniform(0.8, 1.2)
             self._ask_at, self._place = self._clock() + wait_s, reply.head.place
             self._learn(reply)
-            return reply
-        self._is_up = False
-        self._ask_at = min((until for _, until in self._resting.values()), default=now + self._backoff.first_s)
-        return None
+            if not needs_room or reply.head.outcome != "full":
+                break
+        self._is_up = reply is not None
+        if reply is None:
+            self._ask_at = min((until for _, until in self._resting.values()), default=now + self._backoff.first_s)
+        return reply
 
     def _exchange(self, address: str, record: bytes | None) -> LineReply:
         """One request.

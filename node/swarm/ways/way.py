@@ -7,6 +7,10 @@ from typing import Any, Protocol
 from paris.protocol.envelope import Envelope
 from paris.protocol.outcome import Outcome
 
+KEPT_THERE = ("submission", "answer", "audit")
+"""Kinds that the coordinator keeps on its disk. One that says that it is full may have lost its database, and another
+may lead by now: so these are sent elsewhere too."""
+
 
 class Way(Protocol):
     """One way between this node and the coordinator. Its methods may be called from several threads."""

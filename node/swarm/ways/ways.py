@@ -1,4 +1,4 @@
-"""Chooses the way of each record: the first that answers."""
+"""Chooses the way of each record: the first that answers, and has room."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from paris.node.swarm.ways.way import Way
+from paris.node.swarm.ways.way import KEPT_THERE, Way
 from paris.protocol.envelope import Envelope
 from paris.protocol.outcome import Outcome
 
@@ -56,9 +56,12 @@ class Ways:
         """Carry a record of this node to the coordinator. Never raises on network errors."""
         outcome = Outcome.UNANSWERED
         for way in self._ways:
-            outcome = way.publish(envelope)
-            if outcome is not Outcome.UNANSWERED:
-                self._note(way)
+            found = way.publish(envelope)
+            if found is Outcome.UNANSWERED:
+                continue
+            outcome = found
+            self._note(way)
+            if outcome is not Outcome.FULL or envelope.kind not in KEPT_THERE:
                 break
         if envelope.kind == "want":
             self.is_full = outcome is Outcome.FULL

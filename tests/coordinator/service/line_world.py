@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import replace
@@ -33,10 +34,17 @@ class LineWorld:
     Args:
         num_tasks: Of experts, all open.
         identity: The coordinator's; None: a new one.
+        silent_after_s: See `LineDesk`.
         fields: Of the run's description.
     """
 
-    def __init__(self, num_tasks: int = 1, identity: Identity | None = None, **fields: object) -> None:
+    def __init__(
+        self,
+        num_tasks: int = 1,
+        identity: Identity | None = None,
+        silent_after_s: float = math.inf,
+        **fields: object,
+    ) -> None:
         self.now = time.time()
         self.identity = identity or Identity.generate()
         self.run_id = make_run_id("lined", self.identity.public_key)
@@ -61,7 +69,7 @@ class LineWorld:
         )
         self.sealer = Sealer(self.identity, self.run_id, self.sealing_clock)
         self.wake = threading.Event()
-        self.desk = LineDesk(self.run_id, self.spec, self.sealer, self.wake, self.clock, self.clock)
+        self.desk = LineDesk(self.run_id, self.spec, self.sealer, self.wake, self.clock, self.clock, silent_after_s)
         self.ways = Ways(self.spec, [], [self.desk], self.wake, self.clock)
         self.policy = POLICY.model_copy(update={"lease_s": 3600.0, "heartbeat_every_s": 60.0, "want_life_s": 240.0})
         self.state = run_of(num_tasks)

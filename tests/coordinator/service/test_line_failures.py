@@ -1,0 +1,74 @@
+"""The line of a coordinator whose steps fail, or that does not lead any more: volunteers turn elsewhere."""
+
+from __future__ import annotations
+
+import pytest
+from line_world import ADDRESS, OTHER_ADDRESS, PEER, LineNode, LineWorld, reply_of
+from tick_world import submission
+
+from paris.coordinator.service import line as desk_module
+from paris.node.swarm.ways.ways import Ways
+from paris.protocol.outcome import Outcome
+
+
+class OtherWay:
+    """Stores all that it is given, as the DHT does."""
+
+    name, look_s, place, is_up = "other", 5.0, None, True
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+
+    def publish(self, envelope):
+        self.kinds.append(envelope.kind)
+        return Outcome.STORED
+
+    def read(self, kind):
+        return []
+
+
+def without_steps(node: LineNode) -> list[str]:
+    """Let the node's requests wait in vain for a step at every address; those that it asks."""
+    asked: list[str] = []
+
+    def ask(address: str, request: bytes, *, timeout_s: float) -> bytes:
+        asked.append(address)
+        taken = node.world.desk.take(request, to=PEER, peer=address)
+        node.world.desk.hurry(taken)
+        return reply_of(taken)
+
+    node.ask_line = ask
+    return asked
+
+
+def test_without_steps_the_line_falls_silent_and_records_go_another_way():
+    world = LineWorld(silent_after_s=60.0)
+    ada, other = world.node(), OtherWay()
+    ways = Ways([ada.way, other])
+    ways.publish(ada.want())
+    world.now += 59.0
+    assert (ways.publish(ada.beat()), other.kinds) == (Outcome.STORED, [])
+    world.now += 2.0
+    assert (ways.publish(ada.want("busy")), other.kinds) == (Outcome.STORED, ["want"])
+    assert not ada.way.is_up
+    world.step()
+    world.now += 10.0
+    assert (ways.publish(ada.want("busy")), other.kinds) == (Outcome.STORED, ["want"])
+    assert ada.way.is_up
+
+
+@pytest.mark.parametrize(("kind", "goes_on"), [("submission", True), ("want", False)])
+def test_only_what_a_disk_must_keep_goes_on_from_a_coordinator_that_is_full(kind, goes_on, monkeypatch):
+    world, other = LineWorld(), OtherWay()
+    ada = world.node()
+    ada.way.publish(ada.want())
+    (lease,) = ada.way.read("lease")
+    work = submission(lease.payload, 0, world.now).envelope.payload
+    record = ada.sealer.seal(work.model_copy(update={"lease": lease.data.decode()}), 240.0)
+    monkeypatch.setattr(desk_module, "_MOST_PENDING", 0)
+    ada.initial_peers = (ADDRESS, OTHER_ADDRESS)
+    asked = without_steps(ada)
+    ways = Ways([ada.way, other])
+    outcome = ways.publish(record if kind == "submission" else ada.want("busy"))
+    assert asked == [ADDRESS, OTHER_ADDRESS][: 2 if goes_on else 1]
+    assert (outcome, other.kinds) == ((Outcome.STORED, [kind]) if goes_on else (Outcome.FULL, []))
