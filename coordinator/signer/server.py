@@ -60,10 +60,12 @@ def serve_key(key: RunKey, path: Path, stop: threading.Event) -> None:
         stop: Set by a signal handler.
 
     Raises:
-        SignerError: Another signer answers there, or the socket cannot be made.
+        SignerError: Another signer answers there, another file is there, or the socket cannot be made.
     """
     if _answers(path):
         raise SignerError(f"Another signer answers at {path}.", "Stop it first, or choose another --socket.")
+    if os.path.lexists(path) and not path.is_socket():
+        raise SignerError(f"{path} is there already, and is no socket.", "Choose another --socket.")
     try:
         path.unlink(missing_ok=True)
         server = _Server(str(path), _Connection)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import TYPE_CHECKING, NamedTuple, SupportsIndex, TypeAlias
 
 import numpy as np
@@ -96,13 +97,16 @@ def encode_prompts(
     if negative is not None:  # also where no guidance would encode it
         check_is_read(encoder, "negative_prompt", negative)
     text, away, posterior = _encoded(encoder, "prompt", "" if prompts is None else prompts), None, None
+    if not isinstance(num_images, Integral):
+        raise SamplingError(f"num_images_per_prompt is {num_images!r:.80}, which is no whole number.")
+    num_images = int(num_images)  # True and integers of NumPy are read as Python reads them
     if not len(text[0]) or num_images < 1:
         raise SamplingError(f"{len(text[0])} prompts of {num_images} pictures each make no picture.")
     is_one = (
         negative is None or isinstance(negative, str) or (isinstance(negative, Embeds) and len(negative.states) == 1)
     )
     if is_guided or not is_one:
-        away = _encoded(encoder, "negative_prompt", negative or "")
+        away = _encoded(encoder, "negative_prompt", "" if negative is None else negative)
         if not is_one and len(away[0]) != len(text[0]):
             raise SamplingError(f"There are {len(away[0])} negative prompts for {len(text[0])} prompts.")
     text, away = _repeated(text, num_images), away if away is None or is_one else _repeated(away, num_images)

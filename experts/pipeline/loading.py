@@ -69,7 +69,11 @@ class LoadArguments:
                 raise SettingsError(
                     f"from_pretrained cannot take {name}={value!r:.80}.", _INSTEAD.get(name, f"It takes {known}.")
                 )
-        return cls(download, parts, place if device is None else device)
+        chosen = place if device is None else device
+        try:
+            return cls(download, parts, None if chosen is None else torch.device(chosen))
+        except (RuntimeError, TypeError) as error:
+            raise SettingsError(f"There is no device {chosen!r:.80}.", "Give a device, such as 'cuda'.") from error
 
 
 def loaded_dtype(folder: Path, dtype: torch.dtype | str | None, torch_dtype: torch.dtype | str | None) -> torch.dtype:

@@ -152,7 +152,9 @@ def check_seeds(seeds: Sequence[Seed], num_rows: int) -> None:
 
 
 def check_latents(latents: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """The latents; SamplingError unless their shape is this one, `[B, C, H, W]`."""
+    """The latents; SamplingError unless they are a tensor of this shape, `[B, C, H, W]`."""
+    if not isinstance(latents, Tensor):
+        raise SamplingError(f"The latents are a {type(latents).__name__}, a tensor is needed.")
     if tuple(latents.shape) != shape:
         raise SamplingError(f"The latents have shape {list(latents.shape)}, {list(shape)} is needed.")
     return latents

@@ -137,6 +137,13 @@ def test_a_signer_that_was_restarted_is_asked_again_and_one_that_is_gone_is_name
         assert key.derived_secret("draws") == derived_secret(run, "draws")
 
 
+def test_a_file_that_is_no_socket_is_not_replaced(run, tmp_path):
+    (tmp_path / "notes").write_text("of mine")
+    with pytest.raises(SignerError, match="is there already, and is no socket"):
+        serve_key(RunKey(run), tmp_path / "notes", threading.Event())
+    assert (tmp_path / "notes").read_text() == "of mine"
+
+
 def test_a_run_without_its_key_has_the_same_id_and_signs_by_its_signer_alone(run, place, tmp_path):
     other = create_run(tmp_path / "other", recipe="emoji-quick")
     path = Path(shutil.copytree(run.path, tmp_path / "run"))
