@@ -1,7 +1,8 @@
 """Which mailboxes on the Hub count, and the records in them: admitted by the same judge as in the DHT.
 
 Pull requests cost nothing, and anybody may write any key into a title. So a mailbox counts once it holds a record that
-the judge admits, signed by the key in its title; the others are closed. A round reads and closes a bounded number.
+the judge admits, signed by the key in its title; the others are closed. Each key has one: whoever copies another's
+mailbox gets no place. A round reads and closes a bounded number.
 """
 
 from __future__ import annotations
@@ -27,9 +28,13 @@ _LISTED = 100
 _MOST_READ, _MOST_CLOSED = 16, 8
 """A round: of those that are known, and as many of the others; each takes one to three requests."""
 _MOST_REFUSED = 4096
+_MOST_TO_CLOSE = 512
+"""Those beyond stay open, the oldest; one that a round finds again is closed then."""
 _LEFT_AFTER_S = 3600.0
 """How long after its last record has expired a mailbox is closed: its volunteer has left, or reaches peers again."""
 _NOT_ADMITTED = "No record of this run, signed by the key in the title, was in this mailbox."
+_COPY = "Another mailbox of this volunteer holds records that are as new."
+_REPLACED = "A later mailbox of this volunteer replaces this one."
 _LEFT = "The records in this mailbox have expired. A volunteer that needs it opens another one."
 
 
@@ -45,6 +50,11 @@ class _Box:
     @property
     def ends_at(self) -> float:
         return max((envelope.expires_at for envelope in self.records.values()), default=0.0)
+
+    @property
+    def newest(self) -> int:
+        """The greatest sequence."""
+        return max((envelope.sequence for envelope in self.records.values()), default=0)
 
 
 class Mailboxes:
@@ -95,15 +105,18 @@ class Mailboxes:
         found = self._hub.found(_LISTED)
         heads = self._heads([*self._boxes, *(m.number for m in found if m.number not in self._refused)])
         known = [Mailbox(number, box.key) for number, box in self._boxes.items()]
-        others = [mailbox for mailbox in found if mailbox.number not in self._boxes]
-        for mailbox in (*self._changed(known, heads), *self._changed(others, heads)):
-            if not self._take(mailbox, heads[mailbox.number]):
-                self._to_close[mailbox.number] = _NOT_ADMITTED
+        for mailbox in self._changed(known, heads):
+            self._take(mailbox, heads[mailbox.number])
+        # Another mailbox of a key is judged by all that its first one holds.
+        behind = {box.key for number, box in self._boxes.items() if heads.get(number, box.head) != box.head}
+        others = [m for m in found if m.number not in self._boxes and m.key not in behind]
+        for mailbox in self._changed(others, heads):
+            self._take(mailbox, heads[mailbox.number])
         now = self._clock()
         for number, box in list(self._boxes.items()):
             if box.ends_at + _LEFT_AFTER_S < now:
                 del self._boxes[number]
-                self._to_close[number] = _LEFT
+                self._will_close(number, _LEFT)
         self._close_some()
 
     def _heads(self, numbers: Sequence[int]) -> dict[int, str]:
@@ -117,6 +130,11 @@ class Mailboxes:
             if head is not None:
                 heads[number] = head
         return heads
+
+    def _will_close(self, number: int, why: str) -> None:
+        self._to_close[number] = why
+        if len(self._to_close) > _MOST_TO_CLOSE:
+            self._to_close.popitem(last=False)
 
     def _close_some(self) -> None:
         for _ in range(min(_MOST_CLOSED, len(self._to_close))):
@@ -132,23 +150,43 @@ class Mailboxes:
         changed = [m for m in mailboxes if m.number in heads and heads[m.number] != seen.get(m.number)]
         return changed[:_MOST_READ]
 
-    def _take(self, mailbox: Mailbox, head: str) -> bool:
-        """Whether a mailbox counts; its valid records are kept."""
+    def _take(self, mailbox: Mailbox, head: str) -> None:
+        """Keep the valid records of a mailbox that counts, and have one closed that cannot."""
         data = self._hub.read(mailbox_file(mailbox.key), head, max_file_bytes(MAX_MAILBOX_RECORDS))
         envelopes = [] if data is None else self._admitted(data, mailbox.key)
-        box = self._boxes.get(mailbox.number)
-        if box is None and envelopes and self._has_room(mailbox.key):
-            box = self._boxes[mailbox.number] = _Box(mailbox.key, head)
+        box = self._boxes.get(mailbox.number) or self._placed(mailbox, head, envelopes)
         if box is None:
-            self._refused[mailbox.number] = head
-            if len(self._refused) > _MOST_REFUSED:
-                self._refused.popitem(last=False)
-            return bool(envelopes)  # an honest one without a place is left open, and read again when it changes
+            self._refuse(mailbox.number, head)
+            return
         box.head = head
         box.records.update({(e.kind, subkey_of(e.payload, e.signer)): e for e in envelopes})
         for place in sorted(box.records, key=lambda place: box.records[place].expires_at)[:-MAX_MAILBOX_RECORDS]:
             del box.records[place]
-        return True
+
+    def _placed(self, mailbox: Mailbox, head: str, envelopes: Sequence[Envelope[Payload]]) -> _Box | None:
+        """A place for a mailbox that had none, or None: then it is closed, unless it is honest and all are taken."""
+        if not envelopes:
+            self._will_close(mailbox.number, _NOT_ADMITTED)
+            return None
+        box = _Box(mailbox.key, head)
+        first = next((number for number, other in self._boxes.items() if other.key == mailbox.key), None)
+        if first is not None:
+            if max(envelope.sequence for envelope in envelopes) <= self._boxes[first].newest:
+                self._will_close(mailbox.number, _COPY)
+                return None
+            box.records = self._boxes[first].records
+            self._refuse(first, self._boxes.pop(first).head)
+            self._will_close(first, _REPLACED)
+        elif not self._has_room(mailbox.key):
+            return None  # left open, and read again when it changes
+        self._boxes[mailbox.number] = box
+        return box
+
+    def _refuse(self, number: int, head: str) -> None:
+        """Read a mailbox again when its head is another one."""
+        self._refused[number] = head
+        if len(self._refused) > _MOST_REFUSED:
+            self._refused.popitem(last=False)
 
     def _has_room(self, key: str) -> bool:
         """Whether there is a place, which a less proven mailbox then leaves."""
@@ -157,7 +195,7 @@ class Mailboxes:
         number = min(self._boxes, key=lambda number: self._judge.rank(self._boxes[number].key))
         if self._judge.rank(self._boxes[number].key) >= self._judge.rank(key):
             return False
-        self._refused[number] = self._boxes.pop(number).head
+        self._refuse(number, self._boxes.pop(number).head)
         return True
 
     def _admitted(self, data: bytes, key: str) -> list[Envelope[Payload]]:
