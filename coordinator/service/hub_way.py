@@ -143,7 +143,8 @@ class HubWay:
         files = {}
         for path, payloads in by_file.items():
             every_s = self._every_s if path == SWARM_RUN_FILE else None
-            files[path] = pack_records([self._sealed[_place(payload)].data for payload in payloads], every_s)
+            sealed = [self._sealed[place] for payload in payloads if (place := _place(payload)) in self._sealed]
+            files[path] = pack_records([envelope.data for envelope in sealed], every_s)
         self._change(files)
 
     def _change(self, files: dict[str, bytes]) -> None:
@@ -154,13 +155,14 @@ class HubWay:
         self._written = files
 
     def _seal(self, payloads: list[Payload]) -> None:
-        wanted = list({_place(payload): payload for payload in payloads}.values())
-        for envelope in self._publisher.due(wanted):
+        """Seal what is due; of one that the signer refuses for now, the one before stays, if there is any."""
+        wanted = {_place(payload): payload for payload in payloads}
+        for envelope in self._publisher.due(list(wanted.values())):
             self._sealed[_place(envelope.payload)] = envelope
             if isinstance(envelope.payload, RunSpec):  # by which the judge knows the work that a want needs
                 key, subkey = dht_key(self._run_id, "run"), subkey_of(envelope.payload, envelope.signer)
                 self._judge.judge(key, subkey, envelope.data, envelope.expires_at)
-        self._sealed = {_place(payload): self._sealed[_place(payload)] for payload in wanted}
+        self._sealed = {place: sealed for place, sealed in self._sealed.items() if place in wanted}
 
 
 def open_hub_way(run: RunDir, hub: RunHub, sealer: Sealer, stack: ExitStack) -> list[HubWay]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import heapq
+import logging
 import time
 from collections.abc import Iterator, Sequence
 
+from paris.coordinator.errors import SignerError
 from paris.coordinator.state.indexes import indexes_of, unsettled
 from paris.coordinator.state.model import LeaseState, State
 from paris.protocol.admission import LEASE_GRACE_S
@@ -19,6 +21,7 @@ from paris.protocol.sealer import Sealer
 from paris.protocol.summary import summarise
 from paris.protocol.work_records import Lease
 
+logger = logging.getLogger(__name__)
 LIFE_S = 900.0
 """Life of a coordinator's record in the DHT; it is stored again at a third of it."""
 _KEPT_ATTEMPTS, _KEPT_OF_MANY, _MANY_TASKS = 3, 2, 512
@@ -79,6 +82,8 @@ class Publisher:
         self._sealer, self._clock = sealer, clock
         self._sealed: dict[tuple[str, str], tuple[Envelope[Payload], float]] = {}
         """Each record, and when it was sealed."""
+        self._unseen: set[tuple[str, str]] = set()
+        """Those sealed that were not returned yet: an error came between."""
 
     def due(self, records: list[Payload]) -> list[Envelope[Payload]]:
         """Seal the records that are new, changed, or past a third of their life.
@@ -87,20 +92,33 @@ class Publisher:
             records: All that should be readable.
 
         Returns:
-            Envelopes to store now.
+            Envelopes to store now. Where the signer refuses after some, those; the next call goes on from there.
+
+        Raises:
+            SignerError: It refuses all, or does not answer.
+            DatabaseError, DeposedError: As of the sealer's sequences; what was sealed is returned by the next call.
         """
+        wanted = {_place(payload, self._sealer.public_key): payload for payload in records}
+        self._sealed = {place: known for place, known in self._sealed.items() if place in wanted}
+        self._unseen &= wanted.keys()
+        try:
+            self._seal(wanted)
+        except SignerError as error:
+            if not self._unseen:
+                raise
+            logger.warning("%d records are published, the others later: %s", len(self._unseen), error.what)
+        envelopes = [self._sealed[place][0] for place in wanted if place in self._unseen]
+        self._unseen.clear()
+        return envelopes
+
+    def _seal(self, wanted: dict[tuple[str, str], Payload]) -> None:
+        """Each is kept as it is made: a signature that was asked for in vain would be asked for again."""
         now = self._clock()
-        sealed: dict[tuple[str, str], tuple[Envelope[Payload], float]] = {}
-        envelopes = []
-        for payload in records:
-            place = _place(payload, self._sealer.public_key)
+        for place, payload in wanted.items():
             known = self._sealed.get(place)
             if known is None or now - known[1] >= LIFE_S / 3 or _differs(payload, known[0].payload):
-                known = self._sealer.seal(payload, LIFE_S), now
-                envelopes.append(known[0])
-            sealed[place] = known
-        self._sealed = sealed
-        return envelopes
+                self._sealed[place] = self._sealer.seal(payload, LIFE_S), now
+                self._unseen.add(place)
 
     def republish(self, envelopes: list[Envelope[Payload]]) -> None:
         """Make these due again: storing them failed."""
@@ -110,6 +128,7 @@ class Publisher:
     def republish_all(self) -> None:
         """Make everything due again: a restarted peer holds no records, and a clock that jumped made them invalid."""
         self._sealed.clear()
+        self._unseen.clear()
 
 
 def _differs(one: Payload, other: Payload) -> bool:

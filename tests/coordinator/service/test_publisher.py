@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from paris.coordinator.errors import DatabaseError, SignerError
 from paris.coordinator.service.publisher import LIFE_S, Publisher, records_to_publish
 from paris.coordinator.state.model import LeaseState, State, SubmissionState, TaskState
 from paris.protocol.admission import LEASE_GRACE_S
@@ -110,6 +111,51 @@ def test_after_a_restart_of_the_peer_everything_is_published_again():
     assert publisher.due([TASK]) == []
     publisher.republish_all()
     assert [e.payload for e in publisher.due([TASK])] == [TASK]
+
+
+class Rationed:
+    """A signer with so many signatures left."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity, self.public_key, self.left, self.num_made = identity, identity.public_key, 0, 0
+
+    def sign(self, message: bytes) -> str:
+        if self.left == 0:
+            raise SignerError("The signer refuses: too many.")
+        self.left, self.num_made = self.left - 1, self.num_made + 1
+        return self._identity.sign(message)
+
+
+def test_what_was_signed_before_the_signer_refused_is_published_and_not_signed_again():
+    signer, clock = Rationed(Identity.generate()), Clock()
+    publisher = Publisher(Sealer(signer, make_run_id("r", signer.public_key), clock), clock)
+    tasks = [TASK.model_copy(update={"task_id": f"expert-{cluster}", "cluster": cluster}) for cluster in range(5)]
+    with pytest.raises(SignerError):
+        publisher.due(tasks)
+    published = []
+    for _ in range(3):
+        signer.left = 2
+        published.append([envelope.payload.cluster for envelope in publisher.due(tasks)])
+    assert published == [[0, 1], [2, 3], [4]]
+    assert signer.num_made == 5
+
+
+def test_what_was_sealed_before_the_database_failed_is_published_by_the_next_step():
+    identity, clock, failing = Identity.generate(), Clock(), []
+
+    class Reserving:
+        reserved = 0
+
+        def reserve(self, sequence: int) -> None:
+            if failing and sequence % 2:
+                raise DatabaseError(failing.pop())
+
+    publisher = Publisher(Sealer(identity, make_run_id("r", identity.public_key), clock, Reserving()), clock)
+    tasks = [TASK.model_copy(update={"task_id": f"expert-{cluster}", "cluster": cluster}) for cluster in range(3)]
+    failing.append("gone")
+    with pytest.raises(DatabaseError):
+        publisher.due(tasks)
+    assert [envelope.payload.cluster for envelope in publisher.due(tasks)] == [0, 1, 2]
 
 
 def test_a_record_that_is_published_no_more_is_forgotten():
