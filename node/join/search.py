@@ -135,6 +135,7 @@ def connect_to(address: Address, home: Home, config: NodeConfig, view: View) -> 
             address.run_id, coordinator, config, run_relays=spec is not None and bool(spec.payload.peers_relay)
         ),
         on_change=lambda is_up: view.event(EventKind.DHT, is_up=is_up, text=_dht_text(is_up)),
+        remember=lambda run: remember(home, run),
     )
     try:
         swarm.connect()
@@ -172,7 +173,8 @@ def _read_run(swarm: Swarm, address: Address, home: Home, spec: Envelope[RunSpec
         spec = remember(home, newest(published, address.run_id))
     require_software(spec.payload.min_node_version)
     swarm.num_buckets = spec.payload.num_buckets
-    swarm.initial_peers = tuple(dict.fromkeys((*spec.payload.initial_peers, *address.initial_peers)))
+    swarm.given_peers = address.initial_peers
+    swarm.follow(spec)
     return spec
 
 

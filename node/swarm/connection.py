@@ -14,6 +14,7 @@ from paris.protocol.envelope import Envelope
 from paris.protocol.errors import ParisError, PeerError
 from paris.protocol.outcome import Outcome
 from paris.protocol.run_peer import RunPeer, ShardAnswer
+from paris.protocol.run_records import RunSpec
 
 _logger = logging.getLogger(__name__)
 _FAILURES_BEFORE_CHECK = 3
@@ -42,6 +43,7 @@ class Swarm:
         initial_peers: Multiaddrs to dial.
         start_peer: Starts a peer that dials these addresses; may raise NoPeersError.
         on_change: Called with False when the DHT becomes unreachable, with True when it is reachable again.
+        remember: Saves a description of the run, and returns the newest.
     """
 
     def __init__(
@@ -51,9 +53,15 @@ class Swarm:
         initial_peers: tuple[str, ...],
         start_peer: Callable[[tuple[str, ...]], RunPeer],
         on_change: Callable[[bool], None] = lambda is_up: None,
+        remember: Callable[[Envelope[RunSpec]], Envelope[RunSpec]] = lambda run: run,
     ) -> None:
         self.num_buckets = num_buckets
         self.initial_peers = initial_peers
+        self.given_peers: tuple[str, ...] = ()
+        """Of `initial_peers`, those that RUN led to."""
+        self._remember = remember
+        self._run: Envelope[RunSpec] | None = None
+        """The newest that was followed."""
         self._start_peer = start_peer
         self._on_change = on_change
         self._peer: RunPeer | None = None
@@ -84,6 +92,24 @@ class Swarm:
         self._on_start.append(callback)
         if self._peer is not None:
             callback(self._peer)
+
+    def follow(self, run: Envelope[RunSpec]) -> None:
+        """Dial the peers of a newer description from now on, and save it: coordinators come and go while a node works.
+
+        Args:
+            run: Verified; an older one than is known changes nothing.
+        """
+        known = self._run
+        if known is not None and run.sequence <= known.sequence:
+            return
+        self._run = run
+        if known is not None and run.payload == known.payload:
+            return
+        try:
+            run = self._remember(run)
+        except (ParisError, OSError) as error:
+            _logger.warning("The run's new description is not saved: %s", error)
+        self.initial_peers = tuple(dict.fromkeys((*run.payload.initial_peers, *self.given_peers)))
 
     def publish(self, envelope: Envelope[Any]) -> Outcome:
         """Store a record in the DHT. Never raises on network errors."""

@@ -286,10 +286,11 @@ class Agent:
         return folder, unit
 
     def _require_new_enough(self) -> None:
-        """Check the run's newest description; the one that was joined by may be days old."""
+        """Heed the run's newest description; the one that was joined by may be days old."""
         published = self.session.ways.read("run")
         if published:
             newest = max(published, key=lambda envelope: envelope.sequence)
+            self.session.swarm.follow(newest)
             require_software(newest.payload.min_node_version)
 
     def _finished_leases(self) -> set[str]:

@@ -167,7 +167,10 @@ class LineWay:
     def _learn(self, reply: LineReply) -> None:
         """Keep what the coordinator tells now, and nothing else."""
         told = {mark: envelope for mark, envelope in self._told.items() if mark not in reply.head.gone}
-        told |= {mark_of(envelope.payload): envelope for envelope in self._opened(reply.records)}
+        for envelope in self._opened(reply.records):
+            told[mark_of(envelope.payload)] = envelope
+            if envelope.kind == "run":
+                self._swarm.follow(envelope)
         self._told = dict(list(told.items())[-MAX_KNOWN:])
 
     def _opened(self, records: Iterable[bytes]) -> Iterable[Envelope[Any]]:

@@ -113,6 +113,9 @@ class LineNode:
         run = world.sealer.seal(world.spec, 900.0)
         self.way = LineWay(self, self.sealer, run, world.clock, world.clock, Backoff(first_s=5.0, cap_s=300.0))
 
+    def follow(self, run: Envelope[RunSpec]) -> None:
+        self.initial_peers = run.payload.initial_peers
+
     def ask_line(self, address: str, request: bytes, *, timeout_s: float) -> bytes:
         self.num_requests += 1
         if self.is_cut or address != ADDRESS:

@@ -7,6 +7,8 @@ from line_world import ADDRESS, OTHER_ADDRESS, PEER, LineNode, LineWorld, reply_
 from tick_world import submission
 
 from paris.coordinator.service import line as desk_module
+from paris.node.swarm.connection import Swarm
+from paris.node.swarm.ways.line import LineWay
 from paris.node.swarm.ways.ways import Ways
 from paris.protocol.outcome import Outcome
 
@@ -72,3 +74,23 @@ def test_only_what_a_disk_must_keep_goes_on_from_a_coordinator_that_is_full(kind
     outcome = ways.publish(record if kind == "submission" else ada.want("busy"))
     assert asked == [ADDRESS, OTHER_ADDRESS][: 2 if goes_on else 1]
     assert (outcome, other.kinds) == ((Outcome.STORED, [kind]) if goes_on else (Outcome.FULL, []))
+
+
+def test_a_node_asks_a_coordinator_that_came_after_it_had_joined():
+    world = LineWorld()
+    ada, kept = world.node(), []
+    swarm = Swarm(
+        num_buckets=1, initial_peers=(ADDRESS,), start_peer=None, remember=lambda run: kept.append(run) or run
+    )
+    swarm.ask_line = ada.ask_line
+    ada.way = LineWay(swarm, ada.sealer, world.sealer.seal(world.spec, 900.0), world.clock, world.clock)
+    ada.way.publish(ada.want())
+    world.ways.describe(world.spec.model_copy(update={"initial_peers": (ADDRESS, OTHER_ADDRESS)}))
+    world.step()
+    ada.way.publish(ada.want("busy"))
+    assert swarm.initial_peers == (ADDRESS, OTHER_ADDRESS)
+    assert [run.payload.initial_peers for run in kept] == [swarm.initial_peers]
+    ada.is_cut = True
+    num_requests = ada.num_requests
+    assert ada.way.publish(ada.want("busy")) is Outcome.UNANSWERED
+    assert ada.num_requests == num_requests + 2

@@ -14,6 +14,7 @@ from paris.node.work.agent import _why_waiting
 from paris.protocol.errors import NoPeersError, PeerError
 from paris.protocol.outcome import Outcome
 
+ADDRESS = "/ip4/127.0.0.1/tcp/9/p2p/12D3KooWGRUVh2RdAyn2vKTA7kZzRbdLh8FdLuwuMjyJPDzBq1mR"
 BEAT, WANT = SimpleNamespace(kind="heartbeat"), SimpleNamespace(kind="want")
 
 
@@ -123,3 +124,26 @@ def test_peers_that_have_no_room_for_the_want_answer_all_the_same():
     network.is_full = False
     assert swarm.publish(WANT) is Outcome.STORED
     assert not swarm.is_full
+
+
+def test_the_peers_of_a_newer_description_are_dialled_and_it_is_saved_once(make_spec):
+    saved = []
+    peers = ADDRESS, ADDRESS.replace("/9/", "/10/")
+    old, new = (make_spec(sequence=number, initial_peers=peers[:number]) for number in (1, 2))
+    swarm = Swarm(num_buckets=1, initial_peers=(), start_peer=None, remember=lambda run: saved.append(run) or run)
+    swarm.given_peers = ("/typed",)
+    swarm.follow(old)
+    swarm.follow(new)
+    swarm.follow(new)
+    swarm.follow(old)
+    assert swarm.initial_peers == (*peers, "/typed")
+    assert saved == [old, new]
+
+
+def test_a_description_that_cannot_be_saved_is_followed_nevertheless(make_spec):
+    def full(run):
+        raise OSError("No space left on device")
+
+    swarm = Swarm(num_buckets=1, initial_peers=(), start_peer=None, remember=full)
+    swarm.follow(make_spec(initial_peers=(ADDRESS,)))
+    assert swarm.initial_peers == (ADDRESS,)

@@ -62,6 +62,9 @@ class Peers:
     def read(self, kind, part=None) -> list:
         return {"lease": [Sealer(COORDINATOR, RUN).seal(LEASE, 60)], "run": self.runs, "task": self.tasks}.get(kind, [])
 
+    def follow(self, run) -> None:
+        self.followed = run
+
     def traffic(self) -> Traffic:
         return Traffic()
 
@@ -124,6 +127,7 @@ def test_a_node_that_waits_says_so_when_the_run_asks_for_a_newer_one_by_now(make
         agent.wait_for_lease(None)
     assert "pip install --upgrade" in caught.value.next_step
     assert [envelope.payload.node_version for envelope in peers.of("want")] == []
+    assert peers.followed == max(peers.runs, key=lambda run: run.sequence)
 
 
 def test_the_trainer_starts_with_the_want_where_a_task_is_open_and_ends_with_a_pause_and_with_the_node(
