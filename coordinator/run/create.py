@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import socket
 from collections.abc import Callable
 from ipaddress import IPv4Address
@@ -72,6 +73,7 @@ def write_run(
         RunDirError: The folder is not empty, or cannot be written.
         ConfigError: The address or endpoint is invalid, or a port is given although the Hub is not embedded. Nothing
             is created.
+        OSError, DiskFullError: It cannot be written. The folder is empty again.
     """
     require_empty(path)
     if hub_port and (hub_endpoint is not None or not config.hub.embedded):
@@ -83,8 +85,12 @@ def write_run(
     config = _with_snapshots(_with_state(_with_endpoints(with_host(config, host, hub_port), hub_endpoint)))
     require_writable(path)
     written = text(config).encode()  # before anything is written
-    identity = Identity.load_or_create(path / "keys" / "run.key")
-    write_whole(path / "run.toml", written)
+    try:
+        identity = Identity.load_or_create(path / "keys" / "run.key")
+        write_whole(path / "run.toml", written)
+    except BaseException:  # what is left would refuse the next try
+        shutil.rmtree(path / "keys", ignore_errors=True)
+        raise
     return RunDir(path.resolve(), config, identity)
 
 

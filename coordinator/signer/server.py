@@ -26,6 +26,8 @@ class _Server(socketserver.ThreadingUnixStreamServer):
     """A thread for each connection."""
 
     daemon_threads = True
+    request_queue_size = 128
+    """Clients with a timeout are refused where more wait, not made to wait."""
     key: RunKey
 
     def server_bind(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 
 import pytest
 import tomli_w
@@ -157,6 +158,18 @@ def test_init_changes_only_the_requested_addresses_of_a_recipe(tmp_path, fixed_r
     made = create_run(tmp_path / "run", recipe=fixed_recipe, **options)
     assert (made.config.hub.endpoint, made.config.dht.listen) == (endpoint, [listen])
     assert RunDir.open(tmp_path / "run").config == made.config
+
+
+def test_an_init_that_finds_no_room_can_be_started_again(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))  # enough for the key, not for run.toml
+    try:
+        with pytest.raises(OSError, match=r"run\.toml"):
+            create_run(tmp_path / "run", recipe="emoji-quick")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "run").iterdir()) == []
+    assert create_run(tmp_path / "run", recipe="emoji-quick") is not None
 
 
 def test_init_replaces_port_zero_by_a_free_port(tmp_path):

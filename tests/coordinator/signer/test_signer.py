@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -135,6 +135,14 @@ def test_a_signer_that_was_restarted_is_asked_again_and_one_that_is_gone_is_name
         key.sign(b"")
     with signing(run, place):
         assert key.derived_secret("draws") == derived_secret(run, "draws")
+
+
+def test_many_may_ask_at_once(run, place):
+    with signing(run, place), ExitStack() as stack:
+        for _ in range(100):
+            connection = stack.enter_context(socket.socket(socket.AF_UNIX))
+            connection.settimeout(DEADLINE_S)
+            connection.connect(str(place))
 
 
 def test_a_file_that_is_no_socket_is_not_replaced(run, tmp_path):
