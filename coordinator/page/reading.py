@@ -20,7 +20,7 @@ from paris.coordinator.state.events import EventKind
 from paris.coordinator.state.looking import Looker
 from paris.coordinator.state.model import State, SubmissionState
 from paris.coordinator.state.row import Row
-from paris.coordinator.state.tables import EVENTS, SINGLE, TABLES
+from paris.coordinator.state.tables import EVENTS, SINGLE, TABLES, in_order
 
 _CURVE = (
     "SELECT step, loss FROM curves WHERE task_id = :task_id AND attempt = "
@@ -114,7 +114,7 @@ class RunReader:
             before = known.get(row_id)
             rows[row_id] = before if before is not None and before[0] == digest else (digest, _parsed(row_class, text))
         self._rows[name] = rows
-        return {row_id: row for row_id, (_, row) in rows.items()}
+        return in_order(name, {row_id: row for row_id, (_, row) in rows.items()})
 
 
 def _parsed(row_class: type[Row], text: str) -> Row:

@@ -33,7 +33,7 @@ from paris.coordinator.state.old_boards import with_changes
 from paris.coordinator.state.orders import Order, OrderKind
 from paris.coordinator.state.postgres import prepare
 from paris.coordinator.state.row import Row
-from paris.coordinator.state.tables import FLAGS, METADATA, ORDERS, SINGLE, TABLES
+from paris.coordinator.state.tables import FLAGS, METADATA, ORDERS, SINGLE, TABLES, in_order
 
 VERSION = 12
 """Of the file; a new field in a row of `model.py` needs a new one (`migrations.py`)."""
@@ -113,7 +113,7 @@ class Store:
         with snapshots_of(self._engine).connect() as connection:
             for name, (table, row_class) in TABLES.items():
                 rows = connection.execute(select(table.c.id, table.c.row)).all()
-                found[name] = {row_id: row_class.model_validate_json(text) for row_id, text in rows}
+                found[name] = in_order(name, {row_id: row_class.model_validate_json(text) for row_id, text in rows})
         single = {name: found.pop(name).get(name, TABLES[name][1]()) for name in SINGLE}
         return State(**found, **single)
 
@@ -149,6 +149,8 @@ class Store:
         changes = {name: _changed(_rows(old, name), _rows(new, name)) for name in TABLES}
         dropped = {name: _dropped(_rows(old, name), _rows(new, name)) for name in TABLES}
         behind = self._leave_out(changes["volunteers"], old.volunteers)
+        for key in dropped["volunteers"]:
+            behind.pop(key, None)
         if not (lines or done_flags or done_orders) and not any(changes.values()) and not any(dropped.values()):
             self._behind = behind
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table, Text
@@ -20,6 +21,7 @@ from paris.coordinator.state.model import (
     WithdrawnInvite,
 )
 from paris.coordinator.state.row import Row
+from paris.protocol.lanes import lane_of
 
 METADATA = MetaData()
 
@@ -53,6 +55,20 @@ TABLES: dict[str, tuple[Table, type[Row]]] = {
 }
 SINGLE = {"router", "release", "pause"}
 """Tables of one row, whose id is the table's name."""
+_ORDER: dict[str, Callable[[Any], Any]] = {
+    "tasks": lambda row: (row.task.cluster, lane_of(row.task.task_id)),
+    "leases": lambda row: row.lease.granted_at,
+    "submissions": lambda row: row.seen_at,
+    "audits": lambda row: row.granted_at,
+}
+
+
+def in_order(name: str, rows: dict[str, Any]) -> dict[str, Any]:
+    """The rows of a table as they came: tasks by number, work by time. PostgreSQL moves a row that is replaced."""
+    order = _ORDER.get(name)
+    return rows if order is None else dict(sorted(rows.items(), key=lambda item: order(item[1])))
+
+
 EVENTS = Table(
     "events",
     METADATA,

@@ -82,6 +82,13 @@ def test_a_clock_that_was_set_back_is_written(store):
     assert on_disk(store) == START - 5000
 
 
+def test_a_forgotten_volunteer_leaves_nothing_in_memory(store):
+    state = wants(store, State(), START, START + 40)
+    assert set(store._behind) == {KEY}
+    store.save(state, replace(state, volunteers={}), [], START + 50)
+    assert store._behind == {}
+
+
 def test_a_save_that_fails_leaves_what_is_behind_as_it_was(store):
     state = wants(store, State(), START, START + 60)
     later = step(state, START + 120, want(0, START + 120)).state
