@@ -8,8 +8,10 @@ from paris.coordinator.errors import RunDirError
 from paris.coordinator.run.database import PostgresSchema, StateLocation
 from paris.coordinator.run.directory import RunDir
 from paris.coordinator.state.engine import is_postgres, open_engine, snapshots_of
+from paris.coordinator.state.postgres import SERVICE
 from paris.coordinator.state.store import Store
 from paris.coordinator.state.tables import METADATA
+from paris.protocol.sealer import SequenceFile
 
 _ROWS_AT_ONCE = 1000
 
@@ -61,9 +63,20 @@ def move_into_database(run: RunDir, location: PostgresSchema) -> None:
                 f"{run.state_file} and {location} both hold a state of the run, and they differ.",
                 "Move the older of them away: the file, or the schema in the database.",
             ) from error
+    _reserve(location, SequenceFile(run.path / "sequence").reserved)
     for ending in ("-wal", "-shm"):  # empty, as all connections are closed
         run.state_file.with_name(run.state_file.name + ending).unlink(missing_ok=True)
     run.state_file.rename(run.state_file.with_name(f"{run.state_file.name}.moved"))
+
+
+def _reserve(location: PostgresSchema, sequence: int) -> None:
+    """Let each leader seal above the records of the time before the database."""
+    engine = open_engine(location)
+    try:
+        with engine.begin() as connection:
+            connection.execute(SERVICE.update().where(SERVICE.c.sequence < sequence).values(sequence=sequence))
+    finally:
+        engine.dispose()
 
 
 def _is_empty(connection: Connection) -> bool:

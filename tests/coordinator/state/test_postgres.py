@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text
 from test_store import full_state
+from tick_world import START, run_of, step, want
 
 from paris.coordinator.errors import ConfigError, DatabaseError, RunDirError
 from paris.coordinator.page.reading import RunReader
@@ -19,12 +21,14 @@ from paris.coordinator.run.locks import serve_lock
 from paris.coordinator.state.copying import copy_state
 from paris.coordinator.state.engine import open_engine
 from paris.coordinator.state.events import Event, EventKind
+from paris.coordinator.state.leading import Leadership
 from paris.coordinator.state.model import State
 from paris.coordinator.state.orders import Order, OrderKind
 from paris.coordinator.state.postgres import FIRST_FORMAT, leader_key, prepare
 from paris.coordinator.state.reading import open_store, read_state
 from paris.coordinator.state.store import _POSTGRES_MIGRATIONS, VERSION, Store
 from paris.protocol.errors import NewerFileError
+from paris.protocol.sealer import SequenceFile
 
 
 @pytest.fixture
@@ -86,6 +90,23 @@ def test_a_newer_format_is_refused_and_an_older_one_is_migrated_unless_it_is_ser
         assert connection.exec_driver_sql("SELECT format FROM service").scalar() == VERSION + 1
 
 
+def test_rows_come_back_in_the_order_in_which_they_came_whichever_was_replaced_last(schema):
+    state, reader = run_of(11), RunReader(schema)
+    for number in (10, 2):
+        state = step(state, START + 10 - number, want(number % 3, START + 10 - number)).state
+    with closing(Store(schema)) as store:
+        store.save(State(), state, [], now=1.0)
+        for name in ("tasks", "leases"):
+            first, row = next(iter(getattr(state, name).items()))
+            changed = row.model_copy(update={"lease_id": "c" * 32} if name == "tasks" else {"heartbeat_at": 7.0})
+            old, state = state, replace(state, **{name: {**getattr(state, name), first: changed}})
+            store.save(old, state, [], now=2.0)
+        for found in (store.load(), reader.snapshot().state):
+            assert list(found.tasks) == [f"expert-{number}" for number in range(11)]
+            assert list(found.leases) == list(state.leases)
+    reader.close()
+
+
 def test_a_text_with_a_zero_byte_is_taken(schema):
     with closing(Store(schema)) as store:
         store.save(State(), State(), [Event(EventKind.PROBLEM, "a\0b")], now=1.0)
@@ -114,6 +135,7 @@ def test_the_state_of_a_run_moves_into_its_database_once_and_is_numbered_on(run,
     before = run.state_file
     with closing(Store(before)) as store:
         newest = store.newest_event_id()
+    SequenceFile(run.path / "sequence").reserve(2**44)
     run = with_database(run, schema)
     with serve_lock(run), pytest.raises(RunDirError, match=r"since before \[state\] database was set"):
         read_state(run)
@@ -123,6 +145,9 @@ def test_the_state_of_a_run_moves_into_its_database_once_and_is_numbered_on(run,
         store.save(full_state(), full_state(), [Event(EventKind.JOINED, "ben")], now=6.0)
         assert [(event.id, event.text) for event in store.events()] == [(newest, "ada"), (newest + 1, "ben")]
     assert [file.name for file in run.path.glob("state.sqlite*")] == ["state.sqlite.moved"]
+    with closing(Leadership(run.state, "first")) as leadership:
+        assert leadership.try_to_lead()
+        assert leadership.reserved == SequenceFile(run.path / "sequence").reserved > 2**44
 
 
 def test_a_move_that_was_killed_before_its_end_is_ended_and_two_states_are_never_mixed(run, schema):
