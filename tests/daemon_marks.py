@@ -32,6 +32,7 @@ STARTERS = (
     "paris.protocol.dht.daemon",
     "paris.protocol.dht.exchange",
     "paris.protocol.dht.peer.Peer",
+    "play.played",  # a run with faults, in a process of its own
 )
 """What starts the daemon, or looks whether it is installed."""
 IN_CODE = "paris.protocol.dht.peer"

@@ -10,10 +10,11 @@ from pathlib import Path
 from deadlines import DEADLINE_S
 from fault import Fault, why_no_namespace
 from swarm import Process, join, wait_until
-from world import LEASED, READY, SUBMITTED, UPLOADING, World, set_shift
+from world import LEASED, READY, RUN_S, SUBMITTED, UPLOADING, World, set_shift
 
 SHIFTED_CLOCK = Path(__file__).parents[2] / "node" / "join" / "shifted_clock.c"
-_DISK_BYTES = 32 * 2**20
+_DISK_BYTES = 256 * 2**20
+"""A node leaves 64 MiB of a disk free."""
 
 
 class HubAnswers(Fault):
@@ -118,7 +119,7 @@ class DiskFull(Fault):
         filler = world.home / "filler"
         with filler.open("wb", buffering=0) as file:
             try:
-                while file.write(b"\0" * 4096):
+                while file.write(bytes(2**16)):
                     pass
             except OSError:
                 pass
@@ -166,6 +167,7 @@ class SecondNode(Fault):
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self._second: Process | None = None
         self.does = "a copy of the node's home joins too, until it has begun; then it is stopped"
 
     def inject(self, world: World) -> str:
@@ -173,16 +175,15 @@ class SecondNode(Fault):
         if world.reached() >= SUBMITTED:
             return ""
         shutil.copytree(world.home, world.folder / "copy", ignore=shutil.ignore_patterns("lock", "*.sock"))
-        self._second = join(world.run, lambda name, *words: Process(world.folder, name, *words), "copy")
+        self._second = second = join(world.run, lambda name, *words: Process(world.folder, name, *words), "copy")
         told = ("trainer-ready", "error", "waiting", "retrying", "submitted")
-        begun = lambda: self._second.popen.poll() is not None or any(map(self._second.event, told))  # noqa: E731
-        wait_until(begun, DEADLINE_S, "the copy has begun")
-        world.seen.update(self._second.tree())
-        return f"it said {self._second.events[-1]['event'] if self._second.events else 'nothing'}"
+        wait_until(lambda: second.popen.poll() is not None or any(map(second.event, told)), RUN_S, "the copy has begun")
+        world.seen.update(second.tree())
+        return f"it said {second.events[-1]['event'] if second.events else 'nothing'}"
 
     def heal(self, world: World) -> None:
         """Stop it."""
-        if hasattr(self, "_second"):
+        if self._second is not None:
             self._second.stop()
 
 

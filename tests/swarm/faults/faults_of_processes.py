@@ -6,9 +6,10 @@ import psutil
 from deadlines import DEADLINE_S
 from fault import Fault
 from swarm import wait_until
-from world import READY, SUBMITTED, UPLOADING, World
+from world import ENDED, READY, SUBMITTED, UPLOADING, World
 
-TRAINER, VERIFIER, HUB, DAEMON = "paris.node.trainer", "paris.coordinator.verify", "paris.coordinator.hub", "p2pd"
+TRAINER, VERIFIER, HUB, DAEMON = "paris.node.trainer", "paris.coordinator.verify", "paris.coordinator.page", "p2pd"
+"""Words of command lines; the embedded Hub is in the process of the page."""
 
 
 class Killed(Fault):
@@ -46,16 +47,17 @@ class ChildKilled(Fault):
         def is_there() -> bool:
             child = world.child(self._role, self._word)
             found.extend([child] if child else [])
-            return bool(found) or world.reached() > SUBMITTED
+            return bool(found) or world.reached() >= ENDED
 
         wait_until(is_there, DEADLINE_S, f"a process {self._word}")
-        if not found:
+        moment = world.reached()
+        if not found or moment >= ENDED:
             return ""
         try:
             found[0].kill()
         except psutil.NoSuchProcess:
             return ""
-        return f"killed at moment {world.reached()}"
+        return f"killed at moment {moment}"
 
 
 class Suspended(Fault):

@@ -23,10 +23,12 @@ from fault import Fault, why_no_namespace  # noqa: E402
 from faults_of_machines import MACHINE_FAULTS  # noqa: E402
 from faults_of_processes import PROCESS_FAULTS  # noqa: E402
 from invariants import INVARIANTS, end_of, few_steps_are_lost  # noqa: E402
-from world import World  # noqa: E402
+from world import ENDED, World  # noqa: E402
 
 FAULTS = {**PROCESS_FAULTS, **MACHINE_FAULTS}
 """Makes each kind, by its name."""
+_BETWEEN_S = 1.0
+"""Longest time from a moment to its fault, so that it may fall between snapshots."""
 _OWN_NETWORK = ("unshare", "--net", "--mount", "sh", "-c", 'ip link set lo up && exec "$@"', "sh")
 
 
@@ -61,6 +63,7 @@ def play(template: Path, seed: int, names: list[str]) -> dict[str, Any]:
             world.start()
             for moment, i in moments:
                 world.wait_for(moment)
+                world.last(0, _BETWEEN_S)
                 done[faults[i].name] = _inflict(faults[i], world)
             world.wait_end()
             end = end_of(world)
@@ -80,6 +83,8 @@ def play(template: Path, seed: int, names: list[str]) -> dict[str, Any]:
 
 
 def _inflict(fault: Fault, world: World) -> str:
+    if world.reached() >= ENDED:
+        return ""
     try:
         return fault.inject(world)
     finally:
